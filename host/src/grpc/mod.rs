@@ -1,0 +1,1 @@
+//! The gRPC services: wire in, wire out.

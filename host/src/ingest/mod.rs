@@ -1,0 +1,1 @@
+//! OTLP bytes to fragments with terms and digests.

@@ -1,0 +1,1 @@
+//! Wasm components: load, limits, restart.

@@ -1,0 +1,1 @@
+//! Binds, serves and drains.

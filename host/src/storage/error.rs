@@ -1,0 +1,78 @@
+//! Why a call on a [`Storage`](super::Storage) failed: one coarse kind for callers, and a message for people.
+
+use std::fmt;
+
+/// What a caller can do about an [`Error`]. `grpc/status.rs` maps each to a code, by the table "Errors on the wire".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The request can never work; the message says what to change.
+    InvalidArgument,
+    /// A queue, a quota or a disk is full. The same call may work later.
+    ResourceExhausted,
+    /// A query ran into its budget; the message names the setting that raises it.
+    QueryBudget,
+    /// The answer cannot be cut below the message limit; the message names the setting.
+    AnswerTooLarge,
+    /// A trap, a deadline, a restart or a shutdown. The same call may work later.
+    Unavailable,
+    /// The guest broke the contract: its answer was not used.
+    ContractBroken,
+    /// This batch traps the plugin, alone and every time: it will never be stored.
+    Poison,
+    /// Stored bytes cannot be read back.
+    DataLoss,
+    /// Our own bug.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The word for logs and the `error.type` label of metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid_argument",
+            Self::ResourceExhausted => "resource_exhausted",
+            Self::QueryBudget => "query_budget",
+            Self::AnswerTooLarge => "answer_too_large",
+            Self::Unavailable => "unavailable",
+            Self::ContractBroken => "contract_broken",
+            Self::Poison => "poison",
+            Self::DataLoss => "data_loss",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// A failed call on a [`Storage`](super::Storage).
+#[derive(Debug, Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    /// An error of `kind`; `message` says what was wrong, where, and what to do.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The text for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

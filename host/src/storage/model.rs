@@ -1,0 +1,243 @@
+//! Ids, ranges, searches and pages: the records of `wit/storage.wit` as Rust types.
+
+use std::fmt;
+
+/// A W3C trace id; ordered as its 16 bytes are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceId(pub u128);
+
+impl TraceId {
+    /// Reads an id as Jaeger's gRPC handler does: a shorter one is padded with zeros on the right, a longer one is cut (W2).
+    pub fn from_query(bytes: &[u8]) -> Self {
+        let mut id = [0; 16];
+        for (to, from) in id.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        Self(u128::from_be_bytes(id))
+    }
+
+    /// The id of a span as sent: `None` unless it is 16 bytes and not all zero (E3).
+    pub fn from_span(bytes: &[u8]) -> Option<Self> {
+        let id = u128::from_be_bytes(bytes.try_into().ok()?);
+        (id != 0).then_some(Self(id))
+    }
+
+    /// The 16 bytes, big-endian, as they stand on the wire.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The 64-bit fingerprint of one searchable fact; made by `crate::terms`.
+pub type Term = u64;
+
+/// Nanoseconds since the Unix epoch, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    /// The earliest instant.
+    pub start: u64,
+    /// The latest instant.
+    pub end: u64,
+}
+
+impl TimeRange {
+    /// All of time.
+    pub const ALL: Self = Self {
+        start: 0,
+        end: u64::MAX,
+    };
+}
+
+/// Nanoseconds, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DurationRange {
+    /// The shortest duration.
+    pub shortest: u64,
+    /// The longest duration.
+    pub longest: u64,
+}
+
+impl DurationRange {
+    /// Every duration.
+    pub const ALL: Self = Self {
+        shortest: 0,
+        longest: u64::MAX,
+    };
+}
+
+/// OTLP's `Span.SpanKind`. An unknown number on the wire counts as unspecified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum SpanKind {
+    /// `SPAN_KIND_UNSPECIFIED`
+    #[default]
+    Unspecified = 0,
+    /// `SPAN_KIND_INTERNAL`
+    Internal = 1,
+    /// `SPAN_KIND_SERVER`
+    Server = 2,
+    /// `SPAN_KIND_CLIENT`
+    Client = 3,
+    /// `SPAN_KIND_PRODUCER`
+    Producer = 4,
+    /// `SPAN_KIND_CONSUMER`
+    Consumer = 5,
+}
+
+impl SpanKind {
+    /// The kind of an enum number on the wire.
+    pub fn from_wire(number: u64) -> Self {
+        match number {
+            1 => Self::Internal,
+            2 => Self::Server,
+            3 => Self::Client,
+            4 => Self::Producer,
+            5 => Self::Consumer,
+            _ => Self::Unspecified,
+        }
+    }
+
+    /// Jaeger's word in `Operation.span_kind`: lower case, and empty for unspecified (O2).
+    pub fn as_operation_word(self) -> &'static str {
+        match self {
+            Self::Unspecified => "",
+            Self::Internal => "internal",
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
+/// OTLP's `Status.StatusCode`. An unknown number on the wire counts as unset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum StatusCode {
+    /// `STATUS_CODE_UNSET`
+    #[default]
+    Unset = 0,
+    /// `STATUS_CODE_OK`
+    Ok = 1,
+    /// `STATUS_CODE_ERROR`
+    Error = 2,
+}
+
+impl StatusCode {
+    /// The status of an enum number on the wire.
+    pub fn from_wire(number: u64) -> Self {
+        match number {
+            1 => Self::Ok,
+            2 => Self::Error,
+            _ => Self::Unset,
+        }
+    }
+}
+
+/// A service, the name of one of its spans, and that span's kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Operation {
+    /// `service.name` of the span's resource; never empty.
+    pub service: String,
+    /// The span's name; may be empty.
+    pub name: String,
+    /// The span's kind.
+    pub kind: SpanKind,
+}
+
+/// What a plugin is asked to look for: a fragment may hold a match if its starts and durations overlap these ranges and it has a
+/// term of EVERY clause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// The window of span starts.
+    pub starts: TimeRange,
+    /// The window of span durations.
+    pub durations: DurationRange,
+    /// Each a set of alternatives; never an empty one.
+    pub clauses: Vec<Vec<Term>>,
+}
+
+/// A place where a match may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// No earlier than the start of any matching span that this sighting stands for.
+    pub newest: u64,
+    /// Where only this fragment has to be judged; without it, the whole trace.
+    pub fragment: Option<u64>,
+}
+
+/// One page of sightings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sightings {
+    /// In any order.
+    pub found: Vec<Sighting>,
+    /// No later page holds a sighting newer than this.
+    pub floor: u64,
+    /// Where to go on; none at the end.
+    pub resume: Option<Vec<u8>>,
+}
+
+/// What to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All fragments of these traces.
+    Traces(Vec<TraceId>),
+    /// These fragments.
+    Fragments(Vec<u64>),
+}
+
+/// Which part of a fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The short form that `crate::digest` encodes.
+    Digest,
+    /// An encoded `TracesData`.
+    Otlp,
+}
+
+/// One part of one fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// The fragment's handle, the same as in sightings.
+    pub fragment: u64,
+    /// The part that was asked for.
+    pub bytes: Vec<u8>,
+}
+
+/// One page of pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// For OTLP in the order asked, a trace's pieces together and in the order written; for digests in any order.
+    pub pieces: Vec<Piece>,
+    /// Where to go on; none at the end.
+    pub resume: Option<Vec<u8>>,
+}
+
+/// What a plugin says it stores; zeros where it does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are documented in wit/storage.wit")]
+pub struct Statistics {
+    pub traces: u64,
+    pub spans: u64,
+    pub bytes: u64,
+    pub evicted_traces: u64,
+    pub evicted_spans: u64,
+    pub expired_traces: u64,
+    pub expired_spans: u64,
+}

@@ -1,0 +1,3 @@
+//! Benchmark program.
+
+fn main() {}
