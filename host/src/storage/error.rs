@@ -7,6 +7,8 @@ use std::fmt;
 pub enum ErrorKind {
     /// The request can never work; the message says what to change.
     InvalidArgument,
+    /// The query's structured filter is invalid or not supported; the message says which part of it.
+    InvalidFilter,
     /// A queue, a quota or a disk is full. The same call may work later.
     ResourceExhausted,
     /// A query ran into its budget; the message names the setting that raises it.
@@ -30,6 +32,7 @@ impl ErrorKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidArgument => "invalid_argument",
+            Self::InvalidFilter => "invalid_filter",
             Self::ResourceExhausted => "resource_exhausted",
             Self::QueryBudget => "query_budget",
             Self::AnswerTooLarge => "answer_too_large",
@@ -47,6 +50,7 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    setting: Option<&'static str>,
 }
 
 impl Error {
@@ -55,7 +59,21 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            setting: None,
         }
+    }
+
+    /// Names the setting that raises the limit which was reached, as the configuration file writes it:
+    /// `limits.query_timeout`. For [`ErrorKind::QueryBudget`] and [`ErrorKind::AnswerTooLarge`].
+    #[must_use]
+    pub fn with_setting(mut self, setting: &'static str) -> Self {
+        self.setting = Some(setting);
+        self
+    }
+
+    /// The setting that raises the limit which was reached.
+    pub fn setting(&self) -> Option<&'static str> {
+        self.setting
     }
 
     /// What a caller can do about it.
