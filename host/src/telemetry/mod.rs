@@ -1,1 +1,11 @@
-//! Metrics and logs.
+//! Metrics and logs: what an operator sees of a running server.
+//!
+//! Architecture invariant: nothing here knows tonic, wasmtime or a kv driver; the callers say what happened, in methods of
+//! [`Metrics`], and the names that leave are decided here alone.
+
+mod described;
+mod metrics;
+mod process;
+
+pub use described::{Described, Kind, METRICS};
+pub use metrics::Metrics;

@@ -1,0 +1,140 @@
+//! Every metric that leaves the server, described once: the registry takes name and help from here, and the README's table
+//! is held equal to it by a test.
+//!
+//! Names are the Prometheus form of OpenTelemetry's: dots become underscores, the unit is the last word. Counters are listed
+//! without the `_total` that the text format appends.
+
+use prometheus_client::registry::Unit;
+
+/// What kind of instrument a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises; begins again at 0 when the server starts, or the plugin where the meaning says so.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Buckets, a sum and a count.
+    Histogram,
+    /// Always 1; the labels are what it says.
+    Info,
+}
+
+impl Kind {
+    /// The word of the text format.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Described {
+    /// Its name, unit included, without `_total` or `_info`.
+    pub name: &'static str,
+    /// Its instrument.
+    pub kind: Kind,
+    /// The labels of each of its series, in order.
+    pub labels: &'static [&'static str],
+    /// What it counts, without a full stop: the text format's help appends one.
+    pub meaning: &'static str,
+}
+
+impl Described {
+    const fn new(
+        name: &'static str,
+        kind: Kind,
+        labels: &'static [&'static str],
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            kind,
+            labels,
+            meaning,
+        }
+    }
+
+    /// The name without its unit, and the unit, as the registry wants them.
+    pub(super) fn name_and_unit(&self) -> (&'static str, Option<Unit>) {
+        for (suffix, unit) in [
+            ("_seconds", Unit::Seconds),
+            ("_bytes", Unit::Bytes),
+            ("_spans", Unit::Other("spans".to_owned())),
+            ("_traces", Unit::Other("traces".to_owned())),
+        ] {
+            if let Some(name) = self.name.strip_suffix(suffix) {
+                return (name, Some(unit));
+            }
+        }
+        (self.name, None)
+    }
+}
+
+macro_rules! metrics {
+    ($($id:ident = $name:literal, $kind:ident, [$($label:literal),*], $meaning:literal;)*) => {
+        $(pub(super) const $id: Described = Described::new($name, Kind::$kind, &[$($label),*], $meaning);)*
+
+        /// Every metric, in the order in which they are told.
+        pub const METRICS: &[Described] = &[$($id),*];
+    };
+}
+
+metrics! {
+    RPC_DURATION = "rpc_server_call_duration_seconds", Histogram, ["rpc_system_name", "rpc_method", "rpc_response_status_code"],
+        "How long each gRPC call took, streams to their end";
+    INGEST_SPANS = "larder_ingest_spans", Counter, [],
+        "Spans that arrived in Export requests, refused ones included";
+    INGEST_BYTES = "larder_ingest_bytes", Counter, [],
+        "Bytes of Export requests, after decompression";
+    INGEST_REFUSED = "larder_ingest_refused_spans", Counter, ["reason"],
+        "Spans refused by partial_success, by reason";
+    WRITE_DURATION = "larder_write_duration_seconds", Histogram, [],
+        "How long the plugin took to store a batch";
+    WRITE_FRAGMENTS = "larder_write_fragments", Histogram, [],
+        "Fragments in a stored batch";
+    QUEUE_DEPTH = "larder_write_queue_depth", Gauge, [],
+        "Export requests that wait to be stored";
+    QUEUE_BYTES = "larder_write_queue_bytes", Gauge, [],
+        "Bytes that wait to be stored";
+    QUERY_JUDGED = "larder_query_judged_spans", Histogram, [],
+        "Spans judged to answer a query";
+    QUERY_PAGES = "larder_query_pages", Histogram, [],
+        "Pages asked of the plugin to answer a query";
+    QUERY_BYTES = "larder_query_read_bytes", Histogram, [],
+        "Bytes read from the plugin to answer a query";
+    STORAGE_TRACES = "larder_storage_traces", Gauge, [],
+        "Traces stored now";
+    STORAGE_SPANS = "larder_storage_spans", Gauge, [],
+        "Spans stored now";
+    STORAGE_BYTES = "larder_storage_bytes", Gauge, [],
+        "Bytes stored now, as the plugin measures them against its own limit";
+    EVICTED_TRACES = "larder_storage_evicted_traces", Counter, [],
+        "Traces dropped to stay within a limit, since the plugin was started";
+    EVICTED_SPANS = "larder_storage_evicted_spans", Counter, [],
+        "Spans dropped to stay within a limit, since the plugin was started";
+    EXPIRED_TRACES = "larder_storage_expired_traces", Counter, [],
+        "Traces dropped because of their age, since the plugin was started";
+    EXPIRED_SPANS = "larder_storage_expired_spans", Counter, [],
+        "Spans dropped because of their age, since the plugin was started";
+    PLUGIN_READY = "larder_plugin_ready", Gauge, [],
+        "1 while the plugin answers, 0 while it is restarted or stopped";
+    PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["error_type"],
+        "Times the plugin was dropped and started afresh, by what it did";
+    PLUGIN_BREACHES = "larder_plugin_contract_breaches", Counter, ["rule"],
+        "Answers of the plugin that broke the contract, by the rule broken";
+    PLUGIN_MEMORY = "larder_plugin_memory_bytes", Gauge, [],
+        "Linear memory of the plugin";
+    BUILD = "larder_build", Info, ["version"],
+        "The version of this server";
+    PROCESS_MEMORY = "process_resident_memory_bytes", Gauge, [],
+        "Resident memory of the server, plugins included (Linux only)";
+    PROCESS_CPU = "process_cpu_seconds", Counter, [],
+        "User and system CPU time of the server (Linux only)";
+    PROCESS_START = "process_start_time_seconds", Gauge, [],
+        "When the server started, in seconds since the Unix epoch";
+}

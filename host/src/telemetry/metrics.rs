@@ -1,0 +1,302 @@
+//! The registry, and one method for each thing that happens.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry};
+
+use super::described::{self as told, Described};
+use super::process::Process;
+use crate::storage::Statistics;
+
+/// Upper bounds of durations in seconds: OpenTelemetry's for `rpc.server.call.duration`, and three below, as an Export is
+/// faster than its lowest.
+const SECONDS: [f64; 17] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
+    7.5, 10.0,
+];
+
+type Level = Gauge<u64, AtomicU64>;
+
+/// All metrics of the server. Shared as an `Arc`; every method is cheap and may be called from any thread.
+pub struct Metrics {
+    registry: Registry,
+    rpc: Family<RpcLabels, Histogram, fn() -> Histogram>,
+    ingest_spans: Counter,
+    ingest_bytes: Counter,
+    ingest_refused: Family<ReasonLabels, Counter>,
+    write_duration: Histogram,
+    write_fragments: Histogram,
+    queue_depth: Level,
+    queue_bytes: Level,
+    query_judged: Histogram,
+    query_pages: Histogram,
+    query_bytes: Histogram,
+    storage: Storage,
+    plugin_ready: Level,
+    plugin_restarts: Family<ErrorLabels, Counter>,
+    plugin_breaches: Family<RuleLabels, Counter>,
+    plugin_memory: Level,
+}
+
+#[derive(Default)]
+struct Storage {
+    traces: Level,
+    spans: Level,
+    bytes: Level,
+    evicted_traces: Counter,
+    evicted_spans: Counter,
+    expired_traces: Counter,
+    expired_spans: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RpcLabels {
+    rpc_system_name: &'static str,
+    rpc_method: String,
+    rpc_response_status_code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    error_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RuleLabels {
+    rule: String,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// A registry of its own, so that two servers in one process (as in tests) do not count together.
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let on = &mut registry;
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        on.register(told::BUILD.name, told::BUILD.meaning, version);
+        on.register_collector(Box::new(Process::new()));
+        Self {
+            rpc: register(
+                on,
+                told::RPC_DURATION,
+                Family::new_with_constructor(seconds),
+            ),
+            ingest_spans: register(on, told::INGEST_SPANS, Counter::default()),
+            ingest_bytes: register(on, told::INGEST_BYTES, Counter::default()),
+            ingest_refused: register(on, told::INGEST_REFUSED, Family::default()),
+            write_duration: register(on, told::WRITE_DURATION, seconds()),
+            write_fragments: register(on, told::WRITE_FRAGMENTS, powers_of_four(1.0, 9)),
+            queue_depth: register(on, told::QUEUE_DEPTH, Level::default()),
+            queue_bytes: register(on, told::QUEUE_BYTES, Level::default()),
+            query_judged: register(on, told::QUERY_JUDGED, powers_of_four(1.0, 14)),
+            query_pages: register(on, told::QUERY_PAGES, powers_of_four(1.0, 7)),
+            query_bytes: register(on, told::QUERY_BYTES, powers_of_four(1024.0, 12)),
+            storage: Storage::register(on),
+            plugin_ready: register(on, told::PLUGIN_READY, Level::default()),
+            plugin_restarts: register(on, told::PLUGIN_RESTARTS, Family::default()),
+            plugin_breaches: register(on, told::PLUGIN_BREACHES, Family::default()),
+            plugin_memory: register(on, told::PLUGIN_MEMORY, Level::default()),
+            registry,
+        }
+    }
+
+    /// A gRPC call ended. `method` is the full name without the leading slash (`jaeger.storage.v2.TraceReader/FindTraces`) of
+    /// a method that exists, `code` the name of the status code (`OK`).
+    pub fn rpc(&self, method: &str, code: &str, seconds: f64) {
+        let labels = RpcLabels {
+            rpc_system_name: "grpc",
+            rpc_method: method.to_owned(),
+            rpc_response_status_code: code.to_owned(),
+        };
+        self.rpc.get_or_create(&labels).observe(seconds);
+    }
+
+    /// An Export request arrived: its spans, refused ones included, and its bytes after decompression.
+    pub fn received(&self, spans: u64, bytes: u64) {
+        self.ingest_spans.inc_by(spans);
+        self.ingest_bytes.inc_by(bytes);
+    }
+
+    /// Spans were refused by `partial_success` (E3).
+    pub fn refused(&self, reason: &'static str, spans: u64) {
+        let labels = ReasonLabels { reason };
+        self.ingest_refused.get_or_create(&labels).inc_by(spans);
+    }
+
+    /// What the plugin says it stores and has dropped.
+    pub fn statistics(&self, now: &Statistics) {
+        self.storage.set(now);
+    }
+
+    /// The plugin was dropped and is started afresh. `error_type` is what it did: `trap`, `deadline`, ...
+    pub fn plugin_restarted(&self, error_type: &'static str) {
+        let labels = ErrorLabels { error_type };
+        self.plugin_restarts.get_or_create(&labels).inc();
+    }
+
+    /// Whether the plugin answers.
+    pub fn plugin_ready(&self, ready: bool) {
+        self.plugin_ready.set(u64::from(ready));
+    }
+
+    /// An answer of the plugin broke the contract. `rule` is a word of ours, never one of the guest's.
+    pub fn contract_broken(&self, rule: &str) {
+        let labels = RuleLabels {
+            rule: rule.to_owned(),
+        };
+        self.plugin_breaches.get_or_create(&labels).inc();
+    }
+
+    /// What waits to be stored: requests and their bytes.
+    pub fn queue(&self, depth: usize, bytes: usize) {
+        self.queue_depth.set(wide(depth));
+        self.queue_bytes.set(wide(bytes));
+    }
+
+    /// The plugin stored a batch.
+    pub fn write(&self, fragments: usize, seconds: f64) {
+        self.write_fragments.observe(float(wide(fragments)));
+        self.write_duration.observe(seconds);
+    }
+
+    /// A query ended: the spans it judged, the pages it asked for and the bytes it read.
+    pub fn query(&self, judged_spans: u64, pages: u64, bytes: u64) {
+        self.query_judged.observe(float(judged_spans));
+        self.query_pages.observe(float(pages));
+        self.query_bytes.observe(float(bytes));
+    }
+
+    /// Linear memory of the plugin, in bytes.
+    pub fn guest_memory(&self, bytes: u64) {
+        self.plugin_memory.set(bytes);
+    }
+
+    /// All metrics in the `OpenMetrics` text format (`application/openmetrics-text; version=1.0.0`).
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        #[expect(clippy::expect_used, reason = "writing to a string cannot fail")]
+        text::encode(&mut text, &self.registry)
+            .expect("invariant: a string takes all that is written");
+        text
+    }
+
+    /// All metrics in the older Prometheus text format (`text/plain; version=0.0.4`), which names a counter in its comments as
+    /// it does in its samples, and knows neither units nor an end mark.
+    pub fn encode_plain(&self) -> String {
+        let mut plain = String::new();
+        for line in self.encode().lines() {
+            if line.starts_with("# UNIT ") || line == "# EOF" {
+                continue;
+            }
+            match line.strip_prefix("# ").and_then(with_plain_name) {
+                Some(comment) => plain.push_str(&comment),
+                None => plain.push_str(line),
+            }
+            plain.push('\n');
+        }
+        plain
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+// === impl Storage ===
+
+impl Storage {
+    fn register(on: &mut Registry) -> Self {
+        Self {
+            traces: register(on, told::STORAGE_TRACES, Level::default()),
+            spans: register(on, told::STORAGE_SPANS, Level::default()),
+            bytes: register(on, told::STORAGE_BYTES, Level::default()),
+            evicted_traces: register(on, told::EVICTED_TRACES, Counter::default()),
+            evicted_spans: register(on, told::EVICTED_SPANS, Counter::default()),
+            expired_traces: register(on, told::EXPIRED_TRACES, Counter::default()),
+            expired_spans: register(on, told::EXPIRED_SPANS, Counter::default()),
+        }
+    }
+
+    fn set(&self, now: &Statistics) {
+        self.traces.set(now.traces);
+        self.spans.set(now.spans);
+        self.bytes.set(now.bytes);
+        // The plugin counts, so its numbers are taken over. They begin again when it does, which Prometheus allows a counter.
+        for (counter, value) in [
+            (&self.evicted_traces, now.evicted_traces),
+            (&self.evicted_spans, now.evicted_spans),
+            (&self.expired_traces, now.expired_traces),
+            (&self.expired_spans, now.expired_spans),
+        ] {
+            counter.inner().store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Registers a metric under its one description, and hands it back.
+fn register<M: Metric + Clone>(on: &mut Registry, described: Described, metric: M) -> M {
+    match described.name_and_unit() {
+        (name, Some(unit)) => {
+            on.register_with_unit(name, described.meaning, unit, metric.clone());
+        }
+        (name, None) => on.register(name, described.meaning, metric.clone()),
+    }
+    metric
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+fn powers_of_four(from: f64, buckets: u16) -> Histogram {
+    Histogram::new(exponential_buckets(from, 4.0, buckets))
+}
+
+fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a histogram's sum is a double: counts beyond 2^53 may lose their last bits"
+)]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+/// A `HELP name text` or `TYPE name kind` as version 0.0.4 wants it, where it differs.
+fn with_plain_name(comment: &str) -> Option<String> {
+    let (keyword, rest) = comment.split_once(' ')?;
+    let (name, text) = rest.split_once(' ')?;
+    let told = told::METRICS.iter().find(|metric| metric.name == name)?;
+    match (told.kind, keyword) {
+        (told::Kind::Counter, _) => Some(format!("# {keyword} {name}_total {text}")),
+        (told::Kind::Info, "TYPE") => Some(format!("# TYPE {name}_info gauge")),
+        (told::Kind::Info, _) => Some(format!("# {keyword} {name}_info {text}")),
+        (told::Kind::Gauge | told::Kind::Histogram, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::telemetry::{Kind, METRICS};
+
+/// A registry in which everything has happened once, each with numbers of its own.
+fn eventful() -> Metrics {
+    let metrics = Metrics::new();
+    metrics.rpc("jaeger.storage.v2.TraceReader/FindTraces", "OK", 0.02);
+    metrics.received(1_000, 470_000);
+    metrics.refused("trace_id", 3);
+    metrics.statistics(&Statistics {
+        traces: 11,
+        spans: 12,
+        bytes: 13,
+        evicted_traces: 14,
+        evicted_spans: 15,
+        expired_traces: 16,
+        expired_spans: 17,
+    });
+    metrics.plugin_restarted("trap");
+    metrics.plugin_ready(true);
+    metrics.contract_broken("floor_rose");
+    metrics.queue(5, 6_000);
+    metrics.write(135, 0.003);
+    metrics.query(2_000, 4, 90_000);
+    metrics.guest_memory(1 << 20);
+    metrics
+}
+
+#[track_caller]
+fn check(text: &str, line: &str) {
+    assert!(
+        text.lines().any(|told| told == line),
+        "no {line} in\n{text}"
+    );
+}
+
+#[test]
+fn every_event_is_told_under_its_name_and_labels() {
+    let text = eventful().encode();
+    let rpc = r#"rpc_system_name="grpc",rpc_method="jaeger.storage.v2.TraceReader/FindTraces",rpc_response_status_code="OK""#;
+    for line in [
+        &format!("rpc_server_call_duration_seconds_count{{{rpc}}} 1"),
+        &format!(r#"rpc_server_call_duration_seconds_bucket{{le="0.025",{rpc}}} 1"#),
+        "larder_ingest_spans_total 1000",
+        "larder_ingest_bytes_total 470000",
+        r#"larder_ingest_refused_spans_total{reason="trace_id"} 3"#,
+        "larder_write_duration_seconds_sum 0.003",
+        "larder_write_fragments_sum 135.0",
+        "larder_write_queue_depth 5",
+        "larder_write_queue_bytes 6000",
+        "larder_query_judged_spans_sum 2000.0",
+        "larder_query_pages_sum 4.0",
+        "larder_query_read_bytes_sum 90000.0",
+        "larder_storage_traces 11",
+        "larder_storage_spans 12",
+        "larder_storage_bytes 13",
+        "larder_storage_evicted_traces_total 14",
+        "larder_storage_evicted_spans_total 15",
+        "larder_storage_expired_traces_total 16",
+        "larder_storage_expired_spans_total 17",
+        "larder_plugin_ready 1",
+        r#"larder_plugin_restarts_total{error_type="trap"} 1"#,
+        r#"larder_plugin_contract_breaches_total{rule="floor_rose"} 1"#,
+        "larder_plugin_memory_bytes 1048576",
+        concat!(
+            "larder_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\"} 1"
+        ),
+    ] {
+        check(&text, line);
+    }
+}
+
+#[test]
+fn what_is_encoded_is_what_is_described_kinds_and_help_included() {
+    let text = eventful().encode();
+    let told: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .collect();
+    let described: BTreeMap<&str, &str> = METRICS
+        .iter()
+        .map(|metric| (metric.name, metric.kind.as_str()))
+        .collect();
+    assert_eq!(told, described);
+    for metric in METRICS {
+        check(
+            &text,
+            &format!("# HELP {} {}.", metric.name, metric.meaning),
+        );
+    }
+}
+
+#[test]
+fn series_have_the_labels_that_are_described() {
+    let text = eventful().encode();
+    for metric in METRICS {
+        let sample = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .find(|line| line.starts_with(metric.name))
+            .unwrap();
+        let labels: BTreeSet<&str> = sample
+            .split_once('{')
+            .map_or("", |(_, labels)| labels.rsplit_once('}').unwrap().0)
+            .split(',')
+            .filter_map(|label| Some(label.split_once('=')?.0))
+            .collect();
+        let described: BTreeSet<&str> = metric.labels.iter().copied().collect();
+        assert_eq!(labels, described, "{sample}");
+    }
+}
+
+#[test]
+fn statistics_of_a_plugin_that_began_again_begin_again() {
+    let metrics = eventful();
+    metrics.statistics(&Statistics::default());
+    check(&metrics.encode(), "larder_storage_evicted_spans_total 0");
+}
+
+#[test]
+fn two_registries_do_not_count_together() {
+    let (one, other) = (Metrics::new(), Metrics::new());
+    one.received(1, 1);
+    check(&other.encode(), "larder_ingest_spans_total 0");
+}
+
+#[test]
+fn the_open_metrics_form_has_units_and_an_end_mark() {
+    let text = eventful().encode();
+    check(&text, "# UNIT larder_ingest_bytes bytes");
+    check(&text, "# TYPE larder_ingest_bytes counter");
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn the_plain_form_names_counters_as_its_samples_do() {
+    let text = eventful().encode_plain();
+    check(&text, "# TYPE larder_ingest_bytes_total counter");
+    check(&text, "# TYPE larder_build_info gauge");
+    check(&text, "# TYPE larder_storage_spans gauge");
+    check(&text, "# TYPE rpc_server_call_duration_seconds histogram");
+    assert!(!text.contains("# UNIT") && !text.contains("# EOF"));
+}
+
+#[test]
+fn no_counter_is_described_with_the_suffix_that_the_format_appends() {
+    for metric in METRICS {
+        assert!(!metric.name.ends_with("_total"), "{}", metric.name);
+        assert_eq!(metric.kind == Kind::Info, metric.name == "larder_build");
+    }
+}
