@@ -1,1 +1,358 @@
-//! Protobuf's wire format over `&[u8]`.
+//! Protobuf's wire format over `&[u8]`: fields one by one, nothing copied, nothing decoded that is not asked for.
+//!
+//! Takes and refuses exactly what prost does: a varint of more than 10 bytes or 64 bits, a key of more than 32 bits, field
+//! number 0, an unknown wire type, a length past the end, a group that is not closed or closed by another number, and nesting
+//! deeper than [`DEPTH`]. Foreign bytes never make it panic.
+
+use std::fmt;
+
+/// How deep messages and groups may be nested, the outermost message counting as nothing; the limit of prost.
+pub const DEPTH: u32 = 100;
+
+/// The fields of one encoded message, in the order sent. Ends after the first error.
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    whole: &'a [u8],
+    rest: &'a [u8],
+    depth: u32,
+}
+
+/// One field as it stands on the wire.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Field<'a> {
+    /// Never 0.
+    pub number: u32,
+    /// What it holds.
+    pub value: Value<'a>,
+    /// Key and value as sent.
+    pub raw: &'a [u8],
+    /// Where `raw` starts in the message.
+    pub offset: usize,
+}
+
+/// What a field holds, by its wire type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// int32 to uint64, bool, enum.
+    Varint(u64),
+    /// fixed64, double.
+    Fixed64(u64),
+    /// string, bytes, a message, packed numbers.
+    Bytes(&'a [u8]),
+    /// fixed32, float.
+    Fixed32(u32),
+    /// What stands between the two keys of a group.
+    Group(&'a [u8]),
+}
+
+/// Why bytes are not a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    cause: Cause,
+    offset: usize,
+}
+
+/// The rule that was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    CutOff,
+    Varint,
+    Key,
+    WireType(u64),
+    FieldZero,
+    EndOfGroup,
+    TooDeep,
+    Mistyped(u32),
+}
+
+// === impl Fields ===
+
+impl<'a> Fields<'a> {
+    /// The fields of an outermost message.
+    #[inline]
+    pub fn new(message: &'a [u8]) -> Self {
+        Self::within(message, DEPTH)
+    }
+
+    /// The fields of a message inside of which `depth` more levels may be nested.
+    #[inline]
+    pub fn within(message: &'a [u8], depth: u32) -> Self {
+        Self {
+            whole: message,
+            rest: message,
+            depth,
+        }
+    }
+
+    /// Says that the field is none that the message knows. Such a field needs a level of nesting, as in prost.
+    #[inline]
+    pub fn unknown(&self, field: &Field<'_>) -> Result<(), Error> {
+        if self.depth == 0 {
+            return Err(Cause::TooDeep.at(field.offset));
+        }
+        Ok(())
+    }
+
+    /// How many levels may be nested inside a message that is a field of this one.
+    ///
+    /// # Errors
+    /// When none may.
+    #[inline]
+    pub fn inner_depth(&self, field: &Field<'_>) -> Result<u32, Error> {
+        self.depth
+            .checked_sub(1)
+            .ok_or(Cause::TooDeep.at(field.offset))
+    }
+
+    fn offset(&self) -> usize {
+        self.whole.len() - self.rest.len()
+    }
+
+    #[inline]
+    fn read(&mut self) -> Result<Field<'a>, Error> {
+        let before = self.rest;
+        let offset = self.offset();
+        match read_field(&mut self.rest, self.depth) {
+            Ok((number, value)) => {
+                let (raw, _) = before.split_at(before.len() - self.rest.len());
+                Ok(Field {
+                    number,
+                    value,
+                    raw,
+                    offset,
+                })
+            }
+            Err(cause) => {
+                let error = cause.at(self.offset());
+                self.rest = &[];
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<Field<'a>, Error>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        Some(self.read())
+    }
+}
+
+// === impl Field ===
+
+impl<'a> Field<'a> {
+    /// The value of a string, of bytes or of a message.
+    ///
+    /// # Errors
+    /// When it has another wire type; so in the functions below.
+    #[inline]
+    pub fn bytes(&self) -> Result<&'a [u8], Error> {
+        match self.value {
+            Value::Bytes(value) => Ok(value),
+            _ => Err(self.mistyped()),
+        }
+    }
+
+    /// The value of an integer of variable length, of a bool or of an enum.
+    #[inline]
+    pub fn varint(&self) -> Result<u64, Error> {
+        match self.value {
+            Value::Varint(value) => Ok(value),
+            _ => Err(self.mistyped()),
+        }
+    }
+
+    /// The value of a fixed64 or a double.
+    #[inline]
+    pub fn fixed64(&self) -> Result<u64, Error> {
+        match self.value {
+            Value::Fixed64(value) => Ok(value),
+            _ => Err(self.mistyped()),
+        }
+    }
+
+    /// The value of a fixed32 or a float.
+    #[inline]
+    pub fn fixed32(&self) -> Result<u32, Error> {
+        match self.value {
+            Value::Fixed32(value) => Ok(value),
+            _ => Err(self.mistyped()),
+        }
+    }
+
+    #[cold]
+    fn mistyped(&self) -> Error {
+        Cause::Mistyped(self.number).at(self.offset)
+    }
+}
+
+// === impl Error ===
+
+impl Cause {
+    #[cold]
+    fn at(self, offset: usize) -> Error {
+        Error {
+            cause: self,
+            offset,
+        }
+    }
+}
+
+impl Error {
+    /// Where the fault is, in bytes from the start of what was read.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The same error with its offset counted from the start of `outer`, of which `inner`, the message that was being read, is a part.
+    #[cold]
+    #[must_use]
+    pub fn counted_from(self, outer: &[u8], inner: &[u8]) -> Self {
+        let inner_starts = (inner.as_ptr() as usize).saturating_sub(outer.as_ptr() as usize);
+        Self {
+            cause: self.cause,
+            offset: inner_starts + self.offset,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            Cause::CutOff => write!(f, "a field is cut off"),
+            Cause::Varint => write!(f, "a varint is cut off or longer than 64 bits"),
+            Cause::Key => write!(f, "a field's key is longer than 32 bits"),
+            Cause::WireType(wire_type) => write!(f, "{wire_type} is no wire type"),
+            Cause::FieldZero => write!(f, "a field has the number 0"),
+            Cause::EndOfGroup => write!(f, "a group ends that was not begun"),
+            Cause::TooDeep => write!(f, "messages are nested more than {DEPTH} deep"),
+            Cause::Mistyped(number) => write!(f, "field {number} has the wrong wire type"),
+        }?;
+        write!(f, " at byte {}", self.offset)
+    }
+}
+
+impl std::error::Error for Error {}
+
+// === reading ===
+
+const VARINT: u64 = 0;
+const FIXED64: u64 = 1;
+const LENGTH_DELIMITED: u64 = 2;
+const START_GROUP: u64 = 3;
+const END_GROUP: u64 = 4;
+const FIXED32: u64 = 5;
+
+#[inline]
+fn read_varint(rest: &mut &[u8]) -> Result<u64, Cause> {
+    match **rest {
+        [byte, ref after @ ..] if byte < 0x80 => {
+            *rest = after;
+            Ok(u64::from(byte))
+        }
+        [first, second, ref after @ ..] if second < 0x80 => {
+            *rest = after;
+            Ok(u64::from(first & 0x7f) | u64::from(second) << 7)
+        }
+        _ => read_long_varint(rest),
+    }
+}
+
+fn read_long_varint(rest: &mut &[u8]) -> Result<u64, Cause> {
+    let mut value = 0;
+    let mut bytes = *rest;
+    for shift in (0..70).step_by(7) {
+        let [byte, after @ ..] = bytes else {
+            break;
+        };
+        // The tenth byte has room for one bit.
+        if shift == 63 && *byte > 1 {
+            break;
+        }
+        value |= u64::from(byte & 0x7f) << shift;
+        bytes = after;
+        if *byte < 0x80 {
+            *rest = bytes;
+            return Ok(value);
+        }
+    }
+    Err(Cause::Varint)
+}
+
+#[inline]
+fn read_key(rest: &mut &[u8]) -> Result<(u32, u64), Cause> {
+    let key = u32::try_from(read_varint(rest)?).map_err(|_| Cause::Key)?;
+    let wire_type = u64::from(key & 7);
+    if wire_type > FIXED32 {
+        return Err(Cause::WireType(wire_type));
+    }
+    match key >> 3 {
+        0 => Err(Cause::FieldZero),
+        number => Ok((number, wire_type)),
+    }
+}
+
+#[inline]
+fn take<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], Cause> {
+    let length = usize::try_from(length).map_err(|_| Cause::CutOff)?;
+    let (taken, after) = rest.split_at_checked(length).ok_or(Cause::CutOff)?;
+    *rest = after;
+    Ok(taken)
+}
+
+#[inline]
+fn read_field<'a>(rest: &mut &'a [u8], depth: u32) -> Result<(u32, Value<'a>), Cause> {
+    let (number, wire_type) = read_key(rest)?;
+    let value = match wire_type {
+        LENGTH_DELIMITED => {
+            let length = read_varint(rest)?;
+            Value::Bytes(take(rest, length)?)
+        }
+        VARINT => Value::Varint(read_varint(rest)?),
+        FIXED64 => {
+            let (bytes, after) = rest.split_first_chunk().ok_or(Cause::CutOff)?;
+            *rest = after;
+            Value::Fixed64(u64::from_le_bytes(*bytes))
+        }
+        FIXED32 => {
+            let (bytes, after) = rest.split_first_chunk().ok_or(Cause::CutOff)?;
+            *rest = after;
+            Value::Fixed32(u32::from_le_bytes(*bytes))
+        }
+        START_GROUP => Value::Group(read_group(rest, number, depth)?),
+        _ => return Err(Cause::EndOfGroup),
+    };
+    Ok((number, value))
+}
+
+/// Reads up to and including the end key of group `number`; returns what stands before it.
+#[cold]
+fn read_group<'a>(rest: &mut &'a [u8], number: u32, depth: u32) -> Result<&'a [u8], Cause> {
+    let depth = depth.checked_sub(1).ok_or(Cause::TooDeep)?;
+    let whole = *rest;
+    loop {
+        let before_key = *rest;
+        let (inner, wire_type) = read_key(rest)?;
+        if wire_type == END_GROUP {
+            if inner != number {
+                return Err(Cause::EndOfGroup);
+            }
+            let (content, _) = whole.split_at(whole.len() - before_key.len());
+            return Ok(content);
+        }
+        // prost counts a level for every field inside a group, also for numbers.
+        if depth == 0 {
+            return Err(Cause::TooDeep);
+        }
+        *rest = before_key;
+        read_field(rest, depth)?;
+    }
+}
+
+#[cfg(test)]
+mod tests;

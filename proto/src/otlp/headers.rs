@@ -1,0 +1,248 @@
+//! What stands around spans: resources and scopes.
+
+use super::{AnyValue, Attributes, Repeated, Span, depth, is_utf8};
+use crate::wire::{Error, Fields};
+
+/// An encoded `TracesData`, or several joined.
+#[derive(Clone, Copy, Debug)]
+pub struct TracesData<'a>(&'a [u8]);
+
+/// The spans of one resource.
+#[derive(Clone, Copy, Debug)]
+pub struct ResourceSpans<'a> {
+    /// The resource; one without attributes where none was sent.
+    pub resource: Resource<'a>,
+    /// The schema of the resource; may be empty.
+    pub schema_url: &'a [u8],
+    /// Whether `schema_url` is valid UTF-8.
+    pub utf8: bool,
+    raw: &'a [u8],
+}
+
+/// What spans come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Resource<'a> {
+    /// The `ResourceSpans` that holds it.
+    holder: &'a [u8],
+}
+
+/// The spans of one scope.
+#[derive(Clone, Copy, Debug)]
+pub struct ScopeSpans<'a> {
+    /// The scope; an empty one where none was sent.
+    pub scope: Scope<'a>,
+    /// The schema of the spans; may be empty.
+    pub schema_url: &'a [u8],
+    /// Whether `schema_url` is valid UTF-8.
+    pub utf8: bool,
+    raw: &'a [u8],
+}
+
+/// The library that made spans.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// Its name; may be empty.
+    pub name: &'a [u8],
+    /// Its version; may be empty.
+    pub version: &'a [u8],
+    /// Whether every name and version sent is valid UTF-8.
+    pub utf8: bool,
+    /// The `ScopeSpans` that holds it.
+    holder: &'a [u8],
+}
+
+// === impl TracesData ===
+
+impl<'a> TracesData<'a> {
+    /// A view of the bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// What each resource has, in the order sent.
+    pub fn resource_spans(
+        &self,
+    ) -> impl Iterator<Item = Result<ResourceSpans<'a>, Error>> + use<'a> {
+        Repeated::new(self.0, 1).map(|raw| ResourceSpans::parse(raw?))
+    }
+}
+
+// === impl ResourceSpans ===
+
+impl<'a> ResourceSpans<'a> {
+    /// A view of an encoded `ResourceSpans`.
+    ///
+    /// # Errors
+    /// When the bytes are no such message; so in every `parse` of this module.
+    pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
+        let mut view = Self {
+            resource: Resource { holder: raw },
+            schema_url: &[],
+            utf8: true,
+            raw,
+        };
+        for field in Fields::within(raw, depth::RESOURCE_SPANS) {
+            let field = field?;
+            match field.number {
+                1 | 2 => {
+                    field.bytes()?;
+                }
+                3 => {
+                    view.schema_url = field.bytes()?;
+                    view.utf8 &= is_utf8(view.schema_url);
+                }
+                _ => {}
+            }
+        }
+        Ok(view)
+    }
+
+    /// What each scope has, in the order sent.
+    pub fn scope_spans(&self) -> impl Iterator<Item = Result<ScopeSpans<'a>, Error>> + use<'a> {
+        Repeated::new(self.raw, 2).map(|raw| ScopeSpans::parse(raw?))
+    }
+}
+
+// === impl Resource ===
+
+impl<'a> Resource<'a> {
+    /// Its attributes, in the order sent.
+    pub fn attributes(&self) -> Attributes<'a> {
+        Attributes::inside(self.holder, 1, 1)
+    }
+
+    /// The value of the first `service.name`, and "" where that is absent or not a string (Q4).
+    pub fn service(&self) -> Result<&'a [u8], Error> {
+        for attribute in self.attributes() {
+            let attribute = attribute?;
+            if attribute.key == b"service.name" {
+                return Ok(match attribute.value {
+                    Some(AnyValue::String(service)) => service,
+                    _ => &[],
+                });
+            }
+        }
+        Ok(&[])
+    }
+
+    /// Reads one encoded `Resource` and hands over each of its attributes. Returns whether its other strings are UTF-8.
+    pub fn read(
+        raw: &'a [u8],
+        mut attribute: impl FnMut(&'a [u8]) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let mut utf8 = true;
+        for field in Fields::within(raw, depth::RESOURCE) {
+            let field = field?;
+            match field.number {
+                1 => {
+                    let inner = field.bytes()?;
+                    attribute(inner).map_err(|e| e.counted_from(raw, inner))?;
+                }
+                2 => {
+                    field.varint()?;
+                }
+                3 => {
+                    let entity = field.bytes()?;
+                    utf8 &= read_entity_ref(entity).map_err(|e| e.counted_from(raw, entity))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(utf8)
+    }
+}
+
+/// Reads an encoded `EntityRef`: four fields, all strings. Returns whether they are UTF-8.
+fn read_entity_ref(raw: &[u8]) -> Result<bool, Error> {
+    let mut utf8 = true;
+    for field in Fields::within(raw, depth::RESOURCE_ATTRIBUTE) {
+        let field = field?;
+        if let 1..=4 = field.number {
+            utf8 &= is_utf8(field.bytes()?);
+        }
+    }
+    Ok(utf8)
+}
+
+// === impl ScopeSpans ===
+
+impl<'a> ScopeSpans<'a> {
+    /// A view of an encoded `ScopeSpans`.
+    pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
+        let mut view = Self {
+            scope: Scope {
+                name: &[],
+                version: &[],
+                utf8: true,
+                holder: raw,
+            },
+            schema_url: &[],
+            utf8: true,
+            raw,
+        };
+        for field in Fields::within(raw, depth::SCOPE_SPANS) {
+            let field = field?;
+            match field.number {
+                1 => {
+                    let scope = field.bytes()?;
+                    view.scope
+                        .merge(scope, |_| Ok(()))
+                        .map_err(|e| e.counted_from(raw, scope))?;
+                }
+                2 => {
+                    field.bytes()?;
+                }
+                3 => {
+                    view.schema_url = field.bytes()?;
+                    view.utf8 &= is_utf8(view.schema_url);
+                }
+                _ => {}
+            }
+        }
+        Ok(view)
+    }
+
+    /// The spans, in the order sent.
+    pub fn spans(&self) -> impl Iterator<Item = Result<Span<'a>, Error>> + use<'a> {
+        Repeated::new(self.raw, 2).map(|raw| Span::parse(raw?))
+    }
+}
+
+// === impl Scope ===
+
+impl<'a> Scope<'a> {
+    /// Its attributes, in the order sent.
+    pub fn attributes(&self) -> Attributes<'a> {
+        Attributes::inside(self.holder, 1, 3)
+    }
+
+    /// Reads one more encoded `InstrumentationScope` on top of this one, and hands over each of its attributes.
+    pub fn merge(
+        &mut self,
+        raw: &'a [u8],
+        mut attribute: impl FnMut(&'a [u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        for field in Fields::within(raw, depth::SCOPE) {
+            let field = field?;
+            match field.number {
+                1 => {
+                    self.name = field.bytes()?;
+                    self.utf8 &= is_utf8(self.name);
+                }
+                2 => {
+                    self.version = field.bytes()?;
+                    self.utf8 &= is_utf8(self.version);
+                }
+                3 => {
+                    let inner = field.bytes()?;
+                    attribute(inner).map_err(|e| e.counted_from(raw, inner))?;
+                }
+                4 => {
+                    field.varint()?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
