@@ -1,1 +1,162 @@
-//! Every setting, its default and where it comes from.
+//! Every setting, its default and where it comes from: defaults, then the YAML file, then `LARDER_…` in the environment, then
+//! flags.
+//!
+//! All sources speak through one table: a row knows its path, type, range and meaning, and how its text is read
+//! and shown. So a value is checked in one place, whoever gave it, and a mistake is told with the place it stands at.
+//!
+//! Architecture invariant: nothing here opens, binds or resolves anything but the file itself. `server.rs` maps a [`Config`]
+//! onto the limits of the other modules.
+
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use value::{Endpoint, KvDriver, Size};
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    /// The gRPC ports.
+    pub grpc: Grpc,
+    /// The HTTP port for operators.
+    pub admin: Admin,
+    /// What stores.
+    pub plugin: Plugin,
+    /// Where what must outlive the process lies.
+    pub data_dir: PathBuf,
+    /// What a plugin, a query and a queue may use.
+    pub limits: Limits,
+    /// Storage behind the plugins' `kv` import.
+    pub kv: Kv,
+}
+
+/// The gRPC ports.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Grpc {
+    /// Where all services listen.
+    pub endpoint: Endpoint,
+    /// A second port for OTLP writes alone, beside the first.
+    pub writer_endpoint: Option<Endpoint>,
+    /// The largest request, after decompression. Jaeger's batches pass gRPC's usual 4 MiB (W7).
+    pub max_request_bytes: Size,
+    /// The largest message of an answer. Jaeger's client takes 4 MiB, framing included (W7).
+    pub max_message_bytes: Size,
+}
+
+/// The HTTP port for operators.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Admin {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// Whether `POST /purge` may forget everything.
+    pub purge: bool,
+}
+
+/// What stores.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plugin {
+    /// A bundled plugin's name, or the path of a `.wasm` file.
+    pub r#use: String,
+    /// Handed to the plugin as they are; it refuses those that it does not know.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// What a plugin, a query and a queue may use.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Limits {
+    /// Linear memory of one plugin instance.
+    pub memory: Size,
+    /// How long one call of the plugin may take.
+    #[serde(serialize_with = "value::as_text")]
+    pub call_timeout: Duration,
+    /// How long a query may take. Jaeger's client gives up after 5 s.
+    #[serde(serialize_with = "value::as_text")]
+    pub query_timeout: Duration,
+    /// How many spans a query may judge.
+    pub query_judged_spans: u64,
+    /// How many bytes a query may read from the plugin.
+    pub query_read_bytes: Size,
+    /// Bytes of writes that may wait for the plugin.
+    pub queue_bytes: Size,
+    /// How many writes may wait for the plugin.
+    pub queue_depth: usize,
+    /// Bytes of log that the plugin may write in one call.
+    pub log_bytes: Size,
+    /// The largest `search_depth`; a larger one counts as this (Q1).
+    pub max_search_depth: u32,
+    /// How long a stop waits for calls that are under way.
+    #[serde(serialize_with = "value::as_text")]
+    pub drain_timeout: Duration,
+}
+
+/// Storage behind the plugins' `kv` import.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Kv {
+    /// Which driver.
+    pub driver: KvDriver,
+}
+
+// === defaults ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            grpc: Grpc::default(),
+            admin: Admin::default(),
+            plugin: Plugin::default(),
+            data_dir: PathBuf::from("./larder-data"),
+            limits: Limits::default(),
+            kv: Kv::default(),
+        }
+    }
+}
+
+impl Default for Grpc {
+    fn default() -> Self {
+        Self {
+            endpoint: Endpoint::loopback(17271),
+            writer_endpoint: None,
+            max_request_bytes: Size::mib(64),
+            max_message_bytes: Size::kib(4096 - 64),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            endpoint: Endpoint::loopback(17270),
+            purge: false,
+        }
+    }
+}
+
+impl Default for Plugin {
+    fn default() -> Self {
+        Self {
+            r#use: "memory".to_owned(),
+            settings: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: Size::mib(1024),
+            call_timeout: Duration::from_secs(10),
+            query_timeout: Duration::from_secs(4),
+            query_judged_spans: 10_000_000,
+            query_read_bytes: Size::mib(1024),
+            queue_bytes: Size::mib(64),
+            queue_depth: 1024,
+            log_bytes: Size::kib(64),
+            max_search_depth: 10_000,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The types of settings, and how each is written: `64MiB`, `168h`, `127.0.0.1:17271`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+/// A number of bytes. Shown exactly, in the largest binary unit that divides it: `64MiB`, `4032KiB`, `1000B`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(u64);
+
+/// Where a port listens: `host:port`, the host a name or an address. `:17271` means every interface, as Jaeger's operators
+/// write it. Names are resolved when the port is bound.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+/// What keeps the `kv` import's data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KvDriver {
+    /// In this process's memory; gone when it ends.
+    #[default]
+    Memory,
+}
+
+/// How a setting's text is read and shown. `read(show(x)) == x`.
+pub(super) trait Value: Sized + PartialOrd {
+    /// The type in words, with an example where that helps; it follows "expected".
+    const KIND: &'static str;
+    /// `None` where the text is not such a value.
+    fn read(text: &str) -> Option<Self>;
+    fn show(&self) -> String;
+}
+
+/// For `serialize_with`: a value as the text that a person would write.
+pub(super) fn as_text<T: Value, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&value.show())
+}
+
+// === impl Size ===
+
+impl Size {
+    const UNITS: [(&'static str, u64); 5] = [
+        ("TiB", 1 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+        ("B", 1),
+    ];
+
+    /// So many bytes.
+    pub const fn from_bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// So many KiB.
+    pub const fn kib(kib: u32) -> Self {
+        Self((kib as u64) << 10)
+    }
+
+    /// So many MiB.
+    pub const fn mib(mib: u32) -> Self {
+        Self((mib as u64) << 20)
+    }
+
+    /// The bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+
+    /// The bytes as a length in memory; one that no memory of this machine can hold is its largest.
+    pub fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, factor) = Self::UNITS
+            .into_iter()
+            .find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
+            .unwrap_or(("B", 1));
+        write!(f, "{}{unit}", self.0 / factor)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl Value for Size {
+    const KIND: &'static str = "a size such as 64MiB";
+
+    fn read(text: &str) -> Option<Self> {
+        let size: bytesize::ByteSize = text.parse().ok()?;
+        Some(Self(size.as_u64()))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// A port that only this machine can reach.
+    pub fn loopback(port: u16) -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port,
+        }
+    }
+
+    /// What to resolve and bind, as `tokio::net::TcpListener::bind` takes it.
+    pub fn to_bind(&self) -> (&str, u16) {
+        let host = if self.host.is_empty() {
+            "0.0.0.0"
+        } else {
+            &self.host
+        };
+        (host, self.port)
+    }
+
+    /// The port; 0 lets the system choose one.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::read(text).ok_or_else(|| format!("expected {}, got `{text}`", Self::KIND))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl Value for Endpoint {
+    const KIND: &'static str = "host:port, such as 127.0.0.1:17271";
+
+    fn read(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let bracketed = bare.is_some();
+        let host = bare.unwrap_or(host);
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let valid = if bracketed {
+            host.parse::<std::net::Ipv6Addr>().is_ok()
+        } else {
+            host.chars().all(plain)
+        };
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        (valid && digits).then_some(Self {
+            host: host.to_owned(),
+            port: port.parse().ok()?,
+        })
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+// === the other types ===
+
+impl Value for Duration {
+    const KIND: &'static str = "a time such as 10s or 168h";
+
+    fn read(text: &str) -> Option<Self> {
+        humantime::parse_duration(text).ok()
+    }
+
+    /// Exactly, in the largest unit up to hours that divides it: `168h`, `90m`, `1500ms`.
+    fn show(&self) -> String {
+        let nanos = self.as_nanos();
+        [
+            ("h", 3_600_000_000_000),
+            ("m", 60_000_000_000),
+            ("s", 1_000_000_000),
+            ("ms", 1_000_000),
+            ("us", 1_000),
+        ]
+        .into_iter()
+        .find(|(_, factor)| nanos >= *factor && nanos.is_multiple_of(*factor))
+        .map_or_else(
+            || format!("{nanos}ns"),
+            |(unit, factor)| format!("{}{unit}", nanos / factor),
+        )
+    }
+}
+
+macro_rules! whole_number {
+    ($($number:ty),*) => {$(
+        impl Value for $number {
+            const KIND: &'static str = "a whole number";
+
+            fn read(text: &str) -> Option<Self> {
+                text.replace('_', "").parse().ok()
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+whole_number!(u32, u64, usize);
+
+impl Value for bool {
+    const KIND: &'static str = "true or false";
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for String {
+    const KIND: &'static str = "a text that is not empty";
+
+    fn read(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Value for KvDriver {
+    const KIND: &'static str = "memory";
+
+    fn read(text: &str) -> Option<Self> {
+        (text == "memory").then_some(Self::Memory)
+    }
+
+    fn show(&self) -> String {
+        "memory".to_owned()
+    }
+}
