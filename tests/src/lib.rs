@@ -1,1 +1,51 @@
-//! Placeholder.
+//! What the end-to-end tests stand on: the real `larder` binary on ports of its own, a client for every RPC, builders for spans
+//! and queries, and a tiny HTTP client for the admin port.
+//!
+//! Architecture invariant: nothing here links the host's library. What a test sees is what Jaeger would see.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "tests: a harness that cannot go on says so by a panic"
+)]
+
+mod answers;
+mod binary;
+mod client;
+pub mod http;
+pub mod otlp;
+mod plugins;
+mod process;
+mod query;
+mod rpc;
+mod scene;
+mod server;
+pub mod status;
+mod wait;
+
+pub use answers::{Trace, merge};
+pub use client::{Client, method};
+pub use plugins::Plugin;
+pub use query::{Query, duration, timestamp, unset_duration, unset_timestamp};
+pub use rpc::{Call, Reply};
+pub use scene::Scene;
+pub use server::{Exit, Larder, Options};
+pub use wait::{PATIENCE, eventually, patiently};
+
+/// One tokio test per plugin for each function of the list: `mod memory` and `mod minimal`, each with a [`Scene`] of its own on
+/// a server that they share. Equal answers from both are the point: a plugin can be slow but never wrong.
+#[macro_export]
+macro_rules! every_plugin {
+    ($($test:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::Memory).await).await; })*
+        }
+        mod minimal {
+            $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::Minimal).await).await; })*
+        }
+    };
+}

@@ -1,0 +1,74 @@
+//! Puts the messages of a stream together as Jaeger's client does, and holds every one of them against the rules that all
+//! streams of traces must keep (W6, W7).
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
+use prost::Message as _;
+
+use crate::otlp::spans_of;
+
+/// What Jaeger's client takes in one message.
+const CLIENT_LIMIT: usize = 4 * 1024 * 1024;
+
+/// One trace of an answer.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// Its id.
+    pub id: [u8; 16],
+    /// How many messages it came in.
+    pub messages: usize,
+    /// All of it.
+    pub data: TracesData,
+}
+
+impl Trace {
+    /// Its spans, in the order they came.
+    pub fn spans(&self) -> Vec<&Span> {
+        spans_of(&self.data)
+            .into_iter()
+            .map(|(_, _, span)| span)
+            .collect()
+    }
+
+    /// The ids of its spans as numbers, in the order they came.
+    pub fn span_ids(&self) -> Vec<u64> {
+        self.spans()
+            .iter()
+            .map(|span| u64::from_be_bytes(span.span_id[..].try_into().expect("eight bytes")))
+            .collect()
+    }
+}
+
+/// Merges messages of one trace that follow each other.
+///
+/// # Panics
+/// When a message is empty, holds two traces or passes 4 MiB, or when a trace comes up again after another one.
+pub fn merge(messages: &[Bytes]) -> Vec<Trace> {
+    let mut traces: Vec<Trace> = Vec::new();
+    for message in messages {
+        assert!(message.len() < CLIENT_LIMIT, "{} bytes (W7)", message.len());
+        let data = TracesData::decode(&message[..]).expect("a TracesData");
+        let spans = spans_of(&data);
+        assert!(!spans.is_empty(), "an empty message (W6)");
+        let id: [u8; 16] = spans[0].2.trace_id[..].try_into().expect("sixteen bytes");
+        assert!(
+            spans.iter().all(|(_, _, span)| span.trace_id == id),
+            "two traces in one message (W6)"
+        );
+        if let Some(last) = traces.last_mut().filter(|last| last.id == id) {
+            last.messages += 1;
+            last.data.resource_spans.extend(data.resource_spans);
+        } else {
+            assert!(
+                traces.iter().all(|trace| trace.id != id),
+                "a trace whose messages are apart (W6)"
+            );
+            traces.push(Trace {
+                id,
+                messages: 1,
+                data,
+            });
+        }
+    }
+    traces
+}

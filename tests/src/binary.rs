@@ -1,0 +1,34 @@
+//! Finds the `larder` binary: built once per test process, in the profile of the tests.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+/// The path of the freshly built binary.
+pub(crate) fn path() -> &'static PathBuf {
+    static PATH: LazyLock<PathBuf> = LazyLock::new(build);
+    &PATH
+}
+
+/// Builds with the features of the whole workspace, as `cargo test` does, so that nothing is compiled twice.
+fn build() -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--workspace", "--bin", "larder"])
+        .args(["--message-format", "json-render-diagnostics"])
+        .stderr(Stdio::inherit());
+    if env!("LARDER_TESTS_PROFILE") == "release" {
+        cargo.arg("--release");
+    }
+    let built = cargo.output().expect("cargo could not be started");
+    assert!(built.status.success(), "`{cargo:?}` failed");
+    String::from_utf8_lossy(&built.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "larder")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .expect("cargo named no executable `larder`")
+}

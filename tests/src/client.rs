@@ -1,0 +1,232 @@
+//! Every RPC as a method, typed where a test wants types.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use larder_proto::storage::v2::{
+    Dependency, FindTraceIDsRequest, FindTraceIDsResponse, FindTraceSummariesRequest,
+    FindTraceSummariesResponse, FindTracesRequest, FoundTraceId, GetCapabilitiesRequest,
+    GetCapabilitiesResponse, GetDependenciesRequest, GetDependenciesResponse, GetOperationsRequest,
+    GetOperationsResponse, GetServicesRequest, GetServicesResponse, GetTraceParams,
+    GetTracesRequest, Operation, TraceSummary,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message as _;
+use prost_types::Timestamp;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::answers::{Trace, merge};
+use crate::otlp::{ResourceBuilder, request};
+use crate::patiently;
+use crate::query::Query;
+use crate::rpc::Call;
+
+/// The paths of the methods.
+pub mod method {
+    /// OTLP's write.
+    pub const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    /// Traces by id.
+    pub const GET_TRACES: &str = "/jaeger.storage.v2.TraceReader/GetTraces";
+    /// All services.
+    pub const GET_SERVICES: &str = "/jaeger.storage.v2.TraceReader/GetServices";
+    /// A service's operations.
+    pub const GET_OPERATIONS: &str = "/jaeger.storage.v2.TraceReader/GetOperations";
+    /// Traces by query.
+    pub const FIND_TRACES: &str = "/jaeger.storage.v2.TraceReader/FindTraces";
+    /// Ids by query.
+    pub const FIND_TRACE_IDS: &str = "/jaeger.storage.v2.TraceReader/FindTraceIDs";
+    /// Summaries by query.
+    pub const FIND_TRACE_SUMMARIES: &str = "/jaeger.storage.v2.TraceReader/FindTraceSummaries";
+    /// Who calls whom.
+    pub const GET_DEPENDENCIES: &str = "/jaeger.storage.v2.DependencyReader/GetDependencies";
+    /// What the storage can do.
+    pub const GET_CAPABILITIES: &str = "/jaeger.storage.v2.Capabilities/GetCapabilities";
+}
+
+/// A connection to a storage.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+    call: Call,
+}
+
+impl Client {
+    /// Connects; waits no longer than [`crate::PATIENCE`].
+    pub async fn connect(address: SocketAddr) -> Self {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let channel = patiently("a connection", endpoint.connect())
+            .await
+            .unwrap_or_else(|error| panic!("could not connect to {address}: {error}"));
+        Self {
+            call: Call::new(channel.clone()),
+            channel,
+        }
+    }
+
+    /// The channel, for the generated clients of other crates.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Calls with bytes, or with headers and compression.
+    pub fn call(&self) -> Call {
+        self.call.clone()
+    }
+
+    /// Exports bytes as they are.
+    pub async fn export_bytes(
+        &self,
+        body: impl Into<Bytes>,
+    ) -> Result<ExportTraceServiceResponse, Status> {
+        let answer = self.call.unary(method::EXPORT, body.into()).await?;
+        Ok(ExportTraceServiceResponse::decode(answer.into_inner()).expect("an Export's answer"))
+    }
+
+    /// Exports these resources in one request.
+    pub async fn export(
+        &self,
+        resources: impl IntoIterator<Item = ResourceBuilder>,
+    ) -> Result<ExportTraceServiceResponse, Status> {
+        self.export_bytes(request(resources).encode_to_vec()).await
+    }
+
+    /// Exports these resources; all of it must be taken.
+    pub async fn store(&self, resources: impl IntoIterator<Item = ResourceBuilder>) {
+        let answer = self.export(resources).await.expect("an Export that works");
+        assert_eq!(
+            answer,
+            ExportTraceServiceResponse::default(),
+            "refused (E3: the answer to what is well is empty)"
+        );
+    }
+
+    /// The traces of these ids, however long an id is.
+    pub async fn get_traces(
+        &self,
+        ids: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<Vec<Trace>, Status> {
+        let query = ids
+            .into_iter()
+            .map(|id| GetTraceParams {
+                trace_id: id.as_ref().to_vec(),
+                ..GetTraceParams::default()
+            })
+            .collect();
+        self.traces(
+            method::GET_TRACES,
+            GetTracesRequest { query }.encode_to_vec(),
+        )
+        .await
+    }
+
+    /// The trace of this id, which must be there.
+    pub async fn get_trace(&self, id: [u8; 16]) -> Trace {
+        let mut traces = self.get_traces([id]).await.expect("GetTraces");
+        assert_eq!(traces.len(), 1, "GetTraces of one id");
+        assert_eq!(traces[0].id, id);
+        traces.remove(0)
+    }
+
+    /// The traces that match, in the order they came.
+    pub async fn find_traces(&self, query: &Query) -> Result<Vec<Trace>, Status> {
+        let request = FindTracesRequest {
+            query: Some(query.0.clone()),
+        };
+        self.traces(method::FIND_TRACES, request.encode_to_vec())
+            .await
+    }
+
+    async fn traces(&self, method: &'static str, body: Vec<u8>) -> Result<Vec<Trace>, Status> {
+        let reply = self.call.stream(method, body.into()).await;
+        reply.end.map(|()| merge(&reply.messages))
+    }
+
+    /// The ids of the traces that match, in the order they came; once by `FindTraces` and once by `FindTraceIDs`, which must
+    /// agree (Q16), as must the ids of the summaries (F1).
+    pub async fn find(&self, query: &Query) -> Vec<[u8; 16]> {
+        let traces = self.find_traces(query).await.expect("FindTraces");
+        let found: Vec<[u8; 16]> = traces.iter().map(|trace| trace.id).collect();
+        let ids = self.find_trace_ids(query).await.expect("FindTraceIDs");
+        let ids: Vec<&[u8]> = ids.iter().map(|found| &found.trace_id[..]).collect();
+        assert_eq!(found, ids, "FindTraces and FindTraceIDs differ: {query:?}");
+        let summaries = self.find_trace_summaries(query).await.expect("summaries");
+        let ids: Vec<&[u8]> = summaries.iter().map(|found| &found.trace_id[..]).collect();
+        assert_eq!(
+            found, ids,
+            "FindTraces and FindTraceSummaries differ: {query:?}"
+        );
+        found
+    }
+
+    /// `FindTraceIDs`.
+    pub async fn find_trace_ids(&self, query: &Query) -> Result<Vec<FoundTraceId>, Status> {
+        let request = FindTraceIDsRequest {
+            query: Some(query.0.clone()),
+        };
+        let answer: FindTraceIDsResponse = self.call.ask(method::FIND_TRACE_IDS, &request).await?;
+        Ok(answer.trace_ids)
+    }
+
+    /// `FindTraceSummaries`, its messages put together.
+    pub async fn find_trace_summaries(&self, query: &Query) -> Result<Vec<TraceSummary>, Status> {
+        let request = FindTraceSummariesRequest {
+            query: Some(query.0.clone()),
+        };
+        let reply = self
+            .call
+            .stream(method::FIND_TRACE_SUMMARIES, request.encode_to_vec().into())
+            .await;
+        reply.end?;
+        Ok(reply
+            .messages
+            .into_iter()
+            .flat_map(|message| {
+                FindTraceSummariesResponse::decode(message)
+                    .expect("summaries")
+                    .summaries
+            })
+            .collect())
+    }
+
+    /// `GetServices`.
+    pub async fn services(&self) -> Result<Vec<String>, Status> {
+        let answer: GetServicesResponse = self
+            .call
+            .ask(method::GET_SERVICES, &GetServicesRequest {})
+            .await?;
+        Ok(answer.services)
+    }
+
+    /// `GetOperations`; an empty kind is any.
+    pub async fn operations(&self, service: &str, kind: &str) -> Result<Vec<Operation>, Status> {
+        let request = GetOperationsRequest {
+            service: service.to_owned(),
+            span_kind: kind.to_owned(),
+        };
+        let answer: GetOperationsResponse = self.call.ask(method::GET_OPERATIONS, &request).await?;
+        Ok(answer.operations)
+    }
+
+    /// `GetDependencies`.
+    pub async fn dependencies(
+        &self,
+        start: Option<Timestamp>,
+        end: Option<Timestamp>,
+    ) -> Result<Vec<Dependency>, Status> {
+        let request = GetDependenciesRequest {
+            start_time: start,
+            end_time: end,
+        };
+        let answer: GetDependenciesResponse =
+            self.call.ask(method::GET_DEPENDENCIES, &request).await?;
+        Ok(answer.dependencies)
+    }
+
+    /// `GetCapabilities`.
+    pub async fn capabilities(&self) -> Result<GetCapabilitiesResponse, Status> {
+        self.call
+            .ask(method::GET_CAPABILITIES, &GetCapabilitiesRequest {})
+            .await
+    }
+}

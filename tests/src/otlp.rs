@@ -1,0 +1,297 @@
+//! Builds spans and requests: `service("shop").span(span(trace, 1).name("buy").at(time).lasting(5))`.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+use opentelemetry_proto::tonic::trace::v1::{
+    ResourceSpans, ScopeSpans, Span, Status, TracesData, span::SpanKind, status::StatusCode,
+};
+
+/// The value of an attribute.
+pub trait IntoValue {
+    /// As OTLP's `AnyValue`; `None` inside is a value without an arm.
+    fn into_value(self) -> AnyValue;
+}
+
+impl IntoValue for AnyValue {
+    fn into_value(self) -> AnyValue {
+        self
+    }
+}
+
+impl IntoValue for Value {
+    fn into_value(self) -> AnyValue {
+        AnyValue { value: Some(self) }
+    }
+}
+
+impl IntoValue for &str {
+    fn into_value(self) -> AnyValue {
+        Value::StringValue(self.to_owned()).into_value()
+    }
+}
+
+impl IntoValue for String {
+    fn into_value(self) -> AnyValue {
+        Value::StringValue(self).into_value()
+    }
+}
+
+impl IntoValue for i64 {
+    fn into_value(self) -> AnyValue {
+        Value::IntValue(self).into_value()
+    }
+}
+
+impl IntoValue for f64 {
+    fn into_value(self) -> AnyValue {
+        Value::DoubleValue(self).into_value()
+    }
+}
+
+impl IntoValue for bool {
+    fn into_value(self) -> AnyValue {
+        Value::BoolValue(self).into_value()
+    }
+}
+
+impl IntoValue for &[u8] {
+    fn into_value(self) -> AnyValue {
+        Value::BytesValue(self.to_vec()).into_value()
+    }
+}
+
+/// An array.
+pub fn array(values: impl IntoIterator<Item = AnyValue>) -> AnyValue {
+    Value::ArrayValue(ArrayValue {
+        values: values.into_iter().collect(),
+    })
+    .into_value()
+}
+
+/// A map.
+pub fn map<'a>(entries: impl IntoIterator<Item = (&'a str, AnyValue)>) -> AnyValue {
+    Value::KvlistValue(KeyValueList {
+        values: entries
+            .into_iter()
+            .map(|(key, value)| key_value(key, value))
+            .collect(),
+    })
+    .into_value()
+}
+
+/// One attribute.
+pub fn key_value(key: &str, value: impl IntoValue) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(value.into_value()),
+        ..KeyValue::default()
+    }
+}
+
+/// A span id as its eight bytes.
+pub fn span_id(id: u64) -> Vec<u8> {
+    id.to_be_bytes().to_vec()
+}
+
+/// A span being built.
+#[derive(Clone, Debug)]
+pub struct SpanBuilder(pub Span);
+
+/// A span of `trace`, named "operation" until told otherwise.
+pub fn span(trace: [u8; 16], id: u64) -> SpanBuilder {
+    SpanBuilder(Span {
+        trace_id: trace.to_vec(),
+        span_id: span_id(id),
+        name: "operation".to_owned(),
+        ..Span::default()
+    })
+}
+
+impl SpanBuilder {
+    /// Its name.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.0.name);
+        self
+    }
+
+    /// Its parent's id.
+    #[must_use]
+    pub fn parent(mut self, id: u64) -> Self {
+        self.0.parent_span_id = span_id(id);
+        self
+    }
+
+    /// Starts, and for now ends, at this time in nanoseconds.
+    #[must_use]
+    pub fn at(mut self, nanos: u64) -> Self {
+        self.0.start_time_unix_nano = nanos;
+        self.0.end_time_unix_nano = nanos;
+        self
+    }
+
+    /// Ends so many nanoseconds after its start.
+    #[must_use]
+    pub fn lasting(mut self, nanos: u64) -> Self {
+        self.0.end_time_unix_nano = self.0.start_time_unix_nano + nanos;
+        self
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(mut self, kind: SpanKind) -> Self {
+        self.0.kind = kind.into();
+        self
+    }
+
+    /// Its status.
+    #[must_use]
+    pub fn status(mut self, code: StatusCode) -> Self {
+        self.0.status = Some(Status {
+            code: code.into(),
+            ..Status::default()
+        });
+        self
+    }
+
+    /// One more attribute.
+    #[must_use]
+    pub fn attribute(mut self, key: &str, value: impl IntoValue) -> Self {
+        self.0.attributes.push(key_value(key, value));
+        self
+    }
+
+    /// One more event, at the span's start.
+    #[must_use]
+    pub fn event(mut self, name: &str, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+        self.0.events.push(Event {
+            time_unix_nano: self.0.start_time_unix_nano,
+            name: name.to_owned(),
+            attributes: attributes.into_iter().collect(),
+            ..Event::default()
+        });
+        self
+    }
+
+    /// One more link.
+    #[must_use]
+    pub fn link(
+        mut self,
+        trace: [u8; 16],
+        id: u64,
+        attributes: impl IntoIterator<Item = KeyValue>,
+    ) -> Self {
+        self.0.links.push(Link {
+            trace_id: trace.to_vec(),
+            span_id: span_id(id),
+            attributes: attributes.into_iter().collect(),
+            ..Link::default()
+        });
+        self
+    }
+}
+
+/// A resource with its scopes and spans, being built.
+#[derive(Clone, Debug)]
+pub struct ResourceBuilder(pub ResourceSpans);
+
+/// A resource with nothing but a `service.name`.
+pub fn service(name: impl IntoValue) -> ResourceBuilder {
+    resource().attribute("service.name", name)
+}
+
+/// A resource without attributes.
+pub fn resource() -> ResourceBuilder {
+    ResourceBuilder(ResourceSpans {
+        resource: Some(Resource::default()),
+        ..ResourceSpans::default()
+    })
+}
+
+impl ResourceBuilder {
+    /// One more resource attribute.
+    #[must_use]
+    pub fn attribute(mut self, key: &str, value: impl IntoValue) -> Self {
+        self.0
+            .resource
+            .get_or_insert_default()
+            .attributes
+            .push(key_value(key, value));
+        self
+    }
+
+    /// The resource's schema URL.
+    #[must_use]
+    pub fn schema_url(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.0.schema_url);
+        self
+    }
+
+    /// Opens a scope: the spans that follow are its.
+    #[must_use]
+    pub fn scope(
+        mut self,
+        name: &str,
+        version: &str,
+        attributes: impl IntoIterator<Item = KeyValue>,
+    ) -> Self {
+        self.0.scope_spans.push(ScopeSpans {
+            scope: Some(InstrumentationScope {
+                name: name.to_owned(),
+                version: version.to_owned(),
+                attributes: attributes.into_iter().collect(),
+                dropped_attributes_count: 0,
+            }),
+            ..ScopeSpans::default()
+        });
+        self
+    }
+
+    /// The schema URL of the scope opened last.
+    #[must_use]
+    pub fn scope_schema_url(mut self, url: &str) -> Self {
+        let scope = self.0.scope_spans.last_mut().expect("an open scope");
+        url.clone_into(&mut scope.schema_url);
+        self
+    }
+
+    /// One more span in the open scope, or in one that says nothing.
+    #[must_use]
+    pub fn span(mut self, span: SpanBuilder) -> Self {
+        if self.0.scope_spans.is_empty() {
+            self.0.scope_spans.push(ScopeSpans::default());
+        }
+        let scope = self.0.scope_spans.last_mut().expect("an open scope");
+        scope.spans.push(span.0);
+        self
+    }
+
+    /// More spans.
+    #[must_use]
+    pub fn spans(self, spans: impl IntoIterator<Item = SpanBuilder>) -> Self {
+        spans.into_iter().fold(self, Self::span)
+    }
+}
+
+/// The request that exports these resources.
+pub fn request(resources: impl IntoIterator<Item = ResourceBuilder>) -> ExportTraceServiceRequest {
+    ExportTraceServiceRequest {
+        resource_spans: resources.into_iter().map(|built| built.0).collect(),
+    }
+}
+
+/// Every span of some data with the resource and the scope it stands in, in order.
+pub fn spans_of(data: &TracesData) -> Vec<(&ResourceSpans, &ScopeSpans, &Span)> {
+    let mut spans = Vec::new();
+    for resource in &data.resource_spans {
+        for scope in &resource.scope_spans {
+            spans.extend(scope.spans.iter().map(|span| (resource, scope, span)));
+        }
+    }
+    spans
+}

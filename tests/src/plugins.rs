@@ -1,0 +1,28 @@
+//! The plugins that tests run against.
+
+use std::path::{Path, PathBuf};
+
+/// A storage plugin as `--plugin` takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Plugin {
+    /// The bundled `memory`, by name.
+    Memory,
+    /// `plugins/minimal`, from its file.
+    Minimal,
+    /// A guest that keeps traces as it should, until one of the service names of `tests/guests` makes it misbehave.
+    Hostile,
+    /// A guest whose data lives in `kv`, so that readers run beside its writer.
+    Replicated,
+}
+
+impl Plugin {
+    /// The argument of `--plugin`.
+    pub fn argument(self) -> PathBuf {
+        match self {
+            Self::Memory => "memory".into(),
+            Self::Minimal => Path::new(env!("LARDER_TESTS_MINIMAL")).into(),
+            Self::Hostile => Path::new(env!("LARDER_TESTS_HOSTILE")).into(),
+            Self::Replicated => Path::new(env!("LARDER_TESTS_REPLICATED")).into(),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What a child process needs around it: its output followed, its end awaited, and an end made of it when this process ends.
+
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::PATIENCE;
+
+/// Waits for a child's end, which must come.
+pub(crate) fn wait(child: &mut Child, log: &Log) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().expect("a child to wait for") {
+            return status;
+        }
+        if Instant::now() >= deadline {
+            drop(child.kill());
+            let log = log.text();
+            panic!("larder did not end within {PATIENCE:?}:\n{log}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The lines of a child's stderr, read by a thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Log(Arc<(Mutex<Lines>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Log {
+    pub(crate) fn follow(output: impl Read + Send + 'static) -> Self {
+        let log = Self(Arc::default());
+        let writer = log.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                writer.change(|lines| lines.lines.push(line));
+            }
+            writer.change(|lines| lines.ended = true);
+        });
+        log
+    }
+
+    /// The lines so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lock().lines.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Lines)) {
+        change(&mut self.lock());
+        self.0.1.notify_all();
+    }
+
+    pub(crate) fn wait(&self, text: &str) -> Result<String, String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.lock();
+        loop {
+            if let Some(line) = lines.lines.iter().find(|line| line.contains(text)) {
+                return Ok(line.clone());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if lines.ended {
+                return Err(format!("larder ended without the line {text:?}"));
+            }
+            if left.is_zero() {
+                return Err(format!("waited {PATIENCE:?} in vain for the line {text:?}"));
+            }
+            (lines, _) = self
+                .0
+                .1
+                .wait_timeout(lines, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// All lines, once there can be no more.
+    pub(crate) fn to_the_end(&self) -> Vec<String> {
+        let mut lines = self.lock();
+        while !lines.ended {
+            lines = self.0.1.wait(lines).unwrap_or_else(PoisonError::into_inner);
+        }
+        lines.lines.clone()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.to_the_end().join("\n")
+    }
+}
+
+/// A shell that waits for its standard input to close, which happens when this process ends however it ends, and then kills
+/// the server and removes its directory. Servers kept in statics are never dropped, and an aborted test drops nothing.
+#[derive(Debug)]
+pub(crate) struct Reaper {
+    shell: Child,
+    lifeline: Option<ChildStdin>,
+}
+
+impl Reaper {
+    pub(crate) fn new(child: &Child, directory: &Path) -> Self {
+        let mut shell = Command::new("sh")
+            .args(["-c", "read order && exit; kill -9 $0; rm -rf \"$1\""])
+            .arg(child.id().to_string())
+            .arg(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        let lifeline = shell.stdin.take();
+        Self { shell, lifeline }
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        // The child is gone already, and its id may be another's by now: the shell must not kill it.
+        if let Some(mut lifeline) = self.lifeline.take() {
+            drop(lifeline.write_all(b"stand down\n"));
+        }
+        drop(self.shell.wait());
+    }
+}

@@ -1,0 +1,158 @@
+//! Builds `TraceQueryParameters`, and the timestamps and durations of Jaeger's gogo client.
+
+use larder_proto::storage::v2::{AnyValue, KeyValue, TraceQueryParameters, any_value::Value};
+use prost_types::{Duration, Timestamp};
+
+/// A query: empty, it asks for the 100 newest traces of any service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Query(pub TraceQueryParameters);
+
+/// `nanos` since the Unix epoch.
+pub fn timestamp(nanos: u64) -> Timestamp {
+    Timestamp {
+        seconds: i64::try_from(nanos / 1_000_000_000).expect("seconds"),
+        nanos: i32::try_from(nanos % 1_000_000_000).expect("nanos"),
+    }
+}
+
+/// What Jaeger sends for a time that is not set: 0001-01-01T00:00:00Z (W1).
+pub fn unset_timestamp() -> Timestamp {
+    Timestamp {
+        seconds: -62_135_596_800,
+        nanos: 0,
+    }
+}
+
+/// A duration of `nanos`, which may be negative.
+pub fn duration(nanos: i64) -> Duration {
+    Duration {
+        seconds: nanos / 1_000_000_000,
+        nanos: i32::try_from(nanos % 1_000_000_000).expect("nanos"),
+    }
+}
+
+/// What Jaeger sends for a duration that is not set (W1).
+pub fn unset_duration() -> Duration {
+    Duration::default()
+}
+
+/// A value of a query's attribute.
+pub trait IntoQueryValue {
+    /// As an arm of `AnyValue`.
+    fn into_query_value(self) -> Value;
+}
+
+impl IntoQueryValue for &str {
+    fn into_query_value(self) -> Value {
+        Value::StringValue(self.to_owned())
+    }
+}
+
+impl IntoQueryValue for String {
+    fn into_query_value(self) -> Value {
+        Value::StringValue(self)
+    }
+}
+
+impl IntoQueryValue for i64 {
+    fn into_query_value(self) -> Value {
+        Value::IntValue(self)
+    }
+}
+
+impl IntoQueryValue for f64 {
+    fn into_query_value(self) -> Value {
+        Value::DoubleValue(self)
+    }
+}
+
+impl IntoQueryValue for bool {
+    fn into_query_value(self) -> Value {
+        Value::BoolValue(self)
+    }
+}
+
+impl IntoQueryValue for Value {
+    fn into_query_value(self) -> Value {
+        self
+    }
+}
+
+impl Query {
+    /// Spans of this service (Q4).
+    #[must_use]
+    pub fn service(mut self, name: impl Into<String>) -> Self {
+        self.0.service_name = name.into();
+        self
+    }
+
+    /// Spans of this name (Q5).
+    #[must_use]
+    pub fn operation(mut self, name: impl Into<String>) -> Self {
+        self.0.operation_name = name.into();
+        self
+    }
+
+    /// Spans with this attribute (Q8, Q9) or special key (Q10 to Q14).
+    #[must_use]
+    pub fn attribute(mut self, key: impl Into<String>, value: impl IntoQueryValue) -> Self {
+        self.0.attributes.push(KeyValue {
+            key: key.into(),
+            value: Some(AnyValue {
+                value: Some(value.into_query_value()),
+            }),
+        });
+        self
+    }
+
+    /// An attribute exactly as given, for those that lack a value (W3).
+    #[must_use]
+    pub fn raw_attribute(mut self, key: &str, value: Option<AnyValue>) -> Self {
+        self.0.attributes.push(KeyValue {
+            key: key.to_owned(),
+            value,
+        });
+        self
+    }
+
+    /// Spans that start in this window of nanoseconds, both ends included (Q6).
+    #[must_use]
+    pub fn window(self, from: u64, to: u64) -> Self {
+        self.not_before(from).not_after(to)
+    }
+
+    /// Spans that start then or later.
+    #[must_use]
+    pub fn not_before(mut self, from: u64) -> Self {
+        self.0.start_time_min = Some(timestamp(from));
+        self
+    }
+
+    /// Spans that start then or earlier.
+    #[must_use]
+    pub fn not_after(mut self, to: u64) -> Self {
+        self.0.start_time_max = Some(timestamp(to));
+        self
+    }
+
+    /// Spans that take this many nanoseconds or more (Q7).
+    #[must_use]
+    pub fn at_least(mut self, nanos: i64) -> Self {
+        self.0.duration_min = Some(duration(nanos));
+        self
+    }
+
+    /// Spans that take this many nanoseconds or less (Q7).
+    #[must_use]
+    pub fn at_most(mut self, nanos: i64) -> Self {
+        self.0.duration_max = Some(duration(nanos));
+        self
+    }
+
+    /// No more than so many traces (Q1).
+    #[must_use]
+    pub fn depth(mut self, depth: i32) -> Self {
+        self.0.search_depth = depth;
+        self
+    }
+}

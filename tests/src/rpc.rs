@@ -1,0 +1,203 @@
+//! gRPC as bytes: one codec that hands messages through raw, so that a test can send what is malformed and compare what is
+//! answered byte for byte.
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use prost::Message;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::patiently;
+
+/// How a method is called: by default uncompressed, with nothing accepted, and with the limits of Jaeger's client.
+#[derive(Clone, Debug)]
+pub struct Call {
+    channel: Channel,
+    send: Option<CompressionEncoding>,
+    accept: Option<CompressionEncoding>,
+    metadata: MetadataMap,
+}
+
+/// Everything that a call brought: the messages before the end, the metadata, and how it ended.
+#[derive(Debug)]
+pub struct Reply {
+    /// Messages in order.
+    pub messages: Vec<Bytes>,
+    /// Header metadata.
+    pub metadata: MetadataMap,
+    /// `Ok` or the status that the stream ended with.
+    pub end: Result<(), Status>,
+}
+
+impl Call {
+    /// Plain calls on `channel`.
+    pub fn new(channel: Channel) -> Self {
+        Self {
+            channel,
+            send: None,
+            accept: None,
+            metadata: MetadataMap::new(),
+        }
+    }
+
+    /// Requests are compressed.
+    #[must_use]
+    pub fn send(mut self, encoding: CompressionEncoding) -> Self {
+        self.send = Some(encoding);
+        self
+    }
+
+    /// Compressed answers are accepted.
+    #[must_use]
+    pub fn accept(mut self, encoding: CompressionEncoding) -> Self {
+        self.accept = Some(encoding);
+        self
+    }
+
+    /// Sends a header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.metadata
+            .append(name, value.parse().expect("a header's value"));
+        self
+    }
+
+    fn request(&self, body: Bytes) -> Request<Bytes> {
+        let mut request = Request::new(body);
+        *request.metadata_mut() = self.metadata.clone();
+        request
+    }
+
+    fn grpc(&self) -> Grpc<Channel> {
+        // A request may be larger than what one may be answered with: Jaeger's exporter sets no limit either.
+        let mut grpc = Grpc::new(self.channel.clone());
+        if let Some(encoding) = self.send {
+            grpc = grpc.send_compressed(encoding);
+        }
+        if let Some(encoding) = self.accept {
+            grpc = grpc.accept_compressed(encoding);
+        }
+        grpc
+    }
+
+    /// A unary call with a body as it is.
+    pub async fn unary(
+        &self,
+        method: &'static str,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, Status> {
+        patiently(method, async {
+            let mut grpc = self.grpc();
+            ready(&mut grpc).await?;
+            grpc.unary(self.request(body), path(method), Raw).await
+        })
+        .await
+    }
+
+    /// Opens a server stream with a body as it is.
+    pub async fn open(
+        &self,
+        method: &'static str,
+        body: Bytes,
+    ) -> Result<Response<Streaming<Bytes>>, Status> {
+        patiently(method, async {
+            let mut grpc = self.grpc();
+            ready(&mut grpc).await?;
+            grpc.server_streaming(self.request(body), path(method), Raw)
+                .await
+        })
+        .await
+    }
+
+    /// A server stream read to its end.
+    pub async fn stream(&self, method: &'static str, body: Bytes) -> Reply {
+        let response = match self.open(method, body).await {
+            Ok(response) => response,
+            Err(status) => {
+                return Reply {
+                    messages: Vec::new(),
+                    metadata: status.metadata().clone(),
+                    end: Err(status),
+                };
+            }
+        };
+        let metadata = response.metadata().clone();
+        let mut stream = response.into_inner();
+        let mut messages = Vec::new();
+        let end = loop {
+            match patiently(method, stream.message()).await {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => break Ok(()),
+                Err(status) => break Err(status),
+            }
+        };
+        Reply {
+            messages,
+            metadata,
+            end,
+        }
+    }
+
+    /// A unary call with typed messages.
+    pub async fn ask<A: Message + Default>(
+        &self,
+        method: &'static str,
+        question: &impl Message,
+    ) -> Result<A, Status> {
+        let answer = self
+            .unary(method, question.encode_to_vec().into())
+            .await?
+            .into_inner();
+        Ok(A::decode(answer).unwrap_or_else(|error| panic!("{method} answered: {error}")))
+    }
+}
+
+async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
+    grpc.ready()
+        .await
+        .map_err(|error| Status::unavailable(format!("no connection: {error}")))
+}
+
+fn path(method: &'static str) -> http::uri::PathAndQuery {
+    http::uri::PathAndQuery::from_static(method)
+}
+
+/// The codec that does nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}

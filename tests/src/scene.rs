@@ -1,0 +1,130 @@
+//! A test's own corner of a server that it shares with others: services, trace ids and a window of time that no other test has.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock};
+use std::time::SystemTime;
+
+use crate::client::Client;
+use crate::otlp::{ResourceBuilder, service};
+use crate::plugins::Plugin;
+use crate::query::Query;
+use crate::server::{Larder, Options};
+
+/// The variable that points the shared tests at another storage, as `127.0.0.1:17271`: so one sees what Jaeger's own does.
+const REFERENCE: &str = "LARDER_TESTS_ENDPOINT";
+
+/// A scene lasts a thousand seconds, in nanoseconds.
+const LENGTH: u64 = 1_000_000_000_000;
+
+/// A test's corner.
+#[derive(Debug)]
+pub struct Scene {
+    /// Connected.
+    pub client: Client,
+    /// The server, unless the tests run against another storage.
+    pub larder: Option<&'static Larder>,
+    lines_before: usize,
+    tag: u64,
+}
+
+impl Scene {
+    /// A corner of the server that this process has for `plugin`.
+    pub async fn new(plugin: Plugin) -> Self {
+        let reference = std::env::var(REFERENCE).ok();
+        let larder = reference.is_none().then(|| shared(plugin));
+        let address: SocketAddr = match (&reference, larder) {
+            (Some(address), _) => address
+                .parse()
+                .expect("LARDER_TESTS_ENDPOINT is an address"),
+            (None, larder) => larder.expect("one or the other").grpc(),
+        };
+        Self {
+            client: Client::connect(address).await,
+            larder,
+            lines_before: larder.map_or(0, |larder| larder.lines().len()),
+            tag: next_tag(),
+        }
+    }
+
+    /// A service name of this scene.
+    pub fn service(&self, name: &str) -> String {
+        format!("{name}-{:x}", self.tag)
+    }
+
+    /// A resource of such a service.
+    pub fn resource(&self, name: &str) -> ResourceBuilder {
+        service(self.service(name))
+    }
+
+    /// A trace id of this scene; they order as `number` does.
+    pub fn trace(&self, number: u64) -> [u8; 16] {
+        (u128::from(self.tag) << 64 | u128::from(number)).to_be_bytes()
+    }
+
+    /// The numbers of trace ids of this scene.
+    pub fn numbers(&self, ids: &[[u8; 16]]) -> Vec<u64> {
+        ids.iter()
+            .map(|id| {
+                let id = u128::from_be_bytes(*id);
+                assert_eq!((id >> 64) as u64, self.tag, "a trace of another test");
+                #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+                let number = id as u64;
+                number
+            })
+            .collect()
+    }
+
+    /// So many nanoseconds after this scene begins.
+    pub fn at(&self, offset: u64) -> u64 {
+        assert!(offset < LENGTH);
+        1_000_000_000_000_000_000 + self.tag % 2_000_000 * LENGTH + offset
+    }
+
+    /// A query for all of this scene's time, of any service.
+    pub fn query(&self) -> Query {
+        Query::default()
+            .window(self.at(0), self.at(LENGTH - 1))
+            .depth(1000)
+    }
+
+    /// The numbers of the traces that match, newest first; asked in three ways.
+    pub async fn find(&self, query: Query) -> Vec<u64> {
+        self.numbers(&self.client.find(&query).await)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if let Some(larder) = self.larder.filter(|_| std::thread::panicking()) {
+            larder.show(self.lines_before);
+        }
+    }
+}
+
+/// The one server of this process for a plugin.
+fn shared(plugin: Plugin) -> &'static Larder {
+    static MEMORY: OnceLock<Larder> = OnceLock::new();
+    static MINIMAL: OnceLock<Larder> = OnceLock::new();
+    static HOSTILE: OnceLock<Larder> = OnceLock::new();
+    static REPLICATED: OnceLock<Larder> = OnceLock::new();
+    let server = match plugin {
+        Plugin::Memory => &MEMORY,
+        Plugin::Minimal => &MINIMAL,
+        Plugin::Hostile => &HOSTILE,
+        Plugin::Replicated => &REPLICATED,
+    };
+    server.get_or_init(|| Options::new(plugin).start())
+}
+
+/// Unlike any other of this process, and of another process that talks to the same storage.
+fn next_tag() -> u64 {
+    static FIRST: LazyLock<u64> = LazyLock::new(|| {
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .expect("a clock after 1970");
+        now.as_secs() << 12
+    });
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    *FIRST + COUNT.fetch_add(1, Ordering::Relaxed)
+}

@@ -1,0 +1,302 @@
+//! Starts the real binary on ports of its own and in a directory of its own, and takes both away again.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::http::{self, Response};
+use crate::process::{Log, Reaper, wait};
+use crate::{Plugin, binary};
+
+/// How a server is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    plugin: Option<Plugin>,
+    arguments: Vec<OsString>,
+    environment: Vec<(String, String)>,
+    config: Option<String>,
+    ports: bool,
+}
+
+/// How a run of the binary ended.
+#[derive(Debug)]
+pub struct Exit {
+    /// Its code or signal.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub stdout: String,
+    /// What it logged.
+    pub stderr: String,
+}
+
+impl Options {
+    /// A server with this plugin.
+    pub fn new(plugin: Plugin) -> Self {
+        Self {
+            plugin: Some(plugin),
+            ..Self::bare()
+        }
+    }
+
+    /// A server whose plugin is up to its configuration.
+    pub fn bare() -> Self {
+        Self {
+            plugin: None,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            config: None,
+            ports: true,
+        }
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn arguments(mut self, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// A `--plugin-setting`.
+    #[must_use]
+    pub fn setting(self, key: &str, value: &str) -> Self {
+        self.arguments(["--plugin-setting".to_owned(), format!("{key}={value}")])
+    }
+
+    /// An environment variable.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The text of the file that `--config` names.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        self.config = Some(text.to_owned());
+        self
+    }
+
+    /// Without the flags that put every port to 0.
+    #[must_use]
+    pub fn without_port_flags(mut self) -> Self {
+        self.ports = false;
+        self
+    }
+
+    /// Also serves OTLP on a port of its own.
+    #[must_use]
+    pub fn writer_port(self) -> Self {
+        self.arguments(["--writer-endpoint", "127.0.0.1:0"])
+    }
+
+    /// With `POST /purge`.
+    #[must_use]
+    pub fn purge(self) -> Self {
+        self.arguments(["--enable-purge"])
+    }
+
+    fn command(&self, directory: &Path) -> Command {
+        let mut command = Command::new(binary::path());
+        command.current_dir(directory);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LARDER_")) {
+            command.env_remove(name);
+        }
+        command
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(text) = &self.config {
+            let path = directory.join("larder.yaml");
+            std::fs::write(&path, text).expect("a configuration file");
+            command.arg("--config").arg(path);
+        }
+        if let Some(plugin) = self.plugin {
+            command.arg("--plugin").arg(plugin.argument());
+        }
+        if self.ports {
+            command.args(["--grpc-endpoint", "127.0.0.1:0"]);
+            command.args(["--admin-endpoint", "127.0.0.1:0"]);
+        }
+        command
+    }
+
+    /// Starts a server and waits until it says where it listens.
+    ///
+    /// # Panics
+    /// With what it logged, when it ends instead.
+    pub fn start(self) -> Larder {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = self.command(directory.path());
+        command.arg("--data-dir").arg(directory.path().join("data"));
+        let mut child = command.spawn().expect("the binary starts");
+        let log = Log::follow(child.stderr.take().expect("piped"));
+        drop(Log::follow(child.stdout.take().expect("piped")));
+        let mut larder = Larder {
+            reaper: Some(Reaper::new(&child, directory.path())),
+            child: Some(child),
+            log,
+            directory,
+            grpc: None,
+            admin: None,
+        };
+        larder.admin = Some(larder.address("Serving admin HTTP on "));
+        larder.grpc = Some(larder.address("Serving Jaeger storage on "));
+        larder
+    }
+
+    /// Runs the binary until it ends by itself.
+    pub fn run(self) -> Exit {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut child = self
+            .command(directory.path())
+            .spawn()
+            .expect("the binary starts");
+        let reaper = Reaper::new(&child, directory.path());
+        let stdout = Log::follow(child.stdout.take().expect("piped"));
+        let stderr = Log::follow(child.stderr.take().expect("piped"));
+        let status = wait(&mut child, &stderr);
+        drop(reaper);
+        Exit {
+            status,
+            stdout: stdout.text(),
+            stderr: stderr.text(),
+        }
+    }
+}
+
+/// A running server; killed when dropped.
+#[derive(Debug)]
+pub struct Larder {
+    reaper: Option<Reaper>,
+    child: Option<Child>,
+    log: Log,
+    directory: TempDir,
+    grpc: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
+impl Larder {
+    /// Where the gRPC services are.
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc.expect("known once started")
+    }
+
+    /// Where the admin HTTP is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.expect("known once started")
+    }
+
+    /// Where the OTLP service of its own is; only with [`Options::writer_port`].
+    pub fn writer(&self) -> SocketAddr {
+        self.address("Serving OTLP traces on ")
+    }
+
+    /// The directory of the data and whatever else it writes.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// A connection.
+    pub async fn client(&self) -> Client {
+        Client::connect(self.grpc()).await
+    }
+
+    /// `GET` on the admin port.
+    pub fn get(&self, path: &str) -> Response {
+        http::get(self.admin(), path)
+    }
+
+    /// `POST` on the admin port.
+    pub fn post(&self, path: &str) -> Response {
+        http::post(self.admin(), path)
+    }
+
+    /// The text of `/metrics`.
+    pub fn metrics(&self) -> String {
+        let response = self.get("/metrics");
+        assert_eq!(response.status, 200);
+        response.body
+    }
+
+    /// What it logged so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.log.lines()
+    }
+
+    /// Waits for a log line that holds `text`.
+    pub fn line(&self, text: &str) -> String {
+        self.log
+            .wait(text)
+            .unwrap_or_else(|why| panic!("{why}:\n{}", self.lines().join("\n")))
+    }
+
+    fn address(&self, before: &str) -> SocketAddr {
+        let line = self.line(before);
+        let rest = &line[line.find(before).expect("just found") + before.len()..];
+        let end = rest
+            .find(|c: char| c.is_whitespace() || c == '"' || c == '\\')
+            .unwrap_or(rest.len());
+        rest[..end]
+            .parse()
+            .unwrap_or_else(|error| panic!("no address in {line:?}: {error}"))
+    }
+
+    /// Sends a signal, as "TERM".
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().expect("still running").id();
+        let sent = Command::new("kill")
+            .args([format!("-{name}"), id.to_string()])
+            .status()
+            .expect("kill");
+        assert!(sent.success(), "kill -{name} {id}");
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> (ExitStatus, Vec<String>) {
+        let mut child = self.child.take().expect("still running");
+        let status = wait(&mut child, &self.log);
+        self.reaper = None;
+        (status, self.log.to_the_end())
+    }
+
+    /// A line of `/proc/self/status` of the server, in bytes: `VmRSS` or `VmHWM`.
+    pub fn memory(&self, name: &str) -> u64 {
+        let id = self.child.as_ref().expect("still running").id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a status");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .unwrap_or_else(|| panic!("no {name} in {status}"));
+        let kib = line.trim().trim_end_matches(" kB");
+        kib.parse::<u64>().expect("a number") * 1024
+    }
+
+    /// Prints what it logged from a line on, where a failing test shows it.
+    #[expect(clippy::print_stderr, reason = "libtest shows it with the failure")]
+    pub fn show(&self, from: usize) {
+        eprintln!("--- what larder logged");
+        for line in self.lines().iter().skip(from) {
+            eprintln!("{line}");
+        }
+        eprintln!("---");
+    }
+}
+
+impl Drop for Larder {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            if std::thread::panicking() {
+                self.show(0);
+            }
+            // It may have ended already, which is as good.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
