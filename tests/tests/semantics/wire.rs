@@ -1,0 +1,101 @@
+//! How answers are cut and how errors leave: W5 to W8. (W1 is in `find`, W2 in `get_traces`, W3 and W4 in `find_attributes`.)
+
+use larder_proto::storage::v2::{FindTracesRequest, GetTracesRequest};
+use larder_tests::otlp::{request, span};
+use larder_tests::{Query, Scene, method};
+use prost::Message as _;
+use tonic::Code;
+
+/// W6: traces written in turns come one after the other; every message is one trace's. (`merge` checks each message.)
+async fn the_messages_of_a_trace_are_consecutive(scene: Scene) {
+    // About 6 MB a trace, in four writes each, so that each must be cut and pieced together.
+    let filler = "x".repeat(1_500_000);
+    for turn in 0..4 {
+        for number in [1, 2, 3] {
+            let one = span(scene.trace(number), turn).at(scene.at(turn * 10 + number));
+            let one = one.attribute("filler", filler.as_str());
+            scene.client.store([scene.resource("a").span(one)]).await;
+        }
+    }
+    let found = scene.client.find_traces(&scene.query()).await.unwrap();
+    let ids: Vec<_> = found.iter().map(|trace| trace.id).collect();
+    assert_eq!(scene.numbers(&ids), [3, 2, 1]);
+    for trace in &found {
+        assert_eq!(trace.span_ids(), [0, 1, 2, 3]);
+        assert!(trace.messages >= 2, "6 MB in one message");
+    }
+    let got = scene.client.get_traces(ids).await.unwrap();
+    assert_eq!(got.len(), 3);
+}
+
+/// W7: a request may pass 4 MiB; what comes back is cut below it, inside one write and inside one resource too.
+async fn a_request_may_pass_what_an_answer_may_not(scene: Scene) {
+    let spans = (0..9000).map(|number| {
+        let one = span(scene.trace(1), number).at(scene.at(number));
+        one.attribute("filler", "y".repeat(1000))
+    });
+    let body = request([scene.resource("a").spans(spans)]).encode_to_vec();
+    assert!(body.len() > 9_000_000);
+    scene.client.export_bytes(body).await.unwrap();
+
+    let trace = scene.client.get_trace(scene.trace(1)).await;
+    assert!(trace.messages >= 3);
+    let ids: Vec<u64> = (0..9000).collect();
+    assert_eq!(trace.span_ids(), ids);
+}
+
+/// W8: a request that cannot be answered has a code that says so, never UNKNOWN.
+async fn a_request_without_its_query_is_an_invalid_argument(scene: Scene) {
+    for method in [method::FIND_TRACES, method::FIND_TRACE_SUMMARIES] {
+        let body = FindTracesRequest { query: None }.encode_to_vec();
+        let reply = scene.client.call().stream(method, body.into()).await;
+        assert!(reply.messages.is_empty());
+        assert_eq!(
+            reply.end.unwrap_err().code(),
+            Code::InvalidArgument,
+            "{method}"
+        );
+    }
+    let call = scene.client.call();
+    let refused = call.unary(method::FIND_TRACE_IDS, Vec::new().into()).await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+}
+
+/// W8: times that are no times are refused.
+async fn times_that_are_no_times_are_invalid_arguments(scene: Scene) {
+    let mut query = Query::default();
+    query.0.start_time_min = Some(prost_types::Timestamp {
+        seconds: 5,
+        nanos: -1,
+    });
+    let refused = scene.client.find_traces(&query).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+
+    let mut query = Query::default();
+    query.0.duration_max = Some(prost_types::Duration {
+        seconds: 1,
+        nanos: -1,
+    });
+    let refused = scene.client.find_traces(&query).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+}
+
+/// W5: asked for nothing, one gets nothing.
+async fn no_ids_bring_no_messages(scene: Scene) {
+    let body = GetTracesRequest::default().encode_to_vec();
+    let reply = scene
+        .client
+        .call()
+        .stream(method::GET_TRACES, body.into())
+        .await;
+    assert!(reply.messages.is_empty());
+    reply.end.expect("no error");
+}
+
+larder_tests::every_plugin![
+    the_messages_of_a_trace_are_consecutive,
+    a_request_may_pass_what_an_answer_may_not,
+    a_request_without_its_query_is_an_invalid_argument,
+    times_that_are_no_times_are_invalid_arguments,
+    no_ids_bring_no_messages,
+];

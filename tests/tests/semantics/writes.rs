@@ -1,0 +1,179 @@
+//! `Export`: E1 to E7.
+
+use larder_tests::otlp::{
+    IntoValue as _, array, key_value, map, request, resource, service, span, spans_of,
+};
+use larder_tests::{Larder, Options, Plugin, Query, Scene};
+use opentelemetry_proto::tonic::trace::v1::{TracesData, status::StatusCode};
+use prost::Message as _;
+
+/// E1: resource, scope and schema URLs stay with their spans, and the spans of a request keep their order.
+async fn resources_scopes_and_schema_urls_are_kept(scene: Scene) {
+    let id = scene.trace(1);
+    let at = scene.at(0);
+    let sent = request([
+        scene
+            .resource("a")
+            .attribute("host", "h1")
+            .attribute("nested", map([("k", array([1.5.into_value()]))]))
+            .schema_url("https://example.com/resource/1")
+            .scope("library", "1.2", [key_value("scoped", true)])
+            .scope_schema_url("https://example.com/scope/1")
+            .span(span(id, 2).at(at + 9).event("e", [key_value("x", 1)]))
+            .span(span(id, 1).at(at).link(scene.trace(9), 8, []))
+            .scope("another", "", [])
+            .span(span(id, 3).at(at + 5)),
+        resource().attribute("no", "name").span(span(id, 4).at(at)),
+    ]);
+    let bytes = sent.encode_to_vec();
+    scene.client.export_bytes(bytes.clone()).await.unwrap();
+
+    let read = scene.client.get_trace(id).await.data;
+    let sent = TracesData::decode(&bytes[..]).unwrap();
+    assert_same_spans(&sent, &read);
+}
+
+/// E2: duplicates are appended, never removed.
+async fn a_span_written_twice_is_there_twice(scene: Scene) {
+    let id = scene.trace(1);
+    let twin = span(id, 1).at(scene.at(0));
+    let both = [twin.clone(), twin.clone()];
+    scene.client.store([scene.resource("a").spans(both)]).await;
+    scene.client.store([scene.resource("a").span(twin)]).await;
+
+    assert_eq!(scene.client.get_trace(id).await.span_ids(), [1, 1, 1]);
+    assert_eq!(scene.find(scene.query()).await, [1]);
+}
+
+/// E3: what Jaeger takes without a word, Larder takes too: no end, an end before the start, no parent, odd parents and links.
+async fn odd_spans_are_stored_as_they_are(scene: Scene) {
+    let id = scene.trace(1);
+    let mut backwards = span(id, 1).at(scene.at(10));
+    backwards.0.end_time_unix_nano = scene.at(0);
+    let mut parent = span(id, 2).at(scene.at(0));
+    parent.0.parent_span_id = vec![1, 2, 3];
+    let mut link = span(id, 3).at(scene.at(0)).link([0; 16], 0, []);
+    link.0.links[0].trace_id = vec![9; 5];
+    link.0.links[0].span_id = vec![];
+    let mut endless = span(id, 4).at(scene.at(0));
+    endless.0.end_time_unix_nano = 0;
+    let mut numbers = span(id, 5).at(scene.at(0)).status(StatusCode::Ok);
+    numbers.0.kind = 77;
+    numbers.0.status.as_mut().unwrap().code = -3;
+    let spans = [backwards, parent, link, endless, numbers];
+    scene
+        .client
+        .store([scene.resource("a").spans(spans.clone())])
+        .await;
+
+    let read = scene.client.get_trace(id).await;
+    let sent: Vec<_> = spans.iter().map(|span| &span.0).collect();
+    assert_eq!(read.spans(), sent);
+    assert_eq!(scene.find(scene.query()).await, [1]);
+}
+
+/// E4, our choice: a trace id of zeros is refused, alone.
+async fn a_trace_id_of_zeros_is_refused_alone(scene: Scene) {
+    let good = span(scene.trace(1), 1).at(scene.at(0));
+    let zero = span([0; 16], 1).at(scene.at(0));
+    let resource = scene.resource("a").span(zero).span(good);
+    let answer = scene.client.export([resource]).await.unwrap();
+
+    let partial = answer.partial_success.expect("a partial success");
+    assert_eq!(partial.rejected_spans, 1);
+    assert!(partial.error_message.contains("trace id"), "{partial:?}");
+    assert_eq!(scene.find(scene.query()).await, [1]);
+    assert!(scene.client.get_traces([[0; 16]]).await.unwrap().is_empty());
+}
+
+/// E5: nothing is put right: Jaeger's exporter has done so already, and other clients get back what they wrote.
+async fn nothing_is_made_up_for_what_is_missing(scene: Scene) {
+    let id = scene.trace(1);
+    let nameless = span(id, 1).name("").at(scene.at(0));
+    let sent = request([resource().span(nameless)]);
+    let bytes = sent.encode_to_vec();
+    scene.client.export_bytes(bytes.clone()).await.unwrap();
+
+    let read = scene.client.get_trace(id).await.data;
+    assert_same_spans(&TracesData::decode(&bytes[..]).unwrap(), &read);
+    assert_eq!(scene.find(scene.query()).await, [1]);
+    let services = scene.client.services().await.unwrap();
+    assert!(!services.contains(&String::new()), "{services:?}");
+}
+
+/// E6: what Export acknowledged, every read sees at once.
+async fn a_write_is_visible_when_it_is_acknowledged(scene: Scene) {
+    for number in 1..=20 {
+        let one = span(scene.trace(number), number)
+            .name(&format!("op-{number}"))
+            .at(scene.at(number));
+        scene.client.store([scene.resource("a").span(one)]).await;
+
+        assert_eq!(scene.find(scene.query().depth(1)).await, [number]);
+        assert_eq!(
+            scene.client.get_trace(scene.trace(number)).await.span_ids(),
+            [number]
+        );
+        let operations = scene.client.operations(&scene.service("a"), "").await;
+        assert_eq!(operations.unwrap().len(), usize::try_from(number).unwrap());
+    }
+}
+
+/// Each span with its resource (without its scopes) and its scope (without its spans), in order.
+fn assert_same_spans(sent: &TracesData, read: &TracesData) {
+    let flat = |data: &TracesData| -> Vec<_> {
+        spans_of(data)
+            .into_iter()
+            .map(|(resource, scope, span)| {
+                let (mut resource, mut scope) = (resource.clone(), scope.clone());
+                resource.scope_spans.clear();
+                scope.spans.clear();
+                (resource, scope, span.clone())
+            })
+            .collect()
+    };
+    assert_eq!(flat(sent), flat(read));
+}
+
+larder_tests::every_plugin![
+    resources_scopes_and_schema_urls_are_kept,
+    a_span_written_twice_is_there_twice,
+    odd_spans_are_stored_as_they_are,
+    a_trace_id_of_zeros_is_refused_alone,
+    nothing_is_made_up_for_what_is_missing,
+    a_write_is_visible_when_it_is_acknowledged,
+];
+
+/// E7 and O1, our choice: the trace written first goes first, new spans of a known trace do not move it, and services and
+/// operations go with their data. Only `memory` has such a limit.
+#[tokio::test]
+async fn memory_forgets_the_oldest_trace_and_its_service() {
+    let larder = Options::new(Plugin::Memory)
+        .setting("max_traces", "3")
+        .start();
+    let client = larder.client().await;
+    let write = async |number: u8| {
+        let one = span([number; 16], 1)
+            .name(&format!("op-{number}"))
+            .at(u64::from(number));
+        client
+            .store([service(format!("s{number}").as_str()).span(one)])
+            .await;
+    };
+    for number in [1, 2, 3, 1, 4] {
+        write(number).await;
+    }
+
+    assert_eq!(client.services().await.unwrap(), ["s2", "s3", "s4"]);
+    assert!(client.operations("s1", "").await.unwrap().is_empty());
+    assert!(client.get_traces([[1; 16]]).await.unwrap().is_empty());
+    let all = client.find(&Query::default()).await;
+    assert_eq!(all, [[4; 16], [3; 16], [2; 16]]);
+    assert_evicted(&larder, 1);
+}
+
+fn assert_evicted(larder: &Larder, traces: u64) {
+    let plugin = larder.get("/plugin").json();
+    assert_eq!(plugin["statistics"]["traces"], 3, "{plugin}");
+    assert_eq!(plugin["statistics"]["evicted_traces"], traces, "{plugin}");
+}
