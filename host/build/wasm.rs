@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the plugins are compiled to.
-pub const TARGET: &str = "wasm32-wasip2";
+pub(crate) const TARGET: &str = "wasm32-wasip2";
 /// The profile of the workspace's Cargo.toml that they are compiled with.
 const PROFILE: &str = "plugin";
 
@@ -37,7 +37,7 @@ const NOT_FOR_THE_NESTED_CARGO: &[&str] = &[
 ///
 /// # Errors
 /// A text for the person who runs cargo: the target cannot be had, or the build failed (its output is in the text).
-pub fn build(workspace: &Path, packages: &[&str]) -> Result<Vec<PathBuf>, String> {
+pub(crate) fn build(workspace: &Path, packages: &[&str]) -> Result<Vec<PathBuf>, String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     if !target_is_installed(Path::new(&rustc))? {
         install_target()?;
@@ -130,7 +130,9 @@ fn install_target() -> Result<(), String> {
 
 /// Runs a command to its end and returns what it printed.
 fn run(command: &mut Command) -> Result<String, String> {
-    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let words = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     let line = format!("`{}`", words.join(" "));
     let output = command

@@ -1,0 +1,38 @@
+//! Why a call on a [`Namespace`](super::Namespace) failed: the cases of `kv.error` in `wit/storage.wit`.
+
+use std::fmt;
+
+/// A failed call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The store cannot be reached; the same call may work later.
+    Unavailable(String),
+    /// It may or may not have happened.
+    OutcomeUnknown(String),
+    /// Another writer has taken over this id, or the namespace was purged: stop writing.
+    Fenced,
+    /// The tenant or the disk is full.
+    QuotaExceeded(String),
+    /// A key, a value or the whole call is over its limit.
+    TooLarge(String),
+    /// Stored bytes cannot be read back.
+    DataLoss(String),
+    /// A call that can never work.
+    Other(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(text) => write!(f, "kv is unavailable: {text}"),
+            Self::OutcomeUnknown(text) => write!(f, "kv does not know the outcome: {text}"),
+            Self::Fenced => f.write_str("kv is fenced: another writer has taken over"),
+            Self::QuotaExceeded(text) => write!(f, "kv is full: {text}"),
+            Self::TooLarge(text) => write!(f, "too large for kv: {text}"),
+            Self::DataLoss(text) => write!(f, "kv cannot read back what it stored: {text}"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

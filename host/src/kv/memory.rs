@@ -1,0 +1,288 @@
+//! The driver that keeps everything in this process's memory, for as long as the process lives.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Page, Scan};
+
+/// How long what was reclaimed stays readable: longer than a query may last.
+const LINGER: Duration = Duration::from_mins(1);
+
+/// Namespaces in maps. Nothing survives the process, so it suits tests and trying out a plugin.
+#[derive(Debug)]
+pub struct MemoryDriver {
+    tenants: Mutex<HashMap<String, Arc<MemoryNamespace>>>,
+    linger: Duration,
+}
+
+#[derive(Debug)]
+struct MemoryNamespace {
+    state: Mutex<State>,
+    linger: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    partitions: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// Names that must never be used again.
+    reclaimed: BTreeSet<String>,
+    /// Reclaimed, but still readable: the oldest first.
+    lingering: VecDeque<(Instant, String)>,
+    epochs: HashMap<String, u64>,
+    committed: BTreeSet<String>,
+    stored_bytes: u64,
+    purged: bool,
+}
+
+// === impl MemoryDriver ===
+
+impl MemoryDriver {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::with_linger(LINGER)
+    }
+
+    /// An empty store where reclaimed partitions stay readable for `linger`.
+    fn with_linger(linger: Duration) -> Self {
+        Self {
+            tenants: Mutex::default(),
+            linger,
+        }
+    }
+}
+
+impl Default for MemoryDriver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait::async_trait]
+impl Driver for MemoryDriver {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    fn writer_id(&self) -> String {
+        "local".to_owned()
+    }
+
+    async fn open(&self, tenant: &str) -> Result<Arc<dyn Namespace>, Error> {
+        let mut tenants = lock(&self.tenants);
+        let namespace = tenants
+            .entry(tenant.to_owned())
+            .or_insert_with(|| Arc::new(MemoryNamespace::new(self.linger)));
+        Ok(namespace.clone())
+    }
+
+    async fn renew(&self, tenant: &str) -> Result<Arc<dyn Namespace>, Error> {
+        let new = Arc::new(MemoryNamespace::new(self.linger));
+        let old = lock(&self.tenants).insert(tenant.to_owned(), new.clone());
+        if let Some(old) = old {
+            // Whoever still holds it can read nothing and write nothing.
+            *lock(&old.state) = State {
+                purged: true,
+                ..State::default()
+            };
+        }
+        Ok(new)
+    }
+}
+
+// === impl MemoryNamespace ===
+
+impl MemoryNamespace {
+    fn new(linger: Duration) -> Self {
+        Self {
+            state: Mutex::default(),
+            linger,
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Namespace for MemoryNamespace {
+    async fn claim(&self, writer: &str) -> Result<Claim, Error> {
+        let mut state = lock(&self.state);
+        let epoch = state.epochs.entry(writer.to_owned()).or_default();
+        *epoch += 1;
+        Ok(Claim {
+            writer: writer.to_owned(),
+            epoch: *epoch,
+        })
+    }
+
+    async fn put(&self, by: &Claim, objects: Vec<Object>) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        state.check(by)?;
+        for Object { key, value } in objects {
+            state.check_partition(&key.partition)?;
+            if state.value(&key).is_none() {
+                state.set(&key.partition, key.sort, value);
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, by: &Claim, partition: &str, changes: Vec<Change>) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        state.check(by)?;
+        state.check_partition(partition)?;
+        for change in changes {
+            match change {
+                Change::Put(Entry { sort, value }) => state.set(partition, sort, value),
+                Change::Delete(sort) => state.unset(partition, &sort),
+            }
+        }
+        state.committed.insert(by.writer.clone());
+        state.drop_lingering(self.linger);
+        Ok(())
+    }
+
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let state = lock(&self.state);
+        Ok(keys.iter().map(|key| state.value(key).cloned()).collect())
+    }
+
+    async fn scan(&self, partition: &str, scan: &Scan) -> Result<Page, Error> {
+        let end = match &scan.end {
+            Some(end) if *end <= scan.start => return Ok(Page::default()),
+            Some(end) => Bound::Excluded(end.as_slice()),
+            None => Bound::Unbounded,
+        };
+        let state = lock(&self.state);
+        let Some(entries) = state.partitions.get(partition) else {
+            return Ok(Page::default());
+        };
+        let range = entries.range::<[u8], _>((Bound::Included(scan.start.as_slice()), end));
+        Ok(if scan.descending {
+            page(range.rev(), scan)
+        } else {
+            page(range, scan)
+        })
+    }
+
+    async fn reclaim(&self, by: &Claim, partition: &str) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        state.check(by)?;
+        if state.reclaimed.insert(partition.to_owned()) {
+            let entries = state.partitions.get(partition);
+            let bytes: u64 = entries
+                .into_iter()
+                .flatten()
+                .map(|(k, v)| weight(k, v))
+                .sum();
+            state.stored_bytes -= bytes;
+            state
+                .lingering
+                .push_back((Instant::now(), partition.to_owned()));
+        }
+        state.drop_lingering(self.linger);
+        Ok(())
+    }
+
+    async fn writers(&self) -> Result<Vec<String>, Error> {
+        Ok(lock(&self.state).committed.iter().cloned().collect())
+    }
+
+    async fn partitions(&self) -> Result<Vec<String>, Error> {
+        let state = lock(&self.state);
+        let names = state.partitions.keys();
+        Ok(names
+            .filter(|name| !state.reclaimed.contains(*name))
+            .cloned()
+            .collect())
+    }
+
+    async fn sync(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn stored_bytes(&self) -> u64 {
+        lock(&self.state).stored_bytes
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn check(&self, by: &Claim) -> Result<(), Error> {
+        if self.purged || self.epochs.get(&by.writer) != Some(&by.epoch) {
+            return Err(Error::Fenced);
+        }
+        Ok(())
+    }
+
+    fn check_partition(&self, partition: &str) -> Result<(), Error> {
+        if self.reclaimed.contains(partition) {
+            return Err(Error::Other(format!(
+                "partition `{partition}` was reclaimed: its name must never be used again"
+            )));
+        }
+        Ok(())
+    }
+
+    fn drop_lingering(&mut self, linger: Duration) {
+        while let Some((_, name)) = self
+            .lingering
+            .pop_front_if(|(since, _)| since.elapsed() >= linger)
+        {
+            self.partitions.remove(&name);
+        }
+    }
+
+    fn value(&self, key: &Key) -> Option<&Vec<u8>> {
+        self.partitions.get(&key.partition)?.get(&key.sort)
+    }
+
+    fn set(&mut self, partition: &str, sort: Vec<u8>, value: Vec<u8>) {
+        self.unset(partition, &sort);
+        self.stored_bytes += weight(&sort, &value);
+        let entries = self.partitions.entry(partition.to_owned()).or_default();
+        entries.insert(sort, value);
+    }
+
+    fn unset(&mut self, partition: &str, sort: &[u8]) {
+        let entries = self.partitions.get_mut(partition);
+        if let Some(value) = entries.and_then(|entries| entries.remove(sort)) {
+            self.stored_bytes -= weight(sort, &value);
+        }
+    }
+}
+
+fn weight(sort: &[u8], value: &[u8]) -> u64 {
+    (sort.len() + value.len()) as u64
+}
+
+fn page<'a>(range: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>, scan: &Scan) -> Page {
+    let mut page = Page::default();
+    let mut bytes = 0;
+    for (sort, value) in range {
+        bytes += weight(sort, value);
+        let full = page.entries.len() as u64 >= u64::from(scan.max_entries)
+            || bytes > u64::from(scan.max_bytes);
+        if full && !page.entries.is_empty() {
+            page.more = true;
+            break;
+        }
+        page.entries.push(Entry {
+            sort: sort.clone(),
+            value: value.clone(),
+        });
+    }
+    page
+}
+
+/// A panic elsewhere leaves these maps as consistent as they were: no step of a change can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! The plugins that are part of the binary; `build.rs` compiled them.
+
+/// Name and component of each.
+const BUNDLED: &[(&str, &[u8])] = &[(
+    "memory",
+    include_bytes!(concat!(env!("OUT_DIR"), "/larder_memory.wasm")),
+)];
+
+/// The bundled plugin of this name.
+pub(super) fn find(name: &str) -> Option<(&'static str, &'static [u8])> {
+    BUNDLED
+        .iter()
+        .copied()
+        .find(|(bundled, _)| *bundled == name)
+}
+
+/// The names, for messages: `` `memory` ``.
+pub(super) fn names() -> String {
+    let names: Vec<_> = BUNDLED
+        .iter()
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    names.join(", ")
+}

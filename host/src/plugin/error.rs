@@ -1,0 +1,76 @@
+//! Why a plugin cannot be used at all. What fails later, in a call, is a [`storage::Error`](crate::storage::Error).
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::kv;
+
+/// A plugin that cannot be started; each says what to change.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The sandbox itself cannot be set up on this machine.
+    #[error("cannot set up the wasm runtime: {reason}")]
+    Runtime {
+        /// What it said.
+        reason: String,
+    },
+    /// No bundled plugin has this name.
+    #[error(
+        "unknown plugin `{name}`: the bundled ones are {bundled}; a file must be given as a path, such as `./{name}.wasm`"
+    )]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        bundled: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the plugin `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The bytes are no component that could be compiled.
+    #[error("`{plugin}` is no wasm component: {reason}")]
+    Load {
+        /// The plugin's source.
+        plugin: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A component, but not one of the world `larder:storage/plugin`.
+    #[error("`{plugin}` does not fit the world `larder:storage/plugin@0.1.0`: {reason}")]
+    World {
+        /// The plugin's source.
+        plugin: String,
+        /// Which import or export does not fit.
+        reason: String,
+    },
+    /// The plugin failed while it was started.
+    #[error("the plugin `{plugin}` failed while it was started: {reason}")]
+    Start {
+        /// The plugin's source.
+        plugin: String,
+        /// The trap, or the limit that it ran into.
+        reason: String,
+    },
+    /// The plugin's `open` raised an error, such as for a setting that it does not know.
+    #[error("the plugin `{plugin}` refused to open: {reason}")]
+    Refused {
+        /// The plugin's name.
+        plugin: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The kv driver failed.
+    #[error("cannot open the storage of the plugin `{plugin}`")]
+    Kv {
+        /// The plugin's name.
+        plugin: String,
+        /// What the driver said.
+        source: kv::Error,
+    },
+}

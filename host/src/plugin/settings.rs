@@ -1,0 +1,49 @@
+//! What an operator decides about a plugin.
+
+use std::time::Duration;
+
+use super::Source;
+
+/// One tenant's plugin: which, with which settings of its own, and within which limits.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the component comes from.
+    pub source: Source,
+    /// Handed to the plugin's `open`, which refuses what it does not know.
+    pub settings: Vec<(String, String)>,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// What a plugin may use, and how much may wait for it.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Linear memory and tables of one instance, in bytes. A plugin with readers of their own has it once for each.
+    pub memory: u64,
+    /// How long one call may take.
+    pub call_timeout: Duration,
+    /// Exports that wait to be written, in bytes.
+    pub queue_bytes: usize,
+    /// Exports that wait to be written, and reads that wait to be answered, by number.
+    pub queue_depth: usize,
+    /// What a plugin may log in a second, in bytes; the rest is dropped and counted.
+    pub log_bytes: u64,
+    /// How often `maintain` is called when the last call left nothing to do.
+    pub maintain_every: Duration,
+    /// The most instances that read beside the writer (plugins with `replicated` instancing).
+    pub readers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 1 << 30,
+            call_timeout: Duration::from_secs(10),
+            queue_bytes: 64 << 20,
+            queue_depth: 1024,
+            log_bytes: 64 << 10,
+            maintain_every: Duration::from_secs(1),
+            readers: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}

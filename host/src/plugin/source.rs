@@ -1,0 +1,105 @@
+//! Where a component comes from: a bundled plugin's name, or a file.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::{Error, bundled};
+
+/// A component's origin. Parsed from a word (bundled) or from anything that has a `/` or ends in `.wasm` (a file).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Part of the binary, under this name.
+    Bundled(&'static str),
+    /// A file.
+    File(PathBuf),
+}
+
+impl Source {
+    /// The component's bytes.
+    pub(super) fn read(&self) -> Result<Cow<'static, [u8]>, Error> {
+        match self {
+            Self::Bundled(name) => match bundled::find(name) {
+                Some((_, bytes)) => Ok(Cow::Borrowed(bytes)),
+                None => Err(unknown(name)),
+            },
+            Self::File(path) => match std::fs::read(path) {
+                Ok(bytes) => Ok(Cow::Owned(bytes)),
+                Err(source) => Err(Error::Read {
+                    path: path.clone(),
+                    source,
+                }),
+            },
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let ends_in_wasm = text
+            .rsplit_once('.')
+            .is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("wasm"));
+        if ends_in_wasm || text.contains(['/', std::path::MAIN_SEPARATOR]) {
+            return Ok(Self::File(PathBuf::from(text)));
+        }
+        match bundled::find(text) {
+            Some((name, _)) => Ok(Self::Bundled(name)),
+            None => Err(unknown(text)),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundled(name) => f.write_str(name),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    Error::Unknown {
+        name: name.to_owned(),
+        bundled: bundled::names(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_word_is_a_bundled_plugin_and_a_path_is_a_file() {
+        assert_eq!(
+            "memory".parse::<Source>().unwrap(),
+            Source::Bundled("memory")
+        );
+        for path in ["./memory", "plugins/x.wasm", "x.wasm", "X.WASM"] {
+            let source = path.parse::<Source>().unwrap();
+            assert_eq!(source, Source::File(PathBuf::from(path)));
+            assert_eq!(source.to_string(), path);
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_answered_with_the_words_there_are() {
+        let error = "memroy".parse::<Source>().unwrap_err().to_string();
+        assert!(
+            error.contains("`memroy`") && error.contains("`memory`"),
+            "{error}"
+        );
+        assert!(error.contains("path"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Source::File("./none.wasm".into()).read().unwrap_err();
+        assert!(error.to_string().contains("none.wasm"), "{error}");
+    }
+}
