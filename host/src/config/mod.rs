@@ -1,12 +1,17 @@
 //! Every setting, its default and where it comes from: defaults, then the YAML file, then `LARDER_…` in the environment, then
 //! flags.
 //!
-//! All sources speak through one table: a row knows its path, type, range and meaning, and how its text is read
+//! All sources speak through one table ([`SETTINGS`]): a row knows its path, type, range and meaning, and how its text is read
 //! and shown. So a value is checked in one place, whoever gave it, and a mistake is told with the place it stands at.
 //!
 //! Architecture invariant: nothing here opens, binds or resolves anything but the file itself. `server.rs` maps a [`Config`]
 //! onto the limits of the other modules.
 
+mod environment;
+mod error;
+mod file;
+mod load;
+mod settings;
 mod value;
 
 use std::collections::BTreeMap;
@@ -15,6 +20,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use error::{Error, Place};
+pub use load::{Flag, Sources};
+pub use settings::{PLUGIN_SETTINGS, SETTINGS, Setting, markdown};
 pub use value::{Endpoint, KvDriver, Size};
 
 /// The whole configuration.
@@ -160,3 +168,6 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The types of settings, and how each is written: `64MiB`, `168h`, `127.0.0.1:17271`.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -208,7 +209,7 @@ impl Value for Duration {
         .into_iter()
         .find(|(_, factor)| nanos >= *factor && nanos.is_multiple_of(*factor))
         .map_or_else(
-            || format!("{nanos}ns"),
+            || format!("{nanos}{}", if nanos == 0 { "s" } else { "ns" }),
             |(unit, factor)| format!("{}{unit}", nanos / factor),
         )
     }
@@ -264,5 +265,114 @@ impl Value for KvDriver {
 
     fn show(&self) -> String {
         "memory".to_owned()
+    }
+}
+
+impl Value for PathBuf {
+    const KIND: &'static str = "a path";
+
+    fn read(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self::from(text))
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+/// Unset is the empty text, and a file's `null`.
+impl<T: Value> Value for Option<T> {
+    const KIND: &'static str = T::KIND;
+
+    fn read(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            Some(None)
+        } else {
+            T::read(text).map(Some)
+        }
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(String::new, T::show)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[track_caller]
+    fn check<T: Value + fmt::Debug>(text: &str, shown: &str) {
+        let value = T::read(text).unwrap();
+        assert_eq!(value.show(), shown);
+        assert_eq!(
+            T::read(shown),
+            Some(value),
+            "{shown} is read as it was shown"
+        );
+    }
+
+    #[test]
+    fn sizes_are_shown_exactly_in_the_largest_unit_that_divides_them() {
+        check::<Size>("64MiB", "64MiB");
+        check::<Size>("1024 KiB", "1MiB");
+        check::<Size>("1.5GiB", "1536MiB");
+        check::<Size>("4128768", "4032KiB");
+        check::<Size>("1MB", "1000000B");
+        check::<Size>("0", "0B");
+        assert_eq!(Size::mib(64).bytes(), 64 * 1024 * 1024);
+        assert_eq!(Size::kib(4).as_usize(), 4096);
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for text in ["", "lots", "-1", "64 parsecs", "MiB"] {
+            assert_eq!(Size::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_shown_exactly_in_units_up_to_hours() {
+        check::<Duration>("168h", "168h");
+        check::<Duration>("7days", "168h");
+        check::<Duration>("90s", "90s");
+        check::<Duration>("1m 30s", "90s");
+        check::<Duration>("1500ms", "1500ms");
+        check::<Duration>("0s", "0s");
+        assert_eq!(Duration::read("10"), None, "a time needs its unit");
+    }
+
+    #[test]
+    fn endpoints_are_hosts_with_ports() {
+        check::<Endpoint>("127.0.0.1:17271", "127.0.0.1:17271");
+        check::<Endpoint>("localhost:0", "localhost:0");
+        check::<Endpoint>("larder-0.larder.svc:17271", "larder-0.larder.svc:17271");
+        check::<Endpoint>("[::1]:17271", "[::1]:17271");
+        check::<Endpoint>(":17271", ":17271");
+        for text in [
+            "",
+            "17271",
+            "localhost",
+            "localhost:",
+            "localhost:65536",
+            "localhost:+1",
+            "http://localhost:17271",
+            "::1:17271",
+            "[::1]17271",
+            "[x]:1",
+            "a b:1",
+        ] {
+            assert_eq!(Endpoint::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_without_a_host_binds_every_interface() {
+        let endpoint: Endpoint = ":17271".parse().unwrap();
+        assert_eq!(endpoint.to_bind(), ("0.0.0.0", 17271));
+        let endpoint: Endpoint = "[::1]:1".parse().unwrap();
+        assert_eq!(endpoint.to_bind(), ("::1", 1));
     }
 }

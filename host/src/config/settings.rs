@@ -1,0 +1,185 @@
+//! The one table of settings: path, type, range, meaning, and how each is read and shown. Documentation, `larder config table`
+//! and every source of configuration go through it; a test holds it equal to [`Config`].
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::value::{Endpoint, KvDriver, Size, Value};
+use super::{Config, Grpc};
+
+/// One setting.
+#[derive(Clone, Copy)]
+pub struct Setting {
+    /// Where it stands: `limits.memory`.
+    pub path: &'static str,
+    /// Its type in words.
+    pub kind: &'static str,
+    /// The least and the greatest value, where there are such.
+    pub range: Option<(&'static str, &'static str)>,
+    /// What it does, without a full stop.
+    pub meaning: &'static str,
+    read: fn(&Setting, &str, &mut Config) -> Result<(), String>,
+    show: fn(&Config) -> Option<String>,
+}
+
+/// Where a plugin's own settings stand; what follows is the plugin's word.
+pub const PLUGIN_SETTINGS: &str = "plugin.settings";
+
+macro_rules! settings {
+    ($($path:literal $(.$field:ident)+ : $kind:ty, $range:expr, $meaning:literal;)*) => {
+        /// Every setting but those of the plugins, which only they know.
+        pub const SETTINGS: &[Setting] = &[$(Setting {
+            path: $path,
+            kind: <$kind as Value>::KIND,
+            range: $range,
+            meaning: $meaning,
+            read: |setting, text, config| {
+                config$(.$field)+ = setting.checked(text)?;
+                Ok(())
+            },
+            show: |config| Some(config$(.$field)+.show()).filter(|text| !text.is_empty()),
+        }),*];
+    };
+}
+
+settings! {
+    "grpc.endpoint" .grpc.endpoint: Endpoint, None,
+        "Where all gRPC services listen; `:17271` means every interface";
+    "grpc.writer_endpoint" .grpc.writer_endpoint: Option<Endpoint>, None,
+        "A second port for OTLP writes alone";
+    "grpc.max_request_bytes" .grpc.max_request_bytes: Size, Some(("64KiB", "1GiB")),
+        "The largest request, after decompression; Jaeger's batches pass gRPC's usual 4 MiB";
+    "grpc.max_message_bytes" .grpc.max_message_bytes: Size, Some(("64KiB", "1GiB")),
+        "The largest message of an answer; Jaeger's client takes 4 MiB unless told otherwise";
+    "admin.endpoint" .admin.endpoint: Endpoint, None,
+        "Where HTTP for operators listens";
+    "admin.purge" .admin.purge: bool, None,
+        "Whether `POST /purge` may forget everything";
+    "plugin.use" .plugin.r#use: String, None,
+        "A bundled plugin (`memory`, `minimal`) or the path of a `.wasm` file";
+    "data_dir" .data_dir: PathBuf, None,
+        "Where what outlives the process lies: compiled plugins, and the data of plugins that use `kv`";
+    "limits.memory" .limits.memory: Size, Some(("1MiB", "4GiB")),
+        "Linear memory of one plugin instance";
+    "limits.call_timeout" .limits.call_timeout: Duration, Some(("10ms", "1h")),
+        "How long one call of the plugin may take";
+    "limits.query_timeout" .limits.query_timeout: Duration, Some(("10ms", "1h")),
+        "How long a query may take; Jaeger's client gives up after 5 s";
+    "limits.query_judged_spans" .limits.query_judged_spans: u64, Some(("1", "1000000000000")),
+        "How many spans a query may judge";
+    "limits.query_read_bytes" .limits.query_read_bytes: Size, Some(("64KiB", "1024TiB")),
+        "How many bytes a query may read from the plugin";
+    "limits.queue_bytes" .limits.queue_bytes: Size, Some(("1MiB", "64GiB")),
+        "Bytes of writes that may wait for the plugin";
+    "limits.queue_depth" .limits.queue_depth: usize, Some(("1", "1000000")),
+        "How many writes may wait for the plugin";
+    "limits.log_bytes" .limits.log_bytes: Size, Some(("0B", "1GiB")),
+        "Bytes of log that the plugin may write in one call";
+    "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")),
+        "The largest `search_depth`; a larger one counts as this";
+    "limits.drain_timeout" .limits.drain_timeout: Duration, Some(("0s", "1h")),
+        "How long a stop waits for calls that are under way";
+    "kv.driver" .kv.driver: KvDriver, None,
+        "What keeps the data of plugins that use `kv`";
+}
+
+// === impl Setting ===
+
+impl Setting {
+    /// The setting at a path.
+    pub fn at(path: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.path == path)
+    }
+
+    /// Its variable in the environment: `LARDER_LIMITS_MEMORY`.
+    pub fn variable(&self) -> String {
+        variable(self.path)
+    }
+
+    /// Its value in `config`, as it would be written; `None` where it is unset.
+    pub fn show(&self, config: &Config) -> Option<String> {
+        (self.show)(config)
+    }
+
+    /// Sets it from its text. The error says what was wrong, without naming the setting.
+    pub(super) fn read(&self, text: &str, config: &mut Config) -> Result<(), String> {
+        (self.read)(self, text, config)
+    }
+
+    fn checked<T: Value>(&self, text: &str) -> Result<T, String> {
+        let value = T::read(text).ok_or_else(|| format!("expected {}, got `{text}`", T::KIND))?;
+        let (least, most) = self.range.unzip();
+        if let Some(least) = least.filter(|least| T::read(least).is_some_and(|it| value < it)) {
+            return Err(format!("must be at least {least}, got {}", value.show()));
+        }
+        if let Some(most) = most.filter(|most| T::read(most).is_some_and(|it| value > it)) {
+            return Err(format!("must be at most {most}, got {}", value.show()));
+        }
+        Ok(value)
+    }
+}
+
+/// The variable in the environment for a path.
+pub(super) fn variable(path: &str) -> String {
+    format!("LARDER_{}", path.replace('.', "_").to_uppercase())
+}
+
+/// The sections above the settings: `grpc`, `plugin`, `plugin.settings`, ...
+pub(super) fn is_section(path: &str) -> bool {
+    path == PLUGIN_SETTINGS
+        || SETTINGS.iter().any(|setting| {
+            setting
+                .path
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.starts_with('.'))
+        })
+}
+
+/// Rules between settings, once all sources have spoken: `(path, what is wrong)`.
+pub(super) fn contradiction(config: &Config) -> Option<(&'static str, String)> {
+    let Grpc {
+        endpoint,
+        writer_endpoint,
+        ..
+    } = &config.grpc;
+    let same = |one: &Endpoint, other: &Endpoint| one == other && one.port() != 0;
+    if writer_endpoint
+        .as_ref()
+        .is_some_and(|writer| same(writer, endpoint))
+    {
+        let why = format!(
+            "{endpoint} is `grpc.endpoint`, which takes OTLP writes as well; leave this unset"
+        );
+        return Some(("grpc.writer_endpoint", why));
+    }
+    for (path, taken) in [
+        ("grpc.endpoint", Some(endpoint)),
+        ("grpc.writer_endpoint", writer_endpoint.as_ref()),
+    ] {
+        if taken.is_some_and(|taken| same(taken, &config.admin.endpoint)) {
+            let why = format!("{} is `{path}` already", config.admin.endpoint);
+            return Some(("admin.endpoint", why));
+        }
+    }
+    None
+}
+
+/// The table in Markdown, as the README has it.
+pub fn markdown() -> String {
+    let defaults = Config::default();
+    let mut table = String::from("| setting | default | meaning |\n|---|---|---|\n");
+    for setting in SETTINGS {
+        let default = setting
+            .show(&defaults)
+            .map_or("unset".to_owned(), |text| format!("`{text}`"));
+        let range = setting
+            .range
+            .map(|(least, most)| format!(" ({least} to {most})"))
+            .unwrap_or_default();
+        let Setting { path, meaning, .. } = setting;
+        // A string takes all that is written, so there is no error to handle.
+        writeln!(table, "| `{path}` | {default} | {meaning}{range} |").unwrap_or_default();
+    }
+    table
+}

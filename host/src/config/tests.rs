@@ -1,0 +1,535 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use super::settings::is_section;
+use super::*;
+
+/// A file's text as the first source, if there is one.
+fn load(
+    yaml: Option<&str>,
+    environment: &[(&str, &str)],
+    flags: &[(&'static str, &str, &str)],
+) -> Result<Config, Error> {
+    let file = yaml.map(|yaml| {
+        let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        file.write_all(yaml.as_bytes()).unwrap();
+        file
+    });
+    Config::load(&Sources {
+        file: file.as_ref().map(|file| file.path().to_owned()),
+        environment: environment
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+            .collect(),
+        flags: flags
+            .iter()
+            .map(|(name, path, value)| Flag {
+                name,
+                path: (*path).to_owned(),
+                value: (*value).to_owned(),
+            })
+            .collect(),
+    })
+}
+
+fn from_yaml(yaml: &str) -> Config {
+    load(Some(yaml), &[], &[]).unwrap()
+}
+
+/// The error's text, with the directory of the temporary file cut away.
+fn refusal(result: Result<Config, Error>) -> String {
+    let text = result.unwrap_err().to_string();
+    let Some(end) = text.find(".yaml") else {
+        return text;
+    };
+    let start = text[..end].rfind(['(', ' ']).map_or(0, |at| at + 1);
+    format!("{}larder{}", &text[..start], &text[end..])
+}
+
+#[track_caller]
+fn check_refused(yaml: &str, expected: &str) {
+    assert_eq!(refusal(load(Some(yaml), &[], &[])), expected);
+}
+
+#[track_caller]
+fn check_variable_refused(name: &str, value: &str, expected: &str) {
+    assert_eq!(refusal(load(None, &[(name, value)], &[])), expected);
+}
+
+/// A configuration in which no setting has its default.
+fn changed() -> Config {
+    let yaml = "
+grpc:
+  endpoint: 0.0.0.0:4000
+  writer_endpoint: localhost:4316
+  max_request_bytes: 65MiB
+  max_message_bytes: 1000000
+admin: { endpoint: '[::1]:4001', purge: true }
+plugin:
+  use: ./my plugin.wasm
+  settings: { max_traces: 1_000, version: 1.10, empty: '', on: yes, 5: true, a.b: 0x1F }
+data_dir: /var/lib/larder
+limits:
+  memory: 2GiB
+  call_timeout: 11s
+  query_timeout: 1500ms
+  query_judged_spans: 5
+  query_read_bytes: 1MiB
+  queue_bytes: 2MiB
+  queue_depth: 7
+  log_bytes: 0
+  max_search_depth: 8
+  drain_timeout: 0s
+";
+    from_yaml(yaml)
+}
+
+#[test]
+fn without_any_source_the_defaults_of_the_architecture_hold() {
+    let config = load(None, &[], &[]).unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(config.grpc.endpoint.to_string(), "127.0.0.1:17271");
+    assert_eq!(config.admin.endpoint.to_string(), "127.0.0.1:17270");
+    assert_eq!(config.grpc.max_request_bytes, Size::mib(64));
+    assert!(config.grpc.max_message_bytes.bytes() < 4_194_304);
+    assert_eq!(config.limits.memory, Size::mib(1024));
+    assert_eq!(config.limits.query_timeout, Duration::from_secs(4));
+    assert!(!config.admin.purge);
+    for yaml in [
+        "",
+        "# nothing\n",
+        "---\n",
+        "limits:\n  # memory: 1GiB\nplugin: { settings: }\n",
+    ] {
+        assert_eq!(from_yaml(yaml), Config::default(), "{yaml}");
+    }
+}
+
+#[test]
+fn a_file_sets_everything_and_plugin_settings_arrive_as_written() {
+    let config = changed();
+    assert_eq!(
+        config.grpc.writer_endpoint.unwrap().to_string(),
+        "localhost:4316"
+    );
+    assert_eq!(config.data_dir, PathBuf::from("/var/lib/larder"));
+    assert_eq!(config.plugin.r#use, "./my plugin.wasm");
+    let settings: Vec<(&str, &str)> = config
+        .plugin
+        .settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(
+        settings,
+        [
+            ("5", "true"),
+            ("a.b", "0x1F"),
+            ("empty", ""),
+            ("max_traces", "1_000"),
+            ("on", "yes"),
+            ("version", "1.10"),
+        ]
+    );
+}
+
+#[test]
+fn the_table_has_each_setting_of_the_struct_once() {
+    let mut config = Config::default();
+    config.grpc.writer_endpoint = Some(Endpoint::loopback(1));
+    let mut leaves = Vec::new();
+    collect_leaves(&serde_json::to_value(&config).unwrap(), "", &mut leaves);
+    let table: Vec<&str> = SETTINGS.iter().map(|setting| setting.path).collect();
+    let distinct: BTreeSet<&str> = table.iter().copied().collect();
+    assert_eq!(distinct.len(), table.len());
+    assert_eq!(
+        leaves.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+        distinct
+    );
+}
+
+fn collect_leaves(value: &serde_json::Value, path: &str, leaves: &mut Vec<String>) {
+    match value.as_object() {
+        Some(_) if path == PLUGIN_SETTINGS => {}
+        Some(object) => {
+            for (key, value) in object {
+                let path = format!("{path}{}{key}", if path.is_empty() { "" } else { "." });
+                collect_leaves(value, &path, leaves);
+            }
+        }
+        None => leaves.push(path.to_owned()),
+    }
+}
+
+#[test]
+fn a_row_shows_and_sets_its_own_field_alone() {
+    let (changed, defaults) = (changed(), Config::default());
+    for setting in SETTINGS
+        .iter()
+        .filter(|setting| setting.path != "kv.driver")
+    {
+        let text = setting.show(&changed).unwrap();
+        assert_ne!(
+            Some(&text),
+            setting.show(&defaults).as_ref(),
+            "{}",
+            setting.path
+        );
+        let mut config = Config::default();
+        setting.read(&text, &mut config).unwrap();
+        for other in SETTINGS {
+            let from = if other.path == setting.path {
+                &changed
+            } else {
+                &defaults
+            };
+            assert_eq!(
+                other.show(&config),
+                other.show(from),
+                "{} after {}",
+                other.path,
+                setting.path
+            );
+        }
+    }
+}
+
+#[test]
+fn every_range_is_of_the_settings_type_and_holds_its_default() {
+    for setting in SETTINGS {
+        let default = setting.show(&Config::default());
+        let (least, most) = setting.range.unzip();
+        for text in [least, most, default.as_deref()].into_iter().flatten() {
+            assert_eq!(
+                setting.read(text, &mut Config::default()),
+                Ok(()),
+                "{}",
+                setting.path
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_printed_is_read_again_as_the_same() {
+    for config in [Config::default(), changed()] {
+        let yaml = config.to_yaml().unwrap();
+        assert_eq!(from_yaml(&yaml), config, "{yaml}");
+    }
+    let yaml = Config::default().to_yaml().unwrap();
+    for line in [
+        "  endpoint: 127.0.0.1:17271",
+        "  memory: 1GiB",
+        "  query_timeout: 4s",
+        "  use: memory",
+    ] {
+        assert!(
+            yaml.lines().any(|told| told == line),
+            "no {line} in\n{yaml}"
+        );
+    }
+}
+
+#[test]
+fn every_setting_can_be_given_by_the_environment() {
+    let changed = changed();
+    for setting in SETTINGS {
+        let text = setting.show(&changed).unwrap();
+        let config = load(None, &[(&setting.variable(), &text)], &[]).unwrap();
+        assert_eq!(setting.show(&config), Some(text), "{}", setting.path);
+    }
+    assert_eq!(
+        Setting::at("limits.memory").unwrap().variable(),
+        "LARDER_LIMITS_MEMORY"
+    );
+}
+
+#[test]
+fn the_environment_names_a_plugins_settings_in_lower_case() {
+    let config = load(None, &[("LARDER_PLUGIN_SETTINGS_MAX_TRACES", "5")], &[]).unwrap();
+    assert_eq!(config.plugin.settings["max_traces"], "5");
+}
+
+#[test]
+fn flags_pass_the_environment_which_passes_the_file_which_passes_the_defaults() {
+    let yaml = "limits: { memory: 2GiB, queue_depth: 2, log_bytes: 2B }";
+    let environment = [
+        ("LARDER_LIMITS_MEMORY", "3GiB"),
+        ("LARDER_LIMITS_QUEUE_DEPTH", "3"),
+    ];
+    let flags = [("--memory", "limits.memory", "4GiB")];
+    let limits = load(Some(yaml), &environment, &flags).unwrap().limits;
+    assert_eq!(limits.memory, Size::mib(4096));
+    assert_eq!(limits.queue_depth, 3);
+    assert_eq!(limits.log_bytes, Size::from_bytes(2));
+    assert_eq!(limits.max_search_depth, 10_000);
+}
+
+#[test]
+fn the_environment_names_the_file_unless_a_flag_does() {
+    let mut named = tempfile::NamedTempFile::new().unwrap();
+    named.write_all(b"admin: { purge: true }").unwrap();
+    let path = named.path().to_str().unwrap();
+    assert!(
+        load(None, &[("LARDER_CONFIG", path)], &[])
+            .unwrap()
+            .admin
+            .purge
+    );
+    assert!(
+        !load(None, &[("LARDER_CONFIG", "")], &[])
+            .unwrap()
+            .admin
+            .purge
+    );
+    let flag_wins = load(
+        Some("admin: { purge: false }"),
+        &[("LARDER_CONFIG", path)],
+        &[],
+    );
+    assert!(!flag_wins.unwrap().admin.purge);
+}
+
+#[test]
+fn null_is_the_default_and_the_empty_text_leaves_the_writer_port_unset() {
+    let file = "grpc: { writer_endpoint: localhost:4316 }";
+    assert!(from_yaml(file).grpc.writer_endpoint.is_some());
+    assert_eq!(
+        from_yaml("grpc: { writer_endpoint: null }")
+            .grpc
+            .writer_endpoint,
+        None
+    );
+    assert_eq!(from_yaml("limits: { memory: }"), Config::default());
+    let emptied = load(Some(file), &[("LARDER_GRPC_WRITER_ENDPOINT", "")], &[]);
+    assert_eq!(emptied.unwrap().grpc.writer_endpoint, None);
+}
+
+#[test]
+fn unknown_keys_are_refused_with_their_place_and_the_nearest() {
+    check_refused(
+        "limits:\n  memroy: 1GiB\n",
+        "unknown config key `limits.memroy` (larder.yaml:2:3), did you mean `limits.memory`?",
+    );
+    check_refused(
+        "limit: { memory: 1GiB }",
+        "unknown config key `limit` (larder.yaml:1:1), did you mean `limits`?",
+    );
+    check_refused(
+        "\nmemory: 1GiB",
+        "unknown config key `memory` (larder.yaml:2:1), did you mean `limits.memory`?",
+    );
+    check_refused(
+        "storage: { engine: x }",
+        "unknown config key `storage` (larder.yaml:1:1)",
+    );
+    check_refused(
+        "grpc: { tls: [a, b] }",
+        "unknown config key `grpc.tls` (larder.yaml:1:9)",
+    );
+}
+
+#[test]
+fn bad_values_are_refused_with_the_place_and_what_is_expected() {
+    for (yaml, expected) in [
+        (
+            "limits:\n  memory: 4KiB",
+            "`limits.memory`: must be at least 1MiB, got 4KiB (larder.yaml:2:11)",
+        ),
+        (
+            "limits: { memory: 8GiB }",
+            "`limits.memory`: must be at most 4GiB, got 8GiB (larder.yaml:1:19)",
+        ),
+        (
+            "limits: { memory: lots }",
+            "`limits.memory`: expected a size such as 64MiB, got `lots` (larder.yaml:1:19)",
+        ),
+        (
+            "limits: { call_timeout: 10 }",
+            "`limits.call_timeout`: expected a time such as 10s or 168h, got `10` (larder.yaml:1:25)",
+        ),
+        (
+            "limits: { memory: {} }",
+            "`limits.memory`: expected a size such as 64MiB, got a mapping (larder.yaml:1:19)",
+        ),
+        (
+            "limits: 5",
+            "`limits`: expected a mapping of settings, got `5` (larder.yaml:1:9)",
+        ),
+        (
+            "limits: [1]",
+            "`limits`: expected a mapping of settings, got a list (larder.yaml:1:9)",
+        ),
+        (
+            "plugin: { settings: { a: [1] } }",
+            "`plugin.settings.a`: expected a text or a number, got a list (larder.yaml:1:26)",
+        ),
+        (
+            "admin: { purge: yes }",
+            "`admin.purge`: expected true or false, got `yes` (larder.yaml:1:17)",
+        ),
+        (
+            "admin: { endpoint: 17270 }",
+            "`admin.endpoint`: expected host:port, such as 127.0.0.1:17271, got `17270` (larder.yaml:1:20)",
+        ),
+        (
+            "kv: { driver: fjall }",
+            "`kv.driver`: expected memory, got `fjall` (larder.yaml:1:15)",
+        ),
+        (
+            "plugin: { use: '' }",
+            "`plugin.use`: expected a text that is not empty, got `` (larder.yaml:1:16)",
+        ),
+    ] {
+        check_refused(yaml, &format!("invalid config {expected}"));
+    }
+}
+
+#[test]
+fn what_is_no_yaml_of_ours_is_refused_with_its_place() {
+    for (yaml, expected) in [
+        (
+            "grpc:\n  endpoint: [",
+            "larder.yaml:2:13: unclosed bracket '['",
+        ),
+        (
+            "kv: {}\nkv: {}",
+            "larder.yaml:2:1: the key `kv` stands twice in one mapping",
+        ),
+        (
+            "kv: {}\n---\nkv: {}",
+            "larder.yaml:3:1: expected one YAML document, found another",
+        ),
+        (
+            "- grpc",
+            "larder.yaml:1:1: expected a mapping of settings, such as `grpc: { endpoint: 127.0.0.1:17271 }`",
+        ),
+    ] {
+        check_refused(yaml, expected);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let sources = Sources {
+        file: Some("/nonexistent/larder.yaml".into()),
+        ..Sources::default()
+    };
+    let error = Config::load(&sources).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot read the configuration file /nonexistent/larder.yaml"
+    );
+    assert!(std::error::Error::source(&error).is_some());
+}
+
+#[test]
+fn unknown_variables_are_refused_with_the_nearest() {
+    for (name, nearest) in [
+        ("LARDER_LIMITS_MEMROY", Some("LARDER_LIMITS_MEMORY")),
+        ("LARDER_MEMORY", Some("LARDER_LIMITS_MEMORY")),
+        ("LARDER_CONFIGS", Some("LARDER_CONFIG")),
+        ("LARDER_GRPC_ENDPOIN", Some("LARDER_GRPC_ENDPOINT")),
+        ("LARDER_SOMETHING_ELSE_ALTOGETHER", None),
+        ("LARDER_PLUGIN_SETTINGS_", None),
+    ] {
+        let hint = nearest.map_or_else(String::new, |name| format!(", did you mean `{name}`?"));
+        check_variable_refused(
+            name,
+            "1",
+            &format!("unknown environment variable {name}{hint}"),
+        );
+    }
+}
+
+#[test]
+fn bad_values_of_variables_and_flags_are_refused_by_name() {
+    check_variable_refused(
+        "LARDER_LIMITS_MEMORY",
+        "4KiB",
+        "invalid config `limits.memory`: must be at least 1MiB, got 4KiB (environment variable LARDER_LIMITS_MEMORY)",
+    );
+    assert_eq!(
+        refusal(load(
+            None,
+            &[],
+            &[("--grpc-endpoint", "grpc.endpoint", "x")]
+        )),
+        "invalid config `grpc.endpoint`: expected host:port, such as 127.0.0.1:17271, got `x` (flag --grpc-endpoint)",
+    );
+}
+
+#[test]
+fn variables_of_others_are_left_alone() {
+    let foreign = [
+        ("LARDERS", "x"),
+        ("PATH", "/bin"),
+        ("LARDER_LOG", "debug"),
+        // What Kubernetes adds for a service named `larder`, and for one named `larder-grpc`.
+        ("LARDER_SERVICE_HOST", "10.0.0.1"),
+        ("LARDER_SERVICE_PORT", "17271"),
+        ("LARDER_SERVICE_PORT_GRPC", "17271"),
+        ("LARDER_PORT", "tcp://10.0.0.1:17271"),
+        ("LARDER_PORT_17271_TCP", "tcp://10.0.0.1:17271"),
+        ("LARDER_PORT_17271_TCP_PROTO", "tcp"),
+        ("LARDER_GRPC_PORT_17271_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert_eq!(load(None, &foreign, &[]).unwrap(), Config::default());
+    check_variable_refused(
+        "LARDER_PORT",
+        "17271",
+        "unknown environment variable LARDER_PORT",
+    );
+}
+
+#[test]
+fn two_ports_at_one_place_are_refused() {
+    assert_eq!(
+        refusal(load(Some("admin: { endpoint: 127.0.0.1:17271 }"), &[], &[])),
+        "invalid config `admin.endpoint`: 127.0.0.1:17271 is `grpc.endpoint` already (larder.yaml:1:20)",
+    );
+    let same = "grpc: { endpoint: localhost:1, writer_endpoint: localhost:1 }";
+    assert!(refusal(load(Some(same), &[], &[])).contains("leave this unset"));
+    let chosen_by_the_system = "grpc: { endpoint: localhost:0, writer_endpoint: localhost:0 }\nadmin: { endpoint: localhost:0 }";
+    from_yaml(chosen_by_the_system);
+}
+
+#[test]
+fn sections_are_known_by_their_paths() {
+    assert!(is_section("grpc") && is_section("plugin.settings"));
+    assert!(!is_section("") && !is_section("limits.memory") && !is_section("gr"));
+}
+
+#[test]
+fn the_markdown_table_has_a_row_for_each_setting_with_its_default() {
+    let table = markdown();
+    for setting in SETTINGS {
+        let row = format!("| `{}` | ", setting.path);
+        assert_eq!(table.matches(&row).count(), 1, "{row}");
+    }
+    assert!(table.contains(
+        "| `limits.memory` | `1GiB` | Linear memory of one plugin instance (1MiB to 4GiB) |"
+    ));
+    assert!(table.contains("| `grpc.writer_endpoint` | unset | "));
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_plugins_settings_hold_is_printed_so_that_it_is_read_again(
+        settings in proptest::collection::btree_map("[a-z.~ 0-9]{1,9}|null|<<", "\\PC*|[a-z:# \n\t0-9-]*|null|~|yes|1e3|0x1F", 0..4)
+    ) {
+        let mut config = Config::default();
+        config.plugin.settings = settings;
+        let yaml = config.to_yaml().unwrap();
+        proptest::prop_assert_eq!(from_yaml(&yaml), config, "{}", yaml);
+    }
+}
