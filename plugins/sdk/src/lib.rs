@@ -1,1 +1,81 @@
-//! Placeholder.
+//! What a storage plugin for Larder is written with: the types of `wit/storage.wit`, one trait, and one line that exports it.
+//!
+//! A plugin keeps *fragments* (one trace's share of a batch), indexes their *terms* as it likes, and answers a search with
+//! *sightings*: at least every trace that may match. The host judges each sighting, so a plugin can be slow or coarse and the
+//! answers are still exact. `wit/storage.wit` is the contract, function by function; the trait's methods repeat what matters.
+//!
+//! The same code compiles for the machine at hand, where `cargo test` runs it: [`kv`] and [`log`] then talk to the models in
+//! `testing`, whose `Harness` checks a plugin against the contract.
+//!
+//! ```
+//! use larder_plugin::{
+//!     Batch, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search, Sightings, Wanted,
+//! };
+//!
+//! /// Forgets everything at once.
+//! struct Forgetful;
+//!
+//! impl Plugin for Forgetful {
+//!     const NAME: &'static str = "forgetful";
+//!     const VERSION: &'static str = "1.0.0";
+//!     const INSTANCING: Instancing = Instancing::Exclusive;
+//!
+//!     fn open(environment: Environment) -> Result<Self, Error> {
+//!         larder_plugin::settings::none(&environment)?;
+//!         Ok(Self)
+//!     }
+//!     fn write(&mut self, _batch: Batch) -> Result<(), Error> {
+//!         Ok(())
+//!     }
+//!     fn find(&mut self, _search: &Search, _resume: Option<&[u8]>, _limit: u32) -> Result<Sightings, Error> {
+//!         Ok(Sightings { found: Vec::new(), floor: 0, resume: None })
+//!     }
+//!     fn read(&mut self, _wanted: &Wanted, _part: Part, _resume: Option<&[u8]>, _max_bytes: u32) -> Result<Pieces, Error> {
+//!         Ok(Pieces { pieces: Vec::new(), resume: None })
+//!     }
+//!     fn services(&mut self) -> Result<Vec<String>, Error> {
+//!         Ok(Vec::new())
+//!     }
+//!     fn operations(&mut self, _service: &str) -> Result<Vec<Operation>, Error> {
+//!         Ok(Vec::new())
+//!     }
+//! }
+//!
+//! larder_plugin::export!(Forgetful);
+//! ```
+//!
+//! The crate of a plugin has `crate-type = ["cdylib", "rlib"]`, depends on this one, and is built with
+//! `cargo build --release --target wasm32-wasip2`. `plugins/minimal` is the smallest that keeps what it is given.
+
+// The generated `export_world!` names this crate as every other crate does.
+extern crate self as larder_plugin;
+
+pub mod kv;
+pub mod log;
+pub mod resume;
+pub mod settings;
+pub mod terms;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+
+#[doc(hidden)]
+pub mod bindings;
+#[doc(hidden)]
+pub mod glue;
+mod model;
+mod plugin;
+
+pub use bindings::exports::larder::storage::lifecycle::{
+    Counts, Environment, Instancing, Role, Setting,
+};
+pub use bindings::exports::larder::storage::reader::{
+    Part, Piece, Pieces, Search, Sighting, Sightings, Wanted,
+};
+pub use bindings::exports::larder::storage::writer::{Batch, Fragment};
+pub use bindings::larder::storage::types::{
+    Duration, DurationRange, Error, Operation, SpanKind, Term, TimeRange, Timestamp, TraceId,
+};
+pub use plugin::Plugin;
+
+#[doc(hidden)]
+pub use wit_bindgen::rt as wit_bindgen_rt;

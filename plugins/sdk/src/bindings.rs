@@ -1,0 +1,26 @@
+//! What `wit-bindgen` makes of `wit/storage.wit`: the only module of the SDK with unsafe code, all of it generated.
+
+#![allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    unused_qualifications,
+    reason = "generated code"
+)]
+
+wit_bindgen::generate!({
+    path: "../../wit",
+    world: "plugin",
+    additional_derives: [PartialEq, Eq, PartialOrd, Ord, Hash],
+    additional_type_attributes: {
+        "larder:storage/lifecycle@0.1.0/counts": [#[derive(Default)]],
+    },
+    generate_unused_types: true,
+    export_macro_name: "export_world",
+    pub_export_macro: true,
+    default_bindings_module: "larder_plugin::bindings",
+    runtime_path: "::larder_plugin::wit_bindgen_rt",
+});

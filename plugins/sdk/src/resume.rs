@@ -1,0 +1,29 @@
+//! The simplest `resume`: a position of two numbers in an order of the plugin's own.
+
+use crate::Error;
+
+/// A place in an order: the first number, then the second.
+pub type Position = (u64, u64);
+
+/// The bytes for the host to hand back.
+pub fn encode(position: Position) -> Vec<u8> {
+    let (major, minor) = position;
+    [major.to_be_bytes(), minor.to_be_bytes()].concat()
+}
+
+/// What [`encode`] was given; none on the first page. Raises `invalid-argument` for bytes that it did not make.
+pub fn decode(resume: Option<&[u8]>) -> Result<Option<Position>, Error> {
+    let Some(bytes) = resume else {
+        return Ok(None);
+    };
+    match bytes.as_chunks() {
+        ([major, minor], []) => Ok(Some((
+            u64::from_be_bytes(*major),
+            u64::from_be_bytes(*minor),
+        ))),
+        _ => Err(Error::InvalidArgument(format!(
+            "invalid `resume`: {} bytes, where this plugin makes 16",
+            bytes.len()
+        ))),
+    }
+}

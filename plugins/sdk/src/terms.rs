@@ -1,0 +1,107 @@
+//! The fingerprints of searchable facts, byte by byte as `wit/terms.md` fixes them.
+//!
+//! A plugin has no need of them to store and search: it gets terms and compares them. They are for tests, and for a plugin
+//! that wants to know what a term means.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::{SpanKind, Term};
+
+/// Where an attribute stands; the number is part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Level {
+    /// `Span.attributes`
+    Span = 0,
+    /// `Span.Event.attributes`
+    Event = 1,
+    /// `Span.Link.attributes`
+    Link = 2,
+    /// `Resource.attributes`
+    Resource = 3,
+    /// `InstrumentationScope.attributes`
+    Scope = 4,
+}
+
+/// OTLP's `Status.StatusCode`; the number is part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum StatusCode {
+    /// `STATUS_CODE_UNSET`, and every number that OTLP does not know
+    Unset = 0,
+    /// `STATUS_CODE_OK`
+    Ok = 1,
+    /// `STATUS_CODE_ERROR`
+    Error = 2,
+}
+
+/// `h = tag; for each part: h = XXH3_64(part, seed = h)`; 0 counts as 1.
+fn term(tag: u64, parts: &[&[u8]]) -> Term {
+    let hash = parts
+        .iter()
+        .fold(tag, |hash, part| xxh3_64_with_seed(part, hash));
+    hash.max(1)
+}
+
+/// A resource's `service.name`; "" where it is absent or not a string.
+pub fn service(service: &str) -> Term {
+    term(1, &[service.as_bytes()])
+}
+
+/// A span's name.
+pub fn span_name(name: &str) -> Term {
+    term(2, &[name.as_bytes()])
+}
+
+/// A service and the name of one of its spans.
+pub fn service_and_span_name(service: &str, name: &str) -> Term {
+    term(3, &[service.as_bytes(), name.as_bytes()])
+}
+
+/// A span's kind.
+pub fn kind(kind: SpanKind) -> Term {
+    term(4, &[&[kind as u8]])
+}
+
+/// A span's status.
+pub fn status(status: StatusCode) -> Term {
+    term(5, &[&[status as u8]])
+}
+
+/// A span of this service with status error.
+pub fn service_with_error(service: &str) -> Term {
+    term(6, &[service.as_bytes(), &[StatusCode::Error as u8]])
+}
+
+/// An instrumentation scope's name.
+pub fn scope_name(name: &str) -> Term {
+    term(7, &[name.as_bytes()])
+}
+
+/// An instrumentation scope's version.
+pub fn scope_version(version: &str) -> Term {
+    term(8, &[version.as_bytes()])
+}
+
+/// An event's name.
+pub fn event_name(name: &str) -> Term {
+    term(9, &[name.as_bytes()])
+}
+
+/// A link's trace id, as its bytes stand on the wire.
+pub fn link_trace_id(id: &[u8]) -> Term {
+    term(10, &[id])
+}
+
+/// An attribute with this key is present at the level.
+pub fn attribute_present(level: Level, key: &str) -> Term {
+    term(16 + u64::from(level as u8), &[key.as_bytes()])
+}
+
+/// An attribute with this key at the level has this string form. Arrays and maps have no such term.
+pub fn attribute(level: Level, key: &str, string_form: &str) -> Term {
+    term(
+        16 + u64::from(level as u8),
+        &[key.as_bytes(), string_form.as_bytes()],
+    )
+}

@@ -1,0 +1,273 @@
+//! A plugin beside the plain list, with every call checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fragment::{FragmentBuilder, batch};
+use super::stored::Stored;
+use crate::{
+    Batch, Counts, Error, Operation, Part, Piece, Plugin, Search, Sighting, Timestamp, TraceId,
+    Wanted,
+};
+
+/// More pages than any test asks for: a plugin that never ends fails instead of hanging.
+const MAX_PAGES: usize = 1_000_000;
+
+/// A plugin under test, and what it must hold.
+#[derive(Debug)]
+pub struct Harness<P> {
+    plugin: P,
+    stored: Stored,
+    evicted_traces: u64,
+    evicted_spans: u64,
+    written: u64,
+    now: Timestamp,
+}
+
+// === impl Harness ===
+
+impl<P: Plugin> Harness<P> {
+    /// Opens the plugin as a writer with 1 GiB and these settings.
+    pub fn open(settings: &[(&str, &str)]) -> Result<Self, Error> {
+        P::open(super::environment(settings)).map(Self::new)
+    }
+
+    /// Takes an opened plugin that holds nothing yet.
+    pub fn new(plugin: P) -> Self {
+        Self {
+            plugin,
+            stored: Stored::default(),
+            evicted_traces: 0,
+            evicted_spans: 0,
+            written: 0,
+            now: 1,
+        }
+    }
+
+    /// The plugin.
+    pub fn plugin(&mut self) -> &mut P {
+        &mut self.plugin
+    }
+
+    /// What it must hold.
+    pub fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// Writes these fragments as one batch. Each gets a number before its digest and its `otlp`, so that no two are equal.
+    ///
+    /// What the plugin says that it has evicted is taken from the list, oldest written trace first, and the counts compared.
+    pub fn write(&mut self, fragments: impl IntoIterator<Item = FragmentBuilder>) -> Counts {
+        let numbered = fragments.into_iter().map(|mut fragment| {
+            self.written += 1;
+            fragment.number(self.written);
+            fragment
+        });
+        let batch = batch(self.now, numbered.collect::<Vec<_>>());
+        self.now += 1;
+        let result = self.write_batch(batch);
+        assert_eq!(result, Ok(()), "`write` failed");
+        self.check_counts()
+    }
+
+    fn write_batch(&mut self, batch: Batch) -> Result<(), Error> {
+        self.stored.write(&batch);
+        self.plugin.write(batch)
+    }
+
+    /// Takes what was evicted from the list and asserts that the plugin counts as the list does. Zeros are let pass: a plugin
+    /// need not count.
+    pub fn check_counts(&mut self) -> Counts {
+        let counts = self.plugin.statistics();
+        while self.evicted_traces < counts.evicted_traces {
+            self.evicted_traces += 1;
+            self.evicted_spans += self.stored.evict_oldest();
+        }
+        assert_eq!(counts.evicted_spans, self.evicted_spans, "evicted spans");
+        if counts.traces > 0 {
+            assert_eq!(counts.traces, self.stored.traces().len() as u64, "traces");
+            assert_eq!(counts.spans, self.stored.spans(), "spans");
+        }
+        counts
+    }
+
+    /// All sightings of a search, page by page with this limit, each page and the whole checked.
+    pub fn find(&mut self, search: &Search, limit: u32) -> Vec<Sighting> {
+        self.find_between(search, || limit, |_| {})
+    }
+
+    /// The same with a limit for each page, and with something done between each page and the next.
+    pub fn find_between(
+        &mut self,
+        search: &Search,
+        mut limit: impl FnMut() -> u32,
+        mut between: impl FnMut(&mut Self),
+    ) -> Vec<Sighting> {
+        let due = Coverage::new(&self.stored, search);
+        let mut covered = BTreeMap::new();
+        let mut all = Vec::new();
+        let mut floor = Timestamp::MAX;
+        let mut resume: Option<Vec<u8>> = None;
+        for _ in 0..MAX_PAGES {
+            let limit = limit();
+            let page = self.plugin.find(search, resume.as_deref(), limit);
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => unreachable!("`find` failed: {error:?}"),
+            };
+            assert!(
+                page.found.len() <= limit as usize,
+                "a page of {} sightings for a limit of {limit}",
+                page.found.len()
+            );
+            assert!(page.floor <= floor, "the floor rose to {}", page.floor);
+            for sighting in &page.found {
+                assert!(
+                    sighting.newest <= floor,
+                    "{sighting:?} is newer than the floor {floor} of the page before"
+                );
+                self.cover(sighting, &mut covered);
+            }
+            all.extend(page.found);
+            floor = page.floor;
+            if page.resume.is_none() {
+                due.check(&self.stored, &covered);
+                return all;
+            }
+            assert_ne!(page.resume, resume, "`resume` must differ from the last");
+            resume = page.resume;
+            between(self);
+        }
+        unreachable!("`find` has given {MAX_PAGES} pages and no end")
+    }
+
+    /// Notes which fragments, by their digests, a sighting stands for, and until when.
+    fn cover(&mut self, sighting: &Sighting, covered: &mut BTreeMap<Vec<u8>, Timestamp>) {
+        let digests: Vec<Vec<u8>> = if let Some(handle) = sighting.fragment {
+            let pieces = self.read(&Wanted::Fragments(vec![handle]), Part::Digest, u32::MAX);
+            for piece in &pieces {
+                assert_eq!(piece.trace_id, sighting.trace_id, "a fragment's trace");
+            }
+            pieces.into_iter().map(|piece| piece.bytes).collect()
+        } else {
+            let all = self.stored.of_trace(sighting.trace_id);
+            all.map(|fragment| fragment.digest.clone()).collect()
+        };
+        for digest in digests {
+            let newest = covered.entry(digest).or_default();
+            *newest = sighting.newest.max(*newest);
+        }
+    }
+
+    /// All pieces, page by page, each page checked.
+    pub fn read(&mut self, wanted: &Wanted, part: Part, max_bytes: u32) -> Vec<Piece> {
+        let mut all = Vec::new();
+        let mut resume: Option<Vec<u8>> = None;
+        for _ in 0..MAX_PAGES {
+            let page = self.plugin.read(wanted, part, resume.as_deref(), max_bytes);
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => unreachable!("`read` failed: {error:?}"),
+            };
+            let bytes: usize = page.pieces.iter().map(|piece| piece.bytes.len()).sum();
+            let last = page.pieces.last().map_or(0, |piece| piece.bytes.len());
+            assert!(
+                bytes - last <= max_bytes as usize,
+                "a page of {bytes} bytes for {max_bytes}"
+            );
+            all.extend(page.pieces);
+            if page.resume.is_none() {
+                return all;
+            }
+            assert_ne!(page.resume, resume, "`resume` must differ from the last");
+            resume = page.resume;
+        }
+        unreachable!("`read` has given {MAX_PAGES} pages and no end")
+    }
+
+    /// Reads these traces in both parts and asserts that they are what was written.
+    pub fn check_traces(&mut self, ids: &[TraceId], max_bytes: u32) {
+        let wanted = Wanted::Traces(ids.to_vec());
+        let otlp = self.read(&wanted, Part::Otlp, max_bytes);
+        let found: Vec<_> = otlp.iter().map(|it| (it.trace_id, &it.bytes)).collect();
+        let due = ids.iter().flat_map(|id| self.stored.of_trace(*id));
+        let due: Vec<_> = due.map(|it| (it.trace_id, &it.otlp)).collect();
+        assert_eq!(found, due, "otlp of {ids:?}");
+
+        let digests = self.read(&wanted, Part::Digest, max_bytes);
+        let found: BTreeSet<_> = digests.iter().map(|it| (it.trace_id, &it.bytes)).collect();
+        let due = ids.iter().flat_map(|id| self.stored.of_trace(*id));
+        let due: BTreeSet<_> = due.map(|it| (it.trace_id, &it.digest)).collect();
+        assert_eq!(found, due, "digests of {ids:?}");
+
+        // A fragment has one handle for both of its parts, and is read by it alone.
+        let handles: BTreeSet<_> = otlp.iter().map(|it| it.fragment).collect();
+        let same: BTreeSet<_> = digests.iter().map(|it| it.fragment).collect();
+        assert_eq!(handles, same, "handles of {ids:?}");
+        let wanted = Wanted::Fragments(otlp.iter().map(|it| it.fragment).collect());
+        let again = self.read(&wanted, Part::Otlp, max_bytes);
+        assert_eq!(again, otlp, "the same by handle");
+    }
+
+    /// Asserts that services and operations are those of what is stored.
+    pub fn check_operations(&mut self) {
+        let due = self.stored.operations();
+        let services: BTreeSet<String> = due.iter().map(|it| it.service.clone()).collect();
+        let mut found = self.plugin.services().unwrap_or_default();
+        found.sort();
+        assert_eq!(
+            found,
+            services.iter().cloned().collect::<Vec<_>>(),
+            "services"
+        );
+        for service in &services {
+            let mut found = self.plugin.operations(service).unwrap_or_default();
+            found.sort();
+            let due = due.iter().filter(|it| it.service == *service);
+            let due: Vec<Operation> = due.cloned().collect();
+            assert_eq!(found, due, "operations of {service}");
+        }
+        assert_eq!(self.plugin.operations("no such service"), Ok(Vec::new()));
+    }
+
+    /// Everything at once: all traces, operations and counts, and a search for all there is.
+    pub fn check_all(&mut self) {
+        let ids: Vec<TraceId> = self.stored.traces().into_iter().collect();
+        self.check_traces(&ids, 1000);
+        self.check_operations();
+        self.check_counts();
+        self.find(&Search::all(), 100);
+    }
+}
+
+/// The matches that a search owes.
+struct Coverage {
+    /// The digest of each, and how new its sighting must say that it is.
+    due: Vec<(Vec<u8>, Timestamp)>,
+}
+
+// === impl Coverage ===
+
+impl Coverage {
+    fn new(stored: &Stored, search: &Search) -> Self {
+        let matching = stored.matching(search);
+        Self {
+            due: matching
+                .map(|it| (it.digest.clone(), search.newest(&it.starts)))
+                .collect(),
+        }
+    }
+
+    /// Asserts that each match is covered, but for those that have been evicted since.
+    fn check(&self, stored: &Stored, covered: &BTreeMap<Vec<u8>, Timestamp>) {
+        let alive: BTreeSet<&[u8]> = stored.fragments().map(|it| it.digest.as_slice()).collect();
+        for (digest, newest) in &self.due {
+            if alive.contains(digest.as_slice()) {
+                let told = covered.get(digest);
+                assert!(
+                    told.is_some_and(|told| told >= newest),
+                    "fragment {digest:?} of {newest} is not covered: {told:?}"
+                );
+            }
+        }
+    }
+}

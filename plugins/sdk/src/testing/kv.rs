@@ -1,0 +1,200 @@
+//! A model of the host's `kv`: a `BTreeMap` a thread. It checks what the contract asks of the plugin.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use crate::kv::{Change, Direction, Entry, Error, Key, Object, Page, Range};
+
+const MAX_OBJECT_BYTES: usize = 5 << 20;
+const MAX_COMMIT_BYTES: usize = 256 << 10;
+
+#[derive(Default)]
+struct Model {
+    partitions: BTreeMap<String, BTreeMap<Vec<u8>, Value>>,
+    reclaimed: BTreeSet<String>,
+    committed: bool,
+}
+
+#[derive(Clone)]
+struct Value {
+    bytes: Vec<u8>,
+    object: bool,
+}
+
+thread_local! {
+    static MODEL: RefCell<Model> = RefCell::new(Model::default());
+}
+
+/// Forgets everything that this thread has stored.
+pub fn reset() {
+    MODEL.take();
+}
+
+/// The host's `put`.
+pub fn put(objects: &[Object]) -> Result<(), Error> {
+    MODEL.with_borrow_mut(|model| {
+        for object in objects {
+            if object.value.len() > MAX_OBJECT_BYTES {
+                return Err(too_large("an object", object.value.len(), MAX_OBJECT_BYTES));
+            }
+            let entries = model.writable(&object.key.partition)?;
+            let value = Value {
+                bytes: object.value.clone(),
+                object: true,
+            };
+            let before = entries.insert(object.key.sort.clone(), value);
+            if before.is_some_and(|before| before.bytes != object.value) {
+                return Err(Error::Other(
+                    "an object was written twice, differently".to_owned(),
+                ));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The host's `commit`.
+pub fn commit(partition: &str, changes: &[Change]) -> Result<(), Error> {
+    let size = changes.iter().map(weight).sum();
+    if size > MAX_COMMIT_BYTES {
+        return Err(too_large("a commit", size, MAX_COMMIT_BYTES));
+    }
+    MODEL.with_borrow_mut(|model| {
+        model.committed = true;
+        let entries = model.writable(partition)?;
+        let deletes_object = changes.iter().any(|change| {
+            matches!(change, Change::Delete(sort) if entries.get(sort).is_some_and(|value| value.object))
+        });
+        if deletes_object {
+            return Err(Error::Other("an object cannot be deleted".to_owned()));
+        }
+        for change in changes {
+            match change {
+                Change::Put(entry) => {
+                    let value = Value {
+                        bytes: entry.value.clone(),
+                        object: false,
+                    };
+                    entries.insert(entry.sort.clone(), value);
+                }
+                Change::Delete(sort) => {
+                    entries.remove(sort);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The host's `get`.
+pub fn get(keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    MODEL.with_borrow(|model| {
+        Ok(keys
+            .iter()
+            .map(|key| {
+                let value = model.partitions.get(&key.partition)?.get(&key.sort)?;
+                Some(value.bytes.clone())
+            })
+            .collect())
+    })
+}
+
+/// The host's `scan`.
+pub fn scan(
+    partition: &str,
+    range: &Range,
+    direction: Direction,
+    max_entries: u32,
+    max_bytes: u32,
+) -> Result<Page, Error> {
+    let end = range.end.clone().map_or(Bound::Unbounded, Bound::Excluded);
+    if range.end.as_ref().is_some_and(|end| *end <= range.start) {
+        return Ok(Page {
+            entries: Vec::new(),
+            more: false,
+        });
+    }
+    MODEL.with_borrow(|model| {
+        let mut found: Vec<_> = model
+            .partitions
+            .get(partition)
+            .into_iter()
+            .flat_map(|entries| entries.range((Bound::Included(range.start.clone()), end.clone())))
+            .collect();
+        if direction == Direction::Descending {
+            found.reverse();
+        }
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for (sort, value) in &found {
+            let full = entries.len() >= max_entries as usize || bytes >= max_bytes as usize;
+            if full && !entries.is_empty() {
+                break;
+            }
+            bytes += sort.len() + value.bytes.len();
+            entries.push(Entry {
+                sort: (*sort).clone(),
+                value: value.bytes.clone(),
+            });
+        }
+        let more = entries.len() < found.len();
+        Ok(Page { entries, more })
+    })
+}
+
+/// The host's `reclaim`. What was in the partition stays readable here for ever, as a query may still be reading it.
+pub fn reclaim(partition: &str) -> Result<(), Error> {
+    MODEL.with_borrow_mut(|model| {
+        model.reclaimed.insert(partition.to_owned());
+        Ok(())
+    })
+}
+
+/// The host's `writers`: the one of [`environment`](super::environment).
+pub fn writers() -> Result<Vec<String>, Error> {
+    MODEL.with_borrow(|model| {
+        Ok(model
+            .committed
+            .then(|| "test".to_owned())
+            .into_iter()
+            .collect())
+    })
+}
+
+/// The host's `partitions`.
+pub fn partitions() -> Result<Vec<String>, Error> {
+    MODEL.with_borrow(|model| {
+        let kept = model.partitions.keys();
+        Ok(kept
+            .filter(|name| !model.reclaimed.contains(*name))
+            .cloned()
+            .collect())
+    })
+}
+
+// === impl Model ===
+
+impl Model {
+    fn writable(&mut self, partition: &str) -> Result<&mut BTreeMap<Vec<u8>, Value>, Error> {
+        if self.reclaimed.contains(partition) {
+            return Err(Error::Other(format!(
+                "partition `{partition}` was reclaimed"
+            )));
+        }
+        Ok(self.partitions.entry(partition.to_owned()).or_default())
+    }
+}
+
+fn weight(change: &Change) -> usize {
+    match change {
+        Change::Put(entry) => entry.sort.len() + entry.value.len(),
+        Change::Delete(sort) => sort.len(),
+    }
+}
+
+fn too_large(what: &str, size: usize, most: usize) -> Error {
+    Error::TooLarge(format!(
+        "{what} of {size} bytes is over the limit of {most}"
+    ))
+}
