@@ -47,6 +47,17 @@ impl Scene {
         }
     }
 
+    /// Another corner of the same server.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            larder: self.larder,
+            lines_before: self.lines_before,
+            tag: next_tag(),
+        }
+    }
+
     /// A service name of this scene.
     pub fn service(&self, name: &str) -> String {
         format!("{name}-{:x}", self.tag)

@@ -34,12 +34,14 @@ pub struct Exit {
 }
 
 impl Options {
-    /// A server with this plugin.
+    /// A server with this plugin, and with deadlines that a loaded machine keeps.
     pub fn new(plugin: Plugin) -> Self {
-        Self {
+        let bare = Self {
             plugin: Some(plugin),
             ..Self::bare()
-        }
+        };
+        bare.environment("LARDER_LIMITS_CALL_TIMEOUT", "60s")
+            .environment("LARDER_LIMITS_QUERY_TIMEOUT", "60s")
     }
 
     /// A server whose plugin is up to its configuration.

@@ -1,0 +1,60 @@
+//! Each RPC once, on the main port; and the writer's own port.
+
+use larder_tests::otlp::{service, span};
+use larder_tests::{Client, Options, Plugin, Query, timestamp};
+use tonic::Code;
+
+/// Given one Export, every RPC of every service answers from it.
+async fn every_rpc_answers(plugin: Plugin) {
+    let larder = Options::new(plugin).start();
+    let client = larder.client().await;
+    let id = [7; 16];
+    client
+        .store([
+            service("shop").span(span(id, 1).name("buy").at(1000).lasting(50)),
+            service("bank").span(span(id, 2).name("pay").parent(1).at(1010).lasting(9)),
+        ])
+        .await;
+
+    assert_eq!(client.get_trace(id).await.span_ids(), [1, 2]);
+    assert_eq!(client.services().await.unwrap(), ["bank", "shop"]);
+    assert_eq!(client.operations("shop", "").await.unwrap()[0].name, "buy");
+    let query = Query::default().service("bank");
+    assert_eq!(
+        client.find_traces(&query).await.unwrap()[0].span_ids(),
+        [1, 2]
+    );
+    assert_eq!(client.find_trace_ids(&query).await.unwrap()[0].trace_id, id);
+    let summaries = client.find_trace_summaries(&query).await.unwrap();
+    assert_eq!(summaries[0].root_operation_name, "buy");
+    let links = client.dependencies(Some(timestamp(0)), None).await.unwrap();
+    assert_eq!((&*links[0].parent, &*links[0].child), ("shop", "bank"));
+    assert!(client.capabilities().await.unwrap().search.is_some());
+}
+
+#[tokio::test]
+async fn every_rpc_answers_with_memory() {
+    every_rpc_answers(Plugin::Memory).await;
+}
+
+#[tokio::test]
+async fn every_rpc_answers_with_minimal() {
+    every_rpc_answers(Plugin::Minimal).await;
+}
+
+/// The writer's port takes writes and health checks, and no reads; what it took is read on the main port, which takes writes too.
+#[tokio::test]
+async fn the_writer_port_takes_writes_alone() {
+    let larder = Options::new(Plugin::Memory).writer_port().start();
+    let writer = Client::connect(larder.writer()).await;
+    writer
+        .store([service("a").span(span([1; 16], 1).at(5))])
+        .await;
+    let main = larder.client().await;
+    main.store([service("b").span(span([2; 16], 1).at(6))])
+        .await;
+
+    assert_eq!(main.services().await.unwrap(), ["a", "b"]);
+    let refused = writer.services().await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented);
+}

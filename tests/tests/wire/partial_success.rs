@@ -1,0 +1,185 @@
+//! A bad span is refused alone; the rest of its request is stored (E3).
+
+use bytes::Bytes;
+use larder_tests::Scene;
+use larder_tests::http;
+use larder_tests::otlp::{ResourceBuilder, SpanBuilder, request, span};
+use prost::Message as _;
+
+/// Exports one bad span beside two good ones; returns the text that tells the reason.
+async fn refused(scene: &Scene, bad: SpanBuilder) -> String {
+    let good = |id| span(scene.trace(1), id).at(scene.at(0));
+    let resource = scene.resource("a").span(good(1)).span(bad).span(good(2));
+    refused_bytes(scene, request([resource]).encode_to_vec()).await
+}
+
+async fn refused_bytes(scene: &Scene, body: Vec<u8>) -> String {
+    let answer = scene.client.export_bytes(Bytes::from(body)).await.unwrap();
+    let partial = answer.partial_success.expect("a partial success");
+    assert_eq!(partial.rejected_spans, 1, "{partial:?}");
+    assert_eq!(
+        scene.client.get_trace(scene.trace(1)).await.span_ids(),
+        [1, 2]
+    );
+    partial.error_message
+}
+
+fn metric(scene: &Scene) -> f64 {
+    let larder = scene.larder.expect("these run against larder alone");
+    http::sum(&larder.metrics(), "larder_ingest_refused_spans_total", &[])
+}
+
+/// With a string that is a mark, to be overwritten by bytes that are no UTF-8.
+fn spoil(resource: ResourceBuilder) -> Vec<u8> {
+    let mut body = request([resource]).encode_to_vec();
+    let mark = body.windows(4).position(|four| four == b"MARK").unwrap();
+    body[mark..mark + 4].copy_from_slice(b"\xff\xfe\x80\xc0");
+    body
+}
+
+async fn a_trace_id_of_another_length_is_refused(scene: Scene) {
+    for bytes in [vec![], vec![1; 15], vec![1; 17], vec![0; 16]] {
+        let scene = scene.again();
+        let mut bad = span(scene.trace(1), 9).at(scene.at(0));
+        bad.0.trace_id = bytes;
+        let before = metric(&scene);
+        let why = refused(&scene, bad).await;
+        assert!(why.contains("trace id"), "{why}");
+        assert!(metric(&scene) > before);
+    }
+}
+
+async fn a_span_id_of_another_length_or_of_zeros_is_refused(scene: Scene) {
+    for bytes in [vec![], vec![1; 7], vec![1; 9], vec![0; 8]] {
+        let scene = scene.again();
+        let mut bad = span(scene.trace(1), 9).at(scene.at(0));
+        bad.0.span_id = bytes;
+        let why = refused(&scene, bad).await;
+        assert!(why.contains("span id"), "{why}");
+    }
+}
+
+/// Puts the mark into a string of a span.
+type Spoil = fn(SpanBuilder) -> SpanBuilder;
+
+/// Every string of a span counts, however deep.
+async fn a_string_of_a_span_that_is_not_utf_8_refuses_it(scene: Scene) {
+    use larder_tests::otlp::{IntoValue, array, key_value, map};
+    let bare = |scene: &Scene| span(scene.trace(1), 9).at(scene.at(0));
+    let places: [(&str, Spoil); 9] = [
+        ("name", |span| span.name("MARK")),
+        ("key", |span| span.attribute("MARK", 1)),
+        ("value", |span| span.attribute("k", "MARK")),
+        ("array", |span| {
+            span.attribute("k", array(["MARK".into_value()]))
+        }),
+        ("map", |span| {
+            span.attribute("k", map([("MARK", 1_i64.into_value())]))
+        }),
+        ("event", |span| span.event("MARK", [])),
+        ("event's value", |span| {
+            span.event("", [key_value("k", "MARK")])
+        }),
+        ("link's value", |span| {
+            span.link([1; 16], 1, [key_value("k", "MARK")])
+        }),
+        ("trace state", |mut span| {
+            "MARK".clone_into(&mut span.0.trace_state);
+            span
+        }),
+    ];
+    for (place, spoiled) in places {
+        let scene = scene.again();
+        let good = |id| span(scene.trace(1), id).at(scene.at(0));
+        let bad = spoiled(bare(&scene));
+        let resource = scene.resource("a").span(good(1)).span(bad).span(good(2));
+        let why = refused_bytes(&scene, spoil(resource)).await;
+        assert!(why.contains("UTF-8"), "{place}: {why}");
+    }
+}
+
+/// A string of a resource refuses that resource's spans, and no others; so does one of a scope.
+async fn a_string_of_a_resource_or_scope_refuses_its_spans_alone(scene: Scene) {
+    let of = |number, id| span(scene.trace(number), id).at(scene.at(id));
+    let spoiled = spoil(
+        scene
+            .resource("a")
+            .attribute("k", "MARK")
+            .span(of(1, 1))
+            .span(of(1, 2)),
+    );
+    let fine = request([scene.resource("a").span(of(1, 3))]).encode_to_vec();
+    let body = [spoiled, fine].concat();
+    let answer = scene.client.export_bytes(body).await.unwrap();
+    assert_eq!(answer.partial_success.unwrap().rejected_spans, 2);
+    assert_eq!(scene.client.get_trace(scene.trace(1)).await.span_ids(), [3]);
+
+    let body = spoil(
+        scene
+            .resource("a")
+            .scope("fine", "", [])
+            .span(of(2, 1))
+            .scope("MARK", "", [])
+            .span(of(2, 2)),
+    );
+    let answer = scene.client.export_bytes(body).await.unwrap();
+    assert_eq!(answer.partial_success.unwrap().rejected_spans, 1);
+    assert_eq!(scene.client.get_trace(scene.trace(2)).await.span_ids(), [1]);
+}
+
+/// A span that with its resource and scope fits no message; one that just does is stored.
+async fn a_span_that_fits_no_message_is_refused(scene: Scene) {
+    let filled = |scene: &Scene, id, bytes| {
+        span(scene.trace(1), id)
+            .at(scene.at(0))
+            .attribute("filler", "x".repeat(bytes))
+    };
+    let large = filled(&scene, 9, 4_200_000);
+    let why = refused(&scene, large).await;
+    assert!(why.contains("max_message_bytes"), "{why}");
+
+    let scene = scene.again();
+    let fits = filled(&scene, 1, 4_000_000);
+    scene.client.store([scene.resource("a").span(fits)]).await;
+    assert_eq!(scene.client.get_trace(scene.trace(1)).await.span_ids(), [1]);
+
+    // The resource counts too.
+    let scene = scene.again();
+    let heavy = scene
+        .resource("a")
+        .attribute("filler", "y".repeat(2_500_000));
+    let resource = heavy
+        .span(filled(&scene, 1, 2_500_000))
+        .span(filled(&scene, 2, 10));
+    let answer = scene.client.export([resource]).await.unwrap();
+    assert_eq!(answer.partial_success.unwrap().rejected_spans, 1);
+    assert_eq!(scene.client.get_trace(scene.trace(1)).await.span_ids(), [2]);
+}
+
+/// Of several reasons each is counted, and the text tells at least the first.
+async fn all_spans_of_a_request_may_be_refused(scene: Scene) {
+    let mut no_trace = span(scene.trace(1), 1).at(scene.at(0));
+    no_trace.0.trace_id.clear();
+    let mut no_span = span(scene.trace(1), 1).at(scene.at(0));
+    no_span.0.span_id.clear();
+    let resource = scene.resource("a").span(no_trace).span(no_span);
+    let answer = scene.client.export([resource]).await.unwrap();
+    let partial = answer.partial_success.unwrap();
+    assert_eq!(partial.rejected_spans, 2);
+    assert!(partial.error_message.contains("trace id"), "{partial:?}");
+    assert!(scene.find(scene.query()).await.is_empty());
+    let services = scene.client.services().await.unwrap();
+    assert!(
+        !services.contains(&scene.service("a")),
+        "a service without spans"
+    );
+}
+
+larder_tests::every_plugin![
+    a_trace_id_of_another_length_is_refused,
+    a_span_id_of_another_length_or_of_zeros_is_refused,
+    a_string_of_a_span_that_is_not_utf_8_refuses_it,
+    a_string_of_a_resource_or_scope_refuses_its_spans_alone,
+    a_span_that_fits_no_message_is_refused,
+    all_spans_of_a_request_may_be_refused,
+];

@@ -1,0 +1,84 @@
+//! Server reflection v1 and v1alpha, as `grpcurl` uses them.
+
+use std::collections::BTreeSet;
+
+use larder_tests::{Options, Plugin, patiently};
+use prost::Message as _;
+use prost_types::FileDescriptorProto;
+use tokio_stream::StreamExt as _;
+
+const SERVICES: [&str; 5] = [
+    "jaeger.storage.v2.TraceReader",
+    "jaeger.storage.v2.DependencyReader",
+    "jaeger.storage.v2.Capabilities",
+    "opentelemetry.proto.collector.trace.v1.TraceService",
+    "grpc.health.v1.Health",
+];
+
+macro_rules! reflects {
+    ($test:ident, $version:ident) => {
+        #[tokio::test]
+        async fn $test() {
+            use tonic_reflection::pb::$version::ServerReflectionRequest;
+            use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+            use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+            use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+
+            let larder = Options::new(Plugin::Memory).start();
+            let mut client = ServerReflectionClient::new(larder.client().await.channel());
+            let mut ask = async |question: MessageRequest| {
+                let request = ServerReflectionRequest {
+                    host: String::new(),
+                    message_request: Some(question),
+                };
+                let answers = client.server_reflection_info(tokio_stream::iter([request]));
+                let mut answers = patiently("reflection", answers).await.unwrap().into_inner();
+                let answer = patiently("reflection", answers.next()).await;
+                answer.unwrap().unwrap().message_response.unwrap()
+            };
+
+            let MessageResponse::ListServicesResponse(listed) =
+                ask(MessageRequest::ListServices(String::new())).await
+            else {
+                panic!("no list of services");
+            };
+            let listed: BTreeSet<String> = listed.service.into_iter().map(|one| one.name).collect();
+            for service in SERVICES {
+                assert!(listed.contains(service), "{listed:?}");
+            }
+
+            // Every service listed can be described, down to the types of its methods.
+            for service in SERVICES {
+                let question = MessageRequest::FileContainingSymbol(service.to_owned());
+                let MessageResponse::FileDescriptorResponse(files) = ask(question).await else {
+                    panic!("{service} is listed but not described");
+                };
+                let file =
+                    FileDescriptorProto::decode(&files.file_descriptor_proto[0][..]).unwrap();
+                let (package, name) = service.rsplit_once('.').unwrap();
+                assert_eq!(file.package(), package);
+                assert!(
+                    file.service.iter().any(|one| one.name() == name),
+                    "{service}"
+                );
+                for dependency in &file.dependency {
+                    let question = MessageRequest::FileByFilename(dependency.clone());
+                    let answer = ask(question).await;
+                    assert!(
+                        matches!(answer, MessageResponse::FileDescriptorResponse(_)),
+                        "{service} needs {dependency}: {answer:?}"
+                    );
+                }
+            }
+
+            let question = MessageRequest::FileContainingSymbol("no.such.Thing".to_owned());
+            let MessageResponse::ErrorResponse(error) = ask(question).await else {
+                panic!("an unknown symbol is an error");
+            };
+            assert_eq!(error.error_code, tonic::Code::NotFound as i32);
+        }
+    };
+}
+
+reflects!(reflection_v1_describes_every_service, v1);
+reflects!(reflection_v1alpha_describes_every_service, v1alpha);

@@ -1,0 +1,168 @@
+//! What is read is what was written: each span byte for byte, with the bytes of its resource, its scope and their schema URLs,
+//! known to OTLP or not.
+
+use bytes::Bytes;
+use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest};
+use larder_proto::wire::{Fields, Value};
+use larder_tests::otlp::{key_value, request, span};
+use larder_tests::{Scene, method};
+use prost::Message as _;
+
+/// A span's bytes with those around it: the resource's other fields and the scope's, in order.
+#[derive(Debug, PartialEq)]
+struct Found {
+    resource: Vec<Vec<u8>>,
+    scope: Vec<Vec<u8>>,
+    span: Vec<u8>,
+}
+
+/// A length-delimited field.
+fn field(number: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_key(
+        number,
+        prost::encoding::WireType::LengthDelimited,
+        &mut bytes,
+    );
+    prost::encoding::encode_varint(body.len() as u64, &mut bytes);
+    bytes.extend(body);
+    bytes
+}
+
+/// The bodies of field `number`, and every other field as it was sent.
+fn split(message: &[u8], number: u32) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let (mut inner, mut rest) = (Vec::new(), Vec::new());
+    for field in Fields::new(message) {
+        let field = field.unwrap();
+        match field.value {
+            Value::Bytes(body) if field.number == number => inner.push(body.to_vec()),
+            _ => rest.push(field.raw.to_vec()),
+        }
+    }
+    (inner, rest)
+}
+
+/// Every span of one `TracesData` or several joined.
+fn spans(data: &[u8]) -> Vec<Found> {
+    let mut found = Vec::new();
+    for resource in split(data, 1).0 {
+        let (scopes, resource) = split(&resource, 2);
+        for scope in scopes {
+            let (spans, scope) = split(&scope, 2);
+            found.extend(spans.into_iter().map(|span| Found {
+                resource: resource.clone(),
+                scope: scope.clone(),
+                span,
+            }));
+        }
+    }
+    found
+}
+
+async fn read(scene: &Scene, id: [u8; 16]) -> Vec<Found> {
+    let query = vec![GetTraceParams {
+        trace_id: id.to_vec(),
+        ..GetTraceParams::default()
+    }];
+    let body = Bytes::from(GetTracesRequest { query }.encode_to_vec());
+    let reply = scene.client.call().stream(method::GET_TRACES, body).await;
+    reply.end.unwrap();
+    spans(&reply.messages.concat())
+}
+
+/// Fields that OTLP does not know yet, of every wire type, at every level; and fields in an order that no encoder would choose.
+async fn unknown_fields_and_odd_orders_are_kept(scene: Scene) {
+    let id = scene.trace(1);
+    let varint = [0xa0, 0x3e, 0x05]; // field 1000
+    let fixed = [0xa5, 0x3e, 1, 2, 3, 4];
+    let text = field(1001, b"unknown \xff bytes are no string");
+
+    let mut span_bytes = [&varint[..], &text].concat();
+    span_bytes.extend(
+        span(id, 1)
+            .name("n")
+            .at(scene.at(0))
+            .event("e", [])
+            .0
+            .encode_to_vec(),
+    );
+    // The name a second time (the last counts), and a status in two halves that merge.
+    span_bytes.extend(field(5, b"renamed"));
+    span_bytes.extend(field(15, &[0x18, 2]));
+    span_bytes.extend(field(15, &field(2, b"why")));
+    span_bytes.extend(fixed);
+
+    let scope = [&field(1, b"lib")[..], &fixed, &field(2, b"1")].concat();
+    let scope_spans = [
+        field(3, b"https://example.com/scope"),
+        field(2, &span_bytes),
+        varint.to_vec(),
+        field(1, &scope),
+    ]
+    .concat();
+    let name = key_value("service.name", scene.service("a").as_str()).encode_to_vec();
+    let resource = [&field(1, &name)[..], &text].concat();
+    let resource_spans = [
+        varint.to_vec(),
+        field(2, &scope_spans),
+        field(1, &resource),
+        field(3, b"https://example.com/resource"),
+    ]
+    .concat();
+    let sent = [varint.to_vec(), field(1, &resource_spans)].concat();
+    let answer = scene.client.export_bytes(sent.clone()).await.unwrap();
+    assert_eq!(answer.partial_success, None);
+
+    assert_eq!(read(&scene, id).await, spans(&sent));
+    // And it is understood as protobuf says: the last name, the merged status, the service after its spans.
+    let query = scene.query().service(scene.service("a"));
+    let query = query.operation("renamed").attribute("error", "true");
+    assert_eq!(
+        scene
+            .find(query.clone().attribute("scope.name", "lib"))
+            .await,
+        [1]
+    );
+    assert_eq!(scene.find(scene.query().operation("n")).await, [0; 0]);
+}
+
+/// Traces mixed in one request come apart, each with the bytes that were around it, and each scope's spans in their order.
+async fn mixed_traces_come_apart_with_all_that_is_around_them(scene: Scene) {
+    let of = |number: u64, id: u64| {
+        span(scene.trace(number), id)
+            .at(scene.at(id))
+            .attribute("k", id.cast_signed())
+            .event("e", [key_value("x", "y")])
+            .link([3; 16], 4, [key_value("l", 1.5)])
+    };
+    let sent = request((0..6_u64).map(|number| {
+        scene
+            .resource("a")
+            .attribute("nr", number.cast_signed())
+            .schema_url("https://example.com/r")
+            .scope("one", "1", [key_value("s", true)])
+            .spans((0..9).map(|id| of(id % 3 + 1, number * 100 + id)))
+            .scope("two", "", [])
+            .scope_schema_url("https://example.com/s")
+            .spans((10..15).map(|id| of(id % 3 + 1, number * 100 + id)))
+    }))
+    .encode_to_vec();
+    scene.client.export_bytes(sent.clone()).await.unwrap();
+
+    for number in [1, 2, 3] {
+        let id = scene.trace(number);
+        let mut tag = vec![0x0a, 16];
+        tag.extend(id);
+        let own: Vec<Found> = spans(&sent)
+            .into_iter()
+            .filter(|found| found.span.starts_with(&tag))
+            .collect();
+        assert!(!own.is_empty());
+        assert_eq!(read(&scene, id).await, own, "trace {number}");
+    }
+}
+
+larder_tests::every_plugin![
+    unknown_fields_and_odd_orders_are_kept,
+    mixed_traces_come_apart_with_all_that_is_around_them,
+];
