@@ -92,7 +92,7 @@ pub struct Limits {
     pub queue_bytes: Size,
     /// How many writes may wait for the plugin.
     pub queue_depth: usize,
-    /// Bytes of log that the plugin may write in one call.
+    /// Bytes of log that the plugin may write in a second.
     pub log_bytes: Size,
     /// The largest `search_depth`; a larger one counts as this (Q1).
     pub max_search_depth: u32,

@@ -75,7 +75,7 @@ settings! {
     "limits.queue_depth" .limits.queue_depth: usize, Some(("1", "1000000")),
         "How many writes may wait for the plugin";
     "limits.log_bytes" .limits.log_bytes: Size, Some(("0B", "1GiB")),
-        "Bytes of log that the plugin may write in one call";
+        "Bytes of log that the plugin may write in a second; the rest is dropped and counted";
     "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")),
         "The largest `search_depth`; a larger one counts as this";
     "limits.drain_timeout" .limits.drain_timeout: Duration, Some(("0s", "1h")),

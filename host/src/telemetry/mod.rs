@@ -3,9 +3,12 @@
 //! Architecture invariant: nothing here knows tonic, wasmtime or a kv driver; the callers say what happened, in methods of
 //! [`Metrics`], and the names that leave are decided here alone.
 
+mod chain;
 mod described;
+pub mod logs;
 mod metrics;
 mod process;
 
+pub use chain::Chain;
 pub use described::{Described, Kind, METRICS};
 pub use metrics::Metrics;
