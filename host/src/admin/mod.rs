@@ -1,1 +1,122 @@
-//! HTTP for operators.
+//! HTTP for operators: health, metrics, the plugin, and `POST /purge`.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `GET /livez` | 200 while the process runs |
+//! | `GET /readyz` | 200 while calls are served, 503 and the reason otherwise; a stop turns it first |
+//! | `GET /metrics` | Prometheus text, or `OpenMetrics` where the `Accept` header asks for it |
+//! | `GET /plugin` | JSON: what [`plugin::Status`] says |
+//! | `POST /purge` | forgets every trace, service and operation; off unless the configuration turns it on |
+//!
+//! Architecture invariant: this knows HTTP, and of what stores only the trait [`Plugin`].
+
+mod purge;
+mod scrape;
+
+use std::sync::Arc;
+
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, extract::State};
+use tokio_util::sync::CancellationToken;
+
+use crate::plugin;
+use crate::storage;
+use crate::telemetry::Metrics;
+
+/// What there is, for whoever asks for something else.
+const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nPOST /purge\n";
+
+/// What the operator is told about, and may purge.
+#[async_trait::async_trait]
+pub trait Plugin: Send + Sync + 'static {
+    /// How it is now. Cheap: asked at every probe and scrape.
+    fn status(&self) -> plugin::Status;
+
+    /// Forgets everything; a write that is acknowledged after this returns is kept.
+    async fn purge(&self) -> Result<(), storage::Error>;
+}
+
+/// What the routes look at.
+#[derive(Clone)]
+pub struct AdminState {
+    /// What `/metrics` tells.
+    pub metrics: Arc<Metrics>,
+    /// What `/plugin` and `/readyz` tell, and what `/purge` empties.
+    pub plugin: Arc<dyn Plugin>,
+    /// Cancelled when the server begins to stop: readiness goes first.
+    pub stopping: CancellationToken,
+    /// Whether `POST /purge` is allowed (`admin.purge`).
+    pub purge: bool,
+}
+
+/// The routes.
+pub fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(scrape::metrics))
+        .route("/plugin", get(status))
+        .route("/purge", post(purge::purge))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(state)
+}
+
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(state): State<AdminState>) -> Response {
+    match state.not_ready() {
+        None => "ok\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn status(State(state): State<AdminState>) -> Json<plugin::Status> {
+    Json(state.plugin.status())
+}
+
+async fn unknown(uri: Uri) -> Response {
+    let text = format!("nothing is at {}; there is\n{PATHS}", uri.path());
+    (StatusCode::NOT_FOUND, text).into_response()
+}
+
+async fn wrong_method(uri: Uri) -> Response {
+    let text = format!("not by this method: {}; there is\n{PATHS}", uri.path());
+    (StatusCode::METHOD_NOT_ALLOWED, text).into_response()
+}
+
+// === impl AdminState ===
+
+impl AdminState {
+    /// Why calls are not served, if they are not.
+    fn not_ready(&self) -> Option<String> {
+        if self.stopping.is_cancelled() {
+            return Some("the server is stopping".to_owned());
+        }
+        match self.plugin.status().state {
+            plugin::State::Ready => None,
+            plugin::State::Restarting { reason } => {
+                Some(format!("the plugin is being restarted: {reason}"))
+            }
+            plugin::State::Stopped => Some("the plugin is stopped".to_owned()),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Plugin for plugin::Tenant {
+    fn status(&self) -> plugin::Status {
+        plugin::Tenant::status(self)
+    }
+
+    async fn purge(&self) -> Result<(), storage::Error> {
+        plugin::Tenant::purge(self).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

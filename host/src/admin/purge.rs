@@ -1,0 +1,40 @@
+//! `POST /purge`.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::AdminState;
+use crate::storage::ErrorKind;
+use crate::telemetry::Chain;
+
+/// The words that Jaeger's own storage cleaner answers.
+const DONE: &str = "Purge request processed successfully";
+const OFF: &str =
+    "purge is off, as it destroys data; start with --enable-purge, or set admin.purge: true\n";
+
+pub(super) async fn purge(State(state): State<AdminState>) -> Response {
+    if !state.purge {
+        return (StatusCode::FORBIDDEN, OFF).into_response();
+    }
+    match state.plugin.purge().await {
+        Ok(()) => {
+            tracing::warn!("purged: every trace, service and operation is forgotten");
+            DONE.into_response()
+        }
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "purge failed");
+            (code(error.kind()), format!("{error}\n")).into_response()
+        }
+    }
+}
+
+/// The admin column of the table "Errors on the wire".
+fn code(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::InvalidArgument => StatusCode::BAD_REQUEST,
+        ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,35 @@
+//! `GET /metrics`.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+
+use super::AdminState;
+use crate::plugin;
+
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(super) async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
+    // What the plugin says of itself is as old as its last call otherwise.
+    let now = state.plugin.status();
+    state.metrics.statistics(&now.statistics);
+    state.metrics.guest_memory(now.memory_used);
+    let ready = now.state == plugin::State::Ready;
+    state.metrics.plugin_ready(ready);
+    let (kind, text) = if wants_open_metrics(&headers) {
+        (OPEN_METRICS, state.metrics.encode())
+    } else {
+        (PLAIN, state.metrics.encode_plain())
+    };
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// Prometheus names both forms, the one it likes better first; everybody else gets the one that all can read.
+fn wants_open_metrics(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|accepted| accepted.to_str().ok())
+        .any(|accepted| accepted.contains("application/openmetrics-text"))
+}
