@@ -1,1 +1,0 @@
-//! The short form of a fragment's spans.
