@@ -7,15 +7,41 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{Stream, future, stream};
+use futures_util::{Stream, TryFutureExt as _, future, stream};
 use larder_proto::TracesBytes;
 use larder_proto::storage::v2::{
     Dependency, FindTraceSummariesResponse, FoundTraceId, GetDependenciesRequest,
     GetOperationsRequest, GetTracesRequest, Operation, TraceQueryParameters,
 };
 
-use crate::storage::{Error, ErrorKind, Storage};
+use crate::storage::{Error, Storage};
 use crate::telemetry::Metrics;
+
+mod budget;
+mod calls;
+mod dependencies;
+mod emit;
+mod full;
+mod gather;
+mod ids;
+mod judge;
+mod legacy;
+mod plan;
+mod predicate;
+mod reading;
+mod services;
+mod session;
+mod sightings;
+mod summaries;
+
+mod time;
+mod traces;
+
+use budget::Budget;
+use emit::Emitter;
+use session::Session;
+use summaries::Summaries;
+use traces::{Source, Traces};
 
 /// What a query may ask for and cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +88,12 @@ impl Searcher {
     /// No message is empty or larger than the limit; a trace's messages follow each other. The hints of time are not used.
     pub fn get_traces(
         &self,
-        _request: GetTracesRequest,
+        request: GetTracesRequest,
     ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
-        stream::once(future::ready(Err(unavailable())))
+        let traces = Traces::new(self.session(), traces::asked(&request));
+        stream::try_unfold(traces, |mut traces| async move {
+            Ok(traces.next().await?.map(|message| (message, traces)))
+        })
     }
 
     /// The newest traces that match, whole, newest first (Q1 to Q15); messages as for [`Searcher::get_traces`].
@@ -73,9 +102,19 @@ impl Searcher {
     /// `InvalidArgument` for a malformed time or duration; `InvalidFilter` for a structured filter.
     pub fn find_traces(
         &self,
-        _query: TraceQueryParameters,
+        query: TraceQueryParameters,
     ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
-        stream::once(future::ready(Err(unavailable())))
+        let traces = self.emitter(&query).map(|emitter| {
+            let found = Source::Found(Box::new(emitter));
+            Traces::new(self.session(), found)
+        });
+        future::ready(traces)
+            .map_ok(|traces| {
+                stream::try_unfold(traces, |mut traces| async move {
+                    Ok(traces.next().await?.map(|message| (message, traces)))
+                })
+            })
+            .try_flatten_stream()
     }
 
     /// The ids of what [`Searcher::find_traces`] gives, in its order, with the start and end of each whole trace (Q16).
@@ -84,9 +123,10 @@ impl Searcher {
     /// As `find_traces`; `AnswerTooLarge` if the ids do not fit a message.
     pub async fn find_trace_ids(
         &self,
-        _query: TraceQueryParameters,
+        query: TraceQueryParameters,
     ) -> Result<Vec<FoundTraceId>, Error> {
-        Err(unavailable())
+        let mut emitter = self.emitter(&query)?;
+        ids::find(&mut self.session(), &mut emitter).await
     }
 
     /// Summaries of what [`Searcher::find_traces`] gives, in its order, over all spans of each trace (F1 to F3).
@@ -95,9 +135,18 @@ impl Searcher {
     /// As `find_traces`; `AnswerTooLarge` if one summary does not fit a message.
     pub fn find_trace_summaries(
         &self,
-        _query: TraceQueryParameters,
+        query: TraceQueryParameters,
     ) -> impl Stream<Item = Result<FindTraceSummariesResponse, Error>> + Send + 'static {
-        stream::once(future::ready(Err(unavailable())))
+        let summaries = self
+            .emitter(&query)
+            .map(|emitter| Summaries::new(self.session(), emitter));
+        future::ready(summaries)
+            .map_ok(|summaries| {
+                stream::try_unfold(summaries, |mut summaries| async move {
+                    Ok(summaries.next().await?.map(|message| (message, summaries)))
+                })
+            })
+            .try_flatten_stream()
     }
 
     /// Who calls whom how often, in the traces that lie wholly within the window (D1 to D4); ordered by parent and child.
@@ -106,9 +155,12 @@ impl Searcher {
     /// `InvalidArgument` without a start, or with an end before it (D1); `AnswerTooLarge` if it does not fit a message.
     pub async fn dependencies(
         &self,
-        _request: GetDependenciesRequest,
+        request: GetDependenciesRequest,
     ) -> Result<Vec<Dependency>, Error> {
-        Err(unavailable())
+        // What has to take in all of its window is not a search that one could narrow: it may judge and read what it has to.
+        let budget = Budget::of_time_alone(&self.limits, Arc::clone(&self.metrics));
+        let mut session = Session::new(Arc::clone(&self.storage), self.limits, budget);
+        dependencies::find(&mut session, &request).await
     }
 
     /// The names of all services, sorted, but the empty one (O1).
@@ -116,21 +168,23 @@ impl Searcher {
     /// # Errors
     /// `AnswerTooLarge` if they do not fit a message.
     pub async fn services(&self) -> Result<Vec<String>, Error> {
-        Err(unavailable())
+        services::services(&*self.storage, self.limits.max_message_bytes).await
     }
 
     /// The operations of a service, of one kind or of all, sorted by name and kind (O2).
     ///
     /// # Errors
     /// `AnswerTooLarge` if they do not fit a message.
-    pub async fn operations(
-        &self,
-        _request: GetOperationsRequest,
-    ) -> Result<Vec<Operation>, Error> {
-        Err(unavailable())
+    pub async fn operations(&self, request: GetOperationsRequest) -> Result<Vec<Operation>, Error> {
+        services::operations(&*self.storage, &request, self.limits.max_message_bytes).await
     }
-}
 
-fn unavailable() -> Error {
-    Error::new(ErrorKind::Unavailable, "search is not ready yet")
+    fn emitter(&self, query: &TraceQueryParameters) -> Result<Emitter, Error> {
+        legacy::query(query, &self.limits).map(Emitter::new)
+    }
+
+    fn session(&self) -> Session {
+        let budget = Budget::new(&self.limits, Arc::clone(&self.metrics));
+        Session::new(Arc::clone(&self.storage), self.limits, budget)
+    }
 }

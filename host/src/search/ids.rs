@@ -1,0 +1,62 @@
+//! The ids of what a search finds, with the start and end of each whole trace (Q16).
+
+use larder_proto::storage::v2::FoundTraceId;
+use prost::Message as _;
+
+use super::emit::Emitter;
+use super::gather::Gatherer;
+use super::judge::Fault;
+use super::session::{Session, too_large};
+use super::time::timestamp;
+use crate::digest;
+use crate::storage::{Error, Piece};
+
+/// How many traces to search for before their times are read.
+const TRACES_AT_A_TIME: usize = 1024;
+
+/// The whole answer: it is one message.
+pub(crate) async fn find(
+    session: &mut Session,
+    emitter: &mut Emitter,
+) -> Result<Vec<FoundTraceId>, Error> {
+    let limit = session.limits().max_message_bytes;
+    let mut answer = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let ids = emitter.next(session, TRACES_AT_A_TIME).await?;
+        if ids.is_empty() {
+            return Ok(answer);
+        }
+        let mut gatherer = Gatherer::new();
+        gatherer.extend(ids);
+        while let Some(gathered) = gatherer.next(session).await? {
+            for (trace, pieces) in gathered.traces() {
+                let mut range = None;
+                for (_, piece) in pieces {
+                    widen(&mut range, piece).map_err(|fault| fault.into_error(session, piece))?;
+                }
+                let found = FoundTraceId {
+                    trace_id: trace.to_bytes().to_vec(),
+                    start: range.map(|(start, _)| timestamp(start)),
+                    end: range.map(|(_, end)| timestamp(end)),
+                };
+                bytes += found.encoded_len() + 8;
+                if bytes > limit {
+                    return Err(too_large("the list of trace ids", limit));
+                }
+                answer.push(found);
+            }
+        }
+    }
+}
+
+/// Widens a range from the earliest start to the latest end by the spans of a piece.
+fn widen(range: &mut Option<(u64, u64)>, piece: &Piece) -> Result<(), Fault> {
+    for span in digest::decode(&piece.bytes)?.spans() {
+        let span = span?;
+        let (start, end) = range.get_or_insert((span.start, span.end));
+        *start = span.start.min(*start);
+        *end = span.end.max(*end);
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! One query's way to the storage: every call within the budget, every breach of the contract reported.
+
+use std::sync::Arc;
+
+use super::Limits;
+use super::budget::Budget;
+use crate::storage::{Error, ErrorKind, Part, Pieces, Search, Sightings, Storage, Wanted};
+
+/// The storage, the limits and the budget of one query.
+pub(crate) struct Session {
+    storage: Arc<dyn Storage>,
+    limits: Limits,
+    /// What the query has spent.
+    pub(crate) budget: Budget,
+}
+
+impl Session {
+    /// The session of a query that starts now.
+    pub(crate) fn new(storage: Arc<dyn Storage>, limits: Limits, budget: Budget) -> Self {
+        Self {
+            storage,
+            limits,
+            budget,
+        }
+    }
+
+    /// The limits of every query.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// One page of sightings.
+    pub(crate) async fn find(
+        &mut self,
+        search: &Search,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Sightings, Error> {
+        let page = self
+            .budget
+            .within(self.storage.find(search, resume, limit))
+            .await?;
+        self.budget.page(0)?;
+        self.budget.sighted(page.found.len())?;
+        // A storage that always answers at once must not keep the thread from noticing that the client has gone.
+        tokio::task::yield_now().await;
+        Ok(page)
+    }
+
+    /// One page of pieces.
+    pub(crate) async fn read(
+        &mut self,
+        wanted: &Wanted,
+        part: Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Result<Pieces, Error> {
+        let page = self
+            .budget
+            .within(self.storage.read(wanted, part, resume, max_bytes))
+            .await?;
+        self.budget
+            .page(page.pieces.iter().map(|piece| piece.bytes.len()).sum())?;
+        tokio::task::yield_now().await;
+        Ok(page)
+    }
+
+    /// The plugin broke the contract in a way that only a series of calls shows: reports it, and gives the error to end with.
+    pub(crate) fn breach(&self, rule: &str) -> Error {
+        let error = Error::new(
+            ErrorKind::ContractBroken,
+            format!("the storage plugin broke its contract: {rule}"),
+        );
+        self.storage.report(&error);
+        error
+    }
+
+    /// What is stored does not read as what it has to be.
+    pub(crate) fn unreadable(what: &str) -> Error {
+        Error::new(
+            ErrorKind::DataLoss,
+            format!("stored bytes cannot be read back: {what}"),
+        )
+    }
+}
+
+/// The error of an answer that cannot be cut to fit a message.
+pub(crate) fn too_large(what: &str, limit: usize) -> Error {
+    let setting = "grpc.max_message_bytes";
+    Error::new(
+        ErrorKind::AnswerTooLarge,
+        format!("{what} does not fit a message of {limit} bytes: raise {setting}"),
+    )
+    .with_setting(setting)
+}
