@@ -1,18 +1,35 @@
 //! Storage plugins: wasm components that are loaded, limited, checked against the contract of `wit/`, and replaced when they fail.
 //!
 //! A [`Runtime`] compiles; a [`Tenant`] is one tenant's plugin at work, and the only [`Storage`](crate::storage::Storage) of the
-//! server. Architecture invariant: nothing of wasmtime leaves this module.
+//! server. Inside: `component` loads; `guest` is one instance and its limits; `worker` owns the instance that writes, fed by `queue`;
+//! `pool` holds the readers of `replicated` plugins; `check` holds answers against the contract; `backoff` and `suspects` decide what
+//! follows a failure. Architecture invariant: nothing of wasmtime leaves this module.
 
+mod acks;
+mod backoff;
 mod bindings;
-mod budget;
 mod bundled;
+mod check;
+mod component;
+mod convert;
 mod error;
-mod limiter;
+mod factory;
+mod guest;
+mod join;
+mod pool;
+mod question;
+mod queue;
+mod refusal;
 mod runtime;
 mod settings;
+mod shared;
 mod source;
 mod status;
+mod suspects;
 mod tenant;
+#[cfg(test)]
+mod test_support;
+mod worker;
 
 pub use error::Error;
 pub use runtime::{Runtime, RuntimeConfig};

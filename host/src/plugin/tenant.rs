@@ -1,19 +1,62 @@
-//! One tenant's plugin at work.
+//! One tenant's plugin at work: the only [`Storage`] of the server.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
 
-use super::{Error, Runtime, Settings, Status};
+use super::acks::Acks;
+use super::backoff::Backoff;
+use super::bindings::exports::larder::storage::lifecycle;
+use super::component::{self, Loaded};
+use super::factory::{Factory, NotOpened};
+use super::guest::{Failure, Gauge, Opening};
+use super::pool::{Pool, too_many_reads};
+use super::question::{Answer, Question, mixed_up};
+use super::queue::WriteQueue;
+use super::shared::{Shared, lock};
+use super::suspects::Verdict;
+use super::worker::{Ask, Seat, Worker, poisonous};
+use super::{Error, Instancing, Limits, Runtime, Settings, Status};
 use crate::kv;
 use crate::storage::{self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted};
 use crate::telemetry::Metrics;
 
+/// The one tenant of this version.
+const TENANT: &str = "default";
+/// What a plugin may call itself.
+const MAX_NAME_BYTES: usize = 64;
+
 /// One tenant's plugin: takes writes and reads, and replaces instances that fail.
 pub struct Tenant {
-    ready: watch::Receiver<bool>,
-    status: Status,
+    shared: Arc<Shared>,
+    queue: Arc<WriteQueue>,
+    reads: Reads,
+    worker: Mutex<Option<JoinHandle<()>>>,
+    facts: Facts,
 }
+
+/// Who answers reads.
+enum Reads {
+    /// The one instance.
+    Writer(mpsc::Sender<Ask>),
+    /// Instances beside the writer.
+    Pool(Arc<Pool>),
+}
+
+/// What never changes about a loaded plugin.
+struct Facts {
+    version: String,
+    source: String,
+    hash: String,
+    imports: Vec<String>,
+    memory_limit: u64,
+}
+
+// === impl Tenant ===
 
 impl Tenant {
     /// Loads the plugin, checks that it fits the contract, and opens it.
@@ -21,76 +64,314 @@ impl Tenant {
     /// # Errors
     /// Everything that makes the plugin unusable: see [`Error`].
     pub async fn open(
-        _runtime: &Runtime,
+        runtime: &Runtime,
         settings: Settings,
-        _kv: Arc<dyn kv::Driver>,
-        _metrics: Arc<Metrics>,
+        kv: Arc<dyn kv::Driver>,
+        metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, Error> {
-        settings.source.read()?;
-        Err(Error::Start {
-            plugin: settings.source.to_string(),
-            reason: "the runtime is not finished".into(),
-        })
+        let source = settings.source.to_string();
+        let Loaded { pre, hash, imports } = load(runtime, &settings).await?;
+        let limits = settings.limits;
+        let opening = Opening {
+            pre,
+            name: source.as_str().into(),
+            memory: limits.memory,
+            timeout: limits.call_timeout,
+            log_bytes: limits.log_bytes,
+            gauge: Gauge::default(),
+            settings: settings.settings.into(),
+        };
+        let (factory, info) = describe(opening, kv).await?;
+        let factory = Arc::new(factory);
+        let name = Arc::clone(&factory.opening.name);
+        let instancing = match info.instancing {
+            lifecycle::Instancing::Exclusive => Instancing::Exclusive,
+            lifecycle::Instancing::Replicated => Instancing::Replicated,
+        };
+        if instancing == Instancing::Replicated && !factory.driver().is_durable() {
+            let driver = factory.driver().name();
+            warn!(
+                plugin = &*name,
+                kv.driver = driver,
+                "what the plugin stores is lost when this process ends"
+            );
+        }
+        let instance = factory
+            .writer()
+            .await
+            .map_err(|error| not_opened(&name, error))?;
+        let gauge = Arc::clone(&factory.opening.gauge);
+        let shared = Arc::new(Shared::new(
+            Arc::clone(&name),
+            instancing,
+            gauge,
+            Arc::clone(&metrics),
+        ));
+        shared.up();
+        info!(
+            plugin = &*name,
+            version = info.version,
+            source,
+            hash,
+            "the plugin is open"
+        );
+
+        let seat = Seat::Taken {
+            instance,
+            backoff: Backoff::default(),
+        };
+        let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes, metrics);
+        let reads = start(seat, &factory, &shared, &queue, &limits);
+        Ok(Arc::new(Self {
+            shared,
+            queue,
+            reads: reads.0,
+            worker: Mutex::new(Some(reads.1)),
+            facts: Facts {
+                version: info.version,
+                source,
+                hash,
+                imports,
+                memory_limit: limits.memory,
+            },
+        }))
     }
 
     /// How the plugin is now.
     pub fn status(&self) -> Status {
-        self.status.clone()
+        Status {
+            name: self.shared.name.to_string(),
+            version: self.facts.version.clone(),
+            source: self.facts.source.clone(),
+            hash: self.facts.hash.clone(),
+            imports: self.facts.imports.clone(),
+            instancing: self.shared.instancing,
+            state: self.shared.state(),
+            restarts: self.shared.restarts(),
+            memory_used: self.shared.memory_used(),
+            memory_limit: self.facts.memory_limit,
+            statistics: self.shared.statistics(),
+        }
     }
 
-    /// Whether calls are served; changes with every restart.
+    /// Whether calls are served; changes with every restart that has to wait.
     pub fn ready(&self) -> watch::Receiver<bool> {
-        self.ready.clone()
+        self.shared.ready()
     }
 
-    /// Forgets everything. A write that is acknowledged after this returns is kept.
+    /// Forgets everything that was written before. A write that is acknowledged after this returns is kept.
+    ///
+    /// # Errors
+    /// [`Unavailable`](storage::ErrorKind::Unavailable) where the plugin cannot be started afresh.
     pub async fn purge(&self) -> Result<(), storage::Error> {
-        Err(unfinished())
+        self.settled(self.queue.purge()?).await
     }
 
-    /// Writes what waits, and refuses what comes after.
-    pub async fn shutdown(&self) {}
-}
+    /// Writes what waits, refuses what comes after, and returns once all of it is durable.
+    pub async fn shutdown(&self) {
+        self.queue.close();
+        let worker = lock(&self.worker).take();
+        if let Some(worker) = worker
+            && let Err(error) = worker.await
+        {
+            error!(plugin = &*self.shared.name, %error, "the plugin's task ended early");
+        }
+    }
 
-fn unfinished() -> storage::Error {
-    storage::Error::new(
-        storage::ErrorKind::Unavailable,
-        "the runtime is not finished",
-    )
+    async fn ask(&self, question: Question) -> Result<Answer, storage::Error> {
+        let sender = match &self.reads {
+            Reads::Pool(pool) => return pool.ask(question).await,
+            Reads::Writer(sender) => sender,
+        };
+        let (reply, answer) = oneshot::channel();
+        match sender.try_send(Ask { question, reply }) {
+            Ok(()) => answer
+                .await
+                .unwrap_or_else(|_| Err(self.shared.shutting_down())),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(too_many_reads(sender.max_capacity())),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(self.shared.shutting_down()),
+        }
+    }
+
+    /// Waits for the writer's answer.
+    fn settled(
+        &self,
+        answer: oneshot::Receiver<Result<(), storage::Error>>,
+    ) -> impl Future<Output = Result<(), storage::Error>> {
+        async {
+            answer
+                .await
+                .unwrap_or_else(|_| Err(self.shared.shutting_down()))
+        }
+    }
 }
 
 #[async_trait::async_trait]
 impl Storage for Tenant {
-    async fn write(&self, _batch: Batch) -> Result<(), storage::Error> {
-        Err(unfinished())
+    async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
+        let verdict = lock(&self.shared.suspects).verdict(&batch);
+        let suspect = match verdict {
+            Verdict::Clean => None,
+            Verdict::Suspect(digest) => Some(digest),
+            Verdict::Poison(digest) => return Err(poisonous(&self.shared.name, digest)),
+        };
+        self.settled(self.queue.push(batch, suspect)?).await
     }
 
     async fn find(
         &self,
-        _search: &Search,
-        _resume: Option<&[u8]>,
-        _limit: u32,
+        search: &Search,
+        resume: Option<&[u8]>,
+        limit: u32,
     ) -> Result<Sightings, storage::Error> {
-        Err(unfinished())
+        let question = Question::Find {
+            search: search.clone(),
+            resume: resume.map(<[u8]>::to_vec),
+            limit,
+        };
+        match self.ask(question).await? {
+            Answer::Sightings(page) => Ok(page),
+            other => Err(mixed_up(&other)),
+        }
     }
 
     async fn read(
         &self,
-        _wanted: &Wanted,
-        _part: Part,
-        _resume: Option<&[u8]>,
-        _max_bytes: u32,
+        wanted: &Wanted,
+        part: Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
     ) -> Result<Pieces, storage::Error> {
-        Err(unfinished())
+        let question = Question::Read {
+            wanted: wanted.clone(),
+            part,
+            resume: resume.map(<[u8]>::to_vec),
+            max_bytes,
+        };
+        match self.ask(question).await? {
+            Answer::Pieces(page) => Ok(page),
+            other => Err(mixed_up(&other)),
+        }
     }
 
     async fn services(&self) -> Result<Vec<String>, storage::Error> {
-        Err(unfinished())
+        match self.ask(Question::Services).await? {
+            Answer::Services(names) => Ok(names),
+            other => Err(mixed_up(&other)),
+        }
     }
 
-    async fn operations(&self, _service: &str) -> Result<Vec<Operation>, storage::Error> {
-        Err(unfinished())
+    async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
+        let service = service.to_owned();
+        match self.ask(Question::Operations { service }).await? {
+            Answer::Operations(operations) => Ok(operations),
+            other => Err(mixed_up(&other)),
+        }
     }
 
-    fn report(&self, _breach: &storage::Error) {}
+    fn report(&self, breach: &storage::Error) {
+        if self.shared.reported(breach) {
+            match &self.reads {
+                Reads::Writer(_) => self.shared.struck_out.notify_one(),
+                Reads::Pool(pool) => pool.renew(),
+            }
+        }
+    }
 }
+
+/// Compiling takes its time, away from the tasks that serve.
+async fn load(runtime: &Runtime, settings: &Settings) -> Result<Loaded, Error> {
+    let (runtime, source) = (runtime.clone(), settings.source.clone());
+    let loaded = tokio::task::spawn_blocking(move || component::load(&runtime, &source)).await;
+    loaded.unwrap_or_else(|error| {
+        Err(Error::Runtime {
+            reason: format!("the compiler ended early: {error}"),
+        })
+    })
+}
+
+/// Asks the component what it is, and names it so.
+async fn describe(
+    opening: Opening,
+    kv: Arc<dyn kv::Driver>,
+) -> Result<(Factory, lifecycle::Info), Error> {
+    let plugin = opening.name.to_string();
+    let opened = Factory::new(opening, kv, TENANT).await;
+    let mut factory = opened.map_err(|source| Error::Kv {
+        plugin: plugin.clone(),
+        source,
+    })?;
+    let described = factory.describe().await;
+    let info = described.map_err(|failure| start_error(&plugin, &failure))?;
+    for (what, text) in [("name", &info.name), ("version", &info.version)] {
+        let well_formed = !text.is_empty()
+            && text.len() <= MAX_NAME_BYTES
+            && text.chars().all(|c| c.is_ascii_graphic());
+        if !well_formed {
+            return Err(Error::World {
+                plugin,
+                reason: format!(
+                    "`describe` gives a {what} that is not 1 to {MAX_NAME_BYTES} printable ASCII characters without spaces"
+                ),
+            });
+        }
+    }
+    factory.opening.name = info.name.as_str().into();
+    Ok((factory, info))
+}
+
+/// Starts the writer's task, with readers beside it where the plugin wants them.
+fn start(
+    seat: Seat,
+    factory: &Arc<Factory>,
+    shared: &Arc<Shared>,
+    queue: &Arc<WriteQueue>,
+    limits: &Limits,
+) -> (Reads, JoinHandle<()>) {
+    let (sender, asks) = mpsc::channel(limits.queue_depth.max(1));
+    let replicated = shared.instancing == Instancing::Replicated;
+    let pool = replicated.then(|| {
+        let (factory, shared) = (Arc::clone(factory), Arc::clone(shared));
+        Pool::new(factory, shared, limits.readers, limits.queue_depth)
+    });
+    let worker = Worker {
+        factory: Arc::clone(factory),
+        shared: Arc::clone(shared),
+        queue: Arc::clone(queue),
+        asks,
+        pool: pool.clone(),
+        acks: replicated.then(Acks::start),
+        seat,
+        maintain_every: limits.maintain_every,
+        maintain_at: Instant::now(),
+    };
+    let reads = match pool {
+        Some(pool) => Reads::Pool(pool),
+        None => Reads::Writer(sender),
+    };
+    (reads, tokio::spawn(worker.run()))
+}
+
+fn not_opened(plugin: &str, error: NotOpened) -> Error {
+    match error {
+        NotOpened::Failed(failure) => start_error(plugin, &failure),
+        NotOpened::Refused(reason) => Error::Refused {
+            plugin: plugin.to_owned(),
+            reason,
+        },
+        NotOpened::Kv(source) => Error::Kv {
+            plugin: plugin.to_owned(),
+            source,
+        },
+    }
+}
+
+fn start_error(plugin: &str, failure: &Failure) -> Error {
+    Error::Start {
+        plugin: plugin.to_owned(),
+        reason: format!("{}: {}", failure.cause, failure.detail),
+    }
+}
+
+#[cfg(test)]
+mod tests;

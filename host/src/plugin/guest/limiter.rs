@@ -15,11 +15,11 @@ const MAX_TABLE_ELEMENTS: usize = 1_000_000;
 const ELEMENT_BYTES: u64 = 8;
 
 /// Memory of all instances of a tenant together, in bytes.
-pub(super) type Gauge = Arc<AtomicU64>;
+pub(in crate::plugin) type Gauge = Arc<AtomicU64>;
 
 /// Counts one Store's linear memory and tables against its limit. Gives back to the gauge when dropped.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub(in crate::plugin) struct Limiter {
     limit: u64,
     used: u64,
     refused: bool,
@@ -27,7 +27,7 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    pub(super) fn new(limit: u64, gauge: Gauge) -> Self {
+    pub(in crate::plugin) fn new(limit: u64, gauge: Gauge) -> Self {
         Self {
             limit,
             used: 0,
@@ -37,7 +37,7 @@ impl Limiter {
     }
 
     /// Whether the guest was ever refused memory: the likely cause of a trap.
-    pub(super) fn was_refused(&self) -> bool {
+    pub(in crate::plugin) fn was_refused(&self) -> bool {
         self.refused
     }
 

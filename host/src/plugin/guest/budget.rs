@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 /// A longer message is cut.
-pub(super) const MAX_MESSAGE_BYTES: usize = 4096;
+pub(in crate::plugin) const MAX_MESSAGE_BYTES: usize = 4096;
 /// What a message costs beside its bytes, so that empty ones are not free.
 const MESSAGE_OVERHEAD: u64 = 64;
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// What is left of a second's bytes.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(in crate::plugin) struct Budget {
     bytes_per_window: u64,
     window_start: Instant,
     spent: u64,
@@ -19,7 +19,7 @@ pub(super) struct Budget {
 
 /// What to do with a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::plugin) enum Verdict {
     /// Log it; before it, say how many messages were dropped if any were.
     Log { dropped_before: u64 },
     /// The second's bytes are spent.
@@ -27,7 +27,7 @@ pub(super) enum Verdict {
 }
 
 impl Budget {
-    pub(super) fn new(bytes_per_second: u64, now: Instant) -> Self {
+    pub(in crate::plugin) fn new(bytes_per_second: u64, now: Instant) -> Self {
         Self {
             bytes_per_window: bytes_per_second,
             window_start: now,
@@ -37,7 +37,7 @@ impl Budget {
     }
 
     /// Takes a message of `bytes` into account.
-    pub(super) fn spend(&mut self, bytes: usize, now: Instant) -> Verdict {
+    pub(in crate::plugin) fn spend(&mut self, bytes: usize, now: Instant) -> Verdict {
         if now.duration_since(self.window_start) >= WINDOW {
             self.window_start = now;
             self.spent = 0;
@@ -55,7 +55,7 @@ impl Budget {
 }
 
 /// The message, cut at a character's start to [`MAX_MESSAGE_BYTES`].
-pub(super) fn cut(message: &str) -> &str {
+pub(in crate::plugin) fn cut(message: &str) -> &str {
     let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
     message.get(..end).unwrap_or_default()
 }

@@ -1,0 +1,97 @@
+//! Acknowledges writes once they are durable: one sync of the kv driver for all that wait at the time.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::queue::Ack;
+use crate::kv::{self, Namespace};
+use crate::storage::{Error, ErrorKind};
+
+/// Joined writes that wait for the running sync; the writer waits beyond that.
+const WAITING_WRITES: usize = 64;
+
+/// Runs beside the writer, which goes on while a sync is under way.
+pub(super) struct Acks {
+    sender: mpsc::Sender<Message>,
+    task: JoinHandle<()>,
+}
+
+enum Message {
+    Written(Arc<dyn Namespace>, Vec<Ack>),
+    Flush(oneshot::Sender<()>),
+}
+
+// === impl Acks ===
+
+impl Acks {
+    pub(super) fn start() -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING_WRITES);
+        Self {
+            sender,
+            task: tokio::spawn(run(receiver)),
+        }
+    }
+
+    /// Answers these after a sync that starts from now on.
+    pub(super) async fn written(&self, namespace: Arc<dyn Namespace>, acks: Vec<Ack>) {
+        // The task ends only when this sender does; were it gone, the clients would see their channels closed.
+        drop(self.sender.send(Message::Written(namespace, acks)).await);
+    }
+
+    /// Returns once all that was written has been answered.
+    pub(super) async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.sender.send(Message::Flush(done)).await.is_ok() {
+            drop(flushed.await);
+        }
+    }
+
+    /// As [`Acks::flush`], and ends the task.
+    pub(super) async fn stop(self) {
+        drop(self.sender);
+        drop(self.task.await);
+    }
+}
+
+async fn run(mut receiver: mpsc::Receiver<Message>) {
+    while let Some(message) = receiver.recv().await {
+        let mut next = Some(message);
+        let mut waiting: Option<(Arc<dyn Namespace>, Vec<Ack>)> = None;
+        let mut flushed = None;
+        while let Some(message) = next.take() {
+            match message {
+                Message::Written(namespace, acks) => match &mut waiting {
+                    Some((_, waiting)) => waiting.extend(acks),
+                    None => waiting = Some((namespace, acks)),
+                },
+                Message::Flush(done) => {
+                    flushed = Some(done);
+                    break;
+                }
+            }
+            next = receiver.try_recv().ok();
+        }
+        if let Some((namespace, acks)) = waiting {
+            let synced = namespace.sync().await.map_err(|error| not_durable(&error));
+            for ack in acks {
+                ack.answer(synced.clone());
+            }
+        }
+        if let Some(done) = flushed {
+            done.send(()).unwrap_or_default();
+        }
+    }
+}
+
+fn not_durable(error: &kv::Error) -> Error {
+    let kind = match error {
+        kv::Error::QuotaExceeded(_) => ErrorKind::ResourceExhausted,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::new(
+        kind,
+        format!("written, but not known to be durable: {error}"),
+    )
+}

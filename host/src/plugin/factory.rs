@@ -1,0 +1,132 @@
+//! Makes opened instances of one plugin for one tenant.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::bindings::exports::larder::storage::lifecycle;
+use super::guest::{Cause, Failure, Instance, KvAccess, Opening, Role};
+use super::refusal;
+use crate::kv::{self, Claim, Driver, Namespace};
+
+/// What every new instance is made from.
+pub(super) struct Factory {
+    pub(super) opening: Opening,
+    driver: Arc<dyn Driver>,
+    tenant: &'static str,
+    namespace: Mutex<Arc<dyn Namespace>>,
+}
+
+/// Why there is no new instance.
+#[derive(Debug)]
+pub(super) enum NotOpened {
+    /// It failed on its way.
+    Failed(Failure),
+    /// `open` raised an error.
+    Refused(String),
+    /// Its storage cannot be claimed.
+    Kv(kv::Error),
+}
+
+// === impl Factory ===
+
+impl Factory {
+    pub(super) async fn new(
+        opening: Opening,
+        driver: Arc<dyn Driver>,
+        tenant: &'static str,
+    ) -> Result<Self, kv::Error> {
+        let namespace = Mutex::new(driver.open(tenant).await?);
+        Ok(Self {
+            opening,
+            driver,
+            tenant,
+            namespace,
+        })
+    }
+
+    /// The tenant's current namespace.
+    pub(super) fn namespace(&self) -> Arc<dyn Namespace> {
+        let namespace = self.namespace.lock();
+        Arc::clone(&namespace.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether data is still there after a restart of the process.
+    pub(super) fn driver(&self) -> &dyn Driver {
+        &*self.driver
+    }
+
+    /// Gives the tenant an empty namespace; instances of the old one are fenced.
+    pub(super) async fn renew(&self) -> Result<(), kv::Error> {
+        let new = self.driver.renew(self.tenant).await?;
+        *self
+            .namespace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// What the component says it is.
+    pub(super) async fn describe(&self) -> Result<lifecycle::Info, Failure> {
+        let kv = KvAccess {
+            namespace: self.namespace(),
+            claim: None,
+        };
+        Instance::start(&self.opening, kv).await?.describe().await
+    }
+
+    /// An instance that may write; every earlier one is fenced.
+    pub(super) async fn writer(&self) -> Result<Instance, NotOpened> {
+        let namespace = self.namespace();
+        let id = self.driver.writer_id();
+        let claim = namespace.claim(&id).await.map_err(NotOpened::Kv)?;
+        self.open(namespace, Some(claim), Role::Writer(&id)).await
+    }
+
+    /// An instance that reads.
+    pub(super) async fn reader(&self) -> Result<Instance, NotOpened> {
+        self.open(self.namespace(), None, Role::Reader).await
+    }
+
+    async fn open(
+        &self,
+        namespace: Arc<dyn Namespace>,
+        claim: Option<Claim>,
+        role: Role<'_>,
+    ) -> Result<Instance, NotOpened> {
+        let kv = KvAccess { namespace, claim };
+        let started = Instance::start(&self.opening, kv).await;
+        let mut instance = started.map_err(NotOpened::Failed)?;
+        let settings = self.opening.settings.iter();
+        let settings: Vec<_> = settings
+            .map(|(name, value)| lifecycle::Setting { name, value })
+            .collect();
+        let environment = lifecycle::Environment {
+            role: match role {
+                Role::Writer(id) => lifecycle::Role::Writer(id),
+                Role::Reader => lifecycle::Role::Reader,
+            },
+            memory_limit: self.opening.memory,
+            seed: RandomState::new().hash_one(0),
+            settings: &settings,
+        };
+        match instance.open(environment).await {
+            Ok(Ok(())) => Ok(instance),
+            Ok(Err(raised)) => Err(NotOpened::Refused(refusal::describe(&raised))),
+            Err(failure) => Err(NotOpened::Failed(failure)),
+        }
+    }
+}
+
+// === impl NotOpened ===
+
+impl NotOpened {
+    /// As the failure of an instance that was to replace another.
+    pub(super) fn into_failure(self) -> Failure {
+        let (cause, detail) = match self {
+            Self::Failed(failure) => return failure,
+            Self::Refused(detail) => (Cause::Open, detail),
+            Self::Kv(error) => (Cause::Kv, error.to_string()),
+        };
+        Failure { cause, detail }
+    }
+}

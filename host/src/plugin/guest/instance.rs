@@ -1,0 +1,290 @@
+//! A plugin's instance in a Store of its own: started, called under a deadline, and dropped for good when a call fails.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+
+use super::limiter::{Gauge, Limiter};
+use super::output::Output;
+use super::state::{KvAccess, State};
+use crate::plugin::bindings::exports::larder::storage::{lifecycle, reader, writer};
+use crate::plugin::bindings::larder::storage::types;
+use crate::plugin::bindings::{Plugin, PluginPre};
+
+/// What a guest may hand over in one call, in bytes: a page of a read, the objects of a `put`.
+const HOSTCALL_BYTES: usize = 64 << 20;
+/// A call that waits inside the host is ended this much after its deadline; one that computes, at the next tick after it.
+const GRACE: Duration = Duration::from_millis(100);
+/// What is kept of a failure's description.
+const MAX_DETAIL_BYTES: usize = 4096;
+
+/// An instance. A failed call leaves it in no defined state: whoever sees a [`Failure`] drops it.
+pub(in crate::plugin) struct Instance {
+    store: Store<State>,
+    plugin: Plugin,
+    timeout: Duration,
+}
+
+/// What an instance is started with.
+#[derive(Clone)]
+pub(in crate::plugin) struct Opening {
+    pub(in crate::plugin) pre: PluginPre<State>,
+    pub(in crate::plugin) name: Arc<str>,
+    pub(in crate::plugin) memory: u64,
+    pub(in crate::plugin) timeout: Duration,
+    pub(in crate::plugin) log_bytes: u64,
+    pub(in crate::plugin) gauge: Gauge,
+    pub(in crate::plugin) settings: Arc<[(String, String)]>,
+}
+
+/// What an instance is for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::plugin) enum Role<'a> {
+    Writer(&'a str),
+    Reader,
+}
+
+/// A call that came to an end that the contract knows, or one that did not.
+pub(in crate::plugin) type Called<T> = Result<Result<T, types::Error>, Failure>;
+
+/// The end of an instance.
+#[derive(Clone, Debug)]
+pub(in crate::plugin) struct Failure {
+    pub(in crate::plugin) cause: Cause,
+    /// For the log: the trap with its backtrace, and what the guest printed last.
+    pub(in crate::plugin) detail: String,
+}
+
+/// Why an instance has to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::plugin) enum Cause {
+    Trap,
+    /// A trap after memory was refused.
+    Memory,
+    Deadline,
+    /// It broke the contract too often.
+    Contract,
+    /// `open` raised an error in an instance that replaces another.
+    Open,
+    /// The kv driver could not be reached for a new instance.
+    Kv,
+}
+
+/// The error that ends a guest at its deadline.
+#[derive(Debug)]
+struct DeadlineExceeded;
+
+// === impl Instance ===
+
+impl Instance {
+    /// Instantiates the component; nothing but [`Instance::describe`] and [`Instance::open`] may follow.
+    pub(in crate::plugin) async fn start(opening: &Opening, kv: KvAccess) -> Result<Self, Failure> {
+        let limiter = Limiter::new(opening.memory, Arc::clone(&opening.gauge));
+        let output = Output::new(Arc::clone(&opening.name), opening.log_bytes);
+        let state = State::new(limiter, output, kv);
+        let mut store = Store::new(opening.pre.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        store.epoch_deadline_callback(at_tick);
+        begin(&mut store, opening.timeout);
+        let started = opening.pre.instantiate_async(&mut store);
+        match within(opening.timeout, started).await {
+            Ok(plugin) => Ok(Self {
+                store,
+                plugin,
+                timeout: opening.timeout,
+            }),
+            Err(error) => Err(failure(&error, store.data())),
+        }
+    }
+
+    pub(in crate::plugin) async fn describe(&mut self) -> Result<lifecycle::Info, Failure> {
+        begin(&mut self.store, self.timeout);
+        let guest = self.plugin.larder_storage_lifecycle();
+        let called = within(self.timeout, guest.call_describe(&mut self.store)).await;
+        self.end(called)
+    }
+
+    pub(in crate::plugin) async fn open(
+        &mut self,
+        environment: lifecycle::Environment<'_>,
+    ) -> Called<()> {
+        begin(&mut self.store, self.timeout);
+        let guest = self.plugin.larder_storage_lifecycle();
+        let called = guest.call_open(&mut self.store, environment);
+        let called = within(self.timeout, called).await;
+        self.end(called)
+    }
+
+    pub(in crate::plugin) async fn maintain(
+        &mut self,
+        now: u64,
+        stored_bytes: u64,
+    ) -> Called<bool> {
+        begin(&mut self.store, self.timeout);
+        let guest = self.plugin.larder_storage_lifecycle();
+        let called = guest.call_maintain(&mut self.store, now, stored_bytes);
+        let called = within(self.timeout, called).await;
+        self.end(called)
+    }
+
+    pub(in crate::plugin) async fn statistics(&mut self) -> Result<lifecycle::Counts, Failure> {
+        begin(&mut self.store, self.timeout);
+        let guest = self.plugin.larder_storage_lifecycle();
+        let called = within(self.timeout, guest.call_statistics(&mut self.store)).await;
+        self.end(called)
+    }
+
+    pub(in crate::plugin) async fn write(&mut self, batch: writer::Batch<'_>) -> Called<()> {
+        begin(&mut self.store, self.timeout);
+        let guest = self.plugin.larder_storage_writer();
+        let called = within(self.timeout, guest.call_write(&mut self.store, batch)).await;
+        self.end(called)
+    }
+
+    pub(in crate::plugin) async fn find(
+        &mut self,
+        search: reader::Search<'_>,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Called<reader::Sightings> {
+        begin(&mut self.store, self.timeout);
+        let guest = self.plugin.larder_storage_reader();
+        let called = guest.call_find(&mut self.store, search, resume, limit);
+        let called = within(self.timeout, called).await;
+        self.end(called)
+    }
+
+    pub(in crate::plugin) async fn read(
+        &mut self,
+        wanted: reader::Wanted<'_>,
+        part: reader::Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Called<reader::Pieces> {
+        begin(&mut self.store, self.timeout);
+        let guest = self.plugin.larder_storage_reader();
+        let called = guest.call_read(&mut self.store, wanted, part, resume, max_bytes);
+        let called = within(self.timeout, called).await;
+        self.end(called)
+    }
+
+    pub(in crate::plugin) async fn services(&mut self) -> Called<Vec<String>> {
+        begin(&mut self.store, self.timeout);
+        let guest = self.plugin.larder_storage_reader();
+        let called = within(self.timeout, guest.call_services(&mut self.store)).await;
+        self.end(called)
+    }
+
+    pub(in crate::plugin) async fn operations(
+        &mut self,
+        service: &str,
+    ) -> Called<Vec<types::OperationResult>> {
+        begin(&mut self.store, self.timeout);
+        let guest = self.plugin.larder_storage_reader();
+        let called = guest.call_operations(&mut self.store, service);
+        let called = within(self.timeout, called).await;
+        self.end(called)
+    }
+
+    /// A failed call is the end of this instance.
+    fn end<T>(&self, called: wasmtime::Result<T>) -> Result<T, Failure> {
+        called.map_err(|error| failure(&error, self.store.data()))
+    }
+}
+
+/// Sets the deadline of the call that follows.
+fn begin(store: &mut Store<State>, timeout: Duration) {
+    store.data_mut().deadline = Instant::now() + timeout;
+    store.set_epoch_deadline(1);
+}
+
+/// Called in the guest at each tick of the runtime's clock: other tasks get their turn, unless the call's time is over.
+fn at_tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    if Instant::now() >= store.data().deadline {
+        return Err(wasmtime::Error::new(DeadlineExceeded));
+    }
+    Ok(UpdateDeadline::Yield(1))
+}
+
+/// Also ends a call that waits inside the host (for kv, in `wasi:io/poll`), where no tick is seen.
+async fn within<T>(
+    timeout: Duration,
+    call: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    match tokio::time::timeout(timeout + GRACE, call).await {
+        Ok(called) => called,
+        Err(_) => Err(wasmtime::Error::new(DeadlineExceeded)),
+    }
+}
+
+fn failure(error: &wasmtime::Error, state: &State) -> Failure {
+    let cause = if error.is::<DeadlineExceeded>() {
+        Cause::Deadline
+    } else if state.limiter.was_refused() {
+        Cause::Memory
+    } else {
+        Cause::Trap
+    };
+    let mut detail = format!("{error:?}");
+    let printed = state.output.take_tail();
+    if !printed.is_empty() {
+        detail = format!("{detail}\nThe plugin printed last:\n{printed}");
+    }
+    detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
+    Failure { cause, detail }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// The instance is replaced for breaking the contract too often.
+    pub(in crate::plugin) fn struck_out() -> Self {
+        Self {
+            cause: Cause::Contract,
+            detail: "too many broken rules within a minute; each was logged".into(),
+        }
+    }
+}
+
+// === impl Cause ===
+
+impl Cause {
+    /// The `error.type` label of metrics.
+    pub(in crate::plugin) fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Memory => "memory",
+            Self::Deadline => "deadline",
+            Self::Contract => "contract",
+            Self::Open => "open",
+            Self::Kv => "kv",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trap => "a trap",
+            Self::Memory => "a trap for want of memory (limits.memory raises the limit)",
+            Self::Deadline => "a call that passed limits.call_timeout",
+            Self::Contract => "breaking the contract too often",
+            Self::Open => "an error when it was opened again",
+            Self::Kv => "an error of its kv storage",
+        })
+    }
+}
+
+// === impl DeadlineExceeded ===
+
+impl fmt::Display for DeadlineExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the call passed its deadline")
+    }
+}
+
+impl std::error::Error for DeadlineExceeded {}

@@ -1,0 +1,176 @@
+//! Instances that read beside the writer, for plugins with `replicated` instancing: made when all others are busy, up to a number.
+
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::backoff::Backoff;
+use super::factory::Factory;
+use super::guest::{Cause, Failure, Instance};
+use super::question::{Answer, Outcome, Question};
+use super::shared::{Shared, lock};
+use crate::storage::{Error, ErrorKind};
+
+/// The readers of one tenant.
+pub(super) struct Pool {
+    factory: Arc<Factory>,
+    shared: Arc<Shared>,
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    most_waiting: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Instance>,
+    /// Instances of an earlier generation are not used again.
+    generation: u64,
+    backoff: Backoff,
+    /// No instance is made before this.
+    down: Option<(Instant, Failure)>,
+}
+
+/// One read's place among those that wait.
+struct Place<'a>(&'a AtomicUsize);
+
+// === impl Pool ===
+
+impl Pool {
+    pub(super) fn new(
+        factory: Arc<Factory>,
+        shared: Arc<Shared>,
+        readers: usize,
+        most_waiting: usize,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            factory,
+            shared,
+            permits: Arc::new(Semaphore::new(readers.max(1))),
+            waiting: AtomicUsize::new(0),
+            most_waiting,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Asks whichever instance is free.
+    pub(super) async fn ask(self: &Arc<Self>, question: Question) -> Result<Answer, Error> {
+        let permit = self.wait().await?;
+        // In a task of its own: the caller may go away, and a call that is cut off half-way costs its instance.
+        let serve = tokio::spawn(Arc::clone(self).serve(question, permit));
+        serve.await.unwrap_or_else(|error| {
+            Err(Error::new(
+                ErrorKind::Internal,
+                format!("a read ended early: {error}"),
+            ))
+        })
+    }
+
+    /// Drops what is idle, and what is busy once it comes back: after a purge, or for strikes.
+    pub(super) fn renew(&self) {
+        let mut state = lock(&self.state);
+        state.generation += 1;
+        state.down = None;
+        let idle = mem::take(&mut state.idle);
+        drop(state);
+        drop(idle);
+    }
+
+    async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _place = Place(&self.waiting);
+        if before >= self.most_waiting {
+            return Err(too_many_reads(before));
+        }
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        permit.map_err(|_| self.shared.shutting_down())
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        question: Question,
+        _permit: OwnedSemaphorePermit,
+    ) -> Result<Answer, Error> {
+        let (mut instance, generation) = self.instance().await?;
+        let outcome = question.ask(&mut instance, &self.shared.name).await;
+        let (result, failure) = match outcome {
+            Outcome::Answer(answer) => (Ok(answer), None),
+            Outcome::Refused(error) => (Err(error), None),
+            Outcome::Broken(breach) => {
+                let (error, out) = self.shared.broken(breach);
+                (Err(error), out.then(Failure::struck_out))
+            }
+            Outcome::Failed(failure) => (Err(self.shared.unavailable(&failure)), Some(failure)),
+        };
+        match failure {
+            None => self.give_back(instance, generation),
+            Some(failure) => {
+                drop(instance);
+                self.fail(failure);
+            }
+        }
+        result
+    }
+
+    async fn instance(&self) -> Result<(Instance, u64), Error> {
+        let generation = {
+            let mut state = lock(&self.state);
+            if let Some((until, failure)) = &state.down
+                && Instant::now() < *until
+            {
+                return Err(self.shared.unavailable(failure));
+            }
+            state.down = None;
+            if let Some(instance) = state.idle.pop() {
+                return Ok((instance, state.generation));
+            }
+            state.generation
+        };
+        match self.factory.reader().await {
+            Ok(instance) => Ok((instance, generation)),
+            Err(error) => {
+                let failure = error.into_failure();
+                let error = self.shared.unavailable(&failure);
+                self.fail(failure);
+                Err(error)
+            }
+        }
+    }
+
+    fn give_back(&self, instance: Instance, generation: u64) {
+        let mut state = lock(&self.state);
+        if state.generation == generation {
+            state.idle.push(instance);
+        }
+    }
+
+    fn fail(&self, failure: Failure) {
+        let now = Instant::now();
+        let mut state = lock(&self.state);
+        let until = state.backoff.failed(now);
+        self.shared.failed(&failure, until - now);
+        if failure.cause == Cause::Contract {
+            state.generation += 1;
+            state.idle.clear();
+        }
+        state.down = Some((until, failure));
+    }
+}
+
+/// The error of a read that finds too many before it.
+pub(super) fn too_many_reads(waiting: usize) -> Error {
+    let text =
+        format!("{waiting} reads wait for the plugin; retry later, or raise limits.queue_depth");
+    Error::new(ErrorKind::ResourceExhausted, text).with_setting("limits.queue_depth")
+}
+
+// === impl Place ===
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

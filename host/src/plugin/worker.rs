@@ -1,0 +1,335 @@
+//! The task that owns the instance which writes; for `exclusive` plugins it is the only one, and answers reads as well.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
+use tracing::{error, warn};
+
+use super::acks::Acks;
+use super::backoff::Backoff;
+use super::bindings::exports::larder::storage::writer;
+use super::convert;
+use super::factory::Factory;
+use super::guest::{Failure, Instance};
+use super::join::Operations;
+use super::pool::Pool;
+use super::question::{Answer, Outcome, Question};
+use super::queue::{Reply, Waiting, Work, WriteQueue, answer};
+use super::refusal;
+use super::shared::{Shared, lock};
+use super::suspects::Digest;
+use crate::storage::{Batch, Error, ErrorKind};
+
+/// A read that waits for the one instance.
+pub(super) struct Ask {
+    pub(super) question: Question,
+    pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
+}
+
+/// The writer's task and all it owns.
+pub(super) struct Worker {
+    pub(super) factory: Arc<Factory>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) queue: Arc<WriteQueue>,
+    pub(super) asks: mpsc::Receiver<Ask>,
+    /// The readers of a `replicated` plugin, which has to forget with the writer.
+    pub(super) pool: Option<Arc<Pool>>,
+    /// Where writes have to be made durable before they are acknowledged.
+    pub(super) acks: Option<Acks>,
+    pub(super) seat: Seat,
+    pub(super) maintain_every: Duration,
+    pub(super) maintain_at: Instant,
+}
+
+/// Holds the instance, or why there is none.
+pub(super) enum Seat {
+    Taken {
+        instance: Instance,
+        backoff: Backoff,
+    },
+    Empty {
+        backoff: Backoff,
+        until: Instant,
+        failure: Failure,
+    },
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Works until the queue is closed and empty.
+    pub(super) async fn run(mut self) {
+        loop {
+            let go_on = match &self.seat {
+                Seat::Taken { .. } => self.serve().await,
+                Seat::Empty { until, failure, .. } => {
+                    let (until, failure) = (*until, failure.clone());
+                    self.wait_for_start(until, &failure).await
+                }
+            };
+            if !go_on {
+                break;
+            }
+        }
+        self.shared.stopped();
+        if let Some(acks) = self.acks.take() {
+            acks.stop().await;
+        }
+        if self.pool.is_some()
+            && let Err(error) = self.factory.namespace().sync().await
+        {
+            error!(plugin = &*self.shared.name, %error, "the last sync failed");
+        }
+        self.shared.memory_used();
+    }
+
+    /// One piece of work with an instance there; false at the end.
+    async fn serve(&mut self) -> bool {
+        tokio::select! {
+            () = self.queue.ready() => match self.queue.take() {
+                Some(Work::Writes(writes)) => self.write(writes).await,
+                Some(Work::Purge(reply)) => self.purge(reply).await,
+                Some(Work::Stop) => return false,
+                None => {}
+            },
+            Some(ask) = self.asks.recv() => self.answer(ask).await,
+            () = sleep_until(self.maintain_at.into()) => self.maintain().await,
+            () = self.shared.struck_out.notified() => self.fail(Failure::struck_out()),
+        }
+        true
+    }
+
+    /// Refuses what comes while there is no instance, and starts one when it is time; false at the end.
+    async fn wait_for_start(&mut self, until: Instant, failure: &Failure) -> bool {
+        if until <= Instant::now() {
+            self.start().await;
+            return true;
+        }
+        let refused = self.shared.unavailable(failure);
+        tokio::select! {
+            () = self.queue.ready() => match self.queue.take() {
+                Some(Work::Writes(writes)) => {
+                    for waiting in writes {
+                        waiting.ack.answer(Err(refused.clone()));
+                    }
+                }
+                Some(Work::Purge(reply)) => self.purge(reply).await,
+                Some(Work::Stop) => return false,
+                None => {}
+            },
+            Some(ask) = self.asks.recv() => drop(ask.reply.send(Err(refused))),
+            () = sleep_until(until.into()) => {}
+        }
+        true
+    }
+
+    async fn start(&mut self) {
+        let started = self.factory.writer().await;
+        match started {
+            Ok(instance) => {
+                let backoff = self.seat.take_backoff();
+                self.seat = Seat::Taken { instance, backoff };
+                self.shared.up();
+            }
+            Err(error) => self.fail(error.into_failure()),
+        }
+    }
+
+    /// Drops the instance; the next one has to wait for its time.
+    fn fail(&mut self, failure: Failure) {
+        let now = Instant::now();
+        let mut backoff = self.seat.take_backoff();
+        let until = backoff.failed(now);
+        self.shared.failed(&failure, until - now);
+        self.shared.down(&failure);
+        self.seat = Seat::Empty {
+            backoff,
+            until,
+            failure,
+        };
+        self.shared.memory_used();
+    }
+
+    async fn write(&mut self, writes: Vec<Waiting>) {
+        let Seat::Taken { instance, .. } = &mut self.seat else {
+            return;
+        };
+        let started = Instant::now();
+        let batches: Vec<&Batch> = writes.iter().map(|waiting| &waiting.batch).collect();
+        let operations = Operations::merge(&batches);
+        let fragments = operations.fragments(&batches);
+        let count = fragments.len();
+        let batch = writer::Batch {
+            now: unix_nanos(),
+            operations: operations.merged(),
+            fragments: &fragments,
+        };
+        let written = instance.write(batch).await;
+        match written {
+            Ok(Ok(())) => {
+                let seconds = started.elapsed().as_secs_f64();
+                self.shared.metrics.write(count, seconds);
+                self.acknowledge(writes).await;
+            }
+            Ok(Err(raised)) => {
+                let error = refusal::of_write(&self.shared.name, raised);
+                warn!(plugin = &*self.shared.name, %error, "the plugin refused a write");
+                for waiting in writes {
+                    waiting.ack.answer(Err(error.clone()));
+                }
+            }
+            Err(failure) => {
+                self.refuse(writes, &failure);
+                self.fail(failure);
+            }
+        }
+    }
+
+    async fn acknowledge(&mut self, writes: Vec<Waiting>) {
+        for suspect in writes.iter().filter_map(|waiting| waiting.suspect) {
+            lock(&self.shared.suspects).acquit(suspect);
+        }
+        let acks = writes.into_iter().map(|waiting| waiting.ack);
+        match &self.acks {
+            Some(later) => {
+                later
+                    .written(self.factory.namespace(), acks.collect())
+                    .await
+            }
+            None => acks.for_each(|ack| ack.answer(Ok(()))),
+        }
+    }
+
+    /// A write that killed its instance: its batches are remembered, and one that did so alone, twice, is never written again.
+    fn refuse(&self, writes: Vec<Waiting>, failure: &Failure) {
+        let alone = writes.len() == 1;
+        for waiting in writes {
+            let digest = waiting
+                .suspect
+                .unwrap_or_else(|| Digest::of(&waiting.batch));
+            let poison = lock(&self.shared.suspects).failed(digest, alone);
+            waiting.ack.answer(Err(if poison {
+                poisonous(&self.shared.name, digest)
+            } else {
+                self.shared.unavailable(failure)
+            }));
+        }
+    }
+
+    async fn answer(&mut self, ask: Ask) {
+        let Seat::Taken { instance, .. } = &mut self.seat else {
+            return;
+        };
+        if ask.reply.is_closed() {
+            return;
+        }
+        let (result, failure) = match ask.question.ask(instance, &self.shared.name).await {
+            Outcome::Answer(answer) => (Ok(answer), None),
+            Outcome::Refused(error) => (Err(error), None),
+            Outcome::Broken(breach) => {
+                let (error, out) = self.shared.broken(breach);
+                (Err(error), out.then(Failure::struck_out))
+            }
+            Outcome::Failed(failure) => (Err(self.shared.unavailable(&failure)), Some(failure)),
+        };
+        if let Some(failure) = failure {
+            self.fail(failure);
+        }
+        drop(ask.reply.send(result));
+    }
+
+    /// One step of upkeep, and a look at the plugin's counters.
+    async fn maintain(&mut self) {
+        let Seat::Taken { instance, .. } = &mut self.seat else {
+            return;
+        };
+        let stored_bytes = self.factory.namespace().stored_bytes();
+        let maintained = instance.maintain(unix_nanos(), stored_bytes).await;
+        let counted = match maintained {
+            Ok(_) => instance.statistics().await,
+            Err(failure) => return self.fail(failure),
+        };
+        match counted {
+            Ok(counts) => self.shared.set_statistics(convert::statistics_back(counts)),
+            Err(failure) => return self.fail(failure),
+        }
+        self.shared.memory_used();
+        self.maintain_at = Instant::now();
+        match maintained {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => self.maintain_at += self.maintain_every,
+            Ok(Err(raised)) => {
+                let error = refusal::describe(&raised);
+                warn!(
+                    plugin = &*self.shared.name,
+                    error, "the plugin's upkeep failed"
+                );
+                self.maintain_at += self.maintain_every;
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Everything written before is answered already, as the queue is in order; what follows goes to the new instance.
+    async fn purge(&mut self, reply: Reply) {
+        if let Some(acks) = &self.acks {
+            acks.flush().await;
+        }
+        let purged = self.forget().await;
+        answer(reply, purged);
+    }
+
+    async fn forget(&mut self) -> Result<(), Error> {
+        if let Err(error) = self.factory.renew().await {
+            let text = format!("the plugin's storage could not be purged: {error}");
+            return Err(Error::new(ErrorKind::Unavailable, text));
+        }
+        let opened = self.factory.writer().await;
+        if let Some(pool) = &self.pool {
+            pool.renew();
+        }
+        match opened {
+            Ok(instance) => {
+                let backoff = self.seat.take_backoff();
+                self.seat = Seat::Taken { instance, backoff };
+                self.maintain_at = Instant::now();
+                self.shared.up();
+                Ok(())
+            }
+            Err(error) => {
+                let failure = error.into_failure();
+                let error = self.shared.unavailable(&failure);
+                self.fail(failure);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What a batch is answered that kills the plugin every time.
+pub(super) fn poisonous(plugin: &str, digest: Digest) -> Error {
+    error!(plugin, %digest, "a batch that fails the plugin every time is refused");
+    let text = format!(
+        "plugin `{plugin}` fails on these spans every time, so they are refused; the log has more under digest {digest}"
+    );
+    Error::new(ErrorKind::Poison, text)
+}
+
+fn unix_nanos() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
+}
+
+// === impl Seat ===
+
+impl Seat {
+    fn take_backoff(&mut self) -> Backoff {
+        match self {
+            Self::Taken { backoff, .. } | Self::Empty { backoff, .. } => std::mem::take(backoff),
+        }
+    }
+}
