@@ -68,8 +68,12 @@ pub enum PluginCommand {
 
 #[derive(Clone, Debug, Default, Args)]
 struct Options {
-    /// Read settings from this YAML file [environment: LARDER_CONFIG]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "Read settings from this YAML file [env: LARDER_CONFIG]"
+    )]
     config: Option<PathBuf>,
     /// Store with this plugin: a bundled one (memory, minimal) or a component's file
     #[arg(long, global = true, value_name = "NAME|FILE.wasm")]

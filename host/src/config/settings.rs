@@ -181,5 +181,10 @@ pub fn markdown() -> String {
         // A string takes all that is written, so there is no error to handle.
         writeln!(table, "| `{path}` | {default} | {meaning}{range} |").unwrap_or_default();
     }
+    writeln!(
+        table,
+        "| `{PLUGIN_SETTINGS}.NAME` | | Settings of the plugin's own; it refuses those that it does not know |"
+    )
+    .unwrap_or_default();
     table
 }

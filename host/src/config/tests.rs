@@ -520,6 +520,7 @@ fn the_markdown_table_has_a_row_for_each_setting_with_its_default() {
         "| `limits.memory` | `1GiB` | Linear memory of one plugin instance (1MiB to 4GiB) |"
     ));
     assert!(table.contains("| `grpc.writer_endpoint` | unset | "));
+    assert!(table.contains("| `plugin.settings.NAME` | "));
 }
 
 proptest::proptest! {
