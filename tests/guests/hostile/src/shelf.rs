@@ -1,0 +1,84 @@
+//! What the guest does when nobody tells it otherwise: keeps a list and answers from it, all on one page.
+
+use std::collections::BTreeSet;
+
+use larder_plugin::{
+    Batch, Fragment, Operation, Part, Piece, Pieces, Search, Sighting, Sightings, Wanted,
+};
+
+/// All that was written.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    fragments: Vec<Fragment>,
+    operations: BTreeSet<Operation>,
+}
+
+impl Shelf {
+    pub(crate) fn write(&mut self, batch: Batch) {
+        self.fragments.extend(batch.fragments);
+        self.operations.extend(batch.operations);
+    }
+
+    fn all(&self) -> impl Iterator<Item = (u64, &Fragment)> {
+        (0..).zip(&self.fragments)
+    }
+
+    pub(crate) fn find(&self, search: &Search) -> Sightings {
+        let matching = self.all().filter(|(_, fragment)| search.admits(fragment));
+        let mut found: Vec<Sighting> = matching
+            .map(|(handle, fragment)| Sighting {
+                trace_id: fragment.trace_id,
+                newest: search.newest(&fragment.starts),
+                fragment: Some(handle),
+            })
+            .collect();
+        found.sort_by_key(|sighting| std::cmp::Reverse(sighting.newest));
+        Sightings {
+            found,
+            floor: 0,
+            resume: None,
+        }
+    }
+
+    pub(crate) fn wanted(&self, wanted: &Wanted) -> Vec<(u64, &Fragment)> {
+        match wanted {
+            Wanted::Traces(ids) => ids
+                .iter()
+                .flat_map(|id| self.all().filter(move |(_, it)| it.trace_id == *id))
+                .collect(),
+            Wanted::Fragments(handles) => handles
+                .iter()
+                .filter_map(|handle| {
+                    let fragment = self.fragments.get(usize::try_from(*handle).ok()?)?;
+                    Some((*handle, fragment))
+                })
+                .collect(),
+        }
+    }
+
+    pub(crate) fn services(&self) -> Vec<String> {
+        let services: BTreeSet<&String> = self.operations.iter().map(|it| &it.service).collect();
+        services.into_iter().cloned().collect()
+    }
+
+    pub(crate) fn operations(&self, service: &str) -> Vec<Operation> {
+        let own = self.operations.iter().filter(|it| it.service == service);
+        own.cloned().collect()
+    }
+}
+
+/// The digests or the OTLP of these.
+pub(crate) fn pieces(fragments: &[(u64, &Fragment)], part: Part) -> Pieces {
+    let pieces = fragments.iter().map(|(handle, fragment)| Piece {
+        trace_id: fragment.trace_id,
+        fragment: *handle,
+        bytes: match part {
+            Part::Digest => fragment.digest.clone(),
+            Part::Otlp => fragment.otlp.clone(),
+        },
+    });
+    Pieces {
+        pieces: pieces.collect(),
+        resume: None,
+    }
+}
