@@ -2,13 +2,18 @@
 //!
 //! Owns what is refused and why (E3). Architecture invariant: knows neither tonic nor a plugin; what it makes is a [`Batch`].
 
+mod assemble;
+mod facts;
 mod refused;
+mod request;
 
 pub use refused::{Reason, Refused};
 
 use larder_proto::wire;
 
 use crate::storage::Batch;
+use assemble::{Assembler, Scratch};
+use request::Request;
 
 /// How large what is made may get.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +24,14 @@ pub struct Limits {
     pub max_batch_bytes: usize,
     /// A span that passes this with its resource and scope is refused: no answer could hold it.
     pub max_message_bytes: usize,
+}
+
+/// Takes requests apart, one after another, reusing its buffers.
+#[derive(Debug)]
+pub struct Ingest {
+    limits: Limits,
+    request: Request<'static>,
+    scratch: Scratch,
 }
 
 /// What became of a request.
@@ -56,3 +69,64 @@ impl std::fmt::Display for Malformed {
 }
 
 impl std::error::Error for Malformed {}
+
+// === impl Ingest ===
+
+impl Ingest {
+    /// With the given limits.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            request: Request::default(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Takes an encoded `ExportTraceServiceRequest` apart.
+    ///
+    /// # Errors
+    /// When it is malformed anywhere: then nothing of it is to be stored. A string that is not UTF-8 only refuses its spans.
+    pub fn walk(&mut self, request: &[u8]) -> Result<Ingested, Malformed> {
+        let mut read = std::mem::take(&mut self.request).recycle();
+        let mut refused = Refused::default();
+        let outcome = read.read(request, &self.limits, &mut refused);
+        let ingested = outcome.map_err(Malformed).map(|()| {
+            let assembler = Assembler::new(&mut read, &self.limits, &mut self.scratch);
+            let (batches, spans) = assembler.assemble(request.len(), &mut refused);
+            Ingested {
+                batches,
+                spans,
+                refused,
+            }
+        });
+        self.request = read.recycle();
+        ingested
+    }
+}
+
+/// The length of a message as a field with a number below 16.
+fn field_len(message: usize) -> usize {
+    1 + prost::encoding::encoded_len_varint(message as u64) + message
+}
+
+/// A position in a list of what a request holds.
+fn number(position: usize) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a gRPC message is shorter than 4 GiB"
+    )]
+    {
+        position as u32
+    }
+}
+
+/// The buffer of a list for another list, which may borrow from something else. No more than `most` elements of it are kept.
+fn recycle<T, U>(mut list: Vec<T>, most: usize) -> Vec<U> {
+    list.clear();
+    list.shrink_to(most);
+    // The standard library collects in place where the elements have the same layout.
+    list.into_iter().filter_map(|_| None).collect()
+}
+
+#[cfg(test)]
+mod tests;

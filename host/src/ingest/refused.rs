@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use larder_proto::otlp::Span;
+
 /// Why a span was refused (E3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -22,6 +24,20 @@ pub struct Refused {
     /// What is wrong with the first span refused.
     first: Option<String>,
 }
+
+/// Where it was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Span,
+    Resource,
+    Scope,
+}
+
+/// Bytes in hexadecimal, the first of them.
+struct Hex<'a>(&'a [u8]);
+
+/// How many characters of a span's name are told.
+const MOST_OF_A_NAME: usize = 64;
 
 // === impl Reason ===
 
@@ -71,15 +87,35 @@ impl Refused {
             .filter(|(_, count)| *count > 0)
     }
 
-    /// Counts spans; `first` says what is wrong with the first of them, and is asked for only where it is the first of all.
-    pub(super) fn add(&mut self, reason: Reason, spans: u64, first: impl FnOnce() -> String) {
+    /// Counts a span, the one at `position` in the request.
+    pub(super) fn add(&mut self, reason: Reason, place: Place, position: u64, span: &Span<'_>) {
+        self.count(reason);
+        if self.first.is_none() {
+            let name = String::from_utf8_lossy(span.name);
+            let name: String = name.chars().take(MOST_OF_A_NAME).collect();
+            self.first = Some(format!(
+                "span {position} of the request (name {name:?}, trace id {}, span id {}) has {} in {}",
+                Hex(span.trace_id),
+                Hex(span.span_id),
+                reason.text(),
+                place.text(),
+            ));
+        }
+    }
+
+    /// Counts a span that was refused because all it came with grows too large.
+    pub(super) fn add_grown(&mut self) {
+        self.count(Reason::TooLarge);
+        self.first.get_or_insert_with(|| {
+            "the request's resources, repeated for each of its traces, take up too much".to_owned()
+        });
+    }
+
+    fn count(&mut self, reason: Reason) {
         for (known, count) in Reason::ALL.into_iter().zip(&mut self.counts) {
             if known == reason {
-                *count += spans;
+                *count += 1;
             }
-        }
-        if spans > 0 && self.first.is_none() {
-            self.first = Some(first());
         }
     }
 }
@@ -96,5 +132,34 @@ impl fmt::Display for Refused {
             write!(f, "{comma} {count} {spans} with {}", reason.text())?;
         }
         write!(f, "; the first: {first}")
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Span => "it",
+            Self::Resource => "its resource",
+            Self::Scope => "its scope",
+        }
+    }
+}
+
+// === impl Hex ===
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return write!(f, "empty");
+        }
+        for byte in self.0.iter().take(16) {
+            write!(f, "{byte:02x}")?;
+        }
+        if self.0.len() > 16 {
+            write!(f, "... ({} bytes)", self.0.len())?;
+        }
+        Ok(())
     }
 }

@@ -75,6 +75,23 @@ impl<'a> ResourceSpans<'a> {
     /// # Errors
     /// When the bytes are no such message; so in every `parse` of this module.
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
+        Self::read_each(raw, |_| Ok(true))
+    }
+
+    /// Reads an encoded `ResourceSpans`, all but its `ScopeSpans`, and hands over each attribute of its resource. Then `utf8` says
+    /// whether all strings outside of `ScopeSpans` and of these attributes are valid. Errors of `attribute` are counted from the
+    /// start of the bytes it was given; so in every `read` of this module.
+    pub fn read(
+        raw: &'a [u8],
+        mut attribute: impl FnMut(&'a [u8]) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        Self::read_each(raw, |resource| read_resource(resource, &mut attribute))
+    }
+
+    fn read_each(
+        raw: &'a [u8],
+        mut resource: impl FnMut(&'a [u8]) -> Result<bool, Error>,
+    ) -> Result<Self, Error> {
         let mut view = Self {
             resource: Resource { holder: raw },
             schema_url: &[],
@@ -84,7 +101,11 @@ impl<'a> ResourceSpans<'a> {
         for field in Fields::within(raw, depth::RESOURCE_SPANS) {
             let field = field?;
             match field.number {
-                1 | 2 => {
+                1 => {
+                    let inner = field.bytes()?;
+                    view.utf8 &= resource(inner).map_err(|e| e.counted_from(raw, inner))?;
+                }
+                2 => {
                     field.bytes()?;
                 }
                 3 => {
@@ -124,32 +145,32 @@ impl<'a> Resource<'a> {
         }
         Ok(&[])
     }
+}
 
-    /// Reads one encoded `Resource` and hands over each of its attributes. Returns whether its other strings are UTF-8.
-    pub fn read(
-        raw: &'a [u8],
-        mut attribute: impl FnMut(&'a [u8]) -> Result<(), Error>,
-    ) -> Result<bool, Error> {
-        let mut utf8 = true;
-        for field in Fields::within(raw, depth::RESOURCE) {
-            let field = field?;
-            match field.number {
-                1 => {
-                    let inner = field.bytes()?;
-                    attribute(inner).map_err(|e| e.counted_from(raw, inner))?;
-                }
-                2 => {
-                    field.varint()?;
-                }
-                3 => {
-                    let entity = field.bytes()?;
-                    utf8 &= read_entity_ref(entity).map_err(|e| e.counted_from(raw, entity))?;
-                }
-                _ => {}
+/// Reads an encoded `Resource`. Returns whether its strings outside of attributes are UTF-8.
+fn read_resource<'a>(
+    raw: &'a [u8],
+    attribute: &mut impl FnMut(&'a [u8]) -> Result<(), Error>,
+) -> Result<bool, Error> {
+    let mut utf8 = true;
+    for field in Fields::within(raw, depth::RESOURCE) {
+        let field = field?;
+        match field.number {
+            1 => {
+                let inner = field.bytes()?;
+                attribute(inner).map_err(|e| e.counted_from(raw, inner))?;
             }
+            2 => {
+                field.varint()?;
+            }
+            3 => {
+                let entity = field.bytes()?;
+                utf8 &= read_entity_ref(entity).map_err(|e| e.counted_from(raw, entity))?;
+            }
+            _ => {}
         }
-        Ok(utf8)
     }
+    Ok(utf8)
 }
 
 /// Reads an encoded `EntityRef`: four fields, all strings. Returns whether they are UTF-8.
@@ -169,6 +190,14 @@ fn read_entity_ref(raw: &[u8]) -> Result<bool, Error> {
 impl<'a> ScopeSpans<'a> {
     /// A view of an encoded `ScopeSpans`.
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
+        Self::read(raw, |_| Ok(()))
+    }
+
+    /// Reads an encoded `ScopeSpans`, all but its spans, and hands over each attribute of its scope.
+    pub fn read(
+        raw: &'a [u8],
+        mut attribute: impl FnMut(&'a [u8]) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let mut view = Self {
             scope: Scope {
                 name: &[],
@@ -186,7 +215,7 @@ impl<'a> ScopeSpans<'a> {
                 1 => {
                     let scope = field.bytes()?;
                     view.scope
-                        .merge(scope, |_| Ok(()))
+                        .merge(scope, &mut attribute)
                         .map_err(|e| e.counted_from(raw, scope))?;
                 }
                 2 => {
@@ -216,11 +245,11 @@ impl<'a> Scope<'a> {
         Attributes::inside(self.holder, 1, 3)
     }
 
-    /// Reads one more encoded `InstrumentationScope` on top of this one, and hands over each of its attributes.
-    pub fn merge(
+    /// Reads one more encoded `InstrumentationScope` on top of this one.
+    fn merge(
         &mut self,
         raw: &'a [u8],
-        mut attribute: impl FnMut(&'a [u8]) -> Result<(), Error>,
+        attribute: &mut impl FnMut(&'a [u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         for field in Fields::within(raw, depth::SCOPE) {
             let field = field?;

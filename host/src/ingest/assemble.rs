@@ -1,0 +1,352 @@
+//! Making fragments of the spans of each trace, and batches of fragments.
+
+use prost::encoding::encode_varint;
+
+use super::refused::Refused;
+use super::request::{Request, Scope, Span};
+use super::{Limits, field_len};
+use crate::digest::{self, Encoder};
+use crate::storage::{
+    Batch, BatchBuilder, DurationRange, FragmentFacts, Operation, SpanKind, StatusCode, Term,
+    TimeRange, TraceId,
+};
+use crate::terms;
+
+/// A request may not grow beyond this many times `max_batch_bytes` by its resources being repeated for each of its traces: a
+/// large resource and many tiny traces would take up memory without end.
+const MOST_BATCHES: usize = 32;
+
+/// What making fragments reuses from request to request.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    digest: Encoder,
+    terms: Vec<Term>,
+    /// The spans of the open fragment.
+    members: Vec<u32>,
+    runs: Vec<Run>,
+}
+
+/// Consecutive spans of the open fragment that have one scope, and with it one resource.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    scope: u32,
+    resource: u32,
+    /// How many of the fragment's spans there are up to its end.
+    end: usize,
+    /// The length of its encoded `ScopeSpans`.
+    len: usize,
+}
+
+/// Makes the batches of one request.
+pub(super) struct Assembler<'s, 'a> {
+    request: &'s mut Request<'a>,
+    limits: &'s Limits,
+    scratch: &'s mut Scratch,
+    builder: BatchBuilder,
+    batches: Vec<Batch>,
+    /// The numbers of the open fragment and the open batch, from 1.
+    fragment: u32,
+    batch: u32,
+    fragments_in_batch: usize,
+    /// No less than the length of the open fragment.
+    size: usize,
+    /// The length of all fragments that are closed.
+    total: usize,
+    spans: u64,
+}
+
+// === impl Assembler ===
+
+impl<'s, 'a> Assembler<'s, 'a> {
+    pub(super) fn new(
+        request: &'s mut Request<'a>,
+        limits: &'s Limits,
+        scratch: &'s mut Scratch,
+    ) -> Self {
+        Self {
+            request,
+            limits,
+            scratch,
+            builder: BatchBuilder::default(),
+            batches: Vec::new(),
+            fragment: 1,
+            batch: 1,
+            fragments_in_batch: 0,
+            size: 0,
+            total: 0,
+            spans: 0,
+        }
+    }
+
+    /// The batches, and how many spans they hold. `length` is that of the request.
+    pub(super) fn assemble(mut self, length: usize, refused: &mut Refused) -> (Vec<Batch>, u64) {
+        let room = length + length / 4;
+        self.builder = BatchBuilder::with_capacity(room.min(self.limits.max_batch_bytes));
+        let most = self.limits.max_batch_bytes.saturating_mul(MOST_BATCHES);
+        for trace in 0..self.request.traces.len() {
+            let Some(trace) = self.request.traces.get(trace) else {
+                break;
+            };
+            let (id, mut next) = (trace.id, Some(trace.first));
+            while let Some(number) = next {
+                let Some(span) = self.request.spans.get(number as usize) else {
+                    break;
+                };
+                next = span.next;
+                if self.total > most {
+                    refused.add_grown();
+                } else {
+                    self.push(id, number);
+                }
+            }
+            self.finish_fragment(id);
+        }
+        self.finish_batch();
+        (self.batches, self.spans)
+    }
+
+    /// Adds a span to the open fragment, or to a new one where it would pass the limit.
+    fn push(&mut self, id: TraceId, number: u32) {
+        let Some((span, scope, resource_header)) = self.parts(number) else {
+            return;
+        };
+        let (scope_number, resource) = (span.scope, scope.resource);
+        let span_len = field_len(span.raw.len());
+        let scope_header = self.request.scope_header(scope).len();
+        // What is written before the span, with lengths at their longest.
+        let before_scope = LONGEST_FIELD_HEAD + scope_header;
+        let before_resource = LONGEST_FIELD_HEAD + resource_header + before_scope;
+        let mut last = self.scratch.runs.last().copied();
+        let before = |last: Option<Run>| match last {
+            Some(run) if run.scope == scope_number => 0,
+            Some(run) if run.resource == resource => before_scope,
+            _ => before_resource,
+        };
+        let grown = self.size + before(last) + span_len;
+        if last.is_some() && grown > self.limits.max_fragment_bytes {
+            self.finish_fragment(id);
+            last = None;
+        }
+        self.size += before(last) + span_len;
+        let same_scope = before(last) == 0;
+        self.scratch.members.push(number);
+        let end = self.scratch.members.len();
+        match self.scratch.runs.last_mut() {
+            Some(run) if same_scope => {
+                run.end = end;
+                run.len += span_len;
+            }
+            _ => self.scratch.runs.push(Run {
+                scope: scope_number,
+                resource,
+                end,
+                len: scope_header + span_len,
+            }),
+        }
+    }
+
+    /// A span, its scope and the length of its resource's header.
+    fn parts(&self, span: u32) -> Option<(&Span<'a>, &Scope, usize)> {
+        let span = self.request.spans.get(span as usize)?;
+        let scope = self.request.scopes.get(span.scope as usize)?;
+        let resource = self.request.resources.get(scope.resource as usize)?;
+        Some((span, scope, self.request.resource_header(resource).len()))
+    }
+
+    fn finish_fragment(&mut self, id: TraceId) {
+        if self.scratch.members.is_empty() {
+            return;
+        }
+        if self.fragments_in_batch > 0 && self.weight() + self.size > self.limits.max_batch_bytes {
+            self.finish_batch();
+        }
+        let facts = self.write_spans(id);
+        self.write_otlp();
+        self.builder.finish_fragment(facts);
+        self.fragments_in_batch += 1;
+        self.spans += u64::from(facts.span_count);
+        self.total += self.size;
+        self.fragment += 1;
+        self.size = 0;
+        self.scratch.members.clear();
+        self.scratch.runs.clear();
+    }
+
+    fn finish_batch(&mut self) {
+        if self.fragments_in_batch > 0 {
+            let builder = std::mem::take(&mut self.builder);
+            self.batches.push(builder.build());
+            self.batch += 1;
+            self.fragments_in_batch = 0;
+        }
+    }
+
+    /// As [`Batch::weight`].
+    fn weight(&mut self) -> usize {
+        self.builder.otlp().len()
+            + self.builder.digest().len()
+            + self.builder.terms().len() * size_of::<Term>()
+            + self.fragments_in_batch * 64
+    }
+
+    /// Writes terms, operations and digest of the open fragment.
+    fn write_spans(&mut self, trace_id: TraceId) -> FragmentFacts {
+        let mut facts = FragmentFacts {
+            trace_id,
+            span_count: super::number(self.scratch.members.len()),
+            starts: TimeRange {
+                start: u64::MAX,
+                end: 0,
+            },
+            durations: DurationRange {
+                shortest: u64::MAX,
+                longest: 0,
+            },
+        };
+        self.scratch.terms.clear();
+        let mut seen = Seen::default();
+        for position in 0..self.scratch.members.len() {
+            let Some(number) = self.scratch.members.get(position) else {
+                break;
+            };
+            let number = *number as usize;
+            let fragment = self.fragment;
+            let out = &mut self.scratch.terms;
+            self.request.push_span_terms(number, fragment, out);
+            let Some(span) = self.request.spans.get(number) else {
+                break;
+            };
+            let (start, end) = (span.start, span.end);
+            let duration = end.saturating_sub(start);
+            facts.starts.start = facts.starts.start.min(start);
+            facts.starts.end = facts.starts.end.max(start);
+            facts.durations.shortest = facts.durations.shortest.min(duration);
+            facts.durations.longest = facts.durations.longest.max(duration);
+
+            let Some(operation) = self.request.operations.get_mut(span.operation as usize) else {
+                break;
+            };
+            seen.kinds |= 1 << operation.kind as u8;
+            seen.statuses |= 1 << span.status as u8;
+            self.scratch.digest.push(&digest::Span {
+                span_id: span.span_id,
+                parent: span.parent,
+                start,
+                end,
+                kind: operation.kind,
+                status: span.status,
+                service: operation.service,
+                name: operation.name,
+            });
+            if operation.fragment != fragment {
+                operation.fragment = fragment;
+                out.extend(operation.terms);
+                if !operation.service.is_empty() {
+                    if operation.batch != self.batch {
+                        let operations = self.builder.operations();
+                        operation.batch = self.batch;
+                        operation.place = super::number(operations.len());
+                        operations.push(Operation {
+                            service: operation.service.to_owned(),
+                            name: operation.name.to_owned(),
+                            kind: operation.kind,
+                        });
+                    }
+                    self.builder.fragment_operations().push(operation.place);
+                }
+            }
+            if span.status == StatusCode::Error {
+                let scope = self.request.scopes.get(span.scope as usize);
+                let resource = scope
+                    .and_then(|scope| self.request.resources.get_mut(scope.resource as usize))
+                    .filter(|resource| resource.error_fragment != fragment);
+                if let Some(resource) = resource {
+                    resource.error_fragment = fragment;
+                    out.push(resource.error_term);
+                }
+            }
+        }
+        for run in &self.scratch.runs {
+            let out = &mut self.scratch.terms;
+            self.request
+                .push_header_terms(run.scope, self.fragment, out);
+        }
+        seen.push_terms(&mut self.scratch.terms);
+        // Most doubles were left out above; different attributes can still have one string form.
+        self.scratch.terms.sort_unstable();
+        self.scratch.terms.dedup();
+        self.builder.terms().extend_from_slice(&self.scratch.terms);
+        self.scratch.digest.finish(self.builder.digest());
+        facts
+    }
+
+    /// Writes the `TracesData` of the open fragment.
+    fn write_otlp(&mut self) {
+        let out = self.builder.otlp();
+        let mut runs = self.scratch.runs.as_slice();
+        let mut start = 0;
+        while let Some(first) = runs.first() {
+            let same = runs
+                .iter()
+                .take_while(|run| run.resource == first.resource)
+                .count();
+            let (of_resource, others) = runs.split_at(same);
+            runs = others;
+            let Some(resource) = self.request.resources.get(first.resource as usize) else {
+                continue;
+            };
+            let header = self.request.resource_header(resource);
+            let scopes: usize = of_resource.iter().map(|run| field_len(run.len)).sum();
+            // TracesData.resource_spans
+            write_head(1, header.len() + scopes, out);
+            out.extend_from_slice(header);
+            for run in of_resource {
+                // ResourceSpans.scope_spans
+                write_head(2, run.len, out);
+                if let Some(scope) = self.request.scopes.get(run.scope as usize) {
+                    out.extend_from_slice(self.request.scope_header(scope));
+                }
+                let members = self.scratch.members.get(start..run.end);
+                for number in members.unwrap_or_default() {
+                    if let Some(span) = self.request.spans.get(*number as usize) {
+                        // ScopeSpans.spans
+                        write_head(2, span.raw.len(), out);
+                        out.extend_from_slice(span.raw);
+                    }
+                }
+                start = run.end;
+            }
+        }
+    }
+}
+
+/// A key of one byte and a length of less than 32 bits.
+const LONGEST_FIELD_HEAD: usize = 6;
+
+/// Writes the key and the length of a message.
+fn write_head(number: u8, len: usize, out: &mut Vec<u8>) {
+    out.push(number << 3 | 2);
+    encode_varint(len as u64, out);
+}
+
+/// The kinds and statuses of a fragment, a bit each.
+#[derive(Default)]
+struct Seen {
+    kinds: u8,
+    statuses: u8,
+}
+
+impl Seen {
+    fn push_terms(&self, out: &mut Vec<Term>) {
+        for number in 0..6 {
+            if self.kinds & 1 << number != 0 {
+                out.push(terms::kind(SpanKind::from_wire(number)));
+            }
+        }
+        for number in 0..3 {
+            if self.statuses & 1 << number != 0 {
+                out.push(terms::status(StatusCode::from_wire(number)));
+            }
+        }
+    }
+}

@@ -1,0 +1,511 @@
+//! Reading a request: which spans it holds, by trace, each with its resource, its scope and its facts.
+
+use std::hash::BuildHasher;
+use std::ops::Range;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use larder_proto::otlp::{self, Child, Event, Link};
+use larder_proto::wire::{DEPTH, Error, Fields};
+
+use super::facts::Facts;
+use super::refused::{Place, Reason, Refused};
+use super::{Limits, field_len, number, recycle};
+use crate::digest::Parent;
+use crate::storage::{SpanKind, StatusCode, Term, TraceId};
+use crate::terms::{self, Level};
+
+/// Buffers of more elements than this are given back after a request.
+const KEEP: usize = 1 << 16;
+
+/// What a request holds. Everything is known by its position in these lists.
+#[derive(Debug, Default)]
+pub(super) struct Request<'a> {
+    pub(super) resources: Vec<Resource<'a>>,
+    pub(super) scopes: Vec<Scope>,
+    pub(super) operations: Vec<Operation<'a>>,
+    /// In the order sent.
+    pub(super) spans: Vec<Span<'a>>,
+    /// In the order of their first spans.
+    pub(super) traces: Vec<Trace>,
+    pub(super) facts: Facts<'a>,
+    /// The headers of resources and scopes, joined.
+    headers: Vec<u8>,
+    /// The facts of resources, scopes and spans, joined.
+    fact_lists: Vec<u32>,
+    resource_numbers: HashTable<u32>,
+    scope_numbers: HashTable<u32>,
+    operation_numbers: HashTable<u32>,
+    trace_numbers: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// How many spans were read, those that were refused too.
+    position: u64,
+}
+
+/// All that `ResourceSpans` of the request with equal headers are.
+#[derive(Debug)]
+pub(super) struct Resource<'a> {
+    /// Every field but the `ScopeSpans`, as sent.
+    header: Range<usize>,
+    pub(super) service: &'a str,
+    pub(super) service_term: Term,
+    pub(super) error_term: Term,
+    facts: Range<usize>,
+    utf8: bool,
+    /// The last fragment that has its terms, and the last that has `error_term`.
+    pub(super) fragment: u32,
+    pub(super) error_fragment: u32,
+}
+
+/// All that `ScopeSpans` of one resource with equal headers are.
+#[derive(Debug)]
+pub(super) struct Scope {
+    pub(super) resource: u32,
+    /// Every field but the spans, as sent.
+    header: Range<usize>,
+    pub(super) terms: [Term; 2],
+    facts: Range<usize>,
+    utf8: bool,
+    /// The last fragment that has its terms.
+    pub(super) fragment: u32,
+}
+
+/// A service, a span name and a kind.
+#[derive(Debug)]
+pub(super) struct Operation<'a> {
+    pub(super) service: &'a str,
+    pub(super) name: &'a str,
+    pub(super) kind: SpanKind,
+    pub(super) terms: [Term; 2],
+    /// The last fragment that has its terms.
+    pub(super) fragment: u32,
+    /// The last batch that lists it, and its place there.
+    pub(super) batch: u32,
+    pub(super) place: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Span<'a> {
+    /// The encoded span, as sent.
+    pub(super) raw: &'a [u8],
+    pub(super) scope: u32,
+    pub(super) operation: u32,
+    facts: (u32, u32),
+    /// The next span of the same trace.
+    pub(super) next: Option<u32>,
+    pub(super) span_id: [u8; 8],
+    pub(super) parent: Parent,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) status: StatusCode,
+}
+
+#[derive(Debug)]
+pub(super) struct Trace {
+    pub(super) id: TraceId,
+    pub(super) first: u32,
+    last: u32,
+}
+
+// === impl Request ===
+
+impl<'a> Request<'a> {
+    /// Reads a request. Spans that are refused are counted and left out.
+    pub(super) fn read(
+        &mut self,
+        request: &'a [u8],
+        limits: &Limits,
+        refused: &mut Refused,
+    ) -> Result<(), Error> {
+        let fields = Fields::within(request, DEPTH);
+        for field in fields {
+            let field = field?;
+            if field.number == 1 {
+                let raw = field.bytes()?;
+                self.read_resource_spans(raw, limits, refused)
+                    .map_err(|e| e.counted_from(request, raw))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The header of a resource.
+    pub(super) fn resource_header(&self, resource: &Resource<'_>) -> &[u8] {
+        self.headers
+            .get(resource.header.clone())
+            .unwrap_or_default()
+    }
+
+    /// The header of a scope.
+    pub(super) fn scope_header(&self, scope: &Scope) -> &[u8] {
+        self.headers.get(scope.header.clone()).unwrap_or_default()
+    }
+
+    /// Appends the terms of attributes, events and links of a span, but for those the fragment has.
+    pub(super) fn push_span_terms(&mut self, span: usize, fragment: u32, out: &mut Vec<Term>) {
+        let Some(span) = self.spans.get(span) else {
+            return;
+        };
+        let facts = span.facts.0 as usize..span.facts.1 as usize;
+        let numbers = self.fact_lists.get(facts).unwrap_or_default();
+        self.facts.push_terms(numbers, fragment, out);
+    }
+
+    /// Appends the terms of a scope and of its resource, but for those the fragment has.
+    pub(super) fn push_header_terms(&mut self, scope: u32, fragment: u32, out: &mut Vec<Term>) {
+        let Some(scope) = self.scopes.get_mut(scope as usize) else {
+            return;
+        };
+        if scope.fragment == fragment {
+            return;
+        }
+        scope.fragment = fragment;
+        out.extend(scope.terms);
+        let numbers = self.fact_lists.get(scope.facts.clone()).unwrap_or_default();
+        self.facts.push_terms(numbers, fragment, out);
+        let Some(resource) = self.resources.get_mut(scope.resource as usize) else {
+            return;
+        };
+        if resource.fragment == fragment {
+            return;
+        }
+        resource.fragment = fragment;
+        out.push(resource.service_term);
+        let facts = resource.facts.clone();
+        let numbers = self.fact_lists.get(facts).unwrap_or_default();
+        self.facts.push_terms(numbers, fragment, out);
+    }
+
+    /// Forgets everything, and gives its buffers to another request.
+    pub(super) fn recycle<'b>(mut self) -> Request<'b> {
+        self.headers.clear();
+        self.headers.shrink_to(KEEP);
+        self.fact_lists.clear();
+        self.fact_lists.shrink_to(KEEP);
+        for numbers in [
+            &mut self.resource_numbers,
+            &mut self.scope_numbers,
+            &mut self.operation_numbers,
+            &mut self.trace_numbers,
+        ] {
+            numbers.clear();
+            numbers.shrink_to(KEEP, |_| 0);
+        }
+        Request {
+            resources: recycle(self.resources, KEEP),
+            scopes: recycle(self.scopes, KEEP),
+            operations: recycle(self.operations, KEEP),
+            spans: recycle(self.spans, KEEP),
+            traces: recycle(self.traces, KEEP),
+            facts: self.facts.recycle(KEEP),
+            headers: self.headers,
+            fact_lists: self.fact_lists,
+            resource_numbers: self.resource_numbers,
+            scope_numbers: self.scope_numbers,
+            operation_numbers: self.operation_numbers,
+            trace_numbers: self.trace_numbers,
+            hasher: self.hasher,
+            position: 0,
+        }
+    }
+
+    fn read_resource_spans(
+        &mut self,
+        raw: &'a [u8],
+        limits: &Limits,
+        refused: &mut Refused,
+    ) -> Result<(), Error> {
+        // The service may stand behind the spans, so the header is gathered first.
+        let header = self.gather_header(raw, otlp::depth::RESOURCE_SPANS)?;
+        let resource = self.resource(raw, header)?;
+        for field in Fields::within(raw, otlp::depth::RESOURCE_SPANS) {
+            let field = field?;
+            if field.number == 2 {
+                let inner = field.bytes()?;
+                self.read_scope_spans(resource, inner, limits, refused)
+                    .map_err(|e| e.counted_from(raw, inner))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_scope_spans(
+        &mut self,
+        resource: u32,
+        raw: &'a [u8],
+        limits: &Limits,
+        refused: &mut Refused,
+    ) -> Result<(), Error> {
+        let header = self.gather_header(raw, otlp::depth::SCOPE_SPANS)?;
+        let scope = self.scope(resource, raw, header)?;
+        for field in Fields::within(raw, otlp::depth::SCOPE_SPANS) {
+            let field = field?;
+            if field.number == 2 {
+                let inner = field.bytes()?;
+                self.read_span(scope, inner, limits, refused)
+                    .map_err(|e| e.counted_from(raw, inner))?;
+                self.position += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends every field but those numbered 2, which are what stands under the header.
+    fn gather_header(&mut self, raw: &[u8], depth: u32) -> Result<Range<usize>, Error> {
+        let start = self.headers.len();
+        for field in Fields::within(raw, depth) {
+            let field = field?;
+            if field.number != 2 {
+                self.headers.extend_from_slice(field.raw);
+            }
+        }
+        Ok(start..self.headers.len())
+    }
+
+    /// The number of the resource with this header, which stands at the end of `headers`.
+    fn resource(&mut self, raw: &'a [u8], header: Range<usize>) -> Result<u32, Error> {
+        let bytes = self.headers.get(header.clone()).unwrap_or_default();
+        let hash = self.hasher.hash_one(bytes);
+        let is_it = |number: &u32| {
+            let known = self.resources.get(*number as usize);
+            known.is_some_and(|known| self.resource_header(known) == bytes)
+        };
+        if let Some(number) = self.resource_numbers.find(hash, is_it) {
+            self.headers.truncate(header.start);
+            return Ok(*number);
+        }
+        let start = self.fact_lists.len();
+        let mut utf8 = true;
+        let view = otlp::ResourceSpans::read(raw, |attribute| {
+            let known = self.facts.attribute(Level::Resource, attribute)?;
+            utf8 &= known.utf8;
+            self.fact_lists.push(known.number);
+            Ok(())
+        })?;
+        let service = str::from_utf8(view.resource.service()?);
+        let resource = Resource {
+            header,
+            service: service.unwrap_or_default(),
+            service_term: terms::service(service.unwrap_or_default().as_bytes()),
+            error_term: terms::service_with_error(service.unwrap_or_default().as_bytes()),
+            facts: start..self.fact_lists.len(),
+            utf8: utf8 && view.utf8 && service.is_ok(),
+            fragment: 0,
+            error_fragment: 0,
+        };
+        let number = number(self.resources.len());
+        self.resources.push(resource);
+        let (resources, headers, hasher) = (&self.resources, &self.headers, &self.hasher);
+        self.resource_numbers.insert_unique(hash, number, |number| {
+            let known = resources.get(*number as usize);
+            let header = known.and_then(|known| headers.get(known.header.clone()));
+            hasher.hash_one(header.unwrap_or_default())
+        });
+        Ok(number)
+    }
+
+    /// The number of the resource's scope with this header, which stands at the end of `headers`.
+    fn scope(&mut self, resource: u32, raw: &'a [u8], header: Range<usize>) -> Result<u32, Error> {
+        let bytes = self.headers.get(header.clone()).unwrap_or_default();
+        let hash = self.hasher.hash_one((resource, bytes));
+        let is_it = |number: &u32| {
+            self.scopes.get(*number as usize).is_some_and(|known| {
+                known.resource == resource && self.scope_header(known) == bytes
+            })
+        };
+        if let Some(number) = self.scope_numbers.find(hash, is_it) {
+            self.headers.truncate(header.start);
+            return Ok(*number);
+        }
+        let start = self.fact_lists.len();
+        let mut utf8 = true;
+        let view = otlp::ScopeSpans::read(raw, |attribute| {
+            let known = self.facts.attribute(Level::Scope, attribute)?;
+            utf8 &= known.utf8;
+            self.fact_lists.push(known.number);
+            Ok(())
+        })?;
+        let scope = Scope {
+            resource,
+            header,
+            terms: [
+                terms::scope_name(view.scope.name),
+                terms::scope_version(view.scope.version),
+            ],
+            facts: start..self.fact_lists.len(),
+            utf8: utf8 && view.utf8 && view.scope.utf8,
+            fragment: 0,
+        };
+        let number = number(self.scopes.len());
+        self.scopes.push(scope);
+        let (scopes, headers, hasher) = (&self.scopes, &self.headers, &self.hasher);
+        self.scope_numbers.insert_unique(hash, number, |number| {
+            let Some(known) = scopes.get(*number as usize) else {
+                return 0;
+            };
+            let header = headers.get(known.header.clone()).unwrap_or_default();
+            hasher.hash_one((known.resource, header))
+        });
+        Ok(number)
+    }
+
+    fn read_span(
+        &mut self,
+        scope_number: u32,
+        raw: &'a [u8],
+        limits: &Limits,
+        refused: &mut Refused,
+    ) -> Result<(), Error> {
+        let first_fact = self.fact_lists.len();
+        let (facts, list) = (&mut self.facts, &mut self.fact_lists);
+        let mut utf8 = true;
+        let view = otlp::Span::read(raw, |child| {
+            let mut attribute = |level, raw| {
+                let known = facts.attribute(level, raw)?;
+                utf8 &= known.utf8;
+                list.push(known.number);
+                Ok(())
+            };
+            match child {
+                Child::Attribute(raw) => attribute(Level::Span, raw)?,
+                Child::Event(raw) => {
+                    let event = Event::read(raw, |raw| attribute(Level::Event, raw))?;
+                    utf8 &= event.utf8;
+                    list.push(facts.event_name(event.name));
+                }
+                Child::Link(raw) => {
+                    let link = Link::read(raw, |raw| attribute(Level::Link, raw))?;
+                    utf8 &= link.utf8;
+                    list.push(facts.link_trace_id(link.trace_id));
+                }
+            }
+            Ok(())
+        })?;
+
+        match self.take_span(scope_number, &view, utf8, limits) {
+            Ok((trace_id, mut span)) => {
+                span.facts = (number(first_fact), number(self.fact_lists.len()));
+                self.push_span(trace_id, span);
+            }
+            Err((reason, place)) => {
+                self.fact_lists.truncate(first_fact);
+                refused.add(reason, place, self.position, &view);
+            }
+        }
+        Ok(())
+    }
+
+    /// The span, unless it is refused.
+    fn take_span(
+        &mut self,
+        scope_number: u32,
+        view: &otlp::Span<'a>,
+        utf8: bool,
+        limits: &Limits,
+    ) -> Result<(TraceId, Span<'a>), (Reason, Place)> {
+        let trace_id = TraceId::from_span(view.trace_id).ok_or((Reason::TraceId, Place::Span))?;
+        let span_id = <[u8; 8]>::try_from(view.span_id)
+            .ok()
+            .filter(|id| *id != [0; 8])
+            .ok_or((Reason::SpanId, Place::Span))?;
+        if !(utf8 && view.utf8) {
+            return Err((Reason::Utf8, Place::Span));
+        }
+        let missing = (Reason::Utf8, Place::Span);
+        let scope = self.scopes.get(scope_number as usize).ok_or(missing)?;
+        let resource = self.resources.get(scope.resource as usize).ok_or(missing)?;
+        if !resource.utf8 {
+            return Err((Reason::Utf8, Place::Resource));
+        }
+        if !scope.utf8 {
+            return Err((Reason::Utf8, Place::Scope));
+        }
+        let in_scope = field_len(view.raw.len()) + scope.header.len();
+        let in_resource = field_len(in_scope) + resource.header.len();
+        if field_len(in_resource) > limits.max_message_bytes {
+            return Err((Reason::TooLarge, Place::Span));
+        }
+        let service = resource.service;
+        let name = str::from_utf8(view.name).map_err(|_| (Reason::Utf8, Place::Span))?;
+        let operation = self.operation(service, name, SpanKind::from_wire(view.kind));
+        Ok((
+            trace_id,
+            Span {
+                raw: view.raw,
+                scope: scope_number,
+                operation,
+                facts: (0, 0),
+                next: None,
+                span_id,
+                parent: Parent::from_wire(view.parent_span_id),
+                start: view.start_time_unix_nano,
+                end: view.end_time_unix_nano,
+                status: StatusCode::from_wire(view.status_code),
+            },
+        ))
+    }
+
+    fn operation(&mut self, service: &'a str, name: &'a str, kind: SpanKind) -> u32 {
+        let (operations, hasher) = (&mut self.operations, &self.hasher);
+        let hash = hasher.hash_one((service, name, kind));
+        let is_it = |number: &u32| {
+            operations.get(*number as usize).is_some_and(|known| {
+                known.name == name && known.service == service && known.kind == kind
+            })
+        };
+        if let Some(number) = self.operation_numbers.find(hash, is_it) {
+            return *number;
+        }
+        let number = number(operations.len());
+        operations.push(Operation {
+            service,
+            name,
+            kind,
+            terms: [
+                terms::span_name(name.as_bytes()),
+                terms::service_and_span_name(service.as_bytes(), name.as_bytes()),
+            ],
+            fragment: 0,
+            batch: 0,
+            place: 0,
+        });
+        self.operation_numbers
+            .insert_unique(hash, number, |number| {
+                let known = operations.get(*number as usize);
+                known.map_or(0, |known| {
+                    hasher.hash_one((known.service, known.name, known.kind))
+                })
+            });
+        number
+    }
+
+    fn push_span(&mut self, trace_id: TraceId, span: Span<'a>) {
+        let number = number(self.spans.len());
+        self.spans.push(span);
+        let (traces, hasher) = (&mut self.traces, &self.hasher);
+        let hash = hasher.hash_one(trace_id);
+        let is_it = |number: &u32| {
+            let trace = traces.get(*number as usize);
+            trace.is_some_and(|trace| trace.id == trace_id)
+        };
+        if let Some(trace) = self.trace_numbers.find(hash, is_it) {
+            let Some(trace) = traces.get_mut(*trace as usize) else {
+                return;
+            };
+            if let Some(last) = self.spans.get_mut(trace.last as usize) {
+                last.next = Some(number);
+            }
+            trace.last = number;
+            return;
+        }
+        let new = super::number(traces.len());
+        traces.push(Trace {
+            id: trace_id,
+            first: number,
+            last: number,
+        });
+        self.trace_numbers.insert_unique(hash, new, |number| {
+            let trace = traces.get(*number as usize);
+            trace.map_or(0, |trace| hasher.hash_one(trace.id))
+        });
+    }
+}
