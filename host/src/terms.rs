@@ -127,3 +127,92 @@ impl AttributeKey {
         finish(chain(self.0, string_form))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn bytes(part: &Value) -> Vec<u8> {
+        match part {
+            Value::String(text) => text.clone().into_bytes(),
+            part => {
+                let hex = part["hex"].as_str().unwrap();
+                let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+                (0..hex.len()).step_by(2).map(byte).collect()
+            }
+        }
+    }
+
+    fn level(word: &str) -> Level {
+        match word {
+            "span" => Level::Span,
+            "event" => Level::Event,
+            "link" => Level::Link,
+            "resource" => Level::Resource,
+            "scope" => Level::Scope,
+            other => panic!("{other} is no level"),
+        }
+    }
+
+    fn term_of(fact: &str, parts: &[Vec<u8>]) -> Term {
+        let number = |part: &[u8]| u64::from(part[0]);
+        match (fact.split_once(" attribute "), parts) {
+            (Some((word, "present")), [key]) => AttributeKey::new(level(word), key).present(),
+            (Some((word, "value")), [key, value]) => {
+                AttributeKey::new(level(word), key).with_value(value)
+            }
+            (None, [first]) => match fact {
+                "service" => service(first),
+                "span name" => span_name(first),
+                "kind" => kind(SpanKind::from_wire(number(first))),
+                "status" => status(StatusCode::from_wire(number(first))),
+                "scope name" => scope_name(first),
+                "scope version" => scope_version(first),
+                "event name" => event_name(first),
+                "link trace id" => link_trace_id(first),
+                other => panic!("{other} is no fact"),
+            },
+            (None, [first, second]) => match fact {
+                "service and span name" => service_and_span_name(first, second),
+                "service with error" => {
+                    assert_eq!(second, &[2]);
+                    service_with_error(first)
+                }
+                other => panic!("{other} is no fact"),
+            },
+            _ => panic!("{fact} with {} parts", parts.len()),
+        }
+    }
+
+    #[test]
+    fn terms_are_those_of_the_contract() {
+        let vectors: Vec<Value> =
+            serde_json::from_str(include_str!("../../wit/terms.json")).unwrap();
+        assert!(vectors.len() > 40);
+        for vector in &vectors {
+            let parts: Vec<_> = vector["parts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(bytes)
+                .collect();
+            let term = term_of(vector["fact"].as_str().unwrap(), &parts);
+            assert_eq!(format!("{term:016x}"), vector["term"], "{vector}");
+        }
+    }
+
+    #[test]
+    fn the_hash_that_marks_nothing_counts_as_one() {
+        assert_eq!(finish(0), 1);
+        assert_eq!(finish(2), 2);
+    }
+}
