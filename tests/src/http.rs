@@ -90,7 +90,7 @@ fn unchunk(mut body: &str) -> String {
 }
 
 /// The samples of a metric in Prometheus text: labels as written between the braces, and the value.
-pub fn samples<'a>(metrics: &'a str, name: &str) -> Vec<(&'a str, f64)> {
+pub fn samples<'a>(metrics: &'a str, name: &str) -> Vec<(&'a str, &'a str)> {
     metrics
         .lines()
         .filter_map(|line| {
@@ -99,17 +99,16 @@ pub fn samples<'a>(metrics: &'a str, name: &str) -> Vec<(&'a str, f64)> {
                 Some(rest) => rest.rsplit_once("} ")?,
                 None => ("", rest.strip_prefix(' ')?),
             };
-            let value = value.split(' ').next()?.parse().ok()?;
-            Some((labels, value))
+            Some((labels, value.split(' ').next()?))
         })
         .collect()
 }
 
-/// The sum of a metric's samples whose labels hold every one of `labels` (each as `key="value"`).
-pub fn sum(metrics: &str, name: &str, labels: &[&str]) -> f64 {
+/// The sum of the samples of a metric that counts, of those whose labels hold every one of `labels` (each as `key="value"`).
+pub fn count(metrics: &str, name: &str, labels: &[&str]) -> u64 {
     samples(metrics, name)
         .iter()
         .filter(|(set, _)| labels.iter().all(|label| set.contains(label)))
-        .map(|(_, value)| value)
+        .map(|(_, value)| -> u64 { value.parse().expect("a count") })
         .sum()
 }

@@ -3,7 +3,7 @@
 use larder_tests::otlp::{
     IntoValue as _, array, key_value, map, request, resource, service, span, spans_of,
 };
-use larder_tests::{Larder, Options, Plugin, Query, Scene};
+use larder_tests::{Larder, Options, Plugin, Query, Scene, eventually};
 use opentelemetry_proto::tonic::trace::v1::{TracesData, status::StatusCode};
 use prost::Message as _;
 
@@ -169,11 +169,13 @@ async fn memory_forgets_the_oldest_trace_and_its_service() {
     assert!(client.get_traces([[1; 16]]).await.unwrap().is_empty());
     let all = client.find(&Query::default()).await;
     assert_eq!(all, [[4; 16], [3; 16], [2; 16]]);
-    assert_evicted(&larder, 1);
+    assert_evicted(&larder, 1).await;
 }
 
-fn assert_evicted(larder: &Larder, traces: u64) {
-    let plugin = larder.get("/plugin").json();
-    assert_eq!(plugin["statistics"]["traces"], 3, "{plugin}");
-    assert_eq!(plugin["statistics"]["evicted_traces"], traces, "{plugin}");
+async fn assert_evicted(larder: &Larder, traces: u64) {
+    eventually("the plugin's counts", async || {
+        let counts = &larder.get("/plugin").json()["statistics"];
+        (counts["traces"] == 3 && counts["evicted_traces"] == traces).then_some(())
+    })
+    .await;
 }

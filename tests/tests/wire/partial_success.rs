@@ -24,9 +24,9 @@ async fn refused_bytes(scene: &Scene, body: Vec<u8>) -> String {
     partial.error_message
 }
 
-fn metric(scene: &Scene) -> f64 {
+fn metric(scene: &Scene) -> u64 {
     let larder = scene.larder.expect("these run against larder alone");
-    http::sum(&larder.metrics(), "larder_ingest_refused_spans_total", &[])
+    http::count(&larder.metrics(), "larder_ingest_refused_spans_total", &[])
 }
 
 /// With a string that is a mark, to be overwritten by bytes that are no UTF-8.

@@ -1,0 +1,163 @@
+//! Queries that run into a limit: never a silently short answer, and the setting that raises it is named. And what a client does
+//! that goes away.
+
+use larder_proto::expression::v1::Call as FilterCall;
+use larder_proto::storage::v2::FindTracesRequest;
+use larder_tests::otlp::{service, span};
+use larder_tests::status::{error_info, retry_info};
+use larder_tests::{Client, Options, Plugin, Query, eventually, http, method};
+use prost::Message as _;
+use tonic::{Code, Status};
+
+use crate::misbehaviour::{hostile, two_traces};
+
+async fn fill(client: &Client) {
+    let spans = (1..=500_u16).map(|number| {
+        let mut id = [1; 16];
+        id[..2].copy_from_slice(&number.to_be_bytes());
+        let one = span(id, 1)
+            .at(u64::from(number))
+            .name(&format!("operation number {number:0150}"));
+        one.attribute("filler", "x".repeat(400))
+    });
+    client.store([service("a").spans(spans)]).await;
+}
+
+fn assert_names(refused: &Status, reason: &str, setting: &str) {
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(refused.message().contains(setting), "{refused:?}");
+    let info = error_info(refused).expect("an ErrorInfo");
+    assert_eq!(info.reason, reason, "{refused:?}");
+    assert_eq!(
+        info.metadata.get("setting").map(String::as_str),
+        Some(setting),
+        "{refused:?}"
+    );
+    assert_eq!(retry_info(refused), None, "the same query never works");
+}
+
+#[tokio::test]
+async fn a_query_that_judges_too_many_spans_says_which_setting_to_raise() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_QUERY_JUDGED_SPANS", "100")
+        .start();
+    let client = larder.client().await;
+    fill(&client).await;
+    let wide = Query::default().service("a").depth(1000);
+    let refused = client.find_traces(&wide).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.query_judged_spans");
+    let refused = client.find_trace_ids(&wide).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.query_judged_spans");
+    let refused = client.find_trace_summaries(&wide).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.query_judged_spans");
+    let narrow = wide.window(1, 20);
+    assert_eq!(client.find(&narrow).await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_query_that_reads_too_many_bytes_says_which_setting_to_raise() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_QUERY_READ_BYTES", "64KiB")
+        .start();
+    let client = larder.client().await;
+    fill(&client).await;
+    let wide = Query::default().service("a").depth(1000);
+    let refused = client.find_traces(&wide).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.query_read_bytes");
+    assert_eq!(client.find(&wide.window(1, 20)).await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_query_that_takes_too_long_says_which_setting_to_raise() {
+    let larder = hostile()
+        .environment("LARDER_LIMITS_QUERY_TIMEOUT", "300ms")
+        .start();
+    let client = larder.client().await;
+    client.store(two_traces("endless pages")).await;
+    let endless = Query::default().service("endless pages");
+    let refused = client.find_traces(&endless).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.query_timeout");
+    assert_eq!(
+        client
+            .find(&Query::default().operation("endless pages"))
+            .await
+            .len(),
+        2
+    );
+}
+
+/// A list of operations cannot be cut.
+#[tokio::test]
+async fn an_answer_that_fits_no_message_says_which_setting_to_raise() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_GRPC_MAX_MESSAGE_BYTES", "64KiB")
+        .start();
+    let client = larder.client().await;
+    fill(&client).await;
+    let refused = client.operations("a", "").await.unwrap_err();
+    assert_names(&refused, "ANSWER_TOO_LARGE", "grpc.max_message_bytes");
+    // What can be cut is cut smaller.
+    let found = client
+        .find_traces(&Query::default().depth(1000))
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 500);
+}
+
+/// No filter capability is declared yet, so a filter is refused.
+#[tokio::test]
+async fn a_structured_filter_is_refused_as_invalid() {
+    let larder = Options::new(Plugin::Memory).start();
+    let client = larder.client().await;
+    let mut query = Query::default();
+    query.0.filter = Some(FilterCall {
+        op: "exists".to_owned(),
+        args: Vec::new(),
+    });
+    for refused in [
+        client.find_traces(&query).await.unwrap_err(),
+        client.find_trace_ids(&query).await.unwrap_err(),
+        client.find_trace_summaries(&query).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        assert_eq!(
+            error_info(&refused).expect("an ErrorInfo").reason,
+            "FILTER_INVALID"
+        );
+    }
+}
+
+/// A client that goes away: its query's work stops, which the metric of cancelled calls shows.
+#[tokio::test]
+async fn a_query_whose_client_goes_away_is_cancelled() {
+    let larder = hostile()
+        .environment("LARDER_LIMITS_QUERY_TIMEOUT", "1h")
+        .start();
+    let client = larder.client().await;
+    client.store(two_traces("endless pages")).await;
+
+    let cancelled = || {
+        let labels = ["FindTraces\"", "\"CANCELLED\""];
+        http::count(
+            &larder.metrics(),
+            "rpc_server_call_duration_seconds_count",
+            &labels,
+        )
+    };
+    assert_eq!(cancelled(), 0);
+    eventually("the end of the query", async || {
+        let leaving = larder.client().await;
+        let endless = tokio::spawn(async move {
+            let query = Some(Query::default().service("endless pages").0);
+            let body = FindTracesRequest { query }.encode_to_vec();
+            let call = leaving.call();
+            call.stream(method::FIND_TRACES, body.into()).await
+        });
+        // Others are served beside it. It may not even have arrived by then, so there is another one if need be.
+        assert_eq!(client.services().await.unwrap(), ["endless pages"]);
+        assert!(!endless.is_finished());
+        endless.abort();
+        (cancelled() > 0).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,118 @@
+//! `memory` at its limits: the oldest traces go, and it never traps for want of memory.
+
+use larder_tests::otlp::{service, span};
+use larder_tests::{Larder, Options, Plugin, Query, eventually, http};
+
+fn id(number: u64) -> [u8; 16] {
+    u128::from(number).to_be_bytes()
+}
+
+async fn statistic(larder: &Larder, name: &str, holds: impl Fn(u64) -> bool) -> u64 {
+    eventually(name, async || {
+        let value = larder.get("/plugin").json()["statistics"][name].as_u64();
+        value.filter(|value| holds(*value))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_oldest_traces_go_and_their_services_with_them() {
+    let larder = Options::new(Plugin::Memory)
+        .setting("max_traces", "50")
+        .start();
+    let client = larder.client().await;
+    for number in 1..=200 {
+        let one = span(id(number), 1).name(&format!("op-{number}")).at(number);
+        let name = format!("service-{:03}", number / 10);
+        client.store([service(name).span(one)]).await;
+    }
+    let found = client.find(&Query::default().depth(1000)).await;
+    let newest: Vec<[u8; 16]> = (151..=200).rev().map(id).collect();
+    assert_eq!(found, newest);
+    let services: Vec<String> = (15..=20)
+        .map(|number| format!("service-{number:03}"))
+        .collect();
+    assert_eq!(client.services().await.unwrap(), services);
+    let operations = client.operations("service-015", "").await.unwrap();
+    assert_eq!(
+        operations.len(),
+        9,
+        "150 is gone, 151 to 159 are there: {operations:?}"
+    );
+
+    statistic(&larder, "evicted_traces", |evicted| evicted == 150).await;
+    statistic(&larder, "traces", |traces| traces == 50).await;
+    let metrics = larder.metrics();
+    assert_eq!(http::count(&metrics, "larder_storage_traces", &[]), 50);
+    let evicted = http::count(&metrics, "larder_storage_evicted_traces_total", &[]);
+    assert_eq!(evicted, 150);
+}
+
+/// Several times as much as it may hold, and it is still there: no restart, no refusal, the newest found.
+#[tokio::test]
+async fn memory_evicts_and_never_traps_for_want_of_memory() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_MEMORY", "64MiB")
+        .start();
+    let client = larder.client().await;
+    let filler = "f".repeat(1500);
+    let (requests, traces, spans) = (100, 40, 25);
+    for request in 0..requests {
+        let all = (0..traces).flat_map(|trace| {
+            let number = request * traces + trace + 1;
+            let filler = &filler;
+            (1..=spans).map(move |one| {
+                let one = span(id(number), one).at(number * 1000 + one);
+                one.attribute("filler", filler.as_str())
+                    .attribute("unlike", (number * 7919).cast_signed())
+            })
+        });
+        client
+            .store([service(format!("s-{request}")).spans(all)])
+            .await;
+    }
+    let last = requests * traces;
+    let found = client.find(&Query::default().depth(1)).await;
+    assert_eq!(found, [id(last)]);
+    assert_eq!(
+        client.get_trace(id(last)).await.span_ids().len() as u64,
+        spans
+    );
+    assert!(client.get_traces([id(1)]).await.unwrap().is_empty());
+    assert!(!client.services().await.unwrap().contains(&"s-0".to_owned()));
+
+    statistic(&larder, "evicted_spans", |evicted| evicted > 0).await;
+    let plugin = larder.get("/plugin").json();
+    assert_eq!(plugin["restarts"], 0, "{plugin}");
+    assert!(
+        plugin["memory_used"].as_u64().unwrap() <= 64 << 20,
+        "{plugin}"
+    );
+}
+
+/// One trace that never ends is more than fits: whatever becomes of it, others are served.
+#[tokio::test]
+async fn one_trace_larger_than_the_memory_does_no_harm() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_MEMORY", "64MiB")
+        .start();
+    let client = larder.client().await;
+    let filler = "g".repeat(10_000);
+    for part in 0..60 {
+        let spans = (0..200).map(|number| {
+            let number = part * 200 + number;
+            span(id(1), number + 1)
+                .at(number)
+                .attribute("filler", filler.as_str())
+        });
+        client.store([service("endless").spans(spans)]).await;
+    }
+    client
+        .store([service("fine").span(span(id(2), 1).at(5))])
+        .await;
+    assert_eq!(
+        client.find(&Query::default().service("fine")).await,
+        [id(2)]
+    );
+    assert_eq!(larder.get("/plugin").json()["restarts"], 0);
+}
