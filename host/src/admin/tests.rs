@@ -165,25 +165,10 @@ async fn metrics_come_in_the_form_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn metrics_tell_how_the_plugin_is_at_the_scrape() {
-    let desk = Desk::new(None);
-    let told = desk.get("/metrics").await.body;
-    for line in [
-        "larder_storage_spans 77",
-        "larder_plugin_memory_bytes 5242880",
-        "larder_plugin_ready 1",
-    ] {
-        assert!(
-            told.lines().any(|told| told == line),
-            "no {line} in\n{told}"
-        );
-    }
-    *desk.plugin.state.lock().unwrap() = plugin::State::Stopped;
-    let told = desk.get("/metrics").await.body;
-    assert!(
-        told.lines().any(|told| told == "larder_plugin_ready 0"),
-        "{told}"
-    );
+async fn metrics_tell_the_plugins_memory_as_it_is_at_the_scrape() {
+    let told = Desk::new(None).get("/metrics").await.body;
+    let line = "larder_plugin_memory_bytes 5242880";
+    assert!(told.lines().any(|told| told == line), "{told}");
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ struct Options {
         help = "Read settings from this YAML file [env: LARDER_CONFIG]"
     )]
     config: Option<PathBuf>,
-    /// Store with this plugin: a bundled one (memory, minimal) or a component's file
+    /// Store with this plugin: a bundled one (memory), or a component's file
     #[arg(long, global = true, value_name = "NAME|FILE.wasm")]
     plugin: Option<String>,
     /// Give the plugin a setting of its own; may be repeated
