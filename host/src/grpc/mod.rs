@@ -1,1 +1,187 @@
 //! The gRPC services: wire in, wire out.
+//!
+//! Architecture invariant: only this module knows tonic, and only its `status` makes a status. A handler decodes nothing and
+//! decides nothing: `ingest` walks what is written, `search` answers what is asked.
+
+mod capabilities;
+mod codec;
+mod dependency_reader;
+mod generated;
+mod health;
+mod reads;
+mod reflection;
+mod refusals;
+mod request_memory;
+mod rpc;
+mod status;
+mod trace_reader;
+mod trace_service;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::codec::CompressionEncoding::{Gzip, Zstd};
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use self::capabilities::CapabilitiesService;
+use self::dependency_reader::DependencyReaderService;
+use self::generated::jaeger::capabilities_server::CapabilitiesServer;
+use self::generated::jaeger::dependency_reader_server::DependencyReaderServer;
+use self::generated::jaeger::trace_reader_server::TraceReaderServer;
+use self::generated::otlp::trace_service_server::TraceServiceServer;
+use self::health::Health;
+use self::reads::Reads;
+use self::request_memory::RequestMemory;
+use self::rpc::RpcLayer;
+use self::trace_reader::TraceReaderService;
+use self::trace_service::TraceServiceService;
+use crate::ingest;
+use crate::search::Searcher;
+use crate::storage::Storage;
+use crate::telemetry::Metrics;
+
+/// All requests together may hold so many times what one may.
+const REQUESTS_IN_MEMORY: usize = 4;
+
+/// HTTP/2 flow control: a batch of Jaeger's fits a stream's window, so that it is sent without waiting for us.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// The largest DATA frame that a client may send: larger than the protocol's 16 KiB means fewer pieces to put together.
+const MAX_FRAME: u32 = 256 << 10;
+
+/// RPCs at a time on one connection.
+const MAX_STREAMS: u32 = 512;
+
+/// Headers of one request; a bearer token can be some KiB.
+const MAX_HEADERS: u32 = 64 << 10;
+
+/// A peer that is gone without a word is noticed after these two.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the services stand on.
+pub struct Parts {
+    /// Where spans are written.
+    pub storage: Arc<dyn Storage>,
+    /// What answers queries over it.
+    pub searcher: Searcher,
+    /// Where RPCs and spans are counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether the plugin can be called, for health checks.
+    pub ready: watch::Receiver<bool>,
+    /// The largest request, before and after decompression (`grpc.max_request_bytes`).
+    pub max_request_bytes: usize,
+    /// How an Export is cut.
+    pub ingest: ingest::Limits,
+}
+
+/// Which services a port offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// All of them.
+    Main,
+    /// OTLP's `TraceService`, and health.
+    Writer,
+}
+
+/// The services, to be served on one port or more. Clones share everything.
+#[derive(Clone)]
+pub struct Grpc {
+    layer: RpcLayer,
+    main: Routes,
+    writer: Routes,
+    writes: TaskTracker,
+    draining: CancellationToken,
+}
+
+/// Why a port stopped being served.
+#[derive(Debug, thiserror::Error)]
+#[error("the gRPC transport failed")]
+pub struct Error(#[from] tonic::transport::Error);
+
+// === impl Grpc ===
+
+impl Grpc {
+    /// The services over `parts`. From `draining` on health is `NOT_SERVING`, health watches end, no connection is accepted, and
+    /// [`Grpc::serve`] comes to its end.
+    pub fn new(parts: Parts, draining: CancellationToken) -> Self {
+        let writes = TaskTracker::new();
+        let limit = parts.max_request_bytes;
+        let memory = RequestMemory::new(limit.saturating_mul(REQUESTS_IN_MEMORY));
+        let reads = Reads::new();
+
+        let traces = TraceServiceService::new(
+            parts.storage,
+            Arc::clone(&parts.metrics),
+            parts.ingest,
+            writes.clone(),
+        );
+        // Each generated server has these methods, but no trait has them.
+        macro_rules! configured {
+            ($server:expr) => {
+                $server
+                    .accept_compressed(Gzip)
+                    .accept_compressed(Zstd)
+                    .send_compressed(Gzip)
+                    .send_compressed(Zstd)
+                    .max_decoding_message_size(limit)
+            };
+        }
+        let traces = configured!(TraceServiceServer::new(traces));
+        let health = configured!(Health::server(parts.ready, draining.clone()));
+        let writer = Routes::new(traces).add_service(health);
+        let main = writer
+            .clone()
+            .add_service(configured!(TraceReaderServer::new(
+                TraceReaderService::new(parts.searcher.clone(), reads.clone())
+            )))
+            .add_service(configured!(DependencyReaderServer::new(
+                DependencyReaderService::new(parts.searcher, reads)
+            )))
+            .add_service(configured!(CapabilitiesServer::new(CapabilitiesService)));
+        Self {
+            layer: RpcLayer::new(parts.metrics, memory, limit),
+            main: reflection::add_to(main),
+            writer,
+            writes,
+            draining,
+        }
+    }
+
+    /// Serves `port` on `listener`, until the drain has begun and all open connections have ended their RPCs.
+    pub async fn serve(&self, port: Port, listener: TcpListener) -> Result<(), Error> {
+        let routes = match port {
+            Port::Main => self.main.clone(),
+            Port::Writer => self.writer.clone(),
+        };
+        let incoming = TcpIncoming::from(listener)
+            .with_nodelay(Some(true))
+            .with_keepalive(Some(KEEPALIVE));
+        Server::builder()
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(MAX_FRAME)
+            .max_concurrent_streams(MAX_STREAMS)
+            .http2_max_header_list_size(MAX_HEADERS)
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .layer(self.layer.clone())
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, self.draining.cancelled())
+            .await
+            .map_err(Error)
+    }
+
+    /// Waits for the writes of clients that have gone. To be called when all ports have ended.
+    pub async fn written(&self) {
+        self.writes.close();
+        self.writes.wait().await;
+    }
+}

@@ -1,0 +1,28 @@
+//! `jaeger.storage.v2.Capabilities`: what a search may ask of us.
+
+use larder_proto::storage::v2::{
+    GetCapabilitiesRequest, GetCapabilitiesResponse, SearchCapabilities,
+};
+use tonic::{Request, Response, Status};
+
+use super::generated::jaeger::capabilities_server::Capabilities;
+
+/// The service. Jaeger keeps the answer for as long as its connection lasts, so it never changes (A1).
+pub(super) struct CapabilitiesService;
+
+#[tonic::async_trait]
+impl Capabilities for CapabilitiesService {
+    async fn get_capabilities(
+        &self,
+        _request: Request<GetCapabilitiesRequest>,
+    ) -> Result<Response<GetCapabilitiesResponse>, Status> {
+        Ok(Response::new(GetCapabilitiesResponse {
+            search: Some(SearchCapabilities {
+                without_service_name: true,
+                same_span_conjunction: true,
+                // Absent: structured filters are refused.
+                filter: None,
+            }),
+        }))
+    }
+}

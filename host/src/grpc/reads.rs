@@ -1,0 +1,48 @@
+//! Bounds how many reads run at a time.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::Status;
+
+use super::status::{self, Failure};
+
+/// The most reads at a time, over all connections: each may hold some pages of the plugin in memory.
+const MAX_READS: usize = 256;
+
+/// The permits of reads.
+#[derive(Clone)]
+pub(super) struct Reads(Arc<Semaphore>);
+
+impl Reads {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_READS)))
+    }
+
+    /// Lets one more read begin; it ends when the permit is dropped. The error is its status.
+    pub(super) fn begin(&self) -> Result<OwnedSemaphorePermit, Status> {
+        Arc::clone(&self.0).try_acquire_owned().map_err(|_| {
+            status::read(&Failure::Overloaded(&format_args!(
+                "{MAX_READS} reads are under way, the most at a time"
+            )))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_read_too_many_is_refused_until_another_ends() {
+        let reads = Reads::new();
+        let mut permits: Vec<_> = (0..MAX_READS).map(|_| reads.begin().unwrap()).collect();
+        assert_eq!(reads.begin().unwrap_err().code(), Code::ResourceExhausted);
+        permits.pop();
+        assert!(reads.begin().is_ok());
+    }
+}

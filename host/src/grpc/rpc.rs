@@ -1,0 +1,283 @@
+//! What every RPC passes through, so that no handler can forget it: a span, the metric, the bound on request bytes, the end of
+//! a panic, and our words in place of tonic's.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Frame;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+use tracing::{Instrument as _, Span};
+
+use super::request_memory::{CountedBody, RequestMemory};
+use super::status;
+use crate::telemetry::Metrics;
+
+/// Every method that is served; any other path is `_OTHER` in the metric, which a client must not be able to fill with names.
+const METHODS: [&str; 13] = [
+    "grpc.health.v1.Health/Check",
+    "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    "jaeger.storage.v2.Capabilities/GetCapabilities",
+    "jaeger.storage.v2.DependencyReader/GetDependencies",
+    "jaeger.storage.v2.TraceReader/FindTraceIDs",
+    "jaeger.storage.v2.TraceReader/FindTraceSummaries",
+    "jaeger.storage.v2.TraceReader/FindTraces",
+    "jaeger.storage.v2.TraceReader/GetOperations",
+    "jaeger.storage.v2.TraceReader/GetServices",
+    "jaeger.storage.v2.TraceReader/GetTraces",
+    "opentelemetry.proto.collector.trace.v1.TraceService/Export",
+];
+
+/// Wraps the router.
+#[derive(Clone)]
+pub(super) struct RpcLayer {
+    metrics: Arc<Metrics>,
+    memory: Arc<RequestMemory>,
+    max_request_bytes: usize,
+}
+
+/// The wrapped router.
+#[derive(Clone)]
+pub(super) struct RpcService<S> {
+    inner: S,
+    layer: RpcLayer,
+}
+
+/// An answer that is still being sent: its code comes at its end.
+struct RpcBody {
+    body: Body,
+    record: Record,
+    span: Span,
+}
+
+/// Records the RPC once: with its code, or as CANCELLED when it is dropped before it has one.
+struct Record {
+    metrics: Arc<Metrics>,
+    method: &'static str,
+    started: Instant,
+    done: bool,
+}
+
+// === impl RpcLayer ===
+
+impl RpcLayer {
+    pub(super) fn new(
+        metrics: Arc<Metrics>,
+        memory: Arc<RequestMemory>,
+        max_request_bytes: usize,
+    ) -> Self {
+        Self {
+            metrics,
+            memory,
+            max_request_bytes,
+        }
+    }
+
+    /// The request as the handler gets it: counted, and with the best compression that its client accepts.
+    fn incoming(&self, request: Request<Body>) -> Request<Body> {
+        let share = self.memory.share();
+        let mut request = request.map(|body| Body::new(CountedBody::new(body, Arc::clone(&share))));
+        request.extensions_mut().insert(share);
+        prefer_zstd(request.headers_mut());
+        request
+    }
+
+    /// The answer as the client gets it.
+    fn outgoing(&self, response: Response<Body>, mut record: Record, span: Span) -> Response<Body> {
+        let instead = response
+            .extensions()
+            .get::<Status>()
+            .and_then(|tonic| status::instead_of(tonic, self.max_request_bytes));
+        let response = match instead {
+            Some(status) => status.into_http(),
+            None => response,
+        };
+        if let Some(code) = code_of(response.headers()) {
+            record.finish(code);
+            return response;
+        }
+        response.map(|body| Body::new(RpcBody { body, record, span }))
+    }
+}
+
+impl<S> Layer<S> for RpcLayer {
+    type Service = RpcService<S>;
+
+    fn layer(&self, inner: S) -> RpcService<S> {
+        RpcService {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+// === impl RpcService ===
+
+impl<S> Service<Request<Body>> for RpcService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let method = method_of(request.uri().path());
+        let record = Record {
+            metrics: Arc::clone(&self.layer.metrics),
+            method,
+            started: Instant::now(),
+            done: false,
+        };
+        let span = span(method, request.headers());
+        let layer = self.layer.clone();
+        // What `poll_ready` made ready is called, and its clone waits for the next one.
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        let body_span = span.clone();
+        let answered = async move {
+            let request = layer.incoming(request);
+            let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
+            let response = match answer.await {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                Err(payload) => status::panicked(&*payload).into_http(),
+            };
+            Ok(layer.outgoing(response, record, body_span))
+        };
+        Box::pin(answered.instrument(span))
+    }
+}
+
+// === impl RpcBody ===
+
+impl http_body::Body for RpcBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if this.record.done {
+            return Poll::Ready(None);
+        }
+        let _entered = this.span.enter();
+        let poll = AssertUnwindSafe(|| Pin::new(&mut this.body).poll_frame(cx));
+        let polled = match std::panic::catch_unwind(poll) {
+            Ok(polled) => polled,
+            Err(payload) => Poll::Ready(Some(Ok(trailers(&status::panicked(&*payload))))),
+        };
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    this.record
+                        .finish(code_of(trailers).unwrap_or(Code::Unknown));
+                }
+            }
+            Poll::Ready(Some(Err(status))) => this.record.finish(status.code()),
+            Poll::Ready(None) => this.record.finish(Code::Unknown),
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.record.done || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The last frame of an answer that ends with `status`.
+fn trailers(status: &Status) -> Frame<Bytes> {
+    let mut headers = HeaderMap::new();
+    if status.add_header(&mut headers).is_err() {
+        headers.insert("grpc-status", HeaderValue::from(status.code() as i32));
+    }
+    Frame::trailers(headers)
+}
+
+// === impl Record ===
+
+impl Record {
+    fn finish(&mut self, code: Code) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        let seconds = self.started.elapsed().as_secs_f64();
+        let code = status::code_name(code);
+        self.metrics.rpc(self.method, code, seconds);
+        tracing::debug!(code, seconds, "rpc ended");
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.finish(Code::Cancelled);
+    }
+}
+
+fn method_of(path: &str) -> &'static str {
+    let name = path.strip_prefix('/').unwrap_or(path);
+    METHODS
+        .into_iter()
+        .find(|method| *method == name)
+        .unwrap_or("_OTHER")
+}
+
+fn span(method: &'static str, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!("rpc", rpc.method = method, trace_id = tracing::field::Empty);
+    if let Some(trace_id) = headers.get("traceparent").and_then(trace_id) {
+        span.record("trace_id", trace_id);
+    }
+    span
+}
+
+/// The trace id of a W3C `traceparent`: `00-` 32 hex digits `-`...
+fn trace_id(traceparent: &HeaderValue) -> Option<&str> {
+    let id = traceparent.to_str().ok()?.get(3..35)?;
+    id.bytes().all(|b| b.is_ascii_hexdigit()).then_some(id)
+}
+
+fn code_of(headers: &HeaderMap) -> Option<Code> {
+    let code = headers.get("grpc-status")?;
+    Some(Code::from_bytes(code.as_bytes()))
+}
+
+/// tonic takes the first encoding of the client's list that it knows. Where both are accepted, zstd is faster and smaller.
+fn prefer_zstd(headers: &mut HeaderMap) {
+    const ACCEPT: &str = "grpc-accept-encoding";
+    let zstd = headers
+        .get(ACCEPT)
+        .and_then(|list| list.to_str().ok())
+        .is_some_and(|list| list.split(',').any(|name| name.trim() == "zstd"));
+    if zstd {
+        headers.insert(ACCEPT, HeaderValue::from_static("zstd"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

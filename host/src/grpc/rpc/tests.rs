@@ -1,0 +1,76 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::collections::BTreeSet;
+
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+
+use super::*;
+
+#[test]
+fn every_method_that_is_described_has_its_name_in_the_metric() {
+    let sets = [
+        larder_proto::FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ];
+    let mut described = BTreeSet::new();
+    for file in sets
+        .into_iter()
+        .flat_map(|set| FileDescriptorSet::decode(set).unwrap().file)
+    {
+        for service in &file.service {
+            for method in &service.method {
+                described.insert(format!(
+                    "{}.{}/{}",
+                    file.package(),
+                    service.name(),
+                    method.name()
+                ));
+            }
+        }
+    }
+    let named: BTreeSet<String> = METHODS.into_iter().map(str::to_owned).collect();
+    assert_eq!(named, described);
+}
+
+#[test]
+fn a_path_that_is_no_method_gets_no_name_of_its_own() {
+    assert_eq!(
+        method_of("/jaeger.storage.v2.TraceReader/FindTraces"),
+        "jaeger.storage.v2.TraceReader/FindTraces"
+    );
+    assert_eq!(method_of("/jaeger.storage.v2.TraceReader/Find"), "_OTHER");
+    assert_eq!(method_of("*"), "_OTHER");
+}
+
+#[test]
+fn the_trace_id_of_a_traceparent_is_read_and_no_other_text() {
+    let read = |text: &'static str| trace_id(&HeaderValue::from_static(text)).map(str::to_owned);
+    let id = "0af7651916cd43dd8448eb211c80319c";
+    assert_eq!(
+        read("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").as_deref(),
+        Some(id)
+    );
+    assert_eq!(read("00-0af7"), None);
+    assert_eq!(read("00-this is not a trace id at all, no-b7ad-01"), None);
+}
+
+#[test]
+fn zstd_is_preferred_where_it_is_accepted() {
+    let after = |list: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-accept-encoding", HeaderValue::from_static(list));
+        prefer_zstd(&mut headers);
+        headers["grpc-accept-encoding"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(after("gzip, snappy, zstd"), "zstd");
+    assert_eq!(after("identity,deflate,gzip"), "identity,deflate,gzip");
+}

@@ -1,0 +1,118 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use super::*;
+
+const KINDS: [ErrorKind; 10] = [
+    ErrorKind::InvalidArgument,
+    ErrorKind::InvalidFilter,
+    ErrorKind::ResourceExhausted,
+    ErrorKind::QueryBudget,
+    ErrorKind::AnswerTooLarge,
+    ErrorKind::Unavailable,
+    ErrorKind::ContractBroken,
+    ErrorKind::Poison,
+    ErrorKind::DataLoss,
+    ErrorKind::Internal,
+];
+
+fn both(kind: ErrorKind) -> (Status, Status) {
+    let error = storage::Error::new(kind, "what happened");
+    let failure = Failure::Storage(&error);
+    (export(&failure), read(&failure))
+}
+
+#[test]
+fn each_row_of_the_table_has_its_codes() {
+    for kind in KINDS {
+        let (export, read) = both(kind);
+        let wanted = match kind {
+            ErrorKind::InvalidArgument | ErrorKind::InvalidFilter => {
+                (Code::InvalidArgument, Code::InvalidArgument)
+            }
+            ErrorKind::ResourceExhausted | ErrorKind::QueryBudget | ErrorKind::AnswerTooLarge => {
+                (Code::ResourceExhausted, Code::ResourceExhausted)
+            }
+            ErrorKind::Unavailable => (Code::Unavailable, Code::Unavailable),
+            ErrorKind::ContractBroken => (Code::Unavailable, Code::Internal),
+            ErrorKind::DataLoss => (Code::DataLoss, Code::DataLoss),
+            ErrorKind::Poison | ErrorKind::Internal => (Code::Internal, Code::Internal),
+        };
+        assert_eq!((export.code(), read.code()), wanted, "{kind:?}");
+    }
+}
+
+#[test]
+fn what_is_full_says_when_to_come_back() {
+    let (export, read) = both(ErrorKind::ResourceExhausted);
+    for status in [export, read, super::read(&Failure::Overloaded(&"too much"))] {
+        let retry = status.get_details_retry_info().expect("RetryInfo");
+        assert_eq!(retry.retry_delay, Some(RETRY_DELAY));
+        assert!(status.get_details_error_info().is_none());
+    }
+}
+
+#[test]
+fn a_spent_budget_names_its_setting_and_asks_for_no_retry() {
+    let error = storage::Error::new(ErrorKind::QueryBudget, "4 s were not enough")
+        .with_setting("limits.query_timeout");
+    let status = read(&Failure::Storage(&error));
+    let info = status.get_details_error_info().expect("ErrorInfo");
+    assert_eq!((&*info.reason, &*info.domain), ("QUERY_BUDGET", "larder"));
+    assert_eq!(info.metadata["setting"], "limits.query_timeout");
+    assert!(status.get_details_retry_info().is_none());
+    assert_eq!(status.message(), "4 s were not enough");
+}
+
+#[test]
+fn a_bad_filter_has_its_reason() {
+    let (_, status) = both(ErrorKind::InvalidFilter);
+    let info = status.get_details_error_info().expect("ErrorInfo");
+    assert_eq!(info.reason, "FILTER_INVALID");
+}
+
+#[test]
+fn a_request_over_the_limit_names_the_setting_and_asks_for_no_retry() {
+    let status = export(&Failure::RequestTooLarge { limit: 1024 });
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().contains("1024"), "{status}");
+    assert!(
+        status.message().contains("grpc.max_request_bytes"),
+        "{status}"
+    );
+    assert!(status.get_details_retry_info().is_none());
+}
+
+#[test]
+fn an_internal_error_leaves_without_its_cause_and_with_an_id_of_its_own() {
+    let (first, second) = both(ErrorKind::Internal);
+    assert!(!first.message().contains("what happened"), "{first}");
+    assert_ne!(first.message(), second.message());
+    let panic = panicked(&String::from("index out of bounds"));
+    assert_eq!(panic.code(), Code::Internal);
+    assert!(!panic.message().contains("index"), "{panic}");
+}
+
+#[test]
+fn what_tonic_says_about_a_request_is_put_in_our_words() {
+    let instead = |code| instead_of(&Status::new(code, "tonic's words"), 1024).map(|s| s.code());
+    assert_eq!(instead(Code::OutOfRange), Some(Code::ResourceExhausted));
+    assert_eq!(
+        instead(Code::ResourceExhausted),
+        Some(Code::ResourceExhausted)
+    );
+    assert_eq!(instead(Code::Internal), Some(Code::InvalidArgument));
+    assert_eq!(instead(Code::Unimplemented), None);
+    assert_eq!(instead(Code::Cancelled), None);
+}
+
+#[test]
+fn a_status_of_ours_is_left_alone() {
+    let (export, read) = both(ErrorKind::Internal);
+    assert!(instead_of(&export, 1024).is_none());
+    assert!(instead_of(&read, 1024).is_none());
+}

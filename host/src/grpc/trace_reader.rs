@@ -1,0 +1,116 @@
+//! `jaeger.storage.v2.TraceReader`: what Jaeger's query service asks.
+
+use std::pin::Pin;
+
+use futures_util::stream::{self, Stream, StreamExt as _};
+use larder_proto::TracesBytes;
+use larder_proto::storage::v2::{
+    FindTraceIDsRequest, FindTraceIDsResponse, FindTraceSummariesRequest,
+    FindTraceSummariesResponse, FindTracesRequest, GetOperationsRequest, GetOperationsResponse,
+    GetServicesRequest, GetServicesResponse, GetTracesRequest,
+};
+use tonic::{Request, Response, Status};
+
+use super::generated::jaeger::trace_reader_server::TraceReader;
+use super::reads::Reads;
+use super::status;
+use crate::search::Searcher;
+use crate::storage;
+
+/// The service.
+pub(super) struct TraceReaderService {
+    searcher: Searcher,
+    reads: Reads,
+}
+
+/// Messages as they are found. Dropping it ends the search; a client that reads slowly slows the search down.
+type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
+
+impl TraceReaderService {
+    pub(super) fn new(searcher: Searcher, reads: Reads) -> Self {
+        Self { searcher, reads }
+    }
+
+    /// Waits for the first message, so that an error before it is the whole answer.
+    async fn answer<T: Send + 'static>(
+        &self,
+        found: impl Stream<Item = Result<T, storage::Error>> + Send + 'static,
+    ) -> Result<Response<Answer<T>>, Status> {
+        let permit = self.reads.begin()?;
+        let mut found = Box::pin(found.map(move |message| {
+            let _held = &permit;
+            message.map_err(|error| status::read_storage(&error))
+        }));
+        let first = found.next().await.transpose()?;
+        let rest: Answer<T> = match first {
+            Some(first) => Box::pin(stream::iter([Ok(first)]).chain(found)),
+            None => Box::pin(stream::empty()),
+        };
+        Ok(Response::new(rest))
+    }
+}
+
+#[tonic::async_trait]
+impl TraceReader for TraceReaderService {
+    type GetTracesStream = Answer<TracesBytes>;
+
+    async fn get_traces(
+        &self,
+        request: Request<GetTracesRequest>,
+    ) -> Result<Response<Self::GetTracesStream>, Status> {
+        self.answer(self.searcher.get_traces(request.into_inner()))
+            .await
+    }
+
+    async fn get_services(
+        &self,
+        _request: Request<GetServicesRequest>,
+    ) -> Result<Response<GetServicesResponse>, Status> {
+        let _permit = self.reads.begin()?;
+        let services = self.searcher.services().await;
+        let services = services.map_err(|error| status::read_storage(&error))?;
+        Ok(Response::new(GetServicesResponse { services }))
+    }
+
+    async fn get_operations(
+        &self,
+        request: Request<GetOperationsRequest>,
+    ) -> Result<Response<GetOperationsResponse>, Status> {
+        let _permit = self.reads.begin()?;
+        let operations = self.searcher.operations(request.into_inner()).await;
+        let operations = operations.map_err(|error| status::read_storage(&error))?;
+        Ok(Response::new(GetOperationsResponse { operations }))
+    }
+
+    type FindTracesStream = Answer<TracesBytes>;
+
+    async fn find_traces(
+        &self,
+        request: Request<FindTracesRequest>,
+    ) -> Result<Response<Self::FindTracesStream>, Status> {
+        let query = request.into_inner().query.unwrap_or_default();
+        self.answer(self.searcher.find_traces(query)).await
+    }
+
+    /// `FindTraceIDs`; the name is what the generator makes of it.
+    async fn find_trace_i_ds(
+        &self,
+        request: Request<FindTraceIDsRequest>,
+    ) -> Result<Response<FindTraceIDsResponse>, Status> {
+        let _permit = self.reads.begin()?;
+        let query = request.into_inner().query.unwrap_or_default();
+        let trace_ids = self.searcher.find_trace_ids(query).await;
+        let trace_ids = trace_ids.map_err(|error| status::read_storage(&error))?;
+        Ok(Response::new(FindTraceIDsResponse { trace_ids }))
+    }
+
+    type FindTraceSummariesStream = Answer<FindTraceSummariesResponse>;
+
+    async fn find_trace_summaries(
+        &self,
+        request: Request<FindTraceSummariesRequest>,
+    ) -> Result<Response<Self::FindTraceSummariesStream>, Status> {
+        let query = request.into_inner().query.unwrap_or_default();
+        self.answer(self.searcher.find_trace_summaries(query)).await
+    }
+}

@@ -1,0 +1,199 @@
+//! OTLP's `TraceService`: the write.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
+
+use super::codec::ExportBytes;
+use super::generated::otlp::trace_service_server::TraceService;
+use super::refusals::RefusalLog;
+use super::request_memory::Share;
+use super::status::{self, Failure};
+use crate::ingest::{self, Ingest, Ingested};
+use crate::storage::{Batch, ErrorKind, Storage};
+use crate::telemetry::Metrics;
+
+/// A request up to this size is walked where it arrives (about a millisecond); a larger one must not hold up the connections
+/// that share the thread.
+const INLINE_BYTES: usize = 1 << 20;
+
+/// The most scratch memories that are kept for later requests.
+const MAX_POOLED: usize = 16;
+
+/// The reason of spans whose batch trapped the plugin twice, alone.
+const POISON: &str = "plugin_trap";
+
+/// The service; clones share everything.
+#[derive(Clone)]
+pub(super) struct TraceServiceService(Arc<Shared>);
+
+struct Shared {
+    storage: Arc<dyn Storage>,
+    metrics: Arc<Metrics>,
+    limits: ingest::Limits,
+    /// Reused, as fresh memory costs more than the work.
+    pool: Mutex<Vec<Ingest>>,
+    /// Writes under way, also those whose clients have gone.
+    writes: TaskTracker,
+    refusals: RefusalLog,
+}
+
+/// Spans that were not stored, for `partial_success`.
+#[derive(Default)]
+struct Refusal {
+    spans: u64,
+    message: String,
+}
+
+impl TraceServiceService {
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        metrics: Arc<Metrics>,
+        limits: ingest::Limits,
+        writes: TaskTracker,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            storage,
+            metrics,
+            limits,
+            pool: Mutex::default(),
+            writes,
+            refusals: RefusalLog::default(),
+        }))
+    }
+
+    async fn store(
+        self,
+        request: Bytes,
+        share: Option<Arc<Share>>,
+    ) -> Result<ExportTraceServiceResponse, Status> {
+        if let Some(share) = &share {
+            // Compressed bytes were counted as they came; what they became counts too.
+            share.grow_to(request.len())?;
+        }
+        let inline = request.len() <= INLINE_BYTES;
+        let shared = Arc::clone(&self.0);
+        let walk = move || {
+            let walked = shared.walk(&request);
+            // What is waiting to be written is counted by the writer's queue.
+            drop((request, share));
+            walked
+        };
+        let ingested = if inline {
+            walk()
+        } else {
+            let walked = tokio::task::spawn_blocking(walk).await;
+            walked.unwrap_or_else(|error| Err(status::task_failed(error)))
+        }?;
+        self.0.write(ingested).await
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for TraceServiceService {
+    async fn export(
+        &self,
+        mut request: Request<ExportBytes>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let share = request.extensions_mut().remove::<Arc<Share>>();
+        let ExportBytes(bytes) = request.into_inner();
+        // A task of its own: when the client goes away, the write goes on.
+        let stored = self
+            .0
+            .writes
+            .spawn(self.clone().store(bytes, share).in_current_span());
+        let stored = stored.await;
+        stored
+            .unwrap_or_else(|error| Err(status::task_failed(error)))
+            .map(Response::new)
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn walk(&self, request: &[u8]) -> Result<Ingested, Status> {
+        let pooled = self.pool().pop();
+        let mut ingest = pooled.unwrap_or_else(|| Ingest::new(self.limits));
+        let walked = ingest.walk(request);
+        let mut pool = self.pool();
+        if pool.len() < MAX_POOLED {
+            pool.push(ingest);
+        }
+        drop(pool);
+        let ingested = walked.map_err(|error| status::export(&Failure::Invalid(&error)))?;
+        let spans = ingested.spans + ingested.refused.total();
+        let bytes = u64::try_from(request.len()).unwrap_or(u64::MAX);
+        self.metrics.received(spans, bytes);
+        Ok(ingested)
+    }
+
+    fn pool(&self) -> std::sync::MutexGuard<'_, Vec<Ingest>> {
+        // Whoever panicked held no `Ingest` of the pool.
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One batch after the other, so that a trace's fragments are stored in the order of the request (G3).
+    async fn write(&self, ingested: Ingested) -> Result<ExportTraceServiceResponse, Status> {
+        let mut refusal = self.refused_by_ingest(&ingested);
+        for batch in ingested.batches {
+            let spans = span_count(&batch);
+            match self.storage.write(batch).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Poison => {
+                    self.metrics.refused(POISON, spans);
+                    self.refusals.log(POISON, spans, &error);
+                    refusal.add(spans, &error.to_string());
+                }
+                Err(error) => return Err(status::export(&Failure::Storage(&error))),
+            }
+        }
+        Ok(refusal.into_response())
+    }
+
+    fn refused_by_ingest(&self, ingested: &Ingested) -> Refusal {
+        let mut refusal = Refusal::default();
+        let refused = &ingested.refused;
+        for (reason, spans) in refused.by_reason() {
+            self.metrics.refused(reason.as_str(), spans);
+            self.refusals.log(reason.as_str(), spans, refused);
+        }
+        if !refused.is_empty() {
+            refusal.add(refused.total(), &refused.to_string());
+        }
+        refusal
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    fn add(&mut self, spans: u64, message: &str) {
+        self.spans += spans;
+        if !self.message.is_empty() {
+            self.message.push_str("; ");
+        }
+        self.message.push_str(message);
+    }
+
+    fn into_response(self) -> ExportTraceServiceResponse {
+        let partial_success = (self.spans > 0).then(|| ExportTracePartialSuccess {
+            rejected_spans: i64::try_from(self.spans).unwrap_or(i64::MAX),
+            error_message: self.message,
+        });
+        ExportTraceServiceResponse { partial_success }
+    }
+}
+
+fn span_count(batch: &Batch) -> u64 {
+    batch
+        .fragments()
+        .map(|fragment| u64::from(fragment.facts.span_count))
+        .sum()
+}

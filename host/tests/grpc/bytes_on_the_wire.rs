@@ -1,0 +1,103 @@
+//! Frames and compression: what is wrong with them is told in our words, and a bomb is defused.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt as _, Full};
+use larder_tests::{method, patiently, status};
+use tonic::codec::CompressionEncoding;
+use tonic::transport::Endpoint;
+use tonic::{Code, Status};
+use tower::ServiceExt as _;
+
+use crate::serving::{MAX_REQUEST_BYTES, Serving};
+
+/// Sends a body as it is, frame headers included.
+async fn send(address: SocketAddr, encoding: Option<&str>, body: &'static [u8]) -> Status {
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let channel = channel.connect().await.unwrap();
+    let mut request = Request::post(method::EXPORT)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    if let Some(encoding) = encoding {
+        request = request.header("grpc-encoding", encoding);
+    }
+    let body = tonic::body::Body::new(Full::new(Bytes::from_static(body)));
+    let response = patiently("an answer", channel.oneshot(request.body(body).unwrap()));
+    let response = response.await.unwrap();
+    let mut headers: HeaderMap = response.headers().clone();
+    let rest = response.into_body().collect().await.unwrap();
+    headers.extend(rest.trailers().cloned().unwrap_or_default());
+    Status::from_header_map(&headers).expect("a status")
+}
+
+#[tokio::test]
+async fn a_frame_or_a_compression_that_cannot_be_read_is_an_invalid_argument() {
+    let serving = Serving::new().await;
+    let cases: [(Option<&str>, &'static [u8], &str); 6] = [
+        (None, b"", "no message"),
+        (None, b"\0\0", "a header that breaks off"),
+        (None, b"\0\0\0\0\x09abc", "a message that breaks off"),
+        (None, b"\x07\0\0\0\0", "a flag that there is not"),
+        (Some("gzip"), b"\x01\0\0\0\x03abc", "no gzip"),
+        (Some("zstd"), b"\x01\0\0\0\x03abc", "no zstd"),
+    ];
+    for (encoding, body, what) in cases {
+        let status = send(serving.address, encoding, body).await;
+        assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status:?}");
+        assert!(
+            status.message().starts_with("malformed request"),
+            "{status:?}"
+        );
+    }
+    let status = send(serving.address, Some("br"), b"\x01\0\0\0\x03abc").await;
+    assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_over_the_limit_is_refused_for_good_compressed_or_not() {
+    let serving = Serving::new().await;
+    let zeros = Bytes::from(vec![0; MAX_REQUEST_BYTES + 1]);
+    let plain = serving.client.call();
+    for call in [
+        plain.clone(),
+        plain.clone().send(CompressionEncoding::Gzip),
+        plain.clone().send(CompressionEncoding::Zstd),
+    ] {
+        for method in [method::EXPORT, method::GET_SERVICES] {
+            let refused = call.unary(method, zeros.clone()).await.unwrap_err();
+            assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+            assert!(
+                refused.message().contains("grpc.max_request_bytes"),
+                "{refused:?}"
+            );
+            assert!(status::retry_info(&refused).is_none(), "{refused:?}");
+        }
+    }
+    serving.client.services().await.expect("served as before");
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_malformed_message_is_named() {
+    let serving = Serving::new().await;
+    let cut_off = Bytes::from_static(b"\x0a\x05ab");
+    for (method, message) in [
+        (method::EXPORT, "ExportTraceServiceRequest"),
+        (method::GET_TRACES, "GetTracesRequest"),
+        (method::FIND_TRACES, "FindTracesRequest"),
+        (method::GET_DEPENDENCIES, "GetDependenciesRequest"),
+    ] {
+        let refused = serving.client.call().stream(method, cut_off.clone()).await;
+        let refused = refused.end.unwrap_err();
+        assert_eq!(
+            refused.code(),
+            Code::InvalidArgument,
+            "{method}: {refused:?}"
+        );
+        assert!(refused.message().contains(message), "{method}: {refused:?}");
+    }
+    serving.stop().await;
+}

@@ -1,0 +1,18 @@
+//! The gRPC services over TCP, on a storage that does what a test tells it to: what the real plugins cannot be made to do.
+//! Everything else about the wire is tested against the real binary, in the crate `larder-tests`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod bytes_on_the_wire;
+mod ends;
+mod errors;
+mod export;
+mod metrics;
+mod serving;
+mod store;

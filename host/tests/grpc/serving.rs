@@ -1,0 +1,109 @@
+//! A server in this process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder::grpc::{Grpc, Parts, Port};
+use larder::search::{self, Searcher};
+use larder::storage::Storage;
+use larder::telemetry::Metrics;
+use larder::{grpc, ingest};
+use larder_tests::{Client, patiently};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+/// Small, so that tests can pass it; larger than what is walked where it arrives.
+pub(crate) const MAX_REQUEST_BYTES: usize = 2 << 20;
+
+pub(crate) struct Serving {
+    pub store: Arc<Store>,
+    pub client: Client,
+    pub address: SocketAddr,
+    pub metrics: Arc<Metrics>,
+    pub ready: watch::Sender<bool>,
+    pub draining: CancellationToken,
+    pub grpc: Grpc,
+    pub served: JoinHandle<Result<(), grpc::Error>>,
+}
+
+impl Serving {
+    /// With traces of a few bytes.
+    pub(crate) async fn new() -> Self {
+        Self::with_traces_of(16).await
+    }
+
+    pub(crate) async fn with_traces_of(bytes: usize) -> Self {
+        let store = Store::new(bytes);
+        let metrics = Arc::new(Metrics::new());
+        let (ready, is_ready) = watch::channel(true);
+        let draining = CancellationToken::new();
+        let storage: Arc<dyn Storage> = Arc::clone(&store) as Arc<dyn Storage>;
+        let parts = Parts {
+            searcher: Searcher::new(Arc::clone(&storage), search_limits(), Arc::clone(&metrics)),
+            storage,
+            metrics: Arc::clone(&metrics),
+            ready: is_ready,
+            max_request_bytes: MAX_REQUEST_BYTES,
+            ingest: ingest::Limits {
+                max_fragment_bytes: 1 << 20,
+                max_batch_bytes: 8 << 20,
+                max_message_bytes: 4 << 20,
+            },
+        };
+        let grpc = Grpc::new(parts, draining.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = grpc.clone();
+        let served = tokio::spawn(async move { serving.serve(Port::Main, listener).await });
+        Self {
+            store,
+            client: Client::connect(address).await,
+            address,
+            metrics,
+            ready,
+            draining,
+            grpc,
+            served,
+        }
+    }
+
+    /// How often a method ended with this code.
+    pub(crate) fn count(&self, method: &str, code: &str) -> u64 {
+        let (method, code) = (
+            format!("rpc_method=\"{}\"", method.trim_start_matches('/')),
+            format!("rpc_response_status_code=\"{code}\""),
+        );
+        self.metrics
+            .encode()
+            .lines()
+            .filter(|line| line.starts_with("rpc_server_call_duration_seconds_count"))
+            .filter(|line| line.contains(&method) && line.contains(&code))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
+    }
+
+    /// Drains, and waits until nothing is served any more.
+    pub(crate) async fn stop(self) {
+        self.draining.cancel();
+        drop(self.client);
+        let served = patiently("the end of the port", self.served).await;
+        served.unwrap().unwrap();
+        patiently("the writes", self.grpc.written()).await;
+    }
+}
+
+fn search_limits() -> search::Limits {
+    search::Limits {
+        default_depth: 100,
+        max_depth: 10_000,
+        timeout: Duration::from_mins(1),
+        judged_spans: 1_000_000,
+        read_bytes: 1 << 30,
+        max_message_bytes: 4 << 20,
+    }
+}
