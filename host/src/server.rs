@@ -1,1 +1,245 @@
-//! Binds, serves and drains.
+//! The server's life: binds, opens the plugin, serves, drains.
+//!
+//! The one place where the configuration becomes the limits of the other modules.
+
+mod error;
+mod limits;
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+pub use error::Error;
+
+use crate::config::{Config, Endpoint, KvDriver};
+use crate::grpc::{Grpc, Parts, Port};
+use crate::kv;
+use crate::plugin::{Runtime, RuntimeConfig, Tenant};
+use crate::search::Searcher;
+use crate::storage::Storage;
+use crate::telemetry::Metrics;
+use crate::{admin, plugin};
+
+/// The admin port's connections may take so long to end, once all else has.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+
+/// All ports bound and the plugin open; nothing is served yet.
+pub struct Server {
+    grpc: Grpc,
+    main: Listener,
+    writer: Option<Listener>,
+    admin: Listener,
+    admin_router: axum::Router,
+    tenant: Arc<Tenant>,
+    /// Cancelled when the drain begins: readiness goes first.
+    draining: CancellationToken,
+    drain_timeout: Duration,
+}
+
+/// A bound port and the address that it has, also where the configuration says port 0.
+struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Binds every port, makes the data directory and opens the plugin.
+    ///
+    /// # Errors
+    /// Names the setting to change: a port in use, a directory without permission, a plugin that cannot be used.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let main = Listener::bind("grpc.endpoint", &config.grpc.endpoint).await?;
+        let writer = match &config.grpc.writer_endpoint {
+            Some(endpoint) => Some(Listener::bind("grpc.writer_endpoint", endpoint).await?),
+            None => None,
+        };
+        let admin = Listener::bind("admin.endpoint", &config.admin.endpoint).await?;
+        make_data_dir(&config.data_dir)?;
+
+        let metrics = Arc::new(Metrics::new());
+        let tenant = open_plugin(&config, &metrics).await?;
+        let storage: Arc<dyn Storage> = Arc::clone(&tenant) as Arc<dyn Storage>;
+        let draining = CancellationToken::new();
+        let grpc = Grpc::new(
+            Parts {
+                searcher: Searcher::new(
+                    Arc::clone(&storage),
+                    limits::search(&config),
+                    Arc::clone(&metrics),
+                ),
+                storage,
+                metrics: Arc::clone(&metrics),
+                ready: tenant.ready(),
+                max_request_bytes: config.grpc.max_request_bytes.as_usize(),
+                ingest: limits::ingest(&config),
+            },
+            draining.clone(),
+        );
+        let admin_router = admin::router(admin::AdminState {
+            metrics,
+            plugin: Arc::clone(&tenant) as Arc<dyn admin::Plugin>,
+            stopping: draining.clone(),
+            purge: config.admin.purge,
+        });
+        Ok(Self {
+            grpc,
+            main,
+            writer,
+            admin,
+            admin_router,
+            tenant,
+            draining,
+            drain_timeout: config.limits.drain_timeout,
+        })
+    }
+
+    /// Where all gRPC services listen.
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.main.address
+    }
+
+    /// Where OTLP writes have a port of their own.
+    pub fn writer_addr(&self) -> Option<SocketAddr> {
+        self.writer.as_ref().map(|listener| listener.address)
+    }
+
+    /// Where operators look.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin.address
+    }
+
+    /// The plugin that stores.
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// Serves until `shutdown`, then drains: readiness goes, no connection is accepted, the RPCs that are under way may end
+    /// within `limits.drain_timeout`, and every acknowledged write is in the plugin when this returns.
+    ///
+    /// # Errors
+    /// A port that fails by itself ends the server in the same way.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let mut ports = JoinSet::new();
+        serve(&mut ports, &self.grpc, Port::Main, self.main);
+        if let Some(writer) = self.writer {
+            serve(&mut ports, &self.grpc, Port::Writer, writer);
+        }
+        let stop_admin = CancellationToken::new();
+        let mut admin = tokio::spawn(
+            axum::serve(self.admin.socket, self.admin_router)
+                .with_graceful_shutdown(stop_admin.clone().cancelled_owned())
+                .into_future(),
+        );
+
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            Some(port) = ports.join_next() => port.unwrap_or_else(|error| Err(Error::Task(error))),
+            served = &mut admin => match served {
+                Ok(served) => served.map_err(Error::Admin),
+                Err(error) => Err(Error::Task(error)),
+            },
+        };
+
+        tracing::info!("shutting down");
+        self.draining.cancel();
+        let drained = timeout(self.drain_timeout, async {
+            while ports.join_next().await.is_some() {}
+            self.grpc.written().await;
+        });
+        if drained.await.is_err() {
+            tracing::warn!(
+                timeout = ?self.drain_timeout,
+                "calls were still under way after limits.drain_timeout and are cut off"
+            );
+        }
+        self.tenant.shutdown().await;
+        stop_admin.cancel();
+        if !admin.is_finished() && timeout(ADMIN_DRAIN, &mut admin).await.is_err() {
+            admin.abort();
+        }
+        ended
+    }
+}
+
+fn serve(ports: &mut JoinSet<Result<(), Error>>, grpc: &Grpc, port: Port, listener: Listener) {
+    let grpc = grpc.clone();
+    ports.spawn(async move {
+        let served = grpc.serve(port, listener.socket).await;
+        served.map_err(Error::Grpc)
+    });
+}
+
+// === impl Listener ===
+
+impl Listener {
+    async fn bind(setting: &'static str, endpoint: &Endpoint) -> Result<Self, Error> {
+        let bound = async {
+            let socket = TcpListener::bind(endpoint.to_bind()).await?;
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
+        };
+        let listener: Self = bound.await.map_err(|source| Error::Bind {
+            setting,
+            endpoint: endpoint.to_string(),
+            source,
+        })?;
+        if !listener.address.ip().is_loopback() {
+            tracing::warn!(
+                address = %listener.address,
+                setting,
+                "listening beyond this machine, without TLS and for everybody"
+            );
+        }
+        Ok(listener)
+    }
+}
+
+async fn open_plugin(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Tenant>, Error> {
+    let runtime = RuntimeConfig {
+        cache_dir: Some(config.data_dir.join("cache/wasmtime")),
+    };
+    let runtime = Runtime::new(&runtime).map_err(Error::Plugin)?;
+    let settings = plugin::Settings {
+        source: config.plugin.r#use.parse().map_err(Error::Plugin)?,
+        settings: config.plugin.settings.clone().into_iter().collect(),
+        limits: limits::plugin(config),
+    };
+    let kv: Arc<dyn kv::Driver> = match config.kv.driver {
+        KvDriver::Memory => Arc::new(kv::MemoryDriver::new()),
+    };
+    Tenant::open(&runtime, settings, kv, Arc::clone(metrics))
+        .await
+        .map_err(Error::Plugin)
+}
+
+/// Makes the directory, for its owner only, and tries whether it can be written to: a volume that another user owns is found
+/// out now, and not by the first write.
+fn make_data_dir(path: &Path) -> Result<(), Error> {
+    let made = || -> io::Result<()> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path)?;
+        let probe = path.join(format!(".writable-{}", std::process::id()));
+        fs::write(&probe, [])?;
+        fs::remove_file(&probe)
+    };
+    made().map_err(|source| Error::DataDir {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! Why the server could not start, or had to stop.
+
+use std::io;
+use std::path::PathBuf;
+
+use tokio::task::JoinError;
+
+use crate::{grpc, plugin};
+
+/// Each says what to change; the system's own words are its source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A port could not be bound.
+    #[error("cannot listen on {endpoint}: set `{setting}` to an address that is free")]
+    Bind {
+        /// The setting that names the port.
+        setting: &'static str,
+        /// What it says.
+        endpoint: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The data directory could not be made or written to.
+    #[error(
+        "cannot use the data directory `{}`: give this user the right to write there, or set `data_dir` to another",
+        path.display()
+    )]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The plugin cannot be used.
+    #[error("cannot start the plugin")]
+    Plugin(#[source] plugin::Error),
+    /// A gRPC port failed while it was served.
+    #[error("a gRPC port failed")]
+    Grpc(#[source] grpc::Error),
+    /// The admin port failed while it was served.
+    #[error("the admin port failed")]
+    Admin(#[source] io::Error),
+    /// A port's task panicked: our own bug.
+    #[error("a port's task failed")]
+    Task(#[source] JoinError),
+}

@@ -1,0 +1,45 @@
+//! From the configuration to each module's limits.
+
+use crate::config::Config;
+use crate::{ingest, plugin, search};
+
+/// Small enough that the chunks of an answer can be cut between fragments.
+const MAX_FRAGMENT_BYTES: usize = 1 << 20;
+
+/// What one call of a plugin's `write` carries at the most.
+const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// The `search_depth` of a query that has none (Q1).
+const DEFAULT_DEPTH: u32 = 100;
+
+pub(super) fn ingest(config: &Config) -> ingest::Limits {
+    ingest::Limits {
+        max_fragment_bytes: MAX_FRAGMENT_BYTES,
+        max_batch_bytes: MAX_BATCH_BYTES,
+        max_message_bytes: config.grpc.max_message_bytes.as_usize(),
+    }
+}
+
+pub(super) fn search(config: &Config) -> search::Limits {
+    let limits = &config.limits;
+    search::Limits {
+        default_depth: DEFAULT_DEPTH.min(limits.max_search_depth),
+        max_depth: limits.max_search_depth,
+        timeout: limits.query_timeout,
+        judged_spans: limits.query_judged_spans,
+        read_bytes: limits.query_read_bytes.bytes(),
+        max_message_bytes: config.grpc.max_message_bytes.as_usize(),
+    }
+}
+
+pub(super) fn plugin(config: &Config) -> plugin::Limits {
+    let limits = &config.limits;
+    plugin::Limits {
+        memory: limits.memory.bytes(),
+        call_timeout: limits.call_timeout,
+        queue_bytes: limits.queue_bytes.as_usize(),
+        queue_depth: limits.queue_depth,
+        log_bytes: limits.log_bytes.bytes(),
+        ..plugin::Limits::default()
+    }
+}
