@@ -1,11 +1,13 @@
 //! Fragments for tests, by a few words each.
 
+use std::fmt;
+
 use crate::{
     Batch, DurationRange, Fragment, Operation, SpanKind, Term, TimeRange, Timestamp, TraceId,
 };
 
 /// A fragment in the making, with its operations by name instead of by index.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct FragmentBuilder {
     fragment: Fragment,
     operations: Vec<Operation>,
@@ -58,6 +60,13 @@ pub fn batch(now: Timestamp, fragments: impl IntoIterator<Item = FragmentBuilder
 // === impl FragmentBuilder ===
 
 impl FragmentBuilder {
+    /// Its trace, where it shall be another.
+    #[must_use]
+    pub fn trace(mut self, trace_id: u128) -> Self {
+        self.fragment.trace_id = TraceId::from(trace_id);
+        self
+    }
+
     /// The earliest and the latest start of its spans.
     #[must_use]
     pub fn starts(mut self, start: Timestamp, end: Timestamp) -> Self {
@@ -117,5 +126,34 @@ impl FragmentBuilder {
         let number = number.to_be_bytes();
         self.fragment.digest.splice(0..0, number);
         self.fragment.otlp.splice(0..0, number);
+    }
+}
+
+/// The bytes of its digest and its `otlp` by their number, as a failing property test prints many of them.
+impl fmt::Debug for FragmentBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let it = &self.fragment;
+        write!(
+            f,
+            "fragment({}).starts({}, {}).durations({}, {}).spans({}).terms({:?}).digest({} bytes).otlp({} bytes)",
+            u128::from(it.trace_id),
+            it.starts.start,
+            it.starts.end,
+            it.durations.shortest,
+            it.durations.longest,
+            it.span_count,
+            it.terms,
+            it.digest.len(),
+            it.otlp.len()
+        )?;
+        for Operation {
+            service,
+            name,
+            kind,
+        } in &self.operations
+        {
+            write!(f, ".operation({service:?}, {name:?}, {kind:?})")?;
+        }
+        Ok(())
     }
 }

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fragment::{FragmentBuilder, batch};
 use super::stored::Stored;
 use crate::{
-    Batch, Counts, Error, Operation, Part, Piece, Plugin, Search, Sighting, Timestamp, TraceId,
-    Wanted,
+    Counts, Error, Operation, Part, Piece, Plugin, Search, Sighting, Timestamp, TraceId, Wanted,
 };
 
 /// More pages than any test asks for: a plugin that never ends fails instead of hanging.
@@ -17,6 +16,7 @@ const MAX_PAGES: usize = 1_000_000;
 pub struct Harness<P> {
     plugin: P,
     stored: Stored,
+    max_traces: Option<usize>,
     evicted_traces: u64,
     evicted_spans: u64,
     written: u64,
@@ -36,11 +36,20 @@ impl<P: Plugin> Harness<P> {
         Self {
             plugin,
             stored: Stored::default(),
+            max_traces: None,
             evicted_traces: 0,
             evicted_spans: 0,
             written: 0,
             now: 1,
         }
+    }
+
+    /// Expects the plugin to evict the trace that was first written before all others whenever one more trace than `max`
+    /// would be stored.
+    #[must_use]
+    pub fn with_max_traces(mut self, max: usize) -> Self {
+        self.max_traces = Some(max);
+        self
     }
 
     /// The plugin.
@@ -55,7 +64,9 @@ impl<P: Plugin> Harness<P> {
 
     /// Writes these fragments as one batch. Each gets a number before its digest and its `otlp`, so that no two are equal.
     ///
-    /// What the plugin says that it has evicted is taken from the list, oldest written trace first, and the counts compared.
+    /// What the plugin says that it has evicted beyond [`Harness::with_max_traces`] is taken from the list, oldest written
+    /// trace first, and the counts are compared. The list cannot know when in a batch that was, so a batch must not have a
+    /// trace that may just have been evicted.
     pub fn write(&mut self, fragments: impl IntoIterator<Item = FragmentBuilder>) -> Counts {
         let numbered = fragments.into_iter().map(|mut fragment| {
             self.written += 1;
@@ -64,29 +75,37 @@ impl<P: Plugin> Harness<P> {
         });
         let batch = batch(self.now, numbered.collect::<Vec<_>>());
         self.now += 1;
-        let result = self.write_batch(batch);
-        assert_eq!(result, Ok(()), "`write` failed");
+        for fragment in &batch.fragments {
+            let traces = self.stored.traces();
+            let is_new = !traces.contains(&fragment.trace_id);
+            if is_new && self.max_traces.is_some_and(|max| traces.len() >= max) {
+                self.evict_oldest();
+            }
+            self.stored.push(fragment, &batch);
+        }
+        assert_eq!(self.plugin.write(batch), Ok(()), "`write`");
         self.check_counts()
     }
 
-    fn write_batch(&mut self, batch: Batch) -> Result<(), Error> {
-        self.stored.write(&batch);
-        self.plugin.write(batch)
+    fn evict_oldest(&mut self) {
+        self.evicted_traces += 1;
+        self.evicted_spans += self.stored.evict_oldest();
     }
 
-    /// Takes what was evicted from the list and asserts that the plugin counts as the list does. Zeros are let pass: a plugin
-    /// need not count.
+    /// Takes what was evicted from the list and asserts that the plugin counts as the list does. A plugin that counts nothing
+    /// is let pass.
     pub fn check_counts(&mut self) -> Counts {
         let counts = self.plugin.statistics();
+        if counts == Counts::default() {
+            return counts;
+        }
         while self.evicted_traces < counts.evicted_traces {
-            self.evicted_traces += 1;
-            self.evicted_spans += self.stored.evict_oldest();
+            self.evict_oldest();
         }
+        assert_eq!(counts.evicted_traces, self.evicted_traces, "evicted traces");
         assert_eq!(counts.evicted_spans, self.evicted_spans, "evicted spans");
-        if counts.traces > 0 {
-            assert_eq!(counts.traces, self.stored.traces().len() as u64, "traces");
-            assert_eq!(counts.spans, self.stored.spans(), "spans");
-        }
+        assert_eq!(counts.traces, self.stored.traces().len() as u64, "traces");
+        assert_eq!(counts.spans, self.stored.spans(), "spans");
         counts
     }
 

@@ -13,16 +13,14 @@ pub struct Stored {
 // === impl Stored ===
 
 impl Stored {
-    /// Takes up a batch.
-    pub fn write(&mut self, batch: &Batch) {
-        for fragment in &batch.fragments {
-            let operations = fragment.operations.iter().filter_map(|index| {
-                let operation = batch.operations.get(usize::try_from(*index).ok()?)?;
-                Some(operation.clone())
-            });
-            self.fragments
-                .push((fragment.clone(), operations.collect()));
-        }
+    /// Takes up one fragment of a batch.
+    pub fn push(&mut self, fragment: &Fragment, batch: &Batch) {
+        let operations = fragment.operations.iter().filter_map(|index| {
+            let operation = batch.operations.get(usize::try_from(*index).ok()?)?;
+            Some(operation.clone())
+        });
+        let operations = operations.collect();
+        self.fragments.push((fragment.clone(), operations));
     }
 
     /// Forgets the trace that was first written before all others; tells how many spans it had.
