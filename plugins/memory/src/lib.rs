@@ -1,1 +1,91 @@
-//! Placeholder.
+//! Keeps traces in the instance's own memory: as many as fit, the oldest written trace first out.
+//!
+//! Settings: `max_traces` (default 100,000) and `max_bytes` (default 60 % of the memory limit; `64MiB` and the like). All that
+//! takes up memory counts against `max_bytes`, so the plugin evicts and never runs out.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `store` | all that is stored, and what has to go |
+//! | `segment`, `payload`, `index` | some thousand fragments: records, bytes, terms |
+//! | `table`, `operations` | traces by id; services and operations by reference count |
+//! | `find`, `read` | a page of sightings, a page of pieces |
+//! | `limits` | settings, and the sizes of the parts |
+
+#![deny(unsafe_code)]
+
+mod find;
+mod handle;
+mod index;
+mod limits;
+mod operations;
+mod payload;
+mod read;
+mod segment;
+mod store;
+mod table;
+
+use larder_plugin::{
+    Batch, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search,
+    Sightings, Wanted, resume,
+};
+
+use limits::Limits;
+use store::Store;
+
+larder_plugin::export!(Memory);
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Memory {
+    store: Store,
+}
+
+impl Plugin for Memory {
+    const NAME: &'static str = "memory";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const INSTANCING: Instancing = Instancing::Exclusive;
+
+    fn open(environment: Environment) -> Result<Self, Error> {
+        let limits = Limits::new(&environment)?;
+        Ok(Self {
+            store: Store::new(limits, environment.seed),
+        })
+    }
+
+    fn write(&mut self, batch: Batch) -> Result<(), Error> {
+        self.store.write(batch)
+    }
+
+    fn find(
+        &mut self,
+        search: &Search,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Sightings, Error> {
+        let from = resume::decode(resume)?.map(find::from_resume);
+        Ok(find::page(&self.store, search, from, limit))
+    }
+
+    fn read(
+        &mut self,
+        wanted: &Wanted,
+        part: Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Result<Pieces, Error> {
+        let from = resume::decode(resume)?;
+        Ok(read::page(&self.store, wanted, part, from, max_bytes))
+    }
+
+    fn services(&mut self) -> Result<Vec<String>, Error> {
+        Ok(self.store.operations().services())
+    }
+
+    fn operations(&mut self, service: &str) -> Result<Vec<Operation>, Error> {
+        Ok(self.store.operations().of_service(service))
+    }
+
+    fn statistics(&self) -> Counts {
+        self.store.counts()
+    }
+}

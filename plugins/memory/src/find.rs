@@ -1,0 +1,265 @@
+//! Searching: the newest matches of all segments, merged, page by page.
+//!
+//! Matches are given in the order of their [`Key`]s, and a page ends with the key to go on from. Keys never change, so pages
+//! stay right whatever is written or evicted in between; and a segment is not opened before its newest fragment's turn has
+//! come, so a page costs what it gives and not what is stored.
+
+use std::borrow::Cow;
+use std::collections::BinaryHeap;
+
+use larder_plugin::{Search, Sighting, Sightings};
+
+use crate::handle::{Handle, Key};
+use crate::index::{Open, short};
+use crate::segment::{Index, Record, Segment};
+use crate::store::Store;
+
+/// How many fragments a page looks at before it ends early: some milliseconds of work.
+const STEPS: usize = 1 << 16;
+/// What it counts for to look up the lists of a segment.
+const OPENING_STEPS: usize = 64;
+
+/// A search against one store.
+struct Query<'a> {
+    store: &'a Store,
+    search: &'a Search,
+    clauses: Vec<Vec<u32>>,
+}
+
+/// One segment's share of a page.
+struct Source<'a> {
+    segment: &'a Segment,
+    cursor: Option<Cursor<'a>>,
+}
+
+/// A place in a segment's matches.
+struct Cursor<'a> {
+    /// The fragments to look at, newest first; a rank is a place in this list.
+    order: Cow<'a, [u16]>,
+    /// The next rank.
+    at: usize,
+    /// For each clause the ranks that it allows; none before the first is asked for.
+    lists: Option<Vec<List<'a>>>,
+}
+
+struct List<'a> {
+    ranks: Cow<'a, [u16]>,
+    at: usize,
+}
+
+/// The most sightings on a page, whatever the host asks for.
+const MAX_FOUND: u32 = 1 << 16;
+
+/// One page, from the key where the page before ended.
+pub(crate) fn page(store: &Store, search: &Search, from: Option<Key>, limit: u32) -> Sightings {
+    let query = Query {
+        store,
+        search,
+        clauses: search.clauses.iter().map(|it| shorts(it)).collect(),
+    };
+    let mut sources = Vec::new();
+    let mut queue = BinaryHeap::new();
+    for segment in store.segments() {
+        let Some((newest, oldest, earliest)) = segment.bounds() else {
+            continue;
+        };
+        let past = from.is_some_and(|from| oldest > from);
+        if past || earliest > search.starts.end || newest.end < search.starts.start {
+            continue;
+        }
+        // Keys in the queue are those of fragments, so that what is left of it is below all that has been looked at.
+        let cursor = from
+            .filter(|from| newest > *from)
+            .map(|from| Cursor::new(segment, &query, from));
+        let head = match &cursor {
+            None => Some(newest),
+            Some(cursor) => cursor.head(segment),
+        };
+        if let Some(head) = head {
+            queue.push((head, false, sources.len()));
+            sources.push(Source { segment, cursor });
+        }
+    }
+
+    let mut page = Sightings {
+        found: Vec::new(),
+        floor: 0,
+        resume: None,
+    };
+    let mut steps = STEPS;
+    while let Some((key, is_match, place)) = queue.pop() {
+        let spent = !is_match && steps == 0;
+        if spent || page.found.len() >= limit.min(MAX_FOUND) as usize {
+            page.floor = key.end.min(search.starts.end);
+            page.resume = Some(larder_plugin::resume::encode((
+                key.end,
+                key.handle.number(),
+            )));
+            break;
+        }
+        let Some(source) = sources.get_mut(place) else {
+            continue;
+        };
+        if is_match {
+            let record = source.segment.record(key.handle.ordinal());
+            page.found.push(Sighting {
+                trace_id: record.trace_id,
+                newest: search.newest(&record.starts),
+                fragment: Some(key.handle.number()),
+            });
+        }
+        if let Some((key, is_match)) = source.next(&query, key, &mut steps) {
+            queue.push((key, is_match, place));
+        }
+    }
+    page
+}
+
+/// What [`page`] made of the bytes of a `resume`.
+pub(crate) fn from_resume((end, number): (u64, u64)) -> Key {
+    Key {
+        end,
+        handle: Handle::from_number(number),
+    }
+}
+
+fn shorts(clause: &[u64]) -> Vec<u32> {
+    let mut shorts: Vec<u32> = clause.iter().map(|term| short(*term)).collect();
+    shorts.sort_unstable();
+    shorts.dedup();
+    shorts
+}
+
+// === impl Query ===
+
+impl Query<'_> {
+    /// All but the terms.
+    fn admits(&self, record: &Record) -> bool {
+        self.search.starts.overlaps(&record.starts)
+            && self.search.durations.overlaps(&record.durations)
+            && self.store.is_alive(record)
+    }
+
+    fn admits_terms(&self, terms: &[u32]) -> bool {
+        self.clauses
+            .iter()
+            .all(|clause| clause.iter().any(|term| terms.binary_search(term).is_ok()))
+    }
+}
+
+// === impl Source ===
+
+impl Source<'_> {
+    /// Goes on to the next match, or until the steps are spent: gives the key, and whether it is a match. `from` is where to
+    /// begin, the first time.
+    fn next(&mut self, query: &Query<'_>, from: Key, steps: &mut usize) -> Option<(Key, bool)> {
+        let segment = self.segment;
+        let cursor = self
+            .cursor
+            .get_or_insert_with(|| Cursor::new(segment, query, from));
+        if cursor.lists.is_none() {
+            *steps = steps.saturating_sub(OPENING_STEPS);
+            cursor.lists = Some(lists(segment, query));
+        }
+        loop {
+            let rank = cursor.candidate()?;
+            let ordinal = *cursor.order.get(rank)?;
+            let record = segment.record(ordinal);
+            if record.starts.end < query.search.starts.start {
+                return None;
+            }
+            *steps = steps.saturating_sub(1);
+            cursor.at = rank + 1;
+            if query.admits(record) {
+                return Some((segment.key(ordinal), true));
+            }
+            if *steps == 0 {
+                return Some((cursor.head(segment)?, false));
+            }
+        }
+    }
+}
+
+/// The ranks that each clause allows, the fewest first.
+fn lists<'a>(segment: &'a Segment, query: &Query<'_>) -> Vec<List<'a>> {
+    let Index::Sealed(sealed) = segment.index() else {
+        return Vec::new();
+    };
+    let ranks = query.clauses.iter().map(|clause| sealed.ranks(clause));
+    let mut lists: Vec<_> = ranks.map(|ranks| List { ranks, at: 0 }).collect();
+    lists.sort_unstable_by_key(|list| list.ranks.len());
+    lists
+}
+
+// === impl Cursor ===
+
+impl<'a> Cursor<'a> {
+    fn new(segment: &'a Segment, query: &Query<'_>, from: Key) -> Self {
+        match segment.index() {
+            Index::Open(open) => Self::scan(segment, open, query, from),
+            Index::Sealed(sealed) => {
+                let order = sealed.order();
+                Self {
+                    at: order.partition_point(|ordinal| segment.key(*ordinal) > from),
+                    order: Cow::Borrowed(order),
+                    lists: None,
+                }
+            }
+        }
+    }
+
+    /// The key of the next fragment to look at.
+    fn head(&self, segment: &Segment) -> Option<Key> {
+        Some(segment.key(*self.order.get(self.at)?))
+    }
+
+    /// Looks at every fragment of a segment that has no lists yet.
+    fn scan(segment: &'a Segment, open: &Open, query: &Query<'_>, from: Key) -> Self {
+        let matches = |ordinal: &u16| {
+            segment.key(*ordinal) <= from
+                && query.admits(segment.record(*ordinal))
+                && query.admits_terms(open.terms(*ordinal))
+        };
+        let mut order: Vec<u16> = (0..segment.len()).filter(matches).collect();
+        order.sort_unstable_by(|a, b| segment.key(*a).newest_first(&segment.key(*b)));
+        Self {
+            order: Cow::Owned(order),
+            at: 0,
+            lists: None,
+        }
+    }
+
+    /// The next rank, from `at`, that every list has.
+    fn candidate(&mut self) -> Option<usize> {
+        let mut rank = self.at;
+        'again: loop {
+            for list in self.lists.iter_mut().flatten() {
+                let found = list.seek(rank)?;
+                if found > rank {
+                    rank = found;
+                    continue 'again;
+                }
+            }
+            return Some(rank);
+        }
+    }
+}
+
+// === impl List ===
+
+impl List<'_> {
+    /// Its first rank that is not below this one. Ranks are asked for in ascending order.
+    fn seek(&mut self, rank: usize) -> Option<usize> {
+        let rest = self.ranks.get(self.at..)?;
+        let below = |it: &u16| usize::from(*it) < rank;
+        // The next one is mostly near: twice as far with each step, then between the last two.
+        let mut reach = 1;
+        while rest.get(reach - 1).is_some_and(below) {
+            reach *= 2;
+        }
+        let start = reach / 2;
+        let near = rest.get(start..reach.min(rest.len()))?;
+        self.at += start + near.partition_point(below);
+        self.ranks.get(self.at).map(|it| usize::from(*it))
+    }
+}

@@ -1,0 +1,231 @@
+//! Which fragments of a segment have which terms.
+//!
+//! While a segment takes more, its fragments' terms are kept as they come and a search looks at each fragment. Once it takes
+//! no more they are sorted into lists of fragments by term, by radix, which costs less than a hash table kept up to date. A
+//! fragment is then known by its rank: the newest has rank 0, so a list is in the order in which a search gives sightings.
+//!
+//! Of a term only the high 32 bits are kept. Terms are hashes, so two of one segment rarely share them; where they do a
+//! search finds more than it has to, which the contract allows.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions come from the lists' own lengths"
+)]
+
+use std::borrow::Cow;
+
+use larder_plugin::Term;
+
+use crate::limits::heap;
+
+/// What is kept of a term.
+pub(crate) fn short(term: Term) -> u32 {
+    (term >> 32) as u32
+}
+
+/// The terms of fragments in the order written.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    terms: Vec<u32>,
+    /// Where each fragment's terms end.
+    ends: Vec<u32>,
+}
+
+/// The fragments of each term, by rank.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    /// The fragment with each rank.
+    order: Vec<u16>,
+    /// Every term, ascending.
+    terms: Vec<u32>,
+    /// Where each term's ranks end.
+    ends: Vec<u32>,
+    ranks: Vec<u16>,
+}
+
+/// Room for sorting, kept from one segment to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    keys: Vec<u64>,
+    spare: Vec<u64>,
+}
+
+const RANK_BITS: u32 = 16;
+
+// === impl Open ===
+
+impl Open {
+    /// With room for as many as a segment takes.
+    pub(crate) fn with_capacity(fragments: usize, terms: usize) -> Self {
+        Self {
+            terms: Vec::with_capacity(terms),
+            ends: Vec::with_capacity(fragments),
+        }
+    }
+
+    /// Bytes of memory taken up.
+    pub(crate) fn bytes(&self) -> usize {
+        heap(self.terms.capacity() * size_of::<u32>())
+            + heap(self.ends.capacity() * size_of::<u32>())
+    }
+
+    /// How many terms there are, counted once for each fragment that has them.
+    pub(crate) fn len(&self) -> usize {
+        self.terms.len()
+    }
+
+    /// Appends the terms of one more fragment.
+    pub(crate) fn push(&mut self, terms: &[Term]) {
+        self.terms.extend(terms.iter().map(|term| short(*term)));
+        #[expect(clippy::cast_possible_truncation, reason = "memory holds fewer")]
+        self.ends.push(self.terms.len() as u32);
+    }
+
+    /// The terms of the fragment at `ordinal`, ascending.
+    pub(crate) fn terms(&self, ordinal: u16) -> &[u32] {
+        let ordinal = usize::from(ordinal);
+        let start = ordinal.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.terms[start as usize..self.ends[ordinal] as usize]
+    }
+}
+
+// === impl Sealed ===
+
+impl Sealed {
+    /// Sorts what `open` holds; `order` says which fragment gets which rank.
+    pub(crate) fn new(open: &Open, order: Vec<u16>, scratch: &mut Scratch) -> Self {
+        let keys = &mut scratch.keys;
+        keys.clear();
+        keys.reserve_exact(open.len());
+        for (rank, ordinal) in (0_u64..).zip(&order) {
+            let terms = open.terms(*ordinal);
+            keys.extend(terms.iter().map(|it| u64::from(*it) << RANK_BITS | rank));
+        }
+        sort_by_term(keys, &mut scratch.spare);
+        keys.dedup();
+
+        let same_term = |a: &u64, b: &u64| a >> RANK_BITS == b >> RANK_BITS;
+        let distinct = keys.chunk_by(same_term).count();
+        let mut sealed = Self {
+            order,
+            terms: Vec::with_capacity(distinct),
+            ends: Vec::with_capacity(distinct),
+            ranks: Vec::with_capacity(keys.len()),
+        };
+        for list in keys.chunk_by(same_term) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a key is 32 bits of term and 16 bits of rank, and memory holds fewer than 2^32"
+            )]
+            {
+                sealed.terms.push((list[0] >> RANK_BITS) as u32);
+                sealed.ranks.extend(list.iter().map(|key| *key as u16));
+                sealed.ends.push(sealed.ranks.len() as u32);
+            }
+        }
+        sealed
+    }
+
+    /// Bytes of memory that [`Sealed::new`] may take for what `open` holds.
+    pub(crate) fn growth(open: &Open) -> usize {
+        heap(open.ends.len() * size_of::<u16>())
+            + heap(open.len() * size_of::<u32>()) * 2
+            + heap(open.len() * size_of::<u16>())
+    }
+
+    /// Bytes of memory taken up.
+    pub(crate) fn bytes(&self) -> usize {
+        heap(self.order.capacity() * size_of::<u16>())
+            + heap(self.terms.capacity() * size_of::<u32>())
+            + heap(self.ends.capacity() * size_of::<u32>())
+            + heap(self.ranks.capacity() * size_of::<u16>())
+    }
+
+    /// The fragments, newest first.
+    pub(crate) fn order(&self) -> &[u16] {
+        &self.order
+    }
+
+    /// The ranks of the fragments that have one of these terms, ascending.
+    pub(crate) fn ranks(&self, alternatives: &[u32]) -> Cow<'_, [u16]> {
+        let mut lists = alternatives
+            .iter()
+            .filter_map(|term| self.terms.binary_search(term).ok())
+            .map(|at| {
+                let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+                &self.ranks[start as usize..self.ends[at] as usize]
+            });
+        let Some(first) = lists.next() else {
+            return Cow::Borrowed(&[]);
+        };
+        let Some(second) = lists.next() else {
+            return Cow::Borrowed(first);
+        };
+        let mut has = vec![false; self.order.len()];
+        for list in [first, second].into_iter().chain(lists) {
+            for rank in list {
+                has[usize::from(*rank)] = true;
+            }
+        }
+        let ranks = (0..=u16::MAX).zip(has);
+        Cow::Owned(
+            ranks
+                .filter(|(_, has)| *has)
+                .map(|(rank, _)| rank)
+                .collect(),
+        )
+    }
+}
+
+// === impl Scratch ===
+
+impl Scratch {
+    /// Bytes of memory taken up.
+    pub(crate) fn bytes(&self) -> usize {
+        heap(self.keys.capacity() * size_of::<u64>())
+            + heap(self.spare.capacity() * size_of::<u64>())
+    }
+
+    /// Bytes that sorting so many terms may take beside those that are taken up now.
+    pub(crate) fn growth(&self, terms: usize) -> usize {
+        let more = |room: &Vec<u64>| {
+            if terms > room.capacity() {
+                heap(terms * size_of::<u64>())
+            } else {
+                0
+            }
+        };
+        more(&self.keys) + more(&self.spare)
+    }
+}
+
+/// Sorts keys by the term in their bits 16 to 47, in three passes over 11, 11 and 10 bits, the lowest first. Keys of one term
+/// stay in their order.
+fn sort_by_term(keys: &mut Vec<u64>, spare: &mut Vec<u64>) {
+    const SHIFTS: [u32; 3] = [RANK_BITS, RANK_BITS + 11, RANK_BITS + 22];
+    const BUCKETS: usize = 1 << 11;
+    #[expect(clippy::cast_possible_truncation, reason = "masked to 11 bits")]
+    let digit = |key: u64, shift: u32| (key >> shift) as usize & (BUCKETS - 1);
+
+    let mut starts = vec![[0_u32; BUCKETS]; SHIFTS.len()];
+    for key in keys.iter() {
+        for (counts, shift) in starts.iter_mut().zip(SHIFTS) {
+            counts[digit(*key, shift)] += 1;
+        }
+    }
+    spare.clear();
+    spare.reserve_exact(keys.len());
+    spare.resize(keys.len(), 0);
+    for (starts, shift) in starts.iter_mut().zip(SHIFTS) {
+        let mut sum = 0;
+        for start in starts.iter_mut() {
+            sum += std::mem::replace(start, sum);
+        }
+        for key in keys.iter() {
+            let start = &mut starts[digit(*key, shift)];
+            spare[*start as usize] = *key;
+            *start += 1;
+        }
+        std::mem::swap(keys, spare);
+    }
+}

@@ -1,0 +1,84 @@
+//! Reading: the parts of the wanted fragments, page by page.
+//!
+//! A page ends with (place in what is wanted, handle of the next fragment). A trace that is evicted between two pages is
+//! passed over, as are those that were never there.
+
+use larder_plugin::resume::{self, Position};
+use larder_plugin::{Part, Piece, Pieces, Wanted};
+
+use crate::handle::Handle;
+use crate::store::Store;
+
+/// The most bytes on a page, whatever the host asks for: there is room for so many beside `max_bytes`.
+const MAX_BYTES: usize = 8 << 20;
+
+/// One page, from where the page before ended.
+pub(crate) fn page(
+    store: &Store,
+    wanted: &Wanted,
+    part: Part,
+    from: Option<Position>,
+    max_bytes: u32,
+) -> Pieces {
+    let max_bytes = MAX_BYTES.min(max_bytes as usize);
+    let mut page = Pieces {
+        pieces: Vec::new(),
+        resume: None,
+    };
+    let mut bytes = 0;
+    let mut next = start(store, wanted, from);
+    while let Some((place, handle)) = next {
+        if let Some((segment, record)) = store.get(handle) {
+            let piece = segment.bytes_of(handle.ordinal(), part);
+            if bytes + piece.len() > max_bytes && !page.pieces.is_empty() {
+                page.resume = Some(resume::encode((place as u64, handle.number())));
+                break;
+            }
+            // A piece without bytes still costs a piece.
+            bytes += piece.len() + size_of::<Piece>();
+            page.pieces.push(Piece {
+                trace_id: record.trace_id,
+                fragment: handle.number(),
+                bytes: piece.to_vec(),
+            });
+        }
+        next = after(store, wanted, place, handle);
+    }
+    page
+}
+
+/// Where a page begins.
+fn start(store: &Store, wanted: &Wanted, from: Option<Position>) -> Option<(usize, Handle)> {
+    match from {
+        None => first(store, wanted, 0),
+        Some((place, number)) => {
+            let place = usize::try_from(place).ok()?;
+            Some((place, Handle::from_number(number)))
+        }
+    }
+}
+
+/// The first fragment of what is wanted at `place`, or after it.
+fn first(store: &Store, wanted: &Wanted, place: usize) -> Option<(usize, Handle)> {
+    match wanted {
+        Wanted::Traces(ids) => {
+            let mut rest = (place..).zip(ids.get(place..)?);
+            rest.find_map(|(place, id)| Some((place, store.first_of(*id)?)))
+        }
+        Wanted::Fragments(handles) => {
+            let number = handles.get(place)?;
+            Some((place, Handle::from_number(*number)))
+        }
+    }
+}
+
+/// The fragment after this one, of its trace or of what is wanted next.
+fn after(store: &Store, wanted: &Wanted, place: usize, handle: Handle) -> Option<(usize, Handle)> {
+    if let Wanted::Traces(_) = wanted
+        && let Some((_, record)) = store.get(handle)
+        && record.next != handle
+    {
+        return Some((place, record.next));
+    }
+    first(store, wanted, place + 1)
+}

@@ -1,0 +1,259 @@
+//! Some thousand fragments that were written one after the other: their records, their bytes, and the index of their terms.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "ordinals are those that the segment gave out"
+)]
+
+use larder_plugin::{DurationRange, Fragment, Part, TimeRange, TraceId};
+
+use crate::handle::{Handle, Key};
+use crate::index::{Open, Scratch, Sealed};
+use crate::limits::{Shape, heap};
+use crate::payload::{Payload, Place};
+
+/// What is known of a fragment beside its terms and its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) trace_id: TraceId,
+    /// The fragment with which its trace was first written; itself, if it is the one.
+    pub(crate) first: Handle,
+    /// The trace's next fragment; itself, if it is the last.
+    pub(crate) next: Handle,
+    /// In a first fragment, the trace's last.
+    pub(crate) last: Handle,
+    pub(crate) starts: TimeRange,
+    pub(crate) durations: DurationRange,
+    pub(crate) span_count: u32,
+    /// Where its operations end in the segment's list.
+    operations_end: u32,
+    digest: Place,
+    otlp: Place,
+}
+
+/// Fragments that were written one after the other.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    number: u64,
+    records: Vec<Record>,
+    operations: Vec<u32>,
+    digests: Payload,
+    otlp: Payload,
+    index: Index,
+    /// The keys of its newest and its oldest fragment, and its earliest start.
+    bounds: Option<(Key, Key, u64)>,
+}
+
+/// How its terms are kept.
+#[derive(Debug)]
+pub(crate) enum Index {
+    /// It takes more.
+    Open(Open),
+    /// It takes no more.
+    Sealed(Sealed),
+}
+
+// === impl Segment ===
+
+impl Segment {
+    /// An empty one.
+    pub(crate) fn new(number: u64, shape: &Shape) -> Self {
+        Self {
+            number,
+            records: Vec::with_capacity(shape.fragments),
+            operations: Vec::new(),
+            digests: Payload::default(),
+            otlp: Payload::default(),
+            index: Index::Open(Open::with_capacity(shape.fragments, shape.terms)),
+            bounds: None,
+        }
+    }
+
+    /// Bytes of memory that a new segment takes up.
+    pub(crate) fn empty_bytes(shape: &Shape) -> usize {
+        let record = size_of::<Record>() + size_of::<u32>();
+        heap(shape.fragments * record) + heap(shape.terms * size_of::<u32>())
+    }
+
+    /// Bytes of memory taken up.
+    pub(crate) fn bytes(&self) -> usize {
+        let index = match &self.index {
+            Index::Open(open) => open.bytes(),
+            Index::Sealed(sealed) => sealed.bytes(),
+        };
+        heap(self.records.capacity() * size_of::<Record>())
+            + heap(self.operations.capacity() * size_of::<u32>())
+            + self.digests.bytes()
+            + self.otlp.bytes()
+            + index
+    }
+
+    /// Bytes of memory that this fragment may take beside those that are taken up now.
+    pub(crate) fn growth(&self, fragment: &Fragment, shape: &Shape) -> usize {
+        let operations = self.operations.len() + fragment.operations.len();
+        let operations = if operations > self.operations.capacity() {
+            heap(2 * operations * size_of::<u32>())
+        } else {
+            0
+        };
+        // More terms than a segment takes come only alone.
+        let terms = if fragment.terms.len() > shape.terms {
+            2 * heap(fragment.terms.len() * size_of::<u32>())
+        } else {
+            0
+        };
+        self.digests.growth(fragment.digest.len(), shape.block)
+            + self.otlp.growth(fragment.otlp.len(), shape.block)
+            + operations
+            + terms
+    }
+
+    /// Whether this fragment has to go into a segment of its own.
+    pub(crate) fn is_full(&self, fragment: &Fragment, shape: &Shape) -> bool {
+        match &self.index {
+            Index::Sealed(_) => true,
+            Index::Open(open) => {
+                let terms = open.len() + fragment.terms.len();
+                self.records.len() == shape.fragments
+                    || (terms > shape.terms && !self.records.is_empty())
+            }
+        }
+    }
+
+    /// Appends a fragment, as the last one of the trace that `first` is the first fragment of, or as the first.
+    pub(crate) fn push(
+        &mut self,
+        fragment: Fragment,
+        first: Option<Handle>,
+        operations: impl Iterator<Item = u32>,
+        shape: &Shape,
+    ) -> Handle {
+        let ordinal = self.len();
+        let handle = Handle::new(self.number, ordinal);
+        self.operations.extend(operations);
+        if let Index::Open(open) = &mut self.index {
+            open.push(&fragment.terms);
+        }
+        let key = Key {
+            end: fragment.starts.end,
+            handle,
+        };
+        let start = fragment.starts.start;
+        self.bounds = Some(self.bounds.map_or((key, key, start), |bounds| {
+            let (newest, oldest, earliest) = bounds;
+            (newest.max(key), oldest.min(key), earliest.min(start))
+        }));
+        #[expect(clippy::cast_possible_truncation, reason = "memory holds fewer")]
+        let operations_end = self.operations.len() as u32;
+        self.records.push(Record {
+            trace_id: fragment.trace_id,
+            first: first.unwrap_or(handle),
+            next: handle,
+            last: handle,
+            starts: fragment.starts,
+            durations: fragment.durations,
+            span_count: fragment.span_count,
+            operations_end,
+            digest: self.digests.push(fragment.digest, ordinal, shape.block),
+            otlp: self.otlp.push(fragment.otlp, ordinal, shape.block),
+        });
+        handle
+    }
+
+    /// Bytes of memory that [`Segment::seal`] may take beside those that are taken up now.
+    pub(crate) fn sealing_growth(&self, scratch: &Scratch) -> usize {
+        match &self.index {
+            Index::Open(open) => Sealed::growth(open) + scratch.growth(open.len()),
+            Index::Sealed(_) => 0,
+        }
+    }
+
+    /// Takes no more, and sorts its terms.
+    pub(crate) fn seal(&mut self, scratch: &mut Scratch) {
+        let Index::Open(open) = &self.index else {
+            return;
+        };
+        let mut order: Vec<u16> = (0..self.len()).collect();
+        order.sort_unstable_by(|a, b| self.key(*a).newest_first(&self.key(*b)));
+        self.index = Index::Sealed(Sealed::new(open, order, scratch));
+        self.records.shrink_to_fit();
+        self.operations.shrink_to_fit();
+        self.digests.close();
+        self.otlp.close();
+    }
+
+    /// Frees the bytes of a fragment whose trace is evicted; what was first written before `alive` is evicted with it.
+    pub(crate) fn release(&mut self, ordinal: u16, alive: Handle) {
+        let fragments = self.len();
+        let record = &self.records[usize::from(ordinal)];
+        let (digest, otlp) = (record.digest, record.otlp);
+        if let Some(block) = self.digests.release(digest, fragments) {
+            let alive = self.records[block]
+                .iter_mut()
+                .filter(|it| it.first >= alive);
+            self.digests.compact(alive.map(|it| &mut it.digest));
+        }
+        if let Some(block) = self.otlp.release(otlp, fragments) {
+            let alive = self.records[block]
+                .iter_mut()
+                .filter(|it| it.first >= alive);
+            self.otlp.compact(alive.map(|it| &mut it.otlp));
+        }
+    }
+
+    /// How many fragments it has, dead ones included.
+    pub(crate) fn len(&self) -> u16 {
+        #[expect(clippy::cast_possible_truncation, reason = "a shape allows 4096")]
+        let len = self.records.len() as u16;
+        len
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The keys of its newest and its oldest fragment, and its earliest start; none while it is empty.
+    pub(crate) fn bounds(&self) -> Option<(Key, Key, u64)> {
+        self.bounds
+    }
+
+    pub(crate) fn get(&self, ordinal: u16) -> Option<&Record> {
+        self.records.get(usize::from(ordinal))
+    }
+
+    pub(crate) fn record(&self, ordinal: u16) -> &Record {
+        &self.records[usize::from(ordinal)]
+    }
+
+    pub(crate) fn record_mut(&mut self, ordinal: u16) -> &mut Record {
+        &mut self.records[usize::from(ordinal)]
+    }
+
+    pub(crate) fn key(&self, ordinal: u16) -> Key {
+        Key {
+            end: self.record(ordinal).starts.end,
+            handle: Handle::new(self.number, ordinal),
+        }
+    }
+
+    /// The operations of a fragment, by number.
+    pub(crate) fn operations(&self, ordinal: u16) -> &[u32] {
+        let end = self.record(ordinal).operations_end;
+        let before = ordinal.checked_sub(1);
+        let start = before.map_or(0, |before| self.record(before).operations_end);
+        &self.operations[start as usize..end as usize]
+    }
+
+    /// One part of a fragment that is alive.
+    pub(crate) fn bytes_of(&self, ordinal: u16, part: Part) -> &[u8] {
+        let record = self.record(ordinal);
+        match part {
+            Part::Digest => self.digests.get(record.digest),
+            Part::Otlp => self.otlp.get(record.otlp),
+        }
+    }
+}

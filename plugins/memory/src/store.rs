@@ -1,0 +1,343 @@
+//! All that is stored: segments in the order written, the traces by id, and what is evicted to stay within the limits.
+//!
+//! A trace is as old as its first fragment, and the oldest goes first. So eviction is one handle that moves forward through
+//! the segments: a fragment is alive if its trace's first fragment is not behind it. Once it has left a segment nothing in
+//! there is alive, and the segment is dropped whole.
+
+use std::collections::VecDeque;
+
+use larder_plugin::{Batch, Counts, Error, Fragment, Operation, TraceId};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::handle::Handle;
+use crate::index::Scratch;
+use crate::limits::{Limits, Shape, heap};
+use crate::operations::Operations;
+use crate::segment::{Record, Segment};
+use crate::table::Table;
+
+/// What one instance holds.
+#[derive(Debug)]
+pub(crate) struct Store {
+    limits: Limits,
+    shape: Shape,
+    seed: u64,
+    /// Never empty; the last takes what is written.
+    segments: VecDeque<Segment>,
+    segment_bytes: usize,
+    /// The first fragment of the oldest trace; or, if there is none, the end of the last segment.
+    oldest: Handle,
+    /// The handle of each trace's first fragment, by the trace's id.
+    traces: Table,
+    operations: Operations,
+    scratch: Scratch,
+    counts: Counts,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// An empty one.
+    pub(crate) fn new(limits: Limits, seed: u64) -> Self {
+        let shape = Shape::new(limits.max_bytes);
+        // Handles that the host has from an instance before this one should mean nothing here.
+        let number = seed >> 32;
+        let segment = Segment::new(number, &shape);
+        Self {
+            limits,
+            shape,
+            seed,
+            segment_bytes: segment.bytes(),
+            segments: VecDeque::from([segment]),
+            oldest: Handle::new(number, 0),
+            traces: Table::default(),
+            operations: Operations::new(seed),
+            scratch: Scratch::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Stores a batch, after evicting what has to make room for it.
+    ///
+    /// Raises `invalid-argument` for an operation that the batch does not have, and `resource-exhausted` for a fragment that
+    /// would take up more than a quarter of the store; nothing is stored then.
+    pub(crate) fn write(&mut self, batch: Batch) -> Result<(), Error> {
+        self.check(&batch)?;
+        let operations = &batch.operations;
+        // Each is held until the end, so that none goes with what is evicted while the batch still needs its number.
+        let mut numbers = vec![None; operations.len()];
+        for fragment in batch.fragments {
+            self.push(fragment, operations, &mut numbers);
+        }
+        for number in numbers.into_iter().flatten() {
+            self.operations.release(number);
+        }
+        Ok(())
+    }
+
+    fn check(&self, batch: &Batch) -> Result<(), Error> {
+        for fragment in &batch.fragments {
+            let known = |it: &u32| (*it as usize) < batch.operations.len();
+            if !fragment.operations.iter().all(known) {
+                return Err(Error::InvalidArgument(format!(
+                    "a fragment of trace {:016x}{:016x} has an operation that its batch of {} does not have",
+                    fragment.trace_id.high,
+                    fragment.trace_id.low,
+                    batch.operations.len()
+                )));
+            }
+            let bytes = fragment.digest.len() + fragment.otlp.len() + 16 * fragment.terms.len();
+            if bytes > self.limits.max_bytes / 4 {
+                return Err(Error::ResourceExhausted(format!(
+                    "a fragment of {bytes} bytes is more than a quarter of the setting `max_bytes`, which is {}",
+                    self.limits.max_bytes
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, fragment: Fragment, operations: &[Operation], numbers: &mut [Option<u32>]) {
+        if self.active().is_full(&fragment, &self.shape) {
+            self.seal();
+        }
+        let new = fragment.operations.iter().filter_map(|it| {
+            let at = *it as usize;
+            let known = numbers.get(at).is_some_and(Option::is_some);
+            operations.get(at).filter(|_| !known)
+        });
+        let growth = self.operations.growth(new) + self.active().growth(&fragment, &self.shape);
+        self.make_room(growth);
+
+        let id = fragment.trace_id;
+        let mut first = self.first_of(id);
+        if first.is_none() && self.counts.traces >= self.limits.max_traces {
+            self.evict_oldest();
+        }
+        self.counts.spans += u64::from(fragment.span_count);
+
+        let counted = &mut self.operations;
+        let acquired = fragment.operations.clone();
+        let acquired = acquired.into_iter().filter_map(|it| {
+            let at = it as usize;
+            let number = numbers.get_mut(at)?;
+            let known = match *number {
+                Some(known) => known,
+                None => *number.insert(counted.acquire(operations.get(at)?)),
+            };
+            counted.refer(known);
+            Some(known)
+        });
+        let Some(active) = self.segments.back_mut() else {
+            return;
+        };
+        let before = active.bytes();
+        let handle = active.push(fragment, first, acquired, &self.shape);
+        self.segment_bytes += active.bytes();
+        self.segment_bytes -= before;
+
+        if let Some(first) = first.take() {
+            let before = self
+                .record_mut(first)
+                .map(|it| std::mem::replace(&mut it.last, handle));
+            if let Some(record) = before.and_then(|last| self.record_mut(last)) {
+                record.next = handle;
+            }
+        } else {
+            self.counts.traces += 1;
+            let (seed, segments) = (self.seed, &self.segments);
+            self.traces
+                .insert(hash(seed, id), handle.number(), |number| {
+                    hash_of(seed, segments, number)
+                });
+        }
+    }
+
+    /// Bytes of memory taken up, against `max_bytes`.
+    pub(crate) fn bytes(&self) -> usize {
+        self.segment_bytes
+            + heap(self.segments.capacity() * size_of::<Segment>())
+            + self.traces.bytes()
+            + self.operations.bytes()
+            + self.scratch.bytes()
+    }
+
+    /// What is stored and what has gone. Nothing takes up nothing, though a little memory is always in use.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            bytes: if self.counts.traces == 0 {
+                0
+            } else {
+                self.bytes() as u64
+            },
+            ..self.counts
+        }
+    }
+
+    pub(crate) fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter()
+    }
+
+    /// Whether the trace of this fragment has not been evicted.
+    pub(crate) fn is_alive(&self, record: &Record) -> bool {
+        record.first >= self.oldest
+    }
+
+    /// The segment and the record of a fragment that is alive.
+    pub(crate) fn get(&self, handle: Handle) -> Option<(&Segment, &Record)> {
+        let segment = self.segments.get(self.place_of(handle)?)?;
+        let record = segment.get(handle.ordinal())?;
+        self.is_alive(record).then_some((segment, record))
+    }
+
+    /// The first fragment of a trace.
+    pub(crate) fn first_of(&self, id: TraceId) -> Option<Handle> {
+        let is = |number| {
+            let handle = Handle::from_number(number);
+            self.get(handle)
+                .is_some_and(|(_, record)| record.trace_id == id)
+        };
+        let number = self.traces.find(hash(self.seed, id), is)?;
+        Some(Handle::from_number(number))
+    }
+
+    // The one that takes what is written.
+    #[expect(clippy::expect_used, reason = "there is always one")]
+    fn active(&self) -> &Segment {
+        self.segments.back().expect("invariant: never empty")
+    }
+
+    fn place_of(&self, handle: Handle) -> Option<usize> {
+        let front = self.segments.front()?.number();
+        usize::try_from(handle.segment().checked_sub(front)?).ok()
+    }
+
+    fn record_mut(&mut self, handle: Handle) -> Option<&mut Record> {
+        let place = self.place_of(handle)?;
+        let segment = self.segments.get_mut(place)?;
+        (handle.ordinal() < segment.len()).then(|| segment.record_mut(handle.ordinal()))
+    }
+
+    /// Closes the last segment and begins a new one.
+    fn seal(&mut self) {
+        let segments = self.segments.capacity() * size_of::<Segment>();
+        let growth = self.active().sealing_growth(&self.scratch)
+            + Segment::empty_bytes(&self.shape)
+            + if self.segments.len() == self.segments.capacity() {
+                2 * segments
+            } else {
+                0
+            };
+        self.make_room(growth);
+        if let Some(active) = self.segments.back_mut() {
+            let before = active.bytes();
+            active.seal(&mut self.scratch);
+            self.segment_bytes += active.bytes();
+            self.segment_bytes -= before;
+            let number = active.number() + 1;
+            self.begin(number);
+        }
+        self.skip_dead();
+    }
+
+    fn begin(&mut self, number: u64) {
+        let segment = Segment::new(number, &self.shape);
+        self.segment_bytes += segment.bytes();
+        self.segments.push_back(segment);
+    }
+
+    /// Evicts until so many more bytes fit.
+    fn make_room(&mut self, growth: usize) {
+        while self.bytes() + growth + self.traces.growth(1) > self.limits.max_bytes {
+            if !self.evict_oldest() {
+                return;
+            }
+        }
+    }
+
+    /// Evicts the oldest trace; or, if there is none, what is left of those that were. False if that is nothing.
+    fn evict_oldest(&mut self) -> bool {
+        let Some((_, record)) = self.get(self.oldest) else {
+            let number = self.active().number();
+            if self.active().len() == 0 {
+                return false;
+            }
+            self.oldest = Handle::new(number + 1, 0);
+            self.begin(number + 1);
+            self.skip_dead();
+            return true;
+        };
+        let first = self.oldest;
+        let id = record.trace_id;
+        let (seed, segments) = (self.seed, &self.segments);
+        let is = |number| number == first.number();
+        self.traces
+            .remove(hash(seed, id), is, |number| hash_of(seed, segments, number));
+
+        self.counts.traces -= 1;
+        self.counts.evicted_traces += 1;
+        self.oldest = first.next();
+        let mut next = Some(first);
+        while let Some(handle) = next {
+            next = self.release(handle);
+        }
+        self.skip_dead();
+        true
+    }
+
+    /// Frees what a fragment takes up; gives the next one of its trace.
+    fn release(&mut self, handle: Handle) -> Option<Handle> {
+        let place = self.place_of(handle)?;
+        let segment = self.segments.get_mut(place)?;
+        for number in segment.operations(handle.ordinal()) {
+            self.operations.release(*number);
+        }
+        let before = segment.bytes();
+        segment.release(handle.ordinal(), self.oldest);
+        self.segment_bytes += segment.bytes();
+        self.segment_bytes -= before;
+        let record = segment.record(handle.ordinal());
+        let spans = u64::from(record.span_count);
+        self.counts.spans -= spans;
+        self.counts.evicted_spans += spans;
+        (record.next != handle).then_some(record.next)
+    }
+
+    /// Moves `oldest` on to a trace's first fragment, and drops the segments that it leaves.
+    fn skip_dead(&mut self) {
+        while let Some(front) = self.segments.front() {
+            if front.number() == self.oldest.segment() {
+                match front.get(self.oldest.ordinal()) {
+                    Some(record) if record.first == self.oldest => return,
+                    Some(_) => {
+                        self.oldest = self.oldest.next();
+                        continue;
+                    }
+                    None => {}
+                }
+            }
+            if self.segments.len() == 1 {
+                return;
+            }
+            self.segment_bytes -= front.bytes();
+            self.oldest = self.oldest.max(Handle::new(front.number() + 1, 0));
+            self.segments.pop_front();
+        }
+    }
+}
+
+fn hash(seed: u64, id: TraceId) -> u64 {
+    xxh3_64_with_seed(&u128::from(id).to_ne_bytes(), seed)
+}
+
+fn hash_of(seed: u64, segments: &VecDeque<Segment>, number: u64) -> u64 {
+    let handle = Handle::from_number(number);
+    let front = segments.front().map_or(0, Segment::number);
+    let place = usize::try_from(handle.segment() - front).unwrap_or(usize::MAX);
+    let record = segments.get(place).and_then(|it| it.get(handle.ordinal()));
+    record.map_or(0, |record| hash(seed, record.trace_id))
+}
