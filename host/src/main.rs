@@ -1,3 +1,94 @@
-//! The server binary.
+//! The server binary: parse, log, configure, bind, announce, serve, drain.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use larder::cli::{Cli, Command, Signals};
+use larder::config::{Config, KvDriver};
+use larder::plugin::Source;
+use larder::server::Server;
+use larder::telemetry::{Chain, logs};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            let told = format!("error: {}", Chain(error.as_ref()));
+            say(&told);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    logs::start()?;
+    let config = cli.config(std::env::vars_os().collect())?;
+    match cli.command() {
+        Command::Serve => {
+            let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+            let ended = runtime.block_on(serve(config));
+            // What still runs was given up: it must not hold the process.
+            runtime.shutdown_background();
+            return ended;
+        }
+        Command::Config(command) => command.run(&config)?,
+        Command::Plugin(command) => command.run(cli, &config)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves until a signal, then drains; a second signal ends the process at once, with the code that shells give it.
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::catch().context("cannot catch signals")?;
+    let bound = tokio::select! {
+        bound = Server::bind(config.clone()) => bound,
+        code = signals.next() => return Ok(ExitCode::from(code)),
+    };
+    let server = bound?;
+    announce(&server, &config);
+
+    let shutdown = CancellationToken::new();
+    let mut serving = Box::pin(server.run(shutdown.clone()));
+    tokio::select! {
+        ended = &mut serving => return Ok(ended.map(|()| ExitCode::SUCCESS)?),
+        _ = signals.next() => shutdown.cancel(),
+    }
+    tokio::select! {
+        ended = serving => ended?,
+        code = signals.next() => {
+            tracing::warn!("ended at once by a second signal; writes that were not acknowledged may be lost");
+            return Ok(ExitCode::from(code));
+        }
+    }
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says on stderr, in plain lines, what stores and where everything is.
+fn announce(server: &Server, config: &Config) {
+    let plugin = server.tenant().status();
+    let from = match plugin.source.parse() {
+        Ok(Source::Bundled(_)) => "bundled",
+        _ => &plugin.source,
+    };
+    let data = match config.kv.driver {
+        KvDriver::Memory => "data in memory only",
+    };
+    let (name, version) = (&plugin.name, &plugin.version);
+    say(&format!("Plugin {name} {version} ({from}), {data}"));
+    say(&format!("Serving Jaeger storage on {}", server.grpc_addr()));
+    if let Some(writer) = server.writer_addr() {
+        say(&format!("Serving OTLP traces on {writer}"));
+    }
+    say(&format!("Serving admin HTTP on {}", server.admin_addr()));
+}
+
+/// A line on stderr; where that is closed, nobody listens.
+fn say(line: &str) {
+    drop(writeln!(io::stderr().lock(), "{line}"));
+}
