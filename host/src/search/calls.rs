@@ -92,15 +92,15 @@ impl Calls {
                 return Ok(false);
             }
             let name: *const str = span.service;
-            let service = match known.iter().find(|(known, _)| std::ptr::eq(*known, name)) {
-                Some((_, service)) => *service,
-                None => {
-                    let service = self.services.number(span.service);
-                    if known.len() < MOST_KNOWN {
-                        known.push((name, service));
-                    }
-                    service
+            let place = known.iter().find(|(known, _)| std::ptr::eq(*known, name));
+            let service = if let Some((_, service)) = place {
+                *service
+            } else {
+                let service = self.services.number(span.service);
+                if known.len() < MOST_KNOWN {
+                    known.push((name, service));
                 }
+                service
             };
             let id = u64::from_be_bytes(span.span_id);
             self.spans.push(Span {

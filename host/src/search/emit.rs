@@ -140,13 +140,11 @@ impl Emitter {
         for sighting in page {
             // No match starts after the window, whatever else the fragment holds.
             let time = sighting.newest.min(window.end);
-            let is_news = match sighting.fragment {
-                Some(fragment) => self.fragments.insert(fragment),
-                None => {
-                    let trace = self.traces.entry(sighting.trace_id).or_default();
-                    let former = trace.sighted.replace(time);
-                    former.is_none_or(|former| former < time)
-                }
+            let is_news = if let Some(fragment) = sighting.fragment {
+                self.fragments.insert(fragment)
+            } else {
+                let trace = self.traces.entry(sighting.trace_id).or_default();
+                trace.sighted.replace(time) < Some(time)
             };
             if is_news && time >= window.start {
                 self.queue.push(Entry {

@@ -29,7 +29,7 @@ pub(crate) struct Query {
 ///
 /// # Errors
 /// `InvalidArgument` for a malformed time or duration, `InvalidFilter` for a structured filter.
-pub(crate) fn query(parameters: &TraceQueryParameters, limits: &Limits) -> Result<Query, Error> {
+pub(crate) fn query(parameters: TraceQueryParameters, limits: &Limits) -> Result<Query, Error> {
     if parameters.filter.is_some() {
         return Err(Error::new(
             ErrorKind::InvalidFilter,
@@ -51,10 +51,10 @@ pub(crate) fn query(parameters: &TraceQueryParameters, limits: &Limits) -> Resul
         parts.push(Leaf::Duration(durations).into());
     }
     if !parameters.service_name.is_empty() {
-        parts.push(Leaf::Service(parameters.service_name.clone()).into());
+        parts.push(Leaf::Service(parameters.service_name).into());
     }
     if !parameters.operation_name.is_empty() {
-        parts.push(Leaf::SpanName(parameters.operation_name.clone()).into());
+        parts.push(Leaf::SpanName(parameters.operation_name).into());
     }
     let (plain, special): (Vec<_>, Vec<_>) = last_of_each_key(&parameters.attributes)
         .into_iter()
@@ -180,4 +180,238 @@ fn form_of(value: &Value) -> Option<String> {
         string_form::write(&value, &mut form);
     }
     String::from_utf8(form).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use larder_proto::expression::v1::Call;
+    use larder_proto::storage::v2::ArrayValue;
+    use prost_types::{Duration, Timestamp};
+
+    use super::*;
+    use crate::search::testing::limits;
+
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "an attribute may be without a value"
+    )]
+    fn text(text: &str) -> Option<Value> {
+        Some(Value::StringValue(text.to_owned()))
+    }
+
+    fn with(attributes: Vec<(&str, Option<Value>)>) -> TraceQueryParameters {
+        let attributes = attributes.into_iter().map(|(key, value)| KeyValue {
+            key: key.to_owned(),
+            value: Some(QueryValue { value }),
+        });
+        TraceQueryParameters {
+            attributes: attributes.collect(),
+            ..TraceQueryParameters::default()
+        }
+    }
+
+    /// The parts of the predicate that the parameters become.
+    fn check(parameters: &TraceQueryParameters, expected: &[Predicate]) {
+        let predicate = query(parameters.clone(), &limits()).unwrap().predicate;
+        assert_eq!(
+            predicate,
+            Predicate::And(expected.to_vec()),
+            "{parameters:?}"
+        );
+    }
+
+    fn plain(key: &str, form: &str) -> Predicate {
+        let (key, form) = (key.to_owned(), form.to_owned());
+        let levels = Levels::ALL;
+        Leaf::Attribute { levels, key, form }.into()
+    }
+
+    #[test]
+    fn fields_that_are_empty_ask_nothing() {
+        let unset = Some(Timestamp {
+            seconds: -62_135_596_800,
+            nanos: 0,
+        });
+        check(
+            &TraceQueryParameters {
+                start_time_min: unset,
+                start_time_max: unset,
+                duration_min: Some(Duration::default()),
+                duration_max: Some(Duration::default()),
+                ..TraceQueryParameters::default()
+            },
+            &[],
+        );
+    }
+
+    #[test]
+    fn each_field_asks_its_fact() {
+        let time = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        let length = |nanos| Some(Duration { seconds: 0, nanos });
+        check(
+            &TraceQueryParameters {
+                service_name: "s".to_owned(),
+                operation_name: "o".to_owned(),
+                start_time_min: time(0),
+                start_time_max: time(1),
+                duration_min: length(-5),
+                duration_max: length(7),
+                ..TraceQueryParameters::default()
+            },
+            &[
+                Leaf::Start(Range {
+                    min: 0,
+                    max: 1_000_000_000,
+                })
+                .into(),
+                Leaf::Duration(Range { min: -5, max: 7 }).into(),
+                Leaf::Service("s".to_owned()).into(),
+                Leaf::SpanName("o".to_owned()).into(),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_attribute_without_a_value_is_ignored_and_the_last_of_a_key_counts() {
+        let mut parameters = with(vec![
+            ("k", text("1")),
+            ("other", text("o")),
+            ("k", text("2")),
+            ("k", None),
+        ]);
+        parameters.attributes.push(KeyValue {
+            key: "k".to_owned(),
+            value: None,
+        });
+        check(&parameters, &[plain("k", "2"), plain("other", "o")]);
+    }
+
+    #[test]
+    fn a_value_is_compared_by_its_string_form() {
+        for (value, form) in [
+            (Value::IntValue(-7), "-7"),
+            (Value::DoubleValue(72.5), "72.5"),
+            (Value::DoubleValue(1e-9), "1e-9"),
+            (Value::BoolValue(true), "true"),
+            (Value::BytesValue(vec![1, 2, 3]), "AQID"),
+            (Value::ArrayValue(ArrayValue { values: Vec::new() }), "[]"),
+        ] {
+            check(&with(vec![("k", Some(value))]), &[plain("k", form)]);
+        }
+    }
+
+    #[test]
+    fn error_is_a_word_of_parse_bool_or_matches_nothing() {
+        let error = Predicate::from(Leaf::Status(StatusCode::Error));
+        let no_error = Predicate::Not(Box::new(error.clone()));
+        for word in ["1", "t", "T", "TRUE", "true", "True"] {
+            check(
+                &with(vec![("error", text(word))]),
+                std::slice::from_ref(&error),
+            );
+        }
+        for word in ["0", "f", "F", "FALSE", "false", "False"] {
+            check(
+                &with(vec![("error", text(word))]),
+                std::slice::from_ref(&no_error),
+            );
+        }
+        check(
+            &with(vec![("error", Some(Value::BoolValue(true)))]),
+            &[error],
+        );
+        check(
+            &with(vec![("error", Some(Value::BoolValue(false)))]),
+            &[no_error],
+        );
+        for value in [text("tRUE"), text(""), Some(Value::IntValue(1))] {
+            check(&with(vec![("error", value)]), &[Predicate::NEVER]);
+        }
+    }
+
+    #[test]
+    fn words_for_status_and_kind_are_read_in_any_case_and_unknown_ones_match_nothing() {
+        for (key, word, expected) in [
+            ("span.status", "oK", Leaf::Status(StatusCode::Ok)),
+            ("span.status", "ERROR", Leaf::Status(StatusCode::Error)),
+            ("span.status", "unset", Leaf::Status(StatusCode::Unset)),
+            ("span.kind", "server", Leaf::Kind(SpanKind::Server)),
+            ("span.kind", "Client", Leaf::Kind(SpanKind::Client)),
+            ("span.kind", "PRODUCER", Leaf::Kind(SpanKind::Producer)),
+            ("span.kind", "consumer", Leaf::Kind(SpanKind::Consumer)),
+            ("span.kind", "internal", Leaf::Kind(SpanKind::Internal)),
+            (
+                "span.kind",
+                "unspecified",
+                Leaf::Kind(SpanKind::Unspecified),
+            ),
+        ] {
+            check(&with(vec![(key, text(word))]), &[expected.into()]);
+        }
+        for key in ["span.status", "span.kind"] {
+            check(&with(vec![(key, text("sever"))]), &[Predicate::NEVER]);
+            check(&with(vec![(key, text(""))]), &[Predicate::NEVER]);
+        }
+    }
+
+    #[test]
+    fn keys_of_scope_and_resource_ask_there_alone() {
+        let key = "k".to_owned();
+        let levels = Levels::one(Level::Resource);
+        check(
+            &with(vec![
+                ("resource.k", text("r")),
+                ("scope.name", text("n")),
+                ("scope.version", text("v")),
+            ]),
+            &[
+                Leaf::ScopeName("n".to_owned()).into(),
+                Leaf::ScopeVersion("v".to_owned()).into(),
+                Leaf::Attribute {
+                    levels,
+                    key,
+                    form: "r".to_owned(),
+                }
+                .into(),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_depth_has_a_default_and_is_clamped() {
+        for (asked, depth) in [(0, 100), (-1, 100), (1, 1), (1000, 1000), (i32::MAX, 1000)] {
+            let parameters = TraceQueryParameters {
+                search_depth: asked,
+                ..TraceQueryParameters::default()
+            };
+            assert_eq!(query(parameters, &limits()).unwrap().depth, depth);
+        }
+    }
+
+    #[test]
+    fn a_structured_filter_is_refused_as_such() {
+        let parameters = TraceQueryParameters {
+            filter: Some(Call::default()),
+            ..TraceQueryParameters::default()
+        };
+        let error = query(parameters, &limits()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidFilter);
+        assert!(error.message().contains("not supported"), "{error}");
+    }
+
+    #[test]
+    fn a_malformed_time_is_refused_by_its_name() {
+        let parameters = TraceQueryParameters {
+            duration_max: Some(Duration {
+                seconds: 1,
+                nanos: -1,
+            }),
+            ..TraceQueryParameters::default()
+        };
+        let error = query(parameters, &limits()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.message().contains("duration_max"), "{error}");
+    }
 }

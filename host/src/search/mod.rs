@@ -28,12 +28,17 @@ mod judge;
 mod legacy;
 mod plan;
 mod predicate;
+#[cfg(test)]
+mod property;
 mod reading;
 mod services;
 mod session;
 mod sightings;
 mod summaries;
-
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod time;
 mod traces;
 
@@ -90,7 +95,7 @@ impl Searcher {
         &self,
         request: GetTracesRequest,
     ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
-        let traces = Traces::new(self.session(), traces::asked(&request));
+        let traces = Traces::new(self.session(), traces::asked(request));
         stream::try_unfold(traces, |mut traces| async move {
             Ok(traces.next().await?.map(|message| (message, traces)))
         })
@@ -104,7 +109,7 @@ impl Searcher {
         &self,
         query: TraceQueryParameters,
     ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
-        let traces = self.emitter(&query).map(|emitter| {
+        let traces = self.emitter(query).map(|emitter| {
             let found = Source::Found(Box::new(emitter));
             Traces::new(self.session(), found)
         });
@@ -125,7 +130,7 @@ impl Searcher {
         &self,
         query: TraceQueryParameters,
     ) -> Result<Vec<FoundTraceId>, Error> {
-        let mut emitter = self.emitter(&query)?;
+        let mut emitter = self.emitter(query)?;
         ids::find(&mut self.session(), &mut emitter).await
     }
 
@@ -138,7 +143,7 @@ impl Searcher {
         query: TraceQueryParameters,
     ) -> impl Stream<Item = Result<FindTraceSummariesResponse, Error>> + Send + 'static {
         let summaries = self
-            .emitter(&query)
+            .emitter(query)
             .map(|emitter| Summaries::new(self.session(), emitter));
         future::ready(summaries)
             .map_ok(|summaries| {
@@ -179,7 +184,7 @@ impl Searcher {
         services::operations(&*self.storage, &request, self.limits.max_message_bytes).await
     }
 
-    fn emitter(&self, query: &TraceQueryParameters) -> Result<Emitter, Error> {
+    fn emitter(&self, query: TraceQueryParameters) -> Result<Emitter, Error> {
         legacy::query(query, &self.limits).map(Emitter::new)
     }
 

@@ -172,3 +172,169 @@ fn clamp(range: Range) -> Option<(u64, u64)> {
     let end = u64::try_from(within.max).ok()?;
     (start <= end).then_some((start, end))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::storage::SpanKind;
+    use crate::terms::{AttributeKey, Level};
+
+    fn service() -> Predicate {
+        Leaf::Service("s".to_owned()).into()
+    }
+
+    fn kind() -> Predicate {
+        Leaf::Kind(SpanKind::Server).into()
+    }
+
+    fn attribute(form: &str) -> Predicate {
+        Leaf::Attribute {
+            levels: Levels::ALL,
+            key: "k".to_owned(),
+            form: form.to_owned(),
+        }
+        .into()
+    }
+
+    fn check_clauses(predicate: &Predicate, expected: &[&[Term]]) {
+        let mut expected: Vec<Vec<Term>> = expected.iter().map(|clause| clause.to_vec()).collect();
+        for clause in &mut expected {
+            clause.sort_unstable();
+        }
+        expected.sort_unstable();
+        assert_eq!(plan(predicate).unwrap().clauses, expected, "{predicate:?}");
+    }
+
+    #[test]
+    fn a_conjunction_has_the_clauses_of_all_its_parts() {
+        let term = terms::kind(SpanKind::Server);
+        check_clauses(
+            &Predicate::And(vec![service(), kind()]),
+            &[&[terms::service(b"s")], &[term]],
+        );
+    }
+
+    #[test]
+    fn a_disjunction_has_a_clause_if_every_branch_has_one() {
+        let term = terms::kind(SpanKind::Server);
+        check_clauses(
+            &Predicate::Or(vec![service(), kind()]),
+            &[&[terms::service(b"s"), term]],
+        );
+        let not = Predicate::Not(Box::new(kind()));
+        check_clauses(&Predicate::Or(vec![service(), not]), &[]);
+        check_clauses(
+            &Predicate::Or(vec![Predicate::NEVER, service()]),
+            &[&[terms::service(b"s")]],
+        );
+    }
+
+    #[test]
+    fn a_negation_has_no_clause() {
+        check_clauses(&Predicate::Not(Box::new(service())), &[]);
+        check_clauses(&Predicate::Not(Box::new(Predicate::NEVER)), &[]);
+    }
+
+    #[test]
+    fn a_service_and_another_fact_of_its_span_are_asked_for_as_one() {
+        let name = Predicate::from(Leaf::SpanName("n".to_owned()));
+        let error = Predicate::from(Leaf::Status(StatusCode::Error));
+        check_clauses(
+            &Predicate::And(vec![service(), name, error, kind()]),
+            &[
+                &[terms::service_and_span_name(b"s", b"n")],
+                &[terms::service_with_error(b"s")],
+                &[terms::kind(SpanKind::Server)],
+            ],
+        );
+    }
+
+    #[test]
+    fn an_attribute_is_asked_for_by_its_value_at_every_level() {
+        let expected: Vec<Term> = Level::ALL
+            .map(|level| AttributeKey::new(level, b"k").with_value(b"v"))
+            .to_vec();
+        check_clauses(&attribute("v"), &[&expected]);
+    }
+
+    #[test]
+    fn a_form_that_an_array_or_a_map_may_have_is_asked_for_by_the_key_as_well() {
+        for form in ["", "[1]", "{}"] {
+            let expected: Vec<Term> = Level::ALL
+                .map(|level| AttributeKey::new(level, b"k"))
+                .iter()
+                .flat_map(|key| [key.present(), key.with_value(form.as_bytes())])
+                .collect();
+            check_clauses(&attribute(form), &[&expected]);
+        }
+    }
+
+    #[test]
+    fn an_empty_scope_name_or_version_has_no_term() {
+        check_clauses(&Leaf::ScopeName(String::new()).into(), &[]);
+        check_clauses(&Leaf::ScopeVersion(String::new()).into(), &[]);
+        check_clauses(
+            &Leaf::ScopeName("n".to_owned()).into(),
+            &[&[terms::scope_name(b"n")]],
+        );
+    }
+
+    #[test]
+    fn what_cannot_match_is_not_asked_for() {
+        let start = |min, max| Predicate::from(Leaf::Start(Range { min, max }));
+        let duration = |min, max| Predicate::from(Leaf::Duration(Range { min, max }));
+        for impossible in [
+            Predicate::NEVER,
+            Predicate::And(vec![service(), Predicate::NEVER]),
+            start(5, 4),
+            start(i128::MIN, -1),
+            start(i128::from(u64::MAX) + 1, i128::MAX),
+            duration(5, 4),
+            duration(i128::from(u64::MAX) + 1, i128::MAX),
+            Predicate::And(vec![start(0, 4), start(5, 9)]),
+            Predicate::Or(vec![start(5, 4), duration(1, 0)]),
+        ] {
+            assert_eq!(plan(&impossible), None, "{impossible:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_cut_to_what_a_plugin_knows() {
+        let ranges = |predicate: &Predicate| {
+            let search = plan(predicate).unwrap();
+            let (starts, durations) = (search.starts, search.durations);
+            (
+                starts.start,
+                starts.end,
+                durations.shortest,
+                durations.longest,
+            )
+        };
+        let both = |start: Range, duration: Range| {
+            Predicate::And(vec![
+                Leaf::Start(start).into(),
+                Leaf::Duration(duration).into(),
+            ])
+        };
+        let range = |min, max| Range { min, max };
+        assert_eq!(
+            ranges(&both(Range::ALL, Range::ALL)),
+            (0, u64::MAX, 0, u64::MAX)
+        );
+        assert_eq!(ranges(&both(range(-5, 7), range(2, 3))), (0, 7, 2, 3));
+        // A span that ends before it starts counts as 0.
+        assert_eq!(ranges(&both(range(1, 7), range(-9, -2))), (1, 7, 0, 0));
+        assert_eq!(ranges(&both(range(1, 7), range(-9, 2))), (1, 7, 0, 2));
+    }
+
+    #[test]
+    fn alternatives_span_all_their_ranges() {
+        let start = |min, max| Predicate::from(Leaf::Start(Range { min, max }));
+        let search = plan(&Predicate::Or(vec![start(1, 2), start(8, 9)])).unwrap();
+        assert_eq!(search.starts, TimeRange { start: 1, end: 9 });
+        let search = plan(&Predicate::Or(vec![start(1, 2), service()])).unwrap();
+        assert_eq!(search.starts, TimeRange::ALL);
+    }
+}

@@ -40,11 +40,11 @@ struct Open {
 }
 
 /// The ids that are asked for, each once (G2).
-pub(crate) fn asked(request: &GetTracesRequest) -> Source {
+pub(crate) fn asked(request: GetTracesRequest) -> Source {
     let mut seen = HashSet::new();
     let ids = request
         .query
-        .iter()
+        .into_iter()
         .map(|query| TraceId::from_query(&query.trace_id));
     let ids: Vec<_> = ids.filter(|id| seen.insert(*id)).collect();
     Source::Asked(ids.into_iter())

@@ -1,0 +1,41 @@
+//! What search promises, by behaviour, through [`Searcher`](super::Searcher) and a naive storage.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod answers;
+mod budgets;
+mod contract;
+
+use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest, TraceQueryParameters};
+
+use super::testing::spans::Row;
+
+/// Traces 1 to `count`, each a span of service "s" that starts at its number and lasts 10, each in a batch of its own.
+fn traces(count: u64) -> Vec<Vec<Row>> {
+    let row = |n| Row::new(u128::from(n), n, "s", n, n + 10);
+    (1..=count).map(|n| vec![row(n)]).collect()
+}
+
+fn by_service(service: &str) -> TraceQueryParameters {
+    TraceQueryParameters {
+        service_name: service.to_owned(),
+        ..TraceQueryParameters::default()
+    }
+}
+
+/// A request for traces by the low bytes of their ids.
+fn by_id(ids: &[u128]) -> GetTracesRequest {
+    let params = |id: &u128| GetTraceParams {
+        trace_id: id.to_be_bytes().to_vec(),
+        ..GetTraceParams::default()
+    };
+    GetTracesRequest {
+        query: ids.iter().map(params).collect(),
+    }
+}
