@@ -1,6 +1,6 @@
 //! How messages cross the wire: prost's encoding, with errors of our own.
 //!
-//! tonic's codec answers INTERNAL for a request that it cannot decode; ours answers INVALID_ARGUMENT, and says which message was
+//! tonic's codec answers INTERNAL for a request that it cannot decode; ours answers `INVALID_ARGUMENT`, and says which message was
 //! wrong and where. OTLP's request is not decoded at all: `ingest` walks its bytes.
 
 use std::marker::PhantomData;

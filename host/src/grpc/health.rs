@@ -94,7 +94,7 @@ impl HealthService for Health {
     type WatchStream =
         Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send + 'static>>;
 
-    /// A name that is not ours is watched as SERVICE_UNKNOWN, as the protocol asks.
+    /// A name that is not ours is watched as `SERVICE_UNKNOWN`, as the protocol asks.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,

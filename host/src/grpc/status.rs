@@ -97,7 +97,7 @@ pub(super) fn task_failed(error: JoinError) -> Status {
 
 /// What stands for a status that tonic made itself before a handler was called; `None` where tonic's own is right.
 ///
-/// tonic answers OUT_OF_RANGE or RESOURCE_EXHAUSTED for a request over the limit, and INTERNAL for a frame or a compression
+/// tonic answers `OUT_OF_RANGE` or `RESOURCE_EXHAUSTED` for a request over the limit, and INTERNAL for a frame or a compression
 /// that cannot be read.
 pub(super) fn instead_of(tonic: &Status, max_request_bytes: usize) -> Option<Status> {
     if is_ours(tonic) {
@@ -196,7 +196,7 @@ fn try_later(message: String) -> Status {
     )
 }
 
-/// The same request never works, unless the setting is raised: without RetryInfo, OTLP clients do not repeat it.
+/// The same request never works, unless the setting is raised: without `RetryInfo`, OTLP clients do not repeat it.
 fn over_limit(reason: &str, setting: Option<&str>, message: String) -> Status {
     let metadata = setting
         .map(|setting| ("setting".to_owned(), setting.to_owned()))
