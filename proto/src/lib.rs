@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod otlp;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod traces_bytes;
 pub mod wire;
 

@@ -1,1 +1,428 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
+use proptest::prelude::*;
+use prost::Message;
+
+use super::*;
+use crate::testing::mirror;
+use crate::testing::{mutated_traces, traces};
+
+// === reading all of a message with the functions of this module, as ingest does ===
+
+fn read_attribute(raw: &[u8], depth: u32, utf8: &mut bool) -> Result<(), Error> {
+    *utf8 &= KeyValue::parse_within(raw, depth)?.utf8;
+    Ok(())
+}
+
+fn read_span(raw: &[u8]) -> Result<bool, Error> {
+    let mut utf8 = true;
+    let span = Span::read(raw, |child| {
+        let depth = depth::GRANDCHILD_ATTRIBUTE;
+        match child {
+            Child::Attribute(raw) => return read_attribute(raw, depth::SPAN_CHILD, &mut utf8),
+            Child::Event(raw) => {
+                let event = Event::read(raw, |raw| read_attribute(raw, depth, &mut utf8))?;
+                utf8 &= event.utf8;
+            }
+            Child::Link(raw) => {
+                let link = Link::read(raw, |raw| read_attribute(raw, depth, &mut utf8))?;
+                utf8 &= link.utf8;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(utf8 && span.utf8)
+}
+
+fn read_scope_spans(raw: &[u8]) -> Result<bool, Error> {
+    let mut utf8 = true;
+    let depth = depth::SCOPE_ATTRIBUTE;
+    let view = ScopeSpans::read(raw, |raw| read_attribute(raw, depth, &mut utf8))?;
+    utf8 &= view.utf8 && view.scope.utf8;
+    for span in Repeated::new(raw, 2) {
+        utf8 &= read_span(span?)?;
+    }
+    Ok(utf8)
+}
+
+fn read_resource_spans(raw: &[u8]) -> Result<bool, Error> {
+    let mut utf8 = true;
+    let depth = depth::RESOURCE_ATTRIBUTE;
+    utf8 &= ResourceSpans::read(raw, |raw| read_attribute(raw, depth, &mut utf8))?.utf8 & utf8;
+    for scope in Repeated::new(raw, 2) {
+        utf8 &= read_scope_spans(scope?)?;
+    }
+    Ok(utf8)
+}
+
+/// Whether all strings are UTF-8, or why this is no `TracesData`.
+fn read_traces(bytes: &[u8]) -> Result<bool, Error> {
+    let mut utf8 = true;
+    for field in Fields::new(bytes) {
+        let field = field?;
+        if field.number == 1 {
+            utf8 &= read_resource_spans(field.bytes()?)?;
+        }
+    }
+    Ok(utf8)
+}
+
+// === turning views into prost's messages ===
+
+fn mirror_value(value: Option<AnyValue<'_>>) -> Option<mirror::Value> {
+    Some(match value? {
+        AnyValue::String(text) => mirror::Value::String(text.to_vec()),
+        AnyValue::Bool(value) => mirror::Value::Bool(value),
+        AnyValue::Int(value) => mirror::Value::Int(value),
+        AnyValue::Double(value) => mirror::Value::Double(value),
+        AnyValue::Bytes(bytes) => mirror::Value::Bytes(bytes.to_vec()),
+        AnyValue::Array(array) => mirror::Value::Array(mirror::Array {
+            values: values(&array)
+                .map(|value| mirror::AnyValue {
+                    value: mirror_value(value.unwrap()),
+                })
+                .collect(),
+        }),
+        AnyValue::KvList(list) => mirror::Value::KvList(mirror::KvList {
+            values: entries(&list)
+                .map(|entry| mirror_attribute(entry.unwrap()))
+                .collect(),
+        }),
+    })
+}
+
+fn mirror_attribute(attribute: KeyValue<'_>) -> mirror::KeyValue {
+    mirror::KeyValue {
+        key: attribute.key.to_vec(),
+        value: Some(mirror::AnyValue {
+            value: mirror_value(attribute.value),
+        }),
+        key_strindex: 0,
+    }
+}
+
+fn mirror_attributes(attributes: Attributes<'_>) -> Vec<mirror::KeyValue> {
+    attributes
+        .map(|attribute| mirror_attribute(attribute.unwrap()))
+        .collect()
+}
+
+fn mirror_span(span: &Span<'_>) -> mirror::Span {
+    mirror::Span {
+        trace_id: span.trace_id.to_vec(),
+        span_id: span.span_id.to_vec(),
+        trace_state: span.trace_state.to_vec(),
+        parent_span_id: span.parent_span_id.to_vec(),
+        name: span.name.to_vec(),
+        kind: u32::try_from(span.kind).unwrap().cast_signed(),
+        start_time_unix_nano: span.start_time_unix_nano,
+        end_time_unix_nano: span.end_time_unix_nano,
+        attributes: mirror_attributes(span.attributes()),
+        events: span
+            .events()
+            .map(|event| {
+                let event = event.unwrap();
+                mirror::Event {
+                    time_unix_nano: event.time_unix_nano,
+                    name: event.name.to_vec(),
+                    attributes: mirror_attributes(event.attributes()),
+                    dropped_attributes_count: 0,
+                }
+            })
+            .collect(),
+        links: span
+            .links()
+            .map(|link| {
+                let link = link.unwrap();
+                mirror::Link {
+                    trace_id: link.trace_id.to_vec(),
+                    span_id: link.span_id.to_vec(),
+                    trace_state: link.trace_state.to_vec(),
+                    attributes: mirror_attributes(link.attributes()),
+                    ..mirror::Link::default()
+                }
+            })
+            .collect(),
+        status: Some(mirror::Status {
+            message: span.status_message.to_vec(),
+            code: u32::try_from(span.status_code).unwrap().cast_signed(),
+        }),
+        ..mirror::Span::default()
+    }
+}
+
+fn mirror_traces(bytes: &[u8]) -> mirror::TracesData {
+    let resource_spans = TracesData::new(bytes).resource_spans().map(|view| {
+        let view = view.unwrap();
+        mirror::ResourceSpans {
+            resource: Some(mirror::Resource {
+                attributes: mirror_attributes(view.resource.attributes()),
+                ..mirror::Resource::default()
+            }),
+            scope_spans: view
+                .scope_spans()
+                .map(|view| {
+                    let view = view.unwrap();
+                    mirror::ScopeSpans {
+                        scope: Some(mirror::Scope {
+                            name: view.scope.name.to_vec(),
+                            version: view.scope.version.to_vec(),
+                            attributes: mirror_attributes(view.scope.attributes()),
+                            dropped_attributes_count: 0,
+                        }),
+                        spans: view
+                            .spans()
+                            .map(|span| mirror_span(&span.unwrap()))
+                            .collect(),
+                        schema_url: view.schema_url.to_vec(),
+                    }
+                })
+                .collect(),
+            schema_url: view.schema_url.to_vec(),
+        }
+    });
+    mirror::TracesData {
+        resource_spans: resource_spans.collect(),
+    }
+}
+
+/// What the views do not keep, and the difference between an absent message and an empty one, is taken out.
+fn without_what_views_leave_out(mut traces: mirror::TracesData) -> mirror::TracesData {
+    fn attributes(attributes: &mut Vec<mirror::KeyValue>) {
+        for attribute in attributes {
+            attribute.key_strindex = 0;
+            value(attribute.value.get_or_insert_default());
+        }
+    }
+    fn value(any: &mut mirror::AnyValue) {
+        match &mut any.value {
+            Some(mirror::Value::StringIndex(_)) => any.value = None,
+            Some(mirror::Value::Array(array)) => array.values.iter_mut().for_each(value),
+            Some(mirror::Value::KvList(list)) => attributes(&mut list.values),
+            // A NaN equals nothing, so all of them become one number.
+            Some(mirror::Value::Double(double)) if double.is_nan() => *double = 0.5,
+            _ => {}
+        }
+    }
+    for resource_spans in &mut traces.resource_spans {
+        let resource = resource_spans.resource.get_or_insert_default();
+        attributes(&mut resource.attributes);
+        resource.dropped_attributes_count = 0;
+        resource.entity_refs.clear();
+        for scope_spans in &mut resource_spans.scope_spans {
+            let scope = scope_spans.scope.get_or_insert_default();
+            attributes(&mut scope.attributes);
+            scope.dropped_attributes_count = 0;
+            for span in &mut scope_spans.spans {
+                attributes(&mut span.attributes);
+                span.dropped_attributes_count = 0;
+                span.dropped_events_count = 0;
+                span.dropped_links_count = 0;
+                span.flags = 0;
+                span.status.get_or_insert_default();
+                for event in &mut span.events {
+                    attributes(&mut event.attributes);
+                    event.dropped_attributes_count = 0;
+                }
+                for link in &mut span.links {
+                    attributes(&mut link.attributes);
+                    link.dropped_attributes_count = 0;
+                    link.flags = 0;
+                }
+            }
+        }
+    }
+    traces
+}
+
+fn otlp_decode(bytes: &[u8]) -> Result<(), prost::DecodeError> {
+    opentelemetry_proto::tonic::trace::v1::TracesData::decode(bytes).map(drop)
+}
+
+/// What we make of bytes and what prost makes of them are the same; of bad UTF-8, prost says the whole is bad.
+fn check_against_prost(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let read = read_traces(bytes);
+    let decoded = mirror::TracesData::decode(bytes);
+    prop_assert_eq!(
+        read.is_ok(),
+        decoded.is_ok(),
+        "read {:?}, decoded {:?}",
+        read,
+        decoded
+    );
+    prop_assert_eq!(read == Ok(true), otlp_decode(bytes).is_ok());
+    if let Ok(decoded) = decoded {
+        prop_assert_eq!(
+            without_what_views_leave_out(mirror_traces(bytes)),
+            without_what_views_leave_out(decoded)
+        );
+    }
+    Ok(())
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: ProptestConfig::default().cases * 8,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn well_formed_traces_are_read_as_prost_does(bytes in traces(false)) {
+        prop_assert_eq!(read_traces(&bytes), Ok(true));
+        check_against_prost(&bytes)?;
+    }
+
+    #[test]
+    fn bad_utf8_refuses_nothing_but_is_seen(bytes in traces(true)) {
+        prop_assert!(read_traces(&bytes).is_ok());
+        check_against_prost(&bytes)?;
+    }
+
+    #[test]
+    fn mutated_traces_are_taken_and_refused_as_by_prost(bytes in mutated_traces()) {
+        check_against_prost(&bytes)?;
+    }
+
+    #[test]
+    fn garbage_is_taken_and_refused_as_by_prost(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        check_against_prost(&bytes)?;
+    }
+
+    #[test]
+    fn views_of_garbage_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        for resource_spans in TracesData::new(&bytes).resource_spans().flatten() {
+            let _ = resource_spans.resource.service();
+            resource_spans.scope_spans().for_each(drop);
+        }
+        if let Ok(span) = Span::parse(&bytes) {
+            span.attributes().for_each(drop);
+            span.events().for_each(drop);
+            span.links().for_each(drop);
+        }
+        values(&bytes).for_each(drop);
+        entries(&bytes).for_each(drop);
+        let _ = AnyValue::parse(&bytes);
+    }
+}
+
+// === single rules ===
+
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    prost::encoding::encode_varint(content.len() as u64, &mut out);
+    out.extend_from_slice(content);
+    out
+}
+
+/// Attributes of spans, events, links, resources and scopes, each around `value`, an encoded `AnyValue`.
+fn at_each_level(value: &[u8]) -> [Vec<u8>; 5] {
+    let attribute = field(2, value);
+    let in_span = |span: Vec<u8>| field(1, &field(2, &field(2, &span)));
+    [
+        in_span(field(9, &attribute)),
+        in_span(field(11, &field(3, &attribute))),
+        in_span(field(13, &field(4, &attribute))),
+        field(1, &field(1, &field(1, &attribute))),
+        field(1, &field(2, &field(1, &field(3, &attribute)))),
+    ]
+}
+
+#[test]
+fn values_may_be_nested_as_deep_as_prost_allows() {
+    for wrap in [5, 6] {
+        let mut taken = [0; 5];
+        for content in [&b""[..], b"\x10\x01", b"\x98\x01\x01", b"\x9b\x01\x9c\x01"] {
+            let mut value = content.to_vec();
+            for _ in 0..60 {
+                value = match wrap {
+                    5 => field(5, &field(1, &value)),
+                    _ => field(6, &field(1, &field(2, &value))),
+                };
+                for (traces, taken) in at_each_level(&value).iter().zip(&mut taken) {
+                    check_against_prost(traces).unwrap();
+                    *taken += u32::from(read_traces(traces).is_ok());
+                }
+            }
+        }
+        // Some depths are taken at each level, and some refused.
+        assert!(
+            taken.iter().all(|taken| (100..240).contains(taken)),
+            "{taken:?}"
+        );
+    }
+}
+
+#[test]
+fn a_resource_that_is_sent_twice_is_merged() {
+    let attribute = |key: &[u8]| field(1, &[field(1, key), field(2, &field(1, b"v"))].concat());
+    let raw = [
+        field(1, &attribute(b"a")),
+        field(3, b"old"),
+        field(1, &[attribute(b"b"), attribute(b"c")].concat()),
+        field(3, b"new"),
+    ]
+    .concat();
+    let view = ResourceSpans::parse(&raw).unwrap();
+    let keys: Vec<_> = view.resource.attributes().map(|a| a.unwrap().key).collect();
+    assert_eq!(keys, [b"a", b"b", b"c"]);
+    assert_eq!(view.schema_url, b"new");
+}
+
+#[test]
+fn the_service_is_the_first_service_name_if_it_is_a_string() {
+    let attribute = |value: &[u8]| field(1, &[field(1, b"service.name"), field(2, value)].concat());
+    let service = |attributes: &[Vec<u8>]| {
+        let raw = field(1, &attributes.concat());
+        let view = ResourceSpans::parse(&raw).unwrap();
+        view.resource.service().unwrap().to_vec()
+    };
+    let shop = attribute(&field(1, b"shop"));
+    let number = attribute(b"\x18\x05");
+    assert_eq!(service(&[]), b"");
+    assert_eq!(
+        service(&[shop.clone(), attribute(&field(1, b"b"))]),
+        b"shop"
+    );
+    assert_eq!(service(&[number, shop]), b"");
+}
+
+#[test]
+fn values_merge_only_while_the_arm_stays_the_same() {
+    let one = field(5, &field(1, &field(1, b"one")));
+    let two = field(5, &field(1, &field(1, b"two")));
+    let index = b"\x40\x01".to_vec();
+    let length = |parts: &[&Vec<u8>]| {
+        let raw: Vec<u8> = parts.iter().flat_map(|part| (*part).clone()).collect();
+        match AnyValue::parse(&raw).unwrap() {
+            Some(AnyValue::Array(array)) => values(&array).count(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(length(&[&one, &two]), 2);
+    assert_eq!(length(&[&one, &index, &two]), 1);
+    assert_eq!(AnyValue::parse(&[one, index].concat()).unwrap(), None);
+}
+
+#[test]
+fn errors_are_counted_from_the_message_that_was_read() {
+    let event = field(11, b"\x08\x01");
+    let raw = [field(5, b"name"), event].concat();
+    let error = Span::read(&raw, |child| Event::parse(child.bytes()).map(drop)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "field 1 has the wrong wire type at byte 8"
+    );
+    assert_eq!(
+        Span::parse(b"\x2a\x01a\x28\x01").unwrap_err().to_string(),
+        "field 5 has the wrong wire type at byte 3"
+    );
+}
