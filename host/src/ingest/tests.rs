@@ -1,1 +1,28 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
+mod model;
+mod properties;
+mod rules;
+
+use super::{Ingested, Limits};
+use crate::storage::Fragment;
+
+const LIMITS: Limits = Limits {
+    max_fragment_bytes: 1 << 20,
+    max_batch_bytes: 8 << 20,
+    max_message_bytes: 4_000_000,
+};
+
+fn fragments(ingested: &Ingested) -> Vec<Fragment<'_>> {
+    ingested
+        .batches
+        .iter()
+        .flat_map(|batch| batch.fragments())
+        .collect()
+}
