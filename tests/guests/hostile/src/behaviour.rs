@@ -23,6 +23,8 @@ pub(crate) enum Behaviour {
     Grow,
     /// Floods the log.
     Shout,
+    /// Takes a second.
+    Linger,
     /// Raises an error of the contract.
     Raise(Error),
     /// The floor of the second page is above that of the first.
@@ -62,6 +64,7 @@ fn table() -> Vec<(Place, &'static str, Behaviour)> {
         (Place::Write, "spin on write", B::Spin),
         (Place::Write, "grow on write", B::Grow),
         (Place::Write, "shout on write", B::Shout),
+        (Place::Write, "slow on write", B::Linger),
         (
             Place::Write,
             "write: invalid-argument",

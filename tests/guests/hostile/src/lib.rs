@@ -7,6 +7,8 @@
 mod behaviour;
 mod shelf;
 
+use std::time::{Duration, Instant};
+
 use behaviour::{Behaviour, Place};
 use larder_plugin::{
     Batch, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search, Sightings,
@@ -44,6 +46,7 @@ impl Plugin for Hostile {
             Some(Behaviour::Spin) => spin(),
             Some(Behaviour::Grow) => grow(),
             Some(Behaviour::Shout) => shout(),
+            Some(Behaviour::Linger) => linger(),
             Some(Behaviour::Raise(error)) => return Err(error),
             _ => {}
         }
@@ -143,5 +146,14 @@ fn shout() {
     let line = "the guest shouts ".repeat(60);
     for _ in 0..10_000 {
         log::warn(&line);
+    }
+}
+
+/// Takes its time, by the clock.
+fn linger() {
+    log::info("the guest is slow");
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(1) {
+        std::hint::spin_loop();
     }
 }

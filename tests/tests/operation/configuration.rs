@@ -1,0 +1,132 @@
+//! Defaults, then the file, then the environment, then flags; and mistakes told with their place and the nearest valid word.
+
+use larder_tests::{Exit, Options};
+
+/// `larder config print`, with nothing from outside.
+fn print() -> Options {
+    Options::bare()
+        .without_port_flags()
+        .arguments(["config", "print"])
+}
+
+/// The value printed for a key, which occurs once.
+fn value(exit: &Exit, key: &str) -> String {
+    assert!(exit.status.success(), "{exit:?}");
+    let mark = format!("{key}: ");
+    let values: Vec<&str> = exit
+        .stdout
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix(&mark))
+        .collect();
+    assert_eq!(values.len(), 1, "{key} in {}", exit.stdout);
+    values[0].trim_matches(['"', '\'']).to_owned()
+}
+
+fn refused(options: Options) -> String {
+    let exit = options.run();
+    assert!(!exit.status.success(), "{exit:?}");
+    assert_eq!(exit.stdout, "");
+    exit.stderr
+}
+
+fn assert_tells(told: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(told.contains(part), "no {part:?} in {told}");
+    }
+}
+
+#[test]
+fn without_anything_the_defaults_are_printed() {
+    let printed = print().run();
+    assert_eq!(value(&printed, "max_request_bytes"), "64MiB");
+    assert_eq!(value(&printed, "call_timeout"), "10s");
+    assert_eq!(value(&printed, "query_timeout"), "4s");
+    assert_eq!(value(&printed, "use"), "memory");
+    assert_eq!(value(&printed, "purge"), "false");
+    let endpoints = ["endpoint: 127.0.0.1:17271", "endpoint: 127.0.0.1:17270"];
+    assert_tells(&printed.stdout, &endpoints);
+}
+
+#[test]
+fn flags_pass_the_environment_which_passes_the_file_which_passes_the_defaults() {
+    let file =
+        "limits: { memory: 100MiB, call_timeout: 1s, query_timeout: 2s }\ndata_dir: /from/file\n";
+    let printed = print()
+        .config(file)
+        .environment("LARDER_LIMITS_CALL_TIMEOUT", "3s")
+        .environment("LARDER_DATA_DIR", "/from/environment")
+        .arguments(["--data-dir", "/from/flag"])
+        .run();
+    assert_eq!(value(&printed, "memory"), "100MiB");
+    assert_eq!(value(&printed, "query_timeout"), "2s");
+    assert_eq!(value(&printed, "call_timeout"), "3s");
+    assert_eq!(value(&printed, "data_dir"), "/from/flag");
+    assert_eq!(value(&printed, "max_request_bytes"), "64MiB");
+}
+
+#[test]
+fn what_is_printed_is_a_file_that_gives_the_same() {
+    let first = print()
+        .config("grpc: { writer_endpoint: 127.0.0.1:4316 }\nplugin: { use: memory, settings: { max_traces: 7 } }")
+        .environment("LARDER_ADMIN_PURGE", "true")
+        .run();
+    assert_eq!(value(&first, "writer_endpoint"), "127.0.0.1:4316");
+    let second = print().config(&first.stdout).run();
+    assert_eq!(second.stdout, first.stdout);
+}
+
+#[test]
+fn an_unknown_key_is_told_with_its_place_and_the_nearest() {
+    let told = refused(print().config("limits:\n  memroy: 1GiB\n"));
+    assert_tells(
+        &told,
+        &[
+            "limits.memroy",
+            "larder.yaml:2:3",
+            "did you mean `limits.memory`?",
+        ],
+    );
+    let told = refused(print().environment("LARDER_GRPC_ENDPONT", "127.0.0.1:1"));
+    assert_tells(
+        &told,
+        &[
+            "LARDER_GRPC_ENDPONT",
+            "did you mean `LARDER_GRPC_ENDPOINT`?",
+        ],
+    );
+    let told = refused(print().arguments(["--grpc-endpont", "127.0.0.1:1"]));
+    assert_tells(&told, &["--grpc-endpont", "--grpc-endpoint"]);
+}
+
+#[test]
+fn a_bad_value_is_told_with_its_place_and_what_is_expected() {
+    let told = refused(print().config("limits: { memory: 4KiB }\n"));
+    assert_tells(
+        &told,
+        &["limits.memory", "at least 1MiB", "4KiB", "larder.yaml:1:"],
+    );
+    let told = refused(print().environment("LARDER_LIMITS_CALL_TIMEOUT", "soon"));
+    assert_tells(
+        &told,
+        &["limits.call_timeout", "LARDER_LIMITS_CALL_TIMEOUT", "soon"],
+    );
+    let told = refused(print().arguments(["--grpc-endpoint", "nowhere"]));
+    assert_tells(&told, &["grpc.endpoint", "--grpc-endpoint", "nowhere"]);
+    let told = refused(print().config("limits: [\n"));
+    assert_tells(&told, &["larder.yaml:"]);
+    let told = refused(print().arguments(["--config", "no/such/file.yaml"]));
+    assert_tells(&told, &["no/such/file.yaml"]);
+}
+
+/// The same configuration is what a server starts with, and a server does not start with a bad one.
+#[tokio::test]
+async fn a_server_starts_from_a_file_alone_and_not_from_a_bad_one() {
+    let file = "grpc: { endpoint: '127.0.0.1:0', writer_endpoint: '127.0.0.1:0' }\nadmin: { endpoint: '127.0.0.1:0', purge: true }\nplugin: { use: memory, settings: { max_traces: 1000 } }\n";
+    let larder = Options::bare().without_port_flags().config(file).start();
+    assert!(larder.client().await.services().await.unwrap().is_empty());
+    assert_ne!(larder.writer(), larder.grpc());
+    assert_eq!(larder.post("/purge").status, 200);
+
+    let told = refused(Options::bare().config("plugin: { use: nonesuch }"));
+    assert_tells(&told, &["nonesuch", "memory"]);
+}

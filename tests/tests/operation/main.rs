@@ -1,0 +1,15 @@
+//! What an operator sees: configuration from three sources and its mistakes, the admin port, metrics, logs, start and stop.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod admin;
+mod configuration;
+mod metrics;
+mod start;
+mod stop;

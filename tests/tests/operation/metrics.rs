@@ -1,0 +1,107 @@
+//! `/metrics`: what is promised is there, under OpenTelemetry's names, and counts what happened.
+
+use std::collections::BTreeSet;
+
+use larder_tests::http::{self, count};
+use larder_tests::otlp::{service, span};
+use larder_tests::{Options, Plugin, Query, eventually};
+
+const NAMES: [&str; 22] = [
+    "rpc_server_call_duration_seconds",
+    "larder_ingest_spans_total",
+    "larder_ingest_bytes_total",
+    "larder_ingest_refused_spans_total",
+    "larder_write_duration_seconds",
+    "larder_write_fragments",
+    "larder_write_queue_depth",
+    "larder_write_queue_bytes",
+    "larder_query_judged_spans",
+    "larder_query_pages",
+    "larder_query_read_bytes",
+    "larder_storage_traces",
+    "larder_storage_spans",
+    "larder_storage_bytes",
+    "larder_storage_evicted_traces_total",
+    "larder_storage_evicted_spans_total",
+    "larder_storage_expired_traces_total",
+    "larder_storage_expired_spans_total",
+    "larder_plugin_ready",
+    "larder_plugin_restarts_total",
+    "larder_plugin_memory_bytes",
+    "process_resident_memory_bytes",
+];
+
+#[tokio::test]
+async fn every_metric_that_is_promised_is_described() {
+    let larder = Options::new(Plugin::Memory).start();
+    let response = larder.get("/metrics");
+    assert_eq!(response.status, 200);
+    assert!(
+        response
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/plain")
+    );
+    let described: BTreeSet<&str> = response
+        .body
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    for name in NAMES {
+        assert!(described.contains(name), "{name} is not in {described:?}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened() {
+    let larder = Options::new(Plugin::Memory).start();
+    let client = larder.client().await;
+    let spans = (1..=7).map(|id| span([1; 16], id).at(id));
+    client.store([service("a").spans(spans)]).await;
+    let mut bad = span([2; 16], 1).at(5);
+    bad.0.span_id.clear();
+    client.export([service("a").span(bad)]).await.unwrap();
+    client
+        .find_traces(&Query::default().service("a"))
+        .await
+        .unwrap();
+    client.dependencies(None, None).await.unwrap_err();
+
+    let metrics = larder.metrics();
+    let calls = |method: &str, code: &str| {
+        let labels = [
+            format!("rpc_method=\"{method}\""),
+            format!("rpc_response_status_code=\"{code}\""),
+            "rpc_system_name=\"grpc\"".to_owned(),
+        ];
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        count(&metrics, "rpc_server_call_duration_seconds_count", &labels)
+    };
+    let export = "opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    assert_eq!(calls(export, "OK"), 2);
+    assert_eq!(calls("jaeger.storage.v2.TraceReader/FindTraces", "OK"), 1);
+    let dependencies = "jaeger.storage.v2.DependencyReader/GetDependencies";
+    assert_eq!(calls(dependencies, "INVALID_ARGUMENT"), 1);
+
+    assert_eq!(count(&metrics, "larder_ingest_spans_total", &[]), 8);
+    assert!(count(&metrics, "larder_ingest_bytes_total", &[]) > 100);
+    assert_eq!(count(&metrics, "larder_ingest_refused_spans_total", &[]), 1);
+    let reasons = http::samples(&metrics, "larder_ingest_refused_spans_total");
+    assert!(reasons[0].0.contains("reason=\"span_id\""), "{reasons:?}");
+    assert_eq!(
+        count(&metrics, "larder_write_duration_seconds_count", &[]),
+        1
+    );
+    assert_eq!(count(&metrics, "larder_query_judged_spans_count", &[]), 1);
+    assert_eq!(count(&metrics, "larder_plugin_ready", &[]), 1);
+    assert_eq!(count(&metrics, "larder_write_queue_depth", &[]), 0);
+
+    eventually("the plugin's counts", async || {
+        let metrics = larder.metrics();
+        let spans = count(&metrics, "larder_storage_spans", &[]);
+        let traces = count(&metrics, "larder_storage_traces", &[]);
+        ((spans, traces) == (7, 1)).then_some(())
+    })
+    .await;
+    assert!(count(&larder.metrics(), "larder_storage_bytes", &[]) > 0);
+}

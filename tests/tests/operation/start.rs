@@ -1,0 +1,99 @@
+//! How a server starts, and what it says where it cannot.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use larder_tests::{Options, Plugin};
+
+#[tokio::test]
+async fn a_start_says_the_plugin_and_every_address() {
+    let larder = Options::new(Plugin::Memory).writer_port().start();
+    larder.line("memory");
+    for (line, address) in [
+        ("Serving Jaeger storage on", larder.grpc()),
+        ("Serving OTLP traces on", larder.writer()),
+        ("Serving admin HTTP on", larder.admin()),
+    ] {
+        assert_ne!(address.port(), 0);
+        assert_eq!(larder.line(line), format!("{line} {address}"));
+    }
+}
+
+/// A file may hold what a plugin was compiled to, which is run as it is: nobody else may write there.
+#[test]
+fn compiled_plugins_are_kept_where_nobody_else_can_write() {
+    let larder = Options::new(Plugin::Memory).start();
+    let mode = std::fs::metadata(larder.data_dir())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+    let kept = std::fs::read_dir(larder.data_dir()).unwrap().count();
+    assert!(kept > 0, "nothing was cached");
+}
+
+/// Off a terminal, what is logged is JSON, a line an event; what is announced is plain.
+#[test]
+fn logs_are_json_where_nobody_reads_them() {
+    let larder = Options::new(Plugin::Memory).purge().start();
+    assert_eq!(larder.post("/purge").status, 200);
+    let line = larder.line("purged");
+    let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(event["level"], "WARN", "{event}");
+}
+
+#[test]
+fn a_port_in_use_is_told_with_its_setting() {
+    let larder = Options::new(Plugin::Memory).start();
+    for (flag, setting, taken) in [
+        ("--grpc-endpoint", "grpc.endpoint", larder.grpc()),
+        ("--admin-endpoint", "admin.endpoint", larder.admin()),
+        ("--writer-endpoint", "grpc.writer_endpoint", larder.grpc()),
+    ] {
+        let mut arguments = vec![flag.to_owned(), taken.to_string()];
+        for other in ["--grpc-endpoint", "--admin-endpoint"] {
+            if other != flag {
+                arguments.extend([other.to_owned(), "127.0.0.1:0".to_owned()]);
+            }
+        }
+        let options = Options::bare().without_port_flags().arguments(arguments);
+        let exit = options.run();
+        assert!(!exit.status.success(), "{exit:?}");
+        for part in [setting, &taken.to_string(), "in use"] {
+            assert!(exit.stderr.contains(part), "no {part:?} in {}", exit.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_plugin_that_cannot_be_loaded_is_told_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = directory.path().join("text.wasm");
+    std::fs::write(&text, "this is no wasm").unwrap();
+    let module = directory.path().join("module.wasm");
+    std::fs::write(&module, b"\0asm\x01\0\0\0").unwrap();
+    for (plugin, told) in [
+        ("nonesuch", vec!["nonesuch", "memory"]),
+        ("./none/such.wasm", vec!["./none/such.wasm"]),
+        (text.to_str().unwrap(), vec!["text.wasm", "component"]),
+        (module.to_str().unwrap(), vec!["module.wasm", "component"]),
+    ] {
+        let exit = Options::bare().arguments(["--plugin", plugin]).run();
+        assert!(!exit.status.success(), "{exit:?}");
+        for part in told {
+            assert!(exit.stderr.contains(part), "no {part:?} in {}", exit.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_plugin_can_be_inspected_without_serving() {
+    let file = Plugin::Minimal.argument();
+    let options = Options::bare().without_port_flags();
+    let exit = options
+        .arguments(["plugin".into(), "inspect".into(), file.into_os_string()])
+        .run();
+    assert!(exit.status.success(), "{exit:?}");
+    for part in ["minimal", "exclusive", "hash"] {
+        assert!(exit.stdout.contains(part), "no {part:?} in {}", exit.stdout);
+    }
+}
