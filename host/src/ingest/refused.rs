@@ -61,7 +61,7 @@ impl Reason {
             Self::TraceId => "a trace id that is not 16 bytes or all zero",
             Self::SpanId => "a span id that is not 8 bytes or all zero",
             Self::Utf8 => "a string that is not valid UTF-8",
-            Self::TooLarge => "more bytes than a message may have",
+            Self::TooLarge => "more bytes than grpc.max_message_bytes allows a message",
         }
     }
 }
