@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::http::{self, Response};
 use crate::process::{Log, Reaper, wait};
-use crate::{Plugin, binary};
+use crate::{Plugin, binary, eventually};
 
 /// How a server is started.
 #[derive(Clone, Debug)]
@@ -236,6 +236,12 @@ impl Larder {
         self.log
             .wait(text)
             .unwrap_or_else(|why| panic!("{why}:\n{}", self.lines().join("\n")))
+    }
+
+    /// As [`Larder::line`], while the test's other tasks go on.
+    pub async fn told(&self, text: &str) {
+        let lines = || self.lines().iter().any(|line| line.contains(text));
+        eventually(text, async || lines().then_some(())).await;
     }
 
     fn address(&self, before: &str) -> SocketAddr {

@@ -56,7 +56,7 @@ async fn reads_are_served_while_a_write_runs() {
     store(&client, 2).await;
 
     let write = spin(&client);
-    larder.line("the writer spins");
+    larder.told("the writer spins").await;
     let reads = (0..8).map(|_| assert_reads(&client, &[1, 2]));
     for read in reads.collect::<Vec<_>>() {
         read.await;
@@ -76,7 +76,7 @@ async fn a_full_queue_refuses_writes_and_reads_go_on() {
     let client = larder.client().await;
     store(&client, 1).await;
     let write = spin(&client);
-    larder.line("the writer spins");
+    larder.told("the writer spins").await;
 
     let mut waiting = futures(&client, 6);
     let refused = patiently("a refusal", waiting.next()).await.unwrap();

@@ -15,7 +15,7 @@ use tonic_health::pb::health_client::HealthClient;
 async fn busy(larder: &Larder, name: &'static str, line: &str) -> JoinHandle<Result<(), Status>> {
     let client = larder.client().await;
     let write = tokio::spawn(async move { export(&client, name).await });
-    larder.line(line);
+    larder.told(line).await;
     write
 }
 

@@ -135,7 +135,7 @@ async fn mixed_traces_come_apart_with_all_that_is_around_them(scene: Scene) {
             .event("e", [key_value("x", "y")])
             .link([3; 16], 4, [key_value("l", 1.5)])
     };
-    let sent = request((0..6_u64).map(|number| {
+    let sent = request((1..7_u64).map(|number| {
         scene
             .resource("a")
             .attribute("nr", number.cast_signed())
