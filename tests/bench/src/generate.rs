@@ -36,7 +36,11 @@ pub(crate) struct Request {
 impl Corpus {
     /// `spans` in requests of `request_spans`.
     pub(crate) fn new(seed: u64, spans: u64, request_spans: u64) -> Self {
-        Self { seed, spans, request_spans: request_spans.max(1) }
+        Self {
+            seed,
+            spans,
+            request_spans: request_spans.max(1),
+        }
     }
 
     /// How many requests there are.
@@ -51,8 +55,11 @@ impl Corpus {
 
     /// Request number `index`, the same at every call.
     pub(crate) fn request(&self, index: u64) -> Request {
-        let mut random = fastrand::Rng::with_seed(self.seed ^ (index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let wanted = self.request_spans.min(self.spans - index * self.request_spans);
+        let mut random =
+            fastrand::Rng::with_seed(self.seed ^ (index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let wanted = self
+            .request_spans
+            .min(self.spans - index * self.request_spans);
         let mut by_service: Vec<Vec<Span>> = vec![Vec::new(); SERVICES];
         let mut made = 0;
         let mut trace = 0;
@@ -68,12 +75,19 @@ impl Corpus {
             .map(|(service, spans)| resource_spans(service, spans))
             .collect();
         let request = ExportTraceServiceRequest { resource_spans };
-        Request { bytes: request.encode_to_vec().into(), spans: made }
+        Request {
+            bytes: request.encode_to_vec().into(),
+            spans: made,
+        }
     }
 
     /// The id of trace number `number`.
     pub(crate) fn trace_id(&self, number: u64) -> [u8; 16] {
-        let mut random = fastrand::Rng::with_seed(self.seed.wrapping_add(number).wrapping_mul(0xD134_2543_DE82_EF95));
+        let mut random = fastrand::Rng::with_seed(
+            self.seed
+                .wrapping_add(number)
+                .wrapping_mul(0xD134_2543_DE82_EF95),
+        );
         random.u128(1..).to_be_bytes()
     }
 
@@ -92,8 +106,18 @@ impl Corpus {
             let (parent, service) = if parents.is_empty() {
                 (Vec::new(), random.usize(0..SERVICES))
             } else {
-                let (id, service) = parents.get(random.usize(0..parents.len())).cloned().unwrap_or_default();
-                (id, if random.u8(0..3) == 0 { (service * 7 + 1 + random.usize(0..3)) % SERVICES } else { service })
+                let (id, service) = parents
+                    .get(random.usize(0..parents.len()))
+                    .cloned()
+                    .unwrap_or_default();
+                (
+                    id,
+                    if random.u8(0..3) == 0 {
+                        (service * 7 + 1 + random.usize(0..3)) % SERVICES
+                    } else {
+                        service
+                    },
+                )
             };
             start += random.u64(1_000..400_000);
             let span_id = random.u64(1..).to_be_bytes().to_vec();
@@ -110,24 +134,39 @@ impl Corpus {
 
 /// The name of service number `service`.
 pub(crate) fn service_name(service: usize) -> String {
-    format!("{}-service-{service:02}", ["cart", "checkout", "payment", "catalog", "search"][service % 5])
+    format!(
+        "{}-service-{service:02}",
+        ["cart", "checkout", "payment", "catalog", "search"][service % 5]
+    )
 }
 
 /// The name of operation number `operation`.
 pub(crate) fn operation_name(operation: usize) -> String {
-    format!("{} /api/v1/{}/{{id}}", ["GET", "POST", "PUT"][operation % 3], ["items", "orders", "users", "carts"][operation % 4])
+    format!(
+        "{} /api/v1/{}/{{id}}",
+        ["GET", "POST", "PUT"][operation % 3],
+        ["items", "orders", "users", "carts"][operation % 4]
+    )
 }
 
 fn text(value: impl Into<String>) -> Option<AnyValue> {
-    Some(AnyValue { value: Some(any_value::Value::StringValue(value.into())) })
+    Some(AnyValue {
+        value: Some(any_value::Value::StringValue(value.into())),
+    })
 }
 
 fn int(value: i64) -> Option<AnyValue> {
-    Some(AnyValue { value: Some(any_value::Value::IntValue(value)) })
+    Some(AnyValue {
+        value: Some(any_value::Value::IntValue(value)),
+    })
 }
 
 fn attribute(key: &str, value: Option<AnyValue>) -> KeyValue {
-    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+    KeyValue {
+        key: key.to_owned(),
+        value,
+        ..KeyValue::default()
+    }
 }
 
 fn resource_spans(service: usize, spans: Vec<Span>) -> ResourceSpans {
@@ -136,7 +175,13 @@ fn resource_spans(service: usize, spans: Vec<Span>) -> ResourceSpans {
             attribute("service.name", text(service_name(service))),
             attribute("service.namespace", text("shop")),
             attribute("service.version", text(format!("1.{}.0", service % 9))),
-            attribute("service.instance.id", text(format!("pod-{service:02}-7c9f8d6b5-x{:03}", service * 31 % 997))),
+            attribute(
+                "service.instance.id",
+                text(format!(
+                    "pod-{service:02}-7c9f8d6b5-x{:03}",
+                    service * 31 % 997
+                )),
+            ),
             attribute("deployment.environment.name", text("production")),
             attribute("telemetry.sdk.language", text("go")),
         ],
@@ -149,7 +194,11 @@ fn resource_spans(service: usize, spans: Vec<Span>) -> ResourceSpans {
     };
     ResourceSpans {
         resource: Some(resource),
-        scope_spans: vec![ScopeSpans { scope: Some(scope), spans, schema_url: String::new() }],
+        scope_spans: vec![ScopeSpans {
+            scope: Some(scope),
+            spans,
+            schema_url: String::new(),
+        }],
         schema_url: "https://opentelemetry.io/schemas/1.26.0".to_owned(),
     }
 }
@@ -164,20 +213,49 @@ fn span(
 ) -> Span {
     let operation = random.usize(0..OPERATIONS);
     let failed = random.u8(0..50) == 0;
-    let status = if failed { 500 } else { 200 + i64::from(random.u8(0..4)) };
+    let status = if failed {
+        500
+    } else {
+        200 + i64::from(random.u8(0..4))
+    };
     let mut attributes = vec![
-        attribute("http.request.method", text(["GET", "POST", "PUT"][operation % 3])),
+        attribute(
+            "http.request.method",
+            text(["GET", "POST", "PUT"][operation % 3]),
+        ),
         attribute("http.response.status_code", int(status)),
         attribute("http.route", text(operation_name(operation))),
-        attribute("url.path", text(format!("/api/v1/items/{}", random.u32(0..100_000)))),
+        attribute(
+            "url.path",
+            text(format!("/api/v1/items/{}", random.u32(0..100_000))),
+        ),
         attribute("server.address", text("api.shop.example.com")),
         attribute("server.port", int(8080)),
-        attribute("client.address", text(format!("10.{}.{}.{}", random.u8(0..4), random.u8(..), random.u8(..)))),
-        attribute("user_agent.original", text("Mozilla/5.0 (X11; Linux x86_64) shop/2.1")),
+        attribute(
+            "client.address",
+            text(format!(
+                "10.{}.{}.{}",
+                random.u8(0..4),
+                random.u8(..),
+                random.u8(..)
+            )),
+        ),
+        attribute(
+            "user_agent.original",
+            text("Mozilla/5.0 (X11; Linux x86_64) shop/2.1"),
+        ),
         attribute("network.protocol.version", text("1.1")),
-        attribute("enduser.id", text(format!("user-{:05}", random.u32(0..20_000)))),
+        attribute(
+            "enduser.id",
+            text(format!("user-{:05}", random.u32(0..20_000))),
+        ),
         attribute("thread.id", int(i64::from(random.u8(1..64)))),
-        attribute("cache.hit", Some(AnyValue { value: Some(any_value::Value::BoolValue(random.bool())) })),
+        attribute(
+            "cache.hit",
+            Some(AnyValue {
+                value: Some(any_value::Value::BoolValue(random.bool())),
+            }),
+        ),
     ];
     if rare {
         attributes.push(attribute("feature.flag", text("beta-checkout")));
@@ -192,7 +270,10 @@ fn span(
         // Durations spread over five decades, as real ones do.
         end_time_unix_nano: start + 10u64.pow(random.u32(4..9)) * random.u64(1..10),
         attributes,
-        status: failed.then(|| Status { message: "upstream failed".to_owned(), code: 2 }),
+        status: failed.then(|| Status {
+            message: "upstream failed".to_owned(),
+            code: 2,
+        }),
         ..Span::default()
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
 use tokio::sync::Mutex;
 
 use crate::generate::{Corpus, Request};
@@ -41,9 +43,13 @@ pub(crate) async fn run(corpus: &Corpus, targets: &[Target]) -> Result<Vec<Load>
     let mut index = 0;
     while index < corpus.requests() {
         let end = (index + ROUND).min(corpus.requests());
-        let round: Vec<Arc<Request>> = (index..end).map(|number| Arc::new(corpus.request(number))).collect();
+        let round: Vec<Arc<Request>> = (index..end)
+            .map(|number| Arc::new(corpus.request(number)))
+            .collect();
         for (target, load) in targets.iter().zip(&mut loads) {
-            write_round(target, &round, load).await.with_context(|| format!("writing to {}", target.name))?;
+            write_round(target, &round, load)
+                .await
+                .with_context(|| format!("writing to {}", target.name))?;
         }
         index = end;
     }
@@ -56,19 +62,27 @@ pub(crate) async fn run(corpus: &Corpus, targets: &[Target]) -> Result<Vec<Load>
 async fn write_round(target: &Target, round: &[Arc<Request>], load: &mut Load) -> Result<()> {
     let before = target.cpu_seconds()?;
     let started = Instant::now();
-    let queue: Arc<Mutex<VecDeque<Arc<Request>>>> = Arc::new(Mutex::new(round.iter().cloned().collect()));
+    let queue: Arc<Mutex<VecDeque<Arc<Request>>>> =
+        Arc::new(Mutex::new(round.iter().cloned().collect()));
     let mut writers = Vec::new();
     for channel in target.channels() {
         let (channel, queue) = (channel.clone(), Arc::clone(&queue));
         writers.push(tokio::spawn(async move {
             loop {
                 let next = queue.lock().await.pop_front();
-                let Some(request) = next else { return Ok::<_, anyhow::Error>(()) };
+                let Some(request) = next else {
+                    return Ok::<_, anyhow::Error>(());
+                };
                 let answer = target::call(&channel, EXPORT, request.bytes.clone()).await?;
-                anyhow::ensure!(
-                    answer.iter().all(bytes::Bytes::is_empty),
-                    "an Export was not stored whole: it answered partial_success"
-                );
+                for message in answer {
+                    let refused = ExportTraceServiceResponse::decode(message)?.partial_success;
+                    let refused = refused.unwrap_or_default();
+                    anyhow::ensure!(
+                        refused.rejected_spans == 0,
+                        "spans refused: {}",
+                        refused.error_message
+                    );
+                }
             }
         }));
     }
@@ -80,6 +94,9 @@ async fn write_round(target: &Target, round: &[Arc<Request>], load: &mut Load) -
         *load.cpu_seconds.get_or_insert(0.0) += after - before;
     }
     load.spans += round.iter().map(|request| request.spans).sum::<u64>();
-    load.bytes += round.iter().map(|request| request.bytes.len() as u64).sum::<u64>();
+    load.bytes += round
+        .iter()
+        .map(|request| request.bytes.len() as u64)
+        .sum::<u64>();
     Ok(())
 }

@@ -43,7 +43,9 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(run(&options))
 }
 

@@ -12,11 +12,16 @@ use crate::target::Target;
 /// What writing cost, a row a target.
 pub(crate) fn loads(loads: &[Load]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "| target | spans | bytes a span | spans/s | server CPU us a span | resident MB | resident bytes a span |")?;
+    writeln!(
+        out,
+        "| target | spans | bytes a span | spans/s | server CPU us a span | resident MB | resident bytes a span |"
+    )?;
     writeln!(out, "|---|---|---|---|---|---|---|")?;
     for load in loads {
         let spans = whole(load.spans);
-        let cpu = load.cpu_seconds.map_or_else(String::new, |cpu| format!("{:.2}", cpu * 1e6 / spans));
+        let cpu = load
+            .cpu_seconds
+            .map_or_else(String::new, |cpu| format!("{:.2}", cpu * 1e6 / spans));
         let resident = load.resident_bytes.map(whole);
         writeln!(
             out,
@@ -40,8 +45,17 @@ pub(crate) fn searches(targets: &[Target], rows: &[Row]) -> Result<()> {
     for target in targets {
         write!(out, " {} |", target.name)?;
     }
-    for (other, first) in targets.iter().skip(1).zip(std::iter::repeat(targets.first())) {
-        write!(out, " {} / {} |", first.map_or("", |first| first.name.as_str()), other.name)?;
+    for (other, first) in targets
+        .iter()
+        .skip(1)
+        .zip(std::iter::repeat(targets.first()))
+    {
+        write!(
+            out,
+            " {} / {} |",
+            first.map_or("", |first| first.name.as_str()),
+            other.name
+        )?;
     }
     writeln!(out)?;
     writeln!(out, "|---|{}", "---|".repeat(targets.len() * 2 - 1))?;
@@ -84,7 +98,10 @@ fn milliseconds(time: Duration) -> f64 {
 
 /// A count as a number to divide by; exact up to 2^52, which no run reaches.
 fn whole(count: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "counts of a run stay far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of a run stay far below 2^52"
+    )]
     let number = count as f64;
     number
 }

@@ -23,12 +23,18 @@ impl FromStr for Address {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (name, place) = text.split_once('=').context("a target is NAME=HOST:PORT[@PID]")?;
+        let (name, place) = text
+            .split_once('=')
+            .context("a target is NAME=HOST:PORT[@PID]")?;
         let (endpoint, pid) = match place.split_once('@') {
             Some((endpoint, pid)) => (endpoint, Some(pid.parse().context("the PID is a number")?)),
             None => (place, None),
         };
-        Ok(Self { name: name.to_owned(), endpoint: endpoint.to_owned(), pid })
+        Ok(Self {
+            name: name.to_owned(),
+            endpoint: endpoint.to_owned(),
+            pid,
+        })
     }
 }
 
@@ -46,10 +52,17 @@ impl Target {
         let mut channels = Vec::new();
         for _ in 0..connections.max(1) {
             let endpoint = Endpoint::from_shared(format!("http://{}", address.endpoint))?;
-            let channel = endpoint.connect().await.with_context(|| format!("cannot reach {}", address.endpoint))?;
+            let channel = endpoint
+                .connect()
+                .await
+                .with_context(|| format!("cannot reach {}", address.endpoint))?;
             channels.push(channel);
         }
-        Ok(Self { name: address.name.clone(), pid: address.pid, channels })
+        Ok(Self {
+            name: address.name.clone(),
+            pid: address.pid,
+            channels,
+        })
     }
 
     /// Its connections.
@@ -61,8 +74,16 @@ impl Target {
     pub(crate) fn cpu_seconds(&self) -> Result<Option<f64>> {
         let Some(pid) = self.pid else { return Ok(None) };
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let after = stat.rsplit_once(')').context("/proc/PID/stat has a name in brackets")?.1;
-        let ticks: Vec<u64> = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse().ok()).collect();
+        let after = stat
+            .rsplit_once(')')
+            .context("/proc/PID/stat has a name in brackets")?
+            .1;
+        let ticks: Vec<u64> = after
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|word| word.parse().ok())
+            .collect();
         let ticks = u32::try_from(ticks.iter().sum::<u64>())?;
         // The kernel's USER_HZ is 100 on every Linux that runs this.
         Ok(Some(f64::from(ticks) / 100.0))
@@ -72,25 +93,36 @@ impl Target {
     pub(crate) fn resident_bytes(&self) -> Result<Option<u64>> {
         let Some(pid) = self.pid else { return Ok(None) };
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("VmRSS")?;
         let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
         Ok(Some(kib * 1024))
     }
 
     /// Calls a method and gathers its answer: one message of a unary call, all of a stream.
     pub(crate) async fn call(&self, method: &'static str, request: Bytes) -> Result<Vec<Bytes>> {
-        let Some(channel) = self.channels.first() else { bail!("no connection") };
+        let Some(channel) = self.channels.first() else {
+            bail!("no connection")
+        };
         call(channel, method, request).await
     }
 }
 
 /// Calls a method over one channel and gathers its answer.
-pub(crate) async fn call(channel: &Channel, method: &'static str, request: Bytes) -> Result<Vec<Bytes>> {
+pub(crate) async fn call(
+    channel: &Channel,
+    method: &'static str,
+    request: Bytes,
+) -> Result<Vec<Bytes>> {
     let mut client = Grpc::new(channel.clone()).max_decoding_message_size(usize::MAX);
     client.ready().await?;
     let mut request = Request::new(request);
     request.set_timeout(Duration::from_secs(120));
-    let answer = client.server_streaming(request, PathAndQuery::from_static(method), Raw).await?;
+    let answer = client
+        .server_streaming(request, PathAndQuery::from_static(method), Raw)
+        .await?;
     let mut stream = answer.into_inner();
     let mut messages = Vec::new();
     while let Some(message) = stream.message().await? {
