@@ -41,7 +41,7 @@ impl Store {
     pub(crate) fn new(limits: Limits, seed: u64) -> Self {
         let shape = Shape::new(limits.max_bytes);
         // Handles that the host has from an instance before this one should mean nothing here.
-        let number = seed >> 32;
+        let number = seed >> 33;
         let segment = Segment::new(number, &shape);
         Self {
             limits,

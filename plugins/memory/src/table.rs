@@ -10,7 +10,8 @@
 
 use crate::limits::heap;
 
-/// Numbers in open addressing with linear probing. 0 stands for an empty slot, so each is kept one higher.
+/// Numbers below 2^48 in open addressing with linear probing. 0 stands for an empty slot, so each is kept one higher; above it
+/// stand 16 bits of its hash, so that hardly a key is looked at in vain.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     slots: Vec<u64>,
@@ -18,6 +19,7 @@ pub(crate) struct Table {
 }
 
 const FIRST_SLOTS: usize = 64;
+const NUMBER_BITS: u32 = 48;
 
 // === impl Table ===
 
@@ -43,7 +45,7 @@ impl Table {
     /// The number with this hash that `is` says it is.
     pub(crate) fn find(&self, hash: u64, is: impl Fn(u64) -> bool) -> Option<u64> {
         let slot = self.slot_of(hash, is)?;
-        Some(self.slots[slot] - 1)
+        Some(number_of(self.slots[slot]))
     }
 
     /// Adds a number that is not there yet. `hash_of` gives the hash of any number in the table.
@@ -52,11 +54,11 @@ impl Table {
             let grown = vec![0; self.grown()];
             for slot in std::mem::replace(&mut self.slots, grown) {
                 if slot != 0 {
-                    self.place(hash_of(slot - 1), slot);
+                    self.place(hash_of(number_of(slot)), slot);
                 }
             }
         }
-        self.place(hash, number + 1);
+        self.place(hash, tag_of(hash) | (number + 1));
         self.len += 1;
     }
 
@@ -78,7 +80,7 @@ impl Table {
             if self.slots[slot] == 0 {
                 break;
             }
-            let home = self.home(hash_of(self.slots[slot] - 1));
+            let home = self.home(hash_of(number_of(self.slots[slot])));
             let from_home = slot.wrapping_sub(home) & self.mask();
             let from_hole = slot.wrapping_sub(hole) & self.mask();
             if from_home >= from_hole {
@@ -114,8 +116,10 @@ impl Table {
             return None;
         }
         let mut slot = self.home(hash);
+        let tag = tag_of(hash);
         while self.slots[slot] != 0 {
-            if is(self.slots[slot] - 1) {
+            let same = (self.slots[slot] ^ tag) >> NUMBER_BITS == 0;
+            if same && is(number_of(self.slots[slot])) {
                 return Some(slot);
             }
             slot = (slot + 1) & self.mask();
@@ -132,6 +136,14 @@ impl Table {
     }
 }
 
+fn tag_of(hash: u64) -> u64 {
+    hash >> NUMBER_BITS << NUMBER_BITS
+}
+
+fn number_of(slot: u64) -> u64 {
+    (slot & ((1 << NUMBER_BITS) - 1)) - 1
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -142,7 +154,7 @@ mod tests {
 
     /// So bad a hash that everything collides with its neighbours.
     fn hash_of(number: u64) -> u64 {
-        number / 3 * 7
+        number / 3 * 7 | (number / 5) << 60
     }
 
     proptest! {
