@@ -154,7 +154,7 @@ mod tests {
 
     /// So bad a hash that everything collides with its neighbours.
     fn hash_of(number: u64) -> u64 {
-        number / 3 * 7 | (number / 5) << 60
+        (number / 3 * 7) | ((number / 5) << 60)
     }
 
     proptest! {
