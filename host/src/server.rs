@@ -31,6 +31,9 @@ use crate::{admin, plugin};
 /// The admin port's connections may take so long to end, once all else has.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
+/// The plugin has this much time to write what waits for it, however short the drain.
+const PLUGIN_DRAIN: Duration = Duration::from_secs(1);
+
 /// All ports bound and the plugin open; nothing is served yet.
 pub struct Server {
     grpc: Grpc,
@@ -124,7 +127,8 @@ impl Server {
     }
 
     /// Serves until `shutdown`, then drains: readiness goes, no connection is accepted, the RPCs that are under way may end
-    /// within `limits.drain_timeout`, and every acknowledged write is in the plugin when this returns.
+    /// within `limits.drain_timeout`, and the plugin has as much time again to write what waits for it. Every acknowledged write is in
+    /// the plugin when this returns.
     ///
     /// # Errors
     /// A port that fails by itself ends the server in the same way.
@@ -162,7 +166,14 @@ impl Server {
                 "calls were still under way after limits.drain_timeout and are cut off"
             );
         }
-        self.tenant.shutdown().await;
+        let patience = self.drain_timeout.max(PLUGIN_DRAIN);
+        if timeout(patience, self.tenant.shutdown()).await.is_err() {
+            // A guest that spins would hold the stop up until its own deadline.
+            tracing::warn!(
+                timeout = ?patience,
+                "the plugin was still busy after limits.drain_timeout and is cut off; writes that were not acknowledged are lost"
+            );
+        }
         stop_admin.cancel();
         if !admin.is_finished() && timeout(ADMIN_DRAIN, &mut admin).await.is_err() {
             admin.abort();
