@@ -257,12 +257,19 @@ impl Larder {
 
     /// Sends a signal, as "TERM".
     pub fn signal(&self, name: &str) {
-        let id = self.child.as_ref().expect("still running").id();
-        let sent = Command::new("kill")
-            .args([format!("-{name}"), id.to_string()])
-            .status()
-            .expect("kill");
-        assert!(sent.success(), "kill -{name} {id}");
+        send(self.child.as_ref().expect("still running"), name);
+    }
+
+    /// Sends a signal again and again until it ends.
+    pub async fn insist(mut self, name: &str) -> (ExitStatus, Vec<String>) {
+        let mut child = self.child.take().expect("still running");
+        let status = eventually("larder's end", async || {
+            send(&child, name);
+            child.try_wait().expect("a child to wait for")
+        })
+        .await;
+        self.reaper = None;
+        (status, self.log.to_the_end())
     }
 
     /// Waits for its end.
@@ -294,6 +301,15 @@ impl Larder {
         }
         eprintln!("---");
     }
+}
+
+/// Sends a signal to a child that has not been waited for.
+fn send(child: &Child, name: &str) {
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), child.id().to_string()])
+        .status()
+        .expect("kill");
+    assert!(sent.success(), "kill -{name} {}", child.id());
 }
 
 impl Drop for Larder {

@@ -14,10 +14,7 @@ pub async fn patiently<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 /// Asks `probe` again and again until it gives something. The pauses between are pacing only: nothing is assumed of them.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut probe: impl FnMut() -> F,
-) -> T {
+pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = probe().await {
