@@ -1,4 +1,5 @@
-//! Keeps traces in the instance's own memory: as many as fit, the oldest written trace first out.
+//! Keeps traces in the instance's own memory: as many as fit, the oldest written trace first out. What is full is first packed,
+//! so that it holds two to three times as much, and only then evicted from.
 //!
 //! Settings: `max_traces` (default 100,000) and `max_bytes` (default 60 % of the memory limit; `64MiB` and the like). All that
 //! takes up memory counts against `max_bytes`, so the plugin evicts and never runs out.
@@ -74,7 +75,7 @@ impl Plugin for Memory {
         max_bytes: u32,
     ) -> Result<Pieces, Error> {
         let from = resume::decode(resume)?;
-        Ok(read::page(&self.store, wanted, part, from, max_bytes))
+        read::page(&self.store, wanted, part, from, max_bytes)
     }
 
     fn services(&mut self) -> Result<Vec<String>, Error> {

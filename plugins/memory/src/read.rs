@@ -4,32 +4,34 @@
 //! passed over, as are those that were never there.
 
 use larder_plugin::resume::{self, Position};
-use larder_plugin::{Part, Piece, Pieces, Wanted};
+use larder_plugin::{Error, Part, Piece, Pieces, Wanted};
 
 use crate::handle::Handle;
+use crate::payload::Opened;
 use crate::store::Store;
 
 /// The most bytes on a page, whatever the host asks for: there is room for so many beside `max_bytes`.
 const MAX_BYTES: usize = 8 << 20;
 
-/// One page, from where the page before ended.
+/// One page, from where the page before ended. Raises `data-loss` if a fragment cannot be unpacked.
 pub(crate) fn page(
     store: &Store,
     wanted: &Wanted,
     part: Part,
     from: Option<Position>,
     max_bytes: u32,
-) -> Pieces {
+) -> Result<Pieces, Error> {
     let max_bytes = MAX_BYTES.min(max_bytes as usize);
     let mut page = Pieces {
         pieces: Vec::new(),
         resume: None,
     };
+    let mut opened = Opened::default();
     let mut bytes = 0;
     let mut next = start(store, wanted, from);
     while let Some((place, handle)) = next {
         if let Some((segment, record)) = store.get(handle) {
-            let piece = segment.bytes_of(handle.ordinal(), part);
+            let piece = segment.bytes_of(handle.ordinal(), part, &mut opened)?;
             if bytes + piece.len() > max_bytes && !page.pieces.is_empty() {
                 page.resume = Some(resume::encode((place as u64, handle.number())));
                 break;
@@ -44,7 +46,7 @@ pub(crate) fn page(
         }
         next = after(store, wanted, place, handle);
     }
-    page
+    Ok(page)
 }
 
 /// Where a page begins.

@@ -5,12 +5,12 @@
     reason = "ordinals are those that the segment gave out"
 )]
 
-use larder_plugin::{DurationRange, Fragment, Part, TimeRange, TraceId};
+use larder_plugin::{DurationRange, Error, Fragment, Part, TimeRange, TraceId};
 
 use crate::handle::{Handle, Key};
 use crate::index::{Open, Scratch, Sealed};
 use crate::limits::{Shape, heap};
-use crate::payload::{Payload, Place};
+use crate::payload::{Opened, Packer, Payload, Place};
 
 /// What is known of a fragment beside its terms and its bytes.
 #[derive(Clone, Debug)]
@@ -183,7 +183,7 @@ impl Segment {
     }
 
     /// Frees the bytes of a fragment whose trace is evicted; what was first written before `alive` is evicted with it.
-    pub(crate) fn release(&mut self, ordinal: u16, alive: Handle) {
+    pub(crate) fn release(&mut self, ordinal: u16, alive: Handle, packer: &mut Packer) {
         let fragments = self.len();
         let record = &self.records[usize::from(ordinal)];
         let (digest, otlp) = (record.digest, record.otlp);
@@ -191,13 +191,13 @@ impl Segment {
             let alive = self.records[block]
                 .iter_mut()
                 .filter(|it| it.first >= alive);
-            self.digests.compact(alive.map(|it| &mut it.digest));
+            self.digests.compact(alive.map(|it| &mut it.digest), packer);
         }
         if let Some(block) = self.otlp.release(otlp, fragments) {
             let alive = self.records[block]
                 .iter_mut()
                 .filter(|it| it.first >= alive);
-            self.otlp.compact(alive.map(|it| &mut it.otlp));
+            self.otlp.compact(alive.map(|it| &mut it.otlp), packer);
         }
     }
 
@@ -248,12 +248,24 @@ impl Segment {
         &self.operations[start as usize..end as usize]
     }
 
-    /// One part of a fragment that is alive.
-    pub(crate) fn bytes_of(&self, ordinal: u16, part: Part) -> &[u8] {
+    /// One part of a fragment that is alive. Digests are never packed, as a search reads many of them.
+    ///
+    /// Raises `data-loss` if it cannot be unpacked.
+    pub(crate) fn bytes_of<'a>(
+        &'a self,
+        ordinal: u16,
+        part: Part,
+        opened: &'a mut Opened,
+    ) -> Result<&'a [u8], Error> {
         let record = self.record(ordinal);
         match part {
-            Part::Digest => self.digests.get(record.digest),
-            Part::Otlp => self.otlp.get(record.otlp),
+            Part::Digest => self.digests.get(record.digest, self.number, opened),
+            Part::Otlp => self.otlp.get(record.otlp, self.number, opened),
         }
+    }
+
+    /// Packs the oldest block of `otlp` that is not. False if there is none.
+    pub(crate) fn pack(&mut self, packer: &mut Packer) -> bool {
+        self.otlp.pack(packer)
     }
 }

@@ -13,6 +13,7 @@ use crate::handle::Handle;
 use crate::index::Scratch;
 use crate::limits::{Limits, Shape, heap};
 use crate::operations::Operations;
+use crate::payload::Packer;
 use crate::segment::{Record, Segment};
 use crate::table::Table;
 
@@ -27,10 +28,13 @@ pub(crate) struct Store {
     segment_bytes: usize,
     /// The first fragment of the oldest trace; or, if there is none, the end of the last segment.
     oldest: Handle,
+    /// The segment of the oldest bytes that are not packed.
+    packing: u64,
     /// The handle of each trace's first fragment, by the trace's id.
     traces: Table,
     operations: Operations,
     scratch: Scratch,
+    packer: Packer,
     counts: Counts,
 }
 
@@ -50,9 +54,11 @@ impl Store {
             segment_bytes: segment.bytes(),
             segments: VecDeque::from([segment]),
             oldest: Handle::new(number, 0),
+            packing: number,
             traces: Table::default(),
             operations: Operations::new(seed),
             scratch: Scratch::default(),
+            packer: Packer::default(),
             counts: Counts::default(),
         }
     }
@@ -160,6 +166,7 @@ impl Store {
             + self.traces.bytes()
             + self.operations.bytes()
             + self.scratch.bytes()
+            + self.packer.bytes()
     }
 
     /// What is stored and what has gone. Nothing takes up nothing, though a little memory is always in use.
@@ -250,13 +257,34 @@ impl Store {
         self.segments.push_back(segment);
     }
 
-    /// Evicts until so many more bytes fit.
+    /// Packs what is not packed, the oldest first, and then evicts, until so many more bytes fit.
     fn make_room(&mut self, growth: usize) {
-        while self.bytes() + growth + self.traces.growth(1) > self.limits.max_bytes {
-            if !self.evict_oldest() {
+        let over = |store: &Self| {
+            let more = growth + store.traces.growth(1) + store.packer.growth();
+            store.bytes() + more > store.limits.max_bytes
+        };
+        while over(self) {
+            if !self.pack_oldest() && !self.evict_oldest() {
                 return;
             }
         }
+    }
+
+    /// Packs the oldest block that is not packed. False if there is none.
+    fn pack_oldest(&mut self) -> bool {
+        let front = self.segments.front().map_or(0, Segment::number);
+        self.packing = self.packing.max(front);
+        let place = usize::try_from(self.packing - front).unwrap_or(usize::MAX);
+        for segment in self.segments.range_mut(place.min(self.segments.len())..) {
+            self.packing = segment.number();
+            let before = segment.bytes();
+            if segment.pack(&mut self.packer) {
+                self.segment_bytes += segment.bytes();
+                self.segment_bytes -= before;
+                return true;
+            }
+        }
+        false
     }
 
     /// Evicts the oldest trace; or, if there is none, what is left of those that were. False if that is nothing.
@@ -297,7 +325,7 @@ impl Store {
             self.operations.release(*number);
         }
         let before = segment.bytes();
-        segment.release(handle.ordinal(), self.oldest);
+        segment.release(handle.ordinal(), self.oldest, &mut self.packer);
         self.segment_bytes += segment.bytes();
         self.segment_bytes -= before;
         let record = segment.record(handle.ordinal());

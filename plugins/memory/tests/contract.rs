@@ -18,6 +18,17 @@ fn term(number: u64) -> u64 {
     number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+/// Bytes that can be packed, or hardly can.
+fn bytes(len: usize, noisy: bool) -> Vec<u8> {
+    let noise = (0_u64..).map(|n| (n * n).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0]);
+    let plain = std::iter::repeat(2);
+    if noisy {
+        noise.take(len).collect()
+    } else {
+        plain.take(len).collect()
+    }
+}
+
 /// A batch: fragments, each with the number of its trace.
 type Fragments = Vec<(u128, FragmentBuilder)>;
 
@@ -28,16 +39,16 @@ fn fragments(traces: u128, payload: usize) -> impl Strategy<Value = Fragments> {
         (0..50_u64, 0..50_u64),
         prop::collection::vec(0..12_u64, 0..6),
         prop::collection::vec((0..4_u8, 0..4_u8), 0..4),
-        (0..payload, 1..9_u32),
+        (0..payload, any::<bool>(), 1..9_u32),
     );
     let one = one.prop_map(
-        |(id, starts, durations, terms, operations, (payload, spans))| {
+        |(id, starts, durations, terms, operations, (payload, noisy, spans))| {
             let mut built = fragment(id)
                 .starts(starts.0, starts.0 + starts.1)
                 .durations(durations.0, durations.0 + durations.1)
                 .terms(terms.into_iter().map(term))
                 .digest(vec![1; payload / 8])
-                .otlp(vec![2; payload])
+                .otlp(bytes(payload, noisy))
                 .spans(spans);
             for (service, name) in operations {
                 built = built.operation(
