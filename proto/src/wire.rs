@@ -108,7 +108,40 @@ impl<'a> Fields<'a> {
         self.whole.len() - self.rest.len()
     }
 
-    #[inline]
+    /// Nearly every field of a request: a key of one byte with a length or a varint of one byte, or eight bytes.
+    #[expect(clippy::inline_always, reason = "a call costs more than the reading")]
+    #[inline(always)]
+    fn read_short(&mut self) -> Option<Field<'a>> {
+        let before = self.rest;
+        let (key, after) = before.split_first()?;
+        // Longer keys and the number 0 have no short form.
+        if !(8..0x80).contains(key) {
+            return None;
+        }
+        let (value, rest) = match (key & 7, after) {
+            (2, [length, after @ ..]) if *length < 0x80 => {
+                let (content, rest) = after.split_at_checked(usize::from(*length))?;
+                (Value::Bytes(content), rest)
+            }
+            (0, [byte, rest @ ..]) if *byte < 0x80 => (Value::Varint(u64::from(*byte)), rest),
+            (1, after) => {
+                let (bytes, rest) = after.split_first_chunk()?;
+                (Value::Fixed64(u64::from_le_bytes(*bytes)), rest)
+            }
+            _ => return None,
+        };
+        let offset = self.offset();
+        self.rest = rest;
+        let (raw, _) = before.split_at_checked(before.len() - rest.len())?;
+        Some(Field {
+            number: u32::from(key >> 3),
+            value,
+            raw,
+            offset,
+        })
+    }
+
+    #[inline(never)]
     fn read(&mut self) -> Result<Field<'a>, Error> {
         let before = self.rest;
         let offset = self.offset();
@@ -134,8 +167,12 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, Error>;
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a call costs more than the reading")]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(field) = self.read_short() {
+            return Some(Ok(field));
+        }
         if self.rest.is_empty() {
             return None;
         }
