@@ -76,49 +76,82 @@ fn write_double(value: f64, out: &mut Vec<u8>) {
     if size == 0.0 {
         return out.push(b'0');
     }
-    let (digits, point) = shortest_digits(size);
+    let digits = Digits::of(size);
     if (1e-6..1e21).contains(&size) {
-        write_positional(&digits, point, out);
+        digits.write_positional(out);
     } else {
-        let (first, others) = digits.split_at(1);
+        let (first, others) = digits.as_str().split_at(1);
         let dot = if others.is_empty() { "" } else { "." };
-        write_display(format_args!("{first}{dot}{others}e{:+}", point - 1), out);
+        let exponent = digits.point - 1;
+        write_display(format_args!("{first}{dot}{others}e{exponent:+}"), out);
     }
 }
 
-/// The fewest digits that read back as `size`, and where the point is: the number is 0.DIGITS times ten to the power of it.
+/// The fewest digits that read back as a number, which is 0.DIGITS times ten to the power of `point`.
 ///
 /// Of two equally near texts of the same length Go, ES6 and ryu take the even one; Rust's own formatting takes the upper one.
-fn shortest_digits(size: f64) -> (String, i32) {
-    let mut buffer = ryu::Buffer::new();
-    let text = buffer.format_finite(size);
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = [whole, fraction].concat();
-    let without_zeros = digits.trim_start_matches('0');
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    let point = whole.len().cast_signed() - (digits.len() - without_zeros.len()).cast_signed();
-    (
-        without_zeros.trim_end_matches('0').to_owned(),
-        exponent + i32::try_from(point).unwrap_or_default(),
-    )
+struct Digits {
+    /// No number needs more than 17.
+    bytes: [u8; 24],
+    len: usize,
+    point: i32,
 }
 
-fn write_positional(digits: &str, point: i32, out: &mut Vec<u8>) {
-    let zeros = |count: usize, out: &mut Vec<u8>| out.resize(out.len() + count, b'0');
-    let Ok(whole) = usize::try_from(point) else {
-        out.extend_from_slice(b"0.");
-        zeros(point.unsigned_abs() as usize, out);
-        return out.extend_from_slice(digits.as_bytes());
-    };
-    match digits.split_at_checked(whole) {
-        Some((_, "")) | None => {
-            out.extend_from_slice(digits.as_bytes());
-            zeros(whole - digits.len(), out);
+impl Digits {
+    /// Of a positive, finite number.
+    fn of(size: f64) -> Self {
+        let mut this = Self {
+            bytes: [0; 24],
+            len: 0,
+            point: 0,
+        };
+        let mut buffer = ryu::Buffer::new();
+        let text = buffer.format_finite(size);
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let mut in_fraction = false;
+        for byte in mantissa.bytes() {
+            match byte {
+                b'.' => in_fraction = true,
+                // Zeros in front only move the point.
+                b'0' if this.len == 0 => this.point -= i32::from(in_fraction),
+                digit => {
+                    if let Some(next) = this.bytes.get_mut(this.len) {
+                        *next = digit;
+                        this.len += 1;
+                    }
+                    this.point += i32::from(!in_fraction);
+                }
+            }
         }
-        Some((before, after)) => {
-            let before = if before.is_empty() { "0" } else { before };
-            write_display(format_args!("{before}.{after}"), out);
+        this.point += exponent.parse::<i32>().unwrap_or_default();
+        while this.len > 1 && this.bytes.get(this.len - 1) == Some(&b'0') {
+            this.len -= 1;
+        }
+        this
+    }
+
+    fn as_str(&self) -> &str {
+        let digits = self.bytes.get(..self.len).unwrap_or_default();
+        str::from_utf8(digits).unwrap_or_default()
+    }
+
+    fn write_positional(&self, out: &mut Vec<u8>) {
+        let digits = self.as_str();
+        let zeros = |count: usize, out: &mut Vec<u8>| out.resize(out.len() + count, b'0');
+        let Ok(whole) = usize::try_from(self.point) else {
+            out.extend_from_slice(b"0.");
+            zeros(self.point.unsigned_abs() as usize, out);
+            return out.extend_from_slice(digits.as_bytes());
+        };
+        match digits.split_at_checked(whole) {
+            Some((_, "")) | None => {
+                out.extend_from_slice(digits.as_bytes());
+                zeros(whole - digits.len(), out);
+            }
+            Some((before, after)) => {
+                let before = if before.is_empty() { "0" } else { before };
+                write_display(format_args!("{before}.{after}"), out);
+            }
         }
     }
 }
@@ -126,14 +159,13 @@ fn write_positional(digits: &str, point: i32, out: &mut Vec<u8>) {
 fn write_json(value: Option<&AnyValue<'_>>, depth: u32, out: &mut Vec<u8>) -> Result<(), NoJson> {
     let depth = depth.checked_sub(1).ok_or(NoJson)?;
     match value {
-        None => out.extend_from_slice(b"null"),
+        // pdata makes empty bytes Go's nil slice.
+        None | Some(AnyValue::Bytes([])) => out.extend_from_slice(b"null"),
         Some(AnyValue::String(text)) => write_json_string(text, out),
         Some(AnyValue::Bool(value)) => write_bool(*value, out),
         Some(AnyValue::Int(value)) => write_display(value, out),
         Some(AnyValue::Double(value)) if value.is_finite() => write_double(*value, out),
         Some(AnyValue::Double(_)) => return Err(NoJson),
-        // Go's nil slice: pdata copies no bytes into none.
-        Some(AnyValue::Bytes([])) => out.extend_from_slice(b"null"),
         Some(AnyValue::Bytes(bytes)) => {
             out.push(b'"');
             write_base64(bytes, out);

@@ -108,7 +108,7 @@ impl<'a> Fields<'a> {
         self.whole.len() - self.rest.len()
     }
 
-    /// Nearly every field of a request: a key of one byte with a length or a varint of one byte, or eight bytes.
+    /// Nearly every field of a request: a key of one byte with a length of two at most, a varint of one, or eight bytes.
     #[expect(clippy::inline_always, reason = "a call costs more than the reading")]
     #[inline(always)]
     fn read_short(&mut self) -> Option<Field<'a>> {
@@ -121,6 +121,11 @@ impl<'a> Fields<'a> {
         let (value, rest) = match (key & 7, after) {
             (2, [length, after @ ..]) if *length < 0x80 => {
                 let (content, rest) = after.split_at_checked(usize::from(*length))?;
+                (Value::Bytes(content), rest)
+            }
+            (2, [low, high, after @ ..]) if *high < 0x80 => {
+                let length = usize::from(low & 0x7f) | usize::from(*high) << 7;
+                let (content, rest) = after.split_at_checked(length)?;
                 (Value::Bytes(content), rest)
             }
             (0, [byte, rest @ ..]) if *byte < 0x80 => (Value::Varint(u64::from(*byte)), rest),

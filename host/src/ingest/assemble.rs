@@ -2,8 +2,9 @@
 
 use prost::encoding::encode_varint;
 
+use super::headers::Scope;
 use super::refused::Refused;
-use super::request::{Request, Scope, Span};
+use super::request::{Request, Span};
 use super::{Limits, field_len};
 use crate::digest::{self, Encoder};
 use crate::storage::{
@@ -20,6 +21,7 @@ const MOST_BATCHES: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     digest: Encoder,
+    kind_terms: KindTerms,
     terms: Vec<Term>,
     /// The spans of the open fragment.
     members: Vec<u32>,
@@ -80,8 +82,11 @@ impl<'s, 'a> Assembler<'s, 'a> {
 
     /// The batches, and how many spans they hold. `length` is that of the request.
     pub(super) fn assemble(mut self, length: usize, refused: &mut Refused) -> (Vec<Batch>, u64) {
-        let room = length + length / 4;
-        self.builder = BatchBuilder::with_capacity(room.min(self.limits.max_batch_bytes));
+        // Regrouping adds headers. More room than needed costs nothing, but growing copies all there is.
+        let room = (length + length / 2).min(self.limits.max_batch_bytes);
+        self.builder = BatchBuilder::with_capacity(room);
+        self.builder.terms().reserve(room / 3 / size_of::<Term>());
+        self.builder.digest().reserve(room / 6);
         let most = self.limits.max_batch_bytes.saturating_mul(MOST_BATCHES);
         for trace in 0..self.request.traces.len() {
             let Some(trace) = self.request.traces.get(trace) else {
@@ -223,13 +228,13 @@ impl<'s, 'a> Assembler<'s, 'a> {
             facts.durations.shortest = facts.durations.shortest.min(duration);
             facts.durations.longest = facts.durations.longest.max(duration);
 
-            let Some(operation) = self.request.operations.get_mut(span.operation as usize) else {
+            let Some(operation) = self.request.operations.get(span.operation as usize) else {
                 break;
             };
             seen.kinds |= 1 << operation.kind as u8;
             seen.statuses |= 1 << span.status as u8;
             self.scratch.digest.push(&digest::Span {
-                span_id: span.span_id,
+                span_id: span.id,
                 parent: span.parent,
                 start,
                 end,
@@ -238,32 +243,10 @@ impl<'s, 'a> Assembler<'s, 'a> {
                 service: operation.service,
                 name: operation.name,
             });
-            if operation.fragment != fragment {
-                operation.fragment = fragment;
-                out.extend(operation.terms);
-                if !operation.service.is_empty() {
-                    if operation.batch != self.batch {
-                        let operations = self.builder.operations();
-                        operation.batch = self.batch;
-                        operation.place = super::number(operations.len());
-                        operations.push(Operation {
-                            service: operation.service.to_owned(),
-                            name: operation.name.to_owned(),
-                            kind: operation.kind,
-                        });
-                    }
-                    self.builder.fragment_operations().push(operation.place);
-                }
-            }
-            if span.status == StatusCode::Error {
-                let scope = self.request.scopes.get(span.scope as usize);
-                let resource = scope
-                    .and_then(|scope| self.request.resources.get_mut(scope.resource as usize))
-                    .filter(|resource| resource.error_fragment != fragment);
-                if let Some(resource) = resource {
-                    resource.error_fragment = fragment;
-                    out.push(resource.error_term);
-                }
+            let (operation, scope, status) = (span.operation, span.scope, span.status);
+            self.add_operation(operation);
+            if status == StatusCode::Error {
+                self.add_error(scope);
             }
         }
         for run in &self.scratch.runs {
@@ -271,13 +254,52 @@ impl<'s, 'a> Assembler<'s, 'a> {
             self.request
                 .push_header_terms(run.scope, self.fragment, out);
         }
-        seen.push_terms(&mut self.scratch.terms);
+        seen.push_terms(&self.scratch.kind_terms, &mut self.scratch.terms);
         // Most doubles were left out above; different attributes can still have one string form.
         self.scratch.terms.sort_unstable();
         self.scratch.terms.dedup();
         self.builder.terms().extend_from_slice(&self.scratch.terms);
         self.scratch.digest.finish(self.builder.digest());
         facts
+    }
+
+    /// Gives the open fragment the terms of an operation, and lists it.
+    fn add_operation(&mut self, number: u32) {
+        let Some(operation) = self.request.operations.get_mut(number as usize) else {
+            return;
+        };
+        if operation.fragment == self.fragment {
+            return;
+        }
+        operation.fragment = self.fragment;
+        self.scratch.terms.extend(operation.terms);
+        if operation.service.is_empty() {
+            return;
+        }
+        if operation.batch != self.batch {
+            let operations = self.builder.operations();
+            operation.batch = self.batch;
+            operation.place = super::number(operations.len());
+            operations.push(Operation {
+                service: operation.service.to_owned(),
+                name: operation.name.to_owned(),
+                kind: operation.kind,
+            });
+        }
+        self.builder.fragment_operations().push(operation.place);
+    }
+
+    /// Gives the open fragment the term of an error of the scope's service.
+    fn add_error(&mut self, scope: u32) {
+        let scope = self.request.scopes.get(scope as usize);
+        let resource = scope.map_or(0, |scope| scope.resource as usize);
+        let Some(resource) = self.request.resources.get_mut(resource) else {
+            return;
+        };
+        if resource.error_fragment != self.fragment {
+            resource.error_fragment = self.fragment;
+            self.scratch.terms.push(resource.error_term);
+        }
     }
 
     /// Writes the `TracesData` of the open fragment.
@@ -337,16 +359,31 @@ struct Seen {
 }
 
 impl Seen {
-    fn push_terms(&self, out: &mut Vec<Term>) {
-        for number in 0..6 {
-            if self.kinds & 1 << number != 0 {
-                out.push(terms::kind(SpanKind::from_wire(number)));
+    fn push_terms(&self, made: &KindTerms, out: &mut Vec<Term>) {
+        let mut push = |bits: u8, terms: &[Term]| {
+            for (number, term) in terms.iter().enumerate() {
+                if bits & 1 << number != 0 {
+                    out.push(*term);
+                }
             }
-        }
-        for number in 0..3 {
-            if self.statuses & 1 << number != 0 {
-                out.push(terms::status(StatusCode::from_wire(number)));
-            }
+        };
+        push(self.kinds, &made.kinds);
+        push(self.statuses, &made.statuses);
+    }
+}
+
+/// The terms of every kind and every status, by number.
+#[derive(Debug)]
+struct KindTerms {
+    kinds: [Term; 6],
+    statuses: [Term; 3],
+}
+
+impl Default for KindTerms {
+    fn default() -> Self {
+        Self {
+            kinds: [0, 1, 2, 3, 4, 5].map(|number| terms::kind(SpanKind::from_wire(number))),
+            statuses: [0, 1, 2].map(|number| terms::status(StatusCode::from_wire(number))),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::terms::{self, AttributeKey, Level};
 /// The facts of a request.
 #[derive(Debug, Default)]
 pub(super) struct Facts<'a> {
-    facts: Vec<Fact<'a>>,
+    known: Vec<Fact<'a>>,
     fact_numbers: HashTable<u32>,
     keys: Vec<Key<'a>>,
     key_numbers: HashTable<u32>,
@@ -45,7 +45,7 @@ struct Fact<'a> {
 #[derive(Debug)]
 struct Key<'a> {
     level: Level,
-    key: &'a [u8],
+    bytes: &'a [u8],
     term: Term,
     /// The last fragment that has its term.
     fragment: u32,
@@ -124,7 +124,7 @@ impl<'a> Facts<'a> {
     /// Fragments are numbered from 1.
     pub(super) fn push_terms(&mut self, numbers: &[u32], fragment: u32, out: &mut Vec<Term>) {
         for number in numbers {
-            let Some(fact) = self.facts.get_mut(*number as usize) else {
+            let Some(fact) = self.known.get_mut(*number as usize) else {
                 continue;
             };
             if fact.fragment == fragment {
@@ -149,7 +149,7 @@ impl<'a> Facts<'a> {
         self.fact_numbers.shrink_to(most, |_| 0);
         self.key_numbers.shrink_to(most, |_| 0);
         Facts {
-            facts: super::recycle(self.facts, most),
+            known: super::recycle(self.known, most),
             fact_numbers: self.fact_numbers,
             keys: super::recycle(self.keys, most),
             key_numbers: self.key_numbers,
@@ -167,19 +167,19 @@ impl<'a> Facts<'a> {
     fn find(&self, space: Space, bytes: &[u8], hash: u64) -> Option<Known> {
         let is_it = |fact: &&Fact<'_>| fact.space == space && fact.bytes == bytes;
         let number = *self.fact_numbers.find(hash, |number| {
-            self.facts.get(*number as usize).as_ref().is_some_and(is_it)
+            self.known.get(*number as usize).as_ref().is_some_and(is_it)
         })?;
-        let utf8 = self.facts.get(number as usize)?.utf8;
+        let utf8 = self.known.get(number as usize)?.utf8;
         Some(Known { number, utf8 })
     }
 
     fn insert(&mut self, hash: u64, fact: Fact<'a>) -> Known {
         let known = Known {
-            number: super::number(self.facts.len()),
+            number: super::number(self.known.len()),
             utf8: fact.utf8,
         };
-        self.facts.push(fact);
-        let (facts, hasher) = (&self.facts, &self.hasher);
+        self.known.push(fact);
+        let (facts, hasher) = (&self.known, &self.hasher);
         self.fact_numbers
             .insert_unique(hash, known.number, |number| {
                 let fact = facts.get(*number as usize);
@@ -210,7 +210,7 @@ impl<'a> Facts<'a> {
         let hash = hasher.hash_one((level, key));
         let is_it = |number: &u32| {
             keys.get(*number as usize)
-                .is_some_and(|known| known.level == level && known.key == key)
+                .is_some_and(|known| known.level == level && known.bytes == key)
         };
         if let Some(number) = self.key_numbers.find(hash, is_it) {
             return (*number, made);
@@ -218,13 +218,13 @@ impl<'a> Facts<'a> {
         let number = super::number(keys.len());
         keys.push(Key {
             level,
-            key,
+            bytes: key,
             term: made.present(),
             fragment: 0,
         });
         self.key_numbers.insert_unique(hash, number, |number| {
             let key = keys.get(*number as usize);
-            key.map_or(0, |key| hasher.hash_one((key.level, key.key)))
+            key.map_or(0, |key| hasher.hash_one((key.level, key.bytes)))
         });
         (number, made)
     }

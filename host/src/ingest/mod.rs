@@ -4,6 +4,7 @@
 
 mod assemble;
 mod facts;
+mod headers;
 mod refused;
 mod request;
 

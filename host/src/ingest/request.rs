@@ -1,13 +1,13 @@
 //! Reading a request: which spans it holds, by trace, each with its resource, its scope and its facts.
 
 use std::hash::BuildHasher;
-use std::ops::Range;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use larder_proto::otlp::{self, Child, Event, Link};
 use larder_proto::wire::{DEPTH, Error, Fields};
 
 use super::facts::Facts;
+use super::headers::{Resource, Scope};
 use super::refused::{Place, Reason, Refused};
 use super::{Limits, field_len, number, recycle};
 use crate::digest::Parent;
@@ -29,44 +29,19 @@ pub(super) struct Request<'a> {
     pub(super) traces: Vec<Trace>,
     pub(super) facts: Facts<'a>,
     /// The headers of resources and scopes, joined.
-    headers: Vec<u8>,
+    pub(super) headers: Vec<u8>,
     /// The facts of resources, scopes and spans, joined.
-    fact_lists: Vec<u32>,
-    resource_numbers: HashTable<u32>,
-    scope_numbers: HashTable<u32>,
+    pub(super) fact_lists: Vec<u32>,
+    /// What stands under the headers that are being read.
+    pending_scopes: Vec<&'a [u8]>,
+    pending_spans: Vec<&'a [u8]>,
+    pub(super) resource_numbers: HashTable<u32>,
+    pub(super) scope_numbers: HashTable<u32>,
     operation_numbers: HashTable<u32>,
     trace_numbers: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    pub(super) hasher: DefaultHashBuilder,
     /// How many spans were read, those that were refused too.
     position: u64,
-}
-
-/// All that `ResourceSpans` of the request with equal headers are.
-#[derive(Debug)]
-pub(super) struct Resource<'a> {
-    /// Every field but the `ScopeSpans`, as sent.
-    header: Range<usize>,
-    pub(super) service: &'a str,
-    pub(super) service_term: Term,
-    pub(super) error_term: Term,
-    facts: Range<usize>,
-    utf8: bool,
-    /// The last fragment that has its terms, and the last that has `error_term`.
-    pub(super) fragment: u32,
-    pub(super) error_fragment: u32,
-}
-
-/// All that `ScopeSpans` of one resource with equal headers are.
-#[derive(Debug)]
-pub(super) struct Scope {
-    pub(super) resource: u32,
-    /// Every field but the spans, as sent.
-    header: Range<usize>,
-    pub(super) terms: [Term; 2],
-    facts: Range<usize>,
-    utf8: bool,
-    /// The last fragment that has its terms.
-    pub(super) fragment: u32,
 }
 
 /// A service, a span name and a kind.
@@ -92,7 +67,7 @@ pub(super) struct Span<'a> {
     facts: (u32, u32),
     /// The next span of the same trace.
     pub(super) next: Option<u32>,
-    pub(super) span_id: [u8; 8],
+    pub(super) id: [u8; 8],
     pub(super) parent: Parent,
     pub(super) start: u64,
     pub(super) end: u64,
@@ -128,49 +103,12 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
-    /// The header of a resource.
-    pub(super) fn resource_header(&self, resource: &Resource<'_>) -> &[u8] {
-        self.headers
-            .get(resource.header.clone())
-            .unwrap_or_default()
-    }
-
-    /// The header of a scope.
-    pub(super) fn scope_header(&self, scope: &Scope) -> &[u8] {
-        self.headers.get(scope.header.clone()).unwrap_or_default()
-    }
-
     /// Appends the terms of attributes, events and links of a span, but for those the fragment has.
     pub(super) fn push_span_terms(&mut self, span: usize, fragment: u32, out: &mut Vec<Term>) {
         let Some(span) = self.spans.get(span) else {
             return;
         };
         let facts = span.facts.0 as usize..span.facts.1 as usize;
-        let numbers = self.fact_lists.get(facts).unwrap_or_default();
-        self.facts.push_terms(numbers, fragment, out);
-    }
-
-    /// Appends the terms of a scope and of its resource, but for those the fragment has.
-    pub(super) fn push_header_terms(&mut self, scope: u32, fragment: u32, out: &mut Vec<Term>) {
-        let Some(scope) = self.scopes.get_mut(scope as usize) else {
-            return;
-        };
-        if scope.fragment == fragment {
-            return;
-        }
-        scope.fragment = fragment;
-        out.extend(scope.terms);
-        let numbers = self.fact_lists.get(scope.facts.clone()).unwrap_or_default();
-        self.facts.push_terms(numbers, fragment, out);
-        let Some(resource) = self.resources.get_mut(scope.resource as usize) else {
-            return;
-        };
-        if resource.fragment == fragment {
-            return;
-        }
-        resource.fragment = fragment;
-        out.push(resource.service_term);
-        let facts = resource.facts.clone();
         let numbers = self.fact_lists.get(facts).unwrap_or_default();
         self.facts.push_terms(numbers, fragment, out);
     }
@@ -199,6 +137,8 @@ impl<'a> Request<'a> {
             facts: self.facts.recycle(KEEP),
             headers: self.headers,
             fact_lists: self.fact_lists,
+            pending_scopes: recycle(self.pending_scopes, KEEP),
+            pending_spans: recycle(self.pending_spans, KEEP),
             resource_numbers: self.resource_numbers,
             scope_numbers: self.scope_numbers,
             operation_numbers: self.operation_numbers,
@@ -215,16 +155,15 @@ impl<'a> Request<'a> {
         refused: &mut Refused,
     ) -> Result<(), Error> {
         // The service may stand behind the spans, so the header is gathered first.
-        let header = self.gather_header(raw, otlp::depth::RESOURCE_SPANS)?;
+        let mut scopes = std::mem::take(&mut self.pending_scopes);
+        scopes.clear();
+        let header = self.gather_header(raw, otlp::depth::RESOURCE_SPANS, &mut scopes)?;
         let resource = self.resource(raw, header)?;
-        for field in Fields::within(raw, otlp::depth::RESOURCE_SPANS) {
-            let field = field?;
-            if field.number == 2 {
-                let inner = field.bytes()?;
-                self.read_scope_spans(resource, inner, limits, refused)
-                    .map_err(|e| e.counted_from(raw, inner))?;
-            }
+        for scope in &scopes {
+            self.read_scope_spans(resource, scope, limits, refused)
+                .map_err(|e| e.counted_from(raw, scope))?;
         }
+        self.pending_scopes = scopes;
         Ok(())
     }
 
@@ -235,117 +174,17 @@ impl<'a> Request<'a> {
         limits: &Limits,
         refused: &mut Refused,
     ) -> Result<(), Error> {
-        let header = self.gather_header(raw, otlp::depth::SCOPE_SPANS)?;
+        let mut spans = std::mem::take(&mut self.pending_spans);
+        spans.clear();
+        let header = self.gather_header(raw, otlp::depth::SCOPE_SPANS, &mut spans)?;
         let scope = self.scope(resource, raw, header)?;
-        for field in Fields::within(raw, otlp::depth::SCOPE_SPANS) {
-            let field = field?;
-            if field.number == 2 {
-                let inner = field.bytes()?;
-                self.read_span(scope, inner, limits, refused)
-                    .map_err(|e| e.counted_from(raw, inner))?;
-                self.position += 1;
-            }
+        for span in &spans {
+            self.read_span(scope, span, limits, refused)
+                .map_err(|e| e.counted_from(raw, span))?;
+            self.position += 1;
         }
+        self.pending_spans = spans;
         Ok(())
-    }
-
-    /// Appends every field but those numbered 2, which are what stands under the header.
-    fn gather_header(&mut self, raw: &[u8], depth: u32) -> Result<Range<usize>, Error> {
-        let start = self.headers.len();
-        for field in Fields::within(raw, depth) {
-            let field = field?;
-            if field.number != 2 {
-                self.headers.extend_from_slice(field.raw);
-            }
-        }
-        Ok(start..self.headers.len())
-    }
-
-    /// The number of the resource with this header, which stands at the end of `headers`.
-    fn resource(&mut self, raw: &'a [u8], header: Range<usize>) -> Result<u32, Error> {
-        let bytes = self.headers.get(header.clone()).unwrap_or_default();
-        let hash = self.hasher.hash_one(bytes);
-        let is_it = |number: &u32| {
-            let known = self.resources.get(*number as usize);
-            known.is_some_and(|known| self.resource_header(known) == bytes)
-        };
-        if let Some(number) = self.resource_numbers.find(hash, is_it) {
-            self.headers.truncate(header.start);
-            return Ok(*number);
-        }
-        let start = self.fact_lists.len();
-        let mut utf8 = true;
-        let view = otlp::ResourceSpans::read(raw, |attribute| {
-            let known = self.facts.attribute(Level::Resource, attribute)?;
-            utf8 &= known.utf8;
-            self.fact_lists.push(known.number);
-            Ok(())
-        })?;
-        let service = str::from_utf8(view.resource.service()?);
-        let resource = Resource {
-            header,
-            service: service.unwrap_or_default(),
-            service_term: terms::service(service.unwrap_or_default().as_bytes()),
-            error_term: terms::service_with_error(service.unwrap_or_default().as_bytes()),
-            facts: start..self.fact_lists.len(),
-            utf8: utf8 && view.utf8 && service.is_ok(),
-            fragment: 0,
-            error_fragment: 0,
-        };
-        let number = number(self.resources.len());
-        self.resources.push(resource);
-        let (resources, headers, hasher) = (&self.resources, &self.headers, &self.hasher);
-        self.resource_numbers.insert_unique(hash, number, |number| {
-            let known = resources.get(*number as usize);
-            let header = known.and_then(|known| headers.get(known.header.clone()));
-            hasher.hash_one(header.unwrap_or_default())
-        });
-        Ok(number)
-    }
-
-    /// The number of the resource's scope with this header, which stands at the end of `headers`.
-    fn scope(&mut self, resource: u32, raw: &'a [u8], header: Range<usize>) -> Result<u32, Error> {
-        let bytes = self.headers.get(header.clone()).unwrap_or_default();
-        let hash = self.hasher.hash_one((resource, bytes));
-        let is_it = |number: &u32| {
-            self.scopes.get(*number as usize).is_some_and(|known| {
-                known.resource == resource && self.scope_header(known) == bytes
-            })
-        };
-        if let Some(number) = self.scope_numbers.find(hash, is_it) {
-            self.headers.truncate(header.start);
-            return Ok(*number);
-        }
-        let start = self.fact_lists.len();
-        let mut utf8 = true;
-        let view = otlp::ScopeSpans::read(raw, |attribute| {
-            let known = self.facts.attribute(Level::Scope, attribute)?;
-            utf8 &= known.utf8;
-            self.fact_lists.push(known.number);
-            Ok(())
-        })?;
-        let scope = Scope {
-            resource,
-            header,
-            terms: [
-                terms::scope_name(view.scope.name),
-                terms::scope_version(view.scope.version),
-            ],
-            facts: start..self.fact_lists.len(),
-            utf8: utf8 && view.utf8 && view.scope.utf8,
-            fragment: 0,
-        };
-        let number = number(self.scopes.len());
-        self.scopes.push(scope);
-        let (scopes, headers, hasher) = (&self.scopes, &self.headers, &self.hasher);
-        self.scope_numbers.insert_unique(hash, number, |number| {
-            let Some(known) = scopes.get(*number as usize) else {
-                return 0;
-            };
-            let header = headers.get(known.header.clone()).unwrap_or_default();
-            hasher.hash_one((known.resource, header))
-        });
-        Ok(number)
     }
 
     fn read_span(
@@ -403,7 +242,7 @@ impl<'a> Request<'a> {
         limits: &Limits,
     ) -> Result<(TraceId, Span<'a>), (Reason, Place)> {
         let trace_id = TraceId::from_span(view.trace_id).ok_or((Reason::TraceId, Place::Span))?;
-        let span_id = <[u8; 8]>::try_from(view.span_id)
+        let id = <[u8; 8]>::try_from(view.span_id)
             .ok()
             .filter(|id| *id != [0; 8])
             .ok_or((Reason::SpanId, Place::Span))?;
@@ -425,8 +264,9 @@ impl<'a> Request<'a> {
             return Err((Reason::TooLarge, Place::Span));
         }
         let service = resource.service;
-        let name = str::from_utf8(view.name).map_err(|_| (Reason::Utf8, Place::Span))?;
-        let operation = self.operation(service, name, SpanKind::from_wire(view.kind));
+        let operation = self
+            .operation(service, view.name, SpanKind::from_wire(view.kind))
+            .ok_or((Reason::Utf8, Place::Span))?;
         Ok((
             trace_id,
             Span {
@@ -435,7 +275,7 @@ impl<'a> Request<'a> {
                 operation,
                 facts: (0, 0),
                 next: None,
-                span_id,
+                id,
                 parent: Parent::from_wire(view.parent_span_id),
                 start: view.start_time_unix_nano,
                 end: view.end_time_unix_nano,
@@ -444,17 +284,19 @@ impl<'a> Request<'a> {
         ))
     }
 
-    fn operation(&mut self, service: &'a str, name: &'a str, kind: SpanKind) -> u32 {
+    /// The number of an operation; none if the name is not UTF-8.
+    fn operation(&mut self, service: &'a str, name: &'a [u8], kind: SpanKind) -> Option<u32> {
         let (operations, hasher) = (&mut self.operations, &self.hasher);
         let hash = hasher.hash_one((service, name, kind));
         let is_it = |number: &u32| {
             operations.get(*number as usize).is_some_and(|known| {
-                known.name == name && known.service == service && known.kind == kind
+                known.name.as_bytes() == name && known.service == service && known.kind == kind
             })
         };
         if let Some(number) = self.operation_numbers.find(hash, is_it) {
-            return *number;
+            return Some(*number);
         }
+        let name = str::from_utf8(name).ok()?;
         let number = number(operations.len());
         operations.push(Operation {
             service,
@@ -472,10 +314,10 @@ impl<'a> Request<'a> {
             .insert_unique(hash, number, |number| {
                 let known = operations.get(*number as usize);
                 known.map_or(0, |known| {
-                    hasher.hash_one((known.service, known.name, known.kind))
+                    hasher.hash_one((known.service, known.name.as_bytes(), known.kind))
                 })
             });
-        number
+        Some(number)
     }
 
     fn push_span(&mut self, trace_id: TraceId, span: Span<'a>) {

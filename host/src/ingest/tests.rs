@@ -6,12 +6,14 @@
     reason = "tests"
 )]
 
+mod build;
 mod model;
 mod properties;
+mod refusals;
 mod rules;
 
 use super::{Ingested, Limits};
-use crate::storage::Fragment;
+use crate::storage::{Batch, Fragment};
 
 const LIMITS: Limits = Limits {
     max_fragment_bytes: 1 << 20,
@@ -20,9 +22,5 @@ const LIMITS: Limits = Limits {
 };
 
 fn fragments(ingested: &Ingested) -> Vec<Fragment<'_>> {
-    ingested
-        .batches
-        .iter()
-        .flat_map(|batch| batch.fragments())
-        .collect()
+    ingested.batches.iter().flat_map(Batch::fragments).collect()
 }
