@@ -161,3 +161,22 @@ async fn a_query_whose_client_goes_away_is_cancelled() {
     })
     .await;
 }
+
+/// A client that goes away: its write goes on.
+#[tokio::test]
+async fn a_write_whose_client_goes_away_is_stored() {
+    let larder = hostile().start();
+    let leaving = larder.client().await;
+    let write = tokio::spawn(async move { leaving.export(two_traces("slow on write")).await });
+    larder.told("the guest is slow").await;
+    write.abort();
+    assert!(write.await.unwrap_err().is_cancelled());
+
+    let client = larder.client().await;
+    let query = Query::default().service("slow on write");
+    eventually("what was written", async || {
+        let found = client.find_traces(&query).await.unwrap();
+        (found.len() == 2).then_some(())
+    })
+    .await;
+}

@@ -1,7 +1,9 @@
 //! `memory` at its limits: the oldest traces go, and it never traps for want of memory.
 
 use larder_tests::otlp::{service, span};
+use larder_tests::status::retry_info;
 use larder_tests::{Larder, Options, Plugin, Query, eventually, http};
+use tonic::Code;
 
 fn id(number: u64) -> [u8; 16] {
     u128::from(number).to_be_bytes()
@@ -114,5 +116,33 @@ async fn one_trace_larger_than_the_memory_does_no_harm() {
         client.find(&Query::default().service("fine")).await,
         [id(2)]
     );
+    assert_eq!(larder.get("/plugin").json()["restarts"], 0);
+}
+
+/// `minimal` forgets nothing: once it is full it says so, with a time to come back, and reads go on.
+#[tokio::test]
+async fn a_plugin_that_is_full_refuses_writes_and_reads_go_on() {
+    let larder = Options::new(Plugin::Minimal)
+        .environment("LARDER_LIMITS_MEMORY", "16MiB")
+        .start();
+    let client = larder.client().await;
+    let filler = "h".repeat(500_000);
+    let mut stored = 0;
+    let refused = loop {
+        let one = span(id(stored + 1), 1)
+            .at(stored)
+            .attribute("filler", filler.as_str());
+        match client.export([service("a").span(one)]).await {
+            Ok(_) => stored += 1,
+            Err(refused) => break refused,
+        }
+        assert!(stored < 40, "20 MB in 16 MiB");
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(refused.message().contains("limits.memory"), "{refused:?}");
+    assert!(retry_info(&refused).is_some(), "{refused:?}");
+    assert!(stored > 10, "{stored} of half a megabyte each");
+    let found = client.find(&Query::default().service("a")).await;
+    assert_eq!(found.len() as u64, stored);
     assert_eq!(larder.get("/plugin").json()["restarts"], 0);
 }

@@ -99,13 +99,21 @@ fn values() -> Vec<AnyValue> {
     values
 }
 
+/// Mostly one of two forms, so that what is asked for is often there.
 fn value() -> impl Strategy<Value = AnyValue> {
-    select(values())
+    let common = vec![
+        "1".into_value(),
+        1_i64.into_value(),
+        1.0_f64.into_value(),
+        true.into_value(),
+        "true".into_value(),
+    ];
+    prop_oneof![2 => select(common), 1 => select(values())]
 }
 
 /// Each key no more than once: what a second one means is not specified.
 fn attributes(keys: &'static [&'static str]) -> impl Strategy<Value = Vec<KeyValue>> {
-    vec((select(keys), value()), 0..3).prop_map(|pairs| {
+    vec((select(keys), value()), 0..4).prop_map(|pairs| {
         let mut attributes: Vec<KeyValue> = Vec::new();
         for (key, value) in pairs {
             if attributes.iter().all(|known| known.key != key) {
@@ -185,12 +193,16 @@ fn asked_attribute() -> impl Strategy<Value = (&'static str, Option<AnyValue>)> 
 
 prop_compose! {
     fn a_question()(
-        service in select(vec!["", "", "a", "b", "c", "7"]),
-        operation in select(vec!["", "", "x", "X", "GET /", "y"]),
-        attributes in vec(asked_attribute(), 0..3),
-        window in prop_oneof![Just((0, LATEST)), (0..=LATEST, 0..=LATEST)],
-        shortest in select(vec![0, 0, 0, -2, 1, 5]),
-        longest in select(vec![0, 0, 0, -1, 4, 8]),
+        service in select(vec!["", "", "", "", "a", "a", "b", "c", "7"]),
+        operation in select(vec!["", "", "", "", "", "x", "X", "GET /", "y"]),
+        attributes in prop_oneof![
+            2 => vec(asked_attribute(), 0),
+            4 => vec(asked_attribute(), 1),
+            2 => vec(asked_attribute(), 2),
+        ],
+        window in prop_oneof![3 => Just((0, LATEST)), 1 => (0..=LATEST, 0..=LATEST)],
+        shortest in select(vec![0, 0, 0, 0, 0, -2, 1, 5]),
+        longest in select(vec![0, 0, 0, 0, 0, -1, 4, 8]),
         depth in select(vec![1, 2, 3, 100, 0]),
     ) -> Question {
         Question { service, operation, attributes, window, shortest, longest, depth }
