@@ -1,7 +1,6 @@
 //! Counts calls from service to service (D3, D4), trace by trace. Works on digests as they come, without allocating for a span.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use larder_proto::storage::v2::Dependency;
 
 use super::judge::Fault;

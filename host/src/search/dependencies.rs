@@ -1,8 +1,7 @@
 //! Who calls whom how often, over all traces that lie wholly within a window (D1 to D4). Holds the ids of the traces seen, the
 //! services, the calls, and the digests of some traces at a time.
 
-use std::collections::HashSet;
-
+use hashbrown::HashSet;
 use larder_proto::storage::v2::{Dependency, GetDependenciesRequest};
 use prost::Message as _;
 

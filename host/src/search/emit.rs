@@ -4,7 +4,9 @@
 //! its exact time is above the floor of what is still to come.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::BinaryHeap;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::judge::Judge;
 use super::legacy::Query;

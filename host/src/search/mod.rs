@@ -1,6 +1,6 @@
 //! From a query to its exact answer: query → predicate → plan → sightings → judged → newest first.
 //!
-//! `legacy` makes a [`predicate`] of what Jaeger asks, `plan` makes of that what a plugin is asked, `judge` decides on what the
+//! `legacy` makes a predicate of what Jaeger asks, `plan` makes of that what a plugin is asked, `judge` decides on what the
 //! plugin has sighted, and `emit` puts it in order. On top stand the answers: traces, ids, summaries, dependencies, services.
 //! Architecture invariant: knows neither tonic nor wasmtime; holds a bounded part of an answer, and of the time it may take.
 

@@ -1,6 +1,6 @@
 //! A series of `read` calls for one list of traces or fragments, checked page by page.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use super::session::Session;
 use crate::storage::{Error, Part, Piece, TraceId, Wanted};

@@ -1,7 +1,8 @@
 //! Summaries of what a search finds, over all spans of each trace, from digests alone (F1 to F3).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use hashbrown::HashMap;
 use larder_proto::storage::v2::{FindTraceSummariesResponse, ServiceSummary, TraceSummary};
 use prost::Message as _;
 
