@@ -2,20 +2,29 @@
 
 use std::time::{Duration, Instant};
 
-const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// A plugin that held out this long is given a fresh chance.
 const FORGIVEN_AFTER: Duration = Duration::from_mins(1);
 
 /// The history of one plugin's failures.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backoff {
+    /// What the second of two failures in a row waits.
+    first_delay: Duration,
     failures: u32,
     /// When the current or last instance was allowed to start.
     started: Option<Instant>,
 }
 
 impl Backoff {
+    pub(super) fn new(first_delay: Duration) -> Self {
+        Self {
+            first_delay,
+            failures: 0,
+            started: None,
+        }
+    }
+
     /// Takes a failure into account and returns when the next start may be.
     pub(super) fn failed(&mut self, now: Instant) -> Instant {
         let held_out = self
@@ -28,8 +37,10 @@ impl Backoff {
             None => Duration::ZERO,
             Some(doublings) => 2_u32
                 .checked_pow(doublings)
-                .and_then(|factor| FIRST_DELAY.checked_mul(factor))
-                .map_or(LONGEST_DELAY, |delay| delay.min(LONGEST_DELAY)),
+                .and_then(|factor| self.first_delay.checked_mul(factor))
+                .map_or(LONGEST_DELAY, |delay| {
+                    delay.min(LONGEST_DELAY.max(self.first_delay))
+                }),
         };
         self.failures = self.failures.saturating_add(1);
         let next = now + delay;
@@ -42,10 +53,12 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    const FIRST_DELAY: Duration = Duration::from_millis(100);
+
     #[test]
     fn the_first_restart_is_at_once_and_the_next_ones_wait_twice_as_long_each() {
         let mut now = Instant::now();
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(FIRST_DELAY);
         let mut delays = Vec::new();
         for _ in 0..12 {
             let next = backoff.failed(now);
@@ -61,7 +74,7 @@ mod tests {
     #[test]
     fn a_minute_without_failure_is_a_fresh_chance() {
         let now = Instant::now();
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(FIRST_DELAY);
         backoff.failed(now);
         let next = backoff.failed(now);
         let much_later = next + FORGIVEN_AFTER;
@@ -74,6 +87,7 @@ mod tests {
         let mut backoff = Backoff {
             failures: u32::MAX,
             started: Some(now),
+            first_delay: FIRST_DELAY,
         };
         assert_eq!(backoff.failed(now), now + LONGEST_DELAY);
     }

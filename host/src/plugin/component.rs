@@ -147,3 +147,6 @@ impl Exports<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Limits;
 use super::backoff::Backoff;
 use super::factory::Factory;
 use super::guest::{Cause, Failure, Instance};
@@ -24,7 +25,6 @@ pub(super) struct Pool {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     idle: Vec<Instance>,
     /// Instances of an earlier generation are not used again.
@@ -40,19 +40,19 @@ struct Place<'a>(&'a AtomicUsize);
 // === impl Pool ===
 
 impl Pool {
-    pub(super) fn new(
-        factory: Arc<Factory>,
-        shared: Arc<Shared>,
-        readers: usize,
-        most_waiting: usize,
-    ) -> Arc<Self> {
+    pub(super) fn new(factory: Arc<Factory>, shared: Arc<Shared>, limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             factory,
             shared,
-            permits: Arc::new(Semaphore::new(readers.max(1))),
+            permits: Arc::new(Semaphore::new(limits.readers.max(1))),
             waiting: AtomicUsize::new(0),
-            most_waiting,
-            state: Mutex::default(),
+            most_waiting: limits.queue_depth,
+            state: Mutex::new(State {
+                idle: Vec::new(),
+                generation: 0,
+                backoff: Backoff::new(limits.restart_delay),
+                down: None,
+            }),
         })
     }
 

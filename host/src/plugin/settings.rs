@@ -30,6 +30,8 @@ pub struct Limits {
     pub log_bytes: u64,
     /// How often `maintain` is called when the last call left nothing to do.
     pub maintain_every: Duration,
+    /// How long a plugin that fails again soon after its restart has to wait; doubled each time, up to 30 s.
+    pub restart_delay: Duration,
     /// The most instances that read beside the writer (plugins with `replicated` instancing).
     pub readers: usize,
 }
@@ -43,6 +45,7 @@ impl Default for Limits {
             queue_depth: 1024,
             log_bytes: 64 << 10,
             maintain_every: Duration::from_secs(1),
+            restart_delay: Duration::from_millis(100),
             readers: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }

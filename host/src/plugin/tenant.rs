@@ -116,10 +116,7 @@ impl Tenant {
             "the plugin is open"
         );
 
-        let seat = Seat::Taken {
-            instance,
-            backoff: Backoff::default(),
-        };
+        let seat = Seat::Taken(instance);
         let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes, metrics);
         let reads = start(seat, &factory, &shared, &queue, &limits);
         Ok(Arc::new(Self {
@@ -332,7 +329,7 @@ fn start(
     let replicated = shared.instancing == Instancing::Replicated;
     let pool = replicated.then(|| {
         let (factory, shared) = (Arc::clone(factory), Arc::clone(shared));
-        Pool::new(factory, shared, limits.readers, limits.queue_depth)
+        Pool::new(factory, shared, limits)
     });
     let worker = Worker {
         factory: Arc::clone(factory),
@@ -342,6 +339,7 @@ fn start(
         pool: pool.clone(),
         acks: replicated.then(Acks::start),
         seat,
+        backoff: Backoff::new(limits.restart_delay),
         maintain_every: limits.maintain_every,
         maintain_at: Instant::now(),
     };

@@ -39,21 +39,15 @@ pub(super) struct Worker {
     /// Where writes have to be made durable before they are acknowledged.
     pub(super) acks: Option<Acks>,
     pub(super) seat: Seat,
+    pub(super) backoff: Backoff,
     pub(super) maintain_every: Duration,
     pub(super) maintain_at: Instant,
 }
 
 /// Holds the instance, or why there is none.
 pub(super) enum Seat {
-    Taken {
-        instance: Instance,
-        backoff: Backoff,
-    },
-    Empty {
-        backoff: Backoff,
-        until: Instant,
-        failure: Failure,
-    },
+    Taken(Instance),
+    Empty { until: Instant, failure: Failure },
 }
 
 // === impl Worker ===
@@ -63,8 +57,8 @@ impl Worker {
     pub(super) async fn run(mut self) {
         loop {
             let go_on = match &self.seat {
-                Seat::Taken { .. } => self.serve().await,
-                Seat::Empty { until, failure, .. } => {
+                Seat::Taken(_) => self.serve().await,
+                Seat::Empty { until, failure } => {
                     let (until, failure) = (*until, failure.clone());
                     self.wait_for_start(until, &failure).await
                 }
@@ -129,8 +123,7 @@ impl Worker {
         let started = self.factory.writer().await;
         match started {
             Ok(instance) => {
-                let backoff = self.seat.take_backoff();
-                self.seat = Seat::Taken { instance, backoff };
+                self.seat = Seat::Taken(instance);
                 self.shared.up();
             }
             Err(error) => self.fail(error.into_failure()),
@@ -140,20 +133,15 @@ impl Worker {
     /// Drops the instance; the next one has to wait for its time.
     fn fail(&mut self, failure: Failure) {
         let now = Instant::now();
-        let mut backoff = self.seat.take_backoff();
-        let until = backoff.failed(now);
+        let until = self.backoff.failed(now);
         self.shared.failed(&failure, until - now);
         self.shared.down(&failure);
-        self.seat = Seat::Empty {
-            backoff,
-            until,
-            failure,
-        };
+        self.seat = Seat::Empty { until, failure };
         self.shared.memory_used();
     }
 
     async fn write(&mut self, writes: Vec<Waiting>) {
-        let Seat::Taken { instance, .. } = &mut self.seat else {
+        let Seat::Taken(instance) = &mut self.seat else {
             return;
         };
         let started = Instant::now();
@@ -219,7 +207,7 @@ impl Worker {
     }
 
     async fn answer(&mut self, ask: Ask) {
-        let Seat::Taken { instance, .. } = &mut self.seat else {
+        let Seat::Taken(instance) = &mut self.seat else {
             return;
         };
         if ask.reply.is_closed() {
@@ -242,7 +230,7 @@ impl Worker {
 
     /// One step of upkeep, and a look at the plugin's counters.
     async fn maintain(&mut self) {
-        let Seat::Taken { instance, .. } = &mut self.seat else {
+        let Seat::Taken(instance) = &mut self.seat else {
             return;
         };
         let stored_bytes = self.factory.namespace().stored_bytes();
@@ -292,8 +280,7 @@ impl Worker {
         }
         match opened {
             Ok(instance) => {
-                let backoff = self.seat.take_backoff();
-                self.seat = Seat::Taken { instance, backoff };
+                self.seat = Seat::Taken(instance);
                 self.maintain_at = Instant::now();
                 self.shared.up();
                 Ok(())
@@ -322,14 +309,4 @@ fn unix_nanos() -> u64 {
     since.map_or(0, |since| {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     })
-}
-
-// === impl Seat ===
-
-impl Seat {
-    fn take_backoff(&mut self) -> Backoff {
-        match self {
-            Self::Taken { backoff, .. } | Self::Empty { backoff, .. } => std::mem::take(backoff),
-        }
-    }
 }

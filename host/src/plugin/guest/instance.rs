@@ -198,7 +198,9 @@ impl Instance {
 
 /// Sets the deadline of the call that follows.
 fn begin(store: &mut Store<State>, timeout: Duration) {
-    store.data_mut().deadline = Instant::now() + timeout;
+    let state = store.data_mut();
+    state.deadline = Instant::now() + timeout;
+    state.limiter.forget_refusal();
     store.set_epoch_deadline(1);
 }
 
@@ -207,7 +209,9 @@ fn at_tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline
     if Instant::now() >= store.data().deadline {
         return Err(wasmtime::Error::new(DeadlineExceeded));
     }
-    Ok(UpdateDeadline::Yield(1))
+    // Not `Yield`: this one also lets the executor look at its sockets and timers.
+    let others_first = Box::pin(tokio::task::yield_now());
+    Ok(UpdateDeadline::YieldCustom(1, others_first))
 }
 
 /// Also ends a call that waits inside the host (for kv, in `wasi:io/poll`), where no tick is seen.

@@ -36,7 +36,12 @@ impl Limiter {
         }
     }
 
-    /// Whether the guest was ever refused memory: the likely cause of a trap.
+    /// A call begins: what was refused before has no part in how it ends.
+    pub(in crate::plugin) fn forget_refusal(&mut self) {
+        self.refused = false;
+    }
+
+    /// Whether the guest was refused memory in this call: the likely cause of a trap.
     pub(in crate::plugin) fn was_refused(&self) -> bool {
         self.refused
     }

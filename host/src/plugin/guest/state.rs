@@ -98,3 +98,66 @@ pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     Plugin::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use wasmtime_wasi::cli::WasiCliView;
+    use wasmtime_wasi::clocks::WasiClocksView;
+    use wasmtime_wasi::filesystem::WasiFilesystemView;
+    use wasmtime_wasi::p2::bindings::cli::environment::Host as _;
+    use wasmtime_wasi::p2::bindings::clocks::wall_clock::Host as _;
+    use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
+    use wasmtime_wasi::p2::bindings::random::random::Host as _;
+    use wasmtime_wasi::p2::bindings::sockets::network::IpAddressFamily;
+    use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
+    use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
+    use wasmtime_wasi::sockets::WasiSocketsView;
+
+    use super::*;
+    use crate::kv::{Driver, MemoryDriver};
+    use crate::plugin::guest::Gauge;
+
+    async fn state() -> State {
+        let namespace = MemoryDriver::new().open("t").await.unwrap();
+        let kv = KvAccess {
+            namespace,
+            claim: None,
+        };
+        let limiter = Limiter::new(0, Gauge::default());
+        State::new(limiter, Output::new("x".into(), 0), kv)
+    }
+
+    #[tokio::test]
+    async fn a_guest_sees_no_environment_arguments_or_files() {
+        let mut state = state().await;
+        assert!(state.cli().get_environment().unwrap().is_empty());
+        assert!(state.cli().get_arguments().unwrap().is_empty());
+        assert!(state.cli().initial_cwd().unwrap().is_none());
+        assert!(state.filesystem().get_directories().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_guest_can_open_no_socket() {
+        let mut state = state().await;
+        for family in [IpAddressFamily::Ipv4, IpAddressFamily::Ipv6] {
+            assert!(state.sockets().create_tcp_socket(family).is_err());
+            let udp = state.sockets().create_udp_socket(family).await;
+            assert!(udp.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_guests_wall_clock_stands_still_and_randomness_is_granted() {
+        let mut state = state().await;
+        let now = state.clocks().now().unwrap();
+        assert_eq!((now.seconds, now.nanoseconds), (0, 0));
+        let random = &mut state.ctx().ctx.random();
+        assert_ne!(
+            random.get_random_u64().unwrap(),
+            random.get_random_u64().unwrap()
+        );
+        assert!(random.get_random_bytes(MAX_RANDOM_BYTES + 1).is_err());
+    }
+}

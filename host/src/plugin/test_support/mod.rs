@@ -1,5 +1,7 @@
 //! What the tests of this module share.
 
+pub(super) mod guest;
+
 use crate::storage::{
     Batch, BatchBuilder, DurationRange, FragmentFacts, Operation, SpanKind, TimeRange, TraceId,
 };

@@ -1,0 +1,130 @@
+//! Plugins with `replicated` instancing: one writer, readers beside it, and kv between them.
+
+use super::*;
+
+/// `write` commits a value under the key "k" of partition "p", or raises `other` where kv refuses; `services` gives one service when
+/// a get finds it.
+const KV: &str = r#"
+  (data (i32.const 8192) "p") (data (i32.const 8193) "k")
+  ;; one key
+  (data (i32.const 8200) "\00\20\00\00\01\00\00\00\01\20\00\00\01\00\00\00")
+  ;; one change: put, "k", "k"
+  (data (i32.const 8224) "\00\00\00\00\01\20\00\00\01\00\00\00\01\20\00\00\01\00\00\00")
+  (func $write (result i32)
+    (call $commit (i32.const 8192) (i32.const 1) (i32.const 8224) (i32.const 1) (i32.const 8300))
+    (select (i32.const 6144) (i32.const 4096) (i32.load8_u (i32.const 8300))))
+  (func $find (result i32)
+    (call $get (i32.const 8200) (i32.const 1) (i32.const 8400))
+    (select (i32.const 5120) (i32.const 4096) (i32.load8_u (i32.load (i32.const 8404)))))
+"#;
+
+fn guest() -> Guest {
+    let guest = Guest::new().replicated().and(KV);
+    guest
+        .with("write", "(call $write)")
+        .with("services", "(call $find)")
+}
+
+#[tokio::test]
+async fn what_the_writer_commits_its_readers_see() {
+    let Opened { tenant, .. } = open(guest()).await;
+    assert_eq!(tenant.status().instancing, Instancing::Replicated);
+    assert!(services(&tenant).await.is_empty());
+    tenant.write(batch(1, b"spans")).await.unwrap();
+    assert_eq!(services(&tenant).await, ["guest"]);
+}
+
+#[tokio::test]
+async fn a_purge_gives_writer_and_readers_an_empty_namespace() {
+    let Opened { tenant, .. } = open(guest()).await;
+    tenant.write(batch(1, b"spans")).await.unwrap();
+    assert_eq!(services(&tenant).await, ["guest"]);
+    tenant.purge().await.unwrap();
+    assert!(services(&tenant).await.is_empty());
+    tenant.write(batch(1, b"spans")).await.unwrap();
+    assert_eq!(services(&tenant).await, ["guest"]);
+}
+
+#[tokio::test]
+async fn a_writer_that_traps_loses_nothing() {
+    let guest = guest()
+        .with("maintain", OTHER)
+        .with("write", "(drop (call $write)) (unreachable)");
+    let Opened { tenant, .. } = open(guest).await;
+    let error = tenant.write(batch(1, b"spans")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(services(&tenant).await, ["guest"]);
+}
+
+#[tokio::test]
+async fn a_reader_cannot_commit() {
+    let guest = guest().with("services", "(call $write)");
+    let Opened { tenant, .. } = open(guest).await;
+    let error = tenant.services().await.unwrap_err();
+    assert!(error.message().contains("other: no"), "{error}");
+}
+
+#[tokio::test]
+async fn readers_answer_while_the_writer_is_busy() {
+    let guest = guest().with("write", SPIN).with("services", ONE_SERVICE);
+    let limits = Limits {
+        call_timeout: Duration::from_millis(500),
+        ..limits()
+    };
+    let Opened { tenant, .. } = open_with(guest, limits).await;
+    let write = {
+        let tenant = Arc::clone(&tenant);
+        tokio::spawn(async move { tenant.write(batch(1, b"spans")).await })
+    };
+    tokio::task::yield_now().await;
+    assert_eq!(services(&tenant).await, ["guest"]);
+    assert!(!write.is_finished());
+    write.await.unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn a_reader_that_traps_is_replaced_and_does_not_touch_the_writer() {
+    let guest = guest().with("services", "(unreachable)");
+    let Opened { tenant, .. } = open(guest).await;
+    let error = tenant.services().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(tenant.operations("x").await.unwrap().is_empty());
+    assert!(*tenant.ready().borrow());
+    tenant.write(batch(1, b"spans")).await.unwrap();
+    assert_eq!(tenant.status().restarts, 1);
+}
+
+#[tokio::test]
+async fn readers_are_made_as_they_are_needed_and_no_more_than_allowed() {
+    let guest = guest().with("services", SPIN);
+    let limits = Limits {
+        call_timeout: Duration::from_millis(200),
+        readers: 2,
+        ..limits()
+    };
+    let Opened { tenant, .. } = open_with(guest, limits).await;
+    let one_instance = tenant.status().memory_used;
+    let reads: Vec<_> = (0..4)
+        .map(|_| {
+            let tenant = Arc::clone(&tenant);
+            tokio::spawn(async move { tenant.services().await })
+        })
+        .collect();
+    let mut most = 0;
+    while !reads.iter().all(JoinHandle::is_finished) {
+        most = most.max(tenant.status().memory_used);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(most, 3 * one_instance, "the writer and two readers");
+}
+
+#[tokio::test]
+async fn a_reader_whose_caller_has_gone_is_not_lost() {
+    let Opened { tenant, .. } = open(guest()).await;
+    for _ in 0..10 {
+        let mut asked = Box::pin(tenant.services());
+        assert!(futures_util::poll!(asked.as_mut()).is_pending());
+    }
+    assert!(services(&tenant).await.is_empty());
+    assert_eq!(tenant.status().restarts, 0);
+}
