@@ -40,7 +40,7 @@ use self::reads::Reads;
 use self::request_memory::RequestMemory;
 use self::rpc::RpcLayer;
 use self::trace_reader::TraceReaderService;
-use self::trace_service::TraceServiceService;
+use self::trace_service::TraceWriter;
 use crate::ingest;
 use crate::search::Searcher;
 use crate::storage::Storage;
@@ -117,7 +117,7 @@ impl Grpc {
         let memory = RequestMemory::new(limit.saturating_mul(REQUESTS_IN_MEMORY));
         let reads = Reads::new();
 
-        let traces = TraceServiceService::new(
+        let traces = TraceWriter::new(
             parts.storage,
             Arc::clone(&parts.metrics),
             parts.ingest,

@@ -19,6 +19,9 @@ use crate::storage::{self, ErrorKind};
 /// How long a client waits at the least before it repeats what did not fit.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// A status travels in headers, which clients limit: a longer text is cut.
+const MAX_MESSAGE: usize = 2 << 10;
+
 /// The domain of our `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "larder";
 
@@ -142,11 +145,11 @@ pub(super) fn code_name(code: Code) -> &'static str {
 fn status(failure: &Failure<'_>, class: Class) -> Status {
     let mut status = match *failure {
         Failure::Storage(error) => of_storage(error, class),
-        Failure::Malformed { message, reason } => Status::new(
+        Failure::Malformed { message, reason } => plain(
             Code::InvalidArgument,
             format!("malformed {message}: {reason}"),
         ),
-        Failure::Invalid(text) => Status::new(Code::InvalidArgument, text.to_string()),
+        Failure::Invalid(text) => plain(Code::InvalidArgument, text.to_string()),
         Failure::RequestTooLarge { limit } => over_limit(
             "REQUEST_TOO_LARGE",
             Some("grpc.max_request_bytes"),
@@ -155,7 +158,7 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
             ),
         ),
         Failure::Overloaded(what) => try_later(what.to_string()),
-        Failure::UnknownService(name) => Status::new(
+        Failure::UnknownService(name) => plain(
             Code::NotFound,
             format!("there is no service {name:?} on this server"),
         ),
@@ -168,8 +171,8 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
 fn of_storage(error: &storage::Error, class: Class) -> Status {
     let message = error.message().to_owned();
     match (error.kind(), class) {
-        (ErrorKind::InvalidArgument, _) => Status::new(Code::InvalidArgument, message),
-        (ErrorKind::InvalidFilter, _) => Status::with_error_details(
+        (ErrorKind::InvalidArgument, _) => plain(Code::InvalidArgument, message),
+        (ErrorKind::InvalidFilter, _) => detailed(
             Code::InvalidArgument,
             message,
             ErrorDetails::with_error_info("FILTER_INVALID", DOMAIN, HashMap::new()),
@@ -178,10 +181,13 @@ fn of_storage(error: &storage::Error, class: Class) -> Status {
         (ErrorKind::QueryBudget, _) => over_limit("QUERY_BUDGET", error.setting(), message),
         (ErrorKind::AnswerTooLarge, _) => over_limit("ANSWER_TOO_LARGE", error.setting(), message),
         (ErrorKind::Unavailable, _) | (ErrorKind::ContractBroken, Class::Export) => {
-            Status::new(Code::Unavailable, message)
+            plain(Code::Unavailable, message)
         }
-        (ErrorKind::ContractBroken, Class::Read) => Status::new(Code::Internal, message),
-        (ErrorKind::DataLoss, _) => Status::new(Code::DataLoss, message),
+        (ErrorKind::ContractBroken, Class::Read) => plain(Code::Internal, message),
+        (ErrorKind::DataLoss, _) => {
+            tracing::error!(%error, "stored spans cannot be read back");
+            plain(Code::DataLoss, message)
+        }
         // Export answers a poisonous batch with partial_success, and a read has none.
         (ErrorKind::Poison | ErrorKind::Internal, _) => internal(&error),
     }
@@ -189,7 +195,7 @@ fn of_storage(error: &storage::Error, class: Class) -> Status {
 
 /// The same request may work later: the exporter repeats it after the delay.
 fn try_later(message: String) -> Status {
-    Status::with_error_details(
+    detailed(
         Code::ResourceExhausted,
         message,
         ErrorDetails::with_retry_info(Some(RETRY_DELAY)),
@@ -202,18 +208,34 @@ fn over_limit(reason: &str, setting: Option<&str>, message: String) -> Status {
         .map(|setting| ("setting".to_owned(), setting.to_owned()))
         .into_iter()
         .collect::<HashMap<_, _>>();
-    Status::with_error_details(
+    detailed(
         Code::ResourceExhausted,
         message,
         ErrorDetails::with_error_info(reason, DOMAIN, metadata),
     )
 }
 
+fn plain(code: Code, message: String) -> Status {
+    Status::new(code, cut(message))
+}
+
+fn detailed(code: Code, message: String, details: ErrorDetails) -> Status {
+    Status::with_error_details(code, cut(message), details)
+}
+
+fn cut(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.push('…');
+    }
+    message
+}
+
 /// What went wrong stays in the log; the client gets the id under which to find it there.
 fn internal(detail: &dyn fmt::Display) -> Status {
     let id = error_id();
     tracing::error!(error.id = %id, error = %detail, "internal error");
-    Status::new(
+    plain(
         Code::Internal,
         format!("internal error; the server's log has its cause under the id {id}"),
     )

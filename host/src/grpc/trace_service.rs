@@ -31,7 +31,7 @@ const POISON: &str = "plugin_trap";
 
 /// The service; clones share everything.
 #[derive(Clone)]
-pub(super) struct TraceServiceService(Arc<Shared>);
+pub(super) struct TraceWriter(Arc<Shared>);
 
 struct Shared {
     storage: Arc<dyn Storage>,
@@ -51,7 +51,7 @@ struct Refusal {
     message: String,
 }
 
-impl TraceServiceService {
+impl TraceWriter {
     pub(super) fn new(
         storage: Arc<dyn Storage>,
         metrics: Arc<Metrics>,
@@ -96,7 +96,7 @@ impl TraceServiceService {
 }
 
 #[tonic::async_trait]
-impl TraceService for TraceServiceService {
+impl TraceService for TraceWriter {
     async fn export(
         &self,
         mut request: Request<ExportBytes>,

@@ -99,6 +99,14 @@ fn an_internal_error_leaves_without_its_cause_and_with_an_id_of_its_own() {
 }
 
 #[test]
+fn a_text_that_no_header_can_hold_is_cut_between_characters() {
+    let error = storage::Error::new(ErrorKind::Unavailable, "é".repeat(MAX_MESSAGE));
+    let status = read(&Failure::Storage(&error));
+    assert!(status.message().len() <= MAX_MESSAGE + '…'.len_utf8());
+    assert!(status.message().ends_with("éé…"));
+}
+
+#[test]
 fn what_tonic_says_about_a_request_is_put_in_our_words() {
     let instead = |code| instead_of(&Status::new(code, "tonic's words"), 1024).map(|s| s.code());
     assert_eq!(instead(Code::OutOfRange), Some(Code::ResourceExhausted));
