@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use larder_plugin::Operation;
+use larder_plugin::{Operation, SpanKind};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::limits::heap;
@@ -27,7 +27,10 @@ pub(crate) struct Operations {
 
 #[derive(Debug)]
 struct Slot {
-    operation: Operation,
+    /// The service and then the name: next to each other, as they are compared together.
+    text: Box<str>,
+    service_len: u32,
+    kind: SpanKind,
     references: u32,
 }
 
@@ -63,7 +66,8 @@ impl Operations {
         let mut texts = 0;
         for operation in more {
             count += 1;
-            texts += text_bytes(operation) + service_bytes(&operation.service);
+            texts += text_bytes(operation.service.len() + operation.name.len());
+            texts += service_bytes(&operation.service);
         }
         let slots = if count > self.free.len() + self.slots.capacity() - self.slots.len() {
             let slot = size_of::<Slot>() + size_of::<u32>();
@@ -76,20 +80,22 @@ impl Operations {
 
     /// The number of an operation, which is taken up if it is new. Each call is one reference.
     pub(crate) fn acquire(&mut self, operation: &Operation) -> u32 {
-        let hash = hash(self.seed, operation);
+        let Operation {
+            service,
+            name,
+            kind,
+        } = operation;
+        let hash = hash(self.seed, service, name, *kind);
         let slots = &self.slots;
         let known = self
             .table
-            .find(hash, |number| slots[index(number)].operation == *operation);
+            .find(hash, |number| slots[index(number)].is(operation));
         if let Some(number) = known {
             self.slots[index(number)].references += 1;
             return low(number);
         }
-        let slot = Slot {
-            operation: operation.clone(),
-            references: 1,
-        };
-        self.text_bytes += text_bytes(operation);
+        let slot = Slot::new(operation);
+        self.text_bytes += text_bytes(service.len() + name.len());
         let number = if let Some(number) = self.free.pop() {
             self.slots[number as usize] = slot;
             number
@@ -101,13 +107,13 @@ impl Operations {
         };
         let (seed, slots) = (self.seed, &self.slots);
         self.table.insert(hash, number.into(), |number| {
-            self::hash(seed, &slots[index(number)].operation)
+            slots[index(number)].hash(seed)
         });
-        if let Some(count) = self.services.get_mut(&operation.service) {
+        if let Some(count) = self.services.get_mut(service) {
             *count += 1;
         } else {
-            self.text_bytes += service_bytes(&operation.service);
-            self.services.insert(operation.service.clone(), 1);
+            self.text_bytes += service_bytes(service);
+            self.services.insert(service.clone(), 1);
         }
         number
     }
@@ -125,24 +131,19 @@ impl Operations {
             return;
         }
         let (seed, slots) = (self.seed, &self.slots);
-        let hash_of = |number| hash(seed, &slots[index(number)].operation);
+        let hash_of = |number| slots[index(number)].hash(seed);
         let this = u64::from(number);
         self.table.remove(hash_of(this), |it| it == this, hash_of);
-        let gone = std::mem::replace(
-            &mut self.slots[number as usize].operation,
-            Operation {
-                service: String::new(),
-                name: String::new(),
-                kind: larder_plugin::SpanKind::Unspecified,
-            },
-        );
+        let slot = &mut self.slots[number as usize];
+        let text = std::mem::take(&mut slot.text);
+        let service = text.get(..slot.service_len as usize).unwrap_or_default();
         self.free.push(number);
-        self.text_bytes -= text_bytes(&gone);
-        if let Some(count) = self.services.get_mut(&gone.service) {
+        self.text_bytes -= text_bytes(text.len());
+        if let Some(count) = self.services.get_mut(service) {
             *count -= 1;
             if *count == 0 {
-                self.services.remove(&gone.service);
-                self.text_bytes -= service_bytes(&gone.service);
+                self.services.remove(service);
+                self.text_bytes -= service_bytes(service);
             }
         }
     }
@@ -159,21 +160,71 @@ impl Operations {
         }
         self.slots
             .iter()
-            .filter(|slot| slot.references > 0 && slot.operation.service == service)
-            .map(|slot| slot.operation.clone())
+            .filter(|slot| slot.references > 0)
+            .map(|slot| (slot, slot.texts()))
+            .filter(|(_, texts)| texts.0 == service)
+            .map(|(slot, (service, name))| Operation {
+                service: service.to_owned(),
+                name: name.to_owned(),
+                kind: slot.kind,
+            })
             .collect()
     }
 }
 
-fn hash(seed: u64, operation: &Operation) -> u64 {
-    let kind = seed ^ operation.kind as u64;
-    let service = xxh3_64_with_seed(operation.service.as_bytes(), kind);
-    xxh3_64_with_seed(operation.name.as_bytes(), service)
+// === impl Slot ===
+
+impl Slot {
+    /// With one reference.
+    fn new(operation: &Operation) -> Self {
+        let text = [operation.service.as_str(), &operation.name].concat();
+        Self {
+            text: text.into_boxed_str(),
+            service_len: low(operation.service.len() as u64),
+            kind: operation.kind,
+            references: 1,
+        }
+    }
+
+    /// The service and the name.
+    fn texts(&self) -> (&str, &str) {
+        self.text.split_at(self.service_len as usize)
+    }
+
+    fn is(&self, operation: &Operation) -> bool {
+        let (service, name) = self.text.as_bytes().split_at(self.service_len as usize);
+        self.kind == operation.kind
+            && same(service, operation.service.as_bytes())
+            && same(name, operation.name.as_bytes())
+    }
+
+    fn hash(&self, seed: u64) -> u64 {
+        let (service, name) = self.texts();
+        hash(seed, service, name, self.kind)
+    }
 }
 
-fn text_bytes(operation: &Operation) -> usize {
-    let texts = heap(operation.service.len()) + heap(operation.name.len());
-    2 * texts + size_of::<Operation>()
+fn hash(seed: u64, service: &str, name: &str, kind: SpanKind) -> u64 {
+    let service = xxh3_64_with_seed(service.as_bytes(), seed ^ kind as u64);
+    xxh3_64_with_seed(name.as_bytes(), service)
+}
+
+/// Whether two texts are equal, word by word: the comparison of the C library for wasm goes byte by byte.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let (a_words, a_rest) = a.as_chunks::<8>();
+    let (b_words, b_rest) = b.as_chunks::<8>();
+    a.len() == b.len()
+        && a_words
+            .iter()
+            .zip(b_words)
+            .all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
+        && a_rest.iter().zip(b_rest).all(|(a, b)| a == b)
+}
+
+/// What an operation takes up with its text, which is so long: once here, and once in an answer, as two texts.
+fn text_bytes(len: usize) -> usize {
+    let answer = heap(len) + heap(1) + size_of::<Operation>();
+    heap(len) + answer
 }
 
 fn service_bytes(service: &str) -> usize {
