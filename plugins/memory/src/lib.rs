@@ -1,8 +1,10 @@
-//! Keeps traces in the instance's own memory: as many as fit, the oldest written trace first out. What is full is first packed,
-//! so that it holds two to three times as much, and only then evicted from.
+//! Keeps traces in the instance's own memory: as many as fit, the oldest written trace first out.
 //!
-//! Settings: `max_traces` (default 100,000) and `max_bytes` (default 60 % of the memory limit; `64MiB` and the like). All that
-//! takes up memory counts against `max_bytes`, so the plugin evicts and never runs out.
+//! | setting | default | meaning |
+//! |---|---|---|
+//! | `max_traces` | 100,000 | The most traces that are kept |
+//! | `max_bytes` | 60 % of the memory limit | The most memory that is used for them, such as `64MiB`: all that takes up memory counts, so the plugin evicts and never runs out |
+//! | `unpacked_bytes` | all of them | How many bytes of spans, the newest, stay as they came; older ones are packed with LZ4. What is full packs all before it evicts, and so holds two to three times as much |
 //!
 //! | module | what it owns |
 //! |---|---|

@@ -3,7 +3,7 @@
 use larder_plugin::settings::Settings;
 use larder_plugin::{Environment, Error};
 
-const SETTINGS: &[&str] = &["max_traces", "max_bytes"];
+const SETTINGS: &[&str] = &["max_traces", "max_bytes", "unpacked_bytes"];
 
 /// What the environment and the settings allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(crate) struct Limits {
     pub(crate) max_traces: u64,
     /// The most bytes of memory that the store takes up, indexes, tables and allocator included.
     pub(crate) max_bytes: usize,
+    /// How many bytes of spans, the newest, stay as they came; all others are packed.
+    pub(crate) unpacked_bytes: usize,
 }
 
 /// The sizes of the parts. They shrink with `max_bytes`, so that a small store still consists of many parts and can drop the
@@ -27,6 +29,7 @@ pub(crate) struct Shape {
 }
 
 const DEFAULT_MAX_TRACES: u64 = 100_000;
+const DEFAULT_UNPACKED_BYTES: u64 = u64::MAX;
 /// Outside of `max_bytes` fit: a batch of 8 MiB on its way in with its lists, or a page on its way out; what a single
 /// fragment may need to be sorted; the stack and the program's own data.
 const RESERVE: u64 = 24 << 20;
@@ -63,9 +66,12 @@ impl Limits {
                 "invalid setting `max_traces`: 0 traces cannot be kept; use 1 or more".to_owned(),
             ));
         }
+        let unpacked_bytes = settings.bytes("unpacked_bytes")?;
+        let unpacked_bytes = unpacked_bytes.unwrap_or(DEFAULT_UNPACKED_BYTES);
         Ok(Self {
             max_traces: max_traces.unwrap_or(DEFAULT_MAX_TRACES),
             max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            unpacked_bytes: usize::try_from(unpacked_bytes).unwrap_or(usize::MAX),
         })
     }
 }
@@ -133,7 +139,7 @@ mod tests {
             (("max_bytes", "much"), "64MiB"),
             (("max_traces", "0"), "`max_traces`"),
             (("max_traces", "-1"), "`max_traces`"),
-            (("max_trace", "1"), "max_traces, max_bytes"),
+            (("max_trace", "1"), "max_traces, max_bytes, unpacked_bytes"),
         ] {
             let error = limits(1 << 30, &[settings]).unwrap_err();
             assert!(

@@ -33,6 +33,8 @@ pub(crate) struct Payload {
     /// How many blocks, from the first, have been packed or are not worth it.
     packed: usize,
     bytes: usize,
+    /// How many bytes the blocks from `packed` on take up.
+    unpacked: usize,
 }
 
 /// The last packed block that was opened, for the next fragment of it.
@@ -72,6 +74,11 @@ impl Payload {
         self.bytes + heap(self.blocks.capacity() * size_of::<Block>())
     }
 
+    /// How many of them could be packed.
+    pub(crate) fn unpacked(&self) -> usize {
+        self.unpacked
+    }
+
     /// Bytes that [`Payload::push`] may take beside those that are taken up now.
     pub(crate) fn growth(&self, len: usize, block: usize) -> usize {
         if self.fits(len) {
@@ -100,6 +107,7 @@ impl Payload {
                 bytes
             };
             self.bytes += heap(bytes.capacity());
+            self.unpacked += heap(bytes.capacity());
             self.blocks.push(Block {
                 bytes,
                 unpacked_len: None,
@@ -154,24 +162,23 @@ impl Payload {
         if self.packed >= closed {
             return false;
         }
-        let block = &mut self.blocks[self.packed];
+        let number = self.packed;
+        self.unpacked -= heap(self.blocks[number].bytes.capacity());
         self.packed += 1;
-        self.bytes -= heap(block.bytes.capacity());
-        block.pack(packer);
-        self.bytes += heap(block.bytes.capacity());
+        self.change(number, |block| block.pack(packer));
         true
     }
 
     /// Takes no more into the last block, and gives back what it does not need.
     pub(crate) fn close(&mut self) {
         self.open = false;
-        if let Some(block) = self.blocks.last_mut() {
-            self.bytes -= heap(block.bytes.capacity());
-            if block.live == 0 {
-                block.clear();
-            }
-            block.bytes.shrink_to_fit();
-            self.bytes += heap(block.bytes.capacity());
+        if let Some(last) = self.blocks.len().checked_sub(1) {
+            self.change(last, |block| {
+                if block.live == 0 {
+                    block.clear();
+                }
+                block.bytes.shrink_to_fit();
+            });
         }
     }
 
@@ -187,8 +194,7 @@ impl Payload {
             return None;
         }
         if block.live == 0 {
-            self.bytes -= heap(block.bytes.capacity());
-            block.clear();
+            self.change(number, Block::clear);
             return None;
         }
         let len = block.unpacked_len.unwrap_or(block.bytes.len());
@@ -206,7 +212,8 @@ impl Payload {
         let Some(first) = places.peek() else {
             return;
         };
-        let block = &mut self.blocks[usize::from(first.block)];
+        let number = usize::from(first.block);
+        let block = &self.blocks[number];
         let Ok(bytes) = block.unpacked() else {
             // It stays as it is; whoever reads it is told.
             return;
@@ -219,12 +226,24 @@ impl Payload {
             kept.extend_from_slice(&bytes[range]);
             place.start = moved;
         }
-        self.bytes -= heap(block.bytes.capacity());
-        block.bytes = kept;
-        if block.unpacked_len.take().is_some() {
-            block.pack(packer);
+        self.change(number, |block| {
+            block.bytes = kept;
+            if block.unpacked_len.take().is_some() {
+                block.pack(packer);
+            }
+        });
+    }
+
+    /// Changes a block, and counts what that takes and gives.
+    fn change(&mut self, number: usize, change: impl FnOnce(&mut Block)) {
+        let block = &mut self.blocks[number];
+        let before = heap(block.bytes.capacity());
+        change(block);
+        let after = heap(block.bytes.capacity());
+        self.bytes = self.bytes + after - before;
+        if number >= self.packed {
+            self.unpacked = self.unpacked + after - before;
         }
-        self.bytes += heap(block.bytes.capacity());
     }
 
     fn fits(&self, len: usize) -> bool {

@@ -44,6 +44,15 @@ pub(crate) struct Segment {
     bounds: Option<(Key, Key, u64)>,
 }
 
+/// How much memory something takes up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// All of it, bytes.
+    pub(crate) all: usize,
+    /// The bytes that could be packed and are not.
+    pub(crate) unpacked: usize,
+}
+
 /// How its terms are kept.
 #[derive(Debug)]
 pub(crate) enum Index {
@@ -75,17 +84,19 @@ impl Segment {
         heap(shape.fragments * record) + heap(shape.terms * size_of::<u32>())
     }
 
-    /// Bytes of memory taken up.
-    pub(crate) fn bytes(&self) -> usize {
+    /// What is taken up.
+    pub(crate) fn sizes(&self) -> Sizes {
         let index = match &self.index {
             Index::Open(open) => open.bytes(),
             Index::Sealed(sealed) => sealed.bytes(),
         };
-        heap(self.records.capacity() * size_of::<Record>())
+        let all = heap(self.records.capacity() * size_of::<Record>())
             + heap(self.operations.capacity() * size_of::<u32>())
             + self.digests.bytes()
             + self.otlp.bytes()
-            + index
+            + index;
+        let unpacked = self.otlp.unpacked();
+        Sizes { all, unpacked }
     }
 
     /// Bytes of memory that this fragment may take beside those that are taken up now.
@@ -267,5 +278,15 @@ impl Segment {
     /// Packs the oldest block of `otlp` that is not. False if there is none.
     pub(crate) fn pack(&mut self, packer: &mut Packer) -> bool {
         self.otlp.pack(packer)
+    }
+}
+
+// === impl Sizes ===
+
+impl Sizes {
+    /// Takes the difference into account that a change has made to a part.
+    pub(crate) fn change(&mut self, before: Self, after: Self) {
+        self.all = self.all + after.all - before.all;
+        self.unpacked = self.unpacked + after.unpacked - before.unpacked;
     }
 }

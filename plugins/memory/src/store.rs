@@ -14,7 +14,7 @@ use crate::index::Scratch;
 use crate::limits::{Limits, Shape, heap};
 use crate::operations::Operations;
 use crate::payload::Packer;
-use crate::segment::{Record, Segment};
+use crate::segment::{Record, Segment, Sizes};
 use crate::table::Table;
 
 /// What one instance holds.
@@ -25,7 +25,8 @@ pub(crate) struct Store {
     seed: u64,
     /// Never empty; the last takes what is written.
     segments: VecDeque<Segment>,
-    segment_bytes: usize,
+    /// What the segments take up.
+    sizes: Sizes,
     /// The first fragment of the oldest trace; or, if there is none, the end of the last segment.
     oldest: Handle,
     /// The segment of the oldest bytes that are not packed.
@@ -51,7 +52,7 @@ impl Store {
             limits,
             shape,
             seed,
-            segment_bytes: segment.bytes(),
+            sizes: segment.sizes(),
             segments: VecDeque::from([segment]),
             oldest: Handle::new(number, 0),
             packing: number,
@@ -78,6 +79,7 @@ impl Store {
         for number in numbers.into_iter().flatten() {
             self.operations.release(number);
         }
+        while self.sizes.unpacked > self.limits.unpacked_bytes && self.pack_oldest() {}
         Ok(())
     }
 
@@ -137,10 +139,9 @@ impl Store {
         let Some(active) = self.segments.back_mut() else {
             return;
         };
-        let before = active.bytes();
+        let before = active.sizes();
         let handle = active.push(fragment, first, acquired, &self.shape);
-        self.segment_bytes += active.bytes();
-        self.segment_bytes -= before;
+        self.sizes.change(before, active.sizes());
 
         if let Some(first) = first.take() {
             let before = self
@@ -161,7 +162,7 @@ impl Store {
 
     /// Bytes of memory taken up, against `max_bytes`.
     pub(crate) fn bytes(&self) -> usize {
-        self.segment_bytes
+        self.sizes.all
             + heap(self.segments.capacity() * size_of::<Segment>())
             + self.traces.bytes()
             + self.operations.bytes()
@@ -241,10 +242,9 @@ impl Store {
             };
         self.make_room(growth);
         if let Some(active) = self.segments.back_mut() {
-            let before = active.bytes();
+            let before = active.sizes();
             active.seal(&mut self.scratch);
-            self.segment_bytes += active.bytes();
-            self.segment_bytes -= before;
+            self.sizes.change(before, active.sizes());
             let number = active.number() + 1;
             self.begin(number);
         }
@@ -253,7 +253,7 @@ impl Store {
 
     fn begin(&mut self, number: u64) {
         let segment = Segment::new(number, &self.shape);
-        self.segment_bytes += segment.bytes();
+        self.sizes.change(Sizes::default(), segment.sizes());
         self.segments.push_back(segment);
     }
 
@@ -277,10 +277,9 @@ impl Store {
         let place = usize::try_from(self.packing - front).unwrap_or(usize::MAX);
         for segment in self.segments.range_mut(place.min(self.segments.len())..) {
             self.packing = segment.number();
-            let before = segment.bytes();
+            let before = segment.sizes();
             if segment.pack(&mut self.packer) {
-                self.segment_bytes += segment.bytes();
-                self.segment_bytes -= before;
+                self.sizes.change(before, segment.sizes());
                 return true;
             }
         }
@@ -324,10 +323,9 @@ impl Store {
         for number in segment.operations(handle.ordinal()) {
             self.operations.release(*number);
         }
-        let before = segment.bytes();
+        let before = segment.sizes();
         segment.release(handle.ordinal(), self.oldest, &mut self.packer);
-        self.segment_bytes += segment.bytes();
-        self.segment_bytes -= before;
+        self.sizes.change(before, segment.sizes());
         let record = segment.record(handle.ordinal());
         let spans = u64::from(record.span_count);
         self.counts.spans -= spans;
@@ -351,7 +349,7 @@ impl Store {
             if self.segments.len() == 1 {
                 return;
             }
-            self.segment_bytes -= front.bytes();
+            self.sizes.change(front.sizes(), Sizes::default());
             self.oldest = self.oldest.max(Handle::new(front.number() + 1, 0));
             self.segments.pop_front();
         }

@@ -52,13 +52,18 @@ fn noise(len: usize) -> Vec<u8> {
     pairs.take(len).collect()
 }
 
-/// The one test of this file, as the allocator counts for the whole process.
+/// The one test of this file: one after the other, as the allocator counts for the whole process.
 #[test]
 fn what_it_counts_is_what_is_allocated_and_stays_below_the_limit() {
+    check(&[("max_bytes", "8MiB")]);
+    check(&[("max_bytes", "8MiB"), ("unpacked_bytes", "1MiB")]);
+}
+
+fn check(settings: &[(&str, &str)]) {
     const MIB: usize = 1 << 20;
     let before = NOW.load(Ordering::Relaxed);
     let held = || NOW.load(Ordering::Relaxed) - before;
-    let mut memory = Memory::open(environment(&[("max_bytes", "8MiB")])).unwrap();
+    let mut memory = Memory::open(environment(settings)).unwrap();
     let mut id = 0_u64;
     for round in 0..600_u64 {
         // Fragments of all sizes, some traces in several batches, terms that are shared and terms that are not, and names of

@@ -172,9 +172,14 @@ proptest! {
     fn it_answers_as_a_list_does_with_a_limit_of_traces(
         steps in prop::collection::vec(step(64), 1..60),
         max_traces in 1..50_usize,
+        unpacked in prop_oneof![Just("0"), Just("16KiB"), Just("1GiB")],
     ) {
         let text = max_traces.to_string();
-        let harness = Harness::open(&[("max_traces", text.as_str()), ("max_bytes", "4MiB")]);
+        let harness = Harness::open(&[
+            ("max_traces", text.as_str()),
+            ("max_bytes", "4MiB"),
+            ("unpacked_bytes", unpacked),
+        ]);
         let harness = harness.unwrap().with_max_traces(max_traces);
         run(Run { harness, max_bytes: 4 << 20, drift: 0, base: 0 }, steps);
     }
