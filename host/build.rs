@@ -13,7 +13,6 @@ const PLUGINS: &[&str] = &["larder-memory", "larder-minimal"];
 /// Those that `src/plugin/bundled.rs` embeds, from `OUT_DIR`.
 const EMBEDDED: &[&str] = &["larder-memory"];
 
-#[expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 fn main() -> ExitCode {
     match build() {
         Ok(()) => ExitCode::SUCCESS,
@@ -26,7 +25,6 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 fn build() -> Result<(), String> {
     let host = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("run by cargo only")?);
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("run by cargo only")?);

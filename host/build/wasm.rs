@@ -107,7 +107,6 @@ fn target_is_installed(rustc: &Path) -> Result<bool, String> {
 }
 
 /// Needed where rustup does not install by itself what rust-toolchain.toml names (`RUSTUP_AUTO_INSTALL=0`).
-#[expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 fn install_target() -> Result<(), String> {
     let mut command = Command::new("rustup");
     command.args(["target", "add", TARGET]);

@@ -115,7 +115,7 @@ fn outcome<T>(
 ) -> Outcome {
     match called {
         Err(failure) => Outcome::Failed(failure),
-        Ok(Err(raised)) => Outcome::Refused(refusal::of_read(plugin, raised)),
+        Ok(Err(raised)) => Outcome::Refused(refusal::of_read(plugin, &raised)),
         Ok(Ok(result)) => match checked(result) {
             Ok(answer) => Outcome::Answer(answer),
             Err(breach) => Outcome::Broken(breach),

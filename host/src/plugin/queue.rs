@@ -170,20 +170,18 @@ impl WriteQueue {
             Some(Item::Write(first)) => first,
         };
         let mut bytes = first.batch.weight();
-        let alone = first.suspect.is_some();
-        let mut writes = vec![first];
-        let fits = |item: &mut Item| match item {
+        let mut fits = |item: &mut Item| match item {
             Item::Write(next) if next.suspect.is_none() => {
                 bytes = bytes.saturating_add(next.batch.weight());
                 bytes <= JOINED_BYTES
             }
             Item::Write(_) | Item::Purge(_) => false,
         };
-        let mut fits = fits;
-        while !alone {
-            match inner.items.pop_front_if(&mut fits) {
-                Some(Item::Write(next)) => writes.push(next),
-                Some(Item::Purge(_)) | None => break,
+        let alone = first.suspect.is_some();
+        let mut writes = vec![first];
+        if !alone {
+            while let Some(Item::Write(next)) = inner.items.pop_front_if(&mut fits) {
+                writes.push(next);
             }
         }
         Some(Work::Writes(writes))

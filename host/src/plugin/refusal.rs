@@ -11,12 +11,12 @@ use crate::storage::{Error, ErrorKind};
 const MAX_TEXT_BYTES: usize = 1024;
 
 /// An error that `write` raised.
-pub(super) fn of_write(plugin: &str, raised: types::Error) -> Error {
+pub(super) fn of_write(plugin: &str, raised: &types::Error) -> Error {
     refusal(plugin, raised, ErrorKind::Unavailable)
 }
 
 /// An error that a read raised.
-pub(super) fn of_read(plugin: &str, raised: types::Error) -> Error {
+pub(super) fn of_read(plugin: &str, raised: &types::Error) -> Error {
     refusal(plugin, raised, ErrorKind::ContractBroken)
 }
 
@@ -33,14 +33,14 @@ pub(super) fn describe(raised: &types::Error) -> String {
     format!("{word}: {}", text.unwrap_or_default())
 }
 
-fn refusal(plugin: &str, raised: types::Error, meaningless: ErrorKind) -> Error {
-    let kind = match &raised {
+fn refusal(plugin: &str, raised: &types::Error, meaningless: ErrorKind) -> Error {
+    let kind = match raised {
         types::Error::ResourceExhausted(_) => ErrorKind::ResourceExhausted,
         types::Error::Unavailable(_) => ErrorKind::Unavailable,
         types::Error::DataLoss(_) => ErrorKind::DataLoss,
         types::Error::InvalidArgument(_) | types::Error::Other(_) => meaningless,
     };
-    Error::new(kind, format!("plugin `{plugin}`: {}", describe(&raised)))
+    Error::new(kind, format!("plugin `{plugin}`: {}", describe(raised)))
 }
 
 #[cfg(test)]
@@ -50,10 +50,10 @@ mod tests {
     #[test]
     fn an_error_without_meaning_is_retried_for_writes_and_ends_reads() {
         for raise in [types::Error::Other, types::Error::InvalidArgument] {
-            let write = of_write("x", raise("why".into()));
+            let write = of_write("x", &raise("why".into()));
             assert_eq!(write.kind(), ErrorKind::Unavailable);
             assert_eq!(
-                of_read("x", raise("why".into())).kind(),
+                of_read("x", &raise("why".into())).kind(),
                 ErrorKind::ContractBroken
             );
             assert!(write.message().contains("`x`") && write.message().contains("why"));
@@ -63,16 +63,16 @@ mod tests {
     #[test]
     fn an_error_with_a_meaning_keeps_it() {
         let full = types::Error::ResourceExhausted("full".into());
-        assert_eq!(of_write("x", full).kind(), ErrorKind::ResourceExhausted);
+        assert_eq!(of_write("x", &full).kind(), ErrorKind::ResourceExhausted);
         let lost = types::Error::DataLoss("lost".into());
-        assert_eq!(of_read("x", lost).kind(), ErrorKind::DataLoss);
+        assert_eq!(of_read("x", &lost).kind(), ErrorKind::DataLoss);
         let away = types::Error::Unavailable("away".into());
-        assert_eq!(of_read("x", away).kind(), ErrorKind::Unavailable);
+        assert_eq!(of_read("x", &away).kind(), ErrorKind::Unavailable);
     }
 
     #[test]
     fn a_long_text_is_cut() {
         let raised = types::Error::Other("é".repeat(10_000));
-        assert!(of_write("x", raised).message().len() < MAX_TEXT_BYTES + 100);
+        assert!(of_write("x", &raised).message().len() < MAX_TEXT_BYTES + 100);
     }
 }

@@ -1,6 +1,5 @@
 //! One tenant's plugin at work: the only [`Storage`] of the server.
 
-use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -191,15 +190,12 @@ impl Tenant {
     }
 
     /// Waits for the writer's answer.
-    fn settled(
+    async fn settled(
         &self,
         answer: oneshot::Receiver<Result<(), storage::Error>>,
-    ) -> impl Future<Output = Result<(), storage::Error>> {
-        async {
-            answer
-                .await
-                .unwrap_or_else(|_| Err(self.shared.shutting_down()))
-        }
+    ) -> Result<(), storage::Error> {
+        let answer = answer.await;
+        answer.unwrap_or_else(|_| Err(self.shared.shutting_down()))
     }
 }
 

@@ -162,7 +162,7 @@ impl Worker {
                 self.acknowledge(writes).await;
             }
             Ok(Err(raised)) => {
-                let error = refusal::of_write(&self.shared.name, raised);
+                let error = refusal::of_write(&self.shared.name, &raised);
                 warn!(plugin = &*self.shared.name, %error, "the plugin refused a write");
                 for waiting in writes {
                     waiting.ack.answer(Err(error.clone()));
@@ -184,7 +184,7 @@ impl Worker {
             Some(later) => {
                 later
                     .written(self.factory.namespace(), acks.collect())
-                    .await
+                    .await;
             }
             None => acks.for_each(|ack| ack.answer(Ok(()))),
         }
@@ -234,29 +234,26 @@ impl Worker {
             return;
         };
         let stored_bytes = self.factory.namespace().stored_bytes();
-        let maintained = instance.maintain(unix_nanos(), stored_bytes).await;
-        let counted = match maintained {
-            Ok(_) => instance.statistics().await,
-            Err(failure) => return self.fail(failure),
-        };
-        match counted {
-            Ok(counts) => self.shared.set_statistics(convert::statistics_back(counts)),
-            Err(failure) => return self.fail(failure),
-        }
-        self.shared.memory_used();
-        self.maintain_at = Instant::now();
-        match maintained {
-            Ok(Ok(true)) => {}
-            Ok(Ok(false)) => self.maintain_at += self.maintain_every,
+        let more = match instance.maintain(unix_nanos(), stored_bytes).await {
+            Ok(Ok(more)) => more,
             Ok(Err(raised)) => {
                 let error = refusal::describe(&raised);
                 warn!(
                     plugin = &*self.shared.name,
                     error, "the plugin's upkeep failed"
                 );
-                self.maintain_at += self.maintain_every;
+                false
             }
-            Err(_) => {}
+            Err(failure) => return self.fail(failure),
+        };
+        match instance.statistics().await {
+            Ok(counts) => self.shared.set_statistics(convert::statistics_back(counts)),
+            Err(failure) => return self.fail(failure),
+        }
+        self.shared.memory_used();
+        self.maintain_at = Instant::now();
+        if !more {
+            self.maintain_at += self.maintain_every;
         }
     }
 

@@ -36,6 +36,10 @@ fn traces(ids: &[u128]) -> Wanted {
 }
 
 #[track_caller]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the callers are easier to read"
+)]
 fn check(checked: Checked, rule: Option<&str>) {
     assert_eq!(
         checked.as_ref().err().map(|breach| breach.rule),

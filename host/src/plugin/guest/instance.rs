@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline};
 
 use super::limiter::{Gauge, Limiter};
 use super::output::Output;
@@ -88,7 +88,7 @@ impl Instance {
         let mut store = Store::new(opening.pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
-        store.epoch_deadline_callback(at_tick);
+        store.epoch_deadline_callback(|store| at_tick(store.data()));
         begin(&mut store, opening.timeout);
         let started = opening.pre.instantiate_async(&mut store);
         match within(opening.timeout, started).await {
@@ -205,8 +205,8 @@ fn begin(store: &mut Store<State>, timeout: Duration) {
 }
 
 /// Called in the guest at each tick of the runtime's clock: other tasks get their turn, unless the call's time is over.
-fn at_tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
-    if Instant::now() >= store.data().deadline {
+fn at_tick(state: &State) -> wasmtime::Result<UpdateDeadline> {
+    if Instant::now() >= state.deadline {
         return Err(wasmtime::Error::new(DeadlineExceeded));
     }
     // Not `Yield`: this one also lets the executor look at its sockets and timers.

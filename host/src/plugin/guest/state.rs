@@ -153,7 +153,7 @@ mod tests {
         let mut state = state().await;
         let now = state.clocks().now().unwrap();
         assert_eq!((now.seconds, now.nanoseconds), (0, 0));
-        let random = &mut state.ctx().ctx.random();
+        let random = state.wasi.random();
         assert_ne!(
             random.get_random_u64().unwrap(),
             random.get_random_u64().unwrap()
