@@ -27,3 +27,26 @@ pub fn decode(resume: Option<&[u8]>) -> Result<Option<Position>, Error> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_comes_back_as_it_was() {
+        for position in [(0, 0), (1, u64::MAX), (u64::MAX, 7)] {
+            assert_eq!(decode(Some(&encode(position))), Ok(Some(position)));
+        }
+        assert_eq!(decode(None), Ok(None));
+    }
+
+    #[test]
+    fn bytes_that_it_did_not_make_are_refused() {
+        for len in [0, 8, 15, 17, 24] {
+            assert!(matches!(
+                decode(Some(&vec![1; len])),
+                Err(Error::InvalidArgument(_))
+            ));
+        }
+    }
+}
