@@ -53,7 +53,8 @@ fn read_scope_spans(raw: &[u8]) -> Result<bool, Error> {
 fn read_resource_spans(raw: &[u8]) -> Result<bool, Error> {
     let mut utf8 = true;
     let depth = depth::RESOURCE_ATTRIBUTE;
-    utf8 &= ResourceSpans::read(raw, |raw| read_attribute(raw, depth, &mut utf8))?.utf8 & utf8;
+    let view = ResourceSpans::read(raw, |raw| read_attribute(raw, depth, &mut utf8))?;
+    utf8 &= view.utf8;
     for scope in Repeated::new(raw, 2) {
         utf8 &= read_scope_spans(scope?)?;
     }

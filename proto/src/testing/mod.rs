@@ -263,7 +263,7 @@ impl Source<'_> {
         match self.below(8) {
             0 => self.number(),
             1 => u64::MAX - self.below(2) as u64,
-            2 => (self.below(200) as f64 / 8.0).to_bits(),
+            2 => (f64::from(self.byte()) / 8.0).to_bits(),
             3 => f64::NAN.to_bits(),
             _ => 1_700_000_000_000_000_000 + self.below(200) as u64,
         }
