@@ -98,6 +98,19 @@ pub fn span_id(id: u64) -> Vec<u8> {
     id.to_be_bytes().to_vec()
 }
 
+/// Text that hardly compresses, another one for each seed.
+pub fn noise(seed: u64, length: usize) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let letters = std::iter::repeat_with(|| {
+        // Marsaglia's xorshift64.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b' ' + state.to_le_bytes()[4] % 95)
+    });
+    letters.take(length).collect()
+}
+
 /// A span being built.
 #[derive(Clone, Debug)]
 pub struct SpanBuilder(pub Span);

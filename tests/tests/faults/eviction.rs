@@ -1,6 +1,6 @@
 //! `memory` at its limits: the oldest traces go, and it never traps for want of memory.
 
-use larder_tests::otlp::{service, span};
+use larder_tests::otlp::{noise, service, span};
 use larder_tests::status::retry_info;
 use larder_tests::{Larder, Options, Plugin, Query, eventually, http};
 use tonic::Code;
@@ -57,16 +57,14 @@ async fn memory_evicts_and_never_traps_for_want_of_memory() {
         .environment("LARDER_LIMITS_MEMORY", "64MiB")
         .start();
     let client = larder.client().await;
-    let filler = "f".repeat(1500);
     let (requests, traces, spans) = (100, 40, 25);
     for request in 0..requests {
         let all = (0..traces).flat_map(|trace| {
             let number = request * traces + trace + 1;
-            let filler = &filler;
             (1..=spans).map(move |one| {
+                let filler = noise(number * spans + one, 1500);
                 let one = span(id(number), one).at(number * 1000 + one);
-                one.attribute("filler", filler.as_str())
-                    .attribute("unlike", (number * 7919).cast_signed())
+                one.attribute("filler", filler)
             })
         });
         client
@@ -99,13 +97,12 @@ async fn one_trace_larger_than_the_memory_does_no_harm() {
         .environment("LARDER_LIMITS_MEMORY", "64MiB")
         .start();
     let client = larder.client().await;
-    let filler = "g".repeat(10_000);
     for part in 0..60 {
         let spans = (0..200).map(|number| {
             let number = part * 200 + number;
             span(id(1), number + 1)
                 .at(number)
-                .attribute("filler", filler.as_str())
+                .attribute("filler", noise(number, 10_000))
         });
         client.store([service("endless").spans(spans)]).await;
     }
