@@ -5,6 +5,7 @@
 //! what it built.
 
 use std::env;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,19 +39,8 @@ const NOT_FOR_THE_NESTED_CARGO: &[&str] = &[
 /// # Errors
 /// A text for the person who runs cargo: the target cannot be had, or the build failed (its output is in the text).
 pub(crate) fn build(workspace: &Path, packages: &[&str]) -> Result<Vec<PathBuf>, String> {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    if !target_is_installed(Path::new(&rustc))? {
-        install_target()?;
-        if !target_is_installed(Path::new(&rustc))? {
-            return Err(format!(
-                "`rustup target add {TARGET}` succeeded, but `{}` still has no standard library for {TARGET}; \
-                 is it another toolchain than rustup's active one?",
-                Path::new(&rustc).display()
-            ));
-        }
-    }
-
     let target_dir = target_dir()?;
+    require_target(&target_dir)?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
@@ -98,11 +88,37 @@ fn target_dir() -> Result<PathBuf, String> {
     Ok(target.join("plugins"))
 }
 
+/// Adds the target where it is missing. Two build scripts may come here at once, and rustup does not wait for itself.
+fn require_target(target_dir: &Path) -> Result<(), String> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let rustc = Path::new(&rustc);
+    if target_is_installed(rustc)? {
+        return Ok(());
+    }
+    let path = target_dir.join("rustup.lock");
+    let lock = fs::create_dir_all(target_dir)
+        .and_then(|()| File::create(&path))
+        .and_then(|file| file.lock().map(|()| file));
+    let _lock = lock.map_err(|error| format!("cannot lock {}: {error}", path.display()))?;
+    if target_is_installed(rustc)? {
+        return Ok(());
+    }
+    install_target()?;
+    if target_is_installed(rustc)? {
+        return Ok(());
+    }
+    Err(format!(
+        "`rustup target add {TARGET}` succeeded, but `{}` still has no standard library for {TARGET}; \
+         is it another toolchain than rustup's active one?",
+        rustc.display()
+    ))
+}
+
 fn target_is_installed(rustc: &Path) -> Result<bool, String> {
     let mut command = Command::new(rustc);
     command.args(["--print", "target-libdir", "--target", TARGET]);
     let folder = PathBuf::from(run(&mut command)?.trim());
-    let mut files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files = fs::read_dir(folder).into_iter().flatten().flatten();
     Ok(files.any(|file| file.file_name().to_string_lossy().starts_with("libstd-")))
 }
 
