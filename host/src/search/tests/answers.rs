@@ -254,6 +254,16 @@ fn only_a_trace_that_lies_within_the_window_counts_ends_included() {
 }
 
 #[test]
+fn a_trace_that_starts_after_the_window_counts_if_it_ends_within() {
+    let memory = Arc::new(Memory::of(&[
+        vec![Row::new(1, 1, "a", 30, 15)],
+        vec![Row::new(1, 2, "b", 31, 16).under(1)],
+    ]));
+    assert_eq!(dependencies(&memory, 10, Some(20)), [call("a", "b", 1)]);
+    assert_eq!(dependencies(&memory, 10, Some(15)), []);
+}
+
+#[test]
 fn of_parents_that_share_an_id_the_first_written_calls() {
     for seed in 0..8 {
         let memory = Memory::of(&[
