@@ -2,6 +2,9 @@
 
 use larder_tests::{Larder, Options, Plugin, eventually};
 use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::misbehaviour::{Call, assert_serves_again, hostile, provoke, restarts, two_traces};
 
@@ -79,12 +82,19 @@ async fn a_guest_that_takes_all_its_memory_costs_that_call_and_the_next_is_serve
 async fn a_plugin_that_keeps_trapping_is_stopped_for_a_while() {
     let larder = hostile().start();
     let client = larder.client().await;
+    let mut health = HealthClient::new(client.channel());
     let down = eventually("a pause before a restart", async || {
         // Reads are no batches that could be refused as poison.
         let failed = provoke_when_it_serves(&client).await;
         assert_eq!(failed.code(), Code::Unavailable, "{failed:?}");
         let ready = larder.get("/readyz");
-        (ready.status == 503).then_some(ready)
+        let state = larder.get("/plugin").json()["state"]["restarting"]["reason"].clone();
+        let health = health.check(HealthCheckRequest::default()).await.unwrap();
+        // The first pauses may be over before all three are asked.
+        let told = ready.status == 503
+            && state == "a trap"
+            && health.into_inner().status() == ServingStatus::NotServing;
+        told.then_some(ready)
     })
     .await;
     assert!(down.body.contains("restart"), "{down:?}");
