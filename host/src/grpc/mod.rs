@@ -24,7 +24,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::codec::CompressionEncoding::{Gzip, Zstd};
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -65,6 +64,19 @@ const MAX_HEADERS: u32 = 64 << 10;
 /// A peer that is gone without a word is noticed after these two.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A generated server with our compression and limit. Each has these methods, but there is no trait that has them.
+macro_rules! configured {
+    ($limit:expr, $server:expr) => {
+        $server
+            .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
+            .accept_compressed(tonic::codec::CompressionEncoding::Zstd)
+            .send_compressed(tonic::codec::CompressionEncoding::Gzip)
+            .send_compressed(tonic::codec::CompressionEncoding::Zstd)
+            .max_decoding_message_size($limit)
+    };
+}
+use configured;
 
 /// What the services stand on.
 pub struct Parts {
@@ -123,32 +135,29 @@ impl Grpc {
             parts.ingest,
             writes.clone(),
         );
-        // Each generated server has these methods, but no trait has them.
-        macro_rules! configured {
-            ($server:expr) => {
-                $server
-                    .accept_compressed(Gzip)
-                    .accept_compressed(Zstd)
-                    .send_compressed(Gzip)
-                    .send_compressed(Zstd)
-                    .max_decoding_message_size(limit)
-            };
-        }
-        let traces = configured!(TraceServiceServer::new(traces));
-        let health = configured!(Health::server(parts.ready, draining.clone()));
+        let traces = configured!(limit, TraceServiceServer::new(traces));
+        let health = configured!(limit, Health::server(parts.ready, draining.clone()));
         let writer = Routes::new(traces).add_service(health);
         let main = writer
             .clone()
-            .add_service(configured!(TraceReaderServer::new(
-                TraceReaderService::new(parts.searcher.clone(), reads.clone())
-            )))
-            .add_service(configured!(DependencyReaderServer::new(
-                DependencyReaderService::new(parts.searcher, reads)
-            )))
-            .add_service(configured!(CapabilitiesServer::new(CapabilitiesService)));
+            .add_service(configured!(
+                limit,
+                TraceReaderServer::new(TraceReaderService::new(
+                    parts.searcher.clone(),
+                    reads.clone()
+                ))
+            ))
+            .add_service(configured!(
+                limit,
+                DependencyReaderServer::new(DependencyReaderService::new(parts.searcher, reads))
+            ))
+            .add_service(configured!(
+                limit,
+                CapabilitiesServer::new(CapabilitiesService)
+            ));
         Self {
             layer: RpcLayer::new(parts.metrics, memory, limit),
-            main: reflection::add_to(main),
+            main: reflection::add_to(main, limit),
             writer,
             writes,
             draining,

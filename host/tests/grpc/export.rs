@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use larder::storage::{Error, ErrorKind};
-use larder_tests::otlp::{request, service, span};
+use larder_tests::otlp::{ResourceBuilder, request, service, span};
 use larder_tests::{eventually, method};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
@@ -76,7 +76,7 @@ async fn a_request_that_is_walked_off_the_connections_thread_is_stored_too() {
     let serving = Serving::new().await;
     let filler = "x".repeat(1 << 10);
     let spans = (1..=1_200).map(|id| span([2; 16], id).attribute("filler", &*filler));
-    let large = request([spans.fold(service("shop"), |shop, span| shop.span(span))]);
+    let large = request([spans.fold(service("shop"), ResourceBuilder::span)]);
     let large = Bytes::from(large.encode_to_vec());
     assert!(large.len() > 1 << 20);
     let call = serving
