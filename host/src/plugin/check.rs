@@ -3,8 +3,9 @@
 //! What only a series of pages shows (a floor that rises, a resume that comes back later) is for the caller to see. How many bytes
 //! an answer may have in all is limited before it is read (`guest::instance`).
 
-use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
+
+use hashbrown::{HashMap, HashSet};
 
 use crate::storage::{Error, ErrorKind, Operation, Part, Pieces, Sightings, Wanted};
 

@@ -1,6 +1,6 @@
 //! Several batches as one guest write: their buffers are lent as they are, only the lists of operations are merged.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::bindings::exports::larder::storage::writer;
 use super::bindings::larder::storage::types;
