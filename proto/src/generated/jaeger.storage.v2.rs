@@ -21,8 +21,7 @@ pub struct GetTracesRequest {
 }
 /// Asks for all services.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetServicesRequest {
-}
+pub struct GetServicesRequest {}
 /// All services.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetServicesResponse {
@@ -274,8 +273,7 @@ pub struct GetDependenciesResponse {
 }
 /// Asks what the storage can do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetCapabilitiesRequest {
-}
+pub struct GetCapabilitiesRequest {}
 /// What the storage can do.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCapabilitiesResponse {
