@@ -12,6 +12,7 @@ pub(crate) const SERVICES: usize = 60;
 const OPERATIONS: usize = 12;
 /// One trace in so many carries the rare attribute.
 const RARE: u64 = 5_000;
+const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
 /// The first span's start: 2026-01-01T00:00:00Z.
 const EPOCH: u64 = 1_767_225_600_000_000_000;
 /// Time between the starts of two traces.
@@ -136,7 +137,10 @@ impl Corpus {
 pub(crate) fn service_name(service: usize) -> String {
     format!(
         "{}-service-{service:02}",
-        ["cart", "checkout", "payment", "catalog", "search"][service % 5]
+        pick(
+            ["cart", "checkout", "payment", "catalog", "search"],
+            service
+        )
     )
 }
 
@@ -144,17 +148,23 @@ pub(crate) fn service_name(service: usize) -> String {
 pub(crate) fn operation_name(operation: usize) -> String {
     format!(
         "{} /api/v1/{}/{{id}}",
-        ["GET", "POST", "PUT"][operation % 3],
-        ["items", "orders", "users", "carts"][operation % 4]
+        pick(METHODS, operation),
+        pick(["items", "orders", "users", "carts"], operation)
     )
 }
 
+fn pick<const N: usize>(words: [&'static str; N], number: usize) -> &'static str {
+    words.get(number % N).copied().unwrap_or_default()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of the field")]
 fn text(value: impl Into<String>) -> Option<AnyValue> {
     Some(AnyValue {
         value: Some(any_value::Value::StringValue(value.into())),
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape of the field")]
 fn int(value: i64) -> Option<AnyValue> {
     Some(AnyValue {
         value: Some(any_value::Value::IntValue(value)),
@@ -219,10 +229,7 @@ fn span(
         200 + i64::from(random.u8(0..4))
     };
     let mut attributes = vec![
-        attribute(
-            "http.request.method",
-            text(["GET", "POST", "PUT"][operation % 3]),
-        ),
+        attribute("http.request.method", text(pick(METHODS, operation))),
         attribute("http.response.status_code", int(status)),
         attribute("http.route", text(operation_name(operation))),
         attribute(

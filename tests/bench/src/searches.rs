@@ -53,7 +53,7 @@ pub(crate) async fn run(corpus: &Corpus, targets: &[Target], repeat: usize) -> R
                     }
                     Ok(_) => {}
                     Err(error) => {
-                        *timing = Timing::Refused(format!("{error:#}").chars().take(60).collect())
+                        *timing = Timing::Refused(format!("{error:#}").chars().take(60).collect());
                     }
                 }
             }
@@ -71,6 +71,7 @@ pub(crate) async fn run(corpus: &Corpus, targets: &[Target], repeat: usize) -> R
     Ok(rows)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape of the field")]
 fn timestamp(nanos: u64) -> Option<prost_types::Timestamp> {
     let seconds = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
     let rest = i32::try_from(nanos % 1_000_000_000).unwrap_or(0);
@@ -80,6 +81,7 @@ fn timestamp(nanos: u64) -> Option<prost_types::Timestamp> {
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape of the field")]
 fn millis(millis: i64) -> Option<prost_types::Duration> {
     Some(prost_types::Duration {
         seconds: millis / 1_000,
@@ -96,9 +98,15 @@ fn tag(key: &str, value: &str) -> proto::KeyValue {
     }
 }
 
+/// The window of the corpus and the service that is searched, as queries.
+struct Queries {
+    corpus: Corpus,
+    base: proto::TraceQueryParameters,
+    of_service: proto::TraceQueryParameters,
+}
+
 fn searches(corpus: &Corpus) -> Vec<Search> {
     let (from, to) = corpus.window();
-    let service = service_name(7);
     let base = proto::TraceQueryParameters {
         start_time_min: timestamp(from),
         start_time_max: timestamp(to),
@@ -106,146 +114,148 @@ fn searches(corpus: &Corpus) -> Vec<Search> {
         ..proto::TraceQueryParameters::default()
     };
     let of_service = proto::TraceQueryParameters {
-        service_name: service.clone(),
+        service_name: service_name(7),
         ..base.clone()
     };
-    let find = |name, query: proto::TraceQueryParameters| Search {
+    let queries = Queries {
+        corpus: corpus.clone(),
+        base,
+        of_service,
+    };
+    let mut searches = queries.finds();
+    searches.extend(queries.finds_by_attribute());
+    searches.extend(queries.others());
+    searches
+}
+
+fn find(name: &'static str, query: &proto::TraceQueryParameters) -> Search {
+    let request = proto::FindTracesRequest {
+        query: Some(query.clone()),
+    };
+    Search {
         name,
         method: "/jaeger.storage.v2.TraceReader/FindTraces",
-        request: proto::FindTracesRequest { query: Some(query) }
-            .encode_to_vec()
-            .into(),
+        request: request.encode_to_vec().into(),
+    }
+}
+
+fn summaries(name: &'static str, query: &proto::TraceQueryParameters) -> Search {
+    let request = proto::FindTraceSummariesRequest {
+        query: Some(query.clone()),
     };
-    let with = |query: &proto::TraceQueryParameters, tags: Vec<proto::KeyValue>| {
+    Search {
+        name,
+        method: "/jaeger.storage.v2.TraceReader/FindTraceSummaries",
+        request: request.encode_to_vec().into(),
+    }
+}
+
+fn with(
+    query: &proto::TraceQueryParameters,
+    attribute: proto::KeyValue,
+) -> proto::TraceQueryParameters {
+    proto::TraceQueryParameters {
+        attributes: vec![attribute],
+        ..query.clone()
+    }
+}
+
+impl Queries {
+    fn thousand(&self) -> proto::TraceQueryParameters {
         proto::TraceQueryParameters {
-            attributes: tags,
-            ..query.clone()
+            search_depth: 1_000,
+            ..self.of_service.clone()
         }
-    };
-    let mut searches = vec![
-        find("service, newest 20", of_service.clone()),
-        find(
-            "service and operation",
-            proto::TraceQueryParameters {
-                operation_name: operation_name(3),
-                ..of_service.clone()
+    }
+
+    fn finds(&self) -> Vec<Search> {
+        let (from, to) = self.corpus.window();
+        let operation = proto::TraceQueryParameters {
+            operation_name: operation_name(3),
+            ..self.of_service.clone()
+        };
+        let long = proto::TraceQueryParameters {
+            duration_min: millis(800),
+            ..self.of_service.clone()
+        };
+        let old = proto::TraceQueryParameters {
+            start_time_max: timestamp(from + (to - from) / 10),
+            ..self.of_service.clone()
+        };
+        vec![
+            find("service, newest 20", &self.of_service),
+            find("service and operation", &operation),
+            find("service, at least 800 ms", &long),
+            find("service, first tenth of time", &old),
+            find("service, 1,000 whole traces", &self.thousand()),
+            find("all services, newest 20", &self.base),
+        ]
+    }
+
+    fn finds_by_attribute(&self) -> Vec<Search> {
+        let status = tag("http.response.status_code", "500");
+        let of_service = |attribute| with(&self.of_service, attribute);
+        let of_all = |value| with(&self.base, tag("feature.flag", value));
+        vec![
+            find("service and status code 500", &of_service(status)),
+            find("service and error", &of_service(tag("error", "true"))),
+            find("service and kind", &of_service(tag("span.kind", "server"))),
+            find(
+                "service and user, rare",
+                &of_service(tag("enduser.id", "user-00042")),
+            ),
+            find("all services, rare attribute", &of_all("beta-checkout")),
+            find("all services, no match", &of_all("nobody-has-this")),
+        ]
+    }
+
+    fn others(&self) -> Vec<Search> {
+        let (from, to) = self.corpus.window();
+        let ids = proto::FindTraceIDsRequest {
+            query: Some(self.of_service.clone()),
+        };
+        let one = proto::GetTracesRequest {
+            query: vec![proto::GetTraceParams {
+                trace_id: self.corpus.trace_id(1).to_vec(),
+                ..proto::GetTraceParams::default()
+            }],
+        };
+        let operations = proto::GetOperationsRequest {
+            service: self.of_service.service_name.clone(),
+            span_kind: String::new(),
+        };
+        let dependencies = proto::GetDependenciesRequest {
+            start_time: timestamp(from - 1),
+            end_time: timestamp(to),
+        };
+        vec![
+            Search {
+                name: "trace ids of a service, 20",
+                method: "/jaeger.storage.v2.TraceReader/FindTraceIDs",
+                request: ids.encode_to_vec().into(),
             },
-        ),
-        find(
-            "service and status code 500",
-            with(&of_service, vec![tag("http.response.status_code", "500")]),
-        ),
-        find(
-            "service and error",
-            with(&of_service, vec![tag("error", "true")]),
-        ),
-        find(
-            "service and kind",
-            with(&of_service, vec![tag("span.kind", "server")]),
-        ),
-        find(
-            "service and user, rare",
-            with(&of_service, vec![tag("enduser.id", "user-00042")]),
-        ),
-        find(
-            "service, at least 800 ms",
-            proto::TraceQueryParameters {
-                duration_min: millis(800),
-                ..of_service.clone()
+            summaries("summaries of a service, 20", &self.of_service),
+            summaries("summaries of a service, 1,000", &self.thousand()),
+            Search {
+                name: "trace by id",
+                method: "/jaeger.storage.v2.TraceReader/GetTraces",
+                request: one.encode_to_vec().into(),
             },
-        ),
-        find(
-            "service, first tenth of time",
-            proto::TraceQueryParameters {
-                start_time_max: timestamp(from + (to - from) / 10),
-                ..of_service.clone()
+            Search {
+                name: "services",
+                method: "/jaeger.storage.v2.TraceReader/GetServices",
+                request: Bytes::new(),
             },
-        ),
-        find("all services, newest 20", base.clone()),
-        find(
-            "all services, rare attribute",
-            with(&base, vec![tag("feature.flag", "beta-checkout")]),
-        ),
-        find(
-            "all services, no match",
-            with(&base, vec![tag("feature.flag", "nobody-has-this")]),
-        ),
-        find(
-            "service, 1,000 whole traces",
-            proto::TraceQueryParameters {
-                search_depth: 1_000,
-                ..of_service.clone()
+            Search {
+                name: "operations of a service",
+                method: "/jaeger.storage.v2.TraceReader/GetOperations",
+                request: operations.encode_to_vec().into(),
             },
-        ),
-    ];
-    searches.extend([
-        Search {
-            name: "trace ids of a service, 20",
-            method: "/jaeger.storage.v2.TraceReader/FindTraceIDs",
-            request: proto::FindTraceIDsRequest {
-                query: Some(of_service.clone()),
-            }
-            .encode_to_vec()
-            .into(),
-        },
-        Search {
-            name: "summaries of a service, 20",
-            method: "/jaeger.storage.v2.TraceReader/FindTraceSummaries",
-            request: proto::FindTraceSummariesRequest {
-                query: Some(of_service.clone()),
-            }
-            .encode_to_vec()
-            .into(),
-        },
-        Search {
-            name: "summaries of a service, 1,000",
-            method: "/jaeger.storage.v2.TraceReader/FindTraceSummaries",
-            request: proto::FindTraceSummariesRequest {
-                query: Some(proto::TraceQueryParameters {
-                    search_depth: 1_000,
-                    ..of_service
-                }),
-            }
-            .encode_to_vec()
-            .into(),
-        },
-        Search {
-            name: "trace by id",
-            method: "/jaeger.storage.v2.TraceReader/GetTraces",
-            request: proto::GetTracesRequest {
-                query: vec![proto::GetTraceParams {
-                    trace_id: corpus.trace_id(1).to_vec().into(),
-                    ..proto::GetTraceParams::default()
-                }],
-            }
-            .encode_to_vec()
-            .into(),
-        },
-        Search {
-            name: "services",
-            method: "/jaeger.storage.v2.TraceReader/GetServices",
-            request: Bytes::new(),
-        },
-        Search {
-            name: "operations of a service",
-            method: "/jaeger.storage.v2.TraceReader/GetOperations",
-            request: proto::GetOperationsRequest {
-                service,
-                span_kind: String::new(),
-            }
-            .encode_to_vec()
-            .into(),
-        },
-        Search {
-            name: "dependencies, all of it",
-            method: "/jaeger.storage.v2.DependencyReader/GetDependencies",
-            request: proto::GetDependenciesRequest {
-                start_time: timestamp(from - 1),
-                end_time: timestamp(to),
-            }
-            .encode_to_vec()
-            .into(),
-        },
-    ]);
-    searches
+            Search {
+                name: "dependencies, all of it",
+                method: "/jaeger.storage.v2.DependencyReader/GetDependencies",
+                request: dependencies.encode_to_vec().into(),
+            },
+        ]
+    }
 }

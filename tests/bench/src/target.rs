@@ -119,7 +119,7 @@ pub(crate) async fn call(
     let mut client = Grpc::new(channel.clone()).max_decoding_message_size(usize::MAX);
     client.ready().await?;
     let mut request = Request::new(request);
-    request.set_timeout(Duration::from_secs(120));
+    request.set_timeout(Duration::from_mins(2));
     let answer = client
         .server_streaming(request, PathAndQuery::from_static(method), Raw)
         .await?;
