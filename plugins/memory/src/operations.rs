@@ -20,7 +20,7 @@ pub(crate) struct Operations {
     slots: Vec<Slot>,
     free: Vec<u32>,
     table: Table,
-    /// How many operations each service has.
+    /// The first of each service's operations, which are linked.
     services: BTreeMap<String, u32>,
     text_bytes: usize,
 }
@@ -32,7 +32,13 @@ struct Slot {
     service_len: u32,
     kind: SpanKind,
     references: u32,
+    /// The neighbours among the operations of its service; `NONE` at the ends.
+    before: u32,
+    after: u32,
 }
+
+/// No slot.
+const NONE: u32 = u32::MAX;
 
 /// What an entry of a B-tree takes up at the most, beside its key's text.
 const TREE_ENTRY: usize = 64;
@@ -109,12 +115,7 @@ impl Operations {
         self.table.insert(hash, number.into(), |number| {
             slots[index(number)].hash(seed)
         });
-        if let Some(count) = self.services.get_mut(service) {
-            *count += 1;
-        } else {
-            self.text_bytes += service_bytes(service);
-            self.services.insert(service.clone(), 1);
-        }
+        self.link(number, service);
         number
     }
 
@@ -134,17 +135,40 @@ impl Operations {
         let hash_of = |number| slots[index(number)].hash(seed);
         let this = u64::from(number);
         self.table.remove(hash_of(this), |it| it == this, hash_of);
-        let slot = &mut self.slots[number as usize];
-        let text = std::mem::take(&mut slot.text);
-        let service = text.get(..slot.service_len as usize).unwrap_or_default();
+        self.unlink(number);
+        let text = std::mem::take(&mut self.slots[number as usize].text);
         self.free.push(number);
         self.text_bytes -= text_bytes(text.len());
-        if let Some(count) = self.services.get_mut(service) {
-            *count -= 1;
-            if *count == 0 {
-                self.services.remove(service);
-                self.text_bytes -= service_bytes(service);
-            }
+    }
+
+    /// Puts a slot first among the operations of its service.
+    fn link(&mut self, number: u32, service: &str) {
+        let Some(first) = self.services.get_mut(service) else {
+            self.text_bytes += service_bytes(service);
+            self.services.insert(service.to_owned(), number);
+            return;
+        };
+        let after = std::mem::replace(first, number);
+        self.slots[number as usize].after = after;
+        self.slots[after as usize].before = number;
+    }
+
+    /// Takes a slot out from among the operations of its service, and the service with its last one.
+    fn unlink(&mut self, number: u32) {
+        let Slot { before, after, .. } = self.slots[number as usize];
+        if after != NONE {
+            self.slots[after as usize].before = before;
+        }
+        if before != NONE {
+            self.slots[before as usize].after = after;
+            return;
+        }
+        let (service, _) = self.slots[number as usize].texts();
+        if after == NONE {
+            self.text_bytes -= service_bytes(service);
+            self.services.remove(service);
+        } else if let Some(first) = self.services.get_mut(service) {
+            *first = after;
         }
     }
 
@@ -155,18 +179,13 @@ impl Operations {
 
     /// The operations of one service.
     pub(crate) fn of_service(&self, service: &str) -> Vec<Operation> {
-        if !self.services.contains_key(service) {
-            return Vec::new();
-        }
-        self.slots
-            .iter()
-            .filter(|slot| slot.references > 0)
-            .map(|slot| (slot, slot.texts()))
-            .filter(|(_, texts)| texts.0 == service)
-            .map(|(slot, (service, name))| Operation {
+        let slot = |number: u32| self.slots.get(number as usize);
+        let first = self.services.get(service).copied();
+        std::iter::successors(first.and_then(slot), |it| slot(it.after))
+            .map(|it| Operation {
                 service: service.to_owned(),
-                name: name.to_owned(),
-                kind: slot.kind,
+                name: it.texts().1.to_owned(),
+                kind: it.kind,
             })
             .collect()
     }
@@ -183,6 +202,8 @@ impl Slot {
             service_len: low(operation.service.len() as u64),
             kind: operation.kind,
             references: 1,
+            before: NONE,
+            after: NONE,
         }
     }
 
