@@ -74,7 +74,7 @@ impl<'a> Digest<'a> {
     }
 
     /// The spans in the order pushed: [`Digest::len`] of them, or an error as the last item.
-    pub fn spans(&self) -> impl Iterator<Item = Result<Span<'a>, Error>> + '_ {
+    pub fn spans(&self) -> impl Iterator<Item = Result<Span<&'a str>, Error>> + '_ {
         let mut rest = self.spans;
         let mut last_start = 0;
         let mut left = self.count;
@@ -94,7 +94,7 @@ impl<'a> Digest<'a> {
         })
     }
 
-    fn read_span(&self, rest: &mut &'a [u8], last_start: u64) -> Result<Span<'a>, Error> {
+    fn read_span(&self, rest: &mut &'a [u8], last_start: u64) -> Result<Span<&'a str>, Error> {
         let [flags] = take_array(rest)?;
         let bad_flags = || Error(Cause::Flags(flags));
         let kind = SpanKind::from_wire(u64::from(flags & 0b111));

@@ -1,8 +1,5 @@
 //! Writing digests.
 
-use std::hash::BuildHasher;
-
-use hashbrown::{DefaultHashBuilder, HashTable};
 use prost::encoding::encode_varint;
 
 use super::{BACKWARDS, PARENT_SHIFT, Parent, STATUS_SHIFT, Span, VERSION};
@@ -10,21 +7,12 @@ use super::{BACKWARDS, PARENT_SHIFT, Parent, STATUS_SHIFT, Span, VERSION};
 /// Makes one digest after another, reusing its buffers.
 #[derive(Debug, Default)]
 pub struct Encoder {
-    strings: Strings,
+    /// All strings with their lengths, as they will stand.
+    strings: Vec<u8>,
+    string_count: u32,
     spans: Vec<u8>,
-    count: u64,
+    span_count: u64,
     last_start: u64,
-}
-
-/// Each string once, numbered in order of appearance.
-#[derive(Debug, Default)]
-struct Strings {
-    /// All strings, joined.
-    bytes: Vec<u8>,
-    /// Where each ends in `bytes`.
-    ends: Vec<usize>,
-    numbers: HashTable<u32>,
-    hasher: DefaultHashBuilder,
 }
 
 // === impl Encoder ===
@@ -35,8 +23,16 @@ impl Encoder {
         Self::default()
     }
 
-    /// Adds a span.
-    pub fn push(&mut self, span: &Span<'_>) {
+    /// Adds a string, which the caller gives once to a digest; its number there.
+    pub fn string(&mut self, string: &str) -> u32 {
+        encode_varint(string.len() as u64, &mut self.strings);
+        self.strings.extend_from_slice(string.as_bytes());
+        self.string_count += 1;
+        self.string_count - 1
+    }
+
+    /// Adds a span whose service and name are strings by their numbers.
+    pub fn push(&mut self, span: &Span<u32>) {
         let backwards = span.end < span.start;
         let parent = match span.parent {
             Parent::None => 0,
@@ -56,79 +52,52 @@ impl Encoder {
         let zigzag = (delta << 1) ^ (delta >> 63);
         encode_varint(zigzag.cast_unsigned(), &mut self.spans);
         encode_varint(span.end.abs_diff(span.start), &mut self.spans);
-        let service = self.strings.number(span.service);
-        let name = self.strings.number(span.name);
-        encode_varint(u64::from(service), &mut self.spans);
-        encode_varint(u64::from(name), &mut self.spans);
+        encode_varint(u64::from(span.service), &mut self.spans);
+        encode_varint(u64::from(span.name), &mut self.spans);
         self.last_start = span.start;
-        self.count += 1;
+        self.span_count += 1;
     }
 
     /// Appends the digest of the spans pushed to `out`, and starts anew.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         out.push(VERSION);
-        encode_varint(self.strings.ends.len() as u64, out);
-        for number in 0..self.strings.ends.len() {
-            let string = self.strings.get(number);
-            encode_varint(string.len() as u64, out);
-            out.extend_from_slice(string);
-        }
-        encode_varint(self.count, out);
+        encode_varint(u64::from(self.string_count), out);
+        out.extend_from_slice(&self.strings);
+        encode_varint(self.span_count, out);
         out.extend_from_slice(&self.spans);
 
         self.strings.clear();
+        self.string_count = 0;
         self.spans.clear();
-        self.count = 0;
+        self.span_count = 0;
         self.last_start = 0;
     }
 }
 
-// === impl Strings ===
-
-impl Strings {
-    fn get(&self, number: usize) -> &[u8] {
-        nth(&self.bytes, &self.ends, number)
-    }
-
-    fn number(&mut self, string: &str) -> u32 {
-        let Self {
-            bytes,
-            ends,
-            numbers,
-            hasher,
-        } = self;
-        let hash = hasher.hash_one(string.as_bytes());
-        if let Some(number) = numbers.find(hash, |number| {
-            nth(bytes, ends, *number as usize) == string.as_bytes()
-        }) {
-            return *number;
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "4 billion strings do not fit a request"
-        )]
-        let number = ends.len() as u32;
-        bytes.extend_from_slice(string.as_bytes());
-        ends.push(bytes.len());
-        numbers.insert_unique(hash, number, |number| {
-            hasher.hash_one(nth(bytes, ends, *number as usize))
+/// The digest of these spans.
+#[cfg(test)]
+pub(crate) fn encode(spans: &[Span<&str>]) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    let mut known = std::collections::HashMap::new();
+    for span in spans {
+        let mut number = |string| {
+            *known
+                .entry(string)
+                .or_insert_with(|| encoder.string(string))
+        };
+        let (service, name) = (number(span.service), number(span.name));
+        encoder.push(&Span {
+            span_id: span.span_id,
+            parent: span.parent,
+            start: span.start,
+            end: span.end,
+            kind: span.kind,
+            status: span.status,
+            service,
+            name,
         });
-        number
     }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-        self.numbers.clear();
-    }
-}
-
-/// The string with this number; "" where there is none.
-fn nth<'a>(bytes: &'a [u8], ends: &[usize], number: usize) -> &'a [u8] {
-    let start = match number.checked_sub(1) {
-        Some(before) => ends.get(before).copied().unwrap_or_default(),
-        None => 0,
-    };
-    let end = ends.get(number).copied().unwrap_or_default();
-    bytes.get(start..end).unwrap_or_default()
+    let mut digest = Vec::new();
+    encoder.finish(&mut digest);
+    digest
 }

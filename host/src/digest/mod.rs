@@ -23,6 +23,8 @@ mod encode;
 
 pub use decode::{Digest, Error, decode};
 pub use encode::Encoder;
+#[cfg(test)]
+pub(crate) use encode::encode;
 
 use crate::storage::{SpanKind, StatusCode};
 
@@ -32,9 +34,9 @@ const STATUS_SHIFT: u32 = 3;
 const PARENT_SHIFT: u32 = 5;
 const BACKWARDS: u8 = 1 << 7;
 
-/// What a digest keeps of a span.
+/// What a digest keeps of a span, its strings as `S`: in full as `&str`, or as their numbers in the digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span<'a> {
+pub struct Span<S> {
     /// The span's id, as on the wire.
     pub span_id: [u8; 8],
     /// The span it is a part of.
@@ -48,9 +50,9 @@ pub struct Span<'a> {
     /// Its status.
     pub status: StatusCode,
     /// Its resource's `service.name`; "" where there is none.
-    pub service: &'a str,
+    pub service: S,
     /// Its name; may be "".
-    pub name: &'a str,
+    pub name: S,
 }
 
 /// The span that a span is a part of.

@@ -8,8 +8,8 @@ use super::request::{Request, Span};
 use super::{Limits, field_len};
 use crate::digest::{self, Encoder};
 use crate::storage::{
-    Batch, BatchBuilder, DurationRange, FragmentFacts, Operation, SpanKind, StatusCode, Term,
-    TimeRange, TraceId,
+    Batch, BatchBuilder, DurationRange, FragmentFacts, SpanKind, StatusCode, Term, TimeRange,
+    TraceId,
 };
 use crate::terms;
 
@@ -228,23 +228,36 @@ impl<'s, 'a> Assembler<'s, 'a> {
             facts.durations.shortest = facts.durations.shortest.min(duration);
             facts.durations.longest = facts.durations.longest.max(duration);
 
-            let Some(operation) = self.request.operations.get(span.operation as usize) else {
+            let (number, scope, status) = (span.operation, span.scope, span.status);
+            let operations = &mut self.request.operations;
+            let Some(operation) = operations.get_mut(number) else {
                 break;
             };
-            seen.kinds |= 1 << operation.kind as u8;
-            seen.statuses |= 1 << span.status as u8;
-            self.scratch.digest.push(&digest::Span {
+            let is_new = operation.fragment != fragment;
+            if is_new {
+                operation.fragment = fragment;
+                self.scratch.terms.extend(operation.terms);
+            }
+            let (service, name, kind) = (operation.service, operation.name, operation.kind);
+            seen.kinds |= 1 << kind as u8;
+            seen.statuses |= 1 << status as u8;
+            let digest = &mut self.scratch.digest;
+            let span = digest::Span {
                 span_id: span.id,
                 parent: span.parent,
                 start,
                 end,
-                kind: operation.kind,
-                status: span.status,
-                service: operation.service,
-                name: operation.name,
-            });
-            let (operation, scope, status) = (span.operation, span.scope, span.status);
-            self.add_operation(operation);
+                kind,
+                status,
+                service: operations.in_digest(service, fragment, digest),
+                name: operations.in_digest(name, fragment, digest),
+            };
+            digest.push(&span);
+            if is_new
+                && let Some(place) = operations.in_batch(number, self.batch, &mut self.builder)
+            {
+                self.builder.fragment_operations().push(place);
+            }
             if status == StatusCode::Error {
                 self.add_error(scope);
             }
@@ -261,32 +274,6 @@ impl<'s, 'a> Assembler<'s, 'a> {
         self.builder.terms().extend_from_slice(&self.scratch.terms);
         self.scratch.digest.finish(self.builder.digest());
         facts
-    }
-
-    /// Gives the open fragment the terms of an operation, and lists it.
-    fn add_operation(&mut self, number: u32) {
-        let Some(operation) = self.request.operations.get_mut(number as usize) else {
-            return;
-        };
-        if operation.fragment == self.fragment {
-            return;
-        }
-        operation.fragment = self.fragment;
-        self.scratch.terms.extend(operation.terms);
-        if operation.service.is_empty() {
-            return;
-        }
-        if operation.batch != self.batch {
-            let operations = self.builder.operations();
-            operation.batch = self.batch;
-            operation.place = super::number(operations.len());
-            operations.push(Operation {
-                service: operation.service.to_owned(),
-                name: operation.name.to_owned(),
-                kind: operation.kind,
-            });
-        }
-        self.builder.fragment_operations().push(operation.place);
     }
 
     /// Gives the open fragment the term of an error of the scope's service.

@@ -46,7 +46,7 @@ struct Fact<'a> {
 struct Key<'a> {
     level: Level,
     bytes: &'a [u8],
-    term: Term,
+    hash: AttributeKey,
     /// The last fragment that has its term.
     fragment: u32,
 }
@@ -137,7 +137,7 @@ impl<'a> Facts<'a> {
             };
             if key.fragment != fragment {
                 key.fragment = fragment;
-                out.push(key.term);
+                out.push(key.hash.present());
             }
         }
     }
@@ -204,22 +204,25 @@ impl<'a> Facts<'a> {
         self.insert(hash, fact).number
     }
 
+    /// The number of a key, and the hash that its terms are made from.
     fn key(&mut self, level: Level, key: &'a [u8]) -> (u32, AttributeKey) {
-        let made = AttributeKey::new(level, key);
         let (keys, hasher) = (&mut self.keys, &self.hasher);
         let hash = hasher.hash_one((level, key));
         let is_it = |number: &u32| {
             keys.get(*number as usize)
                 .is_some_and(|known| known.level == level && known.bytes == key)
         };
-        if let Some(number) = self.key_numbers.find(hash, is_it) {
-            return (*number, made);
+        if let Some(number) = self.key_numbers.find(hash, is_it)
+            && let Some(known) = keys.get(*number as usize)
+        {
+            return (*number, known.hash);
         }
         let number = super::number(keys.len());
+        let made = AttributeKey::new(level, key);
         keys.push(Key {
             level,
             bytes: key,
-            term: made.present(),
+            hash: made,
             fragment: 0,
         });
         self.key_numbers.insert_unique(hash, number, |number| {

@@ -13,10 +13,11 @@ use crate::terms::{self, Level};
 
 /// All that `ResourceSpans` of the request with equal headers are.
 #[derive(Debug)]
-pub(super) struct Resource<'a> {
+pub(super) struct Resource {
     /// Every field but the `ScopeSpans`, as sent.
     pub(super) header: Range<usize>,
-    pub(super) service: &'a str,
+    /// The number of its service's text.
+    pub(super) service: u32,
     pub(super) service_term: Term,
     pub(super) error_term: Term,
     pub(super) facts: Range<usize>,
@@ -43,7 +44,7 @@ pub(super) struct Scope {
 
 impl<'a> Request<'a> {
     /// The header of a resource.
-    pub(super) fn resource_header(&self, resource: &Resource<'_>) -> &[u8] {
+    pub(super) fn resource_header(&self, resource: &Resource) -> &[u8] {
         self.headers
             .get(resource.header.clone())
             .unwrap_or_default()
@@ -119,13 +120,14 @@ impl<'a> Request<'a> {
             Ok(())
         })?;
         let service = str::from_utf8(view.resource.service()?);
+        let (is_utf8, service) = (service.is_ok(), service.unwrap_or_default());
         let resource = Resource {
             header,
-            service: service.unwrap_or_default(),
-            service_term: terms::service(service.unwrap_or_default().as_bytes()),
-            error_term: terms::service_with_error(service.unwrap_or_default().as_bytes()),
+            service: self.operations.text(service),
+            service_term: terms::service(service.as_bytes()),
+            error_term: terms::service_with_error(service.as_bytes()),
             facts: start..self.fact_lists.len(),
-            utf8: utf8 && view.utf8 && service.is_ok(),
+            utf8: utf8 && view.utf8 && is_utf8,
             fragment: 0,
             error_fragment: 0,
         };

@@ -5,6 +5,7 @@
 mod assemble;
 mod facts;
 mod headers;
+mod operations;
 mod refused;
 mod request;
 

@@ -8,11 +8,12 @@ use larder_proto::wire::{DEPTH, Error, Fields};
 
 use super::facts::Facts;
 use super::headers::{Resource, Scope};
+use super::operations::Operations;
 use super::refused::{Place, Reason, Refused};
 use super::{Limits, field_len, number, recycle};
 use crate::digest::Parent;
 use crate::storage::{SpanKind, StatusCode, Term, TraceId};
-use crate::terms::{self, Level};
+use crate::terms::Level;
 
 /// Buffers of more elements than this are given back after a request.
 const KEEP: usize = 1 << 16;
@@ -20,9 +21,9 @@ const KEEP: usize = 1 << 16;
 /// What a request holds. Everything is known by its position in these lists.
 #[derive(Debug, Default)]
 pub(super) struct Request<'a> {
-    pub(super) resources: Vec<Resource<'a>>,
+    pub(super) resources: Vec<Resource>,
     pub(super) scopes: Vec<Scope>,
-    pub(super) operations: Vec<Operation<'a>>,
+    pub(super) operations: Operations<'a>,
     /// In the order sent.
     pub(super) spans: Vec<Span<'a>>,
     /// In the order of their first spans.
@@ -37,25 +38,10 @@ pub(super) struct Request<'a> {
     pending_spans: Vec<&'a [u8]>,
     pub(super) resource_numbers: HashTable<u32>,
     pub(super) scope_numbers: HashTable<u32>,
-    operation_numbers: HashTable<u32>,
     trace_numbers: HashTable<u32>,
     pub(super) hasher: DefaultHashBuilder,
     /// How many spans were read, those that were refused too.
     position: u64,
-}
-
-/// A service, a span name and a kind.
-#[derive(Debug)]
-pub(super) struct Operation<'a> {
-    pub(super) service: &'a str,
-    pub(super) name: &'a str,
-    pub(super) kind: SpanKind,
-    pub(super) terms: [Term; 2],
-    /// The last fragment that has its terms.
-    pub(super) fragment: u32,
-    /// The last batch that lists it, and its place there.
-    pub(super) batch: u32,
-    pub(super) place: u32,
 }
 
 #[derive(Debug)]
@@ -122,7 +108,6 @@ impl<'a> Request<'a> {
         for numbers in [
             &mut self.resource_numbers,
             &mut self.scope_numbers,
-            &mut self.operation_numbers,
             &mut self.trace_numbers,
         ] {
             numbers.clear();
@@ -131,7 +116,7 @@ impl<'a> Request<'a> {
         Request {
             resources: recycle(self.resources, KEEP),
             scopes: recycle(self.scopes, KEEP),
-            operations: recycle(self.operations, KEEP),
+            operations: self.operations.recycle(KEEP),
             spans: recycle(self.spans, KEEP),
             traces: recycle(self.traces, KEEP),
             facts: self.facts.recycle(KEEP),
@@ -141,7 +126,6 @@ impl<'a> Request<'a> {
             pending_spans: recycle(self.pending_spans, KEEP),
             resource_numbers: self.resource_numbers,
             scope_numbers: self.scope_numbers,
-            operation_numbers: self.operation_numbers,
             trace_numbers: self.trace_numbers,
             hasher: self.hasher,
             position: 0,
@@ -265,6 +249,7 @@ impl<'a> Request<'a> {
         }
         let service = resource.service;
         let operation = self
+            .operations
             .operation(service, view.name, SpanKind::from_wire(view.kind))
             .ok_or((Reason::Utf8, Place::Span))?;
         Ok((
@@ -282,42 +267,6 @@ impl<'a> Request<'a> {
                 status: StatusCode::from_wire(view.status_code),
             },
         ))
-    }
-
-    /// The number of an operation; none if the name is not UTF-8.
-    fn operation(&mut self, service: &'a str, name: &'a [u8], kind: SpanKind) -> Option<u32> {
-        let (operations, hasher) = (&mut self.operations, &self.hasher);
-        let hash = hasher.hash_one((service, name, kind));
-        let is_it = |number: &u32| {
-            operations.get(*number as usize).is_some_and(|known| {
-                known.name.as_bytes() == name && known.service == service && known.kind == kind
-            })
-        };
-        if let Some(number) = self.operation_numbers.find(hash, is_it) {
-            return Some(*number);
-        }
-        let name = str::from_utf8(name).ok()?;
-        let number = number(operations.len());
-        operations.push(Operation {
-            service,
-            name,
-            kind,
-            terms: [
-                terms::span_name(name.as_bytes()),
-                terms::service_and_span_name(service.as_bytes(), name.as_bytes()),
-            ],
-            fragment: 0,
-            batch: 0,
-            place: 0,
-        });
-        self.operation_numbers
-            .insert_unique(hash, number, |number| {
-                let known = operations.get(*number as usize);
-                known.map_or(0, |known| {
-                    hasher.hash_one((known.service, known.name.as_bytes(), known.kind))
-                })
-            });
-        Some(number)
     }
 
     fn push_span(&mut self, trace_id: TraceId, span: Span<'a>) {

@@ -85,7 +85,7 @@ fn check_exports(engine: &Engine, component: &Component) -> Result<(), String> {
         exports.check::<(lifecycle::Environment<'static>,), Answer<()>>(LIFECYCLE, "open"),
         exports.check::<(u64, u64), Answer<bool>>(LIFECYCLE, "maintain"),
         exports.check::<(), (lifecycle::Counts,)>(LIFECYCLE, "statistics"),
-        exports.check::<(writer::Batch<'static>,), Answer<()>>(WRITER, "write"),
+        exports.check::<(u64, &'static [writer::Batch<'static>]), Answer<()>>(WRITER, "write"),
         exports.check::<
             (reader::Search<'static>, Option<&'static [u8]>, u32),
             Answer<reader::Sightings>,
@@ -95,7 +95,7 @@ fn check_exports(engine: &Engine, component: &Component) -> Result<(), String> {
             Answer<reader::Pieces>,
         >(READER, "read"),
         exports.check::<(), Answer<Vec<String>>>(READER, "services"),
-        exports.check::<(&'static str,), Answer<Vec<types::OperationResult>>>(READER, "operations"),
+        exports.check::<(&'static str,), Answer<Vec<types::Operation>>>(READER, "operations"),
     ];
     let mut wrong: Vec<_> = checks.into_iter().filter_map(Result::err).collect();
     wrong.dedup();

@@ -45,22 +45,18 @@ pub(super) fn part(part: Part) -> reader::Part {
     }
 }
 
-pub(super) fn operation(operation: &Operation) -> types::OperationParam<'_> {
-    types::OperationParam {
-        service: &operation.service,
-        name: &operation.name,
-        kind: match operation.kind {
-            SpanKind::Unspecified => types::SpanKind::Unspecified,
-            SpanKind::Internal => types::SpanKind::Internal,
-            SpanKind::Server => types::SpanKind::Server,
-            SpanKind::Client => types::SpanKind::Client,
-            SpanKind::Producer => types::SpanKind::Producer,
-            SpanKind::Consumer => types::SpanKind::Consumer,
-        },
+pub(super) fn kind(kind: SpanKind) -> types::SpanKind {
+    match kind {
+        SpanKind::Unspecified => types::SpanKind::Unspecified,
+        SpanKind::Internal => types::SpanKind::Internal,
+        SpanKind::Server => types::SpanKind::Server,
+        SpanKind::Client => types::SpanKind::Client,
+        SpanKind::Producer => types::SpanKind::Producer,
+        SpanKind::Consumer => types::SpanKind::Consumer,
     }
 }
 
-pub(super) fn operation_back(operation: types::OperationResult) -> Operation {
+pub(super) fn operation_back(operation: types::Operation) -> Operation {
     Operation {
         service: operation.service,
         name: operation.name,

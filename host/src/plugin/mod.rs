@@ -15,7 +15,7 @@ mod convert;
 mod error;
 mod factory;
 mod guest;
-mod join;
+mod lend;
 mod pool;
 mod question;
 mod queue;

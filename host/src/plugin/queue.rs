@@ -35,7 +35,7 @@ struct Inner {
 }
 
 enum Item {
-    Write(Waiting),
+    Write(Box<Waiting>),
     Purge(Reply),
 }
 
@@ -115,14 +115,14 @@ impl WriteQueue {
             queue: Arc::clone(self),
             bytes,
         };
-        inner.items.push_back(Item::Write(Waiting {
+        inner.items.push_back(Item::Write(Box::new(Waiting {
             batch,
             suspect,
             ack: Ack {
                 reply,
                 _place: place,
             },
-        }));
+        })));
         drop(inner);
         self.changed.notify_one();
         Ok(receiver)
@@ -167,7 +167,7 @@ impl WriteQueue {
             None if inner.closed => return Some(Work::Stop),
             None => return None,
             Some(Item::Purge(reply)) => return Some(Work::Purge(reply)),
-            Some(Item::Write(first)) => first,
+            Some(Item::Write(first)) => *first,
         };
         let mut bytes = first.batch.weight();
         let mut fits = |item: &mut Item| match item {
@@ -181,7 +181,7 @@ impl WriteQueue {
         let mut writes = vec![first];
         if !alone {
             while let Some(Item::Write(next)) = inner.items.pop_front_if(&mut fits) {
-                writes.push(next);
+                writes.push(*next);
             }
         }
         Some(Work::Writes(writes))

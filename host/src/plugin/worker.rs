@@ -13,7 +13,7 @@ use super::bindings::exports::larder::storage::writer;
 use super::convert;
 use super::factory::Factory;
 use super::guest::{Failure, Instance};
-use super::join::Operations;
+use super::lend::Lent;
 use super::pool::Pool;
 use super::question::{Answer, Outcome, Question};
 use super::queue::{Reply, Waiting, Work, WriteQueue, answer};
@@ -145,16 +145,11 @@ impl Worker {
             return;
         };
         let started = Instant::now();
-        let batches: Vec<&Batch> = writes.iter().map(|waiting| &waiting.batch).collect();
-        let operations = Operations::merge(&batches);
-        let fragments = operations.fragments(&batches);
-        let count = fragments.len();
-        let batch = writer::Batch {
-            now: unix_nanos(),
-            operations: operations.merged(),
-            fragments: &fragments,
-        };
-        let written = instance.write(batch).await;
+        let batches = || writes.iter().map(|waiting| &waiting.batch);
+        let count = batches().map(Batch::len).sum();
+        let lists: Vec<Lent<'_>> = batches().map(Lent::new).collect();
+        let lent: Vec<writer::Batch<'_>> = lists.iter().map(Lent::batch).collect();
+        let written = instance.write(unix_nanos(), &lent).await;
         match written {
             Ok(Ok(())) => {
                 let seconds = started.elapsed().as_secs_f64();

@@ -98,7 +98,7 @@ fn is_in_digest(leaf: &Leaf) -> bool {
     )
 }
 
-fn on_digest(leaf: &Leaf, span: &digest::Span<'_>) -> Verdict {
+fn on_digest(leaf: &Leaf, span: &digest::Span<&str>) -> Verdict {
     match leaf {
         Leaf::Service(service) => (span.service == service).into(),
         Leaf::SpanName(name) => (span.name == name).into(),

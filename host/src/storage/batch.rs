@@ -3,12 +3,15 @@
 
 use std::ops::Range;
 
-use super::model::{DurationRange, Operation, Term, TimeRange, TraceId};
+use super::model::{DurationRange, Operation, SpanKind, Term, TimeRange, TraceId};
 
 /// The fragments of one Export (or of one cut of it), each one trace's share.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    operations: Vec<Operation>,
+    services: Vec<String>,
+    operations: Vec<BatchOperation>,
+    /// The operations' names, one after the other.
+    names: String,
     facts: Vec<(FragmentFacts, Ends)>,
     terms: Vec<Term>,
     fragment_operations: Vec<u32>,
@@ -30,12 +33,27 @@ pub struct FragmentFacts {
 }
 
 /// Where a fragment's share of each buffer ends; it starts where the one before it ends.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ends {
-    terms: usize,
-    operations: usize,
-    digest: usize,
-    otlp: usize,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// In [`Batch::terms`].
+    pub terms: u32,
+    /// In [`Batch::fragment_operations`].
+    pub operations: u32,
+    /// In [`Batch::digests`].
+    pub digest: u32,
+    /// In [`Batch::otlp`].
+    pub otlp: u32,
+}
+
+/// An operation that occurs in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchOperation {
+    /// Its place in [`Batch::services`].
+    pub service: u32,
+    /// Where its name ends in [`Batch::names`]; it starts where that of the operation before it ends.
+    pub name_end: u32,
+    /// The kind of its spans.
+    pub kind: SpanKind,
 }
 
 /// One trace's share of a batch: the unit that is stored, indexed and judged.
@@ -54,9 +72,63 @@ pub struct Fragment<'a> {
 }
 
 impl Batch {
+    /// Each service that an operation has, once.
+    pub fn services(&self) -> &[String] {
+        &self.services
+    }
+
     /// Each operation that occurs in the batch, once.
-    pub fn operations(&self) -> &[Operation] {
+    pub fn batch_operations(&self) -> &[BatchOperation] {
         &self.operations
+    }
+
+    /// The names of the operations, joined.
+    pub fn names(&self) -> &str {
+        &self.names
+    }
+
+    /// The fragments' terms, joined.
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// The fragments' operations, joined.
+    pub fn fragment_operations(&self) -> &[u32] {
+        &self.fragment_operations
+    }
+
+    /// The fragments' digests, joined.
+    pub fn digests(&self) -> &[u8] {
+        &self.digests
+    }
+
+    /// The fragments' OTLP, joined.
+    pub fn otlp(&self) -> &[u8] {
+        &self.otlp
+    }
+
+    /// What each fragment is known by, and where its shares end.
+    pub fn facts(&self) -> impl ExactSizeIterator<Item = (&FragmentFacts, &Ends)> {
+        self.facts.iter().map(|(facts, ends)| (facts, ends))
+    }
+
+    /// The operations in full.
+    pub fn operations(&self) -> Vec<Operation> {
+        let mut start = 0;
+        let operations = self.operations.iter().map(|operation| {
+            let name = start..operation.name_end as usize;
+            start = name.end;
+            Operation {
+                service: self
+                    .services
+                    .get(operation.service as usize)
+                    .cloned()
+                    .unwrap_or_default(),
+                name: self.names.get(name).unwrap_or_default().to_owned(),
+                kind: operation.kind,
+            }
+        });
+        operations.collect()
     }
 
     /// How many fragments there are.
@@ -91,13 +163,13 @@ impl Batch {
     }
 }
 
-fn share<T>(buffer: &[T], range: Range<usize>) -> &[T] {
+fn share<T>(buffer: &[T], range: Range<u32>) -> &[T] {
     #[expect(
         clippy::expect_used,
         reason = "the ends are lengths that the buffers had when they were pushed"
     )]
     buffer
-        .get(range)
+        .get(range.start as usize..range.end as usize)
         .expect("invariant: ends lie within their buffers")
 }
 
@@ -118,9 +190,34 @@ impl BatchBuilder {
         }
     }
 
-    /// The operations of the whole batch; the caller keeps them distinct.
-    pub fn operations(&mut self) -> &mut Vec<Operation> {
-        &mut self.batch.operations
+    /// Adds a service; the caller keeps them distinct. Its place among the services.
+    pub fn push_service(&mut self, name: &str) -> u32 {
+        self.batch.services.push(name.to_owned());
+        number(self.batch.services.len() - 1)
+    }
+
+    /// Adds an operation; the caller keeps them distinct. Its place among the operations.
+    pub fn push_operation(&mut self, service: u32, name: &str, kind: SpanKind) -> u32 {
+        self.batch.names.push_str(name);
+        self.batch.operations.push(BatchOperation {
+            service,
+            name_end: number(self.batch.names.len()),
+            kind,
+        });
+        number(self.batch.operations.len() - 1)
+    }
+
+    /// The place of an operation, which is added if it is not there yet.
+    #[cfg(test)]
+    pub(crate) fn operation(&mut self, operation: &Operation) -> u32 {
+        let known = self.batch.operations();
+        if let Some(place) = known.iter().position(|known| known == operation) {
+            return number(place);
+        }
+        let services = &self.batch.services;
+        let service = services.iter().position(|it| *it == operation.service);
+        let service = service.map_or_else(|| self.push_service(&operation.service), number);
+        self.push_operation(service, &operation.name, operation.kind)
     }
 
     /// Where the open fragment's terms are appended: ascending, each once.
@@ -146,10 +243,10 @@ impl BatchBuilder {
     /// Closes the open fragment: all that was appended since the last call is its.
     pub fn finish_fragment(&mut self, facts: FragmentFacts) {
         let ends = Ends {
-            terms: self.batch.terms.len(),
-            operations: self.batch.fragment_operations.len(),
-            digest: self.batch.digests.len(),
-            otlp: self.batch.otlp.len(),
+            terms: number(self.batch.terms.len()),
+            operations: number(self.batch.fragment_operations.len()),
+            digest: number(self.batch.digests.len()),
+            otlp: number(self.batch.otlp.len()),
         };
         self.batch.facts.push((facts, ends));
     }
@@ -158,4 +255,10 @@ impl BatchBuilder {
     pub fn build(self) -> Batch {
         self.batch
     }
+}
+
+/// A batch is cut from a request, which is shorter than 4 GiB, at a few MiB.
+#[expect(clippy::cast_possible_truncation, reason = "as said")]
+fn number(length: usize) -> u32 {
+    length as u32
 }

@@ -29,7 +29,7 @@ mod table;
 
 use larder_plugin::{
     Batch, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search,
-    Sightings, Wanted, resume,
+    Sightings, Timestamp, Wanted, resume,
 };
 
 use limits::Limits;
@@ -55,8 +55,8 @@ impl Plugin for Memory {
         })
     }
 
-    fn write(&mut self, batch: Batch) -> Result<(), Error> {
-        self.store.write(batch)
+    fn write(&mut self, _now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
+        self.store.write(&batches)
     }
 
     fn find(

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use larder_plugin::{Operation, SpanKind};
+use larder_plugin::{Batch, BatchOperation, Operation, SpanKind};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::limits::heap;
@@ -35,6 +35,13 @@ struct Slot {
     /// The neighbours among the operations of its service; `NONE` at the ends.
     before: u32,
     after: u32,
+}
+
+/// An operation of a batch, and its hash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hashed<'a> {
+    operation: BatchOperation<'a>,
+    hash: u64,
 }
 
 /// No slot.
@@ -66,14 +73,28 @@ impl Operations {
             + self.text_bytes
     }
 
+    /// The operations of a batch, as [`Operations::acquire`] takes them.
+    pub(crate) fn hashed<'a>(&self, batch: &'a Batch) -> impl Iterator<Item = Hashed<'a>> {
+        let services = batch.services.iter();
+        let services: Vec<u64> = services.map(|it| hash_service(self.seed, it)).collect();
+        batch.operations().map(move |operation| {
+            let service = services.get(operation.service_index as usize);
+            let service = service.copied().unwrap_or_default();
+            Hashed {
+                operation,
+                hash: hash(service, operation.name, operation.kind),
+            }
+        })
+    }
+
     /// Bytes that [`Operations::acquire`] of all of these may take beside those that are taken up now.
-    pub(crate) fn growth<'a>(&self, more: impl Iterator<Item = &'a Operation>) -> usize {
+    pub(crate) fn growth<'a>(&self, more: impl Iterator<Item = &'a Hashed<'a>>) -> usize {
         let mut count = 0;
         let mut texts = 0;
-        for operation in more {
+        for Hashed { operation, .. } in more {
             count += 1;
             texts += text_bytes(operation.service.len() + operation.name.len());
-            texts += service_bytes(&operation.service);
+            texts += service_bytes(operation.service);
         }
         let slots = if count > self.free.len() + self.slots.capacity() - self.slots.len() {
             let slot = size_of::<Slot>() + size_of::<u32>();
@@ -85,23 +106,18 @@ impl Operations {
     }
 
     /// The number of an operation, which is taken up if it is new. Each call is one reference.
-    pub(crate) fn acquire(&mut self, operation: &Operation) -> u32 {
-        let Operation {
-            service,
-            name,
-            kind,
-        } = operation;
-        let hash = hash(self.seed, service, name, *kind);
+    pub(crate) fn acquire(&mut self, hashed: &Hashed<'_>) -> u32 {
+        let Hashed { operation, hash } = hashed;
         let slots = &self.slots;
         let known = self
             .table
-            .find(hash, |number| slots[index(number)].is(operation));
+            .find(*hash, |number| slots[index(number)].is(operation));
         if let Some(number) = known {
             self.slots[index(number)].references += 1;
             return low(number);
         }
         let slot = Slot::new(operation);
-        self.text_bytes += text_bytes(service.len() + name.len());
+        self.text_bytes += text_bytes(operation.service.len() + operation.name.len());
         let number = if let Some(number) = self.free.pop() {
             self.slots[number as usize] = slot;
             number
@@ -112,10 +128,10 @@ impl Operations {
             low(self.slots.len() as u64 - 1)
         };
         let (seed, slots) = (self.seed, &self.slots);
-        self.table.insert(hash, number.into(), |number| {
+        self.table.insert(*hash, number.into(), |number| {
             slots[index(number)].hash(seed)
         });
-        self.link(number, service);
+        self.link(number, operation.service);
         number
     }
 
@@ -195,8 +211,8 @@ impl Operations {
 
 impl Slot {
     /// With one reference.
-    fn new(operation: &Operation) -> Self {
-        let text = [operation.service.as_str(), &operation.name].concat();
+    fn new(operation: &BatchOperation<'_>) -> Self {
+        let text = [operation.service, operation.name].concat();
         Self {
             text: text.into_boxed_str(),
             service_len: low(operation.service.len() as u64),
@@ -212,7 +228,7 @@ impl Slot {
         self.text.split_at(self.service_len as usize)
     }
 
-    fn is(&self, operation: &Operation) -> bool {
+    fn is(&self, operation: &BatchOperation<'_>) -> bool {
         let (service, name) = self.text.as_bytes().split_at(self.service_len as usize);
         self.kind == operation.kind
             && same(service, operation.service.as_bytes())
@@ -221,13 +237,16 @@ impl Slot {
 
     fn hash(&self, seed: u64) -> u64 {
         let (service, name) = self.texts();
-        hash(seed, service, name, self.kind)
+        hash(hash_service(seed, service), name, self.kind)
     }
 }
 
-fn hash(seed: u64, service: &str, name: &str, kind: SpanKind) -> u64 {
-    let service = xxh3_64_with_seed(service.as_bytes(), seed ^ kind as u64);
-    xxh3_64_with_seed(name.as_bytes(), service)
+fn hash_service(seed: u64, service: &str) -> u64 {
+    xxh3_64_with_seed(service.as_bytes(), seed)
+}
+
+fn hash(service: u64, name: &str, kind: SpanKind) -> u64 {
+    xxh3_64_with_seed(name.as_bytes(), service ^ kind as u64)
 }
 
 /// Whether two texts are equal, word by word: the comparison of the C library for wasm goes byte by byte.

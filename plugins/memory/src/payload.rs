@@ -89,23 +89,18 @@ impl Payload {
     }
 
     /// Appends the bytes of the fragment at `ordinal`, which comes after those before it; `block` is a new block's size.
-    pub(crate) fn push(&mut self, mut bytes: Vec<u8>, ordinal: u16, block: usize) -> Place {
+    pub(crate) fn push(&mut self, bytes: &[u8], ordinal: u16, block: usize) -> Place {
         let len = bytes.len();
         if self.fits(len) {
             if let Some(last) = self.blocks.last_mut() {
-                last.bytes.extend_from_slice(&bytes);
+                last.bytes.extend_from_slice(bytes);
                 last.live += len;
             }
         } else {
             self.close();
-            let bytes = if len < block {
-                let mut room = Vec::with_capacity(block);
-                room.extend_from_slice(&bytes);
-                room
-            } else {
-                bytes.shrink_to_fit();
-                bytes
-            };
+            let mut room = Vec::with_capacity(block.max(len));
+            room.extend_from_slice(bytes);
+            let bytes = room;
             self.bytes += heap(bytes.capacity());
             self.unpacked += heap(bytes.capacity());
             self.blocks.push(Block {

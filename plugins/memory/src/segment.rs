@@ -100,7 +100,7 @@ impl Segment {
     }
 
     /// Bytes of memory that this fragment may take beside those that are taken up now.
-    pub(crate) fn growth(&self, fragment: &Fragment, shape: &Shape) -> usize {
+    pub(crate) fn growth(&self, fragment: &Fragment<'_>, shape: &Shape) -> usize {
         let operations = self.operations.len() + fragment.operations.len();
         let operations = if operations > self.operations.capacity() {
             heap(2 * operations * size_of::<u32>())
@@ -120,7 +120,7 @@ impl Segment {
     }
 
     /// Whether this fragment has to go into a segment of its own.
-    pub(crate) fn is_full(&self, fragment: &Fragment, shape: &Shape) -> bool {
+    pub(crate) fn is_full(&self, fragment: &Fragment<'_>, shape: &Shape) -> bool {
         match &self.index {
             Index::Sealed(_) => true,
             Index::Open(open) => {
@@ -134,7 +134,7 @@ impl Segment {
     /// Appends a fragment, as the last one of the trace that `first` is the first fragment of, or as the first.
     pub(crate) fn push(
         &mut self,
-        fragment: Fragment,
+        fragment: &Fragment<'_>,
         first: Option<Handle>,
         operations: impl Iterator<Item = u32>,
         shape: &Shape,
@@ -143,7 +143,7 @@ impl Segment {
         let handle = Handle::new(self.number, ordinal);
         self.operations.extend(operations);
         if let Index::Open(open) = &mut self.index {
-            open.push(&fragment.terms);
+            open.push(fragment.terms);
         }
         let key = Key {
             end: fragment.starts.end,

@@ -6,13 +6,13 @@
 
 use std::collections::VecDeque;
 
-use larder_plugin::{Batch, Counts, Error, Fragment, Operation, TraceId};
+use larder_plugin::{Batch, Counts, Error, Fragment, TraceId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::handle::Handle;
 use crate::index::Scratch;
 use crate::limits::{Limits, Shape, heap};
-use crate::operations::Operations;
+use crate::operations::{Hashed, Operations};
 use crate::payload::Packer;
 use crate::segment::{Record, Segment, Sizes};
 use crate::table::Table;
@@ -64,34 +64,36 @@ impl Store {
         }
     }
 
-    /// Stores a batch, after evicting what has to make room for it.
+    /// Stores batches, after evicting what has to make room for them.
     ///
-    /// Raises `invalid-argument` for an operation that the batch does not have, and `resource-exhausted` for a fragment that
+    /// Raises `invalid-argument` for an operation that a batch does not have, and `resource-exhausted` for a fragment that
     /// would take up more than a quarter of the store; nothing is stored then.
-    pub(crate) fn write(&mut self, batch: Batch) -> Result<(), Error> {
-        self.check(&batch)?;
-        let operations = &batch.operations;
-        // Each is held until the end, so that none goes with what is evicted while the batch still needs its number.
-        let mut numbers = vec![None; operations.len()];
-        for fragment in batch.fragments {
-            self.push(fragment, operations, &mut numbers);
+    pub(crate) fn write(&mut self, batches: &[Batch]) -> Result<(), Error> {
+        for batch in batches {
+            self.check(batch)?;
         }
-        for number in numbers.into_iter().flatten() {
-            self.operations.release(number);
+        for batch in batches {
+            let operations: Vec<_> = self.operations.hashed(batch).collect();
+            // Each is held until the end, so that none goes with what is evicted while the batch still needs its number.
+            let mut numbers = vec![None; operations.len()];
+            for fragment in batch.fragments() {
+                self.push(&fragment, &operations, &mut numbers);
+            }
+            for number in numbers.into_iter().flatten() {
+                self.operations.release(number);
+            }
         }
         while self.sizes.unpacked > self.limits.unpacked_bytes && self.pack_oldest() {}
         Ok(())
     }
 
     fn check(&self, batch: &Batch) -> Result<(), Error> {
-        for fragment in &batch.fragments {
-            let known = |it: &u32| (*it as usize) < batch.operations.len();
-            if !fragment.operations.iter().all(known) {
+        let known = batch.operations.len();
+        for fragment in batch.fragments() {
+            if fragment.operations.iter().any(|it| *it as usize >= known) {
                 return Err(Error::InvalidArgument(format!(
-                    "a fragment of trace {:016x}{:016x} has an operation that its batch of {} does not have",
-                    fragment.trace_id.high,
-                    fragment.trace_id.low,
-                    batch.operations.len()
+                    "a fragment of trace {:016x}{:016x} has an operation that its batch of {known} does not have",
+                    fragment.trace_id.high, fragment.trace_id.low,
                 )));
             }
             let bytes = fragment.digest.len() + fragment.otlp.len() + 16 * fragment.terms.len();
@@ -105,8 +107,13 @@ impl Store {
         Ok(())
     }
 
-    fn push(&mut self, fragment: Fragment, operations: &[Operation], numbers: &mut [Option<u32>]) {
-        if self.active().is_full(&fragment, &self.shape) {
+    fn push(
+        &mut self,
+        fragment: &Fragment<'_>,
+        operations: &[Hashed<'_>],
+        numbers: &mut [Option<u32>],
+    ) {
+        if self.active().is_full(fragment, &self.shape) {
             self.seal();
         }
         let new = fragment.operations.iter().filter_map(|it| {
@@ -114,7 +121,7 @@ impl Store {
             let known = numbers.get(at).is_some_and(Option::is_some);
             operations.get(at).filter(|_| !known)
         });
-        let growth = self.operations.growth(new) + self.active().growth(&fragment, &self.shape);
+        let growth = self.operations.growth(new) + self.active().growth(fragment, &self.shape);
         self.make_room(growth);
 
         let id = fragment.trace_id;
@@ -125,9 +132,8 @@ impl Store {
         self.counts.spans += u64::from(fragment.span_count);
 
         let counted = &mut self.operations;
-        let acquired = fragment.operations.clone();
-        let acquired = acquired.into_iter().filter_map(|it| {
-            let at = it as usize;
+        let acquired = fragment.operations.iter().filter_map(|it| {
+            let at = *it as usize;
             let number = numbers.get_mut(at)?;
             let known = match *number {
                 Some(known) => known,

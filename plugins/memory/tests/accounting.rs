@@ -87,10 +87,10 @@ fn check(settings: &[(&str, &str)]) {
                     .otlp(noise(size)),
             );
         }
-        let batch = batch(round, fragments);
+        let batches = vec![batch(fragments)];
         let arriving = held();
         PEAK.store(NOW.load(Ordering::Relaxed), Ordering::Relaxed);
-        memory.write(batch).unwrap();
+        memory.write(round, batches).unwrap();
         let transient = PEAK.load(Ordering::Relaxed) - before - arriving;
         assert!(
             transient < 3 * MIB / 2,

@@ -6,15 +6,18 @@ use std::collections::BTreeSet;
 
 use larder_plugin::{
     Batch, Environment, Error, Fragment, Instancing, Operation, Part, Piece, Pieces, Plugin,
-    Search, Sighting, Sightings, Wanted, resume, settings,
+    Search, Sighting, Sightings, Timestamp, Wanted, resume, settings,
 };
 
 larder_plugin::export!(Minimal);
 
-/// Everything that was written, in the order written. A fragment's handle is its place in the list.
+/// Everything that was written, in the order written. A fragment's handle is its place among all fragments.
 #[derive(Debug)]
 pub struct Minimal {
-    fragments: Vec<Fragment>,
+    batches: Vec<Batch>,
+    /// The handle of each batch's first fragment.
+    firsts: Vec<u64>,
+    next: u64,
     operations: BTreeSet<Operation>,
     bytes_left: u64,
 }
@@ -27,20 +30,27 @@ impl Plugin for Minimal {
     fn open(environment: Environment) -> Result<Self, Error> {
         settings::none(&environment)?;
         Ok(Self {
-            fragments: Vec::new(),
+            batches: Vec::new(),
+            firsts: Vec::new(),
+            next: 0,
             operations: BTreeSet::new(),
             // The rest is for the batch that is on its way in, the page that is on its way out, and the list as it grows.
             bytes_left: environment.memory_limit / 2,
         })
     }
 
-    fn write(&mut self, batch: Batch) -> Result<(), Error> {
-        let bytes = batch.fragments.iter().map(weight).sum();
+    fn write(&mut self, _now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
+        let bytes = batches.iter().map(|batch| batch.bytes() as u64).sum();
         self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(|| {
             Error::ResourceExhausted("full: half of `limits.memory` is taken".to_owned())
         })?;
-        self.fragments.extend(batch.fragments);
-        self.operations.extend(batch.operations);
+        for batch in batches {
+            self.operations
+                .extend(batch.operations().map(Operation::from));
+            self.firsts.push(self.next);
+            self.next += batch.fragments.len() as u64;
+            self.batches.push(batch);
+        }
         Ok(())
     }
 
@@ -53,8 +63,8 @@ impl Plugin for Minimal {
         limit: u32,
     ) -> Result<Sightings, Error> {
         let last = resume::decode(resume)?;
-        let matching = (0..)
-            .zip(&self.fragments)
+        let matching = self
+            .fragments()
             .filter(|(_, fragment)| search.admits(fragment))
             .map(|(handle, fragment)| (search.newest(&fragment.starts), handle, fragment.trace_id))
             .filter(|(newest, handle, _)| last.is_none_or(|last| (*newest, *handle) < last));
@@ -99,15 +109,15 @@ impl Plugin for Minimal {
                 break;
             }
             let piece = match part {
-                Part::Digest => &fragment.digest,
-                Part::Otlp => &fragment.otlp,
+                Part::Digest => fragment.digest,
+                Part::Otlp => fragment.otlp,
             };
             bytes += piece.len();
             end = Some((place, handle));
             page.pieces.push(Piece {
                 trace_id: fragment.trace_id,
                 fragment: handle,
-                bytes: piece.clone(),
+                bytes: piece.to_vec(),
             });
         }
         Ok(page)
@@ -125,29 +135,35 @@ impl Plugin for Minimal {
 }
 
 impl Minimal {
-    fn wanted(&self, wanted: &Wanted) -> Vec<(u64, u64, &Fragment)> {
-        let all = || (0..).zip(&self.fragments);
+    fn fragments(&self) -> impl Iterator<Item = (u64, Fragment<'_>)> {
+        (0..).zip(self.batches.iter().flat_map(Batch::fragments))
+    }
+
+    fn fragment(&self, handle: u64) -> Option<Fragment<'_>> {
+        let batch = self
+            .firsts
+            .partition_point(|first| *first <= handle)
+            .checked_sub(1)?;
+        let place = handle - self.firsts.get(batch)?;
+        self.batches
+            .get(batch)?
+            .fragment(usize::try_from(place).ok()?)
+    }
+
+    fn wanted(&self, wanted: &Wanted) -> Vec<(u64, u64, Fragment<'_>)> {
         match wanted {
             Wanted::Traces(ids) => (0..)
                 .zip(ids)
                 .flat_map(|(place, id)| {
-                    all()
+                    self.fragments()
                         .filter(|(_, fragment)| fragment.trace_id == *id)
                         .map(move |(handle, fragment)| (place, handle, fragment))
                 })
                 .collect(),
             Wanted::Fragments(handles) => (0..)
                 .zip(handles)
-                .filter_map(|(place, handle)| {
-                    let fragment = self.fragments.get(usize::try_from(*handle).ok()?)?;
-                    Some((place, *handle, fragment))
-                })
+                .filter_map(|(place, handle)| Some((place, *handle, self.fragment(*handle)?)))
                 .collect(),
         }
     }
-}
-
-fn weight(fragment: &Fragment) -> u64 {
-    let lists = fragment.terms.len() * 8 + fragment.operations.len() * 4;
-    (size_of::<Fragment>() + lists + fragment.digest.len() + fragment.otlp.len()) as u64
 }

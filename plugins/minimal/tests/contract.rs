@@ -109,8 +109,9 @@ fn a_write_that_does_not_fit_is_refused_whole_and_the_rest_stays() {
     environment.memory_limit = 64 << 10;
     let mut plugin = Minimal::open(environment).unwrap();
     let large = |id| fragment(id).otlp(vec![0; 20 << 10]);
-    plugin.write(batch(1, [large(1)])).unwrap();
-    let error = plugin.write(batch(2, [fragment(2), large(3)])).unwrap_err();
+    plugin.write(1, vec![batch([large(1)])]).unwrap();
+    let batches = vec![batch([fragment(2)]), batch([large(3)])];
+    let error = plugin.write(2, batches).unwrap_err();
     assert!(
         matches!(&error, Error::ResourceExhausted(text) if text.contains("limits.memory")),
         "{error:?}"

@@ -60,8 +60,8 @@ impl<P: Instance> lifecycle::Guest for Component<P> {
 }
 
 impl<P: Instance> writer::Guest for Component<P> {
-    fn write(batch: Batch) -> Result<(), Error> {
-        opened(|plugin: &mut P| plugin.write(batch))
+    fn write(now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
+        opened(|plugin: &mut P| plugin.write(now, batches))
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use larder_plugin::{
-//!     Batch, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search, Sightings, Wanted,
+//!     Batch, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search, Sightings, Timestamp, Wanted,
 //! };
 //!
 //! /// Forgets everything at once.
@@ -24,7 +24,7 @@
 //!         larder_plugin::settings::none(&environment)?;
 //!         Ok(Self)
 //!     }
-//!     fn write(&mut self, _batch: Batch) -> Result<(), Error> {
+//!     fn write(&mut self, _now: Timestamp, _batches: Vec<Batch>) -> Result<(), Error> {
 //!         Ok(())
 //!     }
 //!     fn find(&mut self, _search: &Search, _resume: Option<&[u8]>, _limit: u32) -> Result<Sightings, Error> {
@@ -58,6 +58,7 @@ pub mod terms;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
+mod batch;
 #[doc(hidden)]
 pub mod bindings;
 #[doc(hidden)]
@@ -65,13 +66,14 @@ pub mod glue;
 mod model;
 mod plugin;
 
+pub use batch::{BatchOperation, Fragment};
 pub use bindings::exports::larder::storage::lifecycle::{
     Counts, Environment, Instancing, Role, Setting,
 };
 pub use bindings::exports::larder::storage::reader::{
     Part, Piece, Pieces, Search, Sighting, Sightings, Wanted,
 };
-pub use bindings::exports::larder::storage::writer::{Batch, Fragment};
+pub use bindings::exports::larder::storage::writer::Batch;
 pub use bindings::larder::storage::types::{
     Duration, DurationRange, Error, Operation, SpanKind, Term, TimeRange, Timestamp, TraceId,
 };

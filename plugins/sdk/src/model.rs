@@ -40,10 +40,10 @@ impl Search {
     }
 
     /// Whether this fragment may hold a match: its ranges overlap and it has a term of every clause.
-    pub fn admits(&self, fragment: &Fragment) -> bool {
+    pub fn admits(&self, fragment: &Fragment<'_>) -> bool {
         self.starts.overlaps(&fragment.starts)
             && self.durations.overlaps(&fragment.durations)
-            && self.admits_terms(&fragment.terms)
+            && self.admits_terms(fragment.terms)
     }
 
     /// Whether `terms`, ascending, have one of every clause.

@@ -20,8 +20,9 @@ pub trait Plugin: Sized + 'static {
     /// valid ones: see [`settings`](crate::settings).
     fn open(environment: Environment) -> Result<Self, Error>;
 
-    /// Stores a batch. On return it is visible to every later call. All of it is stored or none.
-    fn write(&mut self, batch: Batch) -> Result<(), Error>;
+    /// Stores batches, of which there is at least one, at this time by the host's clock. On return they are visible to every
+    /// later call. All of them are stored or none.
+    fn write(&mut self, now: Timestamp, batches: Vec<Batch>) -> Result<(), Error>;
 
     /// One page of sightings, newest first; over all pages every match that was stored when the first was asked for.
     /// `limit` is the most that the page may hold; it is not 0.

@@ -71,10 +71,11 @@ fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], limits
     assert_eq!(facts.durations.shortest, durations().min().unwrap());
     assert_eq!(facts.durations.longest, durations().max().unwrap());
 
+    let operations = batch.operations();
     let listed: Vec<_> = fragment
         .operations
         .iter()
-        .map(|place| batch.operations()[*place as usize].clone())
+        .map(|place| operations[*place as usize].clone())
         .collect();
     let wanted: BTreeSet<_> = spans
         .iter()
@@ -129,8 +130,10 @@ fn check(ingest: &mut Ingest, request: &[u8], limits: &Limits) {
 
     for batch in &ingested.batches {
         assert!(!batch.is_empty());
-        let distinct: BTreeSet<_> = batch.operations().iter().collect();
-        assert_eq!(distinct.len(), batch.operations().len());
+        let distinct: BTreeSet<_> = batch.operations().into_iter().collect();
+        assert_eq!(distinct.len(), batch.batch_operations().len());
+        let services: BTreeSet<_> = batch.services().iter().collect();
+        assert_eq!(services.len(), batch.services().len());
         for fragment in batch.fragments() {
             let spans = model::spans(fragment.otlp);
             check_fragment(batch, &fragment, &spans, limits);

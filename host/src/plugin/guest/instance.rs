@@ -138,10 +138,18 @@ impl Instance {
         self.end(called)
     }
 
-    pub(in crate::plugin) async fn write(&mut self, batch: writer::Batch<'_>) -> Called<()> {
+    pub(in crate::plugin) async fn write(
+        &mut self,
+        now: u64,
+        batches: &[writer::Batch<'_>],
+    ) -> Called<()> {
         begin(&mut self.store, self.timeout);
         let guest = self.plugin.larder_storage_writer();
-        let called = within(self.timeout, guest.call_write(&mut self.store, batch)).await;
+        let called = within(
+            self.timeout,
+            guest.call_write(&mut self.store, now, batches),
+        )
+        .await;
         self.end(called)
     }
 
@@ -182,7 +190,7 @@ impl Instance {
     pub(in crate::plugin) async fn operations(
         &mut self,
         service: &str,
-    ) -> Called<Vec<types::OperationResult>> {
+    ) -> Called<Vec<types::Operation>> {
         begin(&mut self.store, self.timeout);
         let guest = self.plugin.larder_storage_reader();
         let called = guest.call_operations(&mut self.store, service);

@@ -18,11 +18,7 @@ const EXPORTS: [(&str, &str, &str); 9] = [
     ),
     ("lifecycle", "maintain", "(param i64 i64) (result i32)"),
     ("lifecycle", "statistics", "(result i32)"),
-    (
-        "writer",
-        "write",
-        "(param i64 i32 i32 i32 i32) (result i32)",
-    ),
+    ("writer", "write", "(param i64 i32 i32) (result i32)"),
     (
         "reader",
         "find",
@@ -47,13 +43,13 @@ pub(crate) const NAMELESS_SERVICE: &str = "(i32.const 5136)";
 pub(crate) const OTHER: &str = "(i32.const 6144)";
 /// Never comes back.
 pub(crate) const SPIN: &str = "(loop $again (br $again)) (unreachable)";
-/// `write`: traps if the first byte of any fragment's OTLP is `X`, else counts and is well.
+/// `write`: traps if the first byte of any batch's OTLP is `X`, else counts and is well.
 pub(crate) const TRAP_ON_X: &str = "
     (local $i i32)
     (block $done (loop $next
-        (br_if $done (i32.ge_u (local.get $i) (local.get 4)))
-        (if (i32.eq (i32.load8_u (i32.load offset=80
-                (i32.add (local.get 3) (i32.mul (local.get $i) (i32.const 88)))))
+        (br_if $done (i32.ge_u (local.get $i) (local.get 2)))
+        (if (i32.eq (i32.load8_u (i32.load offset=56
+                (i32.add (local.get 1) (i32.mul (local.get $i) (i32.const 64)))))
               (i32.const 88)) (then (unreachable)))
         (local.set $i (i32.add (local.get $i) (i32.const 1)))
         (br $next)))

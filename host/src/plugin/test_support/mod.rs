@@ -3,7 +3,7 @@
 pub(super) mod guest;
 
 use crate::storage::{
-    Batch, BatchBuilder, DurationRange, FragmentFacts, Operation, SpanKind, TimeRange, TraceId,
+    Batch, BatchBuilder, DurationRange, FragmentFacts, SpanKind, TimeRange, TraceId,
 };
 
 /// A batch of one fragment with one operation.
@@ -14,13 +14,10 @@ pub(super) fn batch(trace: u128, otlp: &[u8]) -> Batch {
 /// A batch of one fragment with one operation of `service`.
 pub(super) fn batch_with(trace: u128, otlp: &[u8], service: &str) -> Batch {
     let mut builder = BatchBuilder::default();
-    builder.operations().push(Operation {
-        service: service.to_owned(),
-        name: "name".to_owned(),
-        kind: SpanKind::Server,
-    });
+    let service = builder.push_service(service);
+    let operation = builder.push_operation(service, "name", SpanKind::Server);
     builder.terms().extend([1, 2, 3]);
-    builder.fragment_operations().push(0);
+    builder.fragment_operations().push(operation);
     builder.digest().extend_from_slice(b"digest");
     builder.otlp().extend_from_slice(otlp);
     builder.finish_fragment(FragmentFacts {

@@ -64,10 +64,11 @@ impl Memory {
     }
 
     fn store(&self, batch: &Batch) {
+        let all = batch.operations();
         let mut fragments = self.fragments.lock().unwrap();
         fragments.extend(batch.fragments().map(|fragment| {
             let operations = fragment.operations.iter();
-            let operation = |o: &u32| batch.operations()[usize::try_from(*o).unwrap()].clone();
+            let operation = |o: &u32| all[usize::try_from(*o).unwrap()].clone();
             Stored {
                 facts: fragment.facts,
                 terms: fragment.terms.to_vec(),

@@ -146,44 +146,37 @@ pub(crate) fn decode(bytes: &[u8]) -> Vec<Row> {
 }
 
 fn push(builder: &mut BatchBuilder, rows: &[&Row]) {
-    let mut encoder = digest::Encoder::new();
+    let mut spans = Vec::new();
+    let services: Vec<_> = rows.iter().map(|row| service(&row.resource)).collect();
     let mut all_terms = BTreeSet::new();
     let mut operations = BTreeSet::new();
-    for row in rows {
+    for (row, service) in rows.iter().zip(&services) {
         let span = &row.span;
-        let service = service(&row.resource);
         let kind = SpanKind::from_wire(u64::from(span.kind.cast_unsigned()));
         let code = span.status.as_ref().map_or(0, |status| status.code);
-        encoder.push(&digest::Span {
+        spans.push(digest::Span {
             span_id: span.span_id.as_slice().try_into().unwrap(),
             parent: digest::Parent::from_wire(&span.parent_span_id),
             start: span.start_time_unix_nano,
             end: span.end_time_unix_nano,
             kind,
             status: StatusCode::from_wire(u64::from(code.cast_unsigned())),
-            service: &service,
-            name: &span.name,
+            service: service.as_str(),
+            name: span.name.as_str(),
         });
-        add_terms(&mut all_terms, row, &service);
+        add_terms(&mut all_terms, row, service);
         if !service.is_empty() {
-            let name = span.name.clone();
             let operation = Operation {
-                service,
-                name,
+                service: service.clone(),
+                name: span.name.clone(),
                 kind,
             };
-            let known = builder.operations();
-            let place = known.iter().position(|known| *known == operation);
-            operations.insert(place.unwrap_or_else(|| {
-                known.push(operation);
-                known.len() - 1
-            }));
+            operations.insert(builder.operation(&operation));
         }
     }
     builder.terms().extend(all_terms);
-    let operations = operations.into_iter().map(|o| u32::try_from(o).unwrap());
     builder.fragment_operations().extend(operations);
-    encoder.finish(builder.digest());
+    builder.digest().extend(digest::encode(&spans));
     builder.otlp().extend(encode(rows));
     let starts = rows.iter().map(|row| row.span.start_time_unix_nano);
     let durations = rows.iter().map(|row| {

@@ -2,59 +2,76 @@
 
 use std::fmt;
 
-use crate::{
-    Batch, DurationRange, Fragment, Operation, SpanKind, Term, TimeRange, Timestamp, TraceId,
-};
+use super::stored::StoredFragment;
+use crate::bindings::exports::larder::storage::writer;
+use crate::{Batch, DurationRange, Operation, SpanKind, Term, TimeRange, Timestamp, TraceId};
 
-/// A fragment in the making, with its operations by name instead of by index.
+/// A fragment in the making.
 #[derive(Clone, PartialEq, Eq)]
-pub struct FragmentBuilder {
-    fragment: Fragment,
-    operations: Vec<Operation>,
-}
+pub struct FragmentBuilder(StoredFragment);
 
 /// A fragment of this trace with one span, which starts at 0 and takes no time; to be changed by the methods.
 pub fn fragment(trace_id: u128) -> FragmentBuilder {
-    FragmentBuilder {
-        fragment: Fragment {
-            trace_id: TraceId::from(trace_id),
-            span_count: 1,
-            starts: TimeRange { start: 0, end: 0 },
-            durations: DurationRange {
-                shortest: 0,
-                longest: 0,
-            },
-            terms: Vec::new(),
-            operations: Vec::new(),
-            digest: Vec::new(),
-            otlp: Vec::new(),
+    FragmentBuilder(StoredFragment {
+        trace_id: TraceId::from(trace_id),
+        span_count: 1,
+        starts: TimeRange { start: 0, end: 0 },
+        durations: DurationRange {
+            shortest: 0,
+            longest: 0,
         },
+        terms: Vec::new(),
         operations: Vec::new(),
-    }
+        digest: Vec::new(),
+        otlp: Vec::new(),
+    })
 }
 
-/// A batch of these fragments, written at `now`.
-pub fn batch(now: Timestamp, fragments: impl IntoIterator<Item = FragmentBuilder>) -> Batch {
-    let mut batch = Batch {
-        now,
-        operations: Vec::new(),
-        fragments: Vec::new(),
-    };
-    for mut builder in fragments {
-        for operation in builder.operations {
-            let known = batch.operations.iter().position(|it| *it == operation);
-            let index = known.unwrap_or_else(|| {
-                batch.operations.push(operation);
-                batch.operations.len() - 1
-            });
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
-            if !builder.fragment.operations.contains(&index) {
-                builder.fragment.operations.push(index);
-            }
+/// A batch of these fragments.
+pub fn batch(fragments: impl IntoIterator<Item = FragmentBuilder>) -> Batch {
+    let mut batch = Batch::default();
+    let mut operations = Vec::new();
+    for FragmentBuilder(fragment) in fragments {
+        for operation in fragment.operations {
+            let index = place_of(&mut operations, operation);
+            batch.fragment_operations.push(index);
         }
-        batch.fragments.push(builder.fragment);
+        batch.terms.extend(fragment.terms);
+        batch.digests.extend(fragment.digest);
+        batch.otlp.extend(fragment.otlp);
+        batch.fragments.push(writer::Fragment {
+            trace_id: fragment.trace_id,
+            span_count: fragment.span_count,
+            starts: fragment.starts,
+            durations: fragment.durations,
+            terms_end: number(batch.terms.len()),
+            operations_end: number(batch.fragment_operations.len()),
+            digest_end: number(batch.digests.len()),
+            otlp_end: number(batch.otlp.len()),
+        });
+    }
+    for operation in operations {
+        batch.names.push_str(&operation.name);
+        batch.operations.push(writer::BatchOperation {
+            service: place_of(&mut batch.services, operation.service),
+            name_end: number(batch.names.len()),
+            kind: operation.kind,
+        });
     }
     batch
+}
+
+/// Where in the list this is, which is added if it is not there yet.
+fn place_of<T: PartialEq>(list: &mut Vec<T>, wanted: T) -> u32 {
+    let known = list.iter().position(|it| *it == wanted);
+    number(known.unwrap_or_else(|| {
+        list.push(wanted);
+        list.len() - 1
+    }))
+}
+
+fn number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 // === impl FragmentBuilder ===
@@ -63,76 +80,86 @@ impl FragmentBuilder {
     /// Its trace, where it shall be another.
     #[must_use]
     pub fn trace(mut self, trace_id: u128) -> Self {
-        self.fragment.trace_id = TraceId::from(trace_id);
+        self.0.trace_id = TraceId::from(trace_id);
         self
     }
 
     /// The earliest and the latest start of its spans.
     #[must_use]
     pub fn starts(mut self, start: Timestamp, end: Timestamp) -> Self {
-        self.fragment.starts = TimeRange { start, end };
+        self.0.starts = TimeRange { start, end };
         self
     }
 
     /// The shortest and the longest of its spans.
     #[must_use]
     pub fn durations(mut self, shortest: u64, longest: u64) -> Self {
-        self.fragment.durations = DurationRange { shortest, longest };
+        self.0.durations = DurationRange { shortest, longest };
         self
     }
 
     /// How many spans it has.
     #[must_use]
     pub fn spans(mut self, count: u32) -> Self {
-        self.fragment.span_count = count;
+        self.0.span_count = count;
         self
     }
 
     /// Its terms, in any order.
     #[must_use]
     pub fn terms(mut self, terms: impl IntoIterator<Item = Term>) -> Self {
-        self.fragment.terms.extend(terms);
-        self.fragment.terms.sort_unstable();
-        self.fragment.terms.dedup();
+        self.0.terms.extend(terms);
+        self.0.terms.sort_unstable();
+        self.0.terms.dedup();
         self
     }
 
     /// One more operation of its spans.
     #[must_use]
     pub fn operation(mut self, service: &str, name: &str, kind: SpanKind) -> Self {
-        self.operations.push(Operation {
+        let operation = Operation {
             service: service.to_owned(),
             name: name.to_owned(),
             kind,
-        });
+        };
+        place_of(&mut self.0.operations, operation);
         self
     }
 
     /// Its digest.
     #[must_use]
     pub fn digest(mut self, digest: impl Into<Vec<u8>>) -> Self {
-        self.fragment.digest = digest.into();
+        self.0.digest = digest.into();
         self
     }
 
     /// Its `TracesData`, or bytes that stand for it.
     #[must_use]
     pub fn otlp(mut self, otlp: impl Into<Vec<u8>>) -> Self {
-        self.fragment.otlp = otlp.into();
+        self.0.otlp = otlp.into();
         self
+    }
+
+    /// The finished fragment.
+    pub fn build(self) -> StoredFragment {
+        self.0
+    }
+
+    pub(super) fn trace_id(&self) -> TraceId {
+        self.0.trace_id
     }
 
     pub(super) fn number(&mut self, number: u64) {
         let number = number.to_be_bytes();
-        self.fragment.digest.splice(0..0, number);
-        self.fragment.otlp.splice(0..0, number);
+        self.0.digest.splice(0..0, number);
+        self.0.otlp.splice(0..0, number);
     }
 }
 
 /// The bytes of its digest and its `otlp` by their number, as a failing property test prints many of them.
 impl fmt::Debug for FragmentBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let it = &self.fragment;
+        let it = &self.0;
         write!(
             f,
             "fragment({}).starts({}, {}).durations({}, {}).spans({}).terms({:?}).digest({} bytes).otlp({} bytes)",
@@ -150,7 +177,7 @@ impl fmt::Debug for FragmentBuilder {
             service,
             name,
             kind,
-        } in &self.operations
+        } in &it.operations
         {
             write!(f, ".operation({service:?}, {name:?}, {kind:?})")?;
         }

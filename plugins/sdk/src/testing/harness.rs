@@ -62,10 +62,10 @@ impl<P: Plugin> Harness<P> {
         &self.stored
     }
 
-    /// Writes these fragments as one batch. Each gets a number before its digest and its `otlp`, so that no two are equal.
+    /// Writes these fragments at once, as one batch or as two. Each gets a number before its digest and its `otlp`, so that no two are equal.
     ///
     /// What the plugin says that it has evicted beyond [`Harness::with_max_traces`] is taken from the list, oldest written
-    /// trace first, and the counts are compared. The list cannot know when in a batch that was, so a batch must not have a
+    /// trace first, and the counts are compared. The list cannot know when in a write that was, so a write must not have a
     /// trace that may just have been evicted.
     pub fn write(&mut self, fragments: impl IntoIterator<Item = FragmentBuilder>) -> Counts {
         let numbered = fragments.into_iter().map(|mut fragment| {
@@ -73,17 +73,26 @@ impl<P: Plugin> Harness<P> {
             fragment.number(self.written);
             fragment
         });
-        let batch = batch(self.now, numbered.collect::<Vec<_>>());
-        self.now += 1;
-        for fragment in &batch.fragments {
+        let mut batches = vec![numbered.collect::<Vec<_>>()];
+        if let Some(first) = batches.first_mut()
+            && first.len() > 1
+            && self.now.is_multiple_of(2)
+        {
+            let second = first.split_off(first.len() / 2);
+            batches.push(second);
+        }
+        for fragment in batches.iter().flatten() {
             let traces = self.stored.traces();
-            let is_new = !traces.contains(&fragment.trace_id);
+            let is_new = !traces.contains(&fragment.trace_id());
             if is_new && self.max_traces.is_some_and(|max| traces.len() >= max) {
                 self.evict_oldest();
             }
-            self.stored.push(fragment, &batch);
+            self.stored.push(fragment.clone());
         }
-        assert_eq!(self.plugin.write(batch), Ok(()), "`write`");
+        let batches = batches.into_iter().map(batch).collect();
+        let written = self.plugin.write(self.now, batches);
+        assert_eq!(written, Ok(()), "`write`");
+        self.now += 1;
         self.check_counts()
     }
 

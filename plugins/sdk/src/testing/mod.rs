@@ -18,7 +18,7 @@ use std::cell::RefCell;
 
 pub use fragment::{FragmentBuilder, batch, fragment};
 pub use harness::Harness;
-pub use stored::Stored;
+pub use stored::{Stored, StoredFragment};
 
 use crate::log::Level;
 use crate::{Environment, Role, Setting};

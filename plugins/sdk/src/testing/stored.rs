@@ -2,25 +2,35 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Batch, Fragment, Operation, Search, TraceId};
+use super::fragment::FragmentBuilder;
+use crate::{DurationRange, Fragment, Operation, Search, Term, TimeRange, TraceId};
 
 /// What a plugin holds, as a list of fragments in the order written.
 #[derive(Clone, Debug, Default)]
 pub struct Stored {
-    fragments: Vec<(Fragment, Vec<Operation>)>,
+    fragments: Vec<StoredFragment>,
+}
+
+/// A fragment with its lists, and its operations in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are those of `Fragment`")]
+pub struct StoredFragment {
+    pub trace_id: TraceId,
+    pub span_count: u32,
+    pub starts: TimeRange,
+    pub durations: DurationRange,
+    pub terms: Vec<Term>,
+    pub operations: Vec<Operation>,
+    pub digest: Vec<u8>,
+    pub otlp: Vec<u8>,
 }
 
 // === impl Stored ===
 
 impl Stored {
-    /// Takes up one fragment of a batch.
-    pub fn push(&mut self, fragment: &Fragment, batch: &Batch) {
-        let operations = fragment.operations.iter().filter_map(|index| {
-            let operation = batch.operations.get(usize::try_from(*index).ok()?)?;
-            Some(operation.clone())
-        });
-        let operations = operations.collect();
-        self.fragments.push((fragment.clone(), operations));
+    /// Takes up one fragment.
+    pub fn push(&mut self, fragment: FragmentBuilder) {
+        self.fragments.push(fragment.build());
     }
 
     /// Forgets the trace that was first written before all others; tells how many spans it had.
@@ -30,23 +40,28 @@ impl Stored {
         };
         let spans = self.of_trace(oldest).map(|it| u64::from(it.span_count));
         let spans = spans.sum();
-        self.fragments.retain(|(it, _)| it.trace_id != oldest);
+        self.retain(|it| it.trace_id != oldest);
         spans
     }
 
+    /// Keeps no more than these fragments.
+    pub fn retain(&mut self, keep: impl FnMut(&StoredFragment) -> bool) {
+        self.fragments.retain(keep);
+    }
+
     /// All fragments, in the order written.
-    pub fn fragments(&self) -> impl Iterator<Item = &Fragment> {
-        self.fragments.iter().map(|(fragment, _)| fragment)
+    pub fn fragments(&self) -> impl Iterator<Item = &StoredFragment> {
+        self.fragments.iter()
     }
 
     /// The fragments of one trace, in the order written.
-    pub fn of_trace(&self, id: TraceId) -> impl Iterator<Item = &Fragment> {
+    pub fn of_trace(&self, id: TraceId) -> impl Iterator<Item = &StoredFragment> {
         self.fragments().filter(move |it| it.trace_id == id)
     }
 
     /// The fragments that a search must find.
-    pub fn matching(&self, search: &Search) -> impl Iterator<Item = &Fragment> {
-        self.fragments().filter(|it| search.admits(it))
+    pub fn matching(&self, search: &Search) -> impl Iterator<Item = &StoredFragment> {
+        self.fragments().filter(|it| search.admits(&it.view()))
     }
 
     /// The ids of all traces.
@@ -61,10 +76,25 @@ impl Stored {
 
     /// The operations of all fragments, sorted, each once.
     pub fn operations(&self) -> BTreeSet<Operation> {
-        self.fragments
-            .iter()
-            .flat_map(|(_, operations)| operations)
-            .cloned()
-            .collect()
+        let operations = self.fragments().flat_map(|it| &it.operations);
+        operations.cloned().collect()
+    }
+}
+
+// === impl StoredFragment ===
+
+impl StoredFragment {
+    /// As a plugin sees it, but for its operations.
+    pub fn view(&self) -> Fragment<'_> {
+        Fragment {
+            trace_id: self.trace_id,
+            span_count: self.span_count,
+            starts: self.starts,
+            durations: self.durations,
+            terms: &self.terms,
+            operations: &[],
+            digest: &self.digest,
+            otlp: &self.otlp,
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use behaviour::{Behaviour, Place};
 use larder_plugin::{
     Batch, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search, Sightings,
-    Wanted, log, settings,
+    Timestamp, Wanted, log, settings,
 };
 use shelf::Shelf;
 
@@ -39,9 +39,9 @@ impl Plugin for Hostile {
         }
     }
 
-    fn write(&mut self, batch: Batch) -> Result<(), Error> {
-        let terms = || batch.fragments.iter().map(|fragment| &fragment.terms[..]);
-        match Behaviour::among(Place::Write, terms()) {
+    fn write(&mut self, _now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
+        let terms = batches.iter().map(|batch| &batch.terms[..]);
+        match Behaviour::among(Place::Write, terms) {
             Some(Behaviour::Trap) => trap(),
             Some(Behaviour::Spin) => spin(),
             Some(Behaviour::Grow) => grow(),
@@ -50,7 +50,7 @@ impl Plugin for Hostile {
             Some(Behaviour::Raise(error)) => return Err(error),
             _ => {}
         }
-        self.shelf.write(batch);
+        self.shelf.write(batches);
         Ok(())
     }
 
@@ -80,7 +80,7 @@ impl Plugin for Hostile {
         _max_bytes: u32,
     ) -> Result<Pieces, Error> {
         let fragments = self.shelf.wanted(wanted);
-        let terms = fragments.iter().map(|(_, fragment)| &fragment.terms[..]);
+        let terms = fragments.iter().map(|(_, fragment)| fragment.terms);
         let behaviour = Behaviour::among(Place::Read, terms);
         match behaviour {
             Some(Behaviour::Trap) => trap(),

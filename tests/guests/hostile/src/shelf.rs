@@ -9,18 +9,21 @@ use larder_plugin::{
 /// All that was written.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
-    fragments: Vec<Fragment>,
+    batches: Vec<Batch>,
     operations: BTreeSet<Operation>,
 }
 
 impl Shelf {
-    pub(crate) fn write(&mut self, batch: Batch) {
-        self.fragments.extend(batch.fragments);
-        self.operations.extend(batch.operations);
+    pub(crate) fn write(&mut self, batches: Vec<Batch>) {
+        for batch in &batches {
+            self.operations
+                .extend(batch.operations().map(Operation::from));
+        }
+        self.batches.extend(batches);
     }
 
-    fn all(&self) -> impl Iterator<Item = (u64, &Fragment)> {
-        (0..).zip(&self.fragments)
+    fn all(&self) -> impl Iterator<Item = (u64, Fragment<'_>)> {
+        (0..).zip(self.batches.iter().flat_map(Batch::fragments))
     }
 
     pub(crate) fn find(&self, search: &Search) -> Sightings {
@@ -40,7 +43,7 @@ impl Shelf {
         }
     }
 
-    pub(crate) fn wanted(&self, wanted: &Wanted) -> Vec<(u64, &Fragment)> {
+    pub(crate) fn wanted(&self, wanted: &Wanted) -> Vec<(u64, Fragment<'_>)> {
         match wanted {
             Wanted::Traces(ids) => ids
                 .iter()
@@ -48,10 +51,7 @@ impl Shelf {
                 .collect(),
             Wanted::Fragments(handles) => handles
                 .iter()
-                .filter_map(|handle| {
-                    let fragment = self.fragments.get(usize::try_from(*handle).ok()?)?;
-                    Some((*handle, fragment))
-                })
+                .filter_map(|handle| self.all().nth(usize::try_from(*handle).ok()?))
                 .collect(),
         }
     }
@@ -68,13 +68,13 @@ impl Shelf {
 }
 
 /// The digests or the OTLP of these.
-pub(crate) fn pieces(fragments: &[(u64, &Fragment)], part: Part) -> Pieces {
+pub(crate) fn pieces(fragments: &[(u64, Fragment<'_>)], part: Part) -> Pieces {
     let pieces = fragments.iter().map(|(handle, fragment)| Piece {
         trace_id: fragment.trace_id,
         fragment: *handle,
         bytes: match part {
-            Part::Digest => fragment.digest.clone(),
-            Part::Otlp => fragment.otlp.clone(),
+            Part::Digest => fragment.digest.to_vec(),
+            Part::Otlp => fragment.otlp.to_vec(),
         },
     });
     Pieces {

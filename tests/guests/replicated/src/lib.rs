@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use larder_plugin::kv::{self, Change, Direction, Entry, Key, Object, Range};
 use larder_plugin::{
     Batch, Environment, Error, Instancing, Operation, Part, Piece, Pieces, Plugin, Role, Search,
-    Sighting, Sightings, Wanted, log, resume, settings, terms,
+    Sighting, Sightings, Timestamp, Wanted, log, resume, settings, terms,
 };
 use record::Record;
 
@@ -52,15 +52,15 @@ impl Plugin for Replicated {
         })
     }
 
-    fn write(&mut self, batch: Batch) -> Result<(), Error> {
+    fn write(&mut self, _now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
         let spin = terms::service("spin on write");
-        if batch.fragments.iter().any(|it| it.terms.contains(&spin)) {
+        if batches.iter().any(|it| it.terms.contains(&spin)) {
             log::info("the writer spins");
             #[expect(clippy::empty_loop, reason = "what the test is about")]
             loop {}
         }
         let mut index = Commit::new(INDEX);
-        for fragment in batch.fragments {
+        for fragment in batches.iter().flat_map(Batch::fragments) {
             let handle = self.next;
             self.next += 1;
             let object = |part, value| Object {
@@ -69,15 +69,15 @@ impl Plugin for Replicated {
             };
             let record = Record::of(&fragment).encode();
             kv::put(&[
-                object(Part::Digest, fragment.digest),
-                object(Part::Otlp, fragment.otlp),
+                object(Part::Digest, fragment.digest.to_vec()),
+                object(Part::Otlp, fragment.otlp.to_vec()),
             ])?;
             index.put(handle.to_be_bytes().to_vec(), record)?;
         }
         index.finish()?;
         let mut operations = Commit::new(OPERATIONS);
-        for operation in &batch.operations {
-            operations.put(record::of_operation(operation), Vec::new())?;
+        for operation in batches.iter().flat_map(Batch::operations) {
+            operations.put(record::of_operation(&operation), Vec::new())?;
         }
         operations.finish()
     }

@@ -1,7 +1,7 @@
 //! What the index holds, as bytes: numbers of eight bytes, big-endian.
 
 use larder_plugin::{
-    DurationRange, Fragment, Operation, Search, SpanKind, Term, TimeRange, TraceId,
+    BatchOperation, DurationRange, Fragment, Operation, Search, SpanKind, Term, TimeRange, TraceId,
 };
 
 /// A fragment without its bytes.
@@ -14,12 +14,12 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn of(fragment: &Fragment) -> Self {
+    pub(crate) fn of(fragment: &Fragment<'_>) -> Self {
         Self {
             trace_id: fragment.trace_id,
             starts: fragment.starts,
             durations: fragment.durations,
-            terms: fragment.terms.clone(),
+            terms: fragment.terms.to_vec(),
         }
     }
 
@@ -81,7 +81,7 @@ const KINDS: [SpanKind; 6] = [
 ];
 
 /// An operation as a key: the length of its service, its kind, both names.
-pub(crate) fn of_operation(operation: &Operation) -> Vec<u8> {
+pub(crate) fn of_operation(operation: &BatchOperation<'_>) -> Vec<u8> {
     let mut key = (operation.service.len() as u64).to_be_bytes().to_vec();
     key.push(operation.kind as u8);
     key.extend(operation.service.as_bytes());
@@ -123,11 +123,13 @@ mod tests {
         assert_eq!(Record::decode(&bytes).unwrap(), record);
         assert_eq!(Record::decode(bytes.get(1..).unwrap()), None);
 
-        let written = Operation {
-            service: "a".to_owned(),
-            name: "bc".to_owned(),
+        let written = BatchOperation {
+            service_index: 0,
+            service: "a",
+            name: "bc",
             kind: SpanKind::Consumer,
         };
-        assert_eq!(operation(&of_operation(&written)), Some(written));
+        let known = operation(&of_operation(&written));
+        assert_eq!(known, Some(written.into()));
     }
 }
