@@ -117,6 +117,10 @@ impl Setting {
 
     fn checked<T: Value>(&self, text: &str) -> Result<T, String> {
         let value = T::read(text).ok_or_else(|| format!("expected {}, got `{text}`", T::KIND))?;
+        if value.show().is_empty() {
+            // Unset, which no range excludes.
+            return Ok(value);
+        }
         let (least, most) = self.range.unzip();
         if let Some(least) = least.filter(|least| T::read(least).is_some_and(|it| value < it)) {
             return Err(format!("must be at least {least}, got {}", value.show()));

@@ -12,7 +12,7 @@ use super::backoff::Backoff;
 use super::bindings::exports::larder::storage::writer;
 use super::convert;
 use super::factory::Factory;
-use super::guest::{Failure, Instance};
+use super::guest::{Cause, Failure, Instance};
 use super::lend::Lent;
 use super::pool::Pool;
 use super::question::{Answer, Outcome, Question};
@@ -82,6 +82,16 @@ impl Worker {
 
     /// One piece of work with an instance there; false at the end.
     async fn serve(&mut self) -> bool {
+        if self.factory.is_stale() {
+            if let Some(pool) = &self.pool {
+                pool.renew();
+            }
+            self.fail(Failure {
+                cause: Cause::Kv,
+                detail: "kv has lost what was not durable, and was opened anew".to_owned(),
+            });
+            return true;
+        }
         tokio::select! {
             () = self.queue.ready() => match self.queue.take() {
                 Some(Work::Writes(writes)) => self.write(writes).await,

@@ -13,6 +13,7 @@
 //! the objects, which are most of the bytes.
 
 mod bytes;
+mod claims;
 mod durable;
 mod faults;
 mod folder;

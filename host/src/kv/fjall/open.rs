@@ -1,7 +1,6 @@
 //! Opening a store: the tree's tables, then what the journal holds beyond them, then the records of what there is.
 
 use std::collections::HashSet;
-use std::io;
 use std::path::Path;
 
 use lsm_tree::{AbstractTree, Guard};
@@ -172,10 +171,8 @@ fn each(
 fn remove_orphans(store: &Store) {
     let known: HashSet<u64> = store.state().partitions.keys().copied().collect();
     let removed = store.objects.list().and_then(|found| {
-        let orphans = found.into_iter().filter(|number| !known.contains(number));
-        orphans
-            .map(|number| store.objects.remove(number))
-            .collect::<io::Result<()>>()
+        let mut orphans = found.into_iter().filter(|number| !known.contains(number));
+        orphans.try_for_each(|number| store.objects.remove(number))
     });
     if let Err(error) = removed {
         warn!(%error, "files that nothing refers to could not be removed");

@@ -159,7 +159,7 @@ async fn what_was_synced_is_there_after_a_restart() {
     let dir = TempDir::new().unwrap();
     let writer = {
         let kv = open(dir.path()).await;
-        kv.put("p", "object", &[7; 70_000]).await.unwrap();
+        kv.put("p", "object", &vec![7; 70_000]).await.unwrap();
         kv.commit("p", "entry", b"1").await.unwrap();
         kv.commit("p", "entry", b"2").await.unwrap();
         kv.sync().await.unwrap();

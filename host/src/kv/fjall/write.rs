@@ -1,11 +1,12 @@
-//! Claims, objects, commits, reclaim: everything that changes a namespace.
+//! Objects, commits, reclaim: what a writer changes in a namespace.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use super::record::{self, Partition, VALUE, Writer};
+use super::claims::put_writer;
+use super::record::{self, Partition, VALUE};
 use super::shared::Shared;
 use super::store::{State, Store};
 use super::value::{self, Packed, Slot};
@@ -24,29 +25,6 @@ struct Placed {
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn claim(&self, namespace: u64, writer: &str) -> Result<Claim, Error> {
-        let store = self.store();
-        let epoch = {
-            let mut state = store.state();
-            if let Some(failed) = &state.failed {
-                return Err(Error::Unavailable(failed.clone()));
-            }
-            let Some(known) = state.namespaces.get_mut(&namespace) else {
-                return Err(Error::Fenced);
-            };
-            let record = known.writers.entry(writer.to_owned()).or_default();
-            record.epoch += 1;
-            let record = *record;
-            put_writer(&store, &mut state, namespace, writer, record);
-            record.epoch
-        };
-        super::durable::sync(&store, &self.syncs)?;
-        Ok(Claim {
-            writer: writer.to_owned(),
-            epoch,
-        })
-    }
-
     pub(super) fn put(
         &self,
         namespace: u64,
@@ -247,42 +225,9 @@ impl Shared {
             known.stored = known.stored.saturating_sub(stored);
         }
         store.change(&mut state, |change| {
-            change.put(&record::burnt_key(namespace, name), &[])
+            change.put(&record::burnt_key(namespace, name), &[]);
         });
         Ok(())
-    }
-
-    /// Gives the tenant a namespace: the one it has, or with `anew` another, empty one.
-    pub(super) fn namespace(&self, tenant: &str, anew: bool) -> Result<u64, Error> {
-        let store = self.store();
-        let number = {
-            let mut state = store.state();
-            let old = state.tenants.get(tenant).copied();
-            if let Some(old) = old.filter(|_| !anew) {
-                return Ok(old);
-            }
-            if let Some(failed) = &state.failed {
-                return Err(Error::Unavailable(failed.clone()));
-            }
-            let number = store.change(&mut state, |change| {
-                let number = change.number();
-                change.put(&record::tenant_key(tenant), &number.to_le_bytes());
-                number
-            });
-            store.live.insert(number);
-            state.namespaces.entry(number).or_default();
-            state.tenants.insert(tenant.to_owned(), number);
-            if let Some(old) = old {
-                store.live.remove(old);
-                let gone = state.namespaces.remove(&old);
-                state
-                    .doomed
-                    .extend(gone.into_iter().flat_map(|gone| gone.names.into_values()));
-            }
-            number
-        };
-        super::durable::sync(&store, &self.syncs)?;
-        Ok(number)
     }
 
     fn write_failed(&self, error: &io::Error) -> Error {
@@ -306,6 +251,10 @@ fn partition(store: &Store, state: &mut State, namespace: u64, name: &str) -> Re
     if burnt(store, namespace, name)? {
         return Err(used_up(name));
     }
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method alone is not general enough"
+    )]
     let number = store.change(state, |change| change.number());
     store.live.insert(number);
     state
@@ -360,11 +309,6 @@ fn reserve(
     let placed = placed.collect();
     state.changed.insert(partition);
     Ok((Some(start), placed))
-}
-
-fn put_writer(store: &Store, state: &mut State, namespace: u64, writer: &str, record: Writer) {
-    let key = record::key(record::WRITER, namespace, writer.as_bytes());
-    store.change(state, |change| change.put(&key, &record.encode()));
 }
 
 fn burnt(store: &Store, namespace: u64, name: &str) -> Result<bool, Error> {
