@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use larder::cli::{Cli, Command, Signals};
 use larder::config::{Config, KvDriver};
-use larder::plugin::Source;
-use larder::server::Server;
+use larder::plugin::{Instancing, Source};
+use larder::server::{Server, kv_dir};
 use larder::telemetry::{Chain, logs};
 use tokio_util::sync::CancellationToken;
 
@@ -76,8 +76,11 @@ fn announce(server: &Server, config: &Config) {
         Ok(Source::Bundled(_)) => "bundled",
         _ => &plugin.source,
     };
-    let data = match config.kv.driver {
-        KvDriver::Memory => "data in memory only",
+    let data = match (plugin.instancing, config.kv.driver) {
+        (Instancing::Exclusive, _) | (_, KvDriver::Memory) => "data in memory only".to_owned(),
+        (Instancing::Replicated, KvDriver::Fjall) => {
+            format!("data in {}", kv_dir(config).display())
+        }
     };
     let (name, version) = (&plugin.name, &plugin.version);
     say(&format!("Plugin {name} {version} ({from}), {data}"));

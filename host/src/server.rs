@@ -8,7 +8,7 @@ mod limits;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
 
-use crate::config::{Config, Endpoint, KvDriver};
+use crate::config::{Config, Durability, Endpoint, KvDriver, Size};
 use crate::grpc::{Grpc, Parts, Port};
 use crate::kv;
 use crate::plugin::{Runtime, RuntimeConfig, Tenant};
@@ -225,12 +225,34 @@ async fn open_plugin(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Tena
         settings: config.plugin.settings.clone().into_iter().collect(),
         limits: limits::plugin(config),
     };
-    let kv: Arc<dyn kv::Driver> = match config.kv.driver {
-        KvDriver::Memory => Arc::new(kv::MemoryDriver::new()),
-    };
+    let kv = open_kv(config).await?;
     Tenant::open(&runtime, settings, kv, Arc::clone(metrics))
         .await
         .map_err(Error::Plugin)
+}
+
+async fn open_kv(config: &Config) -> Result<Arc<dyn kv::Driver>, Error> {
+    let KvDriver::Fjall = config.kv.driver else {
+        return Ok(Arc::new(kv::MemoryDriver::new()));
+    };
+    let options = kv::fjall::Options {
+        dir: kv_dir(config),
+        durability: match config.kv.durability {
+            Durability::Sync => kv::fjall::Durability::Sync,
+            Durability::Periodic => kv::fjall::Durability::Periodic(config.kv.sync_interval),
+        },
+        quota: config.kv.quota.map(Size::bytes),
+        min_free: config.kv.min_free.bytes(),
+    };
+    // What a crash left is read here, which blocks.
+    let opened = tokio::task::spawn_blocking(move || kv::fjall::FjallDriver::open(options)).await;
+    let driver = opened.map_err(Error::Task)?.map_err(Error::Kv)?;
+    Ok(Arc::new(driver))
+}
+
+/// Where the `fjall` driver keeps its files.
+pub fn kv_dir(config: &Config) -> PathBuf {
+    config.data_dir.join("kv")
 }
 
 /// Makes the directory, for its owner only, and tries whether it can be written to: a volume that another user owns is found

@@ -23,7 +23,7 @@ use serde::Serialize;
 pub use error::{Error, Place};
 pub use load::{Flag, Sources};
 pub use settings::{PLUGIN_SETTINGS, SETTINGS, Setting, markdown};
-pub use value::{Endpoint, KvDriver, Size};
+pub use value::{Durability, Endpoint, KvDriver, Size};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -102,10 +102,19 @@ pub struct Limits {
 }
 
 /// Storage behind the plugins' `kv` import.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Kv {
     /// Which driver.
     pub driver: KvDriver,
+    /// When writes are acknowledged.
+    pub durability: Durability,
+    /// How often `periodic` durability syncs.
+    #[serde(serialize_with = "value::as_text")]
+    pub sync_interval: Duration,
+    /// The most that a tenant may store.
+    pub quota: Option<Size>,
+    /// What must be left of the disk: room for the tables that are written while writes are already refused.
+    pub min_free: Size,
 }
 
 // === defaults ===
@@ -165,6 +174,18 @@ impl Default for Limits {
             log_bytes: Size::kib(64),
             max_search_depth: 10_000,
             drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Kv {
+    fn default() -> Self {
+        Self {
+            driver: KvDriver::default(),
+            durability: Durability::default(),
+            sync_interval: Duration::from_secs(1),
+            quota: None,
+            min_free: Size::mib(512),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value::{Endpoint, KvDriver, Size, Value};
+use super::value::{Durability, Endpoint, KvDriver, Size, Value};
 use super::{Config, Grpc};
 
 /// One setting.
@@ -81,7 +81,15 @@ settings! {
     "limits.drain_timeout" .limits.drain_timeout: Duration, Some(("0s", "1h")),
         "How long a stop waits for calls that are under way";
     "kv.driver" .kv.driver: KvDriver, None,
-        "What keeps the data of plugins that use `kv`";
+        "What keeps the data of plugins that use `kv`: `fjall` in `data_dir`, or `memory`";
+    "kv.durability" .kv.durability: Durability, None,
+        "`sync` acknowledges a write once it is on disk; `periodic` at once, and a crash loses what came since the last sync";
+    "kv.sync_interval" .kv.sync_interval: Duration, Some(("10ms", "1m")),
+        "How often `periodic` durability syncs";
+    "kv.quota" .kv.quota: Option<Size>, Some(("1MiB", "1024TiB")),
+        "The most that a tenant may store, compressed";
+    "kv.min_free" .kv.min_free: Size, Some(("0B", "1024TiB")),
+        "Writes are refused while the disk has less free space than this; reads and retention go on";
 }
 
 // === impl Setting ===
@@ -109,6 +117,10 @@ impl Setting {
 
     fn checked<T: Value>(&self, text: &str) -> Result<T, String> {
         let value = T::read(text).ok_or_else(|| format!("expected {}, got `{text}`", T::KIND))?;
+        if value.show().is_empty() {
+            // Unset, which no range excludes.
+            return Ok(value);
+        }
         let (least, most) = self.range.unzip();
         if let Some(least) = least.filter(|least| T::read(least).is_some_and(|it| value < it)) {
             return Err(format!("must be at least {least}, got {}", value.show()));

@@ -23,9 +23,22 @@ pub struct Endpoint {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KvDriver {
-    /// In this process's memory; gone when it ends.
+    /// In the data directory.
     #[default]
+    Fjall,
+    /// In this process's memory; gone when it ends.
     Memory,
+}
+
+/// When a write to the `kv` import is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Once it is on disk.
+    #[default]
+    Sync,
+    /// At once; it goes to disk within an interval.
+    Periodic,
 }
 
 /// How a setting's text is read and shown. `read(show(x)) == x`.
@@ -257,14 +270,40 @@ impl Value for String {
 }
 
 impl Value for KvDriver {
-    const KIND: &'static str = "memory";
+    const KIND: &'static str = "fjall or memory";
 
     fn read(text: &str) -> Option<Self> {
-        (text == "memory").then_some(Self::Memory)
+        match text {
+            "fjall" => Some(Self::Fjall),
+            "memory" => Some(Self::Memory),
+            _ => None,
+        }
     }
 
     fn show(&self) -> String {
-        "memory".to_owned()
+        match self {
+            Self::Fjall => "fjall".to_owned(),
+            Self::Memory => "memory".to_owned(),
+        }
+    }
+}
+
+impl Value for Durability {
+    const KIND: &'static str = "sync or periodic";
+
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "sync" => Some(Self::Sync),
+            "periodic" => Some(Self::Periodic),
+            _ => None,
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Sync => "sync".to_owned(),
+            Self::Periodic => "periodic".to_owned(),
+        }
     }
 }
 

@@ -200,7 +200,7 @@ impl Namespace for MemoryNamespace {
             .collect())
     }
 
-    async fn sync(&self) -> Result<(), Error> {
+    async fn sync(&self, _generation: u64) -> Result<(), Error> {
         Ok(())
     }
 

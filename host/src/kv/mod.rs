@@ -5,9 +5,11 @@
 //! nothing here knows wasm, and nothing outside knows a driver.
 
 mod error;
+pub mod fjall;
 mod memory;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use error::Error;
 pub use memory::MemoryDriver;
@@ -35,6 +37,28 @@ pub trait Driver: Send + Sync + 'static {
     /// Gives the tenant a new, empty namespace (a purge). Writers of the old one are fenced before this returns; what it held is
     /// reclaimed behind.
     async fn renew(&self, tenant: &str) -> Result<Arc<dyn Namespace>, Error>;
+
+    /// What the driver counts, of all tenants.
+    fn statistics(&self) -> Statistics {
+        Statistics::default()
+    }
+}
+
+/// What a driver counts, for the operator's metrics. One that does not count leaves zeros.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// What all namespaces take up, compressed, less what has been reclaimed; in bytes.
+    pub stored_bytes: u64,
+    /// What the disk has left, where that is known; in bytes.
+    pub free_bytes: Option<u64>,
+    /// Calls refused because the disk or the tenant's quota was full.
+    pub refused_for_space: u64,
+    /// Syncs that brought something to disk.
+    pub syncs: u64,
+    /// The time that those syncs took.
+    pub sync_time: Duration,
+    /// Stored values, and spots of the journal, that could not be read back; counted each time.
+    pub damaged: u64,
 }
 
 /// One tenant's keys. Objects and committed entries share one order: `get` and `scan` see both.
@@ -67,9 +91,19 @@ pub trait Namespace: Send + Sync + 'static {
     /// Every partition that has been written to and not reclaimed.
     async fn partitions(&self) -> Result<Vec<String>, Error>;
 
+    /// Changes each time the driver has lost what was not yet durable, which fences every writer. Whoever writes asks before, and
+    /// hands it to [`Namespace::sync`] after.
+    fn generation(&self) -> u64 {
+        0
+    }
+
     /// Returns once all that was put or committed before the call is as durable as the driver promises. Calls that wait at the same
     /// time share one sync.
-    async fn sync(&self) -> Result<(), Error>;
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where it is not: the disk failed, or it has done so since `generation` was asked for and what was written
+    /// then is lost.
+    async fn sync(&self, generation: u64) -> Result<(), Error>;
 
     /// What the namespace takes up, compressed, less what has been reclaimed; in bytes.
     fn stored_bytes(&self) -> u64;

@@ -19,8 +19,16 @@ pub(super) struct Acks {
 }
 
 enum Message {
-    Written(Arc<dyn Namespace>, Vec<Ack>),
+    Written(Written),
     Flush(oneshot::Sender<()>),
+}
+
+/// Writes that wait for the same sync.
+struct Written {
+    namespace: Arc<dyn Namespace>,
+    /// Of the namespace, from before the first of them.
+    generation: u64,
+    acks: Vec<Ack>,
 }
 
 // === impl Acks ===
@@ -35,9 +43,19 @@ impl Acks {
     }
 
     /// Answers these after a sync that starts from now on.
-    pub(super) async fn written(&self, namespace: Arc<dyn Namespace>, acks: Vec<Ack>) {
+    pub(super) async fn written(
+        &self,
+        namespace: Arc<dyn Namespace>,
+        generation: u64,
+        acks: Vec<Ack>,
+    ) {
+        let written = Written {
+            namespace,
+            generation,
+            acks,
+        };
         // The task ends only when this sender does; were it gone, the clients would see their channels closed.
-        drop(self.sender.send(Message::Written(namespace, acks)).await);
+        drop(self.sender.send(Message::Written(written)).await);
     }
 
     /// Returns once all that was written has been answered.
@@ -58,13 +76,20 @@ impl Acks {
 async fn run(mut receiver: mpsc::Receiver<Message>) {
     while let Some(message) = receiver.recv().await {
         let mut next = Some(message);
-        let mut waiting: Option<(Arc<dyn Namespace>, Vec<Ack>)> = None;
+        let mut waiting: Option<Written> = None;
         let mut flushed = None;
         while let Some(message) = next.take() {
             match message {
-                Message::Written(namespace, acks) => match &mut waiting {
-                    Some((_, waiting)) => waiting.extend(acks),
-                    None => waiting = Some((namespace, acks)),
+                Message::Written(written) => match &mut waiting {
+                    // Writes of an earlier generation are lost: they must not be covered by a sync of a later one.
+                    Some(waiting) if waiting.generation == written.generation => {
+                        waiting.acks.extend(written.acks);
+                    }
+                    waiting => {
+                        if let Some(earlier) = waiting.replace(written) {
+                            earlier.settle().await;
+                        }
+                    }
                 },
                 Message::Flush(done) => {
                     flushed = Some(done);
@@ -73,14 +98,23 @@ async fn run(mut receiver: mpsc::Receiver<Message>) {
             }
             next = receiver.try_recv().ok();
         }
-        if let Some((namespace, acks)) = waiting {
-            let synced = namespace.sync().await.map_err(|error| not_durable(&error));
-            for ack in acks {
-                ack.answer(synced.clone());
-            }
+        if let Some(waiting) = waiting {
+            waiting.settle().await;
         }
         if let Some(done) = flushed {
             done.send(()).unwrap_or_default();
+        }
+    }
+}
+
+// === impl Written ===
+
+impl Written {
+    async fn settle(self) {
+        let synced = self.namespace.sync(self.generation).await;
+        let synced = synced.map_err(|error| not_durable(&error));
+        for ack in self.acks {
+            ack.answer(synced.clone());
         }
     }
 }

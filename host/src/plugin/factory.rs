@@ -1,6 +1,7 @@
 //! Makes opened instances of one plugin for one tenant.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bindings::exports::larder::storage::lifecycle;
@@ -14,6 +15,8 @@ pub(super) struct Factory {
     driver: Arc<dyn Driver>,
     tenant: &'static str,
     namespace: Mutex<Arc<dyn Namespace>>,
+    /// The namespace's, when the writer was last opened.
+    generation: AtomicU64,
 }
 
 /// Why there is no new instance.
@@ -41,7 +44,14 @@ impl Factory {
             driver,
             tenant,
             namespace,
+            generation: AtomicU64::new(0),
         })
+    }
+
+    /// Whether the driver has lost what was not durable since the writer was opened: the writer is fenced, and what all instances
+    /// remember may not be there.
+    pub(super) fn is_stale(&self) -> bool {
+        self.namespace().generation() != self.generation.load(Ordering::Relaxed)
     }
 
     /// The tenant's current namespace.
@@ -77,6 +87,8 @@ impl Factory {
     /// An instance that may write; every earlier one is fenced.
     pub(super) async fn writer(&self) -> Result<Instance, NotOpened> {
         let namespace = self.namespace();
+        let generation = namespace.generation();
+        self.generation.store(generation, Ordering::Relaxed);
         let id = self.driver.writer_id();
         let claim = namespace.claim(&id).await.map_err(NotOpened::Kv)?;
         self.open(namespace, Some(claim), Role::Writer(&id)).await

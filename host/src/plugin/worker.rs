@@ -12,7 +12,7 @@ use super::backoff::Backoff;
 use super::bindings::exports::larder::storage::writer;
 use super::convert;
 use super::factory::Factory;
-use super::guest::{Failure, Instance};
+use super::guest::{Cause, Failure, Instance};
 use super::lend::Lent;
 use super::pool::Pool;
 use super::question::{Answer, Outcome, Question};
@@ -71,8 +71,9 @@ impl Worker {
         if let Some(acks) = self.acks.take() {
             acks.stop().await;
         }
+        let namespace = self.factory.namespace();
         if self.pool.is_some()
-            && let Err(error) = self.factory.namespace().sync().await
+            && let Err(error) = namespace.sync(namespace.generation()).await
         {
             error!(plugin = &*self.shared.name, %error, "the last sync failed");
         }
@@ -81,6 +82,16 @@ impl Worker {
 
     /// One piece of work with an instance there; false at the end.
     async fn serve(&mut self) -> bool {
+        if self.factory.is_stale() {
+            if let Some(pool) = &self.pool {
+                pool.renew();
+            }
+            self.fail(Failure {
+                cause: Cause::Kv,
+                detail: "kv has lost what was not durable, and was opened anew".to_owned(),
+            });
+            return true;
+        }
         tokio::select! {
             () = self.queue.ready() => match self.queue.take() {
                 Some(Work::Writes(writes)) => self.write(writes).await,
@@ -149,12 +160,14 @@ impl Worker {
         let count = batches().map(Batch::len).sum();
         let lists: Vec<Lent<'_>> = batches().map(Lent::new).collect();
         let lent: Vec<writer::Batch<'_>> = lists.iter().map(Lent::batch).collect();
+        // Asked before: should the driver lose what is not durable meanwhile, the sync after it finds out.
+        let generation = self.factory.namespace().generation();
         let written = instance.write(unix_nanos(), &lent).await;
         match written {
             Ok(Ok(())) => {
                 let seconds = started.elapsed().as_secs_f64();
                 self.shared.metrics.write(count, seconds);
-                self.acknowledge(writes).await;
+                self.acknowledge(writes, generation).await;
             }
             Ok(Err(raised)) => {
                 let error = refusal::of_write(&self.shared.name, &raised);
@@ -170,16 +183,15 @@ impl Worker {
         }
     }
 
-    async fn acknowledge(&mut self, writes: Vec<Waiting>) {
+    async fn acknowledge(&mut self, writes: Vec<Waiting>, generation: u64) {
         for suspect in writes.iter().filter_map(|waiting| waiting.suspect) {
             lock(&self.shared.suspects).acquit(suspect);
         }
         let acks = writes.into_iter().map(|waiting| waiting.ack);
         match &self.acks {
             Some(later) => {
-                later
-                    .written(self.factory.namespace(), acks.collect())
-                    .await;
+                let namespace = self.factory.namespace();
+                later.written(namespace, generation, acks.collect()).await;
             }
             None => acks.for_each(|ack| ack.answer(Ok(()))),
         }
@@ -245,6 +257,7 @@ impl Worker {
             Ok(counts) => self.shared.set_statistics(convert::statistics_back(counts)),
             Err(failure) => return self.fail(failure),
         }
+        self.shared.metrics.kv(&self.factory.driver().statistics());
         self.shared.memory_used();
         self.maintain_at = Instant::now();
         if !more {

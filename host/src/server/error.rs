@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::task::JoinError;
 
-use crate::{grpc, plugin};
+use crate::{grpc, kv, plugin};
 
 /// Each says what to change; the system's own words are its source.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The storage behind the plugins cannot be opened.
+    #[error("cannot open the storage of `kv`")]
+    Kv(#[source] kv::Error),
     /// The plugin cannot be used.
     #[error("cannot start the plugin")]
     Plugin(#[source] plugin::Error),

@@ -121,6 +121,18 @@ metrics! {
         "Traces dropped because of their age, since the plugin was started";
     EXPIRED_SPANS = "larder_storage_expired_spans", Counter, [],
         "Spans dropped because of their age, since the plugin was started";
+    KV_STORED = "larder_kv_stored_bytes", Gauge, [],
+        "Bytes stored in kv, compressed, less what has been reclaimed";
+    KV_FREE = "larder_kv_disk_free_bytes", Gauge, [],
+        "Bytes free on the disk of the data directory";
+    KV_REFUSED = "larder_kv_refused_for_space", Counter, [],
+        "Writes to kv refused because the disk or a tenant's quota was full";
+    KV_SYNCS = "larder_kv_syncs", Counter, [],
+        "Syncs that brought writes to disk";
+    KV_SYNC_TIME = "larder_kv_sync_seconds", Counter, [],
+        "The time those syncs took";
+    KV_DAMAGED = "larder_kv_damaged", Counter, [],
+        "Times that something stored in kv could not be read back";
     PLUGIN_READY = "larder_plugin_ready", Gauge, [],
         "1 while the plugin answers, 0 while it is restarted or stopped";
     PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["error_type"],

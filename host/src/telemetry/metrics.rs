@@ -13,6 +13,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::described::{self as told, Described};
 use super::process::Process;
+use crate::kv;
 use crate::storage::Statistics;
 
 /// Upper bounds of durations in seconds: OpenTelemetry's for `rpc.server.call.duration`, and three below, as an Export is
@@ -39,6 +40,7 @@ pub struct Metrics {
     query_pages: Histogram,
     query_bytes: Histogram,
     storage: Storage,
+    kv: Kv,
     plugin_ready: Level,
     plugin_restarts: Family<ErrorLabels, Counter>,
     plugin_breaches: Family<RuleLabels, Counter>,
@@ -54,6 +56,16 @@ struct Storage {
     evicted_spans: Counter,
     expired_traces: Counter,
     expired_spans: Counter,
+}
+
+#[derive(Default)]
+struct Kv {
+    stored: Level,
+    free: Level,
+    refused: Counter,
+    syncs: Counter,
+    sync_time: Counter<f64, AtomicU64>,
+    damaged: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -106,6 +118,7 @@ impl Metrics {
             query_pages: register(on, told::QUERY_PAGES, powers_of_four(1.0, 7)),
             query_bytes: register(on, told::QUERY_BYTES, powers_of_four(1024.0, 12)),
             storage: Storage::register(on),
+            kv: Kv::register(on),
             plugin_ready: register(on, told::PLUGIN_READY, Level::default()),
             plugin_restarts: register(on, told::PLUGIN_RESTARTS, Family::default()),
             plugin_breaches: register(on, told::PLUGIN_BREACHES, Family::default()),
@@ -140,6 +153,11 @@ impl Metrics {
     /// What the plugin says it stores and has dropped.
     pub fn statistics(&self, now: &Statistics) {
         self.storage.set(now);
+    }
+
+    /// What the kv driver counts.
+    pub fn kv(&self, now: &kv::Statistics) {
+        self.kv.set(now);
     }
 
     /// The plugin was dropped and is started afresh. `error_type` is what it did: `trap`, `deadline`, ...
@@ -250,6 +268,36 @@ impl Storage {
             (&self.expired_spans, now.expired_spans),
         ] {
             counter.inner().store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+// === impl Kv ===
+
+impl Kv {
+    fn register(on: &mut Registry) -> Self {
+        Self {
+            stored: register(on, told::KV_STORED, Level::default()),
+            free: register(on, told::KV_FREE, Level::default()),
+            refused: register(on, told::KV_REFUSED, Counter::default()),
+            syncs: register(on, told::KV_SYNCS, Counter::default()),
+            sync_time: register(on, told::KV_SYNC_TIME, Counter::default()),
+            damaged: register(on, told::KV_DAMAGED, Counter::default()),
+        }
+    }
+
+    fn set(&self, now: &kv::Statistics) {
+        self.stored.set(now.stored_bytes);
+        self.free.set(now.free_bytes.unwrap_or_default());
+        let seconds = now.sync_time.as_secs_f64();
+        // The driver counts, so its numbers are taken over.
+        for (counter, value) in [
+            (self.refused.inner(), now.refused_for_space),
+            (self.syncs.inner(), now.syncs),
+            (self.sync_time.inner(), seconds.to_bits()),
+            (self.damaged.inner(), now.damaged),
+        ] {
+            counter.store(value, Ordering::Relaxed);
         }
     }
 }

@@ -91,8 +91,8 @@ fn bad_values_are_refused_with_the_place_and_what_is_expected() {
             "`admin.endpoint`: expected host:port, such as 127.0.0.1:17271, got `17270` (larder.yaml:1:20)",
         ),
         (
-            "kv: { driver: fjall }",
-            "`kv.driver`: expected memory, got `fjall` (larder.yaml:1:15)",
+            "kv: { driver: rocksdb }",
+            "`kv.driver`: expected fjall or memory, got `rocksdb` (larder.yaml:1:15)",
         ),
         (
             "plugin: { use: '' }",

@@ -1,0 +1,247 @@
+//! The journal: what was committed and is not yet in the tree's tables.
+//!
+//! One *frame* for each sync, which holds everything committed since the one before; it is there whole or not at all.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | `LJF1` |
+//! | 8 | the frame's number, little endian; one more than the last |
+//! | 4 | the length of the operations |
+//! | 8 | xxh3 of number, length and operations |
+//! | … | operations: 1 put, 0 delete (1), key length (2), value length (4), key, value |
+//!
+//! A file is named by a number that grows; when the tree has flushed all that a file holds, the file is removed. So at rest the
+//! journal is empty.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::bytes::{length_u32, take, take_u8, take_u32, take_u64};
+use super::faults::Faults;
+use super::objects::{number, sync_dir};
+
+const MAGIC: [u8; 4] = *b"LJF1";
+const HEAD: usize = 24;
+const SUFFIX: &str = "jnl";
+
+/// The file that is written now.
+pub(super) struct Journal {
+    dir: PathBuf,
+    id: u64,
+    file: File,
+    next_frame: u64,
+    faults: Faults,
+}
+
+/// What a frame says about one key.
+pub(super) enum Operation<'a> {
+    Put(&'a [u8], &'a [u8]),
+    Delete(&'a [u8]),
+}
+
+/// The operations of a frame that is being gathered.
+#[derive(Default)]
+pub(super) struct Gathered {
+    bytes: Vec<u8>,
+}
+
+/// A whole frame, as read.
+pub(super) struct Frame {
+    pub(super) number: u64,
+    operations: Vec<u8>,
+}
+
+/// What all files hold.
+pub(super) struct Recovered {
+    pub(super) frames: Vec<Frame>,
+    /// Spots that are neither a frame nor a torn end.
+    pub(super) damaged: u64,
+    /// The number for the next file.
+    pub(super) next_id: u64,
+}
+
+// === impl Journal ===
+
+impl Journal {
+    pub(super) fn create(dir: &Path, id: u64, next_frame: u64, faults: Faults) -> io::Result<Self> {
+        faults.write()?;
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .open(path(dir, id))?;
+        sync_dir(dir)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            id,
+            file,
+            next_frame,
+            faults,
+        })
+    }
+
+    /// The next file; this one holds no more than it does now.
+    pub(super) fn next(&self) -> io::Result<Self> {
+        Self::create(&self.dir, self.id + 1, self.next_frame, self.faults.clone())
+    }
+
+    /// Writes one frame, without a sync; returns its number.
+    pub(super) fn append(&mut self, gathered: &Gathered) -> io::Result<u64> {
+        self.faults.write()?;
+        let number = self.next_frame;
+        let mut frame = Vec::with_capacity(HEAD + gathered.bytes.len());
+        frame.extend_from_slice(&MAGIC);
+        frame.extend_from_slice(&number.to_le_bytes());
+        frame.extend_from_slice(&length_u32(&gathered.bytes).to_le_bytes());
+        frame.extend_from_slice(&checksum(number, &gathered.bytes).to_le_bytes());
+        frame.extend_from_slice(&gathered.bytes);
+        self.file.write_all(&frame)?;
+        self.next_frame += 1;
+        Ok(number)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.faults.sync()?;
+        self.file.sync_data()
+    }
+
+    /// Removes the files before this one.
+    pub(super) fn remove_before(dir: &Path, id: u64) -> io::Result<()> {
+        for (found, path) in files(dir)? {
+            if found < id {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Every frame of every file, oldest first.
+    pub(super) fn recover(dir: &Path) -> io::Result<Recovered> {
+        let mut recovered = Recovered {
+            frames: Vec::new(),
+            damaged: 0,
+            next_id: 1,
+        };
+        for (id, path) in files(dir)? {
+            recovered.read(&fs::read(path)?);
+            recovered.next_id = id + 1;
+        }
+        Ok(recovered)
+    }
+}
+
+// === impl Recovered ===
+
+impl Recovered {
+    fn read(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if let Some((frame, rest)) = Frame::parse(bytes) {
+                self.frames.push(frame);
+                bytes = rest;
+                continue;
+            }
+            // The torn end of a write that nobody was told about; or damage, where a whole frame follows.
+            let next = (1..bytes.len()).find(|at| {
+                let tail = bytes.get(*at..).unwrap_or_default();
+                tail.starts_with(&MAGIC) && Frame::parse(tail).is_some()
+            });
+            let Some(next) = next else {
+                return;
+            };
+            self.damaged += 1;
+            bytes = bytes.get(next..).unwrap_or_default();
+        }
+    }
+}
+
+// === impl Frame ===
+
+impl Frame {
+    fn parse(mut bytes: &[u8]) -> Option<(Self, &[u8])> {
+        if take(&mut bytes, MAGIC.len())? != MAGIC {
+            return None;
+        }
+        let number = take_u64(&mut bytes)?;
+        let length = take_u32(&mut bytes)?;
+        let expected = take_u64(&mut bytes)?;
+        let operations = take(&mut bytes, length as usize)?;
+        (checksum(number, operations) == expected).then(|| {
+            let operations = operations.to_vec();
+            (Self { number, operations }, bytes)
+        })
+    }
+
+    /// What the frame says, in order.
+    pub(super) fn operations(&self) -> impl Iterator<Item = Operation<'_>> {
+        let mut bytes = self.operations.as_slice();
+        std::iter::from_fn(move || {
+            let put = take_u8(&mut bytes)? == 1;
+            let (key, rest) = bytes.split_first_chunk()?;
+            bytes = rest;
+            let key = usize::from(u16::from_le_bytes(*key));
+            let value = take_u32(&mut bytes)? as usize;
+            let key = take(&mut bytes, key)?;
+            let value = take(&mut bytes, value)?;
+            Some(if put {
+                Operation::Put(key, value)
+            } else {
+                Operation::Delete(key)
+            })
+        })
+    }
+}
+
+// === impl Gathered ===
+
+impl Gathered {
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.push(1, key, value);
+    }
+
+    pub(super) fn delete(&mut self, key: &[u8]) {
+        self.push(0, key, &[]);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn push(&mut self, kind: u8, key: &[u8], value: &[u8]) {
+        // Keys are at most a kind, a number and `MAX_SORT_BYTES`.
+        let length = u16::try_from(key.len()).unwrap_or(u16::MAX);
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.bytes
+            .extend_from_slice(&length_u32(value).to_le_bytes());
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+    }
+}
+
+fn checksum(number: u64, operations: &[u8]) -> u64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(&number.to_le_bytes());
+    hasher.update(&length_u32(operations).to_le_bytes());
+    hasher.update(operations);
+    hasher.digest()
+}
+
+fn files(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        found.extend(number(&path, SUFFIX).map(|id| (id, path)));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn path(dir: &Path, id: u64) -> PathBuf {
+    dir.join(format!("{id:016x}.{SUFFIX}"))
+}

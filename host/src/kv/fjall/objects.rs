@@ -1,0 +1,129 @@
+//! The files that objects lie in: one for each partition, appended to, and removed whole when the partition is reclaimed.
+//!
+//! So every object is written to disk once, is never moved, and its space is given back by removing a file. Nothing is held in
+//! memory but open files: reads come from the system's page cache.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::faults::Faults;
+
+/// Files held open; beyond this all are let go, and opened again when they are needed.
+const OPEN_FILES: usize = 256;
+const SUFFIX: &str = "obj";
+
+/// The folder of object files.
+pub(super) struct Objects {
+    dir: PathBuf,
+    open: Mutex<HashMap<u64, Arc<File>>>,
+    faults: Faults,
+}
+
+// === impl Objects ===
+
+impl Objects {
+    pub(super) fn open(dir: PathBuf, faults: Faults) -> io::Result<Self> {
+        fs::create_dir_all(&dir)?;
+        Ok(Self {
+            dir,
+            open: Mutex::default(),
+            faults,
+        })
+    }
+
+    /// Writes the partition's bytes from `offset` on.
+    pub(super) fn write(&self, partition: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.faults.write()?;
+        self.file(partition, true)?.write_all_at(bytes, offset)
+    }
+
+    /// Makes sure that there is a file and that nothing lies beyond this length, as a crash may have left it.
+    pub(super) fn cut(&self, partition: u64, length: u64) -> io::Result<()> {
+        self.file(partition, true)?.set_len(length)
+    }
+
+    /// Fills `bytes` from `offset` on.
+    pub(super) fn read(&self, partition: u64, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length as usize];
+        self.file(partition, false)?
+            .read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+
+    /// Brings the partition's file to disk.
+    pub(super) fn sync(&self, partition: u64) -> io::Result<()> {
+        self.faults.sync()?;
+        match self.file(partition, false) {
+            Ok(file) => file.sync_data(),
+            // Reclaimed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Brings the names of new files to disk.
+    pub(super) fn sync_names(&self) -> io::Result<()> {
+        sync_dir(&self.dir)
+    }
+
+    /// Gives the partition's space back.
+    pub(super) fn remove(&self, partition: u64) -> io::Result<()> {
+        lock(&self.open).remove(&partition);
+        match fs::remove_file(self.path(partition)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The partitions that have a file.
+    pub(super) fn list(&self) -> io::Result<Vec<u64>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            found.extend(number(&entry?.path(), SUFFIX));
+        }
+        Ok(found)
+    }
+
+    fn file(&self, partition: u64, create: bool) -> io::Result<Arc<File>> {
+        let mut open = lock(&self.open);
+        if let Some(file) = open.get(&partition) {
+            return Ok(Arc::clone(file));
+        }
+        let options = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(create)
+            .truncate(false)
+            .open(self.path(partition));
+        let file = Arc::new(options?);
+        if open.len() >= OPEN_FILES {
+            open.clear();
+        }
+        open.insert(partition, Arc::clone(&file));
+        Ok(file)
+    }
+
+    fn path(&self, partition: u64) -> PathBuf {
+        self.dir.join(format!("{partition:016x}.{SUFFIX}"))
+    }
+}
+
+/// The number that a file is named by.
+pub(super) fn number(path: &Path, suffix: &str) -> Option<u64> {
+    let of_kind = path.extension().is_some_and(|found| found == suffix);
+    let stem = path.file_stem()?.to_str()?;
+    u64::from_str_radix(stem, 16).ok().filter(|_| of_kind)
+}
+
+/// Brings a folder's names to disk.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

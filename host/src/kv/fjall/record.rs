@@ -1,0 +1,155 @@
+//! What the tree holds beside the values: its keys, and the records of tenants, writers and partitions.
+//!
+//! All keys begin with their kind. Namespaces and partitions have numbers from one counter, so a number is never used again.
+//!
+//! | key | value |
+//! |---|---|
+//! | `i` | the layout's version (4), the last number given (8), bytes of reclaimed partitions still in the tree (8) |
+//! | `t` tenant | its namespace (8) |
+//! | `w` namespace (8, big endian) writer | its epoch (8), whether it has ever committed (1) |
+//! | `p` partition (8, big endian) | namespace (8), when it was reclaimed in Unix milliseconds or 0 (8), stored bytes (8), bytes in the tree (8), length of its object file (8), name |
+//! | `x` namespace (8, big endian) xxh3 of a name (8) | nothing: the name was reclaimed |
+//! | `v` partition (8, big endian) sort | a slot, see `value.rs` |
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::bytes::{take_u8, take_u32, take_u64};
+
+/// The layout that this build writes; a newer one is refused.
+pub(super) const VERSION: u32 = 1;
+pub(super) const HEAD: &[u8] = b"i";
+pub(super) const TENANT: u8 = b't';
+pub(super) const WRITER: u8 = b'w';
+pub(super) const PARTITION: u8 = b'p';
+pub(super) const BURNT: u8 = b'x';
+pub(super) const VALUE: u8 = b'v';
+
+/// What holds for the whole store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Head {
+    pub(super) version: u32,
+    pub(super) last_number: u64,
+    pub(super) garbage: u64,
+}
+
+/// One writer of a namespace.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Writer {
+    pub(super) epoch: u64,
+    pub(super) committed: bool,
+}
+
+/// One partition of a namespace.
+#[derive(Clone, Debug)]
+pub(super) struct Partition {
+    pub(super) namespace: u64,
+    pub(super) name: String,
+    /// Unix milliseconds; what was reclaimed is still readable for a while.
+    pub(super) reclaimed: Option<u64>,
+    /// Keys and payloads, less what was deleted.
+    pub(super) stored: u64,
+    /// What has been written into the tree, overwritten and deleted included.
+    pub(super) in_tree: u64,
+    /// Where the next object goes.
+    pub(super) file_length: u64,
+}
+
+/// The key of something that a number owns.
+pub(super) fn key(kind: u8, number: u64, rest: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(9 + rest.len());
+    key.push(kind);
+    key.extend_from_slice(&number.to_be_bytes());
+    key.extend_from_slice(rest);
+    key
+}
+
+pub(super) fn tenant_key(tenant: &str) -> Vec<u8> {
+    [&[TENANT], tenant.as_bytes()].concat()
+}
+
+pub(super) fn burnt_key(namespace: u64, name: &str) -> Vec<u8> {
+    key(BURNT, namespace, &xxh3_64(name.as_bytes()).to_be_bytes())
+}
+
+/// The number in a key that [`key`] made, and what follows.
+pub(super) fn owner(key: &[u8]) -> Option<(u8, u64, &[u8])> {
+    let (kind, rest) = key.split_first()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    Some((*kind, u64::from_be_bytes(*number), rest))
+}
+
+// === impl Head ===
+
+impl Head {
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut bytes = self.version.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.last_number.to_le_bytes());
+        bytes.extend_from_slice(&self.garbage.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        Some(Self {
+            version: take_u32(&mut bytes)?,
+            last_number: take_u64(&mut bytes)?,
+            garbage: take_u64(&mut bytes)?,
+        })
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut bytes = self.epoch.to_le_bytes().to_vec();
+        bytes.push(u8::from(self.committed));
+        bytes
+    }
+
+    pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        Some(Self {
+            epoch: take_u64(&mut bytes)?,
+            committed: take_u8(&mut bytes)? != 0,
+        })
+    }
+}
+
+// === impl Partition ===
+
+impl Partition {
+    pub(super) fn new(namespace: u64, name: &str) -> Self {
+        Self {
+            namespace,
+            name: name.to_owned(),
+            reclaimed: None,
+            stored: 0,
+            in_tree: 0,
+            file_length: 0,
+        }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let numbers = [
+            self.namespace,
+            self.reclaimed.unwrap_or(0),
+            self.stored,
+            self.in_tree,
+            self.file_length,
+        ];
+        let mut bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        bytes.extend_from_slice(self.name.as_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let bytes = &mut bytes;
+        Some(Self {
+            namespace: take_u64(bytes)?,
+            reclaimed: Some(take_u64(bytes)?).filter(|at| *at != 0),
+            stored: take_u64(bytes)?,
+            in_tree: take_u64(bytes)?,
+            file_length: take_u64(bytes)?,
+            name: String::from_utf8(bytes.to_vec()).ok()?,
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! Quotas, and a disk that fills.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tempfile::TempDir;
+
+use super::{Faults, FjallDriver, Options, all, noise, open_with, options, put};
+use crate::kv::{Change, Driver, Error, Object};
+
+#[tokio::test]
+async fn objects_beyond_the_quota_are_refused_until_something_is_reclaimed() {
+    let dir = TempDir::new().unwrap();
+    let kv = open_with(Options {
+        quota: Some(100_000),
+        ..options(dir.path())
+    })
+    .await;
+    kv.put("p", "a", &noise(100_000, 1)).await.unwrap();
+    let refused = kv.put("q", "b", b"1").await;
+    assert!(
+        matches!(&refused, Err(Error::QuotaExceeded(text)) if text.contains("`kv.quota`")),
+        "{refused:?}"
+    );
+    kv.commit("q", "note", b"upkeep still writes")
+        .await
+        .unwrap();
+    kv.kv.reclaim(&kv.claim, "p").await.unwrap();
+    kv.put("q", "b", b"1").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_refuses_objects_then_commits_and_resumes_by_itself() {
+    let dir = TempDir::new().unwrap();
+    let free = Arc::new(AtomicU64::new(2000));
+    let probe = {
+        let free = Arc::clone(&free);
+        Box::new(move || Ok(free.load(Ordering::SeqCst)))
+    };
+    let options = Options {
+        min_free: 1000,
+        ..options(dir.path())
+    };
+    let driver = FjallDriver::open_with(options, probe, Faults::default()).unwrap();
+    let kv = driver.open("t").await.unwrap();
+    let claim = kv.claim("w").await.unwrap();
+    let object = |sort: &str| {
+        vec![Object {
+            key: super::key("p", sort),
+            value: vec![1],
+        }]
+    };
+    kv.put(&claim, object("a")).await.unwrap();
+
+    free.store(999, Ordering::SeqCst);
+    driver.shared.space.look();
+    let refused = kv.put(&claim, object("b")).await;
+    assert!(
+        matches!(&refused, Err(Error::QuotaExceeded(text)) if text.contains("`kv.min_free`")),
+        "{refused:?}"
+    );
+    kv.commit(&claim, "p", vec![put("c", b"1")]).await.unwrap();
+    assert_eq!(driver.statistics().free_bytes, Some(999));
+
+    free.store(499, Ordering::SeqCst);
+    driver.shared.space.look();
+    let refused = kv.commit(&claim, "p", vec![put("d", b"1")]).await;
+    assert!(
+        matches!(refused, Err(Error::QuotaExceeded(_))),
+        "{refused:?}"
+    );
+    kv.commit(&claim, "p", vec![Change::Delete(b"c".to_vec())])
+        .await
+        .unwrap();
+    assert_eq!(kv.scan("p", &all()).await.unwrap().entries.len(), 1);
+    kv.reclaim(&claim, "p").await.unwrap();
+    assert_eq!(driver.statistics().refused_for_space, 2);
+
+    free.store(1000, Ordering::SeqCst);
+    driver.shared.space.look();
+    kv.put(
+        &claim,
+        vec![Object {
+            key: super::key("q", "a"),
+            value: vec![1],
+        }],
+    )
+    .await
+    .unwrap();
+}
