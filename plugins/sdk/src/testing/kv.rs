@@ -1,19 +1,24 @@
-//! A model of the host's `kv`: a `BTreeMap` a thread. It checks what the contract asks of the plugin.
+//! A model of the host's `kv`: a `BTreeMap` a thread. It checks what the contract asks of the plugin, and fails as a test wants it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use super::faults::{Faults, Share};
 use crate::kv::{Change, Direction, Entry, Error, Key, Object, Page, Range};
+
+pub use super::faults::Fault;
 
 const MAX_OBJECT_BYTES: usize = 5 << 20;
 const MAX_COMMIT_BYTES: usize = 256 << 10;
 
-#[derive(Default)]
 struct Model {
     partitions: BTreeMap<String, BTreeMap<Vec<u8>, Value>>,
     reclaimed: BTreeSet<String>,
-    committed: bool,
+    /// The id under which the instance that is called writes.
+    writer: String,
+    writers: BTreeSet<String>,
+    faults: Faults,
 }
 
 #[derive(Clone)]
@@ -31,9 +36,73 @@ pub fn reset() {
     MODEL.take();
 }
 
+/// The id under which the instance writes that is called from now on; `test` before the first call.
+pub fn act_as(writer: &str) {
+    MODEL.with_borrow_mut(|model| writer.clone_into(&mut model.writer));
+}
+
+/// Lets a call that changes something fail: the one after so many others that do.
+pub fn fail(after: usize, fault: Fault) {
+    MODEL.with_borrow_mut(|model| model.faults.plan(after, fault));
+}
+
+/// No call fails any more: after a crash the host is there again.
+pub fn restart() {
+    MODEL.with_borrow_mut(|model| model.faults.clear());
+}
+
+/// How many calls have changed something, or would have.
+pub fn changes() -> usize {
+    MODEL.with_borrow(|model| model.faults.changes())
+}
+
+/// Every key of what has not been reclaimed.
+pub fn keys() -> Vec<Key> {
+    MODEL.with_borrow(|model| {
+        let kept = model.kept().flat_map(|(partition, entries)| {
+            entries.keys().map(|sort| Key {
+                partition: partition.clone(),
+                sort: sort.clone(),
+            })
+        });
+        kept.collect()
+    })
+}
+
+/// Bytes of all that has not been reclaimed. The model compresses nothing.
+pub fn stored_bytes() -> u64 {
+    MODEL.with_borrow(|model| {
+        let entries = model.kept().flat_map(|(_, entries)| entries);
+        entries
+            .map(|(sort, value)| (sort.len() + value.bytes.len()) as u64)
+            .sum()
+    })
+}
+
+/// Changes stored bytes behind the plugin's back; what is left empty is lost.
+pub fn damage(key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
+    MODEL.with_borrow_mut(|model| {
+        let Some(entries) = model.partitions.get_mut(&key.partition) else {
+            return;
+        };
+        if let Some(value) = entries.get_mut(&key.sort) {
+            change(&mut value.bytes);
+            if value.bytes.is_empty() {
+                entries.remove(&key.sort);
+            }
+        }
+    });
+}
+
 /// The host's `put`.
 pub fn put(objects: &[Object]) -> Result<(), Error> {
     MODEL.with_borrow_mut(|model| {
+        let outcome = model.faults.on_change();
+        let objects = match outcome.happens {
+            Share::All => objects,
+            Share::Half => objects.split_at(objects.len() / 2).0,
+            Share::None => &[],
+        };
         for object in objects {
             if object.value.len() > MAX_OBJECT_BYTES {
                 return Err(too_large("an object", object.value.len(), MAX_OBJECT_BYTES));
@@ -50,7 +119,7 @@ pub fn put(objects: &[Object]) -> Result<(), Error> {
                 ));
             }
         }
-        Ok(())
+        outcome.told
     })
 }
 
@@ -61,7 +130,11 @@ pub fn commit(partition: &str, changes: &[Change]) -> Result<(), Error> {
         return Err(too_large("a commit", size, MAX_COMMIT_BYTES));
     }
     MODEL.with_borrow_mut(|model| {
-        model.committed = true;
+        let outcome = model.faults.on_change();
+        if outcome.happens != Share::All {
+            return outcome.told;
+        }
+        model.writers.insert(model.writer.clone());
         let entries = model.writable(partition)?;
         let deletes_object = changes.iter().any(|change| {
             matches!(change, Change::Delete(sort) if entries.get(sort).is_some_and(|value| value.object))
@@ -83,13 +156,14 @@ pub fn commit(partition: &str, changes: &[Change]) -> Result<(), Error> {
                 }
             }
         }
-        Ok(())
+        outcome.told
     })
 }
 
 /// The host's `get`.
 pub fn get(keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
     MODEL.with_borrow(|model| {
+        model.faults.on_read()?;
         Ok(keys
             .iter()
             .map(|key| {
@@ -116,6 +190,7 @@ pub fn scan(
         });
     }
     MODEL.with_borrow(|model| {
+        model.faults.on_read()?;
         let mut found: Vec<_> = model
             .partitions
             .get(partition)
@@ -146,36 +221,51 @@ pub fn scan(
 /// The host's `reclaim`. What was in the partition stays readable here for ever, as a query may still be reading it.
 pub fn reclaim(partition: &str) -> Result<(), Error> {
     MODEL.with_borrow_mut(|model| {
-        model.reclaimed.insert(partition.to_owned());
-        Ok(())
+        let outcome = model.faults.on_change();
+        if outcome.happens == Share::All {
+            model.reclaimed.insert(partition.to_owned());
+        }
+        outcome.told
     })
 }
 
-/// The host's `writers`: the one of [`environment`](super::environment).
+/// The host's `writers`.
 pub fn writers() -> Result<Vec<String>, Error> {
     MODEL.with_borrow(|model| {
-        Ok(model
-            .committed
-            .then(|| "test".to_owned())
-            .into_iter()
-            .collect())
+        model.faults.on_read()?;
+        Ok(model.writers.iter().cloned().collect())
     })
 }
 
 /// The host's `partitions`.
 pub fn partitions() -> Result<Vec<String>, Error> {
     MODEL.with_borrow(|model| {
-        let kept = model.partitions.keys();
-        Ok(kept
-            .filter(|name| !model.reclaimed.contains(*name))
-            .cloned()
-            .collect())
+        model.faults.on_read()?;
+        Ok(model.kept().map(|(name, _)| name.clone()).collect())
     })
 }
 
 // === impl Model ===
 
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            partitions: BTreeMap::new(),
+            reclaimed: BTreeSet::new(),
+            writer: "test".to_owned(),
+            writers: BTreeSet::new(),
+            faults: Faults::default(),
+        }
+    }
+}
+
 impl Model {
+    /// The partitions that have not been reclaimed.
+    fn kept(&self) -> impl Iterator<Item = (&String, &BTreeMap<Vec<u8>, Value>)> {
+        let partitions = self.partitions.iter();
+        partitions.filter(|(name, _)| !self.reclaimed.contains(*name))
+    }
+
     fn writable(&mut self, partition: &str) -> Result<&mut BTreeMap<Vec<u8>, Value>, Error> {
         if self.reclaimed.contains(partition) {
             return Err(Error::Other(format!(

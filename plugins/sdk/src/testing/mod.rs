@@ -9,6 +9,7 @@
     reason = "everything here panics when the plugin under test breaks the contract"
 )]
 
+mod faults;
 mod fragment;
 mod harness;
 pub mod kv;
