@@ -1,0 +1,164 @@
+//! Values that never change, kept in memory up to a limit.
+//!
+//! Two maps: what is asked for goes to the young one; once that is full it becomes the old one, and the old one is dropped. So
+//! what is used again and again stays, and no list has to be kept in order.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+
+use crate::frame::Kind;
+
+/// What a value is known by: its writer's number, the number of its partition, its kind and its own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CacheKey {
+    pub(crate) writer: u16,
+    pub(crate) area: u64,
+    pub(crate) kind: Kind,
+    pub(crate) number: u64,
+}
+
+/// All of a stored value, its frame included: it has been checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Value(pub(crate) Rc<Vec<u8>>);
+
+type Map = HashMap<CacheKey, Value, BuildHasherDefault<Mixer>>;
+
+/// Values by key.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    young: Map,
+    old: Map,
+    young_bytes: usize,
+    /// The most bytes of either map.
+    half: usize,
+}
+
+/// Keys are made of numbers that this plugin gives out, so they need no protection from those who choose keys that collide.
+#[derive(Debug, Default)]
+pub(crate) struct Mixer(u64);
+
+/// What an entry takes up beside its bytes.
+const ENTRY: usize = 96;
+
+// === impl Cache ===
+
+impl Cache {
+    /// Of at most so many bytes.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self {
+            young: Map::default(),
+            old: Map::default(),
+            young_bytes: 0,
+            half: bytes / 2,
+        }
+    }
+
+    /// The value, if it is there.
+    pub(crate) fn get(&mut self, key: &CacheKey) -> Option<Value> {
+        if let Some(value) = self.young.get(key) {
+            return Some(value.clone());
+        }
+        let value = self.old.remove(key)?;
+        self.insert(*key, value.clone());
+        Some(value)
+    }
+
+    /// Keeps a value.
+    pub(crate) fn insert(&mut self, key: CacheKey, value: Value) {
+        let bytes = value.0.capacity() + ENTRY;
+        if bytes > self.half {
+            return;
+        }
+        if self.young_bytes + bytes > self.half {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        self.young_bytes += bytes;
+        if let Some(before) = self.young.insert(key, value) {
+            self.young_bytes -= before.0.capacity() + ENTRY;
+        }
+    }
+
+    /// Forgets all values of a partition that is there no more.
+    pub(crate) fn forget(&mut self, writer: u16, area: u64) {
+        let of_area = |key: &CacheKey| key.writer == writer && key.area == area;
+        self.old.retain(|key, _| !of_area(key));
+        let mut freed = 0;
+        self.young.retain(|key, value| {
+            let goes = of_area(key);
+            if goes {
+                freed += value.0.capacity() + ENTRY;
+            }
+            !goes
+        });
+        self.young_bytes -= freed;
+    }
+}
+
+// === impl Mixer ===
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number.cast_unsigned() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u64) -> CacheKey {
+        CacheKey {
+            writer: 1,
+            area: number / 10,
+            kind: Kind::Terms,
+            number,
+        }
+    }
+
+    fn value() -> Value {
+        Value(Rc::new(vec![0; 1000]))
+    }
+
+    #[test]
+    fn what_is_used_stays_and_the_rest_is_forgotten() {
+        let mut cache = Cache::new(20 << 10);
+        for number in 0..100 {
+            cache.insert(key(number), value());
+            assert!(cache.get(&key(0)).is_some());
+            assert!(cache.young.len() + cache.old.len() <= 20);
+        }
+        assert!(cache.get(&key(50)).is_none());
+        assert!(cache.get(&key(99)).is_some());
+        cache.forget(1, 9);
+        assert!(cache.get(&key(99)).is_none());
+        assert!(cache.get(&key(0)).is_some());
+    }
+
+    #[test]
+    fn a_value_that_is_too_large_is_not_kept() {
+        let mut cache = Cache::new(1500);
+        cache.insert(key(1), value());
+        assert!(cache.get(&key(1)).is_none());
+    }
+}

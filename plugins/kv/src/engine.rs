@@ -1,0 +1,237 @@
+//! One instance: the views of all writers, and what it needs to write if it is one.
+
+use std::collections::BTreeSet;
+
+use larder_plugin::kv;
+use larder_plugin::{Batch, Counts, Environment, Error, Role, Timestamp};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::blocks::Numbers;
+use crate::frame::Area;
+use crate::index::Sorter;
+use crate::limits::{Limits, Shape};
+use crate::manifest::Manifest;
+use crate::merge::Merge;
+use crate::operations::Seen;
+use crate::store::Store;
+use crate::upkeep::manifest_changes;
+use crate::view::View;
+use crate::write::{Current, Writing};
+
+/// All that an instance holds.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) limits: Limits,
+    pub(crate) shape: Shape,
+    pub(crate) store: Store,
+    /// The instance's own is the first, if it writes.
+    pub(crate) views: Vec<View>,
+    pub(crate) writing: Option<Writing>,
+    pub(crate) sorter: Sorter,
+    pub(crate) merge: Option<Merge>,
+    /// Segments of which something cannot be read: they stay as they are.
+    pub(crate) unmergeable: BTreeSet<u64>,
+    /// Partitions that nothing refers to.
+    pub(crate) garbage: Vec<Area>,
+    /// What has gone, and what the tenant takes up.
+    pub(crate) counts: Counts,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// An instance in the role that the environment gives.
+    pub(crate) fn open(environment: &Environment, shape: Shape) -> Result<Self, Error> {
+        let limits = Limits::new(environment)?;
+        let mut engine = Self {
+            store: Store::new(limits.cache_bytes),
+            limits,
+            shape,
+            views: Vec::new(),
+            writing: None,
+            sorter: Sorter::default(),
+            merge: None,
+            unmergeable: BTreeSet::new(),
+            garbage: Vec::new(),
+            counts: Counts::default(),
+        };
+        if let Role::Writer(id) = &environment.role {
+            engine.views.push(View::new(id));
+        }
+        engine.follow_all()?;
+        if matches!(environment.role, Role::Writer(_)) {
+            engine.begin_writing(environment.seed)?;
+        }
+        Ok(engine)
+    }
+
+    /// Takes in what other writers have written; after a commit of unknown outcome also what this one has.
+    pub(crate) fn follow(&mut self) -> Result<(), Error> {
+        if self.writing.as_ref().is_some_and(|it| it.stale) {
+            self.recover()?;
+        }
+        self.follow_all()
+    }
+
+    fn follow_all(&mut self) -> Result<(), Error> {
+        for id in kv::writers()? {
+            if self.views.iter().all(|it| *it.writer.id != *id) {
+                self.views.push(View::new(&id));
+            }
+        }
+        let own = usize::from(self.writing.is_some());
+        let others = self.views.get_mut(own..).unwrap_or_default();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<_> = others
+            .iter()
+            .map(|it| View::stamp_key(&it.writer.id))
+            .collect();
+        for (view, stamp) in others.iter_mut().zip(kv::get(&keys)?) {
+            view.follow(stamp)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a new generation, and looks for what earlier ones have left behind.
+    fn begin_writing(&mut self, seed: u64) -> Result<(), Error> {
+        let partitions = kv::partitions()?;
+        let Some((own, others)) = self.views.split_first_mut() else {
+            return Ok(());
+        };
+        let areas = partitions
+            .iter()
+            .filter_map(|it| Area::of_name(it, &own.writer.id));
+        let newest = areas.map(|area| Numbers::generation(area.number())).max();
+        let generation = own.stamp.generation.max(newest.unwrap_or(0)) + 1;
+
+        let mut manifest = own.manifest.clone();
+        let is_taken = |number| others.iter().any(|it| it.writer.number == number);
+        if own.stamp.generation == 0 {
+            let [low, high, ..] = xxh3_64(own.writer.id.as_bytes()).to_le_bytes();
+            manifest.writer = u16::from_le_bytes([low, high]);
+            while manifest.writer == 0 || is_taken(manifest.writer) {
+                manifest.writer = manifest.writer.wrapping_add(1);
+            }
+        }
+        manifest.epoch += 1;
+        let mut stamp = own.stamp;
+        (stamp.generation, stamp.epoch) = (generation, manifest.epoch);
+        kv::commit(
+            &Area::Head.name(&own.writer.id),
+            &manifest_changes(&manifest, &stamp),
+        )?;
+        own.stamp = stamp;
+        own.set_manifest(manifest);
+
+        let mut numbers = Numbers::new(generation);
+        let entries = numbers.next();
+        self.writing = Some(Writing {
+            numbers,
+            seen: Seen::new(seed),
+            bucket: last_bucket(own),
+            entries,
+            ratio: 256,
+            stale: false,
+        });
+        self.find_garbage()
+    }
+
+    /// Reads the own head again, as it is not known whether a commit has happened.
+    fn recover(&mut self) -> Result<(), Error> {
+        let Some(own) = self.views.first_mut() else {
+            return Ok(());
+        };
+        let stamp = kv::get(&[View::stamp_key(&own.writer.id)])?.pop().flatten();
+        own.follow(stamp)?;
+        if let Some(writing) = &mut self.writing {
+            writing.stale = false;
+        }
+        self.find_garbage()
+    }
+
+    /// Looks for own partitions that nothing refers to.
+    fn find_garbage(&mut self) -> Result<(), Error> {
+        let partitions = kv::partitions()?;
+        let (Some(own), Some(writing)) = (self.views.first(), &self.writing) else {
+            return Ok(());
+        };
+        let is_used = |area: &Area| match *area {
+            Area::Head => true,
+            Area::Data(bucket) => {
+                own.manifest.buckets.iter().any(|it| it.number == bucket)
+                    || own.entries.iter().any(|it| it.head.bucket == bucket)
+                    || writing.bucket.is_some_and(|it| it.number == bucket)
+            }
+            Area::Index(segment) => {
+                own.segments.iter().any(|(_, it)| it.number == segment)
+                    || self
+                        .merge
+                        .as_ref()
+                        .is_some_and(|it| it.segment.number == segment)
+            }
+            Area::Entries(number) => {
+                own.entries.iter().any(|it| it.area == Some(number)) || writing.entries == number
+            }
+        };
+        let areas = partitions
+            .iter()
+            .filter_map(|it| Area::of_name(it, &own.writer.id));
+        // What an entry refers to that cannot be read is not known.
+        if own.lost.is_empty() {
+            self.garbage = areas.filter(|area| !is_used(area)).collect();
+        }
+        Ok(())
+    }
+
+    /// Stores all batches, or none.
+    pub(crate) fn write(&mut self, now: Timestamp, batches: &[Batch]) -> Result<(), Error> {
+        if self.writing.as_ref().is_some_and(|it| it.stale) {
+            self.recover()?;
+        }
+        match (&mut self.writing, self.views.first_mut()) {
+            (Some(writing), Some(view)) => {
+                writing.write(view, (&self.limits, &self.shape), now, batches)
+            }
+            _ => Err(Error::Other("a reader cannot write".to_owned())),
+        }
+    }
+
+    /// What is stored, as far as is known, and what has gone. Traces are not counted.
+    pub(crate) fn counts(&self) -> Counts {
+        let views = self.views.iter();
+        let spans = views.map(|view| {
+            let sealed: u64 = view.manifest.buckets.iter().map(|it| it.spans).sum();
+            sealed + view.entries.iter().map(|it| it.spans).sum::<u64>()
+        });
+        Counts {
+            spans: spans.sum(),
+            ..self.counts
+        }
+    }
+}
+
+/// The bucket that was written to last.
+fn last_bucket(view: &View) -> Option<Current> {
+    let sealed = |number| {
+        let bucket = view.manifest.buckets.iter().find(|it| it.number == number);
+        bucket.map_or(0, |it| it.bytes)
+    };
+    if let Some(last) = view.entries.back() {
+        let number = last.head.bucket;
+        let entries = view.entries.iter().filter(|it| it.head.bucket == number);
+        return Some(Current {
+            number,
+            opened: last.head.opened,
+            bytes: sealed(number) + entries.map(|it| it.bytes).sum::<u64>(),
+        });
+    }
+    let last: Option<&Manifest> = Some(&view.manifest);
+    let last = last.and_then(|it| it.buckets.last())?;
+    Some(Current {
+        number: last.number,
+        opened: last.opened,
+        bytes: last.bytes,
+    })
+}

@@ -1,0 +1,252 @@
+//! Entries: fragments that are not in a segment yet, with all that is needed to search and to seal them.
+//!
+//! A write makes one entry or a few. It is kept in memory as it is stored, and read in place.
+
+use std::ops::Range;
+
+use larder_plugin::{Fragment, Part, Term, Timestamp};
+
+use crate::cache::Value;
+use crate::codec::{Damaged, Input, put_bytes, put_varint};
+use crate::frame::{self, Area, BEFORE, Kind};
+use crate::table::{self, Bounds, Column, Located, Place, Table, numbers_column};
+
+/// What an entry says beside its fragments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// When it was written, by the host's clock.
+    pub(crate) written: Timestamp,
+    /// The bucket that its blocks are in.
+    pub(crate) bucket: u64,
+    /// When that was begun.
+    pub(crate) opened: Timestamp,
+    /// The number of its first fragment.
+    pub(crate) first: u64,
+}
+
+/// Fragments that were written together.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) sequence: u64,
+    pub(crate) head: Head,
+    pub(crate) spans: u64,
+    /// Bytes of its fragments, before compression.
+    pub(crate) bytes: u64,
+    pub(crate) bounds: Bounds,
+    pub(crate) table: Table,
+    value: Value,
+    /// Where each fragment's terms end, counted in terms.
+    ends: Column,
+    terms: Range<usize>,
+    operations: Range<usize>,
+    digests: Range<usize>,
+    otlp: Range<usize>,
+    /// The number of the partition that holds it, if it is not in the head.
+    pub(crate) area: Option<u64>,
+}
+
+/// What is needed to write an entry.
+pub(crate) struct New<'a> {
+    /// Where it will be stored, and under which number.
+    pub(crate) area: Area,
+    pub(crate) sequence: u64,
+    pub(crate) head: Head,
+    pub(crate) fragments: &'a [Fragment<'a>],
+    /// The row of each fragment; block 0 stands for bytes that are kept in the entry.
+    pub(crate) rows: &'a mut [Located],
+    /// Operations that the bucket did not have.
+    pub(crate) operations: &'a [u8],
+}
+
+/// What is kept of a term: two facts rarely share it, and where they do a search finds more than it has to.
+#[inline]
+pub(crate) fn short(term: Term) -> u32 {
+    (term >> 32) as u32
+}
+
+/// The whole value of an entry.
+pub(crate) fn encode(new: New<'_>) -> Vec<u8> {
+    let New {
+        area,
+        sequence,
+        head,
+        fragments,
+        rows,
+        operations,
+    } = new;
+    let terms: usize = fragments.iter().map(|it| it.terms.len()).sum();
+    let mut inline = [0_usize; 2];
+    for row in rows.iter_mut() {
+        for (place, end) in [&mut row.digest, &mut row.otlp]
+            .into_iter()
+            .zip(&mut inline)
+        {
+            if place.block == 0 {
+                *place = Place::new(0, *end, place.len as usize);
+                *end += place.len as usize;
+            }
+        }
+    }
+    let [digests, otlp] = inline;
+    let room = 256 + rows.len() * 56 + terms * 4 + operations.len() + digests + otlp;
+    let mut out = Vec::with_capacity(room);
+    frame::begin(Kind::Entry, &mut out);
+    for number in [head.written, head.bucket, head.opened, head.first] {
+        put_varint(&mut out, number);
+    }
+    table::encode(rows, &mut out);
+    let mut end = 0;
+    let ends = fragments.iter().map(|it| {
+        end += it.terms.len() as u64;
+        end
+    });
+    let ends: Vec<u64> = ends.collect();
+    numbers_column(&mut out, ends.iter().copied());
+    put_varint(&mut out, terms as u64);
+    for fragment in fragments {
+        let start = out.len();
+        out.resize(start + fragment.terms.len() * 4, 0);
+        let to = out.get_mut(start..).unwrap_or_default();
+        let (to, _) = to.as_chunks_mut::<4>();
+        for (to, term) in to.iter_mut().zip(fragment.terms) {
+            *to = short(*term).to_le_bytes();
+        }
+    }
+    put_bytes(&mut out, operations);
+    put_varint(&mut out, digests as u64);
+    let inline = |place: &Place| place.block == 0;
+    for (fragment, _) in fragments
+        .iter()
+        .zip(rows.iter())
+        .filter(|(_, it)| inline(&it.digest))
+    {
+        out.extend_from_slice(fragment.digest);
+    }
+    put_varint(&mut out, otlp as u64);
+    for (fragment, _) in fragments
+        .iter()
+        .zip(rows.iter())
+        .filter(|(_, it)| inline(&it.otlp))
+    {
+        out.extend_from_slice(fragment.otlp);
+    }
+    frame::end(area, sequence, &mut out);
+    out
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Reads a value that has been checked.
+    pub(crate) fn parse(sequence: u64, value: Value, area: Option<u64>) -> Result<Self, Damaged> {
+        let mut input = Input::new(value.payload());
+        let total = input.len();
+        let head = Head {
+            written: input.varint()?,
+            bucket: input.varint()?,
+            opened: input.varint()?,
+            first: input.varint()?,
+        };
+        let table = Table::parse(&value, &mut input)?;
+        let ends = Column::parse(&value, &mut input, table.len() as usize)?;
+        let terms = input.size()?.checked_mul(4).ok_or(Damaged)?;
+        let terms = taken(total, &mut input, terms)?;
+        let mut prefixed = || {
+            let len = input.size()?;
+            taken(total, &mut input, len)
+        };
+        let (operations, digests, otlp) = (prefixed()?, prefixed()?, prefixed()?);
+        let (mut spans, mut bytes, mut bounds) = (0, 0, Bounds::NONE);
+        for row in 0..table.len() {
+            let it = table.located(row)?;
+            bounds.add(&it.row);
+            spans += u64::from(it.row.spans);
+            bytes += u64::from(it.digest.len) + u64::from(it.otlp.len);
+        }
+        if table.len() == 0 {
+            return Err(Damaged);
+        }
+        Ok(Self {
+            sequence,
+            head,
+            spans,
+            bytes,
+            bounds,
+            table,
+            value,
+            ends,
+            terms,
+            operations,
+            digests,
+            otlp,
+            area,
+        })
+    }
+
+    /// How many fragments it has.
+    pub(crate) fn len(&self) -> u32 {
+        self.table.len()
+    }
+
+    /// The number after that of its last fragment.
+    pub(crate) fn end(&self) -> u64 {
+        self.head.first.saturating_add(u64::from(self.len()))
+    }
+
+    /// Bytes that it holds of its fragments themselves.
+    pub(crate) fn inline_bytes(&self) -> usize {
+        self.digests.len() + self.otlp.len()
+    }
+
+    /// How many terms it has, counted once for each fragment that has them.
+    pub(crate) fn terms_len(&self) -> usize {
+        self.terms.len() / 4
+    }
+
+    /// The terms of a fragment, ascending, each as four bytes.
+    #[inline]
+    pub(crate) fn terms(&self, row: u32) -> &[[u8; 4]] {
+        let end = |row| usize::try_from(self.ends.get(&self.value, row)).unwrap_or(usize::MAX);
+        let start = row.checked_sub(1).map_or(0, end);
+        let (all, _) = self.slice(&self.terms).as_chunks();
+        all.get(start..end(row)).unwrap_or_default()
+    }
+
+    /// Whether a fragment has a term of every clause.
+    pub(crate) fn admits(&self, row: u32, clauses: &[Vec<u32>]) -> bool {
+        if clauses.is_empty() {
+            return true;
+        }
+        let terms = self.terms(row);
+        let has = |term: &u32| {
+            terms
+                .binary_search_by_key(term, |it| u32::from_le_bytes(*it))
+                .is_ok()
+        };
+        clauses.iter().all(|clause| clause.iter().any(has))
+    }
+
+    /// The operations that its bucket did not have before.
+    pub(crate) fn operations(&self) -> &[u8] {
+        self.slice(&self.operations)
+    }
+
+    /// The bytes of a part that it holds itself.
+    pub(crate) fn inline(&self, part: Part) -> &[u8] {
+        match part {
+            Part::Digest => self.slice(&self.digests),
+            Part::Otlp => self.slice(&self.otlp),
+        }
+    }
+
+    fn slice(&self, range: &Range<usize>) -> &[u8] {
+        self.value.0.get(range.clone()).unwrap_or_default()
+    }
+}
+
+/// Where the next `len` bytes stand in the value of which `input` reads the payload, of `total` bytes.
+fn taken(total: usize, input: &mut Input<'_>, len: usize) -> Result<Range<usize>, Damaged> {
+    let start = BEFORE + (total - input.len());
+    input.bytes(len)?;
+    Ok(start..start + len)
+}

@@ -1,0 +1,249 @@
+//! The frame around every stored value, and the names of partitions and keys.
+//!
+//! A value is its kind, the version of the format, what it holds, and a checksum of all that with the key's numbers as the seed:
+//! so a value under another's key is as damaged as one with a flipped bit.
+
+use larder_plugin::Error;
+use larder_plugin::kv::Key;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::codec::Damaged;
+
+/// The version of the format that this build writes, and the highest that it reads.
+pub(crate) const VERSION: u8 = 1;
+/// Bytes before what a value holds.
+pub(crate) const BEFORE: usize = 2;
+/// Bytes after it.
+pub(crate) const AFTER: usize = 8;
+
+/// What a value is. The letter is its first byte, and the first of its key's sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Spans, one fragment after the other.
+    Otlp = b'o',
+    /// Digests, one fragment after the other.
+    Digests = b'd',
+    /// The fragment table of a chunk.
+    Table = b't',
+    /// Where the traces of a group are.
+    Traces = b'x',
+    /// Which traces a group has, for certain not or perhaps.
+    Filter = b'f',
+    /// Operations that a bucket had not had before.
+    Operations = b'n',
+    /// What has to be known of a segment to search it.
+    Header = b'h',
+    /// Terms with their lists.
+    Terms = b'k',
+    /// Long lists.
+    Runs = b'r',
+    /// Fragments that are not in a segment yet.
+    Entry = b'e',
+    /// Where such fragments are, if they are too many for a commit.
+    EntryPlace = b'p',
+    /// How far a writer is.
+    Stamp = b's',
+    /// What a writer's segments are.
+    Manifest = b'm',
+}
+
+/// One kind of partition of a writer's; the numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Area {
+    /// What refers to all else.
+    Head,
+    /// The data of a bucket.
+    Data(u64),
+    /// The index of a segment.
+    Index(u64),
+    /// Entries that are too large for the head.
+    Entries(u64),
+}
+
+/// Begins a value of this kind in `out`, which is emptied.
+pub(crate) fn begin(kind: Kind, out: &mut Vec<u8>) {
+    out.clear();
+    out.push(kind as u8);
+    out.push(VERSION);
+}
+
+/// Ends a value that was begun by [`begin`], to be stored under this number.
+pub(crate) fn end(area: Area, number: u64, out: &mut Vec<u8>) {
+    let checksum = xxh3_64_with_seed(out, seed(area, number));
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// What the checksum of a value under this number begins with.
+fn seed(area: Area, number: u64) -> u64 {
+    area.number().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number
+}
+
+/// A whole value.
+pub(crate) fn value(kind: Kind, area: Area, number: u64, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    begin(kind, &mut out);
+    out.extend_from_slice(payload);
+    end(area, number, &mut out);
+    out
+}
+
+/// Why a value cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is not what was stored.
+    Damaged,
+    /// A later build wrote it, in this version of the format.
+    Newer(u8),
+}
+
+/// What a value holds, if it is of this kind and was stored under this number.
+pub(crate) fn open(kind: Kind, area: Area, number: u64, value: &[u8]) -> Result<&[u8], Fault> {
+    let (framed, checksum) = value.split_last_chunk::<AFTER>().ok_or(Fault::Damaged)?;
+    if u64::from_le_bytes(*checksum) != xxh3_64_with_seed(framed, seed(area, number)) {
+        return Err(Fault::Damaged);
+    }
+    match framed {
+        [_, version, ..] if *version > VERSION => Err(Fault::Newer(*version)),
+        [first, VERSION, payload @ ..] if *first == kind as u8 => Ok(payload),
+        _ => Err(Fault::Damaged),
+    }
+}
+
+/// The key of a value.
+pub(crate) fn key(writer: &str, area: Area, kind: Kind, number: u64) -> Key {
+    Key {
+        partition: area.name(writer),
+        sort: sort(kind, number),
+    }
+}
+
+/// The sort of a value's key.
+pub(crate) fn sort(kind: Kind, number: u64) -> Vec<u8> {
+    let mut sort = Vec::with_capacity(9);
+    sort.push(kind as u8);
+    sort.extend_from_slice(&number.to_be_bytes());
+    sort
+}
+
+/// The number in a sort that [`sort`] made for this kind.
+pub(crate) fn number_of(kind: Kind, sort: &[u8]) -> Result<u64, Damaged> {
+    match sort.split_first() {
+        Some((first, number)) if *first == kind as u8 => {
+            let number = number.try_into().map_err(|_| Damaged)?;
+            Ok(u64::from_be_bytes(number))
+        }
+        _ => Err(Damaged),
+    }
+}
+
+/// What is told of a value that cannot be read.
+pub(crate) fn lost(writer: &str, area: Area, kind: Kind, number: u64, fault: Fault) -> Error {
+    let what = match fault {
+        Fault::Damaged => "is missing or damaged".to_owned(),
+        Fault::Newer(version) => {
+            format!("has format version {version}, and this build reads up to {VERSION}")
+        }
+    };
+    let partition = area.name(writer);
+    let letter = char::from(kind as u8);
+    Error::DataLoss(format!(
+        "{kind:?} {letter}{number:016x} of partition {partition} {what}"
+    ))
+}
+
+// === impl Area ===
+
+impl Area {
+    /// The partition's name.
+    pub(crate) fn name(self, writer: &str) -> String {
+        match self {
+            Self::Head => format!("head/{writer}"),
+            Self::Data(number) => format!("data/{number:016x}/{writer}"),
+            Self::Index(number) => format!("index/{number:016x}/{writer}"),
+            Self::Entries(number) => format!("entries/{number:016x}/{writer}"),
+        }
+    }
+
+    /// The area that [`Area::name`] gave this name for this writer; none for other names.
+    pub(crate) fn of_name(name: &str, writer: &str) -> Option<Self> {
+        let (kind, rest) = name.split_once('/')?;
+        if kind == "head" {
+            return (rest == writer).then_some(Self::Head);
+        }
+        let (digits, owner) = rest.split_once('/')?;
+        if owner != writer || digits.len() != 16 {
+            return None;
+        }
+        let number = u64::from_str_radix(digits, 16).ok()?;
+        match kind {
+            "data" => Some(Self::Data(number)),
+            "index" => Some(Self::Index(number)),
+            "entries" => Some(Self::Entries(number)),
+            _ => None,
+        }
+    }
+
+    /// Its number; 0 for the head.
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            Self::Head => 0,
+            Self::Data(number) | Self::Index(number) | Self::Entries(number) => number,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_read_only_as_what_it_is_and_where_it_was_stored() {
+        fn open(kind: Kind, number: u64, value: &[u8]) -> Result<&[u8], Fault> {
+            super::open(kind, Area::Data(3), number, value)
+        }
+        let stored = value(Kind::Table, Area::Data(3), 7, b"rows");
+        assert_eq!(open(Kind::Table, 7, &stored), Ok(&b"rows"[..]));
+        assert_eq!(open(Kind::Table, 8, &stored), Err(Fault::Damaged));
+        assert_eq!(open(Kind::Otlp, 7, &stored), Err(Fault::Damaged));
+        for place in 0..stored.len() {
+            let mut damaged = stored.clone();
+            damaged[place] ^= 0x10;
+            assert_eq!(open(Kind::Table, 7, &damaged), Err(Fault::Damaged));
+            assert_eq!(open(Kind::Table, 7, &stored[..place]), Err(Fault::Damaged));
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_told_apart_from_damage() {
+        let mut stored = vec![Kind::Stamp as u8, 9, 1, 2, 3];
+        end(Area::Head, 0, &mut stored);
+        assert_eq!(
+            open(Kind::Stamp, Area::Head, 0, &stored),
+            Err(Fault::Newer(9))
+        );
+        let error = lost("w", Area::Head, Kind::Stamp, 0, Fault::Newer(9));
+        assert!(
+            matches!(error, Error::DataLoss(text) if text.contains("head/w") && text.contains("version 9"))
+        );
+    }
+
+    #[test]
+    fn a_partition_is_known_by_its_name() {
+        for area in [
+            Area::Head,
+            Area::Data(1),
+            Area::Index(u64::MAX),
+            Area::Entries(9),
+        ] {
+            assert_eq!(Area::of_name(&area.name("a/b"), "a/b"), Some(area));
+            assert_eq!(Area::of_name(&area.name("a/b"), "b"), None);
+        }
+        assert_eq!(Area::of_name("data/12/w", "w"), None);
+        assert_eq!(number_of(Kind::Entry, &sort(Kind::Entry, 77)), Ok(77));
+        assert_eq!(number_of(Kind::Entry, &sort(Kind::Stamp, 77)), Err(Damaged));
+        assert_eq!(number_of(Kind::Entry, b"e123"), Err(Damaged));
+    }
+}

@@ -1,0 +1,122 @@
+//! Keeps traces in `kv`: durable, small, searched through an index, and dropped by age of writing or by size.
+//!
+//! | setting | default | meaning |
+//! |---|---|---|
+//! | `retention` | 168h | How long what was written is kept, such as `72h`; at least 24s |
+//! | `max_bytes` | no limit | The most bytes that a tenant may take up in `kv`, such as `50GiB`; the oldest written goes first |
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `engine`, `view` | one instance; what it knows of each writer |
+//! | `write`, `entry`, `blocks` | a write: blocks, entries, one commit |
+//! | `upkeep`, `seal`, `merge` | retention and the index, a step at a time |
+//! | `find`, `locate`, `read`, `names` | a page of sightings, traces by id, a page of pieces, services and operations |
+//! | `index`, `traces`, `table`, `operations` | what stands in the values that are searched |
+//! | `manifest`, `segment` | what stands in those by which they are found |
+//! | `frame`, `codec` | what stands in all of them |
+//! | `store`, `cache` | values checked as they come in, and kept in bounded memory |
+//! | `limits`, `handle` | settings and sizes; what a fragment is known by |
+//!
+//! `README.md` has the format byte by byte.
+
+#![deny(unsafe_code)]
+
+mod blocks;
+mod cache;
+mod codec;
+mod engine;
+mod entry;
+mod find;
+mod frame;
+mod handle;
+mod index;
+mod limits;
+mod locate;
+mod manifest;
+mod merge;
+mod names;
+mod operations;
+mod read;
+mod seal;
+mod segment;
+mod store;
+mod table;
+mod traces;
+mod upkeep;
+mod view;
+mod write;
+
+use larder_plugin::{
+    Batch, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search,
+    Sightings, Timestamp, Wanted,
+};
+
+use engine::Engine;
+#[doc(hidden)]
+pub use limits::Shape;
+
+larder_plugin::export!(Kv);
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Kv {
+    engine: Engine,
+}
+
+impl Kv {
+    /// Opens an instance with parts of other sizes, for tests.
+    #[doc(hidden)]
+    pub fn open_with(environment: &Environment, shape: Shape) -> Result<Self, Error> {
+        let engine = Engine::open(environment, shape)?;
+        Ok(Self { engine })
+    }
+}
+
+impl Plugin for Kv {
+    const NAME: &'static str = "kv";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const INSTANCING: Instancing = Instancing::Replicated;
+
+    fn open(environment: Environment) -> Result<Self, Error> {
+        Self::open_with(&environment, Shape::default())
+    }
+
+    fn write(&mut self, now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
+        self.engine.write(now, &batches)
+    }
+
+    fn find(
+        &mut self,
+        search: &Search,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Sightings, Error> {
+        find::page(&mut self.engine, search, resume, limit)
+    }
+
+    fn read(
+        &mut self,
+        wanted: &Wanted,
+        part: Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Result<Pieces, Error> {
+        read::page(&mut self.engine, wanted, part, resume, max_bytes)
+    }
+
+    fn services(&mut self) -> Result<Vec<String>, Error> {
+        names::services(&mut self.engine)
+    }
+
+    fn operations(&mut self, service: &str) -> Result<Vec<Operation>, Error> {
+        names::operations(&mut self.engine, service)
+    }
+
+    fn maintain(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
+        self.engine.maintain(now, stored_bytes)
+    }
+
+    fn statistics(&self) -> Counts {
+        self.engine.counts()
+    }
+}

@@ -1,0 +1,273 @@
+//! Merging: the indexes of segments that follow each other become one, a step at a time. Nothing else of them is written again.
+
+use std::rc::Rc;
+
+use larder_plugin::Error;
+
+use crate::cache::Value;
+use crate::codec::{Damaged, put_varint};
+use crate::frame::Kind;
+use crate::index::{self, Cursor, IndexWriter, List, Run};
+use crate::limits::Shape;
+use crate::seal::put_header;
+use crate::segment::{Header, Segment};
+use crate::store::Writer;
+use crate::table::Bounds;
+
+/// A merge under way. It is begun anew if the instance goes.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    /// The bucket of all segments.
+    pub(crate) bucket: u64,
+    /// What is merged, in the order written.
+    pub(crate) sources: Vec<Segment>,
+    /// What it becomes.
+    pub(crate) segment: Segment,
+    headers: Vec<Rc<Header>>,
+    inputs: Vec<Input>,
+    output: Option<IndexWriter>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Input {
+    cursor: Cursor,
+    /// How many chunks the sources before it have.
+    chunks: u32,
+}
+
+/// One source's list of a term.
+enum Part {
+    /// All of it, and what is added to its first ordinal.
+    Short(Vec<u8>, u32),
+    /// A run, with the chunk from which it counts in the new segment.
+    Run(Value, Run, u32),
+}
+
+/// Which of a bucket's segments are to be merged next: as many of one level as `fan`, and in a bucket that takes no more the last
+/// ones, until there are few.
+pub(crate) fn due(shape: &Shape, segments: &[Segment], closed: bool) -> Option<(usize, usize)> {
+    let mut start = 0;
+    for (at, segment) in segments.iter().enumerate() {
+        if segments
+            .get(start)
+            .is_some_and(|it| it.level != segment.level)
+        {
+            start = at;
+        }
+        if at + 1 - start == shape.fan && segment.level < shape.levels {
+            return Some((start, at + 1));
+        }
+    }
+    let count = segments.len();
+    if closed && count > shape.closed_segments {
+        let most = (count + 1 - shape.closed_segments).max(2).min(shape.fan);
+        return Some((count - most, count));
+    }
+    None
+}
+
+// === impl Merge ===
+
+impl Merge {
+    /// Of these segments of a bucket, which follow each other, with their headers.
+    pub(crate) fn new(
+        writer: &Writer,
+        shape: &Shape,
+        number: u64,
+        (bucket, sources, headers): (u64, Vec<Segment>, Vec<Rc<Header>>),
+    ) -> Result<Self, Error> {
+        let mut inputs = Vec::with_capacity(sources.len());
+        let mut chunks = 0;
+        let mut bounds = Bounds::NONE;
+        for (source, header) in sources.iter().zip(&headers) {
+            inputs.push(Input {
+                cursor: Cursor::new(writer, source.number, header.fences.len())?,
+                chunks,
+            });
+            chunks += header.chunks();
+            bounds.join(&source.bounds);
+        }
+        let segment = Segment {
+            number,
+            level: sources.iter().map(|it| it.level).max().unwrap_or(0) + 1,
+            first: sources.first().map_or(0, |it| it.first),
+            end: sources.last().map_or(0, |it| it.end),
+            bounds,
+        };
+        Ok(Self {
+            bucket,
+            sources,
+            segment,
+            headers,
+            inputs,
+            output: Some(IndexWriter::new(writer, number, shape)),
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Goes on until about so many bytes have been read; true once the new segment is whole.
+    pub(crate) fn step(&mut self, writer: &Writer, bytes: usize) -> Result<bool, Error> {
+        let read = |inputs: &[Input]| inputs.iter().map(|it| it.cursor.bytes).sum::<usize>();
+        let until = read(&self.inputs) + bytes;
+        loop {
+            let terms = self.inputs.iter().filter_map(|it| it.cursor.term);
+            let Some(term) = terms.min() else {
+                break;
+            };
+            let mut of_term = self.inputs.iter().filter(|it| it.cursor.term == Some(term));
+            let alone = of_term.next().filter(|_| of_term.next().is_none());
+            let is_written = match (alone, &mut self.output) {
+                (Some(input), Some(output)) => input.copy_short(term, &mut self.buffer, output)?,
+                _ => false,
+            };
+            if !is_written {
+                self.merge_lists(term)?;
+            }
+            for input in &mut self.inputs {
+                if input.cursor.term == Some(term) {
+                    input.cursor.advance()?;
+                }
+            }
+            if read(&self.inputs) >= until {
+                return Ok(false);
+            }
+        }
+        if let Some(output) = self.output.take() {
+            self.finish(writer, output)?;
+        }
+        Ok(true)
+    }
+
+    /// Writes the list that the sources' lists of a term become.
+    fn merge_lists(&mut self, term: u32) -> Result<(), Error> {
+        let Some(output) = &mut self.output else {
+            return Ok(());
+        };
+        let mut parts = Vec::new();
+        let (mut bytes, mut long) = (0, false);
+        for input in &mut self.inputs {
+            if input.cursor.term == Some(term) {
+                input.parts(&mut parts)?;
+            }
+        }
+        for part in &parts {
+            match part {
+                Part::Short(list, _) => bytes += list.len() + 4,
+                Part::Run(..) => long = true,
+            }
+        }
+        let damaged = |_| Error::DataLoss(format!("the lists of term {term:08x} do not read"));
+        self.buffer.clear();
+        if !long && bytes <= output.run_bytes {
+            let mut next = 0;
+            for part in &parts {
+                if let Part::Short(list, base) = part {
+                    let last = append(list, *base, next, &mut self.buffer).map_err(damaged)?;
+                    next = last.wrapping_add(1);
+                }
+            }
+            return output.short(term, &self.buffer);
+        }
+        let mut runs = Vec::with_capacity(parts.len());
+        for part in &parts {
+            match part {
+                Part::Short(list, base) => {
+                    let first = first(list).map_err(damaged)?.saturating_add(*base);
+                    let chunk = first >> index::CHUNK_BITS;
+                    self.buffer.clear();
+                    let from = chunk << index::CHUNK_BITS;
+                    append(list, *base, from, &mut self.buffer).map_err(damaged)?;
+                    runs.push(output.run(chunk, &self.buffer)?);
+                }
+                Part::Run(page, run, chunk) => {
+                    let bytes = run.of(page.payload()).map_err(damaged)?;
+                    runs.push(output.run(*chunk, bytes)?);
+                }
+            }
+        }
+        output.long(term, &runs)
+    }
+
+    fn finish(&mut self, writer: &Writer, output: IndexWriter) -> Result<(), Error> {
+        let finished = output.finish()?;
+        let mut header = Header {
+            fences: finished.fences,
+            runs_pages: finished.runs_pages,
+            groups: Vec::new(),
+        };
+        for (input, source) in self.inputs.iter().zip(&self.headers) {
+            for group in &source.groups {
+                let mut group = group.clone();
+                group.chunk += input.chunks;
+                header.groups.push(group);
+            }
+        }
+        put_header(writer, self.segment.number, &header)
+    }
+}
+
+// === impl Input ===
+
+impl Input {
+    /// Adds its current list to those of the term.
+    fn parts(&mut self, parts: &mut Vec<Part>) -> Result<(), Error> {
+        let runs = match self.cursor.list()? {
+            List::Short(list) => {
+                parts.push(Part::Short(list.to_vec(), self.base()));
+                return Ok(());
+            }
+            List::Long(runs) => runs,
+        };
+        for run in runs {
+            let page = self.cursor.runs(run.page)?;
+            if run.of(page.payload()).is_err() {
+                return Err(self.cursor.lost(Kind::Runs, u64::from(run.page)));
+            }
+            let chunk = run.chunk.saturating_add(self.chunks);
+            parts.push(Part::Run(page, run, chunk));
+        }
+        Ok(())
+    }
+
+    /// Writes its current list, if that is short, for a term that no other source has: most terms are such.
+    fn copy_short(
+        &self,
+        term: u32,
+        buffer: &mut Vec<u8>,
+        output: &mut IndexWriter,
+    ) -> Result<bool, Error> {
+        let List::Short(list) = self.cursor.list()? else {
+            return Ok(false);
+        };
+        if self.chunks == 0 {
+            output.short(term, list)?;
+            return Ok(true);
+        }
+        buffer.clear();
+        let written = append(list, self.base(), 0, buffer);
+        written.map_err(|_| self.cursor.lost(Kind::Terms, 0))?;
+        // A first ordinal that takes more bytes can make it too long by as many.
+        output.short(term, buffer)?;
+        Ok(true)
+    }
+
+    fn base(&self) -> u32 {
+        self.chunks << index::CHUNK_BITS
+    }
+}
+
+/// The first ordinal of a list.
+fn first(list: &[u8]) -> Result<u32, Damaged> {
+    crate::codec::Input::new(list).small()
+}
+
+/// Appends a list with `base` added to its first ordinal, less `from`; gives the last ordinal. The rest of the list stays as it is.
+fn append(list: &[u8], base: u32, from: u32, out: &mut Vec<u8>) -> Result<u32, Damaged> {
+    let mut input = crate::codec::Input::new(list);
+    let first = input.small()?.checked_add(base).ok_or(Damaged)?;
+    put_varint(out, u64::from(first.checked_sub(from).ok_or(Damaged)?));
+    out.extend_from_slice(input.rest());
+    index::last(input.rest(), first.wrapping_add(1))
+        .map(|last| if input.is_empty() { first } else { last })
+}

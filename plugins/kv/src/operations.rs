@@ -1,0 +1,123 @@
+//! Services and operations as they are stored: each once in what was first written of it to a bucket, so they go with the bucket.
+
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
+
+use larder_plugin::{BatchOperation, Operation, SpanKind};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::cache::Mixer;
+use crate::codec::{Damaged, Input, put_bytes};
+
+/// Which operations a bucket has, by fingerprint.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    seed: u64,
+    fingerprints: HashSet<u64, BuildHasherDefault<Mixer>>,
+    /// Fingerprints of the services of the batch that is being looked at.
+    services: Vec<u64>,
+}
+
+/// More are not remembered: they are stored again, which costs space and nothing else.
+const MOST_SEEN: usize = 1 << 18;
+
+/// Appends one operation.
+pub(crate) fn encode(operation: &BatchOperation<'_>, out: &mut Vec<u8>) {
+    put_bytes(out, operation.service.as_bytes());
+    put_bytes(out, operation.name.as_bytes());
+    out.push(number_of(operation.kind));
+}
+
+/// All operations of what [`encode`] wrote, as service, name and kind.
+pub(crate) fn decode(
+    bytes: &[u8],
+) -> impl Iterator<Item = Result<(&str, &str, SpanKind), Damaged>> {
+    let mut input = Input::new(bytes);
+    std::iter::from_fn(move || {
+        if input.is_empty() {
+            return None;
+        }
+        let decoded = one(&mut input);
+        if decoded.is_err() {
+            input = Input::new(&[]);
+        }
+        Some(decoded)
+    })
+}
+
+fn one<'a>(input: &mut Input<'a>) -> Result<(&'a str, &'a str, SpanKind), Damaged> {
+    let mut text = || std::str::from_utf8(input.prefixed()?).map_err(|_| Damaged);
+    let (service, name) = (text()?, text()?);
+    Ok((service, name, kind_of(input.byte()?)?))
+}
+
+/// An operation with its own strings.
+pub(crate) fn owned((service, name, kind): (&str, &str, SpanKind)) -> Operation {
+    Operation {
+        service: service.to_owned(),
+        name: name.to_owned(),
+        kind,
+    }
+}
+
+fn number_of(kind: SpanKind) -> u8 {
+    match kind {
+        SpanKind::Unspecified => 0,
+        SpanKind::Internal => 1,
+        SpanKind::Server => 2,
+        SpanKind::Client => 3,
+        SpanKind::Producer => 4,
+        SpanKind::Consumer => 5,
+    }
+}
+
+fn kind_of(number: u8) -> Result<SpanKind, Damaged> {
+    Ok(match number {
+        0 => SpanKind::Unspecified,
+        1 => SpanKind::Internal,
+        2 => SpanKind::Server,
+        3 => SpanKind::Client,
+        4 => SpanKind::Producer,
+        5 => SpanKind::Consumer,
+        _ => return Err(Damaged),
+    })
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// None. The seed keeps clients from choosing names that collide.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            fingerprints: HashSet::default(),
+            services: Vec::new(),
+        }
+    }
+
+    /// Forgets all: for a new bucket, and where it is not known whether what was seen has been stored.
+    pub(crate) fn clear(&mut self) {
+        self.fingerprints.clear();
+    }
+
+    /// Begins with the operations of another batch, which has these services.
+    pub(crate) fn begin(&mut self, services: &[String]) {
+        let seed = self.seed;
+        let services = services.iter();
+        self.services.clear();
+        self.services
+            .extend(services.map(|it| xxh3_64_with_seed(it.as_bytes(), seed)));
+    }
+
+    /// Whether this operation of the batch has not been seen.
+    pub(crate) fn is_new(&mut self, operation: &BatchOperation<'_>) -> bool {
+        let service = self.services.get(operation.service_index as usize);
+        let seed = service.copied().unwrap_or(self.seed);
+        let kind = u64::from(number_of(operation.kind));
+        let fingerprint = xxh3_64_with_seed(operation.name.as_bytes(), seed ^ kind);
+        if self.fingerprints.len() >= MOST_SEEN {
+            self.fingerprints.clear();
+        }
+        self.fingerprints.insert(fingerprint)
+    }
+}

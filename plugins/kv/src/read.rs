@@ -1,0 +1,280 @@
+//! Reading: the parts of the wanted fragments, page by page.
+//!
+//! A page ends with where the next fragment stands in what is wanted. What retention drops between two pages is passed over.
+
+use larder_plugin::resume::{self, Position};
+use larder_plugin::{Error, Part, Piece, Pieces, TraceId, Wanted};
+
+use crate::blocks;
+use crate::cache::Value;
+use crate::engine::Engine;
+use crate::entry::Entry;
+use crate::find::read_table;
+use crate::frame::{Area, Fault, Kind};
+use crate::handle::Handle;
+use crate::index::CHUNK;
+use crate::locate::locate;
+use crate::store::{Store, lost};
+use crate::table::Table;
+use crate::view::View;
+
+/// The most bytes on a page, whatever the host asks for.
+const MAX_BYTES: usize = 8 << 20;
+/// Bytes that a piece costs beside its own.
+const PIECE: usize = size_of::<Piece>();
+/// How many traces are looked up at a time where their spans are wanted: a page rarely holds more.
+const TRACES: usize = 64;
+
+/// A page in the making.
+struct Page {
+    pieces: Vec<Piece>,
+    bytes: usize,
+    max_bytes: usize,
+    /// The table that was read last, with its number.
+    table: Option<(u64, Table)>,
+    /// The block that was read last, with its number.
+    block: Option<(u64, Value)>,
+}
+
+/// One page, from where the page before ended. Raises `data-loss` for what cannot be read.
+pub(crate) fn page(
+    engine: &mut Engine,
+    wanted: &Wanted,
+    part: Part,
+    resume: Option<&[u8]>,
+    max_bytes: u32,
+) -> Result<Pieces, Error> {
+    let from = resume::decode(resume)?;
+    engine.follow()?;
+    let mut page = Page {
+        pieces: Vec::new(),
+        bytes: 0,
+        max_bytes: MAX_BYTES.min(max_bytes as usize),
+        table: None,
+        block: None,
+    };
+    let (store, views) = (&mut engine.store, engine.views.as_mut_slice());
+    let next = match (wanted, part) {
+        (Wanted::Fragments(handles), _) => page.fragments(store, views, handles, part, from)?,
+        (Wanted::Traces(ids), Part::Digest) => page.digests(store, views, ids, from)?,
+        (Wanted::Traces(ids), Part::Otlp) => page.traces(store, views, ids, from)?,
+    };
+    Ok(Pieces {
+        pieces: page.pieces,
+        resume: next.map(resume::encode),
+    })
+}
+
+// === impl Page ===
+
+impl Page {
+    /// In the order asked. Gives where the next page begins.
+    fn fragments(
+        &mut self,
+        store: &mut Store,
+        views: &mut [View],
+        handles: &[u64],
+        part: Part,
+        from: Option<Position>,
+    ) -> Result<Option<Position>, Error> {
+        let start = from.map_or(0, |(place, _)| usize::try_from(place).unwrap_or(usize::MAX));
+        for (place, number) in (start..).zip(handles.get(start..).unwrap_or_default()) {
+            let handle = Handle::from_number(*number);
+            if !self.add(store, views, handle, part)? {
+                return Ok(Some((place as u64, 0)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// In the order written, whichever trace they are of, so that each block is read once.
+    fn digests(
+        &mut self,
+        store: &mut Store,
+        views: &mut [View],
+        ids: &[TraceId],
+        from: Option<Position>,
+    ) -> Result<Option<Position>, Error> {
+        let located = locate(store, views, ids)?;
+        let handles = located.into_iter().map(|(_, handle)| handle);
+        let mut handles: Vec<Handle> = handles
+            .filter(|it| from.is_none_or(|(_, from)| it.number() >= from))
+            .collect();
+        handles.sort_unstable();
+        handles.dedup();
+        for handle in handles {
+            if !self.add(store, views, handle, Part::Digest)? {
+                return Ok(Some((0, handle.number())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Trace by trace, each in the order written.
+    fn traces(
+        &mut self,
+        store: &mut Store,
+        views: &mut [View],
+        ids: &[TraceId],
+        from: Option<Position>,
+    ) -> Result<Option<Position>, Error> {
+        let (start, first) = from.unwrap_or((0, 0));
+        let mut start = usize::try_from(start).unwrap_or(usize::MAX);
+        let mut first = Some(first);
+        while let Some(rest) = ids.get(start..).filter(|rest| !rest.is_empty()) {
+            let some = rest.get(..TRACES).unwrap_or(rest);
+            let mut located = locate(store, views, some)?;
+            located.sort_unstable();
+            let first = first.take().unwrap_or(0);
+            for (place, handle) in located {
+                if place == 0 && handle.number() < first {
+                    continue;
+                }
+                if !self.add(store, views, handle, Part::Otlp)? {
+                    return Ok(Some(((start + place) as u64, handle.number())));
+                }
+            }
+            start += some.len();
+        }
+        Ok(None)
+    }
+
+    /// Adds a fragment's part, if it is still stored; false if the page has no room for it.
+    fn add(
+        &mut self,
+        store: &mut Store,
+        views: &mut [View],
+        handle: Handle,
+        part: Part,
+    ) -> Result<bool, Error> {
+        match self.piece(store, views, handle, part) {
+            Ok(added) => Ok(added),
+            // What was read before is given first.
+            Err(_) if !self.pieces.is_empty() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn piece(
+        &mut self,
+        store: &mut Store,
+        views: &mut [View],
+        handle: Handle,
+        part: Part,
+    ) -> Result<bool, Error> {
+        let fragment = handle.fragment();
+        let mut views = views.iter_mut();
+        let Some(view) = views.find(|it| it.writer.number == handle.writer()) else {
+            return Ok(true);
+        };
+        if let Some(entry) = view.entry_of(fragment) {
+            return self.of_entry(store, view, entry, (handle, part));
+        }
+        let Some((bucket, segment)) = view.segment_of(fragment) else {
+            return Ok(true);
+        };
+        let header = view.header(segment.number)?;
+        let Some(group) = header.group_of(fragment) else {
+            return Ok(true);
+        };
+        let ordinal = u32::try_from(fragment - group.first).unwrap_or(u32::MAX);
+        let Some(chunk) = group.chunks.get((ordinal / CHUNK) as usize) else {
+            return Ok(true);
+        };
+        if self
+            .table
+            .as_ref()
+            .is_none_or(|(number, _)| *number != chunk.table)
+        {
+            let table = read_table(store, view, bucket, chunk.table)?;
+            self.table = Some((chunk.table, table));
+        }
+        let Some((number, table)) = self.table.take() else {
+            return Ok(true);
+        };
+        let area = Area::Data(bucket);
+        let damaged = || lost(&view.writer, area, Kind::Table, number, Fault::Damaged);
+        let row = ordinal % CHUNK;
+        let added = self.of_table(store, (view, bucket), (&table, row, &[]), (handle, part));
+        self.table = Some((number, table));
+        added?.ok_or_else(damaged)
+    }
+
+    fn of_entry(
+        &mut self,
+        store: &mut Store,
+        view: &View,
+        entry: &Entry,
+        (handle, part): (Handle, Part),
+    ) -> Result<bool, Error> {
+        let row = u32::try_from(handle.fragment() - entry.head.first).unwrap_or(u32::MAX);
+        let table = (&entry.table, row, entry.inline(part));
+        let added = self.of_table(store, (view, entry.head.bucket), table, (handle, part))?;
+        let area = entry.area.map_or(Area::Head, Area::Entries);
+        added.ok_or_else(|| {
+            lost(
+                &view.writer,
+                area,
+                Kind::Entry,
+                entry.sequence,
+                Fault::Damaged,
+            )
+        })
+    }
+
+    /// Adds the part of a table's row, of which the bytes are in a block or in `inline`. None if the table is damaged.
+    fn of_table(
+        &mut self,
+        store: &mut Store,
+        (view, bucket): (&View, u64),
+        (table, row, inline): (&Table, u32, &[u8]),
+        (handle, part): (Handle, Part),
+    ) -> Result<Option<bool>, Error> {
+        let Some(place) = table.place(part, row) else {
+            return Ok(None);
+        };
+        let trace_id = table.trace_id(row);
+        if !self.has_room(place.len as usize) {
+            return Ok(Some(false));
+        }
+        let value;
+        let block = if place.block == 0 {
+            inline
+        } else {
+            value = self.read_block(store, view, bucket, (part, place.block))?;
+            value.payload()
+        };
+        let Some(bytes) = block.get(place.range()) else {
+            return Ok(None);
+        };
+        self.bytes += bytes.len() + PIECE;
+        self.pieces.push(Piece {
+            trace_id,
+            fragment: handle.number(),
+            bytes: bytes.to_vec(),
+        });
+        Ok(Some(true))
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.pieces.is_empty() || self.bytes + bytes <= self.max_bytes
+    }
+
+    fn read_block(
+        &mut self,
+        store: &mut Store,
+        view: &View,
+        bucket: u64,
+        (part, number): (Part, u64),
+    ) -> Result<Value, Error> {
+        if let Some((last, value)) = &self.block
+            && *last == number
+        {
+            return Ok(value.clone());
+        }
+        let kind = blocks::kind_of(part);
+        let value = store.read(&view.writer, Area::Data(bucket), kind, number)?;
+        self.block = Some((number, value.clone()));
+        Ok(value)
+    }
+}

@@ -1,0 +1,210 @@
+//! Sealing: the oldest entries of one bucket become a group, and the group a segment.
+
+use larder_plugin::{Error, Part, TraceId};
+
+use crate::blocks::{Blocks, Numbers};
+use crate::codec::{Damaged, small};
+use crate::entry::Entry;
+use crate::frame::{self, Area, Fault, Kind};
+use crate::index::{CHUNK, IndexWriter, Sorter, build};
+use crate::limits::Shape;
+use crate::segment::{Chunk, Group, Header, Segment};
+use crate::store::{Objects, Writer, lost};
+use crate::table::{self, Bounds, Located};
+use crate::traces;
+
+/// What has been sealed and is to be committed.
+pub(crate) struct Sealed {
+    pub(crate) segment: Segment,
+    pub(crate) spans: u64,
+    pub(crate) bytes: u64,
+}
+
+/// One seal under way.
+pub(crate) struct Seal<'a> {
+    pub(crate) writer: &'a Writer,
+    pub(crate) shape: &'a Shape,
+    pub(crate) bucket: u64,
+    pub(crate) numbers: &'a mut Numbers,
+    pub(crate) sorter: &'a mut Sorter,
+}
+
+/// How many entries from the front are sealed together: those of one bucket, without a gap, until there are enough.
+/// Also whether there are enough, or others behind them.
+pub(crate) fn due<'a>(shape: &Shape, entries: impl Iterator<Item = &'a Entry>) -> (usize, bool) {
+    let (mut count, mut spans, mut terms, mut bytes) = (0, 0, 0, 0);
+    let mut before: Option<&Entry> = None;
+    for entry in entries {
+        let follows = before.is_none_or(|before| {
+            before.head.bucket == entry.head.bucket && before.end() == entry.head.first
+        });
+        let enough = spans >= shape.group_spans
+            || terms >= shape.group_terms
+            || bytes >= shape.group_bytes
+            || count >= shape.group_entries;
+        if !follows || enough {
+            return (count, true);
+        }
+        count += 1;
+        spans += entry.spans;
+        terms += entry.terms_len();
+        bytes += entry.inline_bytes() + entry.terms_len() * 4;
+        before = Some(entry);
+    }
+    let enough = spans >= shape.group_spans
+        || terms >= shape.group_terms
+        || bytes >= shape.group_bytes
+        || count >= shape.group_entries;
+    (count, enough)
+}
+
+// === impl Seal ===
+
+impl Seal<'_> {
+    /// Puts all of a segment of these entries, which follow each other.
+    pub(crate) fn run(mut self, entries: &[&Entry]) -> Result<Sealed, Error> {
+        let number = self.numbers.next();
+        let mut objects = Objects::default();
+        let rows = self.rows(entries, &mut objects)?;
+        let (chunks, bounds) = self.chunks(&rows, &mut objects)?;
+        let first = entries.first().map_or(0, |it| it.head.first);
+        let ids: Vec<TraceId> = rows.iter().map(|it| it.row.trace_id).collect();
+        let group = Group {
+            first,
+            fragments: small(rows.len()),
+            chunk: 0,
+            traces: self.put(Kind::Traces, &mut objects, |out| traces::encode(&ids, out))?,
+            filter: self.put(Kind::Filter, &mut objects, |out| {
+                traces::encode_filter(&ids, out);
+            })?,
+            operations: self.operations(entries, &mut objects)?,
+            chunks,
+        };
+        objects.flush()?;
+
+        self.sorter
+            .begin(entries.iter().map(|it| it.terms_len()).sum());
+        let mut ordinal = 0;
+        for entry in entries {
+            for row in 0..entry.len() {
+                self.sorter.push(ordinal, entry.terms(row));
+                ordinal += 1;
+            }
+        }
+        let index = IndexWriter::new(self.writer, number, self.shape);
+        let finished = build(self.sorter, index)?;
+        let header = Header {
+            fences: finished.fences,
+            runs_pages: finished.runs_pages,
+            groups: vec![group],
+        };
+        put_header(self.writer, number, &header)?;
+        Ok(Sealed {
+            segment: Segment {
+                number,
+                level: 0,
+                first,
+                end: first + rows.len() as u64,
+                bounds,
+            },
+            spans: entries.iter().map(|it| it.spans).sum(),
+            bytes: entries.iter().map(|it| it.bytes).sum(),
+        })
+    }
+
+    /// All fragments, those whose bytes were kept in their entries with places in new blocks.
+    fn rows(&mut self, entries: &[&Entry], objects: &mut Objects) -> Result<Vec<Located>, Error> {
+        let inline = |part| entries.iter().map(|it| it.inline(part).len()).sum();
+        let blocks = |part| Blocks::new(part, self.bucket, inline(part), self.shape.block);
+        let (mut digests, mut otlp) = (blocks(Part::Digest), blocks(Part::Otlp));
+        let mut rows = Vec::with_capacity(entries.iter().map(|it| it.len() as usize).sum());
+        for entry in entries {
+            let area = entry.area.map_or(Area::Head, Area::Entries);
+            let damaged = |Damaged| {
+                lost(
+                    self.writer,
+                    area,
+                    Kind::Entry,
+                    entry.sequence,
+                    Fault::Damaged,
+                )
+            };
+            for row in 0..entry.len() {
+                let mut located = entry.table.located(row).map_err(damaged)?;
+                for (part, place, blocks) in [
+                    (Part::Digest, &mut located.digest, &mut digests),
+                    (Part::Otlp, &mut located.otlp, &mut otlp),
+                ] {
+                    if place.block == 0 {
+                        let bytes = entry.inline(part).get(place.range());
+                        let bytes = bytes.ok_or(Damaged).map_err(damaged)?;
+                        *place = blocks.push(bytes, self.numbers, self.writer, objects)?;
+                    }
+                }
+                rows.push(located);
+            }
+        }
+        digests.end(self.writer, objects)?;
+        otlp.end(self.writer, objects)?;
+        Ok(rows)
+    }
+
+    fn chunks(
+        &mut self,
+        rows: &[Located],
+        objects: &mut Objects,
+    ) -> Result<(Vec<Chunk>, Bounds), Error> {
+        let mut chunks = Vec::new();
+        let mut all = Bounds::NONE;
+        for rows in rows.chunks(CHUNK as usize) {
+            let mut bounds = Bounds::NONE;
+            for it in rows {
+                bounds.add(&it.row);
+            }
+            all.join(&bounds);
+            let table = self.put(Kind::Table, objects, |out| table::encode(rows, out))?;
+            chunks.push(Chunk { table, bounds });
+        }
+        Ok((chunks, all))
+    }
+
+    /// Puts the operations that the bucket did not have before; 0 if there are none.
+    fn operations(&mut self, entries: &[&Entry], objects: &mut Objects) -> Result<u64, Error> {
+        if entries.iter().all(|it| it.operations().is_empty()) {
+            return Ok(0);
+        }
+        self.put(Kind::Operations, objects, |out| {
+            for entry in entries {
+                out.extend_from_slice(entry.operations());
+            }
+        })
+    }
+
+    /// Puts a value into the bucket's data; gives its number.
+    fn put(
+        &mut self,
+        kind: Kind,
+        objects: &mut Objects,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<u64, Error> {
+        let (area, number) = (Area::Data(self.bucket), self.numbers.next());
+        let mut value = Vec::new();
+        frame::begin(kind, &mut value);
+        fill(&mut value);
+        frame::end(area, number, &mut value);
+        objects.push(self.writer, area, kind, number, value)?;
+        Ok(number)
+    }
+}
+
+/// Puts the header of a segment, which makes it whole.
+pub(crate) fn put_header(writer: &Writer, segment: u64, header: &Header) -> Result<(), Error> {
+    let area = Area::Index(segment);
+    let mut value = Vec::new();
+    frame::begin(Kind::Header, &mut value);
+    header.encode(&mut value);
+    frame::end(area, 0, &mut value);
+    let mut objects = Objects::default();
+    objects.push(writer, area, Kind::Header, 0, value)?;
+    objects.flush()
+}

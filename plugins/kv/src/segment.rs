@@ -1,0 +1,178 @@
+//! What is known of a segment without its pages: its groups, their chunks, and the first term of every page.
+
+use crate::codec::{Damaged, Input, put_varint};
+use crate::index::CHUNK;
+use crate::table::Bounds;
+
+/// A segment, as the manifest names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// Its own number, which is that of its partition.
+    pub(crate) number: u64,
+    /// How often what is in it has been merged.
+    pub(crate) level: u8,
+    /// The number of its first fragment, and that after its last.
+    pub(crate) first: u64,
+    pub(crate) end: u64,
+    pub(crate) bounds: Bounds,
+}
+
+/// All that has to be known to search a segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// The first term of every page of terms.
+    pub(crate) fences: Vec<u32>,
+    pub(crate) runs_pages: u32,
+    /// In the order written.
+    pub(crate) groups: Vec<Group>,
+}
+
+/// What was sealed together. But for its terms it is never written again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// The number of its first fragment.
+    pub(crate) first: u64,
+    /// How many it has.
+    pub(crate) fragments: u32,
+    /// Its first chunk's place in the segment.
+    pub(crate) chunk: u32,
+    /// The numbers of these values in the bucket's data; 0 for operations if it has none.
+    pub(crate) traces: u64,
+    pub(crate) filter: u64,
+    pub(crate) operations: u64,
+    pub(crate) chunks: Vec<Chunk>,
+}
+
+/// Up to 1024 fragments of a group, in the order written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    /// The number of its table in the bucket's data.
+    pub(crate) table: u64,
+    pub(crate) bounds: Bounds,
+}
+
+// === impl Segment ===
+
+impl Segment {
+    /// Appends it.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.number);
+        out.push(self.level);
+        put_varint(out, self.first);
+        put_varint(out, self.end.saturating_sub(self.first));
+        self.bounds.encode(out);
+    }
+
+    /// What [`Segment::encode`] wrote.
+    pub(crate) fn decode(input: &mut Input<'_>) -> Result<Self, Damaged> {
+        let (number, level) = (input.varint()?, input.byte()?);
+        let first = input.varint()?;
+        let end = first.checked_add(input.varint()?).ok_or(Damaged)?;
+        let bounds = Bounds::decode(input)?;
+        Ok(Self {
+            number,
+            level,
+            first,
+            end,
+            bounds,
+        })
+    }
+}
+
+// === impl Header ===
+
+impl Header {
+    /// Appends it.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.fences.len() as u64);
+        for fence in &self.fences {
+            out.extend_from_slice(&fence.to_le_bytes());
+        }
+        put_varint(out, u64::from(self.runs_pages));
+        put_varint(out, self.groups.len() as u64);
+        for group in &self.groups {
+            put_varint(out, group.first);
+            put_varint(out, u64::from(group.fragments));
+            put_varint(out, group.traces);
+            put_varint(out, group.filter);
+            put_varint(out, group.operations);
+            for chunk in &group.chunks {
+                put_varint(out, chunk.table);
+                chunk.bounds.encode(out);
+            }
+        }
+    }
+
+    /// What [`Header::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut input = Input::new(bytes);
+        let count = input.count()?;
+        let fences = (0..count).map(|_| input.u32()).collect::<Result<_, _>>()?;
+        let runs_pages = input.small()?;
+        let mut groups = Vec::with_capacity(input.count()?);
+        let mut first_chunk = 0;
+        for _ in 0..groups.capacity() {
+            let (first, fragments) = (input.varint()?, input.small()?);
+            let (traces, filter) = (input.varint()?, input.varint()?);
+            let operations = input.varint()?;
+            let count = fragments.div_ceil(CHUNK);
+            let mut chunks = Vec::new();
+            for _ in 0..count {
+                let (table, bounds) = (input.varint()?, Bounds::decode(&mut input)?);
+                chunks.push(Chunk { table, bounds });
+            }
+            groups.push(Group {
+                first,
+                fragments,
+                chunk: first_chunk,
+                traces,
+                filter,
+                operations,
+                chunks,
+            });
+            first_chunk = first_chunk.checked_add(count).ok_or(Damaged)?;
+        }
+        Ok(Self {
+            fences,
+            runs_pages,
+            groups,
+        })
+    }
+
+    /// The group that has this chunk, and the chunk.
+    pub(crate) fn chunk(&self, chunk: u32) -> Option<(&Group, &Chunk)> {
+        let at = self.groups.partition_point(|it| it.chunk <= chunk);
+        let group = self.groups.get(at.checked_sub(1)?)?;
+        let place = chunk.checked_sub(group.chunk)?;
+        Some((group, group.chunks.get(place as usize)?))
+    }
+
+    /// The group that has the fragment with this number.
+    pub(crate) fn group_of(&self, fragment: u64) -> Option<&Group> {
+        let at = self.groups.partition_point(|it| it.first <= fragment);
+        let group = self.groups.get(at.checked_sub(1)?)?;
+        (fragment < group.end()).then_some(group)
+    }
+
+    /// How many chunks it has.
+    pub(crate) fn chunks(&self) -> u32 {
+        self.groups
+            .last()
+            .map_or(0, |it| it.chunk + it.fragments.div_ceil(CHUNK))
+    }
+
+    /// The page of terms that has this term, if any has.
+    pub(crate) fn page_of(&self, term: u32) -> Option<u64> {
+        let after = self.fences.partition_point(|fence| *fence <= term);
+        after.checked_sub(1).map(|page| page as u64)
+    }
+}
+
+// === impl Group ===
+
+impl Group {
+    /// The number after that of its last fragment.
+    pub(crate) fn end(&self) -> u64 {
+        self.first.saturating_add(u64::from(self.fragments))
+    }
+}

@@ -1,0 +1,160 @@
+//! The plugin's way to `kv`: values checked as they come in, and put in calls of bounded size.
+
+use std::rc::Rc;
+
+use larder_plugin::kv::{self, Object};
+use larder_plugin::{Error, log};
+
+use crate::cache::{Cache, CacheKey, Value};
+use crate::frame::{self, AFTER, Area, BEFORE, Fault, Kind};
+
+/// About how many bytes go into one call of `put`.
+const PUT_BYTES: usize = 2 << 20;
+
+/// A writer, as all that is stored names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Writer {
+    /// Its id, which is a part of its partitions' names.
+    pub(crate) id: Rc<str>,
+    /// Its number, which is a part of its fragments' handles.
+    pub(crate) number: u16,
+}
+
+/// What was read, some of it still in memory.
+#[derive(Debug)]
+pub(crate) struct Store {
+    /// Pages, tables and filters.
+    cache: Cache,
+    /// Blocks apart, so that reading many spans does not drive out what every search needs.
+    blocks: Cache,
+}
+
+/// Objects on their way to `put`.
+#[derive(Debug, Default)]
+pub(crate) struct Objects {
+    objects: Vec<Object>,
+    bytes: usize,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// With a cache of at most so many bytes.
+    pub(crate) fn new(cache_bytes: usize) -> Self {
+        Self {
+            cache: Cache::new(cache_bytes / 4 * 3),
+            blocks: Cache::new(cache_bytes / 4),
+        }
+    }
+
+    /// A value that never changes. Raises `data-loss` if it is missing or damaged, and logs it.
+    pub(crate) fn read(
+        &mut self,
+        writer: &Writer,
+        area: Area,
+        kind: Kind,
+        number: u64,
+    ) -> Result<Value, Error> {
+        let key = CacheKey {
+            writer: writer.number,
+            area: area.number(),
+            kind,
+            number,
+        };
+        let cache = match kind {
+            Kind::Otlp | Kind::Digests => &mut self.blocks,
+            _ => &mut self.cache,
+        };
+        if let Some(value) = cache.get(&key) {
+            return Ok(value);
+        }
+        let value = Self::load(writer, area, kind, number)?;
+        cache.insert(key, value.clone());
+        Ok(value)
+    }
+
+    /// The same, for what will not be asked for again.
+    pub(crate) fn load(
+        writer: &Writer,
+        area: Area,
+        kind: Kind,
+        number: u64,
+    ) -> Result<Value, Error> {
+        let got = kv::get(&[frame::key(&writer.id, area, kind, number)])?;
+        let value = got.into_iter().next().flatten().unwrap_or_default();
+        check(writer, area, kind, number, value)
+    }
+
+    /// Forgets what was read from a partition that is there no more.
+    pub(crate) fn forget(&mut self, writer: &Writer, area: Area) {
+        self.cache.forget(writer.number, area.number());
+        self.blocks.forget(writer.number, area.number());
+    }
+}
+
+/// A value as it came from `kv`, if it is what was stored.
+pub(crate) fn check(
+    writer: &Writer,
+    area: Area,
+    kind: Kind,
+    number: u64,
+    value: Vec<u8>,
+) -> Result<Value, Error> {
+    match frame::open(kind, area, number, &value) {
+        Ok(_) => Ok(Value(Rc::new(value))),
+        Err(fault) => Err(lost(writer, area, kind, number, fault)),
+    }
+}
+
+/// The error for a value that cannot be read, which is logged.
+pub(crate) fn lost(writer: &Writer, area: Area, kind: Kind, number: u64, fault: Fault) -> Error {
+    let error = frame::lost(&writer.id, area, kind, number, fault);
+    if let Error::DataLoss(text) = &error {
+        log::error(text);
+    }
+    error
+}
+
+// === impl Value ===
+
+impl Value {
+    /// What the value holds.
+    pub(crate) fn payload(&self) -> &[u8] {
+        let end = self.0.len().saturating_sub(AFTER);
+        self.0.get(BEFORE..end).unwrap_or_default()
+    }
+}
+
+// === impl Objects ===
+
+impl Objects {
+    /// Adds a value, and puts what has been added if that is much.
+    pub(crate) fn push(
+        &mut self,
+        writer: &Writer,
+        area: Area,
+        kind: Kind,
+        number: u64,
+        value: Vec<u8>,
+    ) -> Result<(), Error> {
+        if self.bytes + value.len() > PUT_BYTES {
+            self.flush()?;
+        }
+        self.bytes += value.len();
+        self.objects.push(Object {
+            key: frame::key(&writer.id, area, kind, number),
+            value,
+        });
+        Ok(())
+    }
+
+    /// Puts what has been added.
+    pub(crate) fn flush(&mut self) -> Result<(), Error> {
+        if !self.objects.is_empty() {
+            kv::put(&self.objects)?;
+        }
+        self.objects.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,414 @@
+//! The table of some fragments: a row for each, in the order written, and where their bytes are.
+//!
+//! Columns have one width for all rows, above their smallest number, so that a row is read without reading those before it.
+
+use std::ops::Range;
+
+use larder_plugin::{DurationRange, Part, TimeRange, TraceId};
+
+use crate::cache::Value;
+use crate::codec::{Damaged, Input, put_varint, small};
+
+/// A fragment, but for its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) trace_id: TraceId,
+    pub(crate) starts: TimeRange,
+    pub(crate) durations: DurationRange,
+    pub(crate) spans: u32,
+}
+
+/// Where one part of a fragment is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The number of its block; 0 for the bytes beside the table.
+    pub(crate) block: u64,
+    /// Where it begins in the block.
+    pub(crate) offset: u32,
+    pub(crate) len: u32,
+}
+
+/// A fragment, and where its bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) row: Row,
+    pub(crate) digest: Place,
+    pub(crate) otlp: Place,
+}
+
+/// What all fragments of a table, or of several, lie between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// The earliest start of all, and the latest.
+    pub(crate) starts: TimeRange,
+    /// The earliest of the fragments' latest starts.
+    pub(crate) oldest: u64,
+    pub(crate) durations: DurationRange,
+}
+
+/// A table that is read in place.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    value: Value,
+    rows: u32,
+    columns: [Column; COLUMNS],
+    digests: Vec<Extent>,
+    otlp: Vec<Extent>,
+}
+
+/// Numbers of one width, read in place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Column {
+    /// The smallest number.
+    base: u64,
+    /// Bytes a row.
+    width: u8,
+    /// Where it begins in the value.
+    at: usize,
+}
+
+/// Rows whose bytes follow each other in one block.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    /// The first such row.
+    row: u32,
+    block: u64,
+    /// Where that row begins in the block.
+    offset: u32,
+    /// Where it begins among the bytes of all rows.
+    start: u64,
+}
+
+const COLUMNS: usize = 9;
+const HIGH: usize = 0;
+const LOW: usize = 1;
+const START: usize = 2;
+const START_SPREAD: usize = 3;
+const SHORTEST: usize = 4;
+const DURATION_SPREAD: usize = 5;
+const SPANS: usize = 6;
+const DIGEST_END: usize = 7;
+const OTLP_END: usize = 8;
+
+/// Appends the table of these fragments.
+pub(crate) fn encode(rows: &[Located], out: &mut Vec<u8>) {
+    put_varint(out, rows.len() as u64);
+    column(out, rows, |it| it.row.trace_id.high);
+    column(out, rows, |it| it.row.trace_id.low);
+    column(out, rows, |it| it.row.starts.start);
+    column(out, rows, |it| {
+        spread(it.row.starts.start, it.row.starts.end)
+    });
+    column(out, rows, |it| it.row.durations.shortest);
+    column(out, rows, |it| {
+        spread(it.row.durations.shortest, it.row.durations.longest)
+    });
+    column(out, rows, |it| u64::from(it.row.spans));
+    let mut end = 0;
+    column_mut(out, rows, |it| add(&mut end, it.digest.len));
+    let mut end = 0;
+    column_mut(out, rows, |it| add(&mut end, it.otlp.len));
+    extents(out, rows, |it| it.digest);
+    extents(out, rows, |it| it.otlp);
+}
+
+fn spread(from: u64, to: u64) -> u64 {
+    to.saturating_sub(from)
+}
+
+fn add(sum: &mut u64, len: u32) -> u64 {
+    *sum += u64::from(len);
+    *sum
+}
+
+fn column_mut(out: &mut Vec<u8>, rows: &[Located], mut of: impl FnMut(&Located) -> u64) {
+    let numbers: Vec<u64> = rows.iter().map(&mut of).collect();
+    numbers_column(out, numbers.iter().copied());
+}
+
+fn column(out: &mut Vec<u8>, rows: &[Located], of: impl Fn(&Located) -> u64 + Copy) {
+    numbers_column(out, rows.iter().map(of));
+}
+
+/// Appends a column: its base, its width, and each number less the base, the lowest byte first.
+pub(crate) fn numbers_column(out: &mut Vec<u8>, numbers: impl Iterator<Item = u64> + Clone) {
+    let (mut base, mut most) = (u64::MAX, 0);
+    for number in numbers.clone() {
+        base = base.min(number);
+        most = most.max(number);
+    }
+    let base = base.min(most);
+    let width = width_of(most - base);
+    put_varint(out, base);
+    out.push(width);
+    for number in numbers {
+        let bytes = (number - base).to_le_bytes();
+        // The bytes that do not count are cut off again, which is quicker than to copy a few.
+        let end = out.len() + usize::from(width);
+        out.extend_from_slice(&bytes);
+        out.truncate(end);
+    }
+}
+
+fn width_of(most: u64) -> u8 {
+    let bits = u64::BITS - most.leading_zeros();
+    u8::try_from(bits.div_ceil(8)).unwrap_or(8)
+}
+
+fn extents(out: &mut Vec<u8>, rows: &[Located], of: impl Fn(&Located) -> Place) {
+    let mut count = 0;
+    let mut encoded = Vec::new();
+    let mut next = None;
+    for (number, row) in (0_u64..).zip(rows) {
+        let place = of(row);
+        if next != Some((place.block, place.offset)) {
+            count += 1;
+            put_varint(&mut encoded, number);
+            put_varint(&mut encoded, place.block);
+            put_varint(&mut encoded, u64::from(place.offset));
+        }
+        next = Some((place.block, place.offset.saturating_add(place.len)));
+    }
+    put_varint(out, count);
+    out.extend_from_slice(&encoded);
+}
+
+// === impl Table ===
+
+impl Table {
+    /// The table at the front of `input`, which reads the payload of `value`.
+    pub(crate) fn parse(value: &Value, input: &mut Input<'_>) -> Result<Self, Damaged> {
+        let rows = input.small()?;
+        let mut columns = [Column::default(); COLUMNS];
+        for column in &mut columns {
+            *column = Column::parse(value, input, rows as usize)?;
+        }
+        let mut table = Self {
+            value: value.clone(),
+            rows,
+            columns,
+            digests: Vec::new(),
+            otlp: Vec::new(),
+        };
+        table.digests = table.extents(input, DIGEST_END)?;
+        table.otlp = table.extents(input, OTLP_END)?;
+        Ok(table)
+    }
+
+    /// How many rows it has.
+    pub(crate) fn len(&self) -> u32 {
+        self.rows
+    }
+
+    /// One row; none beyond the last.
+    pub(crate) fn row(&self, row: u32) -> Option<Row> {
+        if row >= self.rows {
+            return None;
+        }
+        let start = self.get(START, row);
+        let shortest = self.get(SHORTEST, row);
+        Some(Row {
+            trace_id: TraceId {
+                high: self.get(HIGH, row),
+                low: self.get(LOW, row),
+            },
+            starts: TimeRange {
+                start,
+                end: start.saturating_add(self.get(START_SPREAD, row)),
+            },
+            durations: DurationRange {
+                shortest,
+                longest: shortest.saturating_add(self.get(DURATION_SPREAD, row)),
+            },
+            spans: u32::try_from(self.get(SPANS, row)).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// The latest start of a row's spans.
+    pub(crate) fn end(&self, row: u32) -> u64 {
+        let start = self.get(START, row);
+        start.saturating_add(self.get(START_SPREAD, row))
+    }
+
+    /// The trace of a row.
+    pub(crate) fn trace_id(&self, row: u32) -> TraceId {
+        TraceId {
+            high: self.get(HIGH, row),
+            low: self.get(LOW, row),
+        }
+    }
+
+    /// Where a row's digest or otlp is; none beyond the last row, and where the table is at odds with itself.
+    pub(crate) fn place(&self, part: Part, row: u32) -> Option<Place> {
+        let (column, extents) = match part {
+            Part::Digest => (DIGEST_END, &self.digests),
+            Part::Otlp => (OTLP_END, &self.otlp),
+        };
+        if row >= self.rows {
+            return None;
+        }
+        let end = self.get(column, row);
+        let start = self.end_before(column, row);
+        let at = extents.partition_point(|it| it.row <= row).checked_sub(1)?;
+        let extent = extents.get(at)?;
+        let offset = u32::try_from(start.checked_sub(extent.start)?).ok()?;
+        Some(Place {
+            block: extent.block,
+            offset: extent.offset.checked_add(offset)?,
+            len: u32::try_from(end.checked_sub(start)?).ok()?,
+        })
+    }
+
+    /// A row, and where its bytes are.
+    pub(crate) fn located(&self, row: u32) -> Result<Located, Damaged> {
+        Ok(Located {
+            row: self.row(row).ok_or(Damaged)?,
+            digest: self.place(Part::Digest, row).ok_or(Damaged)?,
+            otlp: self.place(Part::Otlp, row).ok_or(Damaged)?,
+        })
+    }
+
+    fn end_before(&self, column: usize, row: u32) -> u64 {
+        row.checked_sub(1)
+            .map_or(0, |before| self.get(column, before))
+    }
+
+    fn extents(&self, input: &mut Input<'_>, column: usize) -> Result<Vec<Extent>, Damaged> {
+        let count = input.count()?;
+        let mut extents = Vec::with_capacity(count);
+        for _ in 0..count {
+            let row = input.small()?;
+            let (block, offset) = (input.varint()?, input.small()?);
+            let start = self.end_before(column, row);
+            extents.push(Extent {
+                row,
+                block,
+                offset,
+                start,
+            });
+        }
+        Ok(extents)
+    }
+
+    #[inline]
+    fn get(&self, column: usize, row: u32) -> u64 {
+        let column = self.columns.get(column).copied().unwrap_or_default();
+        column.get(&self.value, row)
+    }
+}
+
+// === impl Column ===
+
+impl Column {
+    /// The column of so many rows at the front of `input`, which reads the payload of `value`.
+    pub(crate) fn parse(
+        value: &Value,
+        input: &mut Input<'_>,
+        rows: usize,
+    ) -> Result<Self, Damaged> {
+        let base = input.varint()?;
+        let width = input.byte()?;
+        if width > 8 {
+            return Err(Damaged);
+        }
+        let at = crate::frame::BEFORE + (value.payload().len() - input.len());
+        let bytes = rows.checked_mul(usize::from(width)).ok_or(Damaged)?;
+        input.bytes(bytes)?;
+        Ok(Self { base, width, at })
+    }
+
+    /// The number of a row that there is: the checksum follows the last one, so that eight bytes can always be read.
+    #[inline]
+    pub(crate) fn get(&self, value: &Value, row: u32) -> u64 {
+        if self.width == 0 {
+            return self.base;
+        }
+        let at = self.at + row as usize * usize::from(self.width);
+        let bytes = value.0.get(at..).and_then(<[u8]>::first_chunk::<8>);
+        let all = bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let unused = 64 - 8 * u32::from(self.width);
+        self.base.saturating_add((all << unused) >> unused)
+    }
+}
+
+// === impl Bounds ===
+
+impl Bounds {
+    /// Of nothing.
+    pub(crate) const NONE: Self = Self {
+        starts: TimeRange {
+            start: u64::MAX,
+            end: 0,
+        },
+        oldest: u64::MAX,
+        durations: DurationRange {
+            shortest: u64::MAX,
+            longest: 0,
+        },
+    };
+
+    /// Takes in a fragment.
+    pub(crate) fn add(&mut self, row: &Row) {
+        self.join(&Self {
+            starts: row.starts,
+            oldest: row.starts.end,
+            durations: row.durations,
+        });
+    }
+
+    /// Takes in all that another one does.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.starts.start = self.starts.start.min(other.starts.start);
+        self.starts.end = self.starts.end.max(other.starts.end);
+        self.oldest = self.oldest.min(other.oldest);
+        self.durations.shortest = self.durations.shortest.min(other.durations.shortest);
+        self.durations.longest = self.durations.longest.max(other.durations.longest);
+    }
+
+    /// Whether a fragment within them may be in both ranges.
+    pub(crate) fn overlap(&self, starts: &TimeRange, durations: &DurationRange) -> bool {
+        self.starts.overlaps(starts) && self.durations.overlaps(durations)
+    }
+
+    /// Appends them.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.starts.start);
+        put_varint(out, spread(self.starts.start, self.starts.end));
+        put_varint(out, spread(self.starts.start, self.oldest));
+        put_varint(out, self.durations.shortest);
+        put_varint(out, spread(self.durations.shortest, self.durations.longest));
+    }
+
+    /// What [`Bounds::encode`] wrote.
+    pub(crate) fn decode(input: &mut Input<'_>) -> Result<Self, Damaged> {
+        let start = input.varint()?;
+        let end = start.saturating_add(input.varint()?);
+        let oldest = start.saturating_add(input.varint()?);
+        let shortest = input.varint()?;
+        let longest = shortest.saturating_add(input.varint()?);
+        Ok(Self {
+            starts: TimeRange { start, end },
+            oldest,
+            durations: DurationRange { shortest, longest },
+        })
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// These bytes of its block.
+    pub(crate) fn range(&self) -> Range<usize> {
+        let start = self.offset as usize;
+        start..start + self.len as usize
+    }
+
+    /// A place of so many bytes.
+    pub(crate) fn new(block: u64, offset: usize, len: usize) -> Self {
+        Self {
+            block,
+            offset: small(offset),
+            len: small(len),
+        }
+    }
+}

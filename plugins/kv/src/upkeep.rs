@@ -1,0 +1,322 @@
+//! Upkeep, a step at a time: retention, sealing, merging, and giving back what nothing refers to.
+
+use larder_plugin::kv::{self, Change, Entry as KvEntry};
+use larder_plugin::{Error, Timestamp, log};
+
+use crate::engine::Engine;
+use crate::entry::Entry;
+use crate::frame::{self, Area, Kind};
+use crate::manifest::{Bucket, Manifest, Stamp};
+use crate::merge::{self, Merge};
+use crate::seal::{self, Seal};
+use crate::segment::Segment;
+use crate::write::put_stamp;
+
+/// Fewer bytes written say nothing of how well they are compressed.
+const TELLING_BYTES: u64 = 1 << 20;
+/// Values of a head that are compressed less than this are not expected, nor more than by this, in 256ths.
+const RATIOS: (u64, u64) = (16, 1024);
+
+/// The changes that set manifest and stamp.
+pub(crate) fn manifest_changes(manifest: &Manifest, stamp: &Stamp) -> Vec<Change> {
+    let mut payload = Vec::new();
+    manifest.encode(&mut payload);
+    let value = frame::value(Kind::Manifest, Area::Head, 0, &payload);
+    let sort = frame::sort(Kind::Manifest, 0);
+    vec![Change::Put(KvEntry { sort, value }), put_stamp(stamp)]
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// One step; true when there is more to do.
+    pub(crate) fn maintain(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
+        if self.writing.is_none() {
+            return Ok(false);
+        }
+        self.counts.bytes = stored_bytes;
+        self.follow()?;
+        if let Some(area) = self.garbage.last() {
+            if let Some(own) = self.views.first() {
+                kv::reclaim(&area.name(&own.writer.id))?;
+                self.store.forget(&own.writer, *area);
+            }
+            self.garbage.pop();
+            return Ok(true);
+        }
+        if let Some(writing) = &mut self.writing {
+            if let Some(own) = self.views.first() {
+                let entries = own.entries.iter().map(|it| it.bytes);
+                let buckets = own.manifest.buckets.iter().map(|it| it.bytes);
+                let written: u64 = entries.chain(buckets).sum();
+                if written >= TELLING_BYTES {
+                    let ratio = u128::from(stored_bytes) * 256 / u128::from(written);
+                    let ratio = u64::try_from(ratio).unwrap_or(u64::MAX);
+                    writing.ratio = ratio.clamp(RATIOS.0, RATIOS.1);
+                }
+            }
+            writing.close_bucket(&self.limits, now);
+        }
+        Ok(self.expire(now, stored_bytes)? || self.seal()? || self.merge()?)
+    }
+
+    fn is_current(&self, bucket: u64) -> bool {
+        let current = self.writing.as_ref().and_then(|it| it.bucket);
+        current.is_some_and(|it| it.number == bucket)
+    }
+
+    /// Drops the oldest bucket if it is too old, or if too much is stored.
+    fn expire(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
+        let Some(own) = self.views.first() else {
+            return Ok(false);
+        };
+        let over = self
+            .limits
+            .max_bytes
+            .is_some_and(|most| stored_bytes > most);
+        let Some(oldest) = own.manifest.buckets.first() else {
+            if over
+                && !own.entries.is_empty()
+                && let Some(writing) = &mut self.writing
+            {
+                writing.bucket = None;
+            }
+            return Ok(false);
+        };
+        let too_old = now.saturating_sub(oldest.written) > self.limits.retention;
+        if !too_old && !over {
+            return Ok(false);
+        }
+        let number = oldest.number;
+        if self.is_current(number)
+            && let Some(writing) = &mut self.writing
+        {
+            writing.bucket = None;
+        }
+        // What of it is not sealed yet is sealed first: its entries are in front.
+        if own.entries.iter().any(|it| it.head.bucket == number) {
+            return Ok(false);
+        }
+        let spans = oldest.spans;
+        let mut manifest = own.manifest.clone();
+        let dropped = manifest.buckets.remove(0);
+        if self.merge.as_ref().is_some_and(|it| it.bucket == number) {
+            self.give_up_merge();
+        }
+        self.commit_manifest(manifest, &[])?;
+        self.garbage.push(Area::Data(dropped.number));
+        let segments = dropped.segments.iter();
+        self.garbage
+            .extend(segments.map(|it| Area::Index(it.number)));
+        if too_old {
+            self.counts.expired_spans += spans;
+        } else {
+            self.counts.evicted_spans += spans;
+        }
+        Ok(true)
+    }
+
+    /// Seals the oldest entries if there are enough, or if no more will be written to their bucket.
+    fn seal(&mut self) -> Result<bool, Error> {
+        let (Some(own), Some(writing)) = (self.views.first(), &mut self.writing) else {
+            return Ok(false);
+        };
+        let Some(first) = own.entries.front() else {
+            return Ok(false);
+        };
+        let head = first.head;
+        let (count, enough) = seal::due(&self.shape, own.entries.iter());
+        let closed = writing.bucket.is_none_or(|it| it.number != head.bucket);
+        if !enough && !closed {
+            return Ok(false);
+        }
+        let entries: Vec<&Entry> = own.entries.iter().take(count).collect();
+        let sealed = Seal {
+            writer: &own.writer,
+            shape: &self.shape,
+            bucket: head.bucket,
+            numbers: &mut writing.numbers,
+            sorter: &mut self.sorter,
+        };
+        let sealed = sealed.run(&entries)?;
+        let written = entries.last().map_or(head.written, |it| it.head.written);
+        let last = entries.last().map_or(first.sequence, |it| it.sequence);
+
+        let mut manifest = own.manifest.clone();
+        manifest.sealed = last + 1;
+        manifest.fragments = sealed.segment.end;
+        if manifest
+            .buckets
+            .last()
+            .is_none_or(|it| it.number != head.bucket)
+        {
+            manifest.buckets.push(Bucket {
+                number: head.bucket,
+                opened: head.opened,
+                written,
+                spans: 0,
+                bytes: 0,
+                segments: Vec::new(),
+            });
+        }
+        if let Some(bucket) = manifest.buckets.last_mut() {
+            bucket.written = bucket.written.max(written);
+            bucket.spans += sealed.spans;
+            bucket.bytes += sealed.bytes;
+            bucket.segments.push(sealed.segment);
+        }
+        let deletes = (own.manifest.sealed..=last).map(|it| frame::sort(Kind::Entry, it));
+        let deletes: Vec<Change> = deletes.map(Change::Delete).collect();
+        let mut areas: Vec<u64> = entries.iter().filter_map(|it| it.area).collect();
+        areas.dedup();
+        self.commit_manifest(manifest, &deletes)?;
+
+        if let (Some(own), Some(writing)) = (self.views.first(), &mut self.writing) {
+            areas.retain(|area| own.entries.iter().all(|it| it.area != Some(*area)));
+            if areas.contains(&writing.entries)
+                || own
+                    .entries
+                    .iter()
+                    .any(|it| it.area == Some(writing.entries))
+            {
+                writing.entries = writing.numbers.next();
+            }
+            self.garbage.extend(areas.into_iter().map(Area::Entries));
+        }
+        Ok(true)
+    }
+
+    /// Merges a little, or begins to.
+    fn merge(&mut self) -> Result<bool, Error> {
+        let begun = match &self.merge {
+            Some(_) => Ok(true),
+            None => self.begin_merge(),
+        };
+        let stepped = begun.and_then(|begun| if begun { self.step_merge() } else { Ok(false) });
+        if let Err(Error::DataLoss(_)) = &stepped
+            && let Some(merge) = &self.merge
+        {
+            log::warn("segments that cannot be read whole stay unmerged");
+            self.unmergeable
+                .extend(merge.sources.iter().map(|it| it.number));
+            self.give_up_merge();
+            return Ok(true);
+        }
+        stepped
+    }
+
+    fn begin_merge(&mut self) -> Result<bool, Error> {
+        let Some(own) = self.views.first() else {
+            return Ok(false);
+        };
+        let mut found = None;
+        for bucket in &own.manifest.buckets {
+            let closed = !self.is_current(bucket.number);
+            let segments = &bucket.segments;
+            // Only what lies behind the last one that cannot be merged: they must follow each other.
+            let bad = segments
+                .iter()
+                .rposition(|it| self.unmergeable.contains(&it.number));
+            let from = bad.map_or(0, |at| at + 1);
+            let rest = segments.get(from..).unwrap_or_default();
+            if let Some((start, end)) = merge::due(&self.shape, rest, closed) {
+                let sources = rest.get(start..end).unwrap_or_default();
+                found = Some((bucket.number, sources.to_vec()));
+                break;
+            }
+        }
+        let Some((bucket, sources)) = found else {
+            return Ok(false);
+        };
+        let (Some(own), Some(writing)) = (self.views.first_mut(), &mut self.writing) else {
+            return Ok(false);
+        };
+        let headers: Result<Vec<_>, _> = sources.iter().map(|it| own.header(it.number)).collect();
+        let number = writing.numbers.next();
+        let numbers: Vec<u64> = sources.iter().map(|it| it.number).collect();
+        let merge = headers.and_then(|headers| {
+            Merge::new(&own.writer, &self.shape, number, (bucket, sources, headers))
+        });
+        match merge {
+            Ok(merge) => self.merge = Some(merge),
+            Err(Error::DataLoss(_)) => {
+                self.unmergeable.extend(numbers);
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    fn step_merge(&mut self) -> Result<bool, Error> {
+        let (Some(own), Some(merge)) = (self.views.first(), &mut self.merge) else {
+            return Ok(false);
+        };
+        if !merge.step(&own.writer, self.shape.merge_step)? {
+            return Ok(true);
+        }
+        let mut manifest = own.manifest.clone();
+        let bucket = manifest
+            .buckets
+            .iter_mut()
+            .find(|it| it.number == merge.bucket);
+        let (sources, segment) = (merge.sources.clone(), merge.segment);
+        let replaced = bucket.is_some_and(|bucket| replace(bucket, &sources, segment));
+        if !replaced {
+            self.give_up_merge();
+            return Ok(true);
+        }
+        self.commit_manifest(manifest, &[])?;
+        self.merge = None;
+        self.garbage
+            .extend(sources.iter().map(|it| Area::Index(it.number)));
+        Ok(true)
+    }
+
+    fn give_up_merge(&mut self) {
+        if let Some(merge) = self.merge.take() {
+            self.garbage.push(Area::Index(merge.segment.number));
+        }
+    }
+
+    /// Commits a changed manifest with its stamp, and these changes.
+    fn commit_manifest(&mut self, manifest: Manifest, more: &[Change]) -> Result<(), Error> {
+        let (Some(own), Some(writing)) = (self.views.first_mut(), &mut self.writing) else {
+            return Ok(());
+        };
+        let mut manifest = manifest;
+        manifest.epoch = own.stamp.epoch + 1;
+        let stamp = Stamp {
+            epoch: manifest.epoch,
+            ..own.stamp
+        };
+        let mut changes = manifest_changes(&manifest, &stamp);
+        changes.extend_from_slice(more);
+        if let Err(error) = kv::commit(&Area::Head.name(&own.writer.id), &changes) {
+            writing.stale = true;
+            return Err(error.into());
+        }
+        own.stamp = stamp;
+        own.set_manifest(manifest);
+        Ok(())
+    }
+}
+
+/// Puts the merged segment in the place of what it was merged from.
+fn replace(bucket: &mut Bucket, sources: &[Segment], merged: Segment) -> bool {
+    let Some(first) = sources.first() else {
+        return false;
+    };
+    let at = bucket
+        .segments
+        .iter()
+        .position(|it| it.number == first.number);
+    let Some(at) = at else {
+        return false;
+    };
+    if bucket.segments.get(at..at + sources.len()) != Some(sources) {
+        return false;
+    }
+    bucket.segments.splice(at..at + sources.len(), [merged]);
+    true
+}
