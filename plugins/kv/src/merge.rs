@@ -7,7 +7,7 @@ use larder_plugin::Error;
 use crate::cache::Value;
 use crate::codec::{Damaged, put_varint};
 use crate::frame::Kind;
-use crate::index::{self, Cursor, IndexWriter, List, Run};
+use crate::index::{self, Cursor, IndexWriter, Run, last};
 use crate::limits::Shape;
 use crate::seal::put_header;
 use crate::segment::{Header, Segment};
@@ -35,6 +35,9 @@ struct Input {
     /// How many chunks the sources before it have.
     chunks: u32,
 }
+
+/// How many terms are merged before a step looks at what it has done.
+const TERMS_BETWEEN: u64 = 64;
 
 /// One source's list of a term.
 enum Part {
@@ -110,26 +113,33 @@ impl Merge {
     pub(crate) fn step(&mut self, writer: &Writer, bytes: usize) -> Result<bool, Error> {
         let read = |inputs: &[Input]| inputs.iter().map(|it| it.cursor.bytes).sum::<usize>();
         let until = read(&self.inputs) + bytes;
-        loop {
-            let terms = self.inputs.iter().filter_map(|it| it.cursor.term);
-            let Some(term) = terms.min() else {
-                break;
-            };
-            let mut of_term = self.inputs.iter().filter(|it| it.cursor.term == Some(term));
-            let alone = of_term.next().filter(|_| of_term.next().is_none());
-            let is_written = match (alone, &mut self.output) {
-                (Some(input), Some(output)) => input.copy_short(term, &mut self.buffer, output)?,
-                _ => false,
-            };
-            if !is_written {
-                self.merge_lists(term)?;
-            }
-            for input in &mut self.inputs {
-                if input.cursor.term == Some(term) {
-                    input.cursor.advance()?;
+        for done in 1_u64.. {
+            let (mut least, mut alone, mut place) = (u64::MAX, true, 0);
+            for (at, input) in self.inputs.iter().enumerate() {
+                let term = input.cursor.term.map_or(u64::MAX, u64::from);
+                if term < least {
+                    (least, alone, place) = (term, true, at);
+                } else if term == least {
+                    alone = false;
                 }
             }
-            if read(&self.inputs) >= until {
+            let Ok(term) = u32::try_from(least) else {
+                break;
+            };
+            let (Some(input), Some(output)) = (self.inputs.get_mut(place), &mut self.output) else {
+                break;
+            };
+            if alone && input.copy_short(term, &mut self.buffer, output)? {
+                input.cursor.advance()?;
+            } else {
+                self.merge_lists(term)?;
+                for input in &mut self.inputs {
+                    if input.cursor.term == Some(term) {
+                        input.cursor.advance()?;
+                    }
+                }
+            }
+            if done.is_multiple_of(TERMS_BETWEEN) && read(&self.inputs) >= until {
                 return Ok(false);
             }
         }
@@ -212,14 +222,11 @@ impl Merge {
 impl Input {
     /// Adds its current list to those of the term.
     fn parts(&mut self, parts: &mut Vec<Part>) -> Result<(), Error> {
-        let runs = match self.cursor.list()? {
-            List::Short(list) => {
-                parts.push(Part::Short(list.to_vec(), self.base()));
-                return Ok(());
-            }
-            List::Long(runs) => runs,
-        };
-        for run in runs {
+        if let Some(list) = self.cursor.short() {
+            parts.push(Part::Short(list.to_vec(), self.base()));
+            return Ok(());
+        }
+        for run in self.cursor.long()? {
             let page = self.cursor.runs(run.page)?;
             if run.of(page.payload()).is_err() {
                 return Err(self.cursor.lost(Kind::Runs, u64::from(run.page)));
@@ -237,7 +244,7 @@ impl Input {
         buffer: &mut Vec<u8>,
         output: &mut IndexWriter,
     ) -> Result<bool, Error> {
-        let List::Short(list) = self.cursor.list()? else {
+        let Some(list) = self.cursor.short() else {
             return Ok(false);
         };
         if self.chunks == 0 {
@@ -245,8 +252,8 @@ impl Input {
             return Ok(true);
         }
         buffer.clear();
-        let written = append(list, self.base(), 0, buffer);
-        written.map_err(|_| self.cursor.lost(Kind::Terms, 0))?;
+        let rest = append_first(list, self.base(), 0, buffer);
+        rest.map_err(|_| self.cursor.lost(Kind::Terms, 0))?;
         // A first ordinal that takes more bytes can make it too long by as many.
         output.short(term, buffer)?;
         Ok(true)
@@ -264,10 +271,23 @@ fn first(list: &[u8]) -> Result<u32, Damaged> {
 
 /// Appends a list with `base` added to its first ordinal, less `from`; gives the last ordinal. The rest of the list stays as it is.
 fn append(list: &[u8], base: u32, from: u32, out: &mut Vec<u8>) -> Result<u32, Damaged> {
+    let (first, rest) = append_first(list, base, from, out)?;
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    last(rest, first.wrapping_add(1))
+}
+
+/// The same, without looking for the last ordinal: gives the first, and the rest of the list.
+fn append_first<'a>(
+    list: &'a [u8],
+    base: u32,
+    from: u32,
+    out: &mut Vec<u8>,
+) -> Result<(u32, &'a [u8]), Damaged> {
     let mut input = crate::codec::Input::new(list);
     let first = input.small()?.checked_add(base).ok_or(Damaged)?;
     put_varint(out, u64::from(first.checked_sub(from).ok_or(Damaged)?));
     out.extend_from_slice(input.rest());
-    index::last(input.rest(), first.wrapping_add(1))
-        .map(|last| if input.is_empty() { first } else { last })
+    Ok((first, input.rest()))
 }

@@ -28,8 +28,8 @@ pub(crate) enum List<'a> {
 }
 
 /// Appends a list of ordinals, which ascend. `base` is taken from the first.
-#[inline]
-pub(crate) fn encode(ordinals: impl Iterator<Item = u32>, base: u32, out: &mut Vec<u8>) {
+#[cfg(test)]
+fn encode(ordinals: impl Iterator<Item = u32>, base: u32, out: &mut Vec<u8>) {
     let mut next = base;
     for ordinal in ordinals {
         let delta = ordinal.wrapping_sub(next);
@@ -55,7 +55,7 @@ pub(crate) fn decode(bytes: &[u8], base: u32, mut each: impl FnMut(u32)) -> Resu
     Ok(())
 }
 
-/// The last ordinal of a list, with `base` added to the first.
+/// The last ordinal of a list, with `base` added to the first; `base` for an empty one.
 pub(crate) fn last(bytes: &[u8], base: u32) -> Result<u32, Damaged> {
     let mut last = base;
     decode(bytes, base, |ordinal| last = ordinal)?;
@@ -114,10 +114,11 @@ impl<'a> List<'a> {
         if len > 0 {
             return input.bytes(len).map(|_| ());
         }
-        List::parse_long(input)
+        Self::skip_runs(input)
     }
 
-    fn parse_long(input: &mut Input<'_>) -> Result<(), Damaged> {
+    /// Passes over where the runs of a long list are, after the 0 that they begin with.
+    pub(crate) fn skip_runs(input: &mut Input<'_>) -> Result<(), Damaged> {
         for _ in 0..input.count()? {
             for _ in 0..4 {
                 input.varint()?;

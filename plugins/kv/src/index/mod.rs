@@ -8,7 +8,7 @@ mod lookup;
 mod pages;
 mod sort;
 
-pub(crate) use lists::{List, Run, last};
+pub(crate) use lists::{Run, last};
 pub(crate) use lookup::{Chunks, Postings};
 pub(crate) use pages::{Cursor, Finished, IndexWriter};
 pub(crate) use sort::{Sorter, build};

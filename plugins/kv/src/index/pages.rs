@@ -205,8 +205,9 @@ pub(crate) struct Cursor {
     pages: u64,
     next_page: u64,
     page: Option<Value>,
-    /// Where the current term's list begins in the page's payload, and where it ends.
+    /// Where the current term's list begins in the page's payload, and where it ends; the length before a short one is left out.
     list: (usize, usize),
+    is_short: bool,
     /// The term at which it stands; none at the end.
     pub(crate) term: Option<u32>,
     runs: Option<(u32, Value)>,
@@ -226,6 +227,7 @@ impl Cursor {
             next_page: 0,
             page: None,
             list: (0, 0),
+            is_short: false,
             term: None,
             runs: None,
             bytes: 0,
@@ -235,22 +237,20 @@ impl Cursor {
     }
 
     /// Goes to the next term.
+    #[inline]
     pub(crate) fn advance(&mut self) -> Result<(), Error> {
         loop {
-            if let Some(page) = &self.page {
-                let payload = page.payload();
-                let rest = payload.get(self.list.1..).unwrap_or_default();
-                if !rest.is_empty() {
-                    let next = next(rest, self.term.unwrap_or(0));
-                    let at = |left: usize| payload.len() - left;
-                    return match next {
-                        Ok((term, before, after)) => {
-                            (self.term, self.list) = (Some(term), (at(before), at(after)));
-                            Ok(())
-                        }
-                        Err(Damaged) => Err(self.lost(Kind::Terms, self.next_page - 1)),
-                    };
-                }
+            let payload = self.page.as_ref().map(Value::payload).unwrap_or_default();
+            let mut input = Input::new(payload.get(self.list.1..).unwrap_or_default());
+            if !input.is_empty() {
+                return match next(&mut input, payload.len()) {
+                    Ok((delta, list, is_short)) => {
+                        self.term = self.term.map(|before| before.wrapping_add(delta));
+                        (self.list, self.is_short) = (list, is_short);
+                        Ok(())
+                    }
+                    Err(Damaged) => Err(self.lost(Kind::Terms, self.next_page - 1)),
+                };
             }
             if self.next_page == self.pages {
                 self.term = None;
@@ -282,11 +282,23 @@ impl Cursor {
         Ok(())
     }
 
-    /// The list of the current term.
-    pub(crate) fn list(&self) -> Result<List<'_>, Error> {
+    /// The list of the current term, if it is short.
+    #[inline]
+    pub(crate) fn short(&self) -> Option<&[u8]> {
+        let payload = self.page.as_ref()?.payload();
+        payload
+            .get(self.list.0..self.list.1)
+            .filter(|_| self.is_short)
+    }
+
+    /// The runs of the current term's list, if it is long.
+    pub(crate) fn long(&self) -> Result<Vec<Run>, Error> {
         let payload = self.page.as_ref().map(Value::payload).unwrap_or_default();
         let bytes = payload.get(self.list.0..self.list.1).unwrap_or_default();
-        List::parse(&mut Input::new(bytes)).map_err(|_| self.lost(Kind::Terms, self.next_page - 1))
+        match List::parse(&mut Input::new(bytes)) {
+            Ok(List::Long(runs)) => Ok(runs),
+            _ => Err(self.lost(Kind::Terms, self.next_page - 1)),
+        }
     }
 
     /// The page of runs with this number.
@@ -310,11 +322,18 @@ impl Cursor {
     }
 }
 
-/// The term after `before` in a page, and how many bytes are left before and after its list.
-fn next(rest: &[u8], before: u32) -> Result<(u32, usize, usize), Damaged> {
-    let mut input = Input::new(rest);
-    let term = before.wrapping_add(input.small()?);
-    let start = input.len();
-    List::skip(&mut input)?;
-    Ok((term, start, input.len()))
+/// How far the next term of a page is above the one before it, where its list is, and whether that is short. `input` ends with the
+/// page, of `len` bytes.
+#[inline]
+fn next(input: &mut Input<'_>, len: usize) -> Result<(u32, (usize, usize), bool), Damaged> {
+    let delta = input.small()?;
+    let start = len - input.len();
+    let bytes = input.size()?;
+    if bytes > 0 {
+        let start = len - input.len();
+        input.bytes(bytes)?;
+        return Ok((delta, (start, start + bytes), true));
+    }
+    List::skip_runs(input)?;
+    Ok((delta, (start, len - input.len()), false))
 }
