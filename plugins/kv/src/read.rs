@@ -30,11 +30,14 @@ struct Page {
     pieces: Vec<Piece>,
     bytes: usize,
     max_bytes: usize,
-    /// The table that was read last, with its number.
-    table: Option<(u64, Table)>,
-    /// The block that was read last, with its number.
-    block: Option<(u64, Value)>,
+    /// The table that was read last, with its writer and its number.
+    table: Option<(Of, Table)>,
+    /// The block that was read last, with its writer and its number.
+    block: Option<(Of, Value)>,
 }
+
+/// A writer's number, and that of one of its values.
+type Of = (u16, u64);
 
 /// One page, from where the page before ended. Raises `data-loss` for what cannot be read.
 pub(crate) fn page(
@@ -181,22 +184,19 @@ impl Page {
         let Some(chunk) = group.chunks.get((ordinal / CHUNK) as usize) else {
             return Ok(true);
         };
-        if self
-            .table
-            .as_ref()
-            .is_none_or(|(number, _)| *number != chunk.table)
-        {
+        let of = (view.writer.number, chunk.table);
+        if self.table.as_ref().is_none_or(|(last, _)| *last != of) {
             let table = read_table(store, view, bucket, chunk.table)?;
-            self.table = Some((chunk.table, table));
+            self.table = Some((of, table));
         }
-        let Some((number, table)) = self.table.take() else {
+        let Some((_, table)) = self.table.take() else {
             return Ok(true);
         };
         let area = Area::Data(bucket);
-        let damaged = || lost(&view.writer, area, Kind::Table, number, Fault::Damaged);
+        let damaged = || lost(&view.writer, area, Kind::Table, of.1, Fault::Damaged);
         let row = ordinal % CHUNK;
         let added = self.of_table(store, (view, bucket), (&table, row, &[]), (handle, part));
-        self.table = Some((number, table));
+        self.table = Some((of, table));
         added?.ok_or_else(damaged)
     }
 
@@ -267,14 +267,15 @@ impl Page {
         bucket: u64,
         (part, number): (Part, u64),
     ) -> Result<Value, Error> {
+        let of = (view.writer.number, number);
         if let Some((last, value)) = &self.block
-            && *last == number
+            && *last == of
         {
             return Ok(value.clone());
         }
         let kind = blocks::kind_of(part);
         let value = store.read(&view.writer, Area::Data(bucket), kind, number)?;
-        self.block = Some((number, value.clone()));
+        self.block = Some((of, value.clone()));
         Ok(value)
     }
 }

@@ -193,15 +193,18 @@ impl Engine {
             None => self.begin_merge(),
         };
         let stepped = begun.and_then(|begun| if begun { self.step_merge() } else { Ok(false) });
-        if let Err(Error::DataLoss(_)) = &stepped
-            && let Some(merge) = &self.merge
-        {
+        let Err(error) = &stepped else {
+            return stepped;
+        };
+        // It stands in the middle of something, so it is begun anew.
+        if let (Error::DataLoss(_), Some(merge)) = (error, &self.merge) {
             log::warn("segments that cannot be read whole stay unmerged");
-            self.unmergeable
-                .extend(merge.sources.iter().map(|it| it.number));
+            let sources = merge.sources.iter().map(|it| it.number);
+            self.unmergeable.extend(sources);
             self.give_up_merge();
             return Ok(true);
         }
+        self.give_up_merge();
         stepped
     }
 

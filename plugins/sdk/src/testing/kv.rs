@@ -51,6 +51,11 @@ pub fn restart() {
     MODEL.with_borrow_mut(|model| model.faults.clear());
 }
 
+/// Whether there has been a crash, and no restart since.
+pub fn is_down() -> bool {
+    MODEL.with_borrow(|model| model.faults.on_read().is_err())
+}
+
 /// How many calls have changed something, or would have.
 pub fn changes() -> usize {
     MODEL.with_borrow(|model| model.faults.changes())
