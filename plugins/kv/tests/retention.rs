@@ -1,0 +1,201 @@
+//! A clock that moves on and a store that is full: what goes, when, and what stays.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod common;
+
+use common::{Fragments, fragments, shapes, small_shape};
+use larder_kv::{Kv, Shape};
+use larder_plugin::testing::{batch, environment, fragment, kv};
+use larder_plugin::{Part, Plugin, Role, Search, TraceId, Wanted};
+use proptest::prelude::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// The numbers of all fragments that an instance finds, ascending.
+fn found(plugin: &mut Kv) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    let mut resume = None;
+    loop {
+        let page = plugin.find(&Search::all(), resume.as_deref(), 30).unwrap();
+        let handles = page.found.iter().filter_map(|it| it.fragment).collect();
+        let wanted = Wanted::Fragments(handles);
+        let pieces = plugin.read(&wanted, Part::Digest, None, u32::MAX).unwrap();
+        let number = |bytes: &[u8]| u64::from_be_bytes(*bytes.first_chunk().unwrap());
+        numbers.extend(pieces.pieces.iter().map(|it| number(&it.bytes)));
+        resume = page.resume;
+        if resume.is_none() {
+            numbers.sort_unstable();
+            return numbers;
+        }
+    }
+}
+
+fn numbered(fragments: Fragments, written: &mut u64) -> Fragments {
+    let numbered = fragments.into_iter().map(|fragment| {
+        *written += 1;
+        fragment.digest(written.to_be_bytes())
+    });
+    numbered.collect()
+}
+
+fn rest(plugin: &mut Kv, now: u64) {
+    for _ in 0..5000 {
+        if !plugin.maintain(now, kv::stored_bytes()).unwrap() {
+            return;
+        }
+    }
+    panic!("upkeep never comes to rest");
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Fragments),
+    /// So many seconds go by.
+    Wait(u64),
+    Maintain(u32),
+    Rest,
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => fragments(30, 200, 12).prop_map(Step::Write),
+        4 => (0..30_u64).prop_map(Step::Wait),
+        3 => (1..9_u32).prop_map(Step::Maintain),
+        1 => Just(Step::Rest),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+/// With a retention of 240 seconds, and so buckets of ten.
+fn run_by_age(shape: Shape, steps: Vec<Step>) {
+    kv::reset();
+    let environment = environment(&[("retention", "240s")]);
+    let mut reader = environment.clone();
+    reader.role = Role::Reader;
+    let mut plugin = Kv::open_with(&environment, shape).unwrap();
+    let mut reader = Kv::open_with(&reader, shape).unwrap();
+    let (mut now, mut written) = (SECOND, 0);
+    let mut times = Vec::new();
+    let mut spans_written = 0;
+    let mut expired = 0;
+    for step in steps {
+        match step {
+            Step::Write(fragments) => {
+                let fragments = numbered(fragments, &mut written);
+                times.resize(usize::try_from(written).unwrap(), now);
+                spans_written += fragments
+                    .iter()
+                    .map(|it| u64::from(it.clone().build().span_count))
+                    .sum::<u64>();
+                plugin.write(now, vec![batch(fragments)]).unwrap();
+            }
+            Step::Wait(seconds) => now += seconds * SECOND,
+            Step::Maintain(steps) => {
+                for _ in 0..steps {
+                    plugin.maintain(now, kv::stored_bytes()).unwrap();
+                }
+            }
+            Step::Rest => rest(&mut plugin, now),
+            Step::Reopen => {
+                expired += plugin.statistics().expired_spans;
+                plugin = Kv::open_with(&environment, shape).unwrap();
+            }
+        }
+        let numbers = found(&mut plugin);
+        let gone = written - numbers.len() as u64;
+        // Whole buckets go, the oldest first, and none before its last fragment is too old.
+        assert_eq!(numbers, (gone + 1..=written).collect::<Vec<_>>());
+        if let Some(last) = usize::try_from(gone).unwrap().checked_sub(1) {
+            assert!(now - times[last] > 240 * SECOND);
+        }
+        assert_eq!(found(&mut reader), numbers);
+        let counts = plugin.statistics();
+        assert_eq!(counts.spans + expired + counts.expired_spans, spans_written);
+    }
+    rest(&mut plugin, now);
+    let numbers = found(&mut plugin);
+    if let Some(first) = numbers.first() {
+        let oldest = times[usize::try_from(*first).unwrap() - 1];
+        // The last of its bucket was written up to ten seconds later.
+        assert!(now - oldest <= 250 * SECOND, "{} is too old", now - oldest);
+    }
+    now += 260 * SECOND;
+    rest(&mut plugin, now);
+    assert_eq!(found(&mut plugin), []);
+    assert_eq!(plugin.statistics().spans, 0);
+    assert_eq!(plugin.services().unwrap(), Vec::<String>::new());
+    let kept: Vec<_> = kv::keys()
+        .into_iter()
+        .filter(|it| !it.partition.starts_with("head/"))
+        .collect();
+    assert!(kept.is_empty(), "{kept:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_too_old_goes_and_nothing_before(
+        shape in shapes(),
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        run_by_age(shape, steps);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_may_be_and_the_newest_stay(
+        shape in shapes(),
+        writes in prop::collection::vec(fragments(30, 900, 12), 1..80),
+    ) {
+        kv::reset();
+        let environment = environment(&[("max_bytes", "48KiB")]);
+        let mut plugin = Kv::open_with(&environment, shape).unwrap();
+        let mut written = 0;
+        for fragments in writes {
+            let fragments = numbered(fragments, &mut written);
+            plugin.write(1, vec![batch(fragments)]).unwrap();
+            rest(&mut plugin, 1);
+            prop_assert!(kv::stored_bytes() <= 48 << 10, "{}", kv::stored_bytes());
+            let numbers = found(&mut plugin);
+            let first = written - numbers.len() as u64 + 1;
+            prop_assert_eq!(numbers, (first..=written).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_handle_of_what_is_gone_reads_nothing_and_others_stay_valid() {
+    kv::reset();
+    let environment = environment(&[("retention", "240s")]);
+    let mut plugin = Kv::open_with(&environment, small_shape()).unwrap();
+    let mut handles = Vec::new();
+    for n in 0..100_u32 {
+        let now = u64::from(n) * 5 * SECOND;
+        let fragment = fragment(n.into()).starts(now, now).otlp(vec![1; 100]);
+        plugin.write(now, vec![batch([fragment])]).unwrap();
+        rest(&mut plugin, now);
+        let page = plugin.find(&Search::all(), None, 1).unwrap();
+        handles.push(page.found[0].fragment.unwrap());
+    }
+    let mut reader = environment.clone();
+    reader.role = Role::Reader;
+    for plugin in [
+        &mut plugin,
+        &mut Kv::open_with(&reader, small_shape()).unwrap(),
+    ] {
+        let wanted = Wanted::Fragments(handles.clone());
+        let page = plugin.read(&wanted, Part::Otlp, None, u32::MAX).unwrap();
+        let ids: Vec<TraceId> = page.pieces.iter().map(|it| it.trace_id).collect();
+        let due: Vec<TraceId> = (50..100).map(|n: u128| n.into()).collect();
+        assert_eq!(ids, due);
+    }
+    assert_eq!(plugin.statistics().expired_spans, 50);
+}
