@@ -35,6 +35,7 @@ pub(crate) fn operations(engine: &mut Engine, service: &str) -> Result<Vec<Opera
 fn each(engine: &mut Engine, mut take: impl FnMut((&str, &str, SpanKind))) -> Result<(), Error> {
     engine.follow()?;
     for view in &mut engine.views {
+        view.check_lost()?;
         for (bucket, segment) in view.segments.clone() {
             let header = view.header(segment.number)?;
             for group in header.groups.iter().filter(|it| it.operations != 0) {

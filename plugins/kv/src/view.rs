@@ -64,14 +64,16 @@ impl View {
     /// Takes in what has been written since, given the stamp as it is now; none for a writer that has none.
     pub(crate) fn follow(&mut self, stamp: Option<Vec<u8>>) -> Result<(), Error> {
         let mut stamp = stamp;
+        let mut before = None;
         for _ in 0..TRIES {
             let Some(value) = stamp else {
-                return Ok(());
+                return self.check_unwritten();
             };
             let now = self.root(Kind::Stamp, &value, Stamp::decode)?;
-            if now == self.stamp || self.take_in(now)? {
+            if now == self.stamp || self.take_in(now, before == Some(now))? {
                 return Ok(());
             }
+            before = Some(now);
             stamp = kv::get(&[Self::stamp_key(&self.writer.id)])?
                 .pop()
                 .flatten();
@@ -81,8 +83,18 @@ impl View {
         ))
     }
 
-    /// Takes in what this stamp stands for. False if it has been changed in the meantime.
-    fn take_in(&mut self, now: Stamp) -> Result<bool, Error> {
+    /// There is no stamp: so there must be no manifest either.
+    fn check_unwritten(&self) -> Result<(), Error> {
+        let key = frame::key(&self.writer.id, Area::Head, Kind::Manifest, 0);
+        if kv::get(&[key])?.pop().flatten().is_none() {
+            return Ok(());
+        }
+        self.root(Kind::Stamp, &[], Stamp::decode).map(|_| ())
+    }
+
+    /// Takes in what this stamp stands for. False if something of it is missing, which then has been changed in the meantime: if it
+    /// has `stayed` as it was, what is missing is lost.
+    fn take_in(&mut self, now: Stamp, stayed: bool) -> Result<bool, Error> {
         if now.epoch != self.stamp.epoch || now.generation != self.stamp.generation {
             let key = frame::key(&self.writer.id, Area::Head, Kind::Manifest, 0);
             let value = kv::get(&[key])?.pop().flatten().unwrap_or_default();
@@ -101,7 +113,7 @@ impl View {
         let from = last
             .max(self.lost.last().map_or(0, |it| it + 1))
             .max(self.manifest.sealed);
-        if !self.read_entries(from, now.next)? {
+        if !self.read_entries(from, now.next, stayed)? {
             return Ok(false);
         }
         self.stamp = now;
@@ -126,28 +138,35 @@ impl View {
         self.manifest = manifest;
     }
 
-    /// Reads the entries with these sequence numbers. False if one of them is there no more.
-    fn read_entries(&mut self, from: u64, end: u64) -> Result<bool, Error> {
+    /// Reads the entries with these sequence numbers. False if one of them is there no more, unless it then is `lost`.
+    fn read_entries(&mut self, from: u64, end: u64, lost: bool) -> Result<bool, Error> {
         let mut next = from;
         while next < end {
             let page = self.scan(next, end)?;
-            if page.is_empty() {
-                return Ok(false);
-            }
+            let mut found = Vec::with_capacity(page.len() + 1);
             for it in page {
-                let sequence = match it.sort.first() {
-                    Some(kind) if *kind == Kind::Entry as u8 => {
-                        frame::number_of(Kind::Entry, &it.sort)
-                    }
-                    _ => Err(Damaged),
-                };
-                if sequence != Ok(next) {
+                if let Ok(sequence) = frame::number_of(Kind::Entry, &it.sort) {
+                    found.push((sequence, Some(it.value)));
+                }
+            }
+            if found.is_empty() {
+                found.push((end, None));
+            }
+            for (sequence, value) in found {
+                if sequence > next && !lost {
                     return Ok(false);
                 }
-                match self.entry(next, it.value) {
-                    Ok(Some(entry)) => self.entries.push_back(entry),
-                    Ok(None) => return Ok(false),
-                    Err(Error::DataLoss(_)) => self.lost.push(next),
+                for missing in next..sequence {
+                    self.entry(missing, Vec::new()).err();
+                    self.lost.push(missing);
+                }
+                next = sequence;
+                let Some(value) = value else {
+                    break;
+                };
+                match self.entry(sequence, value) {
+                    Ok(entry) => self.entries.push_back(entry),
+                    Err(Error::DataLoss(_)) => self.lost.push(sequence),
                     Err(error) => return Err(error),
                 }
                 next += 1;
@@ -166,14 +185,13 @@ impl View {
         Ok(page.entries)
     }
 
-    /// The entry that is stored as this value in the head; none if it has been sealed in the meantime.
-    fn entry(&self, sequence: u64, value: Vec<u8>) -> Result<Option<Entry>, Error> {
+    /// The entry that is stored as this value in the head.
+    fn entry(&self, sequence: u64, value: Vec<u8>) -> Result<Entry, Error> {
         let failed =
             |area| move |_| lost(&self.writer, area, Kind::Entry, sequence, Fault::Damaged);
-        if value.first() == Some(&(Kind::Entry as u8)) {
+        if value.first() != Some(&(Kind::EntryPlace as u8)) {
             let value = check(&self.writer, Area::Head, Kind::Entry, sequence, value)?;
-            let entry = Entry::parse(sequence, value, None).map_err(failed(Area::Head))?;
-            return Ok(Some(entry));
+            return Entry::parse(sequence, value, None).map_err(failed(Area::Head));
         }
         let place = check(&self.writer, Area::Head, Kind::EntryPlace, sequence, value)?;
         let (number, pieces) = decode_place(place.payload()).map_err(failed(Area::Head))?;
@@ -186,8 +204,7 @@ impl View {
             value.extend(piece.unwrap_or_default());
         }
         let value = check(&self.writer, area, Kind::Entry, sequence, value)?;
-        let entry = Entry::parse(sequence, value, Some(number)).map_err(failed(area))?;
-        Ok(Some(entry))
+        Entry::parse(sequence, value, Some(number)).map_err(failed(area))
     }
 
     /// A value that everything else depends on. One of a newer build is refused as such.

@@ -99,6 +99,15 @@ pub fn damage(key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
     });
 }
 
+/// Undoes what [`damage`] has done.
+pub fn put_back(key: &Key, bytes: Vec<u8>) {
+    MODEL.with_borrow_mut(|model| {
+        let entries = model.partitions.entry(key.partition.clone()).or_default();
+        let object = !key.partition.starts_with("head/");
+        entries.insert(key.sort.clone(), Value { bytes, object });
+    });
+}
+
 /// The host's `put`.
 pub fn put(objects: &[Object]) -> Result<(), Error> {
     MODEL.with_borrow_mut(|model| {

@@ -1,0 +1,241 @@
+//! Every stored value is damaged and lost in turn: an answer is then right or `data-loss`, and what the value did not hold stays
+//! readable.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{small_shape, term};
+use larder_kv::Kv;
+use larder_plugin::kv::Key;
+use larder_plugin::testing::{Stored, batch, environment, fragment, kv, logged};
+use larder_plugin::{Environment, Error, Part, Plugin, Role, Search, SpanKind, TraceId, Wanted};
+
+const TRACES: u64 = 150;
+
+fn reader() -> Environment {
+    let mut environment = environment(&[]);
+    environment.role = Role::Reader;
+    environment
+}
+
+/// Traces in merged segments, in one that is not, and in entries.
+fn store() -> Stored {
+    kv::reset();
+    let mut stored = Stored::default();
+    let mut plugin = Kv::open_with(&environment(&[]), small_shape()).unwrap();
+    for n in 0..TRACES {
+        let fragment = fragment(u128::from(n / 2 + 1))
+            .starts(n * 10, n * 10 + 5)
+            .terms([1, n % 7, 100 + n].map(term))
+            .operation(&format!("service-{}", n / 30), "name", SpanKind::Server)
+            .digest(n.to_be_bytes())
+            .otlp([vec![3; 90], n.to_be_bytes().to_vec()].concat());
+        stored.push(fragment.clone());
+        plugin.write(1, vec![batch([fragment])]).unwrap();
+        if n < TRACES - 5 {
+            while plugin.maintain(1, 0).unwrap() {}
+        }
+    }
+    stored
+}
+
+fn find(plugin: &mut Kv, search: &Search) -> Result<BTreeSet<Vec<u8>>, Error> {
+    let mut digests = BTreeSet::new();
+    let mut resume = None;
+    loop {
+        let page = plugin.find(search, resume.as_deref(), 7)?;
+        let handles = page.found.iter().filter_map(|it| it.fragment).collect();
+        digests.extend(read(plugin, &Wanted::Fragments(handles), Part::Digest)?);
+        resume = page.resume;
+        if resume.is_none() {
+            return Ok(digests);
+        }
+    }
+}
+
+fn read(plugin: &mut Kv, wanted: &Wanted, part: Part) -> Result<Vec<Vec<u8>>, Error> {
+    let mut found = Vec::new();
+    let mut resume = None;
+    loop {
+        let page = plugin.read(wanted, part, resume.as_deref(), 300)?;
+        found.extend(page.pieces.into_iter().map(|it| it.bytes));
+        resume = page.resume;
+        if resume.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Asks for everything; gives how many questions could not be answered, by kind.
+fn ask(stored: &Stored) -> BTreeMap<&'static str, usize> {
+    let mut unanswered = BTreeMap::new();
+    let mut check = |what, right: Result<bool, Error>| match right {
+        Ok(right) => assert!(right, "a wrong answer: {what}"),
+        Err(Error::DataLoss(_)) => *unanswered.entry(what).or_default() += 1,
+        Err(error) => panic!("{error:?}"),
+    };
+    let mut plugin = match Kv::open_with(&reader(), small_shape()) {
+        Ok(plugin) => plugin,
+        Err(error) => {
+            check("open", Err(error));
+            return unanswered;
+        }
+    };
+    for n in 0..TRACES {
+        let search = Search {
+            clauses: vec![vec![term(100 + n)]],
+            ..Search::all()
+        };
+        let due = stored.matching(&search).map(|it| it.digest.clone());
+        let due: BTreeSet<_> = due.collect();
+        check(
+            "a rare term",
+            find(&mut plugin, &search).map(|it| it == due),
+        );
+    }
+    for n in 0..=TRACES / 2 {
+        let id = TraceId::from(u128::from(n + 1));
+        let wanted = Wanted::Traces(vec![id]);
+        let due: Vec<_> = stored.of_trace(id).map(|it| it.otlp.clone()).collect();
+        check(
+            "a trace",
+            read(&mut plugin, &wanted, Part::Otlp).map(|it| it == due),
+        );
+    }
+    for n in 0..7 {
+        let search = Search {
+            clauses: vec![vec![term(1)], vec![term(n)]],
+            ..Search::all()
+        };
+        let due: BTreeSet<_> = stored
+            .matching(&search)
+            .map(|it| it.digest.clone())
+            .collect();
+        check("two terms", find(&mut plugin, &search).map(|it| it == due));
+    }
+    let due: BTreeSet<_> = stored
+        .operations()
+        .into_iter()
+        .map(|it| it.service)
+        .collect();
+    let due: Vec<_> = due.into_iter().collect();
+    check("services", plugin.services().map(|it| it == due));
+    unanswered
+}
+
+#[test]
+fn an_answer_is_right_or_data_loss_whatever_is_damaged() {
+    let stored = store();
+    assert_eq!(ask(&stored), BTreeMap::new());
+    let mut kinds = BTreeSet::new();
+    for key in kv::keys() {
+        let before = kv::get(std::slice::from_ref(&key))
+            .unwrap()
+            .remove(0)
+            .unwrap();
+        kinds.insert(key.sort[0]);
+        for lost in [false, true] {
+            kv::damage(&key, |bytes| {
+                let middle = bytes.len() / 2;
+                if lost {
+                    bytes.clear();
+                } else {
+                    bytes[middle] ^= 1;
+                }
+            });
+            logged();
+            check(&key, lost, &ask(&stored));
+            kv::put_back(&key, before.clone());
+        }
+    }
+    let all: Vec<u8> = b"defhkmnorstx".to_vec();
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), all);
+    assert_eq!(ask(&stored), BTreeMap::new());
+}
+
+fn check(key: &Key, lost: bool, unanswered: &BTreeMap<&'static str, usize>) {
+    let kind = char::from(key.sort[0]);
+    let of = |what| unanswered.get(what).copied().unwrap_or(0);
+    let told = format!("{kind} of {}, {lost}: {unanswered:?}", key.partition);
+    assert!(!unanswered.is_empty(), "{told}");
+    let traces = usize::try_from(TRACES / 2 + 1).unwrap();
+    match kind {
+        's' | 'm' => assert_eq!(of("open"), 1, "{told}"),
+        // It is not known what was in it.
+        'e' => assert!(of("services") == 1 && of("a trace") == traces, "{told}"),
+        'h' => assert!(of("a rare term") > 0, "{told}"),
+        'k' | 'r' => assert!(of("a trace") == 0 && of("services") == 0, "{told}"),
+        'x' => assert!(of("a rare term") == 0 && of("a trace") <= 40, "{told}"),
+        'f' => assert!(of("a rare term") == 0 && of("services") == 0, "{told}"),
+        'n' => assert!(of("services") == 1 && of("a trace") == 0, "{told}"),
+        'o' => assert!(of("a rare term") == 0 && of("a trace") <= 40, "{told}"),
+        'd' => assert!(of("a trace") == 0 && of("a rare term") <= 80, "{told}"),
+        't' => assert!(of("a trace") <= 40 && of("a rare term") <= 80, "{told}"),
+        other => panic!("{other}"),
+    }
+    let number = format!(
+        "{kind}{:016x}",
+        u64::from_be_bytes(key.sort[1..].try_into().unwrap())
+    );
+    let named = logged()
+        .into_iter()
+        .any(|(_, it)| it.contains(&number) && it.contains(&key.partition));
+    assert!(named, "{number} is not named in the log");
+}
+
+#[test]
+fn a_newer_version_is_refused_by_name() {
+    kv::reset();
+    drop(Kv::open_with(&environment(&[]), small_shape()).unwrap());
+    let stamp = kv::keys()
+        .into_iter()
+        .find(|it| it.sort[0] == b's')
+        .unwrap();
+    kv::damage(&stamp, |bytes| {
+        let end = bytes.len() - 8;
+        bytes[1] = 9;
+        let checksum = xxhash_rust::xxh3::xxh3_64_with_seed(&bytes[..end], 0);
+        bytes[end..].copy_from_slice(&checksum.to_le_bytes());
+    });
+    for environment in [environment(&[]), reader()] {
+        let error = Kv::open_with(&environment, small_shape()).unwrap_err();
+        assert!(
+            matches!(&error, Error::Other(text) if text.contains("newer version of the kv plugin") && text.contains("version 9")),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn upkeep_goes_on_beside_what_is_damaged() {
+    let stored = store();
+    let page = kv::keys()
+        .into_iter()
+        .find(|it| it.sort[0] == b'k')
+        .unwrap();
+    kv::damage(&page, Vec::clear);
+    let mut plugin = Kv::open_with(&environment(&[]), small_shape()).unwrap();
+    for n in 0..300 {
+        let fragment = fragment(1000 + n).starts(9000, 9000).otlp(vec![1; 100]);
+        plugin.write(1, vec![batch([fragment])]).unwrap();
+        for _ in 0..20 {
+            plugin.maintain(1, 0).unwrap();
+        }
+    }
+    let mut steps = 0;
+    while plugin.maintain(1, 0).unwrap() {
+        steps += 1;
+        assert!(steps < 1000);
+    }
+    let all = find(&mut plugin, &Search::all()).unwrap();
+    assert!(stored.fragments().all(|it| all.contains(&it.digest)));
+}
