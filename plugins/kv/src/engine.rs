@@ -190,6 +190,7 @@ impl Engine {
         if self.writing.as_ref().is_some_and(|it| it.stale) {
             self.recover()?;
         }
+        self.seal_backlog()?;
         match (&mut self.writing, self.views.first_mut()) {
             (Some(writing), Some(view)) => {
                 writing.write(view, (&self.limits, &self.shape), now, batches)

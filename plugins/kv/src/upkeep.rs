@@ -17,6 +17,9 @@ const TELLING_BYTES: u64 = 1 << 20;
 /// Values of a head that are compressed less than this are not expected, nor more than by this, in 256ths.
 const RATIOS: (u64, u64) = (16, 1024);
 
+/// So many times what is sealed at once may wait for upkeep.
+const BACKLOG: usize = 4;
+
 /// The changes that set manifest and stamp.
 pub(crate) fn manifest_changes(manifest: &Manifest, stamp: &Stamp) -> Vec<Change> {
     let mut payload = Vec::new();
@@ -114,6 +117,18 @@ impl Engine {
             self.counts.evicted_spans += spans;
         }
         Ok(true)
+    }
+
+    /// Seals once if upkeep does not keep up with what is written: entries take up memory in every instance.
+    pub(crate) fn seal_backlog(&mut self) -> Result<(), Error> {
+        let Some(own) = self.views.first() else {
+            return Ok(());
+        };
+        let (count, enough) = seal::due(&self.shape, own.entries.iter());
+        if enough && own.entries.len() >= count.saturating_mul(BACKLOG) {
+            self.seal()?;
+        }
+        Ok(())
     }
 
     /// Seals the oldest entries if there are enough, or if no more will be written to their bucket.

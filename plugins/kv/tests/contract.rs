@@ -125,6 +125,52 @@ fn what_is_written_is_found_before_and_after_sealing_and_merging() {
 }
 
 #[test]
+fn groups_of_several_chunks_are_searched_and_merged() {
+    kv::reset();
+    let shape = Shape {
+        group_entries: 5,
+        run: 64,
+        page: 2000,
+        fan: 2,
+        inline: 100,
+        ..Shape::default()
+    };
+    let mut harness = Harness::new(Kv::open_with(&environment(&[]), shape).unwrap());
+    for write in 0..16_u64 {
+        let fragments = (0..500).map(|n| {
+            let n = write * 500 + n;
+            // Times come in no order.
+            let at = n * 7919 % 100_003;
+            fragment(u128::from(n / 2))
+                .starts(at, at + 50)
+                .terms([1, 10 + n % 3, 100 + n % 100, 10_000 + n].map(common::term))
+                .otlp(vec![3; 20])
+        });
+        harness.write(fragments);
+    }
+    let search = |terms: &[u64]| Search {
+        clauses: terms.iter().map(|it| vec![common::term(*it)]).collect(),
+        ..Search::all()
+    };
+    let searches = [
+        search(&[]),
+        search(&[1, 11]),
+        search(&[12, 150]),
+        search(&[12_345]),
+    ];
+    for steps in [0, 3, 4, 20, 1000] {
+        maintain(&mut harness, steps);
+        for search in &searches {
+            let found = harness.find(search, 300);
+            assert_eq!(found.len(), harness.stored().matching(search).count());
+            assert!(found.is_sorted_by(|a, b| a.newest >= b.newest));
+        }
+    }
+    let ids: Vec<TraceId> = (0..4000).step_by(7).map(|n: u128| n.into()).collect();
+    harness.check_traces(&ids, 10_000);
+}
+
+#[test]
 fn a_reader_cannot_write_and_unknown_settings_are_refused() {
     kv::reset();
     let mut environment = environment(&[]);

@@ -78,6 +78,10 @@ fn role(instance: usize) -> Environment {
     environment
 }
 
+fn act_as(instance: usize) {
+    kv::act_as(WRITERS.get(instance).copied().unwrap_or("reader"));
+}
+
 impl Run {
     fn new(shape: Shape) -> Self {
         kv::reset();
@@ -96,12 +100,8 @@ impl Run {
     }
 
     fn open(&self, instance: usize) -> Kv {
-        self.act_as(instance);
+        act_as(instance);
         Kv::open_with(&role(instance), self.shape).unwrap()
-    }
-
-    fn act_as(&self, instance: usize) {
-        kv::act_as(WRITERS.get(instance).copied().unwrap_or("reader"));
     }
 
     fn reopen(&mut self, instance: usize) {
@@ -144,7 +144,7 @@ impl Run {
     }
 
     fn write(&mut self, writer: usize, batches: Vec<Fragments>) {
-        self.act_as(writer);
+        act_as(writer);
         let mut all = Vec::new();
         let batches = batches.into_iter().map(|fragments| {
             let numbered = fragments.into_iter().map(|fragment| {
@@ -172,7 +172,7 @@ impl Run {
     }
 
     fn maintain(&mut self, writer: usize, steps: u32) {
-        self.act_as(writer);
+        act_as(writer);
         for _ in 0..steps {
             match self.instances[writer].maintain(7, kv::stored_bytes()) {
                 Ok(true) => {}
@@ -284,17 +284,16 @@ fn run(shape: Shape, steps: Vec<Step>) {
             Step::Maintain(writer, steps) => run.maintain(writer, steps),
             Step::Fail(after, fault) => kv::fail(after, fault),
             Step::Reopen(instance) => {
-                run.act_as(instance);
-                match Kv::open_with(&role(instance), shape) {
-                    Ok(opened) => run.instances[instance] = opened,
+                act_as(instance);
+                if let Ok(opened) = Kv::open_with(&role(instance), shape) {
+                    run.instances[instance] = opened;
+                } else {
                     // The one before it is fenced, or may be.
-                    Err(_) => {
-                        if !kv::is_down() {
-                            kv::restart();
-                            run.reopen(instance);
-                        }
-                        run.recover();
+                    if !kv::is_down() {
+                        kv::restart();
+                        run.reopen(instance);
                     }
+                    run.recover();
                 }
             }
             Step::Find(instance, search, limit) => run.check_find(instance, &search, limit),
