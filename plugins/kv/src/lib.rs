@@ -15,6 +15,7 @@
 //! | `manifest`, `segment` | what stands in those by which they are found |
 //! | `frame`, `codec` | what stands in all of them |
 //! | `store`, `cache` | values checked as they come in, and kept in bounded memory |
+//! | `check` | reading a whole store, to tell what is damaged |
 //! | `limits`, `handle` | settings and sizes; what a fragment is known by |
 //!
 //! `README.md` has the format byte by byte.
@@ -23,6 +24,7 @@
 
 mod blocks;
 mod cache;
+mod check;
 mod codec;
 mod engine;
 mod entry;
@@ -51,6 +53,7 @@ use larder_plugin::{
     Sightings, Timestamp, Wanted,
 };
 
+pub use check::Checked;
 use engine::Engine;
 #[doc(hidden)]
 pub use limits::Shape;
@@ -69,6 +72,13 @@ impl Kv {
     pub fn open_with(environment: &Environment, shape: Shape) -> Result<Self, Error> {
         let engine = Engine::open(environment, shape)?;
         Ok(Self { engine })
+    }
+
+    /// Reads a part of all that is stored, from where the part before ended, and tells what cannot be read back. Over all parts
+    /// every value is read that was there when the first was asked for, but for what has been merged or dropped since. Raises
+    /// `data-loss` if the store cannot be opened at all, and `invalid-argument` for a `resume` that it did not give.
+    pub fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
+        check::part(&mut self.engine, resume)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Columns have one width for all rows, above their smallest number, so that a row is read without reading those before it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use larder_plugin::{DurationRange, Part, TimeRange, TraceId};
@@ -266,6 +267,16 @@ impl Table {
             digest: self.place(Part::Digest, row).ok_or(Damaged)?,
             otlp: self.place(Part::Otlp, row).ok_or(Damaged)?,
         })
+    }
+
+    /// The numbers of the blocks that a part's bytes are in, each once; not that of the entry itself.
+    pub(crate) fn blocks(&self, part: Part) -> BTreeSet<u64> {
+        let extents = match part {
+            Part::Digest => &self.digests,
+            Part::Otlp => &self.otlp,
+        };
+        let blocks = extents.iter().map(|it| it.block);
+        blocks.filter(|block| *block != 0).collect()
     }
 
     fn end_before(&self, column: usize, row: u32) -> u64 {

@@ -192,6 +192,51 @@ fn check(key: &Key, lost: bool, unanswered: &BTreeMap<&'static str, usize>) {
 }
 
 #[test]
+fn a_check_reads_every_value_and_names_those_that_are_damaged() {
+    store();
+    let check = || {
+        let mut reader = Kv::open_with(&reader(), small_shape()).unwrap();
+        let (mut values, mut damaged, mut resume) = (0, Vec::new(), None);
+        loop {
+            let part = reader.check(resume.as_deref()).unwrap();
+            values += part.values;
+            damaged.extend(part.damaged);
+            assert!(part.resume.is_none() || part.resume != resume);
+            resume = part.resume;
+            if resume.is_none() {
+                return (values, damaged);
+            }
+        }
+    };
+    let (values, damaged) = check();
+    assert_eq!(damaged, Vec::<String>::new());
+    assert!(values >= kv::keys().len() as u64);
+    for key in kv::keys() {
+        if matches!(key.sort[0], b's' | b'm') {
+            continue;
+        }
+        let before = kv::get(std::slice::from_ref(&key))
+            .unwrap()
+            .remove(0)
+            .unwrap();
+        let middle = before.len() / 2;
+        kv::damage(&key, |bytes| bytes[middle] ^= 1);
+        let number = u64::from_be_bytes(key.sort[1..].try_into().unwrap());
+        let name = format!(
+            "{}{number:016x} of partition {}",
+            char::from(key.sort[0]),
+            key.partition
+        );
+        let (_, damaged) = check();
+        assert!(
+            damaged.iter().any(|it| it.contains(&name)),
+            "{name}: {damaged:?}"
+        );
+        kv::put_back(&key, before);
+    }
+}
+
+#[test]
 fn a_newer_version_is_refused_by_name() {
     kv::reset();
     drop(Kv::open_with(&environment(&[]), small_shape()).unwrap());

@@ -42,7 +42,7 @@ fn fragments() -> impl Iterator<Item = FragmentBuilder> {
             "spans of fragment {n}, which are {}",
             "long ".repeat(n as usize * 4 % 17)
         );
-        fragment(u128::from(n % 7) << 64 | 0xa0 + u128::from(n % 7))
+        fragment((u128::from(n % 7) << 64) + 0xa0 + u128::from(n % 7))
             .starts(1_000_000 + n * 300, 1_000_500 + n * 300)
             .durations(n * 7, 900 + n)
             .spans(1 + n as u32 % 3)

@@ -10,7 +10,7 @@ mod sort;
 
 pub(crate) use lists::{Run, last};
 pub(crate) use lookup::{Chunks, Postings};
-pub(crate) use pages::{Cursor, Finished, IndexWriter};
+pub(crate) use pages::{Cursor, Finished, IndexWriter, check};
 pub(crate) use sort::{Sorter, build};
 
 /// Bits of an ordinal that are the place in its chunk.

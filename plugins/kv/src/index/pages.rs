@@ -4,7 +4,7 @@
 
 use larder_plugin::Error;
 
-use super::lists::{List, Run};
+use super::lists::{List, Run, decode};
 use crate::cache::Value;
 use crate::codec::{Damaged, Input, put_varint, small};
 use crate::frame::{self, Area, Kind};
@@ -73,6 +73,30 @@ pub(crate) fn find(payload: &[u8], term: u32) -> Result<Option<List<'_>>, Damage
         current = current.wrapping_add(entries.small()?);
     }
     Ok(None)
+}
+
+/// Whether a page of terms reads to its end, and its terms and their lists ascend.
+pub(crate) fn check(payload: &[u8]) -> Result<(), Damaged> {
+    let mut input = Input::new(payload);
+    let count = input.size()?;
+    let marks = input.bytes(count.checked_mul(8).ok_or(Damaged)?)?;
+    let mut term = Input::new(marks).u32()?;
+    let mut terms = 0;
+    while !input.is_empty() {
+        let delta = input.small()?;
+        if (delta == 0) != (terms == 0) {
+            return Err(Damaged);
+        }
+        term = term.checked_add(delta).ok_or(Damaged)?;
+        terms += 1;
+        if let List::Short(list) = List::parse(&mut input)? {
+            decode(list, 0, |_| ())?;
+        }
+    }
+    if terms == 0_usize || terms.div_ceil(MARK_TERMS) != count {
+        return Err(Damaged);
+    }
+    Ok(())
 }
 
 // === impl IndexWriter ===
