@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The plugins of this workspace. `larder-minimal` is no part of the binary, but built here so that its file is there for `--plugin`.
-const PLUGINS: &[&str] = &["larder-memory", "larder-minimal"];
+const PLUGINS: &[&str] = &["larder-kv", "larder-memory", "larder-minimal"];
 /// Those that `src/plugin/bundled.rs` embeds, from `OUT_DIR`.
-const EMBEDDED: &[&str] = &["larder-memory"];
+const EMBEDDED: &[&str] = &["larder-kv", "larder-memory"];
 
 fn main() -> ExitCode {
     match build() {

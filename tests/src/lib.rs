@@ -41,6 +41,9 @@ pub use wait::{PATIENCE, eventually, patiently};
 #[macro_export]
 macro_rules! every_plugin {
     ($($test:ident),* $(,)?) => {
+        mod kv {
+            $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::Kv).await).await; })*
+        }
         mod memory {
             $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::Memory).await).await; })*
         }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 /// A storage plugin as `--plugin` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Plugin {
+    /// The bundled `kv`, by name.
+    Kv,
     /// The bundled `memory`, by name.
     Memory,
     /// `plugins/minimal`, from its file.
@@ -19,6 +21,7 @@ impl Plugin {
     /// The argument of `--plugin`.
     pub fn argument(self) -> PathBuf {
         match self {
+            Self::Kv => "kv".into(),
             Self::Memory => "memory".into(),
             Self::Minimal => Path::new(env!("LARDER_TESTS_MINIMAL")).into(),
             Self::Hostile => Path::new(env!("LARDER_TESTS_HOSTILE")).into(),

@@ -1,10 +1,16 @@
 //! The plugins that are part of the binary; `build.rs` compiled them.
 
 /// Name and component of each.
-const BUNDLED: &[(&str, &[u8])] = &[(
-    "memory",
-    include_bytes!(concat!(env!("OUT_DIR"), "/larder_memory.wasm")),
-)];
+const BUNDLED: &[(&str, &[u8])] = &[
+    (
+        "kv",
+        include_bytes!(concat!(env!("OUT_DIR"), "/larder_kv.wasm")),
+    ),
+    (
+        "memory",
+        include_bytes!(concat!(env!("OUT_DIR"), "/larder_memory.wasm")),
+    ),
+];
 
 /// The bundled plugin of this name.
 pub(super) fn find(name: &str) -> Option<(&'static str, &'static [u8])> {
@@ -14,7 +20,7 @@ pub(super) fn find(name: &str) -> Option<(&'static str, &'static [u8])> {
         .find(|(bundled, _)| *bundled == name)
 }
 
-/// The names, for messages: `` `memory` ``.
+/// The names, for messages: `` `kv`, `memory` ``.
 pub(super) fn names() -> String {
     let names: Vec<_> = BUNDLED
         .iter()
