@@ -36,8 +36,8 @@ pub use scene::Scene;
 pub use server::{Exit, Larder, Options};
 pub use wait::{PATIENCE, eventually, patiently};
 
-/// One tokio test per plugin for each function of the list: `mod memory` and `mod minimal`, each with a [`Scene`] of its own on
-/// a server that they share. Equal answers from both are the point: a plugin can be slow but never wrong.
+/// One tokio test per plugin for each function of the list: `mod kv`, `mod memory` and `mod minimal`, each with a [`Scene`] of its own on
+/// a server that they share. Equal answers from all are the point: a plugin can be slow but never wrong.
 #[macro_export]
 macro_rules! every_plugin {
     ($($test:ident),* $(,)?) => {

@@ -115,11 +115,13 @@ impl Drop for Scene {
 
 /// The one server of this process for a plugin.
 fn shared(plugin: Plugin) -> &'static Larder {
+    static KV: OnceLock<Larder> = OnceLock::new();
     static MEMORY: OnceLock<Larder> = OnceLock::new();
     static MINIMAL: OnceLock<Larder> = OnceLock::new();
     static HOSTILE: OnceLock<Larder> = OnceLock::new();
     static REPLICATED: OnceLock<Larder> = OnceLock::new();
     let server = match plugin {
+        Plugin::Kv => &KV,
         Plugin::Memory => &MEMORY,
         Plugin::Minimal => &MINIMAL,
         Plugin::Hostile => &HOSTILE,

@@ -14,7 +14,11 @@ fn a_server_is_live_and_ready_once_it_says_where_it_is() {
 
 #[test]
 fn the_plugin_is_described() {
-    for (plugin, name) in [(Plugin::Memory, "memory"), (Plugin::Minimal, "minimal")] {
+    for (plugin, name, instancing) in [
+        (Plugin::Kv, "kv", "replicated"),
+        (Plugin::Memory, "memory", "exclusive"),
+        (Plugin::Minimal, "minimal", "exclusive"),
+    ] {
         let larder = Options::new(plugin).start();
         let told = larder.get("/plugin");
         assert!(
@@ -26,7 +30,7 @@ fn the_plugin_is_described() {
         assert_eq!(told["name"], name);
         assert_eq!(told["state"], "ready");
         assert_eq!(told["restarts"], 0);
-        assert_eq!(told["instancing"], "exclusive");
+        assert_eq!(told["instancing"], instancing);
         assert!(!told["version"].as_str().unwrap().is_empty());
         assert!(told["hash"].as_str().unwrap().len() >= 32, "{told}");
         assert!(told["memory_used"].as_u64().unwrap() > 0, "{told}");

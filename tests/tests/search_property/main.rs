@@ -114,6 +114,11 @@ async fn try_dependencies(
 }
 
 #[test]
+fn kv_answers_as_the_naive_evaluator_does() {
+    answers_equal_the_naive_evaluator_s(Plugin::Kv);
+}
+
+#[test]
 fn memory_answers_as_the_naive_evaluator_does() {
     answers_equal_the_naive_evaluator_s(Plugin::Memory);
 }

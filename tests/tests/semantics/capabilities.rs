@@ -65,6 +65,11 @@ async fn purge_forgets_everything(plugin: Plugin) {
 }
 
 #[tokio::test]
+async fn kv_forgets_everything_when_purged() {
+    purge_forgets_everything(Plugin::Kv).await;
+}
+
+#[tokio::test]
 async fn memory_forgets_everything_when_purged() {
     purge_forgets_everything(Plugin::Memory).await;
 }
