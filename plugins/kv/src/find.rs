@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use larder_plugin::{Error, Search, Sighting, Sightings, TraceId, resume};
 
+use crate::bounds::Bounds;
 use crate::codec::Input;
 use crate::engine::Engine;
 use crate::entry::{Entry, short};
@@ -16,7 +17,7 @@ use crate::handle::{Handle, Key};
 use crate::index::{CHUNK, Chunks, Postings};
 use crate::segment::{Header, Segment};
 use crate::store::{Store, lost};
-use crate::table::{Bounds, Row, Table};
+use crate::table::{Row, Table};
 use crate::view::View;
 
 /// The most sightings on a page, whatever the host asks for.

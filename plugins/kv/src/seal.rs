@@ -3,6 +3,7 @@
 use larder_plugin::{Error, Part, TraceId};
 
 use crate::blocks::{Blocks, Numbers};
+use crate::bounds::Bounds;
 use crate::codec::{Damaged, small};
 use crate::entry::Entry;
 use crate::frame::{self, Area, Fault, Kind};
@@ -10,7 +11,7 @@ use crate::index::{CHUNK, IndexWriter, Sorter, build};
 use crate::limits::Shape;
 use crate::segment::{Chunk, Group, Header, Segment};
 use crate::store::{Objects, Writer, lost};
-use crate::table::{self, Bounds, Located};
+use crate::table::{self, Located};
 use crate::traces;
 
 /// What has been sealed and is to be committed.

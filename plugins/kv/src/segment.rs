@@ -1,8 +1,8 @@
 //! What is known of a segment without its pages: its groups, their chunks, and the first term of every page.
 
+use crate::bounds::Bounds;
 use crate::codec::{Damaged, Input, put_varint};
 use crate::index::CHUNK;
-use crate::table::Bounds;
 
 /// A segment, as the manifest names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

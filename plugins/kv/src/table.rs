@@ -7,8 +7,10 @@ use std::ops::Range;
 
 use larder_plugin::{DurationRange, Part, TimeRange, TraceId};
 
+use crate::bounds::spread;
 use crate::cache::Value;
 use crate::codec::{Damaged, Input, put_varint, small};
+use crate::column::{self, Column};
 
 /// A fragment, but for its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,16 +39,6 @@ pub(crate) struct Located {
     pub(crate) otlp: Place,
 }
 
-/// What all fragments of a table, or of several, lie between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    /// The earliest start of all, and the latest.
-    pub(crate) starts: TimeRange,
-    /// The earliest of the fragments' latest starts.
-    pub(crate) oldest: u64,
-    pub(crate) durations: DurationRange,
-}
-
 /// A table that is read in place.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
@@ -55,17 +47,6 @@ pub(crate) struct Table {
     columns: [Column; COLUMNS],
     digests: Vec<Extent>,
     otlp: Vec<Extent>,
-}
-
-/// Numbers of one width, read in place.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Column {
-    /// The smallest number.
-    base: u64,
-    /// Bytes a row.
-    width: u8,
-    /// Where it begins in the value.
-    at: usize,
 }
 
 /// Rows whose bytes follow each other in one block.
@@ -113,10 +94,6 @@ pub(crate) fn encode(rows: &[Located], out: &mut Vec<u8>) {
     extents(out, rows, |it| it.otlp);
 }
 
-fn spread(from: u64, to: u64) -> u64 {
-    to.saturating_sub(from)
-}
-
 fn add(sum: &mut u64, len: u32) -> u64 {
     *sum += u64::from(len);
     *sum
@@ -124,36 +101,11 @@ fn add(sum: &mut u64, len: u32) -> u64 {
 
 fn column_mut(out: &mut Vec<u8>, rows: &[Located], mut of: impl FnMut(&Located) -> u64) {
     let numbers: Vec<u64> = rows.iter().map(&mut of).collect();
-    numbers_column(out, numbers.iter().copied());
+    column::encode(out, numbers.iter().copied());
 }
 
 fn column(out: &mut Vec<u8>, rows: &[Located], of: impl Fn(&Located) -> u64 + Copy) {
-    numbers_column(out, rows.iter().map(of));
-}
-
-/// Appends a column: its base, its width, and each number less the base, the lowest byte first.
-pub(crate) fn numbers_column(out: &mut Vec<u8>, numbers: impl Iterator<Item = u64> + Clone) {
-    let (mut base, mut most) = (u64::MAX, 0);
-    for number in numbers.clone() {
-        base = base.min(number);
-        most = most.max(number);
-    }
-    let base = base.min(most);
-    let width = width_of(most - base);
-    put_varint(out, base);
-    out.push(width);
-    for number in numbers {
-        let bytes = (number - base).to_le_bytes();
-        // The bytes that do not count are cut off again, which is quicker than to copy a few.
-        let end = out.len() + usize::from(width);
-        out.extend_from_slice(&bytes);
-        out.truncate(end);
-    }
-}
-
-fn width_of(most: u64) -> u8 {
-    let bits = u64::BITS - most.leading_zeros();
-    u8::try_from(bits.div_ceil(8)).unwrap_or(8)
+    column::encode(out, rows.iter().map(of));
 }
 
 fn extents(out: &mut Vec<u8>, rows: &[Located], of: impl Fn(&Located) -> Place) {
@@ -305,103 +257,6 @@ impl Table {
     fn get(&self, column: usize, row: u32) -> u64 {
         let column = self.columns.get(column).copied().unwrap_or_default();
         column.get(&self.value, row)
-    }
-}
-
-// === impl Column ===
-
-impl Column {
-    /// The column of so many rows at the front of `input`, which reads the payload of `value`.
-    pub(crate) fn parse(
-        value: &Value,
-        input: &mut Input<'_>,
-        rows: usize,
-    ) -> Result<Self, Damaged> {
-        let base = input.varint()?;
-        let width = input.byte()?;
-        if width > 8 {
-            return Err(Damaged);
-        }
-        let at = crate::frame::BEFORE + (value.payload().len() - input.len());
-        let bytes = rows.checked_mul(usize::from(width)).ok_or(Damaged)?;
-        input.bytes(bytes)?;
-        Ok(Self { base, width, at })
-    }
-
-    /// The number of a row that there is: the checksum follows the last one, so that eight bytes can always be read.
-    #[inline]
-    pub(crate) fn get(&self, value: &Value, row: u32) -> u64 {
-        if self.width == 0 {
-            return self.base;
-        }
-        let at = self.at + row as usize * usize::from(self.width);
-        let bytes = value.0.get(at..).and_then(<[u8]>::first_chunk::<8>);
-        let all = bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let unused = 64 - 8 * u32::from(self.width);
-        self.base.saturating_add((all << unused) >> unused)
-    }
-}
-
-// === impl Bounds ===
-
-impl Bounds {
-    /// Of nothing.
-    pub(crate) const NONE: Self = Self {
-        starts: TimeRange {
-            start: u64::MAX,
-            end: 0,
-        },
-        oldest: u64::MAX,
-        durations: DurationRange {
-            shortest: u64::MAX,
-            longest: 0,
-        },
-    };
-
-    /// Takes in a fragment.
-    pub(crate) fn add(&mut self, row: &Row) {
-        self.join(&Self {
-            starts: row.starts,
-            oldest: row.starts.end,
-            durations: row.durations,
-        });
-    }
-
-    /// Takes in all that another one does.
-    pub(crate) fn join(&mut self, other: &Self) {
-        self.starts.start = self.starts.start.min(other.starts.start);
-        self.starts.end = self.starts.end.max(other.starts.end);
-        self.oldest = self.oldest.min(other.oldest);
-        self.durations.shortest = self.durations.shortest.min(other.durations.shortest);
-        self.durations.longest = self.durations.longest.max(other.durations.longest);
-    }
-
-    /// Whether a fragment within them may be in both ranges.
-    pub(crate) fn overlap(&self, starts: &TimeRange, durations: &DurationRange) -> bool {
-        self.starts.overlaps(starts) && self.durations.overlaps(durations)
-    }
-
-    /// Appends them.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        put_varint(out, self.starts.start);
-        put_varint(out, spread(self.starts.start, self.starts.end));
-        put_varint(out, spread(self.starts.start, self.oldest));
-        put_varint(out, self.durations.shortest);
-        put_varint(out, spread(self.durations.shortest, self.durations.longest));
-    }
-
-    /// What [`Bounds::encode`] wrote.
-    pub(crate) fn decode(input: &mut Input<'_>) -> Result<Self, Damaged> {
-        let start = input.varint()?;
-        let end = start.saturating_add(input.varint()?);
-        let oldest = start.saturating_add(input.varint()?);
-        let shortest = input.varint()?;
-        let longest = shortest.saturating_add(input.varint()?);
-        Ok(Self {
-            starts: TimeRange { start, end },
-            oldest,
-            durations: DurationRange { shortest, longest },
-        })
     }
 }
 

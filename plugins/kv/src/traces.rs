@@ -4,7 +4,7 @@ use larder_plugin::TraceId;
 
 use crate::cache::Value;
 use crate::codec::{Damaged, Input, put_varint};
-use crate::table::{Column, numbers_column};
+use crate::column::{self, Column};
 
 /// Filter bits for each fragment.
 const FILTER_BITS: usize = 16;
@@ -38,7 +38,7 @@ pub(crate) fn encode(traces: &[TraceId], out: &mut Vec<u8>) {
     for key in &keys {
         out.extend_from_slice(&short(*key).to_le_bytes());
     }
-    numbers_column(out, keys.iter().map(|key| key & 0xffff_ffff));
+    column::encode(out, keys.iter().map(|key| key & 0xffff_ffff));
 }
 
 /// Gives the ordinals of the fragments that may be of a trace with this hash, ascending.
