@@ -157,14 +157,13 @@ impl Checked {
         };
         let area = Area::Data(bucket);
         let names = |payload: &[u8]| operations::decode(payload).try_for_each(|it| it.map(|_| ()));
-        let results = [
+        let mut results = vec![
             self.value(view, area, Kind::Traces, group.traces, |_| Ok(())),
             self.value(view, area, Kind::Filter, group.filter, |_| Ok(())),
-            match group.operations {
-                0 => Ok(()),
-                number => self.value(view, area, Kind::Operations, number, names),
-            },
         ];
+        for number in &group.operations {
+            results.push(self.value(view, area, Kind::Operations, *number, names));
+        }
         self.damaged
             .extend(results.into_iter().filter_map(Result::err).map(text));
     }

@@ -38,9 +38,9 @@ fn each(engine: &mut Engine, mut take: impl FnMut((&str, &str, SpanKind))) -> Re
         view.check_lost()?;
         for (bucket, segment) in view.segments.clone() {
             let header = view.header(segment.number)?;
-            for group in header.groups.iter().filter(|it| it.operations != 0) {
+            for number in header.groups.iter().flat_map(|it| &it.operations) {
                 let area = Area::Data(bucket);
-                let (kind, number) = (Kind::Operations, group.operations);
+                let (kind, number) = (Kind::Operations, *number);
                 let value = engine.store.read(&view.writer, area, kind, number)?;
                 for operation in decode(value.payload()) {
                     let damaged = |_| lost(&view.writer, area, kind, number, Fault::Damaged);

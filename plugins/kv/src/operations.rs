@@ -51,6 +51,21 @@ fn one<'a>(input: &mut Input<'a>) -> Result<(&'a str, &'a str, SpanKind), Damage
     Ok((service, name, kind_of(input.byte()?)?))
 }
 
+/// The operations of what [`encode`] wrote, each as it stands there.
+pub(crate) fn encoded(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], Damaged>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut input = Input::new(rest);
+        let read = one(&mut input);
+        let (first, others) = rest.split_at(rest.len() - input.len());
+        rest = if read.is_ok() { others } else { &[] };
+        Some(read.map(|_| first))
+    })
+}
+
 /// An operation with its own strings.
 pub(crate) fn owned((service, name, kind): (&str, &str, SpanKind)) -> Operation {
     Operation {
