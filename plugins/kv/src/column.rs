@@ -66,7 +66,7 @@ impl Column {
             return self.base;
         }
         let at = self.at + row as usize * usize::from(self.width);
-        let bytes = value.0.get(at..).and_then(<[u8]>::first_chunk::<8>);
+        let bytes = value.bytes().get(at..).and_then(<[u8]>::first_chunk::<8>);
         let all = bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let unused = 64 - 8 * u32::from(self.width);
         self.base.saturating_add((all << unused) >> unused)

@@ -242,7 +242,7 @@ impl Entry {
     }
 
     fn slice(&self, range: &Range<usize>) -> &[u8] {
-        self.value.0.get(range.clone()).unwrap_or_default()
+        self.value.bytes().get(range.clone()).unwrap_or_default()
     }
 }
 

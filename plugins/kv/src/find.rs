@@ -9,7 +9,6 @@ use std::rc::Rc;
 use larder_plugin::{Error, Search, Sighting, Sightings, TraceId, resume};
 
 use crate::bounds::Bounds;
-use crate::codec::Input;
 use crate::engine::Engine;
 use crate::entry::short;
 use crate::frame::{Area, Fault, Kind};
@@ -356,6 +355,5 @@ pub(crate) fn read_table(
 ) -> Result<Table, Error> {
     let area = Area::Data(bucket);
     let value = store.read(&view.writer, area, Kind::Table, number)?;
-    Table::parse(&value, &mut Input::new(value.payload()))
-        .map_err(|_| lost(&view.writer, area, Kind::Table, number, Fault::Damaged))
+    Table::of(&value).map_err(|_| lost(&view.writer, area, Kind::Table, number, Fault::Damaged))
 }

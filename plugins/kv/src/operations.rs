@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
-use larder_plugin::{BatchOperation, Operation, SpanKind};
+use larder_plugin::{BatchOperation, SpanKind};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::cache::Mixer;
@@ -64,15 +64,6 @@ pub(crate) fn encoded(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], Damage
         rest = if read.is_ok() { others } else { &[] };
         Some(read.map(|_| first))
     })
-}
-
-/// An operation with its own strings.
-pub(crate) fn owned((service, name, kind): (&str, &str, SpanKind)) -> Operation {
-    Operation {
-        service: service.to_owned(),
-        name: name.to_owned(),
-        kind,
-    }
 }
 
 fn number_of(kind: SpanKind) -> u8 {

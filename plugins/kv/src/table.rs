@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::rc::Rc;
 
 use larder_plugin::{DurationRange, Part, TimeRange, TraceId};
 
@@ -43,6 +44,12 @@ pub(crate) struct Located {
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     value: Value,
+    layout: Rc<Layout>,
+}
+
+/// Where what is in a table.
+#[derive(Debug)]
+pub(crate) struct Layout {
     rows: u32,
     columns: [Column; COLUMNS],
     digests: Vec<Extent>,
@@ -131,31 +138,29 @@ fn extents(out: &mut Vec<u8>, rows: &[Located], of: impl Fn(&Located) -> Place) 
 impl Table {
     /// The table at the front of `input`, which reads the payload of `value`.
     pub(crate) fn parse(value: &Value, input: &mut Input<'_>) -> Result<Self, Damaged> {
-        let rows = input.small()?;
-        let mut columns = [Column::default(); COLUMNS];
-        for column in &mut columns {
-            *column = Column::parse(value, input, rows as usize)?;
-        }
-        let mut table = Self {
+        Ok(Self {
             value: value.clone(),
-            rows,
-            columns,
-            digests: Vec::new(),
-            otlp: Vec::new(),
-        };
-        table.digests = table.extents(input, DIGEST_END)?;
-        table.otlp = table.extents(input, OTLP_END)?;
-        Ok(table)
+            layout: Rc::new(Layout::parse(value, input)?),
+        })
+    }
+
+    /// The table that `value` is; it is parsed once for as long as the value is in memory.
+    pub(crate) fn of(value: &Value) -> Result<Self, Damaged> {
+        let layout = value.layout(|| Layout::parse(value, &mut Input::new(value.payload())))?;
+        Ok(Self {
+            value: value.clone(),
+            layout,
+        })
     }
 
     /// How many rows it has.
     pub(crate) fn len(&self) -> u32 {
-        self.rows
+        self.layout.rows
     }
 
     /// One row; none beyond the last.
     pub(crate) fn row(&self, row: u32) -> Option<Row> {
-        if row >= self.rows {
+        if row >= self.layout.rows {
             return None;
         }
         let start = self.get(START, row);
@@ -194,10 +199,10 @@ impl Table {
     /// Where a row's digest or otlp is; none beyond the last row, and where the table is at odds with itself.
     pub(crate) fn place(&self, part: Part, row: u32) -> Option<Place> {
         let (column, extents) = match part {
-            Part::Digest => (DIGEST_END, &self.digests),
-            Part::Otlp => (OTLP_END, &self.otlp),
+            Part::Digest => (DIGEST_END, &self.layout.digests),
+            Part::Otlp => (OTLP_END, &self.layout.otlp),
         };
-        if row >= self.rows {
+        if row >= self.layout.rows {
             return None;
         }
         let end = self.get(column, row);
@@ -224,25 +229,55 @@ impl Table {
     /// The numbers of the blocks that a part's bytes are in, each once; not that of the entry itself.
     pub(crate) fn blocks(&self, part: Part) -> BTreeSet<u64> {
         let extents = match part {
-            Part::Digest => &self.digests,
-            Part::Otlp => &self.otlp,
+            Part::Digest => &self.layout.digests,
+            Part::Otlp => &self.layout.otlp,
         };
         let blocks = extents.iter().map(|it| it.block);
         blocks.filter(|block| *block != 0).collect()
     }
 
     fn end_before(&self, column: usize, row: u32) -> u64 {
-        row.checked_sub(1)
-            .map_or(0, |before| self.get(column, before))
+        self.layout.end_before(&self.value, column, row)
     }
 
-    fn extents(&self, input: &mut Input<'_>, column: usize) -> Result<Vec<Extent>, Damaged> {
+    #[inline]
+    fn get(&self, column: usize, row: u32) -> u64 {
+        self.layout.get(&self.value, column, row)
+    }
+}
+
+// === impl Layout ===
+
+impl Layout {
+    fn parse(value: &Value, input: &mut Input<'_>) -> Result<Self, Damaged> {
+        let rows = input.small()?;
+        let mut columns = [Column::default(); COLUMNS];
+        for column in &mut columns {
+            *column = Column::parse(value, input, rows as usize)?;
+        }
+        let mut layout = Self {
+            rows,
+            columns,
+            digests: Vec::new(),
+            otlp: Vec::new(),
+        };
+        layout.digests = layout.extents(value, input, DIGEST_END)?;
+        layout.otlp = layout.extents(value, input, OTLP_END)?;
+        Ok(layout)
+    }
+
+    fn extents(
+        &self,
+        value: &Value,
+        input: &mut Input<'_>,
+        column: usize,
+    ) -> Result<Vec<Extent>, Damaged> {
         let count = input.count()?;
         let mut extents = Vec::with_capacity(count);
         for _ in 0..count {
             let row = input.small()?;
             let (block, offset) = (input.varint()?, input.small()?);
-            let start = self.end_before(column, row);
+            let start = self.end_before(value, column, row);
             extents.push(Extent {
                 row,
                 block,
@@ -253,10 +288,15 @@ impl Table {
         Ok(extents)
     }
 
+    fn end_before(&self, value: &Value, column: usize, row: u32) -> u64 {
+        row.checked_sub(1)
+            .map_or(0, |before| self.get(value, column, before))
+    }
+
     #[inline]
-    fn get(&self, column: usize, row: u32) -> u64 {
+    fn get(&self, value: &Value, column: usize, row: u32) -> u64 {
         let column = self.columns.get(column).copied().unwrap_or_default();
-        column.get(&self.value, row)
+        column.get(value, row)
     }
 }
 

@@ -102,8 +102,6 @@ fn bits(hash: u64, words: usize) -> (usize, u64) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use std::rc::Rc;
-
     use super::*;
     use crate::frame::{Area, Kind, value};
 
@@ -121,7 +119,7 @@ mod tests {
         encode_filter(&traces, &mut filter);
         let mut payload = Vec::new();
         encode(&traces, &mut payload);
-        let value = Value(Rc::new(value(Kind::Traces, Area::Head, 0, &payload)));
+        let value = Value::new(value(Kind::Traces, Area::Head, 0, &payload));
         for n in 0..1500 {
             assert_eq!(may_have(&filter, hash(id(n))), Ok(true));
             let mut found = Vec::new();
