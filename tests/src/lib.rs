@@ -16,6 +16,7 @@
 mod answers;
 mod binary;
 mod client;
+mod home;
 pub mod http;
 pub mod otlp;
 mod plugins;
@@ -29,6 +30,7 @@ mod wait;
 
 pub use answers::{Trace, merge};
 pub use client::{Client, method};
+pub use home::Home;
 pub use plugins::Plugin;
 pub use query::{Query, duration, timestamp, unset_duration, unset_timestamp};
 pub use rpc::{Call, Reply};

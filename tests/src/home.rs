@@ -1,0 +1,41 @@
+//! The folder of a server, which may outlive it: the next server finds what the last one left.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+/// A folder that is removed with the last clone.
+#[derive(Clone, Debug)]
+pub struct Home(Arc<TempDir>);
+
+// === impl Home ===
+
+impl Home {
+    /// A new, empty folder.
+    #[expect(clippy::new_without_default, reason = "it makes a folder")]
+    pub fn new() -> Self {
+        Self(Arc::new(
+            tempfile::tempdir().expect("a temporary directory"),
+        ))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The `data_dir` of its servers.
+    pub fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    /// The files of a folder of the kv driver, such as `journal`, by name. None where the folder is not there yet.
+    pub fn kv_files(&self, folder: &str) -> Vec<PathBuf> {
+        let listed = std::fs::read_dir(self.data().join("kv").join(folder));
+        let entries = listed.into_iter().flatten().map_while(Result::ok);
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        files.sort();
+        files
+    }
+}
