@@ -38,4 +38,25 @@ impl Home {
         files.sort();
         files
     }
+
+    /// A copy of all of it as it is now.
+    pub fn copy(&self) -> Self {
+        let copy = Self::new();
+        copy_folder(self.path(), copy.path()).expect("a copy of the folder");
+        copy
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir(&to)?;
+            copy_folder(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), &to)?;
+        }
+    }
+    Ok(())
 }

@@ -36,7 +36,7 @@ pub use query::{Query, duration, timestamp, unset_duration, unset_timestamp};
 pub use rpc::{Call, Reply};
 pub use scene::Scene;
 pub use server::{Exit, Larder, Options};
-pub use wait::{PATIENCE, eventually, patiently};
+pub use wait::{PATIENCE, eventually, pace, patiently};
 
 /// One tokio test per plugin for each function of the list: `mod kv`, `mod memory` and `mod minimal`, each with a [`Scene`] of its own on
 /// a server that they share. Equal answers from all are the point: a plugin can be slow but never wrong.

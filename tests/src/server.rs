@@ -246,10 +246,20 @@ impl Larder {
         self.reaper = None;
     }
 
-    /// Whether it has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        let child = self.child.as_mut().expect("still running");
-        child.try_wait().expect("a child to wait for").is_some()
+    /// Returns once the signal "STOP" has taken effect: nothing of it runs.
+    pub fn is_stopped(&self) {
+        let id = self.child.as_ref().expect("still running").id();
+        let tasks = || std::fs::read_dir(format!("/proc/{id}/task")).expect("its threads");
+        let runs = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            let state = stat
+                .rsplit_once(") ")
+                .map(|(_, rest)| rest.starts_with('T'));
+            state == Some(false)
+        };
+        while tasks().map_while(Result::ok).any(runs) {
+            std::thread::yield_now();
+        }
     }
 
     /// From now on no file may grow beyond so many bytes: writes there fail. Only with [`Options::survives_file_limits`].

@@ -31,7 +31,7 @@ async fn what_was_acknowledged_survives_every_kill() {
 /// Buckets are closed, sealed and dropped all the time when little is kept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_every_kill_while_the_index_is_built() {
-    survives(|| Options::new(Plugin::Kv).setting("retention", "24m")).await;
+    survives(|| Options::new(Plugin::Brittle)).await;
 }
 
 async fn survives(options: impl Fn() -> Options) {

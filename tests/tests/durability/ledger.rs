@@ -64,6 +64,23 @@ impl Ledger {
             })
     }
 
+    /// What is acknowledged now.
+    pub(crate) fn so_far(&self) -> Vec<Export> {
+        self.lock().clone()
+    }
+
+    /// The same Exports, where no more was acknowledged than at an earlier time.
+    pub(crate) fn with_acknowledged(&self, earlier: &[Export]) -> Self {
+        let mut exports = self.so_far();
+        for (number, export) in exports.iter_mut().enumerate() {
+            export.acknowledged = earlier.get(number).map_or(0, |it| it.acknowledged);
+        }
+        Self {
+            seed: self.seed,
+            exports: Mutex::new(exports),
+        }
+    }
+
     /// A new Export's number.
     pub(crate) fn next(&self) -> u64 {
         let mut exports = self.lock();
@@ -155,6 +172,16 @@ impl Ledger {
             self.verify(client, from..to).await;
             from = to;
         }
+    }
+
+    /// Whether no trace of it can be read.
+    pub(crate) async fn is_gone(&self, client: &Client) -> bool {
+        let traces = (0..=self.len() / EXPORTS_PER_TRACE).map(|trace| self.trace(trace));
+        client
+            .get_traces(traces)
+            .await
+            .expect("GetTraces")
+            .is_empty()
     }
 
     /// How often each Export is in these traces.

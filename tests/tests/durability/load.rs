@@ -1,10 +1,11 @@
 //! Several connections that export at the same time, until they are told to stop.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use larder_tests::{Client, Larder, eventually};
+use larder_tests::{Client, Larder, eventually, pace};
 use tokio::task::JoinHandle;
+use tonic::{Code, Status};
 
 use crate::ledger::Ledger;
 
@@ -14,6 +15,7 @@ pub(crate) struct Load {
     ledger: Arc<Ledger>,
     before: u64,
     stop: Arc<AtomicBool>,
+    refused: Arc<Mutex<Vec<Status>>>,
     connections: Vec<JoinHandle<()>>,
 }
 
@@ -23,7 +25,7 @@ impl Load {
     /// Starts to export over so many connections. An Export that fails is sent again, as Jaeger's exporter would, until it is
     /// acknowledged or the load is stopped.
     pub(crate) async fn start(larder: &Larder, ledger: &Arc<Ledger>, connections: u64) -> Self {
-        let stop = Arc::<AtomicBool>::default();
+        let (stop, refused) = (Arc::<AtomicBool>::default(), Arc::default());
         let before = ledger.total().acknowledged;
         let mut tasks = Vec::new();
         for _ in 0..connections {
@@ -32,12 +34,14 @@ impl Load {
                 client,
                 Arc::clone(ledger),
                 Arc::clone(&stop),
+                Arc::clone(&refused),
             )));
         }
         Self {
             ledger: Arc::clone(ledger),
             before,
             stop,
+            refused,
             connections: tasks,
         }
     }
@@ -51,20 +55,52 @@ impl Load {
         .await;
     }
 
-    /// Ends it, once what is under way is answered.
-    pub(crate) async fn stop(self) {
+    /// Returns once so many Exports have been refused since the start.
+    pub(crate) async fn refused(&self, enough: usize) {
+        let refused = || self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        eventually("refused Exports", async || {
+            (refused().len() >= enough).then_some(())
+        })
+        .await;
+    }
+
+    /// Ends it, once what is under way is answered; gives what was refused.
+    pub(crate) async fn stop(self) -> Vec<Status> {
         self.stop.store(true, Ordering::Relaxed);
         for connection in self.connections {
             connection.await.expect("a connection's task");
         }
+        std::mem::take(&mut self.refused.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-async fn run(client: Client, ledger: Arc<Ledger>, stop: Arc<AtomicBool>) {
+async fn run(
+    client: Client,
+    ledger: Arc<Ledger>,
+    stop: Arc<AtomicBool>,
+    refused: Arc<Mutex<Vec<Status>>>,
+) {
     while !stop.load(Ordering::Relaxed) {
         let number = ledger.next();
-        while ledger.export(&client, number).await.is_err() && !stop.load(Ordering::Relaxed) {
-            tokio::task::yield_now().await;
+        while let Err(status) = ledger.export(&client, number).await {
+            // A batch that killed the plugin twice is refused for good.
+            let given_up = status.code() == Code::Internal || stop.load(Ordering::Relaxed);
+            refused
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(status);
+            if given_up {
+                break;
+            }
+            pace().await;
         }
+    }
+}
+
+/// What is refused because of a fault is refused in words that let a client send it again.
+pub(crate) fn assert_repeatable(refused: &[Status]) {
+    for status in refused {
+        let repeatable = [Code::Unavailable, Code::ResourceExhausted].contains(&status.code());
+        assert!(repeatable, "{status:?}");
     }
 }

@@ -9,7 +9,12 @@
     reason = "tests"
 )]
 
+mod damage;
 mod dice;
+mod disk;
+mod folder;
+mod killed_plugins;
 mod kills;
 mod ledger;
 mod load;
+mod tails;
