@@ -10,6 +10,7 @@ use std::process::ExitCode;
 /// Packages and the variables that the harness reads their paths from.
 const COMPONENTS: &[(&str, &str)] = &[
     ("larder-minimal", "LARDER_TESTS_MINIMAL"),
+    ("larder-guest-brittle", "LARDER_TESTS_BRITTLE"),
     ("larder-guest-hostile", "LARDER_TESTS_HOSTILE"),
     ("larder-guest-replicated", "LARDER_TESTS_REPLICATED"),
 ];

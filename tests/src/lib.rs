@@ -16,6 +16,7 @@
 mod answers;
 mod binary;
 mod client;
+mod home;
 pub mod http;
 pub mod otlp;
 mod plugins;
@@ -29,12 +30,13 @@ mod wait;
 
 pub use answers::{Trace, merge};
 pub use client::{Client, method};
+pub use home::Home;
 pub use plugins::Plugin;
 pub use query::{Query, duration, timestamp, unset_duration, unset_timestamp};
 pub use rpc::{Call, Reply};
 pub use scene::Scene;
 pub use server::{Exit, Larder, Options};
-pub use wait::{PATIENCE, eventually, patiently};
+pub use wait::{PATIENCE, eventually, pace, patiently};
 
 /// One tokio test per plugin for each function of the list: `mod kv`, `mod memory` and `mod minimal`, each with a [`Scene`] of its own on
 /// a server that they share. Equal answers from all are the point: a plugin can be slow but never wrong.

@@ -15,6 +15,8 @@ pub enum Plugin {
     Hostile,
     /// A guest whose data lives in `kv`, so that readers run beside its writer.
     Replicated,
+    /// The kv plugin with small parts, and with traps.
+    Brittle,
 }
 
 impl Plugin {
@@ -25,6 +27,7 @@ impl Plugin {
             Self::Memory => "memory".into(),
             Self::Minimal => Path::new(env!("LARDER_TESTS_MINIMAL")).into(),
             Self::Hostile => Path::new(env!("LARDER_TESTS_HOSTILE")).into(),
+            Self::Brittle => Path::new(env!("LARDER_TESTS_BRITTLE")).into(),
             Self::Replicated => Path::new(env!("LARDER_TESTS_REPLICATED")).into(),
         }
     }

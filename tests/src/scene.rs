@@ -120,12 +120,14 @@ fn shared(plugin: Plugin) -> &'static Larder {
     static MINIMAL: OnceLock<Larder> = OnceLock::new();
     static HOSTILE: OnceLock<Larder> = OnceLock::new();
     static REPLICATED: OnceLock<Larder> = OnceLock::new();
+    static BRITTLE: OnceLock<Larder> = OnceLock::new();
     let server = match plugin {
         Plugin::Kv => &KV,
         Plugin::Memory => &MEMORY,
         Plugin::Minimal => &MINIMAL,
         Plugin::Hostile => &HOSTILE,
         Plugin::Replicated => &REPLICATED,
+        Plugin::Brittle => &BRITTLE,
     };
     server.get_or_init(|| Options::new(plugin).start())
 }

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use tempfile::TempDir;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::client::Client;
+use crate::home::Home;
 use crate::http::{self, Response};
 use crate::process::{Log, Reaper, wait};
 use crate::{Plugin, binary, eventually};
@@ -20,6 +21,7 @@ pub struct Options {
     environment: Vec<(String, String)>,
     config: Option<String>,
     ports: bool,
+    file_limits: bool,
 }
 
 /// How a run of the binary ended.
@@ -52,6 +54,7 @@ impl Options {
             environment: Vec::new(),
             config: None,
             ports: true,
+            file_limits: false,
         }
     }
 
@@ -101,8 +104,20 @@ impl Options {
         self.arguments(["--enable-purge"])
     }
 
+    /// Outlives the signal that a write beyond [`Larder::limit_files`] brings: such a write is an error then, as on a full disk.
+    #[must_use]
+    pub fn survives_file_limits(mut self) -> Self {
+        self.file_limits = true;
+        self
+    }
+
     fn command(&self, directory: &Path) -> Command {
         let mut command = Command::new(binary::path());
+        if self.file_limits {
+            command = Command::new("sh");
+            command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+            command.arg(binary::path());
+        }
         command.current_dir(directory);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LARDER_")) {
             command.env_remove(name);
@@ -133,42 +148,60 @@ impl Options {
     /// # Panics
     /// With what it logged, when it ends instead.
     pub fn start(self) -> Larder {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut command = self.command(directory.path());
-        command.arg("--data-dir").arg(directory.path().join("data"));
-        let mut child = command.spawn().expect("the binary starts");
-        let log = Log::follow(child.stderr.take().expect("piped"));
-        drop(Log::follow(child.stdout.take().expect("piped")));
-        let mut larder = Larder {
-            reaper: Some(Reaper::new(&child, directory.path())),
-            child: Some(child),
-            log,
-            directory,
-            grpc: None,
-            admin: None,
-        };
+        self.start_in(&Home::new())
+    }
+
+    /// As [`Options::start`], on what an earlier server has left there.
+    pub fn start_in(self, home: &Home) -> Larder {
+        let mut larder = self.spawn_in(home);
         larder.admin = Some(larder.address("Serving admin HTTP on "));
         larder.grpc = Some(larder.address("Serving Jaeger storage on "));
         larder
     }
 
+    /// As [`Options::start_in`], without waiting for anything: where it listens is not known.
+    pub fn spawn_in(self, home: &Home) -> Larder {
+        let mut command = self.command(home.path());
+        command.arg("--data-dir").arg(home.data());
+        let mut child = command.spawn().expect("the binary starts");
+        let log = Log::follow(child.stderr.take().expect("piped"));
+        drop(Log::follow(child.stdout.take().expect("piped")));
+        Larder {
+            reaper: Some(Reaper::new(&child, home.path())),
+            child: Some(child),
+            log,
+            home: home.clone(),
+            grpc: None,
+            admin: None,
+        }
+    }
+
     /// Runs the binary until it ends by itself.
     pub fn run(self) -> Exit {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut child = self
-            .command(directory.path())
-            .spawn()
-            .expect("the binary starts");
-        let reaper = Reaper::new(&child, directory.path());
-        let stdout = Log::follow(child.stdout.take().expect("piped"));
-        let stderr = Log::follow(child.stderr.take().expect("piped"));
-        let status = wait(&mut child, &stderr);
-        drop(reaper);
-        Exit {
-            status,
-            stdout: stdout.text(),
-            stderr: stderr.text(),
-        }
+        let home = Home::new();
+        let command = self.command(home.path());
+        run(command, &home)
+    }
+
+    /// As [`Options::run`], on what an earlier server has left there, or another one is using.
+    pub fn run_in(self, home: &Home) -> Exit {
+        let mut command = self.command(home.path());
+        command.arg("--data-dir").arg(home.data());
+        run(command, home)
+    }
+}
+
+fn run(mut command: Command, home: &Home) -> Exit {
+    let mut child = command.spawn().expect("the binary starts");
+    let reaper = Reaper::new(&child, home.path());
+    let stdout = Log::follow(child.stdout.take().expect("piped"));
+    let stderr = Log::follow(child.stderr.take().expect("piped"));
+    let status = wait(&mut child, &stderr);
+    drop(reaper);
+    Exit {
+        status,
+        stdout: stdout.text(),
+        stderr: stderr.text(),
     }
 }
 
@@ -178,7 +211,7 @@ pub struct Larder {
     reaper: Option<Reaper>,
     child: Option<Child>,
     log: Log,
-    directory: TempDir,
+    home: Home,
     grpc: Option<SocketAddr>,
     admin: Option<SocketAddr>,
 }
@@ -201,7 +234,43 @@ impl Larder {
 
     /// The directory of the data and whatever else it writes.
     pub fn data_dir(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.home.data()
+    }
+
+    /// Ends it as a loss of power would, and returns once it is gone; its folder stays as long as the [`Home`] does.
+    pub fn kill(mut self) {
+        let mut child = self.child.take().expect("still running");
+        // It may have ended already, which is as good.
+        drop(child.kill());
+        child.wait().expect("a child to wait for");
+        self.reaper = None;
+    }
+
+    /// Returns once the signal "STOP" has taken effect: nothing of it runs.
+    pub fn is_stopped(&self) {
+        let id = self.child.as_ref().expect("still running").id();
+        let tasks = || std::fs::read_dir(format!("/proc/{id}/task")).expect("its threads");
+        let runs = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            let state = stat
+                .rsplit_once(") ")
+                .map(|(_, rest)| rest.starts_with('T'));
+            state == Some(false)
+        };
+        while tasks().map_while(Result::ok).any(runs) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// From now on no file may grow beyond so many bytes: writes there fail. Only with [`Options::survives_file_limits`].
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let id = self.child.as_ref().expect("still running").id();
+        let pid = Pid::from_raw(i32::try_from(id).expect("an id")).expect("an id");
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        prlimit(Some(pid), Resource::Fsize, limit).expect("a limit that may be set");
     }
 
     /// A connection.

@@ -24,6 +24,11 @@ pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>
             Instant::now() < deadline,
             "waited {PATIENCE:?} in vain for {what}"
         );
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        pace().await;
     }
+}
+
+/// The pause between two attempts: nothing may be assumed of it.
+pub async fn pace() {
+    tokio::time::sleep(Duration::from_millis(5)).await;
 }

@@ -1,0 +1,193 @@
+//! The kv plugin with parts so small that a few writes seal and merge them, and which can be told to die.
+//!
+//! | setting | meaning |
+//! |---|---|
+//! | `trap_write` | The write of this number of an instance traps once all of it is stored |
+//! | `trap_maintain` | So does this step of upkeep |
+//! | `spin_write`, `spin_maintain` | As those two, but they never come back |
+//!
+//! What else it is given are the kv plugin's settings. It takes in that plugin's modules and not its crate: two crates that export
+//! the same world cannot be linked into one component.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the kv plugin is more than is used here"
+)]
+
+#[path = "../../../../plugins/kv/src/blocks.rs"]
+mod blocks;
+#[path = "../../../../plugins/kv/src/cache.rs"]
+mod cache;
+#[path = "../../../../plugins/kv/src/codec.rs"]
+mod codec;
+#[path = "../../../../plugins/kv/src/engine.rs"]
+mod engine;
+#[path = "../../../../plugins/kv/src/entry.rs"]
+mod entry;
+#[path = "../../../../plugins/kv/src/find.rs"]
+mod find;
+#[path = "../../../../plugins/kv/src/frame.rs"]
+mod frame;
+#[path = "../../../../plugins/kv/src/handle.rs"]
+mod handle;
+#[path = "../../../../plugins/kv/src/index/mod.rs"]
+mod index;
+#[path = "../../../../plugins/kv/src/limits.rs"]
+mod limits;
+#[path = "../../../../plugins/kv/src/locate.rs"]
+mod locate;
+#[path = "../../../../plugins/kv/src/manifest.rs"]
+mod manifest;
+#[path = "../../../../plugins/kv/src/merge.rs"]
+mod merge;
+#[path = "../../../../plugins/kv/src/names.rs"]
+mod names;
+#[path = "../../../../plugins/kv/src/operations.rs"]
+mod operations;
+#[path = "../../../../plugins/kv/src/read.rs"]
+mod read;
+#[path = "../../../../plugins/kv/src/seal.rs"]
+mod seal;
+#[path = "../../../../plugins/kv/src/segment.rs"]
+mod segment;
+#[path = "../../../../plugins/kv/src/store.rs"]
+mod store;
+#[path = "../../../../plugins/kv/src/table.rs"]
+mod table;
+#[path = "../../../../plugins/kv/src/traces.rs"]
+mod traces;
+#[path = "../../../../plugins/kv/src/upkeep.rs"]
+mod upkeep;
+#[path = "../../../../plugins/kv/src/view.rs"]
+mod view;
+#[path = "../../../../plugins/kv/src/write.rs"]
+mod write;
+
+use larder_plugin::{
+    Batch, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search,
+    Sightings, Timestamp, Wanted, settings,
+};
+
+use crate::engine::Engine;
+use crate::limits::Shape;
+
+larder_plugin::export!(Brittle);
+
+/// See the crate.
+#[derive(Debug)]
+pub struct Brittle {
+    engine: Engine,
+    writes: Fuse,
+    upkeep: Fuse,
+}
+
+/// The calls that are left before one that never comes back.
+#[derive(Debug)]
+struct Fuse {
+    trap: Option<u64>,
+    spin: Option<u64>,
+}
+
+impl Fuse {
+    #[expect(clippy::empty_loop, reason = "what the tests are about")]
+    fn burn(&mut self) {
+        for left in [&mut self.trap, &mut self.spin].into_iter().flatten() {
+            *left = left.saturating_sub(1);
+        }
+        assert_ne!(self.trap, Some(0), "told to trap");
+        if self.spin == Some(0) {
+            loop {}
+        }
+    }
+}
+
+/// A few dozen spans fill every part.
+fn small() -> Shape {
+    Shape {
+        block: 4000,
+        inline: 1000,
+        committed: 20_000,
+        entry: (20, 8000),
+        group_spans: 400,
+        group_terms: 2000,
+        group_bytes: 60_000,
+        group_entries: 12,
+        page: 500,
+        run: 60,
+        fan: 3,
+        levels: 2,
+        closed_segments: 2,
+        merge_step: 2000,
+        find_steps: 8,
+    }
+}
+
+impl Plugin for Brittle {
+    const NAME: &'static str = "brittle";
+    const VERSION: &'static str = "1.0.0";
+    const INSTANCING: Instancing = Instancing::Replicated;
+
+    fn open(mut environment: Environment) -> Result<Self, Error> {
+        let given = settings::Settings::new(&environment, &[]);
+        let writes = Fuse {
+            trap: given.number("trap_write")?,
+            spin: given.number("spin_write")?,
+        };
+        let upkeep = Fuse {
+            trap: given.number("trap_maintain")?,
+            spin: given.number("spin_maintain")?,
+        };
+        let own = |name: &str| name.starts_with("trap_") || name.starts_with("spin_");
+        environment.settings.retain(|it| !own(&it.name));
+        Ok(Self {
+            engine: Engine::open(&environment, small())?,
+            writes,
+            upkeep,
+        })
+    }
+
+    fn write(&mut self, now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
+        self.engine.write(now, &batches)?;
+        self.writes.burn();
+        Ok(())
+    }
+
+    fn find(
+        &mut self,
+        search: &Search,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Sightings, Error> {
+        find::page(&mut self.engine, search, resume, limit)
+    }
+
+    fn read(
+        &mut self,
+        wanted: &Wanted,
+        part: Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Result<Pieces, Error> {
+        read::page(&mut self.engine, wanted, part, resume, max_bytes)
+    }
+
+    fn services(&mut self) -> Result<Vec<String>, Error> {
+        names::services(&mut self.engine)
+    }
+
+    fn operations(&mut self, service: &str) -> Result<Vec<Operation>, Error> {
+        names::operations(&mut self.engine, service)
+    }
+
+    fn maintain(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
+        let more = self.engine.maintain(now, stored_bytes)?;
+        self.upkeep.burn();
+        Ok(more)
+    }
+
+    fn statistics(&self) -> Counts {
+        self.engine.counts()
+    }
+}

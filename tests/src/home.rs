@@ -1,0 +1,62 @@
+//! The folder of a server, which may outlive it: the next server finds what the last one left.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+/// A folder that is removed with the last clone.
+#[derive(Clone, Debug)]
+pub struct Home(Arc<TempDir>);
+
+// === impl Home ===
+
+impl Home {
+    /// A new, empty folder.
+    #[expect(clippy::new_without_default, reason = "it makes a folder")]
+    pub fn new() -> Self {
+        Self(Arc::new(
+            tempfile::tempdir().expect("a temporary directory"),
+        ))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The `data_dir` of its servers.
+    pub fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    /// The files of a folder of the kv driver, such as `journal`, by name. None where the folder is not there yet.
+    pub fn kv_files(&self, folder: &str) -> Vec<PathBuf> {
+        let listed = std::fs::read_dir(self.data().join("kv").join(folder));
+        let entries = listed.into_iter().flatten().map_while(Result::ok);
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        files.sort();
+        files
+    }
+
+    /// A copy of all of it as it is now.
+    pub fn copy(&self) -> Self {
+        let copy = Self::new();
+        copy_folder(self.path(), copy.path()).expect("a copy of the folder");
+        copy
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir(&to)?;
+            copy_folder(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), &to)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Disks that refuse: writes that fail, and no space. What cannot be kept is refused in words that let a client come back, reads go
+//! on, and writing resumes by itself.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use larder_tests::status::retry_info;
+use larder_tests::{Home, Options, Plugin, eventually};
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use tonic::Code;
+
+use crate::dice::Dice;
+use crate::ledger::Ledger;
+use crate::load::{Load, assert_repeatable};
+
+/// What other programs on this machine may take from the disk, or give back to it, while the test runs.
+const OTHERS: u64 = 1 << 30;
+
+/// The disk takes no more bytes at random moments, in the middle of a frame or of an object, and then does again.
+async fn survives_failing_writes(plugin: Plugin) {
+    let mut dice = Dice::cast();
+    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(dice.next())));
+    for most in [0, 5000, 70_000, 1 + dice.below(300_000)] {
+        let larder = Options::new(plugin).survives_file_limits().start_in(&home);
+        let load = Load::start(&larder, &ledger, 3).await;
+        load.acknowledged(5 + dice.below(20)).await;
+        larder.limit_files(Some(most));
+        load.refused(4).await;
+        let client = larder.client().await;
+        assert!(client.services().await.is_ok(), "reads go on");
+        larder.limit_files(None);
+        let so_far = ledger.total().acknowledged;
+        eventually("more to be acknowledged", async || {
+            (ledger.total().acknowledged > so_far + 10).then_some(())
+        })
+        .await;
+        assert_repeatable(&load.stop().await);
+        ledger.verify_all(&client).await;
+        larder.kill();
+        let larder = Options::new(plugin).start_in(&home);
+        ledger.verify_all(&larder.client().await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_fail_lose_nothing_and_writing_resumes() {
+    survives_failing_writes(Plugin::Kv).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_fail_lose_nothing_and_writing_resumes_while_the_index_is_built() {
+    survives_failing_writes(Plugin::Brittle).await;
+}
+
+/// Killed while the disk refuses, it opens once there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_while_writes_fail_loses_nothing() {
+    let mut dice = Dice::cast();
+    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(dice.next())));
+    for _ in 0..3 {
+        let options = Options::new(Plugin::Kv).survives_file_limits();
+        let larder = options.start_in(&home);
+        ledger.verify_all(&larder.client().await).await;
+        let load = Load::start(&larder, &ledger, 3).await;
+        load.acknowledged(5 + dice.below(20)).await;
+        larder.limit_files(Some(dice.below(100_000)));
+        load.refused(1 + usize::try_from(dice.below(6)).unwrap())
+            .await;
+        larder.kill();
+        load.stop().await;
+    }
+    let larder = Options::new(Plugin::Kv).start_in(&home);
+    ledger.verify_all(&larder.client().await).await;
+}
+
+#[tokio::test]
+async fn a_disk_with_too_little_space_refuses_writes_until_there_is_more() {
+    let (home, ledger) = (Home::new(), Ledger::new(7));
+    let free = || {
+        let system = statvfs(home.path()).unwrap();
+        system.f_bavail * system.f_frsize
+    };
+    let least = free().saturating_sub(OTHERS);
+    let options = Options::new(Plugin::Kv).environment("LARDER_KV_MIN_FREE", &least.to_string());
+    let larder = options.start_in(&home);
+    let client = larder.client().await;
+    for _ in 0..10 {
+        ledger.store(&client).await;
+    }
+
+    let ballast = home.path().join("ballast");
+    let file = File::create(&ballast).unwrap();
+    let filled = fallocate(&file, FallocateFlags::empty(), 0, OTHERS + OTHERS);
+    if filled.is_err() {
+        // Nothing else fills a disk at once, and nothing less would tell.
+        return;
+    }
+    let number = ledger.next();
+    let refused = eventually("a refusal", async || {
+        // Commits may use half of what is kept free, objects nothing of it.
+        let text = larder_tests::otlp::noise(1, 200_000);
+        let one = larder_tests::otlp::span([1; 16], 1).attribute("text", text);
+        let large = larder_tests::otlp::service("large").span(one);
+        client.export([large]).await.err()
+    })
+    .await;
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(retry_info(&refused).is_some(), "{refused:?}");
+    assert!(refused.message().contains("kv.min_free"), "{refused:?}");
+    ledger.verify(&client, 0..number).await;
+
+    std::fs::remove_file(ballast).unwrap();
+    drop(file);
+    eventually("writing again", async || {
+        ledger.export(&client, number).await.ok()
+    })
+    .await;
+    ledger.verify_all(&client).await;
+    larder.kill();
+    let larder = Options::new(Plugin::Kv).start_in(&home);
+    ledger.verify_all(&larder.client().await).await;
+}

@@ -1,0 +1,57 @@
+//! The data folder: one process at a time, and a purge that holds.
+
+use larder_tests::{Home, Options, Plugin, Query};
+
+use crate::dice::Dice;
+use crate::ledger::Ledger;
+
+#[tokio::test]
+async fn a_second_process_on_one_folder_is_refused_and_the_first_goes_on() {
+    let (home, ledger) = (Home::new(), Ledger::new(1));
+    let larder = Options::new(Plugin::Kv).start_in(&home);
+    let client = larder.client().await;
+    ledger.store(&client).await;
+
+    let exit = Options::new(Plugin::Kv).run_in(&home);
+    assert!(!exit.status.success(), "{exit:?}");
+    for part in ["in use by another process", "data_dir", "data/kv"] {
+        assert!(exit.stderr.contains(part), "no {part:?} in {}", exit.stderr);
+    }
+
+    ledger.store(&client).await;
+    ledger.verify_all(&client).await;
+    // The lock goes with the process, however that ends.
+    larder.kill();
+    let larder = Options::new(Plugin::Kv).start_in(&home);
+    ledger.verify_all(&larder.client().await).await;
+}
+
+#[tokio::test]
+async fn nothing_comes_back_after_a_purge_was_answered() {
+    for plugin in [Plugin::Kv, Plugin::Brittle] {
+        let mut dice = Dice::cast();
+        let home = Home::new();
+        let mut ledger = Ledger::new(dice.next());
+        for _ in 0..3 {
+            let larder = Options::new(plugin).purge().start_in(&home);
+            let client = larder.client().await;
+            ledger.verify_all(&client).await;
+            for _ in 0..30 {
+                ledger.store(&client).await;
+            }
+            assert_eq!(larder.post("/purge").status, 200);
+            larder.kill();
+
+            let larder = Options::new(plugin).purge().start_in(&home);
+            let client = larder.client().await;
+            assert!(client.services().await.unwrap().is_empty());
+            assert!(client.find(&Query::default()).await.is_empty());
+            assert!(ledger.is_gone(&client).await);
+            ledger = Ledger::new(dice.next());
+            ledger.store(&client).await;
+            larder.kill();
+        }
+        let larder = Options::new(plugin).start_in(&home);
+        ledger.verify_all(&larder.client().await).await;
+    }
+}

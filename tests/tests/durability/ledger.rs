@@ -1,0 +1,265 @@
+//! What was sent and what was acknowledged, by number: the spans of an Export follow from its number, so that none has to be kept
+//! to be compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use larder_tests::otlp::{ResourceBuilder, noise, service, span, spans_of};
+use larder_tests::{Client, Query, Trace};
+use opentelemetry_proto::tonic::trace::v1::TracesData;
+use prost::Message as _;
+
+use crate::dice::Dice;
+
+/// Exports whose spans share a trace, by number.
+const EXPORTS_PER_TRACE: u64 = 3;
+const SERVICES: u64 = 5;
+/// 2023, in nanoseconds.
+const EPOCH: u64 = 1_700_000_000_000_000_000;
+const MILLI: u64 = 1_000_000;
+/// Traces asked for in one call.
+const TRACES_PER_CALL: usize = 30;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    seed: u64,
+    exports: Mutex<Vec<Export>>,
+}
+
+/// How often an Export was sent, and how often that was acknowledged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Export {
+    pub(crate) tries: u64,
+    pub(crate) acknowledged: u64,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            exports: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Export>> {
+        self.exports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many Exports there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.lock().len() as u64
+    }
+
+    /// The sum of all.
+    pub(crate) fn total(&self) -> Export {
+        self.lock()
+            .iter()
+            .fold(Export::default(), |sum, it| Export {
+                tries: sum.tries + it.tries,
+                acknowledged: sum.acknowledged + it.acknowledged,
+            })
+    }
+
+    /// What is acknowledged now.
+    pub(crate) fn so_far(&self) -> Vec<Export> {
+        self.lock().clone()
+    }
+
+    /// The same Exports, where no more was acknowledged than at an earlier time.
+    pub(crate) fn with_acknowledged(&self, earlier: &[Export]) -> Self {
+        let mut exports = self.so_far();
+        for (number, export) in exports.iter_mut().enumerate() {
+            export.acknowledged = earlier.get(number).map_or(0, |it| it.acknowledged);
+        }
+        Self {
+            seed: self.seed,
+            exports: Mutex::new(exports),
+        }
+    }
+
+    /// A new Export's number.
+    pub(crate) fn next(&self) -> u64 {
+        let mut exports = self.lock();
+        exports.push(Export::default());
+        exports.len() as u64 - 1
+    }
+
+    fn change(&self, number: u64, change: impl FnOnce(&mut Export)) {
+        change(&mut self.lock()[usize::try_from(number).unwrap()]);
+    }
+
+    /// Sends an Export; true if it was acknowledged.
+    pub(crate) async fn export(&self, client: &Client, number: u64) -> Result<(), tonic::Status> {
+        self.change(number, |it| it.tries += 1);
+        let answer = client.export([self.resource(number)]).await?;
+        assert!(answer.partial_success.is_none(), "{answer:?}");
+        self.change(number, |it| it.acknowledged += 1);
+        Ok(())
+    }
+
+    /// Sends a new Export, which must be acknowledged.
+    pub(crate) async fn store(&self, client: &Client) -> u64 {
+        let number = self.next();
+        self.export(client, number)
+            .await
+            .expect("an Export that works");
+        number
+    }
+
+    fn trace(&self, trace: u64) -> [u8; 16] {
+        (u128::from(self.seed | 1) << 64 | u128::from(trace)).to_be_bytes()
+    }
+
+    /// All that an Export brings: mostly a few spans, at times many or large ones.
+    pub(crate) fn resource(&self, number: u64) -> ResourceBuilder {
+        let mut dice = Dice::new(self.seed ^ number.wrapping_mul(0x9e37_79b9));
+        let (spans, bytes) = match dice.below(100) {
+            0 => (20, 50_000),
+            1..6 => (60, 2000),
+            6..20 => (150, 50),
+            _ => (1 + dice.below(8), 30),
+        };
+        let mut built = service(name(number)).scope("crash", "1", []);
+        for index in 0..spans {
+            let text = noise(dice.next(), usize::try_from(bytes).unwrap());
+            let check = i64::from_le_bytes(dice.next().to_le_bytes());
+            let one = span(self.trace(trace(number, index)), id(number, index))
+                .name(&format!("operation {}", number % 7))
+                .at(EPOCH + number * MILLI)
+                .lasting(index)
+                .attribute("check", check)
+                .attribute("text", text);
+            built = built.span(one);
+        }
+        built
+    }
+
+    /// Every span of these Exports is there, byte for byte, as often as it was acknowledged or more often where it was sent again;
+    /// no Export is there in part; and searches find it.
+    pub(crate) async fn verify(&self, client: &Client, numbers: Range<u64>) {
+        let traces: Vec<u64> =
+            (numbers.start / EXPORTS_PER_TRACE..=numbers.end / EXPORTS_PER_TRACE).collect();
+        let mut found = BTreeMap::new();
+        for traces in traces.chunks(TRACES_PER_CALL) {
+            let ids = traces.iter().map(|trace| self.trace(*trace));
+            let answer = client.get_traces(ids).await.expect("GetTraces");
+            self.count(&answer, &mut found);
+        }
+        let exports = self.lock().clone();
+        for number in numbers.clone() {
+            let export = exports[usize::try_from(number).unwrap()];
+            let times = found.get(&number).copied().unwrap_or(0);
+            assert!(
+                (export.acknowledged..=export.tries).contains(&times),
+                "Export {number} is there {times} times: {export:?}"
+            );
+        }
+        for number in 0..SERVICES {
+            self.verify_searches(client, &numbers, &exports, number)
+                .await;
+        }
+    }
+
+    /// As [`Ledger::verify`], of all that was ever sent.
+    pub(crate) async fn verify_all(&self, client: &Client) {
+        let (mut from, end) = (0, self.len());
+        while from < end {
+            let to = end.min(from + 120);
+            self.verify(client, from..to).await;
+            from = to;
+        }
+    }
+
+    /// Whether no trace of it can be read.
+    pub(crate) async fn is_gone(&self, client: &Client) -> bool {
+        let traces = (0..=self.len() / EXPORTS_PER_TRACE).map(|trace| self.trace(trace));
+        client
+            .get_traces(traces)
+            .await
+            .expect("GetTraces")
+            .is_empty()
+    }
+
+    /// How often each Export is in these traces.
+    fn count(&self, traces: &[Trace], found: &mut BTreeMap<u64, u64>) {
+        let mut spans: BTreeMap<u64, u64> = BTreeMap::new();
+        for trace in traces {
+            let mut expected = BTreeMap::new();
+            for (resource, scope, got) in spans_of(&trace.data) {
+                let id = u64::from_be_bytes(got.span_id[..].try_into().unwrap());
+                let number = id >> 16;
+                let all = expected.entry(number).or_insert_with(|| TracesData {
+                    resource_spans: vec![self.resource(number).0],
+                });
+                let sent = spans_of(all).into_iter();
+                let sent = sent
+                    .into_iter()
+                    .find(|(_, _, it)| it.span_id == got.span_id);
+                let (of, within, sent) = sent.expect("a span that was sent");
+                assert_eq!(sent.encode_to_vec(), got.encode_to_vec(), "{number}");
+                assert_eq!(
+                    (&of.resource, &within.scope),
+                    (&resource.resource, &scope.scope)
+                );
+                *spans.entry(id).or_default() += 1;
+            }
+            for (number, all) in &expected {
+                let sent = spans_of(all).into_iter();
+                let here = sent.filter(|(_, _, it)| it.trace_id == trace.id);
+                for (_, _, sent) in here {
+                    let id = u64::from_be_bytes(sent.span_id[..].try_into().unwrap());
+                    let times = spans.get(&id).copied().unwrap_or(0);
+                    let others = *found.entry(*number).or_insert(times);
+                    assert_eq!(times, others, "Export {number} is there in part");
+                }
+            }
+        }
+    }
+
+    async fn verify_searches(
+        &self,
+        client: &Client,
+        numbers: &Range<u64>,
+        exports: &[Export],
+        which: u64,
+    ) {
+        let query = Query::default()
+            .service(name(which))
+            .window(
+                EPOCH + numbers.start * MILLI,
+                EPOCH + numbers.end * MILLI - 1,
+            )
+            .depth(1000);
+        let found: BTreeSet<[u8; 16]> = client.find(&query).await.into_iter().collect();
+        let of = |wanted: fn(&Export) -> bool| -> BTreeSet<[u8; 16]> {
+            let numbers = numbers.clone().filter(|it| it % SERVICES == which);
+            let numbers = numbers.filter(|it| wanted(&exports[usize::try_from(*it).unwrap()]));
+            let spans = numbers.flat_map(|number| {
+                let spans = self.resource(number).0.scope_spans.remove(0).spans;
+                spans.into_iter().map(|it| it.trace_id)
+            });
+            spans.map(|id| id[..].try_into().unwrap()).collect()
+        };
+        let least = of(|it| it.acknowledged > 0);
+        let most = of(|it| it.tries > 0);
+        assert!(found.is_superset(&least), "not found: {query:?}");
+        assert!(found.is_subset(&most), "never sent: {query:?}");
+    }
+}
+
+fn name(number: u64) -> String {
+    format!("crash-{}", number % SERVICES)
+}
+
+/// The trace of a span: half of an Export is in the next one's.
+fn trace(number: u64, index: u64) -> u64 {
+    (number + index % 2) / EXPORTS_PER_TRACE
+}
+
+fn id(number: u64, index: u64) -> u64 {
+    number << 16 | (index + 1)
+}
