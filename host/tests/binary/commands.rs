@@ -139,7 +139,12 @@ fn a_stopped_server_s_store_is_checked() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let data = data.to_str().unwrap();
-    check_refused(&["check", "--data-dir", data], &[], 1, "there is no store in");
+    check_refused(
+        &["check", "--data-dir", data],
+        &[],
+        1,
+        "there is no store in",
+    );
 
     let server = Running::start(&["--data-dir", data]);
     check_refused(
