@@ -95,7 +95,7 @@ pub(super) fn runtime() -> Runtime {
     Runtime::new(&RuntimeConfig::default()).unwrap()
 }
 
-/// The bundled plugin, which may start again at once whatever it did.
+/// The bundled plugin, which may start again soon whatever it did.
 pub(super) async fn open_kv(
     runtime: &Runtime,
     driver: Arc<dyn Driver>,
@@ -106,7 +106,7 @@ pub(super) async fn open_kv(
         settings: Vec::new(),
         limits: Limits {
             memory: 1 << 30,
-            restart_delay: Duration::ZERO,
+            restart_delay: Duration::from_millis(10),
             ..limits
         },
     };
