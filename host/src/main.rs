@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use larder::cli::{Cli, Command, Signals};
+use larder::cli::{self, Cli, Command, Signals};
 use larder::config::{Config, KvDriver};
 use larder::plugin::{Instancing, Source};
 use larder::server::{Server, kv_dir};
@@ -35,6 +35,11 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             // What still runs was given up: it must not hold the process.
             runtime.shutdown_background();
             return ended;
+        }
+        Command::Check => {
+            if !cli::check(&config)? {
+                return Ok(ExitCode::FAILURE);
+            }
         }
         Command::Config(command) => command.run(&config)?,
         Command::Plugin(command) => command.run(cli, &config)?,

@@ -235,7 +235,16 @@ async fn open_kv(config: &Config) -> Result<Arc<dyn kv::Driver>, Error> {
     let KvDriver::Fjall = config.kv.driver else {
         return Ok(Arc::new(kv::MemoryDriver::new()));
     };
-    let options = kv::fjall::Options {
+    let options = kv_options(config);
+    // What a crash left is read here, which blocks.
+    let opened = tokio::task::spawn_blocking(move || kv::fjall::FjallDriver::open(options)).await;
+    let driver = opened.map_err(Error::Task)?.map_err(Error::Kv)?;
+    Ok(Arc::new(driver))
+}
+
+/// What the `fjall` driver is opened with.
+pub(crate) fn kv_options(config: &Config) -> kv::fjall::Options {
+    kv::fjall::Options {
         dir: kv_dir(config),
         durability: match config.kv.durability {
             Durability::Sync => kv::fjall::Durability::Sync,
@@ -243,11 +252,7 @@ async fn open_kv(config: &Config) -> Result<Arc<dyn kv::Driver>, Error> {
         },
         quota: config.kv.quota.map(Size::bytes),
         min_free: config.kv.min_free.bytes(),
-    };
-    // What a crash left is read here, which blocks.
-    let opened = tokio::task::spawn_blocking(move || kv::fjall::FjallDriver::open(options)).await;
-    let driver = opened.map_err(Error::Task)?.map_err(Error::Kv)?;
-    Ok(Arc::new(driver))
+    }
 }
 
 /// Where the `fjall` driver keeps its files.

@@ -2,6 +2,7 @@
 //!
 //! A flag sets what the configuration has already; `config` reads and checks its value, so this only knows names.
 
+mod check;
 mod config;
 mod plugin;
 mod signals;
@@ -38,6 +39,8 @@ pub enum Command {
     /// Serve Jaeger (the default)
     #[default]
     Serve,
+    /// Read all that is stored on disk, and print what cannot be read back; not beside a running server
+    Check,
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -75,7 +78,7 @@ struct Options {
         help = "Read settings from this YAML file [env: LARDER_CONFIG]"
     )]
     config: Option<PathBuf>,
-    /// Store with this plugin: a bundled one (memory), or a component's file
+    /// Store with this plugin: a bundled one (kv, memory), or a component's file
     #[arg(long, global = true, value_name = "NAME|FILE.wasm")]
     plugin: Option<String>,
     /// Give the plugin a setting of its own; may be repeated
@@ -117,6 +120,11 @@ impl Cli {
 }
 
 // === impl Command ===
+
+/// Reads all that is stored on disk, and prints on stdout what cannot be read back. True if there is nothing like that.
+pub fn check(config: &Config) -> anyhow::Result<bool> {
+    check::run(config)
+}
 
 impl ConfigCommand {
     /// Does it, on stdout.

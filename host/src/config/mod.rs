@@ -155,7 +155,7 @@ impl Default for Admin {
 impl Default for Plugin {
     fn default() -> Self {
         Self {
-            r#use: "memory".to_owned(),
+            r#use: "kv".to_owned(),
             settings: BTreeMap::new(),
         }
     }

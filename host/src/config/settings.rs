@@ -57,7 +57,7 @@ settings! {
     "admin.purge" .admin.purge: bool, None,
         "Whether `POST /purge` may forget everything";
     "plugin.use" .plugin.r#use: String, None,
-        "A bundled plugin's name (`memory`), or the path of a `.wasm` file";
+        "A bundled plugin's name (`kv`, `memory`), or the path of a `.wasm` file";
     "data_dir" .data_dir: PathBuf, None,
         "Where what outlives the process lies: compiled plugins, and the data of plugins that use `kv`";
     "limits.memory" .limits.memory: Size, Some(("1MiB", "4GiB")),

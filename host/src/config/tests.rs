@@ -210,7 +210,7 @@ fn what_is_printed_is_read_again_as_the_same() {
         "  endpoint: 127.0.0.1:17271",
         "  memory: 1GiB",
         "  query_timeout: 4s",
-        "  use: memory",
+        "  use: kv",
     ] {
         assert!(
             yaml.lines().any(|told| told == line),

@@ -1,6 +1,6 @@
 //! Commands that end by themselves, and mistakes.
 
-use super::support::{run, run_in};
+use super::support::{Running, run, run_in};
 
 #[track_caller]
 fn check_refused(arguments: &[&str], environment: &[(&str, &str)], code: i32, hint: &str) {
@@ -132,4 +132,26 @@ fn a_setting_that_the_plugin_does_not_know_is_its_to_refuse() {
     );
     assert_eq!(exit.code, Some(1));
     assert!(exit.stderr.contains("max_trces"), "{}", exit.stderr);
+}
+
+#[test]
+fn a_stopped_server_s_store_is_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let data = data.to_str().unwrap();
+    check_refused(&["check", "--data-dir", data], &[], 1, "there is no store in");
+
+    let server = Running::start(&["--data-dir", data]);
+    check_refused(
+        &["check", "--data-dir", data],
+        &[],
+        1,
+        "in use by another process",
+    );
+    server.signal("TERM");
+    server.wait();
+    let exit = run(&["check", "--data-dir", data], &[]);
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    assert!(exit.stdout.contains("damaged     0\n"), "{}", exit.stdout);
+    assert!(!exit.stdout.contains("values      0\n"), "{}", exit.stdout);
 }

@@ -38,7 +38,7 @@ fn it_serves_operators() {
     assert_eq!(server.get("/livez").0, 200);
     assert_eq!(server.get("/readyz").0, 200);
     assert!(server.get("/metrics").1.contains("larder_plugin_ready 1\n"));
-    assert!(server.get("/plugin").1.contains(r#""name":"memory""#));
+    assert!(server.get("/plugin").1.contains(r#""name":"kv""#));
 }
 
 #[test]

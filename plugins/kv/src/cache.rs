@@ -3,11 +3,14 @@
 //! Two maps: what is asked for goes to the young one; once that is full it becomes the old one, and the old one is dropped. So
 //! what is used again and again stays, and no list has to be kept in order.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
+use crate::codec::Damaged;
 use crate::frame::Kind;
+use crate::table::Layout;
 
 /// What a value is known by: its writer's number, the number of its partition, its kind and its own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +23,14 @@ pub(crate) struct CacheKey {
 
 /// All of a stored value, its frame included: it has been checked.
 #[derive(Clone, Debug)]
-pub(crate) struct Value(pub(crate) Rc<Vec<u8>>);
+pub(crate) struct Value(Rc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    bytes: Vec<u8>,
+    /// Of a table, once it has been asked for: it is looked into for fragment after fragment.
+    layout: OnceCell<Rc<Layout>>,
+}
 
 type Map = HashMap<CacheKey, Value, BuildHasherDefault<Mixer>>;
 
@@ -66,7 +76,7 @@ impl Cache {
 
     /// Keeps a value.
     pub(crate) fn insert(&mut self, key: CacheKey, value: Value) {
-        let bytes = value.0.capacity() + ENTRY;
+        let bytes = value.weight();
         if bytes > self.half {
             return;
         }
@@ -76,7 +86,7 @@ impl Cache {
         }
         self.young_bytes += bytes;
         if let Some(before) = self.young.insert(key, value) {
-            self.young_bytes -= before.0.capacity() + ENTRY;
+            self.young_bytes -= before.weight();
         }
     }
 
@@ -88,11 +98,45 @@ impl Cache {
         self.young.retain(|key, value| {
             let goes = of_area(key);
             if goes {
-                freed += value.0.capacity() + ENTRY;
+                freed += value.weight();
             }
             !goes
         });
         self.young_bytes -= freed;
+    }
+}
+
+// === impl Value ===
+
+impl Value {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self(Rc::new(Held {
+            bytes,
+            layout: OnceCell::new(),
+        }))
+    }
+
+    /// All of it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// The layout of this table, found out by `parse` the first time.
+    pub(crate) fn layout(
+        &self,
+        parse: impl FnOnce() -> Result<Layout, Damaged>,
+    ) -> Result<Rc<Layout>, Damaged> {
+        if let Some(layout) = self.0.layout.get() {
+            return Ok(Rc::clone(layout));
+        }
+        let layout = Rc::new(parse()?);
+        Ok(Rc::clone(self.0.layout.get_or_init(|| layout)))
+    }
+
+    /// What it takes up in memory. A table's layout is no more than a sixteenth of it.
+    fn weight(&self) -> usize {
+        let bytes = self.0.bytes.capacity();
+        bytes + bytes / 16 + ENTRY
     }
 }
 
@@ -137,7 +181,7 @@ mod tests {
     }
 
     fn value() -> Value {
-        Value(Rc::new(vec![0; 1000]))
+        Value::new(vec![0; 1000])
     }
 
     #[test]

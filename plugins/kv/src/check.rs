@@ -6,7 +6,7 @@
 use larder_plugin::{Error, Part};
 
 use crate::blocks;
-use crate::codec::{Damaged, Input};
+use crate::codec::Damaged;
 use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::frame::{Area, Fault, Kind};
@@ -157,14 +157,13 @@ impl Checked {
         };
         let area = Area::Data(bucket);
         let names = |payload: &[u8]| operations::decode(payload).try_for_each(|it| it.map(|_| ()));
-        let results = [
+        let mut results = vec![
             self.value(view, area, Kind::Traces, group.traces, |_| Ok(())),
             self.value(view, area, Kind::Filter, group.filter, |_| Ok(())),
-            match group.operations {
-                0 => Ok(()),
-                number => self.value(view, area, Kind::Operations, number, names),
-            },
         ];
+        for number in &group.operations {
+            results.push(self.value(view, area, Kind::Operations, *number, names));
+        }
         self.damaged
             .extend(results.into_iter().filter_map(Result::err).map(text));
     }
@@ -181,7 +180,7 @@ impl Checked {
         let (area, kind) = (Area::Data(bucket), Kind::Table);
         self.values += 1;
         let value = Store::load(&view.writer, area, kind, chunk.table)?;
-        let table = Table::parse(&value, &mut Input::new(value.payload()));
+        let table = Table::of(&value);
         let damaged = |Damaged| lost(&view.writer, area, kind, chunk.table, Fault::Damaged);
         let table = table.map_err(damaged)?;
         let before = (number - group.chunk) * CHUNK;
@@ -228,7 +227,7 @@ impl Checked {
     ) -> Result<(), Error> {
         self.values += 1;
         let value = Store::load(&view.writer, area, kind, number)?;
-        self.bytes += value.0.len() as u64;
+        self.bytes += value.bytes().len() as u64;
         let checked = check(value.payload());
         checked.map_err(|Damaged| lost(&view.writer, area, kind, number, Fault::Damaged))
     }

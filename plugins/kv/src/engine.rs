@@ -1,6 +1,7 @@
 //! One instance: the views of all writers, and what it needs to write if it is one.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use larder_plugin::kv;
 use larder_plugin::{Batch, Counts, Environment, Error, Role, Timestamp};
@@ -12,6 +13,7 @@ use crate::index::Sorter;
 use crate::limits::{Limits, Shape};
 use crate::manifest::Manifest;
 use crate::merge::Merge;
+use crate::names::Names;
 use crate::operations::Seen;
 use crate::store::Store;
 use crate::upkeep::manifest_changes;
@@ -33,6 +35,8 @@ pub(crate) struct Engine {
     pub(crate) unmergeable: BTreeSet<u64>,
     /// Partitions that nothing refers to.
     pub(crate) garbage: Vec<Area>,
+    /// Services and operations, as they were asked for last.
+    pub(crate) names: Option<Rc<Names>>,
     /// What has gone, and what the tenant takes up.
     pub(crate) counts: Counts,
 }
@@ -53,6 +57,7 @@ impl Engine {
             merge: None,
             unmergeable: BTreeSet::new(),
             garbage: Vec::new(),
+            names: None,
             counts: Counts::default(),
         };
         if let Role::Writer(id) = &environment.role {

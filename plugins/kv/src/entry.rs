@@ -6,10 +6,12 @@ use std::ops::Range;
 
 use larder_plugin::{Fragment, Part, Term, Timestamp};
 
+use crate::bounds::Bounds;
 use crate::cache::Value;
 use crate::codec::{Damaged, Input, put_bytes, put_varint};
+use crate::column::{self, Column};
 use crate::frame::{self, Area, BEFORE, Kind};
-use crate::table::{self, Bounds, Column, Located, Place, Table, numbers_column};
+use crate::table::{self, Located, Place, Table};
 
 /// What an entry says beside its fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +103,7 @@ pub(crate) fn encode(new: New<'_>) -> Vec<u8> {
         end
     });
     let ends: Vec<u64> = ends.collect();
-    numbers_column(&mut out, ends.iter().copied());
+    column::encode(&mut out, ends.iter().copied());
     put_varint(&mut out, terms as u64);
     for fragment in fragments {
         let start = out.len();
@@ -240,7 +242,7 @@ impl Entry {
     }
 
     fn slice(&self, range: &Range<usize>) -> &[u8] {
-        self.value.0.get(range.clone()).unwrap_or_default()
+        self.value.bytes().get(range.clone()).unwrap_or_default()
     }
 }
 

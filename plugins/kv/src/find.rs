@@ -8,15 +8,15 @@ use std::rc::Rc;
 
 use larder_plugin::{Error, Search, Sighting, Sightings, TraceId, resume};
 
-use crate::codec::Input;
+use crate::bounds::Bounds;
 use crate::engine::Engine;
-use crate::entry::{Entry, short};
+use crate::entry::short;
 use crate::frame::{Area, Fault, Kind};
 use crate::handle::{Handle, Key};
 use crate::index::{CHUNK, Chunks, Postings};
 use crate::segment::{Header, Segment};
 use crate::store::{Store, lost};
-use crate::table::{Bounds, Row, Table};
+use crate::table::{Row, Table};
 use crate::view::View;
 
 /// The most sightings on a page, whatever the host asks for.
@@ -59,6 +59,13 @@ struct Page<'a> {
     from: Key,
     opened: Vec<Opened>,
     queue: BinaryHeap<Item>,
+    /// How many matches are in the queue at the most, and how many of them the page can give.
+    found: usize,
+    limit: usize,
+    /// How many more than twice that are kept before the last ones are left out.
+    spare: usize,
+    /// What is not above this is not given on this page, as there are enough matches that are.
+    below: Option<Key>,
     steps: usize,
 }
 
@@ -85,10 +92,14 @@ pub(crate) fn page(
         }),
         opened: Vec::new(),
         queue: BinaryHeap::new(),
+        found: 0,
+        limit: limit.min(MAX_FOUND) as usize,
+        spare: engine.shape.find_spare,
+        below: None,
         steps: engine.shape.find_steps,
     };
     page.begin()?;
-    page.run(limit.min(MAX_FOUND) as usize)
+    page.run()
 }
 
 fn shorts(clause: &[u64]) -> Vec<u32> {
@@ -134,17 +145,19 @@ impl Page<'_> {
     }
 
     /// Takes out of the queue what is newest, until the page is full or there has been enough work.
-    fn run(mut self, limit: usize) -> Result<Sightings, Error> {
+    fn run(mut self) -> Result<Sightings, Error> {
         let mut page = Sightings {
             found: Vec::new(),
             floor: 0,
             resume: None,
         };
+        let (mut last, mut end) = (None::<Key>, None);
         while let Some(item) = self.queue.pop() {
             let key = item.key;
             if let What::Found(trace_id) = item.what
-                && page.found.len() < limit
+                && page.found.len() < self.limit
             {
+                last = Some(key);
                 page.found.push(Sighting {
                     trace_id,
                     newest: key.end.min(self.search.starts.end),
@@ -154,7 +167,7 @@ impl Page<'_> {
             }
             // What is above where the page began is looked at whatever it costs: or no page would get any further.
             let spent = self.steps == 0 && key < self.from;
-            let full = page.found.len() >= limit;
+            let full = page.found.len() >= self.limit;
             let worked = if spent || full {
                 Ok(false)
             } else {
@@ -167,10 +180,14 @@ impl Page<'_> {
                 Err(_) if !page.found.is_empty() => {}
                 Err(error) => return Err(error),
             }
-            let key = key.min(self.from);
+            end = Some(key.min(self.from));
+            break;
+        }
+        // A match that was left out is below all that was given.
+        let rest = self.below.and(last).and_then(Key::before);
+        if let Some(key) = rest.or(end) {
             page.floor = key.end.min(self.search.starts.end);
             page.resume = Some(resume::encode((key.end, key.handle.number())));
-            break;
         }
         Ok(page)
     }
@@ -195,20 +212,20 @@ impl Page<'_> {
             return;
         };
         let writer = view.writer.number;
-        self.steps = self.steps.saturating_sub(1);
+        let mut matches = Vec::new();
         for row in 0..entry.len() {
             let fragment = entry.head.first + u64::from(row);
             let found = self.found(&entry.table, row, Key::new(0, writer, fragment));
             if let Some(item) = found
-                && self.admits_terms(entry, row)
+                && entry.admits(row, &self.clauses)
             {
-                self.queue.push(item);
+                matches.push(item);
             }
         }
-    }
-
-    fn admits_terms(&self, entry: &Entry, row: u32) -> bool {
-        entry.admits(row, &self.clauses)
+        self.steps = self.steps.saturating_sub(1);
+        for item in matches {
+            self.push(item);
+        }
     }
 
     fn open_segment(&mut self, at: usize, place: usize) -> Result<(), Error> {
@@ -282,11 +299,34 @@ impl Page<'_> {
                 }
                 let key = Key::new(0, writer, first + u64::from(row));
                 if let Some(item) = self.found(&table, row, key) {
-                    self.queue.push(item);
+                    self.push(item);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Queues a match, if it can be one of those that the page gives.
+    fn push(&mut self, item: Item) {
+        if self.below.is_some_and(|below| item.key <= below) {
+            return;
+        }
+        self.queue.push(item);
+        self.found += 1;
+        if self.found < 2 * self.limit + self.spare {
+            return;
+        }
+        let is_match = |item: &Item| matches!(item.what, What::Found(_));
+        let all = std::mem::take(&mut self.queue).into_vec();
+        let (mut matches, others): (Vec<Item>, Vec<Item>) = all.into_iter().partition(is_match);
+        if matches.len() > self.limit {
+            let (_, below, _) = matches.select_nth_unstable_by(self.limit, |a, b| b.cmp(a));
+            self.below = Some(below.key);
+            matches.truncate(self.limit);
+        }
+        self.found = matches.len();
+        self.queue.extend(others);
+        self.queue.extend(matches);
     }
 
     /// A match by all but its terms that has not been given yet; `key` has its handle.
@@ -315,6 +355,5 @@ pub(crate) fn read_table(
 ) -> Result<Table, Error> {
     let area = Area::Data(bucket);
     let value = store.read(&view.writer, area, Kind::Table, number)?;
-    Table::parse(&value, &mut Input::new(value.payload()))
-        .map_err(|_| lost(&view.writer, area, Kind::Table, number, Fault::Damaged))
+    Table::of(&value).map_err(|_| lost(&view.writer, area, Kind::Table, number, Fault::Damaged))
 }

@@ -55,4 +55,19 @@ impl Key {
             handle: Handle::new(writer, fragment),
         }
     }
+
+    /// The key right below this one.
+    pub(crate) fn before(self) -> Option<Self> {
+        let Handle(number) = self.handle;
+        Some(match number.checked_sub(1) {
+            Some(number) => Self {
+                handle: Handle(number),
+                ..self
+            },
+            None => Self {
+                end: self.end.checked_sub(1)?,
+                handle: Handle(u64::MAX),
+            },
+        })
+    }
 }

@@ -11,7 +11,7 @@
 //! | `write`, `entry`, `blocks` | a write: blocks, entries, one commit |
 //! | `upkeep`, `seal`, `merge` | retention and the index, a step at a time |
 //! | `find`, `locate`, `read`, `names` | a page of sightings, traces by id, a page of pieces, services and operations |
-//! | `index`, `traces`, `table`, `operations` | what stands in the values that are searched |
+//! | `index`, `traces`, `table`, `column`, `bounds`, `operations` | what stands in the values that are searched |
 //! | `manifest`, `segment` | what stands in those by which they are found |
 //! | `frame`, `codec` | what stands in all of them |
 //! | `store`, `cache` | values checked as they come in, and kept in bounded memory |
@@ -23,9 +23,11 @@
 #![deny(unsafe_code)]
 
 mod blocks;
+mod bounds;
 mod cache;
 mod check;
 mod codec;
+mod column;
 mod engine;
 mod entry;
 mod find;

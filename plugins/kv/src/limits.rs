@@ -59,6 +59,8 @@ pub struct Shape {
     pub merge_step: usize,
     /// How many chunks a page of a search opens before it ends early.
     pub find_steps: usize,
+    /// How many matches it keeps beside twice those that it gives.
+    pub find_spare: usize,
 }
 
 // === impl Limits ===
@@ -150,6 +152,7 @@ impl Default for Shape {
             closed_segments: 3,
             merge_step: 1 << 20,
             find_steps: 256,
+            find_spare: 4096,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Finding the fragments of traces by their ids: through filters and sorted hashes, and by looking at what is not sealed.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use larder_plugin::{Error, TraceId};
 
 use crate::find::read_table;
@@ -72,6 +75,7 @@ fn in_group(
     let area = Area::Data(bucket);
     let filter = store.read(&view.writer, area, Kind::Filter, group.filter)?;
     let mut ordinals = Vec::new();
+    let mut tables = BTreeMap::new();
     for (wanted, hash) in wanted.iter().zip(hashes) {
         let damaged =
             |kind, number| move |_| lost(&view.writer, area, kind, number, Fault::Damaged);
@@ -87,7 +91,12 @@ fn in_group(
             let Some(chunk) = group.chunks.get((ordinal / CHUNK) as usize) else {
                 return Err(damaged(Kind::Traces, group.traces)(crate::codec::Damaged));
             };
-            let table = read_table(store, view, bucket, chunk.table)?;
+            let table = match tables.entry(chunk.table) {
+                Entry::Occupied(read) => read.into_mut(),
+                Entry::Vacant(unread) => {
+                    unread.insert(read_table(store, view, bucket, chunk.table)?)
+                }
+            };
             let row = ordinal % CHUNK;
             if row < table.len() && table.trace_id(row) == wanted.id {
                 let fragment = group.first + u64::from(*ordinal);

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use larder_plugin::Error;
 
+use crate::bounds::Bounds;
 use crate::cache::Value;
 use crate::codec::{Damaged, put_varint};
 use crate::frame::Kind;
@@ -12,7 +13,6 @@ use crate::limits::Shape;
 use crate::seal::put_header;
 use crate::segment::{Header, Segment};
 use crate::store::Writer;
-use crate::table::Bounds;
 
 /// A merge under way. It is begun anew if the instance goes.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
-use larder_plugin::{BatchOperation, Operation, SpanKind};
+use larder_plugin::{BatchOperation, SpanKind};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::cache::Mixer;
@@ -51,13 +51,19 @@ fn one<'a>(input: &mut Input<'a>) -> Result<(&'a str, &'a str, SpanKind), Damage
     Ok((service, name, kind_of(input.byte()?)?))
 }
 
-/// An operation with its own strings.
-pub(crate) fn owned((service, name, kind): (&str, &str, SpanKind)) -> Operation {
-    Operation {
-        service: service.to_owned(),
-        name: name.to_owned(),
-        kind,
-    }
+/// The operations of what [`encode`] wrote, each as it stands there.
+pub(crate) fn encoded(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], Damaged>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut input = Input::new(rest);
+        let read = one(&mut input);
+        let (first, others) = rest.split_at(rest.len() - input.len());
+        rest = if read.is_ok() { others } else { &[] };
+        Some(read.map(|_| first))
+    })
 }
 
 fn number_of(kind: SpanKind) -> u8 {

@@ -3,14 +3,16 @@
 use larder_plugin::{Error, Part, TraceId};
 
 use crate::blocks::{Blocks, Numbers};
+use crate::bounds::Bounds;
 use crate::codec::{Damaged, small};
 use crate::entry::Entry;
 use crate::frame::{self, Area, Fault, Kind};
 use crate::index::{CHUNK, IndexWriter, Sorter, build};
 use crate::limits::Shape;
+use crate::operations;
 use crate::segment::{Chunk, Group, Header, Segment};
 use crate::store::{Objects, Writer, lost};
-use crate::table::{self, Bounds, Located};
+use crate::table::{self, Located};
 use crate::traces;
 
 /// What has been sealed and is to be committed.
@@ -28,6 +30,9 @@ pub(crate) struct Seal<'a> {
     pub(crate) numbers: &'a mut Numbers,
     pub(crate) sorter: &'a mut Sorter,
 }
+
+/// About the most bytes of operations that make one value.
+const OPERATIONS_BYTES: usize = 1 << 20;
 
 /// How many entries from the front are sealed together: those of one bucket, without a gap, until there are enough.
 /// Also whether there are enough, or others behind them.
@@ -48,7 +53,7 @@ pub(crate) fn due<'a>(shape: &Shape, entries: impl Iterator<Item = &'a Entry>) -
         count += 1;
         spans += entry.spans;
         terms += entry.terms_len();
-        bytes += entry.inline_bytes() + entry.terms_len() * 4;
+        bytes += entry.inline_bytes() + entry.operations().len() + entry.terms_len() * 4;
         before = Some(entry);
     }
     let enough = spans >= shape.group_spans
@@ -168,16 +173,27 @@ impl Seal<'_> {
         Ok((chunks, all))
     }
 
-    /// Puts the operations that the bucket did not have before; 0 if there are none.
-    fn operations(&mut self, entries: &[&Entry], objects: &mut Objects) -> Result<u64, Error> {
-        if entries.iter().all(|it| it.operations().is_empty()) {
-            return Ok(0);
-        }
-        self.put(Kind::Operations, objects, |out| {
-            for entry in entries {
-                out.extend_from_slice(entry.operations());
+    /// Puts the operations that the bucket did not have before.
+    fn operations(&mut self, entries: &[&Entry], objects: &mut Objects) -> Result<Vec<u64>, Error> {
+        let (mut numbers, mut some) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let area = entry.area.map_or(Area::Head, Area::Entries);
+            let number = entry.sequence;
+            let damaged = |Damaged| lost(self.writer, area, Kind::Entry, number, Fault::Damaged);
+            for operation in operations::encoded(entry.operations()) {
+                let operation = operation.map_err(damaged)?;
+                if !some.is_empty() && some.len() + operation.len() > OPERATIONS_BYTES {
+                    let fill = |out: &mut Vec<u8>| out.append(&mut some);
+                    numbers.push(self.put(Kind::Operations, objects, fill)?);
+                }
+                some.extend_from_slice(operation);
             }
-        })
+        }
+        if !some.is_empty() {
+            let fill = |out: &mut Vec<u8>| out.append(&mut some);
+            numbers.push(self.put(Kind::Operations, objects, fill)?);
+        }
+        Ok(numbers)
     }
 
     /// Puts a value into the bucket's data; gives its number.

@@ -1,8 +1,8 @@
 //! What is known of a segment without its pages: its groups, their chunks, and the first term of every page.
 
+use crate::bounds::Bounds;
 use crate::codec::{Damaged, Input, put_varint};
 use crate::index::CHUNK;
-use crate::table::Bounds;
 
 /// A segment, as the manifest names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +36,10 @@ pub(crate) struct Group {
     pub(crate) fragments: u32,
     /// Its first chunk's place in the segment.
     pub(crate) chunk: u32,
-    /// The numbers of these values in the bucket's data; 0 for operations if it has none.
+    /// The numbers of these values in the bucket's data.
     pub(crate) traces: u64,
     pub(crate) filter: u64,
-    pub(crate) operations: u64,
+    pub(crate) operations: Vec<u64>,
     pub(crate) chunks: Vec<Chunk>,
 }
 
@@ -95,7 +95,10 @@ impl Header {
             put_varint(out, u64::from(group.fragments));
             put_varint(out, group.traces);
             put_varint(out, group.filter);
-            put_varint(out, group.operations);
+            put_varint(out, group.operations.len() as u64);
+            for number in &group.operations {
+                put_varint(out, *number);
+            }
             for chunk in &group.chunks {
                 put_varint(out, chunk.table);
                 chunk.bounds.encode(out);
@@ -114,7 +117,8 @@ impl Header {
         for _ in 0..groups.capacity() {
             let (first, fragments) = (input.varint()?, input.small()?);
             let (traces, filter) = (input.varint()?, input.varint()?);
-            let operations = input.varint()?;
+            let operations = (0..input.count()?).map(|_| input.varint());
+            let operations = operations.collect::<Result<_, _>>()?;
             let count = fragments.div_ceil(CHUNK);
             let mut chunks = Vec::new();
             for _ in 0..count {

@@ -101,7 +101,7 @@ pub(crate) fn check(
     value: Vec<u8>,
 ) -> Result<Value, Error> {
     match frame::open(kind, area, number, &value) {
-        Ok(_) => Ok(Value(Rc::new(value))),
+        Ok(_) => Ok(Value::new(value)),
         Err(fault) => Err(lost(writer, area, kind, number, fault)),
     }
 }
@@ -120,8 +120,9 @@ pub(crate) fn lost(writer: &Writer, area: Area, kind: Kind, number: u64, fault: 
 impl Value {
     /// What the value holds.
     pub(crate) fn payload(&self) -> &[u8] {
-        let end = self.0.len().saturating_sub(AFTER);
-        self.0.get(BEFORE..end).unwrap_or_default()
+        let bytes = self.bytes();
+        let end = bytes.len().saturating_sub(AFTER);
+        bytes.get(BEFORE..end).unwrap_or_default()
     }
 }
 

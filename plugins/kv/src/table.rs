@@ -4,11 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::rc::Rc;
 
 use larder_plugin::{DurationRange, Part, TimeRange, TraceId};
 
+use crate::bounds::spread;
 use crate::cache::Value;
 use crate::codec::{Damaged, Input, put_varint, small};
+use crate::column::{self, Column};
 
 /// A fragment, but for its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,35 +40,20 @@ pub(crate) struct Located {
     pub(crate) otlp: Place,
 }
 
-/// What all fragments of a table, or of several, lie between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    /// The earliest start of all, and the latest.
-    pub(crate) starts: TimeRange,
-    /// The earliest of the fragments' latest starts.
-    pub(crate) oldest: u64,
-    pub(crate) durations: DurationRange,
-}
-
 /// A table that is read in place.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     value: Value,
+    layout: Rc<Layout>,
+}
+
+/// Where what is in a table.
+#[derive(Debug)]
+pub(crate) struct Layout {
     rows: u32,
     columns: [Column; COLUMNS],
     digests: Vec<Extent>,
     otlp: Vec<Extent>,
-}
-
-/// Numbers of one width, read in place.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Column {
-    /// The smallest number.
-    base: u64,
-    /// Bytes a row.
-    width: u8,
-    /// Where it begins in the value.
-    at: usize,
 }
 
 /// Rows whose bytes follow each other in one block.
@@ -113,10 +101,6 @@ pub(crate) fn encode(rows: &[Located], out: &mut Vec<u8>) {
     extents(out, rows, |it| it.otlp);
 }
 
-fn spread(from: u64, to: u64) -> u64 {
-    to.saturating_sub(from)
-}
-
 fn add(sum: &mut u64, len: u32) -> u64 {
     *sum += u64::from(len);
     *sum
@@ -124,36 +108,11 @@ fn add(sum: &mut u64, len: u32) -> u64 {
 
 fn column_mut(out: &mut Vec<u8>, rows: &[Located], mut of: impl FnMut(&Located) -> u64) {
     let numbers: Vec<u64> = rows.iter().map(&mut of).collect();
-    numbers_column(out, numbers.iter().copied());
+    column::encode(out, numbers.iter().copied());
 }
 
 fn column(out: &mut Vec<u8>, rows: &[Located], of: impl Fn(&Located) -> u64 + Copy) {
-    numbers_column(out, rows.iter().map(of));
-}
-
-/// Appends a column: its base, its width, and each number less the base, the lowest byte first.
-pub(crate) fn numbers_column(out: &mut Vec<u8>, numbers: impl Iterator<Item = u64> + Clone) {
-    let (mut base, mut most) = (u64::MAX, 0);
-    for number in numbers.clone() {
-        base = base.min(number);
-        most = most.max(number);
-    }
-    let base = base.min(most);
-    let width = width_of(most - base);
-    put_varint(out, base);
-    out.push(width);
-    for number in numbers {
-        let bytes = (number - base).to_le_bytes();
-        // The bytes that do not count are cut off again, which is quicker than to copy a few.
-        let end = out.len() + usize::from(width);
-        out.extend_from_slice(&bytes);
-        out.truncate(end);
-    }
-}
-
-fn width_of(most: u64) -> u8 {
-    let bits = u64::BITS - most.leading_zeros();
-    u8::try_from(bits.div_ceil(8)).unwrap_or(8)
+    column::encode(out, rows.iter().map(of));
 }
 
 fn extents(out: &mut Vec<u8>, rows: &[Located], of: impl Fn(&Located) -> Place) {
@@ -179,31 +138,29 @@ fn extents(out: &mut Vec<u8>, rows: &[Located], of: impl Fn(&Located) -> Place) 
 impl Table {
     /// The table at the front of `input`, which reads the payload of `value`.
     pub(crate) fn parse(value: &Value, input: &mut Input<'_>) -> Result<Self, Damaged> {
-        let rows = input.small()?;
-        let mut columns = [Column::default(); COLUMNS];
-        for column in &mut columns {
-            *column = Column::parse(value, input, rows as usize)?;
-        }
-        let mut table = Self {
+        Ok(Self {
             value: value.clone(),
-            rows,
-            columns,
-            digests: Vec::new(),
-            otlp: Vec::new(),
-        };
-        table.digests = table.extents(input, DIGEST_END)?;
-        table.otlp = table.extents(input, OTLP_END)?;
-        Ok(table)
+            layout: Rc::new(Layout::parse(value, input)?),
+        })
+    }
+
+    /// The table that `value` is; it is parsed once for as long as the value is in memory.
+    pub(crate) fn of(value: &Value) -> Result<Self, Damaged> {
+        let layout = value.layout(|| Layout::parse(value, &mut Input::new(value.payload())))?;
+        Ok(Self {
+            value: value.clone(),
+            layout,
+        })
     }
 
     /// How many rows it has.
     pub(crate) fn len(&self) -> u32 {
-        self.rows
+        self.layout.rows
     }
 
     /// One row; none beyond the last.
     pub(crate) fn row(&self, row: u32) -> Option<Row> {
-        if row >= self.rows {
+        if row >= self.layout.rows {
             return None;
         }
         let start = self.get(START, row);
@@ -242,10 +199,10 @@ impl Table {
     /// Where a row's digest or otlp is; none beyond the last row, and where the table is at odds with itself.
     pub(crate) fn place(&self, part: Part, row: u32) -> Option<Place> {
         let (column, extents) = match part {
-            Part::Digest => (DIGEST_END, &self.digests),
-            Part::Otlp => (OTLP_END, &self.otlp),
+            Part::Digest => (DIGEST_END, &self.layout.digests),
+            Part::Otlp => (OTLP_END, &self.layout.otlp),
         };
-        if row >= self.rows {
+        if row >= self.layout.rows {
             return None;
         }
         let end = self.get(column, row);
@@ -272,25 +229,55 @@ impl Table {
     /// The numbers of the blocks that a part's bytes are in, each once; not that of the entry itself.
     pub(crate) fn blocks(&self, part: Part) -> BTreeSet<u64> {
         let extents = match part {
-            Part::Digest => &self.digests,
-            Part::Otlp => &self.otlp,
+            Part::Digest => &self.layout.digests,
+            Part::Otlp => &self.layout.otlp,
         };
         let blocks = extents.iter().map(|it| it.block);
         blocks.filter(|block| *block != 0).collect()
     }
 
     fn end_before(&self, column: usize, row: u32) -> u64 {
-        row.checked_sub(1)
-            .map_or(0, |before| self.get(column, before))
+        self.layout.end_before(&self.value, column, row)
     }
 
-    fn extents(&self, input: &mut Input<'_>, column: usize) -> Result<Vec<Extent>, Damaged> {
+    #[inline]
+    fn get(&self, column: usize, row: u32) -> u64 {
+        self.layout.get(&self.value, column, row)
+    }
+}
+
+// === impl Layout ===
+
+impl Layout {
+    fn parse(value: &Value, input: &mut Input<'_>) -> Result<Self, Damaged> {
+        let rows = input.small()?;
+        let mut columns = [Column::default(); COLUMNS];
+        for column in &mut columns {
+            *column = Column::parse(value, input, rows as usize)?;
+        }
+        let mut layout = Self {
+            rows,
+            columns,
+            digests: Vec::new(),
+            otlp: Vec::new(),
+        };
+        layout.digests = layout.extents(value, input, DIGEST_END)?;
+        layout.otlp = layout.extents(value, input, OTLP_END)?;
+        Ok(layout)
+    }
+
+    fn extents(
+        &self,
+        value: &Value,
+        input: &mut Input<'_>,
+        column: usize,
+    ) -> Result<Vec<Extent>, Damaged> {
         let count = input.count()?;
         let mut extents = Vec::with_capacity(count);
         for _ in 0..count {
             let row = input.small()?;
             let (block, offset) = (input.varint()?, input.small()?);
-            let start = self.end_before(column, row);
+            let start = self.end_before(value, column, row);
             extents.push(Extent {
                 row,
                 block,
@@ -301,107 +288,15 @@ impl Table {
         Ok(extents)
     }
 
+    fn end_before(&self, value: &Value, column: usize, row: u32) -> u64 {
+        row.checked_sub(1)
+            .map_or(0, |before| self.get(value, column, before))
+    }
+
     #[inline]
-    fn get(&self, column: usize, row: u32) -> u64 {
+    fn get(&self, value: &Value, column: usize, row: u32) -> u64 {
         let column = self.columns.get(column).copied().unwrap_or_default();
-        column.get(&self.value, row)
-    }
-}
-
-// === impl Column ===
-
-impl Column {
-    /// The column of so many rows at the front of `input`, which reads the payload of `value`.
-    pub(crate) fn parse(
-        value: &Value,
-        input: &mut Input<'_>,
-        rows: usize,
-    ) -> Result<Self, Damaged> {
-        let base = input.varint()?;
-        let width = input.byte()?;
-        if width > 8 {
-            return Err(Damaged);
-        }
-        let at = crate::frame::BEFORE + (value.payload().len() - input.len());
-        let bytes = rows.checked_mul(usize::from(width)).ok_or(Damaged)?;
-        input.bytes(bytes)?;
-        Ok(Self { base, width, at })
-    }
-
-    /// The number of a row that there is: the checksum follows the last one, so that eight bytes can always be read.
-    #[inline]
-    pub(crate) fn get(&self, value: &Value, row: u32) -> u64 {
-        if self.width == 0 {
-            return self.base;
-        }
-        let at = self.at + row as usize * usize::from(self.width);
-        let bytes = value.0.get(at..).and_then(<[u8]>::first_chunk::<8>);
-        let all = bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let unused = 64 - 8 * u32::from(self.width);
-        self.base.saturating_add((all << unused) >> unused)
-    }
-}
-
-// === impl Bounds ===
-
-impl Bounds {
-    /// Of nothing.
-    pub(crate) const NONE: Self = Self {
-        starts: TimeRange {
-            start: u64::MAX,
-            end: 0,
-        },
-        oldest: u64::MAX,
-        durations: DurationRange {
-            shortest: u64::MAX,
-            longest: 0,
-        },
-    };
-
-    /// Takes in a fragment.
-    pub(crate) fn add(&mut self, row: &Row) {
-        self.join(&Self {
-            starts: row.starts,
-            oldest: row.starts.end,
-            durations: row.durations,
-        });
-    }
-
-    /// Takes in all that another one does.
-    pub(crate) fn join(&mut self, other: &Self) {
-        self.starts.start = self.starts.start.min(other.starts.start);
-        self.starts.end = self.starts.end.max(other.starts.end);
-        self.oldest = self.oldest.min(other.oldest);
-        self.durations.shortest = self.durations.shortest.min(other.durations.shortest);
-        self.durations.longest = self.durations.longest.max(other.durations.longest);
-    }
-
-    /// Whether a fragment within them may be in both ranges.
-    pub(crate) fn overlap(&self, starts: &TimeRange, durations: &DurationRange) -> bool {
-        self.starts.overlaps(starts) && self.durations.overlaps(durations)
-    }
-
-    /// Appends them.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        put_varint(out, self.starts.start);
-        put_varint(out, spread(self.starts.start, self.starts.end));
-        put_varint(out, spread(self.starts.start, self.oldest));
-        put_varint(out, self.durations.shortest);
-        put_varint(out, spread(self.durations.shortest, self.durations.longest));
-    }
-
-    /// What [`Bounds::encode`] wrote.
-    pub(crate) fn decode(input: &mut Input<'_>) -> Result<Self, Damaged> {
-        let start = input.varint()?;
-        let end = start.saturating_add(input.varint()?);
-        let oldest = start.saturating_add(input.varint()?);
-        let shortest = input.varint()?;
-        let longest = shortest.saturating_add(input.varint()?);
-        Ok(Self {
-            starts: TimeRange { start, end },
-            oldest,
-            durations: DurationRange { shortest, longest },
-        })
+        column.get(value, row)
     }
 }
 

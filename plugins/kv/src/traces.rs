@@ -4,7 +4,7 @@ use larder_plugin::TraceId;
 
 use crate::cache::Value;
 use crate::codec::{Damaged, Input, put_varint};
-use crate::table::{Column, numbers_column};
+use crate::column::{self, Column};
 
 /// Filter bits for each fragment.
 const FILTER_BITS: usize = 16;
@@ -38,7 +38,7 @@ pub(crate) fn encode(traces: &[TraceId], out: &mut Vec<u8>) {
     for key in &keys {
         out.extend_from_slice(&short(*key).to_le_bytes());
     }
-    numbers_column(out, keys.iter().map(|key| key & 0xffff_ffff));
+    column::encode(out, keys.iter().map(|key| key & 0xffff_ffff));
 }
 
 /// Gives the ordinals of the fragments that may be of a trace with this hash, ascending.
@@ -102,8 +102,6 @@ fn bits(hash: u64, words: usize) -> (usize, u64) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use std::rc::Rc;
-
     use super::*;
     use crate::frame::{Area, Kind, value};
 
@@ -121,7 +119,7 @@ mod tests {
         encode_filter(&traces, &mut filter);
         let mut payload = Vec::new();
         encode(&traces, &mut payload);
-        let value = Value(Rc::new(value(Kind::Traces, Area::Head, 0, &payload)));
+        let value = Value::new(value(Kind::Traces, Area::Head, 0, &payload));
         for n in 0..1500 {
             assert_eq!(may_have(&filter, hash(id(n))), Ok(true));
             let mut found = Vec::new();

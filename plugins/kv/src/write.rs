@@ -242,7 +242,7 @@ impl Writing {
                 Change::Put(entry) if number.is_none() => entry.value,
                 _ => value,
             };
-            let value = Value(std::rc::Rc::new(value));
+            let value = Value::new(value);
             let entry = Entry::parse(sequence, value, number);
             entries.push(entry.map_err(|_| Error::Other("an entry does not read".to_owned()))?);
         }

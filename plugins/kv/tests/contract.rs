@@ -133,6 +133,7 @@ fn groups_of_several_chunks_are_searched_and_merged() {
         page: 2000,
         fan: 2,
         inline: 100,
+        find_spare: 50,
         ..Shape::default()
     };
     let mut harness = Harness::new(Kv::open_with(&environment(&[]), shape).unwrap());

@@ -10,9 +10,12 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::{Fragments, fragments, shapes, small_shape};
 use larder_kv::{Kv, Shape};
-use larder_plugin::testing::{batch, environment, fragment, kv};
+use larder_plugin::testing::kv::{self, Fault};
+use larder_plugin::testing::{batch, environment, fragment};
 use larder_plugin::{Part, Plugin, Role, Search, TraceId, Wanted};
 use proptest::prelude::*;
 
@@ -198,4 +201,75 @@ fn a_handle_of_what_is_gone_reads_nothing_and_others_stay_valid() {
         assert_eq!(ids, due);
     }
     assert_eq!(plugin.statistics().expired_spans, 50);
+}
+
+/// Writes for longer than the retention, with upkeep, and gives how often something was changed. A call that fails is made again, on an
+/// instance that has been opened again if the host had gone.
+fn run_with_a_fault(after: usize, fault: Fault) -> usize {
+    kv::reset();
+    let environment = environment(&[("retention", "24s")]);
+    let open = || Kv::open_with(&environment, small_shape()).unwrap();
+    let mut plugin = open();
+    let begun = kv::changes();
+    kv::fail(after, fault);
+    let mut failed = false;
+    let mut written = BTreeSet::new();
+    for n in 0..40_u64 {
+        let now = n * SECOND;
+        loop {
+            let fragments = (0..3).map(|part| {
+                let it = fragment(u128::from(n))
+                    .starts(now, now)
+                    .terms([common::term(part)]);
+                it.digest(n.to_be_bytes()).otlp(vec![2; 300])
+            });
+            let result = plugin.write(now, vec![batch(fragments)]);
+            if result.is_ok() {
+                written.insert(n);
+            }
+            let result = result.and_then(|()| {
+                while plugin.maintain(now, kv::stored_bytes())? {}
+                Ok(())
+            });
+            if result.is_ok() {
+                break;
+            }
+            assert!(!std::mem::replace(&mut failed, true), "{result:?}");
+            if kv::is_down() {
+                kv::restart();
+                plugin = open();
+            }
+        }
+        let found: BTreeSet<u64> = found(&mut plugin).into_iter().collect();
+        let first = found.first().copied().unwrap();
+        assert!(
+            n - first <= 26 && (n < 25 || first > 0),
+            "at {n} from {first}"
+        );
+        assert_eq!(found, written.range(first..).copied().collect());
+    }
+    let changes = kv::changes() - begun;
+    kv::restart();
+    plugin = open();
+    rest(&mut plugin, 200 * SECOND);
+    let kept: Vec<_> = kv::keys().into_iter().map(|it| it.partition).collect();
+    assert!(kept.iter().all(|it| it == "head/test"), "{kept:?}");
+    assert_eq!(kept.len(), 2);
+    changes
+}
+
+#[test]
+fn whatever_call_fails_all_is_kept_for_its_time_and_then_given_back() {
+    for fault in [
+        Fault::Crash,
+        Fault::Unknown,
+        Fault::Unavailable,
+        Fault::QuotaExceeded,
+    ] {
+        let mut after = 0;
+        while after < run_with_a_fault(after, fault) {
+            after += if fault == Fault::Crash { 1 } else { 3 };
+        }
+        assert!(after > 100, "{after}");
+    }
 }

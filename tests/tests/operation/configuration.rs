@@ -41,7 +41,7 @@ fn without_anything_the_defaults_are_printed() {
     assert_eq!(value(&printed, "max_request_bytes"), "64MiB");
     assert_eq!(value(&printed, "call_timeout"), "10s");
     assert_eq!(value(&printed, "query_timeout"), "4s");
-    assert_eq!(value(&printed, "use"), "memory");
+    assert_eq!(value(&printed, "use"), "kv");
     assert_eq!(value(&printed, "purge"), "false");
     let endpoints = ["endpoint: 127.0.0.1:17271", "endpoint: 127.0.0.1:17270"];
     assert_tells(&printed.stdout, &endpoints);

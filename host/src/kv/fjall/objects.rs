@@ -16,6 +16,13 @@ use super::faults::Faults;
 const OPEN_FILES: usize = 256;
 const SUFFIX: &str = "obj";
 
+/// Whether a read may wait for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    ForDisk,
+    Never,
+}
+
 /// The folder of object files.
 pub(super) struct Objects {
     dir: PathBuf,
@@ -46,12 +53,24 @@ impl Objects {
         self.file(partition, true)?.set_len(length)
     }
 
-    /// Fills `bytes` from `offset` on.
-    pub(super) fn read(&self, partition: u64, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+    /// The partition's bytes from `offset` on; none where that would have to wait for the disk and may not.
+    pub(super) fn read(
+        &self,
+        partition: u64,
+        (offset, length): (u64, u32),
+        wait: Wait,
+    ) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = vec![0; length as usize];
-        self.file(partition, false)?
-            .read_exact_at(&mut bytes, offset)?;
-        Ok(bytes)
+        let file = self.file(partition, false)?;
+        match wait {
+            Wait::ForDisk => file.read_exact_at(&mut bytes, offset)?,
+            Wait::Never => {
+                if !read_cached(&file, &mut bytes, offset) {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(bytes))
     }
 
     /// Brings the partition's file to disk.
@@ -110,6 +129,21 @@ impl Objects {
     fn path(&self, partition: u64) -> PathBuf {
         self.dir.join(format!("{partition:016x}.{SUFFIX}"))
     }
+}
+
+/// Fills `bytes` if all of them are in the system's page cache.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> bool {
+    let length = bytes.len();
+    let mut into = [io::IoSliceMut::new(bytes)];
+    let read = rustix::io::preadv2(file, &mut into, offset, rustix::io::ReadWriteFlags::NOWAIT);
+    read == Ok(length)
+}
+
+/// Other systems cannot tell.
+#[cfg(not(target_os = "linux"))]
+fn read_cached(_file: &File, _bytes: &mut [u8], _offset: u64) -> bool {
+    false
 }
 
 /// The number that a file is named by.

@@ -10,6 +10,7 @@ use super::durable;
 use super::faults::Faults;
 use super::journal::{Frame, Journal, Operation};
 use super::live::Live;
+use super::objects::Wait;
 use super::record::{
     HEAD, Head, PARTITION, Partition, TENANT, VALUE, VERSION, WRITER, Writer, owner,
 };
@@ -77,8 +78,11 @@ fn is_whole(store: &Store, frame: &Frame) -> bool {
                 Place::Here(_) => true,
                 Place::File { offset, length } => {
                     files.insert(partition);
-                    let payload = store.objects.read(partition, offset, length);
-                    payload.is_ok_and(|payload| slot.verify(key, &payload))
+                    let payload = store
+                        .objects
+                        .read(partition, (offset, length), Wait::ForDisk);
+                    let payload = payload.ok().flatten();
+                    payload.is_some_and(|payload| slot.verify(key, &payload))
                 }
             },
             None => false,

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use lsm_tree::{AbstractTree, Guard, SeqNo, UserKey, UserValue};
 use tracing::error;
 
+use super::objects::Wait;
 use super::record::{self, VALUE};
 use super::shared::Shared;
 use super::store::Store;
@@ -41,7 +42,13 @@ pub struct Damage {
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn get(&self, namespace: u64, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    /// The values of these keys; none at all where one of them would have to wait for the disk and may not.
+    pub(super) fn get(
+        &self,
+        namespace: u64,
+        keys: &[Key],
+        wait: Wait,
+    ) -> Result<Option<Vec<Option<Vec<u8>>>>, Error> {
         let store = self.store();
         let numbers: Vec<_> = {
             let state = store.state();
@@ -63,14 +70,19 @@ impl Shared {
                 });
             }
         }
-        let values = keys.iter().zip(found).map(|(key, found)| {
+        let mut values = Vec::with_capacity(keys.len());
+        for (key, found) in keys.iter().zip(found) {
             let Some((number, at, slot)) = found else {
-                return Ok(None);
+                values.push(None);
+                continue;
             };
-            let value = value(&store, number, &at, &slot);
-            value.map(Some).map_err(|why| self.damaged(key, &why))
-        });
-        values.collect()
+            let value = value(&store, number, (&at, &slot), wait);
+            match value.map_err(|why| self.damaged(key, &why))? {
+                Some(value) => values.push(Some(value)),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(values))
     }
 
     pub(super) fn scan(&self, namespace: u64, partition: &str, scan: &Scan) -> Result<Page, Error> {
@@ -112,10 +124,10 @@ impl Shared {
         }
         for (at, slot) in slots {
             let sort = at.get(9..).unwrap_or_default();
-            match value(&store, number, &at, &slot) {
+            match value(&store, number, (&at, &slot), Wait::ForDisk) {
                 Ok(value) => page.entries.push(Entry {
                     sort: sort.to_vec(),
-                    value,
+                    value: value.unwrap_or_default(),
                 }),
                 Err(why) if page.entries.is_empty() => return Err(self.damaged(&key(sort), &why)),
                 // The page that begins here tells about it.
@@ -164,7 +176,7 @@ impl Shared {
                 };
                 checked.values += 1;
                 checked.bytes += Slot::parse(&slot).map_or(0, |slot| slot.stored());
-                if value(&store, number, &at, &slot).is_err() {
+                if value(&store, number, (&at, &slot), Wait::ForDisk).is_err() {
                     checked.damaged += 1;
                     found(damage(Some(at.get(9..).unwrap_or_default().to_vec())));
                 }
@@ -194,17 +206,26 @@ fn range(store: &Store, partition: u64, scan: &Scan) -> Range {
         .range::<Vec<u8>, _>((start, Bound::Excluded(end)), SeqNo::MAX, None)
 }
 
-fn value(store: &Store, partition: u64, key: &[u8], slot: &[u8]) -> Result<Vec<u8>, String> {
+/// What a slot stands for; none where that would have to wait for the disk and may not.
+fn value(
+    store: &Store,
+    partition: u64,
+    (key, slot): (&[u8], &[u8]),
+    wait: Wait,
+) -> Result<Option<Vec<u8>>, String> {
     let slot = Slot::parse(slot).ok_or("its slot is no slot")?;
     let value = match slot.place {
         Place::Here(payload) => slot.open(key, payload),
         Place::File { offset, length } => {
-            let payload = store.objects.read(partition, offset, length);
-            let payload = payload.map_err(|error| format!("its file cannot be read: {error}"))?;
-            slot.open(key, &payload)
+            let payload = store.objects.read(partition, (offset, length), wait);
+            match payload.map_err(|error| format!("its file cannot be read: {error}"))? {
+                Some(payload) => slot.open(key, &payload),
+                None => return Ok(None),
+            }
         }
     };
-    value.ok_or_else(|| "its checksum does not match".to_owned())
+    let value = value.ok_or_else(|| "its checksum does not match".to_owned())?;
+    Ok(Some(value))
 }
 
 fn hex(bytes: &[u8]) -> String {

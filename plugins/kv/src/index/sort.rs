@@ -157,15 +157,24 @@ mod tests {
 
     #[test]
     fn keys_are_sorted_by_term_and_stay_in_order() {
-        let noise = (1..5000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) & !0xffff_ffff);
-        let mut keys: Vec<u64> = (0..)
-            .zip(noise)
-            .map(|(n, key)| key & (0xff << 50) | n)
-            .collect();
-        let mut sorted = keys.clone();
-        sorted.sort_unstable();
-        sort_by_term(&mut keys, &mut Vec::new());
-        assert_eq!(keys, sorted);
+        let noise = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) & !0xffff_ffff;
+        // All different; of a few terms; of many terms that share their upper bits; and of some with one that most have.
+        for mask in [u64::MAX << 32, 0xff << 50, 0xffff << 32] {
+            for common in [1, 3] {
+                let term = |n: u64| {
+                    if n.is_multiple_of(common) {
+                        noise(n) & mask
+                    } else {
+                        7 << 32
+                    }
+                };
+                let mut keys: Vec<u64> = (1..9000).map(|n| term(n) | n).collect();
+                let mut sorted = keys.clone();
+                sorted.sort_unstable();
+                sort_by_term(&mut keys, &mut Vec::new());
+                assert_eq!(keys, sorted);
+            }
+        }
     }
 
     #[test]

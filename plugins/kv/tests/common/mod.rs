@@ -33,6 +33,7 @@ pub(crate) fn small_shape() -> Shape {
         closed_segments: 2,
         merge_step: 300,
         find_steps: 3,
+        find_spare: 4,
     }
 }
 
