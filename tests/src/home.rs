@@ -40,6 +40,7 @@ impl Home {
     }
 
     /// A copy of all of it as it is now.
+    #[must_use]
     pub fn copy(&self) -> Self {
         let copy = Self::new();
         copy_folder(self.path(), copy.path()).expect("a copy of the folder");

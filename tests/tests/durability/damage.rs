@@ -1,4 +1,4 @@
-//! Bytes that go bad on disk: what they held is DATA_LOSS and named, and everything else is there.
+//! Bytes that go bad on disk: what they held is `DATA_LOSS` and named, and everything else is there.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;

@@ -83,7 +83,7 @@ async fn run(
     while !stop.load(Ordering::Relaxed) {
         let number = ledger.next();
         while let Err(status) = ledger.export(&client, number).await {
-            // A batch that killed the plugin twice is refused for good.
+            // A batch that killed the plugin twice, alone, is refused for good.
             let given_up = status.code() == Code::Internal || stop.load(Ordering::Relaxed);
             refused
                 .lock()

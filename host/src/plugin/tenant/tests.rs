@@ -18,6 +18,8 @@ use crate::plugin::test_support::guest::{
 use crate::plugin::{RuntimeConfig, Source, State};
 use crate::storage::ErrorKind;
 
+mod durable;
+mod dying;
 mod failures;
 mod kv_backed;
 

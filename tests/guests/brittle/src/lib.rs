@@ -18,10 +18,14 @@
 
 #[path = "../../../../plugins/kv/src/blocks.rs"]
 mod blocks;
+#[path = "../../../../plugins/kv/src/bounds.rs"]
+mod bounds;
 #[path = "../../../../plugins/kv/src/cache.rs"]
 mod cache;
 #[path = "../../../../plugins/kv/src/codec.rs"]
 mod codec;
+#[path = "../../../../plugins/kv/src/column.rs"]
+mod column;
 #[path = "../../../../plugins/kv/src/engine.rs"]
 mod engine;
 #[path = "../../../../plugins/kv/src/entry.rs"]
@@ -58,7 +62,7 @@ mod store;
 mod table;
 #[path = "../../../../plugins/kv/src/traces.rs"]
 mod traces;
-#[path = "../../../../plugins/kv/src/upkeep.rs"]
+#[path = "../../../../plugins/kv/src/upkeep/mod.rs"]
 mod upkeep;
 #[path = "../../../../plugins/kv/src/view.rs"]
 mod view;
@@ -121,6 +125,7 @@ fn small() -> Shape {
         closed_segments: 2,
         merge_step: 2000,
         find_steps: 8,
+        ..Shape::default()
     }
 }
 
