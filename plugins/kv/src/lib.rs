@@ -60,6 +60,7 @@ use engine::Engine;
 #[doc(hidden)]
 pub use limits::Shape;
 
+#[cfg(feature = "component")]
 larder_plugin::export!(Kv);
 
 /// The plugin.

@@ -6,83 +6,20 @@
 //! | `trap_maintain` | So does this step of upkeep |
 //! | `spin_write`, `spin_maintain` | As those two, but they never come back |
 //!
-//! What else it is given are the kv plugin's settings. It takes in that plugin's modules and not its crate: two crates that export
-//! the same world cannot be linked into one component.
+//! What else it is given are the kv plugin's settings.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "the kv plugin is more than is used here"
-)]
-
-#[path = "../../../../plugins/kv/src/blocks.rs"]
-mod blocks;
-#[path = "../../../../plugins/kv/src/bounds.rs"]
-mod bounds;
-#[path = "../../../../plugins/kv/src/cache.rs"]
-mod cache;
-#[path = "../../../../plugins/kv/src/codec.rs"]
-mod codec;
-#[path = "../../../../plugins/kv/src/column.rs"]
-mod column;
-#[path = "../../../../plugins/kv/src/engine.rs"]
-mod engine;
-#[path = "../../../../plugins/kv/src/entry.rs"]
-mod entry;
-#[path = "../../../../plugins/kv/src/find.rs"]
-mod find;
-#[path = "../../../../plugins/kv/src/frame.rs"]
-mod frame;
-#[path = "../../../../plugins/kv/src/handle.rs"]
-mod handle;
-#[path = "../../../../plugins/kv/src/index/mod.rs"]
-mod index;
-#[path = "../../../../plugins/kv/src/limits.rs"]
-mod limits;
-#[path = "../../../../plugins/kv/src/locate.rs"]
-mod locate;
-#[path = "../../../../plugins/kv/src/manifest.rs"]
-mod manifest;
-#[path = "../../../../plugins/kv/src/merge.rs"]
-mod merge;
-#[path = "../../../../plugins/kv/src/names.rs"]
-mod names;
-#[path = "../../../../plugins/kv/src/operations.rs"]
-mod operations;
-#[path = "../../../../plugins/kv/src/read.rs"]
-mod read;
-#[path = "../../../../plugins/kv/src/seal.rs"]
-mod seal;
-#[path = "../../../../plugins/kv/src/segment.rs"]
-mod segment;
-#[path = "../../../../plugins/kv/src/store.rs"]
-mod store;
-#[path = "../../../../plugins/kv/src/table.rs"]
-mod table;
-#[path = "../../../../plugins/kv/src/traces.rs"]
-mod traces;
-#[path = "../../../../plugins/kv/src/upkeep/mod.rs"]
-mod upkeep;
-#[path = "../../../../plugins/kv/src/view.rs"]
-mod view;
-#[path = "../../../../plugins/kv/src/write.rs"]
-mod write;
-
+use larder_kv::{Kv, Shape};
 use larder_plugin::{
     Batch, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search,
     Sightings, Timestamp, Wanted, settings,
 };
-
-use crate::engine::Engine;
-use crate::limits::Shape;
 
 larder_plugin::export!(Brittle);
 
 /// See the crate.
 #[derive(Debug)]
 pub struct Brittle {
-    engine: Engine,
+    kv: Kv,
     writes: Fuse,
     upkeep: Fuse,
 }
@@ -147,14 +84,14 @@ impl Plugin for Brittle {
         let own = |name: &str| name.starts_with("trap_") || name.starts_with("spin_");
         environment.settings.retain(|it| !own(&it.name));
         Ok(Self {
-            engine: Engine::open(&environment, small())?,
+            kv: Kv::open_with(&environment, small())?,
             writes,
             upkeep,
         })
     }
 
     fn write(&mut self, now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
-        self.engine.write(now, &batches)?;
+        self.kv.write(now, batches)?;
         self.writes.burn();
         Ok(())
     }
@@ -165,7 +102,7 @@ impl Plugin for Brittle {
         resume: Option<&[u8]>,
         limit: u32,
     ) -> Result<Sightings, Error> {
-        find::page(&mut self.engine, search, resume, limit)
+        self.kv.find(search, resume, limit)
     }
 
     fn read(
@@ -175,24 +112,24 @@ impl Plugin for Brittle {
         resume: Option<&[u8]>,
         max_bytes: u32,
     ) -> Result<Pieces, Error> {
-        read::page(&mut self.engine, wanted, part, resume, max_bytes)
+        self.kv.read(wanted, part, resume, max_bytes)
     }
 
     fn services(&mut self) -> Result<Vec<String>, Error> {
-        names::services(&mut self.engine)
+        self.kv.services()
     }
 
     fn operations(&mut self, service: &str) -> Result<Vec<Operation>, Error> {
-        names::operations(&mut self.engine, service)
+        self.kv.operations(service)
     }
 
     fn maintain(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
-        let more = self.engine.maintain(now, stored_bytes)?;
+        let more = self.kv.maintain(now, stored_bytes)?;
         self.upkeep.burn();
         Ok(more)
     }
 
     fn statistics(&self) -> Counts {
-        self.engine.counts()
+        self.kv.statistics()
     }
 }
