@@ -13,14 +13,23 @@ fn silence(server: &Running) -> TcpStream {
     silent
 }
 
+fn says(plugin: &str, data: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!("Plugin {plugin} {version} (bundled), data in {data}\n")
+}
+
+#[test]
+fn a_plugin_that_keeps_nothing_is_told() {
+    let server = Running::start(&["--plugin=memory"]);
+    let forgets = says("memory", "memory only");
+    assert!(server.told.contains(&forgets), "{:?}", server.told);
+}
+
 #[test]
 fn it_says_what_stores_and_where_everything_is() {
     let server = Running::start(&["--writer-endpoint=localhost:0"]);
-    let plugin = format!(
-        "Plugin memory {} (bundled), data in memory only\n",
-        env!("CARGO_PKG_VERSION")
-    );
-    assert!(server.told.contains(&plugin), "{:?}", server.told);
+    let kept = says("kv", "./larder-data/kv");
+    assert!(server.told.contains(&kept), "{:?}", server.told);
     for before in [
         "Serving Jaeger storage on ",
         "Serving OTLP traces on ",
