@@ -12,7 +12,7 @@ use crate::server;
 ///
 /// # Errors
 /// Where the store cannot be opened: a server that uses it is still running, or it is too damaged.
-pub(super) fn run(config: &Config) -> anyhow::Result<bool> {
+pub fn check(config: &Config) -> anyhow::Result<bool> {
     let KvDriver::Fjall = config.kv.driver else {
         anyhow::bail!("`kv.driver` is not `fjall`: nothing is stored on disk");
     };

@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Error, Flag, PLUGIN_SETTINGS, Sources};
 
+pub use check::check;
 pub use signals::Signals;
 
 /// What was typed.
@@ -120,11 +121,6 @@ impl Cli {
 }
 
 // === impl Command ===
-
-/// Reads all that is stored on disk, and prints on stdout what cannot be read back. True if there is nothing like that.
-pub fn check(config: &Config) -> anyhow::Result<bool> {
-    check::run(config)
-}
 
 impl ConfigCommand {
     /// Does it, on stdout.

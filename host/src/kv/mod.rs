@@ -7,6 +7,8 @@
 mod error;
 pub mod fjall;
 mod memory;
+#[cfg(test)]
+mod test_support;
 
 use std::sync::Arc;
 use std::time::Duration;

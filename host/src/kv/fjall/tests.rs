@@ -20,7 +20,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{Durability, Faults, FjallDriver, Options};
-use crate::kv::{Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Scan};
+use crate::kv::test_support::{all, key, put};
+use crate::kv::{Claim, Driver, Error, Namespace, Object};
 
 /// A driver with one tenant and the right to write.
 struct Opened {
@@ -82,30 +83,6 @@ impl Opened {
 
     fn flush(&self) {
         super::durable::checkpoint(&self.driver.shared.store(), &self.driver.shared.syncs).unwrap();
-    }
-}
-
-fn put(sort: &str, value: &[u8]) -> Change {
-    Change::Put(Entry {
-        sort: sort.into(),
-        value: value.to_vec(),
-    })
-}
-
-fn key(partition: &str, sort: &str) -> Key {
-    Key {
-        partition: partition.into(),
-        sort: sort.into(),
-    }
-}
-
-fn all() -> Scan {
-    Scan {
-        start: Vec::new(),
-        end: None,
-        descending: false,
-        max_entries: u32::MAX,
-        max_bytes: u32::MAX,
     }
 }
 

@@ -7,30 +7,7 @@
 )]
 
 use super::*;
-
-fn put(sort: &str, value: &str) -> Change {
-    Change::Put(Entry {
-        sort: sort.into(),
-        value: value.into(),
-    })
-}
-
-fn key(partition: &str, sort: &str) -> Key {
-    Key {
-        partition: partition.to_owned(),
-        sort: sort.into(),
-    }
-}
-
-fn all() -> Scan {
-    Scan {
-        start: vec![],
-        end: None,
-        descending: false,
-        max_entries: 100,
-        max_bytes: 1 << 20,
-    }
-}
+use crate::kv::test_support::{all, key, put};
 
 fn sorts(page: &Page) -> Vec<&str> {
     let entries = page.entries.iter();
