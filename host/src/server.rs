@@ -72,14 +72,15 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let tenant = open_plugin(&config, &metrics).await?;
         let storage: Arc<dyn Storage> = Arc::clone(&tenant) as Arc<dyn Storage>;
+        let searcher = Searcher::new(
+            Arc::clone(&storage),
+            limits::search(&config),
+            Arc::clone(&metrics),
+        );
         let draining = CancellationToken::new();
         let grpc = Grpc::new(
             Parts {
-                searcher: Searcher::new(
-                    Arc::clone(&storage),
-                    limits::search(&config),
-                    Arc::clone(&metrics),
-                ),
+                searcher: searcher.clone(),
                 storage,
                 metrics: Arc::clone(&metrics),
                 ready: tenant.ready(),
@@ -91,6 +92,7 @@ impl Server {
         let admin_router = admin::router(admin::AdminState {
             metrics,
             plugin: Arc::clone(&tenant) as Arc<dyn admin::Plugin>,
+            searcher: Arc::new(searcher),
             stopping: draining.clone(),
             purge: config.admin.purge,
         });

@@ -6,10 +6,12 @@
 //! | `GET /readyz` | 200 while calls are served, 503 and the reason otherwise; a stop turns it first |
 //! | `GET /metrics` | Prometheus text, or `OpenMetrics` where the `Accept` header asks for it |
 //! | `GET /plugin` | JSON: what [`plugin::Status`] says |
+//! | `POST /explain` | how a search is answered: its plan, and what each step took; the body is the query, as JSON |
 //! | `POST /purge` | forgets every trace, service and operation; off unless the configuration turns it on |
 //!
-//! Architecture invariant: this knows HTTP, and of what stores only the trait [`Plugin`].
+//! Architecture invariant: this knows HTTP, and of what stores and searches only the traits [`Plugin`] and [`Explains`].
 
+mod explain;
 mod purge;
 mod scrape;
 
@@ -19,14 +21,17 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, extract::State};
+use larder_proto::storage::v2::TraceQueryParameters;
 use tokio_util::sync::CancellationToken;
 
 use crate::plugin;
+use crate::search::{Explanation, Searcher};
 use crate::storage;
 use crate::telemetry::Metrics;
 
 /// What there is, for whoever asks for something else.
-const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nPOST /purge\n";
+const PATHS: &str =
+    "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nPOST /explain\nPOST /purge\n";
 
 /// What the operator is told about, and may purge.
 #[async_trait::async_trait]
@@ -38,6 +43,13 @@ pub trait Plugin: Send + Sync + 'static {
     async fn purge(&self) -> Result<(), storage::Error>;
 }
 
+/// What runs a search and tells how.
+#[async_trait::async_trait]
+pub trait Explains: Send + Sync + 'static {
+    /// As [`Searcher::explain`].
+    async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, storage::Error>;
+}
+
 /// What the routes look at.
 #[derive(Clone)]
 pub struct AdminState {
@@ -45,6 +57,8 @@ pub struct AdminState {
     pub metrics: Arc<Metrics>,
     /// What `/plugin` and `/readyz` tell, and what `/purge` empties.
     pub plugin: Arc<dyn Plugin>,
+    /// What `/explain` runs.
+    pub searcher: Arc<dyn Explains>,
     /// Cancelled when the server begins to stop: readiness goes first.
     pub stopping: CancellationToken,
     /// Whether `POST /purge` is allowed (`admin.purge`).
@@ -58,6 +72,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape::metrics))
         .route("/plugin", get(status))
+        .route("/explain", post(explain::explain))
         .route("/purge", post(purge::purge))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -115,6 +130,13 @@ impl Plugin for plugin::Tenant {
 
     async fn purge(&self) -> Result<(), storage::Error> {
         plugin::Tenant::purge(self).await
+    }
+}
+
+#[async_trait::async_trait]
+impl Explains for Searcher {
+    async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, storage::Error> {
+        Searcher::explain(self, query).await
     }
 }
 

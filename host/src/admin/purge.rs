@@ -30,9 +30,12 @@ pub(super) async fn purge(State(state): State<AdminState>) -> Response {
 }
 
 /// The admin column of the table "Errors on the wire".
-fn code(kind: ErrorKind) -> StatusCode {
+pub(super) fn code(kind: ErrorKind) -> StatusCode {
     match kind {
-        ErrorKind::InvalidArgument => StatusCode::BAD_REQUEST,
+        ErrorKind::InvalidArgument
+        | ErrorKind::InvalidFilter
+        | ErrorKind::InvalidPagination
+        | ErrorKind::Unsupported => StatusCode::BAD_REQUEST,
         ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

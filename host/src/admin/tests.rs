@@ -14,7 +14,10 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::search::Node;
 use crate::storage::{Error, ErrorKind, Statistics};
+
+mod explain;
 
 /// A plugin that is as a test wants it.
 struct Fake {
@@ -53,6 +56,35 @@ impl Plugin for Fake {
     }
 }
 
+#[async_trait::async_trait]
+impl Explains for Fake {
+    async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, Error> {
+        if let Some(kind) = self.failure {
+            return Err(Error::new(kind, "the filter says no"));
+        }
+        Ok(Explanation {
+            plan: Node {
+                asks: format!("{query:?}"),
+                index: "1 term".to_owned(),
+                parts: Vec::new(),
+            },
+            clauses: vec![1, 2],
+            judged_on: "digests",
+            depth: 20,
+            matched: 3,
+            error: None,
+            pages: 4,
+            sightings: 5,
+            fragments: 6,
+            bytes: 7,
+            judged_spans: 8,
+            find_ms: 0.5,
+            read_ms: 1.5,
+            judge_ms: 2.5,
+        })
+    }
+}
+
 struct Desk {
     plugin: Arc<Fake>,
     state: AdminState,
@@ -75,6 +107,7 @@ impl Desk {
         let state = AdminState {
             metrics: Arc::new(Metrics::new()),
             plugin: Arc::clone(&plugin) as Arc<dyn Plugin>,
+            searcher: Arc::clone(&plugin) as Arc<dyn Explains>,
             stopping: CancellationToken::new(),
             purge: true,
         };

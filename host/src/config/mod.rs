@@ -53,6 +53,8 @@ pub struct Grpc {
     pub max_request_bytes: Size,
     /// The largest message of an answer. Jaeger's client takes 4 MiB, framing included (W7).
     pub max_message_bytes: Size,
+    /// Whether `FindTraceIDs` and `FindTraceSummaries` answer page by page where they are asked to (Jaeger's RFC 0014).
+    pub pagination: bool,
 }
 
 /// The HTTP port for operators.
@@ -139,6 +141,7 @@ impl Default for Grpc {
             writer_endpoint: None,
             max_request_bytes: Size::mib(64),
             max_message_bytes: Size::kib(4096 - 64),
+            pagination: false,
         }
     }
 }

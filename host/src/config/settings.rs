@@ -52,6 +52,8 @@ settings! {
         "The largest request, after decompression; Jaeger's batches pass gRPC's usual 4 MiB";
     "grpc.max_message_bytes" .grpc.max_message_bytes: Size, Some(("64KiB", "1GiB")),
         "The largest message of an answer; Jaeger's client takes 4 MiB unless told otherwise";
+    "grpc.pagination" .grpc.pagination: bool, None,
+        "Whether `FindTraceIDs` and `FindTraceSummaries` answer page by page where asked to; for Jaegers that know RFC 0014";
     "admin.endpoint" .admin.endpoint: Endpoint, None,
         "Where HTTP for operators listens";
     "admin.purge" .admin.purge: bool, None,

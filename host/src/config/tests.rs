@@ -55,6 +55,7 @@ grpc:
   writer_endpoint: localhost:4316
   max_request_bytes: 65MiB
   max_message_bytes: 1000000
+  pagination: true
 admin: { endpoint: '[::1]:4001', purge: true }
 plugin:
   use: ./my plugin.wasm

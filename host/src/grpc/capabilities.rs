@@ -1,14 +1,18 @@
 //! `jaeger.storage.v2.Capabilities`: what a search may ask of us.
 
 use larder_proto::storage::v2::{
-    GetCapabilitiesRequest, GetCapabilitiesResponse, SearchCapabilities,
+    FilterCapabilities, GetCapabilitiesRequest, GetCapabilitiesResponse, SearchCapabilities,
 };
 use tonic::{Request, Response, Status};
 
 use super::generated::jaeger::capabilities_server::Capabilities;
+use crate::search::filter::{LEVELS, OPERATORS};
 
 /// The service. Jaeger keeps the answer for as long as its connection lasts, so it never changes (A1).
-pub(super) struct CapabilitiesService;
+pub(super) struct CapabilitiesService {
+    /// Whether an answer may be asked for page by page.
+    pub(super) paginated: bool,
+}
 
 #[tonic::async_trait]
 impl Capabilities for CapabilitiesService {
@@ -20,8 +24,11 @@ impl Capabilities for CapabilitiesService {
             search: Some(SearchCapabilities {
                 without_service_name: true,
                 same_span_conjunction: true,
-                // Absent: structured filters are refused.
-                filter: None,
+                filter: Some(FilterCapabilities {
+                    levels: LEVELS.map(str::to_owned).to_vec(),
+                    operators: OPERATORS.map(str::to_owned).to_vec(),
+                }),
+                paginated: self.paginated,
             }),
         }))
     }

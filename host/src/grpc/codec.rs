@@ -11,6 +11,8 @@ use tonic::Status;
 use tonic::codec::{DecodeBuf, EncodeBuf};
 
 use super::status::{self, Failure};
+use crate::search::filter;
+use crate::storage::{self, ErrorKind};
 
 /// An encoded `ExportTraceServiceRequest`, as it was sent.
 #[derive(Clone, Debug, Default)]
@@ -88,11 +90,21 @@ impl<D: Incoming> tonic::codec::Decoder for Decoder<D> {
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
         // The whole message is one buffer here, and this only takes a share in it: nothing is copied.
         let bytes = buffer.copy_to_bytes(buffer.remaining());
-        D::read(bytes).map(Some).map_err(|error| {
-            status::read(&Failure::Malformed {
-                message: short_name::<D>(),
-                reason: &error,
-            })
+        let message = short_name::<D>();
+        D::read(bytes.clone()).map(Some).map_err(|error| {
+            let filter = message
+                .starts_with("Find")
+                .then(|| filter::refusal_in(&bytes));
+            match filter.flatten() {
+                Some(refusal) => {
+                    let error = storage::Error::new(ErrorKind::InvalidFilter, refusal);
+                    status::read_storage(&error)
+                }
+                None => status::read(&Failure::Malformed {
+                    message,
+                    reason: &error,
+                }),
+            }
         })
     }
 }

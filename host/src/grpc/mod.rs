@@ -128,6 +128,7 @@ impl Grpc {
         let limit = parts.max_request_bytes;
         let memory = RequestMemory::new(limit.saturating_mul(REQUESTS_IN_MEMORY));
         let reads = Reads::new();
+        let paginated = parts.searcher.is_paginated();
 
         let traces = TraceWriter::new(
             parts.storage,
@@ -153,7 +154,7 @@ impl Grpc {
             ))
             .add_service(configured!(
                 limit,
-                CapabilitiesServer::new(CapabilitiesService)
+                CapabilitiesServer::new(CapabilitiesService { paginated })
             ));
         Self {
             layer: RpcLayer::new(parts.metrics, memory, limit),

@@ -25,6 +25,9 @@ const MAX_MESSAGE: usize = 2 << 10;
 /// The domain of our `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "larder";
 
+/// The domain of reasons that Jaeger gave a meaning: the API's package, as `jaeger.api_v3` is for Jaeger's own.
+const JAEGER_DOMAIN: &str = "jaeger.storage.v2";
+
 /// What went wrong.
 pub(super) enum Failure<'a> {
     /// The storage, or the search over it.
@@ -175,7 +178,17 @@ fn of_storage(error: &storage::Error, class: Class) -> Status {
         (ErrorKind::InvalidFilter, _) => detailed(
             Code::InvalidArgument,
             message,
-            ErrorDetails::with_error_info("FILTER_INVALID", DOMAIN, HashMap::new()),
+            ErrorDetails::with_error_info("FILTER_INVALID", JAEGER_DOMAIN, HashMap::new()),
+        ),
+        (ErrorKind::InvalidPagination, _) => detailed(
+            Code::InvalidArgument,
+            message,
+            ErrorDetails::with_error_info("PAGINATION_INVALID", JAEGER_DOMAIN, HashMap::new()),
+        ),
+        (ErrorKind::Unsupported, _) => detailed(
+            Code::Unimplemented,
+            message,
+            ErrorDetails::with_error_info("PAGINATION_UNSUPPORTED", JAEGER_DOMAIN, HashMap::new()),
         ),
         (ErrorKind::ResourceExhausted, _) => try_later(message),
         (ErrorKind::QueryBudget, _) => over_limit("QUERY_BUDGET", error.setting(), message),

@@ -99,9 +99,10 @@ impl TraceReader for TraceReaderService {
     ) -> Result<Response<FindTraceIDsResponse>, Status> {
         let _permit = self.reads.begin()?;
         let query = request.into_inner().query.unwrap_or_default();
-        let trace_ids = self.searcher.find_trace_ids(query).await;
-        let trace_ids = trace_ids.map_err(|error| status::read_storage(&error))?;
-        Ok(Response::new(FindTraceIDsResponse { trace_ids }))
+        let found = self.searcher.find_trace_ids(query).await;
+        found
+            .map(Response::new)
+            .map_err(|error| status::read_storage(&error))
     }
 
     type FindTraceSummariesStream = Answer<FindTraceSummariesResponse>;

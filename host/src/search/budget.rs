@@ -18,10 +18,26 @@ pub(crate) struct Budget {
     bytes_limit: u64,
     worked: Duration,
     running_since: Option<Instant>,
-    sightings: u64,
-    judged: u64,
-    pages: u64,
-    bytes: u64,
+    spent: Spent,
+}
+
+/// What a query has cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    /// Pages of sightings and of pieces.
+    pub(crate) pages: u64,
+    /// Places to look at that the plugin has named.
+    pub(crate) sightings: u64,
+    /// Fragments that were read.
+    pub(crate) pieces: u64,
+    pub(crate) bytes: u64,
+    /// Spans that were judged.
+    pub(crate) judged: u64,
+    /// The time in the plugin's `find`, waiting for it included.
+    pub(crate) finding: Duration,
+    /// The time in the plugin's `read`, waiting for it included.
+    pub(crate) reading: Duration,
+    pub(crate) judging: Duration,
 }
 
 impl Budget {
@@ -34,10 +50,7 @@ impl Budget {
             bytes_limit: limits.read_bytes,
             worked: Duration::ZERO,
             running_since: Some(Instant::now()),
-            sightings: 0,
-            judged: 0,
-            pages: 0,
-            bytes: 0,
+            spent: Spent::default(),
         }
     }
 
@@ -49,6 +62,11 @@ impl Budget {
             ..*limits
         };
         Self::new(&limits, metrics)
+    }
+
+    /// What was spent.
+    pub(crate) fn spent(&mut self) -> &mut Spent {
+        &mut self.spent
     }
 
     /// Lets the clock run: the query works.
@@ -80,9 +98,9 @@ impl Budget {
 
     /// Counts one page of this many bytes.
     pub(crate) fn page(&mut self, bytes: usize) -> Result<(), Error> {
-        self.pages += 1;
-        self.bytes = self.bytes.saturating_add(bytes as u64);
-        if self.bytes > self.bytes_limit {
+        self.spent.pages += 1;
+        self.spent.bytes = self.spent.bytes.saturating_add(bytes as u64);
+        if self.spent.bytes > self.bytes_limit {
             return Err(exceeded(
                 "limits.query_read_bytes",
                 &format!("read more than {} bytes", self.bytes_limit),
@@ -93,8 +111,8 @@ impl Budget {
 
     /// Counts sightings, which are kept until they are judged: they may be no more than the spans that may be judged.
     pub(crate) fn sighted(&mut self, sightings: usize) -> Result<(), Error> {
-        self.sightings = self.sightings.saturating_add(sightings as u64);
-        if self.sightings > self.judged_limit {
+        self.spent.sightings = self.spent.sightings.saturating_add(sightings as u64);
+        if self.spent.sightings > self.judged_limit {
             return Err(exceeded(
                 "limits.query_judged_spans",
                 &format!("has more than {} places to look at", self.judged_limit),
@@ -105,8 +123,8 @@ impl Budget {
 
     /// Counts judged spans.
     pub(crate) fn judged(&mut self, spans: u64) -> Result<(), Error> {
-        self.judged = self.judged.saturating_add(spans);
-        if self.judged > self.judged_limit {
+        self.spent.judged = self.spent.judged.saturating_add(spans);
+        if self.spent.judged > self.judged_limit {
             return Err(exceeded(
                 "limits.query_judged_spans",
                 &format!("judged more than {} spans", self.judged_limit),
@@ -132,7 +150,8 @@ impl Budget {
 
 impl Drop for Budget {
     fn drop(&mut self) {
-        self.metrics.query(self.judged, self.pages, self.bytes);
+        self.metrics
+            .query(self.spent.judged, self.spent.pages, self.spent.bytes);
     }
 }
 

@@ -5,16 +5,18 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
 
 use super::judge::Judge;
 use super::legacy::Query;
-use super::plan::plan;
+use super::paging::{Page, Position};
+use super::plan::{Plan, plan};
 use super::reading::Reading;
 use super::session::Session;
 use super::sightings::Sighted;
-use crate::storage::{Error, Part, Piece, TraceId};
+use crate::storage::{Error, Part, Piece, Search, TraceId};
 
 /// The sightings to ask for at a time, and to judge at a time: they grow while little comes out.
 const SMALLEST_PAGE: usize = 32;
@@ -31,6 +33,10 @@ pub(crate) struct Emitter {
     fragments: HashSet<u64>,
     /// How many traces may still come out.
     left: usize,
+    /// Which page of the answer this is; none where it has no pages.
+    paging: Option<Page>,
+    /// The trace that came out last.
+    last: Option<Position>,
     page: usize,
     batch: usize,
 }
@@ -71,21 +77,49 @@ struct Trace {
 impl Emitter {
     /// The traces that match the query. Asks for nothing yet.
     pub(crate) fn new(query: Query) -> Self {
-        let sighted = plan(&query.predicate).map(Sighted::new);
+        let mut plan = plan(&query.predicate);
+        if let (Some(Plan { search, .. }), Some(after)) = (&mut plan, query.after()) {
+            // Nothing that is still to come has its newest match later.
+            search.starts.end = search.starts.end.min(after.start);
+        }
         let page = query
             .depth
             .saturating_mul(2)
             .clamp(SMALLEST_PAGE, LARGEST_PAGE);
+        let mut queue = BinaryHeap::new();
+        let sighted = plan.and_then(|Plan { search, traces }| match traces {
+            Some(named) => {
+                queue.extend(named.into_iter().map(|trace| Entry {
+                    time: search.starts.end,
+                    trace,
+                    place: Place::Trace,
+                }));
+                None
+            }
+            None => Some(Sighted::new(search)),
+        });
         Self {
             judge: Judge::new(query.predicate),
             sighted,
-            queue: BinaryHeap::new(),
+            queue,
             traces: HashMap::new(),
             fragments: HashSet::new(),
             left: query.depth,
+            paging: query.page,
+            last: None,
             page,
             batch: page,
         }
+    }
+
+    /// What it searches for; `None` where nothing can match, or the query names the traces.
+    pub(crate) fn search(&self) -> Option<&Search> {
+        self.sighted.as_ref().map(Sighted::search)
+    }
+
+    /// The part of fragments that is read to judge them.
+    pub(crate) fn part(&self) -> Part {
+        self.judge.part()
     }
 
     /// The next traces, at most `max` of them; none at the end.
@@ -114,6 +148,25 @@ impl Emitter {
         Ok(out)
     }
 
+    /// Where the answer goes on once all of the page has come out; `None` where nothing follows, or there are no pages.
+    pub(crate) async fn next_page(
+        &mut self,
+        session: &mut Session,
+    ) -> Result<Option<String>, Error> {
+        let (Some(page), Some(last), 0) = (self.paging, self.last, self.left) else {
+            return Ok(None);
+        };
+        self.left = 1;
+        let follows = !self.next(session, 1).await?.is_empty();
+        self.left = 0;
+        Ok(follows.then(|| page.token(last)))
+    }
+
+    /// The last trace of the page before.
+    fn after(&self) -> Option<Position> {
+        self.paging.and_then(|page| page.after)
+    }
+
     /// Whether nothing that is still to be sighted can stand before, or beside, an entry of this time.
     fn is_settled(&self, time: u64) -> bool {
         let floor = self.sighted.as_ref().and_then(Sighted::floor);
@@ -126,7 +179,18 @@ impl Emitter {
         if std::mem::replace(&mut trace.emitted, true) {
             return None;
         }
+        if self
+            .after()
+            .is_some_and(|after| !after.is_before(entry.time, entry.trace))
+        {
+            // It came out on a page before.
+            return None;
+        }
         self.left -= 1;
+        self.last = Some(Position {
+            start: entry.time,
+            trace: entry.trace,
+        });
         Some(entry.trace)
     }
 
@@ -139,7 +203,12 @@ impl Emitter {
         let page = sighted.next(session, limit).await?;
         self.page = (self.page * 2).min(LARGEST_PAGE);
         let window = sighted.search().starts;
-        for sighting in page {
+        let is_later_page = self.after().is_some();
+        for mut sighting in page {
+            if is_later_page {
+                // Whether it is still to come out depends on its newest match, which may be in what came out before.
+                sighting.fragment = None;
+            }
             // No match starts after the window, whatever else the fragment holds.
             let time = sighting.newest.min(window.end);
             let is_news = if let Some(fragment) = sighting.fragment {
@@ -179,6 +248,7 @@ impl Emitter {
         let part = self.judge.part();
         let mut reading = Reading::fragments(fragments, part);
         while let Some(pieces) = reading.next(session).await? {
+            let since = Instant::now();
             for piece in pieces {
                 let bound = bounds.get(&piece.fragment).copied();
                 if self.judge_piece(session, &piece)? > bound {
@@ -187,12 +257,15 @@ impl Emitter {
                     );
                 }
             }
+            session.budget.spent().judging += since.elapsed();
         }
         let mut reading = Reading::traces(whole.iter().copied().collect(), part);
         while let Some(pieces) = reading.next(session).await? {
+            let since = Instant::now();
             for piece in pieces {
                 self.judge_piece(session, &piece)?;
             }
+            session.budget.spent().judging += since.elapsed();
         }
         for id in whole {
             self.traces.entry(id).or_default().judged = true;

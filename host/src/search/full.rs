@@ -1,13 +1,15 @@
 //! The facts of a span as it was sent, with its resource and scope, read only as far as a query asks.
 
-use larder_proto::otlp::{AnyValue, Attributes, Resource, Scope, Span, TracesData};
+use larder_proto::otlp::{AnyValue, Attributes, Event, Link, Resource, Scope, Span, TracesData};
 use larder_proto::wire;
 
 use super::judge::Fault;
-use super::predicate::{Leaf, Levels};
+use super::predicate::{Collection, Leaf, Levels, Predicate, Subject, Verdict};
 use crate::storage::{Piece, SpanKind, StatusCode};
 use crate::string_form;
 use crate::terms::Level;
+
+mod values;
 
 /// A span where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,16 @@ pub(crate) struct Full<'a> {
     pub(crate) resource: Resource<'a>,
     pub(crate) scope: Scope<'a>,
     pub(crate) span: Span<'a>,
+    /// The schema URLs of what the resource and the scope stand in.
+    pub(crate) resource_schema_url: &'a [u8],
+    pub(crate) scope_schema_url: &'a [u8],
+}
+
+/// The event and the link that a `some` has come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bound<'a> {
+    event: Option<Event<'a>>,
+    link: Option<Link<'a>>,
 }
 
 /// Hands over each span of an OTLP piece, in the order sent, and counts them.
@@ -41,6 +53,8 @@ pub(crate) fn each_span<'a>(
                     resource: resource_spans.resource,
                     scope: scope_spans.scope,
                     span,
+                    resource_schema_url: resource_spans.schema_url,
+                    scope_schema_url: scope_spans.schema_url,
                 })?;
             }
         }
@@ -53,11 +67,13 @@ pub(crate) fn each_span<'a>(
 
 // === impl Full ===
 
-impl Full<'_> {
-    /// Whether the fact holds.
-    pub(crate) fn holds(&self, leaf: &Leaf) -> Result<bool, wire::Error> {
+impl<'a> Subject for Full<'a> {
+    type Bound = Bound<'a>;
+    type Error = wire::Error;
+
+    fn leaf(&self, leaf: &Leaf, bound: &Bound<'a>) -> Result<Verdict, wire::Error> {
         let span = &self.span;
-        Ok(match leaf {
+        Ok(Verdict::from(match leaf {
             Leaf::Service(service) => self.resource.service()? == service.as_bytes(),
             Leaf::SpanName(name) => span.name == name.as_bytes(),
             Leaf::Kind(kind) => SpanKind::from_wire(span.kind) == *kind,
@@ -71,9 +87,55 @@ impl Full<'_> {
             Leaf::Attribute { levels, key, form } => {
                 self.has_attribute(*levels, key.as_bytes(), form.as_bytes())?
             }
-        })
+            Leaf::Exists(reference) => self.any(reference, bound, |_| Ok(true))?,
+            Leaf::Compare(comparison) => {
+                let right = match comparison.right.reference() {
+                    Some(right) => self.values(right, bound)?,
+                    None => Vec::new(),
+                };
+                self.any(&comparison.left, bound, |left| {
+                    Ok(comparison.holds(&left, &right))
+                })?
+            }
+            Leaf::In(reference, members) => {
+                self.any(reference, bound, |value| Ok(members.contains(&value)))?
+            }
+            Leaf::Regex(reference, pattern) => {
+                self.any(reference, bound, |value| Ok(value.matches(pattern)))?
+            }
+        }))
     }
 
+    fn some(
+        &self,
+        collection: Collection,
+        predicate: &Predicate,
+        bound: &Bound<'a>,
+    ) -> Result<Verdict, wire::Error> {
+        let mut verdict = Verdict::No;
+        let mut each = |bound: Bound<'a>| {
+            verdict = verdict.max(predicate.judge(self, &bound)?);
+            Ok(verdict == Verdict::Yes)
+        };
+        match collection {
+            Collection::Events => any(self.span.events(), |event| {
+                each(Bound {
+                    event: Some(event),
+                    ..*bound
+                })
+            })?,
+            Collection::Links => any(self.span.links(), |link| {
+                each(Bound {
+                    link: Some(link),
+                    ..*bound
+                })
+            })?,
+        };
+        Ok(verdict)
+    }
+}
+
+impl Full<'_> {
     fn has_attribute(&self, levels: Levels, key: &[u8], form: &[u8]) -> Result<bool, wire::Error> {
         for level in levels.iter() {
             let found = match level {
@@ -118,7 +180,7 @@ fn has_form(value: Option<&AnyValue<'_>>, form: &[u8]) -> bool {
 
 fn any<T>(
     items: impl Iterator<Item = Result<T, wire::Error>>,
-    test: impl Fn(T) -> Result<bool, wire::Error>,
+    mut test: impl FnMut(T) -> Result<bool, wire::Error>,
 ) -> Result<bool, wire::Error> {
     for item in items {
         if test(item?)? {

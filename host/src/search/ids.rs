@@ -1,6 +1,6 @@
 //! The ids of what a search finds, with the start and end of each whole trace (Q16).
 
-use larder_proto::storage::v2::FoundTraceId;
+use larder_proto::storage::v2::{FindTraceIDsResponse, FoundTraceId};
 use prost::Message as _;
 
 use super::emit::Emitter;
@@ -18,14 +18,17 @@ const TRACES_AT_A_TIME: usize = 1024;
 pub(crate) async fn find(
     session: &mut Session,
     emitter: &mut Emitter,
-) -> Result<Vec<FoundTraceId>, Error> {
+) -> Result<FindTraceIDsResponse, Error> {
     let limit = session.limits().max_message_bytes;
     let mut answer = Vec::new();
     let mut bytes = 0;
     loop {
         let ids = emitter.next(session, TRACES_AT_A_TIME).await?;
         if ids.is_empty() {
-            return Ok(answer);
+            return Ok(FindTraceIDsResponse {
+                trace_ids: answer,
+                next_page_token: emitter.next_page(session).await?.unwrap_or_default(),
+            });
         }
         let mut gatherer = Gatherer::new();
         gatherer.extend(ids);

@@ -1,8 +1,11 @@
 //! Decides on what a plugin has sighted, span by span: on the short form where that is enough, else on the spans themselves.
 
+use std::convert::Infallible;
+
 use super::full::{self, Full};
-use super::predicate::{Leaf, Predicate, Verdict};
+use super::predicate::{Predicate, Subject, Verdict};
 use super::session::Session;
+use super::short::{Short, is_in_digest};
 use crate::digest;
 use crate::storage::{Error, Part, Piece};
 
@@ -61,8 +64,13 @@ impl Judge {
         let mut newest = known;
         for span in digest.spans() {
             let span = span?;
-            if Some(span.start) > newest && self.holds(&mut |leaf| Ok(on_digest(leaf, &span)))? {
-                newest = Some(span.start);
+            let start = Some(span.start);
+            let short = Short {
+                trace_id: piece.trace_id,
+                span,
+            };
+            if start > newest && self.holds(&short)? {
+                newest = start;
             }
         }
         Ok(Judged {
@@ -75,7 +83,7 @@ impl Judge {
         let mut newest = known;
         let spans = full::each_span(piece, |full: &Full<'_>| {
             let start = full.span.start_time_unix_nano;
-            if Some(start) > newest && self.holds(&mut |leaf| Ok(full.holds(leaf)?.into()))? {
+            if Some(start) > newest && self.holds(full)? {
                 newest = Some(start);
             }
             Ok(())
@@ -86,29 +94,12 @@ impl Judge {
         })
     }
 
-    fn holds(&self, leaf: &mut impl FnMut(&Leaf) -> Result<Verdict, Fault>) -> Result<bool, Fault> {
-        Ok(self.predicate.judge(leaf)? == Verdict::Yes)
-    }
-}
-
-fn is_in_digest(leaf: &Leaf) -> bool {
-    !matches!(
-        leaf,
-        Leaf::ScopeName(_) | Leaf::ScopeVersion(_) | Leaf::Attribute { .. }
-    )
-}
-
-fn on_digest(leaf: &Leaf, span: &digest::Span<&str>) -> Verdict {
-    match leaf {
-        Leaf::Service(service) => (span.service == service).into(),
-        Leaf::SpanName(name) => (span.name == name).into(),
-        Leaf::Kind(kind) => (span.kind == *kind).into(),
-        Leaf::Status(status) => (span.status == *status).into(),
-        Leaf::Start(range) => range.contains(span.start.into()).into(),
-        Leaf::Duration(range) => range
-            .contains(i128::from(span.end) - i128::from(span.start))
-            .into(),
-        Leaf::ScopeName(_) | Leaf::ScopeVersion(_) | Leaf::Attribute { .. } => Verdict::Unknown,
+    fn holds<S: Subject>(&self, subject: &S) -> Result<bool, Fault>
+    where
+        Fault: From<S::Error>,
+    {
+        let verdict = self.predicate.judge(subject, &S::Bound::default())?;
+        Ok(verdict == Verdict::Yes)
     }
 }
 
@@ -126,6 +117,12 @@ impl Fault {
                 "fragment {fragment} of trace {trace} has a span of another trace"
             )),
         }
+    }
+}
+
+impl From<Infallible> for Fault {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

@@ -1,6 +1,6 @@
-//! The legacy fields of Jaeger's query as a predicate.
+//! Jaeger's query as a predicate: its window beside its legacy fields, or beside its filter (V15).
 //!
-//! Rules: W1 to W4 and Q1 to Q15 of the semantics that Jaeger expects.
+//! Rules: W1 to W4 and Q1 to Q15 of the semantics that Jaeger expects; those of filters are `filter`'s.
 
 use std::collections::HashMap;
 
@@ -10,6 +10,8 @@ use larder_proto::storage::v2::{AnyValue as QueryValue, KeyValue, TraceQueryPara
 use prost::Message as _;
 
 use super::Limits;
+use super::filter;
+use super::paging::{Page, Position};
 use super::predicate::{Leaf, Levels, Predicate, Range};
 use super::time::{instant, length};
 use crate::storage::{Error, ErrorKind, SpanKind, StatusCode};
@@ -23,18 +25,29 @@ pub(crate) struct Query {
     pub(crate) predicate: Predicate,
     /// How many traces to give at the most.
     pub(crate) depth: usize,
+    /// Which page of the answer; none where it has no pages.
+    pub(crate) page: Option<Page>,
+}
+
+impl Query {
+    /// The last trace of the page before; none for the first page.
+    pub(crate) fn after(&self) -> Option<Position> {
+        self.page.and_then(|page| page.after)
+    }
 }
 
 /// The query that these parameters ask.
 ///
 /// # Errors
-/// `InvalidArgument` for a malformed time or duration, `InvalidFilter` for a structured filter.
-pub(crate) fn query(parameters: TraceQueryParameters, limits: &Limits) -> Result<Query, Error> {
-    if parameters.filter.is_some() {
-        return Err(Error::new(
-            ErrorKind::InvalidFilter,
-            "structured filters are not supported: ask with service_name, operation_name, attributes and durations instead",
-        ));
+/// `InvalidArgument` for a malformed time or duration, `InvalidFilter` for a filter that is not well formed or stands beside what it
+/// replaces.
+pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Result<Query, Error> {
+    let page = Page::of(&parameters, limits)?;
+    let invalid = |text| Error::new(ErrorKind::InvalidFilter, text);
+    let filter = parameters.filter.take().map(filter::predicate);
+    let filter = filter.transpose().map_err(invalid)?;
+    if filter.is_some() {
+        stands_alone(&parameters).map_err(invalid)?;
     }
     let mut parts = Vec::new();
     // What is cheapest to judge stands first.
@@ -62,10 +75,47 @@ pub(crate) fn query(parameters: TraceQueryParameters, limits: &Limits) -> Result
         .partition(|part| matches!(part, Predicate::Leaf(Leaf::Attribute { .. })));
     parts.extend(special);
     parts.extend(plain);
+    match filter {
+        // One conjunction, so that the plan sees what stands beside what.
+        Some(Predicate::And(more)) => parts.extend(more),
+        Some(filter) => parts.push(filter),
+        None => {}
+    }
     Ok(Query {
         predicate: Predicate::And(parts),
-        depth: depth(parameters.search_depth, limits),
+        depth: page.map_or_else(|| depth(parameters.search_depth, limits), |page| page.size),
+        page,
     })
+}
+
+/// Whether none of the fields that a filter replaces is set beside it (4.1 of the filters' specification).
+fn stands_alone(parameters: &TraceQueryParameters) -> Result<(), String> {
+    let is_zero = |duration: &Option<prost_types::Duration>| {
+        duration.is_none_or(|duration| (duration.seconds, duration.nanos) == (0, 0))
+    };
+    let has_value = |attribute: &KeyValue| {
+        let value = attribute.value.as_ref();
+        value.is_some_and(|value| value.value.is_some())
+    };
+    let set = [
+        ("service_name", !parameters.service_name.is_empty()),
+        ("operation_name", !parameters.operation_name.is_empty()),
+        ("duration_min", !is_zero(&parameters.duration_min)),
+        ("duration_max", !is_zero(&parameters.duration_max)),
+        ("attributes", parameters.attributes.iter().any(has_value)),
+    ];
+    let set: Vec<_> = set
+        .iter()
+        .filter(|field| field.1)
+        .map(|field| field.0)
+        .collect();
+    if set.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "invalid query filter: it cannot be combined with [{}]; express those predicates in the filter instead",
+        set.join(" ")
+    ))
 }
 
 /// Zero and less mean the default; more than the most is clamped (Q1).
@@ -391,14 +441,14 @@ mod tests {
     }
 
     #[test]
-    fn a_structured_filter_is_refused_as_such() {
+    fn a_filter_that_is_not_well_formed_is_refused_as_such() {
         let parameters = TraceQueryParameters {
             filter: Some(Call::default()),
             ..TraceQueryParameters::default()
         };
         let error = query(parameters, &limits()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidFilter);
-        assert!(error.message().contains("not supported"), "{error}");
+        assert_eq!(error.message(), "unknown filter operator \"\"");
     }
 
     #[test]

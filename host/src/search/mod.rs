@@ -1,6 +1,6 @@
 //! From a query to its exact answer: query → predicate → plan → sightings → judged → newest first.
 //!
-//! `legacy` makes a predicate of what Jaeger asks, `plan` makes of that what a plugin is asked, `judge` decides on what the
+//! `legacy` and `filter` make a predicate of what Jaeger asks, `plan` makes of that what a plugin is asked, `judge` decides on what the
 //! plugin has sighted, and `emit` puts it in order. On top stand the answers: traces, ids, summaries, dependencies, services.
 //! Architecture invariant: knows neither tonic nor wasmtime; holds a bounded part of an answer, and of the time it may take.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::{Stream, TryFutureExt as _, future, stream};
 use larder_proto::TracesBytes;
 use larder_proto::storage::v2::{
-    Dependency, FindTraceSummariesResponse, FoundTraceId, GetDependenciesRequest,
+    Dependency, FindTraceIDsResponse, FindTraceSummariesResponse, GetDependenciesRequest,
     GetOperationsRequest, GetTracesRequest, Operation, TraceQueryParameters,
 };
 
@@ -21,11 +21,14 @@ mod budget;
 mod calls;
 mod dependencies;
 mod emit;
+mod explain;
+pub(crate) mod filter;
 mod full;
 mod gather;
 mod ids;
 mod judge;
 mod legacy;
+mod paging;
 mod plan;
 mod predicate;
 #[cfg(test)]
@@ -33,6 +36,8 @@ mod property;
 mod reading;
 mod services;
 mod session;
+mod short;
+mod show;
 mod sightings;
 mod summaries;
 #[cfg(test)]
@@ -41,6 +46,9 @@ mod testing;
 mod tests;
 mod time;
 mod traces;
+mod value;
+
+pub use explain::{Explanation, Node};
 
 use budget::Budget;
 use emit::Emitter;
@@ -63,6 +71,8 @@ pub struct Limits {
     pub read_bytes: u64,
     /// The most bytes of one message of an answer.
     pub max_message_bytes: usize,
+    /// Whether an answer may be asked for page by page.
+    pub pagination: bool,
 }
 
 /// Answers the queries of Jaeger's storage API from one tenant's [`Storage`]. Cheap to clone.
@@ -104,15 +114,17 @@ impl Searcher {
     /// The newest traces that match, whole, newest first (Q1 to Q15); messages as for [`Searcher::get_traces`].
     ///
     /// # Errors
-    /// `InvalidArgument` for a malformed time or duration; `InvalidFilter` for a structured filter.
+    /// `InvalidArgument` for a malformed time or duration; `InvalidFilter` for a filter that is not well formed.
     pub fn find_traces(
         &self,
         query: TraceQueryParameters,
     ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
-        let traces = self.emitter(query).map(|emitter| {
-            let found = Source::Found(Box::new(emitter));
-            Traces::new(self.session(), found)
-        });
+        let traces = paging::none_of(&query)
+            .and_then(|()| self.emitter(query))
+            .map(|emitter| {
+                let found = Source::Found(Box::new(emitter));
+                Traces::new(self.session(), found)
+            });
         future::ready(traces)
             .map_ok(|traces| {
                 stream::try_unfold(traces, |mut traces| async move {
@@ -129,9 +141,14 @@ impl Searcher {
     pub async fn find_trace_ids(
         &self,
         query: TraceQueryParameters,
-    ) -> Result<Vec<FoundTraceId>, Error> {
+    ) -> Result<FindTraceIDsResponse, Error> {
         let mut emitter = self.emitter(query)?;
         ids::find(&mut self.session(), &mut emitter).await
+    }
+
+    /// Whether an answer may be asked for page by page.
+    pub fn is_paginated(&self) -> bool {
+        self.limits.pagination
     }
 
     /// Summaries of what [`Searcher::find_traces`] gives, in its order, over all spans of each trace (F1 to F3).

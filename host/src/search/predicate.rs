@@ -1,9 +1,10 @@
 //! The question that a query asks of one span, with its resource and scope: a tree that every kind of query becomes.
 //!
-//! Legacy fields are one front end (`legacy`); structured filters (RFC 0005) are to be another. What a leaf asks is all that
-//! `plan` and `judge` know of a query: a new kind of question is a new [`Leaf`], and a quantifier over events or links a new
-//! [`Predicate`]. This module knows neither the wire nor a plugin.
+//! Legacy fields are one front end (`legacy`), structured filters (RFC 0005) another (`filter`). What a leaf asks is all that `plan`
+//! and `judge` know of a query. This module knows neither the wire nor a plugin.
 
+use super::filter::pattern::Pattern;
+use super::value::{Comparison, Members, Reference};
 use crate::storage::{SpanKind, StatusCode};
 use crate::terms::Level;
 
@@ -16,8 +17,36 @@ pub(crate) enum Predicate {
     Or(Vec<Predicate>),
     /// The other does not hold.
     Not(Box<Predicate>),
+    /// One of the span's events, or links, satisfies it (V5).
+    Some(Collection, Box<Predicate>),
     /// One fact holds.
     Leaf(Leaf),
+}
+
+/// What a predicate may hold of one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Collection {
+    Events,
+    Links,
+}
+
+/// What predicates are asked of: a span in one of the forms that it is read in.
+pub(crate) trait Subject {
+    /// Which event, and which link, the leaves of a `Some` are about; none outside of one.
+    type Bound: Default;
+    /// Why a span cannot be read.
+    type Error;
+
+    /// Whether the fact holds.
+    fn leaf(&self, leaf: &Leaf, bound: &Self::Bound) -> Result<Verdict, Self::Error>;
+
+    /// Whether the predicate holds of one of the collection.
+    fn some(
+        &self,
+        collection: Collection,
+        predicate: &Predicate,
+        bound: &Self::Bound,
+    ) -> Result<Verdict, Self::Error>;
 }
 
 /// One fact of a span, its resource or its scope.
@@ -46,6 +75,14 @@ pub(crate) enum Leaf {
         key: String,
         form: String,
     },
+    /// The reference has a value (V11).
+    Exists(Reference),
+    /// Two values compare so (V4 to V9).
+    Compare(Comparison),
+    /// A value of the reference is one of these (V13).
+    In(Reference, Members),
+    /// A text of the reference has a match of the pattern (V12).
+    Regex(Reference, Pattern),
 }
 
 /// Nanoseconds, both ends included; wide enough for any timestamp or duration of the wire, and for their differences.
@@ -76,16 +113,20 @@ impl Predicate {
     /// The predicate that nothing satisfies.
     pub(crate) const NEVER: Self = Self::Or(Vec::new());
 
-    /// Judges by what `leaf` says of each fact; asks no more facts than needed, in the order of the tree.
-    pub(crate) fn judge<E>(
+    /// The predicate that everything satisfies.
+    pub(crate) const ALWAYS: Self = Self::And(Vec::new());
+
+    /// Judges by what the subject says of each fact; asks no more facts than needed, in the order of the tree.
+    pub(crate) fn judge<S: Subject>(
         &self,
-        leaf: &mut impl FnMut(&Leaf) -> Result<Verdict, E>,
-    ) -> Result<Verdict, E> {
+        subject: &S,
+        bound: &S::Bound,
+    ) -> Result<Verdict, S::Error> {
         match self {
             Self::And(parts) => {
                 let mut verdict = Verdict::Yes;
                 for part in parts {
-                    verdict = verdict.min(part.judge(leaf)?);
+                    verdict = verdict.min(part.judge(subject, bound)?);
                     if verdict == Verdict::No {
                         break;
                     }
@@ -95,23 +136,25 @@ impl Predicate {
             Self::Or(parts) => {
                 let mut verdict = Verdict::No;
                 for part in parts {
-                    verdict = verdict.max(part.judge(leaf)?);
+                    verdict = verdict.max(part.judge(subject, bound)?);
                     if verdict == Verdict::Yes {
                         break;
                     }
                 }
                 Ok(verdict)
             }
-            Self::Not(part) => Ok(part.judge(leaf)?.not()),
-            Self::Leaf(fact) => leaf(fact),
+            Self::Not(part) => Ok(part.judge(subject, bound)?.not()),
+            Self::Some(collection, inner) => subject.some(*collection, inner, bound),
+            Self::Leaf(fact) => subject.leaf(fact, bound),
         }
     }
 
-    /// Whether `test` holds for every leaf.
+    /// Whether `test` holds for every leaf, and none is of an event or a link alone.
     pub(crate) fn all_leaves(&self, test: &impl Fn(&Leaf) -> bool) -> bool {
         match self {
             Self::And(parts) | Self::Or(parts) => parts.iter().all(|part| part.all_leaves(test)),
             Self::Not(part) => part.all_leaves(test),
+            Self::Some(..) => false,
             Self::Leaf(leaf) => test(leaf),
         }
     }
@@ -176,6 +219,11 @@ impl Levels {
         Self(1 << level as u8)
     }
 
+    /// The levels of both.
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether the level is in the set.
     pub(crate) fn contains(self, level: Level) -> bool {
         self.0 & (1 << level as u8) != 0
@@ -210,29 +258,50 @@ impl From<bool> for Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::convert::Infallible;
 
     use super::*;
+
+    /// Knows names of spans by what they say, and keeps which were asked.
+    #[derive(Default)]
+    struct Named(RefCell<Vec<String>>);
+
+    impl Subject for Named {
+        type Bound = ();
+        type Error = Infallible;
+
+        fn leaf(&self, leaf: &Leaf, (): &()) -> Result<Verdict, Infallible> {
+            let Leaf::SpanName(name) = leaf else {
+                return Ok(Verdict::Unknown);
+            };
+            self.0.borrow_mut().push(name.clone());
+            Ok(match name.as_str() {
+                "yes" => Verdict::Yes,
+                "no" => Verdict::No,
+                _ => Verdict::Unknown,
+            })
+        }
+
+        fn some(
+            &self,
+            _: Collection,
+            predicate: &Predicate,
+            bound: &(),
+        ) -> Result<Verdict, Infallible> {
+            predicate.judge(self, bound)
+        }
+    }
 
     fn leaf(name: &str) -> Predicate {
         Leaf::SpanName(name.to_owned()).into()
     }
 
     fn check(predicate: &Predicate, expected: Verdict, asked: &[&str]) {
-        let mut seen = Vec::new();
-        let verdict = predicate.judge(&mut |leaf: &Leaf| {
-            let Leaf::SpanName(name) = leaf else {
-                return Ok::<_, Infallible>(Verdict::Unknown);
-            };
-            seen.push(name.clone());
-            Ok(match name.as_str() {
-                "yes" => Verdict::Yes,
-                "no" => Verdict::No,
-                _ => Verdict::Unknown,
-            })
-        });
+        let named = Named::default();
+        let verdict = predicate.judge(&named, &());
         assert_eq!(verdict, Ok(expected), "{predicate:?}");
-        assert_eq!(seen, asked, "{predicate:?}");
+        assert_eq!(named.0.into_inner(), asked, "{predicate:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use larder_proto::storage::v2::{
     AnyValue as AskedValue, GetDependenciesRequest, GetTraceParams, GetTracesRequest,
-    KeyValue as AskedAttribute, TraceQueryParameters,
+    KeyValue as AskedAttribute, Pagination, TraceQueryParameters,
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope};
@@ -245,6 +245,7 @@ fn a_query() -> impl Strategy<Value = TraceQueryParameters> {
                 duration_max: durations.1,
                 search_depth: depth,
                 filter: None,
+                pagination: None,
             }
         })
 }
@@ -281,7 +282,7 @@ proptest! {
         for query in queries {
             let expected = naive::find(&rows, &query);
 
-            let found = run(searcher.find_trace_ids(query.clone())).unwrap();
+            let found = run(searcher.find_trace_ids(query.clone())).unwrap().trace_ids;
             let ids: Vec<_> = found.iter().map(|found| TraceId::from_query(&found.trace_id)).collect();
             prop_assert_eq!(&ids, &expected, "{:?}", query);
             for (id, found) in ids.iter().zip(&found) {
@@ -305,6 +306,41 @@ proptest! {
             let expected: Vec<_> = expected.iter().map(|id| naive::summary(*id, &traces[id])).collect();
             prop_assert_eq!(summaries, expected);
         }
+        prop_assert!(memory.reports.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn pages_joined_are_the_whole_answer(batches in batches(), query in a_query(), size in 1_u32..4, seed: u64) {
+        let memory = Arc::new(Memory::of(&batches).odd(seed));
+        let searcher = searcher(&memory, super::Limits { max_message_bytes: 1500, ..limits() });
+        let whole = naive::find(&batches.concat(), &TraceQueryParameters { search_depth: 1000, ..query.clone() });
+        let mut token = String::new();
+        let mut joined = Vec::new();
+        loop {
+            let query = TraceQueryParameters {
+                search_depth: 0,
+                pagination: Some(Pagination { page_size: size, page_token: token }),
+                ..query.clone()
+            };
+            let page = run(searcher.find_trace_ids(query.clone())).unwrap();
+            let ids: Vec<_> = page.trace_ids.iter().map(|found| TraceId::from_query(&found.trace_id)).collect();
+
+            let messages = all(searcher.find_trace_summaries(query)).unwrap();
+            let last_token = messages.last().map_or("", |message| &message.next_page_token);
+            prop_assert_eq!(last_token, &page.next_page_token);
+            let summaries = messages.iter().flat_map(|message| &message.summaries);
+            let summarized: Vec<_> = summaries.map(|summary| TraceId::from_query(&summary.trace_id)).collect();
+            prop_assert_eq!(&summarized, &ids);
+
+            // Every page but the last is full.
+            prop_assert!(page.next_page_token.is_empty() || ids.len() == size as usize);
+            joined.extend(ids);
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(joined, whole);
         prop_assert!(memory.reports.lock().unwrap().is_empty());
     }
 

@@ -1,6 +1,7 @@
 //! One query's way to the storage: every call within the budget, every breach of the contract reported.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Limits;
 use super::budget::Budget;
@@ -36,10 +37,13 @@ impl Session {
         resume: Option<&[u8]>,
         limit: u32,
     ) -> Result<Sightings, Error> {
+        let since = Instant::now();
         let page = self
             .budget
             .within(self.storage.find(search, resume, limit))
-            .await?;
+            .await;
+        self.budget.spent().finding += since.elapsed();
+        let page = page?;
         self.budget.page(0)?;
         self.budget.sighted(page.found.len())?;
         // A storage that always answers at once must not keep the thread from noticing that the client has gone.
@@ -55,10 +59,15 @@ impl Session {
         resume: Option<&[u8]>,
         max_bytes: u32,
     ) -> Result<Pieces, Error> {
+        let since = Instant::now();
         let page = self
             .budget
             .within(self.storage.read(wanted, part, resume, max_bytes))
-            .await?;
+            .await;
+        let spent = self.budget.spent();
+        spent.reading += since.elapsed();
+        let page = page?;
+        spent.pieces += page.pieces.len() as u64;
         self.budget
             .page(page.pieces.iter().map(|piece| piece.bytes.len()).sum())?;
         tokio::task::yield_now().await;

@@ -76,17 +76,27 @@ impl Summaries {
     }
 
     async fn work(&mut self) -> Result<Option<FindTraceSummariesResponse>, Error> {
-        while self.ready.is_empty() {
-            let ids = self
-                .emitter
-                .next(&mut self.session, TRACES_AT_A_TIME)
-                .await?;
-            if ids.is_empty() {
-                return Ok(None);
-            }
-            self.summarize(ids).await?;
+        if self.ready.is_empty() && !self.search().await? {
+            return Ok(None);
         }
-        self.message().map(Some)
+        let mut message = self.message()?;
+        // The last message has the token, so whether it is the last has to be known.
+        if self.ready.is_empty() && !self.search().await? {
+            let token = self.emitter.next_page(&mut self.session).await?;
+            message.next_page_token = token.unwrap_or_default();
+        }
+        Ok(Some(message))
+    }
+
+    /// Makes more summaries ready; false at the end.
+    async fn search(&mut self) -> Result<bool, Error> {
+        let ids = self
+            .emitter
+            .next(&mut self.session, TRACES_AT_A_TIME)
+            .await?;
+        let is_more = !ids.is_empty();
+        self.summarize(ids).await?;
+        Ok(is_more)
     }
 
     async fn summarize(&mut self, ids: Vec<TraceId>) -> Result<(), Error> {

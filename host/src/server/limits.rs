@@ -29,6 +29,7 @@ pub(super) fn search(config: &Config) -> search::Limits {
         judged_spans: limits.query_judged_spans,
         read_bytes: limits.query_read_bytes.bytes(),
         max_message_bytes: config.grpc.max_message_bytes.as_usize(),
+        pagination: config.grpc.pagination,
     }
 }
 

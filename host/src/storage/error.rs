@@ -9,6 +9,10 @@ pub enum ErrorKind {
     InvalidArgument,
     /// The query's structured filter is invalid or not supported; the message says which part of it.
     InvalidFilter,
+    /// The query's paging is invalid; the message says why.
+    InvalidPagination,
+    /// The query asks for what is turned off; the message names the setting.
+    Unsupported,
     /// A queue, a quota or a disk is full. The same call may work later.
     ResourceExhausted,
     /// A query ran into its budget; the message names the setting that raises it.
@@ -33,6 +37,8 @@ impl ErrorKind {
         match self {
             Self::InvalidArgument => "invalid_argument",
             Self::InvalidFilter => "invalid_filter",
+            Self::InvalidPagination => "invalid_pagination",
+            Self::Unsupported => "unsupported",
             Self::ResourceExhausted => "resource_exhausted",
             Self::QueryBudget => "query_budget",
             Self::AnswerTooLarge => "answer_too_large",

@@ -105,5 +105,6 @@ fn search_limits() -> search::Limits {
         judged_spans: 1_000_000,
         read_bytes: 1 << 30,
         max_message_bytes: 4 << 20,
+        pagination: false,
     }
 }

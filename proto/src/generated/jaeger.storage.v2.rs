@@ -145,6 +145,19 @@ pub struct TraceQueryParameters {
     /// A structured filter, in place of the fields 1 to 3, 6 and 7.
     #[prost(message, optional, tag = "9")]
     pub filter: ::core::option::Option<super::super::expression::v1::Call>,
+    /// Asks for one page of the answer, in place of search_depth.
+    #[prost(message, optional, tag = "10")]
+    pub pagination: ::core::option::Option<Pagination>,
+}
+/// One page of an answer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pagination {
+    /// The most results of the page.
+    #[prost(uint32, tag = "1")]
+    pub page_size: u32,
+    /// Where the page before ended, as its answer said; the first page when empty.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
 }
 /// Asks for traces by search.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -179,6 +192,9 @@ pub struct FindTraceIDsResponse {
     /// Newest first.
     #[prost(message, repeated, tag = "1")]
     pub trace_ids: ::prost::alloc::vec::Vec<FoundTraceId>,
+    /// Where to go on after this page; the last one when empty.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 /// Asks for summaries by search.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -237,6 +253,9 @@ pub struct FindTraceSummariesResponse {
     /// Newest first.
     #[prost(message, repeated, tag = "1")]
     pub summaries: ::prost::alloc::vec::Vec<TraceSummary>,
+    /// Where to go on after this page, in its last message; the last page when empty.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 /// Asks for the calls of a window of time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -293,6 +312,9 @@ pub struct SearchCapabilities {
     /// Which structured filters are understood; none when absent or empty.
     #[prost(message, optional, tag = "3")]
     pub filter: ::core::option::Option<FilterCapabilities>,
+    /// FindTraceIDs and FindTraceSummaries answer page by page.
+    #[prost(bool, tag = "4")]
+    pub paginated: bool,
 }
 /// Which structured filters are understood.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -8,9 +8,11 @@
 
 use super::*;
 
-const KINDS: [ErrorKind; 10] = [
+const KINDS: [ErrorKind; 12] = [
     ErrorKind::InvalidArgument,
     ErrorKind::InvalidFilter,
+    ErrorKind::InvalidPagination,
+    ErrorKind::Unsupported,
     ErrorKind::ResourceExhausted,
     ErrorKind::QueryBudget,
     ErrorKind::AnswerTooLarge,
@@ -32,9 +34,10 @@ fn each_row_of_the_table_has_its_codes() {
     for kind in KINDS {
         let (export, read) = both(kind);
         let wanted = match kind {
-            ErrorKind::InvalidArgument | ErrorKind::InvalidFilter => {
-                (Code::InvalidArgument, Code::InvalidArgument)
-            }
+            ErrorKind::InvalidArgument
+            | ErrorKind::InvalidFilter
+            | ErrorKind::InvalidPagination => (Code::InvalidArgument, Code::InvalidArgument),
+            ErrorKind::Unsupported => (Code::Unimplemented, Code::Unimplemented),
             ErrorKind::ResourceExhausted | ErrorKind::QueryBudget | ErrorKind::AnswerTooLarge => {
                 (Code::ResourceExhausted, Code::ResourceExhausted)
             }
@@ -70,10 +73,19 @@ fn a_spent_budget_names_its_setting_and_asks_for_no_retry() {
 }
 
 #[test]
-fn a_bad_filter_has_its_reason() {
-    let (_, status) = both(ErrorKind::InvalidFilter);
-    let info = status.get_details_error_info().expect("ErrorInfo");
-    assert_eq!(info.reason, "FILTER_INVALID");
+fn a_query_that_jaeger_has_a_reason_to_refuse_is_refused_with_it() {
+    for (kind, reason) in [
+        (ErrorKind::InvalidFilter, "FILTER_INVALID"),
+        (ErrorKind::InvalidPagination, "PAGINATION_INVALID"),
+        (ErrorKind::Unsupported, "PAGINATION_UNSUPPORTED"),
+    ] {
+        let (_, status) = both(kind);
+        let info = status.get_details_error_info().expect("ErrorInfo");
+        assert_eq!(
+            (&*info.reason, &*info.domain),
+            (reason, "jaeger.storage.v2")
+        );
+    }
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(crate) fn limits() -> Limits {
         judged_spans: u64::MAX,
         read_bytes: u64::MAX,
         max_message_bytes: 1 << 20,
+        pagination: true,
     }
 }
 

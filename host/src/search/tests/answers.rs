@@ -17,7 +17,9 @@ use super::{by_id, by_service, traces};
 use crate::storage::{ErrorKind, TraceId};
 
 fn ids(memory: &Arc<Memory>, query: TraceQueryParameters) -> Vec<u128> {
-    let found = run(searcher(memory, limits()).find_trace_ids(query)).unwrap();
+    let found = run(searcher(memory, limits()).find_trace_ids(query))
+        .unwrap()
+        .trace_ids;
     let id = |bytes: &[u8]| TraceId::from_query(bytes).0;
     found.iter().map(|found| id(&found.trace_id)).collect()
 }
@@ -71,7 +73,9 @@ fn a_found_id_has_the_times_of_its_whole_trace() {
         vec![Row::new(1, 1, "s", 50, 60)],
         vec![Row::new(1, 2, "other", 40, 90)],
     ]));
-    let found = run(searcher(&memory, limits()).find_trace_ids(by_service("s"))).unwrap();
+    let found = run(searcher(&memory, limits()).find_trace_ids(by_service("s")))
+        .unwrap()
+        .trace_ids;
     assert_eq!(found[0].start, Some(timestamp(40)));
     assert_eq!(found[0].end, Some(timestamp(90)));
 }
@@ -152,7 +156,12 @@ fn nothing_found_is_an_empty_answer() {
         all(searcher.find_trace_summaries(by_service("t"))).unwrap(),
         []
     );
-    assert_eq!(run(searcher.find_trace_ids(by_service("t"))).unwrap(), []);
+    assert_eq!(
+        run(searcher.find_trace_ids(by_service("t")))
+            .unwrap()
+            .trace_ids,
+        []
+    );
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn a_query_that_judges_too_many_spans_says_which_setting_raises_the_limit() {
         };
         run(searcher(&memory, limits).find_trace_ids(by_service("s")))
     };
-    assert_eq!(with(9).unwrap().len(), 9);
+    assert_eq!(with(9).unwrap().trace_ids.len(), 9);
     check_over(with(8), "limits.query_judged_spans");
 }
 
@@ -155,7 +155,7 @@ fn a_search_for_a_few_looks_at_a_few() {
         ..limits()
     };
     let found = run(searcher(&memory, limits).find_trace_ids(query)).unwrap();
-    assert_eq!(found.len(), 20);
+    assert_eq!(found.trace_ids.len(), 20);
     assert_eq!(memory.finds.load(Ordering::Relaxed), 1);
 }
 
@@ -171,7 +171,13 @@ fn what_digests_decide_is_decided_without_reading_spans() {
         }),
         ..by_service("s")
     };
-    assert_eq!(run(searcher.find_trace_ids(query())).unwrap().len(), 20);
+    assert_eq!(
+        run(searcher.find_trace_ids(query()))
+            .unwrap()
+            .trace_ids
+            .len(),
+        20
+    );
     assert_eq!(
         all(searcher.find_trace_summaries(query())).unwrap().len(),
         1
@@ -188,7 +194,7 @@ fn a_query_that_nothing_can_match_is_not_asked() {
         ..TraceQueryParameters::default()
     };
     let found = run(searcher(&memory, limits()).find_trace_ids(query)).unwrap();
-    assert_eq!(found, []);
+    assert_eq!(found.trace_ids, []);
     assert_eq!(memory.finds.load(Ordering::Relaxed), 0);
 }
 

@@ -203,5 +203,5 @@ fn sightings_of_nothing_that_is_stored_give_nothing() {
     }));
     let memory = Arc::new(memory);
     let found = run(searcher(&memory, limits()).find_trace_ids(by_service("s"))).unwrap();
-    assert_eq!(found.len(), 2);
+    assert_eq!(found.trace_ids.len(), 2);
 }

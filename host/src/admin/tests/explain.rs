@@ -1,0 +1,87 @@
+use super::*;
+
+impl Desk {
+    async fn explain(&self, accept: &str, body: &str) -> Answer {
+        let request = Request::post("/explain").header(header::ACCEPT, accept);
+        self.ask(request.body(Body::from(body.to_owned())).unwrap())
+            .await
+    }
+}
+
+const QUERY: &str = r#"{
+    "service_name": "s", "operationName": "o", "attributes": {"k": "v"}, "search_depth": 7,
+    "start_time_min": "1970-01-01T00:00:01.5Z", "durationMax": "-1.5s",
+    "filter": {"op": "and", "args": [
+        {"call": {"op": "exists", "args": [{"attr": {"key": "k", "level": "span"}}]}},
+        {"call": {"op": "in", "args": [{"field": {"name": "n", "level": "l"}}, {"list": {"values": ["a"], "type": "int"}}]}},
+        {"call": {"op": "some", "args": [{"nested": {"level": "event"}}, {"scalar": {"value": "x", "type": "bool"}}]}}
+    ]}
+}"#;
+
+#[tokio::test]
+async fn a_query_in_the_words_of_jaeger_is_run_and_explained() {
+    let answer = Desk::new(None).explain("*/*", QUERY).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    for part in [
+        "service_name: \"s\", operation_name: \"o\"",
+        "StringValue(\"v\")",
+        "search_depth: 7",
+        "Timestamp { seconds: 1, nanos: 500000000 }",
+        "Duration { seconds: -1, nanos: -500000000 }",
+        "AttributeReference { key: \"k\", level: \"span\" }",
+        "FieldReference { name: \"n\", level: \"l\" }",
+        "List { values: [\"a\"], r#type: \"int\" }",
+        "NestedReference { level: \"event\" }",
+        "Scalar { value: \"x\", r#type: \"bool\" }",
+        "[1 term]",
+        "2 clauses, of terms: 1, 2",
+        "4 pages, 5 sightings, 6 fragments of 7 bytes read, 8 spans judged on digests",
+        "find 0.50 ms, read 1.50 ms, judge 2.50 ms",
+        "3 traces match, of at most 20",
+    ] {
+        assert!(answer.body.contains(part), "{part} in {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn an_explanation_is_json_where_that_is_asked_for() {
+    let answer = Desk::new(None).explain("application/json", "{}").await;
+    assert_eq!(
+        (answer.status, answer.kind.as_str()),
+        (200, "application/json")
+    );
+    let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(json["plan"]["index"], "1 term");
+    assert_eq!(json["judged_spans"], 8);
+    assert_eq!(json.get("error"), None);
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_query_is_refused_with_the_place_that_is_wrong() {
+    let desk = Desk::new(None);
+    for (body, part) in [
+        ("{", "EOF"),
+        (r#"{"service": "s"}"#, "unknown field `service`"),
+        (
+            r#"{"filter": {"op": "eq", "args": [{"attr": {"kee": "k"}}]}}"#,
+            "filter.args[0]",
+        ),
+        (r#"{"start_time_min": "noon"}"#, "cannot parse \"noon\""),
+        (r#"{"duration_min": "1"}"#, "missing unit"),
+    ] {
+        let answer = desk.explain("*/*", body).await;
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(answer.body.contains(part), "{part} in {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_the_search_refuses_is_a_bad_request() {
+    let answer = Desk::new(Some(ErrorKind::InvalidFilter))
+        .explain("*/*", "{}")
+        .await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (400, "the filter says no\n")
+    );
+}

@@ -1,0 +1,136 @@
+//! A filter as a tree, as it was sent: a call of an operator, whose arguments are references, constants and calls.
+
+use super::field::{self, Field, Type};
+
+/// An operator with its arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Call {
+    pub(super) op: String,
+    pub(super) args: Vec<Expression>,
+}
+
+/// One argument.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Expression {
+    /// An attribute; the level is empty for the span and its resource.
+    Attribute {
+        key: String,
+        level: String,
+    },
+    /// A built-in field.
+    Field {
+        name: String,
+        level: String,
+    },
+    /// What `some` goes through.
+    Nested {
+        level: String,
+    },
+    Constant(Constant),
+    /// Texts, to be read as the declared type, or as the field's beside them where that is empty.
+    List {
+        values: Vec<String>,
+        declared: String,
+    },
+    Call(Call),
+}
+
+/// A constant as it is to be read.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Constant {
+    /// As what it is compared with suggests.
+    Untyped(String),
+    Text(String),
+    Int(i64),
+    Double(f64),
+    Bool(bool),
+    /// Nanoseconds. No type of the wire: only a field's type makes one.
+    Duration(i128),
+    /// Nanoseconds since the Unix epoch. No type of the wire either.
+    Timestamp(i128),
+}
+
+/// The kinds of value of which only equal ones compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Domain {
+    Number,
+    Duration,
+    Timestamp,
+    Text,
+    Bool,
+}
+
+// === impl Expression ===
+
+impl Expression {
+    /// The built-in field that this names, if it names one that there is.
+    pub(super) fn field(&self) -> Option<Field> {
+        match self {
+            Self::Field { name, level } => field::lookup(level, name),
+            _ => None,
+        }
+    }
+
+    /// The kind of value that this holds, where that is known before a span is seen.
+    pub(super) fn domain(&self) -> Option<Domain> {
+        match self {
+            Self::Field { .. } => self.field().map(|field| field.ty().domain()),
+            Self::Constant(constant) => constant.domain(),
+            _ => None,
+        }
+    }
+
+    /// What this is called in an error.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Field { name, level } => format!("{level}.{name}"),
+            other => other.kind().to_owned(),
+        }
+    }
+
+    /// What kind of argument this is, in an error.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Attribute { .. } => "an attribute reference",
+            Self::Field { .. } => "a field reference",
+            Self::Nested { .. } => "a collection reference",
+            Self::Constant(Constant::Untyped(_)) => "an untyped constant",
+            Self::Constant(Constant::Text(_)) => "a string constant",
+            Self::Constant(Constant::Int(_)) => "an integer constant",
+            Self::Constant(Constant::Double(_)) => "a floating-point constant",
+            Self::Constant(Constant::Bool(_)) => "a boolean constant",
+            Self::Constant(Constant::Duration(_)) => "a duration constant",
+            Self::Constant(Constant::Timestamp(_)) => "a timestamp constant",
+            Self::List { .. } => "a list",
+            Self::Call(_) => "a predicate",
+        }
+    }
+}
+
+// === impl Constant ===
+
+impl Constant {
+    fn domain(&self) -> Option<Domain> {
+        match self {
+            Self::Untyped(_) => None,
+            Self::Text(_) => Some(Domain::Text),
+            Self::Int(_) | Self::Double(_) => Some(Domain::Number),
+            Self::Bool(_) => Some(Domain::Bool),
+            Self::Duration(_) => Some(Domain::Duration),
+            Self::Timestamp(_) => Some(Domain::Timestamp),
+        }
+    }
+}
+
+// === impl Type ===
+
+impl Type {
+    /// The kind of value that a field of this type holds.
+    pub(super) fn domain(self) -> Domain {
+        match self {
+            Self::Duration => Domain::Duration,
+            Self::Timestamp => Domain::Timestamp,
+            Self::Text | Self::SpanKind | Self::SpanStatus => Domain::Text,
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What a pattern matches, what is refused and in which words, and what bounds it.
+
+#![allow(clippy::expect_used, reason = "tests")]
+
+mod bounds;
+mod common;
+mod differences;
+mod refused;
+mod trees;
+
+use super::Pattern;
+
+/// A pattern, texts that it matches, and texts that it does not match.
+type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
+
+fn check(rows: &[Row<'_>]) {
+    for (text, matches, others) in rows {
+        let pattern = Pattern::new(text).expect(text);
+        for value in *matches {
+            assert!(pattern.is_match(value.as_bytes()), "{text} on {value:?}");
+        }
+        for value in *others {
+            assert!(!pattern.is_match(value.as_bytes()), "{text} on {value:?}");
+        }
+    }
+}
+
+#[test]
+fn patterns_are_equal_by_their_text() {
+    let pattern = |text: &str| Pattern::new(text).expect("a pattern");
+    assert_eq!(pattern("a|b"), pattern("a|b").clone());
+    assert_ne!(pattern("a|b"), pattern("[ab]"));
+    assert_eq!(format!("{:?}", pattern("a|b")), "Pattern(\"a|b\")");
+}

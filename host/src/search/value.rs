@@ -1,0 +1,334 @@
+//! Comparing a span's values with each other and with constants, as structured filters do (V3 to V13).
+//!
+//! A reference has no value, one, or several; a leaf holds if it holds for one of them (V4). There is no "not equal" here: it is
+//! present, and not equal.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
+use super::filter::Field;
+use super::filter::pattern::Pattern;
+use super::predicate::Levels;
+
+/// What a leaf looks at.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reference {
+    /// A built-in field.
+    Field(Field),
+    /// The first attribute of this key at each of the levels.
+    Attribute { levels: Levels, key: String },
+    /// Whether the span's status is an error: it stands for any attribute `error` (V14).
+    Error,
+}
+
+/// Two values side by side.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Comparison {
+    pub(crate) left: Reference,
+    pub(crate) operator: Operator,
+    pub(crate) right: Operand,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operator {
+    Eq,
+    Lt,
+    Lte,
+    Gt,
+    Gte,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Operand {
+    Constant(Constant),
+    Reference(Reference),
+}
+
+/// A constant of a query. But for [`Constant::Untyped`] it compares with values of its own type alone (V6).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Constant {
+    Text(String),
+    /// A number, or nanoseconds.
+    Int(i128),
+    Double(f64),
+    Bool(bool),
+    Untyped(Untyped),
+}
+
+/// A text that is read as what it is compared with (V7); `None` where it cannot be.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Untyped {
+    pub(crate) text: String,
+    pub(crate) int: Option<i128>,
+    pub(crate) double: Option<f64>,
+    pub(crate) bool: Option<bool>,
+}
+
+/// The elements of a list, all of one type (V13).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Members {
+    Text(HashSet<Vec<u8>>),
+    Int(HashSet<i128>),
+    /// The bits of numbers, none of them negative zero or not a number.
+    Double(HashSet<u64>),
+    /// Whether `false`, and whether `true`, is one.
+    Bool([bool; 2]),
+}
+
+/// A value that a span has.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value<'a> {
+    Text(Cow<'a, [u8]>),
+    /// A number, or nanoseconds.
+    Int(i128),
+    Double(f64),
+    Bool(bool),
+    /// Bytes, a list, a map, or an attribute without a value: present, and equal to nothing (V10).
+    Opaque,
+}
+
+// === impl Comparison ===
+
+impl Comparison {
+    /// Whether it holds of a value of the left, and the constant or one of the values of the right.
+    pub(crate) fn holds(&self, left: &Value<'_>, right: &[Value<'_>]) -> bool {
+        match &self.right {
+            Operand::Constant(constant) => self.operator.holds_with(left, constant),
+            Operand::Reference(_) => right
+                .iter()
+                .any(|right| self.operator.holds_between(left, right)),
+        }
+    }
+}
+
+impl Operand {
+    /// What of the span it is; a constant is nothing of it.
+    pub(crate) fn reference(&self) -> Option<&Reference> {
+        match self {
+            Self::Reference(reference) => Some(reference),
+            Self::Constant(_) => None,
+        }
+    }
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// Whether it holds of two values that stand in this order; `None` for values that do not compare.
+    fn holds(self, order: Option<Ordering>) -> bool {
+        match self {
+            Self::Eq => order == Some(Ordering::Equal),
+            Self::Lt => order == Some(Ordering::Less),
+            Self::Lte => matches!(order, Some(Ordering::Less | Ordering::Equal)),
+            Self::Gt => order == Some(Ordering::Greater),
+            Self::Gte => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
+        }
+    }
+
+    /// Its word in a filter.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Eq => "eq",
+            Self::Lt => "lt",
+            Self::Lte => "lte",
+            Self::Gt => "gt",
+            Self::Gte => "gte",
+        }
+    }
+
+    /// Whether it holds between two values of a span.
+    pub(crate) fn holds_between(self, left: &Value<'_>, right: &Value<'_>) -> bool {
+        let order = match (left, right) {
+            (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
+            (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
+            (Value::Double(left), Value::Double(right)) => left.partial_cmp(right),
+            (Value::Int(left), Value::Double(right)) => int_and_double(*left, *right),
+            (Value::Double(left), Value::Int(right)) => {
+                int_and_double(*right, *left).map(Ordering::reverse)
+            }
+            // Bools are equal or not, and have no order (V8).
+            (Value::Bool(left), Value::Bool(right)) if self == Self::Eq => Some(left.cmp(right)),
+            _ => None,
+        };
+        self.holds(order)
+    }
+
+    /// Whether it holds between a value of a span and a constant.
+    pub(crate) fn holds_with(self, value: &Value<'_>, constant: &Constant) -> bool {
+        let order = match (value, constant) {
+            (Value::Text(value), Constant::Text(text)) => Some((**value).cmp(text.as_bytes())),
+            (Value::Int(value), Constant::Int(int)) => Some(value.cmp(int)),
+            (Value::Double(value), Constant::Double(double)) => value.partial_cmp(double),
+            (Value::Bool(value), Constant::Bool(bool)) if self == Self::Eq => Some(value.cmp(bool)),
+            (value, Constant::Untyped(untyped)) => {
+                return untyped
+                    .beside(value)
+                    .is_some_and(|read| self.holds_between(value, &read));
+            }
+            _ => None,
+        };
+        self.holds(order)
+    }
+}
+
+/// Whether a comparison of two constants holds. Two untyped ones compare as text; one is read as the other's very type (V9).
+pub(crate) fn constants_hold(left: &Constant, operator: Operator, right: &Constant) -> bool {
+    match (left, right) {
+        (Constant::Untyped(left), Constant::Untyped(right)) => {
+            operator.holds(Some(left.text.cmp(&right.text)))
+        }
+        (Constant::Untyped(left), right) => {
+            let right = right.as_value();
+            left.beside(&right)
+                .filter(|left| is_one_type(left, &right))
+                .is_some_and(|left| operator.holds_between(&left, &right))
+        }
+        (left, Constant::Untyped(right)) => {
+            let left = left.as_value();
+            right
+                .beside(&left)
+                .filter(|right| is_one_type(&left, right))
+                .is_some_and(|right| operator.holds_between(&left, &right))
+        }
+        (left, right) => operator.holds_with(&left.as_value(), right),
+    }
+}
+
+fn is_one_type(one: &Value<'_>, other: &Value<'_>) -> bool {
+    std::mem::discriminant(one) == std::mem::discriminant(other)
+}
+
+/// The order of a whole number and a double, exactly (V8); `None` for not a number.
+fn int_and_double(int: i128, double: f64) -> Option<Ordering> {
+    /// Beyond every value of a span.
+    const BEYOND: f64 = 1e30;
+    if double.is_nan() {
+        return None;
+    }
+    if double >= BEYOND {
+        return Some(Ordering::Less);
+    }
+    if double <= -BEYOND {
+        return Some(Ordering::Greater);
+    }
+    let whole = double.trunc();
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within")]
+    let order = int.cmp(&(whole as i128));
+    let fraction = || 0.0.partial_cmp(&(double - whole));
+    Some(order).filter(|order| order.is_ne()).or_else(fraction)
+}
+
+// === impl Value ===
+
+impl Value<'_> {
+    /// An id as text: lower-case hexadecimal; "" for one that is zero, as Jaeger shows it.
+    pub(crate) fn id(id: &[u8]) -> Self {
+        if id.iter().all(|byte| *byte == 0) {
+            return Self::Text(Cow::Borrowed(b""));
+        }
+        let digits = id.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        let hex = digits.map(|digit| match digit {
+            0..=9 => b'0' + digit,
+            _ => b'a' + digit - 10,
+        });
+        Self::Text(Cow::Owned(hex.collect()))
+    }
+
+    /// Whether it is text with a match of the pattern (V12).
+    pub(crate) fn matches(&self, pattern: &Pattern) -> bool {
+        match self {
+            Self::Text(text) => pattern.is_match(text),
+            _ => false,
+        }
+    }
+}
+
+// === impl Constant ===
+
+impl Constant {
+    fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Text(text) => Value::Text(Cow::Borrowed(text.as_bytes())),
+            Self::Int(int) => Value::Int(*int),
+            Self::Double(double) => Value::Double(*double),
+            Self::Bool(bool) => Value::Bool(*bool),
+            Self::Untyped(untyped) => Value::Text(Cow::Borrowed(untyped.text.as_bytes())),
+        }
+    }
+}
+
+// === impl Untyped ===
+
+impl Untyped {
+    /// The text, read as what stands beside it; `None` where it is no such thing.
+    fn beside(&self, value: &Value<'_>) -> Option<Value<'_>> {
+        match value {
+            Value::Text(_) => Some(Value::Text(Cow::Borrowed(self.text.as_bytes()))),
+            Value::Int(_) => self
+                .int
+                .map(Value::Int)
+                .or_else(|| self.double.map(Value::Double)),
+            Value::Double(_) => self.double.map(Value::Double),
+            Value::Bool(_) => self.bool.map(Value::Bool),
+            Value::Opaque => None,
+        }
+    }
+}
+
+// === impl Members ===
+
+impl Members {
+    /// Of constants that are all of one type; those of another than the first are left out.
+    pub(crate) fn of(constants: impl IntoIterator<Item = Constant>) -> Self {
+        let mut texts = HashSet::new();
+        let mut ints = HashSet::new();
+        for constant in constants {
+            match constant {
+                Constant::Text(text) => {
+                    texts.insert(text.into_bytes());
+                }
+                Constant::Int(int) => {
+                    ints.insert(int);
+                }
+                Constant::Double(_) | Constant::Bool(_) | Constant::Untyped(_) => {}
+            }
+        }
+        if ints.is_empty() {
+            Self::Text(texts)
+        } else {
+            Self::Int(ints)
+        }
+    }
+
+    /// Of doubles; not a number equals nothing, and zero its negative.
+    pub(crate) fn doubles(doubles: Vec<f64>) -> Self {
+        let numbers = doubles.into_iter().filter(|double| !double.is_nan());
+        Self::Double(numbers.map(bits).collect())
+    }
+
+    /// Of bools.
+    pub(crate) fn bools(bools: &[bool]) -> Self {
+        Self::Bool([bools.contains(&false), bools.contains(&true)])
+    }
+
+    /// Whether the value is one of them.
+    pub(crate) fn contains(&self, value: &Value<'_>) -> bool {
+        match (self, value) {
+            (Self::Text(texts), Value::Text(value)) => texts.contains(&**value),
+            (Self::Int(ints), Value::Int(value)) => ints.contains(value),
+            (Self::Double(doubles), Value::Double(value)) => doubles.contains(&bits(*value)),
+            (Self::Bool([_, is_true]), Value::Bool(true)) => *is_true,
+            (Self::Bool([is_false, _]), Value::Bool(false)) => *is_false,
+            _ => false,
+        }
+    }
+}
+
+/// Equal for equal numbers: a negative zero has those of zero.
+fn bits(double: f64) -> u64 {
+    if double == 0.0 { 0 } else { double.to_bits() }
+}
+
+#[cfg(test)]
+mod tests;

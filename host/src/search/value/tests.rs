@@ -1,0 +1,80 @@
+use super::*;
+
+#[test]
+fn a_whole_number_and_a_double_compare_exactly() {
+    let beyond = 9_007_199_254_740_993; // 2^53 + 1, which no double is
+    for (int, double, order) in [
+        (1, 1.0, Some(Ordering::Equal)),
+        (1, 1.5, Some(Ordering::Less)),
+        (-1, -1.5, Some(Ordering::Greater)),
+        (0, -0.0, Some(Ordering::Equal)),
+        (beyond, 9_007_199_254_740_992.0, Some(Ordering::Greater)),
+        (beyond, 9_007_199_254_740_994.0, Some(Ordering::Less)),
+        (
+            i64::MAX.into(),
+            9_223_372_036_854_775_808.0,
+            Some(Ordering::Less),
+        ),
+        (
+            i64::MIN.into(),
+            -9_223_372_036_854_775_808.0,
+            Some(Ordering::Equal),
+        ),
+        (5, f64::INFINITY, Some(Ordering::Less)),
+        (5, f64::NEG_INFINITY, Some(Ordering::Greater)),
+        (5, f64::NAN, None),
+    ] {
+        assert_eq!(int_and_double(int, double), order, "{int} and {double}");
+    }
+}
+
+#[test]
+fn a_constant_of_a_type_compares_with_that_type_alone() {
+    let five = Constant::Int(5);
+    assert!(Operator::Eq.holds_with(&Value::Int(5), &five));
+    assert!(!Operator::Eq.holds_with(&Value::Double(5.0), &five));
+    assert!(!Operator::Lt.holds_with(&Value::Double(1.0), &five));
+    assert!(!Operator::Eq.holds_with(&Value::Text(Cow::Borrowed(b"5")), &five));
+    assert!(Operator::Eq.holds_between(&Value::Int(5), &Value::Double(5.0)));
+}
+
+#[test]
+fn what_is_opaque_or_no_number_compares_with_nothing() {
+    let nan = Value::Double(f64::NAN);
+    for operator in [
+        Operator::Eq,
+        Operator::Lt,
+        Operator::Lte,
+        Operator::Gt,
+        Operator::Gte,
+    ] {
+        assert!(!operator.holds_between(&Value::Opaque, &Value::Opaque));
+        assert!(!operator.holds_between(&nan, &nan));
+        assert!(!operator.holds_with(&nan, &Constant::Double(1.0)));
+    }
+    assert!(!Members::doubles(vec![f64::NAN]).contains(&nan));
+}
+
+#[test]
+fn bools_have_no_order() {
+    let (no, yes) = (Value::Bool(false), Value::Bool(true));
+    assert!(!Operator::Lt.holds_between(&no, &yes));
+    assert!(!Operator::Lte.holds_with(&yes, &Constant::Bool(true)));
+    assert!(Operator::Eq.holds_with(&yes, &Constant::Bool(true)));
+}
+
+#[test]
+fn zero_is_among_doubles_that_have_its_negative() {
+    let members = Members::doubles(vec![-0.0]);
+    assert!(members.contains(&Value::Double(0.0)));
+    assert!(!members.contains(&Value::Int(0)));
+}
+
+#[test]
+fn an_id_is_lower_case_hexadecimal_and_zero_has_no_digits() {
+    assert_eq!(
+        Value::id(&[0, 0xab, 0x1f]),
+        Value::Text(Cow::Borrowed(b"00ab1f"))
+    );
+    assert_eq!(Value::id(&[0; 16]), Value::Text(Cow::Borrowed(b"")));
+}
