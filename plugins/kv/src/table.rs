@@ -226,16 +226,6 @@ impl Table {
         })
     }
 
-    /// The numbers of the blocks that a part's bytes are in, each once; not that of the entry itself.
-    pub(crate) fn blocks(&self, part: Part) -> BTreeSet<u64> {
-        let extents = match part {
-            Part::Digest => &self.layout.digests,
-            Part::Otlp => &self.layout.otlp,
-        };
-        let blocks = extents.iter().map(|it| it.block);
-        blocks.filter(|block| *block != 0).collect()
-    }
-
     fn end_before(&self, column: usize, row: u32) -> u64 {
         self.layout.end_before(&self.value, column, row)
     }

@@ -263,14 +263,14 @@ impl View {
     pub(crate) fn check_lost(&self) -> Result<(), Error> {
         match self.lost.first() {
             None => Ok(()),
-            Some(sequence) => Err(frame::lost(
-                &self.writer.id,
-                Area::Head,
-                Kind::Entry,
-                *sequence,
-                Fault::Damaged,
-            )),
+            Some(sequence) => Err(self.entry_lost(*sequence)),
         }
+    }
+
+    /// The error for an entry that cannot be read.
+    pub(crate) fn entry_lost(&self, sequence: u64) -> Error {
+        let (id, fault) = (&self.writer.id, Fault::Damaged);
+        frame::lost(id, Area::Head, Kind::Entry, sequence, fault)
     }
 }
 

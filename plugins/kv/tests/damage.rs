@@ -229,7 +229,9 @@ fn a_check_reads_every_value_and_names_those_that_are_damaged() {
         );
         let (_, damaged) = check();
         assert!(
-            damaged.iter().any(|it| it.contains(&name)),
+            damaged
+                .iter()
+                .any(|it| it.contains(&name) && it.contains("; it held ")),
             "{name}: {damaged:?}"
         );
         kv::put_back(&key, before);
