@@ -80,7 +80,11 @@ impl Store {
         kind: Kind,
         number: u64,
     ) -> Result<Value, Error> {
-        let got = kv::get(&[frame::key(&writer.id, area, kind, number)])?;
+        let got = match kv::get(&[frame::key(&writer.id, area, kind, number)]) {
+            // The host has logged why; it is named here as all else that is damaged.
+            Err(kv::Error::DataLoss(_)) => Vec::new(),
+            got => got?,
+        };
         let value = got.into_iter().next().flatten().unwrap_or_default();
         check(writer, area, kind, number, value)
     }

@@ -2,7 +2,6 @@
 //!
 //! Columns have one width for all rows, above their smallest number, so that a row is read without reading those before it.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::rc::Rc;
 

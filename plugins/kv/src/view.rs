@@ -19,6 +19,8 @@ use crate::store::{Store, Writer, check, lost};
 
 /// How often the head is read again where it changes while it is read.
 const TRIES: usize = 100;
+/// So many entries are asked for alone where a page of them cannot be read.
+const ONE_BY_ONE: u64 = 64;
 /// About how much of the head is scanned at a time.
 const SCAN_BYTES: u32 = 2 << 20;
 
@@ -142,7 +144,20 @@ impl View {
     fn read_entries(&mut self, from: u64, end: u64, lost: bool) -> Result<bool, Error> {
         let mut next = from;
         while next < end {
-            let page = self.scan(next, end)?;
+            let page = match self.scan(next, end) {
+                Err(Error::DataLoss(_)) => {
+                    // The host cannot read something on the page, and does not say what: it is found out one by one.
+                    let to = end.min(next + ONE_BY_ONE);
+                    while next < to {
+                        if !self.read_entry(next, lost)? {
+                            return Ok(false);
+                        }
+                        next += 1;
+                    }
+                    continue;
+                }
+                page => page?,
+            };
             let mut found = Vec::with_capacity(page.len() + 1);
             for it in page {
                 if let Ok(sequence) = frame::number_of(Kind::Entry, &it.sort) {
@@ -164,15 +179,35 @@ impl View {
                 let Some(value) = value else {
                     break;
                 };
-                match self.entry(sequence, value) {
-                    Ok(entry) => self.entries.push_back(entry),
-                    Err(Error::DataLoss(_)) => self.lost.push(sequence),
-                    Err(error) => return Err(error),
-                }
+                self.push_entry(sequence, value)?;
                 next += 1;
             }
         }
         Ok(true)
+    }
+
+    /// Reads one entry. False if it is there no more, unless it then is `lost`.
+    fn read_entry(&mut self, sequence: u64, lost: bool) -> Result<bool, Error> {
+        let key = frame::key(&self.writer.id, Area::Head, Kind::Entry, sequence);
+        let value = match kv::get(&[key]) {
+            Err(kv::Error::DataLoss(_)) => Some(Vec::new()),
+            got => got?.pop().flatten(),
+        };
+        match value {
+            None if !lost => return Ok(false),
+            value => self.push_entry(sequence, value.unwrap_or_default())?,
+        }
+        Ok(true)
+    }
+
+    /// Takes in an entry, or that it cannot be read.
+    fn push_entry(&mut self, sequence: u64, value: Vec<u8>) -> Result<(), Error> {
+        match self.entry(sequence, value) {
+            Ok(entry) => self.entries.push_back(entry),
+            Err(Error::DataLoss(_)) => self.lost.push(sequence),
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     fn scan(&self, from: u64, end: u64) -> Result<Vec<KvEntry>, Error> {

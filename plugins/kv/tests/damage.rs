@@ -143,17 +143,10 @@ fn an_answer_is_right_or_data_loss_whatever_is_damaged() {
             .remove(0)
             .unwrap();
         kinds.insert(key.sort[0]);
-        for lost in [false, true] {
-            kv::damage(&key, |bytes| {
-                let middle = bytes.len() / 2;
-                if lost {
-                    bytes.clear();
-                } else {
-                    bytes[middle] ^= 1;
-                }
-            });
+        for how in [How::Flipped, How::Lost, How::Unreadable] {
+            how.damage(&key);
             logged();
-            check(&key, lost, &ask(&stored));
+            check(&key, how, &ask(&stored));
             kv::put_back(&key, before.clone());
         }
     }
@@ -162,10 +155,34 @@ fn an_answer_is_right_or_data_loss_whatever_is_damaged() {
     assert_eq!(ask(&stored), BTreeMap::new());
 }
 
-fn check(key: &Key, lost: bool, unanswered: &BTreeMap<&'static str, usize>) {
+/// Whose checksum notices the damage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    /// The plugin's.
+    Flipped,
+    /// There is nothing to have one.
+    Lost,
+    /// The host's: it raises `data-loss` itself, and names the value in its own log.
+    Unreadable,
+}
+
+impl How {
+    fn damage(self, key: &Key) {
+        match self {
+            Self::Flipped => kv::damage(key, |bytes| {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+            }),
+            Self::Lost => kv::damage(key, Vec::clear),
+            Self::Unreadable => kv::make_unreadable(key),
+        }
+    }
+}
+
+fn check(key: &Key, how: How, unanswered: &BTreeMap<&'static str, usize>) {
     let kind = char::from(key.sort[0]);
     let of = |what| unanswered.get(what).copied().unwrap_or(0);
-    let told = format!("{kind} of {}, {lost}: {unanswered:?}", key.partition);
+    let told = format!("{kind} of {}, {how:?}: {unanswered:?}", key.partition);
     assert!(!unanswered.is_empty(), "{told}");
     let traces = usize::try_from(TRACES / 2 + 1).unwrap();
     match kind {
@@ -188,7 +205,10 @@ fn check(key: &Key, lost: bool, unanswered: &BTreeMap<&'static str, usize>) {
     let named = logged()
         .into_iter()
         .any(|(_, it)| it.contains(&number) && it.contains(&key.partition));
-    assert!(named, "{number} is not named in the log");
+    assert!(
+        named || how == How::Unreadable,
+        "{number} is not named in the log"
+    );
 }
 
 #[test]
@@ -284,4 +304,26 @@ fn upkeep_goes_on_beside_what_is_damaged() {
     }
     let all = find(&mut plugin, &Search::all()).unwrap();
     assert!(stored.fragments().all(|it| all.contains(&it.digest)));
+}
+
+#[test]
+fn an_entry_that_the_host_cannot_read_is_sealed_over() {
+    let stored = store();
+    let lost = kv::keys()
+        .into_iter()
+        .rfind(|it| it.sort[0] == b'e')
+        .unwrap();
+    kv::make_unreadable(&lost);
+    let mut plugin = Kv::open_with(&environment(&[]), small_shape()).unwrap();
+    let unanswered = find(&mut plugin, &Search::all()).unwrap_err();
+    assert!(matches!(&unanswered, Error::DataLoss(text) if text.contains("Entry e")));
+    for n in 0..60 {
+        let fragment = fragment(1000 + n).starts(9000, 9000).otlp(vec![1; 100]);
+        plugin.write(1, vec![batch([fragment])]).unwrap();
+        while plugin.maintain(1, 0).unwrap() {}
+    }
+    assert!(kv::keys().iter().all(|it| *it != lost), "it is deleted");
+    let all = find(&mut plugin, &Search::all()).unwrap();
+    let gone = stored.fragments().filter(|it| !all.contains(&it.digest));
+    assert_eq!(gone.count(), 1);
 }

@@ -18,6 +18,8 @@ struct Model {
     /// The id under which the instance that is called writes.
     writer: String,
     writers: BTreeSet<String>,
+    /// What the host cannot read back, by the checksums of its own.
+    unreadable: BTreeSet<(String, Vec<u8>)>,
     faults: Faults,
 }
 
@@ -99,9 +101,19 @@ pub fn damage(key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
     });
 }
 
-/// Undoes what [`damage`] has done.
+/// Lets the host notice by itself that a value is damaged: every `get` and every page of a scan that would have it raises `data-loss`.
+pub fn make_unreadable(key: &Key) {
+    MODEL.with_borrow_mut(|model| {
+        let at = (key.partition.clone(), key.sort.clone());
+        model.unreadable.insert(at);
+    });
+}
+
+/// Undoes what [`damage`] or [`make_unreadable`] has done.
 pub fn put_back(key: &Key, bytes: Vec<u8>) {
     MODEL.with_borrow_mut(|model| {
+        let at = (key.partition.clone(), key.sort.clone());
+        model.unreadable.remove(&at);
         let entries = model.partitions.entry(key.partition.clone()).or_default();
         let object = !key.partition.starts_with("head/");
         entries.insert(key.sort.clone(), Value { bytes, object });
@@ -178,6 +190,9 @@ pub fn commit(partition: &str, changes: &[Change]) -> Result<(), Error> {
 pub fn get(keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
     MODEL.with_borrow(|model| {
         model.faults.on_read()?;
+        for key in keys {
+            model.check_readable(&key.partition, &key.sort)?;
+        }
         Ok(keys
             .iter()
             .map(|key| {
@@ -221,6 +236,7 @@ pub fn scan(
             if full && !entries.is_empty() {
                 break;
             }
+            model.check_readable(partition, sort)?;
             bytes += sort.len() + value.bytes.len();
             entries.push(Entry {
                 sort: (*sort).clone(),
@@ -268,6 +284,7 @@ impl Default for Model {
             reclaimed: BTreeSet::new(),
             writer: "test".to_owned(),
             writers: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
             faults: Faults::default(),
         }
     }
@@ -278,6 +295,16 @@ impl Model {
     fn kept(&self) -> impl Iterator<Item = (&String, &BTreeMap<Vec<u8>, Value>)> {
         let partitions = self.partitions.iter();
         partitions.filter(|(name, _)| !self.reclaimed.contains(*name))
+    }
+
+    fn check_readable(&self, partition: &str, sort: &[u8]) -> Result<(), Error> {
+        let at = (partition.to_owned(), sort.to_vec());
+        if self.unreadable.contains(&at) {
+            let key = sort.escape_ascii();
+            let text = format!("partition `{partition}`, key {key}: its checksum does not match");
+            return Err(Error::DataLoss(text));
+        }
+        Ok(())
     }
 
     fn writable(&mut self, partition: &str) -> Result<&mut BTreeMap<Vec<u8>, Value>, Error> {
@@ -391,6 +418,27 @@ mod tests {
         assert!(commit("p", &[]).is_err());
         reset();
         assert_eq!(get(&[key("p", "a")]).unwrap(), [None]);
+    }
+
+    #[test]
+    fn what_the_host_cannot_read_back_is_a_data_loss_for_every_call_that_would_have_it() {
+        let puts = ["a", "b", "c"].map(|sort| Change::Put(entry(sort, "1")));
+        commit("p", &puts).unwrap();
+        make_unreadable(&key("p", "b"));
+        let scan = |start: &str| {
+            let range = Range {
+                start: start.into(),
+                end: None,
+            };
+            scan("p", &range, Direction::Ascending, 9, 100)
+        };
+        assert!(matches!(scan("a"), Err(Error::DataLoss(text)) if text.contains("key b")));
+        assert_eq!(sorts(&scan("c").unwrap()), ["c"]);
+        let both = [key("p", "a"), key("p", "b")];
+        assert!(matches!(get(&both), Err(Error::DataLoss(_))));
+        assert_eq!(get(&both[..1]).unwrap(), [Some(b"1".to_vec())]);
+        put_back(&both[1], b"1".to_vec());
+        assert_eq!(scan("a").unwrap().entries.len(), 3);
     }
 
     #[test]
