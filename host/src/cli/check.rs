@@ -145,6 +145,88 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::kv::{Change, Scan};
+    use crate::plugin::Tenant;
+    use crate::storage::{
+        BatchBuilder, DurationRange, FragmentFacts, Storage as _, TimeRange, TraceId,
+    };
+    use crate::telemetry::Metrics;
+
+    async fn store(config: &Config, driver: Arc<dyn Driver>) {
+        let (wasm, settings) = server::plugin_settings(config).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let tenant = Tenant::open(&wasm, settings, driver, metrics)
+            .await
+            .unwrap();
+        let mut builder = BatchBuilder::default();
+        builder.terms().push(1);
+        builder.digest().extend_from_slice(b"digest");
+        builder.otlp().extend_from_slice(&[7; 100_000]);
+        builder.finish_fragment(FragmentFacts {
+            trace_id: TraceId(0xabc),
+            span_count: 1,
+            starts: TimeRange { start: 5, end: 5 },
+            durations: DurationRange {
+                shortest: 1,
+                longest: 1,
+            },
+        });
+        tenant.write(builder.build()).await.unwrap();
+        tenant.shutdown().await;
+    }
+
+    /// Deletes the plugin's blocks of spans behind its back; gives how many there were.
+    async fn lose_spans(driver: Arc<dyn Driver>) -> usize {
+        let kv = driver.open("default").await.unwrap();
+        let claim = kv.claim(&driver.writer_id()).await.unwrap();
+        let mut lost = 0;
+        for partition in kv.partitions().await.unwrap() {
+            let blocks = Scan {
+                start: b"o".to_vec(),
+                end: Some(b"p".to_vec()),
+                descending: false,
+                max_entries: 100,
+                max_bytes: 1 << 20,
+            };
+            let found = kv.scan(&partition, &blocks).await.unwrap().entries;
+            let changes = found.into_iter().map(|it| Change::Delete(it.sort));
+            let changes: Vec<Change> = changes.collect();
+            lost += changes.len();
+            kv.commit(&claim, &partition, changes).await.unwrap();
+        }
+        lost
+    }
+
+    /// Of what is missing as a whole the driver has nothing to say.
+    #[test]
+    fn what_is_gone_without_a_trace_is_named_by_the_plugin() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: dir.path().to_owned(),
+            ..Config::default()
+        };
+        let open = || FjallDriver::open(server::kv_options(&config)).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(store(&config, Arc::new(open())));
+        let told = || {
+            let mut text = Vec::new();
+            let driver = open();
+            let values = check_values(&driver, &mut text).unwrap();
+            let plugin = check_plugin(&config, Arc::new(driver), &mut text).unwrap();
+            (values, plugin, String::from_utf8(text).unwrap())
+        };
+        let (values, plugin, text) = told();
+        assert!(values && plugin, "{text}");
+
+        assert_eq!(runtime.block_on(lose_spans(Arc::new(open()))), 1);
+        let (values, plugin, text) = told();
+        assert!(values && !plugin, "{text}");
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("damaged     Otlp"));
+        let held = "it held the spans of 1 fragments, of trace 00000000000000000000000000000abc";
+        assert!(line.is_some_and(|line| line.contains(held)), "{text}");
+    }
 
     #[test]
     fn a_text_of_the_plugin_is_one_line_that_commands_no_terminal() {
