@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod checks;
 mod damage;
 mod dice;
 mod disk;
