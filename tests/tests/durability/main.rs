@@ -18,4 +18,5 @@ mod killed_plugins;
 mod kills;
 mod ledger;
 mod load;
+mod retention;
 mod tails;
