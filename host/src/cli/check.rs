@@ -161,7 +161,7 @@ mod tests {
         let mut builder = BatchBuilder::default();
         builder.terms().push(1);
         builder.digest().extend_from_slice(b"digest");
-        builder.otlp().extend_from_slice(&[7; 100_000]);
+        builder.otlp().extend(vec![7; 100_000]);
         builder.finish_fragment(FragmentFacts {
             trace_id: TraceId(0xabc),
             span_count: 1,

@@ -85,7 +85,7 @@ impl Tenant {
             "the plugin is open"
         );
 
-        let seat = Seat::Taken(instance);
+        let seat = Seat::Taken(Box::new(instance));
         let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes, metrics);
         let reads = start(seat, &factory, &shared, &queue, &limits);
         Ok(Arc::new(Self {
