@@ -258,6 +258,58 @@ fn a_check_reads_every_value_and_names_those_that_are_damaged() {
     }
 }
 
+/// Each step goes on where the one before ended: nothing is passed over, or told twice.
+#[test]
+fn a_check_of_a_large_store_takes_many_steps_and_names_each_thing() {
+    kv::reset();
+    let mut plugin = Kv::open_with(&environment(&[]), small_shape()).unwrap();
+    for n in 0..600_u64 {
+        let built = fragment(n.into()).terms([term(n)]).digest(vec![1; 700]);
+        let built = built.otlp(vec![2; 20_000]);
+        plugin.write(1, vec![batch([built])]).unwrap();
+        while n < 400 && plugin.maintain(1, 0).unwrap() {}
+    }
+    let check = || {
+        let mut reader = Kv::open_with(&reader(), small_shape()).unwrap();
+        let (mut steps, mut values, mut told, mut resume) = (0, 0, Vec::new(), None);
+        loop {
+            let step = reader.check(resume.as_deref()).unwrap();
+            assert!(step.bytes < 8 << 20, "{}", step.bytes);
+            steps += 1;
+            values += step.values;
+            told.extend(step.damaged);
+            resume = step.resume;
+            if resume.is_none() {
+                assert!(steps >= 3, "{steps}");
+                return (values, told);
+            }
+        }
+    };
+    let keys = kv::keys();
+    let (values, told) = check();
+    assert_eq!(told, Vec::<String>::new());
+    // A block that two tables share is read for each.
+    let (least, more) = (keys.len() as u64, keys.len() as u64 / 50);
+    assert!((least..=least + more).contains(&values), "{values}");
+    // What says where other things are would hide those.
+    let keys = keys.iter().filter(|it| b"odkrxfn".contains(&it.sort[0]));
+    let damaged: Vec<&Key> = keys.step_by(97).collect();
+    for key in &damaged {
+        kv::damage(key, |bytes| bytes[0] ^= 1);
+    }
+    let (_, told) = check();
+    let lines: BTreeSet<&String> = told.iter().collect();
+    assert_eq!(lines.len(), told.len(), "{told:?}");
+    for key in damaged {
+        let number = u64::from_be_bytes(key.sort[1..9].try_into().unwrap());
+        let name = format!("{number:016x} of partition {} ", key.partition);
+        let lines = told.iter().filter(|line| line.contains(&name));
+        let kind = format!(" {}", char::from(key.sort[0]));
+        let lines = lines.filter(|line| line.contains(&kind));
+        assert!((1..=2).contains(&lines.count()), "{name}: {told:?}");
+    }
+}
+
 #[test]
 fn a_newer_version_is_refused_by_name() {
     kv::reset();
