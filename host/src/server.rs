@@ -217,16 +217,23 @@ impl Listener {
     }
 }
 
-async fn open_plugin(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Tenant>, Error> {
-    let runtime = RuntimeConfig {
+/// The wasm runtime, and the plugin that the configuration names.
+pub(crate) fn plugin_settings(
+    config: &Config,
+) -> Result<(Runtime, plugin::Settings), plugin::Error> {
+    let runtime = Runtime::new(&RuntimeConfig {
         cache_dir: Some(config.data_dir.join("cache/wasmtime")),
-    };
-    let runtime = Runtime::new(&runtime).map_err(Error::Plugin)?;
+    })?;
     let settings = plugin::Settings {
-        source: config.plugin.r#use.parse().map_err(Error::Plugin)?,
+        source: config.plugin.r#use.parse()?,
         settings: config.plugin.settings.clone().into_iter().collect(),
         limits: limits::plugin(config),
     };
+    Ok((runtime, settings))
+}
+
+async fn open_plugin(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Tenant>, Error> {
+    let (runtime, settings) = plugin_settings(config).map_err(Error::Plugin)?;
     let kv = open_kv(config).await?;
     Tenant::open(&runtime, settings, kv, Arc::clone(metrics))
         .await

@@ -40,7 +40,7 @@ pub enum Command {
     /// Serve Jaeger (the default)
     #[default]
     Serve,
-    /// Read all that is stored on disk, and print what cannot be read back; not beside a running server
+    /// Read all that is stored on disk, also through the plugin, and print what cannot be read back; not beside a running server
     Check,
     /// Look at the configuration
     #[command(subcommand)]

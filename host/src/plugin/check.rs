@@ -7,12 +7,15 @@ use std::hash::Hash;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::storage::{Error, ErrorKind, Operation, Part, Pieces, Sightings, Wanted};
+use crate::storage::{self, Error, ErrorKind, Operation, Part, Pieces, Sightings, Wanted};
 
 /// The longest `resume` that a guest may hand out.
 const MAX_RESUME_BYTES: usize = 64 << 10;
 /// A page of pieces may pass `max-bytes` this many times over, beside its largest piece: a plugin may hand out whole blocks.
 const PAGE_FACTOR: usize = 2;
+/// What one step of `check` may tell of, in lines, and the longest line in bytes.
+const MAX_DAMAGED: usize = 1 << 16;
+const MAX_DAMAGED_BYTES: usize = 4 << 10;
 
 /// A rule that was broken.
 #[derive(Debug, PartialEq, Eq)]
@@ -155,6 +158,36 @@ pub(super) fn operations(operations: &[Operation], service: &str) -> Checked {
         }
     }
     Ok(())
+}
+
+/// A step of `check`.
+pub(super) fn checked(step: &storage::Checked, resume: Option<&[u8]>) -> Checked {
+    let count = step.damaged.len();
+    if count > MAX_DAMAGED {
+        return breach(
+            "check.damaged",
+            format!("{count} damaged values in one step; at most {MAX_DAMAGED}"),
+        );
+    }
+    if let Some(long) = step.damaged.iter().find(|it| it.len() > MAX_DAMAGED_BYTES) {
+        let size = long.len();
+        return breach(
+            "check.line",
+            format!("a damaged value told of in {size} bytes; at most {MAX_DAMAGED_BYTES}"),
+        );
+    }
+    if step.values == 0 && step.resume.is_some() {
+        return breach("check.progress", "a step without a value, and yet a resume");
+    }
+    check_resume(step.resume.as_deref(), resume)
+}
+
+/// A `resume` that was handed out before, and not only in the step before.
+pub(super) fn came_back() -> Breach {
+    Breach {
+        rule: "resume.progress",
+        detail: "a resume that it has given before".to_owned(),
+    }
 }
 
 fn check_resume(new: Option<&[u8]>, given: Option<&[u8]>) -> Checked {

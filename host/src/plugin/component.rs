@@ -85,6 +85,7 @@ fn check_exports(engine: &Engine, component: &Component) -> Result<(), String> {
         exports.check::<(lifecycle::Environment<'static>,), Answer<()>>(LIFECYCLE, "open"),
         exports.check::<(u64, u64), Answer<bool>>(LIFECYCLE, "maintain"),
         exports.check::<(), (lifecycle::Counts,)>(LIFECYCLE, "statistics"),
+        exports.check::<(Option<&'static [u8]>,), Answer<lifecycle::Checked>>(LIFECYCLE, "check"),
         exports.check::<(u64, &'static [writer::Batch<'static>]), Answer<()>>(WRITER, "write"),
         exports.check::<
             (reader::Search<'static>, Option<&'static [u8]>, u32),

@@ -3,8 +3,8 @@
 use super::bindings::exports::larder::storage::{lifecycle, reader};
 use super::bindings::larder::storage::types;
 use crate::storage::{
-    DurationRange, Operation, Part, Piece, Pieces, Sighting, Sightings, SpanKind, Statistics,
-    TimeRange, TraceId,
+    Checked, DurationRange, Operation, Part, Piece, Pieces, Sighting, Sightings, SpanKind,
+    Statistics, TimeRange, TraceId,
 };
 
 pub(super) fn trace_id(id: TraceId) -> types::TraceId {
@@ -105,6 +105,15 @@ pub(super) fn statistics_back(counts: lifecycle::Counts) -> Statistics {
         evicted_spans: counts.evicted_spans,
         expired_traces: counts.expired_traces,
         expired_spans: counts.expired_spans,
+    }
+}
+
+pub(super) fn checked_back(step: lifecycle::Checked) -> Checked {
+    Checked {
+        values: step.values,
+        bytes: step.bytes,
+        damaged: step.damaged,
+        resume: step.resume,
     }
 }
 

@@ -65,6 +65,14 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// The plugin did not come to the end of its `check`.
+    #[error("the plugin `{plugin}` could not check what it has stored: {reason}")]
+    Check {
+        /// The plugin's name.
+        plugin: String,
+        /// The trap, the rule that it broke, or what it said.
+        reason: String,
+    },
     /// The kv driver failed.
     #[error("cannot open the storage of the plugin `{plugin}`")]
     Kv {

@@ -1,7 +1,7 @@
 //! Storage plugins: wasm components that are loaded, limited, checked against the contract of `wit/`, and replaced when they fail.
 //!
 //! A [`Runtime`] compiles; a [`Tenant`] is one tenant's plugin at work, and the only [`Storage`](crate::storage::Storage) of the
-//! server. Inside: `component` loads; `guest` is one instance and its limits; `worker` owns the instance that writes, fed by `queue`;
+//! server; a [`Checkup`] reads what a stopped one has stored. Inside: `component` loads; `guest` is one instance and its limits; `worker` owns the instance that writes, fed by `queue`;
 //! `pool` holds the readers of `replicated` plugins; `check` holds answers against the contract; `backoff` and `suspects` decide what
 //! follows a failure. Architecture invariant: nothing of wasmtime leaves this module.
 
@@ -10,8 +10,10 @@ mod backoff;
 mod bindings;
 mod bundled;
 mod check;
+mod checkup;
 mod component;
 mod convert;
+mod described;
 mod error;
 mod factory;
 mod guest;
@@ -31,6 +33,7 @@ mod tenant;
 mod test_support;
 mod worker;
 
+pub use checkup::Checkup;
 pub use error::Error;
 pub use runtime::{Runtime, RuntimeConfig};
 pub use settings::{Limits, Settings};

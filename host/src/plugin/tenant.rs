@@ -9,10 +9,8 @@ use tracing::{error, info, warn};
 
 use super::acks::Acks;
 use super::backoff::Backoff;
-use super::bindings::exports::larder::storage::lifecycle;
-use super::component::{self, Loaded};
-use super::factory::{Factory, NotOpened};
-use super::guest::{Failure, Gauge, Opening};
+use super::described::{Described, Facts, describe};
+use super::factory::Factory;
 use super::pool::{Pool, too_many_reads};
 use super::question::{Answer, Question, mixed_up};
 use super::queue::WriteQueue;
@@ -23,11 +21,6 @@ use super::{Error, Instancing, Limits, Runtime, Settings, Status};
 use crate::kv;
 use crate::storage::{self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted};
 use crate::telemetry::Metrics;
-
-/// The one tenant of this version.
-const TENANT: &str = "default";
-/// What a plugin may call itself.
-const MAX_NAME_BYTES: usize = 64;
 
 /// One tenant's plugin: takes writes and reads, and replaces instances that fail.
 pub struct Tenant {
@@ -46,15 +39,6 @@ enum Reads {
     Pool(Arc<Pool>),
 }
 
-/// What never changes about a loaded plugin.
-struct Facts {
-    version: String,
-    source: String,
-    hash: String,
-    imports: Vec<String>,
-    memory_limit: u64,
-}
-
 // === impl Tenant ===
 
 impl Tenant {
@@ -68,25 +52,11 @@ impl Tenant {
         kv: Arc<dyn kv::Driver>,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, Error> {
-        let source = settings.source.to_string();
-        let Loaded { pre, hash, imports } = load(runtime, &settings).await?;
-        let limits = settings.limits;
-        let opening = Opening {
-            pre,
-            name: source.as_str().into(),
-            memory: limits.memory,
-            timeout: limits.call_timeout,
-            log_bytes: limits.log_bytes,
-            gauge: Gauge::default(),
-            settings: settings.settings.into(),
-        };
-        let (factory, info) = describe(opening, kv).await?;
+        let limits = settings.limits.clone();
+        let Described { factory, facts } = describe(runtime, settings, kv).await?;
         let factory = Arc::new(factory);
         let name = Arc::clone(&factory.opening.name);
-        let instancing = match info.instancing {
-            lifecycle::Instancing::Exclusive => Instancing::Exclusive,
-            lifecycle::Instancing::Replicated => Instancing::Replicated,
-        };
+        let instancing = facts.instancing;
         if instancing == Instancing::Replicated && !factory.driver().is_durable() {
             let driver = factory.driver().name();
             warn!(
@@ -98,7 +68,7 @@ impl Tenant {
         let instance = factory
             .writer()
             .await
-            .map_err(|error| not_opened(&name, error))?;
+            .map_err(|error| error.into_error(&name))?;
         let gauge = Arc::clone(&factory.opening.gauge);
         let shared = Arc::new(Shared::new(
             Arc::clone(&name),
@@ -109,13 +79,13 @@ impl Tenant {
         shared.up();
         info!(
             plugin = &*name,
-            version = info.version,
-            source,
-            hash,
+            version = facts.version,
+            source = facts.source,
+            hash = facts.hash,
             "the plugin is open"
         );
 
-        let seat = Seat::Taken(instance);
+        let seat = Seat::Taken(Box::new(instance));
         let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes, metrics);
         let reads = start(seat, &factory, &shared, &queue, &limits);
         Ok(Arc::new(Self {
@@ -123,13 +93,7 @@ impl Tenant {
             queue,
             reads: reads.0,
             worker: Mutex::new(Some(reads.1)),
-            facts: Facts {
-                version: info.version,
-                source,
-                hash,
-                imports,
-                memory_limit: limits.memory,
-            },
+            facts,
         }))
     }
 
@@ -272,47 +236,6 @@ impl Storage for Tenant {
     }
 }
 
-/// Compiling takes its time, away from the tasks that serve.
-async fn load(runtime: &Runtime, settings: &Settings) -> Result<Loaded, Error> {
-    let (runtime, source) = (runtime.clone(), settings.source.clone());
-    let loaded = tokio::task::spawn_blocking(move || component::load(&runtime, &source)).await;
-    loaded.unwrap_or_else(|error| {
-        Err(Error::Runtime {
-            reason: format!("the compiler ended early: {error}"),
-        })
-    })
-}
-
-/// Asks the component what it is, and names it so.
-async fn describe(
-    opening: Opening,
-    kv: Arc<dyn kv::Driver>,
-) -> Result<(Factory, lifecycle::Info), Error> {
-    let plugin = opening.name.to_string();
-    let opened = Factory::new(opening, kv, TENANT).await;
-    let mut factory = opened.map_err(|source| Error::Kv {
-        plugin: plugin.clone(),
-        source,
-    })?;
-    let described = factory.describe().await;
-    let info = described.map_err(|failure| start_error(&plugin, &failure))?;
-    for (what, text) in [("name", &info.name), ("version", &info.version)] {
-        let well_formed = !text.is_empty()
-            && text.len() <= MAX_NAME_BYTES
-            && text.chars().all(|c| c.is_ascii_graphic());
-        if !well_formed {
-            return Err(Error::World {
-                plugin,
-                reason: format!(
-                    "`describe` gives a {what} that is not 1 to {MAX_NAME_BYTES} printable ASCII characters without spaces"
-                ),
-            });
-        }
-    }
-    factory.opening.name = info.name.as_str().into();
-    Ok((factory, info))
-}
-
 /// Starts the writer's task, with readers beside it where the plugin wants them.
 fn start(
     seat: Seat,
@@ -344,27 +267,6 @@ fn start(
         None => Reads::Writer(sender),
     };
     (reads, tokio::spawn(worker.run()))
-}
-
-fn not_opened(plugin: &str, error: NotOpened) -> Error {
-    match error {
-        NotOpened::Failed(failure) => start_error(plugin, &failure),
-        NotOpened::Refused(reason) => Error::Refused {
-            plugin: plugin.to_owned(),
-            reason,
-        },
-        NotOpened::Kv(source) => Error::Kv {
-            plugin: plugin.to_owned(),
-            source,
-        },
-    }
-}
-
-fn start_error(plugin: &str, failure: &Failure) -> Error {
-    Error::Start {
-        plugin: plugin.to_owned(),
-        reason: format!("{}: {}", failure.cause, failure.detail),
-    }
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub(super) struct Worker {
 
 /// Holds the instance, or why there is none.
 pub(super) enum Seat {
-    Taken(Instance),
+    Taken(Box<Instance>),
     Empty { until: Instant, failure: Failure },
 }
 
@@ -134,7 +134,7 @@ impl Worker {
         let started = self.factory.writer().await;
         match started {
             Ok(instance) => {
-                self.seat = Seat::Taken(instance);
+                self.seat = Seat::Taken(Box::new(instance));
                 self.shared.up();
             }
             Err(error) => self.fail(error.into_failure()),
@@ -285,7 +285,7 @@ impl Worker {
         }
         match opened {
             Ok(instance) => {
-                self.seat = Seat::Taken(instance);
+                self.seat = Seat::Taken(Box::new(instance));
                 self.maintain_at = Instant::now();
                 self.shared.up();
                 Ok(())

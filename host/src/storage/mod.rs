@@ -10,7 +10,7 @@ mod model;
 pub use batch::{Batch, BatchBuilder, BatchOperation, Ends, Fragment, FragmentFacts};
 pub use error::{Error, ErrorKind};
 pub use model::{
-    DurationRange, Operation, Part, Piece, Pieces, Search, Sighting, Sightings, SpanKind,
+    Checked, DurationRange, Operation, Part, Piece, Pieces, Search, Sighting, Sightings, SpanKind,
     Statistics, StatusCode, Term, TimeRange, TraceId, Wanted,
 };
 

@@ -229,6 +229,16 @@ pub struct Pieces {
     pub resume: Option<Vec<u8>>,
 }
 
+/// What a plugin found in one step of reading what it has stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are documented in wit/storage.wit")]
+pub struct Checked {
+    pub values: u64,
+    pub bytes: u64,
+    pub damaged: Vec<String>,
+    pub resume: Option<Vec<u8>>,
+}
+
 /// What a plugin says it stores; zeros where it does not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are documented in wit/storage.wit")]

@@ -4,7 +4,7 @@
 //! what is used again and again stays, and no list has to be kept in order.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
@@ -90,9 +90,9 @@ impl Cache {
         }
     }
 
-    /// Forgets all values of a partition that is there no more.
-    pub(crate) fn forget(&mut self, writer: u16, area: u64) {
-        let of_area = |key: &CacheKey| key.writer == writer && key.area == area;
+    /// Forgets all values of a writer's partitions that are there no more.
+    pub(crate) fn forget(&mut self, writer: u16, areas: &BTreeSet<u64>) {
+        let of_area = |key: &CacheKey| key.writer == writer && areas.contains(&key.area);
         self.old.retain(|key, _| !of_area(key));
         let mut freed = 0;
         self.young.retain(|key, value| {
@@ -103,6 +103,11 @@ impl Cache {
             !goes
         });
         self.young_bytes -= freed;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn areas(&self) -> impl Iterator<Item = u64> {
+        self.young.keys().chain(self.old.keys()).map(|it| it.area)
     }
 }
 
@@ -194,7 +199,7 @@ mod tests {
         }
         assert!(cache.get(&key(50)).is_none());
         assert!(cache.get(&key(99)).is_some());
-        cache.forget(1, 9);
+        cache.forget(1, &BTreeSet::from([9]));
         assert!(cache.get(&key(99)).is_none());
         assert!(cache.get(&key(0)).is_some());
     }

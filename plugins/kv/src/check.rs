@@ -1,14 +1,16 @@
-//! Reading a whole store, a part at a time, to tell what cannot be read back.
+//! Reading a whole store, a step at a time, to tell what cannot be read back.
 //!
 //! Writer by writer, in the order written: of each segment its header, pages of terms and of runs, and what its groups have; then
 //! its chunks with their blocks; and at last entries with theirs. Nothing is kept in the cache.
 
-use larder_plugin::{Error, Part};
+use std::collections::BTreeMap;
+
+use larder_plugin::{Checked, Error, Part, TraceId};
 
 use crate::blocks;
+use crate::cache::Value;
 use crate::codec::Damaged;
 use crate::engine::Engine;
-use crate::entry::Entry;
 use crate::frame::{Area, Fault, Kind};
 use crate::handle::Handle;
 use crate::index::{self, CHUNK};
@@ -18,47 +20,42 @@ use crate::store::{Store, lost};
 use crate::table::Table;
 use crate::view::View;
 
-/// About how many bytes are read in one part.
-const PART_BYTES: u64 = 4 << 20;
+/// A step ends with the value by which it has read so many bytes, uncompressed,
+const STEP_BYTES: u64 = 4 << 20;
+/// so many values,
+const STEP_VALUES: u64 = 4096;
+/// or told of so many that are damaged.
+const STEP_DAMAGED: usize = 1024;
+/// So many of the traces that a damaged block held are named.
+const TRACES_NAMED: usize = 3;
 
-/// What was found in one part.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// How many values were read.
-    pub values: u64,
-    /// Their bytes, before compression.
-    pub bytes: u64,
-    /// What cannot be read back: a line for each value, with its key.
-    pub damaged: Vec<String>,
-    /// Where to go on; none at the end.
-    pub resume: Option<Vec<u8>>,
-}
-
-/// Where a part begins: the handle of the first fragment of a segment or an entry, the segment's number, and a step in it.
+/// Where a step begins: the handle of the first fragment of a segment or an entry, the segment's number, and a place in it.
 type From = (u64, u64, u64);
 
-/// One part.
-pub(crate) fn part(engine: &mut Engine, resume: Option<&[u8]>) -> Result<Checked, Error> {
+/// One step.
+pub(crate) fn step(engine: &mut Engine, resume: Option<&[u8]>) -> Result<Checked, Error> {
     let from = decode(resume)?;
     engine.follow()?;
-    let mut checked = Checked::default();
+    let mut check = Check::default();
     let mut views: Vec<&mut View> = engine.views.iter_mut().collect();
     views.sort_by_key(|it| it.writer.number);
     for view in views {
         if from == (0, 0, 0) {
-            checked.values += 2;
-            checked.damaged.extend(view.check_lost().err().map(text));
+            // Its stamp and its manifest, without which it could not have been followed.
+            check.checked.values += 2;
+            for sequence in &view.lost {
+                check.damaged(&view.entry_lost(*sequence), Kind::Entry.holds());
+            }
         }
         for (bucket, segment) in view.segments.clone() {
             let first = Handle::new(view.writer.number, segment.first).number();
-            let step = match from {
-                (handle, number, step) if handle == first && number == segment.number => step,
+            let place = match from {
+                (handle, number, place) if handle == first && number == segment.number => place,
                 (handle, ..) if handle > first => continue,
                 _ => 0,
             };
-            if let Some(step) = checked.segment(view, (bucket, &segment), step) {
-                checked.resume = Some(encode((first, segment.number, step)));
-                return Ok(checked);
+            if let Some(place) = check.segment(view, (bucket, &segment), place) {
+                return Ok(check.resume((first, segment.number, place)));
             }
         }
         for entry in &view.entries {
@@ -66,15 +63,14 @@ pub(crate) fn part(engine: &mut Engine, resume: Option<&[u8]>) -> Result<Checked
             if from.0 > first {
                 continue;
             }
-            if checked.bytes >= PART_BYTES {
-                checked.resume = Some(encode((first, 0, 0)));
-                return Ok(checked);
+            if check.is_enough() {
+                return Ok(check.resume((first, 0, 0)));
             }
-            checked.values += 1;
-            checked.entry(view, entry);
+            check.checked.values += 1;
+            check.table(view, entry.head.bucket, &entry.table);
         }
     }
-    Ok(checked)
+    Ok(check.checked)
 }
 
 fn encode((handle, segment, step): From) -> Vec<u8> {
@@ -94,28 +90,54 @@ fn decode(resume: Option<&[u8]>) -> Result<From, Error> {
     }
 }
 
-fn text(error: Error) -> String {
+/// Of an error that tells of a value.
+fn text(error: &Error) -> String {
     match error {
-        Error::DataLoss(text) | Error::Other(text) => text,
+        Error::DataLoss(text) | Error::Other(text) | Error::Unavailable(text) => text.clone(),
         error => format!("{error:?}"),
     }
 }
 
-// === impl Checked ===
+/// A step under way.
+#[derive(Debug, Default)]
+struct Check {
+    checked: Checked,
+}
 
-impl Checked {
-    /// Goes on with a segment at this step; gives the step to go on with if it has not been read to its end.
+// === impl Check ===
+
+impl Check {
+    fn is_enough(&self) -> bool {
+        let Checked {
+            values,
+            bytes,
+            damaged,
+            ..
+        } = &self.checked;
+        *bytes >= STEP_BYTES || *values >= STEP_VALUES || damaged.len() >= STEP_DAMAGED
+    }
+
+    fn resume(mut self, at: From) -> Checked {
+        self.checked.resume = Some(encode(at));
+        self.checked
+    }
+
+    fn damaged(&mut self, error: &Error, held: &str) {
+        let line = format!("{}; it held {held}", text(error));
+        self.checked.damaged.push(line);
+    }
+
+    /// Goes on with a segment at this place; gives the place to go on with if it has not been read to its end.
     fn segment(
         &mut self,
         view: &mut View,
         (bucket, segment): (u64, &Segment),
         from: u64,
     ) -> Option<u64> {
+        let area = Area::Index(segment.number);
         if from == 0 {
-            let area = Area::Index(segment.number);
             let reads = |payload: &[u8]| Header::decode(payload).map(|_| ());
-            let result = self.value(view, area, Kind::Header, 0, reads);
-            self.damaged.extend(result.err().map(text));
+            self.value(view, area, (Kind::Header, 0), reads);
         }
         // Why it cannot be read has been told.
         let Ok(header) = view.header(segment.number) else {
@@ -124,30 +146,22 @@ impl Checked {
         let (terms, runs) = (header.fences.len() as u64, u64::from(header.runs_pages));
         let groups = header.groups.len() as u64;
         let end = terms + runs + groups + u64::from(header.chunks());
-        for step in from..end {
-            if self.bytes >= PART_BYTES {
-                return Some(step);
+        for place in from..end {
+            if self.is_enough() {
+                return Some(place);
             }
-            let result = if step < terms {
-                self.terms(view, segment, step)
-            } else if step < terms + runs {
-                let area = Area::Index(segment.number);
-                self.value(view, area, Kind::Runs, step - terms, |_| Ok(()))
-            } else if step < terms + runs + groups {
-                self.group(view, bucket, &header, step - terms - runs);
-                Ok(())
+            if place < terms {
+                self.value(view, area, (Kind::Terms, place), index::check);
+            } else if place < terms + runs {
+                self.value(view, area, (Kind::Runs, place - terms), |_| Ok(()));
+            } else if place < terms + runs + groups {
+                self.group(view, bucket, &header, place - terms - runs);
             } else {
-                let chunk = u32::try_from(step - terms - runs - groups).unwrap_or(u32::MAX);
-                self.chunk(view, bucket, (&header, chunk))
-            };
-            self.damaged.extend(result.err().map(text));
+                let chunk = u32::try_from(place - terms - runs - groups).unwrap_or(u32::MAX);
+                self.chunk(view, bucket, (&header, chunk));
+            }
         }
         None
-    }
-
-    fn terms(&mut self, view: &View, segment: &Segment, page: u64) -> Result<(), Error> {
-        let area = Area::Index(segment.number);
-        self.value(view, area, Kind::Terms, page, index::check)
     }
 
     fn group(&mut self, view: &View, bucket: u64, header: &Header, place: u64) {
@@ -157,78 +171,101 @@ impl Checked {
         };
         let area = Area::Data(bucket);
         let names = |payload: &[u8]| operations::decode(payload).try_for_each(|it| it.map(|_| ()));
-        let mut results = vec![
-            self.value(view, area, Kind::Traces, group.traces, |_| Ok(())),
-            self.value(view, area, Kind::Filter, group.filter, |_| Ok(())),
-        ];
+        self.value(view, area, (Kind::Traces, group.traces), |_| Ok(()));
+        self.value(view, area, (Kind::Filter, group.filter), |_| Ok(()));
         for number in &group.operations {
-            results.push(self.value(view, area, Kind::Operations, *number, names));
+            self.value(view, area, (Kind::Operations, *number), names);
         }
-        self.damaged
-            .extend(results.into_iter().filter_map(Result::err).map(text));
     }
 
-    fn chunk(
-        &mut self,
-        view: &View,
-        bucket: u64,
-        (header, number): (&Header, u32),
-    ) -> Result<(), Error> {
+    fn chunk(&mut self, view: &View, bucket: u64, (header, number): (&Header, u32)) {
         let Some((group, chunk)) = header.chunk(number) else {
-            return Ok(());
+            return;
         };
-        let (area, kind) = (Area::Data(bucket), Kind::Table);
-        self.values += 1;
-        let value = Store::load(&view.writer, area, kind, chunk.table)?;
-        let table = Table::of(&value);
-        let damaged = |Damaged| lost(&view.writer, area, kind, chunk.table, Fault::Damaged);
-        let table = table.map_err(damaged)?;
-        let before = (number - group.chunk) * CHUNK;
-        if table.len() != (group.fragments - before).min(CHUNK) {
-            return Err(damaged(Damaged));
+        let rows = (group.fragments - (number - group.chunk) * CHUNK).min(CHUNK);
+        let held = format!("where {rows} fragments are, and their times");
+        let parse = |value: &Value| match Table::of(value) {
+            Ok(table) if table.len() == rows => Ok(table),
+            _ => Err(Damaged),
+        };
+        let at = (Area::Data(bucket), Kind::Table, chunk.table);
+        if let Some(table) = self.load(view, at, parse, || held) {
+            self.table(view, bucket, &table);
         }
-        self.table(view, bucket, &table);
-        Ok(())
-    }
-
-    fn entry(&mut self, view: &View, entry: &Entry) {
-        self.table(view, entry.head.bucket, &entry.table);
     }
 
     /// Reads the blocks of a table, which must hold what the table says.
     fn table(&mut self, view: &View, bucket: u64, table: &Table) {
         for part in [Part::Digest, Part::Otlp] {
-            for block in table.blocks(part) {
-                let rows = 0..table.len();
-                let places = rows.filter_map(|row| table.place(part, row));
-                let end = places
-                    .filter(|it| it.block == block)
-                    .map(|it| it.range().end)
-                    .max();
-                let holds = |payload: &[u8]| match end {
-                    Some(end) if end > payload.len() => Err(Damaged),
+            let mut blocks: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+            for row in 0..table.len() {
+                if let Some(place) = table.place(part, row).filter(|it| it.block != 0) {
+                    blocks.entry(place.block).or_default().push(row);
+                }
+            }
+            for (block, rows) in blocks {
+                let places = rows.iter().filter_map(|row| table.place(part, *row));
+                let end = places.map(|it| it.range().end).max().unwrap_or(0);
+                let holds = |value: &Value| match value.payload().len() {
+                    len if len < end => Err(Damaged),
                     _ => Ok(()),
                 };
-                let area = Area::Data(bucket);
-                let result = self.value(view, area, blocks::kind_of(part), block, holds);
-                self.damaged.extend(result.err().map(text));
+                let at = (Area::Data(bucket), blocks::kind_of(part), block);
+                self.load(view, at, holds, || told(part, table, &rows));
             }
         }
     }
 
-    /// Reads a value, and what is in it with `check`.
+    /// Reads a value that holds what its kind does, and what is in it with `check`.
     fn value(
         &mut self,
         view: &View,
         area: Area,
-        kind: Kind,
-        number: u64,
+        (kind, number): (Kind, u64),
         check: impl Fn(&[u8]) -> Result<(), Damaged>,
-    ) -> Result<(), Error> {
-        self.values += 1;
-        let value = Store::load(&view.writer, area, kind, number)?;
-        self.bytes += value.bytes().len() as u64;
-        let checked = check(value.payload());
-        checked.map_err(|Damaged| lost(&view.writer, area, kind, number, Fault::Damaged))
+    ) {
+        let check = |value: &Value| check(value.payload());
+        self.load(view, (area, kind, number), check, || {
+            kind.holds().to_owned()
+        });
     }
+
+    /// Reads a value; what `parse` makes of it, unless it is damaged and `held` what is told of it.
+    fn load<T>(
+        &mut self,
+        view: &View,
+        (area, kind, number): (Area, Kind, u64),
+        parse: impl Fn(&Value) -> Result<T, Damaged>,
+        held: impl FnOnce() -> String,
+    ) -> Option<T> {
+        self.checked.values += 1;
+        let loaded = Store::load(&view.writer, area, kind, number).and_then(|value| {
+            self.checked.bytes += value.bytes().len() as u64;
+            let damaged = |Damaged| lost(&view.writer, area, kind, number, Fault::Damaged);
+            parse(&value).map_err(damaged)
+        });
+        let told = loaded.map_err(|error| self.damaged(&error, &held()));
+        told.ok()
+    }
+}
+
+/// What a block held of these rows.
+fn told(part: Part, table: &Table, rows: &[u32]) -> String {
+    let what = match part {
+        Part::Otlp => "the spans",
+        Part::Digest => "the digests",
+    };
+    let mut traces: Vec<TraceId> = rows.iter().map(|row| table.trace_id(*row)).collect();
+    traces.sort_unstable();
+    traces.dedup();
+    let named = traces.iter().take(TRACES_NAMED);
+    let named: Vec<String> = named
+        .map(|it| format!("{:016x}{:016x}", it.high, it.low))
+        .collect();
+    let more = match traces.len().saturating_sub(TRACES_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more traces"),
+    };
+    let (fragments, named) = (rows.len(), named.join(", "));
+    format!("{what} of {fragments} fragments, of trace {named}{more}")
 }

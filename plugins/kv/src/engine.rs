@@ -96,7 +96,22 @@ impl Engine {
         for (view, stamp) in others.iter_mut().zip(kv::get(&keys)?) {
             view.follow(stamp)?;
         }
+        self.forget_gone();
         Ok(())
+    }
+
+    /// Lets go of what is known of partitions that no manifest names any more.
+    pub(crate) fn forget_gone(&mut self) {
+        for view in &mut self.views {
+            let gone = std::mem::take(&mut view.gone);
+            if gone.is_empty() {
+                continue;
+            }
+            self.store.forget(&view.writer, &gone);
+            for area in gone {
+                self.unmergeable.remove(&area.number());
+            }
+        }
     }
 
     /// Begins a new generation, and looks for what earlier ones have left behind.

@@ -152,6 +152,28 @@ pub(crate) fn lost(writer: &str, area: Area, kind: Kind, number: u64, fault: Fau
     ))
 }
 
+// === impl Kind ===
+
+impl Kind {
+    /// What is lost with a value of this kind, for the operator.
+    pub(crate) fn holds(self) -> &'static str {
+        match self {
+            Self::Otlp => "spans",
+            Self::Digests => "what searches judge spans by",
+            Self::Table => "where fragments are, and their times",
+            Self::Traces => "where the traces of a group are",
+            Self::Filter => "which traces a group has",
+            Self::Operations => "services and operations",
+            Self::Header => "where all of a segment is",
+            Self::Terms | Self::Runs => "where searches find spans by what they have",
+            Self::Entry | Self::EntryPlace => {
+                "spans that were not sealed yet, and where searches find them"
+            }
+            Self::Stamp | Self::Manifest => "where all of a writer is",
+        }
+    }
+}
+
 // === impl Area ===
 
 impl Area {

@@ -51,11 +51,10 @@ mod view;
 mod write;
 
 use larder_plugin::{
-    Batch, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search,
-    Sightings, Timestamp, Wanted,
+    Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin,
+    Search, Sightings, Timestamp, Wanted,
 };
 
-pub use check::Checked;
 use engine::Engine;
 #[doc(hidden)]
 pub use limits::Shape;
@@ -75,13 +74,6 @@ impl Kv {
     pub fn open_with(environment: &Environment, shape: Shape) -> Result<Self, Error> {
         let engine = Engine::open(environment, shape)?;
         Ok(Self { engine })
-    }
-
-    /// Reads a part of all that is stored, from where the part before ended, and tells what cannot be read back. Over all parts
-    /// every value is read that was there when the first was asked for, but for what has been merged or dropped since. Raises
-    /// `data-loss` if the store cannot be opened at all, and `invalid-argument` for a `resume` that it did not give.
-    pub fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
-        check::part(&mut self.engine, resume)
     }
 }
 
@@ -131,5 +123,10 @@ impl Plugin for Kv {
 
     fn statistics(&self) -> Counts {
         self.engine.counts()
+    }
+
+    /// Over all steps every value is read that was there at the first, but for what has been merged or dropped since.
+    fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
+        check::step(&mut self.engine, resume)
     }
 }

@@ -1,5 +1,6 @@
 //! The plugin's way to `kv`: values checked as they come in, and put in calls of bounded size.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use larder_plugin::kv::{self, Object};
@@ -80,15 +81,26 @@ impl Store {
         kind: Kind,
         number: u64,
     ) -> Result<Value, Error> {
-        let got = kv::get(&[frame::key(&writer.id, area, kind, number)])?;
+        let got = match kv::get(&[frame::key(&writer.id, area, kind, number)]) {
+            // The host has logged why; it is named here as all else that is damaged.
+            Err(kv::Error::DataLoss(_)) => Vec::new(),
+            got => got?,
+        };
         let value = got.into_iter().next().flatten().unwrap_or_default();
         check(writer, area, kind, number, value)
     }
 
-    /// Forgets what was read from a partition that is there no more.
-    pub(crate) fn forget(&mut self, writer: &Writer, area: Area) {
-        self.cache.forget(writer.number, area.number());
-        self.blocks.forget(writer.number, area.number());
+    /// Forgets what was read from partitions that are there no more.
+    pub(crate) fn forget(&mut self, writer: &Writer, areas: &[Area]) {
+        let numbers: BTreeSet<u64> = areas.iter().map(|it| it.number()).collect();
+        self.cache.forget(writer.number, &numbers);
+        self.blocks.forget(writer.number, &numbers);
+    }
+
+    /// The partitions of which something is in memory, by number.
+    #[cfg(test)]
+    pub(crate) fn areas(&self) -> BTreeSet<u64> {
+        self.cache.areas().chain(self.blocks.areas()).collect()
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Columns have one width for all rows, above their smallest number, so that a row is read without reading those before it.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -224,16 +223,6 @@ impl Table {
             digest: self.place(Part::Digest, row).ok_or(Damaged)?,
             otlp: self.place(Part::Otlp, row).ok_or(Damaged)?,
         })
-    }
-
-    /// The numbers of the blocks that a part's bytes are in, each once; not that of the entry itself.
-    pub(crate) fn blocks(&self, part: Part) -> BTreeSet<u64> {
-        let extents = match part {
-            Part::Digest => &self.layout.digests,
-            Part::Otlp => &self.layout.otlp,
-        };
-        let blocks = extents.iter().map(|it| it.block);
-        blocks.filter(|block| *block != 0).collect()
     }
 
     fn end_before(&self, column: usize, row: u32) -> u64 {

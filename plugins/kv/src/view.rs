@@ -3,24 +3,25 @@
 //! What a writer has written is seen through its head alone: the stamp tells whether there is anything new, the manifest names
 //! segments, and entries are what is in none yet. All else never changes.
 
-use std::collections::{BTreeMap, VecDeque};
+mod entries;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use larder_plugin::kv::{self, Direction, Entry as KvEntry, Range};
-use larder_plugin::{Error, log};
+use larder_plugin::{Error, kv, log};
 
 use crate::cache::Value;
-use crate::codec::{Damaged, Input, put_varint};
+use crate::codec::Damaged;
 use crate::entry::Entry;
 use crate::frame::{self, Area, Fault, Kind};
-use crate::manifest::{Manifest, Stamp};
+use crate::manifest::{Bucket, Manifest, Stamp};
 use crate::segment::{Header, Segment};
-use crate::store::{Store, Writer, check, lost};
+use crate::store::{Store, Writer, lost};
+
+pub(crate) use entries::{encode_place, piece_key};
 
 /// How often the head is read again where it changes while it is read.
 const TRIES: usize = 100;
-/// About how much of the head is scanned at a time.
-const SCAN_BYTES: u32 = 2 << 20;
 
 /// One writer's fragments.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct View {
     pub(crate) entries: VecDeque<Entry>,
     /// Entries that cannot be read, by sequence number.
     pub(crate) lost: Vec<u64>,
+    /// Partitions that the manifest does not name any more, and of which something may still be in the caches.
+    pub(crate) gone: Vec<Area>,
 }
 
 // === impl View ===
@@ -53,6 +56,7 @@ impl View {
             headers: BTreeMap::new(),
             entries: VecDeque::new(),
             lost: Vec::new(),
+            gone: Vec::new(),
         }
     }
 
@@ -123,10 +127,16 @@ impl View {
     /// Replaces the manifest, and forgets what is in it no more.
     pub(crate) fn set_manifest(&mut self, manifest: Manifest) {
         self.writer.number = manifest.writer;
+        let is_kept = |it: &Bucket| manifest.buckets.iter().any(|kept| kept.number == it.number);
+        let buckets = self.manifest.buckets.iter().filter(|it| !is_kept(it));
+        self.gone.extend(buckets.map(|it| Area::Data(it.number)));
+        let before = std::mem::take(&mut self.segments);
         self.segments = manifest.segments().map(|(b, it)| (b, *it)).collect();
-        let segments = &self.segments;
-        self.headers
-            .retain(|number, _| segments.iter().any(|(_, it)| it.number == *number));
+        let kept: BTreeSet<u64> = self.segments.iter().map(|(_, it)| it.number).collect();
+        self.headers.retain(|number, _| kept.contains(number));
+        let segments = before.iter().filter(|(_, it)| !kept.contains(&it.number));
+        self.gone
+            .extend(segments.map(|(_, it)| Area::Index(it.number)));
         while self
             .entries
             .front()
@@ -136,75 +146,6 @@ impl View {
         }
         self.lost.retain(|sequence| *sequence >= manifest.sealed);
         self.manifest = manifest;
-    }
-
-    /// Reads the entries with these sequence numbers. False if one of them is there no more, unless it then is `lost`.
-    fn read_entries(&mut self, from: u64, end: u64, lost: bool) -> Result<bool, Error> {
-        let mut next = from;
-        while next < end {
-            let page = self.scan(next, end)?;
-            let mut found = Vec::with_capacity(page.len() + 1);
-            for it in page {
-                if let Ok(sequence) = frame::number_of(Kind::Entry, &it.sort) {
-                    found.push((sequence, Some(it.value)));
-                }
-            }
-            if found.is_empty() {
-                found.push((end, None));
-            }
-            for (sequence, value) in found {
-                if sequence > next && !lost {
-                    return Ok(false);
-                }
-                for missing in next..sequence {
-                    self.entry(missing, Vec::new()).err();
-                    self.lost.push(missing);
-                }
-                next = sequence;
-                let Some(value) = value else {
-                    break;
-                };
-                match self.entry(sequence, value) {
-                    Ok(entry) => self.entries.push_back(entry),
-                    Err(Error::DataLoss(_)) => self.lost.push(sequence),
-                    Err(error) => return Err(error),
-                }
-                next += 1;
-            }
-        }
-        Ok(true)
-    }
-
-    fn scan(&self, from: u64, end: u64) -> Result<Vec<KvEntry>, Error> {
-        let partition = Area::Head.name(&self.writer.id);
-        let range = Range {
-            start: frame::sort(Kind::Entry, from),
-            end: Some(frame::sort(Kind::Entry, end)),
-        };
-        let page = kv::scan(&partition, &range, Direction::Ascending, 4096, SCAN_BYTES)?;
-        Ok(page.entries)
-    }
-
-    /// The entry that is stored as this value in the head.
-    fn entry(&self, sequence: u64, value: Vec<u8>) -> Result<Entry, Error> {
-        let failed =
-            |area| move |_| lost(&self.writer, area, Kind::Entry, sequence, Fault::Damaged);
-        if value.first() != Some(&(Kind::EntryPlace as u8)) {
-            let value = check(&self.writer, Area::Head, Kind::Entry, sequence, value)?;
-            return Entry::parse(sequence, value, None).map_err(failed(Area::Head));
-        }
-        let place = check(&self.writer, Area::Head, Kind::EntryPlace, sequence, value)?;
-        let (number, pieces) = decode_place(place.payload()).map_err(failed(Area::Head))?;
-        let area = Area::Entries(number);
-        let keys: Vec<_> = (0..pieces)
-            .map(|piece| piece_key(&self.writer.id, area, sequence, piece))
-            .collect();
-        let mut value = Vec::new();
-        for piece in kv::get(&keys)? {
-            value.extend(piece.unwrap_or_default());
-        }
-        let value = check(&self.writer, area, Kind::Entry, sequence, value)?;
-        Entry::parse(sequence, value, Some(number)).map_err(failed(area))
     }
 
     /// A value that everything else depends on. One of a newer build is refused as such.
@@ -227,6 +168,12 @@ impl View {
             log::error(text);
         }
         decoded
+    }
+
+    /// How many headers are in memory.
+    #[cfg(test)]
+    pub(crate) fn headers_len(&self) -> usize {
+        self.headers.len()
     }
 
     /// What has to be known to search a segment.
@@ -263,38 +210,13 @@ impl View {
     pub(crate) fn check_lost(&self) -> Result<(), Error> {
         match self.lost.first() {
             None => Ok(()),
-            Some(sequence) => Err(frame::lost(
-                &self.writer.id,
-                Area::Head,
-                Kind::Entry,
-                *sequence,
-                Fault::Damaged,
-            )),
+            Some(sequence) => Err(self.entry_lost(*sequence)),
         }
     }
-}
 
-/// The key of a piece of an entry that is stored as objects.
-pub(crate) fn piece_key(writer: &str, area: Area, sequence: u64, piece: u64) -> kv::Key {
-    let mut key = frame::key(writer, area, Kind::Entry, sequence);
-    key.sort.extend_from_slice(&piece.to_be_bytes());
-    key
-}
-
-/// What stands in the head for an entry that is stored as so many pieces in the partition of this number.
-pub(crate) fn encode_place(sequence: u64, number: u64, pieces: u64) -> Vec<u8> {
-    let mut payload = Vec::new();
-    put_varint(&mut payload, number);
-    put_varint(&mut payload, pieces);
-    frame::value(Kind::EntryPlace, Area::Head, sequence, &payload)
-}
-
-fn decode_place(payload: &[u8]) -> Result<(u64, u64), Damaged> {
-    let mut input = Input::new(payload);
-    let (number, pieces) = (input.varint()?, input.varint()?);
-    // An entry is of what one call of `write` can carry.
-    if pieces > 64 {
-        return Err(Damaged);
+    /// The error for an entry that cannot be read.
+    pub(crate) fn entry_lost(&self, sequence: u64) -> Error {
+        let (id, fault) = (&self.writer.id, Fault::Damaged);
+        frame::lost(id, Area::Head, Kind::Entry, sequence, fault)
     }
-    Ok((number, pieces))
 }

@@ -143,17 +143,10 @@ fn an_answer_is_right_or_data_loss_whatever_is_damaged() {
             .remove(0)
             .unwrap();
         kinds.insert(key.sort[0]);
-        for lost in [false, true] {
-            kv::damage(&key, |bytes| {
-                let middle = bytes.len() / 2;
-                if lost {
-                    bytes.clear();
-                } else {
-                    bytes[middle] ^= 1;
-                }
-            });
+        for how in [How::Flipped, How::Lost, How::Unreadable] {
+            how.damage(&key);
             logged();
-            check(&key, lost, &ask(&stored));
+            check(&key, how, &ask(&stored));
             kv::put_back(&key, before.clone());
         }
     }
@@ -162,10 +155,34 @@ fn an_answer_is_right_or_data_loss_whatever_is_damaged() {
     assert_eq!(ask(&stored), BTreeMap::new());
 }
 
-fn check(key: &Key, lost: bool, unanswered: &BTreeMap<&'static str, usize>) {
+/// Whose checksum notices the damage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    /// The plugin's.
+    Flipped,
+    /// There is nothing to have one.
+    Lost,
+    /// The host's: it raises `data-loss` itself, and names the value in its own log.
+    Unreadable,
+}
+
+impl How {
+    fn damage(self, key: &Key) {
+        match self {
+            Self::Flipped => kv::damage(key, |bytes| {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+            }),
+            Self::Lost => kv::damage(key, Vec::clear),
+            Self::Unreadable => kv::make_unreadable(key),
+        }
+    }
+}
+
+fn check(key: &Key, how: How, unanswered: &BTreeMap<&'static str, usize>) {
     let kind = char::from(key.sort[0]);
     let of = |what| unanswered.get(what).copied().unwrap_or(0);
-    let told = format!("{kind} of {}, {lost}: {unanswered:?}", key.partition);
+    let told = format!("{kind} of {}, {how:?}: {unanswered:?}", key.partition);
     assert!(!unanswered.is_empty(), "{told}");
     let traces = usize::try_from(TRACES / 2 + 1).unwrap();
     match kind {
@@ -188,7 +205,10 @@ fn check(key: &Key, lost: bool, unanswered: &BTreeMap<&'static str, usize>) {
     let named = logged()
         .into_iter()
         .any(|(_, it)| it.contains(&number) && it.contains(&key.partition));
-    assert!(named, "{number} is not named in the log");
+    assert!(
+        named || how == How::Unreadable,
+        "{number} is not named in the log"
+    );
 }
 
 #[test]
@@ -229,10 +249,64 @@ fn a_check_reads_every_value_and_names_those_that_are_damaged() {
         );
         let (_, damaged) = check();
         assert!(
-            damaged.iter().any(|it| it.contains(&name)),
+            damaged
+                .iter()
+                .any(|it| it.contains(&name) && it.contains("; it held ")),
             "{name}: {damaged:?}"
         );
         kv::put_back(&key, before);
+    }
+}
+
+/// Each step goes on where the one before ended: nothing is passed over, or told twice.
+#[test]
+fn a_check_of_a_large_store_takes_many_steps_and_names_each_thing() {
+    kv::reset();
+    let mut plugin = Kv::open_with(&environment(&[]), small_shape()).unwrap();
+    for n in 0..600_u64 {
+        let built = fragment(n.into()).terms([term(n)]).digest(vec![1; 700]);
+        let built = built.otlp(vec![2; 20_000]);
+        plugin.write(1, vec![batch([built])]).unwrap();
+        while n < 400 && plugin.maintain(1, 0).unwrap() {}
+    }
+    let check = || {
+        let mut reader = Kv::open_with(&reader(), small_shape()).unwrap();
+        let (mut steps, mut values, mut told, mut resume) = (0, 0, Vec::new(), None);
+        loop {
+            let step = reader.check(resume.as_deref()).unwrap();
+            assert!(step.bytes < 8 << 20, "{}", step.bytes);
+            steps += 1;
+            values += step.values;
+            told.extend(step.damaged);
+            resume = step.resume;
+            if resume.is_none() {
+                assert!(steps >= 3, "{steps}");
+                return (values, told);
+            }
+        }
+    };
+    let keys = kv::keys();
+    let (values, told) = check();
+    assert_eq!(told, Vec::<String>::new());
+    // A block that two tables share is read for each.
+    let (least, more) = (keys.len() as u64, keys.len() as u64 / 50);
+    assert!((least..=least + more).contains(&values), "{values}");
+    // What says where other things are would hide those.
+    let keys = keys.iter().filter(|it| b"odkrxfn".contains(&it.sort[0]));
+    let damaged: Vec<&Key> = keys.step_by(97).collect();
+    for key in &damaged {
+        kv::damage(key, |bytes| bytes[0] ^= 1);
+    }
+    let (_, told) = check();
+    let lines: BTreeSet<&String> = told.iter().collect();
+    assert_eq!(lines.len(), told.len(), "{told:?}");
+    for key in damaged {
+        let number = u64::from_be_bytes(key.sort[1..9].try_into().unwrap());
+        let name = format!("{number:016x} of partition {} ", key.partition);
+        let lines = told.iter().filter(|line| line.contains(&name));
+        let kind = format!(" {}", char::from(key.sort[0]));
+        let lines = lines.filter(|line| line.contains(&kind));
+        assert!((1..=2).contains(&lines.count()), "{name}: {told:?}");
     }
 }
 
@@ -282,4 +356,26 @@ fn upkeep_goes_on_beside_what_is_damaged() {
     }
     let all = find(&mut plugin, &Search::all()).unwrap();
     assert!(stored.fragments().all(|it| all.contains(&it.digest)));
+}
+
+#[test]
+fn an_entry_that_the_host_cannot_read_is_sealed_over() {
+    let stored = store();
+    let lost = kv::keys()
+        .into_iter()
+        .rfind(|it| it.sort[0] == b'e')
+        .unwrap();
+    kv::make_unreadable(&lost);
+    let mut plugin = Kv::open_with(&environment(&[]), small_shape()).unwrap();
+    let unanswered = find(&mut plugin, &Search::all()).unwrap_err();
+    assert!(matches!(&unanswered, Error::DataLoss(text) if text.contains("Entry e")));
+    for n in 0..60 {
+        let fragment = fragment(1000 + n).starts(9000, 9000).otlp(vec![1; 100]);
+        plugin.write(1, vec![batch([fragment])]).unwrap();
+        while plugin.maintain(1, 0).unwrap() {}
+    }
+    assert!(kv::keys().iter().all(|it| *it != lost), "it is deleted");
+    let all = find(&mut plugin, &Search::all()).unwrap();
+    let gone = stored.fragments().filter(|it| !all.contains(&it.digest));
+    assert_eq!(gone.count(), 1);
 }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::bindings::exports::larder::storage::{lifecycle, reader, writer};
 use crate::{
-    Batch, Counts, Environment, Error, Operation, Part, Pieces, Plugin, Search, Sightings,
+    Batch, Checked, Counts, Environment, Error, Operation, Part, Pieces, Plugin, Search, Sightings,
     Timestamp, Wanted,
 };
 
@@ -56,6 +56,10 @@ impl<P: Instance> lifecycle::Guest for Component<P> {
                 .as_ref()
                 .map_or_else(Counts::default, P::statistics)
         })
+    }
+
+    fn check(resume: Option<Vec<u8>>) -> Result<Checked, Error> {
+        opened(|plugin: &mut P| plugin.check(resume.as_deref()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The trait that a plugin implements, and the line that exports it.
 
 use crate::{
-    Batch, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Search, Sightings,
-    Timestamp, Wanted,
+    Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Search,
+    Sightings, Timestamp, Wanted,
 };
 
 /// What stores one tenant's fragments. One value of this type is one instance; its calls never overlap.
@@ -57,6 +57,14 @@ pub trait Plugin: Sized + 'static {
     /// What is stored now and what has gone since `open`; zeros unless the plugin counts. No more than reading counters.
     fn statistics(&self) -> Counts {
         Counts::default()
+    }
+
+    /// One bounded step of reading all that is stored, to tell what of it is damaged: a line for each value that cannot be read
+    /// back, with what it held. A step that is not the last reads at least one value. Nothing is checked unless the plugin has
+    /// data of its own to check.
+    fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
+        let _ = resume;
+        Ok(Checked::default())
     }
 }
 

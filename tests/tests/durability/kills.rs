@@ -12,12 +12,12 @@ use crate::ledger::Ledger;
 use crate::load::Load;
 
 /// What continuous integration has time for.
-const ROUNDS: u64 = 6;
-const CONNECTIONS: u64 = 4;
+pub(crate) const ROUNDS: u64 = 6;
+pub(crate) const CONNECTIONS: u64 = 4;
 /// Exports that are looked at again after each restart; the end looks at all of them.
 const RECENT: u64 = 240;
 
-fn rounds() -> u64 {
+pub(crate) fn rounds() -> u64 {
     std::env::var("LARDER_CRASH_ROUNDS").map_or(ROUNDS, |rounds| {
         rounds.parse().expect("LARDER_CRASH_ROUNDS is a number")
     })
@@ -71,7 +71,7 @@ async fn survives(options: impl Fn() -> Options) {
 }
 
 /// Kills a server at a change of the driver's files, or once it serves.
-async fn kill_while_it_opens(options: Options, home: &Home, dice: &mut Dice) {
+pub(crate) async fn kill_while_it_opens(options: Options, home: &Home, dice: &mut Dice) {
     let larder = options.spawn_in(home);
     let files = || ["journal", "tree", "objects"].map(|folder| home.kv_files(folder));
     let mut changes = dice.below(6);
@@ -91,6 +91,6 @@ async fn kill_while_it_opens(options: Options, home: &Home, dice: &mut Dice) {
 }
 
 #[expect(clippy::print_stderr, reason = "the figures of a long run")]
-fn tell(kills: u64, ledger: &Ledger) {
+pub(crate) fn tell(kills: u64, ledger: &Ledger) {
     eprintln!("{kills} kills, {:?}", ledger.total());
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use larder_tests::otlp::{ResourceBuilder, noise, service, span, spans_of};
 use larder_tests::{Client, Query, Trace};
@@ -33,6 +34,8 @@ pub(crate) struct Ledger {
 pub(crate) struct Export {
     pub(crate) tries: u64,
     pub(crate) acknowledged: u64,
+    /// For the last time.
+    pub(crate) acknowledged_at: Option<Instant>,
 }
 
 // === impl Ledger ===
@@ -61,6 +64,7 @@ impl Ledger {
             .fold(Export::default(), |sum, it| Export {
                 tries: sum.tries + it.tries,
                 acknowledged: sum.acknowledged + it.acknowledged,
+                acknowledged_at: sum.acknowledged_at.max(it.acknowledged_at),
             })
     }
 
@@ -99,7 +103,10 @@ impl Ledger {
         if let Some(refused) = answer.partial_success {
             return Err(tonic::Status::internal(refused.error_message));
         }
-        self.change(number, |it| it.acknowledged += 1);
+        self.change(number, |it| {
+            it.acknowledged += 1;
+            it.acknowledged_at = Some(Instant::now());
+        });
         Ok(())
     }
 
@@ -143,6 +150,51 @@ impl Ledger {
     /// Every span of these Exports is there, byte for byte, as often as it was acknowledged or more often where it was sent again;
     /// no Export is there in part; and searches find it.
     pub(crate) async fn verify(&self, client: &Client, numbers: Range<u64>) {
+        let found = self.found(client, numbers.clone()).await;
+        let exports = self.lock().clone();
+        let export = |number: u64| exports[usize::try_from(number).unwrap()];
+        for number in numbers.clone() {
+            let (export, times) = (export(number), found[&number]);
+            assert!(
+                (export.acknowledged..=export.tries).contains(&times),
+                "Export {number} is there {times} times: {export:?}"
+            );
+        }
+        let least = |number| export(number).acknowledged > 0;
+        let most = |number| export(number).tries > 0;
+        self.verify_searches(client, &numbers, (&least, &most))
+            .await;
+    }
+
+    /// Which Exports are there where some may have been dropped: none of them in part, none that `due` says must be there is missing,
+    /// and searches find those and no others.
+    pub(crate) async fn verify_kept(
+        &self,
+        client: &Client,
+        due: impl Fn(u64) -> bool,
+    ) -> BTreeSet<u64> {
+        let mut kept = BTreeSet::new();
+        let (mut from, end) = (0, self.len());
+        while from < end {
+            let numbers = from..end.min(from + 120);
+            from = numbers.end;
+            let found = self.found(client, numbers.clone()).await;
+            for number in numbers.clone() {
+                let export = self.lock()[usize::try_from(number).unwrap()];
+                let (times, due) = (found[&number], due(number));
+                let right = times <= export.tries && (times >= export.acknowledged || !due);
+                assert!(right, "Export {number} is there {times} times: {export:?}");
+            }
+            let is_there = |number| found[&number] > 0;
+            self.verify_searches(client, &numbers, (&is_there, &is_there))
+                .await;
+            kept.extend(numbers.filter(|it| is_there(*it)));
+        }
+        kept
+    }
+
+    /// How often each of these Exports is there, byte for byte; none is there in part.
+    async fn found(&self, client: &Client, numbers: Range<u64>) -> BTreeMap<u64, u64> {
         let traces: Vec<u64> =
             (numbers.start / EXPORTS_PER_TRACE..=numbers.end / EXPORTS_PER_TRACE).collect();
         let mut found = BTreeMap::new();
@@ -151,19 +203,10 @@ impl Ledger {
             let answer = client.get_traces(ids).await.expect("GetTraces");
             self.count(&answer, &mut found);
         }
-        let exports = self.lock().clone();
-        for number in numbers.clone() {
-            let export = exports[usize::try_from(number).unwrap()];
-            let times = found.get(&number).copied().unwrap_or(0);
-            assert!(
-                (export.acknowledged..=export.tries).contains(&times),
-                "Export {number} is there {times} times: {export:?}"
-            );
+        for number in numbers {
+            found.entry(number).or_default();
         }
-        for number in 0..SERVICES {
-            self.verify_searches(client, &numbers, &exports, number)
-                .await;
-        }
+        found
     }
 
     /// As [`Ledger::verify`], of all that was ever sent.
@@ -222,34 +265,34 @@ impl Ledger {
         }
     }
 
+    /// Searches find the traces of all Exports of `least`, and of none beyond `most`.
     async fn verify_searches(
         &self,
         client: &Client,
         numbers: &Range<u64>,
-        exports: &[Export],
-        which: u64,
+        (least, most): (&dyn Fn(u64) -> bool, &dyn Fn(u64) -> bool),
     ) {
-        let query = Query::default()
-            .service(name(which))
-            .window(
-                EPOCH + numbers.start * MILLI,
-                EPOCH + numbers.end * MILLI - 1,
-            )
-            .depth(1000);
-        let found: BTreeSet<[u8; 16]> = client.find(&query).await.into_iter().collect();
-        let of = |wanted: fn(&Export) -> bool| -> BTreeSet<[u8; 16]> {
-            let numbers = numbers.clone().filter(|it| it % SERVICES == which);
-            let numbers = numbers.filter(|it| wanted(&exports[usize::try_from(*it).unwrap()]));
-            let spans = numbers.flat_map(|number| {
-                let spans = self.resource(number).0.scope_spans.remove(0).spans;
-                spans.into_iter().map(|it| it.trace_id)
-            });
-            spans.map(|id| id[..].try_into().unwrap()).collect()
-        };
-        let least = of(|it| it.acknowledged > 0);
-        let most = of(|it| it.tries > 0);
-        assert!(found.is_superset(&least), "not found: {query:?}");
-        assert!(found.is_subset(&most), "never sent: {query:?}");
+        for which in 0..SERVICES {
+            let query = Query::default()
+                .service(name(which))
+                .window(
+                    EPOCH + numbers.start * MILLI,
+                    EPOCH + numbers.end * MILLI - 1,
+                )
+                .depth(1000);
+            let found: BTreeSet<[u8; 16]> = client.find(&query).await.into_iter().collect();
+            let of = |wanted: &dyn Fn(u64) -> bool| -> BTreeSet<[u8; 16]> {
+                let numbers = numbers.clone().filter(|it| it % SERVICES == which);
+                let numbers = numbers.filter(|it| wanted(*it));
+                let spans = numbers.flat_map(|number| {
+                    let spans = self.resource(number).0.scope_spans.remove(0).spans;
+                    spans.into_iter().map(|it| it.trace_id)
+                });
+                spans.map(|id| id[..].try_into().unwrap()).collect()
+            };
+            assert!(found.is_superset(&of(least)), "not found: {query:?}");
+            assert!(found.is_subset(&of(most)), "not there: {query:?}");
+        }
     }
 }
 

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod checks;
 mod damage;
 mod dice;
 mod disk;
@@ -17,4 +18,5 @@ mod killed_plugins;
 mod kills;
 mod ledger;
 mod load;
+mod retention;
 mod tails;

@@ -28,6 +28,12 @@ impl Live {
         live.remove(&number);
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let live = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        live.len()
+    }
+
     pub(super) fn contains(&self, number: u64) -> bool {
         let live = self.0.read().unwrap_or_else(PoisonError::into_inner);
         live.contains(&number)

@@ -91,11 +91,20 @@ impl Objects {
 
     /// Gives the partition's space back.
     pub(super) fn remove(&self, partition: u64) -> io::Result<()> {
+        // The name goes first: the other way round a read in between would open the file again, and hold its space as long as the
+        // process lives.
+        let removed = fs::remove_file(self.path(partition));
         lock(&self.open).remove(&partition);
-        match fs::remove_file(self.path(partition)) {
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// How many files are held open.
+    #[cfg(test)]
+    pub(super) fn open_len(&self) -> usize {
+        lock(&self.open).len()
     }
 
     /// The partitions that have a file.

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use tracing::warn;
+
 use super::claims::put_writer;
 use super::record::{self, Partition, VALUE};
 use super::shared::Shared;
@@ -76,7 +78,7 @@ impl Shared {
             let mut seen = HashSet::new();
             for (sort, packed) in objects {
                 let key = record::key(VALUE, partition, &sort);
-                let found = store.slot(&key).map_err(|error| tree_failed(&error))?;
+                let found = self.before(store, &key)?;
                 if found.is_none() && seen.insert(sort) {
                     missing.push((key, packed));
                 }
@@ -158,11 +160,11 @@ impl Shared {
             return Err(self.space.quota(self.options.quota));
         }
         let partition = partition(&store, &mut state, namespace, name)?;
-        // Looked up before anything changes: a tree that cannot be read refuses the whole commit.
+        // Looked up before anything changes: a disk that cannot be read refuses the whole commit.
         let mut before = HashMap::with_capacity(packed.len());
         for (sort, _) in &packed {
             let key = record::key(VALUE, partition, sort);
-            let slot = store.slot(&key).map_err(|error| tree_failed(&error))?;
+            let slot = self.before(&store, &key)?;
             let old =
                 slot.and_then(|slot| Slot::parse(&slot).map(|slot| weight(&key, slot.stored())));
             before.insert(key, old.unwrap_or(0));
@@ -228,6 +230,20 @@ impl Shared {
             change.put(&record::burnt_key(namespace, name), &[]);
         });
         Ok(())
+    }
+
+    /// What stands where something is to be written. Nothing, where that is damaged: it can be replaced and deleted like all else, or
+    /// a damaged table would refuse writes for ever. What it counted for goes on being counted.
+    fn before(&self, store: &Store, key: &[u8]) -> Result<Option<lsm_tree::UserValue>, Error> {
+        match store.slot(key) {
+            Ok(found) => Ok(found),
+            Err(error @ lsm_tree::Error::Io(_)) => Err(tree_failed(&error)),
+            Err(error) => {
+                self.damage.fetch_add(1, Ordering::Relaxed);
+                warn!(%error, "what is overwritten or deleted cannot be read");
+                Ok(None)
+            }
+        }
     }
 
     fn write_failed(&self, error: &io::Error) -> Error {

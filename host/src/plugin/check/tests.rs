@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::storage::{Piece, Sighting, SpanKind, TraceId};
+use crate::storage::{self, Piece, Sighting, SpanKind, TraceId};
 
 fn found(count: u128, resume: Option<&str>) -> Sightings {
     let sighting = |id| Sighting {
@@ -200,4 +200,29 @@ fn a_breach_names_the_plugin_and_the_rule() {
         .into_error("x");
     assert_eq!(error.kind(), ErrorKind::ContractBroken);
     assert!(error.message().contains("`x`") && error.message().contains("find.limit"));
+}
+
+#[test]
+fn a_step_of_a_check_is_bounded_and_goes_on() {
+    let step = |values, lines: Vec<String>, resume: Option<&str>| storage::Checked {
+        values,
+        bytes: 1,
+        damaged: lines,
+        resume: resume.map(Into::into),
+    };
+    let lines = |count, size| vec!["x".repeat(size); count];
+    check(checked(&step(0, lines(1, 0), None), None), None);
+    let most = lines(MAX_DAMAGED, 1);
+    check(checked(&step(1, most, Some("b")), Some(b"a")), None);
+    let long = lines(1, MAX_DAMAGED_BYTES);
+    check(checked(&step(1, long, None), None), None);
+
+    let many = lines(MAX_DAMAGED + 1, 1);
+    check(checked(&step(1, many, None), None), Some("check.damaged"));
+    let long = lines(1, MAX_DAMAGED_BYTES + 1);
+    check(checked(&step(1, long, None), None), Some("check.line"));
+    let none = step(0, lines(1, 1), Some("a"));
+    check(checked(&none, None), Some("check.progress"));
+    let same = step(1, Vec::new(), Some("a"));
+    check(checked(&same, Some(b"a")), Some("resume.progress"));
 }

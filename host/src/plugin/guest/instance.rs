@@ -138,6 +138,16 @@ impl Instance {
         self.end(called)
     }
 
+    pub(in crate::plugin) async fn check(
+        &mut self,
+        resume: Option<&[u8]>,
+    ) -> Called<lifecycle::Checked> {
+        begin(&mut self.store, self.timeout);
+        let guest = self.plugin.larder_storage_lifecycle();
+        let called = within(self.timeout, guest.call_check(&mut self.store, resume)).await;
+        self.end(called)
+    }
+
     pub(in crate::plugin) async fn write(
         &mut self,
         now: u64,

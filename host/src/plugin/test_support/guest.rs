@@ -9,7 +9,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve};
 
 /// Name, core parameters and results of each export.
-const EXPORTS: [(&str, &str, &str); 9] = [
+const EXPORTS: [(&str, &str, &str); 10] = [
     ("lifecycle", "describe", "(result i32)"),
     (
         "lifecycle",
@@ -18,6 +18,7 @@ const EXPORTS: [(&str, &str, &str); 9] = [
     ),
     ("lifecycle", "maintain", "(param i64 i64) (result i32)"),
     ("lifecycle", "statistics", "(result i32)"),
+    ("lifecycle", "check", "(param i32 i32 i32) (result i32)"),
     ("writer", "write", "(param i64 i32 i32) (result i32)"),
     (
         "reader",

@@ -42,7 +42,6 @@ impl Engine {
         if let Some(area) = self.garbage.last() {
             if let Some(own) = self.views.first() {
                 kv::reclaim(&area.name(&own.writer.id))?;
-                self.store.forget(&own.writer, *area);
             }
             self.garbage.pop();
             return Ok(true);
@@ -224,6 +223,10 @@ impl Engine {
         }
         own.stamp = stamp;
         own.set_manifest(manifest);
+        self.forget_gone();
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

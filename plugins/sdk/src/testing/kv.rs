@@ -18,6 +18,8 @@ struct Model {
     /// The id under which the instance that is called writes.
     writer: String,
     writers: BTreeSet<String>,
+    /// What the host cannot read back, by the checksums of its own.
+    unreadable: BTreeSet<(String, Vec<u8>)>,
     faults: Faults,
 }
 
@@ -99,9 +101,19 @@ pub fn damage(key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
     });
 }
 
-/// Undoes what [`damage`] has done.
+/// Lets the host notice by itself that a value is damaged: every `get` and every page of a scan that would have it raises `data-loss`.
+pub fn make_unreadable(key: &Key) {
+    MODEL.with_borrow_mut(|model| {
+        let at = (key.partition.clone(), key.sort.clone());
+        model.unreadable.insert(at);
+    });
+}
+
+/// Undoes what [`damage`] or [`make_unreadable`] has done.
 pub fn put_back(key: &Key, bytes: Vec<u8>) {
     MODEL.with_borrow_mut(|model| {
+        let at = (key.partition.clone(), key.sort.clone());
+        model.unreadable.remove(&at);
         let entries = model.partitions.entry(key.partition.clone()).or_default();
         let object = !key.partition.starts_with("head/");
         entries.insert(key.sort.clone(), Value { bytes, object });
@@ -178,6 +190,9 @@ pub fn commit(partition: &str, changes: &[Change]) -> Result<(), Error> {
 pub fn get(keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
     MODEL.with_borrow(|model| {
         model.faults.on_read()?;
+        for key in keys {
+            model.check_readable(&key.partition, &key.sort)?;
+        }
         Ok(keys
             .iter()
             .map(|key| {
@@ -221,6 +236,7 @@ pub fn scan(
             if full && !entries.is_empty() {
                 break;
             }
+            model.check_readable(partition, sort)?;
             bytes += sort.len() + value.bytes.len();
             entries.push(Entry {
                 sort: (*sort).clone(),
@@ -268,6 +284,7 @@ impl Default for Model {
             reclaimed: BTreeSet::new(),
             writer: "test".to_owned(),
             writers: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
             faults: Faults::default(),
         }
     }
@@ -278,6 +295,16 @@ impl Model {
     fn kept(&self) -> impl Iterator<Item = (&String, &BTreeMap<Vec<u8>, Value>)> {
         let partitions = self.partitions.iter();
         partitions.filter(|(name, _)| !self.reclaimed.contains(*name))
+    }
+
+    fn check_readable(&self, partition: &str, sort: &[u8]) -> Result<(), Error> {
+        let at = (partition.to_owned(), sort.to_vec());
+        if self.unreadable.contains(&at) {
+            let key = sort.escape_ascii();
+            let text = format!("partition `{partition}`, key {key}: its checksum does not match");
+            return Err(Error::DataLoss(text));
+        }
+        Ok(())
     }
 
     fn writable(&mut self, partition: &str) -> Result<&mut BTreeMap<Vec<u8>, Value>, Error> {
@@ -304,102 +331,4 @@ fn too_large(what: &str, size: usize, most: usize) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    fn entry(sort: &str, value: &str) -> Entry {
-        Entry {
-            sort: sort.into(),
-            value: value.into(),
-        }
-    }
-
-    fn object(partition: &str, sort: &str, value: &str) -> Object {
-        Object {
-            key: key(partition, sort),
-            value: value.into(),
-        }
-    }
-
-    fn key(partition: &str, sort: &str) -> Key {
-        Key {
-            partition: partition.to_owned(),
-            sort: sort.into(),
-        }
-    }
-
-    fn sorts(page: &Page) -> Vec<String> {
-        let text = |it: &Entry| String::from_utf8_lossy(&it.sort).into_owned();
-        page.entries.iter().map(text).collect()
-    }
-
-    #[test]
-    fn a_scan_gives_pages_of_a_range_in_either_direction() {
-        let puts = ["a", "b", "c", "d"].map(|sort| Change::Put(entry(sort, "1")));
-        commit("p", &puts).unwrap();
-        commit("other", &[Change::Put(entry("bb", "1"))]).unwrap();
-        let range = |start: &str, end: Option<&str>| Range {
-            start: start.into(),
-            end: end.map(Into::into),
-        };
-        let page = scan("p", &range("b", None), Direction::Ascending, 2, 100).unwrap();
-        assert_eq!(
-            (sorts(&page), page.more),
-            (vec!["b".into(), "c".into()], true)
-        );
-        let page = scan("p", &range("a", Some("c")), Direction::Descending, 9, 100).unwrap();
-        assert_eq!(
-            (sorts(&page), page.more),
-            (vec!["b".into(), "a".into()], false)
-        );
-        let page = scan("p", &range("a", None), Direction::Ascending, 9, 0).unwrap();
-        assert_eq!((sorts(&page), page.more), (vec!["a".into()], true));
-        let page = scan("p", &range("c", Some("b")), Direction::Ascending, 9, 100).unwrap();
-        assert_eq!((sorts(&page), page.more), (vec![], false));
-    }
-
-    #[test]
-    fn a_refused_commit_changes_nothing() {
-        put(&[object("p", "blob", "x")]).unwrap();
-        let changes = [
-            Change::Put(entry("new", "1")),
-            Change::Delete(b"blob".to_vec()),
-        ];
-        assert!(matches!(commit("p", &changes), Err(Error::Other(_))));
-        let found = get(&[key("p", "blob"), key("p", "new")]).unwrap();
-        assert_eq!(found, [Some(b"x".to_vec()), None]);
-    }
-
-    #[test]
-    fn an_object_may_be_put_again_but_not_changed() {
-        put(&[object("p", "blob", "x")]).unwrap();
-        put(&[object("p", "blob", "x")]).unwrap();
-        assert!(matches!(
-            put(&[object("p", "blob", "y")]),
-            Err(Error::Other(_))
-        ));
-    }
-
-    #[test]
-    fn what_is_reclaimed_can_be_read_by_a_query_under_way_and_not_written() {
-        commit("p", &[Change::Put(entry("a", "1"))]).unwrap();
-        reclaim("p").unwrap();
-        assert_eq!(partitions().unwrap(), Vec::<String>::new());
-        assert_eq!(get(&[key("p", "a")]).unwrap(), [Some(b"1".to_vec())]);
-        assert!(commit("p", &[]).is_err());
-        reset();
-        assert_eq!(get(&[key("p", "a")]).unwrap(), [None]);
-    }
-
-    #[test]
-    fn limits_of_size_hold() {
-        let large = "x".repeat(MAX_COMMIT_BYTES);
-        let change = Change::Put(entry("a", &large));
-        assert!(matches!(commit("p", &[change]), Err(Error::TooLarge(_))));
-        put(&[object("p", "a", &large)]).unwrap();
-        let larger = object("p", "b", &"x".repeat(MAX_OBJECT_BYTES + 1));
-        assert!(matches!(put(&[larger]), Err(Error::TooLarge(_))));
-    }
-}
+mod tests;

@@ -4,14 +4,15 @@
 //! |---|---|
 //! | `trap_write` | The write of this number of an instance traps once all of it is stored |
 //! | `trap_maintain` | So does this step of upkeep |
-//! | `spin_write`, `spin_maintain` | As those two, but they never come back |
+//! | `trap_check` | So does this step of a check |
+//! | `spin_write`, `spin_maintain`, `spin_check` | As those, but they never come back |
 //!
 //! What else it is given are the kv plugin's settings.
 
 use larder_kv::{Kv, Shape};
 use larder_plugin::{
-    Batch, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search,
-    Sightings, Timestamp, Wanted, settings,
+    Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin,
+    Search, Sightings, Timestamp, Wanted, settings,
 };
 
 larder_plugin::export!(Brittle);
@@ -22,6 +23,7 @@ pub struct Brittle {
     kv: Kv,
     writes: Fuse,
     upkeep: Fuse,
+    checks: Fuse,
 }
 
 /// The calls that are left before one that never comes back.
@@ -73,20 +75,20 @@ impl Plugin for Brittle {
 
     fn open(mut environment: Environment) -> Result<Self, Error> {
         let given = settings::Settings::new(&environment, &[]);
-        let writes = Fuse {
-            trap: given.number("trap_write")?,
-            spin: given.number("spin_write")?,
+        let fuse = |call: &str| -> Result<Fuse, Error> {
+            Ok(Fuse {
+                trap: given.number(&format!("trap_{call}"))?,
+                spin: given.number(&format!("spin_{call}"))?,
+            })
         };
-        let upkeep = Fuse {
-            trap: given.number("trap_maintain")?,
-            spin: given.number("spin_maintain")?,
-        };
+        let (writes, upkeep, checks) = (fuse("write")?, fuse("maintain")?, fuse("check")?);
         let own = |name: &str| name.starts_with("trap_") || name.starts_with("spin_");
         environment.settings.retain(|it| !own(&it.name));
         Ok(Self {
             kv: Kv::open_with(&environment, small())?,
             writes,
             upkeep,
+            checks,
         })
     }
 
@@ -131,5 +133,10 @@ impl Plugin for Brittle {
 
     fn statistics(&self) -> Counts {
         self.kv.statistics()
+    }
+
+    fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
+        self.checks.burn();
+        self.kv.check(resume)
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use tempfile::TempDir;
 
 use super::{Faults, copy, files, noise, open};
-use crate::kv::Error;
+use crate::kv::{Change, Error};
 
 #[tokio::test]
 async fn an_image_of_the_folder_at_any_moment_has_all_that_was_synced() {
@@ -126,6 +126,42 @@ async fn a_damaged_object_is_data_loss_and_nothing_else_is() {
     assert_eq!((checked.values, checked.damaged), (3, 1));
     assert_eq!(found[0].sort.as_deref(), Some(&b"o1"[..]));
     assert_eq!(found[0].tenant, "t");
+}
+
+/// Such as upkeep does that gives up what cannot be read.
+#[tokio::test]
+async fn what_is_damaged_in_the_tree_can_be_deleted_and_written_over() {
+    let dir = TempDir::new().unwrap();
+    let kv = open(dir.path()).await;
+    // Each has a block of the tree for itself.
+    let keys = ["a", "b", "c", "d", "e"];
+    for (n, key) in (0..).zip(keys) {
+        kv.commit("p", key, &noise(20_000, n)).await.unwrap();
+    }
+    drop(kv);
+    let table = files(dir.path(), "tree/tables").into_iter();
+    let table = table.max_by_key(|it| fs::metadata(it).unwrap().len());
+    let file = OpenOptions::new().write(true).open(table.unwrap()).unwrap();
+    let middle = file.metadata().unwrap().len() / 2;
+    file.write_all_at(b"damage", middle).unwrap();
+
+    let kv = open(dir.path()).await;
+    let mut lost = Vec::new();
+    for key in keys {
+        match kv.get("p", key).await {
+            Ok(value) => assert_eq!(value.unwrap().len(), 20_000),
+            Err(Error::DataLoss(_)) => lost.push(key),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let [lost] = lost[..] else {
+        panic!("one value is damaged, but these cannot be read: {lost:?}");
+    };
+    let delete = vec![Change::Delete(lost.into())];
+    kv.kv.commit(&kv.claim, "p", delete).await.unwrap();
+    assert_eq!(kv.get("p", lost).await.unwrap(), None);
+    kv.commit("p", lost, b"anew").await.unwrap();
+    assert_eq!(kv.get("p", lost).await.unwrap(), Some(b"anew".to_vec()));
 }
 
 #[tokio::test]

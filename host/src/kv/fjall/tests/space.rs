@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use lsm_tree::AbstractTree as _;
 use tempfile::TempDir;
 
 use super::{Faults, FjallDriver, Options, all, noise, open_with, options, put};
@@ -87,4 +89,49 @@ async fn a_disk_that_fills_refuses_objects_then_commits_and_resumes_by_itself() 
     )
     .await
     .unwrap();
+}
+
+/// Everything that the driver has in memory of its partitions, by number.
+fn held(driver: &FjallDriver) -> [usize; 9] {
+    let store = driver.shared.store();
+    let state = store.state();
+    [
+        state.partitions.len(),
+        state.namespaces.values().map(|it| it.names.len()).sum(),
+        state.doomed.len(),
+        state.uncut.len(),
+        state.changed.len(),
+        state.unsynced.len(),
+        store.live.len(),
+        store.objects.open_len(),
+        store.tree.sealed_memtable_count(),
+    ]
+}
+
+#[tokio::test]
+async fn nothing_is_held_of_partitions_that_have_come_and_gone() {
+    let dir = TempDir::new().unwrap();
+    let kv = open_with(options(dir.path())).await;
+    kv.commit("head", "entry", b"1").await.unwrap();
+    kv.flush();
+    let before = held(&kv.driver);
+    for n in 0..300_u64 {
+        let name = format!("data/{n}");
+        kv.put(&name, "object", &noise(1000, n)).await.unwrap();
+        kv.commit(&name, "entry", b"1").await.unwrap();
+        // One that was never read, and one that has no objects.
+        kv.commit(&format!("index/{n}"), "entry", b"1")
+            .await
+            .unwrap();
+        assert!(kv.get(&name, "object").await.unwrap().is_some());
+        for name in [name, format!("index/{n}"), format!("none/{n}")] {
+            kv.kv.reclaim(&kv.claim, &name).await.unwrap();
+        }
+        if n % 10 == 9 {
+            let removed = kv.driver.shared.remove_reclaimed(Duration::ZERO);
+            removed.unwrap();
+        }
+    }
+    kv.flush();
+    assert_eq!(held(&kv.driver), before);
 }

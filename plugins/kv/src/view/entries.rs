@@ -1,0 +1,146 @@
+//! The entries of a writer's head: read a page at a time, one by one where a page cannot be read, and put together from pieces.
+
+use larder_plugin::Error;
+use larder_plugin::kv::{self, Direction, Entry as KvEntry, Range};
+
+use super::View;
+use crate::codec::{Damaged, Input, put_varint};
+use crate::entry::Entry;
+use crate::frame::{self, Area, Fault, Kind};
+use crate::store::{check, lost};
+
+/// So many entries are asked for alone where a page of them cannot be read.
+const ONE_BY_ONE: u64 = 64;
+/// About how much of the head is scanned at a time.
+const SCAN_BYTES: u32 = 2 << 20;
+
+// === impl View ===
+
+impl View {
+    /// Reads the entries with these sequence numbers. False if one of them is there no more, unless it then is `lost`.
+    pub(super) fn read_entries(&mut self, from: u64, end: u64, lost: bool) -> Result<bool, Error> {
+        let mut next = from;
+        while next < end {
+            let page = match self.scan(next, end) {
+                Err(Error::DataLoss(_)) => {
+                    // The host cannot read something on the page, and does not say what: it is found out one by one.
+                    let to = end.min(next + ONE_BY_ONE);
+                    while next < to {
+                        if !self.read_entry(next, lost)? {
+                            return Ok(false);
+                        }
+                        next += 1;
+                    }
+                    continue;
+                }
+                page => page?,
+            };
+            let mut found = Vec::with_capacity(page.len() + 1);
+            for it in page {
+                if let Ok(sequence) = frame::number_of(Kind::Entry, &it.sort) {
+                    found.push((sequence, Some(it.value)));
+                }
+            }
+            if found.is_empty() {
+                found.push((end, None));
+            }
+            for (sequence, value) in found {
+                if sequence > next && !lost {
+                    return Ok(false);
+                }
+                for missing in next..sequence {
+                    self.entry(missing, Vec::new()).err();
+                    self.lost.push(missing);
+                }
+                next = sequence;
+                let Some(value) = value else {
+                    break;
+                };
+                self.push_entry(sequence, value)?;
+                next += 1;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads one entry. False if it is there no more, unless it then is `lost`.
+    fn read_entry(&mut self, sequence: u64, lost: bool) -> Result<bool, Error> {
+        let key = frame::key(&self.writer.id, Area::Head, Kind::Entry, sequence);
+        let value = match kv::get(&[key]) {
+            Err(kv::Error::DataLoss(_)) => Some(Vec::new()),
+            got => got?.pop().flatten(),
+        };
+        match value {
+            None if !lost => return Ok(false),
+            value => self.push_entry(sequence, value.unwrap_or_default())?,
+        }
+        Ok(true)
+    }
+
+    /// Takes in an entry, or that it cannot be read.
+    fn push_entry(&mut self, sequence: u64, value: Vec<u8>) -> Result<(), Error> {
+        match self.entry(sequence, value) {
+            Ok(entry) => self.entries.push_back(entry),
+            Err(Error::DataLoss(_)) => self.lost.push(sequence),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn scan(&self, from: u64, end: u64) -> Result<Vec<KvEntry>, Error> {
+        let partition = Area::Head.name(&self.writer.id);
+        let range = Range {
+            start: frame::sort(Kind::Entry, from),
+            end: Some(frame::sort(Kind::Entry, end)),
+        };
+        let page = kv::scan(&partition, &range, Direction::Ascending, 4096, SCAN_BYTES)?;
+        Ok(page.entries)
+    }
+
+    /// The entry that is stored as this value in the head.
+    fn entry(&self, sequence: u64, value: Vec<u8>) -> Result<Entry, Error> {
+        let failed =
+            |area| move |_| lost(&self.writer, area, Kind::Entry, sequence, Fault::Damaged);
+        if value.first() != Some(&(Kind::EntryPlace as u8)) {
+            let value = check(&self.writer, Area::Head, Kind::Entry, sequence, value)?;
+            return Entry::parse(sequence, value, None).map_err(failed(Area::Head));
+        }
+        let place = check(&self.writer, Area::Head, Kind::EntryPlace, sequence, value)?;
+        let (number, pieces) = decode_place(place.payload()).map_err(failed(Area::Head))?;
+        let area = Area::Entries(number);
+        let keys: Vec<_> = (0..pieces)
+            .map(|piece| piece_key(&self.writer.id, area, sequence, piece))
+            .collect();
+        let mut value = Vec::new();
+        for piece in kv::get(&keys)? {
+            value.extend(piece.unwrap_or_default());
+        }
+        let value = check(&self.writer, area, Kind::Entry, sequence, value)?;
+        Entry::parse(sequence, value, Some(number)).map_err(failed(area))
+    }
+}
+
+/// The key of a piece of an entry that is stored as objects.
+pub(crate) fn piece_key(writer: &str, area: Area, sequence: u64, piece: u64) -> kv::Key {
+    let mut key = frame::key(writer, area, Kind::Entry, sequence);
+    key.sort.extend_from_slice(&piece.to_be_bytes());
+    key
+}
+
+/// What stands in the head for an entry that is stored as so many pieces in the partition of this number.
+pub(crate) fn encode_place(sequence: u64, number: u64, pieces: u64) -> Vec<u8> {
+    let mut payload = Vec::new();
+    put_varint(&mut payload, number);
+    put_varint(&mut payload, pieces);
+    frame::value(Kind::EntryPlace, Area::Head, sequence, &payload)
+}
+
+fn decode_place(payload: &[u8]) -> Result<(u64, u64), Damaged> {
+    let mut input = Input::new(payload);
+    let (number, pieces) = (input.varint()?, input.varint()?);
+    // An entry is of what one call of `write` can carry.
+    if pieces > 64 {
+        return Err(Damaged);
+    }
+    Ok((number, pieces))
+}

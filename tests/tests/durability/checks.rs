@@ -1,0 +1,254 @@
+//! `larder check` on what has gone bad: it names it with what it held, and a server serves all else. What was held there is `DATA_LOSS`:
+//! no short answer, and not UNAVAILABLE, which would be asked again for ever.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use larder_tests::otlp::{ResourceBuilder, noise, service, span};
+use larder_tests::{Client, Exit, Home, Options, Plugin, Query, eventually};
+use tonic::{Code, Status};
+
+/// Spans that are this large are an object each.
+const OBJECT: usize = 100_000;
+/// Smaller ones stand in the head.
+const ENTRY: usize = 15_000;
+
+/// The trace of this number, with one span of a service of its own.
+fn trace(number: u8, bytes: usize) -> ResourceBuilder {
+    let one = span([number; 16], 1)
+        .at(u64::from(number) * 1_000_000)
+        .attribute("text", noise(number.into(), bytes));
+    service(format!("service-{number}")).span(one)
+}
+
+/// A stopped server's folder, after these Exports.
+async fn stopped(plugin: Plugin, traces: impl IntoIterator<Item = ResourceBuilder>) -> Home {
+    let home = Home::new();
+    let larder = Options::new(plugin).start_in(&home);
+    let client = larder.client().await;
+    for one in traces {
+        client.store([one]).await;
+    }
+    let (status, _) = larder.insist("TERM").await;
+    assert!(status.success());
+    home
+}
+
+fn check(plugin: Plugin, home: &Home) -> Exit {
+    Options::new(plugin).arguments(["check"]).run_in(home)
+}
+
+#[track_caller]
+fn assert_whole(plugin: Plugin, home: &Home) {
+    let exit = check(plugin, home);
+    assert!(exit.status.success(), "{exit:?}");
+    assert_eq!(exit.stdout.matches("damaged     0").count(), 2, "{exit:?}");
+    assert!(exit.stdout.contains("before compression"), "{exit:?}");
+}
+
+/// What the plugin tells of, after what the driver does.
+#[track_caller]
+fn damaged(plugin: Plugin, home: &Home) -> Vec<String> {
+    let exit = check(plugin, home);
+    assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+    let (_, told) = exit
+        .stdout
+        .split_once("\nplugin ")
+        .unwrap_or_else(|| panic!("the plugin was not asked: {exit:?}"));
+    let lines = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("damaged     "));
+    let lines = lines.filter(|line| line.contains("; it held "));
+    lines.map(str::to_owned).collect()
+}
+
+fn largest(files: Vec<PathBuf>) -> PathBuf {
+    let size = |file: &PathBuf| fs::metadata(file).unwrap().len();
+    files.into_iter().max_by_key(size).unwrap()
+}
+
+/// Spoils a byte in the middle.
+fn spoil(file: &Path) {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(file)
+        .unwrap();
+    let middle = file.metadata().unwrap().len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle).unwrap();
+    file.write_all_at(&[!byte[0]], middle).unwrap();
+}
+
+/// The numbers of the traces that cannot be read by id; all others are whole.
+async fn unread(client: &Client, traces: u8) -> Vec<u8> {
+    let mut lost = Vec::new();
+    for number in 1..=traces {
+        match client.get_traces([[number; 16]]).await {
+            Ok(found) => assert_eq!(found[0].span_ids(), [1], "trace {number}"),
+            Err(status) => {
+                assert_data_loss(&status);
+                lost.push(number);
+            }
+        }
+    }
+    lost
+}
+
+/// The numbers of the traces whose service cannot be searched for; all others are found.
+async fn unfound(client: &Client, traces: u8) -> Vec<u8> {
+    let mut lost = Vec::new();
+    for number in 1..=traces {
+        let query = Query::default().service(format!("service-{number}"));
+        match client.find_traces(&query).await {
+            Ok(found) => assert_eq!(found.len(), 1, "trace {number}"),
+            Err(status) => {
+                assert_data_loss(&status);
+                lost.push(number);
+            }
+        }
+    }
+    lost
+}
+
+#[track_caller]
+fn assert_data_loss(status: &Status) {
+    assert_eq!(status.code(), Code::DataLoss, "{status:?}");
+}
+
+/// Of a file in which each object is a trace's spans, one object is damaged, or all are gone with it.
+#[tokio::test]
+async fn damaged_and_lost_objects_are_named_with_what_they_held() {
+    const TRACES: u8 = 6;
+    let whole = stopped(Plugin::Kv, (1..=TRACES).map(|it| trace(it, OBJECT))).await;
+    assert_whole(Plugin::Kv, &whole);
+    let remove = |file: &Path| fs::remove_file(file).unwrap();
+    for (damage, count) in [(spoil as fn(&Path), 1), (remove, usize::from(TRACES))] {
+        let home = whole.copy();
+        damage(&largest(home.kv_files("objects")));
+        let told = damaged(Plugin::Kv, &home);
+
+        let larder = Options::new(Plugin::Kv).start_in(&home);
+        let client = larder.client().await;
+        let lost = unread(&client, TRACES).await;
+        assert_eq!(
+            (lost.len(), told.len()),
+            (count, count),
+            "{lost:?}, {told:?}"
+        );
+        for number in &lost {
+            let id = format!("{number:02x}").repeat(16);
+            let held = format!("it held the spans of 1 fragments, of trace {id}");
+            assert!(told.iter().any(|line| line.contains(&held)), "{told:?}");
+        }
+        // Their spans are lost, and not who they were.
+        assert_eq!(client.services().await.unwrap().len(), usize::from(TRACES));
+        // A search that comes upon one of them cannot give its spans.
+        assert_eq!(unfound(&client, TRACES).await, lost);
+        client.store([trace(99, OBJECT)]).await;
+        assert_eq!(client.get_trace([99; 16]).await.span_ids(), [1]);
+    }
+}
+
+/// Every file is damaged in turn: some hold pages of the index.
+#[tokio::test]
+async fn a_damaged_page_of_the_index_is_named_and_only_searches_miss_it() {
+    const TRACES: u8 = 60;
+    let whole = stopped(Plugin::Brittle, (1..=TRACES).map(|it| trace(it, 300))).await;
+    assert_whole(Plugin::Brittle, &whole);
+    let mut pages = 0;
+    for number in 0..whole.kv_files("objects").len() {
+        let home = whole.copy();
+        spoil(&home.kv_files("objects")[number]);
+        let exit = check(Plugin::Brittle, &home);
+        let is_page = |line: &str| line.contains("Terms k") || line.contains("Runs r");
+        if !exit.stdout.lines().any(is_page) {
+            // What nothing refers to any more may be damaged as it likes.
+            continue;
+        }
+        let told = damaged(Plugin::Brittle, &home);
+        assert!(told.iter().all(|it| it.contains("where searches find")));
+        pages += 1;
+        let larder = Options::new(Plugin::Brittle).start_in(&home);
+        let client = larder.client().await;
+        assert!(unread(&client, TRACES).await.is_empty(), "{told:?}");
+        let unfound = unfound(&client, TRACES).await;
+        assert!(!unfound.is_empty(), "{told:?}");
+        assert!(unfound.len() < usize::from(TRACES), "{told:?}");
+        assert_eq!(client.services().await.unwrap().len(), usize::from(TRACES));
+    }
+    assert!(pages > 0, "no page of the index was damaged");
+}
+
+/// An entry might have held anything, until it is sealed over.
+#[tokio::test]
+async fn a_damaged_entry_is_named_and_once_it_is_sealed_over_all_else_is_served() {
+    const TRACES: u8 = 5;
+    // So large that each has a block of the driver's tree for itself, but for what stands at either end.
+    let home = stopped(Plugin::Kv, (1..=TRACES).map(|it| trace(it, ENTRY))).await;
+    assert_whole(Plugin::Kv, &home);
+    spoil(&largest(home.kv_files("tree/tables")));
+    let told = damaged(Plugin::Kv, &home);
+    assert!(
+        matches!(&told[..], [one] if one.contains("Entry e") && one.contains("not sealed yet")),
+        "{told:?}"
+    );
+
+    let larder = Options::new(Plugin::Kv).start_in(&home);
+    let client = larder.client().await;
+    assert_eq!(unread(&client, TRACES).await.len(), usize::from(TRACES));
+    assert_eq!(unfound(&client, TRACES).await.len(), usize::from(TRACES));
+    assert_data_loss(&client.services().await.unwrap_err());
+    let (status, _) = larder.insist("TERM").await;
+    assert!(status.success());
+
+    // With small parts a few writes seal it over.
+    let larder = Options::new(Plugin::Brittle).start_in(&home);
+    let client = larder.client().await;
+    let mut number = 100;
+    eventually("the entry to be sealed over", async || {
+        number += 1;
+        client.store([trace(number, 100)]).await;
+        client.services().await.ok()
+    })
+    .await;
+    let mut served = 0;
+    for number in 1..=TRACES {
+        let traces = client.get_traces([[number; 16]]).await.unwrap();
+        let query = Query::default().service(format!("service-{number}"));
+        assert_eq!(client.find(&query).await.len(), traces.len());
+        served += traces.len();
+    }
+    assert_eq!(served, usize::from(TRACES) - 1);
+    let (status, _) = larder.insist("TERM").await;
+    assert!(status.success());
+    let exit = check(Plugin::Brittle, &home);
+    assert!(!exit.stdout.contains("; it held "), "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_plugin_with_nothing_of_its_own_is_told_apart_from_one_that_fails() {
+    let home = stopped(Plugin::Brittle, [trace(1, 10)]).await;
+    for plugin in [Plugin::Memory, Plugin::Replicated] {
+        let exit = check(plugin, &home);
+        assert!(exit.status.success(), "{exit:?}");
+        let nothing = "nothing of its own to check";
+        assert!(exit.stdout.contains(nothing), "{exit:?}");
+    }
+    for (setting, cause) in [
+        ("trap_check", "a trap"),
+        ("spin_check", "limits.call_timeout"),
+    ] {
+        let exit = Options::new(Plugin::Brittle)
+            .setting(setting, "1")
+            .environment("LARDER_LIMITS_CALL_TIMEOUT", "1s")
+            .arguments(["check"])
+            .run_in(&home);
+        assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+        let told = "error: the plugin `brittle` could not check what it has stored";
+        for part in [told, cause] {
+            assert!(exit.stderr.contains(part), "no {part:?} in {exit:?}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `kill -9` while what is too old or too much is dropped: what may still be there is there, what has gone stays gone, and nothing
+//! is left of it.
+//!
+//! After each kill a server that may keep everything opens the store, so that nothing goes while it is looked at. With
+//! `LARDER_CRASH_ROUNDS`, see `kills`, the end also waits for the files of what was given back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use larder_tests::{Home, Larder, Options, Plugin, eventually, http};
+use prost::Message as _;
+
+use crate::dice::Dice;
+use crate::kills::{CONNECTIONS, ROUNDS, kill_while_it_opens, rounds, tell};
+use crate::ledger::Ledger;
+use crate::load::Load;
+
+/// As short as it may be: a bucket a second.
+const RETENTION: Duration = Duration::from_secs(24);
+const MAX_BYTES: u64 = 2 << 20;
+/// A 24th goes at a time.
+const BUCKET_BYTES: u64 = MAX_BYTES / 24;
+/// The head of a store that holds nothing.
+const EMPTY_BYTES: u64 = 4 << 10;
+
+/// Keeps little, in parts so small that there are many of them.
+fn strict() -> Options {
+    Options::new(Plugin::Brittle)
+        .setting("retention", &format!("{}s", RETENTION.as_secs()))
+        .setting("max_bytes", &MAX_BYTES.to_string())
+}
+
+fn lenient() -> Options {
+    Options::new(Plugin::Brittle)
+}
+
+fn stored(larder: &Larder) -> u64 {
+    http::count(&larder.metrics(), "larder_kv_stored_bytes", &[])
+}
+
+/// The most that Exports from this one on can take up, and those that were under way at the same time.
+fn most_stored(ledger: &Ledger, from: u64) -> u64 {
+    let numbers = from.saturating_sub(4 * CONNECTIONS)..ledger.len();
+    let resources = numbers.map(|number| ledger.resource(number).0);
+    let each = resources.map(|resource| {
+        let spans = resource.scope_spans.iter().map(|it| it.spans.len() as u64);
+        2 * resource.encoded_len() as u64 + 300 * spans.sum::<u64>()
+    });
+    each.sum()
+}
+
+/// The first Export that is not dropped for want of room: it and all after it fit twice.
+fn first_with_room(ledger: &Ledger) -> u64 {
+    let mut first = ledger.len();
+    while first > 0 && most_stored(ledger, first - 1) < MAX_BYTES / 2 {
+        first -= 1;
+    }
+    first
+}
+
+/// Looks at all that is there, after a kill at that moment; `gone` is what was not there before, and must not be. Tells how many
+/// Exports had to be there.
+async fn verify(
+    larder: &Larder,
+    ledger: &Ledger,
+    killed: Instant,
+    gone: &mut BTreeSet<u64>,
+) -> usize {
+    let client = larder.client().await;
+    let exports = ledger.so_far();
+    let with_room = first_with_room(ledger);
+    let due = |number: u64| {
+        let export = exports[usize::try_from(number).unwrap()];
+        let is_young = |at: Instant| killed.saturating_duration_since(at) < RETENTION;
+        number >= with_room && export.acknowledged_at.is_some_and(is_young)
+    };
+    let kept = ledger.verify_kept(&client, due).await;
+    let back: Vec<&u64> = gone.intersection(&kept).collect();
+    assert!(back.is_empty(), "back from the dead: {back:?}");
+    gone.extend((0..ledger.len()).filter(|it| !kept.contains(it)));
+    (0..ledger.len()).filter(|it| due(*it)).count()
+}
+
+/// Every round has one kill under load, and one of a server that keeps everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_due_to_go_survives_every_kill_while_the_rest_is_dropped() {
+    let mut dice = Dice::cast();
+    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(dice.next())));
+    let (mut kills, mut due, mut gone) = (0, 0, BTreeSet::new());
+    for _ in 0..rounds() {
+        if dice.below(3) == 0 {
+            kill_while_it_opens(strict(), &home, &mut dice).await;
+            kills += 1;
+        }
+        let larder = strict().start_in(&home);
+        let load = Load::start(&larder, &ledger, CONNECTIONS).await;
+        load.acknowledged(60 + dice.below(120)).await;
+        let killed = Instant::now();
+        larder.kill();
+        load.stop().await;
+
+        let larder = lenient().start_in(&home);
+        due += verify(&larder, &ledger, killed, &mut gone).await;
+        larder.kill();
+        kills += 2;
+    }
+    assert!(due > 0, "nothing had to be there");
+    assert!(!gone.is_empty(), "nothing was dropped");
+
+    let larder = strict().start_in(&home);
+    eventually("room to be made", async || {
+        (stored(&larder) <= MAX_BYTES + BUCKET_BYTES).then_some(())
+    })
+    .await;
+    let client = larder.client().await;
+    eventually("all to be too old", async || {
+        (stored(&larder) <= EMPTY_BYTES && ledger.is_gone(&client).await).then_some(())
+    })
+    .await;
+    assert!(client.services().await.unwrap().is_empty());
+    if rounds() > ROUNDS {
+        let objects = || home.kv_files("objects");
+        eventually("files to be removed", async || {
+            objects().is_empty().then_some(())
+        })
+        .await;
+    }
+    let (status, _) = larder.insist("TERM").await;
+    assert!(status.success(), "{status}");
+    let exit = lenient().arguments(["check"]).run_in(&home);
+    assert!(exit.status.success(), "{exit:?}");
+    tell(kills, &ledger);
+}
