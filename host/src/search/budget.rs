@@ -21,6 +21,10 @@ pub(crate) struct Budget {
     spent: Spent,
 }
 
+/// There is no time left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutOfTime;
+
 /// What a query has cost so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spent {
@@ -140,7 +144,13 @@ impl Budget {
         self.timeout.saturating_sub(self.worked + running)
     }
 
-    fn out_of_time(&self) -> Error {
+    /// When the query has to have ended, if it works on without a pause.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.time_left()
+    }
+
+    /// The error of a query that has no time left.
+    pub(crate) fn out_of_time(&self) -> Error {
         exceeded(
             "limits.query_timeout",
             &format!("worked for more than {:?}", self.timeout),

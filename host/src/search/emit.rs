@@ -316,7 +316,7 @@ impl Emitter {
         let trace = self.traces.entry(piece.trace_id).or_default();
         let judged = self
             .judge
-            .newest_match(piece, trace.newest)
+            .newest_match(piece, trace.newest, session.budget.deadline())
             .map_err(|fault| fault.into_error(session, piece))?;
         session.budget.judged(judged.spans)?;
         if let Some(time) = judged.newest {

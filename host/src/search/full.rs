@@ -1,5 +1,7 @@
 //! The facts of a span as it was sent, with its resource and scope, read only as far as a query asks.
 
+use std::time::Instant;
+
 use larder_proto::otlp::{AnyValue, Attributes, Event, Link, Resource, Scope, Span, TracesData};
 use larder_proto::wire;
 
@@ -20,6 +22,13 @@ pub(crate) struct Full<'a> {
     /// The schema URLs of what the resource and the scope stand in.
     pub(crate) resource_schema_url: &'a [u8],
     pub(crate) scope_schema_url: &'a [u8],
+}
+
+/// A span that is judged, and when that has to have ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judged<'a> {
+    pub(crate) full: &'a Full<'a>,
+    pub(crate) deadline: Instant,
 }
 
 /// The event and the link that a `some` has come to.
@@ -65,16 +74,17 @@ pub(crate) fn each_span<'a>(
     Ok(spans)
 }
 
-// === impl Full ===
+// === impl Judged ===
 
-impl<'a> Subject for Full<'a> {
+impl<'a> Subject for Judged<'a> {
     type Bound = Bound<'a>;
-    type Error = wire::Error;
+    type Error = Fault;
 
-    fn leaf(&self, leaf: &Leaf, bound: &Bound<'a>) -> Result<Verdict, wire::Error> {
-        let span = &self.span;
+    fn leaf(&self, leaf: &Leaf, bound: &Bound<'a>) -> Result<Verdict, Fault> {
+        let full = self.full;
+        let span = &full.span;
         Ok(Verdict::from(match leaf {
-            Leaf::Service(service) => self.resource.service()? == service.as_bytes(),
+            Leaf::Service(service) => full.resource.service()? == service.as_bytes(),
             Leaf::SpanName(name) => span.name == name.as_bytes(),
             Leaf::Kind(kind) => SpanKind::from_wire(span.kind) == *kind,
             Leaf::Status(status) => StatusCode::from_wire(span.status_code) == *status,
@@ -82,27 +92,27 @@ impl<'a> Subject for Full<'a> {
             Leaf::Duration(range) => range.contains(
                 i128::from(span.end_time_unix_nano) - i128::from(span.start_time_unix_nano),
             ),
-            Leaf::ScopeName(name) => self.scope.name == name.as_bytes(),
-            Leaf::ScopeVersion(version) => self.scope.version == version.as_bytes(),
+            Leaf::ScopeName(name) => full.scope.name == name.as_bytes(),
+            Leaf::ScopeVersion(version) => full.scope.version == version.as_bytes(),
             Leaf::Attribute { levels, key, form } => {
-                self.has_attribute(*levels, key.as_bytes(), form.as_bytes())?
+                full.has_attribute(*levels, key.as_bytes(), form.as_bytes())?
             }
-            Leaf::Exists(reference) => self.any(reference, bound, |_| Ok(true))?,
+            Leaf::Exists(reference) => full.any(reference, bound, |_| Ok::<_, Fault>(true))?,
             Leaf::Compare(comparison) => {
                 let right = match comparison.right.reference() {
-                    Some(right) => self.values(right, bound)?,
+                    Some(right) => full.values(right, bound)?,
                     None => Vec::new(),
                 };
-                self.any(&comparison.left, bound, |left| {
-                    Ok(comparison.holds(&left, &right))
+                full.any(&comparison.left, bound, |left| {
+                    Ok::<_, Fault>(comparison.holds(&left, &right))
                 })?
             }
-            Leaf::In(reference, members) => {
-                self.any(reference, bound, |value| Ok(members.contains(&value)))?
-            }
-            Leaf::Regex(reference, pattern) => {
-                self.any(reference, bound, |value| Ok(value.matches(pattern)))?
-            }
+            Leaf::In(reference, members) => full.any(reference, bound, |value| {
+                Ok::<_, Fault>(members.contains(&value))
+            })?,
+            Leaf::Regex(reference, pattern) => full.any(reference, bound, |value| {
+                Ok::<_, Fault>(value.matches(pattern, self.deadline)?)
+            })?,
         }))
     }
 
@@ -111,20 +121,20 @@ impl<'a> Subject for Full<'a> {
         collection: Collection,
         predicate: &Predicate,
         bound: &Bound<'a>,
-    ) -> Result<Verdict, wire::Error> {
+    ) -> Result<Verdict, Fault> {
         let mut verdict = Verdict::No;
         let mut each = |bound: Bound<'a>| {
             verdict = verdict.max(predicate.judge(self, &bound)?);
-            Ok(verdict == Verdict::Yes)
+            Ok::<_, Fault>(verdict == Verdict::Yes)
         };
         match collection {
-            Collection::Events => any(self.span.events(), |event| {
+            Collection::Events => any(self.full.span.events(), |event| {
                 each(Bound {
                     event: Some(event),
                     ..*bound
                 })
             })?,
-            Collection::Links => any(self.span.links(), |link| {
+            Collection::Links => any(self.full.span.links(), |link| {
                 each(Bound {
                     link: Some(link),
                     ..*bound
@@ -134,6 +144,8 @@ impl<'a> Subject for Full<'a> {
         Ok(verdict)
     }
 }
+
+// === impl Full ===
 
 impl Full<'_> {
     fn has_attribute(&self, levels: Levels, key: &[u8], form: &[u8]) -> Result<bool, wire::Error> {
@@ -178,10 +190,10 @@ fn has_form(value: Option<&AnyValue<'_>>, form: &[u8]) -> bool {
     }
 }
 
-fn any<T>(
+fn any<T, E: From<wire::Error>>(
     items: impl Iterator<Item = Result<T, wire::Error>>,
-    mut test: impl FnMut(T) -> Result<bool, wire::Error>,
-) -> Result<bool, wire::Error> {
+    mut test: impl FnMut(T) -> Result<bool, E>,
+) -> Result<bool, E> {
     for item in items {
         if test(item?)? {
             return Ok(true);

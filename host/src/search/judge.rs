@@ -1,13 +1,17 @@
 //! Decides on what a plugin has sighted, span by span: on the short form where that is enough, else on the spans themselves.
 
-use std::convert::Infallible;
+use std::time::Instant;
 
+use super::budget::OutOfTime;
 use super::full::{self, Full};
 use super::predicate::{Predicate, Subject, Verdict};
 use super::session::Session;
 use super::short::{Short, is_in_digest};
 use crate::digest;
 use crate::storage::{Error, Part, Piece};
+
+/// How many short forms are judged between looks at the clock.
+const SPANS_A_LOOK: usize = 64;
 
 /// Judges by one predicate.
 pub(crate) struct Judge {
@@ -31,6 +35,8 @@ pub(crate) enum Fault {
     Unreadable(String),
     /// It has a span of another trace.
     Foreign,
+    /// Nothing is wrong with it, but that there was no time left to judge all of it.
+    OutOfTime,
 }
 
 // === impl Judge ===
@@ -52,22 +58,39 @@ impl Judge {
     }
 
     /// Looks in a piece for a matching span that starts later than `known`, and gives the latest start of such.
-    pub(crate) fn newest_match(&self, piece: &Piece, known: Option<u64>) -> Result<Judged, Fault> {
+    ///
+    /// # Errors
+    /// `OutOfTime` when it takes longer than until `deadline`.
+    pub(crate) fn newest_match(
+        &self,
+        piece: &Piece,
+        known: Option<u64>,
+        deadline: Instant,
+    ) -> Result<Judged, Fault> {
         match self.part {
-            Part::Digest => self.newest_in_digest(piece, known),
-            Part::Otlp => self.newest_in_otlp(piece, known),
+            Part::Digest => self.newest_in_digest(piece, known, deadline),
+            Part::Otlp => self.newest_in_otlp(piece, known, deadline),
         }
     }
 
-    fn newest_in_digest(&self, piece: &Piece, known: Option<u64>) -> Result<Judged, Fault> {
+    fn newest_in_digest(
+        &self,
+        piece: &Piece,
+        known: Option<u64>,
+        deadline: Instant,
+    ) -> Result<Judged, Fault> {
         let digest = digest::decode(&piece.bytes)?;
         let mut newest = known;
-        for span in digest.spans() {
+        for (place, span) in digest.spans().enumerate() {
             let span = span?;
+            if place % SPANS_A_LOOK == SPANS_A_LOOK - 1 && Instant::now() > deadline {
+                return Err(Fault::OutOfTime);
+            }
             let start = Some(span.start);
             let short = Short {
                 trace_id: piece.trace_id,
                 span,
+                deadline,
             };
             if start > newest && self.holds(&short)? {
                 newest = start;
@@ -79,11 +102,20 @@ impl Judge {
         })
     }
 
-    fn newest_in_otlp(&self, piece: &Piece, known: Option<u64>) -> Result<Judged, Fault> {
+    fn newest_in_otlp(
+        &self,
+        piece: &Piece,
+        known: Option<u64>,
+        deadline: Instant,
+    ) -> Result<Judged, Fault> {
         let mut newest = known;
         let spans = full::each_span(piece, |full: &Full<'_>| {
             let start = full.span.start_time_unix_nano;
-            if Some(start) > newest && self.holds(full)? {
+            if Instant::now() > deadline {
+                return Err(Fault::OutOfTime);
+            }
+            let judged = full::Judged { full, deadline };
+            if Some(start) > newest && self.holds(&judged)? {
                 newest = Some(start);
             }
             Ok(())
@@ -116,13 +148,14 @@ impl Fault {
             Self::Foreign => session.breach(&format!(
                 "fragment {fragment} of trace {trace} has a span of another trace"
             )),
+            Self::OutOfTime => session.budget.out_of_time(),
         }
     }
 }
 
-impl From<Infallible> for Fault {
-    fn from(never: Infallible) -> Self {
-        match never {}
+impl From<OutOfTime> for Fault {
+    fn from(OutOfTime: OutOfTime) -> Self {
+        Self::OutOfTime
     }
 }
 

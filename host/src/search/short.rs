@@ -1,8 +1,9 @@
 //! The facts of a span in its short form: what a digest decides, without the span itself.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
+use std::time::Instant;
 
+use super::budget::OutOfTime;
 use super::filter::{Field, kind_word, status_word};
 use super::predicate::{Collection, Leaf, Predicate, Subject, Verdict};
 use super::value::{Reference, Value};
@@ -14,6 +15,8 @@ use crate::storage::{StatusCode, TraceId};
 pub(crate) struct Short<'a> {
     pub(crate) trace_id: TraceId,
     pub(crate) span: Span<&'a str>,
+    /// When judging it has to have ended.
+    pub(crate) deadline: Instant,
 }
 
 /// Whether a digest decides the leaf.
@@ -83,9 +86,9 @@ impl Short<'_> {
 
 impl Subject for Short<'_> {
     type Bound = ();
-    type Error = Infallible;
+    type Error = OutOfTime;
 
-    fn leaf(&self, leaf: &Leaf, (): &()) -> Result<Verdict, Infallible> {
+    fn leaf(&self, leaf: &Leaf, (): &()) -> Result<Verdict, OutOfTime> {
         if !is_in_digest(leaf) {
             return Ok(Verdict::Unknown);
         }
@@ -114,14 +117,15 @@ impl Subject for Short<'_> {
             Leaf::In(reference, members) => self
                 .value(reference)
                 .is_some_and(|value| members.contains(&value)),
-            Leaf::Regex(reference, pattern) => self
-                .value(reference)
-                .is_some_and(|value| value.matches(pattern)),
+            Leaf::Regex(reference, pattern) => match self.value(reference) {
+                Some(value) => value.matches(pattern, self.deadline)?,
+                None => false,
+            },
         };
         Ok(holds.into())
     }
 
-    fn some(&self, _: Collection, _: &Predicate, (): &()) -> Result<Verdict, Infallible> {
+    fn some(&self, _: Collection, _: &Predicate, (): &()) -> Result<Verdict, OutOfTime> {
         Ok(Verdict::Unknown)
     }
 }

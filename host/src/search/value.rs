@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::time::Instant;
 
+use super::budget::OutOfTime;
 use super::filter::Field;
 use super::filter::pattern::Pattern;
 use super::predicate::Levels;
@@ -236,10 +238,10 @@ impl Value<'_> {
     }
 
     /// Whether it is text with a match of the pattern (V12).
-    pub(crate) fn matches(&self, pattern: &Pattern) -> bool {
+    pub(crate) fn matches(&self, pattern: &Pattern, deadline: Instant) -> Result<bool, OutOfTime> {
         match self {
-            Self::Text(text) => pattern.is_match(text),
-            _ => false,
+            Self::Text(text) => pattern.is_match(text, deadline),
+            _ => Ok(false),
         }
     }
 }

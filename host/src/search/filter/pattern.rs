@@ -25,25 +25,39 @@ mod tests;
 mod translate;
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
 
-use regex_automata::meta::{Config, Regex};
-use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::Input;
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
+use regex_automata::util::pool::Pool;
+
+use crate::search::budget::OutOfTime;
 
 /// The most bytes of a pattern.
 const MAX_BYTES: usize = 16 << 10;
 
-/// The most bytes of the compiled form of a pattern, once for each direction of reading. It bounds the time of a match too:
-/// a byte of text may cost a step for each state of that form. `.{1000}` fits, `\pL{1000}` does not.
+/// The most bytes of the compiled form of a pattern.
 const MAX_COMPILED_BYTES: usize = 1 << 20;
 
 /// The most bytes that a match remembers of what it has seen, for each thread that matches.
 const MAX_CACHE_BYTES: usize = 1 << 20;
 
+/// How many bytes of a value are read between looks at the clock: the costliest pattern takes some milliseconds for as many.
+const BYTES_A_LOOK: usize = 32;
+
 /// A pattern of the operator `regex`, ready to match. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Pattern {
     text: String,
-    regex: Regex,
+    automaton: Arc<Automaton>,
+}
+
+/// States are made as values lead to them, and kept for the next value. Time is linear in the value, whatever the pattern.
+struct Automaton {
+    dfa: DFA,
+    caches: Pool<Cache, Box<dyn Fn() -> Cache + Send + Sync>>,
 }
 
 // === impl Pattern ===
@@ -63,23 +77,34 @@ impl Pattern {
         }
         let tree = parser::parse(pattern).map_err(|refusal| refusal.to_string())?;
         portable::check(&tree)?;
-        let config = Config::new()
-            .which_captures(WhichCaptures::None)
-            .nfa_size_limit(Some(MAX_COMPILED_BYTES))
-            .hybrid_cache_capacity(MAX_CACHE_BYTES)
-            .backtrack(false)
-            .onepass(false)
-            .dfa(false);
-        let hir = translate::translate(&tree);
-        let regex = Regex::builder().configure(config).build_from_hir(&hir);
-        let regex = regex.map_err(|_| {
+        let too_large = || {
             format!(
                 "operator \"regex\" got a pattern that takes more than {MAX_COMPILED_BYTES} bytes when compiled; \
                  repeat less often, or repeat narrower character classes"
             )
-        })?;
-        let text = pattern.to_owned();
-        Ok(Self { text, regex })
+        };
+        let config = thompson::Config::new()
+            .which_captures(WhichCaptures::None)
+            .nfa_size_limit(Some(MAX_COMPILED_BYTES));
+        let nfa = NFA::compiler()
+            .configure(config)
+            .build_from_hir(&translate::translate(&tree))
+            .map_err(|_| too_large())?;
+        let config = DFA::config()
+            .cache_capacity(MAX_CACHE_BYTES)
+            .skip_cache_capacity_check(true);
+        let dfa = DFA::builder()
+            .configure(config)
+            .build_from_nfa(nfa)
+            .map_err(|_| too_large())?;
+        let of = dfa.clone();
+        Ok(Self {
+            text: pattern.to_owned(),
+            automaton: Arc::new(Automaton {
+                dfa,
+                caches: Pool::new(Box::new(move || of.create_cache())),
+            }),
+        })
     }
 
     /// The pattern as it was sent.
@@ -89,14 +114,48 @@ impl Pattern {
 
     /// The bytes that its compiled form takes up.
     pub(crate) fn compiled_bytes(&self) -> usize {
-        self.regex.memory_usage()
+        self.automaton.dfa.get_nfa().memory_usage()
     }
 
     /// Whether the pattern matches somewhere in `text`, which is UTF-8.
     ///
-    /// Takes time in proportion to the text, and at the worst to the compiled form as well; nothing is tried twice.
-    pub(crate) fn is_match(&self, text: &[u8]) -> bool {
-        self.regex.is_match(text)
+    /// # Errors
+    /// When it takes longer than until `deadline`.
+    pub(crate) fn is_match(&self, text: &[u8], deadline: Instant) -> Result<bool, OutOfTime> {
+        let cache = &mut *self.automaton.caches.get();
+        // Without a limit on how often a cache may be cleared it never gives up, and every byte has a transition.
+        self.automaton
+            .is_match(cache, text, deadline)
+            .unwrap_or(Ok(false))
+    }
+}
+
+impl Automaton {
+    /// `None` never; as the automaton's steps say.
+    fn is_match(
+        &self,
+        cache: &mut Cache,
+        text: &[u8],
+        deadline: Instant,
+    ) -> Option<Result<bool, OutOfTime>> {
+        let dfa = &self.dfa;
+        let mut state = dfa.start_state_forward(cache, &Input::new(text)).ok()?;
+        for bytes in text.chunks(BYTES_A_LOOK) {
+            for byte in bytes {
+                state = dfa.next_state(cache, state, *byte).ok()?;
+                if state.is_match() {
+                    return Some(Ok(true));
+                }
+                if state.is_dead() {
+                    return Some(Ok(false));
+                }
+            }
+            if bytes.len() == BYTES_A_LOOK && Instant::now() > deadline {
+                return Some(Err(OutOfTime));
+            }
+        }
+        let end = dfa.next_eoi_state(cache, state).ok()?;
+        Some(Ok(end.is_match()))
     }
 }
 

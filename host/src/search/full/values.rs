@@ -13,12 +13,12 @@ use crate::terms::Level;
 
 impl<'a> Full<'a> {
     /// Whether `test` holds for a value of the reference; asks no more values than needed.
-    pub(super) fn any(
+    pub(super) fn any<E: From<wire::Error>>(
         &self,
         reference: &Reference,
         bound: &Bound<'a>,
-        mut test: impl FnMut(Value<'a>) -> Result<bool, wire::Error>,
-    ) -> Result<bool, wire::Error> {
+        mut test: impl FnMut(Value<'a>) -> Result<bool, E>,
+    ) -> Result<bool, E> {
         match reference {
             Reference::Error => {
                 let status = StatusCode::from_wire(self.span.status_code);
@@ -45,19 +45,19 @@ impl<'a> Full<'a> {
         let mut values = Vec::new();
         self.any(reference, bound, |value| {
             values.push(value);
-            Ok(false)
+            Ok::<_, wire::Error>(false)
         })?;
         Ok(values)
     }
 
     /// The first attribute of the key, of each map that there is at the level.
-    fn any_at(
+    fn any_at<E: From<wire::Error>>(
         &self,
         level: Level,
         key: &[u8],
         bound: &Bound<'a>,
-        test: &mut impl FnMut(Value<'a>) -> Result<bool, wire::Error>,
-    ) -> Result<bool, wire::Error> {
+        test: &mut impl FnMut(Value<'a>) -> Result<bool, E>,
+    ) -> Result<bool, E> {
         let mut of = |attributes| match first(attributes, key)? {
             Some(value) => test(value),
             None => Ok(false),
@@ -83,12 +83,12 @@ impl<'a> Full<'a> {
         }
     }
 
-    fn any_of_field(
+    fn any_of_field<E: From<wire::Error>>(
         &self,
         field: Field,
         bound: &Bound<'a>,
-        mut test: impl FnMut(Value<'a>) -> Result<bool, wire::Error>,
-    ) -> Result<bool, wire::Error> {
+        mut test: impl FnMut(Value<'a>) -> Result<bool, E>,
+    ) -> Result<bool, E> {
         let value = match field {
             Field::EventName | Field::EventTime | Field::EventTimeSinceStart => {
                 let mut of = |event| test(self.of_event(field, &event));

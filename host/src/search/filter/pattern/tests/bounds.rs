@@ -1,8 +1,11 @@
 //! What a pattern may cost: Go's limits, and ours where Go's are too wide.
 
+use std::time::Instant;
+
 use proptest::prelude::*;
 
-use super::check;
+use super::{check, later};
+use crate::search::budget::OutOfTime;
 use crate::search::filter::pattern::{MAX_BYTES, Pattern};
 
 fn refused(pattern: &str) -> String {
@@ -73,6 +76,18 @@ fn a_tree_that_repeats_too_much_is_too_large() {
     assert_eq!(refused(&pattern), expected);
 }
 
+#[test]
+fn a_match_that_takes_too_long_is_given_up() {
+    let costly = Pattern::new(&"a?".repeat(4000)).expect("a pattern");
+    let text = "b".repeat(1 << 20);
+    assert_eq!(costly.is_match(text.as_bytes(), Instant::now()), Ok(true));
+    let costly = Pattern::new(&format!("{}c", "(?:a?b)".repeat(2000))).expect("a pattern");
+    assert_eq!(
+        costly.is_match(text.as_bytes(), Instant::now()),
+        Err(OutOfTime)
+    );
+}
+
 /// Pieces of patterns, so that random ones get far.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
@@ -129,8 +144,8 @@ proptest! {
         match Pattern::new(&pattern) {
             Ok(pattern) => {
                 // A match has to end, whatever its answer; stored text is UTF-8, but a pattern need not rely on it.
-                let first = pattern.is_match(&text);
-                prop_assert_eq!(pattern.clone().is_match(&text), first);
+                let first = pattern.is_match(&text, later());
+                prop_assert_eq!(pattern.clone().is_match(&text, later()), first);
             }
             Err(refusal) => prop_assert!(refusal.starts_with("operator \"regex\" ")),
         }
