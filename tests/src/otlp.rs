@@ -179,11 +179,37 @@ impl SpanBuilder {
         self
     }
 
+    /// What its status says.
+    #[must_use]
+    pub fn status_message(mut self, message: &str) -> Self {
+        message.clone_into(&mut self.0.status.get_or_insert_default().message);
+        self
+    }
+
+    /// Its trace state.
+    #[must_use]
+    pub fn trace_state(mut self, state: &str) -> Self {
+        state.clone_into(&mut self.0.trace_state);
+        self
+    }
+
     /// One more event, at the span's start.
     #[must_use]
-    pub fn event(mut self, name: &str, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+    pub fn event(self, name: &str, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+        let start = self.0.start_time_unix_nano;
+        self.event_at(name, start, attributes)
+    }
+
+    /// One more event, at this time in nanoseconds.
+    #[must_use]
+    pub fn event_at(
+        mut self,
+        name: &str,
+        nanos: u64,
+        attributes: impl IntoIterator<Item = KeyValue>,
+    ) -> Self {
         self.0.events.push(Event {
-            time_unix_nano: self.0.start_time_unix_nano,
+            time_unix_nano: nanos,
             name: name.to_owned(),
             attributes: attributes.into_iter().collect(),
             ..Event::default()
