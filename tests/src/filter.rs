@@ -144,6 +144,52 @@ pub fn list<'a>(kind: &str, values: impl IntoIterator<Item = &'a str>) -> Expres
     }))
 }
 
+/// An instant as RFC 3339 writes it in a zone so many minutes east of Greenwich, with nine digits of fraction.
+pub fn instant(nanos: u64, minutes_east: i64) -> String {
+    let seconds = (nanos / 1_000_000_000).strict_add_signed(minutes_east * 60);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let (mut year, mut day) = (1970, days);
+    while day >= 365 + u64::from(leap(year)) {
+        day -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [
+        31,
+        28 + u64::from(leap(year)),
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+    ] {
+        if day < length {
+            break;
+        }
+        day -= length;
+        month += 1;
+    }
+    let (hour, minute) = (second / 3600, second % 3600 / 60);
+    let date = format!("{year:04}-{month:02}-{:02}", day + 1);
+    let time = format!("{hour:02}:{minute:02}:{:02}", second % 60);
+    let zone = match minutes_east {
+        0 => "Z".to_owned(),
+        east => {
+            let sign = if east < 0 { '-' } else { '+' };
+            let east = east.abs();
+            format!("{sign}{:02}:{:02}", east / 60, east % 60)
+        }
+    };
+    format!("{date}T{time}.{:09}{zone}", nanos % 1_000_000_000)
+}
+
 /// Any operator with any arguments.
 pub fn call(op: &str, args: impl IntoIterator<Item = Expression>) -> Call {
     Call {

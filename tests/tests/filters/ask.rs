@@ -8,36 +8,8 @@ use tonic::{Code, Status};
 
 /// The numbers of the traces that match, newest first. All three RPCs must agree, on a refusal too.
 pub(crate) async fn ask(scene: &Scene, query: &Query) -> Result<Vec<u64>, Status> {
-    let ids = scene.client.find_trace_ids(query).await;
-    let traces = scene.client.find_traces(query).await;
-    let summaries = scene.client.find_trace_summaries(query).await;
-    let (ids, traces, summaries) = match (ids, traces, summaries) {
-        (Ok(ids), Ok(traces), Ok(summaries)) => (ids, traces, summaries),
-        (Err(ids), Err(traces), Err(summaries)) => {
-            for other in [&traces, &summaries] {
-                assert_eq!(other.code(), ids.code(), "{other:?} and {ids:?}");
-                assert_eq!(other.message(), ids.message());
-                assert_eq!(reason(other), reason(&ids));
-            }
-            return Err(ids);
-        }
-        (ids, traces, summaries) => panic!(
-            "one RPC refused what another answered: FindTraceIDs {:?}, FindTraces {:?}, FindTraceSummaries {:?}",
-            ids.err(),
-            traces.err(),
-            summaries.err()
-        ),
-    };
-    let exact = |id: &[u8]| <[u8; 16]>::try_from(id).expect("sixteen bytes");
-    let ids: Vec<[u8; 16]> = ids.iter().map(|found| exact(&found.trace_id)).collect();
-    let traces: Vec<[u8; 16]> = traces.iter().map(|found| found.id).collect();
-    let summaries: Vec<[u8; 16]> = summaries
-        .iter()
-        .map(|found| exact(&found.trace_id))
-        .collect();
-    assert_eq!(ids, traces, "FindTraceIDs and FindTraces differ");
-    assert_eq!(ids, summaries, "FindTraceIDs and FindTraceSummaries differ");
-    Ok(scene.numbers(&ids))
+    let found = scene.client.search(query).await?;
+    Ok(scene.numbers(&found))
 }
 
 /// `ErrorInfo`'s reason, or nothing.

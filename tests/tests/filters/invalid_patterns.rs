@@ -97,7 +97,6 @@ async fn a_pattern_is_re2() {
         "[b-a]",
         "[[:word2:]]",
         r"\pX1",
-        "(?P<n>a)(?P<n>b)",
     ];
     let text = r#"operator "regex" takes a pattern in RE2 syntax: "#;
     refuses_beginning(&scene, patterns.map(|one| (pattern(one), text))).await;
