@@ -98,6 +98,15 @@ pub fn span_id(id: u64) -> Vec<u8> {
     id.to_be_bytes().to_vec()
 }
 
+/// Bytes, as ids are written: in lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes all");
+        text
+    })
+}
+
 /// Text that hardly compresses, another one for each seed.
 pub fn noise(seed: u64, length: usize) -> String {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

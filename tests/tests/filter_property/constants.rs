@@ -2,6 +2,7 @@
 
 use larder_tests::Scene;
 use larder_tests::filter::instant;
+use larder_tests::otlp::hex;
 
 /// Where offset 0 lies in a scene, so that an event can come before its span.
 pub(crate) const ORIGIN: u64 = 1000;
@@ -222,11 +223,7 @@ pub(crate) fn localised(text: &str, scene: &Scene) -> String {
     let number: u64 = number.parse().expect("a number");
     let nanos = || scene.at(ORIGIN - 10 + number);
     match letter {
-        "t" => scene
-            .trace(number)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        "t" => hex(&scene.trace(number)),
         "z" => instant(nanos(), 0),
         "e" => instant(nanos(), 120),
         "w" => instant(nanos(), -570),

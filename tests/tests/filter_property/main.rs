@@ -1,5 +1,5 @@
 //! Random spans and random filters through the real binary, against an evaluator that reads the specification another time. The
-//! answers, in their order, must be equal; filters that were broken on purpose must be refused, each with FILTER_INVALID.
+//! answers, in their order, must be equal; filters that were broken on purpose must be refused, each with `FILTER_INVALID`.
 //!
 //! `LARDER_PROPERTY_CASES=5000` asks for more cases than usual; each is one set of spans with 40 filters.
 //! `LARDER_TESTS_ENDPOINT=127.0.0.1:17271` asks another storage.
@@ -15,7 +15,9 @@
 mod broken;
 mod constants;
 mod data;
+mod fields;
 mod filters;
+mod leaves;
 mod naive;
 
 use std::cell::Cell;

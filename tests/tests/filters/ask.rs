@@ -43,7 +43,7 @@ pub(crate) async fn judges(scene: &Scene, rows: impl IntoIterator<Item = (Call, 
     finds(scene, rows).await;
 }
 
-/// That each filter is refused with a text: INVALID_ARGUMENT and FILTER_INVALID.
+/// That each filter is refused with a text, `INVALID_ARGUMENT` and `FILTER_INVALID`.
 pub(crate) async fn refuses(
     scene: &Scene,
     rows: impl IntoIterator<Item = (Call, impl AsRef<str>)>,

@@ -2,14 +2,10 @@
 
 use larder_tests::Scene;
 use larder_tests::filter::{and, eq, exists, field, gt, gte, lt, lte, ne, regex, string};
-use larder_tests::otlp::{service, span};
+use larder_tests::otlp::{hex, service, span};
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 
 use crate::ask::{finds, judges};
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 async fn every_text_is_what_was_written(scene: Scene) {
     let mut one = span(scene.trace(0xab), 0xcd)
@@ -22,7 +18,7 @@ async fn every_text_is_what_was_written(scene: Scene) {
         .at(scene.at(1))
         .event("log", [])
         .link([0xfe; 16], 0x12, []);
-    one.0.links[0].trace_state = "c=3".to_owned();
+    "c=3".clone_into(&mut one.0.links[0].trace_state);
     let resource = service("shop")
         .schema_url("https://r")
         .scope("lib", "1.2", [])

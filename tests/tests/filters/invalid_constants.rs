@@ -180,7 +180,7 @@ async fn what_has_no_order_is_not_ordered() {
 #[tokio::test]
 async fn membership_is_in_a_list_that_says_what_it_holds() {
     let unsaid =
-        r#"takes a list that declares its element type when it is compared against an attribute"#;
+        "takes a list that declares its element type when it is compared against an attribute";
     let (unsaid_in, unsaid_not_in) = (
         format!(r#"operator "in" {unsaid}"#),
         format!(r#"operator "not_in" {unsaid}"#),

@@ -89,7 +89,7 @@ async fn a_key_without_a_level_is_of_the_span_or_its_resource(scene: Scene) {
     .await;
 }
 
-/// V4: of several values one is enough to match, and for ne and not_in none may.
+/// V4: of several values one is enough to match, and for `ne` and `not_in` none may.
 async fn a_key_on_the_span_and_its_resource_has_both_values(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(1)).attribute("k", "s");
     let resource = scene.resource("a").attribute("k", 5).span(one);

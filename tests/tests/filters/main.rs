@@ -11,14 +11,18 @@
 
 mod absence;
 mod ask;
+mod comparisons;
 mod constants;
 mod core_cases;
 mod fields;
 mod invalid;
 mod invalid_constants;
+mod invalid_nesting;
 mod invalid_patterns;
+mod invalid_resolution;
 mod levels;
 mod numbers;
+mod order;
 mod patterns;
 mod quantifiers;
 mod resolution;

@@ -2,6 +2,7 @@
 
 use larder_proto::expression::v1::Expression;
 use larder_proto::expression::v1::expression::Term;
+use larder_tests::otlp::hex;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 
@@ -117,10 +118,6 @@ fn some_text(text: &str) -> Vec<Value> {
     } else {
         vec![Value::Text(text.to_owned())]
     }
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn nanos(time: u64) -> Value {
