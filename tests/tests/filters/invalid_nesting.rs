@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use larder_proto::expression::v1::Call;
-use larder_tests::filter::{and, call, exists, field, not, some};
+use larder_tests::filter::{and, attr, call, exists, field, not, or, some};
+use larder_tests::otlp::span;
 use larder_tests::{Plugin, Scene, method};
 use prost::encoding::encode_varint;
 use tonic::Code;
@@ -47,6 +48,26 @@ async fn calls_nest_twenty_deep_and_no_deeper() {
 fn eq_of(predicate: Call) -> larder_proto::expression::v1::Expression {
     let mut holder = not(predicate);
     holder.args.remove(0)
+}
+
+/// There is no limit to how wide they are.
+#[tokio::test]
+async fn a_call_may_have_thousands_of_arguments() {
+    let scene = Scene::new(Plugin::Memory).await;
+    let one = span(scene.trace(1), 1).at(scene.at(1));
+    scene.client.store([scene.resource("a").span(one)]).await;
+    let absent = || exists(attr("missing"));
+    let many = std::iter::repeat_with(absent).take(5_000);
+    let filter = or(many.chain([there()]));
+    assert_eq!(
+        ask(&scene, &scene.query().filter(filter)).await.unwrap(),
+        [1]
+    );
+    let filter = or(std::iter::repeat_with(absent).take(5_000));
+    assert_eq!(
+        ask(&scene, &scene.query().filter(filter)).await.unwrap(),
+        [0; 0]
+    );
 }
 
 /// A field with its length.

@@ -122,6 +122,22 @@ async fn patterns_mean_what_re2_means(scene: Scene) {
     .await;
 }
 
+/// Up to a thousand repetitions of any class are RE2, so they are no error here.
+async fn a_large_pattern_is_a_pattern(scene: Scene) {
+    let long = "ß".repeat(1000);
+    found_in(
+        &scene,
+        &long,
+        [
+            (r"\pL{1000}", true),
+            (r"[^x]{1000}", true),
+            (r"(\pL{25}){40}", true),
+            (r"\pL{999}\pN", false),
+        ],
+    )
+    .await;
+}
+
 /// Text only: numbers, booleans and opaque values match no pattern.
 async fn only_text_matches_a_pattern(scene: Scene) {
     let values = [
@@ -188,6 +204,7 @@ larder_tests::every_plugin![
     a_pattern_is_found_anywhere,
     both_cases_may_be_written_out,
     patterns_mean_what_re2_means,
+    a_large_pattern_is_a_pattern,
     only_text_matches_a_pattern,
     a_pattern_is_sought_in_every_value,
 ];
