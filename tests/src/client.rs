@@ -21,6 +21,7 @@ use crate::otlp::{ResourceBuilder, request};
 use crate::patiently;
 use crate::query::Query;
 use crate::rpc::Call;
+use crate::status::error_info;
 
 /// The paths of the methods.
 pub mod method {
@@ -155,6 +156,24 @@ impl Client {
             "FindTraces and FindTraceSummaries differ: {query:?}"
         );
         found
+    }
+
+    /// As [`Self::find`], or the refusal of a query, in which all three must agree as well.
+    pub async fn search(&self, query: &Query) -> Result<Vec<[u8; 16]>, Status> {
+        let Err(refused) = self.find_trace_ids(query).await else {
+            return Ok(self.find(query).await);
+        };
+        let others = [
+            self.find_traces(query).await.map(drop),
+            self.find_trace_summaries(query).await.map(drop),
+        ];
+        for other in others {
+            let other = other.expect_err("FindTraceIDs refuses what another RPC answers");
+            assert_eq!(other.code(), refused.code(), "{other:?} and {refused:?}");
+            assert_eq!(other.message(), refused.message());
+            assert_eq!(error_info(&other), error_info(&refused));
+        }
+        Err(refused)
     }
 
     /// `FindTraceIDs`.

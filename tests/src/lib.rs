@@ -16,6 +16,7 @@
 mod answers;
 mod binary;
 mod client;
+pub mod filter;
 mod home;
 pub mod http;
 pub mod otlp;

@@ -98,6 +98,15 @@ pub fn span_id(id: u64) -> Vec<u8> {
     id.to_be_bytes().to_vec()
 }
 
+/// Bytes, as ids are written: in lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes all");
+        text
+    })
+}
+
 /// Text that hardly compresses, another one for each seed.
 pub fn noise(seed: u64, length: usize) -> String {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -179,11 +188,37 @@ impl SpanBuilder {
         self
     }
 
+    /// What its status says.
+    #[must_use]
+    pub fn status_message(mut self, message: &str) -> Self {
+        message.clone_into(&mut self.0.status.get_or_insert_default().message);
+        self
+    }
+
+    /// Its trace state.
+    #[must_use]
+    pub fn trace_state(mut self, state: &str) -> Self {
+        state.clone_into(&mut self.0.trace_state);
+        self
+    }
+
     /// One more event, at the span's start.
     #[must_use]
-    pub fn event(mut self, name: &str, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+    pub fn event(self, name: &str, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+        let start = self.0.start_time_unix_nano;
+        self.event_at(name, start, attributes)
+    }
+
+    /// One more event, at this time in nanoseconds.
+    #[must_use]
+    pub fn event_at(
+        mut self,
+        name: &str,
+        nanos: u64,
+        attributes: impl IntoIterator<Item = KeyValue>,
+    ) -> Self {
         self.0.events.push(Event {
-            time_unix_nano: self.0.start_time_unix_nano,
+            time_unix_nano: nanos,
             name: name.to_owned(),
             attributes: attributes.into_iter().collect(),
             ..Event::default()

@@ -1,5 +1,6 @@
 //! Builds `TraceQueryParameters`, and the timestamps and durations of Jaeger's gogo client.
 
+use larder_proto::expression::v1::Call;
 use larder_proto::storage::v2::{AnyValue, KeyValue, TraceQueryParameters, any_value::Value};
 use prost_types::{Duration, Timestamp};
 
@@ -146,6 +147,13 @@ impl Query {
     #[must_use]
     pub fn at_most(mut self, nanos: i64) -> Self {
         self.0.duration_max = Some(duration(nanos));
+        self
+    }
+
+    /// Spans that satisfy a structured filter.
+    #[must_use]
+    pub fn filter(mut self, filter: Call) -> Self {
+        self.0.filter = Some(filter);
         self
     }
 

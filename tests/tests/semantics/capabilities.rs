@@ -1,25 +1,27 @@
 //! `GetCapabilities` and purge: A1 to A3.
 
+use larder_tests::filter::{LEVELS, OPERATORS};
 use larder_tests::otlp::{service, span};
 use larder_tests::{Options, Plugin, Query, Scene, timestamp};
 
-/// A1, A2: searches without a service and several predicates on one span; filters are declared whole or, as now, not at all.
-/// The answer is the same every time.
+/// A1, A2: searches without a service, several predicates on one span, and filters whole. The answer is the same every time.
 async fn capabilities_are_declared_and_constant(scene: Scene) {
     let first = scene.client.capabilities().await.unwrap();
     let search = first.search.clone().expect("search capabilities");
     assert!(search.without_service_name);
     assert!(search.same_span_conjunction);
-    if let Some(filter) = search.filter {
-        assert_eq!(
-            filter.levels.is_empty(),
-            filter.operators.is_empty(),
-            "{filter:?}"
-        );
-    }
+    let filter = search.filter.expect("filter capabilities");
+    assert_eq!(sorted(&filter.levels), sorted(&LEVELS));
+    assert_eq!(sorted(&filter.operators), sorted(&OPERATORS));
     for _ in 0..3 {
         assert_eq!(scene.client.capabilities().await.unwrap(), first);
     }
+}
+
+fn sorted(names: &[impl AsRef<str>]) -> Vec<&str> {
+    let mut names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    names.sort_unstable();
+    names
 }
 
 larder_tests::every_plugin![capabilities_are_declared_and_constant];

@@ -1,0 +1,125 @@
+//! Filters that were valid until one thing was done to them.
+
+use std::fmt;
+
+use larder_proto::expression::v1::expression::Term;
+use larder_proto::expression::v1::{Call, Expression};
+use larder_tests::filter::{
+    and, attr, attr_at, eq, field, is_in, list, nested, not, nothing, regex, text, typed,
+};
+use larder_tests::{Query, Scene};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use crate::filters::{filter, in_scene};
+
+/// Each makes any filter invalid, wherever in it it is done.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Operator(&'static str),
+    NoArguments,
+    OneMore,
+    First(fn() -> Expression),
+    Last(fn() -> Expression),
+    /// The filter is fine, but not with this beside it.
+    Beside(fn() -> Call),
+    Deep,
+    ServiceName,
+}
+
+const FAULTS: [Fault; 24] = [
+    Fault::Operator(""),
+    Fault::Operator("AND"),
+    Fault::Operator("bogus"),
+    Fault::NoArguments,
+    Fault::OneMore,
+    Fault::Deep,
+    Fault::ServiceName,
+    Fault::First(nothing),
+    Fault::First(|| attr("")),
+    Fault::First(|| attr_at("galaxy", "k")),
+    Fault::First(|| field("span", "nope")),
+    Fault::First(|| field("", "name")),
+    Fault::First(|| nested("span")),
+    Fault::Last(nothing),
+    Fault::Last(|| typed("int", "1.5")),
+    Fault::Last(|| typed("float", "1")),
+    Fault::Last(|| list("", [])),
+    Fault::Beside(|| regex(field("span", "name"), "^x")),
+    Fault::Beside(|| regex(field("span", "name"), "(")),
+    Fault::Beside(|| regex(field("span", "name"), "x*?")),
+    Fault::Beside(|| eq(field("span", "duration"), "banana")),
+    Fault::Beside(|| eq(field("span", "kind"), "Server")),
+    Fault::Beside(|| is_in(attr("k"), list("int", ["1", "x"]))),
+    Fault::Beside(|| is_in(attr("k"), list("", ["1"]))),
+];
+
+/// A filter with a fault.
+#[derive(Clone)]
+pub(crate) struct Broken {
+    filter: Call,
+    fault: Fault,
+}
+
+impl fmt::Debug for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by {:?}", text(&self.filter), self.fault)
+    }
+}
+
+impl Broken {
+    pub(crate) fn build(&self, scene: &Scene) -> Query {
+        let query = scene.query().filter(in_scene(&self.filter, scene));
+        match self.fault {
+            Fault::ServiceName => query.service("a"),
+            _ => query,
+        }
+    }
+}
+
+pub(crate) fn broken() -> impl Strategy<Value = Broken> {
+    (filter(), select(&FAULTS[..]), any::<Index>()).prop_map(|(mut filter, fault, index)| {
+        match fault {
+            Fault::ServiceName => {}
+            Fault::Deep => filter = (0..20).fold(filter, |inner, _| not(inner)),
+            Fault::Beside(other) => filter = and([filter, other()]),
+            _ => {
+                let count = count(&filter);
+                let mut number = index.index(count);
+                inflict(&mut filter, &mut number, fault);
+            }
+        }
+        Broken { filter, fault }
+    })
+}
+
+fn count(call: &Call) -> usize {
+    let inner = call.args.iter().map(|argument| match &argument.term {
+        Some(Term::Call(call)) => count(call),
+        _ => 0,
+    });
+    1 + inner.sum::<usize>()
+}
+
+/// On the call of this number, counted from the outermost; true when it is done.
+fn inflict(call: &mut Call, number: &mut usize, fault: Fault) -> bool {
+    if *number > 0 {
+        *number -= 1;
+        return call
+            .args
+            .iter_mut()
+            .any(|argument| match &mut argument.term {
+                Some(Term::Call(call)) => inflict(call, number, fault),
+                _ => false,
+            });
+    }
+    match fault {
+        Fault::Operator(op) => op.clone_into(&mut call.op),
+        Fault::NoArguments => call.args.clear(),
+        Fault::OneMore => call.args.push(attr("k")),
+        Fault::First(term) => call.args[0] = term(),
+        Fault::Last(term) => *call.args.last_mut().unwrap() = term(),
+        Fault::Beside(_) | Fault::Deep | Fault::ServiceName => {}
+    }
+    true
+}

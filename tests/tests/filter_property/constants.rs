@@ -1,0 +1,232 @@
+//! The vocabulary that spans and filters share, so that they often meet: values that are equal, close, or equal in one reading.
+
+use larder_tests::Scene;
+use larder_tests::filter::instant;
+use larder_tests::otlp::hex;
+
+/// Where offset 0 lies in a scene, so that an event can come before its span.
+pub(crate) const ORIGIN: u64 = 1000;
+
+/// Offsets of starts go up to this.
+pub(crate) const LATEST: u64 = 12;
+
+/// Keys of attributes. The last ones mean something else without a level.
+pub(crate) const KEYS: [&str; 8] = ["k", "k", "k", "l", "l", "error", "span.kind", "scope.name"];
+
+/// Spans and traces are numbered up to these.
+pub(crate) const SPANS: u64 = 5;
+pub(crate) const TRACES: u64 = 6;
+
+pub(crate) const NAMES: [&str; 8] = ["x", "X", "GET /", "", "lib", "2", "server", "é"];
+pub(crate) const VERSIONS: [&str; 3] = ["", "1.5", "2"];
+pub(crate) const SCHEMAS: [&str; 3] = ["", "s/1", "s/2"];
+pub(crate) const STATES: [&str; 3] = ["", "a=1", "x"];
+pub(crate) const KINDS: [&str; 6] = [
+    "unspecified",
+    "internal",
+    "server",
+    "client",
+    "producer",
+    "consumer",
+];
+pub(crate) const STATUSES: [&str; 3] = ["unset", "ok", "error"];
+
+pub(crate) const INTS: [i64; 13] = [
+    0,
+    1,
+    -1,
+    2,
+    500,
+    5,
+    1 << 53,
+    (1 << 53) + 1,
+    (1 << 53) - 1,
+    i64::MAX,
+    i64::MAX - 1,
+    i64::MIN,
+    i64::MIN + 1,
+];
+
+pub(crate) const DOUBLES: [f64; 20] = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    2.0,
+    0.5,
+    1.5,
+    500.0,
+    9_007_199_254_740_992.0,
+    9_007_199_254_740_994.0,
+    9_007_199_254_740_991.0,
+    9_223_372_036_854_775_808.0,
+    -9_223_372_036_854_775_808.0,
+    9_223_372_036_854_774_784.0,
+    1e19,
+    -1e19,
+    f64::NAN,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    5e-324,
+];
+
+/// Text, much of which reads as a number or as true or false, by some reader or other.
+pub(crate) const TEXTS: [&str; 68] = [
+    "0",
+    "1",
+    "-1",
+    "2",
+    "500",
+    "5",
+    "1.0",
+    "1.5",
+    "500.0",
+    "0.5",
+    "+1",
+    "01",
+    "-0",
+    "-0.0",
+    "1e0",
+    "5e2",
+    "5E+2",
+    ".5",
+    "5.",
+    ".",
+    "1_000",
+    "5_00",
+    "5__0",
+    "_1",
+    "1_",
+    "0x10",
+    "0x1p0",
+    "0x1.8p0",
+    "0X.8P1",
+    "0x_1p0",
+    "0x1p",
+    "0b1",
+    "1e400",
+    "-1e400",
+    "1e-400",
+    "5e-324",
+    "Inf",
+    "+inf",
+    "-Infinity",
+    "infinity",
+    "infin",
+    "nan",
+    "NaN",
+    "-nan",
+    "+NaN",
+    " 1",
+    "1 ",
+    "1e",
+    "+",
+    "true",
+    "True",
+    "TRUE",
+    "tRUE",
+    "t",
+    "F",
+    "false",
+    "9007199254740992",
+    "9007199254740993",
+    "9007199254740993.0",
+    "9007199254740991",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "1e19",
+    "x",
+    "",
+    "é",
+];
+
+/// Integers that a constant may declare to be.
+pub(crate) const INT_TEXTS: [&str; 14] = [
+    "0",
+    "1",
+    "-1",
+    "2",
+    "500",
+    "+1",
+    "01",
+    "-0",
+    "9007199254740992",
+    "9007199254740993",
+    "9223372036854775807",
+    "9223372036854775806",
+    "-9223372036854775808",
+    "5",
+];
+
+/// Doubles that a constant may declare to be.
+pub(crate) const DOUBLE_TEXTS: [&str; 22] = [
+    "0",
+    "-0",
+    "1",
+    "1.5",
+    "500",
+    "0.5",
+    "1e0",
+    "5_00",
+    "0x1p0",
+    "0x1.8p0",
+    "9007199254740992",
+    "9007199254740993",
+    "9007199254740994",
+    "9223372036854775807",
+    "1e19",
+    "-1e19",
+    "nan",
+    "Inf",
+    "-infinity",
+    "5e-324",
+    "1e-400",
+    "2",
+];
+
+/// Truths that a constant may declare to be.
+pub(crate) const TRUTH_TEXTS: [&str; 6] = ["true", "false", "1", "0", "T", "f"];
+
+pub(crate) const DURATIONS: [&str; 17] = [
+    "0",
+    "0s",
+    "1ns",
+    "+2ns",
+    "3ns",
+    "-1ns",
+    "-2ns",
+    "0.003us",
+    "3.9ns",
+    "5ns",
+    "1.5ms",
+    "1500us",
+    "1500µs",
+    "1h30m",
+    "1ms500us",
+    "-1h",
+    "0.0000015s",
+];
+
+/// How long spans take, in nanoseconds.
+pub(crate) const LENGTHS: [i64; 10] = [0, 1, 2, 3, 5, -1, -2, 8, 1_500, 1_500_000];
+
+/// Text as it stands in a scene. `@` and a letter stand for an instant, and for the id of a trace.
+pub(crate) fn localised(text: &str, scene: &Scene) -> String {
+    let Some((letter, number)) = text
+        .strip_prefix('@')
+        .and_then(|rest| rest.split_at_checked(1))
+    else {
+        return text.to_owned();
+    };
+    let number: u64 = number.parse().expect("a number");
+    let nanos = || scene.at(ORIGIN - 10 + number);
+    match letter {
+        "t" => hex(&scene.trace(number)),
+        "z" => instant(nanos(), 0),
+        "e" => instant(nanos(), 120),
+        "w" => instant(nanos(), -570),
+        letter => panic!("@{letter} stands for nothing"),
+    }
+}

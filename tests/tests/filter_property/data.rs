@@ -1,0 +1,198 @@
+//! Random exports: times are offsets and traces are numbers until they are built in a scene.
+
+use larder_tests::Scene;
+use larder_tests::otlp::{IntoValue, ResourceBuilder, array, key_value, map, span_id};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::constants::{
+    DOUBLES, INTS, KEYS, LATEST, LENGTHS, NAMES, ORIGIN, SCHEMAS, SPANS, STATES, TEXTS, TRACES,
+    VERSIONS,
+};
+
+/// A few exports, of a few resources each.
+#[derive(Clone, Debug)]
+pub(crate) struct Written(Vec<Vec<ResourceSpans>>);
+
+/// Of every type that there is, and of none.
+fn value() -> impl Strategy<Value = Option<AnyValue>> {
+    let others = vec![
+        Some(AnyValue { value: None }),
+        None,
+        Some(b"x"[..].into_value()),
+        Some(b""[..].into_value()),
+        Some(array(["x".into_value()])),
+        Some(array([])),
+        Some(map([("k", "x".into_value())])),
+    ];
+    let common = vec![
+        "1".into_value(),
+        1.into_value(),
+        1.0.into_value(),
+        true.into_value(),
+        "x".into_value(),
+    ];
+    prop_oneof![
+        4 => select(common).prop_map(Some),
+        3 => select(&TEXTS[..]).prop_map(|text| Some(text.into_value())),
+        3 => select(&INTS[..]).prop_map(|number| Some(number.into_value())),
+        3 => select(&DOUBLES[..]).prop_map(|number| Some(number.into_value())),
+        1 => any::<bool>().prop_map(|truth| Some(truth.into_value())),
+        1 => select(others),
+    ]
+}
+
+fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
+    let one = (select(&KEYS[..]), value()).prop_map(|(key, value)| KeyValue {
+        value,
+        ..key_value(key, "")
+    });
+    vec(one, 0..4)
+}
+
+prop_compose! {
+    fn event()(
+        name in select(&NAMES[..]),
+        time in 0..=LATEST + 10,
+        attributes in attributes(),
+    ) -> Event {
+        Event { name: name.to_owned(), time_unix_nano: time, attributes, ..Event::default() }
+    }
+}
+
+prop_compose! {
+    /// A trace of number 0 is an empty id.
+    fn link()(
+        (trace, id) in (0..=TRACES, 0..=SPANS),
+        state in select(&STATES[..]),
+        attributes in attributes(),
+    ) -> Link {
+        Link {
+            trace_id: number(trace),
+            span_id: if id == 0 { Vec::new() } else { span_id(id) },
+            trace_state: state.to_owned(),
+            attributes,
+            ..Link::default()
+        }
+    }
+}
+
+fn number(trace: u64) -> Vec<u8> {
+    if trace == 0 {
+        Vec::new()
+    } else {
+        vec![u8::try_from(trace).unwrap()]
+    }
+}
+
+prop_compose! {
+    fn span()(
+        (trace, id, parent) in (1..=TRACES, 1..=SPANS, option::of(1..=SPANS)),
+        (name, state) in (select(&NAMES[..]), select(&STATES[..])),
+        kind in 0..7,
+        status in option::of((0..4, select(&NAMES[..]))),
+        start in 0..=LATEST,
+        lasting in select(&LENGTHS[..]),
+        attributes in attributes(),
+        events in vec(event(), 0..3),
+        links in vec(link(), 0..3),
+    ) -> Span {
+        Span {
+            trace_id: number(trace),
+            span_id: span_id(id),
+            parent_span_id: parent.map(span_id).unwrap_or_default(),
+            trace_state: state.to_owned(),
+            name: name.to_owned(),
+            kind,
+            start_time_unix_nano: start,
+            // Until it is built, how long it takes.
+            end_time_unix_nano: lasting.cast_unsigned(),
+            attributes,
+            events,
+            links,
+            status: status.map(|(code, message)| Status { code, message: message.to_owned() }),
+            ..Span::default()
+        }
+    }
+}
+
+prop_compose! {
+    fn scope_spans()(
+        scope in option::weighted(0.9, (select(&NAMES[..]), select(&VERSIONS[..]), attributes())),
+        schema in select(&SCHEMAS[..]),
+        spans in vec(span(), 1..4),
+    ) -> ScopeSpans {
+        ScopeSpans {
+            scope: scope.map(|(name, version, attributes)| InstrumentationScope {
+                name: name.to_owned(),
+                version: version.to_owned(),
+                attributes,
+                ..InstrumentationScope::default()
+            }),
+            spans,
+            schema_url: schema.to_owned(),
+        }
+    }
+}
+
+prop_compose! {
+    fn resource_spans()(
+        service in option::weighted(0.8, select(vec!["a".into_value(), "x".into_value(), "".into_value(), 1.into_value()])),
+        attributes in option::weighted(0.9, attributes()),
+        schema in select(&SCHEMAS[..]),
+        scope_spans in vec(scope_spans(), 1..3),
+    ) -> ResourceSpans {
+        let resource = attributes.map(|mut attributes| {
+            attributes.extend(service.map(|service| key_value("service.name", service)));
+            Resource { attributes, ..Resource::default() }
+        });
+        ResourceSpans { resource, scope_spans, schema_url: schema.to_owned() }
+    }
+}
+
+pub(crate) fn written() -> impl Strategy<Value = Written> {
+    vec(vec(resource_spans(), 1..3), 1..4).prop_map(Written)
+}
+
+impl Written {
+    /// As it is written in a scene.
+    pub(crate) fn build(&self, scene: &Scene) -> Vec<Vec<ResourceBuilder>> {
+        let mut exports = self.0.clone();
+        for resource in exports.iter_mut().flatten() {
+            for span in resource
+                .scope_spans
+                .iter_mut()
+                .flat_map(|scope| &mut scope.spans)
+            {
+                place(span, scene);
+            }
+        }
+        exports
+            .into_iter()
+            .map(|export| export.into_iter().map(ResourceBuilder).collect())
+            .collect()
+    }
+}
+
+fn place(span: &mut Span, scene: &Scene) {
+    let trace = |id: &[u8]| {
+        id.first()
+            .map_or_else(Vec::new, |number| scene.trace(u64::from(*number)).to_vec())
+    };
+    let lasting = span.end_time_unix_nano.cast_signed();
+    span.trace_id = trace(&span.trace_id);
+    span.start_time_unix_nano = scene.at(ORIGIN + span.start_time_unix_nano);
+    span.end_time_unix_nano = span.start_time_unix_nano.strict_add_signed(lasting);
+    for event in &mut span.events {
+        event.time_unix_nano = scene.at(ORIGIN - 10 + event.time_unix_nano);
+    }
+    for link in &mut span.links {
+        link.trace_id = trace(&link.trace_id);
+    }
+}

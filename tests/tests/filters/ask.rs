@@ -1,0 +1,96 @@
+//! Asks a filter by every RPC that searches, and tells which rows of a table went wrong.
+
+use larder_proto::expression::v1::Call;
+use larder_tests::filter::text;
+use larder_tests::status::error_info;
+use larder_tests::{Query, Scene};
+use tonic::{Code, Status};
+
+/// The numbers of the traces that match, newest first. All three RPCs must agree, on a refusal too.
+pub(crate) async fn ask(scene: &Scene, query: &Query) -> Result<Vec<u64>, Status> {
+    let found = scene.client.search(query).await?;
+    Ok(scene.numbers(&found))
+}
+
+/// `ErrorInfo`'s reason, or nothing.
+pub(crate) fn reason(status: &Status) -> String {
+    error_info(status).unwrap_or_default().reason
+}
+
+/// Which traces each filter finds.
+///
+/// # Panics
+/// When rows are wrong, with all of them.
+pub(crate) async fn finds(scene: &Scene, rows: impl IntoIterator<Item = (Call, Vec<u64>)>) {
+    let mut wrong = Vec::new();
+    for (filter, expected) in rows {
+        let found = ask(scene, &scene.query().filter(filter.clone())).await;
+        match found {
+            Ok(found) if found == expected => {}
+            Ok(found) => wrong.push(format!("{}: {found:?}, not {expected:?}", text(&filter))),
+            Err(refused) => wrong.push(format!("{}: {:?}", text(&filter), refused.message())),
+        }
+    }
+    show(&wrong);
+}
+
+/// Whether each filter finds trace 1, the only one of its scene.
+pub(crate) async fn judges(scene: &Scene, rows: impl IntoIterator<Item = (Call, bool)>) {
+    let rows = rows.into_iter().map(|(filter, matches)| {
+        let found = if matches { vec![1] } else { Vec::new() };
+        (filter, found)
+    });
+    finds(scene, rows).await;
+}
+
+/// That each filter is refused with a text, `INVALID_ARGUMENT` and `FILTER_INVALID`.
+pub(crate) async fn refuses(
+    scene: &Scene,
+    rows: impl IntoIterator<Item = (Call, impl AsRef<str>)>,
+) {
+    refuses_with(scene, rows, |message, text| message == text).await;
+}
+
+/// That each filter is refused with a text that begins so, and then says more.
+pub(crate) async fn refuses_beginning(
+    scene: &Scene,
+    rows: impl IntoIterator<Item = (Call, impl AsRef<str>)>,
+) {
+    let goes_on = |message: &str, start: &str| {
+        message
+            .strip_prefix(start)
+            .is_some_and(|rest| !rest.is_empty())
+    };
+    refuses_with(scene, rows, goes_on).await;
+}
+
+async fn refuses_with(
+    scene: &Scene,
+    rows: impl IntoIterator<Item = (Call, impl AsRef<str>)>,
+    fits: impl Fn(&str, &str) -> bool,
+) {
+    let mut wrong = Vec::new();
+    for (filter, expected) in rows {
+        let expected = expected.as_ref();
+        let line = match ask(scene, &scene.query().filter(filter.clone())).await {
+            Ok(found) => format!("answered with {found:?}"),
+            Err(status) if !fits(status.message(), expected) => format!("{:?}", status.message()),
+            Err(status) if status.code() != Code::InvalidArgument => format!("{:?}", status.code()),
+            Err(status) if reason(&status) != "FILTER_INVALID" => {
+                format!("the reason {:?}", reason(&status))
+            }
+            Err(_) => continue,
+        };
+        wrong.push(format!("{}: {line}, not {expected:?}", text(&filter)));
+    }
+    show(&wrong);
+}
+
+fn show(wrong: &[String]) {
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}

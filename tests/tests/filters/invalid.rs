@@ -1,0 +1,287 @@
+//! The shape of a filter: operators, arguments, references, nesting. Section 4.3, and the exact words of Jaeger's refusals.
+
+use larder_proto::expression::v1::Call;
+use larder_tests::filter::{
+    FIELDS, and, attr, attr_at, boolean, call, double, eq, exists, field, gt, int, is_in, list, ne,
+    nested, not, not_in, nothing, or, regex, some, string, untyped,
+};
+use larder_tests::{Plugin, Scene};
+
+use crate::ask::{ask, refuses};
+
+fn there() -> Call {
+    exists(field("span", "name"))
+}
+
+async fn refused<const N: usize>(rows: [(Call, &str); N]) {
+    refuses(&Scene::new(Plugin::Memory).await, rows).await;
+}
+
+#[tokio::test]
+async fn an_argument_with_no_term_is_refused_before_anything_else() {
+    let text = "filter argument is empty: exactly one of attr, field, nested, scalar, list or call must be set";
+    refused([
+        (exists(nothing()), text),
+        (eq(attr("a"), nothing()), text),
+        (call("and", [nothing()]), text),
+        (and([there(), not(exists(nothing()))]), text),
+        (call("bogus", [nothing()]), text),
+        (some("event", exists(nothing())), text),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn an_operator_that_there_is_not_is_refused() {
+    refused([
+        (call("x", []), r#"unknown filter operator "x""#),
+        (
+            call("EQ", [attr("a"), untyped("1")]),
+            r#"unknown filter operator "EQ""#,
+        ),
+        (Call::default(), r#"unknown filter operator """#),
+        (
+            and([there(), Call::default()]),
+            r#"unknown filter operator """#,
+        ),
+        (
+            not(call("like", [attr("a")])),
+            r#"unknown filter operator "like""#,
+        ),
+        (call("a\"b\n", []), r#"unknown filter operator "a\"b\n""#),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn and_and_or_take_two_arguments_or_more() {
+    refused([
+        (
+            and([]),
+            r#"operator "and" takes at least two arguments, got 0"#,
+        ),
+        (
+            and([there()]),
+            r#"operator "and" takes at least two arguments, got 1"#,
+        ),
+        (
+            or([there()]),
+            r#"operator "or" takes at least two arguments, got 1"#,
+        ),
+        (
+            call("or", [attr("a")]),
+            r#"operator "or" takes at least two arguments, got 1"#,
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn the_other_operators_take_what_they_take() {
+    let scene = Scene::new(Plugin::Memory).await;
+    let arities = [
+        ("not", 1),
+        ("exists", 1),
+        ("eq", 2),
+        ("ne", 2),
+        ("gt", 2),
+        ("lt", 2),
+        ("gte", 2),
+        ("lte", 2),
+        ("regex", 2),
+        ("in", 2),
+        ("not_in", 2),
+        ("some", 2),
+    ];
+    let mut rows = Vec::new();
+    for (op, arity) in arities {
+        for got in [0, 1, 2, 3] {
+            if got != arity {
+                let text = format!("operator {op:?} takes {arity} argument(s), got {got}");
+                rows.push((call(op, vec![attr("a"); got]), text));
+            }
+        }
+    }
+    assert_eq!(rows.len(), 36);
+    refuses(&scene, rows).await;
+}
+
+#[tokio::test]
+async fn what_is_no_predicate_cannot_be_combined() {
+    refused([
+        (
+            call("and", [attr("a"), attr("b")]),
+            r#"operator "and" takes predicates as arguments, got an attribute reference"#,
+        ),
+        (
+            call("and", [untyped("a"), untyped("b")]),
+            r#"operator "and" takes predicates as arguments, got an untyped constant"#,
+        ),
+        (
+            call("or", [field("span", "name"), string("b")]),
+            r#"operator "or" takes predicates as arguments, got a field reference"#,
+        ),
+        (
+            call("or", [nested("event"), string("b")]),
+            r#"operator "or" takes predicates as arguments, got a collection reference"#,
+        ),
+        (
+            call("not", [string("a")]),
+            r#"operator "not" takes predicates as arguments, got a string constant"#,
+        ),
+        (
+            call("not", [int(1)]),
+            r#"operator "not" takes predicates as arguments, got an integer constant"#,
+        ),
+        (
+            call("not", [double(1.5)]),
+            r#"operator "not" takes predicates as arguments, got a floating-point constant"#,
+        ),
+        (
+            call("not", [boolean(true)]),
+            r#"operator "not" takes predicates as arguments, got a boolean constant"#,
+        ),
+        (
+            call("not", [list("int", ["1"])]),
+            r#"operator "not" takes predicates as arguments, got a list"#,
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn some_takes_a_collection_and_a_predicate() {
+    let some_of = |first, second| call("some", [first, second]);
+    let predicate = || {
+        let [_, predicate] = <[_; 2]>::try_from(some("event", there()).args).unwrap();
+        predicate
+    };
+    refused([
+        (some_of(attr("a"), predicate()), r#"operator "some" takes a collection reference as its first argument, got an attribute reference"#),
+        (some_of(field("event", "name"), predicate()), r#"operator "some" takes a collection reference as its first argument, got a field reference"#),
+        (some_of(predicate(), nested("event")), r#"operator "some" takes a collection reference as its first argument, got a predicate"#),
+        (some("span", there()), r#"operator "some" quantifies over "event" or "link", got level "span""#),
+        (some("", there()), r#"operator "some" quantifies over "event" or "link", got level """#),
+        (some("events", there()), r#"operator "some" quantifies over "event" or "link", got level "events""#),
+        (some_of(nested("event"), attr("a")), r#"operator "some" takes a predicate as its second argument, got an attribute reference"#),
+        (some_of(nested("link"), boolean(true)), r#"operator "some" takes a predicate as its second argument, got a boolean constant"#),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn some_does_not_go_through_one_collection_inside_itself() {
+    let event = r#"operator "some" is already quantifying over "event", and this version does not define what a nested one would bind"#;
+    let link = r#"operator "some" is already quantifying over "link", and this version does not define what a nested one would bind"#;
+    refused([
+        (some("event", some("event", there())), event),
+        (
+            some("link", and([there(), not(some("link", there()))])),
+            link,
+        ),
+        (some("event", some("link", some("event", there()))), event),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_collection_is_nowhere_but_in_some() {
+    let text = r#"a collection reference is only the first argument of "some""#;
+    refused([
+        (exists(nested("event")), text),
+        (eq(nested("event"), "a"), text),
+        (gt("a", nested("link")), text),
+        (is_in(nested("event"), list("int", ["1"])), text),
+        (not_in(nested("event"), list("int", ["1"])), text),
+        (regex(nested("event"), "a"), text),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn exists_in_and_regex_are_about_a_reference() {
+    refused([
+        (
+            exists(string("a")),
+            r#"operator "exists" takes a reference, got a string constant"#,
+        ),
+        (
+            exists(list("int", ["1"])),
+            r#"operator "exists" takes a reference, got a list"#,
+        ),
+        (
+            is_in(untyped("a"), list("int", ["1"])),
+            r#"operator "in" takes a reference, got an untyped constant"#,
+        ),
+        (
+            not_in(int(1), list("int", ["1"])),
+            r#"operator "not_in" takes a reference, got an integer constant"#,
+        ),
+        (
+            regex(string("a"), "a"),
+            r#"operator "regex" takes a reference, got a string constant"#,
+        ),
+        (
+            regex(there(), "a"),
+            r#"operator "regex" takes a reference, got a predicate"#,
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_comparison_is_of_references_and_constants() {
+    refused([
+        (
+            eq(attr("a"), there()),
+            r#"operator "eq" compares a reference or a constant, got a predicate"#,
+        ),
+        (
+            gt(there(), attr("a")),
+            r#"operator "gt" compares a reference or a constant, got a predicate"#,
+        ),
+        (
+            ne(attr("a"), list("int", ["1"])),
+            r#"operator "ne" compares a reference or a constant, got a list"#,
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_reference_names_something_that_there_may_be() {
+    refused([
+        (exists(attr("")), "attribute reference has no key"),
+        (exists(attr_at("span", "")), "attribute reference has no key"),
+        (exists(attr_at("trace", "a")), r#"unknown filter level "trace""#),
+        (exists(attr_at("trace", "")), r#"unknown filter level "trace""#),
+        (eq("1", attr_at("Span", "a")), r#"unknown filter level "Span""#),
+        (exists(field("", "name")), "field reference has no level, and a built-in field belongs to one"),
+        (exists(field("", "")), "field reference has no level, and a built-in field belongs to one"),
+        (exists(field("trace", "name")), r#"unknown filter level "trace""#),
+        (exists(field("span", "")), "field reference has no name"),
+        (
+            exists(field("span", "x")),
+            r#"unknown built-in field "x" at the "span" level; name an attribute to match a tag of that name instead"#,
+        ),
+        (
+            gt(field("link", "name"), "a"),
+            r#"unknown built-in field "name" at the "link" level; name an attribute to match a tag of that name instead"#,
+        ),
+        (
+            regex(field("resource", "Service"), "a"),
+            r#"unknown built-in field "Service" at the "resource" level; name an attribute to match a tag of that name instead"#,
+        ),
+    ])
+    .await;
+}
+
+/// And every built-in field that there is may be named.
+#[tokio::test]
+async fn every_built_in_field_is_known() {
+    let scene = Scene::new(Plugin::Memory).await;
+    for (level, name) in FIELDS {
+        let query = scene.query().filter(exists(field(level, name)));
+        assert_eq!(ask(&scene, &query).await.expect(name), [0; 0]);
+    }
+}

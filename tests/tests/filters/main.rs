@@ -1,0 +1,32 @@
+//! Structured filters (RFC 0005): what is refused and with which words, and what is found. Each row of the specification is a row
+//! here. Evaluation runs against `kv`, `memory` and `minimal`, which must give equal answers, and by all three RPCs that search.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod absence;
+mod ask;
+mod comparisons;
+mod constants;
+mod core_cases;
+mod fields;
+mod invalid;
+mod invalid_constants;
+mod invalid_nesting;
+mod invalid_patterns;
+mod invalid_resolution;
+mod levels;
+mod numbers;
+mod order;
+mod patterns;
+mod quantifiers;
+mod resolution;
+mod standing_alone;
+mod synthetic_keys;
+mod two_references;
+mod window;
