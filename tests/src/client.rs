@@ -185,6 +185,41 @@ impl Client {
         Ok(answer.trace_ids)
     }
 
+    /// One page of `FindTraceIDs`, and the token of the next.
+    pub async fn page_of_ids(&self, query: &Query) -> Result<(Vec<[u8; 16]>, String), Status> {
+        let request = FindTraceIDsRequest {
+            query: Some(query.0.clone()),
+        };
+        let answer: FindTraceIDsResponse = self.call.ask(method::FIND_TRACE_IDS, &request).await?;
+        let ids = answer.trace_ids.iter();
+        let ids = ids.map(|found| found.trace_id.as_slice().try_into().expect("a trace id"));
+        Ok((ids.collect(), answer.next_page_token))
+    }
+
+    /// One page of `FindTraceSummaries`, and the token of the next, which is in its last message.
+    pub async fn page_of_summaries(
+        &self,
+        query: &Query,
+    ) -> Result<(Vec<[u8; 16]>, String), Status> {
+        let request = FindTraceSummariesRequest {
+            query: Some(query.0.clone()),
+        };
+        let body = request.encode_to_vec().into();
+        let reply = self.call.stream(method::FIND_TRACE_SUMMARIES, body).await;
+        reply.end?;
+        let messages = reply
+            .messages
+            .into_iter()
+            .map(|message| FindTraceSummariesResponse::decode(message).expect("summaries"));
+        let messages: Vec<_> = messages.collect();
+        let summaries = messages.iter().flat_map(|message| &message.summaries);
+        let ids = summaries.map(|summary| summary.trace_id.as_slice().try_into().expect("an id"));
+        let token = messages
+            .last()
+            .map(|message| message.next_page_token.clone());
+        Ok((ids.collect(), token.unwrap_or_default()))
+    }
+
     /// `FindTraceSummaries`, its messages put together.
     pub async fn find_trace_summaries(&self, query: &Query) -> Result<Vec<TraceSummary>, Status> {
         let request = FindTraceSummariesRequest {

@@ -49,11 +49,22 @@ pub fn request(address: SocketAddr, method: &str, path: &str) -> Response {
 
 /// As [`request`], where the server may be gone already.
 pub fn try_request(address: SocketAddr, method: &str, path: &str) -> std::io::Result<Response> {
+    send(address, method, path, "")
+}
+
+/// POST with a body.
+pub fn post_body(address: SocketAddr, path: &str, body: &str) -> Response {
+    send(address, "POST", path, body)
+        .unwrap_or_else(|error| panic!("POST http://{address}{path}: {error}"))
+}
+
+fn send(address: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<Response> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

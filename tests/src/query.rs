@@ -1,7 +1,9 @@
 //! Builds `TraceQueryParameters`, and the timestamps and durations of Jaeger's gogo client.
 
 use larder_proto::expression::v1::Call;
-use larder_proto::storage::v2::{AnyValue, KeyValue, TraceQueryParameters, any_value::Value};
+use larder_proto::storage::v2::{
+    AnyValue, KeyValue, Pagination, TraceQueryParameters, any_value::Value,
+};
 use prost_types::{Duration, Timestamp};
 
 /// A query: empty, it asks for the 100 newest traces of any service.
@@ -112,6 +114,16 @@ impl Query {
         self.0.attributes.push(KeyValue {
             key: key.to_owned(),
             value,
+        });
+        self
+    }
+
+    /// A page of at most `size` results, behind the page that ended with `token`; the first where that is empty.
+    #[must_use]
+    pub fn page(mut self, size: u32, token: &str) -> Self {
+        self.0.pagination = Some(Pagination {
+            page_size: size,
+            page_token: token.to_owned(),
         });
         self
     }

@@ -1,8 +1,8 @@
 //! Queries that run into a limit: never a silently short answer, and the setting that raises it is named. And what a client does
 //! that goes away.
 
-use larder_proto::expression::v1::Call as FilterCall;
 use larder_proto::storage::v2::FindTracesRequest;
+use larder_tests::filter::{attr, regex};
 use larder_tests::otlp::{service, span};
 use larder_tests::status::{error_info, retry_info};
 use larder_tests::{Client, Options, Plugin, Query, eventually, http, method};
@@ -104,26 +104,23 @@ async fn an_answer_that_fits_no_message_says_which_setting_to_raise() {
     assert_eq!(found.len(), 500);
 }
 
-/// No filter capability is declared yet, so a filter is refused.
+/// A pattern that costs much at every byte, on a value of a megabyte: judging ends with the query's time, and not after it.
 #[tokio::test]
-async fn a_structured_filter_is_refused_as_invalid() {
-    let larder = Options::new(Plugin::Memory).start();
+async fn a_pattern_that_takes_too_long_ends_with_the_time_of_its_query() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_QUERY_TIMEOUT", "10ms")
+        .start();
     let client = larder.client().await;
-    let mut query = Query::default();
-    query.0.filter = Some(FilterCall {
-        op: "exists".to_owned(),
-        args: Vec::new(),
-    });
+    let one = span([1; 16], 1).attribute("k", "b".repeat(1 << 20));
+    client.store([service("a").span(one)]).await;
+    let costly = format!("{}c", "(a?b)".repeat(2000));
+    let query = Query::default().filter(regex(attr("k"), costly.as_str()));
     for refused in [
         client.find_traces(&query).await.unwrap_err(),
         client.find_trace_ids(&query).await.unwrap_err(),
         client.find_trace_summaries(&query).await.unwrap_err(),
     ] {
-        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
-        assert_eq!(
-            error_info(&refused).expect("an ErrorInfo").reason,
-            "FILTER_INVALID"
-        );
+        assert_names(&refused, "QUERY_BUDGET", "limits.query_timeout");
     }
 }
 

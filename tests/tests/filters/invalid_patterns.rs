@@ -101,3 +101,14 @@ async fn a_pattern_is_re2() {
     let text = r#"operator "regex" takes a pattern in RE2 syntax: "#;
     refuses_beginning(&scene, patterns.map(|one| (pattern(one), text))).await;
 }
+
+/// What a pattern may cost is bounded, whatever RE2 allows.
+#[tokio::test]
+async fn a_pattern_that_compiles_to_too_much_is_refused() {
+    refused(
+        [r"\pL{1000}", r"(\pL{25}){40}", r"\pL{999}\pN"],
+        "operator \"regex\" got a pattern that takes more than 1048576 bytes when compiled; \
+         repeat less often, or repeat narrower character classes",
+    )
+    .await;
+}

@@ -82,3 +82,38 @@ async fn purge_answers_post_alone() {
     );
     assert!(client.services().await.unwrap().is_empty());
 }
+
+/// The plan of a search as a tree, and what each step took: through the plugin, over what is stored.
+#[tokio::test]
+async fn a_search_is_explained() {
+    for plugin in [Plugin::Kv, Plugin::Memory] {
+        let larder = Options::new(plugin).start();
+        let client = larder.client().await;
+        for number in 1..=9_u8 {
+            let one = span([number; 16], 1).at(number.into()).name("o");
+            let one = one.attribute("k", i64::from(number % 3));
+            client.store([service("a").span(one)]).await;
+        }
+        let query = r#"{"search_depth": 2, "filter": {"op": "and", "args": [
+            {"call": {"op": "eq", "args": [{"field": {"level": "resource", "name": "service"}}, {"scalar": {"value": "a"}}]}},
+            {"call": {"op": "not", "args": [{"call": {"op": "eq", "args": [{"attr": {"key": "k"}}, {"scalar": {"value": "0"}}]}}]}}
+        ]}}"#;
+        let told = http::post_body(larder.admin(), "/explain", query);
+        assert_eq!(told.status, 200, "{}", told.body);
+        for part in [
+            "├─ resource.service eq \"a\"  [1 term]",
+            "└─ not  [judged alone]",
+            "   └─ attribute \"k\" of span or resource eq \"0\" of any type  [one of 6 terms]",
+            "asked of the plugin: 1 clauses, of terms: 1",
+            "spans judged on spans",
+            "2 traces match, of at most 2",
+        ] {
+            assert!(told.body.contains(part), "{part} in\n{}", told.body);
+        }
+        let refused = http::post_body(larder.admin(), "/explain", r#"{"filter": {"op": "x"}}"#);
+        assert_eq!(
+            (refused.status, refused.body.as_str()),
+            (400, "unknown filter operator \"x\"\n")
+        );
+    }
+}

@@ -18,6 +18,7 @@ mod find;
 mod find_attributes;
 mod find_special_keys;
 mod get_traces;
+mod pages;
 mod services;
 mod summaries;
 mod wire;

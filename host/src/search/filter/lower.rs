@@ -156,11 +156,11 @@ fn membership(
     declared: &str,
     is_in: bool,
 ) -> Result<Predicate, String> {
-    if let Reference::Field(field) = *reference {
+    if let (Reference::Field(field), "" | "string") = (reference, declared) {
         // Few enough to be asked one by one, by what digests and terms answer.
         let each = values
             .iter()
-            .map(|value| fact(field, value))
+            .map(|value| fact(*field, value))
             .collect::<Option<Vec<_>>>();
         if let Some(facts) = each.filter(|facts| facts.len() <= 64) {
             let any = Predicate::Or(facts);

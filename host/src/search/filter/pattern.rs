@@ -88,7 +88,7 @@ impl Pattern {
             .nfa_size_limit(Some(MAX_COMPILED_BYTES));
         let nfa = NFA::compiler()
             .configure(config)
-            .build_from_hir(&translate::translate(&tree))
+            .build_from_hir(&translate::translate(&tree.root))
             .map_err(|_| too_large())?;
         let config = DFA::config()
             .cache_capacity(MAX_CACHE_BYTES)

@@ -12,13 +12,14 @@ use super::stack::Stack;
 ///
 /// # Errors
 /// The first thing that is wrong, which is the one that Go finds first; or that the classes are too large for us.
-pub(super) fn parse(pattern: &str) -> Result<Node, Refusal> {
+pub(super) fn parse(pattern: &str) -> Result<Tree, Refusal> {
     let mut parser = Parser {
         pattern,
         rest: pattern,
         repeated: None,
         stack: Stack::new(),
         names: Names::default(),
+        asks_to_fold: false,
         runes: 0,
     };
     while let Some(first) = parser.rest.chars().next() {
@@ -28,14 +29,24 @@ pub(super) fn parse(pattern: &str) -> Result<Node, Refusal> {
             return Err(Refusal::Classes);
         }
     }
-    let tree = parser.stack.finish();
-    tree.map_err(|code| Refusal::new(code, pattern))
+    let asks_to_fold = parser.asks_to_fold;
+    let root = parser.stack.finish();
+    let root = root.map_err(|code| Refusal::new(code, pattern))?;
+    Ok(Tree { root, asks_to_fold })
+}
+
+/// What a pattern says.
+pub(super) struct Tree {
+    pub(super) root: Node,
+    /// Whether it has a flag that folds case. Go also writes `[Aa]` and `a|A` as a letter of either case.
+    pub(super) asks_to_fold: bool,
 }
 
 struct Parser<'a> {
     pattern: &'a str,
     /// What has not been read.
     rest: &'a str,
+    asks_to_fold: bool,
     /// The text from the repetition on that has been read last, if that was the last thing read.
     repeated: Option<&'a str>,
     stack: Stack,
@@ -86,6 +97,7 @@ impl<'a> Parser<'a> {
         };
         if let Start::Group(flags) | Start::Flags(flags) = start {
             self.stack.flags = flags;
+            self.asks_to_fold |= flags.has(Flags::FOLD_CASE);
         }
         opened.map_err(|code| self.of_all(code))
     }

@@ -8,10 +8,15 @@ use super::runes::Runes;
 /// What matches where `node` does.
 ///
 /// It is only asked whether there is a match, so groups capture nothing, and all that is checked for portability is gone:
-/// anchors, word boundaries, lazy quantifiers and folded case.
+/// anchors, word boundaries and lazy quantifiers. A letter that folds is one of either case.
 pub(super) fn translate(node: &Node) -> Hir {
     match &node.op {
         Op::Empty | Op::Anchor | Op::Boundary => Hir::empty(),
+        Op::Literal(text) if node.folds() => Hir::concat(
+            text.iter()
+                .map(|rune| class(&Runes::of(&[(*rune, *rune)]).folded()))
+                .collect(),
+        ),
         Op::Literal(text) => literal(text),
         Op::Class(runes) => class(runes),
         Op::AnyNotNewline => {

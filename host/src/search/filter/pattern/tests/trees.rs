@@ -89,11 +89,6 @@ fn flags_that_go_keeps_are_refused() {
     for (pattern, expected) in [
         ("(?i:a)|a", FOLD),
         ("a|(?i:a)", FOLD),
-        ("[δΔ](a)|Aabd", FOLD),
-        ("[Aa]|b+", FOLD),
-        ("[Aa]|d|a*", FOLD),
-        ("A|a", FOLD),
-        ("A|[δΔ](.|a{2})", FOLD),
         ("(?U:ab)|.b", LAZY),
         ("ab|(?U:ab)", LAZY),
         ("(?U)a(?-U)b", LAZY),
@@ -120,4 +115,17 @@ fn flags_that_go_keeps_are_refused() {
         let refused = Pattern::new(pattern).expect_err(pattern);
         assert!(refused.ends_with(expected), "{pattern}: {refused}");
     }
+}
+
+#[test]
+fn letters_of_both_cases_that_are_written_out_match_in_both() {
+    check(&[
+        ("[gG][eE][tT]", &["get", "GET", "gEt"], &["ge"]),
+        ("(g|G)ET", &["gET", "GET"], &["get"]),
+        ("[Δδ]x", &["Δx", "δx"], &["ΔX"]),
+        ("A|a", &["a", "A"], &["b"]),
+        ("[kK\u{212a}]s", &["ks", "Ks", "\u{212a}s"], &["kS"]),
+        ("A|[δΔ](.|a{2})", &["A", "δx", "Δaa"], &["δ", "a"]),
+        ("[Aa]b|[Aa]c", &["Ab", "ac"], &["Ad"]),
+    ]);
 }
