@@ -10,9 +10,9 @@ use std::time::Instant;
 use hashbrown::{HashMap, HashSet};
 
 use super::judge::Judge;
-use super::legacy::Query;
 use super::paging::{Page, Position};
 use super::plan::{Plan, plan};
+use super::query::Query;
 use super::reading::Reading;
 use super::session::Session;
 use super::sightings::Sighted;

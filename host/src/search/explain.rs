@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::Searcher;
 use super::budget::Spent;
 use super::emit::Emitter;
-use super::legacy;
 use super::plan::Hint;
 use super::predicate::{Predicate, Range};
+use super::query;
 use crate::storage::{Error, Part};
 
 /// How many traces to look for at a time.
@@ -69,7 +69,7 @@ impl Searcher {
     /// # Errors
     /// For a query that is refused. A search that fails or runs into its budget is explained up to there.
     pub async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, Error> {
-        let query = legacy::query(query, &self.limits)?;
+        let query = query::query(query, &self.limits)?;
         let (plan, depth) = (Node::of(&query.predicate), query.depth);
         let mut emitter = Emitter::new(query);
         let mut session = self.session();

@@ -33,6 +33,7 @@ mod plan;
 mod predicate;
 #[cfg(test)]
 mod property;
+mod query;
 mod reading;
 mod services;
 mod session;
@@ -202,7 +203,7 @@ impl Searcher {
     }
 
     fn emitter(&self, query: TraceQueryParameters) -> Result<Emitter, Error> {
-        legacy::query(query, &self.limits).map(Emitter::new)
+        query::query(query, &self.limits).map(Emitter::new)
     }
 
     fn session(&self) -> Session {
