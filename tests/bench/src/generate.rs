@@ -1,10 +1,16 @@
-//! Realistic spans from a seed: requests as a collector's batch processor sends them, about 470 bytes and twelve attributes a span.
+//! Realistic spans from a seed: requests as a collector's batch processor sends them, about 510 bytes and twelve attributes a span.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+
+use spans::{Place, resource_spans, span};
+
+mod attributes;
+mod extras;
+mod spans;
+#[cfg(test)]
+mod tests;
 
 /// How many services there are.
 pub(crate) const SERVICES: usize = 60;
@@ -121,10 +127,18 @@ impl Corpus {
                 )
             };
             start += random.u64(1_000..400_000);
-            let span_id = random.u64(1..).to_be_bytes().to_vec();
-            let rare = place == 0 && number.is_multiple_of(RARE);
-            let span = span(random, &trace_id, span_id.clone(), parent, start, rare);
-            parents.push((span_id, service));
+            let span_id = random.u64(1..);
+            let span = span(
+                random,
+                Place {
+                    trace_id: &trace_id,
+                    span_id,
+                    parent_span_id: parent,
+                    start,
+                },
+                place == 0 && number.is_multiple_of(RARE),
+            );
+            parents.push((span.span_id.clone(), service));
             if let Some(spans) = by_service.get_mut(service) {
                 spans.push(span);
             }
@@ -153,138 +167,16 @@ pub(crate) fn operation_name(operation: usize) -> String {
     )
 }
 
+/// The name of batch number `batch`; links of one span in fifty name one of a thousand.
+pub(crate) fn batch_name(batch: u64) -> String {
+    format!("batch-{batch:03}")
+}
+
+/// The name of user number `user` of twenty thousand.
+pub(crate) fn user_name(user: u32) -> String {
+    format!("user-{user:05}")
+}
+
 fn pick<const N: usize>(words: [&'static str; N], number: usize) -> &'static str {
     words.get(number % N).copied().unwrap_or_default()
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the shape of the field")]
-fn text(value: impl Into<String>) -> Option<AnyValue> {
-    Some(AnyValue {
-        value: Some(any_value::Value::StringValue(value.into())),
-    })
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the shape of the field")]
-fn int(value: i64) -> Option<AnyValue> {
-    Some(AnyValue {
-        value: Some(any_value::Value::IntValue(value)),
-    })
-}
-
-fn attribute(key: &str, value: Option<AnyValue>) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value,
-        ..KeyValue::default()
-    }
-}
-
-fn resource_spans(service: usize, spans: Vec<Span>) -> ResourceSpans {
-    let resource = Resource {
-        attributes: vec![
-            attribute("service.name", text(service_name(service))),
-            attribute("service.namespace", text("shop")),
-            attribute("service.version", text(format!("1.{}.0", service % 9))),
-            attribute(
-                "service.instance.id",
-                text(format!(
-                    "pod-{service:02}-7c9f8d6b5-x{:03}",
-                    service * 31 % 997
-                )),
-            ),
-            attribute("deployment.environment.name", text("production")),
-            attribute("telemetry.sdk.language", text("go")),
-        ],
-        ..Resource::default()
-    };
-    let scope = InstrumentationScope {
-        name: "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp".to_owned(),
-        version: "0.61.0".to_owned(),
-        ..InstrumentationScope::default()
-    };
-    ResourceSpans {
-        resource: Some(resource),
-        scope_spans: vec![ScopeSpans {
-            scope: Some(scope),
-            spans,
-            schema_url: String::new(),
-        }],
-        schema_url: "https://opentelemetry.io/schemas/1.26.0".to_owned(),
-    }
-}
-
-fn span(
-    random: &mut fastrand::Rng,
-    trace_id: &[u8],
-    span_id: Vec<u8>,
-    parent_span_id: Vec<u8>,
-    start: u64,
-    rare: bool,
-) -> Span {
-    let operation = random.usize(0..OPERATIONS);
-    let failed = random.u8(0..50) == 0;
-    let status = if failed {
-        500
-    } else {
-        200 + i64::from(random.u8(0..4))
-    };
-    let mut attributes = vec![
-        attribute("http.request.method", text(pick(METHODS, operation))),
-        attribute("http.response.status_code", int(status)),
-        attribute("http.route", text(operation_name(operation))),
-        attribute(
-            "url.path",
-            text(format!("/api/v1/items/{}", random.u32(0..100_000))),
-        ),
-        attribute("server.address", text("api.shop.example.com")),
-        attribute("server.port", int(8080)),
-        attribute(
-            "client.address",
-            text(format!(
-                "10.{}.{}.{}",
-                random.u8(0..4),
-                random.u8(..),
-                random.u8(..)
-            )),
-        ),
-        attribute(
-            "user_agent.original",
-            text("Mozilla/5.0 (X11; Linux x86_64) shop/2.1"),
-        ),
-        attribute("network.protocol.version", text("1.1")),
-        attribute(
-            "enduser.id",
-            text(format!("user-{:05}", random.u32(0..20_000))),
-        ),
-        attribute("thread.id", int(i64::from(random.u8(1..64)))),
-        attribute(
-            "cache.hit",
-            Some(AnyValue {
-                value: Some(any_value::Value::BoolValue(random.bool())),
-            }),
-        ),
-    ];
-    if rare {
-        attributes.push(attribute("feature.flag", text("beta-checkout")));
-    }
-    Span {
-        trace_id: trace_id.to_vec(),
-        span_id,
-        parent_span_id,
-        name: operation_name(operation),
-        // An operation has one kind, as instrumented code does.
-        kind: [2, 3, 1, 2, 5, 4]
-            .get(operation % 6)
-            .copied()
-            .unwrap_or_default(),
-        start_time_unix_nano: start,
-        // Durations spread over five decades, as real ones do.
-        end_time_unix_nano: start + 10u64.pow(random.u32(4..9)) * random.u64(1..10),
-        attributes,
-        status: failed.then(|| Status {
-            message: "upstream failed".to_owned(),
-            code: 2,
-        }),
-        ..Span::default()
-    }
 }

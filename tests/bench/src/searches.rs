@@ -1,14 +1,22 @@
-//! The searches that are timed: the same bytes to every target in turn, and the answers compared.
+//! The searches that are timed: the same bytes to every target in turn, and how much came back.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
 use larder_proto::storage::v2 as proto;
 use prost::Message;
+use tonic::{Code, Status};
 
-use crate::generate::{Corpus, operation_name, service_name};
+use crate::generate::Corpus;
 use crate::target::Target;
+
+mod expression;
+mod filters;
+mod legacy;
+#[cfg(test)]
+mod tests;
 
 /// One kind of search.
 struct Search {
@@ -21,7 +29,7 @@ struct Search {
 pub(crate) enum Timing {
     /// In rising order, and the bytes of one answer.
     Times(Vec<Duration>, usize),
-    /// What it said instead.
+    /// What it did instead, in a few words.
     Refused(String),
 }
 
@@ -53,7 +61,13 @@ pub(crate) async fn run(corpus: &Corpus, targets: &[Target], repeat: usize) -> R
                     }
                     Ok(_) => {}
                     Err(error) => {
-                        *timing = Timing::Refused(format!("{error:#}").chars().take(60).collect());
+                        writeln!(
+                            std::io::stderr(),
+                            "{}: {}: {error:#}",
+                            target.name,
+                            search.name
+                        )?;
+                        *timing = Timing::Refused(refusal(&error));
                     }
                 }
             }
@@ -71,60 +85,28 @@ pub(crate) async fn run(corpus: &Corpus, targets: &[Target], repeat: usize) -> R
     Ok(rows)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the shape of the field")]
-fn timestamp(nanos: u64) -> Option<prost_types::Timestamp> {
-    let seconds = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
-    let rest = i32::try_from(nanos % 1_000_000_000).unwrap_or(0);
-    Some(prost_types::Timestamp {
-        seconds,
-        nanos: rest,
-    })
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the shape of the field")]
-fn millis(millis: i64) -> Option<prost_types::Duration> {
-    Some(prost_types::Duration {
-        seconds: millis / 1_000,
-        nanos: i32::try_from(millis % 1_000 * 1_000_000).unwrap_or(0),
-    })
-}
-
-fn tag(key: &str, value: &str) -> proto::KeyValue {
-    proto::KeyValue {
-        key: key.to_owned(),
-        value: Some(proto::AnyValue {
-            value: Some(proto::any_value::Value::StringValue(value.to_owned())),
-        }),
+/// An error in the words of the table. The whole of it goes to standard error.
+fn refusal(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Status>() {
+        Some(status) => match status.code() {
+            Code::InvalidArgument => "refused".to_owned(),
+            Code::Unimplemented => "not implemented".to_owned(),
+            _ => status.message().chars().take(60).collect(),
+        },
+        None => format!("{error:#}").chars().take(60).collect(),
     }
-}
-
-/// The window of the corpus and the service that is searched, as queries.
-struct Queries {
-    corpus: Corpus,
-    base: proto::TraceQueryParameters,
-    of_service: proto::TraceQueryParameters,
 }
 
 fn searches(corpus: &Corpus) -> Vec<Search> {
     let (from, to) = corpus.window();
-    let base = proto::TraceQueryParameters {
+    let all = proto::TraceQueryParameters {
         start_time_min: timestamp(from),
         start_time_max: timestamp(to),
         search_depth: 20,
         ..proto::TraceQueryParameters::default()
     };
-    let of_service = proto::TraceQueryParameters {
-        service_name: service_name(7),
-        ..base.clone()
-    };
-    let queries = Queries {
-        corpus: corpus.clone(),
-        base,
-        of_service,
-    };
-    let mut searches = queries.finds();
-    searches.extend(queries.finds_by_attribute());
-    searches.extend(queries.others());
+    let mut searches = legacy::searches(corpus, &all);
+    searches.extend(filters::searches(&all));
     searches
 }
 
@@ -150,112 +132,12 @@ fn summaries(name: &'static str, query: &proto::TraceQueryParameters) -> Search 
     }
 }
 
-fn with(
-    query: &proto::TraceQueryParameters,
-    attribute: proto::KeyValue,
-) -> proto::TraceQueryParameters {
-    proto::TraceQueryParameters {
-        attributes: vec![attribute],
-        ..query.clone()
-    }
-}
-
-impl Queries {
-    fn thousand(&self) -> proto::TraceQueryParameters {
-        proto::TraceQueryParameters {
-            search_depth: 1_000,
-            ..self.of_service.clone()
-        }
-    }
-
-    fn finds(&self) -> Vec<Search> {
-        let (from, to) = self.corpus.window();
-        let operation = proto::TraceQueryParameters {
-            operation_name: operation_name(3),
-            ..self.of_service.clone()
-        };
-        let long = proto::TraceQueryParameters {
-            duration_min: millis(800),
-            ..self.of_service.clone()
-        };
-        let old = proto::TraceQueryParameters {
-            start_time_max: timestamp(from + (to - from) / 10),
-            ..self.of_service.clone()
-        };
-        vec![
-            find("service, newest 20", &self.of_service),
-            find("service and operation", &operation),
-            find("service, at least 800 ms", &long),
-            find("service, first tenth of time", &old),
-            find("service, 1,000 whole traces", &self.thousand()),
-            find("all services, newest 20", &self.base),
-        ]
-    }
-
-    fn finds_by_attribute(&self) -> Vec<Search> {
-        let status = tag("http.response.status_code", "500");
-        let of_service = |attribute| with(&self.of_service, attribute);
-        let of_all = |value| with(&self.base, tag("feature.flag", value));
-        vec![
-            find("service and status code 500", &of_service(status)),
-            find("service and error", &of_service(tag("error", "true"))),
-            find("service and kind", &of_service(tag("span.kind", "server"))),
-            find(
-                "service and user, rare",
-                &of_service(tag("enduser.id", "user-00042")),
-            ),
-            find("all services, rare attribute", &of_all("beta-checkout")),
-            find("all services, no match", &of_all("nobody-has-this")),
-        ]
-    }
-
-    fn others(&self) -> Vec<Search> {
-        let (from, to) = self.corpus.window();
-        let ids = proto::FindTraceIDsRequest {
-            query: Some(self.of_service.clone()),
-        };
-        let one = proto::GetTracesRequest {
-            query: vec![proto::GetTraceParams {
-                trace_id: self.corpus.trace_id(1).to_vec(),
-                ..proto::GetTraceParams::default()
-            }],
-        };
-        let operations = proto::GetOperationsRequest {
-            service: self.of_service.service_name.clone(),
-            span_kind: String::new(),
-        };
-        let dependencies = proto::GetDependenciesRequest {
-            start_time: timestamp(from - 1),
-            end_time: timestamp(to),
-        };
-        vec![
-            Search {
-                name: "trace ids of a service, 20",
-                method: "/jaeger.storage.v2.TraceReader/FindTraceIDs",
-                request: ids.encode_to_vec().into(),
-            },
-            summaries("summaries of a service, 20", &self.of_service),
-            summaries("summaries of a service, 1,000", &self.thousand()),
-            Search {
-                name: "trace by id",
-                method: "/jaeger.storage.v2.TraceReader/GetTraces",
-                request: one.encode_to_vec().into(),
-            },
-            Search {
-                name: "services",
-                method: "/jaeger.storage.v2.TraceReader/GetServices",
-                request: Bytes::new(),
-            },
-            Search {
-                name: "operations of a service",
-                method: "/jaeger.storage.v2.TraceReader/GetOperations",
-                request: operations.encode_to_vec().into(),
-            },
-            Search {
-                name: "dependencies, all of it",
-                method: "/jaeger.storage.v2.DependencyReader/GetDependencies",
-                request: dependencies.encode_to_vec().into(),
-            },
-        ]
-    }
+#[expect(clippy::unnecessary_wraps, reason = "the shape of the field")]
+fn timestamp(nanos: u64) -> Option<prost_types::Timestamp> {
+    let seconds = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
+    let rest = i32::try_from(nanos % 1_000_000_000).unwrap_or(0);
+    Some(prost_types::Timestamp {
+        seconds,
+        nanos: rest,
+    })
 }

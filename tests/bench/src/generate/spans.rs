@@ -1,0 +1,129 @@
+//! One span, and the resource and scopes of a service's spans.
+
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, any_value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+
+use super::attributes::{attribute, int, text};
+use super::{METHODS, OPERATIONS, extras, operation_name, pick, service_name, user_name};
+
+/// The spans of a service in one request.
+pub(super) fn resource_spans(service: usize, spans: Vec<Span>) -> ResourceSpans {
+    let resource = Resource {
+        attributes: vec![
+            attribute("service.name", text(service_name(service))),
+            attribute("service.namespace", text("shop")),
+            attribute("service.version", text(format!("1.{}.0", service % 9))),
+            attribute(
+                "service.instance.id",
+                text(format!(
+                    "pod-{service:02}-7c9f8d6b5-x{:03}",
+                    service * 31 % 997
+                )),
+            ),
+            attribute("deployment.environment.name", text("production")),
+            attribute("telemetry.sdk.language", text("go")),
+        ],
+        ..Resource::default()
+    };
+    let scope = InstrumentationScope {
+        name: "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp".to_owned(),
+        version: "0.61.0".to_owned(),
+        ..InstrumentationScope::default()
+    };
+    let (with_extras, plain): (Vec<Span>, Vec<Span>) = spans.into_iter().partition(extras::are_in);
+    let scope_spans = [(scope, plain), (extras::scope(), with_extras)]
+        .into_iter()
+        .filter(|(_, spans)| !spans.is_empty())
+        .map(|(scope, spans)| ScopeSpans {
+            scope: Some(scope),
+            spans,
+            schema_url: String::new(),
+        })
+        .collect();
+    ResourceSpans {
+        resource: Some(resource),
+        scope_spans,
+        schema_url: "https://opentelemetry.io/schemas/1.26.0".to_owned(),
+    }
+}
+
+/// Which span it is, and when.
+pub(super) struct Place<'a> {
+    pub(super) trace_id: &'a [u8],
+    pub(super) span_id: u64,
+    /// Empty for a root.
+    pub(super) parent_span_id: Vec<u8>,
+    /// Nanoseconds since the epoch.
+    pub(super) start: u64,
+}
+
+/// A span, as instrumentation of HTTP makes it.
+pub(super) fn span(random: &mut fastrand::Rng, place: Place<'_>, rare: bool) -> Span {
+    let operation = random.usize(0..OPERATIONS);
+    let failed = random.u8(0..50) == 0;
+    let status = if failed {
+        500
+    } else {
+        200 + i64::from(random.u8(0..4))
+    };
+    let mut attributes = vec![
+        attribute("http.request.method", text(pick(METHODS, operation))),
+        attribute("http.response.status_code", int(status)),
+        attribute("http.route", text(operation_name(operation))),
+        attribute(
+            "url.path",
+            text(format!("/api/v1/items/{}", random.u32(0..100_000))),
+        ),
+        attribute("server.address", text("api.shop.example.com")),
+        attribute("server.port", int(8080)),
+        attribute(
+            "client.address",
+            text(format!(
+                "10.{}.{}.{}",
+                random.u8(0..4),
+                random.u8(..),
+                random.u8(..)
+            )),
+        ),
+        attribute(
+            "user_agent.original",
+            text("Mozilla/5.0 (X11; Linux x86_64) shop/2.1"),
+        ),
+        attribute("network.protocol.version", text("1.1")),
+        attribute("enduser.id", text(user_name(random.u32(0..20_000)))),
+        attribute("thread.id", int(i64::from(random.u8(1..64)))),
+        attribute(
+            "cache.hit",
+            Some(AnyValue {
+                value: Some(any_value::Value::BoolValue(random.bool())),
+            }),
+        ),
+    ];
+    if rare {
+        attributes.push(attribute("feature.flag", text("beta-checkout")));
+    }
+    let start = place.start;
+    let mut span = Span {
+        trace_id: place.trace_id.to_vec(),
+        span_id: place.span_id.to_be_bytes().to_vec(),
+        parent_span_id: place.parent_span_id,
+        name: operation_name(operation),
+        // An operation has one kind, as instrumented code does.
+        kind: [2, 3, 1, 2, 5, 4]
+            .get(operation % 6)
+            .copied()
+            .unwrap_or_default(),
+        start_time_unix_nano: start,
+        // Durations spread over five decades, as real ones do.
+        end_time_unix_nano: start + 10u64.pow(random.u32(4..9)) * random.u64(1..10),
+        attributes,
+        status: failed.then(|| Status {
+            message: "upstream failed".to_owned(),
+            code: 2,
+        }),
+        ..Span::default()
+    };
+    extras::add(&mut span, place.span_id);
+    span
+}
