@@ -171,7 +171,7 @@ impl Default for Limits {
             call_timeout: Duration::from_secs(10),
             query_timeout: Duration::from_secs(4),
             query_judged_spans: 10_000_000,
-            query_read_bytes: Size::mib(1024),
+            query_read_bytes: Size::mib(8192),
             queue_bytes: Size::mib(64),
             queue_depth: 1024,
             log_bytes: Size::kib(64),

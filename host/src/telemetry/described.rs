@@ -108,7 +108,7 @@ metrics! {
     QUERY_BYTES = "larder_query_read_bytes", Histogram, [],
         "Bytes read from the plugin to answer a query";
     STORAGE_TRACES = "larder_storage_traces", Gauge, [],
-        "Traces stored now";
+        "Traces stored now; 0 where the plugin does not count them, as `kv`";
     STORAGE_SPANS = "larder_storage_spans", Gauge, [],
         "Spans stored now";
     STORAGE_BYTES = "larder_storage_bytes", Gauge, [],

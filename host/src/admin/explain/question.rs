@@ -43,16 +43,16 @@ struct Call {
     args: Vec<Expression>,
 }
 
-/// Exactly one of these, as an object with one key.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Expression {
-    Attr(Attribute),
-    Field(Field),
-    Nested(Nested),
-    Scalar(Scalar),
-    List(List),
-    Call(Call),
+/// One of these; which, and how many, is for the filter's own checks to say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Expression {
+    attr: Option<Attribute>,
+    field: Option<Field>,
+    nested: Option<Nested>,
+    scalar: Option<Scalar>,
+    list: Option<List>,
+    call: Option<Call>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -147,7 +147,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 impl From<Call> for filter::Call {
     fn from(call: Call) -> Self {
         let args = call.args.into_iter().map(|arg| filter::Expression {
-            term: Some(arg.into()),
+            term: arg.into_term(),
         });
         Self {
             op: call.op,
@@ -156,25 +156,31 @@ impl From<Call> for filter::Call {
     }
 }
 
-impl From<Expression> for Term {
-    fn from(expression: Expression) -> Self {
-        match expression {
-            Expression::Attr(Attribute { key, level }) => {
-                Self::Attr(filter::AttributeReference { key, level })
-            }
-            Expression::Field(Field { name, level }) => {
-                Self::Field(filter::FieldReference { name, level })
-            }
-            Expression::Nested(Nested { level }) => Self::Nested(filter::NestedReference { level }),
-            Expression::Scalar(Scalar { value, declared }) => Self::Scalar(filter::Scalar {
+impl Expression {
+    /// The last of those that are given, as a message on the wire would have it.
+    fn into_term(self) -> Option<Term> {
+        let attr = self
+            .attr
+            .map(|Attribute { key, level }| Term::Attr(filter::AttributeReference { key, level }));
+        let field = self
+            .field
+            .map(|Field { name, level }| Term::Field(filter::FieldReference { name, level }));
+        let nested = self
+            .nested
+            .map(|Nested { level }| Term::Nested(filter::NestedReference { level }));
+        let scalar = self.scalar.map(|Scalar { value, declared }| {
+            Term::Scalar(filter::Scalar {
                 value,
                 r#type: declared,
-            }),
-            Expression::List(List { values, declared }) => Self::List(filter::List {
+            })
+        });
+        let list = self.list.map(|List { values, declared }| {
+            Term::List(filter::List {
                 values,
                 r#type: declared,
-            }),
-            Expression::Call(call) => Self::Call(call.into()),
-        }
+            })
+        });
+        let call = self.call.map(|call| Term::Call(call.into()));
+        call.or(list).or(scalar).or(nested).or(field).or(attr)
     }
 }

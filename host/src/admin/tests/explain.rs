@@ -76,6 +76,17 @@ async fn a_body_that_is_no_query_is_refused_with_the_place_that_is_wrong() {
 }
 
 #[tokio::test]
+async fn an_argument_without_a_term_is_for_the_filter_to_refuse() {
+    let body = r#"{"filter": {"op": "not", "args": [{}]}}"#;
+    let answer = Desk::new(None).explain("*/*", body).await;
+    assert!(
+        answer.body.contains("Expression { term: None }"),
+        "{}",
+        answer.body
+    );
+}
+
+#[tokio::test]
 async fn a_query_that_the_search_refuses_is_a_bad_request() {
     let answer = Desk::new(Some(ErrorKind::InvalidFilter))
         .explain("*/*", "{}")
