@@ -214,13 +214,12 @@ impl Page<'_> {
         let writer = view.writer.number;
         let mut matches = Vec::new();
         for row in 0..entry.len() {
-            let fragment = entry.head.first + u64::from(row);
-            let found = self.found(&entry.table, row, Key::new(0, writer, fragment));
-            if let Some(item) = found
-                && entry.admits(row, &self.clauses)
-            {
-                matches.push(item);
+            if !entry.admits(row, &self.clauses) {
+                continue;
             }
+            let fragment = entry.head.first + u64::from(row);
+            let key = Key::new(0, writer, fragment);
+            matches.extend(self.found(&entry.table, row, key));
         }
         self.steps = self.steps.saturating_sub(1);
         for item in matches {

@@ -30,7 +30,7 @@ fn check_clauses(predicate: &Predicate, expected: &[&[Term]]) {
     for clause in &mut expected {
         clause.sort_unstable();
     }
-    expected.sort_unstable();
+    expected.sort_unstable_by_key(|clause| (clause.len(), clause.clone()));
     assert_eq!(
         plan(predicate).unwrap().search.clauses,
         expected,
