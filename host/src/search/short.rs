@@ -44,18 +44,7 @@ fn is_kept(reference: &Reference) -> bool {
     match reference {
         Reference::Error => true,
         Reference::Attribute { .. } => false,
-        Reference::Field(field) => matches!(
-            field,
-            Field::SpanTraceId
-                | Field::SpanId
-                | Field::SpanName
-                | Field::SpanKind
-                | Field::SpanStartTime
-                | Field::SpanEndTime
-                | Field::SpanDuration
-                | Field::SpanStatus
-                | Field::ResourceService
-        ),
+        Reference::Field(field) => field.is_of_every_span() || *field == Field::ResourceService,
     }
 }
 

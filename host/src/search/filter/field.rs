@@ -115,6 +115,21 @@ pub(super) fn level(word: &str) -> Option<Level> {
 // === impl Field ===
 
 impl Field {
+    /// Whether every span has it, be it zero or empty (V11).
+    pub(crate) fn is_of_every_span(self) -> bool {
+        matches!(
+            self,
+            Self::SpanTraceId
+                | Self::SpanId
+                | Self::SpanName
+                | Self::SpanKind
+                | Self::SpanStartTime
+                | Self::SpanEndTime
+                | Self::SpanDuration
+                | Self::SpanStatus
+        )
+    }
+
     /// What it holds.
     pub(super) fn ty(self) -> Type {
         match self {

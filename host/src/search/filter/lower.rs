@@ -122,19 +122,9 @@ fn reference(expression: Expression) -> Result<Reference, String> {
 fn exists(reference: Reference) -> Predicate {
     match reference {
         Reference::Error => Predicate::ALWAYS,
-        Reference::Field(field) => match field {
-            Field::SpanTraceId
-            | Field::SpanId
-            | Field::SpanName
-            | Field::SpanKind
-            | Field::SpanStartTime
-            | Field::SpanEndTime
-            | Field::SpanDuration
-            | Field::SpanStatus => Predicate::ALWAYS,
-            Field::ResourceService => negated(Leaf::Service(String::new()).into()),
-            field => Leaf::Exists(Reference::Field(field)).into(),
-        },
-        reference @ Reference::Attribute { .. } => Leaf::Exists(reference).into(),
+        Reference::Field(field) if field.is_of_every_span() => Predicate::ALWAYS,
+        Reference::Field(Field::ResourceService) => negated(Leaf::Service(String::new()).into()),
+        reference => Leaf::Exists(reference).into(),
     }
 }
 
