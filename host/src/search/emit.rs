@@ -22,6 +22,9 @@ use crate::storage::{Error, Part, Piece, Search, TraceId};
 const SMALLEST_PAGE: usize = 32;
 const LARGEST_PAGE: usize = 4096;
 
+/// How many traces those who want all of them ask for at a time.
+pub(crate) const TRACES_AT_A_TIME: usize = 1024;
+
 /// The matching traces of one query, newest first, up to its depth.
 pub(crate) struct Emitter {
     judge: Judge,
@@ -246,29 +249,34 @@ impl Emitter {
             }
         }
         let part = self.judge.part();
-        let mut reading = Reading::fragments(fragments, part);
+        let reading = Reading::fragments(fragments, part);
+        self.judge_all(session, reading, Some(&bounds)).await?;
+        let reading = Reading::traces(whole.iter().copied().collect(), part);
+        self.judge_all(session, reading, None).await?;
+        for id in whole {
+            self.traces.entry(id).or_default().judged = true;
+        }
+        Ok(())
+    }
+
+    /// Judges what is read; `bounds` are the times that sighted fragments were said to match by.
+    async fn judge_all(
+        &mut self,
+        session: &mut Session,
+        mut reading: Reading,
+        bounds: Option<&HashMap<u64, u64>>,
+    ) -> Result<(), Error> {
         while let Some(pieces) = reading.next(session).await? {
-            let since = Instant::now();
+            let (since, deadline) = (Instant::now(), session.budget.deadline());
             for piece in pieces {
-                let bound = bounds.get(&piece.fragment).copied();
-                if self.judge_piece(session, &piece)? > bound {
+                let newest = self.judge_piece(session, &piece, deadline)?;
+                if bounds.is_some_and(|bounds| newest > bounds.get(&piece.fragment).copied()) {
                     return Err(
                         session.breach("a sighting is older than a match that it stands for")
                     );
                 }
             }
             session.budget.spent().judging += since.elapsed();
-        }
-        let mut reading = Reading::traces(whole.iter().copied().collect(), part);
-        while let Some(pieces) = reading.next(session).await? {
-            let since = Instant::now();
-            for piece in pieces {
-                self.judge_piece(session, &piece)?;
-            }
-            session.budget.spent().judging += since.elapsed();
-        }
-        for id in whole {
-            self.traces.entry(id).or_default().judged = true;
         }
         Ok(())
     }
@@ -312,11 +320,16 @@ impl Emitter {
     }
 
     /// Judges one piece; gives the start of its newest match, if that is newer than any that its trace is known to have.
-    fn judge_piece(&mut self, session: &mut Session, piece: &Piece) -> Result<Option<u64>, Error> {
+    fn judge_piece(
+        &mut self,
+        session: &mut Session,
+        piece: &Piece,
+        deadline: Instant,
+    ) -> Result<Option<u64>, Error> {
         let trace = self.traces.entry(piece.trace_id).or_default();
         let judged = self
             .judge
-            .newest_match(piece, trace.newest, session.budget.deadline())
+            .newest_match(piece, trace.newest, deadline)
             .map_err(|fault| fault.into_error(session, piece))?;
         session.budget.judged(judged.spans)?;
         if let Some(time) = judged.newest {

@@ -8,14 +8,11 @@ use serde::Serialize;
 
 use super::Searcher;
 use super::budget::Spent;
-use super::emit::Emitter;
+use super::emit::{Emitter, TRACES_AT_A_TIME};
 use super::plan::Hint;
 use super::predicate::{Predicate, Range};
 use super::query;
 use crate::storage::{Error, Part};
-
-/// How many traces to look for at a time.
-const TRACES_AT_A_TIME: usize = 1024;
 
 /// The plan of a search and what running it took.
 #[derive(Clone, Debug, Serialize)]

@@ -3,16 +3,13 @@
 use larder_proto::storage::v2::{FindTraceIDsResponse, FoundTraceId};
 use prost::Message as _;
 
-use super::emit::Emitter;
+use super::emit::{Emitter, TRACES_AT_A_TIME};
 use super::gather::Gatherer;
 use super::judge::Fault;
 use super::session::{Session, too_large};
 use super::time::timestamp;
 use crate::digest;
 use crate::storage::{Error, Piece};
-
-/// How many traces to search for before their times are read.
-const TRACES_AT_A_TIME: usize = 1024;
 
 /// The whole answer: it is one message.
 pub(crate) async fn find(

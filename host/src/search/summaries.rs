@@ -6,15 +6,12 @@ use hashbrown::HashMap;
 use larder_proto::storage::v2::{FindTraceSummariesResponse, ServiceSummary, TraceSummary};
 use prost::Message as _;
 
-use super::emit::Emitter;
+use super::emit::{Emitter, TRACES_AT_A_TIME};
 use super::gather::{Gatherer, in_written_order};
 use super::judge::Fault;
 use super::session::{Session, too_large};
 use crate::digest::{self, Parent};
 use crate::storage::{Error, Piece, StatusCode, TraceId};
-
-/// How many traces to search for before their digests are read.
-const TRACES_AT_A_TIME: usize = 1024;
 
 /// A stream of messages with as many summaries as fit.
 pub(crate) struct Summaries {
