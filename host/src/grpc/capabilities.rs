@@ -6,7 +6,7 @@ use larder_proto::storage::v2::{
 use tonic::{Request, Response, Status};
 
 use super::generated::jaeger::capabilities_server::Capabilities;
-use crate::search::filter::{LEVELS, OPERATORS};
+use crate::search::filter::{LEVELS, OPERATORS, level_word};
 
 /// The service. Jaeger keeps the answer for as long as its connection lasts, so it never changes (A1).
 pub(super) struct CapabilitiesService {
@@ -25,7 +25,7 @@ impl Capabilities for CapabilitiesService {
                 without_service_name: true,
                 same_span_conjunction: true,
                 filter: Some(FilterCapabilities {
-                    levels: LEVELS.map(str::to_owned).to_vec(),
+                    levels: LEVELS.map(|level| level_word(level).to_owned()).to_vec(),
                     operators: OPERATORS.map(str::to_owned).to_vec(),
                 }),
                 paginated: self.paginated,

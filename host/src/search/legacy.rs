@@ -9,6 +9,7 @@ use larder_proto::storage::v2::any_value::Value;
 use larder_proto::storage::v2::{AnyValue as QueryValue, KeyValue, TraceQueryParameters};
 use prost::Message as _;
 
+use super::filter::parse_bool;
 use super::predicate::{Leaf, Levels, Predicate};
 use crate::storage::{SpanKind, StatusCode};
 use crate::string_form;
@@ -78,11 +79,7 @@ fn attribute(key: &str, value: &Value) -> Predicate {
 fn error(value: &Value) -> Predicate {
     let wanted = match value {
         Value::BoolValue(wanted) => Some(*wanted),
-        Value::StringValue(word) => match word.as_str() {
-            "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-            "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-            _ => None,
-        },
+        Value::StringValue(word) => parse_bool(word).ok(),
         _ => None,
     };
     let error = Predicate::from(Leaf::Status(StatusCode::Error));

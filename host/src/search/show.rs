@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use super::filter::{kind_word, status_word};
+use super::filter::{kind_word, level_word, status_word};
 use super::predicate::{Collection, Leaf, Levels, Predicate, Range};
 use super::value::{Constant, Members, Operand, Reference};
 use crate::storage::StatusCode;
-use crate::terms::Level;
 
 impl fmt::Display for Predicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,13 +70,7 @@ impl fmt::Display for Levels {
             return f.write_str("any level");
         }
         for (place, level) in self.iter().enumerate() {
-            let word = match level {
-                Level::Span => "span",
-                Level::Event => "event",
-                Level::Link => "link",
-                Level::Resource => "resource",
-                Level::Scope => "scope",
-            };
+            let word = level_word(level);
             write!(f, "{}{word}", if place == 0 { "" } else { " or " })?;
         }
         Ok(())

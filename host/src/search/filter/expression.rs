@@ -1,6 +1,7 @@
 //! A filter as a tree, as it was sent: a call of an operator, whose arguments are references, constants and calls.
 
 use super::field::{self, Field, Type};
+use super::pattern::Pattern;
 
 /// An operator with its arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,8 @@ pub(super) enum Expression {
         declared: String,
     },
     Call(Call),
+    /// What `validate` makes of the constant that `regex` takes.
+    Pattern(Pattern),
 }
 
 /// A constant as it is to be read.
@@ -103,6 +106,7 @@ impl Expression {
             Self::Constant(Constant::Timestamp(_)) => "a timestamp constant",
             Self::List { .. } => "a list",
             Self::Call(_) => "a predicate",
+            Self::Pattern(_) => "a pattern",
         }
     }
 }

@@ -102,14 +102,20 @@ pub(super) fn lookup(level: &str, name: &str) -> Option<Field> {
 
 /// The level that a word names.
 pub(super) fn level(word: &str) -> Option<Level> {
-    Some(match word {
-        "span" => Level::Span,
-        "resource" => Level::Resource,
-        "scope" => Level::Scope,
-        "event" => Level::Event,
-        "link" => Level::Link,
-        _ => return None,
-    })
+    Level::ALL
+        .into_iter()
+        .find(|level| level_word(*level) == word)
+}
+
+/// The word of a level.
+pub(crate) fn level_word(level: Level) -> &'static str {
+    match level {
+        Level::Span => "span",
+        Level::Resource => "resource",
+        Level::Scope => "scope",
+        Level::Event => "event",
+        Level::Link => "link",
+    }
 }
 
 // === impl Field ===

@@ -6,12 +6,14 @@
 use super::expression::{Call, Constant, Expression};
 use super::field::{self, Field, KINDS, STATUSES};
 use super::go;
-use super::pattern::Pattern;
 use super::resolve;
 use crate::search::predicate::{Collection, Leaf, Levels, Predicate, Range};
 use crate::search::value::{self, Comparison, Members, Operand, Operator, Reference, Untyped};
 use crate::storage::{SpanKind, StatusCode};
 use crate::terms::Level;
+
+/// A longer list of texts is looked up in, and not asked for one by one.
+const MAX_FACTS: usize = 64;
 
 /// # Errors
 /// None for a call that has been validated and resolved.
@@ -32,11 +34,8 @@ pub(super) fn call(call: Call) -> Result<Predicate, String> {
             match (op, second) {
                 ("exists", _) => Ok(exists(reference(first)?)),
                 ("some", Some(Expression::Call(inner))) => some(&first, self::call(inner)?),
-                ("regex", Some(Expression::Constant(pattern))) => {
-                    let (Constant::Text(text) | Constant::Untyped(text)) = pattern else {
-                        return Err(malformed());
-                    };
-                    Ok(Leaf::Regex(reference(first)?, Pattern::new(&text)?).into())
+                ("regex", Some(Expression::Pattern(pattern))) => {
+                    Ok(Leaf::Regex(reference(first)?, pattern).into())
                 }
                 ("in" | "not_in", Some(Expression::List { values, declared })) => {
                     membership(&reference(first)?, &values, &declared, op == "in")
@@ -146,23 +145,18 @@ fn membership(
     declared: &str,
     is_in: bool,
 ) -> Result<Predicate, String> {
-    if let (Reference::Field(field), "" | "string") = (reference, declared) {
-        // Few enough to be asked one by one, by what digests and terms answer.
-        let each = values
+    // Few enough to be asked one by one, by what digests and terms answer.
+    let facts = match (reference, declared) {
+        (Reference::Field(field), "" | "string") if values.len() <= MAX_FACTS => values
             .iter()
             .map(|value| fact(*field, value))
-            .collect::<Option<Vec<_>>>();
-        if let Some(facts) = each.filter(|facts| facts.len() <= 64) {
-            let any = Predicate::Or(facts);
-            return Ok(if is_in {
-                any
-            } else {
-                present_and(reference, negated(any))
-            });
-        }
-    }
-    let members = members(reference, values, declared)?;
-    let any = Leaf::In(reference.clone(), members).into();
+            .collect::<Option<Vec<_>>>(),
+        _ => None,
+    };
+    let any = match facts {
+        Some(facts) => Predicate::Or(facts),
+        None => Leaf::In(reference.clone(), members(reference, values, declared)?).into(),
+    };
     Ok(if is_in {
         any
     } else {

@@ -6,6 +6,7 @@
 use larder_proto::expression::v1 as proto;
 
 use super::predicate::Predicate;
+use crate::terms::Level;
 
 mod decode;
 mod expression;
@@ -19,8 +20,8 @@ mod tests;
 mod validate;
 
 pub(crate) use decode::refusal_in;
-pub(crate) use field::{Field, kind_word, status_word};
-pub(crate) use go::{parse_duration, parse_time};
+pub(crate) use field::{Field, kind_word, level_word, status_word};
+pub(crate) use go::{parse_bool, parse_duration, parse_time};
 
 /// The operators that are understood: all there are.
 pub(crate) const OPERATORS: [&str; 14] = [
@@ -29,7 +30,13 @@ pub(crate) const OPERATORS: [&str; 14] = [
 ];
 
 /// The levels that are understood: all there are.
-pub(crate) const LEVELS: [&str; 5] = ["span", "resource", "scope", "event", "link"];
+pub(crate) const LEVELS: [Level; 5] = [
+    Level::Span,
+    Level::Resource,
+    Level::Scope,
+    Level::Event,
+    Level::Link,
+];
 
 /// What a span has to satisfy to pass the filter.
 ///
@@ -37,7 +44,7 @@ pub(crate) const LEVELS: [&str; 5] = ["span", "resource", "scope", "event", "lin
 /// What is wrong with the filter, in Jaeger's words.
 pub(crate) fn predicate(filter: proto::Call) -> Result<Predicate, String> {
     let mut call = decode::call(filter)?;
-    validate::call(&call)?;
+    validate::call(&mut call)?;
     resolve::call(&mut call)?;
     lower::call(call)
 }

@@ -1,6 +1,6 @@
 //! Whether a filter is well formed: operators, arguments, references, and what may stand beside what (RFC 0005 5.3 to 5.5).
 //!
-//! What a constant's text has to be beside a field is `resolve`'s question.
+//! What a constant's text has to be beside a field is `resolve`'s question. A pattern is compiled here, once.
 
 use super::expression::{Call, Constant, Domain, Expression};
 use super::field::{self, Field, Type};
@@ -9,7 +9,7 @@ use super::pattern::Pattern;
 
 /// # Errors
 /// The first thing that is wrong, in Jaeger's words.
-pub(super) fn call(filter: &Call) -> Result<(), String> {
+pub(super) fn call(filter: &mut Call) -> Result<(), String> {
     predicate(filter, &mut Walk::default())
 }
 
@@ -18,14 +18,14 @@ const MAX_COMPILED_BYTES: usize = 8 << 20;
 
 /// What is known on the way through a filter.
 #[derive(Default)]
-struct Walk<'a> {
+struct Walk {
     /// The levels that the enclosing `some` go through.
-    bound: Vec<&'a str>,
+    bound: Vec<String>,
     /// The bytes of the compiled patterns so far.
     compiled_bytes: usize,
 }
 
-fn predicate<'a>(call: &'a Call, walk: &mut Walk<'a>) -> Result<(), String> {
+fn predicate(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
     match call.op.as_str() {
         "and" | "or" => {
             if call.args.len() < 2 {
@@ -79,20 +79,22 @@ fn arity(call: &Call, wanted: usize) -> Result<(), String> {
     ))
 }
 
+fn missing() -> String {
+    "filter has a missing argument".to_owned()
+}
+
 /// The arguments of an operator that takes so many.
 fn args<const N: usize>(call: &Call) -> Result<&[Expression; N], String> {
     arity(call, N)?;
-    call.args
-        .first_chunk()
-        .ok_or_else(|| "filter has a missing argument".to_owned())
+    call.args.first_chunk().ok_or_else(missing)
 }
 
-fn predicates<'a>(call: &'a Call, walk: &mut Walk<'a>) -> Result<(), String> {
-    for arg in &call.args {
+fn predicates(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
+    let operator = operator(call);
+    for arg in &mut call.args {
         let Expression::Call(nested) = arg else {
             return Err(format!(
-                "{} takes predicates as arguments, got {}",
-                operator(call),
+                "{operator} takes predicates as arguments, got {}",
                 arg.kind()
             ));
         };
@@ -101,9 +103,12 @@ fn predicates<'a>(call: &'a Call, walk: &mut Walk<'a>) -> Result<(), String> {
     Ok(())
 }
 
-fn some<'a>(call: &'a Call, walk: &mut Walk<'a>) -> Result<(), String> {
-    let [collection, inner] = args(call)?;
+fn some(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
     let operator = operator(call);
+    arity(call, 2)?;
+    let [collection, inner] = call.args.as_mut_slice() else {
+        return Err(missing());
+    };
     let Expression::Nested { level } = collection else {
         return Err(format!(
             "{operator} takes a collection reference as its first argument, got {}",
@@ -116,7 +121,7 @@ fn some<'a>(call: &'a Call, walk: &mut Walk<'a>) -> Result<(), String> {
             quote(level)
         ));
     }
-    if walk.bound.contains(&level.as_str()) {
+    if walk.bound.contains(level) {
         return Err(format!(
             "{operator} is already quantifying over {}, and this version does not define what a nested one would bind",
             quote(level)
@@ -128,7 +133,7 @@ fn some<'a>(call: &'a Call, walk: &mut Walk<'a>) -> Result<(), String> {
             inner.kind()
         ));
     };
-    walk.bound.push(level);
+    walk.bound.push(level.clone());
     predicate(inner, walk)?;
     walk.bound.pop();
     Ok(())
@@ -157,7 +162,7 @@ fn membership(call: &Call) -> Result<(), String> {
     }
 }
 
-fn regex(call: &Call, walk: &mut Walk<'_>) -> Result<(), String> {
+fn regex(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
     let [subject, pattern] = args(call)?;
     reference(call, subject)?;
     let holds = subject.field().map(Field::ty);
@@ -169,23 +174,23 @@ fn regex(call: &Call, walk: &mut Walk<'_>) -> Result<(), String> {
             ty.name()
         ));
     }
-    match pattern {
-        Expression::Constant(Constant::Untyped(text) | Constant::Text(text)) => {
-            walk.compiled_bytes += Pattern::new(text)?.compiled_bytes();
-        }
-        other => {
-            return Err(format!(
-                "{} takes a constant string as its pattern, got {}",
-                operator(call),
-                other.kind()
-            ));
-        }
-    }
+    let Expression::Constant(Constant::Untyped(text) | Constant::Text(text)) = pattern else {
+        return Err(format!(
+            "{} takes a constant string as its pattern, got {}",
+            operator(call),
+            pattern.kind()
+        ));
+    };
+    let compiled = Pattern::new(text)?;
+    walk.compiled_bytes += compiled.compiled_bytes();
     if walk.compiled_bytes > MAX_COMPILED_BYTES {
         return Err(format!(
             "{} takes more than {MAX_COMPILED_BYTES} bytes for all patterns of the filter when compiled; use fewer or simpler ones",
             operator(call)
         ));
+    }
+    if let Some(pattern) = call.args.last_mut() {
+        *pattern = Expression::Pattern(compiled);
     }
     Ok(())
 }
@@ -195,7 +200,7 @@ fn comparison(call: &Call) -> Result<(), String> {
     for operand in [left, right] {
         match operand {
             Expression::Constant(_) => {}
-            Expression::Call(_) | Expression::List { .. } => {
+            Expression::Call(_) | Expression::List { .. } | Expression::Pattern(_) => {
                 return Err(format!(
                     "{} compares a reference or a constant, got {}",
                     operator(call),
