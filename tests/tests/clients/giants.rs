@@ -99,7 +99,7 @@ async fn keys_made_to_collide_cost_no_more_than_others() {
         bytes.iter().map(|byte| char::from(byte & 0x7f)).collect()
     });
     assert_eq!(refused(&client, wide(3, aligned)).await, (0, String::new()));
-    let query = Query::default().attribute(&"Aa".repeat(16), true);
+    let query = Query::default().attribute("Aa".repeat(16), true);
     assert_eq!(client.find(&query).await, [[2; 16]]);
     besieged.end().await;
 }

@@ -48,7 +48,7 @@ async fn lies_of_read_are_caught() {
         ("twice", "read", Breaks("read.twice")),
         ("no bytes", "read", Breaks("read.empty")),
         ("endless empty pages", "read", Breaks("read.progress")),
-        ("the same resume", "read", Breaks("pages")),
+        ("the same resume", "read", Breaks("resume.progress")),
         ("a giant resume", "read", Breaks("resume.size")),
     ])
     .await;

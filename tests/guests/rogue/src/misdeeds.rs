@@ -57,6 +57,7 @@ fn allocate() {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "what this guest is for")]
 fn flood_the_log() {
     let line = "the rogue shouts ".repeat(60);
     for _ in 0..3000 {
