@@ -98,7 +98,7 @@ impl Siege {
                 match self.find().await {
                     Ok(()) => return matches!(outcome, Outcome::Serves).then_some(()),
                     Err(status) => {
-                        assert_eq!(status.code(), Code::Unavailable, "{cell}: {status:?}")
+                        assert_eq!(status.code(), Code::Unavailable, "{cell}: {status:?}");
                     }
                 }
                 if matches!(outcome, Outcome::Serves) {
