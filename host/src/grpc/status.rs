@@ -46,6 +46,11 @@ pub(super) enum Failure<'a> {
         /// The setting's value.
         limit: usize,
     },
+    /// A request that is read into messages, which take up dozens of times its bytes, has more than these.
+    QuestionTooLarge {
+        /// The bound, which no setting raises.
+        limit: usize,
+    },
     /// There is more at a time than a bound of ours allows; the text says of what.
     Overloaded(&'a dyn fmt::Display),
     /// A health check names a service that is not ours.
@@ -158,6 +163,13 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
             Some("grpc.max_request_bytes"),
             format!(
                 "the request has more than {limit} bytes: send less at a time, or raise grpc.max_request_bytes"
+            ),
+        ),
+        Failure::QuestionTooLarge { limit } => over_limit(
+            "REQUEST_TOO_LARGE",
+            None,
+            format!(
+                "the request has more than {limit} bytes, the most of any but an Export: ask for less at a time"
             ),
         ),
         Failure::Overloaded(what) => try_later(what.to_string()),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::suspects::Digest;
+use super::suspects::Suspect;
 use crate::storage::{Batch, Error, ErrorKind};
 use crate::telemetry::Metrics;
 
@@ -42,7 +42,7 @@ enum Item {
 /// A batch whose client waits.
 pub(super) struct Waiting {
     pub(super) batch: Batch,
-    pub(super) suspect: Option<Digest>,
+    pub(super) suspect: Option<Suspect>,
     pub(super) ack: Ack,
 }
 
@@ -87,7 +87,7 @@ impl WriteQueue {
     pub(super) fn push(
         self: &Arc<Self>,
         batch: Batch,
-        suspect: Option<Digest>,
+        suspect: Option<Suspect>,
     ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
         let bytes = batch.weight();
         let (reply, receiver) = oneshot::channel();

@@ -169,7 +169,7 @@ impl Storage for Tenant {
         let verdict = lock(&self.shared.suspects).verdict(&batch);
         let suspect = match verdict {
             Verdict::Clean => None,
-            Verdict::Suspect(digest) => Some(digest),
+            Verdict::Suspect(suspect) => Some(suspect),
             Verdict::Poison(digest) => return Err(poisonous(&self.shared.name, digest)),
         };
         self.settled(self.queue.push(batch, suspect)?).await
