@@ -111,7 +111,7 @@ impl Desk {
             stopping: CancellationToken::new(),
             purge: true,
             access: Arc::new(Access::open()),
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
         };
         Self { plugin, state }
     }
