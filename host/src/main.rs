@@ -43,6 +43,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Config(command) => command.run(&config)?,
         Command::Plugin(command) => command.run(cli, &config)?,
+        Command::Token(command) => command.run()?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,21 +9,30 @@
 //! | `POST /explain` | how a search is answered: its plan, and what each step took; the body is the query, as JSON |
 //! | `POST /purge` | forgets every trace, service and operation; off unless the configuration turns it on |
 //!
+//! With `access.tokens` set, `/livez` and `/readyz` stay open, and all else needs a token with the right `admin`.
+//!
 //! Architecture invariant: this knows HTTP, and of what stores and searches only the traits [`Plugin`] and [`Explains`].
 
 mod explain;
+mod guard;
 mod purge;
 mod scrape;
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, extract::State};
 use larder_proto::storage::v2::TraceQueryParameters;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
+use crate::doors::{Door, Incoming, Stream};
 use crate::plugin;
 use crate::search::{Explanation, Searcher};
 use crate::storage;
@@ -63,20 +72,58 @@ pub struct AdminState {
     pub stopping: CancellationToken,
     /// Whether `POST /purge` is allowed (`admin.purge`).
     pub purge: bool,
+    /// Who may call.
+    pub access: Arc<Access>,
+    /// How long a client may take to send a request (`limits.request_timeout`).
+    pub request_timeout: Duration,
 }
 
 /// The routes.
 pub fn router(state: AdminState) -> Router {
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
+    let looked_at = Router::new()
         .route("/metrics", get(scrape::metrics))
         .route("/plugin", get(status))
         .route("/explain", post(explain::explain))
+        .route_layer(from_fn_with_state(state.clone(), guard::operator));
+    let changed = Router::new()
         .route("/purge", post(purge::purge))
+        .route_layer(from_fn_with_state(state.clone(), guard::tenants_operator));
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .merge(looked_at)
+        .merge(changed)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)
+}
+
+/// Serves the routes behind `door` until `stop`, and then lets the requests that are under way end.
+pub async fn serve(router: Router, door: Door, stop: CancellationToken) -> io::Result<()> {
+    let incoming = Incoming::open(door, stop.clone());
+    axum::serve(incoming, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+impl axum::serve::Listener for Incoming {
+    type Io = Stream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Stream, SocketAddr) {
+        match self.next().await {
+            Some(stream) => {
+                let peer = stream.peer();
+                (stream, peer)
+            }
+            // The port is closed, and the server about to end.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address())
+    }
 }
 
 async fn livez() -> &'static str {

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::AdminState;
+use super::guard::CallerName;
 use crate::storage::ErrorKind;
 use crate::telemetry::Chain;
 
@@ -13,13 +14,16 @@ const DONE: &str = "Purge request processed successfully";
 const OFF: &str =
     "purge is off, as it destroys data; start with --enable-purge, or set admin.purge: true\n";
 
-pub(super) async fn purge(State(state): State<AdminState>) -> Response {
+pub(super) async fn purge(State(state): State<AdminState>, caller: CallerName) -> Response {
     if !state.purge {
         return (StatusCode::FORBIDDEN, OFF).into_response();
     }
     match state.plugin.purge().await {
         Ok(()) => {
-            tracing::warn!("purged: every trace, service and operation is forgotten");
+            tracing::warn!(
+                token = caller.0,
+                "purged: every trace, service and operation is forgotten"
+            );
             DONE.into_response()
         }
         Err(error) => {

@@ -110,6 +110,8 @@ impl Desk {
             searcher: Arc::clone(&plugin) as Arc<dyn Explains>,
             stopping: CancellationToken::new(),
             purge: true,
+            access: Arc::new(Access::open()),
+            request_timeout: Duration::from_mins(1),
         };
         Self { plugin, state }
     }

@@ -157,8 +157,9 @@ fn kind(path: &str) -> &'static str {
 fn unknown_key(key: String, place: Place) -> Error {
     // A section may be misspelt as well as a setting.
     let known = SETTINGS.iter().flat_map(|setting| {
-        let section = setting.path.split_once('.').map(|(section, _)| section);
-        section.into_iter().chain([setting.path])
+        let sections = setting.path.match_indices('.');
+        let sections = sections.filter_map(|(at, _)| setting.path.get(..at));
+        sections.chain([setting.path])
     });
     let known = known.chain([PLUGIN_SETTINGS]).map(str::to_owned);
     Error::UnknownKey {

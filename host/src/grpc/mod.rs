@@ -20,13 +20,12 @@ mod trace_service;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::Connected;
 
 use self::capabilities::CapabilitiesService;
 use self::dependency_reader::DependencyReaderService;
@@ -40,6 +39,8 @@ use self::request_memory::RequestMemory;
 use self::rpc::RpcLayer;
 use self::trace_reader::TraceReaderService;
 use self::trace_service::TraceWriter;
+use crate::access::Access;
+use crate::doors::{Door, Incoming, Stream};
 use crate::ingest;
 use crate::search::Searcher;
 use crate::storage::Storage;
@@ -90,6 +91,10 @@ pub struct Parts {
     pub ready: watch::Receiver<bool>,
     /// The largest request, before and after decompression (`grpc.max_request_bytes`).
     pub max_request_bytes: usize,
+    /// How long a client may take to send a request (`limits.request_timeout`).
+    pub request_timeout: Duration,
+    /// Who may call.
+    pub access: Arc<Access>,
     /// How an Export is cut.
     pub ingest: ingest::Limits,
 }
@@ -157,7 +162,13 @@ impl Grpc {
                 CapabilitiesServer::new(CapabilitiesService { paginated })
             ));
         Self {
-            layer: RpcLayer::new(parts.metrics, memory, limit),
+            layer: RpcLayer::new(rpc::Limits {
+                metrics: parts.metrics,
+                access: parts.access,
+                memory,
+                max_request_bytes: limit,
+                request_timeout: parts.request_timeout,
+            }),
             main: reflection::add_to(main, limit),
             writer,
             writes,
@@ -165,15 +176,13 @@ impl Grpc {
         }
     }
 
-    /// Serves `port` on `listener`, until the drain has begun and all open connections have ended their RPCs.
-    pub async fn serve(&self, port: Port, listener: TcpListener) -> Result<(), Error> {
+    /// Serves `port` behind `door`, until the drain has begun and all open connections have ended their RPCs.
+    pub async fn serve(&self, port: Port, door: Door) -> Result<(), Error> {
         let routes = match port {
             Port::Main => self.main.clone(),
             Port::Writer => self.writer.clone(),
         };
-        let incoming = TcpIncoming::from(listener)
-            .with_nodelay(Some(true))
-            .with_keepalive(Some(KEEPALIVE));
+        let incoming = Incoming::open(door, self.draining.clone());
         Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -194,4 +203,10 @@ impl Grpc {
         self.writes.close();
         self.writes.wait().await;
     }
+}
+
+impl Connected for Stream {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
 }

@@ -1,4 +1,4 @@
-//! What every RPC passes through, so that no handler can forget it: a span, the metric, the bound on request bytes, the end of
+//! What every RPC passes through, so that no handler can forget it: a span, the metric, the token, the bounds on requests, the end of
 //! a panic, and our words in place of tonic's.
 
 use std::convert::Infallible;
@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -19,32 +19,69 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 
 use super::request_memory::{CountedBody, RequestMemory};
-use super::status;
+use super::status::{self, Failure};
+use crate::access::{Access, DEFAULT_TENANT, Right};
 use crate::telemetry::Metrics;
 
-/// Every method that is served; any other path is `_OTHER` in the metric, which a client must not be able to fill with names.
-const METHODS: [&str; 13] = [
-    "grpc.health.v1.Health/Check",
-    "grpc.health.v1.Health/Watch",
-    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-    "jaeger.storage.v2.Capabilities/GetCapabilities",
-    "jaeger.storage.v2.DependencyReader/GetDependencies",
-    "jaeger.storage.v2.TraceReader/FindTraceIDs",
-    "jaeger.storage.v2.TraceReader/FindTraceSummaries",
-    "jaeger.storage.v2.TraceReader/FindTraces",
-    "jaeger.storage.v2.TraceReader/GetOperations",
-    "jaeger.storage.v2.TraceReader/GetServices",
-    "jaeger.storage.v2.TraceReader/GetTraces",
-    "opentelemetry.proto.collector.trace.v1.TraceService/Export",
+/// Every method that is served, and the right that it needs; any other path is `_OTHER` in the metric, which a client must not be
+/// able to fill with names.
+const METHODS: [(&str, Option<Right>); 13] = [
+    ("grpc.health.v1.Health/Check", None),
+    ("grpc.health.v1.Health/Watch", None),
+    (
+        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        None,
+    ),
+    (
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        None,
+    ),
+    (
+        "jaeger.storage.v2.Capabilities/GetCapabilities",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.DependencyReader/GetDependencies",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.TraceReader/FindTraceIDs",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.TraceReader/FindTraceSummaries",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.TraceReader/FindTraces",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.TraceReader/GetOperations",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.TraceReader/GetServices",
+        Some(Right::Read),
+    ),
+    ("jaeger.storage.v2.TraceReader/GetTraces", Some(Right::Read)),
+    (
+        "opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        Some(Right::Write),
+    ),
 ];
 
 /// Wraps the router.
 #[derive(Clone)]
-pub(super) struct RpcLayer {
-    metrics: Arc<Metrics>,
-    memory: Arc<RequestMemory>,
-    max_request_bytes: usize,
+pub(super) struct RpcLayer(Arc<Limits>);
+
+/// What every RPC has to keep to, and where it is counted.
+pub(super) struct Limits {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) access: Arc<Access>,
+    pub(super) memory: Arc<RequestMemory>,
+    pub(super) max_request_bytes: usize,
+    pub(super) request_timeout: Duration,
 }
 
 /// The wrapped router.
@@ -72,22 +109,25 @@ struct Record {
 // === impl RpcLayer ===
 
 impl RpcLayer {
-    pub(super) fn new(
-        metrics: Arc<Metrics>,
-        memory: Arc<RequestMemory>,
-        max_request_bytes: usize,
-    ) -> Self {
-        Self {
-            metrics,
-            memory,
-            max_request_bytes,
-        }
+    pub(super) fn new(limits: Limits) -> Self {
+        Self(Arc::new(limits))
+    }
+
+    /// Refuses whoever may not call this method. Health and reflection are open: a probe has no token.
+    fn admit(&self, method: &str, headers: &HeaderMap) -> Result<(), Status> {
+        let Some(right) = right_of(method) else {
+            return Ok(());
+        };
+        let admitted = self.0.access.check(headers, right, DEFAULT_TENANT);
+        admitted.map_err(|refusal| status::read(&Failure::Refused(&refusal)))
     }
 
     /// The request as the handler gets it: counted, and with the best compression that its client accepts.
     fn incoming(&self, request: Request<Body>) -> Request<Body> {
-        let share = self.memory.share();
-        let mut request = request.map(|body| Body::new(CountedBody::new(body, Arc::clone(&share))));
+        let share = self.0.memory.share();
+        let timeout = self.0.request_timeout;
+        let mut request =
+            request.map(|body| Body::new(CountedBody::new(body, Arc::clone(&share), timeout)));
         request.extensions_mut().insert(share);
         prefer_zstd(request.headers_mut());
         request
@@ -98,7 +138,7 @@ impl RpcLayer {
         let instead = response
             .extensions()
             .get::<Status>()
-            .and_then(|tonic| status::instead_of(tonic, self.max_request_bytes));
+            .and_then(|tonic| status::instead_of(tonic, self.0.max_request_bytes));
         let response = match instead {
             Some(status) => status.into_http(),
             None => response,
@@ -143,7 +183,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let method = method_of(request.uri().path());
         let record = Record {
-            metrics: Arc::clone(&self.layer.metrics),
+            metrics: Arc::clone(&self.layer.0.metrics),
             method,
             started: Instant::now(),
             done: false,
@@ -155,6 +195,9 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let body_span = span.clone();
         let answered = async move {
+            if let Err(refused) = layer.admit(method, request.headers()) {
+                return Ok(layer.outgoing(refused.into_http(), record, body_span));
+            }
             let request = layer.incoming(request);
             let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
             let response = match answer.await {
@@ -244,8 +287,15 @@ fn method_of(path: &str) -> &'static str {
     let name = path.strip_prefix('/').unwrap_or(path);
     METHODS
         .into_iter()
-        .find(|method| *method == name)
+        .find_map(|(method, _)| (method == name).then_some(method))
         .unwrap_or("_OTHER")
+}
+
+/// What a method needs; `None` where everybody may call it, and for what is not served.
+fn right_of(name: &str) -> Option<Right> {
+    METHODS
+        .into_iter()
+        .find_map(|(method, right)| (method == name).then_some(right)?)
 }
 
 fn span(method: &'static str, headers: &HeaderMap) -> Span {

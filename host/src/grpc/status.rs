@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::access::Refusal;
 use crate::storage::{self, ErrorKind};
 
 /// How long a client waits at the least before it repeats what did not fit.
@@ -53,6 +54,13 @@ pub(super) enum Failure<'a> {
     },
     /// There is more at a time than a bound of ours allows; the text says of what.
     Overloaded(&'a dyn fmt::Display),
+    /// Who calls may not do this.
+    Refused(&'a Refusal),
+    /// The client did not send its request within `limits.request_timeout`.
+    TooSlow {
+        /// The setting's value.
+        timeout: Duration,
+    },
     /// A health check names a service that is not ours.
     UnknownService(&'a str),
     /// Our own bug.
@@ -173,6 +181,19 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
             ),
         ),
         Failure::Overloaded(what) => try_later(what.to_string()),
+        Failure::Refused(refusal) => {
+            let code = match refusal {
+                Refusal::Unauthenticated(_) => Code::Unauthenticated,
+                Refusal::Denied(_) => Code::PermissionDenied,
+            };
+            plain(code, refusal.to_string())
+        }
+        Failure::TooSlow { timeout } => plain(
+            Code::DeadlineExceeded,
+            format!(
+                "the request did not come whole within {timeout:?}: send less at a time, or raise limits.request_timeout"
+            ),
+        ),
         Failure::UnknownService(name) => plain(
             Code::NotFound,
             format!("there is no service {name:?} on this server"),

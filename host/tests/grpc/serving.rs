@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder::access::Access;
+use larder::doors::{self, Door};
 use larder::grpc::{Grpc, Parts, Port};
 use larder::search::{self, Searcher};
 use larder::storage::Storage;
@@ -49,6 +51,8 @@ impl Serving {
             metrics: Arc::clone(&metrics),
             ready: is_ready,
             max_request_bytes: MAX_REQUEST_BYTES,
+            request_timeout: Duration::from_mins(1),
+            access: Arc::new(Access::open()),
             ingest: ingest::Limits {
                 max_fragment_bytes: 1 << 20,
                 max_batch_bytes: 8 << 20,
@@ -58,8 +62,15 @@ impl Serving {
         let grpc = Grpc::new(parts, draining.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let door = Door {
+            setting: "grpc.endpoint",
+            listener,
+            address,
+            tls: None,
+            limits: doors::Limits { connections: 16 },
+        };
         let serving = grpc.clone();
-        let served = tokio::spawn(async move { serving.serve(Port::Main, listener).await });
+        let served = tokio::spawn(async move { serving.serve(Port::Main, door).await });
         Self {
             store,
             client: Client::connect(address).await,

@@ -42,8 +42,8 @@ fn unknown_keys_are_refused_with_their_place_and_the_nearest() {
         "unknown config key `storage` (larder.yaml:1:1)",
     );
     check_refused(
-        "grpc: { tls: [a, b] }",
-        "unknown config key `grpc.tls` (larder.yaml:1:9)",
+        "grpc: { proxy: [a, b] }",
+        "unknown config key `grpc.proxy` (larder.yaml:1:9)",
     );
 }
 
@@ -189,4 +189,24 @@ fn two_ports_at_one_place_are_refused() {
     assert!(refusal(load(Some(same), &[], &[])).contains("leave this unset"));
     let chosen_by_the_system = "grpc: { endpoint: localhost:0, writer_endpoint: localhost:0 }\nadmin: { endpoint: localhost:0 }";
     from_yaml(chosen_by_the_system);
+}
+
+#[test]
+fn half_of_tls_is_refused() {
+    for (yaml, expected) in [
+        (
+            "grpc: { tls: { cert: a.pem } }",
+            "invalid config `grpc.tls.cert`: TLS needs `grpc.tls.key` as well; set both, or neither (larder.yaml:1:22)",
+        ),
+        (
+            "admin: { tls: { key: a.pem } }",
+            "invalid config `admin.tls.key`: TLS needs `admin.tls.cert` as well; set both, or neither (larder.yaml:1:22)",
+        ),
+        (
+            "grpc: { tls: { client_ca: a.pem } }",
+            "invalid config `grpc.tls.client_ca`: TLS needs `grpc.tls.cert` as well; set both, or neither (larder.yaml:1:27)",
+        ),
+    ] {
+        check_refused(yaml, expected);
+    }
 }
