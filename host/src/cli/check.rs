@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::config::{Config, KvDriver};
-use crate::kv::Driver;
 use crate::kv::fjall::{Checked, Damage, FjallDriver};
+use crate::kv::{Driver, Stored};
 use crate::plugin::Checkup;
 use crate::server;
 
@@ -92,16 +92,22 @@ fn check_plugin(
     let (wasm, settings) = server::plugin_settings(config)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let total = runtime.block_on(async {
-        let mut checkup = Checkup::open(&wasm, settings, driver).await?;
-        let (name, version) = (checkup.name(), checkup.version());
-        writeln!(to, "plugin      {name} {version}").context("cannot print")?;
+        let mut tenants: Vec<_> = driver.tenants().await?;
+        tenants.sort();
         let mut total = Total::default();
-        while let Some(step) = checkup.step().await? {
-            total.values = total.values.saturating_add(step.values);
-            total.bytes = total.bytes.saturating_add(step.bytes);
-            for line in &step.damaged {
-                total.damaged += 1;
-                writeln!(to, "damaged     {}", printable(line)).context("cannot print")?;
+        for Stored { tenant, .. } in tenants {
+            let kv = Arc::clone(&driver);
+            let mut checkup = Checkup::open(&wasm, settings.clone(), kv, &tenant).await?;
+            let (name, version) = (checkup.name(), checkup.version());
+            writeln!(to, "plugin      {name} {version}, tenant {tenant}")
+                .context("cannot print")?;
+            while let Some(step) = checkup.step().await? {
+                total.values = total.values.saturating_add(step.values);
+                total.bytes = total.bytes.saturating_add(step.bytes);
+                for line in &step.damaged {
+                    total.damaged += 1;
+                    writeln!(to, "damaged     {}", printable(line)).context("cannot print")?;
+                }
             }
         }
         anyhow::Ok(total)

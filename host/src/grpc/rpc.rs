@@ -1,5 +1,5 @@
-//! What every RPC passes through, so that no handler can forget it: a span, the metric, the bound on request bytes, the end of
-//! a panic, and our words in place of tonic's.
+//! What every RPC passes through, so that no handler can forget it: a span, the metric, its tenant, the bound on request bytes, the
+//! end of a panic, and our words in place of tonic's.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,8 +19,12 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 
 use super::request_memory::{CountedBody, RequestMemory};
-use super::status;
+use super::status::{self, Failure};
 use crate::telemetry::Metrics;
+use crate::tenancy::{Resolver, TenantName};
+
+/// Any path that is no method of ours.
+const OTHER: &str = "_OTHER";
 
 /// Every method that is served; any other path is `_OTHER` in the metric, which a client must not be able to fill with names.
 const METHODS: [&str; 13] = [
@@ -45,6 +49,8 @@ pub(super) struct RpcLayer {
     metrics: Arc<Metrics>,
     memory: Arc<RequestMemory>,
     max_request_bytes: usize,
+    /// The port's.
+    resolver: Resolver,
 }
 
 /// The wrapped router.
@@ -81,7 +87,22 @@ impl RpcLayer {
             metrics,
             memory,
             max_request_bytes,
+            resolver: Resolver::off(),
         }
+    }
+
+    /// The same for a port whose tenants `resolver` resolves.
+    pub(super) fn with_resolver(self, resolver: Resolver) -> Self {
+        Self { resolver, ..self }
+    }
+
+    /// Whose request this is; `None` without tenancy, and for what is nobody's: health, reflection, paths that are not served.
+    fn tenant(&self, method: &str, headers: &HeaderMap) -> Result<Option<TenantName>, Status> {
+        if !is_a_tenants(method) {
+            return Ok(None);
+        }
+        let resolved = self.resolver.resolve(headers);
+        resolved.map_err(|refusal| status::read(&Failure::NoTenant(refusal)))
     }
 
     /// The request as the handler gets it: counted, and with the best compression that its client accepts.
@@ -155,7 +176,15 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let body_span = span.clone();
         let answered = async move {
-            let request = layer.incoming(request);
+            let tenant = match layer.tenant(method, request.headers()) {
+                Ok(tenant) => tenant,
+                Err(refused) => return Ok(layer.outgoing(refused.into_http(), record, body_span)),
+            };
+            let mut request = layer.incoming(request);
+            if let Some(tenant) = tenant {
+                body_span.record("tenant.id", tenant.as_str());
+                request.extensions_mut().insert(tenant);
+            }
             let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
             let response = match answer.await {
                 Ok(Ok(response)) => response,
@@ -245,11 +274,21 @@ fn method_of(path: &str) -> &'static str {
     METHODS
         .into_iter()
         .find(|method| *method == name)
-        .unwrap_or("_OTHER")
+        .unwrap_or(OTHER)
+}
+
+/// Whether a method touches what a tenant has stored, or is asked on a tenant's behalf.
+fn is_a_tenants(method: &str) -> bool {
+    method != OTHER && !method.starts_with("grpc.")
 }
 
 fn span(method: &'static str, headers: &HeaderMap) -> Span {
-    let span = tracing::info_span!("rpc", rpc.method = method, trace_id = tracing::field::Empty);
+    let span = tracing::info_span!(
+        "rpc",
+        rpc.method = method,
+        tenant.id = tracing::field::Empty,
+        trace_id = tracing::field::Empty
+    );
     if let Some(trace_id) = headers.get("traceparent").and_then(trace_id) {
         span.record("trace_id", trace_id);
     }

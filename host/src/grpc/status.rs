@@ -15,6 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::storage::{self, ErrorKind};
+use crate::tenancy;
 
 /// How long a client waits at the least before it repeats what did not fit.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -48,6 +49,8 @@ pub(super) enum Failure<'a> {
     },
     /// There is more at a time than a bound of ours allows; the text says of what.
     Overloaded(&'a dyn fmt::Display),
+    /// The request does not name its tenant, or not one that it may name.
+    NoTenant(tenancy::Refusal),
     /// A health check names a service that is not ours.
     UnknownService(&'a str),
     /// Our own bug.
@@ -161,6 +164,13 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
             ),
         ),
         Failure::Overloaded(what) => try_later(what.to_string()),
+        Failure::NoTenant(refusal) => {
+            let code = match refusal {
+                tenancy::Refusal::Missing => Code::Unauthenticated,
+                tenancy::Refusal::Extra | tenancy::Refusal::Unknown => Code::PermissionDenied,
+            };
+            plain(code, refusal.to_string())
+        }
         Failure::UnknownService(name) => plain(
             Code::NotFound,
             format!("there is no service {name:?} on this server"),

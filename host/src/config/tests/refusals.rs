@@ -190,3 +190,14 @@ fn two_ports_at_one_place_are_refused() {
     let chosen_by_the_system = "grpc: { endpoint: localhost:0, writer_endpoint: localhost:0 }\nadmin: { endpoint: localhost:0 }";
     from_yaml(chosen_by_the_system);
 }
+
+#[test]
+fn tenants_are_a_list_in_a_file_and_stand_between_commas_elsewhere() {
+    let file = from_yaml("tenancy: { tenants: [b, 1.10, a] }").tenancy;
+    let names: Vec<&str> = file.tenants.0.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["1.10", "a", "b"]);
+    let variable = [("LARDER_TENANCY_TENANTS", "b, a,1.10")];
+    assert_eq!(load(None, &variable, &[]).unwrap().tenancy, file);
+    let emptied = load(Some("tenancy: { tenants: [] }"), &[], &[]).unwrap();
+    assert_eq!(emptied, Config::default());
+}
