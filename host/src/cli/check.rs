@@ -34,7 +34,8 @@ pub fn check(config: &Config) -> anyhow::Result<bool> {
         FjallDriver::open(options).with_context(|| format!("cannot open {}", dir.display()))?;
     let mut to = stdout().lock();
     let values_are_whole = check_values(&driver, &mut to)?;
-    let plugin_is_whole = check_plugin(config, Arc::new(driver), &mut to)?;
+    let driver: Arc<dyn Driver> = Arc::new(driver);
+    let plugin_is_whole = check_plugin(config, &driver, &mut to)?;
     Ok(values_are_whole && plugin_is_whole)
 }
 
@@ -86,7 +87,7 @@ struct Total {
 
 fn check_plugin(
     config: &Config,
-    driver: Arc<dyn Driver>,
+    driver: &Arc<dyn Driver>,
     to: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let (wasm, settings) = server::plugin_settings(config)?;
@@ -96,7 +97,7 @@ fn check_plugin(
         tenants.sort();
         let mut total = Total::default();
         for Stored { tenant, .. } in tenants {
-            let kv = Arc::clone(&driver);
+            let kv = Arc::clone(driver);
             let mut checkup = Checkup::open(&wasm, settings.clone(), kv, &tenant).await?;
             let (name, version) = (checkup.name(), checkup.version());
             writeln!(to, "plugin      {name} {version}, tenant {tenant}")
@@ -218,7 +219,8 @@ mod tests {
             let mut text = Vec::new();
             let driver = open();
             let values = check_values(&driver, &mut text).unwrap();
-            let plugin = check_plugin(&config, Arc::new(driver), &mut text).unwrap();
+            let driver: Arc<dyn Driver> = Arc::new(driver);
+            let plugin = check_plugin(&config, &driver, &mut text).unwrap();
             (values, plugin, String::from_utf8(text).unwrap())
         };
         let (values, plugin, text) = told();
