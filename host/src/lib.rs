@@ -21,4 +21,5 @@ pub mod server;
 pub mod storage;
 pub mod string_form;
 pub mod telemetry;
+pub mod tenancy;
 pub mod terms;

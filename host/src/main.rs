@@ -77,7 +77,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 
 /// Says on stderr, in plain lines, what stores and where everything is.
 fn announce(server: &Server, config: &Config) {
-    let plugin = server.tenant().status();
+    let plugin = server.plugin();
     let from = match plugin.source.parse() {
         Ok(Source::Bundled(_)) => "bundled",
         _ => &plugin.source,

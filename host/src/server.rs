@@ -24,10 +24,9 @@ use crate::config::{Config, Durability, KvDriver, Size};
 use crate::doors::Door;
 use crate::grpc::{Grpc, Parts, Port};
 use crate::kv;
-use crate::plugin::{Runtime, RuntimeConfig, Tenant};
-use crate::search::Searcher;
-use crate::storage::Storage;
+use crate::plugin::{Opener, Runtime, RuntimeConfig};
 use crate::telemetry::Metrics;
+use crate::tenancy::{Stores, Tenants};
 use crate::{admin, plugin, reload};
 
 /// The admin port's connections may take so long to end, once all else has.
@@ -41,7 +40,7 @@ pub struct Server {
     grpc: Grpc,
     doors: Doors,
     admin_router: axum::Router,
-    tenant: Arc<Tenant>,
+    tenants: Arc<Tenants>,
     /// Cancelled when the drain begins: readiness goes first.
     draining: CancellationToken,
     drain_timeout: Duration,
@@ -59,20 +58,16 @@ impl Server {
         make_data_dir(&config.data_dir)?;
 
         let metrics = Arc::new(Metrics::new());
-        let tenant = open_plugin(&config, &metrics).await?;
-        let storage: Arc<dyn Storage> = Arc::clone(&tenant) as Arc<dyn Storage>;
-        let searcher = Searcher::new(
-            Arc::clone(&storage),
-            limits::search(&config),
-            Arc::clone(&metrics),
-        );
+        let tenants = open_tenants(&config, &metrics).await?;
         let draining = CancellationToken::new();
         let grpc = Grpc::new(
             Parts {
-                searcher: searcher.clone(),
-                storage,
+                stores: Arc::clone(&tenants) as Arc<dyn Stores>,
+                resolver: limits::resolver(&config, Port::Main),
+                writer_resolver: limits::resolver(&config, Port::Writer),
+                search: limits::search(&config),
                 metrics: Arc::clone(&metrics),
-                ready: tenant.ready(),
+                ready: tenants.ready(),
                 max_request_bytes: config.grpc.max_request_bytes.as_usize(),
                 request_timeout: config.limits.request_timeout,
                 access: Arc::clone(&doors.access),
@@ -80,12 +75,18 @@ impl Server {
             },
             draining.clone(),
         );
+        let explainer = admin::Explainer {
+            tenants: Arc::clone(&tenants),
+            limits: limits::search(&config),
+            metrics: Arc::clone(&metrics),
+        };
         let admin_router = admin::router(admin::AdminState {
             metrics,
-            plugin: Arc::clone(&tenant) as Arc<dyn admin::Plugin>,
-            searcher: Arc::new(searcher),
+            plugin: Arc::clone(&tenants) as Arc<dyn admin::Plugin>,
+            searcher: Arc::new(explainer),
             stopping: draining.clone(),
             purge: config.admin.purge,
+            tenancy: config.tenancy.enabled,
             access: Arc::clone(&doors.access),
             request_timeout: config.limits.request_timeout,
         });
@@ -93,7 +94,7 @@ impl Server {
             grpc,
             doors,
             admin_router,
-            tenant,
+            tenants,
             draining,
             drain_timeout: config.limits.drain_timeout,
         })
@@ -115,8 +116,8 @@ impl Server {
     }
 
     /// The plugin that stores.
-    pub fn tenant(&self) -> &Arc<Tenant> {
-        &self.tenant
+    pub fn plugin(&self) -> plugin::Status {
+        self.tenants.status()
     }
 
     /// Serves until `shutdown`, then drains: readiness goes, no connection is accepted, the RPCs that are under way may end
@@ -162,7 +163,7 @@ impl Server {
             );
         }
         let patience = self.drain_timeout.max(PLUGIN_DRAIN);
-        if timeout(patience, self.tenant.shutdown()).await.is_err() {
+        if timeout(patience, self.tenants.shutdown()).await.is_err() {
             // A guest that spins would hold the stop up until its own deadline.
             tracing::warn!(
                 timeout = ?patience,
@@ -200,12 +201,13 @@ pub(crate) fn plugin_settings(
     Ok((runtime, settings))
 }
 
-async fn open_plugin(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Tenant>, Error> {
+async fn open_tenants(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Tenants>, Error> {
     let (runtime, settings) = plugin_settings(config).map_err(Error::Plugin)?;
     let kv = open_kv(config).await?;
-    Tenant::open(&runtime, settings, kv, Arc::clone(metrics))
-        .await
-        .map_err(Error::Plugin)
+    let opener = Opener::load(&runtime, settings, kv, Arc::clone(metrics)).await;
+    let opener = opener.map_err(Error::Plugin)?;
+    let tenants = Tenants::start(opener, limits::tenants(config)).await;
+    tenants.map_err(Error::Plugin)
 }
 
 async fn open_kv(config: &Config) -> Result<Arc<dyn kv::Driver>, Error> {

@@ -147,6 +147,15 @@ impl Caller {
         }
     }
 
+    /// Whether it may do this to every tenant there is.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`]
+    pub fn check_every_tenant(&self, right: Right) -> Result<(), Refusal> {
+        // No tenant has this name, so that only a token for all has it.
+        self.check(right, "*")
+    }
+
     /// Whether it has this right at all, for what concerns no tenant.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::AdminState;
+use super::tenants::Whose;
 use crate::access::{Caller, DEFAULT_TENANT, Refusal, Right};
 
 /// No request to the admin port has more; a search in JSON is the largest.
@@ -34,15 +35,23 @@ pub(super) async fn operator(
     admitted(&state, caller, request, next).await
 }
 
-/// Lets those through who may change what the tenant has.
+/// Lets those through who may see and change what the tenant has that `?tenant=` names; without one, what every tenant has.
 pub(super) async fn tenants_operator(
     State(state): State<AdminState>,
     request: Request,
     next: Next,
 ) -> Response {
+    let whose = Query::<Whose>::try_from_uri(request.uri());
+    let tenant = whose.ok().and_then(|Query(whose)| whose.tenant);
+    let tenant = tenant
+        .as_deref()
+        .or((!state.tenancy).then_some(DEFAULT_TENANT));
     let caller = state.access.caller(request.headers());
     let caller = caller.and_then(|caller| {
-        caller.check(Right::Admin, DEFAULT_TENANT)?;
+        match tenant {
+            Some(tenant) => caller.check(Right::Admin, tenant)?,
+            None => caller.check_every_tenant(Right::Admin)?,
+        }
         Ok(caller)
     });
     admitted(&state, caller, request, next).await

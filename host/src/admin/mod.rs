@@ -5,9 +5,11 @@
 //! | `GET /livez` | 200 while the process runs |
 //! | `GET /readyz` | 200 while calls are served, 503 and the reason otherwise; a stop turns it first |
 //! | `GET /metrics` | Prometheus text, or `OpenMetrics` where the `Accept` header asks for it |
-//! | `GET /plugin` | JSON: what [`plugin::Status`] says |
-//! | `POST /explain` | how a search is answered: its plan, and what each step took; the body is the query, as JSON |
+//! | `GET /plugin` | JSON: what [`plugin::Status`] says, of the default tenant |
+//! | `GET /tenants` | JSON: every tenant that is known, as [`TenantStatus`] |
+//! | `POST /explain?tenant=NAME` | how a search is answered: its plan, and what each step took; the body is the query, as JSON |
 //! | `POST /purge` | forgets every trace, service and operation; off unless the configuration turns it on |
+//! | `POST /purge?tenant=NAME` | the same, of one tenant |
 //!
 //! With `access.tokens` set, `/livez` and `/readyz` stay open, and all else needs a token with the right `admin`.
 //!
@@ -17,6 +19,7 @@ mod explain;
 mod guard;
 mod purge;
 mod scrape;
+mod tenants;
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,29 +37,52 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::doors::{Door, Incoming, Stream};
 use crate::plugin;
-use crate::search::{Explanation, Searcher};
+use crate::search::{self, Explanation, Searcher};
 use crate::storage;
 use crate::telemetry::Metrics;
+use crate::tenancy::{self, TenantStatus, Tenants};
 
 /// What there is, for whoever asks for something else.
-const PATHS: &str =
-    "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nPOST /explain\nPOST /purge\n";
+const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nPOST /purge\n";
 
 /// What the operator is told about, and may purge.
 #[async_trait::async_trait]
 pub trait Plugin: Send + Sync + 'static {
-    /// How it is now. Cheap: asked at every probe and scrape.
+    /// How it is now: the default tenant's, or what it is apart from any.
     fn status(&self) -> plugin::Status;
 
-    /// Forgets everything; a write that is acknowledged after this returns is kept.
-    async fn purge(&self) -> Result<(), storage::Error>;
+    /// Whether the server can take calls. Cheap: asked at every probe.
+    fn state(&self) -> plugin::State;
+
+    /// Tells what all tenants come to at this moment. Asked at every scrape.
+    fn measure(&self, metrics: &Metrics);
+
+    /// Every tenant that is known, by name.
+    async fn tenants(&self) -> Result<Vec<TenantStatus>, storage::Error>;
+
+    /// Forgets everything, of one tenant or of all; a write that is acknowledged after this returns is kept.
+    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenancy::Error>;
 }
 
 /// What runs a search and tells how.
 #[async_trait::async_trait]
 pub trait Explains: Send + Sync + 'static {
-    /// As [`Searcher::explain`].
-    async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, storage::Error>;
+    /// As [`Searcher::explain`](crate::search::Searcher::explain), of one tenant or of the default one.
+    async fn explain(
+        &self,
+        tenant: Option<&str>,
+        query: TraceQueryParameters,
+    ) -> Result<Explanation, tenancy::Error>;
+}
+
+/// Runs a search over a tenant's storage.
+pub struct Explainer {
+    /// Whose storage there is.
+    pub tenants: Arc<Tenants>,
+    /// What a query may cost.
+    pub limits: search::Limits,
+    /// Where its cost is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What the routes look at.
@@ -72,6 +98,8 @@ pub struct AdminState {
     pub stopping: CancellationToken,
     /// Whether `POST /purge` is allowed (`admin.purge`).
     pub purge: bool,
+    /// Whether there is more than one tenant (`tenancy.enabled`).
+    pub tenancy: bool,
     /// Who may call.
     pub access: Arc<Access>,
     /// How long a client may take to send a request (`limits.request_timeout`).
@@ -83,9 +111,10 @@ pub fn router(state: AdminState) -> Router {
     let looked_at = Router::new()
         .route("/metrics", get(scrape::metrics))
         .route("/plugin", get(status))
-        .route("/explain", post(explain::explain))
         .route_layer(from_fn_with_state(state.clone(), guard::operator));
     let changed = Router::new()
+        .route("/tenants", get(tenants::tenants))
+        .route("/explain", post(explain::explain))
         .route("/purge", post(purge::purge))
         .route_layer(from_fn_with_state(state.clone(), guard::tenants_operator));
     Router::new()
@@ -159,7 +188,7 @@ impl AdminState {
         if self.stopping.is_cancelled() {
             return Some("the server is stopping".to_owned());
         }
-        match self.plugin.status().state {
+        match self.plugin.state() {
             plugin::State::Ready => None,
             plugin::State::Restarting { reason } => {
                 Some(format!("the plugin is being restarted: {reason}"))
@@ -170,20 +199,44 @@ impl AdminState {
 }
 
 #[async_trait::async_trait]
-impl Plugin for plugin::Tenant {
+impl Plugin for Tenants {
     fn status(&self) -> plugin::Status {
-        plugin::Tenant::status(self)
+        Self::status(self)
     }
 
-    async fn purge(&self) -> Result<(), storage::Error> {
-        plugin::Tenant::purge(self).await
+    fn state(&self) -> plugin::State {
+        Self::state(self)
+    }
+
+    fn measure(&self, metrics: &Metrics) {
+        Self::measure(self, metrics);
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantStatus>, storage::Error> {
+        self.list().await
+    }
+
+    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenancy::Error> {
+        match tenant {
+            Some(tenant) => Self::purge(self, tenant).await,
+            None => self.purge_all().await,
+        }
     }
 }
 
 #[async_trait::async_trait]
-impl Explains for Searcher {
-    async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, storage::Error> {
-        Searcher::explain(self, query).await
+impl Explains for Explainer {
+    async fn explain(
+        &self,
+        tenant: Option<&str>,
+        query: TraceQueryParameters,
+    ) -> Result<Explanation, tenancy::Error> {
+        let storage = self.tenants.named(tenant).await?;
+        let searcher = Searcher::new(storage, self.limits, Arc::clone(&self.metrics));
+        searcher
+            .explain(query)
+            .await
+            .map_err(tenancy::Error::Search)
     }
 }
 

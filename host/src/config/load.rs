@@ -80,6 +80,18 @@ impl Loader {
                     self.set(&given.path, &text, given.value)?;
                     continue;
                 }
+                // An element with a comma would become two.
+                (Raw::List(texts), false)
+                    if is_list(&given.path) && !texts.iter().any(|text| text.contains(',')) =>
+                {
+                    self.set(&given.path, &texts.join(","), given.value)?;
+                    continue;
+                }
+                (Raw::List(texts), false) if is_list(&given.path) => {
+                    format!("expected {}, got {texts:?}", kind(&given.path))
+                }
+                (Raw::List(_), false) => format!("expected {}, got a list", kind(&given.path)),
+                (Raw::List(_), true) => "expected a mapping of settings, got a list".to_owned(),
                 (Raw::Null, false) => {
                     self.unset(&given.path, given.value)?;
                     continue;
@@ -148,6 +160,10 @@ fn plugin_setting(path: &str) -> Option<&str> {
 
 fn is_known(path: &str) -> bool {
     plugin_setting(path).is_some() || Setting::at(path).is_some()
+}
+
+fn is_list(path: &str) -> bool {
+    Setting::at(path).is_some_and(|setting| setting.is_list)
 }
 
 fn kind(path: &str) -> &'static str {

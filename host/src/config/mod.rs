@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod load;
 mod settings;
+mod tenancy;
 mod value;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use serde::Serialize;
 pub use error::{Error, Place};
 pub use load::{Flag, Sources};
 pub use settings::{PLUGIN_SETTINGS, SETTINGS, Setting, markdown};
+pub use tenancy::{Header, Tenancy, TenantNames};
 pub use value::{Durability, Endpoint, KvDriver, Size};
 
 /// The whole configuration.
@@ -42,6 +44,8 @@ pub struct Config {
     pub limits: Limits,
     /// Storage behind the plugins' `kv` import.
     pub kv: Kv,
+    /// Who a request is of.
+    pub tenancy: Tenancy,
 }
 
 /// The gRPC ports.
@@ -160,6 +164,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./larder-data"),
             limits: Limits::default(),
             kv: Kv::default(),
+            tenancy: Tenancy::default(),
         }
     }
 }

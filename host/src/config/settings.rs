@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value::{Durability, Endpoint, KvDriver, Size, Value};
-use super::{Config, Grpc};
+use super::{Config, Grpc, Header, Tenancy, TenantNames};
+use crate::tenancy::TenantName;
 
 /// One setting.
 #[derive(Clone, Copy)]
@@ -19,6 +20,8 @@ pub struct Setting {
     pub range: Option<(&'static str, &'static str)>,
     /// What it does, without a full stop.
     pub meaning: &'static str,
+    /// Whether a file gives it as a list.
+    pub(super) is_list: bool,
     read: fn(&Setting, &str, &mut Config) -> Result<(), String>,
     show: fn(&Config) -> Option<String>,
 }
@@ -34,6 +37,7 @@ macro_rules! settings {
             kind: <$kind as Value>::KIND,
             range: $range,
             meaning: $meaning,
+            is_list: <$kind as Value>::IS_LIST,
             read: |setting, text, config| {
                 config$(.$field)+ = setting.checked(text)?;
                 Ok(())
@@ -110,6 +114,20 @@ settings! {
         "The most that a tenant may store, compressed";
     "kv.min_free" .kv.min_free: Size, Some(("0B", "1024TiB")),
         "Writes are refused while the disk has less free space than this; reads and retention go on";
+    "tenancy.enabled" .tenancy.enabled: bool, None,
+        "Whether each request names its tenant in a header, and finds that tenant's data alone";
+    "tenancy.header" .tenancy.header: Header, None,
+        "The header that names the tenant";
+    "tenancy.tenants" .tenancy.tenants: TenantNames, None,
+        "The only tenants, as a list (in a variable: with commas); without it, any name of letters, digits, `-`, `_` and `.`";
+    "tenancy.max_tenants" .tenancy.max_tenants: usize, Some(("1", "1000000")),
+        "The most tenants, where there is no list";
+    "tenancy.idle_timeout" .tenancy.idle_timeout: Duration, Some(("10ms", "8760h")),
+        "A tenant that is not called for so long is put away until its next call, if its plugin keeps its data in `kv`";
+    "tenancy.default" .tenancy.default: Option<TenantName>, None,
+        "The tenant of requests without the header; unset refuses them";
+    "tenancy.writer_default" .tenancy.writer_default: Option<TenantName>, None,
+        "The same on `grpc.writer_endpoint`, where it differs";
 }
 
 // === impl Setting ===
@@ -192,6 +210,23 @@ pub(super) fn contradiction(config: &Config) -> Option<(&'static str, String)> {
         if taken.is_some_and(|taken| same(taken, &config.admin.endpoint)) {
             let why = format!("{} is `{path}` already", config.admin.endpoint);
             return Some(("admin.endpoint", why));
+        }
+    }
+    let Tenancy {
+        tenants,
+        default,
+        writer_default,
+        ..
+    } = &config.tenancy;
+    for (path, tenant) in [
+        ("tenancy.default", default),
+        ("tenancy.writer_default", writer_default),
+    ] {
+        if let Some(tenant) = tenant
+            && !tenants.0.is_empty()
+            && !tenants.0.contains(tenant)
+        {
+            return Some((path, format!("`{tenant}` is not in `tenancy.tenants`")));
         }
     }
     half_of_tls(config)

@@ -80,6 +80,14 @@ limits:
   request_timeout: 12s
   drain_timeout: 0s
 kv: { driver: memory, durability: periodic, sync_interval: 250ms, quota: 1GiB, min_free: 2GiB }
+tenancy:
+  enabled: true
+  header: X-Scope-OrgID
+  tenants: [acme, 7, 'b.c_d-e']
+  max_tenants: 9
+  idle_timeout: 90s
+  default: acme
+  writer_default: 7
 ";
     from_yaml(yaml)
 }

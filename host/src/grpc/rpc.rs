@@ -1,5 +1,5 @@
-//! What every RPC passes through, so that no handler can forget it: a span, the metric, the token, the bounds on requests, the end of
-//! a panic, and our words in place of tonic's.
+//! What every RPC passes through, so that no handler can forget it: a span, the metric, the token, the tenant, the bounds on requests,
+//! the end of a panic, and our words in place of tonic's.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,6 +22,10 @@ use super::request_memory::{CountedBody, RequestMemory};
 use super::status::{self, Failure};
 use crate::access::{Access, DEFAULT_TENANT, Right};
 use crate::telemetry::Metrics;
+use crate::tenancy::{Resolver, TenantName};
+
+/// Any path that is no method of ours.
+const OTHER: &str = "_OTHER";
 
 /// Every method that is served, and the right that it needs; any other path is `_OTHER` in the metric, which a client must not be
 /// able to fill with names.
@@ -73,7 +77,11 @@ const METHODS: [(&str, Option<Right>); 13] = [
 
 /// Wraps the router.
 #[derive(Clone)]
-pub(super) struct RpcLayer(Arc<Limits>);
+pub(super) struct RpcLayer {
+    limits: Arc<Limits>,
+    /// The port's.
+    resolver: Resolver,
+}
 
 /// What every RPC has to keep to, and where it is counted.
 pub(super) struct Limits {
@@ -110,22 +118,36 @@ struct Record {
 
 impl RpcLayer {
     pub(super) fn new(limits: Limits) -> Self {
-        Self(Arc::new(limits))
+        Self {
+            limits: Arc::new(limits),
+            resolver: Resolver::off(),
+        }
     }
 
-    /// Refuses whoever may not call this method. Health and reflection are open: a probe has no token.
-    fn admit(&self, method: &str, headers: &HeaderMap) -> Result<(), Status> {
+    /// The same for a port whose tenants `resolver` resolves.
+    pub(super) fn with_resolver(self, resolver: Resolver) -> Self {
+        Self { resolver, ..self }
+    }
+
+    /// Lets those through who may call this method, and says whose traces they ask for or write; `None` without tenancy, and for what is
+    /// nobody's. Health and reflection are open: a probe has no token.
+    fn admit(&self, method: &str, headers: &HeaderMap) -> Result<Option<TenantName>, Status> {
         let Some(right) = right_of(method) else {
-            return Ok(());
+            return Ok(None);
         };
-        let admitted = self.0.access.check(headers, right, DEFAULT_TENANT);
-        admitted.map_err(|refusal| status::read(&Failure::Refused(&refusal)))
+        let refused = |refusal| status::read(&Failure::Refused(&refusal));
+        let caller = self.limits.access.caller(headers).map_err(refused)?;
+        let tenant = self.resolver.resolve(headers);
+        let tenant = tenant.map_err(|refusal| status::read(&Failure::NoTenant(refusal)))?;
+        let name = tenant.as_ref().map_or(DEFAULT_TENANT, TenantName::as_str);
+        caller.check(right, name).map_err(refused)?;
+        Ok(tenant)
     }
 
     /// The request as the handler gets it: counted, and with the best compression that its client accepts.
     fn incoming(&self, request: Request<Body>) -> Request<Body> {
-        let share = self.0.memory.share();
-        let timeout = self.0.request_timeout;
+        let share = self.limits.memory.share();
+        let timeout = self.limits.request_timeout;
         let mut request =
             request.map(|body| Body::new(CountedBody::new(body, Arc::clone(&share), timeout)));
         request.extensions_mut().insert(share);
@@ -138,7 +160,7 @@ impl RpcLayer {
         let instead = response
             .extensions()
             .get::<Status>()
-            .and_then(|tonic| status::instead_of(tonic, self.0.max_request_bytes));
+            .and_then(|tonic| status::instead_of(tonic, self.limits.max_request_bytes));
         let response = match instead {
             Some(status) => status.into_http(),
             None => response,
@@ -183,7 +205,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let method = method_of(request.uri().path());
         let record = Record {
-            metrics: Arc::clone(&self.layer.0.metrics),
+            metrics: Arc::clone(&self.layer.limits.metrics),
             method,
             started: Instant::now(),
             done: false,
@@ -195,10 +217,15 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let body_span = span.clone();
         let answered = async move {
-            if let Err(refused) = layer.admit(method, request.headers()) {
-                return Ok(layer.outgoing(refused.into_http(), record, body_span));
+            let tenant = match layer.admit(method, request.headers()) {
+                Ok(tenant) => tenant,
+                Err(refused) => return Ok(layer.outgoing(refused.into_http(), record, body_span)),
+            };
+            let mut request = layer.incoming(request);
+            if let Some(tenant) = tenant {
+                body_span.record("tenant.id", tenant.as_str());
+                request.extensions_mut().insert(tenant);
             }
-            let request = layer.incoming(request);
             let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
             let response = match answer.await {
                 Ok(Ok(response)) => response,
@@ -288,7 +315,7 @@ fn method_of(path: &str) -> &'static str {
     METHODS
         .into_iter()
         .find_map(|(method, _)| (method == name).then_some(method))
-        .unwrap_or("_OTHER")
+        .unwrap_or(OTHER)
 }
 
 /// What a method needs; `None` where everybody may call it, and for what is not served.
@@ -299,7 +326,12 @@ fn right_of(name: &str) -> Option<Right> {
 }
 
 fn span(method: &'static str, headers: &HeaderMap) -> Span {
-    let span = tracing::info_span!("rpc", rpc.method = method, trace_id = tracing::field::Empty);
+    let span = tracing::info_span!(
+        "rpc",
+        rpc.method = method,
+        tenant.id = tracing::field::Empty,
+        trace_id = tracing::field::Empty
+    );
     if let Some(trace_id) = headers.get("traceparent").and_then(trace_id) {
         span.record("trace_id", trace_id);
     }

@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::access::Refusal;
 use crate::storage::{self, ErrorKind};
+use crate::tenancy;
 
 /// How long a client waits at the least before it repeats what did not fit.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -61,6 +62,8 @@ pub(super) enum Failure<'a> {
         /// The setting's value.
         timeout: Duration,
     },
+    /// The request does not name its tenant, or not one that it may name.
+    NoTenant(tenancy::Refusal),
     /// A health check names a service that is not ours.
     UnknownService(&'a str),
     /// Our own bug.
@@ -194,6 +197,13 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
                 "the request did not come whole within {timeout:?}: send less at a time, or raise limits.request_timeout"
             ),
         ),
+        Failure::NoTenant(refusal) => {
+            let code = match refusal {
+                tenancy::Refusal::Missing => Code::Unauthenticated,
+                tenancy::Refusal::Extra | tenancy::Refusal::Unknown => Code::PermissionDenied,
+            };
+            plain(code, refusal.to_string())
+        }
         Failure::UnknownService(name) => plain(
             Code::NotFound,
             format!("there is no service {name:?} on this server"),

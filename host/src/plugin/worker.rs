@@ -77,7 +77,6 @@ impl Worker {
         {
             error!(plugin = &*self.shared.name, %error, "the last sync failed");
         }
-        self.shared.memory_used();
     }
 
     /// One piece of work with an instance there; false at the end.
@@ -148,7 +147,6 @@ impl Worker {
         self.shared.failed(&failure, until - now);
         self.shared.down(&failure);
         self.seat = Seat::Empty { until, failure };
-        self.shared.memory_used();
     }
 
     async fn write(&mut self, writes: Vec<Waiting>) {
@@ -259,8 +257,6 @@ impl Worker {
             Ok(counts) => self.shared.set_statistics(convert::statistics_back(counts)),
             Err(failure) => return self.fail(failure),
         }
-        self.shared.metrics.kv(&self.factory.driver().statistics());
-        self.shared.memory_used();
         self.maintain_at = Instant::now();
         if !more {
             self.maintain_at += self.maintain_every;

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use larder::access::Access;
 use larder::doors::{self, Door};
 use larder::grpc::{Grpc, Parts, Port};
-use larder::search::{self, Searcher};
-use larder::storage::Storage;
+use larder::search;
+use larder::storage::{self, Storage};
 use larder::telemetry::Metrics;
+use larder::tenancy::{Resolver, Stores, TenantName};
 use larder::{grpc, ingest};
 use larder_tests::{Client, patiently};
 use tokio::net::TcpListener;
@@ -33,6 +35,20 @@ pub(crate) struct Serving {
     pub served: JoinHandle<Result<(), grpc::Error>>,
 }
 
+/// The storage of everybody.
+struct One(Arc<Store>);
+
+#[async_trait]
+impl Stores for One {
+    fn get(&self, _: Option<&TenantName>) -> Option<Arc<dyn Storage>> {
+        Some(Arc::clone(&self.0) as Arc<dyn Storage>)
+    }
+
+    async fn open(&self, _: Option<&TenantName>) -> Result<Arc<dyn Storage>, storage::Error> {
+        Ok(Arc::clone(&self.0) as Arc<dyn Storage>)
+    }
+}
+
 impl Serving {
     /// With traces of a few bytes.
     pub(crate) async fn new() -> Self {
@@ -44,10 +60,11 @@ impl Serving {
         let metrics = Arc::new(Metrics::new());
         let (ready, is_ready) = watch::channel(true);
         let draining = CancellationToken::new();
-        let storage: Arc<dyn Storage> = Arc::clone(&store) as Arc<dyn Storage>;
         let parts = Parts {
-            searcher: Searcher::new(Arc::clone(&storage), search_limits(), Arc::clone(&metrics)),
-            storage,
+            stores: Arc::new(One(Arc::clone(&store))),
+            resolver: Resolver::off(),
+            writer_resolver: Resolver::off(),
+            search: search_limits(),
             metrics: Arc::clone(&metrics),
             ready: is_ready,
             max_request_bytes: MAX_REQUEST_BYTES,

@@ -2,6 +2,7 @@
 
 use super::super::{Config, Error, Sources};
 use super::{from_yaml, load};
+use crate::tenancy::TenantName;
 
 /// The error's text, with the directory of the temporary file cut away.
 fn refusal(result: Result<Config, Error>) -> String {
@@ -209,4 +210,16 @@ fn half_of_tls_is_refused() {
     ] {
         check_refused(yaml, expected);
     }
+}
+
+#[test]
+fn tenants_are_a_list_in_a_file_and_stand_between_commas_elsewhere() {
+    let file = from_yaml("tenancy: { tenants: [b, 1.10, a] }").tenancy;
+    let names = file.tenants.0.iter().map(TenantName::as_str);
+    let names: Vec<&str> = names.collect();
+    assert_eq!(names, ["1.10", "a", "b"]);
+    let variable = [("LARDER_TENANCY_TENANTS", "b, a,1.10")];
+    assert_eq!(load(None, &variable, &[]).unwrap().tenancy, file);
+    let emptied = load(Some("tenancy: { tenants: [] }"), &[], &[]).unwrap();
+    assert_eq!(emptied, Config::default());
 }

@@ -5,7 +5,7 @@ use crate::plugin::suspects::Digest;
 use crate::plugin::test_support::batch;
 
 fn queue(most_depth: usize, most_bytes: usize) -> Arc<WriteQueue> {
-    WriteQueue::new(most_depth, most_bytes, Arc::new(Metrics::new()))
+    WriteQueue::new(most_depth, most_bytes)
 }
 
 fn writes(queue: &WriteQueue) -> Vec<Waiting> {
