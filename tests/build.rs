@@ -13,6 +13,7 @@ const COMPONENTS: &[(&str, &str)] = &[
     ("larder-guest-brittle", "LARDER_TESTS_BRITTLE"),
     ("larder-guest-hostile", "LARDER_TESTS_HOSTILE"),
     ("larder-guest-replicated", "LARDER_TESTS_REPLICATED"),
+    ("larder-guest-rogue", "LARDER_TESTS_ROGUE"),
 ];
 
 fn main() -> ExitCode {
@@ -46,10 +47,11 @@ fn build() -> Result<(), String> {
     let profile = env::var("PROFILE").map_err(|error| error.to_string())?;
     println!("cargo::rustc-env=LARDER_TESTS_PROFILE={profile}");
 
-    let packages: Vec<&str> = COMPONENTS.iter().map(|(package, _)| *package).collect();
-    let components = wasm::build(workspace, &packages)?;
-    for ((_, variable), component) in COMPONENTS.iter().zip(components) {
-        println!("cargo::rustc-env={variable}={}", component.display());
+    // One after another: a guest that has another one inside wants it without its exports.
+    for (package, variable) in COMPONENTS {
+        for component in wasm::build(workspace, &[package])? {
+            println!("cargo::rustc-env={variable}={}", component.display());
+        }
     }
     Ok(())
 }

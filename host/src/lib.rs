@@ -5,17 +5,21 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod digest;
+pub mod doors;
 pub mod grpc;
 pub mod ingest;
 pub mod kv;
 pub mod plugin;
+pub mod reload;
 pub mod search;
 pub mod server;
 pub mod storage;
 pub mod string_form;
 pub mod telemetry;
+pub mod tenancy;
 pub mod terms;

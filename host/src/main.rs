@@ -43,6 +43,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Config(command) => command.run(&config)?,
         Command::Plugin(command) => command.run(cli, &config)?,
+        Command::Token(command) => command.run()?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -76,7 +77,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 
 /// Says on stderr, in plain lines, what stores and where everything is.
 fn announce(server: &Server, config: &Config) {
-    let plugin = server.tenant().status();
+    let plugin = server.plugin();
     let from = match plugin.source.parse() {
         Ok(Source::Bundled(_)) => "bundled",
         _ => &plugin.source,

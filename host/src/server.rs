@@ -2,6 +2,7 @@
 //!
 //! The one place where the configuration becomes the limits of the other modules.
 
+mod doors;
 mod error;
 mod limits;
 
@@ -12,21 +13,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
 
-use crate::config::{Config, Durability, Endpoint, KvDriver, Size};
+use self::doors::Doors;
+use crate::config::{Config, Durability, KvDriver, Size};
+use crate::doors::Door;
 use crate::grpc::{Grpc, Parts, Port};
 use crate::kv;
-use crate::plugin::{Runtime, RuntimeConfig, Tenant};
-use crate::search::Searcher;
-use crate::storage::Storage;
+use crate::plugin::{Opener, Runtime, RuntimeConfig};
 use crate::telemetry::Metrics;
-use crate::{admin, plugin};
+use crate::tenancy::{Stores, Tenants};
+use crate::{admin, plugin, reload};
 
 /// The admin port's connections may take so long to end, once all else has.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
@@ -37,20 +38,12 @@ const PLUGIN_DRAIN: Duration = Duration::from_secs(1);
 /// All ports bound and the plugin open; nothing is served yet.
 pub struct Server {
     grpc: Grpc,
-    main: Listener,
-    writer: Option<Listener>,
-    admin: Listener,
+    doors: Doors,
     admin_router: axum::Router,
-    tenant: Arc<Tenant>,
+    tenants: Arc<Tenants>,
     /// Cancelled when the drain begins: readiness goes first.
     draining: CancellationToken,
     drain_timeout: Duration,
-}
-
-/// A bound port and the address that it has, also where the configuration says port 0.
-struct Listener {
-    socket: TcpListener,
-    address: SocketAddr,
 }
 
 // === impl Server ===
@@ -61,48 +54,47 @@ impl Server {
     /// # Errors
     /// Names the setting to change: a port in use, a directory without permission, a plugin that cannot be used.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        let main = Listener::bind("grpc.endpoint", &config.grpc.endpoint).await?;
-        let writer = match &config.grpc.writer_endpoint {
-            Some(endpoint) => Some(Listener::bind("grpc.writer_endpoint", endpoint).await?),
-            None => None,
-        };
-        let admin = Listener::bind("admin.endpoint", &config.admin.endpoint).await?;
+        let doors = Doors::bind(&config).await?;
         make_data_dir(&config.data_dir)?;
 
         let metrics = Arc::new(Metrics::new());
-        let tenant = open_plugin(&config, &metrics).await?;
-        let storage: Arc<dyn Storage> = Arc::clone(&tenant) as Arc<dyn Storage>;
-        let searcher = Searcher::new(
-            Arc::clone(&storage),
-            limits::search(&config),
-            Arc::clone(&metrics),
-        );
+        let tenants = open_tenants(&config, &metrics).await?;
         let draining = CancellationToken::new();
         let grpc = Grpc::new(
             Parts {
-                searcher: searcher.clone(),
-                storage,
+                stores: Arc::clone(&tenants) as Arc<dyn Stores>,
+                resolver: limits::resolver(&config, Port::Main),
+                writer_resolver: limits::resolver(&config, Port::Writer),
+                search: limits::search(&config),
                 metrics: Arc::clone(&metrics),
-                ready: tenant.ready(),
+                ready: tenants.ready(),
                 max_request_bytes: config.grpc.max_request_bytes.as_usize(),
+                request_timeout: config.limits.request_timeout,
+                access: Arc::clone(&doors.access),
                 ingest: limits::ingest(&config),
             },
             draining.clone(),
         );
+        let explainer = admin::Explainer {
+            tenants: Arc::clone(&tenants),
+            limits: limits::search(&config),
+            metrics: Arc::clone(&metrics),
+        };
         let admin_router = admin::router(admin::AdminState {
             metrics,
-            plugin: Arc::clone(&tenant) as Arc<dyn admin::Plugin>,
-            searcher: Arc::new(searcher),
+            plugin: Arc::clone(&tenants) as Arc<dyn admin::Plugin>,
+            searcher: Arc::new(explainer),
             stopping: draining.clone(),
             purge: config.admin.purge,
+            tenancy: config.tenancy.enabled,
+            access: Arc::clone(&doors.access),
+            request_timeout: config.limits.request_timeout,
         });
         Ok(Self {
             grpc,
-            main,
-            writer,
-            admin,
+            doors,
             admin_router,
-            tenant,
+            tenants,
             draining,
             drain_timeout: config.limits.drain_timeout,
         })
@@ -110,22 +102,22 @@ impl Server {
 
     /// Where all gRPC services listen.
     pub fn grpc_addr(&self) -> SocketAddr {
-        self.main.address
+        self.doors.main.address
     }
 
     /// Where OTLP writes have a port of their own.
     pub fn writer_addr(&self) -> Option<SocketAddr> {
-        self.writer.as_ref().map(|listener| listener.address)
+        self.doors.writer.as_ref().map(|door| door.address)
     }
 
     /// Where operators look.
     pub fn admin_addr(&self) -> SocketAddr {
-        self.admin.address
+        self.doors.admin.address
     }
 
     /// The plugin that stores.
-    pub fn tenant(&self) -> &Arc<Tenant> {
-        &self.tenant
+    pub fn plugin(&self) -> plugin::Status {
+        self.tenants.status()
     }
 
     /// Serves until `shutdown`, then drains: readiness goes, no connection is accepted, the RPCs that are under way may end
@@ -135,17 +127,19 @@ impl Server {
     /// # Errors
     /// A port that fails by itself ends the server in the same way.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let stop_admin = CancellationToken::new();
+        let files = reload::watch(self.doors.files, self.doors.hangups, stop_admin.clone());
+        tokio::spawn(files);
         let mut ports = JoinSet::new();
-        serve(&mut ports, &self.grpc, Port::Main, self.main);
-        if let Some(writer) = self.writer {
+        serve(&mut ports, &self.grpc, Port::Main, self.doors.main);
+        if let Some(writer) = self.doors.writer {
             serve(&mut ports, &self.grpc, Port::Writer, writer);
         }
-        let stop_admin = CancellationToken::new();
-        let mut admin = tokio::spawn(
-            axum::serve(self.admin.socket, self.admin_router)
-                .with_graceful_shutdown(stop_admin.clone().cancelled_owned())
-                .into_future(),
-        );
+        let mut admin = tokio::spawn(admin::serve(
+            self.admin_router,
+            self.doors.admin,
+            stop_admin.clone(),
+        ));
 
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
@@ -169,7 +163,7 @@ impl Server {
             );
         }
         let patience = self.drain_timeout.max(PLUGIN_DRAIN);
-        if timeout(patience, self.tenant.shutdown()).await.is_err() {
+        if timeout(patience, self.tenants.shutdown()).await.is_err() {
             // A guest that spins would hold the stop up until its own deadline.
             tracing::warn!(
                 timeout = ?patience,
@@ -184,37 +178,12 @@ impl Server {
     }
 }
 
-fn serve(ports: &mut JoinSet<Result<(), Error>>, grpc: &Grpc, port: Port, listener: Listener) {
+fn serve(ports: &mut JoinSet<Result<(), Error>>, grpc: &Grpc, port: Port, door: Door) {
     let grpc = grpc.clone();
     ports.spawn(async move {
-        let served = grpc.serve(port, listener.socket).await;
+        let served = grpc.serve(port, door).await;
         served.map_err(Error::Grpc)
     });
-}
-
-// === impl Listener ===
-
-impl Listener {
-    async fn bind(setting: &'static str, endpoint: &Endpoint) -> Result<Self, Error> {
-        let bound = async {
-            let socket = TcpListener::bind(endpoint.to_bind()).await?;
-            let address = socket.local_addr()?;
-            Ok(Self { socket, address })
-        };
-        let listener: Self = bound.await.map_err(|source| Error::Bind {
-            setting,
-            endpoint: endpoint.to_string(),
-            source,
-        })?;
-        if !listener.address.ip().is_loopback() {
-            tracing::warn!(
-                address = %listener.address,
-                setting,
-                "listening beyond this machine, without TLS and for everybody"
-            );
-        }
-        Ok(listener)
-    }
 }
 
 /// The wasm runtime, and the plugin that the configuration names.
@@ -232,12 +201,13 @@ pub(crate) fn plugin_settings(
     Ok((runtime, settings))
 }
 
-async fn open_plugin(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Tenant>, Error> {
+async fn open_tenants(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Tenants>, Error> {
     let (runtime, settings) = plugin_settings(config).map_err(Error::Plugin)?;
     let kv = open_kv(config).await?;
-    Tenant::open(&runtime, settings, kv, Arc::clone(metrics))
-        .await
-        .map_err(Error::Plugin)
+    let opener = Opener::load(&runtime, settings, kv, Arc::clone(metrics)).await;
+    let opener = opener.map_err(Error::Plugin)?;
+    let tenants = Tenants::start(opener, limits::tenants(config)).await;
+    tenants.map_err(Error::Plugin)
 }
 
 async fn open_kv(config: &Config) -> Result<Arc<dyn kv::Driver>, Error> {

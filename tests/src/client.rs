@@ -75,6 +75,21 @@ impl Client {
         self.call.clone()
     }
 
+    /// The same connection, whose calls carry a header.
+    #[must_use]
+    pub fn with_header(&self, name: &'static str, value: &str) -> Self {
+        Self {
+            channel: self.channel.clone(),
+            call: self.call.clone().header(name, value),
+        }
+    }
+
+    /// The same connection as a tenant.
+    #[must_use]
+    pub fn tenant(&self, name: &str) -> Self {
+        self.with_header("x-tenant", name)
+    }
+
     /// Exports bytes as they are.
     pub async fn export_bytes(
         &self,

@@ -15,6 +15,8 @@ pub enum Plugin {
     Hostile,
     /// A guest whose data lives in `kv`, so that readers run beside its writer.
     Replicated,
+    /// A guest that does any misdeed in any function, as it is told.
+    Rogue,
     /// The kv plugin with small parts, and with traps.
     Brittle,
 }
@@ -28,6 +30,7 @@ impl Plugin {
             Self::Minimal => Path::new(env!("LARDER_TESTS_MINIMAL")).into(),
             Self::Hostile => Path::new(env!("LARDER_TESTS_HOSTILE")).into(),
             Self::Brittle => Path::new(env!("LARDER_TESTS_BRITTLE")).into(),
+            Self::Rogue => Path::new(env!("LARDER_TESTS_ROGUE")).into(),
             Self::Replicated => Path::new(env!("LARDER_TESTS_REPLICATED")).into(),
         }
     }

@@ -120,6 +120,7 @@ fn shared(plugin: Plugin) -> &'static Larder {
     static MINIMAL: OnceLock<Larder> = OnceLock::new();
     static HOSTILE: OnceLock<Larder> = OnceLock::new();
     static REPLICATED: OnceLock<Larder> = OnceLock::new();
+    static ROGUE: OnceLock<Larder> = OnceLock::new();
     static BRITTLE: OnceLock<Larder> = OnceLock::new();
     let server = match plugin {
         Plugin::Kv => &KV,
@@ -127,6 +128,7 @@ fn shared(plugin: Plugin) -> &'static Larder {
         Plugin::Minimal => &MINIMAL,
         Plugin::Hostile => &HOSTILE,
         Plugin::Replicated => &REPLICATED,
+        Plugin::Rogue => &ROGUE,
         Plugin::Brittle => &BRITTLE,
     };
     server.get_or_init(|| Options::new(plugin).start())

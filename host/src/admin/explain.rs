@@ -1,12 +1,12 @@
 //! `POST /explain`.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::AdminState;
-use super::purge::code;
+use super::tenants::{Whose, refusal};
 
 mod question;
 
@@ -15,6 +15,7 @@ use question::Question;
 /// The plan and its cost: as text, or as JSON where the `Accept` header asks for it.
 pub(super) async fn explain(
     State(state): State<AdminState>,
+    Query(whose): Query<Whose>,
     headers: HeaderMap,
     body: String,
 ) -> Response {
@@ -26,9 +27,9 @@ pub(super) async fn explain(
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("application/json"));
-    match state.searcher.explain(query).await {
+    match state.searcher.explain(whose.tenant.as_deref(), query).await {
         Ok(explanation) if wants_json => Json(explanation).into_response(),
         Ok(explanation) => explanation.to_string().into_response(),
-        Err(error) => (code(error.kind()), format!("{error}\n")).into_response(),
+        Err(error) => refusal(&error),
     }
 }

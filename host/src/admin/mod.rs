@@ -5,49 +5,84 @@
 //! | `GET /livez` | 200 while the process runs |
 //! | `GET /readyz` | 200 while calls are served, 503 and the reason otherwise; a stop turns it first |
 //! | `GET /metrics` | Prometheus text, or `OpenMetrics` where the `Accept` header asks for it |
-//! | `GET /plugin` | JSON: what [`plugin::Status`] says |
-//! | `POST /explain` | how a search is answered: its plan, and what each step took; the body is the query, as JSON |
+//! | `GET /plugin` | JSON: what [`plugin::Status`] says, of the default tenant |
+//! | `GET /tenants` | JSON: every tenant that is known, as [`TenantStatus`] |
+//! | `POST /explain?tenant=NAME` | how a search is answered: its plan, and what each step took; the body is the query, as JSON |
 //! | `POST /purge` | forgets every trace, service and operation; off unless the configuration turns it on |
+//! | `POST /purge?tenant=NAME` | the same, of one tenant |
+//!
+//! With `access.tokens` set, `/livez` and `/readyz` stay open, and all else needs a token with the right `admin`.
 //!
 //! Architecture invariant: this knows HTTP, and of what stores and searches only the traits [`Plugin`] and [`Explains`].
 
 mod explain;
+mod guard;
 mod purge;
 mod scrape;
+mod tenants;
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, extract::State};
 use larder_proto::storage::v2::TraceQueryParameters;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
+use crate::doors::{Door, Incoming, Stream};
 use crate::plugin;
-use crate::search::{Explanation, Searcher};
+use crate::search::{self, Explanation, Searcher};
 use crate::storage;
 use crate::telemetry::Metrics;
+use crate::tenancy::{self, TenantStatus, Tenants};
 
 /// What there is, for whoever asks for something else.
-const PATHS: &str =
-    "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nPOST /explain\nPOST /purge\n";
+const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nPOST /purge\n";
 
 /// What the operator is told about, and may purge.
 #[async_trait::async_trait]
 pub trait Plugin: Send + Sync + 'static {
-    /// How it is now. Cheap: asked at every probe and scrape.
+    /// How it is now: the default tenant's, or what it is apart from any.
     fn status(&self) -> plugin::Status;
 
-    /// Forgets everything; a write that is acknowledged after this returns is kept.
-    async fn purge(&self) -> Result<(), storage::Error>;
+    /// Whether the server can take calls. Cheap: asked at every probe.
+    fn state(&self) -> plugin::State;
+
+    /// Tells what all tenants come to at this moment. Asked at every scrape.
+    fn measure(&self, metrics: &Metrics);
+
+    /// Every tenant that is known, by name.
+    async fn tenants(&self) -> Result<Vec<TenantStatus>, storage::Error>;
+
+    /// Forgets everything, of one tenant or of all; a write that is acknowledged after this returns is kept.
+    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenancy::Error>;
 }
 
 /// What runs a search and tells how.
 #[async_trait::async_trait]
 pub trait Explains: Send + Sync + 'static {
-    /// As [`Searcher::explain`].
-    async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, storage::Error>;
+    /// As [`Searcher::explain`](crate::search::Searcher::explain), of one tenant or of the default one.
+    async fn explain(
+        &self,
+        tenant: Option<&str>,
+        query: TraceQueryParameters,
+    ) -> Result<Explanation, tenancy::Error>;
+}
+
+/// Runs a search over a tenant's storage.
+pub struct Explainer {
+    /// Whose storage there is.
+    pub tenants: Arc<Tenants>,
+    /// What a query may cost.
+    pub limits: search::Limits,
+    /// Where its cost is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What the routes look at.
@@ -63,20 +98,61 @@ pub struct AdminState {
     pub stopping: CancellationToken,
     /// Whether `POST /purge` is allowed (`admin.purge`).
     pub purge: bool,
+    /// Whether there is more than one tenant (`tenancy.enabled`).
+    pub tenancy: bool,
+    /// Who may call.
+    pub access: Arc<Access>,
+    /// How long a client may take to send a request (`limits.request_timeout`).
+    pub request_timeout: Duration,
 }
 
 /// The routes.
 pub fn router(state: AdminState) -> Router {
+    let looked_at = Router::new()
+        .route("/metrics", get(scrape::metrics))
+        .route("/plugin", get(status))
+        .route_layer(from_fn_with_state(state.clone(), guard::operator));
+    let changed = Router::new()
+        .route("/tenants", get(tenants::tenants))
+        .route("/explain", post(explain::explain))
+        .route("/purge", post(purge::purge))
+        .route_layer(from_fn_with_state(state.clone(), guard::tenants_operator));
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(scrape::metrics))
-        .route("/plugin", get(status))
-        .route("/explain", post(explain::explain))
-        .route("/purge", post(purge::purge))
+        .merge(looked_at)
+        .merge(changed)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)
+}
+
+/// Serves the routes behind `door` until `stop`, and then lets the requests that are under way end.
+pub async fn serve(router: Router, door: Door, stop: CancellationToken) -> io::Result<()> {
+    let incoming = Incoming::open(door, stop.clone());
+    axum::serve(incoming, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+impl axum::serve::Listener for Incoming {
+    type Io = Stream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Stream, SocketAddr) {
+        match self.next().await {
+            Some(stream) => {
+                let peer = stream.peer();
+                (stream, peer)
+            }
+            // The port is closed, and the server about to end.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address())
+    }
 }
 
 async fn livez() -> &'static str {
@@ -112,7 +188,7 @@ impl AdminState {
         if self.stopping.is_cancelled() {
             return Some("the server is stopping".to_owned());
         }
-        match self.plugin.status().state {
+        match self.plugin.state() {
             plugin::State::Ready => None,
             plugin::State::Restarting { reason } => {
                 Some(format!("the plugin is being restarted: {reason}"))
@@ -123,20 +199,44 @@ impl AdminState {
 }
 
 #[async_trait::async_trait]
-impl Plugin for plugin::Tenant {
+impl Plugin for Tenants {
     fn status(&self) -> plugin::Status {
-        plugin::Tenant::status(self)
+        Self::status(self)
     }
 
-    async fn purge(&self) -> Result<(), storage::Error> {
-        plugin::Tenant::purge(self).await
+    fn state(&self) -> plugin::State {
+        Self::state(self)
+    }
+
+    fn measure(&self, metrics: &Metrics) {
+        Self::measure(self, metrics);
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantStatus>, storage::Error> {
+        self.list().await
+    }
+
+    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenancy::Error> {
+        match tenant {
+            Some(tenant) => Self::purge(self, tenant).await,
+            None => self.purge_all().await,
+        }
     }
 }
 
 #[async_trait::async_trait]
-impl Explains for Searcher {
-    async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, storage::Error> {
-        Searcher::explain(self, query).await
+impl Explains for Explainer {
+    async fn explain(
+        &self,
+        tenant: Option<&str>,
+        query: TraceQueryParameters,
+    ) -> Result<Explanation, tenancy::Error> {
+        let storage = self.tenants.named(tenant).await?;
+        let searcher = Searcher::new(storage, self.limits, Arc::clone(&self.metrics));
+        searcher
+            .explain(query)
+            .await
+            .map_err(tenancy::Error::Search)
     }
 }
 

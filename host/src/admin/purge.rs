@@ -1,10 +1,12 @@
 //! `POST /purge`.
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::AdminState;
+use super::guard::CallerName;
+use super::tenants::{Whose, refusal};
 use crate::storage::ErrorKind;
 use crate::telemetry::Chain;
 
@@ -13,18 +15,27 @@ const DONE: &str = "Purge request processed successfully";
 const OFF: &str =
     "purge is off, as it destroys data; start with --enable-purge, or set admin.purge: true\n";
 
-pub(super) async fn purge(State(state): State<AdminState>) -> Response {
+pub(super) async fn purge(
+    State(state): State<AdminState>,
+    Query(whose): Query<Whose>,
+    caller: CallerName,
+) -> Response {
     if !state.purge {
         return (StatusCode::FORBIDDEN, OFF).into_response();
     }
-    match state.plugin.purge().await {
+    let tenant = whose.tenant.as_deref();
+    match state.plugin.purge(tenant).await {
         Ok(()) => {
-            tracing::warn!("purged: every trace, service and operation is forgotten");
+            tracing::warn!(
+                token = caller.0,
+                tenant.id = tenant.unwrap_or("(all)"),
+                "purged: every trace, service and operation is forgotten"
+            );
             DONE.into_response()
         }
         Err(error) => {
             tracing::error!(error = %Chain(&error), "purge failed");
-            (code(error.kind()), format!("{error}\n")).into_response()
+            refusal(&error)
         }
     }
 }

@@ -10,10 +10,7 @@ const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
-    // Memory grows between the moments at which the plugin's own module tells of it.
-    state
-        .metrics
-        .guest_memory(state.plugin.status().memory_used);
+    state.plugin.measure(&state.metrics);
     let (kind, text) = if wants_open_metrics(&headers) {
         (OPEN_METRICS, state.metrics.encode())
     } else {

@@ -16,13 +16,15 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::search::Node;
 use crate::storage::{Error, ErrorKind, Statistics};
+use crate::telemetry::Levels;
+use crate::tenancy::Presence;
 
 mod explain;
 
 /// A plugin that is as a test wants it.
 struct Fake {
     state: Mutex<plugin::State>,
-    purged: Mutex<u32>,
+    purged: Mutex<Vec<String>>,
     failure: Option<ErrorKind>,
 }
 
@@ -40,6 +42,8 @@ impl Plugin for Fake {
             restarts: 4,
             memory_used: 5 << 20,
             memory_limit: 1 << 30,
+            queue_depth: 0,
+            queue_bytes: 0,
             statistics: Statistics {
                 spans: 77,
                 ..Statistics::default()
@@ -47,20 +51,62 @@ impl Plugin for Fake {
         }
     }
 
-    async fn purge(&self) -> Result<(), Error> {
-        *self.purged.lock().unwrap() += 1;
+    fn state(&self) -> plugin::State {
+        self.state.lock().unwrap().clone()
+    }
+
+    fn measure(&self, metrics: &Metrics) {
+        metrics.levels(&Levels {
+            memory: 5 << 20,
+            ..Levels::default()
+        });
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantStatus>, Error> {
+        if let Some(kind) = self.failure {
+            return Err(Error::new(kind, "the disk said no"));
+        }
+        Ok(vec![
+            TenantStatus {
+                name: "a".to_owned(),
+                state: Presence::Open,
+                stored_bytes: Some(9),
+                plugin: Some(Plugin::status(self)),
+            },
+            TenantStatus {
+                name: "b".to_owned(),
+                state: Presence::Away,
+                stored_bytes: None,
+                plugin: None,
+            },
+        ])
+    }
+
+    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenancy::Error> {
+        of_known(tenant)?;
+        let tenant = tenant.unwrap_or("all").to_owned();
+        self.purged.lock().unwrap().push(tenant.clone());
         match self.failure {
             None => Ok(()),
-            Some(kind) => Err(Error::new(kind, "the disk said no")),
+            Some(kind) => {
+                let source = Error::new(kind, "the disk said no");
+                Err(tenancy::Error::Storage { tenant, source })
+            }
         }
     }
 }
 
 #[async_trait::async_trait]
 impl Explains for Fake {
-    async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, Error> {
+    async fn explain(
+        &self,
+        tenant: Option<&str>,
+        query: TraceQueryParameters,
+    ) -> Result<Explanation, tenancy::Error> {
+        of_known(tenant)?;
         if let Some(kind) = self.failure {
-            return Err(Error::new(kind, "the filter says no"));
+            let error = Error::new(kind, "the filter says no");
+            return Err(tenancy::Error::Search(error));
         }
         Ok(Explanation {
             plan: Node {
@@ -85,6 +131,16 @@ impl Explains for Fake {
     }
 }
 
+/// Only `a` is known.
+fn of_known(tenant: Option<&str>) -> Result<(), tenancy::Error> {
+    match tenant {
+        None | Some("a") => Ok(()),
+        Some(other) => Err(tenancy::Error::Unknown {
+            name: other.to_owned(),
+        }),
+    }
+}
+
 struct Desk {
     plugin: Arc<Fake>,
     state: AdminState,
@@ -101,7 +157,7 @@ impl Desk {
     fn new(failure: Option<ErrorKind>) -> Self {
         let plugin = Arc::new(Fake {
             state: Mutex::new(plugin::State::Ready),
-            purged: Mutex::new(0),
+            purged: Mutex::default(),
             failure,
         });
         let state = AdminState {
@@ -110,6 +166,9 @@ impl Desk {
             searcher: Arc::clone(&plugin) as Arc<dyn Explains>,
             stopping: CancellationToken::new(),
             purge: true,
+            tenancy: false,
+            access: Arc::new(Access::open()),
+            request_timeout: Duration::from_mins(1),
         };
         Self { plugin, state }
     }
@@ -228,7 +287,7 @@ async fn a_purge_answers_with_jaegers_words() {
         (answer.status, answer.body.as_str()),
         (200, "Purge request processed successfully")
     );
-    assert_eq!(*desk.plugin.purged.lock().unwrap(), 1);
+    assert_eq!(*desk.plugin.purged.lock().unwrap(), ["all"]);
 }
 
 #[tokio::test]
@@ -238,7 +297,38 @@ async fn a_purge_that_is_off_names_the_flag_and_forgets_nothing() {
     let answer = desk.send(Method::POST, "/purge").await;
     assert_eq!(answer.status, 403);
     assert!(answer.body.contains("--enable-purge"), "{}", answer.body);
-    assert_eq!(*desk.plugin.purged.lock().unwrap(), 0);
+    assert!(desk.plugin.purged.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_purge_may_name_its_tenant_who_must_be_known() {
+    let desk = Desk::new(None);
+    let answer = desk.send(Method::POST, "/purge?tenant=a").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(*desk.plugin.purged.lock().unwrap(), ["a"]);
+    let unknown = desk.send(Method::POST, "/purge?tenant=b").await;
+    assert_eq!(unknown.status, 403);
+    assert!(
+        unknown.body.starts_with("unknown tenant"),
+        "{}",
+        unknown.body
+    );
+    let misspelt = desk.send(Method::POST, "/purge?tennant=a").await;
+    assert_eq!(misspelt.status, 400, "it must not purge everybody");
+    assert_eq!(*desk.plugin.purged.lock().unwrap(), ["a"]);
+}
+
+#[tokio::test]
+async fn tenants_are_listed_in_json() {
+    let answer = Desk::new(None).get("/tenants").await;
+    assert_eq!(answer.status, 200);
+    let tenants: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(tenants[0]["name"], "a");
+    assert_eq!(tenants[0]["state"], "open");
+    assert_eq!(tenants[0]["stored_bytes"], 9);
+    assert_eq!(tenants[0]["plugin"]["memory_used"], 5 << 20);
+    assert_eq!(tenants[1]["state"], "away");
+    assert!(tenants[1]["plugin"].is_null());
 }
 
 #[tokio::test]
@@ -249,7 +339,7 @@ async fn only_post_purges() {
         assert_eq!(answer.status, 405, "{method}");
         assert_eq!(answer.headers[header::ALLOW], "POST", "{method}");
     }
-    assert_eq!(*desk.plugin.purged.lock().unwrap(), 0);
+    assert!(desk.plugin.purged.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -263,7 +353,7 @@ async fn a_purge_that_fails_says_why_with_the_code_of_the_error_table() {
     ] {
         let answer = Desk::new(Some(kind)).send(Method::POST, "/purge").await;
         assert_eq!(answer.status, status, "{kind:?}");
-        assert_eq!(answer.body, "the disk said no\n");
+        assert_eq!(answer.body, "tenant `all`: the disk said no\n");
     }
 }
 
@@ -272,7 +362,7 @@ async fn other_paths_are_answered_with_those_there_are() {
     let answer = Desk::new(None).get("/healthz").await;
     assert_eq!(answer.status, 404);
     for path in [
-        "/healthz", "/livez", "/readyz", "/metrics", "/plugin", "/purge",
+        "/healthz", "/livez", "/readyz", "/metrics", "/plugin", "/tenants", "/purge",
     ] {
         assert!(answer.body.contains(path), "{}", answer.body);
     }

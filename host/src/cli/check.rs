@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::config::{Config, KvDriver};
-use crate::kv::Driver;
 use crate::kv::fjall::{Checked, Damage, FjallDriver};
+use crate::kv::{Driver, Stored};
 use crate::plugin::Checkup;
 use crate::server;
 
@@ -34,7 +34,8 @@ pub fn check(config: &Config) -> anyhow::Result<bool> {
         FjallDriver::open(options).with_context(|| format!("cannot open {}", dir.display()))?;
     let mut to = stdout().lock();
     let values_are_whole = check_values(&driver, &mut to)?;
-    let plugin_is_whole = check_plugin(config, Arc::new(driver), &mut to)?;
+    let driver: Arc<dyn Driver> = Arc::new(driver);
+    let plugin_is_whole = check_plugin(config, &driver, &mut to)?;
     Ok(values_are_whole && plugin_is_whole)
 }
 
@@ -86,22 +87,28 @@ struct Total {
 
 fn check_plugin(
     config: &Config,
-    driver: Arc<dyn Driver>,
+    driver: &Arc<dyn Driver>,
     to: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let (wasm, settings) = server::plugin_settings(config)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let total = runtime.block_on(async {
-        let mut checkup = Checkup::open(&wasm, settings, driver).await?;
-        let (name, version) = (checkup.name(), checkup.version());
-        writeln!(to, "plugin      {name} {version}").context("cannot print")?;
+        let mut tenants: Vec<_> = driver.tenants().await?;
+        tenants.sort();
         let mut total = Total::default();
-        while let Some(step) = checkup.step().await? {
-            total.values = total.values.saturating_add(step.values);
-            total.bytes = total.bytes.saturating_add(step.bytes);
-            for line in &step.damaged {
-                total.damaged += 1;
-                writeln!(to, "damaged     {}", printable(line)).context("cannot print")?;
+        for Stored { tenant, .. } in tenants {
+            let kv = Arc::clone(driver);
+            let mut checkup = Checkup::open(&wasm, settings.clone(), kv, &tenant).await?;
+            let (name, version) = (checkup.name(), checkup.version());
+            writeln!(to, "plugin      {name} {version}, tenant {tenant}")
+                .context("cannot print")?;
+            while let Some(step) = checkup.step().await? {
+                total.values = total.values.saturating_add(step.values);
+                total.bytes = total.bytes.saturating_add(step.bytes);
+                for line in &step.damaged {
+                    total.damaged += 1;
+                    writeln!(to, "damaged     {}", printable(line)).context("cannot print")?;
+                }
             }
         }
         anyhow::Ok(total)
@@ -212,7 +219,8 @@ mod tests {
             let mut text = Vec::new();
             let driver = open();
             let values = check_values(&driver, &mut text).unwrap();
-            let plugin = check_plugin(&config, Arc::new(driver), &mut text).unwrap();
+            let driver: Arc<dyn Driver> = Arc::new(driver);
+            let plugin = check_plugin(&config, &driver, &mut text).unwrap();
             (values, plugin, String::from_utf8(text).unwrap())
         };
         let (values, plugin, text) = told();

@@ -6,12 +6,14 @@ mod check;
 mod config;
 mod plugin;
 mod signals;
+mod token;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::access::Right;
 use crate::config::{Config, Error, Flag, PLUGIN_SETTINGS, Sources};
 
 pub use check::check;
@@ -48,6 +50,22 @@ pub enum Command {
     /// Look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Print a new bearer token, and the line for the file that `access.tokens` names
+    Token(TokenCommand),
+}
+
+/// What the new token is for.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct TokenCommand {
+    /// Its name in logs
+    #[arg(long, default_value = "new")]
+    name: String,
+    /// A tenant that it is for; may be repeated [default: all of them]
+    #[arg(long = "tenant", value_name = "TENANT")]
+    tenants: Vec<String>,
+    /// A right that it has; may be repeated
+    #[arg(long = "right", value_name = "RIGHT", default_values = ["read"])]
+    rights: Vec<Right>,
 }
 
 /// About the configuration.
@@ -135,6 +153,13 @@ impl PluginCommand {
         let Self::Inspect { plugin } = self;
         // The settings of the file are those of the plugin that the file names.
         plugin::inspect(plugin, cli.options.plugin_setting.clone(), config)
+    }
+}
+
+impl TokenCommand {
+    /// Does it, on stdout.
+    pub fn run(&self) -> anyhow::Result<()> {
+        token::run(self)
     }
 }
 

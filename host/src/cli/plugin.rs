@@ -80,6 +80,8 @@ mod tests {
             restarts: 0,
             memory_used: 1_179_648,
             memory_limit: 1 << 30,
+            queue_depth: 0,
+            queue_bytes: 0,
             statistics: Statistics::default(),
         };
         let mut text = Vec::new();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use super::error::{Error, Place};
@@ -23,6 +23,8 @@ pub(super) struct Given {
 pub(super) enum Raw {
     Null,
     Text(String),
+    /// A list of texts and numbers.
+    List(Vec<String>),
     /// Something that no setting takes, in words.
     Other(&'static str),
 }
@@ -32,7 +34,7 @@ enum Node {
     Null,
     Text(String),
     Literal,
-    Sequence,
+    Sequence(Vec<Spanned<Node>>),
     Mapping(Vec<(Spanned<String>, Spanned<Node>)>),
 }
 
@@ -123,7 +125,7 @@ impl Reader<'_> {
             Node::Text(text) => Raw::Text(text.clone()),
             Node::Literal => Raw::Text(self.literal(node.defined).to_owned()),
             Node::Mapping(_) => Raw::Other("a mapping"),
-            Node::Sequence => Raw::Other("a list"),
+            Node::Sequence(elements) => self.list(elements),
         };
         self.given.push(Given {
             path,
@@ -131,6 +133,16 @@ impl Reader<'_> {
             key: self.place(key.referenced),
             value: self.place(node.referenced),
         });
+    }
+
+    fn list(&self, elements: &[Spanned<Node>]) -> Raw {
+        let text = |element: &Spanned<Node>| match &element.value {
+            Node::Text(text) => Some(text.clone()),
+            Node::Literal => Some(self.literal(element.defined).to_owned()),
+            Node::Null | Node::Sequence(_) | Node::Mapping(_) => None,
+        };
+        let texts: Option<Vec<String>> = elements.iter().map(text).collect();
+        texts.map_or(Raw::Other("a list"), Raw::List)
     }
 
     /// A number or a boolean as it stands in the file.
@@ -195,8 +207,11 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Node, A::Error> {
-        while from.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Node::Sequence)
+        let mut elements = Vec::new();
+        while let Some(element) = from.next_element()? {
+            elements.push(element);
+        }
+        Ok(Node::Sequence(elements))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Node, A::Error> {

@@ -80,6 +80,18 @@ impl Loader {
                     self.set(&given.path, &text, given.value)?;
                     continue;
                 }
+                // An element with a comma would become two.
+                (Raw::List(texts), false)
+                    if is_list(&given.path) && !texts.iter().any(|text| text.contains(',')) =>
+                {
+                    self.set(&given.path, &texts.join(","), given.value)?;
+                    continue;
+                }
+                (Raw::List(texts), false) if is_list(&given.path) => {
+                    format!("expected {}, got {texts:?}", kind(&given.path))
+                }
+                (Raw::List(_), false) => format!("expected {}, got a list", kind(&given.path)),
+                (Raw::List(_), true) => "expected a mapping of settings, got a list".to_owned(),
                 (Raw::Null, false) => {
                     self.unset(&given.path, given.value)?;
                     continue;
@@ -150,6 +162,10 @@ fn is_known(path: &str) -> bool {
     plugin_setting(path).is_some() || Setting::at(path).is_some()
 }
 
+fn is_list(path: &str) -> bool {
+    Setting::at(path).is_some_and(|setting| setting.is_list)
+}
+
 fn kind(path: &str) -> &'static str {
     Setting::at(path).map_or("a text or a number", |setting| setting.kind)
 }
@@ -157,8 +173,9 @@ fn kind(path: &str) -> &'static str {
 fn unknown_key(key: String, place: Place) -> Error {
     // A section may be misspelt as well as a setting.
     let known = SETTINGS.iter().flat_map(|setting| {
-        let section = setting.path.split_once('.').map(|(section, _)| section);
-        section.into_iter().chain([setting.path])
+        let sections = setting.path.match_indices('.');
+        let sections = sections.filter_map(|(at, _)| setting.path.get(..at));
+        sections.chain([setting.path])
     });
     let known = known.chain([PLUGIN_SETTINGS]).map(str::to_owned);
     Error::UnknownKey {

@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod load;
 mod settings;
+mod tenancy;
 mod value;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use serde::Serialize;
 pub use error::{Error, Place};
 pub use load::{Flag, Sources};
 pub use settings::{PLUGIN_SETTINGS, SETTINGS, Setting, markdown};
+pub use tenancy::{Header, Tenancy, TenantNames};
 pub use value::{Durability, Endpoint, KvDriver, Size};
 
 /// The whole configuration.
@@ -32,6 +34,8 @@ pub struct Config {
     pub grpc: Grpc,
     /// The HTTP port for operators.
     pub admin: Admin,
+    /// Who may call.
+    pub access: Access,
     /// What stores.
     pub plugin: Plugin,
     /// Where what must outlive the process lies.
@@ -40,6 +44,8 @@ pub struct Config {
     pub limits: Limits,
     /// Storage behind the plugins' `kv` import.
     pub kv: Kv,
+    /// Who a request is of.
+    pub tenancy: Tenancy,
 }
 
 /// The gRPC ports.
@@ -55,6 +61,19 @@ pub struct Grpc {
     pub max_message_bytes: Size,
     /// Whether `FindTraceIDs` and `FindTraceSummaries` answer page by page where they are asked to (Jaeger's RFC 0014).
     pub pagination: bool,
+    /// TLS of these ports.
+    pub tls: Tls,
+}
+
+/// TLS of a port: off while all is unset. The files are PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tls {
+    /// The certificate, then those between it and its CA.
+    pub cert: Option<PathBuf>,
+    /// The certificate's private key.
+    pub key: Option<PathBuf>,
+    /// The CAs of which clients have to show a certificate; unset, none is asked for.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// The HTTP port for operators.
@@ -64,6 +83,15 @@ pub struct Admin {
     pub endpoint: Endpoint,
     /// Whether `POST /purge` may forget everything.
     pub purge: bool,
+    /// TLS of this port.
+    pub tls: Tls,
+}
+
+/// Who may call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Access {
+    /// The file of hashed bearer tokens; unset, everybody may do everything.
+    pub tokens: Option<PathBuf>,
 }
 
 /// What stores.
@@ -98,6 +126,11 @@ pub struct Limits {
     pub log_bytes: Size,
     /// The largest `search_depth`; a larger one counts as this (Q1).
     pub max_search_depth: u32,
+    /// Connections at a time, on each port.
+    pub connections: usize,
+    /// How long a client may take to send a request.
+    #[serde(serialize_with = "value::as_text")]
+    pub request_timeout: Duration,
     /// How long a stop waits for calls that are under way.
     #[serde(serialize_with = "value::as_text")]
     pub drain_timeout: Duration,
@@ -126,10 +159,12 @@ impl Default for Config {
         Self {
             grpc: Grpc::default(),
             admin: Admin::default(),
+            access: Access::default(),
             plugin: Plugin::default(),
             data_dir: PathBuf::from("./larder-data"),
             limits: Limits::default(),
             kv: Kv::default(),
+            tenancy: Tenancy::default(),
         }
     }
 }
@@ -142,6 +177,7 @@ impl Default for Grpc {
             max_request_bytes: Size::mib(64),
             max_message_bytes: Size::kib(4096 - 64),
             pagination: false,
+            tls: Tls::default(),
         }
     }
 }
@@ -151,6 +187,7 @@ impl Default for Admin {
         Self {
             endpoint: Endpoint::loopback(17270),
             purge: false,
+            tls: Tls::default(),
         }
     }
 }
@@ -176,6 +213,8 @@ impl Default for Limits {
             queue_depth: 1024,
             log_bytes: Size::kib(64),
             max_search_depth: 10_000,
+            connections: 1024,
+            request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
         }
     }

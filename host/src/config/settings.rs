@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value::{Durability, Endpoint, KvDriver, Size, Value};
-use super::{Config, Grpc};
+use super::{Config, Grpc, Header, Tenancy, TenantNames};
+use crate::tenancy::TenantName;
 
 /// One setting.
 #[derive(Clone, Copy)]
@@ -19,6 +20,8 @@ pub struct Setting {
     pub range: Option<(&'static str, &'static str)>,
     /// What it does, without a full stop.
     pub meaning: &'static str,
+    /// Whether a file gives it as a list.
+    pub(super) is_list: bool,
     read: fn(&Setting, &str, &mut Config) -> Result<(), String>,
     show: fn(&Config) -> Option<String>,
 }
@@ -34,6 +37,7 @@ macro_rules! settings {
             kind: <$kind as Value>::KIND,
             range: $range,
             meaning: $meaning,
+            is_list: <$kind as Value>::IS_LIST,
             read: |setting, text, config| {
                 config$(.$field)+ = setting.checked(text)?;
                 Ok(())
@@ -54,10 +58,24 @@ settings! {
         "The largest message of an answer; Jaeger's client takes 4 MiB unless told otherwise";
     "grpc.pagination" .grpc.pagination: bool, None,
         "Whether `FindTraceIDs` and `FindTraceSummaries` answer page by page where asked to; for Jaegers that know RFC 0014";
+    "grpc.tls.cert" .grpc.tls.cert: Option<PathBuf>, None,
+        "PEM file with the certificate of the gRPC ports, and those between it and its CA; read again when it changes, and on SIGHUP";
+    "grpc.tls.key" .grpc.tls.key: Option<PathBuf>, None,
+        "PEM file with that certificate's private key";
+    "grpc.tls.client_ca" .grpc.tls.client_ca: Option<PathBuf>, None,
+        "PEM file with the CAs of which every client has to show a certificate";
     "admin.endpoint" .admin.endpoint: Endpoint, None,
         "Where HTTP for operators listens";
+    "admin.tls.cert" .admin.tls.cert: Option<PathBuf>, None,
+        "As `grpc.tls.cert`, for the admin port";
+    "admin.tls.key" .admin.tls.key: Option<PathBuf>, None,
+        "As `grpc.tls.key`, for the admin port";
+    "admin.tls.client_ca" .admin.tls.client_ca: Option<PathBuf>, None,
+        "As `grpc.tls.client_ca`, for the admin port";
     "admin.purge" .admin.purge: bool, None,
         "Whether `POST /purge` may forget everything";
+    "access.tokens" .access.tokens: Option<PathBuf>, None,
+        "YAML file of hashed bearer tokens (`larder token` prints an entry); set, every call needs one; read again like a certificate";
     "plugin.use" .plugin.r#use: String, None,
         "A bundled plugin's name (`kv`, `memory`), or the path of a `.wasm` file";
     "data_dir" .data_dir: PathBuf, None,
@@ -80,6 +98,10 @@ settings! {
         "Bytes of log that the plugin may write in a second; the rest is dropped and counted";
     "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")),
         "The largest `search_depth`; a larger one counts as this";
+    "limits.connections" .limits.connections: usize, Some(("1", "1000000")),
+        "Connections at a time, on each port; one more waits until another ends";
+    "limits.request_timeout" .limits.request_timeout: Duration, Some(("10ms", "1h")),
+        "How long a client may take to send a request";
     "limits.drain_timeout" .limits.drain_timeout: Duration, Some(("0s", "1h")),
         "How long a stop waits for calls that are under way";
     "kv.driver" .kv.driver: KvDriver, None,
@@ -92,6 +114,20 @@ settings! {
         "The most that a tenant may store, compressed";
     "kv.min_free" .kv.min_free: Size, Some(("0B", "1024TiB")),
         "Writes are refused while the disk has less free space than this; reads and retention go on";
+    "tenancy.enabled" .tenancy.enabled: bool, None,
+        "Whether each request names its tenant in a header, and finds that tenant's data alone";
+    "tenancy.header" .tenancy.header: Header, None,
+        "The header that names the tenant";
+    "tenancy.tenants" .tenancy.tenants: TenantNames, None,
+        "The only tenants, as a list (in a variable: with commas); without it, any name of letters, digits, `-`, `_` and `.`";
+    "tenancy.max_tenants" .tenancy.max_tenants: usize, Some(("1", "1000000")),
+        "The most tenants, where there is no list";
+    "tenancy.idle_timeout" .tenancy.idle_timeout: Duration, Some(("10ms", "8760h")),
+        "A tenant that is not called for so long is put away until its next call, if its plugin keeps its data in `kv`";
+    "tenancy.default" .tenancy.default: Option<TenantName>, None,
+        "The tenant of requests without the header; unset refuses them";
+    "tenancy.writer_default" .tenancy.writer_default: Option<TenantName>, None,
+        "The same on `grpc.writer_endpoint`, where it differs";
 }
 
 // === impl Setting ===
@@ -176,7 +212,48 @@ pub(super) fn contradiction(config: &Config) -> Option<(&'static str, String)> {
             return Some(("admin.endpoint", why));
         }
     }
-    None
+    let Tenancy {
+        tenants,
+        default,
+        writer_default,
+        ..
+    } = &config.tenancy;
+    for (path, tenant) in [
+        ("tenancy.default", default),
+        ("tenancy.writer_default", writer_default),
+    ] {
+        if let Some(tenant) = tenant
+            && !tenants.0.is_empty()
+            && !tenants.0.contains(tenant)
+        {
+            return Some((path, format!("`{tenant}` is not in `tenancy.tenants`")));
+        }
+    }
+    half_of_tls(config)
+}
+
+/// TLS needs a certificate and its key, and clients' certificates are asked for by TLS alone.
+fn half_of_tls(config: &Config) -> Option<(&'static str, String)> {
+    let ports = [
+        (
+            &config.grpc.tls,
+            ["grpc.tls.cert", "grpc.tls.key", "grpc.tls.client_ca"],
+        ),
+        (
+            &config.admin.tls,
+            ["admin.tls.cert", "admin.tls.key", "admin.tls.client_ca"],
+        ),
+    ];
+    ports.into_iter().find_map(|(tls, [cert, key, client_ca])| {
+        let (given, missing) = match (&tls.cert, &tls.key) {
+            (Some(_), None) => (cert, key),
+            (None, Some(_)) => (key, cert),
+            (None, None) if tls.client_ca.is_some() => (client_ca, cert),
+            _ => return None,
+        };
+        let why = format!("TLS needs `{missing}` as well; set both, or neither");
+        Some((given, why))
+    })
 }
 
 /// The table in Markdown, as the README has it.

@@ -56,7 +56,12 @@ grpc:
   max_request_bytes: 65MiB
   max_message_bytes: 1000000
   pagination: true
-admin: { endpoint: '[::1]:4001', purge: true }
+  tls: { cert: /tls/grpc.pem, key: /tls/grpc.key, client_ca: /tls/grpc-ca.pem }
+admin:
+  endpoint: '[::1]:4001'
+  purge: true
+  tls: { cert: /tls/admin.pem, key: /tls/admin.key, client_ca: /tls/admin-ca.pem }
+access: { tokens: /etc/larder/tokens.yaml }
 plugin:
   use: ./my plugin.wasm
   settings: { max_traces: 1_000, version: 1.10, empty: '', on: yes, 5: true, a.b: 0x1F }
@@ -71,8 +76,18 @@ limits:
   queue_depth: 7
   log_bytes: 0
   max_search_depth: 8
+  connections: 9
+  request_timeout: 12s
   drain_timeout: 0s
 kv: { driver: memory, durability: periodic, sync_interval: 250ms, quota: 1GiB, min_free: 2GiB }
+tenancy:
+  enabled: true
+  header: X-Scope-OrgID
+  tenants: [acme, 7, 'b.c_d-e']
+  max_tenants: 9
+  idle_timeout: 90s
+  default: acme
+  writer_default: 7
 ";
     from_yaml(yaml)
 }
@@ -225,7 +240,20 @@ fn every_setting_can_be_given_by_the_environment() {
     let changed = changed();
     for setting in SETTINGS {
         let text = setting.show(&changed).unwrap();
-        let config = load(None, &[(&setting.variable(), &text)], &[]).unwrap();
+        let section = |path: &'static str| path.rsplit_once('.').map(|(section, _)| section);
+        // A certificate is nothing without its key.
+        let needed = SETTINGS.iter().filter(|other| {
+            other.path.contains(".tls.") && section(other.path) == section(setting.path)
+        });
+        let given: Vec<(String, String)> = needed
+            .chain([setting])
+            .map(|setting| (setting.variable(), setting.show(&changed).unwrap()))
+            .collect();
+        let given: Vec<(&str, &str)> = given
+            .iter()
+            .map(|(name, text)| (&**name, &**text))
+            .collect();
+        let config = load(None, &given, &[]).unwrap();
         assert_eq!(setting.show(&config), Some(text), "{}", setting.path);
     }
     assert_eq!(

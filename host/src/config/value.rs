@@ -45,6 +45,8 @@ pub enum Durability {
 pub(super) trait Value: Sized + PartialOrd {
     /// The type in words, with an example where that helps; it follows "expected".
     const KIND: &'static str;
+    /// Whether a file gives it as a list; in a text its elements stand between commas.
+    const IS_LIST: bool = false;
     /// `None` where the text is not such a value.
     fn read(text: &str) -> Option<Self>;
     fn show(&self) -> String;

@@ -18,19 +18,30 @@ use crate::storage::{self, ErrorKind};
 #[derive(Clone, Debug, Default)]
 pub(super) struct ExportBytes(pub Bytes);
 
+/// What a request that becomes messages may have: gRPC's usual limit. An empty message takes two bytes here and up to a hundred in
+/// memory, so that `grpc.max_request_bytes`, which is for Exports, would be gigabytes.
+const MAX_MESSAGE_BYTES: usize = 4 << 20;
+
 /// What a request is read into.
 pub(super) trait Incoming: Sized + Send + 'static {
+    /// The most bytes that it may have, where `grpc.max_request_bytes` is not the only bound.
+    const MOST: usize;
+
     /// Reads one whole message; the error says what is wrong with it, and where.
     fn read(bytes: Bytes) -> Result<Self, prost::DecodeError>;
 }
 
 impl<T: Message + Default + 'static> Incoming for T {
+    const MOST: usize = MAX_MESSAGE_BYTES;
+
     fn read(bytes: Bytes) -> Result<Self, prost::DecodeError> {
         T::decode(bytes)
     }
 }
 
 impl Incoming for ExportBytes {
+    const MOST: usize = usize::MAX;
+
     fn read(bytes: Bytes) -> Result<Self, prost::DecodeError> {
         Ok(Self(bytes))
     }
@@ -91,6 +102,10 @@ impl<D: Incoming> tonic::codec::Decoder for Decoder<D> {
         // The whole message is one buffer here, and this only takes a share in it: nothing is copied.
         let bytes = buffer.copy_to_bytes(buffer.remaining());
         let message = short_name::<D>();
+        if bytes.len() > D::MOST {
+            let limit = D::MOST;
+            return Err(status::read(&Failure::QuestionTooLarge { limit }));
+        }
         D::read(bytes.clone()).map(Some).map_err(|error| {
             let filter = message
                 .starts_with("Find")

@@ -6,17 +6,17 @@ use tonic::{Request, Response, Status};
 use super::generated::jaeger::dependency_reader_server::DependencyReader;
 use super::reads::Reads;
 use super::status;
-use crate::search::Searcher;
+use super::stores::Searchers;
 
 /// The service.
 pub(super) struct DependencyReaderService {
-    searcher: Searcher,
+    searchers: Searchers,
     reads: Reads,
 }
 
 impl DependencyReaderService {
-    pub(super) fn new(searcher: Searcher, reads: Reads) -> Self {
-        Self { searcher, reads }
+    pub(super) fn new(searchers: Searchers, reads: Reads) -> Self {
+        Self { searchers, reads }
     }
 }
 
@@ -27,7 +27,8 @@ impl DependencyReader for DependencyReaderService {
         request: Request<GetDependenciesRequest>,
     ) -> Result<Response<GetDependenciesResponse>, Status> {
         let _permit = self.reads.begin()?;
-        let dependencies = self.searcher.dependencies(request.into_inner()).await;
+        let searcher = self.searchers.of(request.extensions()).await?;
+        let dependencies = searcher.dependencies(request.into_inner()).await;
         let dependencies = dependencies.map_err(|error| status::read_storage(&error))?;
         Ok(Response::new(GetDependenciesResponse { dependencies }))
     }

@@ -14,19 +14,19 @@ mod refusals;
 mod request_memory;
 mod rpc;
 mod status;
+mod stores;
 mod trace_reader;
 mod trace_service;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::Connected;
 
 use self::capabilities::CapabilitiesService;
 use self::dependency_reader::DependencyReaderService;
@@ -38,12 +38,14 @@ use self::health::Health;
 use self::reads::Reads;
 use self::request_memory::RequestMemory;
 use self::rpc::RpcLayer;
+use self::stores::Searchers;
 use self::trace_reader::TraceReaderService;
 use self::trace_service::TraceWriter;
-use crate::ingest;
-use crate::search::Searcher;
-use crate::storage::Storage;
+use crate::access::Access;
+use crate::doors::{Door, Incoming, Stream};
 use crate::telemetry::Metrics;
+use crate::tenancy::{Resolver, Stores};
+use crate::{ingest, search};
 
 /// All requests together may hold so many times what one may.
 const REQUESTS_IN_MEMORY: usize = 4;
@@ -80,16 +82,24 @@ use configured;
 
 /// What the services stand on.
 pub struct Parts {
-    /// Where spans are written.
-    pub storage: Arc<dyn Storage>,
-    /// What answers queries over it.
-    pub searcher: Searcher,
+    /// Where spans are written and read, by tenant.
+    pub stores: Arc<dyn Stores>,
+    /// Whose a request on the main port is.
+    pub resolver: Resolver,
+    /// Whose a request on the writer's own port is.
+    pub writer_resolver: Resolver,
+    /// What a query may cost.
+    pub search: search::Limits,
     /// Where RPCs and spans are counted.
     pub metrics: Arc<Metrics>,
-    /// Whether the plugin can be called, for health checks.
+    /// Whether calls are served, for health checks.
     pub ready: watch::Receiver<bool>,
     /// The largest request, before and after decompression (`grpc.max_request_bytes`).
     pub max_request_bytes: usize,
+    /// How long a client may take to send a request (`limits.request_timeout`).
+    pub request_timeout: Duration,
+    /// Who may call.
+    pub access: Arc<Access>,
     /// How an Export is cut.
     pub ingest: ingest::Limits,
 }
@@ -106,9 +116,8 @@ pub enum Port {
 /// The services, to be served on one port or more. Clones share everything.
 #[derive(Clone)]
 pub struct Grpc {
-    layer: RpcLayer,
-    main: Routes,
-    writer: Routes,
+    main: (RpcLayer, Routes),
+    writer: (RpcLayer, Routes),
     writes: TaskTracker,
     draining: CancellationToken,
 }
@@ -128,10 +137,15 @@ impl Grpc {
         let limit = parts.max_request_bytes;
         let memory = RequestMemory::new(limit.saturating_mul(REQUESTS_IN_MEMORY));
         let reads = Reads::new();
-        let paginated = parts.searcher.is_paginated();
+        let paginated = parts.search.pagination;
+        let searchers = Searchers::new(
+            Arc::clone(&parts.stores),
+            parts.search,
+            Arc::clone(&parts.metrics),
+        );
 
         let traces = TraceWriter::new(
-            parts.storage,
+            parts.stores,
             Arc::clone(&parts.metrics),
             parts.ingest,
             writes.clone(),
@@ -143,37 +157,39 @@ impl Grpc {
             .clone()
             .add_service(configured!(
                 limit,
-                TraceReaderServer::new(TraceReaderService::new(
-                    parts.searcher.clone(),
-                    reads.clone()
-                ))
+                TraceReaderServer::new(TraceReaderService::new(searchers.clone(), reads.clone()))
             ))
             .add_service(configured!(
                 limit,
-                DependencyReaderServer::new(DependencyReaderService::new(parts.searcher, reads))
+                DependencyReaderServer::new(DependencyReaderService::new(searchers, reads))
             ))
             .add_service(configured!(
                 limit,
                 CapabilitiesServer::new(CapabilitiesService { paginated })
             ));
+        let layer = RpcLayer::new(rpc::Limits {
+            metrics: parts.metrics,
+            access: parts.access,
+            memory,
+            max_request_bytes: limit,
+            request_timeout: parts.request_timeout,
+        });
+        let main_layer = layer.clone().with_resolver(parts.resolver);
         Self {
-            layer: RpcLayer::new(parts.metrics, memory, limit),
-            main: reflection::add_to(main, limit),
-            writer,
+            main: (main_layer, reflection::add_to(main, limit)),
+            writer: (layer.with_resolver(parts.writer_resolver), writer),
             writes,
             draining,
         }
     }
 
-    /// Serves `port` on `listener`, until the drain has begun and all open connections have ended their RPCs.
-    pub async fn serve(&self, port: Port, listener: TcpListener) -> Result<(), Error> {
-        let routes = match port {
+    /// Serves `port` behind `door`, until the drain has begun and all open connections have ended their RPCs.
+    pub async fn serve(&self, port: Port, door: Door) -> Result<(), Error> {
+        let (layer, routes) = match port {
             Port::Main => self.main.clone(),
             Port::Writer => self.writer.clone(),
         };
-        let incoming = TcpIncoming::from(listener)
-            .with_nodelay(Some(true))
-            .with_keepalive(Some(KEEPALIVE));
+        let incoming = Incoming::open(door, self.draining.clone());
         Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -182,7 +198,7 @@ impl Grpc {
             .http2_max_header_list_size(MAX_HEADERS)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .layer(self.layer.clone())
+            .layer(layer)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, self.draining.cancelled())
             .await
@@ -194,4 +210,10 @@ impl Grpc {
         self.writes.close();
         self.writes.wait().await;
     }
+}
+
+impl Connected for Stream {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
 }

@@ -1,14 +1,17 @@
-//! Bounds the bytes of all requests that are being received or walked, over all connections.
+//! Bounds the bytes of all requests that are being received or walked, over all connections, and the time in which each comes.
 //!
-//! One request is bounded by `grpc.max_request_bytes`; without a bound on their sum, a few hundred of them would fill memory.
+//! One request is bounded by `grpc.max_request_bytes`; without a bound on their sum, a few hundred of them would fill memory, and
+//! without a deadline a client that sends no more would keep its share for ever.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
 
@@ -32,6 +35,8 @@ pub(super) struct Share {
 pub(super) struct CountedBody {
     body: Body,
     share: Arc<Share>,
+    timeout: Duration,
+    deadline: Pin<Box<Sleep>>,
 }
 
 // === impl RequestMemory ===
@@ -88,8 +93,14 @@ impl Drop for Share {
 // === impl CountedBody ===
 
 impl CountedBody {
-    pub(super) fn new(body: Body, share: Arc<Share>) -> Self {
-        Self { body, share }
+    /// A body that has to end within `timeout` from now.
+    pub(super) fn new(body: Body, share: Arc<Share>, timeout: Duration) -> Self {
+        Self {
+            body,
+            share,
+            timeout,
+            deadline: Box::pin(sleep(timeout)),
+        }
     }
 }
 
@@ -101,7 +112,13 @@ impl http_body::Body for CountedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        // What has come is taken even where its reader was late.
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_pending() && self.deadline.as_mut().poll(cx).is_ready() {
+            let timeout = self.timeout;
+            return Poll::Ready(Some(Err(status::read(&Failure::TooSlow { timeout }))));
+        }
+        let frame = ready!(polled);
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
             && let Err(status) = self.share.grow_by(data.len())

@@ -1,5 +1,5 @@
-//! What every RPC passes through, so that no handler can forget it: a span, the metric, the bound on request bytes, the end of
-//! a panic, and our words in place of tonic's.
+//! What every RPC passes through, so that no handler can forget it: a span, the metric, the token, the tenant, the bounds on requests,
+//! the end of a panic, and our words in place of tonic's.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -19,32 +19,77 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 
 use super::request_memory::{CountedBody, RequestMemory};
-use super::status;
+use super::status::{self, Failure};
+use crate::access::{Access, DEFAULT_TENANT, Right};
 use crate::telemetry::Metrics;
+use crate::tenancy::{Resolver, TenantName};
 
-/// Every method that is served; any other path is `_OTHER` in the metric, which a client must not be able to fill with names.
-const METHODS: [&str; 13] = [
-    "grpc.health.v1.Health/Check",
-    "grpc.health.v1.Health/Watch",
-    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-    "jaeger.storage.v2.Capabilities/GetCapabilities",
-    "jaeger.storage.v2.DependencyReader/GetDependencies",
-    "jaeger.storage.v2.TraceReader/FindTraceIDs",
-    "jaeger.storage.v2.TraceReader/FindTraceSummaries",
-    "jaeger.storage.v2.TraceReader/FindTraces",
-    "jaeger.storage.v2.TraceReader/GetOperations",
-    "jaeger.storage.v2.TraceReader/GetServices",
-    "jaeger.storage.v2.TraceReader/GetTraces",
-    "opentelemetry.proto.collector.trace.v1.TraceService/Export",
+/// Any path that is no method of ours.
+const OTHER: &str = "_OTHER";
+
+/// Every method that is served, and the right that it needs; any other path is `_OTHER` in the metric, which a client must not be
+/// able to fill with names.
+const METHODS: [(&str, Option<Right>); 13] = [
+    ("grpc.health.v1.Health/Check", None),
+    ("grpc.health.v1.Health/Watch", None),
+    (
+        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        None,
+    ),
+    (
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        None,
+    ),
+    (
+        "jaeger.storage.v2.Capabilities/GetCapabilities",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.DependencyReader/GetDependencies",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.TraceReader/FindTraceIDs",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.TraceReader/FindTraceSummaries",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.TraceReader/FindTraces",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.TraceReader/GetOperations",
+        Some(Right::Read),
+    ),
+    (
+        "jaeger.storage.v2.TraceReader/GetServices",
+        Some(Right::Read),
+    ),
+    ("jaeger.storage.v2.TraceReader/GetTraces", Some(Right::Read)),
+    (
+        "opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        Some(Right::Write),
+    ),
 ];
 
 /// Wraps the router.
 #[derive(Clone)]
 pub(super) struct RpcLayer {
-    metrics: Arc<Metrics>,
-    memory: Arc<RequestMemory>,
-    max_request_bytes: usize,
+    limits: Arc<Limits>,
+    /// The port's.
+    resolver: Resolver,
+}
+
+/// What every RPC has to keep to, and where it is counted.
+pub(super) struct Limits {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) access: Arc<Access>,
+    pub(super) memory: Arc<RequestMemory>,
+    pub(super) max_request_bytes: usize,
+    pub(super) request_timeout: Duration,
 }
 
 /// The wrapped router.
@@ -72,22 +117,39 @@ struct Record {
 // === impl RpcLayer ===
 
 impl RpcLayer {
-    pub(super) fn new(
-        metrics: Arc<Metrics>,
-        memory: Arc<RequestMemory>,
-        max_request_bytes: usize,
-    ) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
-            metrics,
-            memory,
-            max_request_bytes,
+            limits: Arc::new(limits),
+            resolver: Resolver::off(),
         }
+    }
+
+    /// The same for a port whose tenants `resolver` resolves.
+    pub(super) fn with_resolver(self, resolver: Resolver) -> Self {
+        Self { resolver, ..self }
+    }
+
+    /// Lets those through who may call this method, and says whose traces they ask for or write; `None` without tenancy, and for what is
+    /// nobody's. Health and reflection are open: a probe has no token.
+    fn admit(&self, method: &str, headers: &HeaderMap) -> Result<Option<TenantName>, Status> {
+        let Some(right) = right_of(method) else {
+            return Ok(None);
+        };
+        let refused = |refusal| status::read(&Failure::Refused(&refusal));
+        let caller = self.limits.access.caller(headers).map_err(refused)?;
+        let tenant = self.resolver.resolve(headers);
+        let tenant = tenant.map_err(|refusal| status::read(&Failure::NoTenant(refusal)))?;
+        let name = tenant.as_ref().map_or(DEFAULT_TENANT, TenantName::as_str);
+        caller.check(right, name).map_err(refused)?;
+        Ok(tenant)
     }
 
     /// The request as the handler gets it: counted, and with the best compression that its client accepts.
     fn incoming(&self, request: Request<Body>) -> Request<Body> {
-        let share = self.memory.share();
-        let mut request = request.map(|body| Body::new(CountedBody::new(body, Arc::clone(&share))));
+        let share = self.limits.memory.share();
+        let timeout = self.limits.request_timeout;
+        let mut request =
+            request.map(|body| Body::new(CountedBody::new(body, Arc::clone(&share), timeout)));
         request.extensions_mut().insert(share);
         prefer_zstd(request.headers_mut());
         request
@@ -98,7 +160,7 @@ impl RpcLayer {
         let instead = response
             .extensions()
             .get::<Status>()
-            .and_then(|tonic| status::instead_of(tonic, self.max_request_bytes));
+            .and_then(|tonic| status::instead_of(tonic, self.limits.max_request_bytes));
         let response = match instead {
             Some(status) => status.into_http(),
             None => response,
@@ -143,7 +205,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let method = method_of(request.uri().path());
         let record = Record {
-            metrics: Arc::clone(&self.layer.metrics),
+            metrics: Arc::clone(&self.layer.limits.metrics),
             method,
             started: Instant::now(),
             done: false,
@@ -155,7 +217,15 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let body_span = span.clone();
         let answered = async move {
-            let request = layer.incoming(request);
+            let tenant = match layer.admit(method, request.headers()) {
+                Ok(tenant) => tenant,
+                Err(refused) => return Ok(layer.outgoing(refused.into_http(), record, body_span)),
+            };
+            let mut request = layer.incoming(request);
+            if let Some(tenant) = tenant {
+                body_span.record("tenant.id", tenant.as_str());
+                request.extensions_mut().insert(tenant);
+            }
             let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
             let response = match answer.await {
                 Ok(Ok(response)) => response,
@@ -244,12 +314,24 @@ fn method_of(path: &str) -> &'static str {
     let name = path.strip_prefix('/').unwrap_or(path);
     METHODS
         .into_iter()
-        .find(|method| *method == name)
-        .unwrap_or("_OTHER")
+        .find_map(|(method, _)| (method == name).then_some(method))
+        .unwrap_or(OTHER)
+}
+
+/// What a method needs; `None` where everybody may call it, and for what is not served.
+fn right_of(name: &str) -> Option<Right> {
+    METHODS
+        .into_iter()
+        .find_map(|(method, right)| (method == name).then_some(right)?)
 }
 
 fn span(method: &'static str, headers: &HeaderMap) -> Span {
-    let span = tracing::info_span!("rpc", rpc.method = method, trace_id = tracing::field::Empty);
+    let span = tracing::info_span!(
+        "rpc",
+        rpc.method = method,
+        tenant.id = tracing::field::Empty,
+        trace_id = tracing::field::Empty
+    );
     if let Some(trace_id) = headers.get("traceparent").and_then(trace_id) {
         span.record("trace_id", trace_id);
     }

@@ -14,7 +14,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::access::Refusal;
 use crate::storage::{self, ErrorKind};
+use crate::tenancy;
 
 /// How long a client waits at the least before it repeats what did not fit.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -46,8 +48,22 @@ pub(super) enum Failure<'a> {
         /// The setting's value.
         limit: usize,
     },
+    /// A request that is read into messages, which take up dozens of times its bytes, has more than these.
+    QuestionTooLarge {
+        /// The bound, which no setting raises.
+        limit: usize,
+    },
     /// There is more at a time than a bound of ours allows; the text says of what.
     Overloaded(&'a dyn fmt::Display),
+    /// Who calls may not do this.
+    Refused(&'a Refusal),
+    /// The client did not send its request within `limits.request_timeout`.
+    TooSlow {
+        /// The setting's value.
+        timeout: Duration,
+    },
+    /// The request does not name its tenant, or not one that it may name.
+    NoTenant(tenancy::Refusal),
     /// A health check names a service that is not ours.
     UnknownService(&'a str),
     /// Our own bug.
@@ -160,7 +176,34 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
                 "the request has more than {limit} bytes: send less at a time, or raise grpc.max_request_bytes"
             ),
         ),
+        Failure::QuestionTooLarge { limit } => over_limit(
+            "REQUEST_TOO_LARGE",
+            None,
+            format!(
+                "the request has more than {limit} bytes, the most of any but an Export: ask for less at a time"
+            ),
+        ),
         Failure::Overloaded(what) => try_later(what.to_string()),
+        Failure::Refused(refusal) => {
+            let code = match refusal {
+                Refusal::Unauthenticated(_) => Code::Unauthenticated,
+                Refusal::Denied(_) => Code::PermissionDenied,
+            };
+            plain(code, refusal.to_string())
+        }
+        Failure::TooSlow { timeout } => plain(
+            Code::DeadlineExceeded,
+            format!(
+                "the request did not come whole within {timeout:?}: send less at a time, or raise limits.request_timeout"
+            ),
+        ),
+        Failure::NoTenant(refusal) => {
+            let code = match refusal {
+                tenancy::Refusal::Missing => Code::Unauthenticated,
+                tenancy::Refusal::Extra | tenancy::Refusal::Unknown => Code::PermissionDenied,
+            };
+            plain(code, refusal.to_string())
+        }
         Failure::UnknownService(name) => plain(
             Code::NotFound,
             format!("there is no service {name:?} on this server"),

@@ -14,12 +14,12 @@ use tonic::{Request, Response, Status};
 use super::generated::jaeger::trace_reader_server::TraceReader;
 use super::reads::Reads;
 use super::status;
-use crate::search::Searcher;
+use super::stores::Searchers;
 use crate::storage;
 
 /// The service.
 pub(super) struct TraceReaderService {
-    searcher: Searcher,
+    searchers: Searchers,
     reads: Reads,
 }
 
@@ -27,8 +27,8 @@ pub(super) struct TraceReaderService {
 type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
 
 impl TraceReaderService {
-    pub(super) fn new(searcher: Searcher, reads: Reads) -> Self {
-        Self { searcher, reads }
+    pub(super) fn new(searchers: Searchers, reads: Reads) -> Self {
+        Self { searchers, reads }
     }
 
     /// Waits for the first message, so that an error before it is the whole answer.
@@ -58,16 +58,17 @@ impl TraceReader for TraceReaderService {
         &self,
         request: Request<GetTracesRequest>,
     ) -> Result<Response<Self::GetTracesStream>, Status> {
-        self.answer(self.searcher.get_traces(request.into_inner()))
-            .await
+        let searcher = self.searchers.of(request.extensions()).await?;
+        self.answer(searcher.get_traces(request.into_inner())).await
     }
 
     async fn get_services(
         &self,
-        _request: Request<GetServicesRequest>,
+        request: Request<GetServicesRequest>,
     ) -> Result<Response<GetServicesResponse>, Status> {
         let _permit = self.reads.begin()?;
-        let services = self.searcher.services().await;
+        let searcher = self.searchers.of(request.extensions()).await?;
+        let services = searcher.services().await;
         let services = services.map_err(|error| status::read_storage(&error))?;
         Ok(Response::new(GetServicesResponse { services }))
     }
@@ -77,7 +78,8 @@ impl TraceReader for TraceReaderService {
         request: Request<GetOperationsRequest>,
     ) -> Result<Response<GetOperationsResponse>, Status> {
         let _permit = self.reads.begin()?;
-        let operations = self.searcher.operations(request.into_inner()).await;
+        let searcher = self.searchers.of(request.extensions()).await?;
+        let operations = searcher.operations(request.into_inner()).await;
         let operations = operations.map_err(|error| status::read_storage(&error))?;
         Ok(Response::new(GetOperationsResponse { operations }))
     }
@@ -88,8 +90,9 @@ impl TraceReader for TraceReaderService {
         &self,
         request: Request<FindTracesRequest>,
     ) -> Result<Response<Self::FindTracesStream>, Status> {
+        let searcher = self.searchers.of(request.extensions()).await?;
         let query = request.into_inner().query.unwrap_or_default();
-        self.answer(self.searcher.find_traces(query)).await
+        self.answer(searcher.find_traces(query)).await
     }
 
     /// `FindTraceIDs`; the name is what the generator makes of it.
@@ -98,8 +101,9 @@ impl TraceReader for TraceReaderService {
         request: Request<FindTraceIDsRequest>,
     ) -> Result<Response<FindTraceIDsResponse>, Status> {
         let _permit = self.reads.begin()?;
+        let searcher = self.searchers.of(request.extensions()).await?;
         let query = request.into_inner().query.unwrap_or_default();
-        let found = self.searcher.find_trace_ids(query).await;
+        let found = searcher.find_trace_ids(query).await;
         found
             .map(Response::new)
             .map_err(|error| status::read_storage(&error))
@@ -111,7 +115,8 @@ impl TraceReader for TraceReaderService {
         &self,
         request: Request<FindTraceSummariesRequest>,
     ) -> Result<Response<Self::FindTraceSummariesStream>, Status> {
+        let searcher = self.searchers.of(request.extensions()).await?;
         let query = request.into_inner().query.unwrap_or_default();
-        self.answer(self.searcher.find_trace_summaries(query)).await
+        self.answer(searcher.find_trace_summaries(query)).await
     }
 }

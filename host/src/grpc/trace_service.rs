@@ -15,9 +15,11 @@ use super::generated::otlp::trace_service_server::TraceService;
 use super::refusals::RefusalLog;
 use super::request_memory::Share;
 use super::status::{self, Failure};
+use super::stores;
 use crate::ingest::{self, Ingest, Ingested};
 use crate::storage::{Batch, ErrorKind, Storage};
 use crate::telemetry::Metrics;
+use crate::tenancy::{Stores, TenantName};
 
 /// A request up to this size is walked where it arrives (about a millisecond); a larger one must not hold up the connections
 /// that share the thread.
@@ -34,7 +36,7 @@ const POISON: &str = "plugin_trap";
 pub(super) struct TraceWriter(Arc<Shared>);
 
 struct Shared {
-    storage: Arc<dyn Storage>,
+    stores: Arc<dyn Stores>,
     metrics: Arc<Metrics>,
     limits: ingest::Limits,
     /// Reused, as fresh memory costs more than the work.
@@ -53,13 +55,13 @@ struct Refusal {
 
 impl TraceWriter {
     pub(super) fn new(
-        storage: Arc<dyn Storage>,
+        stores: Arc<dyn Stores>,
         metrics: Arc<Metrics>,
         limits: ingest::Limits,
         writes: TaskTracker,
     ) -> Self {
         Self(Arc::new(Shared {
-            storage,
+            stores,
             metrics,
             limits,
             pool: Mutex::default(),
@@ -71,8 +73,11 @@ impl TraceWriter {
     async fn store(
         self,
         request: Bytes,
+        tenant: Option<TenantName>,
         share: Option<Arc<Share>>,
     ) -> Result<ExportTraceServiceResponse, Status> {
+        let storage = stores::storage(&*self.0.stores, tenant.as_ref()).await;
+        let storage = storage.map_err(|error| status::export(&Failure::Storage(&error)))?;
         if let Some(share) = &share {
             // Compressed bytes were counted as they came; what they became counts too.
             share.grow_to(request.len())?;
@@ -91,7 +96,7 @@ impl TraceWriter {
             let walked = tokio::task::spawn_blocking(walk).await;
             walked.unwrap_or_else(|error| Err(status::task_failed(error)))
         }?;
-        self.0.write(ingested).await
+        self.0.write(&*storage, ingested).await
     }
 }
 
@@ -102,12 +107,13 @@ impl TraceService for TraceWriter {
         mut request: Request<ExportBytes>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let share = request.extensions_mut().remove::<Arc<Share>>();
+        let tenant = request.extensions_mut().remove::<TenantName>();
         let ExportBytes(bytes) = request.into_inner();
         // A task of its own: when the client goes away, the write goes on.
         let stored = self
             .0
             .writes
-            .spawn(self.clone().store(bytes, share).in_current_span());
+            .spawn(self.clone().store(bytes, tenant, share).in_current_span());
         let stored = stored.await;
         stored
             .unwrap_or_else(|error| Err(status::task_failed(error)))
@@ -140,11 +146,15 @@ impl Shared {
     }
 
     /// One batch after the other, so that a trace's fragments are stored in the order of the request (G3).
-    async fn write(&self, ingested: Ingested) -> Result<ExportTraceServiceResponse, Status> {
+    async fn write(
+        &self,
+        storage: &dyn Storage,
+        ingested: Ingested,
+    ) -> Result<ExportTraceServiceResponse, Status> {
         let mut refusal = self.refused_by_ingest(&ingested);
         for batch in ingested.batches {
             let spans = span_count(&batch);
-            match self.storage.write(batch).await {
+            match storage.write(batch).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Poison => {
                     self.metrics.refused(POISON, spans);

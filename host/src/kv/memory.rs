@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Page, Scan};
+use super::{Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Page, Scan, Stored};
 
 /// How long what was reclaimed stays readable: longer than a query may last.
 const LINGER: Duration = Duration::from_mins(1);
@@ -92,6 +92,15 @@ impl Driver for MemoryDriver {
             };
         }
         Ok(new)
+    }
+
+    async fn tenants(&self) -> Result<Vec<Stored>, Error> {
+        let tenants = lock(&self.tenants);
+        let stored = tenants.iter().map(|(tenant, namespace)| Stored {
+            tenant: tenant.clone(),
+            bytes: namespace.stored_bytes(),
+        });
+        Ok(stored.collect())
     }
 }
 

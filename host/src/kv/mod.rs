@@ -40,10 +40,22 @@ pub trait Driver: Send + Sync + 'static {
     /// reclaimed behind.
     async fn renew(&self, tenant: &str) -> Result<Arc<dyn Namespace>, Error>;
 
+    /// Every tenant that has a namespace, in any order.
+    async fn tenants(&self) -> Result<Vec<Stored>, Error>;
+
     /// What the driver counts, of all tenants.
     fn statistics(&self) -> Statistics {
         Statistics::default()
     }
+}
+
+/// A tenant that has a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stored {
+    /// The name that [`Driver::open`] was given.
+    pub tenant: String,
+    /// What its namespace takes up: [`Namespace::stored_bytes`].
+    pub bytes: u64,
 }
 
 /// What a driver counts, for the operator's metrics. One that does not count leaves zeros.

@@ -8,7 +8,7 @@ const FORGIVEN_AFTER: Duration = Duration::from_mins(1);
 
 /// The history of one plugin's failures.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     /// What the second of two failures in a row waits.
     first_delay: Duration,
     failures: u32,
@@ -17,7 +17,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new(first_delay: Duration) -> Self {
+    pub(crate) fn new(first_delay: Duration) -> Self {
         Self {
             first_delay,
             failures: 0,
@@ -26,7 +26,7 @@ impl Backoff {
     }
 
     /// Takes a failure into account and returns when the next start may be.
-    pub(super) fn failed(&mut self, now: Instant) -> Instant {
+    pub(crate) fn failed(&mut self, now: Instant) -> Instant {
         let held_out = self
             .started
             .map(|started| now.saturating_duration_since(started));

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::check;
 use super::convert;
 use super::described::{Described, describe};
+use super::factory::{Factory, NotOpened};
 use super::guest::Instance;
 use super::refusal;
 use super::{Error, Instancing, Runtime, Settings};
@@ -28,7 +29,7 @@ pub struct Checkup {
 // === impl Checkup ===
 
 impl Checkup {
-    /// Loads the plugin, and opens it as a reader if it keeps anything in `kv`.
+    /// Loads the plugin, and opens it as a reader of one tenant if it keeps anything in `kv`.
     ///
     /// # Errors
     /// Everything that makes the plugin unusable, or its store: see [`Error`].
@@ -36,9 +37,12 @@ impl Checkup {
         runtime: &Runtime,
         settings: Settings,
         kv: Arc<dyn kv::Driver>,
+        tenant: &str,
     ) -> Result<Self, Error> {
-        let Described { factory, facts } = describe(runtime, settings, kv).await?;
-        let name = Arc::clone(&factory.opening.name);
+        let Described { opening, facts } = describe(runtime, settings).await?;
+        let name = Arc::clone(&opening.name);
+        let factory = Factory::new(opening, kv, tenant.into()).await;
+        let factory = factory.map_err(|error| NotOpened::Kv(error).into_error(&name))?;
         let instance = match facts.instancing {
             Instancing::Exclusive => None,
             Instancing::Replicated => {

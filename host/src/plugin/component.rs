@@ -10,6 +10,8 @@ use super::bindings::larder::storage::types;
 use super::guest::{self, State};
 use super::{Error, Runtime, Source};
 
+mod measure;
+
 const LIFECYCLE: &str = "larder:storage/lifecycle@0.1.0";
 const WRITER: &str = "larder:storage/writer@0.1.0";
 const READER: &str = "larder:storage/reader@0.1.0";
@@ -45,6 +47,7 @@ pub(super) fn load(runtime: &Runtime, source: &Source) -> Result<Loaded, Error> 
             "it does not start as a wasm component does".into(),
         ));
     }
+    measure::fits(&bytes).map_err(load_error)?;
     let component = Component::from_binary(engine, &bytes).map_err(|error| {
         load_error(format!(
             "{error:#}; is the file whole, and built for wasm32-wasip2?"

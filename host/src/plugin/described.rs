@@ -1,22 +1,18 @@
-//! A component that was loaded and asked what it is: what a [`Tenant`](super::Tenant) and a [`Checkup`](super::Checkup) begin with.
-
-use std::sync::Arc;
+//! A component that was loaded and asked what it is: what an [`Opener`](super::Opener) and a [`Checkup`](super::Checkup) begin with.
 
 use super::bindings::exports::larder::storage::lifecycle;
 use super::component::{self, Loaded};
-use super::factory::{Factory, NotOpened};
-use super::guest::{Failure, Gauge, Opening};
+use super::factory::NotOpened;
+use super::guest::{Failure, Gauge, Instance, KvAccess, Opening};
 use super::{Error, Instancing, Runtime, Settings};
-use crate::kv;
+use crate::kv::{Driver as _, MemoryDriver};
 
-/// The one tenant of this version.
-const TENANT: &str = "default";
 /// What a plugin may call itself.
 const MAX_NAME_BYTES: usize = 64;
 
 /// See the module.
 pub(super) struct Described {
-    pub(super) factory: Factory,
+    pub(super) opening: Opening,
     pub(super) facts: Facts,
 }
 
@@ -34,15 +30,11 @@ pub(super) struct Facts {
 ///
 /// # Errors
 /// A component that cannot be loaded, fails at once or has no proper name.
-pub(super) async fn describe(
-    runtime: &Runtime,
-    settings: Settings,
-    kv: Arc<dyn kv::Driver>,
-) -> Result<Described, Error> {
+pub(super) async fn describe(runtime: &Runtime, settings: Settings) -> Result<Described, Error> {
     let source = settings.source.to_string();
     let Loaded { pre, hash, imports } = load(runtime, &settings).await?;
     let limits = settings.limits;
-    let opening = Opening {
+    let mut opening = Opening {
         pre,
         name: source.as_str().into(),
         memory: limits.memory,
@@ -51,10 +43,9 @@ pub(super) async fn describe(
         gauge: Gauge::default(),
         settings: settings.settings.into(),
     };
-    let opened = Factory::new(opening, kv, TENANT).await;
-    let mut factory = opened.map_err(|error| NotOpened::Kv(error).into_error(&source))?;
-    let described = factory.describe().await;
-    let info = described.map_err(|failure| start_error(&source, &failure))?;
+    let info = ask(&opening)
+        .await
+        .map_err(|error| error.into_error(&source))?;
     for (what, text) in [("name", &info.name), ("version", &info.version)] {
         let well_formed = !text.is_empty()
             && text.len() <= MAX_NAME_BYTES
@@ -68,7 +59,7 @@ pub(super) async fn describe(
             });
         }
     }
-    factory.opening.name = info.name.as_str().into();
+    opening.name = info.name.as_str().into();
     let facts = Facts {
         version: info.version,
         source,
@@ -80,7 +71,19 @@ pub(super) async fn describe(
         },
         memory_limit: limits.memory,
     };
-    Ok(Described { factory, facts })
+    Ok(Described { opening, facts })
+}
+
+/// What the component says it is, before it has anything to read or write.
+async fn ask(opening: &Opening) -> Result<lifecycle::Info, NotOpened> {
+    let namespace = MemoryDriver::new().open("").await.map_err(NotOpened::Kv)?;
+    let kv = KvAccess {
+        namespace,
+        claim: None,
+    };
+    let started = Instance::start(opening, kv).await;
+    let mut instance = started.map_err(NotOpened::Failed)?;
+    instance.describe().await.map_err(NotOpened::Failed)
 }
 
 /// Compiling takes its time, away from the tasks that serve.

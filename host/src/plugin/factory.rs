@@ -13,7 +13,7 @@ use crate::kv::{self, Claim, Driver, Namespace};
 pub(super) struct Factory {
     pub(super) opening: Opening,
     driver: Arc<dyn Driver>,
-    tenant: &'static str,
+    tenant: Arc<str>,
     namespace: Mutex<Arc<dyn Namespace>>,
     /// The namespace's, when the writer was last opened.
     generation: AtomicU64,
@@ -36,9 +36,9 @@ impl Factory {
     pub(super) async fn new(
         opening: Opening,
         driver: Arc<dyn Driver>,
-        tenant: &'static str,
+        tenant: Arc<str>,
     ) -> Result<Self, kv::Error> {
-        let namespace = Mutex::new(driver.open(tenant).await?);
+        let namespace = Mutex::new(driver.open(&tenant).await?);
         Ok(Self {
             opening,
             driver,
@@ -60,6 +60,11 @@ impl Factory {
         Arc::clone(&namespace.unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The name of the tenant.
+    pub(super) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
     /// Whether data is still there after a restart of the process.
     pub(super) fn driver(&self) -> &dyn Driver {
         &*self.driver
@@ -67,21 +72,12 @@ impl Factory {
 
     /// Gives the tenant an empty namespace; instances of the old one are fenced.
     pub(super) async fn renew(&self) -> Result<(), kv::Error> {
-        let new = self.driver.renew(self.tenant).await?;
+        let new = self.driver.renew(&self.tenant).await?;
         *self
             .namespace
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
-    }
-
-    /// What the component says it is.
-    pub(super) async fn describe(&self) -> Result<lifecycle::Info, Failure> {
-        let kv = KvAccess {
-            namespace: self.namespace(),
-            claim: None,
-        };
-        Instance::start(&self.opening, kv).await?.describe().await
     }
 
     /// An instance that may write; every earlier one is fenced.

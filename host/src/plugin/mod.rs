@@ -1,6 +1,6 @@
 //! Storage plugins: wasm components that are loaded, limited, checked against the contract of `wit/`, and replaced when they fail.
 //!
-//! A [`Runtime`] compiles; a [`Tenant`] is one tenant's plugin at work, and the only [`Storage`](crate::storage::Storage) of the
+//! A [`Runtime`] compiles; an [`Opener`] makes tenants of one component; a [`Tenant`] is one tenant's plugin at work, and the only [`Storage`](crate::storage::Storage) of the
 //! server; a [`Checkup`] reads what a stopped one has stored. Inside: `component` loads; `guest` is one instance and its limits; `worker` owns the instance that writes, fed by `queue`;
 //! `pool` holds the readers of `replicated` plugins; `check` holds answers against the contract; `backoff` and `suspects` decide what
 //! follows a failure. Architecture invariant: nothing of wasmtime leaves this module.
@@ -18,6 +18,7 @@ mod error;
 mod factory;
 mod guest;
 mod lend;
+mod opener;
 mod pool;
 mod question;
 mod queue;
@@ -33,10 +34,17 @@ mod tenant;
 mod test_support;
 mod worker;
 
+pub(crate) use backoff::Backoff;
 pub use checkup::Checkup;
 pub use error::Error;
+pub use opener::Opener;
 pub use runtime::{Runtime, RuntimeConfig};
 pub use settings::{Limits, Settings};
 pub use source::Source;
 pub use status::{Instancing, State, Status};
 pub use tenant::Tenant;
+#[cfg(test)]
+pub(crate) use test_support::{batch, guest as test_guest};
+
+/// The namespace of a server without tenancy, which is older than tenancy.
+pub const DEFAULT_TENANT: &str = "default";

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::suspects::Digest;
+use super::suspects::Suspect;
 use crate::storage::{Batch, Error, ErrorKind};
-use crate::telemetry::Metrics;
 
 /// Exports are joined into one write until it weighs this much (architecture.md, "Writing").
 pub(super) const JOINED_BYTES: usize = 8 << 20;
@@ -22,7 +21,6 @@ pub(super) struct WriteQueue {
     changed: Notify,
     most_depth: usize,
     most_bytes: usize,
-    metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -42,7 +40,7 @@ enum Item {
 /// A batch whose client waits.
 pub(super) struct Waiting {
     pub(super) batch: Batch,
-    pub(super) suspect: Option<Digest>,
+    pub(super) suspect: Option<Suspect>,
     pub(super) ack: Ack,
 }
 
@@ -70,13 +68,12 @@ pub(super) enum Work {
 // === impl WriteQueue ===
 
 impl WriteQueue {
-    pub(super) fn new(most_depth: usize, most_bytes: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(super) fn new(most_depth: usize, most_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             inner: Mutex::default(),
             changed: Notify::new(),
             most_depth,
             most_bytes,
-            metrics,
         })
     }
 
@@ -87,7 +84,7 @@ impl WriteQueue {
     pub(super) fn push(
         self: &Arc<Self>,
         batch: Batch,
-        suspect: Option<Digest>,
+        suspect: Option<Suspect>,
     ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
         let bytes = batch.weight();
         let (reply, receiver) = oneshot::channel();
@@ -110,7 +107,6 @@ impl WriteQueue {
         }
         inner.depth += 1;
         inner.bytes += bytes;
-        self.metrics.queue(inner.depth, inner.bytes);
         let place = Place {
             queue: Arc::clone(self),
             bytes,
@@ -139,6 +135,13 @@ impl WriteQueue {
         drop(inner);
         self.changed.notify_one();
         Ok(receiver)
+    }
+
+    /// How many writes have not been answered yet, and their bytes.
+    pub(super) fn waiting(&self) -> (u64, u64) {
+        let inner = self.lock();
+        let wide = |number| u64::try_from(number).unwrap_or(u64::MAX);
+        (wide(inner.depth), wide(inner.bytes))
     }
 
     /// Refuses everything from here on; what waits is still taken out.
@@ -222,7 +225,6 @@ impl Drop for Place {
         let mut inner = self.queue.lock();
         inner.depth -= 1;
         inner.bytes -= self.bytes;
-        self.queue.metrics.queue(inner.depth, inner.bytes);
     }
 }
 

@@ -78,7 +78,6 @@ impl Shared {
     fn set_state(&self, state: State) {
         let ready = state == State::Ready;
         *lock(&self.state) = state;
-        self.metrics.plugin_ready(ready);
         self.ready.send_replace(ready);
     }
 
@@ -171,15 +170,13 @@ impl Shared {
     }
 
     pub(super) fn set_statistics(&self, statistics: Statistics) {
-        *lock(&self.statistics) = statistics;
-        self.metrics.statistics(&statistics);
+        let before = std::mem::replace(&mut *lock(&self.statistics), statistics);
+        self.metrics.dropped(&statistics.dropped_since(&before));
     }
 
-    /// Linear memory of all instances, in bytes; tells metrics as well.
+    /// Linear memory of all instances, in bytes.
     pub(super) fn memory_used(&self) -> u64 {
-        let used = self.gauge.load(Ordering::Relaxed);
-        self.metrics.guest_memory(used);
-        used
+        self.gauge.load(Ordering::Relaxed)
     }
 }
 

@@ -2,10 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::{Error, bundled};
+
+/// What a component's file may have. The largest that are known, with a language's whole interpreter inside, have about 40 MB.
+const MAX_BYTES: usize = 64 << 20;
 
 /// A component's origin. Parsed from a word (bundled) or from anything that has a `/` or ends in `.wasm` (a file).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +29,26 @@ impl Source {
                 Some((_, bytes)) => Ok(Cow::Borrowed(bytes)),
                 None => Err(unknown(name)),
             },
-            Self::File(path) => match std::fs::read(path) {
-                Ok(bytes) => Ok(Cow::Owned(bytes)),
-                Err(source) => Err(Error::Read {
+            Self::File(path) => {
+                let failed = |source| Error::Read {
                     path: path.clone(),
                     source,
-                }),
-            },
+                };
+                // One byte more than allowed tells a file that is too large, also one that grows or has no size, as a pipe.
+                let file = File::open(path).map_err(failed)?;
+                let mut bytes = Vec::new();
+                let most = MAX_BYTES as u64 + 1;
+                file.take(most).read_to_end(&mut bytes).map_err(failed)?;
+                if bytes.len() > MAX_BYTES {
+                    return Err(Error::Load {
+                        plugin: self.to_string(),
+                        reason: format!(
+                            "it has more than {MAX_BYTES} bytes, the most that is loaded"
+                        ),
+                    });
+                }
+                Ok(Cow::Owned(bytes))
+            }
         }
     }
 }
@@ -95,6 +113,21 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("path"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.wasm");
+        let file = File::create(&path).unwrap();
+        file.set_len(MAX_BYTES as u64).unwrap();
+        let source = Source::File(path);
+        assert_eq!(source.read().unwrap().len(), MAX_BYTES);
+        file.set_len(u64::MAX >> 2)
+            .unwrap_or_else(|_| file.set_len(200 << 20).unwrap());
+        let error = source.read().unwrap_err().to_string();
+        assert!(error.contains("large.wasm"), "{error}");
+        assert!(error.contains("67108864 bytes"), "{error}");
     }
 
     #[test]

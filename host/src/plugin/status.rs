@@ -27,6 +27,10 @@ pub struct Status {
     pub memory_used: u64,
     /// What each instance may use, in bytes.
     pub memory_limit: u64,
+    /// Writes that have not been answered yet.
+    pub queue_depth: u64,
+    /// Their bytes.
+    pub queue_bytes: u64,
     /// What it says it stores.
     #[serde(serialize_with = "statistics")]
     pub statistics: Statistics,

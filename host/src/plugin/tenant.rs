@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::acks::Acks;
 use super::backoff::Backoff;
-use super::described::{Described, Facts, describe};
+use super::described::Facts;
 use super::factory::Factory;
 use super::pool::{Pool, too_many_reads};
 use super::question::{Answer, Question, mixed_up};
@@ -17,10 +17,12 @@ use super::queue::WriteQueue;
 use super::shared::{Shared, lock};
 use super::suspects::Verdict;
 use super::worker::{Ask, Seat, Worker, poisonous};
-use super::{Error, Instancing, Limits, Runtime, Settings, Status};
+use super::{DEFAULT_TENANT, Error, Instancing, Limits, Opener, Runtime, Settings, Status};
 use crate::kv;
-use crate::storage::{self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted};
-use crate::telemetry::Metrics;
+use crate::storage::{
+    self, Batch, Operation, Part, Pieces, Search, Sightings, Statistics, Storage, Wanted,
+};
+use crate::telemetry::{Levels, Metrics};
 
 /// One tenant's plugin: takes writes and reads, and replaces instances that fail.
 pub struct Tenant {
@@ -28,7 +30,8 @@ pub struct Tenant {
     queue: Arc<WriteQueue>,
     reads: Reads,
     worker: Mutex<Option<JoinHandle<()>>>,
-    facts: Facts,
+    facts: Arc<Facts>,
+    factory: Arc<Factory>,
 }
 
 /// Who answers reads.
@@ -42,7 +45,7 @@ enum Reads {
 // === impl Tenant ===
 
 impl Tenant {
-    /// Loads the plugin, checks that it fits the contract, and opens it.
+    /// Loads the plugin, checks that it fits the contract, and opens it for the tenant [`DEFAULT_TENANT`].
     ///
     /// # Errors
     /// Everything that makes the plugin unusable: see [`Error`].
@@ -52,8 +55,17 @@ impl Tenant {
         kv: Arc<dyn kv::Driver>,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, Error> {
-        let limits = settings.limits.clone();
-        let Described { factory, facts } = describe(runtime, settings, kv).await?;
+        let opener = Opener::load(runtime, settings, kv, metrics).await?;
+        opener.open(DEFAULT_TENANT).await
+    }
+
+    /// Opens an instance that writes, and sets it to work.
+    pub(super) async fn start(
+        factory: Factory,
+        facts: &Arc<Facts>,
+        limits: &Limits,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Arc<Self>, Error> {
         let factory = Arc::new(factory);
         let name = Arc::clone(&factory.opening.name);
         let instancing = facts.instancing;
@@ -74,10 +86,11 @@ impl Tenant {
             Arc::clone(&name),
             instancing,
             gauge,
-            Arc::clone(&metrics),
+            Arc::clone(metrics),
         ));
         shared.up();
         info!(
+            tenant.id = factory.tenant(),
             plugin = &*name,
             version = facts.version,
             source = facts.source,
@@ -86,32 +99,66 @@ impl Tenant {
         );
 
         let seat = Seat::Taken(Box::new(instance));
-        let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes, metrics);
-        let reads = start(seat, &factory, &shared, &queue, &limits);
+        let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes);
+        let (reads, worker) = work(seat, &factory, &shared, &queue, limits);
         Ok(Arc::new(Self {
             shared,
             queue,
-            reads: reads.0,
-            worker: Mutex::new(Some(reads.1)),
-            facts,
+            reads,
+            worker: Mutex::new(Some(worker)),
+            facts: Arc::clone(facts),
+            factory,
         }))
     }
 
     /// How the plugin is now.
     pub fn status(&self) -> Status {
+        let (queue_depth, queue_bytes) = self.queue.waiting();
+        let memory_used = self.shared.memory_used();
         Status {
-            name: self.shared.name.to_string(),
-            version: self.facts.version.clone(),
-            source: self.facts.source.clone(),
-            hash: self.facts.hash.clone(),
-            imports: self.facts.imports.clone(),
-            instancing: self.shared.instancing,
             state: self.shared.state(),
             restarts: self.shared.restarts(),
-            memory_used: self.shared.memory_used(),
-            memory_limit: self.facts.memory_limit,
+            queue_depth,
+            queue_bytes,
             statistics: self.shared.statistics(),
+            ..self.facts.status(&self.shared.name, memory_used)
         }
+    }
+
+    /// What the tenant adds to the levels of the server.
+    pub fn levels(&self) -> Levels {
+        let (queue_depth, queue_bytes) = self.queue.waiting();
+        let Statistics {
+            traces,
+            spans,
+            bytes,
+            ..
+        } = self.shared.statistics();
+        Levels {
+            open: 1,
+            ready: u64::from(*self.shared.ready().borrow()),
+            queue_depth,
+            queue_bytes,
+            memory: self.shared.memory_used(),
+            traces,
+            spans,
+            bytes,
+        }
+    }
+
+    /// Whether writes wait, or are being written.
+    pub fn is_busy(&self) -> bool {
+        self.queue.waiting() != (0, 0)
+    }
+
+    /// Where its data lives.
+    pub fn instancing(&self) -> Instancing {
+        self.shared.instancing
+    }
+
+    /// What its namespace takes up, compressed, in bytes; nothing for a plugin that does not use `kv`.
+    pub fn stored_bytes(&self) -> u64 {
+        self.factory.namespace().stored_bytes()
     }
 
     /// Whether calls are served; changes with every restart that has to wait.
@@ -169,7 +216,7 @@ impl Storage for Tenant {
         let verdict = lock(&self.shared.suspects).verdict(&batch);
         let suspect = match verdict {
             Verdict::Clean => None,
-            Verdict::Suspect(digest) => Some(digest),
+            Verdict::Suspect(suspect) => Some(suspect),
             Verdict::Poison(digest) => return Err(poisonous(&self.shared.name, digest)),
         };
         self.settled(self.queue.push(batch, suspect)?).await
@@ -237,7 +284,7 @@ impl Storage for Tenant {
 }
 
 /// Starts the writer's task, with readers beside it where the plugin wants them.
-fn start(
+fn work(
     seat: Seat,
     factory: &Arc<Factory>,
     shared: &Arc<Shared>,
@@ -266,7 +313,8 @@ fn start(
         Some(pool) => Reads::Pool(pool),
         None => Reads::Writer(sender),
     };
-    (reads, tokio::spawn(worker.run()))
+    let span = info_span!("tenant", tenant.id = factory.tenant());
+    (reads, tokio::spawn(worker.run().instrument(span)))
 }
 
 #[cfg(test)]

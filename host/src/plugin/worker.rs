@@ -77,7 +77,6 @@ impl Worker {
         {
             error!(plugin = &*self.shared.name, %error, "the last sync failed");
         }
-        self.shared.memory_used();
     }
 
     /// One piece of work with an instance there; false at the end.
@@ -148,7 +147,6 @@ impl Worker {
         self.shared.failed(&failure, until - now);
         self.shared.down(&failure);
         self.seat = Seat::Empty { until, failure };
-        self.shared.memory_used();
     }
 
     async fn write(&mut self, writes: Vec<Waiting>) {
@@ -162,7 +160,9 @@ impl Worker {
         let lent: Vec<writer::Batch<'_>> = lists.iter().map(Lent::batch).collect();
         // Asked before: should the driver lose what is not durable meanwhile, the sync after it finds out.
         let generation = self.factory.namespace().generation();
-        let written = instance.write(unix_nanos(), &lent).await;
+        let patience = writes.iter().find_map(|waiting| waiting.suspect);
+        let patience = patience.map_or(1, |suspect| suspect.patience);
+        let written = instance.write(unix_nanos(), &lent, patience).await;
         match written {
             Ok(Ok(())) => {
                 let seconds = started.elapsed().as_secs_f64();
@@ -185,7 +185,7 @@ impl Worker {
 
     async fn acknowledge(&mut self, writes: Vec<Waiting>, generation: u64) {
         for suspect in writes.iter().filter_map(|waiting| waiting.suspect) {
-            lock(&self.shared.suspects).acquit(suspect);
+            lock(&self.shared.suspects).acquit(suspect.digest);
         }
         let acks = writes.into_iter().map(|waiting| waiting.ack);
         match &self.acks {
@@ -197,14 +197,14 @@ impl Worker {
         }
     }
 
-    /// A write that killed its instance: its batches are remembered, and one that did so alone, twice, is never written again.
+    /// A write that killed its instance: its batches are remembered, and one that goes on doing so alone is never written again.
     fn refuse(&self, writes: Vec<Waiting>, failure: &Failure) {
         let alone = writes.len() == 1;
         for waiting in writes {
             let digest = waiting
                 .suspect
-                .unwrap_or_else(|| Digest::of(&waiting.batch));
-            let poison = lock(&self.shared.suspects).failed(digest, alone);
+                .map_or_else(|| Digest::of(&waiting.batch), |suspect| suspect.digest);
+            let poison = lock(&self.shared.suspects).failed(digest, alone, failure.cause);
             waiting.ack.answer(Err(if poison {
                 poisonous(&self.shared.name, digest)
             } else {
@@ -257,8 +257,6 @@ impl Worker {
             Ok(counts) => self.shared.set_statistics(convert::statistics_back(counts)),
             Err(failure) => return self.fail(failure),
         }
-        self.shared.metrics.kv(&self.factory.driver().statistics());
-        self.shared.memory_used();
         self.maintain_at = Instant::now();
         if !more {
             self.maintain_at += self.maintain_every;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::task::JoinError;
 
-use crate::{grpc, kv, plugin};
+use crate::{access, doors, grpc, kv, plugin};
 
 /// Each says what to change; the system's own words are its source.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A port's certificates cannot be used.
+    #[error("cannot serve TLS")]
+    Tls(#[source] doors::TlsError),
+    /// The tokens cannot be used.
+    #[error("cannot ask for tokens")]
+    Access(#[source] access::Error),
     /// The data directory could not be made or written to.
     #[error(
         "cannot use the data directory `{}`: give this user the right to write there, or set `data_dir` to another",

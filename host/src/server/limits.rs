@@ -1,7 +1,9 @@
 //! From the configuration to each module's limits.
 
 use crate::config::Config;
-use crate::{ingest, plugin, search};
+use crate::grpc::Port;
+use crate::tenancy::{Resolver, Rules};
+use crate::{ingest, plugin, search, tenancy};
 
 /// Small enough that the chunks of an answer can be cut between fragments.
 const MAX_FRAGMENT_BYTES: usize = 1 << 20;
@@ -42,5 +44,39 @@ pub(super) fn plugin(config: &Config) -> plugin::Limits {
         queue_depth: limits.queue_depth,
         log_bytes: limits.log_bytes.bytes(),
         ..plugin::Limits::default()
+    }
+}
+
+pub(super) fn resolver(config: &Config, port: Port) -> Resolver {
+    let tenancy = &config.tenancy;
+    if !tenancy.enabled {
+        return Resolver::off();
+    }
+    let default = match port {
+        Port::Main => tenancy.default.clone(),
+        Port::Writer => tenancy.writer_default.clone().or(tenancy.default.clone()),
+    };
+    Resolver::on(Rules {
+        header: tenancy.header.name().clone(),
+        tenants: tenancy.tenants.0.clone(),
+        default,
+    })
+}
+
+pub(super) fn tenants(config: &Config) -> tenancy::Options {
+    let tenancy = &config.tenancy;
+    let listed = tenancy.tenants.0.iter();
+    let defaults = [&tenancy.default, &tenancy.writer_default];
+    let known = listed.chain(defaults.into_iter().flatten());
+    tenancy::Options {
+        enabled: tenancy.enabled,
+        known: if tenancy.enabled {
+            known.cloned().collect()
+        } else {
+            Vec::new()
+        },
+        default: tenancy.default.clone(),
+        max_tenants: tenancy.max_tenants,
+        idle_timeout: tenancy.idle_timeout,
     }
 }

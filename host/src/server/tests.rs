@@ -5,7 +5,10 @@
     reason = "tests"
 )]
 
+use tokio::net::TcpListener;
+
 use super::*;
+use crate::config::Endpoint;
 
 fn config(data_dir: &Path) -> Config {
     let mut config = Config {

@@ -10,8 +10,8 @@ mod model;
 pub use batch::{Batch, BatchBuilder, BatchOperation, Ends, Fragment, FragmentFacts};
 pub use error::{Error, ErrorKind};
 pub use model::{
-    Checked, DurationRange, Operation, Part, Piece, Pieces, Search, Sighting, Sightings, SpanKind,
-    Statistics, StatusCode, Term, TimeRange, TraceId, Wanted,
+    Checked, Dropped, DurationRange, Operation, Part, Piece, Pieces, Search, Sighting, Sightings,
+    SpanKind, Statistics, StatusCode, Term, TimeRange, TraceId, Wanted,
 };
 
 /// What stores one tenant's fragments. Mirrors the `writer` and `reader` interfaces of `wit/storage.wit`.

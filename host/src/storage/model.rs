@@ -251,3 +251,28 @@ pub struct Statistics {
     pub expired_traces: u64,
     pub expired_spans: u64,
 }
+
+/// What a plugin has dropped between two looks at its [`Statistics`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in `Statistics`")]
+pub struct Dropped {
+    pub evicted_traces: u64,
+    pub evicted_spans: u64,
+    pub expired_traces: u64,
+    pub expired_spans: u64,
+}
+
+// === impl Statistics ===
+
+impl Statistics {
+    /// What was dropped since `before`. A count below the one before was begun anew, with the plugin.
+    pub fn dropped_since(&self, before: &Self) -> Dropped {
+        let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
+        Dropped {
+            evicted_traces: since(self.evicted_traces, before.evicted_traces),
+            evicted_spans: since(self.evicted_spans, before.evicted_spans),
+            expired_traces: since(self.expired_traces, before.expired_traces),
+            expired_spans: since(self.expired_spans, before.expired_spans),
+        }
+    }
+}

@@ -114,13 +114,13 @@ metrics! {
     STORAGE_BYTES = "larder_storage_bytes", Gauge, [],
         "Bytes stored now, as the plugin measures them against its own limit";
     EVICTED_TRACES = "larder_storage_evicted_traces", Counter, [],
-        "Traces dropped to stay within a limit, since the plugin was started";
+        "Traces dropped to stay within a limit";
     EVICTED_SPANS = "larder_storage_evicted_spans", Counter, [],
-        "Spans dropped to stay within a limit, since the plugin was started";
+        "Spans dropped to stay within a limit";
     EXPIRED_TRACES = "larder_storage_expired_traces", Counter, [],
-        "Traces dropped because of their age, since the plugin was started";
+        "Traces dropped because of their age";
     EXPIRED_SPANS = "larder_storage_expired_spans", Counter, [],
-        "Spans dropped because of their age, since the plugin was started";
+        "Spans dropped because of their age";
     KV_STORED = "larder_kv_stored_bytes", Gauge, [],
         "Bytes stored in kv, compressed, less what has been reclaimed";
     KV_FREE = "larder_kv_disk_free_bytes", Gauge, [],
@@ -133,14 +133,16 @@ metrics! {
         "The time those syncs took";
     KV_DAMAGED = "larder_kv_damaged", Counter, [],
         "Times that something stored in kv could not be read back";
+    TENANTS_OPEN = "larder_tenants_open", Gauge, [],
+        "Tenants whose plugin is open; without tenancy there is one";
     PLUGIN_READY = "larder_plugin_ready", Gauge, [],
-        "1 while the plugin answers, 0 while it is restarted or stopped";
+        "Open tenants whose plugin answers; the others' is restarted or stopped";
     PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["error_type"],
         "Times the plugin was dropped and started afresh, by what it did";
     PLUGIN_BREACHES = "larder_plugin_contract_breaches", Counter, ["rule"],
         "Answers of the plugin that broke the contract, by the rule broken";
     PLUGIN_MEMORY = "larder_plugin_memory_bytes", Gauge, [],
-        "Linear memory of the plugin";
+        "Linear memory of the plugin, of all tenants";
     BUILD = "larder_build", Info, ["version"],
         "The version of this server";
     PROCESS_MEMORY = "process_resident_memory_bytes", Gauge, [],

@@ -12,9 +12,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::described::{self as told, Described};
+use super::levels::Levels;
 use super::process::Process;
 use crate::kv;
-use crate::storage::Statistics;
+use crate::storage::Dropped;
 
 /// Upper bounds of durations in seconds: OpenTelemetry's for `rpc.server.call.duration`, and three below, as an Export is
 /// faster than its lowest.
@@ -41,6 +42,7 @@ pub struct Metrics {
     query_bytes: Histogram,
     storage: Storage,
     kv: Kv,
+    tenants_open: Level,
     plugin_ready: Level,
     plugin_restarts: Family<ErrorLabels, Counter>,
     plugin_breaches: Family<RuleLabels, Counter>,
@@ -119,6 +121,7 @@ impl Metrics {
             query_bytes: register(on, told::QUERY_BYTES, powers_of_four(1024.0, 12)),
             storage: Storage::register(on),
             kv: Kv::register(on),
+            tenants_open: register(on, told::TENANTS_OPEN, Level::default()),
             plugin_ready: register(on, told::PLUGIN_READY, Level::default()),
             plugin_restarts: register(on, told::PLUGIN_RESTARTS, Family::default()),
             plugin_breaches: register(on, told::PLUGIN_BREACHES, Family::default()),
@@ -150,9 +153,25 @@ impl Metrics {
         self.ingest_refused.get_or_create(&labels).inc_by(spans);
     }
 
-    /// What the plugin says it stores and has dropped.
-    pub fn statistics(&self, now: &Statistics) {
-        self.storage.set(now);
+    /// A plugin says that it has dropped something since it was asked last.
+    pub fn dropped(&self, dropped: &Dropped) {
+        let storage = &self.storage;
+        storage.evicted_traces.inc_by(dropped.evicted_traces);
+        storage.evicted_spans.inc_by(dropped.evicted_spans);
+        storage.expired_traces.inc_by(dropped.expired_traces);
+        storage.expired_spans.inc_by(dropped.expired_spans);
+    }
+
+    /// What all open tenants come to at this moment.
+    pub fn levels(&self, now: &Levels) {
+        self.tenants_open.set(now.open);
+        self.plugin_ready.set(now.ready);
+        self.queue_depth.set(now.queue_depth);
+        self.queue_bytes.set(now.queue_bytes);
+        self.plugin_memory.set(now.memory);
+        self.storage.traces.set(now.traces);
+        self.storage.spans.set(now.spans);
+        self.storage.bytes.set(now.bytes);
     }
 
     /// What the kv driver counts.
@@ -166,23 +185,12 @@ impl Metrics {
         self.plugin_restarts.get_or_create(&labels).inc();
     }
 
-    /// Whether the plugin answers.
-    pub fn plugin_ready(&self, ready: bool) {
-        self.plugin_ready.set(u64::from(ready));
-    }
-
     /// An answer of the plugin broke the contract. `rule` is a word of ours, never one of the guest's.
     pub fn contract_broken(&self, rule: &str) {
         let labels = RuleLabels {
             rule: rule.to_owned(),
         };
         self.plugin_breaches.get_or_create(&labels).inc();
-    }
-
-    /// What waits to be stored: requests and their bytes.
-    pub fn queue(&self, depth: usize, bytes: usize) {
-        self.queue_depth.set(wide(depth));
-        self.queue_bytes.set(wide(bytes));
     }
 
     /// The plugin stored a batch.
@@ -196,11 +204,6 @@ impl Metrics {
         self.query_judged.observe(float(judged_spans));
         self.query_pages.observe(float(pages));
         self.query_bytes.observe(float(bytes));
-    }
-
-    /// Linear memory of the plugin, in bytes.
-    pub fn guest_memory(&self, bytes: u64) {
-        self.plugin_memory.set(bytes);
     }
 
     /// All metrics in the `OpenMetrics` text format (`application/openmetrics-text; version=1.0.0`).
@@ -253,21 +256,6 @@ impl Storage {
             evicted_spans: register(on, told::EVICTED_SPANS, Counter::default()),
             expired_traces: register(on, told::EXPIRED_TRACES, Counter::default()),
             expired_spans: register(on, told::EXPIRED_SPANS, Counter::default()),
-        }
-    }
-
-    fn set(&self, now: &Statistics) {
-        self.traces.set(now.traces);
-        self.spans.set(now.spans);
-        self.bytes.set(now.bytes);
-        // The plugin counts, so its numbers are taken over. They begin again when it does, which Prometheus allows a counter.
-        for (counter, value) in [
-            (&self.evicted_traces, now.evicted_traces),
-            (&self.evicted_spans, now.evicted_spans),
-            (&self.expired_traces, now.expired_traces),
-            (&self.expired_spans, now.expired_spans),
-        ] {
-            counter.inner().store(value, Ordering::Relaxed);
         }
     }
 }

@@ -5,10 +5,12 @@
 
 mod chain;
 mod described;
+mod levels;
 pub mod logs;
 mod metrics;
 mod process;
 
 pub use chain::Chain;
 pub use described::{Described, Kind, METRICS};
+pub use levels::Levels;
 pub use metrics::Metrics;

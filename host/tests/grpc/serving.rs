@@ -4,10 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use larder::access::Access;
+use larder::doors::{self, Door};
 use larder::grpc::{Grpc, Parts, Port};
-use larder::search::{self, Searcher};
-use larder::storage::Storage;
+use larder::search;
+use larder::storage::{self, Storage};
 use larder::telemetry::Metrics;
+use larder::tenancy::{Resolver, Stores, TenantName};
 use larder::{grpc, ingest};
 use larder_tests::{Client, patiently};
 use tokio::net::TcpListener;
@@ -31,6 +35,20 @@ pub(crate) struct Serving {
     pub served: JoinHandle<Result<(), grpc::Error>>,
 }
 
+/// The storage of everybody.
+struct One(Arc<Store>);
+
+#[async_trait]
+impl Stores for One {
+    fn get(&self, _: Option<&TenantName>) -> Option<Arc<dyn Storage>> {
+        Some(Arc::clone(&self.0) as Arc<dyn Storage>)
+    }
+
+    async fn open(&self, _: Option<&TenantName>) -> Result<Arc<dyn Storage>, storage::Error> {
+        Ok(Arc::clone(&self.0) as Arc<dyn Storage>)
+    }
+}
+
 impl Serving {
     /// With traces of a few bytes.
     pub(crate) async fn new() -> Self {
@@ -42,13 +60,16 @@ impl Serving {
         let metrics = Arc::new(Metrics::new());
         let (ready, is_ready) = watch::channel(true);
         let draining = CancellationToken::new();
-        let storage: Arc<dyn Storage> = Arc::clone(&store) as Arc<dyn Storage>;
         let parts = Parts {
-            searcher: Searcher::new(Arc::clone(&storage), search_limits(), Arc::clone(&metrics)),
-            storage,
+            stores: Arc::new(One(Arc::clone(&store))),
+            resolver: Resolver::off(),
+            writer_resolver: Resolver::off(),
+            search: search_limits(),
             metrics: Arc::clone(&metrics),
             ready: is_ready,
             max_request_bytes: MAX_REQUEST_BYTES,
+            request_timeout: Duration::from_mins(1),
+            access: Arc::new(Access::open()),
             ingest: ingest::Limits {
                 max_fragment_bytes: 1 << 20,
                 max_batch_bytes: 8 << 20,
@@ -58,8 +79,15 @@ impl Serving {
         let grpc = Grpc::new(parts, draining.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let door = Door {
+            setting: "grpc.endpoint",
+            listener,
+            address,
+            tls: None,
+            limits: doors::Limits { connections: 16 },
+        };
         let serving = grpc.clone();
-        let served = tokio::spawn(async move { serving.serve(Port::Main, listener).await });
+        let served = tokio::spawn(async move { serving.serve(Port::Main, door).await });
         Self {
             store,
             client: Client::connect(address).await,

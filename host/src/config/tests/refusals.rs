@@ -2,6 +2,7 @@
 
 use super::super::{Config, Error, Sources};
 use super::{from_yaml, load};
+use crate::tenancy::TenantName;
 
 /// The error's text, with the directory of the temporary file cut away.
 fn refusal(result: Result<Config, Error>) -> String {
@@ -42,8 +43,8 @@ fn unknown_keys_are_refused_with_their_place_and_the_nearest() {
         "unknown config key `storage` (larder.yaml:1:1)",
     );
     check_refused(
-        "grpc: { tls: [a, b] }",
-        "unknown config key `grpc.tls` (larder.yaml:1:9)",
+        "grpc: { proxy: [a, b] }",
+        "unknown config key `grpc.proxy` (larder.yaml:1:9)",
     );
 }
 
@@ -189,4 +190,36 @@ fn two_ports_at_one_place_are_refused() {
     assert!(refusal(load(Some(same), &[], &[])).contains("leave this unset"));
     let chosen_by_the_system = "grpc: { endpoint: localhost:0, writer_endpoint: localhost:0 }\nadmin: { endpoint: localhost:0 }";
     from_yaml(chosen_by_the_system);
+}
+
+#[test]
+fn half_of_tls_is_refused() {
+    for (yaml, expected) in [
+        (
+            "grpc: { tls: { cert: a.pem } }",
+            "invalid config `grpc.tls.cert`: TLS needs `grpc.tls.key` as well; set both, or neither (larder.yaml:1:22)",
+        ),
+        (
+            "admin: { tls: { key: a.pem } }",
+            "invalid config `admin.tls.key`: TLS needs `admin.tls.cert` as well; set both, or neither (larder.yaml:1:22)",
+        ),
+        (
+            "grpc: { tls: { client_ca: a.pem } }",
+            "invalid config `grpc.tls.client_ca`: TLS needs `grpc.tls.cert` as well; set both, or neither (larder.yaml:1:27)",
+        ),
+    ] {
+        check_refused(yaml, expected);
+    }
+}
+
+#[test]
+fn tenants_are_a_list_in_a_file_and_stand_between_commas_elsewhere() {
+    let file = from_yaml("tenancy: { tenants: [b, 1.10, a] }").tenancy;
+    let names = file.tenants.0.iter().map(TenantName::as_str);
+    let names: Vec<&str> = names.collect();
+    assert_eq!(names, ["1.10", "a", "b"]);
+    let variable = [("LARDER_TENANCY_TENANTS", "b, a,1.10")];
+    assert_eq!(load(None, &variable, &[]).unwrap().tenancy, file);
+    let emptied = load(Some("tenancy: { tenants: [] }"), &[], &[]).unwrap();
+    assert_eq!(emptied, Config::default());
 }

@@ -4,7 +4,7 @@ use super::durable;
 use super::record::{self, Writer};
 use super::shared::Shared;
 use super::store::{State, Store};
-use crate::kv::{Claim, Error};
+use crate::kv::{Claim, Error, Stored};
 
 // === impl Shared ===
 
@@ -30,6 +30,18 @@ impl Shared {
             writer: writer.to_owned(),
             epoch,
         })
+    }
+
+    /// Every tenant that has a namespace.
+    pub(super) fn tenants(&self) -> Vec<Stored> {
+        let store = self.store();
+        let state = store.state();
+        let bytes = |number| state.namespaces.get(number).map_or(0, |it| it.stored);
+        let stored = state.tenants.iter().map(|(tenant, number)| Stored {
+            tenant: tenant.clone(),
+            bytes: bytes(number),
+        });
+        stored.collect()
     }
 
     /// Gives the tenant a namespace: the one it has, or with `anew` another, empty one.

@@ -46,7 +46,7 @@ use self::namespace::FjallNamespace;
 use self::shared::Shared;
 use self::space::Space;
 use self::upkeep::Upkeep;
-use super::{Driver, Error, Namespace, Statistics};
+use super::{Driver, Error, Namespace, Statistics, Stored};
 
 /// How long what was reclaimed stays readable: longer than a query may last.
 const LINGER: Duration = Duration::from_mins(1);
@@ -154,6 +154,10 @@ impl Driver for FjallDriver {
 
     async fn renew(&self, tenant: &str) -> Result<Arc<dyn Namespace>, Error> {
         self.namespace(tenant, true).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<Stored>, Error> {
+        Ok(self.shared.tenants())
     }
 
     fn statistics(&self) -> Statistics {

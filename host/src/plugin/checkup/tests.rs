@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plugin::test_support::guest::{Guest, OTHER, SPIN};
-use crate::plugin::{Limits, RuntimeConfig, Source};
+use crate::plugin::{DEFAULT_TENANT, Limits, RuntimeConfig, Source};
 
 /// Steps: three values of 500 bytes and a resume `a`; the same with `b`; and the end, with one damaged thing.
 const STEPS: &str = r#"
@@ -37,7 +37,8 @@ async fn open_within(guest: Guest, limits: Limits) -> Result<Checkup, Error> {
         settings: Vec::new(),
         limits,
     };
-    Checkup::open(&runtime, settings, Arc::new(kv::MemoryDriver::new())).await
+    let kv = Arc::new(kv::MemoryDriver::new());
+    Checkup::open(&runtime, settings, kv, DEFAULT_TENANT).await
 }
 
 fn guest(check: &str) -> Guest {

@@ -148,18 +148,18 @@ impl Instance {
         self.end(called)
     }
 
+    /// May take `patience` times as long as other calls.
     pub(in crate::plugin) async fn write(
         &mut self,
         now: u64,
         batches: &[writer::Batch<'_>],
+        patience: u32,
     ) -> Called<()> {
-        begin(&mut self.store, self.timeout);
+        let timeout = self.timeout.saturating_mul(patience);
+        begin(&mut self.store, timeout);
         let guest = self.plugin.larder_storage_writer();
-        let called = within(
-            self.timeout,
-            guest.call_write(&mut self.store, now, batches),
-        )
-        .await;
+        let called = guest.call_write(&mut self.store, now, batches);
+        let called = within(timeout, called).await;
         self.end(called)
     }
 

@@ -6,6 +6,8 @@ use crate::plugin::bindings::larder::storage::kv as wit;
 
 const MAX_PARTITION_BYTES: usize = 256;
 const MAX_SORT_BYTES: usize = 1024;
+/// What comes next after the longest key is a byte longer.
+const MAX_BOUND_BYTES: usize = MAX_SORT_BYTES + 1;
 /// Objects of one `put`, changes of one `commit`, keys of one `get`.
 const MAX_ITEMS: usize = 16_384;
 /// What one call may move, into or out of kv.
@@ -89,6 +91,13 @@ impl wit::Host for State {
         max_entries: u32,
         max_bytes: u32,
     ) -> Result<wit::Page, wit::Error> {
+        check_key(&partition, &[])?;
+        for bound in [Some(&range.start), range.end.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            check_bytes("a bound of a scan", bound.len(), MAX_BOUND_BYTES)?;
+        }
         let scan = kv::Scan {
             start: range.start,
             end: range.end,

@@ -1,10 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;
+use crate::plugin::suspects::Digest;
 use crate::plugin::test_support::batch;
 
 fn queue(most_depth: usize, most_bytes: usize) -> Arc<WriteQueue> {
-    WriteQueue::new(most_depth, most_bytes, Arc::new(Metrics::new()))
+    WriteQueue::new(most_depth, most_bytes)
 }
 
 fn writes(queue: &WriteQueue) -> Vec<Waiting> {
@@ -53,7 +54,11 @@ fn a_suspect_is_written_alone() {
     let suspect = batch(2, b"bad");
     let digest = Digest::of(&suspect);
     queue.push(batch(1, b"good"), None).unwrap();
-    queue.push(suspect, Some(digest)).unwrap();
+    let suspected = Suspect {
+        digest,
+        patience: 1,
+    };
+    queue.push(suspect, Some(suspected)).unwrap();
     queue.push(batch(3, b"good"), None).unwrap();
     for _ in 0..3 {
         assert_eq!(writes(&queue).len(), 1);

@@ -22,6 +22,7 @@ mod durable;
 mod dying;
 mod failures;
 mod kv_backed;
+mod startup;
 
 struct Opened {
     tenant: Arc<Tenant>,

@@ -1,13 +1,13 @@
 //! What the tests of this module share.
 
-pub(super) mod guest;
+pub(crate) mod guest;
 
 use crate::storage::{
     Batch, BatchBuilder, DurationRange, FragmentFacts, SpanKind, TimeRange, TraceId,
 };
 
 /// A batch of one fragment with one operation.
-pub(super) fn batch(trace: u128, otlp: &[u8]) -> Batch {
+pub(crate) fn batch(trace: u128, otlp: &[u8]) -> Batch {
     batch_with(trace, otlp, "service")
 }
 

@@ -17,22 +17,27 @@ fn eventful() -> Metrics {
     metrics.rpc("jaeger.storage.v2.TraceReader/FindTraces", "OK", 0.02);
     metrics.received(1_000, 470_000);
     metrics.refused("trace_id", 3);
-    metrics.statistics(&Statistics {
-        traces: 11,
-        spans: 12,
-        bytes: 13,
+    metrics.dropped(&Dropped {
         evicted_traces: 14,
         evicted_spans: 15,
         expired_traces: 16,
         expired_spans: 17,
     });
     metrics.plugin_restarted("trap");
-    metrics.plugin_ready(true);
     metrics.contract_broken("floor_rose");
-    metrics.queue(5, 6_000);
+    let levels = Levels {
+        open: 3,
+        ready: 2,
+        queue_depth: 5,
+        queue_bytes: 6_000,
+        memory: 1 << 20,
+        traces: 11,
+        spans: 12,
+        bytes: 13,
+    };
+    metrics.levels(&levels);
     metrics.write(135, 0.003);
     metrics.query(2_000, 4, 90_000);
-    metrics.guest_memory(1 << 20);
     metrics
 }
 
@@ -68,7 +73,8 @@ fn every_event_is_told_under_its_name_and_labels() {
         "larder_storage_evicted_spans_total 15",
         "larder_storage_expired_traces_total 16",
         "larder_storage_expired_spans_total 17",
-        "larder_plugin_ready 1",
+        "larder_tenants_open 3",
+        "larder_plugin_ready 2",
         r#"larder_plugin_restarts_total{error_type="trap"} 1"#,
         r#"larder_plugin_contract_breaches_total{rule="floor_rose"} 1"#,
         "larder_plugin_memory_bytes 1048576",
@@ -123,10 +129,26 @@ fn series_have_the_labels_that_are_described() {
 }
 
 #[test]
-fn statistics_of_a_plugin_that_began_again_begin_again() {
+fn what_tenants_drop_adds_up() {
     let metrics = eventful();
-    metrics.statistics(&Statistics::default());
-    check(&metrics.encode(), "larder_storage_evicted_spans_total 0");
+    metrics.dropped(&Dropped {
+        evicted_spans: 5,
+        ..Dropped::default()
+    });
+    check(&metrics.encode(), "larder_storage_evicted_spans_total 20");
+}
+
+#[test]
+fn levels_of_tenants_are_summed_and_never_wrap() {
+    let one = Levels {
+        open: 1,
+        spans: u64::MAX,
+        memory: 3,
+        ..Levels::default()
+    };
+    let mut sum = one;
+    sum += one;
+    assert_eq!((sum.open, sum.spans, sum.memory), (2, u64::MAX, 6));
 }
 
 #[test]

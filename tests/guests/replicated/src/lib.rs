@@ -14,6 +14,7 @@ use larder_plugin::{
 };
 use record::Record;
 
+#[cfg(feature = "component")]
 larder_plugin::export!(Replicated);
 
 /// Fragments' digests and OTLP, written once.

@@ -85,6 +85,10 @@ impl Driver for Hanging {
     async fn renew(&self, tenant: &str) -> Result<Arc<dyn Namespace>, kv::Error> {
         Ok(self.around(self.inner.renew(tenant).await?))
     }
+
+    async fn tenants(&self) -> Result<Vec<kv::Stored>, kv::Error> {
+        self.inner.tenants().await
+    }
 }
 
 #[async_trait::async_trait]

@@ -246,6 +246,31 @@ async fn a_batch_that_traps_alone_twice_is_refused_and_its_neighbours_are_stored
     assert_eq!(write(b"good").await, Ok(()));
 }
 
+/// The machine may have been busy: passing the deadline alone twice is not enough.
+#[tokio::test]
+async fn a_batch_that_passes_its_deadline_alone_is_refused_the_third_time() {
+    let spin_on_x = TRAP_ON_X.replace("(unreachable)", SPIN);
+    let guest = Guest::new().with("write", &spin_on_x);
+    let limits = Limits {
+        call_timeout: Duration::from_millis(50),
+        restart_delay: Duration::ZERO,
+        ..limits()
+    };
+    let Opened { tenant, .. } = open_with(guest, limits).await;
+    for (time, expected) in [
+        (1, ErrorKind::Unavailable),
+        (2, ErrorKind::Unavailable),
+        (3, ErrorKind::Poison),
+    ] {
+        let error = tenant.write(batch(1, b"X slow")).await.unwrap_err();
+        assert_eq!(error.kind(), expected, "for the {time}. time");
+        assert_eq!(tenant.status().restarts, time);
+    }
+    let error = tenant.write(batch(1, b"X slow")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Poison, "not even tried");
+    assert_eq!(tenant.status().restarts, 3);
+}
+
 #[tokio::test]
 async fn a_full_queue_refuses_reads_as_well() {
     let guest = Guest::new().with("services", SPIN);

@@ -1,0 +1,245 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use http::HeaderValue;
+
+use super::*;
+
+const READER: &str = "larder_reader";
+const WRITER: &str = "larder_writer";
+
+fn hash(token: &str) -> String {
+    Hash::of(token.as_bytes()).to_string()
+}
+
+fn from_yaml(yaml: &str) -> Result<Access, Error> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tokens.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    Access::from_file(&file)
+}
+
+fn access() -> Access {
+    from_yaml(&format!(
+        "- {{ name: grafana, sha256: {}, tenants: [a, b], rights: [read] }}\n\
+         - {{ name: collector, sha256: {}, tenants: '*', rights: [write, admin] }}\n",
+        hash(READER),
+        hash(WRITER).to_uppercase(),
+    ))
+    .unwrap()
+}
+
+fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        headers.append(*name, HeaderValue::from_str(value).unwrap());
+    }
+    headers
+}
+
+fn with(token: &str) -> HeaderMap {
+    headers(&[("authorization", &format!("Bearer {token}"))])
+}
+
+#[track_caller]
+fn check_unauthenticated(headers: &HeaderMap, says: &str) {
+    let refusal = access().check(headers, Right::Read, "a").unwrap_err();
+    assert!(matches!(refusal, Refusal::Unauthenticated(_)), "{refusal}");
+    assert!(refusal.to_string().contains(says), "{refusal}");
+}
+
+#[track_caller]
+fn check_denied(token: &str, right: Right, tenant: &str, says: &str) {
+    let refusal = access().check(&with(token), right, tenant).unwrap_err();
+    assert!(matches!(refusal, Refusal::Denied(_)), "{refusal}");
+    let refusal = refusal.to_string();
+    assert!(
+        refusal.contains(says) && !refusal.contains(token),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn the_hash_is_that_of_everybody_elses_tools() {
+    assert_eq!(
+        hash("abc"),
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    );
+    assert_eq!(
+        Hash::parse(&hash("abc").to_uppercase()),
+        Some(Hash::of(b"abc"))
+    );
+    for wrong in ["", "ab", &hash("abc")[1..], &hash("abc").replace('b', "g")] {
+        assert_eq!(Hash::parse(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn a_token_may_do_what_its_entry_says() {
+    let access = access();
+    for tenant in ["a", "b"] {
+        assert_eq!(access.check(&with(READER), Right::Read, tenant), Ok(()));
+    }
+    for right in [Right::Write, Right::Admin] {
+        assert_eq!(access.check(&with(WRITER), right, "whatever"), Ok(()));
+    }
+    assert_eq!(
+        access.caller(&with(READER)).unwrap().name(),
+        Some("grafana")
+    );
+}
+
+#[test]
+fn a_token_may_do_nothing_else() {
+    check_denied(
+        READER,
+        Right::Write,
+        "a",
+        "\"grafana\" has no right to write",
+    );
+    check_denied(READER, Right::Admin, "a", "add `admin` to its `rights`");
+    check_denied(
+        READER,
+        Right::Read,
+        "c",
+        "\"grafana\" is not for tenant \"c\"",
+    );
+    check_denied(READER, Right::Read, "", "not for tenant \"\"");
+    check_denied(
+        WRITER,
+        Right::Read,
+        "a",
+        "\"collector\" has no right to read",
+    );
+}
+
+#[test]
+fn tokens_come_in_two_kinds_of_metadata() {
+    let access = access();
+    for sent in [
+        headers(&[("authorization", &format!("Bearer {READER}"))]),
+        headers(&[("authorization", &format!("bearer  {READER} "))]),
+        headers(&[("bearer.token", READER)]),
+        headers(&[
+            ("authorization", &format!("Bearer {READER}")),
+            ("bearer.token", "of jaeger's user"),
+        ]),
+    ] {
+        assert_eq!(access.check(&sent, Right::Read, "a"), Ok(()), "{sent:?}");
+    }
+}
+
+#[test]
+fn no_token_and_a_wrong_one_are_told_apart_for_whoever_sent_it() {
+    check_unauthenticated(&HeaderMap::new(), "a bearer token is needed");
+    check_unauthenticated(&with("larder_other"), "not known");
+    check_unauthenticated(&with(&hash(READER)), "not known");
+    check_unauthenticated(&headers(&[("bearer.token", "")]), "not known");
+    for form in ["Bearer", "Bearer ", "Basic bGFyZGVy", READER] {
+        check_unauthenticated(&headers(&[("authorization", form)]), "`Bearer TOKEN`");
+    }
+    let both = headers(&[("authorization", "Bearer wrong"), ("bearer.token", READER)]);
+    check_unauthenticated(&both, "not known");
+    let twice = headers(&[("bearer.token", READER), ("bearer.token", READER)]);
+    check_unauthenticated(&twice, "send one token");
+}
+
+#[test]
+fn without_a_file_nobody_is_asked() {
+    let access = Access::open();
+    assert_eq!(access.check(&HeaderMap::new(), Right::Admin, "a"), Ok(()));
+    assert_eq!(access.check(&with("what"), Right::Admin, "a"), Ok(()));
+}
+
+#[test]
+fn an_empty_file_lets_nobody_in() {
+    let access = from_yaml("[]").unwrap();
+    assert!(access.is_guarded());
+    assert!(access.check(&with(READER), Right::Read, "a").is_err());
+}
+
+#[test]
+fn a_new_token_opens_with_the_line_that_is_printed_for_it() {
+    let token = generate().unwrap();
+    assert_ne!(token, generate().unwrap());
+    let tenants = ["it's \"x\": y".to_owned()];
+    let line = Described {
+        name: "a: b",
+        token: &token,
+        tenants: &tenants,
+        rights: &[Right::Read, Right::Admin],
+    };
+    let line = line.to_string();
+    assert!(!line.contains(&token), "{line}");
+    let access = from_yaml(&line).unwrap();
+    let caller = access.caller(&with(&token)).unwrap();
+    assert_eq!(caller.name(), Some("a: b"));
+    assert_eq!(caller.check(Right::Admin, &tenants[0]), Ok(()));
+    assert!(caller.check(Right::Write, &tenants[0]).is_err());
+    assert!(caller.check(Right::Read, "other").is_err());
+}
+
+#[test]
+fn a_wrong_file_is_refused_with_the_place_and_without_what_stands_there() {
+    let hash = hash("x");
+    for (yaml, says) in [
+        ("name: a".to_owned(), "not a list of entries at line 1"),
+        (String::new(), "the file is empty"),
+        ("# nobody\n".to_owned(), "the file is empty"),
+        (
+            "- larder_secret".to_owned(),
+            "not a list of entries at line 1",
+        ),
+        (
+            format!("- {{ name: a, sha256: {hash}, tenants: '*', rights: [larder_secret] }}"),
+            "not a list of entries at line 1",
+        ),
+        (
+            format!("- {{ name: a, sha256: {hash}, tenants: '*', right: [read] }}"),
+            "not a list of entries at line 1",
+        ),
+        (
+            "- { name: a, sha256: larder_secret, tenants: '*', rights: [read] }".to_owned(),
+            "entry 1: `sha256` of \"a\" has to be the 64 hex digits",
+        ),
+        (
+            format!("- {{ name: '', sha256: {hash}, tenants: '*', rights: [read] }}"),
+            "entry 1: `name` has to be",
+        ),
+        (
+            format!("- {{ name: a, sha256: {hash}, tenants: b, rights: [read] }}"),
+            "entry 1: `tenants` of \"a\"",
+        ),
+        (
+            format!("- {{ name: a, sha256: {hash}, tenants: [], rights: [read] }}"),
+            "entry 1: `tenants` of \"a\"",
+        ),
+        (
+            format!("- {{ name: a, sha256: {hash}, tenants: ['*'], rights: [read] }}"),
+            "entry 1: `tenants` of \"a\"",
+        ),
+        (
+            format!("- {{ name: a, sha256: {hash}, tenants: '*', rights: [] }}"),
+            "entry 1: `rights` of \"a\"",
+        ),
+        (
+            format!("- &a {{ name: a, sha256: {hash}, tenants: '*', rights: [read] }}\n- *a"),
+            "entry 2: the name \"a\" stands twice",
+        ),
+        (
+            format!(
+                "- {{ name: a, sha256: {hash}, tenants: '*', rights: [read] }}\n- {{ name: b, sha256: {hash}, tenants: '*', rights: [read] }}"
+            ),
+            "entry 2: \"a\" and \"b\" have the same sha256",
+        ),
+    ] {
+        let error = from_yaml(&yaml).unwrap_err().to_string();
+        assert!(error.contains(says), "{yaml}: {error}");
+        assert!(error.contains("access.tokens"), "{error}");
+        assert!(!error.contains("larder_secret"), "{error}");
+    }
+}

@@ -1,0 +1,92 @@
+//! Tokens and their hashes.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use subtle::ConstantTimeEq as _;
+
+use super::Right;
+
+/// As many random bits as the hash has.
+const RANDOM_BYTES: usize = 32;
+
+/// Scanners of leaked secrets know a token by its prefix.
+const PREFIX: &str = "larder_";
+
+/// The SHA-256 of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hash([u8; SHA256_OUTPUT_LEN]);
+
+/// An entry of the token file, to be written there.
+pub struct Described<'a> {
+    /// The token's name in logs and refusals.
+    pub name: &'a str,
+    /// The token.
+    pub token: &'a str,
+    /// Its tenants; none for all of them.
+    pub tenants: &'a [String],
+    /// What it may do.
+    pub rights: &'a [Right],
+}
+
+/// A new random token; `None` where the system gives no random bytes.
+pub fn generate() -> Option<String> {
+    let mut random = [0; RANDOM_BYTES];
+    SystemRandom::new().fill(&mut random).ok()?;
+    Some(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+}
+
+// === impl Hash ===
+
+impl Hash {
+    pub(super) fn of(token: &[u8]) -> Self {
+        let mut hash = [0; SHA256_OUTPUT_LEN];
+        for (byte, hashed) in hash.iter_mut().zip(digest(&SHA256, token).as_ref()) {
+            *byte = *hashed;
+        }
+        Self(hash)
+    }
+
+    /// Of 64 hex digits; `None` for anything else.
+    pub(super) fn parse(hex: &str) -> Option<Self> {
+        if hex.len() != 2 * SHA256_OUTPUT_LEN || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut hash = [0; SHA256_OUTPUT_LEN];
+        for (at, byte) in hash.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok()?;
+        }
+        Some(Self(hash))
+    }
+
+    /// Equality whose time does not depend on how much is equal.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The line for the file. Texts are quoted as JSON, which YAML reads.
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = serde_json::json!(self.name);
+        let tenants = match self.tenants {
+            [] => serde_json::json!("*"),
+            tenants => serde_json::json!(tenants),
+        };
+        let rights: Vec<String> = self.rights.iter().map(ToString::to_string).collect();
+        let (hash, rights) = (Hash::of(self.token.as_bytes()), rights.join(", "));
+        write!(
+            f,
+            "- {{ name: {name}, sha256: {hash}, tenants: {tenants}, rights: [{rights}] }}"
+        )
+    }
+}

@@ -1,0 +1,114 @@
+//! A compiled plugin and what an operator decides about it: opens one tenant after the other without compiling again.
+
+use std::sync::Arc;
+
+use super::described::{Described, Facts, describe};
+use super::factory::{Factory, NotOpened};
+use super::guest::{Gauge, Opening};
+use super::{Error, Instancing, Limits, Runtime, Settings, State, Status, Tenant};
+use crate::kv::{self, MemoryDriver};
+use crate::storage::Statistics;
+use crate::telemetry::Metrics;
+
+/// See the module.
+pub struct Opener {
+    opening: Opening,
+    facts: Arc<Facts>,
+    limits: Limits,
+    kv: Arc<dyn kv::Driver>,
+    metrics: Arc<Metrics>,
+}
+
+// === impl Opener ===
+
+impl Opener {
+    /// Loads the plugin and checks that it fits the contract. Nothing of any tenant is touched.
+    ///
+    /// # Errors
+    /// Everything that makes the component unusable: see [`Error`].
+    pub async fn load(
+        runtime: &Runtime,
+        settings: Settings,
+        kv: Arc<dyn kv::Driver>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Error> {
+        let limits = settings.limits.clone();
+        let Described { opening, facts } = describe(runtime, settings).await?;
+        Ok(Self {
+            opening,
+            facts: Arc::new(facts),
+            limits,
+            kv,
+            metrics,
+        })
+    }
+
+    /// Opens the plugin for one tenant, by the name of its namespace.
+    ///
+    /// # Errors
+    /// A plugin that fails or refuses to open, a namespace that cannot be opened or claimed.
+    pub async fn open(&self, tenant: &str) -> Result<Arc<Tenant>, Error> {
+        let factory = self.factory(Arc::clone(&self.kv), tenant).await?;
+        Tenant::start(factory, &self.facts, &self.limits, &self.metrics).await
+    }
+
+    /// Opens the plugin on nothing and drops it again, so that settings which it refuses are told before any tenant calls. What it
+    /// is: the memory is what it took.
+    ///
+    /// # Errors
+    /// As [`Opener::open`].
+    pub async fn try_out(&self) -> Result<Status, Error> {
+        let factory = self.factory(Arc::new(MemoryDriver::new()), "").await?;
+        let name = &factory.opening.name;
+        let instance = factory.writer().await;
+        let instance = instance.map_err(|error| error.into_error(name))?;
+        let memory_used = factory
+            .opening
+            .gauge
+            .load(std::sync::atomic::Ordering::Relaxed);
+        drop(instance);
+        Ok(self.facts.status(name, memory_used))
+    }
+
+    /// What keeps the tenants' data, if the plugin keeps it in `kv`.
+    pub fn kv(&self) -> &Arc<dyn kv::Driver> {
+        &self.kv
+    }
+
+    /// Where the plugin's data lives.
+    pub fn instancing(&self) -> Instancing {
+        self.facts.instancing
+    }
+
+    /// Each tenant's memory is counted by itself.
+    async fn factory(&self, kv: Arc<dyn kv::Driver>, tenant: &str) -> Result<Factory, Error> {
+        let mut opening = self.opening.clone();
+        opening.gauge = Gauge::default();
+        let name = Arc::clone(&opening.name);
+        let factory = Factory::new(opening, kv, tenant.into()).await;
+        factory.map_err(|error| NotOpened::Kv(error).into_error(&name))
+    }
+}
+
+// === impl Facts ===
+
+impl Facts {
+    /// The status of a plugin that has just been opened.
+    pub(super) fn status(&self, name: &str, memory_used: u64) -> Status {
+        Status {
+            name: name.to_owned(),
+            version: self.version.clone(),
+            source: self.source.clone(),
+            hash: self.hash.clone(),
+            imports: self.imports.clone(),
+            instancing: self.instancing,
+            state: State::Ready,
+            restarts: 0,
+            memory_used,
+            memory_limit: self.memory_limit,
+            queue_depth: 0,
+            queue_bytes: 0,
+            statistics: Statistics::default(),
+        }
+    }
+}

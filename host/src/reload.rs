@@ -1,0 +1,218 @@
+//! Values made of files, made anew when the files change: certificates and tokens.
+//!
+//! A file is looked at every few seconds and on SIGHUP. One that cannot be used changes nothing: the last good value stays, and
+//! the log says why.
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::Chain;
+
+/// How often files are looked at.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// A value made of files.
+pub struct FromFiles<T, E> {
+    /// What it is, for the log: `grpc.tls`.
+    what: &'static str,
+    files: Vec<PathBuf>,
+    make: Box<dyn Fn() -> Result<T, E> + Send + Sync>,
+    current: RwLock<Arc<T>>,
+    seen: Mutex<Vec<Option<Stamp>>>,
+}
+
+/// What can be looked at again.
+pub trait Reload: Send + Sync {
+    /// Makes the value anew if a file has changed, or if it is `asked`. Blocks on the disk.
+    fn look(&self, asked: bool);
+}
+
+/// What tells one state of a file from another, without reading it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    bytes: u64,
+    /// Of the file itself: a mounted secret changes by a link to another file.
+    inode: u64,
+}
+
+// === impl FromFiles ===
+
+impl<T, E> FromFiles<T, E> {
+    /// Makes the value for the first time, and has it made again by `make` when one of `files` changes.
+    pub fn open(
+        what: &'static str,
+        files: Vec<PathBuf>,
+        make: impl Fn() -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<Self, E> {
+        // Before they are read, so that a change meanwhile is not missed.
+        let seen = stamps(&files);
+        Ok(Self {
+            what,
+            files,
+            current: RwLock::new(Arc::new(make()?)),
+            make: Box::new(make),
+            seen: Mutex::new(seen),
+        })
+    }
+
+    /// The last value that could be made.
+    pub fn current(&self) -> Arc<T> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
+    }
+}
+
+impl<T, E> Reload for FromFiles<T, E>
+where
+    T: Send + Sync,
+    E: Error + 'static,
+{
+    fn look(&self, asked: bool) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = stamps(&self.files);
+        if *seen == now && !asked {
+            return;
+        }
+        *seen = now;
+        match (self.make)() {
+            Ok(value) => {
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+                tracing::info!(setting = self.what, "files read again");
+            }
+            Err(error) => {
+                tracing::error!(setting = self.what, error = %Chain(&error), "changed files cannot be used; the last good ones stay in use");
+            }
+        }
+    }
+}
+
+fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
+    files
+        .iter()
+        .map(|file| {
+            let told = fs::metadata(file).ok()?;
+            Some(Stamp {
+                modified: told.modified().ok(),
+                bytes: told.len(),
+                #[cfg(unix)]
+                inode: std::os::unix::fs::MetadataExt::ino(&told),
+                #[cfg(not(unix))]
+                inode: 0,
+            })
+        })
+        .collect()
+}
+
+/// Looks at all of them until `stop`: every few seconds, and at once on SIGHUP.
+pub async fn watch(all: Vec<Arc<dyn Reload>>, mut hangups: Hangups, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let asked = tokio::select! {
+            () = stop.cancelled() => return,
+            () = hangups.next() => true,
+            _ = ticks.tick() => false,
+        };
+        if asked {
+            tracing::info!("SIGHUP: certificates and tokens are read again");
+        }
+        let all = all.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            for one in &all {
+                one.look(asked);
+            }
+        });
+        if let Err(error) = looked.await {
+            tracing::error!(%error, "reading changed files failed");
+        }
+    }
+}
+
+/// SIGHUP, where there is such a thing; it no longer ends the process once it is caught.
+pub struct Hangups {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangups {
+    /// Catches it from now on. Needs a tokio runtime around it.
+    #[cfg(unix)]
+    pub fn catch() -> Self {
+        let kind = tokio::signal::unix::SignalKind::hangup();
+        let signal = tokio::signal::unix::signal(kind)
+            .inspect_err(|error| tracing::warn!(%error, "cannot catch SIGHUP"));
+        Self {
+            signal: signal.ok(),
+        }
+    }
+
+    /// Catches nothing.
+    #[cfg(not(unix))]
+    pub fn catch() -> Self {
+        Self {}
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::Path;
+
+    use super::*;
+
+    fn number(path: &Path) -> FromFiles<u32, std::num::ParseIntError> {
+        let file = path.to_owned();
+        FromFiles::open("a number", vec![path.to_owned()], move || {
+            fs::read_to_string(&file).unwrap_or_default().parse()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_changed_file_is_read_again_and_a_broken_one_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("number");
+        fs::write(&file, "7").unwrap();
+        let number = number(&file);
+        fs::write(&file, "no number").unwrap();
+        number.look(false);
+        assert_eq!(*number.current(), 7);
+        fs::remove_file(&file).unwrap();
+        number.look(false);
+        assert_eq!(*number.current(), 7);
+        fs::write(&file, "123").unwrap();
+        number.look(false);
+        assert_eq!(*number.current(), 123);
+    }
+
+    #[test]
+    fn an_unchanged_file_is_read_again_only_when_that_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("number");
+        fs::write(&file, "7").unwrap();
+        let number = number(&file);
+        let first = number.current();
+        number.look(false);
+        assert!(Arc::ptr_eq(&first, &number.current()));
+        number.look(true);
+        assert!(!Arc::ptr_eq(&first, &number.current()));
+    }
+}

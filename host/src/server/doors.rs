@@ -1,0 +1,157 @@
+//! From the configuration to bound ports with their certificates, and to who may call.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use super::Error;
+use crate::access::Access;
+use crate::config::{self, Config, Endpoint};
+use crate::doors::{Door, Files, Limits, Protocol, Tls};
+use crate::reload::{Hangups, Reload};
+
+/// All that stands between the network and the services.
+pub(super) struct Doors {
+    pub(super) main: Door,
+    pub(super) writer: Option<Door>,
+    pub(super) admin: Door,
+    pub(super) access: Arc<Access>,
+    /// What is made of files that may change.
+    pub(super) files: Vec<Arc<dyn Reload>>,
+    /// What asks for them to be read again; caught before the server says that it is there.
+    pub(super) hangups: Hangups,
+}
+
+/// What keeps strangers out of a port, for the warning about one that has too little.
+#[derive(Clone, Copy)]
+struct Guards {
+    tls: bool,
+    client_certs: bool,
+    tokens: bool,
+}
+
+// === impl Doors ===
+
+impl Doors {
+    /// Reads certificates and tokens, and binds every port.
+    pub(super) async fn bind(config: &Config) -> Result<Self, Error> {
+        let access = match &config.access.tokens {
+            Some(path) => Access::from_file(path).map_err(Error::Access)?,
+            None => Access::open(),
+        };
+        let access = Arc::new(access);
+        let grpc_tls = open_tls(Protocol::Grpc, &config.grpc.tls)?;
+        let admin_tls = open_tls(Protocol::Admin, &config.admin.tls)?;
+        let mut files: Vec<Arc<dyn Reload>> = vec![Arc::clone(&access) as Arc<dyn Reload>];
+        for tls in [&grpc_tls, &admin_tls].into_iter().flatten() {
+            files.push(Arc::clone(tls) as Arc<dyn Reload>);
+        }
+        let limits = Limits {
+            connections: config.limits.connections,
+        };
+
+        let bind = async |setting, endpoint, tls: &Option<Arc<Tls>>, client_ca: bool| {
+            let door = bind(setting, endpoint, tls.clone(), limits).await?;
+            let guards = Guards {
+                tls: tls.is_some(),
+                client_certs: client_ca,
+                tokens: access.is_guarded(),
+            };
+            if !door.address.ip().is_loopback() {
+                guards.warn(&door);
+            }
+            Ok::<_, Error>((door, guards))
+        };
+        let (grpc, admin) = (&config.grpc, &config.admin);
+        let client_ca = grpc.tls.client_ca.is_some();
+        let (main, _) = bind("grpc.endpoint", &grpc.endpoint, &grpc_tls, client_ca).await?;
+        let writer = match &grpc.writer_endpoint {
+            Some(endpoint) => {
+                let setting = "grpc.writer_endpoint";
+                Some(bind(setting, endpoint, &grpc_tls, client_ca).await?.0)
+            }
+            None => None,
+        };
+        let client_ca = admin.tls.client_ca.is_some();
+        let (admin_door, guards) =
+            bind("admin.endpoint", &admin.endpoint, &admin_tls, client_ca).await?;
+        if admin.purge && guards.is_open() && !admin_door.address.ip().is_loopback() {
+            tracing::warn!(
+                address = %admin_door.address,
+                "everybody who reaches the admin port may destroy all data: `POST /purge` is on (admin.purge) and asks for nothing; set access.tokens, or turn it off"
+            );
+        }
+        Ok(Self {
+            main,
+            writer,
+            admin: admin_door,
+            access,
+            files,
+            hangups: Hangups::catch(),
+        })
+    }
+}
+
+fn open_tls(protocol: Protocol, tls: &config::Tls) -> Result<Option<Arc<Tls>>, Error> {
+    let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else {
+        // The configuration refuses the one without the other.
+        return Ok(None);
+    };
+    let files = Files {
+        cert: cert.clone(),
+        key: key.clone(),
+        client_ca: tls.client_ca.clone(),
+        protocol,
+    };
+    let opened = Tls::open(files).map_err(Error::Tls)?;
+    Ok(Some(Arc::new(opened)))
+}
+
+async fn bind(
+    setting: &'static str,
+    endpoint: &Endpoint,
+    tls: Option<Arc<Tls>>,
+    limits: Limits,
+) -> Result<Door, Error> {
+    let bound = async {
+        let listener = TcpListener::bind(endpoint.to_bind()).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    let (listener, address) = bound.await.map_err(|source| Error::Bind {
+        setting,
+        endpoint: endpoint.to_string(),
+        source,
+    })?;
+    Ok(Door {
+        setting,
+        listener,
+        address,
+        tls,
+        limits,
+    })
+}
+
+// === impl Guards ===
+
+impl Guards {
+    /// Whether whoever reaches the port may call.
+    fn is_open(self) -> bool {
+        !self.client_certs && !self.tokens
+    }
+
+    /// Of a port that others than this machine reach.
+    fn warn(self, door: &Door) {
+        let lacks = match (self.tls, self.is_open()) {
+            (true, false) => return,
+            (false, true) => "listening beyond this machine, without TLS and for everybody",
+            (true, true) => {
+                "listening beyond this machine, for everybody: set access.tokens, or a client_ca"
+            }
+            (false, false) => {
+                "listening beyond this machine without TLS: tokens can be read on their way"
+            }
+        };
+        tracing::warn!(address = %door.address, setting = door.setting, "{lacks}");
+    }
+}

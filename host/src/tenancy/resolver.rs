@@ -1,0 +1,167 @@
+//! From a request's headers to its tenant, with Jaeger's semantics and texts (`spec/wire.md`, "Headers").
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::TenantName;
+
+/// Resolves the requests of one listener. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Resolver(Option<Arc<Rules>>);
+
+/// What holds while tenancy is on.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The header that names the tenant.
+    pub header: HeaderName,
+    /// The only tenants; empty means every name of the safe form.
+    pub tenants: BTreeSet<TenantName>,
+    /// The tenant of a request without the header.
+    pub default: Option<TenantName>,
+}
+
+/// Why a request has no tenant. The first three texts are Jaeger's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The header is not there.
+    #[error("missing tenant header")]
+    Missing,
+    /// The header is there more than once.
+    #[error("extra tenant header")]
+    Extra,
+    /// Not one of the tenants, or no name at all.
+    #[error("unknown tenant")]
+    Unknown,
+}
+
+// === impl Resolver ===
+
+impl Resolver {
+    /// Tenancy is off: every request is of the one tenant, whatever its headers say.
+    pub fn off() -> Self {
+        Self(None)
+    }
+
+    /// Tenancy is on.
+    pub fn on(rules: Rules) -> Self {
+        Self(Some(Arc::new(rules)))
+    }
+
+    /// The tenant that the headers name; `None` while tenancy is off.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing may be done for such a request.
+    pub fn resolve(&self, headers: &HeaderMap) -> Result<Option<TenantName>, Refusal> {
+        let Some(rules) = &self.0 else {
+            return Ok(None);
+        };
+        rules.resolve(headers).map(Some)
+    }
+}
+
+// === impl Rules ===
+
+impl Rules {
+    fn resolve(&self, headers: &HeaderMap) -> Result<TenantName, Refusal> {
+        let mut values = headers.get_all(&self.header).into_iter();
+        let Some(value) = values.next() else {
+            return self.default.clone().ok_or(Refusal::Missing);
+        };
+        if values.next().is_some() {
+            return Err(Refusal::Extra);
+        }
+        self.named(value).ok_or(Refusal::Unknown)
+    }
+
+    fn named(&self, value: &HeaderValue) -> Option<TenantName> {
+        let text = value.to_str().ok()?;
+        if self.tenants.is_empty() {
+            text.parse().ok()
+        } else {
+            self.tenants.get(text).cloned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const HEADER: &str = "x-tenant";
+
+    fn name(text: &str) -> TenantName {
+        text.parse().unwrap()
+    }
+
+    fn resolver(tenants: &[&str], default: Option<&str>) -> Resolver {
+        Resolver::on(Rules {
+            header: HeaderName::from_static(HEADER),
+            tenants: tenants.iter().copied().map(name).collect(),
+            default: default.map(name),
+        })
+    }
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let values = values.iter().map(|value| HeaderValue::from_str(value));
+        let pairs = values.map(|value| (HeaderName::from_static(HEADER), value.unwrap()));
+        pairs.collect()
+    }
+
+    #[track_caller]
+    fn refuses(resolver: &Resolver, values: &[&str], text: &str) {
+        let refused = resolver.resolve(&headers(values)).unwrap_err();
+        assert_eq!(refused.to_string(), text);
+    }
+
+    #[test]
+    fn while_tenancy_is_off_no_header_is_looked_at() {
+        for values in [&[][..], &["a"], &["a", "b"], &["../etc"]] {
+            assert_eq!(Resolver::off().resolve(&headers(values)), Ok(None));
+        }
+    }
+
+    #[test]
+    fn one_header_names_the_tenant() {
+        for resolver in [resolver(&[], None), resolver(&["acme", "b"], None)] {
+            let tenant = resolver.resolve(&headers(&["acme"]));
+            assert_eq!(tenant, Ok(Some(name("acme"))));
+        }
+    }
+
+    #[test]
+    fn no_header_is_missing_unless_there_is_a_default() {
+        refuses(&resolver(&[], None), &[], "missing tenant header");
+        let lenient = resolver(&[], Some("acme"));
+        assert_eq!(lenient.resolve(&headers(&[])), Ok(Some(name("acme"))));
+        let named = lenient.resolve(&headers(&["b"]));
+        assert_eq!(
+            named,
+            Ok(Some(name("b"))),
+            "a header goes before the default"
+        );
+    }
+
+    #[test]
+    fn more_than_one_header_is_extra_even_if_they_agree() {
+        for resolver in [resolver(&[], None), resolver(&["a"], Some("a"))] {
+            refuses(&resolver, &["a", "a"], "extra tenant header");
+            refuses(&resolver, &["a", "../etc"], "extra tenant header");
+        }
+    }
+
+    #[test]
+    fn who_is_not_in_the_list_is_unknown_and_so_is_what_is_no_name() {
+        let listed = resolver(&["a"], Some("a"));
+        refuses(&listed, &["b"], "unknown tenant");
+        refuses(&listed, &["A"], "unknown tenant");
+        refuses(&listed, &[""], "unknown tenant");
+        let open = resolver(&[], Some("a"));
+        for value in ["", "..", "a,b", "a b", "é", &"x".repeat(64)] {
+            refuses(&open, &[value], "unknown tenant");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! One tenant's place: its plugin while that is open, and the one door through which it is opened, put away, purged and closed.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Presence, TenantName};
+use crate::kv;
+use crate::plugin::{Backoff, Instancing, Opener, Tenant};
+use crate::storage::{Error, ErrorKind};
+use crate::telemetry::Chain;
+
+/// What the second of two failed openings in a row waits.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+
+/// See the module.
+pub(super) struct Slot {
+    name: TenantName,
+    state: Mutex<State>,
+    /// Never waited for with `state` locked.
+    door: tokio::sync::Mutex<Door>,
+}
+
+/// What a call looks at.
+struct State {
+    /// Cloned only while the lock is held: so a count of one means that nobody uses it.
+    tenant: Option<Arc<Tenant>>,
+    /// When it was last seen in use.
+    used: Instant,
+    /// Openings so far.
+    attempts: u64,
+    /// Why the last one failed, if it did.
+    reason: Option<String>,
+}
+
+/// What whoever opens and closes looks at.
+struct Door {
+    backoff: Backoff,
+    failed: Option<Failed>,
+    /// The server is stopping.
+    closed: bool,
+}
+
+/// The last opening failed.
+struct Failed {
+    attempt: u64,
+    /// None is tried before this.
+    until: Instant,
+    error: Error,
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// A tenant whose plugin is not open.
+    pub(super) fn away(name: TenantName) -> Arc<Self> {
+        Self::new(name, None)
+    }
+
+    /// A tenant whose plugin is open.
+    pub(super) fn open(name: TenantName, tenant: Arc<Tenant>) -> Arc<Self> {
+        Self::new(name, Some(tenant))
+    }
+
+    fn new(name: TenantName, tenant: Option<Arc<Tenant>>) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            state: Mutex::new(State {
+                tenant,
+                used: Instant::now(),
+                attempts: 0,
+                reason: None,
+            }),
+            door: tokio::sync::Mutex::new(Door {
+                backoff: Backoff::new(FIRST_DELAY),
+                failed: None,
+                closed: false,
+            }),
+        })
+    }
+
+    pub(super) fn name(&self) -> &TenantName {
+        &self.name
+    }
+
+    /// The plugin for a call, if it is open.
+    pub(super) fn call(&self) -> Option<Arc<Tenant>> {
+        let mut state = self.state();
+        let tenant = state.tenant.clone()?;
+        state.used = Instant::now();
+        Some(tenant)
+    }
+
+    /// The plugin for a look at it, which is no use of it.
+    pub(super) fn look(&self) -> Option<Arc<Tenant>> {
+        self.state().tenant.clone()
+    }
+
+    /// Whether the plugin is open, and if not, why.
+    pub(super) fn presence(&self) -> Presence {
+        let state = self.state();
+        match (&state.tenant, &state.reason) {
+            (Some(_), _) => Presence::Open,
+            (None, Some(reason)) => Presence::Failed {
+                reason: reason.clone(),
+            },
+            (None, None) => Presence::Away,
+        }
+    }
+
+    /// The plugin, opened if it is not. All who wait for an opening get its outcome, also a bad one.
+    pub(super) async fn opened(self: Arc<Self>, opener: Arc<Opener>) -> Result<Arc<Tenant>, Error> {
+        let seen = self.state().attempts;
+        // In a task of its own: the caller may go away, and others wait for the same.
+        let opening = tokio::spawn(async move {
+            let mut door = self.door.lock().await;
+            if let Some(tenant) = self.call() {
+                return Ok(tenant);
+            }
+            self.open_behind(&mut door, &opener, seen).await
+        });
+        opening.await.unwrap_or_else(|error| {
+            let text = format!("the opening of a tenant ended early: {error}");
+            Err(Error::new(ErrorKind::Internal, text))
+        })
+    }
+
+    async fn open_behind(
+        &self,
+        door: &mut Door,
+        opener: &Opener,
+        seen: u64,
+    ) -> Result<Arc<Tenant>, Error> {
+        if door.closed {
+            return Err(stopping());
+        }
+        if let Some(failed) = &door.failed
+            && (failed.attempt > seen || Instant::now() < failed.until)
+        {
+            return Err(failed.error.clone());
+        }
+        let attempt = {
+            let mut state = self.state();
+            state.attempts += 1;
+            state.attempts
+        };
+        let opened = opener.open(self.name.as_str()).await;
+        let mut state = self.state();
+        state.used = Instant::now();
+        match opened {
+            Ok(tenant) => {
+                door.failed = None;
+                state.reason = None;
+                state.tenant = Some(Arc::clone(&tenant));
+                Ok(tenant)
+            }
+            Err(error) => {
+                let until = door.backoff.failed(Instant::now());
+                tracing::error!(tenant.id = %self.name, error = %Chain(&error), "a tenant cannot be opened");
+                let text = format!("tenant `{}` cannot be opened: {error}; retry", self.name);
+                let error = Error::new(ErrorKind::Unavailable, text);
+                state.reason = Some(error.to_string());
+                door.failed = Some(Failed {
+                    attempt,
+                    until,
+                    error: error.clone(),
+                });
+                Err(error)
+            }
+        }
+    }
+
+    /// Shuts the plugin down and drops it if nobody has used it for so long, and nothing of it is lost by that; true where it did.
+    pub(super) async fn put_away(&self, now: Instant, idle: Duration) -> bool {
+        // Whoever has the door is about to use it.
+        let Ok(_door) = self.door.try_lock() else {
+            return false;
+        };
+        let Some(tenant) = self.take_if_idle(now, idle) else {
+            return false;
+        };
+        tenant.shutdown().await;
+        tracing::info!(tenant.id = %self.name, "an idle tenant is put away; its next call brings it back");
+        true
+    }
+
+    fn take_if_idle(&self, now: Instant, idle: Duration) -> Option<Arc<Tenant>> {
+        let mut state = self.state();
+        let tenant = state.tenant.as_ref()?;
+        if tenant.instancing() == Instancing::Exclusive {
+            return None;
+        }
+        if Arc::strong_count(tenant) > 1 || tenant.is_busy() {
+            state.used = now;
+            return None;
+        }
+        let is_idle = now.saturating_duration_since(state.used) >= idle;
+        if is_idle {
+            state.used = now;
+            state.tenant.take()
+        } else {
+            None
+        }
+    }
+
+    /// Whether the plugin has not been open for so long.
+    pub(super) fn is_away_for(&self, now: Instant, time: Duration) -> bool {
+        let state = self.state();
+        state.tenant.is_none() && now.saturating_duration_since(state.used) >= time
+    }
+
+    /// Forgets what the tenant has stored, whether or not its plugin is open; `stored` says whether it has a namespace.
+    pub(super) async fn purge(&self, kv: &dyn kv::Driver, stored: bool) -> Result<(), Error> {
+        let mut door = self.door.lock().await;
+        if let Some(tenant) = self.call() {
+            // It cannot be put away meanwhile, as it is in use.
+            drop(door);
+            return tenant.purge().await;
+        }
+        if door.closed {
+            return Err(stopping());
+        }
+        if stored {
+            renew(kv, self.name.as_str()).await?;
+        }
+        // What kept it from opening may be gone.
+        door.failed = None;
+        self.state().reason = None;
+        Ok(())
+    }
+
+    /// Shuts the plugin down for good.
+    pub(super) async fn close(&self) {
+        let mut door = self.door.lock().await;
+        door.closed = true;
+        let tenant = self.state().tenant.take();
+        if let Some(tenant) = tenant {
+            tenant.shutdown().await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No step under the lock can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives a tenant that is not open an empty namespace.
+pub(super) async fn renew(kv: &dyn kv::Driver, tenant: &str) -> Result<(), Error> {
+    match kv.renew(tenant).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let text = format!("its storage could not be purged: {error}");
+            Err(Error::new(ErrorKind::Unavailable, text))
+        }
+    }
+}
+
+/// The error for calls that come too late.
+pub(super) fn stopping() -> Error {
+    Error::new(ErrorKind::Unavailable, "the server is shutting down")
+}

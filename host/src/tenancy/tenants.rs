@@ -1,0 +1,295 @@
+//! The registry: every tenant that is known, and its plugin while that is open.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+use tokio::sync::watch;
+
+use super::slot::{Slot, renew, stopping};
+use super::{Error, Stores, TenantName, TenantStatus, sweep};
+use crate::plugin::{self, Instancing, Opener, Tenant};
+use crate::storage::{self, ErrorKind, Storage};
+use crate::telemetry::{Levels, Metrics};
+
+/// How many tenants are purged, or shut down, at a time.
+const AT_A_TIME: usize = 16;
+
+/// What an operator decides about tenants.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether requests name their tenants; else all are of one, which is opened at the start and stays.
+    pub enabled: bool,
+    /// Tenants that are known from the start.
+    pub known: Vec<TenantName>,
+    /// The tenant of an operator's request that names none.
+    pub default: Option<TenantName>,
+    /// The most tenants (`tenancy.max_tenants`).
+    pub max_tenants: usize,
+    /// Who is not called for so long is put away (`tenancy.idle_timeout`).
+    pub idle_timeout: Duration,
+}
+
+/// See the module.
+pub struct Tenants {
+    opener: Arc<Opener>,
+    options: Options,
+    slots: RwLock<HashMap<TenantName, Arc<Slot>>>,
+    /// The plugin, apart from any tenant.
+    tried: plugin::Status,
+    ready: watch::Receiver<bool>,
+    /// Whoever calls while tenancy is on can be served, until the server stops.
+    serving: watch::Sender<bool>,
+}
+
+// === impl Tenants ===
+
+impl Tenants {
+    /// Finds out who has something stored. Without tenancy the one tenant is opened; with it the plugin is only tried out.
+    ///
+    /// # Errors
+    /// A plugin that cannot be opened, a store that cannot be read.
+    pub async fn start(opener: Opener, options: Options) -> Result<Arc<Self>, plugin::Error> {
+        let (serving, mut ready) = watch::channel(true);
+        let mut slots = HashMap::new();
+        let tried = if options.enabled {
+            opener.try_out().await?
+        } else {
+            let name = TenantName::default_tenant();
+            let tenant = opener.open(name.as_str()).await?;
+            ready = tenant.ready();
+            let status = tenant.status();
+            slots.insert(name.clone(), Slot::open(name, tenant));
+            status
+        };
+        let stored = opener.kv().tenants().await;
+        let stored = stored.map_err(|source| plugin::Error::Kv {
+            plugin: tried.name.clone(),
+            source,
+        })?;
+        let stored = stored
+            .iter()
+            .filter_map(|stored| stored.tenant.parse().ok());
+        for name in stored.chain(options.known.iter().cloned()) {
+            let known = slots.entry(name);
+            known.or_insert_with_key(|name: &TenantName| Slot::away(name.clone()));
+        }
+        let (enabled, idle_timeout) = (options.enabled, options.idle_timeout);
+        let tenants = Arc::new(Self {
+            opener: Arc::new(opener),
+            options,
+            slots: RwLock::new(slots),
+            tried,
+            ready,
+            serving,
+        });
+        if enabled && tenants.opener.instancing() == Instancing::Replicated {
+            sweep::start(&tenants, idle_timeout);
+        }
+        Ok(tenants)
+    }
+
+    /// Whether calls are served: with tenancy always, as a plugin that fails is its own tenant's trouble.
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
+    /// The plugin: the default tenant's where there is one and it is open, else what it is apart from any tenant.
+    pub fn status(&self) -> plugin::Status {
+        let tenant = self.find(None).ok().and_then(|slot| slot.look());
+        tenant.map_or_else(|| self.tried.clone(), |tenant| tenant.status())
+    }
+
+    /// Whether the server serves: with tenancy always, without it while the one plugin does.
+    pub fn state(&self) -> plugin::State {
+        if self.options.enabled {
+            plugin::State::Ready
+        } else {
+            self.status().state
+        }
+    }
+
+    /// Everybody who is known, by name.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub async fn list(&self) -> Result<Vec<TenantStatus>, storage::Error> {
+        let stored = self.stored().await?;
+        let mut slots = self.slots();
+        slots.sort_by(|one, other| one.name().cmp(other.name()));
+        let status = |slot: &Arc<Slot>| TenantStatus {
+            name: slot.name().to_string(),
+            state: slot.presence(),
+            stored_bytes: stored.get(slot.name().as_str()).copied(),
+            plugin: slot.look().map(|tenant| tenant.status()),
+        };
+        Ok(slots.iter().map(status).collect())
+    }
+
+    /// Tells what all open tenants come to, and what the kv driver counts.
+    pub fn measure(&self, metrics: &Metrics) {
+        let mut sum = Levels::default();
+        for tenant in self.slots().iter().filter_map(|slot| slot.look()) {
+            sum += tenant.levels();
+        }
+        metrics.levels(&sum);
+        metrics.kv(&self.opener.kv().statistics());
+    }
+
+    /// The storage of the tenant that an operator names, or of the default one.
+    ///
+    /// # Errors
+    /// [`Error`]; a tenant that is not known yet is not made.
+    pub async fn named(&self, name: Option<&str>) -> Result<Arc<dyn Storage>, Error> {
+        let slot = self.find(name)?;
+        let opened = self.enter(&slot).await;
+        let tenant = opened.map_err(|source| Error::storage(slot.name().as_str(), source))?;
+        Ok(tenant)
+    }
+
+    /// Forgets what one tenant has stored. A write that is acknowledged after this returns is kept.
+    ///
+    /// # Errors
+    /// [`Error`]; where the storage failed, some may be left.
+    pub async fn purge(&self, name: &str) -> Result<(), Error> {
+        let slot = self.find(Some(name))?;
+        let stored = self.stored().await;
+        let stored = stored.map_err(|source| Error::storage(name, source))?;
+        self.purge_slot(&slot, stored.contains_key(name)).await
+    }
+
+    /// Forgets what all tenants have stored, also those that are not open. A write that is acknowledged after this returns is kept.
+    ///
+    /// # Errors
+    /// The first failure; the others are purged nevertheless.
+    pub async fn purge_all(&self) -> Result<(), Error> {
+        let stored = self.stored().await;
+        let stored = stored.map_err(|source| Error::storage("(all)", source))?;
+        let known = stream::iter(self.slots()).map(|slot| {
+            let stored = stored.contains_key(slot.name().as_str());
+            async move { self.purge_slot(&slot, stored).await }
+        });
+        let mut failed: Vec<Error> = known
+            .buffer_unordered(AT_A_TIME)
+            .filter_map(|purged| std::future::ready(purged.err()))
+            .collect()
+            .await;
+        // Names that no request can have, but that somebody has stored under.
+        for name in stored.keys().filter(|name| self.find(Some(name)).is_err()) {
+            let purged = renew(&**self.opener.kv(), name).await;
+            failed.extend(purged.err().map(|source| Error::storage(name, source)));
+        }
+        match failed.into_iter().next() {
+            None => Ok(()),
+            Some(first) => Err(first),
+        }
+    }
+
+    /// Shuts every tenant's plugin down, each once what waits is written; none is opened again.
+    pub async fn shutdown(&self) {
+        self.serving.send_replace(false);
+        stream::iter(self.slots())
+            .for_each_concurrent(AT_A_TIME, |slot| async move { slot.close().await })
+            .await;
+    }
+
+    async fn purge_slot(&self, slot: &Slot, stored: bool) -> Result<(), Error> {
+        let purged = slot.purge(&**self.opener.kv(), stored).await;
+        purged.map_err(|source| Error::storage(slot.name().as_str(), source))
+    }
+
+    /// Bytes by tenant, of all who have a namespace.
+    pub(super) async fn stored(&self) -> Result<HashMap<String, u64>, storage::Error> {
+        let stored = self.opener.kv().tenants().await.map_err(|error| {
+            let text = format!("the tenants that are stored cannot be listed: {error}");
+            storage::Error::new(ErrorKind::Unavailable, text)
+        })?;
+        let pairs = stored
+            .into_iter()
+            .map(|stored| (stored.tenant, stored.bytes));
+        Ok(pairs.collect())
+    }
+
+    pub(super) fn opener(&self) -> &Arc<Opener> {
+        &self.opener
+    }
+
+    pub(super) fn slots(&self) -> Vec<Arc<Slot>> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.values().cloned().collect()
+    }
+
+    /// The slot that an operator means.
+    fn find(&self, name: Option<&str>) -> Result<Arc<Slot>, Error> {
+        let default = TenantName::default_tenant();
+        let name = match (name, &self.options.default) {
+            (Some(name), _) => name,
+            (None, _) if !self.options.enabled => default.as_str(),
+            (None, Some(default)) => default.as_str(),
+            (None, None) => return Err(Error::Missing),
+        };
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.get(name).cloned().ok_or_else(|| Error::Unknown {
+            name: name.to_owned(),
+        })
+    }
+
+    /// The slot of a tenant that a request has named, made if this is its first call.
+    fn slot(&self, name: &TenantName) -> Result<Arc<Slot>, storage::Error> {
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(name) {
+            return Ok(Arc::clone(slot));
+        }
+        let (most, setting) = (self.options.max_tenants, "tenancy.max_tenants");
+        if slots.len() >= most {
+            let text = format!("there are {most} tenants already, as many as {setting} allows");
+            let error = storage::Error::new(ErrorKind::ResourceExhausted, text);
+            return Err(error.with_setting(setting));
+        }
+        let slot = Slot::away(name.clone());
+        slots.insert(name.clone(), Arc::clone(&slot));
+        Ok(slot)
+    }
+
+    async fn enter(&self, slot: &Arc<Slot>) -> Result<Arc<Tenant>, storage::Error> {
+        if let Some(tenant) = slot.call() {
+            return Ok(tenant);
+        }
+        if !*self.serving.borrow() {
+            return Err(stopping());
+        }
+        Arc::clone(slot).opened(Arc::clone(&self.opener)).await
+    }
+}
+
+#[async_trait::async_trait]
+impl Stores for Tenants {
+    fn get(&self, tenant: Option<&TenantName>) -> Option<Arc<dyn Storage>> {
+        let name = match tenant {
+            Some(name) => name.as_str(),
+            None if self.options.enabled => return None,
+            None => plugin::DEFAULT_TENANT,
+        };
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let tenant = slots.get(name)?.call()?;
+        Some(tenant)
+    }
+
+    async fn open(&self, tenant: Option<&TenantName>) -> Result<Arc<dyn Storage>, storage::Error> {
+        let name = match tenant {
+            Some(name) => name.clone(),
+            None if self.options.enabled => {
+                let text = "a request came without its tenant";
+                return Err(storage::Error::new(ErrorKind::Internal, text));
+            }
+            None => TenantName::default_tenant(),
+        };
+        let slot = self.slot(&name)?;
+        let tenant = self.enter(&slot).await?;
+        Ok(tenant)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! Little on the wire, much once it is unpacked: compressed requests that inflate, and messages that decode into far more than
+//! they are.
+
+use bytes::Bytes;
+use larder_tests::{Client, method};
+use tonic::Code;
+use tonic::codec::CompressionEncoding::{self, Gzip, Zstd};
+
+use crate::besieged::Besieged;
+
+const MIB: usize = 1 << 20;
+
+/// One field that nobody knows, of zeros.
+fn zeros(bytes: usize) -> Bytes {
+    let mut body = Vec::with_capacity(bytes + 16);
+    prost::encoding::encode_key(1000, prost::encoding::WireType::LengthDelimited, &mut body);
+    prost::encoding::encode_varint(bytes as u64, &mut body);
+    body.resize(body.len() + bytes, 0);
+    body.into()
+}
+
+async fn send(
+    client: &Client,
+    method: &'static str,
+    encoding: CompressionEncoding,
+    body: Bytes,
+) -> Result<(), tonic::Status> {
+    client.call().send(encoding).stream(method, body).await.end
+}
+
+const METHODS: [&str; 4] = [
+    method::EXPORT,
+    method::GET_TRACES,
+    method::FIND_TRACES,
+    method::GET_SERVICES,
+];
+
+/// 64 MiB are the limit; on the wire it is some KiB.
+#[tokio::test]
+async fn what_inflates_beyond_the_limit_is_refused() {
+    let besieged = Besieged::begin().await;
+    let client = besieged.larder.client().await;
+    for method in METHODS {
+        for encoding in [Gzip, Zstd] {
+            let refused = send(&client, method, encoding, zeros(80 * MIB)).await;
+            let refused = refused.unwrap_err();
+            assert_eq!(
+                refused.code(),
+                Code::ResourceExhausted,
+                "{method} {refused:?}"
+            );
+        }
+    }
+    besieged.end().await;
+}
+
+/// Each below the limit, all together far above what the server may hold.
+#[tokio::test]
+async fn many_that_inflate_at_a_time_are_bounded_together() {
+    let besieged = Besieged::begin().await;
+    let mut bombs = tokio::task::JoinSet::new();
+    let body = zeros(60 * MIB);
+    for (number, method) in METHODS.into_iter().cycle().take(24).enumerate() {
+        let client = besieged.larder.client().await;
+        let (body, encoding) = (body.clone(), [Gzip, Zstd][number % 2]);
+        bombs.spawn(async move { (method, send(&client, method, encoding, body).await) });
+    }
+    besieged.assert_serves().await;
+    while let Some(ended) = bombs.join_next().await {
+        let (method, ended) = ended.unwrap();
+        if let Err(status) = ended {
+            let told = [Code::ResourceExhausted, Code::InvalidArgument];
+            assert!(told.contains(&status.code()), "{method}: {status:?}");
+        }
+    }
+    besieged.end().await;
+}
+
+/// Two bytes a message on the wire, and dozens in memory.
+#[tokio::test]
+async fn empty_messages_by_the_million_are_refused() {
+    let besieged = Besieged::begin().await;
+    let client = besieged.larder.client().await;
+    let params = Bytes::from([0x0a, 0].repeat(30 * MIB));
+    let refused = send(&client, method::GET_TRACES, Zstd, params)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+
+    // FindTracesRequest { query { attributes {} … } }
+    let mut query = Vec::new();
+    let attributes = [0x1a, 0].repeat(30 * MIB);
+    prost::encoding::encode_key(1, prost::encoding::WireType::LengthDelimited, &mut query);
+    prost::encoding::encode_varint(attributes.len() as u64, &mut query);
+    query.extend(attributes);
+    let refused = send(&client, method::FIND_TRACES, Zstd, query.into())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+
+    // ExportTraceServiceRequest { resource_spans {} … }, which holds no span.
+    let resources = Bytes::from([0x0a, 0].repeat(30 * MIB));
+    send(&client, method::EXPORT, Zstd, resources)
+        .await
+        .unwrap();
+    besieged.end().await;
+}

@@ -1,0 +1,162 @@
+//! Connections that never come to the point, and more of everything than a client needs.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use bytes::Bytes;
+use larder_tests::{Client, eventually, method};
+use tokio::task::JoinSet;
+
+use crate::besieged::Besieged;
+
+/// What an HTTP/2 client sends first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// An empty SETTINGS frame.
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// HEADERS of a call, without an end of its stream: `:method POST`, `:scheme http`, `:path` as a literal, and what gRPC wants.
+fn headers(stream: u32, path: &str) -> Vec<u8> {
+    let mut block = vec![0x83, 0x86];
+    for (name, value) in [
+        (":path", path),
+        (":authority", "x"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ] {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend(text.as_bytes());
+        }
+    }
+    frame(1, 4, stream, &block)
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+fn connect(besieged: &Besieged, first: &[&[u8]]) -> TcpStream {
+    let mut stream = TcpStream::connect(besieged.larder.grpc()).unwrap();
+    stream.write_all(&first.concat()).unwrap();
+    stream
+}
+
+/// Nothing, half a preface, settings alone, a stream that never ends, a message that is never whole: each of it many times.
+#[tokio::test]
+async fn connections_that_never_come_to_the_point_hold_nobody_up() {
+    let besieged = Besieged::begin().await;
+    let call = headers(1, method::EXPORT);
+    let message = frame(0, 0, 1, &[0, 0, 16, 0, 0, 1, 2, 3]);
+    let beginnings: [&[&[u8]]; 6] = [
+        &[],
+        &[&PREFACE[..10]],
+        &[PREFACE],
+        &[PREFACE, SETTINGS],
+        &[PREFACE, SETTINGS, &call],
+        &[PREFACE, SETTINGS, &call, &message],
+    ];
+    let mut held = Vec::new();
+    for beginning in beginnings {
+        for _ in 0..40 {
+            held.push(connect(&besieged, beginning));
+        }
+    }
+    besieged.assert_serves().await;
+    let newcomer = besieged.larder.client().await;
+    assert_eq!(newcomer.services().await.unwrap(), ["fine"]);
+    drop(held);
+    besieged.end().await;
+}
+
+/// No HTTP/2 at all, and frames that break its rules: the connection is closed, and nothing else.
+#[tokio::test]
+async fn what_is_no_http2_is_hung_up_on() {
+    let besieged = Besieged::begin().await;
+    let oversized = frame(0, 0, 1, &vec![0; 1 << 20]);
+    let reset = frame(3, 0, 1, &[0, 0, 0, 8]);
+    let window = frame(8, 0, 0, &[0, 0, 0, 0]);
+    let endless = frame(9, 0, 1, &[0; 100]);
+    let beginnings: [&[&[u8]]; 6] = [
+        &[b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"],
+        &[&[0xff; 4096]],
+        &[PREFACE, SETTINGS, &oversized],
+        &[PREFACE, SETTINGS, &reset],
+        &[PREFACE, SETTINGS, &window],
+        &[PREFACE, SETTINGS, &endless],
+    ];
+    for (number, beginning) in beginnings.into_iter().enumerate() {
+        let mut stream = connect(&besieged, beginning);
+        stream
+            .set_read_timeout(Some(Duration::from_mins(1)))
+            .unwrap();
+        let mut answer = Vec::new();
+        // A reset is as good an end as any.
+        if let Err(error) = stream.read_to_end(&mut answer) {
+            let kind = error.kind();
+            assert_ne!(kind, std::io::ErrorKind::WouldBlock, "{number}: it waits");
+        }
+    }
+    besieged.end().await;
+}
+
+/// Streams opened and reset at once, thousands of them on one connection (CVE-2023-44487).
+#[tokio::test]
+async fn rapid_resets_are_survived() {
+    let besieged = Besieged::begin().await;
+    for _ in 0..4 {
+        let mut stream = connect(&besieged, &[PREFACE, SETTINGS]);
+        for number in 0..5000 {
+            let id = number * 2 + 1;
+            let both = [
+                headers(id, method::GET_SERVICES),
+                frame(3, 0, id, &[0, 0, 0, 8]),
+            ];
+            // The server may have had enough of it.
+            if stream.write_all(&both.concat()).is_err() {
+                break;
+            }
+        }
+    }
+    besieged.end().await;
+}
+
+/// More streams than one connection may have at a time wait for their turn; every one is answered.
+#[tokio::test]
+async fn ten_thousand_streams_at_a_time_are_answered() {
+    let besieged = Besieged::begin().await;
+    let mut calls = JoinSet::new();
+    for _ in 0..5 {
+        let client = besieged.larder.client().await;
+        for _ in 0..2000 {
+            let client: Client = client.clone();
+            calls.spawn(async move {
+                let call = client.call();
+                call.unary(method::GET_SERVICES, Bytes::new())
+                    .await
+                    .map(drop)
+            });
+        }
+    }
+    besieged.assert_serves().await;
+    let (mut answered, mut refused) = (0, 0);
+    while let Some(ended) = calls.join_next().await {
+        match ended.unwrap() {
+            Ok(()) => answered += 1,
+            Err(status) => {
+                assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(answered > 0, "{refused} were refused");
+    let larder = besieged.end().await;
+    let client = larder.client().await;
+    eventually("an answer", async || client.services().await.ok()).await;
+}

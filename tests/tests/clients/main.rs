@@ -1,0 +1,16 @@
+//! Hostile clients: what they send is answered with a status of the architecture's table or with an answer, the server's memory stays
+//! bounded, and a client that behaves is served meanwhile, on a connection of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod besieged;
+mod bombs;
+mod connections;
+mod giants;
+mod mutants;

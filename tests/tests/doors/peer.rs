@@ -1,0 +1,68 @@
+//! Clients that speak TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper_util::rt::TokioIo;
+use larder_tests::{Call, method, patiently};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+
+/// A TLS connection; the server may still end it, as in TLS 1.3 a client's certificate comes last.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    client: Arc<ClientConfig>,
+) -> io::Result<TlsStream<TcpStream>> {
+    let socket = TcpStream::connect(address).await?;
+    let name = ServerName::try_from("localhost").unwrap();
+    patiently(
+        "a handshake",
+        TlsConnector::from(client).connect(name, socket),
+    )
+    .await
+}
+
+/// A gRPC connection over TLS.
+pub(crate) async fn channel(
+    address: SocketAddr,
+    client: Arc<ClientConfig>,
+) -> Result<Channel, tonic::transport::Error> {
+    let connector = service_fn(move |_| {
+        let client = Arc::clone(&client);
+        async move { connect(address, client).await.map(TokioIo::new) }
+    });
+    let endpoint = Endpoint::from_static("http://localhost");
+    patiently("a connection", endpoint.connect_with_connector(connector)).await
+}
+
+/// The code of an empty Export, which every port for gRPC answers.
+pub(crate) async fn export(address: SocketAddr, client: Arc<ClientConfig>) -> Result<Code, String> {
+    let channel = channel(address, client)
+        .await
+        .map_err(|error| error.to_string())?;
+    let answer = Call::new(channel).unary(method::EXPORT, Bytes::new()).await;
+    Ok(answer.map_or_else(|status| status.code(), |_| Code::Ok))
+}
+
+/// The status line of a request to the admin port, over TLS.
+pub(crate) async fn get(
+    address: SocketAddr,
+    client: Arc<ClientConfig>,
+    path: &str,
+) -> io::Result<String> {
+    let mut stream = connect(address, client).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    patiently("an answer", stream.read_to_string(&mut answer)).await?;
+    Ok(answer.lines().next().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,172 @@
+//! Bearer tokens: each right on each RPC and route.
+
+use bytes::Bytes;
+use larder_tests::{Call, Home, Larder, Options, Plugin, method};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use tonic::Code;
+
+use crate::authority::replace;
+
+const READS: [&str; 8] = [
+    method::GET_TRACES,
+    method::GET_SERVICES,
+    method::GET_OPERATIONS,
+    method::FIND_TRACES,
+    method::FIND_TRACE_IDS,
+    method::FIND_TRACE_SUMMARIES,
+    method::GET_DEPENDENCIES,
+    method::GET_CAPABILITIES,
+];
+
+/// A new token and the line for the file, as the binary prints them.
+pub(crate) fn token(name: &str, tenant: Option<&str>, right: &str) -> (String, String) {
+    let mut options = Options::bare().without_port_flags();
+    options = options.arguments(["token", "--name", name, "--right", right]);
+    if let Some(tenant) = tenant {
+        options = options.arguments(["--tenant", tenant]);
+    }
+    let exit = options.run();
+    assert!(exit.status.success(), "{}", exit.stderr);
+    let (token, line) = exit.stdout.trim_end().split_once('\n').unwrap();
+    assert!(!line.contains(token), "{line}");
+    (token.to_owned(), line.to_owned())
+}
+
+/// A server that asks for the tokens of these lines.
+pub(crate) fn start(home: &Home, lines: &[&str]) -> Larder {
+    let file = home.path().join("tokens.yaml");
+    replace(&file, &lines.join("\n"));
+    Options::new(Plugin::Memory)
+        .purge()
+        .writer_port()
+        .environment("LARDER_ACCESS_TOKENS", &file.display().to_string())
+        .environment("LARDER_LOG", "larder=trace")
+        .start_in(home)
+}
+
+/// How a call ends. An empty request is malformed for some reads: whoever is told so was let in.
+async fn code(call: &Call, method: &'static str) -> Code {
+    let reply = call.stream(method, Bytes::new()).await;
+    match reply.end.map_or_else(|status| status.code(), |()| Code::Ok) {
+        Code::InvalidArgument => Code::Ok,
+        code => code,
+    }
+}
+
+/// The status code of a request to the admin port, and its body.
+fn ask(larder: &Larder, method: &str, path: &str, token: Option<&str>) -> (u16, String) {
+    let mut stream = TcpStream::connect(larder.admin()).unwrap();
+    let header = token.map_or_else(String::new, |token| {
+        format!("Authorization: Bearer {token}\r\n")
+    });
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: larder\r\n{header}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let code = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (code, answer)
+}
+
+#[tokio::test]
+async fn each_right_opens_its_calls_and_no_other() {
+    let home = Home::new();
+    let (read, read_line) = token("reader", None, "read");
+    let (write, write_line) = token("writer", Some("default"), "write");
+    let (admin, admin_line) = token("operator", None, "admin");
+    let (foreign, foreign_line) = token("foreign", Some("other"), "read");
+    let larder = start(
+        &home,
+        &[&read_line, &write_line, &admin_line, &foreign_line],
+    );
+    let plain = larder.client().await.call();
+    let client = |token: &str| {
+        plain
+            .clone()
+            .header("authorization", &format!("Bearer {token}"))
+    };
+
+    for method in READS {
+        assert_eq!(code(&client(&read), method).await, Code::Ok, "{method}");
+        let forwarded = plain.clone().header("bearer.token", &read);
+        assert_eq!(code(&forwarded, method).await, Code::Ok, "{method}");
+        for denied in [&write, &admin, &foreign] {
+            let code = code(&client(denied), method).await;
+            assert_eq!(code, Code::PermissionDenied, "{method}");
+        }
+    }
+    let writer = larder_tests::Client::connect(larder.writer()).await.call();
+    for port in [plain.clone(), writer] {
+        let with = |token: &str| port.clone().header("bearer.token", token);
+        assert_eq!(code(&with(&write), method::EXPORT).await, Code::Ok);
+        for denied in [&read, &admin, &foreign] {
+            let code = code(&with(denied), method::EXPORT).await;
+            assert_eq!(code, Code::PermissionDenied);
+        }
+        assert_eq!(code(&port, method::EXPORT).await, Code::Unauthenticated);
+    }
+    for method in READS.into_iter().chain([method::EXPORT]) {
+        for refused in [plain.clone(), client("larder_wrong"), client(&read_line)] {
+            let code = code(&refused, method).await;
+            assert_eq!(code, Code::Unauthenticated, "{method}");
+        }
+    }
+
+    for (method, path) in [
+        ("GET", "/metrics"),
+        ("GET", "/plugin"),
+        ("POST", "/explain"),
+        ("POST", "/purge"),
+    ] {
+        let (status, answer) = ask(&larder, method, path, Some(&admin));
+        assert_eq!(status, 200, "{path}: {answer}");
+        for denied in [&read, &write, &foreign] {
+            assert_eq!(ask(&larder, method, path, Some(denied)).0, 403, "{path}");
+        }
+        for refused in [None, Some("larder_wrong")] {
+            let (status, answer) = ask(&larder, method, path, refused);
+            assert_eq!(status, 401, "{path}");
+            assert!(answer.contains("www-authenticate: Bearer"), "{answer}");
+        }
+    }
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(ask(&larder, "GET", path, None).0, 200, "{path}");
+    }
+    assert_eq!(code(&plain, "/grpc.health.v1.Health/Check").await, Code::Ok);
+
+    let line = larder.line("purged:");
+    assert!(line.contains("operator"), "{line}");
+    for secret in [&read, &write, &admin, &foreign, "larder_wrong"] {
+        let lines = larder.lines();
+        assert!(!lines.iter().any(|line| line.contains(secret)), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_purge_needs_a_token_of_the_tenant_whose_data_goes() {
+    let home = Home::new();
+    let (admin, line) = token("operator of another", Some("other"), "admin");
+    let larder = start(&home, &[&line]);
+    assert_eq!(ask(&larder, "GET", "/metrics", Some(&admin)).0, 200);
+    let (status, answer) = ask(&larder, "POST", "/purge", Some(&admin));
+    assert_eq!(status, 403);
+    assert!(answer.contains("not for tenant"), "{answer}");
+}
+
+#[test]
+fn a_wrong_token_file_is_named_and_not_shown() {
+    let home = Home::new();
+    let file = home.path().join("tokens.yaml");
+    replace(&file, "- larder_secret\n");
+    let exit = Options::new(Plugin::Memory)
+        .environment("LARDER_ACCESS_TOKENS", &file.display().to_string())
+        .run_in(&home);
+    assert!(!exit.status.success());
+    for says in ["`access.tokens`", "tokens.yaml", "line 1", "larder token"] {
+        assert!(exit.stderr.contains(says), "{says} in {}", exit.stderr);
+    }
+    assert!(!exit.stderr.contains("larder_secret"), "{}", exit.stderr);
+}
