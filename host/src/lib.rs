@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod digest;
 pub mod doors;
+pub mod fair;
 pub mod grpc;
 pub mod ingest;
 pub mod kv;

@@ -1,0 +1,128 @@
+//! Fair sharing of the processor between tenants: what computes for long takes a turn, and turns go round the tenants.
+//!
+//! A turn is held for one poll of a future, never across an await. Guests yield at each tick of the runtime's clock, and searches
+//! after each page, so a turn is short. One tenant may hold a few more turns than there are processors, all together one more than
+//! that; those who wait are served one of each tenant after the other. So a flood of one tenant waits in its own lane, and a call of
+//! another finds a turn free, or comes next.
+
+mod gate;
+mod state;
+
+use std::num::NonZero;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::available_parallelism;
+
+pub use gate::{Gate, Gated};
+use state::{State, Ticket};
+
+/// What a tenant may hold beyond the number of processors: while a turn is handed over, another one computes.
+const BEYOND_PROCESSORS: usize = 1;
+
+/// Gives out turns.
+#[derive(Debug)]
+pub struct Scheduler {
+    state: Mutex<State>,
+}
+
+/// A tenant's way to its turns. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    scheduler: Arc<Scheduler>,
+    tenant: Arc<str>,
+}
+
+/// A turn; dropping it gives it to whoever comes next.
+#[derive(Debug)]
+pub struct Turn {
+    lane: Lane,
+}
+
+/// How many threads a runtime needs so that what takes no turn always finds one.
+pub fn threads() -> usize {
+    processors() + BEYOND_PROCESSORS + 2
+}
+
+fn processors() -> usize {
+    available_parallelism().map_or(1, NonZero::get)
+}
+
+// === impl Scheduler ===
+
+impl Scheduler {
+    /// For the processors of this machine.
+    pub fn for_this_machine() -> Arc<Self> {
+        let each = processors() + BEYOND_PROCESSORS;
+        Self::new(each + 1, each)
+    }
+
+    /// So many turns at a time, and so many of one tenant.
+    pub fn new(total: usize, each: usize) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State::new(total, each)),
+        })
+    }
+
+    /// The lane of a tenant, by its name.
+    pub fn lane(self: &Arc<Self>, tenant: impl Into<Arc<str>>) -> Lane {
+        Lane {
+            scheduler: Arc::clone(self),
+            tenant: tenant.into(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No step under the lock can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Lane ===
+
+impl Lane {
+    /// Has each poll of the future wait for a turn.
+    pub fn gated<F>(&self, future: F) -> Gated<F> {
+        Gated::new(self.clone(), future)
+    }
+
+    /// For polls of what is no future.
+    pub fn gate(&self) -> Gate {
+        Gate::new(self.clone())
+    }
+
+    /// A turn to hold while a thread computes.
+    pub async fn turn(&self) -> Turn {
+        let mut gate = self.gate();
+        std::future::poll_fn(move |cx| gate.poll_turn(cx)).await
+    }
+
+    fn poll_turn(&self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Poll<Turn> {
+        let entered = self
+            .scheduler
+            .state()
+            .enter(&self.tenant, ticket, cx.waker());
+        if entered {
+            Poll::Ready(Turn { lane: self.clone() })
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Gives up a place in the lane, and the turn if that has come meanwhile.
+    fn leave(&self, ticket: &Ticket) {
+        let woken = self.scheduler.state().leave(&self.tenant, ticket);
+        woken.into_iter().for_each(std::task::Waker::wake);
+    }
+}
+
+// === impl Turn ===
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let woken = self.lane.scheduler.state().release(&self.lane.tenant);
+        woken.into_iter().for_each(std::task::Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Who has a turn, and who waits for one.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+/// Behind the scheduler's lock.
+#[derive(Debug)]
+pub(super) struct State {
+    /// The most turns at a time, and the most of one tenant.
+    total: usize,
+    each: usize,
+    held: usize,
+    /// Of every tenant that holds a turn or waits for one.
+    lanes: HashMap<Arc<str>, Waiting>,
+    /// Those tenants who wait, in the order in which their next turns come.
+    ring: VecDeque<Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    held: usize,
+    queue: VecDeque<(Ticket, Waker)>,
+}
+
+/// A place among those that wait. Once granted, the turn counts as held.
+#[derive(Clone, Debug)]
+pub(super) struct Ticket(Arc<AtomicBool>);
+
+// === impl State ===
+
+impl State {
+    pub(super) fn new(total: usize, each: usize) -> Self {
+        Self {
+            total: total.max(1),
+            each: each.max(1),
+            held: 0,
+            lanes: HashMap::new(),
+            ring: VecDeque::new(),
+        }
+    }
+
+    /// Takes a turn; or a place in the lane, to be woken when it is that one's turn.
+    pub(super) fn enter(
+        &mut self,
+        tenant: &Arc<str>,
+        ticket: &mut Option<Ticket>,
+        waker: &Waker,
+    ) -> bool {
+        if let Some(mine) = ticket {
+            if mine.is_granted() {
+                *ticket = None;
+                return true;
+            }
+            let lane = self.lanes.entry(Arc::clone(tenant)).or_default();
+            if let Some((_, old)) = lane.queue.iter_mut().find(|(it, _)| it.is(mine)) {
+                old.clone_from(waker);
+            }
+            return false;
+        }
+        let is_free = self.held < self.total;
+        let lane = self.lanes.entry(Arc::clone(tenant)).or_default();
+        if is_free && lane.held < self.each && lane.queue.is_empty() {
+            lane.held += 1;
+            self.held += 1;
+            return true;
+        }
+        let mine = Ticket(Arc::default());
+        if lane.queue.is_empty() {
+            self.ring.push_back(Arc::clone(tenant));
+        }
+        lane.queue.push_back((mine.clone(), waker.clone()));
+        *ticket = Some(mine);
+        false
+    }
+
+    /// Takes back a turn; those that it went on to are to be woken.
+    pub(super) fn release(&mut self, tenant: &Arc<str>) -> Vec<Waker> {
+        if let Some(lane) = self.lanes.get_mut(tenant) {
+            lane.held = lane.held.saturating_sub(1);
+            self.held = self.held.saturating_sub(1);
+        }
+        self.forget_if_idle(tenant);
+        self.grant()
+    }
+
+    /// Takes back a place, with the turn if it was granted; those that it went on to are to be woken.
+    pub(super) fn leave(&mut self, tenant: &Arc<str>, ticket: &Ticket) -> Vec<Waker> {
+        if ticket.is_granted() {
+            return self.release(tenant);
+        }
+        if let Some(lane) = self.lanes.get_mut(tenant) {
+            lane.queue.retain(|(it, _)| !it.is(ticket));
+            if lane.queue.is_empty() {
+                self.ring.retain(|it| it != tenant);
+            }
+        }
+        self.forget_if_idle(tenant);
+        Vec::new()
+    }
+
+    /// Gives what is free to those who wait, one of each tenant after the other.
+    fn grant(&mut self) -> Vec<Waker> {
+        let mut woken = Vec::new();
+        let mut passed = 0;
+        while self.held < self.total && passed < self.ring.len() {
+            let Some(tenant) = self.ring.pop_front() else {
+                break;
+            };
+            let Some(lane) = self.lanes.get_mut(&tenant) else {
+                continue;
+            };
+            if lane.held < self.each
+                && let Some((ticket, waker)) = lane.queue.pop_front()
+            {
+                ticket.0.store(true, Ordering::Relaxed);
+                woken.push(waker);
+                lane.held += 1;
+                self.held += 1;
+                passed = 0;
+            } else {
+                passed += 1;
+            }
+            if !lane.queue.is_empty() {
+                self.ring.push_back(tenant);
+            }
+        }
+        woken
+    }
+
+    fn forget_if_idle(&mut self, tenant: &Arc<str>) {
+        let is_idle = |lane: &Waiting| lane.held == 0 && lane.queue.is_empty();
+        if self.lanes.get(tenant).is_some_and(is_idle) {
+            self.lanes.remove(tenant);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.held == 0 && self.lanes.is_empty() && self.ring.is_empty()
+    }
+}
+
+// === impl Ticket ===
+
+impl Ticket {
+    /// Written and read under the scheduler's lock.
+    fn is_granted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
