@@ -128,6 +128,8 @@ settings! {
         "The tenant of requests without the header; unset refuses them";
     "tenancy.writer_default" .tenancy.writer_default: Option<TenantName>, None,
         "The same on `grpc.writer_endpoint`, where it differs";
+    "tenancy.resource_attribute" .tenancy.resource_attribute: Option<String>, None,
+        "A resource attribute that names the tenant of each resource in an Export without the header; without it there, the default";
 }
 
 // === impl Setting ===

@@ -28,6 +28,8 @@ pub struct Tenancy {
     pub default: Option<TenantName>,
     /// The same on the writer's own port.
     pub writer_default: Option<TenantName>,
+    /// The resource attribute that names the tenants of an Export without the header.
+    pub resource_attribute: Option<String>,
 }
 
 /// The name of a header, in lower case as gRPC has it.
@@ -48,6 +50,7 @@ impl Default for Tenancy {
             idle_timeout: Duration::from_mins(10),
             default: None,
             writer_default: None,
+            resource_attribute: None,
         }
     }
 }

@@ -88,6 +88,7 @@ tenancy:
   idle_timeout: 90s
   default: acme
   writer_default: 7
+  resource_attribute: tenant.id
 ";
     from_yaml(yaml)
 }

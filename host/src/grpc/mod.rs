@@ -17,6 +17,7 @@ mod status;
 mod stores;
 mod trace_reader;
 mod trace_service;
+mod writers;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -60,6 +60,7 @@ pub(super) fn resolver(config: &Config, port: Port) -> Resolver {
         header: tenancy.header.name().clone(),
         tenants: tenancy.tenants.0.clone(),
         default,
+        attribute: tenancy.resource_attribute.as_deref().map(Into::into),
     })
 }
 

@@ -4,6 +4,7 @@
 //! when nobody calls. Architecture invariant: this knows neither tonic nor wasmtime, and gives nobody the storage of another name
 //! than asked for; a request without a name gets the default tenant's only while tenancy is off.
 
+mod by_resource;
 mod error;
 mod name;
 mod resolver;
@@ -14,6 +15,7 @@ mod tenants;
 
 use std::sync::Arc;
 
+pub use by_resource::{ByResource, Unassigned};
 pub use error::Error;
 pub use name::{TenantName, Unsafe};
 pub use resolver::{Refusal, Resolver, Rules};

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod attribute;
 mod header;
 mod idle;
 mod neighbours;
