@@ -83,6 +83,8 @@ pub struct Admin {
     pub endpoint: Endpoint,
     /// Whether `POST /purge` may forget everything.
     pub purge: bool,
+    /// Whether others than this machine may reach it though it asks them for nothing.
+    pub allow_anonymous: bool,
     /// TLS of this port.
     pub tls: Tls,
 }
@@ -187,6 +189,7 @@ impl Default for Admin {
         Self {
             endpoint: Endpoint::loopback(17270),
             purge: false,
+            allow_anonymous: false,
             tls: Tls::default(),
         }
     }

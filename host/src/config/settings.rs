@@ -74,6 +74,8 @@ settings! {
         "As `grpc.tls.client_ca`, for the admin port";
     "admin.purge" .admin.purge: bool, None,
         "Whether `POST /purge` may forget everything";
+    "admin.allow_anonymous" .admin.allow_anonymous: bool, None,
+        "Whether the admin port may be reached from other machines with neither `access.tokens` nor `admin.tls.client_ca` set; else the start is refused";
     "access.tokens" .access.tokens: Option<PathBuf>, None,
         "YAML file of hashed bearer tokens (`larder token` prints an entry); set, every call needs one; read again like a certificate";
     "plugin.use" .plugin.r#use: String, None,

@@ -60,6 +60,7 @@ grpc:
 admin:
   endpoint: '[::1]:4001'
   purge: true
+  allow_anonymous: true
   tls: { cert: /tls/admin.pem, key: /tls/admin.key, client_ca: /tls/admin-ca.pem }
 access: { tokens: /etc/larder/tokens.yaml }
 plugin:

@@ -75,11 +75,12 @@ impl Doors {
         let client_ca = admin.tls.client_ca.is_some();
         let (admin_door, guards) =
             bind("admin.endpoint", &admin.endpoint, &admin_tls, client_ca).await?;
-        if admin.purge && guards.is_open() && !admin_door.address.ip().is_loopback() {
-            tracing::warn!(
-                address = %admin_door.address,
-                "everybody who reaches the admin port may destroy all data: `POST /purge` is on (admin.purge) and asks for nothing; set access.tokens, or turn it off"
-            );
+        if guards.is_open() && !admin_door.address.ip().is_loopback() {
+            let (address, may) = (admin_door.address, strangers_may(admin));
+            if !admin.allow_anonymous {
+                return Err(Error::Exposed { address, may });
+            }
+            tracing::warn!(%address, "admin.allow_anonymous: whoever reaches the admin port {may}");
         }
         Ok(Self {
             main,
@@ -89,6 +90,15 @@ impl Doors {
             files,
             hangups: Hangups::catch(),
         })
+    }
+}
+
+/// What can be done on an admin port that asks for nothing.
+fn strangers_may(admin: &config::Admin) -> &'static str {
+    if admin.purge {
+        "may destroy all data (`admin.purge` is on), list tenants and read metrics"
+    } else {
+        "may run searches, list tenants and read metrics"
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why the server could not start, or had to stop.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::task::JoinError;
@@ -24,6 +25,16 @@ pub enum Error {
     /// A port's certificates cannot be used.
     #[error("cannot serve TLS")]
     Tls(#[source] doors::TlsError),
+    /// The admin port would serve whoever reaches it, and others than this machine do.
+    #[error(
+        "`admin.endpoint` is {address}, which other machines reach, and whoever does {may}: set `access.tokens` (`larder token` makes one) or `admin.tls.client_ca`, or listen on 127.0.0.1; `admin.allow_anonymous: true` starts all the same, for a port that something else guards"
+    )]
+    Exposed {
+        /// Where it listens.
+        address: SocketAddr,
+        /// What a stranger may do there.
+        may: &'static str,
+    },
     /// The tokens cannot be used.
     #[error("cannot ask for tokens")]
     Access(#[source] access::Error),
