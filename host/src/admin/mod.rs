@@ -110,8 +110,10 @@ pub struct AdminState {
 pub fn router(state: AdminState) -> Router {
     let looked_at = Router::new()
         .route("/metrics", get(scrape::metrics))
-        .route("/plugin", get(status))
         .route_layer(from_fn_with_state(state.clone(), guard::operator));
+    let told = Router::new()
+        .route("/plugin", get(status))
+        .route_layer(from_fn_with_state(state.clone(), guard::default_operator));
     let changed = Router::new()
         .route("/tenants", get(tenants::tenants))
         .route("/explain", post(explain::explain))
@@ -121,6 +123,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .merge(looked_at)
+        .merge(told)
         .merge(changed)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)

@@ -14,6 +14,7 @@ mod idle;
 mod neighbours;
 mod purge;
 mod wall;
+mod wall_of_tokens;
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Options, Plugin, Query};
