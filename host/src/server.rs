@@ -44,6 +44,8 @@ pub struct Server {
     /// Cancelled when the drain begins: readiness goes first.
     draining: CancellationToken,
     drain_timeout: Duration,
+    /// For the headers of a request to the admin port (`limits.request_timeout`).
+    header_timeout: Duration,
 }
 
 // === impl Server ===
@@ -97,6 +99,7 @@ impl Server {
             tenants,
             draining,
             drain_timeout: config.limits.drain_timeout,
+            header_timeout: config.limits.request_timeout,
         })
     }
 
@@ -138,16 +141,14 @@ impl Server {
         let mut admin = tokio::spawn(admin::serve(
             self.admin_router,
             self.doors.admin,
+            self.header_timeout,
             stop_admin.clone(),
         ));
 
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             Some(port) = ports.join_next() => port.unwrap_or_else(|error| Err(Error::Task(error))),
-            served = &mut admin => match served {
-                Ok(served) => served.map_err(Error::Admin),
-                Err(error) => Err(Error::Task(error)),
-            },
+            served = &mut admin => served.map_err(Error::Task),
         };
 
         tracing::info!("shutting down");

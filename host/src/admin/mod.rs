@@ -19,10 +19,9 @@ mod explain;
 mod guard;
 mod purge;
 mod scrape;
+mod serve;
 mod tenants;
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,12 +34,13 @@ use larder_proto::storage::v2::TraceQueryParameters;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::doors::{Door, Incoming, Stream};
 use crate::plugin;
 use crate::search::{self, Explanation, Searcher};
 use crate::storage;
 use crate::telemetry::Metrics;
 use crate::tenancy::{self, TenantStatus, Tenants};
+
+pub use serve::serve;
 
 /// What there is, for whoever asks for something else.
 const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nPOST /purge\n";
@@ -128,34 +128,6 @@ pub fn router(state: AdminState) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)
-}
-
-/// Serves the routes behind `door` until `stop`, and then lets the requests that are under way end.
-pub async fn serve(router: Router, door: Door, stop: CancellationToken) -> io::Result<()> {
-    let incoming = Incoming::open(door, stop.clone());
-    axum::serve(incoming, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
-}
-
-impl axum::serve::Listener for Incoming {
-    type Io = Stream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Stream, SocketAddr) {
-        match self.next().await {
-            Some(stream) => {
-                let peer = stream.peer();
-                (stream, peer)
-            }
-            // The port is closed, and the server about to end.
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.address())
-    }
 }
 
 async fn livez() -> &'static str {

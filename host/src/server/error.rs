@@ -58,9 +58,6 @@ pub enum Error {
     /// A gRPC port failed while it was served.
     #[error("a gRPC port failed")]
     Grpc(#[source] grpc::Error),
-    /// The admin port failed while it was served.
-    #[error("the admin port failed")]
-    Admin(#[source] io::Error),
     /// A port's task panicked: our own bug.
     #[error("a port's task failed")]
     Task(#[source] JoinError),
