@@ -11,7 +11,7 @@ use larder::grpc::{Grpc, Parts, Port};
 use larder::search;
 use larder::storage::{self, Storage};
 use larder::telemetry::Metrics;
-use larder::tenancy::{Resolver, Stores, TenantName};
+use larder::tenancy::{Resolver, Rules, Stores, TenantName};
 use larder::{grpc, ingest};
 use larder_tests::{Client, patiently};
 use tokio::net::TcpListener;
@@ -56,13 +56,28 @@ impl Serving {
     }
 
     pub(crate) async fn with_traces_of(bytes: usize) -> Self {
+        Self::with(bytes, Resolver::off()).await
+    }
+
+    /// With tenants that share one storage, each named by a resource attribute.
+    pub(crate) async fn by_resource(attribute: &str) -> Self {
+        let resolver = Resolver::on(Rules {
+            header: http::HeaderName::from_static("x-tenant"),
+            tenants: std::collections::BTreeSet::new(),
+            default: None,
+            attribute: Some(attribute.into()),
+        });
+        Self::with(16, resolver).await
+    }
+
+    async fn with(bytes: usize, resolver: Resolver) -> Self {
         let store = Store::new(bytes);
         let metrics = Arc::new(Metrics::new());
         let (ready, is_ready) = watch::channel(true);
         let draining = CancellationToken::new();
         let parts = Parts {
             stores: Arc::new(One(Arc::clone(&store))),
-            resolver: Resolver::off(),
+            resolver,
             writer_resolver: Resolver::off(),
             search: search_limits(),
             metrics: Arc::clone(&metrics),
