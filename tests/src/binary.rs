@@ -22,8 +22,11 @@ fn build() -> PathBuf {
         .stderr(Stdio::inherit());
     // What cargo has told the tests of themselves: `ring` asks for it, and would be built anew each time it changes.
     for (name, _) in std::env::vars_os() {
-        let of_the_tests =
-            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        let of_the_tests = |name: &str| {
+            name == "OUT_DIR"
+                || name.starts_with("CARGO_PKG_")
+                || name.starts_with("CARGO_MANIFEST_")
+        };
         if name.to_str().is_some_and(of_the_tests) {
             cargo.env_remove(name);
         }
