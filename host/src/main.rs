@@ -26,6 +26,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    if let Some(code) = cli.compile() {
+        return Ok(code);
+    }
     logs::start()?;
     let config = cli.config(std::env::vars_os().collect())?;
     match cli.command() {

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
+pub(crate) use limits::compiler;
 
 use self::doors::Doors;
 use crate::config::{Config, Durability, KvDriver, Size};
@@ -192,6 +193,7 @@ pub(crate) fn plugin_settings(
 ) -> Result<(Runtime, plugin::Settings), plugin::Error> {
     let runtime = Runtime::new(&RuntimeConfig {
         cache_dir: Some(config.data_dir.join("cache/wasmtime")),
+        compiler: Some(compiler(config)),
     })?;
     let settings = plugin::Settings {
         source: config.plugin.r#use.parse()?,

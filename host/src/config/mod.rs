@@ -111,6 +111,11 @@ pub struct Limits {
     /// How long one call of the plugin may take.
     #[serde(serialize_with = "value::as_text")]
     pub call_timeout: Duration,
+    /// How long a plugin's file may take to compile.
+    #[serde(serialize_with = "value::as_text")]
+    pub compile_timeout: Duration,
+    /// Address space of the process that compiles a plugin's file.
+    pub compile_memory: Size,
     /// How long a query may take. Jaeger's client gives up after 5 s.
     #[serde(serialize_with = "value::as_text")]
     pub query_timeout: Duration,
@@ -206,6 +211,8 @@ impl Default for Limits {
         Self {
             memory: Size::mib(1024),
             call_timeout: Duration::from_secs(10),
+            compile_timeout: Duration::from_mins(2),
+            compile_memory: Size::mib(2048),
             query_timeout: Duration::from_secs(4),
             query_judged_spans: 10_000_000,
             query_read_bytes: Size::mib(8192),

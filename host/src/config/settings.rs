@@ -84,6 +84,10 @@ settings! {
         "Linear memory of one plugin instance";
     "limits.call_timeout" .limits.call_timeout: Duration, Some(("10ms", "1h")),
         "How long one call of the plugin may take";
+    "limits.compile_timeout" .limits.compile_timeout: Duration, Some(("10ms", "1h")),
+        "How long a plugin's file may take to compile, in a process of its own";
+    "limits.compile_memory" .limits.compile_memory: Size, Some(("256MiB", "64GiB")),
+        "Address space of that process";
     "limits.query_timeout" .limits.query_timeout: Duration, Some(("10ms", "1h")),
         "How long a query may take; Jaeger's client gives up after 5 s";
     "limits.query_judged_spans" .limits.query_judged_spans: u64, Some(("1", "1000000000000")),

@@ -41,6 +41,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// The component cannot be compiled within the bounds.
+    #[error("`{plugin}` was not compiled: {reason}")]
+    Compile {
+        /// The plugin's source.
+        plugin: String,
+        /// Which bound it passed, and what to do.
+        reason: String,
+    },
     /// A component, but not one of the world `larder:storage/plugin`.
     #[error("`{plugin}` does not fit the world `larder:storage/plugin@0.1.0`: {reason}")]
     World {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{Instrument as _, info_span};
 
 use super::Limits;
 use super::backoff::Backoff;
@@ -60,7 +61,10 @@ impl Pool {
     pub(super) async fn ask(self: &Arc<Self>, question: Question) -> Result<Answer, Error> {
         let permit = self.wait().await?;
         // In a task of its own: the caller may go away, and a call that is cut off half-way costs its instance.
-        let serve = tokio::spawn(Arc::clone(self).serve(question, permit));
+        // What is logged on the way, by the guest too, names the tenant.
+        let span = info_span!("tenant", tenant.id = self.factory.tenant());
+        let serve = Arc::clone(self).serve(question, permit).instrument(span);
+        let serve = tokio::spawn(serve);
         serve.await.unwrap_or_else(|error| {
             Err(Error::new(
                 ErrorKind::Internal,

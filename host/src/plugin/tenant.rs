@@ -77,10 +77,9 @@ impl Tenant {
                 "what the plugin stores is lost when this process ends"
             );
         }
-        let instance = factory
-            .writer()
-            .await
-            .map_err(|error| error.into_error(&name))?;
+        let span = info_span!("tenant", tenant.id = factory.tenant());
+        let opened = factory.writer().instrument(span);
+        let instance = opened.await.map_err(|error| error.into_error(&name))?;
         let gauge = Arc::clone(&factory.opening.gauge);
         let shared = Arc::new(Shared::new(
             Arc::clone(&name),

@@ -35,6 +35,12 @@ pub(super) fn search(config: &Config) -> search::Limits {
     }
 }
 
+/// How a component from a file is compiled.
+pub(crate) fn compiler(config: &Config) -> plugin::Compiler {
+    let limits = &config.limits;
+    plugin::Compiler::this_binary(limits.compile_timeout, limits.compile_memory.bytes())
+}
+
 pub(super) fn plugin(config: &Config) -> plugin::Limits {
     let limits = &config.limits;
     plugin::Limits {

@@ -12,7 +12,9 @@
 
 mod cells;
 mod checks;
+mod compile;
 mod files;
 mod leaks;
 mod lies;
 mod misdeeds;
+mod siege;
