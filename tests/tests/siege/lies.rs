@@ -9,7 +9,7 @@ use crate::siege::{Siege, options};
 
 async fn hold(cells: &[Cell]) -> Larder {
     let siege = Siege::begin(options()).await;
-    siege.hold(cells.iter().copied()).await
+    siege.of_giants().hold(cells.iter().copied()).await
 }
 
 #[tokio::test]
