@@ -17,4 +17,5 @@ mod files;
 mod leaks;
 mod lies;
 mod misdeeds;
+mod pauses;
 mod siege;

@@ -124,7 +124,7 @@ impl Siege {
     }
 
     /// The bystander was served to the end, on the instance that it began with, and the memory is given back.
-    async fn end(self) -> Larder {
+    pub(crate) async fn end(self) -> Larder {
         self.assert_stands_by().await;
         self.stop.store(true, Ordering::Relaxed);
         self.bystander.await.expect("the bystander lost no call");
@@ -142,7 +142,8 @@ impl Siege {
     }
 }
 
-fn status(larder: &Larder, tenant: &str) -> Value {
+/// What `/tenants` shows of a tenant.
+pub(crate) fn status(larder: &Larder, tenant: &str) -> Value {
     let tenants = larder.get("/tenants").json();
     let mut all = tenants.as_array().expect("a list").iter();
     let found = all.find(|one| one["name"] == tenant);
