@@ -96,6 +96,8 @@ impl<'a> Attack<'a> {
             came.then_some(())
         })
         .await;
+        // While this one is still armed, and the other attacks go on.
+        self.siege.assert_stands_by().await;
         self.order("disarm").await;
         self.assert_serves().await;
     }

@@ -9,9 +9,9 @@ use larder_tests::{Exit, Home, Options, Plugin};
 /// which is gigabytes and minutes for some 30 KB.
 fn costly(count: usize) -> Vec<u8> {
     let variables = "(local i64)".repeat(count);
-    let changes = (1..=count)
-        .map(|it| format!("local.get {it} i64.const 1 i64.add local.set {it} "))
-        .collect::<String>();
+    let change = |it| format!("local.get {it} i64.const 1 i64.add local.set {it}");
+    let changes: Vec<String> = (1..=count).map(change).collect();
+    let changes = changes.join(" ");
     let (opened, closed) = (
         "loop ".repeat(count),
         "local.get 0 br_if 0 end ".repeat(count),
