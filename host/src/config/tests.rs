@@ -69,6 +69,8 @@ data_dir: /var/lib/larder
 limits:
   memory: 2GiB
   call_timeout: 11s
+  compile_timeout: 90s
+  compile_memory: 3GiB
   query_timeout: 1500ms
   query_judged_spans: 5
   query_read_bytes: 1MiB
