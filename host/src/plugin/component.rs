@@ -8,6 +8,7 @@ use super::bindings::PluginPre;
 use super::bindings::exports::larder::storage::{lifecycle, reader, writer};
 use super::bindings::larder::storage::types;
 use super::guest::{self, State};
+use super::source::fingerprint;
 use super::{Error, Runtime, Source};
 
 mod measure;
@@ -67,7 +68,7 @@ pub(super) fn load(runtime: &Runtime, source: &Source) -> Result<Loaded, Error> 
     let ty = component.component_type();
     Ok(Loaded {
         pre,
-        hash: format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&bytes)),
+        hash: fingerprint(&bytes),
         imports: ty
             .imports(engine)
             .map(|(name, _)| name.to_owned())

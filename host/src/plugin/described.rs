@@ -10,13 +10,15 @@ use crate::kv::{Driver as _, MemoryDriver};
 /// What a plugin may call itself.
 const MAX_NAME_BYTES: usize = 64;
 
-/// See the module.
+/// See the module. What instances are made of: where it is exchanged, it is exchanged as a whole.
+#[derive(Clone)]
 pub(super) struct Described {
     pub(super) opening: Opening,
     pub(super) facts: Facts,
 }
 
 /// What never changes about a loaded plugin.
+#[derive(Clone)]
 pub(super) struct Facts {
     pub(super) version: String,
     pub(super) source: String,

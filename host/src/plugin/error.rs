@@ -57,6 +57,22 @@ pub enum Error {
         /// The trap, or the limit that it ran into.
         reason: String,
     },
+    /// It cannot take the place of what runs while the server does.
+    #[error(
+        "the plugin `{plugin}` is not replaced while the server runs: {reason}; restart the server to take the change"
+    )]
+    NeedsRestart {
+        /// The plugin that runs.
+        plugin: String,
+        /// What would be lost.
+        reason: String,
+    },
+    /// It was stopped before it could be replaced.
+    #[error("the plugin `{plugin}` was stopped before it could be replaced; ask again")]
+    Stopping {
+        /// The plugin that ran.
+        plugin: String,
+    },
     /// The plugin's `open` raised an error, such as for a setting that it does not know.
     #[error("the plugin `{plugin}` refused to open: {reason}")]
     Refused {

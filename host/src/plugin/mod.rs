@@ -2,7 +2,8 @@
 //!
 //! A [`Runtime`] compiles; an [`Opener`] makes tenants of one component; a [`Tenant`] is one tenant's plugin at work, and the only [`Storage`](crate::storage::Storage) of the
 //! server; a [`Checkup`] reads what a stopped one has stored. Inside: `component` loads; `guest` is one instance and its limits; `worker` owns the instance that writes, fed by `queue`;
-//! `pool` holds the readers of `replicated` plugins; `check` holds answers against the contract; `backoff` and `suspects` decide what
+//! `pool` holds the readers of `replicated` plugins; `exchange` puts another component in
+//! the place of one that runs; `check` holds answers against the contract; `backoff` and `suspects` decide what
 //! follows a failure. Architecture invariant: nothing of wasmtime leaves this module.
 
 mod acks;
@@ -15,13 +16,16 @@ mod component;
 mod convert;
 mod described;
 mod error;
+mod exchange;
 mod factory;
 mod guest;
 mod lend;
 mod opener;
 mod pool;
+mod pools;
 mod question;
 mod queue;
+mod reads;
 mod refusal;
 mod runtime;
 mod settings;
@@ -37,6 +41,7 @@ mod worker;
 pub(crate) use backoff::Backoff;
 pub use checkup::Checkup;
 pub use error::Error;
+pub use exchange::Exchanged;
 pub use opener::Opener;
 pub use runtime::{Runtime, RuntimeConfig};
 pub use settings::{Limits, Settings};

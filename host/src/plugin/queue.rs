@@ -1,10 +1,12 @@
 //! Exports that wait to be written: bounded by number and bytes, taken out as one joined write at a time.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
+use super::exchange::Exchange;
 use super::suspects::Suspect;
 use crate::storage::{Batch, Error, ErrorKind};
 
@@ -19,8 +21,8 @@ pub(super) struct WriteQueue {
     inner: Mutex<Inner>,
     /// Something was pushed, or the queue was closed.
     changed: Notify,
-    most_depth: usize,
-    most_bytes: usize,
+    most_depth: AtomicUsize,
+    most_bytes: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -35,6 +37,7 @@ struct Inner {
 enum Item {
     Write(Box<Waiting>),
     Purge(Reply),
+    Exchange(Box<Exchange>),
 }
 
 /// A batch whose client waits.
@@ -61,6 +64,8 @@ pub(super) enum Work {
     Writes(Vec<Waiting>),
     /// Forget everything.
     Purge(Reply),
+    /// Open another writer in the place of the one there.
+    Exchange(Box<Exchange>),
     /// The queue is closed and empty.
     Stop,
 }
@@ -72,9 +77,21 @@ impl WriteQueue {
         Arc::new(Self {
             inner: Mutex::default(),
             changed: Notify::new(),
-            most_depth,
-            most_bytes,
+            most_depth: AtomicUsize::new(most_depth),
+            most_bytes: AtomicUsize::new(most_bytes),
         })
+    }
+
+    /// How many writes may wait, and how many bytes.
+    pub(super) fn limits(&self) -> (usize, usize) {
+        let depth = self.most_depth.load(Ordering::Relaxed);
+        (depth, self.most_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Lets more wait, or less, from here on; what waits already goes on.
+    pub(super) fn set_limits(&self, most_depth: usize, most_bytes: usize) {
+        self.most_depth.store(most_depth, Ordering::Relaxed);
+        self.most_bytes.store(most_bytes, Ordering::Relaxed);
     }
 
     /// Lets a batch wait for its turn.
@@ -92,14 +109,15 @@ impl WriteQueue {
         if inner.closed {
             return Err(shutting_down());
         }
-        if inner.depth >= self.most_depth {
+        if inner.depth >= self.most_depth.load(Ordering::Relaxed) {
             return Err(full(
                 "limits.queue_depth",
                 &format!("{} writes", inner.depth),
             ));
         }
         // A batch that is larger than the whole queue gets in when it is alone: else it never would.
-        if inner.depth > 0 && inner.bytes.saturating_add(bytes) > self.most_bytes {
+        let most_bytes = self.most_bytes.load(Ordering::Relaxed);
+        if inner.depth > 0 && inner.bytes.saturating_add(bytes) > most_bytes {
             return Err(full(
                 "limits.queue_bytes",
                 &format!("{} bytes", inner.bytes),
@@ -137,6 +155,18 @@ impl WriteQueue {
         Ok(receiver)
     }
 
+    /// Queues an exchange before all that waits, which goes to the new writer.
+    pub(super) fn exchange(&self, exchange: Box<Exchange>) -> Result<(), Error> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(shutting_down());
+        }
+        inner.items.push_front(Item::Exchange(exchange));
+        drop(inner);
+        self.changed.notify_one();
+        Ok(())
+    }
+
     /// How many writes have not been answered yet, and their bytes.
     pub(super) fn waiting(&self) -> (u64, u64) {
         let inner = self.lock();
@@ -170,6 +200,7 @@ impl WriteQueue {
             None if inner.closed => return Some(Work::Stop),
             None => return None,
             Some(Item::Purge(reply)) => return Some(Work::Purge(reply)),
+            Some(Item::Exchange(exchange)) => return Some(Work::Exchange(exchange)),
             Some(Item::Write(first)) => *first,
         };
         let mut bytes = first.batch.weight();
@@ -178,7 +209,7 @@ impl WriteQueue {
                 bytes = bytes.saturating_add(next.batch.weight());
                 bytes <= JOINED_BYTES
             }
-            Item::Write(_) | Item::Purge(_) => false,
+            Item::Write(_) | Item::Purge(_) | Item::Exchange(_) => false,
         };
         let alone = first.suspect.is_some();
         let mut writes = vec![first];

@@ -22,6 +22,11 @@ pub enum Source {
 }
 
 impl Source {
+    /// What tells one component from another, without compiling it: [`fingerprint`] of its bytes. Blocks on the disk.
+    pub(super) fn hash(&self) -> Result<String, Error> {
+        self.read().map(|bytes| fingerprint(&bytes))
+    }
+
     /// The component's bytes.
     pub(super) fn read(&self) -> Result<Cow<'static, [u8]>, Error> {
         match self {
@@ -77,6 +82,11 @@ impl fmt::Display for Source {
             Self::File(path) => path.display().fmt(f),
         }
     }
+}
+
+/// XXH3-128 of a component's bytes, in hexadecimal.
+pub(super) fn fingerprint(bytes: &[u8]) -> String {
+    format!("{:032x}", xxhash_rust::xxh3::xxh3_128(bytes))
 }
 
 fn unknown(name: &str) -> Error {
