@@ -6,6 +6,7 @@
 
 mod error;
 mod name;
+mod reload;
 mod resolver;
 mod slot;
 mod status;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use error::Error;
 pub use name::{TenantName, Unsafe};
+pub use reload::{NotTaken, Taken};
 pub use resolver::{Refusal, Resolver, Rules};
 pub use status::{Presence, TenantStatus};
 pub use tenants::{Options, Tenants};

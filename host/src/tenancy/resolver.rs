@@ -1,15 +1,14 @@
 //! From a request's headers to its tenant, with Jaeger's semantics and texts (`spec/wire.md`, "Headers").
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::collections::BTreeSet;
 
 use super::TenantName;
+use crate::reload::Live;
 
 /// Resolves the requests of one listener. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Resolver(Option<Arc<Rules>>);
+pub struct Resolver(Option<Live<Rules>>);
 
 /// What holds while tenancy is on.
 #[derive(Clone, Debug)]
@@ -46,7 +45,14 @@ impl Resolver {
 
     /// Tenancy is on.
     pub fn on(rules: Rules) -> Self {
-        Self(Some(Arc::new(rules)))
+        Self(Some(Live::new(rules)))
+    }
+
+    /// Requests from here on are resolved by other rules; nothing while tenancy is off.
+    pub fn set(&self, rules: Rules) {
+        if let Some(current) = &self.0 {
+            current.set(rules);
+        }
     }
 
     /// The tenant that the headers name; `None` while tenancy is off.
@@ -57,7 +63,7 @@ impl Resolver {
         let Some(rules) = &self.0 else {
             return Ok(None);
         };
-        rules.resolve(headers).map(Some)
+        rules.get().resolve(headers).map(Some)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Presence, TenantName};
 use crate::kv;
 use crate::plugin::{Backoff, Instancing, Opener, Tenant};
+use crate::reload::Live;
 use crate::storage::{Error, ErrorKind};
 use crate::telemetry::Chain;
 
@@ -33,11 +34,22 @@ struct State {
 }
 
 /// What whoever opens and closes looks at.
-struct Door {
+pub(super) struct Door {
     backoff: Backoff,
     failed: Option<Failed>,
+    /// What opens it, where that is not what opens the others: a reload could not have it run something else.
+    pub(super) kept: Option<Arc<Opener>>,
     /// The server is stopping.
     closed: bool,
+}
+
+// === impl Door ===
+
+impl Door {
+    /// What kept it from opening may be gone: the next call tries at once.
+    pub(super) fn forget_failure(&mut self) {
+        self.failed = None;
+    }
 }
 
 /// The last opening failed.
@@ -73,6 +85,7 @@ impl Slot {
             door: tokio::sync::Mutex::new(Door {
                 backoff: Backoff::new(FIRST_DELAY),
                 failed: None,
+                kept: None,
                 closed: false,
             }),
         })
@@ -108,7 +121,10 @@ impl Slot {
     }
 
     /// The plugin, opened if it is not. All who wait for an opening get its outcome, also a bad one.
-    pub(super) async fn opened(self: Arc<Self>, opener: Arc<Opener>) -> Result<Arc<Tenant>, Error> {
+    pub(super) async fn opened(
+        self: Arc<Self>,
+        opener: Live<Opener>,
+    ) -> Result<Arc<Tenant>, Error> {
         let seen = self.state().attempts;
         // In a task of its own: the caller may go away, and others wait for the same.
         let opening = tokio::spawn(async move {
@@ -116,6 +132,7 @@ impl Slot {
             if let Some(tenant) = self.call() {
                 return Ok(tenant);
             }
+            let opener = door.kept.clone().unwrap_or_else(|| opener.get());
             self.open_behind(&mut door, &opener, seen).await
         });
         opening.await.unwrap_or_else(|error| {
@@ -236,6 +253,11 @@ impl Slot {
         if let Some(tenant) = tenant {
             tenant.shutdown().await;
         }
+    }
+
+    /// For whoever changes what it opens with: nobody else opens or puts away meanwhile.
+    pub(super) async fn door(&self) -> tokio::sync::MutexGuard<'_, Door> {
+        self.door.lock().await
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -19,11 +19,14 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Looks again and again, until the tenants are gone.
-pub(super) fn start(tenants: &Arc<Tenants>, idle_timeout: Duration) {
+pub(super) fn start(tenants: &Arc<Tenants>) {
     let tenants: Weak<Tenants> = Arc::downgrade(tenants);
-    let pause = (idle_timeout / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     tokio::spawn(async move {
         loop {
+            let Some(idle_timeout) = tenants.upgrade().map(|it| it.options().idle_timeout) else {
+                return;
+            };
+            let pause = (idle_timeout / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
             tokio::time::sleep(pause).await;
             let Some(tenants) = tenants.upgrade() else {
                 return;
@@ -63,7 +66,7 @@ impl Tenants {
         stream::iter(due)
             .for_each_concurrent(AT_A_TIME, |slot| async move {
                 // One that cannot be opened has said so in the log.
-                drop(slot.opened(Arc::clone(self.opener())).await);
+                drop(slot.opened(self.opener().clone()).await);
             })
             .await;
     }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::slot::{Slot, renew, stopping};
 use super::{Error, Stores, TenantName, TenantStatus, sweep};
 use crate::plugin::{self, Instancing, Opener, Tenant};
+use crate::reload::Live;
 use crate::storage::{self, ErrorKind, Storage};
 use crate::telemetry::{Levels, Metrics};
 
@@ -33,11 +34,11 @@ pub struct Options {
 
 /// See the module.
 pub struct Tenants {
-    opener: Arc<Opener>,
-    options: Options,
-    slots: RwLock<HashMap<TenantName, Arc<Slot>>>,
+    opener: Live<Opener>,
+    options: Live<Options>,
+    pub(super) slots: RwLock<HashMap<TenantName, Arc<Slot>>>,
     /// The plugin, apart from any tenant.
-    tried: plugin::Status,
+    pub(super) tried: Live<plugin::Status>,
     ready: watch::Receiver<bool>,
     /// Whoever calls while tenancy is on can be served, until the server stops.
     serving: watch::Sender<bool>,
@@ -75,17 +76,18 @@ impl Tenants {
             let known = slots.entry(name);
             known.or_insert_with_key(|name: &TenantName| Slot::away(name.clone()));
         }
-        let (enabled, idle_timeout) = (options.enabled, options.idle_timeout);
+        let enabled = options.enabled;
+        let instancing = opener.instancing();
         let tenants = Arc::new(Self {
-            opener: Arc::new(opener),
-            options,
+            opener: Live::new(opener),
+            options: Live::new(options),
             slots: RwLock::new(slots),
-            tried,
+            tried: Live::new(tried),
             ready,
             serving,
         });
-        if enabled && tenants.opener.instancing() == Instancing::Replicated {
-            sweep::start(&tenants, idle_timeout);
+        if enabled && instancing == Instancing::Replicated {
+            sweep::start(&tenants);
         }
         Ok(tenants)
     }
@@ -98,12 +100,15 @@ impl Tenants {
     /// The plugin: the default tenant's where there is one and it is open, else what it is apart from any tenant.
     pub fn status(&self) -> plugin::Status {
         let tenant = self.find(None).ok().and_then(|slot| slot.look());
-        tenant.map_or_else(|| self.tried.clone(), |tenant| tenant.status())
+        tenant.map_or_else(
+            || plugin::Status::clone(&self.tried.get()),
+            |tenant| tenant.status(),
+        )
     }
 
     /// Whether the server serves: with tenancy always, without it while the one plugin does.
     pub fn state(&self) -> plugin::State {
-        if self.options.enabled {
+        if self.options().enabled {
             plugin::State::Ready
         } else {
             self.status().state
@@ -134,7 +139,7 @@ impl Tenants {
             sum += tenant.levels();
         }
         metrics.levels(&sum);
-        metrics.kv(&self.opener.kv().statistics());
+        metrics.kv(&self.opener.get().kv().statistics());
     }
 
     /// The storage of the tenant that an operator names, or of the default one.
@@ -145,7 +150,7 @@ impl Tenants {
         let slot = self.find(name)?;
         let opened = self.enter(&slot).await;
         let tenant = opened.map_err(|source| Error::storage(slot.name().as_str(), source))?;
-        Ok(tenant)
+        Ok(tenant.pinned())
     }
 
     /// Forgets what one tenant has stored. A write that is acknowledged after this returns is kept.
@@ -177,7 +182,7 @@ impl Tenants {
             .await;
         // Names that no request can have, but that somebody has stored under.
         for name in stored.keys().filter(|name| self.find(Some(name)).is_err()) {
-            let purged = renew(&**self.opener.kv(), name).await;
+            let purged = renew(&**self.opener.get().kv(), name).await;
             failed.extend(purged.err().map(|source| Error::storage(name, source)));
         }
         match failed.into_iter().next() {
@@ -195,13 +200,13 @@ impl Tenants {
     }
 
     async fn purge_slot(&self, slot: &Slot, stored: bool) -> Result<(), Error> {
-        let purged = slot.purge(&**self.opener.kv(), stored).await;
+        let purged = slot.purge(&**self.opener.get().kv(), stored).await;
         purged.map_err(|source| Error::storage(slot.name().as_str(), source))
     }
 
     /// Bytes by tenant, of all who have a namespace.
     pub(super) async fn stored(&self) -> Result<HashMap<String, u64>, storage::Error> {
-        let stored = self.opener.kv().tenants().await.map_err(|error| {
+        let stored = self.opener.get().kv().tenants().await.map_err(|error| {
             let text = format!("the tenants that are stored cannot be listed: {error}");
             storage::Error::new(ErrorKind::Unavailable, text)
         })?;
@@ -211,8 +216,16 @@ impl Tenants {
         Ok(pairs.collect())
     }
 
-    pub(super) fn opener(&self) -> &Arc<Opener> {
+    pub(super) fn opener(&self) -> &Live<Opener> {
         &self.opener
+    }
+
+    pub(super) fn options(&self) -> Arc<Options> {
+        self.options.get()
+    }
+
+    pub(super) fn set_options(&self, options: Options) {
+        self.options.set(options);
     }
 
     pub(super) fn slots(&self) -> Vec<Arc<Slot>> {
@@ -222,10 +235,11 @@ impl Tenants {
 
     /// The slot that an operator means.
     fn find(&self, name: Option<&str>) -> Result<Arc<Slot>, Error> {
+        let options = self.options();
         let default = TenantName::default_tenant();
-        let name = match (name, &self.options.default) {
+        let name = match (name, &options.default) {
             (Some(name), _) => name,
-            (None, _) if !self.options.enabled => default.as_str(),
+            (None, _) if !options.enabled => default.as_str(),
             (None, Some(default)) => default.as_str(),
             (None, None) => return Err(Error::Missing),
         };
@@ -241,7 +255,7 @@ impl Tenants {
         if let Some(slot) = slots.get(name) {
             return Ok(Arc::clone(slot));
         }
-        let (most, setting) = (self.options.max_tenants, "tenancy.max_tenants");
+        let (most, setting) = (self.options().max_tenants, "tenancy.max_tenants");
         if slots.len() >= most {
             let text = format!("there are {most} tenants already, as many as {setting} allows");
             let error = storage::Error::new(ErrorKind::ResourceExhausted, text);
@@ -259,7 +273,7 @@ impl Tenants {
         if !*self.serving.borrow() {
             return Err(stopping());
         }
-        Arc::clone(slot).opened(Arc::clone(&self.opener)).await
+        Arc::clone(slot).opened(self.opener.clone()).await
     }
 }
 
@@ -268,18 +282,18 @@ impl Stores for Tenants {
     fn get(&self, tenant: Option<&TenantName>) -> Option<Arc<dyn Storage>> {
         let name = match tenant {
             Some(name) => name.as_str(),
-            None if self.options.enabled => return None,
+            None if self.options().enabled => return None,
             None => plugin::DEFAULT_TENANT,
         };
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
         let tenant = slots.get(name)?.call()?;
-        Some(tenant)
+        Some(tenant.pinned())
     }
 
     async fn open(&self, tenant: Option<&TenantName>) -> Result<Arc<dyn Storage>, storage::Error> {
         let name = match tenant {
             Some(name) => name.clone(),
-            None if self.options.enabled => {
+            None if self.options().enabled => {
                 let text = "a request came without its tenant";
                 return Err(storage::Error::new(ErrorKind::Internal, text));
             }
@@ -287,7 +301,7 @@ impl Stores for Tenants {
         };
         let slot = self.slot(&name)?;
         let tenant = self.enter(&slot).await?;
-        Ok(tenant)
+        Ok(tenant.pinned())
     }
 }
 
