@@ -57,6 +57,24 @@ pub(super) async fn tenants_operator(
     admitted(&state, caller, request, next).await
 }
 
+/// Lets those through who may change what concerns every tenant.
+pub(super) async fn server_operator(
+    State(state): State<AdminState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let caller = state.access.caller(request.headers());
+    let caller = caller.and_then(|caller| {
+        if state.tenancy {
+            caller.check_every_tenant(Right::Admin)?;
+        } else {
+            caller.check(Right::Admin, DEFAULT_TENANT)?;
+        }
+        Ok(caller)
+    });
+    admitted(&state, caller, request, next).await
+}
+
 async fn admitted(
     state: &AdminState,
     caller: Result<Caller, Refusal>,

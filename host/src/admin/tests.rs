@@ -20,6 +20,7 @@ use crate::telemetry::Levels;
 use crate::tenancy::Presence;
 
 mod explain;
+mod reload;
 
 /// A plugin that is as a test wants it.
 struct Fake {
@@ -164,6 +165,7 @@ impl Desk {
             metrics: Arc::new(Metrics::new()),
             plugin: Arc::clone(&plugin) as Arc<dyn Plugin>,
             searcher: Arc::clone(&plugin) as Arc<dyn Explains>,
+            reloader: Arc::clone(&plugin) as Arc<dyn Reloads>,
             stopping: CancellationToken::new(),
             purge: true,
             tenancy: false,
@@ -362,7 +364,7 @@ async fn other_paths_are_answered_with_those_there_are() {
     let answer = Desk::new(None).get("/healthz").await;
     assert_eq!(answer.status, 404);
     for path in [
-        "/healthz", "/livez", "/readyz", "/metrics", "/plugin", "/tenants", "/purge",
+        "/healthz", "/livez", "/readyz", "/metrics", "/plugin", "/tenants", "/purge", "/reload",
     ] {
         assert!(answer.body.contains(path), "{}", answer.body);
     }

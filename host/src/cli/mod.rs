@@ -130,11 +130,16 @@ impl Cli {
 
     /// The configuration that flags, environment and file give together.
     pub fn config(&self, environment: Vec<(OsString, OsString)>) -> Result<Config, Error> {
-        Config::load(&Sources {
+        Config::load(&self.sources(environment))
+    }
+
+    /// Where the configuration comes from, to be read more than once.
+    pub fn sources(&self, environment: Vec<(OsString, OsString)>) -> Sources {
+        Sources {
             file: self.options.config.clone(),
             environment,
             flags: self.options.flags(),
-        })
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod file;
 mod load;
+mod reload;
 mod settings;
 mod tenancy;
 mod value;
@@ -23,6 +24,7 @@ use serde::Serialize;
 
 pub use error::{Error, Place};
 pub use load::{Flag, Sources};
+pub use reload::Changes;
 pub use settings::{PLUGIN_SETTINGS, SETTINGS, Setting, markdown};
 pub use tenancy::{Header, Tenancy, TenantNames};
 pub use value::{Durability, Endpoint, KvDriver, Size};

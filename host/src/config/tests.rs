@@ -7,6 +7,7 @@
 )]
 
 mod refusals;
+mod reload;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

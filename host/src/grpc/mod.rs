@@ -43,6 +43,7 @@ use self::trace_reader::TraceReaderService;
 use self::trace_service::TraceWriter;
 use crate::access::Access;
 use crate::doors::{Door, Incoming, Stream};
+use crate::reload::Live;
 use crate::telemetry::Metrics;
 use crate::tenancy::{Resolver, Stores};
 use crate::{ingest, search};
@@ -89,7 +90,7 @@ pub struct Parts {
     /// Whose a request on the writer's own port is.
     pub writer_resolver: Resolver,
     /// What a query may cost.
-    pub search: search::Limits,
+    pub search: Live<search::Limits>,
     /// Where RPCs and spans are counted.
     pub metrics: Arc<Metrics>,
     /// Whether calls are served, for health checks.
@@ -137,7 +138,7 @@ impl Grpc {
         let limit = parts.max_request_bytes;
         let memory = RequestMemory::new(limit.saturating_mul(REQUESTS_IN_MEMORY));
         let reads = Reads::new();
-        let paginated = parts.search.pagination;
+        let paginated = parts.search.get().pagination;
         let searchers = Searchers::new(
             Arc::clone(&parts.stores),
             parts.search,

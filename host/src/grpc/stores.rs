@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::{Extensions, Status};
 
 use super::status;
+use crate::reload::Live;
 use crate::search::{self, Searcher};
 use crate::storage::Storage;
 use crate::telemetry::Metrics;
@@ -14,14 +15,14 @@ use crate::tenancy::{Stores, TenantName};
 #[derive(Clone)]
 pub(super) struct Searchers {
     stores: Arc<dyn Stores>,
-    limits: search::Limits,
+    limits: Live<search::Limits>,
     metrics: Arc<Metrics>,
 }
 
 impl Searchers {
     pub(super) fn new(
         stores: Arc<dyn Stores>,
-        limits: search::Limits,
+        limits: Live<search::Limits>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -37,7 +38,7 @@ impl Searchers {
         let storage = storage.map_err(|error| status::read_storage(&error))?;
         Ok(Searcher::new(
             storage,
-            self.limits,
+            *self.limits.get(),
             Arc::clone(&self.metrics),
         ))
     }

@@ -42,10 +42,12 @@ impl Doors {
         let access = Arc::new(access);
         let grpc_tls = open_tls(Protocol::Grpc, &config.grpc.tls)?;
         let admin_tls = open_tls(Protocol::Admin, &config.admin.tls)?;
-        let mut files: Vec<Arc<dyn Reload>> = vec![Arc::clone(&access) as Arc<dyn Reload>];
-        for tls in [&grpc_tls, &admin_tls].into_iter().flatten() {
-            files.push(Arc::clone(tls) as Arc<dyn Reload>);
-        }
+        let tls = [&grpc_tls, &admin_tls].into_iter().flatten();
+        let files: Vec<Arc<dyn Reload>> = access
+            .file()
+            .into_iter()
+            .chain(tls.map(|tls| tls.files()))
+            .collect();
         let limits = Limits {
             connections: config.limits.connections,
         };

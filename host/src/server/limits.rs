@@ -48,19 +48,25 @@ pub(super) fn plugin(config: &Config) -> plugin::Limits {
 }
 
 pub(super) fn resolver(config: &Config, port: Port) -> Resolver {
-    let tenancy = &config.tenancy;
-    if !tenancy.enabled {
-        return Resolver::off();
+    if config.tenancy.enabled {
+        Resolver::on(rules(config, port))
+    } else {
+        Resolver::off()
     }
+}
+
+/// What holds while tenancy is on.
+pub(super) fn rules(config: &Config, port: Port) -> Rules {
+    let tenancy = &config.tenancy;
     let default = match port {
         Port::Main => tenancy.default.clone(),
         Port::Writer => tenancy.writer_default.clone().or(tenancy.default.clone()),
     };
-    Resolver::on(Rules {
+    Rules {
         header: tenancy.header.name().clone(),
         tenants: tenancy.tenants.0.clone(),
         default,
-    })
+    }
 }
 
 pub(super) fn tenants(config: &Config) -> tenancy::Options {

@@ -143,6 +143,8 @@ metrics! {
         "Answers of the plugin that broke the contract, by the rule broken";
     PLUGIN_MEMORY = "larder_plugin_memory_bytes", Gauge, [],
         "Linear memory of the plugin, of all tenants";
+    RELOADS = "larder_reloads", Counter, ["outcome"],
+        "Times the configuration was read again, by what came of it: `taken`, `unchanged`, `partial` (something needs a restart, or a tenant's plugin could not be replaced) or `refused`";
     BUILD = "larder_build", Info, ["version"],
         "The version of this server";
     PROCESS_MEMORY = "process_resident_memory_bytes", Gauge, [],

@@ -47,6 +47,7 @@ pub struct Metrics {
     plugin_restarts: Family<ErrorLabels, Counter>,
     plugin_breaches: Family<RuleLabels, Counter>,
     plugin_memory: Level,
+    reloads: Family<OutcomeLabels, Counter>,
 }
 
 #[derive(Default)]
@@ -89,6 +90,11 @@ struct ErrorLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RuleLabels {
     rule: String,
 }
@@ -126,6 +132,7 @@ impl Metrics {
             plugin_restarts: register(on, told::PLUGIN_RESTARTS, Family::default()),
             plugin_breaches: register(on, told::PLUGIN_BREACHES, Family::default()),
             plugin_memory: register(on, told::PLUGIN_MEMORY, Level::default()),
+            reloads: register(on, told::RELOADS, Family::default()),
             registry,
         }
     }
@@ -191,6 +198,11 @@ impl Metrics {
             rule: rule.to_owned(),
         };
         self.plugin_breaches.get_or_create(&labels).inc();
+    }
+
+    /// The configuration was read again. `outcome` is what came of it: `taken`, `refused`, ...
+    pub fn reloaded(&self, outcome: &'static str) {
+        self.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// The plugin stored a batch.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use larder::access::Access;
 use larder::doors::{self, Door};
 use larder::grpc::{Grpc, Parts, Port};
+use larder::reload::Live;
 use larder::search;
 use larder::storage::{self, Storage};
 use larder::telemetry::Metrics;
@@ -64,7 +65,7 @@ impl Serving {
             stores: Arc::new(One(Arc::clone(&store))),
             resolver: Resolver::off(),
             writer_resolver: Resolver::off(),
-            search: search_limits(),
+            search: Live::new(search_limits()),
             metrics: Arc::clone(&metrics),
             ready: is_ready,
             max_request_bytes: MAX_REQUEST_BYTES,
