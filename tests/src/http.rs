@@ -41,6 +41,13 @@ pub fn post(address: SocketAddr, path: &str) -> Response {
     request(address, "POST", path)
 }
 
+/// `POST path` without a body, with this bearer token.
+pub fn post_as(address: SocketAddr, path: &str, token: &str) -> Response {
+    let header = format!("Authorization: Bearer {token}\r\n");
+    send_with(address, "POST", path, &header, "")
+        .unwrap_or_else(|error| panic!("POST http://{address}{path}: {error}"))
+}
+
 /// Any method, without a body.
 pub fn request(address: SocketAddr, method: &str, path: &str) -> Response {
     try_request(address, method, path)
@@ -59,11 +66,21 @@ pub fn post_body(address: SocketAddr, path: &str, body: &str) -> Response {
 }
 
 fn send(address: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<Response> {
+    send_with(address, method, path, "", body)
+}
+
+fn send_with(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> std::io::Result<Response> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )?;
     let mut answer = String::new();
