@@ -44,7 +44,7 @@ fn build() -> Result<(), String> {
         );
     }
 
-    let components = wasm::build(workspace, PLUGINS)?;
+    let components = wasm::build(workspace, "plugins", PLUGINS)?;
     for (package, component) in PLUGINS.iter().zip(&components) {
         if EMBEDDED.contains(package) {
             copy_if_changed(component, &out)?;

@@ -7,13 +7,17 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Packages and the variables that the harness reads their paths from.
-const COMPONENTS: &[(&str, &str)] = &[
-    ("larder-minimal", "LARDER_TESTS_MINIMAL"),
-    ("larder-guest-brittle", "LARDER_TESTS_BRITTLE"),
-    ("larder-guest-hostile", "LARDER_TESTS_HOSTILE"),
-    ("larder-guest-replicated", "LARDER_TESTS_REPLICATED"),
-    ("larder-guest-rogue", "LARDER_TESTS_ROGUE"),
+/// Packages, where they are built (see `wasm`), and the variables that the harness reads their paths from.
+const COMPONENTS: &[(&str, &str, &str)] = &[
+    ("larder-minimal", "plugins", "LARDER_TESTS_MINIMAL"),
+    ("larder-guest-brittle", "guests", "LARDER_TESTS_BRITTLE"),
+    ("larder-guest-hostile", "plugins", "LARDER_TESTS_HOSTILE"),
+    (
+        "larder-guest-replicated",
+        "plugins",
+        "LARDER_TESTS_REPLICATED",
+    ),
+    ("larder-guest-rogue", "guests", "LARDER_TESTS_ROGUE"),
 ];
 
 fn main() -> ExitCode {
@@ -47,9 +51,9 @@ fn build() -> Result<(), String> {
     let profile = env::var("PROFILE").map_err(|error| error.to_string())?;
     println!("cargo::rustc-env=LARDER_TESTS_PROFILE={profile}");
 
-    // One after another: a guest that has another one inside wants it without its exports.
-    for (package, variable) in COMPONENTS {
-        for component in wasm::build(workspace, &[package])? {
+    // One after another: built together, a guest would have the one inside it with its exports.
+    for (package, folder, variable) in COMPONENTS {
+        for component in wasm::build(workspace, folder, &[package])? {
             println!("cargo::rustc-env={variable}={}", component.display());
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Self-contained: `host/build.rs` and `tests/build.rs` both take it in with `#[path]`. The nested cargo has a target directory of its
 //! own (`<target>/plugins`), so that it never waits for the lock that the outer cargo holds, and dev, release, clippy and doc share
-//! what it built.
+//! what it built. A component that has another plugin inside is built in `<target>/guests`: cargo gives a plugin's file the same name
+//! with its exports and without, and the one inside is without.
 
 use std::env;
 use std::fs::{self, File};
@@ -34,12 +35,17 @@ const NOT_FOR_THE_NESTED_CARGO: &[&str] = &[
     "RUSTFLAGS",
 ];
 
-/// Builds `packages` of the workspace at `workspace` and returns the path of each one's component, in the same order.
+/// Builds `packages` of the workspace at `workspace` in `<target>/<folder>` and returns the path of each one's component, in the same
+/// order.
 ///
 /// # Errors
 /// A text for the person who runs cargo: the target cannot be had, or the build failed (its output is in the text).
-pub(crate) fn build(workspace: &Path, packages: &[&str]) -> Result<Vec<PathBuf>, String> {
-    let target_dir = target_dir()?;
+pub(crate) fn build(
+    workspace: &Path,
+    folder: &str,
+    packages: &[&str],
+) -> Result<Vec<PathBuf>, String> {
+    let target_dir = target_dir(folder)?;
     require_target(&target_dir)?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -76,8 +82,8 @@ pub(crate) fn build(workspace: &Path, packages: &[&str]) -> Result<Vec<PathBuf>,
         .collect()
 }
 
-/// `<target>/plugins`, from `OUT_DIR`, which is `<target>/<profile>/build/<package>/out`.
-fn target_dir() -> Result<PathBuf, String> {
+/// `<target>/<folder>`, from `OUT_DIR`, which is `<target>/<profile>/build/<package>/out`.
+fn target_dir(folder: &str) -> Result<PathBuf, String> {
     let out = PathBuf::from(
         env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: this runs in build scripts only")?,
     );
@@ -85,7 +91,7 @@ fn target_dir() -> Result<PathBuf, String> {
         .ancestors()
         .nth(4)
         .ok_or_else(|| format!("OUT_DIR is too short: {}", out.display()))?;
-    Ok(target.join("plugins"))
+    Ok(target.join(folder))
 }
 
 /// Adds the target where it is missing. Two build scripts may come here at once, and rustup does not wait for itself.

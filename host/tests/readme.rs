@@ -7,7 +7,7 @@
     reason = "tests"
 )]
 
-use larder::config;
+use larder::config::{self, Config, Sources};
 use larder::telemetry::METRICS;
 
 fn readme() -> String {
@@ -24,9 +24,29 @@ fn own_readme() -> String {
 fn the_readme_has_the_table_of_settings() {
     let table = config::markdown();
     assert!(
-        readme().contains(table.trim()),
-        "paste what `larder config table` prints into README.md:\n{table}"
+        own_readme().contains(table.trim()),
+        "paste what `larder config table` prints into host/README.md:\n{table}"
     );
+}
+
+#[test]
+fn the_readmes_configuration_is_one() {
+    let readme = readme();
+    let section = readme
+        .split("\n## ")
+        .find(|part| part.starts_with("Configuration\n"));
+    let yaml = section.and_then(|section| section.split("```").nth(1));
+    let yaml = yaml.and_then(|block| block.strip_prefix("yaml\n"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("larder.yaml");
+    std::fs::write(&file, yaml.expect("an example in YAML")).unwrap();
+    let config = Config::load(&Sources {
+        file: Some(file),
+        environment: Vec::new(),
+        flags: Vec::new(),
+    });
+    let config = config.unwrap();
+    assert!(config.tenancy.enabled && config.grpc.tls.cert.is_some());
 }
 
 #[test]

@@ -2,6 +2,9 @@
 //!
 //! A write makes one entry or a few. It is kept in memory as it is stored, and read in place.
 
+mod seen;
+
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use larder_plugin::{Fragment, Part, Term, Timestamp};
@@ -12,6 +15,7 @@ use crate::codec::{Damaged, Input, put_bytes, put_varint};
 use crate::column::{self, Column};
 use crate::frame::{self, Area, BEFORE, Kind};
 use crate::table::{self, Located, Place, Table};
+use seen::Seen;
 
 /// What an entry says beside its fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,7 @@ pub(crate) struct Entry {
     /// Where each fragment's terms end, counted in terms.
     ends: Column,
     terms: Range<usize>,
+    seen: OnceCell<Seen>,
     operations: Range<usize>,
     digests: Range<usize>,
     otlp: Range<usize>,
@@ -178,6 +183,7 @@ impl Entry {
             value,
             ends,
             terms,
+            seen: OnceCell::new(),
             operations,
             digests,
             otlp,
@@ -210,15 +216,34 @@ impl Entry {
     pub(crate) fn terms(&self, row: u32) -> &[[u8; 4]] {
         let end = |row| usize::try_from(self.ends.get(&self.value, row)).unwrap_or(usize::MAX);
         let start = row.checked_sub(1).map_or(0, end);
-        let (all, _) = self.slice(&self.terms).as_chunks();
-        all.get(start..end(row)).unwrap_or_default()
+        self.all_terms().get(start..end(row)).unwrap_or_default()
+    }
+
+    fn all_terms(&self) -> &[[u8; 4]] {
+        self.slice(&self.terms).as_chunks().0
+    }
+
+    /// The rows of fragments that have a term of every clause.
+    pub(crate) fn admitted(&self, clauses: &[Vec<u32>]) -> Vec<u32> {
+        let rows = 0..self.len();
+        if clauses.is_empty() {
+            return rows.collect();
+        }
+        let seen = self.seen.get_or_init(|| Seen::new(self.all_terms()));
+        let mut left = Vec::with_capacity(clauses.len());
+        for clause in clauses {
+            let terms = clause.iter().copied().filter(|term| seen.may_have(*term));
+            let terms: Vec<u32> = terms.collect();
+            if terms.is_empty() {
+                return Vec::new();
+            }
+            left.push(terms);
+        }
+        rows.filter(|row| self.admits(*row, &left)).collect()
     }
 
     /// Whether a fragment has a term of every clause.
-    pub(crate) fn admits(&self, row: u32, clauses: &[Vec<u32>]) -> bool {
-        if clauses.is_empty() {
-            return true;
-        }
+    fn admits(&self, row: u32, clauses: &[Vec<u32>]) -> bool {
         let terms = self.terms(row);
         let has = |term: &u32| {
             terms

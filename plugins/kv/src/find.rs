@@ -213,10 +213,7 @@ impl Page<'_> {
         };
         let writer = view.writer.number;
         let mut matches = Vec::new();
-        for row in 0..entry.len() {
-            if !entry.admits(row, &self.clauses) {
-                continue;
-            }
+        for row in entry.admitted(&self.clauses) {
             let fragment = entry.head.first + u64::from(row);
             let key = Key::new(0, writer, fragment);
             matches.extend(self.found(&entry.table, row, key));

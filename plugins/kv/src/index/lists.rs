@@ -55,6 +55,53 @@ pub(crate) fn decode(bytes: &[u8], base: u32, mut each: impl FnMut(u32)) -> Resu
     Ok(())
 }
 
+/// Gives the ordinals of a list from `from` on and before `to`, with `base` added to the first; what is before them is not looked at
+/// one by one.
+#[inline]
+pub(crate) fn decode_between(
+    bytes: &[u8],
+    base: u32,
+    (from, to): (u32, u32),
+    mut each: impl FnMut(u32),
+) -> Result<(), Damaged> {
+    let (read, mut next) = pass_over(bytes, base, from);
+    let mut input = Input::new(bytes.get(read..).unwrap_or_default());
+    while !input.is_empty() {
+        let ordinal = next.checked_add(input.small()?).ok_or(Damaged)?;
+        if ordinal >= to {
+            break;
+        }
+        if ordinal >= from {
+            each(ordinal);
+        }
+        next = ordinal.checked_add(1).ok_or(Damaged)?;
+    }
+    Ok(())
+}
+
+/// Passes over ordinals below `from`, eight at a time where each takes one byte: how many bytes those are, and what the next delta
+/// counts from.
+fn pass_over(bytes: &[u8], base: u32, from: u32) -> (usize, u32) {
+    let (words, _) = bytes.as_chunks::<8>();
+    let (mut read, mut next) = (0, base);
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        if word & 0x8080_8080_8080_8080 != 0 {
+            break;
+        }
+        // The sum of the bytes, by pairs so that none overflows.
+        let pairs = (word & 0x00ff_00ff_00ff_00ff) + ((word >> 8) & 0x00ff_00ff_00ff_00ff);
+        let sum = pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48;
+        let after = u64::from(next) + sum + 8;
+        match u32::try_from(after) {
+            Ok(after) if after <= from => next = after,
+            _ => break,
+        }
+        read += 8;
+    }
+    (read, next)
+}
+
 /// The last ordinal of a list, with `base` added to the first; `base` for an empty one.
 pub(crate) fn last(bytes: &[u8], base: u32) -> Result<u32, Damaged> {
     let mut last = base;
@@ -164,6 +211,31 @@ mod tests {
             decode(&bytes, base, |it| found.push(it)).unwrap();
             prop_assert_eq!(found, ordinals.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(last(&bytes, base), Ok(*ordinals.last().unwrap()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_of_a_list_is_what_decoding_all_of_it_gives(
+            gaps in prop::collection::vec(prop_oneof![9 => 0..127_u32, 1 => 0..9000_u32], 1..200),
+            base in 0..5000_u32,
+            from in 0..9000_u32,
+            len in 0..3000_u32,
+        ) {
+            let ordinals: Vec<u32> = gaps
+                .iter()
+                .scan(base, |next, gap| {
+                    let ordinal = *next + gap;
+                    *next = ordinal + 1;
+                    Some(ordinal)
+                })
+                .collect();
+            let mut bytes = Vec::new();
+            encode(ordinals.iter().copied(), base, &mut bytes);
+            let mut found = Vec::new();
+            decode_between(&bytes, base, (from, from + len), |it| found.push(it)).unwrap();
+            let wanted = ordinals.into_iter().filter(|it| (from..from + len).contains(it));
+            prop_assert_eq!(found, wanted.collect::<Vec<_>>());
         }
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use larder_plugin::Error;
 
-use super::lists::{List, Run, decode};
-use super::{CHUNK_BITS, pages};
+use super::lists::{List, Run, decode, decode_between};
+use super::{CHUNK, CHUNK_BITS, pages};
+use crate::cache::Value;
 use crate::codec::Damaged;
 use crate::frame::{Area, Fault, Kind};
 use crate::segment::{Header, Segment};
@@ -18,7 +19,7 @@ pub(crate) type Places = [u64; 16];
 #[derive(Debug)]
 pub(crate) struct Postings {
     area: Area,
-    /// For each clause the lists of its terms.
+    /// For each clause the lists of its terms; first those clauses of which all lists are short.
     clauses: Vec<Vec<Alternative>>,
 }
 
@@ -28,8 +29,8 @@ enum Alternative {
     Short(Vec<u32>),
     Long {
         runs: Vec<Run>,
-        /// The last run that was read, by its place.
-        read: Option<(usize, Vec<u32>)>,
+        /// The last page of runs that was read, by its number.
+        page: Option<(u32, Value)>,
     },
 }
 
@@ -70,7 +71,7 @@ impl Postings {
                         decode(bytes, 0, |it| ordinals.push(it)).map_err(damaged)?;
                         lists.push(Alternative::Short(ordinals));
                     }
-                    Some(List::Long(runs)) => lists.push(Alternative::Long { runs, read: None }),
+                    Some(List::Long(runs)) => lists.push(Alternative::Long { runs, page: None }),
                 }
             }
             if lists.is_empty() {
@@ -78,29 +79,20 @@ impl Postings {
             }
             postings.clauses.push(lists);
         }
+        postings.clauses.sort_by_key(|clause| !all_short(clause));
         Ok(Some(postings))
     }
 
     /// The chunks in which every clause may have fragments.
     pub(crate) fn chunks(&self) -> Chunks {
         let mut chunks = Chunks::All;
-        for clause in &self.clauses {
-            let mut of_clause = BTreeSet::new();
-            let mut all_short = true;
-            for list in clause {
-                match list {
-                    Alternative::Short(ordinals) => {
-                        of_clause.extend(ordinals.iter().map(|it| it >> CHUNK_BITS));
-                    }
-                    Alternative::Long { .. } => all_short = false,
-                }
-            }
-            if all_short {
-                chunks = match chunks {
-                    Chunks::All => Chunks::These(of_clause),
-                    Chunks::These(these) => Chunks::These(&these & &of_clause),
-                };
-            }
+        for clause in self.clauses.iter().take_while(|it| all_short(it)) {
+            let ordinals = clause.iter().flat_map(Alternative::short);
+            let of_clause: BTreeSet<u32> = ordinals.map(|it| it >> CHUNK_BITS).collect();
+            chunks = match chunks {
+                Chunks::All => Chunks::These(of_clause),
+                Chunks::These(these) => Chunks::These(&these & &of_clause),
+            };
         }
         chunks
     }
@@ -141,48 +133,62 @@ impl Alternative {
         places: &mut Places,
     ) -> Result<(), Error> {
         match self {
-            Self::Short(ordinals) => mark(ordinals, chunk, places),
-            Self::Long { runs, read } => {
+            Self::Short(ordinals) => mark_short(ordinals, chunk, places),
+            Self::Long { runs, page } => {
                 // A run has the chunks from its own up to that of the next.
                 let after = runs.partition_point(|it| it.chunk <= chunk);
-                let Some(at) = after.checked_sub(1) else {
+                let Some(run) = after.checked_sub(1).and_then(|at| runs.get(at)) else {
                     return Ok(());
                 };
-                let ordinals = match read.take() {
-                    Some((place, ordinals)) if place == at => ordinals,
-                    _ => match runs.get(at) {
-                        Some(run) => ordinals(run, store, writer, area)?,
-                        None => return Ok(()),
-                    },
+                let number = u64::from(run.page);
+                let value = match page.take() {
+                    Some((number, value)) if number == run.page => value,
+                    _ => store.read(writer, area, Kind::Runs, number)?,
                 };
-                mark(&ordinals, chunk, places);
-                *read = Some((at, ordinals));
+                mark_run(run, value.payload(), chunk, places)
+                    .map_err(|Damaged| lost(writer, area, Kind::Runs, number, Fault::Damaged))?;
+                *page = Some((run.page, value));
             }
         }
         Ok(())
     }
+
+    /// The ordinals of a short list.
+    fn short(&self) -> &[u32] {
+        match self {
+            Self::Short(ordinals) => ordinals,
+            Self::Long { .. } => &[],
+        }
+    }
 }
 
-/// All ordinals of a run.
-fn ordinals(run: &Run, store: &mut Store, writer: &Writer, area: Area) -> Result<Vec<u32>, Error> {
-    let number = u64::from(run.page);
-    let page = store.read(writer, area, Kind::Runs, number)?;
-    let damaged = |Damaged| lost(writer, area, Kind::Runs, number, Fault::Damaged);
-    let bytes = run.of(page.payload()).map_err(damaged)?;
-    let mut ordinals = Vec::with_capacity(bytes.len());
-    let base = run.base().map_err(damaged)?;
-    decode(bytes, base, |it| ordinals.push(it)).map_err(damaged)?;
-    Ok(ordinals)
+fn all_short(clause: &[Alternative]) -> bool {
+    let is_short = |list: &Alternative| matches!(list, Alternative::Short(_));
+    clause.iter().all(is_short)
 }
 
-/// Marks the fragments of a chunk.
-fn mark(ordinals: &[u32], chunk: u32, places: &mut Places) {
+/// Marks the fragments of a chunk that a run has.
+fn mark_run(run: &Run, page: &[u8], chunk: u32, places: &mut Places) -> Result<(), Damaged> {
+    let first = chunk.checked_mul(CHUNK).ok_or(Damaged)?;
+    let range = (first, first.saturating_add(CHUNK));
+    decode_between(run.of(page)?, run.base()?, range, |ordinal| {
+        set(places, ordinal);
+    })
+}
+
+/// Marks the fragments of a chunk that a short list has.
+fn mark_short(ordinals: &[u32], chunk: u32, places: &mut Places) {
     let start = ordinals.partition_point(|it| it >> CHUNK_BITS < chunk);
     let rest = ordinals.get(start..).unwrap_or_default();
     for ordinal in rest.iter().take_while(|it| **it >> CHUNK_BITS == chunk) {
-        let place = ordinal % (1 << CHUNK_BITS);
-        if let Some(word) = places.get_mut(place as usize / 64) {
-            *word |= 1 << (place % 64);
-        }
+        set(places, *ordinal);
+    }
+}
+
+#[inline]
+fn set(places: &mut Places, ordinal: u32) {
+    let place = ordinal % CHUNK;
+    if let Some(word) = places.get_mut(place as usize / 64) {
+        *word |= 1 << (place % 64);
     }
 }
