@@ -229,7 +229,7 @@ pub(crate) fn kv_options(config: &Config) -> kv::fjall::Options {
             Durability::Sync => kv::fjall::Durability::Sync,
             Durability::Periodic => kv::fjall::Durability::Periodic(config.kv.sync_interval),
         },
-        quota: config.kv.quota.map(Size::bytes),
+        quotas: kv::Quotas::of_all(config.kv.quota.map(Size::bytes)),
         min_free: config.kv.min_free.bytes(),
     }
 }
