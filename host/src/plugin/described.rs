@@ -17,6 +17,7 @@ pub(super) struct Described {
 }
 
 /// What never changes about a loaded plugin.
+#[derive(Clone)]
 pub(super) struct Facts {
     pub(super) version: String,
     pub(super) source: String,

@@ -19,13 +19,12 @@ pub(super) struct WriteQueue {
     inner: Mutex<Inner>,
     /// Something was pushed, or the queue was closed.
     changed: Notify,
-    most_depth: usize,
-    most_bytes: usize,
 }
 
-#[derive(Default)]
 struct Inner {
     items: VecDeque<Item>,
+    most_depth: usize,
+    most_bytes: usize,
     /// What has not been answered yet, in the queue or taken out of it.
     depth: usize,
     bytes: usize,
@@ -70,11 +69,23 @@ pub(super) enum Work {
 impl WriteQueue {
     pub(super) fn new(most_depth: usize, most_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner {
+                items: VecDeque::new(),
+                most_depth,
+                most_bytes,
+                depth: 0,
+                bytes: 0,
+                closed: false,
+            }),
             changed: Notify::new(),
-            most_depth,
-            most_bytes,
         })
+    }
+
+    /// Changes how many writes may wait, and how many bytes of them.
+    pub(super) fn set_limits(&self, most_depth: usize, most_bytes: usize) {
+        let mut inner = self.lock();
+        inner.most_depth = most_depth;
+        inner.most_bytes = most_bytes;
     }
 
     /// Lets a batch wait for its turn.
@@ -92,14 +103,14 @@ impl WriteQueue {
         if inner.closed {
             return Err(shutting_down());
         }
-        if inner.depth >= self.most_depth {
+        if inner.depth >= inner.most_depth {
             return Err(full(
                 "limits.queue_depth",
                 &format!("{} writes", inner.depth),
             ));
         }
         // A batch that is larger than the whole queue gets in when it is alone: else it never would.
-        if inner.depth > 0 && inner.bytes.saturating_add(bytes) > self.most_bytes {
+        if inner.depth > 0 && inner.bytes.saturating_add(bytes) > inner.most_bytes {
             return Err(full(
                 "limits.queue_bytes",
                 &format!("{} bytes", inner.bytes),

@@ -151,6 +151,11 @@ impl Tenant {
         self.queue.waiting() != (0, 0)
     }
 
+    /// Changes how many writes may wait, and how many bytes of them; what waits already stays.
+    pub fn set_queue(&self, depth: usize, bytes: usize) {
+        self.queue.set_limits(depth, bytes);
+    }
+
     /// Where its data lives.
     pub fn instancing(&self) -> Instancing {
         self.shared.instancing

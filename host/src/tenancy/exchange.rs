@@ -1,0 +1,63 @@
+//! The one place of what is decided about tenants, which can be exchanged while they are served.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::blueprints::{Blueprint, Blueprints};
+use super::{Tenants, Unusable};
+use crate::plugin;
+
+/// What holds now.
+pub(super) struct Decided(RwLock<Arc<InUse>>);
+
+struct InUse {
+    blueprints: Blueprints,
+    /// The plugin of all, apart from any tenant.
+    tried: plugin::Status,
+}
+
+// === impl Decided ===
+
+impl Decided {
+    pub(super) fn new(blueprints: Blueprints, tried: plugin::Status) -> Self {
+        let in_use = InUse { blueprints, tried };
+        Self(RwLock::new(Arc::new(in_use)))
+    }
+
+    /// What a tenant gets now.
+    pub(super) fn of(&self, tenant: &str) -> Arc<Blueprint> {
+        Arc::clone(self.now().blueprints.of(tenant))
+    }
+
+    /// What the plugin of all was when it was tried out.
+    pub(super) fn tried(&self) -> plugin::Status {
+        self.now().tried.clone()
+    }
+
+    fn now(&self) -> Arc<InUse> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Tenants {
+    /// Takes other blueprints from now on, once each of their plugins has opened on nothing. Quotas and the limits of queues hold at once.
+    /// A plugin that is open stays as it was opened, until it is put away or replaced.
+    ///
+    /// # Errors
+    /// The first plugin that does not open; then nothing has changed.
+    pub async fn exchange(&self, blueprints: Blueprints) -> Result<(), Unusable> {
+        let tried = blueprints.try_out().await?;
+        let quotas = blueprints.kv_quotas();
+        let in_use = Arc::new(InUse { blueprints, tried });
+        {
+            let mut now = self.decided.0.write();
+            let now = now.as_mut().unwrap_or_else(|poisoned| poisoned.get_mut());
+            self.kv.set_quotas(quotas);
+            **now = in_use;
+        }
+        // A tenant that is made, or whose plugin is opened, from here on sees the new ones itself.
+        for slot in self.slots() {
+            slot.keep_to(&self.decided.of(slot.name().as_str()));
+        }
+        Ok(())
+    }
+}
