@@ -26,10 +26,10 @@ use crate::config::{Config, Durability, KvDriver, Size, Sources};
 use crate::doors::Door;
 use crate::grpc::{Grpc, Parts, Port};
 use crate::kv;
-use crate::plugin::{Opener, Runtime, RuntimeConfig};
+use crate::plugin::{Runtime, RuntimeConfig};
 use crate::reload::Live;
 use crate::telemetry::Metrics;
-use crate::tenancy::{Stores, Tenants};
+use crate::tenancy::{Blueprints, Plan, Stores, Tenants, Unusable, Workshop};
 use crate::{admin, plugin};
 
 /// The admin port's connections may take so long to end, once all else has.
@@ -214,31 +214,29 @@ fn serve(ports: &mut JoinSet<Result<(), Error>>, grpc: &Grpc, port: Port, door: 
     });
 }
 
-/// The wasm runtime, and the plugin that the configuration names.
-pub(crate) fn plugin_settings(
-    config: &Config,
-) -> Result<(Runtime, plugin::Settings), plugin::Error> {
-    let runtime = Runtime::new(&RuntimeConfig {
+/// What compiles plugins, and keeps what was compiled.
+pub(crate) fn runtime(config: &Config) -> Result<Runtime, plugin::Error> {
+    Runtime::new(&RuntimeConfig {
         cache_dir: Some(config.data_dir.join("cache/wasmtime")),
-    })?;
-    Ok((runtime, plugin_config(config)?))
-}
-
-/// The plugin that the configuration names.
-fn plugin_config(config: &Config) -> Result<plugin::Settings, plugin::Error> {
-    Ok(plugin::Settings {
-        source: config.plugin.r#use.parse()?,
-        settings: config.plugin.settings.clone().into_iter().collect(),
-        limits: limits::plugin(config),
     })
 }
 
+/// What each tenant gets.
+pub(crate) fn plan(config: &Config) -> Result<Plan, Unusable> {
+    limits::plan(config)
+}
+
 async fn open_tenants(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Tenants>, Error> {
-    let (runtime, settings) = plugin_settings(config).map_err(Error::Plugin)?;
-    let kv = open_kv(config).await?;
-    let opener = Opener::load(&runtime, settings, kv, Arc::clone(metrics)).await;
-    let opener = opener.map_err(Error::Plugin)?;
-    let tenants = Tenants::start(opener, limits::tenants(config)).await;
+    let runtime = runtime(config).map_err(Error::Runtime)?;
+    let plan = plan(config).map_err(Error::Plugin)?;
+    let workshop = Workshop {
+        runtime,
+        kv: open_kv(config).await?,
+        metrics: Arc::clone(metrics),
+    };
+    let blueprints = Blueprints::load(plan, &workshop).await;
+    let blueprints = blueprints.map_err(Error::Plugin)?;
+    let tenants = Tenants::start(blueprints, limits::tenants(config)).await;
     tenants.map_err(Error::Plugin)
 }
 
@@ -261,7 +259,7 @@ pub(crate) fn kv_options(config: &Config) -> kv::fjall::Options {
             Durability::Sync => kv::fjall::Durability::Sync,
             Durability::Periodic => kv::fjall::Durability::Periodic(config.kv.sync_interval),
         },
-        quota: config.kv.quota.map(Size::bytes),
+        quotas: kv::Quotas::of_all(config.kv.quota.map(Size::bytes)),
         min_free: config.kv.min_free.bytes(),
     }
 }

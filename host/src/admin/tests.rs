@@ -29,6 +29,21 @@ struct Fake {
     failure: Option<ErrorKind>,
 }
 
+fn limits() -> tenancy::Limits {
+    tenancy::Limits {
+        plugin: "kv".to_owned(),
+        memory: 1 << 30,
+        call_timeout_ms: 10_000,
+        queue_bytes: 1 << 20,
+        queue_depth: 7,
+        quotas: tenancy::quotas::Limits {
+            spans_per_second: Some(1000),
+            concurrent_queries: 64,
+            kv_quota: None,
+        },
+    }
+}
+
 #[async_trait::async_trait]
 impl Plugin for Fake {
     fn status(&self) -> plugin::Status {
@@ -69,12 +84,14 @@ impl Plugin for Fake {
         }
         Ok(vec![
             TenantStatus {
+                limits: limits(),
                 name: "a".to_owned(),
                 state: Presence::Open,
                 stored_bytes: Some(9),
                 plugin: Some(Plugin::status(self)),
             },
             TenantStatus {
+                limits: limits(),
                 name: "b".to_owned(),
                 state: Presence::Away,
                 stored_bytes: None,
@@ -329,6 +346,9 @@ async fn tenants_are_listed_in_json() {
     assert_eq!(tenants[0]["state"], "open");
     assert_eq!(tenants[0]["stored_bytes"], 9);
     assert_eq!(tenants[0]["plugin"]["memory_used"], 5 << 20);
+    assert_eq!(tenants[1]["limits"]["plugin"], "kv");
+    assert_eq!(tenants[1]["limits"]["concurrent_queries"], 64);
+    assert!(tenants[1]["limits"]["kv_quota"].is_null());
     assert_eq!(tenants[1]["state"], "away");
     assert!(tenants[1]["plugin"].is_null());
 }

@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod file;
 mod load;
+mod overrides;
 mod reload;
 mod settings;
 mod tenancy;
@@ -24,6 +25,7 @@ use serde::Serialize;
 
 pub use error::{Error, Place};
 pub use load::{Flag, Sources};
+pub use overrides::{OVERRIDABLE, OVERRIDES, Overrides, Own};
 pub use reload::Changes;
 pub use settings::{PLUGIN_SETTINGS, SETTINGS, Setting, markdown};
 pub use tenancy::{Header, Tenancy, TenantNames};
@@ -126,6 +128,10 @@ pub struct Limits {
     pub queue_depth: usize,
     /// Bytes of log that the plugin may write in a second.
     pub log_bytes: Size,
+    /// How many spans each tenant may write in a second.
+    pub spans_per_second: Option<u64>,
+    /// How many queries of each tenant may run at a time.
+    pub concurrent_queries: usize,
     /// The largest `search_depth`; a larger one counts as this (Q1).
     pub max_search_depth: u32,
     /// Connections at a time, on each port.
@@ -214,6 +220,8 @@ impl Default for Limits {
             queue_bytes: Size::mib(64),
             queue_depth: 1024,
             log_bytes: Size::kib(64),
+            spans_per_second: None,
+            concurrent_queries: 64,
             max_search_depth: 10_000,
             connections: 1024,
             request_timeout: Duration::from_secs(30),

@@ -1,6 +1,9 @@
 //! What of a configuration a running server may take, and what it needs a restart for.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::Config;
+use super::overrides::OVERRIDES;
 use super::settings::{PLUGIN_SETTINGS, SETTINGS};
 
 /// Settings of a tenant's plugin, which only a plugin that can be replaced takes; its own settings are such as well.
@@ -8,13 +11,16 @@ const OF_PLUGINS: &[&str] = &[
     "plugin.use",
     "limits.memory",
     "limits.call_timeout",
-    "limits.queue_bytes",
-    "limits.queue_depth",
     "limits.log_bytes",
 ];
 
-/// Settings of the server that are looked at anew by each request.
+/// Settings of the server that are looked at anew by each request, those of one tenant included.
 const OF_REQUESTS: &[&str] = &[
+    "limits.queue_bytes",
+    "limits.queue_depth",
+    "limits.spans_per_second",
+    "limits.concurrent_queries",
+    "kv.quota",
     "limits.query_timeout",
     "limits.query_judged_spans",
     "limits.query_read_bytes",
@@ -63,6 +69,14 @@ impl Config {
         let changed = names.filter(|name| now.get(*name) != then.get(*name));
         let changed = changed.map(|name| format!("{PLUGIN_SETTINGS}.{name}"));
         changes.of_plugins.extend(changed);
+        let overrides = [self, next].map(|it| &it.tenancy.overrides);
+        let [now, then] = overrides.map(|it| it.iter().collect::<BTreeMap<_, _>>());
+        let names: BTreeSet<_> = now.keys().chain(then.keys()).collect();
+        let changed = names
+            .into_iter()
+            .filter(|name| now.get(*name) != then.get(*name));
+        let changed = changed.map(|name| format!("{OVERRIDES}.{name}"));
+        changes.of_requests.extend(changed);
         changes
     }
 
@@ -71,6 +85,8 @@ impl Config {
     pub fn with_requests_of(&self, next: &Self) -> Self {
         let mut config = self.clone();
         take(OF_REQUESTS, &mut config, next);
+        let overrides = &next.tenancy.overrides;
+        config.tenancy.overrides.clone_from(overrides);
         config
     }
 

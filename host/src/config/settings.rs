@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::overrides::{OVERRIDABLE, OVERRIDES};
 use super::value::{Durability, Endpoint, KvDriver, Size, Value};
 use super::{Config, Grpc, Header, Tenancy, TenantNames};
 use crate::tenancy::TenantName;
@@ -96,6 +97,10 @@ settings! {
         "How many writes may wait for the plugin";
     "limits.log_bytes" .limits.log_bytes: Size, Some(("0B", "1GiB")),
         "Bytes of log that the plugin may write in a second; the rest is dropped and counted";
+    "limits.spans_per_second" .limits.spans_per_second: Option<u64>, Some(("1", "1000000000")),
+        "Spans that each tenant may write in a second, and in a burst; a larger request passes, and is paid off before the next one";
+    "limits.concurrent_queries" .limits.concurrent_queries: usize, Some(("1", "256")),
+        "Queries of each tenant at a time; as many more wait for half of `limits.query_timeout`";
     "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")),
         "The largest `search_depth`; a larger one counts as this";
     "limits.connections" .limits.connections: usize, Some(("1", "1000000")),
@@ -175,9 +180,10 @@ pub(super) fn variable(path: &str) -> String {
     format!("LARDER_{}", path.replace('.', "_").to_uppercase())
 }
 
-/// The sections above the settings: `grpc`, `plugin`, `plugin.settings`, ...
+/// The sections above the settings: `grpc`, `plugin`, `plugin.settings`, `tenancy.overrides`, ...
 pub(super) fn is_section(path: &str) -> bool {
     path == PLUGIN_SETTINGS
+        || path == OVERRIDES
         || SETTINGS.iter().any(|setting| {
             setting
                 .path
@@ -275,6 +281,13 @@ pub fn markdown() -> String {
     writeln!(
         table,
         "| `{PLUGIN_SETTINGS}.NAME` | | Settings of the plugin's own; it refuses those that it does not know |"
+    )
+    .unwrap_or_default();
+    let own: Vec<String> = OVERRIDABLE.iter().map(|path| format!("`{path}`")).collect();
+    writeln!(
+        table,
+        "| `{OVERRIDES}.TENANT.SETTING` | | What one tenant has of its own, in the file alone: {}, and `{PLUGIN_SETTINGS}.NAME`, which are added to those of all if the plugin is the same |",
+        own.join(", ")
     )
     .unwrap_or_default();
     table

@@ -6,6 +6,7 @@
     reason = "tests"
 )]
 
+mod overrides;
 mod refusals;
 mod reload;
 
@@ -76,6 +77,8 @@ limits:
   queue_bytes: 2MiB
   queue_depth: 7
   log_bytes: 0
+  spans_per_second: 1_000
+  concurrent_queries: 13
   max_search_depth: 8
   connections: 9
   request_timeout: 12s
@@ -89,6 +92,12 @@ tenancy:
   idle_timeout: 90s
   default: acme
   writer_default: 7
+  overrides:
+    b.c_d-e:
+      plugin: { use: memory, settings: { max_traces: 5, 1.10: '' } }
+      limits: { memory: 64MiB, call_timeout: 90s, queue_depth: 6, concurrent_queries: null }
+      kv: { quota: null }
+    7: { plugin: { settings: { max_traces: null } } }
 ";
     from_yaml(yaml)
 }

@@ -35,7 +35,6 @@ use self::generated::jaeger::dependency_reader_server::DependencyReaderServer;
 use self::generated::jaeger::trace_reader_server::TraceReaderServer;
 use self::generated::otlp::trace_service_server::TraceServiceServer;
 use self::health::Health;
-use self::reads::Reads;
 use self::request_memory::RequestMemory;
 use self::rpc::RpcLayer;
 use self::stores::Searchers;
@@ -137,7 +136,6 @@ impl Grpc {
         let writes = TaskTracker::new();
         let limit = parts.max_request_bytes;
         let memory = RequestMemory::new(limit.saturating_mul(REQUESTS_IN_MEMORY));
-        let reads = Reads::new();
         let paginated = parts.search.get().pagination;
         let searchers = Searchers::new(
             Arc::clone(&parts.stores),
@@ -158,11 +156,11 @@ impl Grpc {
             .clone()
             .add_service(configured!(
                 limit,
-                TraceReaderServer::new(TraceReaderService::new(searchers.clone(), reads.clone()))
+                TraceReaderServer::new(TraceReaderService::new(searchers.clone()))
             ))
             .add_service(configured!(
                 limit,
-                DependencyReaderServer::new(DependencyReaderService::new(searchers, reads))
+                DependencyReaderServer::new(DependencyReaderService::new(searchers))
             ))
             .add_service(configured!(
                 limit,

@@ -1,6 +1,7 @@
 //! OTLP's `TraceService`: the write.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::{
@@ -17,7 +18,7 @@ use super::request_memory::Share;
 use super::status::{self, Failure};
 use super::stores;
 use crate::ingest::{self, Ingest, Ingested};
-use crate::storage::{Batch, ErrorKind, Storage};
+use crate::storage::{self, Batch, ErrorKind, Storage};
 use crate::telemetry::Metrics;
 use crate::tenancy::{Stores, TenantName};
 
@@ -76,8 +77,12 @@ impl TraceWriter {
         tenant: Option<TenantName>,
         share: Option<Arc<Share>>,
     ) -> Result<ExportTraceServiceResponse, Status> {
+        let failed = |error: storage::Error| status::export(&Failure::Storage(&error));
+        let quotas = self.0.stores.quotas(tenant.as_ref()).map_err(failed)?;
+        // Asked twice: a flood has to be refused before it costs the walk, and what there is to take is known after it.
+        quotas.check_spans(Instant::now()).map_err(failed)?;
         let storage = stores::storage(&*self.0.stores, tenant.as_ref()).await;
-        let storage = storage.map_err(|error| status::export(&Failure::Storage(&error)))?;
+        let storage = storage.map_err(failed)?;
         if let Some(share) = &share {
             // Compressed bytes were counted as they came; what they became counts too.
             share.grow_to(request.len())?;
@@ -96,6 +101,8 @@ impl TraceWriter {
             let walked = tokio::task::spawn_blocking(walk).await;
             walked.unwrap_or_else(|error| Err(status::task_failed(error)))
         }?;
+        let spans = ingested.spans + ingested.refused.total();
+        quotas.take_spans(spans, Instant::now()).map_err(failed)?;
         self.0.write(&*storage, ingested).await
     }
 }

@@ -14,7 +14,6 @@ use super::described::Described;
 use super::pool::Pool;
 use super::shared::lock;
 use super::suspects::Suspects;
-use super::tenant::Readers;
 use super::worker::{Seat, Worker};
 use super::{Error, Instancing, Limits, Opener, Settings, Source, Tenant};
 use crate::storage;
@@ -48,20 +47,15 @@ impl Opener {
             let (kv, metrics) = (Arc::clone(&self.kv), Arc::clone(&self.metrics));
             return Self::load(&self.runtime, settings, kv, metrics).await;
         }
-        Ok(Self {
-            runtime: self.runtime.clone(),
-            limits: settings.limits.clone(),
-            described: self.described.with(settings),
-            kv: Arc::clone(&self.kv),
-            metrics: Arc::clone(&self.metrics),
-        })
+        let mut same = self.with(settings.settings, settings.limits);
+        same.described.facts.source = settings.source.to_string();
+        Ok(same)
     }
 
-    /// Whether tenants opened by the one and by the other would differ.
+    /// Whether instances opened by the one and by the other are the same. The queue before them is the host's, and changes without them
+    /// ([`Tenant::set_queue`]).
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.described.is_same_as(&other.described)
-            && self.limits.queue_bytes == other.limits.queue_bytes
-            && self.limits.queue_depth == other.limits.queue_depth
     }
 
     /// Whether `next` may take the place of this one while tenants are open.
@@ -95,16 +89,14 @@ async fn hash(source: Source) -> Result<String, Error> {
 
 impl Described {
     /// The same component under other settings.
-    fn with(&self, settings: Settings) -> Self {
+    pub(super) fn with(&self, settings: Vec<(String, String)>, limits: &Limits) -> Self {
         let mut changed = self.clone();
-        let limits = settings.limits;
-        changed.facts.source = settings.source.to_string();
         changed.facts.memory_limit = limits.memory;
         let opening = &mut changed.opening;
         opening.memory = limits.memory;
         opening.timeout = limits.call_timeout;
         opening.log_bytes = limits.log_bytes;
-        opening.settings = settings.settings.into();
+        opening.settings = settings.into();
         changed
     }
 
@@ -155,16 +147,10 @@ impl Tenant {
         let now = self.factory.described();
         let limits = opener.limits.clone();
         let next = opener.described_for(Arc::clone(&self.shared.gauge));
-        let same_limits = self.queue.limits() == (limits.queue_depth, limits.queue_bytes);
-        if now.is_same_as(&next) && same_limits {
+        if now.is_same_as(&next) {
             return Ok(Exchanged::Unchanged);
         }
         now.may_become(&next)?;
-        if now.is_same_as(&next) {
-            // The host's own limits cost no instance.
-            self.set_queue_limits(&limits);
-            return Ok(Exchanged::Replaced);
-        }
         let (reply, exchanged) = oneshot::channel();
         let exchange = Exchange {
             next: Arc::new(next),
@@ -178,17 +164,7 @@ impl Tenant {
         queued.map_err(|_: storage::Error| stopping())?;
         let exchanged = exchanged.await;
         exchanged.unwrap_or_else(|_| Err(stopping()))?;
-        self.queue
-            .set_limits(opener.limits.queue_depth, opener.limits.queue_bytes);
         Ok(Exchanged::Replaced)
-    }
-
-    fn set_queue_limits(&self, limits: &Limits) {
-        self.queue
-            .set_limits(limits.queue_depth, limits.queue_bytes);
-        if let Readers::Beside(pools) = &self.readers {
-            pools.current().set_most_waiting(limits.queue_depth);
-        }
     }
 }
 

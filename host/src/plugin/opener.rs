@@ -43,6 +43,18 @@ impl Opener {
         })
     }
 
+    /// The same component with other settings and limits, which are not compiled again.
+    #[must_use]
+    pub fn with(&self, settings: Vec<(String, String)>, limits: Limits) -> Self {
+        Self {
+            runtime: self.runtime.clone(),
+            described: self.described.with(settings, &limits),
+            limits,
+            kv: Arc::clone(&self.kv),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
     /// Opens the plugin for one tenant, by the name of its namespace.
     ///
     /// # Errors
@@ -70,6 +82,21 @@ impl Opener {
     /// What keeps the tenants' data, if the plugin keeps it in `kv`.
     pub fn kv(&self) -> &Arc<dyn kv::Driver> {
         &self.kv
+    }
+
+    /// What the plugin may use, and how much may wait for it.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Where the component was loaded from.
+    pub fn source(&self) -> &str {
+        &self.described.facts.source
+    }
+
+    /// Where what the plugin does is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Where the plugin's data lives.

@@ -1,7 +1,6 @@
 //! Exports that wait to be written: bounded by number and bytes, taken out as one joined write at a time.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
@@ -21,13 +20,12 @@ pub(super) struct WriteQueue {
     inner: Mutex<Inner>,
     /// Something was pushed, or the queue was closed.
     changed: Notify,
-    most_depth: AtomicUsize,
-    most_bytes: AtomicUsize,
 }
 
-#[derive(Default)]
 struct Inner {
     items: VecDeque<Item>,
+    most_depth: usize,
+    most_bytes: usize,
     /// What has not been answered yet, in the queue or taken out of it.
     depth: usize,
     bytes: usize,
@@ -75,23 +73,28 @@ pub(super) enum Work {
 impl WriteQueue {
     pub(super) fn new(most_depth: usize, most_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner {
+                items: VecDeque::new(),
+                most_depth,
+                most_bytes,
+                depth: 0,
+                bytes: 0,
+                closed: false,
+            }),
             changed: Notify::new(),
-            most_depth: AtomicUsize::new(most_depth),
-            most_bytes: AtomicUsize::new(most_bytes),
         })
     }
 
-    /// How many writes may wait, and how many bytes.
-    pub(super) fn limits(&self) -> (usize, usize) {
-        let depth = self.most_depth.load(Ordering::Relaxed);
-        (depth, self.most_bytes.load(Ordering::Relaxed))
+    /// How many writes may wait.
+    pub(super) fn most_depth(&self) -> usize {
+        self.lock().most_depth
     }
 
-    /// Lets more wait, or less, from here on; what waits already goes on.
+    /// Changes how many writes may wait, and how many bytes of them.
     pub(super) fn set_limits(&self, most_depth: usize, most_bytes: usize) {
-        self.most_depth.store(most_depth, Ordering::Relaxed);
-        self.most_bytes.store(most_bytes, Ordering::Relaxed);
+        let mut inner = self.lock();
+        inner.most_depth = most_depth;
+        inner.most_bytes = most_bytes;
     }
 
     /// Lets a batch wait for its turn.
@@ -109,15 +112,14 @@ impl WriteQueue {
         if inner.closed {
             return Err(shutting_down());
         }
-        if inner.depth >= self.most_depth.load(Ordering::Relaxed) {
+        if inner.depth >= inner.most_depth {
             return Err(full(
                 "limits.queue_depth",
                 &format!("{} writes", inner.depth),
             ));
         }
         // A batch that is larger than the whole queue gets in when it is alone: else it never would.
-        let most_bytes = self.most_bytes.load(Ordering::Relaxed);
-        if inner.depth > 0 && inner.bytes.saturating_add(bytes) > most_bytes {
+        if inner.depth > 0 && inner.bytes.saturating_add(bytes) > inner.most_bytes {
             return Err(full(
                 "limits.queue_bytes",
                 &format!("{} bytes", inner.bytes),

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Tenant;
 use super::pool::{Pool, too_many_reads};
 use super::question::{Answer, Question, mixed_up};
+use super::queue::WriteQueue;
 use super::shared::Shared;
 use super::worker::Ask;
 use crate::storage::{self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted};
@@ -16,6 +17,8 @@ pub(super) enum Reads {
     /// The one instance.
     Writer {
         asks: mpsc::Sender<Ask>,
+        /// Says how many may wait.
+        queue: Arc<WriteQueue>,
         shared: Arc<Shared>,
     },
     /// Instances beside the writer.
@@ -33,10 +36,18 @@ pub(super) struct Pinned {
 
 impl Reads {
     async fn ask(&self, question: Question) -> Result<Answer, storage::Error> {
-        let (asks, shared) = match self {
+        let (asks, queue, shared) = match self {
             Self::Pool(pool) => return pool.ask(question).await,
-            Self::Writer { asks, shared } => (asks, shared),
+            Self::Writer {
+                asks,
+                queue,
+                shared,
+            } => (asks, queue, shared),
         };
+        let waiting = asks.max_capacity() - asks.capacity();
+        if waiting >= queue.most_depth().max(1) {
+            return Err(too_many_reads(waiting));
+        }
         let (reply, answer) = oneshot::channel();
         match asks.try_send(Ask { question, reply }) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(shared.shutting_down())),

@@ -13,7 +13,7 @@ use super::{Error, bundled};
 const MAX_BYTES: usize = 64 << 20;
 
 /// A component's origin. Parsed from a word (bundled) or from anything that has a `/` or ends in `.wasm` (a file).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// Part of the binary, under this name.
     Bundled(&'static str),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
@@ -155,6 +155,14 @@ impl Tenant {
         self.queue.waiting() != (0, 0)
     }
 
+    /// Changes how many writes and reads may wait, and how many bytes of writes; what waits already stays.
+    pub fn set_queue(&self, depth: usize, bytes: usize) {
+        self.queue.set_limits(depth, bytes);
+        if let Readers::Beside(pools) = &self.readers {
+            pools.current().set_most_waiting(depth);
+        }
+    }
+
     /// Where its data lives.
     pub fn instancing(&self) -> Instancing {
         self.shared.instancing
@@ -203,6 +211,7 @@ impl Tenant {
             Readers::Beside(pools) => Reads::Pool(pools.current()),
             Readers::Writer(asks) => Reads::Writer {
                 asks: asks.clone(),
+                queue: Arc::clone(&self.queue),
                 shared: Arc::clone(&self.shared),
             },
         }
@@ -277,7 +286,8 @@ fn work(
     queue: &Arc<WriteQueue>,
     limits: &Limits,
 ) -> (Readers, JoinHandle<()>) {
-    let (sender, asks) = mpsc::channel(limits.queue_depth.max(1));
+    // `Reads` bounds it, by what may change.
+    let (sender, asks) = mpsc::channel(Semaphore::MAX_PERMITS);
     let replicated = shared.instancing == Instancing::Replicated;
     let pools = replicated.then(|| {
         let (factory, shared) = (Arc::clone(factory), Arc::clone(shared));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::task::JoinError;
 
-use crate::{access, doors, grpc, kv, plugin};
+use crate::{access, doors, grpc, kv, plugin, tenancy};
 
 /// Each says what to change; the system's own words are its source.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +41,12 @@ pub enum Error {
     /// The storage behind the plugins cannot be opened.
     #[error("cannot open the storage of `kv`")]
     Kv(#[source] kv::Error),
-    /// The plugin cannot be used.
+    /// The wasm engine cannot be set up.
     #[error("cannot start the plugin")]
-    Plugin(#[source] plugin::Error),
+    Runtime(#[source] plugin::Error),
+    /// The plugin cannot be used, of all tenants or of one.
+    #[error(transparent)]
+    Plugin(tenancy::Unusable),
     /// A gRPC port failed while it was served.
     #[error("a gRPC port failed")]
     Grpc(#[source] grpc::Error),

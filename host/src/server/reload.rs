@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, limits, plugin_config};
+use super::{Error, limits};
 use crate::config::{Changes, Config, Sources};
 use crate::grpc::Port;
 use crate::reload::{Fresh, Hangups, Live, NeedsRestart, Outcome, Plugin, Refused, Reload, Report};
 use crate::telemetry::{Chain, Metrics};
-use crate::tenancy::{Resolver, Taken, Tenants};
+use crate::tenancy::{Components, Resolver, Taken, Tenants, Unusable};
 use crate::{admin, plugin, search};
 
 /// Why the setting of a port, a folder or a driver is not taken.
@@ -94,27 +94,29 @@ impl Parts {
         let changes = current.changes(&next);
 
         let was = self.tenants.opens_with();
-        let with_plugins = current.with_plugins_of(&next);
-        let settings = plugin_config(&with_plugins).map_err(plugin_refused)?;
-        let opener = was.reloaded(settings).await.map_err(plugin_refused)?;
-        let (tenants, held) = match self.tenants.reload(Arc::new(opener)).await {
+        let without_plugins = current.with_requests_of(&next);
+        let with_plugins = without_plugins.with_plugins_of(&next);
+        let (tenants, held) = match self.replace(&with_plugins, Components::Again).await {
             Ok(taken) => (taken, None),
-            Err(error @ plugin::Error::NeedsRestart { .. }) => {
-                (Taken::default(), Some(error.to_string()))
+            Err(Unusable {
+                source: error @ plugin::Error::NeedsRestart { .. },
+                ..
+            }) => {
+                let taken = self.replace(&without_plugins, Components::Same).await;
+                (taken.map_err(unusable)?, Some(error.to_string()))
             }
-            Err(error) => return Err(plugin_refused(error)),
+            Err(error) => return Err(unusable(error)),
         };
 
         let files = fresh.iter().map(|fresh| fresh.setting).collect();
         for fresh in fresh {
             (fresh.take)();
         }
-        let before = if held.is_none() {
+        *current = if held.is_none() {
             with_plugins
         } else {
-            current.clone()
+            without_plugins
         };
-        *current = before.with_requests_of(&next);
         self.apply(&current).await;
 
         let plugin = Plugin {
@@ -122,6 +124,12 @@ impl Parts {
             is: self.tenants.opens_with().identity(),
         };
         Ok(report(changes, files, plugin, tenants, held))
+    }
+
+    /// Has tenants get what the configuration gives them.
+    async fn replace(&self, config: &Config, components: Components) -> Result<Taken, Unusable> {
+        let redrawn = self.tenants.redrawn(limits::plan(config)?, components);
+        self.tenants.reload(redrawn.await?).await
     }
 
     /// Reads all that there is to read.
@@ -157,7 +165,7 @@ fn refused(error: &(dyn std::error::Error + 'static)) -> Refused {
     Refused(Chain(error).to_string())
 }
 
-fn plugin_refused(error: plugin::Error) -> Refused {
+fn unusable(error: Unusable) -> Refused {
     refused(&Error::Plugin(error))
 }
 

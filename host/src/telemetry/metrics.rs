@@ -43,6 +43,7 @@ pub struct Metrics {
     storage: Storage,
     kv: Kv,
     tenants_open: Level,
+    tenant_refused: Family<SettingLabels, Counter>,
     plugin_ready: Level,
     plugin_restarts: Family<ErrorLabels, Counter>,
     plugin_breaches: Family<RuleLabels, Counter>,
@@ -82,6 +83,11 @@ struct RpcLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SettingLabels {
+    setting: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -128,6 +134,7 @@ impl Metrics {
             storage: Storage::register(on),
             kv: Kv::register(on),
             tenants_open: register(on, told::TENANTS_OPEN, Level::default()),
+            tenant_refused: register(on, told::TENANT_REFUSED, Family::default()),
             plugin_ready: register(on, told::PLUGIN_READY, Level::default()),
             plugin_restarts: register(on, told::PLUGIN_RESTARTS, Family::default()),
             plugin_breaches: register(on, told::PLUGIN_BREACHES, Family::default()),
@@ -158,6 +165,12 @@ impl Metrics {
     pub fn refused(&self, reason: &'static str, spans: u64) {
         let labels = ReasonLabels { reason };
         self.ingest_refused.get_or_create(&labels).inc_by(spans);
+    }
+
+    /// A call was refused because its tenant was at a quota.
+    pub fn quota_refused(&self, setting: &'static str) {
+        let labels = SettingLabels { setting };
+        self.tenant_refused.get_or_create(&labels).inc();
     }
 
     /// A plugin says that it has dropped something since it was asked last.

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 
+use super::blueprints::{Blueprints, Components, Plan, Unusable};
+use super::exchange::InUse;
 use super::slot::Slot;
 use super::tenants::Options;
 use super::{TenantName, Tenants};
@@ -37,31 +39,48 @@ pub struct NotTaken {
 }
 
 impl Tenants {
-    /// What opens tenants now.
+    /// What opens the plugin of who has none of its own.
     pub fn opens_with(&self) -> Arc<Opener> {
-        self.opener().get()
+        Arc::clone(self.decided.now().blueprints.default_opener())
     }
 
-    /// Opens tenants with `next` from here on, and has those who are open run it.
+    /// The blueprints of a changed plan, to be reloaded with.
+    ///
+    /// # Errors
+    /// The first component that cannot be loaded.
+    pub async fn redrawn(
+        &self,
+        plan: Plan,
+        components: Components,
+    ) -> Result<Blueprints, Unusable> {
+        let now = self.decided.now();
+        now.blueprints.redrawn(plan, components).await
+    }
+
+    /// Gives tenants what `blueprints` say from here on, and has those who are open run it.
     ///
     /// # Errors
     /// A plugin that refuses to open even on nothing, and without tenancy one that cannot take the place of the one there: then
     /// nothing has changed.
-    pub async fn reload(&self, next: Arc<Opener>) -> Result<Taken, plugin::Error> {
-        let before = self.opens_with();
-        if !before.is_same_as(&next) {
-            let tried = next.try_out().await?;
-            before.may_become(&next)?;
-            self.opener().put(Arc::clone(&next));
-            self.tried.set(tried);
+    pub async fn reload(&self, blueprints: Blueprints) -> Result<Taken, Unusable> {
+        let tried = blueprints.try_out().await?;
+        let enabled = self.options().enabled;
+        if !enabled {
+            let (now, next) = (self.opens_with(), blueprints.default_opener());
+            let may = now.may_become(next);
+            may.map_err(|source| Unusable::new(None, source))?;
         }
-        // Again even if nothing has changed: one that failed the last time may not fail now.
+        let before = self.decide(Arc::new(InUse { blueprints, tried }));
+        let now = self.decided.now();
+        // Also where nothing has changed: one that failed the last time may not fail now.
         let slots = stream::iter(self.slots());
         let changed = slots.map(|slot| {
-            let (before, next) = (&before, &next);
+            let name = slot.name().clone();
+            let before = Arc::clone(before.blueprints.of(name.as_str()));
+            let next = Arc::clone(now.blueprints.of(name.as_str()));
             async move {
-                let exchanged = slot.exchange(before, next).await;
-                (slot.name().clone(), exchanged)
+                let exchanged = slot.exchange(&before.opener, &next.opener).await;
+                (name, exchanged)
             }
         });
         let changed: Vec<_> = changed.buffer_unordered(AT_A_TIME).collect().await;
@@ -70,9 +89,9 @@ impl Tenants {
             match exchanged {
                 Ok(Exchanged::Unchanged) => {}
                 Ok(Exchanged::Replaced) => taken.replaced.push(tenant),
-                Err(error) if !self.options().enabled => {
-                    self.opener().put(before);
-                    return Err(error);
+                Err(error) if !enabled => {
+                    self.decide(before);
+                    return Err(Unusable::new(None, error));
                 }
                 Err(error) => taken.failed.push(NotTaken {
                     tenant,
@@ -92,7 +111,9 @@ impl Tenants {
             let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
             for name in &options.known {
                 let known = slots.entry(name.clone());
-                known.or_insert_with_key(|name| Slot::away(name.clone()));
+                known.or_insert_with_key(|name| {
+                    Slot::away(name.clone(), &self.decided.of(name.as_str()))
+                });
             }
             let is_gone = |slot: &&Arc<Slot>| {
                 let known = self.options();

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Presence, TenantName};
+use super::exchange::Decided;
+use super::{Blueprint, Presence, Quotas, TenantName};
 use crate::kv;
 use crate::plugin::{Backoff, Instancing, Opener, Tenant};
-use crate::reload::Live;
 use crate::storage::{Error, ErrorKind};
 use crate::telemetry::Chain;
 
@@ -16,6 +16,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// See the module.
 pub(super) struct Slot {
     name: TenantName,
+    quotas: Arc<Quotas>,
     state: Mutex<State>,
     /// Never waited for with `state` locked.
     door: tokio::sync::Mutex<Door>,
@@ -64,18 +65,21 @@ struct Failed {
 
 impl Slot {
     /// A tenant whose plugin is not open.
-    pub(super) fn away(name: TenantName) -> Arc<Self> {
-        Self::new(name, None)
+    pub(super) fn away(name: TenantName, blueprint: &Blueprint) -> Arc<Self> {
+        Self::new(name, blueprint, None)
     }
 
     /// A tenant whose plugin is open.
-    pub(super) fn open(name: TenantName, tenant: Arc<Tenant>) -> Arc<Self> {
-        Self::new(name, Some(tenant))
+    pub(super) fn open(name: TenantName, blueprint: &Blueprint, tenant: Arc<Tenant>) -> Arc<Self> {
+        Self::new(name, blueprint, Some(tenant))
     }
 
-    fn new(name: TenantName, tenant: Option<Arc<Tenant>>) -> Arc<Self> {
+    fn new(name: TenantName, blueprint: &Blueprint, tenant: Option<Arc<Tenant>>) -> Arc<Self> {
+        let metrics = Arc::clone(blueprint.opener.metrics());
+        let quotas = Quotas::new(name.clone(), &blueprint.limits, metrics);
         Arc::new(Self {
             name,
+            quotas,
             state: Mutex::new(State {
                 tenant,
                 used: Instant::now(),
@@ -93,6 +97,20 @@ impl Slot {
 
     pub(super) fn name(&self) -> &TenantName {
         &self.name
+    }
+
+    /// What the tenant may use beside its plugin.
+    pub(super) fn quotas(&self) -> &Arc<Quotas> {
+        &self.quotas
+    }
+
+    /// Holds the tenant to other limits, as far as they are not those of an open instance.
+    pub(super) fn keep_to(&self, blueprint: &Blueprint) {
+        self.quotas.set(&blueprint.limits);
+        if let Some(tenant) = self.look() {
+            let limits = blueprint.opener.limits();
+            tenant.set_queue(limits.queue_depth, limits.queue_bytes);
+        }
     }
 
     /// The plugin for a call, if it is open.
@@ -123,7 +141,7 @@ impl Slot {
     /// The plugin, opened if it is not. All who wait for an opening get its outcome, also a bad one.
     pub(super) async fn opened(
         self: Arc<Self>,
-        opener: Live<Opener>,
+        decided: Arc<Decided>,
     ) -> Result<Arc<Tenant>, Error> {
         let seen = self.state().attempts;
         // In a task of its own: the caller may go away, and others wait for the same.
@@ -132,8 +150,10 @@ impl Slot {
             if let Some(tenant) = self.call() {
                 return Ok(tenant);
             }
-            let opener = door.kept.clone().unwrap_or_else(|| opener.get());
-            self.open_behind(&mut door, &opener, seen).await
+            let opened = self.open_behind(&mut door, &decided, seen).await?;
+            // They may have been exchanged meanwhile.
+            self.keep_to(&decided.of(self.name.as_str()));
+            Ok(opened)
         });
         opening.await.unwrap_or_else(|error| {
             let text = format!("the opening of a tenant ended early: {error}");
@@ -144,7 +164,7 @@ impl Slot {
     async fn open_behind(
         &self,
         door: &mut Door,
-        opener: &Opener,
+        decided: &Decided,
         seen: u64,
     ) -> Result<Arc<Tenant>, Error> {
         if door.closed {
@@ -160,6 +180,8 @@ impl Slot {
             state.attempts += 1;
             state.attempts
         };
+        let opener = door.kept.clone();
+        let opener = opener.unwrap_or_else(|| Arc::clone(&decided.of(self.name.as_str()).opener));
         let opened = opener.open(self.name.as_str()).await;
         let mut state = self.state();
         state.used = Instant::now();

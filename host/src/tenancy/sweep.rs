@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::Tenants;
 use super::slot::Slot;
+use crate::plugin::Instancing;
 
 /// Retention goes on for tenants that nobody calls: so often they are brought back for it.
 const UPKEEP_EVERY: Duration = Duration::from_hours(1);
@@ -60,13 +61,16 @@ impl Tenants {
         }
         let stored = self.stored().await.unwrap_or_default();
         let due = due.into_iter().filter(|slot| {
-            let bytes = stored.get(slot.name().as_str());
-            bytes.is_some_and(|bytes| *bytes > 0)
+            let name = slot.name().as_str();
+            let bytes = stored.get(name);
+            // What another plugin has stored is not looked after by one that keeps its data in its memory, and would then stay open.
+            let opener = &self.decided.of(name).opener;
+            bytes.is_some_and(|bytes| *bytes > 0) && opener.instancing() == Instancing::Replicated
         });
         stream::iter(due)
             .for_each_concurrent(AT_A_TIME, |slot| async move {
                 // One that cannot be opened has said so in the log.
-                drop(slot.opened(self.opener().clone()).await);
+                drop(slot.opened(Arc::clone(&self.decided)).await);
             })
             .await;
     }

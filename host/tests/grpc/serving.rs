@@ -12,7 +12,7 @@ use larder::reload::Live;
 use larder::search;
 use larder::storage::{self, Storage};
 use larder::telemetry::Metrics;
-use larder::tenancy::{Resolver, Stores, TenantName};
+use larder::tenancy::{Quotas, Resolver, Stores, TenantName, quotas};
 use larder::{grpc, ingest};
 use larder_tests::{Client, patiently};
 use tokio::net::TcpListener;
@@ -37,12 +37,16 @@ pub(crate) struct Serving {
 }
 
 /// The storage of everybody.
-struct One(Arc<Store>);
+struct One(Arc<Store>, Arc<Quotas>);
 
 #[async_trait]
 impl Stores for One {
     fn get(&self, _: Option<&TenantName>) -> Option<Arc<dyn Storage>> {
         Some(Arc::clone(&self.0) as Arc<dyn Storage>)
+    }
+
+    fn quotas(&self, _: Option<&TenantName>) -> Result<Arc<Quotas>, storage::Error> {
+        Ok(Arc::clone(&self.1))
     }
 
     async fn open(&self, _: Option<&TenantName>) -> Result<Arc<dyn Storage>, storage::Error> {
@@ -61,8 +65,15 @@ impl Serving {
         let metrics = Arc::new(Metrics::new());
         let (ready, is_ready) = watch::channel(true);
         let draining = CancellationToken::new();
+        let limits = quotas::Limits {
+            spans_per_second: None,
+            concurrent_queries: 64,
+            kv_quota: None,
+        };
+        let default = TenantName::default_tenant();
+        let quotas = Quotas::new(default, &limits, Arc::clone(&metrics));
         let parts = Parts {
-            stores: Arc::new(One(Arc::clone(&store))),
+            stores: Arc::new(One(Arc::clone(&store), quotas)),
             resolver: Resolver::off(),
             writer_resolver: Resolver::off(),
             search: Live::new(search_limits()),

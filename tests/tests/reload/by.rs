@@ -13,8 +13,8 @@ async fn a_signal_takes_the_same_and_logs_what_the_other_answers() {
     configure(&home, "limits: { max_search_depth: 6, connections: 11 }\n");
     larder.signal("HUP");
     larder.told("the configuration is reloaded").await;
-    larder.told("taken=\"limits.max_search_depth\"").await;
-    larder.told("setting=\"limits.connections\"").await;
+    larder.told("\"taken\":\"limits.max_search_depth\"").await;
+    larder.told("\"setting\":\"limits.connections\"").await;
     assert_eq!(reloads(&larder, "partial"), 1);
     configure(&home, "limits: { max_search: 6 }\n");
     larder.signal("HUP");

@@ -83,7 +83,9 @@ async fn an_unchanged_file_is_not_taken() {
     assert_eq!(hash(&larder), before);
     assert_eq!(reloads(&larder, "unchanged"), 1);
     larder.signal("HUP");
-    larder.told("outcome=\"unchanged\"").await;
+    larder
+        .told("\"by\":\"SIGHUP\",\"outcome\":\"unchanged\"")
+        .await;
 }
 
 /// A restart would lose what it holds: that is for the operator to say.

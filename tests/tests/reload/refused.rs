@@ -30,7 +30,7 @@ async fn a_file_that_is_no_fitting_plugin() {
     std::fs::remove_file(plugin_path(&home)).unwrap();
     is_refused(&larder, "cannot read the plugin");
     larder.signal("HUP");
-    larder.told("by=\"SIGHUP\"").await;
+    larder.told("\"by\":\"SIGHUP\"").await;
     assert_eq!(hash(&larder), before);
     assert!(has(&client, 1).await);
     store(&client, 2).await;

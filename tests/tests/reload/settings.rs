@@ -109,8 +109,8 @@ async fn memory_keeps_what_it_holds_and_says_that_it_needs_a_restart() {
         ),
         ("plugin: { use: kv }\n", vec!["plugin.use"]),
         (
-            "plugin: { use: memory }\nlimits: { queue_depth: 7 }\n",
-            vec!["limits.queue_depth"],
+            "plugin: { use: memory }\nlimits: { memory: 512MiB }\n",
+            vec!["limits.memory"],
         ),
     ] {
         configure(&home, yaml);

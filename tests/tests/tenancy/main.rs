@@ -11,7 +11,9 @@
 mod header;
 mod idle;
 mod neighbours;
+mod overrides;
 mod purge;
+mod quotas;
 mod wall;
 
 use larder_tests::otlp::{service, span};

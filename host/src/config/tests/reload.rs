@@ -24,7 +24,11 @@ fn every_changed_setting_is_named_once() {
     let settings = changed().plugin.settings.into_keys();
     let own = settings.map(|name| format!("{PLUGIN_SETTINGS}.{name}"));
     let paths = SETTINGS.iter().map(|setting| setting.path.to_owned());
-    let mut all: Vec<String> = paths.chain(own).collect();
+    let overrides = changed().tenancy.overrides;
+    let overrides = overrides
+        .iter()
+        .map(|(name, _)| format!("{OVERRIDES}.{name}"));
+    let mut all: Vec<String> = paths.chain(own).chain(overrides).collect();
     all.sort();
     assert_eq!(named, all);
 }

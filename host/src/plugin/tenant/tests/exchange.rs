@@ -230,17 +230,14 @@ async fn a_changed_setting_needs_no_new_compilation_but_new_instances() {
 async fn limits_of_the_queue_cost_no_instance() {
     let bench = Bench::new(&first()).await;
     let tenant = bench.tenant().await;
-    let mut settings = bench.settings();
-    settings.limits.queue_depth = 0;
-    let next = bench.opener.reloaded(settings).await.unwrap();
-    assert_eq!(tenant.exchange(&next).await.unwrap(), Exchanged::Replaced);
+    tenant.set_queue(0, 1 << 20);
     let full = tenant.write(batch(1, b"spans")).await.unwrap_err();
     assert_eq!(full.setting(), Some("limits.queue_depth"));
     let full = tenant.services().await.unwrap_err();
     assert_eq!(full.setting(), Some("limits.queue_depth"));
-    let back = tenant.exchange(&bench.opener).await.unwrap();
-    assert_eq!(back, Exchanged::Replaced);
+    tenant.set_queue(1, 1 << 20);
     tenant.write(batch(1, b"spans")).await.unwrap();
+    assert_eq!(services(&tenant).await, ["guest"]);
     assert_eq!(bench.claims().await, 2);
 }
 

@@ -23,9 +23,9 @@ fn refuses_data() -> Guest {
 }
 
 impl Registry {
-    async fn reload(&self, guest: &Guest) -> Result<crate::tenancy::Taken, plugin::Error> {
+    async fn reload(&self, guest: &Guest) -> Result<crate::tenancy::Taken, Unusable> {
         let next = opener(guest, &self.kv).await;
-        self.tenants.reload(Arc::new(next)).await
+        self.tenants.reload(of_all(next)).await
     }
 
     async fn version(&self, tenant: &str) -> Option<String> {
@@ -59,8 +59,9 @@ async fn who_cannot_be_changed_goes_on_also_after_it_was_away_until_it_can() {
     let registry = start(guest()).await;
     registry.write("full").await;
     registry.open("empty").await.unwrap();
-    let next = Arc::new(opener(&refuses_data(), &registry.kv).await);
-    let taken = registry.tenants.reload(Arc::clone(&next)).await.unwrap();
+    let next = opener(&refuses_data(), &registry.kv).await;
+    let again = next.with(Vec::new(), plugin::Limits::default());
+    let taken = registry.tenants.reload(of_all(next)).await.unwrap();
     assert_eq!(taken.replaced, [name("empty")]);
     assert_eq!(taken.failed.len(), 1);
     assert_eq!(taken.failed[0].tenant, name("full"));
@@ -70,7 +71,7 @@ async fn who_cannot_be_changed_goes_on_also_after_it_was_away_until_it_can() {
 
     let later = Instant::now() + HOUR;
     assert_eq!(registry.tenants.put_away_idle(later, HOUR).await, 2);
-    let again = registry.tenants.reload(next).await.unwrap();
+    let again = registry.tenants.reload(of_all(again)).await.unwrap();
     assert_eq!(again, crate::tenancy::Taken::default());
     assert_eq!(registry.services("full").await, 1);
     assert_eq!(registry.version("full").await.as_deref(), Some("1.0"));
