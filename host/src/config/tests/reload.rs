@@ -33,6 +33,21 @@ fn every_changed_setting_is_named_once() {
     assert_eq!(named, all);
 }
 
+/// As the README says. Whoever adds a setting decides whether a running server takes it.
+#[test]
+fn what_needs_a_restart() {
+    let changes = Config::default().changes(&changed());
+    let is_taken = |path: &String| {
+        let limits = path.starts_with("limits.");
+        let tenancy = path.starts_with("tenancy.") && path != "tenancy.enabled";
+        let at_start = ["limits.connections", "limits.request_timeout"].contains(&path.as_str());
+        (limits || tenancy || path == "kv.quota" || path.starts_with("plugin.")) && !at_start
+    };
+    assert!(!changes.at_start.iter().any(is_taken), "{changes:?}");
+    let taken: Vec<_> = changes.of_plugins.iter().chain(&changes.of_requests).collect();
+    assert!(taken.into_iter().all(is_taken), "{changes:?}");
+}
+
 #[test]
 fn what_is_taken_is_no_change_any_more_and_the_rest_is() {
     let now = Config::default();
