@@ -44,7 +44,11 @@ fn what_needs_a_restart() {
         (limits || tenancy || path == "kv.quota" || path.starts_with("plugin.")) && !at_start
     };
     assert!(!changes.at_start.iter().any(is_taken), "{changes:?}");
-    let taken: Vec<_> = changes.of_plugins.iter().chain(&changes.of_requests).collect();
+    let taken: Vec<_> = changes
+        .of_plugins
+        .iter()
+        .chain(&changes.of_requests)
+        .collect();
     assert!(taken.into_iter().all(is_taken), "{changes:?}");
 }
 
