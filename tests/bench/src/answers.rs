@@ -55,7 +55,7 @@ impl Traces {
                     self.len()
                 ),
                 Some(written) if written != spans => bail!(
-                    "trace {} came back with {spans} spans and was written with {written}; if an earlier run wrote the same, use --no-load",
+                    "trace {} came back with {spans} spans and was written with {written}; if an earlier run wrote the same, take another --seed (or --no-load, for quiet)",
                     hex(id)
                 ),
                 Some(_) => {}
