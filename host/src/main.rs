@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use larder::cli::{self, Cli, Command, Signals};
-use larder::config::{Config, KvDriver};
+use larder::config::{Config, KvDriver, Sources};
 use larder::plugin::{Instancing, Source};
 use larder::server::{Server, kv_dir};
 use larder::telemetry::{Chain, logs};
@@ -26,12 +26,16 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    if let Some(code) = cli.compile() {
+        return Ok(code);
+    }
     logs::start()?;
-    let config = cli.config(std::env::vars_os().collect())?;
+    let sources = cli.sources(std::env::vars_os().collect());
+    let config = Config::load(&sources)?;
     match cli.command() {
         Command::Serve => {
             let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-            let ended = runtime.block_on(serve(config));
+            let ended = runtime.block_on(serve(config, sources));
             // What still runs was given up: it must not hold the process.
             runtime.shutdown_background();
             return ended;
@@ -49,10 +53,10 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// Serves until a signal, then drains; a second signal ends the process at once, with the code that shells give it.
-async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+async fn serve(config: Config, sources: Sources) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let bound = tokio::select! {
-        bound = Server::bind(config.clone()) => bound,
+        bound = Server::bind(config.clone(), sources) => bound,
         code = signals.next() => return Ok(ExitCode::from(code)),
     };
     let server = bound?;

@@ -1,18 +1,24 @@
 //! Values made of files, made anew when the files change: certificates and tokens.
 //!
-//! A file is looked at every few seconds and on SIGHUP. One that cannot be used changes nothing: the last good value stays, and
-//! the log says why.
+//! A file is looked at every few seconds, and whenever the configuration is read again. One that cannot be used changes nothing: the
+//! last good value stays, and the log says why.
 
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::Chain;
+
+mod live;
+mod report;
+
+pub use live::Live;
+pub use report::{NeedsRestart, Outcome, Plugin, Refused, Report};
 
 /// How often files are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -23,14 +29,28 @@ pub struct FromFiles<T, E> {
     what: &'static str,
     files: Vec<PathBuf>,
     make: Box<dyn Fn() -> Result<T, E> + Send + Sync>,
-    current: RwLock<Arc<T>>,
+    current: Live<T>,
     seen: Mutex<Vec<Option<Stamp>>>,
 }
 
 /// What can be looked at again.
 pub trait Reload: Send + Sync {
-    /// Makes the value anew if a file has changed, or if it is `asked`. Blocks on the disk.
-    fn look(&self, asked: bool);
+    /// Makes the value anew if a file has changed, and takes it if that succeeds. Blocks on the disk.
+    fn look(&self);
+
+    /// Makes the value anew, changed or not, for the caller to take or to drop. Blocks on the disk.
+    ///
+    /// # Errors
+    /// A file that cannot be used: with setting, file, and what is wrong.
+    fn prepare(self: Arc<Self>) -> Result<Fresh, Box<dyn Error + Send + Sync>>;
+}
+
+/// A value that was made anew, and is not in use yet.
+pub struct Fresh {
+    /// The setting that names its files: `grpc.tls`.
+    pub setting: &'static str,
+    /// Puts it to use.
+    pub take: Box<dyn FnOnce() + Send>,
 }
 
 /// What tells one state of a file from another, without reading it.
@@ -56,7 +76,7 @@ impl<T, E> FromFiles<T, E> {
         Ok(Self {
             what,
             files,
-            current: RwLock::new(Arc::new(make()?)),
+            current: Live::new(make()?),
             make: Box::new(make),
             seen: Mutex::new(seen),
         })
@@ -64,32 +84,41 @@ impl<T, E> FromFiles<T, E> {
 
     /// The last value that could be made.
     pub fn current(&self) -> Arc<T> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&current)
+        self.current.get()
+    }
+
+    fn take(&self, value: T) {
+        self.current.set(value);
+        tracing::info!(setting = self.what, "files read again");
     }
 }
 
 impl<T, E> Reload for FromFiles<T, E>
 where
-    T: Send + Sync,
-    E: Error + 'static,
+    T: Send + Sync + 'static,
+    E: Error + Send + Sync + 'static,
 {
-    fn look(&self, asked: bool) {
+    fn look(&self) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = stamps(&self.files);
-        if *seen == now && !asked {
+        if *seen == now {
             return;
         }
         *seen = now;
         match (self.make)() {
-            Ok(value) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
-                tracing::info!(setting = self.what, "files read again");
-            }
+            Ok(value) => self.take(value),
             Err(error) => {
                 tracing::error!(setting = self.what, error = %Chain(&error), "changed files cannot be used; the last good ones stay in use");
             }
         }
+    }
+
+    fn prepare(self: Arc<Self>) -> Result<Fresh, Box<dyn Error + Send + Sync>> {
+        let value = (self.make)()?;
+        Ok(Fresh {
+            setting: self.what,
+            take: Box::new(move || self.take(value)),
+        })
     }
 }
 
@@ -110,23 +139,19 @@ fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
         .collect()
 }
 
-/// Looks at all of them until `stop`: every few seconds, and at once on SIGHUP.
-pub async fn watch(all: Vec<Arc<dyn Reload>>, mut hangups: Hangups, stop: CancellationToken) {
+/// Looks at all of them every few seconds, until `stop`.
+pub async fn watch(all: Vec<Arc<dyn Reload>>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let asked = tokio::select! {
+        tokio::select! {
             () = stop.cancelled() => return,
-            () = hangups.next() => true,
-            _ = ticks.tick() => false,
-        };
-        if asked {
-            tracing::info!("SIGHUP: certificates and tokens are read again");
+            _ = ticks.tick() => {}
         }
         let all = all.clone();
         let looked = tokio::task::spawn_blocking(move || {
             for one in &all {
-                one.look(asked);
+                one.look();
             }
         });
         if let Err(error) = looked.await {
@@ -159,7 +184,8 @@ impl Hangups {
         Self {}
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
         #[cfg(unix)]
         if let Some(signal) = &mut self.signal
             && signal.recv().await.is_some()
@@ -193,13 +219,13 @@ mod tests {
         fs::write(&file, "7").unwrap();
         let number = number(&file);
         fs::write(&file, "no number").unwrap();
-        number.look(false);
+        number.look();
         assert_eq!(*number.current(), 7);
         fs::remove_file(&file).unwrap();
-        number.look(false);
+        number.look();
         assert_eq!(*number.current(), 7);
         fs::write(&file, "123").unwrap();
-        number.look(false);
+        number.look();
         assert_eq!(*number.current(), 123);
     }
 
@@ -208,11 +234,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("number");
         fs::write(&file, "7").unwrap();
-        let number = number(&file);
+        let number = Arc::new(number(&file));
         let first = number.current();
-        number.look(false);
+        number.look();
         assert!(Arc::ptr_eq(&first, &number.current()));
-        number.look(true);
+        let fresh = Arc::clone(&number).prepare().unwrap();
+        assert!(
+            Arc::ptr_eq(&first, &number.current()),
+            "it is not taken yet"
+        );
+        (fresh.take)();
         assert!(!Arc::ptr_eq(&first, &number.current()));
+    }
+
+    #[test]
+    fn a_broken_file_is_told_to_whoever_asks_and_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("number");
+        fs::write(&file, "7").unwrap();
+        let number = Arc::new(number(&file));
+        fs::write(&file, "no number").unwrap();
+        assert!(Arc::clone(&number).prepare().is_err());
+        assert_eq!(*number.current(), 7);
     }
 }

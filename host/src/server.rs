@@ -5,6 +5,7 @@
 mod doors;
 mod error;
 mod limits;
+mod reload;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -18,16 +19,19 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
+pub(crate) use limits::compiler;
 
 use self::doors::Doors;
-use crate::config::{Config, Durability, KvDriver, Size};
+use self::reload::Reloader;
+use crate::config::{Config, Durability, KvDriver, Size, Sources};
 use crate::doors::Door;
 use crate::grpc::{Grpc, Parts, Port};
 use crate::kv;
-use crate::plugin::{Opener, Runtime, RuntimeConfig};
+use crate::plugin::{Runtime, RuntimeConfig};
+use crate::reload::Live;
 use crate::telemetry::Metrics;
-use crate::tenancy::{Stores, Tenants};
-use crate::{admin, plugin, reload};
+use crate::tenancy::{Blueprints, Plan, Stores, Tenants, Unusable, Workshop};
+use crate::{admin, plugin};
 
 /// The admin port's connections may take so long to end, once all else has.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
@@ -43,29 +47,38 @@ pub struct Server {
     tenants: Arc<Tenants>,
     /// Cancelled when the drain begins: readiness goes first.
     draining: CancellationToken,
-    drain_timeout: Duration,
+    drain_timeout: Live<Duration>,
+    /// For the headers of a request to the admin port (`limits.request_timeout`).
+    header_timeout: Duration,
+    reloader: Reloader,
 }
 
 // === impl Server ===
 
 impl Server {
-    /// Binds every port, makes the data directory and opens the plugin.
+    /// Binds every port, makes the data directory and opens the plugin. `sources` are read again when that is asked for.
     ///
     /// # Errors
     /// Names the setting to change: a port in use, a directory without permission, a plugin that cannot be used.
-    pub async fn bind(config: Config) -> Result<Self, Error> {
+    pub async fn bind(config: Config, sources: Sources) -> Result<Self, Error> {
         let doors = Doors::bind(&config).await?;
         make_data_dir(&config.data_dir)?;
 
         let metrics = Arc::new(Metrics::new());
         let tenants = open_tenants(&config, &metrics).await?;
         let draining = CancellationToken::new();
+        let search = Live::new(limits::search(&config));
+        let (resolver, writer_resolver) = (
+            limits::resolver(&config, Port::Main),
+            limits::resolver(&config, Port::Writer),
+        );
+        let drain_timeout = Live::new(config.limits.drain_timeout);
         let grpc = Grpc::new(
             Parts {
                 stores: Arc::clone(&tenants) as Arc<dyn Stores>,
-                resolver: limits::resolver(&config, Port::Main),
-                writer_resolver: limits::resolver(&config, Port::Writer),
-                search: limits::search(&config),
+                resolver: resolver.clone(),
+                writer_resolver: writer_resolver.clone(),
+                search: search.clone(),
                 metrics: Arc::clone(&metrics),
                 ready: tenants.ready(),
                 max_request_bytes: config.grpc.max_request_bytes.as_usize(),
@@ -77,18 +90,32 @@ impl Server {
         );
         let explainer = admin::Explainer {
             tenants: Arc::clone(&tenants),
-            limits: limits::search(&config),
+            limits: search.clone(),
             metrics: Arc::clone(&metrics),
         };
+        let admin_request_timeout = config.limits.request_timeout;
+        let (purge, tenancy) = (config.admin.purge, config.tenancy.enabled);
+        let reloader = Reloader::new(reload::Parts {
+            sources,
+            config: tokio::sync::Mutex::new(config),
+            files: doors.files.clone(),
+            tenants: Arc::clone(&tenants),
+            resolver,
+            writer_resolver,
+            search,
+            drain_timeout: drain_timeout.clone(),
+            metrics: Arc::clone(&metrics),
+        });
         let admin_router = admin::router(admin::AdminState {
             metrics,
             plugin: Arc::clone(&tenants) as Arc<dyn admin::Plugin>,
             searcher: Arc::new(explainer),
             stopping: draining.clone(),
-            purge: config.admin.purge,
-            tenancy: config.tenancy.enabled,
+            reloader: Arc::new(reloader.clone()),
+            purge,
+            tenancy,
             access: Arc::clone(&doors.access),
-            request_timeout: config.limits.request_timeout,
+            request_timeout: admin_request_timeout,
         });
         Ok(Self {
             grpc,
@@ -96,7 +123,9 @@ impl Server {
             admin_router,
             tenants,
             draining,
-            drain_timeout: config.limits.drain_timeout,
+            drain_timeout,
+            header_timeout: admin_request_timeout,
+            reloader,
         })
     }
 
@@ -128,8 +157,10 @@ impl Server {
     /// A port that fails by itself ends the server in the same way.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let stop_admin = CancellationToken::new();
-        let files = reload::watch(self.doors.files, self.doors.hangups, stop_admin.clone());
+        let files = crate::reload::watch(self.doors.files, stop_admin.clone());
         tokio::spawn(files);
+        let hangups = self.reloader.follow(self.doors.hangups, stop_admin.clone());
+        tokio::spawn(hangups);
         let mut ports = JoinSet::new();
         serve(&mut ports, &self.grpc, Port::Main, self.doors.main);
         if let Some(writer) = self.doors.writer {
@@ -138,31 +169,30 @@ impl Server {
         let mut admin = tokio::spawn(admin::serve(
             self.admin_router,
             self.doors.admin,
+            self.header_timeout,
             stop_admin.clone(),
         ));
 
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             Some(port) = ports.join_next() => port.unwrap_or_else(|error| Err(Error::Task(error))),
-            served = &mut admin => match served {
-                Ok(served) => served.map_err(Error::Admin),
-                Err(error) => Err(Error::Task(error)),
-            },
+            served = &mut admin => served.map_err(Error::Task),
         };
 
         tracing::info!("shutting down");
         self.draining.cancel();
-        let drained = timeout(self.drain_timeout, async {
+        let drain_timeout = *self.drain_timeout.get();
+        let drained = timeout(drain_timeout, async {
             while ports.join_next().await.is_some() {}
             self.grpc.written().await;
         });
         if drained.await.is_err() {
             tracing::warn!(
-                timeout = ?self.drain_timeout,
+                timeout = ?drain_timeout,
                 "calls were still under way after limits.drain_timeout and are cut off"
             );
         }
-        let patience = self.drain_timeout.max(PLUGIN_DRAIN);
+        let patience = drain_timeout.max(PLUGIN_DRAIN);
         if timeout(patience, self.tenants.shutdown()).await.is_err() {
             // A guest that spins would hold the stop up until its own deadline.
             tracing::warn!(
@@ -186,27 +216,30 @@ fn serve(ports: &mut JoinSet<Result<(), Error>>, grpc: &Grpc, port: Port, door: 
     });
 }
 
-/// The wasm runtime, and the plugin that the configuration names.
-pub(crate) fn plugin_settings(
-    config: &Config,
-) -> Result<(Runtime, plugin::Settings), plugin::Error> {
-    let runtime = Runtime::new(&RuntimeConfig {
+/// What compiles plugins, and keeps what was compiled.
+pub(crate) fn runtime(config: &Config) -> Result<Runtime, plugin::Error> {
+    Runtime::new(&RuntimeConfig {
         cache_dir: Some(config.data_dir.join("cache/wasmtime")),
-    })?;
-    let settings = plugin::Settings {
-        source: config.plugin.r#use.parse()?,
-        settings: config.plugin.settings.clone().into_iter().collect(),
-        limits: limits::plugin(config),
-    };
-    Ok((runtime, settings))
+        compiler: Some(compiler(config)),
+    })
+}
+
+/// What each tenant gets.
+pub(crate) fn plan(config: &Config) -> Result<Plan, Unusable> {
+    limits::plan(config)
 }
 
 async fn open_tenants(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Tenants>, Error> {
-    let (runtime, settings) = plugin_settings(config).map_err(Error::Plugin)?;
-    let kv = open_kv(config).await?;
-    let opener = Opener::load(&runtime, settings, kv, Arc::clone(metrics)).await;
-    let opener = opener.map_err(Error::Plugin)?;
-    let tenants = Tenants::start(opener, limits::tenants(config)).await;
+    let runtime = runtime(config).map_err(Error::Runtime)?;
+    let plan = plan(config).map_err(Error::Plugin)?;
+    let workshop = Workshop {
+        runtime,
+        kv: open_kv(config).await?,
+        metrics: Arc::clone(metrics),
+    };
+    let blueprints = Blueprints::load(plan, &workshop).await;
+    let blueprints = blueprints.map_err(Error::Plugin)?;
+    let tenants = Tenants::start(blueprints, limits::tenants(config)).await;
     tenants.map_err(Error::Plugin)
 }
 
@@ -229,7 +262,7 @@ pub(crate) fn kv_options(config: &Config) -> kv::fjall::Options {
             Durability::Sync => kv::fjall::Durability::Sync,
             Durability::Periodic => kv::fjall::Durability::Periodic(config.kv.sync_interval),
         },
-        quota: config.kv.quota.map(Size::bytes),
+        quotas: kv::Quotas::of_all(config.kv.quota.map(Size::bytes)),
         min_free: config.kv.min_free.bytes(),
     }
 }

@@ -41,6 +41,11 @@ pub fn post(address: SocketAddr, path: &str) -> Response {
     request(address, "POST", path)
 }
 
+/// `POST path` without a body, with this bearer token.
+pub fn post_as(address: SocketAddr, path: &str, token: &str) -> Response {
+    with_token(address, ("POST", path), Some(token), "")
+}
+
 /// Any method, without a body.
 pub fn request(address: SocketAddr, method: &str, path: &str) -> Response {
     try_request(address, method, path)
@@ -49,21 +54,41 @@ pub fn request(address: SocketAddr, method: &str, path: &str) -> Response {
 
 /// As [`request`], where the server may be gone already.
 pub fn try_request(address: SocketAddr, method: &str, path: &str) -> std::io::Result<Response> {
-    send(address, method, path, "")
+    send(address, method, path, "", "")
 }
 
 /// POST with a body.
 pub fn post_body(address: SocketAddr, path: &str, body: &str) -> Response {
-    send(address, "POST", path, body)
+    send(address, "POST", path, "", body)
         .unwrap_or_else(|error| panic!("POST http://{address}{path}: {error}"))
 }
 
-fn send(address: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<Response> {
+/// Any method with a body, and with a bearer token where there is one.
+pub fn with_token(
+    address: SocketAddr,
+    (method, path): (&str, &str),
+    token: Option<&str>,
+    body: &str,
+) -> Response {
+    let header = token.map_or_else(String::new, |token| {
+        format!("Authorization: Bearer {token}\r\n")
+    });
+    send(address, method, path, &header, body)
+        .unwrap_or_else(|error| panic!("{method} http://{address}{path}: {error}"))
+}
+
+fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> std::io::Result<Response> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )?;
     let mut answer = String::new();

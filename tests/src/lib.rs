@@ -27,6 +27,7 @@ mod rpc;
 mod scene;
 mod server;
 pub mod status;
+mod token;
 mod wait;
 
 pub use answers::{Trace, merge};
@@ -37,6 +38,7 @@ pub use query::{Query, duration, timestamp, unset_duration, unset_timestamp};
 pub use rpc::{Call, Reply};
 pub use scene::Scene;
 pub use server::{Exit, Larder, Options};
+pub use token::token;
 pub use wait::{PATIENCE, eventually, pace, patiently};
 
 /// One tokio test per plugin for each function of the list: `mod kv`, `mod memory` and `mod minimal`, each with a [`Scene`] of its own on

@@ -96,6 +96,18 @@ impl Call {
         .await
     }
 
+    /// A call whose request is begun and never comes.
+    pub async fn unfinished(&self, method: &'static str) -> Status {
+        let nothing = Request::new(tokio_stream::pending());
+        let answer = patiently(method, async {
+            let mut grpc = self.grpc();
+            ready(&mut grpc).await?;
+            grpc.client_streaming(nothing, path(method), Raw).await
+        });
+        let answer: Result<Response<Bytes>, Status> = answer.await;
+        answer.expect_err("a call without a request")
+    }
+
     /// Opens a server stream with a body as it is.
     pub async fn open(
         &self,

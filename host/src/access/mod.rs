@@ -11,6 +11,7 @@ mod token;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use http::{HeaderMap, header};
 
@@ -53,7 +54,7 @@ pub enum Refusal {
 }
 
 /// The tokens that are accepted now, or everybody.
-pub struct Access(Option<FromFiles<Vec<Entry>, Error>>);
+pub struct Access(Option<Arc<FromFiles<Vec<Entry>, Error>>>);
 
 /// Who calls: an entry of the file, or anybody where no tokens are asked for.
 #[derive(Clone, Debug)]
@@ -76,12 +77,18 @@ impl Access {
         let tokens = FromFiles::open("access.tokens", vec![file.clone()], move || {
             file::read(&file)
         })?;
-        Ok(Self(Some(tokens)))
+        Ok(Self(Some(Arc::new(tokens))))
     }
 
     /// Whether tokens are asked for.
     pub const fn is_guarded(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// The file of tokens, if they are asked for.
+    pub fn file(&self) -> Option<Arc<dyn Reload>> {
+        let tokens = self.0.clone()?;
+        Some(tokens)
     }
 
     /// Whether who sent these headers may do this to this tenant.
@@ -110,14 +117,6 @@ impl Access {
             "the bearer token is not known: it may be mistyped, or taken out of the file that access.tokens names; `larder token` makes a new one",
         ))?;
         Ok(Caller(Some(entry.clone())))
-    }
-}
-
-impl Reload for Access {
-    fn look(&self, asked: bool) {
-        if let Some(tokens) = &self.0 {
-            tokens.look(asked);
-        }
     }
 }
 

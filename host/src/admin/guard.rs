@@ -35,6 +35,17 @@ pub(super) async fn operator(
     admitted(&state, caller, request, next).await
 }
 
+/// Lets those through who may see what the default tenant has, whatever the query says: with tenancy, what every tenant has.
+pub(super) async fn default_operator(
+    State(state): State<AdminState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let tenant = (!state.tenancy).then_some(DEFAULT_TENANT);
+    let caller = operator_of(&state, &request, tenant);
+    admitted(&state, caller, request, next).await
+}
+
 /// Lets those through who may see and change what the tenant has that `?tenant=` names; without one, what every tenant has.
 pub(super) async fn tenants_operator(
     State(state): State<AdminState>,
@@ -46,15 +57,33 @@ pub(super) async fn tenants_operator(
     let tenant = tenant
         .as_deref()
         .or((!state.tenancy).then_some(DEFAULT_TENANT));
-    let caller = state.access.caller(request.headers());
-    let caller = caller.and_then(|caller| {
-        match tenant {
-            Some(tenant) => caller.check(Right::Admin, tenant)?,
-            None => caller.check_every_tenant(Right::Admin)?,
-        }
-        Ok(caller)
-    });
+    let caller = operator_of(&state, &request, tenant);
     admitted(&state, caller, request, next).await
+}
+
+/// Lets those through who may change what concerns every tenant.
+pub(super) async fn server_operator(
+    State(state): State<AdminState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let tenant = (!state.tenancy).then_some(DEFAULT_TENANT);
+    let caller = operator_of(&state, &request, tenant);
+    admitted(&state, caller, request, next).await
+}
+
+/// Who asks, if it is an operator of this tenant, or of every one.
+fn operator_of(
+    state: &AdminState,
+    request: &Request,
+    tenant: Option<&str>,
+) -> Result<Caller, Refusal> {
+    let caller = state.access.caller(request.headers())?;
+    match tenant {
+        Some(tenant) => caller.check(Right::Admin, tenant)?,
+        None => caller.check_every_tenant(Right::Admin)?,
+    }
+    Ok(caller)
 }
 
 async fn admitted(

@@ -10,6 +10,7 @@
 //! | `POST /explain?tenant=NAME` | how a search is answered: its plan, and what each step took; the body is the query, as JSON |
 //! | `POST /purge` | forgets every trace, service and operation; off unless the configuration turns it on |
 //! | `POST /purge?tenant=NAME` | the same, of one tenant |
+//! | `POST /reload` | reads the configuration, the plugin, tokens and certificates again; JSON: what [`Report`](crate::reload::Report) says |
 //!
 //! With `access.tokens` set, `/livez` and `/readyz` stay open, and all else needs a token with the right `admin`.
 //!
@@ -18,11 +19,11 @@
 mod explain;
 mod guard;
 mod purge;
+mod reload;
 mod scrape;
+mod serve;
 mod tenants;
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,15 +36,19 @@ use larder_proto::storage::v2::TraceQueryParameters;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::doors::{Door, Incoming, Stream};
 use crate::plugin;
+use crate::reload::Live;
 use crate::search::{self, Explanation, Searcher};
 use crate::storage;
 use crate::telemetry::Metrics;
 use crate::tenancy::{self, TenantStatus, Tenants};
 
+pub use serve::serve;
+
 /// What there is, for whoever asks for something else.
-const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nPOST /purge\n";
+const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nPOST /purge\nPOST /reload\n";
+
+pub use reload::Reloads;
 
 /// What the operator is told about, and may purge.
 #[async_trait::async_trait]
@@ -80,7 +85,7 @@ pub struct Explainer {
     /// Whose storage there is.
     pub tenants: Arc<Tenants>,
     /// What a query may cost.
-    pub limits: search::Limits,
+    pub limits: Live<search::Limits>,
     /// Where its cost is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -94,6 +99,8 @@ pub struct AdminState {
     pub plugin: Arc<dyn Plugin>,
     /// What `/explain` runs.
     pub searcher: Arc<dyn Explains>,
+    /// What `/reload` asks.
+    pub reloader: Arc<dyn Reloads>,
     /// Cancelled when the server begins to stop: readiness goes first.
     pub stopping: CancellationToken,
     /// Whether `POST /purge` is allowed (`admin.purge`).
@@ -110,49 +117,28 @@ pub struct AdminState {
 pub fn router(state: AdminState) -> Router {
     let looked_at = Router::new()
         .route("/metrics", get(scrape::metrics))
-        .route("/plugin", get(status))
         .route_layer(from_fn_with_state(state.clone(), guard::operator));
+    let told = Router::new()
+        .route("/plugin", get(status))
+        .route_layer(from_fn_with_state(state.clone(), guard::default_operator));
     let changed = Router::new()
         .route("/tenants", get(tenants::tenants))
         .route("/explain", post(explain::explain))
         .route("/purge", post(purge::purge))
         .route_layer(from_fn_with_state(state.clone(), guard::tenants_operator));
+    let reloaded = Router::new()
+        .route("/reload", post(reload::reload))
+        .route_layer(from_fn_with_state(state.clone(), guard::server_operator));
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .merge(looked_at)
+        .merge(told)
         .merge(changed)
+        .merge(reloaded)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)
-}
-
-/// Serves the routes behind `door` until `stop`, and then lets the requests that are under way end.
-pub async fn serve(router: Router, door: Door, stop: CancellationToken) -> io::Result<()> {
-    let incoming = Incoming::open(door, stop.clone());
-    axum::serve(incoming, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
-}
-
-impl axum::serve::Listener for Incoming {
-    type Io = Stream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Stream, SocketAddr) {
-        match self.next().await {
-            Some(stream) => {
-                let peer = stream.peer();
-                (stream, peer)
-            }
-            // The port is closed, and the server about to end.
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.address())
-    }
 }
 
 async fn livez() -> &'static str {
@@ -232,7 +218,7 @@ impl Explains for Explainer {
         query: TraceQueryParameters,
     ) -> Result<Explanation, tenancy::Error> {
         let storage = self.tenants.named(tenant).await?;
-        let searcher = Searcher::new(storage, self.limits, Arc::clone(&self.metrics));
+        let searcher = Searcher::new(storage, *self.limits.get(), Arc::clone(&self.metrics));
         searcher
             .explain(query)
             .await

@@ -20,12 +20,28 @@ use crate::telemetry::Levels;
 use crate::tenancy::Presence;
 
 mod explain;
+mod reload;
 
 /// A plugin that is as a test wants it.
 struct Fake {
     state: Mutex<plugin::State>,
     purged: Mutex<Vec<String>>,
     failure: Option<ErrorKind>,
+}
+
+fn limits() -> tenancy::Limits {
+    tenancy::Limits {
+        plugin: "kv".to_owned(),
+        memory: 1 << 30,
+        call_timeout_ms: 10_000,
+        queue_bytes: 1 << 20,
+        queue_depth: 7,
+        quotas: tenancy::quotas::Limits {
+            spans_per_second: Some(1000),
+            concurrent_queries: 64,
+            kv_quota: None,
+        },
+    }
 }
 
 #[async_trait::async_trait]
@@ -68,12 +84,14 @@ impl Plugin for Fake {
         }
         Ok(vec![
             TenantStatus {
+                limits: limits(),
                 name: "a".to_owned(),
                 state: Presence::Open,
                 stored_bytes: Some(9),
                 plugin: Some(Plugin::status(self)),
             },
             TenantStatus {
+                limits: limits(),
                 name: "b".to_owned(),
                 state: Presence::Away,
                 stored_bytes: None,
@@ -164,6 +182,7 @@ impl Desk {
             metrics: Arc::new(Metrics::new()),
             plugin: Arc::clone(&plugin) as Arc<dyn Plugin>,
             searcher: Arc::clone(&plugin) as Arc<dyn Explains>,
+            reloader: Arc::clone(&plugin) as Arc<dyn Reloads>,
             stopping: CancellationToken::new(),
             purge: true,
             tenancy: false,
@@ -327,6 +346,9 @@ async fn tenants_are_listed_in_json() {
     assert_eq!(tenants[0]["state"], "open");
     assert_eq!(tenants[0]["stored_bytes"], 9);
     assert_eq!(tenants[0]["plugin"]["memory_used"], 5 << 20);
+    assert_eq!(tenants[1]["limits"]["plugin"], "kv");
+    assert_eq!(tenants[1]["limits"]["concurrent_queries"], 64);
+    assert!(tenants[1]["limits"]["kv_quota"].is_null());
     assert_eq!(tenants[1]["state"], "away");
     assert!(tenants[1]["plugin"].is_null());
 }
@@ -362,7 +384,7 @@ async fn other_paths_are_answered_with_those_there_are() {
     let answer = Desk::new(None).get("/healthz").await;
     assert_eq!(answer.status, 404);
     for path in [
-        "/healthz", "/livez", "/readyz", "/metrics", "/plugin", "/tenants", "/purge",
+        "/healthz", "/livez", "/readyz", "/metrics", "/plugin", "/tenants", "/purge", "/reload",
     ] {
         assert!(answer.body.contains(path), "{}", answer.body);
     }

@@ -90,7 +90,7 @@ fn check_plugin(
     driver: &Arc<dyn Driver>,
     to: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let (wasm, settings) = server::plugin_settings(config)?;
+    let (wasm, plan) = (server::runtime(config)?, server::plan(config)?);
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let total = runtime.block_on(async {
         let mut tenants: Vec<_> = driver.tenants().await?;
@@ -98,7 +98,8 @@ fn check_plugin(
         let mut total = Total::default();
         for Stored { tenant, .. } in tenants {
             let kv = Arc::clone(driver);
-            let mut checkup = Checkup::open(&wasm, settings.clone(), kv, &tenant).await?;
+            let mut checkup =
+                Checkup::open(&wasm, plan.of(&tenant).plugin.clone(), kv, &tenant).await?;
             let (name, version) = (checkup.name(), checkup.version());
             writeln!(to, "plugin      {name} {version}, tenant {tenant}")
                 .context("cannot print")?;
@@ -160,7 +161,8 @@ mod tests {
     use crate::telemetry::Metrics;
 
     async fn store(config: &Config, driver: Arc<dyn Driver>) {
-        let (wasm, settings) = server::plugin_settings(config).unwrap();
+        let wasm = server::runtime(config).unwrap();
+        let settings = server::plan(config).unwrap().default.plugin;
         let metrics = Arc::new(Metrics::new());
         let tenant = Tenant::open(&wasm, settings, driver, metrics)
             .await

@@ -10,11 +10,13 @@ mod token;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::Right;
 use crate::config::{Config, Error, Flag, PLUGIN_SETTINGS, Sources};
+use crate::plugin::CompileJob;
 
 pub use check::check;
 pub use signals::Signals;
@@ -86,6 +88,9 @@ pub enum PluginCommand {
         #[arg(value_name = "NAME|FILE.wasm")]
         plugin: String,
     },
+    /// What a server starts to compile a plugin's file within bounds
+    #[command(hide = true)]
+    Compile(CompileJob),
 }
 
 #[derive(Clone, Debug, Default, Args)]
@@ -128,13 +133,26 @@ impl Cli {
         self.command.clone().unwrap_or_default()
     }
 
+    /// The command that needs nothing of the configuration, done; `None` for any other.
+    pub fn compile(&self) -> Option<ExitCode> {
+        match &self.command {
+            Some(Command::Plugin(PluginCommand::Compile(job))) => Some(job.run()),
+            _ => None,
+        }
+    }
+
     /// The configuration that flags, environment and file give together.
     pub fn config(&self, environment: Vec<(OsString, OsString)>) -> Result<Config, Error> {
-        Config::load(&Sources {
+        Config::load(&self.sources(environment))
+    }
+
+    /// Where the configuration comes from, to be read more than once.
+    pub fn sources(&self, environment: Vec<(OsString, OsString)>) -> Sources {
+        Sources {
             file: self.options.config.clone(),
             environment,
             flags: self.options.flags(),
-        })
+        }
     }
 }
 
@@ -150,7 +168,9 @@ impl ConfigCommand {
 impl PluginCommand {
     /// Does it, on stdout.
     pub fn run(&self, cli: &Cli, config: &Config) -> anyhow::Result<()> {
-        let Self::Inspect { plugin } = self;
+        let Self::Inspect { plugin } = self else {
+            return Ok(());
+        };
         // The settings of the file are those of the plugin that the file names.
         plugin::inspect(plugin, cli.options.plugin_setting.clone(), config)
     }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use crate::config::Config;
 use crate::kv::MemoryDriver;
 use crate::plugin::{Instancing, Limits, Runtime, RuntimeConfig, Settings, Source, Status, Tenant};
+use crate::server;
 use crate::telemetry::Metrics;
 
 /// Starts the plugin as a server would, with nothing stored and nothing kept, so that whatever would keep it from serving is
@@ -28,7 +29,10 @@ pub(super) fn inspect(
     };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let status = runtime.block_on(async {
-        let wasm = Runtime::new(&RuntimeConfig::default())?;
+        let wasm = Runtime::new(&RuntimeConfig {
+            cache_dir: None,
+            compiler: Some(server::compiler(config)),
+        })?;
         let kv = Arc::new(MemoryDriver::new());
         let tenant = Tenant::open(&wasm, settings, kv, Arc::new(Metrics::new())).await?;
         let status = tenant.status();

@@ -7,10 +7,14 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use super::error::{Error, Place};
+use super::overrides::OVERRIDES;
 use super::settings::is_section;
+use crate::tenancy::TenantName;
 
 /// A key of the file that is no section, and what stands there.
 pub(super) struct Given {
+    /// Whose it is alone; `path` goes on from there.
+    pub(super) tenant: Option<TenantName>,
     pub(super) path: String,
     pub(super) raw: Raw,
     /// Where the key stands.
@@ -46,6 +50,7 @@ pub(super) fn settings(path: &Path, yaml: &str) -> Result<Vec<Given>, Error> {
     let mut reader = Reader {
         path,
         yaml,
+        tenant: None,
         given: Vec::new(),
     };
     match &root.value {
@@ -94,6 +99,8 @@ fn without_position(message: &str, at: Option<Location>) -> String {
 struct Reader<'a> {
     path: &'a Path,
     yaml: &'a str,
+    /// Whose entries are read.
+    tenant: Option<TenantName>,
     given: Vec<Given>,
 }
 
@@ -116,8 +123,29 @@ impl Reader<'_> {
         }
     }
 
+    /// A tenant's name may hold dots, and so is not part of a path.
+    fn overrides(&mut self, entries: &[(Spanned<String>, Spanned<Node>)]) {
+        for (key, node) in entries {
+            let Ok(tenant) = key.value.parse() else {
+                let path = format!("{OVERRIDES}.{}", key.value);
+                self.give(path, Raw::Other("another name"), key, node);
+                continue;
+            };
+            self.tenant = Some(tenant);
+            match &node.value {
+                Node::Mapping(entries) => self.section("", entries),
+                Node::Null => {}
+                _ => self.entry(String::new(), key, node),
+            }
+            self.tenant = None;
+        }
+    }
+
     fn entry(&mut self, path: String, key: &Spanned<String>, node: &Spanned<Node>) {
         let raw = match &node.value {
+            Node::Mapping(entries) if path == OVERRIDES && self.tenant.is_none() => {
+                return self.overrides(entries);
+            }
             Node::Mapping(entries) if is_section(&path) => return self.section(&path, entries),
             // A section whose settings are all commented out.
             Node::Null if is_section(&path) => return,
@@ -127,7 +155,12 @@ impl Reader<'_> {
             Node::Mapping(_) => Raw::Other("a mapping"),
             Node::Sequence(elements) => self.list(elements),
         };
+        self.give(path, raw, key, node);
+    }
+
+    fn give(&mut self, path: String, raw: Raw, key: &Spanned<String>, node: &Spanned<Node>) {
         self.given.push(Given {
+            tenant: self.tenant.clone(),
             path,
             raw,
             key: self.place(key.referenced),

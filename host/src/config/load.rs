@@ -5,9 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Place, nearest};
-use super::file::{self, Raw};
+use super::file::{self, Given, Raw};
+use super::overrides::{OVERRIDABLE, OVERRIDES, Overrides};
 use super::settings::{self, PLUGIN_SETTINGS, SETTINGS, Setting};
+use super::value::Value as _;
 use super::{Config, environment};
+use crate::tenancy::TenantName;
 
 /// What the process was started with.
 #[derive(Clone, Debug, Default)]
@@ -72,42 +75,80 @@ impl Loader {
             source,
         })?;
         for given in file::settings(path, &yaml)? {
-            let message = match (given.raw, settings::is_section(&given.path)) {
-                (_, false) if !is_known(&given.path) => {
-                    return Err(unknown_key(given.path, given.key));
-                }
-                (Raw::Text(text), false) => {
-                    self.set(&given.path, &text, given.value)?;
-                    continue;
-                }
-                // An element with a comma would become two.
-                (Raw::List(texts), false)
-                    if is_list(&given.path) && !texts.iter().any(|text| text.contains(',')) =>
-                {
-                    self.set(&given.path, &texts.join(","), given.value)?;
-                    continue;
-                }
-                (Raw::List(texts), false) if is_list(&given.path) => {
-                    format!("expected {}, got {texts:?}", kind(&given.path))
-                }
-                (Raw::List(_), false) => format!("expected {}, got a list", kind(&given.path)),
-                (Raw::List(_), true) => "expected a mapping of settings, got a list".to_owned(),
-                (Raw::Null, false) => {
-                    self.unset(&given.path, given.value)?;
-                    continue;
-                }
-                (Raw::Other(what), false) => format!("expected {}, got {what}", kind(&given.path)),
-                (Raw::Text(text), true) => format!("expected a mapping of settings, got `{text}`"),
-                (Raw::Null, true) => "expected a mapping of settings, got nothing".to_owned(),
-                (Raw::Other(what), true) => format!("expected a mapping of settings, got {what}"),
-            };
-            return Err(Error::Invalid {
-                setting: given.path,
-                message,
-                place: Some(given.value),
-            });
+            match given.tenant {
+                Some(_) => self.own(given)?,
+                None => self.shared(given)?,
+            }
         }
         Ok(())
+    }
+
+    /// What a file gives for all.
+    fn shared(&mut self, given: Given) -> Result<(), Error> {
+        let Given {
+            path,
+            raw,
+            key,
+            value,
+            ..
+        } = given;
+        if let Some(name) = path.strip_prefix(OVERRIDES)
+            && let Some(name) = name.strip_prefix('.')
+        {
+            let message = format!("expected {}, got `{name}`", TenantName::KIND);
+            return Err(invalid(path, message, key));
+        }
+        if !settings::is_section(&path) && !is_known(&path) {
+            return Err(unknown_key(path, key));
+        }
+        match text(raw, &path) {
+            Ok(Some(text)) => self.set(&path, &text, value),
+            Ok(None) => self.unset(&path, value),
+            Err(message) => Err(invalid(path, message, value)),
+        }
+    }
+
+    /// What a file gives for one tenant.
+    fn own(&mut self, given: Given) -> Result<(), Error> {
+        let Some(tenant) = given.tenant else {
+            return Ok(());
+        };
+        let whose = format!("{OVERRIDES}.{tenant}");
+        let place = self.places.entry(whose.clone());
+        place.or_insert_with(|| given.key.clone());
+        let path = given.path;
+        let whole = if path.is_empty() {
+            whose.clone()
+        } else {
+            format!("{whose}.{path}")
+        };
+        let setting = Setting::at(&path);
+        let is_own = setting.is_some_and(|setting| OVERRIDABLE.contains(&setting.path));
+        if setting.is_some() && !is_own {
+            let message = format!(
+                "this is of the whole server; a tenant may have {} and `{PLUGIN_SETTINGS}` of its own",
+                OVERRIDABLE.map(|path| format!("`{path}`")).join(", ")
+            );
+            return Err(invalid(whole, message, given.key));
+        }
+        if !path.is_empty() && !settings::is_section(&path) && !is_known(&path) {
+            let nearest = nearest(&path, '.', paths(&OVERRIDABLE));
+            return Err(Error::UnknownKey {
+                nearest: nearest.map(|path| format!("{whose}.{path}")),
+                key: whole,
+                place: given.key,
+            });
+        }
+        let set = text(given.raw, &path).and_then(|text| {
+            let own = self.config.tenancy.overrides.of(tenant);
+            match (plugin_setting(&path), setting) {
+                (Some(name), _) => own.set_plugin_setting(name, text),
+                (None, Some(setting)) => own.set(setting, text.as_deref())?,
+                (None, None) => {}
+            }
+            Ok(())
+        });
+        set.map_err(|message| invalid(whole, message, given.value))
     }
 
     fn set(&mut self, path: &str, text: &str, place: Place) -> Result<(), Error> {
@@ -116,11 +157,7 @@ impl Loader {
             settings.insert(name.to_owned(), text.to_owned());
         } else if let Some(setting) = Setting::at(path) {
             if let Err(message) = setting.read(text, &mut self.config) {
-                return Err(Error::Invalid {
-                    setting: path.to_owned(),
-                    message,
-                    place: Some(place),
-                });
+                return Err(invalid(path.to_owned(), message, place));
             }
         } else {
             return Err(unknown_key(path.to_owned(), place));
@@ -147,7 +184,49 @@ impl Loader {
                 place: self.places.remove(path),
             });
         }
+        if let Some(tenant) = Overrides::stranger(&self.config.tenancy) {
+            let setting = format!("{OVERRIDES}.{tenant}");
+            return Err(Error::Invalid {
+                message: format!("`{tenant}` is not in `tenancy.tenants`"),
+                place: self.places.remove(&setting),
+                setting,
+            });
+        }
         Ok(self.config)
+    }
+}
+
+/// The text of a value, none for a null; or why there is no such value. The empty path is a tenant's section.
+fn text(raw: Raw, path: &str) -> Result<Option<String>, String> {
+    let is_section = path.is_empty() || settings::is_section(path);
+    if is_section {
+        let what = match raw {
+            Raw::Null => "nothing".to_owned(),
+            Raw::Text(text) => format!("`{text}`"),
+            Raw::List(_) => "a list".to_owned(),
+            Raw::Other(what) => what.to_owned(),
+        };
+        return Err(format!("expected a mapping of settings, got {what}"));
+    }
+    let kind = kind(path);
+    match raw {
+        Raw::Null => Ok(None),
+        Raw::Text(text) => Ok(Some(text)),
+        Raw::List(_) if !is_list(path) => Err(format!("expected {kind}, got a list")),
+        // An element with a comma would become two.
+        Raw::List(texts) if texts.iter().any(|text| text.contains(',')) => {
+            Err(format!("expected {kind}, got {texts:?}"))
+        }
+        Raw::List(texts) => Ok(Some(texts.join(","))),
+        Raw::Other(what) => Err(format!("expected {kind}, got {what}")),
+    }
+}
+
+fn invalid(setting: String, message: String, place: Place) -> Error {
+    Error::Invalid {
+        setting,
+        message,
+        place: Some(place),
     }
 }
 
@@ -171,16 +250,22 @@ fn kind(path: &str) -> &'static str {
 }
 
 fn unknown_key(key: String, place: Place) -> Error {
-    // A section may be misspelt as well as a setting.
-    let known = SETTINGS.iter().flat_map(|setting| {
-        let sections = setting.path.match_indices('.');
-        let sections = sections.filter_map(|(at, _)| setting.path.get(..at));
-        sections.chain([setting.path])
-    });
-    let known = known.chain([PLUGIN_SETTINGS]).map(str::to_owned);
+    let all: Vec<&str> = SETTINGS.iter().map(|setting| setting.path).collect();
+    let known = paths(&all).chain([OVERRIDES.to_owned()]);
     Error::UnknownKey {
         nearest: nearest(&key, '.', known),
         key,
         place,
     }
+}
+
+/// The settings and the sections above them: a section may be misspelt as well.
+fn paths(settings: &[&'static str]) -> impl Iterator<Item = String> {
+    let paths = settings.iter().flat_map(|path| {
+        let sections = path.match_indices('.');
+        let sections = sections.filter_map(|(at, _)| path.get(..at));
+        sections.chain([*path]).map(str::to_owned)
+    });
+    let paths: Vec<String> = paths.chain([PLUGIN_SETTINGS.to_owned()]).collect();
+    paths.into_iter()
 }

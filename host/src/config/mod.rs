@@ -11,6 +11,8 @@ mod environment;
 mod error;
 mod file;
 mod load;
+mod overrides;
+mod reload;
 mod settings;
 mod tenancy;
 mod value;
@@ -23,6 +25,8 @@ use serde::Serialize;
 
 pub use error::{Error, Place};
 pub use load::{Flag, Sources};
+pub use overrides::{OVERRIDABLE, OVERRIDES, Overrides, Own};
+pub use reload::Changes;
 pub use settings::{PLUGIN_SETTINGS, SETTINGS, Setting, markdown};
 pub use tenancy::{Header, Tenancy, TenantNames};
 pub use value::{Durability, Endpoint, KvDriver, Size};
@@ -83,6 +87,8 @@ pub struct Admin {
     pub endpoint: Endpoint,
     /// Whether `POST /purge` may forget everything.
     pub purge: bool,
+    /// Whether others than this machine may reach it though it asks them for nothing.
+    pub allow_anonymous: bool,
     /// TLS of this port.
     pub tls: Tls,
 }
@@ -111,6 +117,11 @@ pub struct Limits {
     /// How long one call of the plugin may take.
     #[serde(serialize_with = "value::as_text")]
     pub call_timeout: Duration,
+    /// How long a plugin's file may take to compile.
+    #[serde(serialize_with = "value::as_text")]
+    pub compile_timeout: Duration,
+    /// Address space of the process that compiles a plugin's file.
+    pub compile_memory: Size,
     /// How long a query may take. Jaeger's client gives up after 5 s.
     #[serde(serialize_with = "value::as_text")]
     pub query_timeout: Duration,
@@ -124,6 +135,10 @@ pub struct Limits {
     pub queue_depth: usize,
     /// Bytes of log that the plugin may write in a second.
     pub log_bytes: Size,
+    /// How many spans each tenant may write in a second.
+    pub spans_per_second: Option<u64>,
+    /// How many queries of each tenant may run at a time.
+    pub concurrent_queries: usize,
     /// The largest `search_depth`; a larger one counts as this (Q1).
     pub max_search_depth: u32,
     /// Connections at a time, on each port.
@@ -187,6 +202,7 @@ impl Default for Admin {
         Self {
             endpoint: Endpoint::loopback(17270),
             purge: false,
+            allow_anonymous: false,
             tls: Tls::default(),
         }
     }
@@ -206,12 +222,16 @@ impl Default for Limits {
         Self {
             memory: Size::mib(1024),
             call_timeout: Duration::from_secs(10),
+            compile_timeout: Duration::from_mins(2),
+            compile_memory: Size::mib(2048),
             query_timeout: Duration::from_secs(4),
             query_judged_spans: 10_000_000,
             query_read_bytes: Size::mib(8192),
             queue_bytes: Size::mib(64),
             queue_depth: 1024,
             log_bytes: Size::kib(64),
+            spans_per_second: None,
+            concurrent_queries: 64,
             max_search_depth: 10_000,
             connections: 1024,
             request_timeout: Duration::from_secs(30),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::overrides::{OVERRIDABLE, OVERRIDES};
 use super::value::{Durability, Endpoint, KvDriver, Size, Value};
 use super::{Config, Grpc, Header, Tenancy, TenantNames};
 use crate::tenancy::TenantName;
@@ -74,6 +75,8 @@ settings! {
         "As `grpc.tls.client_ca`, for the admin port";
     "admin.purge" .admin.purge: bool, None,
         "Whether `POST /purge` may forget everything";
+    "admin.allow_anonymous" .admin.allow_anonymous: bool, None,
+        "Whether the admin port may be reached from other machines with neither `access.tokens` nor `admin.tls.client_ca` set; else the start is refused";
     "access.tokens" .access.tokens: Option<PathBuf>, None,
         "YAML file of hashed bearer tokens (`larder token` prints an entry); set, every call needs one; read again like a certificate";
     "plugin.use" .plugin.r#use: String, None,
@@ -84,6 +87,10 @@ settings! {
         "Linear memory of one plugin instance";
     "limits.call_timeout" .limits.call_timeout: Duration, Some(("10ms", "1h")),
         "How long one call of the plugin may take";
+    "limits.compile_timeout" .limits.compile_timeout: Duration, Some(("10ms", "1h")),
+        "How long a plugin's file may take to compile, in a process of its own";
+    "limits.compile_memory" .limits.compile_memory: Size, Some(("256MiB", "64GiB")),
+        "Address space of that process";
     "limits.query_timeout" .limits.query_timeout: Duration, Some(("10ms", "1h")),
         "How long a query may take; Jaeger's client gives up after 5 s";
     "limits.query_judged_spans" .limits.query_judged_spans: u64, Some(("1", "1000000000000")),
@@ -96,6 +103,10 @@ settings! {
         "How many writes may wait for the plugin";
     "limits.log_bytes" .limits.log_bytes: Size, Some(("0B", "1GiB")),
         "Bytes of log that the plugin may write in a second; the rest is dropped and counted";
+    "limits.spans_per_second" .limits.spans_per_second: Option<u64>, Some(("1", "1000000000")),
+        "Spans that each tenant may write in a second, and in a burst; a larger request passes, and is paid off before the next one";
+    "limits.concurrent_queries" .limits.concurrent_queries: usize, Some(("1", "256")),
+        "Queries of each tenant at a time; as many more wait for half of `limits.query_timeout`";
     "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")),
         "The largest `search_depth`; a larger one counts as this";
     "limits.connections" .limits.connections: usize, Some(("1", "1000000")),
@@ -128,6 +139,8 @@ settings! {
         "The tenant of requests without the header; unset refuses them";
     "tenancy.writer_default" .tenancy.writer_default: Option<TenantName>, None,
         "The same on `grpc.writer_endpoint`, where it differs";
+    "tenancy.resource_attribute" .tenancy.resource_attribute: Option<String>, None,
+        "A resource attribute that names the tenant of each resource in an Export without the header; without it there, the default";
 }
 
 // === impl Setting ===
@@ -175,9 +188,10 @@ pub(super) fn variable(path: &str) -> String {
     format!("LARDER_{}", path.replace('.', "_").to_uppercase())
 }
 
-/// The sections above the settings: `grpc`, `plugin`, `plugin.settings`, ...
+/// The sections above the settings: `grpc`, `plugin`, `plugin.settings`, `tenancy.overrides`, ...
 pub(super) fn is_section(path: &str) -> bool {
     path == PLUGIN_SETTINGS
+        || path == OVERRIDES
         || SETTINGS.iter().any(|setting| {
             setting
                 .path
@@ -275,6 +289,13 @@ pub fn markdown() -> String {
     writeln!(
         table,
         "| `{PLUGIN_SETTINGS}.NAME` | | Settings of the plugin's own; it refuses those that it does not know |"
+    )
+    .unwrap_or_default();
+    let own: Vec<String> = OVERRIDABLE.iter().map(|path| format!("`{path}`")).collect();
+    writeln!(
+        table,
+        "| `{OVERRIDES}.TENANT.SETTING` | | What one tenant has of its own, in the file alone: {}, and `{PLUGIN_SETTINGS}.NAME`, which are added to those of all if the plugin is the same |",
+        own.join(", ")
     )
     .unwrap_or_default();
     table

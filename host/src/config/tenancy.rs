@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde::{Serialize, Serializer};
 
+use super::overrides::Overrides;
 use super::value::{self, Value};
 use crate::tenancy::TenantName;
 
@@ -28,6 +29,10 @@ pub struct Tenancy {
     pub default: Option<TenantName>,
     /// The same on the writer's own port.
     pub writer_default: Option<TenantName>,
+    /// The resource attribute that names the tenants of an Export without the header.
+    pub resource_attribute: Option<String>,
+    /// What each tenant has of its own.
+    pub overrides: Overrides,
 }
 
 /// The name of a header, in lower case as gRPC has it.
@@ -48,6 +53,8 @@ impl Default for Tenancy {
             idle_timeout: Duration::from_mins(10),
             default: None,
             writer_default: None,
+            resource_attribute: None,
+            overrides: Overrides::default(),
         }
     }
 }

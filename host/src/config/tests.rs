@@ -6,7 +6,9 @@
     reason = "tests"
 )]
 
+mod overrides;
 mod refusals;
+mod reload;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -60,6 +62,7 @@ grpc:
 admin:
   endpoint: '[::1]:4001'
   purge: true
+  allow_anonymous: true
   tls: { cert: /tls/admin.pem, key: /tls/admin.key, client_ca: /tls/admin-ca.pem }
 access: { tokens: /etc/larder/tokens.yaml }
 plugin:
@@ -69,12 +72,16 @@ data_dir: /var/lib/larder
 limits:
   memory: 2GiB
   call_timeout: 11s
+  compile_timeout: 90s
+  compile_memory: 3GiB
   query_timeout: 1500ms
   query_judged_spans: 5
   query_read_bytes: 1MiB
   queue_bytes: 2MiB
   queue_depth: 7
   log_bytes: 0
+  spans_per_second: 1_000
+  concurrent_queries: 13
   max_search_depth: 8
   connections: 9
   request_timeout: 12s
@@ -88,6 +95,13 @@ tenancy:
   idle_timeout: 90s
   default: acme
   writer_default: 7
+  resource_attribute: tenant.id
+  overrides:
+    b.c_d-e:
+      plugin: { use: memory, settings: { max_traces: 5, 1.10: '' } }
+      limits: { memory: 64MiB, call_timeout: 90s, queue_depth: 6, concurrent_queries: null }
+      kv: { quota: null }
+    7: { plugin: { settings: { max_traces: null } } }
 ";
     from_yaml(yaml)
 }

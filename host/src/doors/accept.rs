@@ -29,7 +29,6 @@ const READY: usize = 64;
 /// The streams of one port, in the order in which they became ready.
 pub struct Incoming {
     ready: mpsc::Receiver<Stream>,
-    address: SocketAddr,
 }
 
 /// What the task that accepts holds.
@@ -46,7 +45,6 @@ impl Incoming {
     /// Accepts on `door` until `stop`, and closes the port then. The streams that were handed over live on.
     pub fn open(door: Door, stop: CancellationToken) -> Self {
         let (sender, ready) = mpsc::channel(READY);
-        let address = door.address;
         let acceptor = Acceptor {
             permits: Arc::new(Semaphore::new(
                 door.limits.connections.min(Semaphore::MAX_PERMITS),
@@ -61,17 +59,12 @@ impl Incoming {
                 () = acceptor.run() => {}
             }
         });
-        Self { ready, address }
+        Self { ready }
     }
 
     /// The next stream; `None` once the port is closed.
     pub async fn next(&mut self) -> Option<Stream> {
         self.ready.recv().await
-    }
-
-    /// The port's address.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 }
 

@@ -40,3 +40,6 @@ pub struct Door {
     /// What all its peers together may have.
     pub limits: Limits,
 }
+
+#[cfg(test)]
+mod tests;

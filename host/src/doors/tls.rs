@@ -35,7 +35,7 @@ pub enum Protocol {
 }
 
 /// The certificates of a port as they are now.
-pub struct Tls(FromFiles<Arc<ServerConfig>, Error>);
+pub struct Tls(Arc<FromFiles<Arc<ServerConfig>, Error>>);
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,18 +76,18 @@ impl Tls {
             files.client_ca.as_ref(),
         ];
         let paths = named.into_iter().flatten().cloned().collect();
-        FromFiles::open(files.protocol.setting(), paths, move || files.read()).map(Self)
+        let opened = FromFiles::open(files.protocol.setting(), paths, move || files.read())?;
+        Ok(Self(Arc::new(opened)))
+    }
+
+    /// The files, to be looked at again.
+    pub fn files(&self) -> Arc<dyn Reload> {
+        Arc::clone(&self.0) as Arc<dyn Reload>
     }
 
     /// Accepts by the certificates of this moment.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&*self.0.current()))
-    }
-}
-
-impl Reload for Tls {
-    fn look(&self, asked: bool) {
-        self.0.look(asked);
     }
 }
 

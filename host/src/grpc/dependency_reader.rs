@@ -4,19 +4,17 @@ use larder_proto::storage::v2::{GetDependenciesRequest, GetDependenciesResponse}
 use tonic::{Request, Response, Status};
 
 use super::generated::jaeger::dependency_reader_server::DependencyReader;
-use super::reads::Reads;
 use super::status;
 use super::stores::Searchers;
 
 /// The service.
 pub(super) struct DependencyReaderService {
     searchers: Searchers,
-    reads: Reads,
 }
 
 impl DependencyReaderService {
-    pub(super) fn new(searchers: Searchers, reads: Reads) -> Self {
-        Self { searchers, reads }
+    pub(super) fn new(searchers: Searchers) -> Self {
+        Self { searchers }
     }
 }
 
@@ -26,8 +24,7 @@ impl DependencyReader for DependencyReaderService {
         &self,
         request: Request<GetDependenciesRequest>,
     ) -> Result<Response<GetDependenciesResponse>, Status> {
-        let _permit = self.reads.begin()?;
-        let searcher = self.searchers.of(request.extensions()).await?;
+        let (searcher, _permit) = self.searchers.begin(request.extensions()).await?;
         let dependencies = searcher.dependencies(request.into_inner()).await;
         let dependencies = dependencies.map_err(|error| status::read_storage(&error))?;
         Ok(Response::new(GetDependenciesResponse { dependencies }))

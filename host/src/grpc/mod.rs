@@ -17,6 +17,7 @@ mod status;
 mod stores;
 mod trace_reader;
 mod trace_service;
+mod writers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,6 @@ use self::generated::jaeger::dependency_reader_server::DependencyReaderServer;
 use self::generated::jaeger::trace_reader_server::TraceReaderServer;
 use self::generated::otlp::trace_service_server::TraceServiceServer;
 use self::health::Health;
-use self::reads::Reads;
 use self::request_memory::RequestMemory;
 use self::rpc::RpcLayer;
 use self::stores::Searchers;
@@ -43,6 +43,7 @@ use self::trace_reader::TraceReaderService;
 use self::trace_service::TraceWriter;
 use crate::access::Access;
 use crate::doors::{Door, Incoming, Stream};
+use crate::reload::Live;
 use crate::telemetry::Metrics;
 use crate::tenancy::{Resolver, Stores};
 use crate::{ingest, search};
@@ -89,7 +90,7 @@ pub struct Parts {
     /// Whose a request on the writer's own port is.
     pub writer_resolver: Resolver,
     /// What a query may cost.
-    pub search: search::Limits,
+    pub search: Live<search::Limits>,
     /// Where RPCs and spans are counted.
     pub metrics: Arc<Metrics>,
     /// Whether calls are served, for health checks.
@@ -136,8 +137,7 @@ impl Grpc {
         let writes = TaskTracker::new();
         let limit = parts.max_request_bytes;
         let memory = RequestMemory::new(limit.saturating_mul(REQUESTS_IN_MEMORY));
-        let reads = Reads::new();
-        let paginated = parts.search.pagination;
+        let paginated = parts.search.get().pagination;
         let searchers = Searchers::new(
             Arc::clone(&parts.stores),
             parts.search,
@@ -157,11 +157,11 @@ impl Grpc {
             .clone()
             .add_service(configured!(
                 limit,
-                TraceReaderServer::new(TraceReaderService::new(searchers.clone(), reads.clone()))
+                TraceReaderServer::new(TraceReaderService::new(searchers.clone()))
             ))
             .add_service(configured!(
                 limit,
-                DependencyReaderServer::new(DependencyReaderService::new(searchers, reads))
+                DependencyReaderServer::new(DependencyReaderService::new(searchers))
             ))
             .add_service(configured!(
                 limit,

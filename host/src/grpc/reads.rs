@@ -1,4 +1,4 @@
-//! Bounds how many reads run at a time.
+//! Bounds how many reads run at a time, of all tenants.
 
 use std::sync::Arc;
 

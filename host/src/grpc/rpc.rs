@@ -20,6 +20,7 @@ use tracing::{Instrument as _, Span};
 
 use super::request_memory::{CountedBody, RequestMemory};
 use super::status::{self, Failure};
+use super::writers::Writers;
 use crate::access::{Access, DEFAULT_TENANT, Right};
 use crate::telemetry::Metrics;
 use crate::tenancy::{Resolver, TenantName};
@@ -99,6 +100,16 @@ pub(super) struct RpcService<S> {
     layer: RpcLayer,
 }
 
+/// Whose traces an RPC asks for or writes.
+enum Whose {
+    /// Nobody's, or the only tenant's there is.
+    Nobodys,
+    /// One tenant's.
+    Tenants(TenantName),
+    /// Whomever the request's resources name.
+    Resources(Writers),
+}
+
 /// An answer that is still being sent: its code comes at its end.
 struct RpcBody {
     body: Body,
@@ -129,19 +140,26 @@ impl RpcLayer {
         Self { resolver, ..self }
     }
 
-    /// Lets those through who may call this method, and says whose traces they ask for or write; `None` without tenancy, and for what is
-    /// nobody's. Health and reflection are open: a probe has no token.
-    fn admit(&self, method: &str, headers: &HeaderMap) -> Result<Option<TenantName>, Status> {
+    /// Lets those through who may call this method, and says whose traces they ask for or write. Health and reflection are open: a
+    /// probe has no token.
+    fn admit(&self, method: &str, headers: &HeaderMap) -> Result<Whose, Status> {
         let Some(right) = right_of(method) else {
-            return Ok(None);
+            return Ok(Whose::Nobodys);
         };
         let refused = |refusal| status::read(&Failure::Refused(&refusal));
         let caller = self.limits.access.caller(headers).map_err(refused)?;
+        if right == Right::Write
+            && let Some(by_resource) = self.resolver.by_resource(headers)
+        {
+            // Whether it may write for each is asked once the request says for whom.
+            caller.check_any_tenant(right).map_err(refused)?;
+            return Ok(Whose::Resources(Writers::new(by_resource, caller)));
+        }
         let tenant = self.resolver.resolve(headers);
         let tenant = tenant.map_err(|refusal| status::read(&Failure::NoTenant(refusal)))?;
         let name = tenant.as_ref().map_or(DEFAULT_TENANT, TenantName::as_str);
         caller.check(right, name).map_err(refused)?;
-        Ok(tenant)
+        Ok(tenant.map_or(Whose::Nobodys, Whose::Tenants))
     }
 
     /// The request as the handler gets it: counted, and with the best compression that its client accepts.
@@ -217,14 +235,20 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let body_span = span.clone();
         let answered = async move {
-            let tenant = match layer.admit(method, request.headers()) {
-                Ok(tenant) => tenant,
+            let whose = match layer.admit(method, request.headers()) {
+                Ok(whose) => whose,
                 Err(refused) => return Ok(layer.outgoing(refused.into_http(), record, body_span)),
             };
             let mut request = layer.incoming(request);
-            if let Some(tenant) = tenant {
-                body_span.record("tenant.id", tenant.as_str());
-                request.extensions_mut().insert(tenant);
+            match whose {
+                Whose::Nobodys => {}
+                Whose::Tenants(tenant) => {
+                    body_span.record("tenant.id", tenant.as_str());
+                    request.extensions_mut().insert(tenant);
+                }
+                Whose::Resources(writers) => {
+                    request.extensions_mut().insert(writers);
+                }
             }
             let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
             let response = match answer.await {

@@ -18,7 +18,7 @@ use crate::access::Refusal;
 use crate::storage::{self, ErrorKind};
 use crate::tenancy;
 
-/// How long a client waits at the least before it repeats what did not fit.
+/// How long a client waits at the least before it repeats what did not fit, unless it is known when it will.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// A status travels in headers, which clients limit: a longer text is cut.
@@ -183,7 +183,7 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
                 "the request has more than {limit} bytes, the most of any but an Export: ask for less at a time"
             ),
         ),
-        Failure::Overloaded(what) => try_later(what.to_string()),
+        Failure::Overloaded(what) => try_later(what.to_string(), None, RETRY_DELAY),
         Failure::Refused(refusal) => {
             let code = match refusal {
                 Refusal::Unauthenticated(_) => Code::Unauthenticated,
@@ -233,7 +233,10 @@ fn of_storage(error: &storage::Error, class: Class) -> Status {
             message,
             ErrorDetails::with_error_info("PAGINATION_UNSUPPORTED", JAEGER_DOMAIN, HashMap::new()),
         ),
-        (ErrorKind::ResourceExhausted, _) => try_later(message),
+        (ErrorKind::ResourceExhausted, _) => {
+            let delay = error.retry_after().unwrap_or(RETRY_DELAY);
+            try_later(message, error.setting(), delay)
+        }
         (ErrorKind::QueryBudget, _) => over_limit("QUERY_BUDGET", error.setting(), message),
         (ErrorKind::AnswerTooLarge, _) => over_limit("ANSWER_TOO_LARGE", error.setting(), message),
         (ErrorKind::Unavailable, _) | (ErrorKind::ContractBroken, Class::Export) => {
@@ -250,12 +253,13 @@ fn of_storage(error: &storage::Error, class: Class) -> Status {
 }
 
 /// The same request may work later: the exporter repeats it after the delay.
-fn try_later(message: String) -> Status {
-    detailed(
-        Code::ResourceExhausted,
-        message,
-        ErrorDetails::with_retry_info(Some(RETRY_DELAY)),
-    )
+fn try_later(message: String, setting: Option<&str>, delay: Duration) -> Status {
+    let mut details = ErrorDetails::with_retry_info(Some(delay));
+    if let Some(setting) = setting {
+        let metadata = HashMap::from([("setting".to_owned(), setting.to_owned())]);
+        details.set_error_info("QUOTA_EXCEEDED", DOMAIN, metadata);
+    }
+    detailed(Code::ResourceExhausted, message, details)
 }
 
 /// The same request never works, unless the setting is raised: without `RetryInfo`, OTLP clients do not repeat it.

@@ -12,31 +12,28 @@ use larder_proto::storage::v2::{
 use tonic::{Request, Response, Status};
 
 use super::generated::jaeger::trace_reader_server::TraceReader;
-use super::reads::Reads;
 use super::status;
-use super::stores::Searchers;
+use super::stores::{Permit, Searchers};
 use crate::storage;
 
 /// The service.
 pub(super) struct TraceReaderService {
     searchers: Searchers,
-    reads: Reads,
 }
 
 /// Messages as they are found. Dropping it ends the search; a client that reads slowly slows the search down.
 type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
 
 impl TraceReaderService {
-    pub(super) fn new(searchers: Searchers, reads: Reads) -> Self {
-        Self { searchers, reads }
+    pub(super) fn new(searchers: Searchers) -> Self {
+        Self { searchers }
     }
 
     /// Waits for the first message, so that an error before it is the whole answer.
     async fn answer<T: Send + 'static>(
-        &self,
+        permit: Permit,
         found: impl Stream<Item = Result<T, storage::Error>> + Send + 'static,
     ) -> Result<Response<Answer<T>>, Status> {
-        let permit = self.reads.begin()?;
         let mut found = Box::pin(found.map(move |message| {
             let _held = &permit;
             message.map_err(|error| status::read_storage(&error))
@@ -58,16 +55,15 @@ impl TraceReader for TraceReaderService {
         &self,
         request: Request<GetTracesRequest>,
     ) -> Result<Response<Self::GetTracesStream>, Status> {
-        let searcher = self.searchers.of(request.extensions()).await?;
-        self.answer(searcher.get_traces(request.into_inner())).await
+        let (searcher, permit) = self.searchers.begin(request.extensions()).await?;
+        Self::answer(permit, searcher.get_traces(request.into_inner())).await
     }
 
     async fn get_services(
         &self,
         request: Request<GetServicesRequest>,
     ) -> Result<Response<GetServicesResponse>, Status> {
-        let _permit = self.reads.begin()?;
-        let searcher = self.searchers.of(request.extensions()).await?;
+        let (searcher, _permit) = self.searchers.begin(request.extensions()).await?;
         let services = searcher.services().await;
         let services = services.map_err(|error| status::read_storage(&error))?;
         Ok(Response::new(GetServicesResponse { services }))
@@ -77,8 +73,7 @@ impl TraceReader for TraceReaderService {
         &self,
         request: Request<GetOperationsRequest>,
     ) -> Result<Response<GetOperationsResponse>, Status> {
-        let _permit = self.reads.begin()?;
-        let searcher = self.searchers.of(request.extensions()).await?;
+        let (searcher, _permit) = self.searchers.begin(request.extensions()).await?;
         let operations = searcher.operations(request.into_inner()).await;
         let operations = operations.map_err(|error| status::read_storage(&error))?;
         Ok(Response::new(GetOperationsResponse { operations }))
@@ -90,9 +85,9 @@ impl TraceReader for TraceReaderService {
         &self,
         request: Request<FindTracesRequest>,
     ) -> Result<Response<Self::FindTracesStream>, Status> {
-        let searcher = self.searchers.of(request.extensions()).await?;
+        let (searcher, permit) = self.searchers.begin(request.extensions()).await?;
         let query = request.into_inner().query.unwrap_or_default();
-        self.answer(searcher.find_traces(query)).await
+        Self::answer(permit, searcher.find_traces(query)).await
     }
 
     /// `FindTraceIDs`; the name is what the generator makes of it.
@@ -100,8 +95,7 @@ impl TraceReader for TraceReaderService {
         &self,
         request: Request<FindTraceIDsRequest>,
     ) -> Result<Response<FindTraceIDsResponse>, Status> {
-        let _permit = self.reads.begin()?;
-        let searcher = self.searchers.of(request.extensions()).await?;
+        let (searcher, _permit) = self.searchers.begin(request.extensions()).await?;
         let query = request.into_inner().query.unwrap_or_default();
         let found = searcher.find_trace_ids(query).await;
         found
@@ -115,8 +109,8 @@ impl TraceReader for TraceReaderService {
         &self,
         request: Request<FindTraceSummariesRequest>,
     ) -> Result<Response<Self::FindTraceSummariesStream>, Status> {
-        let searcher = self.searchers.of(request.extensions()).await?;
+        let (searcher, permit) = self.searchers.begin(request.extensions()).await?;
         let query = request.into_inner().query.unwrap_or_default();
-        self.answer(searcher.find_trace_summaries(query)).await
+        Self::answer(permit, searcher.find_trace_summaries(query)).await
     }
 }

@@ -1,6 +1,10 @@
 //! OTLP's `TraceService`: the write.
 
+mod by_resource;
+
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::{
@@ -16,8 +20,9 @@ use super::refusals::RefusalLog;
 use super::request_memory::Share;
 use super::status::{self, Failure};
 use super::stores;
+use super::writers::Writers;
 use crate::ingest::{self, Ingest, Ingested};
-use crate::storage::{Batch, ErrorKind, Storage};
+use crate::storage::{self, Batch, ErrorKind, Storage};
 use crate::telemetry::Metrics;
 use crate::tenancy::{Stores, TenantName};
 
@@ -53,6 +58,12 @@ struct Refusal {
     message: String,
 }
 
+/// Spans that could not be written.
+struct Unwritten {
+    error: storage::Error,
+    spans: u64,
+}
+
 impl TraceWriter {
     pub(super) fn new(
         stores: Arc<dyn Stores>,
@@ -76,28 +87,48 @@ impl TraceWriter {
         tenant: Option<TenantName>,
         share: Option<Arc<Share>>,
     ) -> Result<ExportTraceServiceResponse, Status> {
+        let failed = |error: storage::Error| status::export(&Failure::Storage(&error));
+        let quotas = self.0.stores.quotas(tenant.as_ref()).map_err(failed)?;
+        // Asked twice: a flood has to be refused before it costs the walk, and what there is to take is known after it.
+        quotas.check_spans(Instant::now()).map_err(failed)?;
         let storage = stores::storage(&*self.0.stores, tenant.as_ref()).await;
-        let storage = storage.map_err(|error| status::export(&Failure::Storage(&error)))?;
-        if let Some(share) = &share {
-            // Compressed bytes were counted as they came; what they became counts too.
-            share.grow_to(request.len())?;
-        }
-        let inline = request.len() <= INLINE_BYTES;
+        let storage = storage.map_err(failed)?;
         let shared = Arc::clone(&self.0);
-        let walk = move || {
-            let walked = shared.walk(&request);
-            // What is waiting to be written is counted by the writer's queue.
-            drop((request, share));
-            walked
-        };
-        let ingested = if inline {
-            walk()
-        } else {
-            let walked = tokio::task::spawn_blocking(walk).await;
-            walked.unwrap_or_else(|error| Err(status::task_failed(error)))
-        }?;
+        let walk = move |request: &[u8]| shared.walk(request);
+        let ingested = off_the_connection(request, share, walk).await?;
+        let spans = all_spans(&ingested);
+        quotas.take_spans(spans, Instant::now()).map_err(failed)?;
         self.0.write(&*storage, ingested).await
     }
+}
+
+/// Those that are to be stored, and those that are refused.
+fn all_spans(ingested: &Ingested) -> u64 {
+    ingested.spans + ingested.refused.total()
+}
+
+/// What `walk` makes of a request, on a thread of its own where that is large.
+async fn off_the_connection<T: Send + 'static>(
+    request: Bytes,
+    share: Option<Arc<Share>>,
+    walk: impl FnOnce(&[u8]) -> Result<T, Status> + Send + 'static,
+) -> Result<T, Status> {
+    if let Some(share) = &share {
+        // Compressed bytes were counted as they came; what they became counts too.
+        share.grow_to(request.len())?;
+    }
+    let inline = request.len() <= INLINE_BYTES;
+    let walk = move || {
+        let walked = walk(&request);
+        // What is waiting to be written is counted by the writer's queue.
+        drop((request, share));
+        walked
+    };
+    if inline {
+        return walk();
+    }
+    let walked = tokio::task::spawn_blocking(walk).await;
+    walked.unwrap_or_else(|error| Err(status::task_failed(error)))
 }
 
 #[tonic::async_trait]
@@ -108,13 +139,17 @@ impl TraceService for TraceWriter {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let share = request.extensions_mut().remove::<Arc<Share>>();
         let tenant = request.extensions_mut().remove::<TenantName>();
+        let writers = request.extensions_mut().remove::<Writers>();
         let ExportBytes(bytes) = request.into_inner();
+        let service = self.clone();
+        let store = async move {
+            match writers {
+                Some(writers) => service.store_by_resource(bytes, writers, share).await,
+                None => service.store(bytes, tenant, share).await,
+            }
+        };
         // A task of its own: when the client goes away, the write goes on.
-        let stored = self
-            .0
-            .writes
-            .spawn(self.clone().store(bytes, tenant, share).in_current_span());
-        let stored = stored.await;
+        let stored = self.0.writes.spawn(store.in_current_span()).await;
         stored
             .unwrap_or_else(|error| Err(status::task_failed(error)))
             .map(Response::new)
@@ -125,14 +160,7 @@ impl TraceService for TraceWriter {
 
 impl Shared {
     fn walk(&self, request: &[u8]) -> Result<Ingested, Status> {
-        let pooled = self.pool().pop();
-        let mut ingest = pooled.unwrap_or_else(|| Ingest::new(self.limits));
-        let walked = ingest.walk(request);
-        let mut pool = self.pool();
-        if pool.len() < MAX_POOLED {
-            pool.push(ingest);
-        }
-        drop(pool);
+        let walked = self.with_ingest(|ingest| ingest.walk(request));
         let ingested = walked.map_err(|error| status::export(&Failure::Invalid(&error)))?;
         let spans = ingested.spans + ingested.refused.total();
         let bytes = u64::try_from(request.len()).unwrap_or(u64::MAX);
@@ -140,31 +168,70 @@ impl Shared {
         Ok(ingested)
     }
 
+    fn with_ingest<T>(&self, walk: impl FnOnce(&mut Ingest) -> T) -> T {
+        let pooled = self.pool().pop();
+        let mut ingest = pooled.unwrap_or_else(|| Ingest::new(self.limits));
+        let walked = walk(&mut ingest);
+        let mut pool = self.pool();
+        if pool.len() < MAX_POOLED {
+            pool.push(ingest);
+        }
+        walked
+    }
+
     fn pool(&self) -> std::sync::MutexGuard<'_, Vec<Ingest>> {
         // Whoever panicked held no `Ingest` of the pool.
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One batch after the other, so that a trace's fragments are stored in the order of the request (G3).
     async fn write(
         &self,
         storage: &dyn Storage,
         ingested: Ingested,
     ) -> Result<ExportTraceServiceResponse, Status> {
         let mut refusal = self.refused_by_ingest(&ingested);
-        for batch in ingested.batches {
+        let written = self.write_batches(storage, ingested.batches, &mut refusal);
+        let written = written.await;
+        written.map_err(|left| status::export(&Failure::Storage(&left.error)))?;
+        Ok(refusal.into_response())
+    }
+
+    /// One batch after the other, so that a trace's fragments are stored in the order of the request (G3).
+    async fn write_batches(
+        &self,
+        storage: &dyn Storage,
+        batches: Vec<Batch>,
+        refusal: &mut Refusal,
+    ) -> Result<(), Unwritten> {
+        let mut batches = batches.into_iter();
+        while let Some(batch) = batches.next() {
             let spans = span_count(&batch);
             match storage.write(batch).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Poison => {
-                    self.metrics.refused(POISON, spans);
-                    self.refusals.log(POISON, spans, &error);
-                    refusal.add(spans, &error.to_string());
+                    self.refuse(POISON, spans, &error, refusal);
                 }
-                Err(error) => return Err(status::export(&Failure::Storage(&error))),
+                Err(error) => {
+                    let rest: u64 = batches.map(|batch| span_count(&batch)).sum();
+                    let spans = spans + rest;
+                    return Err(Unwritten { error, spans });
+                }
             }
         }
-        Ok(refusal.into_response())
+        Ok(())
+    }
+
+    /// Refuses spans: counted, logged and told.
+    fn refuse(
+        &self,
+        reason: &'static str,
+        spans: u64,
+        why: &dyn fmt::Display,
+        refusal: &mut Refusal,
+    ) {
+        self.metrics.refused(reason, spans);
+        self.refusals.log(reason, spans, why);
+        refusal.add(spans, &why.to_string());
     }
 
     fn refused_by_ingest(&self, ingested: &Ingested) -> Refusal {

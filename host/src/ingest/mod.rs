@@ -8,8 +8,10 @@ mod headers;
 mod operations;
 mod refused;
 mod request;
+mod shares;
 
 pub use refused::{Reason, Refused};
+pub use shares::{Said, Share, split};
 
 use larder_proto::wire;
 
@@ -89,12 +91,35 @@ impl Ingest {
     /// # Errors
     /// When it is malformed anywhere: then nothing of it is to be stored. A string that is not UTF-8 only refuses its spans.
     pub fn walk(&mut self, request: &[u8]) -> Result<Ingested, Malformed> {
+        let (all, bytes) = (request::resource_spans(request), request.len());
+        self.walk_these(request, all, bytes, Refused::default())
+    }
+
+    /// As [`Ingest::walk`], of what one share of `request` holds.
+    ///
+    /// # Errors
+    /// As [`Ingest::walk`]; the place of the fault is that in the whole request.
+    pub fn walk_share<'a>(
+        &mut self,
+        request: &'a [u8],
+        share: &Share<'a>,
+    ) -> Result<Ingested, Malformed> {
+        let these = share.resource_spans().iter().map(|raw| Ok(*raw));
+        self.walk_these(request, these, share.bytes(), Refused::of_a_share())
+    }
+
+    fn walk_these<'a>(
+        &mut self,
+        request: &'a [u8],
+        resource_spans: impl Iterator<Item = Result<&'a [u8], wire::Error>>,
+        bytes: usize,
+        mut refused: Refused,
+    ) -> Result<Ingested, Malformed> {
         let mut read = std::mem::take(&mut self.request).recycle();
-        let mut refused = Refused::default();
-        let outcome = read.read(request, &self.limits, &mut refused);
+        let outcome = read.read(request, resource_spans, &self.limits, &mut refused);
         let ingested = outcome.map_err(Malformed).map(|()| {
             let assembler = Assembler::new(&mut read, &self.limits, &mut self.scratch);
-            let (batches, spans) = assembler.assemble(request.len(), &mut refused);
+            let (batches, spans) = assembler.assemble(bytes, &mut refused);
             Ingested {
                 batches,
                 spans,

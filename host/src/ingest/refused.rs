@@ -21,6 +21,8 @@ pub enum Reason {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
     counts: [u64; Reason::ALL.len()],
+    /// Whether only a share of the request is looked at.
+    of_a_share: bool,
     /// What is wrong with the first span refused.
     first: Option<String>,
 }
@@ -69,6 +71,14 @@ impl Reason {
 // === impl Refused ===
 
 impl Refused {
+    /// Of what one tenant has in a request of several.
+    pub(super) fn of_a_share() -> Self {
+        Self {
+            of_a_share: true,
+            ..Self::default()
+        }
+    }
+
     /// Whether every span was taken.
     pub fn is_empty(&self) -> bool {
         self.total() == 0
@@ -93,8 +103,13 @@ impl Refused {
         if self.first.is_none() {
             let name = String::from_utf8_lossy(span.name);
             let name: String = name.chars().take(MOST_OF_A_NAME).collect();
+            let of = if self.of_a_share {
+                "its tenant's share of the request"
+            } else {
+                "the request"
+            };
             self.first = Some(format!(
-                "span {position} of the request (name {name:?}, trace id {}, span id {}) has {} in {}",
+                "span {position} of {of} (name {name:?}, trace id {}, span id {}) has {} in {}",
                 Hex(span.trace_id),
                 Hex(span.span_id),
                 reason.text(),

@@ -67,24 +67,30 @@ pub(super) struct Trace {
     last: u32,
 }
 
+/// Every `ResourceSpans` of an encoded request, in the order sent.
+pub(super) fn resource_spans(request: &[u8]) -> impl Iterator<Item = Result<&[u8], Error>> {
+    Fields::within(request, DEPTH).filter_map(|field| match field {
+        Ok(field) if field.number == 1 => Some(field.bytes()),
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    })
+}
+
 // === impl Request ===
 
 impl<'a> Request<'a> {
-    /// Reads a request. Spans that are refused are counted and left out.
+    /// Reads these `ResourceSpans` of a request. Spans that are refused are counted and left out.
     pub(super) fn read(
         &mut self,
         request: &'a [u8],
+        resource_spans: impl Iterator<Item = Result<&'a [u8], Error>>,
         limits: &Limits,
         refused: &mut Refused,
     ) -> Result<(), Error> {
-        let fields = Fields::within(request, DEPTH);
-        for field in fields {
-            let field = field?;
-            if field.number == 1 {
-                let raw = field.bytes()?;
-                self.read_resource_spans(raw, limits, refused)
-                    .map_err(|e| e.counted_from(request, raw))?;
-            }
+        for raw in resource_spans {
+            let raw = raw?;
+            self.read_resource_spans(raw, limits, refused)
+                .map_err(|e| e.counted_from(request, raw))?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod model;
 mod properties;
 mod refusals;
 mod rules;
+mod shares;
 
 use super::{Ingested, Limits};
 use crate::storage::{Batch, Fragment};

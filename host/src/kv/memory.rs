@@ -5,7 +5,10 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Page, Scan, Stored};
+use super::quotas::{self, Growth};
+use super::{
+    Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Page, Quotas, Scan, Stored,
+};
 
 /// How long what was reclaimed stays readable: longer than a query may last.
 const LINGER: Duration = Duration::from_mins(1);
@@ -14,11 +17,14 @@ const LINGER: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct MemoryDriver {
     tenants: Mutex<HashMap<String, Arc<MemoryNamespace>>>,
+    quotas: Arc<Mutex<Quotas>>,
     linger: Duration,
 }
 
 #[derive(Debug)]
 struct MemoryNamespace {
+    tenant: String,
+    quotas: Arc<Mutex<Quotas>>,
     state: Mutex<State>,
     linger: Duration,
 }
@@ -48,8 +54,18 @@ impl MemoryDriver {
     fn with_linger(linger: Duration) -> Self {
         Self {
             tenants: Mutex::default(),
+            quotas: Arc::default(),
             linger,
         }
+    }
+
+    fn namespace(&self, tenant: &str) -> Arc<MemoryNamespace> {
+        Arc::new(MemoryNamespace {
+            tenant: tenant.to_owned(),
+            quotas: Arc::clone(&self.quotas),
+            state: Mutex::default(),
+            linger: self.linger,
+        })
     }
 }
 
@@ -77,12 +93,12 @@ impl Driver for MemoryDriver {
         let mut tenants = lock(&self.tenants);
         let namespace = tenants
             .entry(tenant.to_owned())
-            .or_insert_with(|| Arc::new(MemoryNamespace::new(self.linger)));
+            .or_insert_with(|| self.namespace(tenant));
         Ok(namespace.clone())
     }
 
     async fn renew(&self, tenant: &str) -> Result<Arc<dyn Namespace>, Error> {
-        let new = Arc::new(MemoryNamespace::new(self.linger));
+        let new = self.namespace(tenant);
         let old = lock(&self.tenants).insert(tenant.to_owned(), new.clone());
         if let Some(old) = old {
             // Whoever still holds it can read nothing and write nothing.
@@ -92,6 +108,10 @@ impl Driver for MemoryDriver {
             };
         }
         Ok(new)
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        *lock(&self.quotas) = quotas;
     }
 
     async fn tenants(&self) -> Result<Vec<Stored>, Error> {
@@ -107,11 +127,10 @@ impl Driver for MemoryDriver {
 // === impl MemoryNamespace ===
 
 impl MemoryNamespace {
-    fn new(linger: Duration) -> Self {
-        Self {
-            state: Mutex::default(),
-            linger,
-        }
+    /// Refuses the tenant if it has stored as much as it may.
+    fn check_quota(&self, state: &State, growth: Growth) -> Result<(), Error> {
+        let quota = lock(&self.quotas).of(&self.tenant);
+        quotas::check(quota, state.stored_bytes, growth)
     }
 }
 
@@ -130,6 +149,7 @@ impl Namespace for MemoryNamespace {
     async fn put(&self, by: &Claim, objects: Vec<Object>) -> Result<(), Error> {
         let mut state = lock(&self.state);
         state.check(by)?;
+        self.check_quota(&state, Growth::Put)?;
         for Object { key, value } in objects {
             state.check_partition(&key.partition)?;
             if state.value(&key).is_none() {
@@ -143,6 +163,12 @@ impl Namespace for MemoryNamespace {
         let mut state = lock(&self.state);
         state.check(by)?;
         state.check_partition(partition)?;
+        if changes
+            .iter()
+            .any(|change| matches!(change, Change::Put(_)))
+        {
+            self.check_quota(&state, Growth::Commit)?;
+        }
         for change in changes {
             match change {
                 Change::Put(Entry { sort, value }) => state.set(partition, sort, value),

@@ -7,6 +7,7 @@
 mod error;
 pub mod fjall;
 mod memory;
+mod quotas;
 #[cfg(test)]
 mod test_support;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use error::Error;
 pub use memory::MemoryDriver;
+pub use quotas::Quotas;
 
 /// The largest object and the largest value (`kv.put` in `wit/storage.wit`), in bytes.
 pub const MAX_OBJECT_BYTES: usize = 5 * 1024 * 1024;
@@ -42,6 +44,9 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Every tenant that has a namespace, in any order.
     async fn tenants(&self) -> Result<Vec<Stored>, Error>;
+
+    /// Holds every tenant to these from the next write on, also those whose namespace is open.
+    fn set_quotas(&self, quotas: Quotas);
 
     /// What the driver counts, of all tenants.
     fn statistics(&self) -> Statistics {

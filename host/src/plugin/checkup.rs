@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::check;
 use super::convert;
-use super::described::{Described, describe};
+use super::described::{Facts, describe};
 use super::factory::{Factory, NotOpened};
 use super::guest::Instance;
 use super::refusal;
@@ -39,11 +39,16 @@ impl Checkup {
         kv: Arc<dyn kv::Driver>,
         tenant: &str,
     ) -> Result<Self, Error> {
-        let Described { opening, facts } = describe(runtime, settings).await?;
-        let name = Arc::clone(&opening.name);
-        let factory = Factory::new(opening, kv, tenant.into()).await;
+        let described = describe(runtime, settings).await?;
+        let name = Arc::clone(&described.opening.name);
+        let Facts {
+            instancing,
+            version,
+            ..
+        } = described.facts.clone();
+        let factory = Factory::new(described, kv, tenant.into()).await;
         let factory = factory.map_err(|error| NotOpened::Kv(error).into_error(&name))?;
-        let instance = match facts.instancing {
+        let instance = match instancing {
             Instancing::Exclusive => None,
             Instancing::Replicated => {
                 let opened = factory.reader().await;
@@ -52,7 +57,7 @@ impl Checkup {
         };
         Ok(Self {
             name,
-            version: facts.version,
+            version,
             instance,
             resume: None,
             seen: HashSet::new(),

@@ -1,5 +1,7 @@
 //! Compiles a component, says in which way it does not fit the world if it does not, and keeps what `/plugin` shows of it.
 
+use std::sync::Arc;
+
 use wasmtime::Engine;
 use wasmtime::component::types::{Component as Type, ComponentItem};
 use wasmtime::component::{Component, ComponentNamedList, Lift, Linker, Lower};
@@ -8,6 +10,7 @@ use super::bindings::PluginPre;
 use super::bindings::exports::larder::storage::{lifecycle, reader, writer};
 use super::bindings::larder::storage::types;
 use super::guest::{self, State};
+use super::source::fingerprint;
 use super::{Error, Runtime, Source};
 
 mod measure;
@@ -28,10 +31,9 @@ pub(super) struct Loaded {
     pub(super) imports: Vec<String>,
 }
 
-/// Reads, compiles and checks; takes as long as the compiler does where the code is not cached.
-pub(super) fn load(runtime: &Runtime, source: &Source) -> Result<Loaded, Error> {
+/// Reads the bytes, and refuses what is no component, or larger than what is compiled.
+pub(super) fn read(source: &Source) -> Result<Arc<[u8]>, Error> {
     let bytes = source.read()?;
-    let engine = runtime.engine();
     let load_error = |reason: String| Error::Load {
         plugin: source.to_string(),
         reason,
@@ -48,10 +50,15 @@ pub(super) fn load(runtime: &Runtime, source: &Source) -> Result<Loaded, Error> 
         ));
     }
     measure::fits(&bytes).map_err(load_error)?;
-    let component = Component::from_binary(engine, &bytes).map_err(|error| {
-        load_error(format!(
-            "{error:#}; is the file whole, and built for wasm32-wasip2?"
-        ))
+    Ok(bytes.into())
+}
+
+/// Compiles and checks; takes as long as the compiler does where the code is not cached.
+pub(super) fn load(runtime: &Runtime, source: &Source, bytes: &[u8]) -> Result<Loaded, Error> {
+    let engine = runtime.engine();
+    let component = Component::from_binary(engine, bytes).map_err(|error| Error::Load {
+        plugin: source.to_string(),
+        reason: format!("{error:#}; is the file whole, and built for wasm32-wasip2?"),
     })?;
 
     let world_error = |reason: String| Error::World {
@@ -67,7 +74,7 @@ pub(super) fn load(runtime: &Runtime, source: &Source) -> Result<Loaded, Error> 
     let ty = component.component_type();
     Ok(Loaded {
         pre,
-        hash: format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&bytes)),
+        hash: fingerprint(bytes),
         imports: ty
             .imports(engine)
             .map(|(name, _)| name.to_owned())

@@ -1,22 +1,26 @@
 //! A component that was loaded and asked what it is: what an [`Opener`](super::Opener) and a [`Checkup`](super::Checkup) begin with.
 
+use std::sync::Arc;
+
 use super::bindings::exports::larder::storage::lifecycle;
 use super::component::{self, Loaded};
 use super::factory::NotOpened;
 use super::guest::{Failure, Gauge, Instance, KvAccess, Opening};
-use super::{Error, Instancing, Runtime, Settings};
+use super::{Error, Instancing, Runtime, RuntimeConfig, Settings, Source};
 use crate::kv::{Driver as _, MemoryDriver};
 
 /// What a plugin may call itself.
 const MAX_NAME_BYTES: usize = 64;
 
-/// See the module.
+/// See the module. What instances are made of: where it is exchanged, it is exchanged as a whole.
+#[derive(Clone)]
 pub(super) struct Described {
     pub(super) opening: Opening,
     pub(super) facts: Facts,
 }
 
 /// What never changes about a loaded plugin.
+#[derive(Clone)]
 pub(super) struct Facts {
     pub(super) version: String,
     pub(super) source: String,
@@ -86,11 +90,28 @@ async fn ask(opening: &Opening) -> Result<lifecycle::Info, NotOpened> {
     instance.describe().await.map_err(NotOpened::Failed)
 }
 
-/// Compiling takes its time, away from the tasks that serve.
+/// Compiling takes its time, away from the tasks that serve; what is not part of the binary is compiled by another process first.
 async fn load(runtime: &Runtime, settings: &Settings) -> Result<Loaded, Error> {
+    let source = settings.source.clone();
+    let bytes = blocking(move || component::read(&source)).await?;
+    let RuntimeConfig {
+        cache_dir,
+        compiler,
+    } = runtime.config();
+    if let (Source::File(_), Some(compiler)) = (&settings.source, compiler) {
+        let plugin = settings.source.to_string();
+        let compiled = compiler.compile(&plugin, Arc::clone(&bytes), cache_dir.as_deref());
+        compiled.await?;
+    }
     let (runtime, source) = (runtime.clone(), settings.source.clone());
-    let loaded = tokio::task::spawn_blocking(move || component::load(&runtime, &source)).await;
-    loaded.unwrap_or_else(|error| {
+    blocking(move || component::load(&runtime, &source, &bytes)).await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
         Err(Error::Runtime {
             reason: format!("the compiler ended early: {error}"),
         })

@@ -41,6 +41,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// The component cannot be compiled within the bounds.
+    #[error("`{plugin}` was not compiled: {reason}")]
+    Compile {
+        /// The plugin's source.
+        plugin: String,
+        /// Which bound it passed, and what to do.
+        reason: String,
+    },
     /// A component, but not one of the world `larder:storage/plugin`.
     #[error("`{plugin}` does not fit the world `larder:storage/plugin@0.1.0`: {reason}")]
     World {
@@ -56,6 +64,22 @@ pub enum Error {
         plugin: String,
         /// The trap, or the limit that it ran into.
         reason: String,
+    },
+    /// It cannot take the place of what runs while the server does.
+    #[error(
+        "the plugin `{plugin}` is not replaced while the server runs: {reason}; restart the server to take the change"
+    )]
+    NeedsRestart {
+        /// The plugin that runs.
+        plugin: String,
+        /// What would be lost.
+        reason: String,
+    },
+    /// It was stopped before it could be replaced.
+    #[error("the plugin `{plugin}` was stopped before it could be replaced; ask again")]
+    Stopping {
+        /// The plugin that ran.
+        plugin: String,
     },
     /// The plugin's `open` raised an error, such as for a setting that it does not know.
     #[error("the plugin `{plugin}` refused to open: {reason}")]

@@ -2,16 +2,17 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::bindings::exports::larder::storage::lifecycle;
+use super::described::Described;
 use super::guest::{Cause, Failure, Instance, KvAccess, Opening, Role};
 use super::refusal;
-use crate::kv::{self, Claim, Driver, Namespace};
+use crate::kv::{self, Driver, Namespace};
 
 /// What every new instance is made from.
 pub(super) struct Factory {
-    pub(super) opening: Opening,
+    described: RwLock<Arc<Described>>,
     driver: Arc<dyn Driver>,
     tenant: Arc<str>,
     namespace: Mutex<Arc<dyn Namespace>>,
@@ -34,18 +35,30 @@ pub(super) enum NotOpened {
 
 impl Factory {
     pub(super) async fn new(
-        opening: Opening,
+        described: Described,
         driver: Arc<dyn Driver>,
         tenant: Arc<str>,
     ) -> Result<Self, kv::Error> {
         let namespace = Mutex::new(driver.open(&tenant).await?);
         Ok(Self {
-            opening,
+            described: RwLock::new(Arc::new(described)),
             driver,
             tenant,
             namespace,
             generation: AtomicU64::new(0),
         })
+    }
+
+    /// What runs now.
+    pub(super) fn described(&self) -> Arc<Described> {
+        let described = self.described.read();
+        Arc::clone(&described.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes every instance from here on of something else.
+    pub(super) fn exchange(&self, next: Arc<Described>) {
+        let described = self.described.write();
+        *described.unwrap_or_else(PoisonError::into_inner) = next;
     }
 
     /// Whether the driver has lost what was not durable since the writer was opened: the writer is fenced, and what all instances
@@ -82,46 +95,58 @@ impl Factory {
 
     /// An instance that may write; every earlier one is fenced.
     pub(super) async fn writer(&self) -> Result<Instance, NotOpened> {
+        self.writer_of(&self.described().opening).await
+    }
+
+    /// As [`Factory::writer`], of what does not run yet.
+    pub(super) async fn writer_of(&self, opening: &Opening) -> Result<Instance, NotOpened> {
         let namespace = self.namespace();
         let generation = namespace.generation();
         self.generation.store(generation, Ordering::Relaxed);
         let id = self.driver.writer_id();
         let claim = namespace.claim(&id).await.map_err(NotOpened::Kv)?;
-        self.open(namespace, Some(claim), Role::Writer(&id)).await
+        let kv = KvAccess {
+            namespace,
+            claim: Some(claim),
+        };
+        open(opening, kv, Role::Writer(&id)).await
     }
 
     /// An instance that reads.
     pub(super) async fn reader(&self) -> Result<Instance, NotOpened> {
-        self.open(self.namespace(), None, Role::Reader).await
+        self.reader_of(&self.described().opening).await
     }
 
-    async fn open(
-        &self,
-        namespace: Arc<dyn Namespace>,
-        claim: Option<Claim>,
-        role: Role<'_>,
-    ) -> Result<Instance, NotOpened> {
-        let kv = KvAccess { namespace, claim };
-        let started = Instance::start(&self.opening, kv).await;
-        let mut instance = started.map_err(NotOpened::Failed)?;
-        let settings = self.opening.settings.iter();
-        let settings: Vec<_> = settings
-            .map(|(name, value)| lifecycle::Setting { name, value })
-            .collect();
-        let environment = lifecycle::Environment {
-            role: match role {
-                Role::Writer(id) => lifecycle::Role::Writer(id),
-                Role::Reader => lifecycle::Role::Reader,
-            },
-            memory_limit: self.opening.memory,
-            seed: RandomState::new().hash_one(0),
-            settings: &settings,
+    /// As [`Factory::reader`], of what may no longer run.
+    pub(super) async fn reader_of(&self, opening: &Opening) -> Result<Instance, NotOpened> {
+        let kv = KvAccess {
+            namespace: self.namespace(),
+            claim: None,
         };
-        match instance.open(environment).await {
-            Ok(Ok(())) => Ok(instance),
-            Ok(Err(raised)) => Err(NotOpened::Refused(refusal::describe(&raised))),
-            Err(failure) => Err(NotOpened::Failed(failure)),
-        }
+        open(opening, kv, Role::Reader).await
+    }
+}
+
+async fn open(opening: &Opening, kv: KvAccess, role: Role<'_>) -> Result<Instance, NotOpened> {
+    let started = Instance::start(opening, kv).await;
+    let mut instance = started.map_err(NotOpened::Failed)?;
+    let settings = opening.settings.iter();
+    let settings: Vec<_> = settings
+        .map(|(name, value)| lifecycle::Setting { name, value })
+        .collect();
+    let environment = lifecycle::Environment {
+        role: match role {
+            Role::Writer(id) => lifecycle::Role::Writer(id),
+            Role::Reader => lifecycle::Role::Reader,
+        },
+        memory_limit: opening.memory,
+        seed: RandomState::new().hash_one(0),
+        settings: &settings,
+    };
+    match instance.open(environment).await {
+        Ok(Ok(())) => Ok(instance),
+        Ok(Err(raised)) => Err(NotOpened::Refused(refusal::describe(&raised))),
+        Err(failure) => Err(NotOpened::Failed(failure)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::described::{Described, Facts, describe};
 use super::factory::{Factory, NotOpened};
-use super::guest::{Gauge, Opening};
+use super::guest::Gauge;
 use super::{Error, Instancing, Limits, Runtime, Settings, State, Status, Tenant};
 use crate::kv::{self, MemoryDriver};
 use crate::storage::Statistics;
@@ -12,11 +12,11 @@ use crate::telemetry::Metrics;
 
 /// See the module.
 pub struct Opener {
-    opening: Opening,
-    facts: Arc<Facts>,
-    limits: Limits,
-    kv: Arc<dyn kv::Driver>,
-    metrics: Arc<Metrics>,
+    pub(super) runtime: Runtime,
+    pub(super) described: Described,
+    pub(super) limits: Limits,
+    pub(super) kv: Arc<dyn kv::Driver>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 // === impl Opener ===
@@ -33,14 +33,26 @@ impl Opener {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
         let limits = settings.limits.clone();
-        let Described { opening, facts } = describe(runtime, settings).await?;
+        let described = describe(runtime, settings).await?;
         Ok(Self {
-            opening,
-            facts: Arc::new(facts),
+            runtime: runtime.clone(),
+            described,
             limits,
             kv,
             metrics,
         })
+    }
+
+    /// The same component with other settings and limits, which are not compiled again.
+    #[must_use]
+    pub fn with(&self, settings: Vec<(String, String)>, limits: Limits) -> Self {
+        Self {
+            runtime: self.runtime.clone(),
+            described: self.described.with(settings, &limits),
+            limits,
+            kv: Arc::clone(&self.kv),
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 
     /// Opens the plugin for one tenant, by the name of its namespace.
@@ -49,7 +61,7 @@ impl Opener {
     /// A plugin that fails or refuses to open, a namespace that cannot be opened or claimed.
     pub async fn open(&self, tenant: &str) -> Result<Arc<Tenant>, Error> {
         let factory = self.factory(Arc::clone(&self.kv), tenant).await?;
-        Tenant::start(factory, &self.facts, &self.limits, &self.metrics).await
+        Tenant::start(factory, &self.limits, &self.metrics).await
     }
 
     /// Opens the plugin on nothing and drops it again, so that settings which it refuses are told before any tenant calls. What it
@@ -59,15 +71,12 @@ impl Opener {
     /// As [`Opener::open`].
     pub async fn try_out(&self) -> Result<Status, Error> {
         let factory = self.factory(Arc::new(MemoryDriver::new()), "").await?;
-        let name = &factory.opening.name;
+        let Described { opening, facts } = &*factory.described();
         let instance = factory.writer().await;
-        let instance = instance.map_err(|error| error.into_error(name))?;
-        let memory_used = factory
-            .opening
-            .gauge
-            .load(std::sync::atomic::Ordering::Relaxed);
+        let instance = instance.map_err(|error| error.into_error(&opening.name))?;
+        let memory_used = opening.gauge.load(std::sync::atomic::Ordering::Relaxed);
         drop(instance);
-        Ok(self.facts.status(name, memory_used))
+        Ok(facts.status(&opening.name, memory_used))
     }
 
     /// What keeps the tenants' data, if the plugin keeps it in `kv`.
@@ -75,18 +84,39 @@ impl Opener {
         &self.kv
     }
 
+    /// What the plugin may use, and how much may wait for it.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Where the component was loaded from.
+    pub fn source(&self) -> &str {
+        &self.described.facts.source
+    }
+
+    /// Where what the plugin does is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// Where the plugin's data lives.
     pub fn instancing(&self) -> Instancing {
-        self.facts.instancing
+        self.described.facts.instancing
     }
 
     /// Each tenant's memory is counted by itself.
     async fn factory(&self, kv: Arc<dyn kv::Driver>, tenant: &str) -> Result<Factory, Error> {
-        let mut opening = self.opening.clone();
-        opening.gauge = Gauge::default();
-        let name = Arc::clone(&opening.name);
-        let factory = Factory::new(opening, kv, tenant.into()).await;
+        let described = self.described_for(Gauge::default());
+        let name = Arc::clone(&described.opening.name);
+        let factory = Factory::new(described, kv, tenant.into()).await;
         factory.map_err(|error| NotOpened::Kv(error).into_error(&name))
+    }
+
+    /// What the instances of a tenant are made of, whose memory is counted here.
+    pub(super) fn described_for(&self, gauge: Gauge) -> Described {
+        let mut described = self.described.clone();
+        described.opening.gauge = gauge;
+        described
     }
 }
 

@@ -6,22 +6,25 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{Instrument as _, info_span};
 
 use super::Limits;
 use super::backoff::Backoff;
+use super::described::Described;
 use super::factory::Factory;
 use super::guest::{Cause, Failure, Instance};
 use super::question::{Answer, Outcome, Question};
 use super::shared::{Shared, lock};
 use crate::storage::{Error, ErrorKind};
 
-/// The readers of one tenant.
+/// The readers of one tenant that are made of one component, under one configuration.
 pub(super) struct Pool {
     factory: Arc<Factory>,
+    described: Arc<Described>,
     shared: Arc<Shared>,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
-    most_waiting: usize,
+    most_waiting: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -40,13 +43,15 @@ struct Place<'a>(&'a AtomicUsize);
 // === impl Pool ===
 
 impl Pool {
+    /// Readers of what the factory makes now.
     pub(super) fn new(factory: Arc<Factory>, shared: Arc<Shared>, limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
+            described: factory.described(),
             factory,
             shared,
             permits: Arc::new(Semaphore::new(limits.readers.max(1))),
             waiting: AtomicUsize::new(0),
-            most_waiting: limits.queue_depth,
+            most_waiting: AtomicUsize::new(limits.queue_depth),
             state: Mutex::new(State {
                 idle: Vec::new(),
                 generation: 0,
@@ -56,11 +61,19 @@ impl Pool {
         })
     }
 
+    /// Lets more reads wait, or less, from here on.
+    pub(super) fn set_most_waiting(&self, most: usize) {
+        self.most_waiting.store(most, Ordering::Relaxed);
+    }
+
     /// Asks whichever instance is free.
     pub(super) async fn ask(self: &Arc<Self>, question: Question) -> Result<Answer, Error> {
         let permit = self.wait().await?;
         // In a task of its own: the caller may go away, and a call that is cut off half-way costs its instance.
-        let serve = tokio::spawn(Arc::clone(self).serve(question, permit));
+        // What is logged on the way, by the guest too, names the tenant.
+        let span = info_span!("tenant", tenant.id = self.factory.tenant());
+        let serve = Arc::clone(self).serve(question, permit).instrument(span);
+        let serve = tokio::spawn(serve);
         serve.await.unwrap_or_else(|error| {
             Err(Error::new(
                 ErrorKind::Internal,
@@ -82,7 +95,7 @@ impl Pool {
     async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _place = Place(&self.waiting);
-        if before >= self.most_waiting {
+        if before >= self.most_waiting.load(Ordering::Relaxed) {
             return Err(too_many_reads(before));
         }
         let permit = Arc::clone(&self.permits).acquire_owned().await;
@@ -129,7 +142,7 @@ impl Pool {
             }
             state.generation
         };
-        match self.factory.reader().await {
+        match self.factory.reader_of(&self.described.opening).await {
             Ok(instance) => Ok((instance, generation)),
             Err(error) => {
                 let failure = error.into_failure();

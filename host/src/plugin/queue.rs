@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
+use super::exchange::Exchange;
 use super::suspects::Suspect;
 use crate::storage::{Batch, Error, ErrorKind};
 
@@ -19,13 +20,12 @@ pub(super) struct WriteQueue {
     inner: Mutex<Inner>,
     /// Something was pushed, or the queue was closed.
     changed: Notify,
-    most_depth: usize,
-    most_bytes: usize,
 }
 
-#[derive(Default)]
 struct Inner {
     items: VecDeque<Item>,
+    most_depth: usize,
+    most_bytes: usize,
     /// What has not been answered yet, in the queue or taken out of it.
     depth: usize,
     bytes: usize,
@@ -35,6 +35,7 @@ struct Inner {
 enum Item {
     Write(Box<Waiting>),
     Purge(Reply),
+    Exchange(Box<Exchange>),
 }
 
 /// A batch whose client waits.
@@ -61,6 +62,8 @@ pub(super) enum Work {
     Writes(Vec<Waiting>),
     /// Forget everything.
     Purge(Reply),
+    /// Open another writer in the place of the one there.
+    Exchange(Box<Exchange>),
     /// The queue is closed and empty.
     Stop,
 }
@@ -70,11 +73,28 @@ pub(super) enum Work {
 impl WriteQueue {
     pub(super) fn new(most_depth: usize, most_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner {
+                items: VecDeque::new(),
+                most_depth,
+                most_bytes,
+                depth: 0,
+                bytes: 0,
+                closed: false,
+            }),
             changed: Notify::new(),
-            most_depth,
-            most_bytes,
         })
+    }
+
+    /// How many writes may wait.
+    pub(super) fn most_depth(&self) -> usize {
+        self.lock().most_depth
+    }
+
+    /// Changes how many writes may wait, and how many bytes of them.
+    pub(super) fn set_limits(&self, most_depth: usize, most_bytes: usize) {
+        let mut inner = self.lock();
+        inner.most_depth = most_depth;
+        inner.most_bytes = most_bytes;
     }
 
     /// Lets a batch wait for its turn.
@@ -92,14 +112,14 @@ impl WriteQueue {
         if inner.closed {
             return Err(shutting_down());
         }
-        if inner.depth >= self.most_depth {
+        if inner.depth >= inner.most_depth {
             return Err(full(
                 "limits.queue_depth",
                 &format!("{} writes", inner.depth),
             ));
         }
         // A batch that is larger than the whole queue gets in when it is alone: else it never would.
-        if inner.depth > 0 && inner.bytes.saturating_add(bytes) > self.most_bytes {
+        if inner.depth > 0 && inner.bytes.saturating_add(bytes) > inner.most_bytes {
             return Err(full(
                 "limits.queue_bytes",
                 &format!("{} bytes", inner.bytes),
@@ -137,6 +157,18 @@ impl WriteQueue {
         Ok(receiver)
     }
 
+    /// Queues an exchange before all that waits, which goes to the new writer.
+    pub(super) fn exchange(&self, exchange: Box<Exchange>) -> Result<(), Error> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(shutting_down());
+        }
+        inner.items.push_front(Item::Exchange(exchange));
+        drop(inner);
+        self.changed.notify_one();
+        Ok(())
+    }
+
     /// How many writes have not been answered yet, and their bytes.
     pub(super) fn waiting(&self) -> (u64, u64) {
         let inner = self.lock();
@@ -170,6 +202,7 @@ impl WriteQueue {
             None if inner.closed => return Some(Work::Stop),
             None => return None,
             Some(Item::Purge(reply)) => return Some(Work::Purge(reply)),
+            Some(Item::Exchange(exchange)) => return Some(Work::Exchange(exchange)),
             Some(Item::Write(first)) => *first,
         };
         let mut bytes = first.batch.weight();
@@ -178,7 +211,7 @@ impl WriteQueue {
                 bytes = bytes.saturating_add(next.batch.weight());
                 bytes <= JOINED_BYTES
             }
-            Item::Write(_) | Item::Purge(_) => false,
+            Item::Write(_) | Item::Purge(_) | Item::Exchange(_) => false,
         };
         let alone = first.suspect.is_some();
         let mut writes = vec![first];

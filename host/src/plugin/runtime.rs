@@ -3,12 +3,13 @@
 use std::fs::DirBuilder;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use wasmtime::{Cache, CacheConfig, Config, Engine, EngineWeak, OptLevel};
 
-use super::Error;
+use super::{Compiler, Error};
 
 /// How far apart a running guest looks at its deadline, and lets other tasks run.
 const TICK: Duration = Duration::from_millis(10);
@@ -25,12 +26,15 @@ pub struct RuntimeConfig {
     /// Where compiled code is kept between starts, usually `<data_dir>/cache/wasmtime`; made with mode 0700. Without it, every
     /// start compiles.
     pub cache_dir: Option<PathBuf>,
+    /// What compiles the components of files first, within bounds; without it, they are compiled here, however long that takes.
+    pub compiler: Option<Compiler>,
 }
 
 /// One engine, shared by all plugins. Cheap to clone.
 #[derive(Clone)]
 pub struct Runtime {
     engine: Engine,
+    config: Arc<RuntimeConfig>,
 }
 
 // === impl Runtime ===
@@ -43,25 +47,37 @@ impl Runtime {
     /// # Errors
     /// [`Error::Runtime`] where wasm cannot be compiled for this machine.
     pub fn new(config: &RuntimeConfig) -> Result<Self, Error> {
-        let mut wasm = Config::new();
-        wasm.concurrency_support(false)
-            .wasm_component_model(true)
-            .epoch_interruption(true)
-            .max_wasm_stack(MAX_WASM_STACK)
-            .async_stack_size(ASYNC_STACK)
-            .wasm_memory64(false)
-            .cranelift_opt_level(OptLevel::Speed)
-            .cache(config.cache_dir.as_deref().and_then(open_cache));
-        let engine = Engine::new(&wasm).map_err(|error| Error::Runtime {
-            reason: format!("{error:#}"),
-        })?;
+        let engine = engine(config.cache_dir.as_deref())?;
         start_clock(engine.weak())?;
-        Ok(Self { engine })
+        Ok(Self {
+            engine,
+            config: Arc::new(config.clone()),
+        })
     }
 
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
     }
+
+    pub(super) fn config(&self) -> &RuntimeConfig {
+        &self.config
+    }
+}
+
+/// The engine of every process that works on one cache: the key of compiled code is made of all that is set here.
+pub(super) fn engine(cache_dir: Option<&Path>) -> Result<Engine, Error> {
+    let mut wasm = Config::new();
+    wasm.concurrency_support(false)
+        .wasm_component_model(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(MAX_WASM_STACK)
+        .async_stack_size(ASYNC_STACK)
+        .wasm_memory64(false)
+        .cranelift_opt_level(OptLevel::Speed)
+        .cache(cache_dir.and_then(open_cache));
+    Engine::new(&wasm).map_err(|error| Error::Runtime {
+        reason: format!("{error:#}"),
+    })
 }
 
 /// Ticks until the engine is gone.
@@ -130,7 +146,11 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
         let cache_dir = Some(folder.clone());
-        Runtime::new(&RuntimeConfig { cache_dir }).unwrap();
+        Runtime::new(&RuntimeConfig {
+            cache_dir,
+            compiler: None,
+        })
+        .unwrap();
         let mode = folder.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
     }
@@ -141,6 +161,12 @@ mod tests {
         let file = data.path().join("file");
         std::fs::write(&file, "").unwrap();
         let cache_dir = Some(file.join("cache"));
-        assert!(Runtime::new(&RuntimeConfig { cache_dir }).is_ok());
+        assert!(
+            Runtime::new(&RuntimeConfig {
+                cache_dir,
+                compiler: None,
+            })
+            .is_ok()
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Source;
 
 /// One tenant's plugin: which, with which settings of its own, and within which limits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// Where the component comes from.
     pub source: Source,
@@ -16,7 +16,7 @@ pub struct Settings {
 }
 
 /// What a plugin may use, and how much may wait for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Linear memory and tables of one instance, in bytes. A plugin with readers of their own has it once for each.
     pub memory: u64,

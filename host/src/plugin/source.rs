@@ -13,7 +13,7 @@ use super::{Error, bundled};
 const MAX_BYTES: usize = 64 << 20;
 
 /// A component's origin. Parsed from a word (bundled) or from anything that has a `/` or ends in `.wasm` (a file).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// Part of the binary, under this name.
     Bundled(&'static str),
@@ -22,6 +22,11 @@ pub enum Source {
 }
 
 impl Source {
+    /// What tells one component from another, without compiling it: [`fingerprint`] of its bytes. Blocks on the disk.
+    pub(super) fn hash(&self) -> Result<String, Error> {
+        self.read().map(|bytes| fingerprint(&bytes))
+    }
+
     /// The component's bytes.
     pub(super) fn read(&self) -> Result<Cow<'static, [u8]>, Error> {
         match self {
@@ -77,6 +82,11 @@ impl fmt::Display for Source {
             Self::File(path) => path.display().fmt(f),
         }
     }
+}
+
+/// XXH3-128 of a component's bytes, in hexadecimal.
+pub(super) fn fingerprint(bytes: &[u8]) -> String {
+    format!("{:032x}", xxhash_rust::xxh3::xxh3_128(bytes))
 }
 
 fn unknown(name: &str) -> Error {

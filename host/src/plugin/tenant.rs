@@ -3,17 +3,18 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::acks::Acks;
 use super::backoff::Backoff;
-use super::described::Facts;
+use super::described::Described;
 use super::factory::Factory;
-use super::pool::{Pool, too_many_reads};
-use super::question::{Answer, Question, mixed_up};
+use super::pool::Pool;
+use super::pools::Pools;
 use super::queue::WriteQueue;
+use super::reads::{Pinned, Reads};
 use super::shared::{Shared, lock};
 use super::suspects::Verdict;
 use super::worker::{Ask, Seat, Worker, poisonous};
@@ -26,20 +27,19 @@ use crate::telemetry::{Levels, Metrics};
 
 /// One tenant's plugin: takes writes and reads, and replaces instances that fail.
 pub struct Tenant {
-    shared: Arc<Shared>,
-    queue: Arc<WriteQueue>,
-    reads: Reads,
+    pub(super) shared: Arc<Shared>,
+    pub(super) queue: Arc<WriteQueue>,
+    pub(super) readers: Readers,
     worker: Mutex<Option<JoinHandle<()>>>,
-    facts: Arc<Facts>,
-    factory: Arc<Factory>,
+    pub(super) factory: Arc<Factory>,
 }
 
 /// Who answers reads.
-enum Reads {
+pub(super) enum Readers {
     /// The one instance.
     Writer(mpsc::Sender<Ask>),
     /// Instances beside the writer.
-    Pool(Arc<Pool>),
+    Beside(Arc<Pools>),
 }
 
 // === impl Tenant ===
@@ -62,12 +62,13 @@ impl Tenant {
     /// Opens an instance that writes, and sets it to work.
     pub(super) async fn start(
         factory: Factory,
-        facts: &Arc<Facts>,
         limits: &Limits,
         metrics: &Arc<Metrics>,
     ) -> Result<Arc<Self>, Error> {
         let factory = Arc::new(factory);
-        let name = Arc::clone(&factory.opening.name);
+        let described = factory.described();
+        let Described { opening, facts } = &*described;
+        let name = Arc::clone(&opening.name);
         let instancing = facts.instancing;
         if instancing == Instancing::Replicated && !factory.driver().is_durable() {
             let driver = factory.driver().name();
@@ -77,11 +78,10 @@ impl Tenant {
                 "what the plugin stores is lost when this process ends"
             );
         }
-        let instance = factory
-            .writer()
-            .await
-            .map_err(|error| error.into_error(&name))?;
-        let gauge = Arc::clone(&factory.opening.gauge);
+        let span = info_span!("tenant", tenant.id = factory.tenant());
+        let opened = factory.writer().instrument(span);
+        let instance = opened.await.map_err(|error| error.into_error(&name))?;
+        let gauge = Arc::clone(&opening.gauge);
         let shared = Arc::new(Shared::new(
             Arc::clone(&name),
             instancing,
@@ -100,13 +100,12 @@ impl Tenant {
 
         let seat = Seat::Taken(Box::new(instance));
         let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes);
-        let (reads, worker) = work(seat, &factory, &shared, &queue, limits);
+        let (readers, worker) = work(seat, &factory, &shared, &queue, limits);
         Ok(Arc::new(Self {
             shared,
             queue,
-            reads,
+            readers,
             worker: Mutex::new(Some(worker)),
-            facts: Arc::clone(facts),
             factory,
         }))
     }
@@ -121,7 +120,11 @@ impl Tenant {
             queue_depth,
             queue_bytes,
             statistics: self.shared.statistics(),
-            ..self.facts.status(&self.shared.name, memory_used)
+            ..self
+                .factory
+                .described()
+                .facts
+                .status(&self.shared.name, memory_used)
         }
     }
 
@@ -149,6 +152,14 @@ impl Tenant {
     /// Whether writes wait, or are being written.
     pub fn is_busy(&self) -> bool {
         self.queue.waiting() != (0, 0)
+    }
+
+    /// Changes how many writes and reads may wait, and how many bytes of writes; what waits already stays.
+    pub fn set_queue(&self, depth: usize, bytes: usize) {
+        self.queue.set_limits(depth, bytes);
+        if let Readers::Beside(pools) = &self.readers {
+            pools.current().set_most_waiting(depth);
+        }
     }
 
     /// Where its data lives.
@@ -185,18 +196,30 @@ impl Tenant {
         }
     }
 
-    async fn ask(&self, question: Question) -> Result<Answer, storage::Error> {
-        let sender = match &self.reads {
-            Reads::Pool(pool) => return pool.ask(question).await,
-            Reads::Writer(sender) => sender,
-        };
-        let (reply, answer) = oneshot::channel();
-        match sender.try_send(Ask { question, reply }) {
-            Ok(()) => answer
-                .await
-                .unwrap_or_else(|_| Err(self.shared.shutting_down())),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(too_many_reads(sender.max_capacity())),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(self.shared.shutting_down()),
+    /// The storage for one request: see [`Pinned`].
+    pub fn pinned(self: Arc<Self>) -> Arc<dyn Storage> {
+        let reads = self.reads();
+        Arc::new(Pinned {
+            tenant: self,
+            reads,
+        })
+    }
+
+    fn reads(&self) -> Reads {
+        match &self.readers {
+            Readers::Beside(pools) => Reads::Pool(pools.current()),
+            Readers::Writer(asks) => Reads::Writer {
+                asks: asks.clone(),
+                queue: Arc::clone(&self.queue),
+                shared: Arc::clone(&self.shared),
+            },
+        }
+    }
+
+    /// Whoever answered these reads broke the contract.
+    pub(super) fn reported(&self, breach: &storage::Error, by: &Reads) {
+        if self.shared.reported(breach) {
+            by.struck_out();
         }
     }
 
@@ -228,15 +251,7 @@ impl Storage for Tenant {
         resume: Option<&[u8]>,
         limit: u32,
     ) -> Result<Sightings, storage::Error> {
-        let question = Question::Find {
-            search: search.clone(),
-            resume: resume.map(<[u8]>::to_vec),
-            limit,
-        };
-        match self.ask(question).await? {
-            Answer::Sightings(page) => Ok(page),
-            other => Err(mixed_up(&other)),
-        }
+        self.reads().find(search, resume, limit).await
     }
 
     async fn read(
@@ -246,40 +261,19 @@ impl Storage for Tenant {
         resume: Option<&[u8]>,
         max_bytes: u32,
     ) -> Result<Pieces, storage::Error> {
-        let question = Question::Read {
-            wanted: wanted.clone(),
-            part,
-            resume: resume.map(<[u8]>::to_vec),
-            max_bytes,
-        };
-        match self.ask(question).await? {
-            Answer::Pieces(page) => Ok(page),
-            other => Err(mixed_up(&other)),
-        }
+        self.reads().read(wanted, part, resume, max_bytes).await
     }
 
     async fn services(&self) -> Result<Vec<String>, storage::Error> {
-        match self.ask(Question::Services).await? {
-            Answer::Services(names) => Ok(names),
-            other => Err(mixed_up(&other)),
-        }
+        self.reads().services().await
     }
 
     async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
-        let service = service.to_owned();
-        match self.ask(Question::Operations { service }).await? {
-            Answer::Operations(operations) => Ok(operations),
-            other => Err(mixed_up(&other)),
-        }
+        self.reads().operations(service).await
     }
 
     fn report(&self, breach: &storage::Error) {
-        if self.shared.reported(breach) {
-            match &self.reads {
-                Reads::Writer(_) => self.shared.struck_out.notify_one(),
-                Reads::Pool(pool) => pool.renew(),
-            }
-        }
+        self.reported(breach, &self.reads());
     }
 }
 
@@ -290,31 +284,32 @@ fn work(
     shared: &Arc<Shared>,
     queue: &Arc<WriteQueue>,
     limits: &Limits,
-) -> (Reads, JoinHandle<()>) {
-    let (sender, asks) = mpsc::channel(limits.queue_depth.max(1));
+) -> (Readers, JoinHandle<()>) {
+    // `Reads` bounds it, by what may change.
+    let (sender, asks) = mpsc::channel(Semaphore::MAX_PERMITS);
     let replicated = shared.instancing == Instancing::Replicated;
-    let pool = replicated.then(|| {
+    let pools = replicated.then(|| {
         let (factory, shared) = (Arc::clone(factory), Arc::clone(shared));
-        Pool::new(factory, shared, limits)
+        Pools::new(Pool::new(factory, shared, limits))
     });
     let worker = Worker {
         factory: Arc::clone(factory),
         shared: Arc::clone(shared),
         queue: Arc::clone(queue),
         asks,
-        pool: pool.clone(),
+        pools: pools.clone(),
         acks: replicated.then(Acks::start),
         seat,
         backoff: Backoff::new(limits.restart_delay),
         maintain_every: limits.maintain_every,
         maintain_at: Instant::now(),
     };
-    let reads = match pool {
-        Some(pool) => Reads::Pool(pool),
-        None => Reads::Writer(sender),
+    let readers = match pools {
+        Some(pools) => Readers::Beside(pools),
+        None => Readers::Writer(sender),
     };
     let span = info_span!("tenant", tenant.id = factory.tenant());
-    (reads, tokio::spawn(worker.run().instrument(span)))
+    (readers, tokio::spawn(worker.run().instrument(span)))
 }
 
 #[cfg(test)]

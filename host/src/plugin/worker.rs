@@ -14,7 +14,7 @@ use super::convert;
 use super::factory::Factory;
 use super::guest::{Cause, Failure, Instance};
 use super::lend::Lent;
-use super::pool::Pool;
+use super::pools::Pools;
 use super::question::{Answer, Outcome, Question};
 use super::queue::{Reply, Waiting, Work, WriteQueue, answer};
 use super::refusal;
@@ -35,7 +35,7 @@ pub(super) struct Worker {
     pub(super) queue: Arc<WriteQueue>,
     pub(super) asks: mpsc::Receiver<Ask>,
     /// The readers of a `replicated` plugin, which has to forget with the writer.
-    pub(super) pool: Option<Arc<Pool>>,
+    pub(super) pools: Option<Arc<Pools>>,
     /// Where writes have to be made durable before they are acknowledged.
     pub(super) acks: Option<Acks>,
     pub(super) seat: Seat,
@@ -72,7 +72,7 @@ impl Worker {
             acks.stop().await;
         }
         let namespace = self.factory.namespace();
-        if self.pool.is_some()
+        if self.pools.is_some()
             && let Err(error) = namespace.sync(namespace.generation()).await
         {
             error!(plugin = &*self.shared.name, %error, "the last sync failed");
@@ -82,8 +82,8 @@ impl Worker {
     /// One piece of work with an instance there; false at the end.
     async fn serve(&mut self) -> bool {
         if self.factory.is_stale() {
-            if let Some(pool) = &self.pool {
-                pool.renew();
+            if let Some(pools) = &self.pools {
+                pools.renew();
             }
             self.fail(Failure {
                 cause: Cause::Kv,
@@ -95,6 +95,7 @@ impl Worker {
             () = self.queue.ready() => match self.queue.take() {
                 Some(Work::Writes(writes)) => self.write(writes).await,
                 Some(Work::Purge(reply)) => self.purge(reply).await,
+                Some(Work::Exchange(exchange)) => self.exchange(*exchange).await,
                 Some(Work::Stop) => return false,
                 None => {}
             },
@@ -120,6 +121,7 @@ impl Worker {
                     }
                 }
                 Some(Work::Purge(reply)) => self.purge(reply).await,
+                Some(Work::Exchange(exchange)) => self.exchange(*exchange).await,
                 Some(Work::Stop) => return false,
                 None => {}
             },
@@ -129,7 +131,7 @@ impl Worker {
         true
     }
 
-    async fn start(&mut self) {
+    pub(super) async fn start(&mut self) {
         let started = self.factory.writer().await;
         match started {
             Ok(instance) => {
@@ -278,8 +280,8 @@ impl Worker {
             return Err(Error::new(ErrorKind::Unavailable, text));
         }
         let opened = self.factory.writer().await;
-        if let Some(pool) = &self.pool {
-            pool.renew();
+        if let Some(pools) = &self.pools {
+            pools.renew();
         }
         match opened {
             Ok(instance) => {

@@ -42,10 +42,12 @@ impl Doors {
         let access = Arc::new(access);
         let grpc_tls = open_tls(Protocol::Grpc, &config.grpc.tls)?;
         let admin_tls = open_tls(Protocol::Admin, &config.admin.tls)?;
-        let mut files: Vec<Arc<dyn Reload>> = vec![Arc::clone(&access) as Arc<dyn Reload>];
-        for tls in [&grpc_tls, &admin_tls].into_iter().flatten() {
-            files.push(Arc::clone(tls) as Arc<dyn Reload>);
-        }
+        let tls = [&grpc_tls, &admin_tls].into_iter().flatten();
+        let files: Vec<Arc<dyn Reload>> = access
+            .file()
+            .into_iter()
+            .chain(tls.map(|tls| tls.files()))
+            .collect();
         let limits = Limits {
             connections: config.limits.connections,
         };
@@ -75,11 +77,12 @@ impl Doors {
         let client_ca = admin.tls.client_ca.is_some();
         let (admin_door, guards) =
             bind("admin.endpoint", &admin.endpoint, &admin_tls, client_ca).await?;
-        if admin.purge && guards.is_open() && !admin_door.address.ip().is_loopback() {
-            tracing::warn!(
-                address = %admin_door.address,
-                "everybody who reaches the admin port may destroy all data: `POST /purge` is on (admin.purge) and asks for nothing; set access.tokens, or turn it off"
-            );
+        if guards.is_open() && !admin_door.address.ip().is_loopback() {
+            let (address, may) = (admin_door.address, strangers_may(admin));
+            if !admin.allow_anonymous {
+                return Err(Error::Exposed { address, may });
+            }
+            tracing::warn!(%address, "admin.allow_anonymous: whoever reaches the admin port {may}");
         }
         Ok(Self {
             main,
@@ -89,6 +92,15 @@ impl Doors {
             files,
             hangups: Hangups::catch(),
         })
+    }
+}
+
+/// What can be done on an admin port that asks for nothing.
+fn strangers_may(admin: &config::Admin) -> &'static str {
+    if admin.purge {
+        "may destroy all data (`admin.purge` is on), list tenants and read metrics"
+    } else {
+        "may run searches, list tenants and read metrics"
     }
 }
 

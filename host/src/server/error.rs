@@ -1,11 +1,12 @@
 //! Why the server could not start, or had to stop.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::task::JoinError;
 
-use crate::{access, doors, grpc, kv, plugin};
+use crate::{access, doors, grpc, kv, plugin, tenancy};
 
 /// Each says what to change; the system's own words are its source.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,16 @@ pub enum Error {
     /// A port's certificates cannot be used.
     #[error("cannot serve TLS")]
     Tls(#[source] doors::TlsError),
+    /// The admin port would serve whoever reaches it, and others than this machine do.
+    #[error(
+        "`admin.endpoint` is {address}, which other machines reach, and whoever does {may}: set `access.tokens` (`larder token` makes one) or `admin.tls.client_ca`, or listen on 127.0.0.1; `admin.allow_anonymous: true` starts all the same, for a port that something else guards"
+    )]
+    Exposed {
+        /// Where it listens.
+        address: SocketAddr,
+        /// What a stranger may do there.
+        may: &'static str,
+    },
     /// The tokens cannot be used.
     #[error("cannot ask for tokens")]
     Access(#[source] access::Error),
@@ -41,15 +52,15 @@ pub enum Error {
     /// The storage behind the plugins cannot be opened.
     #[error("cannot open the storage of `kv`")]
     Kv(#[source] kv::Error),
-    /// The plugin cannot be used.
+    /// The wasm engine cannot be set up.
     #[error("cannot start the plugin")]
-    Plugin(#[source] plugin::Error),
+    Runtime(#[source] plugin::Error),
+    /// The plugin cannot be used, of all tenants or of one.
+    #[error(transparent)]
+    Plugin(tenancy::Unusable),
     /// A gRPC port failed while it was served.
     #[error("a gRPC port failed")]
     Grpc(#[source] grpc::Error),
-    /// The admin port failed while it was served.
-    #[error("the admin port failed")]
-    Admin(#[source] io::Error),
     /// A port's task panicked: our own bug.
     #[error("a port's task failed")]
     Task(#[source] JoinError),

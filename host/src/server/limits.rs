@@ -1,8 +1,8 @@
 //! From the configuration to each module's limits.
 
-use crate::config::Config;
+use crate::config::{Config, Size};
 use crate::grpc::Port;
-use crate::tenancy::{Resolver, Rules};
+use crate::tenancy::{Plan, Resolver, Rules, Unusable, Wanted, quotas};
 use crate::{ingest, plugin, search, tenancy};
 
 /// Small enough that the chunks of an answer can be cut between fragments.
@@ -35,7 +35,43 @@ pub(super) fn search(config: &Config) -> search::Limits {
     }
 }
 
-pub(super) fn plugin(config: &Config) -> plugin::Limits {
+/// How a component from a file is compiled.
+pub(crate) fn compiler(config: &Config) -> plugin::Compiler {
+    let limits = &config.limits;
+    plugin::Compiler::this_binary(limits.compile_timeout, limits.compile_memory.bytes())
+}
+
+/// What each tenant gets. While there is but one, none has anything of its own.
+pub(super) fn plan(config: &Config) -> Result<Plan, Unusable> {
+    let all = config.of_all();
+    let default = wanted(&all).map_err(|source| Unusable::new(None, source))?;
+    let tenancy = &config.tenancy;
+    let own = tenancy.overrides.iter().filter(|_| tenancy.enabled);
+    let own = own.map(|(name, own)| {
+        let wanted = wanted(&own.over(&all));
+        let wanted = wanted.map_err(|source| Unusable::new(Some(name), source))?;
+        Ok((name.clone(), wanted))
+    });
+    let own = own.collect::<Result<_, _>>()?;
+    Ok(Plan { default, own })
+}
+
+fn wanted(config: &Config) -> Result<Wanted, plugin::Error> {
+    Ok(Wanted {
+        plugin: plugin::Settings {
+            source: config.plugin.r#use.parse()?,
+            settings: config.plugin.settings.clone().into_iter().collect(),
+            limits: plugin(config),
+        },
+        limits: quotas::Limits {
+            spans_per_second: config.limits.spans_per_second,
+            concurrent_queries: config.limits.concurrent_queries,
+            kv_quota: config.kv.quota.map(Size::bytes),
+        },
+    })
+}
+
+fn plugin(config: &Config) -> plugin::Limits {
     let limits = &config.limits;
     plugin::Limits {
         memory: limits.memory.bytes(),
@@ -48,26 +84,36 @@ pub(super) fn plugin(config: &Config) -> plugin::Limits {
 }
 
 pub(super) fn resolver(config: &Config, port: Port) -> Resolver {
-    let tenancy = &config.tenancy;
-    if !tenancy.enabled {
-        return Resolver::off();
+    if config.tenancy.enabled {
+        Resolver::on(rules(config, port))
+    } else {
+        Resolver::off()
     }
+}
+
+/// What holds while tenancy is on.
+pub(super) fn rules(config: &Config, port: Port) -> Rules {
+    let tenancy = &config.tenancy;
     let default = match port {
         Port::Main => tenancy.default.clone(),
         Port::Writer => tenancy.writer_default.clone().or(tenancy.default.clone()),
     };
-    Resolver::on(Rules {
+    Rules {
         header: tenancy.header.name().clone(),
         tenants: tenancy.tenants.0.clone(),
         default,
-    })
+        attribute: tenancy.resource_attribute.as_deref().map(Into::into),
+    }
 }
 
 pub(super) fn tenants(config: &Config) -> tenancy::Options {
     let tenancy = &config.tenancy;
     let listed = tenancy.tenants.0.iter();
     let defaults = [&tenancy.default, &tenancy.writer_default];
-    let known = listed.chain(defaults.into_iter().flatten());
+    let overridden = tenancy.overrides.iter().map(|(name, _)| name);
+    let known = listed
+        .chain(defaults.into_iter().flatten())
+        .chain(overridden);
     tenancy::Options {
         enabled: tenancy.enabled,
         known: if tenancy.enabled {

@@ -21,7 +21,7 @@ fn config(data_dir: &Path) -> Config {
 }
 
 async fn refused(config: Config) -> Error {
-    match Server::bind(config).await {
+    match Server::bind(config, Sources::default()).await {
         Ok(_) => panic!("the server must not start"),
         Err(error) => error,
     }

@@ -1,6 +1,7 @@
 //! Why a call on a [`Storage`](super::Storage) failed: one coarse kind for callers, and a message for people.
 
 use std::fmt;
+use std::time::Duration;
 
 /// What a caller can do about an [`Error`]. `grpc/status.rs` maps each to a code, by the table "Errors on the wire".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +58,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     setting: Option<&'static str>,
+    retry_after: Option<Duration>,
 }
 
 impl Error {
@@ -66,15 +68,28 @@ impl Error {
             kind,
             message: message.into(),
             setting: None,
+            retry_after: None,
         }
     }
 
     /// Names the setting that raises the limit which was reached, as the configuration file writes it:
-    /// `limits.query_timeout`. For [`ErrorKind::QueryBudget`] and [`ErrorKind::AnswerTooLarge`].
+    /// `limits.query_timeout`. For [`ErrorKind::QueryBudget`], [`ErrorKind::AnswerTooLarge`] and [`ErrorKind::ResourceExhausted`].
     #[must_use]
     pub fn with_setting(mut self, setting: &'static str) -> Self {
         self.setting = Some(setting);
         self
+    }
+
+    /// Says when the same call is taken at the soonest, where that is known. For [`ErrorKind::ResourceExhausted`].
+    #[must_use]
+    pub fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// When the same call is taken at the soonest, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// The setting that raises the limit which was reached.

@@ -135,6 +135,8 @@ metrics! {
         "Times that something stored in kv could not be read back";
     TENANTS_OPEN = "larder_tenants_open", Gauge, [],
         "Tenants whose plugin is open; without tenancy there is one";
+    TENANT_REFUSED = "larder_tenant_quota_refusals", Counter, ["setting"],
+        "Calls refused because their tenant was at its `limits.spans_per_second` or `limits.concurrent_queries`";
     PLUGIN_READY = "larder_plugin_ready", Gauge, [],
         "Open tenants whose plugin answers; the others' is restarted or stopped";
     PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["error_type"],
@@ -143,6 +145,8 @@ metrics! {
         "Answers of the plugin that broke the contract, by the rule broken";
     PLUGIN_MEMORY = "larder_plugin_memory_bytes", Gauge, [],
         "Linear memory of the plugin, of all tenants";
+    RELOADS = "larder_reloads", Counter, ["outcome"],
+        "Times the configuration was read again, by what came of it: `taken`, `unchanged`, `partial` (something needs a restart, or a tenant's plugin could not be replaced) or `refused`";
     BUILD = "larder_build", Info, ["version"],
         "The version of this server";
     PROCESS_MEMORY = "process_resident_memory_bytes", Gauge, [],

@@ -43,10 +43,12 @@ pub struct Metrics {
     storage: Storage,
     kv: Kv,
     tenants_open: Level,
+    tenant_refused: Family<SettingLabels, Counter>,
     plugin_ready: Level,
     plugin_restarts: Family<ErrorLabels, Counter>,
     plugin_breaches: Family<RuleLabels, Counter>,
     plugin_memory: Level,
+    reloads: Family<OutcomeLabels, Counter>,
 }
 
 #[derive(Default)]
@@ -84,8 +86,18 @@ struct ReasonLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SettingLabels {
+    setting: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ErrorLabels {
     error_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -122,10 +134,12 @@ impl Metrics {
             storage: Storage::register(on),
             kv: Kv::register(on),
             tenants_open: register(on, told::TENANTS_OPEN, Level::default()),
+            tenant_refused: register(on, told::TENANT_REFUSED, Family::default()),
             plugin_ready: register(on, told::PLUGIN_READY, Level::default()),
             plugin_restarts: register(on, told::PLUGIN_RESTARTS, Family::default()),
             plugin_breaches: register(on, told::PLUGIN_BREACHES, Family::default()),
             plugin_memory: register(on, told::PLUGIN_MEMORY, Level::default()),
+            reloads: register(on, told::RELOADS, Family::default()),
             registry,
         }
     }
@@ -151,6 +165,12 @@ impl Metrics {
     pub fn refused(&self, reason: &'static str, spans: u64) {
         let labels = ReasonLabels { reason };
         self.ingest_refused.get_or_create(&labels).inc_by(spans);
+    }
+
+    /// A call was refused because its tenant was at a quota.
+    pub fn quota_refused(&self, setting: &'static str) {
+        let labels = SettingLabels { setting };
+        self.tenant_refused.get_or_create(&labels).inc();
     }
 
     /// A plugin says that it has dropped something since it was asked last.
@@ -191,6 +211,11 @@ impl Metrics {
             rule: rule.to_owned(),
         };
         self.plugin_breaches.get_or_create(&labels).inc();
+    }
+
+    /// The configuration was read again. `outcome` is what came of it: `taken`, `refused`, ...
+    pub fn reloaded(&self, outcome: &'static str) {
+        self.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// The plugin stored a batch.

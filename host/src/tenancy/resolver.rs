@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
-use super::TenantName;
+use super::{ByResource, TenantName};
+use crate::reload::Live;
 
 /// Resolves the requests of one listener. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Resolver(Option<Arc<Rules>>);
+pub struct Resolver(Option<Live<Rules>>);
 
 /// What holds while tenancy is on.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Rules {
     pub tenants: BTreeSet<TenantName>,
     /// The tenant of a request without the header.
     pub default: Option<TenantName>,
+    /// The resource attribute that names the tenants of an Export without the header.
+    pub attribute: Option<Arc<str>>,
 }
 
 /// Why a request has no tenant. The first three texts are Jaeger's.
@@ -46,7 +49,14 @@ impl Resolver {
 
     /// Tenancy is on.
     pub fn on(rules: Rules) -> Self {
-        Self(Some(Arc::new(rules)))
+        Self(Some(Live::new(rules)))
+    }
+
+    /// Requests from here on are resolved by other rules; nothing while tenancy is off.
+    pub fn set(&self, rules: Rules) {
+        if let Some(current) = &self.0 {
+            current.set(rules);
+        }
     }
 
     /// The tenant that the headers name; `None` while tenancy is off.
@@ -57,7 +67,15 @@ impl Resolver {
         let Some(rules) = &self.0 else {
             return Ok(None);
         };
-        rules.resolve(headers).map(Some)
+        rules.get().resolve(headers).map(Some)
+    }
+
+    /// What says whose the resources of an Export with these headers are, where they say it themselves: there is no header, and an
+    /// attribute is set.
+    pub fn by_resource(&self, headers: &HeaderMap) -> Option<ByResource> {
+        let rules = self.0.as_ref()?.get();
+        let attribute = Arc::clone(rules.attribute.as_ref()?);
+        (!headers.contains_key(&rules.header)).then(|| ByResource::new(attribute, rules))
     }
 }
 
@@ -72,11 +90,13 @@ impl Rules {
         if values.next().is_some() {
             return Err(Refusal::Extra);
         }
-        self.named(value).ok_or(Refusal::Unknown)
+        let text = value.to_str().ok();
+        text.and_then(|text| self.named(text))
+            .ok_or(Refusal::Unknown)
     }
 
-    fn named(&self, value: &HeaderValue) -> Option<TenantName> {
-        let text = value.to_str().ok()?;
+    /// The tenant of this name, if there may be one.
+    pub(super) fn named(&self, text: &str) -> Option<TenantName> {
         if self.tenants.is_empty() {
             text.parse().ok()
         } else {
@@ -89,7 +109,10 @@ impl Rules {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use http::HeaderValue;
+
     use super::*;
+    use crate::tenancy::Unassigned;
 
     const HEADER: &str = "x-tenant";
 
@@ -102,6 +125,7 @@ mod tests {
             header: HeaderName::from_static(HEADER),
             tenants: tenants.iter().copied().map(name).collect(),
             default: default.map(name),
+            attribute: None,
         })
     }
 
@@ -163,5 +187,45 @@ mod tests {
         for value in ["", "..", "a,b", "a b", "é", &"x".repeat(64)] {
             refuses(&open, &[value], "unknown tenant");
         }
+    }
+
+    fn with_attribute(tenants: &[&str], default: Option<&str>) -> Resolver {
+        Resolver::on(Rules {
+            header: HeaderName::from_static(HEADER),
+            tenants: tenants.iter().copied().map(name).collect(),
+            default: default.map(name),
+            attribute: Some("tenant.id".into()),
+        })
+    }
+
+    #[test]
+    fn resources_are_asked_only_where_there_is_no_header_at_all() {
+        let resolver = with_attribute(&[], Some("a"));
+        assert!(resolver.by_resource(&headers(&[])).is_some());
+        for values in [&["a"][..], &["a", "b"], &[""], &["../etc"]] {
+            assert!(resolver.by_resource(&headers(values)).is_none());
+        }
+        let without = [Resolver::off(), self::resolver(&[], Some("a"))];
+        for resolver in without {
+            assert!(resolver.by_resource(&headers(&[])).is_none());
+        }
+    }
+
+    #[test]
+    fn a_resource_is_of_the_tenant_that_it_names_by_the_rules_of_the_header() {
+        let by = |tenants, default| {
+            let resolver = with_attribute(tenants, default);
+            resolver.by_resource(&headers(&[])).unwrap()
+        };
+        let open = by(&[], None);
+        assert_eq!(open.attribute(), "tenant.id");
+        assert_eq!(open.named("acme"), Ok(name("acme")));
+        assert_eq!(open.unnamed(), Err(Unassigned::Missing));
+        for text in ["", "..", "a b", "é", &"x".repeat(64)] {
+            assert_eq!(open.named(text), Err(Unassigned::Unknown), "{text:?}");
+        }
+        let listed = by(&["a"], Some("a"));
+        assert_eq!(listed.named("b"), Err(Unassigned::Unknown));
+        assert_eq!(listed.unnamed(), Ok(name("a")));
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Presence, TenantName};
+use super::exchange::Decided;
+use super::{Blueprint, Presence, Quotas, TenantName};
 use crate::kv;
 use crate::plugin::{Backoff, Instancing, Opener, Tenant};
 use crate::storage::{Error, ErrorKind};
@@ -15,6 +16,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// See the module.
 pub(super) struct Slot {
     name: TenantName,
+    quotas: Arc<Quotas>,
     state: Mutex<State>,
     /// Never waited for with `state` locked.
     door: tokio::sync::Mutex<Door>,
@@ -33,11 +35,22 @@ struct State {
 }
 
 /// What whoever opens and closes looks at.
-struct Door {
+pub(super) struct Door {
     backoff: Backoff,
     failed: Option<Failed>,
+    /// What opens it, where that is not what opens the others: a reload could not have it run something else.
+    pub(super) kept: Option<Arc<Opener>>,
     /// The server is stopping.
     closed: bool,
+}
+
+// === impl Door ===
+
+impl Door {
+    /// What kept it from opening may be gone: the next call tries at once.
+    pub(super) fn forget_failure(&mut self) {
+        self.failed = None;
+    }
 }
 
 /// The last opening failed.
@@ -52,18 +65,21 @@ struct Failed {
 
 impl Slot {
     /// A tenant whose plugin is not open.
-    pub(super) fn away(name: TenantName) -> Arc<Self> {
-        Self::new(name, None)
+    pub(super) fn away(name: TenantName, blueprint: &Blueprint) -> Arc<Self> {
+        Self::new(name, blueprint, None)
     }
 
     /// A tenant whose plugin is open.
-    pub(super) fn open(name: TenantName, tenant: Arc<Tenant>) -> Arc<Self> {
-        Self::new(name, Some(tenant))
+    pub(super) fn open(name: TenantName, blueprint: &Blueprint, tenant: Arc<Tenant>) -> Arc<Self> {
+        Self::new(name, blueprint, Some(tenant))
     }
 
-    fn new(name: TenantName, tenant: Option<Arc<Tenant>>) -> Arc<Self> {
+    fn new(name: TenantName, blueprint: &Blueprint, tenant: Option<Arc<Tenant>>) -> Arc<Self> {
+        let metrics = Arc::clone(blueprint.opener.metrics());
+        let quotas = Quotas::new(name.clone(), &blueprint.limits, metrics);
         Arc::new(Self {
             name,
+            quotas,
             state: Mutex::new(State {
                 tenant,
                 used: Instant::now(),
@@ -73,6 +89,7 @@ impl Slot {
             door: tokio::sync::Mutex::new(Door {
                 backoff: Backoff::new(FIRST_DELAY),
                 failed: None,
+                kept: None,
                 closed: false,
             }),
         })
@@ -80,6 +97,20 @@ impl Slot {
 
     pub(super) fn name(&self) -> &TenantName {
         &self.name
+    }
+
+    /// What the tenant may use beside its plugin.
+    pub(super) fn quotas(&self) -> &Arc<Quotas> {
+        &self.quotas
+    }
+
+    /// Holds the tenant to other limits, as far as they are not those of an open instance.
+    pub(super) fn keep_to(&self, blueprint: &Blueprint) {
+        self.quotas.set(&blueprint.limits);
+        if let Some(tenant) = self.look() {
+            let limits = blueprint.opener.limits();
+            tenant.set_queue(limits.queue_depth, limits.queue_bytes);
+        }
     }
 
     /// The plugin for a call, if it is open.
@@ -108,7 +139,10 @@ impl Slot {
     }
 
     /// The plugin, opened if it is not. All who wait for an opening get its outcome, also a bad one.
-    pub(super) async fn opened(self: Arc<Self>, opener: Arc<Opener>) -> Result<Arc<Tenant>, Error> {
+    pub(super) async fn opened(
+        self: Arc<Self>,
+        decided: Arc<Decided>,
+    ) -> Result<Arc<Tenant>, Error> {
         let seen = self.state().attempts;
         // In a task of its own: the caller may go away, and others wait for the same.
         let opening = tokio::spawn(async move {
@@ -116,7 +150,10 @@ impl Slot {
             if let Some(tenant) = self.call() {
                 return Ok(tenant);
             }
-            self.open_behind(&mut door, &opener, seen).await
+            let opened = self.open_behind(&mut door, &decided, seen).await?;
+            // They may have been exchanged meanwhile.
+            self.keep_to(&decided.of(self.name.as_str()));
+            Ok(opened)
         });
         opening.await.unwrap_or_else(|error| {
             let text = format!("the opening of a tenant ended early: {error}");
@@ -127,7 +164,7 @@ impl Slot {
     async fn open_behind(
         &self,
         door: &mut Door,
-        opener: &Opener,
+        decided: &Decided,
         seen: u64,
     ) -> Result<Arc<Tenant>, Error> {
         if door.closed {
@@ -143,6 +180,8 @@ impl Slot {
             state.attempts += 1;
             state.attempts
         };
+        let opener = door.kept.clone();
+        let opener = opener.unwrap_or_else(|| Arc::clone(&decided.of(self.name.as_str()).opener));
         let opened = opener.open(self.name.as_str()).await;
         let mut state = self.state();
         state.used = Instant::now();
@@ -236,6 +275,11 @@ impl Slot {
         if let Some(tenant) = tenant {
             tenant.shutdown().await;
         }
+    }
+
+    /// For whoever changes what it opens with: nobody else opens or puts away meanwhile.
+    pub(super) async fn door(&self) -> tokio::sync::MutexGuard<'_, Door> {
+        self.door.lock().await
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::Tenants;
 use super::slot::Slot;
+use crate::plugin::Instancing;
 
 /// Retention goes on for tenants that nobody calls: so often they are brought back for it.
 const UPKEEP_EVERY: Duration = Duration::from_hours(1);
@@ -19,11 +20,14 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Looks again and again, until the tenants are gone.
-pub(super) fn start(tenants: &Arc<Tenants>, idle_timeout: Duration) {
+pub(super) fn start(tenants: &Arc<Tenants>) {
     let tenants: Weak<Tenants> = Arc::downgrade(tenants);
-    let pause = (idle_timeout / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     tokio::spawn(async move {
         loop {
+            let Some(idle_timeout) = tenants.upgrade().map(|it| it.options().idle_timeout) else {
+                return;
+            };
+            let pause = (idle_timeout / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
             tokio::time::sleep(pause).await;
             let Some(tenants) = tenants.upgrade() else {
                 return;
@@ -57,13 +61,16 @@ impl Tenants {
         }
         let stored = self.stored().await.unwrap_or_default();
         let due = due.into_iter().filter(|slot| {
-            let bytes = stored.get(slot.name().as_str());
-            bytes.is_some_and(|bytes| *bytes > 0)
+            let name = slot.name().as_str();
+            let bytes = stored.get(name);
+            // What another plugin has stored is not looked after by one that keeps its data in its memory, and would then stay open.
+            let opener = &self.decided.of(name).opener;
+            bytes.is_some_and(|bytes| *bytes > 0) && opener.instancing() == Instancing::Replicated
         });
         stream::iter(due)
             .for_each_concurrent(AT_A_TIME, |slot| async move {
                 // One that cannot be opened has said so in the log.
-                drop(slot.opened(Arc::clone(self.opener())).await);
+                drop(slot.opened(Arc::clone(&self.decided)).await);
             })
             .await;
     }

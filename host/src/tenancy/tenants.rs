@@ -7,9 +7,12 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::watch;
 
+use super::exchange::Decided;
 use super::slot::{Slot, renew, stopping};
-use super::{Error, Stores, TenantName, TenantStatus, sweep};
-use crate::plugin::{self, Instancing, Opener, Tenant};
+use super::{Blueprints, Error, Limits, Quotas, Stores, TenantName, TenantStatus, Unusable, sweep};
+use crate::kv;
+use crate::plugin::{self, Tenant};
+use crate::reload::Live;
 use crate::storage::{self, ErrorKind, Storage};
 use crate::telemetry::{Levels, Metrics};
 
@@ -33,11 +36,10 @@ pub struct Options {
 
 /// See the module.
 pub struct Tenants {
-    opener: Arc<Opener>,
-    options: Options,
-    slots: RwLock<HashMap<TenantName, Arc<Slot>>>,
-    /// The plugin, apart from any tenant.
-    tried: plugin::Status,
+    pub(super) decided: Arc<Decided>,
+    pub(super) kv: Arc<dyn kv::Driver>,
+    options: Live<Options>,
+    pub(super) slots: RwLock<HashMap<TenantName, Arc<Slot>>>,
     ready: watch::Receiver<bool>,
     /// Whoever calls while tenancy is on can be served, until the server stops.
     serving: watch::Sender<bool>,
@@ -46,46 +48,51 @@ pub struct Tenants {
 // === impl Tenants ===
 
 impl Tenants {
-    /// Finds out who has something stored. Without tenancy the one tenant is opened; with it the plugin is only tried out.
+    /// Finds out who has something stored. Without tenancy the one tenant is opened; with it the plugins are only tried out.
     ///
     /// # Errors
     /// A plugin that cannot be opened, a store that cannot be read.
-    pub async fn start(opener: Opener, options: Options) -> Result<Arc<Self>, plugin::Error> {
+    pub async fn start(blueprints: Blueprints, options: Options) -> Result<Arc<Self>, Unusable> {
         let (serving, mut ready) = watch::channel(true);
+        let kv = Arc::clone(blueprints.kv());
+        kv.set_quotas(blueprints.kv_quotas());
         let mut slots = HashMap::new();
         let tried = if options.enabled {
-            opener.try_out().await?
+            blueprints.try_out().await?
         } else {
             let name = TenantName::default_tenant();
-            let tenant = opener.open(name.as_str()).await?;
+            let blueprint = blueprints.of(name.as_str());
+            let tenant = blueprint.opener.open(name.as_str()).await;
+            let tenant = tenant.map_err(|source| Unusable::new(None, source))?;
             ready = tenant.ready();
             let status = tenant.status();
-            slots.insert(name.clone(), Slot::open(name, tenant));
+            slots.insert(name.clone(), Slot::open(name, blueprint, tenant));
             status
         };
-        let stored = opener.kv().tenants().await;
-        let stored = stored.map_err(|source| plugin::Error::Kv {
-            plugin: tried.name.clone(),
-            source,
+        let stored = kv.tenants().await.map_err(|source| {
+            let plugin = tried.name.clone();
+            Unusable::new(None, plugin::Error::Kv { plugin, source })
         })?;
         let stored = stored
             .iter()
             .filter_map(|stored| stored.tenant.parse().ok());
         for name in stored.chain(options.known.iter().cloned()) {
             let known = slots.entry(name);
-            known.or_insert_with_key(|name: &TenantName| Slot::away(name.clone()));
+            known.or_insert_with_key(|name: &TenantName| {
+                Slot::away(name.clone(), blueprints.of(name.as_str()))
+            });
         }
-        let (enabled, idle_timeout) = (options.enabled, options.idle_timeout);
+        let enabled = options.enabled;
         let tenants = Arc::new(Self {
-            opener: Arc::new(opener),
-            options,
+            decided: Arc::new(Decided::new(blueprints, tried)),
+            kv,
+            options: Live::new(options),
             slots: RwLock::new(slots),
-            tried,
             ready,
             serving,
         });
-        if enabled && tenants.opener.instancing() == Instancing::Replicated {
-            sweep::start(&tenants, idle_timeout);
+        if enabled {
+            sweep::start(&tenants);
         }
         Ok(tenants)
     }
@@ -98,12 +105,12 @@ impl Tenants {
     /// The plugin: the default tenant's where there is one and it is open, else what it is apart from any tenant.
     pub fn status(&self) -> plugin::Status {
         let tenant = self.find(None).ok().and_then(|slot| slot.look());
-        tenant.map_or_else(|| self.tried.clone(), |tenant| tenant.status())
+        tenant.map_or_else(|| self.decided.tried(), |tenant| tenant.status())
     }
 
     /// Whether the server serves: with tenancy always, without it while the one plugin does.
     pub fn state(&self) -> plugin::State {
-        if self.options.enabled {
+        if self.options().enabled {
             plugin::State::Ready
         } else {
             self.status().state
@@ -123,6 +130,7 @@ impl Tenants {
             state: slot.presence(),
             stored_bytes: stored.get(slot.name().as_str()).copied(),
             plugin: slot.look().map(|tenant| tenant.status()),
+            limits: Limits::from(&*self.decided.of(slot.name().as_str())),
         };
         Ok(slots.iter().map(status).collect())
     }
@@ -134,7 +142,7 @@ impl Tenants {
             sum += tenant.levels();
         }
         metrics.levels(&sum);
-        metrics.kv(&self.opener.kv().statistics());
+        metrics.kv(&self.kv.statistics());
     }
 
     /// The storage of the tenant that an operator names, or of the default one.
@@ -145,7 +153,7 @@ impl Tenants {
         let slot = self.find(name)?;
         let opened = self.enter(&slot).await;
         let tenant = opened.map_err(|source| Error::storage(slot.name().as_str(), source))?;
-        Ok(tenant)
+        Ok(tenant.pinned())
     }
 
     /// Forgets what one tenant has stored. A write that is acknowledged after this returns is kept.
@@ -177,7 +185,7 @@ impl Tenants {
             .await;
         // Names that no request can have, but that somebody has stored under.
         for name in stored.keys().filter(|name| self.find(Some(name)).is_err()) {
-            let purged = renew(&**self.opener.kv(), name).await;
+            let purged = renew(&*self.kv, name).await;
             failed.extend(purged.err().map(|source| Error::storage(name, source)));
         }
         match failed.into_iter().next() {
@@ -195,13 +203,13 @@ impl Tenants {
     }
 
     async fn purge_slot(&self, slot: &Slot, stored: bool) -> Result<(), Error> {
-        let purged = slot.purge(&**self.opener.kv(), stored).await;
+        let purged = slot.purge(&*self.kv, stored).await;
         purged.map_err(|source| Error::storage(slot.name().as_str(), source))
     }
 
     /// Bytes by tenant, of all who have a namespace.
     pub(super) async fn stored(&self) -> Result<HashMap<String, u64>, storage::Error> {
-        let stored = self.opener.kv().tenants().await.map_err(|error| {
+        let stored = self.kv.tenants().await.map_err(|error| {
             let text = format!("the tenants that are stored cannot be listed: {error}");
             storage::Error::new(ErrorKind::Unavailable, text)
         })?;
@@ -211,8 +219,12 @@ impl Tenants {
         Ok(pairs.collect())
     }
 
-    pub(super) fn opener(&self) -> &Arc<Opener> {
-        &self.opener
+    pub(super) fn options(&self) -> Arc<Options> {
+        self.options.get()
+    }
+
+    pub(super) fn set_options(&self, options: Options) {
+        self.options.set(options);
     }
 
     pub(super) fn slots(&self) -> Vec<Arc<Slot>> {
@@ -222,10 +234,11 @@ impl Tenants {
 
     /// The slot that an operator means.
     fn find(&self, name: Option<&str>) -> Result<Arc<Slot>, Error> {
+        let options = self.options();
         let default = TenantName::default_tenant();
-        let name = match (name, &self.options.default) {
+        let name = match (name, &options.default) {
             (Some(name), _) => name,
-            (None, _) if !self.options.enabled => default.as_str(),
+            (None, _) if !options.enabled => default.as_str(),
             (None, Some(default)) => default.as_str(),
             (None, None) => return Err(Error::Missing),
         };
@@ -241,15 +254,28 @@ impl Tenants {
         if let Some(slot) = slots.get(name) {
             return Ok(Arc::clone(slot));
         }
-        let (most, setting) = (self.options.max_tenants, "tenancy.max_tenants");
+        let (most, setting) = (self.options().max_tenants, "tenancy.max_tenants");
         if slots.len() >= most {
             let text = format!("there are {most} tenants already, as many as {setting} allows");
             let error = storage::Error::new(ErrorKind::ResourceExhausted, text);
             return Err(error.with_setting(setting));
         }
-        let slot = Slot::away(name.clone());
+        // Under the lock: should they be exchanged now, the slot is found there by whoever does it.
+        let slot = Slot::away(name.clone(), &self.decided.of(name.as_str()));
         slots.insert(name.clone(), Arc::clone(&slot));
         Ok(slot)
+    }
+
+    /// The slot of a request's tenant.
+    fn slot_of(&self, tenant: Option<&TenantName>) -> Result<Arc<Slot>, storage::Error> {
+        match tenant {
+            Some(name) => self.slot(name),
+            None if self.options().enabled => {
+                let text = "a request came without its tenant";
+                Err(storage::Error::new(ErrorKind::Internal, text))
+            }
+            None => self.slot(&TenantName::default_tenant()),
+        }
     }
 
     async fn enter(&self, slot: &Arc<Slot>) -> Result<Arc<Tenant>, storage::Error> {
@@ -259,7 +285,7 @@ impl Tenants {
         if !*self.serving.borrow() {
             return Err(stopping());
         }
-        Arc::clone(slot).opened(Arc::clone(&self.opener)).await
+        Arc::clone(slot).opened(Arc::clone(&self.decided)).await
     }
 }
 
@@ -268,26 +294,28 @@ impl Stores for Tenants {
     fn get(&self, tenant: Option<&TenantName>) -> Option<Arc<dyn Storage>> {
         let name = match tenant {
             Some(name) => name.as_str(),
-            None if self.options.enabled => return None,
+            None if self.options().enabled => return None,
             None => plugin::DEFAULT_TENANT,
         };
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
         let tenant = slots.get(name)?.call()?;
-        Some(tenant)
+        Some(tenant.pinned())
+    }
+
+    fn quotas(&self, tenant: Option<&TenantName>) -> Result<Arc<Quotas>, storage::Error> {
+        if let Some(name) = tenant {
+            let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(slot) = slots.get(name) {
+                return Ok(Arc::clone(slot.quotas()));
+            }
+        }
+        Ok(Arc::clone(self.slot_of(tenant)?.quotas()))
     }
 
     async fn open(&self, tenant: Option<&TenantName>) -> Result<Arc<dyn Storage>, storage::Error> {
-        let name = match tenant {
-            Some(name) => name.clone(),
-            None if self.options.enabled => {
-                let text = "a request came without its tenant";
-                return Err(storage::Error::new(ErrorKind::Internal, text));
-            }
-            None => TenantName::default_tenant(),
-        };
-        let slot = self.slot(&name)?;
+        let slot = self.slot_of(tenant)?;
         let tenant = self.enter(&slot).await?;
-        Ok(tenant)
+        Ok(tenant.pinned())
     }
 }
 

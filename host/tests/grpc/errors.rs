@@ -65,7 +65,9 @@ async fn a_full_queue_says_when_to_come_back_and_a_budget_which_setting_raises_i
     let serving = Serving::new().await;
     let (full, _) = fail(&serving, ErrorKind::ResourceExhausted).await;
     assert!(status::retry_info(&full).unwrap().retry_delay.is_some());
-    assert!(status::error_info(&full).is_none());
+    let info = status::error_info(&full).unwrap();
+    assert_eq!(info.reason, "QUOTA_EXCEEDED");
+    assert_eq!(info.metadata["setting"], "limits.some");
 
     let (_, spent) = fail(&serving, ErrorKind::QueryBudget).await;
     assert!(status::retry_info(&spent).is_none());

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod by_resource;
 mod bytes_on_the_wire;
 mod ends;
 mod errors;

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use larder::access::Access;
 use larder::doors::{self, Door};
 use larder::grpc::{Grpc, Parts, Port};
+use larder::reload::Live;
 use larder::search;
 use larder::storage::{self, Storage};
 use larder::telemetry::Metrics;
-use larder::tenancy::{Resolver, Stores, TenantName};
+use larder::tenancy::{Quotas, Resolver, Rules, Stores, TenantName, quotas};
 use larder::{grpc, ingest};
 use larder_tests::{Client, patiently};
 use tokio::net::TcpListener;
@@ -36,12 +37,16 @@ pub(crate) struct Serving {
 }
 
 /// The storage of everybody.
-struct One(Arc<Store>);
+struct One(Arc<Store>, Arc<Quotas>);
 
 #[async_trait]
 impl Stores for One {
     fn get(&self, _: Option<&TenantName>) -> Option<Arc<dyn Storage>> {
         Some(Arc::clone(&self.0) as Arc<dyn Storage>)
+    }
+
+    fn quotas(&self, _: Option<&TenantName>) -> Result<Arc<Quotas>, storage::Error> {
+        Ok(Arc::clone(&self.1))
     }
 
     async fn open(&self, _: Option<&TenantName>) -> Result<Arc<dyn Storage>, storage::Error> {
@@ -56,15 +61,37 @@ impl Serving {
     }
 
     pub(crate) async fn with_traces_of(bytes: usize) -> Self {
+        Self::with(bytes, Resolver::off()).await
+    }
+
+    /// With tenants that share one storage, each named by a resource attribute.
+    pub(crate) async fn by_resource(attribute: &str) -> Self {
+        let resolver = Resolver::on(Rules {
+            header: http::HeaderName::from_static("x-tenant"),
+            tenants: std::collections::BTreeSet::new(),
+            default: None,
+            attribute: Some(attribute.into()),
+        });
+        Self::with(16, resolver).await
+    }
+
+    async fn with(bytes: usize, resolver: Resolver) -> Self {
         let store = Store::new(bytes);
         let metrics = Arc::new(Metrics::new());
         let (ready, is_ready) = watch::channel(true);
         let draining = CancellationToken::new();
+        let limits = quotas::Limits {
+            spans_per_second: None,
+            concurrent_queries: 64,
+            kv_quota: None,
+        };
+        let default = TenantName::default_tenant();
+        let quotas = Quotas::new(default, &limits, Arc::clone(&metrics));
         let parts = Parts {
-            stores: Arc::new(One(Arc::clone(&store))),
-            resolver: Resolver::off(),
+            stores: Arc::new(One(Arc::clone(&store), quotas)),
+            resolver,
             writer_resolver: Resolver::off(),
-            search: search_limits(),
+            search: Live::new(search_limits()),
             metrics: Arc::clone(&metrics),
             ready: is_ready,
             max_request_bytes: MAX_REQUEST_BYTES,

@@ -50,6 +50,12 @@ impl Corpus {
         }
     }
 
+    /// Another corpus of the same seed that has no trace in common with this one.
+    pub(crate) fn beside(&self, spans: u64, request_spans: u64) -> Self {
+        // A trace's id depends on the seed plus the trace's number.
+        Self::new(self.seed.wrapping_add(1 << 32), spans, request_spans)
+    }
+
     /// How many requests there are.
     pub(crate) fn requests(&self) -> u64 {
         self.spans.div_ceil(self.request_spans)
@@ -62,6 +68,24 @@ impl Corpus {
 
     /// Request number `index`, the same at every call.
     pub(crate) fn request(&self, index: u64) -> Request {
+        let (message, spans) = self.message(index);
+        Request {
+            bytes: message.encode_to_vec().into(),
+            spans,
+        }
+    }
+
+    /// Request number `index` with all its spans moved to one service.
+    pub(crate) fn request_of(&self, index: u64, service: &str) -> ExportTraceServiceRequest {
+        let (mut message, _) = self.message(index);
+        for resource_spans in &mut message.resource_spans {
+            spans::rename(resource_spans, service);
+        }
+        message
+    }
+
+    /// Request number `index` and how many spans it has.
+    pub(crate) fn message(&self, index: u64) -> (ExportTraceServiceRequest, u64) {
         let mut random =
             fastrand::Rng::with_seed(self.seed ^ (index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let wanted = self
@@ -81,11 +105,7 @@ impl Corpus {
             .filter(|(_, spans)| !spans.is_empty())
             .map(|(service, spans)| resource_spans(service, spans))
             .collect();
-        let request = ExportTraceServiceRequest { resource_spans };
-        Request {
-            bytes: request.encode_to_vec().into(),
-            spans: made,
-        }
+        (ExportTraceServiceRequest { resource_spans }, made)
     }
 
     /// The id of trace number `number`.

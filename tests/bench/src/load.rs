@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-use prost::Message;
 use tokio::sync::Mutex;
 
 use crate::generate::{Corpus, Request};
+use crate::queries::{EXPORT, all_kept};
 use crate::target::{self, Target};
 
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// How many requests are made, then sent to one target after the other.
 const ROUND: u64 = 64;
 
@@ -67,22 +65,16 @@ async fn write_round(target: &Target, round: &[Arc<Request>], load: &mut Load) -
     let mut writers = Vec::new();
     for channel in target.channels() {
         let (channel, queue) = (channel.clone(), Arc::clone(&queue));
+        let tenant = target.tenant().cloned();
         writers.push(tokio::spawn(async move {
             loop {
                 let next = queue.lock().await.pop_front();
                 let Some(request) = next else {
                     return Ok::<_, anyhow::Error>(());
                 };
-                let answer = target::call(&channel, EXPORT, request.bytes.clone()).await?;
-                for message in answer {
-                    let refused = ExportTraceServiceResponse::decode(message)?.partial_success;
-                    let refused = refused.unwrap_or_default();
-                    anyhow::ensure!(
-                        refused.rejected_spans == 0,
-                        "spans refused: {}",
-                        refused.error_message
-                    );
-                }
+                let answer =
+                    target::call(&channel, tenant.as_ref(), EXPORT, request.bytes.clone()).await?;
+                all_kept(&answer)?;
             }
         }));
     }

@@ -1,11 +1,11 @@
 //! The tables, as Markdown on standard output.
 
 use std::io::Write;
-use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::load::Load;
+use crate::numbers::{milliseconds, percentile, whole};
 use crate::searches::{Row, Timing};
 use crate::target::Target;
 
@@ -85,23 +85,4 @@ pub(crate) fn searches(targets: &[Target], rows: &[Row]) -> Result<()> {
         writeln!(out)?;
     }
     Ok(())
-}
-
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(place).copied().unwrap_or_default()
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-/// A count as a number to divide by; exact up to 2^52, which no run reaches.
-fn whole(count: u64) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "counts of a run stay far below 2^52"
-    )]
-    let number = count as f64;
-    number
 }

@@ -10,6 +10,7 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use crate::generate::Corpus;
+use crate::queries::{FIND_TRACES, within};
 use crate::target::Target;
 
 mod expression;
@@ -98,16 +99,22 @@ fn refusal(error: &anyhow::Error) -> String {
 }
 
 fn searches(corpus: &Corpus) -> Vec<Search> {
-    let (from, to) = corpus.window();
-    let all = proto::TraceQueryParameters {
-        start_time_min: timestamp(from),
-        start_time_max: timestamp(to),
-        search_depth: 20,
-        ..proto::TraceQueryParameters::default()
-    };
+    let all = within(corpus, 20);
     let mut searches = legacy::searches(corpus, &all);
     searches.extend(filters::searches(&all));
     searches
+}
+
+/// The search that costs a server most: its name in the table, and a request of `FindTraces`.
+pub(crate) fn costliest(corpus: &Corpus) -> (&'static str, Bytes) {
+    let query = proto::TraceQueryParameters {
+        filter: Some(filters::unnarrowed()),
+        ..within(corpus, 20)
+    };
+    (
+        filters::UNNARROWED,
+        find(filters::UNNARROWED, &query).request,
+    )
 }
 
 fn find(name: &'static str, query: &proto::TraceQueryParameters) -> Search {
@@ -116,7 +123,7 @@ fn find(name: &'static str, query: &proto::TraceQueryParameters) -> Search {
     };
     Search {
         name,
-        method: "/jaeger.storage.v2.TraceReader/FindTraces",
+        method: FIND_TRACES,
         request: request.encode_to_vec().into(),
     }
 }
@@ -130,14 +137,4 @@ fn summaries(name: &'static str, query: &proto::TraceQueryParameters) -> Search 
         method: "/jaeger.storage.v2.TraceReader/FindTraceSummaries",
         request: request.encode_to_vec().into(),
     }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the shape of the field")]
-fn timestamp(nanos: u64) -> Option<prost_types::Timestamp> {
-    let seconds = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
-    let rest = i32::try_from(nanos % 1_000_000_000).unwrap_or(0);
-    Some(prost_types::Timestamp {
-        seconds,
-        nanos: rest,
-    })
 }

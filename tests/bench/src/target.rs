@@ -11,6 +11,8 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use crate::tenant::Tenant;
+
 /// Where a target listens, and its process, if it is to be accounted.
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
@@ -44,6 +46,7 @@ pub(crate) struct Target {
     pub(crate) name: String,
     pid: Option<u32>,
     channels: Vec<Channel>,
+    tenant: Option<Tenant>,
 }
 
 impl Target {
@@ -62,7 +65,21 @@ impl Target {
             name: address.name.clone(),
             pid: address.pid,
             channels,
+            tenant: None,
         })
+    }
+
+    /// The same connections, whose calls are this tenant's.
+    pub(crate) fn of_tenant(self, tenant: Tenant) -> Self {
+        Self {
+            tenant: Some(tenant),
+            ..self
+        }
+    }
+
+    /// Whose calls its calls are, if they name a tenant.
+    pub(crate) fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_ref()
     }
 
     /// Its connections.
@@ -73,20 +90,7 @@ impl Target {
     /// Seconds of CPU that the process has used so far.
     pub(crate) fn cpu_seconds(&self) -> Result<Option<f64>> {
         let Some(pid) = self.pid else { return Ok(None) };
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let after = stat
-            .rsplit_once(')')
-            .context("/proc/PID/stat has a name in brackets")?
-            .1;
-        let ticks: Vec<u64> = after
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|word| word.parse().ok())
-            .collect();
-        let ticks = u32::try_from(ticks.iter().sum::<u64>())?;
-        // The kernel's USER_HZ is 100 on every Linux that runs this.
-        Ok(Some(f64::from(ticks) / 100.0))
+        cpu_seconds_of(&pid.to_string()).map(Some)
     }
 
     /// Resident memory of the process, in bytes.
@@ -106,13 +110,32 @@ impl Target {
         let Some(channel) = self.channels.first() else {
             bail!("no connection")
         };
-        call(channel, method, request).await
+        call(channel, self.tenant(), method, request).await
     }
 }
 
-/// Calls a method over one channel and gathers its answer.
+/// Seconds of CPU that a process has used so far; `process` is its id or `self`.
+pub(crate) fn cpu_seconds_of(process: &str) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let after = stat
+        .rsplit_once(')')
+        .context("/proc/PID/stat has a name in brackets")?
+        .1;
+    let ticks: Vec<u64> = after
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let ticks = u32::try_from(ticks.iter().sum::<u64>())?;
+    // The kernel's USER_HZ is 100 on every Linux that runs this.
+    Ok(f64::from(ticks) / 100.0)
+}
+
+/// Calls a method over one channel, as a tenant if one is named, and gathers its answer.
 pub(crate) async fn call(
     channel: &Channel,
+    tenant: Option<&Tenant>,
     method: &'static str,
     request: Bytes,
 ) -> Result<Vec<Bytes>> {
@@ -120,6 +143,9 @@ pub(crate) async fn call(
     client.ready().await?;
     let mut request = Request::new(request);
     request.set_timeout(Duration::from_mins(2));
+    if let Some(tenant) = tenant {
+        tenant.name_in(request.metadata_mut());
+    }
     let answer = client
         .server_streaming(request, PathAndQuery::from_static(method), Raw)
         .await?;

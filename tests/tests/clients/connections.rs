@@ -1,7 +1,7 @@
 //! Connections that never come to the point, and more of everything than a client needs.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -53,7 +53,8 @@ fn connect(besieged: &Besieged, first: &[&[u8]]) -> TcpStream {
     stream
 }
 
-/// Nothing, half a preface, settings alone, a stream that never ends, a message that is never whole: each of it many times.
+/// Nothing, half a preface, settings alone, a stream that never ends, a message that is never whole: each of it many times, and half
+/// of them half-open, from a peer that says that it will send no more and still waits.
 #[tokio::test]
 async fn connections_that_never_come_to_the_point_hold_nobody_up() {
     let besieged = Besieged::begin().await;
@@ -69,8 +70,12 @@ async fn connections_that_never_come_to_the_point_hold_nobody_up() {
     ];
     let mut held = Vec::new();
     for beginning in beginnings {
-        for _ in 0..40 {
-            held.push(connect(&besieged, beginning));
+        for number in 0..40 {
+            let stream = connect(&besieged, beginning);
+            if number % 2 == 0 {
+                stream.shutdown(Shutdown::Write).unwrap();
+            }
+            held.push(stream);
         }
     }
     besieged.assert_serves().await;

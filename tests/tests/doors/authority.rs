@@ -65,6 +65,13 @@ impl Authority {
 }
 
 impl Signed {
+    /// What is shown of it in a handshake.
+    pub(crate) fn der(&self) -> Vec<u8> {
+        CertificateDer::from_pem_slice(self.cert.as_bytes())
+            .unwrap()
+            .to_vec()
+    }
+
     /// Writes both files whole: a reader sees the old one or the new one.
     pub(crate) fn write(&self, folder: &Path) {
         replace(&folder.join("cert.pem"), &self.cert);

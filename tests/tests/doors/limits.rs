@@ -1,8 +1,10 @@
-//! Connections and slow clients.
+//! Connections, slow clients and long headers. Deadlines that no setting changes are tested where they are, by a clock that is
+//! stopped.
 
-use larder_tests::{Client, Options, Plugin, patiently};
+use larder_tests::{Client, Options, Plugin, method, patiently};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tonic::Code;
 
 #[tokio::test]
 async fn a_connection_too_many_waits_until_another_ends() {
@@ -38,4 +40,53 @@ async fn a_body_that_does_not_end_is_given_up() {
         .unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("limits.request_timeout"), "{answer}");
+}
+
+#[tokio::test]
+async fn headers_that_do_not_end_are_given_up() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_REQUEST_TIMEOUT", "50ms")
+        .start();
+    let mut slow = TcpStream::connect(larder.admin()).await.unwrap();
+    slow.write_all(b"GET /livez HTTP/1.1\r\nHo").await.unwrap();
+    let mut answer = Vec::new();
+    patiently("an end", slow.read_to_end(&mut answer))
+        .await
+        .unwrap();
+    assert_eq!(answer, b"");
+    assert_eq!(larder.get("/livez").status, 200);
+}
+
+#[tokio::test]
+async fn a_call_whose_request_does_not_come_is_given_up() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_REQUEST_TIMEOUT", "50ms")
+        .writer_port()
+        .start();
+    let client = larder.client().await;
+    let writer = Client::connect(larder.writer()).await;
+    for (port, method) in [
+        (&client, method::EXPORT),
+        (&client, method::GET_SERVICES),
+        (&client, method::FIND_TRACES),
+        (&writer, method::EXPORT),
+    ] {
+        let status = port.call().unfinished(method).await;
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{method} {status:?}");
+        let says = status.message();
+        assert!(says.contains("limits.request_timeout"), "{status:?}");
+    }
+    // The connection is none the worse for it.
+    assert!(client.services().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn headers_of_a_call_have_a_bound() {
+    let larder = Options::new(Plugin::Memory).start();
+    let client = larder.client().await;
+    let with = |bytes: usize| client.with_header("x-long", &"x".repeat(bytes));
+    assert!(with(60 << 10).services().await.unwrap().is_empty());
+    assert!(with(65 << 10).services().await.is_err());
+    let other = larder.client().await;
+    assert!(other.services().await.unwrap().is_empty());
 }

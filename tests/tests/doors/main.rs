@@ -9,6 +9,7 @@
 )]
 
 mod authority;
+mod exposed;
 mod limits;
 mod peer;
 mod reload;

@@ -31,6 +31,24 @@ pub(crate) async fn connect(
     .await
 }
 
+/// The certificate that a new connection is shown.
+pub(crate) async fn served(address: SocketAddr, client: Arc<ClientConfig>) -> Vec<u8> {
+    let stream = connect(address, client).await.unwrap();
+    let shown = stream.get_ref().1.peer_certificates().unwrap();
+    shown[0].to_vec()
+}
+
+/// Asks the admin port on a connection that stays open.
+pub(crate) async fn ask(stream: &mut TlsStream<TcpStream>) {
+    let request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 15];
+    patiently("an answer", stream.read_exact(&mut answer))
+        .await
+        .unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
 /// A gRPC connection over TLS.
 pub(crate) async fn channel(
     address: SocketAddr,

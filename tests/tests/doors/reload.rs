@@ -1,55 +1,113 @@
 //! Certificates and tokens that change under load, without a failed call.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use bytes::Bytes;
-use larder_tests::{Home, eventually, method};
+use larder_tests::{Call, Home, eventually, method, token};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::rustls::ClientConfig;
 use tonic::Code;
 
 use crate::authority::{Authority, replace};
-use crate::peer::export;
+use crate::peer::{ask, channel, connect, export, served};
 use crate::tls::options;
-use crate::tokens::{start, token};
+use crate::tokens::start;
+
+/// Who is connected stays so, and who connects from now on gets the new certificate, on every port and without a failed call.
+#[tokio::test]
+async fn a_new_certificate_is_served_to_new_connections_and_old_ones_stay() {
+    let home = Home::new();
+    let authority = Authority::new();
+    let (old, new) = (authority.sign(), authority.sign());
+    old.write(home.path());
+    let larder = options(home.path(), None).start();
+    let ports = [
+        (larder.grpc(), "h2"),
+        (larder.writer(), "h2"),
+        (larder.admin(), "http/1.1"),
+    ];
+    let client = |protocol| authority.client(protocol, None);
+    for (port, protocol) in ports {
+        assert_eq!(served(port, client(protocol)).await, old.der());
+    }
+    let kept = channel(larder.grpc(), client("h2")).await.unwrap();
+    let mut kept_admin = connect(larder.admin(), client("http/1.1")).await.unwrap();
+    let (stop, load) = load(larder.grpc(), client("h2"));
+
+    new.write(home.path());
+    larder.signal("HUP");
+    for (port, protocol) in ports {
+        eventually("the new certificate", async || {
+            let served = served(port, client(protocol)).await;
+            assert!(served == old.der() || served == new.der());
+            (served == new.der()).then_some(())
+        })
+        .await;
+    }
+    let answer = Call::new(kept).unary(method::EXPORT, Bytes::new()).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    ask(&mut kept_admin).await;
+    stop.send(true).unwrap();
+    assert!(load.await.unwrap() > 0);
+}
 
 #[tokio::test]
-async fn a_new_certificate_is_served_without_a_failed_call() {
+async fn a_broken_certificate_is_told_of_and_the_last_good_one_stays() {
     let home = Home::new();
-    let (old, new) = (Authority::new(), Authority::new());
-    old.sign().write(home.path());
+    let authority = Authority::new();
+    let (old, new) = (authority.sign(), authority.sign());
+    old.write(home.path());
     let larder = options(home.path(), None).start();
-    let port = larder.grpc();
+    let client = || authority.client("h2", None);
+    let (stop, load) = load(larder.grpc(), client());
 
-    // Whoever trusts both is served all the time, each time on a new connection.
-    let (stop, stopped) = watch::channel(false);
-    let clients = [old.client("h2", None), new.client("h2", None)];
-    let load = tokio::spawn(async move {
-        let mut served = [0, 0];
-        while !*stopped.borrow() {
-            let mut code = export(port, clients[0].clone()).await;
-            let mut by = 0;
-            if code.is_err() {
-                code = export(port, clients[1].clone()).await;
-                by = 1;
-            }
-            assert_eq!(code, Ok(Code::Ok));
-            served[by] += 1;
-        }
-        served
-    });
-
-    replace(&home.path().join("cert.pem"), "half a certificate");
-    larder.signal("HUP");
-    larder.told("the last good ones stay in use").await;
-    assert_eq!(export(port, old.client("h2", None)).await, Ok(Code::Ok));
-
-    new.sign().write(home.path());
-    larder.signal("HUP");
+    for (number, broken) in ["half a certificate", "", &new.cert]
+        .into_iter()
+        .enumerate()
+    {
+        // The last is a good one, but not of this key.
+        replace(&home.path().join("cert.pem"), broken);
+        larder.signal("HUP");
+        eventually("the log to tell", async || {
+            let lines = larder.lines();
+            let told = lines.iter().filter(|line| {
+                [
+                    "the last good ones stay in use",
+                    "grpc.tls.cert",
+                    "cert.pem",
+                ]
+                .iter()
+                .all(|words| line.contains(words))
+            });
+            (told.count() > number).then_some(())
+        })
+        .await;
+        assert_eq!(served(larder.grpc(), client()).await, old.der());
+    }
+    // Whole again, and nobody says so: the files are looked at.
+    new.write(home.path());
     eventually("the new certificate", async || {
-        export(port, new.client("h2", None)).await.ok()
+        (served(larder.grpc(), client()).await == new.der()).then_some(())
     })
     .await;
-    assert!(export(port, old.client("h2", None)).await.is_err());
     stop.send(true).unwrap();
-    assert!(load.await.unwrap()[0] > 0);
+    assert!(load.await.unwrap() > 0);
+}
+
+/// Calls without end, each on a connection of its own, none of which may fail. How many there were.
+fn load(port: SocketAddr, client: Arc<ClientConfig>) -> (watch::Sender<bool>, JoinHandle<u64>) {
+    let (stop, stopped) = watch::channel(false);
+    let load = tokio::spawn(async move {
+        let mut calls = 0;
+        while !*stopped.borrow() {
+            assert_eq!(export(port, client.clone()).await, Ok(Code::Ok));
+            calls += 1;
+        }
+        calls
+    });
+    (stop, load)
 }
 
 /// Without a signal: the files are looked at every few seconds.

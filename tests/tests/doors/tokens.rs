@@ -1,7 +1,7 @@
 //! Bearer tokens: each right on each RPC and route.
 
 use bytes::Bytes;
-use larder_tests::{Call, Home, Larder, Options, Plugin, method};
+use larder_tests::{Call, Home, Larder, Options, Plugin, method, token};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use tonic::Code;
@@ -18,20 +18,6 @@ const READS: [&str; 8] = [
     method::GET_DEPENDENCIES,
     method::GET_CAPABILITIES,
 ];
-
-/// A new token and the line for the file, as the binary prints them.
-pub(crate) fn token(name: &str, tenant: Option<&str>, right: &str) -> (String, String) {
-    let mut options = Options::bare().without_port_flags();
-    options = options.arguments(["token", "--name", name, "--right", right]);
-    if let Some(tenant) = tenant {
-        options = options.arguments(["--tenant", tenant]);
-    }
-    let exit = options.run();
-    assert!(exit.status.success(), "{}", exit.stderr);
-    let (token, line) = exit.stdout.trim_end().split_once('\n').unwrap();
-    assert!(!line.contains(token), "{line}");
-    (token.to_owned(), line.to_owned())
-}
 
 /// A server that asks for the tokens of these lines.
 pub(crate) fn start(home: &Home, lines: &[&str]) -> Larder {

@@ -2,85 +2,81 @@
 
 use larder_proto::storage::v2::{FindTracesRequest, GetTraceParams, GetTracesRequest};
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Larder, Options, Plugin, Query, eventually, http, method};
+use larder_tests::{Client, Query, eventually, http, method};
 use prost::Message as _;
 use tonic::{Code, Status};
 
-/// What the server may hold above what it held before, once all is over: allocators keep some of what they were given back.
-const MEMORY_MARGIN: u64 = 160 << 20;
+use crate::siege::Siege;
+
 /// A status's text travels in headers.
 const LONGEST_TEXT: usize = 4 << 10;
 
 /// What has to come of a misdeed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
-    /// The call is UNAVAILABLE and the instance replaced, for this reason.
-    Dies(&'static str),
+    /// The call is UNAVAILABLE and the instance replaced, for this reason, with this in its trap.
+    Dies(&'static str, &'static str),
     /// The call is INTERNAL and counted as a breach of this rule.
     Breaks(&'static str),
     /// The call ends with this code, and the instance stays.
     Ends(Code),
-    /// The call is served.
-    Serves,
+    /// The call is served, and the log has this of the misdeed after its announcement, so many times at least.
+    Serves(&'static str, usize),
+    /// The call is served, and `/tenants` shows this number of stored spans.
+    Counts(u64),
 }
 
 /// A line of the table.
-pub(crate) type Cell<'a> = (&'a str, &'a str, Outcome);
+pub(crate) type Cell = (&'static str, &'static str, Outcome);
 
-/// A server under attack.
+/// A tenant whose plugin does a misdeed.
 #[derive(Debug)]
-pub(crate) struct Siege {
-    pub(crate) larder: Larder,
-    pub(crate) client: Client,
-    memory: u64,
+pub(crate) struct Attack<'a> {
+    siege: &'a Siege,
+    client: Client,
+    tenant: String,
+    misdeed: &'static str,
+    function: &'static str,
     /// For ids that no other batch has.
     stored: u64,
 }
 
-/// A server whose guest does as it is told.
-pub(crate) fn options() -> Options {
-    Options::new(Plugin::Rogue)
-        .environment("LARDER_KV_DRIVER", "memory")
-        .environment("LARDER_LIMITS_MEMORY", "256MiB")
-}
+// === impl Attack ===
 
-// === impl Siege ===
-
-impl Siege {
-    /// Serves, and has two traces of the service `fine`.
-    pub(crate) async fn begin(options: Options) -> Self {
-        let larder = options.start();
-        let client = larder.client().await;
-        let two = [1, 2].map(|number| {
-            let one = span([number; 16], 1).at(1000 + u64::from(number));
-            service("fine").span(one)
-        });
-        client.store(two).await;
-        let mut siege = Self {
-            memory: 0,
-            stored: 0,
-            larder,
+impl<'a> Attack<'a> {
+    /// A tenant of its own, which has two traces of the service `fine`.
+    pub(crate) async fn begin(
+        siege: &'a Siege,
+        tenant: String,
+        (misdeed, function): (&'static str, &'static str),
+    ) -> Self {
+        let client = siege.larder.client().await.tenant(&tenant);
+        store_two(&client).await;
+        let mut attack = Self {
+            siege,
             client,
+            tenant,
+            misdeed,
+            function,
+            stored: 0,
         };
-        siege.assert_serves("the start").await;
-        siege.memory = siege.larder.memory("VmRSS");
-        siege
+        attack.assert_serves().await;
+        attack
     }
 
-    /// Holds every cell against what it should do.
-    pub(crate) async fn hold(&mut self, cells: impl IntoIterator<Item = Cell<'_>>) {
-        for (misdeed, function, outcome) in cells {
-            let cell = format!("{misdeed} at {function}");
-            self.hold_one(&cell, function, outcome).await;
-        }
+    /// What it is, for who reads a failure.
+    fn cell(&self) -> String {
+        format!("{} at {}", self.misdeed, self.function)
     }
 
-    async fn hold_one(&mut self, cell: &str, function: &str, outcome: Outcome) {
+    /// Lets the plugin misbehave, and holds what comes of it against what should.
+    pub(crate) async fn hold(mut self, outcome: Outcome) {
+        let cell = self.cell();
         self.order(&format!("arm {cell}")).await;
-        let (counted, line) = (self.counted(outcome), self.larder.lines().len());
-        let ended = self.provoke(function).await;
+        let counted = self.counted(outcome);
+        let ended = self.provoke().await;
         match (outcome, ended) {
-            (Outcome::Serves, ended) => {
+            (Outcome::Serves(..) | Outcome::Counts(_), ended) => {
                 assert!(matches!(ended, None | Some(Ok(()))), "{cell}: {ended:?}");
             }
             // The upkeep and the start of an instance have no caller.
@@ -92,39 +88,32 @@ impl Siege {
                 assert!(status.message().len() < LONGEST_TEXT, "{cell}: {status:?}");
             }
         }
-        eventually(cell, async || {
-            if function == "open-reader" {
-                // One that was refused for the pause after a failure opened nothing: it is asked again.
-                match self.find().await {
-                    Ok(()) => return matches!(outcome, Outcome::Serves).then_some(()),
-                    Err(status) => {
-                        assert_eq!(status.code(), Code::Unavailable, "{cell}: {status:?}");
-                    }
-                }
-                if matches!(outcome, Outcome::Serves) {
-                    return None;
-                }
+        eventually(&cell, async || {
+            if self.function == "open-reader" {
+                self.open_reader(outcome).await;
             }
-            let told = match outcome {
-                Outcome::Dies(why) => self.told(line, &["is replaced", why]),
-                Outcome::Breaks(rule) => self.told(line, &["broke the contract", rule]),
-                Outcome::Ends(_) | Outcome::Serves => return Some(()),
-            };
-            (told && self.counted(outcome) > counted).then_some(())
+            let came = self.came(outcome) && (counted.is_none() || self.counted(outcome) > counted);
+            came.then_some(())
         })
         .await;
+        // While this one is still armed, and the other attacks go on.
+        self.siege.assert_stands_by().await;
         self.order("disarm").await;
-        self.assert_serves(cell).await;
-        eventually("the memory that was taken", async || {
-            (self.larder.memory("VmRSS") <= self.memory + MEMORY_MARGIN).then_some(())
-        })
-        .await;
+        self.assert_serves().await;
+    }
+
+    /// One that was refused for the pause after a failure opened nothing: it is asked again.
+    async fn open_reader(&self, outcome: Outcome) {
+        match self.find().await {
+            Ok(()) => assert!(matches!(outcome, Outcome::Serves(..)), "{}", self.cell()),
+            Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status:?}"),
+        }
     }
 
     /// Lets the guest do what it is armed with; how the call ended, where there is one.
-    async fn provoke(&mut self, function: &str) -> Option<Result<(), Status>> {
+    async fn provoke(&mut self) -> Option<Result<(), Status>> {
         let raw = self.client.call();
-        Some(match function {
+        Some(match self.function {
             "write" => self.store("victim").await,
             "find" => self.find().await,
             "read" => {
@@ -180,21 +169,18 @@ impl Siege {
     }
 
     /// The two traces are found and read, on an instance that may have to be opened first.
-    async fn assert_serves(&mut self, after: &str) {
+    async fn assert_serves(&mut self) {
+        let cell = self.cell();
         let query = Query::default().service("fine");
-        eventually(after, async || {
+        eventually(&cell, async || {
             match self.client.find_traces(&query).await {
                 Ok(found) => {
                     let ids: Vec<[u8; 16]> = found.iter().map(|trace| trace.id).collect();
-                    assert_eq!(ids, [[2; 16], [1; 16]], "after {after}");
+                    assert_eq!(ids, [[2; 16], [1; 16]], "after {cell}");
                     Some(())
                 }
                 Err(status) => {
-                    assert_eq!(
-                        status.code(),
-                        Code::Unavailable,
-                        "after {after}: {status:?}"
-                    );
+                    assert_eq!(status.code(), Code::Unavailable, "after {cell}: {status:?}");
                     None
                 }
             }
@@ -203,25 +189,56 @@ impl Siege {
         self.order("more").await;
     }
 
-    fn counted(&self, outcome: Outcome) -> u64 {
+    /// The metric that tells of it, where there is one.
+    fn counted(&self, outcome: Outcome) -> Option<u64> {
         let (metric, label) = match outcome {
-            Outcome::Dies(why) => ("larder_plugin_restarts_total", format!("\"{why}\"")),
+            Outcome::Dies(why, _) => ("larder_plugin_restarts_total", format!("\"{why}\"")),
             Outcome::Breaks(rule) => (
                 "larder_plugin_contract_breaches_total",
                 format!("\"{rule}\""),
             ),
-            Outcome::Ends(_) | Outcome::Serves => return 0,
+            Outcome::Ends(_) | Outcome::Serves(..) | Outcome::Counts(_) => return None,
         };
-        http::count(&self.larder.metrics(), metric, &[&label])
+        let metrics = self.siege.larder.metrics();
+        Some(http::count(&metrics, metric, &[&label]))
     }
 
-    /// Whether a line of the log from this one on names the plugin and says all this.
-    fn told(&self, from: usize, parts: &[&str]) -> bool {
-        let lines = self.larder.lines();
-        lines[from..]
+    /// Whether the guest said that it begins, and the log has after that, of this tenant and this plugin, what it did.
+    fn came(&self, outcome: Outcome) -> bool {
+        let lines = self.siege.larder.lines();
+        let tenant = format!("\"tenant.id\":\"{}\"", self.tenant);
+        let mine = lines
             .iter()
-            .any(|line| line.contains("\"rogue\"") && parts.iter().all(|part| line.contains(part)))
+            .filter(|line| line.contains(&tenant) && line.contains("\"plugin\":\"rogue\""));
+        let announced = format!("the rogue is about to {}", self.cell());
+        let after: Vec<&String> = mine.skip_while(|line| !line.contains(&announced)).collect();
+        let told = |parts: &[&str]| {
+            let all = |line: &&&String| parts.iter().all(|part| line.contains(part));
+            after.iter().filter(all).count()
+        };
+        match outcome {
+            Outcome::Dies(why, detail) => {
+                let why = format!("\"error.type\":\"{why}\"");
+                told(&["is replaced", &why, detail]) > 0
+            }
+            Outcome::Breaks(rule) => told(&["broke the contract", rule]) > 0,
+            Outcome::Ends(_) => !after.is_empty(),
+            Outcome::Serves(text, times) => told(&[text]) >= times,
+            Outcome::Counts(spans) => {
+                let status = self.siege.status(&self.tenant);
+                !after.is_empty() && status["plugin"]["statistics"]["spans"] == spans
+            }
+        }
     }
+}
+
+/// Two traces of the service `fine`.
+pub(crate) async fn store_two(client: &Client) {
+    let two = [1, 2].map(|number| {
+        let one = span([number; 16], 1).at(1000 + u64::from(number));
+        service("fine").span(one)
+    });
+    client.store(two).await;
 }
 
 // === impl Outcome ===
@@ -229,10 +246,10 @@ impl Siege {
 impl Outcome {
     fn code(self) -> Code {
         match self {
-            Self::Dies(_) => Code::Unavailable,
+            Self::Dies(..) => Code::Unavailable,
             Self::Breaks(_) => Code::Internal,
             Self::Ends(code) => code,
-            Self::Serves => Code::Ok,
+            Self::Serves(..) | Self::Counts(_) => Code::Ok,
         }
     }
 }

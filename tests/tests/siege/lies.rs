@@ -1,24 +1,22 @@
 //! Answers that are too large, or that break a rule of the contract, in each function that has them.
 
-use larder_tests::http;
+use larder_tests::{Larder, http};
 use tonic::Code;
 
-use crate::cells::{Cell, Outcome, Siege, options};
+use crate::cells::Cell;
+use crate::cells::Outcome::{Breaks, Counts, Dies, Ends, Serves};
+use crate::siege::{Siege, options};
 
-use Outcome::{Breaks, Dies, Ends, Serves};
-
-async fn hold(cells: &[Cell<'_>]) -> Siege {
-    let options = options().environment("LARDER_LIMITS_QUERY_TIMEOUT", "5s");
-    let mut siege = Siege::begin(options).await;
-    siege.hold(cells.iter().copied()).await;
-    siege
+async fn hold(cells: &[Cell]) -> Larder {
+    let siege = Siege::begin(options()).await;
+    siege.of_giants().hold(cells.iter().copied()).await
 }
 
 #[tokio::test]
 async fn lies_of_find_are_caught() {
     hold(&[
         ("a long list", "find", Breaks("find.limit")),
-        ("a giant list", "find", Dies("trap")),
+        ("a giant list", "find", Dies("trap", "fuel")),
         ("a giant resume", "find", Breaks("resume.size")),
         ("a rising floor", "find", Breaks("pages")),
         ("above the floor", "find", Breaks("pages")),
@@ -31,18 +29,18 @@ async fn lies_of_find_are_caught() {
 /// Each page differs from the one before it: only the time of the query ends them.
 #[tokio::test]
 async fn endless_pages_end_with_the_query() {
-    hold(&[
-        ("endless empty pages", "find", Ends(Code::ResourceExhausted)),
-        ("resumes in a circle", "find", Ends(Code::ResourceExhausted)),
-    ])
-    .await;
+    let options = options().environment("LARDER_LIMITS_QUERY_TIMEOUT", "5s");
+    let siege = Siege::begin(options).await;
+    let cells = ["endless empty pages", "resumes in a circle"];
+    let cells = cells.map(|lie| (lie, "find", Ends(Code::ResourceExhausted)));
+    siege.hold(cells).await;
 }
 
 #[tokio::test]
 async fn lies_of_read_are_caught() {
     hold(&[
-        ("a giant list", "read", Dies("trap")),
-        ("a giant string", "read", Dies("trap")),
+        ("a giant list", "read", Dies("trap", "fuel")),
+        ("a giant string", "read", Dies("trap", "fuel")),
         ("unasked traces", "read", Breaks("read.wanted")),
         ("wrong order", "read", Breaks("read.order")),
         ("twice", "read", Breaks("read.twice")),
@@ -50,9 +48,6 @@ async fn lies_of_read_are_caught() {
         ("endless empty pages", "read", Breaks("read.progress")),
         ("the same resume", "read", Breaks("resume.progress")),
         ("a giant resume", "read", Breaks("resume.size")),
-    ])
-    .await;
-    hold(&[
         ("undecodable bytes", "read", Ends(Code::DataLoss)),
         ("another trace's bytes", "read", Breaks("pages")),
         ("giant error", "read", Ends(Code::Internal)),
@@ -64,19 +59,16 @@ async fn lies_of_read_are_caught() {
 async fn lies_of_services_and_operations_are_caught() {
     hold(&[
         ("a long list", "services", Ends(Code::ResourceExhausted)),
-        ("a giant list", "services", Dies("trap")),
+        ("a giant list", "services", Dies("trap", "fuel")),
         ("a long string", "services", Ends(Code::ResourceExhausted)),
-        ("a giant string", "services", Dies("trap")),
+        ("a giant string", "services", Dies("trap", "fuel")),
         ("twice", "services", Breaks("services.unique")),
         ("nameless", "services", Breaks("services.empty")),
         ("giant error", "services", Ends(Code::Internal)),
-    ])
-    .await;
-    hold(&[
         ("a long list", "operations", Ends(Code::ResourceExhausted)),
-        ("a giant list", "operations", Dies("trap")),
+        ("a giant list", "operations", Dies("trap", "fuel")),
         ("a long string", "operations", Ends(Code::ResourceExhausted)),
-        ("a giant string", "operations", Dies("trap")),
+        ("a giant string", "operations", Dies("trap", "fuel")),
         ("twice", "operations", Breaks("operations.unique")),
         ("unasked", "operations", Breaks("operations.service")),
         ("giant error", "operations", Ends(Code::Internal)),
@@ -87,18 +79,18 @@ async fn lies_of_services_and_operations_are_caught() {
 /// A giant text is cut before it reaches a header, a log line or `/plugin`.
 #[tokio::test]
 async fn lies_of_writes_and_upkeep_harm_nobody() {
-    let siege = hold(&[
+    let larder = hold(&[
         ("giant error", "write", Ends(Code::Unavailable)),
-        ("giant error", "maintain", Serves),
-        ("giant error", "open", Dies("open")),
-        ("giant error", "open-reader", Dies("open")),
-        ("more and more", "maintain", Serves),
-        ("absurd numbers", "statistics", Serves),
+        ("giant error", "maintain", Serves("no, no, ", 1)),
+        ("giant error", "open", Dies("open", "no, no, ")),
+        ("giant error", "open-reader", Dies("open", "no, no, ")),
+        ("more and more", "maintain", Serves("about to more", 3)),
+        ("absurd numbers", "statistics", Counts(u64::MAX)),
     ])
     .await;
-    let longest = siege.larder.lines().iter().map(String::len).max();
+    let longest = larder.lines().iter().map(String::len).max();
     assert!(longest < Some(64 << 10), "a line of {longest:?} bytes");
-    let metrics = siege.larder.metrics();
+    let metrics = larder.metrics();
     let spans = http::samples(&metrics, "larder_storage_spans");
     assert_eq!(spans.len(), 1, "{metrics}");
 }

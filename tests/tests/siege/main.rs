@@ -12,7 +12,10 @@
 
 mod cells;
 mod checks;
+mod compile;
 mod files;
 mod leaks;
 mod lies;
 mod misdeeds;
+mod pauses;
+mod siege;

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use super::{store, tenancy, traces};
 
 /// Every RPC with an empty request, and how each ended.
-async fn every_rpc(client: &Client) -> Vec<(&'static str, Result<(), Status>)> {
+pub(crate) async fn every_rpc(client: &Client) -> Vec<(&'static str, Result<(), Status>)> {
     let mut ends = Vec::new();
     for unary in [
         method::EXPORT,
@@ -41,7 +41,7 @@ fn refused(ends: Vec<(&'static str, Result<(), Status>)>, code: Code, text: &str
 
 /// Whether each passed the door: an empty request may well be wrong in another way.
 #[track_caller]
-fn admitted(ends: Vec<(&'static str, Result<(), Status>)>) {
+pub(crate) fn admitted(ends: Vec<(&'static str, Result<(), Status>)>) {
     for (method, end) in ends {
         let code = end.err().map_or(Code::Ok, |status| status.code());
         assert!(

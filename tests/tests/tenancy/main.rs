@@ -8,11 +8,15 @@
     reason = "tests"
 )]
 
+mod attribute;
 mod header;
 mod idle;
 mod neighbours;
+mod overrides;
 mod purge;
+mod quotas;
 mod wall;
+mod wall_of_tokens;
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Options, Plugin, Query};

@@ -1,24 +1,93 @@
 //! Every RPC as tenant `b`, for every id, service and operation of tenant `a`.
 
-use larder_tests::{Client, Home, Plugin, Query, timestamp};
+use larder_tests::filter::{and, attr, eq, exists, field, in_list, or, regex, some};
+use larder_tests::otlp::{hex, service, span};
+use larder_tests::{Client, Home, Plugin, Query, http, timestamp};
 
 use super::{store, tenancy, traces};
+
+/// Questions that name what the tenant `of` has, each in another way.
+fn questions(of: &str) -> Vec<Query> {
+    let ids = [1, 2, 3].map(|number| hex(&[number; 16]));
+    let ids = || ids.iter().map(String::as_str);
+    let operation = format!("op of {of}");
+    let filters = [
+        eq(field("span", "traceID"), hex(&[2; 16]).as_str()),
+        in_list(field("span", "traceID"), "string", ids()),
+        or(ids().map(|id| eq(field("span", "traceID"), id))),
+        eq(
+            field("span", "spanID"),
+            hex(&[0, 0, 0, 0, 0, 0, 0, 1]).as_str(),
+        ),
+        eq(field("resource", "service"), of),
+        eq(field("span", "name"), operation.as_str()),
+        regex(field("span", "name"), "op of "),
+        and([exists(attr("owner")), eq(attr("owner"), of)]),
+        some("link", eq(field("link", "traceID"), hex(&[1; 16]).as_str())),
+    ];
+    let mut questions = vec![
+        Query::default(),
+        Query::default().service(of),
+        Query::default().service(of).operation(&operation),
+        Query::default().operation(operation),
+        Query::default().attribute("owner", of),
+        Query::default().window(0, u64::MAX / 4),
+        Query::default().at_most(1_000_000),
+    ];
+    questions.extend(filters.map(|filter| Query::default().filter(filter)));
+    questions
+}
+
+/// A span of trace 2 that has something for each question.
+async fn store_telling(client: &Client, tenant: &str) {
+    let one = span([2; 16], 1)
+        .name(&format!("op of {tenant}"))
+        .attribute("owner", tenant)
+        .link([1; 16], 1, [])
+        .at(1002);
+    let child = span([2; 16], 2)
+        .parent(1)
+        .name(&format!("op of {tenant}"))
+        .at(1002);
+    let resources = [
+        service(tenant).span(one),
+        service(format!("{tenant} below")).span(child),
+    ];
+    client.tenant(tenant).store(resources).await;
+}
+
+/// The questions are such as their own tenant has answers to.
+async fn finds_its_own(client: &Client, of: &str) {
+    for query in questions(of) {
+        assert!(!client.find(&query).await.is_empty(), "{query:?}");
+    }
+    assert_eq!(client.get_traces([[2; 16]]).await.unwrap().len(), 1);
+    assert!(!client.operations(of, "").await.unwrap().is_empty());
+    let links = client.dependencies(Some(timestamp(0)), None).await.unwrap();
+    assert_eq!(links.len(), 1);
+}
 
 async fn finds_nothing(client: &Client, of: &str) {
     let ids: Vec<[u8; 16]> = (1..=3).map(|number| [number; 16]).collect();
     assert!(client.get_traces(&ids).await.unwrap().is_empty());
     assert!(client.services().await.unwrap().is_empty());
-    assert!(client.operations(of, "").await.unwrap().is_empty());
-    for query in [
-        Query::default(),
-        Query::default().service(of),
-        Query::default().operation(format!("op of {of}")),
-        Query::default().window(0, u64::MAX / 4),
-    ] {
+    for kind in ["", "unspecified", "internal"] {
+        assert!(client.operations(of, kind).await.unwrap().is_empty());
+    }
+    for query in questions(of) {
         assert!(client.find(&query).await.is_empty(), "{query:?}");
     }
     let links = client.dependencies(Some(timestamp(0)), None).await.unwrap();
     assert!(links.is_empty());
+}
+
+/// How many traces `/explain` finds, of a service.
+fn explained(admin: std::net::SocketAddr, tenant: &str, of: &str) -> String {
+    let query = format!(r#"{{"service_name": "{of}", "search_depth": 20}}"#);
+    let path = format!("/explain?tenant={tenant}");
+    let answer = http::post_body(admin, &path, &query);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body
 }
 
 async fn nothing_crosses(plugin: Plugin) {
@@ -27,7 +96,15 @@ async fn nothing_crosses(plugin: Plugin) {
     for number in 1..=3 {
         store(&client, "a", number).await;
     }
+    store_telling(&client, "a").await;
+    finds_its_own(&client.tenant("a"), "a").await;
     finds_nothing(&client.tenant("b"), "a").await;
+    let capable = client.tenant("b").capabilities().await.unwrap();
+    assert_eq!(capable, client.tenant("a").capabilities().await.unwrap());
+    let found = explained(larder.admin(), "a", "a");
+    assert!(found.contains("3 traces match"), "{found}");
+    let found = explained(larder.admin(), "b", "a");
+    assert!(found.contains("0 traces match"), "{found}");
 
     // The same trace ids: each has its own spans alone.
     for number in 2..=3 {
@@ -35,11 +112,13 @@ async fn nothing_crosses(plugin: Plugin) {
     }
     assert_eq!(traces(&client, "a").await, [3, 2, 1]);
     assert_eq!(traces(&client, "b").await, [3, 2]);
-    for tenant in ["a", "b"] {
+    for (tenant, spans, services) in [("a", 3, &["a", "a below"][..]), ("b", 1, &["b"])] {
         let trace = client.tenant(tenant).get_trace([2; 16]).await;
         let names: Vec<&str> = trace.spans().iter().map(|span| &*span.name).collect();
-        assert_eq!(names, [format!("op of {tenant}")]);
-        assert_eq!(client.tenant(tenant).services().await.unwrap(), [tenant]);
+        assert_eq!(names, vec![format!("op of {tenant}"); spans]);
+        let mut found = client.tenant(tenant).services().await.unwrap();
+        found.sort();
+        assert_eq!(found, services);
     }
     finds_nothing(&client.tenant("c"), "a").await;
 

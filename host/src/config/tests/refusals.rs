@@ -15,7 +15,7 @@ fn refusal(result: Result<Config, Error>) -> String {
 }
 
 #[track_caller]
-fn check_refused(yaml: &str, expected: &str) {
+pub(super) fn check_refused(yaml: &str, expected: &str) {
     assert_eq!(refusal(load(Some(yaml), &[], &[])), expected);
 }
 

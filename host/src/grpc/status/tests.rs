@@ -61,6 +61,20 @@ fn what_is_full_says_when_to_come_back() {
 }
 
 #[test]
+fn a_quota_names_its_setting_and_says_when_to_retry() {
+    let delay = Duration::from_millis(250);
+    let error = storage::Error::new(ErrorKind::ResourceExhausted, "too many spans")
+        .with_setting("limits.spans_per_second")
+        .with_retry_after(delay);
+    let status = export(&Failure::Storage(&error));
+    let info = status.get_details_error_info().expect("ErrorInfo");
+    assert_eq!((&*info.reason, &*info.domain), ("QUOTA_EXCEEDED", "larder"));
+    assert_eq!(info.metadata["setting"], "limits.spans_per_second");
+    let retry = status.get_details_retry_info().expect("RetryInfo");
+    assert_eq!(retry.retry_delay, Some(delay));
+}
+
+#[test]
 fn a_spent_budget_names_its_setting_and_asks_for_no_retry() {
     let error = storage::Error::new(ErrorKind::QueryBudget, "4 s were not enough")
         .with_setting("limits.query_timeout");

@@ -46,7 +46,7 @@ use self::namespace::FjallNamespace;
 use self::shared::Shared;
 use self::space::Space;
 use self::upkeep::Upkeep;
-use super::{Driver, Error, Namespace, Statistics, Stored};
+use super::{Driver, Error, Namespace, Quotas, Statistics, Stored};
 
 /// How long what was reclaimed stays readable: longer than a query may last.
 const LINGER: Duration = Duration::from_mins(1);
@@ -67,8 +67,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// When writes are acknowledged.
     pub durability: Durability,
-    /// The most bytes that one tenant may store.
-    pub quota: Option<u64>,
+    /// How much each tenant may store.
+    pub quotas: Quotas,
     /// Objects are refused when the disk has fewer bytes free.
     pub min_free: u64,
 }
@@ -125,11 +125,12 @@ impl FjallDriver {
     }
 
     async fn namespace(&self, tenant: &str, anew: bool) -> Result<Arc<dyn Namespace>, Error> {
-        let (shared, tenant) = (Arc::clone(&self.shared), tenant.to_owned());
-        let number = namespace::blocking(move || shared.namespace(&tenant, anew)).await?;
+        let (shared, name) = (Arc::clone(&self.shared), tenant.to_owned());
+        let number = namespace::blocking(move || shared.namespace(&name, anew)).await?;
         Ok(Arc::new(FjallNamespace::new(
             Arc::clone(&self.shared),
             number,
+            tenant,
         )))
     }
 }
@@ -158,6 +159,10 @@ impl Driver for FjallDriver {
 
     async fn tenants(&self) -> Result<Vec<Stored>, Error> {
         Ok(self.shared.tenants())
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        self.shared.set_quotas(quotas);
     }
 
     fn statistics(&self) -> Statistics {

@@ -18,6 +18,14 @@ const KEYS_AT_ONCE: usize = 16;
 pub(super) struct FjallNamespace {
     shared: Arc<Shared>,
     number: u64,
+    tenant: Arc<str>,
+}
+
+/// Who writes, and how much may be stored there.
+pub(super) struct Writing<'a> {
+    pub(super) namespace: u64,
+    pub(super) by: &'a Claim,
+    pub(super) quota: Option<u64>,
 }
 
 /// Runs what may wait for the disk.
@@ -35,8 +43,12 @@ pub(super) async fn blocking<T: Send + 'static>(
 // === impl FjallNamespace ===
 
 impl FjallNamespace {
-    pub(super) fn new(shared: Arc<Shared>, number: u64) -> Self {
-        Self { shared, number }
+    pub(super) fn new(shared: Arc<Shared>, number: u64, tenant: &str) -> Self {
+        Self {
+            shared,
+            number,
+            tenant: tenant.into(),
+        }
     }
 
     /// Whoever commits faster than upkeep flushes has to flush.
@@ -57,20 +69,33 @@ impl Namespace for FjallNamespace {
     }
 
     async fn put(&self, by: &Claim, objects: Vec<Object>) -> Result<(), Error> {
-        let (shared, number, by) = (Arc::clone(&self.shared), self.number, by.clone());
+        let (shared, namespace, by) = (Arc::clone(&self.shared), self.number, by.clone());
+        let quota = shared.quota(&self.tenant);
         blocking(move || {
             Self::make_room(&shared)?;
-            shared.put(number, &by, objects)
+            let by = &by;
+            let writing = Writing {
+                namespace,
+                by,
+                quota,
+            };
+            shared.put(&writing, objects)
         })
         .await
     }
 
     async fn commit(&self, by: &Claim, partition: &str, changes: Vec<Change>) -> Result<(), Error> {
-        let (shared, number, by) = (Arc::clone(&self.shared), self.number, by.clone());
-        let partition = partition.to_owned();
+        let (shared, namespace, by) = (Arc::clone(&self.shared), self.number, by.clone());
+        let (partition, quota) = (partition.to_owned(), shared.quota(&self.tenant));
         blocking(move || {
             Self::make_room(&shared)?;
-            shared.commit(number, &by, &partition, changes)
+            let by = &by;
+            let writing = Writing {
+                namespace,
+                by,
+                quota,
+            };
+            shared.commit(&writing, &partition, changes)
         })
         .await
     }

@@ -12,12 +12,13 @@ use super::faults::Faults;
 use super::space::Space;
 use super::store::Store;
 use super::{Options, open};
-use crate::kv::Error;
+use crate::kv::{Error, Quotas};
 
 /// See the module.
 pub(super) struct Shared {
     pub(super) options: Options,
     store: RwLock<Arc<Store>>,
+    quotas: RwLock<Quotas>,
     /// Grows each time the store is opened anew and what was not synced is lost.
     pub(super) generation: AtomicU64,
     /// Whoever has it syncs for all that wait.
@@ -34,6 +35,7 @@ impl Shared {
     pub(super) fn open(options: Options, space: Space, faults: Faults) -> Result<Self, Error> {
         let (store, damaged) = open::open(&options.dir, None, faults.clone())?;
         Ok(Self {
+            quotas: RwLock::new(options.quotas.clone()),
             options,
             store: RwLock::new(Arc::new(store)),
             generation: AtomicU64::new(0),
@@ -47,6 +49,15 @@ impl Shared {
 
     pub(super) fn store(&self) -> Arc<Store> {
         Arc::clone(&self.store.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn quota(&self, tenant: &str) -> Option<u64> {
+        let quotas = self.quotas.read().unwrap_or_else(PoisonError::into_inner);
+        quotas.of(tenant)
+    }
+
+    pub(super) fn set_quotas(&self, quotas: Quotas) {
+        *self.quotas.write().unwrap_or_else(PoisonError::into_inner) = quotas;
     }
 
     /// Unix milliseconds.

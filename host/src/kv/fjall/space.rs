@@ -66,7 +66,7 @@ impl Space {
         if !full.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.refuse();
         Err(Error::QuotaExceeded(format!(
             "the disk has {} bytes free, and `kv.min_free` keeps {} free",
             self.free.load(Ordering::Relaxed),
@@ -74,12 +74,8 @@ impl Space {
         )))
     }
 
-    /// The refusal of a tenant that is over its quota.
-    pub(super) fn quota(&self, quota: Option<u64>) -> Error {
+    /// Counts a write that was refused for want of space.
+    pub(super) fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        let quota = quota.unwrap_or_default();
-        Error::QuotaExceeded(format!(
-            "the tenant has stored the {quota} bytes that `kv.quota` allows"
-        ))
     }
 }

@@ -35,7 +35,7 @@ fn options(dir: &Path) -> Options {
     Options {
         dir: dir.to_owned(),
         durability: Durability::Sync,
-        quota: None,
+        quotas: crate::kv::Quotas::default(),
         min_free: 0,
     }
 }

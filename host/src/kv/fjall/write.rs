@@ -8,14 +8,13 @@ use std::sync::atomic::Ordering;
 use tracing::warn;
 
 use super::claims::put_writer;
+use super::namespace::Writing;
 use super::record::{self, Partition, VALUE};
 use super::shared::Shared;
 use super::store::{State, Store};
 use super::value::{self, Packed, Slot};
+use crate::kv::quotas::{self, Growth};
 use crate::kv::{self, Claim, Error, Object};
-
-/// What a commit may bring beyond the quota, and a put may not: upkeep that gives space back has to record it.
-const QUOTA_SLACK: u64 = 16 << 20;
 
 /// An object on its way into a partition's file.
 struct Placed {
@@ -27,12 +26,7 @@ struct Placed {
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn put(
-        &self,
-        namespace: u64,
-        by: &Claim,
-        objects: Vec<Object>,
-    ) -> Result<(), Error> {
+    pub(super) fn put(&self, writing: &Writing<'_>, objects: Vec<Object>) -> Result<(), Error> {
         self.space.check(true)?;
         let store = self.store();
         let packed = objects
@@ -48,7 +42,7 @@ impl Shared {
             let taken = objects
                 .iter_mut()
                 .map(|(key, packed)| (std::mem::take(&mut key.sort), packed.take()));
-            self.put_into(&store, (namespace, by), &name, taken.collect())?;
+            self.put_into(&store, writing, &name, taken.collect())?;
         }
         Ok(())
     }
@@ -57,22 +51,15 @@ impl Shared {
     fn put_into(
         &self,
         store: &Store,
-        (namespace, by): (u64, &Claim),
+        writing: &Writing<'_>,
         name: &str,
         objects: Vec<(Vec<u8>, Packed)>,
     ) -> Result<(), Error> {
+        let &Writing { namespace, by, .. } = writing;
         let (partition, start, placed) = {
             let mut state = store.state();
             state.check(namespace, by)?;
-            let full = |stored| self.options.quota.is_some_and(|quota| stored >= quota);
-            if full(
-                state
-                    .namespaces
-                    .get(&namespace)
-                    .map_or(0, |namespace| namespace.stored),
-            ) {
-                return Err(self.space.quota(self.options.quota));
-            }
+            self.check_quota(&state, writing, Growth::Put)?;
             let partition = partition(store, &mut state, namespace, name)?;
             let mut missing = Vec::with_capacity(objects.len());
             let mut seen = HashSet::new();
@@ -124,13 +111,25 @@ impl Shared {
         Ok(())
     }
 
+    fn check_quota(
+        &self,
+        state: &State,
+        writing: &Writing<'_>,
+        growth: Growth,
+    ) -> Result<(), Error> {
+        let namespace = state.namespaces.get(&writing.namespace);
+        let stored = namespace.map_or(0, |namespace| namespace.stored);
+        let checked = quotas::check(writing.quota, stored, growth);
+        checked.inspect_err(|_| self.space.refuse())
+    }
+
     pub(super) fn commit(
         &self,
-        namespace: u64,
-        by: &Claim,
+        writing: &Writing<'_>,
         name: &str,
         changes: Vec<kv::Change>,
     ) -> Result<(), Error> {
+        let &Writing { namespace, by, .. } = writing;
         let grows = changes
             .iter()
             .any(|change| matches!(change, kv::Change::Put(_)));
@@ -147,17 +146,8 @@ impl Shared {
         let store = self.store();
         let mut state = store.state();
         state.check(namespace, by)?;
-        let stored = state
-            .namespaces
-            .get(&namespace)
-            .map_or(0, |namespace| namespace.stored);
-        if grows
-            && self
-                .options
-                .quota
-                .is_some_and(|quota| stored >= quota.saturating_add(QUOTA_SLACK))
-        {
-            return Err(self.space.quota(self.options.quota));
+        if grows {
+            self.check_quota(&state, writing, Growth::Commit)?;
         }
         let partition = partition(&store, &mut state, namespace, name)?;
         // Looked up before anything changes: a disk that cannot be read refuses the whole commit.

@@ -146,3 +146,28 @@ async fn a_reclaimed_partition_stays_readable_for_a_while_and_its_name_is_burnt(
         assert!(matches!(again, Err(Error::Other(_))), "{again:?}");
     }
 }
+
+#[tokio::test]
+async fn a_tenant_over_its_quota_may_reclaim_but_not_put() {
+    let (driver, kv, claim) = namespace().await;
+    let other = driver.open("other").await.unwrap();
+    driver.set_quotas(Quotas {
+        default: None,
+        own: [("t".to_owned(), Some(3))].into(),
+    });
+    let object = |sort: &str| {
+        let key = key("p", sort);
+        let value = vec![1; 2];
+        vec![Object { key, value }]
+    };
+    kv.put(&claim, object("a")).await.unwrap();
+    let refused = kv.put(&claim, object("b")).await;
+    assert!(matches!(refused, Err(Error::QuotaExceeded(_))));
+    kv.commit(&claim, "q", vec![put("note", "1")])
+        .await
+        .unwrap();
+    let claim = other.claim("w").await.unwrap();
+    for sort in ["a", "b"] {
+        other.put(&claim, object(sort)).await.unwrap();
+    }
+}

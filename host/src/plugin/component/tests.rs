@@ -10,7 +10,8 @@ fn check_refused(bytes: &[u8], expected: &[&str]) {
     let path = folder.path().join("guest.wasm");
     std::fs::write(&path, bytes).unwrap();
     let runtime = Runtime::new(&RuntimeConfig::default()).unwrap();
-    let loaded = load(&runtime, &Source::File(path));
+    let source = Source::File(path);
+    let loaded = read(&source).and_then(|bytes| load(&runtime, &source, &bytes));
     let text = loaded.err().unwrap().to_string();
     for part in expected.iter().chain(&["guest.wasm"]) {
         assert!(text.contains(part), "{text:?} lacks {part:?}");

@@ -12,6 +12,7 @@ fn writes(queue: &WriteQueue) -> Vec<Waiting> {
     match queue.take() {
         Some(Work::Writes(writes)) => writes,
         Some(Work::Purge(_)) => panic!("a purge"),
+        Some(Work::Exchange(_)) => panic!("an exchange"),
         Some(Work::Stop) => panic!("the end"),
         None => panic!("nothing"),
     }

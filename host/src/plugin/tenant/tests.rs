@@ -20,6 +20,7 @@ use crate::storage::ErrorKind;
 
 mod durable;
 mod dying;
+mod exchange;
 mod failures;
 mod kv_backed;
 mod startup;

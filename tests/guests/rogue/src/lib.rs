@@ -5,7 +5,7 @@
 //! its misdeed once; one that reads does it in every call until the guest is disarmed.
 //!
 //! FUNCTION is the name of a function of the contract; `open` is that of an instance that writes, `open-reader` that of one
-//! that reads. A batch of the service `die` traps, so that an instance is opened. `check` is called by no server: it is armed
+//! that reads. A batch of the service `die` traps, so that an instance is opened. A misdeed is announced in the log. `check` is called by no server: it is armed
 //! with the setting `attack`.
 //!
 //! Everything else is kept as `tests/guests/replicated` keeps it.
@@ -19,7 +19,7 @@ use larder_guest_replicated::Replicated;
 use larder_plugin::kv::{self, Change, Entry, Key};
 use larder_plugin::{
     Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Role,
-    Search, Sightings, Timestamp, Wanted, settings,
+    Search, Sightings, Timestamp, Wanted, log, settings,
 };
 
 larder_plugin::export!(Rogue);
@@ -74,7 +74,7 @@ fn once(function: &str) -> Result<Option<String>, Error> {
     let armed = armed(function)?;
     if let Some(misdeed) = &armed {
         arm("")?;
-        misdeeds::commit(misdeed)?;
+        commit(misdeed, function)?;
     }
     Ok(armed)
 }
@@ -83,9 +83,21 @@ fn once(function: &str) -> Result<Option<String>, Error> {
 fn always(function: &str) -> Result<Option<String>, Error> {
     let armed = armed(function)?;
     if let Some(misdeed) = &armed {
-        misdeeds::commit(misdeed)?;
+        commit(misdeed, function)?;
     }
     Ok(armed)
+}
+
+/// Says what it is about to do, does it, and says how often it did it: a test tells from this that it was done at all.
+fn commit(misdeed: &str, function: &str) -> Result<(), Error> {
+    log::info(&format!("the rogue is about to {misdeed} at {function}"));
+    let times = misdeeds::commit(misdeed, function)?;
+    if times > 0 {
+        log::info(&format!(
+            "the rogue did {misdeed} at {function}, {times} times"
+        ));
+    }
+    Ok(())
 }
 
 impl Plugin for Rogue {
@@ -101,7 +113,7 @@ impl Plugin for Rogue {
         let writes = matches!(environment.role, Role::Writer(_));
         let function = if writes { "open" } else { "open-reader" };
         if let Some(misdeed) = attack.as_deref().and_then(|it| of_function(it, function)) {
-            misdeeds::commit(&misdeed)?;
+            commit(&misdeed, function)?;
         }
         let misdeed = if writes {
             once(function)?
@@ -123,7 +135,7 @@ impl Plugin for Rogue {
             }
             match &**service {
                 "disarm" => return arm(""),
-                "die" => misdeeds::commit("trap")?,
+                "die" => misdeeds::trap("told to die"),
                 "remember this" => {
                     SECRETS.with_borrow_mut(|secrets| secrets.push("a secret".to_owned()));
                 }
@@ -142,7 +154,7 @@ impl Plugin for Rogue {
     ) -> Result<Sightings, Error> {
         // So that a reader has to be opened.
         if !self.attacked && armed("open-reader")?.is_some() {
-            misdeeds::commit("trap")?;
+            misdeeds::trap("told to die");
         }
         let misdeed = always("find")?;
         let page = self.inner.find(search, None, limit)?;
@@ -188,6 +200,7 @@ impl Plugin for Rogue {
     fn maintain(&mut self, _now: Timestamp, _stored_bytes: u64) -> Result<bool, Error> {
         // Never at an end, from here on, until another instance replaces this one.
         if armed("maintain")?.as_deref() == Some("more and more") {
+            commit("more and more", "maintain")?;
             return Ok(true);
         }
         once("maintain")?;
@@ -212,7 +225,7 @@ impl Plugin for Rogue {
         let Some(misdeed) = attack.and_then(|it| of_function(it, "check")) else {
             return Ok(Checked::default());
         };
-        misdeeds::commit(&misdeed)?;
+        commit(&misdeed, "check")?;
         Ok(lies::check(&misdeed, resume))
     }
 }

@@ -10,9 +10,11 @@ use larder_plugin::{Error, log};
 
 /// More than any of the host's limits on one call of kv.
 const TOO_MANY: u64 = 20_000;
+/// A flood of them.
+const CALLS: u64 = 5000;
 
-/// Does what has this name; a name that is none of these is for `lies`.
-pub(crate) fn commit(misdeed: &str) -> Result<(), Error> {
+/// Does what has this name, and says how often it did what should have no effect; a name that is none of these is for `lies`.
+pub(crate) fn commit(misdeed: &str, function: &str) -> Result<u64, Error> {
     match misdeed {
         "trap" => trap("told to trap"),
         "exit with 0" => process::exit(0),
@@ -21,19 +23,19 @@ pub(crate) fn commit(misdeed: &str) -> Result<(), Error> {
         "sleep" => thread::sleep(Duration::from_hours(1)),
         "recurse" => drop(black_box(deeper(0))),
         "allocate" => allocate(),
-        "flood the log" => flood_the_log(),
-        "flood kv with calls" => flood_kv_with_calls(),
-        "flood kv with keys" => flood_kv_with_keys(),
-        "flood kv with bytes" => flood_kv_with_bytes(),
-        "break out" => break_out(),
+        "flood the log" => return Ok(flood_the_log(function)),
+        "flood kv with calls" => return Ok(flood_kv_with_calls()),
+        "flood kv with keys" => return Ok(flood_kv_with_keys()),
+        "flood kv with bytes" => return Ok(flood_kv_with_bytes()),
+        "break out" => return Ok(break_out()),
         "giant error" => return Err(Error::Other("no, ".repeat(4 << 20))),
         _ => {}
     }
-    Ok(())
+    Ok(0)
 }
 
 #[expect(clippy::panic, reason = "what this guest is for")]
-fn trap(why: &str) -> ! {
+pub(crate) fn trap(why: &str) -> ! {
     panic!("{why}")
 }
 
@@ -58,12 +60,13 @@ fn allocate() {
 }
 
 #[expect(clippy::print_stderr, reason = "what this guest is for")]
-fn flood_the_log() {
-    let line = "the rogue shouts ".repeat(60);
-    for _ in 0..3000 {
+fn flood_the_log(function: &str) -> u64 {
+    let line = format!("the rogue shouts at {function}, ").repeat(40);
+    for _ in 0..1000 {
         log::warn(&line);
         eprintln!("{line}");
     }
+    2000
 }
 
 fn key(number: u64, partition: &str) -> Key {
@@ -73,12 +76,13 @@ fn key(number: u64, partition: &str) -> Key {
     }
 }
 
-fn flood_kv_with_calls() {
-    for number in 0..5000 {
+fn flood_kv_with_calls() -> u64 {
+    for number in 0..CALLS {
         if kv::get(&[key(number, "flood")]).is_err() {
             trap("kv refused a get");
         }
     }
+    CALLS
 }
 
 /// None of this may have an effect, whatever the instance is for.
@@ -88,7 +92,7 @@ fn refused<T>(what: &str, result: &Result<T, kv::Error>) {
     }
 }
 
-fn flood_kv_with_keys() {
+fn flood_kv_with_keys() -> u64 {
     let keys: Vec<Key> = (0..TOO_MANY).map(|it| key(it, "flood")).collect();
     refused("a get of too many keys", &kv::get(&keys));
     let delete = |number: u64| Change::Delete(number.to_be_bytes().to_vec());
@@ -108,9 +112,10 @@ fn flood_kv_with_keys() {
     let scan = kv::scan(&long, &range, Direction::Ascending, u32::MAX, u32::MAX);
     refused("a scan of a long name from a long key", &scan);
     refused("to reclaim a long name", &kv::reclaim(&long));
+    7
 }
 
-fn flood_kv_with_bytes() {
+fn flood_kv_with_bytes() -> u64 {
     let object = |number, bytes| Object {
         key: key(number, "flood"),
         value: vec![1; bytes],
@@ -124,10 +129,11 @@ fn flood_kv_with_bytes() {
     };
     let commit = kv::commit("flood", &[Change::Put(entry)]);
     refused("a giant commit", &commit);
+    3
 }
 
 /// Files, sockets, names, the wall clock, environment and arguments: none of it is there.
-fn break_out() {
+fn break_out() -> u64 {
     let outside = [
         ("a file", fs::read("/etc/passwd").is_ok()),
         ("a new file", fs::write("rogue", "was here").is_ok()),
@@ -145,4 +151,5 @@ fn break_out() {
             trap(&format!("the rogue reached {what}"));
         }
     }
+    outside.len() as u64
 }

@@ -85,7 +85,7 @@ pub(super) fn driver(dir: &Path, faults: &Faults) -> FjallDriver {
     let options = Options {
         dir: dir.to_owned(),
         durability: Durability::Sync,
-        quota: None,
+        quotas: kv::Quotas::default(),
         min_free: 0,
     };
     FjallDriver::open_with(options, Box::new(|| Ok(u64::MAX - 1)), faults.clone()).unwrap()

@@ -89,6 +89,10 @@ impl Driver for Hanging {
     async fn tenants(&self) -> Result<Vec<kv::Stored>, kv::Error> {
         self.inner.tenants().await
     }
+
+    fn set_quotas(&self, quotas: kv::Quotas) {
+        self.inner.set_quotas(quotas);
+    }
 }
 
 #[async_trait::async_trait]

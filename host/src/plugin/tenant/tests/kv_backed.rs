@@ -1,22 +1,7 @@
 //! Plugins with `replicated` instancing: one writer, readers beside it, and kv between them.
 
 use super::*;
-
-/// `write` commits a value under the key "k" of partition "p", or raises `other` where kv refuses; `services` gives one service when
-/// a get finds it.
-const KV: &str = r#"
-  (data (i32.const 8192) "p") (data (i32.const 8193) "k")
-  ;; one key
-  (data (i32.const 8200) "\00\20\00\00\01\00\00\00\01\20\00\00\01\00\00\00")
-  ;; one change: put, "k", "k"
-  (data (i32.const 8224) "\00\00\00\00\01\20\00\00\01\00\00\00\01\20\00\00\01\00\00\00")
-  (func $write (result i32)
-    (call $commit (i32.const 8192) (i32.const 1) (i32.const 8224) (i32.const 1) (i32.const 8300))
-    (select (i32.const 6144) (i32.const 4096) (i32.load8_u (i32.const 8300))))
-  (func $find (result i32)
-    (call $get (i32.const 8200) (i32.const 1) (i32.const 8400))
-    (select (i32.const 5120) (i32.const 4096) (i32.load8_u (i32.load (i32.const 8404)))))
-"#;
+use crate::plugin::test_support::guest::KV;
 
 fn guest() -> Guest {
     let guest = Guest::new().replicated().and(KV);

@@ -1,0 +1,45 @@
+//! `POST /reload`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+
+use super::AdminState;
+use super::guard::CallerName;
+use crate::reload::{Outcome, Refused, Report};
+
+/// What reads the configuration again.
+#[async_trait::async_trait]
+pub trait Reloads: Send + Sync + 'static {
+    /// Takes what may be taken while the server runs. `by` is for the log.
+    ///
+    /// # Errors
+    /// A configuration, a file or a plugin that cannot be used; nothing has changed then.
+    async fn reload(&self, by: &str) -> Result<Report, Refused>;
+}
+
+pub(super) async fn reload(
+    State(state): State<AdminState>,
+    uri: Uri,
+    CallerName(token): CallerName,
+) -> Response {
+    if let Some(query) = uri.query() {
+        let text = format!("/reload is about the whole server: call it without `?{query}`\n");
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    }
+    let by = format!("POST /reload, token {token}");
+    match state.reloader.reload(&by).await {
+        Ok(report) => {
+            let status = match report.outcome {
+                Outcome::Partial if !report.tenants.failed.is_empty() => StatusCode::CONFLICT,
+                _ => StatusCode::OK,
+            };
+            (status, Json(report)).into_response()
+        }
+        Err(refused) => {
+            let text = format!("nothing has changed: {refused}\n");
+            (StatusCode::UNPROCESSABLE_ENTITY, text).into_response()
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Calls that are all made, a few at once: one on each connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+
+use crate::target::{self, Target};
+use crate::tenant::Tenant;
+
+/// A call that is to be made.
+pub(crate) struct Call {
+    pub(crate) tenant: Tenant,
+    pub(crate) method: &'static str,
+    pub(crate) request: Bytes,
+}
+
+/// What came of a call.
+pub(crate) struct Answer {
+    pub(crate) took: Duration,
+    pub(crate) messages: Vec<Bytes>,
+}
+
+/// Makes all calls; the answers are in the order of the calls. The first error ends it, with the tenant's name.
+pub(crate) async fn all(target: &Target, calls: Vec<Call>) -> Result<Vec<Answer>> {
+    let calls: Arc<[Call]> = calls.into();
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut workers = Vec::new();
+    for channel in target.channels() {
+        let (channel, calls, next) = (channel.clone(), Arc::clone(&calls), Arc::clone(&next));
+        workers.push(tokio::spawn(async move {
+            let mut answers = Vec::new();
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(call) = calls.get(place) else {
+                    return Ok::<_, anyhow::Error>(answers);
+                };
+                let started = Instant::now();
+                let messages = target::call(
+                    &channel,
+                    Some(&call.tenant),
+                    call.method,
+                    call.request.clone(),
+                )
+                .await
+                .with_context(|| format!("{} of tenant {}", call.method, call.tenant.name()))?;
+                let took = started.elapsed();
+                answers.push((place, Answer { took, messages }));
+            }
+        }));
+    }
+    let mut answers = Vec::new();
+    for worker in workers {
+        answers.extend(worker.await??);
+    }
+    answers.sort_unstable_by_key(|(place, _)| *place);
+    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+}

@@ -1,0 +1,151 @@
+//! A quiet tenant: a steady trickle of searches, reads and writes, with what each call waited.
+//!
+//! The rate is open-loop: a call is made when it is due, whether or not earlier ones are answered, and its time counts from then. So
+//! a server that stops for a second shows in every call that was due in it.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Error, Result};
+use tokio::sync::mpsc;
+use tonic::metadata::AsciiMetadataKey;
+
+use crate::generate::Corpus;
+use crate::load;
+use crate::numbers::spread;
+use crate::schedule::{Machine, Schedule};
+use crate::target::{self, Address, Target};
+use crate::tenant::Tenant;
+use work::{KINDS, Task, Work};
+
+mod work;
+
+/// Sends a tenant's searches, reads and writes at a steady rate; a wrong answer or an error fails the run at its end.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The storage to measure, as NAME=HOST:PORT or NAME=HOST:PORT@PID.
+    #[arg(long, value_name = "NAME=HOST:PORT[@PID]")]
+    target: Address,
+    /// The tenant's name.
+    #[arg(long, default_value = "quiet")]
+    tenant: String,
+    /// The header that names the tenant.
+    #[arg(long, default_value = "x-tenant")]
+    header: AsciiMetadataKey,
+    /// Calls a second: in turn a search, a trace by id, and an Export of 50 spans.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// How long.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// How many spans are written first, which the searches find.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    spans: u64,
+    /// Skip writing them: an earlier run with the same seed and count has.
+    #[arg(long)]
+    no_load: bool,
+    /// How many connections the calls are spread over.
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    /// The seed of all that is random in the spans.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+}
+
+/// What came of a call: its kind's place in [`KINDS`], its time since it was due, and what was wrong.
+type Outcome = (usize, Duration, Result<()>);
+
+/// Runs for the time and prints a row for each kind of call.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let tenant = Tenant::new(&options.header, &options.tenant)?;
+    let target = Target::connect(&options.target, options.connections)
+        .await?
+        .of_tenant(tenant);
+    let schedule = Schedule {
+        rate: options.rate,
+        seconds: options.seconds,
+    };
+    let corpus = Corpus::new(options.seed, options.spans, 1_000);
+    let work = Arc::new(Work::new(&corpus, schedule.calls())?);
+    if !options.no_load {
+        load::run(&corpus, std::slice::from_ref(&target)).await?;
+    }
+    let outcomes = calls(&target, schedule, &work).await?;
+    report(&target, outcomes)
+}
+
+async fn calls(target: &Target, schedule: Schedule, work: &Arc<Work>) -> Result<Vec<Outcome>> {
+    let (announce, mut due) = mpsc::unbounded_channel();
+    let started = Instant::now();
+    let pacer = std::thread::spawn(move || {
+        schedule.run(&mut Machine(started), |number, due| {
+            announce.send((number, due)).is_ok()
+        });
+    });
+    let mut under_way = Vec::new();
+    let mut channels = target.channels().iter().cycle();
+    while let Some((number, due)) = due.recv().await {
+        let channel = channels.next().context("no connection")?.clone();
+        let (tenant, work) = (target.tenant().cloned(), Arc::clone(work));
+        under_way.push(tokio::spawn(async move {
+            let task: &Task = work.task(number)?;
+            let request = task.request.clone();
+            let answer = target::call(&channel, tenant.as_ref(), task.method, request).await;
+            let took = started.elapsed().saturating_sub(due);
+            let checked = answer.and_then(|answer| task.check(&answer));
+            Ok::<Outcome, Error>((task.kind, took, checked))
+        }));
+    }
+    pacer.join().map_err(|_| Error::msg("the pacer stopped"))?;
+    let mut outcomes = Vec::new();
+    for call in under_way {
+        outcomes.push(call.await??);
+    }
+    Ok(outcomes)
+}
+
+/// Prints a row for each kind; fails with the first thing that was wrong.
+fn report(target: &Target, outcomes: Vec<Outcome>) -> Result<()> {
+    let mut times: Vec<Vec<Duration>> = vec![Vec::new(); KINDS.len()];
+    let mut wrong = vec![0u64; KINDS.len()];
+    let mut first = None;
+    for (kind, took, checked) in outcomes {
+        match checked {
+            Ok(()) => {
+                if let Some(times) = times.get_mut(kind) {
+                    times.push(took);
+                }
+            }
+            Err(error) => {
+                if let Some(wrong) = wrong.get_mut(kind) {
+                    *wrong += 1;
+                }
+                first.get_or_insert((kind, error));
+            }
+        }
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "| {}, call | right | wrong | p50 ms | p99 ms | max ms |",
+        target.name
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|")?;
+    for ((name, mut times), wrong) in KINDS.iter().zip(times).zip(&wrong) {
+        let calls = times.len();
+        writeln!(
+            out,
+            "| {name} | {calls} | {wrong} | {} |",
+            spread(&mut times)
+        )?;
+    }
+    match first {
+        None => Ok(()),
+        Some((kind, error)) => Err(error.context(format!(
+            "{} calls failed; the first: {}",
+            wrong.iter().sum::<u64>(),
+            KINDS.get(kind).copied().unwrap_or_default()
+        ))),
+    }
+}

@@ -1,0 +1,167 @@
+//! Many tenants, one after the other: what opening, writing, searching and bringing back costs, and the memory in between.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+use tonic::metadata::AsciiMetadataKey;
+
+use crate::answers::Traces;
+use crate::calls::{self, Answer, Call};
+use crate::generate::Corpus;
+use crate::numbers::{megabytes, spread};
+use crate::queries::{EXPORT, FIND_TRACES, all_kept, newest};
+use crate::target::{Address, Target};
+use crate::tenant::Tenant;
+
+/// The one service of every tenant: the same name for all, so that a search that crosses tenants finds too much.
+const SERVICE: &str = "tenant-service";
+/// So many tenants' calls are prepared, then made, then checked, so that neither making nor checking is in the times.
+const ROUND: u64 = 64;
+/// Traces that a search asks for beyond those written, so that others would be seen.
+const ROOM: usize = 100;
+
+/// Writes to each of many tenants and searches each, answers checked: other tenants' traces fail the run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The storage to measure, as NAME=HOST:PORT or NAME=HOST:PORT@PID; it has to have `tenancy.enabled`.
+    #[arg(long, value_name = "NAME=HOST:PORT[@PID]")]
+    target: Address,
+    /// How many tenants: `t0000` and so on. The server's `tenancy.max_tenants` has to allow them.
+    #[arg(long, default_value_t = 1_000)]
+    tenants: u64,
+    /// How many spans one Export to a tenant holds; each tenant gets two.
+    #[arg(long, default_value_t = 100)]
+    spans: u64,
+    /// Seconds to wait for the server to put tenants away; longer than its `tenancy.idle_timeout`. Without it, none is brought back.
+    #[arg(long, value_name = "SECONDS")]
+    idle: Option<u64>,
+    /// How many calls are under way at once.
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    /// The header that names the tenant.
+    #[arg(long, default_value = "x-tenant")]
+    header: AsciiMetadataKey,
+    /// The seed of all that is random in the spans. A second run against the same data needs another.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+}
+
+/// What is done to each tenant.
+#[derive(Debug, Clone, Copy)]
+enum Deed {
+    /// Export number so many.
+    Write(u64),
+    /// `FindTraces`, checked against both Exports.
+    Search,
+}
+
+/// Runs all phases and prints a row of the table after each.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let target = Target::connect(&options.target, options.connections).await?;
+    heading()?;
+    row("before", &mut [], &target)?;
+    for (name, deed) in [
+        ("first Export, opens the tenant", Deed::Write(0)),
+        ("second Export", Deed::Write(1)),
+        ("FindTraces, checked", Deed::Search),
+    ] {
+        phase(options, &target, name, deed).await?;
+    }
+    if let Some(seconds) = options.idle {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        row(&format!("idle for {seconds} s"), &mut [], &target)?;
+        let name = "FindTraces, brought back, checked";
+        phase(options, &target, name, Deed::Search).await?;
+    }
+    Ok(())
+}
+
+async fn phase(options: &Options, target: &Target, name: &str, deed: Deed) -> Result<()> {
+    let mut times = Vec::new();
+    let mut first = 0;
+    while first < options.tenants {
+        let end = (first + ROUND).min(options.tenants);
+        let calls: Result<Vec<Call>> = (first..end)
+            .map(|number| call(options, number, deed))
+            .collect();
+        let answers = calls::all(target, calls?)
+            .await
+            .with_context(|| name.to_owned())?;
+        for (number, answer) in (first..end).zip(answers) {
+            check(options, number, deed, &answer)
+                .with_context(|| format!("{name}: tenant {}", tenant_name(number)))?;
+            times.push(answer.took);
+        }
+        first = end;
+    }
+    row(name, &mut times, target)
+}
+
+fn call(options: &Options, number: u64, deed: Deed) -> Result<Call> {
+    let tenant = Tenant::new(&options.header, &tenant_name(number))?;
+    let corpus = corpus(options, number);
+    let (method, request) = match deed {
+        Deed::Write(index) => (EXPORT, export(&corpus, index).encode_to_vec().into()),
+        Deed::Search => {
+            let depth = i32::try_from(written(&corpus).len() + ROOM)?;
+            (FIND_TRACES, newest(&corpus, SERVICE, depth))
+        }
+    };
+    Ok(Call {
+        tenant,
+        method,
+        request,
+    })
+}
+
+fn check(options: &Options, number: u64, deed: Deed, answer: &Answer) -> Result<()> {
+    match deed {
+        Deed::Write(_) => all_kept(&answer.messages),
+        Deed::Search => written(&corpus(options, number)).check(&answer.messages),
+    }
+}
+
+fn tenant_name(number: u64) -> String {
+    format!("t{number:04}")
+}
+
+/// A tenant's spans: two requests. No two tenants have a trace id in common, as an id depends on seed plus trace number.
+fn corpus(options: &Options, number: u64) -> Corpus {
+    let seed = options.seed.wrapping_add((number + 1) << 32);
+    Corpus::new(seed, options.spans * 2, options.spans)
+}
+
+fn export(corpus: &Corpus, index: u64) -> ExportTraceServiceRequest {
+    corpus.request_of(index, SERVICE)
+}
+
+/// All that was written to a tenant.
+fn written(corpus: &Corpus) -> Traces {
+    let mut traces = Traces::default();
+    for index in 0..corpus.requests() {
+        traces.add(&export(corpus, index).resource_spans);
+    }
+    traces
+}
+
+fn heading() -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "| phase | calls | p50 ms | p99 ms | max ms | resident MB |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|")?;
+    Ok(())
+}
+
+fn row(name: &str, times: &mut [Duration], target: &Target) -> Result<()> {
+    let resident = megabytes(target.resident_bytes()?);
+    let calls = times.len();
+    let spread = spread(times);
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "| {name} | {calls} | {spread} | {resident} |")?;
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! Who asks: SIGHUP does what `POST /reload` does, and reloads come one after the other.
+
+use larder_tests::{Home, Options, Plugin, eventually, http};
+
+use super::{configure, of_file, patient, reloads, write_build};
+
+#[tokio::test]
+async fn a_signal_takes_the_same_and_logs_what_the_other_answers() {
+    let home = Home::new();
+    let larder = patient(Options::bare())
+        .config("limits: { max_search_depth: 5, connections: 10 }\n")
+        .start_in(&home);
+    configure(&home, "limits: { max_search_depth: 6, connections: 11 }\n");
+    larder.signal("HUP");
+    larder.told("the configuration is reloaded").await;
+    larder.told("\"taken\":\"limits.max_search_depth\"").await;
+    larder.told("\"setting\":\"limits.connections\"").await;
+    assert_eq!(reloads(&larder, "partial"), 1);
+    configure(&home, "limits: { max_search: 6 }\n");
+    larder.signal("HUP");
+    larder.told("the configuration is not reloaded").await;
+    larder.told("unknown config key `limits.max_search`").await;
+    assert_eq!(reloads(&larder, "refused"), 1);
+}
+
+#[tokio::test]
+async fn reloads_at_the_same_time_come_one_after_the_other() {
+    let home = Home::new();
+    let larder = of_file(&home, Plugin::Replicated, 0).start_in(&home);
+    write_build(&home, Plugin::Replicated, 1);
+    let admin = larder.admin();
+    let posts: Vec<_> = (0..6)
+        .map(|_| std::thread::spawn(move || http::post(admin, "/reload")))
+        .collect();
+    let mut outcomes: Vec<String> = posts
+        .into_iter()
+        .map(|post| post.join().unwrap().json()["outcome"].to_string())
+        .collect();
+    outcomes.sort();
+    let mut expected = vec!["\"unchanged\"".to_owned(); 6];
+    expected[0] = "\"taken\"".to_owned();
+    assert_eq!(outcomes, expected);
+    eventually("the metric", async || {
+        (reloads(&larder, "taken") == 1).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,111 @@
+//! A plugin whose file has changed: instances are replaced without a failed call, and nothing is lost.
+
+use larder_tests::{Home, Larder, Plugin, eventually};
+
+use super::load::Load;
+use super::{has, hash, need_restart, of_file, reload, reloads, store, write_build};
+
+/// `POST /reload` and SIGHUP in turn, each until the new build runs.
+async fn replace(larder: &Larder, home: &Home, plugin: Plugin, build: u8) {
+    let before = hash(larder);
+    write_build(home, plugin, build);
+    if build.is_multiple_of(2) {
+        let report = reload(larder);
+        assert_eq!(report["outcome"], "taken", "{report}");
+        assert_eq!(report["tenants"]["replaced"][0], "default", "{report}");
+        let plugin = &report["plugin"];
+        assert!(
+            plugin["was"].as_str().unwrap().contains(&before),
+            "{report}"
+        );
+        assert!(
+            plugin["is"].as_str().unwrap().contains(&hash(larder)),
+            "{report}"
+        );
+    } else {
+        larder.signal("HUP");
+    }
+    eventually("the new build", async || {
+        (hash(larder) != before).then_some(())
+    })
+    .await;
+}
+
+async fn under_load(plugin: Plugin) {
+    let home = Home::new();
+    let larder = of_file(&home, plugin, 0).start_in(&home);
+    let load = Load::start(&larder).await;
+    for build in 1..=6 {
+        load.goes_on(20).await;
+        replace(&larder, &home, plugin, build).await;
+    }
+    load.goes_on(20).await;
+    let written = load.stop().await;
+    let client = larder.client().await;
+    for writer in &written {
+        writer.is_there(&client).await;
+    }
+    let status = larder.get("/plugin").json();
+    assert_eq!(status["restarts"], 0, "{status}");
+    assert_eq!(reloads(&larder, "taken"), 6);
+
+    // What was acknowledged by any of the builds outlives the server.
+    larder.kill();
+    let larder = of_file(&home, plugin, 7).start_in(&home);
+    let client = larder.client().await;
+    for writer in &written {
+        writer.is_there(&client).await;
+    }
+}
+
+#[tokio::test]
+async fn a_changed_file_is_taken_under_load_without_a_failed_call() {
+    under_load(Plugin::Replicated).await;
+}
+
+/// The kv plugin in small parts: seals, merges and pages are under way at the same time.
+#[tokio::test]
+async fn the_same_with_the_kv_plugin_itself() {
+    under_load(Plugin::Brittle).await;
+}
+
+#[tokio::test]
+async fn an_unchanged_file_is_not_taken() {
+    let home = Home::new();
+    let larder = of_file(&home, Plugin::Replicated, 0).start_in(&home);
+    let before = hash(&larder);
+    // Written again, with the same bytes.
+    write_build(&home, Plugin::Replicated, 0);
+    let report = reload(&larder);
+    assert_eq!(report["outcome"], "unchanged", "{report}");
+    assert_eq!(report["tenants"]["replaced"].as_array().unwrap().len(), 0);
+    assert_eq!(report["plugin"]["was"], report["plugin"]["is"]);
+    assert_eq!(hash(&larder), before);
+    assert_eq!(reloads(&larder, "unchanged"), 1);
+    larder.signal("HUP");
+    larder
+        .told("\"by\":\"SIGHUP\",\"outcome\":\"unchanged\"")
+        .await;
+}
+
+/// A restart would lose what it holds: that is for the operator to say.
+#[tokio::test]
+async fn a_plugin_that_holds_its_data_is_not_replaced_and_says_so() {
+    let home = Home::new();
+    let larder = of_file(&home, Plugin::Hostile, 0).start_in(&home);
+    let client = larder.client().await;
+    store(&client, 1).await;
+    let before = hash(&larder);
+    write_build(&home, Plugin::Hostile, 1);
+    for _ in 0..2 {
+        let report = reload(&larder);
+        assert_eq!(report["outcome"], "partial", "{report}");
+        assert_eq!(need_restart(&report), ["plugin.use"]);
+        let reason = report["needs_restart"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("loses all that it holds"), "{reason}");
+        assert!(reason.contains("restart the server"), "{reason}");
+    }
+    larder.told("a changed setting needs a restart").await;
+    assert_eq!(hash(&larder), before);
+    assert!(has(&client, 1).await);
+}

@@ -1,0 +1,122 @@
+//! What cannot be used changes nothing: what runs goes on, and the answer and the log say why.
+
+use larder_tests::{Home, Larder, Options, Plugin};
+
+use super::{
+    configure, has, hash, is_refused, need_restart, of_file, patient, plugin_path, put, reload,
+    reloads, store, write_build,
+};
+
+#[tokio::test]
+async fn a_file_that_is_no_fitting_plugin() {
+    let home = Home::new();
+    let larder = of_file(&home, Plugin::Replicated, 0).start_in(&home);
+    let client = larder.client().await;
+    store(&client, 1).await;
+    let before = hash(&larder);
+    let whole = std::fs::read(plugin_path(&home)).unwrap();
+    let empty_component = b"\0asm\x0d\0\x01\0";
+    for (bytes, why) in [
+        (&whole[..whole.len() / 2], "is no wasm component"),
+        (b"\0asm\x01\0\0\0", "it is a core module"),
+        (b"<html>", "does not start as a wasm component"),
+        (empty_component, "does not fit the world"),
+    ] {
+        put(&plugin_path(&home), bytes);
+        let answer = is_refused(&larder, why);
+        assert!(answer.body.contains("plugin.wasm"), "{}", answer.body);
+        larder.told(why).await;
+    }
+    std::fs::remove_file(plugin_path(&home)).unwrap();
+    is_refused(&larder, "cannot read the plugin");
+    larder.signal("HUP");
+    larder.told("\"by\":\"SIGHUP\"").await;
+    assert_eq!(hash(&larder), before);
+    assert!(has(&client, 1).await);
+    store(&client, 2).await;
+
+    write_build(&home, Plugin::Replicated, 1);
+    assert_eq!(reload(&larder)["outcome"], "taken");
+    assert_ne!(hash(&larder), before);
+    assert!(has(&client, 2).await);
+}
+
+fn start(home: &Home, yaml: &str) -> Larder {
+    patient(Options::bare()).config(yaml).start_in(home)
+}
+
+/// The text is that of a start.
+#[tokio::test]
+async fn a_configuration_that_is_wrong() {
+    let home = Home::new();
+    let good = "limits: { max_search_depth: 5 }\n";
+    let larder = start(&home, good);
+    let client = larder.client().await;
+    store(&client, 1).await;
+    for wrong in [
+        "limits: { max_search_dept: 6 }\n",
+        "limits: { memory: 4KiB }\n",
+        "limits: [1]\n",
+        "plugin: { use: memroy }\n",
+        "plugin: { settings: { retention: soon } }\n",
+        "access: { tokens: ./none.yaml }\ngrpc: { tls: { cert: ./x.pem } }\n",
+    ] {
+        configure(&home, wrong);
+        let answer = larder.post("/reload");
+        assert_eq!(answer.status, 422, "{}", answer.body);
+        let told = answer
+            .body
+            .trim_end()
+            .trim_start_matches("nothing has changed: ");
+        let other = Home::new();
+        let start = Options::bare().config(wrong).run_in(&other);
+        assert!(!start.status.success(), "{wrong}");
+        let in_home =
+            |text: &str, home: &Home| text.replace(&home.path().display().to_string(), "");
+        let at_start = in_home(&start.stderr, &other);
+        let told = in_home(told, &home);
+        assert!(at_start.contains(&told), "{told}\nbut at start: {at_start}");
+        larder.told("the configuration is not reloaded").await;
+    }
+    assert_eq!(reloads(&larder, "refused"), 6);
+    assert!(has(&client, 1).await);
+    configure(&home, good);
+    assert_eq!(reload(&larder)["outcome"], "unchanged");
+}
+
+/// A part that could be taken is not taken alone.
+#[tokio::test]
+async fn nothing_is_taken_of_what_is_wrong_in_part() {
+    let home = Home::new();
+    let larder = start(&home, "limits: { query_judged_spans: 1000 }\n");
+    let client = larder.client().await;
+    for number in 1..=3 {
+        store(&client, number).await;
+    }
+    configure(
+        &home,
+        "limits: { query_judged_spans: 1 }\nplugin: { settings: { nonsense: 1 } }\n",
+    );
+    is_refused(&larder, "refused to open");
+    let query = larder_tests::Query::default().service("a");
+    assert_eq!(client.find(&query).await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_looked_at_once_needs_a_restart() {
+    let home = Home::new();
+    let larder = start(&home, "limits: { connections: 100 }\n");
+    configure(
+        &home,
+        "limits: { connections: 200, max_search_depth: 7 }\nadmin: { purge: true }\nkv: { driver: memory }\n",
+    );
+    for taken in [1, 0] {
+        let report = reload(&larder);
+        assert_eq!(report["outcome"], "partial", "{report}");
+        assert_eq!(report["taken"].as_array().unwrap().len(), taken, "{report}");
+        let paths = ["admin.purge", "limits.connections", "kv.driver"];
+        assert_eq!(need_restart(&report), paths, "{report}");
+    }
+    larder.told("a changed setting needs a restart").await;
+    assert_eq!(larder.post("/purge").status, 403);
+}

@@ -1,0 +1,241 @@
+//! Writers that send no header: each resource of a request names its tenant.
+
+use larder_tests::otlp::{ResourceBuilder, resource, service, span};
+use larder_tests::{Client, Home, Options, Plugin, Query, method, token};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+use tonic::Code;
+
+use super::{tenancy, traces};
+
+fn options(plugin: Plugin) -> Options {
+    tenancy(plugin).environment("LARDER_TENANCY_RESOURCE_ATTRIBUTE", "tenant.id")
+}
+
+/// A span of trace `number` of a resource that says nothing of a tenant.
+fn nobodys(number: u8) -> ResourceBuilder {
+    let one = span([number; 16], u64::from(number)).at(1000 + u64::from(number));
+    service(format!("service {number}")).span(one)
+}
+
+fn of(tenant: &str, number: u8) -> ResourceBuilder {
+    nobodys(number).attribute("tenant.id", tenant)
+}
+
+/// What was refused of an Export that was taken.
+async fn refused(client: &Client, resources: Vec<ResourceBuilder>) -> ExportTracePartialSuccess {
+    let answer = client
+        .export(resources)
+        .await
+        .expect("an Export that works");
+    answer.partial_success.unwrap_or_default()
+}
+
+#[track_caller]
+fn says(refused: &ExportTracePartialSuccess, spans: i64, words: &[&str]) {
+    assert_eq!(refused.rejected_spans, spans, "{refused:?}");
+    let text = &refused.error_message;
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+}
+
+async fn one_request_of_many_tenants(plugin: Plugin) {
+    let larder = options(plugin).purge().start();
+    let client = larder.client().await;
+    let sent = vec![
+        of("a", 1),
+        of("b", 2),
+        nobodys(3),
+        of("a", 4),
+        of("no/name", 5),
+        of("c", 6),
+        nobodys(7).attribute("tenant.id", 7),
+        nobodys(8)
+            .attribute("tenant.id", "a")
+            .attribute("tenant.id", "a"),
+    ];
+    let refused = refused(&client, sent.clone()).await;
+    says(
+        &refused,
+        4,
+        &[
+            "refused 1 span: missing tenant attribute",
+            "refused 2 spans: unknown tenant",
+            "\"no/name\"",
+            "refused 1 span: extra tenant attribute",
+            "\"tenant.id\"",
+        ],
+    );
+    for (tenant, numbers) in [
+        ("a", &[4, 1][..]),
+        ("b", &[2]),
+        ("c", &[6]),
+        ("default", &[]),
+    ] {
+        assert_eq!(traces(&client, tenant).await, numbers, "{tenant}");
+        let mut services: Vec<String> = numbers.iter().map(|it| format!("service {it}")).collect();
+        services.sort();
+        let mut found = client.tenant(tenant).services().await.unwrap();
+        found.sort();
+        assert_eq!(found, services, "{tenant}");
+    }
+    // As it was sent, the attribute too.
+    let trace = client.tenant("b").get_trace([2; 16]).await;
+    assert_eq!(trace.data.resource_spans, [sent[1].0.clone()]);
+
+    assert_eq!(larder.post("/purge?tenant=a").status, 200);
+    assert!(traces(&client, "a").await.is_empty());
+    assert_eq!(traces(&client, "b").await, [2]);
+    assert_eq!(traces(&client, "c").await, [6]);
+    let tenants = larder.get("/tenants").json();
+    let names = tenants.as_array().unwrap().iter();
+    let names: Vec<&str> = names.map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a", "b", "c", "default"], "nobody else was made");
+    let metrics = larder.metrics();
+    for (reason, spans) in [
+        ("tenant_missing", 1),
+        ("tenant_unknown", 2),
+        ("tenant_extra", 1),
+    ] {
+        let label = format!("reason=\"{reason}\"");
+        let counted =
+            larder_tests::http::count(&metrics, "larder_ingest_refused_spans_total", &[&label]);
+        assert_eq!(counted, spans, "{reason}");
+    }
+    larder.line("refused spans");
+}
+
+#[tokio::test]
+async fn each_tenant_gets_its_own_of_one_request_with_kv() {
+    one_request_of_many_tenants(Plugin::Kv).await;
+}
+
+#[tokio::test]
+async fn each_tenant_gets_its_own_of_one_request_with_memory() {
+    one_request_of_many_tenants(Plugin::Memory).await;
+}
+
+#[tokio::test]
+async fn a_header_goes_before_what_resources_say() {
+    let larder = options(Plugin::Memory).start();
+    let client = larder.client().await;
+    let sent = vec![of("a", 1), of("no/name", 2), nobodys(3)];
+    client.tenant("b").store(sent).await;
+    assert_eq!(traces(&client, "b").await, [3, 2, 1]);
+    assert!(traces(&client, "a").await.is_empty());
+    let twice = client.tenant("b").tenant("b").export([of("a", 4)]).await;
+    assert_eq!(twice.unwrap_err().message(), "extra tenant header");
+    // Nothing but an Export may go without one.
+    let services = client.services().await.unwrap_err();
+    assert_eq!(services.message(), "missing tenant header");
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_the_listeners_default_tenant() {
+    let larder = options(Plugin::Memory)
+        .environment("LARDER_TENANCY_TENANTS", "a,main,pipeline")
+        .environment("LARDER_TENANCY_DEFAULT", "main")
+        .environment("LARDER_TENANCY_WRITER_DEFAULT", "pipeline")
+        .writer_port()
+        .start();
+    let client = larder.client().await;
+    let writer = Client::connect(larder.writer()).await;
+    for (port, number) in [(&client, 1), (&writer, 2)] {
+        let sent = vec![of("a", number + 2), nobodys(number), of("b", 9)];
+        let refused = refused(port, sent).await;
+        says(&refused, 1, &["unknown tenant", "\"b\""]);
+    }
+    assert_eq!(traces(&client, "main").await, [1]);
+    assert_eq!(traces(&client, "pipeline").await, [2]);
+    assert_eq!(traces(&client, "a").await, [4, 3]);
+}
+
+#[tokio::test]
+async fn a_token_does_not_write_for_other_tenants_by_the_attribute() {
+    let home = Home::new();
+    let (a, a_line) = token("of a", Some("a"), "write");
+    let (reader, reader_line) = token("reader", None, "read");
+    let file = home.path().join("tokens.yaml");
+    std::fs::write(&file, format!("{a_line}\n{reader_line}\n")).unwrap();
+    let larder = options(Plugin::Memory)
+        .environment("LARDER_ACCESS_TOKENS", &file.display().to_string())
+        .environment("LARDER_TENANCY_DEFAULT", "main")
+        .start_in(&home);
+    let plain = larder.client().await;
+    let with = |token: &str| plain.with_header("authorization", &format!("Bearer {token}"));
+
+    let refused = refused(
+        &with(&a),
+        vec![of("b", 1), of("a", 2), nobodys(3), of("b", 4)],
+    )
+    .await;
+    says(
+        &refused,
+        3,
+        &["refused 3 spans: token \"of a\" is not for tenant \"b\""],
+    );
+    for (client, code) in [
+        (&with(&reader), Code::PermissionDenied),
+        (&plain, Code::Unauthenticated),
+    ] {
+        for sent in [vec![], vec![of("a", 5)], vec![of("no/name", 5)]] {
+            let status = client.export(sent).await.unwrap_err();
+            assert_eq!(status.code(), code, "{status:?}");
+        }
+    }
+    let reads = with(&reader);
+    assert_eq!(traces(&reads, "a").await, [2]);
+    for tenant in ["b", "main"] {
+        assert!(traces(&reads, tenant).await.is_empty(), "{tenant}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_more_tenants_than_it_may_have_loses_the_rest_alone() {
+    let larder = options(Plugin::Memory)
+        .environment("LARDER_TENANCY_MAX_TENANTS", "2")
+        .start();
+    let client = larder.client().await;
+    // `default` is nobody's here, and not known before it is named.
+    let refused = refused(
+        &client,
+        vec![of("a", 1), of("b", 2), of("c", 3), of("a", 4)],
+    )
+    .await;
+    says(&refused, 1, &["tenancy.max_tenants"]);
+    assert_eq!(traces(&client, "a").await, [4, 1]);
+    assert_eq!(traces(&client, "b").await, [2]);
+}
+
+/// The parts that work are stored; a client that repeats it all loses nothing, and doubles those.
+#[tokio::test]
+async fn a_tenant_whose_storage_fails_has_the_whole_request_repeated() {
+    let larder = options(Plugin::Hostile).start();
+    let client = larder.client().await;
+    let trap = resource()
+        .attribute("tenant.id", "bad")
+        .attribute("service.name", "trap on write")
+        .span(span([9; 16], 9).at(5));
+    let sent = vec![of("quiet", 1), trap, of("last", 2)];
+    let status = client.export(sent).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.message().contains("tenant `bad`"), "{status:?}");
+    assert_eq!(traces(&client, "quiet").await, [1]);
+    assert_eq!(traces(&client, "last").await, [2]);
+
+    client.store([of("quiet", 1), of("last", 2)]).await;
+    let twice = client.tenant("quiet").get_trace([1; 16]).await;
+    assert_eq!(twice.spans().len(), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_is_malformed_anywhere_is_stored_nowhere() {
+    let larder = options(Plugin::Memory).start();
+    let client = larder.client().await;
+    let mut request = prost::Message::encode_to_vec(&larder_tests::otlp::request([of("a", 1)]));
+    // Another resource, whose scope is one byte that is no message.
+    request.extend([0x0a, 3, 0x12, 1, 0xff]);
+    let status = client.export_bytes(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert!(client.tenant("a").find(&Query::default()).await.is_empty());
+    let empty = client.call().unary(method::EXPORT, Vec::new().into()).await;
+    assert!(empty.is_ok());
+}

@@ -1,0 +1,167 @@
+//! What a tenant may use of the server: over it, that tenant alone is refused, and told when to come again.
+
+use larder_tests::http::count;
+use larder_tests::otlp::{ResourceBuilder, noise, service, span};
+use larder_tests::status::{error_info, retry_info};
+use larder_tests::{Client, Larder, Options, Plugin, Query, eventually, patiently};
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use super::{store, tenancy, traces};
+
+/// A trace of 200 spans.
+fn many(number: u8) -> ResourceBuilder {
+    let spans = (1..=200).map(|id| span([number; 16], id).at(1000 + u64::from(number)));
+    service("a").spans(spans)
+}
+
+#[track_caller]
+fn assert_refused(status: &Status, setting: &str) {
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    assert!(status.message().contains(setting), "{status:?}");
+    let info = error_info(status).expect("ErrorInfo");
+    assert_eq!(info.reason, "QUOTA_EXCEEDED");
+    assert_eq!(info.metadata["setting"], setting);
+    let delay = retry_info(status).and_then(|info| info.retry_delay);
+    let delay = delay.expect("OTLP clients retry where there is a RetryInfo");
+    assert!((delay.seconds, delay.nanos) > (0, 0), "{delay:?}");
+}
+
+fn refusals(larder: &Larder, setting: &str) -> u64 {
+    let label = format!("setting=\"{setting}\"");
+    let name = "larder_tenant_quota_refusals_total";
+    count(&larder.metrics(), name, &[&label])
+}
+
+/// Exports until one is refused, which is soon: each of them uses up two seconds.
+async fn flood(client: &Client) -> Status {
+    for _ in 0..1000 {
+        if let Err(refused) = client.export([many(1)]).await {
+            return refused;
+        }
+    }
+    panic!("nothing was refused");
+}
+
+#[tokio::test]
+async fn spans_beyond_a_tenants_rate_are_refused_and_later_taken() {
+    let larder = tenancy(Plugin::Memory)
+        .config("tenancy: { overrides: { a: { limits: { spans_per_second: 100 } } } }")
+        .start();
+    let client = larder.client().await;
+    let a = client.tenant("a");
+    assert_refused(&flood(&a).await, "limits.spans_per_second");
+    assert_ne!(refusals(&larder, "limits.spans_per_second"), 0);
+    for number in 1..=20 {
+        client.tenant("b").store([many(number)]).await;
+    }
+    assert_eq!(traces(&client, "a").await, [1], "reads go on");
+    eventually("the next request to be taken", async || {
+        a.export([many(2)]).await.ok()
+    })
+    .await;
+    assert_eq!(traces(&client, "a").await, [2, 1]);
+}
+
+#[tokio::test]
+async fn the_rate_of_all_is_each_tenants_alone() {
+    let larder = tenancy(Plugin::Memory)
+        .environment("LARDER_LIMITS_SPANS_PER_SECOND", "100")
+        .config("tenancy: { overrides: { free: { limits: { spans_per_second: null } } } }")
+        .start();
+    let client = larder.client().await;
+    assert_refused(&flood(&client.tenant("a")).await, "limits.spans_per_second");
+    client.tenant("b").store([many(1)]).await;
+    assert_refused(&flood(&client.tenant("b")).await, "limits.spans_per_second");
+    for number in 1..=20 {
+        client.tenant("free").store([many(number)]).await;
+    }
+}
+
+#[tokio::test]
+async fn without_tenancy_the_one_tenant_is_held_to_it() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_SPANS_PER_SECOND", "100")
+        .start();
+    let refused = flood(&larder.client().await).await;
+    assert_refused(&refused, "limits.spans_per_second");
+}
+
+#[tokio::test]
+async fn a_tenant_at_its_kv_quota_cannot_write_and_the_others_can() {
+    let larder = tenancy(Plugin::Kv)
+        .config("tenancy: { overrides: { full: { kv: { quota: 1MiB } } } }")
+        .start();
+    let client = larder.client().await;
+    let full = client.tenant("full");
+    let large = |number: u8| {
+        let filler = noise(u64::from(number), 200_000);
+        let span = span([number; 16], 1).at(1000).attribute("filler", filler);
+        service("a").span(span)
+    };
+    let mut stored = 0;
+    let refused = loop {
+        match full.export([large(stored + 1)]).await {
+            Ok(_) => stored += 1,
+            Err(refused) => break refused,
+        }
+        client.tenant("other").store([large(stored)]).await;
+        assert!(stored < 40, "1 MiB is long full");
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(refused.message().contains("`kv.quota`"), "{refused:?}");
+    assert!(retry_info(&refused).is_some(), "{refused:?}");
+    assert!(stored >= 4, "a MiB of text takes more of it: {stored}");
+    for number in 41..=60 {
+        client.tenant("other").store([large(number)]).await;
+    }
+    assert_eq!(traces(&client, "full").await.len(), usize::from(stored));
+}
+
+/// Of three queries that never end one runs, one waits, and one is refused at once.
+#[tokio::test]
+async fn queries_beyond_a_tenants_number_are_refused_and_the_others_answered() {
+    let larder = tenancy(Plugin::Hostile)
+        .environment("LARDER_LIMITS_CALL_TIMEOUT", "1h")
+        .environment("LARDER_LIMITS_QUERY_TIMEOUT", "1h")
+        .config("tenancy: { overrides: { a: { limits: { concurrent_queries: 1 } } } }")
+        .start();
+    let client = larder.client().await;
+    for tenant in ["a", "b"] {
+        store(&client, tenant, 1).await;
+    }
+    let spin = Query::default().service("spin on find");
+    let mut queries = JoinSet::new();
+    for _ in 0..3 {
+        let (client, spin) = (client.tenant("a"), spin.clone());
+        queries.spawn(async move { client.find_trace_ids(&spin).await });
+    }
+    let first = patiently("a refusal", queries.join_next()).await.unwrap();
+    let refused = first.unwrap().unwrap_err();
+    assert_refused(&refused, "limits.concurrent_queries");
+    assert_eq!(refusals(&larder, "limits.concurrent_queries"), 1);
+    assert_eq!(traces(&client, "b").await, [1]);
+    assert_eq!(queries.len(), 2);
+    assert!(queries.try_join_next().is_none(), "one runs, and one waits");
+    queries.abort_all();
+}
+
+/// The limit is of those at a time: one after the other is answered, and so is who waits.
+#[tokio::test]
+async fn a_query_that_waits_is_answered_when_another_ends() {
+    let larder = tenancy(Plugin::Memory)
+        .config("tenancy: { overrides: { a: { limits: { concurrent_queries: 2 } } } }")
+        .start();
+    let client = larder.client().await;
+    store(&client, "a", 1).await;
+    for _ in 0..20 {
+        let four = (0..4).map(|_| client.tenant("a"));
+        let mut queries: JoinSet<_> = four
+            .map(|client| async move { client.services().await })
+            .collect();
+        while let Some(answer) = queries.join_next().await {
+            assert_eq!(answer.unwrap().unwrap(), ["a"]);
+        }
+    }
+    assert_eq!(refusals(&larder, "limits.concurrent_queries"), 0);
+}
