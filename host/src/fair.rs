@@ -1,6 +1,6 @@
 //! Fair sharing of the processor between tenants: what computes for long takes a turn, and turns go round the tenants.
 //!
-//! A turn is held for one poll of a future, never across an await. Guests yield at each tick of the runtime's clock, and searches
+//! A turn is held for one poll of a future, never across an await: so nothing that is gated may wait for a turn itself. Guests yield at each tick of the runtime's clock, and searches
 //! after each page, so a turn is short. One tenant may hold a few more turns than there are processors, all together one more than
 //! that; those who wait are served one of each tenant after the other. So a flood of one tenant waits in its own lane, and a call of
 //! another finds a turn free, or comes next.
@@ -19,7 +19,7 @@ use state::{State, Ticket};
 /// What a tenant may hold beyond the number of processors: while a turn is handed over, another one computes.
 const BEYOND_PROCESSORS: usize = 1;
 
-/// Gives out turns.
+/// Gives out turns. By default those of this machine's processors.
 #[derive(Debug)]
 pub struct Scheduler {
     state: Mutex<State>,
@@ -50,17 +50,11 @@ fn processors() -> usize {
 // === impl Scheduler ===
 
 impl Scheduler {
-    /// For the processors of this machine.
-    pub fn for_this_machine() -> Arc<Self> {
-        let each = processors() + BEYOND_PROCESSORS;
-        Self::new(each + 1, each)
-    }
-
     /// So many turns at a time, and so many of one tenant.
-    pub fn new(total: usize, each: usize) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(total: usize, each: usize) -> Self {
+        Self {
             state: Mutex::new(State::new(total, each)),
-        })
+        }
     }
 
     /// The lane of a tenant, by its name.
@@ -77,9 +71,21 @@ impl Scheduler {
     }
 }
 
+impl Default for Scheduler {
+    fn default() -> Self {
+        let each = processors() + BEYOND_PROCESSORS;
+        Self::new(each + 1, each)
+    }
+}
+
 // === impl Lane ===
 
 impl Lane {
+    /// Whose it is.
+    pub fn tenant(&self) -> &Arc<str> {
+        &self.tenant
+    }
+
     /// Has each poll of the future wait for a turn.
     pub fn gated<F>(&self, future: F) -> Gated<F> {
         Gated::new(self.clone(), future)

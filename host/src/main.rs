@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use larder::cli::{self, Cli, Command, Signals};
 use larder::config::{Config, KvDriver, Sources};
+use larder::fair;
 use larder::plugin::{Instancing, Source};
 use larder::server::{Server, kv_dir};
 use larder::telemetry::{Chain, logs};
@@ -34,7 +35,11 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let config = Config::load(&sources)?;
     match cli.command() {
         Command::Serve => {
-            let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(fair::threads())
+                .enable_all()
+                .build()
+                .context("cannot start the runtime")?;
             let ended = runtime.block_on(serve(config, sources));
             // What still runs was given up: it must not hold the process.
             runtime.shutdown_background();

@@ -25,6 +25,7 @@ use self::doors::Doors;
 use self::reload::Reloader;
 use crate::config::{Config, Durability, KvDriver, Size, Sources};
 use crate::doors::Door;
+use crate::fair::Scheduler;
 use crate::grpc::{Grpc, Parts, Port};
 use crate::kv;
 use crate::plugin::{Runtime, RuntimeConfig};
@@ -65,7 +66,8 @@ impl Server {
         make_data_dir(&config.data_dir)?;
 
         let metrics = Arc::new(Metrics::new());
-        let tenants = open_tenants(&config, &metrics).await?;
+        let scheduler = Arc::<Scheduler>::default();
+        let tenants = open_tenants(&config, &metrics, &scheduler).await?;
         let draining = CancellationToken::new();
         let search = Live::new(limits::search(&config));
         let (resolver, writer_resolver) = (
@@ -79,6 +81,7 @@ impl Server {
                 resolver: resolver.clone(),
                 writer_resolver: writer_resolver.clone(),
                 search: search.clone(),
+                scheduler,
                 metrics: Arc::clone(&metrics),
                 ready: tenants.ready(),
                 max_request_bytes: config.grpc.max_request_bytes.as_usize(),
@@ -217,10 +220,14 @@ fn serve(ports: &mut JoinSet<Result<(), Error>>, grpc: &Grpc, port: Port, door: 
 }
 
 /// What compiles plugins, and keeps what was compiled.
-pub(crate) fn runtime(config: &Config) -> Result<Runtime, plugin::Error> {
+pub(crate) fn runtime(
+    config: &Config,
+    scheduler: &Arc<Scheduler>,
+) -> Result<Runtime, plugin::Error> {
     Runtime::new(&RuntimeConfig {
         cache_dir: Some(config.data_dir.join("cache/wasmtime")),
         compiler: Some(compiler(config)),
+        scheduler: Arc::clone(scheduler),
     })
 }
 
@@ -229,8 +236,12 @@ pub(crate) fn plan(config: &Config) -> Result<Plan, Unusable> {
     limits::plan(config)
 }
 
-async fn open_tenants(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Tenants>, Error> {
-    let runtime = runtime(config).map_err(Error::Runtime)?;
+async fn open_tenants(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    scheduler: &Arc<Scheduler>,
+) -> Result<Arc<Tenants>, Error> {
+    let runtime = runtime(config, scheduler).map_err(Error::Runtime)?;
     let plan = plan(config).map_err(Error::Plugin)?;
     let workshop = Workshop {
         runtime,

@@ -90,7 +90,10 @@ fn check_plugin(
     driver: &Arc<dyn Driver>,
     to: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let (wasm, plan) = (server::runtime(config)?, server::plan(config)?);
+    let (wasm, plan) = (
+        server::runtime(config, &Arc::default())?,
+        server::plan(config)?,
+    );
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let total = runtime.block_on(async {
         let mut tenants: Vec<_> = driver.tenants().await?;
@@ -161,7 +164,7 @@ mod tests {
     use crate::telemetry::Metrics;
 
     async fn store(config: &Config, driver: Arc<dyn Driver>) {
-        let wasm = server::runtime(config).unwrap();
+        let wasm = server::runtime(config, &Arc::default()).unwrap();
         let settings = server::plan(config).unwrap().default.plugin;
         let metrics = Arc::new(Metrics::new());
         let tenant = Tenant::open(&wasm, settings, driver, metrics)

@@ -30,8 +30,8 @@ pub(super) fn inspect(
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let status = runtime.block_on(async {
         let wasm = Runtime::new(&RuntimeConfig {
-            cache_dir: None,
             compiler: Some(server::compiler(config)),
+            ..RuntimeConfig::default()
         })?;
         let kv = Arc::new(MemoryDriver::new());
         let tenant = Tenant::open(&wasm, settings, kv, Arc::new(Metrics::new())).await?;

@@ -38,7 +38,7 @@ fn poll(waits: &mut Waits, woken: &Arc<Woken>) -> Option<Turn> {
 
 #[test]
 fn a_flood_of_one_tenant_waits_and_another_finds_a_turn() {
-    let scheduler = Scheduler::new(3, 2);
+    let scheduler = Arc::new(Scheduler::new(3, 2));
     let woken = Arc::new(Woken::default());
     let mut flood: Vec<Waits> = (0..10).map(|_| waits(&scheduler, "flood")).collect();
     let turns: Vec<Turn> = flood.iter_mut().filter_map(|it| poll(it, &woken)).collect();
@@ -50,7 +50,7 @@ fn a_flood_of_one_tenant_waits_and_another_finds_a_turn() {
 
 #[test]
 fn those_who_wait_are_served_one_of_each_tenant_after_the_other() {
-    let scheduler = Scheduler::new(1, 1);
+    let scheduler = Arc::new(Scheduler::new(1, 1));
     let none = Arc::new(Woken::default());
     let first = poll(&mut waits(&scheduler, "a"), &none);
     let mut waiting: Vec<(&str, Waits, Arc<Woken>)> = ["a", "a", "a", "b", "b", "c"]
@@ -77,7 +77,7 @@ fn those_who_wait_are_served_one_of_each_tenant_after_the_other() {
 
 #[test]
 fn who_goes_away_with_a_turn_granted_hands_it_on() {
-    let scheduler = Scheduler::new(1, 1);
+    let scheduler = Arc::new(Scheduler::new(1, 1));
     let (gone, stays) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
     let held = poll(&mut waits(&scheduler, "a"), &gone);
     let (mut one, mut other) = (waits(&scheduler, "b"), waits(&scheduler, "c"));
@@ -92,7 +92,7 @@ fn who_goes_away_with_a_turn_granted_hands_it_on() {
 
 #[tokio::test]
 async fn a_future_holds_a_turn_only_while_it_is_polled() {
-    let scheduler = Scheduler::new(1, 1);
+    let scheduler = Arc::new(Scheduler::new(1, 1));
     let (one, other) = (scheduler.lane("a"), scheduler.lane("a"));
     let steps = AtomicUsize::new(0);
     let step = || async {
@@ -108,7 +108,7 @@ async fn a_future_holds_a_turn_only_while_it_is_polled() {
 
 #[tokio::test]
 async fn a_poll_that_panics_gives_its_turn_back() {
-    let scheduler = Scheduler::new(1, 1);
+    let scheduler = Arc::new(Scheduler::new(1, 1));
     let lane = scheduler.lane("a");
     #[allow(clippy::panic, reason = "what is tested")]
     let panics = tokio::spawn(lane.gated(async { panic!("on purpose") }));
@@ -125,7 +125,7 @@ proptest! {
         each in 1_usize..4,
         steps in prop::collection::vec((0_u8..3, 0_usize..12, 0_usize..3), 0..200),
     ) {
-        let scheduler = Scheduler::new(total, each);
+        let scheduler = Arc::new(Scheduler::new(total, each));
         let woken = Arc::new(Woken::default());
         let mut waiting: BTreeMap<usize, (usize, Waits)> = BTreeMap::new();
         let mut held: BTreeMap<usize, (usize, Turn)> = BTreeMap::new();

@@ -43,6 +43,7 @@ use self::trace_reader::TraceReaderService;
 use self::trace_service::TraceWriter;
 use crate::access::Access;
 use crate::doors::{Door, Incoming, Stream};
+use crate::fair::Scheduler;
 use crate::reload::Live;
 use crate::telemetry::Metrics;
 use crate::tenancy::{Resolver, Stores};
@@ -91,6 +92,8 @@ pub struct Parts {
     pub writer_resolver: Resolver,
     /// What a query may cost.
     pub search: Live<search::Limits>,
+    /// What gives tenants their turns of computing.
+    pub scheduler: Arc<Scheduler>,
     /// Where RPCs and spans are counted.
     pub metrics: Arc<Metrics>,
     /// Whether calls are served, for health checks.
@@ -147,6 +150,7 @@ impl Grpc {
         let traces = TraceWriter::new(
             parts.stores,
             Arc::clone(&parts.metrics),
+            Arc::clone(&parts.scheduler),
             parts.ingest,
             writes.clone(),
         );
@@ -169,6 +173,7 @@ impl Grpc {
             ));
         let layer = RpcLayer::new(rpc::Limits {
             metrics: parts.metrics,
+            scheduler: parts.scheduler,
             access: parts.access,
             memory,
             max_request_bytes: limit,

@@ -22,6 +22,7 @@ use super::request_memory::{CountedBody, RequestMemory};
 use super::status::{self, Failure};
 use super::writers::Writers;
 use crate::access::{Access, DEFAULT_TENANT, Right};
+use crate::fair::{Gate, Lane, Scheduler};
 use crate::telemetry::Metrics;
 use crate::tenancy::{Resolver, TenantName};
 
@@ -87,6 +88,7 @@ pub(super) struct RpcLayer {
 /// What every RPC has to keep to, and where it is counted.
 pub(super) struct Limits {
     pub(super) metrics: Arc<Metrics>,
+    pub(super) scheduler: Arc<Scheduler>,
     pub(super) access: Arc<Access>,
     pub(super) memory: Arc<RequestMemory>,
     pub(super) max_request_bytes: usize,
@@ -113,6 +115,8 @@ enum Whose {
 /// An answer that is still being sent: its code comes at its end.
 struct RpcBody {
     body: Body,
+    /// Answers are searched for while they are sent.
+    gate: Option<Gate>,
     record: Record,
     span: Span,
 }
@@ -162,6 +166,16 @@ impl RpcLayer {
         Ok(tenant.map_or(Whose::Nobodys, Whose::Tenants))
     }
 
+    /// Where what the call costs is taken; none for health and reflection. A request of several tenants is nobody's in particular.
+    fn lane(&self, method: &str, whose: &Whose) -> Option<Lane> {
+        right_of(method)?;
+        let tenant = match whose {
+            Whose::Tenants(tenant) => tenant.as_str(),
+            Whose::Nobodys | Whose::Resources(_) => DEFAULT_TENANT,
+        };
+        Some(self.limits.scheduler.lane(tenant))
+    }
+
     /// The request as the handler gets it: counted, and with the best compression that its client accepts.
     fn incoming(&self, request: Request<Body>) -> Request<Body> {
         let share = self.limits.memory.share();
@@ -174,7 +188,13 @@ impl RpcLayer {
     }
 
     /// The answer as the client gets it.
-    fn outgoing(&self, response: Response<Body>, mut record: Record, span: Span) -> Response<Body> {
+    fn outgoing(
+        &self,
+        response: Response<Body>,
+        lane: Option<&Lane>,
+        mut record: Record,
+        span: Span,
+    ) -> Response<Body> {
         let instead = response
             .extensions()
             .get::<Status>()
@@ -187,7 +207,15 @@ impl RpcLayer {
             record.finish(code);
             return response;
         }
-        response.map(|body| Body::new(RpcBody { body, record, span }))
+        let gate = lane.map(Lane::gate);
+        response.map(|body| {
+            Body::new(RpcBody {
+                body,
+                gate,
+                record,
+                span,
+            })
+        })
     }
 }
 
@@ -237,8 +265,11 @@ where
         let answered = async move {
             let whose = match layer.admit(method, request.headers()) {
                 Ok(whose) => whose,
-                Err(refused) => return Ok(layer.outgoing(refused.into_http(), record, body_span)),
+                Err(refused) => {
+                    return Ok(layer.outgoing(refused.into_http(), None, record, body_span));
+                }
             };
+            let lane = layer.lane(method, &whose);
             let mut request = layer.incoming(request);
             match whose {
                 Whose::Nobodys => {}
@@ -251,12 +282,16 @@ where
                 }
             }
             let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
-            let response = match answer.await {
+            let answered = match &lane {
+                Some(lane) => lane.gated(answer).await,
+                None => answer.await,
+            };
+            let response = match answered {
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
                 Err(payload) => status::panicked(&*payload).into_http(),
             };
-            Ok(layer.outgoing(response, record, body_span))
+            Ok(layer.outgoing(response, lane.as_ref(), record, body_span))
         };
         Box::pin(answered.instrument(span))
     }
@@ -277,10 +312,17 @@ impl http_body::Body for RpcBody {
             return Poll::Ready(None);
         }
         let _entered = this.span.enter();
-        let poll = AssertUnwindSafe(|| Pin::new(&mut this.body).poll_frame(cx));
-        let polled = match std::panic::catch_unwind(poll) {
-            Ok(polled) => polled,
-            Err(payload) => Poll::Ready(Some(Ok(trailers(&status::panicked(&*payload))))),
+        let body = &mut this.body;
+        let poll = |cx: &mut Context<'_>| {
+            let poll = AssertUnwindSafe(|| Pin::new(body).poll_frame(cx));
+            match std::panic::catch_unwind(poll) {
+                Ok(polled) => polled,
+                Err(payload) => Poll::Ready(Some(Ok(trailers(&status::panicked(&*payload))))),
+            }
+        };
+        let polled = match &mut this.gate {
+            Some(gate) => gate.poll(cx, poll),
+            None => poll(cx),
         };
         match &polled {
             Poll::Pending => {}

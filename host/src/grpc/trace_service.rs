@@ -21,6 +21,8 @@ use super::request_memory::Share;
 use super::status::{self, Failure};
 use super::stores;
 use super::writers::Writers;
+use crate::access::DEFAULT_TENANT;
+use crate::fair::{Scheduler, Turn};
 use crate::ingest::{self, Ingest, Ingested};
 use crate::storage::{self, Batch, ErrorKind, Storage};
 use crate::telemetry::Metrics;
@@ -43,6 +45,7 @@ pub(super) struct TraceWriter(Arc<Shared>);
 struct Shared {
     stores: Arc<dyn Stores>,
     metrics: Arc<Metrics>,
+    scheduler: Arc<Scheduler>,
     limits: ingest::Limits,
     /// Reused, as fresh memory costs more than the work.
     pool: Mutex<Vec<Ingest>>,
@@ -68,12 +71,14 @@ impl TraceWriter {
     pub(super) fn new(
         stores: Arc<dyn Stores>,
         metrics: Arc<Metrics>,
+        scheduler: Arc<Scheduler>,
         limits: ingest::Limits,
         writes: TaskTracker,
     ) -> Self {
         Self(Arc::new(Shared {
             stores,
             metrics,
+            scheduler,
             limits,
             pool: Mutex::default(),
             writes,
@@ -95,7 +100,9 @@ impl TraceWriter {
         let storage = storage.map_err(failed)?;
         let shared = Arc::clone(&self.0);
         let walk = move |request: &[u8]| shared.walk(request);
-        let ingested = off_the_connection(request, share, walk).await?;
+        let name = tenant.as_ref().map_or(DEFAULT_TENANT, TenantName::as_str);
+        let turn = self.0.scheduler.lane(name).turn().await;
+        let ingested = off_the_connection(request, share, turn, walk).await?;
         let spans = all_spans(&ingested);
         quotas.take_spans(spans, Instant::now()).map_err(failed)?;
         self.0.write(&*storage, ingested).await
@@ -111,6 +118,7 @@ fn all_spans(ingested: &Ingested) -> u64 {
 async fn off_the_connection<T: Send + 'static>(
     request: Bytes,
     share: Option<Arc<Share>>,
+    turn: Turn,
     walk: impl FnOnce(&[u8]) -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
     if let Some(share) = &share {
@@ -121,7 +129,7 @@ async fn off_the_connection<T: Send + 'static>(
     let walk = move || {
         let walked = walk(&request);
         // What is waiting to be written is counted by the writer's queue.
-        drop((request, share));
+        drop((request, share, turn));
         walked
     };
     if inline {

@@ -46,7 +46,7 @@ impl Checkup {
             version,
             ..
         } = described.facts.clone();
-        let factory = Factory::new(described, kv, tenant.into()).await;
+        let factory = Factory::new(described, kv, runtime.scheduler().lane(tenant)).await;
         let factory = factory.map_err(|error| NotOpened::Kv(error).into_error(&name))?;
         let instance = match instancing {
             Instancing::Exclusive => None,

@@ -97,6 +97,7 @@ async fn load(runtime: &Runtime, settings: &Settings) -> Result<Loaded, Error> {
     let RuntimeConfig {
         cache_dir,
         compiler,
+        ..
     } = runtime.config();
     if let (Source::File(_), Some(compiler)) = (&settings.source, compiler) {
         let plugin = settings.source.to_string();

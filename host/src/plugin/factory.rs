@@ -8,6 +8,7 @@ use super::bindings::exports::larder::storage::lifecycle;
 use super::described::Described;
 use super::guest::{Cause, Failure, Instance, KvAccess, Opening, Role};
 use super::refusal;
+use crate::fair::Lane;
 use crate::kv::{self, Driver, Namespace};
 
 /// What every new instance is made from.
@@ -15,6 +16,7 @@ pub(super) struct Factory {
     described: RwLock<Arc<Described>>,
     driver: Arc<dyn Driver>,
     tenant: Arc<str>,
+    lane: Lane,
     namespace: Mutex<Arc<dyn Namespace>>,
     /// The namespace's, when the writer was last opened.
     generation: AtomicU64,
@@ -37,13 +39,15 @@ impl Factory {
     pub(super) async fn new(
         described: Described,
         driver: Arc<dyn Driver>,
-        tenant: Arc<str>,
+        lane: Lane,
     ) -> Result<Self, kv::Error> {
+        let tenant = Arc::clone(lane.tenant());
         let namespace = Mutex::new(driver.open(&tenant).await?);
         Ok(Self {
             described: RwLock::new(Arc::new(described)),
             driver,
             tenant,
+            lane,
             namespace,
             generation: AtomicU64::new(0),
         })
@@ -76,6 +80,11 @@ impl Factory {
     /// The name of the tenant.
     pub(super) fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    /// Where its instances take their turns of computing.
+    pub(super) fn lane(&self) -> &Lane {
+        &self.lane
     }
 
     /// Whether data is still there after a restart of the process.

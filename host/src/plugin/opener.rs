@@ -61,7 +61,9 @@ impl Opener {
     /// A plugin that fails or refuses to open, a namespace that cannot be opened or claimed.
     pub async fn open(&self, tenant: &str) -> Result<Arc<Tenant>, Error> {
         let factory = self.factory(Arc::clone(&self.kv), tenant).await?;
-        Tenant::start(factory, &self.limits, &self.metrics).await
+        let lane = factory.lane().clone();
+        let opened = Tenant::start(factory, &self.limits, &self.metrics);
+        lane.gated(opened).await
     }
 
     /// Opens the plugin on nothing and drops it again, so that settings which it refuses are told before any tenant calls. What it
@@ -108,7 +110,7 @@ impl Opener {
     async fn factory(&self, kv: Arc<dyn kv::Driver>, tenant: &str) -> Result<Factory, Error> {
         let described = self.described_for(Gauge::default());
         let name = Arc::clone(&described.opening.name);
-        let factory = Factory::new(described, kv, tenant.into()).await;
+        let factory = Factory::new(described, kv, self.runtime.scheduler().lane(tenant)).await;
         factory.map_err(|error| NotOpened::Kv(error).into_error(&name))
     }
 

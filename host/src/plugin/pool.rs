@@ -73,7 +73,7 @@ impl Pool {
         // What is logged on the way, by the guest too, names the tenant.
         let span = info_span!("tenant", tenant.id = self.factory.tenant());
         let serve = Arc::clone(self).serve(question, permit).instrument(span);
-        let serve = tokio::spawn(serve);
+        let serve = tokio::spawn(self.factory.lane().gated(serve));
         serve.await.unwrap_or_else(|error| {
             Err(Error::new(
                 ErrorKind::Internal,

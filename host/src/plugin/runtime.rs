@@ -10,6 +10,7 @@ use std::time::Duration;
 use wasmtime::{Cache, CacheConfig, Config, Engine, EngineWeak, OptLevel};
 
 use super::{Compiler, Error};
+use crate::fair::Scheduler;
 
 /// How far apart a running guest looks at its deadline, and lets other tasks run.
 const TICK: Duration = Duration::from_millis(10);
@@ -28,6 +29,8 @@ pub struct RuntimeConfig {
     pub cache_dir: Option<PathBuf>,
     /// What compiles the components of files first, within bounds; without it, they are compiled here, however long that takes.
     pub compiler: Option<Compiler>,
+    /// What gives tenants their turns of computing.
+    pub scheduler: Arc<Scheduler>,
 }
 
 /// One engine, shared by all plugins. Cheap to clone.
@@ -57,6 +60,10 @@ impl Runtime {
 
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub(super) fn scheduler(&self) -> &Arc<Scheduler> {
+        &self.config.scheduler
     }
 
     pub(super) fn config(&self) -> &RuntimeConfig {
@@ -148,7 +155,7 @@ mod tests {
         let cache_dir = Some(folder.clone());
         Runtime::new(&RuntimeConfig {
             cache_dir,
-            compiler: None,
+            ..RuntimeConfig::default()
         })
         .unwrap();
         let mode = folder.metadata().unwrap().permissions().mode();
@@ -164,7 +171,7 @@ mod tests {
         assert!(
             Runtime::new(&RuntimeConfig {
                 cache_dir,
-                compiler: None,
+                ..RuntimeConfig::default()
             })
             .is_ok()
         );

@@ -309,7 +309,10 @@ fn work(
         None => Readers::Writer(sender),
     };
     let span = info_span!("tenant", tenant.id = factory.tenant());
-    (readers, tokio::spawn(worker.run().instrument(span)))
+    (
+        readers,
+        tokio::spawn(factory.lane().gated(worker.run().instrument(span))),
+    )
 }
 
 #[cfg(test)]

@@ -92,6 +92,7 @@ impl Serving {
             resolver,
             writer_resolver: Resolver::off(),
             search: Live::new(search_limits()),
+            scheduler: Arc::default(),
             metrics: Arc::clone(&metrics),
             ready: is_ready,
             max_request_bytes: MAX_REQUEST_BYTES,
