@@ -17,3 +17,4 @@ mod export;
 mod metrics;
 mod serving;
 mod store;
+mod turns;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use larder::access::Access;
 use larder::doors::{self, Door};
+use larder::fair::Scheduler;
 use larder::grpc::{Grpc, Parts, Port};
 use larder::reload::Live;
 use larder::search;
@@ -61,21 +62,21 @@ impl Serving {
     }
 
     pub(crate) async fn with_traces_of(bytes: usize) -> Self {
-        Self::with(bytes, Resolver::off()).await
+        Self::with(bytes, Resolver::off(), Arc::default()).await
+    }
+
+    /// With tenants that share one storage, each named by `x-tenant`, and with these turns of computing.
+    pub(crate) async fn by_header(scheduler: Arc<Scheduler>) -> Self {
+        Self::with(16, Resolver::on(rules(None)), scheduler).await
     }
 
     /// With tenants that share one storage, each named by a resource attribute.
     pub(crate) async fn by_resource(attribute: &str) -> Self {
-        let resolver = Resolver::on(Rules {
-            header: http::HeaderName::from_static("x-tenant"),
-            tenants: std::collections::BTreeSet::new(),
-            default: None,
-            attribute: Some(attribute.into()),
-        });
-        Self::with(16, resolver).await
+        let resolver = Resolver::on(rules(Some(attribute)));
+        Self::with(16, resolver, Arc::default()).await
     }
 
-    async fn with(bytes: usize, resolver: Resolver) -> Self {
+    async fn with(bytes: usize, resolver: Resolver, scheduler: Arc<Scheduler>) -> Self {
         let store = Store::new(bytes);
         let metrics = Arc::new(Metrics::new());
         let (ready, is_ready) = watch::channel(true);
@@ -92,7 +93,7 @@ impl Serving {
             resolver,
             writer_resolver: Resolver::off(),
             search: Live::new(search_limits()),
-            scheduler: Arc::default(),
+            scheduler,
             metrics: Arc::clone(&metrics),
             ready: is_ready,
             max_request_bytes: MAX_REQUEST_BYTES,
@@ -150,6 +151,15 @@ impl Serving {
         let served = patiently("the end of the port", self.served).await;
         served.unwrap().unwrap();
         patiently("the writes", self.grpc.written()).await;
+    }
+}
+
+fn rules(attribute: Option<&str>) -> Rules {
+    Rules {
+        header: http::HeaderName::from_static("x-tenant"),
+        tenants: std::collections::BTreeSet::new(),
+        default: None,
+        attribute: attribute.map(Into::into),
     }
 }
 

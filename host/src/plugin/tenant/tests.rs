@@ -24,6 +24,7 @@ mod exchange;
 mod failures;
 mod kv_backed;
 mod startup;
+mod turns;
 
 struct Opened {
     tenant: Arc<Tenant>,
@@ -42,10 +43,18 @@ fn limits() -> Limits {
 }
 
 async fn try_open(component: &[u8], limits: Limits) -> Result<Opened, Error> {
+    try_open_on(&RuntimeConfig::default(), component, limits).await
+}
+
+async fn try_open_on(
+    config: &RuntimeConfig,
+    component: &[u8],
+    limits: Limits,
+) -> Result<Opened, Error> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("guest.wasm");
     std::fs::write(&path, component).unwrap();
-    let runtime = Runtime::new(&RuntimeConfig::default()).unwrap();
+    let runtime = Runtime::new(config).unwrap();
     let settings = Settings {
         source: Source::File(path),
         settings: vec![("colour".into(), "red".into())],
