@@ -196,7 +196,7 @@ impl Tenant {
         }
     }
 
-    /// The storage for one request: see [`Pinned`].
+    /// The storage for one request: all of its calls are answered by the component that was there when it began.
     pub fn pinned(self: Arc<Self>) -> Arc<dyn Storage> {
         let reads = self.reads();
         Arc::new(Pinned {

@@ -165,3 +165,24 @@ async fn a_query_that_waits_is_answered_when_another_ends() {
     }
     assert_eq!(refusals(&larder, "limits.concurrent_queries"), 0);
 }
+
+/// To send all of it again would store the others' spans twice, so nobody is told to.
+#[tokio::test]
+async fn of_a_request_for_several_tenants_the_spans_beyond_a_rate_are_refused_alone() {
+    let larder = tenancy(Plugin::Memory)
+        .environment("LARDER_TENANCY_RESOURCE_ATTRIBUTE", "tenant.id")
+        .config("tenancy: { overrides: { a: { limits: { spans_per_second: 1 } } } }")
+        .start();
+    let client = larder.client().await;
+    let of = |tenant: &str, number| many(number).attribute("tenant.id", tenant);
+    // It owes 199 seconds from here on.
+    client.store([of("a", 1), of("b", 2)]).await;
+    let answer = client.export([of("a", 3), of("b", 4)]).await.unwrap();
+    let refused = answer.partial_success.unwrap();
+    assert_eq!(refused.rejected_spans, 200, "{refused:?}");
+    let told = "limits.spans_per_second";
+    assert!(refused.error_message.contains(told), "{refused:?}");
+    assert_eq!(traces(&client, "a").await, [1]);
+    assert_eq!(traces(&client, "b").await, [4, 2]);
+    assert_eq!(refusals(&larder, told), 1);
+}
