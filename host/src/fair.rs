@@ -1,9 +1,9 @@
 //! Fair sharing of the processor between tenants: what computes for long takes a turn, and turns go round the tenants.
 //!
-//! A turn is held for one poll of a future, never across an await: so nothing that is gated may wait for a turn itself. Guests yield at each tick of the runtime's clock, and searches
-//! after each page, so a turn is short. One tenant may hold a few more turns than there are processors, all together one more than
-//! that; those who wait are served one of each tenant after the other. So a flood of one tenant waits in its own lane, and a call of
-//! another finds a turn free, or comes next.
+//! A turn is held for one poll of a future, never across an await: so nothing that is gated may wait for a turn itself. Guests yield
+//! at each tick of the runtime's clock, and searches after each page, so a turn is short. Those who wait are served one of each tenant
+//! after the other. A tenant that computes alone may hold all turns; beside others that have computed in the last second it leaves one
+//! processor to them. So a flood of one tenant waits in its own lane, and a call of another finds a processor free, or comes next.
 
 mod gate;
 mod state;
@@ -12,11 +12,12 @@ use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::available_parallelism;
+use std::time::Instant;
 
 pub use gate::{Gate, Gated};
 use state::{State, Ticket};
 
-/// What a tenant may hold beyond the number of processors: while a turn is handed over, another one computes.
+/// Turns beyond the number of processors: while one is handed over, another one computes.
 const BEYOND_PROCESSORS: usize = 1;
 
 /// Gives out turns. By default those of this machine's processors.
@@ -50,10 +51,10 @@ fn processors() -> usize {
 // === impl Scheduler ===
 
 impl Scheduler {
-    /// So many turns at a time, and so many of one tenant.
-    pub fn new(total: usize, each: usize) -> Self {
+    /// So many turns at a time, and so many of one tenant while others compute as well.
+    pub fn new(total: usize, beside_others: usize) -> Self {
         Self {
-            state: Mutex::new(State::new(total, each)),
+            state: Mutex::new(State::new(total, beside_others)),
         }
     }
 
@@ -73,8 +74,8 @@ impl Scheduler {
 
 impl Default for Scheduler {
     fn default() -> Self {
-        let each = processors() + BEYOND_PROCESSORS;
-        Self::new(each + 1, each)
+        let processors = processors();
+        Self::new(processors + BEYOND_PROCESSORS, processors - 1)
     }
 }
 
@@ -103,10 +104,10 @@ impl Lane {
     }
 
     fn poll_turn(&self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Poll<Turn> {
-        let entered = self
-            .scheduler
-            .state()
-            .enter(&self.tenant, ticket, cx.waker());
+        let entered =
+            self.scheduler
+                .state()
+                .enter(Instant::now(), &self.tenant, ticket, cx.waker());
         if entered {
             Poll::Ready(Turn { lane: self.clone() })
         } else {
@@ -116,7 +117,10 @@ impl Lane {
 
     /// Gives up a place in the lane, and the turn if that has come meanwhile.
     fn leave(&self, ticket: &Ticket) {
-        let woken = self.scheduler.state().leave(&self.tenant, ticket);
+        let woken = self
+            .scheduler
+            .state()
+            .leave(Instant::now(), &self.tenant, ticket);
         woken.into_iter().for_each(std::task::Waker::wake);
     }
 }
@@ -125,7 +129,8 @@ impl Lane {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let woken = self.lane.scheduler.state().release(&self.lane.tenant);
+        let Lane { scheduler, tenant } = &self.lane;
+        let woken = scheduler.state().release(Instant::now(), tenant);
         woken.into_iter().for_each(std::task::Waker::wake);
     }
 }

@@ -4,18 +4,24 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// Who has computed within this time is computing.
+const ACTIVE: Duration = Duration::from_secs(1);
 
 /// Behind the scheduler's lock.
 #[derive(Debug)]
 pub(super) struct State {
-    /// The most turns at a time, and the most of one tenant.
+    /// The most turns at a time, and the most of one tenant while others compute as well.
     total: usize,
-    each: usize,
+    beside_others: usize,
     held: usize,
     /// Of every tenant that holds a turn or waits for one.
     lanes: HashMap<Arc<str>, Waiting>,
     /// Those tenants who wait, in the order in which their next turns come.
     ring: VecDeque<Arc<str>>,
+    /// The two tenants that had turns last, and when.
+    last: [Option<(Arc<str>, Instant)>; 2],
 }
 
 #[derive(Debug, Default)]
@@ -31,19 +37,41 @@ pub(super) struct Ticket(Arc<AtomicBool>);
 // === impl State ===
 
 impl State {
-    pub(super) fn new(total: usize, each: usize) -> Self {
+    pub(super) fn new(total: usize, beside_others: usize) -> Self {
         Self {
             total: total.max(1),
-            each: each.max(1),
+            beside_others: beside_others.max(1),
             held: 0,
             lanes: HashMap::new(),
             ring: VecDeque::new(),
+            last: [None, None],
+        }
+    }
+
+    /// How many turns the tenant may hold now.
+    fn most(&self, now: Instant, tenant: &Arc<str>) -> usize {
+        let is_other = |(other, at): &(Arc<str>, Instant)| {
+            other != tenant && now.saturating_duration_since(*at) < ACTIVE
+        };
+        if self.last.iter().flatten().any(is_other) {
+            self.beside_others
+        } else {
+            self.total
+        }
+    }
+
+    fn computes(&mut self, now: Instant, tenant: &Arc<str>) {
+        let [newest, before] = &mut self.last;
+        match newest {
+            Some((last, at)) if last == tenant => *at = now,
+            _ => *before = newest.replace((Arc::clone(tenant), now)),
         }
     }
 
     /// Takes a turn; or a place in the lane, to be woken when it is that one's turn.
     pub(super) fn enter(
         &mut self,
+        now: Instant,
         tenant: &Arc<str>,
         ticket: &mut Option<Ticket>,
         waker: &Waker,
@@ -59,9 +87,10 @@ impl State {
             }
             return false;
         }
-        let is_free = self.held < self.total;
+        self.computes(now, tenant);
+        let (is_free, most) = (self.held < self.total, self.most(now, tenant));
         let lane = self.lanes.entry(Arc::clone(tenant)).or_default();
-        if is_free && lane.held < self.each && lane.queue.is_empty() {
+        if is_free && lane.held < most && lane.queue.is_empty() {
             lane.held += 1;
             self.held += 1;
             return true;
@@ -76,19 +105,19 @@ impl State {
     }
 
     /// Takes back a turn; those that it went on to are to be woken.
-    pub(super) fn release(&mut self, tenant: &Arc<str>) -> Vec<Waker> {
+    pub(super) fn release(&mut self, now: Instant, tenant: &Arc<str>) -> Vec<Waker> {
         if let Some(lane) = self.lanes.get_mut(tenant) {
             lane.held = lane.held.saturating_sub(1);
             self.held = self.held.saturating_sub(1);
         }
         self.forget_if_idle(tenant);
-        self.grant()
+        self.grant(now)
     }
 
     /// Takes back a place, with the turn if it was granted; those that it went on to are to be woken.
-    pub(super) fn leave(&mut self, tenant: &Arc<str>, ticket: &Ticket) -> Vec<Waker> {
+    pub(super) fn leave(&mut self, now: Instant, tenant: &Arc<str>, ticket: &Ticket) -> Vec<Waker> {
         if ticket.is_granted() {
-            return self.release(tenant);
+            return self.release(now, tenant);
         }
         if let Some(lane) = self.lanes.get_mut(tenant) {
             lane.queue.retain(|(it, _)| !it.is(ticket));
@@ -101,17 +130,18 @@ impl State {
     }
 
     /// Gives what is free to those who wait, one of each tenant after the other.
-    fn grant(&mut self) -> Vec<Waker> {
+    fn grant(&mut self, now: Instant) -> Vec<Waker> {
         let mut woken = Vec::new();
         let mut passed = 0;
         while self.held < self.total && passed < self.ring.len() {
             let Some(tenant) = self.ring.pop_front() else {
                 break;
             };
+            let most = self.most(now, &tenant);
             let Some(lane) = self.lanes.get_mut(&tenant) else {
                 continue;
             };
-            if lane.held < self.each
+            if lane.held < most
                 && let Some((ticket, waker)) = lane.queue.pop_front()
             {
                 ticket.0.store(true, Ordering::Relaxed);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
+use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::task::yield_now;
@@ -37,15 +38,41 @@ fn poll(waits: &mut Waits, woken: &Arc<Woken>) -> Option<Turn> {
 }
 
 #[test]
-fn a_flood_of_one_tenant_waits_and_another_finds_a_turn() {
+fn a_flood_beside_another_tenant_leaves_that_one_a_turn() {
     let scheduler = Arc::new(Scheduler::new(3, 2));
     let woken = Arc::new(Woken::default());
+    drop(poll(&mut waits(&scheduler, "quiet"), &woken));
     let mut flood: Vec<Waits> = (0..10).map(|_| waits(&scheduler, "flood")).collect();
     let turns: Vec<Turn> = flood.iter_mut().filter_map(|it| poll(it, &woken)).collect();
     assert_eq!(turns.len(), 2);
     let quiet = poll(&mut waits(&scheduler, "quiet"), &woken);
     assert!(quiet.is_some(), "the third turn is another tenant's");
     assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn who_computes_alone_has_all_turns_until_another_comes_and_a_second_after_it_went() {
+    let mut state = State::new(3, 1);
+    let (flood, quiet): (Arc<str>, Arc<str>) = ("flood".into(), "quiet".into());
+    let (begin, none) = (Instant::now(), Waker::noop());
+    let enters = |state: &mut State, tenant: &Arc<str>, seconds: u64| {
+        let mut ticket = None;
+        let now = begin + Duration::from_secs(seconds);
+        state.enter(now, tenant, &mut ticket, none).then_some(())
+    };
+    for _ in 0..3 {
+        enters(&mut state, &flood, 0).unwrap();
+    }
+    assert!(enters(&mut state, &quiet, 10).is_none(), "there are three");
+    // The first turn goes to who waits, and the second to nobody: the flood is no longer alone.
+    let at = begin + Duration::from_secs(10);
+    assert_eq!(state.release(at, &flood).len(), 1);
+    assert!(enters(&mut state, &flood, 10).is_none());
+    assert!(state.release(at, &flood).is_empty());
+    assert!(state.release(at, &quiet).is_empty());
+    let later = at + Duration::from_secs(1);
+    assert_eq!(state.release(later, &flood).len(), 1, "it is alone again");
+    enters(&mut state, &flood, 11).unwrap();
 }
 
 #[test]
@@ -122,10 +149,10 @@ proptest! {
     #[test]
     fn no_turn_is_lost_and_none_is_made(
         total in 1_usize..4,
-        each in 1_usize..4,
+        beside_others in 1_usize..4,
         steps in prop::collection::vec((0_u8..3, 0_usize..12, 0_usize..3), 0..200),
     ) {
-        let scheduler = Arc::new(Scheduler::new(total, each));
+        let scheduler = Arc::new(Scheduler::new(total, beside_others));
         let woken = Arc::new(Woken::default());
         let mut waiting: BTreeMap<usize, (usize, Waits)> = BTreeMap::new();
         let mut held: BTreeMap<usize, (usize, Turn)> = BTreeMap::new();
@@ -151,8 +178,7 @@ proptest! {
             }
             let of = |tenant: usize| held.values().filter(|(it, _)| *it == tenant).count();
             prop_assert!(held.len() <= total);
-            prop_assert!((0..3).all(|tenant| of(tenant) <= each));
-            let could = |(tenant, _): &(usize, Waits)| of(*tenant) < each;
+            let could = |(tenant, _): &(usize, Waits)| of(*tenant) < beside_others;
             prop_assert!(held.len() == total || !waiting.values().any(could));
         }
         waiting.clear();

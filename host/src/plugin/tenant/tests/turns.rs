@@ -12,7 +12,7 @@ async fn reads_and_writes_wait_for_turns_of_their_tenant() {
     let replicated = Guest::new().replicated().and(KV);
     for guest in [exclusive, replicated.with("services", ONE_SERVICE)] {
         let config = RuntimeConfig {
-            scheduler: Arc::new(Scheduler::new(8, 1)),
+            scheduler: Arc::new(Scheduler::new(1, 1)),
             ..RuntimeConfig::default()
         };
         let opened = try_open_on(&config, &guest.build(), limits()).await;
