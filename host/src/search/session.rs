@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::task::coop::consume_budget;
+
 use super::Limits;
 use super::budget::Budget;
 use crate::storage::{Error, ErrorKind, Part, Pieces, Search, Sightings, Storage, Wanted};
@@ -47,7 +49,7 @@ impl Session {
         self.budget.page(0)?;
         self.budget.sighted(page.found.len())?;
         // A storage that always answers at once must not keep the thread from noticing that the client has gone.
-        tokio::task::yield_now().await;
+        consume_budget().await;
         Ok(page)
     }
 
@@ -70,7 +72,7 @@ impl Session {
         spent.pieces += page.pieces.len() as u64;
         self.budget
             .page(page.pieces.iter().map(|piece| piece.bytes.len()).sum())?;
-        tokio::task::yield_now().await;
+        consume_budget().await;
         Ok(page)
     }
 
