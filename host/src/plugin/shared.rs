@@ -13,7 +13,7 @@ use super::guest::{Failure, Gauge};
 use super::status::{Instancing, State};
 use super::suspects::Suspects;
 use crate::storage::{Error, ErrorKind, Statistics};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Whose};
 
 /// So many broken rules within [`STRIKE_WINDOW`] and the instance is replaced.
 const STRIKES: usize = 5;
@@ -22,6 +22,7 @@ const STRIKE_WINDOW: Duration = Duration::from_mins(1);
 /// Shared by the writer's task, the readers and the tenant's handle.
 pub(super) struct Shared {
     pub(super) name: Arc<str>,
+    whose: Whose,
     pub(super) instancing: Instancing,
     pub(super) metrics: Arc<Metrics>,
     pub(super) gauge: Gauge,
@@ -39,13 +40,14 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        name: Arc<str>,
+        whose: Whose,
         instancing: Instancing,
         gauge: Gauge,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            name,
+            name: Arc::clone(&whose.plugin),
+            whose,
             instancing,
             metrics,
             gauge,
@@ -93,7 +95,7 @@ impl Shared {
     pub(super) fn failed(&self, failure: &Failure, next_start_in: Duration) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
         let error_type = failure.cause.as_str();
-        self.metrics.plugin_restarted(error_type);
+        self.metrics.plugin_restarted(&self.whose, error_type);
         let plugin = &*self.name;
         let detail = &*failure.detail;
         let wait_ms = u64::try_from(next_start_in.as_millis()).unwrap_or(u64::MAX);
@@ -150,7 +152,7 @@ impl Shared {
     }
 
     fn strike(&self, rule: &str, breach: &Error, now: Instant) -> bool {
-        self.metrics.contract_broken(rule);
+        self.metrics.contract_broken(&self.whose, rule);
         warn!(plugin = &*self.name, rule, error = %breach, "the plugin broke the contract");
         let mut strikes = lock(&self.strikes);
         while strikes
@@ -192,7 +194,11 @@ mod tests {
 
     fn shared() -> Shared {
         let metrics = Arc::new(Metrics::new());
-        Shared::new("x".into(), Instancing::Exclusive, Gauge::default(), metrics)
+        let whose = Whose {
+            tenant: "default".into(),
+            plugin: "x".into(),
+        };
+        Shared::new(whose, Instancing::Exclusive, Gauge::default(), metrics)
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::kv;
 use crate::storage::{
     self, Batch, Operation, Part, Pieces, Search, Sightings, Statistics, Storage, Wanted,
 };
-use crate::telemetry::{Levels, Metrics};
+use crate::telemetry::{Levels, Metrics, Whose};
 
 /// One tenant's plugin: takes writes and reads, and replaces instances that fail.
 pub struct Tenant {
@@ -82,12 +82,11 @@ impl Tenant {
         let opened = factory.writer().instrument(span);
         let instance = opened.await.map_err(|error| error.into_error(&name))?;
         let gauge = Arc::clone(&opening.gauge);
-        let shared = Arc::new(Shared::new(
-            Arc::clone(&name),
-            instancing,
-            gauge,
-            Arc::clone(metrics),
-        ));
+        let whose = Whose {
+            tenant: Arc::clone(factory.lane().tenant()),
+            plugin: Arc::clone(&name),
+        };
+        let shared = Arc::new(Shared::new(whose, instancing, gauge, Arc::clone(metrics)));
         shared.up();
         info!(
             tenant.id = factory.tenant(),

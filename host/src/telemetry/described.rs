@@ -139,9 +139,9 @@ metrics! {
         "Calls refused because their tenant was at its `limits.spans_per_second` or `limits.concurrent_queries`";
     PLUGIN_READY = "larder_plugin_ready", Gauge, [],
         "Open tenants whose plugin answers; the others' is restarted or stopped";
-    PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["error_type"],
+    PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["tenant", "plugin", "error_type"],
         "Times the plugin was dropped and started afresh, by what it did";
-    PLUGIN_BREACHES = "larder_plugin_contract_breaches", Counter, ["rule"],
+    PLUGIN_BREACHES = "larder_plugin_contract_breaches", Counter, ["tenant", "plugin", "rule"],
         "Answers of the plugin that broke the contract, by the rule broken";
     PLUGIN_MEMORY = "larder_plugin_memory_bytes", Gauge, [],
         "Linear memory of the plugin, of all tenants";

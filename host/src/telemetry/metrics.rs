@@ -1,6 +1,7 @@
 //! The registry, and one method for each thing that happens.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -92,6 +93,8 @@ struct SettingLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ErrorLabels {
+    tenant: Arc<str>,
+    plugin: Arc<str>,
     error_type: &'static str,
 }
 
@@ -102,7 +105,18 @@ struct OutcomeLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RuleLabels {
+    tenant: Arc<str>,
+    plugin: Arc<str>,
     rule: String,
+}
+
+/// Whose plugin a series is about. There are no more than there may be tenants, of those whose plugins have failed.
+#[derive(Clone, Debug)]
+pub struct Whose {
+    /// The name of the tenant.
+    pub tenant: Arc<str>,
+    /// What the plugin calls itself.
+    pub plugin: Arc<str>,
 }
 
 // === impl Metrics ===
@@ -200,14 +214,22 @@ impl Metrics {
     }
 
     /// The plugin was dropped and is started afresh. `error_type` is what it did: `trap`, `deadline`, ...
-    pub fn plugin_restarted(&self, error_type: &'static str) {
-        let labels = ErrorLabels { error_type };
+    pub fn plugin_restarted(&self, whose: &Whose, error_type: &'static str) {
+        let Whose { tenant, plugin } = whose.clone();
+        let labels = ErrorLabels {
+            tenant,
+            plugin,
+            error_type,
+        };
         self.plugin_restarts.get_or_create(&labels).inc();
     }
 
     /// An answer of the plugin broke the contract. `rule` is a word of ours, never one of the guest's.
-    pub fn contract_broken(&self, rule: &str) {
+    pub fn contract_broken(&self, whose: &Whose, rule: &str) {
+        let Whose { tenant, plugin } = whose.clone();
         let labels = RuleLabels {
+            tenant,
+            plugin,
             rule: rule.to_owned(),
         };
         self.plugin_breaches.get_or_create(&labels).inc();

@@ -13,4 +13,4 @@ mod process;
 pub use chain::Chain;
 pub use described::{Described, Kind, METRICS};
 pub use levels::Levels;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Whose};

@@ -200,7 +200,9 @@ impl<'a> Attack<'a> {
             Outcome::Ends(_) | Outcome::Serves(..) | Outcome::Counts(_) => return None,
         };
         let metrics = self.siege.larder.metrics();
-        Some(http::count(&metrics, metric, &[&label]))
+        let tenant = format!("tenant=\"{}\"", self.tenant);
+        let plugin = "plugin=\"rogue\"";
+        Some(http::count(&metrics, metric, &[&label, &tenant, plugin]))
     }
 
     /// Whether the guest said that it begins, and the log has after that, of this tenant and this plugin, what it did.

@@ -25,8 +25,12 @@ fn eventful() -> Metrics {
         expired_traces: 16,
         expired_spans: 17,
     });
-    metrics.plugin_restarted("trap");
-    metrics.contract_broken("floor_rose");
+    let whose = Whose {
+        tenant: "acme".into(),
+        plugin: "kv".into(),
+    };
+    metrics.plugin_restarted(&whose, "trap");
+    metrics.contract_broken(&whose, "floor_rose");
     let levels = Levels {
         open: 3,
         ready: 2,
@@ -78,8 +82,8 @@ fn every_event_is_told_under_its_name_and_labels() {
         "larder_tenants_open 3",
         r#"larder_tenant_quota_refusals_total{setting="limits.spans_per_second"} 1"#,
         "larder_plugin_ready 2",
-        r#"larder_plugin_restarts_total{error_type="trap"} 1"#,
-        r#"larder_plugin_contract_breaches_total{rule="floor_rose"} 1"#,
+        r#"larder_plugin_restarts_total{tenant="acme",plugin="kv",error_type="trap"} 1"#,
+        r#"larder_plugin_contract_breaches_total{tenant="acme",plugin="kv",rule="floor_rose"} 1"#,
         "larder_plugin_memory_bytes 1048576",
         concat!(
             "larder_build_info{version=\"",
