@@ -35,8 +35,8 @@ pub(super) async fn operator(
     admitted(&state, caller, request, next).await
 }
 
-/// Lets those through who may see what the default tenant has, whatever the query says: with tenancy, what every tenant has.
-pub(super) async fn default_operator(
+/// Lets those through who may see and change what concerns all, whatever the query says: with tenancy, every tenant's operators.
+pub(super) async fn server_operator(
     State(state): State<AdminState>,
     request: Request,
     next: Next,
@@ -57,17 +57,6 @@ pub(super) async fn tenants_operator(
     let tenant = tenant
         .as_deref()
         .or((!state.tenancy).then_some(DEFAULT_TENANT));
-    let caller = operator_of(&state, &request, tenant);
-    admitted(&state, caller, request, next).await
-}
-
-/// Lets those through who may change what concerns every tenant.
-pub(super) async fn server_operator(
-    State(state): State<AdminState>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let tenant = (!state.tenancy).then_some(DEFAULT_TENANT);
     let caller = operator_of(&state, &request, tenant);
     admitted(&state, caller, request, next).await
 }

@@ -118,24 +118,21 @@ pub fn router(state: AdminState) -> Router {
     let looked_at = Router::new()
         .route("/metrics", get(scrape::metrics))
         .route_layer(from_fn_with_state(state.clone(), guard::operator));
-    let told = Router::new()
+    let of_all = Router::new()
         .route("/plugin", get(status))
-        .route_layer(from_fn_with_state(state.clone(), guard::default_operator));
+        .route("/reload", post(reload::reload))
+        .route_layer(from_fn_with_state(state.clone(), guard::server_operator));
     let changed = Router::new()
         .route("/tenants", get(tenants::tenants))
         .route("/explain", post(explain::explain))
         .route("/purge", post(purge::purge))
         .route_layer(from_fn_with_state(state.clone(), guard::tenants_operator));
-    let reloaded = Router::new()
-        .route("/reload", post(reload::reload))
-        .route_layer(from_fn_with_state(state.clone(), guard::server_operator));
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .merge(looked_at)
-        .merge(told)
+        .merge(of_all)
         .merge(changed)
-        .merge(reloaded)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)
