@@ -150,7 +150,6 @@ impl Grpc {
         let traces = TraceWriter::new(
             parts.stores,
             Arc::clone(&parts.metrics),
-            Arc::clone(&parts.scheduler),
             parts.ingest,
             writes.clone(),
         );

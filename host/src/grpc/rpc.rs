@@ -281,6 +281,9 @@ where
                     request.extensions_mut().insert(writers);
                 }
             }
+            if let Some(lane) = &lane {
+                request.extensions_mut().insert(lane.clone());
+            }
             let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
             let answered = match &lane {
                 Some(lane) => lane.gated(answer).await,

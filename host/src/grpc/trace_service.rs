@@ -21,8 +21,7 @@ use super::request_memory::Share;
 use super::status::{self, Failure};
 use super::stores;
 use super::writers::Writers;
-use crate::access::DEFAULT_TENANT;
-use crate::fair::{Scheduler, Turn};
+use crate::fair::Lane;
 use crate::ingest::{self, Ingest, Ingested};
 use crate::storage::{self, Batch, ErrorKind, Storage};
 use crate::telemetry::Metrics;
@@ -45,7 +44,6 @@ pub(super) struct TraceWriter(Arc<Shared>);
 struct Shared {
     stores: Arc<dyn Stores>,
     metrics: Arc<Metrics>,
-    scheduler: Arc<Scheduler>,
     limits: ingest::Limits,
     /// Reused, as fresh memory costs more than the work.
     pool: Mutex<Vec<Ingest>>,
@@ -71,14 +69,12 @@ impl TraceWriter {
     pub(super) fn new(
         stores: Arc<dyn Stores>,
         metrics: Arc<Metrics>,
-        scheduler: Arc<Scheduler>,
         limits: ingest::Limits,
         writes: TaskTracker,
     ) -> Self {
         Self(Arc::new(Shared {
             stores,
             metrics,
-            scheduler,
             limits,
             pool: Mutex::default(),
             writes,
@@ -90,7 +86,7 @@ impl TraceWriter {
         self,
         request: Bytes,
         tenant: Option<TenantName>,
-        share: Option<Arc<Share>>,
+        (share, lane): (Option<Arc<Share>>, Option<Lane>),
     ) -> Result<ExportTraceServiceResponse, Status> {
         let failed = |error: storage::Error| status::export(&Failure::Storage(&error));
         let quotas = self.0.stores.quotas(tenant.as_ref()).map_err(failed)?;
@@ -100,9 +96,7 @@ impl TraceWriter {
         let storage = storage.map_err(failed)?;
         let shared = Arc::clone(&self.0);
         let walk = move |request: &[u8]| shared.walk(request);
-        let name = tenant.as_ref().map_or(DEFAULT_TENANT, TenantName::as_str);
-        let turn = self.0.scheduler.lane(name).turn().await;
-        let ingested = off_the_connection(request, share, turn, walk).await?;
+        let ingested = off_the_connection(request, (share, lane), walk).await?;
         let spans = all_spans(&ingested);
         quotas.take_spans(spans, Instant::now()).map_err(failed)?;
         self.0.write(&*storage, ingested).await
@@ -114,17 +108,20 @@ fn all_spans(ingested: &Ingested) -> u64 {
     ingested.spans + ingested.refused.total()
 }
 
-/// What `walk` makes of a request, on a thread of its own where that is large.
+/// What `walk` makes of a request within a turn of its lane, on a thread of its own where that is large.
 async fn off_the_connection<T: Send + 'static>(
     request: Bytes,
-    share: Option<Arc<Share>>,
-    turn: Turn,
+    (share, lane): (Option<Arc<Share>>, Option<Lane>),
     walk: impl FnOnce(&[u8]) -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
     if let Some(share) = &share {
         // Compressed bytes were counted as they came; what they became counts too.
         share.grow_to(request.len())?;
     }
+    let turn = match &lane {
+        Some(lane) => Some(lane.turn().await),
+        None => None,
+    };
     let inline = request.len() <= INLINE_BYTES;
     let walk = move || {
         let walked = walk(&request);
@@ -146,14 +143,15 @@ impl TraceService for TraceWriter {
         mut request: Request<ExportBytes>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let share = request.extensions_mut().remove::<Arc<Share>>();
+        let within = (share, request.extensions_mut().remove::<Lane>());
         let tenant = request.extensions_mut().remove::<TenantName>();
         let writers = request.extensions_mut().remove::<Writers>();
         let ExportBytes(bytes) = request.into_inner();
         let service = self.clone();
         let store = async move {
             match writers {
-                Some(writers) => service.store_by_resource(bytes, writers, share).await,
-                None => service.store(bytes, tenant, share).await,
+                Some(writers) => service.store_by_resource(bytes, writers, within).await,
+                None => service.store(bytes, tenant, within).await,
             }
         };
         // A task of its own: when the client goes away, the write goes on.

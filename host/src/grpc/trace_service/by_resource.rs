@@ -17,7 +17,7 @@ use super::super::status::{self, Failure};
 use super::super::stores;
 use super::super::writers::{Denied, Owner, Writers};
 use super::{Refusal, Shared, TraceWriter, all_spans, off_the_connection};
-use crate::access::DEFAULT_TENANT;
+use crate::fair::Lane;
 use crate::ingest::{Ingested, Malformed};
 use crate::storage::{self, ErrorKind};
 use crate::tenancy::TenantName;
@@ -43,12 +43,11 @@ impl TraceWriter {
         self,
         request: Bytes,
         writers: Writers,
-        share: Option<Arc<Share>>,
+        within: (Option<Arc<Share>>, Option<Lane>),
     ) -> Result<ExportTraceServiceResponse, Status> {
         let shared = Arc::clone(&self.0);
         let walk = move |request: &[u8]| shared.walk_shares(request, &writers);
-        let turn = self.0.scheduler.lane(DEFAULT_TENANT).turn().await;
-        let shares = off_the_connection(request, share, turn, walk).await?;
+        let shares = off_the_connection(request, within, walk).await?;
         let mut refusal = Refusal::default();
         let written = stream::iter(shares).map(|(owner, ingested)| self.0.settle(owner, ingested));
         // In the order of the request, and each to its end though another has failed.
