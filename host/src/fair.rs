@@ -1,6 +1,6 @@
 //! Fair sharing of the processor between tenants: what computes for long takes a turn, and turns go round the tenants.
 //!
-//! A turn is held for one poll of a future, never across an await: so nothing that is gated may wait for a turn itself. Guests yield
+//! A turn is held for one poll of a future, never across an await, and what is gated inside of that poll shares it. Guests yield
 //! at each tick of the runtime's clock, and searches after each page, so a turn is short. Those who wait are served one of each tenant
 //! after the other. A tenant that computes alone may hold all turns; beside others that have computed in the last second it leaves one
 //! processor to them. So a flood of one tenant waits in its own lane, and a call of another finds a processor free, or comes next.

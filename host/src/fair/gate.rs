@@ -1,5 +1,6 @@
 //! Where a turn is waited for: before each poll of a future, or of what is polled otherwise.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -7,6 +8,14 @@ use std::task::{Context, Poll, ready};
 
 use super::state::Ticket;
 use super::{Lane, Turn};
+
+thread_local! {
+    /// Whether this thread polls within a turn.
+    static WITHIN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that this thread polls within a turn, for as long as it is there.
+struct Within;
 
 /// Waits for turns, one at a time.
 pub struct Gate {
@@ -28,14 +37,26 @@ impl Gate {
         Self { lane, ticket: None }
     }
 
-    /// Polls within a turn, once there is one.
+    /// Polls within a turn, once there is one. What is polled within a turn already needs no second one: it would keep the first
+    /// from ending while it waits.
     pub fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
+        if WITHIN.get() {
+            self.give_up_place();
+            return poll(cx);
+        }
         let _turn = ready!(self.poll_turn(cx));
+        let _within = Within::enter();
         poll(cx)
+    }
+
+    fn give_up_place(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.lane.leave(&ticket);
+        }
     }
 
     pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
@@ -45,9 +66,7 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.lane.leave(&ticket);
-        }
+        self.give_up_place();
     }
 }
 
@@ -56,6 +75,21 @@ impl fmt::Debug for Gate {
         f.debug_struct("Gate")
             .field("lane", &self.lane.tenant)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Within ===
+
+impl Within {
+    fn enter() -> Self {
+        WITHIN.set(true);
+        Self
+    }
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        WITHIN.set(false);
     }
 }
 

@@ -167,6 +167,11 @@ impl State {
     }
 
     #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.held == 0 && self.lanes.is_empty() && self.ring.is_empty()
     }

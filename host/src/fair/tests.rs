@@ -134,6 +134,27 @@ async fn a_future_holds_a_turn_only_while_it_is_polled() {
 }
 
 #[tokio::test]
+async fn what_is_gated_twice_shares_the_turn() {
+    let scheduler = Arc::new(Scheduler::new(1, 1));
+    let lane = scheduler.lane("a");
+    let both = lane.gated(scheduler.lane("b").gated(async {
+        yield_now().await;
+        scheduler.state().held()
+    }));
+    assert_eq!(both.await, 1);
+    assert!(scheduler.state().is_empty());
+    // Alone it waits again.
+    let held = lane.turn().await;
+    let mut alone = lane.gated(async {});
+    assert!(futures_util::poll!(&mut alone).is_pending());
+    // Within another turn it goes on, and its place in the lane is free.
+    let other = Arc::new(Scheduler::new(1, 1)).lane("a");
+    other.gated(alone).await;
+    drop(held);
+    assert!(scheduler.state().is_empty());
+}
+
+#[tokio::test]
 async fn a_poll_that_panics_gives_its_turn_back() {
     let scheduler = Arc::new(Scheduler::new(1, 1));
     let lane = scheduler.lane("a");

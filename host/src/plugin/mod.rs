@@ -38,6 +38,7 @@ mod suspects;
 mod tenant;
 #[cfg(test)]
 mod test_support;
+mod unbroken;
 mod worker;
 
 pub(crate) use backoff::Backoff;

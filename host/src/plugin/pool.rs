@@ -15,6 +15,7 @@ use super::factory::Factory;
 use super::guest::{Cause, Failure, Instance};
 use super::question::{Answer, Outcome, Question};
 use super::shared::{Shared, lock};
+use super::unbroken::Unbroken;
 use crate::storage::{Error, ErrorKind};
 
 /// The readers of one tenant that are made of one component, under one configuration.
@@ -69,17 +70,11 @@ impl Pool {
     /// Asks whichever instance is free.
     pub(super) async fn ask(self: &Arc<Self>, question: Question) -> Result<Answer, Error> {
         let permit = self.wait().await?;
-        // In a task of its own: the caller may go away, and a call that is cut off half-way costs its instance.
         // What is logged on the way, by the guest too, names the tenant.
         let span = info_span!("tenant", tenant.id = self.factory.tenant());
         let serve = Arc::clone(self).serve(question, permit).instrument(span);
-        let serve = tokio::spawn(self.factory.lane().gated(serve));
-        serve.await.unwrap_or_else(|error| {
-            Err(Error::new(
-                ErrorKind::Internal,
-                format!("a read ended early: {error}"),
-            ))
-        })
+        // The caller may go away, and a call that is cut off half-way costs its instance.
+        Unbroken::new(self.factory.lane().gated(serve)).await
     }
 
     /// Drops what is idle, and what is busy once it comes back: after a purge, or for strikes.
