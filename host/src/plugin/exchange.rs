@@ -14,7 +14,7 @@ use super::described::Described;
 use super::pool::Pool;
 use super::shared::lock;
 use super::suspects::Suspects;
-use super::worker::{Seat, Worker};
+use super::worker::Worker;
 use super::{Error, Instancing, Limits, Opener, Settings, Source, Tenant};
 use crate::storage;
 
@@ -190,9 +190,8 @@ impl Worker {
                     // What killed the one may be nothing to the other.
                     *lock(&self.shared.suspects) = Suspects::default();
                 }
-                self.seat = Seat::Taken(Box::new(instance));
+                self.seat.lock().await.seat(instance);
                 self.maintain_at = Instant::now();
-                self.shared.up();
                 info!(
                     plugin = &*self.shared.name,
                     version = next.facts.version,
@@ -204,9 +203,10 @@ impl Worker {
             Err(error) => {
                 let error = error.into_error(&self.shared.name);
                 warn!(plugin = &*self.shared.name, %error, "the plugin cannot be replaced, and goes on as it was");
-                if matches!(self.seat, Seat::Taken(_)) {
+                let mut seated = self.seat.lock().await;
+                if seated.vacant_until().is_none() {
                     // The claim has fenced the writer that was there.
-                    self.start().await;
+                    seated.start().await;
                 }
                 Err(error)
             }

@@ -2,7 +2,7 @@
 //!
 //! A [`Runtime`] compiles; an [`Opener`] makes tenants of one component; a [`Tenant`] is one tenant's plugin at work, and the only [`Storage`](crate::storage::Storage) of the
 //! server; a [`Checkup`] reads what a stopped one has stored. Inside: `component` loads, once `compiler` has compiled within bounds;
-//! `guest` is one instance and its limits; `worker` owns the instance that writes, fed by `queue`; `pool` holds the readers of
+//! `guest` is one instance and its limits; `seat` is where the one is that writes, which `worker` has do it, fed by `queue`; `pool` holds the readers of
 //! `replicated` plugins; `exchange` puts another component in the place of one that runs; `check` holds answers against the
 //! contract; `backoff` and `suspects` decide what
 //! follows a failure. Architecture invariant: nothing of wasmtime leaves this module.
@@ -30,6 +30,7 @@ mod queue;
 mod reads;
 mod refusal;
 mod runtime;
+mod seat;
 mod settings;
 mod shared;
 mod source;

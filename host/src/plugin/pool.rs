@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 use tracing::{Instrument as _, info_span};
 
 use super::Limits;
@@ -13,7 +14,7 @@ use super::backoff::Backoff;
 use super::described::Described;
 use super::factory::Factory;
 use super::guest::{Cause, Failure, Instance};
-use super::question::{Answer, Outcome, Question};
+use super::question::{Answer, Question};
 use super::shared::{Shared, lock};
 use super::unbroken::Unbroken;
 use crate::storage::{Error, ErrorKind};
@@ -39,7 +40,7 @@ struct State {
 }
 
 /// One read's place among those that wait.
-struct Place<'a>(&'a AtomicUsize);
+pub(super) struct Place<'a>(&'a AtomicUsize);
 
 // === impl Pool ===
 
@@ -74,7 +75,8 @@ impl Pool {
         let span = info_span!("tenant", tenant.id = self.factory.tenant());
         let serve = Arc::clone(self).serve(question, permit).instrument(span);
         // The caller may go away, and a call that is cut off half-way costs its instance.
-        Unbroken::new(self.factory.lane().gated(serve)).await
+        let served = Unbroken::new(self.factory.lane().gated(serve)).await;
+        served.unwrap_or_else(|error| Err(ended_early(&error)))
     }
 
     /// Drops what is idle, and what is busy once it comes back: after a purge, or for strikes.
@@ -88,11 +90,10 @@ impl Pool {
     }
 
     async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _place = Place(&self.waiting);
-        if before >= self.most_waiting.load(Ordering::Relaxed) {
-            return Err(too_many_reads(before));
-        }
+        let most = self.most_waiting.load(Ordering::Relaxed);
+        let Some(_place) = Place::take(&self.waiting, most) else {
+            return Err(too_many_reads(most));
+        };
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         permit.map_err(|_| self.shared.shutting_down())
     }
@@ -104,15 +105,7 @@ impl Pool {
     ) -> Result<Answer, Error> {
         let (mut instance, generation) = self.instance().await?;
         let outcome = question.ask(&mut instance, &self.shared.name).await;
-        let (result, failure) = match outcome {
-            Outcome::Answer(answer) => (Ok(answer), None),
-            Outcome::Refused(error) => (Err(error), None),
-            Outcome::Broken(breach) => {
-                let (error, out) = self.shared.broken(breach);
-                (Err(error), out.then(Failure::struck_out))
-            }
-            Outcome::Failed(failure) => (Err(self.shared.unavailable(&failure)), Some(failure)),
-        };
+        let (result, failure) = outcome.settle(&self.shared);
         match failure {
             None => self.give_back(instance, generation),
             Some(failure) => {
@@ -168,6 +161,12 @@ impl Pool {
     }
 }
 
+/// The error of a read whose task did not come to its end.
+pub(super) fn ended_early(error: &JoinError) -> Error {
+    let text = format!("a read ended early: {error}");
+    Error::new(ErrorKind::Internal, text)
+}
+
 /// The error of a read that finds too many before it.
 pub(super) fn too_many_reads(waiting: usize) -> Error {
     let text =
@@ -176,6 +175,15 @@ pub(super) fn too_many_reads(waiting: usize) -> Error {
 }
 
 // === impl Place ===
+
+impl<'a> Place<'a> {
+    /// None if there are as many as may be.
+    pub(super) fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let place = Self(waiting);
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        (before < most).then_some(place)
+    }
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {

@@ -5,6 +5,7 @@ use super::check::{self, Breach};
 use super::convert;
 use super::guest::{Called, Failure, Instance};
 use super::refusal;
+use super::shared::Shared;
 use crate::storage::{Error, ErrorKind, Operation, Part, Pieces, Search, Sightings, Wanted};
 
 /// A read, as owned values: it outlives the caller, who may go away.
@@ -104,6 +105,23 @@ impl Question {
                     Ok(Answer::Operations(operations))
                 })
             }
+        }
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// What the caller gets, and the end of the instance if this was it.
+    pub(super) fn settle(self, shared: &Shared) -> (Result<Answer, Error>, Option<Failure>) {
+        match self {
+            Self::Answer(answer) => (Ok(answer), None),
+            Self::Refused(error) => (Err(error), None),
+            Self::Broken(breach) => {
+                let (error, out) = shared.broken(breach);
+                (Err(error), out.then(Failure::struck_out))
+            }
+            Self::Failed(failure) => (Err(shared.unavailable(&failure)), Some(failure)),
         }
     }
 }

@@ -2,24 +2,27 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument as _, info_span};
 
 use super::Tenant;
-use super::pool::{Pool, too_many_reads};
+use super::pool::{Pool, ended_early};
 use super::question::{Answer, Question, mixed_up};
 use super::queue::WriteQueue;
+use super::seat::Seat;
 use super::shared::Shared;
-use super::worker::Ask;
+use super::unbroken::Unbroken;
+use crate::fair::Lane;
 use crate::storage::{self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted};
 
 /// See the module.
 pub(super) enum Reads {
     /// The one instance.
     Writer {
-        asks: mpsc::Sender<Ask>,
+        seat: Arc<Seat>,
         /// Says how many may wait.
         queue: Arc<WriteQueue>,
         shared: Arc<Shared>,
+        lane: Lane,
     },
     /// Instances beside the writer.
     Pool(Arc<Pool>),
@@ -36,24 +39,18 @@ pub(super) struct Pinned {
 
 impl Reads {
     async fn ask(&self, question: Question) -> Result<Answer, storage::Error> {
-        let (asks, queue, shared) = match self {
+        let (seat, queue, lane) = match self {
             Self::Pool(pool) => return pool.ask(question).await,
             Self::Writer {
-                asks,
-                queue,
-                shared,
-            } => (asks, queue, shared),
+                seat, queue, lane, ..
+            } => (seat, queue, lane),
         };
-        let waiting = asks.max_capacity() - asks.capacity();
-        if waiting >= queue.most_depth().max(1) {
-            return Err(too_many_reads(waiting));
-        }
-        let (reply, answer) = oneshot::channel();
-        match asks.try_send(Ask { question, reply }) {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(shared.shutting_down())),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(too_many_reads(asks.max_capacity())),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(shared.shutting_down()),
-        }
+        let mut seated = seat.lock_to_read(queue.most_depth()).await?;
+        let span = info_span!("tenant", tenant.id = &**lane.tenant());
+        let answer = async move { seated.answer(&question).await }.instrument(span);
+        // The caller may go away, and a call that is cut off half-way costs the instance.
+        let answered = Unbroken::new(lane.gated(answer)).await;
+        answered.unwrap_or_else(|error| Err(ended_early(&error)))
     }
 
     pub(super) async fn find(

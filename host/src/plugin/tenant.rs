@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
@@ -15,9 +15,10 @@ use super::pool::Pool;
 use super::pools::Pools;
 use super::queue::WriteQueue;
 use super::reads::{Pinned, Reads};
+use super::seat::Seat;
 use super::shared::{Shared, lock};
 use super::suspects::Verdict;
-use super::worker::{Ask, Seat, Worker, poisonous};
+use super::worker::{Worker, poisonous};
 use super::{DEFAULT_TENANT, Error, Instancing, Limits, Opener, Runtime, Settings, Status};
 use crate::kv;
 use crate::storage::{
@@ -37,7 +38,7 @@ pub struct Tenant {
 /// Who answers reads.
 pub(super) enum Readers {
     /// The one instance.
-    Writer(mpsc::Sender<Ask>),
+    Writer(Arc<Seat>),
     /// Instances beside the writer.
     Beside(Arc<Pools>),
 }
@@ -97,7 +98,8 @@ impl Tenant {
             "the plugin is open"
         );
 
-        let seat = Seat::Taken(Box::new(instance));
+        let backoff = Backoff::new(limits.restart_delay);
+        let seat = Seat::new(instance, Arc::clone(&factory), backoff, Arc::clone(&shared));
         let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes);
         let (readers, worker) = work(seat, &factory, &shared, &queue, limits);
         Ok(Arc::new(Self {
@@ -207,10 +209,11 @@ impl Tenant {
     fn reads(&self) -> Reads {
         match &self.readers {
             Readers::Beside(pools) => Reads::Pool(pools.current()),
-            Readers::Writer(asks) => Reads::Writer {
-                asks: asks.clone(),
+            Readers::Writer(seat) => Reads::Writer {
+                seat: Arc::clone(seat),
                 queue: Arc::clone(&self.queue),
                 shared: Arc::clone(&self.shared),
+                lane: self.factory.lane().clone(),
             },
         }
     }
@@ -278,14 +281,12 @@ impl Storage for Tenant {
 
 /// Starts the writer's task, with readers beside it where the plugin wants them.
 fn work(
-    seat: Seat,
+    seat: Arc<Seat>,
     factory: &Arc<Factory>,
     shared: &Arc<Shared>,
     queue: &Arc<WriteQueue>,
     limits: &Limits,
 ) -> (Readers, JoinHandle<()>) {
-    // `Reads` bounds it, by what may change.
-    let (sender, asks) = mpsc::channel(Semaphore::MAX_PERMITS);
     let replicated = shared.instancing == Instancing::Replicated;
     let pools = replicated.then(|| {
         let (factory, shared) = (Arc::clone(factory), Arc::clone(shared));
@@ -295,17 +296,15 @@ fn work(
         factory: Arc::clone(factory),
         shared: Arc::clone(shared),
         queue: Arc::clone(queue),
-        asks,
         pools: pools.clone(),
         acks: replicated.then(Acks::start),
-        seat,
-        backoff: Backoff::new(limits.restart_delay),
+        seat: Arc::clone(&seat),
         maintain_every: limits.maintain_every,
         maintain_at: Instant::now(),
     };
     let readers = match pools {
         Some(pools) => Readers::Beside(pools),
-        None => Readers::Writer(sender),
+        None => Readers::Writer(seat),
     };
     let span = info_span!("tenant", tenant.id = factory.tenant());
     (

@@ -1,58 +1,43 @@
-//! A future that is run by whoever waits for it, and to its end where that one goes away: no thread changes hands in the usual case.
+//! A future that comes to its end whether or not the one who waits for it goes on polling: what does not end at the first poll goes on
+//! in a task of its own. What does, as most reads do, costs no change of thread.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::thread;
 
-use tokio::runtime::Handle;
+use tokio::task::{JoinError, JoinHandle};
 
-/// See the module. What has not begun yet when its waiter goes away never begins.
-pub(super) struct Unbroken<F: Future<Output: Send> + Send + 'static> {
-    future: Option<Pin<Box<F>>>,
-    /// Where it goes on, once it has begun.
-    elsewhere: Option<Handle>,
+/// See the module. What has never been polled never begins.
+pub(super) enum Unbroken<F: Future> {
+    Here(Option<Pin<Box<F>>>),
+    Elsewhere(JoinHandle<F::Output>),
 }
 
 // === impl Unbroken ===
 
-impl<F: Future<Output: Send> + Send + 'static> Unbroken<F> {
+impl<F: Future> Unbroken<F> {
     pub(super) fn new(future: F) -> Self {
-        Self {
-            future: Some(Box::pin(future)),
-            elsewhere: None,
-        }
+        Self::Here(Some(Box::pin(future)))
     }
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Future for Unbroken<F> {
-    type Output = F::Output;
+    /// An error where the task has panicked, or was ended with the runtime.
+    type Output = Result<F::Output, JoinError>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { future, elsewhere } = &mut *self;
-        let Some(running) = future else {
-            return Poll::Pending;
-        };
-        if elsewhere.is_none() {
-            *elsewhere = Handle::try_current().ok();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Self::Here(here) = &mut *self {
+            let Some(mut future) = here.take() else {
+                return Poll::Pending;
+            };
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            *self = Self::Elsewhere(tokio::spawn(future));
         }
-        let polled = running.as_mut().poll(cx);
-        if polled.is_ready() {
-            *future = None;
-        }
-        polled
-    }
-}
-
-impl<F: Future<Output: Send> + Send + 'static> Drop for Unbroken<F> {
-    fn drop(&mut self) {
-        // What has panicked is over.
-        if let (Some(future), Some(elsewhere), false) = (
-            self.future.take(),
-            self.elsewhere.take(),
-            thread::panicking(),
-        ) {
-            elsewhere.spawn(future);
+        match &mut *self {
+            Self::Elsewhere(task) => Pin::new(task).poll(cx),
+            Self::Here(_) => Poll::Pending,
         }
     }
 }
@@ -67,31 +52,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_runs_where_it_is_awaited() {
-        let waiter = tokio::spawn(Unbroken::new(async {
-            yield_now().await;
-            tokio::task::id()
-        }));
+    async fn what_ends_at_once_runs_where_it_is_awaited() {
+        let waiter = tokio::spawn(Unbroken::new(async { tokio::task::id() }));
         let task = waiter.id();
-        assert_eq!(waiter.await.unwrap(), task);
+        assert_eq!(waiter.await.unwrap().unwrap(), task);
     }
 
     #[tokio::test]
     async fn what_has_begun_goes_on_without_its_waiter() {
-        let (go_on, waits) = oneshot::channel::<()>();
         let (done, is_done) = oneshot::channel();
-        let mut begun = Unbroken::new(async move {
-            waits.await.unwrap();
+        let mut begun = Box::pin(Unbroken::new(async move {
+            yield_now().await;
             done.send("done").unwrap();
-        });
-        std::future::poll_fn(|cx| {
-            assert!(Pin::new(&mut begun).poll(cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        drop(begun);
-        go_on.send(()).unwrap();
-        assert_eq!(is_done.await.unwrap(), "done");
+        }));
+        assert!(futures_util::poll!(begun.as_mut()).is_pending());
+        assert_eq!(is_done.await.unwrap(), "done", "it is not polled any more");
+        begun.await.unwrap();
     }
 
     #[tokio::test]

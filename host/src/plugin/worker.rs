@@ -1,53 +1,37 @@
-//! The task that owns the instance which writes; for `exclusive` plugins it is the only one, and answers reads as well.
+//! The task that has the plugin write and tidy up, and that fills the seat again where an instance has failed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use tracing::{error, warn};
 
 use super::acks::Acks;
-use super::backoff::Backoff;
 use super::bindings::exports::larder::storage::writer;
 use super::convert;
 use super::factory::Factory;
-use super::guest::{Cause, Failure, Instance};
+use super::guest::{Cause, Failure};
 use super::lend::Lent;
 use super::pools::Pools;
-use super::question::{Answer, Outcome, Question};
 use super::queue::{Reply, Waiting, Work, WriteQueue, answer};
 use super::refusal;
+use super::seat::Seat;
 use super::shared::{Shared, lock};
 use super::suspects::Digest;
 use crate::storage::{Batch, Error, ErrorKind};
-
-/// A read that waits for the one instance.
-pub(super) struct Ask {
-    pub(super) question: Question,
-    pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
-}
 
 /// The writer's task and all it owns.
 pub(super) struct Worker {
     pub(super) factory: Arc<Factory>,
     pub(super) shared: Arc<Shared>,
     pub(super) queue: Arc<WriteQueue>,
-    pub(super) asks: mpsc::Receiver<Ask>,
     /// The readers of a `replicated` plugin, which has to forget with the writer.
     pub(super) pools: Option<Arc<Pools>>,
     /// Where writes have to be made durable before they are acknowledged.
     pub(super) acks: Option<Acks>,
-    pub(super) seat: Seat,
-    pub(super) backoff: Backoff,
+    pub(super) seat: Arc<Seat>,
     pub(super) maintain_every: Duration,
     pub(super) maintain_at: Instant,
-}
-
-/// Holds the instance, or why there is none.
-pub(super) enum Seat {
-    Taken(Box<Instance>),
-    Empty { until: Instant, failure: Failure },
 }
 
 // === impl Worker ===
@@ -56,18 +40,16 @@ impl Worker {
     /// Works until the queue is closed and empty.
     pub(super) async fn run(mut self) {
         loop {
-            let go_on = match &self.seat {
-                Seat::Taken(_) => self.serve().await,
-                Seat::Empty { until, failure } => {
-                    let (until, failure) = (*until, failure.clone());
-                    self.wait_for_start(until, &failure).await
-                }
+            let vacant_until = self.seat.lock().await.vacant_until();
+            let go_on = match vacant_until {
+                None => self.serve().await,
+                Some(until) => self.wait_for_start(until).await,
             };
             if !go_on {
                 break;
             }
         }
-        self.shared.stopped();
+        self.seat.lock().await.close();
         if let Some(acks) = self.acks.take() {
             acks.stop().await;
         }
@@ -85,75 +67,58 @@ impl Worker {
             if let Some(pools) = &self.pools {
                 pools.renew();
             }
-            self.fail(Failure {
+            let failure = Failure {
                 cause: Cause::Kv,
                 detail: "kv has lost what was not durable, and was opened anew".to_owned(),
-            });
+            };
+            self.seat.lock().await.fail(failure);
             return true;
         }
         tokio::select! {
-            () = self.queue.ready() => match self.queue.take() {
-                Some(Work::Writes(writes)) => self.write(writes).await,
-                Some(Work::Purge(reply)) => self.purge(reply).await,
-                Some(Work::Exchange(exchange)) => self.exchange(*exchange).await,
-                Some(Work::Stop) => return false,
-                None => {}
-            },
-            Some(ask) = self.asks.recv() => self.answer(ask).await,
+            () = self.queue.ready() => return self.work().await,
             () = sleep_until(self.maintain_at.into()) => self.maintain().await,
-            () = self.shared.struck_out.notified() => self.fail(Failure::struck_out()),
+            () = self.shared.struck_out.notified() => {
+                self.seat.lock().await.fail(Failure::struck_out());
+            }
+            // A read has met its end.
+            () = self.seat.vacated() => {}
         }
         true
     }
 
     /// Refuses what comes while there is no instance, and starts one when it is time; false at the end.
-    async fn wait_for_start(&mut self, until: Instant, failure: &Failure) -> bool {
-        if until <= Instant::now() {
-            self.start().await;
-            return true;
-        }
-        let refused = self.shared.unavailable(failure);
+    async fn wait_for_start(&mut self, until: Instant) -> bool {
         tokio::select! {
-            () = self.queue.ready() => match self.queue.take() {
-                Some(Work::Writes(writes)) => {
-                    for waiting in writes {
-                        waiting.ack.answer(Err(refused.clone()));
-                    }
-                }
-                Some(Work::Purge(reply)) => self.purge(reply).await,
-                Some(Work::Exchange(exchange)) => self.exchange(*exchange).await,
-                Some(Work::Stop) => return false,
-                None => {}
-            },
-            Some(ask) = self.asks.recv() => drop(ask.reply.send(Err(refused))),
-            () = sleep_until(until.into()) => {}
+            biased;
+            () = sleep_until(until.into()) => {
+                // Whoever reads may have started one meanwhile. Why it cannot be is told by whoever asks next.
+                drop(self.seat.lock().await.instance().await);
+                true
+            }
+            () = self.queue.ready() => self.work().await,
+        }
+    }
+
+    /// What comes next in the queue; false at its end.
+    async fn work(&mut self) -> bool {
+        match self.queue.take() {
+            Some(Work::Writes(writes)) => self.write(writes).await,
+            Some(Work::Purge(reply)) => self.purge(reply).await,
+            Some(Work::Exchange(exchange)) => self.exchange(*exchange).await,
+            Some(Work::Stop) => return false,
+            None => {}
         }
         true
     }
 
-    pub(super) async fn start(&mut self) {
-        let started = self.factory.writer().await;
-        match started {
-            Ok(instance) => {
-                self.seat = Seat::Taken(Box::new(instance));
-                self.shared.up();
+    async fn write(&self, writes: Vec<Waiting>) {
+        let mut seated = self.seat.lock().await;
+        let instance = match seated.instance().await {
+            Ok(instance) => instance,
+            Err(refused) => {
+                let acks = writes.into_iter().map(|waiting| waiting.ack);
+                return acks.for_each(|ack| ack.answer(Err(refused.clone())));
             }
-            Err(error) => self.fail(error.into_failure()),
-        }
-    }
-
-    /// Drops the instance; the next one has to wait for its time.
-    fn fail(&mut self, failure: Failure) {
-        let now = Instant::now();
-        let until = self.backoff.failed(now);
-        self.shared.failed(&failure, until - now);
-        self.shared.down(&failure);
-        self.seat = Seat::Empty { until, failure };
-    }
-
-    async fn write(&mut self, writes: Vec<Waiting>) {
-        let Seat::Taken(instance) = &mut self.seat else {
-            return;
         };
         let started = Instant::now();
         let batches = || writes.iter().map(|waiting| &waiting.batch);
@@ -167,6 +132,7 @@ impl Worker {
         let written = instance.write(unix_nanos(), &lent, patience).await;
         match written {
             Ok(Ok(())) => {
+                drop(seated);
                 let seconds = started.elapsed().as_secs_f64();
                 self.shared.metrics.write(count, seconds);
                 self.acknowledge(writes, generation).await;
@@ -180,12 +146,12 @@ impl Worker {
             }
             Err(failure) => {
                 self.refuse(writes, &failure);
-                self.fail(failure);
+                seated.fail(failure);
             }
         }
     }
 
-    async fn acknowledge(&mut self, writes: Vec<Waiting>, generation: u64) {
+    async fn acknowledge(&self, writes: Vec<Waiting>, generation: u64) {
         for suspect in writes.iter().filter_map(|waiting| waiting.suspect) {
             lock(&self.shared.suspects).acquit(suspect.digest);
         }
@@ -215,31 +181,10 @@ impl Worker {
         }
     }
 
-    async fn answer(&mut self, ask: Ask) {
-        let Seat::Taken(instance) = &mut self.seat else {
-            return;
-        };
-        if ask.reply.is_closed() {
-            return;
-        }
-        let (result, failure) = match ask.question.ask(instance, &self.shared.name).await {
-            Outcome::Answer(answer) => (Ok(answer), None),
-            Outcome::Refused(error) => (Err(error), None),
-            Outcome::Broken(breach) => {
-                let (error, out) = self.shared.broken(breach);
-                (Err(error), out.then(Failure::struck_out))
-            }
-            Outcome::Failed(failure) => (Err(self.shared.unavailable(&failure)), Some(failure)),
-        };
-        if let Some(failure) = failure {
-            self.fail(failure);
-        }
-        drop(ask.reply.send(result));
-    }
-
     /// One step of upkeep, and a look at the plugin's counters.
     async fn maintain(&mut self) {
-        let Seat::Taken(instance) = &mut self.seat else {
+        let mut seated = self.seat.lock().await;
+        let Ok(instance) = seated.instance().await else {
             return;
         };
         let stored_bytes = self.factory.namespace().stored_bytes();
@@ -253,11 +198,11 @@ impl Worker {
                 );
                 false
             }
-            Err(failure) => return self.fail(failure),
+            Err(failure) => return seated.fail(failure),
         };
         match instance.statistics().await {
             Ok(counts) => self.shared.set_statistics(convert::statistics_back(counts)),
-            Err(failure) => return self.fail(failure),
+            Err(failure) => return seated.fail(failure),
         }
         self.maintain_at = Instant::now();
         if !more {
@@ -279,21 +224,21 @@ impl Worker {
             let text = format!("the plugin's storage could not be purged: {error}");
             return Err(Error::new(ErrorKind::Unavailable, text));
         }
+        let mut seated = self.seat.lock().await;
         let opened = self.factory.writer().await;
         if let Some(pools) = &self.pools {
             pools.renew();
         }
         match opened {
             Ok(instance) => {
-                self.seat = Seat::Taken(Box::new(instance));
+                seated.seat(instance);
                 self.maintain_at = Instant::now();
-                self.shared.up();
                 Ok(())
             }
             Err(error) => {
                 let failure = error.into_failure();
                 let error = self.shared.unavailable(&failure);
-                self.fail(failure);
+                seated.fail(failure);
                 Err(error)
             }
         }

@@ -191,7 +191,6 @@ async fn upkeep_goes_on_while_there_is_more_to_do_and_counts_are_shown() {
 
 #[tokio::test]
 async fn reads_that_nobody_waits_for_are_not_asked() {
-    // The first call holds the instance until its deadline, or until it is let go: here it is short.
     let guest = Guest::new().with(
         "services",
         "(global.set $writes (i32.add (global.get $writes) (i32.const 1)))
@@ -199,11 +198,16 @@ async fn reads_that_nobody_waits_for_are_not_asked() {
     );
     let Opened { tenant, .. } = open(guest).await;
     assert!(services(&tenant).await.is_empty());
+    let Readers::Writer(seat) = &tenant.readers else {
+        panic!("an exclusive plugin has one instance");
+    };
+    let held = seat.lock().await;
     for _ in 0..10 {
-        // Polled once, so that the question is queued, and dropped.
+        // Polled once, so that the question waits, and dropped.
         let mut asked = Box::pin(tenant.services());
         assert!(futures_util::poll!(asked.as_mut()).is_pending());
     }
+    drop(held);
     assert!(
         services(&tenant).await.is_empty(),
         "the second call that was made"

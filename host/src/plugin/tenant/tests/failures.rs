@@ -283,10 +283,14 @@ async fn a_full_queue_refuses_reads_as_well() {
         ..limits()
     };
     let Opened { tenant, .. } = open_with(guest, limits).await;
+    // One is answered, and one waits.
     let mut first = Box::pin(tenant.services());
+    let mut second = Box::pin(tenant.services());
     assert!(futures_util::poll!(first.as_mut()).is_pending());
+    assert!(futures_util::poll!(second.as_mut()).is_pending());
     let error = tenant.services().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
     assert_eq!(error.setting(), Some("limits.queue_depth"));
     first.await.unwrap_err();
+    second.await.unwrap_err();
 }
