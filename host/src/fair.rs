@@ -10,12 +10,13 @@ mod state;
 
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
 pub use gate::{Gate, Gated};
 use state::{State, Ticket};
+use tokio::task::{JoinError, spawn_blocking};
 
 /// Turns beyond the number of processors: while one is handed over, another one computes.
 const BEYOND_PROCESSORS: usize = 1;
@@ -103,6 +104,41 @@ impl Lane {
         std::future::poll_fn(move |cx| gate.poll_turn(cx)).await
     }
 
+    /// Runs on a thread of its own what computes and may block, within a turn of its own. The task that asks needs none meanwhile.
+    ///
+    /// # Errors
+    /// As of [`spawn_blocking`]: the work has panicked, or was ended with the runtime.
+    pub async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let within = |turn: Turn| {
+            spawn_blocking(move || {
+                let done = work();
+                drop(turn);
+                done
+            })
+        };
+        if let Some(turn) = self.try_turn() {
+            return within(turn).await;
+        }
+        // In a task of its own: who asks may be polled within turns, and would need one to take note of the one that has come.
+        let lane = self.clone();
+        tokio::spawn(async move { within(lane.turn().await).await }).await?
+    }
+
+    /// A turn, if there is one and nobody waits for it.
+    fn try_turn(&self) -> Option<Turn> {
+        let mut ticket = None;
+        let mut state = self.scheduler.state();
+        let entered = state.enter(Instant::now(), &self.tenant, &mut ticket, Waker::noop());
+        drop(state);
+        if let Some(ticket) = ticket {
+            self.leave(&ticket);
+        }
+        entered.then(|| Turn { lane: self.clone() })
+    }
+
     fn poll_turn(&self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Poll<Turn> {
         let entered =
             self.scheduler
@@ -121,7 +157,7 @@ impl Lane {
             .scheduler
             .state()
             .leave(Instant::now(), &self.tenant, ticket);
-        woken.into_iter().for_each(std::task::Waker::wake);
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -131,7 +167,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let Lane { scheduler, tenant } = &self.lane;
         let woken = scheduler.state().release(Instant::now(), tenant);
-        woken.into_iter().for_each(std::task::Waker::wake);
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 

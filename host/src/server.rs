@@ -245,7 +245,7 @@ async fn open_tenants(
     let plan = plan(config).map_err(Error::Plugin)?;
     let workshop = Workshop {
         runtime,
-        kv: open_kv(config).await?,
+        kv: open_kv(config, scheduler).await?,
         metrics: Arc::clone(metrics),
     };
     let blueprints = Blueprints::load(plan, &workshop).await;
@@ -254,11 +254,14 @@ async fn open_tenants(
     tenants.map_err(Error::Plugin)
 }
 
-async fn open_kv(config: &Config) -> Result<Arc<dyn kv::Driver>, Error> {
+async fn open_kv(
+    config: &Config,
+    scheduler: &Arc<Scheduler>,
+) -> Result<Arc<dyn kv::Driver>, Error> {
     let KvDriver::Fjall = config.kv.driver else {
         return Ok(Arc::new(kv::MemoryDriver::new()));
     };
-    let options = kv_options(config);
+    let options = kv_options(config, scheduler);
     // What a crash left is read here, which blocks.
     let opened = tokio::task::spawn_blocking(move || kv::fjall::FjallDriver::open(options)).await;
     let driver = opened.map_err(Error::Task)?.map_err(Error::Kv)?;
@@ -266,7 +269,7 @@ async fn open_kv(config: &Config) -> Result<Arc<dyn kv::Driver>, Error> {
 }
 
 /// What the `fjall` driver is opened with.
-pub(crate) fn kv_options(config: &Config) -> kv::fjall::Options {
+pub(crate) fn kv_options(config: &Config, scheduler: &Arc<Scheduler>) -> kv::fjall::Options {
     kv::fjall::Options {
         dir: kv_dir(config),
         durability: match config.kv.durability {
@@ -275,6 +278,7 @@ pub(crate) fn kv_options(config: &Config) -> kv::fjall::Options {
         },
         quotas: kv::Quotas::of_all(config.kv.quota.map(Size::bytes)),
         min_free: config.kv.min_free.bytes(),
+        scheduler: Arc::clone(scheduler),
     }
 }
 

@@ -22,7 +22,7 @@ pub fn check(config: &Config) -> anyhow::Result<bool> {
     let KvDriver::Fjall = config.kv.driver else {
         anyhow::bail!("`kv.driver` is not `fjall`: nothing is stored on disk");
     };
-    let options = server::kv_options(config);
+    let options = server::kv_options(config, &Arc::default());
     let dir = options.dir.clone();
     if !dir.is_dir() {
         anyhow::bail!(
@@ -217,7 +217,7 @@ mod tests {
             data_dir: dir.path().to_owned(),
             ..Config::default()
         };
-        let open = || FjallDriver::open(server::kv_options(&config)).unwrap();
+        let open = || FjallDriver::open(server::kv_options(&config, &Arc::default())).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(store(&config, Arc::new(open())));
         let told = || {

@@ -155,6 +155,34 @@ async fn what_is_gated_twice_shares_the_turn() {
 }
 
 #[tokio::test]
+async fn what_runs_aside_takes_a_turn_that_its_asker_does_not_hold() {
+    let scheduler = Arc::new(Scheduler::new(1, 1));
+    let lane = scheduler.lane("a");
+    let held = |scheduler: &Arc<Scheduler>| {
+        let scheduler = Arc::clone(scheduler);
+        move || scheduler.state().held()
+    };
+    assert_eq!(lane.aside(held(&scheduler)).await.unwrap(), 1);
+    // The one turn is the asker's as often as it is polled, and that of what runs aside in between.
+    let asks = lane.gated(async {
+        let first = lane.aside(held(&scheduler)).await.unwrap();
+        first + lane.aside(held(&scheduler)).await.unwrap()
+    });
+    assert_eq!(asks.await, 2);
+    assert!(scheduler.state().is_empty());
+    // Nobody passes those who wait.
+    let taken = lane.turn().await;
+    let mut waits = Box::pin(lane.aside(held(&scheduler)));
+    for _ in 0..100 {
+        assert!(futures_util::poll!(waits.as_mut()).is_pending());
+        yield_now().await;
+    }
+    drop(taken);
+    assert_eq!(waits.await.unwrap(), 1);
+    assert!(scheduler.state().is_empty());
+}
+
+#[tokio::test]
 async fn a_poll_that_panics_gives_its_turn_back() {
     let scheduler = Arc::new(Scheduler::new(1, 1));
     let lane = scheduler.lane("a");

@@ -47,6 +47,7 @@ use self::shared::Shared;
 use self::space::Space;
 use self::upkeep::Upkeep;
 use super::{Driver, Error, Namespace, Quotas, Statistics, Stored};
+use crate::fair::Scheduler;
 
 /// How long what was reclaimed stays readable: longer than a query may last.
 const LINGER: Duration = Duration::from_mins(1);
@@ -71,6 +72,8 @@ pub struct Options {
     pub quotas: Quotas,
     /// Objects are refused when the disk has fewer bytes free.
     pub min_free: u64,
+    /// Gives tenants their turns of compressing what they write.
+    pub scheduler: Arc<Scheduler>,
 }
 
 /// See the module.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lsm_tree::AbstractTree;
+use tokio::task::JoinError;
 
 use super::Durability;
 use super::durable::{self, FLUSH_BYTES};
 use super::objects::Wait;
 use super::shared::Shared;
+use crate::fair::Lane;
 use crate::kv::{Change, Claim, Error, Key, Namespace, Object, Page, Scan};
 
 /// So many values are read on the thread that asks, if they are in memory: unpacking a block takes some 30 us.
@@ -18,7 +20,8 @@ const KEYS_AT_ONCE: usize = 16;
 pub(super) struct FjallNamespace {
     shared: Arc<Shared>,
     number: u64,
-    tenant: Arc<str>,
+    /// The tenant's: what is written is compressed within its turns.
+    lane: Lane,
 }
 
 /// Who writes, and how much may be stored there.
@@ -32,7 +35,10 @@ pub(super) struct Writing<'a> {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
+    ended(tokio::task::spawn_blocking(work).await)
+}
+
+fn ended<T>(done: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
     done.unwrap_or_else(|error| {
         Err(Error::Unavailable(format!(
             "a call of kv ended early: {error}"
@@ -45,9 +51,9 @@ pub(super) async fn blocking<T: Send + 'static>(
 impl FjallNamespace {
     pub(super) fn new(shared: Arc<Shared>, number: u64, tenant: &str) -> Self {
         Self {
-            shared,
             number,
-            tenant: tenant.into(),
+            lane: shared.options.scheduler.lane(tenant),
+            shared,
         }
     }
 
@@ -70,8 +76,8 @@ impl Namespace for FjallNamespace {
 
     async fn put(&self, by: &Claim, objects: Vec<Object>) -> Result<(), Error> {
         let (shared, namespace, by) = (Arc::clone(&self.shared), self.number, by.clone());
-        let quota = shared.quota(&self.tenant);
-        blocking(move || {
+        let quota = shared.quota(self.lane.tenant());
+        let written = self.lane.aside(move || {
             Self::make_room(&shared)?;
             let by = &by;
             let writing = Writing {
@@ -80,14 +86,14 @@ impl Namespace for FjallNamespace {
                 quota,
             };
             shared.put(&writing, objects)
-        })
-        .await
+        });
+        ended(written.await)
     }
 
     async fn commit(&self, by: &Claim, partition: &str, changes: Vec<Change>) -> Result<(), Error> {
         let (shared, namespace, by) = (Arc::clone(&self.shared), self.number, by.clone());
-        let (partition, quota) = (partition.to_owned(), shared.quota(&self.tenant));
-        blocking(move || {
+        let (partition, quota) = (partition.to_owned(), shared.quota(self.lane.tenant()));
+        let written = self.lane.aside(move || {
             Self::make_room(&shared)?;
             let by = &by;
             let writing = Writing {
@@ -96,8 +102,8 @@ impl Namespace for FjallNamespace {
                 quota,
             };
             shared.commit(&writing, &partition, changes)
-        })
-        .await
+        });
+        ended(written.await)
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {

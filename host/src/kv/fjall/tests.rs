@@ -37,6 +37,7 @@ fn options(dir: &Path) -> Options {
         durability: Durability::Sync,
         quotas: crate::kv::Quotas::default(),
         min_free: 0,
+        scheduler: Arc::default(),
     }
 }
 

@@ -87,6 +87,7 @@ pub(super) fn driver(dir: &Path, faults: &Faults) -> FjallDriver {
         durability: Durability::Sync,
         quotas: kv::Quotas::default(),
         min_free: 0,
+        scheduler: Arc::default(),
     };
     FjallDriver::open_with(options, Box::new(|| Ok(u64::MAX - 1)), faults.clone()).unwrap()
 }
