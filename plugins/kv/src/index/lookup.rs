@@ -106,15 +106,16 @@ impl Postings {
     ) -> Result<Places, Error> {
         let mut places = [u64::MAX; 16];
         for clause in &mut self.clauses {
+            // Where those before leave a few only, the rest of a long list need not be looked at.
+            let Some(left) = extent(&places) else {
+                break;
+            };
             let mut of_clause = [0; 16];
             for list in clause {
-                list.add(store, (writer, self.area), chunk, &mut of_clause)?;
+                list.add(store, (writer, self.area), (chunk, left), &mut of_clause)?;
             }
             for (all, of_clause) in places.iter_mut().zip(of_clause) {
                 *all &= of_clause;
-            }
-            if places == [0; 16] {
-                break;
             }
         }
         Ok(places)
@@ -124,12 +125,12 @@ impl Postings {
 // === impl Alternative ===
 
 impl Alternative {
-    /// Adds its fragments of a chunk.
+    /// Adds its fragments of a chunk, or at least those at places from the first of `left` to the last.
     fn add(
         &mut self,
         store: &mut Store,
         (writer, area): (&Writer, Area),
-        chunk: u32,
+        (chunk, left): (u32, (u32, u32)),
         places: &mut Places,
     ) -> Result<(), Error> {
         match self {
@@ -145,7 +146,7 @@ impl Alternative {
                     Some((number, value)) if number == run.page => value,
                     _ => store.read(writer, area, Kind::Runs, number)?,
                 };
-                mark_run(run, value.payload(), chunk, places)
+                mark_run(run, value.payload(), (chunk, left), places)
                     .map_err(|Damaged| lost(writer, area, Kind::Runs, number, Fault::Damaged))?;
                 *page = Some((run.page, value));
             }
@@ -167,10 +168,27 @@ fn all_short(clause: &[Alternative]) -> bool {
     clause.iter().all(is_short)
 }
 
-/// Marks the fragments of a chunk that a run has.
-fn mark_run(run: &Run, page: &[u8], chunk: u32, places: &mut Places) -> Result<(), Damaged> {
+/// The first and the last of the places; none if there are none.
+fn extent(places: &Places) -> Option<(u32, u32)> {
+    let mut words = (0_u32..16).zip(places).filter(|(_, word)| **word != 0);
+    let (first, low) = words.next()?;
+    let (last, high) = words.next_back().unwrap_or((first, low));
+    let end = |word: &u64| 63 - word.leading_zeros();
+    Some((first * 64 + low.trailing_zeros(), last * 64 + end(high)))
+}
+
+/// Marks the fragments of a chunk that a run has, from the first of these places to the last.
+fn mark_run(
+    run: &Run,
+    page: &[u8],
+    (chunk, (low, high)): (u32, (u32, u32)),
+    places: &mut Places,
+) -> Result<(), Damaged> {
     let first = chunk.checked_mul(CHUNK).ok_or(Damaged)?;
-    let range = (first, first.saturating_add(CHUNK));
+    let range = (
+        first.saturating_add(low),
+        first.saturating_add(high).saturating_add(1),
+    );
     decode_between(run.of(page)?, run.base()?, range, |ordinal| {
         set(places, ordinal);
     })
@@ -190,5 +208,25 @@ fn set(places: &mut Places, ordinal: u32) {
     let place = ordinal % CHUNK;
     if let Some(word) = places.get_mut(place as usize / 64) {
         *word |= 1 << (place % 64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extent_is_from_the_first_place_to_the_last() {
+        let of = |marked: &[u32]| {
+            let mut places = [0; 16];
+            marked.iter().for_each(|it| set(&mut places, *it));
+            extent(&places)
+        };
+        assert_eq!(of(&[]), None);
+        for place in [0, 63, 64, 500, 1023] {
+            assert_eq!(of(&[place]), Some((place, place)));
+        }
+        assert_eq!(of(&[700, 3, 64]), Some((3, 700)));
+        assert_eq!(extent(&[u64::MAX; 16]), Some((0, 1023)));
     }
 }
