@@ -56,6 +56,11 @@ impl Corpus {
         Self::new(self.seed.wrapping_add(1 << 32), spans, request_spans)
     }
 
+    /// What decides all of it: seed, spans, and spans a request.
+    pub(crate) fn identity(&self) -> (u64, u64, u64) {
+        (self.seed, self.spans, self.request_spans)
+    }
+
     /// How many requests there are.
     pub(crate) fn requests(&self) -> u64 {
         self.spans.div_ceil(self.request_spans)

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::sync::Mutex;
 
-use crate::generate::{Corpus, Request};
+use crate::generate::Request;
 use crate::queries::{EXPORT, all_kept};
+use crate::source::Requests;
 use crate::target::{self, Target};
+use crate::tenant::{Spread, Tenant};
 
-/// How many requests are made, then sent to one target after the other.
-const ROUND: u64 = 64;
+/// How many requests are made or read, then sent to one target after the other.
+const ROUND: usize = 64;
 
 /// What writing cost on one target.
 pub(crate) struct Load {
@@ -21,12 +23,34 @@ pub(crate) struct Load {
     pub(crate) bytes: u64,
     /// Time with requests under way.
     pub(crate) wall: Duration,
+    /// From the first request until the server is at rest: what it does between requests, as merging, is in it.
     pub(crate) cpu_seconds: Option<f64>,
+    /// At rest.
     pub(crate) resident_bytes: Option<u64>,
 }
 
-/// Writes the corpus to every target.
-pub(crate) async fn run(corpus: &Corpus, targets: &[Target]) -> Result<Vec<Load>> {
+/// How the requests are written.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// Whose they are, if not the target's own tenant's.
+    pub(crate) spread: Spread,
+    /// How long to wait at most until a server is at rest.
+    pub(crate) settle: Duration,
+}
+
+/// A request on its way.
+#[derive(Clone)]
+struct Parcel {
+    request: Arc<Request>,
+    tenant: Option<Tenant>,
+}
+
+/// Writes the requests to every target.
+pub(crate) async fn run(
+    mut requests: Requests,
+    targets: &[Target],
+    plan: &Plan,
+) -> Result<Vec<Load>> {
     let mut loads = Vec::new();
     for target in targets {
         loads.push(Load {
@@ -34,46 +58,52 @@ pub(crate) async fn run(corpus: &Corpus, targets: &[Target]) -> Result<Vec<Load>
             spans: 0,
             bytes: 0,
             wall: Duration::ZERO,
-            cpu_seconds: None,
+            cpu_seconds: target.cpu_seconds()?,
             resident_bytes: None,
         });
     }
-    let mut index = 0;
-    while index < corpus.requests() {
-        let end = (index + ROUND).min(corpus.requests());
-        let round: Vec<Arc<Request>> = (index..end)
-            .map(|number| Arc::new(corpus.request(number)))
-            .collect();
+    let mut tenants = plan.spread.turns();
+    loop {
+        let round = requests.by_ref().take(ROUND).map(|request| {
+            Ok(Parcel {
+                request: Arc::new(request?),
+                tenant: tenants.next(),
+            })
+        });
+        let round: Vec<Parcel> = round.collect::<Result<_>>()?;
+        if round.is_empty() {
+            break;
+        }
         for (target, load) in targets.iter().zip(&mut loads) {
             write_round(target, &round, load)
                 .await
                 .with_context(|| format!("writing to {}", target.name))?;
         }
-        index = end;
     }
     for (target, load) in targets.iter().zip(&mut loads) {
+        target.settle(plan.settle).await?;
+        let after = target.cpu_seconds()?;
+        load.cpu_seconds = after.zip(load.cpu_seconds).map(|(after, of)| after - of);
         load.resident_bytes = target.resident_bytes()?;
     }
     Ok(loads)
 }
 
-async fn write_round(target: &Target, round: &[Arc<Request>], load: &mut Load) -> Result<()> {
-    let before = target.cpu_seconds()?;
+async fn write_round(target: &Target, round: &[Parcel], load: &mut Load) -> Result<()> {
     let started = Instant::now();
-    let queue: Arc<Mutex<VecDeque<Arc<Request>>>> =
-        Arc::new(Mutex::new(round.iter().cloned().collect()));
+    let queue: Arc<Mutex<VecDeque<Parcel>>> = Arc::new(Mutex::new(round.iter().cloned().collect()));
     let mut writers = Vec::new();
     for channel in target.channels() {
         let (channel, queue) = (channel.clone(), Arc::clone(&queue));
-        let tenant = target.tenant().cloned();
+        let own = target.tenant().cloned();
         writers.push(tokio::spawn(async move {
             loop {
                 let next = queue.lock().await.pop_front();
-                let Some(request) = next else {
+                let Some(Parcel { request, tenant }) = next else {
                     return Ok::<_, anyhow::Error>(());
                 };
-                let answer =
-                    target::call(&channel, tenant.as_ref(), EXPORT, request.bytes.clone()).await?;
+                let tenant = tenant.as_ref().or(own.as_ref());
+                let answer = target::call(&channel, tenant, EXPORT, request.bytes.clone()).await?;
                 all_kept(&answer)?;
             }
         }));
@@ -82,13 +112,9 @@ async fn write_round(target: &Target, round: &[Arc<Request>], load: &mut Load) -
         writer.await??;
     }
     load.wall += started.elapsed();
-    if let (Some(before), Some(after)) = (before, target.cpu_seconds()?) {
-        *load.cpu_seconds.get_or_insert(0.0) += after - before;
+    for Parcel { request, .. } in round {
+        load.spans += request.spans;
+        load.bytes += request.bytes.len() as u64;
     }
-    load.spans += round.iter().map(|request| request.spans).sum::<u64>();
-    load.bytes += round
-        .iter()
-        .map(|request| request.bytes.len() as u64)
-        .sum::<u64>();
     Ok(())
 }

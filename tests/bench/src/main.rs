@@ -16,63 +16,50 @@
 
 mod answers;
 mod calls;
+mod combine;
+mod compare;
+mod disk;
+mod figures;
+mod findings;
 mod generate;
 mod load;
 mod noise;
 mod numbers;
 mod queries;
 mod quiet;
+mod record;
+mod replay;
 mod report;
 mod schedule;
 mod searches;
+mod source;
 mod target;
 mod tenant;
 mod tenants;
+mod timing;
+mod truth;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-/// Loads Jaeger remote storages with the same spans and times the same searches on each.
+/// Loads Jaeger remote storages with the same spans and times the same searches on each, every answer checked.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
     #[command(subcommand)]
-    tenancy: Option<Tenancy>,
+    command: Option<Command>,
     #[command(flatten)]
-    options: Options,
+    options: compare::Options,
 }
 
-/// What is measured of tenants, instead.
+/// What is done instead.
 #[derive(Debug, Subcommand)]
-enum Tenancy {
+enum Command {
+    Generate(record::Options),
+    Combine(combine::Options),
     Tenants(tenants::Options),
     Quiet(quiet::Options),
     Noise(noise::Options),
-}
-
-#[derive(Debug, Args)]
-struct Options {
-    /// A storage to measure, as NAME=HOST:PORT or NAME=HOST:PORT@PID of its server on this machine.
-    #[arg(long = "target", required = true, value_name = "NAME=HOST:PORT[@PID]")]
-    targets: Vec<target::Address>,
-    /// How many spans to write to each target.
-    #[arg(long, default_value_t = 100_000)]
-    spans: u64,
-    /// How many spans one Export holds.
-    #[arg(long, default_value_t = 1_000)]
-    request_spans: u64,
-    /// How many connections write at once.
-    #[arg(long, default_value_t = 4)]
-    connections: usize,
-    /// How often each search is timed on each target.
-    #[arg(long, default_value_t = 25)]
-    repeat: usize,
-    /// The seed of all that is random in the spans.
-    #[arg(long, default_value_t = 7)]
-    seed: u64,
-    /// Skip writing: search what an earlier run with the same seed and count has written.
-    #[arg(long)]
-    no_load: bool,
 }
 
 fn main() -> Result<()> {
@@ -81,25 +68,13 @@ fn main() -> Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        match &arguments.tenancy {
-            None => run(&arguments.options).await,
-            Some(Tenancy::Tenants(options)) => tenants::run(options).await,
-            Some(Tenancy::Quiet(options)) => quiet::run(options).await,
-            Some(Tenancy::Noise(options)) => noise::run(options).await,
+        match &arguments.command {
+            None => compare::run(&arguments.options).await,
+            Some(Command::Generate(options)) => record::run(options),
+            Some(Command::Combine(options)) => combine::run(options),
+            Some(Command::Tenants(options)) => tenants::run(options).await,
+            Some(Command::Quiet(options)) => quiet::run(options).await,
+            Some(Command::Noise(options)) => noise::run(options).await,
         }
     })
-}
-
-async fn run(options: &Options) -> Result<()> {
-    let corpus = generate::Corpus::new(options.seed, options.spans, options.request_spans);
-    let mut targets = Vec::new();
-    for address in &options.targets {
-        targets.push(target::Target::connect(address, options.connections).await?);
-    }
-    if !options.no_load {
-        let rows = load::run(&corpus, &targets).await?;
-        report::loads(&rows)?;
-    }
-    let rows = searches::run(&corpus, &targets, options.repeat).await?;
-    report::searches(&targets, &rows)
 }

@@ -16,10 +16,11 @@ use tonic::metadata::AsciiMetadataKey;
 use tonic::transport::Channel;
 
 use crate::generate::Corpus;
-use crate::load;
+use crate::load::{self, Plan};
 use crate::numbers::whole;
 use crate::queries::{EXPORT, FIND_TRACES, all_kept};
 use crate::searches::costliest;
+use crate::source;
 use crate::target::{self, Address, Target, cpu_seconds_of};
 use crate::tenant::Tenant;
 
@@ -107,7 +108,12 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let noise = Arc::new(noise(options, &corpus));
     ensure!(!noise.requests.is_empty(), "there is nothing to send");
     if options.kind == Kind::Scan && !options.no_load {
-        load::run(&corpus, std::slice::from_ref(&target)).await?;
+        load::run(
+            source::all_of(&corpus),
+            std::slice::from_ref(&target),
+            &Plan::default(),
+        )
+        .await?;
     }
     let (client, server) = (cpu_seconds_of("self")?, target.cpu_seconds()?);
     let started = Instant::now();

@@ -74,3 +74,10 @@ pub(crate) fn timestamp(nanos: u64) -> Option<prost_types::Timestamp> {
         nanos: rest,
     })
 }
+
+/// The nanoseconds since the epoch of a query's time.
+pub(crate) fn nanos(time: Option<&prost_types::Timestamp>) -> u64 {
+    let time = time.copied().unwrap_or_default();
+    let seconds = u64::try_from(time.seconds).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(time.nanos).unwrap_or(0)
+}

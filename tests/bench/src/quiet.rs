@@ -12,9 +12,10 @@ use tokio::sync::mpsc;
 use tonic::metadata::AsciiMetadataKey;
 
 use crate::generate::Corpus;
-use crate::load;
+use crate::load::{self, Plan};
 use crate::numbers::spread;
 use crate::schedule::{Machine, Schedule};
+use crate::source;
 use crate::target::{self, Address, Target};
 use crate::tenant::Tenant;
 use work::{KINDS, Task, Work};
@@ -69,7 +70,12 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let corpus = Corpus::new(options.seed, options.spans, 1_000);
     let work = Arc::new(Work::new(&corpus, schedule.calls())?);
     if !options.no_load {
-        load::run(&corpus, std::slice::from_ref(&target)).await?;
+        load::run(
+            source::all_of(&corpus),
+            std::slice::from_ref(&target),
+            &Plan::default(),
+        )
+        .await?;
     }
     let outcomes = calls(&target, schedule, &work).await?;
     report(&target, outcomes)

@@ -4,85 +4,127 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use crate::load::Load;
-use crate::numbers::{milliseconds, percentile, whole};
-use crate::searches::{Row, Timing};
-use crate::target::Target;
+use crate::figures::{At, Figure, Kind, Results, WRITING};
+use crate::numbers::whole;
 
-/// What writing cost, a row a target.
-pub(crate) fn loads(loads: &[Load]) -> Result<()> {
+#[cfg(test)]
+mod tests;
+
+/// All tables of some results.
+pub(crate) fn all(results: &Results) -> Result<()> {
+    loads(results)?;
+    for at in results.points() {
+        searches(results, at)?;
+    }
+    wrong(results)
+}
+
+/// What writing cost, a row for each target and number of spans.
+pub(crate) fn loads(results: &Results) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "| target | spans | bytes a span | spans/s | server CPU us a span | resident MB | resident bytes a span |"
+        "| target | spans | bytes a span | spans/s | server CPU us a span | resident MB | resident bytes a span | disk bytes a span |"
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|")?;
-    for load in loads {
-        let spans = whole(load.spans);
-        let cpu = load
-            .cpu_seconds
-            .map_or_else(String::new, |cpu| format!("{:.2}", cpu * 1e6 / spans));
-        let resident = load.resident_bytes.map(whole);
-        writeln!(
-            out,
-            "| {} | {} | {:.0} | {:.0} | {cpu} | {} | {} |",
-            load.target,
-            load.spans,
-            whole(load.bytes) / spans,
-            spans / load.wall.as_secs_f64(),
-            resident.map_or_else(String::new, |bytes| format!("{:.0}", bytes / 1e6)),
-            resident.map_or_else(String::new, |bytes| format!("{:.0}", bytes / spans)),
-        )?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+    for at in results.points() {
+        for target in &results.targets {
+            let figure = |measure| results.figure(&target.name, WRITING, at, measure);
+            let cell = |measure, divisor: f64, digits| {
+                figure(measure).map_or_else(String::new, |of| spread(of, divisor, digits))
+            };
+            if figure("spans_per_s").is_none() {
+                continue;
+            }
+            writeln!(
+                out,
+                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                target.name,
+                at.spans,
+                cell("export_bytes_per_span", 1.0, 0),
+                cell("spans_per_s", 1.0, 0),
+                cell("cpu_us_per_span", 1.0, 2),
+                cell("resident_bytes", 1e6, 0),
+                cell("resident_bytes", whole(at.spans), 0),
+                cell("disk_bytes", whole(at.spans), 0),
+            )?;
+        }
     }
     writeln!(out)?;
     Ok(())
 }
 
 /// Median and 99th percentile of every search, a column a target; the last columns are the first target's ratios to the others.
-pub(crate) fn searches(targets: &[Target], rows: &[Row]) -> Result<()> {
+pub(crate) fn searches(results: &Results, at: At) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    write!(out, "| search, p50 / p99 ms (bytes) |")?;
-    for target in targets {
-        write!(out, " {} |", target.name)?;
+    writeln!(out, "{}", table(results, at))?;
+    Ok(())
+}
+
+fn table(results: &Results, at: At) -> String {
+    let names: Vec<&str> = results.targets.iter().map(|of| of.name.as_str()).collect();
+    let first = names.first().copied().unwrap_or_default();
+    let others = names.iter().skip(1);
+    let mut head = vec!["search, p50 / p99 ms (bytes)".to_owned()];
+    head.extend(names.iter().map(|name| (*name).to_owned()));
+    head.extend(others.clone().map(|other| format!("{first} / {other}")));
+    let mut lines = vec![row(&head), format!("|{}", "---|".repeat(head.len()))];
+    for search in results.searches() {
+        let p50 = |name| results.figure(name, search, at, "p50_ms");
+        let mut cells = vec![search.to_owned()];
+        cells.extend(names.iter().map(|name| cell(results, name, search, at)));
+        cells.extend(others.clone().map(|other| match (p50(first), p50(other)) {
+            (Some(first), Some(other)) => format!("{:.2}", first.median / other.median),
+            _ => String::new(),
+        }));
+        lines.push(row(&cells));
     }
-    for (other, first) in targets
-        .iter()
-        .skip(1)
-        .zip(std::iter::repeat(targets.first()))
-    {
-        write!(
-            out,
-            " {} / {} |",
-            first.map_or("", |first| first.name.as_str()),
-            other.name
-        )?;
+    lines.join("\n")
+}
+
+/// A line of a table.
+pub(crate) fn row(cells: &[String]) -> String {
+    format!("| {} |", cells.join(" | "))
+}
+
+/// What a target took for a search, or said instead; a wrong answer is marked.
+fn cell(results: &Results, target: &str, search: &str, at: At) -> String {
+    let remark = results.remark_on(target, search, at);
+    let figure = |measure| results.figure(target, search, at, measure);
+    match (figure("p50_ms"), figure("p99_ms"), figure("answer_bytes")) {
+        (Some(p50), Some(p99), Some(bytes)) => format!(
+            "{} / {} ({:.0}){}",
+            spread(p50, 1.0, 2),
+            spread(p99, 1.0, 2),
+            bytes.median,
+            if remark.is_some_and(|of| of.kind == Kind::Wrong) {
+                " \\*"
+            } else {
+                ""
+            }
+        ),
+        _ => remark.map_or_else(String::new, |of| of.text.clone()),
     }
-    writeln!(out)?;
-    writeln!(out, "|---|{}", "---|".repeat(targets.len() * 2 - 1))?;
-    for row in rows {
-        write!(out, "| {} |", row.name)?;
-        for timing in &row.timings {
-            match timing {
-                Timing::Times(times, bytes) => write!(
-                    out,
-                    " {:.2} / {:.2} ({bytes}) |",
-                    milliseconds(percentile(times, 50)),
-                    milliseconds(percentile(times, 99))
-                )?,
-                Timing::Refused(reason) => write!(out, " {reason} |")?,
-            }
+}
+
+/// The wrong answers, which the table marks with a star.
+pub(crate) fn wrong(results: &Results) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for remark in &results.remarks {
+        if remark.kind == Kind::Wrong {
+            let (target, subject, text) = (&remark.target, &remark.subject, &remark.text);
+            writeln!(out, "\\* {target}, {subject}: {text}")?;
         }
-        for other in row.timings.iter().skip(1) {
-            match (row.timings.first(), other) {
-                (Some(Timing::Times(first, _)), Timing::Times(other, _)) => write!(
-                    out,
-                    " {:.2} |",
-                    percentile(first, 50).as_secs_f64() / percentile(other, 50).as_secs_f64()
-                )?,
-                _ => write!(out, " |")?,
-            }
-        }
-        writeln!(out)?;
     }
     Ok(())
+}
+
+/// The median, with minimum and maximum of more than one run.
+pub(crate) fn spread(figure: &Figure, divisor: f64, digits: usize) -> String {
+    let [min, median, max] =
+        [figure.min, figure.median, figure.max].map(|of| format!("{:.digits$}", of / divisor));
+    match figure.values.len() {
+        1 => median,
+        _ => format!("{median} [{min} to {max}]"),
+    }
 }

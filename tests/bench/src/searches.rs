@@ -1,17 +1,12 @@
-//! The searches that are timed: the same bytes to every target in turn, and how much came back.
+//! The searches that are timed, each with what it asks for.
 
-use std::io::Write;
-use std::time::{Duration, Instant};
-
-use anyhow::Result;
 use bytes::Bytes;
 use larder_proto::storage::v2 as proto;
 use prost::Message;
-use tonic::{Code, Status};
 
 use crate::generate::Corpus;
-use crate::queries::{FIND_TRACES, within};
-use crate::target::Target;
+use crate::queries::{FIND_TRACES, nanos, within};
+use crate::truth::{Question, Seen, Selection};
 
 mod expression;
 mod filters;
@@ -20,85 +15,17 @@ mod legacy;
 mod tests;
 
 /// One kind of search.
-struct Search {
-    name: &'static str,
-    method: &'static str,
-    request: Bytes,
-}
-
-/// A search's times on one target.
-pub(crate) enum Timing {
-    /// In rising order, and the bytes of one answer.
-    Times(Vec<Duration>, usize),
-    /// What it did instead, in a few words.
-    Refused(String),
-}
-
-/// A row of the table.
-pub(crate) struct Row {
+pub(crate) struct Search {
+    /// Its name in the table.
     pub(crate) name: &'static str,
-    pub(crate) timings: Vec<Timing>,
+    pub(crate) method: &'static str,
+    pub(crate) request: Bytes,
+    /// What it asks for, from which what it has to find is worked out.
+    pub(crate) question: Question,
 }
 
-/// Times every search on every target.
-pub(crate) async fn run(corpus: &Corpus, targets: &[Target], repeat: usize) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for search in searches(corpus) {
-        let mut timings: Vec<Timing> = targets
-            .iter()
-            .map(|_| Timing::Times(Vec::new(), 0))
-            .collect();
-        // One uncounted round, then the targets in turn.
-        for round in 0..=repeat.max(1) {
-            for (target, timing) in targets.iter().zip(&mut timings) {
-                let Timing::Times(times, bytes) = timing else {
-                    continue;
-                };
-                let started = Instant::now();
-                match target.call(search.method, search.request.clone()).await {
-                    Ok(answer) if round > 0 => {
-                        times.push(started.elapsed());
-                        *bytes = answer.iter().map(Bytes::len).sum();
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        writeln!(
-                            std::io::stderr(),
-                            "{}: {}: {error:#}",
-                            target.name,
-                            search.name
-                        )?;
-                        *timing = Timing::Refused(refusal(&error));
-                    }
-                }
-            }
-        }
-        for timing in &mut timings {
-            if let Timing::Times(times, _) = timing {
-                times.sort_unstable();
-            }
-        }
-        rows.push(Row {
-            name: search.name,
-            timings,
-        });
-    }
-    Ok(rows)
-}
-
-/// An error in the words of the table. The whole of it goes to standard error.
-fn refusal(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<Status>() {
-        Some(status) => match status.code() {
-            Code::InvalidArgument => "refused".to_owned(),
-            Code::Unimplemented => "not implemented".to_owned(),
-            _ => status.message().chars().take(60).collect(),
-        },
-        None => format!("{error:#}").chars().take(60).collect(),
-    }
-}
-
-fn searches(corpus: &Corpus) -> Vec<Search> {
+/// All searches, for a corpus that is written.
+pub(crate) fn searches(corpus: &Corpus) -> Vec<Search> {
     let all = within(corpus, 20);
     let mut searches = legacy::searches(corpus, &all);
     searches.extend(filters::searches(&all));
@@ -111,13 +38,15 @@ pub(crate) fn costliest(corpus: &Corpus) -> (&'static str, Bytes) {
         filter: Some(filters::unnarrowed()),
         ..within(corpus, 20)
     };
-    (
-        filters::UNNARROWED,
-        find(filters::UNNARROWED, &query).request,
-    )
+    let search = find(filters::UNNARROWED, &query, filters::above_599);
+    (search.name, search.request)
 }
 
-fn find(name: &'static str, query: &proto::TraceQueryParameters) -> Search {
+fn find(
+    name: &'static str,
+    query: &proto::TraceQueryParameters,
+    matches: fn(&Seen<'_>) -> bool,
+) -> Search {
     let request = proto::FindTracesRequest {
         query: Some(query.clone()),
     };
@@ -125,10 +54,15 @@ fn find(name: &'static str, query: &proto::TraceQueryParameters) -> Search {
         name,
         method: FIND_TRACES,
         request: request.encode_to_vec().into(),
+        question: Question::Traces(selection(query, matches)),
     }
 }
 
-fn summaries(name: &'static str, query: &proto::TraceQueryParameters) -> Search {
+fn summaries(
+    name: &'static str,
+    query: &proto::TraceQueryParameters,
+    matches: fn(&Seen<'_>) -> bool,
+) -> Search {
     let request = proto::FindTraceSummariesRequest {
         query: Some(query.clone()),
     };
@@ -136,5 +70,16 @@ fn summaries(name: &'static str, query: &proto::TraceQueryParameters) -> Search 
         name,
         method: "/jaeger.storage.v2.TraceReader/FindTraceSummaries",
         request: request.encode_to_vec().into(),
+        question: Question::Summaries(selection(query, matches)),
+    }
+}
+
+/// What matches, in the query's window and as many as it wants.
+fn selection(query: &proto::TraceQueryParameters, matches: fn(&Seen<'_>) -> bool) -> Selection {
+    Selection {
+        matches,
+        from: nanos(query.start_time_min.as_ref()),
+        to: nanos(query.start_time_max.as_ref()),
+        depth: usize::try_from(query.search_depth).unwrap_or(0),
     }
 }

@@ -1,7 +1,7 @@
 //! A storage under measurement: raw gRPC to it, and what the kernel says about its process.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::{Buf, BufMut, Bytes};
@@ -12,6 +12,13 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::tenant::Tenant;
+
+/// How long the use of CPU is looked at.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Seconds of CPU in that time that count as none, in whole ticks of the kernel's clock.
+const HARDLY: f64 = 0.015;
+/// So often in a row a process at rest has used none.
+const CALM: u32 = 4;
 
 /// Where a target listens, and its process, if it is to be accounted.
 #[derive(Debug, Clone)]
@@ -44,6 +51,8 @@ impl FromStr for Address {
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) name: String,
+    /// Whether it is measured for comparison alone: its wrong answers are told and fail nothing.
+    pub(crate) peer: bool,
     pid: Option<u32>,
     channels: Vec<Channel>,
     tenant: Option<Tenant>,
@@ -63,10 +72,16 @@ impl Target {
         }
         Ok(Self {
             name: address.name.clone(),
+            peer: false,
             pid: address.pid,
             channels,
             tenant: None,
         })
+    }
+
+    /// The same, measured for comparison alone.
+    pub(crate) fn compared_only(self) -> Self {
+        Self { peer: true, ..self }
     }
 
     /// The same connections, whose calls are this tenant's.
@@ -91,6 +106,21 @@ impl Target {
     pub(crate) fn cpu_seconds(&self) -> Result<Option<f64>> {
         let Some(pid) = self.pid else { return Ok(None) };
         cpu_seconds_of(&pid.to_string()).map(Some)
+    }
+
+    /// Waits until the process hardly computes, but not longer than `longest`: until then it may be merging what was written.
+    pub(crate) async fn settle(&self, longest: Duration) -> Result<()> {
+        let end = Instant::now() + longest;
+        let mut calm = 0;
+        while let Some(before) = self.cpu_seconds()? {
+            if calm == CALM || Instant::now() >= end {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            let used = self.cpu_seconds()?.unwrap_or(before) - before;
+            calm = if used <= HARDLY { calm + 1 } else { 0 };
+        }
+        Ok(())
     }
 
     /// Resident memory of the process, in bytes.

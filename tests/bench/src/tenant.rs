@@ -31,3 +31,30 @@ impl Tenant {
         self.name.to_str().unwrap_or_default()
     }
 }
+
+/// Tenants that take turns in writing: `t0000` and so on.
+#[derive(Debug, Default)]
+pub(crate) struct Spread(Vec<Tenant>);
+
+impl Spread {
+    /// So many tenants; none of them for 0.
+    pub(crate) fn new(header: &AsciiMetadataKey, tenants: u64) -> Result<Self> {
+        let tenants = (0..tenants).map(|number| Tenant::new(header, &numbered(number)));
+        tenants.collect::<Result<_>>().map(Self)
+    }
+
+    /// The tenant of each request, in turn; nothing if there are none.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = Tenant> {
+        self.0.iter().cloned().cycle()
+    }
+
+    /// The first of them.
+    pub(crate) fn first(&self) -> Option<&Tenant> {
+        self.0.first()
+    }
+}
+
+/// The name of tenant number `number`.
+pub(crate) fn numbered(number: u64) -> String {
+    format!("t{number:04}")
+}

@@ -14,7 +14,7 @@ use crate::generate::Corpus;
 use crate::numbers::{megabytes, spread};
 use crate::queries::{EXPORT, FIND_TRACES, all_kept, newest};
 use crate::target::{Address, Target};
-use crate::tenant::Tenant;
+use crate::tenant::{Tenant, numbered};
 
 /// The one service of every tenant: the same name for all, so that a search that crosses tenants finds too much.
 const SERVICE: &str = "tenant-service";
@@ -92,7 +92,7 @@ async fn phase(options: &Options, target: &Target, name: &str, deed: Deed) -> Re
             .with_context(|| name.to_owned())?;
         for (number, answer) in (first..end).zip(answers) {
             check(options, number, deed, &answer)
-                .with_context(|| format!("{name}: tenant {}", tenant_name(number)))?;
+                .with_context(|| format!("{name}: tenant {}", numbered(number)))?;
             times.push(answer.took);
         }
         first = end;
@@ -101,7 +101,7 @@ async fn phase(options: &Options, target: &Target, name: &str, deed: Deed) -> Re
 }
 
 fn call(options: &Options, number: u64, deed: Deed) -> Result<Call> {
-    let tenant = Tenant::new(&options.header, &tenant_name(number))?;
+    let tenant = Tenant::new(&options.header, &numbered(number))?;
     let corpus = corpus(options, number);
     let (method, request) = match deed {
         Deed::Write(index) => (EXPORT, export(&corpus, index).encode_to_vec().into()),
@@ -122,10 +122,6 @@ fn check(options: &Options, number: u64, deed: Deed, answer: &Answer) -> Result<
         Deed::Write(_) => all_kept(&answer.messages),
         Deed::Search => written(&corpus(options, number)).check(&answer.messages),
     }
-}
-
-fn tenant_name(number: u64) -> String {
-    format!("t{number:04}")
 }
 
 /// A tenant's spans: two requests. No two tenants have a trace id in common, as an id depends on seed plus trace number.

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use larder_proto::storage::v2 as proto;
 use prost::Message;
 
-use super::{Search, find, summaries};
+use super::{Search, find, selection, summaries};
 use crate::generate::{Corpus, operation_name, service_name, user_name};
 use crate::queries::{GET_TRACES, timestamp, trace};
+use crate::truth::{Question, Seen};
 
 /// The searches of the data set, within the window and depth of `all`.
 pub(super) fn searches(corpus: &Corpus, all: &proto::TraceQueryParameters) -> Vec<Search> {
@@ -55,12 +56,16 @@ impl Queries {
             ..self.of_service.clone()
         };
         vec![
-            find("service, newest 20", &self.of_service),
-            find("service and operation", &operation),
-            find("service, at least 800 ms", &long),
-            find("service, first tenth of time", &old),
-            find("service, 1,000 whole traces", &self.thousand()),
-            find("all services, newest 20", &self.all),
+            find("service, newest 20", &self.of_service, is_ours),
+            find("service and operation", &operation, |of| {
+                is_ours(of) && of.span.name == "GET /api/v1/carts/{id}"
+            }),
+            find("service, at least 800 ms", &long, |of| {
+                is_ours(of) && of.duration() >= 800_000_000
+            }),
+            find("service, first tenth of time", &old, is_ours),
+            find("service, 1,000 whole traces", &self.thousand(), is_ours),
+            find("all services, newest 20", &self.all, |_| true),
         ]
     }
 
@@ -68,16 +73,30 @@ impl Queries {
         let status = tag("http.response.status_code", "500");
         let of_service = |attribute| with(&self.of_service, attribute);
         let of_all = |value| with(&self.all, tag("feature.flag", value));
+        let error = tag("error", "true");
+        let kind = tag("span.kind", "server");
+        let user = tag("enduser.id", &user_name(42));
         vec![
-            find("service and status code 500", &of_service(status)),
-            find("service and error", &of_service(tag("error", "true"))),
-            find("service and kind", &of_service(tag("span.kind", "server"))),
+            find("service and status code 500", &of_service(status), |of| {
+                is_ours(of) && of.int("http.response.status_code") == Some(500)
+            }),
+            find("service and error", &of_service(error), |of| {
+                is_ours(of) && of.failed()
+            }),
+            find("service and kind", &of_service(kind), |of| {
+                is_ours(of) && of.kind() == "server"
+            }),
+            find("service and user, rare", &of_service(user), |of| {
+                is_ours(of) && of.text("enduser.id") == Some("user-00042")
+            }),
             find(
-                "service and user, rare",
-                &of_service(tag("enduser.id", &user_name(42))),
+                "all services, rare attribute",
+                &of_all("beta-checkout"),
+                |of| of.text("feature.flag") == Some("beta-checkout"),
             ),
-            find("all services, rare attribute", &of_all("beta-checkout")),
-            find("all services, no match", &of_all("nobody-has-this")),
+            find("all services, no match", &of_all("nobody-has-this"), |_| {
+                false
+            }),
         ]
     }
 
@@ -99,31 +118,41 @@ impl Queries {
                 name: "trace ids of a service, 20",
                 method: "/jaeger.storage.v2.TraceReader/FindTraceIDs",
                 request: ids.encode_to_vec().into(),
+                question: Question::Ids(selection(&self.of_service, is_ours)),
             },
-            summaries("summaries of a service, 20", &self.of_service),
-            summaries("summaries of a service, 1,000", &self.thousand()),
+            summaries("summaries of a service, 20", &self.of_service, is_ours),
+            summaries("summaries of a service, 1,000", &self.thousand(), is_ours),
             Search {
                 name: "trace by id",
                 method: GET_TRACES,
                 request: trace(self.corpus.trace_id(1)),
+                question: Question::Trace(self.corpus.trace_id(1)),
             },
             Search {
                 name: "services",
                 method: "/jaeger.storage.v2.TraceReader/GetServices",
                 request: Bytes::new(),
+                question: Question::Services,
             },
             Search {
                 name: "operations of a service",
                 method: "/jaeger.storage.v2.TraceReader/GetOperations",
                 request: operations.encode_to_vec().into(),
+                question: Question::Operations(self.of_service.service_name.clone()),
             },
             Search {
                 name: "dependencies, all of it",
                 method: "/jaeger.storage.v2.DependencyReader/GetDependencies",
                 request: dependencies.encode_to_vec().into(),
+                question: Question::Dependencies,
             },
         ]
     }
+}
+
+/// Whether the span is of the service that is searched.
+fn is_ours(of: &Seen<'_>) -> bool {
+    of.service == "payment-service-07"
 }
 
 fn with(

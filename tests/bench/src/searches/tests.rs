@@ -5,9 +5,8 @@ use larder_proto::expression::v1::{Call, Expression};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use prost::Message;
-use tonic::Status;
 
-use super::{filters, refusal};
+use super::filters;
 use crate::generate::Corpus;
 
 /// A search for what no span has would be fast and say nothing.
@@ -42,7 +41,7 @@ fn filters_name_attributes_that_spans_have() -> anyhow::Result<()> {
         }
     }
     let mut named = BTreeSet::new();
-    for (_, filter) in filters::filters() {
+    for (_, filter, _) in filters::filters() {
         attributes(&filter, &mut named);
     }
     let levels: BTreeSet<_> = named.iter().map(|(level, _)| level.as_str()).collect();
@@ -74,18 +73,4 @@ fn attributes(call: &Call, named: &mut BTreeSet<(String, String)>) {
             _ => {}
         }
     }
-}
-
-#[test]
-fn the_table_says_in_a_word_that_a_search_was_refused() {
-    let said = |status: Status| refusal(&anyhow::Error::from(status));
-    assert_eq!(said(Status::invalid_argument("no filters here")), "refused");
-    assert_eq!(
-        said(Status::unimplemented("unknown method")),
-        "not implemented"
-    );
-    assert_eq!(
-        said(Status::unavailable("the disk is full")),
-        "the disk is full"
-    );
 }

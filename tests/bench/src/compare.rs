@@ -1,0 +1,177 @@
+//! The main run: the same spans to every target, then the same searches to each, in turn.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use tonic::metadata::AsciiMetadataKey;
+
+use crate::disk::{self, Folder};
+use crate::figures::{At, Kind, Remark, Results, WRITING};
+use crate::load::{self, Load, Plan};
+use crate::numbers::{milliseconds, percentile, whole};
+use crate::report;
+use crate::searches;
+use crate::source::{self, Source};
+use crate::target::{Address, Target};
+use crate::tenant::Spread;
+use crate::timing::{self, Known, Row, Timing};
+use crate::truth::Truth;
+
+/// So many characters of a remark are kept.
+const LONGEST: usize = 300;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// A storage to measure, as NAME=HOST:PORT or NAME=HOST:PORT@PID of its server on this machine. A wrong answer fails the run.
+    #[arg(long = "target", required = true, value_name = "NAME=HOST:PORT[@PID]")]
+    targets: Vec<Address>,
+    /// A storage to compare with, written likewise. A wrong answer is told below the table and fails nothing.
+    #[arg(long = "peer", value_name = "NAME=HOST:PORT[@PID]")]
+    peers: Vec<Address>,
+    /// How many spans to write to each target: all of the file, or 100,000.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    spans: Option<u64>,
+    #[command(flatten)]
+    source: source::Options,
+    /// How many connections write at once.
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    /// How often each search is timed on each target.
+    #[arg(long, default_value_t = 25)]
+    repeat: usize,
+    /// How often all searches are timed: each figure then has minimum, median and maximum. Writing is done once; `combine` puts
+    /// whole runs together, each against an empty storage.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Skip writing: search what an earlier run with the same seed and count has written.
+    #[arg(long)]
+    no_load: bool,
+    /// Write to so many tenants in turn, `t0000` and so on, and search the first.
+    #[arg(long, default_value_t = 0)]
+    tenants: u64,
+    /// The header that names the tenant.
+    #[arg(long, default_value = "x-tenant")]
+    header: AsciiMetadataKey,
+    /// At most so many seconds to wait after writing until a server computes no more; what it used until then is counted.
+    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+    settle: u64,
+    /// The folder of a target's data, as NAME=PATH: what it takes on disk is measured.
+    #[arg(long = "data-dir", value_name = "NAME=PATH")]
+    folders: Vec<Folder>,
+    /// Write all figures to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Writes, searches and prints both tables. A wrong answer fails the run at its end.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let source = Source::new(&options.source, options.spans, 100_000)?;
+    let spread = Spread::new(&options.header, options.tenants)?;
+    let known = known(&source, options.tenants)?;
+    let mut targets = Vec::new();
+    for address in &options.targets {
+        targets.push(Target::connect(address, options.connections).await?);
+    }
+    for address in &options.peers {
+        let peer = Target::connect(address, options.connections).await?;
+        targets.push(peer.compared_only());
+    }
+    let mut results = Results::new("compare", source.corpus(), &targets);
+    let at = At {
+        spans: source.corpus().identity().1,
+        ..At::default()
+    };
+    let searcher = spread.first().cloned();
+    if !options.no_load {
+        let plan = Plan {
+            spread,
+            settle: Duration::from_secs(options.settle),
+        };
+        for load in load::run(source.requests()?, &targets, &plan).await? {
+            add_load(&mut results, at, &load, &options.folders)?;
+        }
+        report::loads(&results)?;
+    }
+    if let Some(tenant) = searcher {
+        let of_tenant = targets.into_iter().map(|of| of.of_tenant(tenant.clone()));
+        targets = of_tenant.collect();
+    }
+    for _ in 0..options.runs {
+        for row in timing::run(&known, &targets, options.repeat).await? {
+            add_row(&mut results, at, &targets, &row);
+        }
+    }
+    report::searches(&results, at)?;
+    report::wrong(&results)?;
+    results.save(options.json.as_deref())?;
+    results.judge()
+}
+
+/// All searches with what they find once the first of so many tenants has its share, or with none the whole.
+fn known(source: &Source, tenants: u64) -> Result<Vec<Known>> {
+    let step = usize::try_from(tenants.max(1))?;
+    let searches = searches::searches(source.corpus());
+    let questions = searches.iter().map(|search| search.question.clone());
+    let expected = Truth::of(questions, source.requests()?.step_by(step))?;
+    let pairs = searches.into_iter().zip(expected);
+    Ok(pairs
+        .map(|(search, expected)| Known { search, expected })
+        .collect())
+}
+
+/// Adds what writing cost.
+pub(crate) fn add_load(
+    results: &mut Results,
+    at: At,
+    load: &Load,
+    folders: &[Folder],
+) -> Result<()> {
+    let spans = whole(load.spans);
+    let disk = disk::of(folders, &load.target)?;
+    let measures = [
+        ("export_bytes_per_span", Some(whole(load.bytes) / spans)),
+        ("spans_per_s", Some(spans / load.wall.as_secs_f64())),
+        (
+            "cpu_us_per_span",
+            load.cpu_seconds.map(|seconds| seconds * 1e6 / spans),
+        ),
+        ("resident_bytes", load.resident_bytes.map(whole)),
+        ("disk_bytes", disk.map(whole)),
+    ];
+    for (measure, value) in measures {
+        if let Some(value) = value {
+            results.add(&load.target, WRITING, at, measure, value);
+        }
+    }
+    Ok(())
+}
+
+/// Adds what a search took on each target.
+pub(crate) fn add_row(results: &mut Results, at: At, targets: &[Target], row: &Row) {
+    for (target, timing) in targets.iter().zip(&row.timings) {
+        let remark = |kind, text: &String| Remark {
+            target: target.name.clone(),
+            subject: row.name.to_owned(),
+            at,
+            kind,
+            text: text.chars().take(LONGEST).collect(),
+        };
+        match timing {
+            Timing::Times(timed) => {
+                for (measure, percent) in [("p50_ms", 50), ("p99_ms", 99)] {
+                    let time = milliseconds(percentile(&timed.times, percent));
+                    results.add(&target.name, row.name, at, measure, time);
+                }
+                let sizes = [("answer_bytes", timed.bytes), ("found", row.found)];
+                for (measure, size) in sizes {
+                    results.add(&target.name, row.name, at, measure, whole(size as u64));
+                }
+                if let Some(difference) = &timed.difference {
+                    results.remark(remark(Kind::Wrong, difference));
+                }
+            }
+            Timing::Refused(reason) => results.remark(remark(Kind::Refused, reason)),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! An answer as a list of things that can be compared: what came, and how it differs from what has to come.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use larder_proto::storage::v2 as proto;
+use opentelemetry_proto::tonic::trace::v1::TracesData;
+use prost::Message;
+
+use crate::truth::Question;
+
+#[cfg(test)]
+mod tests;
+
+/// Traces, names or pairs of services, each with what is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Findings {
+    /// Whether the order is promised.
+    ordered: bool,
+    /// A trace id, a service, an operation or a pair; and spans, a summary, calls or nothing.
+    items: Vec<(String, String)>,
+}
+
+impl Findings {
+    /// In this order.
+    pub(crate) fn newest_first(items: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self {
+            ordered: true,
+            items: items.into_iter().collect(),
+        }
+    }
+
+    /// In whatever order.
+    pub(crate) fn any_order(items: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self {
+            ordered: false,
+            items: items.into_iter().collect(),
+        }
+    }
+
+    /// What a server answered. A trace whose spans come in two places of the stream is there twice, which Jaeger forbids.
+    pub(crate) fn read(question: &Question, answer: &[Bytes]) -> Result<Self> {
+        let (mut items, mut traces) = (Vec::new(), Vec::new());
+        for message in answer {
+            let message = message.clone();
+            match question {
+                Question::Traces(_) | Question::Trace(_) => add_spans(message, &mut traces),
+                other => add(other, message, &mut items),
+            }
+            .context("the answer cannot be decoded")?;
+        }
+        items.extend(traces.iter().map(|(id, count)| (hex(id), spans(*count))));
+        Ok(Self {
+            ordered: true,
+            items,
+        })
+    }
+
+    /// How many things there are.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// In a few words how `came` is not this; nothing if it is. A `peer` may answer in any order: Jaeger's API promises none.
+    pub(crate) fn difference(&self, came: &Self, peer: bool) -> Option<String> {
+        let expected: BTreeMap<&str, &str> = self.by_name();
+        let found: BTreeMap<&str, &str> = came.by_name();
+        let missing = expected.keys().filter(|name| !found.contains_key(*name));
+        let foreign = found.keys().filter(|name| !expected.contains_key(*name));
+        let other = expected.iter().filter_map(|(name, about)| {
+            let came = found.get(name).filter(|came| *came != about)?;
+            Some(format!("{name} with {came}, not {about}"))
+        });
+        let mut parts = Vec::new();
+        let mut tell = |what: &str, names: Vec<String>| {
+            if let Some(first) = names.first() {
+                parts.push(format!("{} {what} ({first})", names.len()));
+            }
+        };
+        tell(
+            &format!("of {} missing", expected.len()),
+            missing.map(|name| (*name).to_owned()).collect(),
+        );
+        tell("too many", foreign.map(|name| (*name).to_owned()).collect());
+        tell("wrong", other.collect());
+        if came.len() > found.len() {
+            parts.push(format!("{} twice", came.len() - found.len()));
+        }
+        if parts.is_empty() && self.ordered && !peer && self.items != came.items {
+            parts.push("in another order".to_owned());
+        }
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    fn by_name(&self) -> BTreeMap<&str, &str> {
+        let items = self.items.iter();
+        items
+            .map(|(name, about)| (name.as_str(), about.as_str()))
+            .collect()
+    }
+}
+
+/// Adds what one message of an answer without spans holds.
+fn add(question: &Question, message: Bytes, items: &mut Vec<(String, String)>) -> Result<()> {
+    let nothing = |name: String| (name, String::new());
+    match question {
+        Question::Traces(_) | Question::Trace(_) => {}
+        Question::Ids(_) => {
+            let answer = proto::FindTraceIDsResponse::decode(message)?;
+            items.extend(answer.trace_ids.iter().map(|of| nothing(hex(&of.trace_id))));
+        }
+        Question::Summaries(_) => {
+            let answer = proto::FindTraceSummariesResponse::decode(message)?;
+            let summaries = answer.summaries.iter();
+            items.extend(summaries.map(|of| (hex(&of.trace_id), summary(of))));
+        }
+        Question::Services => {
+            let answer = proto::GetServicesResponse::decode(message)?;
+            items.extend(answer.services.into_iter().map(nothing));
+        }
+        Question::Operations(_) => {
+            let answer = proto::GetOperationsResponse::decode(message)?;
+            let operations = answer.operations.iter();
+            items.extend(operations.map(|of| nothing(operation(&of.name, &of.span_kind))));
+        }
+        Question::Dependencies => {
+            let answer = proto::GetDependenciesResponse::decode(message)?;
+            let called = answer.dependencies.iter();
+            items.extend(called.map(|of| (pair(&of.parent, &of.child), calls(of.call_count))));
+        }
+    }
+    Ok(())
+}
+
+/// Counts the spans of one message by trace, in their order; a trace may go on where the last message ended.
+fn add_spans(message: Bytes, traces: &mut Vec<(Vec<u8>, u64)>) -> Result<()> {
+    let data = TracesData::decode(message)?;
+    let scopes = data
+        .resource_spans
+        .into_iter()
+        .flat_map(|of| of.scope_spans);
+    for span in scopes.flat_map(|scope| scope.spans) {
+        match traces.last_mut() {
+            Some((last, count)) if *last == span.trace_id => *count += 1,
+            _ => traces.push((span.trace_id, 1)),
+        }
+    }
+    Ok(())
+}
+
+/// A number of spans in words.
+pub(crate) fn spans(count: u64) -> String {
+    format!("{count} spans")
+}
+
+/// A number of calls in words.
+pub(crate) fn calls(count: u64) -> String {
+    format!("{count} calls")
+}
+
+/// A summary in words; its id is not in it.
+pub(crate) fn summary(of: &proto::TraceSummary) -> String {
+    let services: Vec<String> = of
+        .services
+        .iter()
+        .map(|of| format!("{} {}/{}", of.name, of.error_span_count, of.span_count))
+        .collect();
+    format!(
+        "root {:?} {:?}, {} to {}, {} spans, {} failed, {} orphans, {}",
+        of.root_service_name,
+        of.root_operation_name,
+        of.min_start_time_unix_nano,
+        of.max_end_time_unix_nano,
+        of.span_count,
+        of.error_span_count,
+        of.orphan_span_count,
+        services.join(" ")
+    )
+}
+
+/// An operation with its kind.
+pub(crate) fn operation(name: &str, kind: &str) -> String {
+    format!("{name} [{kind}]")
+}
+
+/// A service that calls another.
+pub(crate) fn pair(parent: &str, child: &str) -> String {
+    format!("{parent} -> {child}")
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(id: &[u8]) -> String {
+    let digits = id.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
+}

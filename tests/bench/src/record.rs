@@ -1,0 +1,41 @@
+//! Making a file of Exports, for `--replay`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::generate::Corpus;
+use crate::replay;
+
+/// Writes the Exports of a run to a file, which runs read with `--replay FILE`: about 510 bytes a span.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// How many spans.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    spans: u64,
+    /// How many spans one Export holds.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    request_spans: u64,
+    /// The seed of all that is random in the spans.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// The file.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Writes the file and says how large it is.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let corpus = Corpus::new(options.seed, options.spans, options.request_spans);
+    replay::write(&corpus, &options.out)?;
+    writeln!(
+        std::io::stdout(),
+        "{}: {} spans in {} Exports, {} bytes",
+        options.out.display(),
+        options.spans,
+        corpus.requests(),
+        std::fs::metadata(&options.out)?.len()
+    )?;
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Where the Exports of a run come from: made as they are needed, or read from a file.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+
+use crate::generate::{Corpus, Request};
+use crate::replay;
+
+/// The options that say which spans a run writes.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// Read the Exports from a file that `larder-bench generate` wrote, instead of making them: the client costs less then. Seed,
+    /// spans a request and, unless it is named, the number of spans are the file's.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "request_spans"])]
+    replay: Option<PathBuf>,
+    /// How many spans one Export holds.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    request_spans: u64,
+    /// The seed of all that is random in the spans.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+}
+
+/// The Exports of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    corpus: Corpus,
+    file: Option<PathBuf>,
+}
+
+/// Exports, one after the other.
+pub(crate) type Requests = Box<dyn Iterator<Item = Result<Request>> + Send>;
+
+impl Source {
+    /// `spans` spans; without a number all of the file, or `default` where there is none. Fails if a file has not as many.
+    pub(crate) fn new(options: &Options, spans: Option<u64>, default: u64) -> Result<Self> {
+        let Some(path) = &options.replay else {
+            let spans = spans.unwrap_or(default);
+            return Ok(Self {
+                corpus: Corpus::new(options.seed, spans, options.request_spans),
+                file: None,
+            });
+        };
+        let all = replay::corpus(path)?;
+        let whole = Self {
+            corpus: all.clone(),
+            file: Some(path.clone()),
+        };
+        let (_, held, _) = all.identity();
+        let spans = spans.unwrap_or(held);
+        ensure!(
+            spans <= held,
+            "{} holds {held} spans and the run needs {spans}; `larder-bench generate --spans {spans}` makes a larger one",
+            path.display()
+        );
+        if spans == held {
+            Ok(whole)
+        } else {
+            whole.first(spans)
+        }
+    }
+
+    /// The same Exports up to so many spans, which have to be whole Exports.
+    pub(crate) fn first(&self, spans: u64) -> Result<Self> {
+        let (seed, held, request_spans) = self.corpus.identity();
+        ensure!(
+            spans == held || spans.is_multiple_of(request_spans),
+            "{spans} spans are not whole Exports of {request_spans}"
+        );
+        ensure!(spans <= held, "there are {held} spans, not {spans}");
+        Ok(Self {
+            corpus: Corpus::new(seed, spans, request_spans),
+            file: self.file.clone(),
+        })
+    }
+
+    /// What the Exports are made of.
+    pub(crate) fn corpus(&self) -> &Corpus {
+        &self.corpus
+    }
+
+    /// All Exports, from the first on.
+    pub(crate) fn requests(&self) -> Result<Requests> {
+        let requests = self.corpus.requests();
+        Ok(match &self.file {
+            None => all_of(&self.corpus),
+            Some(path) => Box::new(replay::Reader::open(path)?.take(usize::try_from(requests)?)),
+        })
+    }
+}
+
+/// The Exports of a corpus, made as they are taken.
+pub(crate) fn all_of(corpus: &Corpus) -> Requests {
+    let corpus = corpus.clone();
+    Box::new((0..corpus.requests()).map(move |index| Ok(corpus.request(index))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(replay: Option<PathBuf>) -> Options {
+        Options {
+            replay,
+            request_spans: 1_000,
+            seed: 3,
+        }
+    }
+
+    fn all(source: &Source) -> Result<Vec<bytes::Bytes>> {
+        source
+            .requests()?
+            .map(|request| Ok(request?.bytes))
+            .collect()
+    }
+
+    #[test]
+    fn a_file_gives_what_would_be_made_also_in_part() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("spans");
+        let made = Source::new(&options(None), Some(3_000), 0)?;
+        replay::write(made.corpus(), &path)?;
+        let replayed = Source::new(&options(Some(path.clone())), None, 0)?;
+        assert_eq!(all(&replayed)?, all(&made)?);
+        let part = Source::new(&options(Some(path)), Some(2_000), 0)?;
+        assert_eq!(all(&part)?, all(&made.first(2_000)?)?);
+        assert_eq!(all(&part)?.len(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_with_too_few_spans_is_refused() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("spans");
+        replay::write(&Corpus::new(3, 1_000, 1_000), &path)?;
+        let error = Source::new(&options(Some(path)), Some(2_000), 0);
+        let error = error.err().map(|error| error.to_string());
+        assert!(
+            error.is_some_and(|error| error.contains("holds 1000 spans and the run needs 2000"))
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_part_has_to_be_whole_exports() -> Result<()> {
+        let source = Source::new(&options(None), None, 2_500)?;
+        assert!(source.first(1_500).is_err());
+        assert!(source.first(2_500).is_ok());
+        Ok(())
+    }
+}
