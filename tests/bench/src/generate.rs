@@ -21,6 +21,8 @@ const RARE: u64 = 5_000;
 const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
 /// The first span's start: 2026-01-01T00:00:00Z.
 const EPOCH: u64 = 1_767_225_600_000_000_000;
+/// What the window has beyond the last trace.
+const ROOM: u64 = 60_000_000_000;
 /// Time between the starts of two traces.
 const STEP: u64 = 2_000_000;
 
@@ -30,6 +32,8 @@ pub(crate) struct Corpus {
     seed: u64,
     spans: u64,
     request_spans: u64,
+    /// Nanoseconds between the last trace's start and the end of the window.
+    room: u64,
 }
 
 /// One Export and what is in it.
@@ -47,6 +51,7 @@ impl Corpus {
             seed,
             spans,
             request_spans: request_spans.max(1),
+            room: ROOM,
         }
     }
 
@@ -68,7 +73,15 @@ impl Corpus {
 
     /// The earliest and latest start of a span, with room to spare.
     pub(crate) fn window(&self) -> (u64, u64) {
-        (EPOCH, EPOCH + self.spans * STEP + 60_000_000_000)
+        (EPOCH, EPOCH + self.spans * STEP + self.room)
+    }
+
+    /// The same with a window that no span of a larger corpus of the same seed starts in, if this is whole requests.
+    pub(crate) fn without_room(&self) -> Self {
+        Self {
+            room: 0,
+            ..self.clone()
+        }
     }
 
     /// Request number `index`, the same at every call.

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod beside;
 mod calls;
 mod combine;
 mod compare;
@@ -25,6 +26,7 @@ mod generate;
 mod load;
 mod noise;
 mod numbers;
+mod openloop;
 mod queries;
 mod quiet;
 mod record;
@@ -57,6 +59,7 @@ struct Arguments {
 enum Command {
     Generate(record::Options),
     Combine(combine::Options),
+    Load(beside::Options),
     Tenants(tenants::Options),
     Quiet(quiet::Options),
     Noise(noise::Options),
@@ -72,9 +75,48 @@ fn main() -> Result<()> {
             None => compare::run(&arguments.options).await,
             Some(Command::Generate(options)) => record::run(options),
             Some(Command::Combine(options)) => combine::run(options),
+            Some(Command::Load(options)) => beside::run(options).await,
             Some(Command::Tenants(options)) => tenants::run(options).await,
             Some(Command::Quiet(options)) => quiet::run(options).await,
             Some(Command::Noise(options)) => noise::run(options).await,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(words: &str) -> Option<Arguments> {
+        let words = std::iter::once("larder-bench").chain(words.split_whitespace());
+        Arguments::try_parse_from(words).ok()
+    }
+
+    #[test]
+    fn every_option_of_every_command_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_targets_are_compared() {
+        let compared = |words| parse(words).is_some_and(|of| of.command.is_none());
+        assert!(compared("--target kv=127.0.0.1:17271@1 --spans 1000000"));
+        assert!(compared(
+            "--target kv=h:1 --peer jaeger=h:2 --replay FILE --runs 3"
+        ));
+        assert!(!compared("--spans 1000000"), "no target");
+        assert!(
+            !compared("--target kv=h:1 --replay FILE --seed 3"),
+            "the seed is the file's"
+        );
+    }
+
+    #[test]
+    fn a_command_has_options_of_its_own() {
+        let generate = parse("generate --spans 10 --out FILE").and_then(|of| of.command);
+        assert!(matches!(generate, Some(Command::Generate(_))));
+        assert!(parse("generate --spans 10").is_none(), "no file");
+    }
 }

@@ -5,16 +5,16 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
-use tokio::sync::mpsc;
 use tonic::metadata::AsciiMetadataKey;
 
 use crate::generate::Corpus;
 use crate::load::{self, Plan};
 use crate::numbers::spread;
-use crate::schedule::{Machine, Schedule};
+use crate::openloop::{self, Due};
+use crate::schedule::Schedule;
 use crate::source;
 use crate::target::{self, Address, Target};
 use crate::tenant::Tenant;
@@ -54,6 +54,9 @@ pub(crate) struct Options {
     seed: u64,
 }
 
+/// At most so many calls are under way.
+const MOST: usize = 100_000;
+
 /// What came of a call: its kind's place in [`KINDS`], its time since it was due, and what was wrong.
 type Outcome = (usize, Duration, Result<()>);
 
@@ -82,33 +85,21 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 }
 
 async fn calls(target: &Target, schedule: Schedule, work: &Arc<Work>) -> Result<Vec<Outcome>> {
-    let (announce, mut due) = mpsc::unbounded_channel();
-    let started = Instant::now();
-    let pacer = std::thread::spawn(move || {
-        schedule.run(&mut Machine(started), |number, due| {
-            announce.send((number, due)).is_ok()
-        });
-    });
-    let mut under_way = Vec::new();
     let mut channels = target.channels().iter().cycle();
-    while let Some((number, due)) = due.recv().await {
+    let call = |number, due: Due| {
         let channel = channels.next().context("no connection")?.clone();
         let (tenant, work) = (target.tenant().cloned(), Arc::clone(work));
-        under_way.push(tokio::spawn(async move {
+        Ok(async move {
             let task: &Task = work.task(number)?;
             let request = task.request.clone();
             let answer = target::call(&channel, tenant.as_ref(), task.method, request).await;
-            let took = started.elapsed().saturating_sub(due);
+            let waited = due.waited();
             let checked = answer.and_then(|answer| task.check(&answer));
-            Ok::<Outcome, Error>((task.kind, took, checked))
-        }));
-    }
-    pacer.join().map_err(|_| Error::msg("the pacer stopped"))?;
-    let mut outcomes = Vec::new();
-    for call in under_way {
-        outcomes.push(call.await??);
-    }
-    Ok(outcomes)
+            Ok::<Outcome, Error>((task.kind, waited, checked))
+        })
+    };
+    let outcomes = openloop::run(schedule, MOST, Ok, call).await?;
+    outcomes.into_iter().collect()
 }
 
 /// Prints a row for each kind; fails with the first thing that was wrong.

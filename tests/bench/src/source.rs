@@ -1,14 +1,17 @@
 //! Where the Exports of a run come from: made as they are needed, or read from a file.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use tempfile::TempDir;
 
 use crate::generate::{Corpus, Request};
 use crate::replay;
 
 /// The options that say which spans a run writes.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// Read the Exports from a file that `larder-bench generate` wrote, instead of making them: the client costs less then. Seed,
     /// spans a request and, unless it is named, the number of spans are the file's.
@@ -27,6 +30,8 @@ pub(crate) struct Options {
 pub(crate) struct Source {
     corpus: Corpus,
     file: Option<PathBuf>,
+    /// What the file is in, if it was made for this run.
+    folder: Option<Arc<TempDir>>,
 }
 
 /// Exports, one after the other.
@@ -40,12 +45,14 @@ impl Source {
             return Ok(Self {
                 corpus: Corpus::new(options.seed, spans, options.request_spans),
                 file: None,
+                folder: None,
             });
         };
         let all = replay::corpus(path)?;
         let whole = Self {
             corpus: all.clone(),
             file: Some(path.clone()),
+            folder: None,
         };
         let (_, held, _) = all.identity();
         let spans = spans.unwrap_or(held);
@@ -61,6 +68,22 @@ impl Source {
         }
     }
 
+    /// `spans` spans from a file: the one that is to be replayed, or one that is made now and goes with the last clone of this.
+    pub(crate) fn on_disk(options: &Options, spans: u64) -> Result<Self> {
+        let source = Self::new(options, Some(spans), spans)?;
+        if source.file.is_some() {
+            return Ok(source);
+        }
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("exports");
+        replay::write(&source.corpus, &path)?;
+        Ok(Self {
+            file: Some(path),
+            folder: Some(Arc::new(folder)),
+            ..source
+        })
+    }
+
     /// The same Exports up to so many spans, which have to be whole Exports.
     pub(crate) fn first(&self, spans: u64) -> Result<Self> {
         let (seed, held, request_spans) = self.corpus.identity();
@@ -72,6 +95,7 @@ impl Source {
         Ok(Self {
             corpus: Corpus::new(seed, spans, request_spans),
             file: self.file.clone(),
+            folder: self.folder.clone(),
         })
     }
 

@@ -55,6 +55,16 @@ pub(crate) enum Question {
     Dependencies,
 }
 
+impl Question {
+    /// Whether spans that start after its window, or are of another trace, leave the answer as it is.
+    pub(crate) fn has_window(&self) -> bool {
+        match self {
+            Self::Traces(_) | Self::Ids(_) | Self::Summaries(_) | Self::Trace(_) => true,
+            Self::Services | Self::Operations(_) | Self::Dependencies => false,
+        }
+    }
+}
+
 /// What has been seen for a question.
 enum Answer {
     Newest(Newest),
