@@ -21,6 +21,7 @@ use crate::target::{Address, Target};
 use ingest::Ingest;
 use mix::Mix;
 use outcome::Outcome;
+pub(crate) use table::tables;
 
 mod ingest;
 mod mix;
@@ -123,7 +124,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         }
     }
     let results = outcome.into_results();
-    table::print(&results, idle(written))?;
+    tables(&results)?;
     report::wrong(&results)?;
     results.save(options.json.as_deref())?;
     results.judge()

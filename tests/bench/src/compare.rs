@@ -109,7 +109,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 }
 
 /// All searches with what they find once the first of so many tenants has its share, or with none the whole.
-fn known(source: &Source, tenants: u64) -> Result<Vec<Known>> {
+pub(crate) fn known(source: &Source, tenants: u64) -> Result<Vec<Known>> {
     let step = usize::try_from(tenants.max(1))?;
     let searches = searches::searches(source.corpus());
     let questions = searches.iter().map(|search| search.question.clone());
@@ -137,6 +137,7 @@ pub(crate) fn add_load(
             load.cpu_seconds.map(|seconds| seconds * 1e6 / spans),
         ),
         ("resident_bytes", load.resident_bytes.map(whole)),
+        ("peak_resident_bytes", load.peak_bytes.map(whole)),
         ("disk_bytes", disk.map(whole)),
     ];
     for (measure, value) in measures {

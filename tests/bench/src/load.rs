@@ -9,7 +9,6 @@ use tokio::sync::Mutex;
 
 use crate::generate::Request;
 use crate::queries::{EXPORT, all_kept};
-use crate::source::Requests;
 use crate::target::{self, Target};
 use crate::tenant::{Spread, Tenant};
 
@@ -27,6 +26,8 @@ pub(crate) struct Load {
     pub(crate) cpu_seconds: Option<f64>,
     /// At rest.
     pub(crate) resident_bytes: Option<u64>,
+    /// The most that the process ever had.
+    pub(crate) peak_bytes: Option<u64>,
 }
 
 /// How the requests are written.
@@ -47,12 +48,14 @@ struct Parcel {
 
 /// Writes the requests to every target.
 pub(crate) async fn run(
-    mut requests: Requests,
+    mut requests: impl Iterator<Item = Result<Request>>,
     targets: &[Target],
     plan: &Plan,
 ) -> Result<Vec<Load>> {
     let mut loads = Vec::new();
     for target in targets {
+        // A server that has just started may still be busy with that.
+        target.settle(plan.settle).await?;
         loads.push(Load {
             target: target.name.clone(),
             spans: 0,
@@ -60,6 +63,7 @@ pub(crate) async fn run(
             wall: Duration::ZERO,
             cpu_seconds: target.cpu_seconds()?,
             resident_bytes: None,
+            peak_bytes: None,
         });
     }
     let mut tenants = plan.spread.turns();
@@ -85,6 +89,7 @@ pub(crate) async fn run(
         let after = target.cpu_seconds()?;
         load.cpu_seconds = after.zip(load.cpu_seconds).map(|(after, of)| after - of);
         load.resident_bytes = target.resident_bytes()?;
+        load.peak_bytes = target.peak_bytes()?;
     }
     Ok(loads)
 }

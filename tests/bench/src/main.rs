@@ -23,6 +23,7 @@ mod disk;
 mod figures;
 mod findings;
 mod generate;
+mod growth;
 mod load;
 mod noise;
 mod numbers;
@@ -60,6 +61,7 @@ enum Command {
     Generate(record::Options),
     Combine(combine::Options),
     Load(beside::Options),
+    Growth(growth::Options),
     Tenants(tenants::Options),
     Quiet(quiet::Options),
     Noise(noise::Options),
@@ -76,6 +78,7 @@ fn main() -> Result<()> {
             Some(Command::Generate(options)) => record::run(options),
             Some(Command::Combine(options)) => combine::run(options),
             Some(Command::Load(options)) => beside::run(options).await,
+            Some(Command::Growth(options)) => growth::run(options).await,
             Some(Command::Tenants(options)) => tenants::run(options).await,
             Some(Command::Quiet(options)) => quiet::run(options).await,
             Some(Command::Noise(options)) => noise::run(options).await,

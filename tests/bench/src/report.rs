@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
+use crate::beside;
 use crate::figures::{At, Figure, Kind, Results, WRITING};
 use crate::numbers::whole;
 
@@ -13,10 +14,61 @@ mod tests;
 /// All tables of some results.
 pub(crate) fn all(results: &Results) -> Result<()> {
     loads(results)?;
-    for at in results.points() {
-        searches(results, at)?;
+    match results.command.as_str() {
+        "load" => beside::tables(results)?,
+        "growth" => growth(results)?,
+        _ => {
+            for at in results.points() {
+                searches(results, at)?;
+            }
+        }
     }
     wrong(results)
+}
+
+/// Every search after each step, a table for each target.
+fn growth(results: &Results) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let points = results.points();
+    for target in &results.targets {
+        let table = across(results, &target.name, &points, |at| {
+            format!("{} spans", at.spans)
+        });
+        writeln!(out, "{table}\n")?;
+    }
+    Ok(())
+}
+
+/// Every search of one target, a column for each point.
+pub(crate) fn across(
+    results: &Results,
+    target: &str,
+    points: &[At],
+    word: fn(At) -> String,
+) -> String {
+    let mut head = vec![format!("{target}, p50 / p99 ms")];
+    head.extend(points.iter().map(|at| word(*at)));
+    let mut lines = vec![row(&head), format!("|{}", "---|".repeat(head.len()))];
+    for search in results.searches() {
+        let mut cells = vec![search.to_owned()];
+        cells.extend(points.iter().map(|at| times(results, target, search, *at)));
+        lines.push(row(&cells));
+    }
+    lines.join("\n")
+}
+
+/// Median and 99th percentile, marked if an answer was wrong, or what was said instead.
+pub(crate) fn times(results: &Results, target: &str, subject: &str, at: At) -> String {
+    let remark = results.remark_on(target, subject, at);
+    let figure = |measure| results.figure(target, subject, at, measure);
+    match (figure("p50_ms"), figure("p99_ms")) {
+        (Some(p50), Some(p99)) => {
+            let wrong = remark.is_some_and(|of| of.kind == Kind::Wrong);
+            let star = if wrong { " \\*" } else { "" };
+            format!("{} / {}{star}", spread(p50, 1.0, 2), spread(p99, 1.0, 2))
+        }
+        _ => remark.map_or_else(String::new, |of| of.text.clone()),
+    }
 }
 
 /// What writing cost, a row for each target and number of spans.
@@ -87,23 +139,12 @@ pub(crate) fn row(cells: &[String]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// What a target took for a search, or said instead; a wrong answer is marked.
+/// What a target took for a search, with the bytes of an answer, or what it said instead.
 fn cell(results: &Results, target: &str, search: &str, at: At) -> String {
-    let remark = results.remark_on(target, search, at);
-    let figure = |measure| results.figure(target, search, at, measure);
-    match (figure("p50_ms"), figure("p99_ms"), figure("answer_bytes")) {
-        (Some(p50), Some(p99), Some(bytes)) => format!(
-            "{} / {} ({:.0}){}",
-            spread(p50, 1.0, 2),
-            spread(p99, 1.0, 2),
-            bytes.median,
-            if remark.is_some_and(|of| of.kind == Kind::Wrong) {
-                " \\*"
-            } else {
-                ""
-            }
-        ),
-        _ => remark.map_or_else(String::new, |of| of.text.clone()),
+    let times = times(results, target, search, at);
+    match results.figure(target, search, at, "answer_bytes") {
+        Some(bytes) => format!("{times} ({:.0})", bytes.median),
+        None => times,
     }
 }
 

@@ -125,12 +125,22 @@ impl Target {
 
     /// Resident memory of the process, in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<Option<u64>> {
+        self.status("VmRSS:")
+    }
+
+    /// The most resident memory that the process has had, in bytes.
+    pub(crate) fn peak_bytes(&self) -> Result<Option<u64>> {
+        self.status("VmHWM:")
+    }
+
+    /// A line of the process's status that is in kB, in bytes.
+    fn status(&self, name: &'static str) -> Result<Option<u64>> {
         let Some(pid) = self.pid else { return Ok(None) };
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("VmRSS")?;
+            .find_map(|line| line.strip_prefix(name))
+            .context(name)?;
         let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
         Ok(Some(kib * 1024))
     }

@@ -91,7 +91,7 @@ fn the_table_compares_each_rate_with_none() -> Result<()> {
     results.add("kv", WRITING, half, "offered_spans_per_s", 100_000.0);
     results.add("kv", WRITING, half, "p50_ms", 4.0);
     results.add("kv", WRITING, half, "p99_ms", 9.0);
-    let table = rates(&results, "kv", idle);
+    let table = rates(&results, "kv");
     let lines: Vec<_> = table.lines().skip(2).collect();
     assert_eq!(
         lines,

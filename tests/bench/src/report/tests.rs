@@ -47,7 +47,7 @@ fn a_row_has_each_targets_times_and_the_first_ones_ratios() -> Result<()> {
 | search, p50 / p99 ms (bytes) | kv | old | kv / old |
 |---|---|---|---|
 | a | 1.00 / 2.00 (10) | 4.00 / 8.00 (10) | 0.25 |
-| b | 1.00 / 2.00 (10) | 4.00 / 8.00 (10) \\* | 0.25 |
+| b | 1.00 / 2.00 (10) | 4.00 / 8.00 \\* (10) | 0.25 |
 | c | 1.00 / 2.00 (10) | refused |  |";
     assert_eq!(table(&results()?, AT), expected);
     Ok(())
@@ -59,5 +59,19 @@ fn more_than_one_run_shows_minimum_and_maximum() -> Result<()> {
     results.add("kv", "a", AT, "p50_ms", 3.0);
     let figure = results.figure("kv", "a", AT, "p50_ms").context("it")?;
     assert_eq!(spread(figure, 1.0, 1), "2.0 [1.0 to 3.0]");
+    Ok(())
+}
+
+#[test]
+fn growth_has_a_column_for_each_size() -> Result<()> {
+    let mut results = results()?;
+    let later = At { spans: 9_000, ..AT };
+    results.add("kv", "a", later, "p50_ms", 7.0);
+    results.add("kv", "a", later, "p99_ms", 9.0);
+    let table = across(&results, "kv", &results.points(), |at| at.spans.to_string());
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines.first(), Some(&"| kv, p50 / p99 ms | 1000 | 9000 |"));
+    assert_eq!(lines.get(2), Some(&"| a | 1.00 / 2.00 | 7.00 / 9.00 |"));
+    assert_eq!(lines.get(3), Some(&"| b | 1.00 / 2.00 |  |"));
     Ok(())
 }
