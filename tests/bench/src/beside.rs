@@ -21,7 +21,7 @@ use crate::target::{Address, Target};
 use ingest::Ingest;
 use mix::Mix;
 use outcome::Outcome;
-pub(crate) use table::tables;
+pub(crate) use table::{ALL, tables};
 
 mod ingest;
 mod mix;

@@ -1,10 +1,22 @@
-//! Loads one or more Jaeger remote storages with the same spans and times the same searches on each, side by side.
+//! Loads one or more Jaeger remote storages with the same spans, times the same searches on each, side by side, and checks every answer
+//! against what was written.
 //!
-//! `larder-bench --target larder=127.0.0.1:17271@PID --target jaeger=127.0.0.1:27271@PID --spans 1000000`
+//! `larder-bench --target kv=127.0.0.1:17271@PID --peer jaeger=127.0.0.1:27271@PID --spans 1000000`
 //!
-//! The first target is the one that ratios are made of. A PID is optional; without it, CPU and memory stay blank.
+//! The first target is the one that ratios are made of. A PID is optional; without it, CPU and memory stay blank. A wrong answer of a
+//! `--target` fails the run, once its tables are printed; one of a `--peer` gets a star and a line below. The storages have to be empty.
 //!
-//! Three subcommands measure tenants, on a server with `tenancy.enabled`. `tenants` writes to and searches a thousand of them.
+//! - `generate --spans 1000000 --out FILE` writes the Exports once; `--replay FILE`, in all that follows, reads them, so that the client
+//!   takes little of the processors that it shares with the server.
+//! - `load --target kv=127.0.0.1:17271@PID --share 0.25,0.5,0.75` times searches alone and beside ingest at shares of its highest rate.
+//!   Both go at their rate whatever is answered, and times count from when a call was due.
+//! - `growth --target kv=127.0.0.1:17271@PID --data-dir kv=PATH --steps 1000000,10000000` measures after each step what spans cost.
+//! - All three write every figure to `--json FILE`. `combine A.json B.json C.json --json ALL.json` puts runs together, each against an
+//!   empty storage: minimum, median and maximum of each figure. (`--runs 3` only repeats what needs no empty storage.)
+//! - `plot LOAD.json GROWTH.json --out DIR` draws what `load` and `growth` measured, as SVG.
+//!
+//! Three commands measure tenants, on a server with `tenancy.enabled`. `tenants` writes to and searches a thousand of them; `--tenants N`
+//! in the main run spreads its Exports over some and searches the first.
 //! What a noisy neighbour does to a quiet tenant is told by `quiet` and `noise` together. First the quiet one alone, which also
 //! writes what later runs find: `larder-bench quiet --target larder=127.0.0.1:17271@PID`. Then, for each `KIND` of `flood`, `scan`
 //! and `spin`, start `larder-bench noise --target larder=127.0.0.1:17271@PID --tenant KIND --kind KIND --seconds 30` in the
@@ -28,6 +40,7 @@ mod load;
 mod noise;
 mod numbers;
 mod openloop;
+mod plot;
 mod queries;
 mod quiet;
 mod record;
@@ -62,6 +75,7 @@ enum Command {
     Combine(combine::Options),
     Load(beside::Options),
     Growth(growth::Options),
+    Plot(plot::Options),
     Tenants(tenants::Options),
     Quiet(quiet::Options),
     Noise(noise::Options),
@@ -79,6 +93,7 @@ fn main() -> Result<()> {
             Some(Command::Combine(options)) => combine::run(options),
             Some(Command::Load(options)) => beside::run(options).await,
             Some(Command::Growth(options)) => growth::run(options).await,
+            Some(Command::Plot(options)) => plot::run(options),
             Some(Command::Tenants(options)) => tenants::run(options).await,
             Some(Command::Quiet(options)) => quiet::run(options).await,
             Some(Command::Noise(options)) => noise::run(options).await,

@@ -8,7 +8,7 @@ use crate::figures::{At, Results, WRITING};
 use crate::report::{across, row, spread, times};
 
 /// The subject of all searches together.
-pub(super) const ALL: &str = "all searches";
+pub(crate) const ALL: &str = "all searches";
 
 /// Prints both tables: all searches at each rate, and each search.
 pub(crate) fn tables(results: &Results) -> Result<()> {

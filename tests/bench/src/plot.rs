@@ -1,0 +1,70 @@
+//! Pictures of results, as SVG: searches' times against ingest, and what a span costs against how many there are.
+//!
+//! All colours are between light and dark and nothing is painted behind them, so that a picture can be read on both. The same results
+//! give the same bytes.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::figures::Results;
+use chart::draw;
+use series::{Panel, against_load, against_size};
+
+mod chart;
+mod series;
+#[cfg(test)]
+mod tests;
+
+/// Draws the results of `load` and `growth`; runs and targets of the same command go into one picture.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The files that `load`, `growth` or `combine` wrote with `--json`.
+    #[arg(required = true, value_name = "RESULT.json")]
+    results: Vec<PathBuf>,
+    /// The folder for latency-against-load.svg and cost-against-size.svg.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// A command with its picture's file and panels.
+type Picture = (&'static str, &'static str, fn(&Results) -> Vec<Panel>);
+
+const PICTURES: [Picture; 2] = [
+    ("load", "latency-against-load.svg", against_load),
+    ("growth", "cost-against-size.svg", against_size),
+];
+
+/// Reads the files and writes a picture for each command.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let mut all: Vec<Results> = Vec::new();
+    for path in &options.results {
+        let results = Results::open(path)?;
+        let command = results.command.as_str();
+        ensure!(
+            PICTURES.iter().any(|(of, ..)| *of == command),
+            "{} is of {command}, of which there is no picture; `load` and `growth` have one",
+            path.display()
+        );
+        match all.iter_mut().find(|of| of.command == command) {
+            Some(of) => of
+                .combine(&results)
+                .with_context(|| format!("{} cannot be added", path.display()))?,
+            None => all.push(results),
+        }
+    }
+    std::fs::create_dir_all(&options.out)
+        .with_context(|| format!("cannot make {}", options.out.display()))?;
+    for results in &all {
+        for (_, name, panels) in PICTURES.iter().filter(|(of, ..)| *of == results.command) {
+            let path = options.out.join(name);
+            let picture = draw(&panels(results))?;
+            std::fs::write(&path, &picture)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            let (path, bytes) = (path.display(), picture.len());
+            writeln!(std::io::stdout(), "{path}: {bytes} bytes")?;
+        }
+    }
+    Ok(())
+}

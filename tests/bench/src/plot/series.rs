@@ -1,0 +1,122 @@
+//! Which figures are drawn, as lines through points.
+
+use crate::beside::ALL;
+use crate::figures::{At, Figure, Results, WRITING};
+use crate::numbers::whole;
+
+/// The searches whose times are drawn against size: each is answered in another way.
+const SEARCHES: [&str; 5] = [
+    "service, newest 20",
+    "service and status code 500",
+    "all services, no match",
+    "trace by id",
+    "filter: span attribute",
+];
+
+/// A diagram.
+pub(super) struct Panel {
+    pub(super) title: String,
+    /// What the horizontal axis counts.
+    pub(super) across: &'static str,
+    pub(super) lines: Vec<Line>,
+}
+
+/// A line with its name.
+#[derive(Debug, PartialEq)]
+pub(super) struct Line {
+    pub(super) name: String,
+    /// From left to right.
+    pub(super) points: Vec<Point>,
+}
+
+/// What several runs measured at one place: their median, and how far they lie apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Point {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+impl Point {
+    /// A figure in units of so much.
+    fn new(x: f64, figure: &Figure, unit: f64) -> Self {
+        Self {
+            x,
+            y: figure.median / unit,
+            low: figure.min / unit,
+            high: figure.max / unit,
+        }
+    }
+}
+
+/// Times of all searches against the rate of ingest beside them: the 99th percentile and the median.
+pub(super) fn against_load(results: &Results) -> Vec<Panel> {
+    let panels = [("p99_ms", "99th percentile"), ("p50_ms", "median")];
+    let panels = panels.map(|(measure, word)| Panel {
+        title: format!("searches beside ingest, {word}, ms"),
+        across: "ingest, spans/s",
+        lines: per_target(results, |target, at| {
+            let rate = results.figure(target, WRITING, at, "offered_spans_per_s");
+            let rate = match rate {
+                Some(rate) => rate.median,
+                None if at.share == Some(0.0) => 0.0,
+                None => return None,
+            };
+            let time = results.figure(target, ALL, at, measure)?;
+            Some(Point::new(rate, time, 1.0))
+        }),
+    });
+    panels.into()
+}
+
+/// What a span costs, and how long searches take, against how many spans there are.
+pub(super) fn against_size(results: &Results) -> Vec<Panel> {
+    let panel = |title: &str, measure: &str, unit: fn(At) -> f64| Panel {
+        title: title.to_owned(),
+        across: "spans",
+        lines: per_target(results, |target, at| {
+            let figure = results.figure(target, WRITING, at, measure)?;
+            Some(Point::new(whole(at.spans), figure, unit(at)))
+        }),
+    };
+    let mut panels = vec![
+        panel("server CPU, us a span written", "cpu_us_per_span", |_| 1.0),
+        panel("on disk, bytes a span", "disk_bytes", |at| whole(at.spans)),
+        panel("resident memory, MB", "resident_bytes", |_| 1e6),
+    ];
+    for target in &results.targets {
+        let lines = SEARCHES.iter().filter_map(|search| {
+            let points = points(results, |at| {
+                let time = results.figure(&target.name, search, at, "p50_ms")?;
+                Some(Point::new(whole(at.spans), time, 1.0))
+            });
+            (!points.is_empty()).then(|| Line {
+                name: (*search).to_owned(),
+                points,
+            })
+        });
+        panels.push(Panel {
+            title: format!("searches in {}, median, ms", target.name),
+            across: "spans",
+            lines: lines.collect(),
+        });
+    }
+    panels.retain(|panel| !panel.lines.is_empty());
+    panels
+}
+
+/// A line for each target that has points.
+fn per_target(results: &Results, point: impl Fn(&str, At) -> Option<Point>) -> Vec<Line> {
+    let lines = results.targets.iter().map(|target| Line {
+        name: target.name.clone(),
+        points: points(results, |at| point(&target.name, at)),
+    });
+    lines.filter(|line| !line.points.is_empty()).collect()
+}
+
+fn points(results: &Results, point: impl Fn(At) -> Option<Point>) -> Vec<Point> {
+    let mut points: Vec<_> = results.points().into_iter().filter_map(point).collect();
+    points.sort_by(|one: &Point, next| one.x.total_cmp(&next.x));
+    points
+}
