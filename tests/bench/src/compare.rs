@@ -136,6 +136,10 @@ pub(crate) fn add_load(
             "cpu_us_per_span",
             load.cpu_seconds.map(|seconds| seconds * 1e6 / spans),
         ),
+        (
+            "client_cpu_us_per_span",
+            Some(load.client_seconds * 1e6 / spans),
+        ),
         ("resident_bytes", load.resident_bytes.map(whole)),
         ("peak_resident_bytes", load.peak_bytes.map(whole)),
         ("disk_bytes", disk.map(whole)),

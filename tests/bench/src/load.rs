@@ -24,6 +24,8 @@ pub(crate) struct Load {
     pub(crate) wall: Duration,
     /// From the first request until the server is at rest: what it does between requests, as merging, is in it.
     pub(crate) cpu_seconds: Option<f64>,
+    /// What this program used itself while requests were under way; it shares the machine.
+    pub(crate) client_seconds: f64,
     /// At rest.
     pub(crate) resident_bytes: Option<u64>,
     /// The most that the process ever had.
@@ -62,6 +64,7 @@ pub(crate) async fn run(
             bytes: 0,
             wall: Duration::ZERO,
             cpu_seconds: target.cpu_seconds()?,
+            client_seconds: 0.0,
             resident_bytes: None,
             peak_bytes: None,
         });
@@ -95,6 +98,7 @@ pub(crate) async fn run(
 }
 
 async fn write_round(target: &Target, round: &[Parcel], load: &mut Load) -> Result<()> {
+    let own = target::cpu_seconds_of("self")?;
     let started = Instant::now();
     let queue: Arc<Mutex<VecDeque<Parcel>>> = Arc::new(Mutex::new(round.iter().cloned().collect()));
     let mut writers = Vec::new();
@@ -117,6 +121,7 @@ async fn write_round(target: &Target, round: &[Parcel], load: &mut Load) -> Resu
         writer.await??;
     }
     load.wall += started.elapsed();
+    load.client_seconds += target::cpu_seconds_of("self")? - own;
     for Parcel { request, .. } in round {
         load.spans += request.spans;
         load.bytes += request.bytes.len() as u64;

@@ -76,9 +76,9 @@ pub(crate) fn loads(results: &Results) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "| target | spans | bytes a span | spans/s | server CPU us a span | resident MB | resident bytes a span | disk bytes a span |"
+        "| target | spans | bytes a span | spans/s | server CPU us a span | client CPU us a span | resident MB | resident bytes a span | disk bytes a span |"
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
     for at in results.points() {
         for target in &results.targets {
             let figure = |measure| results.figure(&target.name, WRITING, at, measure);
@@ -90,12 +90,13 @@ pub(crate) fn loads(results: &Results) -> Result<()> {
             }
             writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 target.name,
                 at.spans,
                 cell("export_bytes_per_span", 1.0, 0),
                 cell("spans_per_s", 1.0, 0),
                 cell("cpu_us_per_span", 1.0, 2),
+                cell("client_cpu_us_per_span", 1.0, 2),
                 cell("resident_bytes", 1e6, 0),
                 cell("resident_bytes", whole(at.spans), 0),
                 cell("disk_bytes", whole(at.spans), 0),
@@ -151,11 +152,13 @@ fn cell(results: &Results, target: &str, search: &str, at: At) -> String {
 /// The wrong answers, which the table marks with a star.
 pub(crate) fn wrong(results: &Results) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    for remark in &results.remarks {
-        if remark.kind == Kind::Wrong {
-            let (target, subject, text) = (&remark.target, &remark.subject, &remark.text);
-            writeln!(out, "\\* {target}, {subject}: {text}")?;
+    let wrong = results.remarks.iter().filter(|of| of.kind == Kind::Wrong);
+    for (place, remark) in wrong.enumerate() {
+        if place == 0 {
+            writeln!(out, "\n\\* is not what the spans that were written have:\n")?;
         }
+        let (target, subject, text) = (&remark.target, &remark.subject, &remark.text);
+        writeln!(out, "- {target}, {subject}: {text}")?;
     }
     Ok(())
 }

@@ -1,4 +1,7 @@
 //! Where the Exports of a run come from: made as they are needed, or read from a file.
+//!
+//! The main run and `growth` make or read a few dozen, then send them: no clock of theirs runs meanwhile, so that spans a second are the
+//! same either way, and a file only saves time. Ingest at a rate has no such pause and always reads a file, if need be one of its own.
 
 use std::path::PathBuf;
 use std::sync::Arc;

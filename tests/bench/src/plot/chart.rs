@@ -62,9 +62,9 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> Result<(), Box<dyn std::error::
     for point in points {
         (right, top) = (right.max(point.x), top.max(point.high));
     }
-    // The names of the lines are above them.
-    let names = 0.1 * f64::from(u32::try_from(panel.lines.len())?);
-    let top = if top > 0.0 { top * (1.08 + names) } else { 1.0 };
+    // The names of the lines are above them, each on a tenth of the height.
+    let free = 0.94 - 0.1 * f64::from(u32::try_from(panel.lines.len())?);
+    let top = if top > 0.0 { top / free.max(0.3) } else { 1.0 };
     let right = if right > 0.0 { right * 1.04 } else { 1.0 };
     let mut chart = ChartBuilder::on(area)
         .caption(&panel.title, words(18))
