@@ -41,7 +41,8 @@ pub(crate) struct Options {
     spans: u64,
     #[command(flatten)]
     source: source::Options,
-    /// The shares of the highest rate at which ingest runs beside the searches, one after the other.
+    /// The shares of the highest rate at which ingest runs beside the searches, one after the other. Without --replay the Exports are
+    /// made before, into the folder for temporary files (TMPDIR), 510 bytes a span.
     #[arg(long, value_delimiter = ',', default_value = "0.5", value_parser = share)]
     share: Vec<f64>,
     /// Rates of ingest in spans a second, instead of shares.
@@ -102,6 +103,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     add_load(&mut results, written, load, &options.folders)?;
     report::loads(&results)?;
     let steps = options.steps(whole(load.spans) / load.wall.as_secs_f64())?;
+    let (_, _, request_spans) = source.corpus().identity();
     let mut ingest = options.ingest(&source, &steps)?;
     let searching = Schedule {
         rate: options.search_rate,
@@ -114,12 +116,20 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         let calls = mix.run(&searcher, searching).await?;
         outcome.searched(idle(written), &mix, calls);
         for step in &steps {
-            let writing = step.schedule(source.corpus().identity().2, options.seconds);
+            let writing = step.schedule(request_spans, options.seconds);
             let (searched, exported) =
                 tokio::join!(mix.run(&searcher, searching), ingest.run(&writer, writing));
-            outcome.searched(step.at, &mix, searched?);
-            outcome.exported(step.at, exported?);
-            outcome.add(step.at, WRITING, "offered_spans_per_s", step.spans_a_second);
+            let searched = searched?;
+            match exported {
+                Ok(exported) => {
+                    outcome.searched(step.at, &mix, searched);
+                    outcome.exported(step.at, exported);
+                    let offered = step.offered(request_spans);
+                    outcome.add(step.at, WRITING, "offered_spans_per_s", offered);
+                }
+                // A rate that the server cannot take is a result too; the next may be lower.
+                Err(error) => outcome.refused(step.at, WRITING, &format!("{error:#}")),
+            }
             writer.settle(plan.settle).await?;
         }
     }
@@ -157,6 +167,11 @@ impl Step {
         )]
         let rate = rate as u32;
         Schedule { rate, seconds }
+    }
+
+    /// Spans a second, in whole Exports.
+    fn offered(&self, request_spans: u64) -> f64 {
+        whole(u64::from(self.schedule(request_spans, 1).rate) * request_spans)
     }
 }
 

@@ -7,6 +7,9 @@ use super::table::ALL;
 use crate::figures::{At, Kind, Remark, Results, WRITING};
 use crate::numbers::{milliseconds, percentile, whole};
 
+/// So many characters of a remark are kept.
+const LONGEST: usize = 300;
+
 /// Results of one target, as they grow.
 pub(super) struct Outcome {
     results: Results,
@@ -29,12 +32,21 @@ impl Outcome {
 
     /// Adds a wrong answer.
     pub(super) fn wrong(&mut self, at: At, subject: &str, text: &str) {
+        self.remark(at, subject, Kind::Wrong, text);
+    }
+
+    /// Adds what the server did not take.
+    pub(super) fn refused(&mut self, at: At, subject: &str, text: &str) {
+        self.remark(at, subject, Kind::Refused, text);
+    }
+
+    fn remark(&mut self, at: At, subject: &str, kind: Kind, text: &str) {
         self.results.remark(Remark {
             target: self.target.clone(),
             subject: subject.to_owned(),
             at,
-            kind: Kind::Wrong,
-            text: text.chars().take(300).collect(),
+            kind,
+            text: text.chars().take(LONGEST).collect(),
         });
     }
 

@@ -18,16 +18,22 @@ fn options(words: &str) -> Result<Options> {
 
 #[test]
 fn a_share_is_of_the_highest_rate_and_a_rate_is_itself() -> Result<()> {
-    let rates = |words: &str| -> Result<Vec<(f64, u32)>> {
+    let rates = |words: &str| -> Result<Vec<(f64, f64)>> {
         let steps = options(words)?.steps(250_000.0)?;
         let rates = steps
             .iter()
-            .map(|step| (step.spans_a_second, step.schedule(1_000, 2).rate));
+            .map(|step| (step.spans_a_second, step.offered(1_000)));
         Ok(rates.collect())
     };
-    assert_eq!(rates("")?, [(125_000.0, 125)]);
-    assert_eq!(rates("--share 0.1,1")?, [(25_000.0, 25), (250_000.0, 250)]);
-    assert_eq!(rates("--rate 300,7000")?, [(300.0, 1), (7_000.0, 7)]);
+    assert_eq!(rates("")?, [(125_000.0, 125_000.0)]);
+    assert_eq!(
+        rates("--share 0.1,1")?,
+        [(25_000.0, 25_000.0), (250_000.0, 250_000.0)]
+    );
+    assert_eq!(
+        rates("--rate 300,7000")?,
+        [(300.0, 1_000.0), (7_000.0, 7_000.0)]
+    );
     for refused in ["--share 0", "--share 1.5", "--rate 5 --share 0.5"] {
         assert!(options(refused).is_err(), "{refused}");
     }
