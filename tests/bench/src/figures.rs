@@ -177,6 +177,20 @@ impl Results {
         points
     }
 
+    /// Under what a target was measured, in its order.
+    pub(crate) fn points_of(&self, target: &str) -> Vec<At> {
+        let mut points = self.points();
+        points.retain(|at| {
+            let figures = self.figures.iter();
+            let mut remarks = self.remarks.iter();
+            figures
+                .filter(|of| of.target == target)
+                .any(|of| of.at == *at)
+                || remarks.any(|of| of.target == target && of.at == *at)
+        });
+        points
+    }
+
     /// The searches that were timed, in their order.
     pub(crate) fn searches(&self) -> Vec<&str> {
         let mut searches = Vec::new();

@@ -29,8 +29,8 @@ pub(crate) fn all(results: &Results) -> Result<()> {
 /// Every search after each step, a table for each target.
 fn growth(results: &Results) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let points = results.points();
     for target in &results.targets {
+        let points = results.points_of(&target.name);
         let table = across(results, &target.name, &points, |at| {
             format!("{} spans", at.spans)
         });

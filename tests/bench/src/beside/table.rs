@@ -13,8 +13,8 @@ pub(crate) const ALL: &str = "all searches";
 /// Prints both tables: all searches at each rate, and each search.
 pub(crate) fn tables(results: &Results) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let points = points(results);
     for target in &results.targets {
+        let points = points(results, &target.name);
         writeln!(out, "{}\n", rates(results, &target.name))?;
         writeln!(out, "{}\n", across(results, &target.name, &points, word))?;
     }
@@ -22,8 +22,8 @@ pub(crate) fn tables(results: &Results) -> Result<()> {
 }
 
 /// The points at which searches ran.
-fn points(results: &Results) -> Vec<At> {
-    let mut points = results.points();
+fn points(results: &Results, target: &str) -> Vec<At> {
+    let mut points = results.points_of(target);
     points.retain(|at| at.share.is_some() || at.rate.is_some());
     points
 }
@@ -42,7 +42,7 @@ pub(super) fn rates(results: &Results, target: &str) -> String {
         row(&head.map(str::to_owned)),
         format!("|{}", "---|".repeat(head.len())),
     ];
-    let points = points(results);
+    let points = points(results, target);
     let p99 = |at| results.figure(target, ALL, at, "p99_ms");
     let idle = points.iter().find(|at| at.share == Some(0.0)).copied();
     let alone = idle.and_then(p99);

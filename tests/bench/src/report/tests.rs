@@ -68,7 +68,9 @@ fn growth_has_a_column_for_each_size() -> Result<()> {
     let later = At { spans: 9_000, ..AT };
     results.add("kv", "a", later, "p50_ms", 7.0);
     results.add("kv", "a", later, "p99_ms", 9.0);
-    let table = across(&results, "kv", &results.points(), |at| at.spans.to_string());
+    assert_eq!(results.points_of("old"), [AT]);
+    let points = results.points_of("kv");
+    let table = across(&results, "kv", &points, |at| at.spans.to_string());
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.first(), Some(&"| kv, p50 / p99 ms | 1000 | 9000 |"));
     assert_eq!(lines.get(2), Some(&"| a | 1.00 / 2.00 | 7.00 / 9.00 |"));
