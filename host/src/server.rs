@@ -228,6 +228,7 @@ pub(crate) fn runtime(
         cache_dir: Some(config.data_dir.join("cache/wasmtime")),
         compiler: Some(compiler(config)),
         scheduler: Arc::clone(scheduler),
+        ..RuntimeConfig::default()
     })
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::{Cache, CacheConfig, Config, Engine, EngineWeak, OptLevel};
+use wasmtime::{Cache, CacheConfig, Config, Engine, EngineWeak, OptLevel, ProfilingStrategy};
 
 use super::{Compiler, Error};
 use crate::fair::Scheduler;
@@ -31,6 +31,8 @@ pub struct RuntimeConfig {
     pub compiler: Option<Compiler>,
     /// What gives tenants their turns of computing.
     pub scheduler: Arc<Scheduler>,
+    /// Writes the names of guests' functions to `/tmp/perf-PID.map`, where `perf` looks for them. For benches: it keeps nothing secret.
+    pub perf_map: bool,
 }
 
 /// One engine, shared by all plugins. Cheap to clone.
@@ -50,7 +52,11 @@ impl Runtime {
     /// # Errors
     /// [`Error::Runtime`] where wasm cannot be compiled for this machine.
     pub fn new(config: &RuntimeConfig) -> Result<Self, Error> {
-        let engine = engine(config.cache_dir.as_deref())?;
+        let mut wasm = wasm(config.cache_dir.as_deref());
+        if config.perf_map {
+            wasm.profiler(ProfilingStrategy::PerfMap);
+        }
+        let engine = made(&wasm)?;
         start_clock(engine.weak())?;
         Ok(Self {
             engine,
@@ -73,6 +79,16 @@ impl Runtime {
 
 /// The engine of every process that works on one cache: the key of compiled code is made of all that is set here.
 pub(super) fn engine(cache_dir: Option<&Path>) -> Result<Engine, Error> {
+    made(&wasm(cache_dir))
+}
+
+fn made(wasm: &Config) -> Result<Engine, Error> {
+    Engine::new(wasm).map_err(|error| Error::Runtime {
+        reason: format!("{error:#}"),
+    })
+}
+
+fn wasm(cache_dir: Option<&Path>) -> Config {
     let mut wasm = Config::new();
     wasm.concurrency_support(false)
         .wasm_component_model(true)
@@ -82,9 +98,7 @@ pub(super) fn engine(cache_dir: Option<&Path>) -> Result<Engine, Error> {
         .wasm_memory64(false)
         .cranelift_opt_level(OptLevel::Speed)
         .cache(cache_dir.and_then(open_cache));
-    Engine::new(&wasm).map_err(|error| Error::Runtime {
-        reason: format!("{error:#}"),
-    })
+    wasm
 }
 
 /// Ticks until the engine is gone.

@@ -31,6 +31,7 @@ mod legacy;
 mod paging;
 mod plan;
 mod predicate;
+mod prepared;
 #[cfg(test)]
 mod property;
 mod query;
@@ -50,6 +51,7 @@ mod traces;
 mod value;
 
 pub use explain::{Explanation, Node};
+pub use prepared::Prepared;
 
 use budget::Budget;
 use emit::Emitter;

@@ -56,6 +56,27 @@ pub struct BatchOperation {
     pub kind: SpanKind,
 }
 
+/// The buffers of a [`Batch`], for a storage that keeps them as they are.
+#[derive(Clone, Debug, Default)]
+pub struct Lists {
+    /// [`Batch::services`]
+    pub services: Vec<String>,
+    /// [`Batch::batch_operations`]
+    pub operations: Vec<BatchOperation>,
+    /// [`Batch::names`]
+    pub names: String,
+    /// [`Batch::facts`]
+    pub facts: Vec<(FragmentFacts, Ends)>,
+    /// [`Batch::terms`]
+    pub terms: Vec<Term>,
+    /// [`Batch::fragment_operations`]
+    pub fragment_operations: Vec<u32>,
+    /// [`Batch::digests`]
+    pub digests: Vec<u8>,
+    /// [`Batch::otlp`]
+    pub otlp: Vec<u8>,
+}
+
 /// One trace's share of a batch: the unit that is stored, indexed and judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Fragment<'a> {
@@ -110,6 +131,20 @@ impl Batch {
     /// What each fragment is known by, and where its shares end.
     pub fn facts(&self) -> impl ExactSizeIterator<Item = (&FragmentFacts, &Ends)> {
         self.facts.iter().map(|(facts, ends)| (facts, ends))
+    }
+
+    /// The buffers themselves.
+    pub fn into_lists(self) -> Lists {
+        Lists {
+            services: self.services,
+            operations: self.operations,
+            names: self.names,
+            facts: self.facts,
+            terms: self.terms,
+            fragment_operations: self.fragment_operations,
+            digests: self.digests,
+            otlp: self.otlp,
+        }
     }
 
     /// The operations in full.

@@ -7,7 +7,7 @@ mod batch;
 mod error;
 mod model;
 
-pub use batch::{Batch, BatchBuilder, BatchOperation, Ends, Fragment, FragmentFacts};
+pub use batch::{Batch, BatchBuilder, BatchOperation, Ends, Fragment, FragmentFacts, Lists};
 pub use error::{Error, ErrorKind};
 pub use model::{
     Checked, Dropped, DurationRange, Operation, Part, Piece, Pieces, Search, Sighting, Sightings,

@@ -5,7 +5,7 @@
 #[cfg(target_family = "wasm")]
 use crate::bindings::larder::storage::kv as host;
 #[cfg(not(target_family = "wasm"))]
-use crate::testing::kv as host;
+use crate::testing::stand_in as host;
 
 pub use crate::bindings::larder::storage::kv::{
     Change, Direction, Entry, Error, Key, Object, Page, Range,

@@ -1,7 +1,7 @@
 //! What stands for the host when a plugin is tested on the machine at hand.
 //!
 //! [`kv`] is a model of the host's storage and [`logged`] gives the lines that were logged, both one for each thread, as each
-//! test has its own. [`fragment`] builds fragments; [`Harness`] writes them to a plugin and to a plain list, runs whole
+//! test has its own; [`with_kv`] puts another store in the model's place. [`fragment`] builds fragments; [`Harness`] writes them to a plugin and to a plain list, runs whole
 //! searches and reads page by page, and asserts what the contract promises.
 
 #![expect(
@@ -13,12 +13,14 @@ mod faults;
 mod fragment;
 mod harness;
 pub mod kv;
+pub(crate) mod stand_in;
 mod stored;
 
 use std::cell::RefCell;
 
 pub use fragment::{FragmentBuilder, batch, fragment};
 pub use harness::Harness;
+pub use stand_in::{Kv, Scan, with_kv};
 pub use stored::{Stored, StoredFragment};
 
 use crate::log::Level;
