@@ -1,9 +1,9 @@
 //! What the sandbox costs: the bundled plugins compiled to wasm, and the same code compiled for the machine at hand, behind one trait.
-//! Prints tables of processor time. `cargo bench -p larder --bench sandbox_tax -- [spans] [rounds] [memory|kv]`
+//! Prints tables of processor time. `cargo bench -p larder --bench sandbox_tax -- [spans] [rounds] [memory|full|kv]`
 //!
 //! Each round is a process of its own, so that both begin with memory that nobody has touched. The two take turns, and each figure is
 //! the median of the rounds, as a machine's speed changes by more than what is measured here; the tax is the median of the rounds' own
-//! ratios. `alone PLUGIN FORM SPANS ingest|all` is what a round runs: for a profiler.
+//! ratios. `full` is `memory` that evicts: it touches no new memory. `alone PLUGIN FORM SPANS ingest|all` is what a round runs: for a profiler.
 
 #![allow(
     clippy::unwrap_used,
@@ -67,7 +67,7 @@ fn main() -> Result<()> {
     let (spans, rounds) = (number(0, SPANS)?, number(1, ROUNDS)?);
     let plugins = match words.get(2) {
         Some(name) => vec![plugin_named(name)?],
-        None => vec![Plugin::Memory, Plugin::Kv],
+        None => vec![Plugin::Memory, Plugin::Full, Plugin::Kv],
     };
     println!("{spans} spans, {rounds} rounds, microseconds of processor time");
     for plugin in plugins {
@@ -86,8 +86,9 @@ fn main() -> Result<()> {
 fn plugin_named(name: &str) -> Result<Plugin> {
     Ok(match name {
         "memory" => Plugin::Memory,
+        "full" => Plugin::Full,
         "kv" => Plugin::Kv,
-        _ => bail!("`{name}` is neither memory nor kv"),
+        _ => bail!("`{name}` is neither memory, full nor kv"),
     })
 }
 

@@ -3,6 +3,8 @@
 //! It is called as the host's worker calls a guest: writes one at a time from a queue, upkeep in between, reads of a replicated plugin
 //! by an instance of their own. What the host does for the sandbox alone is left out: limits, deadlines, checks of answers.
 
+#![allow(clippy::panic, reason = "a bench fails loudly")]
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use larder::ingest::{self, Ingest};
 use larder::kv::MemoryDriver;
-use larder::plugin::{Limits, Runtime, RuntimeConfig, Settings, Source, Tenant};
+use larder::plugin::{DEFAULT_TENANT, Limits, Opener, Runtime, RuntimeConfig, Settings, Source};
 use larder::storage::{Batch, Storage};
 use larder::telemetry::Metrics;
 use larder_kv::Kv;
@@ -33,6 +33,8 @@ pub(crate) const INGEST: ingest::Limits = ingest::Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plugin {
     Memory,
+    /// `memory` that is soon full, and then evicts as much as it takes in.
+    Full,
     Kv,
     /// The smallest that keeps what it is given; only sandboxed.
     Minimal,
@@ -66,6 +68,7 @@ impl Plugin {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
+            Self::Full => "full",
             Self::Kv => "kv",
             Self::Minimal => "minimal",
         }
@@ -74,21 +77,23 @@ impl Plugin {
     /// Where the component is.
     fn source(self) -> Source {
         match self {
-            Self::Memory | Self::Kv => Source::Bundled(self.name()),
+            Self::Memory | Self::Full => Source::Bundled("memory"),
+            Self::Kv => Source::Bundled("kv"),
             Self::Minimal => Source::File(larder_tests::Plugin::Minimal.argument()),
         }
     }
 
-    /// Nothing is evicted.
+    /// Nothing is evicted, unless it should be.
     fn settings(self) -> Vec<(String, String)> {
         match self {
             Self::Memory => vec![("max_traces".to_owned(), "100000000".to_owned())],
+            Self::Full => vec![("max_traces".to_owned(), "5000".to_owned())],
             Self::Kv | Self::Minimal => Vec::new(),
         }
     }
 
-    /// The plugin in the sandbox, with an empty store in memory.
-    pub(crate) async fn sandboxed(self, runtime: &Runtime) -> Result<Arc<dyn Storage>> {
+    /// The compiled component, to open one empty store in memory after the other.
+    pub(crate) async fn opener(self, runtime: &Runtime) -> Result<Opener> {
         let settings = Settings {
             source: self.source(),
             settings: self.settings(),
@@ -100,8 +105,13 @@ impl Plugin {
         };
         let metrics = Arc::new(Metrics::new());
         let driver = Arc::new(MemoryDriver::new());
-        let tenant = Tenant::open(runtime, settings, driver, metrics).await?;
-        Ok(tenant.pinned())
+        Ok(Opener::load(runtime, settings, driver, metrics).await?)
+    }
+
+    /// The plugin in the sandbox, with an empty store in memory.
+    pub(crate) async fn sandboxed(self, runtime: &Runtime) -> Result<Arc<dyn Storage>> {
+        let opener = self.opener(runtime).await?;
+        Ok(opener.open(DEFAULT_TENANT).await?.pinned())
     }
 
     /// The plugin compiled for the machine at hand, with an empty store in memory. To be called inside a `LocalSet`.
@@ -113,7 +123,7 @@ impl Plugin {
         };
         let driver = MemoryDriver::new();
         Ok(match self {
-            Self::Memory => Arc::new(Native::<Memory>::open(&opening, &driver).await?),
+            Self::Memory | Self::Full => Arc::new(Native::<Memory>::open(&opening, &driver).await?),
             Self::Kv => Arc::new(Native::<Kv>::open(&opening, &driver).await?),
             Self::Minimal => bail!("minimal is there as a component only"),
         })
