@@ -1,7 +1,7 @@
 //! Taking an Export apart, and its two dearest parts on their own: terms and digests. `cargo bench -p larder --bench ingest`
 //!
-//! Each has its budget in a comment: what a span took on an idle machine of 2 GHz or so, and a third more. One that is over it
-//! has become slower.
+//! Each has its budget in a comment: what a span took on two shared cores of a 2026 server, and a third more. One that is over it on a
+//! machine like that has become slower.
 
 #![allow(missing_docs, reason = "what criterion's macros make")]
 #![allow(clippy::unwrap_used, reason = "a bench fails loudly")]

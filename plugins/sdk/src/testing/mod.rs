@@ -1,8 +1,8 @@
 //! What stands for the host when a plugin is tested on the machine at hand.
 //!
 //! [`kv`] is a model of the host's storage and [`logged`] gives the lines that were logged, both one for each thread, as each
-//! test has its own; [`with_kv`] puts another store in the model's place. [`fragment`] builds fragments; [`Harness`] writes them to a plugin and to a plain list, runs whole
-//! searches and reads page by page, and asserts what the contract promises.
+//! test has its own; [`with_kv`] puts another store in the model's place. [`fragment`] builds fragments; [`Harness`] writes them to
+//! a plugin and to a plain list, runs whole searches and reads page by page, and asserts what the contract promises.
 
 #![expect(
     clippy::missing_panics_doc,
