@@ -104,27 +104,25 @@ impl Lane {
         std::future::poll_fn(move |cx| gate.poll_turn(cx)).await
     }
 
-    /// Runs on a thread of its own what computes and may block, within a turn of its own. The task that asks needs none meanwhile.
+    /// Runs on a thread of its own what computes at first and then may block: it is given a turn of its own, to drop in between. The
+    /// task that asks needs none meanwhile.
     ///
     /// # Errors
     /// As of [`spawn_blocking`]: the work has panicked, or was ended with the runtime.
     pub async fn aside<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(Turn) -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        let within = |turn: Turn| {
-            spawn_blocking(move || {
-                let done = work();
-                drop(turn);
-                done
-            })
-        };
         if let Some(turn) = self.try_turn() {
-            return within(turn).await;
+            return spawn_blocking(move || work(turn)).await;
         }
         // In a task of its own: who asks may be polled within turns, and would need one to take note of the one that has come.
         let lane = self.clone();
-        tokio::spawn(async move { within(lane.turn().await).await }).await?
+        let waits = tokio::spawn(async move {
+            let turn = lane.turn().await;
+            spawn_blocking(move || work(turn)).await
+        });
+        waits.await?
     }
 
     /// A turn, if there is one and nobody waits for it.

@@ -160,7 +160,7 @@ async fn what_runs_aside_takes_a_turn_that_its_asker_does_not_hold() {
     let lane = scheduler.lane("a");
     let held = |scheduler: &Arc<Scheduler>| {
         let scheduler = Arc::clone(scheduler);
-        move || scheduler.state().held()
+        move |_turn: Turn| scheduler.state().held()
     };
     assert_eq!(lane.aside(held(&scheduler)).await.unwrap(), 1);
     // The one turn is the asker's as often as it is polled, and that of what runs aside in between.

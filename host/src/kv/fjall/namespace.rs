@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lsm_tree::AbstractTree;
 use tokio::task::JoinError;
 
 use super::Durability;
-use super::durable::{self, FLUSH_BYTES};
+use super::durable;
 use super::objects::Wait;
 use super::shared::Shared;
 use crate::fair::Lane;
@@ -56,15 +55,6 @@ impl FjallNamespace {
             shared,
         }
     }
-
-    /// Whoever commits faster than upkeep flushes has to flush.
-    fn make_room(shared: &Shared) -> Result<(), Error> {
-        let store = shared.store();
-        if store.tree.active_memtable().size() >= 2 * FLUSH_BYTES {
-            durable::checkpoint(&store, &shared.syncs)?;
-        }
-        Ok(())
-    }
 }
 
 #[async_trait::async_trait]
@@ -77,15 +67,14 @@ impl Namespace for FjallNamespace {
     async fn put(&self, by: &Claim, objects: Vec<Object>) -> Result<(), Error> {
         let (shared, namespace, by) = (Arc::clone(&self.shared), self.number, by.clone());
         let quota = shared.quota(self.lane.tenant());
-        let written = self.lane.aside(move || {
-            Self::make_room(&shared)?;
+        let written = self.lane.aside(move |turn| {
             let by = &by;
             let writing = Writing {
                 namespace,
                 by,
                 quota,
             };
-            shared.put(&writing, objects)
+            shared.put(&writing, objects, turn)
         });
         ended(written.await)
     }
@@ -93,15 +82,14 @@ impl Namespace for FjallNamespace {
     async fn commit(&self, by: &Claim, partition: &str, changes: Vec<Change>) -> Result<(), Error> {
         let (shared, namespace, by) = (Arc::clone(&self.shared), self.number, by.clone());
         let (partition, quota) = (partition.to_owned(), shared.quota(self.lane.tenant()));
-        let written = self.lane.aside(move || {
-            Self::make_room(&shared)?;
+        let written = self.lane.aside(move |turn| {
             let by = &by;
             let writing = Writing {
                 namespace,
                 by,
                 quota,
             };
-            shared.commit(&writing, &partition, changes)
+            shared.commit(&writing, &partition, changes, turn)
         });
         ended(written.await)
     }

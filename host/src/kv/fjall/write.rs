@@ -5,14 +5,17 @@ use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use lsm_tree::AbstractTree;
 use tracing::warn;
 
 use super::claims::put_writer;
+use super::durable::{self, FLUSH_BYTES};
 use super::namespace::Writing;
 use super::record::{self, Partition, VALUE};
 use super::shared::Shared;
 use super::store::{State, Store};
 use super::value::{self, Packed, Slot};
+use crate::fair::Turn;
 use crate::kv::quotas::{self, Growth};
 use crate::kv::{self, Claim, Error, Object};
 
@@ -26,14 +29,22 @@ struct Placed {
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn put(&self, writing: &Writing<'_>, objects: Vec<Object>) -> Result<(), Error> {
+    /// Compresses within the turn, and writes without it.
+    pub(super) fn put(
+        &self,
+        writing: &Writing<'_>,
+        objects: Vec<Object>,
+        turn: Turn,
+    ) -> Result<(), Error> {
         self.space.check(true)?;
-        let store = self.store();
         let packed = objects
             .into_iter()
             .map(|object| (object.key, value::pack(object.value)));
         let mut packed: Vec<_> = packed.collect();
         packed.sort_by(|(a, _), (b, _)| a.partition.cmp(&b.partition));
+        drop(turn);
+        self.make_room()?;
+        let store = self.store();
         for objects in packed.chunk_by_mut(|(a, _), (b, _)| a.partition == b.partition) {
             let Some((first, _)) = objects.first() else {
                 continue;
@@ -111,6 +122,15 @@ impl Shared {
         Ok(())
     }
 
+    /// Whoever writes faster than upkeep flushes has to flush.
+    fn make_room(&self) -> Result<(), Error> {
+        let store = self.store();
+        if store.tree.active_memtable().size() >= 2 * FLUSH_BYTES {
+            durable::checkpoint(&store, &self.syncs)?;
+        }
+        Ok(())
+    }
+
     fn check_quota(
         &self,
         state: &State,
@@ -123,11 +143,13 @@ impl Shared {
         checked.inspect_err(|_| self.space.refuse())
     }
 
+    /// As [`Shared::put`].
     pub(super) fn commit(
         &self,
         writing: &Writing<'_>,
         name: &str,
         changes: Vec<kv::Change>,
+        turn: Turn,
     ) -> Result<(), Error> {
         let &Writing { namespace, by, .. } = writing;
         let grows = changes
@@ -143,6 +165,8 @@ impl Shared {
                 kv::Change::Delete(sort) => (sort, None),
             })
             .collect();
+        drop(turn);
+        self.make_room()?;
         let store = self.store();
         let mut state = store.state();
         state.check(namespace, by)?;
