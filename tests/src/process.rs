@@ -10,8 +10,14 @@ use crate::PATIENCE;
 
 /// Waits for a child's end, which must come.
 pub(crate) fn wait(child: &mut Child, log: &Log) -> ExitStatus {
+    watch(child, log, || ())
+}
+
+/// As [`wait`], with a look at it now and then.
+pub(crate) fn watch(child: &mut Child, log: &Log, mut look: impl FnMut()) -> ExitStatus {
     let deadline = Instant::now() + PATIENCE;
     loop {
+        look();
         if let Some(status) = child.try_wait().expect("a child to wait for") {
             return status;
         }
@@ -22,6 +28,15 @@ pub(crate) fn wait(child: &mut Child, log: &Log) -> ExitStatus {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A line of `/proc/ID/status`, in bytes: `VmRSS` or `VmHWM`. None where the process has none, as at its end.
+pub(crate) fn memory(id: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let kib = line.trim().trim_end_matches(" kB");
+    Some(kib.parse::<u64>().expect("a number") * 1024)
 }
 
 /// The lines of a child's stderr, read by a thread.

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use crate::client::Client;
 use crate::home::Home;
 use crate::http::{self, Response};
-use crate::process::{Log, Reaper, wait};
+use crate::process::{self, Log, Reaper, wait, watch};
 use crate::{Plugin, binary, eventually};
 
 /// How a server is started.
@@ -33,6 +33,8 @@ pub struct Exit {
     pub stdout: String,
     /// What it logged.
     pub stderr: String,
+    /// The most memory that was resident (`VmHWM`), as last seen a moment before its end, in bytes.
+    pub memory: u64,
 }
 
 impl Options {
@@ -196,12 +198,16 @@ fn run(mut command: Command, home: &Home) -> Exit {
     let reaper = Reaper::new(&child, home.path());
     let stdout = Log::follow(child.stdout.take().expect("piped"));
     let stderr = Log::follow(child.stderr.take().expect("piped"));
-    let status = wait(&mut child, &stderr);
+    let (id, mut memory) = (child.id(), 0);
+    let status = watch(&mut child, &stderr, || {
+        memory = process::memory(id, "VmHWM").unwrap_or(memory);
+    });
     drop(reaper);
     Exit {
         status,
         stdout: stdout.text(),
         stderr: stderr.text(),
+        memory,
     }
 }
 
@@ -352,13 +358,7 @@ impl Larder {
     /// A line of `/proc/self/status` of the server, in bytes: `VmRSS` or `VmHWM`.
     pub fn memory(&self, name: &str) -> u64 {
         let id = self.child.as_ref().expect("still running").id();
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .unwrap_or_else(|| panic!("no {name} in {status}"));
-        let kib = line.trim().trim_end_matches(" kB");
-        kib.parse::<u64>().expect("a number") * 1024
+        process::memory(id, name).unwrap_or_else(|| panic!("{name} of a running server"))
     }
 
     /// Prints what it logged from a line on, where a failing test shows it.

@@ -122,7 +122,9 @@ async fn blocking<T: Send + 'static>(
 fn start_error(plugin: &str, failure: &Failure) -> Error {
     Error::Start {
         plugin: plugin.to_owned(),
-        reason: format!("{}: {}", failure.cause, failure.detail),
+        cause: failure.cause.to_string(),
+        error_type: failure.cause.as_str(),
+        detail: failure.detail.clone(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::guest::Cause;
 use crate::kv;
 
 /// A plugin that cannot be started; each says what to change.
@@ -58,12 +59,16 @@ pub enum Error {
         reason: String,
     },
     /// The plugin failed while it was started.
-    #[error("the plugin `{plugin}` failed while it was started: {reason}")]
+    #[error("the plugin `{plugin}` failed while it was started: {cause}: {detail}")]
     Start {
         /// The plugin's source.
         plugin: String,
-        /// The trap, or the limit that it ran into.
-        reason: String,
+        /// A trap, or the limit that it ran into.
+        cause: String,
+        /// The same as metrics name it.
+        error_type: &'static str,
+        /// For the operator: where, and what the guest said last.
+        detail: String,
     },
     /// It cannot take the place of what runs while the server does.
     #[error(
@@ -105,4 +110,34 @@ pub enum Error {
         /// What the driver said.
         source: kv::Error,
     },
+}
+
+// === impl Error ===
+
+impl Error {
+    /// As it is told, without what concerns the operator alone: a client gets neither a guest's backtrace nor its last words.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Start { plugin, cause, .. } => {
+                format!("the plugin `{plugin}` failed while it was started: {cause}")
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// What a plugin did that could not be opened, as metrics name it: a word of ours, never one of the guest's.
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            Self::Start { error_type, .. } => error_type,
+            Self::Refused { .. } => Cause::Open.as_str(),
+            Self::Kv { .. } => Cause::Kv.as_str(),
+            Self::Runtime { .. } => "runtime",
+            Self::Unknown { .. } | Self::Read { .. } | Self::Load { .. } | Self::Compile { .. } => {
+                "load"
+            }
+            Self::World { .. } => "world",
+            Self::NeedsRestart { .. } | Self::Stopping { .. } => "stopping",
+            Self::Check { .. } => "check",
+        }
+    }
 }

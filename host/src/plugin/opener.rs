@@ -91,6 +91,11 @@ impl Opener {
         &self.limits
     }
 
+    /// What the plugin calls itself.
+    pub fn name(&self) -> &Arc<str> {
+        &self.described.opening.name
+    }
+
     /// Where the component was loaded from.
     pub fn source(&self) -> &str {
         &self.described.facts.source

@@ -141,6 +141,8 @@ metrics! {
         "Open tenants whose plugin answers; the others' is restarted or stopped";
     PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["tenant", "plugin", "error_type"],
         "Times the plugin was dropped and started afresh, by what it did";
+    PLUGIN_OPEN_FAILURES = "larder_plugin_open_failures", Counter, ["tenant", "plugin", "error_type"],
+        "Times a tenant's call could not open its plugin, by what that did";
     PLUGIN_BREACHES = "larder_plugin_contract_breaches", Counter, ["tenant", "plugin", "rule"],
         "Answers of the plugin that broke the contract, by the rule broken";
     PLUGIN_MEMORY = "larder_plugin_memory_bytes", Gauge, [],

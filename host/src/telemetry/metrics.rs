@@ -47,6 +47,7 @@ pub struct Metrics {
     tenant_refused: Family<SettingLabels, Counter>,
     plugin_ready: Level,
     plugin_restarts: Family<ErrorLabels, Counter>,
+    plugin_open_failures: Family<ErrorLabels, Counter>,
     plugin_breaches: Family<RuleLabels, Counter>,
     plugin_memory: Level,
     reloads: Family<OutcomeLabels, Counter>,
@@ -151,6 +152,7 @@ impl Metrics {
             tenant_refused: register(on, told::TENANT_REFUSED, Family::default()),
             plugin_ready: register(on, told::PLUGIN_READY, Level::default()),
             plugin_restarts: register(on, told::PLUGIN_RESTARTS, Family::default()),
+            plugin_open_failures: register(on, told::PLUGIN_OPEN_FAILURES, Family::default()),
             plugin_breaches: register(on, told::PLUGIN_BREACHES, Family::default()),
             plugin_memory: register(on, told::PLUGIN_MEMORY, Level::default()),
             reloads: register(on, told::RELOADS, Family::default()),
@@ -215,13 +217,14 @@ impl Metrics {
 
     /// The plugin was dropped and is started afresh. `error_type` is what it did: `trap`, `deadline`, ...
     pub fn plugin_restarted(&self, whose: &Whose, error_type: &'static str) {
-        let Whose { tenant, plugin } = whose.clone();
-        let labels = ErrorLabels {
-            tenant,
-            plugin,
-            error_type,
-        };
+        let labels = ErrorLabels::new(whose, error_type);
         self.plugin_restarts.get_or_create(&labels).inc();
+    }
+
+    /// A tenant's plugin could not be opened. `error_type` is what it did: `trap`, `deadline`, ...
+    pub fn opening_failed(&self, whose: &Whose, error_type: &'static str) {
+        let labels = ErrorLabels::new(whose, error_type);
+        self.plugin_open_failures.get_or_create(&labels).inc();
     }
 
     /// An answer of the plugin broke the contract. `rule` is a word of ours, never one of the guest's.
@@ -288,6 +291,19 @@ impl Default for Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+// === impl ErrorLabels ===
+
+impl ErrorLabels {
+    fn new(whose: &Whose, error_type: &'static str) -> Self {
+        let Whose { tenant, plugin } = whose.clone();
+        Self {
+            tenant,
+            plugin,
+            error_type,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Blueprint, Presence, Quotas, TenantName};
 use crate::kv;
 use crate::plugin::{Backoff, Instancing, Opener, Tenant};
 use crate::storage::{Error, ErrorKind};
-use crate::telemetry::Chain;
+use crate::telemetry::{Chain, Whose};
 
 /// What the second of two failed openings in a row waits.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -194,10 +194,16 @@ impl Slot {
             }
             Err(error) => {
                 let until = door.backoff.failed(Instant::now());
-                tracing::error!(tenant.id = %self.name, error = %Chain(&error), "a tenant cannot be opened");
-                let text = format!("tenant `{}` cannot be opened: {error}; retry", self.name);
+                let plugin = Arc::clone(opener.name());
+                tracing::error!(tenant.id = %self.name, plugin = &*plugin, error = %Chain(&error), "a tenant cannot be opened");
+                let tenant = self.name.as_str().into();
+                let whose = Whose { tenant, plugin };
+                let error_type = error.error_type();
+                opener.metrics().opening_failed(&whose, error_type);
+                state.reason = Some(Chain(&error).to_string());
+                let brief = error.brief();
+                let text = format!("tenant `{}` cannot be opened: {brief}; retry", self.name);
                 let error = Error::new(ErrorKind::Unavailable, text);
-                state.reason = Some(error.to_string());
                 door.failed = Some(Failed {
                     attempt,
                     until,

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use crate::siege::Siege;
 
 /// A status's text travels in headers.
-const LONGEST_TEXT: usize = 4 << 10;
+pub(crate) const LONGEST_TEXT: usize = 4 << 10;
 
 /// What has to come of a misdeed.
 #[derive(Clone, Copy, Debug)]

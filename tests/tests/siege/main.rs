@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod beginnings;
 mod cells;
 mod checks;
 mod compile;
@@ -19,3 +20,4 @@ mod lies;
 mod misdeeds;
 mod pauses;
 mod siege;
+mod starts;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Larder, Options, Plugin, Query, eventually, http};
+use larder_tests::{Client, Home, Larder, Options, Plugin, Query, eventually, http};
 use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet, LocalSet};
 
@@ -43,7 +43,12 @@ pub(crate) fn options() -> Options {
 impl Siege {
     /// Serves, and has the bystander at work.
     pub(crate) async fn begin(options: Options) -> Self {
-        let larder = options.start();
+        Self::begin_in(options, &Home::new()).await
+    }
+
+    /// As [`Siege::begin`], on what an earlier server has left there.
+    pub(crate) async fn begin_in(options: Options, home: &Home) -> Self {
+        let larder = options.start_in(home);
         let client = larder.client().await.tenant(BYSTANDER);
         store_two(&client).await;
         let (calls, stop) = <(Arc<AtomicU64>, Arc<AtomicBool>)>::default();
@@ -100,7 +105,7 @@ impl Siege {
     }
 
     /// What their plugins hold in memory goes with what they stored.
-    fn purge_victims(&self) {
+    pub(crate) fn purge_victims(&self) {
         let tenants = self.larder.get("/tenants").json();
         let names = tenants.as_array().expect("a list").iter();
         for name in names.filter_map(|one| one["name"].as_str()) {

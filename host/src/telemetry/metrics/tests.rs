@@ -30,6 +30,7 @@ fn eventful() -> Metrics {
         plugin: "kv".into(),
     };
     metrics.plugin_restarted(&whose, "trap");
+    metrics.opening_failed(&whose, "deadline");
     metrics.contract_broken(&whose, "floor_rose");
     let levels = Levels {
         open: 3,
@@ -83,6 +84,7 @@ fn every_event_is_told_under_its_name_and_labels() {
         r#"larder_tenant_quota_refusals_total{setting="limits.spans_per_second"} 1"#,
         "larder_plugin_ready 2",
         r#"larder_plugin_restarts_total{tenant="acme",plugin="kv",error_type="trap"} 1"#,
+        r#"larder_plugin_open_failures_total{tenant="acme",plugin="kv",error_type="deadline"} 1"#,
         r#"larder_plugin_contract_breaches_total{tenant="acme",plugin="kv",rule="floor_rose"} 1"#,
         "larder_plugin_memory_bytes 1048576",
         concat!(
