@@ -101,13 +101,17 @@ impl Driver for MemoryDriver {
         let new = self.namespace(tenant);
         let old = lock(&self.tenants).insert(tenant.to_owned(), new.clone());
         if let Some(old) = old {
-            // Whoever still holds it can read nothing and write nothing.
-            *lock(&old.state) = State {
-                purged: true,
-                ..State::default()
-            };
+            old.purge();
         }
         Ok(new)
+    }
+
+    async fn forget(&self, tenant: &str) -> Result<(), Error> {
+        let old = lock(&self.tenants).remove(tenant);
+        if let Some(old) = old {
+            old.purge();
+        }
+        Ok(())
     }
 
     fn set_quotas(&self, quotas: Quotas) {
@@ -127,6 +131,14 @@ impl Driver for MemoryDriver {
 // === impl MemoryNamespace ===
 
 impl MemoryNamespace {
+    /// Whoever still holds it can read nothing and write nothing.
+    fn purge(&self) {
+        *lock(&self.state) = State {
+            purged: true,
+            ..State::default()
+        };
+    }
+
     /// Refuses the tenant if it has stored as much as it may.
     fn check_quota(&self, state: &State, growth: Growth) -> Result<(), Error> {
         let quota = lock(&self.quotas).of(&self.tenant);

@@ -42,6 +42,10 @@ pub trait Driver: Send + Sync + 'static {
     /// reclaimed behind.
     async fn renew(&self, tenant: &str) -> Result<Arc<dyn Namespace>, Error>;
 
+    /// Takes the tenant's namespace away, if it has one: until the next [`Driver::open`] it is not among [`Driver::tenants`]. Writers
+    /// are fenced before this returns; what it held is reclaimed behind.
+    async fn forget(&self, tenant: &str) -> Result<(), Error>;
+
     /// Every tenant that has a namespace, in any order.
     async fn tenants(&self) -> Result<Vec<Stored>, Error>;
 

@@ -31,6 +31,12 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
+    pub(super) fn unknown(name: &str) -> Self {
+        Self::Unknown {
+            name: name.to_owned(),
+        }
+    }
+
     pub(super) fn storage(tenant: &str, source: storage::Error) -> Self {
         Self::Storage {
             tenant: tenant.to_owned(),

@@ -9,6 +9,7 @@ mod bucket;
 mod by_resource;
 mod error;
 mod exchange;
+mod forget;
 mod gate;
 mod name;
 pub mod quotas;

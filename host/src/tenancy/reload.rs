@@ -3,7 +3,7 @@
 //! Those who are open are changed one after the other, each without a failed call; those who are away open with what is new. A tenant
 //! whose plugin cannot be replaced goes on with the one it has, also after it was put away, until a later reload succeeds.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
@@ -108,7 +108,7 @@ impl Tenants {
     /// put away once nobody calls, and what it has stored stays.
     pub async fn set(&self, options: Options) {
         let gone: Vec<Arc<Slot>> = {
-            let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+            let mut slots = self.slots_mut();
             for name in &options.known {
                 let known = slots.entry(name.clone());
                 known.or_insert_with_key(|name| {
@@ -119,9 +119,11 @@ impl Tenants {
                 let known = self.options();
                 known.known.contains(slot.name()) && !options.known.contains(slot.name())
             };
-            slots.values().filter(is_gone).cloned().collect()
+            let gone = slots.values().filter(is_gone).cloned().collect();
+            // Under the lock: a name that is to be kept does not go meanwhile.
+            self.set_options(options);
+            gone
         };
-        self.set_options(options);
         for slot in gone {
             slot.put_away(Instant::now(), Duration::ZERO).await;
         }

@@ -42,6 +42,8 @@ pub(super) struct Door {
     pub(super) kept: Option<Arc<Opener>>,
     /// The server is stopping.
     closed: bool,
+    /// The tenant's name is no longer known: another slot is made for its next call.
+    pub(super) gone: bool,
 }
 
 // === impl Door ===
@@ -52,6 +54,9 @@ impl Door {
         self.failed = None;
     }
 }
+
+/// Somebody uses the tenant, or somebody else has given its slot up, or the server is stopping.
+pub(super) struct Kept;
 
 /// The last opening failed.
 struct Failed {
@@ -91,6 +96,7 @@ impl Slot {
                 failed: None,
                 kept: None,
                 closed: false,
+                gone: false,
             }),
         })
     }
@@ -138,22 +144,26 @@ impl Slot {
         }
     }
 
-    /// The plugin, opened if it is not. All who wait for an opening get its outcome, also a bad one.
+    /// The plugin, opened if it is not; none where the tenant's name is gone, which is then another slot's. All who wait for an opening
+    /// get its outcome, also a bad one.
     pub(super) async fn opened(
         self: Arc<Self>,
         decided: Arc<Decided>,
-    ) -> Result<Arc<Tenant>, Error> {
+    ) -> Result<Option<Arc<Tenant>>, Error> {
         let seen = self.state().attempts;
         // In a task of its own: the caller may go away, and others wait for the same.
         let opening = tokio::spawn(async move {
             let mut door = self.door.lock().await;
+            if door.gone {
+                return Ok(None);
+            }
             if let Some(tenant) = self.call() {
-                return Ok(tenant);
+                return Ok(Some(tenant));
             }
             let opened = self.open_behind(&mut door, &decided, seen).await?;
             // They may have been exchanged meanwhile.
             self.keep_to(&decided.of(self.name.as_str()));
-            Ok(opened)
+            Ok(Some(opened))
         });
         opening.await.unwrap_or_else(|error| {
             let text = format!("the opening of a tenant ended early: {error}");
@@ -247,6 +257,19 @@ impl Slot {
         }
     }
 
+    /// Takes the plugin out, if it is open, so that the slot can be given up.
+    ///
+    /// # Errors
+    /// [`Kept`] where it cannot be given up.
+    pub(super) fn take_unused(&self, door: &Door) -> Result<Option<Arc<Tenant>>, Kept> {
+        let mut state = self.state();
+        let used = |tenant: &Arc<Tenant>| Arc::strong_count(tenant) > 1 || tenant.is_busy();
+        if door.closed || door.gone || state.tenant.as_ref().is_some_and(used) {
+            return Err(Kept);
+        }
+        Ok(state.tenant.take())
+    }
+
     /// Whether the plugin has not been open for so long.
     pub(super) fn is_away_for(&self, now: Instant, time: Duration) -> bool {
         let state = self.state();
@@ -263,6 +286,10 @@ impl Slot {
         }
         if door.closed {
             return Err(stopping());
+        }
+        // By another purge; what is stored since then is another slot's.
+        if door.gone {
+            return Ok(());
         }
         if stored {
             renew(kv, self.name.as_str()).await?;

@@ -1,7 +1,7 @@
 //! The registry: every tenant that is known, and its plugin while that is open.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
@@ -151,12 +151,15 @@ impl Tenants {
     /// [`Error`]; a tenant that is not known yet is not made.
     pub async fn named(&self, name: Option<&str>) -> Result<Arc<dyn Storage>, Error> {
         let slot = self.find(name)?;
+        let name = slot.name().as_str();
         let opened = self.enter(&slot).await;
-        let tenant = opened.map_err(|source| Error::storage(slot.name().as_str(), source))?;
+        let tenant = opened.map_err(|source| Error::storage(name, source))?;
+        let tenant = tenant.ok_or_else(|| Error::unknown(name))?;
         Ok(tenant.pinned())
     }
 
-    /// Forgets what one tenant has stored. A write that is acknowledged after this returns is kept.
+    /// Forgets what one tenant has stored, and then its name, unless the configuration names it or somebody calls it meanwhile. A write
+    /// that is acknowledged after this returns is kept.
     ///
     /// # Errors
     /// [`Error`]; where the storage failed, some may be left.
@@ -167,7 +170,7 @@ impl Tenants {
         self.purge_slot(&slot, stored.contains_key(name)).await
     }
 
-    /// Forgets what all tenants have stored, also those that are not open. A write that is acknowledged after this returns is kept.
+    /// As [`Tenants::purge`], of all, also of those that are not open.
     ///
     /// # Errors
     /// The first failure; the others are purged nevertheless.
@@ -184,7 +187,8 @@ impl Tenants {
             .collect()
             .await;
         // Names that no request can have, but that somebody has stored under.
-        for name in stored.keys().filter(|name| self.find(Some(name)).is_err()) {
+        let nobodys = |name: &&String| name.parse::<TenantName>().is_err();
+        for name in stored.keys().filter(nobodys) {
             let purged = renew(&*self.kv, name).await;
             failed.extend(purged.err().map(|source| Error::storage(name, source)));
         }
@@ -203,8 +207,9 @@ impl Tenants {
     }
 
     async fn purge_slot(&self, slot: &Slot, stored: bool) -> Result<(), Error> {
-        let purged = slot.purge(&*self.kv, stored).await;
-        purged.map_err(|source| Error::storage(slot.name().as_str(), source))
+        let failed = |source| Error::storage(slot.name().as_str(), source);
+        slot.purge(&*self.kv, stored).await.map_err(failed)?;
+        self.let_go(slot).await.map_err(failed)
     }
 
     /// Bytes by tenant, of all who have a namespace.
@@ -227,6 +232,10 @@ impl Tenants {
         self.options.set(options);
     }
 
+    pub(super) fn slots_mut(&self) -> RwLockWriteGuard<'_, HashMap<TenantName, Arc<Slot>>> {
+        self.slots.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn slots(&self) -> Vec<Arc<Slot>> {
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
         slots.values().cloned().collect()
@@ -243,14 +252,12 @@ impl Tenants {
             (None, None) => return Err(Error::Missing),
         };
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        slots.get(name).cloned().ok_or_else(|| Error::Unknown {
-            name: name.to_owned(),
-        })
+        slots.get(name).cloned().ok_or_else(|| Error::unknown(name))
     }
 
     /// The slot of a tenant that a request has named, made if this is its first call.
     fn slot(&self, name: &TenantName) -> Result<Arc<Slot>, storage::Error> {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots_mut();
         if let Some(slot) = slots.get(name) {
             return Ok(Arc::clone(slot));
         }
@@ -278,9 +285,10 @@ impl Tenants {
         }
     }
 
-    async fn enter(&self, slot: &Arc<Slot>) -> Result<Arc<Tenant>, storage::Error> {
+    /// None where the tenant's name has gone meanwhile.
+    async fn enter(&self, slot: &Arc<Slot>) -> Result<Option<Arc<Tenant>>, storage::Error> {
         if let Some(tenant) = slot.call() {
-            return Ok(tenant);
+            return Ok(Some(tenant));
         }
         if !*self.serving.borrow() {
             return Err(stopping());
@@ -313,9 +321,13 @@ impl Stores for Tenants {
     }
 
     async fn open(&self, tenant: Option<&TenantName>) -> Result<Arc<dyn Storage>, storage::Error> {
-        let slot = self.slot_of(tenant)?;
-        let tenant = self.enter(&slot).await?;
-        Ok(tenant.pinned())
+        loop {
+            let slot = self.slot_of(tenant)?;
+            // One that went has made place for another.
+            if let Some(tenant) = self.enter(&slot).await? {
+                return Ok(tenant.pinned());
+            }
+        }
     }
 }
 

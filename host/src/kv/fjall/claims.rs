@@ -65,17 +65,40 @@ impl Shared {
             state.namespaces.entry(number).or_default();
             state.tenants.insert(tenant.to_owned(), number);
             if let Some(old) = old {
-                store.live.remove(old);
-                let gone = state.namespaces.remove(&old);
-                state
-                    .doomed
-                    .extend(gone.into_iter().flat_map(|gone| gone.names.into_values()));
+                doom(&store, &mut state, old);
             }
             number
         };
         durable::sync(&store, &self.syncs)?;
         Ok(number)
     }
+
+    /// Takes the tenant's namespace away, if it has one.
+    pub(super) fn forget(&self, tenant: &str) -> Result<(), Error> {
+        let store = self.store();
+        {
+            let mut state = store.state();
+            if let Some(failed) = &state.failed {
+                return Err(Error::Unavailable(failed.clone()));
+            }
+            let Some(old) = state.tenants.remove(tenant) else {
+                return Ok(());
+            };
+            store.change(&mut state, |change| {
+                change.delete(&record::tenant_key(tenant));
+            });
+            doom(&store, &mut state, old);
+        }
+        durable::sync(&store, &self.syncs)
+    }
+}
+
+/// Nobody writes to the namespace from here on, and what it holds is removed behind.
+fn doom(store: &Store, state: &mut State, namespace: u64) {
+    store.live.remove(namespace);
+    let gone = state.namespaces.remove(&namespace).into_iter();
+    let partitions = gone.flat_map(|gone| gone.names.into_values());
+    state.doomed.extend(partitions);
 }
 
 /// Writes a writer's record.

@@ -160,6 +160,11 @@ impl Driver for FjallDriver {
         self.namespace(tenant, true).await
     }
 
+    async fn forget(&self, tenant: &str) -> Result<(), Error> {
+        let (shared, name) = (Arc::clone(&self.shared), tenant.to_owned());
+        namespace::blocking(move || shared.forget(&name)).await
+    }
+
     async fn tenants(&self) -> Result<Vec<Stored>, Error> {
         Ok(self.shared.tenants())
     }

@@ -217,6 +217,31 @@ async fn a_purge_fences_at_once_and_its_disk_comes_back_even_after_a_crash() {
 }
 
 #[tokio::test]
+async fn a_forgotten_tenant_is_gone_with_its_disk_even_after_a_crash() {
+    let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let kv = open(dir.path()).await;
+    kv.put("p", "a", &noise(1 << 20, 1)).await.unwrap();
+    kv.commit("p", "b", b"1").await.unwrap();
+    kv.driver.open("other").await.unwrap();
+    kv.driver.forget("t").await.unwrap();
+    kv.driver.forget("t").await.unwrap();
+    assert_eq!(kv.commit("p", "c", b"1").await, Err(Error::Fenced));
+    assert_eq!(kv.get("p", "a").await.unwrap(), None);
+    copy(dir.path(), image.path());
+
+    let after = FjallDriver::open(options(image.path())).unwrap();
+    for (driver, dir) in [(&kv.driver, dir.path()), (&after, image.path())] {
+        let tenants = driver.tenants().await.unwrap();
+        assert_eq!(tenants.len(), 1, "{tenants:?}");
+        assert_eq!(tenants[0].tenant, "other");
+        driver.shared.remove_reclaimed(super::LINGER).unwrap();
+        assert!(files(dir, "objects").is_empty());
+        let again = driver.open("t").await.unwrap();
+        assert!(again.partitions().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_reclaimed_partition_stays_readable_then_gives_its_disk_back_and_its_name_is_burnt() {
     let dir = TempDir::new().unwrap();
     let kv = open(dir.path()).await;

@@ -131,6 +131,20 @@ async fn a_renewed_namespace_is_empty_and_fences_the_old_one() {
 }
 
 #[tokio::test]
+async fn a_forgotten_tenant_is_not_listed_and_its_namespace_is_fenced() {
+    let (driver, old, claim) = namespace().await;
+    old.commit(&claim, "p", vec![put("a", "1")]).await.unwrap();
+    driver.forget("t").await.unwrap();
+    driver.forget("t").await.unwrap();
+    assert!(driver.tenants().await.unwrap().is_empty());
+    let late = old.commit(&claim, "p", vec![put("b", "2")]).await;
+    assert_eq!(late, Err(Error::Fenced));
+    let again = driver.open("t").await.unwrap();
+    assert!(again.partitions().await.unwrap().is_empty());
+    assert_eq!(driver.tenants().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_reclaimed_partition_stays_readable_for_a_while_and_its_name_is_burnt() {
     for (linger, expected) in [(Duration::ZERO, None), (LINGER, Some(b"1".to_vec()))] {
         let driver = MemoryDriver::with_linger(linger);

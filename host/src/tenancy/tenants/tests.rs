@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod forget;
 mod overrides;
 
 use std::time::Instant;

@@ -86,6 +86,10 @@ impl Driver for Hanging {
         Ok(self.around(self.inner.renew(tenant).await?))
     }
 
+    async fn forget(&self, tenant: &str) -> Result<(), kv::Error> {
+        self.inner.forget(tenant).await
+    }
+
     async fn tenants(&self) -> Result<Vec<kv::Stored>, kv::Error> {
         self.inner.tenants().await
     }
