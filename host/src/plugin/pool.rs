@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
+use tokio::time::sleep_until;
 use tracing::{Instrument as _, info_span};
 
 use super::Limits;
@@ -37,6 +38,8 @@ struct State {
     backoff: Backoff,
     /// No instance is made before this.
     down: Option<(Instant, Failure)>,
+    /// Another pool has its place: how these readers are is no longer how the tenant is.
+    retired: bool,
 }
 
 /// One read's place among those that wait.
@@ -59,6 +62,7 @@ impl Pool {
                 generation: 0,
                 backoff: Backoff::new(limits.restart_delay),
                 down: None,
+                retired: false,
             }),
         })
     }
@@ -84,9 +88,17 @@ impl Pool {
         let mut state = lock(&self.state);
         state.generation += 1;
         state.down = None;
+        self.tell_up(&state);
         let idle = mem::take(&mut state.idle);
         drop(state);
         drop(idle);
+    }
+
+    /// Another pool takes its place; whoever asks this one goes on doing so.
+    pub(super) fn retire(&self) {
+        let mut state = lock(&self.state);
+        self.tell_up(&state);
+        state.retired = true;
     }
 
     async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
@@ -116,7 +128,7 @@ impl Pool {
         result
     }
 
-    async fn instance(&self) -> Result<(Instance, u64), Error> {
+    async fn instance(self: &Arc<Self>) -> Result<(Instance, u64), Error> {
         let generation = {
             let mut state = lock(&self.state);
             if let Some((until, failure)) = &state.down
@@ -148,7 +160,7 @@ impl Pool {
         }
     }
 
-    fn fail(&self, failure: Failure) {
+    fn fail(self: &Arc<Self>, failure: Failure) {
         let now = Instant::now();
         let mut state = lock(&self.state);
         let until = state.backoff.failed(now);
@@ -157,7 +169,32 @@ impl Pool {
             state.generation += 1;
             state.idle.clear();
         }
+        if until > now && !state.retired {
+            self.shared.readers_down(&failure);
+            let pool = Arc::downgrade(self);
+            tokio::spawn(async move {
+                sleep_until(until.into()).await;
+                if let Some(pool) = pool.upgrade() {
+                    pool.waited(until);
+                }
+            });
+        }
         state.down = Some((until, failure));
+    }
+
+    /// The pause that ended at `until` is over; a longer one may have begun meanwhile.
+    fn waited(&self, until: Instant) {
+        let state = lock(&self.state);
+        if state.down.as_ref().is_none_or(|(end, _)| *end <= until) {
+            self.tell_up(&state);
+        }
+    }
+
+    /// Reads are tried again. With the lock held, so that nothing is told late.
+    fn tell_up(&self, state: &State) {
+        if !state.retired {
+            self.shared.readers_up();
+        }
     }
 }
 

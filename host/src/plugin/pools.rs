@@ -32,6 +32,7 @@ impl Pools {
     pub(super) fn exchange(&self, next: Arc<Pool>) {
         let mut inner = lock(&self.0);
         let before = std::mem::replace(&mut inner.current, next);
+        before.retire();
         inner.earlier.retain(|pool| pool.strong_count() > 0);
         inner.earlier.push(Arc::downgrade(&before));
         drop(inner);

@@ -30,10 +30,31 @@ pub(super) struct Shared {
     pub(super) struck_out: Notify,
     pub(super) suspects: Mutex<Suspects>,
     ready: watch::Sender<bool>,
-    state: Mutex<State>,
+    health: Mutex<Health>,
     restarts: AtomicU64,
     statistics: Mutex<Statistics>,
     strikes: Mutex<VecDeque<Instant>>,
+}
+
+/// How those are who answer.
+struct Health {
+    /// The writer, which is all there is for an `exclusive` plugin.
+    writer: State,
+    /// Why the readers beside it have to wait for their next start, while they do.
+    readers: Option<String>,
+}
+
+// === impl Health ===
+
+impl Health {
+    fn state(&self) -> State {
+        match (&self.writer, &self.readers) {
+            (State::Ready, Some(reason)) => State::Restarting {
+                reason: reason.clone(),
+            },
+            (state, _) => state.clone(),
+        }
+    }
 }
 
 // === impl Shared ===
@@ -54,7 +75,10 @@ impl Shared {
             struck_out: Notify::new(),
             suspects: Mutex::default(),
             ready: watch::Sender::new(false),
-            state: Mutex::new(State::Ready),
+            health: Mutex::new(Health {
+                writer: State::Ready,
+                readers: None,
+            }),
             restarts: AtomicU64::new(0),
             statistics: Mutex::default(),
             strikes: Mutex::default(),
@@ -77,14 +101,30 @@ impl Shared {
         self.set_state(State::Stopped);
     }
 
+    /// Reads are refused until the readers' next start; writes are taken.
+    pub(super) fn readers_down(&self, failure: &Failure) {
+        let reason = format!("{}, of those that read; writes are taken", failure.cause);
+        self.set(|health| health.readers = Some(reason));
+    }
+
+    /// Reads are tried again.
+    pub(super) fn readers_up(&self) {
+        self.set(|health| health.readers = None);
+    }
+
     fn set_state(&self, state: State) {
-        let ready = state == State::Ready;
-        *lock(&self.state) = state;
-        self.ready.send_replace(ready);
+        self.set(|health| health.writer = state);
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Health)) {
+        let mut health = lock(&self.health);
+        change(&mut health);
+        // Under the lock, so that what is told last is what holds.
+        self.ready.send_replace(health.state() == State::Ready);
     }
 
     pub(super) fn state(&self) -> State {
-        lock(&self.state).clone()
+        lock(&self.health).state()
     }
 
     pub(super) fn ready(&self) -> watch::Receiver<bool> {
@@ -246,5 +286,30 @@ mod tests {
         );
         let text = shared.unavailable(&failure).to_string();
         assert_eq!(text, "plugin `x` is being restarted after a trap; retry");
+    }
+
+    #[test]
+    fn readiness_needs_the_writer_and_the_readers() {
+        let shared = shared();
+        let ready = shared.ready();
+        let of = |cause| Failure {
+            cause,
+            detail: String::new(),
+        };
+        let restarting = |reason: &str| State::Restarting {
+            reason: reason.to_owned(),
+        };
+        shared.readers_down(&of(Cause::Trap));
+        assert!(!*ready.borrow());
+        let reads = restarting("a trap, of those that read; writes are taken");
+        assert_eq!(shared.state(), reads);
+        shared.down(&of(Cause::Kv));
+        assert_eq!(shared.state(), restarting("an error of its kv storage"));
+        shared.up();
+        assert_eq!(shared.state(), reads, "the one does not mend the other");
+        assert!(!*ready.borrow());
+        shared.readers_up();
+        assert!(*ready.borrow());
+        assert_eq!(shared.state(), State::Ready);
     }
 }

@@ -52,7 +52,7 @@ pub enum Instancing {
 pub enum State {
     /// Calls are served.
     Ready,
-    /// It failed, and its next start has to wait.
+    /// It failed, and its next start has to wait: that of the writer, or that of those that read beside it.
     Restarting {
         /// Why it is down.
         reason: String,

@@ -23,6 +23,7 @@ mod dying;
 mod exchange;
 mod failures;
 mod kv_backed;
+mod reading;
 mod startup;
 mod turns;
 

@@ -334,3 +334,37 @@ async fn after_a_shutdown_nothing_is_exchanged() {
     let error = tenant.exchange(&next).await.unwrap_err();
     assert!(matches!(error, Error::Stopping { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn readers_that_failed_before_the_exchange_say_nothing_of_those_after_it() {
+    let slow = Limits {
+        restart_delay: Duration::from_hours(1),
+        ..limits()
+    };
+    let bench = Bench::with(&first().with("operations", TRAP), slow).await;
+    let tenant = bench.tenant().await;
+    let before = Arc::clone(&tenant).pinned();
+    for _ in 0..2 {
+        before.operations("x").await.unwrap_err();
+    }
+    assert!(!*tenant.ready().borrow());
+    let next = bench.reloaded(&second()).await;
+    tenant.exchange(&next).await.unwrap();
+    assert_eq!(tenant.status().state, State::Ready);
+    assert!(*tenant.ready().borrow());
+    before.operations("x").await.unwrap_err();
+    assert_eq!(tenant.status().state, State::Ready);
+
+    let next = bench.reloaded(&first().with("operations", TRAP)).await;
+    tenant.exchange(&next).await.unwrap();
+    let under_way = Arc::clone(&tenant).pinned();
+    under_way.operations("x").await.unwrap_err();
+    let next = bench.reloaded(&second()).await;
+    tenant.exchange(&next).await.unwrap();
+    under_way.operations("x").await.unwrap_err();
+    assert_eq!(
+        tenant.status().state,
+        State::Ready,
+        "they are no longer its"
+    );
+}
