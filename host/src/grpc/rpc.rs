@@ -24,7 +24,7 @@ use super::writers::Writers;
 use crate::access::{Access, DEFAULT_TENANT, Right};
 use crate::fair::{Gate, Lane, Scheduler};
 use crate::telemetry::Metrics;
-use crate::tenancy::{Resolver, TenantName};
+use crate::tenancy::{Refusal, Resolver, TenantName};
 
 /// Any path that is no method of ours.
 const OTHER: &str = "_OTHER";
@@ -159,11 +159,17 @@ impl RpcLayer {
             caller.check_any_tenant(right).map_err(refused)?;
             return Ok(Whose::Resources(Writers::new(by_resource, caller)));
         }
-        let tenant = self.resolver.resolve(headers);
-        let tenant = tenant.map_err(|refusal| status::read(&Failure::NoTenant(refusal)))?;
-        let name = tenant.as_ref().map_or(DEFAULT_TENANT, TenantName::as_str);
-        caller.check(right, name).map_err(refused)?;
-        Ok(tenant.map_or(Whose::Nobodys, Whose::Tenants))
+        let no_tenant = |refusal| status::read(&Failure::NoTenant(refusal));
+        let Some(named) = self.resolver.resolve(headers).map_err(no_tenant)? else {
+            caller.check(right, DEFAULT_TENANT).map_err(refused)?;
+            return Ok(Whose::Nobodys);
+        };
+        // Before it is told whether the name is listed: who may not ask about it learns nothing of that.
+        caller
+            .check(right, named.name().as_str())
+            .map_err(refused)?;
+        let unknown = || no_tenant(Refusal::Unknown);
+        named.tenant().map(Whose::Tenants).ok_or_else(unknown)
     }
 
     /// Where what the call costs is taken; none for health and reflection. A request of several tenants is nobody's in particular.

@@ -87,16 +87,20 @@ impl Writers {
             Said::NoText => Err(Unassigned::Unknown),
             Said::Twice => Err(Unassigned::Extra),
         };
-        let tenant = match named {
-            Ok(tenant) => tenant,
+        let named = match named {
+            Ok(named) => named,
             Err(why) => return Owner::Nobody(self.unassigned(why, said)),
         };
-        match self.caller.check(Right::Write, tenant.as_str()) {
-            Ok(()) => Owner::Tenant(tenant),
-            Err(refusal) => Owner::Nobody(Denied {
+        // Before it is told whether the name is listed: who may not write for it learns nothing of that.
+        if let Err(refusal) = self.caller.check(Right::Write, named.name().as_str()) {
+            return Owner::Nobody(Denied {
                 reason: "tenant_denied",
                 text: refusal.to_string(),
-            }),
+            });
+        }
+        match named.tenant() {
+            Some(tenant) => Owner::Tenant(tenant),
+            None => Owner::Nobody(self.unassigned(Unassigned::Unknown, said)),
         }
     }
 

@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use super::TenantName;
-use super::resolver::Rules;
+use super::resolver::{Named, Rules};
 
 /// Says whose a resource's spans are. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -41,11 +40,11 @@ impl ByResource {
         &self.attribute
     }
 
-    /// The tenant of a resource that has the attribute once, with this text.
+    /// What a resource names that has the attribute once, with this text.
     ///
     /// # Errors
-    /// [`Unassigned::Unknown`]
-    pub fn named(&self, text: &str) -> Result<TenantName, Unassigned> {
+    /// [`Unassigned::Unknown`] where that is no name.
+    pub fn named(&self, text: &str) -> Result<Named, Unassigned> {
         self.rules.named(text).ok_or(Unassigned::Unknown)
     }
 
@@ -53,7 +52,8 @@ impl ByResource {
     ///
     /// # Errors
     /// [`Unassigned::Missing`]
-    pub fn unnamed(&self) -> Result<TenantName, Unassigned> {
-        self.rules.default.clone().ok_or(Unassigned::Missing)
+    pub fn unnamed(&self) -> Result<Named, Unassigned> {
+        let default = self.rules.default.clone();
+        default.map(Named::known).ok_or(Unassigned::Missing)
     }
 }

@@ -28,7 +28,7 @@ pub use error::Error;
 pub use name::{TenantName, Unsafe};
 pub use quotas::Quotas;
 pub use reload::{NotTaken, Taken};
-pub use resolver::{Refusal, Resolver, Rules};
+pub use resolver::{Named, Refusal, Resolver, Rules};
 pub use status::{Limits, Presence, TenantStatus};
 pub use tenants::{Options, Tenants};
 

@@ -39,6 +39,33 @@ pub enum Refusal {
     Unknown,
 }
 
+/// The tenant that a request or a resource names, before it is told whether there may be one of this name. Who may not ask about it
+/// is told nothing of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    name: TenantName,
+    is_known: bool,
+}
+
+// === impl Named ===
+
+impl Named {
+    pub(super) fn known(name: TenantName) -> Self {
+        let is_known = true;
+        Self { name, is_known }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &TenantName {
+        &self.name
+    }
+
+    /// The tenant, if there may be one of this name.
+    pub fn tenant(self) -> Option<TenantName> {
+        self.is_known.then_some(self.name)
+    }
+}
+
 // === impl Resolver ===
 
 impl Resolver {
@@ -59,11 +86,11 @@ impl Resolver {
         }
     }
 
-    /// The tenant that the headers name; `None` while tenancy is off.
+    /// What the headers name; `None` while tenancy is off.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing may be done for such a request.
-    pub fn resolve(&self, headers: &HeaderMap) -> Result<Option<TenantName>, Refusal> {
+    /// [`Refusal`]; nothing may be done for such a request. None of them depends on the list of tenants.
+    pub fn resolve(&self, headers: &HeaderMap) -> Result<Option<Named>, Refusal> {
         let Some(rules) = &self.0 else {
             return Ok(None);
         };
@@ -82,10 +109,11 @@ impl Resolver {
 // === impl Rules ===
 
 impl Rules {
-    fn resolve(&self, headers: &HeaderMap) -> Result<TenantName, Refusal> {
+    fn resolve(&self, headers: &HeaderMap) -> Result<Named, Refusal> {
         let mut values = headers.get_all(&self.header).into_iter();
         let Some(value) = values.next() else {
-            return self.default.clone().ok_or(Refusal::Missing);
+            let default = self.default.clone().ok_or(Refusal::Missing);
+            return default.map(Named::known);
         };
         if values.next().is_some() {
             return Err(Refusal::Extra);
@@ -95,13 +123,11 @@ impl Rules {
             .ok_or(Refusal::Unknown)
     }
 
-    /// The tenant of this name, if there may be one.
-    pub(super) fn named(&self, text: &str) -> Option<TenantName> {
-        if self.tenants.is_empty() {
-            text.parse().ok()
-        } else {
-            self.tenants.get(text).cloned()
-        }
+    /// What this text names, if it is a name.
+    pub(super) fn named(&self, text: &str) -> Option<Named> {
+        let name: TenantName = text.parse().ok()?;
+        let is_known = self.tenants.is_empty() || self.tenants.contains(&name);
+        Some(Named { name, is_known })
     }
 }
 
@@ -135,23 +161,31 @@ mod tests {
         pairs.collect()
     }
 
+    /// For who may ask about every tenant.
+    fn resolve(resolver: &Resolver, values: &[&str]) -> Result<Option<TenantName>, Refusal> {
+        let Some(named) = resolver.resolve(&headers(values))? else {
+            return Ok(None);
+        };
+        named.tenant().map(Some).ok_or(Refusal::Unknown)
+    }
+
     #[track_caller]
     fn refuses(resolver: &Resolver, values: &[&str], text: &str) {
-        let refused = resolver.resolve(&headers(values)).unwrap_err();
+        let refused = resolve(resolver, values).unwrap_err();
         assert_eq!(refused.to_string(), text);
     }
 
     #[test]
     fn while_tenancy_is_off_no_header_is_looked_at() {
         for values in [&[][..], &["a"], &["a", "b"], &["../etc"]] {
-            assert_eq!(Resolver::off().resolve(&headers(values)), Ok(None));
+            assert_eq!(resolve(&Resolver::off(), values), Ok(None));
         }
     }
 
     #[test]
     fn one_header_names_the_tenant() {
         for resolver in [resolver(&[], None), resolver(&["acme", "b"], None)] {
-            let tenant = resolver.resolve(&headers(&["acme"]));
+            let tenant = resolve(&resolver, &["acme"]);
             assert_eq!(tenant, Ok(Some(name("acme"))));
         }
     }
@@ -160,8 +194,8 @@ mod tests {
     fn no_header_is_missing_unless_there_is_a_default() {
         refuses(&resolver(&[], None), &[], "missing tenant header");
         let lenient = resolver(&[], Some("acme"));
-        assert_eq!(lenient.resolve(&headers(&[])), Ok(Some(name("acme"))));
-        let named = lenient.resolve(&headers(&["b"]));
+        assert_eq!(resolve(&lenient, &[]), Ok(Some(name("acme"))));
+        let named = resolve(&lenient, &["b"]);
         assert_eq!(
             named,
             Ok(Some(name("b"))),
@@ -186,6 +220,16 @@ mod tests {
         let open = resolver(&[], Some("a"));
         for value in ["", "..", "a,b", "a b", "é", &"x".repeat(64)] {
             refuses(&open, &[value], "unknown tenant");
+        }
+    }
+
+    #[test]
+    fn what_is_named_is_told_before_whether_it_is_listed() {
+        let listed = resolver(&["a"], None);
+        for (text, tenant) in [("a", Some(name("a"))), ("b", None)] {
+            let named = listed.resolve(&headers(&[text])).unwrap().unwrap();
+            assert_eq!(*named.name(), name(text));
+            assert_eq!(named.tenant(), tenant);
         }
     }
 
@@ -217,15 +261,16 @@ mod tests {
             let resolver = with_attribute(tenants, default);
             resolver.by_resource(&headers(&[])).unwrap()
         };
+        let tenant = |named: Result<Named, Unassigned>| named.map(Named::tenant);
         let open = by(&[], None);
         assert_eq!(open.attribute(), "tenant.id");
-        assert_eq!(open.named("acme"), Ok(name("acme")));
+        assert_eq!(tenant(open.named("acme")), Ok(Some(name("acme"))));
         assert_eq!(open.unnamed(), Err(Unassigned::Missing));
         for text in ["", "..", "a b", "é", &"x".repeat(64)] {
             assert_eq!(open.named(text), Err(Unassigned::Unknown), "{text:?}");
         }
         let listed = by(&["a"], Some("a"));
-        assert_eq!(listed.named("b"), Err(Unassigned::Unknown));
-        assert_eq!(listed.unnamed(), Ok(name("a")));
+        assert_eq!(tenant(listed.named("b")), Ok(None));
+        assert_eq!(tenant(listed.unnamed()), Ok(Some(name("a"))));
     }
 }

@@ -17,12 +17,15 @@ fn nobodys(number: u8) -> ResourceBuilder {
     service(format!("service {number}")).span(one)
 }
 
-fn of(tenant: &str, number: u8) -> ResourceBuilder {
+pub(super) fn of(tenant: &str, number: u8) -> ResourceBuilder {
     nobodys(number).attribute("tenant.id", tenant)
 }
 
 /// What was refused of an Export that was taken.
-async fn refused(client: &Client, resources: Vec<ResourceBuilder>) -> ExportTracePartialSuccess {
+pub(super) async fn refused(
+    client: &Client,
+    resources: Vec<ResourceBuilder>,
+) -> ExportTracePartialSuccess {
     let answer = client
         .export(resources)
         .await

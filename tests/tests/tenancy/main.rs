@@ -13,6 +13,7 @@ mod header;
 mod idle;
 mod neighbours;
 mod overrides;
+mod probing;
 mod purge;
 mod quotas;
 mod wall;

@@ -5,8 +5,6 @@
     reason = "tests"
 )]
 
-use std::collections::BTreeSet;
-
 use http::{HeaderMap, HeaderName};
 use larder_tests::otlp::{ResourceBuilder, request, resource, span};
 use prost::Message as _;
@@ -20,9 +18,13 @@ const TOKEN: &str = "abc";
 const HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 fn writers(default: Option<&str>, caller: Caller) -> Writers {
+    writers_of(&[], default, caller)
+}
+
+fn writers_of(tenants: &[&str], default: Option<&str>, caller: Caller) -> Writers {
     let resolver = Resolver::on(Rules {
         header: HeaderName::from_static("x-tenant"),
-        tenants: BTreeSet::new(),
+        tenants: tenants.iter().map(|name| name.parse().unwrap()).collect(),
         default: default.map(|name| name.parse().unwrap()),
         attribute: Some("tenant".into()),
     });
@@ -133,6 +135,20 @@ fn a_request_names_so_many_tenants_and_no_more() {
     let resources = names.map(|name| of(&name)).chain([of("a")]).collect();
     let shares = owners(&writers(None, bound_to("a")), resources);
     assert_eq!(shares, list(&[("tenant_denied", 200), ("a", 1)]));
+}
+
+/// Where there is a list: a token for some learns nothing of it, and one for all is told who is not in it.
+#[test]
+fn who_may_not_write_for_a_name_is_not_told_whether_it_is_listed() {
+    let listed = |caller| writers_of(&["a", "b"], None, caller);
+    let resources = || vec![of("a"), of("b"), of("x")];
+    let some = owners(&listed(bound_to("a")), resources());
+    assert_eq!(some, list(&[("a", 1), ("tenant_denied", 2)]));
+    let all = owners(&listed(anybody()), resources());
+    assert_eq!(all, list(&[("a", 1), ("b", 1), ("tenant_unknown", 1)]));
+    let of_x = owners(&listed(bound_to("a, x")), resources());
+    let told = [("a", 1), ("tenant_denied", 1), ("tenant_unknown", 1)];
+    assert_eq!(of_x, list(&told), "it may ask about that name");
 }
 
 #[test]
