@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::telemetry::Chain;
 
 mod live;
+mod permits;
 mod report;
 
 pub use live::Live;
+pub use permits::{Permit, Permits};
 pub use report::{NeedsRestart, Outcome, Plugin, Refused, Report};
 
 /// How often files are looked at.

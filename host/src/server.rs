@@ -50,7 +50,7 @@ pub struct Server {
     draining: CancellationToken,
     drain_timeout: Live<Duration>,
     /// For the headers of a request to the admin port (`limits.request_timeout`).
-    header_timeout: Duration,
+    header_timeout: Live<Duration>,
     reloader: Reloader,
 }
 
@@ -75,6 +75,8 @@ impl Server {
             limits::resolver(&config, Port::Writer),
         );
         let drain_timeout = Live::new(config.limits.drain_timeout);
+        let request_timeout = Live::new(config.limits.request_timeout);
+        let purge = Live::new(config.admin.purge);
         let grpc = Grpc::new(
             Parts {
                 stores: Arc::clone(&tenants) as Arc<dyn Stores>,
@@ -85,7 +87,7 @@ impl Server {
                 metrics: Arc::clone(&metrics),
                 ready: tenants.ready(),
                 max_request_bytes: config.grpc.max_request_bytes.as_usize(),
-                request_timeout: config.limits.request_timeout,
+                request_timeout: request_timeout.clone(),
                 access: Arc::clone(&doors.access),
                 ingest: limits::ingest(&config),
             },
@@ -96,8 +98,7 @@ impl Server {
             limits: search.clone(),
             metrics: Arc::clone(&metrics),
         };
-        let admin_request_timeout = config.limits.request_timeout;
-        let (purge, tenancy) = (config.admin.purge, config.tenancy.enabled);
+        let tenancy = config.tenancy.enabled;
         let reloader = Reloader::new(reload::Parts {
             sources,
             config: tokio::sync::Mutex::new(config),
@@ -107,6 +108,10 @@ impl Server {
             writer_resolver,
             search,
             drain_timeout: drain_timeout.clone(),
+            request_timeout: request_timeout.clone(),
+            purge: purge.clone(),
+            connections: doors.connections(),
+            strangers: doors.strangers,
             metrics: Arc::clone(&metrics),
         });
         let admin_router = admin::router(admin::AdminState {
@@ -118,7 +123,7 @@ impl Server {
             purge,
             tenancy,
             access: Arc::clone(&doors.access),
-            request_timeout: admin_request_timeout,
+            request_timeout: request_timeout.clone(),
         });
         Ok(Self {
             grpc,
@@ -127,7 +132,7 @@ impl Server {
             tenants,
             draining,
             drain_timeout,
-            header_timeout: admin_request_timeout,
+            header_timeout: request_timeout,
             reloader,
         })
     }

@@ -88,7 +88,8 @@ async fn admitted(
     let (mut head, body) = request.into_parts();
     head.extensions.insert(caller);
     let body = http_body_util::Limited::new(body, MAX_BODY).collect();
-    match timeout(state.request_timeout, body).await {
+    let patience = *state.request_timeout.get();
+    match timeout(patience, body).await {
         Ok(Ok(body)) => {
             let request = Request::from_parts(head, Body::from(body.to_bytes()));
             next.run(request).await
@@ -100,8 +101,7 @@ async fn admitted(
         Ok(Err(error)) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
         Err(_) => {
             let text = format!(
-                "the request did not come whole within {:?}; limits.request_timeout raises it\n",
-                state.request_timeout
+                "the request did not come whole within {patience:?}; limits.request_timeout raises it\n"
             );
             (StatusCode::REQUEST_TIMEOUT, text).into_response()
         }

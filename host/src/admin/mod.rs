@@ -104,13 +104,13 @@ pub struct AdminState {
     /// Cancelled when the server begins to stop: readiness goes first.
     pub stopping: CancellationToken,
     /// Whether `POST /purge` is allowed (`admin.purge`).
-    pub purge: bool,
+    pub purge: Live<bool>,
     /// Whether there is more than one tenant (`tenancy.enabled`).
     pub tenancy: bool,
     /// Who may call.
     pub access: Arc<Access>,
     /// How long a client may take to send a request (`limits.request_timeout`).
-    pub request_timeout: Duration,
+    pub request_timeout: Live<Duration>,
 }
 
 /// The routes.

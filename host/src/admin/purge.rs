@@ -20,7 +20,7 @@ pub(super) async fn purge(
     Query(whose): Query<Whose>,
     caller: CallerName,
 ) -> Response {
-    if !state.purge {
+    if !*state.purge.get() {
         return (StatusCode::FORBIDDEN, OFF).into_response();
     }
     let tenant = whose.tenant.as_deref();

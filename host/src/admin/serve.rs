@@ -13,16 +13,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::doors::{Door, Incoming};
+use crate::reload::Live;
 
 /// Serves the routes behind `door` until `stop`, and then lets the requests that are under way end. A client has `patience` for the
-/// headers of each request, from the end of the one before.
-pub async fn serve(router: Router, door: Door, patience: Duration, stop: CancellationToken) {
+/// headers of each request, from the end of the one before: as long as held when it connected.
+pub async fn serve(router: Router, door: Door, patience: Live<Duration>, stop: CancellationToken) {
     let mut incoming = Incoming::open(door, stop.clone());
     let mut connections = JoinSet::new();
     while let Some(stream) = incoming.next().await {
         while connections.try_join_next().is_some() {}
         let span = tracing::debug_span!("admin", peer = %stream.peer());
-        let served = connection(stream, router.clone(), patience, stop.clone());
+        let served = connection(stream, router.clone(), *patience.get(), stop.clone());
         connections.spawn(served.instrument(span));
     }
     while connections.join_next().await.is_some() {}

@@ -184,10 +184,10 @@ impl Desk {
             searcher: Arc::clone(&plugin) as Arc<dyn Explains>,
             reloader: Arc::clone(&plugin) as Arc<dyn Reloads>,
             stopping: CancellationToken::new(),
-            purge: true,
+            purge: Live::new(true),
             tenancy: false,
             access: Arc::new(Access::open()),
-            request_timeout: Duration::from_mins(1),
+            request_timeout: Live::new(Duration::from_mins(1)),
         };
         Self { plugin, state }
     }
@@ -311,8 +311,8 @@ async fn a_purge_answers_with_jaegers_words() {
 
 #[tokio::test]
 async fn a_purge_that_is_off_names_the_flag_and_forgets_nothing() {
-    let mut desk = Desk::new(None);
-    desk.state.purge = false;
+    let desk = Desk::new(None);
+    desk.state.purge.set(false);
     let answer = desk.send(Method::POST, "/purge").await;
     assert_eq!(answer.status, 403);
     assert!(answer.body.contains("--enable-purge"), "{}", answer.body);

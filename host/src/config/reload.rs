@@ -14,7 +14,7 @@ const OF_PLUGINS: &[&str] = &[
     "limits.log_bytes",
 ];
 
-/// Settings of the server that are looked at anew by each request, those of one tenant included.
+/// Settings of the server that are looked at anew by each request or connection, those of one tenant included.
 const OF_REQUESTS: &[&str] = &[
     "limits.queue_bytes",
     "limits.queue_depth",
@@ -26,6 +26,10 @@ const OF_REQUESTS: &[&str] = &[
     "limits.query_read_bytes",
     "limits.max_search_depth",
     "limits.drain_timeout",
+    "limits.connections",
+    "limits.request_timeout",
+    "admin.purge",
+    "kv.min_free",
     "tenancy.header",
     "tenancy.tenants",
     "tenancy.max_tenants",

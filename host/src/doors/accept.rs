@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::stream::{Io, Stream};
 use super::{Door, HANDSHAKE, Tls};
+use crate::reload::Permit;
 
 /// A full port is told of at most once in this time.
 const TOLD: Duration = Duration::from_mins(1);
@@ -34,7 +35,6 @@ pub struct Incoming {
 /// What the task that accepts holds.
 struct Acceptor {
     door: Door,
-    permits: Arc<Semaphore>,
     ready: mpsc::Sender<Stream>,
     told: Option<Instant>,
 }
@@ -46,9 +46,6 @@ impl Incoming {
     pub fn open(door: Door, stop: CancellationToken) -> Self {
         let (sender, ready) = mpsc::channel(READY);
         let acceptor = Acceptor {
-            permits: Arc::new(Semaphore::new(
-                door.limits.connections.min(Semaphore::MAX_PERMITS),
-            )),
             door,
             ready: sender,
             told: None,
@@ -111,23 +108,20 @@ impl Acceptor {
     }
 
     /// Waits until one more connection may be open; those who connect meanwhile wait with the system.
-    async fn permit(&mut self) -> OwnedSemaphorePermit {
-        loop {
-            if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-                return permit;
-            }
-            if self.told.is_none_or(|told| told.elapsed() >= TOLD) {
-                self.told = Some(Instant::now());
-                tracing::warn!(
-                    port = self.door.setting,
-                    connections = self.door.limits.connections,
-                    "as many connections are open as limits.connections allows; others wait"
-                );
-            }
-            if let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await {
-                return permit;
-            }
+    async fn permit(&mut self) -> Permit {
+        let connections = &self.door.connections;
+        if let Some(permit) = connections.try_acquire() {
+            return permit;
         }
+        if self.told.is_none_or(|told| told.elapsed() >= TOLD) {
+            self.told = Some(Instant::now());
+            tracing::warn!(
+                port = self.door.setting,
+                connections = connections.limit(),
+                "as many connections are open as limits.connections allows; others wait"
+            );
+        }
+        connections.acquire().await
     }
 
     async fn accept(&self) -> (TcpStream, SocketAddr) {
@@ -171,7 +165,7 @@ async fn handshake(
     tls: &Tls,
     socket: TcpStream,
     peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
+    permit: Permit,
 ) -> Option<Stream> {
     match timeout(HANDSHAKE, tls.acceptor().accept(socket)).await {
         Ok(Ok(io)) => Some(Stream::new(Io::Tls(Box::new(io)), peer, permit)),

@@ -20,13 +20,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A connection on which nothing goes either way for so long is closed. HTTP/2's keep-alive notices a dead peer earlier.
 const IDLE: Duration = Duration::from_mins(5);
 
-/// A port as its server sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Connections at a time, those in their handshake included (`limits.connections`).
-    pub connections: usize,
-}
-
 /// A bound port and what it asks of whoever connects.
 pub struct Door {
     /// The setting that names the port, for the log.
@@ -37,8 +30,8 @@ pub struct Door {
     pub address: SocketAddr,
     /// Off where it is not set.
     pub tls: Option<std::sync::Arc<Tls>>,
-    /// What all its peers together may have.
-    pub limits: Limits,
+    /// Connections at a time, those in their handshake included (`limits.connections`).
+    pub connections: std::sync::Arc<crate::reload::Permits>,
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::{HANDSHAKE, IDLE};
+use crate::reload::Permit;
 
 /// A connection that is ready to be spoken on. Dropping it lets another one in.
 pub struct Stream {
@@ -21,7 +21,7 @@ pub struct Stream {
     silence: Pin<Box<Sleep>>,
     /// The last time that something went, by which `silence` is put off when it comes: cheaper than to do so each time.
     last: Option<Instant>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 pub(super) enum Io {
@@ -32,7 +32,7 @@ pub(super) enum Io {
 // === impl Stream ===
 
 impl Stream {
-    pub(super) fn new(io: Io, peer: SocketAddr, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(io: Io, peer: SocketAddr, permit: Permit) -> Self {
         Self {
             io,
             peer,

@@ -22,7 +22,7 @@ async fn open(tls: Option<Arc<Tls>>) -> (Incoming, TcpStream) {
         listener,
         address,
         tls,
-        limits: Limits { connections: 1 },
+        connections: crate::reload::Permits::new(1),
     };
     let incoming = Incoming::open(door, CancellationToken::new());
     (incoming, TcpStream::connect(address).await.unwrap())

@@ -101,7 +101,7 @@ pub struct Parts {
     /// The largest request, before and after decompression (`grpc.max_request_bytes`).
     pub max_request_bytes: usize,
     /// How long a client may take to send a request (`limits.request_timeout`).
-    pub request_timeout: Duration,
+    pub request_timeout: Live<Duration>,
     /// Who may call.
     pub access: Arc<Access>,
     /// How an Export is cut.

@@ -23,6 +23,7 @@ use super::status::{self, Failure};
 use super::writers::Writers;
 use crate::access::{Access, DEFAULT_TENANT, Right};
 use crate::fair::{Gate, Lane, Scheduler};
+use crate::reload::Live;
 use crate::telemetry::Metrics;
 use crate::tenancy::{Refusal, Resolver, TenantName};
 
@@ -92,7 +93,7 @@ pub(super) struct Limits {
     pub(super) access: Arc<Access>,
     pub(super) memory: Arc<RequestMemory>,
     pub(super) max_request_bytes: usize,
-    pub(super) request_timeout: Duration,
+    pub(super) request_timeout: Live<Duration>,
 }
 
 /// The wrapped router.
@@ -185,7 +186,7 @@ impl RpcLayer {
     /// The request as the handler gets it: counted, and with the best compression that its client accepts.
     fn incoming(&self, request: Request<Body>) -> Request<Body> {
         let share = self.limits.memory.share();
-        let timeout = self.limits.request_timeout;
+        let timeout = *self.limits.request_timeout.get();
         let mut request =
             request.map(|body| Body::new(CountedBody::new(body, Arc::clone(&share), timeout)));
         request.extensions_mut().insert(share);

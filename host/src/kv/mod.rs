@@ -52,6 +52,9 @@ pub trait Driver: Send + Sync + 'static {
     /// Holds every tenant to these from the next write on, also those whose namespace is open.
     fn set_quotas(&self, quotas: Quotas);
 
+    /// Refuses objects from now on while the disk has less free bytes than this. Nothing to do for a driver without a disk.
+    fn set_min_free(&self, _bytes: u64) {}
+
     /// What the driver counts, of all tenants.
     fn statistics(&self) -> Statistics {
         Statistics::default()

@@ -7,14 +7,16 @@ use tokio::net::TcpListener;
 use super::Error;
 use crate::access::Access;
 use crate::config::{self, Config, Endpoint};
-use crate::doors::{Door, Files, Limits, Protocol, Tls};
-use crate::reload::{Hangups, Reload};
+use crate::doors::{Door, Files, Protocol, Tls};
+use crate::reload::{Hangups, Permits, Reload};
 
 /// All that stands between the network and the services.
 pub(super) struct Doors {
     pub(super) main: Door,
     pub(super) writer: Option<Door>,
     pub(super) admin: Door,
+    /// Whether the admin port asks whoever reaches it from elsewhere for nothing (`admin.allow_anonymous`).
+    pub(super) strangers: bool,
     pub(super) access: Arc<Access>,
     /// What is made of files that may change.
     pub(super) files: Vec<Arc<dyn Reload>>,
@@ -48,12 +50,9 @@ impl Doors {
             .into_iter()
             .chain(tls.map(|tls| tls.files()))
             .collect();
-        let limits = Limits {
-            connections: config.limits.connections,
-        };
-
         let bind = async |setting, endpoint, tls: &Option<Arc<Tls>>, client_ca: bool| {
-            let door = bind(setting, endpoint, tls.clone(), limits).await?;
+            let connections = Permits::new(config.limits.connections);
+            let door = bind(setting, endpoint, tls.clone(), connections).await?;
             let guards = Guards {
                 tls: tls.is_some(),
                 client_certs: client_ca,
@@ -77,7 +76,8 @@ impl Doors {
         let client_ca = admin.tls.client_ca.is_some();
         let (admin_door, guards) =
             bind("admin.endpoint", &admin.endpoint, &admin_tls, client_ca).await?;
-        if guards.is_open() && !admin_door.address.ip().is_loopback() {
+        let strangers = guards.is_open() && !admin_door.address.ip().is_loopback();
+        if strangers {
             let (address, may) = (admin_door.address, strangers_may(admin));
             if !admin.allow_anonymous {
                 return Err(Error::Exposed { address, may });
@@ -88,15 +88,23 @@ impl Doors {
             main,
             writer,
             admin: admin_door,
+            strangers,
             access,
             files,
             hangups: Hangups::catch(),
         })
     }
+
+    /// How many connections each port takes.
+    pub(super) fn connections(&self) -> Vec<Arc<Permits>> {
+        let ports = [Some(&self.main), self.writer.as_ref(), Some(&self.admin)];
+        let ports = ports.into_iter().flatten();
+        ports.map(|door| Arc::clone(&door.connections)).collect()
+    }
 }
 
 /// What can be done on an admin port that asks for nothing.
-fn strangers_may(admin: &config::Admin) -> &'static str {
+pub(super) fn strangers_may(admin: &config::Admin) -> &'static str {
     if admin.purge {
         "may destroy all data (`admin.purge` is on), list tenants and read metrics"
     } else {
@@ -123,7 +131,7 @@ async fn bind(
     setting: &'static str,
     endpoint: &Endpoint,
     tls: Option<Arc<Tls>>,
-    limits: Limits,
+    connections: Arc<Permits>,
 ) -> Result<Door, Error> {
     let bound = async {
         let listener = TcpListener::bind(endpoint.to_bind()).await?;
@@ -140,7 +148,7 @@ async fn bind(
         listener,
         address,
         tls,
-        limits,
+        connections,
     })
 }
 

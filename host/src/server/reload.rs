@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::doors::strangers_may;
 use super::{Error, limits};
 use crate::config::{Changes, Config, Sources};
 use crate::grpc::Port;
-use crate::reload::{Fresh, Hangups, Live, NeedsRestart, Outcome, Plugin, Refused, Reload, Report};
+use crate::reload::{
+    Fresh, Hangups, Live, NeedsRestart, Outcome, Permits, Plugin, Refused, Reload, Report,
+};
 use crate::telemetry::{Chain, Metrics};
 use crate::tenancy::{Components, Resolver, Taken, Tenants, Unusable};
 use crate::{admin, plugin, search};
@@ -34,6 +37,12 @@ pub(super) struct Parts {
     pub(super) writer_resolver: Resolver,
     pub(super) search: Live<search::Limits>,
     pub(super) drain_timeout: Live<Duration>,
+    pub(super) request_timeout: Live<Duration>,
+    pub(super) purge: Live<bool>,
+    /// Of each port.
+    pub(super) connections: Vec<Arc<Permits>>,
+    /// Whether the admin port asks strangers for nothing.
+    pub(super) strangers: bool,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -157,6 +166,17 @@ impl Parts {
         }
         self.search.set(limits::search(config));
         self.drain_timeout.set(config.limits.drain_timeout);
+        self.request_timeout.set(config.limits.request_timeout);
+        for port in &self.connections {
+            port.set_limit(config.limits.connections);
+        }
+        self.tenants.keep_free(config.kv.min_free.bytes());
+        let purge = config.admin.purge;
+        if self.strangers && purge && !*self.purge.get() {
+            let may = strangers_may(&config.admin);
+            tracing::warn!("admin.allow_anonymous: whoever reaches the admin port {may}");
+        }
+        self.purge.set(purge);
         self.tenants.set(limits::tenants(config)).await;
     }
 }

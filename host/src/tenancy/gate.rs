@@ -1,32 +1,18 @@
 //! Lets so many through at a time, and as many more wait; the number may change meanwhile.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+
+use crate::reload::{Permit, Permits};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Gate {
-    permits: Arc<Semaphore>,
-    size: Mutex<Size>,
+    permits: Arc<Permits>,
     waiting: AtomicUsize,
-}
-
-#[derive(Debug)]
-struct Size {
-    limit: usize,
-    /// So many who are inside have to leave before the limit holds.
-    too_many: usize,
-}
-
-/// Somebody is inside, until this is dropped.
-#[derive(Debug)]
-pub(super) struct Inside {
-    gate: Arc<Gate>,
-    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Somebody waits outside, until this is dropped.
@@ -37,42 +23,27 @@ struct Outside<'a>(&'a Gate);
 impl Gate {
     pub(super) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
-            permits: Arc::new(Semaphore::new(limit)),
-            size: Mutex::new(Size { limit, too_many: 0 }),
+            permits: Permits::new(limit),
             waiting: AtomicUsize::new(0),
         })
     }
 
     pub(super) fn limit(&self) -> usize {
-        self.size().limit
+        self.permits.limit()
     }
 
     /// Goes in, in the order of those who come; none where nobody has left within `patience`, or enough wait already.
-    pub(super) async fn enter(self: &Arc<Self>, patience: Duration) -> Option<Inside> {
-        let permits = Arc::clone(&self.permits);
-        let permit = if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
-            permit
-        } else {
-            let _outside = self.wait()?;
-            let entered = timeout(patience, permits.acquire_owned()).await;
-            entered.ok()?.ok()?
-        };
-        Some(Inside {
-            gate: Arc::clone(self),
-            permit: Some(permit),
-        })
+    pub(super) async fn enter(&self, patience: Duration) -> Option<Permit> {
+        if let Some(inside) = self.permits.try_acquire() {
+            return Some(inside);
+        }
+        let _outside = self.wait()?;
+        timeout(patience, self.permits.acquire()).await.ok()
     }
 
     /// Lets another number through from now on. Who is inside stays.
     pub(super) fn set_limit(&self, limit: usize) {
-        let mut size = self.size();
-        let more = limit.saturating_sub(size.limit);
-        let stay = more.min(size.too_many);
-        size.too_many -= stay;
-        self.permits.add_permits(more - stay);
-        let fewer = size.limit.saturating_sub(limit);
-        size.too_many += fewer - self.permits.forget_permits(fewer);
-        size.limit = limit;
+        self.permits.set_limit(limit);
     }
 
     fn wait(&self) -> Option<Outside<'_>> {
@@ -82,22 +53,6 @@ impl Gate {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
             .ok()?;
         Some(Outside(self))
-    }
-
-    fn size(&self) -> MutexGuard<'_, Size> {
-        self.size.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        let mut size = self.gate.size();
-        if size.too_many > 0
-            && let Some(permit) = self.permit.take()
-        {
-            size.too_many -= 1;
-            permit.forget();
-        }
     }
 }
 
@@ -117,7 +72,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_hours(1);
 
-    async fn enter(gate: &Arc<Gate>) -> Option<Inside> {
+    async fn enter(gate: &Arc<Gate>) -> Option<Permit> {
         gate.enter(Duration::ZERO).await
     }
 
@@ -152,32 +107,5 @@ mod tests {
         drop(waits);
         let mut another = Box::pin(gate.enter(LONG));
         assert!(another.as_mut().now_or_never().is_none(), "it waits");
-    }
-
-    #[tokio::test]
-    async fn a_lower_limit_holds_once_enough_have_left() {
-        let gate = Gate::new(3);
-        let mut inside = Vec::new();
-        for _ in 0..3 {
-            inside.push(enter(&gate).await.unwrap());
-        }
-        gate.set_limit(1);
-        inside.pop();
-        inside.pop();
-        assert!(enter(&gate).await.is_none());
-        inside.pop();
-        let _one = enter(&gate).await.unwrap();
-        assert!(enter(&gate).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_higher_limit_holds_at_once() {
-        let gate = Gate::new(2);
-        let _inside = (enter(&gate).await.unwrap(), enter(&gate).await.unwrap());
-        gate.set_limit(1);
-        gate.set_limit(3);
-        let _third = enter(&gate).await.unwrap();
-        assert!(enter(&gate).await.is_none());
-        assert_eq!(gate.limit(), 3);
     }
 }

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::TenantName;
 use super::bucket::Bucket;
-use super::gate::{Gate, Inside};
+use super::gate::Gate;
+use crate::reload::Permit;
 use crate::storage::{Error, ErrorKind};
 use crate::telemetry::Metrics;
 
@@ -41,7 +42,7 @@ pub struct Quotas {
 /// A query is under way, until this is dropped.
 #[derive(Debug)]
 pub struct Query {
-    _inside: Inside,
+    _inside: Permit,
 }
 
 // === impl Quotas ===

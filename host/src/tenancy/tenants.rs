@@ -97,6 +97,11 @@ impl Tenants {
         Ok(tenants)
     }
 
+    /// Keeps so many bytes of the disk free from the next write on (`kv.min_free`).
+    pub fn keep_free(&self, bytes: u64) {
+        self.kv.set_min_free(bytes);
+    }
+
     /// Whether calls are served: with tenancy always, as a plugin that fails is its own tenant's trouble.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.ready.clone()

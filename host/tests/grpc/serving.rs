@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use larder::access::Access;
-use larder::doors::{self, Door};
+use larder::doors::Door;
 use larder::fair::Scheduler;
 use larder::grpc::{Grpc, Parts, Port};
-use larder::reload::Live;
+use larder::reload::{Live, Permits};
 use larder::search;
 use larder::storage::{self, Storage};
 use larder::telemetry::Metrics;
@@ -97,7 +97,7 @@ impl Serving {
             metrics: Arc::clone(&metrics),
             ready: is_ready,
             max_request_bytes: MAX_REQUEST_BYTES,
-            request_timeout: Duration::from_mins(1),
+            request_timeout: Live::new(Duration::from_mins(1)),
             access: Arc::new(Access::open()),
             ingest: ingest::Limits {
                 max_fragment_bytes: 1 << 20,
@@ -113,7 +113,7 @@ impl Serving {
             listener,
             address,
             tls: None,
-            limits: doors::Limits { connections: 16 },
+            connections: Permits::new(16),
         };
         let serving = grpc.clone();
         let served = tokio::spawn(async move { serving.serve(Port::Main, door).await });

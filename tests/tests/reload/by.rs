@@ -8,13 +8,16 @@ use super::{configure, of_file, patient, reloads, write_build};
 async fn a_signal_takes_the_same_and_logs_what_the_other_answers() {
     let home = Home::new();
     let larder = patient(Options::bare())
-        .config("limits: { max_search_depth: 5, connections: 10 }\n")
+        .config("limits: { max_search_depth: 5, compile_timeout: 10s }\n")
         .start_in(&home);
-    configure(&home, "limits: { max_search_depth: 6, connections: 11 }\n");
+    configure(
+        &home,
+        "limits: { max_search_depth: 6, compile_timeout: 11s }\n",
+    );
     larder.signal("HUP");
     larder.told("the configuration is reloaded").await;
     larder.told("\"taken\":\"limits.max_search_depth\"").await;
-    larder.told("\"setting\":\"limits.connections\"").await;
+    larder.told("\"setting\":\"limits.compile_timeout\"").await;
     assert_eq!(reloads(&larder, "partial"), 1);
     configure(&home, "limits: { max_search: 6 }\n");
     larder.signal("HUP");

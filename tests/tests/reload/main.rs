@@ -9,6 +9,7 @@
 )]
 
 mod by;
+mod doors;
 mod load;
 mod plugin_file;
 mod refused;

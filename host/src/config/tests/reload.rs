@@ -33,21 +33,18 @@ fn every_changed_setting_is_named_once() {
     assert_eq!(named, all);
 }
 
-/// As the README says. Whoever adds a setting decides whether a running server takes it.
+/// As both READMEs say. Whoever adds a setting decides whether a running server takes it.
 #[test]
 fn what_needs_a_restart() {
     let changes = Config::default().changes(&changed());
     let is_taken = |path: &String| {
         let limits = path.starts_with("limits.");
         let tenancy = path.starts_with("tenancy.") && path != "tenancy.enabled";
-        let at_start = [
-            "limits.compile_memory",
-            "limits.compile_timeout",
-            "limits.connections",
-            "limits.request_timeout",
-        ];
+        let at_start = ["limits.compile_memory", "limits.compile_timeout"];
         let at_start = at_start.contains(&path.as_str());
-        (limits || tenancy || path == "kv.quota" || path.starts_with("plugin.")) && !at_start
+        let others = ["kv.quota", "kv.min_free", "admin.purge"];
+        let others = others.contains(&path.as_str());
+        (limits || tenancy || others || path.starts_with("plugin.")) && !at_start
     };
     assert!(!changes.at_start.iter().any(is_taken), "{changes:?}");
     let taken: Vec<_> = changes

@@ -173,6 +173,10 @@ impl Driver for FjallDriver {
         self.shared.set_quotas(quotas);
     }
 
+    fn set_min_free(&self, bytes: u64) {
+        self.shared.space.set_min_free(bytes);
+    }
+
     fn statistics(&self) -> Statistics {
         let shared = &self.shared;
         let micros = shared.syncs.micros.load(Ordering::Relaxed);

@@ -14,7 +14,7 @@ pub type Probe = Box<dyn Fn() -> io::Result<u64> + Send + Sync>;
 /// What is known about free space.
 pub(super) struct Space {
     probe: Mutex<Probe>,
-    min_free: u64,
+    min_free: AtomicU64,
     pub(super) free: AtomicU64,
     since_probe: AtomicU64,
     /// Objects are refused.
@@ -30,7 +30,7 @@ impl Space {
     pub(super) fn new(probe: Probe, min_free: u64) -> Self {
         let space = Self {
             probe: Mutex::new(probe),
-            min_free,
+            min_free: AtomicU64::new(min_free),
             free: AtomicU64::new(u64::MAX),
             since_probe: AtomicU64::new(0),
             low: AtomicBool::new(false),
@@ -46,15 +46,26 @@ impl Space {
         let free = lock(&self.probe)().unwrap_or(u64::MAX);
         self.free.store(free, Ordering::Relaxed);
         self.since_probe.store(0, Ordering::Relaxed);
-        self.low.store(free < self.min_free, Ordering::Relaxed);
-        self.very_low
-            .store(free < self.min_free / 2, Ordering::Relaxed);
+        let min_free = self.min_free();
+        self.low.store(free < min_free, Ordering::Relaxed);
+        self.very_low.store(free < min_free / 2, Ordering::Relaxed);
+    }
+
+    /// Keeps another number of bytes free from here on.
+    pub(super) fn set_min_free(&self, bytes: u64) {
+        if self.min_free.swap(bytes, Ordering::Relaxed) != bytes {
+            self.look();
+        }
+    }
+
+    fn min_free(&self) -> u64 {
+        self.min_free.load(Ordering::Relaxed)
     }
 
     /// Counts what has been written since the last look, and looks again before that could have filled the disk.
     pub(super) fn wrote(&self, bytes: u64) {
         let before = self.since_probe.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes >= self.min_free / 8 {
+        if before + bytes >= self.min_free() / 8 {
             self.look();
         }
     }
@@ -70,7 +81,7 @@ impl Space {
         Err(Error::QuotaExceeded(format!(
             "the disk has {} bytes free, and `kv.min_free` keeps {} free",
             self.free.load(Ordering::Relaxed),
-            self.min_free
+            self.min_free()
         )))
     }
 
