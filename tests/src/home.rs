@@ -48,6 +48,13 @@ impl Home {
     }
 }
 
+/// Puts this in the place of a file, as a deployment does it: never half of it.
+pub fn replace(path: &Path, bytes: impl AsRef<[u8]>) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, bytes).expect("a file");
+    std::fs::rename(&new, path).expect("another file in its place");
+}
+
 fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

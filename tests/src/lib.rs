@@ -32,13 +32,13 @@ mod wait;
 
 pub use answers::{Trace, merge};
 pub use client::{Client, method};
-pub use home::Home;
+pub use home::{Home, replace};
 pub use plugins::Plugin;
 pub use query::{Query, duration, timestamp, unset_duration, unset_timestamp};
 pub use rpc::{Call, Reply};
 pub use scene::Scene;
 pub use server::{Exit, Larder, Options};
-pub use token::token;
+pub use token::{Tokens, token};
 pub use wait::{PATIENCE, eventually, pace, patiently};
 
 /// One tokio test per plugin for each function of the list: `mod kv`, `mod memory` and `mod minimal`, each with a [`Scene`] of its own on

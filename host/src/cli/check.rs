@@ -158,9 +158,7 @@ mod tests {
     use super::*;
     use crate::kv::{Change, Scan};
     use crate::plugin::Tenant;
-    use crate::storage::{
-        BatchBuilder, DurationRange, FragmentFacts, Storage as _, TimeRange, TraceId,
-    };
+    use crate::storage::{BatchBuilder, DurationRange, FragmentFacts, TimeRange, TraceId};
     use crate::telemetry::Metrics;
 
     async fn store(config: &Config, driver: Arc<dyn Driver>) {
@@ -183,7 +181,8 @@ mod tests {
                 longest: 1,
             },
         });
-        tenant.write(builder.build()).await.unwrap();
+        let storage = Arc::clone(&tenant).pinned();
+        storage.write(builder.build()).await.unwrap();
         tenant.shutdown().await;
     }
 

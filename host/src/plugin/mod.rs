@@ -54,7 +54,7 @@ pub use source::Source;
 pub use status::{Instancing, State, Status};
 pub use tenant::Tenant;
 #[cfg(test)]
-pub(crate) use test_support::{batch, guest as test_guest};
+pub(crate) use test_support::{GuestFile, batch, guest as test_guest, runtime as test_runtime};
 
 /// The namespace of a server without tenancy, which is older than tenancy.
 pub const DEFAULT_TENANT: &str = "default";

@@ -53,57 +53,6 @@ impl Reads {
         answered.unwrap_or_else(|error| Err(ended_early(&error)))
     }
 
-    pub(super) async fn find(
-        &self,
-        search: &Search,
-        resume: Option<&[u8]>,
-        limit: u32,
-    ) -> Result<Sightings, storage::Error> {
-        let question = Question::Find {
-            search: search.clone(),
-            resume: resume.map(<[u8]>::to_vec),
-            limit,
-        };
-        match self.ask(question).await? {
-            Answer::Sightings(page) => Ok(page),
-            other => Err(mixed_up(&other)),
-        }
-    }
-
-    pub(super) async fn read(
-        &self,
-        wanted: &Wanted,
-        part: Part,
-        resume: Option<&[u8]>,
-        max_bytes: u32,
-    ) -> Result<Pieces, storage::Error> {
-        let question = Question::Read {
-            wanted: wanted.clone(),
-            part,
-            resume: resume.map(<[u8]>::to_vec),
-            max_bytes,
-        };
-        match self.ask(question).await? {
-            Answer::Pieces(page) => Ok(page),
-            other => Err(mixed_up(&other)),
-        }
-    }
-
-    pub(super) async fn services(&self) -> Result<Vec<String>, storage::Error> {
-        match self.ask(Question::Services).await? {
-            Answer::Services(names) => Ok(names),
-            other => Err(mixed_up(&other)),
-        }
-    }
-
-    pub(super) async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
-        let service = service.to_owned();
-        match self.ask(Question::Operations { service }).await? {
-            Answer::Operations(operations) => Ok(operations),
-            other => Err(mixed_up(&other)),
-        }
-    }
-
     /// The instances have broken too many rules, and are to be replaced.
     pub(super) fn struck_out(&self) {
         match self {
@@ -125,7 +74,15 @@ impl Storage for Pinned {
         resume: Option<&[u8]>,
         limit: u32,
     ) -> Result<Sightings, storage::Error> {
-        self.reads.find(search, resume, limit).await
+        let question = Question::Find {
+            search: search.clone(),
+            resume: resume.map(<[u8]>::to_vec),
+            limit,
+        };
+        match self.reads.ask(question).await? {
+            Answer::Sightings(page) => Ok(page),
+            other => Err(mixed_up(&other)),
+        }
     }
 
     async fn read(
@@ -135,15 +92,31 @@ impl Storage for Pinned {
         resume: Option<&[u8]>,
         max_bytes: u32,
     ) -> Result<Pieces, storage::Error> {
-        self.reads.read(wanted, part, resume, max_bytes).await
+        let question = Question::Read {
+            wanted: wanted.clone(),
+            part,
+            resume: resume.map(<[u8]>::to_vec),
+            max_bytes,
+        };
+        match self.reads.ask(question).await? {
+            Answer::Pieces(page) => Ok(page),
+            other => Err(mixed_up(&other)),
+        }
     }
 
     async fn services(&self) -> Result<Vec<String>, storage::Error> {
-        self.reads.services().await
+        match self.reads.ask(Question::Services).await? {
+            Answer::Services(names) => Ok(names),
+            other => Err(mixed_up(&other)),
+        }
     }
 
     async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
-        self.reads.operations(service).await
+        let service = service.to_owned();
+        match self.reads.ask(Question::Operations { service }).await? {
+            Answer::Operations(operations) => Ok(operations),
+            other => Err(mixed_up(&other)),
+        }
     }
 
     fn report(&self, breach: &storage::Error) {

@@ -1,4 +1,4 @@
-//! One tenant's plugin at work: the only [`Storage`] of the server.
+//! One tenant's plugin at work. Each request gets a [`Storage`] of it: [`Tenant::pinned`].
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -21,9 +21,7 @@ use super::suspects::Verdict;
 use super::worker::{Worker, poisonous};
 use super::{DEFAULT_TENANT, Error, Instancing, Limits, Opener, Runtime, Settings, Status};
 use crate::kv;
-use crate::storage::{
-    self, Batch, Operation, Part, Pieces, Search, Sightings, Statistics, Storage, Wanted,
-};
+use crate::storage::{self, Batch, Statistics, Storage};
 use crate::telemetry::{Levels, Metrics, Whose};
 
 /// One tenant's plugin: takes writes and reads, and replaces instances that fail.
@@ -199,15 +197,7 @@ impl Tenant {
 
     /// The storage for one request: all of its calls are answered by the component that was there when it began.
     pub fn pinned(self: Arc<Self>) -> Arc<dyn Storage> {
-        let reads = self.reads();
-        Arc::new(Pinned {
-            tenant: self,
-            reads,
-        })
-    }
-
-    fn reads(&self) -> Reads {
-        match &self.readers {
+        let reads = match &self.readers {
             Readers::Beside(pools) => Reads::Pool(pools.current()),
             Readers::Writer(seat) => Reads::Writer {
                 seat: Arc::clone(seat),
@@ -215,7 +205,11 @@ impl Tenant {
                 shared: Arc::clone(&self.shared),
                 lane: self.factory.lane().clone(),
             },
-        }
+        };
+        Arc::new(Pinned {
+            tenant: self,
+            reads,
+        })
     }
 
     /// Whoever answered these reads broke the contract.
@@ -225,19 +219,11 @@ impl Tenant {
         }
     }
 
-    /// Waits for the writer's answer.
-    async fn settled(
-        &self,
-        answer: oneshot::Receiver<Result<(), storage::Error>>,
-    ) -> Result<(), storage::Error> {
-        let answer = answer.await;
-        answer.unwrap_or_else(|_| Err(self.shared.shutting_down()))
-    }
-}
-
-#[async_trait::async_trait]
-impl Storage for Tenant {
-    async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
+    /// Has the batch written, once what waits before it is; returns when it is as durable as the plugin promises.
+    ///
+    /// # Errors
+    /// As [`Storage::write`].
+    pub(super) async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
         let verdict = lock(&self.shared.suspects).verdict(&batch);
         let suspect = match verdict {
             Verdict::Clean => None,
@@ -247,35 +233,13 @@ impl Storage for Tenant {
         self.settled(self.queue.push(batch, suspect)?).await
     }
 
-    async fn find(
+    /// Waits for the writer's answer.
+    async fn settled(
         &self,
-        search: &Search,
-        resume: Option<&[u8]>,
-        limit: u32,
-    ) -> Result<Sightings, storage::Error> {
-        self.reads().find(search, resume, limit).await
-    }
-
-    async fn read(
-        &self,
-        wanted: &Wanted,
-        part: Part,
-        resume: Option<&[u8]>,
-        max_bytes: u32,
-    ) -> Result<Pieces, storage::Error> {
-        self.reads().read(wanted, part, resume, max_bytes).await
-    }
-
-    async fn services(&self) -> Result<Vec<String>, storage::Error> {
-        self.reads().services().await
-    }
-
-    async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
-        self.reads().operations(service).await
-    }
-
-    fn report(&self, breach: &storage::Error) {
-        self.reported(breach, &self.reads());
+        answer: oneshot::Receiver<Result<(), storage::Error>>,
+    ) -> Result<(), storage::Error> {
+        let answer = answer.await;
+        answer.unwrap_or_else(|_| Err(self.shared.shutting_down()))
     }
 }
 

@@ -1,8 +1,9 @@
 //! A CA of the test's own, and what it signs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use larder_tests::replace;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -77,11 +78,4 @@ impl Signed {
         replace(&folder.join("cert.pem"), &self.cert);
         replace(&folder.join("key.pem"), &self.key);
     }
-}
-
-/// Puts a file in the place of another.
-pub(crate) fn replace(path: &Path, text: &str) {
-    let new: PathBuf = path.with_extension("new");
-    std::fs::write(&new, text).unwrap();
-    std::fs::rename(&new, path).unwrap();
 }

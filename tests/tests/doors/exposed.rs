@@ -1,8 +1,8 @@
 //! An admin port that others than this machine reach, and that asks them for nothing.
 
-use larder_tests::{Exit, Home, Options, Plugin, http, token};
+use larder_tests::{Exit, Home, Options, Plugin, Tokens, http, token};
 
-use crate::authority::{Authority, replace};
+use crate::authority::Authority;
 use crate::tls::options as tls;
 
 /// A server whose admin port is on every interface.
@@ -49,10 +49,8 @@ fn a_certificate_of_the_servers_own_is_not_enough() {
 fn who_asks_for_tokens_or_certificates_of_clients_may_be_reached() {
     let home = Home::new();
     let (_, line) = token("operator", None, "admin");
-    let file = home.path().join("tokens.yaml");
-    replace(&file, &line);
     let larder = exposed(Options::new(Plugin::Memory).purge())
-        .environment("LARDER_ACCESS_TOKENS", &file.display().to_string())
+        .tokens(&Tokens::new(&home, &[&line]))
         .start_in(&home);
     assert_eq!(larder.get("/livez").status, 200);
     assert_eq!(larder.post("/purge").status, 401);

@@ -4,16 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use larder_tests::{Call, Home, eventually, method, token};
+use larder_tests::{Call, Home, Options, Plugin, Tokens, eventually, method, replace, token};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::rustls::ClientConfig;
 use tonic::Code;
 
-use crate::authority::{Authority, replace};
+use crate::authority::Authority;
 use crate::peer::{ask, channel, connect, export, served};
 use crate::tls::options;
-use crate::tokens::start;
 
 /// Who is connected stays so, and who connects from now on gets the new certificate, on every port and without a failed call.
 #[tokio::test]
@@ -117,7 +116,8 @@ async fn tokens_come_and_go_with_their_file_without_a_failed_call() {
     let (kept, kept_line) = token("kept", None, "read");
     let (gone, gone_line) = token("gone", None, "read");
     let (added, added_line) = token("added", None, "read");
-    let larder = start(&home, &[&kept_line, &gone_line]);
+    let tokens = Tokens::new(&home, &[&kept_line, &gone_line]);
+    let larder = Options::new(Plugin::Memory).tokens(&tokens).start_in(&home);
     let plain = larder.client().await.call();
     let read = async |token: &str| {
         let call = plain
@@ -126,13 +126,12 @@ async fn tokens_come_and_go_with_their_file_without_a_failed_call() {
         let answer = call.unary(method::GET_SERVICES, Bytes::new()).await;
         answer.map_or_else(|status| status.code(), |_| Code::Ok)
     };
-    let file = home.path().join("tokens.yaml");
     assert_eq!(read(&gone).await, Code::Ok);
     assert_eq!(read(&added).await, Code::Unauthenticated);
 
-    replace(&file, "");
+    tokens.set(&[]);
     larder.told("the last good ones stay in use").await;
-    replace(&file, &format!("{kept_line}\n{added_line}\n"));
+    tokens.set(&[&kept_line, &added_line]);
     eventually("the new token", async || {
         assert_eq!(read(&kept).await, Code::Ok);
         (read(&added).await == Code::Ok).then_some(())

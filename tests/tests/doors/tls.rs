@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use larder_tests::{Client, Home, Larder, Options, Plugin, http};
+use larder_tests::{Client, Home, Larder, Options, Plugin, http, replace};
 use tonic::Code;
 
-use crate::authority::{Authority, replace};
+use crate::authority::Authority;
 use crate::peer::{export, get};
 
 /// A server whose ports all speak TLS with the files of this folder.
@@ -18,7 +18,7 @@ pub(crate) fn options(folder: &Path, client_ca: Option<&Authority>) -> Options {
             .environment(&variable("CERT"), &file("cert.pem"))
             .environment(&variable("KEY"), &file("key.pem"));
         if let Some(ca) = client_ca {
-            replace(&folder.join("clients.pem"), &ca.pem());
+            replace(&folder.join("clients.pem"), ca.pem());
             options = options.environment(&variable("CLIENT_CA"), &file("clients.pem"));
         }
     }

@@ -1,12 +1,10 @@
 //! Bearer tokens: each right on each RPC and route.
 
 use bytes::Bytes;
-use larder_tests::{Call, Home, Larder, Options, Plugin, method, token};
+use larder_tests::{Call, Home, Larder, Options, Plugin, Tokens, method, token};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use tonic::Code;
-
-use crate::authority::replace;
 
 const READS: [&str; 8] = [
     method::GET_TRACES,
@@ -20,13 +18,11 @@ const READS: [&str; 8] = [
 ];
 
 /// A server that asks for the tokens of these lines.
-pub(crate) fn start(home: &Home, lines: &[&str]) -> Larder {
-    let file = home.path().join("tokens.yaml");
-    replace(&file, &lines.join("\n"));
+fn start(home: &Home, lines: &[&str]) -> Larder {
     Options::new(Plugin::Memory)
         .purge()
         .writer_port()
-        .environment("LARDER_ACCESS_TOKENS", &file.display().to_string())
+        .tokens(&Tokens::new(home, lines))
         .environment("LARDER_LOG", "larder=trace")
         .start_in(home)
 }
@@ -145,10 +141,8 @@ async fn a_purge_needs_a_token_of_the_tenant_whose_data_goes() {
 #[test]
 fn a_wrong_token_file_is_named_and_not_shown() {
     let home = Home::new();
-    let file = home.path().join("tokens.yaml");
-    replace(&file, "- larder_secret\n");
     let exit = Options::new(Plugin::Memory)
-        .environment("LARDER_ACCESS_TOKENS", &file.display().to_string())
+        .tokens(&Tokens::new(&home, &["- larder_secret"]))
         .run_in(&home);
     assert!(!exit.status.success());
     for says in ["`access.tokens`", "tokens.yaml", "line 1", "larder token"] {

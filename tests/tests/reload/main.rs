@@ -17,11 +17,11 @@ mod settings;
 mod tenants;
 mod tokens;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use larder_tests::http::{self, Response};
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Home, Larder, Options, Plugin};
+use larder_tests::{Client, Home, Larder, Options, Plugin, replace};
 use serde_json::Value;
 
 /// Where a server of [`of_file`] has its plugin.
@@ -50,19 +50,12 @@ fn write_build(home: &Home, plugin: Plugin, build: u8) {
     bytes.extend([0, 7, 5]);
     bytes.extend(b"build");
     bytes.push(build);
-    put(&plugin_path(home), &bytes);
-}
-
-/// As a deployment does it: never half a file.
-fn put(path: &Path, bytes: &[u8]) {
-    let new = path.with_extension("new");
-    std::fs::write(&new, bytes).unwrap();
-    std::fs::rename(&new, path).unwrap();
+    replace(&plugin_path(home), &bytes);
 }
 
 /// Changes the file that `Options::config` has written.
 fn configure(home: &Home, yaml: &str) {
-    put(&home.path().join("larder.yaml"), yaml.as_bytes());
+    replace(&home.path().join("larder.yaml"), yaml);
 }
 
 /// `POST /reload`, which has to be answered by a report.

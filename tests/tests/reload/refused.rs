@@ -1,10 +1,10 @@
 //! What cannot be used changes nothing: what runs goes on, and the answer and the log say why.
 
-use larder_tests::{Home, Larder, Options, Plugin};
+use larder_tests::{Home, Larder, Options, Plugin, replace};
 
 use super::{
-    configure, has, hash, is_refused, need_restart, of_file, patient, plugin_path, put, reload,
-    reloads, store, write_build,
+    configure, has, hash, is_refused, need_restart, of_file, patient, plugin_path, reload, reloads,
+    store, write_build,
 };
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_file_that_is_no_fitting_plugin() {
         (b"<html>", "does not start as a wasm component"),
         (empty_component, "does not fit the world"),
     ] {
-        put(&plugin_path(&home), bytes);
+        replace(&plugin_path(&home), bytes);
         let answer = is_refused(&larder, why);
         assert!(answer.body.contains("plugin.wasm"), "{}", answer.body);
         larder.told(why).await;

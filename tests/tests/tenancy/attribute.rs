@@ -1,7 +1,7 @@
 //! Writers that send no header: each resource of a request names its tenant.
 
 use larder_tests::otlp::{ResourceBuilder, resource, service, span};
-use larder_tests::{Client, Home, Options, Plugin, Query, method, token};
+use larder_tests::{Client, Home, Options, Plugin, Query, Tokens, method, token};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
 use tonic::Code;
 
@@ -156,10 +156,9 @@ async fn a_token_does_not_write_for_other_tenants_by_the_attribute() {
     let home = Home::new();
     let (a, a_line) = token("of a", Some("a"), "write");
     let (reader, reader_line) = token("reader", None, "read");
-    let file = home.path().join("tokens.yaml");
-    std::fs::write(&file, format!("{a_line}\n{reader_line}\n")).unwrap();
+    let tokens = Tokens::new(&home, &[&a_line, &reader_line]);
     let larder = options(Plugin::Memory)
-        .environment("LARDER_ACCESS_TOKENS", &file.display().to_string())
+        .tokens(&tokens)
         .environment("LARDER_TENANCY_DEFAULT", "main")
         .start_in(&home);
     let plain = larder.client().await;

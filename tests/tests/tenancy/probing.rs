@@ -1,6 +1,6 @@
 //! With a fixed list of tenants, whoever has a token for some of them cannot find out who else is listed.
 
-use larder_tests::{Client, Home, Larder, Plugin, http, token};
+use larder_tests::{Client, Home, Larder, Plugin, Tokens, http, token};
 use tonic::{Code, Status};
 
 use super::attribute::{of, refused};
@@ -25,12 +25,11 @@ impl Guarded {
         let reader = token("reader", Some("a"), "read");
         let tokens = [of_a, of_all, reader];
         let lines: Vec<&str> = tokens.iter().map(|(_, line)| line.as_str()).collect();
-        let file = home.path().join("tokens.yaml");
-        std::fs::write(&file, lines.join("\n")).unwrap();
+        let accepted = Tokens::new(&home, &lines);
         let larder = tenancy(Plugin::Memory)
             .environment("LARDER_TENANCY_TENANTS", &format!("a,{LISTED}"))
             .environment("LARDER_TENANCY_RESOURCE_ATTRIBUTE", "tenant.id")
-            .environment("LARDER_ACCESS_TOKENS", &file.display().to_string())
+            .tokens(&accepted)
             .purge()
             .start_in(&home);
         let tokens = tokens.map(|(token, _)| token);

@@ -1,7 +1,7 @@
 //! Who has a token of tenant `b` alone has nothing of tenant `a`, by no RPC and no route.
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Home, Larder, Plugin, http, token};
+use larder_tests::{Client, Home, Larder, Plugin, Tokens, http, token};
 use tonic::Code;
 
 use super::header::{admitted, every_rpc};
@@ -35,11 +35,10 @@ impl Walled {
         let home = Home::new();
         let (all, all_line) = token("all", None, "read,write,admin");
         let (b, b_line) = token("of b", Some("b"), "read,write,admin");
-        let file = home.path().join("tokens.yaml");
-        std::fs::write(&file, format!("{all_line}\n{b_line}\n")).unwrap();
+        let tokens = Tokens::new(&home, &[&all_line, &b_line]);
         let larder = tenancy(plugin)
             .purge()
-            .environment("LARDER_ACCESS_TOKENS", &file.display().to_string())
+            .tokens(&tokens)
             .environment("LARDER_TENANCY_DEFAULT", "a")
             .start_in(&home);
         let walled = Self { larder, all, b };

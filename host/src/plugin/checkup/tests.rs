@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::plugin::test_support::guest::{Guest, OTHER, SPIN};
-use crate::plugin::{DEFAULT_TENANT, Limits, RuntimeConfig, Source};
+use crate::plugin::test_support::{GuestFile, runtime};
+use crate::plugin::{DEFAULT_TENANT, Limits};
 
 /// Steps: three values of 500 bytes and a resume `a`; the same with `b`; and the end, with one damaged thing.
 const STEPS: &str = r#"
@@ -28,17 +29,9 @@ async fn open(guest: Guest) -> Result<Checkup, Error> {
 }
 
 async fn open_within(guest: Guest, limits: Limits) -> Result<Checkup, Error> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("guest.wasm");
-    std::fs::write(&path, guest.build()).unwrap();
-    let runtime = Runtime::new(&RuntimeConfig::default()).unwrap();
-    let settings = Settings {
-        source: Source::File(path),
-        settings: Vec::new(),
-        limits,
-    };
+    let file = GuestFile::new(&guest.build());
     let kv = Arc::new(kv::MemoryDriver::new());
-    Checkup::open(&runtime, settings, kv, DEFAULT_TENANT).await
+    Checkup::open(&runtime(), file.settings(limits), kv, DEFAULT_TENANT).await
 }
 
 fn guest(check: &str) -> Guest {

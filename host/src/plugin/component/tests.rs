@@ -1,17 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use super::*;
-use crate::plugin::RuntimeConfig;
+use crate::plugin::Limits;
 use crate::plugin::test_support::guest::{Guest, of_world};
+use crate::plugin::test_support::{GuestFile, runtime};
 
 #[track_caller]
 fn check_refused(bytes: &[u8], expected: &[&str]) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("guest.wasm");
-    std::fs::write(&path, bytes).unwrap();
-    let runtime = Runtime::new(&RuntimeConfig::default()).unwrap();
-    let source = Source::File(path);
-    let loaded = read(&source).and_then(|bytes| load(&runtime, &source, &bytes));
+    let file = GuestFile::new(bytes);
+    let source = file.settings(Limits::default()).source;
+    let loaded = read(&source).and_then(|bytes| load(&runtime(), &source, &bytes));
     let text = loaded.err().unwrap().to_string();
     for part in expected.iter().chain(&["guest.wasm"]) {
         assert!(text.contains(part), "{text:?} lacks {part:?}");

@@ -11,11 +11,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::plugin::test_support::batch;
 use crate::plugin::test_support::guest::{
     Guest, NAMELESS_SERVICE, ONE_SERVICE, ONE_SERVICE_IF_WRITTEN, OTHER, SPIN, TRAP_ON_X,
 };
-use crate::plugin::{RuntimeConfig, Source, State};
+use crate::plugin::test_support::{GuestFile, batch, runtime};
+use crate::plugin::{RuntimeConfig, State};
 use crate::storage::ErrorKind;
 
 mod durable;
@@ -52,14 +52,11 @@ async fn try_open_on(
     component: &[u8],
     limits: Limits,
 ) -> Result<Opened, Error> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("guest.wasm");
-    std::fs::write(&path, component).unwrap();
+    let file = GuestFile::new(component);
     let runtime = Runtime::new(config).unwrap();
     let settings = Settings {
-        source: Source::File(path),
         settings: vec![("colour".into(), "red".into())],
-        limits,
+        ..file.settings(limits)
     };
     let metrics = Arc::new(Metrics::new());
     let kv = Arc::new(kv::MemoryDriver::new());
@@ -75,8 +72,13 @@ async fn open(guest: Guest) -> Opened {
     open_with(guest, limits()).await
 }
 
-async fn services(tenant: &Tenant) -> Vec<String> {
-    tenant.services().await.unwrap()
+/// What a request gets that begins now.
+fn storage(tenant: &Arc<Tenant>) -> Arc<dyn Storage> {
+    Arc::clone(tenant).pinned()
+}
+
+async fn services(tenant: &Arc<Tenant>) -> Vec<String> {
+    storage(tenant).services().await.unwrap()
 }
 
 /// Returns once the plugin takes calls again.
@@ -90,7 +92,13 @@ async fn a_plugin_is_opened_described_and_called() {
     let Opened { tenant, .. } = open(guest).await;
     assert_eq!(services(&tenant).await, ["guest"]);
     tenant.write(batch(1, b"spans")).await.unwrap();
-    assert!(tenant.operations("guest").await.unwrap().is_empty());
+    assert!(
+        storage(&tenant)
+            .operations("guest")
+            .await
+            .unwrap()
+            .is_empty()
+    );
 
     let status = tenant.status();
     assert_eq!((&*status.name, &*status.version), ("guest", "1.0"));
@@ -147,7 +155,7 @@ async fn a_shutdown_writes_what_waits_and_refuses_what_follows() {
     let Opened { tenant, .. } = open(Guest::new()).await;
     let ready = tenant.ready();
     let mut writes: Vec<_> = (0..100)
-        .map(|id| tenant.write(batch(id, b"spans")))
+        .map(|id| Box::pin(tenant.write(batch(id, b"spans"))))
         .collect();
     for write in &mut writes {
         assert!(futures_util::poll!(write.as_mut()).is_pending());
@@ -158,7 +166,7 @@ async fn a_shutdown_writes_what_waits_and_refuses_what_follows() {
     }
     let error = tenant.write(batch(1, b"late")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    let error = tenant.services().await.unwrap_err();
+    let error = storage(&tenant).services().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(!*ready.borrow());
     assert_eq!(tenant.status().state, State::Stopped);
@@ -184,7 +192,7 @@ async fn upkeep_goes_on_while_there_is_more_to_do_and_counts_are_shown() {
         tokio::task::yield_now().await;
     }
     for _ in 0..100 {
-        tenant.services().await.unwrap();
+        storage(&tenant).services().await.unwrap();
     }
     assert_eq!(tenant.status().statistics.traces, 3);
     assert!(!metrics.encode().is_empty());
@@ -205,7 +213,8 @@ async fn reads_that_nobody_waits_for_are_not_asked() {
     let held = seat.lock().await;
     for _ in 0..10 {
         // Polled once, so that the question waits, and dropped.
-        let mut asked = Box::pin(tenant.services());
+        let storage = storage(&tenant);
+        let mut asked = Box::pin(storage.services());
         assert!(futures_util::poll!(asked.as_mut()).is_pending());
     }
     drop(held);

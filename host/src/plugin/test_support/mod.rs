@@ -1,10 +1,61 @@
-//! What the tests of this module share.
+//! What the tests of this module share, and those of `tenancy`.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 pub(crate) mod guest;
 
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{Limits, Runtime, RuntimeConfig, Settings, Source};
 use crate::storage::{
     Batch, BatchBuilder, DurationRange, FragmentFacts, SpanKind, TimeRange, TraceId,
 };
+
+/// A component in a file of its own, as an operator has it; the file goes when this is dropped.
+pub(crate) struct GuestFile {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+// === impl GuestFile ===
+
+impl GuestFile {
+    pub(crate) fn new(component: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("guest.wasm");
+        let file = Self {
+            _folder: folder,
+            path,
+        };
+        file.replace(component);
+        file
+    }
+
+    /// Puts another component in its place.
+    pub(crate) fn replace(&self, component: &[u8]) {
+        std::fs::write(&self.path, component).unwrap();
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// To open it within these limits, with no settings of its own.
+    pub(crate) fn settings(&self, limits: Limits) -> Settings {
+        Settings {
+            source: Source::File(self.path.clone()),
+            settings: Vec::new(),
+            limits,
+        }
+    }
+}
+
+/// That of a server that keeps nothing of what it compiles.
+pub(crate) fn runtime() -> Runtime {
+    Runtime::new(&RuntimeConfig::default()).unwrap()
+}
 
 /// A batch of one fragment with one operation.
 pub(crate) fn batch(trace: u128, otlp: &[u8]) -> Batch {

@@ -16,7 +16,7 @@ use std::time::Instant;
 use super::*;
 use crate::kv::{Driver as _, MemoryDriver};
 use crate::plugin::test_guest::{Guest, ONE_SERVICE_IF_WRITTEN, OTHER, TRAP_ON_X};
-use crate::plugin::{self, Opener, Runtime, RuntimeConfig, Settings, Source, batch};
+use crate::plugin::{self, GuestFile, Opener, Source, batch, test_runtime};
 use crate::tenancy::{Presence, quotas};
 
 mod reload;
@@ -44,18 +44,13 @@ fn name(text: &str) -> TenantName {
 }
 
 async fn opener(guest: &Guest, kv: &Arc<MemoryDriver>) -> Opener {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("guest.wasm");
-    std::fs::write(&path, guest.build()).unwrap();
-    let runtime = Runtime::new(&RuntimeConfig::default()).unwrap();
-    let settings = Settings {
-        source: Source::File(path),
-        settings: Vec::new(),
-        limits: plugin::Limits::default(),
-    };
+    let file = GuestFile::new(&guest.build());
+    let settings = file.settings(plugin::Limits::default());
     let kv = Arc::clone(kv) as Arc<dyn kv::Driver>;
     let metrics = Arc::new(Metrics::new());
-    Opener::load(&runtime, settings, kv, metrics).await.unwrap()
+    Opener::load(&test_runtime(), settings, kv, metrics)
+        .await
+        .unwrap()
 }
 
 fn limits() -> quotas::Limits {

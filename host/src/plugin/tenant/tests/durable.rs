@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::kv::Driver;
 use crate::kv::fjall::{Durability, Faults, FjallDriver, Options};
-use crate::storage::{TraceId, Wanted};
+use crate::storage::{Part, TraceId, Wanted};
 
 /// How often each write was tried and acknowledged, by number.
 #[derive(Default)]
@@ -30,7 +30,7 @@ fn otlp(number: usize) -> Vec<u8> {
 // === impl Ledger ===
 
 impl Ledger {
-    async fn send(&mut self, tenant: &Tenant, number: usize) -> Result<(), ErrorKind> {
+    async fn send(&mut self, tenant: &Arc<Tenant>, number: usize) -> Result<(), ErrorKind> {
         self.0[number].0 += 1;
         let written = tenant.write(batch(number as u128 + 1, &otlp(number))).await;
         written.map_err(|error| error.kind())?;
@@ -39,7 +39,7 @@ impl Ledger {
     }
 
     /// Writes something new, again and again until it is acknowledged; gives how often that was.
-    pub(super) async fn store(&mut self, tenant: &Tenant) -> u64 {
+    pub(super) async fn store(&mut self, tenant: &Arc<Tenant>) -> u64 {
         let number = self.0.len();
         self.0.push((0, 0));
         let mut tries = 1;
@@ -53,13 +53,14 @@ impl Ledger {
     }
 
     /// Everything is there as often as it was acknowledged, or more often where it was tried again.
-    pub(super) async fn verify(&self, tenant: &Tenant) {
+    pub(super) async fn verify(&self, tenant: &Arc<Tenant>) {
         let mut found = vec![0_u64; self.0.len()];
         let wanted = (1..=self.0.len()).map(|id| TraceId(id as u128)).collect();
         let wanted = Wanted::Traces(wanted);
+        let storage = storage(tenant);
         let mut resume = None;
         loop {
-            let page = tenant.read(&wanted, Part::Otlp, resume.as_deref(), 1 << 20);
+            let page = storage.read(&wanted, Part::Otlp, resume.as_deref(), 1 << 20);
             let page = page.await.unwrap();
             for piece in page.pieces {
                 let number = usize::try_from(piece.trace_id.0).unwrap() - 1;

@@ -16,7 +16,7 @@ const TRAP: &str = "(unreachable)";
 
 /// What tenants are opened with, and what they have in common.
 struct Bench {
-    folder: tempfile::TempDir,
+    file: GuestFile,
     kv: Arc<MemoryDriver>,
     opener: Opener,
     limits: Limits,
@@ -41,21 +41,14 @@ impl Bench {
     }
 
     async fn with(guest: &Guest, limits: Limits) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let file = GuestFile::new(&guest.build());
         let kv = Arc::new(MemoryDriver::new());
-        let path = folder.path().join("guest.wasm");
-        std::fs::write(&path, guest.build()).unwrap();
-        let settings = Settings {
-            source: Source::File(path),
-            settings: Vec::new(),
-            limits: limits.clone(),
-        };
-        let runtime = Runtime::new(&RuntimeConfig::default()).unwrap();
+        let settings = file.settings(limits.clone());
         let driver = Arc::clone(&kv) as Arc<dyn kv::Driver>;
         let metrics = Arc::new(Metrics::new());
-        let opener = Opener::load(&runtime, settings, driver, metrics).await;
+        let opener = Opener::load(&runtime(), settings, driver, metrics).await;
         Self {
-            folder,
+            file,
             kv,
             opener: opener.unwrap(),
             limits,
@@ -67,16 +60,12 @@ impl Bench {
     }
 
     fn settings(&self) -> Settings {
-        Settings {
-            source: Source::File(self.folder.path().join("guest.wasm")),
-            settings: Vec::new(),
-            limits: self.limits.clone(),
-        }
+        self.file.settings(self.limits.clone())
     }
 
     /// As an operator does it: another file under the same name.
     async fn reloaded(&self, guest: &Guest) -> Opener {
-        std::fs::write(self.folder.path().join("guest.wasm"), guest.build()).unwrap();
+        self.file.replace(&guest.build());
         self.opener.reloaded(self.settings()).await.unwrap()
     }
 
@@ -97,7 +86,7 @@ async fn writer_and_readers_are_new_and_what_was_written_is_there() {
     let status = tenant.status();
     assert_eq!((&*status.version, status.restarts), ("2.0", 0));
     assert_eq!(services(&tenant).await, ["guest"]);
-    tenant.operations("x").await.unwrap_err();
+    storage(&tenant).operations("x").await.unwrap_err();
     tenant.write(batch(2, b"spans")).await.unwrap();
     assert!(*tenant.ready().borrow());
 }
@@ -122,7 +111,7 @@ async fn nobody_notices_who_writes_and_reads_meanwhile() {
                         .write(batch(client << 32 | calls, b"spans"))
                         .await
                         .unwrap();
-                    let storage = Arc::clone(&tenant).pinned();
+                    let storage = storage(&tenant);
                     assert_eq!(storage.services().await.unwrap(), ["guest"]);
                     assert_eq!(storage.services().await.unwrap(), ["guest"]);
                     calls += 1;
@@ -165,15 +154,15 @@ async fn one_that_cannot_be_opened_leaves_what_ran_before() {
 async fn a_query_goes_on_asking_what_it_began_with() {
     let bench = Bench::new(&first().with("services", ONE_SERVICE)).await;
     let tenant = bench.tenant().await;
-    let fresh = Arc::clone(&tenant).pinned();
-    let under_way = Arc::clone(&tenant).pinned();
+    let fresh = storage(&tenant);
+    let under_way = storage(&tenant);
     assert_eq!(under_way.services().await.unwrap(), ["guest"]);
     let next = bench.reloaded(&second().with("services", OK)).await;
     tenant.exchange(&next).await.unwrap();
     for began in [under_way, fresh] {
         assert_eq!(began.services().await.unwrap(), ["guest"]);
     }
-    let begins = Arc::clone(&tenant).pinned();
+    let begins = storage(&tenant);
     assert!(begins.services().await.unwrap().is_empty());
 }
 
@@ -182,7 +171,7 @@ async fn readers_of_what_ran_before_forget_with_the_others() {
     let bench = Bench::new(&first()).await;
     let tenant = bench.tenant().await;
     tenant.write(batch(1, b"spans")).await.unwrap();
-    let under_way = Arc::clone(&tenant).pinned();
+    let under_way = storage(&tenant);
     assert_eq!(under_way.services().await.unwrap(), ["guest"]);
     let next = bench.reloaded(&second()).await;
     tenant.exchange(&next).await.unwrap();
@@ -195,7 +184,7 @@ async fn the_instances_of_what_ran_before_go_with_the_last_query() {
     let bench = Bench::new(&first()).await;
     let tenant = bench.tenant().await;
     let writer = tenant.status().memory_used;
-    let under_way = Arc::clone(&tenant).pinned();
+    let under_way = storage(&tenant);
     under_way.services().await.unwrap();
     let next = bench.reloaded(&second()).await;
     tenant.exchange(&next).await.unwrap();
@@ -233,7 +222,7 @@ async fn limits_of_the_queue_cost_no_instance() {
     tenant.set_queue(0, 1 << 20);
     let full = tenant.write(batch(1, b"spans")).await.unwrap_err();
     assert_eq!(full.setting(), Some("limits.queue_depth"));
-    let full = tenant.services().await.unwrap_err();
+    let full = storage(&tenant).services().await.unwrap_err();
     assert_eq!(full.setting(), Some("limits.queue_depth"));
     tenant.set_queue(1, 1 << 20);
     tenant.write(batch(1, b"spans")).await.unwrap();
@@ -314,13 +303,12 @@ async fn a_plugin_that_is_down_is_mended_at_once() {
 #[tokio::test]
 async fn a_file_that_is_no_plugin_is_told_and_nothing_is_opened() {
     let bench = Bench::new(&first()).await;
-    let file = bench.folder.path().join("guest.wasm");
     for bytes in [&b"\0asm\x0d\0\x01\0half"[..], b"", b"no wasm"] {
-        std::fs::write(&file, bytes).unwrap();
+        bench.file.replace(bytes);
         let error = bench.opener.reloaded(bench.settings()).await.err().unwrap();
         assert!(matches!(error, Error::Load { .. }), "{error}");
     }
-    std::fs::remove_file(&file).unwrap();
+    std::fs::remove_file(bench.file.path()).unwrap();
     let error = bench.opener.reloaded(bench.settings()).await.err().unwrap();
     assert!(matches!(error, Error::Read { .. }), "{error}");
 }
@@ -343,7 +331,7 @@ async fn readers_that_failed_before_the_exchange_say_nothing_of_those_after_it()
     };
     let bench = Bench::with(&first().with("operations", TRAP), slow).await;
     let tenant = bench.tenant().await;
-    let before = Arc::clone(&tenant).pinned();
+    let before = storage(&tenant);
     for _ in 0..2 {
         before.operations("x").await.unwrap_err();
     }
@@ -357,7 +345,7 @@ async fn readers_that_failed_before_the_exchange_say_nothing_of_those_after_it()
 
     let next = bench.reloaded(&first().with("operations", TRAP)).await;
     tenant.exchange(&next).await.unwrap();
-    let under_way = Arc::clone(&tenant).pinned();
+    let under_way = storage(&tenant);
     under_way.operations("x").await.unwrap_err();
     let next = bench.reloaded(&second()).await;
     tenant.exchange(&next).await.unwrap();

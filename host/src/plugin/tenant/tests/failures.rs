@@ -8,11 +8,11 @@ const SERVES_AFTERWARDS: &str = "operations";
 async fn check_replaced(guest: Guest, limits: Limits, reason: &str, error_type: &str) {
     let Opened { tenant, metrics } = open_with(guest, limits).await;
     let fresh = tenant.status().memory_used;
-    let error = tenant.services().await.unwrap_err();
+    let error = storage(&tenant).services().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(error.message().contains(reason), "{error}");
 
-    let next = tenant.operations(SERVES_AFTERWARDS).await;
+    let next = storage(&tenant).operations(SERVES_AFTERWARDS).await;
     assert!(next.unwrap().is_empty());
     let status = tenant.status();
     assert_eq!((status.restarts, status.state), (1, State::Ready));
@@ -54,7 +54,7 @@ async fn a_guest_that_spins_lets_other_tasks_run() {
     let before = tenant.status().memory_used;
     let spinning = {
         let tenant = Arc::clone(&tenant);
-        tokio::spawn(async move { tenant.services().await })
+        tokio::spawn(async move { storage(&tenant).services().await })
     };
     while tenant.status().memory_used == before {
         tokio::task::yield_now().await;
@@ -112,8 +112,8 @@ async fn down(restart_delay: Duration) -> Arc<Tenant> {
         ..limits()
     };
     let Opened { tenant, .. } = open_with(guest, limits).await;
-    tenant.services().await.unwrap_err();
-    tenant.services().await.unwrap_err();
+    storage(&tenant).services().await.unwrap_err();
+    storage(&tenant).services().await.unwrap_err();
     tenant
 }
 
@@ -122,7 +122,7 @@ const FOR_LONG: Duration = Duration::from_hours(1);
 #[tokio::test]
 async fn calls_on_a_plugin_that_has_to_wait_are_told_so() {
     let tenant = down(FOR_LONG).await;
-    let error = tenant.operations("x").await.unwrap_err();
+    let error = storage(&tenant).operations("x").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(
         error.message(),
@@ -139,7 +139,7 @@ async fn calls_on_a_plugin_that_has_to_wait_are_told_so() {
 async fn a_plugin_that_had_to_wait_comes_back() {
     let tenant = down(Duration::from_millis(1)).await;
     until_ready(&tenant).await;
-    assert!(tenant.operations("x").await.unwrap().is_empty());
+    assert!(storage(&tenant).operations("x").await.unwrap().is_empty());
     assert_eq!(tenant.status().restarts, 2);
 }
 
@@ -148,7 +148,7 @@ async fn a_purge_starts_a_plugin_that_is_waiting() {
     let tenant = down(FOR_LONG).await;
     tenant.purge().await.unwrap();
     assert!(*tenant.ready().borrow());
-    assert!(tenant.operations("x").await.unwrap().is_empty());
+    assert!(storage(&tenant).operations("x").await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn an_error_that_the_guest_raises_is_passed_on_and_the_instance_kept() {
     let error = tenant.write(batch(1, b"spans")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(error.message(), "plugin `guest`: other: no");
-    let error = tenant.services().await.unwrap_err();
+    let error = storage(&tenant).services().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ContractBroken);
     assert_eq!(tenant.status().restarts, 0);
 }
@@ -180,10 +180,10 @@ async fn a_broken_contract_is_a_strike_and_five_put_the_instance_out() {
         .with("write", TRAP_ON_X);
     let Opened { tenant, metrics } = open(guest).await;
     for expected in [0, 0, 0, 0, 1] {
-        let error = tenant.services().await.unwrap_err();
+        let error = storage(&tenant).services().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ContractBroken);
         assert!(error.message().contains("services.empty"), "{error}");
-        tenant.operations("x").await.unwrap();
+        storage(&tenant).operations("x").await.unwrap();
         assert_eq!(tenant.status().restarts, expected);
     }
     assert!(metrics.encode().contains("services.empty"));
@@ -194,13 +194,13 @@ async fn what_a_caller_reports_is_a_strike_too() {
     let Opened { tenant, .. } = open(Guest::new()).await;
     let breach = storage::Error::new(ErrorKind::ContractBroken, "the floor rose");
     for _ in 0..5 {
-        tenant.report(&breach);
+        storage(&tenant).report(&breach);
     }
     while tenant.status().restarts == 0 {
         tokio::task::yield_now().await;
     }
     until_ready(&tenant).await;
-    tenant.services().await.unwrap();
+    storage(&tenant).services().await.unwrap();
 }
 
 #[tokio::test]
@@ -284,11 +284,12 @@ async fn a_full_queue_refuses_reads_as_well() {
     };
     let Opened { tenant, .. } = open_with(guest, limits).await;
     // One is answered, and one waits.
-    let mut first = Box::pin(tenant.services());
-    let mut second = Box::pin(tenant.services());
+    let storage = storage(&tenant);
+    let mut first = Box::pin(storage.services());
+    let mut second = Box::pin(storage.services());
     assert!(futures_util::poll!(first.as_mut()).is_pending());
     assert!(futures_util::poll!(second.as_mut()).is_pending());
-    let error = tenant.services().await.unwrap_err();
+    let error = storage.services().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
     assert_eq!(error.setting(), Some("limits.queue_depth"));
     first.await.unwrap_err();

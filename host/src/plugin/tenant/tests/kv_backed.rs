@@ -45,7 +45,7 @@ async fn a_writer_that_traps_loses_nothing() {
 async fn a_reader_cannot_commit() {
     let guest = guest().with("services", "(call $write)");
     let Opened { tenant, .. } = open(guest).await;
-    let error = tenant.services().await.unwrap_err();
+    let error = storage(&tenant).services().await.unwrap_err();
     assert!(error.message().contains("other: no"), "{error}");
 }
 
@@ -71,9 +71,9 @@ async fn readers_answer_while_the_writer_is_busy() {
 async fn a_reader_that_traps_is_replaced_and_does_not_touch_the_writer() {
     let guest = guest().with("services", "(unreachable)");
     let Opened { tenant, .. } = open(guest).await;
-    let error = tenant.services().await.unwrap_err();
+    let error = storage(&tenant).services().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(tenant.operations("x").await.unwrap().is_empty());
+    assert!(storage(&tenant).operations("x").await.unwrap().is_empty());
     assert!(*tenant.ready().borrow());
     tenant.write(batch(1, b"spans")).await.unwrap();
     assert_eq!(tenant.status().restarts, 1);
@@ -92,7 +92,7 @@ async fn readers_are_made_as_they_are_needed_and_no_more_than_allowed() {
     let reads: Vec<_> = (0..4)
         .map(|_| {
             let tenant = Arc::clone(&tenant);
-            tokio::spawn(async move { tenant.services().await })
+            tokio::spawn(async move { storage(&tenant).services().await })
         })
         .collect();
     let mut most = 0;
@@ -120,7 +120,8 @@ async fn a_reader_whose_caller_has_gone_is_not_lost() {
     };
     let guest = guest().with("services", slow_once);
     let Opened { tenant, .. } = open_with(guest, limits).await;
-    let mut asked = Box::pin(tenant.services());
+    let storage = storage(&tenant);
+    let mut asked = Box::pin(storage.services());
     assert!(futures_util::poll!(asked.as_mut()).is_pending());
     drop(asked);
     assert_eq!(

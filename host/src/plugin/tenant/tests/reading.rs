@@ -16,7 +16,7 @@ async fn down(restart_delay: Duration) -> Arc<Tenant> {
         ..limits()
     };
     let Opened { tenant, .. } = open_with(guest, limits).await;
-    let storage = Arc::clone(&tenant).pinned();
+    let storage = storage(&tenant);
     storage.services().await.unwrap_err();
     assert_eq!(tenant.status().state, State::Ready, "the next is at once");
     storage.services().await.unwrap_err();
@@ -30,7 +30,7 @@ async fn a_tenant_whose_readers_have_to_wait_says_so_and_takes_writes() {
     let reason = "a trap, of those that read; writes are taken".to_owned();
     assert_eq!(tenant.status().state, State::Restarting { reason });
     assert_eq!(tenant.levels().ready, 0);
-    let storage = Arc::clone(&tenant).pinned();
+    let storage = storage(&tenant);
     let error = storage.operations("x").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     storage.write(batch(1, b"spans")).await.unwrap();
@@ -42,7 +42,7 @@ async fn readers_that_had_to_wait_come_back_without_being_asked() {
     let tenant = down(Duration::from_millis(1)).await;
     until_ready(&tenant).await;
     assert_eq!(tenant.status().state, State::Ready);
-    let storage = Arc::clone(&tenant).pinned();
+    let storage = storage(&tenant);
     assert!(storage.operations("x").await.unwrap().is_empty());
 }
 
@@ -52,6 +52,6 @@ async fn a_purge_gives_readers_that_wait_a_fresh_chance() {
     tenant.purge().await.unwrap();
     assert_eq!(tenant.status().state, State::Ready);
     assert!(*tenant.ready().borrow());
-    let storage = Arc::clone(&tenant).pinned();
+    let storage = storage(&tenant);
     assert!(storage.operations("x").await.unwrap().is_empty());
 }

@@ -21,7 +21,7 @@ async fn reads_and_writes_wait_for_turns_of_their_tenant() {
         let writes = Arc::clone(&tenant);
         let write = tokio::spawn(async move { writes.write(batch(1, b"spans")).await });
         let reads = Arc::clone(&tenant);
-        let read = tokio::spawn(async move { reads.services().await });
+        let read = tokio::spawn(async move { storage(&reads).services().await });
         // All of it is on this one thread: what could go on would have.
         for _ in 0..1000 {
             yield_now().await;

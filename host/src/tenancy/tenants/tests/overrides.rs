@@ -18,7 +18,7 @@ impl Larder {
         let folder = tempfile::tempdir().unwrap();
         let kv = Arc::new(MemoryDriver::new());
         let workshop = Workshop {
-            runtime: Runtime::new(&RuntimeConfig::default()).unwrap(),
+            runtime: test_runtime(),
             kv: Arc::clone(&kv) as Arc<dyn kv::Driver>,
             metrics: Arc::new(Metrics::new()),
         };
