@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::exchange::Decided;
 use super::{Blueprint, Presence, Quotas, TenantName};
-use crate::kv;
 use crate::plugin::{Backoff, Instancing, Opener, Tenant};
 use crate::storage::{Error, ErrorKind};
 use crate::telemetry::{Chain, Whose};
@@ -41,7 +40,7 @@ pub(super) struct Door {
     /// What opens it, where that is not what opens the others: a reload could not have it run something else.
     pub(super) kept: Option<Arc<Opener>>,
     /// The server is stopping.
-    closed: bool,
+    pub(super) closed: bool,
     /// The tenant's name is no longer known: another slot is made for its next call.
     pub(super) gone: bool,
 }
@@ -55,8 +54,8 @@ impl Door {
     }
 }
 
-/// Somebody uses the tenant, or somebody else has given its slot up, or the server is stopping.
-pub(super) struct Kept;
+/// The plugin cannot be taken out.
+pub(super) struct InUse;
 
 /// The last opening failed.
 struct Failed {
@@ -257,15 +256,22 @@ impl Slot {
         }
     }
 
-    /// Takes the plugin out, if it is open, so that the slot can be given up.
+    /// Why it could not be opened may hold no more.
+    pub(super) fn forget_reason(&self) {
+        self.state().reason = None;
+    }
+
+    /// Takes the plugin out, if it is open.
     ///
     /// # Errors
-    /// [`Kept`] where it cannot be given up.
-    pub(super) fn take_unused(&self, door: &Door) -> Result<Option<Arc<Tenant>>, Kept> {
+    /// [`InUse`] where `used` says so.
+    pub(super) fn take_unless(
+        &self,
+        used: impl FnOnce(&Arc<Tenant>) -> bool,
+    ) -> Result<Option<Arc<Tenant>>, InUse> {
         let mut state = self.state();
-        let used = |tenant: &Arc<Tenant>| Arc::strong_count(tenant) > 1 || tenant.is_busy();
-        if door.closed || door.gone || state.tenant.as_ref().is_some_and(used) {
-            return Err(Kept);
+        if state.tenant.as_ref().is_some_and(used) {
+            return Err(InUse);
         }
         Ok(state.tenant.take())
     }
@@ -274,30 +280,6 @@ impl Slot {
     pub(super) fn is_away_for(&self, now: Instant, time: Duration) -> bool {
         let state = self.state();
         state.tenant.is_none() && now.saturating_duration_since(state.used) >= time
-    }
-
-    /// Forgets what the tenant has stored, whether or not its plugin is open; `stored` says whether it has a namespace.
-    pub(super) async fn purge(&self, kv: &dyn kv::Driver, stored: bool) -> Result<(), Error> {
-        let mut door = self.door.lock().await;
-        if let Some(tenant) = self.call() {
-            // It cannot be put away meanwhile, as it is in use.
-            drop(door);
-            return tenant.purge().await;
-        }
-        if door.closed {
-            return Err(stopping());
-        }
-        // By another purge; what is stored since then is another slot's.
-        if door.gone {
-            return Ok(());
-        }
-        if stored {
-            renew(kv, self.name.as_str()).await?;
-        }
-        // What kept it from opening may be gone.
-        door.failed = None;
-        self.state().reason = None;
-        Ok(())
     }
 
     /// Shuts the plugin down for good.
@@ -318,17 +300,6 @@ impl Slot {
     fn state(&self) -> MutexGuard<'_, State> {
         // No step under the lock can panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Gives a tenant that is not open an empty namespace.
-pub(super) async fn renew(kv: &dyn kv::Driver, tenant: &str) -> Result<(), Error> {
-    match kv.renew(tenant).await {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let text = format!("its storage could not be purged: {error}");
-            Err(Error::new(ErrorKind::Unavailable, text))
-        }
     }
 }
 

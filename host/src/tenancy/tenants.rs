@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::watch;
 
 use super::exchange::Decided;
-use super::slot::{Slot, renew, stopping};
+use super::slot::{Slot, stopping};
 use super::{Blueprints, Error, Limits, Quotas, Stores, TenantName, TenantStatus, Unusable, sweep};
 use crate::kv;
 use crate::plugin::{self, Tenant};
@@ -16,7 +16,7 @@ use crate::reload::Live;
 use crate::storage::{self, ErrorKind, Storage};
 use crate::telemetry::{Levels, Metrics};
 
-/// How many tenants are purged, or shut down, at a time.
+/// How many tenants are shut down at a time.
 const AT_A_TIME: usize = 16;
 
 /// What an operator decides about tenants.
@@ -163,58 +163,12 @@ impl Tenants {
         Ok(tenant.pinned())
     }
 
-    /// Forgets what one tenant has stored, and then its name, unless the configuration names it or somebody calls it meanwhile. A write
-    /// that is acknowledged after this returns is kept.
-    ///
-    /// # Errors
-    /// [`Error`]; where the storage failed, some may be left.
-    pub async fn purge(&self, name: &str) -> Result<(), Error> {
-        let slot = self.find(Some(name))?;
-        let stored = self.stored().await;
-        let stored = stored.map_err(|source| Error::storage(name, source))?;
-        self.purge_slot(&slot, stored.contains_key(name)).await
-    }
-
-    /// As [`Tenants::purge`], of all, also of those that are not open.
-    ///
-    /// # Errors
-    /// The first failure; the others are purged nevertheless.
-    pub async fn purge_all(&self) -> Result<(), Error> {
-        let stored = self.stored().await;
-        let stored = stored.map_err(|source| Error::storage("(all)", source))?;
-        let known = stream::iter(self.slots()).map(|slot| {
-            let stored = stored.contains_key(slot.name().as_str());
-            async move { self.purge_slot(&slot, stored).await }
-        });
-        let mut failed: Vec<Error> = known
-            .buffer_unordered(AT_A_TIME)
-            .filter_map(|purged| std::future::ready(purged.err()))
-            .collect()
-            .await;
-        // Names that no request can have, but that somebody has stored under.
-        let nobodys = |name: &&String| name.parse::<TenantName>().is_err();
-        for name in stored.keys().filter(nobodys) {
-            let purged = renew(&*self.kv, name).await;
-            failed.extend(purged.err().map(|source| Error::storage(name, source)));
-        }
-        match failed.into_iter().next() {
-            None => Ok(()),
-            Some(first) => Err(first),
-        }
-    }
-
     /// Shuts every tenant's plugin down, each once what waits is written; none is opened again.
     pub async fn shutdown(&self) {
         self.serving.send_replace(false);
         stream::iter(self.slots())
             .for_each_concurrent(AT_A_TIME, |slot| async move { slot.close().await })
             .await;
-    }
-
-    async fn purge_slot(&self, slot: &Slot, stored: bool) -> Result<(), Error> {
-        let failed = |source| Error::storage(slot.name().as_str(), source);
-        slot.purge(&*self.kv, stored).await.map_err(failed)?;
-        self.let_go(slot).await.map_err(failed)
     }
 
     /// Bytes by tenant, of all who have a namespace.
@@ -247,7 +201,7 @@ impl Tenants {
     }
 
     /// The slot that an operator means.
-    fn find(&self, name: Option<&str>) -> Result<Arc<Slot>, Error> {
+    pub(super) fn find(&self, name: Option<&str>) -> Result<Arc<Slot>, Error> {
         let options = self.options();
         let default = TenantName::default_tenant();
         let name = match (name, &options.default) {
