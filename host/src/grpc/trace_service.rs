@@ -280,3 +280,6 @@ fn span_count(batch: &Batch) -> u64 {
         .map(|fragment| u64::from(fragment.facts.span_count))
         .sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,7 @@ mod show;
 mod sightings;
 mod summaries;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod time;
