@@ -9,7 +9,7 @@
 //! | `GET /tenants` | JSON: every tenant that is known, as [`TenantStatus`] |
 //! | `POST /explain?tenant=NAME` | how a search is answered: its plan, and what each step took; the body is the query, as JSON |
 //! | `POST /purge` | forgets every trace, service and operation; off unless the configuration turns it on |
-//! | `POST /purge?tenant=NAME` | the same, of one tenant |
+//! | `POST /purge?tenant=NAME` | the same, of one tenant; its name is forgotten too, unless the configuration has it |
 //! | `POST /reload` | reads the configuration, the plugin, tokens and certificates again; JSON: what [`Report`](crate::reload::Report) says |
 //!
 //! With `access.tokens` set, `/livez` and `/readyz` stay open, and all else needs a token with the right `admin`.

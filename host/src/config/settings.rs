@@ -132,7 +132,7 @@ settings! {
     "tenancy.tenants" .tenancy.tenants: TenantNames, None,
         "The only tenants, as a list (in a variable: with commas); without it, any name of letters, digits, `-`, `_` and `.`";
     "tenancy.max_tenants" .tenancy.max_tenants: usize, Some(("1", "1000000")),
-        "The most tenants, where there is no list";
+        "The most tenants, where there is no list; one that is purged counts no more";
     "tenancy.idle_timeout" .tenancy.idle_timeout: Duration, Some(("10ms", "8760h")),
         "A tenant that is not called for so long is put away until its next call, if its plugin keeps its data in `kv`";
     "tenancy.default" .tenancy.default: Option<TenantName>, None,

@@ -111,7 +111,8 @@ struct RuleLabels {
     rule: String,
 }
 
-/// Whose plugin a series is about. There are no more than there may be tenants, of those whose plugins have failed.
+/// Whose plugin a series is about. There are no more than there may be tenants, of those whose plugins have failed, until an operator
+/// purges some and others come.
 #[derive(Clone, Debug)]
 pub struct Whose {
     /// The name of the tenant.
