@@ -54,7 +54,7 @@ impl Bench {
 
     fn open(&self, opener: &Opener) -> Arc<dyn Storage> {
         let opened = opener.open(DEFAULT_TENANT);
-        self.tokio.block_on(opened).unwrap()
+        self.tokio.block_on(opened).unwrap().pinned()
     }
 
     /// The time of so many writes.
