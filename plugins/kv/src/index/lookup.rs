@@ -219,7 +219,9 @@ mod tests {
     fn the_extent_is_from_the_first_place_to_the_last() {
         let of = |marked: &[u32]| {
             let mut places = [0; 16];
-            marked.iter().for_each(|it| set(&mut places, *it));
+            for place in marked {
+                set(&mut places, *place);
+            }
             extent(&places)
         };
         assert_eq!(of(&[]), None);
