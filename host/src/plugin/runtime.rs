@@ -13,7 +13,7 @@ use super::{Compiler, Error};
 use crate::fair::Scheduler;
 
 /// How far apart a running guest looks at its deadline, and lets other tasks run.
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(4);
 /// Wasm frames may take this much of a fiber's stack.
 const MAX_WASM_STACK: usize = 1 << 20;
 /// A fiber's stack: what wasm may take, and as much for host calls below it.

@@ -22,6 +22,8 @@ use crate::storage::{Error, Part, Piece, Search, TraceId};
 const SMALLEST_PAGE: usize = 32;
 const LARGEST_PAGE: usize = 4096;
 
+/// So many pieces are judged before looking at the clock: some microseconds each.
+const PIECES_AT_ONCE: usize = 64;
 /// How many traces those who want all of them ask for at a time.
 pub(crate) const TRACES_AT_A_TIME: usize = 1024;
 
@@ -267,8 +269,13 @@ impl Emitter {
         bounds: Option<&HashMap<u64, u64>>,
     ) -> Result<(), Error> {
         while let Some(pieces) = reading.next(session).await? {
-            let (since, deadline) = (Instant::now(), session.budget.deadline());
-            for piece in pieces {
+            let (mut since, deadline) = (Instant::now(), session.budget.deadline());
+            for (at, piece) in pieces.into_iter().enumerate() {
+                if at % PIECES_AT_ONCE == PIECES_AT_ONCE - 1 {
+                    session.budget.spent().judging += since.elapsed();
+                    session.let_others_run().await;
+                    since = Instant::now();
+                }
                 let newest = self.judge_piece(session, &piece, deadline)?;
                 if bounds.is_some_and(|bounds| newest > bounds.get(&piece.fragment).copied()) {
                     return Err(

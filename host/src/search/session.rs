@@ -1,9 +1,9 @@
 //! One query's way to the storage: every call within the budget, every breach of the contract reported.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 
 use super::Limits;
 use super::budget::Budget;
@@ -15,7 +15,12 @@ pub(crate) struct Session {
     limits: Limits,
     /// What the query has spent.
     pub(crate) budget: Budget,
+    /// When it last let others run.
+    paused: Instant,
 }
+
+/// So long a query may compute before it lets others run: most end before.
+const SLICE: Duration = Duration::from_millis(2);
 
 impl Session {
     /// The session of a query that starts now.
@@ -24,6 +29,16 @@ impl Session {
             storage,
             limits,
             budget,
+            paused: Instant::now(),
+        }
+    }
+
+    /// Lets others run once this has gone on for a while: calls of a storage that always answers at once, and judging between them,
+    /// would keep the thread and the turn from everybody else, and from noticing that the client has gone.
+    pub(crate) async fn let_others_run(&mut self) {
+        if self.paused.elapsed() >= SLICE {
+            yield_now().await;
+            self.paused = Instant::now();
         }
     }
 
@@ -48,8 +63,7 @@ impl Session {
         let page = page?;
         self.budget.page(0)?;
         self.budget.sighted(page.found.len())?;
-        // A storage that always answers at once must not keep the thread from noticing that the client has gone.
-        consume_budget().await;
+        self.let_others_run().await;
         Ok(page)
     }
 
@@ -72,7 +86,7 @@ impl Session {
         spent.pieces += page.pieces.len() as u64;
         self.budget
             .page(page.pieces.iter().map(|piece| piece.bytes.len()).sum())?;
-        consume_budget().await;
+        self.let_others_run().await;
         Ok(page)
     }
 
@@ -103,4 +117,29 @@ pub(crate) fn too_large(what: &str, limit: usize) -> Error {
         format!("{what} does not fit a message of {limit} bytes: raise {setting}"),
     )
     .with_setting(setting)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+
+    use super::super::testing::{Memory, limits};
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    #[tokio::test]
+    async fn a_query_that_goes_on_lets_others_run_and_a_short_one_does_not() {
+        let metrics = Arc::new(Metrics::new());
+        let budget = Budget::new(&limits(), metrics);
+        let mut session = Session::new(Arc::new(Memory::of(&[])), limits(), budget);
+        session.paused = Instant::now() + Duration::from_hours(1);
+        assert!(poll!(pin!(session.let_others_run())).is_ready());
+        let long_ago = Instant::now().checked_sub(SLICE);
+        session.paused = long_ago.unwrap_or_else(Instant::now);
+        let mut pause = pin!(session.let_others_run());
+        assert!(poll!(&mut pause).is_pending());
+        pause.await;
+    }
 }
