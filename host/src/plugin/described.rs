@@ -45,6 +45,7 @@ pub(super) async fn describe(runtime: &Runtime, settings: Settings) -> Result<De
         timeout: limits.call_timeout,
         log_bytes: limits.log_bytes,
         gauge: Gauge::default(),
+        clock: Arc::clone(runtime.clock()),
         settings: settings.settings.into(),
     };
     let info = ask(&opening)

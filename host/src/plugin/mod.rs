@@ -13,6 +13,7 @@ mod bindings;
 mod bundled;
 mod check;
 mod checkup;
+mod clock;
 mod compiler;
 mod component;
 mod convert;

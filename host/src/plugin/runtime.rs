@@ -1,19 +1,16 @@
-//! The one wasm engine of the process: its configuration, the clock behind deadlines, and the cache of compiled code.
+//! The one wasm engine of the process: its configuration and the cache of compiled code.
 
 use std::fs::DirBuilder;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
-use wasmtime::{Cache, CacheConfig, Config, Engine, EngineWeak, OptLevel, ProfilingStrategy};
+use wasmtime::{Cache, CacheConfig, Config, Engine, OptLevel, ProfilingStrategy};
 
+use super::clock::Clock;
 use super::{Compiler, Error};
 use crate::fair::Scheduler;
 
-/// How far apart a running guest looks at its deadline, and lets other tasks run.
-const TICK: Duration = Duration::from_millis(4);
 /// Wasm frames may take this much of a fiber's stack.
 const MAX_WASM_STACK: usize = 1 << 20;
 /// A fiber's stack: what wasm may take, and as much for host calls below it.
@@ -39,6 +36,7 @@ pub struct RuntimeConfig {
 #[derive(Clone)]
 pub struct Runtime {
     engine: Engine,
+    clock: Arc<Clock>,
     config: Arc<RuntimeConfig>,
 }
 
@@ -57,15 +55,20 @@ impl Runtime {
             wasm.profiler(ProfilingStrategy::PerfMap);
         }
         let engine = made(&wasm)?;
-        start_clock(engine.weak())?;
+        let clock = Clock::start(engine.weak())?;
         Ok(Self {
             engine,
+            clock,
             config: Arc::new(config.clone()),
         })
     }
 
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub(super) fn clock(&self) -> &Arc<Clock> {
+        &self.clock
     }
 
     pub(super) fn scheduler(&self) -> &Arc<Scheduler> {
@@ -99,23 +102,6 @@ fn wasm(cache_dir: Option<&Path>) -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         .cache(cache_dir.and_then(open_cache));
     wasm
-}
-
-/// Ticks until the engine is gone.
-fn start_clock(engine: EngineWeak) -> Result<(), Error> {
-    let clock = move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            thread::sleep(TICK);
-        }
-    };
-    let started = thread::Builder::new()
-        .name("wasm-clock".into())
-        .spawn(clock);
-    started.map(drop).map_err(|error| Error::Runtime {
-        reason: format!("cannot start the thread behind deadlines: {error}"),
-    })
 }
 
 fn open_cache(folder: &Path) -> Option<Cache> {

@@ -20,7 +20,7 @@ pub(crate) struct Session {
 }
 
 /// So long a query may compute before it lets others run: most end before.
-const SLICE: Duration = Duration::from_millis(2);
+const SLICE: Duration = Duration::from_millis(1);
 
 impl Session {
     /// The session of a query that starts now.

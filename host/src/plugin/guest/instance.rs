@@ -13,6 +13,7 @@ use super::state::{KvAccess, State};
 use crate::plugin::bindings::exports::larder::storage::{lifecycle, reader, writer};
 use crate::plugin::bindings::larder::storage::types;
 use crate::plugin::bindings::{Plugin, PluginPre};
+use crate::plugin::clock::{Clock, Running};
 
 /// What a guest may hand over in one call, in bytes: a page of a read, the objects of a `put`.
 const HOSTCALL_BYTES: usize = 64 << 20;
@@ -26,6 +27,7 @@ pub(in crate::plugin) struct Instance {
     store: Store<State>,
     plugin: Plugin,
     timeout: Duration,
+    clock: Arc<Clock>,
 }
 
 /// What an instance is started with.
@@ -37,6 +39,7 @@ pub(in crate::plugin) struct Opening {
     pub(in crate::plugin) timeout: Duration,
     pub(in crate::plugin) log_bytes: u64,
     pub(in crate::plugin) gauge: Gauge,
+    pub(in crate::plugin) clock: Arc<Clock>,
     pub(in crate::plugin) settings: Arc<[(String, String)]>,
 }
 
@@ -89,6 +92,7 @@ impl Instance {
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.epoch_deadline_callback(|store| at_tick(store.data()));
+        let _running = opening.clock.running();
         begin(&mut store, opening.timeout);
         let started = opening.pre.instantiate_async(&mut store);
         match within(opening.timeout, started).await {
@@ -96,13 +100,14 @@ impl Instance {
                 store,
                 plugin,
                 timeout: opening.timeout,
+                clock: Arc::clone(&opening.clock),
             }),
             Err(error) => Err(failure(&error, store.data())),
         }
     }
 
     pub(in crate::plugin) async fn describe(&mut self) -> Result<lifecycle::Info, Failure> {
-        begin(&mut self.store, self.timeout);
+        let _running = self.begin(self.timeout);
         let guest = self.plugin.larder_storage_lifecycle();
         let called = within(self.timeout, guest.call_describe(&mut self.store)).await;
         self.end(called)
@@ -112,7 +117,7 @@ impl Instance {
         &mut self,
         environment: lifecycle::Environment<'_>,
     ) -> Called<()> {
-        begin(&mut self.store, self.timeout);
+        let _running = self.begin(self.timeout);
         let guest = self.plugin.larder_storage_lifecycle();
         let called = guest.call_open(&mut self.store, environment);
         let called = within(self.timeout, called).await;
@@ -124,7 +129,7 @@ impl Instance {
         now: u64,
         stored_bytes: u64,
     ) -> Called<bool> {
-        begin(&mut self.store, self.timeout);
+        let _running = self.begin(self.timeout);
         let guest = self.plugin.larder_storage_lifecycle();
         let called = guest.call_maintain(&mut self.store, now, stored_bytes);
         let called = within(self.timeout, called).await;
@@ -132,7 +137,7 @@ impl Instance {
     }
 
     pub(in crate::plugin) async fn statistics(&mut self) -> Result<lifecycle::Counts, Failure> {
-        begin(&mut self.store, self.timeout);
+        let _running = self.begin(self.timeout);
         let guest = self.plugin.larder_storage_lifecycle();
         let called = within(self.timeout, guest.call_statistics(&mut self.store)).await;
         self.end(called)
@@ -142,7 +147,7 @@ impl Instance {
         &mut self,
         resume: Option<&[u8]>,
     ) -> Called<lifecycle::Checked> {
-        begin(&mut self.store, self.timeout);
+        let _running = self.begin(self.timeout);
         let guest = self.plugin.larder_storage_lifecycle();
         let called = within(self.timeout, guest.call_check(&mut self.store, resume)).await;
         self.end(called)
@@ -156,7 +161,7 @@ impl Instance {
         patience: u32,
     ) -> Called<()> {
         let timeout = self.timeout.saturating_mul(patience);
-        begin(&mut self.store, timeout);
+        let _running = self.begin(timeout);
         let guest = self.plugin.larder_storage_writer();
         let called = guest.call_write(&mut self.store, now, batches);
         let called = within(timeout, called).await;
@@ -169,7 +174,7 @@ impl Instance {
         resume: Option<&[u8]>,
         limit: u32,
     ) -> Called<reader::Sightings> {
-        begin(&mut self.store, self.timeout);
+        let _running = self.begin(self.timeout);
         let guest = self.plugin.larder_storage_reader();
         let called = guest.call_find(&mut self.store, search, resume, limit);
         let called = within(self.timeout, called).await;
@@ -183,7 +188,7 @@ impl Instance {
         resume: Option<&[u8]>,
         max_bytes: u32,
     ) -> Called<reader::Pieces> {
-        begin(&mut self.store, self.timeout);
+        let _running = self.begin(self.timeout);
         let guest = self.plugin.larder_storage_reader();
         let called = guest.call_read(&mut self.store, wanted, part, resume, max_bytes);
         let called = within(self.timeout, called).await;
@@ -191,7 +196,7 @@ impl Instance {
     }
 
     pub(in crate::plugin) async fn services(&mut self) -> Called<Vec<String>> {
-        begin(&mut self.store, self.timeout);
+        let _running = self.begin(self.timeout);
         let guest = self.plugin.larder_storage_reader();
         let called = within(self.timeout, guest.call_services(&mut self.store)).await;
         self.end(called)
@@ -201,11 +206,17 @@ impl Instance {
         &mut self,
         service: &str,
     ) -> Called<Vec<types::Operation>> {
-        begin(&mut self.store, self.timeout);
+        let _running = self.begin(self.timeout);
         let guest = self.plugin.larder_storage_reader();
         let called = guest.call_operations(&mut self.store, service);
         let called = within(self.timeout, called).await;
         self.end(called)
+    }
+
+    /// Sets the deadline of the call that follows, and has the clock tick for it.
+    fn begin(&mut self, timeout: Duration) -> Running {
+        begin(&mut self.store, timeout);
+        self.clock.running()
     }
 
     /// A failed call is the end of this instance.
