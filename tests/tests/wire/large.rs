@@ -70,8 +70,9 @@ async fn a_trace_of_100_000_spans_goes_through_in_bounded_memory(plugin: Plugin)
         assert!(messages >= stored / (4 * MIB), "{messages} messages");
     }
     let growth = peak_growth(&larder, written);
+    // `kv` keeps blocks that it has read, up to 64 MiB; an answer that was gathered would come on top.
     assert!(
-        growth < stored,
+        growth < stored + stored / 2,
         "{growth} bytes more to read {stored} twice"
     );
 }
