@@ -6,18 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinError;
 use tokio::time::sleep_until;
-use tracing::{Instrument as _, info_span};
 
-use super::Limits;
 use super::backoff::Backoff;
 use super::described::Described;
 use super::factory::Factory;
 use super::guest::{Cause, Failure, Instance};
 use super::question::{Answer, Question};
 use super::shared::{Shared, lock};
-use super::unbroken::Unbroken;
+use super::{Limits, unbroken};
 use crate::storage::{Error, ErrorKind};
 
 /// The readers of one tenant that are made of one component, under one configuration.
@@ -75,12 +72,8 @@ impl Pool {
     /// Asks whichever instance is free.
     pub(super) async fn ask(self: &Arc<Self>, question: Question) -> Result<Answer, Error> {
         let permit = self.wait().await?;
-        // What is logged on the way, by the guest too, names the tenant.
-        let span = info_span!("tenant", tenant.id = self.factory.tenant());
-        let serve = Arc::clone(self).serve(question, permit).instrument(span);
-        // The caller may go away, and a call that is cut off half-way costs its instance.
-        let served = Unbroken::new(self.factory.lane().gated(serve)).await;
-        served.unwrap_or_else(|error| Err(ended_early(&error)))
+        let serve = Arc::clone(self).serve(question, permit);
+        unbroken::read(self.factory.lane(), serve).await
     }
 
     /// Drops what is idle, and what is busy once it comes back: after a purge, or for strikes.
@@ -196,12 +189,6 @@ impl Pool {
             self.shared.readers_up();
         }
     }
-}
-
-/// The error of a read whose task did not come to its end.
-pub(super) fn ended_early(error: &JoinError) -> Error {
-    let text = format!("a read ended early: {error}");
-    Error::new(ErrorKind::Internal, text)
 }
 
 /// The error of a read that finds too many before it.

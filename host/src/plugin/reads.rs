@@ -2,28 +2,16 @@
 
 use std::sync::Arc;
 
-use tracing::{Instrument as _, info_span};
-
-use super::Tenant;
-use super::pool::{Pool, ended_early};
+use super::pool::Pool;
 use super::question::{Answer, Question, mixed_up};
-use super::queue::WriteQueue;
 use super::seat::Seat;
-use super::shared::Shared;
-use super::unbroken::Unbroken;
-use crate::fair::Lane;
+use super::{Tenant, unbroken};
 use crate::storage::{self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted};
 
 /// See the module.
 pub(super) enum Reads {
     /// The one instance.
-    Writer {
-        seat: Arc<Seat>,
-        /// Says how many may wait.
-        queue: Arc<WriteQueue>,
-        shared: Arc<Shared>,
-        lane: Lane,
-    },
+    Writer(Arc<Seat>),
     /// Instances beside the writer.
     Pool(Arc<Pool>),
 }
@@ -35,30 +23,18 @@ pub(super) struct Pinned {
     pub(super) reads: Reads,
 }
 
-// === impl Reads ===
+// === impl Pinned ===
 
-impl Reads {
+impl Pinned {
     async fn ask(&self, question: Question) -> Result<Answer, storage::Error> {
-        let (seat, queue, lane) = match self {
-            Self::Pool(pool) => return pool.ask(question).await,
-            Self::Writer {
-                seat, queue, lane, ..
-            } => (seat, queue, lane),
+        let seat = match &self.reads {
+            Reads::Pool(pool) => return pool.ask(question).await,
+            Reads::Writer(seat) => seat,
         };
+        let Tenant { queue, factory, .. } = &*self.tenant;
         let mut seated = seat.lock_to_read(queue.most_depth()).await?;
-        let span = info_span!("tenant", tenant.id = &**lane.tenant());
-        let answer = async move { seated.answer(&question).await }.instrument(span);
-        // The caller may go away, and a call that is cut off half-way costs the instance.
-        let answered = Unbroken::new(lane.gated(answer)).await;
-        answered.unwrap_or_else(|error| Err(ended_early(&error)))
-    }
-
-    /// The instances have broken too many rules, and are to be replaced.
-    pub(super) fn struck_out(&self) {
-        match self {
-            Self::Writer { shared, .. } => shared.struck_out.notify_one(),
-            Self::Pool(pool) => pool.renew(),
-        }
+        let answer = async move { seated.answer(&question).await };
+        unbroken::read(factory.lane(), answer).await
     }
 }
 
@@ -79,7 +55,7 @@ impl Storage for Pinned {
             resume: resume.map(<[u8]>::to_vec),
             limit,
         };
-        match self.reads.ask(question).await? {
+        match self.ask(question).await? {
             Answer::Sightings(page) => Ok(page),
             other => Err(mixed_up(&other)),
         }
@@ -98,14 +74,14 @@ impl Storage for Pinned {
             resume: resume.map(<[u8]>::to_vec),
             max_bytes,
         };
-        match self.reads.ask(question).await? {
+        match self.ask(question).await? {
             Answer::Pieces(page) => Ok(page),
             other => Err(mixed_up(&other)),
         }
     }
 
     async fn services(&self) -> Result<Vec<String>, storage::Error> {
-        match self.reads.ask(Question::Services).await? {
+        match self.ask(Question::Services).await? {
             Answer::Services(names) => Ok(names),
             other => Err(mixed_up(&other)),
         }
@@ -113,13 +89,21 @@ impl Storage for Pinned {
 
     async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
         let service = service.to_owned();
-        match self.reads.ask(Question::Operations { service }).await? {
+        match self.ask(Question::Operations { service }).await? {
             Answer::Operations(operations) => Ok(operations),
             other => Err(mixed_up(&other)),
         }
     }
 
     fn report(&self, breach: &storage::Error) {
-        self.tenant.reported(breach, &self.reads);
+        let shared = &self.tenant.shared;
+        if !shared.reported(breach) {
+            return;
+        }
+        // Those who answered these reads are to be replaced.
+        match &self.reads {
+            Reads::Writer(_) => shared.struck_out.notify_one(),
+            Reads::Pool(pool) => pool.renew(),
+        }
     }
 }

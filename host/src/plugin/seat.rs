@@ -74,8 +74,9 @@ impl Seat {
         &self,
         most_waiting: usize,
     ) -> Result<OwnedMutexGuard<Seated>, Error> {
-        let Some(_place) = Place::take(&self.reads_waiting, most_waiting.max(1)) else {
-            return Err(too_many_reads(most_waiting));
+        let most = most_waiting.max(1);
+        let Some(_place) = Place::take(&self.reads_waiting, most) else {
+            return Err(too_many_reads(most));
         };
         Ok(Arc::clone(&self.inner).lock_owned().await)
     }

@@ -199,24 +199,12 @@ impl Tenant {
     pub fn pinned(self: Arc<Self>) -> Arc<dyn Storage> {
         let reads = match &self.readers {
             Readers::Beside(pools) => Reads::Pool(pools.current()),
-            Readers::Writer(seat) => Reads::Writer {
-                seat: Arc::clone(seat),
-                queue: Arc::clone(&self.queue),
-                shared: Arc::clone(&self.shared),
-                lane: self.factory.lane().clone(),
-            },
+            Readers::Writer(seat) => Reads::Writer(Arc::clone(seat)),
         };
         Arc::new(Pinned {
             tenant: self,
             reads,
         })
-    }
-
-    /// Whoever answered these reads broke the contract.
-    pub(super) fn reported(&self, breach: &storage::Error, by: &Reads) {
-        if self.shared.reported(breach) {
-            by.struck_out();
-        }
     }
 
     /// Has the batch written, once what waits before it is; returns when it is as durable as the plugin promises.

@@ -6,22 +6,38 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::task::{JoinError, JoinHandle};
+use tracing::{Instrument as _, info_span};
+
+use super::question::Answer;
+use crate::fair::Lane;
+use crate::storage::{Error, ErrorKind};
 
 /// See the module. What has never been polled never begins.
-pub(super) enum Unbroken<F: Future> {
-    Here(Option<Pin<Box<F>>>),
+enum Unbroken<F: Future> {
+    Here(Option<F>),
     Elsewhere(JoinHandle<F::Output>),
+}
+
+/// Runs a read to its end, within turns of its tenant: the caller may go away, and a call that is cut off half-way costs its instance.
+/// What is logged on the way, by the guest too, names the tenant.
+///
+/// # Errors
+/// The read's; [`ErrorKind::Internal`] where its task has panicked, or was ended with the runtime.
+pub(super) async fn read(
+    lane: &Lane,
+    read: impl Future<Output = Result<Answer, Error>> + Send + 'static,
+) -> Result<Answer, Error> {
+    let span = info_span!("tenant", tenant.id = &**lane.tenant());
+    let read = Unbroken::Here(Some(lane.gated(read.instrument(span))));
+    read.await.unwrap_or_else(|error| {
+        let text = format!("a read ended early: {error}");
+        Err(Error::new(ErrorKind::Internal, text))
+    })
 }
 
 // === impl Unbroken ===
 
-impl<F: Future> Unbroken<F> {
-    pub(super) fn new(future: F) -> Self {
-        Self::Here(Some(Box::pin(future)))
-    }
-}
-
-impl<F: Future<Output: Send> + Send + 'static> Future for Unbroken<F> {
+impl<F: Future<Output: Send> + Send + Unpin + 'static> Future for Unbroken<F> {
     /// An error where the task has panicked, or was ended with the runtime.
     type Output = Result<F::Output, JoinError>;
 
@@ -30,7 +46,7 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Unbroken<F> {
             let Some(mut future) = here.take() else {
                 return Poll::Pending;
             };
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            if let Poll::Ready(output) = Pin::new(&mut future).poll(cx) {
                 return Poll::Ready(Ok(output));
             }
             *self = Self::Elsewhere(tokio::spawn(future));
@@ -51,9 +67,13 @@ mod tests {
 
     use super::*;
 
+    fn unbroken<F: Future>(future: F) -> Unbroken<Pin<Box<F>>> {
+        Unbroken::Here(Some(Box::pin(future)))
+    }
+
     #[tokio::test]
     async fn what_ends_at_once_runs_where_it_is_awaited() {
-        let waiter = tokio::spawn(Unbroken::new(async { tokio::task::id() }));
+        let waiter = tokio::spawn(unbroken(async { tokio::task::id() }));
         let task = waiter.id();
         assert_eq!(waiter.await.unwrap().unwrap(), task);
     }
@@ -61,7 +81,7 @@ mod tests {
     #[tokio::test]
     async fn what_has_begun_goes_on_without_its_waiter() {
         let (done, is_done) = oneshot::channel();
-        let mut begun = Box::pin(Unbroken::new(async move {
+        let mut begun = Box::pin(unbroken(async move {
             yield_now().await;
             done.send("done").unwrap();
         }));
@@ -73,7 +93,7 @@ mod tests {
     #[tokio::test]
     async fn what_has_not_begun_never_begins() {
         let (done, is_done) = oneshot::channel::<()>();
-        drop(Unbroken::new(async move {
+        drop(unbroken(async move {
             done.send(()).unwrap();
         }));
         is_done.await.unwrap_err();
