@@ -76,19 +76,23 @@ impl Log {
         self.0.1.notify_all();
     }
 
-    pub(crate) fn wait(&self, text: &str) -> Result<String, String> {
+    /// Waits for a line that holds all of these.
+    pub(crate) fn wait(&self, parts: &[&str]) -> Result<String, String> {
+        let told = |line: &&String| parts.iter().all(|part| line.contains(part));
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.lock();
         loop {
-            if let Some(line) = lines.lines.iter().find(|line| line.contains(text)) {
+            if let Some(line) = lines.lines.iter().find(told) {
                 return Ok(line.clone());
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if lines.ended {
-                return Err(format!("larder ended without the line {text:?}"));
+                return Err(format!("larder ended without the line {parts:?}"));
             }
             if left.is_zero() {
-                return Err(format!("waited {PATIENCE:?} in vain for the line {text:?}"));
+                return Err(format!(
+                    "waited {PATIENCE:?} in vain for the line {parts:?}"
+                ));
             }
             (lines, _) = self
                 .0

@@ -308,8 +308,13 @@ impl Larder {
 
     /// Waits for a log line that holds `text`.
     pub fn line(&self, text: &str) -> String {
+        self.line_of(&[text])
+    }
+
+    /// Waits for a log line that holds all of these: what is logged comes by another way than answers do.
+    pub fn line_of(&self, parts: &[&str]) -> String {
         self.log
-            .wait(text)
+            .wait(parts)
             .unwrap_or_else(|why| panic!("{why}:\n{}", self.lines().join("\n")))
     }
 
