@@ -14,9 +14,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
+use tokio::task::{JoinError, spawn_blocking};
+
 pub use gate::{Gate, Gated};
 use state::{State, Ticket};
-use tokio::task::{JoinError, spawn_blocking};
 
 /// Turns beyond the number of processors: while one is handed over, another one computes.
 const BEYOND_PROCESSORS: usize = 1;
@@ -127,13 +128,8 @@ impl Lane {
 
     /// A turn, if there is one and nobody waits for it.
     fn try_turn(&self) -> Option<Turn> {
-        let mut ticket = None;
         let mut state = self.scheduler.state();
-        let entered = state.enter(Instant::now(), &self.tenant, &mut ticket, Waker::noop());
-        drop(state);
-        if let Some(ticket) = ticket {
-            self.leave(&ticket);
-        }
+        let entered = state.try_enter(Instant::now(), &self.tenant);
         entered.then(|| Turn { lane: self.clone() })
     }
 

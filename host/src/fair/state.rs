@@ -68,6 +68,20 @@ impl State {
         }
     }
 
+    /// Takes a turn, if there is one and nobody of the tenant waits for it.
+    pub(super) fn try_enter(&mut self, now: Instant, tenant: &Arc<str>) -> bool {
+        self.computes(now, tenant);
+        let (is_free, most) = (self.held < self.total, self.most(now, tenant));
+        let lane = self.lanes.entry(Arc::clone(tenant)).or_default();
+        let enters = is_free && lane.held < most && lane.queue.is_empty();
+        if enters {
+            lane.held += 1;
+            self.held += 1;
+        }
+        self.forget_if_idle(tenant);
+        enters
+    }
+
     /// Takes a turn; or a place in the lane, to be woken when it is that one's turn.
     pub(super) fn enter(
         &mut self,
@@ -87,14 +101,10 @@ impl State {
             }
             return false;
         }
-        self.computes(now, tenant);
-        let (is_free, most) = (self.held < self.total, self.most(now, tenant));
-        let lane = self.lanes.entry(Arc::clone(tenant)).or_default();
-        if is_free && lane.held < most && lane.queue.is_empty() {
-            lane.held += 1;
-            self.held += 1;
+        if self.try_enter(now, tenant) {
             return true;
         }
+        let lane = self.lanes.entry(Arc::clone(tenant)).or_default();
         let mine = Ticket(Arc::default());
         if lane.queue.is_empty() {
             self.ring.push_back(Arc::clone(tenant));
