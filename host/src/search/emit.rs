@@ -22,7 +22,7 @@ use crate::storage::{Error, Part, Piece, Search, TraceId};
 const SMALLEST_PAGE: usize = 32;
 const LARGEST_PAGE: usize = 4096;
 
-/// So many pieces are judged before looking at the clock: some microseconds each.
+/// So many pieces are judged before others may run: some microseconds each.
 const PIECES_AT_ONCE: usize = 64;
 /// How many traces those who want all of them ask for at a time.
 pub(crate) const TRACES_AT_A_TIME: usize = 1024;
@@ -269,21 +269,20 @@ impl Emitter {
         bounds: Option<&HashMap<u64, u64>>,
     ) -> Result<(), Error> {
         while let Some(pieces) = reading.next(session).await? {
-            let (mut since, deadline) = (Instant::now(), session.budget.deadline());
-            for (at, piece) in pieces.into_iter().enumerate() {
-                if at % PIECES_AT_ONCE == PIECES_AT_ONCE - 1 {
-                    session.budget.spent().judging += since.elapsed();
-                    session.let_others_run().await;
-                    since = Instant::now();
+            let deadline = session.budget.deadline();
+            for pieces in pieces.chunks(PIECES_AT_ONCE) {
+                let since = Instant::now();
+                for piece in pieces {
+                    let newest = self.judge_piece(session, piece, deadline)?;
+                    if bounds.is_some_and(|bounds| newest > bounds.get(&piece.fragment).copied()) {
+                        return Err(
+                            session.breach("a sighting is older than a match that it stands for")
+                        );
+                    }
                 }
-                let newest = self.judge_piece(session, &piece, deadline)?;
-                if bounds.is_some_and(|bounds| newest > bounds.get(&piece.fragment).copied()) {
-                    return Err(
-                        session.breach("a sighting is older than a match that it stands for")
-                    );
-                }
+                session.budget.spent().judging += since.elapsed();
+                session.let_others_run().await;
             }
-            session.budget.spent().judging += since.elapsed();
         }
         Ok(())
     }
