@@ -205,8 +205,8 @@ impl Worker {
                 warn!(plugin = &*self.shared.name, %error, "the plugin cannot be replaced, and goes on as it was");
                 let mut seated = self.seat.lock().await;
                 if seated.vacant_until().is_none() {
-                    // The claim has fenced the writer that was there.
-                    seated.start().await;
+                    // The claim has fenced the writer that was there. If it does not come back, that is told by its state.
+                    drop(seated.start().await);
                 }
                 Err(error)
             }

@@ -96,7 +96,7 @@ impl Seated {
     /// [`Unavailable`](crate::storage::ErrorKind::Unavailable) while there is none.
     pub(super) async fn instance(&mut self) -> Result<&mut Instance, Error> {
         if self.vacant_until().is_some_and(|it| it <= Instant::now()) {
-            self.start().await;
+            self.start().await?;
         }
         match &mut self.occupant {
             Occupant::Instance(instance) => Ok(instance),
@@ -106,10 +106,21 @@ impl Seated {
     }
 
     /// A new instance takes the place of what is there.
-    pub(super) async fn start(&mut self) {
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::storage::ErrorKind::Unavailable) where it could not be opened: there is none then.
+    pub(super) async fn start(&mut self) -> Result<(), Error> {
         match self.factory.writer().await {
-            Ok(instance) => self.seat(instance),
-            Err(error) => self.fail(error.into_failure()),
+            Ok(instance) => {
+                self.seat(instance);
+                Ok(())
+            }
+            Err(error) => {
+                let failure = error.into_failure();
+                let error = self.shared.unavailable(&failure);
+                self.fail(failure);
+                Err(error)
+            }
         }
     }
 

@@ -224,24 +224,13 @@ impl Worker {
             let text = format!("the plugin's storage could not be purged: {error}");
             return Err(Error::new(ErrorKind::Unavailable, text));
         }
-        let mut seated = self.seat.lock().await;
-        let opened = self.factory.writer().await;
+        let started = self.seat.lock().await.start().await;
         if let Some(pools) = &self.pools {
             pools.renew();
         }
-        match opened {
-            Ok(instance) => {
-                seated.seat(instance);
-                self.maintain_at = Instant::now();
-                Ok(())
-            }
-            Err(error) => {
-                let failure = error.into_failure();
-                let error = self.shared.unavailable(&failure);
-                seated.fail(failure);
-                Err(error)
-            }
-        }
+        started?;
+        self.maintain_at = Instant::now();
+        Ok(())
     }
 }
 
