@@ -60,12 +60,12 @@ fn each_attribute(request: &[u8], text: &mut Vec<u8>) -> u64 {
             for span in scope_spans.unwrap().spans() {
                 for attribute in span.unwrap().attributes() {
                     let attribute = attribute.unwrap();
-                    let key = AttributeKey::new(Level::Span, attribute.key);
+                    let key = AttributeKey::new(attribute.key);
                     text.clear();
                     if let Some(value) = &attribute.value {
                         string_form::write(value, text);
                     }
-                    all ^= key.present() ^ key.with_value(text);
+                    all ^= key.present(Level::Span) ^ key.with_value(Level::Span, text);
                 }
             }
         }

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::storage::{SpanKind, StatusCode, Term};
 
-/// Where an attribute stands; the number is part of the stored format.
+/// Where an attribute stands; the number is part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Level {
@@ -107,25 +107,33 @@ pub fn link_trace_id(id: &[u8]) -> Term {
     finish(chain(LINK_TRACE_ID, id))
 }
 
-/// The hash of an attribute's key at a level, from which both of its terms are made.
+/// The hash of an attribute's key, from which its terms are made.
+///
+/// At all levels they are the same but for three bits, the lowest ones of the upper half: who keeps that half of each term, in their
+/// order, has what a search for an attribute at any level asks for in one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttributeKey(u64);
 
 impl AttributeKey {
-    /// The key at the level.
-    pub fn new(level: Level, key: &[u8]) -> Self {
-        Self(chain(ATTRIBUTE + u64::from(level as u8), key))
+    /// Of this key.
+    pub fn new(key: &[u8]) -> Self {
+        Self(chain(ATTRIBUTE, key))
     }
 
-    /// An attribute with this key is present.
-    pub fn present(self) -> Term {
-        finish(self.0)
+    /// An attribute with this key is present at the level.
+    pub fn present(self, level: Level) -> Term {
+        finish(at_level(self.0, level))
     }
 
-    /// An attribute with this key has this string form (`crate::string_form`). Arrays and maps have no such term.
-    pub fn with_value(self, string_form: &[u8]) -> Term {
-        finish(chain(self.0, string_form))
+    /// An attribute with this key has this string form (`crate::string_form`) at the level. Arrays and maps have no such term.
+    pub fn with_value(self, level: Level, string_form: &[u8]) -> Term {
+        finish(at_level(chain(self.0, string_form), level))
     }
+}
+
+/// The hash with the level in the place of its bits 32 to 34.
+fn at_level(hash: u64, level: Level) -> u64 {
+    hash & !(0b111 << 32) | (level as u64) << 32
 }
 
 #[cfg(test)]
@@ -166,9 +174,9 @@ mod tests {
     fn term_of(fact: &str, parts: &[Vec<u8>]) -> Term {
         let number = |part: &[u8]| u64::from(part[0]);
         match (fact.split_once(" attribute "), parts) {
-            (Some((word, "present")), [key]) => AttributeKey::new(level(word), key).present(),
+            (Some((word, "present")), [key]) => AttributeKey::new(key).present(level(word)),
             (Some((word, "value")), [key, value]) => {
-                AttributeKey::new(level(word), key).with_value(value)
+                AttributeKey::new(key).with_value(level(word), value)
             }
             (None, [first]) => match fact {
                 "service" => service(first),

@@ -85,10 +85,10 @@ impl<'a> Facts<'a> {
             let (key, hash) = self.key(level, attribute.key);
             self.text.clear();
             let term = match &attribute.value {
-                None => Some(hash.with_value(b"")),
+                None => Some(hash.with_value(level, b"")),
                 Some(value) if string_form::is_scalar(value) => {
                     string_form::write(value, &mut self.text);
-                    Some(hash.with_value(&self.text))
+                    Some(hash.with_value(level, &self.text))
                 }
                 Some(_) => None,
             };
@@ -137,7 +137,7 @@ impl<'a> Facts<'a> {
             };
             if key.fragment != fragment {
                 key.fragment = fragment;
-                out.push(key.hash.present());
+                out.push(key.hash.present(key.level));
             }
         }
     }
@@ -218,7 +218,7 @@ impl<'a> Facts<'a> {
             return (*number, known.hash);
         }
         let number = super::number(keys.len());
-        let made = AttributeKey::new(level, key);
+        let made = AttributeKey::new(key);
         keys.push(Key {
             level,
             bytes: key,

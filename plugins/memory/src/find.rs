@@ -11,6 +11,7 @@ use larder_plugin::{Search, Sighting, Sightings};
 
 use crate::handle::{Handle, Key};
 use crate::index::{Open, short};
+use crate::seek::gallop;
 use crate::segment::{Index, Record, Segment};
 use crate::store::Store;
 
@@ -140,10 +141,10 @@ impl Query<'_> {
             && self.store.is_alive(record)
     }
 
-    fn admits_terms(&self, terms: &[u32]) -> bool {
+    fn admits_terms(&self, open: &Open, ordinal: u16) -> bool {
         self.clauses
             .iter()
-            .all(|clause| clause.iter().any(|term| terms.binary_search(term).is_ok()))
+            .all(|clause| open.has_any(ordinal, clause))
     }
 }
 
@@ -218,7 +219,7 @@ impl<'a> Cursor<'a> {
         let matches = |ordinal: &u16| {
             segment.key(*ordinal) <= from
                 && query.admits(segment.record(*ordinal))
-                && query.admits_terms(open.terms(*ordinal))
+                && query.admits_terms(open, *ordinal)
         };
         let mut order: Vec<u16> = (0..segment.len()).filter(matches).collect();
         order.sort_unstable_by(|a, b| segment.key(*a).newest_first(&segment.key(*b)));
@@ -251,15 +252,7 @@ impl List<'_> {
     /// Its first rank that is not below this one. Ranks are asked for in ascending order.
     fn seek(&mut self, rank: usize) -> Option<usize> {
         let rest = self.ranks.get(self.at..)?;
-        let below = |it: &u16| usize::from(*it) < rank;
-        // The next one is mostly near: twice as far with each step, then between the last two.
-        let mut reach = 1;
-        while rest.get(reach - 1).is_some_and(below) {
-            reach *= 2;
-        }
-        let start = reach / 2;
-        let near = rest.get(start..reach.min(rest.len()))?;
-        self.at += start + near.partition_point(below);
+        self.at += gallop(rest, |it| usize::from(*it) < rank);
         self.ranks.get(self.at).map(|it| usize::from(*it))
     }
 }

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use larder_plugin::Term;
 
 use crate::limits::heap;
+use crate::seek::places;
 
 /// What is kept of a term.
 pub(crate) fn short(term: Term) -> u32 {
@@ -81,8 +82,13 @@ impl Open {
         self.ends.push(self.terms.len() as u32);
     }
 
+    /// Whether the fragment at `ordinal` has one of these terms, which ascend.
+    pub(crate) fn has_any(&self, ordinal: u16, alternatives: &[u32]) -> bool {
+        places(alternatives, self.terms(ordinal)).next().is_some()
+    }
+
     /// The terms of the fragment at `ordinal`, ascending.
-    pub(crate) fn terms(&self, ordinal: u16) -> &[u32] {
+    fn terms(&self, ordinal: u16) -> &[u32] {
         let ordinal = usize::from(ordinal);
         let start = ordinal.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.terms[start as usize..self.ends[ordinal] as usize]
@@ -146,15 +152,12 @@ impl Sealed {
         &self.order
     }
 
-    /// The ranks of the fragments that have one of these terms, ascending.
+    /// The ranks of the fragments that have one of these terms, which ascend as the ranks do.
     pub(crate) fn ranks(&self, alternatives: &[u32]) -> Cow<'_, [u16]> {
-        let mut lists = alternatives
-            .iter()
-            .filter_map(|term| self.terms.binary_search(term).ok())
-            .map(|at| {
-                let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-                &self.ranks[start as usize..self.ends[at] as usize]
-            });
+        let mut lists = places(alternatives, &self.terms).map(|at| {
+            let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+            &self.ranks[start as usize..self.ends[at] as usize]
+        });
         let Some(first) = lists.next() else {
             return Cow::Borrowed(&[]);
         };

@@ -23,6 +23,7 @@ mod limits;
 mod operations;
 mod payload;
 mod read;
+mod seek;
 mod segment;
 mod store;
 mod table;

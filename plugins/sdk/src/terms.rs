@@ -35,12 +35,16 @@ pub enum StatusCode {
     Error = 2,
 }
 
-/// `h = tag; for each part: h = XXH3_64(part, seed = h)`; 0 counts as 1.
-fn term(tag: u64, parts: &[&[u8]]) -> Term {
-    let hash = parts
+/// `h = tag; for each part: h = XXH3_64(part, seed = h)`
+fn hash(tag: u64, parts: &[&[u8]]) -> u64 {
+    parts
         .iter()
-        .fold(tag, |hash, part| xxh3_64_with_seed(part, hash));
-    hash.max(1)
+        .fold(tag, |hash, part| xxh3_64_with_seed(part, hash))
+}
+
+/// Of this fact; 0 counts as 1.
+fn term(tag: u64, parts: &[&[u8]]) -> Term {
+    hash(tag, parts).max(1)
 }
 
 /// A resource's `service.name`; "" where it is absent or not a string.
@@ -95,13 +99,16 @@ pub fn link_trace_id(id: &[u8]) -> Term {
 
 /// An attribute with this key is present at the level.
 pub fn attribute_present(level: Level, key: &str) -> Term {
-    term(16 + u64::from(level as u8), &[key.as_bytes()])
+    at_level(level, &[key.as_bytes()])
 }
 
 /// An attribute with this key at the level has this string form. Arrays and maps have no such term.
 pub fn attribute(level: Level, key: &str, string_form: &str) -> Term {
-    term(
-        16 + u64::from(level as u8),
-        &[key.as_bytes(), string_form.as_bytes()],
-    )
+    at_level(level, &[key.as_bytes(), string_form.as_bytes()])
+}
+
+/// The fact's hash with the level in the place of its bits 32 to 34.
+fn at_level(level: Level, parts: &[&[u8]]) -> Term {
+    let hash = hash(16, parts) & !(0b111 << 32) | (level as u64) << 32;
+    hash.max(1)
 }

@@ -173,11 +173,11 @@ impl Sent {
 
 fn attribute_terms(level: Level, attribute: &mirror::KeyValue) -> Vec<Term> {
     assert!(is_utf8(&attribute.key));
-    let key = AttributeKey::new(level, &attribute.key);
+    let key = AttributeKey::new(&attribute.key);
     let value = attribute.value.clone().unwrap_or_default();
     let mut form = Vec::new();
     match value.value {
-        Some(Value::Array(_) | Value::KvList(_)) => return vec![key.present()],
+        Some(Value::Array(_) | Value::KvList(_)) => return vec![key.present(level)],
         Some(_) => {
             let encoded = value.encode_to_vec();
             if let Some(value) = AnyValue::parse(&encoded).unwrap() {
@@ -186,5 +186,5 @@ fn attribute_terms(level: Level, attribute: &mirror::KeyValue) -> Vec<Term> {
         }
         None => {}
     }
-    vec![key.present(), key.with_value(&form)]
+    vec![key.present(level), key.with_value(level, &form)]
 }

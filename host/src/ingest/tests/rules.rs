@@ -222,7 +222,7 @@ fn attributes_of_equal_bytes_keep_their_levels_apart() {
         .iter()
         .map(|fragment| {
             let has = |level| {
-                let term = AttributeKey::new(level, b"k").with_value(b"v");
+                let term = AttributeKey::new(b"k").with_value(level, b"v");
                 fragment.terms.contains(&term)
             };
             (has(Level::Span), has(Level::Event))

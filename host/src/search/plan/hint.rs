@@ -140,9 +140,8 @@ fn present(reference: &Reference) -> Hint {
 }
 
 fn presence(levels: Levels, key: &str) -> Vec<Term> {
-    let keys = levels.iter();
-    keys.map(|level| terms::AttributeKey::new(level, key.as_bytes()).present())
-        .collect()
+    let key = terms::AttributeKey::new(key.as_bytes());
+    levels.iter().map(|level| key.present(level)).collect()
 }
 
 fn of_comparison(comparison: &Comparison) -> Hint {

@@ -6,27 +6,25 @@ use crate::search::predicate::Levels;
 use crate::search::value::{Constant, Members};
 use crate::storage::Term;
 use crate::string_form;
-use crate::terms;
+use crate::terms::AttributeKey;
 
 /// Of an attribute with this string form, whatever its type.
 pub(super) fn attribute_terms(levels: Levels, key: &str, form: &str) -> Vec<Term> {
     let mut terms = form_terms(levels, key, &[form.as_bytes().to_vec()]);
     // Arrays and maps have no value term. Their forms are JSON, or "" where JSON cannot write them.
     if form.is_empty() || form.starts_with(['[', '{']) {
-        let keys = levels.iter();
-        terms.extend(keys.map(|level| terms::AttributeKey::new(level, key.as_bytes()).present()));
+        let key = AttributeKey::new(key.as_bytes());
+        terms.extend(levels.iter().map(|level| key.present(level)));
     }
     terms
 }
 
 /// Of an attribute with one of these string forms.
 pub(super) fn form_terms(levels: Levels, key: &str, forms: &[Vec<u8>]) -> Vec<Term> {
+    let key = AttributeKey::new(key.as_bytes());
     levels
         .iter()
-        .flat_map(|level| {
-            let key = terms::AttributeKey::new(level, key.as_bytes());
-            forms.iter().map(move |form| key.with_value(form))
-        })
+        .flat_map(|level| forms.iter().map(move |form| key.with_value(level, form)))
         .collect()
 }
 

@@ -85,7 +85,7 @@ fn a_service_and_another_fact_of_its_span_are_asked_for_as_one() {
 #[test]
 fn an_attribute_is_asked_for_by_its_value_at_every_level() {
     let expected: Vec<Term> = Level::ALL
-        .map(|level| AttributeKey::new(level, b"k").with_value(b"v"))
+        .map(|level| AttributeKey::new(b"k").with_value(level, b"v"))
         .to_vec();
     check_clauses(&attribute("v"), &[&expected]);
 }
@@ -93,10 +93,10 @@ fn an_attribute_is_asked_for_by_its_value_at_every_level() {
 #[test]
 fn a_form_that_an_array_or_a_map_may_have_is_asked_for_by_the_key_as_well() {
     for form in ["", "[1]", "{}"] {
+        let key = AttributeKey::new(b"k");
         let expected: Vec<Term> = Level::ALL
-            .map(|level| AttributeKey::new(level, b"k"))
             .iter()
-            .flat_map(|key| [key.present(), key.with_value(form.as_bytes())])
+            .flat_map(|level| [key.present(*level), key.with_value(*level, form.as_bytes())])
             .collect();
         check_clauses(&attribute(form), &[&expected]);
     }
@@ -215,10 +215,10 @@ fn filter(call: proto::Call) -> Predicate {
 }
 
 fn of_key(forms: &[&str]) -> Vec<Term> {
-    let key = AttributeKey::new(Level::Span, b"k");
+    let key = AttributeKey::new(b"k");
     forms
         .iter()
-        .map(|form| key.with_value(form.as_bytes()))
+        .map(|form| key.with_value(Level::Span, form.as_bytes()))
         .collect()
 }
 
@@ -265,7 +265,7 @@ fn a_typed_constant_is_asked_for_in_its_own_form() {
 
 #[test]
 fn what_asks_no_value_asks_for_the_key() {
-    let present = AttributeKey::new(Level::Span, b"k").present();
+    let present = AttributeKey::new(b"k").present(Level::Span);
     for op in ["ne", "lt", "gte", "regex"] {
         check_clauses(&on_attribute(op, scalar("1", "")), &[&[present]]);
     }
@@ -285,7 +285,7 @@ fn a_list_is_asked_for_by_its_elements_unless_it_is_long() {
         })
     };
     check_clauses(&on_attribute("in", list(2)), &[&of_key(&["0", "1"])]);
-    let present = AttributeKey::new(Level::Span, b"k").present();
+    let present = AttributeKey::new(b"k").present(Level::Span);
     check_clauses(&on_attribute("in", list(5000)), &[&[present]]);
 }
 

@@ -220,11 +220,11 @@ fn add_terms(to: &mut BTreeSet<Term>, row: &Row, service: &str) {
     }
     let mut add = |level, attributes: &[KeyValue]| {
         for attribute in attributes {
-            let key = AttributeKey::new(level, attribute.key.as_bytes());
-            to.insert(key.present());
+            let key = AttributeKey::new(attribute.key.as_bytes());
+            to.insert(key.present(level));
             let value = attribute.value.as_ref().and_then(|any| any.value.as_ref());
             if !matches!(value, Some(Value::ArrayValue(_) | Value::KvlistValue(_))) {
-                to.insert(key.with_value(super::naive::form(value).as_bytes()));
+                to.insert(key.with_value(level, super::naive::form(value).as_bytes()));
             }
         }
     };

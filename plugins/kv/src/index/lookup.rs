@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use larder_plugin::Error;
 
 use super::lists::{List, Run, decode, decode_between};
-use super::{CHUNK, CHUNK_BITS, pages};
+use super::pages::Terms;
+use super::{CHUNK, CHUNK_BITS};
 use crate::cache::Value;
 use crate::codec::Damaged;
 use crate::frame::{Area, Fault, Kind};
@@ -44,7 +45,7 @@ pub(crate) enum Chunks {
 // === impl Postings ===
 
 impl Postings {
-    /// Looks up all terms; none if there is a clause of which the segment has no term.
+    /// Looks up all terms, each clause's in their order; none if there is a clause of which the segment has no term.
     pub(crate) fn look_up(
         store: &mut Store,
         writer: &Writer,
@@ -58,21 +59,13 @@ impl Postings {
         };
         for clause in clauses {
             let mut lists = Vec::new();
-            for term in clause {
-                let Some(number) = header.page_of(*term) else {
+            for terms in clause.chunk_by(|a, b| header.page_of(*a) == header.page_of(*b)) {
+                let Some(number) = terms.first().and_then(|term| header.page_of(*term)) else {
                     continue;
                 };
                 let page = store.read(writer, area, Kind::Terms, number)?;
-                let damaged = |_| lost(writer, area, Kind::Terms, number, Fault::Damaged);
-                match pages::find(page.payload(), *term).map_err(damaged)? {
-                    None => {}
-                    Some(List::Short(bytes)) => {
-                        let mut ordinals = Vec::new();
-                        decode(bytes, 0, |it| ordinals.push(it)).map_err(damaged)?;
-                        lists.push(Alternative::Short(ordinals));
-                    }
-                    Some(List::Long(runs)) => lists.push(Alternative::Long { runs, page: None }),
-                }
+                look_for(terms, page.payload(), &mut lists)
+                    .map_err(|Damaged| lost(writer, area, Kind::Terms, number, Fault::Damaged))?;
             }
             if lists.is_empty() {
                 return Ok(None);
@@ -161,6 +154,23 @@ impl Alternative {
             Self::Long { .. } => &[],
         }
     }
+}
+
+/// Looks in a page for these terms, which ascend: adds the lists of those that it has.
+fn look_for(terms: &[u32], page: &[u8], lists: &mut Vec<Alternative>) -> Result<(), Damaged> {
+    let mut page = Terms::parse(page)?;
+    for term in terms {
+        match page.find(*term)? {
+            None => {}
+            Some(List::Short(bytes)) => {
+                let mut ordinals = Vec::new();
+                decode(bytes, 0, |it| ordinals.push(it))?;
+                lists.push(Alternative::Short(ordinals));
+            }
+            Some(List::Long(runs)) => lists.push(Alternative::Long { runs, page: None }),
+        }
+    }
+    Ok(())
 }
 
 fn all_short(clause: &[Alternative]) -> bool {

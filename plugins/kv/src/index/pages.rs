@@ -41,37 +41,23 @@ pub(crate) struct Finished {
 /// How many terms there are from mark to mark.
 const MARK_TERMS: usize = 32;
 
-/// The list of a term, if the page has it. The page may begin after the term.
-pub(crate) fn find(payload: &[u8], term: u32) -> Result<Option<List<'_>>, Damaged> {
-    let mut input = Input::new(payload);
-    let count = input.size()?;
-    let marks = input.bytes(count.checked_mul(8).ok_or(Damaged)?)?;
-    let (marks, _) = marks.as_chunks::<8>();
-    let split = |mark: &[u8; 8]| -> Result<(u32, u32), Damaged> {
-        let mut input = Input::new(mark);
-        Ok((input.u32()?, input.u32()?))
-    };
-    let at = marks.partition_point(|mark| split(mark).is_ok_and(|(first, _)| first <= term));
-    let Some(mark) = at.checked_sub(1).and_then(|at| marks.get(at)) else {
-        return Ok(None);
-    };
-    let (mut current, offset) = split(mark)?;
-    let mut entries = Input::new(input.rest().get(offset as usize..).ok_or(Damaged)?);
-    entries.varint()?;
-    for left in (0..MARK_TERMS).rev() {
-        if current == term {
-            return List::parse(&mut entries).map(Some);
-        }
-        if current > term {
-            break;
-        }
-        List::skip(&mut entries)?;
-        if entries.is_empty() || left == 0 {
-            break;
-        }
-        current = current.wrapping_add(entries.small()?);
-    }
-    Ok(None)
+/// A page of terms, as it is searched for some of them in their order.
+#[derive(Debug)]
+pub(crate) struct Terms<'a> {
+    marks: &'a [[u8; 8]],
+    entries: &'a [u8],
+    /// The mark from which it was gone on, and where it stands.
+    at: Option<(usize, Standing<'a>)>,
+}
+
+/// At a term of a page.
+#[derive(Clone, Copy, Debug)]
+struct Standing<'a> {
+    term: u32,
+    /// From its list on.
+    input: Input<'a>,
+    /// How many terms are left from its mark to the next.
+    left: usize,
 }
 
 /// Whether a page of terms reads to its end, and its terms and their lists ascend.
@@ -96,6 +82,78 @@ pub(crate) fn check(payload: &[u8]) -> Result<(), Damaged> {
         return Err(Damaged);
     }
     Ok(())
+}
+
+// === impl Terms ===
+
+impl<'a> Terms<'a> {
+    /// Of a page's payload.
+    pub(crate) fn parse(payload: &'a [u8]) -> Result<Self, Damaged> {
+        let mut input = Input::new(payload);
+        let count = input.size()?;
+        let (marks, _) = input
+            .bytes(count.checked_mul(8).ok_or(Damaged)?)?
+            .as_chunks();
+        Ok(Self {
+            marks,
+            entries: input.rest(),
+            at: None,
+        })
+    }
+
+    /// The list of a term, if the page has it. Terms are asked for in their order; the page may begin after one.
+    pub(crate) fn find(&mut self, term: u32) -> Result<Option<List<'a>>, Damaged> {
+        let after = self
+            .marks
+            .partition_point(|it| mark(*it).is_ok_and(|(first, _)| first <= term));
+        let Some(number) = after.checked_sub(1) else {
+            return Ok(None);
+        };
+        let mut standing = match self.at {
+            Some((at, standing)) if at == number => standing,
+            _ => self.stand_at(number)?,
+        };
+        while standing.term < term && standing.next()? {}
+        self.at = Some((number, standing));
+        if standing.term == term {
+            return List::parse(&mut standing.input).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn stand_at(&self, number: usize) -> Result<Standing<'a>, Damaged> {
+        let (term, offset) = mark(*self.marks.get(number).ok_or(Damaged)?)?;
+        let mut input = Input::new(self.entries.get(offset as usize..).ok_or(Damaged)?);
+        input.varint()?;
+        Ok(Standing {
+            term,
+            input,
+            left: MARK_TERMS - 1,
+        })
+    }
+}
+
+/// The term of a mark, and where that is among a page's terms.
+fn mark(bytes: [u8; 8]) -> Result<(u32, u32), Damaged> {
+    let mut input = Input::new(&bytes);
+    Ok((input.u32()?, input.u32()?))
+}
+
+// === impl Standing ===
+
+impl Standing<'_> {
+    /// Goes on to the next term before the next mark; false if there is none.
+    fn next(&mut self) -> Result<bool, Damaged> {
+        let mut input = self.input;
+        List::skip(&mut input)?;
+        if self.left == 0 || input.is_empty() {
+            return Ok(false);
+        }
+        self.left -= 1;
+        self.term = self.term.wrapping_add(input.small()?);
+        self.input = input;
+        Ok(true)
+    }
 }
 
 // === impl IndexWriter ===
