@@ -3,6 +3,7 @@
 //! Matches are given in the order of their [`Key`]s, and a page ends with the key to go on from. What lies wholly below that key
 //! has not been looked at, and what lies above it is passed over; only what lies on both sides is opened again.
 
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
@@ -67,6 +68,8 @@ struct Page<'a> {
     /// What is not above this is not given on this page, as there are enough matches that are.
     below: Option<Key>,
     steps: usize,
+    /// See [`Shape::find_few`](crate::limits::Shape::find_few).
+    few: usize,
 }
 
 /// One page of sightings. Raises `data-loss` where something cannot be read that it cannot do without.
@@ -81,11 +84,14 @@ pub(crate) fn page(
         handle: Handle::from_number(number),
     });
     engine.follow()?;
+    let mut clauses: Vec<_> = search.clauses.iter().map(|it| shorts(it)).collect();
+    // What is asked for at several levels is likely rarer than a service: where it is not, the service is not looked for.
+    clauses.sort_by_key(|clause| Reverse(clause.len()));
     let mut page = Page {
         store: &mut engine.store,
         views: &mut engine.views,
         search,
-        clauses: search.clauses.iter().map(|it| shorts(it)).collect(),
+        clauses,
         from: from.unwrap_or(Key {
             end: u64::MAX,
             handle: Handle::from_number(u64::MAX),
@@ -97,6 +103,7 @@ pub(crate) fn page(
         spare: engine.shape.find_spare,
         below: None,
         steps: engine.shape.find_steps,
+        few: engine.shape.find_few,
     };
     page.begin()?;
     page.run()
@@ -234,7 +241,12 @@ impl Page<'_> {
         let header = view.header(segment.number)?;
         self.steps = self.steps.saturating_sub(1 + self.clauses.len());
         let writer = &view.writer;
-        let looked_up = Postings::look_up(self.store, writer, (&segment, &header), &self.clauses);
+        let looked_up = Postings::look_up(
+            self.store,
+            writer,
+            (&segment, &header),
+            (&self.clauses, self.few),
+        );
         let Some(postings) = looked_up? else {
             return Ok(());
         };

@@ -61,6 +61,9 @@ pub struct Shape {
     pub find_steps: usize,
     /// How many matches it keeps beside twice those that it gives.
     pub find_spare: usize,
+    /// Where a clause of a search has so few fragments of a segment, they are looked for in the lists of the others at once: of more,
+    /// a part may fill a page.
+    pub find_few: usize,
 }
 
 // === impl Limits ===
@@ -153,6 +156,7 @@ impl Default for Shape {
             merge_step: 1 << 20,
             find_steps: 256,
             find_spare: 4096,
+            find_few: 256,
         }
     }
 }

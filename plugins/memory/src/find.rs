@@ -5,6 +5,7 @@
 //! come, so a page costs what it gives and not what is stored.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use larder_plugin::{Search, Sighting, Sightings};
@@ -53,10 +54,13 @@ const MAX_FOUND: u32 = 1 << 16;
 
 /// One page, from the key where the page before ended.
 pub(crate) fn page(store: &Store, search: &Search, from: Option<Key>, limit: u32) -> Sightings {
+    let mut clauses: Vec<_> = search.clauses.iter().map(|it| shorts(it)).collect();
+    // What is asked for at several levels is likely rarer than a service.
+    clauses.sort_by_key(|clause| Reverse(clause.len()));
     let query = Query {
         store,
         search,
-        clauses: search.clauses.iter().map(|it| shorts(it)).collect(),
+        clauses,
     };
     let mut sources = Vec::new();
     let mut queue = BinaryHeap::new();
@@ -181,13 +185,20 @@ impl Source<'_> {
     }
 }
 
-/// The ranks that each clause allows, the fewest first.
+/// The ranks that each clause allows, the fewest first; where one allows none, those after it are not looked for.
 fn lists<'a>(segment: &'a Segment, query: &Query<'_>) -> Vec<List<'a>> {
     let Index::Sealed(sealed) = segment.index() else {
         return Vec::new();
     };
-    let ranks = query.clauses.iter().map(|clause| sealed.ranks(clause));
-    let mut lists: Vec<_> = ranks.map(|ranks| List { ranks, at: 0 }).collect();
+    let mut lists = Vec::with_capacity(query.clauses.len());
+    for clause in &query.clauses {
+        let ranks = sealed.ranks(clause);
+        let is_empty = ranks.is_empty();
+        lists.push(List { ranks, at: 0 });
+        if is_empty {
+            break;
+        }
+    }
     lists.sort_unstable_by_key(|list| list.ranks.len());
     lists
 }

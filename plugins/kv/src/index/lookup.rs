@@ -1,5 +1,7 @@
 //! Searching a segment: for each clause the fragments that have one of its terms, chunk by chunk.
 
+mod few;
+
 use std::collections::BTreeSet;
 
 use larder_plugin::Error;
@@ -20,7 +22,7 @@ pub(crate) type Places = [u64; 16];
 #[derive(Debug)]
 pub(crate) struct Postings {
     area: Area,
-    /// For each clause the lists of its terms; first those clauses of which all lists are short.
+    /// For each clause the lists of its terms; first those clauses of which all lists are short, the shortest first.
     clauses: Vec<Vec<Alternative>>,
 }
 
@@ -28,11 +30,15 @@ pub(crate) struct Postings {
 #[derive(Debug)]
 enum Alternative {
     Short(Vec<u32>),
-    Long {
-        runs: Vec<Run>,
-        /// The last page of runs that was read, by its number.
-        page: Option<(u32, Value)>,
-    },
+    Long(Long),
+}
+
+/// A list that is cut into runs.
+#[derive(Debug)]
+struct Long {
+    runs: Vec<Run>,
+    /// The last page of runs that was read, by its number.
+    page: Option<(u32, Value)>,
 }
 
 /// Which chunks a search has to look at.
@@ -45,12 +51,13 @@ pub(crate) enum Chunks {
 // === impl Postings ===
 
 impl Postings {
-    /// Looks up all terms, each clause's in their order; none if there is a clause of which the segment has no term.
+    /// Looks up all terms, each clause's in their order; none if it is soon known that no fragment satisfies all clauses, as where one
+    /// of them has at most `few`.
     pub(crate) fn look_up(
         store: &mut Store,
         writer: &Writer,
         (segment, header): (&Segment, &Header),
-        clauses: &[Vec<u32>],
+        (clauses, few): (&[Vec<u32>], usize),
     ) -> Result<Option<Self>, Error> {
         let area = Area::Index(segment.number);
         let mut postings = Self {
@@ -72,8 +79,12 @@ impl Postings {
             }
             postings.clauses.push(lists);
         }
-        postings.clauses.sort_by_key(|clause| !all_short(clause));
-        Ok(Some(postings))
+        postings.clauses.sort_by_key(|clause| {
+            let count = clause.iter().map(|list| list.short().len()).sum();
+            if all_short(clause) { count } else { usize::MAX }
+        });
+        let is_any_left = postings.narrow(store, writer, few)?;
+        Ok(is_any_left.then_some(postings))
     }
 
     /// The chunks in which every clause may have fragments.
@@ -128,20 +139,15 @@ impl Alternative {
     ) -> Result<(), Error> {
         match self {
             Self::Short(ordinals) => mark_short(ordinals, chunk, places),
-            Self::Long { runs, page } => {
-                // A run has the chunks from its own up to that of the next.
-                let after = runs.partition_point(|it| it.chunk <= chunk);
-                let Some(run) = after.checked_sub(1).and_then(|at| runs.get(at)) else {
+            Self::Long(long) => {
+                let after = long.after(chunk);
+                let Some(run) = after.checked_sub(1).and_then(|at| long.runs.get(at)) else {
                     return Ok(());
                 };
-                let number = u64::from(run.page);
-                let value = match page.take() {
-                    Some((number, value)) if number == run.page => value,
-                    _ => store.read(writer, area, Kind::Runs, number)?,
-                };
-                mark_run(run, value.payload(), (chunk, left), places)
+                let (run, number) = (*run, u64::from(run.page));
+                let page = long.page_of(store, (writer, area), &run)?;
+                mark_run(&run, page, (chunk, left), places)
                     .map_err(|Damaged| lost(writer, area, Kind::Runs, number, Fault::Damaged))?;
-                *page = Some((run.page, value));
             }
         }
         Ok(())
@@ -151,8 +157,31 @@ impl Alternative {
     fn short(&self) -> &[u32] {
         match self {
             Self::Short(ordinals) => ordinals,
-            Self::Long { .. } => &[],
+            Self::Long(_) => &[],
         }
+    }
+}
+
+// === impl Long ===
+
+impl Long {
+    /// How many runs begin with this chunk or before it: the last of them has the chunks from its own up to that of the next.
+    fn after(&self, chunk: u32) -> usize {
+        self.runs.partition_point(|it| it.chunk <= chunk)
+    }
+
+    /// The page that a run is in.
+    fn page_of(
+        &mut self,
+        store: &mut Store,
+        (writer, area): (&Writer, Area),
+        run: &Run,
+    ) -> Result<&[u8], Error> {
+        let value = match self.page.take() {
+            Some((number, value)) if number == run.page => value,
+            _ => store.read(writer, area, Kind::Runs, u64::from(run.page))?,
+        };
+        Ok(self.page.insert((run.page, value)).1.payload())
     }
 }
 
@@ -167,7 +196,7 @@ fn look_for(terms: &[u32], page: &[u8], lists: &mut Vec<Alternative>) -> Result<
                 decode(bytes, 0, |it| ordinals.push(it))?;
                 lists.push(Alternative::Short(ordinals));
             }
-            Some(List::Long(runs)) => lists.push(Alternative::Long { runs, page: None }),
+            Some(List::Long(runs)) => lists.push(Alternative::Long(Long { runs, page: None })),
         }
     }
     Ok(())

@@ -34,6 +34,7 @@ pub(crate) fn small_shape() -> Shape {
         merge_step: 300,
         find_steps: 3,
         find_spare: 4,
+        find_few: 3,
     }
 }
 
@@ -41,8 +42,9 @@ pub(crate) fn small_shape() -> Shape {
 pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
     let parts = (1..3000_usize, 0..2000_usize, 0..6000_usize, 1..20_usize);
     let group = (1..300_u64, 1..20_usize, 2..5_usize, 0..3_u8);
-    let pages = (1..400_usize, 1..40_usize, 1..2000_usize, 1..20_usize);
-    (parts, group, pages).prop_map(|(parts, group, pages)| Shape {
+    let pages = (1..400_usize, 1..40_usize, 1..2000_usize);
+    let finding = (1..20_usize, 0..12_usize);
+    (parts, group, pages, finding).prop_map(|(parts, group, pages, finding)| Shape {
         block: parts.0,
         inline: parts.1,
         committed: parts.2,
@@ -54,7 +56,8 @@ pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
         page: pages.0,
         run: pages.1,
         merge_step: pages.2,
-        find_steps: pages.3,
+        find_steps: finding.0,
+        find_few: finding.1,
         ..small_shape()
     })
 }

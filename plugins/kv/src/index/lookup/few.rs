@@ -1,0 +1,125 @@
+//! A clause that few fragments satisfy: they are looked for in the lists of the other clauses at once, and not chunk by chunk.
+
+use larder_plugin::Error;
+
+use super::{Alternative, Long, Postings, all_short};
+use crate::codec::Damaged;
+use crate::frame::{Area, Fault, Kind};
+use crate::index::lists::{Run, decode_between};
+use crate::index::{CHUNK, CHUNK_BITS};
+use crate::store::{Store, Writer, lost};
+
+// === impl Postings ===
+
+impl Postings {
+    /// Leaves of the lists only what all clauses have, if one of them has at most so many. False if that is nothing.
+    pub(super) fn narrow(
+        &mut self,
+        store: &mut Store,
+        writer: &Writer,
+        most: usize,
+    ) -> Result<bool, Error> {
+        let Some((fewest, others)) = self.clauses.split_first_mut() else {
+            return Ok(true);
+        };
+        let count = fewest.iter().map(|list| list.short().len()).sum::<usize>();
+        if others.is_empty() || !all_short(fewest) || count > most {
+            return Ok(true);
+        }
+        let mut left: Vec<u32> = fewest
+            .iter()
+            .flat_map(Alternative::short)
+            .copied()
+            .collect();
+        left.sort_unstable();
+        left.dedup();
+        for clause in others {
+            let mut has = vec![false; left.len()];
+            for list in clause {
+                list.look_for(store, (writer, self.area), &left, &mut has)?;
+            }
+            let mut has = has.into_iter();
+            left.retain(|_| has.next().unwrap_or_default());
+        }
+        let is_any_left = !left.is_empty();
+        self.clauses = vec![vec![Alternative::Short(left)]];
+        Ok(is_any_left)
+    }
+}
+
+// === impl Alternative ===
+
+impl Alternative {
+    /// Marks which of these ordinals it has; they ascend.
+    fn look_for(
+        &mut self,
+        store: &mut Store,
+        at: (&Writer, Area),
+        wanted: &[u32],
+        has: &mut [bool],
+    ) -> Result<(), Error> {
+        match self {
+            Self::Short(ordinals) => {
+                for (wanted, has) in wanted.iter().zip(has) {
+                    *has |= ordinals.binary_search(wanted).is_ok();
+                }
+                Ok(())
+            }
+            Self::Long(long) => long.look_for(store, at, wanted, has),
+        }
+    }
+}
+
+// === impl Long ===
+
+impl Long {
+    fn look_for(
+        &mut self,
+        store: &mut Store,
+        (writer, area): (&Writer, Area),
+        mut wanted: &[u32],
+        mut has: &mut [bool],
+    ) -> Result<(), Error> {
+        while let Some(first) = wanted.first() {
+            let after = self.after(first >> CHUNK_BITS);
+            let end = self
+                .runs
+                .get(after)
+                .map(|next| next.chunk.saturating_mul(CHUNK));
+            let these = wanted.partition_point(|it| end.is_none_or(|end| *it < end));
+            let (of_run, rest) = wanted.split_at(these);
+            let (has_run, has_rest) = has.split_at_mut(these);
+            (wanted, has) = (rest, has_rest);
+            let run = after
+                .checked_sub(1)
+                .and_then(|at| self.runs.get(at))
+                .copied();
+            let (Some(run), Some(last)) = (run, of_run.last()) else {
+                continue;
+            };
+            let range = (*first, last.saturating_add(1));
+            let page = self.page_of(store, (writer, area), &run)?;
+            mark(&run, page, (of_run, range), has_run).map_err(|Damaged| {
+                let number = u64::from(run.page);
+                lost(writer, area, Kind::Runs, number, Fault::Damaged)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Marks which of these ordinals, all of them in this range, a run has.
+fn mark(
+    run: &Run,
+    page: &[u8],
+    (wanted, range): (&[u32], (u32, u32)),
+    has: &mut [bool],
+) -> Result<(), Damaged> {
+    let mut wanted = wanted.iter().zip(has).peekable();
+    decode_between(run.of(page)?, run.base()?, range, |ordinal| {
+        while wanted.next_if(|(it, _)| **it < ordinal).is_some() {}
+        if let Some((_, has)) = wanted.next_if(|(it, _)| **it == ordinal) {
+            *has = true;
+        }
+    })
+}
