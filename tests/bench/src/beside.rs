@@ -5,19 +5,18 @@
 //! count from when a call was due. What is written meanwhile starts later than what is searched, so that the answers stay.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::compare::add_load;
-use crate::disk::Folder;
 use crate::figures::{At, Results, WRITING};
-use crate::load::{self, Plan};
+use crate::load;
 use crate::numbers::whole;
 use crate::report;
 use crate::schedule::Schedule;
 use crate::source::{self, Source};
 use crate::target::{Address, Target};
+use crate::tenant::Spread;
 use ingest::Ingest;
 use mix::Mix;
 use outcome::Outcome;
@@ -63,12 +62,8 @@ pub(crate) struct Options {
     /// How many connections write at once, and as many search.
     #[arg(long, default_value_t = 4)]
     connections: usize,
-    /// At most so many seconds to wait after writing until the server computes no more.
-    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
-    settle: u64,
-    /// The folder of the target's data, as NAME=PATH: what it takes on disk is measured.
-    #[arg(long = "data-dir", value_name = "NAME=PATH")]
-    folders: Vec<Folder>,
+    #[command(flatten)]
+    writing: load::Options,
     /// Write all figures to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -90,17 +85,14 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let source = Source::new(&options.source, Some(options.spans), 0)?;
     let mix = Mix::new(&source, &options.searches)?;
     let mut results = Results::new("load", source.corpus(), std::slice::from_ref(&writer));
-    let plan = Plan {
-        settle: Duration::from_secs(options.settle),
-        ..Plan::default()
-    };
+    let plan = options.writing.plan(Spread::default());
     let written = At {
         spans: options.spans,
         ..At::default()
     };
     let loads = load::run(source.requests()?, std::slice::from_ref(&writer), &plan).await?;
     let load = loads.first().context("no target")?;
-    add_load(&mut results, written, load, &options.folders)?;
+    add_load(&mut results, written, load, &options.writing.folders)?;
     report::loads(&results)?;
     let steps = options.steps(whole(load.spans) / load.wall.as_secs_f64())?;
     let (_, _, request_spans) = source.corpus().identity();

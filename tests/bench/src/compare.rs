@@ -1,14 +1,13 @@
 //! The main run: the same spans to every target, then the same searches to each, in turn.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Result;
 use tonic::metadata::AsciiMetadataKey;
 
 use crate::disk::{self, Folder};
 use crate::figures::{At, Kind, Remark, Results, WRITING};
-use crate::load::{self, Load, Plan};
+use crate::load::{self, Load};
 use crate::numbers::{milliseconds, percentile, whole};
 use crate::report;
 use crate::searches;
@@ -53,12 +52,8 @@ pub(crate) struct Options {
     /// The header that names the tenant.
     #[arg(long, default_value = "x-tenant")]
     header: AsciiMetadataKey,
-    /// At most so many seconds to wait after writing until a server computes no more; what it used until then is counted.
-    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
-    settle: u64,
-    /// The folder of a target's data, as NAME=PATH: what it takes on disk is measured.
-    #[arg(long = "data-dir", value_name = "NAME=PATH")]
-    folders: Vec<Folder>,
+    #[command(flatten)]
+    writing: load::Options,
     /// Write all figures to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -84,12 +79,9 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     };
     let searcher = spread.first().cloned();
     if !options.no_load {
-        let plan = Plan {
-            spread,
-            settle: Duration::from_secs(options.settle),
-        };
+        let plan = options.writing.plan(spread);
         for load in load::run(source.requests()?, &targets, &plan).await? {
-            add_load(&mut results, at, &load, &options.folders)?;
+            add_load(&mut results, at, &load, &options.writing.folders)?;
         }
         report::loads(&results)?;
     }

@@ -1,17 +1,16 @@
 //! What a span costs as a storage grows: one target, ever more spans, and the same measures after each step.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::compare::{add_load, add_row, known};
-use crate::disk::Folder;
 use crate::figures::{At, Results};
-use crate::load::{self, Plan};
+use crate::load;
 use crate::report;
 use crate::source::{self, Source};
 use crate::target::{Address, Target};
+use crate::tenant::Spread;
 use crate::timing;
 
 /// Writes to one storage step by step and measures after each: the cost of its writes, memory, disk, and all searches, checked.
@@ -35,12 +34,8 @@ pub(crate) struct Options {
     /// How often each search is timed after each step.
     #[arg(long, default_value_t = 25)]
     repeat: usize,
-    /// At most so many seconds to wait after writing until the server computes no more; what it used until then is counted.
-    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
-    settle: u64,
-    /// The folder of the target's data, as NAME=PATH: what it takes on disk is measured.
-    #[arg(long = "data-dir", value_name = "NAME=PATH")]
-    folders: Vec<Folder>,
+    #[command(flatten)]
+    writing: load::Options,
     /// Write all figures to this file, as JSON; it is written after each step.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -62,10 +57,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         .collect::<Result<_>>()?;
     let targets = [Target::connect(&options.target, options.connections).await?];
     let mut results = Results::new("growth", source.corpus(), &targets);
-    let plan = Plan {
-        settle: Duration::from_secs(options.settle),
-        ..Plan::default()
-    };
+    let plan = options.writing.plan(Spread::default());
     let mut requests = source.requests()?;
     let mut written = 0;
     for part in &parts {
@@ -78,7 +70,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         let more = usize::try_from(part.corpus().requests() - written)?;
         written += u64::try_from(more)?;
         for load in load::run(requests.by_ref().take(more), &targets, &plan).await? {
-            add_load(&mut results, at, &load, &options.folders)?;
+            add_load(&mut results, at, &load, &options.writing.folders)?;
         }
         for row in timing::run(&known, &targets, options.repeat).await? {
             add_row(&mut results, at, &targets, &row);

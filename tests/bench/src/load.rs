@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::sync::Mutex;
 
+use crate::disk::Folder;
 use crate::generate::Request;
 use crate::queries::{EXPORT, all_kept};
 use crate::target::{self, Target};
@@ -32,6 +33,18 @@ pub(crate) struct Load {
     pub(crate) peak_bytes: Option<u64>,
 }
 
+/// How writing is measured.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct Options {
+    /// At most so many seconds to wait after writing until a server computes no more; what it used until then is counted.
+    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+    settle: u64,
+    /// The folder of a target's data, as NAME=PATH: what it takes on disk is measured.
+    #[arg(long = "data-dir", value_name = "NAME=PATH")]
+    pub(crate) folders: Vec<Folder>,
+}
+
 /// How the requests are written.
 #[derive(Default)]
 pub(crate) struct Plan {
@@ -39,6 +52,18 @@ pub(crate) struct Plan {
     pub(crate) spread: Spread,
     /// How long to wait at most until a server is at rest.
     pub(crate) settle: Duration,
+}
+
+// === impl Options ===
+
+impl Options {
+    /// To write to the targets' own tenants, or in turn to those of `spread`.
+    pub(crate) fn plan(&self, spread: Spread) -> Plan {
+        Plan {
+            spread,
+            settle: Duration::from_secs(self.settle),
+        }
+    }
 }
 
 /// A request on its way.
