@@ -77,8 +77,9 @@ impl State {
         if enters {
             lane.held += 1;
             self.held += 1;
+        } else {
+            self.forget_if_idle(tenant);
         }
-        self.forget_if_idle(tenant);
         enters
     }
 
