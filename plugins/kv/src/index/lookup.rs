@@ -144,10 +144,16 @@ impl Alternative {
                 let Some(run) = after.checked_sub(1).and_then(|at| long.runs.get(at)) else {
                     return Ok(());
                 };
-                let (run, number) = (*run, u64::from(run.page));
-                let page = long.page_of(store, (writer, area), &run)?;
-                mark_run(&run, page, (chunk, left), places)
-                    .map_err(|Damaged| lost(writer, area, Kind::Runs, number, Fault::Damaged))?;
+                let run = *run;
+                let first = chunk.checked_mul(CHUNK).ok_or_else(|| {
+                    let number = u64::from(run.page);
+                    lost(writer, area, Kind::Runs, number, Fault::Damaged)
+                })?;
+                let range = (
+                    first.saturating_add(left.0),
+                    first.saturating_add(left.1).saturating_add(1),
+                );
+                long.each(store, (writer, area), (&run, range), |it| set(places, it))?;
             }
         }
         Ok(())
@@ -170,18 +176,24 @@ impl Long {
         self.runs.partition_point(|it| it.chunk <= chunk)
     }
 
-    /// The page that a run is in.
-    fn page_of(
+    /// Gives each ordinal of a run from the first of `range` on and before the second.
+    fn each(
         &mut self,
         store: &mut Store,
         (writer, area): (&Writer, Area),
-        run: &Run,
-    ) -> Result<&[u8], Error> {
+        (run, range): (&Run, (u32, u32)),
+        each: impl FnMut(u32),
+    ) -> Result<(), Error> {
+        let number = u64::from(run.page);
         let value = match self.page.take() {
-            Some((number, value)) if number == run.page => value,
-            _ => store.read(writer, area, Kind::Runs, u64::from(run.page))?,
+            Some((page, value)) if page == run.page => value,
+            _ => store.read(writer, area, Kind::Runs, number)?,
         };
-        Ok(self.page.insert((run.page, value)).1.payload())
+        let (_, value) = self.page.insert((run.page, value));
+        let bytes = run.of(value.payload()).and_then(|it| Ok((it, run.base()?)));
+        bytes
+            .and_then(|(bytes, base)| decode_between(bytes, base, range, each))
+            .map_err(|Damaged| lost(writer, area, Kind::Runs, number, Fault::Damaged))
     }
 }
 
@@ -214,23 +226,6 @@ fn extent(places: &Places) -> Option<(u32, u32)> {
     let (last, high) = words.next_back().unwrap_or((first, low));
     let end = |word: &u64| 63 - word.leading_zeros();
     Some((first * 64 + low.trailing_zeros(), last * 64 + end(high)))
-}
-
-/// Marks the fragments of a chunk that a run has, from the first of these places to the last.
-fn mark_run(
-    run: &Run,
-    page: &[u8],
-    (chunk, (low, high)): (u32, (u32, u32)),
-    places: &mut Places,
-) -> Result<(), Damaged> {
-    let first = chunk.checked_mul(CHUNK).ok_or(Damaged)?;
-    let range = (
-        first.saturating_add(low),
-        first.saturating_add(high).saturating_add(1),
-    );
-    decode_between(run.of(page)?, run.base()?, range, |ordinal| {
-        set(places, ordinal);
-    })
 }
 
 /// Marks the fragments of a chunk that a short list has.

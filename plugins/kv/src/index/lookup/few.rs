@@ -3,11 +3,9 @@
 use larder_plugin::Error;
 
 use super::{Alternative, Long, Postings, all_short};
-use crate::codec::Damaged;
-use crate::frame::{Area, Fault, Kind};
-use crate::index::lists::{Run, decode_between};
+use crate::frame::Area;
 use crate::index::{CHUNK, CHUNK_BITS};
-use crate::store::{Store, Writer, lost};
+use crate::store::{Store, Writer};
 
 // === impl Postings ===
 
@@ -76,7 +74,7 @@ impl Long {
     fn look_for(
         &mut self,
         store: &mut Store,
-        (writer, area): (&Writer, Area),
+        at: (&Writer, Area),
         mut wanted: &[u32],
         mut has: &mut [bool],
     ) -> Result<(), Error> {
@@ -98,28 +96,14 @@ impl Long {
                 continue;
             };
             let range = (*first, last.saturating_add(1));
-            let page = self.page_of(store, (writer, area), &run)?;
-            mark(&run, page, (of_run, range), has_run).map_err(|Damaged| {
-                let number = u64::from(run.page);
-                lost(writer, area, Kind::Runs, number, Fault::Damaged)
+            let mut wanted = of_run.iter().zip(has_run).peekable();
+            self.each(store, at, (&run, range), |ordinal| {
+                while wanted.next_if(|(it, _)| **it < ordinal).is_some() {}
+                if let Some((_, has)) = wanted.next_if(|(it, _)| **it == ordinal) {
+                    *has = true;
+                }
             })?;
         }
         Ok(())
     }
-}
-
-/// Marks which of these ordinals, all of them in this range, a run has.
-fn mark(
-    run: &Run,
-    page: &[u8],
-    (wanted, range): (&[u32], (u32, u32)),
-    has: &mut [bool],
-) -> Result<(), Damaged> {
-    let mut wanted = wanted.iter().zip(has).peekable();
-    decode_between(run.of(page)?, run.base()?, range, |ordinal| {
-        while wanted.next_if(|(it, _)| **it < ordinal).is_some() {}
-        if let Some((_, has)) = wanted.next_if(|(it, _)| **it == ordinal) {
-            *has = true;
-        }
-    })
 }
