@@ -80,10 +80,16 @@ impl<'a> Input<'a> {
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, Damaged> {
         let first = self.byte()?;
-        let mut value = u64::from(first & 0x7f);
         if first < 0x80 {
-            return Ok(value);
+            return Ok(u64::from(first));
         }
+        self.rest_of_varint(first)
+    }
+
+    /// Apart from what begins it, which is all of most varints and stands in line.
+    #[inline(never)]
+    fn rest_of_varint(&mut self, first: u8) -> Result<u64, Damaged> {
+        let mut value = u64::from(first & 0x7f);
         let mut shift = 7;
         loop {
             let byte = self.byte()?;

@@ -6,6 +6,9 @@
 use super::CHUNK_BITS;
 use crate::codec::{Damaged, Input, put_varint};
 
+/// How many bytes are looked at together where ordinals are passed over.
+const WORD: usize = 8;
+
 /// A part of a long list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
@@ -25,6 +28,14 @@ pub(crate) enum List<'a> {
     Short(&'a [u8]),
     /// Where it is.
     Long(Vec<Run>),
+}
+
+/// A list that is read from its first ordinal on.
+#[derive(Debug)]
+pub(crate) struct Ordinals<'a> {
+    rest: Input<'a>,
+    /// What the next delta counts from.
+    next: u32,
 }
 
 /// Appends a list of ordinals, which ascend. `base` is taken from the first.
@@ -55,58 +66,108 @@ pub(crate) fn decode(bytes: &[u8], base: u32, mut each: impl FnMut(u32)) -> Resu
     Ok(())
 }
 
-/// Gives the ordinals of a list from `from` on and before `to`, with `base` added to the first; what is before them is not looked at
-/// one by one.
-#[inline]
-pub(crate) fn decode_between(
-    bytes: &[u8],
-    base: u32,
-    (from, to): (u32, u32),
-    mut each: impl FnMut(u32),
-) -> Result<(), Damaged> {
-    let (read, mut next) = pass_over(bytes, base, from);
-    let mut input = Input::new(bytes.get(read..).unwrap_or_default());
-    while !input.is_empty() {
-        let ordinal = next.checked_add(input.small()?).ok_or(Damaged)?;
-        if ordinal >= to {
-            break;
-        }
-        if ordinal >= from {
-            each(ordinal);
-        }
-        next = ordinal.checked_add(1).ok_or(Damaged)?;
-    }
-    Ok(())
-}
-
-/// Passes over ordinals below `from`, eight at a time where each takes one byte: how many bytes those are, and what the next delta
-/// counts from.
-fn pass_over(bytes: &[u8], base: u32, from: u32) -> (usize, u32) {
-    let (words, _) = bytes.as_chunks::<8>();
-    let (mut read, mut next) = (0, base);
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        if word & 0x8080_8080_8080_8080 != 0 {
-            break;
-        }
-        // The sum of the bytes, by pairs so that none overflows.
-        let pairs = (word & 0x00ff_00ff_00ff_00ff) + ((word >> 8) & 0x00ff_00ff_00ff_00ff);
-        let sum = pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48;
-        let after = u64::from(next) + sum + 8;
-        match u32::try_from(after) {
-            Ok(after) if after <= from => next = after,
-            _ => break,
-        }
-        read += 8;
-    }
-    (read, next)
-}
-
 /// The last ordinal of a list, with `base` added to the first; `base` for an empty one.
 pub(crate) fn last(bytes: &[u8], base: u32) -> Result<u32, Damaged> {
     let mut last = base;
     decode(bytes, base, |ordinal| last = ordinal)?;
     Ok(last)
+}
+
+// === impl Ordinals ===
+
+impl<'a> Ordinals<'a> {
+    /// Of these bytes, with `base` added to the first.
+    pub(crate) fn new(bytes: &'a [u8], base: u32) -> Self {
+        Self {
+            rest: Input::new(bytes),
+            next: base,
+        }
+    }
+
+    /// The next one.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<u32>, Damaged> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let ordinal = self.next.checked_add(self.rest.small()?).ok_or(Damaged)?;
+        self.next = ordinal.checked_add(1).ok_or(Damaged)?;
+        Ok(Some(ordinal))
+    }
+
+    /// The next one that is not below `from`; most of those that are below it are not looked at one by one.
+    pub(crate) fn seek(&mut self, from: u32) -> Result<Option<u32>, Damaged> {
+        loop {
+            self.pass_over(from);
+            for _ in 0..WORD {
+                match self.next()? {
+                    Some(ordinal) if ordinal < from => {}
+                    found => return Ok(found),
+                }
+            }
+        }
+    }
+
+    /// Gives those from `from` on and before `to`; one more may be passed.
+    #[inline]
+    pub(crate) fn each_between(
+        &mut self,
+        (from, to): (u32, u32),
+        mut each: impl FnMut(u32),
+    ) -> Result<(), Damaged> {
+        let mut at = self.seek(from)?;
+        while let Some(ordinal) = at.filter(|it| *it < to) {
+            each(ordinal);
+            at = self.next()?;
+        }
+        Ok(())
+    }
+
+    /// Passes over ordinals below `from`, as many at a time as begin in [`WORD`] bytes, where none takes more than two.
+    #[inline]
+    fn pass_over(&mut self, from: u32) {
+        while let Some((word, _)) = self.rest.rest().split_first_chunk::<WORD>() {
+            let Some((len, sum)) = add_up(u64::from_le_bytes(*word)) else {
+                return;
+            };
+            match u32::try_from(u64::from(self.next) + sum) {
+                Ok(after) if after <= from => self.next = after,
+                _ => return,
+            }
+            if self.rest.bytes(len).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// By how much the varints of a word take a list forward, and how many of the word's bytes they have: a last one that goes on after
+/// the word is not among them. Nothing where one has more than two bytes.
+#[inline]
+fn add_up(word: u64) -> Option<(usize, u64)> {
+    let goes_on = word & 0x8080_8080_8080_8080;
+    if goes_on & (goes_on << 8) != 0 {
+        return None;
+    }
+    let is_cut = goes_on >> 63 != 0;
+    let (len, whole) = if is_cut {
+        (7, u64::MAX >> 8)
+    } else {
+        (8, u64::MAX)
+    };
+    let goes_on = goes_on & whole;
+    let seconds = ((goes_on >> 7) << 8) * 0xff;
+    let bits = word & whole & 0x7f7f_7f7f_7f7f_7f7f;
+    let sum = sum_of_bytes(bits & !seconds) + (sum_of_bytes(bits & seconds) << 7);
+    let count = len - u64::from(goes_on.count_ones());
+    Some((if is_cut { WORD - 1 } else { WORD }, sum + count))
+}
+
+#[inline]
+fn sum_of_bytes(word: u64) -> u64 {
+    // By pairs, so that none overflows.
+    let pairs = (word & 0x00ff_00ff_00ff_00ff) + ((word >> 8) & 0x00ff_00ff_00ff_00ff);
+    pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48
 }
 
 // === impl List ===
@@ -214,13 +275,19 @@ mod tests {
         }
     }
 
+    /// Of one byte, of two and, seldom, of three.
+    fn gap() -> impl Strategy<Value = u32> {
+        prop_oneof![40 => 0..128_u32, 20 => 0..16_384_u32, 1 => 0..70_000_u32]
+    }
+
     proptest! {
         #[test]
         fn a_part_of_a_list_is_what_decoding_all_of_it_gives(
-            gaps in prop::collection::vec(prop_oneof![9 => 0..127_u32, 1 => 0..9000_u32], 1..200),
+            gaps in prop::collection::vec(gap(), 1..200),
             base in 0..5000_u32,
-            from in 0..9000_u32,
-            len in 0..3000_u32,
+            from in 0..90_000_u32,
+            len in 0..30_000_u32,
+            wanted in prop::collection::btree_set(0..200_000_u32, 0..40),
         ) {
             let ordinals: Vec<u32> = gaps
                 .iter()
@@ -233,10 +300,35 @@ mod tests {
             let mut bytes = Vec::new();
             encode(ordinals.iter().copied(), base, &mut bytes);
             let mut found = Vec::new();
-            decode_between(&bytes, base, (from, from + len), |it| found.push(it)).unwrap();
-            let wanted = ordinals.into_iter().filter(|it| (from..from + len).contains(it));
-            prop_assert_eq!(found, wanted.collect::<Vec<_>>());
+            let mut list = Ordinals::new(&bytes, base);
+            list.each_between((from, from + len), |it| found.push(it)).unwrap();
+            let part: Vec<u32> = (ordinals.iter().copied())
+                .filter(|it| (from..from + len).contains(it))
+                .collect();
+            prop_assert_eq!(found, part);
+
+            let mut list = Ordinals::new(&bytes, base);
+            let mut rest = ordinals.iter().copied().peekable();
+            for from in wanted {
+                while rest.next_if(|it| *it < from).is_some() {}
+                prop_assert_eq!(list.seek(from).unwrap(), rest.next());
+            }
         }
+    }
+
+    #[test]
+    fn a_word_is_added_up_as_its_varints_are() {
+        let word = |bytes: [u8; 8]| add_up(u64::from_le_bytes(bytes));
+        assert_eq!(word([0; 8]), Some((8, 8)));
+        assert_eq!(word([127; 8]), Some((8, 8 * 128)));
+        assert_eq!(
+            word([0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f]),
+            Some((8, 4 * 16_384))
+        );
+        // The last one goes on after the word.
+        assert_eq!(word([1, 0x82, 1, 0, 0, 0, 0, 0x80]), Some((7, 2 + 131 + 4)));
+        assert_eq!(word([0x80, 0x80, 1, 0, 0, 0, 0, 0]), None);
+        assert_eq!(word([0, 0, 0, 0, 0, 0, 0x80, 0x80]), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use larder_plugin::Error;
 
-use super::lists::{List, Run, decode, decode_between};
+use super::lists::{List, Ordinals, Run, decode};
 use super::pages::Terms;
 use super::{CHUNK, CHUNK_BITS};
 use crate::cache::Value;
@@ -153,7 +153,9 @@ impl Alternative {
                     first.saturating_add(left.0),
                     first.saturating_add(left.1).saturating_add(1),
                 );
-                long.each(store, (writer, area), (&run, range), |it| set(places, it))?;
+                long.read(store, (writer, area), &run, |list| {
+                    list.each_between(range, |it| set(places, it))
+                })?;
             }
         }
         Ok(())
@@ -176,13 +178,13 @@ impl Long {
         self.runs.partition_point(|it| it.chunk <= chunk)
     }
 
-    /// Gives each ordinal of a run from the first of `range` on and before the second.
-    fn each(
+    /// Reads a run.
+    fn read(
         &mut self,
         store: &mut Store,
         (writer, area): (&Writer, Area),
-        (run, range): (&Run, (u32, u32)),
-        each: impl FnMut(u32),
+        run: &Run,
+        read: impl FnOnce(&mut Ordinals<'_>) -> Result<(), Damaged>,
     ) -> Result<(), Error> {
         let number = u64::from(run.page);
         let value = match self.page.take() {
@@ -192,7 +194,7 @@ impl Long {
         let (_, value) = self.page.insert((run.page, value));
         let bytes = run.of(value.payload()).and_then(|it| Ok((it, run.base()?)));
         bytes
-            .and_then(|(bytes, base)| decode_between(bytes, base, range, each))
+            .and_then(|(bytes, base)| read(&mut Ordinals::new(bytes, base)))
             .map_err(|Damaged| lost(writer, area, Kind::Runs, number, Fault::Damaged))
     }
 }

@@ -3,7 +3,9 @@
 use larder_plugin::Error;
 
 use super::{Alternative, Long, Postings, all_short};
+use crate::codec::Damaged;
 use crate::frame::Area;
+use crate::index::lists::Ordinals;
 use crate::index::{CHUNK, CHUNK_BITS};
 use crate::store::{Store, Writer};
 
@@ -92,18 +94,22 @@ impl Long {
                 .checked_sub(1)
                 .and_then(|at| self.runs.get(at))
                 .copied();
-            let (Some(run), Some(last)) = (run, of_run.last()) else {
-                continue;
-            };
-            let range = (*first, last.saturating_add(1));
-            let mut wanted = of_run.iter().zip(has_run).peekable();
-            self.each(store, at, (&run, range), |ordinal| {
-                while wanted.next_if(|(it, _)| **it < ordinal).is_some() {}
-                if let Some((_, has)) = wanted.next_if(|(it, _)| **it == ordinal) {
-                    *has = true;
-                }
-            })?;
+            if let Some(run) = run {
+                self.read(store, at, &run, |list| mark(list, of_run, has_run))?;
+            }
         }
         Ok(())
     }
+}
+
+/// Marks which of these ordinals a list has; they ascend.
+fn mark(list: &mut Ordinals<'_>, wanted: &[u32], has: &mut [bool]) -> Result<(), Damaged> {
+    let mut found = None;
+    for (wanted, has) in wanted.iter().zip(has) {
+        if found.is_none_or(|it| it < *wanted) {
+            found = list.seek(*wanted)?;
+        }
+        *has |= found == Some(*wanted);
+    }
+    Ok(())
 }
