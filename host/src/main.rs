@@ -1,6 +1,7 @@
 //! The server binary: parse, log, configure, bind, announce, serve, drain.
 
-#![forbid(unsafe_code)]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod allocator;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -16,6 +17,8 @@ use larder::telemetry::{Chain, logs};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    allocator::bound();
     match run(&Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
