@@ -46,12 +46,19 @@ pub(crate) fn across(
     points: &[At],
     word: fn(At) -> String,
 ) -> String {
-    let mut head = vec![format!("{target}, p50 / p99 ms")];
+    let searches = results.searches();
+    let is_sized = |at: &At| {
+        let size = |search| results.figure(target, search, *at, "answer_bytes");
+        searches.iter().any(|search| size(search).is_some())
+    };
+    let is_sized = points.iter().any(is_sized);
+    let bytes = if is_sized { " (bytes)" } else { "" };
+    let mut head = vec![format!("{target}, p50 / p99 ms{bytes}")];
     head.extend(points.iter().map(|at| word(*at)));
     let mut lines = vec![row(&head), format!("|{}", "---|".repeat(head.len()))];
-    for search in results.searches() {
+    for search in searches {
         let mut cells = vec![search.to_owned()];
-        cells.extend(points.iter().map(|at| times(results, target, search, *at)));
+        cells.extend(points.iter().map(|at| cell(results, target, search, *at)));
         lines.push(row(&cells));
     }
     lines.join("\n")

@@ -72,8 +72,14 @@ fn growth_has_a_column_for_each_size() -> Result<()> {
     let points = results.points_of("kv");
     let table = across(&results, "kv", &points, |at| at.spans.to_string());
     let lines: Vec<_> = table.lines().collect();
-    assert_eq!(lines.first(), Some(&"| kv, p50 / p99 ms | 1000 | 9000 |"));
-    assert_eq!(lines.get(2), Some(&"| a | 1.00 / 2.00 | 7.00 / 9.00 |"));
-    assert_eq!(lines.get(3), Some(&"| b | 1.00 / 2.00 |  |"));
+    assert_eq!(
+        lines.first(),
+        Some(&"| kv, p50 / p99 ms (bytes) | 1000 | 9000 |")
+    );
+    assert_eq!(
+        lines.get(2),
+        Some(&"| a | 1.00 / 2.00 (10) | 7.00 / 9.00 |")
+    );
+    assert_eq!(lines.get(3), Some(&"| b | 1.00 / 2.00 (10) |  |"));
     Ok(())
 }
