@@ -131,11 +131,8 @@ impl<'a> Ordinals<'a> {
                 return;
             };
             match u32::try_from(u64::from(self.next) + sum) {
-                Ok(after) if after <= from => self.next = after,
+                Ok(after) if after <= from && self.rest.bytes(len).is_ok() => self.next = after,
                 _ => return,
-            }
-            if self.rest.bytes(len).is_err() {
-                return;
             }
         }
     }
@@ -151,16 +148,16 @@ fn add_up(word: u64) -> Option<(usize, u64)> {
     }
     let is_cut = goes_on >> 63 != 0;
     let (len, whole) = if is_cut {
-        (7, u64::MAX >> 8)
+        (WORD - 1, u64::MAX >> 8)
     } else {
-        (8, u64::MAX)
+        (WORD, u64::MAX)
     };
     let goes_on = goes_on & whole;
     let seconds = ((goes_on >> 7) << 8) * 0xff;
     let bits = word & whole & 0x7f7f_7f7f_7f7f_7f7f;
     let sum = sum_of_bytes(bits & !seconds) + (sum_of_bytes(bits & seconds) << 7);
-    let count = len - u64::from(goes_on.count_ones());
-    Some((if is_cut { WORD - 1 } else { WORD }, sum + count))
+    let count = len as u64 - u64::from(goes_on.count_ones());
+    Some((len, sum + count))
 }
 
 #[inline]
