@@ -310,6 +310,11 @@ mod tests {
                 while rest.next_if(|it| *it < from).is_some() {}
                 prop_assert_eq!(list.seek(from).unwrap(), rest.next());
             }
+            // Each that it has is found, also where it is the last of what is looked at together.
+            for ordinal in ordinals {
+                let found = Ordinals::new(&bytes, base).seek(ordinal).unwrap();
+                prop_assert_eq!(found, Some(ordinal));
+            }
         }
     }
 
