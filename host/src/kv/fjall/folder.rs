@@ -5,11 +5,24 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::Path;
 
+use tracing::warn;
+
 use super::objects::sync_dir;
 use crate::kv::Error;
 
 /// Holds the folder for one process, as long as it lives.
-pub(super) struct Lock(#[expect(dead_code, reason = "the lock goes with the file")] File);
+pub(super) struct Lock(File);
+
+// === impl Lock ===
+
+impl Drop for Lock {
+    /// Closing the file would leave the lock with a child process that is just being started, until that has closed its copy.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            warn!(%error, "the data folder could not be unlocked: it is once this process and its children have ended");
+        }
+    }
+}
 
 /// Makes the folder if need be, and takes it for this process.
 ///
@@ -72,4 +85,22 @@ fn create(dir: &Path, path: &Path) -> io::Result<String> {
     fs::rename(new, path)?;
     sync_dir(dir)?;
     Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_given_up_can_be_taken_though_a_child_still_has_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = take(dir.path()).unwrap();
+        let of_child = lock.0.try_clone().unwrap();
+        assert!(take(dir.path()).is_err());
+        drop(lock);
+        take(dir.path()).unwrap();
+        drop(of_child);
+    }
 }

@@ -79,7 +79,8 @@ pub struct Options {
 /// See the module.
 pub struct FjallDriver {
     // Dropped first, as it uses the store.
-    _upkeep: Upkeep,
+    #[cfg_attr(not(test), expect(dead_code, reason = "it ends with the driver"))]
+    upkeep: Upkeep,
     shared: Arc<Shared>,
     writer: String,
     _lock: folder::Lock,
@@ -115,7 +116,7 @@ impl FjallDriver {
             Error::Unavailable(format!("no thread for the upkeep of kv: {error}"))
         })?;
         Ok(Self {
-            _upkeep: upkeep,
+            upkeep,
             shared,
             writer,
             _lock: lock,

@@ -69,10 +69,9 @@ impl Upkeep {
             thread: Some(thread),
         })
     }
-}
 
-impl Drop for Upkeep {
-    fn drop(&mut self) {
+    /// Ends it after the round that it is in, and a last sync.
+    pub(super) fn stop(&mut self) {
         *lock(&self.stop.stopped) = true;
         self.stop.changed.notify_all();
         if let Some(thread) = self.thread.take()
@@ -80,6 +79,12 @@ impl Drop for Upkeep {
         {
             warn!("the upkeep of kv ended early");
         }
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
