@@ -92,7 +92,7 @@ fn judge_digest(criterion: &mut Criterion) {
     judge(criterion, "digest", query, Part::Digest);
 }
 
-/// A comparison that no index narrows, and no span satisfies: all attributes of all spans are read.
+/// A comparison that no span satisfies: all attributes of all spans are read.
 fn judge_full(criterion: &mut Criterion) {
     let status = attr_at("span", "http.response.status_code");
     let query = Query::default().filter(gt(status, int(599)));

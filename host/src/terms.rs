@@ -7,6 +7,10 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::storage::{SpanKind, StatusCode, Term};
 
+mod magnitude;
+
+pub use magnitude::Magnitude;
+
 /// Where an attribute stands; the number is part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -45,6 +49,7 @@ const SCOPE_VERSION: u64 = 8;
 const EVENT_NAME: u64 = 9;
 const LINK_TRACE_ID: u64 = 10;
 const ATTRIBUTE: u64 = 16;
+const NUMBER: u64 = 17;
 
 fn chain(hash: u64, part: &[u8]) -> u64 {
     xxh3_64_with_seed(part, hash)
@@ -120,7 +125,7 @@ impl AttributeKey {
         Self(chain(ATTRIBUTE, key))
     }
 
-    /// An attribute with this key is present at the level.
+    /// An attribute with this key is present at the level, and is no number.
     pub fn present(self, level: Level) -> Term {
         finish(at_level(self.0, level))
     }
@@ -128,6 +133,35 @@ impl AttributeKey {
     /// An attribute with this key has this string form (`crate::string_form`) at the level. Arrays and maps have no such term.
     pub fn with_value(self, level: Level, string_form: &[u8]) -> Term {
         finish(at_level(chain(self.0, string_form), level))
+    }
+}
+
+/// The hash of the key of attributes that are numbers; not a number is none of them.
+///
+/// The terms that are made from it differ in their bits 32 to 42 alone, so a range of numbers is in one place for who keeps the upper
+/// half of terms, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberKey(u64);
+
+impl NumberKey {
+    /// Of this key.
+    pub fn new(key: &[u8]) -> Self {
+        Self(chain(NUMBER, key))
+    }
+
+    /// A number with this key is present at the level.
+    pub fn present(self, level: Level) -> Term {
+        self.at_step(level, 0)
+    }
+
+    /// A number with this key and of this magnitude is present at the level.
+    pub fn with_magnitude(self, level: Level, magnitude: Magnitude) -> Term {
+        self.at_step(level, magnitude.number())
+    }
+
+    fn at_step(self, level: Level, step: u8) -> Term {
+        let hash = self.0 & !(0xff << 35) | u64::from(step) << 35;
+        finish(at_level(hash, level))
     }
 }
 
@@ -175,6 +209,12 @@ mod tests {
         let number = |part: &[u8]| u64::from(part[0]);
         match (fact.split_once(" attribute "), parts) {
             (Some((word, "present")), [key]) => AttributeKey::new(key).present(level(word)),
+            (Some((word, "number")), [key]) => NumberKey::new(key).present(level(word)),
+            (Some((word, "magnitude")), [key, step]) => {
+                let mut steps = Magnitude::MIN.through(Magnitude::MAX);
+                let magnitude = steps.find(|it| it.number() == step[0]);
+                NumberKey::new(key).with_magnitude(level(word), magnitude.unwrap())
+            }
             (Some((word, "value")), [key, value]) => {
                 AttributeKey::new(key).with_value(level(word), value)
             }

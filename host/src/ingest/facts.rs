@@ -6,20 +6,20 @@
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use larder_proto::otlp::{KeyValue, depth};
+use larder_proto::otlp::{AnyValue, KeyValue, depth};
 use larder_proto::wire;
 
 use crate::storage::Term;
 use crate::string_form;
-use crate::terms::{self, AttributeKey, Level};
+use crate::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
 
 /// The facts of a request.
 #[derive(Debug, Default)]
 pub(super) struct Facts<'a> {
     known: Vec<Fact<'a>>,
     fact_numbers: HashTable<u32>,
-    keys: Vec<Key<'a>>,
-    key_numbers: HashTable<u32>,
+    marks: Vec<Mark<'a>>,
+    mark_numbers: HashTable<u32>,
     hasher: DefaultHashBuilder,
     /// The string form that is being made.
     text: Vec<u8>,
@@ -31,8 +31,8 @@ struct Fact<'a> {
     space: Space,
     /// The encoded attribute, the name or the id.
     bytes: &'a [u8],
-    /// Its key, if it is an attribute.
-    key: Option<u32>,
+    /// Its marks, if it is an attribute.
+    marks: [Option<u32>; 2],
     /// Its term; none for the value of an array or a map.
     term: Option<Term>,
     /// Whether all strings in it are valid UTF-8.
@@ -41,14 +41,26 @@ struct Fact<'a> {
     fragment: u32,
 }
 
-/// The key of attributes at a level.
+/// What attributes with a key at a level have in common: of one fragment it is told once.
 #[derive(Debug)]
-struct Key<'a> {
+struct Mark<'a> {
     level: Level,
-    bytes: &'a [u8],
-    hash: AttributeKey,
+    key: &'a [u8],
+    of: Common,
+    term: Term,
     /// The last fragment that has its term.
     fragment: u32,
+}
+
+/// What of an attribute is told beside its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Common {
+    /// It is there, and no number.
+    Present,
+    /// It is a number.
+    Number,
+    /// It is of this magnitude.
+    Magnitude(Magnitude),
 }
 
 /// Facts are equal only inside one of these.
@@ -81,8 +93,15 @@ impl<'a> Facts<'a> {
             return Ok(known);
         }
         let attribute = KeyValue::parse_within(raw, attribute_depth(level))?;
-        let (key, term) = if attribute.utf8 {
-            let (key, hash) = self.key(level, attribute.key);
+        let (marks, term) = if attribute.utf8 {
+            let key = attribute.key;
+            let magnitude = attribute.value.as_ref().and_then(magnitude);
+            let marks = match magnitude {
+                None => [Some(self.mark(level, key, Common::Present)), None],
+                Some(magnitude) => [Common::Number, Common::Magnitude(magnitude)]
+                    .map(|of| Some(self.mark(level, key, of))),
+            };
+            let hash = AttributeKey::new(key);
             self.text.clear();
             let term = match &attribute.value {
                 None => Some(hash.with_value(level, b"")),
@@ -92,17 +111,17 @@ impl<'a> Facts<'a> {
                 }
                 Some(_) => None,
             };
-            (Some(key), term)
+            (marks, term)
         } else {
             // Its span is refused, so nobody asks for its terms.
-            (None, None)
+            ([None; 2], None)
         };
         Ok(self.insert(
             hash,
             Fact {
                 space,
                 bytes: raw,
-                key,
+                marks,
                 term,
                 utf8: attribute.utf8,
                 fragment: 0,
@@ -132,12 +151,13 @@ impl<'a> Facts<'a> {
             }
             fact.fragment = fragment;
             out.extend(fact.term);
-            let Some(key) = fact.key.and_then(|key| self.keys.get_mut(key as usize)) else {
-                continue;
-            };
-            if key.fragment != fragment {
-                key.fragment = fragment;
-                out.push(key.hash.present(key.level));
+            for mark in fact.marks.into_iter().flatten() {
+                if let Some(mark) = self.marks.get_mut(mark as usize)
+                    && mark.fragment != fragment
+                {
+                    mark.fragment = fragment;
+                    out.push(mark.term);
+                }
             }
         }
     }
@@ -145,14 +165,14 @@ impl<'a> Facts<'a> {
     /// Forgets everything, and gives its buffers to the facts of another request.
     pub(super) fn recycle<'b>(mut self, most: usize) -> Facts<'b> {
         self.fact_numbers.clear();
-        self.key_numbers.clear();
+        self.mark_numbers.clear();
         self.fact_numbers.shrink_to(most, |_| 0);
-        self.key_numbers.shrink_to(most, |_| 0);
+        self.mark_numbers.shrink_to(most, |_| 0);
         Facts {
             known: super::recycle(self.known, most),
             fact_numbers: self.fact_numbers,
-            keys: super::recycle(self.keys, most),
-            key_numbers: self.key_numbers,
+            marks: super::recycle(self.marks, most),
+            mark_numbers: self.mark_numbers,
             hasher: self.hasher,
             text: self.text,
         }
@@ -196,7 +216,7 @@ impl<'a> Facts<'a> {
         let fact = Fact {
             space,
             bytes,
-            key: None,
+            marks: [None; 2],
             term: Some(term(bytes)),
             utf8: true,
             fragment: 0,
@@ -204,32 +224,52 @@ impl<'a> Facts<'a> {
         self.insert(hash, fact).number
     }
 
-    /// The number of a key, and the hash that its terms are made from.
-    fn key(&mut self, level: Level, key: &'a [u8]) -> (u32, AttributeKey) {
-        let (keys, hasher) = (&mut self.keys, &self.hasher);
-        let hash = hasher.hash_one((level, key));
+    /// The number of what attributes with this key have in common.
+    fn mark(&mut self, level: Level, key: &'a [u8], of: Common) -> u32 {
+        let (marks, hasher) = (&mut self.marks, &self.hasher);
+        let hash = hasher.hash_one((level, of, key));
         let is_it = |number: &u32| {
-            keys.get(*number as usize)
-                .is_some_and(|known| known.level == level && known.bytes == key)
+            marks
+                .get(*number as usize)
+                .is_some_and(|known| known.level == level && known.of == of && known.key == key)
         };
-        if let Some(number) = self.key_numbers.find(hash, is_it)
-            && let Some(known) = keys.get(*number as usize)
-        {
-            return (*number, known.hash);
+        if let Some(number) = self.mark_numbers.find(hash, is_it) {
+            return *number;
         }
-        let number = super::number(keys.len());
-        let made = AttributeKey::new(key);
-        keys.push(Key {
+        let number = super::number(marks.len());
+        marks.push(Mark {
             level,
-            bytes: key,
-            hash: made,
+            key,
+            of,
+            term: of.term(level, key),
             fragment: 0,
         });
-        self.key_numbers.insert_unique(hash, number, |number| {
-            let key = keys.get(*number as usize);
-            key.map_or(0, |key| hasher.hash_one((key.level, key.bytes)))
+        self.mark_numbers.insert_unique(hash, number, |number| {
+            let mark = marks.get(*number as usize);
+            mark.map_or(0, |it| hasher.hash_one((it.level, it.of, it.key)))
         });
-        (number, made)
+        number
+    }
+}
+
+// === impl Common ===
+
+impl Common {
+    fn term(self, level: Level, key: &[u8]) -> Term {
+        match self {
+            Self::Present => AttributeKey::new(key).present(level),
+            Self::Number => NumberKey::new(key).present(level),
+            Self::Magnitude(magnitude) => NumberKey::new(key).with_magnitude(level, magnitude),
+        }
+    }
+}
+
+/// Of a value that is a number.
+fn magnitude(value: &AnyValue<'_>) -> Option<Magnitude> {
+    match value {
+        AnyValue::Int(int) => Some(Magnitude::of_int((*int).into())),
+        AnyValue::Double(double) => Magnitude::of_double(*double),
+        _ => None,
     }
 }
 

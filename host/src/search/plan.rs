@@ -8,6 +8,7 @@ use crate::storage::{DurationRange, Search, StatusCode, Term, TimeRange, TraceId
 use crate::terms;
 
 mod hint;
+mod numbers;
 mod terms_of;
 
 pub(crate) use hint::Hint;

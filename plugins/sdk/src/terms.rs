@@ -97,7 +97,7 @@ pub fn link_trace_id(id: &[u8]) -> Term {
     term(10, &[id])
 }
 
-/// An attribute with this key is present at the level.
+/// An attribute with this key is present at the level, and is no number.
 pub fn attribute_present(level: Level, key: &str) -> Term {
     at_level(level, &[key.as_bytes()])
 }
@@ -107,8 +107,25 @@ pub fn attribute(level: Level, key: &str, string_form: &str) -> Term {
     at_level(level, &[key.as_bytes(), string_form.as_bytes()])
 }
 
+/// An attribute with this key is present at the level, and is a number.
+pub fn number_present(level: Level, key: &str) -> Term {
+    number(level, key, 0)
+}
+
+/// An attribute with this key at the level is a number of this magnitude, 24 to 232 as `wit/terms.md` has it.
+pub fn magnitude(level: Level, key: &str, magnitude: u8) -> Term {
+    number(level, key, magnitude)
+}
+
 /// The fact's hash with the level in the place of its bits 32 to 34.
 fn at_level(level: Level, parts: &[&[u8]]) -> Term {
     let hash = hash(16, parts) & !(0b111 << 32) | (level as u64) << 32;
+    hash.max(1)
+}
+
+/// The same with the magnitude in the place of the eight bits above.
+fn number(level: Level, key: &str, magnitude: u8) -> Term {
+    let hash = hash(17, &[key.as_bytes()]) & !(0x7ff << 32);
+    let hash = hash | (level as u64) << 32 | u64::from(magnitude) << 35;
     hash.max(1)
 }

@@ -47,6 +47,8 @@ fn term(fact: &str, parts: &[Vec<u8>]) -> u64 {
         return match rest {
             "present" => terms::attribute_present(level, text(0)),
             "value" => terms::attribute(level, text(0), text(1)),
+            "number" => terms::number_present(level, text(0)),
+            "magnitude" => terms::magnitude(level, text(0), parts[1][0]),
             other => panic!("unknown fact {other}"),
         };
     }

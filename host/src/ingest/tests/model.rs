@@ -12,7 +12,7 @@ use crate::digest::Parent;
 use crate::ingest::{Limits, Reason};
 use crate::storage::{SpanKind, StatusCode, Term, TraceId};
 use crate::string_form;
-use crate::terms::{self, AttributeKey, Level};
+use crate::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
 
 /// A span with all that stands around it, as sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,17 +174,28 @@ impl Sent {
 fn attribute_terms(level: Level, attribute: &mirror::KeyValue) -> Vec<Term> {
     assert!(is_utf8(&attribute.key));
     let key = AttributeKey::new(&attribute.key);
+    let number = NumberKey::new(&attribute.key);
     let value = attribute.value.clone().unwrap_or_default();
     let mut form = Vec::new();
-    match value.value {
+    let magnitude = match value.value {
         Some(Value::Array(_) | Value::KvList(_)) => return vec![key.present(level)],
-        Some(_) => {
-            let encoded = value.encode_to_vec();
-            if let Some(value) = AnyValue::parse(&encoded).unwrap() {
-                string_form::write(&value, &mut form);
-            }
+        Some(Value::Int(int)) => Some(Magnitude::of_int(int.into())),
+        Some(Value::Double(double)) => Magnitude::of_double(double),
+        Some(_) | None => None,
+    };
+    if value.value.is_some() {
+        let encoded = value.encode_to_vec();
+        if let Some(value) = AnyValue::parse(&encoded).unwrap() {
+            string_form::write(&value, &mut form);
         }
-        None => {}
     }
-    vec![key.present(level), key.with_value(level, &form)]
+    let mut terms = vec![key.with_value(level, &form)];
+    match magnitude {
+        None => terms.push(key.present(level)),
+        Some(magnitude) => {
+            terms.push(number.present(level));
+            terms.push(number.with_magnitude(level, magnitude));
+        }
+    }
+    terms
 }

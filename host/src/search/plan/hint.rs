@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::numbers::{self, Numbers};
 use super::terms_of::{attribute_terms, form_terms, forms, member_forms};
 use crate::search::filter::Field;
 use crate::search::predicate::{Leaf, Levels, Predicate, Range};
@@ -41,11 +42,15 @@ impl Hint {
     fn of_either(predicate: &Predicate, holds: bool) -> Option<Self> {
         match (predicate, holds) {
             (Predicate::Not(part), holds) => Self::of_either(part, !holds),
-            (Predicate::And(parts), true) | (Predicate::Or(parts), false) => {
-                parts.iter().try_fold(Self::NONE, |all, part| {
-                    all.and(Self::of_either(part, holds)?)
-                })
+            (Predicate::And(parts), true) => {
+                let (ranges, rest) = numbers::split(parts);
+                ranges
+                    .iter()
+                    .try_fold(Self::of_all(rest, true)?, |all, range| {
+                        all.and(Self::clause(range.terms()))
+                    })
             }
+            (Predicate::Or(parts), false) => Self::of_all(parts, false),
             (Predicate::Or(parts), true) | (Predicate::And(parts), false) => parts
                 .iter()
                 .filter_map(|part| Self::of_either(part, holds))
@@ -56,6 +61,13 @@ impl Hint {
             // That a fact does not hold says nothing of a fragment's other spans.
             (Predicate::Some(..) | Predicate::Leaf(_), false) => Some(Self::NONE),
         }
+    }
+
+    /// Of what satisfies all of them, or none.
+    fn of_all<'a>(parts: impl IntoIterator<Item = &'a Predicate>, holds: bool) -> Option<Self> {
+        parts.into_iter().try_fold(Self::NONE, |all, part| {
+            all.and(Self::of_either(part, holds)?)
+        })
     }
 
     fn and(mut self, other: Self) -> Option<Self> {
@@ -140,11 +152,18 @@ fn present(reference: &Reference) -> Hint {
 }
 
 fn presence(levels: Levels, key: &str) -> Vec<Term> {
+    let number = terms::NumberKey::new(key.as_bytes());
     let key = terms::AttributeKey::new(key.as_bytes());
-    levels.iter().map(|level| key.present(level)).collect()
+    levels
+        .iter()
+        .flat_map(|level| [key.present(level), number.present(level)])
+        .collect()
 }
 
 fn of_comparison(comparison: &Comparison) -> Hint {
+    if let Some(numbers) = Numbers::of(comparison) {
+        return Hint::clause(numbers.terms());
+    }
     match (&comparison.left, comparison.operator, &comparison.right) {
         (Reference::Attribute { levels, key }, Operator::Eq, Operand::Constant(constant)) => {
             Hint::clause(form_terms(*levels, key, &forms(constant)))

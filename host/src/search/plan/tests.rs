@@ -6,7 +6,7 @@ use larder_proto::expression::v1::expression::Term as Argument;
 use super::*;
 use crate::search::predicate::Levels;
 use crate::storage::SpanKind;
-use crate::terms::{AttributeKey, Level};
+use crate::terms::{AttributeKey, Level, Magnitude, NumberKey};
 
 fn service() -> Predicate {
     Leaf::Service("s".to_owned()).into()
@@ -265,15 +265,94 @@ fn a_typed_constant_is_asked_for_in_its_own_form() {
 
 #[test]
 fn what_asks_no_value_asks_for_the_key() {
-    let present = AttributeKey::new(b"k").present(Level::Span);
-    for op in ["ne", "lt", "gte", "regex"] {
-        check_clauses(&on_attribute(op, scalar("1", "")), &[&[present]]);
+    for op in ["ne", "regex"] {
+        check_clauses(&on_attribute(op, scalar("1", "")), &[&present()]);
     }
     let not_in = Argument::List(proto::List {
         values: vec!["1".to_owned()],
         r#type: "int".to_owned(),
     });
-    check_clauses(&on_attribute("not_in", not_in), &[&[present]]);
+    check_clauses(&on_attribute("not_in", not_in), &[&present()]);
+}
+
+/// The terms of a key that is there, as anything.
+fn present() -> [Term; 2] {
+    [
+        AttributeKey::new(b"k").present(Level::Span),
+        NumberKey::new(b"k").present(Level::Span),
+    ]
+}
+
+/// The terms of a key whose numbers are within these, or which is no number.
+fn numbers(first: Magnitude, last: Magnitude) -> Vec<Term> {
+    let number = NumberKey::new(b"k");
+    let mut terms = vec![AttributeKey::new(b"k").present(Level::Span)];
+    terms.extend(
+        first
+            .through(last)
+            .map(|it| number.with_magnitude(Level::Span, it)),
+    );
+    terms
+}
+
+#[test]
+fn a_range_is_asked_for_by_the_magnitudes_that_it_spans() {
+    let int = Magnitude::of_int;
+    let double = |number| Magnitude::of_double(number).unwrap();
+    for (op, text, r#type, (first, last)) in [
+        ("gt", "599", "int", (int(512), Magnitude::MAX)),
+        ("gte", "600", "", (int(512), Magnitude::MAX)),
+        ("lt", "600", "int", (Magnitude::MIN, int(1023))),
+        ("lte", "-0.3", "double", (Magnitude::MIN, double(-0.25))),
+        // No number compares with it, nor with what is none.
+        ("gt", "x", "", (Magnitude::MAX, Magnitude::MIN)),
+        ("gt", "nan", "double", (Magnitude::MAX, Magnitude::MIN)),
+        ("gt", "5", "string", (Magnitude::MAX, Magnitude::MIN)),
+    ] {
+        check_clauses(
+            &on_attribute(op, scalar(text, r#type)),
+            &[&numbers(first, last)],
+        );
+    }
+    // The nearest double stands a step higher than the integer itself.
+    let text = (1_i64 << 60) - 1;
+    check_clauses(
+        &on_attribute("lt", scalar(&text.to_string(), "")),
+        &[&numbers(Magnitude::MIN, int(1 << 60))],
+    );
+    check_clauses(
+        &on_attribute("gt", scalar(&text.to_string(), "")),
+        &[&numbers(int(1 << 59), Magnitude::MAX)],
+    );
+}
+
+#[test]
+fn ranges_of_one_value_are_asked_for_together() {
+    let int = Magnitude::of_int;
+    let both = |level: &str, above: &str, below: &str| {
+        let side = |op, number| {
+            let reference = term(attr("k", level));
+            term(Argument::Call(call(
+                op,
+                vec![reference, term(scalar(number, "int"))],
+            )))
+        };
+        filter(call("and", vec![side("gte", above), side("lt", below)]))
+    };
+    check_clauses(
+        &both("span", "500", "600"),
+        &[&numbers(int(256), int(1023))],
+    );
+    check_clauses(
+        &both("span", "600", "5"),
+        &[&numbers(Magnitude::MAX, Magnitude::MIN)],
+    );
+    // A span may have several events, one with each: they are asked for one by one.
+    let clauses = plan(&both("event", "600", "5")).unwrap().search.clauses;
+    assert!(
+        matches!(&clauses[..], [one, two] if one.len() > 50 && two.len() > 50),
+        "{clauses:?}"
+    );
 }
 
 #[test]
@@ -285,8 +364,7 @@ fn a_list_is_asked_for_by_its_elements_unless_it_is_long() {
         })
     };
     check_clauses(&on_attribute("in", list(2)), &[&of_key(&["0", "1"])]);
-    let present = AttributeKey::new(b"k").present(Level::Span);
-    check_clauses(&on_attribute("in", list(5000)), &[&[present]]);
+    check_clauses(&on_attribute("in", list(5000)), &[&present()]);
 }
 
 #[test]

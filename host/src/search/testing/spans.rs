@@ -16,7 +16,7 @@ use crate::storage::{
     Batch, BatchBuilder, DurationRange, FragmentFacts, Operation, SpanKind, StatusCode, Term,
     TimeRange, TraceId,
 };
-use crate::terms::{self, AttributeKey, Level};
+use crate::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
 
 /// A span with what stands around it.
 #[derive(Clone, Debug, PartialEq)]
@@ -221,8 +221,19 @@ fn add_terms(to: &mut BTreeSet<Term>, row: &Row, service: &str) {
     let mut add = |level, attributes: &[KeyValue]| {
         for attribute in attributes {
             let key = AttributeKey::new(attribute.key.as_bytes());
-            to.insert(key.present(level));
             let value = attribute.value.as_ref().and_then(|any| any.value.as_ref());
+            let magnitude = match value {
+                Some(Value::IntValue(int)) => Some(Magnitude::of_int((*int).into())),
+                Some(Value::DoubleValue(double)) => Magnitude::of_double(*double),
+                _ => None,
+            };
+            if let Some(magnitude) = magnitude {
+                let number = NumberKey::new(attribute.key.as_bytes());
+                to.insert(number.present(level));
+                to.insert(number.with_magnitude(level, magnitude));
+            } else {
+                to.insert(key.present(level));
+            }
             if !matches!(value, Some(Value::ArrayValue(_) | Value::KvlistValue(_))) {
                 to.insert(key.with_value(level, super::naive::form(value).as_bytes()));
             }
