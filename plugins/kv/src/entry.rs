@@ -3,6 +3,7 @@
 //! A write makes one entry or a few. It is kept in memory as it is stored, and read in place.
 
 mod seen;
+mod traces;
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -15,7 +16,9 @@ use crate::codec::{Damaged, Input, put_bytes, put_varint};
 use crate::column::{self, Column};
 use crate::frame::{self, Area, BEFORE, Kind};
 use crate::table::{self, Located, Place, Table};
+use crate::traces::Wanted;
 use seen::Seen;
+use traces::Traces;
 
 /// What an entry says beside its fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,7 @@ pub(crate) struct Entry {
     ends: Column,
     terms: Range<usize>,
     seen: OnceCell<Seen>,
+    traces: OnceCell<Traces>,
     operations: Range<usize>,
     digests: Range<usize>,
     otlp: Range<usize>,
@@ -184,6 +188,7 @@ impl Entry {
             ends,
             terms,
             seen: OnceCell::new(),
+            traces: OnceCell::new(),
             operations,
             digests,
             otlp,
@@ -221,6 +226,12 @@ impl Entry {
 
     fn all_terms(&self) -> &[[u8; 4]] {
         self.slice(&self.terms).as_chunks().0
+    }
+
+    /// Gives the rows of wanted traces, which ascend by their hash: of each trace its place in the list, and a row.
+    pub(crate) fn locate(&self, wanted: &[Wanted], found: impl FnMut(usize, u32)) {
+        let traces = self.traces.get_or_init(|| Traces::new(&self.table));
+        traces.each(&self.table, wanted, found);
     }
 
     /// The rows of fragments that have a term of every clause.

@@ -6,6 +6,16 @@ use crate::cache::Value;
 use crate::codec::{Damaged, Input, put_varint};
 use crate::column::{self, Column};
 
+/// A trace that is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wanted {
+    /// See [`hash`].
+    pub(crate) hash: u64,
+    pub(crate) id: TraceId,
+    /// Its place in the list of all.
+    pub(crate) place: usize,
+}
+
 /// Filter bits for each fragment.
 const FILTER_BITS: usize = 16;
 /// How many of them a trace sets, all in one word.
@@ -22,7 +32,7 @@ pub(crate) fn hash(id: TraceId) -> u64 {
 
 /// The half of a hash that is kept.
 #[inline]
-fn short(hash: u64) -> u32 {
+pub(crate) fn short(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
@@ -77,18 +87,49 @@ pub(crate) fn encode_filter(traces: &[TraceId], out: &mut Vec<u8>) {
     }
 }
 
-/// Whether the group may have a trace with this hash.
-#[inline]
-pub(crate) fn may_have(filter: &[u8], hash: u64) -> Result<bool, Damaged> {
-    let mut input = Input::new(filter);
-    let count = input.size()?;
-    let (words, _) = input.rest().as_chunks::<8>();
-    if words.len() != count || count == 0 {
-        return Err(Damaged);
+/// The filter of a group, read in place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filter<'a> {
+    words: &'a [[u8; 8]],
+}
+
+// === impl Wanted ===
+
+impl Wanted {
+    /// All of a list, ascending by hash.
+    pub(crate) fn all(ids: &[TraceId]) -> Vec<Self> {
+        let wanted = ids.iter().enumerate().map(|(place, id)| Self {
+            hash: hash(*id),
+            id: *id,
+            place,
+        });
+        let mut wanted: Vec<_> = wanted.collect();
+        wanted.sort_unstable();
+        wanted
     }
-    let (word, bits) = bits(hash, count);
-    let word = words.get(word).ok_or(Damaged)?;
-    Ok(u64::from_le_bytes(*word) & bits == bits)
+}
+
+// === impl Filter ===
+
+impl<'a> Filter<'a> {
+    /// What [`encode_filter`] wrote.
+    pub(crate) fn parse(payload: &'a [u8]) -> Result<Self, Damaged> {
+        let mut input = Input::new(payload);
+        let count = input.size()?;
+        let (words, _) = input.rest().as_chunks();
+        if words.len() != count || count == 0 {
+            return Err(Damaged);
+        }
+        Ok(Self { words })
+    }
+
+    /// Whether the group may have a trace with this hash.
+    #[inline]
+    pub(crate) fn may_have(self, hash: u64) -> bool {
+        let (word, bits) = bits(hash, self.words.len());
+        let word = self.words.get(word);
+        word.is_some_and(|word| u64::from_le_bytes(*word) & bits == bits)
+    }
 }
 
 #[inline]
@@ -117,11 +158,12 @@ mod tests {
         let traces: Vec<TraceId> = (0..3000).map(|n| id(n / 2)).collect();
         let mut filter = Vec::new();
         encode_filter(&traces, &mut filter);
+        let parsed = Filter::parse(&filter).unwrap();
         let mut payload = Vec::new();
         encode(&traces, &mut payload);
         let value = Value::new(value(Kind::Traces, Area::Head, 0, &payload));
         for n in 0..1500 {
-            assert_eq!(may_have(&filter, hash(id(n))), Ok(true));
+            assert!(parsed.may_have(hash(id(n))));
             let mut found = Vec::new();
             find(&value, hash(id(n)), |ordinal| {
                 found.push(u64::from(ordinal));
@@ -129,8 +171,10 @@ mod tests {
             .unwrap();
             assert_eq!(found, [2 * n, 2 * n + 1]);
         }
-        let others = (2000..12_000).filter(|n| may_have(&filter, hash(id(*n))).unwrap());
+        let others = (2000..12_000).filter(|n| parsed.may_have(hash(id(*n))));
         assert!(others.count() < 100);
-        assert_eq!(may_have(&[], 1), Err(Damaged));
+        assert!(Filter::parse(&[]).is_err());
+        filter.pop();
+        assert!(Filter::parse(&filter).is_err());
     }
 }
