@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// whole runs together, each against an empty storage.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// Only searches that have this in their names.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// Skip writing: search what an earlier run with the same seed and count has written.
     #[arg(long)]
     no_load: bool,
@@ -63,7 +66,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let source = Source::new(&options.source, options.spans, 100_000)?;
     let spread = Spread::new(&options.header, options.tenants)?;
-    let known = known(&source, options.tenants)?;
+    let known = known(&source, options.tenants, options.only.as_deref())?;
     let mut targets = Vec::new();
     for address in &options.targets {
         targets.push(Target::connect(address, options.connections).await?);
@@ -100,10 +103,11 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     results.judge()
 }
 
-/// All searches with what they find once the first of so many tenants has its share, or with none the whole.
-pub(crate) fn known(source: &Source, tenants: u64) -> Result<Vec<Known>> {
+/// All searches, or those with `only` in their names, with what they find once the first of so many tenants has its share, or with none the whole.
+pub(crate) fn known(source: &Source, tenants: u64, only: Option<&str>) -> Result<Vec<Known>> {
     let step = usize::try_from(tenants.max(1))?;
-    let searches = searches::searches(source.corpus());
+    let mut searches = searches::searches(source.corpus());
+    searches.retain(|search| only.is_none_or(|only| search.name.contains(only)));
     let questions = searches.iter().map(|search| search.question.clone());
     let expected = Truth::of(questions, source.requests()?.step_by(step))?;
     let pairs = searches.into_iter().zip(expected);

@@ -66,7 +66,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             spans,
             ..At::default()
         };
-        let known = known(part, 0)?;
+        let known = known(part, 0, None)?;
         let more = usize::try_from(part.corpus().requests() - written)?;
         written += u64::try_from(more)?;
         for load in load::run(requests.by_ref().take(more), &targets, &plan).await? {

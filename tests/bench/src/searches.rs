@@ -28,7 +28,7 @@ pub(crate) struct Search {
 pub(crate) fn searches(corpus: &Corpus) -> Vec<Search> {
     let all = within(corpus, 20);
     let mut searches = legacy::searches(corpus, &all);
-    searches.extend(filters::searches(&all));
+    searches.extend(filters::searches(corpus.identity().1, &all));
     searches
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn costliest(corpus: &Corpus) -> (&'static str, Bytes) {
         filter: Some(filters::unnarrowed()),
         ..within(corpus, 20)
     };
-    let search = find(filters::UNNARROWED, &query, filters::above_599);
+    let search = find(filters::UNNARROWED, &query, filters::of_lettered_item);
     (search.name, search.request)
 }
 

@@ -5,16 +5,17 @@ use larder_proto::expression::v1::expression::Term;
 use larder_proto::storage::v2 as proto;
 
 use super::expression::{attribute, call, each, field, inner, int, text, texts, untyped};
+use super::legacy::is_ours;
 use super::{Search, find};
-use crate::generate::{batch_name, user_name};
+use crate::generate::{batch_name, service_name, user_name};
 use crate::truth::Seen;
 
 /// A filter's name in the table, itself, and what it matches.
 pub(super) type Filter = (&'static str, Call, fn(&Seen<'_>) -> bool);
 
-/// The searches, within the window and depth of `all`.
-pub(super) fn searches(all: &proto::TraceQueryParameters) -> Vec<Search> {
-    filters()
+/// The searches of a corpus of so many spans, within the window and depth of `all`.
+pub(super) fn searches(spans: u64, all: &proto::TraceQueryParameters) -> Vec<Search> {
+    filters(spans)
         .into_iter()
         .map(|(name, filter, matches)| {
             let query = proto::TraceQueryParameters {
@@ -27,16 +28,22 @@ pub(super) fn searches(all: &proto::TraceQueryParameters) -> Vec<Search> {
 }
 
 /// The costliest: no index narrows it, so that every span is judged and none matches.
-pub(super) const UNNARROWED: &str = "filter: status code above 599, no match";
+pub(super) const UNNARROWED: &str = "filter: regex on a common key, no match";
 
 /// The filter of [`UNNARROWED`].
 pub(super) fn unnarrowed() -> Call {
-    call("gt", [status(), int(599)])
+    call(
+        "regex",
+        [attribute("span", "url.path"), text("items/[a-z]")],
+    )
 }
 
-/// What [`UNNARROWED`] matches.
-pub(super) fn above_599(of: &Seen<'_>) -> bool {
-    of.int(STATUS).is_some_and(|of| of > 599)
+/// What [`UNNARROWED`] matches: items have numbers.
+pub(super) fn of_lettered_item(of: &Seen<'_>) -> bool {
+    let path = of.text("url.path").unwrap_or_default();
+    let items = path.match_indices("items/");
+    let mut after = items.filter_map(|(at, it)| path.as_bytes().get(at + it.len()));
+    after.any(u8::is_ascii_lowercase)
 }
 
 const STATUS: &str = "http.response.status_code";
@@ -45,10 +52,40 @@ fn status() -> Term {
     attribute("span", STATUS)
 }
 
-/// Whether the user's number is 997 times one of 0 to 19.
-fn is_one_of_20(user: &str) -> bool {
-    let number = user.strip_prefix("user-").and_then(|of| of.parse().ok());
-    number.is_some_and(|of: u32| of.is_multiple_of(997) && of < 20 * 997)
+/// Whether the user's number is 997 times one of 0 to COUNT.
+fn is_one_of<const COUNT: u32>(of: &Seen<'_>) -> bool {
+    let user = of.text("enduser.id");
+    let number = user.and_then(|user| user.strip_prefix("user-")?.parse().ok());
+    number.is_some_and(|of: u32| of.is_multiple_of(997) && of < COUNT * 997)
+}
+
+/// That the user is the first of those, or one of the first few.
+fn of_users(count: u32) -> [Term; 2] {
+    let users = (0..count).map(|number| user_name(number * 997));
+    [attribute("span", "enduser.id"), texts(users)]
+}
+
+/// As few users as have some ten traces of a service among so many spans: what is found does not grow with the spans, as it does for
+/// one user.
+fn few_users(spans: u64) -> Filter {
+    fn is_match<const COUNT: u32>(of: &Seen<'_>) -> bool {
+        is_ours(of) && is_one_of::<COUNT>(of)
+    }
+    let (count, matches): (u32, fn(&Seen<'_>) -> bool) = match spans / 1_000_000 {
+        0 | 1 => (10, is_match::<10>),
+        2..=4 => (5, is_match::<5>),
+        5..=9 => (2, is_match::<2>),
+        _ => (1, is_match::<1>),
+    };
+    let service = [
+        attribute("resource", "service.name"),
+        text(&service_name(7)),
+    ];
+    (
+        "filter: service and few users, ten traces",
+        call("and", [inner("eq", service), inner("in", of_users(count))]),
+        matches,
+    )
 }
 
 /// Whether `beta-.*out` is in it.
@@ -58,8 +95,9 @@ fn is_beta_out(flag: &str) -> bool {
 }
 
 /// All filters.
-pub(super) fn filters() -> Vec<Filter> {
+pub(super) fn filters(spans: u64) -> Vec<Filter> {
     let mut filters = equalities();
+    filters.push(few_users(spans));
     filters.extend(others());
     filters
 }
@@ -104,7 +142,6 @@ fn equalities() -> Vec<Filter> {
 }
 
 fn others() -> Vec<Filter> {
-    let users = (0..20).map(|number| user_name(number * 997));
     let flag = || attribute("span", "feature.flag");
     let timeout = inner(
         "eq",
@@ -114,8 +151,8 @@ fn others() -> Vec<Filter> {
     vec![
         (
             "filter: in 20 users",
-            call("in", [attribute("span", "enduser.id"), texts(users)]),
-            |of| of.text("enduser.id").is_some_and(is_one_of_20),
+            call("in", of_users(20)),
+            is_one_of::<20>,
         ),
         (
             "filter: status code 500 to 599",
@@ -128,7 +165,12 @@ fn others() -> Vec<Filter> {
             ),
             |of| of.int(STATUS).is_some_and(|of| (500..600).contains(&of)),
         ),
-        (UNNARROWED, unnarrowed(), above_599),
+        (
+            "filter: status code above 599, no match",
+            call("gt", [status(), int(599)]),
+            |of| of.int(STATUS).is_some_and(|of| of > 599),
+        ),
+        (UNNARROWED, unnarrowed(), of_lettered_item),
         (
             "filter: regex on a rare key",
             call("regex", [flag(), text("beta-.*out")]),

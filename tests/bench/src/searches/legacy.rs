@@ -151,7 +151,7 @@ impl Queries {
 }
 
 /// Whether the span is of the service that is searched.
-fn is_ours(of: &Seen<'_>) -> bool {
+pub(super) fn is_ours(of: &Seen<'_>) -> bool {
     of.service == "payment-service-07"
 }
 
