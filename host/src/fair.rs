@@ -4,20 +4,32 @@
 //! at each tick of the runtime's clock, and searches after each page, so a turn is short. Those who wait are served one of each tenant
 //! after the other. A tenant that computes alone may hold all turns; beside others that have computed in the last second it leaves one
 //! processor to them. So a flood of one tenant waits in its own lane, and a call of another finds a processor free, or comes next.
+//!
+//! A search that computes for long goes on in a task of its lane, on a thread that stays with it: see `task`.
 
 mod gate;
+mod linger;
+mod moving;
 mod state;
+mod task;
 
+use std::future::Future;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
 use tokio::task::{JoinError, spawn_blocking};
 
+#[cfg(test)]
+pub(crate) use gate::LONG;
 pub use gate::{Gate, Gated};
-use state::{State, Ticket};
+use linger::Lingering;
+pub use moving::Moving;
+use state::{Next, State, Ticket};
+use task::Ready;
+pub use task::{Ended, Task, is_on_task};
 
 /// Turns beyond the number of processors: while one is handed over, another one computes.
 const BEYOND_PROCESSORS: usize = 1;
@@ -26,6 +38,7 @@ const BEYOND_PROCESSORS: usize = 1;
 #[derive(Debug)]
 pub struct Scheduler {
     state: Mutex<State>,
+    lingering: Lingering,
 }
 
 /// A tenant's way to its turns. Cheap to clone.
@@ -39,6 +52,8 @@ pub struct Lane {
 #[derive(Debug)]
 pub struct Turn {
     lane: Lane,
+    /// It has been given back already.
+    released: bool,
 }
 
 /// How many threads a runtime needs so that what takes no turn always finds one.
@@ -57,6 +72,7 @@ impl Scheduler {
     pub fn new(total: usize, beside_others: usize) -> Self {
         Self {
             state: Mutex::new(State::new(total, beside_others)),
+            lingering: Lingering::default(),
         }
     }
 
@@ -92,6 +108,14 @@ impl Lane {
     /// Has each poll of the future wait for a turn.
     pub fn gated<F>(&self, future: F) -> Gated<F> {
         Gated::new(self.clone(), future)
+    }
+
+    /// Runs the future where it is awaited, and in a task of the lane once it has computed for long. Dropping it ends it.
+    pub fn moving<F>(&self, future: F) -> Moving<F>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        Moving::new(self.clone(), future)
     }
 
     /// For polls of what is no future.
@@ -130,7 +154,7 @@ impl Lane {
     fn try_turn(&self) -> Option<Turn> {
         let mut state = self.scheduler.state();
         let entered = state.try_enter(Instant::now(), &self.tenant);
-        entered.then(|| Turn { lane: self.clone() })
+        entered.then(|| Turn::new(self.clone()))
     }
 
     fn poll_turn(&self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Poll<Turn> {
@@ -139,7 +163,7 @@ impl Lane {
                 .state()
                 .enter(Instant::now(), &self.tenant, ticket, cx.waker());
         if entered {
-            Poll::Ready(Turn { lane: self.clone() })
+            Poll::Ready(Turn::new(self.clone()))
         } else {
             Poll::Pending
         }
@@ -147,21 +171,42 @@ impl Lane {
 
     /// Gives up a place in the lane, and the turn if that has come meanwhile.
     fn leave(&self, ticket: &Ticket) {
-        let woken = self
+        let granted = self
             .scheduler
             .state()
             .leave(Instant::now(), &self.tenant, ticket);
-        woken.into_iter().for_each(Waker::wake);
+        granted.into_iter().for_each(Next::go_on);
     }
 }
 
 // === impl Turn ===
 
+impl Turn {
+    /// Of a lane in which it counts as held.
+    fn new(lane: Lane) -> Self {
+        Self {
+            lane,
+            released: false,
+        }
+    }
+
+    /// Gives it back; a task that wants to go on waits for the next one.
+    fn release(&mut self, again: Option<Ready>) -> Vec<Next> {
+        self.released = true;
+        let Lane { scheduler, tenant } = &self.lane;
+        let (mut state, now) = (scheduler.state(), Instant::now());
+        match again {
+            Some(ready) => state.again(now, tenant, ready),
+            None => state.release(now, tenant),
+        }
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
-        let Lane { scheduler, tenant } = &self.lane;
-        let woken = scheduler.state().release(Instant::now(), tenant);
-        woken.into_iter().for_each(Waker::wake);
+        if !self.released {
+            self.release(None).into_iter().for_each(Next::go_on);
+        }
     }
 }
 

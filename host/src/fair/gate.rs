@@ -5,9 +5,14 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use super::state::Ticket;
+use super::task::is_on_task;
 use super::{Lane, Turn};
+
+/// Who computes for longer is in the way of others where it is, and is not held up much by a change of thread. Most calls end before.
+pub(crate) const LONG: Duration = Duration::from_millis(5);
 
 thread_local! {
     /// Whether this thread polls within a turn.
@@ -15,12 +20,14 @@ thread_local! {
 }
 
 /// Says that this thread polls within a turn, for as long as it is there.
-struct Within;
+pub(super) struct Within;
 
 /// Waits for turns, one at a time.
 pub struct Gate {
     lane: Lane,
     ticket: Option<Ticket>,
+    /// By what is polled, in all.
+    computed: Duration,
 }
 
 /// A future whose polls take turns.
@@ -34,7 +41,11 @@ pub struct Gated<F> {
 
 impl Gate {
     pub(super) fn new(lane: Lane) -> Self {
-        Self { lane, ticket: None }
+        Self {
+            lane,
+            ticket: None,
+            computed: Duration::ZERO,
+        }
     }
 
     /// Polls within a turn, once there is one. What is polled within a turn already needs no second one: it would keep the first
@@ -46,11 +57,28 @@ impl Gate {
     ) -> Poll<T> {
         if WITHIN.get() {
             self.give_up_place();
-            return poll(cx);
+            return self.count(|| poll(cx));
         }
         let _turn = ready!(self.poll_turn(cx));
         let _within = Within::enter();
-        poll(cx)
+        self.count(|| poll(cx))
+    }
+
+    /// Whether what is polled has computed for so long that it should go on in a task of the lane, if it is not in one.
+    pub fn is_long(&self) -> bool {
+        self.computed >= LONG && !is_on_task()
+    }
+
+    /// Where its turns are taken.
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    fn count<T>(&mut self, poll: impl FnOnce() -> T) -> T {
+        let begin = Instant::now();
+        let polled = poll();
+        self.computed += begin.elapsed();
+        polled
     }
 
     fn give_up_place(&mut self) {
@@ -81,7 +109,7 @@ impl fmt::Debug for Gate {
 // === impl Within ===
 
 impl Within {
-    fn enter() -> Self {
+    pub(super) fn enter() -> Self {
         WITHIN.set(true);
         Self
     }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::task::Ready;
+
 /// Who has computed within this time is computing.
 const ACTIVE: Duration = Duration::from_secs(1);
 
@@ -27,7 +29,23 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 struct Waiting {
     held: usize,
-    queue: VecDeque<(Ticket, Waker)>,
+    queue: VecDeque<Waits>,
+}
+
+/// Who waits: whoever polls, or a task that is run by whoever gives up a turn.
+#[derive(Debug)]
+enum Waits {
+    Ticket(Ticket, Waker),
+    Task(Ready),
+}
+
+/// What has been given a turn.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// To be woken: it takes note of its turn when it is polled.
+    Wake(Waker),
+    /// To be run.
+    Run(Ready),
 }
 
 /// A place among those that wait. Once granted, the turn counts as held.
@@ -97,7 +115,7 @@ impl State {
                 return true;
             }
             let lane = self.lanes.entry(Arc::clone(tenant)).or_default();
-            if let Some((_, old)) = lane.queue.iter_mut().find(|(it, _)| it.is(mine)) {
+            if let Some(old) = lane.queue.iter_mut().find_map(|it| it.waker_of(mine)) {
                 old.clone_from(waker);
             }
             return false;
@@ -105,18 +123,43 @@ impl State {
         if self.try_enter(now, tenant) {
             return true;
         }
-        let lane = self.lanes.entry(Arc::clone(tenant)).or_default();
         let mine = Ticket(Arc::default());
-        if lane.queue.is_empty() {
-            self.ring.push_back(Arc::clone(tenant));
-        }
-        lane.queue.push_back((mine.clone(), waker.clone()));
+        self.wait(tenant, Waits::Ticket(mine.clone(), waker.clone()));
         *ticket = Some(mine);
         false
     }
 
-    /// Takes back a turn; those that it went on to are to be woken.
-    pub(super) fn release(&mut self, now: Instant, tenant: &Arc<str>) -> Vec<Waker> {
+    /// Takes a turn for a task, which is given back to be run; or has it wait in the lane.
+    pub(super) fn submit(
+        &mut self,
+        now: Instant,
+        tenant: &Arc<str>,
+        ready: Ready,
+    ) -> Option<Ready> {
+        if self.try_enter(now, tenant) {
+            return Some(ready);
+        }
+        self.wait(tenant, Waits::Task(ready));
+        None
+    }
+
+    /// Takes back the turn of a task that goes on once it has one again.
+    pub(super) fn again(&mut self, now: Instant, tenant: &Arc<str>, ready: Ready) -> Vec<Next> {
+        self.computes(now, tenant);
+        self.wait(tenant, Waits::Task(ready));
+        self.release(now, tenant)
+    }
+
+    fn wait(&mut self, tenant: &Arc<str>, waits: Waits) {
+        let lane = self.lanes.entry(Arc::clone(tenant)).or_default();
+        if lane.queue.is_empty() {
+            self.ring.push_back(Arc::clone(tenant));
+        }
+        lane.queue.push_back(waits);
+    }
+
+    /// Takes back a turn; what it went on to is to be woken or run.
+    pub(super) fn release(&mut self, now: Instant, tenant: &Arc<str>) -> Vec<Next> {
         if let Some(lane) = self.lanes.get_mut(tenant) {
             lane.held = lane.held.saturating_sub(1);
             self.held = self.held.saturating_sub(1);
@@ -125,13 +168,13 @@ impl State {
         self.grant(now)
     }
 
-    /// Takes back a place, with the turn if it was granted; those that it went on to are to be woken.
-    pub(super) fn leave(&mut self, now: Instant, tenant: &Arc<str>, ticket: &Ticket) -> Vec<Waker> {
+    /// Takes back a place, with the turn if it was granted; what that went on to is to be woken or run.
+    pub(super) fn leave(&mut self, now: Instant, tenant: &Arc<str>, ticket: &Ticket) -> Vec<Next> {
         if ticket.is_granted() {
             return self.release(now, tenant);
         }
         if let Some(lane) = self.lanes.get_mut(tenant) {
-            lane.queue.retain(|(it, _)| !it.is(ticket));
+            lane.queue.retain_mut(|it| it.waker_of(ticket).is_none());
             if lane.queue.is_empty() {
                 self.ring.retain(|it| it != tenant);
             }
@@ -141,8 +184,8 @@ impl State {
     }
 
     /// Gives what is free to those who wait, one of each tenant after the other.
-    fn grant(&mut self, now: Instant) -> Vec<Waker> {
-        let mut woken = Vec::new();
+    fn grant(&mut self, now: Instant) -> Vec<Next> {
+        let mut granted = Vec::new();
         let mut passed = 0;
         while self.held < self.total && passed < self.ring.len() {
             let Some(tenant) = self.ring.pop_front() else {
@@ -153,10 +196,9 @@ impl State {
                 continue;
             };
             if lane.held < most
-                && let Some((ticket, waker)) = lane.queue.pop_front()
+                && let Some(waits) = lane.queue.pop_front()
             {
-                ticket.0.store(true, Ordering::Relaxed);
-                woken.push(waker);
+                granted.push(waits.grant());
                 lane.held += 1;
                 self.held += 1;
                 passed = 0;
@@ -167,7 +209,7 @@ impl State {
                 self.ring.push_back(tenant);
             }
         }
-        woken
+        granted
     }
 
     fn forget_if_idle(&mut self, tenant: &Arc<str>) {
@@ -185,6 +227,28 @@ impl State {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.held == 0 && self.lanes.is_empty() && self.ring.is_empty()
+    }
+}
+
+// === impl Waits ===
+
+impl Waits {
+    /// How to wake who waits with this ticket, if it is that one.
+    fn waker_of(&mut self, mine: &Ticket) -> Option<&mut Waker> {
+        match self {
+            Self::Ticket(ticket, waker) if ticket.is(mine) => Some(waker),
+            Self::Ticket(..) | Self::Task(_) => None,
+        }
+    }
+
+    fn grant(self) -> Next {
+        match self {
+            Self::Ticket(ticket, waker) => {
+                ticket.0.store(true, Ordering::Relaxed);
+                Next::Wake(waker)
+            }
+            Self::Task(ready) => Next::Run(ready),
+        }
     }
 }
 

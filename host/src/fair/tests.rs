@@ -12,6 +12,8 @@ use tokio::task::yield_now;
 
 use super::*;
 
+mod tasks;
+
 type Waits = Pin<Box<dyn Future<Output = Turn> + Send>>;
 
 /// Counts how often it is woken.

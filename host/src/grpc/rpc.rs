@@ -1,6 +1,8 @@
 //! What every RPC passes through, so that no handler can forget it: a span, the metric, the token, the tenant, the bounds on requests,
 //! the end of a panic, and our words in place of tonic's.
 
+mod body;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -9,20 +11,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body::Frame;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 
+use self::body::RpcBody;
 use super::request_memory::{CountedBody, RequestMemory};
 use super::status::{self, Failure};
 use super::writers::Writers;
 use crate::access::{Access, DEFAULT_TENANT, Right};
-use crate::fair::{Gate, Lane, Scheduler};
+use crate::fair::{Ended, Lane, Scheduler};
 use crate::reload::Live;
 use crate::telemetry::Metrics;
 use crate::tenancy::{Refusal, Resolver, TenantName};
@@ -111,15 +112,6 @@ enum Whose {
     Tenants(TenantName),
     /// Whomever the request's resources name.
     Resources(Writers),
-}
-
-/// An answer that is still being sent: its code comes at its end.
-struct RpcBody {
-    body: Body,
-    /// Answers are searched for while they are sent.
-    gate: Option<Gate>,
-    record: Record,
-    span: Span,
 }
 
 /// Records the RPC once: with its code, or as CANCELLED when it is dropped before it has one.
@@ -214,15 +206,7 @@ impl RpcLayer {
             record.finish(code);
             return response;
         }
-        let gate = lane.map(Lane::gate);
-        response.map(|body| {
-            Body::new(RpcBody {
-                body,
-                gate,
-                record,
-                span,
-            })
-        })
+        response.map(|body| Body::new(RpcBody::new(body, lane.cloned(), record, span)))
     }
 }
 
@@ -293,6 +277,12 @@ where
             }
             let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
             let answered = match &lane {
+                // A search may compute for long before there is anything to answer.
+                Some(lane) if right_of(method) == Some(Right::Read) => {
+                    let answer = answer.instrument(body_span.clone());
+                    let ended = |ended: Ended| Ok(Ok(status::ended(&ended).into_http()));
+                    lane.moving(answer).await.unwrap_or_else(ended)
+                }
                 Some(lane) => lane.gated(answer).await,
                 None => answer.await,
             };
@@ -305,65 +295,6 @@ where
         };
         Box::pin(answered.instrument(span))
     }
-}
-
-// === impl RpcBody ===
-
-impl http_body::Body for RpcBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = &mut *self;
-        if this.record.done {
-            return Poll::Ready(None);
-        }
-        let _entered = this.span.enter();
-        let body = &mut this.body;
-        let poll = |cx: &mut Context<'_>| {
-            let poll = AssertUnwindSafe(|| Pin::new(body).poll_frame(cx));
-            match std::panic::catch_unwind(poll) {
-                Ok(polled) => polled,
-                Err(payload) => Poll::Ready(Some(Ok(trailers(&status::panicked(&*payload))))),
-            }
-        };
-        let polled = match &mut this.gate {
-            Some(gate) => gate.poll(cx, poll),
-            None => poll(cx),
-        };
-        match &polled {
-            Poll::Pending => {}
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    this.record
-                        .finish(code_of(trailers).unwrap_or(Code::Unknown));
-                }
-            }
-            Poll::Ready(Some(Err(status))) => this.record.finish(status.code()),
-            Poll::Ready(None) => this.record.finish(Code::Unknown),
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.record.done || self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The last frame of an answer that ends with `status`.
-fn trailers(status: &Status) -> Frame<Bytes> {
-    let mut headers = HeaderMap::new();
-    if status.add_header(&mut headers).is_err() {
-        headers.insert("grpc-status", HeaderValue::from(status.code() as i32));
-    }
-    Frame::trailers(headers)
 }
 
 // === impl Record ===

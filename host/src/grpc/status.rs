@@ -15,6 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::access::Refusal;
+use crate::fair::Ended;
 use crate::storage::{self, ErrorKind};
 use crate::tenancy;
 
@@ -110,11 +111,23 @@ pub(super) fn panicked(payload: &(dyn Any + Send)) -> Status {
 pub(super) fn task_failed(error: JoinError) -> Status {
     match error.try_into_panic() {
         Ok(payload) => panicked(&*payload),
-        Err(_cancelled) => read(&Failure::Storage(&storage::Error::new(
-            ErrorKind::Unavailable,
-            "the server is shutting down",
-        ))),
+        Err(_cancelled) => stopping(),
     }
+}
+
+/// The same for a task of a lane.
+pub(super) fn ended(ended: &Ended) -> Status {
+    match ended {
+        Ended::Panicked(payload) => panicked(&**payload),
+        Ended::Stopped => stopping(),
+    }
+}
+
+fn stopping() -> Status {
+    read(&Failure::Storage(&storage::Error::new(
+        ErrorKind::Unavailable,
+        "the server is shutting down",
+    )))
 }
 
 /// What stands for a status that tonic made itself before a handler was called; `None` where tonic's own is right.
