@@ -38,7 +38,7 @@ pub struct Exit {
 }
 
 impl Options {
-    /// A server with this plugin, and with deadlines that a loaded machine keeps.
+    /// A server with this plugin, with deadlines that a loaded machine keeps, and with what is left of the machine's disk.
     pub fn new(plugin: Plugin) -> Self {
         let bare = Self {
             plugin: Some(plugin),
@@ -46,6 +46,7 @@ impl Options {
         };
         bare.environment("LARDER_LIMITS_CALL_TIMEOUT", "60s")
             .environment("LARDER_LIMITS_QUERY_TIMEOUT", "60s")
+            .environment("LARDER_KV_MIN_FREE", "0B")
     }
 
     /// A server whose plugin is up to its configuration.
