@@ -44,9 +44,7 @@ impl Options {
             plugin: Some(plugin),
             ..Self::bare()
         };
-        bare.environment("LARDER_LIMITS_CALL_TIMEOUT", "60s")
-            .environment("LARDER_LIMITS_QUERY_TIMEOUT", "60s")
-            .environment("LARDER_KV_MIN_FREE", "0B")
+        bare.patient().environment("LARDER_KV_MIN_FREE", "0B")
     }
 
     /// A server whose plugin is up to its configuration.
@@ -59,6 +57,13 @@ impl Options {
             ports: true,
             file_limits: false,
         }
+    }
+
+    /// With deadlines that a loaded machine keeps.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        self.environment("LARDER_LIMITS_CALL_TIMEOUT", "60s")
+            .environment("LARDER_LIMITS_QUERY_TIMEOUT", "60s")
     }
 
     /// More arguments.

@@ -2,12 +2,13 @@
 
 use larder_tests::{Home, Options, Plugin, eventually, http};
 
-use super::{configure, of_file, patient, reloads, write_build};
+use super::{configure, of_file, reloads, write_build};
 
 #[tokio::test]
 async fn a_signal_takes_the_same_and_logs_what_the_other_answers() {
     let home = Home::new();
-    let larder = patient(Options::bare())
+    let larder = Options::bare()
+        .patient()
         .config("limits: { max_search_depth: 5, compile_timeout: 10s }\n")
         .start_in(&home);
     configure(

@@ -6,10 +6,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::Code;
 
-use super::{configure, has, patient, reload, store};
+use super::{configure, has, reload, store};
 
 fn start(home: &Home, yaml: &str) -> Larder {
-    patient(Options::bare()).config(yaml).start_in(home)
+    Options::bare().patient().config(yaml).start_in(home)
 }
 
 /// A reload that takes this one setting.

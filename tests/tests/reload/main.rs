@@ -33,14 +33,7 @@ fn plugin_path(home: &Home) -> PathBuf {
 fn of_file(home: &Home, plugin: Plugin, build: u8) -> Options {
     write_build(home, plugin, build);
     let path = plugin_path(home).display().to_string();
-    patient(Options::bare()).arguments(["--plugin", &path])
-}
-
-/// With deadlines that a loaded machine keeps.
-fn patient(options: Options) -> Options {
-    options
-        .environment("LARDER_LIMITS_CALL_TIMEOUT", "60s")
-        .environment("LARDER_LIMITS_QUERY_TIMEOUT", "60s")
+    Options::bare().patient().arguments(["--plugin", &path])
 }
 
 /// Puts another build of the plugin in the place of the file: the same code, told apart by a section that means nothing.

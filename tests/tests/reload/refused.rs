@@ -3,8 +3,8 @@
 use larder_tests::{Home, Larder, Options, Plugin, replace};
 
 use super::{
-    configure, has, hash, is_refused, need_restart, of_file, patient, plugin_path, reload, reloads,
-    store, write_build,
+    configure, has, hash, is_refused, need_restart, of_file, plugin_path, reload, reloads, store,
+    write_build,
 };
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_file_that_is_no_fitting_plugin() {
 }
 
 fn start(home: &Home, yaml: &str) -> Larder {
-    patient(Options::bare()).config(yaml).start_in(home)
+    Options::bare().patient().config(yaml).start_in(home)
 }
 
 /// The text is that of a start.

@@ -3,12 +3,13 @@
 use larder_tests::{Home, Options, Plugin, Query, eventually};
 use tonic::Code;
 
-use super::{configure, has, need_restart, patient, reload, store};
+use super::{configure, has, need_restart, reload, store};
 
 #[tokio::test]
 async fn kv_takes_another_retention() {
     let home = Home::new();
-    let larder = patient(Options::bare())
+    let larder = Options::bare()
+        .patient()
         .config("plugin: { settings: { retention: 168h } }\n")
         .start_in(&home);
     let client = larder.client().await;
@@ -33,7 +34,7 @@ async fn a_setting_of_the_plugin_comes_and_goes() {
         let plugin = plugin.display();
         format!("plugin: {{ use: {plugin}, settings: {{ {settings} }} }}\n")
     };
-    let larder = patient(Options::bare()).config(&with("")).start_in(&home);
+    let larder = Options::bare().patient().config(&with("")).start_in(&home);
     let client = larder.client().await;
     store(&client, 1).await;
 
@@ -55,7 +56,8 @@ async fn a_setting_of_the_plugin_comes_and_goes() {
 #[tokio::test]
 async fn limits_of_queries_and_queues_are_taken() {
     let home = Home::new();
-    let larder = patient(Options::bare())
+    let larder = Options::bare()
+        .patient()
         .config("limits: { query_judged_spans: 1000 }\n")
         .start_in(&home);
     let client = larder.client().await;
@@ -97,7 +99,8 @@ async fn limits_of_queries_and_queues_are_taken() {
 #[tokio::test]
 async fn memory_keeps_what_it_holds_and_says_that_it_needs_a_restart() {
     let home = Home::new();
-    let larder = patient(Options::bare())
+    let larder = Options::bare()
+        .patient()
         .config("plugin: { use: memory }\n")
         .start_in(&home);
     let client = larder.client().await;

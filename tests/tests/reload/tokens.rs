@@ -4,10 +4,9 @@ use bytes::Bytes;
 use larder_tests::{Home, Larder, Options, Plugin, Tokens, http, method, token};
 use tonic::Code;
 
-use super::patient;
-
 fn start(home: &Home, options: Options, tokens: &Tokens) -> Larder {
-    patient(options)
+    options
+        .patient()
         .arguments(["--plugin".into(), Plugin::Kv.argument()])
         .tokens(tokens)
         .start_in(home)
