@@ -1,6 +1,6 @@
 //! Builds the guests and `plugins/minimal` as components, and tells the harness where they are and in which profile it is built.
 
-#[path = "../host/build/wasm.rs"]
+#[path = "../host/runtime/build/wasm.rs"]
 mod wasm;
 
 use std::env;
@@ -41,7 +41,7 @@ fn build() -> Result<(), String> {
         "Cargo.toml",
         "Cargo.lock",
         "rust-toolchain.toml",
-        "host/build",
+        "host/runtime/build",
         "tests/build.rs",
         "tests/guests",
     ] {

@@ -1,0 +1,18 @@
+//! What all parts of a running server share: [`fair`] scheduling of tenants, values and limits that a reload changes, [`quotas`] of
+//! tenants, and [`telemetry`].
+//!
+//! Architecture invariant: knows no wire, no sandbox and no kv driver.
+
+#![forbid(unsafe_code)]
+
+pub mod fair;
+mod live;
+mod permits;
+pub mod quotas;
+mod stores;
+pub mod telemetry;
+
+pub use live::Live;
+pub use permits::{Permit, Permits};
+pub use quotas::Quotas;
+pub use stores::Stores;

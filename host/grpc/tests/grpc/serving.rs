@@ -1,0 +1,179 @@
+//! A server in this process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use larder_core::fair::Scheduler;
+use larder_core::telemetry::Metrics;
+use larder_core::{Live, Permits};
+use larder_core::{Quotas, Stores, quotas};
+use larder_edge::access::Access;
+use larder_edge::doors::Door;
+use larder_edge::tenant::{Resolver, Rules};
+use larder_grpc as grpc;
+use larder_grpc::{Grpc, Parts, Port};
+use larder_ingest as ingest;
+use larder_model::TenantName;
+use larder_model::storage::{self, Storage};
+use larder_search as search;
+use larder_tests::{Client, patiently};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+/// Small, so that tests can pass it; larger than what is walked where it arrives.
+pub(crate) const MAX_REQUEST_BYTES: usize = 2 << 20;
+
+pub(crate) struct Serving {
+    pub store: Arc<Store>,
+    pub client: Client,
+    pub address: SocketAddr,
+    pub metrics: Arc<Metrics>,
+    pub ready: watch::Sender<bool>,
+    pub draining: CancellationToken,
+    pub grpc: Grpc,
+    pub served: JoinHandle<Result<(), grpc::Error>>,
+}
+
+/// The storage of everybody.
+struct One(Arc<Store>, Arc<Quotas>);
+
+#[async_trait]
+impl Stores for One {
+    fn get(&self, _: Option<&TenantName>) -> Option<Arc<dyn Storage>> {
+        Some(Arc::clone(&self.0) as Arc<dyn Storage>)
+    }
+
+    fn quotas(&self, _: Option<&TenantName>) -> Result<Arc<Quotas>, storage::Error> {
+        Ok(Arc::clone(&self.1))
+    }
+
+    async fn open(&self, _: Option<&TenantName>) -> Result<Arc<dyn Storage>, storage::Error> {
+        Ok(Arc::clone(&self.0) as Arc<dyn Storage>)
+    }
+}
+
+impl Serving {
+    /// With traces of a few bytes.
+    pub(crate) async fn new() -> Self {
+        Self::with_traces_of(16).await
+    }
+
+    pub(crate) async fn with_traces_of(bytes: usize) -> Self {
+        Self::with(bytes, Resolver::off(), Arc::default()).await
+    }
+
+    /// With tenants that share one storage, each named by `x-tenant`, and with these turns of computing.
+    pub(crate) async fn by_header(scheduler: Arc<Scheduler>) -> Self {
+        Self::with(16, Resolver::on(rules(None)), scheduler).await
+    }
+
+    /// With tenants that share one storage, each named by a resource attribute.
+    pub(crate) async fn by_resource(attribute: &str) -> Self {
+        let resolver = Resolver::on(rules(Some(attribute)));
+        Self::with(16, resolver, Arc::default()).await
+    }
+
+    async fn with(bytes: usize, resolver: Resolver, scheduler: Arc<Scheduler>) -> Self {
+        let store = Store::new(bytes);
+        let metrics = Arc::new(Metrics::new());
+        let (ready, is_ready) = watch::channel(true);
+        let draining = CancellationToken::new();
+        let limits = quotas::Limits {
+            spans_per_second: None,
+            concurrent_queries: 64,
+            kv_quota: None,
+        };
+        let default = TenantName::default_tenant();
+        let quotas = Quotas::new(default, &limits, Arc::clone(&metrics));
+        let parts = Parts {
+            stores: Arc::new(One(Arc::clone(&store), quotas)),
+            resolver,
+            writer_resolver: Resolver::off(),
+            search: Live::new(search_limits()),
+            scheduler,
+            metrics: Arc::clone(&metrics),
+            ready: is_ready,
+            max_request_bytes: MAX_REQUEST_BYTES,
+            request_timeout: Live::new(Duration::from_mins(1)),
+            access: Arc::new(Access::open()),
+            ingest: ingest::Limits {
+                max_fragment_bytes: 1 << 20,
+                max_batch_bytes: 8 << 20,
+                max_message_bytes: 4 << 20,
+            },
+        };
+        let grpc = Grpc::new(parts, draining.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let door = Door {
+            setting: "grpc.endpoint",
+            listener,
+            address,
+            tls: None,
+            connections: Permits::new(16),
+        };
+        let serving = grpc.clone();
+        let served = tokio::spawn(async move { serving.serve(Port::Main, door).await });
+        Self {
+            store,
+            client: Client::connect(address).await,
+            address,
+            metrics,
+            ready,
+            draining,
+            grpc,
+            served,
+        }
+    }
+
+    /// How often a method ended with this code.
+    pub(crate) fn count(&self, method: &str, code: &str) -> u64 {
+        let (method, code) = (
+            format!("rpc_method=\"{}\"", method.trim_start_matches('/')),
+            format!("rpc_response_status_code=\"{code}\""),
+        );
+        self.metrics
+            .encode()
+            .lines()
+            .filter(|line| line.starts_with("rpc_server_call_duration_seconds_count"))
+            .filter(|line| line.contains(&method) && line.contains(&code))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
+    }
+
+    /// Drains, and waits until nothing is served any more.
+    pub(crate) async fn stop(self) {
+        self.draining.cancel();
+        drop(self.client);
+        let served = patiently("the end of the port", self.served).await;
+        served.unwrap().unwrap();
+        patiently("the writes", self.grpc.written()).await;
+    }
+}
+
+fn rules(attribute: Option<&str>) -> Rules {
+    Rules {
+        header: http::HeaderName::from_static("x-tenant"),
+        tenants: std::collections::BTreeSet::new(),
+        default: None,
+        attribute: attribute.map(Into::into),
+    }
+}
+
+fn search_limits() -> search::Limits {
+    search::Limits {
+        default_depth: 100,
+        max_depth: 10_000,
+        timeout: Duration::from_mins(1),
+        judged_spans: 1_000_000,
+        read_bytes: 1 << 30,
+        max_message_bytes: 4 << 20,
+        pagination: false,
+    }
+}

@@ -1,0 +1,376 @@
+//! Making fragments of the spans of each trace, and batches of fragments.
+
+use larder_model::digest::{self, Encoder};
+use larder_model::storage::{
+    Batch, BatchBuilder, DurationRange, FragmentFacts, SpanKind, StatusCode, Term, TimeRange,
+    TraceId,
+};
+use larder_model::terms;
+use prost::encoding::encode_varint;
+
+use super::headers::Scope;
+use super::refused::Refused;
+use super::request::{Request, Span};
+use super::{Limits, field_len};
+
+/// A request may not grow beyond this many times `max_batch_bytes` by its resources being repeated for each of its traces: a
+/// large resource and many tiny traces would take up memory without end.
+const MOST_BATCHES: usize = 32;
+
+/// What making fragments reuses from request to request.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    digest: Encoder,
+    kind_terms: KindTerms,
+    terms: Vec<Term>,
+    /// The spans of the open fragment.
+    members: Vec<u32>,
+    runs: Vec<Run>,
+}
+
+/// Consecutive spans of the open fragment that have one scope, and with it one resource.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    scope: u32,
+    resource: u32,
+    /// How many of the fragment's spans there are up to its end.
+    end: usize,
+    /// The length of its encoded `ScopeSpans`.
+    len: usize,
+}
+
+/// Makes the batches of one request.
+pub(super) struct Assembler<'s, 'a> {
+    request: &'s mut Request<'a>,
+    limits: &'s Limits,
+    scratch: &'s mut Scratch,
+    builder: BatchBuilder,
+    batches: Vec<Batch>,
+    /// The numbers of the open fragment and the open batch, from 1.
+    fragment: u32,
+    batch: u32,
+    fragments_in_batch: usize,
+    /// No less than the length of the open fragment.
+    size: usize,
+    /// The length of all fragments that are closed.
+    total: usize,
+    spans: u64,
+}
+
+// === impl Assembler ===
+
+impl<'s, 'a> Assembler<'s, 'a> {
+    pub(super) fn new(
+        request: &'s mut Request<'a>,
+        limits: &'s Limits,
+        scratch: &'s mut Scratch,
+    ) -> Self {
+        Self {
+            request,
+            limits,
+            scratch,
+            builder: BatchBuilder::default(),
+            batches: Vec::new(),
+            fragment: 1,
+            batch: 1,
+            fragments_in_batch: 0,
+            size: 0,
+            total: 0,
+            spans: 0,
+        }
+    }
+
+    /// The batches, and how many spans they hold. `length` is that of the request.
+    pub(super) fn assemble(mut self, length: usize, refused: &mut Refused) -> (Vec<Batch>, u64) {
+        // Regrouping adds headers. More room than needed costs nothing, but growing copies all there is.
+        let room = (length + length / 2).min(self.limits.max_batch_bytes);
+        self.builder = BatchBuilder::with_capacity(room);
+        self.builder.terms().reserve(room / 3 / size_of::<Term>());
+        self.builder.digest().reserve(room / 6);
+        let most = self.limits.max_batch_bytes.saturating_mul(MOST_BATCHES);
+        for trace in 0..self.request.traces.len() {
+            let Some(trace) = self.request.traces.get(trace) else {
+                break;
+            };
+            let (id, mut next) = (trace.id, Some(trace.first));
+            while let Some(number) = next {
+                let Some(span) = self.request.spans.get(number as usize) else {
+                    break;
+                };
+                next = span.next;
+                if self.total > most {
+                    refused.add_grown();
+                } else {
+                    self.push(id, number);
+                }
+            }
+            self.finish_fragment(id);
+        }
+        self.finish_batch();
+        (self.batches, self.spans)
+    }
+
+    /// Adds a span to the open fragment, or to a new one where it would pass the limit.
+    fn push(&mut self, id: TraceId, number: u32) {
+        let Some((span, scope, resource_header)) = self.parts(number) else {
+            return;
+        };
+        let (scope_number, resource) = (span.scope, scope.resource);
+        let span_len = field_len(span.raw.len());
+        let scope_header = self.request.scope_header(scope).len();
+        // What is written before the span, with lengths at their longest.
+        let before_scope = LONGEST_FIELD_HEAD + scope_header;
+        let before_resource = LONGEST_FIELD_HEAD + resource_header + before_scope;
+        let mut last = self.scratch.runs.last().copied();
+        let before = |last: Option<Run>| match last {
+            Some(run) if run.scope == scope_number => 0,
+            Some(run) if run.resource == resource => before_scope,
+            _ => before_resource,
+        };
+        let grown = self.size + before(last) + span_len;
+        if last.is_some() && grown > self.limits.max_fragment_bytes {
+            self.finish_fragment(id);
+            last = None;
+        }
+        self.size += before(last) + span_len;
+        let same_scope = before(last) == 0;
+        self.scratch.members.push(number);
+        let end = self.scratch.members.len();
+        match self.scratch.runs.last_mut() {
+            Some(run) if same_scope => {
+                run.end = end;
+                run.len += span_len;
+            }
+            _ => self.scratch.runs.push(Run {
+                scope: scope_number,
+                resource,
+                end,
+                len: scope_header + span_len,
+            }),
+        }
+    }
+
+    /// A span, its scope and the length of its resource's header.
+    fn parts(&self, span: u32) -> Option<(&Span<'a>, &Scope, usize)> {
+        let span = self.request.spans.get(span as usize)?;
+        let scope = self.request.scopes.get(span.scope as usize)?;
+        let resource = self.request.resources.get(scope.resource as usize)?;
+        Some((span, scope, self.request.resource_header(resource).len()))
+    }
+
+    fn finish_fragment(&mut self, id: TraceId) {
+        if self.scratch.members.is_empty() {
+            return;
+        }
+        if self.fragments_in_batch > 0 && self.weight() + self.size > self.limits.max_batch_bytes {
+            self.finish_batch();
+        }
+        let facts = self.write_spans(id);
+        self.write_otlp();
+        self.builder.finish_fragment(facts);
+        self.fragments_in_batch += 1;
+        self.spans += u64::from(facts.span_count);
+        self.total += self.size;
+        self.fragment += 1;
+        self.size = 0;
+        self.scratch.members.clear();
+        self.scratch.runs.clear();
+    }
+
+    fn finish_batch(&mut self) {
+        if self.fragments_in_batch > 0 {
+            let builder = std::mem::take(&mut self.builder);
+            self.batches.push(builder.build());
+            self.batch += 1;
+            self.fragments_in_batch = 0;
+        }
+    }
+
+    /// As [`Batch::weight`].
+    fn weight(&mut self) -> usize {
+        self.builder.otlp().len()
+            + self.builder.digest().len()
+            + self.builder.terms().len() * size_of::<Term>()
+            + self.fragments_in_batch * 64
+    }
+
+    /// Writes terms, operations and digest of the open fragment.
+    fn write_spans(&mut self, trace_id: TraceId) -> FragmentFacts {
+        let mut facts = FragmentFacts {
+            trace_id,
+            span_count: super::number(self.scratch.members.len()),
+            starts: TimeRange {
+                start: u64::MAX,
+                end: 0,
+            },
+            durations: DurationRange {
+                shortest: u64::MAX,
+                longest: 0,
+            },
+        };
+        self.scratch.terms.clear();
+        let mut seen = Seen::default();
+        for position in 0..self.scratch.members.len() {
+            let Some(number) = self.scratch.members.get(position) else {
+                break;
+            };
+            let number = *number as usize;
+            let fragment = self.fragment;
+            let out = &mut self.scratch.terms;
+            self.request.push_span_terms(number, fragment, out);
+            let Some(span) = self.request.spans.get(number) else {
+                break;
+            };
+            let (start, end) = (span.start, span.end);
+            let duration = end.saturating_sub(start);
+            facts.starts.start = facts.starts.start.min(start);
+            facts.starts.end = facts.starts.end.max(start);
+            facts.durations.shortest = facts.durations.shortest.min(duration);
+            facts.durations.longest = facts.durations.longest.max(duration);
+
+            let (number, scope, status) = (span.operation, span.scope, span.status);
+            let operations = &mut self.request.operations;
+            let Some(operation) = operations.get_mut(number) else {
+                break;
+            };
+            let is_new = operation.fragment != fragment;
+            if is_new {
+                operation.fragment = fragment;
+                self.scratch.terms.extend(operation.terms);
+            }
+            let (service, name, kind) = (operation.service, operation.name, operation.kind);
+            seen.kinds |= 1 << kind as u8;
+            seen.statuses |= 1 << status as u8;
+            let digest = &mut self.scratch.digest;
+            let span = digest::Span {
+                span_id: span.id,
+                parent: span.parent,
+                start,
+                end,
+                kind,
+                status,
+                service: operations.in_digest(service, fragment, digest),
+                name: operations.in_digest(name, fragment, digest),
+            };
+            digest.push(&span);
+            if is_new
+                && let Some(place) = operations.in_batch(number, self.batch, &mut self.builder)
+            {
+                self.builder.fragment_operations().push(place);
+            }
+            if status == StatusCode::Error {
+                self.add_error(scope);
+            }
+        }
+        for run in &self.scratch.runs {
+            let out = &mut self.scratch.terms;
+            self.request
+                .push_header_terms(run.scope, self.fragment, out);
+        }
+        seen.push_terms(&self.scratch.kind_terms, &mut self.scratch.terms);
+        // Most doubles were left out above; different attributes can still have one string form.
+        self.scratch.terms.sort_unstable();
+        self.scratch.terms.dedup();
+        self.builder.terms().extend_from_slice(&self.scratch.terms);
+        self.scratch.digest.finish(self.builder.digest());
+        facts
+    }
+
+    /// Gives the open fragment the term of an error of the scope's service.
+    fn add_error(&mut self, scope: u32) {
+        let scope = self.request.scopes.get(scope as usize);
+        let resource = scope.map_or(0, |scope| scope.resource as usize);
+        let Some(resource) = self.request.resources.get_mut(resource) else {
+            return;
+        };
+        if resource.error_fragment != self.fragment {
+            resource.error_fragment = self.fragment;
+            self.scratch.terms.push(resource.error_term);
+        }
+    }
+
+    /// Writes the `TracesData` of the open fragment.
+    fn write_otlp(&mut self) {
+        let out = self.builder.otlp();
+        let mut runs = self.scratch.runs.as_slice();
+        let mut start = 0;
+        while let Some(first) = runs.first() {
+            let same = runs
+                .iter()
+                .take_while(|run| run.resource == first.resource)
+                .count();
+            let (of_resource, others) = runs.split_at(same);
+            runs = others;
+            let Some(resource) = self.request.resources.get(first.resource as usize) else {
+                continue;
+            };
+            let header = self.request.resource_header(resource);
+            let scopes: usize = of_resource.iter().map(|run| field_len(run.len)).sum();
+            // TracesData.resource_spans
+            write_head(1, header.len() + scopes, out);
+            out.extend_from_slice(header);
+            for run in of_resource {
+                // ResourceSpans.scope_spans
+                write_head(2, run.len, out);
+                if let Some(scope) = self.request.scopes.get(run.scope as usize) {
+                    out.extend_from_slice(self.request.scope_header(scope));
+                }
+                let members = self.scratch.members.get(start..run.end);
+                for number in members.unwrap_or_default() {
+                    if let Some(span) = self.request.spans.get(*number as usize) {
+                        // ScopeSpans.spans
+                        write_head(2, span.raw.len(), out);
+                        out.extend_from_slice(span.raw);
+                    }
+                }
+                start = run.end;
+            }
+        }
+    }
+}
+
+/// A key of one byte and a length of less than 32 bits.
+const LONGEST_FIELD_HEAD: usize = 6;
+
+/// Writes the key and the length of a message.
+fn write_head(number: u8, len: usize, out: &mut Vec<u8>) {
+    out.push(number << 3 | 2);
+    encode_varint(len as u64, out);
+}
+
+/// The kinds and statuses of a fragment, a bit each.
+#[derive(Default)]
+struct Seen {
+    kinds: u8,
+    statuses: u8,
+}
+
+impl Seen {
+    fn push_terms(&self, made: &KindTerms, out: &mut Vec<Term>) {
+        let mut push = |bits: u8, terms: &[Term]| {
+            for (number, term) in terms.iter().enumerate() {
+                if bits & 1 << number != 0 {
+                    out.push(*term);
+                }
+            }
+        };
+        push(self.kinds, &made.kinds);
+        push(self.statuses, &made.statuses);
+    }
+}
+
+/// The terms of every kind and every status, by number.
+#[derive(Debug)]
+struct KindTerms {
+    kinds: [Term; 6],
+    statuses: [Term; 3],
+}
+
+impl Default for KindTerms {
+    fn default() -> Self {
+        Self {
+            kinds: [0, 1, 2, 3, 4, 5].map(|number| terms::kind(SpanKind::from_wire(number))),
+            statuses: [0, 1, 2].map(|number| terms::status(StatusCode::from_wire(number))),
+        }
+    }
+}

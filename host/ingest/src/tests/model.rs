@@ -1,0 +1,201 @@
+//! What ingest is to make of a request, by owned messages and without a thought of speed.
+
+use std::collections::BTreeSet;
+
+use larder_model::digest::Parent;
+use larder_model::storage::{SpanKind, StatusCode, Term, TraceId};
+use larder_model::string_form;
+use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
+use larder_proto::otlp::{AnyValue, is_utf8};
+use larder_proto::testing::mirror::{self, Value};
+use larder_proto::wire::Fields;
+use opentelemetry_proto::tonic::trace::v1 as otlp;
+use prost::Message;
+
+use crate::{Limits, Reason};
+
+/// A span with all that stands around it, as sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) resource_header: Vec<u8>,
+    pub(super) scope_header: Vec<u8>,
+    pub(super) span: Vec<u8>,
+}
+
+/// The header of a message whose field 2 is repeated, and the contents of that field.
+fn split(message: &[u8]) -> (Vec<u8>, Vec<&[u8]>) {
+    let mut header = Vec::new();
+    let mut content = Vec::new();
+    for field in Fields::new(message) {
+        let field = field.unwrap();
+        match field.number {
+            2 => content.push(field.bytes().unwrap()),
+            _ => header.extend_from_slice(field.raw),
+        }
+    }
+    (header, content)
+}
+
+/// Every span of well-formed traces.
+pub(super) fn spans(traces: &[u8]) -> Vec<Sent> {
+    let mut sent = Vec::new();
+    for field in Fields::new(traces) {
+        let field = field.unwrap();
+        if field.number != 1 {
+            continue;
+        }
+        let (resource_header, scopes) = split(field.bytes().unwrap());
+        for scope in scopes {
+            let (scope_header, spans) = split(scope);
+            sent.extend(spans.into_iter().map(|span| Sent {
+                resource_header: resource_header.clone(),
+                scope_header: scope_header.clone(),
+                span: span.to_vec(),
+            }));
+        }
+    }
+    sent
+}
+
+impl Sent {
+    pub(super) fn decode(&self) -> mirror::Span {
+        mirror::Span::decode(&self.span[..]).unwrap()
+    }
+
+    pub(super) fn trace_id(&self) -> TraceId {
+        TraceId::from_span(&self.decode().trace_id).unwrap()
+    }
+
+    fn resource(&self) -> mirror::Resource {
+        let header = mirror::ResourceSpans::decode(&self.resource_header[..]).unwrap();
+        header.resource.unwrap_or_default()
+    }
+
+    fn scope(&self) -> mirror::Scope {
+        let header = mirror::ScopeSpans::decode(&self.scope_header[..]).unwrap();
+        header.scope.unwrap_or_default()
+    }
+
+    pub(super) fn service(&self) -> Vec<u8> {
+        let first = self
+            .resource()
+            .attributes
+            .into_iter()
+            .find(|attribute| attribute.key == b"service.name");
+        match first.and_then(|attribute| attribute.value?.value) {
+            Some(Value::String(service)) => service,
+            _ => Vec::new(),
+        }
+    }
+
+    /// The length of a `TracesData` with this span alone.
+    pub(super) fn length_alone(&self) -> usize {
+        let message = |length: usize| 1 + prost::length_delimiter_len(length) + length;
+        let scope_spans = message(self.span.len()) + self.scope_header.len();
+        message(message(scope_spans) + self.resource_header.len())
+    }
+
+    pub(super) fn refusal(&self, limits: &Limits) -> Option<Reason> {
+        let span = self.decode();
+        if TraceId::from_span(&span.trace_id).is_none() {
+            return Some(Reason::TraceId);
+        }
+        if span.span_id.len() != 8 || span.span_id == [0; 8] {
+            return Some(Reason::SpanId);
+        }
+        // What is well-formed is refused by prost for its strings only.
+        if otlp::Span::decode(&self.span[..]).is_err()
+            || otlp::ResourceSpans::decode(&self.resource_header[..]).is_err()
+            || otlp::ScopeSpans::decode(&self.scope_header[..]).is_err()
+        {
+            return Some(Reason::Utf8);
+        }
+        (self.length_alone() > limits.max_message_bytes).then_some(Reason::TooLarge)
+    }
+
+    pub(super) fn kind(&self) -> SpanKind {
+        SpanKind::from_wire(u64::from(self.decode().kind.cast_unsigned()))
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        let code = self.decode().status.unwrap_or_default().code;
+        StatusCode::from_wire(u64::from(code.cast_unsigned()))
+    }
+
+    pub(super) fn parent(&self) -> Parent {
+        match &self.decode().parent_span_id[..] {
+            [] => Parent::None,
+            id => id.try_into().map_or(Parent::Odd, Parent::Id),
+        }
+    }
+
+    pub(super) fn terms(&self) -> BTreeSet<Term> {
+        let (span, scope, service) = (self.decode(), self.scope(), self.service());
+        let mut terms = BTreeSet::from([
+            terms::service(&service),
+            terms::span_name(&span.name),
+            terms::service_and_span_name(&service, &span.name),
+            terms::kind(self.kind()),
+            terms::status(self.status()),
+            terms::scope_name(&scope.name),
+            terms::scope_version(&scope.version),
+        ]);
+        if self.status() == StatusCode::Error {
+            terms.insert(terms::service_with_error(&service));
+        }
+        let mut add = |level, attributes: &[mirror::KeyValue]| {
+            for attribute in attributes {
+                terms.extend(attribute_terms(level, attribute));
+            }
+        };
+        add(Level::Span, &span.attributes);
+        add(Level::Resource, &self.resource().attributes);
+        add(Level::Scope, &scope.attributes);
+        for event in &span.events {
+            add(Level::Event, &event.attributes);
+        }
+        for link in &span.links {
+            add(Level::Link, &link.attributes);
+        }
+        terms.extend(
+            span.events
+                .iter()
+                .map(|event| terms::event_name(&event.name)),
+        );
+        terms.extend(
+            span.links
+                .iter()
+                .map(|link| terms::link_trace_id(&link.trace_id)),
+        );
+        terms
+    }
+}
+
+fn attribute_terms(level: Level, attribute: &mirror::KeyValue) -> Vec<Term> {
+    assert!(is_utf8(&attribute.key));
+    let key = AttributeKey::new(&attribute.key);
+    let number = NumberKey::new(&attribute.key);
+    let value = attribute.value.clone().unwrap_or_default();
+    let mut form = Vec::new();
+    let magnitude = match value.value {
+        Some(Value::Array(_) | Value::KvList(_)) => return vec![key.present(level)],
+        Some(Value::Int(int)) => Some(Magnitude::of_int(int.into())),
+        Some(Value::Double(double)) => Magnitude::of_double(double),
+        Some(_) | None => None,
+    };
+    if value.value.is_some() {
+        let encoded = value.encode_to_vec();
+        if let Some(value) = AnyValue::parse(&encoded).unwrap() {
+            string_form::write(&value, &mut form);
+        }
+    }
+    let mut terms = vec![key.with_value(level, &form)];
+    match magnitude {
+        None => terms.push(key.present(level)),
+        Some(magnitude) => {
+            terms.push(number.present(level));
+            terms.push(number.with_magnitude(level, magnitude));
+        }
+    }
+    terms
+}

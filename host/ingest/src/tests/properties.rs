@@ -1,0 +1,169 @@
+//! Ingest against the model, on random requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use larder_model::digest;
+use larder_model::storage::{Batch, Fragment, Operation, TraceId};
+use larder_proto::testing::{mirror, mutated_traces, traces};
+use proptest::prelude::*;
+use prost::Message;
+
+use super::model::{self, Sent};
+use super::{LIMITS, fragments};
+use crate::{Ingest, Limits, Reason};
+
+/// Limits so small that random requests run into them.
+fn limits() -> impl Strategy<Value = Limits> {
+    prop_oneof![
+        Just(LIMITS),
+        (40..400_usize, 400..2000_usize, 60..400_usize).prop_map(
+            |(max_fragment_bytes, max_batch_bytes, max_message_bytes)| Limits {
+                max_fragment_bytes,
+                max_batch_bytes,
+                max_message_bytes,
+            }
+        ),
+    ]
+}
+
+fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], limits: &Limits) {
+    let facts = fragment.facts;
+    assert_eq!(facts.span_count as usize, spans.len());
+    assert!(
+        fragment.otlp.len() <= limits.max_fragment_bytes || spans.len() == 1,
+        "a fragment of {} spans has {} bytes",
+        spans.len(),
+        fragment.otlp.len()
+    );
+
+    let terms: BTreeSet<_> = spans.iter().flat_map(Sent::terms).collect();
+    assert_eq!(fragment.terms, terms.into_iter().collect::<Vec<_>>());
+
+    let digest = digest::decode(fragment.digest).unwrap();
+    assert_eq!(digest.len(), spans.len());
+    for (found, sent) in digest.spans().zip(spans) {
+        let decoded = sent.decode();
+        let (service, name) = (sent.service(), decoded.name.clone());
+        let wanted = digest::Span {
+            span_id: decoded.span_id.clone().try_into().unwrap(),
+            parent: sent.parent(),
+            start: decoded.start_time_unix_nano,
+            end: decoded.end_time_unix_nano,
+            kind: sent.kind(),
+            status: sent.status(),
+            service: str::from_utf8(&service).unwrap(),
+            name: str::from_utf8(&name).unwrap(),
+        };
+        assert_eq!(found.unwrap(), wanted);
+    }
+
+    let decoded: Vec<_> = spans.iter().map(Sent::decode).collect();
+    let starts = || decoded.iter().map(|span| span.start_time_unix_nano);
+    let durations = || {
+        let duration = |span: &mirror::Span| {
+            let end = span.end_time_unix_nano;
+            end.saturating_sub(span.start_time_unix_nano)
+        };
+        decoded.iter().map(duration)
+    };
+    assert_eq!(facts.starts.start, starts().min().unwrap());
+    assert_eq!(facts.starts.end, starts().max().unwrap());
+    assert_eq!(facts.durations.shortest, durations().min().unwrap());
+    assert_eq!(facts.durations.longest, durations().max().unwrap());
+
+    let operations = batch.operations();
+    let listed: Vec<_> = fragment
+        .operations
+        .iter()
+        .map(|place| operations[*place as usize].clone())
+        .collect();
+    let wanted: BTreeSet<_> = spans
+        .iter()
+        .map(|sent| Operation {
+            service: String::from_utf8(sent.service()).unwrap(),
+            name: String::from_utf8(sent.decode().name).unwrap(),
+            kind: sent.kind(),
+        })
+        .filter(|operation| !operation.service.is_empty())
+        .collect();
+    assert_eq!(listed.len(), wanted.len(), "an operation is listed twice");
+    assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), wanted);
+}
+
+fn check(ingest: &mut Ingest, request: &[u8], limits: &Limits) {
+    let walked = ingest.walk(request);
+    assert_eq!(
+        walked.is_ok(),
+        mirror::TracesData::decode(request).is_ok(),
+        "a request is malformed where prost says so"
+    );
+    let Ok(ingested) = walked else {
+        return;
+    };
+    let mut wanted: BTreeMap<TraceId, Vec<Sent>> = BTreeMap::new();
+    let mut refused: BTreeMap<&str, u64> = BTreeMap::new();
+    for sent in model::spans(request) {
+        match sent.refusal(limits) {
+            None => wanted.entry(sent.trace_id()).or_default().push(sent),
+            Some(reason) => *refused.entry(reason.as_str()).or_default() += 1,
+        }
+    }
+    let by_reason = ingested.refused.by_reason();
+    let found: BTreeMap<_, _> = by_reason
+        .map(|(reason, count): (Reason, u64)| (reason.as_str(), count))
+        .collect();
+    assert_eq!(found, refused);
+    assert_eq!(ingested.refused.total(), refused.values().sum::<u64>());
+
+    let mut joined: BTreeMap<TraceId, Vec<u8>> = BTreeMap::new();
+    for fragment in fragments(&ingested) {
+        let joined = joined.entry(fragment.facts.trace_id).or_default();
+        joined.extend_from_slice(fragment.otlp);
+    }
+    let found: BTreeMap<_, _> = joined
+        .iter()
+        .map(|(id, traces)| (*id, model::spans(traces)))
+        .collect();
+    assert_eq!(found, wanted);
+    let count: usize = wanted.values().map(Vec::len).sum();
+    assert_eq!(ingested.spans, count as u64);
+
+    for batch in &ingested.batches {
+        assert!(!batch.is_empty());
+        let distinct: BTreeSet<_> = batch.operations().into_iter().collect();
+        assert_eq!(distinct.len(), batch.batch_operations().len());
+        let services: BTreeSet<_> = batch.services().iter().collect();
+        assert_eq!(services.len(), batch.services().len());
+        for fragment in batch.fragments() {
+            let spans = model::spans(fragment.otlp);
+            check_fragment(batch, &fragment, &spans, limits);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn fragments_are_what_the_model_makes(
+        requests in prop::collection::vec(traces(true), 1..3),
+        limits in limits(),
+    ) {
+        // One after another, as leftovers of the first must not show in the second.
+        let mut ingest = Ingest::new(limits);
+        for request in &requests {
+            check(&mut ingest, request, &limits);
+        }
+    }
+
+    #[test]
+    fn mutated_requests_are_taken_and_refused_as_the_model_does(
+        request in mutated_traces(),
+        limits in limits(),
+    ) {
+        check(&mut Ingest::new(limits), &request, &limits);
+    }
+
+    #[test]
+    fn garbage_is_malformed_where_prost_says_so(request in prop::collection::vec(any::<u8>(), 0..100)) {
+        check(&mut Ingest::new(LIMITS), &request, &LIMITS);
+    }
+}

@@ -1,0 +1,288 @@
+//! What is refused, and what is said of it.
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+
+use super::build::{attribute, request, resource_spans, scope_spans, shop, span, text, walk};
+use super::{LIMITS, fragments};
+use crate::{Ingest, Limits};
+
+/// Replaces the text `from` by bytes of the same length.
+fn replace(bytes: &[u8], from: [u8; 4], to: [u8; 4]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let mut found = 0;
+    for at in 0..bytes.len() - 3 {
+        if bytes[at..at + 4] == from {
+            bytes[at..at + 4].copy_from_slice(&to);
+            found += 1;
+        }
+    }
+    assert_eq!(found, 1, "the text is there once");
+    bytes
+}
+
+#[test]
+fn spans_without_proper_ids_are_refused_alone() {
+    let with = |trace_id: &[u8], span_id: &[u8]| Span {
+        trace_id: trace_id.to_vec(),
+        span_id: span_id.to_vec(),
+        name: "odd".to_owned(),
+        ..Span::default()
+    };
+    let ingested = walk(&shop(vec![
+        with(&[1; 15], &[1; 8]),
+        span(1, 1),
+        with(&[0; 16], &[1; 8]),
+        with(&[1; 17], &[0; 8]),
+        with(&[], &[]),
+        with(&[1; 16], &[0; 8]),
+        with(&[1; 16], &[1; 9]),
+    ]));
+    assert_eq!(ingested.spans, 1);
+    assert_eq!(ingested.refused.total(), 6);
+    assert_eq!(
+        ingested.refused.to_string(),
+        "refused 4 spans with a trace id that is not 16 bytes or all zero, \
+         2 spans with a span id that is not 8 bytes or all zero; \
+         the first: span 0 of the request (name \"odd\", trace id 010101010101010101010101010101, \
+         span id 0101010101010101) has a trace id that is not 16 bytes or all zero in it"
+    );
+}
+
+#[test]
+fn a_bad_string_anywhere_in_a_span_refuses_that_span() {
+    let nested = |value: Value| AnyValue { value: Some(value) };
+    let bad = || text("bad!");
+    let array = |value| {
+        let values = vec![AnyValue::default(), value];
+        nested(Value::ArrayValue(
+            opentelemetry_proto::tonic::common::v1::ArrayValue { values },
+        ))
+    };
+    let map = |key: &str, value| {
+        let values = vec![attribute(key, value)];
+        nested(Value::KvlistValue(
+            opentelemetry_proto::tonic::common::v1::KeyValueList { values },
+        ))
+    };
+    let event = |event: Event| Span {
+        events: vec![event],
+        ..span(1, 1)
+    };
+    let link = |link: Link| Span {
+        links: vec![link],
+        ..span(1, 1)
+    };
+    let with_value = |value| Span {
+        attributes: vec![attribute("k", value)],
+        ..span(1, 1)
+    };
+    let status = opentelemetry_proto::tonic::trace::v1::Status {
+        message: "bad!".to_owned(),
+        code: 2,
+    };
+    let cases = [
+        Span {
+            name: "bad!".to_owned(),
+            ..span(1, 1)
+        },
+        Span {
+            trace_state: "bad!".to_owned(),
+            ..span(1, 1)
+        },
+        Span {
+            status: Some(status),
+            ..span(1, 1)
+        },
+        Span {
+            attributes: vec![attribute("bad!", None)],
+            ..span(1, 1)
+        },
+        with_value(bad()),
+        with_value(array(bad())),
+        with_value(array(array(bad()))),
+        with_value(map("bad!", AnyValue::default())),
+        with_value(map("k", bad())),
+        with_value(map("k", array(bad()))),
+        event(Event {
+            name: "bad!".to_owned(),
+            ..Event::default()
+        }),
+        event(Event {
+            attributes: vec![attribute("bad!", None)],
+            ..Event::default()
+        }),
+        link(Link {
+            trace_state: "bad!".to_owned(),
+            ..Link::default()
+        }),
+        link(Link {
+            attributes: vec![attribute("k", bad())],
+            ..Link::default()
+        }),
+    ];
+    for case in cases {
+        let good = shop(vec![span(1, 7), case.clone(), span(1, 8)]);
+        assert_eq!(walk(&good).spans, 3);
+        let ingested = walk(&replace(&good, *b"bad!", *b"\xffad!"));
+        assert_eq!(ingested.spans, 2, "{case:?}");
+        let text = ingested.refused.to_string();
+        assert!(
+            text.contains("1 span with a string that is not valid UTF-8"),
+            "{text}"
+        );
+        assert!(text.ends_with("that is not valid UTF-8 in it"), "{text}");
+    }
+}
+
+#[test]
+fn a_bad_string_in_a_header_refuses_the_spans_under_it() {
+    let scope = |scope: InstrumentationScope| ScopeSpans {
+        scope: Some(scope),
+        ..scope_spans("lib", vec![span(1, 1), span(1, 2)])
+    };
+    let in_scope = |scope_spans| {
+        let good = self::scope_spans("lib", vec![span(1, 3)]);
+        resource_spans("shop", vec![scope_spans, good])
+    };
+    let in_resource = |resource: Resource| ResourceSpans {
+        resource: Some(resource),
+        ..resource_spans(
+            "shop",
+            vec![scope_spans("lib", vec![span(1, 1), span(1, 2)])],
+        )
+    };
+    let entity = opentelemetry_proto::tonic::common::v1::EntityRef {
+        id_keys: vec!["bad!".to_owned()],
+        ..Default::default()
+    };
+    let two = || vec![scope_spans("lib", vec![span(1, 1), span(1, 2)])];
+    let cases = [
+        (
+            in_scope(scope_spans("bad!", vec![span(1, 1), span(1, 2)])),
+            "its scope",
+        ),
+        (
+            in_scope(scope(InstrumentationScope {
+                version: "bad!".to_owned(),
+                ..Default::default()
+            })),
+            "its scope",
+        ),
+        (
+            in_scope(scope(InstrumentationScope {
+                attributes: vec![attribute("bad!", None)],
+                ..Default::default()
+            })),
+            "its scope",
+        ),
+        (
+            in_scope(ScopeSpans {
+                schema_url: "bad!".to_owned(),
+                ..scope(InstrumentationScope::default())
+            }),
+            "its scope",
+        ),
+        (resource_spans("bad!", two()), "its resource"),
+        (
+            in_resource(Resource {
+                attributes: vec![attribute("k", text("bad!"))],
+                ..Resource::default()
+            }),
+            "its resource",
+        ),
+        (
+            in_resource(Resource {
+                entity_refs: vec![entity],
+                ..Resource::default()
+            }),
+            "its resource",
+        ),
+        (
+            ResourceSpans {
+                schema_url: "bad!".to_owned(),
+                ..resource_spans("shop", two())
+            },
+            "its resource",
+        ),
+    ];
+    for (case, place) in cases {
+        let mut case = case;
+        // The same name twice is once too often for `replace`.
+        if case.scope_spans[0].schema_url == "schema of bad!" {
+            case.scope_spans[0].schema_url.clear();
+        }
+        if case.schema_url == "schema of bad!" {
+            case.schema_url.clear();
+        }
+        let good = resource_spans("cart", vec![scope_spans("lib", vec![span(1, 9)])]);
+        let sent = request(vec![case.clone(), good]);
+        let all = walk(&sent).spans;
+        let ingested = walk(&replace(&sent, *b"bad!", *b"\xffad!"));
+        assert_eq!(ingested.refused.total(), 2, "{case:?}");
+        assert_eq!(ingested.spans, all - 2);
+        let text = ingested.refused.to_string();
+        assert!(text.ends_with(place), "{text}");
+    }
+}
+
+#[test]
+fn a_span_that_fits_no_message_is_refused() {
+    let limits = Limits {
+        max_message_bytes: 1000,
+        ..LIMITS
+    };
+    let with_length = |length: usize| {
+        shop(vec![Span {
+            name: "n".repeat(length),
+            ..span(1, 1)
+        }])
+    };
+    let overhead = with_length(900).len() - 900;
+    let spans = |length| {
+        let request = with_length(length);
+        let ingested = Ingest::new(limits).walk(&request).unwrap();
+        (request.len(), ingested.spans, ingested.refused.total())
+    };
+    assert_eq!(spans(1000 - overhead), (1000, 1, 0));
+    assert_eq!(spans(1001 - overhead), (1001, 0, 1));
+}
+
+#[test]
+fn a_large_resource_is_not_repeated_without_end() {
+    let limits = Limits {
+        max_batch_bytes: 10_000,
+        ..LIMITS
+    };
+    let mut sent = resource_spans(&"s".repeat(5000), vec![]);
+    sent.scope_spans = vec![scope_spans(
+        "lib",
+        (1..=250).map(|id| span(id, id)).collect(),
+    )];
+    let ingested = Ingest::new(limits).walk(&request(vec![sent])).unwrap();
+    let stored: usize = fragments(&ingested).iter().map(|f| f.otlp.len()).sum();
+    assert!(stored < 32 * 10_000 + 12_000, "{stored}");
+    assert!(ingested.spans > 25);
+    assert_eq!(ingested.spans + ingested.refused.total(), 250);
+    let text = ingested.refused.to_string();
+    assert!(text.contains("repeated for each of its traces"), "{text}");
+}
+
+#[test]
+fn a_malformed_request_says_where() {
+    let mut broken = shop(vec![span(1, 1)]);
+    let at = broken.len();
+    broken.extend(b"\x0a\x04\x12\x02\x12\x05");
+    let error = Ingest::new(LIMITS).walk(&broken).unwrap_err();
+    assert_eq!(error.offset(), at + 6);
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the request is not a valid ExportTraceServiceRequest: a field is cut off at byte {}",
+            at + 6
+        )
+    );
+}

@@ -1,0 +1,266 @@
+//! The fingerprints of searchable facts, byte by byte as `wit/terms.md` fixes them.
+//!
+//! `ingest` makes the terms of what is stored, the planner the terms of what is asked; they meet inside a plugin, which only
+//! compares them. Equal facts have equal terms; two facts may share one, so a term can widen a search and never decide it.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::storage::{SpanKind, StatusCode, Term};
+
+mod magnitude;
+
+pub use magnitude::Magnitude;
+
+/// Where an attribute stands; the number is part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Level {
+    /// `Span.attributes`
+    Span = 0,
+    /// `Span.Event.attributes`
+    Event = 1,
+    /// `Span.Link.attributes`
+    Link = 2,
+    /// `Resource.attributes`
+    Resource = 3,
+    /// `InstrumentationScope.attributes`
+    Scope = 4,
+}
+
+impl Level {
+    /// Every level, in the order of their numbers.
+    pub const ALL: [Self; 5] = [
+        Self::Span,
+        Self::Event,
+        Self::Link,
+        Self::Resource,
+        Self::Scope,
+    ];
+}
+
+const SERVICE: u64 = 1;
+const SPAN_NAME: u64 = 2;
+const SERVICE_AND_SPAN_NAME: u64 = 3;
+const KIND: u64 = 4;
+const STATUS: u64 = 5;
+const SERVICE_WITH_ERROR: u64 = 6;
+const SCOPE_NAME: u64 = 7;
+const SCOPE_VERSION: u64 = 8;
+const EVENT_NAME: u64 = 9;
+const LINK_TRACE_ID: u64 = 10;
+const ATTRIBUTE: u64 = 16;
+const NUMBER: u64 = 17;
+
+fn chain(hash: u64, part: &[u8]) -> u64 {
+    xxh3_64_with_seed(part, hash)
+}
+
+fn finish(hash: u64) -> Term {
+    hash.max(1)
+}
+
+/// A resource's `service.name`, or "" where that is absent or not a string.
+pub fn service(service: &[u8]) -> Term {
+    finish(chain(SERVICE, service))
+}
+
+/// A span's name.
+pub fn span_name(name: &[u8]) -> Term {
+    finish(chain(SPAN_NAME, name))
+}
+
+/// A service and the name of one of its spans.
+pub fn service_and_span_name(service: &[u8], name: &[u8]) -> Term {
+    finish(chain(chain(SERVICE_AND_SPAN_NAME, service), name))
+}
+
+/// A span's kind.
+pub fn kind(kind: SpanKind) -> Term {
+    finish(chain(KIND, &[kind as u8]))
+}
+
+/// A span's status.
+pub fn status(status: StatusCode) -> Term {
+    finish(chain(STATUS, &[status as u8]))
+}
+
+/// A span of this service with status error.
+pub fn service_with_error(service: &[u8]) -> Term {
+    finish(chain(
+        chain(SERVICE_WITH_ERROR, service),
+        &[StatusCode::Error as u8],
+    ))
+}
+
+/// An instrumentation scope's name.
+pub fn scope_name(name: &[u8]) -> Term {
+    finish(chain(SCOPE_NAME, name))
+}
+
+/// An instrumentation scope's version.
+pub fn scope_version(version: &[u8]) -> Term {
+    finish(chain(SCOPE_VERSION, version))
+}
+
+/// An event's name.
+pub fn event_name(name: &[u8]) -> Term {
+    finish(chain(EVENT_NAME, name))
+}
+
+/// A link's trace id, as its bytes stand on the wire.
+pub fn link_trace_id(id: &[u8]) -> Term {
+    finish(chain(LINK_TRACE_ID, id))
+}
+
+/// The hash of an attribute's key, from which its terms are made.
+///
+/// At all levels they are the same but for three bits, the lowest ones of the upper half: who keeps that half of each term, in their
+/// order, has what a search for an attribute at any level asks for in one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttributeKey(u64);
+
+impl AttributeKey {
+    /// Of this key.
+    pub fn new(key: &[u8]) -> Self {
+        Self(chain(ATTRIBUTE, key))
+    }
+
+    /// An attribute with this key is present at the level, and is no number.
+    pub fn present(self, level: Level) -> Term {
+        finish(at_level(self.0, level))
+    }
+
+    /// An attribute with this key has this string form (`crate::string_form`) at the level. Arrays and maps have no such term.
+    pub fn with_value(self, level: Level, string_form: &[u8]) -> Term {
+        finish(at_level(chain(self.0, string_form), level))
+    }
+}
+
+/// The hash of the key of attributes that are numbers; not a number is none of them.
+///
+/// The terms that are made from it differ in their bits 32 to 42 alone, so a range of numbers is in one place for who keeps the upper
+/// half of terms, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberKey(u64);
+
+impl NumberKey {
+    /// Of this key.
+    pub fn new(key: &[u8]) -> Self {
+        Self(chain(NUMBER, key))
+    }
+
+    /// A number with this key is present at the level.
+    pub fn present(self, level: Level) -> Term {
+        self.at_step(level, 0)
+    }
+
+    /// A number with this key and of this magnitude is present at the level.
+    pub fn with_magnitude(self, level: Level, magnitude: Magnitude) -> Term {
+        self.at_step(level, magnitude.number())
+    }
+
+    fn at_step(self, level: Level, step: u8) -> Term {
+        let hash = self.0 & !(0xff << 35) | u64::from(step) << 35;
+        finish(at_level(hash, level))
+    }
+}
+
+/// The hash with the level in the place of its bits 32 to 34.
+fn at_level(hash: u64, level: Level) -> u64 {
+    hash & !(0b111 << 32) | (level as u64) << 32
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn bytes(part: &Value) -> Vec<u8> {
+        match part {
+            Value::String(text) => text.clone().into_bytes(),
+            part => {
+                let hex = part["hex"].as_str().unwrap();
+                let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+                (0..hex.len()).step_by(2).map(byte).collect()
+            }
+        }
+    }
+
+    fn level(word: &str) -> Level {
+        match word {
+            "span" => Level::Span,
+            "event" => Level::Event,
+            "link" => Level::Link,
+            "resource" => Level::Resource,
+            "scope" => Level::Scope,
+            other => panic!("{other} is no level"),
+        }
+    }
+
+    fn term_of(fact: &str, parts: &[Vec<u8>]) -> Term {
+        let number = |part: &[u8]| u64::from(part[0]);
+        match (fact.split_once(" attribute "), parts) {
+            (Some((word, "present")), [key]) => AttributeKey::new(key).present(level(word)),
+            (Some((word, "number")), [key]) => NumberKey::new(key).present(level(word)),
+            (Some((word, "magnitude")), [key, step]) => {
+                let mut steps = Magnitude::MIN.through(Magnitude::MAX);
+                let magnitude = steps.find(|it| it.number() == step[0]);
+                NumberKey::new(key).with_magnitude(level(word), magnitude.unwrap())
+            }
+            (Some((word, "value")), [key, value]) => {
+                AttributeKey::new(key).with_value(level(word), value)
+            }
+            (None, [first]) => match fact {
+                "service" => service(first),
+                "span name" => span_name(first),
+                "kind" => kind(SpanKind::from_wire(number(first))),
+                "status" => status(StatusCode::from_wire(number(first))),
+                "scope name" => scope_name(first),
+                "scope version" => scope_version(first),
+                "event name" => event_name(first),
+                "link trace id" => link_trace_id(first),
+                other => panic!("{other} is no fact"),
+            },
+            (None, [first, second]) => match fact {
+                "service and span name" => service_and_span_name(first, second),
+                "service with error" => {
+                    assert_eq!(second, &[2]);
+                    service_with_error(first)
+                }
+                other => panic!("{other} is no fact"),
+            },
+            _ => panic!("{fact} with {} parts", parts.len()),
+        }
+    }
+
+    #[test]
+    fn terms_are_those_of_the_contract() {
+        let vectors: Vec<Value> =
+            serde_json::from_str(include_str!("../../../wit/terms.json")).unwrap();
+        assert!(vectors.len() > 40);
+        for vector in &vectors {
+            let parts: Vec<_> = vector["parts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(bytes)
+                .collect();
+            let term = term_of(vector["fact"].as_str().unwrap(), &parts);
+            assert_eq!(format!("{term:016x}"), vector["term"], "{vector}");
+        }
+    }
+
+    #[test]
+    fn the_hash_that_marks_nothing_counts_as_one() {
+        assert_eq!(finish(0), 1);
+        assert_eq!(finish(2), 2);
+    }
+}

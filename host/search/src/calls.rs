@@ -1,0 +1,170 @@
+//! Counts calls from service to service (D3, D4), trace by trace. Works on digests as they come, without allocating for a span.
+
+use hashbrown::HashMap;
+use larder_model::digest::{self, Parent};
+use larder_model::storage::Piece;
+use larder_proto::storage::v2::Dependency;
+
+use super::judge::Fault;
+use super::predicate::Range;
+use super::summaries::parent;
+
+/// How many of a digest's services are known by their place: few enough to look through.
+const MOST_KNOWN: usize = 16;
+
+/// The calls counted so far.
+pub(crate) struct Calls {
+    window: Range,
+    services: Services,
+    counts: HashMap<(u32, u32), u64>,
+    spans: Vec<Span>,
+    children: Vec<(u64, u32)>,
+}
+
+/// A span as a parent: ordered by id, and by where it was seen.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Span {
+    id: u64,
+    piece: u32,
+    number: u32,
+    service: u32,
+}
+
+/// The names of services as numbers.
+#[derive(Default)]
+struct Services {
+    names: Vec<String>,
+    numbers: HashMap<String, u32>,
+}
+
+// === impl Calls ===
+
+impl Calls {
+    /// Of traces that lie within the window.
+    pub(crate) fn new(window: Range) -> Self {
+        Self {
+            window,
+            services: Services::default(),
+            counts: HashMap::new(),
+            spans: Vec::new(),
+            children: Vec::new(),
+        }
+    }
+
+    /// Counts the calls in one trace, whose pieces are these. False, and nothing is counted, where the answer depends on the order
+    /// in which the pieces were written, unless `in_order` says that this is it.
+    pub(crate) fn count<'a>(
+        &mut self,
+        pieces: &'a [(usize, Piece)],
+        in_order: bool,
+    ) -> Result<bool, (Fault, &'a Piece)> {
+        self.spans.clear();
+        self.children.clear();
+        for (number, (_, piece)) in (0..).zip(pieces) {
+            if !self.add(number, piece).map_err(|fault| (fault, piece))? {
+                return Ok(true);
+            }
+        }
+        self.spans.sort_unstable();
+        if !in_order && self.children.iter().any(|(id, _)| self.is_tie(*id)) {
+            return Ok(false);
+        }
+        for (parent, child) in &self.children {
+            let first = self.spans.partition_point(|span| span.id < *parent);
+            if let Some(span) = self.spans.get(first)
+                && span.id == *parent
+            {
+                *self.counts.entry((span.service, *child)).or_default() += 1;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Adds the spans of a piece; false if one of them lies outside the window.
+    fn add(&mut self, piece_number: u32, piece: &Piece) -> Result<bool, Fault> {
+        let digest = digest::decode(&piece.bytes)?;
+        // The digest has each name once: a service is looked up once for a digest, and known by its place after.
+        let mut known: Vec<(*const str, u32)> = Vec::new();
+        for (number, span) in (0..).zip(digest.spans()) {
+            let span = span?;
+            if i128::from(span.start) < self.window.min || i128::from(span.end) > self.window.max {
+                return Ok(false);
+            }
+            let name: *const str = span.service;
+            let place = known.iter().find(|(known, _)| std::ptr::eq(*known, name));
+            let service = if let Some((_, service)) = place {
+                *service
+            } else {
+                let service = self.services.number(span.service);
+                if known.len() < MOST_KNOWN {
+                    known.push((name, service));
+                }
+                service
+            };
+            let id = u64::from_be_bytes(span.span_id);
+            self.spans.push(Span {
+                id,
+                piece: piece_number,
+                number,
+                service,
+            });
+            if let Parent::Id(parent) = parent(span.parent) {
+                self.children.push((u64::from_be_bytes(parent), service));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether spans of this id from different pieces are of different services.
+    fn is_tie(&self, id: u64) -> bool {
+        let from = self.spans.partition_point(|span| span.id < id);
+        let mut same = self
+            .spans
+            .iter()
+            .skip(from)
+            .take_while(|span| span.id == id);
+        let Some(first) = same.next() else {
+            return false;
+        };
+        same.any(|span| span.piece != first.piece && span.service != first.service)
+    }
+
+    /// What was counted, by parent and child.
+    pub(crate) fn into_dependencies(self) -> Vec<Dependency> {
+        let name = |number: u32| {
+            let number = usize::try_from(number).ok()?;
+            self.services.names.get(number).cloned()
+        };
+        let mut dependencies: Vec<_> = self
+            .counts
+            .iter()
+            .filter_map(|((parent, child), calls)| {
+                Some(Dependency {
+                    parent: name(*parent)?,
+                    child: name(*child)?,
+                    call_count: *calls,
+                    source: String::new(),
+                })
+            })
+            .collect();
+        dependencies.sort_unstable_by(|one, other| {
+            (&one.parent, &one.child).cmp(&(&other.parent, &other.child))
+        });
+        dependencies
+    }
+}
+
+// === impl Services ===
+
+impl Services {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        // There are fewer names than bytes in the digests of the time a query may take.
+        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
+}

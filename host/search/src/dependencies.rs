@@ -1,0 +1,115 @@
+//! Who calls whom how often, over all traces that lie wholly within a window (D1 to D4). Holds the ids of the traces seen, the
+//! services, the calls, and the digests of some traces at a time.
+
+use hashbrown::HashSet;
+use larder_model::storage::{DurationRange, Error, ErrorKind, Search, TimeRange, TraceId};
+use larder_proto::storage::v2::{Dependency, GetDependenciesRequest};
+use prost::Message as _;
+
+use super::calls::Calls;
+use super::gather::{Gathered, Gatherer, in_written_order};
+use super::predicate::Range;
+use super::session::{Session, too_large};
+use super::sightings::Sighted;
+use super::time::instant;
+
+/// How many sightings to ask for at a time.
+const SIGHTINGS_A_PAGE: u32 = 4096;
+
+/// The whole answer: it is one message.
+pub(crate) async fn find(
+    session: &mut Session,
+    request: &GetDependenciesRequest,
+) -> Result<Vec<Dependency>, Error> {
+    let window = window(request)?;
+    let mut calls = Calls::new(window);
+    let mut seen: HashSet<TraceId> = HashSet::new();
+    let mut gatherer = Gatherer::new();
+    for search in searches(window) {
+        let mut sighted = Sighted::new(search);
+        while !sighted.ended() {
+            let page = sighted.next(session, SIGHTINGS_A_PAGE).await?;
+            let ids = page.into_iter().map(|sighting| sighting.trace_id);
+            gatherer.extend(ids.filter(|id| seen.insert(*id)));
+            while gatherer.is_full()
+                && let Some(gathered) = gatherer.next(session).await?
+            {
+                count(session, &mut calls, &gathered).await?;
+            }
+        }
+    }
+    while let Some(gathered) = gatherer.next(session).await? {
+        count(session, &mut calls, &gathered).await?;
+    }
+    answer(calls, session.limits().max_message_bytes)
+}
+
+/// Counts the calls in some traces.
+async fn count(session: &mut Session, calls: &mut Calls, gathered: &Gathered) -> Result<(), Error> {
+    let mut ties = Vec::new();
+    for (trace, pieces) in gathered.traces() {
+        let is_counted = calls
+            .count(pieces, false)
+            .map_err(|(fault, piece)| fault.into_error(session, piece))?;
+        if !is_counted {
+            ties.push((trace, pieces));
+        }
+    }
+    for (trace, pieces) in ties {
+        // Of spans that share an id the first that was written is the parent (D3).
+        let pieces = in_written_order(session, trace, pieces).await?;
+        calls
+            .count(&pieces, true)
+            .map_err(|(fault, piece)| fault.into_error(session, piece))?;
+    }
+    Ok(())
+}
+
+/// The window that traces have to lie in, both ends included (D2).
+fn window(request: &GetDependenciesRequest) -> Result<Range, Error> {
+    let invalid = |text| Error::new(ErrorKind::InvalidArgument, text);
+    let min = instant("start_time", request.start_time.as_ref())?
+        .ok_or_else(|| invalid("start time is required"))?;
+    let max = instant("end_time", request.end_time.as_ref())?.unwrap_or(Range::ALL.max);
+    if max < min {
+        return Err(invalid("end time must be greater than start time"));
+    }
+    Ok(Range { min, max })
+}
+
+/// Searches that sight every trace that lies within the window.
+///
+/// Its spans all start after the window has, and almost always before the window ends. Only a span that ends before it starts can
+/// start later; such a span counts as of no duration.
+fn searches(window: Range) -> Vec<Search> {
+    let search = |start, end, longest| Search {
+        starts: TimeRange { start, end },
+        durations: DurationRange {
+            shortest: 0,
+            longest,
+        },
+        clauses: Vec::new(),
+    };
+    // Spans neither start nor end outside of what a u64 of nanoseconds can hold.
+    let Ok(start) = u64::try_from(window.min.max(0)) else {
+        return Vec::new();
+    };
+    match u64::try_from(window.max) {
+        Ok(end) => {
+            let within = search(start, end, u64::MAX);
+            let later = end.checked_add(1).map(|after| search(after, u64::MAX, 0));
+            [Some(within), later].into_iter().flatten().collect()
+        }
+        Err(_) if window.max < 0 => Vec::new(),
+        Err(_) => vec![search(start, u64::MAX, u64::MAX)],
+    }
+}
+
+fn answer(calls: Calls, limit: usize) -> Result<Vec<Dependency>, Error> {
+    let dependencies = calls.into_dependencies();
+    let bytes: usize = dependencies.iter().map(|d| d.encoded_len() + 8).sum();
+    if bytes > limit {
+        return Err(too_large("the list of dependencies", limit));
+    }
+    Ok(dependencies)
+}

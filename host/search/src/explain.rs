@@ -1,0 +1,214 @@
+//! How a search was answered: its plan as a tree, and what each step cost. For who asks why a search is slow.
+
+use std::fmt;
+use std::time::Duration;
+
+use larder_model::storage::{Error, Part};
+use larder_proto::storage::v2::TraceQueryParameters;
+use serde::Serialize;
+
+use super::Searcher;
+use super::budget::Spent;
+use super::emit::{Emitter, TRACES_AT_A_TIME};
+use super::plan::Hint;
+use super::predicate::{Predicate, Range};
+use super::query;
+
+/// The plan of a search and what running it took.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// What was asked, part by part, and what of it the plugin was asked for.
+    pub plan: Node,
+    /// The clauses that the plugin was asked for, each by its number of terms; a fragment has one term of each.
+    pub clauses: Vec<usize>,
+    /// What was read to judge: `digests`, or `spans` where digests do not tell.
+    pub judged_on: &'static str,
+    /// How many traces were wanted at the most.
+    pub depth: usize,
+    /// How many traces match, up to `depth`.
+    pub matched: usize,
+    /// Why the search ended before its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Calls of the plugin: pages of sightings and of fragments.
+    pub pages: u64,
+    /// Places to look at that the plugin named.
+    pub sightings: u64,
+    /// Fragments read.
+    pub fragments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Spans judged.
+    pub judged_spans: u64,
+    /// Milliseconds in the plugin's `find`.
+    pub find_ms: f64,
+    /// Milliseconds in the plugin's `read`.
+    pub read_ms: f64,
+    /// Milliseconds of judging.
+    pub judge_ms: f64,
+}
+
+/// One part of what was asked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Node {
+    /// What it asks.
+    pub asks: String,
+    /// What the plugin can be asked for in its place.
+    pub index: String,
+    /// Its own parts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Node>,
+}
+
+impl Searcher {
+    /// Runs a search as [`Searcher::find_trace_ids`] does, and tells how.
+    ///
+    /// # Errors
+    /// For a query that is refused. A search that fails or runs into its budget is explained up to there.
+    pub async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, Error> {
+        let query = query::query(query, &self.limits)?;
+        let (plan, depth) = (Node::of(&query.predicate), query.depth);
+        let mut emitter = Emitter::new(query);
+        let mut session = self.session();
+        let clauses = emitter.search().map(|search| &search.clauses);
+        let clauses = clauses.map(|clauses| clauses.iter().map(Vec::len).collect());
+        let mut matched = 0;
+        let error = loop {
+            match emitter.next(&mut session, TRACES_AT_A_TIME).await {
+                Ok(found) if found.is_empty() => break None,
+                Ok(found) => matched += found.len(),
+                Err(error) => break Some(error.to_string()),
+            }
+        };
+        let Spent {
+            pages,
+            sightings,
+            pieces,
+            bytes,
+            judged,
+            finding,
+            reading,
+            judging,
+        } = *session.budget.spent();
+        Ok(Explanation {
+            plan,
+            clauses: clauses.unwrap_or_default(),
+            judged_on: match emitter.part() {
+                Part::Digest => "digests",
+                Part::Otlp => "spans",
+            },
+            depth,
+            matched,
+            error,
+            pages,
+            sightings,
+            fragments: pieces,
+            bytes,
+            judged_spans: judged,
+            find_ms: milliseconds(finding),
+            read_ms: milliseconds(reading),
+            judge_ms: milliseconds(judging),
+        })
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+// === impl Node ===
+
+impl Node {
+    fn of(predicate: &Predicate) -> Self {
+        let parts = match predicate {
+            Predicate::And(parts) | Predicate::Or(parts) => parts.iter().map(Self::of).collect(),
+            Predicate::Not(part) | Predicate::Some(_, part) => vec![Self::of(part)],
+            Predicate::Leaf(_) => Vec::new(),
+        };
+        Self {
+            asks: predicate.to_string(),
+            index: index(predicate),
+            parts,
+        }
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, indent: &str) -> fmt::Result {
+        for (place, part) in self.parts.iter().enumerate() {
+            let is_last = place + 1 == self.parts.len();
+            let (branch, below) = if is_last {
+                ("└─ ", "   ")
+            } else {
+                ("├─ ", "│  ")
+            };
+            writeln!(f, "{indent}{branch}{}  [{}]", part.asks, part.index)?;
+            part.write(f, &format!("{indent}{below}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a plugin can be asked for in place of the predicate.
+fn index(predicate: &Predicate) -> String {
+    let Some(hint) = Hint::of(predicate) else {
+        return "holds for no span".to_owned();
+    };
+    let mut by = Vec::new();
+    if let Some(traces) = &hint.traces {
+        by.push(format!("{} traces by id", traces.len()));
+    }
+    if hint.starts != Range::ALL {
+        by.push("starts".to_owned());
+    }
+    if hint.durations != Range::ALL {
+        by.push("durations".to_owned());
+    }
+    by.extend(hint.clauses.iter().map(|terms| match terms.len() {
+        1 => "1 term".to_owned(),
+        more => format!("one of {more} terms"),
+    }));
+    if by.is_empty() {
+        "judged alone".to_owned()
+    } else {
+        by.join(", ")
+    }
+}
+
+// === impl Explanation ===
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}  [{}]", self.plan.asks, self.plan.index)?;
+        self.plan.write(f, "")?;
+        let clauses: Vec<_> = self.clauses.iter().map(usize::to_string).collect();
+        writeln!(
+            f,
+            "asked of the plugin: {} clauses, of terms: {}",
+            clauses.len(),
+            clauses.join(", ")
+        )?;
+        writeln!(
+            f,
+            "{} pages, {} sightings, {} fragments of {} bytes read, {} spans judged on {}",
+            self.pages,
+            self.sightings,
+            self.fragments,
+            self.bytes,
+            self.judged_spans,
+            self.judged_on
+        )?;
+        writeln!(
+            f,
+            "find {:.2} ms, read {:.2} ms, judge {:.2} ms",
+            self.find_ms, self.read_ms, self.judge_ms
+        )?;
+        writeln!(
+            f,
+            "{} traces match, of at most {}",
+            self.matched, self.depth
+        )?;
+        match &self.error {
+            Some(error) => writeln!(f, "ended by an error: {error}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! From the message to the tree. Bounded in depth and size before anything else looks at it.
+
+use larder_proto::expression::v1 as proto;
+use larder_proto::expression::v1::expression::Term;
+use larder_proto::wire;
+
+use super::expression::{Call, Constant, Expression};
+use super::go::{self, quote};
+
+/// How deep calls may nest, the filter itself counted; `some` counts (RFC 0005).
+const MAX_DEPTH: usize = 20;
+
+/// How many calls a filter may have. Each is asked of every span that is judged.
+const MAX_CALLS: usize = 10_000;
+
+fn too_deep() -> String {
+    format!("filter nests calls more than {MAX_DEPTH} deep")
+}
+
+/// The filter as a tree.
+///
+/// # Errors
+/// What cannot be a tree: an argument without a term, a constant that is not what it declares, and too much of it.
+pub(super) fn call(filter: proto::Call) -> Result<Call, String> {
+    let mut calls = 0;
+    nested(filter, 1, &mut calls)
+}
+
+fn nested(call: proto::Call, depth: usize, calls: &mut usize) -> Result<Call, String> {
+    if depth > MAX_DEPTH {
+        return Err(too_deep());
+    }
+    *calls += 1;
+    if *calls > MAX_CALLS {
+        return Err(format!(
+            "filter has more than {MAX_CALLS} calls: ask with a list (in, not_in), or in several searches"
+        ));
+    }
+    let args = call.args.into_iter().map(|arg| match arg.term {
+        Some(Term::Attr(attr)) => Ok(Expression::Attribute {
+            key: attr.key,
+            level: attr.level,
+        }),
+        Some(Term::Field(field)) => Ok(Expression::Field {
+            name: field.name,
+            level: field.level,
+        }),
+        Some(Term::Nested(nested)) => Ok(Expression::Nested { level: nested.level }),
+        Some(Term::Scalar(scalar)) => constant(scalar).map(Expression::Constant),
+        Some(Term::List(list)) => Ok(Expression::List {
+            values: list.values,
+            declared: list.r#type,
+        }),
+        Some(Term::Call(call)) => nested(call, depth + 1, calls).map(Expression::Call),
+        None => Err(
+            "filter argument is empty: exactly one of attr, field, nested, scalar, list or call must be set"
+                .to_owned(),
+        ),
+    });
+    Ok(Call {
+        args: args.collect::<Result<_, _>>()?,
+        op: call.op,
+    })
+}
+
+fn constant(scalar: proto::Scalar) -> Result<Constant, String> {
+    let proto::Scalar { value, r#type } = scalar;
+    let constant = match r#type.as_str() {
+        "" => return Ok(Constant::Untyped(value)),
+        "string" => return Ok(Constant::Text(value)),
+        "int" => go::parse_int(&value).ok().map(Constant::Int),
+        "double" => go::parse_float(&value).ok().map(Constant::Double),
+        "bool" => go::parse_bool(&value).ok().map(Constant::Bool),
+        unknown => {
+            return Err(format!(
+                "filter constant {} declares the unknown type {}",
+                quote(&value),
+                quote(unknown)
+            ));
+        }
+    };
+    constant.ok_or_else(|| {
+        format!(
+            "filter constant {} is not the {} it declares",
+            quote(&value),
+            quote(&r#type)
+        )
+    })
+}
+
+/// Why the filter in an encoded `Find…Request` is refused, if it nests deeper than any may. For bytes that do not decode: messages
+/// nest only so deep, and who reads them says no more than that.
+pub fn refusal_in(request: &[u8]) -> Option<String> {
+    const QUERY: u32 = 1;
+    const FILTER: u32 = 9;
+    each_field(request, QUERY, &mut |query| {
+        each_field(query, FILTER, &mut |filter| exceeds(filter, 1))
+    })
+    .then(too_deep)
+}
+
+fn exceeds(call: &[u8], depth: usize) -> bool {
+    const ARGS: u32 = 2;
+    const CALL: u32 = 6;
+    depth > MAX_DEPTH
+        || each_field(call, ARGS, &mut |argument| {
+            each_field(argument, CALL, &mut |call| exceeds(call, depth + 1))
+        })
+}
+
+/// Whether `test` holds for one of the fields of this number, as far as the bytes can be read.
+fn each_field(message: &[u8], number: u32, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+    wire::Fields::new(message)
+        .map_while(Result::ok)
+        .filter(|field| field.number == number)
+        .filter_map(|field| field.bytes().ok())
+        .any(test)
+}

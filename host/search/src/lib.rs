@@ -1,0 +1,216 @@
+//! From a query to its exact answer: query → predicate → plan → sightings → judged → newest first.
+//!
+//! `legacy` and `filter` make a predicate of what Jaeger asks, `plan` makes of that what a plugin is asked, `judge` decides on what the
+//! plugin has sighted, and `emit` puts it in order. On top stand the answers: traces, ids, summaries, dependencies, services.
+//! Architecture invariant: knows neither tonic nor wasmtime; holds a bounded part of an answer, and of the time it may take.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, TryFutureExt as _, future, stream};
+use larder_core::telemetry::Metrics;
+use larder_model::storage::{Error, Storage};
+use larder_proto::TracesBytes;
+use larder_proto::storage::v2::{
+    Dependency, FindTraceIDsResponse, FindTraceSummariesResponse, GetDependenciesRequest,
+    GetOperationsRequest, GetTracesRequest, Operation, TraceQueryParameters,
+};
+
+mod budget;
+mod calls;
+mod dependencies;
+mod emit;
+mod explain;
+pub mod filter;
+mod full;
+mod gather;
+mod ids;
+mod judge;
+mod legacy;
+mod paging;
+mod plan;
+mod predicate;
+mod prepared;
+#[cfg(test)]
+mod property;
+mod query;
+mod reading;
+mod services;
+mod session;
+mod short;
+mod show;
+mod sightings;
+mod summaries;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod time;
+mod traces;
+mod value;
+
+pub use explain::{Explanation, Node};
+pub use prepared::Prepared;
+
+use budget::Budget;
+use emit::Emitter;
+use session::Session;
+use summaries::Summaries;
+use traces::{Source, Traces};
+
+/// What a query may ask for and cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many traces a search gives that does not say (Q1).
+    pub default_depth: u32,
+    /// How many traces a search gives at the most; a greater `search_depth` is clamped (Q1).
+    pub max_depth: u32,
+    /// How long a query may work; waiting for its client to take an answer does not count.
+    pub timeout: Duration,
+    /// How many spans a search may judge.
+    pub judged_spans: u64,
+    /// How many bytes a query may read from the storage.
+    pub read_bytes: u64,
+    /// The most bytes of one message of an answer.
+    pub max_message_bytes: usize,
+    /// Whether an answer may be asked for page by page.
+    pub pagination: bool,
+}
+
+/// Answers the queries of Jaeger's storage API from one tenant's [`Storage`]. Cheap to clone.
+///
+/// Dropping an answer stops the work on it within a page. All answers fail with
+/// [`QueryBudget`](larder_model::storage::ErrorKind::QueryBudget) over their budget, with
+/// [`ContractBroken`](larder_model::storage::ErrorKind::ContractBroken) where the plugin lied, with
+/// [`DataLoss`](larder_model::storage::ErrorKind::DataLoss) where it cannot give back what it was given, and as the storage fails.
+#[derive(Clone)]
+pub struct Searcher {
+    storage: Arc<dyn Storage>,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+}
+
+impl Searcher {
+    /// Answers from `storage`, within `limits`.
+    pub fn new(storage: Arc<dyn Storage>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        Self {
+            storage,
+            limits,
+            metrics,
+        }
+    }
+
+    /// The traces of these ids, each once, in the order asked (G1 to G3, W2); one that is not stored is left out (W6).
+    ///
+    /// No message is empty or larger than the limit; a trace's messages follow each other. The hints of time are not used.
+    pub fn get_traces(
+        &self,
+        request: GetTracesRequest,
+    ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
+        let traces = Traces::new(self.session(), traces::asked(request));
+        stream::try_unfold(traces, |mut traces| async move {
+            Ok(traces.next().await?.map(|message| (message, traces)))
+        })
+    }
+
+    /// The newest traces that match, whole, newest first (Q1 to Q15); messages as for [`Searcher::get_traces`].
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a malformed time or duration; `InvalidFilter` for a filter that is not well formed.
+    pub fn find_traces(
+        &self,
+        query: TraceQueryParameters,
+    ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
+        let traces = paging::none_of(&query)
+            .and_then(|()| self.emitter(query))
+            .map(|emitter| {
+                let found = Source::Found(Box::new(emitter));
+                Traces::new(self.session(), found)
+            });
+        future::ready(traces)
+            .map_ok(|traces| {
+                stream::try_unfold(traces, |mut traces| async move {
+                    Ok(traces.next().await?.map(|message| (message, traces)))
+                })
+            })
+            .try_flatten_stream()
+    }
+
+    /// The ids of what [`Searcher::find_traces`] gives, in its order, with the start and end of each whole trace (Q16).
+    ///
+    /// # Errors
+    /// As `find_traces`; `AnswerTooLarge` if the ids do not fit a message.
+    pub async fn find_trace_ids(
+        &self,
+        query: TraceQueryParameters,
+    ) -> Result<FindTraceIDsResponse, Error> {
+        let mut emitter = self.emitter(query)?;
+        ids::find(&mut self.session(), &mut emitter).await
+    }
+
+    /// Whether an answer may be asked for page by page.
+    pub fn is_paginated(&self) -> bool {
+        self.limits.pagination
+    }
+
+    /// Summaries of what [`Searcher::find_traces`] gives, in its order, over all spans of each trace (F1 to F3).
+    ///
+    /// # Errors
+    /// As `find_traces`; `AnswerTooLarge` if one summary does not fit a message.
+    pub fn find_trace_summaries(
+        &self,
+        query: TraceQueryParameters,
+    ) -> impl Stream<Item = Result<FindTraceSummariesResponse, Error>> + Send + 'static {
+        let summaries = self
+            .emitter(query)
+            .map(|emitter| Summaries::new(self.session(), emitter));
+        future::ready(summaries)
+            .map_ok(|summaries| {
+                stream::try_unfold(summaries, |mut summaries| async move {
+                    Ok(summaries.next().await?.map(|message| (message, summaries)))
+                })
+            })
+            .try_flatten_stream()
+    }
+
+    /// Who calls whom how often, in the traces that lie wholly within the window (D1 to D4); ordered by parent and child.
+    ///
+    /// # Errors
+    /// `InvalidArgument` without a start, or with an end before it (D1); `AnswerTooLarge` if it does not fit a message.
+    pub async fn dependencies(
+        &self,
+        request: GetDependenciesRequest,
+    ) -> Result<Vec<Dependency>, Error> {
+        // What has to take in all of its window is not a search that one could narrow: it may judge and read what it has to.
+        let budget = Budget::of_time_alone(&self.limits, Arc::clone(&self.metrics));
+        let mut session = Session::new(Arc::clone(&self.storage), self.limits, budget);
+        dependencies::find(&mut session, &request).await
+    }
+
+    /// The names of all services, sorted, but the empty one (O1).
+    ///
+    /// # Errors
+    /// `AnswerTooLarge` if they do not fit a message.
+    pub async fn services(&self) -> Result<Vec<String>, Error> {
+        services::services(&*self.storage, self.limits.max_message_bytes).await
+    }
+
+    /// The operations of a service, of one kind or of all, sorted by name and kind (O2).
+    ///
+    /// # Errors
+    /// `AnswerTooLarge` if they do not fit a message.
+    pub async fn operations(&self, request: GetOperationsRequest) -> Result<Vec<Operation>, Error> {
+        services::operations(&*self.storage, &request, self.limits.max_message_bytes).await
+    }
+
+    fn emitter(&self, query: TraceQueryParameters) -> Result<Emitter, Error> {
+        query::query(query, &self.limits).map(Emitter::new)
+    }
+
+    fn session(&self) -> Session {
+        let budget = Budget::new(&self.limits, Arc::clone(&self.metrics));
+        Session::new(Arc::clone(&self.storage), self.limits, budget)
+    }
+}

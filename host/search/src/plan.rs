@@ -1,0 +1,100 @@
+//! From a predicate to what a plugin is asked: ranges and clauses of terms.
+//!
+//! A plan may only widen: every fragment with a matching span passes it. What passes it and does not match costs time, and the
+//! judge drops it; what matches and does not pass would be a wrong answer.
+
+use larder_model::storage::{DurationRange, Search, StatusCode, Term, TimeRange, TraceId};
+use larder_model::terms;
+
+use super::predicate::{Leaf, Predicate, Range};
+
+mod hint;
+mod numbers;
+mod terms_of;
+
+pub(crate) use hint::Hint;
+
+/// What to ask a plugin for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) search: Search,
+    /// The only traces that can match, where the query names them: they are read, and nothing is searched for.
+    pub(crate) traces: Option<Vec<TraceId>>,
+}
+
+/// What to ask a plugin for; `None` where nothing can match, so that it need not be asked.
+pub(crate) fn plan(predicate: &Predicate) -> Option<Plan> {
+    let mut hint = Hint::of(predicate)?;
+    pair_with_service(predicate, &mut hint.clauses);
+    for clause in &mut hint.clauses {
+        clause.sort_unstable();
+        clause.dedup();
+    }
+    // What most often fails, and is cheapest to test, comes first.
+    hint.clauses
+        .sort_unstable_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+    hint.clauses.dedup();
+    let (start, end) = clamp(hint.starts)?;
+    // A span that ends before it starts counts as 0 in the ranges that a plugin has.
+    let (shortest, longest) = clamp(Range {
+        min: hint.durations.min.max(0),
+        max: hint.durations.max.max(0),
+    })?;
+    Some(Plan {
+        search: Search {
+            starts: TimeRange { start, end },
+            durations: DurationRange { shortest, longest },
+            clauses: hint.clauses,
+        },
+        traces: hint.traces.map(Vec::from_iter),
+    })
+}
+
+/// Puts the terms that one span's service and another of its facts share in place of either's own: rarer than both, and true of
+/// any match, as all parts of a conjunction hold for one span.
+fn pair_with_service(predicate: &Predicate, clauses: &mut Vec<Vec<Term>>) {
+    let Predicate::And(parts) = predicate else {
+        return;
+    };
+    let leaves = || {
+        parts.iter().filter_map(|part| match part {
+            Predicate::Leaf(leaf) => Some(leaf),
+            _ => None,
+        })
+    };
+    let Some(service) = leaves().find_map(|leaf| match leaf {
+        Leaf::Service(service) => Some(service.as_bytes()),
+        _ => None,
+    }) else {
+        return;
+    };
+    for leaf in leaves() {
+        let (own, shared) = match leaf {
+            Leaf::SpanName(name) => (
+                terms::span_name(name.as_bytes()),
+                terms::service_and_span_name(service, name.as_bytes()),
+            ),
+            Leaf::Status(StatusCode::Error) => (
+                terms::status(StatusCode::Error),
+                terms::service_with_error(service),
+            ),
+            _ => continue,
+        };
+        clauses.retain(|clause| *clause != [own] && *clause != [terms::service(service)]);
+        clauses.push(vec![shared]);
+    }
+}
+
+/// The part of a range that a `u64` can be in.
+fn clamp(range: Range) -> Option<(u64, u64)> {
+    let within = range.intersection(Range {
+        min: 0,
+        max: i128::from(u64::MAX),
+    });
+    let start = u64::try_from(within.min).ok()?;
+    let end = u64::try_from(within.max).ok()?;
+    (start <= end).then_some((start, end))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! What a predicate says of every fragment with a match.
+
+use std::collections::BTreeSet;
+
+use larder_model::storage::{Term, TraceId};
+use larder_model::terms;
+
+use super::numbers::{self, Numbers};
+use super::terms_of::{attribute_terms, form_terms, forms, member_forms};
+use crate::filter::Field;
+use crate::predicate::{Leaf, Levels, Predicate, Range};
+use crate::value::{Comparison, Constant, Members, Operand, Operator, Reference};
+
+/// The most terms of a clause that a list makes; a longer list is asked for by its key.
+const MAX_TERMS: usize = 1024;
+
+/// What holds for every fragment with a match.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Hint {
+    pub(crate) starts: Range,
+    pub(crate) durations: Range,
+    /// It has a term of each of these.
+    pub(crate) clauses: Vec<Vec<Term>>,
+    /// It is of one of these traces; `None` for any.
+    pub(crate) traces: Option<BTreeSet<TraceId>>,
+}
+
+impl Hint {
+    /// Nothing in particular.
+    pub(crate) const NONE: Self = Self {
+        starts: Range::ALL,
+        durations: Range::ALL,
+        clauses: Vec::new(),
+        traces: None,
+    };
+
+    /// Of what satisfies the predicate; `None` where nothing can.
+    pub(crate) fn of(predicate: &Predicate) -> Option<Self> {
+        Self::of_either(predicate, true)
+    }
+
+    /// Of what satisfies the predicate, or of what does not.
+    fn of_either(predicate: &Predicate, holds: bool) -> Option<Self> {
+        match (predicate, holds) {
+            (Predicate::Not(part), holds) => Self::of_either(part, !holds),
+            (Predicate::And(parts), true) => {
+                let (ranges, rest) = numbers::split(parts);
+                ranges
+                    .iter()
+                    .try_fold(Self::of_all(rest, true)?, |all, range| {
+                        all.and(Self::clause(range.terms()))
+                    })
+            }
+            (Predicate::Or(parts), false) => Self::of_all(parts, false),
+            (Predicate::Or(parts), true) | (Predicate::And(parts), false) => parts
+                .iter()
+                .filter_map(|part| Self::of_either(part, holds))
+                .reduce(Self::or),
+            // Each fact of one of its events is a fact of the span.
+            (Predicate::Some(_, part), true) => Self::of(part),
+            (Predicate::Leaf(leaf), true) => of_leaf(leaf),
+            // That a fact does not hold says nothing of a fragment's other spans.
+            (Predicate::Some(..) | Predicate::Leaf(_), false) => Some(Self::NONE),
+        }
+    }
+
+    /// Of what satisfies all of them, or none.
+    fn of_all<'a>(parts: impl IntoIterator<Item = &'a Predicate>, holds: bool) -> Option<Self> {
+        parts.into_iter().try_fold(Self::NONE, |all, part| {
+            all.and(Self::of_either(part, holds)?)
+        })
+    }
+
+    fn and(mut self, other: Self) -> Option<Self> {
+        self.starts = self.starts.intersection(other.starts);
+        self.durations = self.durations.intersection(other.durations);
+        self.clauses.extend(other.clauses);
+        self.traces = match (self.traces, other.traces) {
+            (Some(one), Some(other)) => Some(&one & &other),
+            (one, other) => one.or(other),
+        };
+        self.is_possible().then_some(self)
+    }
+
+    /// Of two alternatives: a clause for one of each branch's clauses, as a fragment passes all of a branch's if it matches by it.
+    /// The clause with the fewest terms is likely the rarest.
+    fn or(self, other: Self) -> Self {
+        let narrowest = |clauses: Vec<Vec<Term>>| clauses.into_iter().min_by_key(Vec::len);
+        let clauses = match (narrowest(self.clauses), narrowest(other.clauses)) {
+            (Some(mut terms), Some(more)) => {
+                terms.extend(more);
+                vec![terms]
+            }
+            _ => Vec::new(),
+        };
+        let traces = self.traces.zip(other.traces);
+        Self {
+            starts: self.starts.hull(other.starts),
+            durations: self.durations.hull(other.durations),
+            clauses,
+            traces: traces.map(|(one, other)| &one | &other),
+        }
+    }
+
+    fn is_possible(&self) -> bool {
+        !self.starts.is_empty()
+            && !self.durations.is_empty()
+            && self.clauses.iter().all(|clause| !clause.is_empty())
+            && self.traces.as_ref().is_none_or(|traces| !traces.is_empty())
+    }
+
+    fn clause(terms: Vec<Term>) -> Self {
+        Self {
+            clauses: vec![terms],
+            ..Self::NONE
+        }
+    }
+}
+
+fn of_leaf(leaf: &Leaf) -> Option<Hint> {
+    let hint = match leaf {
+        Leaf::Service(service) => Hint::clause(vec![terms::service(service.as_bytes())]),
+        Leaf::SpanName(name) => Hint::clause(vec![terms::span_name(name.as_bytes())]),
+        Leaf::Kind(kind) => Hint::clause(vec![terms::kind(*kind)]),
+        Leaf::Status(status) => Hint::clause(vec![terms::status(*status)]),
+        Leaf::Start(range) => Hint {
+            starts: *range,
+            ..Hint::NONE
+        },
+        Leaf::Duration(range) => Hint {
+            durations: *range,
+            ..Hint::NONE
+        },
+        // A scope that is absent, or has no name, has no such term.
+        Leaf::ScopeName(name) if name.is_empty() => Hint::NONE,
+        Leaf::ScopeVersion(version) if version.is_empty() => Hint::NONE,
+        Leaf::ScopeName(name) => Hint::clause(vec![terms::scope_name(name.as_bytes())]),
+        Leaf::ScopeVersion(version) => Hint::clause(vec![terms::scope_version(version.as_bytes())]),
+        Leaf::Attribute { levels, key, form } => Hint::clause(attribute_terms(*levels, key, form)),
+        Leaf::Exists(reference) | Leaf::Regex(reference, _) => present(reference),
+        Leaf::Compare(comparison) => of_comparison(comparison),
+        Leaf::In(reference, members) => of_members(reference, members),
+    };
+    hint.is_possible().then_some(hint)
+}
+
+/// What has a value has its key.
+fn present(reference: &Reference) -> Hint {
+    match reference {
+        Reference::Attribute { levels, key } => Hint::clause(presence(*levels, key)),
+        Reference::Field(_) | Reference::Error => Hint::NONE,
+    }
+}
+
+fn presence(levels: Levels, key: &str) -> Vec<Term> {
+    let number = terms::NumberKey::new(key.as_bytes());
+    let key = terms::AttributeKey::new(key.as_bytes());
+    levels
+        .iter()
+        .flat_map(|level| [key.present(level), number.present(level)])
+        .collect()
+}
+
+fn of_comparison(comparison: &Comparison) -> Hint {
+    if let Some(numbers) = Numbers::of(comparison) {
+        return Hint::clause(numbers.terms());
+    }
+    match (&comparison.left, comparison.operator, &comparison.right) {
+        (Reference::Attribute { levels, key }, Operator::Eq, Operand::Constant(constant)) => {
+            Hint::clause(form_terms(*levels, key, &forms(constant)))
+        }
+        (Reference::Field(field), Operator::Eq, Operand::Constant(Constant::Text(text))) => {
+            of_texts(*field, &[text.as_bytes()])
+        }
+        (left, _, right) => {
+            let mut hint = present(left);
+            if let Some(right) = right.reference() {
+                hint.clauses.extend(present(right).clauses);
+            }
+            hint
+        }
+    }
+}
+
+fn of_members(reference: &Reference, members: &Members) -> Hint {
+    match (reference, members) {
+        (Reference::Attribute { levels, key }, members) => {
+            let forms = member_forms(members);
+            if forms.len() * levels.iter().count() > MAX_TERMS {
+                return present(reference);
+            }
+            Hint::clause(form_terms(*levels, key, &forms))
+        }
+        (Reference::Field(field), Members::Text(texts)) if texts.len() <= MAX_TERMS => {
+            let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+            of_texts(*field, &texts)
+        }
+        _ => Hint::NONE,
+    }
+}
+
+/// That a field is one of these texts.
+fn of_texts(field: Field, texts: &[&[u8]]) -> Hint {
+    match field {
+        Field::EventName => {
+            Hint::clause(texts.iter().map(|text| terms::event_name(text)).collect())
+        }
+        Field::LinkTraceId => {
+            // The text of a link without an id has no bytes to ask for.
+            let ids = texts
+                .iter()
+                .map(|text| id(text).filter(|id| !id.is_empty()));
+            match ids.collect::<Option<Vec<_>>>() {
+                Some(ids) => Hint::clause(ids.iter().map(|id| terms::link_trace_id(id)).collect()),
+                None => Hint::NONE,
+            }
+        }
+        // A text that is no id is of no trace.
+        Field::SpanTraceId => {
+            let ids = texts
+                .iter()
+                .filter_map(|text| TraceId::from_span(&id(text)?));
+            Hint {
+                traces: Some(ids.collect()),
+                ..Hint::NONE
+            }
+        }
+        _ => Hint::NONE,
+    }
+}
+
+/// The bytes of an id that has this text, which is in lower case.
+fn id(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_chunks::<2>();
+    rest.is_empty().then_some(())?;
+    pairs
+        .iter()
+        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
+        .collect()
+}

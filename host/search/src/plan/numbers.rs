@@ -1,0 +1,112 @@
+//! What a range of numbers asks for: the magnitudes that it spans, of an attribute.
+
+use larder_model::storage::Term;
+use larder_model::terms::{AttributeKey, Level, Magnitude, NumberKey};
+
+use crate::predicate::{Leaf, Levels, Predicate};
+use crate::value::{Comparison, Constant, Operand, Operator, Reference};
+
+/// The numbers of an attribute that comparisons leave.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Numbers<'a> {
+    levels: Levels,
+    key: &'a str,
+    /// The first and the last magnitude; none left if they do not ascend.
+    within: (Magnitude, Magnitude),
+}
+
+/// Takes the comparisons out of the parts of a conjunction that leave a range of numbers. Of an attribute that a span has one value of,
+/// all of them hold for that value, so together they leave what each of them does.
+pub(super) fn split(parts: &[Predicate]) -> (Vec<Numbers<'_>>, Vec<&Predicate>) {
+    let mut ranges: Vec<Numbers<'_>> = Vec::new();
+    let mut rest = Vec::new();
+    for part in parts {
+        let range = match part {
+            Predicate::Leaf(Leaf::Compare(comparison)) => Numbers::of(comparison),
+            _ => None,
+        };
+        let Some(new) = range else {
+            rest.push(part);
+            continue;
+        };
+        let mut known = ranges.iter_mut();
+        match known.find(|it| it.has_one_value() && it.levels == new.levels && it.key == new.key) {
+            Some(known) => known.narrow(&new),
+            None => ranges.push(new),
+        }
+    }
+    (ranges, rest)
+}
+
+// === impl Numbers ===
+
+impl<'a> Numbers<'a> {
+    /// What an attribute that is less or greater than a constant leaves.
+    pub(super) fn of(comparison: &'a Comparison) -> Option<Self> {
+        let Comparison {
+            left: Reference::Attribute { levels, key },
+            operator,
+            right: Operand::Constant(constant),
+        } = comparison
+        else {
+            return None;
+        };
+        let steps = steps(constant);
+        let (min, max) = (steps.iter().min().copied(), steps.iter().max().copied());
+        let within = match (operator, min.zip(max)) {
+            (Operator::Eq, _) => return None,
+            // No number compares with it.
+            (_, None) => (Magnitude::MAX, Magnitude::MIN),
+            (Operator::Lt | Operator::Lte, Some((_, max))) => (Magnitude::MIN, max),
+            (Operator::Gt | Operator::Gte, Some((min, _))) => (min, Magnitude::MAX),
+        };
+        Some(Self {
+            levels: *levels,
+            key,
+            within,
+        })
+    }
+
+    /// The terms of which a fragment with such a number has one.
+    pub(super) fn terms(&self) -> Vec<Term> {
+        let key = AttributeKey::new(self.key.as_bytes());
+        let number = NumberKey::new(self.key.as_bytes());
+        let (first, last) = self.within;
+        self.levels
+            .iter()
+            .flat_map(|level| {
+                let magnitudes = first.through(last);
+                // Text may compare with an untyped constant; and who wrote before numbers had terms of their own gave them this one.
+                std::iter::once(key.present(level))
+                    .chain(magnitudes.map(move |it| number.with_magnitude(level, it)))
+            })
+            .collect()
+    }
+
+    /// Whether a span has only one value of it: the first in its own attributes, its resource's or its scope's.
+    fn has_one_value(&self) -> bool {
+        [Level::Span, Level::Resource, Level::Scope]
+            .into_iter()
+            .any(|level| self.levels == Levels::one(level))
+    }
+
+    fn narrow(&mut self, other: &Self) {
+        let ((first, last), (min, max)) = (self.within, other.within);
+        self.within = (first.max(min), last.min(max));
+    }
+}
+
+/// Where the numbers stand that the constant is read as.
+fn steps(constant: &Constant) -> Vec<Magnitude> {
+    match constant {
+        Constant::Int(int) => vec![Magnitude::of_int(*int)],
+        Constant::Double(double) => Magnitude::of_double(*double).into_iter().collect(),
+        // As an integer exactly, as a double the nearest.
+        Constant::Untyped(untyped) => {
+            let int = untyped.int.map(Magnitude::of_int);
+            let double = untyped.double.and_then(Magnitude::of_double);
+            int.into_iter().chain(double).collect()
+        }
+        Constant::Text(_) | Constant::Bool(_) => Vec::new(),
+    }
+}

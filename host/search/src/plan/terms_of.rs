@@ -1,0 +1,92 @@
+//! The terms of an attribute with a value: one for each form in which a value that is equal may be stored.
+
+use larder_model::storage::Term;
+use larder_model::string_form;
+use larder_model::terms::AttributeKey;
+use larder_proto::otlp::AnyValue;
+
+use crate::predicate::Levels;
+use crate::value::{Constant, Members};
+
+/// Of an attribute with this string form, whatever its type.
+pub(super) fn attribute_terms(levels: Levels, key: &str, form: &str) -> Vec<Term> {
+    let mut terms = form_terms(levels, key, &[form.as_bytes().to_vec()]);
+    // Arrays and maps have no value term. Their forms are JSON, or "" where JSON cannot write them.
+    if form.is_empty() || form.starts_with(['[', '{']) {
+        let key = AttributeKey::new(key.as_bytes());
+        terms.extend(levels.iter().map(|level| key.present(level)));
+    }
+    terms
+}
+
+/// Of an attribute with one of these string forms.
+pub(super) fn form_terms(levels: Levels, key: &str, forms: &[Vec<u8>]) -> Vec<Term> {
+    let key = AttributeKey::new(key.as_bytes());
+    levels
+        .iter()
+        .flat_map(|level| forms.iter().map(move |form| key.with_value(level, form)))
+        .collect()
+}
+
+/// The string forms of all stored values that equal the constant.
+pub(super) fn forms(constant: &Constant) -> Vec<Vec<u8>> {
+    match constant {
+        Constant::Text(text) => vec![text.clone().into_bytes()],
+        Constant::Int(int) => vec![int.to_string().into_bytes()],
+        Constant::Double(double) => of_double(*double),
+        Constant::Bool(bool) => vec![bool.to_string().into_bytes()],
+        Constant::Untyped(untyped) => {
+            let mut forms = vec![untyped.text.clone().into_bytes()];
+            let whole = untyped.int.or_else(|| untyped.double.and_then(whole));
+            forms.extend(whole.map(|int| int.to_string().into_bytes()));
+            forms.extend(untyped.double.map(of_double).unwrap_or_default());
+            forms.extend(untyped.bool.map(|bool| bool.to_string().into_bytes()));
+            forms.sort_unstable();
+            forms.dedup();
+            forms
+        }
+    }
+}
+
+/// The string forms of all stored values that are one of these.
+pub(super) fn member_forms(members: &Members) -> Vec<Vec<u8>> {
+    match members {
+        Members::Text(texts) => texts.iter().cloned().collect(),
+        Members::Int(ints) => ints
+            .iter()
+            .map(|int| int.to_string().into_bytes())
+            .collect(),
+        Members::Double(doubles) => {
+            let doubles = doubles.iter().map(|bits| f64::from_bits(*bits));
+            doubles.flat_map(of_double).collect()
+        }
+        Members::Bool([is_false, is_true]) => {
+            let words = [(*is_false, "false"), (*is_true, "true")];
+            let words = words.into_iter().filter(|word| word.0);
+            words.map(|word| word.1.as_bytes().to_vec()).collect()
+        }
+    }
+}
+
+/// The forms of a stored double that equals this one: zero equals its negative, and not a number equals nothing.
+fn of_double(double: f64) -> Vec<Vec<u8>> {
+    let form = |double| {
+        let mut form = Vec::new();
+        string_form::write(&AnyValue::Double(double), &mut form);
+        form
+    };
+    if double.is_nan() {
+        Vec::new()
+    } else if double == 0.0 {
+        vec![form(0.0), form(-0.0)]
+    } else {
+        vec![form(double)]
+    }
+}
+
+/// The stored integer that equals this double, if one does.
+fn whole(double: f64) -> Option<i128> {
+    const BEYOND: f64 = 1e19;
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within")]
+    (double.fract() == 0.0 && double.abs() < BEYOND).then_some(double as i128)
+}

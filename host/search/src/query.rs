@@ -1,0 +1,164 @@
+//! Jaeger's query: a predicate, how many traces of it, and which page of the answer.
+//!
+//! A window of starts stands beside the legacy fields, or beside a filter (V15).
+
+use larder_model::storage::{Error, ErrorKind};
+use larder_proto::storage::v2::{KeyValue, TraceQueryParameters};
+
+use super::paging::{Page, Position};
+use super::predicate::{Leaf, Predicate, Range};
+use super::time::{instant, length};
+use super::{Limits, filter, legacy};
+
+/// What to look for, and how many traces of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Query {
+    /// What one span of a trace has to satisfy.
+    pub(crate) predicate: Predicate,
+    /// How many traces to give at the most.
+    pub(crate) depth: usize,
+    /// Which page of the answer; none where it has no pages.
+    pub(crate) page: Option<Page>,
+}
+
+impl Query {
+    /// The last trace of the page before; none for the first page.
+    pub(crate) fn after(&self) -> Option<Position> {
+        self.page.and_then(|page| page.after)
+    }
+}
+
+/// The query that these parameters ask.
+///
+/// # Errors
+/// `InvalidArgument` for a malformed time or duration, `InvalidFilter` for a filter that is not well formed or stands beside what it
+/// replaces.
+pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Result<Query, Error> {
+    let page = Page::of(&parameters, limits)?;
+    let invalid = |text| Error::new(ErrorKind::InvalidFilter, text);
+    let filter = parameters.filter.take().map(filter::predicate);
+    let filter = filter.transpose().map_err(invalid)?;
+    if filter.is_some() {
+        stands_alone(&parameters).map_err(invalid)?;
+    }
+    let depth = page.map_or_else(|| depth(parameters.search_depth, limits), |page| page.size);
+    let mut parts = Vec::new();
+    // What is cheapest to judge stands first.
+    if let Some(starts) = range(
+        instant("start_time_min", parameters.start_time_min.as_ref())?,
+        instant("start_time_max", parameters.start_time_max.as_ref())?,
+    ) {
+        parts.push(Leaf::Start(starts).into());
+    }
+    if let Some(durations) = range(
+        length("duration_min", parameters.duration_min.as_ref())?,
+        length("duration_max", parameters.duration_max.as_ref())?,
+    ) {
+        parts.push(Leaf::Duration(durations).into());
+    }
+    parts.extend(legacy::fields(parameters));
+    match filter {
+        // One conjunction, so that the plan sees what stands beside what.
+        Some(Predicate::And(more)) => parts.extend(more),
+        Some(filter) => parts.push(filter),
+        None => {}
+    }
+    Ok(Query {
+        predicate: Predicate::And(parts),
+        depth,
+        page,
+    })
+}
+
+/// Whether none of the fields that a filter replaces is set beside it (4.1 of the filters' specification).
+fn stands_alone(parameters: &TraceQueryParameters) -> Result<(), String> {
+    let is_zero = |duration: &Option<prost_types::Duration>| {
+        duration.is_none_or(|duration| (duration.seconds, duration.nanos) == (0, 0))
+    };
+    let has_value = |attribute: &KeyValue| {
+        let value = attribute.value.as_ref();
+        value.is_some_and(|value| value.value.is_some())
+    };
+    let set = [
+        ("service_name", !parameters.service_name.is_empty()),
+        ("operation_name", !parameters.operation_name.is_empty()),
+        ("duration_min", !is_zero(&parameters.duration_min)),
+        ("duration_max", !is_zero(&parameters.duration_max)),
+        ("attributes", parameters.attributes.iter().any(has_value)),
+    ];
+    let set: Vec<_> = set
+        .iter()
+        .filter(|field| field.1)
+        .map(|field| field.0)
+        .collect();
+    if set.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "invalid query filter: it cannot be combined with [{}]; express those predicates in the filter instead",
+        set.join(" ")
+    ))
+}
+
+/// Zero and less mean the default; more than the most is clamped (Q1).
+fn depth(asked: i32, limits: &Limits) -> usize {
+    let depth = match u32::try_from(asked) {
+        Ok(asked) if asked > 0 => asked,
+        _ => limits.default_depth,
+    };
+    usize::try_from(depth.min(limits.max_depth)).unwrap_or(usize::MAX)
+}
+
+fn range(min: Option<i128>, max: Option<i128>) -> Option<Range> {
+    (min.is_some() || max.is_some()).then(|| Range {
+        min: min.unwrap_or(Range::ALL.min),
+        max: max.unwrap_or(Range::ALL.max),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use larder_proto::expression::v1::Call;
+    use prost_types::Duration;
+
+    use super::*;
+    use crate::testing::limits;
+
+    #[test]
+    fn the_depth_has_a_default_and_is_clamped() {
+        for (asked, depth) in [(0, 100), (-1, 100), (1, 1), (1000, 1000), (i32::MAX, 1000)] {
+            let parameters = TraceQueryParameters {
+                search_depth: asked,
+                ..TraceQueryParameters::default()
+            };
+            assert_eq!(query(parameters, &limits()).unwrap().depth, depth);
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_not_well_formed_is_refused_as_such() {
+        let parameters = TraceQueryParameters {
+            filter: Some(Call::default()),
+            ..TraceQueryParameters::default()
+        };
+        let error = query(parameters, &limits()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidFilter);
+        assert_eq!(error.message(), "unknown filter operator \"\"");
+    }
+
+    #[test]
+    fn a_malformed_time_is_refused_by_its_name() {
+        let parameters = TraceQueryParameters {
+            duration_max: Some(Duration {
+                seconds: 1,
+                nanos: -1,
+            }),
+            ..TraceQueryParameters::default()
+        };
+        let error = query(parameters, &limits()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.message().contains("duration_max"), "{error}");
+    }
+}

@@ -1,0 +1,115 @@
+//! A series of `read` calls for one list of traces or fragments, checked page by page.
+
+use hashbrown::{HashMap, HashSet};
+use larder_model::storage::{Error, Part, Piece, TraceId, Wanted};
+
+use super::session::Session;
+
+/// About how many bytes of pieces to ask for at a time: few crossings into the guest, and bounded memory.
+const DIGEST_PAGE_BYTES: u32 = 4 << 20;
+const OTLP_PAGE_BYTES: u32 = 2 << 20;
+
+/// Reads all that is wanted, page after page.
+pub(crate) struct Reading {
+    wanted: Wanted,
+    part: Part,
+    asked: Asked,
+    seen: HashSet<u64>,
+    resume: Option<Vec<u8>>,
+    ended: bool,
+}
+
+enum Asked {
+    /// The place of each trace in the list.
+    Traces(HashMap<TraceId, usize>),
+    /// The trace that each fragment was sighted for.
+    Fragments(HashMap<u64, TraceId>),
+}
+
+impl Reading {
+    /// Of whole traces; each id once.
+    pub(crate) fn traces(ids: Vec<TraceId>, part: Part) -> Self {
+        let places = ids.iter().enumerate().map(|(place, id)| (*id, place));
+        let asked = Asked::Traces(places.collect());
+        Self::new(Wanted::Traces(ids), part, asked)
+    }
+
+    /// Of these fragments, each of the trace it was sighted for.
+    pub(crate) fn fragments(sighted: impl IntoIterator<Item = (u64, TraceId)>, part: Part) -> Self {
+        let asked: HashMap<_, _> = sighted.into_iter().collect();
+        let mut fragments: Vec<_> = asked.keys().copied().collect();
+        fragments.sort_unstable();
+        Self::new(Wanted::Fragments(fragments), part, Asked::Fragments(asked))
+    }
+
+    fn new(wanted: Wanted, part: Part, asked: Asked) -> Self {
+        let ended = match &asked {
+            Asked::Traces(traces) => traces.is_empty(),
+            Asked::Fragments(fragments) => fragments.is_empty(),
+        };
+        Self {
+            wanted,
+            part,
+            asked,
+            seen: HashSet::new(),
+            resume: None,
+            ended,
+        }
+    }
+
+    /// The place of a trace in the list that was asked for.
+    pub(crate) fn place(&self, trace: TraceId) -> Option<usize> {
+        match &self.asked {
+            Asked::Traces(places) => places.get(&trace).copied(),
+            Asked::Fragments(_) => None,
+        }
+    }
+
+    /// The next page; `None` at the end. Each fragment comes once, and only what was asked for.
+    pub(crate) async fn next(
+        &mut self,
+        session: &mut Session,
+    ) -> Result<Option<Vec<Piece>>, Error> {
+        if self.ended {
+            return Ok(None);
+        }
+        let max_bytes = match self.part {
+            Part::Digest => DIGEST_PAGE_BYTES,
+            Part::Otlp => OTLP_PAGE_BYTES,
+        };
+        let page = session
+            .read(&self.wanted, self.part, self.resume.as_deref(), max_bytes)
+            .await?;
+        if let Some(rule) = self.broken_rule(&page.pieces, page.resume.as_deref()) {
+            return Err(session.breach(&rule));
+        }
+        self.ended = page.resume.is_none();
+        self.resume = page.resume;
+        Ok(Some(page.pieces))
+    }
+
+    fn broken_rule(&mut self, pieces: &[Piece], resume: Option<&[u8]>) -> Option<String> {
+        if resume.is_some() && pieces.is_empty() {
+            return Some("read gave an empty page that is not the last".to_owned());
+        }
+        if resume.is_some() && resume == self.resume.as_deref() {
+            return Some("read gave the resume it was called with".to_owned());
+        }
+        pieces.iter().find_map(|piece| {
+            let asked = match &self.asked {
+                Asked::Traces(places) => places.contains_key(&piece.trace_id),
+                Asked::Fragments(traces) => traces.get(&piece.fragment) == Some(&piece.trace_id),
+            };
+            if !asked {
+                Some(format!(
+                    "read gave fragment {} of trace {}, which was not asked for",
+                    piece.fragment, piece.trace_id
+                ))
+            } else if !self.seen.insert(piece.fragment) {
+                Some(format!("read gave fragment {} twice", piece.fragment))
+            } else {
+                None
+            }
+        })
+    }
+}

@@ -1,0 +1,48 @@
+//! Services and operations, sorted (O1, O2).
+
+use larder_model::storage::{Error, Storage};
+use larder_proto::storage::v2::{GetOperationsRequest, Operation};
+use prost::Message as _;
+
+use super::session::too_large;
+
+/// All services but the nameless one, by name.
+pub(crate) async fn services(storage: &dyn Storage, limit: usize) -> Result<Vec<String>, Error> {
+    let mut services = storage.services().await?;
+    services.retain(|service| !service.is_empty());
+    services.sort_unstable();
+    services.dedup();
+    let bytes: usize = services.iter().map(|service| service.len() + 8).sum();
+    if bytes > limit {
+        return Err(too_large("the list of services", limit));
+    }
+    Ok(services)
+}
+
+/// A service's operations by name and kind; of all kinds, or of the one whose word is asked for. An unknown word has none.
+pub(crate) async fn operations(
+    storage: &dyn Storage,
+    request: &GetOperationsRequest,
+    limit: usize,
+) -> Result<Vec<Operation>, Error> {
+    let stored = storage.operations(&request.service).await?;
+    let mut operations: Vec<_> = stored
+        .into_iter()
+        .map(|operation| Operation {
+            span_kind: operation.kind.as_operation_word().to_owned(),
+            name: operation.name,
+        })
+        .filter(|operation| {
+            request.span_kind.is_empty() || request.span_kind == operation.span_kind
+        })
+        .collect();
+    operations.sort_unstable_by(|one, other| {
+        (&one.name, &one.span_kind).cmp(&(&other.name, &other.span_kind))
+    });
+    operations.dedup();
+    let bytes: usize = operations.iter().map(|o| o.encoded_len() + 8).sum();
+    if bytes > limit {
+        return Err(too_large("the list of operations", limit));
+    }
+    Ok(operations)
+}

@@ -1,0 +1,145 @@
+//! One query's way to the storage: every call within the budget, every breach of the contract reported.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use larder_model::storage::{Error, ErrorKind, Part, Pieces, Search, Sightings, Storage, Wanted};
+use tokio::task::yield_now;
+
+use super::Limits;
+use super::budget::Budget;
+
+/// The storage, the limits and the budget of one query.
+pub(crate) struct Session {
+    storage: Arc<dyn Storage>,
+    limits: Limits,
+    /// What the query has spent.
+    pub(crate) budget: Budget,
+    /// When it last let others run.
+    paused: Instant,
+}
+
+/// So long a query may compute before it lets others run: most end before.
+const SLICE: Duration = Duration::from_millis(1);
+
+impl Session {
+    /// The session of a query that starts now.
+    pub(crate) fn new(storage: Arc<dyn Storage>, limits: Limits, budget: Budget) -> Self {
+        Self {
+            storage,
+            limits,
+            budget,
+            paused: Instant::now(),
+        }
+    }
+
+    /// Lets others run once this has gone on for a while: calls of a storage that always answers at once, and judging between them,
+    /// would keep the thread and the turn from everybody else, and from noticing that the client has gone.
+    pub(crate) async fn let_others_run(&mut self) {
+        if self.paused.elapsed() >= SLICE {
+            yield_now().await;
+            self.paused = Instant::now();
+        }
+    }
+
+    /// The limits of every query.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// One page of sightings.
+    pub(crate) async fn find(
+        &mut self,
+        search: &Search,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Sightings, Error> {
+        let since = Instant::now();
+        let page = self
+            .budget
+            .within(self.storage.find(search, resume, limit))
+            .await;
+        self.budget.spent().finding += since.elapsed();
+        let page = page?;
+        self.budget.page(0)?;
+        self.budget.sighted(page.found.len())?;
+        self.let_others_run().await;
+        Ok(page)
+    }
+
+    /// One page of pieces.
+    pub(crate) async fn read(
+        &mut self,
+        wanted: &Wanted,
+        part: Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Result<Pieces, Error> {
+        let since = Instant::now();
+        let page = self
+            .budget
+            .within(self.storage.read(wanted, part, resume, max_bytes))
+            .await;
+        let spent = self.budget.spent();
+        spent.reading += since.elapsed();
+        let page = page?;
+        spent.pieces += page.pieces.len() as u64;
+        self.budget
+            .page(page.pieces.iter().map(|piece| piece.bytes.len()).sum())?;
+        self.let_others_run().await;
+        Ok(page)
+    }
+
+    /// The plugin broke the contract in a way that only a series of calls shows: reports it, and gives the error to end with.
+    pub(crate) fn breach(&self, rule: &str) -> Error {
+        let error = Error::new(
+            ErrorKind::ContractBroken,
+            format!("the storage plugin broke its contract: {rule}"),
+        );
+        self.storage.report(&error);
+        error
+    }
+
+    /// What is stored does not read as what it has to be.
+    pub(crate) fn unreadable(what: &str) -> Error {
+        Error::new(
+            ErrorKind::DataLoss,
+            format!("stored bytes cannot be read back: {what}"),
+        )
+    }
+}
+
+/// The error of an answer that cannot be cut to fit a message.
+pub(crate) fn too_large(what: &str, limit: usize) -> Error {
+    let setting = "grpc.max_message_bytes";
+    Error::new(
+        ErrorKind::AnswerTooLarge,
+        format!("{what} does not fit a message of {limit} bytes: raise {setting}"),
+    )
+    .with_setting(setting)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+    use larder_core::telemetry::Metrics;
+
+    use super::super::testing::{Memory, limits};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_query_that_goes_on_lets_others_run_and_a_short_one_does_not() {
+        let metrics = Arc::new(Metrics::new());
+        let budget = Budget::new(&limits(), metrics);
+        let mut session = Session::new(Arc::new(Memory::of(&[])), limits(), budget);
+        session.paused = Instant::now() + Duration::from_hours(1);
+        assert!(poll!(pin!(session.let_others_run())).is_ready());
+        let long_ago = Instant::now().checked_sub(SLICE);
+        session.paused = long_ago.unwrap_or_else(Instant::now);
+        let mut pause = pin!(session.let_others_run());
+        assert!(poll!(&mut pause).is_pending());
+        pause.await;
+    }
+}

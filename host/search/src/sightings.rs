@@ -1,0 +1,78 @@
+//! A series of `find` calls for one search, checked page by page.
+
+use larder_model::storage::{Error, Search, Sighting, Sightings};
+
+use super::session::Session;
+
+/// The sightings of one search, newest first, page after page.
+pub(crate) struct Sighted {
+    search: Search,
+    resume: Option<Vec<u8>>,
+    floor: u64,
+    ended: bool,
+}
+
+impl Sighted {
+    /// Asks for nothing yet.
+    pub(crate) fn new(search: Search) -> Self {
+        Self {
+            search,
+            resume: None,
+            floor: u64::MAX,
+            ended: false,
+        }
+    }
+
+    /// What is asked for.
+    pub(crate) fn search(&self) -> &Search {
+        &self.search
+    }
+
+    /// Whether nothing is still to come.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Nothing still to come is newer than this; `None` at the end.
+    pub(crate) fn floor(&self) -> Option<u64> {
+        (!self.ended).then_some(self.floor)
+    }
+
+    /// The next page, of at most `limit` sightings; it may be empty before the end.
+    pub(crate) async fn next(
+        &mut self,
+        session: &mut Session,
+        limit: u32,
+    ) -> Result<Vec<Sighting>, Error> {
+        if self.ended {
+            return Ok(Vec::new());
+        }
+        let page = session
+            .find(&self.search, self.resume.as_deref(), limit)
+            .await?;
+        if let Some(rule) = self.broken_rule(&page, limit) {
+            return Err(session.breach(rule));
+        }
+        self.ended = page.resume.is_none();
+        self.floor = page.floor.min(self.floor);
+        self.resume = page.resume;
+        Ok(page.found)
+    }
+
+    /// The rule of the contract that a page breaks, seen beside the page before it.
+    fn broken_rule(&self, page: &Sightings, limit: u32) -> Option<&'static str> {
+        let newest = page.found.iter().map(|sighting| sighting.newest).max();
+        let goes_on = page.resume.is_some();
+        if page.found.len() as u64 > u64::from(limit) {
+            Some("find gave more sightings than it was asked for")
+        } else if newest > Some(self.floor) {
+            Some("find gave a sighting that is newer than the floor of the page before")
+        } else if goes_on && page.floor > self.floor {
+            Some("find raised the floor")
+        } else if goes_on && page.resume == self.resume {
+            Some("find gave the resume that it was called with")
+        } else {
+            None
+        }
+    }
+}

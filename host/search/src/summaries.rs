@@ -1,0 +1,254 @@
+//! Summaries of what a search finds, over all spans of each trace, from digests alone (F1 to F3).
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+use larder_model::digest::{self, Parent};
+use larder_model::storage::{Error, Piece, StatusCode, TraceId};
+use larder_proto::storage::v2::{FindTraceSummariesResponse, ServiceSummary, TraceSummary};
+use prost::Message as _;
+
+use super::emit::{Emitter, TRACES_AT_A_TIME};
+use super::gather::{Gatherer, in_written_order};
+use super::judge::Fault;
+use super::session::{Session, too_large};
+
+/// A stream of messages with as many summaries as fit.
+pub(crate) struct Summaries {
+    session: Session,
+    emitter: Emitter,
+    summarizer: Summarizer,
+    ready: VecDeque<TraceSummary>,
+}
+
+/// Makes summaries; keeps its tables from one to the next.
+#[derive(Default)]
+struct Summarizer {
+    ids: Vec<u64>,
+    parents: Vec<u64>,
+}
+
+/// A summary that is being made of a trace's spans.
+#[derive(Default)]
+struct Totals<'a> {
+    spans: u64,
+    errors: u64,
+    orphans: u64,
+    range: Option<(u64, u64)>,
+    root: Option<Root<'a>>,
+    /// Whether the root depends on which of its pieces was written first.
+    is_tie: bool,
+    services: HashMap<&'a str, (u64, u64)>,
+}
+
+/// A span without a parent.
+#[derive(Clone, Copy)]
+struct Root<'a> {
+    start: u64,
+    service: &'a str,
+    name: &'a str,
+    /// Which piece it is in.
+    piece: usize,
+}
+
+// === impl Summaries ===
+
+impl Summaries {
+    /// Of the traces that `emitter` finds, in its order.
+    pub(crate) fn new(session: Session, emitter: Emitter) -> Self {
+        Self {
+            session,
+            emitter,
+            summarizer: Summarizer::default(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// The next message; `None` at the end. Does no work, and uses up no time, between calls.
+    pub(crate) async fn next(&mut self) -> Result<Option<FindTraceSummariesResponse>, Error> {
+        self.session.budget.run();
+        let message = self.work().await;
+        self.session.budget.pause();
+        message
+    }
+
+    async fn work(&mut self) -> Result<Option<FindTraceSummariesResponse>, Error> {
+        if self.ready.is_empty() && !self.search().await? {
+            return Ok(None);
+        }
+        let mut message = self.message()?;
+        // The last message has the token, so whether it is the last has to be known.
+        if self.ready.is_empty() && !self.search().await? {
+            let token = self.emitter.next_page(&mut self.session).await?;
+            message.next_page_token = token.unwrap_or_default();
+        }
+        Ok(Some(message))
+    }
+
+    /// Makes more summaries ready; false at the end.
+    async fn search(&mut self) -> Result<bool, Error> {
+        let ids = self
+            .emitter
+            .next(&mut self.session, TRACES_AT_A_TIME)
+            .await?;
+        let is_more = !ids.is_empty();
+        self.summarize(ids).await?;
+        Ok(is_more)
+    }
+
+    async fn summarize(&mut self, ids: Vec<TraceId>) -> Result<(), Error> {
+        let mut gatherer = Gatherer::new();
+        gatherer.extend(ids);
+        while let Some(gathered) = gatherer.next(&mut self.session).await? {
+            for (trace, pieces) in gathered.traces() {
+                let (mut summary, is_tie) =
+                    self.summarizer.summary(&self.session, trace, pieces)?;
+                if is_tie {
+                    // Of roots that start together the first that was written counts.
+                    let pieces = in_written_order(&mut self.session, trace, pieces).await?;
+                    (summary, _) = self.summarizer.summary(&self.session, trace, &pieces)?;
+                }
+                self.ready.push_back(summary);
+            }
+        }
+        Ok(())
+    }
+
+    /// As many of the summaries that are ready as fit a message.
+    fn message(&mut self) -> Result<FindTraceSummariesResponse, Error> {
+        let limit = self.session.limits().max_message_bytes;
+        let mut message = FindTraceSummariesResponse::default();
+        let mut bytes = 0;
+        while let Some(summary) = self.ready.pop_front() {
+            // A tag, and a length of at most five bytes.
+            bytes += summary.encoded_len() + 6;
+            if bytes <= limit {
+                message.summaries.push(summary);
+            } else if message.summaries.is_empty() {
+                return Err(too_large("the summary of a trace", limit));
+            } else {
+                self.ready.push_front(summary);
+                break;
+            }
+        }
+        Ok(message)
+    }
+}
+
+// === impl Summarizer ===
+
+impl Summarizer {
+    /// The summary of a trace, and whether its root depends on the order of the pieces.
+    fn summary(
+        &mut self,
+        session: &Session,
+        trace: TraceId,
+        pieces: &[(usize, Piece)],
+    ) -> Result<(TraceSummary, bool), Error> {
+        let mut totals = Totals::default();
+        self.ids.clear();
+        self.parents.clear();
+        for (number, (_, piece)) in pieces.iter().enumerate() {
+            self.add(&mut totals, number, piece)
+                .map_err(|fault| fault.into_error(session, piece))?;
+        }
+        self.ids.sort_unstable();
+        let is_here = |parent: &u64| self.ids.binary_search(parent).is_ok();
+        totals.orphans += self
+            .parents
+            .iter()
+            .filter(|parent| !is_here(parent))
+            .count() as u64;
+        let is_tie = totals.is_tie;
+        Ok((totals.into_summary(trace), is_tie))
+    }
+
+    fn add<'a>(
+        &mut self,
+        totals: &mut Totals<'a>,
+        number: usize,
+        piece: &'a Piece,
+    ) -> Result<(), Fault> {
+        for span in digest::decode(&piece.bytes)?.spans() {
+            let span = span?;
+            let is_error = u64::from(span.status == StatusCode::Error);
+            totals.spans += 1;
+            totals.errors += is_error;
+            let (start, end) = totals.range.get_or_insert((span.start, span.end));
+            *start = span.start.min(*start);
+            *end = span.end.max(*end);
+            let (spans, errors) = totals.services.entry(span.service).or_default();
+            *spans += 1;
+            *errors += is_error;
+            self.ids.push(u64::from_be_bytes(span.span_id));
+            match parent(span.parent) {
+                Parent::None => totals.root(Root {
+                    start: span.start,
+                    service: span.service,
+                    name: span.name,
+                    piece: number,
+                }),
+                Parent::Id(id) => self.parents.push(u64::from_be_bytes(id)),
+                Parent::Odd => totals.orphans += 1,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A parent id of zeros alone is none, as for Jaeger.
+pub(crate) fn parent(parent: Parent) -> Parent {
+    match parent {
+        Parent::Id([0, 0, 0, 0, 0, 0, 0, 0]) => Parent::None,
+        other => other,
+    }
+}
+
+// === impl Totals ===
+
+impl<'a> Totals<'a> {
+    /// Keeps the earliest root, and the first seen of those that start together (F2).
+    fn root(&mut self, root: Root<'a>) {
+        match &self.root {
+            Some(first) if first.start < root.start => {}
+            Some(first) if first.start == root.start => {
+                let is_same = (first.service, first.name) == (root.service, root.name);
+                self.is_tie |= first.piece != root.piece && !is_same;
+            }
+            _ => {
+                self.root = Some(root);
+                self.is_tie = false;
+            }
+        }
+    }
+
+    fn into_summary(self, trace: TraceId) -> TraceSummary {
+        let (start, end) = self.range.unwrap_or_default();
+        let (service, name) = self.root.map_or(("", ""), |root| (root.service, root.name));
+        let mut services: Vec<_> = self.services.into_iter().collect();
+        services.sort_unstable();
+        TraceSummary {
+            trace_id: trace.to_bytes().to_vec(),
+            root_service_name: service.to_owned(),
+            root_operation_name: name.to_owned(),
+            min_start_time_unix_nano: start,
+            max_end_time_unix_nano: end,
+            span_count: count(self.spans),
+            error_span_count: count(self.errors),
+            orphan_span_count: count(self.orphans),
+            services: services
+                .into_iter()
+                .map(|(name, (spans, errors))| ServiceSummary {
+                    name: name.to_owned(),
+                    span_count: count(spans),
+                    error_span_count: count(errors),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// What does not fit the wire's number counts as the most it can hold.
+fn count(count: u64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,275 @@
+//! A list of fragments that answers in every way that the contract allows, and in others where a test has it lie.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use larder_model::storage::{
+    Batch, Error, FragmentFacts, Operation, Part, Piece, Pieces, Search, Sighting, Sightings,
+    Storage, Term, Wanted,
+};
+
+use super::spans::{Row, batch};
+
+type Lie<T> = Box<dyn Fn(&mut T) + Send + Sync>;
+
+/// A naive storage.
+#[derive(Default)]
+pub(crate) struct Memory {
+    fragments: Mutex<Vec<Stored>>,
+    /// Drives the odd choices; without it every page is as full and as exact as it can be.
+    chance: Option<AtomicU64>,
+    /// Gives one item a page.
+    one_at_a_time: bool,
+    resumes: AtomicU64,
+    /// Changes pages of sightings before they are given.
+    pub(crate) lie_about_sightings: Option<Lie<Sightings>>,
+    /// Changes pages of pieces before they are given.
+    pub(crate) lie_about_pieces: Option<Lie<Pieces>>,
+    /// What was reported.
+    pub(crate) reports: Mutex<Vec<String>>,
+    /// How often `find` and `read` were called.
+    pub(crate) finds: AtomicUsize,
+    pub(crate) reads: AtomicUsize,
+    /// How many pieces of spans were given.
+    pub(crate) otlp_pieces: AtomicUsize,
+}
+
+struct Stored {
+    facts: FragmentFacts,
+    terms: Vec<Term>,
+    operations: Vec<Operation>,
+    digest: Vec<u8>,
+    otlp: Vec<u8>,
+}
+
+impl Memory {
+    /// Holds these rows, each list a batch of its own.
+    pub(crate) fn of(batches: &[Vec<Row>]) -> Self {
+        let memory = Self::default();
+        for rows in batches {
+            memory.store(&batch(rows));
+        }
+        memory
+    }
+
+    /// Makes odd choices, the same ones for the same seed.
+    pub(crate) fn odd(mut self, seed: u64) -> Self {
+        self.chance = Some(AtomicU64::new(seed));
+        self
+    }
+
+    /// Gives one sighting, and one piece, a page.
+    pub(crate) fn one_at_a_time(mut self) -> Self {
+        self.one_at_a_time = true;
+        self
+    }
+
+    fn store(&self, batch: &Batch) {
+        let all = batch.operations();
+        let mut fragments = self.fragments.lock().unwrap();
+        fragments.extend(batch.fragments().map(|fragment| {
+            let operations = fragment.operations.iter();
+            let operation = |o: &u32| all[usize::try_from(*o).unwrap()].clone();
+            Stored {
+                facts: fragment.facts,
+                terms: fragment.terms.to_vec(),
+                operations: operations.map(operation).collect(),
+                digest: fragment.digest.to_vec(),
+                otlp: fragment.otlp.to_vec(),
+            }
+        }));
+    }
+
+    /// A number below `bound`; 0 unless choices are odd.
+    fn choose(&self, bound: usize) -> usize {
+        let Some(chance) = &self.chance else {
+            return 0;
+        };
+        // splitmix64
+        let mut z = chance.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % bound as u64).unwrap()
+    }
+
+    fn resume(&self, offset: usize, floor: u64) -> Vec<u8> {
+        let number = self.resumes.fetch_add(1, Ordering::Relaxed);
+        [offset as u64, floor, number]
+            .map(u64::to_be_bytes)
+            .concat()
+    }
+
+    /// Handles that tell nothing of the order of writing.
+    fn handle(place: usize) -> u64 {
+        (place as u64)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(17)
+    }
+}
+
+fn parse(resume: Option<&[u8]>) -> (usize, u64) {
+    let Some(resume) = resume else {
+        return (0, u64::MAX);
+    };
+    let number = |at: usize| u64::from_be_bytes(resume[at..at + 8].try_into().unwrap());
+    (usize::try_from(number(0)).unwrap(), number(8))
+}
+
+fn may_match(fragment: &Stored, search: &Search) -> bool {
+    let facts = &fragment.facts;
+    facts.starts.start <= search.starts.end
+        && facts.starts.end >= search.starts.start
+        && facts.durations.shortest <= search.durations.longest
+        && facts.durations.longest >= search.durations.shortest
+        && search
+            .clauses
+            .iter()
+            .all(|clause| clause.iter().any(|term| fragment.terms.contains(term)))
+}
+
+#[async_trait::async_trait]
+impl Storage for Memory {
+    async fn write(&self, batch: Batch) -> Result<(), Error> {
+        self.store(&batch);
+        Ok(())
+    }
+
+    async fn find(
+        &self,
+        search: &Search,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Sightings, Error> {
+        self.finds.fetch_add(1, Ordering::Relaxed);
+        assert!(search.clauses.iter().all(|clause| !clause.is_empty()));
+        let fragments = self.fragments.lock().unwrap();
+        let matching = fragments.iter().enumerate();
+        let matching = matching.filter(|(_, fragment)| may_match(fragment, search));
+        let mut matching: Vec<_> = matching
+            .map(|(place, fragment)| (fragment.facts.starts.end, place, fragment.facts.trace_id))
+            .collect();
+        matching.sort_unstable_by(|one, other| other.cmp(one));
+        let (from, former_floor) = parse(resume);
+        let limit = usize::try_from(limit).unwrap();
+        let count = match self.choose(4) {
+            _ if self.one_at_a_time => 1,
+            0 => limit,
+            _ => self.choose(3.min(limit) + 1),
+        };
+        let to = matching.len().min(from + count);
+        let mut found: Vec<_> = matching[from..to]
+            .iter()
+            .map(|(newest, place, trace_id)| Sighting {
+                trace_id: *trace_id,
+                newest: if self.choose(4) == 3 {
+                    former_floor
+                } else {
+                    *newest
+                },
+                fragment: (self.choose(3) < 2).then(|| Self::handle(*place)),
+            })
+            .collect();
+        if found.len() < limit && self.choose(3) == 2 && to > 0 {
+            // A trace, or a fragment, may come up again.
+            let (newest, place, trace_id) = matching[self.choose(to)];
+            found.push(Sighting {
+                trace_id,
+                newest: newest.min(former_floor),
+                fragment: (self.choose(2) == 0).then(|| Self::handle(place)),
+            });
+        }
+        if self.choose(2) == 1 {
+            found.reverse();
+        }
+        let floor = match matching.get(to) {
+            Some((newest, ..)) if self.choose(3) < 2 => *newest,
+            _ => former_floor,
+        };
+        let resume = (to < matching.len()).then(|| self.resume(to, floor.min(former_floor)));
+        let floor = floor.min(former_floor);
+        let mut page = Sightings {
+            found,
+            floor,
+            resume,
+        };
+        if let Some(lie) = &self.lie_about_sightings {
+            lie(&mut page);
+        }
+        Ok(page)
+    }
+
+    async fn read(
+        &self,
+        wanted: &Wanted,
+        part: Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Result<Pieces, Error> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let fragments = self.fragments.lock().unwrap();
+        let all = || fragments.iter().enumerate();
+        let mut asked: Vec<(usize, &Stored)> = match wanted {
+            Wanted::Traces(ids) => ids
+                .iter()
+                .flat_map(|id| all().filter(move |(_, f)| f.facts.trace_id == *id))
+                .collect(),
+            Wanted::Fragments(handles) => handles
+                .iter()
+                .flat_map(|h| all().filter(move |(place, _)| Self::handle(*place) == *h))
+                .collect(),
+        };
+        if part == Part::Digest && self.chance.is_some() {
+            asked.sort_by_key(|(place, _)| Self::handle(*place));
+        }
+        let (from, _) = parse(resume);
+        let mut bytes = 0;
+        let most = match self.choose(3) {
+            _ if self.one_at_a_time => 1,
+            0 => usize::MAX,
+            _ => 1 + self.choose(3),
+        };
+        let pieces: Vec<_> = asked[from..]
+            .iter()
+            .take(most)
+            .map(|(place, fragment)| Piece {
+                trace_id: fragment.facts.trace_id,
+                fragment: Self::handle(*place),
+                bytes: match part {
+                    Part::Digest => fragment.digest.clone(),
+                    Part::Otlp => fragment.otlp.clone(),
+                },
+            })
+            .take_while(|piece| {
+                bytes += piece.bytes.len();
+                bytes == piece.bytes.len() || bytes <= usize::try_from(max_bytes).unwrap()
+            })
+            .collect();
+        if part == Part::Otlp {
+            self.otlp_pieces.fetch_add(pieces.len(), Ordering::Relaxed);
+        }
+        let to = from + pieces.len();
+        let resume = (to < asked.len()).then(|| self.resume(to, 0));
+        let mut page = Pieces { pieces, resume };
+        if let Some(lie) = &self.lie_about_pieces {
+            lie(&mut page);
+        }
+        Ok(page)
+    }
+
+    async fn services(&self) -> Result<Vec<String>, Error> {
+        let fragments = self.fragments.lock().unwrap();
+        let operations = fragments.iter().flat_map(|fragment| &fragment.operations);
+        Ok(operations.map(|o| o.service.clone()).rev().collect())
+    }
+
+    async fn operations(&self, service: &str) -> Result<Vec<Operation>, Error> {
+        let fragments = self.fragments.lock().unwrap();
+        let operations = fragments.iter().flat_map(|fragment| &fragment.operations);
+        let operations = operations.filter(|operation| operation.service == service);
+        Ok(operations.cloned().rev().collect())
+    }
+
+    fn report(&self, breach: &Error) {
+        self.reports.lock().unwrap().push(breach.to_string());
+    }
+}

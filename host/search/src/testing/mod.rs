@@ -1,0 +1,57 @@
+//! What the tests of search stand on: a naive storage that pages as oddly as the contract allows, spans to put into it, and an
+//! evaluator that shares nothing with the code under test.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod memory;
+pub(crate) mod naive;
+pub(crate) mod spans;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, TryStreamExt as _};
+use larder_core::telemetry::Metrics;
+use larder_model::storage::Error;
+
+use super::{Limits, Searcher};
+
+pub(crate) use memory::Memory;
+
+/// Limits that no test runs into unless it means to.
+pub(crate) fn limits() -> Limits {
+    Limits {
+        default_depth: 100,
+        max_depth: 1000,
+        timeout: Duration::from_mins(10),
+        judged_spans: u64::MAX,
+        read_bytes: u64::MAX,
+        max_message_bytes: 1 << 20,
+        pagination: true,
+    }
+}
+
+/// A searcher over the storage, within these limits.
+pub(crate) fn searcher(memory: &Arc<Memory>, limits: Limits) -> Searcher {
+    let storage: Arc<Memory> = Arc::clone(memory);
+    Searcher::new(storage, limits, Arc::new(Metrics::new()))
+}
+
+/// Runs a future to its end.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+/// All messages of a stream.
+pub(crate) fn all<T>(stream: impl Stream<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
+    run(stream.try_collect())
+}

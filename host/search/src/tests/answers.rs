@@ -1,0 +1,371 @@
+//! What the answers hold.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use larder_model::storage::{ErrorKind, TraceId};
+use larder_proto::storage::v2::{
+    Dependency, GetDependenciesRequest, GetOperationsRequest, GetTraceParams, GetTracesRequest,
+    Operation, TraceQueryParameters,
+};
+use prost::Message as _;
+
+use super::super::Limits;
+use super::super::testing::spans::{Row, decode, text};
+use super::super::testing::{Memory, all, limits, run, searcher};
+use super::super::time::{instant, timestamp};
+use super::{by_id, by_service, traces};
+
+fn ids(memory: &Arc<Memory>, query: TraceQueryParameters) -> Vec<u128> {
+    let found = run(searcher(memory, limits()).find_trace_ids(query))
+        .unwrap()
+        .trace_ids;
+    let id = |bytes: &[u8]| TraceId::from_query(bytes).0;
+    found.iter().map(|found| id(&found.trace_id)).collect()
+}
+
+#[test]
+fn the_newest_matching_span_decides_the_order_and_ties_go_by_id() {
+    let memory = Arc::new(Memory::of(&[
+        // Newer spans that do not match give a trace no place.
+        vec![
+            Row::new(1, 1, "s", 10, 11),
+            Row::new(1, 2, "other", 99, 100),
+        ],
+        vec![Row::new(4, 1, "s", 20, 21)],
+        vec![Row::new(3, 1, "s", 20, 21)],
+        vec![Row::new(2, 1, "s", 5, 6)],
+        vec![Row::new(2, 2, "s", 30, 31)],
+    ]));
+    assert_eq!(ids(&memory, by_service("s")), [2, 3, 4, 1]);
+    let query = TraceQueryParameters {
+        search_depth: 2,
+        ..by_service("s")
+    };
+    assert_eq!(ids(&memory, query), [2, 3]);
+}
+
+#[test]
+fn one_span_has_to_satisfy_everything() {
+    let memory = Arc::new(Memory::of(&[
+        vec![
+            Row::new(1, 1, "s", 1, 2).named("a"),
+            Row::new(1, 2, "s", 1, 2).with("k", text("v")),
+        ],
+        vec![Row::new(2, 1, "s", 1, 2).named("a").with("k", text("v"))],
+    ]));
+    let attribute = larder_proto::storage::v2::KeyValue::decode(
+        super::super::testing::spans::attribute("k", text("v"))
+            .encode_to_vec()
+            .as_slice(),
+    );
+    let query = TraceQueryParameters {
+        operation_name: "a".to_owned(),
+        attributes: vec![attribute.unwrap()],
+        ..TraceQueryParameters::default()
+    };
+    assert_eq!(ids(&memory, query), [2]);
+}
+
+#[test]
+fn a_found_id_has_the_times_of_its_whole_trace() {
+    let memory = Arc::new(Memory::of(&[
+        vec![Row::new(1, 1, "s", 50, 60)],
+        vec![Row::new(1, 2, "other", 40, 90)],
+    ]));
+    let found = run(searcher(&memory, limits()).find_trace_ids(by_service("s")))
+        .unwrap()
+        .trace_ids;
+    assert_eq!(found[0].start, Some(timestamp(40)));
+    assert_eq!(found[0].end, Some(timestamp(90)));
+}
+
+#[test]
+fn a_large_trace_comes_in_messages_below_the_limit() {
+    let batches: Vec<_> = (1..=50).map(|n| vec![Row::new(1, n, "s", n, n)]).collect();
+    let memory = Arc::new(Memory::of(&batches));
+    let limits = Limits {
+        max_message_bytes: 200,
+        ..limits()
+    };
+    let messages = all(searcher(&memory, limits).get_traces(by_id(&[1]))).unwrap();
+    assert!(messages.len() > 1);
+    assert!(
+        messages
+            .iter()
+            .all(|message| (1..=200).contains(&message.0.len()))
+    );
+    let spans = messages.iter().flat_map(|message| decode(&message.0));
+    let ids: Vec<_> = spans.map(|row| row.span.span_id).collect();
+    let expected: Vec<_> = (1..=50_u64).map(|n| n.to_be_bytes().to_vec()).collect();
+    assert_eq!(ids, expected);
+}
+
+#[test]
+fn small_pieces_of_a_trace_are_joined_and_traces_are_not() {
+    let batches = (1..=50).map(|n| vec![Row::new(1 + u128::from(n % 2), n, "s", n, n)]);
+    let batches = batches.collect::<Vec<_>>();
+    let memory = Arc::new(Memory::of(&batches));
+    let messages = all(searcher(&memory, limits()).get_traces(by_id(&[2, 1]))).unwrap();
+    let traces = messages
+        .iter()
+        .map(|message| decode(&message.0)[0].trace_id().0);
+    assert_eq!(traces.collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
+fn a_piece_that_fits_no_message_names_the_setting() {
+    let memory = Arc::new(Memory::of(&traces(1)));
+    let limits = Limits {
+        max_message_bytes: 20,
+        ..limits()
+    };
+    let searcher = searcher(&memory, limits);
+    let error = all(searcher.get_traces(by_id(&[1]))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AnswerTooLarge);
+    assert_eq!(error.setting(), Some("grpc.max_message_bytes"));
+    let error = all(searcher.find_trace_summaries(by_service("s"))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AnswerTooLarge);
+    let error = run(searcher.find_trace_ids(by_service("s"))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AnswerTooLarge);
+}
+
+#[test]
+fn ids_are_padded_and_cut_and_given_once() {
+    let memory = Arc::new(Memory::of(&[vec![Row::new(0xab << 120, 1, "s", 1, 2)]]));
+    let long = [vec![0xab], vec![0; 20]].concat();
+    let query = [vec![0xab], long, vec![0xcd], Vec::new()]
+        .map(|trace_id| GetTraceParams {
+            trace_id,
+            // A hint of time that is wrong does not matter (G1).
+            start_time: Some(timestamp(77)),
+            end_time: Some(timestamp(78)),
+        })
+        .to_vec();
+    let messages = all(searcher(&memory, limits()).get_traces(GetTracesRequest { query }));
+    assert_eq!(messages.unwrap().len(), 1);
+}
+
+#[test]
+fn nothing_found_is_an_empty_answer() {
+    let memory = Arc::new(Memory::of(&traces(3)));
+    let searcher = searcher(&memory, limits());
+    assert_eq!(all(searcher.get_traces(by_id(&[77]))).unwrap(), []);
+    assert_eq!(all(searcher.find_traces(by_service("t"))).unwrap(), []);
+    assert_eq!(
+        all(searcher.find_trace_summaries(by_service("t"))).unwrap(),
+        []
+    );
+    assert_eq!(
+        run(searcher.find_trace_ids(by_service("t")))
+            .unwrap()
+            .trace_ids,
+        []
+    );
+}
+
+#[test]
+fn an_invalid_query_is_refused_by_every_search() {
+    let memory = Arc::new(Memory::of(&traces(3)));
+    let searcher = searcher(&memory, limits());
+    let query = || TraceQueryParameters {
+        start_time_min: Some(prost_types::Timestamp {
+            seconds: 0,
+            nanos: -1,
+        }),
+        ..TraceQueryParameters::default()
+    };
+    let errors = [
+        all(searcher.find_traces(query())).unwrap_err(),
+        all(searcher.find_trace_summaries(query())).unwrap_err(),
+        run(searcher.find_trace_ids(query())).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+    assert_eq!(memory.finds.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn summaries_are_cut_into_messages_below_the_limit() {
+    let memory = Arc::new(Memory::of(&traces(30)));
+    let limits = Limits {
+        max_message_bytes: 200,
+        ..limits()
+    };
+    let messages = all(searcher(&memory, limits).find_trace_summaries(by_service("s"))).unwrap();
+    assert!(messages.len() > 1);
+    assert!(messages.iter().all(|message| message.encoded_len() <= 200));
+    let starts = messages.iter().flat_map(|message| &message.summaries);
+    let starts: Vec<_> = starts
+        .map(|summary| summary.min_start_time_unix_nano)
+        .collect();
+    assert_eq!(starts, (1..=30).rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn of_roots_that_start_together_the_first_written_names_the_trace() {
+    // Whatever order the digests come in.
+    for seed in 0..8 {
+        let batches: Vec<_> = ["b", "a", "c"]
+            .map(|name| vec![Row::new(1, 1, "s", 5, 6).named(name)])
+            .to_vec();
+        let memory = Arc::new(Memory::of(&batches).odd(seed));
+        let messages = all(searcher(&memory, limits()).find_trace_summaries(by_service("s")));
+        let summary = &messages.unwrap()[0].summaries[0];
+        assert_eq!(summary.root_operation_name, "b");
+        assert_eq!(summary.span_count, 3);
+    }
+}
+
+fn dependencies(memory: &Arc<Memory>, start: u64, end: Option<u64>) -> Vec<(String, String, u64)> {
+    let request = GetDependenciesRequest {
+        start_time: Some(timestamp(start)),
+        end_time: end.map(timestamp),
+    };
+    let found = run(searcher(memory, limits()).dependencies(request)).unwrap();
+    let triple = |d: Dependency| (d.parent, d.child, d.call_count);
+    found.into_iter().map(triple).collect()
+}
+
+fn call(parent: &str, child: &str, count: u64) -> (String, String, u64) {
+    (parent.to_owned(), child.to_owned(), count)
+}
+
+#[test]
+fn a_call_is_a_span_whose_parent_is_in_its_trace() {
+    let memory = Arc::new(Memory::of(&[
+        vec![
+            Row::new(1, 1, "a", 10, 20),
+            Row::new(1, 2, "b", 11, 19).under(1),
+            Row::new(1, 3, "b", 12, 18).under(2),
+            Row::new(1, 4, "", 13, 17).under(2),
+            Row::new(1, 5, "c", 14, 16).under(77),
+        ],
+        // The same id in another trace is another span.
+        vec![Row::new(2, 6, "d", 14, 16).under(1)],
+    ]));
+    let expected = [call("a", "b", 1), call("b", "", 1), call("b", "b", 1)];
+    assert_eq!(dependencies(&memory, 1, None), expected);
+}
+
+#[test]
+fn only_a_trace_that_lies_within_the_window_counts_ends_included() {
+    let memory = Arc::new(Memory::of(&[
+        vec![Row::new(1, 1, "a", 10, 20)],
+        vec![Row::new(1, 2, "b", 12, 18).under(1)],
+    ]));
+    let expected = [call("a", "b", 1)];
+    assert_eq!(dependencies(&memory, 10, Some(20)), expected);
+    assert_eq!(dependencies(&memory, 11, Some(20)), []);
+    assert_eq!(dependencies(&memory, 10, Some(19)), []);
+    assert_eq!(dependencies(&memory, 10, None), expected);
+}
+
+#[test]
+fn a_trace_that_starts_after_the_window_counts_if_it_ends_within() {
+    let memory = Arc::new(Memory::of(&[
+        vec![Row::new(1, 1, "a", 30, 15)],
+        vec![Row::new(1, 2, "b", 31, 16).under(1)],
+    ]));
+    assert_eq!(dependencies(&memory, 10, Some(20)), [call("a", "b", 1)]);
+    assert_eq!(dependencies(&memory, 10, Some(15)), []);
+}
+
+#[test]
+fn of_parents_that_share_an_id_the_first_written_calls() {
+    for seed in 0..8 {
+        let memory = Memory::of(&[
+            vec![Row::new(1, 1, "b", 1, 2)],
+            vec![Row::new(1, 1, "a", 1, 2)],
+            vec![Row::new(1, 2, "c", 1, 2).under(1)],
+        ]);
+        let memory = Arc::new(memory.odd(seed));
+        assert_eq!(dependencies(&memory, 1, None), [call("b", "c", 1)]);
+    }
+}
+
+#[test]
+fn dependencies_refuse_what_is_no_window() {
+    let memory = Arc::new(Memory::of(&traces(1)));
+    let searcher = searcher(&memory, limits());
+    let ask = |start: Option<u64>, end: Option<u64>| {
+        run(searcher.dependencies(GetDependenciesRequest {
+            start_time: start.map(timestamp),
+            end_time: end.map(timestamp),
+        }))
+    };
+    let error = ask(None, Some(5)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(error.message(), "start time is required");
+    let error = ask(Some(6), Some(5)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(error.message(), "end time must be greater than start time");
+    assert_eq!(ask(Some(5), Some(5)).unwrap(), []);
+    assert_eq!(instant("t", Some(&timestamp(5))).unwrap(), Some(5));
+}
+
+#[test]
+fn services_are_sorted_once_each_and_named() {
+    let memory = Arc::new(Memory::of(&[
+        vec![Row::new(1, 1, "b", 1, 2), Row::new(1, 2, "", 1, 2)],
+        vec![Row::new(2, 1, "a", 1, 2), Row::new(2, 2, "b", 1, 2)],
+    ]));
+    assert_eq!(
+        run(searcher(&memory, limits()).services()).unwrap(),
+        ["a", "b"]
+    );
+}
+
+#[test]
+fn operations_are_sorted_and_of_the_kind_asked_for() {
+    let kind = |mut row: Row, kind| {
+        row.span.kind = kind;
+        row
+    };
+    let memory = Arc::new(Memory::of(&[
+        vec![kind(Row::new(1, 1, "s", 1, 2).named("b"), 2)],
+        vec![
+            kind(Row::new(1, 2, "s", 1, 2).named("a"), 0),
+            kind(Row::new(1, 3, "s", 1, 2).named("b"), 0),
+            kind(Row::new(1, 4, "s", 1, 2).named("b"), 2),
+            kind(Row::new(1, 5, "t", 1, 2).named("x"), 2),
+            kind(Row::new(1, 6, "s", 1, 2).named(""), 3),
+        ],
+    ]));
+    let ask = |service: &str, span_kind: &str| {
+        let request = GetOperationsRequest {
+            service: service.to_owned(),
+            span_kind: span_kind.to_owned(),
+        };
+        let found = run(searcher(&memory, limits()).operations(request)).unwrap();
+        let pair = |o: Operation| format!("{}/{}", o.name, o.span_kind);
+        found.into_iter().map(pair).collect::<Vec<_>>()
+    };
+    assert_eq!(ask("s", ""), ["/client", "a/", "b/", "b/server"]);
+    assert_eq!(ask("s", "server"), ["b/server"]);
+    assert_eq!(ask("s", "SERVER"), Vec::<String>::new());
+    assert_eq!(ask("s", "nonsense"), Vec::<String>::new());
+    assert_eq!(ask("unknown", ""), Vec::<String>::new());
+}
+
+#[test]
+fn lists_that_fit_no_message_name_the_setting() {
+    let memory = Arc::new(Memory::of(&traces(1)));
+    let limits = Limits {
+        max_message_bytes: 1,
+        ..limits()
+    };
+    let searcher = searcher(&memory, limits);
+    let request = GetOperationsRequest {
+        service: "s".to_owned(),
+        span_kind: String::new(),
+    };
+    for error in [
+        run(searcher.services()).unwrap_err(),
+        run(searcher.operations(request)).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::AnswerTooLarge);
+        assert_eq!(error.setting(), Some("grpc.max_message_bytes"));
+    }
+}

@@ -1,0 +1,113 @@
+//! Searches of each sort over what the benches store, and their answers as bytes.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use futures_util::TryStreamExt as _;
+use larder_proto::storage::v2::{
+    FindTraceSummariesResponse, GetTraceParams, GetTracesRequest, TraceQueryParameters,
+};
+use larder_search::{Limits, Searcher};
+use larder_tests::Query;
+use larder_tests::filter::{attr_at, regex};
+use prost::Message as _;
+
+use super::generate::{Corpus, operation_name, service_name, user_name};
+
+/// What a search may cost: no budget ends one early.
+pub(crate) const LIMITS: Limits = Limits {
+    default_depth: 100,
+    max_depth: 10_000,
+    timeout: Duration::from_mins(1),
+    judged_spans: u64::MAX,
+    read_bytes: u64::MAX,
+    max_message_bytes: 16 << 20,
+    pagination: false,
+};
+
+/// One search.
+pub(crate) struct Search {
+    pub(crate) name: &'static str,
+    asks: Asks,
+}
+
+enum Asks {
+    /// For whole traces.
+    Traces(TraceQueryParameters),
+    /// For one trace by its id.
+    Trace(Vec<u8>),
+    /// For summaries.
+    Summaries(TraceQueryParameters),
+}
+
+/// The searches, over the window of the corpus.
+pub(crate) fn searches(corpus: &Corpus) -> Vec<Search> {
+    let (from, to) = corpus.window();
+    let all = || Query::default().window(from, to).depth(20);
+    let of_service = || all().service(service_name(7));
+    let traces = |name, query: Query| Search {
+        name,
+        asks: Asks::Traces(query.0),
+    };
+    let lettered = regex(attr_at("span", "url.path"), "items/[a-z]");
+    vec![
+        traces("service, newest 20", of_service()),
+        traces(
+            "service and operation",
+            of_service().operation(operation_name(3)),
+        ),
+        traces(
+            "service and user, rare",
+            of_service().attribute("enduser.id", user_name(42)),
+        ),
+        traces(
+            "all services, no match",
+            all().attribute("feature.flag", "nobody-has-this"),
+        ),
+        traces("service, 1,000 whole traces", of_service().depth(1_000)),
+        traces("filter that no index narrows", all().filter(lettered)),
+        Search {
+            name: "summaries of a service, 1,000",
+            asks: Asks::Summaries(of_service().depth(1_000).0),
+        },
+        Search {
+            name: "trace by id",
+            asks: Asks::Trace(corpus.trace_id(1).to_vec()),
+        },
+    ]
+}
+
+// === impl Search ===
+
+impl Search {
+    /// Its answer: all messages, one after the other.
+    pub(crate) async fn answer(&self, searcher: &Searcher) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        match &self.asks {
+            Asks::Traces(query) => {
+                let mut answer = std::pin::pin!(searcher.find_traces(query.clone()));
+                while let Some(message) = answer.try_next().await? {
+                    bytes.extend_from_slice(&message.0);
+                }
+            }
+            Asks::Trace(id) => {
+                let query = vec![GetTraceParams {
+                    trace_id: id.clone(),
+                    ..GetTraceParams::default()
+                }];
+                let mut answer = std::pin::pin!(searcher.get_traces(GetTracesRequest { query }));
+                while let Some(message) = answer.try_next().await? {
+                    bytes.extend_from_slice(&message.0);
+                }
+            }
+            Asks::Summaries(query) => {
+                let answer = searcher.find_trace_summaries(query.clone());
+                let answer: Vec<FindTraceSummariesResponse> = answer.try_collect().await?;
+                for message in answer {
+                    message.encode(&mut bytes)?;
+                }
+            }
+        }
+        Ok(bytes)
+    }
+}

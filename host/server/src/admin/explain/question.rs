@@ -1,0 +1,185 @@
+//! A query as JSON, with the names that Jaeger's API v3 has for it.
+
+use std::collections::BTreeMap;
+
+use larder_proto::expression::v1 as filter;
+use larder_proto::expression::v1::expression::Term;
+use larder_proto::storage::v2::{
+    AnyValue, KeyValue, TraceQueryParameters, any_value::Value as AnyValueArm,
+};
+use larder_search::filter::{parse_duration, parse_time};
+use prost_types::{Duration, Timestamp};
+use serde::Deserialize;
+
+/// What to search for; every part may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Question {
+    #[serde(alias = "serviceName")]
+    service_name: String,
+    #[serde(alias = "operationName")]
+    operation_name: String,
+    attributes: BTreeMap<String, String>,
+    /// RFC 3339.
+    #[serde(alias = "startTimeMin")]
+    start_time_min: Option<String>,
+    #[serde(alias = "startTimeMax")]
+    start_time_max: Option<String>,
+    /// As `1.5s`.
+    #[serde(alias = "durationMin")]
+    duration_min: Option<String>,
+    #[serde(alias = "durationMax")]
+    duration_max: Option<String>,
+    #[serde(alias = "searchDepth")]
+    search_depth: i32,
+    filter: Option<Call>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Call {
+    op: String,
+    args: Vec<Expression>,
+}
+
+/// One of these; which, and how many, is for the filter's own checks to say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Expression {
+    attr: Option<Attribute>,
+    field: Option<Field>,
+    nested: Option<Nested>,
+    scalar: Option<Scalar>,
+    list: Option<List>,
+    call: Option<Call>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Attribute {
+    key: String,
+    level: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Field {
+    name: String,
+    level: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Nested {
+    level: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Scalar {
+    value: String,
+    #[serde(rename = "type")]
+    declared: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct List {
+    values: Vec<String>,
+    #[serde(rename = "type")]
+    declared: String,
+}
+
+// === impl Question ===
+
+impl Question {
+    /// # Errors
+    /// What is wrong with the text, and where.
+    pub(super) fn read(text: &str) -> Result<TraceQueryParameters, String> {
+        let deserializer = &mut serde_json::Deserializer::from_str(text);
+        let question: Self = serde_path_to_error::deserialize(deserializer)
+            .map_err(|error| format!("the query is no JSON of a search: {error}"))?;
+        question.into_parameters()
+    }
+
+    fn into_parameters(self) -> Result<TraceQueryParameters, String> {
+        let attribute = |(key, value)| KeyValue {
+            key,
+            value: Some(AnyValue {
+                value: Some(AnyValueArm::StringValue(value)),
+            }),
+        };
+        Ok(TraceQueryParameters {
+            service_name: self.service_name,
+            operation_name: self.operation_name,
+            attributes: self.attributes.into_iter().map(attribute).collect(),
+            start_time_min: self.start_time_min.as_deref().map(timestamp).transpose()?,
+            start_time_max: self.start_time_max.as_deref().map(timestamp).transpose()?,
+            duration_min: self.duration_min.as_deref().map(duration).transpose()?,
+            duration_max: self.duration_max.as_deref().map(duration).transpose()?,
+            search_depth: self.search_depth,
+            filter: self.filter.map(Into::into),
+            pagination: None,
+        })
+    }
+}
+
+const SECOND: i64 = 1_000_000_000;
+
+fn timestamp(text: &str) -> Result<Timestamp, String> {
+    let time = parse_time(text)?;
+    let second = i128::from(SECOND);
+    Ok(Timestamp {
+        seconds: i64::try_from(time.div_euclid(second)).unwrap_or(i64::MAX),
+        nanos: i32::try_from(time.rem_euclid(second)).unwrap_or_default(),
+    })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let nanoseconds = parse_duration(text)?;
+    Ok(Duration {
+        seconds: nanoseconds / SECOND,
+        nanos: i32::try_from(nanoseconds % SECOND).unwrap_or_default(),
+    })
+}
+
+impl From<Call> for filter::Call {
+    fn from(call: Call) -> Self {
+        let args = call.args.into_iter().map(|arg| filter::Expression {
+            term: arg.into_term(),
+        });
+        Self {
+            op: call.op,
+            args: args.collect(),
+        }
+    }
+}
+
+impl Expression {
+    /// The last of those that are given, as a message on the wire would have it.
+    fn into_term(self) -> Option<Term> {
+        let attr = self
+            .attr
+            .map(|Attribute { key, level }| Term::Attr(filter::AttributeReference { key, level }));
+        let field = self
+            .field
+            .map(|Field { name, level }| Term::Field(filter::FieldReference { name, level }));
+        let nested = self
+            .nested
+            .map(|Nested { level }| Term::Nested(filter::NestedReference { level }));
+        let scalar = self.scalar.map(|Scalar { value, declared }| {
+            Term::Scalar(filter::Scalar {
+                value,
+                r#type: declared,
+            })
+        });
+        let list = self.list.map(|List { values, declared }| {
+            Term::List(filter::List {
+                values,
+                r#type: declared,
+            })
+        });
+        let call = self.call.map(|call| Term::Call(call.into()));
+        call.or(list).or(scalar).or(nested).or(field).or(attr)
+    }
+}

@@ -1,0 +1,54 @@
+//! `POST /purge`.
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use larder_core::telemetry::Chain;
+use larder_model::storage::ErrorKind;
+
+use super::AdminState;
+use super::guard::CallerName;
+use super::tenants::{Whose, refusal};
+
+/// The words that Jaeger's own storage cleaner answers.
+const DONE: &str = "Purge request processed successfully";
+const OFF: &str =
+    "purge is off, as it destroys data; start with --enable-purge, or set admin.purge: true\n";
+
+pub(super) async fn purge(
+    State(state): State<AdminState>,
+    Query(whose): Query<Whose>,
+    caller: CallerName,
+) -> Response {
+    if !*state.purge.get() {
+        return (StatusCode::FORBIDDEN, OFF).into_response();
+    }
+    let tenant = whose.tenant.as_deref();
+    match state.plugin.purge(tenant).await {
+        Ok(()) => {
+            tracing::warn!(
+                token = caller.0,
+                tenant.id = tenant.unwrap_or("(all)"),
+                "purged: every trace, service and operation is forgotten"
+            );
+            DONE.into_response()
+        }
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "purge failed");
+            refusal(&error)
+        }
+    }
+}
+
+/// The admin column of the table "Errors on the wire".
+pub(super) fn code(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::InvalidArgument
+        | ErrorKind::InvalidFilter
+        | ErrorKind::InvalidPagination
+        | ErrorKind::Unsupported => StatusCode::BAD_REQUEST,
+        ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

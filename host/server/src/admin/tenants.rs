@@ -1,0 +1,35 @@
+//! `GET /tenants`, and the tenant that a request is about.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use larder_runtime::tenancy::Error;
+use serde::Deserialize;
+
+use super::AdminState;
+use super::purge::code;
+
+/// The query `?tenant=NAME`; anything else there is a mistake.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Whose {
+    pub(super) tenant: Option<String>,
+}
+
+pub(super) async fn tenants(State(state): State<AdminState>) -> Response {
+    match state.plugin.tenants().await {
+        Ok(tenants) => Json(tenants).into_response(),
+        Err(error) => (code(error.kind()), format!("{error}\n")).into_response(),
+    }
+}
+
+/// The admin column of the table "Errors on the wire".
+pub(super) fn refusal(error: &Error) -> Response {
+    let status = match error {
+        Error::Missing => StatusCode::UNAUTHORIZED,
+        Error::Unknown { .. } => StatusCode::FORBIDDEN,
+        Error::Storage { source, .. } | Error::Search(source) => code(source.kind()),
+    };
+    (status, format!("{error}\n")).into_response()
+}

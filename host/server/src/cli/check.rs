@@ -1,0 +1,270 @@
+//! `larder check`
+
+use std::io::{Write, stdout};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use larder_runtime::plugin::Checkup;
+use larder_store::fjall::{Checked, Damage, FjallDriver};
+use larder_store::{Driver, Stored};
+
+use crate::config::{Config, KvDriver};
+use crate::server;
+
+/// Reads all that a stopped server has stored and prints what cannot be read back: first every value that `kv` holds, then, through
+/// the configured plugin, whether all is there that belongs together. True if nothing is damaged.
+///
+/// # Errors
+/// Where the store cannot be opened (a server that uses it is still running, or it is too damaged), and where the plugin refuses it,
+/// fails, or breaks the contract.
+pub fn check(config: &Config) -> anyhow::Result<bool> {
+    let KvDriver::Fjall = config.kv.driver else {
+        anyhow::bail!("`kv.driver` is not `fjall`: nothing is stored on disk");
+    };
+    let options = server::kv_options(config, &Arc::default());
+    let dir = options.dir.clone();
+    if !dir.is_dir() {
+        anyhow::bail!(
+            "there is no store in {}; `--data-dir` names another folder",
+            config.data_dir.display()
+        );
+    }
+    let driver =
+        FjallDriver::open(options).with_context(|| format!("cannot open {}", dir.display()))?;
+    let mut to = stdout().lock();
+    let values_are_whole = check_values(&driver, &mut to)?;
+    let driver: Arc<dyn Driver> = Arc::new(driver);
+    let plugin_is_whole = check_plugin(config, &driver, &mut to)?;
+    Ok(values_are_whole && plugin_is_whole)
+}
+
+// === what kv holds ===
+
+fn check_values(driver: &FjallDriver, to: &mut impl Write) -> anyhow::Result<bool> {
+    let mut printed = Ok(());
+    let checked = driver.check(&mut |damage| {
+        let line = writeln!(to, "damaged     {}", place(&damage));
+        if printed.is_ok() {
+            printed = line;
+        }
+    });
+    printed
+        .and_then(|()| summarise(&checked, to))
+        .context("cannot print")?;
+    Ok(checked.damaged == 0)
+}
+
+fn place(damage: &Damage) -> String {
+    let Damage {
+        tenant,
+        partition,
+        sort,
+    } = damage;
+    let sort = match sort {
+        Some(sort) => format!("key {}", sort.escape_ascii()),
+        None => "all from here on".to_owned(),
+    };
+    format!("tenant {tenant}, partition {partition}, {sort}")
+}
+
+fn summarise(checked: &Checked, to: &mut impl Write) -> std::io::Result<()> {
+    writeln!(to, "partitions  {}", checked.partitions)?;
+    writeln!(to, "values      {}", checked.values)?;
+    writeln!(to, "bytes       {} on disk", checked.bytes)?;
+    writeln!(to, "damaged     {}", checked.damaged)
+}
+
+// === what the plugin makes of it ===
+
+/// What all steps of a plugin's check come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Total {
+    values: u64,
+    bytes: u64,
+    damaged: u64,
+}
+
+fn check_plugin(
+    config: &Config,
+    driver: &Arc<dyn Driver>,
+    to: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let (wasm, plan) = (
+        server::runtime(config, &Arc::default())?,
+        server::plan(config)?,
+    );
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let total = runtime.block_on(async {
+        let mut tenants: Vec<_> = driver.tenants().await?;
+        tenants.sort();
+        let mut total = Total::default();
+        for Stored { tenant, .. } in tenants {
+            let kv = Arc::clone(driver);
+            let mut checkup =
+                Checkup::open(&wasm, plan.of(&tenant).plugin.clone(), kv, &tenant).await?;
+            let (name, version) = (checkup.name(), checkup.version());
+            writeln!(to, "plugin      {name} {version}, tenant {tenant}")
+                .context("cannot print")?;
+            while let Some(step) = checkup.step().await? {
+                total.values = total.values.saturating_add(step.values);
+                total.bytes = total.bytes.saturating_add(step.bytes);
+                for line in &step.damaged {
+                    total.damaged += 1;
+                    writeln!(to, "damaged     {}", printable(line)).context("cannot print")?;
+                }
+            }
+        }
+        anyhow::Ok(total)
+    })?;
+    total
+        .summarise(&config.data_dir, to)
+        .context("cannot print")?;
+    Ok(total.damaged == 0)
+}
+
+/// A plugin's text on one line, with nothing in it that a terminal would obey.
+fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+impl Total {
+    fn summarise(&self, data_dir: &Path, to: &mut impl Write) -> std::io::Result<()> {
+        if *self == Self::default() {
+            let data_dir = data_dir.display();
+            return writeln!(
+                to,
+                "nothing     the plugin has nothing of its own to check in {data_dir}"
+            );
+        }
+        writeln!(to, "values      {} read", self.values)?;
+        writeln!(to, "bytes       {} before compression", self.bytes)?;
+        writeln!(to, "damaged     {}", self.damaged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use larder_core::telemetry::Metrics;
+    use larder_model::storage::{BatchBuilder, DurationRange, FragmentFacts, TimeRange, TraceId};
+    use larder_runtime::plugin::Tenant;
+    use larder_store::{Change, Scan};
+
+    use super::*;
+
+    async fn store(config: &Config, driver: Arc<dyn Driver>) {
+        let wasm = server::runtime(config, &Arc::default()).unwrap();
+        let settings = server::plan(config).unwrap().default.plugin;
+        let metrics = Arc::new(Metrics::new());
+        let tenant = Tenant::open(&wasm, settings, driver, metrics)
+            .await
+            .unwrap();
+        let mut builder = BatchBuilder::default();
+        builder.terms().push(1);
+        builder.digest().extend_from_slice(b"digest");
+        builder.otlp().extend(vec![7; 100_000]);
+        builder.finish_fragment(FragmentFacts {
+            trace_id: TraceId(0xabc),
+            span_count: 1,
+            starts: TimeRange { start: 5, end: 5 },
+            durations: DurationRange {
+                shortest: 1,
+                longest: 1,
+            },
+        });
+        let storage = Arc::clone(&tenant).pinned();
+        storage.write(builder.build()).await.unwrap();
+        tenant.shutdown().await;
+    }
+
+    /// Deletes the plugin's blocks of spans behind its back; gives how many there were.
+    async fn lose_spans(driver: Arc<dyn Driver>) -> usize {
+        let kv = driver.open("default").await.unwrap();
+        let claim = kv.claim(&driver.writer_id()).await.unwrap();
+        let mut lost = 0;
+        for partition in kv.partitions().await.unwrap() {
+            let blocks = Scan {
+                start: b"o".to_vec(),
+                end: Some(b"p".to_vec()),
+                descending: false,
+                max_entries: 100,
+                max_bytes: 1 << 20,
+            };
+            let found = kv.scan(&partition, &blocks).await.unwrap().entries;
+            let changes = found.into_iter().map(|it| Change::Delete(it.sort));
+            let changes: Vec<Change> = changes.collect();
+            lost += changes.len();
+            kv.commit(&claim, &partition, changes).await.unwrap();
+        }
+        lost
+    }
+
+    /// Of what is missing as a whole the driver has nothing to say.
+    #[test]
+    fn what_is_gone_without_a_trace_is_named_by_the_plugin() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: dir.path().to_owned(),
+            ..Config::default()
+        };
+        let open = || FjallDriver::open(server::kv_options(&config, &Arc::default())).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(store(&config, Arc::new(open())));
+        let told = || {
+            let mut text = Vec::new();
+            let driver = open();
+            let values = check_values(&driver, &mut text).unwrap();
+            let driver: Arc<dyn Driver> = Arc::new(driver);
+            let plugin = check_plugin(&config, &driver, &mut text).unwrap();
+            (values, plugin, String::from_utf8(text).unwrap())
+        };
+        let (values, plugin, text) = told();
+        assert!(values && plugin, "{text}");
+
+        assert_eq!(runtime.block_on(lose_spans(Arc::new(open()))), 1);
+        let (values, plugin, text) = told();
+        assert!(values && !plugin, "{text}");
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("damaged     Otlp"));
+        let held = "it held the spans of 1 fragments, of trace 00000000000000000000000000000abc";
+        assert!(line.is_some_and(|line| line.contains(held)), "{text}");
+    }
+
+    #[test]
+    fn a_text_of_the_plugin_is_one_line_that_commands_no_terminal() {
+        assert_eq!(
+            printable("é gone\n\u{1b}[2Jdamaged 0"),
+            "é gone\\n\\u{1b}[2Jdamaged 0"
+        );
+    }
+
+    #[test]
+    fn a_plugin_that_read_nothing_is_told_apart_from_one_that_found_nothing() {
+        let told = |total: Total| {
+            let mut text = Vec::new();
+            total.summarise(Path::new("./data"), &mut text).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        let nothing = told(Total::default());
+        assert!(nothing.contains("nothing of its own to check in ./data"));
+        let whole = Total {
+            values: 2,
+            ..Total::default()
+        };
+        assert_eq!(
+            told(whole),
+            "values      2 read\nbytes       0 before compression\ndamaged     0\n"
+        );
+    }
+}

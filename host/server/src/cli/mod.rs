@@ -1,0 +1,228 @@
+//! The command line.
+//!
+//! A flag sets what the configuration has already; `config` reads and checks its value, so this only knows names.
+
+mod check;
+mod config;
+mod plugin;
+mod signals;
+mod token;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use larder_edge::access::Right;
+use larder_runtime::plugin::CompileJob;
+
+use crate::config::{Config, Error, Flag, PLUGIN_SETTINGS, Sources};
+
+pub use check::check;
+pub use signals::Signals;
+
+/// What was typed.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "larder",
+    version,
+    about = "A trace store for Jaeger whose storage engine is a sandboxed wasm plugin",
+    after_help = "Settings come from defaults, then the YAML file, then LARDER_... in the environment, then flags.\n\
+                  `larder config table` lists them all; LARDER_LOG is the log filter (info unless set)."
+)]
+pub struct Cli {
+    /// What to do; serving, unless said otherwise.
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Serve Jaeger (the default)
+    #[default]
+    Serve,
+    /// Read all that is stored on disk, also through the plugin, and print what cannot be read back; not beside a running server
+    Check,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look at plugins
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Print a new bearer token, and the line for the file that `access.tokens` names
+    Token(TokenCommand),
+}
+
+/// What the new token is for.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct TokenCommand {
+    /// Its name in logs
+    #[arg(long, default_value = "new")]
+    name: String,
+    /// A tenant that it is for; may be repeated [default: all of them]
+    #[arg(long = "tenant", value_name = "TENANT")]
+    tenants: Vec<String>,
+    /// A right that it has; may be repeated
+    #[arg(long = "right", value_name = "RIGHT", default_values = ["read"])]
+    rights: Vec<Right>,
+}
+
+/// About the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the configuration that all sources give together, as a YAML file that gives the same
+    Print,
+    /// Print every setting with its default and meaning, as a Markdown table
+    Table,
+}
+
+/// About plugins.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum PluginCommand {
+    /// Load a plugin, start it with the --plugin-setting given, and describe it; or say what does not fit
+    Inspect {
+        /// A bundled plugin's name, or a component's file
+        #[arg(value_name = "NAME|FILE.wasm")]
+        plugin: String,
+    },
+    /// What a server starts to compile a plugin's file within bounds
+    #[command(hide = true)]
+    Compile(CompileJob),
+}
+
+#[derive(Clone, Debug, Default, Args)]
+struct Options {
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "Read settings from this YAML file [env: LARDER_CONFIG]"
+    )]
+    config: Option<PathBuf>,
+    /// Store with this plugin: a bundled one (kv, memory), or a component's file
+    #[arg(long, global = true, value_name = "NAME|FILE.wasm")]
+    plugin: Option<String>,
+    /// Give the plugin a setting of its own; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    plugin_setting: Vec<(String, String)>,
+    /// Serve Jaeger and OTLP here [default: 127.0.0.1:17271]
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    grpc_endpoint: Option<String>,
+    /// Serve OTLP writes here as well
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    writer_endpoint: Option<String>,
+    /// Serve operators over HTTP here [default: 127.0.0.1:17270]
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    admin_endpoint: Option<String>,
+    /// Keep what outlives the process here [default: ./larder-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Let `POST /purge` forget everything that is stored
+    #[arg(long, global = true)]
+    enable_purge: bool,
+}
+
+// === impl Cli ===
+
+impl Cli {
+    /// What to do.
+    pub fn command(&self) -> Command {
+        self.command.clone().unwrap_or_default()
+    }
+
+    /// The command that needs nothing of the configuration, done; `None` for any other.
+    pub fn compile(&self) -> Option<ExitCode> {
+        match &self.command {
+            Some(Command::Plugin(PluginCommand::Compile(job))) => Some(job.run()),
+            _ => None,
+        }
+    }
+
+    /// The configuration that flags, environment and file give together.
+    pub fn config(&self, environment: Vec<(OsString, OsString)>) -> Result<Config, Error> {
+        Config::load(&self.sources(environment))
+    }
+
+    /// Where the configuration comes from, to be read more than once.
+    pub fn sources(&self, environment: Vec<(OsString, OsString)>) -> Sources {
+        Sources {
+            file: self.options.config.clone(),
+            environment,
+            flags: self.options.flags(),
+        }
+    }
+}
+
+// === impl Command ===
+
+impl ConfigCommand {
+    /// Does it, on stdout.
+    pub fn run(self, config: &Config) -> anyhow::Result<()> {
+        config::run(self, config)
+    }
+}
+
+impl PluginCommand {
+    /// Does it, on stdout.
+    pub fn run(&self, cli: &Cli, config: &Config) -> anyhow::Result<()> {
+        let Self::Inspect { plugin } = self else {
+            return Ok(());
+        };
+        // The settings of the file are those of the plugin that the file names.
+        plugin::inspect(plugin, cli.options.plugin_setting.clone(), config)
+    }
+}
+
+impl TokenCommand {
+    /// Does it, on stdout.
+    pub fn run(&self) -> anyhow::Result<()> {
+        token::run(self)
+    }
+}
+
+// === impl Options ===
+
+impl Options {
+    fn flags(&self) -> Vec<Flag> {
+        let given = [
+            ("--plugin", "plugin.use", &self.plugin),
+            ("--grpc-endpoint", "grpc.endpoint", &self.grpc_endpoint),
+            (
+                "--writer-endpoint",
+                "grpc.writer_endpoint",
+                &self.writer_endpoint,
+            ),
+            ("--admin-endpoint", "admin.endpoint", &self.admin_endpoint),
+            ("--data-dir", "data_dir", &self.data_dir),
+        ];
+        let given = given.into_iter().filter_map(|(name, path, value)| {
+            let value = value.clone()?;
+            let path = path.to_owned();
+            Some(Flag { name, path, value })
+        });
+        let purge = self.enable_purge.then(|| Flag {
+            name: "--enable-purge",
+            path: "admin.purge".to_owned(),
+            value: "true".to_owned(),
+        });
+        let settings = self.plugin_setting.iter().map(|(key, value)| Flag {
+            name: "--plugin-setting",
+            path: format!("{PLUGIN_SETTINGS}.{key}"),
+            value: value.clone(),
+        });
+        given.chain(purge).chain(settings).collect()
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, such as max_traces=100000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

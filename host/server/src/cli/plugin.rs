@@ -1,0 +1,107 @@
+//! `larder plugin …`
+
+use std::io::{Write, stdout};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use larder_core::telemetry::Metrics;
+use larder_runtime::plugin::{
+    Instancing, Limits, Runtime, RuntimeConfig, Settings, Source, Status, Tenant,
+};
+use larder_store::MemoryDriver;
+
+use crate::config::Config;
+use crate::server;
+
+/// Starts the plugin as a server would, with nothing stored and nothing kept, so that whatever would keep it from serving is
+/// told here.
+pub(super) fn inspect(
+    plugin: &str,
+    settings: Vec<(String, String)>,
+    config: &Config,
+) -> anyhow::Result<()> {
+    let settings = Settings {
+        source: plugin.parse::<Source>()?,
+        settings,
+        limits: Limits {
+            memory: config.limits.memory.bytes(),
+            call_timeout: config.limits.call_timeout,
+            ..Limits::default()
+        },
+    };
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let status = runtime.block_on(async {
+        let wasm = Runtime::new(&RuntimeConfig {
+            compiler: Some(server::compiler(config)),
+            ..RuntimeConfig::default()
+        })?;
+        let kv = Arc::new(MemoryDriver::new());
+        let tenant = Tenant::open(&wasm, settings, kv, Arc::new(Metrics::new())).await?;
+        let status = tenant.status();
+        tenant.shutdown().await;
+        anyhow::Ok(status)
+    })?;
+    describe(&status, &mut stdout().lock()).context("cannot print")
+}
+
+fn describe(status: &Status, to: &mut impl Write) -> std::io::Result<()> {
+    let instancing = match status.instancing {
+        Instancing::Exclusive => "exclusive: what is stored lives in its memory",
+        Instancing::Replicated => "replicated: what is stored lives in kv",
+    };
+    writeln!(to, "plugin      {} {}", status.name, status.version)?;
+    writeln!(to, "source      {}", status.source)?;
+    writeln!(to, "hash        {}", status.hash)?;
+    writeln!(to, "instancing  {instancing}")?;
+    writeln!(to, "memory      {} bytes once started", status.memory_used)?;
+    let mut head = "imports";
+    for import in &status.imports {
+        writeln!(to, "{head:<12}{import}")?;
+        head = "";
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use larder_model::storage::Statistics;
+    use larder_runtime::plugin::State;
+
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_described_line_by_line() {
+        let status = Status {
+            name: "minimal".to_owned(),
+            version: "0.1.0".to_owned(),
+            source: "./minimal.wasm".to_owned(),
+            hash: "00ff".to_owned(),
+            imports: vec![
+                "larder:storage/log@0.1.0".to_owned(),
+                "wasi:random/random@0.2.6".to_owned(),
+            ],
+            instancing: Instancing::Exclusive,
+            state: State::Ready,
+            restarts: 0,
+            memory_used: 1_179_648,
+            memory_limit: 1 << 30,
+            queue_depth: 0,
+            queue_bytes: 0,
+            statistics: Statistics::default(),
+        };
+        let mut text = Vec::new();
+        describe(&status, &mut text).unwrap();
+        let expected = "\
+plugin      minimal 0.1.0
+source      ./minimal.wasm
+hash        00ff
+instancing  exclusive: what is stored lives in its memory
+memory      1179648 bytes once started
+imports     larder:storage/log@0.1.0
+            wasi:random/random@0.2.6
+";
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+}

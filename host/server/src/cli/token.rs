@@ -1,0 +1,20 @@
+//! `larder token`
+
+use std::io::{Write as _, stdout};
+
+use anyhow::Context as _;
+use larder_edge::access::{Described, generate};
+
+use super::TokenCommand;
+
+/// The token first, and alone on its line: it is shown this once.
+pub(super) fn run(command: &TokenCommand) -> anyhow::Result<()> {
+    let token = generate().context("the system gives no random bytes")?;
+    let entry = Described {
+        name: &command.name,
+        token: &token,
+        tenants: &command.tenants,
+        rights: &command.rights,
+    };
+    write!(stdout().lock(), "{token}\n{entry}\n").context("cannot print")
+}

@@ -1,0 +1,257 @@
+//! The YAML file as a list of settings with the places they stand at.
+
+use std::fmt;
+use std::path::Path;
+
+use larder_model::TenantName;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Location, Spanned};
+
+use super::error::{Error, Place};
+use super::overrides::OVERRIDES;
+use super::settings::is_section;
+
+/// A key of the file that is no section, and what stands there.
+pub(super) struct Given {
+    /// Whose it is alone; `path` goes on from there.
+    pub(super) tenant: Option<TenantName>,
+    pub(super) path: String,
+    pub(super) raw: Raw,
+    /// Where the key stands.
+    pub(super) key: Place,
+    /// Where the value stands.
+    pub(super) value: Place,
+}
+
+/// What stands where a value is expected.
+pub(super) enum Raw {
+    Null,
+    Text(String),
+    /// A list of texts and numbers.
+    List(Vec<String>),
+    /// Something that no setting takes, in words.
+    Other(&'static str),
+}
+
+/// A YAML node, with its scalars' text still to be taken from the file: `1.10` must not become 1.1 on its way to a plugin.
+enum Node {
+    Null,
+    Text(String),
+    Literal,
+    Sequence(Vec<Spanned<Node>>),
+    Mapping(Vec<(Spanned<String>, Spanned<Node>)>),
+}
+
+/// What a file gives, in the order in which it stands. Which settings exist is for the caller to say.
+pub(super) fn settings(path: &Path, yaml: &str) -> Result<Vec<Given>, Error> {
+    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+    let root: Spanned<Node> =
+        serde_saphyr::from_str_with_options(yaml, options).map_err(|error| syntax(path, &error))?;
+    let mut reader = Reader {
+        path,
+        yaml,
+        tenant: None,
+        given: Vec::new(),
+    };
+    match &root.value {
+        Node::Null => {}
+        Node::Mapping(entries) => reader.section("", entries),
+        _ => {
+            return Err(Error::Syntax {
+                place: reader.place(root.referenced),
+                message:
+                    "expected a mapping of settings, such as `grpc: { endpoint: 127.0.0.1:17271 }`"
+                        .to_owned(),
+            });
+        }
+    }
+    Ok(reader.given)
+}
+
+fn syntax(path: &Path, error: &serde_saphyr::Error) -> Error {
+    let message = match error.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("the key `{key}` stands twice in one mapping")
+        }
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            "expected one YAML document, found another".to_owned()
+        }
+        other => without_position(&other.to_string(), other.location()),
+    };
+    Error::Syntax {
+        place: Place::File {
+            path: path.to_owned(),
+            position: error.location().map(|at| (at.line(), at.column())),
+        },
+        message,
+    }
+}
+
+/// The library's text ends in the position, which the place tells already.
+fn without_position(message: &str, at: Option<Location>) -> String {
+    let position = at.map(|at| format!(" at line {}, column {}", at.line(), at.column()));
+    position
+        .and_then(|position| message.strip_suffix(&position))
+        .unwrap_or(message)
+        .to_owned()
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    yaml: &'a str,
+    /// Whose entries are read.
+    tenant: Option<TenantName>,
+    given: Vec<Given>,
+}
+
+impl Reader<'_> {
+    fn place(&self, at: Location) -> Place {
+        Place::File {
+            path: self.path.to_owned(),
+            position: Some((at.line(), at.column())),
+        }
+    }
+
+    fn section(&mut self, prefix: &str, entries: &[(Spanned<String>, Spanned<Node>)]) {
+        for (key, node) in entries {
+            let path = if prefix.is_empty() {
+                key.value.clone()
+            } else {
+                format!("{prefix}.{}", key.value)
+            };
+            self.entry(path, key, node);
+        }
+    }
+
+    /// A tenant's name may hold dots, and so is not part of a path.
+    fn overrides(&mut self, entries: &[(Spanned<String>, Spanned<Node>)]) {
+        for (key, node) in entries {
+            let Ok(tenant) = key.value.parse() else {
+                let path = format!("{OVERRIDES}.{}", key.value);
+                self.give(path, Raw::Other("another name"), key, node);
+                continue;
+            };
+            self.tenant = Some(tenant);
+            match &node.value {
+                Node::Mapping(entries) => self.section("", entries),
+                Node::Null => {}
+                _ => self.entry(String::new(), key, node),
+            }
+            self.tenant = None;
+        }
+    }
+
+    fn entry(&mut self, path: String, key: &Spanned<String>, node: &Spanned<Node>) {
+        let raw = match &node.value {
+            Node::Mapping(entries) if path == OVERRIDES && self.tenant.is_none() => {
+                return self.overrides(entries);
+            }
+            Node::Mapping(entries) if is_section(&path) => return self.section(&path, entries),
+            // A section whose settings are all commented out.
+            Node::Null if is_section(&path) => return,
+            Node::Null => Raw::Null,
+            Node::Text(text) => Raw::Text(text.clone()),
+            Node::Literal => Raw::Text(self.literal(node.defined).to_owned()),
+            Node::Mapping(_) => Raw::Other("a mapping"),
+            Node::Sequence(elements) => self.list(elements),
+        };
+        self.give(path, raw, key, node);
+    }
+
+    fn give(&mut self, path: String, raw: Raw, key: &Spanned<String>, node: &Spanned<Node>) {
+        self.given.push(Given {
+            tenant: self.tenant.clone(),
+            path,
+            raw,
+            key: self.place(key.referenced),
+            value: self.place(node.referenced),
+        });
+    }
+
+    fn list(&self, elements: &[Spanned<Node>]) -> Raw {
+        let text = |element: &Spanned<Node>| match &element.value {
+            Node::Text(text) => Some(text.clone()),
+            Node::Literal => Some(self.literal(element.defined).to_owned()),
+            Node::Null | Node::Sequence(_) | Node::Mapping(_) => None,
+        };
+        let texts: Option<Vec<String>> = elements.iter().map(text).collect();
+        texts.map_or(Raw::Other("a list"), Raw::List)
+    }
+
+    /// A number or a boolean as it stands in the file.
+    fn literal(&self, at: Location) -> &str {
+        let span = at.span();
+        let range = || {
+            let start = usize::try_from(span.byte_offset()?).ok()?;
+            let length = usize::try_from(span.byte_len()?).ok()?;
+            self.yaml.get(start..start.checked_add(length)?)
+        };
+        range().unwrap_or_default()
+    }
+}
+
+// === impl Node ===
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a setting")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Node, D::Error> {
+        Node::deserialize(from)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+        Ok(Node::Text(text.to_owned()))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
+        Ok(Node::Literal)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
+        Ok(Node::Literal)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
+        Ok(Node::Literal)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::Literal)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Node, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = from.next_element()? {
+            elements.push(element);
+        }
+        Ok(Node::Sequence(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = from.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Node::Mapping(entries))
+    }
+}

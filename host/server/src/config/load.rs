@@ -1,0 +1,272 @@
+//! The sources, one after the other: defaults, file, environment, flags.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use larder_model::TenantName;
+
+use super::error::{Error, Place, nearest};
+use super::file::{self, Given, Raw};
+use super::overrides::{OVERRIDABLE, OVERRIDES, Overrides};
+use super::settings::{self, PLUGIN_SETTINGS, SETTINGS, Setting};
+use super::value::Value as _;
+use super::{Config, environment};
+
+/// What the process was started with.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The YAML file; without one, the variable `LARDER_CONFIG` may name it.
+    pub file: Option<PathBuf>,
+    /// The environment, as `std::env::vars_os` gives it; what does not begin with `LARDER_` is not looked at.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Settings given by flags; a later one wins.
+    pub flags: Vec<Flag>,
+}
+
+/// A setting given on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// The flag, for messages: `--grpc-endpoint`.
+    pub name: &'static str,
+    /// The setting's path: `grpc.endpoint`.
+    pub path: String,
+    /// The value as text.
+    pub value: String,
+}
+
+impl Config {
+    /// The configuration of all sources, each setting from the last that gives it.
+    ///
+    /// Raises the first mistake met: an unreadable file, an unknown name, a value that cannot be.
+    pub fn load(sources: &Sources) -> Result<Self, Error> {
+        let mut loader = Loader::default();
+        let environment = environment::read(&sources.environment)?;
+        let file = sources.file.as_deref().or(environment.file.as_deref());
+        if let Some(path) = file {
+            loader.file(path)?;
+        }
+        for given in environment.given {
+            let place = Place::Environment(given.variable);
+            loader.set(&given.path, &given.value, place)?;
+        }
+        for flag in &sources.flags {
+            loader.set(&flag.path, &flag.value, Place::Flag(flag.name))?;
+        }
+        loader.finish()
+    }
+
+    /// The configuration as a YAML file that gives the same again.
+    pub fn to_yaml(&self) -> Result<String, serde_saphyr::SerializeError> {
+        serde_saphyr::to_string(self)
+    }
+}
+
+/// The configuration so far, and where each setting was given.
+#[derive(Default)]
+struct Loader {
+    config: Config,
+    places: BTreeMap<String, Place>,
+}
+
+impl Loader {
+    fn file(&mut self, path: &Path) -> Result<(), Error> {
+        let yaml = std::fs::read_to_string(path).map_err(|source| Error::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        for given in file::settings(path, &yaml)? {
+            match given.tenant {
+                Some(_) => self.own(given)?,
+                None => self.shared(given)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What a file gives for all.
+    fn shared(&mut self, given: Given) -> Result<(), Error> {
+        let Given {
+            path,
+            raw,
+            key,
+            value,
+            ..
+        } = given;
+        if let Some(name) = path.strip_prefix(OVERRIDES)
+            && let Some(name) = name.strip_prefix('.')
+        {
+            let message = format!("expected {}, got `{name}`", TenantName::KIND);
+            return Err(invalid(path, message, key));
+        }
+        if !settings::is_section(&path) && !is_known(&path) {
+            return Err(unknown_key(path, key));
+        }
+        match text(raw, &path) {
+            Ok(Some(text)) => self.set(&path, &text, value),
+            Ok(None) => self.unset(&path, value),
+            Err(message) => Err(invalid(path, message, value)),
+        }
+    }
+
+    /// What a file gives for one tenant.
+    fn own(&mut self, given: Given) -> Result<(), Error> {
+        let Some(tenant) = given.tenant else {
+            return Ok(());
+        };
+        let whose = format!("{OVERRIDES}.{tenant}");
+        let place = self.places.entry(whose.clone());
+        place.or_insert_with(|| given.key.clone());
+        let path = given.path;
+        let whole = if path.is_empty() {
+            whose.clone()
+        } else {
+            format!("{whose}.{path}")
+        };
+        let setting = Setting::at(&path);
+        let is_own = setting.is_some_and(|setting| OVERRIDABLE.contains(&setting.path));
+        if setting.is_some() && !is_own {
+            let message = format!(
+                "this is of the whole server; a tenant may have {} and `{PLUGIN_SETTINGS}` of its own",
+                OVERRIDABLE.map(|path| format!("`{path}`")).join(", ")
+            );
+            return Err(invalid(whole, message, given.key));
+        }
+        if !path.is_empty() && !settings::is_section(&path) && !is_known(&path) {
+            let nearest = nearest(&path, '.', paths(&OVERRIDABLE));
+            return Err(Error::UnknownKey {
+                nearest: nearest.map(|path| format!("{whose}.{path}")),
+                key: whole,
+                place: given.key,
+            });
+        }
+        let set = text(given.raw, &path).and_then(|text| {
+            let own = self.config.tenancy.overrides.of(tenant);
+            match (plugin_setting(&path), setting) {
+                (Some(name), _) => own.set_plugin_setting(name, text),
+                (None, Some(setting)) => own.set(setting, text.as_deref())?,
+                (None, None) => {}
+            }
+            Ok(())
+        });
+        set.map_err(|message| invalid(whole, message, given.value))
+    }
+
+    fn set(&mut self, path: &str, text: &str, place: Place) -> Result<(), Error> {
+        if let Some(name) = plugin_setting(path) {
+            let settings = &mut self.config.plugin.settings;
+            settings.insert(name.to_owned(), text.to_owned());
+        } else if let Some(setting) = Setting::at(path) {
+            if let Err(message) = setting.read(text, &mut self.config) {
+                return Err(invalid(path.to_owned(), message, place));
+            }
+        } else {
+            return Err(unknown_key(path.to_owned(), place));
+        }
+        self.places.insert(path.to_owned(), place);
+        Ok(())
+    }
+
+    /// A null: the default again, which is "unset" where a setting has no other.
+    fn unset(&mut self, path: &str, place: Place) -> Result<(), Error> {
+        if let Some(name) = plugin_setting(path) {
+            self.config.plugin.settings.remove(name);
+            return Ok(());
+        }
+        let default = Setting::at(path).and_then(|setting| setting.show(&Config::default()));
+        self.set(path, default.as_deref().unwrap_or_default(), place)
+    }
+
+    fn finish(mut self) -> Result<Config, Error> {
+        if let Some((path, message)) = settings::contradiction(&self.config) {
+            return Err(Error::Invalid {
+                setting: path.to_owned(),
+                message,
+                place: self.places.remove(path),
+            });
+        }
+        if let Some(tenant) = Overrides::stranger(&self.config.tenancy) {
+            let setting = format!("{OVERRIDES}.{tenant}");
+            return Err(Error::Invalid {
+                message: format!("`{tenant}` is not in `tenancy.tenants`"),
+                place: self.places.remove(&setting),
+                setting,
+            });
+        }
+        Ok(self.config)
+    }
+}
+
+/// The text of a value, none for a null; or why there is no such value. The empty path is a tenant's section.
+fn text(raw: Raw, path: &str) -> Result<Option<String>, String> {
+    let is_section = path.is_empty() || settings::is_section(path);
+    if is_section {
+        let what = match raw {
+            Raw::Null => "nothing".to_owned(),
+            Raw::Text(text) => format!("`{text}`"),
+            Raw::List(_) => "a list".to_owned(),
+            Raw::Other(what) => what.to_owned(),
+        };
+        return Err(format!("expected a mapping of settings, got {what}"));
+    }
+    let kind = kind(path);
+    match raw {
+        Raw::Null => Ok(None),
+        Raw::Text(text) => Ok(Some(text)),
+        Raw::List(_) if !is_list(path) => Err(format!("expected {kind}, got a list")),
+        // An element with a comma would become two.
+        Raw::List(texts) if texts.iter().any(|text| text.contains(',')) => {
+            Err(format!("expected {kind}, got {texts:?}"))
+        }
+        Raw::List(texts) => Ok(Some(texts.join(","))),
+        Raw::Other(what) => Err(format!("expected {kind}, got {what}")),
+    }
+}
+
+fn invalid(setting: String, message: String, place: Place) -> Error {
+    Error::Invalid {
+        setting,
+        message,
+        place: Some(place),
+    }
+}
+
+/// The name of a plugin's own setting, if that is what a path leads to.
+fn plugin_setting(path: &str) -> Option<&str> {
+    path.strip_prefix(PLUGIN_SETTINGS)?
+        .strip_prefix('.')
+        .filter(|name| !name.is_empty())
+}
+
+fn is_known(path: &str) -> bool {
+    plugin_setting(path).is_some() || Setting::at(path).is_some()
+}
+
+fn is_list(path: &str) -> bool {
+    Setting::at(path).is_some_and(|setting| setting.is_list)
+}
+
+fn kind(path: &str) -> &'static str {
+    Setting::at(path).map_or("a text or a number", |setting| setting.kind)
+}
+
+fn unknown_key(key: String, place: Place) -> Error {
+    let all: Vec<&str> = SETTINGS.iter().map(|setting| setting.path).collect();
+    let known = paths(&all).chain([OVERRIDES.to_owned()]);
+    Error::UnknownKey {
+        nearest: nearest(&key, '.', known),
+        key,
+        place,
+    }
+}
+
+/// The settings and the sections above them: a section may be misspelt as well.
+fn paths(settings: &[&'static str]) -> impl Iterator<Item = String> {
+    let paths = settings.iter().flat_map(|path| {
+        let sections = path.match_indices('.');
+        let sections = sections.filter_map(|(at, _)| path.get(..at));
+        sections.chain([*path]).map(str::to_owned)
+    });
+    let paths: Vec<String> = paths.chain([PLUGIN_SETTINGS.to_owned()]).collect();
+    paths.into_iter()
+}

@@ -1,0 +1,303 @@
+//! The one table of settings: path, type, range, meaning, and how each is read and shown. Documentation, `larder config table`
+//! and every source of configuration go through it; a test holds it equal to [`Config`].
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use larder_model::TenantName;
+
+use super::overrides::{OVERRIDABLE, OVERRIDES};
+use super::value::{Durability, Endpoint, KvDriver, Size, Value};
+use super::{Config, Grpc, Header, Tenancy, TenantNames};
+
+/// One setting.
+#[derive(Clone, Copy)]
+pub struct Setting {
+    /// Where it stands: `limits.memory`.
+    pub path: &'static str,
+    /// Its type in words.
+    pub kind: &'static str,
+    /// The least and the greatest value, where there are such.
+    pub range: Option<(&'static str, &'static str)>,
+    /// What it does, without a full stop.
+    pub meaning: &'static str,
+    /// Whether a file gives it as a list.
+    pub(super) is_list: bool,
+    read: fn(&Setting, &str, &mut Config) -> Result<(), String>,
+    show: fn(&Config) -> Option<String>,
+}
+
+/// Where a plugin's own settings stand; what follows is the plugin's word.
+pub const PLUGIN_SETTINGS: &str = "plugin.settings";
+
+macro_rules! settings {
+    ($($path:literal $(.$field:ident)+ : $kind:ty, $range:expr, $meaning:literal;)*) => {
+        /// Every setting but those of the plugins, which only they know.
+        pub const SETTINGS: &[Setting] = &[$(Setting {
+            path: $path,
+            kind: <$kind as Value>::KIND,
+            range: $range,
+            meaning: $meaning,
+            is_list: <$kind as Value>::IS_LIST,
+            read: |setting, text, config| {
+                config$(.$field)+ = setting.checked(text)?;
+                Ok(())
+            },
+            show: |config| Some(config$(.$field)+.show()).filter(|text| !text.is_empty()),
+        }),*];
+    };
+}
+
+settings! {
+    "grpc.endpoint" .grpc.endpoint: Endpoint, None,
+        "Where all gRPC services listen; `:17271` means every interface";
+    "grpc.writer_endpoint" .grpc.writer_endpoint: Option<Endpoint>, None,
+        "A second port for OTLP writes alone";
+    "grpc.max_request_bytes" .grpc.max_request_bytes: Size, Some(("64KiB", "1GiB")),
+        "The largest request, after decompression; Jaeger's batches pass gRPC's usual 4 MiB";
+    "grpc.max_message_bytes" .grpc.max_message_bytes: Size, Some(("64KiB", "1GiB")),
+        "The largest message of an answer; Jaeger's client takes 4 MiB unless told otherwise";
+    "grpc.pagination" .grpc.pagination: bool, None,
+        "Whether `FindTraceIDs` and `FindTraceSummaries` answer page by page where asked to; for Jaegers that know RFC 0014";
+    "grpc.tls.cert" .grpc.tls.cert: Option<PathBuf>, None,
+        "PEM file with the certificate of the gRPC ports, and those between it and its CA; read again when it changes, and on SIGHUP";
+    "grpc.tls.key" .grpc.tls.key: Option<PathBuf>, None,
+        "PEM file with that certificate's private key";
+    "grpc.tls.client_ca" .grpc.tls.client_ca: Option<PathBuf>, None,
+        "PEM file with the CAs of which every client has to show a certificate";
+    "admin.endpoint" .admin.endpoint: Endpoint, None,
+        "Where HTTP for operators listens";
+    "admin.tls.cert" .admin.tls.cert: Option<PathBuf>, None,
+        "As `grpc.tls.cert`, for the admin port";
+    "admin.tls.key" .admin.tls.key: Option<PathBuf>, None,
+        "As `grpc.tls.key`, for the admin port";
+    "admin.tls.client_ca" .admin.tls.client_ca: Option<PathBuf>, None,
+        "As `grpc.tls.client_ca`, for the admin port";
+    "admin.purge" .admin.purge: bool, None,
+        "Whether `POST /purge` may forget everything";
+    "admin.allow_anonymous" .admin.allow_anonymous: bool, None,
+        "Whether the admin port may be reached from other machines with neither `access.tokens` nor `admin.tls.client_ca` set; else the start is refused";
+    "access.tokens" .access.tokens: Option<PathBuf>, None,
+        "YAML file of hashed bearer tokens (`larder token` prints an entry); set, every call needs one; read again like a certificate";
+    "plugin.use" .plugin.r#use: String, None,
+        "A bundled plugin's name (`kv`, `memory`), or the path of a `.wasm` file";
+    "data_dir" .data_dir: PathBuf, None,
+        "Where what outlives the process lies: compiled plugins, and the data of plugins that use `kv`";
+    "limits.memory" .limits.memory: Size, Some(("1MiB", "4GiB")),
+        "Linear memory of one plugin instance";
+    "limits.call_timeout" .limits.call_timeout: Duration, Some(("10ms", "1h")),
+        "How long one call of the plugin may take";
+    "limits.compile_timeout" .limits.compile_timeout: Duration, Some(("10ms", "1h")),
+        "How long a plugin's file may take to compile, in a process of its own";
+    "limits.compile_memory" .limits.compile_memory: Size, Some(("256MiB", "64GiB")),
+        "Address space of that process";
+    "limits.query_timeout" .limits.query_timeout: Duration, Some(("10ms", "1h")),
+        "How long a query may take; Jaeger's client gives up after 5 s";
+    "limits.query_judged_spans" .limits.query_judged_spans: u64, Some(("1", "1000000000000")),
+        "How many spans a query may judge";
+    "limits.query_read_bytes" .limits.query_read_bytes: Size, Some(("64KiB", "1024TiB")),
+        "How many bytes a query may read from the plugin";
+    "limits.queue_bytes" .limits.queue_bytes: Size, Some(("1MiB", "64GiB")),
+        "Bytes of writes that may wait for the plugin";
+    "limits.queue_depth" .limits.queue_depth: usize, Some(("1", "1000000")),
+        "How many writes may wait for the plugin";
+    "limits.log_bytes" .limits.log_bytes: Size, Some(("0B", "1GiB")),
+        "Bytes of log that the plugin may write in a second; the rest is dropped and counted";
+    "limits.spans_per_second" .limits.spans_per_second: Option<u64>, Some(("1", "1000000000")),
+        "Spans that each tenant may write in a second, and in a burst; a larger request passes, and is paid off before the next one";
+    "limits.concurrent_queries" .limits.concurrent_queries: usize, Some(("1", "256")),
+        "Queries of each tenant at a time; as many more wait for half of `limits.query_timeout`";
+    "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")),
+        "The largest `search_depth`; a larger one counts as this";
+    "limits.connections" .limits.connections: usize, Some(("1", "1000000")),
+        "Connections at a time, on each port; one more waits until another ends";
+    "limits.request_timeout" .limits.request_timeout: Duration, Some(("10ms", "1h")),
+        "How long a client may take to send a request";
+    "limits.drain_timeout" .limits.drain_timeout: Duration, Some(("0s", "1h")),
+        "How long a stop waits for calls that are under way";
+    "kv.driver" .kv.driver: KvDriver, None,
+        "What keeps the data of plugins that use `kv`: `fjall` in `data_dir`, or `memory`";
+    "kv.durability" .kv.durability: Durability, None,
+        "`sync` acknowledges a write once it is on disk; `periodic` at once, and a crash loses what came since the last sync";
+    "kv.sync_interval" .kv.sync_interval: Duration, Some(("10ms", "1m")),
+        "How often `periodic` durability syncs";
+    "kv.quota" .kv.quota: Option<Size>, Some(("1MiB", "1024TiB")),
+        "The most that a tenant may store, compressed";
+    "kv.min_free" .kv.min_free: Size, Some(("0B", "1024TiB")),
+        "Writes are refused while the disk has less free space than this; reads and retention go on";
+    "tenancy.enabled" .tenancy.enabled: bool, None,
+        "Whether each request names its tenant in a header, and finds that tenant's data alone";
+    "tenancy.header" .tenancy.header: Header, None,
+        "The header that names the tenant";
+    "tenancy.tenants" .tenancy.tenants: TenantNames, None,
+        "The only tenants, as a list (in a variable: with commas); without it, any name of letters, digits, `-`, `_` and `.`";
+    "tenancy.max_tenants" .tenancy.max_tenants: usize, Some(("1", "1000000")),
+        "The most tenants, where there is no list; one that is purged counts no more";
+    "tenancy.idle_timeout" .tenancy.idle_timeout: Duration, Some(("10ms", "8760h")),
+        "A tenant that is not called for so long is put away until its next call, if its plugin keeps its data in `kv`";
+    "tenancy.default" .tenancy.default: Option<TenantName>, None,
+        "The tenant of requests without the header; unset refuses them";
+    "tenancy.writer_default" .tenancy.writer_default: Option<TenantName>, None,
+        "The same on `grpc.writer_endpoint`, where it differs";
+    "tenancy.resource_attribute" .tenancy.resource_attribute: Option<String>, None,
+        "A resource attribute that names the tenant of each resource in an Export without the header; without it there, the default";
+}
+
+// === impl Setting ===
+
+impl Setting {
+    /// The setting at a path.
+    pub fn at(path: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.path == path)
+    }
+
+    /// Its variable in the environment: `LARDER_LIMITS_MEMORY`.
+    pub fn variable(&self) -> String {
+        variable(self.path)
+    }
+
+    /// Its value in `config`, as it would be written; `None` where it is unset.
+    pub fn show(&self, config: &Config) -> Option<String> {
+        (self.show)(config)
+    }
+
+    /// Sets it from its text. The error says what was wrong, without naming the setting.
+    pub(super) fn read(&self, text: &str, config: &mut Config) -> Result<(), String> {
+        (self.read)(self, text, config)
+    }
+
+    fn checked<T: Value>(&self, text: &str) -> Result<T, String> {
+        let value = T::read(text).ok_or_else(|| format!("expected {}, got `{text}`", T::KIND))?;
+        if value.show().is_empty() {
+            // Unset, which no range excludes.
+            return Ok(value);
+        }
+        let (least, most) = self.range.unzip();
+        if let Some(least) = least.filter(|least| T::read(least).is_some_and(|it| value < it)) {
+            return Err(format!("must be at least {least}, got {}", value.show()));
+        }
+        if let Some(most) = most.filter(|most| T::read(most).is_some_and(|it| value > it)) {
+            return Err(format!("must be at most {most}, got {}", value.show()));
+        }
+        Ok(value)
+    }
+}
+
+/// The variable in the environment for a path.
+pub(super) fn variable(path: &str) -> String {
+    format!("LARDER_{}", path.replace('.', "_").to_uppercase())
+}
+
+/// The sections above the settings: `grpc`, `plugin`, `plugin.settings`, `tenancy.overrides`, ...
+pub(super) fn is_section(path: &str) -> bool {
+    path == PLUGIN_SETTINGS
+        || path == OVERRIDES
+        || SETTINGS.iter().any(|setting| {
+            setting
+                .path
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.starts_with('.'))
+        })
+}
+
+/// Rules between settings, once all sources have spoken: `(path, what is wrong)`.
+pub(super) fn contradiction(config: &Config) -> Option<(&'static str, String)> {
+    let Grpc {
+        endpoint,
+        writer_endpoint,
+        ..
+    } = &config.grpc;
+    let same = |one: &Endpoint, other: &Endpoint| one == other && one.port() != 0;
+    if writer_endpoint
+        .as_ref()
+        .is_some_and(|writer| same(writer, endpoint))
+    {
+        let why = format!(
+            "{endpoint} is `grpc.endpoint`, which takes OTLP writes as well; leave this unset"
+        );
+        return Some(("grpc.writer_endpoint", why));
+    }
+    for (path, taken) in [
+        ("grpc.endpoint", Some(endpoint)),
+        ("grpc.writer_endpoint", writer_endpoint.as_ref()),
+    ] {
+        if taken.is_some_and(|taken| same(taken, &config.admin.endpoint)) {
+            let why = format!("{} is `{path}` already", config.admin.endpoint);
+            return Some(("admin.endpoint", why));
+        }
+    }
+    let Tenancy {
+        tenants,
+        default,
+        writer_default,
+        ..
+    } = &config.tenancy;
+    for (path, tenant) in [
+        ("tenancy.default", default),
+        ("tenancy.writer_default", writer_default),
+    ] {
+        if let Some(tenant) = tenant
+            && !tenants.0.is_empty()
+            && !tenants.0.contains(tenant)
+        {
+            return Some((path, format!("`{tenant}` is not in `tenancy.tenants`")));
+        }
+    }
+    half_of_tls(config)
+}
+
+/// TLS needs a certificate and its key, and clients' certificates are asked for by TLS alone.
+fn half_of_tls(config: &Config) -> Option<(&'static str, String)> {
+    let ports = [
+        (
+            &config.grpc.tls,
+            ["grpc.tls.cert", "grpc.tls.key", "grpc.tls.client_ca"],
+        ),
+        (
+            &config.admin.tls,
+            ["admin.tls.cert", "admin.tls.key", "admin.tls.client_ca"],
+        ),
+    ];
+    ports.into_iter().find_map(|(tls, [cert, key, client_ca])| {
+        let (given, missing) = match (&tls.cert, &tls.key) {
+            (Some(_), None) => (cert, key),
+            (None, Some(_)) => (key, cert),
+            (None, None) if tls.client_ca.is_some() => (client_ca, cert),
+            _ => return None,
+        };
+        let why = format!("TLS needs `{missing}` as well; set both, or neither");
+        Some((given, why))
+    })
+}
+
+/// The table in Markdown, as the README has it.
+pub fn markdown() -> String {
+    let defaults = Config::default();
+    let mut table = String::from("| setting | default | meaning |\n|---|---|---|\n");
+    for setting in SETTINGS {
+        let default = setting
+            .show(&defaults)
+            .map_or("unset".to_owned(), |text| format!("`{text}`"));
+        let range = setting
+            .range
+            .map(|(least, most)| format!(" ({least} to {most})"))
+            .unwrap_or_default();
+        let Setting { path, meaning, .. } = setting;
+        // A string takes all that is written, so there is no error to handle.
+        writeln!(table, "| `{path}` | {default} | {meaning}{range} |").unwrap_or_default();
+    }
+    writeln!(
+        table,
+        "| `{PLUGIN_SETTINGS}.NAME` | | Settings of the plugin's own; it refuses those that it does not know |"
+    )
+    .unwrap_or_default();
+    let own: Vec<String> = OVERRIDABLE.iter().map(|path| format!("`{path}`")).collect();
+    writeln!(
+        table,
+        "| `{OVERRIDES}.TENANT.SETTING` | | What one tenant has of its own, in the file alone: {}, and `{PLUGIN_SETTINGS}.NAME`, which are added to those of all if the plugin is the same |",
+        own.join(", ")
+    )
+    .unwrap_or_default();
+    table
+}

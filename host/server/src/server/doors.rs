@@ -1,0 +1,179 @@
+//! From the configuration to bound ports with their certificates, and to who may call.
+
+use std::sync::Arc;
+
+use larder_core::Permits;
+use larder_edge::access::Access;
+use larder_edge::doors::{Door, Files, Protocol, Tls};
+use larder_edge::files::Reload;
+use tokio::net::TcpListener;
+
+use super::Error;
+use super::hangups::Hangups;
+use crate::config::{self, Config, Endpoint};
+
+/// All that stands between the network and the services.
+pub(super) struct Doors {
+    pub(super) main: Door,
+    pub(super) writer: Option<Door>,
+    pub(super) admin: Door,
+    /// Whether the admin port asks whoever reaches it from elsewhere for nothing (`admin.allow_anonymous`).
+    pub(super) strangers: bool,
+    pub(super) access: Arc<Access>,
+    /// What is made of files that may change.
+    pub(super) files: Vec<Arc<dyn Reload>>,
+    /// What asks for them to be read again; caught before the server says that it is there.
+    pub(super) hangups: Hangups,
+}
+
+/// What keeps strangers out of a port, for the warning about one that has too little.
+#[derive(Clone, Copy)]
+struct Guards {
+    tls: bool,
+    client_certs: bool,
+    tokens: bool,
+}
+
+// === impl Doors ===
+
+impl Doors {
+    /// Reads certificates and tokens, and binds every port.
+    pub(super) async fn bind(config: &Config) -> Result<Self, Error> {
+        let access = match &config.access.tokens {
+            Some(path) => Access::from_file(path).map_err(Error::Access)?,
+            None => Access::open(),
+        };
+        let access = Arc::new(access);
+        let grpc_tls = open_tls(Protocol::Grpc, &config.grpc.tls)?;
+        let admin_tls = open_tls(Protocol::Admin, &config.admin.tls)?;
+        let tls = [&grpc_tls, &admin_tls].into_iter().flatten();
+        let files: Vec<Arc<dyn Reload>> = access
+            .file()
+            .into_iter()
+            .chain(tls.map(|tls| tls.files()))
+            .collect();
+        let bind = async |setting, endpoint, tls: &Option<Arc<Tls>>, client_ca: bool| {
+            let connections = Permits::new(config.limits.connections);
+            let door = bind(setting, endpoint, tls.clone(), connections).await?;
+            let guards = Guards {
+                tls: tls.is_some(),
+                client_certs: client_ca,
+                tokens: access.is_guarded(),
+            };
+            if !door.address.ip().is_loopback() {
+                guards.warn(&door);
+            }
+            Ok::<_, Error>((door, guards))
+        };
+        let (grpc, admin) = (&config.grpc, &config.admin);
+        let client_ca = grpc.tls.client_ca.is_some();
+        let (main, _) = bind("grpc.endpoint", &grpc.endpoint, &grpc_tls, client_ca).await?;
+        let writer = match &grpc.writer_endpoint {
+            Some(endpoint) => {
+                let setting = "grpc.writer_endpoint";
+                Some(bind(setting, endpoint, &grpc_tls, client_ca).await?.0)
+            }
+            None => None,
+        };
+        let client_ca = admin.tls.client_ca.is_some();
+        let (admin_door, guards) =
+            bind("admin.endpoint", &admin.endpoint, &admin_tls, client_ca).await?;
+        let strangers = guards.is_open() && !admin_door.address.ip().is_loopback();
+        if strangers {
+            let (address, may) = (admin_door.address, strangers_may(admin));
+            if !admin.allow_anonymous {
+                return Err(Error::Exposed { address, may });
+            }
+            tracing::warn!(%address, "admin.allow_anonymous: whoever reaches the admin port {may}");
+        }
+        Ok(Self {
+            main,
+            writer,
+            admin: admin_door,
+            strangers,
+            access,
+            files,
+            hangups: Hangups::catch(),
+        })
+    }
+
+    /// How many connections each port takes.
+    pub(super) fn connections(&self) -> Vec<Arc<Permits>> {
+        let ports = [Some(&self.main), self.writer.as_ref(), Some(&self.admin)];
+        let ports = ports.into_iter().flatten();
+        ports.map(|door| Arc::clone(&door.connections)).collect()
+    }
+}
+
+/// What can be done on an admin port that asks for nothing.
+pub(super) fn strangers_may(admin: &config::Admin) -> &'static str {
+    if admin.purge {
+        "may destroy all data (`admin.purge` is on), list tenants and read metrics"
+    } else {
+        "may run searches, list tenants and read metrics"
+    }
+}
+
+fn open_tls(protocol: Protocol, tls: &config::Tls) -> Result<Option<Arc<Tls>>, Error> {
+    let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else {
+        // The configuration refuses the one without the other.
+        return Ok(None);
+    };
+    let files = Files {
+        cert: cert.clone(),
+        key: key.clone(),
+        client_ca: tls.client_ca.clone(),
+        protocol,
+    };
+    let opened = Tls::open(files).map_err(Error::Tls)?;
+    Ok(Some(Arc::new(opened)))
+}
+
+async fn bind(
+    setting: &'static str,
+    endpoint: &Endpoint,
+    tls: Option<Arc<Tls>>,
+    connections: Arc<Permits>,
+) -> Result<Door, Error> {
+    let bound = async {
+        let listener = TcpListener::bind(endpoint.to_bind()).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    let (listener, address) = bound.await.map_err(|source| Error::Bind {
+        setting,
+        endpoint: endpoint.to_string(),
+        source,
+    })?;
+    Ok(Door {
+        setting,
+        listener,
+        address,
+        tls,
+        connections,
+    })
+}
+
+// === impl Guards ===
+
+impl Guards {
+    /// Whether whoever reaches the port may call.
+    fn is_open(self) -> bool {
+        !self.client_certs && !self.tokens
+    }
+
+    /// Of a port that others than this machine reach.
+    fn warn(self, door: &Door) {
+        let lacks = match (self.tls, self.is_open()) {
+            (true, false) => return,
+            (false, true) => "listening beyond this machine, without TLS and for everybody",
+            (true, true) => {
+                "listening beyond this machine, for everybody: set access.tokens, or a client_ca"
+            }
+            (false, false) => {
+                "listening beyond this machine without TLS: tokens can be read on their way"
+            }
+        };
+        tracing::warn!(address = %door.address, setting = door.setting, "{lacks}");
+    }
+}

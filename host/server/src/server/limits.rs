@@ -1,0 +1,134 @@
+//! From the configuration to each module's limits.
+
+use larder_core::quotas;
+use larder_edge::tenant::{Resolver, Rules};
+use larder_grpc::Port;
+use larder_ingest as ingest;
+use larder_runtime::plugin;
+use larder_runtime::tenancy;
+use larder_runtime::tenancy::{Plan, Unusable, Wanted};
+use larder_search as search;
+
+use crate::config::{Config, Size};
+
+/// Small enough that the chunks of an answer can be cut between fragments.
+const MAX_FRAGMENT_BYTES: usize = 1 << 20;
+
+/// What one call of a plugin's `write` carries at the most.
+const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// The `search_depth` of a query that has none (Q1).
+const DEFAULT_DEPTH: u32 = 100;
+
+pub(super) fn ingest(config: &Config) -> ingest::Limits {
+    ingest::Limits {
+        max_fragment_bytes: MAX_FRAGMENT_BYTES,
+        max_batch_bytes: MAX_BATCH_BYTES,
+        max_message_bytes: config.grpc.max_message_bytes.as_usize(),
+    }
+}
+
+pub(super) fn search(config: &Config) -> search::Limits {
+    let limits = &config.limits;
+    search::Limits {
+        default_depth: DEFAULT_DEPTH.min(limits.max_search_depth),
+        max_depth: limits.max_search_depth,
+        timeout: limits.query_timeout,
+        judged_spans: limits.query_judged_spans,
+        read_bytes: limits.query_read_bytes.bytes(),
+        max_message_bytes: config.grpc.max_message_bytes.as_usize(),
+        pagination: config.grpc.pagination,
+    }
+}
+
+/// How a component from a file is compiled.
+pub(crate) fn compiler(config: &Config) -> plugin::Compiler {
+    let limits = &config.limits;
+    plugin::Compiler::this_binary(limits.compile_timeout, limits.compile_memory.bytes())
+}
+
+/// What each tenant gets. While there is but one, none has anything of its own.
+pub(super) fn plan(config: &Config) -> Result<Plan, Unusable> {
+    let all = config.of_all();
+    let default = wanted(&all).map_err(|source| Unusable::new(None, source))?;
+    let tenancy = &config.tenancy;
+    let own = tenancy.overrides.iter().filter(|_| tenancy.enabled);
+    let own = own.map(|(name, own)| {
+        let wanted = wanted(&own.over(&all));
+        let wanted = wanted.map_err(|source| Unusable::new(Some(name), source))?;
+        Ok((name.clone(), wanted))
+    });
+    let own = own.collect::<Result<_, _>>()?;
+    Ok(Plan { default, own })
+}
+
+fn wanted(config: &Config) -> Result<Wanted, plugin::Error> {
+    Ok(Wanted {
+        plugin: plugin::Settings {
+            source: config.plugin.r#use.parse()?,
+            settings: config.plugin.settings.clone().into_iter().collect(),
+            limits: plugin(config),
+        },
+        limits: quotas::Limits {
+            spans_per_second: config.limits.spans_per_second,
+            concurrent_queries: config.limits.concurrent_queries,
+            kv_quota: config.kv.quota.map(Size::bytes),
+        },
+    })
+}
+
+fn plugin(config: &Config) -> plugin::Limits {
+    let limits = &config.limits;
+    plugin::Limits {
+        memory: limits.memory.bytes(),
+        call_timeout: limits.call_timeout,
+        queue_bytes: limits.queue_bytes.as_usize(),
+        queue_depth: limits.queue_depth,
+        log_bytes: limits.log_bytes.bytes(),
+        ..plugin::Limits::default()
+    }
+}
+
+pub(super) fn resolver(config: &Config, port: Port) -> Resolver {
+    if config.tenancy.enabled {
+        Resolver::on(rules(config, port))
+    } else {
+        Resolver::off()
+    }
+}
+
+/// What holds while tenancy is on.
+pub(super) fn rules(config: &Config, port: Port) -> Rules {
+    let tenancy = &config.tenancy;
+    let default = match port {
+        Port::Main => tenancy.default.clone(),
+        Port::Writer => tenancy.writer_default.clone().or(tenancy.default.clone()),
+    };
+    Rules {
+        header: tenancy.header.name().clone(),
+        tenants: tenancy.tenants.0.clone(),
+        default,
+        attribute: tenancy.resource_attribute.as_deref().map(Into::into),
+    }
+}
+
+pub(super) fn tenants(config: &Config) -> tenancy::Options {
+    let tenancy = &config.tenancy;
+    let listed = tenancy.tenants.0.iter();
+    let defaults = [&tenancy.default, &tenancy.writer_default];
+    let overridden = tenancy.overrides.iter().map(|(name, _)| name);
+    let known = listed
+        .chain(defaults.into_iter().flatten())
+        .chain(overridden);
+    tenancy::Options {
+        enabled: tenancy.enabled,
+        known: if tenancy.enabled {
+            known.cloned().collect()
+        } else {
+            Vec::new()
+        },
+        default: tenancy.default.clone(),
+        max_tenants: tenancy.max_tenants,
+        idle_timeout: tenancy.idle_timeout,
+    }
+}

@@ -1,0 +1,266 @@
+//! The configuration read again while the server runs, by SIGHUP and by `POST /reload`.
+//!
+//! All is read and tried first, so that what cannot be used changes nothing; then the plugin's instances are replaced, and then the
+//! rest is taken. One reload at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::telemetry::{Chain, Metrics};
+use larder_core::{Live, Permits};
+use larder_edge::files::{Fresh, Reload};
+use larder_edge::tenant::Resolver;
+use larder_grpc::Port;
+use larder_runtime::plugin;
+use larder_runtime::tenancy::{Components, Taken, Tenants, Unusable};
+use larder_search as search;
+use tokio_util::sync::CancellationToken;
+
+use super::doors::strangers_may;
+use super::hangups::Hangups;
+use super::{Error, limits};
+use crate::admin;
+use crate::config::{Changes, Config, Sources};
+use crate::reload::{NeedsRestart, Outcome, Plugin, Refused, Report};
+
+/// Why the setting of a port, a folder or a driver is not taken.
+const AT_START: &str = "it is looked at once, when the server starts";
+
+/// All that a reload changes, and what it reads. Clones share everything.
+#[derive(Clone)]
+pub(super) struct Reloader(Arc<Parts>);
+
+/// See [`Reloader`].
+pub(super) struct Parts {
+    pub(super) sources: Sources,
+    /// What the server runs with. Locked for as long as a reload lasts.
+    pub(super) config: tokio::sync::Mutex<Config>,
+    pub(super) files: Vec<Arc<dyn Reload>>,
+    pub(super) tenants: Arc<Tenants>,
+    pub(super) resolver: Resolver,
+    pub(super) writer_resolver: Resolver,
+    pub(super) search: Live<search::Limits>,
+    pub(super) drain_timeout: Live<Duration>,
+    pub(super) request_timeout: Live<Duration>,
+    pub(super) purge: Live<bool>,
+    /// Of each port.
+    pub(super) connections: Vec<Arc<Permits>>,
+    /// Whether the admin port asks strangers for nothing.
+    pub(super) strangers: bool,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+// === impl Reloader ===
+
+impl Reloader {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Reloads at each SIGHUP, until `stop`.
+    pub(super) async fn follow(self, mut hangups: Hangups, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = hangups.next() => {}
+            }
+            // The log says how it ended.
+            drop(self.reload("SIGHUP").await);
+        }
+    }
+
+    /// Reloads, to the end also if the caller goes away.
+    async fn reload(&self, by: &str) -> Result<Report, Refused> {
+        let parts = Arc::clone(&self.0);
+        let reloading = tokio::spawn(async move { parts.reload().await });
+        let ended = reloading.await;
+        let ended = ended.unwrap_or_else(|error| Err(Refused(format!("it ended early: {error}"))));
+        let outcome = ended
+            .as_ref()
+            .map_or(Outcome::Refused, |report| report.outcome);
+        self.0.metrics.reloaded(outcome.as_str());
+        match &ended {
+            Ok(report) => log(by, report),
+            Err(refused) => tracing::error!(
+                by,
+                error = %refused,
+                "the configuration is not reloaded; the last good ones stay in use"
+            ),
+        }
+        ended
+    }
+}
+
+#[async_trait::async_trait]
+impl admin::Reloads for Reloader {
+    async fn reload(&self, by: &str) -> Result<Report, Refused> {
+        Self::reload(self, by).await
+    }
+}
+
+// === impl Parts ===
+
+impl Parts {
+    async fn reload(&self) -> Result<Report, Refused> {
+        let mut current = self.config.lock().await;
+        let (next, fresh) = self.read().await?;
+        let changes = current.changes(&next);
+
+        let was = self.tenants.opens_with();
+        let without_plugins = current.with_requests_of(&next);
+        let with_plugins = without_plugins.with_plugins_of(&next);
+        let (tenants, held) = match self.replace(&with_plugins, Components::Again).await {
+            Ok(taken) => (taken, None),
+            Err(Unusable {
+                source: error @ plugin::Error::NeedsRestart { .. },
+                ..
+            }) => {
+                let taken = self.replace(&without_plugins, Components::Same).await;
+                (taken.map_err(unusable)?, Some(error.to_string()))
+            }
+            Err(error) => return Err(unusable(error)),
+        };
+
+        let files = fresh.iter().map(|fresh| fresh.setting).collect();
+        for fresh in fresh {
+            (fresh.take)();
+        }
+        *current = if held.is_none() {
+            with_plugins
+        } else {
+            without_plugins
+        };
+        self.apply(&current).await;
+
+        let plugin = Plugin {
+            was: was.identity(),
+            is: self.tenants.opens_with().identity(),
+        };
+        Ok(report(changes, files, plugin, tenants, held))
+    }
+
+    /// Has tenants get what the configuration gives them.
+    async fn replace(&self, config: &Config, components: Components) -> Result<Taken, Unusable> {
+        let redrawn = self.tenants.redrawn(limits::plan(config)?, components);
+        self.tenants.reload(redrawn.await?).await
+    }
+
+    /// Reads all that there is to read.
+    async fn read(&self) -> Result<(Config, Vec<Fresh>), Refused> {
+        let (sources, files) = (self.sources.clone(), self.files.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let next = Config::load(&sources).map_err(|error| refused(&error))?;
+            let fresh = files.into_iter().map(|files| {
+                let prepared = files.prepare();
+                prepared.map_err(|error| refused(&*error))
+            });
+            Ok((next, fresh.collect::<Result<Vec<Fresh>, Refused>>()?))
+        });
+        let read = read.await;
+        read.unwrap_or_else(|error| Err(Refused(format!("reading it ended early: {error}"))))
+    }
+
+    /// Has everything that requests look at be as the configuration says.
+    async fn apply(&self, config: &Config) {
+        for (port, resolver) in [
+            (Port::Main, &self.resolver),
+            (Port::Writer, &self.writer_resolver),
+        ] {
+            resolver.set(limits::rules(config, port));
+        }
+        self.search.set(limits::search(config));
+        self.drain_timeout.set(config.limits.drain_timeout);
+        self.request_timeout.set(config.limits.request_timeout);
+        for port in &self.connections {
+            port.set_limit(config.limits.connections);
+        }
+        self.tenants.keep_free(config.kv.min_free.bytes());
+        let purge = config.admin.purge;
+        if self.strangers && purge && !*self.purge.get() {
+            let may = strangers_may(&config.admin);
+            tracing::warn!("admin.allow_anonymous: whoever reaches the admin port {may}");
+        }
+        self.purge.set(purge);
+        self.tenants.set(limits::tenants(config)).await;
+    }
+}
+
+fn refused(error: &(dyn std::error::Error + 'static)) -> Refused {
+    Refused(Chain(error).to_string())
+}
+
+fn unusable(error: Unusable) -> Refused {
+    refused(&Error::Plugin(error))
+}
+
+fn report(
+    changes: Changes,
+    files: Vec<&'static str>,
+    plugin: Plugin,
+    tenants: Taken,
+    held: Option<String>,
+) -> Report {
+    let Changes {
+        mut of_plugins,
+        of_requests,
+        at_start,
+    } = changes;
+    let mut taken = of_requests;
+    let mut needs_restart: Vec<NeedsRestart> = Vec::new();
+    match held {
+        None => taken.extend(of_plugins),
+        Some(reason) => {
+            if of_plugins.is_empty() {
+                // Its file has changed.
+                of_plugins.push("plugin.use".to_owned());
+            }
+            let held = of_plugins.into_iter().map(|setting| NeedsRestart {
+                setting,
+                reason: reason.clone(),
+            });
+            needs_restart.extend(held);
+        }
+    }
+    needs_restart.extend(at_start.into_iter().map(|setting| NeedsRestart {
+        setting,
+        reason: AT_START.to_owned(),
+    }));
+    let outcome = if !needs_restart.is_empty() || !tenants.failed.is_empty() {
+        Outcome::Partial
+    } else if taken.is_empty() && tenants.replaced.is_empty() && plugin.was == plugin.is {
+        Outcome::Unchanged
+    } else {
+        Outcome::Taken
+    };
+    Report {
+        outcome,
+        taken,
+        files,
+        needs_restart,
+        plugin,
+        tenants,
+    }
+}
+
+fn log(by: &str, report: &Report) {
+    let replaced = report.tenants.replaced.len();
+    tracing::info!(
+        by,
+        outcome = report.outcome.as_str(),
+        taken = report.taken.join(", "),
+        files = report.files.join(", "),
+        plugin = report.plugin.is,
+        replaced,
+        "the configuration is reloaded"
+    );
+    for NeedsRestart { setting, reason } in &report.needs_restart {
+        tracing::warn!(setting, reason, "a changed setting needs a restart");
+    }
+    for failed in &report.tenants.failed {
+        tracing::warn!(
+            tenant.id = %failed.tenant,
+            reason = failed.reason,
+            "a tenant goes on with the plugin that it had"
+        );
+    }
+}

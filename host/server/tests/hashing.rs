@@ -1,0 +1,73 @@
+//! Keys that a client chooses: no map of them has a hash that the client can compute, so keys that collide cannot be made.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::hash::BuildHasher as _;
+use std::path::{Path, PathBuf};
+
+/// What gives a map a hash without a random key, or may.
+const UNKEYED: [&str; 11] = [
+    "BuildHasherDefault",
+    "DefaultHasher::new",
+    "DefaultHasher::default",
+    "with_hasher",
+    "with_capacity_and_hasher",
+    "FixedState",
+    "with_seeds",
+    "fxhash",
+    "rustc_hash",
+    "fnv::",
+    "nohash",
+];
+/// The keys of these are numbers that the plugin gives out, or fingerprints with the random seed of the instance.
+const ALLOWED: [&str; 2] = ["plugins/kv/src/cache.rs", "plugins/kv/src/operations.rs"];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn no_map_has_a_hash_that_a_client_can_compute() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut found = Vec::new();
+    for folder in [
+        "host",
+        "plugins/kv",
+        "plugins/memory",
+        "plugins/sdk",
+        "proto",
+    ] {
+        sources(&root.join(folder).join("src"), &mut found);
+    }
+    let mut unkeyed = Vec::new();
+    for path in found {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.lines().map(|line| line.split("//").next().unwrap());
+        if code
+            .into_iter()
+            .any(|line| UNKEYED.iter().any(|it| line.contains(it)))
+        {
+            let path = path.strip_prefix(&root).unwrap();
+            unkeyed.push(path.to_str().unwrap().to_owned());
+        }
+    }
+    unkeyed.sort();
+    assert_eq!(unkeyed, ALLOWED);
+}
+
+/// What `HashMap`, `hashbrown`'s and the tables of a request have where nothing else is said.
+#[test]
+fn each_map_has_a_key_of_its_own() {
+    let (one, other) = <(hashbrown::DefaultHashBuilder, hashbrown::DefaultHashBuilder)>::default();
+    assert_ne!(one.hash_one("a name"), other.hash_one("a name"));
+    let (one, other) = <(std::hash::RandomState, std::hash::RandomState)>::default();
+    assert_ne!(one.hash_one("a name"), other.hash_one("a name"));
+}

@@ -1,0 +1,199 @@
+//! Any sequence of calls, restarts and crash images gives what the in-memory driver gives.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::{Opened, all, copy, noise, open};
+use crate::{Change, Claim, Driver, Entry, MemoryDriver, Namespace, Object, Scan};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u8, u8, usize),
+    Commit(u8, Vec<(u8, Option<usize>)>),
+    Reclaim(u8),
+    Flush,
+    Compact,
+    Restart,
+    Crash,
+    Purge,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let change = (0..6_u8, proptest::option::weighted(0.7, 0..300_usize));
+    prop_oneof![
+        6 => (0..4_u8, 0..6_u8, 0..5000_usize).prop_map(|(p, s, l)| Step::Put(p, s, l)),
+        8 => (0..4_u8, proptest::collection::vec(change, 1..5)).prop_map(|(p, c)| Step::Commit(p, c)),
+        1 => (0..4_u8).prop_map(Step::Reclaim),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Compact),
+        2 => Just(Step::Restart),
+        2 => Just(Step::Crash),
+        1 => Just(Step::Purge),
+    ]
+}
+
+/// The driver and its model, side by side.
+struct Both {
+    real: Opened,
+    model: MemoryDriver,
+    namespace: Arc<dyn Namespace>,
+    claim: Claim,
+    dirs: Vec<TempDir>,
+    /// Grows with each reclaim, so that names are not used again all the time.
+    names: HashMap<u8, u32>,
+    /// Makes values differ.
+    seed: u64,
+}
+
+impl Both {
+    async fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let model = MemoryDriver::new();
+        let namespace = model.open("t").await.unwrap();
+        let claim = namespace.claim("w").await.unwrap();
+        Self {
+            real: open(dir.path()).await,
+            model,
+            namespace,
+            claim,
+            dirs: vec![dir],
+            names: HashMap::new(),
+            seed: 0,
+        }
+    }
+
+    fn name(&self, partition: u8) -> String {
+        format!(
+            "p{partition}-{}",
+            self.names.get(&partition).copied().unwrap_or(0)
+        )
+    }
+
+    fn value(&mut self, length: usize) -> Vec<u8> {
+        self.seed += 1;
+        let mut value = noise(length / 2, self.seed);
+        value.resize(length, 0);
+        value
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Put(partition, sort, length) => {
+                let object = Object {
+                    key: super::key(&self.name(partition), &sort.to_string()),
+                    value: self.value(length),
+                };
+                self.real
+                    .kv
+                    .put(&self.real.claim, vec![object.clone()])
+                    .await
+                    .unwrap();
+                self.namespace.put(&self.claim, vec![object]).await.unwrap();
+            }
+            Step::Commit(partition, changes) => {
+                let name = self.name(partition);
+                let mut made = Vec::new();
+                for (sort, length) in changes {
+                    let sort = sort.to_string().into_bytes();
+                    made.push(match length {
+                        Some(length) => Change::Put(Entry {
+                            sort,
+                            value: self.value(length),
+                        }),
+                        None => Change::Delete(sort),
+                    });
+                }
+                self.real
+                    .kv
+                    .commit(&self.real.claim, &name, made.clone())
+                    .await
+                    .unwrap();
+                self.namespace
+                    .commit(&self.claim, &name, made)
+                    .await
+                    .unwrap();
+            }
+            Step::Reclaim(partition) => {
+                let name = self.name(partition);
+                self.real.kv.reclaim(&self.real.claim, &name).await.unwrap();
+                self.namespace.reclaim(&self.claim, &name).await.unwrap();
+                assert!(self.real.commit(&name, "x", b"1").await.is_err());
+                *self.names.entry(partition).or_default() += 1;
+            }
+            Step::Flush => self.real.flush(),
+            Step::Compact => {
+                let store = self.real.driver.shared.store();
+                super::super::durable::compact(&store).unwrap();
+            }
+            Step::Restart => {
+                let dir = self.dirs.last().unwrap().path().to_owned();
+                let spare = TempDir::new().unwrap();
+                let old = std::mem::replace(&mut self.real, open(spare.path()).await);
+                drop(old);
+                self.real = open(&dir).await;
+            }
+            Step::Crash => {
+                self.real.sync().await.unwrap();
+                let image = TempDir::new().unwrap();
+                copy(self.dirs.last().unwrap().path(), image.path());
+                self.real = open(image.path()).await;
+                self.dirs.push(image);
+            }
+            Step::Purge => {
+                self.real.kv = self.real.driver.renew("t").await.unwrap();
+                self.real.claim = self.real.kv.claim("w").await.unwrap();
+                self.namespace = self.model.renew("t").await.unwrap();
+                self.claim = self.namespace.claim("w").await.unwrap();
+            }
+        }
+    }
+
+    async fn compare(&self) {
+        let partitions = self.namespace.partitions().await.unwrap();
+        let real = self.real.kv.partitions().await.unwrap();
+        // A partition whose first commit only deleted is one to the driver, and none to the model.
+        assert!(
+            partitions.iter().all(|name| real.contains(name)),
+            "{partitions:?} {real:?}"
+        );
+        for name in real {
+            for descending in [false, true] {
+                let scan = Scan {
+                    descending,
+                    ..all()
+                };
+                let expected = self.namespace.scan(&name, &scan).await.unwrap();
+                assert_eq!(self.real.kv.scan(&name, &scan).await.unwrap(), expected);
+                let short = Scan {
+                    start: b"1".to_vec(),
+                    end: Some(b"4".to_vec()),
+                    max_entries: 2,
+                    ..scan
+                };
+                let expected = self.namespace.scan(&name, &short).await.unwrap();
+                assert_eq!(self.real.kv.scan(&name, &short).await.unwrap(), expected);
+            }
+        }
+        let checked = self.real.driver.check(&mut |damage| panic!("{damage:?}"));
+        assert_eq!(checked.damaged, 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_sequence_gives_what_the_model_gives(steps in proptest::collection::vec(step(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut both = Both::new().await;
+            for step in steps {
+                both.step(step).await;
+                both.compare().await;
+            }
+        });
+    }
+}

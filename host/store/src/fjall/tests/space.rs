@@ -1,0 +1,177 @@
+//! Quotas, and a disk that fills.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lsm_tree::AbstractTree as _;
+use tempfile::TempDir;
+
+use super::{Faults, FjallDriver, Options, all, noise, open_with, options, put};
+use crate::{Change, Driver, Error, Object, Quotas};
+
+#[tokio::test]
+async fn objects_beyond_the_quota_are_refused_until_something_is_reclaimed() {
+    let dir = TempDir::new().unwrap();
+    let kv = open_with(Options {
+        quotas: Quotas::of_all(Some(100_000)),
+        ..options(dir.path())
+    })
+    .await;
+    kv.put("p", "a", &noise(100_000, 1)).await.unwrap();
+    let refused = kv.put("q", "b", b"1").await;
+    assert!(
+        matches!(&refused, Err(Error::QuotaExceeded(text)) if text.contains("`kv.quota`")),
+        "{refused:?}"
+    );
+    kv.commit("q", "note", b"upkeep still writes")
+        .await
+        .unwrap();
+    kv.kv.reclaim(&kv.claim, "p").await.unwrap();
+    kv.put("q", "b", b"1").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenants_own_quota_holds_it_alone_and_a_changed_one_holds_at_once() {
+    let dir = TempDir::new().unwrap();
+    let quotas = |own: Option<u64>| Quotas {
+        default: Some(1000),
+        own: [("t".to_owned(), own)].into(),
+    };
+    let kv = open_with(Options {
+        quotas: quotas(Some(100_000)),
+        ..options(dir.path())
+    })
+    .await;
+    let other = kv.driver.open("other").await.unwrap();
+    let claim = other.claim("w").await.unwrap();
+    let object = |sort: &str, n| {
+        let key = super::key("p", sort);
+        let value = noise(2000, n);
+        vec![Object { key, value }]
+    };
+    other.put(&claim, object("a", 1)).await.unwrap();
+    let refused = other.put(&claim, object("b", 2)).await;
+    assert!(
+        matches!(&refused, Err(Error::QuotaExceeded(text)) if text.contains("1000 bytes")),
+        "{refused:?}"
+    );
+    kv.put("p", "a", &noise(2000, 3)).await.unwrap();
+    kv.put("p", "b", &noise(2000, 4)).await.unwrap();
+
+    kv.driver.set_quotas(quotas(Some(2000)));
+    let refused = kv.put("p", "c", b"1").await;
+    assert!(
+        matches!(&refused, Err(Error::QuotaExceeded(text)) if text.contains("2000 bytes")),
+        "{refused:?}"
+    );
+    kv.driver.set_quotas(quotas(None));
+    kv.put("p", "c", b"1").await.unwrap();
+    let refused = other.put(&claim, object("b", 2)).await;
+    assert!(matches!(refused, Err(Error::QuotaExceeded(_))));
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_refuses_objects_then_commits_and_resumes_by_itself() {
+    let dir = TempDir::new().unwrap();
+    let free = Arc::new(AtomicU64::new(2000));
+    let probe = {
+        let free = Arc::clone(&free);
+        Box::new(move || Ok(free.load(Ordering::SeqCst)))
+    };
+    let options = Options {
+        min_free: 1000,
+        ..options(dir.path())
+    };
+    let driver = FjallDriver::open_with(options, probe, Faults::default()).unwrap();
+    let kv = driver.open("t").await.unwrap();
+    let claim = kv.claim("w").await.unwrap();
+    let object = |sort: &str| {
+        vec![Object {
+            key: super::key("p", sort),
+            value: vec![1],
+        }]
+    };
+    kv.put(&claim, object("a")).await.unwrap();
+
+    free.store(999, Ordering::SeqCst);
+    driver.shared.space.look();
+    let refused = kv.put(&claim, object("b")).await;
+    assert!(
+        matches!(&refused, Err(Error::QuotaExceeded(text)) if text.contains("`kv.min_free`")),
+        "{refused:?}"
+    );
+    kv.commit(&claim, "p", vec![put("c", b"1")]).await.unwrap();
+    assert_eq!(driver.statistics().free_bytes, Some(999));
+
+    free.store(499, Ordering::SeqCst);
+    driver.shared.space.look();
+    let refused = kv.commit(&claim, "p", vec![put("d", b"1")]).await;
+    assert!(
+        matches!(refused, Err(Error::QuotaExceeded(_))),
+        "{refused:?}"
+    );
+    kv.commit(&claim, "p", vec![Change::Delete(b"c".to_vec())])
+        .await
+        .unwrap();
+    assert_eq!(kv.scan("p", &all()).await.unwrap().entries.len(), 1);
+    kv.reclaim(&claim, "p").await.unwrap();
+    assert_eq!(driver.statistics().refused_for_space, 2);
+
+    free.store(1000, Ordering::SeqCst);
+    driver.shared.space.look();
+    kv.put(
+        &claim,
+        vec![Object {
+            key: super::key("q", "a"),
+            value: vec![1],
+        }],
+    )
+    .await
+    .unwrap();
+}
+
+/// Everything that the driver has in memory of its partitions, by number.
+fn held(driver: &FjallDriver) -> [usize; 9] {
+    let store = driver.shared.store();
+    let state = store.state();
+    [
+        state.partitions.len(),
+        state.namespaces.values().map(|it| it.names.len()).sum(),
+        state.doomed.len(),
+        state.uncut.len(),
+        state.changed.len(),
+        state.unsynced.len(),
+        store.live.len(),
+        store.objects.open_len(),
+        store.tree.sealed_memtable_count(),
+    ]
+}
+
+#[tokio::test]
+async fn nothing_is_held_of_partitions_that_have_come_and_gone() {
+    let dir = TempDir::new().unwrap();
+    let kv = open_with(options(dir.path())).await;
+    kv.commit("head", "entry", b"1").await.unwrap();
+    kv.flush();
+    let before = held(&kv.driver);
+    for n in 0..300_u64 {
+        let name = format!("data/{n}");
+        kv.put(&name, "object", &noise(1000, n)).await.unwrap();
+        kv.commit(&name, "entry", b"1").await.unwrap();
+        // One that was never read, and one that has no objects.
+        kv.commit(&format!("index/{n}"), "entry", b"1")
+            .await
+            .unwrap();
+        assert!(kv.get(&name, "object").await.unwrap().is_some());
+        for name in [name, format!("index/{n}"), format!("none/{n}")] {
+            kv.kv.reclaim(&kv.claim, &name).await.unwrap();
+        }
+        if n % 10 == 9 {
+            let removed = kv.driver.shared.remove_reclaimed(Duration::ZERO);
+            removed.unwrap();
+        }
+    }
+    kv.flush();
+    assert_eq!(held(&kv.driver), before);
+}

@@ -1,0 +1,158 @@
+//! The thread that does what no caller waits for: syncs of `periodic` durability, flushes, compactions, reclaiming, watching the
+//! disk's free space, and opening the store anew after the disk has failed.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use lsm_tree::AbstractTree;
+use tracing::warn;
+
+use super::durable::{self, FLUSH_BYTES};
+use super::shared::Shared;
+use super::store::lock;
+use super::{Durability, LINGER};
+
+/// How often it looks for work.
+const TICK: Duration = Duration::from_millis(500);
+/// A store that has not been written for this long is flushed, so that at rest the journal is empty.
+const IDLE: Duration = Duration::from_secs(3);
+/// Between two attempts to open the store anew: doubled each time, up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// The thread; it ends when this is dropped.
+pub(super) struct Upkeep {
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Stop {
+    stopped: Mutex<bool>,
+    changed: Condvar,
+}
+
+struct Rounds {
+    shared: Arc<Shared>,
+    /// When the tree was last seen to grow, and to what.
+    grown: (Instant, u64),
+    tick: Duration,
+    /// What nobody waits for, such as upkeep's own commits, is synced this often.
+    sync_every: Duration,
+    synced: Instant,
+    retry: Option<(Instant, Duration)>,
+}
+
+// === impl Upkeep ===
+
+impl Upkeep {
+    pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+        let stop = Arc::<Stop>::default();
+        let sync_every = match shared.options.durability {
+            Durability::Sync => TICK,
+            Durability::Periodic(every) => every,
+        };
+        let rounds = Rounds {
+            shared,
+            grown: (Instant::now(), 0),
+            tick: sync_every.min(TICK),
+            sync_every,
+            synced: Instant::now(),
+            retry: None,
+        };
+        let thread = thread::Builder::new().name("larder-kv".to_owned()).spawn({
+            let stop = Arc::clone(&stop);
+            move || rounds.run(&stop)
+        })?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Ends it after the round that it is in, and a last sync.
+    pub(super) fn stop(&mut self) {
+        *lock(&self.stop.stopped) = true;
+        self.stop.changed.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            warn!("the upkeep of kv ended early");
+        }
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+// === impl Rounds ===
+
+impl Rounds {
+    fn run(mut self, stop: &Stop) {
+        let mut stopped = lock(&stop.stopped);
+        while !*stopped {
+            let waited = stop.changed.wait_timeout(stopped, self.tick);
+            (stopped, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if *stopped {
+                break;
+            }
+            drop(stopped);
+            self.round();
+            stopped = lock(&stop.stopped);
+        }
+        drop(stopped);
+        // The last sync; a store that has failed has nothing to give.
+        if durable::sync(&self.shared.store(), &self.shared.syncs).is_ok() {
+            self.log(durable::checkpoint(
+                &self.shared.store(),
+                &self.shared.syncs,
+            ));
+        }
+    }
+
+    fn round(&mut self) {
+        self.shared.space.look();
+        if self.shared.store().state().failed.is_some() {
+            return self.recover();
+        }
+        self.log(self.shared.remove_reclaimed(LINGER));
+        let store = self.shared.store();
+        if self.synced.elapsed() >= self.sync_every {
+            self.synced = Instant::now();
+            self.log(durable::sync(&store, &self.shared.syncs));
+        }
+        let size = store.tree.active_memtable().size();
+        if size != self.grown.1 {
+            self.grown = (Instant::now(), size);
+        }
+        let idle = size > 0 && self.grown.0.elapsed() >= IDLE;
+        if size >= FLUSH_BYTES || idle || store.tree.sealed_memtable_count() > 0 {
+            self.log(durable::checkpoint(&store, &self.shared.syncs));
+            self.log(durable::compact(&store));
+        }
+    }
+
+    fn recover(&mut self) {
+        let (at, wait) = self.retry.unwrap_or((Instant::now(), RETRY.0));
+        if at > Instant::now() {
+            return;
+        }
+        self.retry = match self.shared.recover() {
+            Ok(()) => None,
+            Err(error) => {
+                warn!(%error, "the kv store cannot be opened again yet");
+                Some((Instant::now() + wait, (wait * 2).min(RETRY.1)))
+            }
+        };
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a step of a round")]
+    fn log(&self, done: Result<(), crate::Error>) {
+        if let Err(error) = done {
+            warn!(%error, "upkeep of kv failed; it will be tried again");
+        }
+    }
+}
