@@ -5,7 +5,7 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
 use prost::Message as _;
 
-use crate::otlp::spans_of;
+use larder_oracle::otlp::spans_of;
 
 /// What Jaeger's client takes in one message.
 const CLIENT_LIMIT: usize = 4 * 1024 * 1024;
@@ -24,9 +24,8 @@ pub struct Trace {
 impl Trace {
     /// Its spans, in the order they came.
     pub fn spans(&self) -> Vec<&Span> {
-        spans_of(&self.data)
-            .into_iter()
-            .map(|(_, _, span)| span)
+        spans_of(&self.data.resource_spans)
+            .map(|one| one.span)
             .collect()
     }
 
@@ -48,11 +47,11 @@ pub fn merge(messages: &[Bytes]) -> Vec<Trace> {
     for message in messages {
         assert!(message.len() < CLIENT_LIMIT, "{} bytes (W7)", message.len());
         let data = TracesData::decode(&message[..]).expect("a TracesData");
-        let spans = spans_of(&data);
+        let spans: Vec<_> = spans_of(&data.resource_spans).collect();
         assert!(!spans.is_empty(), "an empty message (W6)");
-        let id: [u8; 16] = spans[0].2.trace_id[..].try_into().expect("sixteen bytes");
+        let id: [u8; 16] = spans[0].span.trace_id[..].try_into().unwrap();
         assert!(
-            spans.iter().all(|(_, _, span)| span.trace_id == id),
+            spans.iter().all(|one| one.span.trace_id == id),
             "two traces in one message (W6)"
         );
         if let Some(last) = traces.last_mut().filter(|last| last.id == id) {

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use larder_oracle::Query;
+use larder_oracle::otlp::{ResourceBuilder, request};
 use larder_proto::storage::v2::{
     Dependency, FindTraceIDsRequest, FindTraceIDsResponse, FindTraceSummariesRequest,
     FindTraceSummariesResponse, FindTracesRequest, FoundTraceId, GetCapabilitiesRequest,
@@ -17,9 +19,7 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::answers::{Trace, merge};
-use crate::otlp::{ResourceBuilder, request};
 use crate::patiently;
-use crate::query::Query;
 use crate::rpc::Call;
 use crate::status::error_info;
 

@@ -1,5 +1,4 @@
-//! What the end-to-end tests stand on: the real `larder` binary on ports of its own, a client for every RPC, builders for spans
-//! and queries, and a tiny HTTP client for the admin port.
+//! What the end-to-end tests stand on: the real `larder` binary on ports of its own, a client for every RPC, and a tiny HTTP client for the admin port.
 //!
 //! Architecture invariant: nothing here links the host's library. What a test sees is what Jaeger would see.
 
@@ -16,13 +15,10 @@
 mod answers;
 mod binary;
 mod client;
-pub mod filter;
 mod home;
 pub mod http;
-pub mod otlp;
 mod plugins;
 mod process;
-mod query;
 mod rpc;
 mod scene;
 mod server;
@@ -33,8 +29,9 @@ mod wait;
 pub use answers::{Trace, merge};
 pub use client::{Client, method};
 pub use home::{Home, replace};
+pub use larder_oracle::{Query, duration, timestamp, unset_duration, unset_timestamp};
+pub use larder_oracle::{filter, otlp};
 pub use plugins::Plugin;
-pub use query::{Query, duration, timestamp, unset_duration, unset_timestamp};
 pub use rpc::{Call, Reply};
 pub use scene::Scene;
 pub use server::{Exit, Larder, Options};

@@ -1,10 +1,11 @@
 //! gRPC as bytes: one codec that hands messages through raw, so that a test can send what is malformed and compare what is
 //! answered byte for byte.
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::Bytes;
+use larder_oracle::grpc::Raw;
 use prost::Message;
 use tonic::client::Grpc;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
@@ -174,42 +175,4 @@ async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
 
 fn path(method: &'static str) -> http::uri::PathAndQuery {
     http::uri::PathAndQuery::from_static(method)
-}
-
-/// The codec that does nothing.
-#[derive(Clone, Copy, Debug, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }

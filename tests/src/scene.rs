@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, OnceLock};
 use std::time::SystemTime;
 
+use larder_oracle::Query;
+use larder_oracle::otlp::{ResourceBuilder, service};
+
 use crate::client::Client;
-use crate::otlp::{ResourceBuilder, service};
 use crate::plugins::Plugin;
-use crate::query::Query;
 use crate::server::{Larder, Options};
 
 /// The variable that points the shared tests at another storage, as `127.0.0.1:17271`: so one sees what Jaeger's own does.

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use larder_tests::otlp::{ResourceBuilder, noise, service, span, spans_of};
 use larder_tests::{Client, Query, Trace};
-use opentelemetry_proto::tonic::trace::v1::TracesData;
 use prost::Message as _;
 
 use crate::dice::Dice;
@@ -234,29 +233,24 @@ impl Ledger {
         let mut spans: BTreeMap<u64, u64> = BTreeMap::new();
         for trace in traces {
             let mut expected = BTreeMap::new();
-            for (resource, scope, got) in spans_of(&trace.data) {
-                let id = u64::from_be_bytes(got.span_id[..].try_into().unwrap());
+            for got in spans_of(&trace.data.resource_spans) {
+                let id = u64::from_be_bytes(got.span.span_id[..].try_into().unwrap());
                 let number = id >> 16;
-                let all = expected.entry(number).or_insert_with(|| TracesData {
-                    resource_spans: vec![self.resource(number).0],
-                });
-                let sent = spans_of(all).into_iter();
-                let sent = sent
-                    .into_iter()
-                    .find(|(_, _, it)| it.span_id == got.span_id);
-                let (of, within, sent) = sent.expect("a span that was sent");
-                assert_eq!(sent.encode_to_vec(), got.encode_to_vec(), "{number}");
+                let all = expected.entry(number);
+                let all = all.or_insert_with(|| self.resource(number).0);
+                let sent = spans_of([&*all]).find(|it| it.span.span_id == got.span.span_id);
+                let sent = sent.expect("a span that was sent");
                 assert_eq!(
-                    (&of.resource, &within.scope),
-                    (&resource.resource, &scope.scope)
+                    sent.alone().encode_to_vec(),
+                    got.alone().encode_to_vec(),
+                    "{number}"
                 );
                 *spans.entry(id).or_default() += 1;
             }
             for (number, all) in &expected {
-                let sent = spans_of(all).into_iter();
-                let here = sent.filter(|(_, _, it)| it.trace_id == trace.id);
-                for (_, _, sent) in here {
-                    let id = u64::from_be_bytes(sent.span_id[..].try_into().unwrap());
+                let here = spans_of([all]).filter(|it| it.span.trace_id == trace.id);
+                for sent in here {
+                    let id = u64::from_be_bytes(sent.span.span_id[..].try_into().unwrap());
                     let times = spans.get(&id).copied().unwrap_or(0);
                     let others = *found.entry(*number).or_insert(times);
                     assert_eq!(times, others, "Export {number} is there in part");

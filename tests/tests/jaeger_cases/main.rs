@@ -16,9 +16,8 @@ mod queries;
 use std::collections::BTreeSet;
 
 use fixtures::{Fixture, START, fixtures};
-use larder_tests::otlp::{request, span};
+use larder_tests::otlp::{SpanRef, request, span, spans_of};
 use larder_tests::{Query, Scene};
-use opentelemetry_proto::tonic::trace::v1::TracesData;
 
 /// Writes every fixture, each in an Export of its own. Writing them again only makes doubles, which these searches do not mind.
 async fn load(scene: &Scene) -> Vec<Fixture> {
@@ -39,15 +38,8 @@ async fn each_search_finds_exactly_its_fixtures(scene: Scene) {
             .map(|trace| {
                 let fixture = fixtures.iter().find(|fixture| fixture.trace == trace.id);
                 let fixture = fixture.unwrap_or_else(|| panic!("{}: {:?}", case.caption, trace.id));
-                let written: Vec<_> = fixture
-                    .resources
-                    .iter()
-                    .map(|built| built.0.clone())
-                    .collect();
-                let written = TracesData {
-                    resource_spans: written,
-                };
-                for (_, _, span) in larder_tests::otlp::spans_of(&written) {
+                let written = fixture.resources.iter().map(|built| &built.0);
+                for SpanRef { span, .. } in spans_of(written) {
                     assert!(trace.spans().contains(&span), "{}: {span:?}", case.caption);
                 }
                 fixture.name

@@ -1,129 +1,209 @@
-//! Random traces and random queries through the real binary, against an evaluator that reads the specification another time: plain
-//! loops over owned spans, without plans, terms or pages. Answers, their order, summaries and dependencies must be equal.
+//! Random spans and random queries through the real binary, against the oracle. Answers, their order, summaries and dependencies must
+//! be equal; filters that were broken on purpose must be refused, each with `FILTER_INVALID`.
+//!
+//! `LARDER_PROPERTY_CASES=5000` asks for more cases than usual; each is one set of spans with some 80 queries.
+//! `LARDER_TESTS_ENDPOINT=127.0.0.1:17271` asks another storage.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod data;
-mod naive;
-mod naive_value;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::cell::Cell;
 
-use larder_tests::{Plugin, Scene, timestamp};
-use naive::Judge;
+use larder_oracle::Oracle;
+use larder_oracle::strategies::{
+    LATEST, Place, Question, Window, Written, broken, filtered, legacy, written,
+};
+use larder_tests::otlp::ResourceBuilder;
+use larder_tests::status::error_info;
+use larder_tests::{Plugin, Query, Scene, timestamp};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use tonic::Code;
 
-use data::{Case, Question};
+/// The variable that asks for more cases.
+const CASES: &str = "LARDER_PROPERTY_CASES";
 
-const CASES: u32 = 150;
+/// What is written, what is asked then, and what is refused.
+#[derive(Clone, Debug)]
+struct Case {
+    filtered: Vec<Question>,
+    legacy: Vec<Question>,
+    broken: Vec<Question>,
+    dependencies: (u64, u64),
+    written: Written,
+}
+
+/// The questions come first, so that shrinking leaves the one that matters before it looks at what is written.
+fn case() -> impl Strategy<Value = Case> {
+    let window = (0..=LATEST / 2, LATEST / 2..=2 * LATEST);
+    let questions = (
+        vec(filtered(Window::Place), 1..80),
+        vec(legacy(Window::Place), 1..60),
+        vec(broken(), 0..16),
+    );
+    (questions, window, written()).prop_map(
+        |((filtered, legacy, broken), dependencies, written)| Case {
+            filtered,
+            legacy,
+            broken,
+            dependencies,
+            written,
+        },
+    )
+}
 
 /// Runs every case in a corner of its own of one server.
-fn answers_equal_the_naive_evaluator_s(plugin: Plugin) {
+fn answers_equal_the_oracle_s(plugin: Plugin) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     let scene = runtime.block_on(Scene::new(plugin));
+    let cases = std::env::var(CASES).map_or(60, |cases| cases.parse().unwrap());
     let mut runner = TestRunner::new(Config {
-        cases: CASES,
-        max_shrink_iters: 200,
+        cases,
+        max_shrink_iters: 1500,
         failure_persistence: None,
         ..Config::default()
     });
-    let tally = Tally::default();
-    let outcome = runner.run(&data::case(), |case| {
-        runtime.block_on(try_case(scene.again(), case, &tally))
+    let tallies = Tallies::default();
+    let outcome = runner.run(&case(), |case| {
+        runtime.block_on(try_case(&scene.again(), case, &tallies))
     });
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-    // Equal answers prove little where they are empty.
-    let (asked, answered) = (tally.asked.get(), tally.answered.get());
-    assert!(
-        answered * 10 > asked,
-        "{answered} of {asked} queries found something"
-    );
+    // Equal answers prove little where queries match nothing, or all.
+    tallies.filtered.assert_fair(1.0 / 3.0, 0.2);
+    tallies.legacy.assert_fair(0.1, 0.02);
 }
 
-/// How many queries were asked, and how many found something.
+/// How many queries were asked and how many found something; how many traces they judged, and how many of those matched.
 #[derive(Default)]
 struct Tally {
     asked: Cell<u32>,
     answered: Cell<u32>,
+    judged: Cell<u32>,
+    matched: Cell<u32>,
 }
 
-async fn try_case(scene: Scene, case: Case, tally: &Tally) -> Result<(), TestCaseError> {
-    for export in &case.exports {
-        let resources = export.iter().map(|resource| resource.build(&scene));
+#[derive(Default)]
+struct Tallies {
+    filtered: Tally,
+    legacy: Tally,
+}
+
+impl Tally {
+    fn count(&self, found: usize, judged: usize) {
+        let number = |count: usize| u32::try_from(count).unwrap();
+        self.asked.update(|asked| asked + 1);
+        self.answered
+            .update(|answered| answered + u32::from(found > 0));
+        self.judged.update(|all| all + number(judged));
+        self.matched.update(|matched| matched + number(found));
+    }
+
+    /// At least these shares of the queries and of the traces.
+    fn assert_fair(&self, answered: f64, matched: f64) {
+        let share =
+            |part: &Cell<u32>, all: &Cell<u32>| f64::from(part.get()) / f64::from(all.get());
+        let of_queries = share(&self.answered, &self.asked);
+        assert!(
+            (answered..0.9).contains(&of_queries),
+            "{of_queries:.2} of all queries found something"
+        );
+        let of_traces = share(&self.matched, &self.judged);
+        assert!(
+            (matched..0.75).contains(&of_traces),
+            "{of_traces:.2} of all traces matched"
+        );
+    }
+}
+
+async fn try_case(scene: &Scene, case: Case, tallies: &Tallies) -> Result<(), TestCaseError> {
+    // Events can come before their spans.
+    let place = Place {
+        trace: u64::from_be_bytes(scene.trace(0)[..8].try_into().unwrap()),
+        start: scene.at(1000),
+    };
+    let written = case.written.at(place);
+    for export in &written {
+        let resources = export.iter().cloned().map(ResourceBuilder);
         scene.client.store(resources).await;
     }
-    let judge = Judge::new(&case.exports);
-    for question in &case.questions {
-        let found = try_question(&scene, &judge, question).await?;
-        tally.asked.update(|asked| asked + 1);
-        tally
-            .answered
-            .update(|answered| answered + u32::from(found));
+    let oracle = Oracle::new(written.iter().flatten());
+    let filtered = case.filtered.iter().map(|it| (it, &tallies.filtered));
+    let legacy = case.legacy.iter().map(|it| (it, &tallies.legacy));
+    for (question, tally) in filtered.chain(legacy) {
+        let query = Query(question.at(place));
+        let found = try_query(scene, &oracle, &query).await;
+        let found = found.map_err(|error| TestCaseError::fail(format!("{question:?}: {error}")))?;
+        if query.0.search_depth > 3 {
+            tally.count(found, oracle.len());
+        }
     }
-    try_dependencies(&scene, &judge, case.dependencies).await
+    for question in &case.broken {
+        let outcome = try_broken(scene, &Query(question.at(place))).await;
+        outcome.map_err(|error| TestCaseError::fail(format!("{question:?}: {error}")))?;
+    }
+    let (from, to) = case.dependencies;
+    let (from, to) = (place.at(from), place.at(to));
+    let (start, end) = (Some(timestamp(from)), Some(timestamp(to)));
+    let mut found = scene.client.dependencies(start, end).await.unwrap();
+    found.sort_by(|one, other| (&one.parent, &one.child).cmp(&(&other.parent, &other.child)));
+    prop_assert_eq!(found, oracle.dependencies(from, to));
+    Ok(())
 }
 
-/// Whether something was found, and equal.
-async fn try_question(
+/// How many traces were found, in three ways and each as it was written.
+async fn try_query(
     scene: &Scene,
-    judge: &Judge<'_>,
-    question: &Question,
-) -> Result<bool, TestCaseError> {
-    let query = question.build(scene);
-    let expected = judge.find(question);
-    let found = scene.find(query.clone()).await;
-    proptest::prop_assert_eq!(&found, &expected, "{:?}", question);
+    oracle: &Oracle<'_>,
+    query: &Query,
+) -> Result<usize, TestCaseError> {
+    let refused = |refused: tonic::Status| TestCaseError::fail(refused.message().to_owned());
+    let expected = oracle.find(&query.0);
+    let ids = scene.client.find_trace_ids(query).await.map_err(refused)?;
+    let ids: Vec<_> = ids.iter().map(|found| &found.trace_id[..]).collect();
+    prop_assert_eq!(&ids, &expected);
 
-    for trace in scene.client.find_traces(&query).await.unwrap() {
-        let number = scene.numbers(&[trace.id])[0];
-        proptest::prop_assert_eq!(trace.span_ids(), judge.span_ids(number));
+    let traces = scene.client.find_traces(query).await.map_err(refused)?;
+    let ids: Vec<_> = traces.iter().map(|trace| trace.id).collect();
+    prop_assert_eq!(&ids, &expected);
+    for trace in &traces {
+        let written = oracle.trace(trace.id).iter().map(|one| &one.span.span_id);
+        prop_assert!(written.eq(trace.spans().iter().map(|span| &span.span_id)));
     }
-    let summaries = scene.client.find_trace_summaries(&query).await.unwrap();
-    for (summary, number) in summaries.into_iter().zip(expected) {
-        let expected = judge.summary(number, &scene.trace(number), scene.at(data::ORIGIN));
-        proptest::prop_assert_eq!(summary, expected);
-    }
-    Ok(!found.is_empty())
+
+    let summaries = scene.client.find_trace_summaries(query).await;
+    let expected: Vec<_> = expected.iter().map(|id| oracle.summary(*id)).collect();
+    prop_assert_eq!(summaries.map_err(refused)?, expected);
+    Ok(ids.len())
 }
 
-async fn try_dependencies(
-    scene: &Scene,
-    judge: &Judge<'_>,
-    (from, to): (u64, u64),
-) -> Result<(), TestCaseError> {
-    let at = |offset| Some(timestamp(scene.at(data::ORIGIN + offset)));
-    let found = scene.client.dependencies(at(from), at(to)).await.unwrap();
-    let mut found: Vec<_> = found
-        .into_iter()
-        .map(|link| ((link.parent, link.child), link.call_count))
-        .collect();
-    found.sort();
-    proptest::prop_assert_eq!(found, judge.dependencies(from, to));
+async fn try_broken(scene: &Scene, query: &Query) -> Result<(), TestCaseError> {
+    let Err(refused) = scene.client.search(query).await else {
+        prop_assert!(false, "answered");
+        return Ok(());
+    };
+    prop_assert_eq!(refused.code(), Code::InvalidArgument);
+    let reason = error_info(&refused).map(|info| info.reason);
+    prop_assert_eq!(reason.as_deref(), Some("FILTER_INVALID"));
+    prop_assert!(!refused.message().is_empty());
     Ok(())
 }
 
 #[test]
-fn kv_answers_as_the_naive_evaluator_does() {
-    answers_equal_the_naive_evaluator_s(Plugin::Kv);
+fn kv_answers_as_the_oracle_does() {
+    answers_equal_the_oracle_s(Plugin::Kv);
 }
 
 #[test]
-fn memory_answers_as_the_naive_evaluator_does() {
-    answers_equal_the_naive_evaluator_s(Plugin::Memory);
+fn memory_answers_as_the_oracle_does() {
+    answers_equal_the_oracle_s(Plugin::Memory);
 }
 
 #[test]
-fn minimal_answers_as_the_naive_evaluator_does() {
-    answers_equal_the_naive_evaluator_s(Plugin::Minimal);
+fn minimal_answers_as_the_oracle_does() {
+    answers_equal_the_oracle_s(Plugin::Minimal);
 }

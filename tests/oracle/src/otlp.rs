@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::common::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{
-    ResourceSpans, ScopeSpans, Span, Status, TracesData, span::SpanKind, status::StatusCode,
+    ResourceSpans, ScopeSpans, Span, Status, span::SpanKind, status::StatusCode,
 };
 
 /// The value of an attribute.
@@ -333,13 +333,44 @@ pub fn request(resources: impl IntoIterator<Item = ResourceBuilder>) -> ExportTr
     }
 }
 
-/// Every span of some data with the resource and the scope it stands in, in order.
-pub fn spans_of(data: &TracesData) -> Vec<(&ResourceSpans, &ScopeSpans, &Span)> {
-    let mut spans = Vec::new();
-    for resource in &data.resource_spans {
-        for scope in &resource.scope_spans {
-            spans.extend(scope.spans.iter().map(|span| (resource, scope, span)));
+/// A span with the resource and the scope that it stands in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SpanRef<'a> {
+    /// The resource, with its schema URL.
+    pub resource: &'a ResourceSpans,
+    /// The scope, with its schema URL.
+    pub scope: &'a ScopeSpans,
+    /// The span itself.
+    pub span: &'a Span,
+}
+
+impl SpanRef<'_> {
+    /// The span as the only one of its resource and scope.
+    pub fn alone(self) -> ResourceSpans {
+        ResourceSpans {
+            resource: self.resource.resource.clone(),
+            scope_spans: vec![ScopeSpans {
+                scope: self.scope.scope.clone(),
+                spans: vec![self.span.clone()],
+                schema_url: self.scope.schema_url.clone(),
+            }],
+            schema_url: self.resource.schema_url.clone(),
         }
     }
-    spans
+}
+
+/// Every span, in order.
+pub fn spans_of<'a>(
+    resources: impl IntoIterator<Item = &'a ResourceSpans>,
+) -> impl Iterator<Item = SpanRef<'a>> {
+    resources.into_iter().flat_map(|resource| {
+        resource.scope_spans.iter().flat_map(move |scope| {
+            let spans = scope.spans.iter();
+            spans.map(move |span| SpanRef {
+                resource,
+                scope,
+                span,
+            })
+        })
+    })
 }

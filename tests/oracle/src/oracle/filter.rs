@@ -1,4 +1,10 @@
-//! Calls: V3 to V5.
+//! Structured filters: V2 to V14. This file has calls: V3 to V5.
+
+mod operands;
+mod patterns;
+pub(super) mod read;
+mod times;
+mod values;
 
 use std::cmp::Ordering;
 
@@ -6,17 +12,27 @@ use larder_proto::expression::v1::expression::Term;
 use larder_proto::expression::v1::{Call, Expression, List};
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 
-use super::Seen;
-use super::operands::{field_of, operand};
-use super::patterns::is_found;
-use super::read;
-use super::values::{Operand, Value, compare};
+use crate::otlp::SpanRef;
+use operands::{field_of, operand};
+use patterns::is_found;
+use values::{Operand, Value, compare};
 
-/// What `some` has bound around a predicate.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Bound<'a> {
-    pub(super) event: Option<&'a Event>,
-    pub(super) link: Option<&'a Link>,
+pub(super) use operands::{kind, status};
+#[cfg(feature = "strategies")]
+pub(crate) use patterns::PATTERNS;
+
+/// Where a predicate is judged: a span, and what each `some` around it has bound.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    one: SpanRef<'a>,
+    event: Option<&'a Event>,
+    link: Option<&'a Link>,
+}
+
+/// Whether a valid filter holds for a span.
+pub(super) fn holds(filter: &Call, one: SpanRef<'_>) -> bool {
+    let (event, link) = (None, None);
+    holds_at(filter, Place { one, event, link })
 }
 
 fn predicate(argument: &Expression) -> &Call {
@@ -26,57 +42,51 @@ fn predicate(argument: &Expression) -> &Call {
     }
 }
 
-pub(super) fn holds(call: &Call, seen: Seen<'_>, bound: Bound<'_>) -> bool {
+fn holds_at(call: &Call, at: Place<'_>) -> bool {
     let args = &call.args;
     match &*call.op {
-        "and" => args.iter().all(|arg| holds(predicate(arg), seen, bound)),
-        "or" => args.iter().any(|arg| holds(predicate(arg), seen, bound)),
-        "not" => !holds(predicate(&args[0]), seen, bound),
-        "exists" => !operand(&args[0], None, seen, bound).is_empty(),
-        "some" => some(&args[0], predicate(&args[1]), seen, bound),
-        "in" => is_in(&args[0], &args[1], seen, bound) == Some(true),
-        "not_in" => is_in(&args[0], &args[1], seen, bound) == Some(false),
+        "and" => args.iter().all(|arg| holds_at(predicate(arg), at)),
+        "or" => args.iter().any(|arg| holds_at(predicate(arg), at)),
+        "not" => !holds_at(predicate(&args[0]), at),
+        "exists" => !operand(&args[0], None, at).is_empty(),
+        "some" => some(&args[0], predicate(&args[1]), at),
+        "in" => is_in(&args[0], &args[1], at) == Some(true),
+        "not_in" => is_in(&args[0], &args[1], at) == Some(false),
         "regex" => {
             let pattern = match &args[1].term {
                 Some(Term::Scalar(pattern)) => &pattern.value,
                 other => panic!("{other:?} is no pattern"),
             };
-            operand(&args[0], None, seen, bound)
+            operand(&args[0], None, at)
                 .iter()
                 .any(|value| matches!(value, Operand::Stored(Value::Text(text)) if is_found(pattern, text)))
         }
-        op => compares(op, &args[0], &args[1], seen, bound),
+        op => compares(op, &args[0], &args[1], at),
     }
 }
 
 /// V5.
-fn some(collection: &Expression, predicate: &Call, seen: Seen<'_>, bound: Bound<'_>) -> bool {
+fn some(collection: &Expression, predicate: &Call, at: Place<'_>) -> bool {
     let Some(Term::Nested(nested)) = &collection.term else {
         panic!("{collection:?} is no collection");
     };
     if nested.level == "event" {
-        seen.span.events.iter().any(|event| {
+        at.one.span.events.iter().any(|event| {
             let event = Some(event);
-            holds(predicate, seen, Bound { event, ..bound })
+            holds_at(predicate, Place { event, ..at })
         })
     } else {
-        seen.span.links.iter().any(|link| {
+        at.one.span.links.iter().any(|link| {
             let link = Some(link);
-            holds(predicate, seen, Bound { link, ..bound })
+            holds_at(predicate, Place { link, ..at })
         })
     }
 }
 
 /// V4, V8, V9: any pair of values, or, for ne, none of them where there are some.
-fn compares(
-    op: &str,
-    left: &Expression,
-    right: &Expression,
-    seen: Seen<'_>,
-    bound: Bound<'_>,
-) -> bool {
-    let lefts = operand(left, field_of(right), seen, bound);
-    let rights = operand(right, field_of(left), seen, bound);
+fn compares(op: &str, left: &Expression, right: &Expression, at: Place<'_>) -> bool {
+    let lefts = operand(left, field_of(right), at);
+    let rights = operand(right, field_of(left), at);
     let any = |test: &dyn Fn(Ordering) -> bool, ordered: bool| {
         lefts.iter().any(|left| {
             rights.iter().any(|right| {
@@ -97,16 +107,11 @@ fn compares(
 }
 
 /// V13; nothing where there is no value.
-fn is_in(
-    reference: &Expression,
-    list: &Expression,
-    seen: Seen<'_>,
-    bound: Bound<'_>,
-) -> Option<bool> {
+fn is_in(reference: &Expression, list: &Expression, at: Place<'_>) -> Option<bool> {
     let Some(Term::List(list)) = &list.term else {
         panic!("{list:?} is no list");
     };
-    let values = operand(reference, None, seen, bound);
+    let values = operand(reference, None, at);
     if values.is_empty() {
         return None;
     }

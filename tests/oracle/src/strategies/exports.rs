@@ -1,7 +1,5 @@
-//! Random exports: times are offsets and traces are numbers until they are built in a scene.
+//! Random exports: times are offsets and traces are numbers until they have a place.
 
-use larder_tests::Scene;
-use larder_tests::otlp::{IntoValue, ResourceBuilder, array, key_value, map, span_id};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
@@ -11,25 +9,32 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::constants::{
-    DOUBLES, INTS, KEYS, LATEST, LENGTHS, NAMES, ORIGIN, SCHEMAS, SPANS, STATES, TEXTS, TRACES,
-    VERSIONS,
+use super::Place;
+use super::vocabulary::{
+    DOUBLES, EARLIER, FORMS, INTS, KEYS, LATEST, LENGTHS, NAMES, SCHEMAS, SPANS, STATES, TEXTS,
+    TRACES, VERSIONS,
 };
+use crate::otlp::{IntoValue, array, key_value, map, span_id};
 
 /// A few exports, of a few resources each.
-#[derive(Clone, Debug)]
-pub(crate) struct Written(Vec<Vec<ResourceSpans>>);
+#[derive(Clone, Debug, Default)]
+pub struct Written(Vec<Vec<ResourceSpans>>);
 
 /// Of every type that there is, and of none.
-fn value() -> impl Strategy<Value = Option<AnyValue>> {
+pub(super) fn value() -> impl Strategy<Value = Option<AnyValue>> {
+    let mixed = array(["x".into_value(), 1.into_value(), AnyValue { value: None }]);
     let others = vec![
         Some(AnyValue { value: None }),
         None,
         Some(b"x"[..].into_value()),
         Some(b""[..].into_value()),
+        Some(b"\x01\x02\x03"[..].into_value()),
         Some(array(["x".into_value()])),
         Some(array([])),
+        Some(array([f64::NAN.into_value(), b""[..].into_value()])),
         Some(map([("k", "x".into_value())])),
+        Some(map([("b", mixed.clone()), ("a", "<\">".into_value())])),
+        Some(mixed),
     ];
     let common = vec![
         "1".into_value(),
@@ -38,13 +43,15 @@ fn value() -> impl Strategy<Value = Option<AnyValue>> {
         true.into_value(),
         "x".into_value(),
     ];
+    let text = |text: &str| Some(text.into_value());
     prop_oneof![
-        4 => select(common).prop_map(Some),
-        3 => select(&TEXTS[..]).prop_map(|text| Some(text.into_value())),
+        6 => select(common).prop_map(Some),
+        3 => select(&TEXTS[..]).prop_map(text),
         3 => select(&INTS[..]).prop_map(|number| Some(number.into_value())),
         3 => select(&DOUBLES[..]).prop_map(|number| Some(number.into_value())),
         1 => any::<bool>().prop_map(|truth| Some(truth.into_value())),
         1 => select(others),
+        1 => select(&FORMS[..]).prop_map(text),
     ]
 }
 
@@ -59,7 +66,7 @@ fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
 prop_compose! {
     fn event()(
         name in select(&NAMES[..]),
-        time in 0..=LATEST + 10,
+        time in 0..=LATEST + EARLIER,
         attributes in attributes(),
     ) -> Event {
         Event { name: name.to_owned(), time_unix_nano: time, attributes, ..Event::default() }
@@ -91,9 +98,19 @@ fn number(trace: u64) -> Vec<u8> {
     }
 }
 
+/// Of a span that may be there, of none in either way to write it, or of a wrong length.
+fn parent() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        6 => (1..=SPANS + 1).prop_map(span_id),
+        4 => Just(Vec::new()),
+        1 => Just(span_id(0)),
+        1 => Just(vec![1, 2, 3]),
+    ]
+}
+
 prop_compose! {
     fn span()(
-        (trace, id, parent) in (1..=TRACES, 1..=SPANS, option::of(1..=SPANS)),
+        (trace, id, parent) in (1..=TRACES, 1..=SPANS, parent()),
         (name, state) in (select(&NAMES[..]), select(&STATES[..])),
         kind in 0..7,
         status in option::of((0..4, select(&NAMES[..]))),
@@ -106,7 +123,7 @@ prop_compose! {
         Span {
             trace_id: number(trace),
             span_id: span_id(id),
-            parent_span_id: parent.map(span_id).unwrap_or_default(),
+            parent_span_id: parent,
             trace_state: state.to_owned(),
             name: name.to_owned(),
             kind,
@@ -143,7 +160,7 @@ prop_compose! {
 
 prop_compose! {
     fn resource_spans()(
-        service in option::weighted(0.8, select(vec!["a".into_value(), "x".into_value(), "".into_value(), 1.into_value()])),
+        service in option::weighted(0.8, select(vec!["a".into_value(), "a".into_value(), "x".into_value(), "".into_value(), 1.into_value()])),
         attributes in option::weighted(0.9, attributes()),
         schema in select(&SCHEMAS[..]),
         scope_spans in vec(scope_spans(), 1..3),
@@ -156,41 +173,36 @@ prop_compose! {
     }
 }
 
-pub(crate) fn written() -> impl Strategy<Value = Written> {
-    vec(vec(resource_spans(), 1..3), 1..4).prop_map(Written)
+/// What is written, maybe nothing.
+pub fn written() -> impl Strategy<Value = Written> {
+    vec(vec(resource_spans(), 1..3), 0..5).prop_map(Written)
 }
 
 impl Written {
-    /// As it is written in a scene.
-    pub(crate) fn build(&self, scene: &Scene) -> Vec<Vec<ResourceBuilder>> {
+    /// The exports as they are written in a place.
+    pub fn at(&self, place: Place) -> Vec<Vec<ResourceSpans>> {
         let mut exports = self.0.clone();
-        for resource in exports.iter_mut().flatten() {
-            for span in resource
-                .scope_spans
-                .iter_mut()
-                .flat_map(|scope| &mut scope.spans)
-            {
-                place(span, scene);
+        let scopes = exports.iter_mut().flatten();
+        for scope in scopes.flat_map(|resource| &mut resource.scope_spans) {
+            for span in &mut scope.spans {
+                put(span, place);
             }
         }
         exports
-            .into_iter()
-            .map(|export| export.into_iter().map(ResourceBuilder).collect())
-            .collect()
     }
 }
 
-fn place(span: &mut Span, scene: &Scene) {
+fn put(span: &mut Span, place: Place) {
     let trace = |id: &[u8]| {
-        id.first()
-            .map_or_else(Vec::new, |number| scene.trace(u64::from(*number)).to_vec())
+        let number = id.first().map(|number| u64::from(*number));
+        number.map_or_else(Vec::new, |number| place.trace(number).to_vec())
     };
     let lasting = span.end_time_unix_nano.cast_signed();
     span.trace_id = trace(&span.trace_id);
-    span.start_time_unix_nano = scene.at(ORIGIN + span.start_time_unix_nano);
+    span.start_time_unix_nano = place.at(span.start_time_unix_nano);
     span.end_time_unix_nano = span.start_time_unix_nano.strict_add_signed(lasting);
     for event in &mut span.events {
-        event.time_unix_nano = scene.at(ORIGIN - 10 + event.time_unix_nano);
+        event.time_unix_nano = place.at(event.time_unix_nano) - EARLIER;
     }
     for link in &mut span.links {
         link.trace_id = trace(&link.trace_id);

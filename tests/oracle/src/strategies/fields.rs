@@ -1,10 +1,9 @@
 //! The built-in fields, and what may stand beside each.
 
+use super::leaves::COMPARISONS;
+use super::vocabulary::{DURATIONS, KINDS, NAMES, SCHEMAS, STATES, STATUSES, VERSIONS};
+use crate::filter::field;
 use larder_proto::expression::v1::Expression;
-use larder_tests::filter::field;
-
-use crate::constants::{DURATIONS, KINDS, NAMES, SCHEMAS, STATES, STATUSES, VERSIONS};
-use crate::leaves::COMPARISONS;
 
 /// What a field holds, with texts that a constant beside it may have.
 #[derive(Clone, Copy, Debug, PartialEq)]

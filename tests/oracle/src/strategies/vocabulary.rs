@@ -1,21 +1,39 @@
 //! The vocabulary that spans and filters share, so that they often meet: values that are equal, close, or equal in one reading.
 
-use larder_tests::Scene;
-use larder_tests::filter::instant;
-use larder_tests::otlp::hex;
-
-/// Where offset 0 lies in a scene, so that an event can come before its span.
-pub(crate) const ORIGIN: u64 = 1000;
+use super::Place;
+use crate::filter::instant;
+use crate::otlp::hex;
 
 /// Offsets of starts go up to this.
-pub(crate) const LATEST: u64 = 12;
+pub const LATEST: u64 = 12;
 
-/// Keys of attributes. The last ones mean something else without a level.
-pub(crate) const KEYS: [&str; 8] = ["k", "k", "k", "l", "l", "error", "span.kind", "scope.name"];
+/// Keys of attributes. The last ones mean something else in a query, or without a level.
+pub(crate) const KEYS: [&str; 16] = [
+    "k",
+    "k",
+    "k",
+    "k",
+    "k",
+    "l",
+    "l",
+    "l",
+    "m n",
+    "error",
+    "span.kind",
+    "span.status",
+    "scope.name",
+    "scope.version",
+    "resource.k",
+    "service.name",
+];
 
-/// Spans and traces are numbered up to these.
+/// Events, and instants that are asked for, are counted from so many nanoseconds earlier.
+pub(crate) const EARLIER: u64 = 10;
+
+/// Spans have numbers from 1 up to this.
 pub(crate) const SPANS: u64 = 5;
-pub(crate) const TRACES: u64 = 6;
+/// Traces have numbers from 1 up to this.
+pub const TRACES: u64 = 6;
 
 pub(crate) const NAMES: [&str; 8] = ["x", "X", "GET /", "", "lib", "2", "server", "é"];
 pub(crate) const VERSIONS: [&str; 3] = ["", "1.5", "2"];
@@ -47,7 +65,7 @@ pub(crate) const INTS: [i64; 13] = [
     i64::MIN + 1,
 ];
 
-pub(crate) const DOUBLES: [f64; 20] = [
+pub(crate) const DOUBLES: [f64; 23] = [
     0.0,
     -0.0,
     1.0,
@@ -68,6 +86,9 @@ pub(crate) const DOUBLES: [f64; 20] = [
     f64::INFINITY,
     f64::NEG_INFINITY,
     5e-324,
+    72.5,
+    1e21,
+    1e-7,
 ];
 
 /// Text, much of which reads as a number or as true or false, by some reader or other.
@@ -142,6 +163,22 @@ pub(crate) const TEXTS: [&str; 68] = [
     "é",
 ];
 
+/// Text that is also the form of some other value, and text that JSON escapes.
+pub(crate) const FORMS: [&str; 12] = [
+    r#"["x",1,null]"#,
+    r#"{"a":"<\">","b":["x",1,null]}"#,
+    "[]",
+    "AQID",
+    "eA==",
+    "72.5",
+    "1e+21",
+    "1e-7",
+    "5e-324",
+    "Infinity",
+    "-9223372036854775808",
+    "Ünïcode <&> \"\n",
+];
+
 /// Integers that a constant may declare to be.
 pub(crate) const INT_TEXTS: [&str; 14] = [
     "0",
@@ -212,8 +249,8 @@ pub(crate) const DURATIONS: [&str; 17] = [
 /// How long spans take, in nanoseconds.
 pub(crate) const LENGTHS: [i64; 10] = [0, 1, 2, 3, 5, -1, -2, 8, 1_500, 1_500_000];
 
-/// Text as it stands in a scene. `@` and a letter stand for an instant, and for the id of a trace.
-pub(crate) fn localised(text: &str, scene: &Scene) -> String {
+/// Text as it stands in a place. `@` and a letter stand for an instant, and for the id of a trace.
+pub(crate) fn localised(text: &str, place: Place) -> String {
     let Some((letter, number)) = text
         .strip_prefix('@')
         .and_then(|rest| rest.split_at_checked(1))
@@ -221,9 +258,9 @@ pub(crate) fn localised(text: &str, scene: &Scene) -> String {
         return text.to_owned();
     };
     let number: u64 = number.parse().expect("a number");
-    let nanos = || scene.at(ORIGIN - 10 + number);
+    let nanos = || place.at(number) - EARLIER;
     match letter {
-        "t" => hex(&scene.trace(number)),
+        "t" => hex(&place.trace(number)),
         "z" => instant(nanos(), 0),
         "e" => instant(nanos(), 120),
         "w" => instant(nanos(), -570),

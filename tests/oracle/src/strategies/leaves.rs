@@ -1,14 +1,14 @@
 //! Predicates without predicates inside: comparisons, membership, presence, patterns.
 
+use crate::filter::{LEVELS, attr_at, call, exists, list, typed, untyped};
 use larder_proto::expression::v1::{Call, Expression};
-use larder_tests::filter::{LEVELS, attr_at, call, exists, list, typed, untyped};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::constants::{DOUBLE_TEXTS, INT_TEXTS, KEYS, TEXTS, TRUTH_TEXTS};
-use crate::fields::{FIELDS, Known};
-use crate::naive::patterns::PATTERNS;
+use super::fields::{FIELDS, Known};
+use super::vocabulary::{DOUBLE_TEXTS, INT_TEXTS, KEYS, TEXTS, TRUTH_TEXTS};
+use crate::oracle::PATTERNS;
 
 pub(crate) fn leaf(bound: &'static [&'static str]) -> impl Strategy<Value = Call> {
     prop_oneof![

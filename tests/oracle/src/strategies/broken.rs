@@ -1,17 +1,16 @@
 //! Filters that were valid until one thing was done to them.
 
-use std::fmt;
-
 use larder_proto::expression::v1::expression::Term;
 use larder_proto::expression::v1::{Call, Expression};
-use larder_tests::filter::{
-    and, attr, attr_at, eq, field, is_in, list, nested, not, nothing, regex, text, typed,
-};
-use larder_tests::{Query, Scene};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use crate::filters::{filter, in_scene};
+use super::filters::filter;
+use super::queries::Question;
+use crate::filter::{
+    and, attr, attr_at, eq, field, is_in, list, nested, not, nothing, regex, typed,
+};
+use crate::query::Query;
 
 /// Each makes any filter invalid, wherever in it it is done.
 #[derive(Clone, Copy, Debug)]
@@ -54,33 +53,12 @@ const FAULTS: [Fault; 24] = [
     Fault::Beside(|| is_in(attr("k"), list("", ["1"]))),
 ];
 
-/// A filter with a fault.
-#[derive(Clone)]
-pub(crate) struct Broken {
-    filter: Call,
-    fault: Fault,
-}
-
-impl fmt::Debug for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} by {:?}", text(&self.filter), self.fault)
-    }
-}
-
-impl Broken {
-    pub(crate) fn build(&self, scene: &Scene) -> Query {
-        let query = scene.query().filter(in_scene(&self.filter, scene));
-        match self.fault {
-            Fault::ServiceName => query.service("a"),
-            _ => query,
-        }
-    }
-}
-
-pub(crate) fn broken() -> impl Strategy<Value = Broken> {
+/// A query to be refused as `FILTER_INVALID`.
+pub fn broken() -> impl Strategy<Value = Question> {
     (filter(), select(&FAULTS[..]), any::<Index>()).prop_map(|(mut filter, fault, index)| {
+        let mut service = "";
         match fault {
-            Fault::ServiceName => {}
+            Fault::ServiceName => service = "a",
             Fault::Deep => filter = (0..20).fold(filter, |inner, _| not(inner)),
             Fault::Beside(other) => filter = and([filter, other()]),
             _ => {
@@ -89,7 +67,7 @@ pub(crate) fn broken() -> impl Strategy<Value = Broken> {
                 inflict(&mut filter, &mut number, fault);
             }
         }
-        Broken { filter, fault }
+        Question(Query::default().service(service).filter(filter).0)
     })
 }
 

@@ -1,0 +1,222 @@
+//! Realistic spans from a seed: requests as a collector's batch processor sends them, about 510 bytes and twelve attributes a span.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+
+use spans::{Place, resource_spans, span};
+
+mod extras;
+mod spans;
+#[cfg(test)]
+mod tests;
+
+/// How many services there are.
+pub const SERVICES: usize = 60;
+/// How many operations each service has.
+const OPERATIONS: usize = 12;
+/// One trace in so many carries the rare attribute.
+const RARE: u64 = 5_000;
+const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
+/// The first span's start: 2026-01-01T00:00:00Z.
+const EPOCH: u64 = 1_767_225_600_000_000_000;
+/// What the window has beyond the last trace.
+const ROOM: u64 = 60_000_000_000;
+/// Time between the starts of two traces.
+const STEP: u64 = 2_000_000;
+
+/// The whole data set, made request by request so that it need not fit in memory.
+#[derive(Debug, Clone)]
+pub struct Corpus {
+    seed: u64,
+    spans: u64,
+    request_spans: u64,
+    /// Nanoseconds between the last trace's start and the end of the window.
+    room: u64,
+}
+
+/// One Export and what is in it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The encoded `ExportTraceServiceRequest`.
+    pub bytes: bytes::Bytes,
+    /// How many spans it holds.
+    pub spans: u64,
+}
+
+impl Corpus {
+    /// `spans` in requests of `request_spans`.
+    pub fn new(seed: u64, spans: u64, request_spans: u64) -> Self {
+        Self {
+            seed,
+            spans,
+            request_spans: request_spans.max(1),
+            room: ROOM,
+        }
+    }
+
+    /// Another corpus of the same seed that has no trace in common with this one.
+    #[must_use]
+    pub fn beside(&self, spans: u64, request_spans: u64) -> Self {
+        // A trace's id depends on the seed plus the trace's number.
+        Self::new(self.seed.wrapping_add(1 << 32), spans, request_spans)
+    }
+
+    /// What decides all of it: seed, spans, and spans a request.
+    pub fn identity(&self) -> (u64, u64, u64) {
+        (self.seed, self.spans, self.request_spans)
+    }
+
+    /// How many requests there are.
+    pub fn requests(&self) -> u64 {
+        self.spans.div_ceil(self.request_spans)
+    }
+
+    /// The earliest and latest start of a span, with room to spare.
+    pub fn window(&self) -> (u64, u64) {
+        (EPOCH, EPOCH + self.spans * STEP + self.room)
+    }
+
+    /// The same with a window that no span of a larger corpus of the same seed starts in, if this is whole requests.
+    #[must_use]
+    pub fn without_room(&self) -> Self {
+        Self {
+            room: 0,
+            ..self.clone()
+        }
+    }
+
+    /// Request number `index`, the same at every call.
+    pub fn request(&self, index: u64) -> Request {
+        let (message, spans) = self.message(index);
+        Request {
+            bytes: message.encode_to_vec().into(),
+            spans,
+        }
+    }
+
+    /// Request number `index` with all its spans moved to one service.
+    pub fn request_of(&self, index: u64, service: &str) -> ExportTraceServiceRequest {
+        let (mut message, _) = self.message(index);
+        for resource_spans in &mut message.resource_spans {
+            spans::rename(resource_spans, service);
+        }
+        message
+    }
+
+    /// Request number `index` and how many spans it has.
+    pub fn message(&self, index: u64) -> (ExportTraceServiceRequest, u64) {
+        let mut random =
+            fastrand::Rng::with_seed(self.seed ^ (index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let wanted = self
+            .request_spans
+            .min(self.spans - index * self.request_spans);
+        let mut by_service: Vec<Vec<Span>> = vec![Vec::new(); SERVICES];
+        let mut made = 0;
+        let mut trace = 0;
+        while made < wanted {
+            let number = index * self.request_spans + trace;
+            made += self.trace(&mut random, number, wanted - made, &mut by_service);
+            trace += 1;
+        }
+        let resource_spans = by_service
+            .into_iter()
+            .enumerate()
+            .filter(|(_, spans)| !spans.is_empty())
+            .map(|(service, spans)| resource_spans(service, spans))
+            .collect();
+        (ExportTraceServiceRequest { resource_spans }, made)
+    }
+
+    /// The id of trace number `number`.
+    pub fn trace_id(&self, number: u64) -> [u8; 16] {
+        let mut random = fastrand::Rng::with_seed(
+            self.seed
+                .wrapping_add(number)
+                .wrapping_mul(0xD134_2543_DE82_EF95),
+        );
+        random.u128(1..).to_be_bytes()
+    }
+
+    fn trace(
+        &self,
+        random: &mut fastrand::Rng,
+        number: u64,
+        most: u64,
+        by_service: &mut [Vec<Span>],
+    ) -> u64 {
+        let trace_id = self.trace_id(number).to_vec();
+        let count = random.u64(2..=12).min(most);
+        let mut start = EPOCH + number * STEP + random.u64(0..STEP);
+        let mut parents: Vec<(Vec<u8>, usize)> = Vec::new();
+        for place in 0..count {
+            let (parent, service) = if parents.is_empty() {
+                (Vec::new(), random.usize(0..SERVICES))
+            } else {
+                let (id, service) = parents
+                    .get(random.usize(0..parents.len()))
+                    .cloned()
+                    .unwrap_or_default();
+                (
+                    id,
+                    if random.u8(0..3) == 0 {
+                        (service * 7 + 1 + random.usize(0..3)) % SERVICES
+                    } else {
+                        service
+                    },
+                )
+            };
+            start += random.u64(1_000..400_000);
+            let span_id = random.u64(1..);
+            let span = span(
+                random,
+                Place {
+                    trace_id: &trace_id,
+                    span_id,
+                    parent_span_id: parent,
+                    start,
+                },
+                place == 0 && number.is_multiple_of(RARE),
+            );
+            parents.push((span.span_id.clone(), service));
+            if let Some(spans) = by_service.get_mut(service) {
+                spans.push(span);
+            }
+        }
+        count
+    }
+}
+
+/// The name of service number `service`.
+pub fn service_name(service: usize) -> String {
+    format!(
+        "{}-service-{service:02}",
+        pick(
+            ["cart", "checkout", "payment", "catalog", "search"],
+            service
+        )
+    )
+}
+
+/// The name of operation number `operation`.
+pub fn operation_name(operation: usize) -> String {
+    format!(
+        "{} /api/v1/{}/{{id}}",
+        pick(METHODS, operation),
+        pick(["items", "orders", "users", "carts"], operation)
+    )
+}
+
+/// The name of batch number `batch`; links of one span in fifty name one of a thousand.
+pub fn batch_name(batch: u64) -> String {
+    format!("batch-{batch:03}")
+}
+
+/// The name of user number `user` of twenty thousand.
+pub fn user_name(user: u32) -> String {
+    format!("user-{user:05}")
+}
+
+fn pick<const N: usize>(words: [&'static str; N], number: usize) -> &'static str {
+    words.get(number % N).copied().unwrap_or_default()
+}

@@ -1,0 +1,50 @@
+use std::collections::BTreeSet;
+
+use super::{Corpus, extras};
+use crate::otlp::spans_of;
+
+#[test]
+fn a_request_is_the_same_at_every_call() {
+    let corpus = Corpus::new(7, 3_500, 1_000);
+    let counts: Vec<_> = (0..4).map(|index| corpus.request(index).spans).collect();
+    assert_eq!(counts, [1_000, 1_000, 1_000, 500]);
+    assert_eq!(corpus.request(2).bytes, corpus.request(2).bytes);
+    assert_ne!(
+        corpus.request(2).bytes,
+        Corpus::new(8, 3_500, 1_000).request(2).bytes
+    );
+}
+
+#[test]
+fn one_span_in_fifty_has_events_a_link_and_a_scope_attribute() {
+    let corpus = Corpus::new(7, 50_000, 1_000);
+    let mut ids = BTreeSet::new();
+    let mut with_extras = 0;
+    for index in 0..corpus.requests() {
+        let (request, _) = corpus.message(index);
+        for one in spans_of(&request.resource_spans) {
+            let has_extras = extras::are_in(one.span);
+            with_extras += u32::from(has_extras);
+            let scope = one.scope.scope.as_ref().unwrap();
+            assert_eq!(
+                (
+                    one.span.events.len(),
+                    one.span.links.len(),
+                    scope.attributes.len()
+                ),
+                if has_extras { (2, 1, 1) } else { (0, 0, 0) }
+            );
+            ids.insert((one.span.trace_id.clone(), one.span.span_id.clone()));
+        }
+    }
+    assert_eq!(ids.len(), 50_000);
+    assert!((900..1_100).contains(&with_extras), "{with_extras}");
+}
+
+/// The figures of one version are compared with those of another.
+#[test]
+fn a_span_is_about_510_bytes() {
+    let corpus = Corpus::new(7, 20_000, 1_000);
+    let bytes: usize = (0..20).map(|index| corpus.request(index).bytes.len()).sum();
+    assert!((500..520).contains(&(bytes / 20_000)), "{}", bytes / 20_000);
+}

@@ -1,0 +1,33 @@
+//! Test data for Larder and the right answers about it, for unit tests, property tests and benchmarks alike.
+//!
+//! - [`otlp`], [`filter`] and [`Query`] build spans and queries.
+//! - [`strategies`] makes random exports, queries and filters.
+//! - [`Oracle`] says what a query finds, by brute force.
+//! - [`corpus`] makes the spans of the benchmarks, as many as wanted, from a seed.
+//!
+//! Architecture invariant: nothing here shares code with the server. It knows only the messages of OTLP and of Jaeger.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "tests: what cannot be built or judged ends them"
+)]
+
+pub mod corpus;
+pub mod filter;
+#[cfg(feature = "grpc")]
+pub mod grpc;
+mod oracle;
+pub mod otlp;
+mod query;
+#[cfg(feature = "strategies")]
+pub mod strategies;
+
+pub use oracle::{
+    Oracle, TraceId, calls, depth, kind, newest_match, service, string_form, summary, times,
+};
+pub use query::{Query, duration, timestamp, unset_duration, unset_timestamp};

@@ -1,0 +1,93 @@
+//! Answers by brute force: plain loops over owned messages, written from the rules alone, without plans, terms, digests or pages.
+//! Nothing is prepared or indexed, and a constant is read anew for each span.
+
+mod filter;
+mod form;
+mod query;
+mod trace;
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use larder_proto::storage::v2::{Dependency, TraceQueryParameters, TraceSummary};
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+
+pub use form::string_form;
+pub use query::{depth, newest_match};
+pub use trace::{calls, kind, service, summary, times};
+
+#[cfg(feature = "strategies")]
+pub(crate) use filter::PATTERNS;
+
+use crate::otlp::{SpanRef, spans_of};
+
+/// The id of a trace as it is on the wire.
+pub type TraceId = [u8; 16];
+
+/// Everything that was written, by trace, in the order written.
+#[derive(Debug)]
+pub struct Oracle<'a> {
+    traces: BTreeMap<TraceId, Vec<SpanRef<'a>>>,
+}
+
+impl<'a> Oracle<'a> {
+    /// Knows these resources, written in this order.
+    pub fn new(written: impl IntoIterator<Item = &'a ResourceSpans>) -> Self {
+        let mut traces: BTreeMap<TraceId, Vec<SpanRef<'a>>> = BTreeMap::new();
+        for one in spans_of(written) {
+            let id = one.span.trace_id[..].try_into().unwrap();
+            traces.entry(id).or_default().push(one);
+        }
+        Self { traces }
+    }
+
+    /// How many traces there are.
+    #[expect(clippy::len_without_is_empty, reason = "a count to compare with")]
+    pub fn len(&self) -> usize {
+        self.traces.len()
+    }
+
+    /// The spans of a trace, in the order written (G3); none if it is unknown.
+    pub fn trace(&self, id: TraceId) -> &[SpanRef<'a>] {
+        self.traces.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The traces that a valid query finds: newest matching span first, then by id; no more than its depth (Q1 to Q3, V1, V15).
+    /// Pagination is not looked at.
+    pub fn find(&self, query: &TraceQueryParameters) -> Vec<TraceId> {
+        let mut found = Vec::new();
+        for (id, spans) in &self.traces {
+            found.extend(newest_match(query, spans).map(|newest| (Reverse(newest), *id)));
+        }
+        found.sort_unstable();
+        found.truncate(depth(query));
+        found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// What `FindTraceSummaries` says of a known trace (F2, F3).
+    pub fn summary(&self, id: TraceId) -> TraceSummary {
+        summary(self.trace(id))
+    }
+
+    /// The calls in the traces that lie in the window of nanoseconds, both ends included, sorted (D2 to D4).
+    pub fn dependencies(&self, from: u64, to: u64) -> Vec<Dependency> {
+        let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for spans in self.traces.values() {
+            let (start, end) = times(spans);
+            if from <= start && end <= to {
+                for call in calls(spans) {
+                    *counts.entry(call).or_default() += 1;
+                }
+            }
+        }
+        let counts = counts.into_iter();
+        counts
+            .map(|((parent, child), call_count)| Dependency {
+                parent: parent.to_owned(),
+                child: child.to_owned(),
+                call_count,
+                source: String::new(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,148 @@
+//! What is told of a whole trace: its times, its summary, and who calls whom in it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use larder_proto::storage::v2::{ServiceSummary, TraceSummary};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+
+use crate::otlp::SpanRef;
+
+/// The first attribute of a key.
+pub(super) fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a KeyValue> {
+    attributes.iter().find(|attribute| attribute.key == key)
+}
+
+/// Its value, if it has one.
+pub(super) fn value(attribute: &KeyValue) -> Option<&Value> {
+    let AnyValue { value } = attribute.value.as_ref()?;
+    value.as_ref()
+}
+
+pub(super) fn resource_attributes(one: SpanRef<'_>) -> &[KeyValue] {
+    let resource = one.resource.resource.as_ref();
+    resource.map_or(&[], |resource| &resource.attributes)
+}
+
+/// A span's service; a name that is no string is none (Q4).
+pub fn service(one: SpanRef<'_>) -> &str {
+    match attribute(resource_attributes(one), "service.name").and_then(value) {
+        Some(Value::StringValue(name)) => name,
+        _ => "",
+    }
+}
+
+/// A span's kind as `GetOperations` says it (O2).
+pub fn kind(one: SpanRef<'_>) -> &'static str {
+    match one.span.kind {
+        1 => "internal",
+        2 => "server",
+        3 => "client",
+        4 => "producer",
+        5 => "consumer",
+        _ => "",
+    }
+}
+
+pub(super) fn status_code(one: SpanRef<'_>) -> i32 {
+    one.span.status.as_ref().map_or(0, |status| status.code)
+}
+
+fn is_error(one: SpanRef<'_>) -> bool {
+    status_code(one) == 2
+}
+
+fn is_root(one: SpanRef<'_>) -> bool {
+    matches!(&one.span.parent_span_id[..], [] | [0, 0, 0, 0, 0, 0, 0, 0])
+}
+
+/// The earliest start and the latest end of some spans, in nanoseconds.
+pub fn times(spans: &[SpanRef<'_>]) -> (u64, u64) {
+    let starts = spans.iter().map(|one| one.span.start_time_unix_nano);
+    let ends = spans.iter().map(|one| one.span.end_time_unix_nano);
+    (starts.min().unwrap_or(0), ends.max().unwrap_or(0))
+}
+
+/// The summary of a trace, of which these are all spans in the order written (F2, F3).
+pub fn summary(spans: &[SpanRef<'_>]) -> TraceSummary {
+    let count = |count: usize| i32::try_from(count).unwrap();
+    let all = || spans.iter().copied();
+    let ids: HashSet<&[u8]> = all().map(|one| &one.span.span_id[..]).collect();
+    // `min_by_key` gives the first of equal ones, which is the first written.
+    let roots = all().filter(|one| is_root(*one));
+    let root = roots.min_by_key(|one| one.span.start_time_unix_nano);
+    let orphans = all().filter(|one| !is_root(*one) && !ids.contains(&one.span.parent_span_id[..]));
+    let mut services: BTreeMap<&str, ServiceSummary> = BTreeMap::new();
+    for one in spans {
+        let counts = services.entry(service(*one)).or_default();
+        service(*one).clone_into(&mut counts.name);
+        counts.span_count += 1;
+        counts.error_span_count += i32::from(is_error(*one));
+    }
+    let (start, end) = times(spans);
+    TraceSummary {
+        trace_id: spans[0].span.trace_id.clone(),
+        root_service_name: root.map_or("", service).to_owned(),
+        root_operation_name: root.map_or("", |root| &root.span.name).to_owned(),
+        min_start_time_unix_nano: start,
+        max_end_time_unix_nano: end,
+        span_count: count(spans.len()),
+        error_span_count: count(all().filter(|one| is_error(*one)).count()),
+        orphan_span_count: count(orphans.count()),
+        services: services.into_values().collect(),
+    }
+}
+
+/// For each span whose parent is in its trace, of which these are all spans: the parent's service and its own. Of parents that share
+/// an id the first counts (D3).
+pub fn calls<'a>(spans: &[SpanRef<'a>]) -> Vec<(&'a str, &'a str)> {
+    let mut services: HashMap<&[u8], &'a str> = HashMap::new();
+    for one in spans {
+        services.entry(&one.span.span_id).or_insert(service(*one));
+    }
+    let children = spans.iter().filter(|one| !is_root(**one));
+    children
+        .filter_map(|one| {
+            let parent = services.get(&one.span.parent_span_id[..])?;
+            Some((*parent, service(*one)))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+
+    use super::*;
+    use crate::otlp::{service, span, spans_of};
+
+    /// Three spans: the root fails, one is another service's, one has a parent that is not there.
+    #[test]
+    fn a_summary_tells_root_times_failures_orphans_and_services() {
+        let at = |id: u64| span([7; 16], id).at(100 + id).lasting(100 - 2 * id);
+        let root = at(1).name("root").status(StatusCode::Error);
+        let resources = [
+            service("b").span(at(2).parent(1)),
+            service("a").spans([root, at(3).parent(9)]),
+        ];
+        let spans: Vec<_> = spans_of(resources.iter().map(|built| &built.0)).collect();
+        let service = |name: &str, span_count, error_span_count| ServiceSummary {
+            name: name.to_owned(),
+            span_count,
+            error_span_count,
+        };
+        let expected = TraceSummary {
+            trace_id: vec![7; 16],
+            root_service_name: "a".to_owned(),
+            root_operation_name: "root".to_owned(),
+            min_start_time_unix_nano: 101,
+            max_end_time_unix_nano: 199,
+            span_count: 3,
+            error_span_count: 1,
+            orphan_span_count: 1,
+            services: vec![service("a", 2, 1), service("b", 1, 0)],
+        };
+        assert_eq!(summary(&spans), expected);
+        assert_eq!(calls(&spans), [("a", "b")]);
+    }
+}
