@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use larder_ingest::Ingest;
 use larder_model::storage::{Batch, DurationRange, Part, Search, Storage, TimeRange, Wanted};
+use larder_oracle::corpus::Corpus;
 use larder_runtime::plugin::{DEFAULT_TENANT, Opener, Runtime};
 use tokio::runtime::Runtime as Tokio;
 
-use support::generate::Corpus;
 use support::stored::{self, Plugin, REQUEST_SPANS};
 
 /// Writes into one instance before another takes its place, so that its memory is bounded.

@@ -16,9 +16,9 @@ use larder_model::digest::{self, Encoder, Parent};
 use larder_model::storage::{SpanKind, StatusCode};
 use larder_model::string_form;
 use larder_model::terms::{AttributeKey, Level};
+use larder_oracle::corpus::Corpus;
 use larder_proto::otlp::TracesData;
 
-use support::generate::Corpus;
 use support::stored::{self, REQUEST_SPANS};
 
 /// One Export.

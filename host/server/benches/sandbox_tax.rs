@@ -25,12 +25,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cpu_time::ProcessTime;
 use larder_core::telemetry::Metrics;
 use larder_ingest::Ingest;
+use larder_oracle::corpus::Corpus;
 use larder_search::Searcher;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 use xxhash_rust::xxh3::xxh3_64;
 
-use support::generate::Corpus;
 use support::searches::{self, Search};
 use support::stored::{self, Plugin, REQUEST_SPANS};
 

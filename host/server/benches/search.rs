@@ -12,11 +12,11 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use larder_ingest::Ingest;
 use larder_model::storage::{Part, Piece};
+use larder_oracle::Query;
+use larder_oracle::corpus::{Corpus, operation_name, service_name, user_name};
+use larder_oracle::filter::{attr_at, gt, int};
 use larder_search::Prepared;
-use larder_tests::Query;
-use larder_tests::filter::{attr_at, gt, int};
 
-use support::generate::{Corpus, operation_name, service_name, user_name};
 use support::searches::LIMITS;
 use support::stored::{self, REQUEST_SPANS};
 

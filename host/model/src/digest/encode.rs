@@ -76,8 +76,8 @@ impl Encoder {
 
 /// The digest of these spans.
 /// The digest of these spans.
-#[cfg(any(test, feature = "testing"))]
-pub fn encode(spans: &[Span<&str>]) -> Vec<u8> {
+#[cfg(test)]
+pub(crate) fn encode(spans: &[Span<&str>]) -> Vec<u8> {
     let mut encoder = Encoder::new();
     let mut known = std::collections::HashMap::new();
     for span in spans {

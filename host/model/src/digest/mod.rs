@@ -23,8 +23,8 @@ mod encode;
 
 pub use decode::{Digest, Error, decode};
 pub use encode::Encoder;
-#[cfg(any(test, feature = "testing"))]
-pub use encode::encode;
+#[cfg(test)]
+pub(crate) use encode::encode;
 
 use crate::storage::{SpanKind, StatusCode};
 

@@ -242,19 +242,6 @@ impl BatchBuilder {
         number(self.batch.operations.len() - 1)
     }
 
-    /// The place of an operation, which is added if it is not there yet.
-    #[cfg(any(test, feature = "testing"))]
-    pub fn operation(&mut self, operation: &Operation) -> u32 {
-        let known = self.batch.operations();
-        if let Some(place) = known.iter().position(|known| known == operation) {
-            return number(place);
-        }
-        let services = &self.batch.services;
-        let service = services.iter().position(|it| *it == operation.service);
-        let service = service.map_or_else(|| self.push_service(&operation.service), number);
-        self.push_operation(service, &operation.name, operation.kind)
-    }
-
     /// Where the open fragment's terms are appended: ascending, each once.
     pub fn terms(&mut self) -> &mut Vec<Term> {
         &mut self.batch.terms

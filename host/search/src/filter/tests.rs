@@ -1,31 +1,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use larder_oracle::filter::{attr, exists, not, or};
 use larder_proto::storage::v2::{FindTracesRequest, TraceQueryParameters};
 use prost::Message as _;
 
 use super::*;
 
-/// So many calls, each in the one before it, and in all of them one thing.
+/// So many calls, each in the one before it.
 fn nested(calls: usize) -> proto::Call {
-    let attribute = proto::expression::Term::Attr(proto::AttributeReference {
-        key: "k".to_owned(),
-        level: String::new(),
-    });
-    let mut call = proto::Call {
-        op: "exists".to_owned(),
-        args: vec![proto::Expression {
-            term: Some(attribute),
-        }],
-    };
-    for _ in 1..calls {
-        call = proto::Call {
-            op: "not".to_owned(),
-            args: vec![proto::Expression {
-                term: Some(proto::expression::Term::Call(call)),
-            }],
-        };
-    }
-    call
+    (1..calls).fold(exists(attr("k")), |inner, _| not(inner))
 }
 
 fn request(filter: proto::Call) -> Vec<u8> {
@@ -59,14 +42,7 @@ fn depth_is_seen_in_bytes_that_do_not_decode() {
 
 #[test]
 fn a_filter_has_so_many_calls_and_no_more() {
-    let many = |calls| proto::Call {
-        op: "or".to_owned(),
-        args: (1..calls)
-            .map(|_| proto::Expression {
-                term: Some(proto::expression::Term::Call(nested(1))),
-            })
-            .collect(),
-    };
+    let many = |calls| or((1..calls).map(|_| nested(1)));
     assert!(predicate(many(10_000)).is_ok());
     let refusal = predicate(many(10_001)).unwrap_err();
     assert!(

@@ -2,8 +2,10 @@
 
 use larder_model::storage::SpanKind;
 use larder_model::terms::{AttributeKey, Level, Magnitude, NumberKey};
-use larder_proto::expression::v1 as proto;
-use larder_proto::expression::v1::expression::Term as Argument;
+use larder_oracle::filter::{
+    self, and, attr_at, call, eq, field, gte, list, lt, some, string, typed, untyped,
+};
+use larder_proto::expression::v1::{Call, Expression};
 
 use super::*;
 use crate::predicate::Levels;
@@ -174,44 +176,12 @@ fn alternatives_span_all_their_ranges() {
 }
 
 /// The predicate of a filter on one attribute at the span's level.
-fn on_attribute(op: &str, argument: Argument) -> Predicate {
-    filter(call(op, vec![term(attr("k", "span")), term(argument)]))
+fn on_attribute(op: &str, argument: Expression) -> Predicate {
+    predicate(call(op, [attr_at("span", "k"), argument]))
 }
 
-fn term(term: Argument) -> proto::Expression {
-    proto::Expression { term: Some(term) }
-}
-
-fn attr(key: &str, level: &str) -> Argument {
-    Argument::Attr(proto::AttributeReference {
-        key: key.to_owned(),
-        level: level.to_owned(),
-    })
-}
-
-fn field(level: &str, name: &str) -> Argument {
-    Argument::Field(proto::FieldReference {
-        name: name.to_owned(),
-        level: level.to_owned(),
-    })
-}
-
-fn scalar(value: &str, r#type: &str) -> Argument {
-    Argument::Scalar(proto::Scalar {
-        value: value.to_owned(),
-        r#type: r#type.to_owned(),
-    })
-}
-
-fn call(op: &str, args: Vec<proto::Expression>) -> proto::Call {
-    proto::Call {
-        op: op.to_owned(),
-        args,
-    }
-}
-
-fn filter(call: proto::Call) -> Predicate {
-    crate::filter::predicate(call).unwrap()
+fn predicate(filter: Call) -> Predicate {
+    crate::filter::predicate(filter).unwrap()
 }
 
 fn of_key(forms: &[&str]) -> Vec<Term> {
@@ -242,7 +212,7 @@ fn an_untyped_constant_is_asked_for_in_every_form_that_equals_it() {
         ),
         ("0x1p-2", vec!["0x1p-2", "0.25"]),
     ] {
-        check_clauses(&on_attribute("eq", scalar(text, "")), &[&of_key(&forms)]);
+        check_clauses(&on_attribute("eq", untyped(text)), &[&of_key(&forms)]);
     }
 }
 
@@ -255,24 +225,17 @@ fn a_typed_constant_is_asked_for_in_its_own_form() {
         ("-0", "double", vec!["0", "-0"]),
         ("5e2", "double", vec!["500"]),
     ] {
-        check_clauses(
-            &on_attribute("eq", scalar(text, r#type)),
-            &[&of_key(&forms)],
-        );
+        check_clauses(&on_attribute("eq", typed(r#type, text)), &[&of_key(&forms)]);
     }
-    assert_eq!(plan(&on_attribute("eq", scalar("nan", "double"))), None);
+    assert_eq!(plan(&on_attribute("eq", typed("double", "nan"))), None);
 }
 
 #[test]
 fn what_asks_no_value_asks_for_the_key() {
     for op in ["ne", "regex"] {
-        check_clauses(&on_attribute(op, scalar("1", "")), &[&present()]);
+        check_clauses(&on_attribute(op, untyped("1")), &[&present()]);
     }
-    let not_in = Argument::List(proto::List {
-        values: vec!["1".to_owned()],
-        r#type: "int".to_owned(),
-    });
-    check_clauses(&on_attribute("not_in", not_in), &[&present()]);
+    check_clauses(&on_attribute("not_in", list("int", ["1"])), &[&present()]);
 }
 
 /// The terms of a key that is there, as anything.
@@ -310,18 +273,18 @@ fn a_range_is_asked_for_by_the_magnitudes_that_it_spans() {
         ("gt", "5", "string", (Magnitude::MAX, Magnitude::MIN)),
     ] {
         check_clauses(
-            &on_attribute(op, scalar(text, r#type)),
+            &on_attribute(op, typed(r#type, text)),
             &[&numbers(first, last)],
         );
     }
     // The nearest double stands a step higher than the integer itself.
     let text = (1_i64 << 60) - 1;
     check_clauses(
-        &on_attribute("lt", scalar(&text.to_string(), "")),
+        &on_attribute("lt", untyped(&text.to_string())),
         &[&numbers(Magnitude::MIN, int(1 << 60))],
     );
     check_clauses(
-        &on_attribute("gt", scalar(&text.to_string(), "")),
+        &on_attribute("gt", untyped(&text.to_string())),
         &[&numbers(int(1 << 59), Magnitude::MAX)],
     );
 }
@@ -329,26 +292,20 @@ fn a_range_is_asked_for_by_the_magnitudes_that_it_spans() {
 #[test]
 fn ranges_of_one_value_are_asked_for_together() {
     let int = Magnitude::of_int;
-    let both = |level: &str, above: &str, below: &str| {
-        let side = |op, number| {
-            let reference = term(attr("k", level));
-            term(Argument::Call(call(
-                op,
-                vec![reference, term(scalar(number, "int"))],
-            )))
-        };
-        filter(call("and", vec![side("gte", above), side("lt", below)]))
+    let both = |level: &str, above: i64, below: i64| {
+        let key = || attr_at(level, "k");
+        predicate(and([
+            gte(key(), filter::int(above)),
+            lt(key(), filter::int(below)),
+        ]))
     };
+    check_clauses(&both("span", 500, 600), &[&numbers(int(256), int(1023))]);
     check_clauses(
-        &both("span", "500", "600"),
-        &[&numbers(int(256), int(1023))],
-    );
-    check_clauses(
-        &both("span", "600", "5"),
+        &both("span", 600, 5),
         &[&numbers(Magnitude::MAX, Magnitude::MIN)],
     );
     // A span may have several events, one with each: they are asked for one by one.
-    let clauses = plan(&both("event", "600", "5")).unwrap().search.clauses;
+    let clauses = plan(&both("event", 600, 5)).unwrap().search.clauses;
     assert!(
         matches!(&clauses[..], [one, two] if one.len() > 50 && two.len() > 50),
         "{clauses:?}"
@@ -357,26 +314,18 @@ fn ranges_of_one_value_are_asked_for_together() {
 
 #[test]
 fn a_list_is_asked_for_by_its_elements_unless_it_is_long() {
-    let list = |count: u32| {
-        Argument::List(proto::List {
-            values: (0..count).map(|value| value.to_string()).collect(),
-            r#type: "int".to_owned(),
-        })
+    let numbers = |count: u32| {
+        let values: Vec<String> = (0..count).map(|value| value.to_string()).collect();
+        list("int", values.iter().map(String::as_str))
     };
-    check_clauses(&on_attribute("in", list(2)), &[&of_key(&["0", "1"])]);
-    check_clauses(&on_attribute("in", list(5000)), &[&present()]);
+    check_clauses(&on_attribute("in", numbers(2)), &[&of_key(&["0", "1"])]);
+    check_clauses(&on_attribute("in", numbers(5000)), &[&present()]);
 }
 
 #[test]
 fn a_fact_of_one_event_is_asked_for_as_a_fact_of_the_span() {
-    let named = call(
-        "eq",
-        vec![term(field("event", "name")), term(scalar("e", ""))],
-    );
-    let event = Argument::Nested(proto::NestedReference {
-        level: "event".to_owned(),
-    });
-    let some = filter(call("some", vec![term(event), term(Argument::Call(named))]));
+    let named = eq(field("event", "name"), "e");
+    let some = predicate(some("event", named));
     check_clauses(&some, &[&[terms::event_name(b"e")]]);
     check_clauses(&Predicate::Not(Box::new(some)), &[]);
 }
@@ -394,10 +343,7 @@ fn a_negation_is_carried_down_to_what_it_negates() {
 
 #[test]
 fn a_trace_that_is_named_is_read_and_not_searched_for() {
-    let of = |id: &str| {
-        let id = scalar(id, "string");
-        filter(call("eq", vec![term(field("span", "traceID")), term(id)]))
-    };
+    let of = |id: &str| predicate(eq(field("span", "traceID"), string(id)));
     let one = "000102030405060708090a0b0c0d0e0f";
     let traces = |predicate: &Predicate| plan(predicate).unwrap().traces.unwrap();
     assert_eq!(traces(&of(one)).first().unwrap().to_string(), one);

@@ -3,12 +3,13 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use larder_ingest::{Ingest, Limits};
 use larder_model::storage::{
     Batch, Error, FragmentFacts, Operation, Part, Piece, Pieces, Search, Sighting, Sightings,
     Storage, Term, Wanted,
 };
-
-use super::spans::{Row, batch};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
+use prost::Message as _;
 
 type Lie<T> = Box<dyn Fn(&mut T) + Send + Sync>;
 
@@ -43,11 +44,20 @@ struct Stored {
 }
 
 impl Memory {
-    /// Holds these rows, each list a batch of its own.
-    pub(crate) fn of(batches: &[Vec<Row>]) -> Self {
+    /// Holds these exports, each a batch of its own.
+    pub(crate) fn of(exports: &[Vec<ResourceSpans>]) -> Self {
         let memory = Self::default();
-        for rows in batches {
-            memory.store(&batch(rows));
+        let mut ingest = Ingest::new(Limits {
+            max_fragment_bytes: 1000,
+            max_batch_bytes: 8 << 20,
+            max_message_bytes: 4 << 20,
+        });
+        for resource_spans in exports {
+            let resource_spans = resource_spans.clone();
+            let ingested = ingest.walk(&TracesData { resource_spans }.encode_to_vec());
+            for batch in &ingested.unwrap().batches {
+                memory.store(batch);
+            }
         }
         memory
     }

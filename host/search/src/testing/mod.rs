@@ -1,5 +1,4 @@
-//! What the tests of search stand on: a naive storage that pages as oddly as the contract allows, spans to put into it, and an
-//! evaluator that shares nothing with the code under test.
+//! What the tests of search stand on: a naive storage that pages as oddly as the contract allows, and spans to put into it.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,8 +8,6 @@
 )]
 
 mod memory;
-pub(crate) mod naive;
-pub(crate) mod spans;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +15,10 @@ use std::time::Duration;
 use futures_util::{Stream, TryStreamExt as _};
 use larder_core::telemetry::Metrics;
 use larder_model::storage::Error;
+use larder_oracle::otlp::{self, SpanBuilder};
+use larder_proto::TracesBytes;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, TracesData};
+use prost::Message as _;
 
 use super::{Limits, Searcher};
 
@@ -54,4 +55,23 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
 /// All messages of a stream.
 pub(crate) fn all<T>(stream: impl Stream<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
     run(stream.try_collect())
+}
+
+/// A resource of a service with one span.
+pub(crate) fn of(service: &str, span: SpanBuilder) -> ResourceSpans {
+    otlp::service(service).span(span).0
+}
+
+/// A span named "op" that lasts from `start` to `end`, in nanoseconds.
+pub(crate) fn op(trace: u128, id: u64, start: u64, end: u64) -> SpanBuilder {
+    let mut built = otlp::span(trace.to_be_bytes(), id).name("op").at(start);
+    built.0.end_time_unix_nano = end;
+    built
+}
+
+/// The spans of a message, in order.
+pub(crate) fn spans(message: &TracesBytes) -> Vec<Span> {
+    let data = TracesData::decode(message.0.clone()).unwrap();
+    let spans = otlp::spans_of(&data.resource_spans);
+    spans.map(|one| one.span.clone()).collect()
 }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use larder_model::storage::{ErrorKind, TraceId};
+use larder_oracle::Query;
 use larder_proto::storage::v2::{
     Dependency, GetDependenciesRequest, GetOperationsRequest, GetTraceParams, GetTracesRequest,
     Operation, TraceQueryParameters,
 };
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
 
 use super::super::Limits;
-use super::super::testing::spans::{Row, decode, text};
-use super::super::testing::{Memory, all, limits, run, searcher};
+use super::super::testing::{Memory, all, limits, of, op, run, searcher, spans};
 use super::super::time::{instant, timestamp};
 use super::{by_id, by_service, traces};
 
@@ -28,14 +29,11 @@ fn ids(memory: &Arc<Memory>, query: TraceQueryParameters) -> Vec<u128> {
 fn the_newest_matching_span_decides_the_order_and_ties_go_by_id() {
     let memory = Arc::new(Memory::of(&[
         // Newer spans that do not match give a trace no place.
-        vec![
-            Row::new(1, 1, "s", 10, 11),
-            Row::new(1, 2, "other", 99, 100),
-        ],
-        vec![Row::new(4, 1, "s", 20, 21)],
-        vec![Row::new(3, 1, "s", 20, 21)],
-        vec![Row::new(2, 1, "s", 5, 6)],
-        vec![Row::new(2, 2, "s", 30, 31)],
+        vec![of("s", op(1, 1, 10, 11)), of("other", op(1, 2, 99, 100))],
+        vec![of("s", op(4, 1, 20, 21))],
+        vec![of("s", op(3, 1, 20, 21))],
+        vec![of("s", op(2, 1, 5, 6))],
+        vec![of("s", op(2, 2, 30, 31))],
     ]));
     assert_eq!(ids(&memory, by_service("s")), [2, 3, 4, 1]);
     let query = TraceQueryParameters {
@@ -49,29 +47,20 @@ fn the_newest_matching_span_decides_the_order_and_ties_go_by_id() {
 fn one_span_has_to_satisfy_everything() {
     let memory = Arc::new(Memory::of(&[
         vec![
-            Row::new(1, 1, "s", 1, 2).named("a"),
-            Row::new(1, 2, "s", 1, 2).with("k", text("v")),
+            of("s", op(1, 1, 1, 2).name("a")),
+            of("s", op(1, 2, 1, 2).attribute("k", "v")),
         ],
-        vec![Row::new(2, 1, "s", 1, 2).named("a").with("k", text("v"))],
+        vec![of("s", op(2, 1, 1, 2).name("a").attribute("k", "v"))],
     ]));
-    let attribute = larder_proto::storage::v2::KeyValue::decode(
-        super::super::testing::spans::attribute("k", text("v"))
-            .encode_to_vec()
-            .as_slice(),
-    );
-    let query = TraceQueryParameters {
-        operation_name: "a".to_owned(),
-        attributes: vec![attribute.unwrap()],
-        ..TraceQueryParameters::default()
-    };
-    assert_eq!(ids(&memory, query), [2]);
+    let query = Query::default().operation("a").attribute("k", "v");
+    assert_eq!(ids(&memory, query.0), [2]);
 }
 
 #[test]
 fn a_found_id_has_the_times_of_its_whole_trace() {
     let memory = Arc::new(Memory::of(&[
-        vec![Row::new(1, 1, "s", 50, 60)],
-        vec![Row::new(1, 2, "other", 40, 90)],
+        vec![of("s", op(1, 1, 50, 60))],
+        vec![of("other", op(1, 2, 40, 90))],
     ]));
     let found = run(searcher(&memory, limits()).find_trace_ids(by_service("s")))
         .unwrap()
@@ -82,7 +71,7 @@ fn a_found_id_has_the_times_of_its_whole_trace() {
 
 #[test]
 fn a_large_trace_comes_in_messages_below_the_limit() {
-    let batches: Vec<_> = (1..=50).map(|n| vec![Row::new(1, n, "s", n, n)]).collect();
+    let batches: Vec<_> = (1..=50).map(|n| vec![of("s", op(1, n, n, n))]).collect();
     let memory = Arc::new(Memory::of(&batches));
     let limits = Limits {
         max_message_bytes: 200,
@@ -95,21 +84,21 @@ fn a_large_trace_comes_in_messages_below_the_limit() {
             .iter()
             .all(|message| (1..=200).contains(&message.0.len()))
     );
-    let spans = messages.iter().flat_map(|message| decode(&message.0));
-    let ids: Vec<_> = spans.map(|row| row.span.span_id).collect();
+    let spans = messages.iter().flat_map(spans);
+    let ids: Vec<_> = spans.map(|span| span.span_id).collect();
     let expected: Vec<_> = (1..=50_u64).map(|n| n.to_be_bytes().to_vec()).collect();
     assert_eq!(ids, expected);
 }
 
 #[test]
 fn small_pieces_of_a_trace_are_joined_and_traces_are_not() {
-    let batches = (1..=50).map(|n| vec![Row::new(1 + u128::from(n % 2), n, "s", n, n)]);
+    let batches = (1..=50).map(|n| vec![of("s", op(1 + u128::from(n % 2), n, n, n))]);
     let batches = batches.collect::<Vec<_>>();
     let memory = Arc::new(Memory::of(&batches));
     let messages = all(searcher(&memory, limits()).get_traces(by_id(&[2, 1]))).unwrap();
     let traces = messages
         .iter()
-        .map(|message| decode(&message.0)[0].trace_id().0);
+        .map(|message| TraceId::from_query(&spans(message)[0].trace_id).0);
     assert_eq!(traces.collect::<Vec<_>>(), [2, 1]);
 }
 
@@ -132,7 +121,7 @@ fn a_piece_that_fits_no_message_names_the_setting() {
 
 #[test]
 fn ids_are_padded_and_cut_and_given_once() {
-    let memory = Arc::new(Memory::of(&[vec![Row::new(0xab << 120, 1, "s", 1, 2)]]));
+    let memory = Arc::new(Memory::of(&[vec![of("s", op(0xab << 120, 1, 1, 2))]]));
     let long = [vec![0xab], vec![0; 20]].concat();
     let query = [vec![0xab], long, vec![0xcd], Vec::new()]
         .map(|trace_id| GetTraceParams {
@@ -208,7 +197,7 @@ fn of_roots_that_start_together_the_first_written_names_the_trace() {
     // Whatever order the digests come in.
     for seed in 0..8 {
         let batches: Vec<_> = ["b", "a", "c"]
-            .map(|name| vec![Row::new(1, 1, "s", 5, 6).named(name)])
+            .map(|name| vec![of("s", op(1, 1, 5, 6).name(name))])
             .to_vec();
         let memory = Arc::new(Memory::of(&batches).odd(seed));
         let messages = all(searcher(&memory, limits()).find_trace_summaries(by_service("s")));
@@ -236,14 +225,14 @@ fn call(parent: &str, child: &str, count: u64) -> (String, String, u64) {
 fn a_call_is_a_span_whose_parent_is_in_its_trace() {
     let memory = Arc::new(Memory::of(&[
         vec![
-            Row::new(1, 1, "a", 10, 20),
-            Row::new(1, 2, "b", 11, 19).under(1),
-            Row::new(1, 3, "b", 12, 18).under(2),
-            Row::new(1, 4, "", 13, 17).under(2),
-            Row::new(1, 5, "c", 14, 16).under(77),
+            of("a", op(1, 1, 10, 20)),
+            of("b", op(1, 2, 11, 19).parent(1)),
+            of("b", op(1, 3, 12, 18).parent(2)),
+            of("", op(1, 4, 13, 17).parent(2)),
+            of("c", op(1, 5, 14, 16).parent(77)),
         ],
         // The same id in another trace is another span.
-        vec![Row::new(2, 6, "d", 14, 16).under(1)],
+        vec![of("d", op(2, 6, 14, 16).parent(1))],
     ]));
     let expected = [call("a", "b", 1), call("b", "", 1), call("b", "b", 1)];
     assert_eq!(dependencies(&memory, 1, None), expected);
@@ -252,8 +241,8 @@ fn a_call_is_a_span_whose_parent_is_in_its_trace() {
 #[test]
 fn only_a_trace_that_lies_within_the_window_counts_ends_included() {
     let memory = Arc::new(Memory::of(&[
-        vec![Row::new(1, 1, "a", 10, 20)],
-        vec![Row::new(1, 2, "b", 12, 18).under(1)],
+        vec![of("a", op(1, 1, 10, 20))],
+        vec![of("b", op(1, 2, 12, 18).parent(1))],
     ]));
     let expected = [call("a", "b", 1)];
     assert_eq!(dependencies(&memory, 10, Some(20)), expected);
@@ -265,8 +254,8 @@ fn only_a_trace_that_lies_within_the_window_counts_ends_included() {
 #[test]
 fn a_trace_that_starts_after_the_window_counts_if_it_ends_within() {
     let memory = Arc::new(Memory::of(&[
-        vec![Row::new(1, 1, "a", 30, 15)],
-        vec![Row::new(1, 2, "b", 31, 16).under(1)],
+        vec![of("a", op(1, 1, 30, 15))],
+        vec![of("b", op(1, 2, 31, 16).parent(1))],
     ]));
     assert_eq!(dependencies(&memory, 10, Some(20)), [call("a", "b", 1)]);
     assert_eq!(dependencies(&memory, 10, Some(15)), []);
@@ -276,9 +265,9 @@ fn a_trace_that_starts_after_the_window_counts_if_it_ends_within() {
 fn of_parents_that_share_an_id_the_first_written_calls() {
     for seed in 0..8 {
         let memory = Memory::of(&[
-            vec![Row::new(1, 1, "b", 1, 2)],
-            vec![Row::new(1, 1, "a", 1, 2)],
-            vec![Row::new(1, 2, "c", 1, 2).under(1)],
+            vec![of("b", op(1, 1, 1, 2))],
+            vec![of("a", op(1, 1, 1, 2))],
+            vec![of("c", op(1, 2, 1, 2).parent(1))],
         ]);
         let memory = Arc::new(memory.odd(seed));
         assert_eq!(dependencies(&memory, 1, None), [call("b", "c", 1)]);
@@ -308,8 +297,8 @@ fn dependencies_refuse_what_is_no_window() {
 #[test]
 fn services_are_sorted_once_each_and_named() {
     let memory = Arc::new(Memory::of(&[
-        vec![Row::new(1, 1, "b", 1, 2), Row::new(1, 2, "", 1, 2)],
-        vec![Row::new(2, 1, "a", 1, 2), Row::new(2, 2, "b", 1, 2)],
+        vec![of("b", op(1, 1, 1, 2)), of("", op(1, 2, 1, 2))],
+        vec![of("a", op(2, 1, 1, 2)), of("b", op(2, 2, 1, 2))],
     ]));
     assert_eq!(
         run(searcher(&memory, limits()).services()).unwrap(),
@@ -319,18 +308,15 @@ fn services_are_sorted_once_each_and_named() {
 
 #[test]
 fn operations_are_sorted_and_of_the_kind_asked_for() {
-    let kind = |mut row: Row, kind| {
-        row.span.kind = kind;
-        row
-    };
+    let named = |id, name| op(1, id, 1, 2).name(name);
     let memory = Arc::new(Memory::of(&[
-        vec![kind(Row::new(1, 1, "s", 1, 2).named("b"), 2)],
+        vec![of("s", named(1, "b").kind(SpanKind::Server))],
         vec![
-            kind(Row::new(1, 2, "s", 1, 2).named("a"), 0),
-            kind(Row::new(1, 3, "s", 1, 2).named("b"), 0),
-            kind(Row::new(1, 4, "s", 1, 2).named("b"), 2),
-            kind(Row::new(1, 5, "t", 1, 2).named("x"), 2),
-            kind(Row::new(1, 6, "s", 1, 2).named(""), 3),
+            of("s", named(2, "a")),
+            of("s", named(3, "b")),
+            of("s", named(4, "b").kind(SpanKind::Server)),
+            of("t", named(5, "x").kind(SpanKind::Server)),
+            of("s", named(6, "").kind(SpanKind::Client)),
         ],
     ]));
     let ask = |service: &str, span_kind: &str| {

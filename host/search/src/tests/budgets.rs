@@ -10,8 +10,7 @@ use larder_core::telemetry::Metrics;
 use larder_model::storage::{Error, ErrorKind};
 use larder_proto::storage::v2::{GetDependenciesRequest, TraceQueryParameters};
 
-use super::super::testing::spans::Row;
-use super::super::testing::{Memory, all, limits, run, searcher};
+use super::super::testing::{Memory, all, limits, of, op, run, searcher};
 use super::super::{Limits, Searcher, time::timestamp};
 use super::{by_id, by_service, traces};
 
@@ -38,7 +37,7 @@ fn a_query_that_judges_too_many_spans_says_which_setting_raises_the_limit() {
 
 #[test]
 fn the_spans_of_a_large_fragment_count_one_by_one() {
-    let rows = (1..=9).map(|n| Row::new(1, n, "s", n, n)).collect();
+    let rows = (1..=9).map(|n| of("s", op(1, n, n, n))).collect();
     let memory = Arc::new(Memory::of(&[rows]));
     let limits = Limits {
         judged_spans: 8,

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use larder_model::storage::{Error, ErrorKind, Piece, Sighting, Sightings, TraceId};
 
-use super::super::testing::spans::Row;
-use super::super::testing::{Memory, all, limits, run, searcher};
+use super::super::testing::{Memory, all, limits, of, op, run, searcher};
 use super::{by_id, by_service, traces};
 
 /// The call ended as the contract says for a breach of `rule`, which was reported once.
@@ -89,7 +88,7 @@ fn a_sighted_fragment_has_no_match_newer_than_its_sighting() {
 
 /// A search by attribute, which reads spans, through a storage that gives pieces changed by `lie`.
 fn check_lie_about_pieces(lie: fn(&mut Vec<Piece>), kind: ErrorKind, text: &str) {
-    let rows = |n: u64| vec![Row::new(n.into(), n, "s", n, n).with("k", None)];
+    let rows = |n: u64| vec![of("s", op(n.into(), n, n, n).attribute("k", ""))];
     let mut memory = Memory::of(&[rows(1), rows(2), rows(3)]);
     memory.lie_about_pieces = Some(Box::new(move |page| lie(&mut page.pieces)));
     let memory = Arc::new(memory);
@@ -175,7 +174,7 @@ fn a_page_of_pieces_is_not_empty_before_the_end() {
 
 #[test]
 fn a_reading_does_not_resume_where_it_was() {
-    let rows: Vec<_> = (1..=9).map(|n| vec![Row::new(1, n, "s", n, n)]).collect();
+    let rows: Vec<_> = (1..=9).map(|n| vec![of("s", op(1, n, n, n))]).collect();
     let mut memory = Memory::of(&rows).one_at_a_time();
     let handle = std::sync::atomic::AtomicU64::new(0);
     memory.lie_about_pieces = Some(Box::new(move |page| {

@@ -13,12 +13,13 @@ mod budgets;
 mod contract;
 
 use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest, TraceQueryParameters};
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
-use super::testing::spans::Row;
+use super::testing::{of, op};
 
 /// Traces 1 to `count`, each a span of service "s" that starts at its number and lasts 10, each in a batch of its own.
-fn traces(count: u64) -> Vec<Vec<Row>> {
-    let row = |n| Row::new(u128::from(n), n, "s", n, n + 10);
+fn traces(count: u64) -> Vec<Vec<ResourceSpans>> {
+    let row = |n| of("s", op(u128::from(n), n, n, n + 10));
     (1..=count).map(|n| vec![row(n)]).collect()
 }
 

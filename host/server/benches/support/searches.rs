@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::TryStreamExt as _;
+use larder_oracle::Query;
+use larder_oracle::corpus::{Corpus, operation_name, service_name, user_name};
+use larder_oracle::filter::{attr_at, regex};
 use larder_proto::storage::v2::{
     FindTraceSummariesResponse, GetTraceParams, GetTracesRequest, TraceQueryParameters,
 };
 use larder_search::{Limits, Searcher};
-use larder_tests::Query;
-use larder_tests::filter::{attr_at, regex};
 use prost::Message as _;
-
-use super::generate::{Corpus, operation_name, service_name, user_name};
 
 /// What a search may cost: no budget ends one early.
 pub(crate) const LIMITS: Limits = Limits {

@@ -9,12 +9,12 @@ use larder_ingest::{self as ingest, Ingest};
 use larder_kv::Kv;
 use larder_memory::Memory;
 use larder_model::storage::{Batch, Storage};
+use larder_oracle::corpus::Corpus;
 use larder_runtime::plugin::{
     DEFAULT_TENANT, Limits, Opener, Runtime, RuntimeConfig, Settings, Source,
 };
 use larder_store::MemoryDriver;
 
-use super::generate::Corpus;
 use super::native::{Native, Opening};
 
 /// As many as one Export of the benchmark has.
