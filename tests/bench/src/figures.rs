@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use larder_oracle::corpus::Corpus;
 use serde::{Deserialize, Serialize};
 
-use crate::generate::Corpus;
 use crate::target::Target;
 
 #[cfg(test)]

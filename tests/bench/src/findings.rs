@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use larder_oracle::otlp::{hex, spans_of};
 use larder_proto::storage::v2 as proto;
 use opentelemetry_proto::tonic::trace::v1::TracesData;
 use prost::Message;
 
-use crate::truth::Question;
+use crate::question::Question;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,16 @@ impl Findings {
     /// How many things there are.
     pub(crate) fn len(&self) -> usize {
         self.items.len()
+    }
+
+    /// Fails if the answer to the question, from Larder itself, is not this.
+    pub(crate) fn check(&self, question: &Question, answer: &[Bytes]) -> Result<()> {
+        match self.difference(&Self::read(question, answer)?, false) {
+            None => Ok(()),
+            Some(difference) => bail!(
+                "{difference}; if an earlier run wrote the same, take another --seed (or --no-load, for quiet)"
+            ),
+        }
     }
 
     /// In a few words how `came` is not this; nothing if it is. A `peer` may answer in any order: Jaeger's API promises none.
@@ -124,7 +135,7 @@ fn add(question: &Question, message: Bytes, items: &mut Vec<(String, String)>) -
             let operations = answer.operations.iter();
             items.extend(operations.map(|of| nothing(operation(&of.name, &of.span_kind))));
         }
-        Question::Dependencies => {
+        Question::Dependencies(..) => {
             let answer = proto::GetDependenciesResponse::decode(message)?;
             let called = answer.dependencies.iter();
             items.extend(called.map(|of| (pair(&of.parent, &of.child), calls(of.call_count))));
@@ -136,14 +147,10 @@ fn add(question: &Question, message: Bytes, items: &mut Vec<(String, String)>) -
 /// Counts the spans of one message by trace, in their order; a trace may go on where the last message ended.
 fn add_spans(message: Bytes, traces: &mut Vec<(Vec<u8>, u64)>) -> Result<()> {
     let data = TracesData::decode(message)?;
-    let scopes = data
-        .resource_spans
-        .into_iter()
-        .flat_map(|of| of.scope_spans);
-    for span in scopes.flat_map(|scope| scope.spans) {
+    for one in spans_of(&data.resource_spans) {
         match traces.last_mut() {
-            Some((last, count)) if *last == span.trace_id => *count += 1,
-            _ => traces.push((span.trace_id, 1)),
+            Some((last, count)) if *last == one.span.trace_id => *count += 1,
+            _ => traces.push((one.span.trace_id.clone(), 1)),
         }
     }
     Ok(())
@@ -187,12 +194,4 @@ pub(crate) fn operation(name: &str, kind: &str) -> String {
 /// A service that calls another.
 pub(crate) fn pair(parent: &str, child: &str) -> String {
     format!("{parent} -> {child}")
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(id: &[u8]) -> String {
-    let digits = id.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits
-        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
-        .collect()
 }

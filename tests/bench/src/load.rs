@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use larder_oracle::corpus::Request;
 use tokio::sync::Mutex;
 
 use crate::disk::Folder;
-use crate::generate::Request;
 use crate::queries::{EXPORT, all_kept};
 use crate::target::{self, Target};
 use crate::tenant::{Spread, Tenant};

@@ -26,7 +26,6 @@
 
 #![forbid(unsafe_code)]
 
-mod answers;
 mod beside;
 mod calls;
 mod combine;
@@ -34,7 +33,6 @@ mod compare;
 mod disk;
 mod figures;
 mod findings;
-mod generate;
 mod growth;
 mod load;
 mod noise;
@@ -42,6 +40,7 @@ mod numbers;
 mod openloop;
 mod plot;
 mod queries;
+mod question;
 mod quiet;
 mod record;
 mod replay;

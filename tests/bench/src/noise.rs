@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Error, Result, ensure};
 use bytes::Bytes;
+use larder_oracle::corpus::Corpus;
 use prost::Message;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::metadata::AsciiMetadataKey;
 use tonic::transport::Channel;
 
-use crate::generate::Corpus;
 use crate::load::{self, Plan};
 use crate::numbers::whole;
 use crate::queries::{EXPORT, FIND_TRACES, all_kept};

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
+use larder_oracle::corpus::Corpus;
 use tonic::metadata::AsciiMetadataKey;
 
-use crate::generate::Corpus;
 use crate::load::{self, Plan};
 use crate::numbers::spread;
 use crate::openloop::{self, Due};

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use larder_oracle::corpus::Corpus;
 
-use crate::generate::Corpus;
 use crate::replay;
 
 /// Writes the Exports of a run to a file, which runs read with `--replay FILE`: about 510 bytes a span.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::generate::{Corpus, Request};
+use larder_oracle::corpus::{Corpus, Request};
 
 #[cfg(test)]
 mod tests;

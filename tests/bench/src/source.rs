@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use larder_oracle::corpus::{Corpus, Request};
 use tempfile::TempDir;
 
-use crate::generate::{Corpus, Request};
 use crate::replay;
 
 /// The options that say which spans a run writes.

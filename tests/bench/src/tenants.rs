@@ -4,24 +4,25 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use larder_oracle::corpus::Corpus;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use tonic::metadata::AsciiMetadataKey;
 
-use crate::answers::Traces;
 use crate::calls::{self, Answer, Call};
-use crate::generate::Corpus;
 use crate::numbers::{megabytes, spread};
-use crate::queries::{EXPORT, FIND_TRACES, all_kept, newest};
+use crate::queries::{EXPORT, all_kept, within};
+use crate::question::Question;
 use crate::target::{Address, Target};
 use crate::tenant::{Tenant, numbered};
+use crate::truth::Truth;
 
 /// The one service of every tenant: the same name for all, so that a search that crosses tenants finds too much.
 const SERVICE: &str = "tenant-service";
 /// So many tenants' calls are prepared, then made, then checked, so that neither making nor checking is in the times.
 const ROUND: u64 = 64;
 /// Traces that a search asks for beyond those written, so that others would be seen.
-const ROOM: usize = 100;
+const ROOM: u64 = 100;
 
 /// Writes to each of many tenants and searches each, answers checked: other tenants' traces fail the run.
 #[derive(Debug, clap::Args)]
@@ -106,8 +107,8 @@ fn call(options: &Options, number: u64, deed: Deed) -> Result<Call> {
     let (method, request) = match deed {
         Deed::Write(index) => (EXPORT, export(&corpus, index).encode_to_vec().into()),
         Deed::Search => {
-            let depth = i32::try_from(written(&corpus).len() + ROOM)?;
-            (FIND_TRACES, newest(&corpus, SERVICE, depth))
+            let question = search(&corpus)?;
+            (question.method(), question.request())
         }
     };
     Ok(Call {
@@ -120,7 +121,12 @@ fn call(options: &Options, number: u64, deed: Deed) -> Result<Call> {
 fn check(options: &Options, number: u64, deed: Deed, answer: &Answer) -> Result<()> {
     match deed {
         Deed::Write(_) => all_kept(&answer.messages),
-        Deed::Search => written(&corpus(options, number)).check(&answer.messages),
+        Deed::Search => {
+            let corpus = corpus(options, number);
+            let question = search(&corpus)?;
+            let expected = Truth::of_one(question.clone(), &written(&corpus));
+            expected.check(&question, &answer.messages)
+        }
     }
 }
 
@@ -135,12 +141,19 @@ fn export(corpus: &Corpus, index: u64) -> ExportTraceServiceRequest {
 }
 
 /// All that was written to a tenant.
-fn written(corpus: &Corpus) -> Traces {
-    let mut traces = Traces::default();
+fn written(corpus: &Corpus) -> ExportTraceServiceRequest {
+    let mut all = ExportTraceServiceRequest::default();
     for index in 0..corpus.requests() {
-        traces.add(&export(corpus, index).resource_spans);
+        all.resource_spans
+            .append(&mut export(corpus, index).resource_spans);
     }
-    traces
+    all
+}
+
+/// For all traces of a tenant, and some more.
+fn search(corpus: &Corpus) -> Result<Question> {
+    let depth = i32::try_from(corpus.identity().1 + ROOM)?;
+    Ok(Question::Traces(within(corpus, depth).service(SERVICE)))
 }
 
 fn heading() -> Result<()> {

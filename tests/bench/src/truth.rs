@@ -1,69 +1,24 @@
-//! What searches have to find, worked out from the Exports themselves by looking at every span.
-//!
-//! Nothing of a search's request is read here but its window and depth: what matches is a Rust function of the span, so that an error
-//! in a request, in the server's index or in its judge shows. Of the traces only those are held that are the newest so far.
+//! What searches have to find, worked out from the Exports themselves by the oracle, which looks at every span. Of the traces only
+//! those are held that are the newest so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use larder_oracle::corpus::Request;
+use larder_oracle::otlp::{SpanRef, hex, spans_of};
+use larder_oracle::{calls, kind, service, summary, times};
+use larder_proto::storage::v2::TraceSummary;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
-use crate::findings::{self, Findings, hex, operation, pair};
-use crate::generate::Request;
+use crate::findings::{self, Findings, operation, pair};
+use crate::question::Question;
 use newest::Newest;
-pub(crate) use seen::Seen;
-use summary::{Facts, calls};
 
 mod newest;
-mod seen;
-mod summary;
 #[cfg(test)]
 mod tests;
-
-/// A trace's id.
-type TraceId = Vec<u8>;
-
-/// Which traces a search selects: those with a span that matches and starts in the window, both ends included.
-#[derive(Clone, Copy)]
-pub(crate) struct Selection {
-    pub(crate) matches: fn(&Seen<'_>) -> bool,
-    /// Nanoseconds since the epoch.
-    pub(crate) from: u64,
-    pub(crate) to: u64,
-    /// At most so many, the newest.
-    pub(crate) depth: usize,
-}
-
-/// What a search asks for.
-#[derive(Clone)]
-pub(crate) enum Question {
-    /// `FindTraces`.
-    Traces(Selection),
-    /// `FindTraceIDs`.
-    Ids(Selection),
-    /// `FindTraceSummaries`.
-    Summaries(Selection),
-    /// `GetTraces` of one.
-    Trace([u8; 16]),
-    /// `GetServices`.
-    Services,
-    /// `GetOperations` of a service, of every kind.
-    Operations(String),
-    /// `GetDependencies` over all time.
-    Dependencies,
-}
-
-impl Question {
-    /// Whether spans that start after its window, or are of another trace, leave the answer as it is.
-    pub(crate) fn has_window(&self) -> bool {
-        match self {
-            Self::Traces(_) | Self::Ids(_) | Self::Summaries(_) | Self::Trace(_) => true,
-            Self::Services | Self::Operations(_) | Self::Dependencies => false,
-        }
-    }
-}
 
 /// What has been seen for a question.
 enum Answer {
@@ -79,15 +34,15 @@ pub(crate) struct Truth(Vec<(Question, Answer)>);
 
 impl Truth {
     /// Before any Export.
-    pub(crate) fn new(questions: impl Iterator<Item = Question>) -> Self {
+    fn new(questions: impl Iterator<Item = Question>) -> Self {
         let answers = questions.map(|question| {
             let answer = match &question {
-                Question::Traces(selection)
-                | Question::Ids(selection)
-                | Question::Summaries(selection) => Answer::Newest(Newest::new(*selection)),
+                Question::Traces(_) | Question::Ids(_) | Question::Summaries(_) => {
+                    Answer::Newest(Newest::default())
+                }
                 Question::Trace(_) => Answer::Trace(0),
                 Question::Services | Question::Operations(_) => Answer::Names(BTreeSet::new()),
-                Question::Dependencies => Answer::Dependencies(BTreeMap::new()),
+                Question::Dependencies(..) => Answer::Dependencies(BTreeMap::new()),
             };
             (question, answer)
         });
@@ -108,51 +63,66 @@ impl Truth {
         Ok(truth.findings())
     }
 
+    /// The answer to one question once one Export is written.
+    pub(crate) fn of_one(question: Question, message: &ExportTraceServiceRequest) -> Findings {
+        let mut truth = Self::new(std::iter::once(question));
+        truth.add(message);
+        truth.findings().swap_remove(0)
+    }
+
     /// Looks at every span of an Export.
-    pub(crate) fn add(&mut self, message: &ExportTraceServiceRequest) {
-        let mut traces: BTreeMap<&[u8], Vec<Seen<'_>>> = BTreeMap::new();
-        for seen in seen::spans(message) {
-            traces
-                .entry(seen.span.trace_id.as_slice())
-                .or_default()
-                .push(seen);
+    fn add(&mut self, message: &ExportTraceServiceRequest) {
+        let mut traces: BTreeMap<&[u8], Vec<SpanRef<'_>>> = BTreeMap::new();
+        for one in spans_of(&message.resource_spans) {
+            traces.entry(&one.span.trace_id).or_default().push(one);
         }
         for (id, spans) in traces {
-            let mut facts = None;
+            let mut told = None;
             for (question, answer) in &mut self.0 {
-                match answer {
-                    Answer::Newest(newest) => newest.add(id, &spans, || {
-                        let facts = facts.get_or_insert_with(|| Arc::new(Facts::of(id, &spans)));
-                        Arc::clone(facts)
+                match (question, answer) {
+                    (
+                        Question::Traces(query) | Question::Ids(query) | Question::Summaries(query),
+                        Answer::Newest(newest),
+                    ) => newest.add(query, &spans, || {
+                        let summary = told.get_or_insert_with(|| Arc::new(summary(&spans)));
+                        Arc::clone(summary)
                     }),
-                    Answer::Trace(count) => {
-                        if matches!(question, Question::Trace(wanted) if wanted == id) {
-                            *count += u64::try_from(spans.len()).unwrap_or(0);
+                    (Question::Trace(wanted), Answer::Trace(count)) if wanted == id => {
+                        *count += u64::try_from(spans.len()).unwrap_or(0);
+                    }
+                    (Question::Services, Answer::Names(names)) => {
+                        names.extend(spans.iter().map(|one| service(*one).to_owned()));
+                    }
+                    (Question::Operations(of), Answer::Names(names)) => {
+                        let spans = spans.iter().filter(|one| service(**one) == of);
+                        names.extend(spans.map(|one| operation(&one.span.name, kind(*one))));
+                    }
+                    (Question::Dependencies(from, to), Answer::Dependencies(counts)) => {
+                        let (start, end) = times(&spans);
+                        if *from <= start && end <= *to {
+                            for (parent, child) in calls(&spans) {
+                                *counts.entry(pair(parent, child)).or_default() += 1;
+                            }
                         }
                     }
-                    Answer::Names(names) => add_names(question, &spans, names),
-                    Answer::Dependencies(counts) => {
-                        for (parent, child) in calls(&spans) {
-                            *counts.entry(pair(parent, child)).or_default() += 1;
-                        }
-                    }
+                    _ => {}
                 }
             }
         }
     }
 
     /// The answers, in the order of the questions.
-    pub(crate) fn findings(self) -> Vec<Findings> {
+    fn findings(self) -> Vec<Findings> {
         self.0
             .into_iter()
             .map(|(question, answer)| match answer {
-                Answer::Newest(newest) => Findings::newest_first(newest.facts().map(|facts| {
+                Answer::Newest(newest) => Findings::newest_first(newest.summaries().map(|of| {
                     let about = match question {
-                        Question::Traces(_) => facts.spans(),
-                        Question::Summaries(_) => facts.summary(),
+                        Question::Traces(_) => spans_in(of),
+                        Question::Summaries(_) => findings::summary(of),
                         _ => String::new(),
                     };
-                    (hex(facts.id()), about)
+                    (hex(&of.trace_id), about)
                 })),
                 Answer::Trace(spans) => match question {
                     Question::Trace(id) if spans > 0 => {
@@ -173,16 +143,6 @@ impl Truth {
     }
 }
 
-fn add_names(question: &Question, spans: &[Seen<'_>], names: &mut BTreeSet<String>) {
-    for seen in spans {
-        match question {
-            Question::Services if !names.contains(seen.service) => {
-                names.insert(seen.service.to_owned());
-            }
-            Question::Operations(service) if service == seen.service => {
-                names.insert(operation(&seen.span.name, seen.kind()));
-            }
-            _ => {}
-        }
-    }
+fn spans_in(summary: &TraceSummary) -> String {
+    findings::spans(u64::try_from(summary.span_count).unwrap_or(0))
 }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use larder_oracle::corpus::Request;
 
-use crate::generate::Request;
 use crate::openloop;
 use crate::queries::{EXPORT, all_kept};
 use crate::schedule::Schedule;

@@ -50,7 +50,7 @@ fn ingest_goes_on_where_the_first_writing_ended() -> Result<()> {
     let expected: Vec<_> = all.requests()?.skip(2).collect::<Result<_>>()?;
     assert_eq!(expected.len(), 8);
     let written = options.ingest(&source, &steps)?.rest()?;
-    let bytes = |of: &[crate::generate::Request]| -> Vec<_> {
+    let bytes = |of: &[larder_oracle::corpus::Request]| -> Vec<_> {
         of.iter().map(|request| request.bytes.clone()).collect()
     };
     assert_eq!(bytes(&written), bytes(&expected));

@@ -82,13 +82,8 @@ fn other_answers_are_read_into_names_and_counts() -> Result<()> {
         }],
         ..proto::FindTraceIDsResponse::default()
     };
-    let selection = crate::truth::Selection {
-        matches: |_| true,
-        from: 0,
-        to: 0,
-        depth: 0,
-    };
-    let read = Findings::read(&Question::Ids(selection), &[ids.encode_to_vec().into()])?;
+    let question = Question::Ids(larder_oracle::Query::default());
+    let read = Findings::read(&question, &[ids.encode_to_vec().into()])?;
     assert_eq!(read, found(&[(&"01".repeat(16), "")]));
     let calls = proto::GetDependenciesResponse {
         dependencies: vec![proto::Dependency {
@@ -98,7 +93,10 @@ fn other_answers_are_read_into_names_and_counts() -> Result<()> {
             ..proto::Dependency::default()
         }],
     };
-    let read = Findings::read(&Question::Dependencies, &[calls.encode_to_vec().into()])?;
+    let read = Findings::read(
+        &Question::Dependencies(0, 1),
+        &[calls.encode_to_vec().into()],
+    )?;
     assert_eq!(read, found(&[("a -> b", "3 calls")]));
     let operations = proto::GetOperationsResponse {
         operations: vec![proto::Operation {

@@ -1,17 +1,18 @@
 //! The quiet tenant's calls, made before the start, each with what its answer has to be.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use opentelemetry_proto::tonic::common::v1::any_value;
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use larder_oracle::corpus::{Corpus, SERVICES, service_name};
+use larder_oracle::otlp::spans_of;
 use prost::Message;
 
-use crate::answers::Traces;
-use crate::generate::{Corpus, SERVICES};
-use crate::queries::{EXPORT, FIND_TRACES, GET_TRACES, all_kept, newest, trace};
+use crate::findings::Findings;
+use crate::queries::{EXPORT, all_kept, within};
+use crate::question::Question;
+use crate::source::all_of;
+use crate::truth::Truth;
 
 #[cfg(test)]
 mod tests;
@@ -32,15 +33,15 @@ pub(super) struct Task {
     pub(super) kind: usize,
     pub(super) method: &'static str,
     pub(super) request: Bytes,
-    /// What a search or read has to answer; for a write, nothing.
-    traces: Option<Traces>,
+    /// A search or read with what it has to find; for a write, nothing.
+    known: Option<(Question, Findings)>,
 }
 
 impl Task {
     /// Fails if the answer is not what it has to be.
     pub(super) fn check(&self, answer: &[Bytes]) -> Result<()> {
-        match &self.traces {
-            Some(traces) => traces.check(answer),
+        match &self.known {
+            Some((question, expected)) => expected.check(question, answer),
             None => all_kept(answer),
         }
     }
@@ -52,39 +53,26 @@ pub(super) struct Work([Vec<Task>; KINDS.len()]);
 impl Work {
     /// For `calls` calls to a tenant that has the corpus.
     pub(super) fn new(corpus: &Corpus, calls: u64) -> Result<Self> {
-        let stored = Stored::of(corpus);
-        let services = stored.newest.keys();
-        let finds = services.clone().map(|service| Task {
-            kind: FIND,
-            method: FIND_TRACES,
-            request: newest(corpus, service, DEPTH),
-            traces: Some(stored.newest_of(service)),
-        });
-        let gets = stored.some_ids().map(|id| {
-            Ok(Task {
-                kind: GET,
-                method: GET_TRACES,
-                request: trace(
-                    id.as_slice()
-                        .try_into()
-                        .context("a trace id has 16 bytes")?,
-                ),
-                traces: Some(stored.traces.only(&[id])),
-            })
-        });
+        let finds = known(corpus, finds(corpus))?;
+        let gets = known(corpus, gets(corpus)?)?;
         let writes = calls.div_ceil(3).max(1);
         let written = corpus.beside(writes * EXPORT_SPANS, EXPORT_SPANS);
         let writes = (0..writes).map(|index| Task {
             kind: WRITE,
             method: EXPORT,
             request: written.request_of(index, WRITTEN).encode_to_vec().into(),
-            traces: None,
+            known: None,
         });
-        Ok(Self([
-            finds.collect(),
-            gets.collect::<Result<_>>()?,
-            writes.collect(),
-        ]))
+        let read = |kind, known: Vec<(Question, Findings)>| {
+            let tasks = known.into_iter().map(|(question, expected)| Task {
+                kind,
+                method: question.method(),
+                request: question.request(),
+                known: Some((question, expected)),
+            });
+            tasks.collect()
+        };
+        Ok(Self([read(FIND, finds), read(GET, gets), writes.collect()]))
     }
 
     /// Call number `number`.
@@ -98,64 +86,30 @@ impl Work {
     }
 }
 
-/// What a search of the corpus has to find.
-#[derive(Default)]
-struct Stored {
-    traces: Traces,
-    /// For each service its traces with the start of their newest span in it, in nanoseconds.
-    newest: BTreeMap<String, BTreeMap<Vec<u8>, u64>>,
+/// The questions with what they have to find in the corpus.
+fn known(corpus: &Corpus, questions: Vec<Question>) -> Result<Vec<(Question, Findings)>> {
+    let findings = Truth::of(questions.iter().cloned(), all_of(corpus))?;
+    Ok(questions.into_iter().zip(findings).collect())
 }
 
-impl Stored {
-    fn of(corpus: &Corpus) -> Self {
-        let mut stored = Self::default();
-        for index in 0..corpus.requests() {
-            stored.add(&corpus.message(index).0.resource_spans);
-        }
-        stored
-    }
-
-    fn add(&mut self, resource_spans: &[ResourceSpans]) {
-        self.traces.add(resource_spans);
-        for of_service in resource_spans {
-            let starts = self.newest.entry(service(of_service)).or_default();
-            for span in of_service.scope_spans.iter().flat_map(|of| &of.spans) {
-                let start = starts.entry(span.trace_id.clone()).or_default();
-                *start = span.start_time_unix_nano.max(*start);
-            }
-        }
-    }
-
-    /// The newest traces of a service, by their newest span in it; of two as new the one with the smaller id comes first.
-    fn newest_of(&self, service: &str) -> Traces {
-        let starts = self.newest.get(service).into_iter().flatten();
-        let mut order: Vec<_> = starts.map(|(id, start)| (Reverse(*start), id)).collect();
-        order.sort_unstable();
-        let depth = usize::try_from(DEPTH).unwrap_or(0);
-        let ids: Vec<_> = order
-            .into_iter()
-            .take(depth)
-            .map(|(_, id)| id.clone())
-            .collect();
-        self.traces.only(&ids)
-    }
-
-    /// As many ids as there are services, from all over the corpus.
-    fn some_ids(&self) -> impl Iterator<Item = Vec<u8>> {
-        let ids = self.traces.ids();
-        let step = (self.traces.len() / SERVICES).max(1);
-        ids.step_by(step).take(SERVICES).cloned()
-    }
+/// The newest traces of each service.
+fn finds(corpus: &Corpus) -> Vec<Question> {
+    let of_service = |number| within(corpus, DEPTH).service(service_name(number));
+    let queries = (0..SERVICES).map(of_service);
+    queries.map(Question::Traces).collect()
 }
 
-/// What a resource has in `service.name`.
-fn service(of: &ResourceSpans) -> String {
-    let attributes = of.resource.iter().flat_map(|of| &of.attributes);
-    let name = attributes
-        .filter(|attribute| attribute.key == "service.name")
-        .find_map(|attribute| attribute.value.as_ref()?.value.as_ref());
-    match name {
-        Some(any_value::Value::StringValue(name)) => name.clone(),
-        _ => String::new(),
+/// As many traces as there are services, from all over the corpus.
+fn gets(corpus: &Corpus) -> Result<Vec<Question>> {
+    let mut ids = BTreeSet::new();
+    for index in 0..corpus.requests() {
+        let (message, _) = corpus.message(index);
+        for one in spans_of(&message.resource_spans) {
+            let id: [u8; 16] = one.span.trace_id.as_slice().try_into()?;
+            ids.insert(id);
+        }
     }
+    let step = (ids.len() / SERVICES).max(1);
+    let some = ids.into_iter().step_by(step).take(SERVICES);
+    Ok(some.map(Question::Trace).collect())
 }

@@ -1,47 +1,46 @@
 use std::collections::BTreeSet;
 
+use anyhow::Result;
+use larder_oracle::otlp::spans_of;
+use larder_proto::expression::v1::Expression;
 use larder_proto::expression::v1::expression::Term;
-use larder_proto::expression::v1::{Call, Expression};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use prost::Message;
 
-use super::filters;
-use crate::generate::Corpus;
+use super::*;
+use crate::source::all_of;
+use crate::truth::Truth;
+
+type Keys = BTreeSet<(String, String)>;
 
 /// A search for what no span has would be fast and say nothing.
 #[test]
-fn filters_name_attributes_that_spans_have() -> anyhow::Result<()> {
+fn filters_name_attributes_that_spans_have() {
     let corpus = Corpus::new(7, 20_000, 1_000);
-    let mut stored = BTreeSet::new();
+    let mut stored = Keys::new();
+    let mut add = |level: &str, attributes: &[KeyValue]| {
+        let keys = attributes.iter().map(|attribute| attribute.key.clone());
+        stored.extend(keys.map(|key| (level.to_owned(), key)));
+    };
     for index in 0..corpus.requests() {
-        let request = ExportTraceServiceRequest::decode(corpus.request(index).bytes)?;
-        for resource in request.resource_spans {
-            add(
-                &mut stored,
-                "resource",
-                resource.resource.unwrap_or_default().attributes,
-            );
-            for scope in resource.scope_spans {
-                add(
-                    &mut stored,
-                    "scope",
-                    scope.scope.unwrap_or_default().attributes,
-                );
-                for span in scope.spans {
-                    add(&mut stored, "span", span.attributes);
-                    for event in span.events {
-                        add(&mut stored, "event", event.attributes);
-                    }
-                    for link in span.links {
-                        add(&mut stored, "link", link.attributes);
-                    }
-                }
+        let (request, _) = corpus.message(index);
+        for one in spans_of(&request.resource_spans) {
+            if let Some(of) = &one.resource.resource {
+                add("resource", &of.attributes);
+            }
+            if let Some(of) = &one.scope.scope {
+                add("scope", &of.attributes);
+            }
+            add("span", &one.span.attributes);
+            for of in &one.span.events {
+                add("event", &of.attributes);
+            }
+            for of in &one.span.links {
+                add("link", &of.attributes);
             }
         }
     }
-    let mut named = BTreeSet::new();
-    for (_, filter, _) in filters::filters(20_000) {
+    let mut named = Keys::new();
+    for (_, filter) in filters(20_000) {
         attributes(&filter, &mut named);
     }
     let levels: BTreeSet<_> = named.iter().map(|(level, _)| level.as_str()).collect();
@@ -51,19 +50,10 @@ fn filters_name_attributes_that_spans_have() -> anyhow::Result<()> {
     );
     let missing: Vec<_> = named.difference(&stored).collect();
     assert!(missing.is_empty(), "no span has {missing:?}");
-    Ok(())
-}
-
-fn add(stored: &mut BTreeSet<(String, String)>, level: &str, attributes: Vec<KeyValue>) {
-    stored.extend(
-        attributes
-            .into_iter()
-            .map(|attribute| (level.to_owned(), attribute.key)),
-    );
 }
 
 /// The attributes that a filter names, as level and key.
-fn attributes(call: &Call, named: &mut BTreeSet<(String, String)>) {
+fn attributes(call: &Call, named: &mut Keys) {
     for Expression { term } in &call.args {
         match term {
             Some(Term::Attr(attribute)) => {
@@ -73,4 +63,27 @@ fn attributes(call: &Call, named: &mut BTreeSet<(String, String)>) {
             _ => {}
         }
     }
+}
+
+#[test]
+fn searches_find_something_unless_it_is_rare_or_is_not_there() -> Result<()> {
+    let corpus = Corpus::new(7, 20_000, 1_000);
+    let searches = searches(&corpus);
+    let questions = searches.iter().map(|search| search.question.clone());
+    let findings = Truth::of(questions, all_of(&corpus))?;
+    let all = searches.iter().zip(findings);
+    let empty = all.filter(|(_, findings)| findings.len() == 0);
+    let empty: Vec<_> = empty.map(|(search, _)| search.name).collect();
+    // Of what is rare, so few spans have none.
+    let rare = [
+        "service and user, rare",
+        "all services, no match",
+        "filter: span attribute",
+        "filter: link attribute",
+        "filter: service and few users, ten traces",
+        "filter: status code above 599, no match",
+        "filter: regex on a common key, no match",
+    ];
+    assert_eq!(empty, rare);
+    Ok(())
 }

@@ -2,7 +2,7 @@ use larder_proto::storage::v2::GetServicesResponse;
 use prost::Message;
 
 use super::*;
-use crate::truth::Question;
+use crate::question::Question;
 
 #[test]
 fn the_table_says_in_a_word_that_a_search_was_refused() {
@@ -21,12 +21,7 @@ fn the_table_says_in_a_word_that_a_search_was_refused() {
 fn services() -> Known {
     let names = ["a", "b"].map(|name| (name.to_owned(), String::new()));
     Known {
-        search: Search {
-            name: "services",
-            method: "",
-            request: Bytes::new(),
-            question: Question::Services,
-        },
+        search: Search::new("services", Question::Services),
         expected: Findings::any_order(names),
     }
 }

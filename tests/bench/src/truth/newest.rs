@@ -1,49 +1,37 @@
-//! The newest traces of a selection, and no more of them than are asked for.
+//! The newest traces that a query finds, and no more of them than it asks for.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::summary::Facts;
-use super::{Seen, Selection, TraceId};
+use larder_oracle::otlp::SpanRef;
+use larder_oracle::{Query, depth, newest_match};
+use larder_proto::storage::v2::TraceSummary;
 
 /// By the start of their newest matching span, of two as new the smaller id first.
-pub(super) struct Newest {
-    selection: Selection,
-    kept: BTreeMap<(Reverse<u64>, TraceId), Arc<Facts>>,
-}
+#[derive(Default)]
+pub(super) struct Newest(BTreeMap<(Reverse<u64>, Vec<u8>), Arc<TraceSummary>>);
 
 impl Newest {
-    pub(super) fn new(selection: Selection) -> Self {
-        Self {
-            selection,
-            kept: BTreeMap::new(),
-        }
-    }
-
-    /// Keeps the trace if a span of it is selected and it is among the newest so far.
+    /// Keeps the trace if it matches and is among the newest so far.
     pub(super) fn add(
         &mut self,
-        id: &[u8],
-        spans: &[Seen<'_>],
-        facts: impl FnOnce() -> Arc<Facts>,
+        query: &Query,
+        spans: &[SpanRef<'_>],
+        summary: impl FnOnce() -> Arc<TraceSummary>,
     ) {
-        let Selection {
-            matches, from, to, ..
-        } = self.selection;
-        let starts = spans.iter().filter_map(|seen| {
-            let start = seen.span.start_time_unix_nano;
-            ((from..=to).contains(&start) && matches(seen)).then_some(start)
-        });
-        let Some(start) = starts.max() else { return };
-        self.kept.insert((Reverse(start), id.to_vec()), facts());
-        if self.kept.len() > self.selection.depth {
-            self.kept.pop_last();
+        if let Some(start) = newest_match(&query.0, spans) {
+            let summary = summary();
+            let id = summary.trace_id.clone();
+            self.0.insert((Reverse(start), id), summary);
+            if self.0.len() > depth(&query.0) {
+                self.0.pop_last();
+            }
         }
     }
 
     /// The traces, newest first.
-    pub(super) fn facts(&self) -> impl Iterator<Item = &Facts> {
-        self.kept.values().map(Arc::as_ref)
+    pub(super) fn summaries(&self) -> impl Iterator<Item = &TraceSummary> {
+        self.0.values().map(Arc::as_ref)
     }
 }
