@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use larder_kv::Kv;
+use larder_oracle::corpus::{Corpus, operation_name, service_name};
 use larder_plugin::kv::{Key, Object};
 use larder_plugin::terms::{self, Level};
 use larder_plugin::testing::{batch, environment, kv};
@@ -31,20 +32,17 @@ fn main() {
     let total = arguments.next().unwrap_or(500_000);
     let a_write = arguments.next().unwrap_or(920);
     let mut plugin = Kv::open(environment(&[])).unwrap();
-    let (mut spans, mut traces) = (0, 0);
+    let corpus = Corpus::new(7, total, a_write);
+    let mut spans = 0;
+    let mut traces: Vec<TraceId> = Vec::new();
     let (mut writing, mut upkeep) = (Duration::ZERO, Duration::ZERO);
     let (mut steps, mut longest) = (0, Duration::ZERO);
     let mut raw = 0;
-    while spans < total {
-        let mut fragments = Vec::new();
-        let until = spans + a_write;
-        while spans < until {
-            let (fragment, count) = spans::trace(traces);
-            fragments.push(fragment);
-            spans += count;
-            traces += 1;
-        }
-        let written = batch(fragments);
+    for index in 0..corpus.requests() {
+        let fragments = spans::fragments(&corpus, index);
+        traces.extend(fragments.keys().copied().map(TraceId::from));
+        let written = batch(fragments.into_values());
+        spans = total.min(spans + a_write);
         raw += written.otlp.len();
         let start = Instant::now();
         plugin.write(spans, vec![written]).unwrap();
@@ -63,7 +61,8 @@ fn main() {
     }
     let nanos = |time: Duration| time.as_nanos() as f64 / spans as f64;
     println!(
-        "{spans} spans in {traces} traces, {} B a span",
+        "{spans} spans in {} traces, {} B a span",
+        traces.len(),
         raw as u64 / spans
     );
     println!(
@@ -73,15 +72,15 @@ fn main() {
     );
     println!("of writing, {:.0} ns are the model's", nanos(model(raw)));
     sizes(spans);
-    searches(&mut plugin, traces, "writer");
+    searches(&mut plugin, &traces, "writer");
     drop(plugin);
     let start = Instant::now();
     let mut reader = environment(&[]);
     reader.role = Role::Reader;
     let mut reader = Kv::open(reader).unwrap();
     println!("open {:?}", start.elapsed());
-    searches(&mut reader, traces, "new reader");
-    searches(&mut reader, traces, "the same, warm");
+    searches(&mut reader, &traces, "new reader");
+    searches(&mut reader, &traces, "the same, warm");
 }
 
 /// How long the model of `kv` takes to store so many bytes.
@@ -131,7 +130,7 @@ fn sizes(spans: u64) {
     }
 }
 
-fn searches(plugin: &mut Kv, traces: u64, who: &str) {
+fn searches(plugin: &mut Kv, traces: &[TraceId], who: &str) {
     let with = |clauses: Vec<Vec<u64>>| Search {
         clauses,
         ..Search::all()
@@ -148,8 +147,8 @@ fn searches(plugin: &mut Kv, traces: u64, who: &str) {
             .map(|level| terms::attribute(level, key, value))
             .to_vec()
     };
-    let service = spans::service_name(7);
-    let name = spans::operation_name(3);
+    let service = service_name(7);
+    let name = operation_name(3);
     let searches = [
         ("everything", with(vec![])),
         ("a service", with(vec![vec![terms::service(&service)]])),
@@ -195,15 +194,13 @@ fn searches(plugin: &mut Kv, traces: u64, who: &str) {
     }
     let start = Instant::now();
     for n in 0..20 {
-        let number = traces * n / 20;
-        let wanted = Wanted::Traces(vec![TraceId::from(spans::trace_id(number))]);
+        let wanted = Wanted::Traces(vec![traces[traces.len() * n / 20]]);
         let page = plugin.read(&wanted, Part::Otlp, None, 1 << 20).unwrap();
         assert_eq!(page.pieces.len(), 1);
     }
     println!("  a trace by its id  {:?}", start.elapsed() / 20);
-    let ids: Vec<TraceId> = (0..8192)
-        .map(|n| TraceId::from(spans::trace_id(traces / 3 + n % (traces / 3))))
-        .collect();
+    let middle = traces[traces.len() / 3..].iter().copied();
+    let ids: Vec<TraceId> = middle.take(8192).collect();
     let start = Instant::now();
     let page = plugin
         .read(&Wanted::Traces(ids), Part::Digest, None, 8 << 20)
