@@ -1,4 +1,4 @@
-//! From a request's headers to its tenant, with Jaeger's semantics and texts (`spec/wire.md`, "Headers").
+//! From a request's headers to its tenant, with Jaeger's semantics and texts (`host/docs/operations.md`, "Tenants").
 
 mod by_resource;
 

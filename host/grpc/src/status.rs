@@ -1,4 +1,4 @@
-//! Every failure's gRPC status, by the table "Errors on the wire" of the architecture.
+//! Every failure's gRPC status, by the table "Errors on the wire" of `host/docs/architecture.md`.
 //!
 //! Architecture invariant: no other module of the crate makes a `Status`.
 

@@ -1,6 +1,6 @@
 //! The legacy fields of Jaeger's query as parts of a predicate.
 //!
-//! Rules: W3, W4 and Q4 to Q15 of the semantics that Jaeger expects.
+//! Rules: W3, W4 and Q4 to Q15 of `host/docs/rules.md`.
 
 use std::collections::HashMap;
 

@@ -70,7 +70,7 @@ pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Re
     })
 }
 
-/// Whether none of the fields that a filter replaces is set beside it (4.1 of the filters' specification).
+/// Whether none of the fields that a filter replaces is set beside it (`host/docs/rules.md`, "What stands beside a filter").
 fn stands_alone(parameters: &TraceQueryParameters) -> Result<(), String> {
     let is_zero = |duration: &Option<prost_types::Duration>| {
         duration.is_none_or(|duration| (duration.seconds, duration.nanos) == (0, 0))

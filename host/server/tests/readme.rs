@@ -1,45 +1,78 @@
-//! The README says what the code says.
+//! The README and the pages under `docs` say what the code says, and their links lead somewhere.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "tests"
 )]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use larder::config::{self, Config, Sources};
 use larder_core::telemetry::METRICS;
 
-fn readme() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
-    std::fs::read_to_string(path).expect("README.md stands at the top")
+/// The folder of the workspace: the one above this crate that has the lock file.
+fn root() -> PathBuf {
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let root = above.find(|folder| folder.join("Cargo.lock").is_file());
+    root.expect("the crate is in the workspace").to_owned()
 }
 
-fn own_readme() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-    std::fs::read_to_string(path).expect("host/README.md")
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
+
+/// Every file of the workspace with this extension, apart from what is built or stored.
+fn files(extension: &str) -> Vec<PathBuf> {
+    fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let (path, name) = (entry.path(), entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                let name = name.to_string_lossy();
+                let skipped = name.starts_with("target") || name == ".git" || name == "larder-data";
+                if !skipped {
+                    walk(&path, extension, found);
+                }
+            } else if path.extension().is_some_and(|it| it == extension) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root(), extension, &mut found);
+    found
+}
+
+/// The content of the first fenced block in this language.
+fn block<'a>(page: &'a str, language: &str) -> &'a str {
+    let fence = format!("```{language}\n");
+    let after = page.split_once(&fence).expect("a block in the language").1;
+    after.split_once("```").expect("its end").0
+}
+
+// === tables and examples ===
 
 #[test]
-fn the_readme_has_the_table_of_settings() {
+fn the_page_of_settings_has_the_table() {
     let table = config::markdown();
     assert!(
-        own_readme().contains(table.trim()),
-        "paste what `larder config table` prints into host/README.md:\n{table}"
+        read("host/docs/configuration.md").contains(table.trim()),
+        "paste what `larder config table` prints into host/docs/configuration.md:\n{table}"
     );
 }
 
 #[test]
-fn the_readmes_configuration_is_one() {
-    let readme = readme();
-    let section = readme
-        .split("\n## ")
-        .find(|part| part.starts_with("Configuration\n"));
-    let yaml = section.and_then(|section| section.split("```").nth(1));
-    let yaml = yaml.and_then(|block| block.strip_prefix("yaml\n"));
+fn the_example_of_a_configuration_is_one() {
+    let page = read("host/docs/configuration.md");
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("larder.yaml");
-    std::fs::write(&file, yaml.expect("an example in YAML")).unwrap();
+    fs::write(&file, block(&page, "yaml")).unwrap();
     let config = Config::load(&Sources {
         file: Some(file),
         environment: Vec::new(),
@@ -50,13 +83,9 @@ fn the_readmes_configuration_is_one() {
 }
 
 #[test]
-fn the_readme_has_a_row_for_each_metric_and_no_other() {
-    let readme = own_readme();
-    let section = readme
-        .split("\n## ")
-        .find(|section| section.starts_with("Metrics\n"))
-        .expect("a section on metrics");
-    let rows: Vec<&str> = section
+fn the_page_of_metrics_has_a_row_for_each_and_no_other() {
+    let page = read("host/docs/metrics.md");
+    let rows: Vec<&str> = page
         .lines()
         .filter(|line| line.starts_with("| `"))
         .collect();
@@ -80,7 +109,205 @@ fn the_readme_has_a_row_for_each_metric_and_no_other() {
     assert_eq!(rows, wanted);
 }
 
+/// What a start prints is asserted by the tests of the binary; these are the same lines with the default ports.
 #[test]
-fn the_readme_stays_readable() {
-    assert!(readme().lines().count() <= 200);
+fn the_readme_shows_what_a_start_prints() {
+    let config = Config::default();
+    let version = env!("CARGO_PKG_VERSION");
+    let shown = format!(
+        "$ cargo run --release\n\
+         Plugin kv {version} (bundled), data in {}/kv\n\
+         Serving Jaeger storage on {}\n\
+         Serving admin HTTP on {}\n",
+        config.data_dir.display(),
+        config.grpc.endpoint,
+        config.admin.endpoint,
+    );
+    assert_eq!(block(&read("README.md"), "console"), shown);
+}
+
+/// Each function of the README's plugin is a required one of the SDK's trait.
+#[test]
+fn the_readme_shows_the_trait_of_plugins() {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let spaced = |text: &str| words(text).replace("( ", "(").replace(", )", ")");
+    let sdk = spaced(&read("plugins/sdk/src/plugin.rs"));
+    let readme = read("README.md");
+    let functions = block(&readme, "rust")
+        .lines()
+        .filter_map(|line| line.trim().split_once(" {"))
+        .map(|(signature, _)| signature)
+        .filter(|signature| signature.starts_with("fn "));
+    let mut count = 0;
+    for signature in functions {
+        count += 1;
+        assert!(sdk.contains(&format!("{signature};")), "{signature}");
+    }
+    assert_eq!(count, 4);
+}
+
+// === links ===
+
+/// Where the links of a page lead, images included. What is code is no link.
+fn targets(page: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut in_block = false;
+    for line in page.lines() {
+        if line.trim_start().starts_with("```") {
+            in_block = !in_block;
+        }
+        if in_block {
+            continue;
+        }
+        let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("code");
+        let links = prose.split("](").skip(1);
+        found.extend(links.filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())));
+    }
+    found
+}
+
+/// The anchors that GitHub makes of a page's headings.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let mut in_block = false;
+    let mut found = BTreeSet::new();
+    for line in page.lines() {
+        if line.starts_with("```") {
+            in_block = !in_block;
+        }
+        let heading = line.trim_start_matches('#');
+        if in_block || heading.len() == line.len() || !heading.starts_with(' ') {
+            continue;
+        }
+        let kept = heading.trim().to_lowercase();
+        let kept = kept.chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
+            _ => None,
+        });
+        found.insert(kept.collect());
+    }
+    found
+}
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    let mut checked = 0;
+    for page in files("md") {
+        let text = fs::read_to_string(&page).unwrap();
+        for target in targets(&text) {
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let (path, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let file = if path.is_empty() {
+                page.clone()
+            } else {
+                page.parent().unwrap().join(path)
+            };
+            let from = page.display();
+            assert!(file.exists(), "{from}: `{target}` leads nowhere");
+            if !anchor.is_empty() {
+                let known = anchors(&fs::read_to_string(&file).unwrap());
+                assert!(known.contains(anchor), "{from}: `{target}`: {known:?}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "only {checked} links were found");
+}
+
+/// A comment names a page by its path from the top of the repository.
+#[test]
+fn every_page_that_a_comment_names_is_there() {
+    let mut named = 0;
+    for file in files("rs") {
+        let source = fs::read_to_string(&file).unwrap();
+        let comments = source.lines().map(str::trim_start);
+        for comment in comments.filter(|line| line.starts_with("//")) {
+            for word in comment.split('`').skip(1).step_by(2) {
+                if word.ends_with(".md") && word.contains('/') {
+                    assert!(root().join(word).is_file(), "{}: {word}", file.display());
+                    named += 1;
+                }
+            }
+        }
+    }
+    assert!(named > 0, "no comment names a page");
+}
+
+#[test]
+fn links_and_anchors_are_read_as_markdown_has_them() {
+    let page = "# A `kv` page: one, two\n\
+                see [it](a.md#b), `[not](this.md)` and ![plot](c.svg)\n\
+                ```\n# no heading [nor](link.md)\n```\n";
+    assert_eq!(targets(page), ["a.md#b", "c.svg"]);
+    assert_eq!(
+        anchors(page),
+        BTreeSet::from(["a-kv-page-one-two".to_owned()])
+    );
+}
+
+// === rules ===
+
+/// Codes in a text, such as `Q2`: a letter of `rules.md` and a number. `Q4 to Q7` are four of them.
+fn codes(text: &str) -> BTreeSet<(char, u32)> {
+    let mut found = BTreeSet::new();
+    let mut last = None;
+    let mut words = text
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty())
+        .peekable();
+    while let Some(word) = words.next() {
+        let code = word
+            .chars()
+            .next()
+            .filter(|letter| "ADEFGOQRVW".contains(*letter))
+            .and_then(|letter| Some((letter, word[1..].parse::<u32>().ok()?)));
+        match (code, last) {
+            (Some((letter, number)), Some((from, first))) if letter == from => {
+                found.extend((first..=number).map(|number| (letter, number)));
+            }
+            (Some(code), _) => {
+                found.insert(code);
+            }
+            (None, _) => {}
+        }
+        last = code.filter(|_| words.next_if_eq(&"to").is_some());
+    }
+    found
+}
+
+#[test]
+fn every_rule_that_a_comment_cites_is_explained() {
+    let page = read("host/docs/rules.md");
+    let explained: BTreeSet<(char, u32)> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split_once(" |"))
+        .filter(|(code, _)| code.len() <= 3)
+        .flat_map(|(code, _)| codes(code))
+        .collect();
+    let mut cited: BTreeMap<(char, u32), PathBuf> = BTreeMap::new();
+    for file in files("rs") {
+        let source = fs::read_to_string(&file).unwrap();
+        let comments = source.lines().map(str::trim_start);
+        for comment in comments.filter(|line| line.starts_with("//")) {
+            let found = codes(comment).into_iter();
+            cited.extend(found.map(|code| (code, file.clone())));
+        }
+    }
+    for (code, file) in &cited {
+        assert!(explained.contains(code), "{code:?} in {}", file.display());
+    }
+    let unused: Vec<_> = explained
+        .iter()
+        .filter(|it| !cited.contains_key(it))
+        .collect();
+    assert!(unused.is_empty(), "cited nowhere: {unused:?}");
+}
+
+#[test]
+fn codes_are_read_with_their_ranges() {
+    let found = codes("/// D2 to D4, W6 (V11); not X11, Q1x, kQ1 or E_1");
+    let wanted = [('D', 2), ('D', 3), ('D', 4), ('V', 11), ('W', 6)];
+    assert_eq!(found, BTreeSet::from(wanted));
 }

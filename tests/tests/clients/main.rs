@@ -1,5 +1,5 @@
-//! Hostile clients: what they send is answered with a status of the architecture's table or with an answer, the server's memory stays
-//! bounded, and a client that behaves is served meanwhile, on a connection of its own.
+//! Hostile clients: what they send is answered with a status of the table "Errors on the wire" (`host/docs/architecture.md`) or with
+//! an answer, the server's memory stays bounded, and a client that behaves is served meanwhile, on a connection of its own.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
 //! What goes wrong and how it is told: plugins that trap, spin, grow, lie and raise errors, limits that are reached, and every row
-//! of the table "Errors on the wire" that exists so far. After each, the next call is served.
+//! of the table "Errors on the wire" (`host/docs/architecture.md`). After each, the next call is served.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The core cases, section 4.6: one span that has a bit of everything, and every row asked of it.
+//! The core cases: one span that has a bit of everything, and every row asked of it.
 
 use larder_tests::Scene;
 use larder_tests::filter::{

@@ -1,4 +1,4 @@
-//! What each built-in field holds. Section 4.2, V11.
+//! What each built-in field holds. `host/docs/rules.md`, "Vocabulary", and V11.
 
 use larder_tests::Scene;
 use larder_tests::filter::{and, eq, exists, field, gt, gte, lt, lte, ne, regex, string};

@@ -1,4 +1,5 @@
-//! The shape of a filter: operators, arguments, references, nesting. Section 4.3, and the exact words of Jaeger's refusals.
+//! The shape of a filter: operators, arguments, references, nesting. The exact words of Jaeger's refusals:
+//! `host/docs/rules.md`, "Refused filters".
 
 use larder_proto::expression::v1::Call;
 use larder_tests::filter::{

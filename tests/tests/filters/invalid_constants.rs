@@ -1,4 +1,4 @@
-//! Constants, lists and kinds of value that a filter cannot have. Section 4.3.
+//! Constants, lists and kinds of value that a filter cannot have. `host/docs/rules.md`, "Refused filters".
 
 use larder_proto::expression::v1::Call;
 use larder_tests::filter::{

@@ -1,4 +1,4 @@
-//! How deep calls may nest. Section 4.3.
+//! How deep calls may nest. `host/docs/rules.md`, "Refused filters".
 
 use bytes::Bytes;
 use larder_proto::expression::v1::Call;

@@ -1,4 +1,4 @@
-//! Patterns that are no RE2, or that not every backend could match. Section 4.3.
+//! Patterns that are no RE2, or that not every backend could match. `host/docs/rules.md`, "Refused filters".
 
 use larder_proto::expression::v1::Call;
 use larder_tests::filter::{and, exists, field, not, regex, string};

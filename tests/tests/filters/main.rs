@@ -1,5 +1,6 @@
-//! Structured filters (RFC 0005): what is refused and with which words, and what is found. Each row of the specification is a row
-//! here. Evaluation runs against `kv`, `memory` and `minimal`, which must give equal answers, and by all three RPCs that search.
+//! Structured filters (RFC 0005): what is refused and with which words, and what is found. Each row of `host/docs/rules.md`
+//! is a row here. Evaluation runs against `kv`, `memory` and `minimal`, which must give equal answers, and by all three RPCs
+//! that search.
 
 #![allow(
     clippy::unwrap_used,

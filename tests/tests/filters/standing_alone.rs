@@ -1,4 +1,4 @@
-//! A filter takes the place of the fields that say the same, and stands alone. Section 4.1.
+//! A filter takes the place of the fields that say the same, and stands alone: `host/docs/rules.md`, "What stands beside a filter".
 
 use larder_proto::storage::v2::AnyValue;
 use larder_tests::filter::{call, eq, exists, field};

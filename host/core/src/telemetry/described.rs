@@ -1,5 +1,5 @@
-//! Every metric that leaves the server, described once: the registry takes name and help from here, and the README's table
-//! is held equal to it by a test.
+//! Every metric that leaves the server, described once: the registry takes name and help from here, and the table of
+//! `host/docs/metrics.md` is held equal to it by a test.
 //!
 //! Names are the Prometheus form of OpenTelemetry's: dots become underscores, the unit is the last word. Counters are listed
 //! without the `_total` that the text format appends.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What a caller can do about an [`Error`]. `grpc/status.rs` maps each to a code, by the table "Errors on the wire".
+/// What a caller can do about an [`Error`]. `grpc/status.rs` maps each to a code, by the table "Errors on the
+/// wire" of `host/docs/architecture.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The request can never work; the message says what to change.

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot};
 use super::exchange::Exchange;
 use super::suspects::Suspect;
 
-/// Exports are joined into one write until it weighs this much (architecture.md, "Writing").
+/// Exports are joined into one write until it weighs this much (`host/docs/architecture.md`, "How a write travels").
 pub(super) const JOINED_BYTES: usize = 8 << 20;
 
 /// The result of a write or a purge, for whoever waits for it.

@@ -1,4 +1,4 @@
-//! What an error that a guest raised means to the caller (architecture.md, "Errors on the wire").
+//! What an error that a guest raised means to the caller (`host/docs/architecture.md`, "Errors on the wire").
 //!
 //! `resource-exhausted`, `unavailable` and `data-loss` are passed on as what they are. `invalid-argument` and `other` have no meaning
 //! in answer to the host, whose calls are well-formed: a write is UNAVAILABLE then, so that clients keep the spans and retry, and a

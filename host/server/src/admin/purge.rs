@@ -40,7 +40,7 @@ pub(super) async fn purge(
     }
 }
 
-/// The admin column of the table "Errors on the wire".
+/// The admin column of the table "Errors on the wire" of `host/docs/architecture.md`.
 pub(super) fn code(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::InvalidArgument

@@ -24,7 +24,7 @@ pub(super) async fn tenants(State(state): State<AdminState>) -> Response {
     }
 }
 
-/// The admin column of the table "Errors on the wire".
+/// The admin column of the table "Errors on the wire" of `host/docs/architecture.md`.
 pub(super) fn refusal(error: &Error) -> Response {
     let status = match error {
         Error::Missing => StatusCode::UNAUTHORIZED,

@@ -271,7 +271,7 @@ fn half_of_tls(config: &Config) -> Option<(&'static str, String)> {
     })
 }
 
-/// The table in Markdown, as the README has it.
+/// The table in Markdown, as `host/docs/configuration.md` has it.
 pub fn markdown() -> String {
     let defaults = Config::default();
     let mut table = String::from("| setting | default | meaning |\n|---|---|---|\n");

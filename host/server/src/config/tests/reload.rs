@@ -33,7 +33,7 @@ fn every_changed_setting_is_named_once() {
     assert_eq!(named, all);
 }
 
-/// As both READMEs say. Whoever adds a setting decides whether a running server takes it.
+/// As `host/docs/operations.md` says. Whoever adds a setting decides whether a running server takes it.
 #[test]
 fn what_needs_a_restart() {
     let changes = Config::default().changes(&changed());
