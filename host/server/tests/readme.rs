@@ -27,7 +27,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every file of the workspace with this extension, apart from what is built or stored.
+/// Every file of the workspace with this extension, without build output and data folders.
 fn files(extension: &str) -> Vec<PathBuf> {
     fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -109,7 +109,7 @@ fn the_page_of_metrics_has_a_row_for_each_and_no_other() {
     assert_eq!(rows, wanted);
 }
 
-/// What a start prints is asserted by the tests of the binary; these are the same lines with the default ports.
+/// The tests of the binary assert the lines of a start; the README has them with the default ports.
 #[test]
 fn the_readme_shows_what_a_start_prints() {
     let config = Config::default();
@@ -146,7 +146,7 @@ fn the_readme_shows_the_trait_of_plugins() {
 
 // === links ===
 
-/// Where the links of a page lead, images included. What is code is no link.
+/// The targets of a page's links and images. Code is left out.
 fn targets(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut in_block = false;
