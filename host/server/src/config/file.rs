@@ -56,7 +56,7 @@ pub(super) fn settings(path: &Path, yaml: &str) -> Result<Vec<Given>, Error> {
     match &root.value {
         Node::Null => {}
         Node::Mapping(entries) => reader.section("", entries),
-        _ => {
+        Node::Text(_) | Node::Literal | Node::Sequence(_) => {
             return Err(Error::Syntax {
                 place: reader.place(root.referenced),
                 message:
@@ -135,7 +135,9 @@ impl Reader<'_> {
             match &node.value {
                 Node::Mapping(entries) => self.section("", entries),
                 Node::Null => {}
-                _ => self.entry(String::new(), key, node),
+                Node::Text(_) | Node::Literal | Node::Sequence(_) => {
+                    self.entry(String::new(), key, node);
+                }
             }
             self.tenant = None;
         }

@@ -8,8 +8,8 @@ use larder_model::TenantName;
 
 use super::error::{Error, Place, nearest};
 use super::file::{self, Given, Raw};
-use super::overrides::{OVERRIDABLE, OVERRIDES, Overrides};
-use super::settings::{self, PLUGIN_SETTINGS, SETTINGS, Setting};
+use super::overrides::{OVERRIDES, Overrides};
+use super::settings::{self, PLUGIN_SETTINGS, SETTINGS, Scope, Setting};
 use super::value::Value as _;
 use super::{Config, environment};
 
@@ -124,16 +124,15 @@ impl Loader {
             format!("{whose}.{path}")
         };
         let setting = Setting::at(&path);
-        let is_own = setting.is_some_and(|setting| OVERRIDABLE.contains(&setting.path));
-        if setting.is_some() && !is_own {
+        if setting.is_some_and(|setting| setting.scope == Scope::Server) {
             let message = format!(
                 "this is of the whole server; a tenant may have {} and `{PLUGIN_SETTINGS}` of its own",
-                OVERRIDABLE.map(|path| format!("`{path}`")).join(", ")
+                settings::overridable_in_words()
             );
             return Err(invalid(whole, message, given.key));
         }
         if !path.is_empty() && !settings::is_section(&path) && !is_known(&path) {
-            let nearest = nearest(&path, '.', paths(&OVERRIDABLE));
+            let nearest = nearest(&path, '.', paths(settings::overridable()));
             return Err(Error::UnknownKey {
                 nearest: nearest.map(|path| format!("{whose}.{path}")),
                 key: whole,
@@ -251,8 +250,8 @@ fn kind(path: &str) -> &'static str {
 }
 
 fn unknown_key(key: String, place: Place) -> Error {
-    let all: Vec<&str> = SETTINGS.iter().map(|setting| setting.path).collect();
-    let known = paths(&all).chain([OVERRIDES.to_owned()]);
+    let all = SETTINGS.iter().map(|setting| setting.path);
+    let known = paths(all).chain([OVERRIDES.to_owned()]);
     Error::UnknownKey {
         nearest: nearest(&key, '.', known),
         key,
@@ -261,11 +260,11 @@ fn unknown_key(key: String, place: Place) -> Error {
 }
 
 /// The settings and the sections above them: a section may be misspelt as well.
-fn paths(settings: &[&'static str]) -> impl Iterator<Item = String> {
-    let paths = settings.iter().flat_map(|path| {
+fn paths(settings: impl Iterator<Item = &'static str>) -> impl Iterator<Item = String> {
+    let paths = settings.flat_map(|path| {
         let sections = path.match_indices('.');
         let sections = sections.filter_map(|(at, _)| path.get(..at));
-        sections.chain([*path]).map(str::to_owned)
+        sections.chain([path]).map(str::to_owned)
     });
     let paths: Vec<String> = paths.chain([PLUGIN_SETTINGS.to_owned()]).collect();
     paths.into_iter()

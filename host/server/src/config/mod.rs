@@ -25,9 +25,9 @@ use serde::Serialize;
 
 pub use error::{Error, Place};
 pub use load::{Flag, Sources};
-pub use overrides::{OVERRIDABLE, OVERRIDES, Overrides, Own};
+pub use overrides::{OVERRIDES, Overrides, Own};
 pub use reload::Changes;
-pub use settings::{PLUGIN_SETTINGS, SETTINGS, Setting, markdown};
+pub use settings::{PLUGIN_SETTINGS, Reload, SETTINGS, Scope, Setting, markdown};
 pub use tenancy::{Header, Tenancy, TenantNames};
 pub use value::{Durability, Endpoint, KvDriver, Size};
 

@@ -14,19 +14,6 @@ use super::{Config, Tenancy};
 /// Where the overrides stand in a file; what follows is a tenant's name, and a setting's path.
 pub const OVERRIDES: &str = "tenancy.overrides";
 
-/// What a tenant may have of its own, beside its plugin's settings.
-pub const OVERRIDABLE: [&str; 9] = [
-    "plugin.use",
-    "limits.memory",
-    "limits.call_timeout",
-    "limits.queue_bytes",
-    "limits.queue_depth",
-    "limits.log_bytes",
-    "limits.spans_per_second",
-    "limits.concurrent_queries",
-    "kv.quota",
-];
-
 /// What each tenant has of its own, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Overrides(BTreeMap<TenantName, Own>);
@@ -63,8 +50,8 @@ impl Overrides {
 // === impl Own ===
 
 impl Own {
-    /// Sets what stands at a path of [`OVERRIDABLE`]; no text is the default of the setting, as in the rest of a file. The error says
-    /// what was wrong, without naming the setting.
+    /// Overrides a setting; no text means the setting's default, as in the rest of a file. The error says what is wrong with the text
+    /// and does not name the setting.
     pub(super) fn set(&mut self, setting: &Setting, text: Option<&str>) -> Result<(), String> {
         let mut alone = Config::default();
         if let Some(text) = text {

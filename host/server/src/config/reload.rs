@@ -1,69 +1,34 @@
-//! What of a configuration a running server may take, and what it needs a restart for.
+//! The difference between two configurations, and the part of it that a reload applies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Config;
 use super::overrides::OVERRIDES;
-use super::settings::{PLUGIN_SETTINGS, SETTINGS};
+use super::settings::{PLUGIN_SETTINGS, Reload, SETTINGS};
 
-/// Settings of a tenant's plugin, which only a plugin that can be replaced takes; its own settings are such as well.
-const OF_PLUGINS: &[&str] = &[
-    "plugin.use",
-    "limits.memory",
-    "limits.call_timeout",
-    "limits.log_bytes",
-];
-
-/// Settings of the server that are looked at anew by each request or connection, those of one tenant included.
-const OF_REQUESTS: &[&str] = &[
-    "limits.queue_bytes",
-    "limits.queue_depth",
-    "limits.spans_per_second",
-    "limits.concurrent_queries",
-    "kv.quota",
-    "limits.query_timeout",
-    "limits.query_judged_spans",
-    "limits.query_read_bytes",
-    "limits.max_search_depth",
-    "limits.drain_timeout",
-    "limits.connections",
-    "limits.request_timeout",
-    "admin.purge",
-    "kv.min_free",
-    "tenancy.header",
-    "tenancy.tenants",
-    "tenancy.max_tenants",
-    "tenancy.idle_timeout",
-    "tenancy.default",
-    "tenancy.writer_default",
-    "tenancy.resource_attribute",
-];
-
-/// The settings in which two configurations differ, by path.
+/// The paths of the settings in which two configurations differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Of the plugin: taken if that can be replaced.
+    /// Applied by a reload if the plugin can be replaced.
     pub of_plugins: Vec<String>,
-    /// Taken.
+    /// Applied by a reload.
     pub of_requests: Vec<String>,
-    /// Looked at once, when the server starts.
+    /// Applied by a restart only.
     pub at_start: Vec<String>,
 }
 
 impl Config {
-    /// In what `next` differs from this.
+    /// The settings whose values in `next` are other than here.
     pub fn changes(&self, next: &Self) -> Changes {
         let mut changes = Changes::default();
         for setting in SETTINGS {
             if setting.show(self) == setting.show(next) {
                 continue;
             }
-            let list = if OF_PLUGINS.contains(&setting.path) {
-                &mut changes.of_plugins
-            } else if OF_REQUESTS.contains(&setting.path) {
-                &mut changes.of_requests
-            } else {
-                &mut changes.at_start
+            let list = match setting.reload {
+                Reload::AtStart => &mut changes.at_start,
+                Reload::Requests => &mut changes.of_requests,
+                Reload::Plugin => &mut changes.of_plugins,
             };
             list.push(setting.path.to_owned());
         }
@@ -85,32 +50,31 @@ impl Config {
         changes
     }
 
-    /// This configuration with what each request looks at as `next` has it.
+    /// This configuration with the settings of requests, the overrides included, taken from `next`.
     #[must_use]
     pub fn with_requests_of(&self, next: &Self) -> Self {
         let mut config = self.clone();
-        take(OF_REQUESTS, &mut config, next);
+        copy(Reload::Requests, &mut config, next);
         let overrides = &next.tenancy.overrides;
         config.tenancy.overrides.clone_from(overrides);
         config
     }
 
-    /// This configuration with what concerns plugins as `next` has it.
+    /// This configuration with the settings of plugins taken from `next`.
     #[must_use]
     pub fn with_plugins_of(&self, next: &Self) -> Self {
         let mut config = self.clone();
-        take(OF_PLUGINS, &mut config, next);
+        copy(Reload::Plugin, &mut config, next);
         config.plugin.settings.clone_from(&next.plugin.settings);
         config
     }
 }
 
-fn take(paths: &[&str], config: &mut Config, next: &Config) {
-    for setting in SETTINGS {
-        if paths.contains(&setting.path) {
-            // What one configuration shows, another reads.
-            let text = setting.show(next).unwrap_or_default();
-            setting.read(&text, config).unwrap_or_default();
-        }
+/// Copies the settings that have this kind of reload.
+fn copy(reload: Reload, config: &mut Config, next: &Config) {
+    for setting in SETTINGS.iter().filter(|row| row.reload == reload) {
+        // A value is always read back from its own text.
+        let text = setting.show(next).unwrap_or_default();
+        setting.read(&text, config).unwrap_or_default();
     }
 }

@@ -1,5 +1,8 @@
-//! The one table of settings: path, type, range, meaning, and how each is read and shown. Documentation, `larder config table`
-//! and every source of configuration go through it; a test holds it equal to [`Config`].
+//! The table of settings. A row has every property of a setting: path, field, type, range, when a reload applies it, whether a
+//! tenant can override it, and its documentation.
+//!
+//! Every source of configuration, reload, overrides, `larder config table` and the documentation read this table. A row without one
+//! of its columns does not compile; a test compares the rows with the fields of [`Config`].
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -7,37 +10,63 @@ use std::time::Duration;
 
 use larder_model::TenantName;
 
-use super::overrides::{OVERRIDABLE, OVERRIDES};
+use super::overrides::OVERRIDES;
 use super::value::{Durability, Endpoint, KvDriver, Size, Value};
 use super::{Config, Grpc, Header, Tenancy, TenantNames};
 
-/// One setting.
+/// A row of the table.
 #[derive(Clone, Copy)]
 pub struct Setting {
-    /// Where it stands: `limits.memory`.
+    /// The path in the file, such as `limits.memory`.
     pub path: &'static str,
-    /// Its type in words.
+    /// The type in words, for error messages.
     pub kind: &'static str,
-    /// The least and the greatest value, where there are such.
+    /// The least and the greatest value, if the type alone does not bound it.
     pub range: Option<(&'static str, &'static str)>,
-    /// What it does, without a full stop.
+    /// When a running server applies a change.
+    pub reload: Reload,
+    /// The scope in which the setting can have a value.
+    pub scope: Scope,
+    /// Documentation: a sentence without a full stop.
     pub meaning: &'static str,
-    /// Whether a file gives it as a list.
+    /// True if a file gives it as a list.
     pub(super) is_list: bool,
     read: fn(&Setting, &str, &mut Config) -> Result<(), String>,
     show: fn(&Config) -> Option<String>,
 }
 
-/// Where a plugin's own settings stand; what follows is the plugin's word.
+/// When a running server applies a changed setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// Never: the setting is read once, at start.
+    AtStart,
+    /// At a reload, for the requests and connections that follow.
+    Requests,
+    /// At a reload, by replacing the plugin's instances; at the next start if the plugin cannot be replaced.
+    Plugin,
+}
+
+/// The scope in which a setting can have a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One value for the whole server.
+    Server,
+    /// A tenant can override it, in `tenancy.overrides`.
+    Tenant,
+}
+
+/// The section of the plugin's own settings. Their names are the plugin's.
 pub const PLUGIN_SETTINGS: &str = "plugin.settings";
 
 macro_rules! settings {
-    ($($path:literal $(.$field:ident)+ : $kind:ty, $range:expr, $meaning:literal;)*) => {
-        /// Every setting but those of the plugins, which only they know.
+    ($($path:literal $(.$field:ident)+ : $kind:ty, $range:expr, $reload:ident, $scope:ident, $meaning:literal;)*) => {
+        /// All settings of the server. The plugins' own settings are known to the plugins alone.
         pub const SETTINGS: &[Setting] = &[$(Setting {
             path: $path,
             kind: <$kind as Value>::KIND,
             range: $range,
+            reload: Reload::$reload,
+            scope: Scope::$scope,
             meaning: $meaning,
             is_list: <$kind as Value>::IS_LIST,
             read: |setting, text, config| {
@@ -49,99 +78,124 @@ macro_rules! settings {
     };
 }
 
+// A row: path, field: type, range, reload, scope, and documentation.
 settings! {
-    "grpc.endpoint" .grpc.endpoint: Endpoint, None,
+    "grpc.endpoint" .grpc.endpoint: Endpoint, None, AtStart, Server,
         "Where all gRPC services listen; `:17271` means every interface";
-    "grpc.writer_endpoint" .grpc.writer_endpoint: Option<Endpoint>, None,
+    "grpc.writer_endpoint" .grpc.writer_endpoint: Option<Endpoint>, None, AtStart, Server,
         "A second port for OTLP writes alone";
-    "grpc.max_request_bytes" .grpc.max_request_bytes: Size, Some(("64KiB", "1GiB")),
+    "grpc.max_request_bytes" .grpc.max_request_bytes: Size, Some(("64KiB", "1GiB")), AtStart, Server,
         "The largest request, after decompression; Jaeger's batches pass gRPC's usual 4 MiB";
-    "grpc.max_message_bytes" .grpc.max_message_bytes: Size, Some(("64KiB", "1GiB")),
+    "grpc.max_message_bytes" .grpc.max_message_bytes: Size, Some(("64KiB", "1GiB")), AtStart, Server,
         "The largest message of an answer; Jaeger's client takes 4 MiB unless told otherwise";
-    "grpc.pagination" .grpc.pagination: bool, None,
+    "grpc.pagination" .grpc.pagination: bool, None, AtStart, Server,
         "Whether `FindTraceIDs` and `FindTraceSummaries` answer page by page where asked to; for Jaegers that know RFC 0014";
-    "grpc.tls.cert" .grpc.tls.cert: Option<PathBuf>, None,
+    "grpc.tls.cert" .grpc.tls.cert: Option<PathBuf>, None, AtStart, Server,
         "PEM file with the certificate of the gRPC ports, and those between it and its CA; read again when it changes, and on SIGHUP";
-    "grpc.tls.key" .grpc.tls.key: Option<PathBuf>, None,
+    "grpc.tls.key" .grpc.tls.key: Option<PathBuf>, None, AtStart, Server,
         "PEM file with that certificate's private key";
-    "grpc.tls.client_ca" .grpc.tls.client_ca: Option<PathBuf>, None,
+    "grpc.tls.client_ca" .grpc.tls.client_ca: Option<PathBuf>, None, AtStart, Server,
         "PEM file with the CAs of which every client has to show a certificate";
-    "admin.endpoint" .admin.endpoint: Endpoint, None,
+    "admin.endpoint" .admin.endpoint: Endpoint, None, AtStart, Server,
         "Where HTTP for operators listens";
-    "admin.tls.cert" .admin.tls.cert: Option<PathBuf>, None,
+    "admin.tls.cert" .admin.tls.cert: Option<PathBuf>, None, AtStart, Server,
         "As `grpc.tls.cert`, for the admin port";
-    "admin.tls.key" .admin.tls.key: Option<PathBuf>, None,
+    "admin.tls.key" .admin.tls.key: Option<PathBuf>, None, AtStart, Server,
         "As `grpc.tls.key`, for the admin port";
-    "admin.tls.client_ca" .admin.tls.client_ca: Option<PathBuf>, None,
+    "admin.tls.client_ca" .admin.tls.client_ca: Option<PathBuf>, None, AtStart, Server,
         "As `grpc.tls.client_ca`, for the admin port";
-    "admin.purge" .admin.purge: bool, None,
+    "admin.purge" .admin.purge: bool, None, Requests, Server,
         "Whether `POST /purge` may forget everything";
-    "admin.allow_anonymous" .admin.allow_anonymous: bool, None,
+    "admin.allow_anonymous" .admin.allow_anonymous: bool, None, AtStart, Server,
         "Whether the admin port may be reached from other machines with neither `access.tokens` nor `admin.tls.client_ca` set; else the start is refused";
-    "access.tokens" .access.tokens: Option<PathBuf>, None,
+    "access.tokens" .access.tokens: Option<PathBuf>, None, AtStart, Server,
         "YAML file of hashed bearer tokens (`larder token` prints an entry); set, every call needs one; read again like a certificate";
-    "plugin.use" .plugin.r#use: String, None,
+    "plugin.use" .plugin.r#use: String, None, Plugin, Tenant,
         "A bundled plugin's name (`kv`, `memory`), or the path of a `.wasm` file";
-    "data_dir" .data_dir: PathBuf, None,
+    "data_dir" .data_dir: PathBuf, None, AtStart, Server,
         "Where what outlives the process lies: compiled plugins, and the data of plugins that use `kv`";
-    "limits.memory" .limits.memory: Size, Some(("1MiB", "4GiB")),
+    "limits.memory" .limits.memory: Size, Some(("1MiB", "4GiB")), Plugin, Tenant,
         "Linear memory of one plugin instance";
-    "limits.call_timeout" .limits.call_timeout: Duration, Some(("10ms", "1h")),
+    "limits.call_timeout" .limits.call_timeout: Duration, Some(("10ms", "1h")), Plugin, Tenant,
         "How long one call of the plugin may take";
-    "limits.compile_timeout" .limits.compile_timeout: Duration, Some(("10ms", "1h")),
+    "limits.compile_timeout" .limits.compile_timeout: Duration, Some(("10ms", "1h")), AtStart, Server,
         "How long a plugin's file may take to compile, in a process of its own";
-    "limits.compile_memory" .limits.compile_memory: Size, Some(("256MiB", "64GiB")),
+    "limits.compile_memory" .limits.compile_memory: Size, Some(("256MiB", "64GiB")), AtStart, Server,
         "Address space of that process";
-    "limits.query_timeout" .limits.query_timeout: Duration, Some(("10ms", "1h")),
+    "limits.query_timeout" .limits.query_timeout: Duration, Some(("10ms", "1h")), Requests, Server,
         "How long a query may take; Jaeger's client gives up after 5 s";
-    "limits.query_judged_spans" .limits.query_judged_spans: u64, Some(("1", "1000000000000")),
+    "limits.query_judged_spans" .limits.query_judged_spans: u64, Some(("1", "1000000000000")), Requests, Server,
         "How many spans a query may judge";
-    "limits.query_read_bytes" .limits.query_read_bytes: Size, Some(("64KiB", "1024TiB")),
+    "limits.query_read_bytes" .limits.query_read_bytes: Size, Some(("64KiB", "1024TiB")), Requests, Server,
         "How many bytes a query may read from the plugin";
-    "limits.queue_bytes" .limits.queue_bytes: Size, Some(("1MiB", "64GiB")),
+    "limits.queue_bytes" .limits.queue_bytes: Size, Some(("1MiB", "64GiB")), Requests, Tenant,
         "Bytes of writes that may wait for the plugin";
-    "limits.queue_depth" .limits.queue_depth: usize, Some(("1", "1000000")),
+    "limits.queue_depth" .limits.queue_depth: usize, Some(("1", "1000000")), Requests, Tenant,
         "How many writes may wait for the plugin";
-    "limits.log_bytes" .limits.log_bytes: Size, Some(("0B", "1GiB")),
+    "limits.log_bytes" .limits.log_bytes: Size, Some(("0B", "1GiB")), Plugin, Tenant,
         "Bytes of log that the plugin may write in a second; the rest is dropped and counted";
-    "limits.spans_per_second" .limits.spans_per_second: Option<u64>, Some(("1", "1000000000")),
+    "limits.spans_per_second" .limits.spans_per_second: Option<u64>, Some(("1", "1000000000")), Requests, Tenant,
         "Spans that each tenant may write in a second, and in a burst; a larger request passes, and is paid off before the next one";
-    "limits.concurrent_queries" .limits.concurrent_queries: usize, Some(("1", "256")),
+    "limits.concurrent_queries" .limits.concurrent_queries: usize, Some(("1", "256")), Requests, Tenant,
         "Queries of each tenant at a time; as many more wait for half of `limits.query_timeout`";
-    "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")),
+    "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")), Requests, Server,
         "The largest `search_depth`; a larger one counts as this";
-    "limits.connections" .limits.connections: usize, Some(("1", "1000000")),
+    "limits.connections" .limits.connections: usize, Some(("1", "1000000")), Requests, Server,
         "Connections at a time, on each port; one more waits until another ends";
-    "limits.request_timeout" .limits.request_timeout: Duration, Some(("10ms", "1h")),
+    "limits.request_timeout" .limits.request_timeout: Duration, Some(("10ms", "1h")), Requests, Server,
         "How long a client may take to send a request";
-    "limits.drain_timeout" .limits.drain_timeout: Duration, Some(("0s", "1h")),
+    "limits.drain_timeout" .limits.drain_timeout: Duration, Some(("0s", "1h")), Requests, Server,
         "How long a stop waits for calls that are under way";
-    "kv.driver" .kv.driver: KvDriver, None,
+    "kv.driver" .kv.driver: KvDriver, None, AtStart, Server,
         "What keeps the data of plugins that use `kv`: `fjall` in `data_dir`, or `memory`";
-    "kv.durability" .kv.durability: Durability, None,
+    "kv.durability" .kv.durability: Durability, None, AtStart, Server,
         "`sync` acknowledges a write once it is on disk; `periodic` at once, and a crash loses what came since the last sync";
-    "kv.sync_interval" .kv.sync_interval: Duration, Some(("10ms", "1m")),
+    "kv.sync_interval" .kv.sync_interval: Duration, Some(("10ms", "1m")), AtStart, Server,
         "How often `periodic` durability syncs";
-    "kv.quota" .kv.quota: Option<Size>, Some(("1MiB", "1024TiB")),
+    "kv.quota" .kv.quota: Option<Size>, Some(("1MiB", "1024TiB")), Requests, Tenant,
         "The most that a tenant may store, compressed";
-    "kv.min_free" .kv.min_free: Size, Some(("0B", "1024TiB")),
+    "kv.min_free" .kv.min_free: Size, Some(("0B", "1024TiB")), Requests, Server,
         "Writes are refused while the disk has less free space than this; reads and retention go on";
-    "tenancy.enabled" .tenancy.enabled: bool, None,
+    "tenancy.enabled" .tenancy.enabled: bool, None, AtStart, Server,
         "Whether each request names its tenant in a header, and finds that tenant's data alone";
-    "tenancy.header" .tenancy.header: Header, None,
+    "tenancy.header" .tenancy.header: Header, None, Requests, Server,
         "The header that names the tenant";
-    "tenancy.tenants" .tenancy.tenants: TenantNames, None,
+    "tenancy.tenants" .tenancy.tenants: TenantNames, None, Requests, Server,
         "The only tenants, as a list (in a variable: with commas); without it, any name of letters, digits, `-`, `_` and `.`";
-    "tenancy.max_tenants" .tenancy.max_tenants: usize, Some(("1", "1000000")),
+    "tenancy.max_tenants" .tenancy.max_tenants: usize, Some(("1", "1000000")), Requests, Server,
         "The most tenants, where there is no list; one that is purged counts no more";
-    "tenancy.idle_timeout" .tenancy.idle_timeout: Duration, Some(("10ms", "8760h")),
+    "tenancy.idle_timeout" .tenancy.idle_timeout: Duration, Some(("10ms", "8760h")), Requests, Server,
         "A tenant that is not called for so long is put away until its next call, if its plugin keeps its data in `kv`";
-    "tenancy.default" .tenancy.default: Option<TenantName>, None,
+    "tenancy.default" .tenancy.default: Option<TenantName>, None, Requests, Server,
         "The tenant of requests without the header; unset refuses them";
-    "tenancy.writer_default" .tenancy.writer_default: Option<TenantName>, None,
+    "tenancy.writer_default" .tenancy.writer_default: Option<TenantName>, None, Requests, Server,
         "The same on `grpc.writer_endpoint`, where it differs";
-    "tenancy.resource_attribute" .tenancy.resource_attribute: Option<String>, None,
+    "tenancy.resource_attribute" .tenancy.resource_attribute: Option<String>, None, Requests, Server,
         "A resource attribute that names the tenant of each resource in an Export without the header; without it there, the default";
+}
+
+/// A reload applies overrides to the requests that follow, so a setting that is read at start cannot be overridden.
+const _: () = {
+    let mut rows = SETTINGS;
+    while let [row, rest @ ..] = rows {
+        assert!(!matches!(
+            (row.scope, row.reload),
+            (Scope::Tenant, Reload::AtStart)
+        ));
+        rows = rest;
+    }
+};
+
+/// The paths of the settings that a tenant can override.
+pub(super) fn overridable() -> impl Iterator<Item = &'static str> {
+    let rows = SETTINGS.iter().filter(|row| row.scope == Scope::Tenant);
+    rows.map(|row| row.path)
+}
+
+/// The same paths for a message or a page: each in backticks, separated by commas.
+pub(super) fn overridable_in_words() -> String {
+    let quoted: Vec<String> = overridable().map(|path| format!("`{path}`")).collect();
+    quoted.join(", ")
 }
 
 // === impl Setting ===
@@ -264,7 +318,7 @@ fn half_of_tls(config: &Config) -> Option<(&'static str, String)> {
             (Some(_), None) => (cert, key),
             (None, Some(_)) => (key, cert),
             (None, None) if tls.client_ca.is_some() => (client_ca, cert),
-            _ => return None,
+            (None, None) | (Some(_), Some(_)) => return None,
         };
         let why = format!("TLS needs `{missing}` as well; set both, or neither");
         Some((given, why))
@@ -292,11 +346,10 @@ pub fn markdown() -> String {
         "| `{PLUGIN_SETTINGS}.NAME` | | Settings of the plugin's own; it refuses those that it does not know |"
     )
     .unwrap_or_default();
-    let own: Vec<String> = OVERRIDABLE.iter().map(|path| format!("`{path}`")).collect();
     writeln!(
         table,
         "| `{OVERRIDES}.TENANT.SETTING` | | What one tenant has of its own, in the file alone: {}, and `{PLUGIN_SETTINGS}.NAME`, which are added to those of all if the plugin is the same |",
-        own.join(", ")
+        overridable_in_words()
     )
     .unwrap_or_default();
     table

@@ -271,43 +271,30 @@ impl Value for String {
     }
 }
 
-impl Value for KvDriver {
-    const KIND: &'static str = "fjall or memory";
+/// Reads and shows the words of an enum. A variant without a word does not compile.
+macro_rules! words {
+    ($type:ident, $kind:literal: $($variant:ident = $word:literal),+) => {
+        impl Value for $type {
+            const KIND: &'static str = $kind;
 
-    fn read(text: &str) -> Option<Self> {
-        match text {
-            "fjall" => Some(Self::Fjall),
-            "memory" => Some(Self::Memory),
-            _ => None,
-        }
-    }
+            fn read(text: &str) -> Option<Self> {
+                match text {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
 
-    fn show(&self) -> String {
-        match self {
-            Self::Fjall => "fjall".to_owned(),
-            Self::Memory => "memory".to_owned(),
+            fn show(&self) -> String {
+                let word = match self {
+                    $(Self::$variant => $word),+
+                };
+                word.to_owned()
+            }
         }
-    }
+    };
 }
-
-impl Value for Durability {
-    const KIND: &'static str = "sync or periodic";
-
-    fn read(text: &str) -> Option<Self> {
-        match text {
-            "sync" => Some(Self::Sync),
-            "periodic" => Some(Self::Periodic),
-            _ => None,
-        }
-    }
-
-    fn show(&self) -> String {
-        match self {
-            Self::Sync => "sync".to_owned(),
-            Self::Periodic => "periodic".to_owned(),
-        }
-    }
-}
+words!(KvDriver, "fjall or memory": Fjall = "fjall", Memory = "memory");
+words!(Durability, "sync or periodic": Sync = "sync", Periodic = "periodic");
 
 impl Value for PathBuf {
     const KIND: &'static str = "a path";

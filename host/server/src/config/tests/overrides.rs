@@ -1,8 +1,9 @@
 //! What one tenant has of its own.
 
-use super::super::{Config, OVERRIDABLE, SETTINGS, Size};
-use super::from_yaml;
+use super::super::settings::overridable;
+use super::super::{Config, SETTINGS, Scope, Size};
 use super::refusals::check_refused;
+use super::{from_yaml, load};
 
 /// What holds for a tenant that has something of its own.
 fn of(config: &Config, tenant: &str) -> Config {
@@ -66,13 +67,44 @@ tenancy:
     assert_eq!(settings(&other), [("max_traces", "7")]);
 }
 
+/// The column of the table: a tenant that gets another setting of its own needs the code that applies it.
 #[test]
-fn every_setting_that_may_be_overridden_is_one_of_the_servers() {
-    for path in OVERRIDABLE {
-        assert!(
-            SETTINGS.iter().any(|setting| setting.path == path),
-            "{path}"
-        );
+fn these_settings_can_be_overridden_and_no_others() {
+    let expected = [
+        "plugin.use",
+        "limits.memory",
+        "limits.call_timeout",
+        "limits.queue_bytes",
+        "limits.queue_depth",
+        "limits.log_bytes",
+        "limits.spans_per_second",
+        "limits.concurrent_queries",
+        "kv.quota",
+    ];
+    assert_eq!(overridable().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn an_override_is_taken_if_the_table_says_so_and_refused_otherwise() {
+    let changed = super::changed();
+    for setting in SETTINGS {
+        let text = setting.show(&changed).unwrap();
+        let (section, key) = setting.path.rsplit_once('.').unwrap_or(("", setting.path));
+        let mut yaml = format!("{key}: {text:?}");
+        for name in section.split('.').rev().filter(|name| !name.is_empty()) {
+            yaml = format!("{name}: {{ {yaml} }}");
+        }
+        let yaml = format!("tenancy: {{ overrides: {{ acme: {{ {yaml} }} }} }}");
+        match setting.scope {
+            Scope::Tenant => {
+                let own = of(&from_yaml(&yaml), "acme");
+                assert_eq!(setting.show(&own), Some(text), "{yaml}");
+            }
+            Scope::Server => {
+                let refused = load(Some(&yaml), &[], &[]).unwrap_err().to_string();
+                assert!(refused.contains("this is of the whole server"), "{refused}");
+            }
+        }
     }
 }
 
@@ -130,7 +162,8 @@ fn a_wrong_override_is_refused_as_the_servers_setting_would_be() {
 
 #[test]
 fn what_is_of_the_whole_server_is_no_tenants_own() {
-    let own = OVERRIDABLE.map(|path| format!("`{path}`")).join(", ");
+    let own: Vec<String> = overridable().map(|path| format!("`{path}`")).collect();
+    let own = own.join(", ");
     check_refused(
         "tenancy: { overrides: { acme: { grpc: { pagination: true } } } }",
         &format!(
