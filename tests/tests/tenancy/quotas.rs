@@ -1,6 +1,6 @@
 //! What a tenant may use of the server: over it, that tenant alone is refused, and told when to come again.
 
-use larder_tests::http::count;
+use larder_tests::http::{self, count};
 use larder_tests::otlp::{ResourceBuilder, noise, service, span};
 use larder_tests::status::{error_info, retry_info};
 use larder_tests::{Client, Larder, Options, Plugin, Query, eventually, patiently};
@@ -143,6 +143,44 @@ async fn queries_beyond_a_tenants_number_are_refused_and_the_others_answered() {
     assert_eq!(traces(&client, "b").await, [1]);
     assert_eq!(queries.len(), 2);
     assert!(queries.try_join_next().is_none(), "one runs, and one waits");
+    queries.abort_all();
+}
+
+/// `/explain` is a query like any other: with one under way and one waiting it is refused at once, and another tenant's is not.
+#[tokio::test]
+async fn an_explanation_beyond_a_tenants_number_of_queries_is_refused() {
+    let larder = tenancy(Plugin::Hostile)
+        .environment("LARDER_LIMITS_CALL_TIMEOUT", "1h")
+        .environment("LARDER_LIMITS_QUERY_TIMEOUT", "1h")
+        .config("tenancy: { overrides: { a: { limits: { concurrent_queries: 1 } } } }")
+        .start();
+    let client = larder.client().await;
+    for tenant in ["a", "b"] {
+        store(&client, tenant, 1).await;
+    }
+    let spin = Query::default().service("spin on find");
+    let mut queries = JoinSet::new();
+    for _ in 0..3 {
+        let (client, spin) = (client.tenant("a"), spin.clone());
+        queries.spawn(async move { client.find_trace_ids(&spin).await });
+    }
+    // Once the third is refused, one runs and one waits.
+    let first = patiently("a refusal", queries.join_next()).await.unwrap();
+    assert_refused(&first.unwrap().unwrap_err(), "limits.concurrent_queries");
+    let explain = |tenant: &str| {
+        let path = format!("/explain?tenant={tenant}");
+        http::post_body(larder.admin(), &path, r#"{"search_depth": 1}"#)
+    };
+    let refused = explain("a");
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert!(
+        refused.body.contains("limits.concurrent_queries"),
+        "{}",
+        refused.body
+    );
+    assert_eq!(refusals(&larder, "limits.concurrent_queries"), 2);
+    let answered = explain("b");
+    assert_eq!(answered.status, 200, "{}", answered.body);
     queries.abort_all();
 }
 

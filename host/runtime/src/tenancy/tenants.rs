@@ -166,6 +166,14 @@ impl Tenants {
         Ok(tenant.pinned())
     }
 
+    /// The quotas of the tenant that an operator names, or of the default one.
+    ///
+    /// # Errors
+    /// As [`Tenants::named`]; nothing is opened.
+    pub fn named_quotas(&self, name: Option<&str>) -> Result<Arc<Quotas>, Error> {
+        Ok(Arc::clone(self.find(name)?.quotas()))
+    }
+
     /// Shuts every tenant's plugin down, each once what waits is written; none is opened again.
     pub async fn shutdown(&self) {
         self.serving.send_replace(false);

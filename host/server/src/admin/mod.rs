@@ -25,7 +25,7 @@ mod serve;
 mod tenants;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::{StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
@@ -71,7 +71,8 @@ pub trait Plugin: Send + Sync + 'static {
 /// What runs a search and tells how.
 #[async_trait::async_trait]
 pub trait Explains: Send + Sync + 'static {
-    /// As [`Searcher::explain`](larder_search::Searcher::explain), of one tenant or of the default one.
+    /// Runs [`Searcher::explain`](larder_search::Searcher::explain) for one tenant, or for the default one. It counts as a query of the
+    /// tenant (`limits.concurrent_queries`) and waits for its turn like any other.
     async fn explain(
         &self,
         tenant: Option<&str>,
@@ -213,8 +214,16 @@ impl Explains for Explainer {
         tenant: Option<&str>,
         query: TraceQueryParameters,
     ) -> Result<Explanation, tenancy::Error> {
+        let mut limits = *self.limits.get();
+        let came = Instant::now();
+        let quotas = self.tenants.named_quotas(tenant)?;
+        let _query = quotas
+            .query(limits.timeout / 2)
+            .await
+            .map_err(tenancy::Error::Search)?;
+        limits.timeout = limits.timeout.saturating_sub(came.elapsed());
         let storage = self.tenants.named(tenant).await?;
-        let searcher = Searcher::new(storage, *self.limits.get(), Arc::clone(&self.metrics));
+        let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
         searcher
             .explain(query)
             .await
