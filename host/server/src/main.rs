@@ -92,10 +92,11 @@ fn announce(server: &Server, config: &Config) {
     let plugin = server.plugin();
     let from = match plugin.source.parse() {
         Ok(Source::Bundled(_)) => "bundled",
-        _ => &plugin.source,
+        Ok(Source::File(_)) | Err(_) => &plugin.source,
     };
     let data = match (plugin.instancing, config.kv.driver) {
-        (Instancing::Exclusive, _) | (_, KvDriver::Memory) => "data in memory only".to_owned(),
+        (Instancing::Exclusive, KvDriver::Fjall | KvDriver::Memory)
+        | (Instancing::Replicated, KvDriver::Memory) => "data in memory only".to_owned(),
         (Instancing::Replicated, KvDriver::Fjall) => {
             format!("data in {}", kv_dir(config).display())
         }

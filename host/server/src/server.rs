@@ -268,14 +268,17 @@ async fn open_kv(
     config: &Config,
     scheduler: &Arc<Scheduler>,
 ) -> Result<Arc<dyn kv::Driver>, Error> {
-    let KvDriver::Fjall = config.kv.driver else {
-        return Ok(Arc::new(kv::MemoryDriver::new()));
-    };
-    let options = kv_options(config, scheduler);
-    // What a crash left is read here, which blocks.
-    let opened = tokio::task::spawn_blocking(move || kv::fjall::FjallDriver::open(options)).await;
-    let driver = opened.map_err(Error::Task)?.map_err(Error::Kv)?;
-    Ok(Arc::new(driver))
+    match config.kv.driver {
+        KvDriver::Memory => Ok(Arc::new(kv::MemoryDriver::new())),
+        KvDriver::Fjall => {
+            let options = kv_options(config, scheduler);
+            // Opening reads the journal that a crash left, which blocks.
+            let open = move || kv::fjall::FjallDriver::open(options);
+            let opened = tokio::task::spawn_blocking(open).await;
+            let driver = opened.map_err(Error::Task)?.map_err(Error::Kv)?;
+            Ok(Arc::new(driver))
+        }
+    }
 }
 
 /// What the `fjall` driver is opened with.

@@ -49,6 +49,11 @@ pub(super) fn code(kind: ErrorKind) -> StatusCode {
         | ErrorKind::Unsupported => StatusCode::BAD_REQUEST,
         ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::QueryBudget
+        | ErrorKind::AnswerTooLarge
+        | ErrorKind::ContractBroken
+        | ErrorKind::Poison
+        | ErrorKind::DataLoss
+        | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -33,7 +33,9 @@ pub(super) async fn reload(
         Ok(report) => {
             let status = match report.outcome {
                 Outcome::Partial if !report.tenants.failed.is_empty() => StatusCode::CONFLICT,
-                _ => StatusCode::OK,
+                Outcome::Taken | Outcome::Unchanged | Outcome::Partial | Outcome::Refused => {
+                    StatusCode::OK
+                }
             };
             (status, Json(report)).into_response()
         }

@@ -19,9 +19,12 @@ use crate::server;
 /// Where the store cannot be opened (a server that uses it is still running, or it is too damaged), and where the plugin refuses it,
 /// fails, or breaks the contract.
 pub fn check(config: &Config) -> anyhow::Result<bool> {
-    let KvDriver::Fjall = config.kv.driver else {
-        anyhow::bail!("`kv.driver` is not `fjall`: nothing is stored on disk");
-    };
+    match config.kv.driver {
+        KvDriver::Fjall => {}
+        KvDriver::Memory => {
+            anyhow::bail!("`kv.driver` is not `fjall`: nothing is stored on disk")
+        }
+    }
     let options = server::kv_options(config, &Arc::default());
     let dir = options.dir.clone();
     if !dir.is_dir() {

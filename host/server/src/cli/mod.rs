@@ -137,7 +137,14 @@ impl Cli {
     pub fn compile(&self) -> Option<ExitCode> {
         match &self.command {
             Some(Command::Plugin(PluginCommand::Compile(job))) => Some(job.run()),
-            _ => None,
+            Some(
+                Command::Serve
+                | Command::Check
+                | Command::Config(_)
+                | Command::Plugin(PluginCommand::Inspect { .. })
+                | Command::Token(_),
+            )
+            | None => None,
         }
     }
 
@@ -168,11 +175,14 @@ impl ConfigCommand {
 impl PluginCommand {
     /// Does it, on stdout.
     pub fn run(&self, cli: &Cli, config: &Config) -> anyhow::Result<()> {
-        let Self::Inspect { plugin } = self else {
-            return Ok(());
-        };
-        // The settings of the file are those of the plugin that the file names.
-        plugin::inspect(plugin, cli.options.plugin_setting.clone(), config)
+        match self {
+            // The configuration's plugin settings are for the configured plugin, so they are left out here.
+            Self::Inspect { plugin } => {
+                plugin::inspect(plugin, cli.options.plugin_setting.clone(), config)
+            }
+            // `Cli::compile` runs this before a configuration is loaded.
+            Self::Compile(_) => Ok(()),
+        }
     }
 }
 
