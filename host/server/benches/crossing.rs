@@ -1,4 +1,4 @@
-//! The way into a guest and back. `cargo bench -p larder --bench crossing`
+//! Calls into a guest and back. `cargo bench -p larder --bench crossing`
 //!
 //! Budgets are in comments, as in `ingest.rs`.
 
@@ -20,7 +20,7 @@ use tokio::runtime::Runtime as Tokio;
 
 use support::stored::{self, Plugin, REQUEST_SPANS};
 
-/// Writes into one instance before another takes its place, so that its memory is bounded.
+/// Writes into one instance before it is replaced by a new one, to bound its memory.
 const WRITES: u64 = 256;
 
 struct Bench {
@@ -30,7 +30,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// With the batch of one Export.
+    /// Opens a plugin, with the batch of one Export to write.
     fn new() -> Self {
         let tokio = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -57,7 +57,7 @@ impl Bench {
         self.tokio.block_on(opened).unwrap().pinned()
     }
 
-    /// The time of so many writes.
+    /// Measures a number of writes.
     fn writes(&self, opener: &Opener, count: u64) -> Duration {
         let mut storage = self.open(opener);
         let mut time = Duration::ZERO;

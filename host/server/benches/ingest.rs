@@ -1,7 +1,7 @@
-//! Taking an Export apart, and its two dearest parts on their own: terms and digests. `cargo bench -p larder --bench ingest`
+//! Ingest of an Export, and separately its two most expensive parts: terms and digests. `cargo bench -p larder --bench ingest`
 //!
-//! Each has its budget in a comment: what a span took on two shared cores of a 2026 server, and a third more. One that is over it on a
-//! machine like that has become slower.
+//! A budget is in a comment beside each bench: its time per span on two shared cores of a 2026 server, and a third more. A bench over
+//! its budget on such a machine has become slower.
 
 #![allow(missing_docs, reason = "what criterion's macros make")]
 #![allow(clippy::unwrap_used, reason = "a bench fails loudly")]
@@ -27,7 +27,7 @@ fn request() -> bytes::Bytes {
     corpus.request(0).bytes
 }
 
-/// The whole of it: read, grouped by trace, with terms, digests, and the spans copied together.
+/// All of the ingest: reading, grouping by trace, terms, digests, and copying the spans.
 fn walk(criterion: &mut Criterion) {
     let request = request();
     let mut ingest = Ingest::new(stored::INGEST);
@@ -40,7 +40,7 @@ fn walk(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The terms of every attribute of every span, none of them known from before.
+/// The terms of every attribute of every span, without a cache.
 fn terms(criterion: &mut Criterion) {
     let request = request();
     let mut group = criterion.benchmark_group("ingest");
@@ -73,7 +73,7 @@ fn each_attribute(request: &[u8], text: &mut Vec<u8>) -> u64 {
     all
 }
 
-/// The digests of the request's fragments: read, and written again.
+/// Reading and writing the digests of the request's fragments.
 fn digests(criterion: &mut Criterion) {
     let batches = stored::walk(&mut Ingest::new(stored::INGEST), &request()).unwrap();
     let digests: Vec<&[u8]> = batches

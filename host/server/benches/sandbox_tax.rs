@@ -1,9 +1,9 @@
-//! What the sandbox costs: the bundled plugins compiled to wasm, and the same code compiled for the machine at hand, behind one trait.
+//! The cost of the sandbox: the bundled plugins compiled to wasm, and the same code compiled natively, behind one trait.
 //! Prints tables of processor time. `cargo bench -p larder --bench sandbox_tax -- [spans] [rounds] [memory|full|kv]`
 //!
-//! Each round is a process of its own, so that both begin with memory that nobody has touched. The two take turns, and each figure is
-//! the median of the rounds, as a machine's speed changes by more than what is measured here; the tax is the median of the rounds' own
-//! ratios. `full` is `memory` that evicts: it touches no new memory. `alone PLUGIN FORM SPANS ingest|all` is what a round runs: for a profiler.
+//! Each round runs in its own process, so that both forms begin with fresh memory. The two forms alternate, and each figure is the median
+//! of the rounds, as the speed of a machine varies by more than the difference; the tax is the median of the ratios of the rounds. `full`
+//! is `memory` that evicts, so it allocates no new memory. `alone PLUGIN FORM SPANS ingest|all` runs one round, for a profiler.
 
 #![allow(
     clippy::unwrap_used,
@@ -37,13 +37,13 @@ use support::stored::{self, Plugin, REQUEST_SPANS};
 const SPANS: u64 = 200_000;
 const ROUNDS: u64 = 7;
 const SEED: u64 = 1;
-/// Long enough for the upkeep of what a round wrote.
+/// Time for the maintenance of the data that a round wrote.
 const SETTLE: Duration = Duration::from_millis(500);
-/// Each search is asked so often that its time can be measured.
+/// Each search is repeated for this time.
 const SEARCH_TIME: Duration = Duration::from_millis(40);
 const FORMS: [&str; 2] = ["sandboxed", "native"];
 
-/// What one round took: microseconds by what was measured, and a fingerprint of each answer.
+/// The result of a round: microseconds by name of the measurement, and a fingerprint of each answer.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 struct Round {
     /// In the order measured, by a number before the name.
@@ -92,7 +92,7 @@ fn plugin_named(name: &str) -> Result<Plugin> {
     })
 }
 
-/// A round in a process of its own.
+/// Runs a round in its own process.
 fn round(plugin: Plugin, form: &str, spans: u64) -> Result<Round> {
     let mut command = Command::new(std::env::current_exe()?);
     command
@@ -103,7 +103,7 @@ fn round(plugin: Plugin, form: &str, spans: u64) -> Result<Round> {
     serde_json::from_slice(&output.stdout).context("what a round printed")
 }
 
-/// Stores the corpus in an empty store, and asks each search.
+/// Stores the corpus in an empty store, and runs each search.
 fn alone(plugin: Plugin, form: &str, spans: u64, with_searches: bool) -> Result<Round> {
     let corpus = Corpus::new(SEED, spans, REQUEST_SPANS);
     let requests = stored::requests(&corpus);
@@ -163,7 +163,7 @@ fn alone(plugin: Plugin, form: &str, spans: u64, with_searches: bool) -> Result<
     LocalSet::new().block_on(&tokio, run)
 }
 
-/// Microseconds an answer.
+/// Measures a search, in microseconds per answer.
 async fn time(search: &Search, searcher: &Searcher) -> Result<f64> {
     let started = ProcessTime::now();
     let mut count = 0.0;

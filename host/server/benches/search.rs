@@ -1,4 +1,4 @@
-//! The host's own work in a search: planning it, and judging what a plugin has sighted. `cargo bench -p larder --bench search`
+//! The work of the host in a search: planning it, and judging the sightings of a plugin. `cargo bench -p larder --bench search`
 //!
 //! Budgets are in comments, as in `ingest.rs`.
 
@@ -23,7 +23,7 @@ use support::stored::{self, REQUEST_SPANS};
 /// Spans that are judged together.
 const SPANS: u64 = 10_000;
 
-/// As a plugin gives them back.
+/// Fragments, in the form in which a plugin returns them.
 fn pieces(part: Part) -> Vec<Piece> {
     let corpus = Corpus::new(1, SPANS, REQUEST_SPANS);
     let mut ingest = Ingest::new(stored::INGEST);
@@ -43,7 +43,7 @@ fn pieces(part: Part) -> Vec<Piece> {
     pieces
 }
 
-/// From Jaeger's parameters to what the plugin is asked.
+/// Planning: from Jaeger's parameters to the request to the plugin.
 fn plan(criterion: &mut Criterion) {
     let (from, to) = Corpus::new(1, SPANS, REQUEST_SPANS).window();
     let legacy = Query::default()
@@ -83,7 +83,7 @@ fn judge(criterion: &mut Criterion, name: &str, query: Query, part: Part) {
     group.finish();
 }
 
-/// A service, and a duration that few spans have.
+/// A search for a service and a duration that few spans have, which digests decide.
 fn judge_digest(criterion: &mut Criterion) {
     let query = Query::default()
         .service(service_name(7))
@@ -92,7 +92,7 @@ fn judge_digest(criterion: &mut Criterion) {
     judge(criterion, "digest", query, Part::Digest);
 }
 
-/// A comparison that no span satisfies: all attributes of all spans are read.
+/// A search for a comparison that no span satisfies, which reads all attributes of all spans.
 fn judge_full(criterion: &mut Criterion) {
     let status = attr_at("span", "http.response.status_code");
     let query = Query::default().filter(gt(status, int(599)));

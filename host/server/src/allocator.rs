@@ -1,42 +1,50 @@
-//! How much of what is freed glibc's allocator keeps.
+//! Limits the freed memory that glibc's allocator retains.
 //!
-//! What takes most memory here, requests, batches and pages of some hundred KiB to some MiB, lives for a moment and on whichever thread is
-//! there. Left alone, glibc learns from the largest block that was ever freed: up to 32 MiB it then keeps blocks of that size in its arenas,
-//! twice as much at the top of each, and it makes eight arenas a processor. After ten million spans that was a third of what the server
-//! took up. mimalloc was tried, and keeps more.
+//! Most memory goes to requests, batches and pages of some hundred KiB to some MiB, which live for a moment, on any thread. By default
+//! glibc adapts to the largest block freed so far: it retains blocks up to that size (at most 32 MiB) in its arenas and twice that size
+//! at the top of each arena, and it makes eight arenas per processor. After ten million spans this was a third of the server's memory.
+//! mimalloc was tried, and retains more.
 
 use std::ffi::c_int;
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
-/// A block from this size on is given back as soon as it is freed, bytes. From a MiB on would keep a little less still, but a batch of
-/// writes has more than that, and would pay 6 % more CPU a span for memory that is fetched anew each time.
-const MAPPED: c_int = 4 << 20;
-/// An arena keeps no more than this at its top, bytes.
-const KEPT: c_int = 4 << 20;
-/// Arenas for each processor.
+/// Blocks of at least this size, in bytes, are returned to the system when they are freed. One MiB would retain a little less, but
+/// batches of writes are larger than that, and mapping them anew each time costs 6 % more CPU per span.
+const MMAP_THRESHOLD: c_int = 4 << 20;
+/// The most free memory at the top of an arena, in bytes.
+const TRIM_THRESHOLD: c_int = 4 << 20;
+/// Arenas per processor.
 const ARENAS: usize = 2;
 
-/// Bounds what is kept, but for what the environment says of it. To be called before there is a second thread.
-pub(crate) fn bound() {
+/// Sets the limits, unless the environment sets them. Call it before a second thread starts.
+pub(crate) fn limit_retained_memory() {
     let processors = available_parallelism().map_or(1, NonZero::get);
     let arenas = c_int::try_from(processors.saturating_mul(ARENAS)).unwrap_or(c_int::MAX);
     for (name, parameter, value) in [
-        ("MALLOC_MMAP_THRESHOLD_", libc::M_MMAP_THRESHOLD, MAPPED),
-        ("MALLOC_TRIM_THRESHOLD_", libc::M_TRIM_THRESHOLD, KEPT),
+        (
+            "MALLOC_MMAP_THRESHOLD_",
+            libc::M_MMAP_THRESHOLD,
+            MMAP_THRESHOLD,
+        ),
+        (
+            "MALLOC_TRIM_THRESHOLD_",
+            libc::M_TRIM_THRESHOLD,
+            TRIM_THRESHOLD,
+        ),
         ("MALLOC_ARENA_MAX", libc::M_ARENA_MAX, arenas),
     ] {
-        let is_said = |name: &str| std::env::var_os(name).is_some();
-        if !is_said(name) && !is_said("GLIBC_TUNABLES") {
+        let is_set = |name: &str| std::env::var_os(name).is_some();
+        if !is_set(name) && !is_set("GLIBC_TUNABLES") {
             set(parameter, value);
         }
     }
 }
 
-/// What is not taken stays as it is: it costs memory and nothing else.
-#[expect(unsafe_code, reason = "the C library has this call alone for it")]
+/// Sets a parameter. A failure is ignored, as it only costs memory.
+#[expect(unsafe_code, reason = "the C library has no safe interface for this")]
 fn set(parameter: c_int, value: c_int) {
-    // SAFETY: mallopt takes two numbers, touches nothing but the allocator's own parameters, and says 0 to what it does not know.
+    // SAFETY: mallopt takes two integers, changes only parameters of the allocator, and returns 0 for an unknown one.
     unsafe {
         libc::mallopt(parameter, value);
     }
@@ -60,8 +68,8 @@ mod tests {
 
     #[test]
     fn what_is_freed_is_given_back() {
-        bound();
-        // From the first of these the allocator would learn to keep those that follow.
+        limit_retained_memory();
+        // By default, freeing this block would make the allocator retain the next ones.
         drop(black_box(vec![1_u8; 24 << 20]));
         let before = resident();
         let (mut blocks, mut between) = (Vec::new(), Vec::new());

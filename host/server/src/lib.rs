@@ -1,7 +1,6 @@
-//! Larder keeps traces for Jaeger: a fixed host speaks the wire, and a sandboxed wasm plugin stores.
+//! Larder stores traces for Jaeger: a fixed host serves the protocols, and a sandboxed wasm plugin stores.
 //!
-//! This crate is the binary: its command line, its configuration, the admin port, and the one place that puts the other crates
-//! together.
+//! This crate is the binary: command line, configuration, admin port, and the server that puts the other crates together.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The server binary: parse, log, configure, bind, announce, serve, drain.
+//! The `larder` binary: parse the command line, start logging, load the configuration, and run the command.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
@@ -18,12 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    allocator::bound();
+    allocator::limit_retained_memory();
     match run(&Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            let told = format!("error: {}", Chain(error.as_ref()));
-            say(&told);
+            print_line(&format!("error: {}", Chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }
@@ -44,7 +43,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
                 .build()
                 .context("cannot start the runtime")?;
             let ended = runtime.block_on(serve(config, sources));
-            // What still runs was given up: it must not hold the process.
+            // Tasks that are left were cut off by the drain, and must not delay the exit.
             runtime.shutdown_background();
             return ended;
         }
@@ -60,7 +59,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves until a signal, then drains; a second signal ends the process at once, with the code that shells give it.
+/// Serves until a signal, then drains. A second signal ends the process at once, with the exit code that shells use for it.
 async fn serve(config: Config, sources: Sources) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let bound = tokio::select! {
@@ -87,7 +86,7 @@ async fn serve(config: Config, sources: Sources) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says on stderr, in plain lines, what stores and where everything is.
+/// Prints the plugin, the data directory and the addresses on stderr.
 fn announce(server: &Server, config: &Config) {
     let plugin = server.plugin();
     let from = match plugin.source.parse() {
@@ -102,15 +101,15 @@ fn announce(server: &Server, config: &Config) {
         }
     };
     let (name, version) = (&plugin.name, &plugin.version);
-    say(&format!("Plugin {name} {version} ({from}), {data}"));
-    say(&format!("Serving Jaeger storage on {}", server.grpc_addr()));
+    print_line(&format!("Plugin {name} {version} ({from}), {data}"));
+    print_line(&format!("Serving Jaeger storage on {}", server.grpc_addr()));
     if let Some(writer) = server.writer_addr() {
-        say(&format!("Serving OTLP traces on {writer}"));
+        print_line(&format!("Serving OTLP traces on {writer}"));
     }
-    say(&format!("Serving admin HTTP on {}", server.admin_addr()));
+    print_line(&format!("Serving admin HTTP on {}", server.admin_addr()));
 }
 
-/// A line on stderr; where that is closed, nobody listens.
-fn say(line: &str) {
+/// Prints a line on stderr. Errors are ignored, as there is nowhere to report them.
+fn print_line(line: &str) {
     drop(writeln!(io::stderr().lock(), "{line}"));
 }

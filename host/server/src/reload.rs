@@ -1,58 +1,58 @@
-//! What a reload has done, for whoever asked for it.
+//! The result of a reload.
 
 use larder_runtime::tenancy::Taken;
 use serde::Serialize;
 
-/// What `POST /reload` answers, as JSON; after SIGHUP the log has it.
+/// The result of a reload: the JSON answer of `POST /reload`, and a line of the log.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Whether all is as the configuration says now.
+    /// The result in one word.
     pub outcome: Outcome,
-    /// The settings whose change is taken.
+    /// The changed settings that the server has applied.
     pub taken: Vec<String>,
-    /// What was read again: the settings that name the files.
+    /// The settings whose files were read again.
     pub files: Vec<&'static str>,
-    /// What is not taken while the server runs.
+    /// The changed settings that need a restart.
     pub needs_restart: Vec<NeedsRestart>,
-    /// The plugin: its name, its version and the hash of its component.
-    pub plugin: Plugin,
-    /// Those whose plugin is open.
+    /// The plugin before and after.
+    pub plugin: PluginChange,
+    /// The tenants with an open plugin, by result.
     pub tenants: Taken,
 }
 
-/// How a reload ended.
+/// The result of a reload in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// There was something to take, and it is taken.
+    /// Every change is applied.
     Taken,
-    /// There was nothing to take.
+    /// Nothing has changed.
     Unchanged,
-    /// Something needs a restart, or a tenant goes on with the plugin that it had.
+    /// A change needs a restart, or a tenant keeps its old plugin.
     Partial,
-    /// Something cannot be used, and nothing has changed.
+    /// The new configuration cannot be used; the old one stays.
     Refused,
 }
 
-/// A change that is not taken while the server runs.
+/// A changed setting that needs a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NeedsRestart {
     /// The setting's path.
     pub setting: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// The plugin before and after.
+/// The plugin before and after a reload, each as name, version and hash of the component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Plugin {
+pub struct PluginChange {
     /// Before.
     pub was: String,
-    /// After; the same, where it was not replaced.
+    /// After; the same if it was not replaced.
     pub is: String,
 }
 
-/// Why nothing has changed: the error's text, as a start would tell it.
+/// The text of the error that kept a reload from changing anything; a start would print the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(pub String);

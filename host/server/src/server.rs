@@ -1,11 +1,11 @@
-//! The server's life: binds, opens the plugin, serves, drains.
+//! The life cycle of the server: bind the ports, open the plugin, serve, drain.
 //!
-//! The one place where the configuration becomes the limits of the other modules.
+//! Only this module turns the configuration into the limits of the other crates.
 
-mod doors;
 mod error;
 mod hangups;
 mod limits;
+mod listeners;
 mod reload;
 
 use std::fs::{self, DirBuilder};
@@ -33,27 +33,27 @@ use larder_runtime::plugin::{Runtime, RuntimeConfig};
 use larder_runtime::tenancy::{Blueprints, Plan, Tenants, Unusable, Workshop};
 use larder_store as kv;
 
-use self::doors::Doors;
+use self::listeners::Listeners;
 use self::reload::Reloader;
 use crate::admin;
 use crate::config::{Config, Durability, KvDriver, Size, Sources};
 
-/// The admin port's connections may take so long to end, once all else has.
+/// Time for the connections of the admin port to end, after all else has stopped.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
-/// The plugin has this much time to write what waits for it, however short the drain.
+/// The least time that the plugin has to write what is queued, even if `limits.drain_timeout` is shorter.
 const PLUGIN_DRAIN: Duration = Duration::from_secs(1);
 
-/// All ports bound and the plugin open; nothing is served yet.
+/// A server with bound ports and an open plugin, which does not serve yet.
 pub struct Server {
     grpc: Grpc,
-    doors: Doors,
+    listeners: Listeners,
     admin_router: axum::Router,
     tenants: Arc<Tenants>,
-    /// Cancelled when the drain begins: readiness goes first.
+    /// Cancelled when the drain begins, so that `/readyz` fails first.
     draining: CancellationToken,
     drain_timeout: Live<Duration>,
-    /// For the headers of a request to the admin port (`limits.request_timeout`).
+    /// Timeout of the headers of a request to the admin port (`limits.request_timeout`).
     header_timeout: Live<Duration>,
     reloader: Reloader,
 }
@@ -61,12 +61,12 @@ pub struct Server {
 // === impl Server ===
 
 impl Server {
-    /// Binds every port, makes the data directory and opens the plugin. `sources` are read again when that is asked for.
+    /// Binds every port, creates the data directory and opens the plugin. A reload reads `sources` again.
     ///
     /// # Errors
-    /// Names the setting to change: a port in use, a directory without permission, a plugin that cannot be used.
+    /// A port in use, a directory without permission, an unusable plugin. The text names the setting to change.
     pub async fn bind(config: Config, sources: Sources) -> Result<Self, Error> {
-        let doors = Doors::bind(&config).await?;
+        let listeners = Listeners::bind(&config).await?;
         make_data_dir(&config.data_dir)?;
 
         let metrics = Arc::new(Metrics::new());
@@ -92,7 +92,7 @@ impl Server {
                 ready: tenants.ready(),
                 max_request_bytes: config.grpc.max_request_bytes.as_usize(),
                 request_timeout: request_timeout.clone(),
-                access: Arc::clone(&doors.access),
+                access: Arc::clone(&listeners.access),
                 ingest: limits::ingest(&config),
             },
             draining.clone(),
@@ -106,7 +106,7 @@ impl Server {
         let reloader = Reloader::new(reload::Parts {
             sources,
             config: tokio::sync::Mutex::new(config),
-            files: doors.files.clone(),
+            files: listeners.files.clone(),
             tenants: Arc::clone(&tenants),
             resolver,
             writer_resolver,
@@ -114,24 +114,24 @@ impl Server {
             drain_timeout: drain_timeout.clone(),
             request_timeout: request_timeout.clone(),
             purge: purge.clone(),
-            connections: doors.connections(),
-            strangers: doors.strangers,
+            connections: listeners.connections(),
+            anonymous_admin: listeners.anonymous_admin,
             metrics: Arc::clone(&metrics),
         });
         let admin_router = admin::router(admin::AdminState {
             metrics,
-            plugin: Arc::clone(&tenants) as Arc<dyn admin::Plugin>,
-            searcher: Arc::new(explainer),
+            backend: Arc::clone(&tenants) as Arc<dyn admin::Backend>,
+            explainer: Arc::new(explainer),
             stopping: draining.clone(),
             reloader: Arc::new(reloader.clone()),
             purge,
             tenancy,
-            access: Arc::clone(&doors.access),
+            access: Arc::clone(&listeners.access),
             request_timeout: request_timeout.clone(),
         });
         Ok(Self {
             grpc,
-            doors,
+            listeners,
             admin_router,
             tenants,
             draining,
@@ -141,46 +141,47 @@ impl Server {
         })
     }
 
-    /// Where all gRPC services listen.
+    /// The address of the gRPC port with all services.
     pub fn grpc_addr(&self) -> SocketAddr {
-        self.doors.main.address
+        self.listeners.main.address
     }
 
-    /// Where OTLP writes have a port of their own.
+    /// The address of the port for OTLP writes only, if there is one.
     pub fn writer_addr(&self) -> Option<SocketAddr> {
-        self.doors.writer.as_ref().map(|door| door.address)
+        self.listeners.writer.as_ref().map(|door| door.address)
     }
 
-    /// Where operators look.
+    /// The address of the admin port.
     pub fn admin_addr(&self) -> SocketAddr {
-        self.doors.admin.address
+        self.listeners.admin.address
     }
 
-    /// The plugin that stores.
+    /// The status of the plugin.
     pub fn plugin(&self) -> plugin::Status {
         self.tenants.status()
     }
 
-    /// Serves until `shutdown`, then drains: readiness goes, no connection is accepted, the RPCs that are under way may end
-    /// within `limits.drain_timeout`, and the plugin has as much time again to write what waits for it. Every acknowledged write is in
-    /// the plugin when this returns.
+    /// Serves until `shutdown`, then drains: readiness fails, no connection is accepted, RPCs in flight have `limits.drain_timeout` to
+    /// end, and the plugin has the same time again to write what is queued. Every acknowledged write is in the plugin when this returns.
     ///
     /// # Errors
-    /// A port that fails by itself ends the server in the same way.
+    /// A port that failed; the server drains then too.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let stop_admin = CancellationToken::new();
-        let files = larder_edge::files::watch(self.doors.files, stop_admin.clone());
+        let files = larder_edge::files::watch(self.listeners.files, stop_admin.clone());
         tokio::spawn(files);
-        let hangups = self.reloader.follow(self.doors.hangups, stop_admin.clone());
+        let hangups = self
+            .reloader
+            .follow(self.listeners.hangups, stop_admin.clone());
         tokio::spawn(hangups);
         let mut ports = JoinSet::new();
-        serve(&mut ports, &self.grpc, Port::Main, self.doors.main);
-        if let Some(writer) = self.doors.writer {
+        serve(&mut ports, &self.grpc, Port::Main, self.listeners.main);
+        if let Some(writer) = self.listeners.writer {
             serve(&mut ports, &self.grpc, Port::Writer, writer);
         }
         let mut admin = tokio::spawn(admin::serve(
             self.admin_router,
-            self.doors.admin,
+            self.listeners.admin,
             self.header_timeout,
             stop_admin.clone(),
         ));
@@ -204,11 +205,14 @@ impl Server {
                 "calls were still under way after limits.drain_timeout and are cut off"
             );
         }
-        let patience = drain_timeout.max(PLUGIN_DRAIN);
-        if timeout(patience, self.tenants.shutdown()).await.is_err() {
-            // A guest that spins would hold the stop up until its own deadline.
+        let plugin_timeout = drain_timeout.max(PLUGIN_DRAIN);
+        if timeout(plugin_timeout, self.tenants.shutdown())
+            .await
+            .is_err()
+        {
+            // A guest in an endless loop would delay the shutdown until its deadline.
             tracing::warn!(
-                timeout = ?patience,
+                timeout = ?plugin_timeout,
                 "the plugin was still busy after limits.drain_timeout and is cut off; writes that were not acknowledged are lost"
             );
         }
@@ -228,7 +232,7 @@ fn serve(ports: &mut JoinSet<Result<(), Error>>, grpc: &Grpc, port: Port, door: 
     });
 }
 
-/// What compiles plugins, and keeps what was compiled.
+/// The wasm runtime, with the compiler process and the cache of compiled plugins.
 pub(crate) fn runtime(
     config: &Config,
     scheduler: &Arc<Scheduler>,
@@ -241,7 +245,7 @@ pub(crate) fn runtime(
     })
 }
 
-/// What each tenant gets.
+/// The plugin and the quotas of each tenant.
 pub(crate) fn plan(config: &Config) -> Result<Plan, Unusable> {
     limits::plan(config)
 }
@@ -281,7 +285,7 @@ async fn open_kv(
     }
 }
 
-/// What the `fjall` driver is opened with.
+/// The options of the `fjall` driver.
 pub(crate) fn kv_options(config: &Config, scheduler: &Arc<Scheduler>) -> kv::fjall::Options {
     kv::fjall::Options {
         dir: kv_dir(config),
@@ -295,13 +299,13 @@ pub(crate) fn kv_options(config: &Config, scheduler: &Arc<Scheduler>) -> kv::fja
     }
 }
 
-/// Where the `fjall` driver keeps its files.
+/// The directory of the `fjall` driver.
 pub fn kv_dir(config: &Config) -> PathBuf {
     config.data_dir.join("kv")
 }
 
-/// Makes the directory, for its owner only, and tries whether it can be written to: a volume that another user owns is found
-/// out now, and not by the first write.
+/// Creates the directory, for its owner only, and writes a file to it, so that a volume owned by another user fails the start and
+/// not the first write.
 fn make_data_dir(path: &Path) -> Result<(), Error> {
     let made = || -> io::Result<()> {
         let mut builder = DirBuilder::new();

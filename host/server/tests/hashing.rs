@@ -1,4 +1,4 @@
-//! Keys that a client chooses: no map of them has a hash that the client can compute, so keys that collide cannot be made.
+//! Maps with keys that a client chooses have hashes with a random key, so that the client cannot compute collisions.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -6,7 +6,7 @@ use std::fs;
 use std::hash::BuildHasher as _;
 use std::path::{Path, PathBuf};
 
-/// What gives a map a hash without a random key, or may.
+/// Names whose use can give a map a hash without a random key.
 const UNKEYED: [&str; 11] = [
     "BuildHasherDefault",
     "DefaultHasher::new",
@@ -20,7 +20,7 @@ const UNKEYED: [&str; 11] = [
     "fnv::",
     "nohash",
 ];
-/// The keys of these are numbers that the plugin gives out, or fingerprints with the random seed of the instance.
+/// Files that may use them: their keys are numbers made by the plugin, or fingerprints with a random seed of the instance.
 const ALLOWED: [&str; 2] = ["plugins/kv/src/cache.rs", "plugins/kv/src/operations.rs"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -63,7 +63,7 @@ fn no_map_has_a_hash_that_a_client_can_compute() {
     assert_eq!(unkeyed, ALLOWED);
 }
 
-/// What `HashMap`, `hashbrown`'s and the tables of a request have where nothing else is said.
+/// The default hashers of `HashMap`, of `hashbrown` and of the tables of a request.
 #[test]
 fn each_map_has_a_key_of_its_own() {
     let (one, other) = <(hashbrown::DefaultHashBuilder, hashbrown::DefaultHashBuilder)>::default();

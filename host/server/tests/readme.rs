@@ -1,4 +1,4 @@
-//! The README and the pages under `docs` say what the code says, and their links lead somewhere.
+//! Compares the README and the pages under `docs` with the code, and checks their links.
 
 #![allow(
     clippy::unwrap_used,

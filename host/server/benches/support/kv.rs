@@ -1,4 +1,4 @@
-//! The contract's `kv` for a plugin that is compiled for the machine at hand: the host's own driver, and none of the sandbox.
+//! The contract's `kv` for a plugin that is compiled natively: the host's driver without the sandbox.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use larder_plugin::kv::{Change, Direction, Entry, Error, Key, Object, Page};
 use larder_plugin::testing::{Kv, Scan};
 use larder_store::{self as kv, Claim, Namespace};
 
-/// One instance's part of kv.
+/// The `kv` of one instance.
 pub(crate) struct Driven {
     namespace: Arc<dyn Namespace>,
     claim: Option<Claim>,
@@ -16,7 +16,7 @@ pub(crate) struct Driven {
 // === impl Driven ===
 
 impl Driven {
-    /// All of the namespace; to be written to only with a claim.
+    /// The namespace. Writing to it needs a claim.
     pub(crate) fn new(namespace: Arc<dyn Namespace>, claim: Option<Claim>) -> Self {
         Self { namespace, claim }
     }
@@ -85,7 +85,7 @@ impl Kv for Driven {
     }
 }
 
-/// Blocks the thread, as a native plugin would. The driver works on threads of its own where it has to wait.
+/// Blocks the thread, as a native plugin would. The driver has its own threads for waiting.
 fn wait<T>(answer: impl Future<Output = Result<T, kv::Error>>) -> Result<T, Error> {
     futures_executor::block_on(answer).map_err(|error| match error {
         kv::Error::Unavailable(text) => Error::Unavailable(text),

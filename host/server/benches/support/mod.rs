@@ -1,4 +1,4 @@
-//! What the benches share: searches, and the storages that they are answered from.
+//! Code that the benches share: searches, and the storages that answer them.
 
 #![allow(
     dead_code,

@@ -1,7 +1,7 @@
-//! A bundled plugin compiled for the machine at hand, behind the host's own trait: what the sandbox costs is what this one saves.
+//! A bundled plugin compiled natively, behind the host's trait, to compare with the sandboxed one.
 //!
-//! It is called as the host's worker calls a guest: writes one at a time from a queue, upkeep in between, reads of a replicated plugin
-//! by an instance of their own. What the host does for the sandbox alone is left out: limits, deadlines, checks of answers.
+//! It is called as the host's worker calls a guest: writes one at a time from a queue, maintenance in between, and a separate instance
+//! for the reads of a replicated plugin. The host's work for the sandbox is left out: limits, deadlines, checks of answers.
 
 #![allow(clippy::panic, reason = "a bench fails loudly")]
 
@@ -24,19 +24,19 @@ use tokio::time::sleep_until;
 
 use super::kv::Driven;
 
-/// How many calls may wait, as for a guest.
+/// The most queued calls, as for a guest.
 const QUEUE: usize = 1024;
 
 type Job<P> = Box<dyn FnOnce(&mut P) + Send>;
 
-/// A plugin at work on this thread.
+/// A plugin that runs on this thread.
 pub(crate) struct Native<P> {
     writer: mpsc::Sender<Job<P>>,
     reader: mpsc::Sender<Job<P>>,
     namespace: Arc<dyn Namespace>,
 }
 
-/// What to open it with.
+/// The arguments of an opening.
 #[derive(Clone)]
 pub(crate) struct Opening {
     pub(crate) settings: Vec<(String, String)>,
@@ -44,7 +44,7 @@ pub(crate) struct Opening {
     pub(crate) maintain_every: Duration,
 }
 
-/// An instance, and what stands behind its kv.
+/// An instance, and its `kv`.
 struct Instance<P> {
     plugin: P,
     kv: Rc<dyn Kv>,
@@ -53,7 +53,7 @@ struct Instance<P> {
 // === impl Native ===
 
 impl<P: Plugin> Native<P> {
-    /// Opens the plugin. To be called inside a `LocalSet`, which its instances then live in.
+    /// Opens the plugin. Call it inside a `LocalSet`; the instances run there.
     pub(crate) async fn open(opening: &Opening, driver: &dyn Driver) -> anyhow::Result<Self> {
         let namespace = driver.open("default").await?;
         let id = driver.writer_id();
@@ -249,7 +249,7 @@ impl<P: Plugin> Instance<P> {
     }
 }
 
-/// The batch as the plugin takes it; its large lists are moved, not copied.
+/// The batch in the plugin's types. Its large lists are moved, not copied.
 fn moved(batch: Batch) -> guest::Batch {
     let lists = batch.into_lists();
     let operations = lists.operations.iter();

@@ -1,4 +1,4 @@
-//! Searches of each sort over what the benches store, and their answers as bytes.
+//! Searches of each kind over the data of the benches, and their answers as bytes.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use larder_proto::storage::v2::{
 use larder_search::{Limits, Searcher};
 use prost::Message as _;
 
-/// What a search may cost: no budget ends one early.
+/// Budgets that no search of the benches exceeds.
 pub(crate) const LIMITS: Limits = Limits {
     default_depth: 100,
     max_depth: 10_000,
@@ -31,11 +31,11 @@ pub(crate) struct Search {
 }
 
 enum Asks {
-    /// For whole traces.
+    /// Whole traces.
     Traces(TraceQueryParameters),
-    /// For one trace by its id.
+    /// One trace by its id.
     Trace(Vec<u8>),
-    /// For summaries.
+    /// Trace summaries.
     Summaries(TraceQueryParameters),
 }
 

@@ -1,4 +1,4 @@
-//! Ways to store what the benches store: sandboxed or not, behind the one trait.
+//! The storages of the benches: plugins, sandboxed or native, behind one trait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use larder_store::MemoryDriver;
 
 use super::native::{Native, Opening};
 
-/// As many as one Export of the benchmark has.
+/// Spans of an Export, as in `tests/bench`.
 pub(crate) const REQUEST_SPANS: u64 = 1_000;
-/// An instance's memory: nothing is evicted, and nothing packed.
+/// Memory of an instance, enough that nothing is evicted or packed.
 const MEMORY: u64 = 3 << 30;
-/// Often, so that the upkeep of what was just written comes soon.
+/// A short interval, so that maintenance follows soon after the writes.
 const MAINTAIN_EVERY: Duration = Duration::from_millis(20);
 
-/// As the server's.
+/// The limits of the server.
 pub(crate) const INGEST: ingest::Limits = ingest::Limits {
     max_fragment_bytes: 1 << 20,
     max_batch_bytes: 8 << 20,
@@ -35,14 +35,14 @@ pub(crate) const INGEST: ingest::Limits = ingest::Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plugin {
     Memory,
-    /// `memory` that is soon full, and then evicts as much as it takes in.
+    /// `memory` with little room, which evicts as much as it stores.
     Full,
     Kv,
-    /// The smallest that keeps what it is given; only sandboxed.
+    /// `minimal`; only sandboxed.
     Minimal,
 }
 
-/// A runtime as the server has it, but that guests' functions have names for `perf` where `LARDER_PERF_MAP` is set.
+/// The runtime of the server; with `LARDER_PERF_MAP` set, `perf` finds the names of guest functions.
 pub(crate) fn runtime() -> Result<Runtime> {
     let config = RuntimeConfig {
         perf_map: std::env::var_os("LARDER_PERF_MAP").is_some(),
@@ -57,7 +57,7 @@ pub(crate) fn requests(corpus: &Corpus) -> Vec<bytes::Bytes> {
     all.map(|index| corpus.request(index).bytes).collect()
 }
 
-/// A request taken apart.
+/// The batches of a request.
 pub(crate) fn walk(ingest: &mut Ingest, request: &[u8]) -> Result<Vec<Batch>> {
     let ingested = ingest.walk(request).context("a request of the corpus")?;
     Ok(ingested.batches)
@@ -66,7 +66,7 @@ pub(crate) fn walk(ingest: &mut Ingest, request: &[u8]) -> Result<Vec<Batch>> {
 // === impl Plugin ===
 
 impl Plugin {
-    /// The word for tables.
+    /// The name in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
@@ -76,7 +76,7 @@ impl Plugin {
         }
     }
 
-    /// Where the component is.
+    /// The path of the component.
     fn source(self) -> Source {
         match self {
             Self::Memory | Self::Full => Source::Bundled("memory"),
@@ -85,7 +85,7 @@ impl Plugin {
         }
     }
 
-    /// Nothing is evicted, unless it should be.
+    /// Settings with which only `full` evicts.
     fn settings(self) -> Vec<(String, String)> {
         match self {
             Self::Memory => vec![("max_traces".to_owned(), "100000000".to_owned())],
@@ -94,7 +94,7 @@ impl Plugin {
         }
     }
 
-    /// The compiled component, to open one empty store in memory after the other.
+    /// The compiled component, for opening empty stores in memory.
     pub(crate) async fn opener(self, runtime: &Runtime) -> Result<Opener> {
         let settings = Settings {
             source: self.source(),
@@ -110,13 +110,13 @@ impl Plugin {
         Ok(Opener::load(runtime, settings, driver, metrics).await?)
     }
 
-    /// The plugin in the sandbox, with an empty store in memory.
+    /// The sandboxed plugin, on an empty store in memory.
     pub(crate) async fn sandboxed(self, runtime: &Runtime) -> Result<Arc<dyn Storage>> {
         let opener = self.opener(runtime).await?;
         Ok(opener.open(DEFAULT_TENANT).await?.pinned())
     }
 
-    /// The plugin compiled for the machine at hand, with an empty store in memory. To be called inside a `LocalSet`.
+    /// The native plugin, on an empty store in memory. Call it inside a `LocalSet`.
     pub(crate) async fn native(self) -> Result<Arc<dyn Storage>> {
         let opening = Opening {
             settings: self.settings(),

@@ -6,30 +6,34 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::AdminState;
-use super::tenants::{Whose, refusal};
+use super::tenants::{TenantQuery, error_response};
 
-mod question;
+mod request;
 
-use question::Question;
+use request::ExplainRequest;
 
-/// The plan and its cost: as text, or as JSON where the `Accept` header asks for it.
+/// Answers with the plan and its cost: as text, or as JSON if the `Accept` header asks for it.
 pub(super) async fn explain(
     State(state): State<AdminState>,
-    Query(whose): Query<Whose>,
+    Query(tenant): Query<TenantQuery>,
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    let query = match Question::read(&body) {
+    let query = match ExplainRequest::read(&body) {
         Ok(query) => query,
-        Err(wrong) => return (StatusCode::BAD_REQUEST, format!("{wrong}\n")).into_response(),
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
     let wants_json = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("application/json"));
-    match state.searcher.explain(whose.tenant.as_deref(), query).await {
+    match state
+        .explainer
+        .explain(tenant.tenant.as_deref(), query)
+        .await
+    {
         Ok(explanation) if wants_json => Json(explanation).into_response(),
         Ok(explanation) => explanation.to_string().into_response(),
-        Err(error) => refusal(&error),
+        Err(error) => error_response(&error),
     }
 }

@@ -1,4 +1,4 @@
-//! Who may call the admin port, and how long a request may take to come.
+//! Authentication and request limits of the admin port.
 
 use std::convert::Infallible;
 
@@ -13,15 +13,15 @@ use larder_edge::access::{Caller, DEFAULT_TENANT, Refusal, Right};
 use tokio::time::timeout;
 
 use super::AdminState;
-use super::tenants::Whose;
+use super::tenants::TenantQuery;
 
-/// No request to the admin port has more; a search in JSON is the largest.
+/// The largest request body, in bytes. A search in JSON is the largest request.
 const MAX_BODY: usize = 2 << 20;
 
-/// The name of the caller's token, for the log; "-" where none is asked for.
+/// The name of the caller's token, for the log; "-" if tokens are not required.
 pub(super) struct CallerName(pub(super) String);
 
-/// Lets those through who have the right to look, whichever tenants their token is for.
+/// Admits callers with the right `admin` for any tenant.
 pub(super) async fn operator(
     State(state): State<AdminState>,
     request: Request,
@@ -32,10 +32,10 @@ pub(super) async fn operator(
         caller.check_any_tenant(Right::Admin)?;
         Ok(caller)
     });
-    admitted(&state, caller, request, next).await
+    forward(&state, caller, request, next).await
 }
 
-/// Lets those through who may see and change what concerns all, whatever the query says: with tenancy, every tenant's operators.
+/// Admits callers with the right `admin` for the whole server. With tenancy that is a token for every tenant.
 pub(super) async fn server_operator(
     State(state): State<AdminState>,
     request: Request,
@@ -43,25 +43,25 @@ pub(super) async fn server_operator(
 ) -> Response {
     let tenant = (!state.tenancy).then_some(DEFAULT_TENANT);
     let caller = operator_of(&state, &request, tenant);
-    admitted(&state, caller, request, next).await
+    forward(&state, caller, request, next).await
 }
 
-/// Lets those through who may see and change what the tenant has that `?tenant=` names; without one, what every tenant has.
+/// Admits callers with the right `admin` for the tenant of `?tenant=`, or for every tenant if there is none.
 pub(super) async fn tenants_operator(
     State(state): State<AdminState>,
     request: Request,
     next: Next,
 ) -> Response {
-    let whose = Query::<Whose>::try_from_uri(request.uri());
-    let tenant = whose.ok().and_then(|Query(whose)| whose.tenant);
+    let query = Query::<TenantQuery>::try_from_uri(request.uri());
+    let tenant = query.ok().and_then(|Query(query)| query.tenant);
     let tenant = tenant
         .as_deref()
         .or((!state.tenancy).then_some(DEFAULT_TENANT));
     let caller = operator_of(&state, &request, tenant);
-    admitted(&state, caller, request, next).await
+    forward(&state, caller, request, next).await
 }
 
-/// Who asks, if it is an operator of this tenant, or of every one.
+/// The caller, if it has the right `admin` for this tenant, or for every tenant if there is none.
 fn operator_of(
     state: &AdminState,
     request: &Request,
@@ -75,7 +75,8 @@ fn operator_of(
     Ok(caller)
 }
 
-async fn admitted(
+/// Reads the whole body of an admitted request, within the limits, and passes it on.
+async fn forward(
     state: &AdminState,
     caller: Result<Caller, Refusal>,
     request: Request,
@@ -83,13 +84,13 @@ async fn admitted(
 ) -> Response {
     let caller = match caller {
         Ok(caller) => caller,
-        Err(refusal) => return refused(&refusal),
+        Err(refusal) => return error_response(&refusal),
     };
     let (mut head, body) = request.into_parts();
     head.extensions.insert(caller);
     let body = http_body_util::Limited::new(body, MAX_BODY).collect();
-    let patience = *state.request_timeout.get();
-    match timeout(patience, body).await {
+    let request_timeout = *state.request_timeout.get();
+    match timeout(request_timeout, body).await {
         Ok(Ok(body)) => {
             let request = Request::from_parts(head, Body::from(body.to_bytes()));
             next.run(request).await
@@ -101,14 +102,14 @@ async fn admitted(
         Ok(Err(error)) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
         Err(_) => {
             let text = format!(
-                "the request did not come whole within {patience:?}; limits.request_timeout raises it\n"
+                "the request did not come whole within {request_timeout:?}; limits.request_timeout raises it\n"
             );
             (StatusCode::REQUEST_TIMEOUT, text).into_response()
         }
     }
 }
 
-fn refused(refusal: &Refusal) -> Response {
+fn error_response(refusal: &Refusal) -> Response {
     let text = format!("{refusal}\n");
     match refusal {
         Refusal::Unauthenticated(_) => {

@@ -3,18 +3,18 @@
 //! | path | answer |
 //! |---|---|
 //! | `GET /livez` | 200 while the process runs |
-//! | `GET /readyz` | 200 while calls are served, 503 and the reason otherwise; a stop turns it first |
-//! | `GET /metrics` | Prometheus text, or `OpenMetrics` where the `Accept` header asks for it |
-//! | `GET /plugin` | JSON: what [`plugin::Status`] says, of the default tenant |
-//! | `GET /tenants` | JSON: every tenant that is known, as [`TenantStatus`] |
-//! | `POST /explain?tenant=NAME` | how a search is answered: its plan, and what each step took; the body is the query, as JSON |
-//! | `POST /purge` | forgets every trace, service and operation; off unless the configuration turns it on |
-//! | `POST /purge?tenant=NAME` | the same, of one tenant; its name is forgotten too, unless the configuration has it |
-//! | `POST /reload` | reads the configuration, the plugin, tokens and certificates again; JSON: what [`Report`](crate::reload::Report) says |
+//! | `GET /readyz` | 200 while calls are served, otherwise 503 with the reason; a shutdown makes it fail first |
+//! | `GET /metrics` | Prometheus text, or `OpenMetrics` if the `Accept` header asks for it |
+//! | `GET /plugin` | the [`plugin::Status`] of the default tenant, as JSON |
+//! | `GET /tenants` | the [`TenantStatus`] of every known tenant, as JSON |
+//! | `POST /explain?tenant=NAME` | runs a search: its plan, and the cost of each step; the body is the query, as JSON |
+//! | `POST /purge` | deletes all traces, services and operations; off by default |
+//! | `POST /purge?tenant=NAME` | the same for one tenant; its name is deleted too, unless the configuration has it |
+//! | `POST /reload` | reads configuration, plugin, tokens and certificates again; a [`Report`](crate::reload::Report) as JSON |
 //!
-//! With `access.tokens` set, `/livez` and `/readyz` stay open, and all else needs a token with the right `admin`.
+//! With `access.tokens` set, all but `/livez` and `/readyz` needs a token with the right `admin`.
 //!
-//! Architecture invariant: this knows HTTP, and of what stores and searches only the traits [`Plugin`] and [`Explains`].
+//! Architecture invariant: this module knows storage and search only through the traits [`Backend`] and [`Explains`].
 
 mod explain;
 mod guard;
@@ -44,31 +44,31 @@ use tokio_util::sync::CancellationToken;
 
 pub use serve::serve;
 
-/// What there is, for whoever asks for something else.
+/// The paths, for the answer to a request for another one.
 const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nPOST /purge\nPOST /reload\n";
 
 pub use reload::Reloads;
 
-/// What the operator is told about, and may purge.
+/// The storage of all tenants, as an operator sees it.
 #[async_trait::async_trait]
-pub trait Plugin: Send + Sync + 'static {
-    /// How it is now: the default tenant's, or what it is apart from any.
+pub trait Backend: Send + Sync + 'static {
+    /// The status of the default tenant's plugin; if none is open, that of the configured plugin.
     fn status(&self) -> plugin::Status;
 
-    /// Whether the server can take calls. Cheap: asked at every probe.
+    /// The state for readiness. It is cheap, as every probe asks for it.
     fn state(&self) -> plugin::State;
 
-    /// Tells what all tenants come to at this moment. Asked at every scrape.
+    /// Sets the gauges of all tenants. Called at every scrape.
     fn measure(&self, metrics: &Metrics);
 
-    /// Every tenant that is known, by name.
+    /// Every known tenant, ordered by name.
     async fn tenants(&self) -> Result<Vec<TenantStatus>, storage::Error>;
 
-    /// Forgets everything, of one tenant or of all; a write that is acknowledged after this returns is kept.
+    /// Deletes all data of one tenant, or of all. A write that is acknowledged after this returns is kept.
     async fn purge(&self, tenant: Option<&str>) -> Result<(), tenancy::Error>;
 }
 
-/// What runs a search and tells how.
+/// Runs searches and explains them.
 #[async_trait::async_trait]
 pub trait Explains: Send + Sync + 'static {
     /// Runs [`Searcher::explain`](larder_search::Searcher::explain) for one tenant, or for the default one. It counts as a query of the
@@ -80,49 +80,49 @@ pub trait Explains: Send + Sync + 'static {
     ) -> Result<Explanation, tenancy::Error>;
 }
 
-/// Runs a search over a tenant's storage.
+/// Explains searches over the storage of tenants.
 pub struct Explainer {
-    /// Whose storage there is.
+    /// The registry of tenants.
     pub tenants: Arc<Tenants>,
-    /// What a query may cost.
+    /// The budget of a query.
     pub limits: Live<search::Limits>,
-    /// Where its cost is counted.
+    /// The metrics that count its cost.
     pub metrics: Arc<Metrics>,
 }
 
-/// What the routes look at.
+/// The state of the routes.
 #[derive(Clone)]
 pub struct AdminState {
-    /// What `/metrics` tells.
+    /// For `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// What `/plugin` and `/readyz` tell, and what `/purge` empties.
-    pub plugin: Arc<dyn Plugin>,
-    /// What `/explain` runs.
-    pub searcher: Arc<dyn Explains>,
-    /// What `/reload` asks.
+    /// For `/readyz`, `/plugin`, `/tenants` and `/purge`.
+    pub backend: Arc<dyn Backend>,
+    /// For `/explain`.
+    pub explainer: Arc<dyn Explains>,
+    /// For `/reload`.
     pub reloader: Arc<dyn Reloads>,
-    /// Cancelled when the server begins to stop: readiness goes first.
+    /// Cancelled when a shutdown begins, so that `/readyz` fails first.
     pub stopping: CancellationToken,
-    /// Whether `POST /purge` is allowed (`admin.purge`).
+    /// Enables `POST /purge` (`admin.purge`).
     pub purge: Live<bool>,
-    /// Whether there is more than one tenant (`tenancy.enabled`).
+    /// True if requests name their tenants (`tenancy.enabled`).
     pub tenancy: bool,
-    /// Who may call.
+    /// The tokens of callers.
     pub access: Arc<Access>,
-    /// How long a client may take to send a request (`limits.request_timeout`).
+    /// Timeout for a client to send a whole request (`limits.request_timeout`).
     pub request_timeout: Live<Duration>,
 }
 
 /// The routes.
 pub fn router(state: AdminState) -> Router {
-    let looked_at = Router::new()
+    let operator_routes = Router::new()
         .route("/metrics", get(scrape::metrics))
         .route_layer(from_fn_with_state(state.clone(), guard::operator));
-    let of_all = Router::new()
+    let server_routes = Router::new()
         .route("/plugin", get(status))
         .route("/reload", post(reload::reload))
         .route_layer(from_fn_with_state(state.clone(), guard::server_operator));
-    let changed = Router::new()
+    let tenant_routes = Router::new()
         .route("/tenants", get(tenants::tenants))
         .route("/explain", post(explain::explain))
         .route("/purge", post(purge::purge))
@@ -130,9 +130,9 @@ pub fn router(state: AdminState) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .merge(looked_at)
-        .merge(of_all)
-        .merge(changed)
+        .merge(operator_routes)
+        .merge(server_routes)
+        .merge(tenant_routes)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)
@@ -150,7 +150,7 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 }
 
 async fn status(State(state): State<AdminState>) -> Json<plugin::Status> {
-    Json(state.plugin.status())
+    Json(state.backend.status())
 }
 
 async fn unknown(uri: Uri) -> Response {
@@ -166,12 +166,12 @@ async fn wrong_method(uri: Uri) -> Response {
 // === impl AdminState ===
 
 impl AdminState {
-    /// Why calls are not served, if they are not.
+    /// The reason why calls are not served; `None` if they are.
     fn not_ready(&self) -> Option<String> {
         if self.stopping.is_cancelled() {
             return Some("the server is stopping".to_owned());
         }
-        match self.plugin.state() {
+        match self.backend.state() {
             plugin::State::Ready => None,
             plugin::State::Restarting { reason } => {
                 Some(format!("the plugin is being restarted: {reason}"))
@@ -182,7 +182,7 @@ impl AdminState {
 }
 
 #[async_trait::async_trait]
-impl Plugin for Tenants {
+impl Backend for Tenants {
     fn status(&self) -> plugin::Status {
         Self::status(self)
     }

@@ -8,23 +8,23 @@ use larder_model::storage::ErrorKind;
 
 use super::AdminState;
 use super::guard::CallerName;
-use super::tenants::{Whose, refusal};
+use super::tenants::{TenantQuery, error_response};
 
-/// The words that Jaeger's own storage cleaner answers.
+/// The answer of Jaeger's storage cleaner.
 const DONE: &str = "Purge request processed successfully";
 const OFF: &str =
     "purge is off, as it destroys data; start with --enable-purge, or set admin.purge: true\n";
 
 pub(super) async fn purge(
     State(state): State<AdminState>,
-    Query(whose): Query<Whose>,
+    Query(query): Query<TenantQuery>,
     caller: CallerName,
 ) -> Response {
     if !*state.purge.get() {
         return (StatusCode::FORBIDDEN, OFF).into_response();
     }
-    let tenant = whose.tenant.as_deref();
-    match state.plugin.purge(tenant).await {
+    let tenant = query.tenant.as_deref();
+    match state.backend.purge(tenant).await {
         Ok(()) => {
             tracing::warn!(
                 token = caller.0,
@@ -35,13 +35,13 @@ pub(super) async fn purge(
         }
         Err(error) => {
             tracing::error!(error = %Chain(&error), "purge failed");
-            refusal(&error)
+            error_response(&error)
         }
     }
 }
 
 /// The admin column of the table "Errors on the wire" of `host/docs/architecture.md`.
-pub(super) fn code(kind: ErrorKind) -> StatusCode {
+pub(super) fn status_code(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::InvalidArgument
         | ErrorKind::InvalidFilter

@@ -9,13 +9,13 @@ use super::AdminState;
 use super::guard::CallerName;
 use crate::reload::{Outcome, Refused, Report};
 
-/// What reads the configuration again.
+/// Reloads the configuration.
 #[async_trait::async_trait]
 pub trait Reloads: Send + Sync + 'static {
-    /// Takes what may be taken while the server runs. `by` is for the log.
+    /// Reads everything again and applies what a running server can. `by` names the caller in the log.
     ///
     /// # Errors
-    /// A configuration, a file or a plugin that cannot be used; nothing has changed then.
+    /// A configuration, file or plugin that cannot be used. Nothing has changed then.
     async fn reload(&self, by: &str) -> Result<Report, Refused>;
 }
 

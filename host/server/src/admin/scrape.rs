@@ -10,7 +10,7 @@ const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
-    state.plugin.measure(&state.metrics);
+    state.backend.measure(&state.metrics);
     let (kind, text) = if wants_open_metrics(&headers) {
         (OPEN_METRICS, state.metrics.encode())
     } else {
@@ -19,7 +19,7 @@ pub(super) async fn metrics(State(state): State<AdminState>, headers: HeaderMap)
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-/// Prometheus names both forms, the one it likes better first; everybody else gets the one that all can read.
+/// True if the client accepts `OpenMetrics`, as Prometheus does. Others get the older format.
 fn wants_open_metrics(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::ACCEPT)

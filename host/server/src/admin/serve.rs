@@ -14,30 +14,35 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-/// Serves the routes behind `door` until `stop`, and then lets the requests that are under way end. A client has `patience` for the
-/// headers of each request, from the end of the one before: as long as held when it connected.
-pub async fn serve(router: Router, door: Door, patience: Live<Duration>, stop: CancellationToken) {
+/// Serves the routes until `stop`, and then lets requests in flight end. A client has `header_timeout` for the headers of each request,
+/// from the end of the one before. A connection keeps the timeout that was set when it was opened.
+pub async fn serve(
+    router: Router,
+    door: Door,
+    header_timeout: Live<Duration>,
+    stop: CancellationToken,
+) {
     let mut incoming = Incoming::open(door, stop.clone());
     let mut connections = JoinSet::new();
     while let Some(stream) = incoming.next().await {
         while connections.try_join_next().is_some() {}
         let span = tracing::debug_span!("admin", peer = %stream.peer());
-        let served = connection(stream, router.clone(), *patience.get(), stop.clone());
+        let served = connection(stream, router.clone(), *header_timeout.get(), stop.clone());
         connections.spawn(served.instrument(span));
     }
     while connections.join_next().await.is_some() {}
 }
 
-/// A peer that is too slow, or breaks the protocol, is hung up on: strangers must not fill the log.
+/// Serves one connection. Errors are logged at debug level only, as unauthenticated clients must not fill the log.
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    patience: Duration,
+    header_timeout: Duration,
     stop: CancellationToken,
 ) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience)
+        .header_read_timeout(header_timeout)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     let ended = tokio::select! {
@@ -62,14 +67,14 @@ mod tests {
 
     use super::*;
 
-    /// Another one than hyper's own, which is 30 s.
-    const PATIENCE: Duration = Duration::from_secs(20);
+    /// Not hyper's default, which is 30 s.
+    const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 
     fn connected() -> (DuplexStream, CancellationToken) {
         let (client, server) = duplex(1 << 10);
         let router = Router::new().route("/", get(async || "here"));
         let stop = CancellationToken::new();
-        tokio::spawn(connection(server, router, PATIENCE, stop.clone()));
+        tokio::spawn(connection(server, router, HEADER_TIMEOUT, stop.clone()));
         (client, stop)
     }
 
@@ -84,10 +89,10 @@ mod tests {
         assert!(answer.ends_with("here"), "{answer}");
     }
 
-    /// How long the server takes to hang up.
-    async fn hangs_up_after(client: &mut DuplexStream, begun: Instant) -> Duration {
+    /// The time until the server closes the connection.
+    async fn closed_after(client: &mut DuplexStream, begun: Instant) -> Duration {
         let mut rest = Vec::new();
-        let end = timeout(PATIENCE * 9, client.read_to_end(&mut rest));
+        let end = timeout(HEADER_TIMEOUT * 9, client.read_to_end(&mut rest));
         end.await.expect("an end").unwrap();
         assert!(rest.is_empty());
         begun.elapsed()
@@ -101,9 +106,9 @@ mod tests {
             client.write_all(&[*byte]).await.unwrap();
             sleep(Duration::from_secs(1)).await;
         }
-        let took = hangs_up_after(&mut client, begun).await;
+        let took = closed_after(&mut client, begun).await;
         assert!(
-            took >= PATIENCE && took < PATIENCE + Duration::from_secs(1),
+            took >= HEADER_TIMEOUT && took < HEADER_TIMEOUT + Duration::from_secs(1),
             "{took:?}"
         );
     }
@@ -112,13 +117,13 @@ mod tests {
     async fn the_next_request_has_as_long_as_the_first() {
         let (mut client, _stop) = connected();
         for _ in 0..3 {
-            sleep(PATIENCE / 20 * 19).await;
+            sleep(HEADER_TIMEOUT / 20 * 19).await;
             asked(&mut client).await;
         }
         let begun = Instant::now();
         client.write_all(b"GET").await.unwrap();
-        let took = hangs_up_after(&mut client, begun).await;
-        assert!(took <= PATIENCE, "{took:?}");
+        let took = closed_after(&mut client, begun).await;
+        assert!(took <= HEADER_TIMEOUT, "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -127,6 +132,6 @@ mod tests {
         asked(&mut client).await;
         let begun = Instant::now();
         stop.cancel();
-        assert!(hangs_up_after(&mut client, begun).await < PATIENCE);
+        assert!(closed_after(&mut client, begun).await < HEADER_TIMEOUT);
     }
 }

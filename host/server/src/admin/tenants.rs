@@ -1,4 +1,4 @@
-//! `GET /tenants`, and the tenant that a request is about.
+//! `GET /tenants`, and the tenant parameter of other paths.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,28 +8,28 @@ use larder_runtime::tenancy::Error;
 use serde::Deserialize;
 
 use super::AdminState;
-use super::purge::code;
+use super::purge::status_code;
 
-/// The query `?tenant=NAME`; anything else there is a mistake.
+/// The query `?tenant=NAME`. Other parameters are refused.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Whose {
+pub(super) struct TenantQuery {
     pub(super) tenant: Option<String>,
 }
 
 pub(super) async fn tenants(State(state): State<AdminState>) -> Response {
-    match state.plugin.tenants().await {
+    match state.backend.tenants().await {
         Ok(tenants) => Json(tenants).into_response(),
-        Err(error) => (code(error.kind()), format!("{error}\n")).into_response(),
+        Err(error) => (status_code(error.kind()), format!("{error}\n")).into_response(),
     }
 }
 
 /// The admin column of the table "Errors on the wire" of `host/docs/architecture.md`.
-pub(super) fn refusal(error: &Error) -> Response {
+pub(super) fn error_response(error: &Error) -> Response {
     let status = match error {
         Error::Missing => StatusCode::UNAUTHORIZED,
         Error::Unknown { .. } => StatusCode::FORBIDDEN,
-        Error::Storage { source, .. } | Error::Search(source) => code(source.kind()),
+        Error::Storage { source, .. } | Error::Search(source) => status_code(source.kind()),
     };
     (status, format!("{error}\n")).into_response()
 }

@@ -22,8 +22,8 @@ use super::*;
 mod explain;
 mod reload;
 
-/// A plugin that is as a test wants it.
-struct Fake {
+/// A backend with the state and the failure that a test sets.
+struct FakeBackend {
     state: Mutex<plugin::State>,
     purged: Mutex<Vec<String>>,
     failure: Option<ErrorKind>,
@@ -45,7 +45,7 @@ fn limits() -> tenancy::Limits {
 }
 
 #[async_trait::async_trait]
-impl Plugin for Fake {
+impl Backend for FakeBackend {
     fn status(&self) -> plugin::Status {
         plugin::Status {
             name: "fake".to_owned(),
@@ -88,7 +88,7 @@ impl Plugin for Fake {
                 name: "a".to_owned(),
                 state: Presence::Open,
                 stored_bytes: Some(9),
-                plugin: Some(Plugin::status(self)),
+                plugin: Some(Backend::status(self)),
             },
             TenantStatus {
                 limits: limits(),
@@ -115,7 +115,7 @@ impl Plugin for Fake {
 }
 
 #[async_trait::async_trait]
-impl Explains for Fake {
+impl Explains for FakeBackend {
     async fn explain(
         &self,
         tenant: Option<&str>,
@@ -159,8 +159,8 @@ fn of_known(tenant: Option<&str>) -> Result<(), tenancy::Error> {
     }
 }
 
-struct Desk {
-    plugin: Arc<Fake>,
+struct TestAdmin {
+    plugin: Arc<FakeBackend>,
     state: AdminState,
 }
 
@@ -171,17 +171,17 @@ struct Answer {
     body: String,
 }
 
-impl Desk {
+impl TestAdmin {
     fn new(failure: Option<ErrorKind>) -> Self {
-        let plugin = Arc::new(Fake {
+        let plugin = Arc::new(FakeBackend {
             state: Mutex::new(plugin::State::Ready),
             purged: Mutex::default(),
             failure,
         });
         let state = AdminState {
             metrics: Arc::new(Metrics::new()),
-            plugin: Arc::clone(&plugin) as Arc<dyn Plugin>,
-            searcher: Arc::clone(&plugin) as Arc<dyn Explains>,
+            backend: Arc::clone(&plugin) as Arc<dyn Backend>,
+            explainer: Arc::clone(&plugin) as Arc<dyn Explains>,
             reloader: Arc::clone(&plugin) as Arc<dyn Reloads>,
             stopping: CancellationToken::new(),
             purge: Live::new(true),
@@ -220,43 +220,43 @@ impl Desk {
 
 #[tokio::test]
 async fn a_process_that_answers_is_alive_whatever_its_plugin_does() {
-    let desk = Desk::new(None);
-    *desk.plugin.state.lock().unwrap() = plugin::State::Stopped;
-    assert_eq!(desk.get("/livez").await.status, 200);
+    let admin = TestAdmin::new(None);
+    *admin.plugin.state.lock().unwrap() = plugin::State::Stopped;
+    assert_eq!(admin.get("/livez").await.status, 200);
 }
 
 #[tokio::test]
 async fn readiness_follows_the_plugin_and_says_why_it_is_gone() {
-    let desk = Desk::new(None);
-    assert_eq!(desk.get("/readyz").await.status, 200);
-    *desk.plugin.state.lock().unwrap() = plugin::State::Restarting {
+    let admin = TestAdmin::new(None);
+    assert_eq!(admin.get("/readyz").await.status, 200);
+    *admin.plugin.state.lock().unwrap() = plugin::State::Restarting {
         reason: "it trapped".to_owned(),
     };
-    let answer = desk.get("/readyz").await;
+    let answer = admin.get("/readyz").await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
         (503, "the plugin is being restarted: it trapped\n")
     );
-    *desk.plugin.state.lock().unwrap() = plugin::State::Ready;
-    assert_eq!(desk.get("/readyz").await.status, 200);
+    *admin.plugin.state.lock().unwrap() = plugin::State::Ready;
+    assert_eq!(admin.get("/readyz").await.status, 200);
 }
 
 #[tokio::test]
 async fn readiness_goes_when_the_server_begins_to_stop() {
-    let desk = Desk::new(None);
-    desk.state.stopping.cancel();
-    let answer = desk.get("/readyz").await;
+    let admin = TestAdmin::new(None);
+    admin.state.stopping.cancel();
+    let answer = admin.get("/readyz").await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
         (503, "the server is stopping\n")
     );
-    assert_eq!(desk.get("/livez").await.status, 200);
+    assert_eq!(admin.get("/livez").await.status, 200);
 }
 
 #[tokio::test]
 async fn metrics_come_in_the_form_that_is_asked_for() {
-    let desk = Desk::new(None);
-    let plain = desk.get("/metrics").await;
+    let admin = TestAdmin::new(None);
+    let plain = admin.get("/metrics").await;
     assert_eq!(plain.kind, "text/plain; version=0.0.4; charset=utf-8");
     assert!(
         plain
@@ -267,7 +267,7 @@ async fn metrics_come_in_the_form_that_is_asked_for() {
     let accept =
         "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
     let request = Request::get("/metrics").header(header::ACCEPT, accept);
-    let open = desk.ask(request.body(Body::empty()).unwrap()).await;
+    let open = admin.ask(request.body(Body::empty()).unwrap()).await;
     assert_eq!(
         open.kind,
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -277,14 +277,14 @@ async fn metrics_come_in_the_form_that_is_asked_for() {
 
 #[tokio::test]
 async fn metrics_tell_the_plugins_memory_as_it_is_at_the_scrape() {
-    let told = Desk::new(None).get("/metrics").await.body;
+    let told = TestAdmin::new(None).get("/metrics").await.body;
     let line = "larder_plugin_memory_bytes 5242880";
     assert!(told.lines().any(|told| told == line), "{told}");
 }
 
 #[tokio::test]
 async fn the_plugin_is_described_in_json() {
-    let answer = Desk::new(None).get("/plugin").await;
+    let answer = TestAdmin::new(None).get("/plugin").await;
     assert_eq!(
         (answer.status, answer.kind.as_str()),
         (200, "application/json")
@@ -300,46 +300,46 @@ async fn the_plugin_is_described_in_json() {
 
 #[tokio::test]
 async fn a_purge_answers_with_jaegers_words() {
-    let desk = Desk::new(None);
-    let answer = desk.send(Method::POST, "/purge").await;
+    let admin = TestAdmin::new(None);
+    let answer = admin.send(Method::POST, "/purge").await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
         (200, "Purge request processed successfully")
     );
-    assert_eq!(*desk.plugin.purged.lock().unwrap(), ["all"]);
+    assert_eq!(*admin.plugin.purged.lock().unwrap(), ["all"]);
 }
 
 #[tokio::test]
 async fn a_purge_that_is_off_names_the_flag_and_forgets_nothing() {
-    let desk = Desk::new(None);
-    desk.state.purge.set(false);
-    let answer = desk.send(Method::POST, "/purge").await;
+    let admin = TestAdmin::new(None);
+    admin.state.purge.set(false);
+    let answer = admin.send(Method::POST, "/purge").await;
     assert_eq!(answer.status, 403);
     assert!(answer.body.contains("--enable-purge"), "{}", answer.body);
-    assert!(desk.plugin.purged.lock().unwrap().is_empty());
+    assert!(admin.plugin.purged.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_purge_may_name_its_tenant_who_must_be_known() {
-    let desk = Desk::new(None);
-    let answer = desk.send(Method::POST, "/purge?tenant=a").await;
+    let admin = TestAdmin::new(None);
+    let answer = admin.send(Method::POST, "/purge?tenant=a").await;
     assert_eq!(answer.status, 200);
-    assert_eq!(*desk.plugin.purged.lock().unwrap(), ["a"]);
-    let unknown = desk.send(Method::POST, "/purge?tenant=b").await;
+    assert_eq!(*admin.plugin.purged.lock().unwrap(), ["a"]);
+    let unknown = admin.send(Method::POST, "/purge?tenant=b").await;
     assert_eq!(unknown.status, 403);
     assert!(
         unknown.body.starts_with("unknown tenant"),
         "{}",
         unknown.body
     );
-    let misspelt = desk.send(Method::POST, "/purge?tennant=a").await;
+    let misspelt = admin.send(Method::POST, "/purge?tennant=a").await;
     assert_eq!(misspelt.status, 400, "it must not purge everybody");
-    assert_eq!(*desk.plugin.purged.lock().unwrap(), ["a"]);
+    assert_eq!(*admin.plugin.purged.lock().unwrap(), ["a"]);
 }
 
 #[tokio::test]
 async fn tenants_are_listed_in_json() {
-    let answer = Desk::new(None).get("/tenants").await;
+    let answer = TestAdmin::new(None).get("/tenants").await;
     assert_eq!(answer.status, 200);
     let tenants: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(tenants[0]["name"], "a");
@@ -355,13 +355,13 @@ async fn tenants_are_listed_in_json() {
 
 #[tokio::test]
 async fn only_post_purges() {
-    let desk = Desk::new(None);
+    let admin = TestAdmin::new(None);
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::HEAD] {
-        let answer = desk.send(method.clone(), "/purge").await;
+        let answer = admin.send(method.clone(), "/purge").await;
         assert_eq!(answer.status, 405, "{method}");
         assert_eq!(answer.headers[header::ALLOW], "POST", "{method}");
     }
-    assert!(desk.plugin.purged.lock().unwrap().is_empty());
+    assert!(admin.plugin.purged.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -373,7 +373,9 @@ async fn a_purge_that_fails_says_why_with_the_code_of_the_error_table() {
         (ErrorKind::Unavailable, 503),
         (ErrorKind::ResourceExhausted, 429),
     ] {
-        let answer = Desk::new(Some(kind)).send(Method::POST, "/purge").await;
+        let answer = TestAdmin::new(Some(kind))
+            .send(Method::POST, "/purge")
+            .await;
         assert_eq!(answer.status, status, "{kind:?}");
         assert_eq!(answer.body, "tenant `all`: the disk said no\n");
     }
@@ -381,7 +383,7 @@ async fn a_purge_that_fails_says_why_with_the_code_of_the_error_table() {
 
 #[tokio::test]
 async fn other_paths_are_answered_with_those_there_are() {
-    let answer = Desk::new(None).get("/healthz").await;
+    let answer = TestAdmin::new(None).get("/healthz").await;
     assert_eq!(answer.status, 404);
     for path in [
         "/healthz", "/livez", "/readyz", "/metrics", "/plugin", "/tenants", "/purge", "/reload",

@@ -1,4 +1,4 @@
-//! `larder check`
+//! `larder check`.
 
 use std::io::{Write, stdout};
 use std::path::Path;
@@ -12,12 +12,12 @@ use larder_store::{Driver, Stored};
 use crate::config::{Config, KvDriver};
 use crate::server;
 
-/// Reads all that a stopped server has stored and prints what cannot be read back: first every value that `kv` holds, then, through
-/// the configured plugin, whether all is there that belongs together. True if nothing is damaged.
+/// Reads the store of a stopped server and prints the damage: first every value in `kv`, then, through the configured plugin, data
+/// that is missing or inconsistent. True if nothing is damaged.
 ///
 /// # Errors
-/// Where the store cannot be opened (a server that uses it is still running, or it is too damaged), and where the plugin refuses it,
-/// fails, or breaks the contract.
+/// The store cannot be opened (a running server uses it, or it is too damaged), or the plugin refuses it, fails, or breaks the
+/// contract.
 pub fn check(config: &Config) -> anyhow::Result<bool> {
     match config.kv.driver {
         KvDriver::Fjall => {}
@@ -42,7 +42,7 @@ pub fn check(config: &Config) -> anyhow::Result<bool> {
     Ok(values_are_whole && plugin_is_whole)
 }
 
-// === what kv holds ===
+// === the values of kv ===
 
 fn check_values(driver: &FjallDriver, to: &mut impl Write) -> anyhow::Result<bool> {
     let mut printed = Ok(());
@@ -78,9 +78,9 @@ fn summarise(checked: &Checked, to: &mut impl Write) -> std::io::Result<()> {
     writeln!(to, "damaged     {}", checked.damaged)
 }
 
-// === what the plugin makes of it ===
+// === the check of the plugin ===
 
-/// What all steps of a plugin's check come to.
+/// The sums over all steps of a plugin's check.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Total {
     values: u64,
@@ -126,7 +126,7 @@ fn check_plugin(
     Ok(total.damaged == 0)
 }
 
-/// A plugin's text on one line, with nothing in it that a terminal would obey.
+/// A plugin's text on one line, with control characters escaped.
 fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -190,7 +190,7 @@ mod tests {
         tenant.shutdown().await;
     }
 
-    /// Deletes the plugin's blocks of spans behind its back; gives how many there were.
+    /// Deletes the plugin's blocks of spans in the driver, and returns their number.
     async fn lose_spans(driver: Arc<dyn Driver>) -> usize {
         let kv = driver.open("default").await.unwrap();
         let claim = kv.claim(&driver.writer_id()).await.unwrap();
@@ -212,7 +212,7 @@ mod tests {
         lost
     }
 
-    /// Of what is missing as a whole the driver has nothing to say.
+    /// The driver cannot know of a value that is missing as a whole.
     #[test]
     fn what_is_gone_without_a_trace_is_named_by_the_plugin() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! `larder config …`
+//! `larder config`.
 
 use std::io::{Write as _, stdout};
 

@@ -1,6 +1,6 @@
 //! The command line.
 //!
-//! A flag sets what the configuration has already; `config` reads and checks its value, so this only knows names.
+//! A flag sets a setting of the configuration. `config` reads and checks its value; this module knows only its name.
 
 mod check;
 mod config;
@@ -21,7 +21,7 @@ use crate::config::{Config, Error, Flag, PLUGIN_SETTINGS, Sources};
 pub use check::check;
 pub use signals::Signals;
 
-/// What was typed.
+/// The parsed command line.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "larder",
@@ -31,14 +31,14 @@ pub use signals::Signals;
                   `larder config table` lists them all; LARDER_LOG is the log filter (info unless set)."
 )]
 pub struct Cli {
-    /// What to do; serving, unless said otherwise.
+    /// The command; `serve` by default.
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     options: Options,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Serve Jaeger (the default)
@@ -56,7 +56,7 @@ pub enum Command {
     Token(TokenCommand),
 }
 
-/// What the new token is for.
+/// Arguments of `larder token`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct TokenCommand {
     /// Its name in logs
@@ -70,7 +70,7 @@ pub struct TokenCommand {
     rights: Vec<Right>,
 }
 
-/// About the configuration.
+/// Commands of `larder config`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
     /// Print the configuration that all sources give together, as a YAML file that gives the same
@@ -79,7 +79,7 @@ pub enum ConfigCommand {
     Table,
 }
 
-/// About plugins.
+/// Commands of `larder plugin`.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum PluginCommand {
     /// Load a plugin, start it with the --plugin-setting given, and describe it; or say what does not fit
@@ -88,7 +88,7 @@ pub enum PluginCommand {
         #[arg(value_name = "NAME|FILE.wasm")]
         plugin: String,
     },
-    /// What a server starts to compile a plugin's file within bounds
+    /// Compile a plugin's file within limits; the server starts this process
     #[command(hide = true)]
     Compile(CompileJob),
 }
@@ -128,12 +128,12 @@ struct Options {
 // === impl Cli ===
 
 impl Cli {
-    /// What to do.
+    /// The command.
     pub fn command(&self) -> Command {
         self.command.clone().unwrap_or_default()
     }
 
-    /// The command that needs nothing of the configuration, done; `None` for any other.
+    /// Runs the command that needs no configuration; `None` for any other command.
     pub fn compile(&self) -> Option<ExitCode> {
         match &self.command {
             Some(Command::Plugin(PluginCommand::Compile(job))) => Some(job.run()),
@@ -148,12 +148,12 @@ impl Cli {
         }
     }
 
-    /// The configuration that flags, environment and file give together.
+    /// The configuration from file, environment and flags.
     pub fn config(&self, environment: Vec<(OsString, OsString)>) -> Result<Config, Error> {
         Config::load(&self.sources(environment))
     }
 
-    /// Where the configuration comes from, to be read more than once.
+    /// The sources of the configuration. A reload reads them again.
     pub fn sources(&self, environment: Vec<(OsString, OsString)>) -> Sources {
         Sources {
             file: self.options.config.clone(),
@@ -166,14 +166,14 @@ impl Cli {
 // === impl Command ===
 
 impl ConfigCommand {
-    /// Does it, on stdout.
+    /// Runs the command. Its output goes to stdout.
     pub fn run(self, config: &Config) -> anyhow::Result<()> {
         config::run(self, config)
     }
 }
 
 impl PluginCommand {
-    /// Does it, on stdout.
+    /// Runs the command. Its output goes to stdout.
     pub fn run(&self, cli: &Cli, config: &Config) -> anyhow::Result<()> {
         match self {
             // The configuration's plugin settings are for the configured plugin, so they are left out here.
@@ -187,7 +187,7 @@ impl PluginCommand {
 }
 
 impl TokenCommand {
-    /// Does it, on stdout.
+    /// Runs the command. Its output goes to stdout.
     pub fn run(&self) -> anyhow::Result<()> {
         token::run(self)
     }

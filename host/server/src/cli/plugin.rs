@@ -1,4 +1,4 @@
-//! `larder plugin …`
+//! `larder plugin`.
 
 use std::io::{Write, stdout};
 use std::sync::Arc;
@@ -13,8 +13,7 @@ use larder_store::MemoryDriver;
 use crate::config::Config;
 use crate::server;
 
-/// Starts the plugin as a server would, with nothing stored and nothing kept, so that whatever would keep it from serving is
-/// told here.
+/// Starts the plugin as a server would, on an empty store in memory, and describes it. Fails if a server could not start it.
 pub(super) fn inspect(
     plugin: &str,
     settings: Vec<(String, String)>,

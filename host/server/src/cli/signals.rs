@@ -1,4 +1,4 @@
-//! Signals that stop the server: the first asks, the second insists.
+//! Signals that stop the server: the first begins a drain, the second ends the process.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Signals this close together are one: `timeout` and some supervisors signal the process, and then its group as well.
-const ONE_REQUEST: Duration = Duration::from_millis(200);
+/// Signals within this time count as one: `timeout` and some supervisors signal the process and then its group.
+const DEBOUNCE: Duration = Duration::from_millis(200);
 
-/// SIGINT and SIGTERM, caught from its making on. Needs a tokio runtime around it.
+/// A stream of SIGINTs and SIGTERMs. While it exists, they do not end the process.
 #[derive(Debug)]
 pub struct Signals {
     last: Option<Instant>,
@@ -22,12 +22,12 @@ pub struct Signals {
 // === impl Signals ===
 
 impl Signals {
-    /// Waits for the next request to stop; the exit code that a shell expects of a process that it ends: 130 or 143.
+    /// Waits for the next signal and returns its exit code, as shells have it: 130 for SIGINT or 143 for SIGTERM.
     pub async fn next(&mut self) -> u8 {
         loop {
-            let code = self.caught().await;
+            let code = self.recv().await;
             let now = Instant::now();
-            let repeated = self.last.is_some_and(|last| now - last < ONE_REQUEST);
+            let repeated = self.last.is_some_and(|last| now - last < DEBOUNCE);
             if !repeated {
                 self.last = Some(now);
                 return code;
@@ -38,7 +38,7 @@ impl Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// Catches both from now on.
+    /// Begins to catch both signals. Call it inside a tokio runtime.
     pub fn catch() -> io::Result<Self> {
         Ok(Self {
             last: None,
@@ -47,7 +47,7 @@ impl Signals {
         })
     }
 
-    async fn caught(&mut self) -> u8 {
+    async fn recv(&mut self) -> u8 {
         tokio::select! {
             _ = self.interrupt.recv() => 128 + 2,
             _ = self.terminate.recv() => 128 + 15,
@@ -57,14 +57,14 @@ impl Signals {
 
 #[cfg(not(unix))]
 impl Signals {
-    /// Catches Ctrl-C, where there are no signals.
+    /// Begins to catch Ctrl-C, on systems without signals.
     pub fn catch() -> io::Result<Self> {
         Ok(Self { last: None })
     }
 
-    async fn caught(&mut self) -> u8 {
+    async fn recv(&mut self) -> u8 {
         if tokio::signal::ctrl_c().await.is_err() {
-            // Nothing can be caught: then nothing ever comes.
+            // Ctrl-C cannot be caught, so no signal will come.
             std::future::pending::<()>().await;
         }
         128 + 2

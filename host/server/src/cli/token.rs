@@ -1,4 +1,4 @@
-//! `larder token`
+//! `larder token`.
 
 use std::io::{Write as _, stdout};
 
@@ -7,7 +7,7 @@ use larder_edge::access::{Described, generate};
 
 use super::TokenCommand;
 
-/// The token first, and alone on its line: it is shown this once.
+/// Prints the token alone on the first line, then its entry for the file. The token cannot be shown again.
 pub(super) fn run(command: &TokenCommand) -> anyhow::Result<()> {
     let token = generate().context("the system gives no random bytes")?;
     let entry = Described {

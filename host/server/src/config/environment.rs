@@ -1,31 +1,31 @@
-//! The variables `LARDER_…` as settings.
+//! Reads settings from environment variables.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use super::error::{Error, Place, nearest};
+use super::error::{Error, Origin, nearest};
 use super::settings::{PLUGIN_SETTINGS, SETTINGS, Setting, variable};
 
-/// Names the configuration file.
+/// The variable with the path of the configuration file.
 const FILE: &str = "LARDER_CONFIG";
-/// The log filter; `telemetry` reads it, as logs come before the configuration.
+/// The variable with the log filter. `telemetry` reads it, as logging starts before the configuration is loaded.
 const LOG: &str = "LARDER_LOG";
 
-/// What the environment gives.
+/// The settings of the environment.
 #[derive(Default)]
 pub(super) struct Environment {
     pub(super) file: Option<PathBuf>,
-    pub(super) given: Vec<Given>,
+    pub(super) variables: Vec<Variable>,
 }
 
-/// A setting that a variable gives.
-pub(super) struct Given {
-    pub(super) variable: String,
+/// A setting given by a variable.
+pub(super) struct Variable {
+    pub(super) name: String,
     pub(super) path: String,
     pub(super) value: String,
 }
 
-/// Reads every variable that begins with `LARDER_`; one that is none of ours is refused.
+/// Reads every variable with the prefix `LARDER_`. An unknown one is an error.
 pub(super) fn read(variables: &[(OsString, OsString)]) -> Result<Environment, Error> {
     let mut environment = Environment::default();
     for (name, value) in variables {
@@ -44,10 +44,10 @@ pub(super) fn read(variables: &[(OsString, OsString)]) -> Result<Environment, Er
         let value = value.to_str().ok_or_else(|| Error::Invalid {
             setting: path.clone(),
             message: "expected UTF-8".to_owned(),
-            place: Some(Place::Environment(name.to_owned())),
+            origin: Some(Origin::Environment(name.to_owned())),
         })?;
-        environment.given.push(Given {
-            variable: name.to_owned(),
+        environment.variables.push(Variable {
+            name: name.to_owned(),
             path,
             value: value.to_owned(),
         });
@@ -55,7 +55,7 @@ pub(super) fn read(variables: &[(OsString, OsString)]) -> Result<Environment, Er
     Ok(environment)
 }
 
-/// The path of a variable's setting. A plugin's own settings are named in lower case, as variables have no other way.
+/// The path of a variable's setting. The names of a plugin's own settings become lower case.
 fn path_of(name: &str) -> Option<String> {
     if let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == name) {
         return Some(setting.path.to_owned());
@@ -67,8 +67,8 @@ fn path_of(name: &str) -> Option<String> {
     Some(format!("{PLUGIN_SETTINGS}.{}", own.to_lowercase()))
 }
 
-/// Kubernetes gives every container variables for each service of its namespace. A service named `larder`, or `larder-grpc`,
-/// must not keep the server from starting.
+/// True for a variable that Kubernetes sets in every container for a service of the namespace. With a service named `larder` or
+/// `larder-grpc` such variables have our prefix.
 fn is_service_link(name: &str, value: &OsStr) -> bool {
     let address = value
         .to_str()
@@ -92,7 +92,7 @@ fn is_service_link(name: &str, value: &OsStr) -> bool {
 fn unknown(name: &str) -> Error {
     let known = SETTINGS.iter().map(Setting::variable);
     let known = known.chain([FILE.to_owned(), LOG.to_owned()]);
-    // `LARDER_MEMORY` is looked for as `..._MEMORY`.
+    // For `LARDER_MEMORY` suggest a variable that ends in `_MEMORY`.
     let nearest = nearest(name, '_', known.clone()).or_else(|| {
         let rest = name.strip_prefix("LARDER")?;
         known.into_iter().find(|known| known.ends_with(rest))

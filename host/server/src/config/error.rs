@@ -1,11 +1,11 @@
-//! What is wrong with a configuration: where it stands, which setting it is, what to do.
+//! Errors of a configuration. Each names the setting, its origin and what to change.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a value was given.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Origin {
     /// In the configuration file.
     File {
         /// The file.
@@ -19,7 +19,7 @@ pub enum Place {
     Flag(&'static str),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File {
@@ -36,7 +36,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A configuration that cannot be used.
+/// An invalid configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
@@ -48,40 +48,40 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is not YAML, or not the YAML of a configuration.
-    #[error("{place}: {message}")]
+    #[error("{origin}: {message}")]
     Syntax {
-        /// Where.
-        place: Place,
-        /// What is wrong there.
+        /// The position of the error.
+        origin: Origin,
+        /// The error at that position.
         message: String,
     },
     /// No setting has this path.
-    #[error("unknown config key `{key}` ({place}){}", did_you_mean(.nearest.as_deref()))]
+    #[error("unknown config key `{key}` ({origin}){}", did_you_mean(.nearest.as_deref()))]
     UnknownKey {
         /// The whole path.
         key: String,
-        /// Where it stands.
-        place: Place,
-        /// The known path that is most like it, where one is.
+        /// The position of the key.
+        origin: Origin,
+        /// The most similar known path, if one is similar.
         nearest: Option<String>,
     },
-    /// A variable of our prefix that sets nothing.
+    /// A variable with the prefix `LARDER_` that is not one of ours.
     #[error("unknown environment variable {variable}{}", did_you_mean(.nearest.as_deref()))]
     UnknownVariable {
         /// Its name.
         variable: String,
-        /// The known variable that is most like it, where one is.
+        /// The most similar known variable, if one is similar.
         nearest: Option<String>,
     },
-    /// A value that cannot be.
-    #[error("invalid config `{setting}`: {message}{}", .place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default())]
+    /// An invalid value.
+    #[error("invalid config `{setting}`: {message}{}", .origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default())]
     Invalid {
         /// The setting's path.
         setting: String,
-        /// What is wrong with its value.
+        /// The error in its value.
         message: String,
-        /// Where it was given; none for a default.
-        place: Option<Place>,
+        /// The origin of the value; none for a default.
+        origin: Option<Origin>,
     },
 }
 
@@ -89,7 +89,7 @@ fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
 }
 
-/// The candidate that is most like `name`: few letters apart, or at home in another section (`memory` for `limits.memory`).
+/// The candidate most similar to `name`: few letters apart, or with the same last part (`limits.memory` for `memory`).
 pub(super) fn nearest(
     name: &str,
     separator: char,

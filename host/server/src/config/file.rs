@@ -1,4 +1,4 @@
-//! The YAML file as a list of settings with the places they stand at.
+//! Reads the YAML file as a list of entries with their positions.
 
 use std::fmt;
 use std::path::Path;
@@ -7,33 +7,33 @@ use larder_model::TenantName;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
-use super::error::{Error, Place};
+use super::error::{Error, Origin};
 use super::overrides::OVERRIDES;
 use super::settings::is_section;
 
-/// A key of the file that is no section, and what stands there.
-pub(super) struct Given {
-    /// Whose it is alone; `path` goes on from there.
+/// A key of the file that is not a section, and its value.
+pub(super) struct Entry {
+    /// The tenant that it is for, if it stands below `tenancy.overrides`; `path` is relative to that tenant.
     pub(super) tenant: Option<TenantName>,
     pub(super) path: String,
     pub(super) raw: Raw,
-    /// Where the key stands.
-    pub(super) key: Place,
-    /// Where the value stands.
-    pub(super) value: Place,
+    /// Position of the key.
+    pub(super) key: Origin,
+    /// Position of the value.
+    pub(super) value: Origin,
 }
 
-/// What stands where a value is expected.
+/// The value of an entry.
 pub(super) enum Raw {
     Null,
     Text(String),
     /// A list of texts and numbers.
     List(Vec<String>),
-    /// Something that no setting takes, in words.
+    /// A value that no setting accepts, in words.
     Other(&'static str),
 }
 
-/// A YAML node, with its scalars' text still to be taken from the file: `1.10` must not become 1.1 on its way to a plugin.
+/// A YAML node. The text of a number or boolean is taken from the file, as `1.10` must not reach a plugin as 1.1.
 enum Node {
     Null,
     Text(String),
@@ -42,8 +42,8 @@ enum Node {
     Mapping(Vec<(Spanned<String>, Spanned<Node>)>),
 }
 
-/// What a file gives, in the order in which it stands. Which settings exist is for the caller to say.
-pub(super) fn settings(path: &Path, yaml: &str) -> Result<Vec<Given>, Error> {
+/// The entries of the file in their order. They may name settings that do not exist.
+pub(super) fn settings(path: &Path, yaml: &str) -> Result<Vec<Entry>, Error> {
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     let root: Spanned<Node> =
         serde_saphyr::from_str_with_options(yaml, options).map_err(|error| syntax(path, &error))?;
@@ -51,21 +51,21 @@ pub(super) fn settings(path: &Path, yaml: &str) -> Result<Vec<Given>, Error> {
         path,
         yaml,
         tenant: None,
-        given: Vec::new(),
+        found: Vec::new(),
     };
     match &root.value {
         Node::Null => {}
         Node::Mapping(entries) => reader.section("", entries),
         Node::Text(_) | Node::Literal | Node::Sequence(_) => {
             return Err(Error::Syntax {
-                place: reader.place(root.referenced),
+                origin: reader.origin(root.referenced),
                 message:
                     "expected a mapping of settings, such as `grpc: { endpoint: 127.0.0.1:17271 }`"
                         .to_owned(),
             });
         }
     }
-    Ok(reader.given)
+    Ok(reader.found)
 }
 
 fn syntax(path: &Path, error: &serde_saphyr::Error) -> Error {
@@ -79,7 +79,7 @@ fn syntax(path: &Path, error: &serde_saphyr::Error) -> Error {
         other => without_position(&other.to_string(), other.location()),
     };
     Error::Syntax {
-        place: Place::File {
+        origin: Origin::File {
             path: path.to_owned(),
             position: error.location().map(|at| (at.line(), at.column())),
         },
@@ -87,7 +87,7 @@ fn syntax(path: &Path, error: &serde_saphyr::Error) -> Error {
     }
 }
 
-/// The library's text ends in the position, which the place tells already.
+/// Removes the position from the end of the library's text, as the origin has it.
 fn without_position(message: &str, at: Option<Location>) -> String {
     let position = at.map(|at| format!(" at line {}, column {}", at.line(), at.column()));
     position
@@ -99,14 +99,14 @@ fn without_position(message: &str, at: Option<Location>) -> String {
 struct Reader<'a> {
     path: &'a Path,
     yaml: &'a str,
-    /// Whose entries are read.
+    /// The tenant whose overrides are being read.
     tenant: Option<TenantName>,
-    given: Vec<Given>,
+    found: Vec<Entry>,
 }
 
 impl Reader<'_> {
-    fn place(&self, at: Location) -> Place {
-        Place::File {
+    fn origin(&self, at: Location) -> Origin {
+        Origin::File {
             path: self.path.to_owned(),
             position: Some((at.line(), at.column())),
         }
@@ -123,12 +123,12 @@ impl Reader<'_> {
         }
     }
 
-    /// A tenant's name may hold dots, and so is not part of a path.
+    /// Reads the overrides. A tenant's name can have dots, so it is not part of the path.
     fn overrides(&mut self, entries: &[(Spanned<String>, Spanned<Node>)]) {
         for (key, node) in entries {
             let Ok(tenant) = key.value.parse() else {
                 let path = format!("{OVERRIDES}.{}", key.value);
-                self.give(path, Raw::Other("another name"), key, node);
+                self.push(path, Raw::Other("another name"), key, node);
                 continue;
             };
             self.tenant = Some(tenant);
@@ -149,7 +149,7 @@ impl Reader<'_> {
                 return self.overrides(entries);
             }
             Node::Mapping(entries) if is_section(&path) => return self.section(&path, entries),
-            // A section whose settings are all commented out.
+            // The settings of the section are all commented out.
             Node::Null if is_section(&path) => return,
             Node::Null => Raw::Null,
             Node::Text(text) => Raw::Text(text.clone()),
@@ -157,16 +157,16 @@ impl Reader<'_> {
             Node::Mapping(_) => Raw::Other("a mapping"),
             Node::Sequence(elements) => self.list(elements),
         };
-        self.give(path, raw, key, node);
+        self.push(path, raw, key, node);
     }
 
-    fn give(&mut self, path: String, raw: Raw, key: &Spanned<String>, node: &Spanned<Node>) {
-        self.given.push(Given {
+    fn push(&mut self, path: String, raw: Raw, key: &Spanned<String>, node: &Spanned<Node>) {
+        self.found.push(Entry {
             tenant: self.tenant.clone(),
             path,
             raw,
-            key: self.place(key.referenced),
-            value: self.place(node.referenced),
+            key: self.origin(key.referenced),
+            value: self.origin(node.referenced),
         });
     }
 
@@ -180,7 +180,7 @@ impl Reader<'_> {
         texts.map_or(Raw::Other("a list"), Raw::List)
     }
 
-    /// A number or a boolean as it stands in the file.
+    /// The text of a number or boolean in the file.
     fn literal(&self, at: Location) -> &str {
         let span = at.span();
         let range = || {

@@ -1,4 +1,4 @@
-//! The sources, one after the other: defaults, file, environment, flags.
+//! Loads the configuration from its sources in order: defaults, file, environment, flags.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 
 use larder_model::TenantName;
 
-use super::error::{Error, Place, nearest};
-use super::file::{self, Given, Raw};
+use super::error::{Error, Origin, nearest};
+use super::file::{self, Entry, Raw};
 use super::overrides::{OVERRIDES, Overrides};
 use super::settings::{self, PLUGIN_SETTINGS, SETTINGS, Scope, Setting};
 use super::value::Value as _;
 use super::{Config, environment};
 
-/// What the process was started with.
+/// The inputs of the configuration, as the process was started with them.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The YAML file; without one, the variable `LARDER_CONFIG` may name it.
+    /// The YAML file of `--config`. If unset, `LARDER_CONFIG` can name it.
     pub file: Option<PathBuf>,
-    /// The environment, as `std::env::vars_os` gives it; what does not begin with `LARDER_` is not looked at.
+    /// The environment, as of `std::env::vars_os`. Variables without the prefix `LARDER_` are ignored.
     pub environment: Vec<(OsString, OsString)>,
-    /// Settings given by flags; a later one wins.
+    /// Settings given by flags. Of two with one path the later one applies.
     pub flags: Vec<Flag>,
 }
 
@@ -36,9 +36,10 @@ pub struct Flag {
 }
 
 impl Config {
-    /// The configuration of all sources, each setting from the last that gives it.
+    /// Loads the configuration. A setting has the value of the last source that gives it.
     ///
-    /// Raises the first mistake met: an unreadable file, an unknown name, a value that cannot be.
+    /// # Errors
+    /// The first error found: an unreadable file, an unknown name, an invalid value.
     pub fn load(sources: &Sources) -> Result<Self, Error> {
         let mut loader = Loader::default();
         let environment = environment::read(&sources.environment)?;
@@ -46,27 +47,27 @@ impl Config {
         if let Some(path) = file {
             loader.file(path)?;
         }
-        for given in environment.given {
-            let place = Place::Environment(given.variable);
-            loader.set(&given.path, &given.value, place)?;
+        for variable in environment.variables {
+            let origin = Origin::Environment(variable.name);
+            loader.set(&variable.path, &variable.value, origin)?;
         }
         for flag in &sources.flags {
-            loader.set(&flag.path, &flag.value, Place::Flag(flag.name))?;
+            loader.set(&flag.path, &flag.value, Origin::Flag(flag.name))?;
         }
         loader.finish()
     }
 
-    /// The configuration as a YAML file that gives the same again.
+    /// The configuration as YAML. Loading it gives an equal configuration.
     pub fn to_yaml(&self) -> Result<String, serde_saphyr::SerializeError> {
         serde_saphyr::to_string(self)
     }
 }
 
-/// The configuration so far, and where each setting was given.
+/// The configuration so far, and the origin of each setting.
 #[derive(Default)]
 struct Loader {
     config: Config,
-    places: BTreeMap<String, Place>,
+    origins: BTreeMap<String, Origin>,
 }
 
 impl Loader {
@@ -75,24 +76,24 @@ impl Loader {
             path: path.to_owned(),
             source,
         })?;
-        for given in file::settings(path, &yaml)? {
-            match given.tenant {
-                Some(_) => self.own(given)?,
-                None => self.shared(given)?,
+        for entry in file::settings(path, &yaml)? {
+            match entry.tenant {
+                Some(_) => self.set_override(entry)?,
+                None => self.set_common(entry)?,
             }
         }
         Ok(())
     }
 
-    /// What a file gives for all.
-    fn shared(&mut self, given: Given) -> Result<(), Error> {
-        let Given {
+    /// Applies an entry of the file that is for all tenants.
+    fn set_common(&mut self, entry: Entry) -> Result<(), Error> {
+        let Entry {
             path,
             raw,
             key,
             value,
             ..
-        } = given;
+        } = entry;
         if let Some(name) = path.strip_prefix(OVERRIDES)
             && let Some(name) = name.strip_prefix('.')
         {
@@ -109,15 +110,15 @@ impl Loader {
         }
     }
 
-    /// What a file gives for one tenant.
-    fn own(&mut self, given: Given) -> Result<(), Error> {
-        let Some(tenant) = given.tenant else {
+    /// Applies an entry of the file that is for one tenant.
+    fn set_override(&mut self, entry: Entry) -> Result<(), Error> {
+        let Some(tenant) = entry.tenant else {
             return Ok(());
         };
         let whose = format!("{OVERRIDES}.{tenant}");
-        let place = self.places.entry(whose.clone());
-        place.or_insert_with(|| given.key.clone());
-        let path = given.path;
+        let origin = self.origins.entry(whose.clone());
+        origin.or_insert_with(|| entry.key.clone());
+        let path = entry.path;
         let whole = if path.is_empty() {
             whose.clone()
         } else {
@@ -129,18 +130,18 @@ impl Loader {
                 "this is of the whole server; a tenant may have {} and `{PLUGIN_SETTINGS}` of its own",
                 settings::overridable_in_words()
             );
-            return Err(invalid(whole, message, given.key));
+            return Err(invalid(whole, message, entry.key));
         }
         if !path.is_empty() && !settings::is_section(&path) && !is_known(&path) {
             let nearest = nearest(&path, '.', paths(settings::overridable()));
             return Err(Error::UnknownKey {
                 nearest: nearest.map(|path| format!("{whose}.{path}")),
                 key: whole,
-                place: given.key,
+                origin: entry.key,
             });
         }
-        let set = text(given.raw, &path).and_then(|text| {
-            let own = self.config.tenancy.overrides.of(tenant);
+        let set = text(entry.raw, &path).and_then(|text| {
+            let own = self.config.tenancy.overrides.entry(tenant);
             match (plugin_setting(&path), setting) {
                 (Some(name), _) => own.set_plugin_setting(name, text),
                 (None, Some(setting)) => own.set(setting, text.as_deref())?,
@@ -148,32 +149,32 @@ impl Loader {
             }
             Ok(())
         });
-        set.map_err(|message| invalid(whole, message, given.value))
+        set.map_err(|message| invalid(whole, message, entry.value))
     }
 
-    fn set(&mut self, path: &str, text: &str, place: Place) -> Result<(), Error> {
+    fn set(&mut self, path: &str, text: &str, origin: Origin) -> Result<(), Error> {
         if let Some(name) = plugin_setting(path) {
             let settings = &mut self.config.plugin.settings;
             settings.insert(name.to_owned(), text.to_owned());
         } else if let Some(setting) = Setting::at(path) {
             if let Err(message) = setting.read(text, &mut self.config) {
-                return Err(invalid(path.to_owned(), message, place));
+                return Err(invalid(path.to_owned(), message, origin));
             }
         } else {
-            return Err(unknown_key(path.to_owned(), place));
+            return Err(unknown_key(path.to_owned(), origin));
         }
-        self.places.insert(path.to_owned(), place);
+        self.origins.insert(path.to_owned(), origin);
         Ok(())
     }
 
-    /// A null: the default again, which is "unset" where a setting has no other.
-    fn unset(&mut self, path: &str, place: Place) -> Result<(), Error> {
+    /// Applies a null, which resets the setting to its default.
+    fn unset(&mut self, path: &str, origin: Origin) -> Result<(), Error> {
         if let Some(name) = plugin_setting(path) {
             self.config.plugin.settings.remove(name);
             return Ok(());
         }
         let default = Setting::at(path).and_then(|setting| setting.show(&Config::default()));
-        self.set(path, default.as_deref().unwrap_or_default(), place)
+        self.set(path, default.as_deref().unwrap_or_default(), origin)
     }
 
     fn finish(mut self) -> Result<Config, Error> {
@@ -181,14 +182,14 @@ impl Loader {
             return Err(Error::Invalid {
                 setting: path.to_owned(),
                 message,
-                place: self.places.remove(path),
+                origin: self.origins.remove(path),
             });
         }
-        if let Some(tenant) = Overrides::stranger(&self.config.tenancy) {
+        if let Some(tenant) = Overrides::unlisted(&self.config.tenancy) {
             let setting = format!("{OVERRIDES}.{tenant}");
             return Err(Error::Invalid {
                 message: format!("`{tenant}` is not in `tenancy.tenants`"),
-                place: self.places.remove(&setting),
+                origin: self.origins.remove(&setting),
                 setting,
             });
         }
@@ -196,7 +197,7 @@ impl Loader {
     }
 }
 
-/// The text of a value, none for a null; or why there is no such value. The empty path is a tenant's section.
+/// The text of a value, `None` for a null. The error says which type is expected. The empty path is a tenant's section.
 fn text(raw: Raw, path: &str) -> Result<Option<String>, String> {
     let is_section = path.is_empty() || settings::is_section(path);
     if is_section {
@@ -213,7 +214,7 @@ fn text(raw: Raw, path: &str) -> Result<Option<String>, String> {
         Raw::Null => Ok(None),
         Raw::Text(text) => Ok(Some(text)),
         Raw::List(_) if !is_list(path) => Err(format!("expected {kind}, got a list")),
-        // An element with a comma would become two.
+        // Commas separate the elements of the joined text.
         Raw::List(texts) if texts.iter().any(|text| text.contains(',')) => {
             Err(format!("expected {kind}, got {texts:?}"))
         }
@@ -222,15 +223,15 @@ fn text(raw: Raw, path: &str) -> Result<Option<String>, String> {
     }
 }
 
-fn invalid(setting: String, message: String, place: Place) -> Error {
+fn invalid(setting: String, message: String, origin: Origin) -> Error {
     Error::Invalid {
         setting,
         message,
-        place: Some(place),
+        origin: Some(origin),
     }
 }
 
-/// The name of a plugin's own setting, if that is what a path leads to.
+/// The name of a plugin's own setting, if the path is one.
 fn plugin_setting(path: &str) -> Option<&str> {
     path.strip_prefix(PLUGIN_SETTINGS)?
         .strip_prefix('.')
@@ -249,17 +250,17 @@ fn kind(path: &str) -> &'static str {
     Setting::at(path).map_or("a text or a number", |setting| setting.kind)
 }
 
-fn unknown_key(key: String, place: Place) -> Error {
+fn unknown_key(key: String, origin: Origin) -> Error {
     let all = SETTINGS.iter().map(|setting| setting.path);
     let known = paths(all).chain([OVERRIDES.to_owned()]);
     Error::UnknownKey {
         nearest: nearest(&key, '.', known),
         key,
-        place,
+        origin,
     }
 }
 
-/// The settings and the sections above them: a section may be misspelt as well.
+/// The paths of these settings and of their sections, as a section can be misspelt too.
 fn paths(settings: impl Iterator<Item = &'static str>) -> impl Iterator<Item = String> {
     let paths = settings.flat_map(|path| {
         let sections = path.match_indices('.');

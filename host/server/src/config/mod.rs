@@ -1,11 +1,10 @@
-//! Every setting, its default and where it comes from: defaults, then the YAML file, then `LARDER_…` in the environment, then
-//! flags.
+//! The settings and their sources: defaults, then the YAML file, then `LARDER_…` in the environment, then flags.
 //!
-//! All sources speak through one table ([`SETTINGS`]): a row knows its path, type, range and meaning, and how its text is read
-//! and shown. So a value is checked in one place, whoever gave it, and a mistake is told with the place it stands at.
+//! All sources go through one table ([`SETTINGS`]), so a value is checked in one place, and an error names the file position,
+//! variable or flag that gave it.
 //!
-//! Architecture invariant: nothing here opens, binds or resolves anything but the file itself. `server.rs` maps a [`Config`]
-//! onto the limits of the other modules.
+//! Architecture invariant: nothing here opens, binds or resolves anything except the configuration file. `server.rs` turns a
+//! [`Config`] into the limits of the other crates.
 
 mod environment;
 mod error;
@@ -23,9 +22,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use error::{Error, Place};
+pub use error::{Error, Origin};
 pub use load::{Flag, Sources};
-pub use overrides::{OVERRIDES, Overrides, Own};
+pub use overrides::{OVERRIDES, Override, Overrides};
 pub use reload::Changes;
 pub use settings::{PLUGIN_SETTINGS, Reload, SETTINGS, Scope, Setting, markdown};
 pub use tenancy::{Header, Tenancy, TenantNames};
@@ -38,115 +37,115 @@ pub struct Config {
     pub grpc: Grpc,
     /// The HTTP port for operators.
     pub admin: Admin,
-    /// Who may call.
+    /// Authentication of callers.
     pub access: Access,
-    /// What stores.
+    /// The storage plugin.
     pub plugin: Plugin,
-    /// Where what must outlive the process lies.
+    /// The directory for stored data and compiled plugins.
     pub data_dir: PathBuf,
-    /// What a plugin, a query and a queue may use.
+    /// Limits of plugins, queries, queues and connections.
     pub limits: Limits,
     /// Storage behind the plugins' `kv` import.
     pub kv: Kv,
-    /// Who a request is of.
+    /// Tenants.
     pub tenancy: Tenancy,
 }
 
 /// The gRPC ports.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Grpc {
-    /// Where all services listen.
+    /// Address of the port with all services.
     pub endpoint: Endpoint,
-    /// A second port for OTLP writes alone, beside the first.
+    /// Address of a second port, for OTLP writes only.
     pub writer_endpoint: Option<Endpoint>,
     /// The largest request, after decompression. Jaeger's batches pass gRPC's usual 4 MiB (W7).
     pub max_request_bytes: Size,
     /// The largest message of an answer. Jaeger's client takes 4 MiB, framing included (W7).
     pub max_message_bytes: Size,
-    /// Whether `FindTraceIDs` and `FindTraceSummaries` answer page by page where they are asked to (Jaeger's RFC 0014).
+    /// Lets clients of `FindTraceIDs` and `FindTraceSummaries` ask for pages (Jaeger's RFC 0014).
     pub pagination: bool,
     /// TLS of these ports.
     pub tls: Tls,
 }
 
-/// TLS of a port: off while all is unset. The files are PEM.
+/// TLS of a port, off by default. The files are PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tls {
-    /// The certificate, then those between it and its CA.
+    /// The certificate chain, leaf first.
     pub cert: Option<PathBuf>,
     /// The certificate's private key.
     pub key: Option<PathBuf>,
-    /// The CAs of which clients have to show a certificate; unset, none is asked for.
+    /// CAs for client certificates. If set, every client needs a certificate from one of them.
     pub client_ca: Option<PathBuf>,
 }
 
 /// The HTTP port for operators.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Admin {
-    /// Where it listens.
+    /// Its address.
     pub endpoint: Endpoint,
-    /// Whether `POST /purge` may forget everything.
+    /// Enables `POST /purge`, which deletes data.
     pub purge: bool,
-    /// Whether others than this machine may reach it though it asks them for nothing.
+    /// Allows an address that other machines can reach although the port requires no authentication.
     pub allow_anonymous: bool,
     /// TLS of this port.
     pub tls: Tls,
 }
 
-/// Who may call.
+/// Authentication of callers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Access {
-    /// The file of hashed bearer tokens; unset, everybody may do everything.
+    /// The file of hashed bearer tokens. Without one, no request needs a token.
     pub tokens: Option<PathBuf>,
 }
 
-/// What stores.
+/// The storage plugin.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plugin {
     /// A bundled plugin's name, or the path of a `.wasm` file.
     pub r#use: String,
-    /// Handed to the plugin as they are; it refuses those that it does not know.
+    /// The plugin's own settings, passed on unchanged. The plugin refuses unknown ones.
     pub settings: BTreeMap<String, String>,
 }
 
-/// What a plugin, a query and a queue may use.
+/// Limits of plugins, queries, queues and connections.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Limits {
     /// Linear memory of one plugin instance.
     pub memory: Size,
-    /// How long one call of the plugin may take.
+    /// Timeout of one call into the plugin.
     #[serde(serialize_with = "value::as_text")]
     pub call_timeout: Duration,
-    /// How long a plugin's file may take to compile.
+    /// Timeout of the compilation of a plugin's file.
     #[serde(serialize_with = "value::as_text")]
     pub compile_timeout: Duration,
     /// Address space of the process that compiles a plugin's file.
     pub compile_memory: Size,
-    /// How long a query may take. Jaeger's client gives up after 5 s.
+    /// Timeout of a query. Jaeger's client gives up after 5 s.
     #[serde(serialize_with = "value::as_text")]
     pub query_timeout: Duration,
-    /// How many spans a query may judge.
+    /// The most spans that a query may judge.
     pub query_judged_spans: u64,
-    /// How many bytes a query may read from the plugin.
+    /// The most bytes that a query may read from the plugin.
     pub query_read_bytes: Size,
-    /// Bytes of writes that may wait for the plugin.
+    /// The most bytes of queued writes, for one plugin.
     pub queue_bytes: Size,
-    /// How many writes may wait for the plugin.
+    /// The most queued writes, for one plugin.
     pub queue_depth: usize,
-    /// Bytes of log that the plugin may write in a second.
+    /// The most bytes that the plugin may log per second.
     pub log_bytes: Size,
-    /// How many spans each tenant may write in a second.
+    /// The most spans that a tenant may write per second.
     pub spans_per_second: Option<u64>,
-    /// How many queries of each tenant may run at a time.
+    /// The most concurrent queries of a tenant.
     pub concurrent_queries: usize,
     /// The largest `search_depth`; a larger one counts as this (Q1).
     pub max_search_depth: u32,
-    /// Connections at a time, on each port.
+    /// The most open connections of a port.
     pub connections: usize,
-    /// How long a client may take to send a request.
+    /// Timeout for a client to send a whole request.
     #[serde(serialize_with = "value::as_text")]
     pub request_timeout: Duration,
-    /// How long a stop waits for calls that are under way.
+    /// Time that a shutdown waits for calls in flight.
     #[serde(serialize_with = "value::as_text")]
     pub drain_timeout: Duration,
 }
@@ -154,16 +153,16 @@ pub struct Limits {
 /// Storage behind the plugins' `kv` import.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Kv {
-    /// Which driver.
+    /// The driver.
     pub driver: KvDriver,
     /// When writes are acknowledged.
     pub durability: Durability,
-    /// How often `periodic` durability syncs.
+    /// The time between two syncs of `periodic` durability.
     #[serde(serialize_with = "value::as_text")]
     pub sync_interval: Duration,
-    /// The most that a tenant may store.
+    /// The most bytes that a tenant may store, compressed.
     pub quota: Option<Size>,
-    /// What must be left of the disk: room for the tables that are written while writes are already refused.
+    /// Free disk space below which writes are refused. Compaction needs it while they are.
     pub min_free: Size,
 }
 

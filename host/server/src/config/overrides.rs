@@ -1,7 +1,7 @@
-//! What a tenant has of its own: settings under the names that they have for the whole server.
+//! Settings of single tenants.
 //!
-//! An override is kept as the path and text of each setting that it gives. So its values are read, checked and shown by the rows of
-//! [`SETTINGS`](super::SETTINGS), and are laid over the configuration of all once every source has spoken.
+//! An override is stored as paths and texts of settings. So the rows of [`SETTINGS`](super::SETTINGS) read, check and show its values,
+//! and it is applied to the common configuration after all sources have been read.
 
 use std::collections::BTreeMap;
 
@@ -11,45 +11,45 @@ use serde::{Serialize, Serializer};
 use super::settings::{PLUGIN_SETTINGS, Setting};
 use super::{Config, Tenancy};
 
-/// Where the overrides stand in a file; what follows is a tenant's name, and a setting's path.
+/// The section of the overrides: below it come a tenant's name and a setting's path.
 pub const OVERRIDES: &str = "tenancy.overrides";
 
-/// What each tenant has of its own, by name.
+/// The overrides by tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Overrides(BTreeMap<TenantName, Own>);
+pub struct Overrides(BTreeMap<TenantName, Override>);
 
-/// What one tenant has of its own.
+/// The settings of one tenant that differ from the common ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Own {
-    /// By path, as the setting shows itself: empty where it is unset.
+pub struct Override {
+    /// The text of each setting by path, empty if the setting is unset.
     values: BTreeMap<&'static str, String>,
-    /// The plugin's own settings; none takes away what all have.
+    /// The plugin's own settings. `None` removes a common one.
     settings: BTreeMap<String, Option<String>>,
 }
 
 // === impl Overrides ===
 
 impl Overrides {
-    /// Each tenant that has something of its own, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&TenantName, &Own)> {
+    /// The tenants that have overrides, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&TenantName, &Override)> {
         self.0.iter()
     }
 
-    pub(super) fn of(&mut self, tenant: TenantName) -> &mut Own {
+    pub(super) fn entry(&mut self, tenant: TenantName) -> &mut Override {
         self.0.entry(tenant).or_default()
     }
 
-    /// A tenant that the list of tenants lacks.
-    pub(super) fn stranger(tenancy: &Tenancy) -> Option<&TenantName> {
+    /// A tenant with overrides that is not in the list of tenants.
+    pub(super) fn unlisted(tenancy: &Tenancy) -> Option<&TenantName> {
         let listed = &tenancy.tenants.0;
         let mut names = tenancy.overrides.0.keys();
         names.find(|name| !listed.is_empty() && !listed.contains(*name))
     }
 }
 
-// === impl Own ===
+// === impl Override ===
 
-impl Own {
+impl Override {
     /// Overrides a setting; no text means the setting's default, as in the rest of a file. The error says what is wrong with the text
     /// and does not name the setting.
     pub(super) fn set(&mut self, setting: &Setting, text: Option<&str>) -> Result<(), String> {
@@ -62,17 +62,17 @@ impl Own {
         Ok(())
     }
 
-    /// Sets one of the plugin's own settings, or takes it away.
+    /// Sets one of the plugin's own settings, or removes it.
     pub(super) fn set_plugin_setting(&mut self, name: &str, text: Option<String>) {
         self.settings.insert(name.to_owned(), text);
     }
 
-    /// What holds for the tenant where `all` holds for the others. Another plugin begins without the settings that all have.
+    /// The tenant's configuration, from the common one. With another plugin, the common plugin settings do not apply.
     pub fn over(&self, all: &Config) -> Config {
         let mut config = all.clone();
         for (path, text) in &self.values {
             if let Some(setting) = Setting::at(path) {
-                // It was read before, and shown as it is read.
+                // The text is a value's own text, so reading it cannot fail.
                 setting.read(text, &mut config).unwrap_or_default();
             }
         }
@@ -90,30 +90,30 @@ impl Own {
     }
 }
 
-/// As it stands in a file.
-impl Serialize for Own {
+/// Writes the form that a file has.
+impl Serialize for Override {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         #[serde(untagged)]
-        enum Node<'a> {
+        enum Yaml<'a> {
             Number(u64),
             Text(Option<&'a str>),
             Settings(&'a BTreeMap<String, Option<String>>),
         }
 
-        let mut sections: BTreeMap<&str, BTreeMap<&str, Node<'_>>> = BTreeMap::new();
+        let mut sections: BTreeMap<&str, BTreeMap<&str, Yaml<'_>>> = BTreeMap::new();
         for (path, text) in &self.values {
             let (section, key) = path.rsplit_once('.').unwrap_or(("", path));
             let number = text.parse().ok();
             let node = match number.filter(|number: &u64| number.to_string() == *text) {
-                Some(number) => Node::Number(number),
-                None => Node::Text(Some(text.as_str()).filter(|text| !text.is_empty())),
+                Some(number) => Yaml::Number(number),
+                None => Yaml::Text(Some(text.as_str()).filter(|text| !text.is_empty())),
             };
             sections.entry(section).or_default().insert(key, node);
         }
         if !self.settings.is_empty() {
             let (section, key) = PLUGIN_SETTINGS.split_once('.').unwrap_or_default();
-            let settings = Node::Settings(&self.settings);
+            let settings = Yaml::Settings(&self.settings);
             sections.entry(section).or_default().insert(key, settings);
         }
         sections.serialize(to)
@@ -123,7 +123,7 @@ impl Serialize for Own {
 // === impl Config ===
 
 impl Config {
-    /// What holds for every tenant that has nothing of its own.
+    /// The common configuration, without overrides.
     #[must_use]
     pub fn of_all(&self) -> Self {
         let mut all = self.clone();

@@ -206,17 +206,17 @@ impl Setting {
         SETTINGS.iter().find(|setting| setting.path == path)
     }
 
-    /// Its variable in the environment: `LARDER_LIMITS_MEMORY`.
+    /// Its environment variable, such as `LARDER_LIMITS_MEMORY`.
     pub fn variable(&self) -> String {
         variable(self.path)
     }
 
-    /// Its value in `config`, as it would be written; `None` where it is unset.
+    /// The text of its value in `config`; `None` if it is unset.
     pub fn show(&self, config: &Config) -> Option<String> {
         (self.show)(config)
     }
 
-    /// Sets it from its text. The error says what was wrong, without naming the setting.
+    /// Sets it from a text. The error says what is wrong with the text and does not name the setting.
     pub(super) fn read(&self, text: &str, config: &mut Config) -> Result<(), String> {
         (self.read)(self, text, config)
     }
@@ -224,7 +224,7 @@ impl Setting {
     fn checked<T: Value>(&self, text: &str) -> Result<T, String> {
         let value = T::read(text).ok_or_else(|| format!("expected {}, got `{text}`", T::KIND))?;
         if value.show().is_empty() {
-            // Unset, which no range excludes.
+            // An unset value is in every range.
             return Ok(value);
         }
         let (least, most) = self.range.unzip();
@@ -238,12 +238,12 @@ impl Setting {
     }
 }
 
-/// The variable in the environment for a path.
+/// The environment variable of a path.
 pub(super) fn variable(path: &str) -> String {
     format!("LARDER_{}", path.replace('.', "_").to_uppercase())
 }
 
-/// The sections above the settings: `grpc`, `plugin`, `plugin.settings`, `tenancy.overrides`, ...
+/// True for a section of settings: `grpc`, `plugin`, `plugin.settings`, `tenancy.overrides`, ...
 pub(super) fn is_section(path: &str) -> bool {
     path == PLUGIN_SETTINGS
         || path == OVERRIDES
@@ -255,7 +255,7 @@ pub(super) fn is_section(path: &str) -> bool {
         })
 }
 
-/// Rules between settings, once all sources have spoken: `(path, what is wrong)`.
+/// Checks the rules between settings, after all sources are read. The result is the path and the text of an error.
 pub(super) fn contradiction(config: &Config) -> Option<(&'static str, String)> {
     let Grpc {
         endpoint,
@@ -298,11 +298,11 @@ pub(super) fn contradiction(config: &Config) -> Option<(&'static str, String)> {
             return Some((path, format!("`{tenant}` is not in `tenancy.tenants`")));
         }
     }
-    half_of_tls(config)
+    incomplete_tls(config)
 }
 
-/// TLS needs a certificate and its key, and clients' certificates are asked for by TLS alone.
-fn half_of_tls(config: &Config) -> Option<(&'static str, String)> {
+/// Finds a port with a certificate but no key, a key but no certificate, or a client CA without TLS.
+fn incomplete_tls(config: &Config) -> Option<(&'static str, String)> {
     let ports = [
         (
             &config.grpc.tls,
@@ -338,7 +338,7 @@ pub fn markdown() -> String {
             .map(|(least, most)| format!(" ({least} to {most})"))
             .unwrap_or_default();
         let Setting { path, meaning, .. } = setting;
-        // A string takes all that is written, so there is no error to handle.
+        // Writing to a string cannot fail.
         writeln!(table, "| `{path}` | {default} | {meaning}{range} |").unwrap_or_default();
     }
     writeln!(

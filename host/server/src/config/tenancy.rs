@@ -1,4 +1,4 @@
-//! The settings about tenants, and their types.
+//! The settings of tenancy, and their types.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -11,35 +11,35 @@ use serde::{Serialize, Serializer};
 use super::overrides::Overrides;
 use super::value::{self, Value};
 
-/// Who a request is of.
+/// The settings of tenancy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tenancy {
-    /// Whether requests name their tenants.
+    /// Requires each request to name its tenant.
     pub enabled: bool,
-    /// The header that does.
+    /// The header with the tenant's name.
     pub header: Header,
-    /// The only tenants; empty means every safe name.
+    /// The allowed tenants. If empty, every valid name is allowed.
     pub tenants: TenantNames,
-    /// The most tenants, where there is no list.
+    /// The most tenants, if there is no list.
     pub max_tenants: usize,
-    /// Who is not called for so long is put away.
+    /// A tenant without calls for this time is evicted until its next call.
     #[serde(serialize_with = "value::as_text")]
     pub idle_timeout: Duration,
-    /// The tenant of requests without the header.
+    /// The tenant of requests without the header. If unset, they are refused.
     pub default: Option<TenantName>,
-    /// The same on the writer's own port.
+    /// The same for the writer port.
     pub writer_default: Option<TenantName>,
-    /// The resource attribute that names the tenants of an Export without the header.
+    /// The resource attribute with the tenant's name, for Exports without the header.
     pub resource_attribute: Option<String>,
-    /// What each tenant has of its own.
+    /// Settings of single tenants.
     pub overrides: Overrides,
 }
 
-/// The name of a header, in lower case as gRPC has it.
+/// The name of a header, in lower case as in gRPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header(HeaderName);
 
-/// A list of tenants. In a text they stand between commas, which no name has.
+/// A list of tenants. Its text has commas between the names; no name has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct TenantNames(pub BTreeSet<TenantName>);
 
@@ -62,7 +62,7 @@ impl Default for Tenancy {
 // === impl Header ===
 
 impl Header {
-    /// For a map of headers.
+    /// The name, as a key of a header map.
     pub fn name(&self) -> &HeaderName {
         &self.0
     }

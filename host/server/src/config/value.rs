@@ -1,4 +1,4 @@
-//! The types of settings, and how each is written: `64MiB`, `168h`, `127.0.0.1:17271`.
+//! The types of settings and their texts, such as `64MiB`, `168h` and `127.0.0.1:17271`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,52 +7,53 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// A number of bytes. Shown exactly, in the largest binary unit that divides it: `64MiB`, `4032KiB`, `1000B`.
+/// A number of bytes. Its text is exact, in the largest binary unit that divides it: `64MiB`, `4032KiB`, `1000B`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(u64);
 
-/// Where a port listens: `host:port`, the host a name or an address. `:17271` means every interface, as Jaeger's operators
-/// write it. Names are resolved when the port is bound.
+/// The address of a port: `host:port` with a name or an IP address as host. `:17271` means every interface, as in Jaeger's
+/// configuration. Names are resolved when the port is bound.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     host: String,
     port: u16,
 }
 
-/// What keeps the `kv` import's data.
+/// The driver that stores the data of the `kv` import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KvDriver {
     /// In the data directory.
     #[default]
     Fjall,
-    /// In this process's memory; gone when it ends.
+    /// In the memory of the process; lost when it ends.
     Memory,
 }
 
-/// When a write to the `kv` import is acknowledged.
+/// The time at which a write to the `kv` import is acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// Once it is on disk.
+    /// After it is on disk.
     #[default]
     Sync,
-    /// At once; it goes to disk within an interval.
+    /// Immediately; it is on disk after at most `kv.sync_interval`.
     Periodic,
 }
 
-/// How a setting's text is read and shown. `read(show(x)) == x`.
+/// A type that settings can have, with its text. `read(show(x)) == x`.
 pub(super) trait Value: Sized + PartialOrd {
     /// The type in words, with an example where that helps; it follows "expected".
     const KIND: &'static str;
-    /// Whether a file gives it as a list; in a text its elements stand between commas.
+    /// True if a file has a list for it. The text has commas between the elements.
     const IS_LIST: bool = false;
-    /// `None` where the text is not such a value.
+    /// Parses a text. `None` if it is not a value of the type.
     fn read(text: &str) -> Option<Self>;
+    /// The text of the value.
     fn show(&self) -> String;
 }
 
-/// For `serialize_with`: a value as the text that a person would write.
+/// Serializes a value as its text; for `serialize_with`.
 pub(super) fn as_text<T: Value, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&value.show())
 }
@@ -68,27 +69,27 @@ impl Size {
         ("B", 1),
     ];
 
-    /// So many bytes.
+    /// A size in bytes.
     pub const fn from_bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// So many KiB.
+    /// A size in KiB.
     pub const fn kib(kib: u32) -> Self {
         Self((kib as u64) << 10)
     }
 
-    /// So many MiB.
+    /// A size in MiB.
     pub const fn mib(mib: u32) -> Self {
         Self((mib as u64) << 20)
     }
 
-    /// The bytes.
+    /// The size in bytes.
     pub const fn bytes(self) -> u64 {
         self.0
     }
 
-    /// The bytes as a length in memory; one that no memory of this machine can hold is its largest.
+    /// The size in bytes, at most `usize::MAX`.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
@@ -126,7 +127,7 @@ impl Value for Size {
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// A port that only this machine can reach.
+    /// A port on the loopback interface.
     pub fn loopback(port: u16) -> Self {
         Self {
             host: "127.0.0.1".to_owned(),
@@ -134,7 +135,7 @@ impl Endpoint {
         }
     }
 
-    /// What to resolve and bind, as `tokio::net::TcpListener::bind` takes it.
+    /// Host and port, in the form that `tokio::net::TcpListener::bind` takes.
     pub fn to_bind(&self) -> (&str, u16) {
         let host = if self.host.is_empty() {
             "0.0.0.0"
@@ -144,7 +145,7 @@ impl Endpoint {
         (host, self.port)
     }
 
-    /// The port; 0 lets the system choose one.
+    /// The port. 0 lets the system choose one.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -308,7 +309,7 @@ impl Value for PathBuf {
     }
 }
 
-/// Unset is the empty text, and a file's `null`.
+/// The empty text, and `null` in a file, are `None`.
 impl<T: Value> Value for Option<T> {
     const KIND: &'static str = T::KIND;
 

@@ -1,4 +1,4 @@
-//! Why the server could not start, or had to stop.
+//! Errors that keep the server from starting, or end it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use larder_runtime::tenancy;
 use larder_store as kv;
 use tokio::task::JoinError;
 
-/// Each says what to change; the system's own words are its source.
+/// An error of the server. The text says what to change; the cause is the source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,25 +21,25 @@ pub enum Error {
     Bind {
         /// The setting that names the port.
         setting: &'static str,
-        /// What it says.
+        /// Its value.
         endpoint: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// A port's certificates cannot be used.
     #[error("cannot serve TLS")]
     Tls(#[source] doors::TlsError),
-    /// The admin port would serve whoever reaches it, and others than this machine do.
+    /// Other machines can reach the admin port, and it requires no authentication.
     #[error(
         "`admin.endpoint` is {address}, which other machines reach, and whoever does {may}: set `access.tokens` (`larder token` makes one) or `admin.tls.client_ca`, or listen on 127.0.0.1; `admin.allow_anonymous: true` starts all the same, for a port that something else guards"
     )]
     Exposed {
-        /// Where it listens.
+        /// Its address.
         address: SocketAddr,
-        /// What a stranger may do there.
+        /// The actions that it would offer to everyone.
         may: &'static str,
     },
-    /// The tokens cannot be used.
+    /// The file of tokens cannot be used.
     #[error("cannot ask for tokens")]
     Access(#[source] access::Error),
     /// The data directory could not be made or written to.
@@ -50,7 +50,7 @@ pub enum Error {
     DataDir {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The storage behind the plugins cannot be opened.
@@ -59,13 +59,13 @@ pub enum Error {
     /// The wasm engine cannot be set up.
     #[error("cannot start the plugin")]
     Runtime(#[source] plugin::Error),
-    /// The plugin cannot be used, of all tenants or of one.
+    /// The plugin of one tenant, or of all, cannot be used.
     #[error(transparent)]
     Plugin(tenancy::Unusable),
-    /// A gRPC port failed while it was served.
+    /// A gRPC port failed.
     #[error("a gRPC port failed")]
     Grpc(#[source] grpc::Error),
-    /// A port's task panicked: our own bug.
+    /// A port's task panicked, which is a bug of Larder.
     #[error("a port's task failed")]
     Task(#[source] JoinError),
 }

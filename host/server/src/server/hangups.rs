@@ -1,13 +1,13 @@
-//! SIGHUP, at which the configuration is read again.
+//! SIGHUP, which asks for a reload.
 
-/// SIGHUP, where there is such a thing; it no longer ends the process once it is caught.
+/// A stream of SIGHUPs. While it exists, SIGHUP does not end the process. It never yields on systems without signals.
 pub(super) struct Hangups {
     #[cfg(unix)]
     signal: Option<tokio::signal::unix::Signal>,
 }
 
 impl Hangups {
-    /// Catches it from now on. Needs a tokio runtime around it.
+    /// Begins to catch SIGHUP. Call it inside a tokio runtime.
     #[cfg(unix)]
     pub(super) fn catch() -> Self {
         let kind = tokio::signal::unix::SignalKind::hangup();
@@ -24,7 +24,7 @@ impl Hangups {
         Self {}
     }
 
-    /// Waits for the next one.
+    /// Waits for the next SIGHUP.
     pub(super) async fn next(&mut self) {
         #[cfg(unix)]
         if let Some(signal) = &mut self.signal

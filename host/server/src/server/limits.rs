@@ -1,4 +1,4 @@
-//! From the configuration to each module's limits.
+//! Turns the configuration into the limits of the other crates.
 
 use larder_core::quotas;
 use larder_edge::tenant::{Resolver, Rules};
@@ -11,13 +11,13 @@ use larder_search as search;
 
 use crate::config::{Config, Size};
 
-/// Small enough that the chunks of an answer can be cut between fragments.
+/// The largest fragment. Answers are cut between fragments, so it is well below `grpc.max_message_bytes`.
 const MAX_FRAGMENT_BYTES: usize = 1 << 20;
 
-/// What one call of a plugin's `write` carries at the most.
+/// The largest batch in one call of a plugin's `write`.
 const MAX_BATCH_BYTES: usize = 8 << 20;
 
-/// The `search_depth` of a query that has none (Q1).
+/// The `search_depth` of a query without one (Q1).
 const DEFAULT_DEPTH: u32 = 100;
 
 pub(super) fn ingest(config: &Config) -> ingest::Limits {
@@ -41,13 +41,13 @@ pub(super) fn search(config: &Config) -> search::Limits {
     }
 }
 
-/// How a component from a file is compiled.
+/// The compiler for components from files.
 pub(crate) fn compiler(config: &Config) -> plugin::Compiler {
     let limits = &config.limits;
     plugin::Compiler::this_binary(limits.compile_timeout, limits.compile_memory.bytes())
 }
 
-/// What each tenant gets. While there is but one, none has anything of its own.
+/// The plugin and the quotas of each tenant. Without tenancy, overrides are ignored.
 pub(super) fn plan(config: &Config) -> Result<Plan, Unusable> {
     let all = config.of_all();
     let default = wanted(&all).map_err(|source| Unusable::new(None, source))?;
@@ -97,7 +97,7 @@ pub(super) fn resolver(config: &Config, port: Port) -> Resolver {
     }
 }
 
-/// What holds while tenancy is on.
+/// The rules by which a port finds the tenant of a request.
 pub(super) fn rules(config: &Config, port: Port) -> Rules {
     let tenancy = &config.tenancy;
     let default = match port {

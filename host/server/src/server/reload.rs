@@ -1,7 +1,7 @@
-//! The configuration read again while the server runs, by SIGHUP and by `POST /reload`.
+//! Reloads the configuration while the server runs, at SIGHUP and `POST /reload`.
 //!
-//! All is read and tried first, so that what cannot be used changes nothing; then the plugin's instances are replaced, and then the
-//! rest is taken. One reload at a time.
+//! Everything is read and tried first, so that an error changes nothing. Then the plugin's instances are replaced, and then the other
+//! settings are applied. One reload runs at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,24 +16,24 @@ use larder_runtime::tenancy::{Components, Taken, Tenants, Unusable};
 use larder_search as search;
 use tokio_util::sync::CancellationToken;
 
-use super::doors::strangers_may;
 use super::hangups::Hangups;
+use super::listeners::anonymous_callers_may;
 use super::{Error, limits};
 use crate::admin;
 use crate::config::{Changes, Config, Sources};
-use crate::reload::{NeedsRestart, Outcome, Plugin, Refused, Report};
+use crate::reload::{NeedsRestart, Outcome, PluginChange, Refused, Report};
 
-/// Why the setting of a port, a folder or a driver is not taken.
+/// The reason why a changed setting of a port, directory or driver needs a restart.
 const AT_START: &str = "it is looked at once, when the server starts";
 
-/// All that a reload changes, and what it reads. Clones share everything.
+/// Runs reloads. Clones share their state.
 #[derive(Clone)]
 pub(super) struct Reloader(Arc<Parts>);
 
-/// See [`Reloader`].
+/// The sources of a reload, and the live values that it sets.
 pub(super) struct Parts {
     pub(super) sources: Sources,
-    /// What the server runs with. Locked for as long as a reload lasts.
+    /// The current configuration. A reload holds the lock until it ends.
     pub(super) config: tokio::sync::Mutex<Config>,
     pub(super) files: Vec<Arc<dyn Reload>>,
     pub(super) tenants: Arc<Tenants>,
@@ -43,10 +43,10 @@ pub(super) struct Parts {
     pub(super) drain_timeout: Live<Duration>,
     pub(super) request_timeout: Live<Duration>,
     pub(super) purge: Live<bool>,
-    /// Of each port.
+    /// The connection permits of each port.
     pub(super) connections: Vec<Arc<Permits>>,
-    /// Whether the admin port asks strangers for nothing.
-    pub(super) strangers: bool,
+    /// True if other machines can reach the admin port and it requires no authentication.
+    pub(super) anonymous_admin: bool,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -64,12 +64,12 @@ impl Reloader {
                 () = stop.cancelled() => return,
                 () = hangups.next() => {}
             }
-            // The log says how it ended.
+            // `reload` has logged the result.
             drop(self.reload("SIGHUP").await);
         }
     }
 
-    /// Reloads, to the end also if the caller goes away.
+    /// Reloads, in a task of its own, so that a caller that goes away does not interrupt it.
     async fn reload(&self, by: &str) -> Result<Report, Refused> {
         let parts = Arc::clone(&self.0);
         let reloading = tokio::spawn(async move { parts.reload().await });
@@ -132,20 +132,20 @@ impl Parts {
         };
         self.apply(&current).await;
 
-        let plugin = Plugin {
+        let plugin = PluginChange {
             was: was.identity(),
             is: self.tenants.opens_with().identity(),
         };
         Ok(report(changes, files, plugin, tenants, held))
     }
 
-    /// Has tenants get what the configuration gives them.
+    /// Gives the tenants the plugins and quotas of a configuration.
     async fn replace(&self, config: &Config, components: Components) -> Result<Taken, Unusable> {
         let redrawn = self.tenants.redrawn(limits::plan(config)?, components);
         self.tenants.reload(redrawn.await?).await
     }
 
-    /// Reads all that there is to read.
+    /// Reads the configuration, the certificates and the tokens.
     async fn read(&self) -> Result<(Config, Vec<Fresh>), Refused> {
         let (sources, files) = (self.sources.clone(), self.files.clone());
         let read = tokio::task::spawn_blocking(move || {
@@ -160,7 +160,7 @@ impl Parts {
         read.unwrap_or_else(|error| Err(Refused(format!("reading it ended early: {error}"))))
     }
 
-    /// Has everything that requests look at be as the configuration says.
+    /// Applies the settings of requests.
     async fn apply(&self, config: &Config) {
         for (port, resolver) in [
             (Port::Main, &self.resolver),
@@ -176,8 +176,8 @@ impl Parts {
         }
         self.tenants.keep_free(config.kv.min_free.bytes());
         let purge = config.admin.purge;
-        if self.strangers && purge && !*self.purge.get() {
-            let may = strangers_may(&config.admin);
+        if self.anonymous_admin && purge && !*self.purge.get() {
+            let may = anonymous_callers_may(&config.admin);
             tracing::warn!("admin.allow_anonymous: whoever reaches the admin port {may}");
         }
         self.purge.set(purge);
@@ -196,7 +196,7 @@ fn unusable(error: Unusable) -> Refused {
 fn report(
     changes: Changes,
     files: Vec<&'static str>,
-    plugin: Plugin,
+    plugin: PluginChange,
     tenants: Taken,
     held: Option<String>,
 ) -> Report {
@@ -211,7 +211,7 @@ fn report(
         None => taken.extend(of_plugins),
         Some(reason) => {
             if of_plugins.is_empty() {
-                // Its file has changed.
+                // No setting has changed, but the plugin's file has.
                 of_plugins.push("plugin.use".to_owned());
             }
             let held = of_plugins.into_iter().map(|setting| NeedsRestart {

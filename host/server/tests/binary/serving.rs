@@ -5,15 +5,15 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use super::support::Running;
 
-/// A connection that never says anything: it keeps the drain waiting.
+/// An idle connection, which delays the drain.
 fn silence(server: &Running) -> TcpStream {
     let silent = TcpStream::connect(server.address("Serving Jaeger storage on ")).unwrap();
-    // By when this is answered, the connection before it has been accepted.
+    // Once this is answered, the connection before it has been accepted.
     server.get("/livez");
     silent
 }
 
-fn says(plugin: &str, data: &str) -> String {
+fn announcement(plugin: &str, data: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     format!("Plugin {plugin} {version} (bundled), data in {data}\n")
 }
@@ -21,15 +21,15 @@ fn says(plugin: &str, data: &str) -> String {
 #[test]
 fn a_plugin_that_keeps_nothing_is_told() {
     let server = Running::start(&["--plugin=memory"]);
-    let forgets = says("memory", "memory only");
-    assert!(server.told.contains(&forgets), "{:?}", server.told);
+    let forgets = announcement("memory", "memory only");
+    assert!(server.lines.contains(&forgets), "{:?}", server.lines);
 }
 
 #[test]
 fn it_says_what_stores_and_where_everything_is() {
     let server = Running::start(&["--writer-endpoint=localhost:0"]);
-    let kept = says("kv", "./larder-data/kv");
-    assert!(server.told.contains(&kept), "{:?}", server.told);
+    let kept = announcement("kv", "./larder-data/kv");
+    assert!(server.lines.contains(&kept), "{:?}", server.lines);
     for before in [
         "Serving Jaeger storage on ",
         "Serving OTLP traces on ",
@@ -54,9 +54,9 @@ fn it_serves_operators() {
 fn without_a_writer_endpoint_no_writer_port_is_told() {
     let server = Running::start(&[]);
     assert!(
-        !server.told.concat().contains("Serving OTLP"),
+        !server.lines.concat().contains("Serving OTLP"),
         "{:?}",
-        server.told
+        server.lines
     );
 }
 

@@ -1,4 +1,4 @@
-//! Starts the binary where nothing of this machine's own configuration reaches it.
+//! Starts the binary without the configuration of the machine.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -7,14 +7,14 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
 use tempfile::TempDir;
 
-/// How a run ended.
+/// The result of a run.
 pub(crate) struct Exit {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// A command in an empty directory.
+/// A command in this directory.
 pub(crate) fn larder(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
     command.current_dir(directory).stdin(Stdio::null());
@@ -51,8 +51,8 @@ pub(crate) fn run_in(directory: &Path, arguments: &[&str], environment: &[(&str,
 pub(crate) struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
-    /// Every line so far, until the admin address.
-    pub(crate) told: Vec<String>,
+    /// The lines of stderr so far.
+    pub(crate) lines: Vec<String>,
     _directory: TempDir,
 }
 
@@ -80,7 +80,7 @@ impl Running {
         let mut running = Self {
             child,
             stderr,
-            told: Vec::new(),
+            lines: Vec::new(),
             _directory: directory,
         };
         running.read_to("Serving admin HTTP on ");
@@ -92,19 +92,18 @@ impl Running {
         loop {
             let mut line = String::new();
             let read = self.stderr.read_line(&mut line).unwrap();
-            assert_ne!(read, 0, "ended before {text}:\n{}", self.told.concat());
+            assert_ne!(read, 0, "ended before {text}:\n{}", self.lines.concat());
             let found = line.contains(text);
-            self.told.push(line);
+            self.lines.push(line);
             if found {
                 return;
             }
         }
     }
 
-    /// What follows `before` on its line.
+    /// The address that follows `before` on its line.
     pub(crate) fn address(&self, before: &str) -> SocketAddr {
-        let mut lines = self.told.iter();
-        let address = lines.find_map(|line| line.strip_prefix(before));
+        let address = self.lines.iter().find_map(|line| line.strip_prefix(before));
         address.unwrap().trim().parse().unwrap()
     }
 
@@ -120,7 +119,7 @@ impl Running {
         (code, body.to_owned())
     }
 
-    /// Whether it has not ended yet.
+    /// True until it has ended.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -133,7 +132,7 @@ impl Running {
         assert!(kill.unwrap().success());
     }
 
-    /// Waits for its end; the rest of its lines.
+    /// Waits for its end, and returns the rest of its lines.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).unwrap();
@@ -143,7 +142,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already, which is as good.
+        // It may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }

@@ -1,6 +1,6 @@
 use super::*;
 
-impl Desk {
+impl TestAdmin {
     async fn explain(&self, accept: &str, body: &str) -> Answer {
         let request = Request::post("/explain").header(header::ACCEPT, accept);
         self.ask(request.body(Body::from(body.to_owned())).unwrap())
@@ -20,7 +20,7 @@ const QUERY: &str = r#"{
 
 #[tokio::test]
 async fn a_query_in_the_words_of_jaeger_is_run_and_explained() {
-    let answer = Desk::new(None).explain("*/*", QUERY).await;
+    let answer = TestAdmin::new(None).explain("*/*", QUERY).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     for part in [
         "service_name: \"s\", operation_name: \"o\"",
@@ -45,7 +45,7 @@ async fn a_query_in_the_words_of_jaeger_is_run_and_explained() {
 
 #[tokio::test]
 async fn an_explanation_is_json_where_that_is_asked_for() {
-    let answer = Desk::new(None).explain("application/json", "{}").await;
+    let answer = TestAdmin::new(None).explain("application/json", "{}").await;
     assert_eq!(
         (answer.status, answer.kind.as_str()),
         (200, "application/json")
@@ -58,7 +58,7 @@ async fn an_explanation_is_json_where_that_is_asked_for() {
 
 #[tokio::test]
 async fn a_body_that_is_no_query_is_refused_with_the_place_that_is_wrong() {
-    let desk = Desk::new(None);
+    let admin = TestAdmin::new(None);
     for (body, part) in [
         ("{", "EOF"),
         (r#"{"service": "s"}"#, "unknown field `service`"),
@@ -69,7 +69,7 @@ async fn a_body_that_is_no_query_is_refused_with_the_place_that_is_wrong() {
         (r#"{"start_time_min": "noon"}"#, "cannot parse \"noon\""),
         (r#"{"duration_min": "1"}"#, "missing unit"),
     ] {
-        let answer = desk.explain("*/*", body).await;
+        let answer = admin.explain("*/*", body).await;
         assert_eq!(answer.status, 400, "{body}");
         assert!(answer.body.contains(part), "{part} in {}", answer.body);
     }
@@ -78,7 +78,7 @@ async fn a_body_that_is_no_query_is_refused_with_the_place_that_is_wrong() {
 #[tokio::test]
 async fn an_argument_without_a_term_is_for_the_filter_to_refuse() {
     let body = r#"{"filter": {"op": "not", "args": [{}]}}"#;
-    let answer = Desk::new(None).explain("*/*", body).await;
+    let answer = TestAdmin::new(None).explain("*/*", body).await;
     assert!(
         answer.body.contains("Expression { term: None }"),
         "{}",
@@ -88,7 +88,7 @@ async fn an_argument_without_a_term_is_for_the_filter_to_refuse() {
 
 #[tokio::test]
 async fn a_query_that_the_search_refuses_is_a_bad_request() {
-    let answer = Desk::new(Some(ErrorKind::InvalidFilter))
+    let answer = TestAdmin::new(Some(ErrorKind::InvalidFilter))
         .explain("*/*", "{}")
         .await;
     assert_eq!(

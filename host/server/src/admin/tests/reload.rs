@@ -1,13 +1,13 @@
-//! `POST /reload`: who may, and what it answers.
+//! `POST /reload`: authorization and answers.
 
 use larder_runtime::tenancy::{NotTaken, Taken};
 
 use super::*;
-use crate::reload::{NeedsRestart, Outcome, Plugin as Replaced, Refused, Report};
+use crate::reload::{NeedsRestart, Outcome, PluginChange, Refused, Report};
 
-/// A plugin in its purged list is what was asked for; a failure is one of the reload.
+/// `purged` records the callers; `failure` is the error of the reload.
 #[async_trait::async_trait]
-impl Reloads for Fake {
+impl Reloads for FakeBackend {
     async fn reload(&self, by: &str) -> Result<Report, Refused> {
         self.purged.lock().unwrap().push(by.to_owned());
         match self.failure {
@@ -30,7 +30,7 @@ fn report(failed: bool) -> Report {
             setting: "data_dir".to_owned(),
             reason: "why".to_owned(),
         }],
-        plugin: Replaced {
+        plugin: PluginChange {
             was: "x 1".to_owned(),
             is: "x 2".to_owned(),
         },
@@ -43,8 +43,8 @@ fn report(failed: bool) -> Report {
 
 #[tokio::test]
 async fn a_reload_answers_what_came_of_it_in_json() {
-    let desk = Desk::new(None);
-    let answer = desk.send(Method::POST, "/reload").await;
+    let admin = TestAdmin::new(None);
+    let answer = admin.send(Method::POST, "/reload").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let report: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(report["outcome"], "partial");
@@ -53,15 +53,15 @@ async fn a_reload_answers_what_came_of_it_in_json() {
     assert_eq!(report["needs_restart"][0]["setting"], "data_dir");
     assert_eq!(report["plugin"]["is"], "x 2");
     assert_eq!(
-        *desk.plugin.purged.lock().unwrap(),
+        *admin.plugin.purged.lock().unwrap(),
         ["POST /reload, token -"]
     );
 }
 
 #[tokio::test]
 async fn a_tenant_that_goes_on_as_it_was_is_a_conflict() {
-    let desk = Desk::new(Some(ErrorKind::Unavailable));
-    let answer = desk.send(Method::POST, "/reload").await;
+    let admin = TestAdmin::new(Some(ErrorKind::Unavailable));
+    let answer = admin.send(Method::POST, "/reload").await;
     assert_eq!(answer.status, 409, "{}", answer.body);
     let report: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(report["tenants"]["failed"][0]["tenant"], "a");
@@ -70,8 +70,8 @@ async fn a_tenant_that_goes_on_as_it_was_is_a_conflict() {
 
 #[tokio::test]
 async fn what_cannot_be_used_is_answered_in_its_own_words() {
-    let desk = Desk::new(Some(ErrorKind::Internal));
-    let answer = desk.send(Method::POST, "/reload").await;
+    let admin = TestAdmin::new(Some(ErrorKind::Internal));
+    let answer = admin.send(Method::POST, "/reload").await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
         (422, "nothing has changed: unknown config key `x`\n")
@@ -80,9 +80,9 @@ async fn what_cannot_be_used_is_answered_in_its_own_words() {
 
 #[tokio::test]
 async fn a_reload_is_of_the_whole_server_and_by_post() {
-    let desk = Desk::new(None);
-    let answer = desk.send(Method::POST, "/reload?tenant=a").await;
+    let admin = TestAdmin::new(None);
+    let answer = admin.send(Method::POST, "/reload?tenant=a").await;
     assert_eq!(answer.status, 400, "{}", answer.body);
-    assert_eq!(desk.get("/reload").await.status, 405);
-    assert!(desk.plugin.purged.lock().unwrap().is_empty());
+    assert_eq!(admin.get("/reload").await.status, 405);
+    assert!(admin.plugin.purged.lock().unwrap().is_empty());
 }

@@ -1,11 +1,11 @@
-//! What one tenant has of its own.
+//! Settings of single tenants.
 
 use super::super::settings::overridable;
 use super::super::{Config, SETTINGS, Scope, Size};
 use super::refusals::check_refused;
 use super::{from_yaml, load};
 
-/// What holds for a tenant that has something of its own.
+/// The configuration of a tenant that has overrides.
 fn of(config: &Config, tenant: &str) -> Config {
     let mut overrides = config.tenancy.overrides.iter();
     let (_, own) = overrides.find(|(name, _)| name.as_str() == tenant).unwrap();

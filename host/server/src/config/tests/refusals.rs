@@ -1,4 +1,4 @@
-//! What is refused, and in which words.
+//! Invalid configurations and the texts of their errors.
 
 use larder_model::TenantName;
 

@@ -1,4 +1,4 @@
-//! What two configurations differ in, and what of it a running server takes.
+//! Differences of configurations, and the part that a running server applies.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn equal_configurations_differ_in_nothing() {
     assert_eq!(changed().changes(&changed()), Changes::default());
 }
 
-/// All that has no default in `changed` is found, and each setting is taken by one way, or needs a restart.
+/// `changed` has no default left, so each setting is found, and in one list only.
 #[test]
 fn every_changed_setting_is_named_once() {
     let changes = Config::default().changes(&changed());
@@ -33,7 +33,7 @@ fn every_changed_setting_is_named_once() {
     assert_eq!(named, all);
 }
 
-/// As `host/docs/operations.md` says. Whoever adds a setting decides whether a running server takes it.
+/// The same settings as in `host/docs/operations.md`.
 #[test]
 fn what_needs_a_restart() {
     let changes = Config::default().changes(&changed());

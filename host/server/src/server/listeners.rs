@@ -1,4 +1,4 @@
-//! From the configuration to bound ports with their certificates, and to who may call.
+//! Binds the ports of a configuration, with their certificates and the tokens of callers.
 
 use std::sync::Arc;
 
@@ -12,31 +12,31 @@ use super::Error;
 use super::hangups::Hangups;
 use crate::config::{self, Config, Endpoint};
 
-/// All that stands between the network and the services.
-pub(super) struct Doors {
+/// The bound ports, and the files that authenticate their clients.
+pub(super) struct Listeners {
     pub(super) main: Door,
     pub(super) writer: Option<Door>,
     pub(super) admin: Door,
-    /// Whether the admin port asks whoever reaches it from elsewhere for nothing (`admin.allow_anonymous`).
-    pub(super) strangers: bool,
+    /// True if other machines can reach the admin port and it requires no authentication (`admin.allow_anonymous`).
+    pub(super) anonymous_admin: bool,
     pub(super) access: Arc<Access>,
-    /// What is made of files that may change.
+    /// Certificates and tokens, which are read again when their files change.
     pub(super) files: Vec<Arc<dyn Reload>>,
-    /// What asks for them to be read again; caught before the server says that it is there.
+    /// SIGHUP, caught before the server announces itself.
     pub(super) hangups: Hangups,
 }
 
-/// What keeps strangers out of a port, for the warning about one that has too little.
+/// The protection of a port, for the warning about one that has too little.
 #[derive(Clone, Copy)]
-struct Guards {
+struct Protection {
     tls: bool,
     client_certs: bool,
     tokens: bool,
 }
 
-// === impl Doors ===
+// === impl Listeners ===
 
-impl Doors {
+impl Listeners {
     /// Reads certificates and tokens, and binds every port.
     pub(super) async fn bind(config: &Config) -> Result<Self, Error> {
         let access = match &config.access.tokens {
@@ -55,15 +55,15 @@ impl Doors {
         let bind = async |setting, endpoint, tls: &Option<Arc<Tls>>, client_ca: bool| {
             let connections = Permits::new(config.limits.connections);
             let door = bind(setting, endpoint, tls.clone(), connections).await?;
-            let guards = Guards {
+            let protection = Protection {
                 tls: tls.is_some(),
                 client_certs: client_ca,
                 tokens: access.is_guarded(),
             };
             if !door.address.ip().is_loopback() {
-                guards.warn(&door);
+                protection.warn(&door);
             }
-            Ok::<_, Error>((door, guards))
+            Ok::<_, Error>((door, protection))
         };
         let (grpc, admin) = (&config.grpc, &config.admin);
         let client_ca = grpc.tls.client_ca.is_some();
@@ -76,11 +76,11 @@ impl Doors {
             None => None,
         };
         let client_ca = admin.tls.client_ca.is_some();
-        let (admin_door, guards) =
+        let (admin_door, protection) =
             bind("admin.endpoint", &admin.endpoint, &admin_tls, client_ca).await?;
-        let strangers = guards.is_open() && !admin_door.address.ip().is_loopback();
-        if strangers {
-            let (address, may) = (admin_door.address, strangers_may(admin));
+        let anonymous_admin = protection.is_anonymous() && !admin_door.address.ip().is_loopback();
+        if anonymous_admin {
+            let (address, may) = (admin_door.address, anonymous_callers_may(admin));
             if !admin.allow_anonymous {
                 return Err(Error::Exposed { address, may });
             }
@@ -90,14 +90,14 @@ impl Doors {
             main,
             writer,
             admin: admin_door,
-            strangers,
+            anonymous_admin,
             access,
             files,
             hangups: Hangups::catch(),
         })
     }
 
-    /// How many connections each port takes.
+    /// The connection permits of each port.
     pub(super) fn connections(&self) -> Vec<Arc<Permits>> {
         let ports = [Some(&self.main), self.writer.as_ref(), Some(&self.admin)];
         let ports = ports.into_iter().flatten();
@@ -105,8 +105,8 @@ impl Doors {
     }
 }
 
-/// What can be done on an admin port that asks for nothing.
-pub(super) fn strangers_may(admin: &config::Admin) -> &'static str {
+/// The actions that an admin port without authentication offers to everyone, for messages.
+pub(super) fn anonymous_callers_may(admin: &config::Admin) -> &'static str {
     if admin.purge {
         "may destroy all data (`admin.purge` is on), list tenants and read metrics"
     } else {
@@ -116,7 +116,7 @@ pub(super) fn strangers_may(admin: &config::Admin) -> &'static str {
 
 fn open_tls(protocol: Protocol, tls: &config::Tls) -> Result<Option<Arc<Tls>>, Error> {
     let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else {
-        // The configuration refuses the one without the other.
+        // A configuration with only one of them does not load.
         return Ok(None);
     };
     let files = Files {
@@ -154,17 +154,17 @@ async fn bind(
     })
 }
 
-// === impl Guards ===
+// === impl Protection ===
 
-impl Guards {
-    /// Whether whoever reaches the port may call.
-    fn is_open(self) -> bool {
+impl Protection {
+    /// True if clients need neither a certificate nor a token.
+    fn is_anonymous(self) -> bool {
         !self.client_certs && !self.tokens
     }
 
-    /// Of a port that others than this machine reach.
+    /// Warns about a port that other machines can reach.
     fn warn(self, door: &Door) {
-        let lacks = match (self.tls, self.is_open()) {
+        let lacks = match (self.tls, self.is_anonymous()) {
             (true, false) => return,
             (false, true) => "listening beyond this machine, without TLS and for everybody",
             (true, true) => {

@@ -1,4 +1,4 @@
-//! A query as JSON, with the names that Jaeger's API v3 has for it.
+//! The body of `POST /explain`: a query as JSON, with the names of Jaeger's API v3.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use larder_search::filter::{parse_duration, parse_time};
 use prost_types::{Duration, Timestamp};
 use serde::Deserialize;
 
-/// What to search for; every part may be left out.
+/// A search. Every field is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Question {
+pub(super) struct ExplainRequest {
     #[serde(alias = "serviceName")]
     service_name: String,
     #[serde(alias = "operationName")]
@@ -25,7 +25,7 @@ pub(super) struct Question {
     start_time_min: Option<String>,
     #[serde(alias = "startTimeMax")]
     start_time_max: Option<String>,
-    /// As `1.5s`.
+    /// Such as `1.5s`.
     #[serde(alias = "durationMin")]
     duration_min: Option<String>,
     #[serde(alias = "durationMax")]
@@ -42,7 +42,7 @@ struct Call {
     args: Vec<Expression>,
 }
 
-/// One of these; which, and how many, is for the filter's own checks to say.
+/// Exactly one field is set in a valid expression. The filter checks this.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Expression {
@@ -90,16 +90,18 @@ struct List {
     declared: String,
 }
 
-// === impl Question ===
+// === impl ExplainRequest ===
 
-impl Question {
+impl ExplainRequest {
+    /// Parses the body.
+    ///
     /// # Errors
-    /// What is wrong with the text, and where.
+    /// A text with the position and the error.
     pub(super) fn read(text: &str) -> Result<TraceQueryParameters, String> {
         let deserializer = &mut serde_json::Deserializer::from_str(text);
-        let question: Self = serde_path_to_error::deserialize(deserializer)
+        let request: Self = serde_path_to_error::deserialize(deserializer)
             .map_err(|error| format!("the query is no JSON of a search: {error}"))?;
-        question.into_parameters()
+        request.into_parameters()
     }
 
     fn into_parameters(self) -> Result<TraceQueryParameters, String> {
@@ -156,7 +158,7 @@ impl From<Call> for filter::Call {
 }
 
 impl Expression {
-    /// The last of those that are given, as a message on the wire would have it.
+    /// The last field that is set, as Protobuf does for a `oneof` that has several.
     fn into_term(self) -> Option<Term> {
         let attr = self
             .attr
