@@ -29,55 +29,40 @@ use super::request_memory::{CountedBody, RequestMemory};
 use super::status::{self, Failure};
 use super::writers::Writers;
 
-/// Any path that is no method of ours.
+/// The name of every other path in the metric, which a client must not be able to fill with names.
 const OTHER: &str = "_OTHER";
 
-/// Every method that is served, and the right that it needs; any other path is `_OTHER` in the metric, which a client must not be
-/// able to fill with names.
-const METHODS: [(&str, Option<Right>); 13] = [
-    ("grpc.health.v1.Health/Check", None),
-    ("grpc.health.v1.Health/Watch", None),
-    (
-        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-        None,
-    ),
-    (
-        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-        None,
-    ),
-    (
-        "jaeger.storage.v2.Capabilities/GetCapabilities",
-        Some(Right::Read),
-    ),
-    (
-        "jaeger.storage.v2.DependencyReader/GetDependencies",
-        Some(Right::Read),
-    ),
-    (
-        "jaeger.storage.v2.TraceReader/FindTraceIDs",
-        Some(Right::Read),
-    ),
-    (
-        "jaeger.storage.v2.TraceReader/FindTraceSummaries",
-        Some(Right::Read),
-    ),
-    (
-        "jaeger.storage.v2.TraceReader/FindTraces",
-        Some(Right::Read),
-    ),
-    (
-        "jaeger.storage.v2.TraceReader/GetOperations",
-        Some(Right::Read),
-    ),
-    (
-        "jaeger.storage.v2.TraceReader/GetServices",
-        Some(Right::Read),
-    ),
-    ("jaeger.storage.v2.TraceReader/GetTraces", Some(Right::Read)),
-    (
-        "opentelemetry.proto.collector.trace.v1.TraceService/Export",
-        Some(Right::Write),
-    ),
+/// A method that is served. A path that is none of [`METHODS`] is refused before it is routed, so a service that is added to the
+/// router and not here can be called by no one.
+struct Method {
+    /// The path without its leading slash, which is `rpc.method` in the metric and the log.
+    name: &'static str,
+    access: Needs,
+}
+
+/// The right that a caller needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// None: a probe has no token.
+    Nothing,
+    /// A token that has this right, where tokens are asked for.
+    Token(Right),
+}
+
+static METHODS: [Method; 13] = [
+    Method::open("grpc.health.v1.Health/Check"),
+    Method::open("grpc.health.v1.Health/Watch"),
+    Method::open("grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+    Method::open("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+    Method::read("jaeger.storage.v2.Capabilities/GetCapabilities"),
+    Method::read("jaeger.storage.v2.DependencyReader/GetDependencies"),
+    Method::read("jaeger.storage.v2.TraceReader/FindTraceIDs"),
+    Method::read("jaeger.storage.v2.TraceReader/FindTraceSummaries"),
+    Method::read("jaeger.storage.v2.TraceReader/FindTraces"),
+    Method::read("jaeger.storage.v2.TraceReader/GetOperations"),
+    Method::read("jaeger.storage.v2.TraceReader/GetServices"),
+    Method::read("jaeger.storage.v2.TraceReader/GetTraces"),
+    Method::write("opentelemetry.proto.collector.trace.v1.TraceService/Export"),
 ];
 
 /// Wraps the router.
@@ -105,13 +90,13 @@ pub(super) struct RpcService<S> {
     layer: RpcLayer,
 }
 
-/// Whose traces an RPC asks for or writes.
+/// The tenant whose traces an RPC reads or writes.
 enum Whose {
-    /// Nobody's, or the only tenant's there is.
-    Nobodys,
-    /// One tenant's.
-    Tenants(TenantName),
-    /// Whomever the request's resources name.
+    /// No tenant is named: tenancy is off, or the method reads no traces.
+    Unnamed,
+    /// The tenant of the request.
+    Tenant(TenantName),
+    /// Each resource of the request names its own.
     Resources(Writers),
 }
 
@@ -138,40 +123,39 @@ impl RpcLayer {
         Self { resolver, ..self }
     }
 
-    /// Lets those through who may call this method, and says whose traces they ask for or write. Health and reflection are open: a
-    /// probe has no token.
-    fn admit(&self, method: &str, headers: &HeaderMap) -> Result<Whose, Status> {
-        let Some(right) = right_of(method) else {
-            return Ok(Whose::Nobodys);
+    /// Checks the caller's token and resolves the tenant.
+    fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<Whose, Status> {
+        let Needs::Token(right) = method.access else {
+            return Ok(Whose::Unnamed);
         };
         let refused = |refusal| status::read(&Failure::Refused(&refusal));
         let caller = self.limits.access.caller(headers).map_err(refused)?;
         if right == Right::Write
             && let Some(by_resource) = self.resolver.by_resource(headers)
         {
-            // Whether it may write for each is asked once the request says for whom.
+            // The tenants are checked once the request has named them.
             caller.check_any_tenant(right).map_err(refused)?;
             return Ok(Whose::Resources(Writers::new(by_resource, caller)));
         }
         let no_tenant = |refusal| status::read(&Failure::NoTenant(refusal));
         let Some(named) = self.resolver.resolve(headers).map_err(no_tenant)? else {
             caller.check(right, DEFAULT_TENANT).map_err(refused)?;
-            return Ok(Whose::Nobodys);
+            return Ok(Whose::Unnamed);
         };
-        // Before it is told whether the name is listed: who may not ask about it learns nothing of that.
+        // Checked before the name is looked up, so that a caller without the right does not learn which tenants are listed.
         caller
             .check(right, named.name().as_str())
             .map_err(refused)?;
         let unknown = || no_tenant(Refusal::Unknown);
-        named.tenant().map(Whose::Tenants).ok_or_else(unknown)
+        named.tenant().map(Whose::Tenant).ok_or_else(unknown)
     }
 
-    /// Where what the call costs is taken; none for health and reflection. A request of several tenants is nobody's in particular.
-    fn lane(&self, method: &str, whose: &Whose) -> Option<Lane> {
-        right_of(method)?;
-        let tenant = match whose {
-            Whose::Tenants(tenant) => tenant.as_str(),
-            Whose::Nobodys | Whose::Resources(_) => DEFAULT_TENANT,
+    /// The lane that schedules the call; `None` for health and reflection. A request of several tenants takes the default tenant's.
+    fn lane(&self, method: &Method, whose: &Whose) -> Option<Lane> {
+        let tenant = match (method.access, whose) {
+            (Needs::Nothing, _) => return None,
+            (Needs::Token(_), Whose::Tenant(tenant)) => tenant.as_str(),
+            (Needs::Token(_), Whose::Unnamed | Whose::Resources(_)) => DEFAULT_TENANT,
         };
         Some(self.limits.scheduler.lane(tenant))
     }
@@ -241,22 +225,26 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let method = method_of(request.uri().path());
+        let method = Method::of(request.uri().path());
+        let name = method.map_or(OTHER, |method| method.name);
         let record = Record {
             metrics: Arc::clone(&self.layer.limits.metrics),
-            method,
+            method: name,
             started: Instant::now(),
             done: false,
         };
-        let span = span(method, request.headers());
+        let span = span(name, request.headers());
         let layer = self.layer.clone();
         // What `poll_ready` made ready is called, and its clone waits for the next one.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         let body_span = span.clone();
         let answered = async move {
-            let whose = match layer.admit(method, request.headers()) {
-                Ok(whose) => whose,
+            let admitted = method
+                .ok_or_else(|| status::read(&Failure::UnknownMethod(request.uri().path())))
+                .and_then(|method| Ok((method, layer.admit(method, request.headers())?)));
+            let (method, whose) = match admitted {
+                Ok(admitted) => admitted,
                 Err(refused) => {
                     return Ok(layer.outgoing(refused.into_http(), None, record, body_span));
                 }
@@ -264,8 +252,8 @@ where
             let lane = layer.lane(method, &whose);
             let mut request = layer.incoming(request);
             match whose {
-                Whose::Nobodys => {}
-                Whose::Tenants(tenant) => {
+                Whose::Unnamed => {}
+                Whose::Tenant(tenant) => {
                     body_span.record("tenant.id", tenant.as_str());
                     request.extensions_mut().insert(tenant);
                 }
@@ -279,7 +267,7 @@ where
             let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
             let answered = match &lane {
                 // A search may compute for long before there is anything to answer.
-                Some(lane) if right_of(method) == Some(Right::Read) => {
+                Some(lane) if method.access == Needs::Token(Right::Read) => {
                     let answer = answer.instrument(body_span.clone());
                     let ended = |ended: Ended| Ok(Ok(status::ended(&ended).into_http()));
                     lane.moving(answer).await.unwrap_or_else(ended)
@@ -295,6 +283,37 @@ where
             Ok(layer.outgoing(response, lane.as_ref(), record, body_span))
         };
         Box::pin(answered.instrument(span))
+    }
+}
+
+// === impl Method ===
+
+impl Method {
+    const fn open(name: &'static str) -> Self {
+        Self {
+            name,
+            access: Needs::Nothing,
+        }
+    }
+
+    const fn read(name: &'static str) -> Self {
+        Self {
+            name,
+            access: Needs::Token(Right::Read),
+        }
+    }
+
+    const fn write(name: &'static str) -> Self {
+        Self {
+            name,
+            access: Needs::Token(Right::Write),
+        }
+    }
+
+    /// The method of a request's path.
+    fn of(path: &str) -> Option<&'static Self> {
+        let name = path.strip_prefix('/')?;
+        METHODS.iter().find(|method| method.name == name)
     }
 }
 
@@ -316,21 +335,6 @@ impl Drop for Record {
     fn drop(&mut self) {
         self.finish(Code::Cancelled);
     }
-}
-
-fn method_of(path: &str) -> &'static str {
-    let name = path.strip_prefix('/').unwrap_or(path);
-    METHODS
-        .into_iter()
-        .find_map(|(method, _)| (method == name).then_some(method))
-        .unwrap_or(OTHER)
-}
-
-/// What a method needs; `None` where everybody may call it, and for what is not served.
-fn right_of(name: &str) -> Option<Right> {
-    METHODS
-        .into_iter()
-        .find_map(|(method, right)| (method == name).then_some(right)?)
 }
 
 fn span(method: &'static str, headers: &HeaderMap) -> Span {

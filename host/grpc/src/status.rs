@@ -66,6 +66,8 @@ pub(super) enum Failure<'a> {
     NoTenant(tenant::Refusal),
     /// A health check names a service that is not ours.
     UnknownService(&'a str),
+    /// The path is no method that is served.
+    UnknownMethod(&'a str),
     /// Our own bug.
     Bug(&'a dyn fmt::Display),
 }
@@ -219,6 +221,12 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
         Failure::UnknownService(name) => plain(
             Code::NotFound,
             format!("there is no service {name:?} on this server"),
+        ),
+        Failure::UnknownMethod(path) => plain(
+            Code::Unimplemented,
+            format!(
+                "this server has no method {path:?}: it serves jaeger.storage.v2, OTLP's TraceService, health and reflection"
+            ),
         ),
         Failure::Bug(detail) => internal(detail),
     };

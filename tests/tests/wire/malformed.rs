@@ -85,4 +85,9 @@ async fn a_method_that_there_is_not_is_unimplemented() {
         .await
         .unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
+    let text = refused.message();
+    assert!(
+        text.contains(unknown) && text.contains("jaeger.storage.v2"),
+        "{text}"
+    );
 }
