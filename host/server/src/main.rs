@@ -94,9 +94,9 @@ fn announce(server: &Server, config: &Config) {
         Ok(Source::File(_)) | Err(_) => &plugin.source,
     };
     let data = match (plugin.instancing, config.kv.driver) {
-        (Instancing::Exclusive, KvDriver::Fjall | KvDriver::Memory)
+        (Instancing::Exclusive, KvDriver::Embedded | KvDriver::Memory)
         | (Instancing::Replicated, KvDriver::Memory) => "data in memory only".to_owned(),
-        (Instancing::Replicated, KvDriver::Fjall) => {
+        (Instancing::Replicated, KvDriver::Embedded) => {
             format!("data in {}", kv_dir(config).display())
         }
     };

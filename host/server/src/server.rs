@@ -274,10 +274,10 @@ async fn open_kv(
 ) -> Result<Arc<dyn kv::Driver>, Error> {
     match config.kv.driver {
         KvDriver::Memory => Ok(Arc::new(kv::MemoryDriver::new())),
-        KvDriver::Fjall => {
+        KvDriver::Embedded => {
             let options = kv_options(config, scheduler);
             // Opening reads the journal that a crash left, which blocks.
-            let open = move || kv::fjall::FjallDriver::open(options);
+            let open = move || kv::embedded::EmbeddedDriver::open(options);
             let opened = tokio::task::spawn_blocking(open).await;
             let driver = opened.map_err(Error::Task)?.map_err(Error::Kv)?;
             Ok(Arc::new(driver))
@@ -285,13 +285,13 @@ async fn open_kv(
     }
 }
 
-/// The options of the `fjall` driver.
-pub(crate) fn kv_options(config: &Config, scheduler: &Arc<Scheduler>) -> kv::fjall::Options {
-    kv::fjall::Options {
+/// The options of the embedded driver.
+pub(crate) fn kv_options(config: &Config, scheduler: &Arc<Scheduler>) -> kv::embedded::Options {
+    kv::embedded::Options {
         dir: kv_dir(config),
         durability: match config.kv.durability {
-            Durability::Sync => kv::fjall::Durability::Sync,
-            Durability::Periodic => kv::fjall::Durability::Periodic(config.kv.sync_interval),
+            Durability::Sync => kv::embedded::Durability::Sync,
+            Durability::Periodic => kv::embedded::Durability::Periodic(config.kv.sync_interval),
         },
         quotas: kv::Quotas::of_all(config.kv.quota.map(Size::bytes)),
         min_free: config.kv.min_free.bytes(),
@@ -299,7 +299,7 @@ pub(crate) fn kv_options(config: &Config, scheduler: &Arc<Scheduler>) -> kv::fja
     }
 }
 
-/// The directory of the `fjall` driver.
+/// The directory of the embedded driver.
 pub fn kv_dir(config: &Config) -> PathBuf {
     config.data_dir.join("kv")
 }

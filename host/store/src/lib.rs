@@ -6,8 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod embedded;
 mod error;
-pub mod fjall;
 mod memory;
 mod quotas;
 #[cfg(test)]

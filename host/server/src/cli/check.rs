@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use larder_runtime::plugin::Checkup;
-use larder_store::fjall::{Checked, Damage, FjallDriver};
+use larder_store::embedded::{Checked, Damage, EmbeddedDriver};
 use larder_store::{Driver, Stored};
 
 use crate::config::{Config, KvDriver};
@@ -20,9 +20,9 @@ use crate::server;
 /// contract.
 pub fn check(config: &Config) -> anyhow::Result<bool> {
     match config.kv.driver {
-        KvDriver::Fjall => {}
+        KvDriver::Embedded => {}
         KvDriver::Memory => {
-            anyhow::bail!("`kv.driver` is not `fjall`: nothing is stored on disk")
+            anyhow::bail!("`kv.driver` is not `embedded`: nothing is stored on disk")
         }
     }
     let options = server::kv_options(config, &Arc::default());
@@ -34,7 +34,7 @@ pub fn check(config: &Config) -> anyhow::Result<bool> {
         );
     }
     let driver =
-        FjallDriver::open(options).with_context(|| format!("cannot open {}", dir.display()))?;
+        EmbeddedDriver::open(options).with_context(|| format!("cannot open {}", dir.display()))?;
     let mut to = stdout().lock();
     let values_are_whole = check_values(&driver, &mut to)?;
     let driver: Arc<dyn Driver> = Arc::new(driver);
@@ -44,7 +44,7 @@ pub fn check(config: &Config) -> anyhow::Result<bool> {
 
 // === the values of kv ===
 
-fn check_values(driver: &FjallDriver, to: &mut impl Write) -> anyhow::Result<bool> {
+fn check_values(driver: &EmbeddedDriver, to: &mut impl Write) -> anyhow::Result<bool> {
     let mut printed = Ok(());
     let checked = driver.check(&mut |damage| {
         let line = writeln!(to, "damaged     {}", place(&damage));
@@ -220,7 +220,7 @@ mod tests {
             data_dir: dir.path().to_owned(),
             ..Config::default()
         };
-        let open = || FjallDriver::open(server::kv_options(&config, &Arc::default())).unwrap();
+        let open = || EmbeddedDriver::open(server::kv_options(&config, &Arc::default())).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(store(&config, Arc::new(open())));
         let told = || {

@@ -147,7 +147,7 @@ settings! {
     "limits.drain_timeout" .limits.drain_timeout: Duration, Some(("0s", "1h")), Requests, Server,
         "How long a stop waits for calls that are under way";
     "kv.driver" .kv.driver: KvDriver, None, AtStart, Server,
-        "What keeps the data of plugins that use `kv`: `fjall` in `data_dir`, or `memory`";
+        "What keeps the data of plugins that use `kv`: `embedded` in `data_dir` (also read as `fjall`), or `memory`";
     "kv.durability" .kv.durability: Durability, None, AtStart, Server,
         "`sync` acknowledges a write once it is on disk; `periodic` at once, and a crash loses what came since the last sync";
     "kv.sync_interval" .kv.sync_interval: Duration, Some(("10ms", "1m")), AtStart, Server,

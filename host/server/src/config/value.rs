@@ -25,7 +25,7 @@ pub struct Endpoint {
 pub enum KvDriver {
     /// In the data directory.
     #[default]
-    Fjall,
+    Embedded,
     /// In the memory of the process; lost when it ends.
     Memory,
 }
@@ -272,15 +272,15 @@ impl Value for String {
     }
 }
 
-/// Reads and shows the words of an enum. A variant without a word does not compile.
+/// Reads and shows the words of an enum; an alias is read, and shown as the word. A variant without a word does not compile.
 macro_rules! words {
-    ($type:ident, $kind:literal: $($variant:ident = $word:literal),+) => {
+    ($type:ident, $kind:literal: $($variant:ident = $word:literal $(| $alias:literal)*),+) => {
         impl Value for $type {
             const KIND: &'static str = $kind;
 
             fn read(text: &str) -> Option<Self> {
                 match text {
-                    $($word => Some(Self::$variant),)+
+                    $($word $(| $alias)* => Some(Self::$variant),)+
                     _ => None,
                 }
             }
@@ -294,7 +294,7 @@ macro_rules! words {
         }
     };
 }
-words!(KvDriver, "fjall or memory": Fjall = "fjall", Memory = "memory");
+words!(KvDriver, "embedded or memory": Embedded = "embedded" | "fjall", Memory = "memory");
 words!(Durability, "sync or periodic": Sync = "sync", Periodic = "periodic");
 
 impl Value for PathBuf {
@@ -353,6 +353,14 @@ mod tests {
         check::<Size>("0", "0B");
         assert_eq!(Size::mib(64).bytes(), 64 * 1024 * 1024);
         assert_eq!(Size::kib(4).as_usize(), 4096);
+    }
+
+    /// The driver was called `fjall` before it was one of several.
+    #[test]
+    fn the_former_name_of_a_driver_is_read_and_its_name_is_shown() {
+        check::<KvDriver>("embedded", "embedded");
+        check::<KvDriver>("fjall", "embedded");
+        check::<KvDriver>("memory", "memory");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use larder_model::storage::{Part, TraceId, Wanted};
 use larder_store::Driver;
-use larder_store::fjall::{Durability, Faults, FjallDriver, Options};
+use larder_store::embedded::{Durability, EmbeddedDriver, Faults, Options};
 use tempfile::TempDir;
 
 use super::*;
@@ -82,7 +82,7 @@ impl Ledger {
 }
 
 /// A driver whose disk has room, and fails when it is told to.
-pub(super) fn driver(dir: &Path, faults: &Faults) -> FjallDriver {
+pub(super) fn driver(dir: &Path, faults: &Faults) -> EmbeddedDriver {
     let options = Options {
         dir: dir.to_owned(),
         durability: Durability::Sync,
@@ -90,7 +90,7 @@ pub(super) fn driver(dir: &Path, faults: &Faults) -> FjallDriver {
         min_free: 0,
         scheduler: Arc::default(),
     };
-    FjallDriver::open_with(options, Box::new(|| Ok(u64::MAX - 1)), faults.clone()).unwrap()
+    EmbeddedDriver::open_with(options, Box::new(|| Ok(u64::MAX - 1)), faults.clone()).unwrap()
 }
 
 pub(super) fn runtime() -> Runtime {

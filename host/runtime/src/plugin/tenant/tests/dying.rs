@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use larder_store::fjall::{Faults, FjallDriver};
+use larder_store::embedded::{EmbeddedDriver, Faults};
 use larder_store::{Change, Claim, Driver, Key, Namespace, Object, Page, Scan};
 use tempfile::TempDir;
 
@@ -23,7 +23,7 @@ struct Trigger {
 }
 
 struct Hanging {
-    inner: FjallDriver,
+    inner: EmbeddedDriver,
     trigger: Arc<Trigger>,
 }
 

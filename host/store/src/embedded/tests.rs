@@ -19,13 +19,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Durability, Faults, FjallDriver, Options};
+use super::{Durability, EmbeddedDriver, Faults, Options};
 use crate::test_support::{all, key, put};
 use crate::{Claim, Driver, Error, Namespace, Object};
 
 /// A driver with one tenant and the right to write.
 struct Opened {
-    driver: FjallDriver,
+    driver: EmbeddedDriver,
     kv: Arc<dyn Namespace>,
     claim: Claim,
     faults: Faults,
@@ -48,7 +48,7 @@ async fn open(dir: &Path) -> Opened {
 async fn open_with(options: Options) -> Opened {
     let faults = Faults::default();
     let driver =
-        FjallDriver::open_with(options, Box::new(|| Ok(u64::MAX - 1)), faults.clone()).unwrap();
+        EmbeddedDriver::open_with(options, Box::new(|| Ok(u64::MAX - 1)), faults.clone()).unwrap();
     let kv = driver.open("t").await.unwrap();
     let claim = kv.claim(&driver.writer_id()).await.unwrap();
     Opened {
@@ -188,7 +188,7 @@ async fn an_earlier_claim_is_fenced_also_after_a_restart() {
 async fn a_second_driver_on_the_same_folder_is_told_what_to_do() {
     let dir = TempDir::new().unwrap();
     let _first = open(dir.path()).await;
-    let Err(Error::Unavailable(text)) = FjallDriver::open(options(dir.path())).map(drop) else {
+    let Err(Error::Unavailable(text)) = EmbeddedDriver::open(options(dir.path())).map(drop) else {
         panic!("opened twice");
     };
     assert!(text.contains(&*dir.path().to_string_lossy()), "{text}");
@@ -229,7 +229,7 @@ async fn a_forgotten_tenant_is_gone_with_its_disk_even_after_a_crash() {
     assert_eq!(kv.get("p", "a").await.unwrap(), None);
     copy(dir.path(), image.path());
 
-    let after = FjallDriver::open(options(image.path())).unwrap();
+    let after = EmbeddedDriver::open(options(image.path())).unwrap();
     for (driver, dir) in [(&kv.driver, dir.path()), (&after, image.path())] {
         let tenants = driver.tenants().await.unwrap();
         assert_eq!(tenants.len(), 1, "{tenants:?}");

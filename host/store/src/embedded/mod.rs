@@ -78,7 +78,7 @@ pub struct Options {
 }
 
 /// See the module.
-pub struct FjallDriver {
+pub struct EmbeddedDriver {
     // Dropped first, as it uses the store.
     #[cfg_attr(not(test), expect(dead_code, reason = "it ends with the driver"))]
     upkeep: Upkeep,
@@ -87,9 +87,9 @@ pub struct FjallDriver {
     _lock: folder::Lock,
 }
 
-// === impl FjallDriver ===
+// === impl EmbeddedDriver ===
 
-impl FjallDriver {
+impl EmbeddedDriver {
     /// Opens what the folder holds. Blocks: a second for tens of millions of spans.
     ///
     /// # Errors
@@ -104,10 +104,10 @@ impl FjallDriver {
         Self::open_with(options, Box::new(probe), Faults::default())
     }
 
-    /// As [`FjallDriver::open`], with another look at free space, and faults on demand.
+    /// As [`EmbeddedDriver::open`], with another look at free space, and faults on demand.
     ///
     /// # Errors
-    /// As [`FjallDriver::open`].
+    /// As [`EmbeddedDriver::open`].
     pub fn open_with(options: Options, probe: Probe, faults: Faults) -> Result<Self, Error> {
         let lock = folder::take(&options.dir)?;
         let writer = folder::writer_id(&options.dir)?;
@@ -141,9 +141,9 @@ impl FjallDriver {
 }
 
 #[async_trait::async_trait]
-impl Driver for FjallDriver {
+impl Driver for EmbeddedDriver {
     fn name(&self) -> &'static str {
-        "fjall"
+        "embedded"
     }
 
     fn is_durable(&self) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lsm_tree::AbstractTree as _;
 use tempfile::TempDir;
 
-use super::{Faults, FjallDriver, Options, all, noise, open_with, options, put};
+use super::{EmbeddedDriver, Faults, Options, all, noise, open_with, options, put};
 use crate::{Change, Driver, Error, Object, Quotas};
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_disk_that_fills_refuses_objects_then_commits_and_resumes_by_itself() 
         min_free: 1000,
         ..options(dir.path())
     };
-    let driver = FjallDriver::open_with(options, probe, Faults::default()).unwrap();
+    let driver = EmbeddedDriver::open_with(options, probe, Faults::default()).unwrap();
     let kv = driver.open("t").await.unwrap();
     let claim = kv.claim("w").await.unwrap();
     let object = |sort: &str| {
@@ -132,7 +132,7 @@ async fn a_disk_that_fills_refuses_objects_then_commits_and_resumes_by_itself() 
 }
 
 /// Everything that the driver has in memory of its partitions, by number.
-fn held(driver: &FjallDriver) -> [usize; 9] {
+fn held(driver: &EmbeddedDriver) -> [usize; 9] {
     let store = driver.shared.store();
     let state = store.state();
     [
