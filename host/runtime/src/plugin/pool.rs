@@ -13,7 +13,7 @@ use super::backoff::Backoff;
 use super::described::Described;
 use super::factory::Factory;
 use super::guest::{Cause, Failure, Instance};
-use super::question::{Answer, Question};
+use super::question::Question;
 use super::shared::{Shared, lock};
 use super::{Limits, unbroken};
 
@@ -70,7 +70,10 @@ impl Pool {
     }
 
     /// Asks whichever instance is free.
-    pub(super) async fn ask(self: &Arc<Self>, question: Question) -> Result<Answer, Error> {
+    pub(super) async fn ask<Q: Question>(
+        self: &Arc<Self>,
+        question: Q,
+    ) -> Result<Q::Answer, Error> {
         let permit = self.wait().await?;
         let serve = Arc::clone(self).serve(question, permit);
         unbroken::read(self.factory.lane(), serve).await
@@ -103,11 +106,11 @@ impl Pool {
         permit.map_err(|_| self.shared.shutting_down())
     }
 
-    async fn serve(
+    async fn serve<Q: Question>(
         self: Arc<Self>,
-        question: Question,
+        question: Q,
         _permit: OwnedSemaphorePermit,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Q::Answer, Error> {
         let (mut instance, generation) = self.instance().await?;
         let outcome = question.ask(&mut instance, &self.shared.name).await;
         let (result, failure) = outcome.settle(&self.shared);

@@ -1,6 +1,8 @@
-//! One read: asked of an instance, and its answer held against the contract.
+//! The four reads: each is asked of an instance, and its answer is checked against the contract.
 
-use larder_model::storage::{Error, ErrorKind, Operation, Part, Pieces, Search, Sightings, Wanted};
+use std::future::Future;
+
+use larder_model::storage::{Error, Operation, Part, Pieces, Search, Sightings, Wanted};
 
 use super::bindings::exports::larder::storage::reader;
 use super::check::{self, Breach};
@@ -9,38 +11,50 @@ use super::guest::{Called, Failure, Instance};
 use super::refusal;
 use super::shared::Shared;
 
-/// A read, as owned values: it outlives the caller, who may go away.
-#[derive(Debug)]
-pub(super) enum Question {
-    Find {
-        search: Search,
-        resume: Option<Vec<u8>>,
-        limit: u32,
-    },
-    Read {
-        wanted: Wanted,
-        part: Part,
-        resume: Option<Vec<u8>>,
-        max_bytes: u32,
-    },
-    Services,
-    Operations {
-        service: String,
-    },
+/// A read, as owned values: it outlives a caller that goes away.
+pub(super) trait Question: Send + Sync + 'static {
+    /// The instance's answer, once it has passed the rules of the contract.
+    type Answer: Send + 'static;
+
+    /// Asks the instance; `plugin` is the plugin's name, for errors.
+    fn ask(
+        &self,
+        instance: &mut Instance,
+        plugin: &str,
+    ) -> impl Future<Output = Outcome<Self::Answer>> + Send;
 }
 
-/// What came back, checked.
+/// A page of `find`.
 #[derive(Debug)]
-pub(super) enum Answer {
-    Sightings(Sightings),
-    Pieces(Pieces),
-    Services(Vec<String>),
-    Operations(Vec<Operation>),
+pub(super) struct Find {
+    pub(super) search: Search,
+    pub(super) resume: Option<Vec<u8>>,
+    pub(super) limit: u32,
 }
 
-/// How a read ended.
-pub(super) enum Outcome {
-    Answer(Answer),
+/// A page of `read`.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) wanted: Wanted,
+    pub(super) part: Part,
+    pub(super) resume: Option<Vec<u8>>,
+    pub(super) max_bytes: u32,
+}
+
+/// The names of all services.
+#[derive(Debug)]
+pub(super) struct Services;
+
+/// The operations of one service.
+#[derive(Debug)]
+pub(super) struct Operations {
+    pub(super) service: String,
+}
+
+/// The end of a read.
+pub(super) enum Outcome<T> {
+    /// The answer, which keeps to the contract.
+    Answer(T),
     /// The guest raised one of the contract's errors.
     Refused(Error),
     /// The guest's answer breaks the contract.
@@ -49,72 +63,89 @@ pub(super) enum Outcome {
     Failed(Failure),
 }
 
-impl Question {
-    pub(super) async fn ask(&self, instance: &mut Instance, plugin: &str) -> Outcome {
-        match self {
-            Self::Find {
-                search,
-                resume,
-                limit,
-            } => {
-                let resume = resume.as_deref();
-                let clauses: Vec<_> = search.clauses.iter().map(Vec::as_slice).collect();
-                let asked = reader::Search {
-                    starts: convert::starts(search.starts),
-                    durations: convert::durations(search.durations),
-                    clauses: &clauses,
-                };
-                let called = instance.find(asked, resume, *limit).await;
-                outcome(plugin, called, |page| {
-                    let page = convert::sightings_back(page);
-                    check::sightings(&page, resume, *limit)?;
-                    Ok(Answer::Sightings(page))
-                })
+impl Question for Find {
+    type Answer = Sightings;
+
+    async fn ask(&self, instance: &mut Instance, plugin: &str) -> Outcome<Sightings> {
+        let Self {
+            search,
+            resume,
+            limit,
+        } = self;
+        let resume = resume.as_deref();
+        let clauses: Vec<_> = search.clauses.iter().map(Vec::as_slice).collect();
+        let asked = reader::Search {
+            starts: convert::starts(search.starts),
+            durations: convert::durations(search.durations),
+            clauses: &clauses,
+        };
+        let called = instance.find(asked, resume, *limit).await;
+        outcome(plugin, called, |page| {
+            let page = convert::sightings_back(page);
+            check::sightings(&page, resume, *limit)?;
+            Ok(page)
+        })
+    }
+}
+
+impl Question for Read {
+    type Answer = Pieces;
+
+    async fn ask(&self, instance: &mut Instance, plugin: &str) -> Outcome<Pieces> {
+        let Self {
+            wanted,
+            part,
+            resume,
+            max_bytes,
+        } = self;
+        let resume = resume.as_deref();
+        let ids: Vec<_>;
+        let asked = match wanted {
+            Wanted::Traces(traces) => {
+                ids = traces.iter().copied().map(convert::trace_id).collect();
+                reader::Wanted::Traces(&ids)
             }
-            Self::Read {
-                wanted,
-                part,
-                resume,
-                max_bytes,
-            } => {
-                let resume = resume.as_deref();
-                let ids: Vec<_>;
-                let asked = match wanted {
-                    Wanted::Traces(traces) => {
-                        ids = traces.iter().copied().map(convert::trace_id).collect();
-                        reader::Wanted::Traces(&ids)
-                    }
-                    Wanted::Fragments(fragments) => reader::Wanted::Fragments(fragments),
-                };
-                let called = instance.read(asked, convert::part(*part), resume, *max_bytes);
-                outcome(plugin, called.await, |page| {
-                    let page = convert::pieces_back(page);
-                    check::pieces(&page, wanted, *part, resume, *max_bytes)?;
-                    Ok(Answer::Pieces(page))
-                })
-            }
-            Self::Services => outcome(plugin, instance.services().await, |names| {
-                check::services(&names)?;
-                Ok(Answer::Services(names))
-            }),
-            Self::Operations { service } => {
-                let called = instance.operations(service).await;
-                outcome(plugin, called, |operations| {
-                    let operations = operations.into_iter().map(convert::operation_back);
-                    let operations: Vec<_> = operations.collect();
-                    check::operations(&operations, service)?;
-                    Ok(Answer::Operations(operations))
-                })
-            }
-        }
+            Wanted::Fragments(fragments) => reader::Wanted::Fragments(fragments),
+        };
+        let called = instance.read(asked, convert::part(*part), resume, *max_bytes);
+        outcome(plugin, called.await, |page| {
+            let page = convert::pieces_back(page);
+            check::pieces(&page, wanted, *part, resume, *max_bytes)?;
+            Ok(page)
+        })
+    }
+}
+
+impl Question for Services {
+    type Answer = Vec<String>;
+
+    async fn ask(&self, instance: &mut Instance, plugin: &str) -> Outcome<Vec<String>> {
+        outcome(plugin, instance.services().await, |names| {
+            check::services(&names)?;
+            Ok(names)
+        })
+    }
+}
+
+impl Question for Operations {
+    type Answer = Vec<Operation>;
+
+    async fn ask(&self, instance: &mut Instance, plugin: &str) -> Outcome<Vec<Operation>> {
+        let called = instance.operations(&self.service).await;
+        outcome(plugin, called, |operations| {
+            let operations = operations.into_iter().map(convert::operation_back);
+            let operations: Vec<_> = operations.collect();
+            check::operations(&operations, &self.service)?;
+            Ok(operations)
+        })
     }
 }
 
 // === impl Outcome ===
 
-impl Outcome {
-    /// What the caller gets, and the end of the instance if this was it.
-    pub(super) fn settle(self, shared: &Shared) -> (Result<Answer, Error>, Option<Failure>) {
+impl<T> Outcome<T> {
+    /// The caller's result, and the failure that ended the instance, if one did.
+    pub(super) fn settle(self, shared: &Shared) -> (Result<T, Error>, Option<Failure>) {
         match self {
             Self::Answer(answer) => (Ok(answer), None),
             Self::Refused(error) => (Err(error), None),
@@ -127,11 +158,11 @@ impl Outcome {
     }
 }
 
-fn outcome<T>(
+fn outcome<T, A>(
     plugin: &str,
     called: Called<T>,
-    checked: impl FnOnce(T) -> Result<Answer, Breach>,
-) -> Outcome {
+    checked: impl FnOnce(T) -> Result<A, Breach>,
+) -> Outcome<A> {
     match called {
         Err(failure) => Outcome::Failed(failure),
         Ok(Err(raised)) => Outcome::Refused(refusal::of_read(plugin, &raised)),
@@ -140,12 +171,4 @@ fn outcome<T>(
             Err(breach) => Outcome::Broken(breach),
         },
     }
-}
-
-/// The answer to another question: a bug of ours.
-pub(super) fn mixed_up(answer: &Answer) -> Error {
-    Error::new(
-        ErrorKind::Internal,
-        format!("a read was answered with {answer:?}"),
-    )
 }

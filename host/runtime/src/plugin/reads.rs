@@ -7,7 +7,7 @@ use larder_model::storage::{
 };
 
 use super::pool::Pool;
-use super::question::{Answer, Question, mixed_up};
+use super::question::{self, Find, Question};
 use super::seat::Seat;
 use super::{Tenant, unbroken};
 
@@ -29,7 +29,7 @@ pub(super) struct Pinned {
 // === impl Pinned ===
 
 impl Pinned {
-    async fn ask(&self, question: Question) -> Result<Answer, storage::Error> {
+    async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer, storage::Error> {
         let seat = match &self.reads {
             Reads::Pool(pool) => return pool.ask(question).await,
             Reads::Writer(seat) => seat,
@@ -53,15 +53,12 @@ impl Storage for Pinned {
         resume: Option<&[u8]>,
         limit: u32,
     ) -> Result<Sightings, storage::Error> {
-        let question = Question::Find {
+        let find = Find {
             search: search.clone(),
             resume: resume.map(<[u8]>::to_vec),
             limit,
         };
-        match self.ask(question).await? {
-            Answer::Sightings(page) => Ok(page),
-            other => Err(mixed_up(&other)),
-        }
+        self.ask(find).await
     }
 
     async fn read(
@@ -71,31 +68,22 @@ impl Storage for Pinned {
         resume: Option<&[u8]>,
         max_bytes: u32,
     ) -> Result<Pieces, storage::Error> {
-        let question = Question::Read {
+        let read = question::Read {
             wanted: wanted.clone(),
             part,
             resume: resume.map(<[u8]>::to_vec),
             max_bytes,
         };
-        match self.ask(question).await? {
-            Answer::Pieces(page) => Ok(page),
-            other => Err(mixed_up(&other)),
-        }
+        self.ask(read).await
     }
 
     async fn services(&self) -> Result<Vec<String>, storage::Error> {
-        match self.ask(Question::Services).await? {
-            Answer::Services(names) => Ok(names),
-            other => Err(mixed_up(&other)),
-        }
+        self.ask(question::Services).await
     }
 
     async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
         let service = service.to_owned();
-        match self.ask(Question::Operations { service }).await? {
-            Answer::Operations(operations) => Ok(operations),
-            other => Err(mixed_up(&other)),
-        }
+        self.ask(question::Operations { service }).await
     }
 
     fn report(&self, breach: &storage::Error) {

@@ -11,7 +11,7 @@ use super::backoff::Backoff;
 use super::factory::Factory;
 use super::guest::{Failure, Instance};
 use super::pool::{Place, too_many_reads};
-use super::question::{Answer, Question};
+use super::question::Question;
 use super::shared::Shared;
 
 /// A seat that is locked for each piece of work, in the order in which it is asked for.
@@ -155,7 +155,7 @@ impl Seated {
     }
 
     /// Asks the instance.
-    pub(super) async fn answer(&mut self, question: &Question) -> Result<Answer, Error> {
+    pub(super) async fn answer<Q: Question>(&mut self, question: &Q) -> Result<Q::Answer, Error> {
         let shared = Arc::clone(&self.shared);
         let outcome = question.ask(self.instance().await?, &shared.name).await;
         let (result, failure) = outcome.settle(&shared);

@@ -14,8 +14,6 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{Instrument as _, info_span};
 
-use super::question::Answer;
-
 /// See the module. What has never been polled never begins.
 struct Unbroken<F: Future<Output: Send> + Send + 'static> {
     /// Until it ends, or goes elsewhere.
@@ -29,10 +27,10 @@ struct Unbroken<F: Future<Output: Send> + Send + 'static> {
 ///
 /// # Errors
 /// The read's; [`ErrorKind::Internal`] where its task has panicked, or was ended with the runtime.
-pub(super) async fn read(
+pub(super) async fn read<T: Send + 'static>(
     lane: &Lane,
-    read: impl Future<Output = Result<Answer, Error>> + Send + 'static,
-) -> Result<Answer, Error> {
+    read: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
     let span = info_span!("tenant", tenant.id = &**lane.tenant());
     let ended = |why: &dyn fmt::Display| {
         let text = format!("a read ended early: {why}");
