@@ -1,6 +1,6 @@
 //! What a reload has done, for whoever asked for it.
 
-use larder_runtime::tenancy::Taken;
+use larder_runtime::tenancy::Reloaded;
 use serde::Serialize;
 
 /// What `POST /reload` answers, as JSON; after SIGHUP the log has it.
@@ -17,7 +17,7 @@ pub struct Report {
     /// The plugin: its name, its version and the hash of its component.
     pub plugin: Plugin,
     /// Those whose plugin is open.
-    pub tenants: Taken,
+    pub tenants: Reloaded,
 }
 
 /// How a reload ended.

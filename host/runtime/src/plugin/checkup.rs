@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use larder_core::telemetry::Metrics;
 use larder_model::storage::Checked;
 use larder_store as kv;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::check;
 use super::convert;
-use super::described::{Facts, describe};
-use super::factory::{Factory, NotOpened};
+use super::described::{Component, Host, LoadChecks};
 use super::guest::Instance;
 use super::refusal;
 use super::{Error, Instancing, Runtime, Settings};
@@ -39,25 +39,24 @@ impl Checkup {
         kv: Arc<dyn kv::Driver>,
         tenant: &str,
     ) -> Result<Self, Error> {
-        let described = describe(runtime, settings).await?;
-        let name = Arc::clone(&described.opening.name);
-        let Facts {
-            instancing,
-            version,
-            ..
-        } = described.facts.clone();
-        let factory = Factory::new(described, kv, runtime.scheduler().lane(tenant)).await;
-        let factory = factory.map_err(|error| NotOpened::Kv(error).into_error(&name))?;
-        let instance = match instancing {
+        let host = Host {
+            runtime: runtime.clone(),
+            kv,
+            metrics: Arc::new(Metrics::new()),
+        };
+        let component = Component::load(&host, settings, LoadChecks::Describe).await?;
+        let name = Arc::clone(component.name());
+        let factory = component.factory(tenant).await?;
+        let instance = match component.instancing() {
             Instancing::Exclusive => None,
             Instancing::Replicated => {
-                let opened = factory.reader().await;
+                let opened = factory.reader(&component).await;
                 Some(opened.map_err(|error| error.into_error(&name))?)
             }
         };
         Ok(Self {
             name,
-            version,
+            version: component.version().to_owned(),
             instance,
             resume: None,
             seen: HashSet::new(),

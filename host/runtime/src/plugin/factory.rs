@@ -1,4 +1,4 @@
-//! Makes opened instances of one plugin for one tenant.
+//! Starts and opens the instances of one tenant's plugin.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,18 +8,19 @@ use larder_core::fair::Lane;
 use larder_store::{self as kv, Driver, Namespace};
 
 use super::bindings::exports::larder::storage::lifecycle;
-use super::described::Described;
-use super::guest::{Cause, Failure, Instance, KvAccess, Opening, Role};
-use super::refusal;
+use super::described::Component;
+use super::guest::{Cause, Failure, Gauge, Instance, KvAccess, Role};
+use super::{Settings, refusal};
 
-/// What every new instance is made from.
+/// Component, namespace and lane of one tenant's instances.
 pub(super) struct Factory {
-    described: RwLock<Arc<Described>>,
+    component: RwLock<Arc<Component>>,
     driver: Arc<dyn Driver>,
-    tenant: Arc<str>,
     lane: Lane,
+    /// Memory of all of the tenant's instances.
+    gauge: Gauge,
     namespace: Mutex<Arc<dyn Namespace>>,
-    /// The namespace's, when the writer was last opened.
+    /// The namespace's generation when the writer was last opened.
     generation: AtomicU64,
 }
 
@@ -37,33 +38,34 @@ pub(super) enum NotOpened {
 // === impl Factory ===
 
 impl Factory {
-    pub(super) async fn new(
-        described: Described,
-        driver: Arc<dyn Driver>,
-        lane: Lane,
-    ) -> Result<Self, kv::Error> {
-        let tenant = Arc::clone(lane.tenant());
-        let namespace = Mutex::new(driver.open(&tenant).await?);
+    pub(super) async fn new(component: Arc<Component>, lane: Lane) -> Result<Self, kv::Error> {
+        let driver = Arc::clone(&component.host().kv);
+        let namespace = Mutex::new(driver.open(lane.tenant()).await?);
         Ok(Self {
-            described: RwLock::new(Arc::new(described)),
+            component: RwLock::new(component),
             driver,
-            tenant,
             lane,
+            gauge: Gauge::default(),
             namespace,
             generation: AtomicU64::new(0),
         })
     }
 
-    /// What runs now.
-    pub(super) fn described(&self) -> Arc<Described> {
-        let described = self.described.read();
-        Arc::clone(&described.unwrap_or_else(PoisonError::into_inner))
+    /// The component of new instances.
+    pub(super) fn component(&self) -> Arc<Component> {
+        let component = self.component.read();
+        Arc::clone(&component.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes every instance from here on of something else.
-    pub(super) fn exchange(&self, next: Arc<Described>) {
-        let described = self.described.write();
-        *described.unwrap_or_else(PoisonError::into_inner) = next;
+    /// Starts every instance from here on from `next`.
+    pub(super) fn exchange(&self, next: Arc<Component>) {
+        let component = self.component.write();
+        *component.unwrap_or_else(PoisonError::into_inner) = next;
+    }
+
+    /// Memory of all of the tenant's instances.
+    pub(super) fn gauge(&self) -> &Gauge {
+        &self.gauge
     }
 
     /// Whether the driver has lost what was not durable since the writer was opened: the writer is fenced, and what all instances
@@ -80,7 +82,7 @@ impl Factory {
 
     /// The name of the tenant.
     pub(super) fn tenant(&self) -> &str {
-        &self.tenant
+        self.lane.tenant()
     }
 
     /// Where its instances take their turns of computing.
@@ -95,7 +97,7 @@ impl Factory {
 
     /// Gives the tenant an empty namespace; instances of the old one are fenced.
     pub(super) async fn renew(&self) -> Result<(), kv::Error> {
-        let new = self.driver.renew(&self.tenant).await?;
+        let new = self.driver.renew(self.lane.tenant()).await?;
         *self
             .namespace
             .lock()
@@ -103,13 +105,8 @@ impl Factory {
         Ok(())
     }
 
-    /// An instance that may write; every earlier one is fenced.
-    pub(super) async fn writer(&self) -> Result<Instance, NotOpened> {
-        self.writer_of(&self.described().opening).await
-    }
-
-    /// As [`Factory::writer`], of what does not run yet.
-    pub(super) async fn writer_of(&self, opening: &Opening) -> Result<Instance, NotOpened> {
+    /// A new writer from `component`. It fences every earlier writer.
+    pub(super) async fn writer(&self, component: &Component) -> Result<Instance, NotOpened> {
         let namespace = self.namespace();
         let generation = namespace.generation();
         self.generation.store(generation, Ordering::Relaxed);
@@ -119,28 +116,38 @@ impl Factory {
             namespace,
             claim: Some(claim),
         };
-        open(opening, kv, Role::Writer(&id)).await
+        self.start(component, kv, Role::Writer(&id)).await
     }
 
-    /// An instance that reads.
-    pub(super) async fn reader(&self) -> Result<Instance, NotOpened> {
-        self.reader_of(&self.described().opening).await
-    }
-
-    /// As [`Factory::reader`], of what may no longer run.
-    pub(super) async fn reader_of(&self, opening: &Opening) -> Result<Instance, NotOpened> {
+    /// A new reader from `component`.
+    pub(super) async fn reader(&self, component: &Component) -> Result<Instance, NotOpened> {
         let kv = KvAccess {
             namespace: self.namespace(),
             claim: None,
         };
-        open(opening, kv, Role::Reader).await
+        self.start(component, kv, Role::Reader).await
+    }
+
+    async fn start(
+        &self,
+        component: &Component,
+        kv: KvAccess,
+        role: Role<'_>,
+    ) -> Result<Instance, NotOpened> {
+        let started = Instance::start(&component.opening(&self.gauge), kv).await;
+        let mut instance = started.map_err(NotOpened::Failed)?;
+        open(&mut instance, component.config(), role).await?;
+        Ok(instance)
     }
 }
 
-async fn open(opening: &Opening, kv: KvAccess, role: Role<'_>) -> Result<Instance, NotOpened> {
-    let started = Instance::start(opening, kv).await;
-    let mut instance = started.map_err(NotOpened::Failed)?;
-    let settings = opening.settings.iter();
+/// Calls `open` of an instance that was just started.
+pub(super) async fn open(
+    instance: &mut Instance,
+    config: &Settings,
+    role: Role<'_>,
+) -> Result<(), NotOpened> {
+    let settings = config.settings.iter();
     let settings: Vec<_> = settings
         .map(|(name, value)| lifecycle::Setting { name, value })
         .collect();
@@ -149,12 +156,12 @@ async fn open(opening: &Opening, kv: KvAccess, role: Role<'_>) -> Result<Instanc
             Role::Writer(id) => lifecycle::Role::Writer(id),
             Role::Reader => lifecycle::Role::Reader,
         },
-        memory_limit: opening.memory,
+        memory_limit: config.limits.memory,
         seed: RandomState::new().hash_one(0),
         settings: &settings,
     };
     match instance.open(environment).await {
-        Ok(Ok(())) => Ok(instance),
+        Ok(Ok(())) => Ok(()),
         Ok(Err(raised)) => Err(NotOpened::Refused(refusal::describe(&raised))),
         Err(failure) => Err(NotOpened::Failed(failure)),
     }

@@ -1,8 +1,8 @@
 //! Storage plugins: wasm components that are loaded, limited, checked against the contract of `wit/`, and replaced when they fail.
 //!
-//! A [`Runtime`] compiles; an [`Opener`] makes tenants of one component; a [`Tenant`] is one tenant's plugin at work, and the only [`Storage`](larder_model::storage::Storage) of the
+//! A [`Runtime`] compiles; a [`Component`] is one that was compiled and asked what it is; a [`Tenant`] is one tenant's plugin at work, and the only [`Storage`](larder_model::storage::Storage) of the
 //! server; a [`Checkup`] reads what a stopped one has stored. Inside: `component` loads, once `compiler` has compiled within bounds;
-//! `guest` is one instance and its limits; `seat` is where the one is that writes, which `worker` has do it, fed by `queue`; `pool` holds the readers of
+//! `guest` is one instance and its limits; `slot` holds the writer, `worker` calls it, fed by `queue`; `pool` holds the readers of
 //! `replicated` plugins; `exchange` puts another component in the place of one that runs; `check` holds answers against the
 //! contract; `backoff` and `suspects` decide what
 //! follows a failure. Architecture invariant: nothing of wasmtime leaves this module.
@@ -23,7 +23,6 @@ mod exchange;
 mod factory;
 mod guest;
 mod lend;
-mod opener;
 mod pool;
 mod pools;
 mod question;
@@ -31,9 +30,9 @@ mod queue;
 mod reads;
 mod refusal;
 mod runtime;
-mod seat;
 mod settings;
 mod shared;
+mod slot;
 mod source;
 mod status;
 mod suspects;
@@ -46,9 +45,9 @@ mod worker;
 pub(crate) use backoff::Backoff;
 pub use checkup::Checkup;
 pub use compiler::{CompileJob, Compiler};
+pub use described::{Component, Host, LoadChecks};
 pub use error::Error;
 pub use exchange::Exchanged;
-pub use opener::Opener;
 pub use runtime::{Runtime, RuntimeConfig};
 pub use settings::{Limits, Settings};
 pub use source::Source;

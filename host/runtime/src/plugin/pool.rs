@@ -10,17 +10,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep_until;
 
 use super::backoff::Backoff;
-use super::described::Described;
+use super::described::Component;
 use super::factory::Factory;
 use super::guest::{Cause, Failure, Instance};
 use super::question::Question;
 use super::shared::{Shared, lock};
-use super::{Limits, unbroken};
+use super::unbroken;
 
 /// The readers of one tenant that are made of one component, under one configuration.
 pub(super) struct Pool {
     factory: Arc<Factory>,
-    described: Arc<Described>,
+    component: Arc<Component>,
     shared: Arc<Shared>,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -39,25 +39,29 @@ struct State {
     retired: bool,
 }
 
-/// One read's place among those that wait.
-pub(super) struct Place<'a>(&'a AtomicUsize);
+/// One read among those that wait.
+pub(super) struct ReadPermit<'a>(&'a AtomicUsize);
 
 // === impl Pool ===
 
 impl Pool {
-    /// Readers of what the factory makes now.
-    pub(super) fn new(factory: Arc<Factory>, shared: Arc<Shared>, limits: &Limits) -> Arc<Self> {
+    /// Readers from the tenant's component of this moment.
+    pub(super) fn new(factory: Arc<Factory>, shared: Arc<Shared>) -> Arc<Self> {
+        let component = factory.component();
+        let limits = component.limits();
+        let (readers, most_waiting) = (limits.readers.max(1), limits.queue_depth);
+        let backoff = Backoff::new(limits.restart_delay);
         Arc::new(Self {
-            described: factory.described(),
+            component,
             factory,
             shared,
-            permits: Arc::new(Semaphore::new(limits.readers.max(1))),
+            permits: Arc::new(Semaphore::new(readers)),
             waiting: AtomicUsize::new(0),
-            most_waiting: AtomicUsize::new(limits.queue_depth),
+            most_waiting: AtomicUsize::new(most_waiting),
             state: Mutex::new(State {
                 idle: Vec::new(),
                 generation: 0,
-                backoff: Backoff::new(limits.restart_delay),
+                backoff,
                 down: None,
                 retired: false,
             }),
@@ -99,7 +103,7 @@ impl Pool {
 
     async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
         let most = self.most_waiting.load(Ordering::Relaxed);
-        let Some(_place) = Place::take(&self.waiting, most) else {
+        let Some(_permit) = ReadPermit::take(&self.waiting, most) else {
             return Err(too_many_reads(most));
         };
         let permit = Arc::clone(&self.permits).acquire_owned().await;
@@ -138,7 +142,7 @@ impl Pool {
             }
             state.generation
         };
-        match self.factory.reader_of(&self.described.opening).await {
+        match self.factory.reader(&self.component).await {
             Ok(instance) => Ok((instance, generation)),
             Err(error) => {
                 let failure = error.into_failure();
@@ -201,18 +205,18 @@ pub(super) fn too_many_reads(waiting: usize) -> Error {
     Error::new(ErrorKind::ResourceExhausted, text).with_setting("limits.queue_depth")
 }
 
-// === impl Place ===
+// === impl ReadPermit ===
 
-impl<'a> Place<'a> {
+impl<'a> ReadPermit<'a> {
     /// None if there are as many as may be.
     pub(super) fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let place = Self(waiting);
+        let permit = Self(waiting);
         let before = waiting.fetch_add(1, Ordering::Relaxed);
-        (before < most).then_some(place)
+        (before < most).then_some(permit)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for ReadPermit<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -8,13 +8,13 @@ use larder_model::storage::{
 
 use super::pool::Pool;
 use super::question::{self, Find, Question};
-use super::seat::Seat;
+use super::slot::WriterSlot;
 use super::{Tenant, unbroken};
 
 /// See the module.
 pub(super) enum Reads {
     /// The one instance.
-    Writer(Arc<Seat>),
+    Writer(Arc<WriterSlot>),
     /// Instances beside the writer.
     Pool(Arc<Pool>),
 }
@@ -30,13 +30,13 @@ pub(super) struct Pinned {
 
 impl Pinned {
     async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer, storage::Error> {
-        let seat = match &self.reads {
+        let slot = match &self.reads {
             Reads::Pool(pool) => return pool.ask(question).await,
-            Reads::Writer(seat) => seat,
+            Reads::Writer(slot) => slot,
         };
         let Tenant { queue, factory, .. } = &*self.tenant;
-        let mut seated = seat.lock_to_read(queue.most_depth()).await?;
-        let answer = async move { seated.answer(&question).await };
+        let mut writer = slot.lock_to_read(queue.most_depth()).await?;
+        let answer = async move { writer.answer(&question).await };
         unbroken::read(factory.lane(), answer).await
     }
 }

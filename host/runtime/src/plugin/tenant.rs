@@ -12,17 +12,17 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::acks::Acks;
 use super::backoff::Backoff;
-use super::described::Described;
+use super::described::{Component, Host, LoadChecks};
 use super::factory::Factory;
 use super::pool::Pool;
 use super::pools::Pools;
 use super::queue::WriteQueue;
 use super::reads::{Pinned, Reads};
-use super::seat::Seat;
 use super::shared::{Shared, lock};
+use super::slot::WriterSlot;
 use super::suspects::Verdict;
 use super::worker::{Worker, poisonous};
-use super::{DEFAULT_TENANT, Error, Instancing, Limits, Opener, Runtime, Settings, Status};
+use super::{DEFAULT_TENANT, Error, Instancing, Runtime, Settings, Status};
 
 /// One tenant's plugin: takes writes and reads, and replaces instances that fail.
 pub struct Tenant {
@@ -36,7 +36,7 @@ pub struct Tenant {
 /// Who answers reads.
 pub(super) enum Readers {
     /// The one instance.
-    Writer(Arc<Seat>),
+    Writer(Arc<WriterSlot>),
     /// Instances beside the writer.
     Beside(Arc<Pools>),
 }
@@ -54,21 +54,21 @@ impl Tenant {
         kv: Arc<dyn kv::Driver>,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, Error> {
-        let opener = Opener::load(runtime, settings, kv, metrics).await?;
-        opener.open(DEFAULT_TENANT).await
+        let host = Host {
+            runtime: runtime.clone(),
+            kv,
+            metrics,
+        };
+        let component = Component::load(&host, settings, LoadChecks::Describe).await?;
+        component.open(DEFAULT_TENANT).await
     }
 
     /// Opens an instance that writes, and sets it to work.
-    pub(super) async fn start(
-        factory: Factory,
-        limits: &Limits,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Arc<Self>, Error> {
+    pub(super) async fn start(factory: Factory) -> Result<Arc<Self>, Error> {
         let factory = Arc::new(factory);
-        let described = factory.described();
-        let Described { opening, facts } = &*described;
-        let name = Arc::clone(&opening.name);
-        let instancing = facts.instancing;
+        let component = factory.component();
+        let (name, instancing) = (Arc::clone(component.name()), component.instancing());
+        let limits = component.limits();
         if instancing == Instancing::Replicated && !factory.driver().is_durable() {
             let driver = factory.driver().name();
             warn!(
@@ -78,28 +78,32 @@ impl Tenant {
             );
         }
         let span = info_span!("tenant", tenant.id = factory.tenant());
-        let opened = factory.writer().instrument(span);
+        let opened = factory.writer(&component).instrument(span);
         let instance = opened.await.map_err(|error| error.into_error(&name))?;
-        let gauge = Arc::clone(&opening.gauge);
         let whose = Whose {
             tenant: Arc::clone(factory.lane().tenant()),
             plugin: Arc::clone(&name),
         };
-        let shared = Arc::new(Shared::new(whose, instancing, gauge, Arc::clone(metrics)));
+        let shared = Arc::new(Shared::new(
+            whose,
+            instancing,
+            Arc::clone(factory.gauge()),
+            Arc::clone(&component.host().metrics),
+        ));
         shared.up();
         info!(
             tenant.id = factory.tenant(),
             plugin = &*name,
-            version = facts.version,
-            source = facts.source,
-            hash = facts.hash,
+            version = component.version(),
+            source = component.config().source.to_string(),
+            hash = component.hash(),
             "the plugin is open"
         );
 
         let backoff = Backoff::new(limits.restart_delay);
-        let seat = Seat::new(instance, Arc::clone(&factory), backoff, Arc::clone(&shared));
+        let slot = WriterSlot::new(instance, Arc::clone(&factory), backoff, Arc::clone(&shared));
         let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes);
-        let (readers, worker) = work(seat, &factory, &shared, &queue, limits);
+        let (readers, worker) = work(slot, &factory, &shared, &queue);
         Ok(Arc::new(Self {
             shared,
             queue,
@@ -119,11 +123,7 @@ impl Tenant {
             queue_depth,
             queue_bytes,
             statistics: self.shared.statistics(),
-            ..self
-                .factory
-                .described()
-                .facts
-                .status(&self.shared.name, memory_used)
+            ..self.factory.component().status_with(memory_used)
         }
     }
 
@@ -199,7 +199,7 @@ impl Tenant {
     pub fn pinned(self: Arc<Self>) -> Arc<dyn Storage> {
         let reads = match &self.readers {
             Readers::Beside(pools) => Reads::Pool(pools.current()),
-            Readers::Writer(seat) => Reads::Writer(Arc::clone(seat)),
+            Readers::Writer(slot) => Reads::Writer(Arc::clone(slot)),
         };
         Arc::new(Pinned {
             tenant: self,
@@ -233,16 +233,15 @@ impl Tenant {
 
 /// Starts the writer's task, with readers beside it where the plugin wants them.
 fn work(
-    seat: Arc<Seat>,
+    slot: Arc<WriterSlot>,
     factory: &Arc<Factory>,
     shared: &Arc<Shared>,
     queue: &Arc<WriteQueue>,
-    limits: &Limits,
 ) -> (Readers, JoinHandle<()>) {
     let replicated = shared.instancing == Instancing::Replicated;
     let pools = replicated.then(|| {
         let (factory, shared) = (Arc::clone(factory), Arc::clone(shared));
-        Pools::new(Pool::new(factory, shared, limits))
+        Pools::new(Pool::new(factory, shared))
     });
     let worker = Worker {
         factory: Arc::clone(factory),
@@ -250,13 +249,13 @@ fn work(
         queue: Arc::clone(queue),
         pools: pools.clone(),
         acks: replicated.then(Acks::start),
-        seat: Arc::clone(&seat),
-        maintain_every: limits.maintain_every,
+        slot: Arc::clone(&slot),
+        maintain_every: factory.component().limits().maintain_every,
         maintain_at: Instant::now(),
     };
     let readers = match pools {
         Some(pools) => Readers::Beside(pools),
-        None => Readers::Writer(seat),
+        None => Readers::Writer(slot),
     };
     let span = info_span!("tenant", tenant.id = factory.tenant());
     (

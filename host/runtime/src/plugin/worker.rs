@@ -1,4 +1,4 @@
-//! The task that has the plugin write and tidy up, and that fills the seat again where an instance has failed.
+//! The task that has the plugin write and tidy up, and that restarts it when an instance has failed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,8 +16,8 @@ use super::lend::Lent;
 use super::pools::Pools;
 use super::queue::{Reply, Waiting, Work, WriteQueue, answer};
 use super::refusal;
-use super::seat::Seat;
 use super::shared::{Shared, lock};
+use super::slot::WriterSlot;
 use super::suspects::Digest;
 
 /// The writer's task and all it owns.
@@ -29,7 +29,7 @@ pub(super) struct Worker {
     pub(super) pools: Option<Arc<Pools>>,
     /// Where writes have to be made durable before they are acknowledged.
     pub(super) acks: Option<Acks>,
-    pub(super) seat: Arc<Seat>,
+    pub(super) slot: Arc<WriterSlot>,
     pub(super) maintain_every: Duration,
     pub(super) maintain_at: Instant,
 }
@@ -40,8 +40,8 @@ impl Worker {
     /// Works until the queue is closed and empty.
     pub(super) async fn run(mut self) {
         loop {
-            let vacant_until = self.seat.lock().await.vacant_until();
-            let go_on = match vacant_until {
+            let restart_at = self.slot.lock().await.restart_at();
+            let go_on = match restart_at {
                 None => self.serve().await,
                 Some(until) => self.wait_for_start(until).await,
             };
@@ -49,7 +49,7 @@ impl Worker {
                 break;
             }
         }
-        self.seat.lock().await.close();
+        self.slot.lock().await.close();
         if let Some(acks) = self.acks.take() {
             acks.stop().await;
         }
@@ -71,17 +71,17 @@ impl Worker {
                 cause: Cause::Kv,
                 detail: "kv has lost what was not durable, and was opened anew".to_owned(),
             };
-            self.seat.lock().await.fail(failure);
+            self.slot.lock().await.fail(failure);
             return true;
         }
         tokio::select! {
             () = self.queue.ready() => return self.work().await,
             () = sleep_until(self.maintain_at.into()) => self.maintain().await,
             () = self.shared.struck_out.notified() => {
-                self.seat.lock().await.fail(Failure::struck_out());
+                self.slot.lock().await.fail(Failure::struck_out());
             }
-            // A read has met its end.
-            () = self.seat.vacated() => {}
+            // An instance failed in a read.
+            () = self.slot.failed() => {}
         }
         true
     }
@@ -91,8 +91,8 @@ impl Worker {
         tokio::select! {
             biased;
             () = sleep_until(until.into()) => {
-                // Whoever reads may have started one meanwhile. Why it cannot be is told by whoever asks next.
-                drop(self.seat.lock().await.instance().await);
+                // A read may have started one meanwhile. If it cannot be started, the next call gets the reason.
+                drop(self.slot.lock().await.instance().await);
                 true
             }
             () = self.queue.ready() => self.work().await,
@@ -112,8 +112,8 @@ impl Worker {
     }
 
     async fn write(&self, writes: Vec<Waiting>) {
-        let mut seated = self.seat.lock().await;
-        let instance = match seated.instance().await {
+        let mut writer = self.slot.lock().await;
+        let instance = match writer.instance().await {
             Ok(instance) => instance,
             Err(refused) => {
                 let acks = writes.into_iter().map(|waiting| waiting.ack);
@@ -132,7 +132,7 @@ impl Worker {
         let written = instance.write(unix_nanos(), &lent, patience).await;
         match written {
             Ok(Ok(())) => {
-                drop(seated);
+                drop(writer);
                 let seconds = started.elapsed().as_secs_f64();
                 self.shared.metrics.write(count, seconds);
                 self.acknowledge(writes, generation).await;
@@ -146,7 +146,7 @@ impl Worker {
             }
             Err(failure) => {
                 self.refuse(writes, &failure);
-                seated.fail(failure);
+                writer.fail(failure);
             }
         }
     }
@@ -183,8 +183,8 @@ impl Worker {
 
     /// One step of upkeep, and a look at the plugin's counters.
     async fn maintain(&mut self) {
-        let mut seated = self.seat.lock().await;
-        let Ok(instance) = seated.instance().await else {
+        let mut writer = self.slot.lock().await;
+        let Ok(instance) = writer.instance().await else {
             return;
         };
         let stored_bytes = self.factory.namespace().stored_bytes();
@@ -198,11 +198,11 @@ impl Worker {
                 );
                 false
             }
-            Err(failure) => return seated.fail(failure),
+            Err(failure) => return writer.fail(failure),
         };
         match instance.statistics().await {
             Ok(counts) => self.shared.set_statistics(convert::statistics_back(counts)),
-            Err(failure) => return seated.fail(failure),
+            Err(failure) => return writer.fail(failure),
         }
         self.maintain_at = Instant::now();
         if !more {
@@ -224,7 +224,7 @@ impl Worker {
             let text = format!("the plugin's storage could not be purged: {error}");
             return Err(Error::new(ErrorKind::Unavailable, text));
         }
-        let started = self.seat.lock().await.start().await;
+        let started = self.slot.lock().await.restart().await;
         if let Some(pools) = &self.pools {
             pools.renew();
         }

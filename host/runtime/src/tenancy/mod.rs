@@ -1,12 +1,11 @@
-//! Who a request is of, and the storage of each: names, the headers that carry them, and the plugins that are open.
+//! All tenants: the plugin of each, opened by its first call and evicted when idle; their configuration, quotas, reload and purge.
 //!
-//! A [`Resolver`] makes a [`TenantName`] of headers; [`Tenants`] has a storage for each name, opened on the first call and put away
-//! when nobody calls; [`Blueprints`] say what each gets, and [`Quotas`] what it may use beside its plugin. Architecture invariant: this knows neither tonic nor wasmtime, and gives nobody the storage of another name
-//! than asked for; a request without a name gets the default tenant's only while tenancy is off.
+//! [`Tenants`] is the registry. Architecture invariant: it knows neither tonic nor wasmtime, and a call gets the storage of the tenant
+//! that it names and no other; a request without a name gets the default tenant's only while tenancy is off.
 
-mod blueprints;
+mod config;
+mod current;
 mod error;
-mod exchange;
 mod purge;
 mod reload;
 mod slot;
@@ -14,8 +13,10 @@ mod status;
 mod sweep;
 mod tenants;
 
-pub use blueprints::{Blueprint, Blueprints, Components, Plan, Unusable, Wanted, Workshop};
+pub use config::{
+    ComponentFiles, Config, LoadError, LoadedConfig, LoadedTenantConfig, TenantConfig,
+};
 pub use error::Error;
-pub use reload::{NotTaken, Taken};
-pub use status::{Limits, Presence, TenantStatus};
+pub use reload::{NotReplaced, Reloaded};
+pub use status::{Presence, TenantLimits, TenantStatus};
 pub use tenants::{Options, Tenants};

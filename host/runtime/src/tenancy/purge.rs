@@ -1,4 +1,4 @@
-//! A purge: what a tenant has stored goes, and its name with it, so that it takes no place among `tenancy.max_tenants`.
+//! A purge deletes a tenant's data and removes the tenant, so that it no longer counts towards `tenancy.max_tenants`.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use super::slot::{Slot, stopping};
 use super::{Error, Tenants};
 use crate::plugin::Tenant;
 
-/// How many tenants are purged at a time.
+/// Tenants that are purged at a time.
 const AT_A_TIME: usize = 16;
 
 impl Tenants {
-    /// Forgets what one tenant has stored, and then its name, unless the configuration names it or somebody calls it meanwhile. A write
-    /// that is acknowledged after this returns is kept.
+    /// Deletes one tenant's data. The tenant itself is removed too, unless the configuration names it or a call uses it meanwhile. A
+    /// write that is acknowledged after this returns is kept.
     ///
     /// # Errors
     /// [`Error`]; where the storage failed, some may be left.
@@ -27,7 +27,7 @@ impl Tenants {
         self.purge_slot(&slot, stored.contains_key(name)).await
     }
 
-    /// As [`Tenants::purge`], of all, also of those that are not open.
+    /// Like [`Tenants::purge`], for all tenants, open or not.
     ///
     /// # Errors
     /// The first failure; the others are purged nevertheless.
@@ -43,9 +43,9 @@ impl Tenants {
             .filter_map(|purged| std::future::ready(purged.err()))
             .collect()
             .await;
-        // Names that no request can have, but that somebody has stored under.
-        let nobodys = |name: &&String| name.parse::<TenantName>().is_err();
-        for name in stored.keys().filter(nobodys) {
+        // Namespaces whose names no request can have.
+        let unnameable = |name: &&String| name.parse::<TenantName>().is_err();
+        for name in stored.keys().filter(unnameable) {
             let purged = forget(&*self.kv, name).await;
             failed.extend(purged.err().map(|source| Error::storage(name, source)));
         }
@@ -57,36 +57,44 @@ impl Tenants {
 
     pub(super) async fn purge_slot(&self, slot: &Slot, stored: bool) -> Result<(), Error> {
         let failed = |source| Error::storage(slot.name().as_str(), source);
-        slot.purge(&*self.kv, stored).await.map_err(failed)?;
-        self.let_go(slot).await.map_err(failed)
-    }
-
-    /// Lets the name of a tenant go that has just been purged: the next call of it is the first one of a new tenant. It stays where
-    /// the configuration names it, or somebody uses it now.
-    async fn let_go(&self, slot: &Slot) -> Result<(), storage::Error> {
-        if self.is_kept(slot) {
+        if self.remove(slot).await.map_err(failed)? {
             return Ok(());
         }
-        // Whoever calls from here on waits until the name is gone, and then makes it anew.
+        // The plugin is in use, or its tenant is in the configuration.
+        slot.purge(&*self.kv, stored).await.map_err(failed)?;
+        // The call that used it may have ended.
+        self.remove(slot).await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Stops the tenant's plugin, takes its namespace away, and removes its slot. Returns false, and does nothing, where the
+    /// configuration names the tenant, its plugin is in use, or the slot is closed or removed already.
+    async fn remove(&self, slot: &Slot) -> Result<bool, storage::Error> {
+        if self.is_kept(slot) {
+            return Ok(false);
+        }
+        // Calls from here on wait until the slot is removed, and then make another.
         let mut door = slot.door().await;
         let used = |tenant: &Arc<Tenant>| Arc::strong_count(tenant) > 1 || tenant.is_busy();
         if door.closed || door.gone {
-            return Ok(());
+            return Ok(false);
         }
         let Ok(tenant) = slot.take_unless(used) else {
-            return Ok(());
+            return Ok(false);
         };
         if let Some(tenant) = tenant {
             tenant.shutdown().await;
         }
         forget(&*self.kv, slot.name().as_str()).await?;
+        door.forget_failure();
+        slot.forget_reason();
         let mut slots = self.slots_mut();
         // A reload may have named it meanwhile.
         if !self.is_kept(slot) {
             slots.remove(slot.name());
             door.gone = true;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn is_kept(&self, slot: &Slot) -> bool {
@@ -96,18 +104,18 @@ impl Tenants {
 }
 
 impl Slot {
-    /// Forgets what the tenant has stored, whether or not its plugin is open; `stored` says whether it has a namespace.
+    /// Deletes the tenant's data, whether or not its plugin is open; `stored` is true if it has a namespace.
     async fn purge(&self, kv: &dyn kv::Driver, stored: bool) -> Result<(), storage::Error> {
         let mut door = self.door().await;
         if let Some(tenant) = self.call() {
-            // It cannot be put away meanwhile, as it is in use.
+            // It is not evicted meanwhile, as it is in use.
             drop(door);
             return tenant.purge().await;
         }
         if door.closed {
             return Err(stopping());
         }
-        // By another purge; what is stored since then is another slot's.
+        // Removed by another purge. The data that was stored since then belongs to another slot.
         if door.gone {
             return Ok(());
         }
@@ -122,7 +130,7 @@ impl Slot {
     }
 }
 
-/// Takes the namespace of a tenant that is not open.
+/// Takes the namespace of a tenant away whose plugin is not open.
 async fn forget(kv: &dyn kv::Driver, tenant: &str) -> Result<(), storage::Error> {
     let forgotten = kv.forget(tenant).await;
     forgotten.map_err(|error| unavailable(&error))

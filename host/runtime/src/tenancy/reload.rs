@@ -12,27 +12,26 @@ use larder_model::TenantName;
 use serde::Serialize;
 
 use super::Tenants;
-use super::blueprints::{Blueprints, Components, Plan, Unusable};
-use super::exchange::InUse;
+use super::config::{ComponentFiles, Config, LoadError, LoadedConfig};
 use super::slot::Slot;
 use super::tenants::Options;
-use crate::plugin::{self, Exchanged, Opener};
+use crate::plugin::{self, Component, Exchanged};
 
 /// How many are changed at a time: each opens instances.
 const AT_A_TIME: usize = 4;
 
 /// What a reload has done to the tenants that are open.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Taken {
+pub struct Reloaded {
     /// Whose instances are new, or whose limits are.
     pub replaced: Vec<TenantName>,
     /// Whose plugin could not be replaced, and goes on as it was.
-    pub failed: Vec<NotTaken>,
+    pub failed: Vec<NotReplaced>,
 }
 
 /// A tenant whose plugin goes on as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NotTaken {
+pub struct NotReplaced {
     /// Whose.
     pub tenant: TenantName,
     /// Why.
@@ -40,69 +39,69 @@ pub struct NotTaken {
 }
 
 impl Tenants {
-    /// What opens the plugin of who has none of its own.
-    pub fn opens_with(&self) -> Arc<Opener> {
-        Arc::clone(self.decided.now().blueprints.default_opener())
+    /// The component of tenants without an override.
+    pub fn default_component(&self) -> Arc<Component> {
+        Arc::clone(&self.current.get().default.plugin)
     }
 
-    /// The blueprints of a changed plan, to be reloaded with.
+    /// Loads the components of a changed configuration, for [`Tenants::reload`]. No tenant changes.
     ///
     /// # Errors
-    /// The first component that cannot be loaded.
-    pub async fn redrawn(
+    /// The first component that cannot be loaded, or that refuses its settings.
+    pub async fn load(
         &self,
-        plan: Plan,
-        components: Components,
-    ) -> Result<Blueprints, Unusable> {
-        let now = self.decided.now();
-        now.blueprints.redrawn(plan, components).await
+        config: Config,
+        files: ComponentFiles,
+    ) -> Result<LoadedConfig, LoadError> {
+        self.current.get().reload(config, files).await
     }
 
-    /// Gives tenants what `blueprints` say from here on, and has those who are open run it.
+    /// Takes another configuration: tenants that are open run it when this returns, others once they are opened.
     ///
     /// # Errors
-    /// A plugin that refuses to open even on nothing, and without tenancy one that cannot take the place of the one there: then
-    /// nothing has changed.
-    pub async fn reload(&self, blueprints: Blueprints) -> Result<Taken, Unusable> {
-        let tried = blueprints.try_out().await?;
+    /// A plugin that fails or refuses to open on an empty store, and without tenancy one that cannot replace the running one. Nothing
+    /// has changed then.
+    pub async fn reload(&self, config: LoadedConfig) -> Result<Reloaded, LoadError> {
+        config.try_out().await?;
         let enabled = self.options().enabled;
         if !enabled {
-            let (now, next) = (self.opens_with(), blueprints.default_opener());
-            let may = now.may_become(next);
-            may.map_err(|source| Unusable::new(None, source))?;
+            let may = self.default_component().may_become(&config.default.plugin);
+            may.map_err(|source| LoadError::new(None, source))?;
         }
-        let before = self.decide(Arc::new(InUse { blueprints, tried }));
-        let now = self.decided.now();
+        let before = self.replace_config(Arc::new(config));
+        let now = self.current.get();
         // Also where nothing has changed: one that failed the last time may not fail now.
         let slots = stream::iter(self.slots());
         let changed = slots.map(|slot| {
             let name = slot.name().clone();
-            let before = Arc::clone(before.blueprints.of(name.as_str()));
-            let next = Arc::clone(now.blueprints.of(name.as_str()));
+            let before = Arc::clone(&before.of(name.as_str()).plugin);
+            let next = Arc::clone(&now.of(name.as_str()).plugin);
             async move {
-                let exchanged = slot.exchange(&before.opener, &next.opener).await;
+                let exchanged = slot.exchange(&before, &next).await;
                 (name, exchanged)
             }
         });
         let changed: Vec<_> = changed.buffer_unordered(AT_A_TIME).collect().await;
-        let mut taken = Taken::default();
+        let mut reloaded = Reloaded::default();
         for (tenant, exchanged) in changed {
             match exchanged {
                 Ok(Exchanged::Unchanged) => {}
-                Ok(Exchanged::Replaced) => taken.replaced.push(tenant),
+                Ok(Exchanged::Replaced) => reloaded.replaced.push(tenant),
                 Err(error) if !enabled => {
-                    self.decide(before);
-                    return Err(Unusable::new(None, error));
+                    self.replace_config(before);
+                    return Err(LoadError::new(None, error));
                 }
-                Err(error) => taken.failed.push(NotTaken {
+                Err(error) => reloaded.failed.push(NotReplaced {
                     tenant,
                     reason: Chain(&error).to_string(),
                 }),
             }
         }
-        taken.replaced.sort();
-        taken.failed.sort_by(|one, two| one.tenant.cmp(&two.tenant));
-        Ok(taken)
+        reloaded.replaced.sort();
+        reloaded
+            .failed
+            .sort_by(|one, two| one.tenant.cmp(&two.tenant));
+        Ok(reloaded)
     }
 
     /// Takes another list of tenants, other defaults and limits; whether tenancy is on cannot change. Who is no longer in the list is
@@ -113,7 +112,7 @@ impl Tenants {
             for name in &options.known {
                 let known = slots.entry(name.clone());
                 known.or_insert_with_key(|name| {
-                    Slot::away(name.clone(), &self.decided.of(name.as_str()))
+                    Slot::away(name.clone(), &self.current.of(name.as_str()))
                 });
             }
             let is_gone = |slot: &&Arc<Slot>| {
@@ -126,7 +125,7 @@ impl Tenants {
             gone
         };
         for slot in gone {
-            slot.put_away(Instant::now(), Duration::ZERO).await;
+            slot.evict(Instant::now(), Duration::ZERO).await;
         }
     }
 }
@@ -136,8 +135,8 @@ impl Slot {
     /// reload has left it with.
     async fn exchange(
         &self,
-        before: &Arc<Opener>,
-        next: &Arc<Opener>,
+        before: &Arc<Component>,
+        next: &Arc<Component>,
     ) -> Result<Exchanged, plugin::Error> {
         let mut door = self.door().await;
         let Some(tenant) = self.look() else {

@@ -8,9 +8,9 @@ use larder_core::telemetry::{Chain, Whose};
 use larder_model::TenantName;
 use larder_model::storage::{Error, ErrorKind};
 
-use super::exchange::Decided;
-use super::{Blueprint, Presence};
-use crate::plugin::{Backoff, Instancing, Opener, Tenant};
+use super::current::Current;
+use super::{LoadedTenantConfig, Presence};
+use crate::plugin::{Backoff, Component, Instancing, Tenant};
 
 /// What the second of two failed openings in a row waits.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ pub(super) struct Door {
     backoff: Backoff,
     failed: Option<Failed>,
     /// What opens it, where that is not what opens the others: a reload could not have it run something else.
-    pub(super) kept: Option<Arc<Opener>>,
+    pub(super) kept: Option<Arc<Component>>,
     /// The server is stopping.
     pub(super) closed: bool,
     /// The tenant's name is no longer known: another slot is made for its next call.
@@ -72,18 +72,26 @@ struct Failed {
 
 impl Slot {
     /// A tenant whose plugin is not open.
-    pub(super) fn away(name: TenantName, blueprint: &Blueprint) -> Arc<Self> {
-        Self::new(name, blueprint, None)
+    pub(super) fn away(name: TenantName, config: &LoadedTenantConfig) -> Arc<Self> {
+        Self::new(name, config, None)
     }
 
     /// A tenant whose plugin is open.
-    pub(super) fn open(name: TenantName, blueprint: &Blueprint, tenant: Arc<Tenant>) -> Arc<Self> {
-        Self::new(name, blueprint, Some(tenant))
+    pub(super) fn open(
+        name: TenantName,
+        config: &LoadedTenantConfig,
+        tenant: Arc<Tenant>,
+    ) -> Arc<Self> {
+        Self::new(name, config, Some(tenant))
     }
 
-    fn new(name: TenantName, blueprint: &Blueprint, tenant: Option<Arc<Tenant>>) -> Arc<Self> {
-        let metrics = Arc::clone(blueprint.opener.metrics());
-        let quotas = Quotas::new(name.clone(), &blueprint.limits, metrics);
+    fn new(
+        name: TenantName,
+        config: &LoadedTenantConfig,
+        tenant: Option<Arc<Tenant>>,
+    ) -> Arc<Self> {
+        let metrics = Arc::clone(&config.plugin.host().metrics);
+        let quotas = Quotas::new(name.clone(), &config.quotas, metrics);
         Arc::new(Self {
             name,
             quotas,
@@ -113,10 +121,10 @@ impl Slot {
     }
 
     /// Holds the tenant to other limits, as far as they are not those of an open instance.
-    pub(super) fn keep_to(&self, blueprint: &Blueprint) {
-        self.quotas.set(&blueprint.limits);
+    pub(super) fn apply(&self, config: &LoadedTenantConfig) {
+        self.quotas.set(&config.quotas);
         if let Some(tenant) = self.look() {
-            let limits = blueprint.opener.limits();
+            let limits = config.plugin.limits();
             tenant.set_queue(limits.queue_depth, limits.queue_bytes);
         }
     }
@@ -150,7 +158,7 @@ impl Slot {
     /// get its outcome, also a bad one.
     pub(super) async fn opened(
         self: Arc<Self>,
-        decided: Arc<Decided>,
+        current: Arc<Current>,
     ) -> Result<Option<Arc<Tenant>>, Error> {
         let seen = self.state().attempts;
         // In a task of its own: the caller may go away, and others wait for the same.
@@ -162,9 +170,9 @@ impl Slot {
             if let Some(tenant) = self.call() {
                 return Ok(Some(tenant));
             }
-            let opened = self.open_behind(&mut door, &decided, seen).await?;
+            let opened = self.open_behind(&mut door, &current, seen).await?;
             // They may have been exchanged meanwhile.
-            self.keep_to(&decided.of(self.name.as_str()));
+            self.apply(&current.of(self.name.as_str()));
             Ok(Some(opened))
         });
         opening.await.unwrap_or_else(|error| {
@@ -176,7 +184,7 @@ impl Slot {
     async fn open_behind(
         &self,
         door: &mut Door,
-        decided: &Decided,
+        current: &Current,
         seen: u64,
     ) -> Result<Arc<Tenant>, Error> {
         if door.closed {
@@ -192,9 +200,9 @@ impl Slot {
             state.attempts += 1;
             state.attempts
         };
-        let opener = door.kept.clone();
-        let opener = opener.unwrap_or_else(|| Arc::clone(&decided.of(self.name.as_str()).opener));
-        let opened = opener.open(self.name.as_str()).await;
+        let component = door.kept.clone();
+        let component = component.unwrap_or_else(|| current.of(self.name.as_str()).plugin);
+        let opened = component.open(self.name.as_str()).await;
         let mut state = self.state();
         state.used = Instant::now();
         match opened {
@@ -206,12 +214,13 @@ impl Slot {
             }
             Err(error) => {
                 let until = door.backoff.failed(Instant::now());
-                let plugin = Arc::clone(opener.name());
+                let plugin = Arc::clone(component.name());
                 tracing::error!(tenant.id = %self.name, plugin = &*plugin, error = %Chain(&error), "a tenant cannot be opened");
                 let tenant = self.name.as_str().into();
                 let whose = Whose { tenant, plugin };
                 let error_type = error.error_type();
-                opener.metrics().opening_failed(&whose, error_type);
+                let metrics = &component.host().metrics;
+                metrics.opening_failed(&whose, error_type);
                 state.reason = Some(Chain(&error).to_string());
                 let brief = error.brief();
                 let text = format!("tenant `{}` cannot be opened: {brief}; retry", self.name);
@@ -227,7 +236,7 @@ impl Slot {
     }
 
     /// Shuts the plugin down and drops it if nobody has used it for so long, and nothing of it is lost by that; true where it did.
-    pub(super) async fn put_away(&self, now: Instant, idle: Duration) -> bool {
+    pub(super) async fn evict(&self, now: Instant, idle: Duration) -> bool {
         // Whoever has the door is about to use it.
         let Ok(_door) = self.door.try_lock() else {
             return false;

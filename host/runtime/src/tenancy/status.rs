@@ -3,7 +3,7 @@
 use larder_core::quotas;
 use serde::Serialize;
 
-use super::Blueprint;
+use super::LoadedTenantConfig;
 use crate::plugin;
 
 /// One tenant, as it is now.
@@ -18,12 +18,12 @@ pub struct TenantStatus {
     /// Its plugin, while that is open.
     pub plugin: Option<plugin::Status>,
     /// What it gets and may use, whether or not its plugin is open.
-    pub limits: Limits,
+    pub limits: TenantLimits,
 }
 
-/// What is decided about a tenant.
+/// The limits of a tenant, from the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Limits {
+pub struct TenantLimits {
     /// Which plugin it gets: a bundled one's name, or a path.
     pub plugin: String,
     /// Linear memory of one instance, in bytes.
@@ -54,24 +54,24 @@ pub enum Presence {
     },
 }
 
-// === impl Limits ===
+// === impl TenantLimits ===
 
-impl From<&Blueprint> for Limits {
-    fn from(blueprint: &Blueprint) -> Self {
+impl From<&LoadedTenantConfig> for TenantLimits {
+    fn from(config: &LoadedTenantConfig) -> Self {
         let plugin::Limits {
             memory,
             call_timeout,
             queue_bytes,
             queue_depth,
             ..
-        } = *blueprint.opener.limits();
+        } = *config.plugin.limits();
         Self {
-            plugin: blueprint.opener.source().to_owned(),
+            plugin: config.plugin.config().source.to_string(),
             memory,
             call_timeout_ms: u64::try_from(call_timeout.as_millis()).unwrap_or(u64::MAX),
             queue_bytes,
             queue_depth,
-            quotas: blueprint.limits.clone(),
+            quotas: config.quotas.clone(),
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn start(tenants: &Arc<Tenants>) {
             let Some(tenants) = tenants.upgrade() else {
                 return;
             };
-            tenants.put_away_idle(Instant::now(), idle_timeout).await;
+            tenants.evict_idle(Instant::now(), idle_timeout).await;
             tenants.bring_back_for_upkeep(Instant::now()).await;
         }
     });
@@ -40,9 +40,9 @@ pub(super) fn start(tenants: &Arc<Tenants>) {
 
 impl Tenants {
     /// Puts away who has not been called for so long; gives how many that were.
-    pub(super) async fn put_away_idle(&self, now: Instant, idle_timeout: Duration) -> usize {
+    pub(super) async fn evict_idle(&self, now: Instant, idle_timeout: Duration) -> usize {
         stream::iter(self.slots())
-            .map(|slot| async move { slot.put_away(now, idle_timeout).await })
+            .map(|slot| async move { slot.evict(now, idle_timeout).await })
             .buffer_unordered(AT_A_TIME)
             .filter(|was_idle| std::future::ready(*was_idle))
             .count()
@@ -64,13 +64,14 @@ impl Tenants {
             let name = slot.name().as_str();
             let bytes = stored.get(name);
             // What another plugin has stored is not looked after by one that keeps its data in its memory, and would then stay open.
-            let opener = &self.decided.of(name).opener;
-            bytes.is_some_and(|bytes| *bytes > 0) && opener.instancing() == Instancing::Replicated
+            let component = self.current.of(name).plugin;
+            bytes.is_some_and(|bytes| *bytes > 0)
+                && component.instancing() == Instancing::Replicated
         });
         stream::iter(due)
             .for_each_concurrent(AT_A_TIME, |slot| async move {
                 // One that cannot be opened has said so in the log.
-                drop(slot.opened(Arc::clone(&self.decided)).await);
+                drop(slot.opened(Arc::clone(&self.current)).await);
             })
             .await;
     }

@@ -14,9 +14,9 @@ use larder_model::storage::{self, ErrorKind, Storage};
 use larder_store as kv;
 use tokio::sync::watch;
 
-use super::exchange::Decided;
+use super::current::Current;
 use super::slot::{Slot, stopping};
-use super::{Blueprints, Error, Limits, TenantStatus, Unusable, sweep};
+use super::{Error, LoadError, LoadedConfig, TenantLimits, TenantStatus, sweep};
 use crate::plugin::{self, Tenant};
 
 /// How many tenants are shut down at a time.
@@ -39,7 +39,7 @@ pub struct Options {
 
 /// See the module.
 pub struct Tenants {
-    pub(super) decided: Arc<Decided>,
+    pub(super) current: Arc<Current>,
     pub(super) kv: Arc<dyn kv::Driver>,
     options: Live<Options>,
     pub(super) slots: RwLock<HashMap<TenantName, Arc<Slot>>>,
@@ -55,26 +55,24 @@ impl Tenants {
     ///
     /// # Errors
     /// A plugin that cannot be opened, a store that cannot be read.
-    pub async fn start(blueprints: Blueprints, options: Options) -> Result<Arc<Self>, Unusable> {
+    pub async fn start(config: LoadedConfig, options: Options) -> Result<Arc<Self>, LoadError> {
         let (serving, mut ready) = watch::channel(true);
-        let kv = Arc::clone(blueprints.kv());
-        kv.set_quotas(blueprints.kv_quotas());
+        let kv = Arc::clone(config.kv());
+        kv.set_quotas(config.kv_quotas());
         let mut slots = HashMap::new();
-        let tried = if options.enabled {
-            blueprints.try_out().await?
+        if options.enabled {
+            config.try_out().await?;
         } else {
             let name = TenantName::default_tenant();
-            let blueprint = blueprints.of(name.as_str());
-            let tenant = blueprint.opener.open(name.as_str()).await;
-            let tenant = tenant.map_err(|source| Unusable::new(None, source))?;
+            let of_tenant = config.of(name.as_str());
+            let tenant = of_tenant.plugin.open(name.as_str()).await;
+            let tenant = tenant.map_err(|source| LoadError::new(None, source))?;
             ready = tenant.ready();
-            let status = tenant.status();
-            slots.insert(name.clone(), Slot::open(name, blueprint, tenant));
-            status
-        };
+            slots.insert(name.clone(), Slot::open(name, of_tenant, tenant));
+        }
         let stored = kv.tenants().await.map_err(|source| {
-            let plugin = tried.name.clone();
-            Unusable::new(None, plugin::Error::Kv { plugin, source })
+            let plugin = config.default.plugin.name().to_string();
+            LoadError::new(None, plugin::Error::Kv { plugin, source })
         })?;
         let stored = stored
             .iter()
@@ -82,12 +80,12 @@ impl Tenants {
         for name in stored.chain(options.known.iter().cloned()) {
             let known = slots.entry(name);
             known.or_insert_with_key(|name: &TenantName| {
-                Slot::away(name.clone(), blueprints.of(name.as_str()))
+                Slot::away(name.clone(), config.of(name.as_str()))
             });
         }
         let enabled = options.enabled;
         let tenants = Arc::new(Self {
-            decided: Arc::new(Decided::new(blueprints, tried)),
+            current: Arc::new(Current::new(config)),
             kv,
             options: Live::new(options),
             slots: RwLock::new(slots),
@@ -113,7 +111,10 @@ impl Tenants {
     /// The plugin: the default tenant's where there is one and it is open, else what it is apart from any tenant.
     pub fn status(&self) -> plugin::Status {
         let tenant = self.find(None).ok().and_then(|slot| slot.look());
-        tenant.map_or_else(|| self.decided.tried(), |tenant| tenant.status())
+        tenant.map_or_else(
+            || self.current.get().default.plugin.status(),
+            |tenant| tenant.status(),
+        )
     }
 
     /// Whether the server serves: with tenancy always, without it while the one plugin does.
@@ -138,7 +139,7 @@ impl Tenants {
             state: slot.presence(),
             stored_bytes: stored.get(slot.name().as_str()).copied(),
             plugin: slot.look().map(|tenant| tenant.status()),
-            limits: Limits::from(&*self.decided.of(slot.name().as_str())),
+            limits: TenantLimits::from(&self.current.of(slot.name().as_str())),
         };
         Ok(slots.iter().map(status).collect())
     }
@@ -230,7 +231,7 @@ impl Tenants {
             return Err(error.with_setting(setting));
         }
         // Under the lock: should they be exchanged now, the slot is found there by whoever does it.
-        let slot = Slot::away(name.clone(), &self.decided.of(name.as_str()));
+        let slot = Slot::away(name.clone(), &self.current.of(name.as_str()));
         slots.insert(name.clone(), Arc::clone(&slot));
         Ok(slot)
     }
@@ -255,7 +256,7 @@ impl Tenants {
         if !*self.serving.borrow() {
             return Err(stopping());
         }
-        Arc::clone(slot).opened(Arc::clone(&self.decided)).await
+        Arc::clone(slot).opened(Arc::clone(&self.current)).await
     }
 }
 

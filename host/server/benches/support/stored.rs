@@ -11,7 +11,7 @@ use larder_memory::Memory;
 use larder_model::storage::{Batch, Storage};
 use larder_oracle::corpus::Corpus;
 use larder_runtime::plugin::{
-    DEFAULT_TENANT, Limits, Opener, Runtime, RuntimeConfig, Settings, Source,
+    Component, DEFAULT_TENANT, Host, Limits, LoadChecks, Runtime, RuntimeConfig, Settings, Source,
 };
 use larder_store::MemoryDriver;
 
@@ -95,7 +95,7 @@ impl Plugin {
     }
 
     /// The compiled component, to open one empty store in memory after the other.
-    pub(crate) async fn opener(self, runtime: &Runtime) -> Result<Opener> {
+    pub(crate) async fn component(self, runtime: &Runtime) -> Result<Arc<Component>> {
         let settings = Settings {
             source: self.source(),
             settings: self.settings(),
@@ -105,15 +105,18 @@ impl Plugin {
                 ..Limits::default()
             },
         };
-        let metrics = Arc::new(Metrics::new());
-        let driver = Arc::new(MemoryDriver::new());
-        Ok(Opener::load(runtime, settings, driver, metrics).await?)
+        let host = Host {
+            runtime: runtime.clone(),
+            kv: Arc::new(MemoryDriver::new()),
+            metrics: Arc::new(Metrics::new()),
+        };
+        Ok(Component::load(&host, settings, LoadChecks::Describe).await?)
     }
 
     /// The plugin in the sandbox, with an empty store in memory.
     pub(crate) async fn sandboxed(self, runtime: &Runtime) -> Result<Arc<dyn Storage>> {
-        let opener = self.opener(runtime).await?;
-        Ok(opener.open(DEFAULT_TENANT).await?.pinned())
+        let component = self.component(runtime).await?;
+        Ok(component.open(DEFAULT_TENANT).await?.pinned())
     }
 
     /// The plugin compiled for the machine at hand, with an empty store in memory. To be called inside a `LocalSet`.

@@ -29,8 +29,8 @@ struct Fake {
     failure: Option<ErrorKind>,
 }
 
-fn limits() -> tenancy::Limits {
-    tenancy::Limits {
+fn limits() -> tenancy::TenantLimits {
+    tenancy::TenantLimits {
         plugin: "kv".to_owned(),
         memory: 1 << 30,
         call_timeout_ms: 10_000,

@@ -61,7 +61,7 @@ pub enum Error {
     Runtime(#[source] plugin::Error),
     /// The plugin cannot be used, of all tenants or of one.
     #[error(transparent)]
-    Plugin(tenancy::Unusable),
+    Plugin(tenancy::LoadError),
     /// A gRPC port failed while it was served.
     #[error("a gRPC port failed")]
     Grpc(#[source] grpc::Error),

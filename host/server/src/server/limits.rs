@@ -6,7 +6,7 @@ use larder_grpc::Port;
 use larder_ingest as ingest;
 use larder_runtime::plugin;
 use larder_runtime::tenancy;
-use larder_runtime::tenancy::{Plan, Unusable, Wanted};
+use larder_runtime::tenancy::{LoadError, TenantConfig};
 use larder_search as search;
 
 use crate::config::{Config, Size};
@@ -47,29 +47,29 @@ pub(crate) fn compiler(config: &Config) -> plugin::Compiler {
     plugin::Compiler::this_binary(limits.compile_timeout, limits.compile_memory.bytes())
 }
 
-/// What each tenant gets. While there is but one, none has anything of its own.
-pub(super) fn plan(config: &Config) -> Result<Plan, Unusable> {
+/// The plugin and the quotas of every tenant. Overrides count only while tenancy is on.
+pub(super) fn tenant_configs(config: &Config) -> Result<tenancy::Config, LoadError> {
     let all = config.of_all();
-    let default = wanted(&all).map_err(|source| Unusable::new(None, source))?;
+    let default = tenant_config(&all).map_err(|source| LoadError::new(None, source))?;
     let tenancy = &config.tenancy;
-    let own = tenancy.overrides.iter().filter(|_| tenancy.enabled);
-    let own = own.map(|(name, own)| {
-        let wanted = wanted(&own.over(&all));
-        let wanted = wanted.map_err(|source| Unusable::new(Some(name), source))?;
-        Ok((name.clone(), wanted))
+    let overrides = tenancy.overrides.iter().filter(|_| tenancy.enabled);
+    let overrides = overrides.map(|(name, own)| {
+        let tenant = tenant_config(&own.over(&all));
+        let tenant = tenant.map_err(|source| LoadError::new(Some(name), source))?;
+        Ok((name.clone(), tenant))
     });
-    let own = own.collect::<Result<_, _>>()?;
-    Ok(Plan { default, own })
+    let overrides = overrides.collect::<Result<_, _>>()?;
+    Ok(tenancy::Config { default, overrides })
 }
 
-fn wanted(config: &Config) -> Result<Wanted, plugin::Error> {
-    Ok(Wanted {
+fn tenant_config(config: &Config) -> Result<TenantConfig, plugin::Error> {
+    Ok(TenantConfig {
         plugin: plugin::Settings {
             source: config.plugin.r#use.parse()?,
             settings: config.plugin.settings.clone().into_iter().collect(),
             limits: plugin(config),
         },
-        limits: quotas::Limits {
+        quotas: quotas::Limits {
             spans_per_second: config.limits.spans_per_second,
             concurrent_queries: config.limits.concurrent_queries,
             kv_quota: config.kv.quota.map(Size::bytes),

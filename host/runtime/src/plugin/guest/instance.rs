@@ -40,7 +40,6 @@ pub(in crate::plugin) struct Opening {
     pub(in crate::plugin) log_bytes: u64,
     pub(in crate::plugin) gauge: Gauge,
     pub(in crate::plugin) clock: Arc<Clock>,
-    pub(in crate::plugin) settings: Arc<[(String, String)]>,
 }
 
 /// What an instance is for.

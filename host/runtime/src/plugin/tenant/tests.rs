@@ -17,7 +17,7 @@ use crate::plugin::test_support::guest::{
     Guest, NAMELESS_SERVICE, ONE_SERVICE, ONE_SERVICE_IF_WRITTEN, OTHER, SPIN, TRAP_ON_X,
 };
 use crate::plugin::test_support::{GuestFile, batch, runtime};
-use crate::plugin::{RuntimeConfig, State};
+use crate::plugin::{Limits, RuntimeConfig, State};
 
 mod durable;
 mod dying;

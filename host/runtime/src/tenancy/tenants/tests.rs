@@ -18,7 +18,7 @@ use larder_store::{Driver as _, MemoryDriver};
 
 use super::*;
 use crate::plugin::test_guest::{Guest, ONE_SERVICE_IF_WRITTEN, OTHER, TRAP_ON_X};
-use crate::plugin::{self, GuestFile, Opener, Source, batch, test_runtime};
+use crate::plugin::{self, Component, GuestFile, Host, LoadChecks, Source, batch, test_runtime};
 use crate::tenancy::Presence;
 
 mod reload;
@@ -45,12 +45,10 @@ fn name(text: &str) -> TenantName {
     text.parse().unwrap()
 }
 
-async fn opener(guest: &Guest, kv: &Arc<MemoryDriver>) -> Opener {
+async fn component(guest: &Guest, kv: &Arc<MemoryDriver>) -> Arc<Component> {
     let file = GuestFile::new(&guest.build());
     let settings = file.settings(plugin::Limits::default());
-    let kv = Arc::clone(kv) as Arc<dyn kv::Driver>;
-    let metrics = Arc::new(Metrics::new());
-    Opener::load(&test_runtime(), settings, kv, metrics)
+    Component::load(&host(kv), settings, LoadChecks::Describe)
         .await
         .unwrap()
 }
@@ -63,14 +61,22 @@ fn limits() -> quotas::Limits {
     }
 }
 
-fn of_all(opener: Opener) -> Blueprints {
-    Blueprints::of_all(opener, limits())
+fn host(kv: &Arc<MemoryDriver>) -> Host {
+    Host {
+        runtime: test_runtime(),
+        kv: Arc::clone(kv) as Arc<dyn kv::Driver>,
+        metrics: Arc::new(Metrics::new()),
+    }
+}
+
+fn of_all(component: Arc<Component>) -> LoadedConfig {
+    LoadedConfig::of_all(component, limits())
 }
 
 async fn start_with(guest: Guest, options: Options) -> Registry {
     let kv = Arc::new(MemoryDriver::new());
-    let opener = opener(&guest, &kv).await;
-    let tenants = Tenants::start(of_all(opener), options).await.unwrap();
+    let component = component(&guest, &kv).await;
+    let tenants = Tenants::start(of_all(component), options).await.unwrap();
     Registry { tenants, kv }
 }
 
@@ -124,7 +130,7 @@ async fn a_tenant_is_opened_once_however_many_call_at_a_time() {
 async fn a_plugin_that_refuses_to_open_is_told_at_the_start() {
     let guest = Guest::new().with("open", OTHER);
     let kv = Arc::new(MemoryDriver::new());
-    let refused = Tenants::start(of_all(opener(&guest, &kv).await), options()).await;
+    let refused = Tenants::start(of_all(component(&guest, &kv).await), options()).await;
     let refused = refused.err().expect("it refuses to open");
     let text = refused.source.to_string();
     assert!(text.contains("refused to open"), "{text}");
@@ -180,8 +186,8 @@ async fn an_idle_tenant_is_put_away_and_its_next_call_brings_it_back() {
     let registry = start(Guest::new().replicated()).await;
     drop(registry.open("a").await.unwrap());
     let tenants = &registry.tenants;
-    assert_eq!(tenants.put_away_idle(Instant::now(), HOUR).await, 0);
-    assert_eq!(tenants.put_away_idle(Instant::now() + HOUR, HOUR).await, 1);
+    assert_eq!(tenants.evict_idle(Instant::now(), HOUR).await, 0);
+    assert_eq!(tenants.evict_idle(Instant::now() + HOUR, HOUR).await, 1);
     assert_eq!(registry.presence("a").await, Presence::Away);
     assert!(tenants.get(Some(&name("a"))).is_none());
     assert_eq!(registry.services("a").await, 0);
@@ -193,10 +199,10 @@ async fn a_tenant_in_use_is_not_put_away() {
     let registry = start(Guest::new().replicated()).await;
     let in_use = registry.open("a").await.unwrap();
     let (tenants, later) = (&registry.tenants, Instant::now() + HOUR);
-    assert_eq!(tenants.put_away_idle(later, HOUR).await, 0);
+    assert_eq!(tenants.evict_idle(later, HOUR).await, 0);
     drop(in_use);
-    assert_eq!(tenants.put_away_idle(later, HOUR).await, 0, "it was in use");
-    assert_eq!(tenants.put_away_idle(later + HOUR, HOUR).await, 1);
+    assert_eq!(tenants.evict_idle(later, HOUR).await, 0, "it was in use");
+    assert_eq!(tenants.evict_idle(later + HOUR, HOUR).await, 1);
 }
 
 #[tokio::test]
@@ -204,7 +210,7 @@ async fn a_tenant_whose_data_is_in_its_memory_is_never_put_away() {
     let registry = start(counting()).await;
     registry.write("a").await;
     let later = Instant::now() + HOUR;
-    assert_eq!(registry.tenants.put_away_idle(later, HOUR).await, 0);
+    assert_eq!(registry.tenants.evict_idle(later, HOUR).await, 0);
     assert_eq!(registry.services("a").await, 1);
 }
 
@@ -232,7 +238,7 @@ async fn a_purge_reaches_who_is_put_away_and_who_was_never_open() {
     let claim = old.claim("local").await.unwrap();
     let registry = Registry {
         tenants: Tenants::start(
-            of_all(opener(&Guest::new().replicated(), &kv).await),
+            of_all(component(&Guest::new().replicated(), &kv).await),
             options(),
         )
         .await
@@ -261,7 +267,7 @@ async fn levels_are_those_of_all_open_tenants() {
     registry.open("b").await.unwrap();
     open(2);
     let later = Instant::now() + HOUR;
-    registry.tenants.put_away_idle(later, HOUR).await;
+    registry.tenants.evict_idle(later, HOUR).await;
     open(0);
 }
 

@@ -1,6 +1,6 @@
 //! `POST /reload`: who may, and what it answers.
 
-use larder_runtime::tenancy::{NotTaken, Taken};
+use larder_runtime::tenancy::{NotReplaced, Reloaded};
 
 use super::*;
 use crate::reload::{NeedsRestart, Outcome, Plugin as Replaced, Refused, Report};
@@ -18,7 +18,7 @@ impl Reloads for Fake {
 }
 
 fn report(failed: bool) -> Report {
-    let failed = failed.then(|| NotTaken {
+    let failed = failed.then(|| NotReplaced {
         tenant: "a".parse().unwrap(),
         reason: "it trapped".to_owned(),
     });
@@ -34,9 +34,9 @@ fn report(failed: bool) -> Report {
             was: "x 1".to_owned(),
             is: "x 2".to_owned(),
         },
-        tenants: Taken {
+        tenants: Reloaded {
             failed: failed.into_iter().collect(),
-            ..Taken::default()
+            ..Reloaded::default()
         },
     }
 }

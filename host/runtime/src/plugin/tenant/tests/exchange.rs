@@ -19,7 +19,7 @@ const TRAP: &str = "(unreachable)";
 struct Bench {
     file: GuestFile,
     kv: Arc<MemoryDriver>,
-    opener: Opener,
+    component: Arc<Component>,
     limits: Limits,
 }
 
@@ -46,18 +46,22 @@ impl Bench {
         let kv = Arc::new(MemoryDriver::new());
         let settings = file.settings(limits.clone());
         let driver = Arc::clone(&kv) as Arc<dyn kv::Driver>;
-        let metrics = Arc::new(Metrics::new());
-        let opener = Opener::load(&runtime(), settings, driver, metrics).await;
+        let host = Host {
+            runtime: runtime(),
+            kv: driver,
+            metrics: Arc::new(Metrics::new()),
+        };
+        let component = Component::load(&host, settings, LoadChecks::Describe).await;
         Self {
             file,
             kv,
-            opener: opener.unwrap(),
+            component: component.unwrap(),
             limits,
         }
     }
 
     async fn tenant(&self) -> Arc<Tenant> {
-        self.opener.open("a").await.unwrap()
+        self.component.open("a").await.unwrap()
     }
 
     fn settings(&self) -> Settings {
@@ -65,9 +69,12 @@ impl Bench {
     }
 
     /// As an operator does it: another file under the same name.
-    async fn reloaded(&self, guest: &Guest) -> Opener {
+    async fn reloaded(&self, guest: &Guest) -> Arc<Component> {
         self.file.replace(&guest.build());
-        self.opener.reloaded(self.settings()).await.unwrap()
+        self.component
+            .reload(self.settings(), LoadChecks::Describe)
+            .await
+            .unwrap()
     }
 
     /// How often somebody has claimed the tenant's namespace, this time included.
@@ -97,7 +104,7 @@ async fn nobody_notices_who_writes_and_reads_meanwhile() {
     let bench = Bench::new(&first()).await;
     let tenant = bench.tenant().await;
     tenant.write(batch(1, b"spans")).await.unwrap();
-    let openers = [
+    let components = [
         bench.reloaded(&second()).await,
         bench.reloaded(&first()).await,
     ];
@@ -122,7 +129,7 @@ async fn nobody_notices_who_writes_and_reads_meanwhile() {
         })
         .collect();
     for round in 0..20 {
-        let exchanged = tenant.exchange(&openers[round % 2]).await.unwrap();
+        let exchanged = tenant.exchange(&components[round % 2]).await.unwrap();
         assert_eq!(exchanged, Exchanged::Replaced);
         tokio::task::yield_now().await;
     }
@@ -211,7 +218,11 @@ async fn a_changed_setting_needs_no_new_compilation_but_new_instances() {
         settings: vec![("colour".into(), "blue".into())],
         ..bench.settings()
     };
-    let next = bench.opener.reloaded(settings).await.unwrap();
+    let next = bench
+        .component
+        .reload(settings, LoadChecks::Describe)
+        .await
+        .unwrap();
     assert_eq!(tenant.exchange(&next).await.unwrap(), Exchanged::Replaced);
     assert_eq!(bench.claims().await, 3);
 }
@@ -306,11 +317,19 @@ async fn a_file_that_is_no_plugin_is_told_and_nothing_is_opened() {
     let bench = Bench::new(&first()).await;
     for bytes in [&b"\0asm\x0d\0\x01\0half"[..], b"", b"no wasm"] {
         bench.file.replace(bytes);
-        let error = bench.opener.reloaded(bench.settings()).await.err().unwrap();
+        let reloaded = bench
+            .component
+            .reload(bench.settings(), LoadChecks::Describe)
+            .await;
+        let error = reloaded.err().unwrap();
         assert!(matches!(error, Error::Load { .. }), "{error}");
     }
     std::fs::remove_file(bench.file.path()).unwrap();
-    let error = bench.opener.reloaded(bench.settings()).await.err().unwrap();
+    let reloaded = bench
+        .component
+        .reload(bench.settings(), LoadChecks::Describe)
+        .await;
+    let error = reloaded.err().unwrap();
     assert!(matches!(error, Error::Read { .. }), "{error}");
 }
 

@@ -41,7 +41,7 @@ async fn who_is_put_away_makes_room_too_and_all_do_by_a_purge_of_all() {
         registry.open(tenant).await.unwrap();
     }
     let later = Instant::now() + HOUR;
-    assert_eq!(registry.tenants.put_away_idle(later, HOUR).await, 3);
+    assert_eq!(registry.tenants.evict_idle(later, HOUR).await, 3);
     registry.tenants.purge("a").await.unwrap();
     assert_eq!(names(&registry).await, ["b", "c"]);
     registry.open("c").await.unwrap();
@@ -147,4 +147,74 @@ async fn calls_and_purges_at_a_time_lose_nothing_afterwards() {
         assert_eq!(registry.services("a").await, 1, "round {round}");
         assert_eq!(names(&registry).await, ["a"]);
     }
+}
+
+/// Gives no tenant a new namespace in the place of its old one.
+struct WithoutRenewal(Arc<MemoryDriver>);
+
+#[async_trait::async_trait]
+impl kv::Driver for WithoutRenewal {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn is_durable(&self) -> bool {
+        self.0.is_durable()
+    }
+
+    fn writer_id(&self) -> String {
+        self.0.writer_id()
+    }
+
+    async fn open(&self, tenant: &str) -> Result<Arc<dyn kv::Namespace>, kv::Error> {
+        self.0.open(tenant).await
+    }
+
+    async fn renew(&self, _: &str) -> Result<Arc<dyn kv::Namespace>, kv::Error> {
+        Err(kv::Error::Fenced)
+    }
+
+    async fn forget(&self, tenant: &str) -> Result<(), kv::Error> {
+        self.0.forget(tenant).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<kv::Stored>, kv::Error> {
+        self.0.tenants().await
+    }
+
+    fn set_quotas(&self, quotas: kv::Quotas) {
+        self.0.set_quotas(quotas);
+    }
+}
+
+/// A new writer would need a new namespace, which this driver does not give.
+#[tokio::test]
+async fn a_purge_of_a_tenant_that_is_not_listed_starts_no_writer() {
+    let kv = Arc::new(MemoryDriver::new());
+    let file = GuestFile::new(&Guest::new().replicated().build());
+    let host = Host {
+        kv: Arc::new(WithoutRenewal(Arc::clone(&kv))),
+        ..host(&kv)
+    };
+    let settings = file.settings(plugin::Limits::default());
+    let component = Component::load(&host, settings, LoadChecks::Describe).await;
+    let tenants = Tenants::start(of_all(component.unwrap()), options()).await;
+    let registry = Registry {
+        tenants: tenants.unwrap(),
+        kv,
+    };
+    registry.open("idle").await.unwrap();
+    registry
+        .tenants
+        .evict_idle(Instant::now() + HOUR, HOUR)
+        .await;
+    drop(registry.open("open").await.unwrap());
+    let in_use = registry.open("busy").await.unwrap();
+    for tenant in ["idle", "open"] {
+        registry.tenants.purge(tenant).await.unwrap();
+    }
+    registry.tenants.purge("busy").await.unwrap_err();
+    drop(in_use);
+    assert_eq!(names(&registry).await, ["busy"]);
+    assert_eq!(stored(&registry).await, ["busy"]);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::plugin::Settings;
 use crate::plugin::test_guest::OTHER;
-use crate::tenancy::{Components, Plan, Taken, Wanted, Workshop};
+use crate::tenancy::{ComponentFiles, Config, Reloaded, TenantConfig};
 
 /// A registry, and where its plugins lie.
 struct Larder {
@@ -14,25 +14,20 @@ struct Larder {
 }
 
 impl Larder {
-    async fn start(plan: impl FnOnce(&tempfile::TempDir) -> Plan) -> Self {
+    async fn start(config: impl FnOnce(&tempfile::TempDir) -> Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let kv = Arc::new(MemoryDriver::new());
-        let workshop = Workshop {
-            runtime: test_runtime(),
-            kv: Arc::clone(&kv) as Arc<dyn kv::Driver>,
-            metrics: Arc::new(Metrics::new()),
-        };
-        let blueprints = Blueprints::load(plan(&folder), &workshop).await.unwrap();
-        let tenants = Tenants::start(blueprints, options()).await.unwrap();
+        let config = config(&folder).load(&host(&kv)).await.unwrap();
+        let tenants = Tenants::start(config, options()).await.unwrap();
         Self {
             registry: Registry { tenants, kv },
             folder,
         }
     }
 
-    async fn exchange(&self, plan: Plan) -> Result<Taken, Unusable> {
-        let redrawn = self.registry.tenants.redrawn(plan, Components::Again);
-        self.registry.tenants.reload(redrawn.await?).await
+    async fn reload(&self, config: Config) -> Result<Reloaded, LoadError> {
+        let loaded = self.registry.tenants.load(config, ComponentFiles::Reread);
+        self.registry.tenants.reload(loaded.await?).await
     }
 
     fn quotas(&self, tenant: &str) -> Arc<Quotas> {
@@ -40,36 +35,36 @@ impl Larder {
     }
 }
 
-/// A tenant's part of a plan, with this guest.
-fn wanted(folder: &tempfile::TempDir, guest: &Guest) -> Wanted {
+/// A tenant's configuration, with this guest.
+fn tenant(folder: &tempfile::TempDir, guest: &Guest) -> TenantConfig {
     let bytes = guest.build();
     let file = format!("{:x}.wasm", xxhash_rust::xxh3::xxh3_64(&bytes));
     let path = folder.path().join(file);
     std::fs::write(&path, bytes).unwrap();
-    Wanted {
+    TenantConfig {
         plugin: Settings {
             source: Source::File(path),
             settings: Vec::new(),
             limits: plugin::Limits::default(),
         },
-        limits: limits(),
+        quotas: limits(),
     }
 }
 
-fn plan<const N: usize>(default: Wanted, own: [(&str, Wanted); N]) -> Plan {
-    let own = own.map(|(tenant, wanted)| (name(tenant), wanted));
-    Plan {
+fn config<const N: usize>(default: TenantConfig, overrides: [(&str, TenantConfig); N]) -> Config {
+    let overrides = overrides.map(|(tenant, config)| (name(tenant), config));
+    Config {
         default,
-        own: BTreeMap::from(own),
+        overrides: BTreeMap::from(overrides),
     }
 }
 
 #[tokio::test]
 async fn an_exclusive_plugin_of_one_stays_where_a_replicated_one_of_another_is_put_away() {
     let larder = Larder::start(|folder| {
-        let exclusive = wanted(folder, &counting());
-        plan(
-            wanted(folder, &Guest::new().replicated()),
+        let exclusive = tenant(folder, &counting());
+        config(
+            tenant(folder, &Guest::new().replicated()),
             [("a", exclusive)],
         )
     })
@@ -78,23 +73,23 @@ async fn an_exclusive_plugin_of_one_stays_where_a_replicated_one_of_another_is_p
     registry.write("a").await;
     drop(registry.open("b").await.unwrap());
     let later = Instant::now() + HOUR;
-    assert_eq!(registry.tenants.put_away_idle(later, HOUR).await, 1);
+    assert_eq!(registry.tenants.evict_idle(later, HOUR).await, 1);
     assert_eq!(registry.presence("b").await, Presence::Away);
     assert_eq!(registry.presence("a").await, Presence::Open);
     assert_eq!(registry.services("a").await, 1);
 }
 
 #[tokio::test]
-async fn tenants_with_the_same_settings_share_an_opener_and_others_have_their_own() {
+async fn tenants_with_the_same_settings_share_a_component_and_others_have_their_own() {
     let larder = Larder::start(|folder| {
-        let same = wanted(folder, &counting());
+        let same = tenant(folder, &counting());
         let mut other = same.clone();
         other.plugin.limits.memory = 2 << 20;
-        plan(same.clone(), [("a", same), ("b", other)])
+        config(same.clone(), [("a", same), ("b", other)])
     })
     .await;
-    let decided = &larder.registry.tenants.decided;
-    let of = |tenant: &str| Arc::clone(&decided.of(tenant).opener);
+    let current = &larder.registry.tenants.current;
+    let of = |tenant: &str| current.of(tenant).plugin;
     assert!(Arc::ptr_eq(&of("a"), &of("nobody")));
     assert!(!Arc::ptr_eq(&of("a"), &of("b")));
     larder.registry.open("b").await.unwrap();
@@ -107,10 +102,10 @@ async fn tenants_with_the_same_settings_share_an_opener_and_others_have_their_ow
 #[tokio::test]
 async fn an_override_whose_plugin_refuses_to_open_is_told_with_its_tenant() {
     let folder = tempfile::tempdir().unwrap();
-    let refuses = wanted(&folder, &Guest::new().with("open", OTHER));
-    let larder = Larder::start(|folder| plan(wanted(folder, &Guest::new()), [])).await;
-    let fine = wanted(&larder.folder, &Guest::new());
-    let refused = larder.exchange(plan(fine, [("acme", refuses)])).await;
+    let refuses = tenant(&folder, &Guest::new().with("open", OTHER));
+    let larder = Larder::start(|folder| config(tenant(folder, &Guest::new()), [])).await;
+    let fine = tenant(&larder.folder, &Guest::new());
+    let refused = larder.reload(config(fine, [("acme", refuses)])).await;
     let refused = refused.unwrap_err();
     let text = refused.to_string();
     assert!(text.contains("`tenancy.overrides.acme`"), "{text}");
@@ -119,19 +114,19 @@ async fn an_override_whose_plugin_refuses_to_open_is_told_with_its_tenant() {
 
 #[tokio::test]
 async fn quotas_that_are_exchanged_hold_at_once_for_tenants_that_are_open() {
-    let larder = Larder::start(|folder| plan(wanted(folder, &counting()), [])).await;
+    let larder = Larder::start(|folder| config(tenant(folder, &counting()), [])).await;
     let registry = &larder.registry;
     registry.write("a").await;
     let (a, now) = (larder.quotas("a"), Instant::now());
     a.take_spans(1_000_000, now).unwrap();
 
-    let all = wanted(&larder.folder, &counting());
+    let all = tenant(&larder.folder, &counting());
     let mut own = all.clone();
-    own.limits.spans_per_second = Some(1);
-    own.limits.kv_quota = Some(0);
+    own.quotas.spans_per_second = Some(1);
+    own.quotas.kv_quota = Some(0);
     own.plugin.limits.queue_depth = 0;
     larder
-        .exchange(plan(all.clone(), [("a", own)]))
+        .reload(config(all.clone(), [("a", own)]))
         .await
         .unwrap();
     a.take_spans(1_000_000, now).unwrap();
@@ -157,7 +152,7 @@ async fn quotas_that_are_exchanged_hold_at_once_for_tenants_that_are_open() {
     let refused = kv.put(&claim, object()).await;
     assert!(matches!(refused, Err(kv::Error::QuotaExceeded(_))));
 
-    larder.exchange(plan(all, [])).await.unwrap();
+    larder.reload(config(all, [])).await.unwrap();
     a.take_spans(1, now).unwrap();
     registry.write("a").await;
     kv.put(&claim, object()).await.unwrap();
@@ -165,12 +160,13 @@ async fn quotas_that_are_exchanged_hold_at_once_for_tenants_that_are_open() {
 
 #[tokio::test]
 async fn a_plugin_that_is_exchanged_runs_in_who_is_open_and_in_who_is_opened_next() {
-    let larder = Larder::start(|folder| plan(wanted(folder, &Guest::new().replicated()), [])).await;
+    let larder =
+        Larder::start(|folder| config(tenant(folder, &Guest::new().replicated()), [])).await;
     let registry = &larder.registry;
     drop(registry.open("a").await.unwrap());
-    let mut smaller = wanted(&larder.folder, &Guest::new().replicated());
+    let mut smaller = tenant(&larder.folder, &Guest::new().replicated());
     smaller.plugin.limits.memory = 2 << 20;
-    larder.exchange(plan(smaller, [])).await.unwrap();
+    larder.reload(config(smaller, [])).await.unwrap();
     let memory = async || {
         let all = registry.tenants.list().await.unwrap();
         let open = all.into_iter().find_map(|status| status.plugin);
@@ -178,7 +174,29 @@ async fn a_plugin_that_is_exchanged_runs_in_who_is_open_and_in_who_is_opened_nex
     };
     assert_eq!(memory().await, 2 << 20, "what is open");
     let later = Instant::now() + HOUR;
-    assert_eq!(registry.tenants.put_away_idle(later, HOUR).await, 1);
+    assert_eq!(registry.tenants.evict_idle(later, HOUR).await, 1);
     registry.open("a").await.unwrap();
     assert_eq!(memory().await, 2 << 20);
+}
+
+/// The guest opens only in an instance that was asked to describe itself.
+#[tokio::test]
+async fn a_changed_component_is_described_and_tried_out_by_one_instance() {
+    let larder = Larder::start(|folder| config(tenant(folder, &Guest::new()), [])).await;
+    let described = Guest::new()
+        .and("(global $described (mut i32) (i32.const 0))")
+        .with(
+            "describe",
+            "(global.set $described (i32.const 1)) (i32.const 1024)",
+        )
+        .with(
+            "open",
+            "(select (i32.const 4096) (i32.const 6144) (global.get $described))",
+        );
+    let next = tenant(&larder.folder, &described);
+    larder.reload(config(next.clone(), [])).await.unwrap();
+    let mut changed = next;
+    changed.plugin.limits.memory = 2 << 20;
+    let refused = larder.reload(config(changed, [])).await.unwrap_err();
+    assert!(refused.source.to_string().contains("refused to open"));
 }

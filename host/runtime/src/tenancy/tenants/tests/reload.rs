@@ -23,8 +23,8 @@ fn refuses_data() -> Guest {
 }
 
 impl Registry {
-    async fn reload(&self, guest: &Guest) -> Result<crate::tenancy::Taken, Unusable> {
-        let next = opener(guest, &self.kv).await;
+    async fn reload(&self, guest: &Guest) -> Result<crate::tenancy::Reloaded, LoadError> {
+        let next = component(guest, &self.kv).await;
         self.tenants.reload(of_all(next)).await
     }
 
@@ -42,7 +42,7 @@ async fn who_is_open_is_changed_and_who_is_away_opens_with_what_is_new() {
         registry.write(tenant).await;
     }
     let later = Instant::now() + HOUR;
-    registry.tenants.put_away_idle(later, HOUR).await;
+    registry.tenants.evict_idle(later, HOUR).await;
     registry.open("b").await.unwrap();
     let taken = registry.reload(&guest().and(SECOND)).await.unwrap();
     assert_eq!(taken.replaced, [name("b")]);
@@ -59,8 +59,8 @@ async fn who_cannot_be_changed_goes_on_also_after_it_was_away_until_it_can() {
     let registry = start(guest()).await;
     registry.write("full").await;
     registry.open("empty").await.unwrap();
-    let next = opener(&refuses_data(), &registry.kv).await;
-    let again = next.with(Vec::new(), plugin::Limits::default());
+    let next = component(&refuses_data(), &registry.kv).await;
+    let again = next.with(next.config().clone());
     let taken = registry.tenants.reload(of_all(next)).await.unwrap();
     assert_eq!(taken.replaced, [name("empty")]);
     assert_eq!(taken.failed.len(), 1);
@@ -70,9 +70,9 @@ async fn who_cannot_be_changed_goes_on_also_after_it_was_away_until_it_can() {
     assert_eq!(registry.services("full").await, 1);
 
     let later = Instant::now() + HOUR;
-    assert_eq!(registry.tenants.put_away_idle(later, HOUR).await, 2);
+    assert_eq!(registry.tenants.evict_idle(later, HOUR).await, 2);
     let again = registry.tenants.reload(of_all(again)).await.unwrap();
-    assert_eq!(again, crate::tenancy::Taken::default());
+    assert_eq!(again, crate::tenancy::Reloaded::default());
     assert_eq!(registry.services("full").await, 1);
     assert_eq!(registry.version("full").await.as_deref(), Some("1.0"));
 
@@ -90,9 +90,9 @@ async fn without_tenancy_a_plugin_that_cannot_be_replaced_refuses_the_reload() {
     let registry = start_with(guest(), off).await;
     let storage = registry.tenants.get(None).unwrap();
     storage.write(batch(1, b"spans")).await.unwrap();
-    let before = registry.tenants.opens_with();
+    let before = registry.tenants.default_component();
     registry.reload(&refuses_data()).await.unwrap_err();
-    assert!(Arc::ptr_eq(&before, &registry.tenants.opens_with()));
+    assert!(Arc::ptr_eq(&before, &registry.tenants.default_component()));
     assert_eq!(registry.version("default").await.as_deref(), Some("1.0"));
     assert_eq!(registry.tenants.status().version, "1.0");
     let storage = registry.tenants.get(None).unwrap();
