@@ -1,6 +1,6 @@
 //! What a reload has done, for whoever asked for it.
 
-use larder_runtime::tenancy::Reloaded;
+use larder_runtime::tenants::Reloaded;
 use serde::Serialize;
 
 /// What `POST /reload` answers, as JSON; after SIGHUP the log has it.

@@ -30,7 +30,7 @@ use larder_edge::doors::Door;
 use larder_grpc::{Grpc, Parts, Port};
 use larder_runtime::plugin;
 use larder_runtime::plugin::{Host, Runtime, RuntimeConfig};
-use larder_runtime::tenancy::{self, LoadError, Tenants};
+use larder_runtime::tenants::{self, LoadError, Tenants};
 use larder_store as kv;
 
 use self::doors::Doors;
@@ -242,7 +242,7 @@ pub(crate) fn runtime(
 }
 
 /// The plugin and the quotas of every tenant.
-pub(crate) fn tenant_configs(config: &Config) -> Result<tenancy::Config, LoadError> {
+pub(crate) fn tenant_configs(config: &Config) -> Result<tenants::Config, LoadError> {
     limits::tenant_configs(config)
 }
 

@@ -38,7 +38,7 @@ use larder_edge::access::Access;
 use larder_model::storage;
 use larder_proto::storage::v2::TraceQueryParameters;
 use larder_runtime::plugin;
-use larder_runtime::tenancy::{self, TenantStatus, Tenants};
+use larder_runtime::tenants::{self, TenantStatus, Tenants};
 use larder_search::{self as search, Explanation, Searcher};
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +65,7 @@ pub trait Plugin: Send + Sync + 'static {
     async fn tenants(&self) -> Result<Vec<TenantStatus>, storage::Error>;
 
     /// Forgets everything, of one tenant or of all; a write that is acknowledged after this returns is kept.
-    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenancy::Error>;
+    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenants::Error>;
 }
 
 /// What runs a search and tells how.
@@ -76,7 +76,7 @@ pub trait Explains: Send + Sync + 'static {
         &self,
         tenant: Option<&str>,
         query: TraceQueryParameters,
-    ) -> Result<Explanation, tenancy::Error>;
+    ) -> Result<Explanation, tenants::Error>;
 }
 
 /// Runs a search over a tenant's storage.
@@ -198,7 +198,7 @@ impl Plugin for Tenants {
         self.list().await
     }
 
-    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenancy::Error> {
+    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenants::Error> {
         match tenant {
             Some(tenant) => Self::purge(self, tenant).await,
             None => self.purge_all().await,
@@ -212,13 +212,13 @@ impl Explains for Explainer {
         &self,
         tenant: Option<&str>,
         query: TraceQueryParameters,
-    ) -> Result<Explanation, tenancy::Error> {
+    ) -> Result<Explanation, tenants::Error> {
         let storage = self.tenants.named(tenant).await?;
         let searcher = Searcher::new(storage, *self.limits.get(), Arc::clone(&self.metrics));
         searcher
             .explain(query)
             .await
-            .map_err(tenancy::Error::Search)
+            .map_err(tenants::Error::Search)
     }
 }
 

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use larder_runtime::tenancy::Error;
+use larder_runtime::tenants::Error;
 use serde::Deserialize;
 
 use super::AdminState;

@@ -8,7 +8,7 @@ use larder_edge::access;
 use larder_edge::doors;
 use larder_grpc as grpc;
 use larder_runtime::plugin;
-use larder_runtime::tenancy;
+use larder_runtime::tenants;
 use larder_store as kv;
 use tokio::task::JoinError;
 
@@ -61,7 +61,7 @@ pub enum Error {
     Runtime(#[source] plugin::Error),
     /// The plugin cannot be used, of all tenants or of one.
     #[error(transparent)]
-    Plugin(tenancy::LoadError),
+    Plugin(tenants::LoadError),
     /// A gRPC port failed while it was served.
     #[error("a gRPC port failed")]
     Grpc(#[source] grpc::Error),

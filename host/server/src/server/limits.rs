@@ -5,8 +5,8 @@ use larder_edge::tenant::{Resolver, Rules};
 use larder_grpc::Port;
 use larder_ingest as ingest;
 use larder_runtime::plugin;
-use larder_runtime::tenancy;
-use larder_runtime::tenancy::{LoadError, TenantConfig};
+use larder_runtime::tenants;
+use larder_runtime::tenants::{LoadError, TenantConfig};
 use larder_search as search;
 
 use crate::config::{Config, Size};
@@ -48,7 +48,7 @@ pub(crate) fn compiler(config: &Config) -> plugin::Compiler {
 }
 
 /// The plugin and the quotas of every tenant. Overrides count only while tenancy is on.
-pub(super) fn tenant_configs(config: &Config) -> Result<tenancy::Config, LoadError> {
+pub(super) fn tenant_configs(config: &Config) -> Result<tenants::Config, LoadError> {
     let all = config.of_all();
     let default = tenant_config(&all).map_err(|source| LoadError::new(None, source))?;
     let tenancy = &config.tenancy;
@@ -59,7 +59,7 @@ pub(super) fn tenant_configs(config: &Config) -> Result<tenancy::Config, LoadErr
         Ok((name.clone(), tenant))
     });
     let overrides = overrides.collect::<Result<_, _>>()?;
-    Ok(tenancy::Config { default, overrides })
+    Ok(tenants::Config { default, overrides })
 }
 
 fn tenant_config(config: &Config) -> Result<TenantConfig, plugin::Error> {
@@ -112,7 +112,7 @@ pub(super) fn rules(config: &Config, port: Port) -> Rules {
     }
 }
 
-pub(super) fn tenants(config: &Config) -> tenancy::Options {
+pub(super) fn tenants(config: &Config) -> tenants::Options {
     let tenancy = &config.tenancy;
     let listed = tenancy.tenants.0.iter();
     let defaults = [&tenancy.default, &tenancy.writer_default];
@@ -120,7 +120,7 @@ pub(super) fn tenants(config: &Config) -> tenancy::Options {
     let known = listed
         .chain(defaults.into_iter().flatten())
         .chain(overridden);
-    tenancy::Options {
+    tenants::Options {
         enabled: tenancy.enabled,
         known: if tenancy.enabled {
             known.cloned().collect()

@@ -12,7 +12,7 @@ use larder_edge::files::{Fresh, Reload};
 use larder_edge::tenant::Resolver;
 use larder_grpc::Port;
 use larder_runtime::plugin;
-use larder_runtime::tenancy::{ComponentFiles, LoadError, Reloaded, Tenants};
+use larder_runtime::tenants::{ComponentFiles, LoadError, Reloaded, Tenants};
 use larder_search as search;
 use tokio_util::sync::CancellationToken;
 

@@ -1,6 +1,6 @@
 //! `POST /reload`: who may, and what it answers.
 
-use larder_runtime::tenancy::{NotReplaced, Reloaded};
+use larder_runtime::tenants::{NotReplaced, Reloaded};
 
 use super::*;
 use crate::reload::{NeedsRestart, Outcome, Plugin as Replaced, Refused, Report};

@@ -1,0 +1,108 @@
+//! Another component, or other settings and limits, in the place of what runs: without a failed call, and without a lost one.
+//!
+//! The writer's task finishes the write in hand and opens the new writer, which fences the one before it; writes wait in the queue
+//! meanwhile. Reads that are under way end where they began, and new ones ask new readers. A new writer that cannot be opened changes
+//! nothing: a writer of what ran before is opened again. Only for `replicated` plugins: an `exclusive` one would lose what it holds.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use larder_model::storage;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::Tenant;
+use super::pool::Pool;
+use super::shared::lock;
+use super::suspects::Suspects;
+use super::worker::Worker;
+use crate::component::{Component, Error};
+
+/// What the writer's task is asked to take.
+pub(crate) struct Exchange {
+    next: Arc<Component>,
+    reply: oneshot::Sender<Result<(), Error>>,
+}
+
+/// What came of a try to change what runs in a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchanged {
+    /// It runs that already.
+    Unchanged,
+    /// Its instances are new.
+    Replaced,
+}
+
+// === impl Tenant ===
+
+impl Tenant {
+    /// Has the tenant run `next`, if it does not already. Returns once the new writer is open, or the old one again.
+    ///
+    /// # Errors
+    /// [`Error::NeedsRestart`] where it cannot be exchanged at all; the new instance's failure, and then the old one goes on;
+    /// [`Error::Stopping`].
+    pub async fn exchange(&self, next: &Arc<Component>) -> Result<Exchanged, Error> {
+        let now = self.factory.component();
+        if now.is_same_as(next) {
+            return Ok(Exchanged::Unchanged);
+        }
+        now.may_become(next)?;
+        let (reply, exchanged) = oneshot::channel();
+        let exchange = Exchange {
+            next: Arc::clone(next),
+            reply,
+        };
+        let stopping = || Error::Stopping {
+            plugin: self.shared.name.to_string(),
+        };
+        let queued = self.queue.exchange(Box::new(exchange));
+        queued.map_err(|_: storage::Error| stopping())?;
+        let exchanged = exchanged.await;
+        exchanged.unwrap_or_else(|_| Err(stopping()))?;
+        Ok(Exchanged::Replaced)
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Opens the new writer, or one of what ran before again.
+    pub(crate) async fn exchange(&mut self, exchange: Exchange) {
+        let Exchange { next, reply } = exchange;
+        let before = self.factory.component();
+        let exchanged = match self.factory.writer(&next).await {
+            Ok(instance) => {
+                self.factory.exchange(Arc::clone(&next));
+                if let Some(pools) = &self.pools {
+                    let (factory, shared) = (Arc::clone(&self.factory), Arc::clone(&self.shared));
+                    pools.exchange(Pool::new(factory, shared));
+                }
+                if before.hash() != next.hash() {
+                    // What killed the one may be nothing to the other.
+                    *lock(&self.shared.suspects) = Suspects::default();
+                }
+                self.slot.lock().await.replace(instance);
+                self.maintain_at = Instant::now();
+                info!(
+                    plugin = &*self.shared.name,
+                    version = next.version(),
+                    hash = next.hash(),
+                    "the plugin's instances are replaced"
+                );
+                Ok(())
+            }
+            Err(error) => {
+                let error = error.into_error(&self.shared.name);
+                warn!(plugin = &*self.shared.name, %error, "the plugin cannot be replaced, and goes on as it was");
+                let mut writer = self.slot.lock().await;
+                if writer.restart_at().is_none() {
+                    // The claim has fenced the writer that was there. If it does not come back, that is told by its state.
+                    drop(writer.restart().await);
+                }
+                Err(error)
+            }
+        };
+        // Whoever asked may have gone.
+        drop(reply.send(exchanged));
+    }
+}

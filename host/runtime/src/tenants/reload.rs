@@ -1,0 +1,157 @@
+//! Another plugin, other settings, other tenants, while the server runs.
+//!
+//! Those who are open are changed one after the other, each without a failed call; those who are away open with what is new. A tenant
+//! whose plugin cannot be replaced goes on with the one it has, also after it was put away, until a later reload succeeds.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{self, StreamExt as _};
+use larder_core::telemetry::Chain;
+use larder_model::TenantName;
+use serde::Serialize;
+
+use super::Tenants;
+use super::config::{ComponentFiles, Config, LoadError, LoadedConfig};
+use super::registry::Options;
+use super::slot::Slot;
+use crate::plugin::{self, Component, Exchanged};
+
+/// How many are changed at a time: each opens instances.
+const AT_A_TIME: usize = 4;
+
+/// What a reload has done to the tenants that are open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// Whose instances are new, or whose limits are.
+    pub replaced: Vec<TenantName>,
+    /// Whose plugin could not be replaced, and goes on as it was.
+    pub failed: Vec<NotReplaced>,
+}
+
+/// A tenant whose plugin goes on as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotReplaced {
+    /// Whose.
+    pub tenant: TenantName,
+    /// Why.
+    pub reason: String,
+}
+
+impl Tenants {
+    /// The component of tenants without an override.
+    pub fn default_component(&self) -> Arc<Component> {
+        Arc::clone(&self.current.get().default.plugin)
+    }
+
+    /// Loads the components of a changed configuration, for [`Tenants::reload`]. No tenant changes.
+    ///
+    /// # Errors
+    /// The first component that cannot be loaded, or that refuses its settings.
+    pub async fn load(
+        &self,
+        config: Config,
+        files: ComponentFiles,
+    ) -> Result<LoadedConfig, LoadError> {
+        self.current.get().reload(config, files).await
+    }
+
+    /// Takes another configuration: tenants that are open run it when this returns, others once they are opened.
+    ///
+    /// # Errors
+    /// A plugin that fails or refuses to open on an empty store, and without tenancy one that cannot replace the running one. Nothing
+    /// has changed then.
+    pub async fn reload(&self, config: LoadedConfig) -> Result<Reloaded, LoadError> {
+        config.try_out().await?;
+        let enabled = self.options().enabled;
+        if !enabled {
+            let may = self.default_component().may_become(&config.default.plugin);
+            may.map_err(|source| LoadError::new(None, source))?;
+        }
+        let before = self.replace_config(Arc::new(config));
+        let now = self.current.get();
+        // Also where nothing has changed: one that failed the last time may not fail now.
+        let slots = stream::iter(self.slots());
+        let changed = slots.map(|slot| {
+            let name = slot.name().clone();
+            let before = Arc::clone(&before.of(name.as_str()).plugin);
+            let next = Arc::clone(&now.of(name.as_str()).plugin);
+            async move {
+                let exchanged = slot.exchange(&before, &next).await;
+                (name, exchanged)
+            }
+        });
+        let changed: Vec<_> = changed.buffer_unordered(AT_A_TIME).collect().await;
+        let mut reloaded = Reloaded::default();
+        for (tenant, exchanged) in changed {
+            match exchanged {
+                Ok(Exchanged::Unchanged) => {}
+                Ok(Exchanged::Replaced) => reloaded.replaced.push(tenant),
+                Err(error) if !enabled => {
+                    self.replace_config(before);
+                    return Err(LoadError::new(None, error));
+                }
+                Err(error) => reloaded.failed.push(NotReplaced {
+                    tenant,
+                    reason: Chain(&error).to_string(),
+                }),
+            }
+        }
+        reloaded.replaced.sort();
+        reloaded
+            .failed
+            .sort_by(|one, two| one.tenant.cmp(&two.tenant));
+        Ok(reloaded)
+    }
+
+    /// Takes another list of tenants, other defaults and limits; whether tenancy is on cannot change. Who is no longer in the list is
+    /// put away once nobody calls, and what it has stored stays.
+    pub async fn set(&self, options: Options) {
+        let gone: Vec<Arc<Slot>> = {
+            let mut slots = self.slots_mut();
+            for name in &options.known {
+                let known = slots.entry(name.clone());
+                known.or_insert_with_key(|name| {
+                    Slot::away(name.clone(), &self.current.of(name.as_str()))
+                });
+            }
+            let is_gone = |slot: &&Arc<Slot>| {
+                let known = self.options();
+                known.known.contains(slot.name()) && !options.known.contains(slot.name())
+            };
+            let gone = slots.values().filter(is_gone).cloned().collect();
+            // Under the lock: a name that is to be kept does not go meanwhile.
+            self.set_options(options);
+            gone
+        };
+        for slot in gone {
+            slot.evict(Instant::now(), Duration::ZERO).await;
+        }
+    }
+}
+
+impl Slot {
+    /// Has the tenant run `next`, if its plugin is open. Where that cannot be, it stays with what it has: `before`, or what an earlier
+    /// reload has left it with.
+    async fn exchange(
+        &self,
+        before: &Arc<Component>,
+        next: &Arc<Component>,
+    ) -> Result<Exchanged, plugin::Error> {
+        let mut door = self.door().await;
+        let Some(tenant) = self.look() else {
+            if !before.is_same_as(next) {
+                door.kept = None;
+                door.forget_failure();
+            }
+            return Ok(Exchanged::Unchanged);
+        };
+        let exchanged = tenant.exchange(next).await;
+        if exchanged.is_ok() {
+            door.kept = None;
+        } else if door.kept.is_none() {
+            door.kept = Some(Arc::clone(before));
+        }
+        exchanged
+    }
+}

@@ -1,0 +1,322 @@
+//! One tenant's place: its plugin while that is open, and the one door through which it is opened, put away, purged and closed.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use larder_core::Quotas;
+use larder_core::telemetry::{Chain, Whose};
+use larder_model::TenantName;
+use larder_model::storage::{Error, ErrorKind};
+
+use super::current::Current;
+use super::{LoadedTenantConfig, Presence};
+use crate::instance::Backoff;
+use crate::plugin::{Component, Instancing, Tenant};
+
+/// What the second of two failed openings in a row waits.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+
+/// See the module.
+pub(super) struct Slot {
+    name: TenantName,
+    quotas: Arc<Quotas>,
+    state: Mutex<State>,
+    /// Never waited for with `state` locked.
+    door: tokio::sync::Mutex<Door>,
+}
+
+/// What a call looks at.
+struct State {
+    /// Cloned only while the lock is held: so a count of one means that nobody uses it.
+    tenant: Option<Arc<Tenant>>,
+    /// When it was last seen in use.
+    used: Instant,
+    /// Openings so far.
+    attempts: u64,
+    /// Why the last one failed, if it did.
+    reason: Option<String>,
+}
+
+/// What whoever opens and closes looks at.
+pub(super) struct Door {
+    backoff: Backoff,
+    failed: Option<Failed>,
+    /// What opens it, where that is not what opens the others: a reload could not have it run something else.
+    pub(super) kept: Option<Arc<Component>>,
+    /// The server is stopping.
+    pub(super) closed: bool,
+    /// The tenant's name is no longer known: another slot is made for its next call.
+    pub(super) gone: bool,
+}
+
+// === impl Door ===
+
+impl Door {
+    /// What kept it from opening may be gone: the next call tries at once.
+    pub(super) fn forget_failure(&mut self) {
+        self.failed = None;
+    }
+}
+
+/// The plugin cannot be taken out.
+pub(super) struct InUse;
+
+/// The last opening failed.
+struct Failed {
+    attempt: u64,
+    /// None is tried before this.
+    until: Instant,
+    error: Error,
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// A tenant whose plugin is not open.
+    pub(super) fn away(name: TenantName, config: &LoadedTenantConfig) -> Arc<Self> {
+        Self::new(name, config, None)
+    }
+
+    /// A tenant whose plugin is open.
+    pub(super) fn open(
+        name: TenantName,
+        config: &LoadedTenantConfig,
+        tenant: Arc<Tenant>,
+    ) -> Arc<Self> {
+        Self::new(name, config, Some(tenant))
+    }
+
+    fn new(
+        name: TenantName,
+        config: &LoadedTenantConfig,
+        tenant: Option<Arc<Tenant>>,
+    ) -> Arc<Self> {
+        let metrics = Arc::clone(&config.plugin.host().metrics);
+        let quotas = Quotas::new(name.clone(), &config.quotas, metrics);
+        Arc::new(Self {
+            name,
+            quotas,
+            state: Mutex::new(State {
+                tenant,
+                used: Instant::now(),
+                attempts: 0,
+                reason: None,
+            }),
+            door: tokio::sync::Mutex::new(Door {
+                backoff: Backoff::new(FIRST_DELAY),
+                failed: None,
+                kept: None,
+                closed: false,
+                gone: false,
+            }),
+        })
+    }
+
+    pub(super) fn name(&self) -> &TenantName {
+        &self.name
+    }
+
+    /// What the tenant may use beside its plugin.
+    pub(super) fn quotas(&self) -> &Arc<Quotas> {
+        &self.quotas
+    }
+
+    /// Holds the tenant to other limits, as far as they are not those of an open instance.
+    pub(super) fn apply(&self, config: &LoadedTenantConfig) {
+        self.quotas.set(&config.quotas);
+        if let Some(tenant) = self.look() {
+            let limits = config.plugin.limits();
+            tenant.set_queue(limits.queue_depth, limits.queue_bytes);
+        }
+    }
+
+    /// The plugin for a call, if it is open.
+    pub(super) fn call(&self) -> Option<Arc<Tenant>> {
+        let mut state = self.state();
+        let tenant = state.tenant.clone()?;
+        state.used = Instant::now();
+        Some(tenant)
+    }
+
+    /// The plugin for a look at it, which is no use of it.
+    pub(super) fn look(&self) -> Option<Arc<Tenant>> {
+        self.state().tenant.clone()
+    }
+
+    /// Whether the plugin is open, and if not, why.
+    pub(super) fn presence(&self) -> Presence {
+        let state = self.state();
+        match (&state.tenant, &state.reason) {
+            (Some(_), _) => Presence::Open,
+            (None, Some(reason)) => Presence::Failed {
+                reason: reason.clone(),
+            },
+            (None, None) => Presence::Away,
+        }
+    }
+
+    /// The plugin, opened if it is not; none where the tenant's name is gone, which is then another slot's. All who wait for an opening
+    /// get its outcome, also a bad one.
+    pub(super) async fn opened(
+        self: Arc<Self>,
+        current: Arc<Current>,
+    ) -> Result<Option<Arc<Tenant>>, Error> {
+        let seen = self.state().attempts;
+        // In a task of its own: the caller may go away, and others wait for the same.
+        let opening = tokio::spawn(async move {
+            let mut door = self.door.lock().await;
+            if door.gone {
+                return Ok(None);
+            }
+            if let Some(tenant) = self.call() {
+                return Ok(Some(tenant));
+            }
+            let opened = self.open_behind(&mut door, &current, seen).await?;
+            // They may have been exchanged meanwhile.
+            self.apply(&current.of(self.name.as_str()));
+            Ok(Some(opened))
+        });
+        opening.await.unwrap_or_else(|error| {
+            let text = format!("the opening of a tenant ended early: {error}");
+            Err(Error::new(ErrorKind::Internal, text))
+        })
+    }
+
+    async fn open_behind(
+        &self,
+        door: &mut Door,
+        current: &Current,
+        seen: u64,
+    ) -> Result<Arc<Tenant>, Error> {
+        if door.closed {
+            return Err(stopping());
+        }
+        if let Some(failed) = &door.failed
+            && (failed.attempt > seen || Instant::now() < failed.until)
+        {
+            return Err(failed.error.clone());
+        }
+        let attempt = {
+            let mut state = self.state();
+            state.attempts += 1;
+            state.attempts
+        };
+        let component = door.kept.clone();
+        let component = component.unwrap_or_else(|| current.of(self.name.as_str()).plugin);
+        let opened = component.open(self.name.as_str()).await;
+        let mut state = self.state();
+        state.used = Instant::now();
+        match opened {
+            Ok(tenant) => {
+                door.failed = None;
+                state.reason = None;
+                state.tenant = Some(Arc::clone(&tenant));
+                Ok(tenant)
+            }
+            Err(error) => {
+                let until = door.backoff.failed(Instant::now());
+                let plugin = Arc::clone(component.name());
+                tracing::error!(tenant.id = %self.name, plugin = &*plugin, error = %Chain(&error), "a tenant cannot be opened");
+                let tenant = self.name.as_str().into();
+                let whose = Whose { tenant, plugin };
+                let error_type = error.error_type();
+                let metrics = &component.host().metrics;
+                metrics.opening_failed(&whose, error_type);
+                state.reason = Some(Chain(&error).to_string());
+                let brief = error.brief();
+                let text = format!("tenant `{}` cannot be opened: {brief}; retry", self.name);
+                let error = Error::new(ErrorKind::Unavailable, text);
+                door.failed = Some(Failed {
+                    attempt,
+                    until,
+                    error: error.clone(),
+                });
+                Err(error)
+            }
+        }
+    }
+
+    /// Shuts the plugin down and drops it if nobody has used it for so long, and nothing of it is lost by that; true where it did.
+    pub(super) async fn evict(&self, now: Instant, idle: Duration) -> bool {
+        // Whoever has the door is about to use it.
+        let Ok(_door) = self.door.try_lock() else {
+            return false;
+        };
+        let Some(tenant) = self.take_if_idle(now, idle) else {
+            return false;
+        };
+        tenant.shutdown().await;
+        tracing::info!(tenant.id = %self.name, "an idle tenant is put away; its next call brings it back");
+        true
+    }
+
+    fn take_if_idle(&self, now: Instant, idle: Duration) -> Option<Arc<Tenant>> {
+        let mut state = self.state();
+        let tenant = state.tenant.as_ref()?;
+        if tenant.instancing() == Instancing::Exclusive {
+            return None;
+        }
+        if Arc::strong_count(tenant) > 1 || tenant.is_busy() {
+            state.used = now;
+            return None;
+        }
+        let is_idle = now.saturating_duration_since(state.used) >= idle;
+        if is_idle {
+            state.used = now;
+            state.tenant.take()
+        } else {
+            None
+        }
+    }
+
+    /// Why it could not be opened may hold no more.
+    pub(super) fn forget_reason(&self) {
+        self.state().reason = None;
+    }
+
+    /// Takes the plugin out, if it is open.
+    ///
+    /// # Errors
+    /// [`InUse`] where `used` says so.
+    pub(super) fn take_unless(
+        &self,
+        used: impl FnOnce(&Arc<Tenant>) -> bool,
+    ) -> Result<Option<Arc<Tenant>>, InUse> {
+        let mut state = self.state();
+        if state.tenant.as_ref().is_some_and(used) {
+            return Err(InUse);
+        }
+        Ok(state.tenant.take())
+    }
+
+    /// Whether the plugin has not been open for so long.
+    pub(super) fn is_away_for(&self, now: Instant, time: Duration) -> bool {
+        let state = self.state();
+        state.tenant.is_none() && now.saturating_duration_since(state.used) >= time
+    }
+
+    /// Shuts the plugin down for good.
+    pub(super) async fn close(&self) {
+        let mut door = self.door.lock().await;
+        door.closed = true;
+        let tenant = self.state().tenant.take();
+        if let Some(tenant) = tenant {
+            tenant.shutdown().await;
+        }
+    }
+
+    /// For whoever changes what it opens with: nobody else opens or puts away meanwhile.
+    pub(super) async fn door(&self) -> tokio::sync::MutexGuard<'_, Door> {
+        self.door.lock().await
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No step under the lock can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The error for calls that come too late.
+pub(super) fn stopping() -> Error {
+    Error::new(ErrorKind::Unavailable, "the server is shutting down")
+}
