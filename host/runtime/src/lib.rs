@@ -20,8 +20,8 @@ pub mod plugin {
 
     pub use crate::component::{
         Checkup, CompileJob, Compiler, Component, Error, Host, Instancing, Limits, LoadChecks,
-        Settings, Source, State, Status,
+        PluginConfig, Source, State, Status,
     };
-    pub use crate::instance::{Exchanged, Tenant};
+    pub use crate::instance::{Exchanged, Plugin};
     pub use crate::sandbox::{Runtime, RuntimeConfig};
 }

@@ -8,7 +8,7 @@ use larder_model::storage::Checked;
 use larder_store as kv;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Component, Error, Host, Instancing, LoadChecks, Settings};
+use super::{Component, Error, Host, Instancing, LoadChecks, PluginConfig};
 use crate::sandbox::guest::Instance;
 use crate::sandbox::{Runtime, check, convert, refusal};
 
@@ -32,7 +32,7 @@ impl Checkup {
     /// Everything that makes the plugin unusable, or its store: see [`Error`].
     pub async fn open(
         runtime: &Runtime,
-        settings: Settings,
+        settings: PluginConfig,
         kv: Arc<dyn kv::Driver>,
         tenant: &str,
     ) -> Result<Self, Error> {
@@ -43,11 +43,11 @@ impl Checkup {
         };
         let component = Component::load(&host, settings, LoadChecks::Describe).await?;
         let name = Arc::clone(component.name());
-        let factory = component.factory(tenant).await?;
+        let starter = component.starter(tenant).await?;
         let instance = match component.instancing() {
             Instancing::Exclusive => None,
             Instancing::Replicated => {
-                let opened = factory.reader(&component).await;
+                let opened = starter.reader(&component).await;
                 Some(opened.map_err(|error| error.into_error(&name))?)
             }
         };

@@ -6,7 +6,7 @@ use super::Source;
 
 /// One tenant's plugin: which, with which settings of its own, and within which limits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Settings {
+pub struct PluginConfig {
     /// Where the component comes from.
     pub source: Source,
     /// Handed to the plugin's `open`, which refuses what it does not know.

@@ -17,15 +17,15 @@ use larder_model::storage::Statistics;
 use larder_store::{self as kv, Driver as _, MemoryDriver};
 
 use self::load::Loaded;
-use crate::instance::Tenant;
-use crate::instance::starter::{self, Factory, NotOpened};
+use crate::instance::Plugin;
+use crate::instance::starter::{self, OpenError, Starter};
 use crate::sandbox::bindings::exports::larder::storage::lifecycle;
-use crate::sandbox::guest::{Failure, Gauge, Instance, KvAccess, Opening, Role};
+use crate::sandbox::guest::{Failure, Gauge, Instance, InstanceConfig, KvAccess, Role};
 use crate::sandbox::{Runtime, RuntimeConfig};
 
 pub use checkup::Checkup;
 pub use compiler::{CompileJob, Compiler};
-pub use config::{Limits, Settings};
+pub use config::{Limits, PluginConfig};
 pub use error::Error;
 pub use source::Source;
 pub use status::{Instancing, State, Status};
@@ -51,7 +51,7 @@ pub struct Component {
     name: Arc<str>,
     version: String,
     instancing: Instancing,
-    config: Settings,
+    config: PluginConfig,
     /// Memory of an instance that was opened on an empty store, in bytes; unset until [`Component::try_out`] has succeeded.
     tried: OnceLock<u64>,
 }
@@ -74,23 +74,23 @@ impl Component {
     /// Everything that makes the component unusable: see [`Error`].
     pub async fn load(
         host: &Host,
-        config: Settings,
+        config: PluginConfig,
         checks: LoadChecks,
     ) -> Result<Arc<Self>, Error> {
         let source = config.source.to_string();
         let code = Arc::new(compile(&host.runtime, &config).await?);
         let gauge = Gauge::default();
-        let opening = opening(
+        let opening = instance_config(
             &host.runtime,
             &code,
             source.as_str().into(),
             &config,
             &gauge,
         );
-        let start_error = |error: NotOpened| error.into_error(&source);
+        let start_error = |error: OpenError| error.into_error(&source);
         let (mut instance, writer) = start_on_nothing(&opening).await.map_err(start_error)?;
         let described = instance.describe().await;
-        let info = described.map_err(|failure| start_error(NotOpened::Failed(failure)))?;
+        let info = described.map_err(|failure| start_error(OpenError::Failed(failure)))?;
         check_info(&info, &source)?;
         let component = Self {
             host: host.clone(),
@@ -116,7 +116,7 @@ impl Component {
 
     /// The same compiled code with this configuration; the same component if it has that already.
     #[must_use]
-    pub fn with(self: &Arc<Self>, config: Settings) -> Arc<Self> {
+    pub fn with(self: &Arc<Self>, config: PluginConfig) -> Arc<Self> {
         if self.config == config {
             return Arc::clone(self);
         }
@@ -137,7 +137,7 @@ impl Component {
     /// As [`Component::load`].
     pub async fn reload(
         self: &Arc<Self>,
-        config: Settings,
+        config: PluginConfig,
         checks: LoadChecks,
     ) -> Result<Arc<Self>, Error> {
         let source = config.source.clone();
@@ -163,7 +163,7 @@ impl Component {
         }
         let gauge = Gauge::default();
         let tried = async {
-            let (instance, writer) = start_on_nothing(&self.opening(&gauge)).await?;
+            let (instance, writer) = start_on_nothing(&self.instance_config(&gauge)).await?;
             self.open_on_nothing(instance, &writer, &gauge).await
         };
         tried.await.map_err(|error| error.into_error(&self.name))
@@ -173,17 +173,17 @@ impl Component {
     ///
     /// # Errors
     /// A plugin that fails or refuses to open, a namespace that cannot be opened or claimed.
-    pub async fn open(self: &Arc<Self>, tenant: &str) -> Result<Arc<Tenant>, Error> {
-        let factory = self.factory(tenant).await?;
-        let lane = factory.lane().clone();
-        lane.gated(Tenant::start(factory)).await
+    pub async fn open(self: &Arc<Self>, tenant: &str) -> Result<Arc<Plugin>, Error> {
+        let starter = self.starter(tenant).await?;
+        let lane = starter.lane().clone();
+        lane.gated(Plugin::start(starter)).await
     }
 
     /// Starts instances for one tenant. Each tenant's memory is counted by itself.
-    pub(crate) async fn factory(self: &Arc<Self>, tenant: &str) -> Result<Factory, Error> {
+    pub(crate) async fn starter(self: &Arc<Self>, tenant: &str) -> Result<Starter, Error> {
         let lane = self.host.runtime.scheduler().lane(tenant);
-        let factory = Factory::new(Arc::clone(self), lane).await;
-        factory.map_err(|error| NotOpened::Kv(error).into_error(&self.name))
+        let starter = Starter::new(Arc::clone(self), lane).await;
+        starter.map_err(|error| OpenError::Kv(error).into_error(&self.name))
     }
 
     /// The parts of the server that it runs on.
@@ -192,7 +192,7 @@ impl Component {
     }
 
     /// Its source, settings and limits.
-    pub fn config(&self) -> &Settings {
+    pub fn config(&self) -> &PluginConfig {
         &self.config
     }
 
@@ -251,7 +251,7 @@ impl Component {
     }
 
     /// True if instances of both are the same. The limits of the queue are not compared: they change without new instances
-    /// ([`Tenant::set_queue`]).
+    /// ([`Plugin::set_queue`]).
     pub fn is_same_as(&self, other: &Self) -> bool {
         let (one, two) = (&self.config, &other.config);
         self.code.hash == other.code.hash
@@ -291,9 +291,9 @@ impl Component {
     }
 
     /// Everything that an instance is started with; its memory is counted in `gauge`.
-    pub(crate) fn opening(&self, gauge: &Gauge) -> Opening {
+    pub(crate) fn instance_config(&self, gauge: &Gauge) -> InstanceConfig {
         let name = Arc::clone(&self.name);
-        opening(&self.host.runtime, &self.code, name, &self.config, gauge)
+        instance_config(&self.host.runtime, &self.code, name, &self.config, gauge)
     }
 
     /// Opens an instance that was started on an empty store, notes the memory that it takes, and drops it.
@@ -302,21 +302,21 @@ impl Component {
         mut instance: Instance,
         writer: &str,
         gauge: &Gauge,
-    ) -> Result<(), NotOpened> {
+    ) -> Result<(), OpenError> {
         starter::open(&mut instance, &self.config, Role::Writer(writer)).await?;
         self.tried.get_or_init(|| gauge.load(Ordering::Relaxed));
         Ok(())
     }
 }
 
-fn opening(
+fn instance_config(
     runtime: &Runtime,
     code: &Loaded,
     name: Arc<str>,
-    config: &Settings,
+    config: &PluginConfig,
     gauge: &Gauge,
-) -> Opening {
-    Opening {
+) -> InstanceConfig {
+    InstanceConfig {
         pre: code.pre.clone(),
         name,
         memory: config.limits.memory,
@@ -328,17 +328,19 @@ fn opening(
 }
 
 /// An instance that may write to an empty store of its own, and the writer id that it is to be opened with.
-async fn start_on_nothing(opening: &Opening) -> Result<(Instance, String), NotOpened> {
+async fn start_on_nothing(
+    instance_config: &InstanceConfig,
+) -> Result<(Instance, String), OpenError> {
     let driver = MemoryDriver::new();
-    let namespace = driver.open("").await.map_err(NotOpened::Kv)?;
+    let namespace = driver.open("").await.map_err(OpenError::Kv)?;
     let writer = driver.writer_id();
-    let claim = namespace.claim(&writer).await.map_err(NotOpened::Kv)?;
+    let claim = namespace.claim(&writer).await.map_err(OpenError::Kv)?;
     let kv = KvAccess {
         namespace,
         claim: Some(claim),
     };
-    let started = Instance::start(opening, kv).await;
-    Ok((started.map_err(NotOpened::Failed)?, writer))
+    let started = Instance::start(instance_config, kv).await;
+    Ok((started.map_err(OpenError::Failed)?, writer))
 }
 
 fn check_info(info: &lifecycle::Info, source: &str) -> Result<(), Error> {
@@ -359,7 +361,7 @@ fn check_info(info: &lifecycle::Info, source: &str) -> Result<(), Error> {
 }
 
 /// Compiles off the tasks that serve. A file is compiled by another process first.
-async fn compile(runtime: &Runtime, config: &Settings) -> Result<Loaded, Error> {
+async fn compile(runtime: &Runtime, config: &PluginConfig) -> Result<Loaded, Error> {
     let source = config.source.clone();
     let bytes = blocking(move || load::read(&source)).await?;
     let RuntimeConfig {
@@ -396,9 +398,9 @@ fn start_error(plugin: &str, failure: &Failure) -> Error {
     }
 }
 
-// === impl NotOpened ===
+// === impl OpenError ===
 
-impl NotOpened {
+impl OpenError {
     /// The error of a plugin that cannot be used at all.
     pub(crate) fn into_error(self, plugin: &str) -> Error {
         let plugin = plugin.to_owned();

@@ -11,7 +11,7 @@ use larder_model::storage;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::Tenant;
+use super::Plugin;
 use super::pool::Pool;
 use super::shared::lock;
 use super::suspects::Suspects;
@@ -33,16 +33,16 @@ pub enum Exchanged {
     Replaced,
 }
 
-// === impl Tenant ===
+// === impl Plugin ===
 
-impl Tenant {
+impl Plugin {
     /// Has the tenant run `next`, if it does not already. Returns once the new writer is open, or the old one again.
     ///
     /// # Errors
     /// [`Error::NeedsRestart`] where it cannot be exchanged at all; the new instance's failure, and then the old one goes on;
     /// [`Error::Stopping`].
     pub async fn exchange(&self, next: &Arc<Component>) -> Result<Exchanged, Error> {
-        let now = self.factory.component();
+        let now = self.starter.component();
         if now.is_same_as(next) {
             return Ok(Exchanged::Unchanged);
         }
@@ -69,13 +69,13 @@ impl Worker {
     /// Opens the new writer, or one of what ran before again.
     pub(crate) async fn exchange(&mut self, exchange: Exchange) {
         let Exchange { next, reply } = exchange;
-        let before = self.factory.component();
-        let exchanged = match self.factory.writer(&next).await {
+        let before = self.starter.component();
+        let exchanged = match self.starter.writer(&next).await {
             Ok(instance) => {
-                self.factory.exchange(Arc::clone(&next));
+                self.starter.exchange(Arc::clone(&next));
                 if let Some(pools) = &self.pools {
-                    let (factory, shared) = (Arc::clone(&self.factory), Arc::clone(&self.shared));
-                    pools.exchange(Pool::new(factory, shared));
+                    let (starter, shared) = (Arc::clone(&self.starter), Arc::clone(&self.shared));
+                    pools.exchange(Pool::new(starter, shared));
                 }
                 if before.hash() != next.hash() {
                     // What killed the one may be nothing to the other.

@@ -1,4 +1,4 @@
-//! One tenant's plugin at work. Each request gets a [`Storage`] of it: [`Tenant::pinned`].
+//! One tenant's plugin at work. Each request gets a [`Storage`] of it: [`Plugin::pinned`].
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -19,19 +19,19 @@ use super::queue::WriteQueue;
 use super::reads::{Pinned, Reads};
 use super::shared::{Shared, lock};
 use super::slot::WriterSlot;
-use super::starter::Factory;
+use super::starter::Starter;
 use super::suspects::Verdict;
 use super::worker::{Worker, poisonous};
-use crate::component::{Component, Error, Host, Instancing, LoadChecks, Settings, Status};
+use crate::component::{Component, Error, Host, Instancing, LoadChecks, PluginConfig, Status};
 use crate::sandbox::Runtime;
 
 /// One tenant's plugin: takes writes and reads, and replaces instances that fail.
-pub struct Tenant {
+pub struct Plugin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: Arc<WriteQueue>,
     pub(crate) readers: Readers,
     worker: Mutex<Option<JoinHandle<()>>>,
-    pub(crate) factory: Arc<Factory>,
+    pub(crate) starter: Arc<Starter>,
 }
 
 /// Who answers reads.
@@ -42,16 +42,16 @@ pub(crate) enum Readers {
     Beside(Arc<Pools>),
 }
 
-// === impl Tenant ===
+// === impl Plugin ===
 
-impl Tenant {
+impl Plugin {
     /// Loads the plugin, checks that it fits the contract, and opens it for the tenant [`DEFAULT_TENANT`].
     ///
     /// # Errors
     /// Everything that makes the plugin unusable: see [`Error`].
     pub async fn open(
         runtime: &Runtime,
-        settings: Settings,
+        settings: PluginConfig,
         kv: Arc<dyn kv::Driver>,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, Error> {
@@ -65,35 +65,35 @@ impl Tenant {
     }
 
     /// Opens an instance that writes, and sets it to work.
-    pub(crate) async fn start(factory: Factory) -> Result<Arc<Self>, Error> {
-        let factory = Arc::new(factory);
-        let component = factory.component();
+    pub(crate) async fn start(starter: Starter) -> Result<Arc<Self>, Error> {
+        let starter = Arc::new(starter);
+        let component = starter.component();
         let (name, instancing) = (Arc::clone(component.name()), component.instancing());
         let limits = component.limits();
-        if instancing == Instancing::Replicated && !factory.driver().is_durable() {
-            let driver = factory.driver().name();
+        if instancing == Instancing::Replicated && !starter.driver().is_durable() {
+            let driver = starter.driver().name();
             warn!(
                 plugin = &*name,
                 kv.driver = driver,
                 "what the plugin stores is lost when this process ends"
             );
         }
-        let span = info_span!("tenant", tenant.id = factory.tenant());
-        let opened = factory.writer(&component).instrument(span);
+        let span = info_span!("tenant", tenant.id = starter.tenant());
+        let opened = starter.writer(&component).instrument(span);
         let instance = opened.await.map_err(|error| error.into_error(&name))?;
         let whose = Whose {
-            tenant: Arc::clone(factory.lane().tenant()),
+            tenant: Arc::clone(starter.lane().tenant()),
             plugin: Arc::clone(&name),
         };
         let shared = Arc::new(Shared::new(
             whose,
             instancing,
-            Arc::clone(factory.gauge()),
+            Arc::clone(starter.gauge()),
             Arc::clone(&component.host().metrics),
         ));
         shared.up();
         info!(
-            tenant.id = factory.tenant(),
+            tenant.id = starter.tenant(),
             plugin = &*name,
             version = component.version(),
             source = component.config().source.to_string(),
@@ -102,15 +102,15 @@ impl Tenant {
         );
 
         let backoff = Backoff::new(limits.restart_delay);
-        let slot = WriterSlot::new(instance, Arc::clone(&factory), backoff, Arc::clone(&shared));
+        let slot = WriterSlot::new(instance, Arc::clone(&starter), backoff, Arc::clone(&shared));
         let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes);
-        let (readers, worker) = work(slot, &factory, &shared, &queue);
+        let (readers, worker) = work(slot, &starter, &shared, &queue);
         Ok(Arc::new(Self {
             shared,
             queue,
             readers,
             worker: Mutex::new(Some(worker)),
-            factory,
+            starter,
         }))
     }
 
@@ -124,7 +124,7 @@ impl Tenant {
             queue_depth,
             queue_bytes,
             statistics: self.shared.statistics(),
-            ..self.factory.component().status_with(memory_used)
+            ..self.starter.component().status_with(memory_used)
         }
     }
 
@@ -169,7 +169,7 @@ impl Tenant {
 
     /// What its namespace takes up, compressed, in bytes; nothing for a plugin that does not use `kv`.
     pub fn stored_bytes(&self) -> u64 {
-        self.factory.namespace().stored_bytes()
+        self.starter.namespace().stored_bytes()
     }
 
     /// Whether calls are served; changes with every restart that has to wait.
@@ -203,7 +203,7 @@ impl Tenant {
             Readers::Writer(slot) => Reads::Writer(Arc::clone(slot)),
         };
         Arc::new(Pinned {
-            tenant: self,
+            plugin: self,
             reads,
         })
     }
@@ -235,33 +235,33 @@ impl Tenant {
 /// Starts the writer's task, with readers beside it where the plugin wants them.
 fn work(
     slot: Arc<WriterSlot>,
-    factory: &Arc<Factory>,
+    starter: &Arc<Starter>,
     shared: &Arc<Shared>,
     queue: &Arc<WriteQueue>,
 ) -> (Readers, JoinHandle<()>) {
     let replicated = shared.instancing == Instancing::Replicated;
     let pools = replicated.then(|| {
-        let (factory, shared) = (Arc::clone(factory), Arc::clone(shared));
-        Pools::new(Pool::new(factory, shared))
+        let (starter, shared) = (Arc::clone(starter), Arc::clone(shared));
+        Pools::new(Pool::new(starter, shared))
     });
     let worker = Worker {
-        factory: Arc::clone(factory),
+        starter: Arc::clone(starter),
         shared: Arc::clone(shared),
         queue: Arc::clone(queue),
         pools: pools.clone(),
         acks: replicated.then(Acks::start),
         slot: Arc::clone(&slot),
-        maintain_every: factory.component().limits().maintain_every,
+        maintain_every: starter.component().limits().maintain_every,
         maintain_at: Instant::now(),
     };
     let readers = match pools {
         Some(pools) => Readers::Beside(pools),
         None => Readers::Writer(slot),
     };
-    let span = info_span!("tenant", tenant.id = factory.tenant());
+    let span = info_span!("tenant", tenant.id = starter.tenant());
     (
         readers,
-        tokio::spawn(factory.lane().gated(worker.run().instrument(span))),
+        tokio::spawn(starter.lane().gated(worker.run().instrument(span))),
     )
 }
 

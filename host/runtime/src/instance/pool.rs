@@ -12,23 +12,23 @@ use tokio::time::sleep_until;
 use super::backoff::Backoff;
 use super::question::Question;
 use super::shared::{Shared, lock};
-use super::starter::Factory;
+use super::starter::Starter;
 use super::unbroken;
 use crate::component::Component;
 use crate::sandbox::guest::{Cause, Failure, Instance};
 
 /// The readers of one tenant that are made of one component, under one configuration.
 pub(crate) struct Pool {
-    factory: Arc<Factory>,
+    starter: Arc<Starter>,
     component: Arc<Component>,
     shared: Arc<Shared>,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     most_waiting: AtomicUsize,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
 }
 
-struct State {
+struct PoolState {
     idle: Vec<Instance>,
     /// Instances of an earlier generation are not used again.
     generation: u64,
@@ -46,19 +46,19 @@ pub(crate) struct ReadPermit<'a>(&'a AtomicUsize);
 
 impl Pool {
     /// Readers from the tenant's component of this moment.
-    pub(crate) fn new(factory: Arc<Factory>, shared: Arc<Shared>) -> Arc<Self> {
-        let component = factory.component();
+    pub(crate) fn new(starter: Arc<Starter>, shared: Arc<Shared>) -> Arc<Self> {
+        let component = starter.component();
         let limits = component.limits();
         let (readers, most_waiting) = (limits.readers.max(1), limits.queue_depth);
         let backoff = Backoff::new(limits.restart_delay);
         Arc::new(Self {
             component,
-            factory,
+            starter,
             shared,
             permits: Arc::new(Semaphore::new(readers)),
             waiting: AtomicUsize::new(0),
             most_waiting: AtomicUsize::new(most_waiting),
-            state: Mutex::new(State {
+            state: Mutex::new(PoolState {
                 idle: Vec::new(),
                 generation: 0,
                 backoff,
@@ -80,7 +80,7 @@ impl Pool {
     ) -> Result<Q::Answer, Error> {
         let permit = self.wait().await?;
         let serve = Arc::clone(self).serve(question, permit);
-        unbroken::read(self.factory.lane(), serve).await
+        unbroken::read(self.starter.lane(), serve).await
     }
 
     /// Drops what is idle, and what is busy once it comes back: after a purge, or for strikes.
@@ -142,7 +142,7 @@ impl Pool {
             }
             state.generation
         };
-        match self.factory.reader(&self.component).await {
+        match self.starter.reader(&self.component).await {
             Ok(instance) => Ok((instance, generation)),
             Err(error) => {
                 let failure = error.into_failure();
@@ -191,7 +191,7 @@ impl Pool {
     }
 
     /// Reads are tried again. With the lock held, so that nothing is told late.
-    fn tell_up(&self, state: &State) {
+    fn tell_up(&self, state: &PoolState) {
         if !state.retired {
             self.shared.readers_up();
         }

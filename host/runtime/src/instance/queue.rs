@@ -48,10 +48,10 @@ pub(crate) struct Waiting {
 /// The way back to a client, and its place in the queue, which is free when this is dropped.
 pub(crate) struct Ack {
     reply: Reply,
-    _place: Place,
+    _permit: QueuePermit,
 }
 
-struct Place {
+struct QueuePermit {
     queue: Arc<WriteQueue>,
     bytes: usize,
 }
@@ -127,7 +127,7 @@ impl WriteQueue {
         }
         inner.depth += 1;
         inner.bytes += bytes;
-        let place = Place {
+        let permit = QueuePermit {
             queue: Arc::clone(self),
             bytes,
         };
@@ -136,7 +136,7 @@ impl WriteQueue {
             suspect,
             ack: Ack {
                 reply,
-                _place: place,
+                _permit: permit,
             },
         })));
         drop(inner);
@@ -251,9 +251,9 @@ pub(crate) fn answer(reply: Reply, result: Result<(), Error>) {
     drop(reply.send(result));
 }
 
-// === impl Place ===
+// === impl QueuePermit ===
 
-impl Drop for Place {
+impl Drop for QueuePermit {
     fn drop(&mut self) {
         let mut inner = self.queue.lock();
         inner.depth -= 1;

@@ -9,7 +9,7 @@ use larder_model::storage::{
 use super::pool::Pool;
 use super::question::{self, Find, Question};
 use super::slot::WriterSlot;
-use super::{Tenant, unbroken};
+use super::{Plugin, unbroken};
 
 /// See the module.
 pub(crate) enum Reads {
@@ -22,7 +22,7 @@ pub(crate) enum Reads {
 /// A tenant's storage for one request. A query goes on asking instances of the component that it began with: where another has taken
 /// its place, neither a page nor a fragment's handle goes from the one to the other.
 pub(crate) struct Pinned {
-    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) plugin: Arc<Plugin>,
     pub(crate) reads: Reads,
 }
 
@@ -34,17 +34,17 @@ impl Pinned {
             Reads::Pool(pool) => return pool.ask(question).await,
             Reads::Writer(slot) => slot,
         };
-        let Tenant { queue, factory, .. } = &*self.tenant;
+        let Plugin { queue, starter, .. } = &*self.plugin;
         let mut writer = slot.lock_to_read(queue.most_depth()).await?;
         let answer = async move { writer.answer(&question).await };
-        unbroken::read(factory.lane(), answer).await
+        unbroken::read(starter.lane(), answer).await
     }
 }
 
 #[async_trait::async_trait]
 impl Storage for Pinned {
     async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
-        self.tenant.write(batch).await
+        self.plugin.write(batch).await
     }
 
     async fn find(
@@ -87,7 +87,7 @@ impl Storage for Pinned {
     }
 
     fn report(&self, breach: &storage::Error) {
-        let shared = &self.tenant.shared;
+        let shared = &self.plugin.shared;
         if !shared.reported(breach) {
             return;
         }

@@ -11,7 +11,7 @@ use super::backoff::Backoff;
 use super::pool::{ReadPermit, too_many_reads};
 use super::question::Question;
 use super::shared::Shared;
-use super::starter::Factory;
+use super::starter::Starter;
 use crate::sandbox::guest::{Failure, Instance};
 
 /// Locked for each piece of work. Tasks get the lock in the order in which they ask for it.
@@ -24,7 +24,7 @@ pub(crate) struct WriterSlot {
 /// The writer, while the slot is locked.
 pub(crate) struct Writer {
     state: WriterState,
-    factory: Arc<Factory>,
+    starter: Arc<Starter>,
     backoff: Backoff,
     shared: Arc<Shared>,
     failed: Arc<Notify>,
@@ -47,7 +47,7 @@ impl WriterSlot {
     /// With the first instance in it.
     pub(crate) fn new(
         instance: Instance,
-        factory: Arc<Factory>,
+        starter: Arc<Starter>,
         backoff: Backoff,
         shared: Arc<Shared>,
     ) -> Arc<Self> {
@@ -55,7 +55,7 @@ impl WriterSlot {
         Arc::new(Self {
             writer: Arc::new(Mutex::new(Writer {
                 state: WriterState::Running(Box::new(instance)),
-                factory,
+                starter,
                 backoff,
                 shared,
                 failed: Arc::clone(&failed),
@@ -113,7 +113,7 @@ impl Writer {
     /// # Errors
     /// [`Unavailable`](larder_model::storage::ErrorKind::Unavailable) where it could not be opened. There is no instance then.
     pub(crate) async fn restart(&mut self) -> Result<(), Error> {
-        match self.factory.writer(&self.factory.component()).await {
+        match self.starter.writer(&self.starter.component()).await {
             Ok(instance) => {
                 self.replace(instance);
                 Ok(())

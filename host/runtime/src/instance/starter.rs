@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use larder_core::fair::Lane;
 use larder_store::{self as kv, Driver, Namespace};
 
-use crate::component::{Component, Settings};
+use crate::component::{Component, PluginConfig};
 use crate::sandbox::bindings::exports::larder::storage::lifecycle;
 use crate::sandbox::guest::{Cause, Failure, Gauge, Instance, KvAccess, Role};
 use crate::sandbox::refusal;
 
 /// Component, namespace and lane of one tenant's instances.
-pub(crate) struct Factory {
+pub(crate) struct Starter {
     component: RwLock<Arc<Component>>,
     driver: Arc<dyn Driver>,
     lane: Lane,
@@ -26,7 +26,7 @@ pub(crate) struct Factory {
 
 /// Why there is no new instance.
 #[derive(Debug)]
-pub(crate) enum NotOpened {
+pub(crate) enum OpenError {
     /// It failed on its way.
     Failed(Failure),
     /// `open` raised an error.
@@ -35,9 +35,9 @@ pub(crate) enum NotOpened {
     Kv(kv::Error),
 }
 
-// === impl Factory ===
+// === impl Starter ===
 
-impl Factory {
+impl Starter {
     pub(crate) async fn new(component: Arc<Component>, lane: Lane) -> Result<Self, kv::Error> {
         let driver = Arc::clone(&component.host().kv);
         let namespace = Mutex::new(driver.open(lane.tenant()).await?);
@@ -106,12 +106,12 @@ impl Factory {
     }
 
     /// A new writer from `component`. It fences every earlier writer.
-    pub(crate) async fn writer(&self, component: &Component) -> Result<Instance, NotOpened> {
+    pub(crate) async fn writer(&self, component: &Component) -> Result<Instance, OpenError> {
         let namespace = self.namespace();
         let generation = namespace.generation();
         self.generation.store(generation, Ordering::Relaxed);
         let id = self.driver.writer_id();
-        let claim = namespace.claim(&id).await.map_err(NotOpened::Kv)?;
+        let claim = namespace.claim(&id).await.map_err(OpenError::Kv)?;
         let kv = KvAccess {
             namespace,
             claim: Some(claim),
@@ -120,7 +120,7 @@ impl Factory {
     }
 
     /// A new reader from `component`.
-    pub(crate) async fn reader(&self, component: &Component) -> Result<Instance, NotOpened> {
+    pub(crate) async fn reader(&self, component: &Component) -> Result<Instance, OpenError> {
         let kv = KvAccess {
             namespace: self.namespace(),
             claim: None,
@@ -133,9 +133,9 @@ impl Factory {
         component: &Component,
         kv: KvAccess,
         role: Role<'_>,
-    ) -> Result<Instance, NotOpened> {
-        let started = Instance::start(&component.opening(&self.gauge), kv).await;
-        let mut instance = started.map_err(NotOpened::Failed)?;
+    ) -> Result<Instance, OpenError> {
+        let started = Instance::start(&component.instance_config(&self.gauge), kv).await;
+        let mut instance = started.map_err(OpenError::Failed)?;
         open(&mut instance, component.config(), role).await?;
         Ok(instance)
     }
@@ -144,9 +144,9 @@ impl Factory {
 /// Calls `open` of an instance that was just started.
 pub(crate) async fn open(
     instance: &mut Instance,
-    config: &Settings,
+    config: &PluginConfig,
     role: Role<'_>,
-) -> Result<(), NotOpened> {
+) -> Result<(), OpenError> {
     let settings = config.settings.iter();
     let settings: Vec<_> = settings
         .map(|(name, value)| lifecycle::Setting { name, value })
@@ -162,14 +162,14 @@ pub(crate) async fn open(
     };
     match instance.open(environment).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(raised)) => Err(NotOpened::Refused(refusal::describe(&raised))),
-        Err(failure) => Err(NotOpened::Failed(failure)),
+        Ok(Err(raised)) => Err(OpenError::Refused(refusal::describe(&raised))),
+        Err(failure) => Err(OpenError::Failed(failure)),
     }
 }
 
-// === impl NotOpened ===
+// === impl OpenError ===
 
-impl NotOpened {
+impl OpenError {
     /// As the failure of an instance that was to replace another.
     pub(crate) fn into_failure(self) -> Failure {
         let (cause, detail) = match self {

@@ -12,7 +12,7 @@ use super::pools::Pools;
 use super::queue::{Reply, Waiting, Work, WriteQueue, answer};
 use super::shared::{Shared, lock};
 use super::slot::WriterSlot;
-use super::starter::Factory;
+use super::starter::Starter;
 use super::suspects::Digest;
 use crate::sandbox::bindings::exports::larder::storage::writer;
 use crate::sandbox::guest::{Cause, Failure};
@@ -21,7 +21,7 @@ use crate::sandbox::{convert, refusal};
 
 /// The writer's task and all it owns.
 pub(crate) struct Worker {
-    pub(crate) factory: Arc<Factory>,
+    pub(crate) starter: Arc<Starter>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: Arc<WriteQueue>,
     /// The readers of a `replicated` plugin, which has to forget with the writer.
@@ -52,7 +52,7 @@ impl Worker {
         if let Some(acks) = self.acks.take() {
             acks.stop().await;
         }
-        let namespace = self.factory.namespace();
+        let namespace = self.starter.namespace();
         if self.pools.is_some()
             && let Err(error) = namespace.sync(namespace.generation()).await
         {
@@ -62,7 +62,7 @@ impl Worker {
 
     /// One piece of work with an instance there; false at the end.
     async fn serve(&mut self) -> bool {
-        if self.factory.is_stale() {
+        if self.starter.is_stale() {
             if let Some(pools) = &self.pools {
                 pools.renew();
             }
@@ -125,7 +125,7 @@ impl Worker {
         let lists: Vec<Lent<'_>> = batches().map(Lent::new).collect();
         let lent: Vec<writer::Batch<'_>> = lists.iter().map(Lent::batch).collect();
         // Asked before: should the driver lose what is not durable meanwhile, the sync after it finds out.
-        let generation = self.factory.namespace().generation();
+        let generation = self.starter.namespace().generation();
         let patience = writes.iter().find_map(|waiting| waiting.suspect);
         let patience = patience.map_or(1, |suspect| suspect.patience);
         let written = instance.write(unix_nanos(), &lent, patience).await;
@@ -157,7 +157,7 @@ impl Worker {
         let acks = writes.into_iter().map(|waiting| waiting.ack);
         match &self.acks {
             Some(later) => {
-                let namespace = self.factory.namespace();
+                let namespace = self.starter.namespace();
                 later.written(namespace, generation, acks.collect()).await;
             }
             None => acks.for_each(|ack| ack.answer(Ok(()))),
@@ -186,7 +186,7 @@ impl Worker {
         let Ok(instance) = writer.instance().await else {
             return;
         };
-        let stored_bytes = self.factory.namespace().stored_bytes();
+        let stored_bytes = self.starter.namespace().stored_bytes();
         let more = match instance.maintain(unix_nanos(), stored_bytes).await {
             Ok(Ok(more)) => more,
             Ok(Err(raised)) => {
@@ -219,7 +219,7 @@ impl Worker {
     }
 
     async fn forget(&mut self) -> Result<(), Error> {
-        if let Err(error) = self.factory.renew().await {
+        if let Err(error) = self.starter.renew().await {
             let text = format!("the plugin's storage could not be purged: {error}");
             return Err(Error::new(ErrorKind::Unavailable, text));
         }

@@ -8,11 +8,11 @@ use larder_core::quotas;
 use larder_model::TenantName;
 use larder_store as kv;
 
-use crate::plugin::{self, Component, Host, LoadChecks, Settings, Source};
+use crate::plugin::{self, Component, Host, LoadChecks, PluginConfig, Source};
 
 /// The configuration of all tenants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config<P = Settings> {
+pub struct Config<P = PluginConfig> {
     /// For tenants without an override.
     pub default: TenantConfig<P>,
     /// By tenant.
@@ -21,7 +21,7 @@ pub struct Config<P = Settings> {
 
 /// The configuration of one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TenantConfig<P = Settings> {
+pub struct TenantConfig<P = PluginConfig> {
     /// Its plugin.
     pub plugin: P,
     /// Its quotas, which the host enforces.
@@ -172,7 +172,7 @@ impl<'a> Loader<'a> {
         Ok(TenantConfig { plugin, quotas })
     }
 
-    async fn component(&self, plugin: Settings) -> Result<Arc<Component>, plugin::Error> {
+    async fn component(&self, plugin: PluginConfig) -> Result<Arc<Component>, plugin::Error> {
         if let Some(same) = self.loaded.iter().find(|it| *it.config() == plugin) {
             return Ok(Arc::clone(same));
         }

@@ -33,7 +33,7 @@ pub(super) fn start(tenants: &Arc<Tenants>) {
                 return;
             };
             tenants.evict_idle(Instant::now(), idle_timeout).await;
-            tenants.bring_back_for_upkeep(Instant::now()).await;
+            tenants.open_for_upkeep(Instant::now()).await;
         }
     });
 }
@@ -50,7 +50,7 @@ impl Tenants {
     }
 
     /// Opens who has something stored and was not open for a while, so that its plugin's `maintain` is called.
-    pub(super) async fn bring_back_for_upkeep(&self, now: Instant) {
+    pub(super) async fn open_for_upkeep(&self, now: Instant) {
         let due: Vec<Arc<Slot>> = self
             .slots()
             .into_iter()

@@ -9,7 +9,7 @@ use larder_store as kv;
 
 use super::slot::{Slot, stopping};
 use super::{Error, Tenants};
-use crate::plugin::Tenant;
+use crate::plugin::Plugin;
 
 /// Tenants that are purged at a time.
 const AT_A_TIME: usize = 16;
@@ -74,25 +74,25 @@ impl Tenants {
             return Ok(false);
         }
         // Calls from here on wait until the slot is removed, and then make another.
-        let mut door = slot.door().await;
-        let used = |tenant: &Arc<Tenant>| Arc::strong_count(tenant) > 1 || tenant.is_busy();
-        if door.closed || door.gone {
+        let mut lifecycle = slot.lifecycle().await;
+        let used = |plugin: &Arc<Plugin>| Arc::strong_count(plugin) > 1 || plugin.is_busy();
+        if lifecycle.closed || lifecycle.removed {
             return Ok(false);
         }
-        let Ok(tenant) = slot.take_unless(used) else {
+        let Ok(plugin) = slot.take_unless(used) else {
             return Ok(false);
         };
-        if let Some(tenant) = tenant {
-            tenant.shutdown().await;
+        if let Some(plugin) = plugin {
+            plugin.shutdown().await;
         }
         forget(&*self.kv, slot.name().as_str()).await?;
-        door.forget_failure();
+        lifecycle.forget_failure();
         slot.forget_reason();
         let mut slots = self.slots_mut();
         // A reload may have named it meanwhile.
         if !self.is_kept(slot) {
             slots.remove(slot.name());
-            door.gone = true;
+            lifecycle.removed = true;
         }
         Ok(true)
     }
@@ -106,17 +106,17 @@ impl Tenants {
 impl Slot {
     /// Deletes the tenant's data, whether or not its plugin is open; `stored` is true if it has a namespace.
     async fn purge(&self, kv: &dyn kv::Driver, stored: bool) -> Result<(), storage::Error> {
-        let mut door = self.door().await;
-        if let Some(tenant) = self.call() {
+        let mut lifecycle = self.lifecycle().await;
+        if let Some(plugin) = self.call() {
             // It is not evicted meanwhile, as it is in use.
-            drop(door);
-            return tenant.purge().await;
+            drop(lifecycle);
+            return plugin.purge().await;
         }
-        if door.closed {
+        if lifecycle.closed {
             return Err(stopping());
         }
         // Removed by another purge. The data that was stored since then belongs to another slot.
-        if door.gone {
+        if lifecycle.removed {
             return Ok(());
         }
         if stored {
@@ -124,7 +124,7 @@ impl Slot {
             renewed.map_err(|error| unavailable(&error))?;
         }
         // What kept it from opening may be gone.
-        door.forget_failure();
+        lifecycle.forget_failure();
         self.forget_reason();
         Ok(())
     }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::current::Current;
 use super::slot::{Slot, stopping};
 use super::{Error, LoadError, LoadedConfig, TenantLimits, TenantStatus, eviction};
-use crate::plugin::{self, Tenant};
+use crate::plugin::{self, Plugin};
 
 /// How many tenants are shut down at a time.
 const AT_A_TIME: usize = 16;
@@ -65,10 +65,10 @@ impl Tenants {
         } else {
             let name = TenantName::default_tenant();
             let of_tenant = config.of(name.as_str());
-            let tenant = of_tenant.plugin.open(name.as_str()).await;
-            let tenant = tenant.map_err(|source| LoadError::new(None, source))?;
-            ready = tenant.ready();
-            slots.insert(name.clone(), Slot::open(name, of_tenant, tenant));
+            let plugin = of_tenant.plugin.open(name.as_str()).await;
+            let plugin = plugin.map_err(|source| LoadError::new(None, source))?;
+            ready = plugin.ready();
+            slots.insert(name.clone(), Slot::open(name, of_tenant, plugin));
         }
         let stored = kv.tenants().await.map_err(|source| {
             let plugin = config.default.plugin.name().to_string();
@@ -110,10 +110,10 @@ impl Tenants {
 
     /// The plugin: the default tenant's where there is one and it is open, else what it is apart from any tenant.
     pub fn status(&self) -> plugin::Status {
-        let tenant = self.find(None).ok().and_then(|slot| slot.look());
-        tenant.map_or_else(
+        let plugin = self.find(None).ok().and_then(|slot| slot.peek());
+        plugin.map_or_else(
             || self.current.get().default.plugin.status(),
-            |tenant| tenant.status(),
+            |plugin| plugin.status(),
         )
     }
 
@@ -138,7 +138,7 @@ impl Tenants {
             name: slot.name().to_string(),
             state: slot.presence(),
             stored_bytes: stored.get(slot.name().as_str()).copied(),
-            plugin: slot.look().map(|tenant| tenant.status()),
+            plugin: slot.peek().map(|plugin| plugin.status()),
             limits: TenantLimits::from(&self.current.of(slot.name().as_str())),
         };
         Ok(slots.iter().map(status).collect())
@@ -147,8 +147,8 @@ impl Tenants {
     /// Tells what all open tenants come to, and what the kv driver counts.
     pub fn measure(&self, metrics: &Metrics) {
         let mut sum = Levels::default();
-        for tenant in self.slots().iter().filter_map(|slot| slot.look()) {
-            sum += tenant.levels();
+        for plugin in self.slots().iter().filter_map(|slot| slot.peek()) {
+            sum += plugin.levels();
         }
         metrics.levels(&sum);
         metrics.kv(&self.kv.statistics());
@@ -162,9 +162,9 @@ impl Tenants {
         let slot = self.find(name)?;
         let name = slot.name().as_str();
         let opened = self.enter(&slot).await;
-        let tenant = opened.map_err(|source| Error::storage(name, source))?;
-        let tenant = tenant.ok_or_else(|| Error::unknown(name))?;
-        Ok(tenant.pinned())
+        let plugin = opened.map_err(|source| Error::storage(name, source))?;
+        let plugin = plugin.ok_or_else(|| Error::unknown(name))?;
+        Ok(plugin.pinned())
     }
 
     /// Shuts every tenant's plugin down, each once what waits is written; none is opened again.
@@ -249,9 +249,9 @@ impl Tenants {
     }
 
     /// None where the tenant's name has gone meanwhile.
-    async fn enter(&self, slot: &Arc<Slot>) -> Result<Option<Arc<Tenant>>, storage::Error> {
-        if let Some(tenant) = slot.call() {
-            return Ok(Some(tenant));
+    async fn enter(&self, slot: &Arc<Slot>) -> Result<Option<Arc<Plugin>>, storage::Error> {
+        if let Some(plugin) = slot.call() {
+            return Ok(Some(plugin));
         }
         if !*self.serving.borrow() {
             return Err(stopping());
@@ -269,8 +269,8 @@ impl Stores for Tenants {
             None => plugin::DEFAULT_TENANT,
         };
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        let tenant = slots.get(name)?.call()?;
-        Some(tenant.pinned())
+        let plugin = slots.get(name)?.call()?;
+        Some(plugin.pinned())
     }
 
     fn quotas(&self, tenant: Option<&TenantName>) -> Result<Arc<Quotas>, storage::Error> {
@@ -287,8 +287,8 @@ impl Stores for Tenants {
         loop {
             let slot = self.slot_of(tenant)?;
             // One that went has made place for another.
-            if let Some(tenant) = self.enter(&slot).await? {
-                return Ok(tenant.pinned());
+            if let Some(plugin) = self.enter(&slot).await? {
+                return Ok(plugin.pinned());
             }
         }
     }

@@ -138,19 +138,19 @@ impl Slot {
         before: &Arc<Component>,
         next: &Arc<Component>,
     ) -> Result<Exchanged, plugin::Error> {
-        let mut door = self.door().await;
-        let Some(tenant) = self.look() else {
+        let mut lifecycle = self.lifecycle().await;
+        let Some(plugin) = self.peek() else {
             if !before.is_same_as(next) {
-                door.kept = None;
-                door.forget_failure();
+                lifecycle.kept = None;
+                lifecycle.forget_failure();
             }
             return Ok(Exchanged::Unchanged);
         };
-        let exchanged = tenant.exchange(next).await;
+        let exchanged = plugin.exchange(next).await;
         if exchanged.is_ok() {
-            door.kept = None;
-        } else if door.kept.is_none() {
-            door.kept = Some(Arc::clone(before));
+            lifecycle.kept = None;
+        } else if lifecycle.kept.is_none() {
+            lifecycle.kept = Some(Arc::clone(before));
         }
         exchanged
     }

@@ -11,7 +11,7 @@ use larder_model::storage::{Error, ErrorKind};
 use super::current::Current;
 use super::{LoadedTenantConfig, Presence};
 use crate::instance::Backoff;
-use crate::plugin::{Component, Instancing, Tenant};
+use crate::plugin::{Component, Instancing, Plugin};
 
 /// What the second of two failed openings in a row waits.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -20,15 +20,15 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 pub(super) struct Slot {
     name: TenantName,
     quotas: Arc<Quotas>,
-    state: Mutex<State>,
+    state: Mutex<SlotState>,
     /// Never waited for with `state` locked.
-    door: tokio::sync::Mutex<Door>,
+    lifecycle: tokio::sync::Mutex<Lifecycle>,
 }
 
 /// What a call looks at.
-struct State {
+struct SlotState {
     /// Cloned only while the lock is held: so a count of one means that nobody uses it.
-    tenant: Option<Arc<Tenant>>,
+    plugin: Option<Arc<Plugin>>,
     /// When it was last seen in use.
     used: Instant,
     /// Openings so far.
@@ -38,7 +38,7 @@ struct State {
 }
 
 /// What whoever opens and closes looks at.
-pub(super) struct Door {
+pub(super) struct Lifecycle {
     backoff: Backoff,
     failed: Option<Failed>,
     /// What opens it, where that is not what opens the others: a reload could not have it run something else.
@@ -46,12 +46,12 @@ pub(super) struct Door {
     /// The server is stopping.
     pub(super) closed: bool,
     /// The tenant's name is no longer known: another slot is made for its next call.
-    pub(super) gone: bool,
+    pub(super) removed: bool,
 }
 
-// === impl Door ===
+// === impl Lifecycle ===
 
-impl Door {
+impl Lifecycle {
     /// What kept it from opening may be gone: the next call tries at once.
     pub(super) fn forget_failure(&mut self) {
         self.failed = None;
@@ -81,33 +81,33 @@ impl Slot {
     pub(super) fn open(
         name: TenantName,
         config: &LoadedTenantConfig,
-        tenant: Arc<Tenant>,
+        plugin: Arc<Plugin>,
     ) -> Arc<Self> {
-        Self::new(name, config, Some(tenant))
+        Self::new(name, config, Some(plugin))
     }
 
     fn new(
         name: TenantName,
         config: &LoadedTenantConfig,
-        tenant: Option<Arc<Tenant>>,
+        plugin: Option<Arc<Plugin>>,
     ) -> Arc<Self> {
         let metrics = Arc::clone(&config.plugin.host().metrics);
         let quotas = Quotas::new(name.clone(), &config.quotas, metrics);
         Arc::new(Self {
             name,
             quotas,
-            state: Mutex::new(State {
-                tenant,
+            state: Mutex::new(SlotState {
+                plugin,
                 used: Instant::now(),
                 attempts: 0,
                 reason: None,
             }),
-            door: tokio::sync::Mutex::new(Door {
+            lifecycle: tokio::sync::Mutex::new(Lifecycle {
                 backoff: Backoff::new(FIRST_DELAY),
                 failed: None,
                 kept: None,
                 closed: false,
-                gone: false,
+                removed: false,
             }),
         })
     }
@@ -124,29 +124,29 @@ impl Slot {
     /// Holds the tenant to other limits, as far as they are not those of an open instance.
     pub(super) fn apply(&self, config: &LoadedTenantConfig) {
         self.quotas.set(&config.quotas);
-        if let Some(tenant) = self.look() {
+        if let Some(plugin) = self.peek() {
             let limits = config.plugin.limits();
-            tenant.set_queue(limits.queue_depth, limits.queue_bytes);
+            plugin.set_queue(limits.queue_depth, limits.queue_bytes);
         }
     }
 
     /// The plugin for a call, if it is open.
-    pub(super) fn call(&self) -> Option<Arc<Tenant>> {
+    pub(super) fn call(&self) -> Option<Arc<Plugin>> {
         let mut state = self.state();
-        let tenant = state.tenant.clone()?;
+        let plugin = state.plugin.clone()?;
         state.used = Instant::now();
-        Some(tenant)
+        Some(plugin)
     }
 
     /// The plugin for a look at it, which is no use of it.
-    pub(super) fn look(&self) -> Option<Arc<Tenant>> {
-        self.state().tenant.clone()
+    pub(super) fn peek(&self) -> Option<Arc<Plugin>> {
+        self.state().plugin.clone()
     }
 
     /// Whether the plugin is open, and if not, why.
     pub(super) fn presence(&self) -> Presence {
         let state = self.state();
-        match (&state.tenant, &state.reason) {
+        match (&state.plugin, &state.reason) {
             (Some(_), _) => Presence::Open,
             (None, Some(reason)) => Presence::Failed {
                 reason: reason.clone(),
@@ -160,18 +160,18 @@ impl Slot {
     pub(super) async fn opened(
         self: Arc<Self>,
         current: Arc<Current>,
-    ) -> Result<Option<Arc<Tenant>>, Error> {
+    ) -> Result<Option<Arc<Plugin>>, Error> {
         let seen = self.state().attempts;
         // In a task of its own: the caller may go away, and others wait for the same.
         let opening = tokio::spawn(async move {
-            let mut door = self.door.lock().await;
-            if door.gone {
+            let mut lifecycle = self.lifecycle.lock().await;
+            if lifecycle.removed {
                 return Ok(None);
             }
-            if let Some(tenant) = self.call() {
-                return Ok(Some(tenant));
+            if let Some(plugin) = self.call() {
+                return Ok(Some(plugin));
             }
-            let opened = self.open_behind(&mut door, &current, seen).await?;
+            let opened = self.open_locked(&mut lifecycle, &current, seen).await?;
             // They may have been exchanged meanwhile.
             self.apply(&current.of(self.name.as_str()));
             Ok(Some(opened))
@@ -182,16 +182,16 @@ impl Slot {
         })
     }
 
-    async fn open_behind(
+    async fn open_locked(
         &self,
-        door: &mut Door,
+        lifecycle: &mut Lifecycle,
         current: &Current,
         seen: u64,
-    ) -> Result<Arc<Tenant>, Error> {
-        if door.closed {
+    ) -> Result<Arc<Plugin>, Error> {
+        if lifecycle.closed {
             return Err(stopping());
         }
-        if let Some(failed) = &door.failed
+        if let Some(failed) = &lifecycle.failed
             && (failed.attempt > seen || Instant::now() < failed.until)
         {
             return Err(failed.error.clone());
@@ -201,20 +201,20 @@ impl Slot {
             state.attempts += 1;
             state.attempts
         };
-        let component = door.kept.clone();
+        let component = lifecycle.kept.clone();
         let component = component.unwrap_or_else(|| current.of(self.name.as_str()).plugin);
         let opened = component.open(self.name.as_str()).await;
         let mut state = self.state();
         state.used = Instant::now();
         match opened {
-            Ok(tenant) => {
-                door.failed = None;
+            Ok(plugin) => {
+                lifecycle.failed = None;
                 state.reason = None;
-                state.tenant = Some(Arc::clone(&tenant));
-                Ok(tenant)
+                state.plugin = Some(Arc::clone(&plugin));
+                Ok(plugin)
             }
             Err(error) => {
-                let until = door.backoff.failed(Instant::now());
+                let until = lifecycle.backoff.failed(Instant::now());
                 let plugin = Arc::clone(component.name());
                 tracing::error!(tenant.id = %self.name, plugin = &*plugin, error = %Chain(&error), "a tenant cannot be opened");
                 let tenant = self.name.as_str().into();
@@ -226,7 +226,7 @@ impl Slot {
                 let brief = error.brief();
                 let text = format!("tenant `{}` cannot be opened: {brief}; retry", self.name);
                 let error = Error::new(ErrorKind::Unavailable, text);
-                door.failed = Some(Failed {
+                lifecycle.failed = Some(Failed {
                     attempt,
                     until,
                     error: error.clone(),
@@ -239,31 +239,31 @@ impl Slot {
     /// Shuts the plugin down and drops it if nobody has used it for so long, and nothing of it is lost by that; true where it did.
     pub(super) async fn evict(&self, now: Instant, idle: Duration) -> bool {
         // Whoever has the door is about to use it.
-        let Ok(_door) = self.door.try_lock() else {
+        let Ok(_lifecycle) = self.lifecycle.try_lock() else {
             return false;
         };
-        let Some(tenant) = self.take_if_idle(now, idle) else {
+        let Some(plugin) = self.take_if_idle(now, idle) else {
             return false;
         };
-        tenant.shutdown().await;
+        plugin.shutdown().await;
         tracing::info!(tenant.id = %self.name, "an idle tenant is put away; its next call brings it back");
         true
     }
 
-    fn take_if_idle(&self, now: Instant, idle: Duration) -> Option<Arc<Tenant>> {
+    fn take_if_idle(&self, now: Instant, idle: Duration) -> Option<Arc<Plugin>> {
         let mut state = self.state();
-        let tenant = state.tenant.as_ref()?;
-        if tenant.instancing() == Instancing::Exclusive {
+        let plugin = state.plugin.as_ref()?;
+        if plugin.instancing() == Instancing::Exclusive {
             return None;
         }
-        if Arc::strong_count(tenant) > 1 || tenant.is_busy() {
+        if Arc::strong_count(plugin) > 1 || plugin.is_busy() {
             state.used = now;
             return None;
         }
         let is_idle = now.saturating_duration_since(state.used) >= idle;
         if is_idle {
             state.used = now;
-            state.tenant.take()
+            state.plugin.take()
         } else {
             None
         }
@@ -280,37 +280,37 @@ impl Slot {
     /// [`InUse`] where `used` says so.
     pub(super) fn take_unless(
         &self,
-        used: impl FnOnce(&Arc<Tenant>) -> bool,
-    ) -> Result<Option<Arc<Tenant>>, InUse> {
+        used: impl FnOnce(&Arc<Plugin>) -> bool,
+    ) -> Result<Option<Arc<Plugin>>, InUse> {
         let mut state = self.state();
-        if state.tenant.as_ref().is_some_and(used) {
+        if state.plugin.as_ref().is_some_and(used) {
             return Err(InUse);
         }
-        Ok(state.tenant.take())
+        Ok(state.plugin.take())
     }
 
     /// Whether the plugin has not been open for so long.
     pub(super) fn is_away_for(&self, now: Instant, time: Duration) -> bool {
         let state = self.state();
-        state.tenant.is_none() && now.saturating_duration_since(state.used) >= time
+        state.plugin.is_none() && now.saturating_duration_since(state.used) >= time
     }
 
     /// Shuts the plugin down for good.
     pub(super) async fn close(&self) {
-        let mut door = self.door.lock().await;
-        door.closed = true;
-        let tenant = self.state().tenant.take();
-        if let Some(tenant) = tenant {
-            tenant.shutdown().await;
+        let mut lifecycle = self.lifecycle.lock().await;
+        lifecycle.closed = true;
+        let plugin = self.state().plugin.take();
+        if let Some(plugin) = plugin {
+            plugin.shutdown().await;
         }
     }
 
     /// For whoever changes what it opens with: nobody else opens or puts away meanwhile.
-    pub(super) async fn door(&self) -> tokio::sync::MutexGuard<'_, Door> {
-        self.door.lock().await
+    pub(super) async fn lifecycle(&self) -> tokio::sync::MutexGuard<'_, Lifecycle> {
+        self.lifecycle.lock().await
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SlotState> {
         // No step under the lock can panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,7 +11,7 @@ use larder_model::storage::{
 };
 use tempfile::TempDir;
 
-use crate::component::{Limits, Settings, Source};
+use crate::component::{Limits, PluginConfig, Source};
 use crate::sandbox::{Runtime, RuntimeConfig};
 
 /// A component in a file of its own, as an operator has it; the file goes when this is dropped.
@@ -44,8 +44,8 @@ impl GuestFile {
     }
 
     /// To open it within these limits, with no settings of its own.
-    pub(crate) fn settings(&self, limits: Limits) -> Settings {
-        Settings {
+    pub(crate) fn settings(&self, limits: Limits) -> PluginConfig {
+        PluginConfig {
             source: Source::File(self.path.clone()),
             settings: Vec::new(),
             limits,

@@ -11,7 +11,8 @@ use larder_memory::Memory;
 use larder_model::storage::{Batch, Storage};
 use larder_oracle::corpus::Corpus;
 use larder_runtime::plugin::{
-    Component, DEFAULT_TENANT, Host, Limits, LoadChecks, Runtime, RuntimeConfig, Settings, Source,
+    Component, DEFAULT_TENANT, Host, Limits, LoadChecks, PluginConfig, Runtime, RuntimeConfig,
+    Source,
 };
 use larder_store::MemoryDriver;
 
@@ -96,7 +97,7 @@ impl Plugin {
 
     /// The compiled component, to open one empty store in memory after the other.
     pub(crate) async fn component(self, runtime: &Runtime) -> Result<Arc<Component>> {
-        let settings = Settings {
+        let settings = PluginConfig {
             source: self.source(),
             settings: self.settings(),
             limits: Limits {

@@ -157,7 +157,7 @@ mod tests {
 
     use larder_core::telemetry::Metrics;
     use larder_model::storage::{BatchBuilder, DurationRange, FragmentFacts, TimeRange, TraceId};
-    use larder_runtime::plugin::Tenant;
+    use larder_runtime::plugin::Plugin;
     use larder_store::{Change, Scan};
 
     use super::*;
@@ -166,7 +166,7 @@ mod tests {
         let wasm = server::runtime(config, &Arc::default()).unwrap();
         let settings = server::tenant_configs(config).unwrap().default.plugin;
         let metrics = Arc::new(Metrics::new());
-        let tenant = Tenant::open(&wasm, settings, driver, metrics)
+        let tenant = Plugin::open(&wasm, settings, driver, metrics)
             .await
             .unwrap();
         let mut builder = BatchBuilder::default();

@@ -64,7 +64,7 @@ pub(super) fn tenant_configs(config: &Config) -> Result<tenants::Config, LoadErr
 
 fn tenant_config(config: &Config) -> Result<TenantConfig, plugin::Error> {
     Ok(TenantConfig {
-        plugin: plugin::Settings {
+        plugin: plugin::PluginConfig {
             source: config.plugin.r#use.parse()?,
             settings: config.plugin.settings.clone().into_iter().collect(),
             limits: plugin(config),

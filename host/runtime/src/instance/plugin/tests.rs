@@ -30,7 +30,7 @@ mod startup;
 mod turns;
 
 struct Opened {
-    tenant: Arc<Tenant>,
+    tenant: Arc<Plugin>,
     metrics: Arc<Metrics>,
 }
 
@@ -56,13 +56,13 @@ async fn try_open_on(
 ) -> Result<Opened, Error> {
     let file = GuestFile::new(component);
     let runtime = Runtime::new(config).unwrap();
-    let settings = Settings {
+    let settings = PluginConfig {
         settings: vec![("colour".into(), "red".into())],
         ..file.settings(limits)
     };
     let metrics = Arc::new(Metrics::new());
     let kv = Arc::new(kv::MemoryDriver::new());
-    let tenant = Tenant::open(&runtime, settings, kv, Arc::clone(&metrics)).await?;
+    let tenant = Plugin::open(&runtime, settings, kv, Arc::clone(&metrics)).await?;
     Ok(Opened { tenant, metrics })
 }
 
@@ -75,16 +75,16 @@ async fn open(guest: Guest) -> Opened {
 }
 
 /// What a request gets that begins now.
-fn storage(tenant: &Arc<Tenant>) -> Arc<dyn Storage> {
+fn storage(tenant: &Arc<Plugin>) -> Arc<dyn Storage> {
     Arc::clone(tenant).pinned()
 }
 
-async fn services(tenant: &Arc<Tenant>) -> Vec<String> {
+async fn services(tenant: &Arc<Plugin>) -> Vec<String> {
     storage(tenant).services().await.unwrap()
 }
 
 /// Returns once the plugin takes calls again.
-async fn until_ready(tenant: &Tenant) {
+async fn until_ready(tenant: &Plugin) {
     tenant.ready().wait_for(|ready| *ready).await.unwrap();
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Instance {
 
 /// What an instance is started with.
 #[derive(Clone)]
-pub(crate) struct Opening {
+pub(crate) struct InstanceConfig {
     pub(crate) pre: PluginPre<State>,
     pub(crate) name: Arc<str>,
     pub(crate) memory: u64,
@@ -83,23 +83,23 @@ struct DeadlineExceeded;
 
 impl Instance {
     /// Instantiates the component; nothing but [`Instance::describe`] and [`Instance::open`] may follow.
-    pub(crate) async fn start(opening: &Opening, kv: KvAccess) -> Result<Self, Failure> {
-        let limiter = Limiter::new(opening.memory, Arc::clone(&opening.gauge));
-        let output = Output::new(Arc::clone(&opening.name), opening.log_bytes);
+    pub(crate) async fn start(config: &InstanceConfig, kv: KvAccess) -> Result<Self, Failure> {
+        let limiter = Limiter::new(config.memory, Arc::clone(&config.gauge));
+        let output = Output::new(Arc::clone(&config.name), config.log_bytes);
         let state = State::new(limiter, output, kv);
-        let mut store = Store::new(opening.pre.engine(), state);
+        let mut store = Store::new(config.pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.epoch_deadline_callback(|store| at_tick(store.data()));
-        let _running = opening.clock.running();
-        begin(&mut store, opening.timeout);
-        let started = opening.pre.instantiate_async(&mut store);
-        match within(opening.timeout, started).await {
+        let _running = config.clock.running();
+        begin(&mut store, config.timeout);
+        let started = config.pre.instantiate_async(&mut store);
+        match within(config.timeout, started).await {
             Ok(plugin) => Ok(Self {
                 store,
                 plugin,
-                timeout: opening.timeout,
-                clock: Arc::clone(&opening.clock),
+                timeout: config.timeout,
+                clock: Arc::clone(&config.clock),
             }),
             Err(error) => Err(failure(&error, store.data())),
         }

@@ -30,7 +30,7 @@ fn otlp(number: usize) -> Vec<u8> {
 // === impl Ledger ===
 
 impl Ledger {
-    async fn send(&mut self, tenant: &Arc<Tenant>, number: usize) -> Result<(), ErrorKind> {
+    async fn send(&mut self, tenant: &Arc<Plugin>, number: usize) -> Result<(), ErrorKind> {
         self.0[number].0 += 1;
         let written = tenant.write(batch(number as u128 + 1, &otlp(number))).await;
         written.map_err(|error| error.kind())?;
@@ -39,7 +39,7 @@ impl Ledger {
     }
 
     /// Writes something new, again and again until it is acknowledged; gives how often that was.
-    pub(super) async fn store(&mut self, tenant: &Arc<Tenant>) -> u64 {
+    pub(super) async fn store(&mut self, tenant: &Arc<Plugin>) -> u64 {
         let number = self.0.len();
         self.0.push((0, 0));
         let mut tries = 1;
@@ -53,7 +53,7 @@ impl Ledger {
     }
 
     /// Everything is there as often as it was acknowledged, or more often where it was tried again.
-    pub(super) async fn verify(&self, tenant: &Arc<Tenant>) {
+    pub(super) async fn verify(&self, tenant: &Arc<Plugin>) {
         let mut found = vec![0_u64; self.0.len()];
         let wanted = (1..=self.0.len()).map(|id| TraceId(id as u128)).collect();
         let wanted = Wanted::Traces(wanted);
@@ -102,8 +102,8 @@ pub(super) async fn open_kv(
     runtime: &Runtime,
     driver: Arc<dyn Driver>,
     limits: Limits,
-) -> Arc<Tenant> {
-    let settings = Settings {
+) -> Arc<Plugin> {
+    let settings = PluginConfig {
         source: "kv".parse().unwrap(),
         settings: Vec::new(),
         limits: Limits {
@@ -113,7 +113,7 @@ pub(super) async fn open_kv(
         },
     };
     let metrics = Arc::new(Metrics::new());
-    Tenant::open(runtime, settings, driver, metrics)
+    Plugin::open(runtime, settings, driver, metrics)
         .await
         .unwrap()
 }

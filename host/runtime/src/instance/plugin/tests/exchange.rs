@@ -60,11 +60,11 @@ impl Bench {
         }
     }
 
-    async fn tenant(&self) -> Arc<Tenant> {
+    async fn tenant(&self) -> Arc<Plugin> {
         self.component.open("a").await.unwrap()
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> PluginConfig {
         self.file.settings(self.limits.clone())
     }
 
@@ -214,7 +214,7 @@ async fn what_has_not_changed_is_not_replaced() {
 async fn a_changed_setting_needs_no_new_compilation_but_new_instances() {
     let bench = Bench::new(&first()).await;
     let tenant = bench.tenant().await;
-    let settings = Settings {
+    let settings = PluginConfig {
         settings: vec![("colour".into(), "blue".into())],
         ..bench.settings()
     };

@@ -105,7 +105,7 @@ async fn a_flood_of_messages_is_survived() {
 }
 
 /// A plugin that failed twice in a row and has to wait `restart_delay`.
-async fn down(restart_delay: Duration) -> Arc<Tenant> {
+async fn down(restart_delay: Duration) -> Arc<Plugin> {
     let guest = Guest::new().with("services", "(unreachable)");
     let limits = Limits {
         restart_delay,

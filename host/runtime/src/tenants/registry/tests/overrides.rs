@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::plugin::Settings;
+use crate::plugin::PluginConfig;
 use crate::tenants::{ComponentFiles, Config, Reloaded, TenantConfig};
 use crate::test_support::guest::OTHER;
 
@@ -42,7 +42,7 @@ fn tenant(folder: &tempfile::TempDir, guest: &Guest) -> TenantConfig {
     let path = folder.path().join(file);
     std::fs::write(&path, bytes).unwrap();
     TenantConfig {
-        plugin: Settings {
+        plugin: PluginConfig {
             source: Source::File(path),
             settings: Vec::new(),
             limits: plugin::Limits::default(),
