@@ -1,4 +1,4 @@
-//! Reading through a plugin what a stopped server has stored: its `check`, step by step to the end.
+//! Checks the data of a stopped server: calls the plugin's `check` until all of it was read.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{Component, Error, Host, Instancing, LoadChecks, PluginConfig};
 use crate::sandbox::guest::Instance;
 use crate::sandbox::{Runtime, check, convert, refusal};
 
-/// A reader of a plugin on a store that nobody writes to.
+/// A reader of a plugin on a store without writers.
 pub struct Checkup {
     name: Arc<str>,
     version: String,
@@ -60,12 +60,12 @@ impl Checkup {
         })
     }
 
-    /// What the plugin calls itself.
+    /// The name that the plugin gives itself.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The version that it says it is.
+    /// The version that the plugin gives itself.
     pub fn version(&self) -> &str {
         &self.version
     }

@@ -1,4 +1,4 @@
-//! Compiles a component that nobody vouches for in a process of its own first, within bounds of time and memory.
+//! Compiles an untrusted component in a process of its own first, within limits of time and memory.
 //!
 //! Compiled code is never taken from that process over a pipe, as loading it would be unsafe: it puts it into the cache of compiled
 //! code, from where this process loads it under the same key. Where there is no cache, or its entry is gone again, this process
@@ -20,26 +20,26 @@ pub use child::CompileJob;
 
 /// Threads that compile at a time: memory is bounded for all of them together.
 const MOST_THREADS: usize = 4;
-/// What is kept of what the process says.
+/// The most bytes that are kept of the process's stderr.
 const MAX_TEXT_BYTES: u64 = 8 << 10;
-/// What the process answers with where the bytes are no component; its text says why.
+/// Exit code of the process where the bytes are no component. Its stderr has the reason.
 const REFUSED: u8 = 3;
 
-/// How components are compiled in a process of their own.
+/// Starts a process for each component that is compiled.
 #[derive(Clone, Debug)]
 pub struct Compiler {
     /// A binary with the command `plugin compile`.
     pub program: PathBuf,
-    /// How long it may take; its processor time is bounded by this for each thread.
+    /// Time limit of a compilation. It bounds the processor time of each thread too.
     pub timeout: Duration,
     /// Its address space, in bytes.
     pub memory: u64,
 }
 
-/// A process that is killed when nobody waits for it any more.
+/// A process that is killed when this is dropped.
 struct Process(Child);
 
-/// How the process ended.
+/// The end of the process.
 enum Ended {
     Late,
     Status(ExitStatus, String),
@@ -162,7 +162,7 @@ impl Compiler {
         }
         match signal(status) {
             Some(child::SIGXCPU) => self.too_slow(),
-            // By the system, when memory ran out: nobody else knows it.
+            // By the system, when memory ran out: nothing else knows its id.
             Some(child::SIGKILL) => self.too_large(),
             _ => format!("the compiler failed on it ({status}): {}", text.trim()),
         }

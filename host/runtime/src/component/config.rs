@@ -1,4 +1,4 @@
-//! What an operator decides about a plugin.
+//! The configuration of a plugin.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ pub struct PluginConfig {
     pub source: Source,
     /// Handed to the plugin's `open`, which refuses what it does not know.
     pub settings: Vec<(String, String)>,
-    /// What it may use.
+    /// Its limits.
     pub limits: Limits,
 }
 
-/// What a plugin may use, and how much may wait for it.
+/// Limits of a plugin and of the queue before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Linear memory and tables of one instance, in bytes. A plugin with readers of their own has it once for each.
     pub memory: u64,
-    /// How long one call may take.
+    /// Time limit of one call.
     pub call_timeout: Duration,
     /// Exports that wait to be written, in bytes.
     pub queue_bytes: usize,
     /// Exports that wait to be written, and reads that wait to be answered, by number.
     pub queue_depth: usize,
-    /// What a plugin may log in a second, in bytes; the rest is dropped and counted.
+    /// Bytes that the plugin may log in a second. The rest is dropped and counted.
     pub log_bytes: u64,
-    /// How often `maintain` is called when the last call left nothing to do.
+    /// Interval between calls of `maintain`, unless the last call left more to do.
     pub maintain_every: Duration,
-    /// How long a plugin that fails again soon after its restart has to wait; doubled each time, up to 30 s.
+    /// Delay before a plugin that failed again soon after its restart is started. Doubled each time, up to 30 s.
     pub restart_delay: Duration,
     /// The most instances that read beside the writer (plugins with `replicated` instancing).
     pub readers: usize,

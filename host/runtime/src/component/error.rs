@@ -1,4 +1,4 @@
-//! Why a plugin cannot be used at all. What fails later, in a call, is a [`storage::Error`](larder_model::storage::Error).
+//! Errors of a plugin that cannot be used at all. A call that fails later returns a [`storage::Error`](larder_model::storage::Error).
 
 use std::io;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub enum Error {
     /// The sandbox itself cannot be set up on this machine.
     #[error("cannot set up the wasm runtime: {reason}")]
     Runtime {
-        /// What it said.
+        /// Its message.
         reason: String,
     },
     /// No bundled plugin has this name.
@@ -22,9 +22,9 @@ pub enum Error {
         "unknown plugin `{name}`: the bundled ones are {bundled}; a file must be given as a path, such as `./{name}.wasm`"
     )]
     Unknown {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What there is.
+        /// The names of the bundled plugins.
         bundled: String,
     },
     /// The file cannot be read.
@@ -32,7 +32,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The bytes are no component that could be compiled.
@@ -40,7 +40,7 @@ pub enum Error {
     Load {
         /// The plugin's source.
         plugin: String,
-        /// What is wrong, and what to do.
+        /// The fault, and its remedy.
         reason: String,
     },
     /// The component cannot be compiled within the bounds.
@@ -78,7 +78,7 @@ pub enum Error {
     NeedsRestart {
         /// The plugin that runs.
         plugin: String,
-        /// What would be lost.
+        /// The data that would be lost.
         reason: String,
     },
     /// It was stopped before it could be replaced.
@@ -92,7 +92,7 @@ pub enum Error {
     Refused {
         /// The plugin's name.
         plugin: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
     /// The plugin did not come to the end of its `check`.
@@ -108,7 +108,7 @@ pub enum Error {
     Kv {
         /// The plugin's name.
         plugin: String,
-        /// What the driver said.
+        /// The driver's error.
         source: kv::Error,
     },
 }
@@ -116,7 +116,7 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
-    /// As it is told, without what concerns the operator alone: a client gets neither a guest's backtrace nor its last words.
+    /// The text for clients. It has neither the guest's backtrace nor the last lines that it printed.
     pub fn brief(&self) -> String {
         match self {
             Self::Start { plugin, cause, .. } => {
@@ -126,7 +126,7 @@ impl Error {
         }
     }
 
-    /// What a plugin did that could not be opened, as metrics name it: a word of ours, never one of the guest's.
+    /// The `error.type` label of metrics: one of a fixed set, never a guest's text.
     pub fn error_type(&self) -> &'static str {
         match self {
             Self::Start { error_type, .. } => error_type,

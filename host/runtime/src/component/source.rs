@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use super::{Error, bundled};
 
-/// What a component's file may have. The largest that are known, with a language's whole interpreter inside, have about 40 MB.
+/// The largest component file, in bytes. The largest known ones contain a language's whole interpreter and have about 40 MB.
 const MAX_BYTES: usize = 64 << 20;
 
 /// A component's origin. Parsed from a word (bundled) or from anything that has a `/` or ends in `.wasm` (a file).
@@ -22,7 +22,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What tells one component from another, without compiling it: [`fingerprint`] of its bytes. Blocks on the disk.
+    /// [`fingerprint`] of the component's bytes, which are not compiled for it. Blocks on the disk.
     pub(crate) fn hash(&self) -> Result<String, Error> {
         self.read().map(|bytes| fingerprint(&bytes))
     }

@@ -1,4 +1,4 @@
-//! What `/plugin` shows.
+//! The answer of `/plugin`.
 
 use larder_model::storage::Statistics;
 use serde::{Serialize, Serializer};
@@ -6,9 +6,9 @@ use serde::{Serialize, Serializer};
 /// One tenant's plugin, as it is now.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
-    /// What the plugin calls itself.
+    /// The name that the plugin gives itself.
     pub name: String,
-    /// The version that it says it is.
+    /// The version that the plugin gives itself.
     pub version: String,
     /// Where it was loaded from: a bundled plugin's name, or a path.
     pub source: String,
@@ -18,19 +18,19 @@ pub struct Status {
     pub imports: Vec<String>,
     /// Where its data lives.
     pub instancing: Instancing,
-    /// Whether it can be called.
+    /// Ready, restarting or stopped.
     pub state: State,
-    /// How often it was replaced since the start.
+    /// Restarts since it was opened.
     pub restarts: u64,
     /// Linear memory of all its instances, in bytes.
     pub memory_used: u64,
-    /// What each instance may use, in bytes.
+    /// Memory limit of each instance, in bytes.
     pub memory_limit: u64,
     /// Writes that have not been answered yet.
     pub queue_depth: u64,
     /// Their bytes.
     pub queue_bytes: u64,
-    /// What it says it stores.
+    /// The counters that the plugin reports.
     #[serde(serialize_with = "statistics")]
     pub statistics: Statistics,
 }
@@ -45,7 +45,7 @@ pub enum Instancing {
     Replicated,
 }
 
-/// Whether a plugin can be called.
+/// The state of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {

@@ -1,4 +1,4 @@
-//! When a plugin that failed may start again: at once, then ever later while it keeps failing.
+//! Restart times of a plugin that fails: at once, then after delays that double while it keeps failing.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ const FORGIVEN_AFTER: Duration = Duration::from_mins(1);
 /// The history of one plugin's failures.
 #[derive(Debug)]
 pub(crate) struct Backoff {
-    /// What the second of two failures in a row waits.
+    /// Delay after the second of two failures in a row.
     first_delay: Duration,
     failures: u32,
     /// When the current or last instance was allowed to start.

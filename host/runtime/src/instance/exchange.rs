@@ -1,4 +1,4 @@
-//! Another component, or other settings and limits, in the place of what runs: without a failed call, and without a lost one.
+//! Replaces the component that runs, or its settings and limits. No call fails and no write is lost.
 //!
 //! The writer's task finishes the write in hand and opens the new writer, which fences the one before it; writes wait in the queue
 //! meanwhile. Reads that are under way end where they began, and new ones ask new readers. A new writer that cannot be opened changes
@@ -18,18 +18,18 @@ use super::suspects::Suspects;
 use super::worker::Worker;
 use crate::component::{Component, Error};
 
-/// What the writer's task is asked to take.
+/// A request to the writer's task to run another component.
 pub(crate) struct Exchange {
     next: Arc<Component>,
     reply: oneshot::Sender<Result<(), Error>>,
 }
 
-/// What came of a try to change what runs in a tenant.
+/// The outcome of [`Plugin::exchange`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exchanged {
-    /// It runs that already.
+    /// The component runs already.
     Unchanged,
-    /// Its instances are new.
+    /// The instances were replaced.
     Replaced,
 }
 
@@ -66,7 +66,7 @@ impl Plugin {
 // === impl Worker ===
 
 impl Worker {
-    /// Opens the new writer, or one of what ran before again.
+    /// Opens the new writer. If that fails, opens a writer of the old component again.
     pub(crate) async fn exchange(&mut self, exchange: Exchange) {
         let Exchange { next, reply } = exchange;
         let before = self.starter.component();
@@ -78,7 +78,7 @@ impl Worker {
                     pools.exchange(Pool::new(starter, shared));
                 }
                 if before.hash() != next.hash() {
-                    // What killed the one may be nothing to the other.
+                    // A batch that killed the one component may not kill the other.
                     *lock(&self.shared.suspects) = Suspects::default();
                 }
                 self.slot.lock().await.replace(instance);
@@ -96,13 +96,13 @@ impl Worker {
                 warn!(plugin = &*self.shared.name, %error, "the plugin cannot be replaced, and goes on as it was");
                 let mut writer = self.slot.lock().await;
                 if writer.restart_at().is_none() {
-                    // The claim has fenced the writer that was there. If it does not come back, that is told by its state.
+                    // The claim has fenced the old writer. If it cannot be opened again, its state says so.
                     drop(writer.restart().await);
                 }
                 Err(error)
             }
         };
-        // Whoever asked may have gone.
+        // The caller may have gone.
         drop(reply.send(exchanged));
     }
 }

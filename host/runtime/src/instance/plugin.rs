@@ -34,7 +34,7 @@ pub struct Plugin {
     pub(crate) starter: Arc<Starter>,
 }
 
-/// Who answers reads.
+/// The instances that serve reads.
 pub(crate) enum Readers {
     /// The one instance.
     Writer(Arc<WriterSlot>),
@@ -114,7 +114,7 @@ impl Plugin {
         }))
     }
 
-    /// How the plugin is now.
+    /// The plugin at this moment.
     pub fn status(&self) -> Status {
         let (queue_depth, queue_bytes) = self.queue.waiting();
         let memory_used = self.shared.memory_used();
@@ -128,7 +128,7 @@ impl Plugin {
         }
     }
 
-    /// What the tenant adds to the levels of the server.
+    /// The tenant's part of the server's gauges.
     pub fn levels(&self) -> Levels {
         let (queue_depth, queue_bytes) = self.queue.waiting();
         let Statistics {
@@ -149,12 +149,12 @@ impl Plugin {
         }
     }
 
-    /// Whether writes wait, or are being written.
+    /// True while writes wait or are being written.
     pub fn is_busy(&self) -> bool {
         self.queue.waiting() != (0, 0)
     }
 
-    /// Changes how many writes and reads may wait, and how many bytes of writes; what waits already stays.
+    /// Changes the limits of waiting writes and reads. Those that wait already stay.
     pub fn set_queue(&self, depth: usize, bytes: usize) {
         self.queue.set_limits(depth, bytes);
         if let Readers::Beside(pools) = &self.readers {
@@ -167,12 +167,12 @@ impl Plugin {
         self.shared.instancing
     }
 
-    /// What its namespace takes up, compressed, in bytes; nothing for a plugin that does not use `kv`.
+    /// Compressed size of its namespace in bytes; 0 for a plugin that does not use `kv`.
     pub fn stored_bytes(&self) -> u64 {
         self.starter.namespace().stored_bytes()
     }
 
-    /// Whether calls are served; changes with every restart that has to wait.
+    /// True while calls are served. Changes with every restart that has to wait.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.shared.ready()
     }
@@ -185,7 +185,7 @@ impl Plugin {
         self.settled(self.queue.purge()?).await
     }
 
-    /// Writes what waits, refuses what comes after, and returns once all of it is durable.
+    /// Refuses new writes, writes those that wait, and returns once all are durable.
     pub async fn shutdown(&self) {
         self.queue.close();
         let worker = lock(&self.worker).take();
@@ -208,7 +208,7 @@ impl Plugin {
         })
     }
 
-    /// Has the batch written, once what waits before it is; returns when it is as durable as the plugin promises.
+    /// Writes the batch after those that wait. Returns when it is as durable as the plugin promises.
     ///
     /// # Errors
     /// As [`Storage::write`].

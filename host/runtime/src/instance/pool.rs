@@ -17,7 +17,7 @@ use super::unbroken;
 use crate::component::Component;
 use crate::sandbox::guest::{Cause, Failure, Instance};
 
-/// The readers of one tenant that are made of one component, under one configuration.
+/// The readers of one tenant from one component.
 pub(crate) struct Pool {
     starter: Arc<Starter>,
     component: Arc<Component>,
@@ -35,7 +35,7 @@ struct PoolState {
     backoff: Backoff,
     /// No instance is made before this.
     down: Option<(Instant, Failure)>,
-    /// Another pool has its place: how these readers are is no longer how the tenant is.
+    /// Another pool has replaced it. The health of these readers no longer counts as the tenant's.
     retired: bool,
 }
 
@@ -83,7 +83,7 @@ impl Pool {
         unbroken::read(self.starter.lane(), serve).await
     }
 
-    /// Drops what is idle, and what is busy once it comes back: after a purge, or for strikes.
+    /// Drops idle instances at once, and busy ones when they are given back: after a purge, or for strikes.
     pub(crate) fn renew(&self) {
         let mut state = lock(&self.state);
         state.generation += 1;
@@ -94,7 +94,7 @@ impl Pool {
         drop(idle);
     }
 
-    /// Another pool takes its place; whoever asks this one goes on doing so.
+    /// Marks that another pool has replaced it. Requests that use this pool go on.
     pub(crate) fn retire(&self) {
         let mut state = lock(&self.state);
         self.tell_up(&state);
@@ -190,7 +190,7 @@ impl Pool {
         }
     }
 
-    /// Reads are tried again. With the lock held, so that nothing is told late.
+    /// Reports that reads are tried again. Called with the lock held, so that reports stay in order.
     fn tell_up(&self, state: &PoolState) {
         if !state.retired {
             self.shared.readers_up();
@@ -198,7 +198,7 @@ impl Pool {
     }
 }
 
-/// The error of a read that finds too many before it.
+/// The error of a read when too many wait already.
 pub(crate) fn too_many_reads(waiting: usize) -> Error {
     let text =
         format!("{waiting} reads wait for the plugin; retry later, or raise limits.queue_depth");

@@ -23,7 +23,7 @@ impl Pools {
         })))
     }
 
-    /// Whom a new query asks, to its end.
+    /// The pool that a new query uses until its end.
     pub(crate) fn current(&self) -> Arc<Pool> {
         Arc::clone(&lock(&self.0).current)
     }

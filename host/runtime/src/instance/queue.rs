@@ -12,7 +12,7 @@ use super::suspects::Suspect;
 /// Exports are joined into one write until it weighs this much (`host/docs/architecture.md`, "How a write travels").
 pub(crate) const JOINED_BYTES: usize = 8 << 20;
 
-/// The result of a write or a purge, for whoever waits for it.
+/// Returns the result of a write or a purge to its caller.
 pub(crate) type Reply = oneshot::Sender<Result<(), Error>>;
 
 /// One consumer, any number of producers.
@@ -26,7 +26,7 @@ struct Inner {
     items: VecDeque<Item>,
     most_depth: usize,
     most_bytes: usize,
-    /// What has not been answered yet, in the queue or taken out of it.
+    /// Writes without an answer yet, in the queue or taken out of it.
     depth: usize,
     bytes: usize,
     closed: bool,
@@ -45,7 +45,7 @@ pub(crate) struct Waiting {
     pub(crate) ack: Ack,
 }
 
-/// The way back to a client, and its place in the queue, which is free when this is dropped.
+/// The reply to a client, and its permit in the queue, which is released when this is dropped.
 pub(crate) struct Ack {
     reply: Reply,
     _permit: QueuePermit,
@@ -56,13 +56,13 @@ struct QueuePermit {
     bytes: usize,
 }
 
-/// What comes next.
+/// The next piece of work.
 pub(crate) enum Work {
     /// Write these as one.
     Writes(Vec<Waiting>),
     /// Forget everything.
     Purge(Reply),
-    /// Open another writer in the place of the one there.
+    /// Replace the writer by one of another component.
     Exchange(Box<Exchange>),
     /// The queue is closed and empty.
     Stop,
@@ -85,7 +85,7 @@ impl WriteQueue {
         })
     }
 
-    /// How many writes may wait.
+    /// The most writes that may wait.
     pub(crate) fn most_depth(&self) -> usize {
         self.lock().most_depth
     }
@@ -169,14 +169,14 @@ impl WriteQueue {
         Ok(())
     }
 
-    /// How many writes have not been answered yet, and their bytes.
+    /// The number of writes without an answer yet, and their bytes.
     pub(crate) fn waiting(&self) -> (u64, u64) {
         let inner = self.lock();
         let wide = |number| u64::try_from(number).unwrap_or(u64::MAX);
         (wide(inner.depth), wide(inner.bytes))
     }
 
-    /// Refuses everything from here on; what waits is still taken out.
+    /// Refuses everything from here on. Writes that wait are still taken out.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();
@@ -195,7 +195,7 @@ impl WriteQueue {
         }
     }
 
-    /// What comes next, if anything does: as many writes as fit one joined write, a suspect always alone.
+    /// The next piece of work, if there is one. Joins as many writes as fit into one; a suspect is always alone.
     pub(crate) fn take(&self) -> Option<Work> {
         let mut inner = self.lock();
         let first = match inner.items.pop_front() {
@@ -240,13 +240,13 @@ fn shutting_down() -> Error {
 // === impl Ack ===
 
 impl Ack {
-    /// Answers, whether or not somebody still listens: the write goes on when its client has gone.
+    /// Answers the client. It may have gone, as the write does not depend on it.
     pub(crate) fn answer(self, result: Result<(), Error>) {
         answer(self.reply, result);
     }
 }
 
-/// Answers, whether or not somebody still listens.
+/// Answers a caller, which may have gone.
 pub(crate) fn answer(reply: Reply, result: Result<(), Error>) {
     drop(reply.send(result));
 }

@@ -1,4 +1,4 @@
-//! Who answers the reads of one request: the one instance, or the readers that were there when it came.
+//! The storage of one request. Its reads go to the one instance, or to the readers that were current when the request came.
 
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ impl Storage for Pinned {
         if !shared.reported(breach) {
             return;
         }
-        // Those who answered these reads are to be replaced.
+        // The instances that answered these reads are to be replaced.
         match &self.reads {
             Reads::Writer(_) => shared.struck_out.notify_one(),
             Reads::Pool(pool) => pool.renew(),

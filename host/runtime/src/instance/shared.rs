@@ -1,4 +1,4 @@
-//! What the parts of a tenant know together: how the plugin is, and whom to tell.
+//! The state that the parts of a tenant's plugin share: its health, counters and metrics.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::component::{Instancing, State};
 use crate::sandbox::check::Breach;
 use crate::sandbox::guest::{Failure, Gauge};
 
-/// So many broken rules within [`STRIKE_WINDOW`] and the instance is replaced.
+/// An instance that breaks so many rules within [`STRIKE_WINDOW`] is replaced.
 const STRIKES: usize = 5;
 const STRIKE_WINDOW: Duration = Duration::from_mins(1);
 
@@ -36,11 +36,11 @@ pub(crate) struct Shared {
     strikes: Mutex<VecDeque<Instant>>,
 }
 
-/// How those are who answer.
+/// Health of the writer and of the readers.
 struct Health {
     /// The writer, which is all there is for an `exclusive` plugin.
     writer: State,
-    /// Why the readers beside it have to wait for their next start, while they do.
+    /// The reason why the readers wait for their next start, while they do.
     readers: Option<String>,
 }
 
@@ -119,7 +119,7 @@ impl Shared {
     fn set(&self, change: impl FnOnce(&mut Health)) {
         let mut health = lock(&self.health);
         change(&mut health);
-        // Under the lock, so that what is told last is what holds.
+        // Under the lock, so that the last report is the current state.
         self.ready.send_replace(health.state() == State::Ready);
     }
 

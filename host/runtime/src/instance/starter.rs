@@ -68,8 +68,8 @@ impl Starter {
         &self.gauge
     }
 
-    /// Whether the driver has lost what was not durable since the writer was opened: the writer is fenced, and what all instances
-    /// remember may not be there.
+    /// True if the driver has lost data that was not durable since the writer was opened. The writer is fenced then, and instances may
+    /// remember data that is gone.
     pub(crate) fn is_stale(&self) -> bool {
         self.namespace().generation() != self.generation.load(Ordering::Relaxed)
     }
@@ -90,7 +90,7 @@ impl Starter {
         &self.lane
     }
 
-    /// Whether data is still there after a restart of the process.
+    /// The driver of the tenant's namespace.
     pub(crate) fn driver(&self) -> &dyn Driver {
         &*self.driver
     }

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::sandbox::guest::Cause;
 
-/// How many are remembered; the oldest is forgotten first.
+/// The number of batches that are remembered. The oldest is forgotten first.
 const CAPACITY: usize = 1024;
 /// Traps alone after which a batch is refused.
 const MOST_TRAPS: u32 = 2;
@@ -29,7 +29,7 @@ pub(crate) struct Suspects {
     order: VecDeque<Digest>,
 }
 
-/// How often a batch has failed the plugin alone.
+/// The number of times that a batch failed the plugin when it was written alone.
 #[derive(Clone, Copy, Debug, Default)]
 struct Record {
     traps: u32,
@@ -44,7 +44,7 @@ pub(crate) struct Suspect {
     pub(crate) patience: u32,
 }
 
-/// What is known about a batch.
+/// The verdict on a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Nothing.

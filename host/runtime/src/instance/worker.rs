@@ -98,7 +98,7 @@ impl Worker {
         }
     }
 
-    /// What comes next in the queue; false at its end.
+    /// Takes the next piece of work from the queue; false at its end.
     async fn work(&mut self) -> bool {
         match self.queue.take() {
             Some(Work::Writes(writes)) => self.write(writes).await,
@@ -233,7 +233,7 @@ impl Worker {
     }
 }
 
-/// What a batch is answered that kills the plugin every time.
+/// The error for a batch that kills the plugin every time.
 pub(crate) fn poisonous(plugin: &str, digest: Digest) -> Error {
     error!(plugin, %digest, "a batch that fails the plugin every time is refused");
     let text = format!(

@@ -12,7 +12,7 @@ use larder_model::storage::{self, Error, ErrorKind, Operation, Part, Pieces, Sig
 const MAX_RESUME_BYTES: usize = 64 << 10;
 /// A page of pieces may pass `max-bytes` this many times over, beside its largest piece: a plugin may hand out whole blocks.
 const PAGE_FACTOR: usize = 2;
-/// What one step of `check` may tell of, in lines, and the longest line in bytes.
+/// The most lines that one step of `check` may return, and the longest line in bytes.
 const MAX_DAMAGED: usize = 1 << 16;
 const MAX_DAMAGED_BYTES: usize = 4 << 10;
 
@@ -21,7 +21,7 @@ const MAX_DAMAGED_BYTES: usize = 4 << 10;
 pub(crate) struct Breach {
     /// The rule's name, for metrics: `find.limit`.
     pub(crate) rule: &'static str,
-    /// What the guest did.
+    /// The guest's answer, as far as it broke the rule.
     pub(crate) detail: String,
 }
 

@@ -9,12 +9,12 @@ use wasmtime::EngineWeak;
 
 use crate::component::Error;
 
-/// How far apart a running guest looks at its deadline, and lets other tasks run. The thread that runs it may be the one that has
+/// Interval at which a running guest checks its deadline and lets other tasks run. The thread that runs it may be the one that has
 /// to look at the sockets, so that others' calls wait as long for it.
 const TICK: Duration = Duration::from_millis(1);
 /// So many ticks without a guest, and the clock sleeps: waking it costs a call more than letting it tick.
 const LINGER: u32 = 1_000;
-/// How often a clock that sleeps looks whether its engine is still there.
+/// Interval at which a sleeping clock checks that its engine is still there.
 const NAP: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -73,11 +73,11 @@ impl Clock {
                 continue;
             }
             self.asleep.store(true, Ordering::SeqCst);
-            // Whoever began before that was said did not wake anybody.
+            // A call that began before `asleep` was set has woken no clock.
             if !self.is_needed() {
                 thread::park_timeout(NAP);
             }
-            // It goes on sleeping at the next tick if nobody came.
+            // It goes on sleeping at the next tick if no call has begun.
             self.asleep.store(false, Ordering::SeqCst);
         }
     }

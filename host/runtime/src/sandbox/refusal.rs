@@ -1,4 +1,4 @@
-//! What an error that a guest raised means to the caller (`host/docs/architecture.md`, "Errors on the wire").
+//! Maps an error that a guest raised to the error that the caller gets (`host/docs/architecture.md`, "Errors on the wire").
 //!
 //! `resource-exhausted`, `unavailable` and `data-loss` are passed on as what they are. `invalid-argument` and `other` have no meaning
 //! in answer to the host, whose calls are well-formed: a write is UNAVAILABLE then, so that clients keep the spans and retry, and a
@@ -8,7 +8,7 @@ use larder_model::storage::{Error, ErrorKind};
 
 use super::bindings::larder::storage::types;
 
-/// What is kept of a guest's text.
+/// The most bytes that are kept of a guest's text.
 const MAX_TEXT_BYTES: usize = 1024;
 
 /// An error that `write` raised.

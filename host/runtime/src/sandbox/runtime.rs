@@ -18,15 +18,15 @@ const ASYNC_STACK: usize = 2 << 20;
 /// Compiled code beyond this is removed from the cache, least recently used first.
 const CACHE_BYTES: u64 = 256 << 20;
 
-/// What the engine needs to know.
+/// Configuration of the engine.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeConfig {
     /// Where compiled code is kept between starts, usually `<data_dir>/cache/wasmtime`; made with mode 0700. Without it, every
     /// start compiles.
     pub cache_dir: Option<PathBuf>,
-    /// What compiles the components of files first, within bounds; without it, they are compiled here, however long that takes.
+    /// Compiles the components of files first, in a bounded process. Without it they are compiled in this process, without a time limit.
     pub compiler: Option<Compiler>,
-    /// What gives tenants their turns of computing.
+    /// Divides processor time among tenants.
     pub scheduler: Arc<Scheduler>,
     /// Writes the names of guests' functions to `/tmp/perf-PID.map`, where `perf` looks for them. For benches: it keeps nothing secret.
     pub perf_map: bool,

@@ -1,4 +1,4 @@
-//! Why an operator's request about a tenant failed.
+//! Errors of an operator's request about a tenant.
 
 use larder_model::storage;
 
@@ -11,15 +11,15 @@ pub enum Error {
     /// There is no such tenant.
     #[error("unknown tenant {name:?}: `GET /tenants` lists those there are")]
     Unknown {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
     },
     /// The tenant's storage failed.
     #[error("tenant `{tenant}`: {source}")]
     Storage {
-        /// Whose.
+        /// The name of the tenant.
         tenant: String,
-        /// What it said.
+        /// The storage's error.
         source: storage::Error,
     },
     /// A search over the tenant's storage failed.

@@ -1,4 +1,4 @@
-//! What is done about tenants that nobody calls: they are put away, and now and then brought back for their upkeep.
+//! Idle tenants are evicted, and opened once in a while for their upkeep.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -9,17 +9,17 @@ use super::Tenants;
 use super::slot::Slot;
 use crate::plugin::Instancing;
 
-/// Retention goes on for tenants that nobody calls: so often they are brought back for it.
+/// Interval at which idle tenants are opened, so that retention goes on.
 const UPKEEP_EVERY: Duration = Duration::from_hours(1);
 
-/// How many are put away, or brought back, at a time.
+/// Tenants that are evicted, or opened, at a time.
 const AT_A_TIME: usize = 4;
 
-/// The time between two looks, at the least and at the most.
+/// The shortest and the longest time between two rounds.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Looks again and again, until the tenants are gone.
+/// Runs rounds until the registry is dropped.
 pub(super) fn start(tenants: &Arc<Tenants>) {
     let tenants: Weak<Tenants> = Arc::downgrade(tenants);
     tokio::spawn(async move {
@@ -39,7 +39,7 @@ pub(super) fn start(tenants: &Arc<Tenants>) {
 }
 
 impl Tenants {
-    /// Puts away who has not been called for so long; gives how many that were.
+    /// Evicts tenants that were idle for at least `idle_timeout`, and returns their number.
     pub(super) async fn evict_idle(&self, now: Instant, idle_timeout: Duration) -> usize {
         stream::iter(self.slots())
             .map(|slot| async move { slot.evict(now, idle_timeout).await })
@@ -49,7 +49,7 @@ impl Tenants {
             .await
     }
 
-    /// Opens who has something stored and was not open for a while, so that its plugin's `maintain` is called.
+    /// Opens tenants that have data and were not open for [`UPKEEP_EVERY`], so that their plugins' `maintain` is called.
     pub(super) async fn open_for_upkeep(&self, now: Instant) {
         let due: Vec<Arc<Slot>> = self
             .slots()
@@ -63,14 +63,14 @@ impl Tenants {
         let due = due.into_iter().filter(|slot| {
             let name = slot.name().as_str();
             let bytes = stored.get(name);
-            // What another plugin has stored is not looked after by one that keeps its data in its memory, and would then stay open.
+            // An `exclusive` plugin would not maintain what another plugin has stored, and would stay open.
             let component = self.current.of(name).plugin;
             bytes.is_some_and(|bytes| *bytes > 0)
                 && component.instancing() == Instancing::Replicated
         });
         stream::iter(due)
             .for_each_concurrent(AT_A_TIME, |slot| async move {
-                // One that cannot be opened has said so in the log.
+                // A failure is in the log.
                 drop(slot.opened(Arc::clone(&self.current)).await);
             })
             .await;

@@ -123,7 +123,7 @@ impl Slot {
             let renewed = kv.renew(self.name().as_str()).await;
             renewed.map_err(|error| unavailable(&error))?;
         }
-        // What kept it from opening may be gone.
+        // The cause of the last failed opening may be gone.
         lifecycle.forget_failure();
         self.forget_reason();
         Ok(())

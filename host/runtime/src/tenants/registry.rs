@@ -19,13 +19,13 @@ use super::slot::{Slot, stopping};
 use super::{Error, LoadError, LoadedConfig, TenantLimits, TenantStatus, eviction};
 use crate::plugin::{self, Plugin};
 
-/// How many tenants are shut down at a time.
+/// Tenants that are shut down at a time.
 const AT_A_TIME: usize = 16;
 
-/// What an operator decides about tenants.
+/// Configuration of the registry.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whether requests name their tenants; else all are of one, which is opened at the start and stays.
+    /// True if requests name their tenants. Otherwise there is one tenant, which is opened at the start and stays open.
     pub enabled: bool,
     /// Tenants that are known from the start.
     pub known: Vec<TenantName>,
@@ -33,7 +33,7 @@ pub struct Options {
     pub default: Option<TenantName>,
     /// The most tenants (`tenancy.max_tenants`).
     pub max_tenants: usize,
-    /// Who is not called for so long is put away (`tenancy.idle_timeout`).
+    /// Tenants that were idle for so long are evicted (`tenancy.idle_timeout`).
     pub idle_timeout: Duration,
 }
 
@@ -44,14 +44,14 @@ pub struct Tenants {
     options: Live<Options>,
     pub(super) slots: RwLock<HashMap<TenantName, Arc<Slot>>>,
     ready: watch::Receiver<bool>,
-    /// Whoever calls while tenancy is on can be served, until the server stops.
+    /// True until the server stops.
     serving: watch::Sender<bool>,
 }
 
 // === impl Tenants ===
 
 impl Tenants {
-    /// Finds out who has something stored. Without tenancy the one tenant is opened; with it the plugins are only tried out.
+    /// Lists the tenants that have data. Without tenancy the one tenant is opened; with it the plugins are only tried out.
     ///
     /// # Errors
     /// A plugin that cannot be opened, a store that cannot be read.
@@ -103,12 +103,12 @@ impl Tenants {
         self.kv.set_min_free(bytes);
     }
 
-    /// Whether calls are served: with tenancy always, as a plugin that fails is its own tenant's trouble.
+    /// True while calls are served. Always true with tenancy, as a plugin that fails affects its own tenant only.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.ready.clone()
     }
 
-    /// The plugin: the default tenant's where there is one and it is open, else what it is apart from any tenant.
+    /// The plugin of the default tenant if it is open, else the default plugin as it was tried out.
     pub fn status(&self) -> plugin::Status {
         let plugin = self.find(None).ok().and_then(|slot| slot.peek());
         plugin.map_or_else(
@@ -117,7 +117,7 @@ impl Tenants {
         )
     }
 
-    /// Whether the server serves: with tenancy always, without it while the one plugin does.
+    /// The state of the server: always ready with tenancy, else the state of the one plugin.
     pub fn state(&self) -> plugin::State {
         if self.options().enabled {
             plugin::State::Ready
@@ -126,7 +126,7 @@ impl Tenants {
         }
     }
 
-    /// Everybody who is known, by name.
+    /// All known tenants, by name.
     ///
     /// # Errors
     /// A store that cannot be read.
@@ -144,7 +144,7 @@ impl Tenants {
         Ok(slots.iter().map(status).collect())
     }
 
-    /// Tells what all open tenants come to, and what the kv driver counts.
+    /// Sets the gauges of all open tenants and of the kv driver.
     pub fn measure(&self, metrics: &Metrics) {
         let mut sum = Levels::default();
         for plugin in self.slots().iter().filter_map(|slot| slot.peek()) {
@@ -167,7 +167,7 @@ impl Tenants {
         Ok(plugin.pinned())
     }
 
-    /// Shuts every tenant's plugin down, each once what waits is written; none is opened again.
+    /// Shuts every tenant's plugin down once its waiting writes are written. None is opened again.
     pub async fn shutdown(&self) {
         self.serving.send_replace(false);
         stream::iter(self.slots())
@@ -175,7 +175,7 @@ impl Tenants {
             .await;
     }
 
-    /// Bytes by tenant, of all who have a namespace.
+    /// Stored bytes of every tenant that has a namespace.
     pub(super) async fn stored(&self) -> Result<HashMap<String, u64>, storage::Error> {
         let stored = self.kv.tenants().await.map_err(|error| {
             let text = format!("the tenants that are stored cannot be listed: {error}");
@@ -204,7 +204,7 @@ impl Tenants {
         slots.values().cloned().collect()
     }
 
-    /// The slot that an operator means.
+    /// The slot of the tenant that an operator names, or of the default one.
     pub(super) fn find(&self, name: Option<&str>) -> Result<Arc<Slot>, Error> {
         let options = self.options();
         let default = TenantName::default_tenant();
@@ -230,7 +230,7 @@ impl Tenants {
             let error = storage::Error::new(ErrorKind::ResourceExhausted, text);
             return Err(error.with_setting(setting));
         }
-        // Under the lock: should they be exchanged now, the slot is found there by whoever does it.
+        // Under the lock, so that a reload at this moment finds the slot.
         let slot = Slot::away(name.clone(), &self.current.of(name.as_str()));
         slots.insert(name.clone(), Arc::clone(&slot));
         Ok(slot)
@@ -248,7 +248,7 @@ impl Tenants {
         }
     }
 
-    /// None where the tenant's name has gone meanwhile.
+    /// None if the slot was removed meanwhile.
     async fn enter(&self, slot: &Arc<Slot>) -> Result<Option<Arc<Plugin>>, storage::Error> {
         if let Some(plugin) = slot.call() {
             return Ok(Some(plugin));
@@ -286,7 +286,7 @@ impl Stores for Tenants {
     async fn open(&self, tenant: Option<&TenantName>) -> Result<Arc<dyn Storage>, storage::Error> {
         loop {
             let slot = self.slot_of(tenant)?;
-            // One that went has made place for another.
+            // The slot was removed: make another.
             if let Some(plugin) = self.enter(&slot).await? {
                 return Ok(plugin.pinned());
             }

@@ -1,7 +1,7 @@
-//! Another plugin, other settings, other tenants, while the server runs.
+//! Reload: other plugins, settings and tenants while the server runs.
 //!
-//! Those who are open are changed one after the other, each without a failed call; those who are away open with what is new. A tenant
-//! whose plugin cannot be replaced goes on with the one it has, also after it was put away, until a later reload succeeds.
+//! Plugins that are open are replaced without a failed call; the others open with the new configuration. A tenant
+//! whose plugin cannot be replaced goes on with the one it has, also after it was evicted, until a later reload succeeds.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,24 +17,24 @@ use super::registry::Options;
 use super::slot::Slot;
 use crate::plugin::{self, Component, Exchanged};
 
-/// How many are changed at a time: each opens instances.
+/// Tenants that are changed at a time. Each opens instances.
 const AT_A_TIME: usize = 4;
 
-/// What a reload has done to the tenants that are open.
+/// The effect of a reload on the tenants that are open.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
-    /// Whose instances are new, or whose limits are.
+    /// Tenants with new instances.
     pub replaced: Vec<TenantName>,
-    /// Whose plugin could not be replaced, and goes on as it was.
+    /// Tenants whose plugin could not be replaced and goes on as it was.
     pub failed: Vec<NotReplaced>,
 }
 
 /// A tenant whose plugin goes on as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NotReplaced {
-    /// Whose.
+    /// Its name.
     pub tenant: TenantName,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -70,7 +70,7 @@ impl Tenants {
         }
         let before = self.replace_config(Arc::new(config));
         let now = self.current.get();
-        // Also where nothing has changed: one that failed the last time may not fail now.
+        // Also where nothing has changed: a tenant that failed at the last reload may succeed now.
         let slots = stream::iter(self.slots());
         let changed = slots.map(|slot| {
             let name = slot.name().clone();
@@ -104,8 +104,8 @@ impl Tenants {
         Ok(reloaded)
     }
 
-    /// Takes another list of tenants, other defaults and limits; whether tenancy is on cannot change. Who is no longer in the list is
-    /// put away once nobody calls, and what it has stored stays.
+    /// Takes another list of tenants, other defaults and limits. Tenancy cannot be turned on or off by it. Tenants that are no longer in
+    /// the list are evicted if they are idle, and their data stays.
     pub async fn set(&self, options: Options) {
         let gone: Vec<Arc<Slot>> = {
             let mut slots = self.slots_mut();
@@ -120,7 +120,7 @@ impl Tenants {
                 known.known.contains(slot.name()) && !options.known.contains(slot.name())
             };
             let gone = slots.values().filter(is_gone).cloned().collect();
-            // Under the lock: a name that is to be kept does not go meanwhile.
+            // Under the lock, so that no purge removes a tenant that is to be kept.
             self.set_options(options);
             gone
         };
@@ -131,8 +131,8 @@ impl Tenants {
 }
 
 impl Slot {
-    /// Has the tenant run `next`, if its plugin is open. Where that cannot be, it stays with what it has: `before`, or what an earlier
-    /// reload has left it with.
+    /// Has the tenant run `next`, if its plugin is open. Where that fails, it keeps the component that it runs: `before`, or an older
+    /// one if an earlier reload failed too.
     async fn exchange(
         &self,
         before: &Arc<Component>,

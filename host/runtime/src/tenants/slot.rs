@@ -1,4 +1,4 @@
-//! One tenant's place: its plugin while that is open, and the one door through which it is opened, put away, purged and closed.
+//! One tenant's slot in the registry: its plugin while that is open, and the lock under which it is opened, evicted, purged and closed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::{LoadedTenantConfig, Presence};
 use crate::instance::Backoff;
 use crate::plugin::{Component, Instancing, Plugin};
 
-/// What the second of two failed openings in a row waits.
+/// Delay after the second of two failed openings in a row.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 
 /// See the module.
@@ -25,9 +25,9 @@ pub(super) struct Slot {
     lifecycle: tokio::sync::Mutex<Lifecycle>,
 }
 
-/// What a call looks at.
+/// The part that every call reads.
 struct SlotState {
-    /// Cloned only while the lock is held: so a count of one means that nobody uses it.
+    /// Cloned only while the lock is held, so a count of one means that no request uses it.
     plugin: Option<Arc<Plugin>>,
     /// When it was last seen in use.
     used: Instant,
@@ -37,28 +37,28 @@ struct SlotState {
     reason: Option<String>,
 }
 
-/// What whoever opens and closes looks at.
+/// The part that is locked while the plugin is opened, evicted, purged or closed.
 pub(super) struct Lifecycle {
     backoff: Backoff,
     failed: Option<Failed>,
-    /// What opens it, where that is not what opens the others: a reload could not have it run something else.
+    /// The component that it is opened with instead of the configured one, because a reload could not replace it.
     pub(super) kept: Option<Arc<Component>>,
     /// The server is stopping.
     pub(super) closed: bool,
-    /// The tenant's name is no longer known: another slot is made for its next call.
+    /// It is no longer in the registry. The tenant's next call makes another slot.
     pub(super) removed: bool,
 }
 
 // === impl Lifecycle ===
 
 impl Lifecycle {
-    /// What kept it from opening may be gone: the next call tries at once.
+    /// Has the next call try to open it at once.
     pub(super) fn forget_failure(&mut self) {
         self.failed = None;
     }
 }
 
-/// The plugin cannot be taken out.
+/// The plugin is in use and cannot be taken out.
 pub(super) struct InUse;
 
 /// The last opening failed.
@@ -116,12 +116,12 @@ impl Slot {
         &self.name
     }
 
-    /// What the tenant may use beside its plugin.
+    /// The tenant's quotas.
     pub(super) fn quotas(&self) -> &Arc<Quotas> {
         &self.quotas
     }
 
-    /// Holds the tenant to other limits, as far as they are not those of an open instance.
+    /// Applies the quotas and the limits of the queue. The limits of instances that run are left as they are.
     pub(super) fn apply(&self, config: &LoadedTenantConfig) {
         self.quotas.set(&config.quotas);
         if let Some(plugin) = self.peek() {
@@ -138,12 +138,12 @@ impl Slot {
         Some(plugin)
     }
 
-    /// The plugin for a look at it, which is no use of it.
+    /// The plugin, without counting as a use of it.
     pub(super) fn peek(&self) -> Option<Arc<Plugin>> {
         self.state().plugin.clone()
     }
 
-    /// Whether the plugin is open, and if not, why.
+    /// Open, away or failed.
     pub(super) fn presence(&self) -> Presence {
         let state = self.state();
         match (&state.plugin, &state.reason) {
@@ -155,8 +155,7 @@ impl Slot {
         }
     }
 
-    /// The plugin, opened if it is not; none where the tenant's name is gone, which is then another slot's. All who wait for an opening
-    /// get its outcome, also a bad one.
+    /// The plugin, opened if it is not. None if the slot was removed. Calls that wait for the same opening get the same outcome.
     pub(super) async fn opened(
         self: Arc<Self>,
         current: Arc<Current>,
@@ -172,7 +171,7 @@ impl Slot {
                 return Ok(Some(plugin));
             }
             let opened = self.open_locked(&mut lifecycle, &current, seen).await?;
-            // They may have been exchanged meanwhile.
+            // The configuration may have been replaced meanwhile.
             self.apply(&current.of(self.name.as_str()));
             Ok(Some(opened))
         });
@@ -236,9 +235,9 @@ impl Slot {
         }
     }
 
-    /// Shuts the plugin down and drops it if nobody has used it for so long, and nothing of it is lost by that; true where it did.
+    /// Shuts the plugin down and drops it if it was idle for at least `idle` and loses no data by that. True if it did.
     pub(super) async fn evict(&self, now: Instant, idle: Duration) -> bool {
-        // Whoever has the door is about to use it.
+        // The task that holds the lock is about to use it.
         let Ok(_lifecycle) = self.lifecycle.try_lock() else {
             return false;
         };
@@ -269,7 +268,7 @@ impl Slot {
         }
     }
 
-    /// Why it could not be opened may hold no more.
+    /// Clears the reason of the last failed opening.
     pub(super) fn forget_reason(&self) {
         self.state().reason = None;
     }
@@ -289,7 +288,7 @@ impl Slot {
         Ok(state.plugin.take())
     }
 
-    /// Whether the plugin has not been open for so long.
+    /// True if the plugin has not been open for at least `time`.
     pub(super) fn is_away_for(&self, now: Instant, time: Duration) -> bool {
         let state = self.state();
         state.plugin.is_none() && now.saturating_duration_since(state.used) >= time
@@ -305,7 +304,7 @@ impl Slot {
         }
     }
 
-    /// For whoever changes what it opens with: nobody else opens or puts away meanwhile.
+    /// Locks the slot: the plugin is neither opened nor evicted meanwhile.
     pub(super) async fn lifecycle(&self) -> tokio::sync::MutexGuard<'_, Lifecycle> {
         self.lifecycle.lock().await
     }

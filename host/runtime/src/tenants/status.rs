@@ -1,4 +1,4 @@
-//! What `/tenants` shows.
+//! The answer of `/tenants`.
 
 use larder_core::quotas;
 use serde::Serialize;
@@ -11,13 +11,13 @@ use crate::plugin;
 pub struct TenantStatus {
     /// Its name.
     pub name: String,
-    /// Whether its plugin is open.
+    /// Open, away or failed.
     pub state: Presence,
-    /// What its namespace takes up, compressed, in bytes; none where it has no namespace.
+    /// Compressed size of its namespace in bytes; none if it has no namespace.
     pub stored_bytes: Option<u64>,
     /// Its plugin, while that is open.
     pub plugin: Option<plugin::Status>,
-    /// What it gets and may use, whether or not its plugin is open.
+    /// Its limits, also while its plugin is not open.
     pub limits: TenantLimits,
 }
 
@@ -28,18 +28,18 @@ pub struct TenantLimits {
     pub plugin: String,
     /// Linear memory of one instance, in bytes.
     pub memory: u64,
-    /// How long one call of the plugin may take, in milliseconds.
+    /// Time limit of one call of the plugin, in milliseconds.
     pub call_timeout_ms: u64,
     /// Bytes of writes that may wait for the plugin.
     pub queue_bytes: usize,
-    /// How many writes may wait for the plugin.
+    /// The most writes that may wait for the plugin.
     pub queue_depth: usize,
-    /// What it may use beside the plugin.
+    /// Its quotas.
     #[serde(flatten)]
     pub quotas: quotas::Limits,
 }
 
-/// Whether a tenant's plugin is open.
+/// The state of a tenant's plugin in the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Presence {

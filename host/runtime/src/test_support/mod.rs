@@ -1,4 +1,4 @@
-//! What the tests of this module share, and those of `tenancy`.
+//! Shared by the unit tests of this crate.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

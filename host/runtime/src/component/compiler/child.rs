@@ -82,7 +82,7 @@ impl CompileJob {
             };
             setrlimit(resource, limit)?;
         }
-        // Whoever serves goes first, and whoever runs out of memory ends this one. Neither is what the bounds rest on.
+        // The server gets the processor first, and when memory runs out this process is killed first. The limits do not depend on it.
         nice(10).ok();
         std::fs::write("/proc/self/oom_score_adj", "1000").ok();
         Ok(())
@@ -96,7 +96,7 @@ impl CompileJob {
     }
 }
 
-/// Where stderr is closed, nobody listens.
+/// Ignores a stderr that is closed.
 fn say(what: &dyn Display) {
     drop(writeln!(stderr().lock(), "{what}"));
 }

@@ -74,7 +74,7 @@ async fn open(guest: Guest) -> Opened {
     open_with(guest, limits()).await
 }
 
-/// What a request gets that begins now.
+/// The storage of a request that begins now.
 fn storage(tenant: &Arc<Plugin>) -> Arc<dyn Storage> {
     Arc::clone(tenant).pinned()
 }

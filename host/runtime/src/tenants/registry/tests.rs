@@ -1,4 +1,4 @@
-//! Tenants of small guests on a driver in memory: opened once, put away, brought back, purged.
+//! Tenants of small guests on a driver in memory: opened once, evicted, opened again, purged.
 
 #![allow(
     clippy::unwrap_used,

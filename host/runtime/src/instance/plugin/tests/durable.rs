@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// How often each write was tried and acknowledged, by number.
+/// The number of times that each write was tried and acknowledged, by number.
 #[derive(Default)]
 pub(super) struct Ledger(Vec<(u64, u64)>);
 

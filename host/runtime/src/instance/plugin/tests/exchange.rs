@@ -15,7 +15,7 @@ const RENAMED: &str = r#"(data (i32.const 2048) "other")"#;
 /// `write`, of a guest that dies of anything.
 const TRAP: &str = "(unreachable)";
 
-/// What tenants are opened with, and what they have in common.
+/// A component that tenants are opened with, its file and its store.
 struct Bench {
     file: GuestFile,
     kv: Arc<MemoryDriver>,
@@ -77,7 +77,7 @@ impl Bench {
             .unwrap()
     }
 
-    /// How often somebody has claimed the tenant's namespace, this time included.
+    /// The number of claims of the tenant's namespace, including this one.
     async fn claims(&self) -> u64 {
         let namespace = self.kv.open("a").await.unwrap();
         namespace.claim("local").await.unwrap().epoch

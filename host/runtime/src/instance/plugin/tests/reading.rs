@@ -5,7 +5,7 @@ use crate::test_support::guest::KV;
 
 const FOR_LONG: Duration = Duration::from_hours(1);
 
-/// Whose readers have failed twice in a row and have to wait `restart_delay`.
+/// A plugin whose readers failed twice in a row and have to wait for `restart_delay`.
 async fn down(restart_delay: Duration) -> Arc<Plugin> {
     let guest = Guest::new().replicated().and(KV);
     let guest = guest

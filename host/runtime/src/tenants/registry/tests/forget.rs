@@ -90,7 +90,7 @@ async fn a_name_stays_while_somebody_uses_it() {
     assert!(names(&registry).await.is_empty());
 }
 
-/// It had the name's place before that went, and finds the next one's.
+/// It had the slot before that was removed, and gets the next one.
 #[tokio::test]
 async fn who_came_before_the_name_went_is_served_by_its_next_place() {
     let registry = start(counting()).await;
@@ -104,7 +104,7 @@ async fn who_came_before_the_name_went_is_served_by_its_next_place() {
     assert_eq!(registry.services("a").await, 1);
 }
 
-/// Whoever purges by the place of before touches nothing of the next one.
+/// A purge by the slot of before leaves the data of the next one.
 #[tokio::test]
 async fn a_purge_that_comes_late_leaves_the_next_place_alone() {
     let registry = start(Guest::new().replicated()).await;
