@@ -1,4 +1,4 @@
-//! Builds the bundled plugins for wasm, to be embedded in the binary by `src/plugin/bundled.rs`.
+//! Builds the bundled plugins for wasm, to be embedded in the binary by `src/component/bundled.rs`.
 
 #[path = "build/wasm.rs"]
 mod wasm;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 /// The plugins of this workspace. `larder-minimal` is no part of the binary, but built here so that its file is there for `--plugin`.
 const PLUGINS: &[&str] = &["larder-kv", "larder-memory", "larder-minimal"];
-/// Those that `src/plugin/bundled.rs` embeds, from `OUT_DIR`.
+/// Those that `src/component/bundled.rs` embeds, from `OUT_DIR`.
 const EMBEDDED: &[&str] = &["larder-kv", "larder-memory"];
 
 fn main() -> ExitCode {

@@ -15,7 +15,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use larder_ingest::Ingest;
 use larder_model::storage::{Batch, DurationRange, Part, Search, Storage, TimeRange, Wanted};
 use larder_oracle::corpus::Corpus;
-use larder_runtime::plugin::{DEFAULT_TENANT, Opener, Runtime};
+use larder_runtime::plugin::{Component, DEFAULT_TENANT, Runtime};
 use tokio::runtime::Runtime as Tokio;
 
 use support::stored::{self, Plugin, REQUEST_SPANS};
@@ -47,23 +47,23 @@ impl Bench {
         }
     }
 
-    fn opener(&self, plugin: Plugin) -> Opener {
-        let opener = plugin.opener(&self.wasm);
-        self.tokio.block_on(opener).unwrap()
+    fn component(&self, plugin: Plugin) -> Arc<Component> {
+        let component = plugin.component(&self.wasm);
+        self.tokio.block_on(component).unwrap()
     }
 
-    fn open(&self, opener: &Opener) -> Arc<dyn Storage> {
-        let opened = opener.open(DEFAULT_TENANT);
+    fn open(&self, component: &Arc<Component>) -> Arc<dyn Storage> {
+        let opened = component.open(DEFAULT_TENANT);
         self.tokio.block_on(opened).unwrap().pinned()
     }
 
     /// Measures a number of writes.
-    fn writes(&self, opener: &Opener, count: u64) -> Duration {
-        let mut storage = self.open(opener);
+    fn writes(&self, component: &Arc<Component>, count: u64) -> Duration {
+        let mut storage = self.open(component);
         let mut time = Duration::ZERO;
         for number in 1..=count {
             if number % WRITES == 0 {
-                storage = self.open(opener);
+                storage = self.open(component);
             }
             let batch = self.batch.clone();
             let started = Instant::now();
@@ -88,9 +88,9 @@ fn write(criterion: &mut Criterion) {
         // Budget: 1.2 us a span.
         ("write, memory that is full", Plugin::Full),
     ] {
-        let opener = bench.opener(plugin);
+        let component = bench.component(plugin);
         group.bench_function(name, |bencher| {
-            bencher.iter_custom(|count| bench.writes(&opener, count));
+            bencher.iter_custom(|count| bench.writes(&component, count));
         });
     }
     group.finish();
@@ -99,7 +99,7 @@ fn write(criterion: &mut Criterion) {
 /// A search of a thousand spans that all match, their digests, and the spans themselves.
 fn back(criterion: &mut Criterion) {
     let bench = Bench::new();
-    let storage = bench.open(&bench.opener(Plugin::Memory));
+    let storage = bench.open(&bench.component(Plugin::Memory));
     let written = storage.write(bench.batch.clone());
     bench.tokio.block_on(written).unwrap();
     let search = Search {

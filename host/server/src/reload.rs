@@ -1,6 +1,6 @@
 //! The result of a reload.
 
-use larder_runtime::tenancy::Taken;
+use larder_runtime::tenants::Reloaded;
 use serde::Serialize;
 
 /// The result of a reload: the JSON answer of `POST /reload`, and a line of the log.
@@ -17,7 +17,7 @@ pub struct Report {
     /// The plugin before and after.
     pub plugin: PluginChange,
     /// The tenants with an open plugin, by result.
-    pub tenants: Taken,
+    pub tenants: Reloaded,
 }
 
 /// The result of a reload in one word.

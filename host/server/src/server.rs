@@ -29,8 +29,8 @@ use larder_core::telemetry::Metrics;
 use larder_edge::doors::Door;
 use larder_grpc::{Grpc, Parts, Port};
 use larder_runtime::plugin;
-use larder_runtime::plugin::{Runtime, RuntimeConfig};
-use larder_runtime::tenancy::{Blueprints, Plan, Tenants, Unusable, Workshop};
+use larder_runtime::plugin::{Host, Runtime, RuntimeConfig};
+use larder_runtime::tenants::{self, LoadError, Tenants};
 use larder_store as kv;
 
 use self::listeners::Listeners;
@@ -246,8 +246,8 @@ pub(crate) fn runtime(
 }
 
 /// The plugin and the quotas of each tenant.
-pub(crate) fn plan(config: &Config) -> Result<Plan, Unusable> {
-    limits::plan(config)
+pub(crate) fn tenant_configs(config: &Config) -> Result<tenants::Config, LoadError> {
+    limits::tenant_configs(config)
 }
 
 async fn open_tenants(
@@ -256,15 +256,14 @@ async fn open_tenants(
     scheduler: &Arc<Scheduler>,
 ) -> Result<Arc<Tenants>, Error> {
     let runtime = runtime(config, scheduler).map_err(Error::Runtime)?;
-    let plan = plan(config).map_err(Error::Plugin)?;
-    let workshop = Workshop {
+    let tenants = tenant_configs(config).map_err(Error::Plugin)?;
+    let host = Host {
         runtime,
         kv: open_kv(config, scheduler).await?,
         metrics: Arc::clone(metrics),
     };
-    let blueprints = Blueprints::load(plan, &workshop).await;
-    let blueprints = blueprints.map_err(Error::Plugin)?;
-    let tenants = Tenants::start(blueprints, limits::tenants(config)).await;
+    let loaded = tenants.load(&host).await.map_err(Error::Plugin)?;
+    let tenants = Tenants::start(loaded, limits::tenants(config)).await;
     tenants.map_err(Error::Plugin)
 }
 

@@ -11,7 +11,8 @@ use larder_memory::Memory;
 use larder_model::storage::{Batch, Storage};
 use larder_oracle::corpus::Corpus;
 use larder_runtime::plugin::{
-    DEFAULT_TENANT, Limits, Opener, Runtime, RuntimeConfig, Settings, Source,
+    Component, DEFAULT_TENANT, Host, Limits, LoadChecks, PluginConfig, Runtime, RuntimeConfig,
+    Source,
 };
 use larder_store::MemoryDriver;
 
@@ -95,8 +96,8 @@ impl Plugin {
     }
 
     /// The compiled component, for opening empty stores in memory.
-    pub(crate) async fn opener(self, runtime: &Runtime) -> Result<Opener> {
-        let settings = Settings {
+    pub(crate) async fn component(self, runtime: &Runtime) -> Result<Arc<Component>> {
+        let settings = PluginConfig {
             source: self.source(),
             settings: self.settings(),
             limits: Limits {
@@ -105,15 +106,18 @@ impl Plugin {
                 ..Limits::default()
             },
         };
-        let metrics = Arc::new(Metrics::new());
-        let driver = Arc::new(MemoryDriver::new());
-        Ok(Opener::load(runtime, settings, driver, metrics).await?)
+        let host = Host {
+            runtime: runtime.clone(),
+            kv: Arc::new(MemoryDriver::new()),
+            metrics: Arc::new(Metrics::new()),
+        };
+        Ok(Component::load(&host, settings, LoadChecks::Describe).await?)
     }
 
     /// The sandboxed plugin, on an empty store in memory.
     pub(crate) async fn sandboxed(self, runtime: &Runtime) -> Result<Arc<dyn Storage>> {
-        let opener = self.opener(runtime).await?;
-        Ok(opener.open(DEFAULT_TENANT).await?.pinned())
+        let component = self.component(runtime).await?;
+        Ok(component.open(DEFAULT_TENANT).await?.pinned())
     }
 
     /// The native plugin, on an empty store in memory. Call it inside a `LocalSet`.

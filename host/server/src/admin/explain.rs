@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::AdminState;
-use super::tenants::{TenantQuery, error_response};
+use super::tenant_list::{TenantQuery, error_response};
 
 mod request;
 

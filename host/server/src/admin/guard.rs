@@ -13,7 +13,7 @@ use larder_edge::access::{Caller, DEFAULT_TENANT, Refusal, Right};
 use tokio::time::timeout;
 
 use super::AdminState;
-use super::tenants::TenantQuery;
+use super::tenant_list::TenantQuery;
 
 /// The largest request body, in bytes. A search in JSON is the largest request.
 const MAX_BODY: usize = 2 << 20;

@@ -22,7 +22,7 @@ mod purge;
 mod reload;
 mod scrape;
 mod serve;
-mod tenants;
+mod tenant_list;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ use larder_edge::access::Access;
 use larder_model::storage;
 use larder_proto::storage::v2::TraceQueryParameters;
 use larder_runtime::plugin;
-use larder_runtime::tenancy::{self, TenantStatus, Tenants};
+use larder_runtime::tenants::{self, TenantStatus, Tenants};
 use larder_search::{self as search, Explanation, Searcher};
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +65,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn tenants(&self) -> Result<Vec<TenantStatus>, storage::Error>;
 
     /// Deletes all data of one tenant, or of all. A write that is acknowledged after this returns is kept.
-    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenancy::Error>;
+    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenants::Error>;
 }
 
 /// Runs searches and explains them.
@@ -77,7 +77,7 @@ pub trait Explains: Send + Sync + 'static {
         &self,
         tenant: Option<&str>,
         query: TraceQueryParameters,
-    ) -> Result<Explanation, tenancy::Error>;
+    ) -> Result<Explanation, tenants::Error>;
 }
 
 /// Explains searches over the storage of tenants.
@@ -123,7 +123,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/reload", post(reload::reload))
         .route_layer(from_fn_with_state(state.clone(), guard::server_operator));
     let tenant_routes = Router::new()
-        .route("/tenants", get(tenants::tenants))
+        .route("/tenants", get(tenant_list::tenants))
         .route("/explain", post(explain::explain))
         .route("/purge", post(purge::purge))
         .route_layer(from_fn_with_state(state.clone(), guard::tenants_operator));
@@ -199,7 +199,7 @@ impl Backend for Tenants {
         self.list().await
     }
 
-    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenancy::Error> {
+    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenants::Error> {
         match tenant {
             Some(tenant) => Self::purge(self, tenant).await,
             None => self.purge_all().await,
@@ -213,21 +213,21 @@ impl Explains for Explainer {
         &self,
         tenant: Option<&str>,
         query: TraceQueryParameters,
-    ) -> Result<Explanation, tenancy::Error> {
+    ) -> Result<Explanation, tenants::Error> {
         let mut limits = *self.limits.get();
         let came = Instant::now();
         let quotas = self.tenants.named_quotas(tenant)?;
         let _query = quotas
             .query(limits.timeout / 2)
             .await
-            .map_err(tenancy::Error::Search)?;
+            .map_err(tenants::Error::Search)?;
         limits.timeout = limits.timeout.saturating_sub(came.elapsed());
         let storage = self.tenants.named(tenant).await?;
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
         searcher
             .explain(query)
             .await
-            .map_err(tenancy::Error::Search)
+            .map_err(tenants::Error::Search)
     }
 }
 

@@ -8,7 +8,7 @@ use larder_model::storage::ErrorKind;
 
 use super::AdminState;
 use super::guard::CallerName;
-use super::tenants::{TenantQuery, error_response};
+use super::tenant_list::{TenantQuery, error_response};
 
 /// The answer of Jaeger's storage cleaner.
 const DONE: &str = "Purge request processed successfully";

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, Method, Request, header};
 use http_body_util::BodyExt as _;
 use larder_core::telemetry::Levels;
 use larder_model::storage::{Error, ErrorKind, Statistics};
-use larder_runtime::tenancy::Presence;
+use larder_runtime::tenants::Presence;
 use larder_search::Node;
 use tower::ServiceExt as _;
 
@@ -29,8 +29,8 @@ struct FakeBackend {
     failure: Option<ErrorKind>,
 }
 
-fn limits() -> tenancy::Limits {
-    tenancy::Limits {
+fn limits() -> tenants::TenantLimits {
+    tenants::TenantLimits {
         plugin: "kv".to_owned(),
         memory: 1 << 30,
         call_timeout_ms: 10_000,
@@ -100,7 +100,7 @@ impl Backend for FakeBackend {
         ])
     }
 
-    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenancy::Error> {
+    async fn purge(&self, tenant: Option<&str>) -> Result<(), tenants::Error> {
         of_known(tenant)?;
         let tenant = tenant.unwrap_or("all").to_owned();
         self.purged.lock().unwrap().push(tenant.clone());
@@ -108,7 +108,7 @@ impl Backend for FakeBackend {
             None => Ok(()),
             Some(kind) => {
                 let source = Error::new(kind, "the disk said no");
-                Err(tenancy::Error::Storage { tenant, source })
+                Err(tenants::Error::Storage { tenant, source })
             }
         }
     }
@@ -120,11 +120,11 @@ impl Explains for FakeBackend {
         &self,
         tenant: Option<&str>,
         query: TraceQueryParameters,
-    ) -> Result<Explanation, tenancy::Error> {
+    ) -> Result<Explanation, tenants::Error> {
         of_known(tenant)?;
         if let Some(kind) = self.failure {
             let error = Error::new(kind, "the filter says no");
-            return Err(tenancy::Error::Search(error));
+            return Err(tenants::Error::Search(error));
         }
         Ok(Explanation {
             plan: Node {
@@ -150,10 +150,10 @@ impl Explains for FakeBackend {
 }
 
 /// Only `a` is known.
-fn of_known(tenant: Option<&str>) -> Result<(), tenancy::Error> {
+fn of_known(tenant: Option<&str>) -> Result<(), tenants::Error> {
     match tenant {
         None | Some("a") => Ok(()),
-        Some(other) => Err(tenancy::Error::Unknown {
+        Some(other) => Err(tenants::Error::Unknown {
             name: other.to_owned(),
         }),
     }

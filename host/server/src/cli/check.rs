@@ -93,9 +93,9 @@ fn check_plugin(
     driver: &Arc<dyn Driver>,
     to: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let (wasm, plan) = (
+    let (wasm, configs) = (
         server::runtime(config, &Arc::default())?,
-        server::plan(config)?,
+        server::tenant_configs(config)?,
     );
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let total = runtime.block_on(async {
@@ -105,7 +105,7 @@ fn check_plugin(
         for Stored { tenant, .. } in tenants {
             let kv = Arc::clone(driver);
             let mut checkup =
-                Checkup::open(&wasm, plan.of(&tenant).plugin.clone(), kv, &tenant).await?;
+                Checkup::open(&wasm, configs.of(&tenant).plugin.clone(), kv, &tenant).await?;
             let (name, version) = (checkup.name(), checkup.version());
             writeln!(to, "plugin      {name} {version}, tenant {tenant}")
                 .context("cannot print")?;
@@ -160,16 +160,16 @@ mod tests {
 
     use larder_core::telemetry::Metrics;
     use larder_model::storage::{BatchBuilder, DurationRange, FragmentFacts, TimeRange, TraceId};
-    use larder_runtime::plugin::Tenant;
+    use larder_runtime::plugin::Plugin;
     use larder_store::{Change, Scan};
 
     use super::*;
 
     async fn store(config: &Config, driver: Arc<dyn Driver>) {
         let wasm = server::runtime(config, &Arc::default()).unwrap();
-        let settings = server::plan(config).unwrap().default.plugin;
+        let settings = server::tenant_configs(config).unwrap().default.plugin;
         let metrics = Arc::new(Metrics::new());
-        let tenant = Tenant::open(&wasm, settings, driver, metrics)
+        let tenant = Plugin::open(&wasm, settings, driver, metrics)
             .await
             .unwrap();
         let mut builder = BatchBuilder::default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use larder_core::telemetry::Metrics;
 use larder_runtime::plugin::{
-    Instancing, Limits, Runtime, RuntimeConfig, Settings, Source, Status, Tenant,
+    Instancing, Limits, Plugin, PluginConfig, Runtime, RuntimeConfig, Source, Status,
 };
 use larder_store::MemoryDriver;
 
@@ -19,7 +19,7 @@ pub(super) fn inspect(
     settings: Vec<(String, String)>,
     config: &Config,
 ) -> anyhow::Result<()> {
-    let settings = Settings {
+    let settings = PluginConfig {
         source: plugin.parse::<Source>()?,
         settings,
         limits: Limits {
@@ -35,7 +35,7 @@ pub(super) fn inspect(
             ..RuntimeConfig::default()
         })?;
         let kv = Arc::new(MemoryDriver::new());
-        let tenant = Tenant::open(&wasm, settings, kv, Arc::new(Metrics::new())).await?;
+        let tenant = Plugin::open(&wasm, settings, kv, Arc::new(Metrics::new())).await?;
         let status = tenant.status();
         tenant.shutdown().await;
         anyhow::Ok(status)

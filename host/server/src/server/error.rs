@@ -8,7 +8,7 @@ use larder_edge::access;
 use larder_edge::doors;
 use larder_grpc as grpc;
 use larder_runtime::plugin;
-use larder_runtime::tenancy;
+use larder_runtime::tenants;
 use larder_store as kv;
 use tokio::task::JoinError;
 
@@ -61,7 +61,7 @@ pub enum Error {
     Runtime(#[source] plugin::Error),
     /// The plugin of one tenant, or of all, cannot be used.
     #[error(transparent)]
-    Plugin(tenancy::Unusable),
+    Plugin(tenants::LoadError),
     /// A gRPC port failed.
     #[error("a gRPC port failed")]
     Grpc(#[source] grpc::Error),

@@ -5,8 +5,8 @@ use larder_edge::tenant::{Resolver, Rules};
 use larder_grpc::Port;
 use larder_ingest as ingest;
 use larder_runtime::plugin;
-use larder_runtime::tenancy;
-use larder_runtime::tenancy::{Plan, Unusable, Wanted};
+use larder_runtime::tenants;
+use larder_runtime::tenants::{LoadError, TenantConfig};
 use larder_search as search;
 
 use crate::config::{Config, Size};
@@ -48,28 +48,28 @@ pub(crate) fn compiler(config: &Config) -> plugin::Compiler {
 }
 
 /// The plugin and the quotas of each tenant. Without tenancy, overrides are ignored.
-pub(super) fn plan(config: &Config) -> Result<Plan, Unusable> {
+pub(super) fn tenant_configs(config: &Config) -> Result<tenants::Config, LoadError> {
     let all = config.of_all();
-    let default = wanted(&all).map_err(|source| Unusable::new(None, source))?;
+    let default = tenant_config(&all).map_err(|source| LoadError::new(None, source))?;
     let tenancy = &config.tenancy;
-    let own = tenancy.overrides.iter().filter(|_| tenancy.enabled);
-    let own = own.map(|(name, own)| {
-        let wanted = wanted(&own.over(&all));
-        let wanted = wanted.map_err(|source| Unusable::new(Some(name), source))?;
-        Ok((name.clone(), wanted))
+    let overrides = tenancy.overrides.iter().filter(|_| tenancy.enabled);
+    let overrides = overrides.map(|(name, own)| {
+        let tenant = tenant_config(&own.over(&all));
+        let tenant = tenant.map_err(|source| LoadError::new(Some(name), source))?;
+        Ok((name.clone(), tenant))
     });
-    let own = own.collect::<Result<_, _>>()?;
-    Ok(Plan { default, own })
+    let overrides = overrides.collect::<Result<_, _>>()?;
+    Ok(tenants::Config { default, overrides })
 }
 
-fn wanted(config: &Config) -> Result<Wanted, plugin::Error> {
-    Ok(Wanted {
-        plugin: plugin::Settings {
+fn tenant_config(config: &Config) -> Result<TenantConfig, plugin::Error> {
+    Ok(TenantConfig {
+        plugin: plugin::PluginConfig {
             source: config.plugin.r#use.parse()?,
             settings: config.plugin.settings.clone().into_iter().collect(),
             limits: plugin(config),
         },
-        limits: quotas::Limits {
+        quotas: quotas::Limits {
             spans_per_second: config.limits.spans_per_second,
             concurrent_queries: config.limits.concurrent_queries,
             kv_quota: config.kv.quota.map(Size::bytes),
@@ -112,7 +112,7 @@ pub(super) fn rules(config: &Config, port: Port) -> Rules {
     }
 }
 
-pub(super) fn tenants(config: &Config) -> tenancy::Options {
+pub(super) fn tenants(config: &Config) -> tenants::Options {
     let tenancy = &config.tenancy;
     let listed = tenancy.tenants.0.iter();
     let defaults = [&tenancy.default, &tenancy.writer_default];
@@ -120,7 +120,7 @@ pub(super) fn tenants(config: &Config) -> tenancy::Options {
     let known = listed
         .chain(defaults.into_iter().flatten())
         .chain(overridden);
-    tenancy::Options {
+    tenants::Options {
         enabled: tenancy.enabled,
         known: if tenancy.enabled {
             known.cloned().collect()

@@ -12,7 +12,7 @@ use larder_edge::files::{Fresh, Reload};
 use larder_edge::tenant::Resolver;
 use larder_grpc::Port;
 use larder_runtime::plugin;
-use larder_runtime::tenancy::{Components, Taken, Tenants, Unusable};
+use larder_runtime::tenants::{ComponentFiles, LoadError, Reloaded, Tenants};
 use larder_search as search;
 use tokio_util::sync::CancellationToken;
 
@@ -106,16 +106,16 @@ impl Parts {
         let (next, fresh) = self.read().await?;
         let changes = current.changes(&next);
 
-        let was = self.tenants.opens_with();
+        let was = self.tenants.default_component();
         let without_plugins = current.with_requests_of(&next);
         let with_plugins = without_plugins.with_plugins_of(&next);
-        let (tenants, held) = match self.replace(&with_plugins, Components::Again).await {
+        let (tenants, held) = match self.replace(&with_plugins, ComponentFiles::Reread).await {
             Ok(taken) => (taken, None),
-            Err(Unusable {
+            Err(LoadError {
                 source: error @ plugin::Error::NeedsRestart { .. },
                 ..
             }) => {
-                let taken = self.replace(&without_plugins, Components::Same).await;
+                let taken = self.replace(&without_plugins, ComponentFiles::Keep).await;
                 (taken.map_err(unusable)?, Some(error.to_string()))
             }
             Err(error) => return Err(unusable(error)),
@@ -134,15 +134,15 @@ impl Parts {
 
         let plugin = PluginChange {
             was: was.identity(),
-            is: self.tenants.opens_with().identity(),
+            is: self.tenants.default_component().identity(),
         };
         Ok(report(changes, files, plugin, tenants, held))
     }
 
     /// Gives the tenants the plugins and quotas of a configuration.
-    async fn replace(&self, config: &Config, components: Components) -> Result<Taken, Unusable> {
-        let redrawn = self.tenants.redrawn(limits::plan(config)?, components);
-        self.tenants.reload(redrawn.await?).await
+    async fn replace(&self, config: &Config, files: ComponentFiles) -> Result<Reloaded, LoadError> {
+        let loaded = self.tenants.load(limits::tenant_configs(config)?, files);
+        self.tenants.reload(loaded.await?).await
     }
 
     /// Reads the configuration, the certificates and the tokens.
@@ -189,7 +189,7 @@ fn refused(error: &(dyn std::error::Error + 'static)) -> Refused {
     Refused(Chain(error).to_string())
 }
 
-fn unusable(error: Unusable) -> Refused {
+fn unusable(error: LoadError) -> Refused {
     refused(&Error::Plugin(error))
 }
 
@@ -197,7 +197,7 @@ fn report(
     changes: Changes,
     files: Vec<&'static str>,
     plugin: PluginChange,
-    tenants: Taken,
+    tenants: Reloaded,
     held: Option<String>,
 ) -> Report {
     let Changes {

@@ -1,6 +1,6 @@
 //! `POST /reload`: authorization and answers.
 
-use larder_runtime::tenancy::{NotTaken, Taken};
+use larder_runtime::tenants::{NotReplaced, Reloaded};
 
 use super::*;
 use crate::reload::{NeedsRestart, Outcome, PluginChange, Refused, Report};
@@ -18,7 +18,7 @@ impl Reloads for FakeBackend {
 }
 
 fn report(failed: bool) -> Report {
-    let failed = failed.then(|| NotTaken {
+    let failed = failed.then(|| NotReplaced {
         tenant: "a".parse().unwrap(),
         reason: "it trapped".to_owned(),
     });
@@ -34,9 +34,9 @@ fn report(failed: bool) -> Report {
             was: "x 1".to_owned(),
             is: "x 2".to_owned(),
         },
-        tenants: Taken {
+        tenants: Reloaded {
             failed: failed.into_iter().collect(),
-            ..Taken::default()
+            ..Reloaded::default()
         },
     }
 }

@@ -1,0 +1,107 @@
+//! Checks the data of a stopped server: calls the plugin's `check` until all of it was read.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use larder_core::telemetry::Metrics;
+use larder_model::storage::Checked;
+use larder_store as kv;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Component, Error, Host, Instancing, LoadChecks, PluginConfig};
+use crate::sandbox::guest::Instance;
+use crate::sandbox::{Runtime, check, convert, refusal};
+
+/// A reader of a plugin on a store without writers.
+pub struct Checkup {
+    name: Arc<str>,
+    version: String,
+    /// None for a plugin whose data is nowhere but in its memory, and after the end.
+    instance: Option<Instance>,
+    resume: Option<Vec<u8>>,
+    /// XXH3-128 of every `resume` so far: one that comes back would never end.
+    seen: HashSet<u128>,
+}
+
+// === impl Checkup ===
+
+impl Checkup {
+    /// Loads the plugin, and opens it as a reader of one tenant if it keeps anything in `kv`.
+    ///
+    /// # Errors
+    /// Everything that makes the plugin unusable, or its store: see [`Error`].
+    pub async fn open(
+        runtime: &Runtime,
+        settings: PluginConfig,
+        kv: Arc<dyn kv::Driver>,
+        tenant: &str,
+    ) -> Result<Self, Error> {
+        let host = Host {
+            runtime: runtime.clone(),
+            kv,
+            metrics: Arc::new(Metrics::new()),
+        };
+        let component = Component::load(&host, settings, LoadChecks::Describe).await?;
+        let name = Arc::clone(component.name());
+        let starter = component.starter(tenant).await?;
+        let instance = match component.instancing() {
+            Instancing::Exclusive => None,
+            Instancing::Replicated => {
+                let opened = starter.reader(&component).await;
+                Some(opened.map_err(|error| error.into_error(&name))?)
+            }
+        };
+        Ok(Self {
+            name,
+            version: component.version().to_owned(),
+            instance,
+            resume: None,
+            seen: HashSet::new(),
+        })
+    }
+
+    /// The name that the plugin gives itself.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The version that the plugin gives itself.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The next step; none after the last.
+    ///
+    /// # Errors
+    /// [`Error::Check`]: the plugin failed, broke the contract, or cannot go on. Nothing follows.
+    pub async fn step(&mut self) -> Result<Option<Checked>, Error> {
+        let Some(mut instance) = self.instance.take() else {
+            return Ok(None);
+        };
+        let failed = |reason| Error::Check {
+            plugin: self.name.to_string(),
+            reason,
+        };
+        let resume = self.resume.as_deref();
+        let step = match instance.check(resume).await {
+            Ok(Ok(step)) => convert::checked_back(step),
+            Ok(Err(raised)) => return Err(failed(refusal::describe(&raised))),
+            Err(failure) => {
+                return Err(failed(format!("{}: {}", failure.cause, failure.detail)));
+            }
+        };
+        let broken = |breach: check::Breach| failed(breach.into_error(&self.name).to_string());
+        check::checked(&step, resume).map_err(broken)?;
+        if let Some(next) = &step.resume {
+            if !self.seen.insert(xxh3_128(next)) {
+                return Err(broken(check::came_back()));
+            }
+            self.instance = Some(instance);
+        }
+        self.resume.clone_from(&step.resume);
+        Ok(Some(step))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! The answer of `/plugin`.
+
+use larder_model::storage::Statistics;
+use serde::{Serialize, Serializer};
+
+/// One tenant's plugin, as it is now.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The name that the plugin gives itself.
+    pub name: String,
+    /// The version that the plugin gives itself.
+    pub version: String,
+    /// Where it was loaded from: a bundled plugin's name, or a path.
+    pub source: String,
+    /// XXH3-128 of the component's bytes, in hexadecimal.
+    pub hash: String,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    /// Where its data lives.
+    pub instancing: Instancing,
+    /// Ready, restarting or stopped.
+    pub state: State,
+    /// Restarts since it was opened.
+    pub restarts: u64,
+    /// Linear memory of all its instances, in bytes.
+    pub memory_used: u64,
+    /// Memory limit of each instance, in bytes.
+    pub memory_limit: u64,
+    /// Writes that have not been answered yet.
+    pub queue_depth: u64,
+    /// Their bytes.
+    pub queue_bytes: u64,
+    /// The counters that the plugin reports.
+    #[serde(serialize_with = "statistics")]
+    pub statistics: Statistics,
+}
+
+/// Where a plugin's data lives (`lifecycle.instancing`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Instancing {
+    /// In the one instance's memory.
+    Exclusive,
+    /// In kv: one writer, and readers beside it.
+    Replicated,
+}
+
+/// The state of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Calls are served.
+    Ready,
+    /// It failed, and its next start has to wait: that of the writer, or that of those that read beside it.
+    Restarting {
+        /// Why it is down.
+        reason: String,
+    },
+    /// The server is shutting down.
+    Stopped,
+}
+
+fn statistics<S: Serializer>(statistics: &Statistics, serializer: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeStruct;
+
+    let mut fields = serializer.serialize_struct("Statistics", 7)?;
+    fields.serialize_field("traces", &statistics.traces)?;
+    fields.serialize_field("spans", &statistics.spans)?;
+    fields.serialize_field("bytes", &statistics.bytes)?;
+    fields.serialize_field("evicted_traces", &statistics.evicted_traces)?;
+    fields.serialize_field("evicted_spans", &statistics.evicted_spans)?;
+    fields.serialize_field("expired_traces", &statistics.expired_traces)?;
+    fields.serialize_field("expired_spans", &statistics.expired_spans)?;
+    fields.end()
+}

@@ -1,0 +1,131 @@
+//! Acknowledges writes once they are durable: one sync of the kv driver for all that wait at the time.
+
+use std::sync::Arc;
+
+use larder_model::storage::{Error, ErrorKind};
+use larder_store::{self as kv, Namespace};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::queue::Ack;
+
+/// Joined writes that wait for the running sync; the writer waits beyond that.
+const WAITING_WRITES: usize = 64;
+
+/// Runs beside the writer, which goes on while a sync is under way.
+pub(crate) struct Acks {
+    sender: mpsc::Sender<Message>,
+    task: JoinHandle<()>,
+}
+
+enum Message {
+    Written(Written),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Writes that wait for the same sync.
+struct Written {
+    namespace: Arc<dyn Namespace>,
+    /// Of the namespace, from before the first of them.
+    generation: u64,
+    acks: Vec<Ack>,
+}
+
+// === impl Acks ===
+
+impl Acks {
+    pub(crate) fn start() -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING_WRITES);
+        Self {
+            sender,
+            task: tokio::spawn(run(receiver)),
+        }
+    }
+
+    /// Answers these after a sync that starts from now on.
+    pub(crate) async fn written(
+        &self,
+        namespace: Arc<dyn Namespace>,
+        generation: u64,
+        acks: Vec<Ack>,
+    ) {
+        let written = Written {
+            namespace,
+            generation,
+            acks,
+        };
+        // The task ends only when this sender does; were it gone, the clients would see their channels closed.
+        drop(self.sender.send(Message::Written(written)).await);
+    }
+
+    /// Returns once all that was written has been answered.
+    pub(crate) async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.sender.send(Message::Flush(done)).await.is_ok() {
+            drop(flushed.await);
+        }
+    }
+
+    /// As [`Acks::flush`], and ends the task.
+    pub(crate) async fn stop(self) {
+        drop(self.sender);
+        drop(self.task.await);
+    }
+}
+
+async fn run(mut receiver: mpsc::Receiver<Message>) {
+    while let Some(message) = receiver.recv().await {
+        let mut next = Some(message);
+        let mut waiting: Option<Written> = None;
+        let mut flushed = None;
+        while let Some(message) = next.take() {
+            match message {
+                Message::Written(written) => match &mut waiting {
+                    // Writes of an earlier generation are lost: they must not be covered by a sync of a later one.
+                    Some(waiting) if waiting.generation == written.generation => {
+                        waiting.acks.extend(written.acks);
+                    }
+                    waiting => {
+                        if let Some(earlier) = waiting.replace(written) {
+                            earlier.settle().await;
+                        }
+                    }
+                },
+                Message::Flush(done) => {
+                    flushed = Some(done);
+                    break;
+                }
+            }
+            next = receiver.try_recv().ok();
+        }
+        if let Some(waiting) = waiting {
+            waiting.settle().await;
+        }
+        if let Some(done) = flushed {
+            done.send(()).unwrap_or_default();
+        }
+    }
+}
+
+// === impl Written ===
+
+impl Written {
+    async fn settle(self) {
+        let synced = self.namespace.sync(self.generation).await;
+        let synced = synced.map_err(|error| not_durable(&error));
+        for ack in self.acks {
+            ack.answer(synced.clone());
+        }
+    }
+}
+
+fn not_durable(error: &kv::Error) -> Error {
+    let kind = match error {
+        kv::Error::QuotaExceeded(_) => ErrorKind::ResourceExhausted,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::new(
+        kind,
+        format!("written, but not known to be durable: {error}"),
+    )
+}

@@ -1,0 +1,25 @@
+//! One tenant's plugin at work: a writer, readers beside it where the plugin is `replicated`, and their restarts.
+//!
+//! [`Plugin`] is the only [`Storage`](larder_model::storage::Storage) of the server. `queue` holds the writes that wait; `worker` hands
+//! them to the writer in its `slot`; `acks` makes them durable; `pool` and `pools` hold the readers. `starter` starts instances;
+//! `backoff` and `suspects` decide about restarts and about batches that kill instances; `exchange` replaces a component that runs.
+
+mod acks;
+mod backoff;
+mod exchange;
+mod plugin;
+mod pool;
+mod pools;
+mod question;
+mod queue;
+mod reads;
+mod shared;
+mod slot;
+pub(crate) mod starter;
+mod suspects;
+mod unbroken;
+mod worker;
+
+pub(crate) use backoff::Backoff;
+pub use exchange::Exchanged;
+pub use plugin::Plugin;

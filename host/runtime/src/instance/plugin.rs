@@ -1,0 +1,269 @@
+//! One tenant's plugin at work. Each request gets a [`Storage`] of it: [`Plugin::pinned`].
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use larder_core::telemetry::{Levels, Metrics, Whose};
+use larder_model::DEFAULT_TENANT;
+use larder_model::storage::{self, Batch, Statistics, Storage};
+use larder_store as kv;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::{Instrument as _, error, info, info_span, warn};
+
+use super::acks::Acks;
+use super::backoff::Backoff;
+use super::pool::Pool;
+use super::pools::Pools;
+use super::queue::WriteQueue;
+use super::reads::{Pinned, Reads};
+use super::shared::{Shared, lock};
+use super::slot::WriterSlot;
+use super::starter::Starter;
+use super::suspects::Verdict;
+use super::worker::{Worker, poisonous};
+use crate::component::{Component, Error, Host, Instancing, LoadChecks, PluginConfig, Status};
+use crate::sandbox::Runtime;
+
+/// One tenant's plugin: takes writes and reads, and replaces instances that fail.
+pub struct Plugin {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) queue: Arc<WriteQueue>,
+    pub(crate) readers: Readers,
+    worker: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) starter: Arc<Starter>,
+}
+
+/// The instances that serve reads.
+pub(crate) enum Readers {
+    /// The one instance.
+    Writer(Arc<WriterSlot>),
+    /// Instances beside the writer.
+    Beside(Arc<Pools>),
+}
+
+// === impl Plugin ===
+
+impl Plugin {
+    /// Loads the plugin, checks that it fits the contract, and opens it for the tenant [`DEFAULT_TENANT`].
+    ///
+    /// # Errors
+    /// Everything that makes the plugin unusable: see [`Error`].
+    pub async fn open(
+        runtime: &Runtime,
+        settings: PluginConfig,
+        kv: Arc<dyn kv::Driver>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, Error> {
+        let host = Host {
+            runtime: runtime.clone(),
+            kv,
+            metrics,
+        };
+        let component = Component::load(&host, settings, LoadChecks::Describe).await?;
+        component.open(DEFAULT_TENANT).await
+    }
+
+    /// Opens an instance that writes, and sets it to work.
+    pub(crate) async fn start(starter: Starter) -> Result<Arc<Self>, Error> {
+        let starter = Arc::new(starter);
+        let component = starter.component();
+        let (name, instancing) = (Arc::clone(component.name()), component.instancing());
+        let limits = component.limits();
+        if instancing == Instancing::Replicated && !starter.driver().is_durable() {
+            let driver = starter.driver().name();
+            warn!(
+                plugin = &*name,
+                kv.driver = driver,
+                "what the plugin stores is lost when this process ends"
+            );
+        }
+        let span = info_span!("tenant", tenant.id = starter.tenant());
+        let opened = starter.writer(&component).instrument(span);
+        let instance = opened.await.map_err(|error| error.into_error(&name))?;
+        let whose = Whose {
+            tenant: Arc::clone(starter.lane().tenant()),
+            plugin: Arc::clone(&name),
+        };
+        let shared = Arc::new(Shared::new(
+            whose,
+            instancing,
+            Arc::clone(starter.gauge()),
+            Arc::clone(&component.host().metrics),
+        ));
+        shared.up();
+        info!(
+            tenant.id = starter.tenant(),
+            plugin = &*name,
+            version = component.version(),
+            source = component.config().source.to_string(),
+            hash = component.hash(),
+            "the plugin is open"
+        );
+
+        let backoff = Backoff::new(limits.restart_delay);
+        let slot = WriterSlot::new(instance, Arc::clone(&starter), backoff, Arc::clone(&shared));
+        let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes);
+        let (readers, worker) = work(slot, &starter, &shared, &queue);
+        Ok(Arc::new(Self {
+            shared,
+            queue,
+            readers,
+            worker: Mutex::new(Some(worker)),
+            starter,
+        }))
+    }
+
+    /// The plugin at this moment.
+    pub fn status(&self) -> Status {
+        let (queue_depth, queue_bytes) = self.queue.waiting();
+        let memory_used = self.shared.memory_used();
+        Status {
+            state: self.shared.state(),
+            restarts: self.shared.restarts(),
+            queue_depth,
+            queue_bytes,
+            statistics: self.shared.statistics(),
+            ..self.starter.component().status_with(memory_used)
+        }
+    }
+
+    /// The tenant's part of the server's gauges.
+    pub fn levels(&self) -> Levels {
+        let (queue_depth, queue_bytes) = self.queue.waiting();
+        let Statistics {
+            traces,
+            spans,
+            bytes,
+            ..
+        } = self.shared.statistics();
+        Levels {
+            open: 1,
+            ready: u64::from(*self.shared.ready().borrow()),
+            queue_depth,
+            queue_bytes,
+            memory: self.shared.memory_used(),
+            traces,
+            spans,
+            bytes,
+        }
+    }
+
+    /// True while writes wait or are being written.
+    pub fn is_busy(&self) -> bool {
+        self.queue.waiting() != (0, 0)
+    }
+
+    /// Changes the limits of waiting writes and reads. Those that wait already stay.
+    pub fn set_queue(&self, depth: usize, bytes: usize) {
+        self.queue.set_limits(depth, bytes);
+        if let Readers::Beside(pools) = &self.readers {
+            pools.current().set_most_waiting(depth);
+        }
+    }
+
+    /// Where its data lives.
+    pub fn instancing(&self) -> Instancing {
+        self.shared.instancing
+    }
+
+    /// Compressed size of its namespace in bytes; 0 for a plugin that does not use `kv`.
+    pub fn stored_bytes(&self) -> u64 {
+        self.starter.namespace().stored_bytes()
+    }
+
+    /// True while calls are served. Changes with every restart that has to wait.
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.shared.ready()
+    }
+
+    /// Forgets everything that was written before. A write that is acknowledged after this returns is kept.
+    ///
+    /// # Errors
+    /// [`Unavailable`](storage::ErrorKind::Unavailable) where the plugin cannot be started afresh.
+    pub async fn purge(&self) -> Result<(), storage::Error> {
+        self.settled(self.queue.purge()?).await
+    }
+
+    /// Refuses new writes, writes those that wait, and returns once all are durable.
+    pub async fn shutdown(&self) {
+        self.queue.close();
+        let worker = lock(&self.worker).take();
+        if let Some(worker) = worker
+            && let Err(error) = worker.await
+        {
+            error!(plugin = &*self.shared.name, %error, "the plugin's task ended early");
+        }
+    }
+
+    /// The storage for one request: all of its calls are answered by the component that was there when it began.
+    pub fn pinned(self: Arc<Self>) -> Arc<dyn Storage> {
+        let reads = match &self.readers {
+            Readers::Beside(pools) => Reads::Pool(pools.current()),
+            Readers::Writer(slot) => Reads::Writer(Arc::clone(slot)),
+        };
+        Arc::new(Pinned {
+            plugin: self,
+            reads,
+        })
+    }
+
+    /// Writes the batch after those that wait. Returns when it is as durable as the plugin promises.
+    ///
+    /// # Errors
+    /// As [`Storage::write`].
+    pub(crate) async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
+        let verdict = lock(&self.shared.suspects).verdict(&batch);
+        let suspect = match verdict {
+            Verdict::Clean => None,
+            Verdict::Suspect(suspect) => Some(suspect),
+            Verdict::Poison(digest) => return Err(poisonous(&self.shared.name, digest)),
+        };
+        self.settled(self.queue.push(batch, suspect)?).await
+    }
+
+    /// Waits for the writer's answer.
+    async fn settled(
+        &self,
+        answer: oneshot::Receiver<Result<(), storage::Error>>,
+    ) -> Result<(), storage::Error> {
+        let answer = answer.await;
+        answer.unwrap_or_else(|_| Err(self.shared.shutting_down()))
+    }
+}
+
+/// Starts the writer's task, with readers beside it where the plugin wants them.
+fn work(
+    slot: Arc<WriterSlot>,
+    starter: &Arc<Starter>,
+    shared: &Arc<Shared>,
+    queue: &Arc<WriteQueue>,
+) -> (Readers, JoinHandle<()>) {
+    let replicated = shared.instancing == Instancing::Replicated;
+    let pools = replicated.then(|| {
+        let (starter, shared) = (Arc::clone(starter), Arc::clone(shared));
+        Pools::new(Pool::new(starter, shared))
+    });
+    let worker = Worker {
+        starter: Arc::clone(starter),
+        shared: Arc::clone(shared),
+        queue: Arc::clone(queue),
+        pools: pools.clone(),
+        acks: replicated.then(Acks::start),
+        slot: Arc::clone(&slot),
+        maintain_every: starter.component().limits().maintain_every,
+        maintain_at: Instant::now(),
+    };
+    let readers = match pools {
+        Some(pools) => Readers::Beside(pools),
+        None => Readers::Writer(slot),
+    };
+    let span = info_span!("tenant", tenant.id = starter.tenant());
+    (
+        readers,
+        tokio::spawn(starter.lane().gated(worker.run().instrument(span))),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! Instances that read beside the writer, for plugins with `replicated` instancing: made when all others are busy, up to a number.
+
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use larder_model::storage::{Error, ErrorKind};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep_until;
+
+use super::backoff::Backoff;
+use super::question::Question;
+use super::shared::{Shared, lock};
+use super::starter::Starter;
+use super::unbroken;
+use crate::component::Component;
+use crate::sandbox::guest::{Cause, Failure, Instance};
+
+/// The readers of one tenant from one component.
+pub(crate) struct Pool {
+    starter: Arc<Starter>,
+    component: Arc<Component>,
+    shared: Arc<Shared>,
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    most_waiting: AtomicUsize,
+    state: Mutex<PoolState>,
+}
+
+struct PoolState {
+    idle: Vec<Instance>,
+    /// Instances of an earlier generation are not used again.
+    generation: u64,
+    backoff: Backoff,
+    /// No instance is made before this.
+    down: Option<(Instant, Failure)>,
+    /// Another pool has replaced it. The health of these readers no longer counts as the tenant's.
+    retired: bool,
+}
+
+/// One read among those that wait.
+pub(crate) struct ReadPermit<'a>(&'a AtomicUsize);
+
+// === impl Pool ===
+
+impl Pool {
+    /// Readers from the tenant's component of this moment.
+    pub(crate) fn new(starter: Arc<Starter>, shared: Arc<Shared>) -> Arc<Self> {
+        let component = starter.component();
+        let limits = component.limits();
+        let (readers, most_waiting) = (limits.readers.max(1), limits.queue_depth);
+        let backoff = Backoff::new(limits.restart_delay);
+        Arc::new(Self {
+            component,
+            starter,
+            shared,
+            permits: Arc::new(Semaphore::new(readers)),
+            waiting: AtomicUsize::new(0),
+            most_waiting: AtomicUsize::new(most_waiting),
+            state: Mutex::new(PoolState {
+                idle: Vec::new(),
+                generation: 0,
+                backoff,
+                down: None,
+                retired: false,
+            }),
+        })
+    }
+
+    /// Lets more reads wait, or less, from here on.
+    pub(crate) fn set_most_waiting(&self, most: usize) {
+        self.most_waiting.store(most, Ordering::Relaxed);
+    }
+
+    /// Asks whichever instance is free.
+    pub(crate) async fn ask<Q: Question>(
+        self: &Arc<Self>,
+        question: Q,
+    ) -> Result<Q::Answer, Error> {
+        let permit = self.wait().await?;
+        let serve = Arc::clone(self).serve(question, permit);
+        unbroken::read(self.starter.lane(), serve).await
+    }
+
+    /// Drops idle instances at once, and busy ones when they are given back: after a purge, or for strikes.
+    pub(crate) fn renew(&self) {
+        let mut state = lock(&self.state);
+        state.generation += 1;
+        state.down = None;
+        self.tell_up(&state);
+        let idle = mem::take(&mut state.idle);
+        drop(state);
+        drop(idle);
+    }
+
+    /// Marks that another pool has replaced it. Requests that use this pool go on.
+    pub(crate) fn retire(&self) {
+        let mut state = lock(&self.state);
+        self.tell_up(&state);
+        state.retired = true;
+    }
+
+    async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let most = self.most_waiting.load(Ordering::Relaxed);
+        let Some(_permit) = ReadPermit::take(&self.waiting, most) else {
+            return Err(too_many_reads(most));
+        };
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        permit.map_err(|_| self.shared.shutting_down())
+    }
+
+    async fn serve<Q: Question>(
+        self: Arc<Self>,
+        question: Q,
+        _permit: OwnedSemaphorePermit,
+    ) -> Result<Q::Answer, Error> {
+        let (mut instance, generation) = self.instance().await?;
+        let outcome = question.ask(&mut instance, &self.shared.name).await;
+        let (result, failure) = outcome.settle(&self.shared);
+        match failure {
+            None => self.give_back(instance, generation),
+            Some(failure) => {
+                drop(instance);
+                self.fail(failure);
+            }
+        }
+        result
+    }
+
+    async fn instance(self: &Arc<Self>) -> Result<(Instance, u64), Error> {
+        let generation = {
+            let mut state = lock(&self.state);
+            if let Some((until, failure)) = &state.down
+                && Instant::now() < *until
+            {
+                return Err(self.shared.unavailable(failure));
+            }
+            state.down = None;
+            if let Some(instance) = state.idle.pop() {
+                return Ok((instance, state.generation));
+            }
+            state.generation
+        };
+        match self.starter.reader(&self.component).await {
+            Ok(instance) => Ok((instance, generation)),
+            Err(error) => {
+                let failure = error.into_failure();
+                let error = self.shared.unavailable(&failure);
+                self.fail(failure);
+                Err(error)
+            }
+        }
+    }
+
+    fn give_back(&self, instance: Instance, generation: u64) {
+        let mut state = lock(&self.state);
+        if state.generation == generation {
+            state.idle.push(instance);
+        }
+    }
+
+    fn fail(self: &Arc<Self>, failure: Failure) {
+        let now = Instant::now();
+        let mut state = lock(&self.state);
+        let until = state.backoff.failed(now);
+        self.shared.failed(&failure, until - now);
+        if failure.cause == Cause::Contract {
+            state.generation += 1;
+            state.idle.clear();
+        }
+        if until > now && !state.retired {
+            self.shared.readers_down(&failure);
+            let pool = Arc::downgrade(self);
+            tokio::spawn(async move {
+                sleep_until(until.into()).await;
+                if let Some(pool) = pool.upgrade() {
+                    pool.waited(until);
+                }
+            });
+        }
+        state.down = Some((until, failure));
+    }
+
+    /// The pause that ended at `until` is over; a longer one may have begun meanwhile.
+    fn waited(&self, until: Instant) {
+        let state = lock(&self.state);
+        if state.down.as_ref().is_none_or(|(end, _)| *end <= until) {
+            self.tell_up(&state);
+        }
+    }
+
+    /// Reports that reads are tried again. Called with the lock held, so that reports stay in order.
+    fn tell_up(&self, state: &PoolState) {
+        if !state.retired {
+            self.shared.readers_up();
+        }
+    }
+}
+
+/// The error of a read when too many wait already.
+pub(crate) fn too_many_reads(waiting: usize) -> Error {
+    let text =
+        format!("{waiting} reads wait for the plugin; retry later, or raise limits.queue_depth");
+    Error::new(ErrorKind::ResourceExhausted, text).with_setting("limits.queue_depth")
+}
+
+// === impl ReadPermit ===
+
+impl<'a> ReadPermit<'a> {
+    /// None if there are as many as may be.
+    pub(crate) fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let permit = Self(waiting);
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        (before < most).then_some(permit)
+    }
+}
+
+impl Drop for ReadPermit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,100 @@
+//! The storage of one request. Its reads go to the one instance, or to the readers that were current when the request came.
+
+use std::sync::Arc;
+
+use larder_model::storage::{
+    self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted,
+};
+
+use super::pool::Pool;
+use super::question::{self, Find, Question};
+use super::slot::WriterSlot;
+use super::{Plugin, unbroken};
+
+/// See the module.
+pub(crate) enum Reads {
+    /// The one instance.
+    Writer(Arc<WriterSlot>),
+    /// Instances beside the writer.
+    Pool(Arc<Pool>),
+}
+
+/// A tenant's storage for one request. A query goes on asking instances of the component that it began with: where another has taken
+/// its place, neither a page nor a fragment's handle goes from the one to the other.
+pub(crate) struct Pinned {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) reads: Reads,
+}
+
+// === impl Pinned ===
+
+impl Pinned {
+    async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer, storage::Error> {
+        let slot = match &self.reads {
+            Reads::Pool(pool) => return pool.ask(question).await,
+            Reads::Writer(slot) => slot,
+        };
+        let Plugin { queue, starter, .. } = &*self.plugin;
+        let mut writer = slot.lock_to_read(queue.most_depth()).await?;
+        let answer = async move { writer.answer(&question).await };
+        unbroken::read(starter.lane(), answer).await
+    }
+}
+
+#[async_trait::async_trait]
+impl Storage for Pinned {
+    async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
+        self.plugin.write(batch).await
+    }
+
+    async fn find(
+        &self,
+        search: &Search,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Sightings, storage::Error> {
+        let find = Find {
+            search: search.clone(),
+            resume: resume.map(<[u8]>::to_vec),
+            limit,
+        };
+        self.ask(find).await
+    }
+
+    async fn read(
+        &self,
+        wanted: &Wanted,
+        part: Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Result<Pieces, storage::Error> {
+        let read = question::Read {
+            wanted: wanted.clone(),
+            part,
+            resume: resume.map(<[u8]>::to_vec),
+            max_bytes,
+        };
+        self.ask(read).await
+    }
+
+    async fn services(&self) -> Result<Vec<String>, storage::Error> {
+        self.ask(question::Services).await
+    }
+
+    async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
+        let service = service.to_owned();
+        self.ask(question::Operations { service }).await
+    }
+
+    fn report(&self, breach: &storage::Error) {
+        let shared = &self.plugin.shared;
+        if !shared.reported(breach) {
+            return;
+        }
+        // The instances that answered these reads are to be replaced.
+        match &self.reads {
+            Reads::Writer(_) => shared.struck_out.notify_one(),
+            Reads::Pool(pool) => pool.renew(),
+        }
+    }
+}

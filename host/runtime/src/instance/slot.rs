@@ -1,0 +1,173 @@
+//! Mutex-guarded slot for the writer. With `exclusive` plugins it also serves reads.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+use larder_model::storage::Error;
+use tokio::sync::{Mutex, MutexGuard, Notify, OwnedMutexGuard};
+
+use super::backoff::Backoff;
+use super::pool::{ReadPermit, too_many_reads};
+use super::question::Question;
+use super::shared::Shared;
+use super::starter::Starter;
+use crate::sandbox::guest::{Failure, Instance};
+
+/// Locked for each piece of work. Tasks get the lock in the order in which they ask for it.
+pub(crate) struct WriterSlot {
+    writer: Arc<Mutex<Writer>>,
+    failed: Arc<Notify>,
+    reads_waiting: AtomicUsize,
+}
+
+/// The writer, while the slot is locked.
+pub(crate) struct Writer {
+    state: WriterState,
+    starter: Arc<Starter>,
+    backoff: Backoff,
+    shared: Arc<Shared>,
+    failed: Arc<Notify>,
+}
+
+enum WriterState {
+    Running(Box<Instance>),
+    /// The next instance may be started at `restart_at`.
+    Failed {
+        restart_at: Instant,
+        failure: Failure,
+    },
+    /// No instance is started again.
+    Closed,
+}
+
+// === impl WriterSlot ===
+
+impl WriterSlot {
+    /// With the first instance in it.
+    pub(crate) fn new(
+        instance: Instance,
+        starter: Arc<Starter>,
+        backoff: Backoff,
+        shared: Arc<Shared>,
+    ) -> Arc<Self> {
+        let failed = Arc::<Notify>::default();
+        Arc::new(Self {
+            writer: Arc::new(Mutex::new(Writer {
+                state: WriterState::Running(Box::new(instance)),
+                starter,
+                backoff,
+                shared,
+                failed: Arc::clone(&failed),
+            })),
+            failed,
+            reads_waiting: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) async fn lock(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().await
+    }
+
+    /// Like [`WriterSlot::lock`], for a read. At most `most_waiting` reads wait for the lock.
+    ///
+    /// # Errors
+    /// [`ResourceExhausted`](larder_model::storage::ErrorKind::ResourceExhausted) where as many wait already.
+    pub(crate) async fn lock_to_read(
+        &self,
+        most_waiting: usize,
+    ) -> Result<OwnedMutexGuard<Writer>, Error> {
+        let most = most_waiting.max(1);
+        let Some(_permit) = ReadPermit::take(&self.reads_waiting, most) else {
+            return Err(too_many_reads(most));
+        };
+        Ok(Arc::clone(&self.writer).lock_owned().await)
+    }
+
+    /// Returns when an instance has failed since the last call.
+    pub(crate) async fn failed(&self) {
+        self.failed.notified().await;
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// The running instance. Starts a new one if the last one failed and its restart is due.
+    ///
+    /// # Errors
+    /// [`Unavailable`](larder_model::storage::ErrorKind::Unavailable) while there is none.
+    pub(crate) async fn instance(&mut self) -> Result<&mut Instance, Error> {
+        if self.restart_at().is_some_and(|it| it <= Instant::now()) {
+            self.restart().await?;
+        }
+        match &mut self.state {
+            WriterState::Running(instance) => Ok(instance),
+            WriterState::Failed { failure, .. } => Err(self.shared.unavailable(failure)),
+            WriterState::Closed => Err(self.shared.shutting_down()),
+        }
+    }
+
+    /// Replaces the instance, running or failed, by a new one.
+    ///
+    /// # Errors
+    /// [`Unavailable`](larder_model::storage::ErrorKind::Unavailable) where it could not be opened. There is no instance then.
+    pub(crate) async fn restart(&mut self) -> Result<(), Error> {
+        match self.starter.writer(&self.starter.component()).await {
+            Ok(instance) => {
+                self.replace(instance);
+                Ok(())
+            }
+            Err(error) => {
+                let failure = error.into_failure();
+                let error = self.shared.unavailable(&failure);
+                self.fail(failure);
+                Err(error)
+            }
+        }
+    }
+
+    /// The earliest time of the next start, if the last instance failed.
+    pub(crate) fn restart_at(&self) -> Option<Instant> {
+        match &self.state {
+            WriterState::Failed { restart_at, .. } => Some(*restart_at),
+            WriterState::Running(_) | WriterState::Closed => None,
+        }
+    }
+
+    /// Puts this instance into the slot.
+    pub(crate) fn replace(&mut self, instance: Instance) {
+        self.state = WriterState::Running(Box::new(instance));
+        self.shared.up();
+    }
+
+    /// Drops the instance and sets the time of the next start.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        let now = Instant::now();
+        let restart_at = self.backoff.failed(now);
+        self.shared.failed(&failure, restart_at - now);
+        self.shared.down(&failure);
+        self.state = WriterState::Failed {
+            restart_at,
+            failure,
+        };
+        self.failed.notify_one();
+    }
+
+    /// Drops the instance for good.
+    pub(crate) fn close(&mut self) {
+        self.state = WriterState::Closed;
+        self.shared.stopped();
+    }
+
+    /// Serves a read of an `exclusive` plugin.
+    pub(crate) async fn answer<Q: Question>(&mut self, question: &Q) -> Result<Q::Answer, Error> {
+        let shared = Arc::clone(&self.shared);
+        let outcome = question.ask(self.instance().await?, &shared.name).await;
+        let (result, failure) = outcome.settle(&shared);
+        if let Some(failure) = failure {
+            self.fail(failure);
+        }
+        result
+    }
+}

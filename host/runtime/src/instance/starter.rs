@@ -1,0 +1,182 @@
+//! Starts and opens the instances of one tenant's plugin.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use larder_core::fair::Lane;
+use larder_store::{self as kv, Driver, Namespace};
+
+use crate::component::{Component, PluginConfig};
+use crate::sandbox::bindings::exports::larder::storage::lifecycle;
+use crate::sandbox::guest::{Cause, Failure, Gauge, Instance, KvAccess, Role};
+use crate::sandbox::refusal;
+
+/// Component, namespace and lane of one tenant's instances.
+pub(crate) struct Starter {
+    component: RwLock<Arc<Component>>,
+    driver: Arc<dyn Driver>,
+    lane: Lane,
+    /// Memory of all of the tenant's instances.
+    gauge: Gauge,
+    namespace: Mutex<Arc<dyn Namespace>>,
+    /// The namespace's generation when the writer was last opened.
+    generation: AtomicU64,
+}
+
+/// Why there is no new instance.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// It failed on its way.
+    Failed(Failure),
+    /// `open` raised an error.
+    Refused(String),
+    /// Its storage cannot be claimed.
+    Kv(kv::Error),
+}
+
+// === impl Starter ===
+
+impl Starter {
+    pub(crate) async fn new(component: Arc<Component>, lane: Lane) -> Result<Self, kv::Error> {
+        let driver = Arc::clone(&component.host().kv);
+        let namespace = Mutex::new(driver.open(lane.tenant()).await?);
+        Ok(Self {
+            component: RwLock::new(component),
+            driver,
+            lane,
+            gauge: Gauge::default(),
+            namespace,
+            generation: AtomicU64::new(0),
+        })
+    }
+
+    /// The component of new instances.
+    pub(crate) fn component(&self) -> Arc<Component> {
+        let component = self.component.read();
+        Arc::clone(&component.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Starts every instance from here on from `next`.
+    pub(crate) fn exchange(&self, next: Arc<Component>) {
+        let component = self.component.write();
+        *component.unwrap_or_else(PoisonError::into_inner) = next;
+    }
+
+    /// Memory of all of the tenant's instances.
+    pub(crate) fn gauge(&self) -> &Gauge {
+        &self.gauge
+    }
+
+    /// True if the driver has lost data that was not durable since the writer was opened. The writer is fenced then, and instances may
+    /// remember data that is gone.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.namespace().generation() != self.generation.load(Ordering::Relaxed)
+    }
+
+    /// The tenant's current namespace.
+    pub(crate) fn namespace(&self) -> Arc<dyn Namespace> {
+        let namespace = self.namespace.lock();
+        Arc::clone(&namespace.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The name of the tenant.
+    pub(crate) fn tenant(&self) -> &str {
+        self.lane.tenant()
+    }
+
+    /// Where its instances take their turns of computing.
+    pub(crate) fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    /// The driver of the tenant's namespace.
+    pub(crate) fn driver(&self) -> &dyn Driver {
+        &*self.driver
+    }
+
+    /// Gives the tenant an empty namespace; instances of the old one are fenced.
+    pub(crate) async fn renew(&self) -> Result<(), kv::Error> {
+        let new = self.driver.renew(self.lane.tenant()).await?;
+        *self
+            .namespace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// A new writer from `component`. It fences every earlier writer.
+    pub(crate) async fn writer(&self, component: &Component) -> Result<Instance, OpenError> {
+        let namespace = self.namespace();
+        let generation = namespace.generation();
+        self.generation.store(generation, Ordering::Relaxed);
+        let id = self.driver.writer_id();
+        let claim = namespace.claim(&id).await.map_err(OpenError::Kv)?;
+        let kv = KvAccess {
+            namespace,
+            claim: Some(claim),
+        };
+        self.start(component, kv, Role::Writer(&id)).await
+    }
+
+    /// A new reader from `component`.
+    pub(crate) async fn reader(&self, component: &Component) -> Result<Instance, OpenError> {
+        let kv = KvAccess {
+            namespace: self.namespace(),
+            claim: None,
+        };
+        self.start(component, kv, Role::Reader).await
+    }
+
+    async fn start(
+        &self,
+        component: &Component,
+        kv: KvAccess,
+        role: Role<'_>,
+    ) -> Result<Instance, OpenError> {
+        let started = Instance::start(&component.instance_config(&self.gauge), kv).await;
+        let mut instance = started.map_err(OpenError::Failed)?;
+        open(&mut instance, component.config(), role).await?;
+        Ok(instance)
+    }
+}
+
+/// Calls `open` of an instance that was just started.
+pub(crate) async fn open(
+    instance: &mut Instance,
+    config: &PluginConfig,
+    role: Role<'_>,
+) -> Result<(), OpenError> {
+    let settings = config.settings.iter();
+    let settings: Vec<_> = settings
+        .map(|(name, value)| lifecycle::Setting { name, value })
+        .collect();
+    let environment = lifecycle::Environment {
+        role: match role {
+            Role::Writer(id) => lifecycle::Role::Writer(id),
+            Role::Reader => lifecycle::Role::Reader,
+        },
+        memory_limit: config.limits.memory,
+        seed: RandomState::new().hash_one(0),
+        settings: &settings,
+    };
+    match instance.open(environment).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(raised)) => Err(OpenError::Refused(refusal::describe(&raised))),
+        Err(failure) => Err(OpenError::Failed(failure)),
+    }
+}
+
+// === impl OpenError ===
+
+impl OpenError {
+    /// As the failure of an instance that was to replace another.
+    pub(crate) fn into_failure(self) -> Failure {
+        let (cause, detail) = match self {
+            Self::Failed(failure) => return failure,
+            Self::Refused(detail) => (Cause::Open, detail),
+            Self::Kv(error) => (Cause::Kv, error.to_string()),
+        };
+        Failure { cause, detail }
+    }
+}

@@ -1,0 +1,250 @@
+//! The task that has the plugin write and tidy up, and that restarts it when an instance has failed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use larder_model::storage::{Batch, Error, ErrorKind};
+use tokio::time::sleep_until;
+use tracing::{error, warn};
+
+use super::acks::Acks;
+use super::pools::Pools;
+use super::queue::{Reply, Waiting, Work, WriteQueue, answer};
+use super::shared::{Shared, lock};
+use super::slot::WriterSlot;
+use super::starter::Starter;
+use super::suspects::Digest;
+use crate::sandbox::bindings::exports::larder::storage::writer;
+use crate::sandbox::guest::{Cause, Failure};
+use crate::sandbox::lend::Lent;
+use crate::sandbox::{convert, refusal};
+
+/// The writer's task and all it owns.
+pub(crate) struct Worker {
+    pub(crate) starter: Arc<Starter>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) queue: Arc<WriteQueue>,
+    /// The readers of a `replicated` plugin, which has to forget with the writer.
+    pub(crate) pools: Option<Arc<Pools>>,
+    /// Where writes have to be made durable before they are acknowledged.
+    pub(crate) acks: Option<Acks>,
+    pub(crate) slot: Arc<WriterSlot>,
+    pub(crate) maintain_every: Duration,
+    pub(crate) maintain_at: Instant,
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Works until the queue is closed and empty.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let restart_at = self.slot.lock().await.restart_at();
+            let go_on = match restart_at {
+                None => self.serve().await,
+                Some(until) => self.wait_for_start(until).await,
+            };
+            if !go_on {
+                break;
+            }
+        }
+        self.slot.lock().await.close();
+        if let Some(acks) = self.acks.take() {
+            acks.stop().await;
+        }
+        let namespace = self.starter.namespace();
+        if self.pools.is_some()
+            && let Err(error) = namespace.sync(namespace.generation()).await
+        {
+            error!(plugin = &*self.shared.name, %error, "the last sync failed");
+        }
+    }
+
+    /// One piece of work with an instance there; false at the end.
+    async fn serve(&mut self) -> bool {
+        if self.starter.is_stale() {
+            if let Some(pools) = &self.pools {
+                pools.renew();
+            }
+            let failure = Failure {
+                cause: Cause::Kv,
+                detail: "kv has lost what was not durable, and was opened anew".to_owned(),
+            };
+            self.slot.lock().await.fail(failure);
+            return true;
+        }
+        tokio::select! {
+            () = self.queue.ready() => return self.work().await,
+            () = sleep_until(self.maintain_at.into()) => self.maintain().await,
+            () = self.shared.struck_out.notified() => {
+                self.slot.lock().await.fail(Failure::struck_out());
+            }
+            // An instance failed in a read.
+            () = self.slot.failed() => {}
+        }
+        true
+    }
+
+    /// Refuses what comes while there is no instance, and starts one when it is time; false at the end.
+    async fn wait_for_start(&mut self, until: Instant) -> bool {
+        tokio::select! {
+            biased;
+            () = sleep_until(until.into()) => {
+                // A read may have started one meanwhile. If it cannot be started, the next call gets the reason.
+                drop(self.slot.lock().await.instance().await);
+                true
+            }
+            () = self.queue.ready() => self.work().await,
+        }
+    }
+
+    /// Takes the next piece of work from the queue; false at its end.
+    async fn work(&mut self) -> bool {
+        match self.queue.take() {
+            Some(Work::Writes(writes)) => self.write(writes).await,
+            Some(Work::Purge(reply)) => self.purge(reply).await,
+            Some(Work::Exchange(exchange)) => self.exchange(*exchange).await,
+            Some(Work::Stop) => return false,
+            None => {}
+        }
+        true
+    }
+
+    async fn write(&self, writes: Vec<Waiting>) {
+        let mut writer = self.slot.lock().await;
+        let instance = match writer.instance().await {
+            Ok(instance) => instance,
+            Err(refused) => {
+                let acks = writes.into_iter().map(|waiting| waiting.ack);
+                return acks.for_each(|ack| ack.answer(Err(refused.clone())));
+            }
+        };
+        let started = Instant::now();
+        let batches = || writes.iter().map(|waiting| &waiting.batch);
+        let count = batches().map(Batch::len).sum();
+        let lists: Vec<Lent<'_>> = batches().map(Lent::new).collect();
+        let lent: Vec<writer::Batch<'_>> = lists.iter().map(Lent::batch).collect();
+        // Asked before: should the driver lose what is not durable meanwhile, the sync after it finds out.
+        let generation = self.starter.namespace().generation();
+        let patience = writes.iter().find_map(|waiting| waiting.suspect);
+        let patience = patience.map_or(1, |suspect| suspect.patience);
+        let written = instance.write(unix_nanos(), &lent, patience).await;
+        match written {
+            Ok(Ok(())) => {
+                drop(writer);
+                let seconds = started.elapsed().as_secs_f64();
+                self.shared.metrics.write(count, seconds);
+                self.acknowledge(writes, generation).await;
+            }
+            Ok(Err(raised)) => {
+                let error = refusal::of_write(&self.shared.name, &raised);
+                warn!(plugin = &*self.shared.name, %error, "the plugin refused a write");
+                for waiting in writes {
+                    waiting.ack.answer(Err(error.clone()));
+                }
+            }
+            Err(failure) => {
+                self.refuse(writes, &failure);
+                writer.fail(failure);
+            }
+        }
+    }
+
+    async fn acknowledge(&self, writes: Vec<Waiting>, generation: u64) {
+        for suspect in writes.iter().filter_map(|waiting| waiting.suspect) {
+            lock(&self.shared.suspects).acquit(suspect.digest);
+        }
+        let acks = writes.into_iter().map(|waiting| waiting.ack);
+        match &self.acks {
+            Some(later) => {
+                let namespace = self.starter.namespace();
+                later.written(namespace, generation, acks.collect()).await;
+            }
+            None => acks.for_each(|ack| ack.answer(Ok(()))),
+        }
+    }
+
+    /// A write that killed its instance: its batches are remembered, and one that goes on doing so alone is never written again.
+    fn refuse(&self, writes: Vec<Waiting>, failure: &Failure) {
+        let alone = writes.len() == 1;
+        for waiting in writes {
+            let digest = waiting
+                .suspect
+                .map_or_else(|| Digest::of(&waiting.batch), |suspect| suspect.digest);
+            let poison = lock(&self.shared.suspects).failed(digest, alone, failure.cause);
+            waiting.ack.answer(Err(if poison {
+                poisonous(&self.shared.name, digest)
+            } else {
+                self.shared.unavailable(failure)
+            }));
+        }
+    }
+
+    /// One step of upkeep, and a look at the plugin's counters.
+    async fn maintain(&mut self) {
+        let mut writer = self.slot.lock().await;
+        let Ok(instance) = writer.instance().await else {
+            return;
+        };
+        let stored_bytes = self.starter.namespace().stored_bytes();
+        let more = match instance.maintain(unix_nanos(), stored_bytes).await {
+            Ok(Ok(more)) => more,
+            Ok(Err(raised)) => {
+                let error = refusal::describe(&raised);
+                warn!(
+                    plugin = &*self.shared.name,
+                    error, "the plugin's upkeep failed"
+                );
+                false
+            }
+            Err(failure) => return writer.fail(failure),
+        };
+        match instance.statistics().await {
+            Ok(counts) => self.shared.set_statistics(convert::statistics_back(counts)),
+            Err(failure) => return writer.fail(failure),
+        }
+        self.maintain_at = Instant::now();
+        if !more {
+            self.maintain_at += self.maintain_every;
+        }
+    }
+
+    /// Everything written before is answered already, as the queue is in order; what follows goes to the new instance.
+    async fn purge(&mut self, reply: Reply) {
+        if let Some(acks) = &self.acks {
+            acks.flush().await;
+        }
+        let purged = self.forget().await;
+        answer(reply, purged);
+    }
+
+    async fn forget(&mut self) -> Result<(), Error> {
+        if let Err(error) = self.starter.renew().await {
+            let text = format!("the plugin's storage could not be purged: {error}");
+            return Err(Error::new(ErrorKind::Unavailable, text));
+        }
+        let started = self.slot.lock().await.restart().await;
+        if let Some(pools) = &self.pools {
+            pools.renew();
+        }
+        started?;
+        self.maintain_at = Instant::now();
+        Ok(())
+    }
+}
+
+/// The error for a batch that kills the plugin every time.
+pub(crate) fn poisonous(plugin: &str, digest: Digest) -> Error {
+    error!(plugin, %digest, "a batch that fails the plugin every time is refused");
+    let text = format!(
+        "plugin `{plugin}` fails on these spans every time, so they are refused; the log has more under digest {digest}"
+    );
+    Error::new(ErrorKind::Poison, text)
+}
+
+fn unix_nanos() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
+}

@@ -1,0 +1,309 @@
+//! A plugin's instance in a Store of its own: started, called under a deadline, and dropped for good when a call fails.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::{Store, UpdateDeadline};
+
+use super::limiter::{Gauge, Limiter};
+use super::output::Output;
+use super::state::{KvAccess, State};
+use crate::sandbox::bindings::exports::larder::storage::{lifecycle, reader, writer};
+use crate::sandbox::bindings::larder::storage::types;
+use crate::sandbox::bindings::{Plugin, PluginPre};
+use crate::sandbox::clock::{Clock, Running};
+
+/// What a guest may hand over in one call, in bytes: a page of a read, the objects of a `put`.
+const HOSTCALL_BYTES: usize = 64 << 20;
+/// A call that waits inside the host is ended this much after its deadline; one that computes, at the next tick after it.
+const GRACE: Duration = Duration::from_millis(100);
+/// What is kept of a failure's description.
+const MAX_DETAIL_BYTES: usize = 4096;
+
+/// An instance. A failed call leaves it in no defined state: whoever sees a [`Failure`] drops it.
+pub(crate) struct Instance {
+    store: Store<State>,
+    plugin: Plugin,
+    timeout: Duration,
+    clock: Arc<Clock>,
+}
+
+/// What an instance is started with.
+#[derive(Clone)]
+pub(crate) struct InstanceConfig {
+    pub(crate) pre: PluginPre<State>,
+    pub(crate) name: Arc<str>,
+    pub(crate) memory: u64,
+    pub(crate) timeout: Duration,
+    pub(crate) log_bytes: u64,
+    pub(crate) gauge: Gauge,
+    pub(crate) clock: Arc<Clock>,
+}
+
+/// What an instance is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Role<'a> {
+    Writer(&'a str),
+    Reader,
+}
+
+/// A call that came to an end that the contract knows, or one that did not.
+pub(crate) type Called<T> = Result<Result<T, types::Error>, Failure>;
+
+/// The end of an instance.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) cause: Cause,
+    /// For the log: the trap with its backtrace, and what the guest printed last.
+    pub(crate) detail: String,
+}
+
+/// Why an instance has to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Trap,
+    /// A trap after memory was refused.
+    Memory,
+    Deadline,
+    /// It broke the contract too often.
+    Contract,
+    /// `open` raised an error in an instance that replaces another.
+    Open,
+    /// The kv driver could not be reached for a new instance.
+    Kv,
+}
+
+/// The error that ends a guest at its deadline.
+#[derive(Debug)]
+struct DeadlineExceeded;
+
+// === impl Instance ===
+
+impl Instance {
+    /// Instantiates the component; nothing but [`Instance::describe`] and [`Instance::open`] may follow.
+    pub(crate) async fn start(config: &InstanceConfig, kv: KvAccess) -> Result<Self, Failure> {
+        let limiter = Limiter::new(config.memory, Arc::clone(&config.gauge));
+        let output = Output::new(Arc::clone(&config.name), config.log_bytes);
+        let state = State::new(limiter, output, kv);
+        let mut store = Store::new(config.pre.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        store.epoch_deadline_callback(|store| at_tick(store.data()));
+        let _running = config.clock.running();
+        begin(&mut store, config.timeout);
+        let started = config.pre.instantiate_async(&mut store);
+        match within(config.timeout, started).await {
+            Ok(plugin) => Ok(Self {
+                store,
+                plugin,
+                timeout: config.timeout,
+                clock: Arc::clone(&config.clock),
+            }),
+            Err(error) => Err(failure(&error, store.data())),
+        }
+    }
+
+    pub(crate) async fn describe(&mut self) -> Result<lifecycle::Info, Failure> {
+        let _running = self.begin(self.timeout);
+        let guest = self.plugin.larder_storage_lifecycle();
+        let called = within(self.timeout, guest.call_describe(&mut self.store)).await;
+        self.end(called)
+    }
+
+    pub(crate) async fn open(&mut self, environment: lifecycle::Environment<'_>) -> Called<()> {
+        let _running = self.begin(self.timeout);
+        let guest = self.plugin.larder_storage_lifecycle();
+        let called = guest.call_open(&mut self.store, environment);
+        let called = within(self.timeout, called).await;
+        self.end(called)
+    }
+
+    pub(crate) async fn maintain(&mut self, now: u64, stored_bytes: u64) -> Called<bool> {
+        let _running = self.begin(self.timeout);
+        let guest = self.plugin.larder_storage_lifecycle();
+        let called = guest.call_maintain(&mut self.store, now, stored_bytes);
+        let called = within(self.timeout, called).await;
+        self.end(called)
+    }
+
+    pub(crate) async fn statistics(&mut self) -> Result<lifecycle::Counts, Failure> {
+        let _running = self.begin(self.timeout);
+        let guest = self.plugin.larder_storage_lifecycle();
+        let called = within(self.timeout, guest.call_statistics(&mut self.store)).await;
+        self.end(called)
+    }
+
+    pub(crate) async fn check(&mut self, resume: Option<&[u8]>) -> Called<lifecycle::Checked> {
+        let _running = self.begin(self.timeout);
+        let guest = self.plugin.larder_storage_lifecycle();
+        let called = within(self.timeout, guest.call_check(&mut self.store, resume)).await;
+        self.end(called)
+    }
+
+    /// May take `patience` times as long as other calls.
+    pub(crate) async fn write(
+        &mut self,
+        now: u64,
+        batches: &[writer::Batch<'_>],
+        patience: u32,
+    ) -> Called<()> {
+        let timeout = self.timeout.saturating_mul(patience);
+        let _running = self.begin(timeout);
+        let guest = self.plugin.larder_storage_writer();
+        let called = guest.call_write(&mut self.store, now, batches);
+        let called = within(timeout, called).await;
+        self.end(called)
+    }
+
+    pub(crate) async fn find(
+        &mut self,
+        search: reader::Search<'_>,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Called<reader::Sightings> {
+        let _running = self.begin(self.timeout);
+        let guest = self.plugin.larder_storage_reader();
+        let called = guest.call_find(&mut self.store, search, resume, limit);
+        let called = within(self.timeout, called).await;
+        self.end(called)
+    }
+
+    pub(crate) async fn read(
+        &mut self,
+        wanted: reader::Wanted<'_>,
+        part: reader::Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Called<reader::Pieces> {
+        let _running = self.begin(self.timeout);
+        let guest = self.plugin.larder_storage_reader();
+        let called = guest.call_read(&mut self.store, wanted, part, resume, max_bytes);
+        let called = within(self.timeout, called).await;
+        self.end(called)
+    }
+
+    pub(crate) async fn services(&mut self) -> Called<Vec<String>> {
+        let _running = self.begin(self.timeout);
+        let guest = self.plugin.larder_storage_reader();
+        let called = within(self.timeout, guest.call_services(&mut self.store)).await;
+        self.end(called)
+    }
+
+    pub(crate) async fn operations(&mut self, service: &str) -> Called<Vec<types::Operation>> {
+        let _running = self.begin(self.timeout);
+        let guest = self.plugin.larder_storage_reader();
+        let called = guest.call_operations(&mut self.store, service);
+        let called = within(self.timeout, called).await;
+        self.end(called)
+    }
+
+    /// Sets the deadline of the call that follows, and has the clock tick for it.
+    fn begin(&mut self, timeout: Duration) -> Running {
+        begin(&mut self.store, timeout);
+        self.clock.running()
+    }
+
+    /// A failed call is the end of this instance.
+    fn end<T>(&self, called: wasmtime::Result<T>) -> Result<T, Failure> {
+        called.map_err(|error| failure(&error, self.store.data()))
+    }
+}
+
+/// Sets the deadline of the call that follows.
+fn begin(store: &mut Store<State>, timeout: Duration) {
+    let state = store.data_mut();
+    state.deadline = Instant::now() + timeout;
+    state.limiter.forget_refusal();
+    store.set_epoch_deadline(1);
+}
+
+/// Called in the guest at each tick of the runtime's clock: other tasks get their turn, unless the call's time is over.
+fn at_tick(state: &State) -> wasmtime::Result<UpdateDeadline> {
+    if Instant::now() >= state.deadline {
+        return Err(wasmtime::Error::new(DeadlineExceeded));
+    }
+    // Not `Yield`: this one also lets the executor look at its sockets and timers.
+    let others_first = Box::pin(tokio::task::yield_now());
+    Ok(UpdateDeadline::YieldCustom(1, others_first))
+}
+
+/// Also ends a call that waits inside the host (for kv, in `wasi:io/poll`), where no tick is seen.
+async fn within<T>(
+    timeout: Duration,
+    call: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    match tokio::time::timeout(timeout + GRACE, call).await {
+        Ok(called) => called,
+        Err(_) => Err(wasmtime::Error::new(DeadlineExceeded)),
+    }
+}
+
+fn failure(error: &wasmtime::Error, state: &State) -> Failure {
+    let cause = if error.is::<DeadlineExceeded>() {
+        Cause::Deadline
+    } else if state.limiter.was_refused() {
+        Cause::Memory
+    } else {
+        Cause::Trap
+    };
+    let mut detail = format!("{error:?}");
+    let printed = state.output.take_tail();
+    if !printed.is_empty() {
+        detail = format!("{detail}\nThe plugin printed last:\n{printed}");
+    }
+    detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
+    Failure { cause, detail }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// The instance is replaced for breaking the contract too often.
+    pub(crate) fn struck_out() -> Self {
+        Self {
+            cause: Cause::Contract,
+            detail: "too many broken rules within a minute; each was logged".into(),
+        }
+    }
+}
+
+// === impl Cause ===
+
+impl Cause {
+    /// The `error.type` label of metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Memory => "memory",
+            Self::Deadline => "deadline",
+            Self::Contract => "contract",
+            Self::Open => "open",
+            Self::Kv => "kv",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trap => "a trap",
+            Self::Memory => "a trap for want of memory (limits.memory raises the limit)",
+            Self::Deadline => "a call that passed limits.call_timeout",
+            Self::Contract => "breaking the contract too often",
+            Self::Open => "an error when it was opened again",
+            Self::Kv => "an error of its kv storage",
+        })
+    }
+}
+
+// === impl DeadlineExceeded ===
+
+impl fmt::Display for DeadlineExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the call passed its deadline")
+    }
+}
+
+impl std::error::Error for DeadlineExceeded {}

@@ -1,0 +1,12 @@
+//! One guest: a Store, what it may do, and the calls on it.
+
+mod budget;
+mod instance;
+mod kv_import;
+mod limiter;
+mod output;
+mod state;
+
+pub(crate) use instance::{Called, Cause, Failure, Instance, InstanceConfig, Role};
+pub(crate) use limiter::Gauge;
+pub(crate) use state::{KvAccess, State, link};

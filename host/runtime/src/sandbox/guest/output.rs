@@ -1,0 +1,188 @@
+//! Where a guest's messages go: its `log` import, and what it prints, which ends in the log as well.
+
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::AsyncWrite;
+use tracing::{debug, error, info, trace, warn};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+use super::budget::{Budget, MAX_MESSAGE_BYTES, Verdict, cut};
+use crate::sandbox::bindings::larder::storage::log::Level;
+
+/// What is kept of the last things printed, to explain a trap: a panic's message.
+const TAIL_BYTES: usize = 1024;
+/// What a guest may hand to one write on a stream.
+const PERMIT_BYTES: usize = 8192;
+
+/// One guest's way to the log; both its streams and its `log` import share the budget.
+#[derive(Clone)]
+pub(crate) struct Output {
+    plugin: Arc<str>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    budget: Budget,
+    /// The line that is being printed.
+    line: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+// === impl Output ===
+
+impl Output {
+    pub(crate) fn new(plugin: Arc<str>, bytes_per_second: u64) -> Self {
+        let inner = Inner {
+            budget: Budget::new(bytes_per_second, Instant::now()),
+            line: Vec::new(),
+            tail: Vec::new(),
+        };
+        Self {
+            plugin,
+            inner: Arc::new(Mutex::new(inner)),
+        }
+    }
+
+    /// A message of the `log` import.
+    pub(crate) fn log(&self, level: Level, message: &str) {
+        self.emit(&mut self.lock().budget, level, message);
+    }
+
+    /// The last things printed, and forgets them.
+    pub(crate) fn take_tail(&self) -> String {
+        let mut inner = self.lock();
+        let mut tail = mem::take(&mut inner.tail);
+        tail.extend_from_slice(&mem::take(&mut inner.line));
+        String::from_utf8_lossy(&tail).trim().to_owned()
+    }
+
+    fn print(&self, bytes: &[u8]) {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            inner.line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || inner.line.len() >= MAX_MESSAGE_BYTES {
+                let line = String::from_utf8_lossy(&inner.line).into_owned();
+                self.emit(&mut inner.budget, Level::Debug, line.trim_end());
+                inner.tail.append(&mut inner.line);
+                let surplus = inner.tail.len().saturating_sub(TAIL_BYTES);
+                inner.tail.drain(..surplus);
+            }
+        }
+    }
+
+    fn emit(&self, budget: &mut Budget, level: Level, message: &str) {
+        let plugin = &*self.plugin;
+        let Verdict::Log { dropped_before } = budget.spend(message.len(), Instant::now()) else {
+            return;
+        };
+        if dropped_before > 0 {
+            warn!(
+                plugin,
+                dropped_before,
+                "the plugin logs more than limits.log_bytes a second; messages were dropped"
+            );
+        }
+        let message = cut(message);
+        match level {
+            Level::Trace => trace!(plugin, "{message}"),
+            Level::Debug => debug!(plugin, "{message}"),
+            Level::Info => info!(plugin, "{message}"),
+            Level::Warn => warn!(plugin, "{message}"),
+            Level::Error => error!(plugin, "{message}"),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for Output {
+    fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
+        self.print(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(PERMIT_BYTES)
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for Output {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.print(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_printed_last_is_kept_and_bounded() {
+        let output = Output::new("x".into(), 10_000);
+        for _ in 0..100 {
+            output.print(b"a line that is printed again and again\n");
+        }
+        output.print(b"panicked at ");
+        output.print(b"src/lib.rs");
+        let tail = output.take_tail();
+        assert!(tail.ends_with("again\npanicked at src/lib.rs"), "{tail}");
+        assert!(tail.len() < TAIL_BYTES + 100);
+        assert_eq!(output.take_tail(), "");
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let output = Output::new("x".into(), 10_000);
+        for _ in 0..10_000 {
+            output.print(&[b'a'; 100]);
+        }
+        assert!(output.lock().line.len() <= MAX_MESSAGE_BYTES + 100);
+    }
+}

@@ -1,0 +1,163 @@
+//! What stands behind one guest's imports.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use larder_store::{Claim, Namespace};
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView};
+
+use super::limiter::Limiter;
+use super::output::Output;
+use crate::sandbox::bindings::Plugin;
+use crate::sandbox::bindings::larder::storage::{log, types};
+
+/// What a guest may take from `wasi:random` at once.
+const MAX_RANDOM_BYTES: u64 = 64 << 10;
+/// WASI handles (streams, pollables) that a guest may hold.
+const MAX_HANDLES: usize = 1024;
+
+/// The data of one Store.
+pub(crate) struct State {
+    pub(super) limiter: Limiter,
+    pub(super) output: Output,
+    pub(super) kv: KvAccess,
+    /// When the running call has to be over.
+    pub(super) deadline: Instant,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+/// A guest's part of kv: everything, or with a claim of its own the right to write as well.
+#[derive(Clone)]
+pub(crate) struct KvAccess {
+    pub(crate) namespace: Arc<dyn Namespace>,
+    pub(crate) claim: Option<Claim>,
+}
+
+/// Time stands still for a guest: what it needs of the clock, it is told (`batch.now`, `maintain`).
+struct FrozenClock;
+
+// === impl State ===
+
+impl State {
+    pub(super) fn new(limiter: Limiter, output: Output, kv: KvAccess) -> Self {
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(output.clone())
+            .stderr(output.clone())
+            .wall_clock(FrozenClock)
+            .max_random_size(MAX_RANDOM_BYTES)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        Self {
+            limiter,
+            output,
+            kv,
+            deadline: Instant::now(),
+            wasi: wasi.build(),
+            table,
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl types::Host for State {}
+
+impl log::Host for State {
+    async fn write(&mut self, level: log::Level, message: String) {
+        self.output.log(level, &message);
+    }
+}
+
+// === impl FrozenClock ===
+
+impl HostWallClock for FrozenClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Everything that a guest may import: the contract's `kv` and `log`, and WASI. All of WASI is linked, since what compilers make
+/// imports it, but [`State::new`] grants random numbers and the monotonic clock only: no environment, arguments, files or sockets.
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    Plugin::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use larder_store::{Driver, MemoryDriver};
+    use wasmtime_wasi::cli::WasiCliView;
+    use wasmtime_wasi::clocks::WasiClocksView;
+    use wasmtime_wasi::filesystem::WasiFilesystemView;
+    use wasmtime_wasi::p2::bindings::cli::environment::Host as _;
+    use wasmtime_wasi::p2::bindings::clocks::wall_clock::Host as _;
+    use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
+    use wasmtime_wasi::p2::bindings::random::random::Host as _;
+    use wasmtime_wasi::p2::bindings::sockets::network::IpAddressFamily;
+    use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
+    use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
+    use wasmtime_wasi::sockets::WasiSocketsView;
+
+    use super::*;
+    use crate::sandbox::guest::Gauge;
+
+    async fn state() -> State {
+        let namespace = MemoryDriver::new().open("t").await.unwrap();
+        let kv = KvAccess {
+            namespace,
+            claim: None,
+        };
+        let limiter = Limiter::new(0, Gauge::default());
+        State::new(limiter, Output::new("x".into(), 0), kv)
+    }
+
+    #[tokio::test]
+    async fn a_guest_sees_no_environment_arguments_or_files() {
+        let mut state = state().await;
+        assert!(state.cli().get_environment().unwrap().is_empty());
+        assert!(state.cli().get_arguments().unwrap().is_empty());
+        assert!(state.cli().initial_cwd().unwrap().is_none());
+        assert!(state.filesystem().get_directories().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_guest_can_open_no_socket() {
+        let mut state = state().await;
+        for family in [IpAddressFamily::Ipv4, IpAddressFamily::Ipv6] {
+            assert!(state.sockets().create_tcp_socket(family).is_err());
+            let udp = state.sockets().create_udp_socket(family).await;
+            assert!(udp.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_guests_wall_clock_stands_still_and_randomness_is_granted() {
+        let mut state = state().await;
+        let now = state.clocks().now().unwrap();
+        assert_eq!((now.seconds, now.nanoseconds), (0, 0));
+        let random = state.wasi.random();
+        assert_ne!(
+            random.get_random_u64().unwrap(),
+            random.get_random_u64().unwrap()
+        );
+        assert!(random.get_random_bytes(MAX_RANDOM_BYTES + 1).is_err());
+    }
+}
