@@ -28,12 +28,12 @@ pub(crate) enum Reference {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Comparison {
     pub(crate) left: Reference,
-    pub(crate) operator: Operator,
+    pub(crate) relation: Relation,
     pub(crate) right: Operand,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operator {
+pub(crate) enum Relation {
     Eq,
     Lt,
     Lte,
@@ -96,10 +96,10 @@ impl Comparison {
     /// Whether it holds of a value of the left, and the constant or one of the values of the right.
     pub(crate) fn holds(&self, left: &Value<'_>, right: &[Value<'_>]) -> bool {
         match &self.right {
-            Operand::Constant(constant) => self.operator.holds_with(left, constant),
+            Operand::Constant(constant) => self.relation.holds_with(left, constant),
             Operand::Reference(_) => right
                 .iter()
-                .any(|right| self.operator.holds_between(left, right)),
+                .any(|right| self.relation.holds_between(left, right)),
         }
     }
 }
@@ -114,9 +114,9 @@ impl Operand {
     }
 }
 
-// === impl Operator ===
+// === impl Relation ===
 
-impl Operator {
+impl Relation {
     /// Whether it holds of two values that stand in this order; `None` for values that do not compare.
     fn holds(self, order: Option<Ordering>) -> bool {
         match self {
@@ -175,25 +175,25 @@ impl Operator {
 }
 
 /// Whether a comparison of two constants holds. Two untyped ones compare as text; one is read as the other's very type (V9).
-pub(crate) fn constants_hold(left: &Constant, operator: Operator, right: &Constant) -> bool {
+pub(crate) fn constants_hold(left: &Constant, relation: Relation, right: &Constant) -> bool {
     match (left, right) {
         (Constant::Untyped(left), Constant::Untyped(right)) => {
-            operator.holds(Some(left.text.cmp(&right.text)))
+            relation.holds(Some(left.text.cmp(&right.text)))
         }
         (Constant::Untyped(left), right) => {
             let right = right.as_value();
             left.beside(&right)
                 .filter(|left| is_one_type(left, &right))
-                .is_some_and(|left| operator.holds_between(&left, &right))
+                .is_some_and(|left| relation.holds_between(&left, &right))
         }
         (left, Constant::Untyped(right)) => {
             let left = left.as_value();
             right
                 .beside(&left)
                 .filter(|right| is_one_type(&left, right))
-                .is_some_and(|right| operator.holds_between(&left, &right))
+                .is_some_and(|right| relation.holds_between(&left, &right))
         }
-        (left, right) => operator.holds_with(&left.as_value(), right),
+        (left, right) => relation.holds_with(&left.as_value(), right),
     }
 }
 

@@ -6,6 +6,7 @@ use larder_proto::wire;
 
 use super::expression::{Call, Constant, Expression};
 use super::go::{self, quote};
+use super::operator::Operator;
 
 /// How deep calls may nest, the filter itself counted; `some` counts (RFC 0005).
 const MAX_DEPTH: usize = 20;
@@ -59,7 +60,7 @@ fn nested(call: proto::Call, depth: usize, calls: &mut usize) -> Result<Call, St
     });
     Ok(Call {
         args: args.collect::<Result<_, _>>()?,
-        op: call.op,
+        op: Operator::parse(&call.op).ok_or(call.op),
     })
 }
 

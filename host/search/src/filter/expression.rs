@@ -1,12 +1,15 @@
 //! A filter as a tree, as it was sent: a call of an operator, whose arguments are references, constants and calls.
 
 use super::field::{self, Field, Type};
+use super::go::quote;
+use super::operator::Operator;
 use super::pattern::Pattern;
 
 /// An operator with its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Call {
-    pub(super) op: String,
+    /// The operator, or the word that names none. `validate` refuses the latter, after the checks that Jaeger makes before.
+    pub(super) op: Result<Operator, String>,
     pub(super) args: Vec<Expression>,
 }
 
@@ -61,6 +64,21 @@ pub(super) enum Domain {
     Timestamp,
     Text,
     Bool,
+}
+
+// === impl Call ===
+
+impl Call {
+    /// The operator.
+    ///
+    /// # Errors
+    /// A word that names no operator.
+    pub(super) fn operator(&self) -> Result<Operator, String> {
+        self.op
+            .as_ref()
+            .copied()
+            .map_err(|unknown| format!("unknown filter operator {}", quote(unknown)))
+    }
 }
 
 // === impl Expression ===

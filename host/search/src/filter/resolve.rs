@@ -1,48 +1,63 @@
-//! Reads the constants that stand beside a field as what the field holds, and puts references first (R1 to R5).
+//! Reads the constants that are compared with a field as the type of that field, and puts references first (R1 to R5).
 
 use super::expression::{Call, Constant, Expression};
 use super::field::{Field, KINDS, STATUSES, Type};
 use super::go::{self, quote};
+use super::operator::Operator;
 
+/// Resolves the constants of a validated filter.
+///
 /// # Errors
-/// A constant that is not what the field beside it holds, in Jaeger's words.
+/// A constant that the field it is compared with cannot hold, in Jaeger's words.
 pub(super) fn call(call: &mut Call) -> Result<(), String> {
     for arg in &mut call.args {
         if let Expression::Call(nested) = arg {
             self::call(nested)?;
         }
     }
-    match (call.op.as_str(), call.args.as_mut_slice()) {
-        ("eq" | "ne" | "gt" | "lt" | "gte" | "lte", [left, right]) => {
-            beside(left, right)?;
-            beside(right, left)?;
-            let is_turned = matches!(left, Expression::Constant(_))
-                && !matches!(right, Expression::Constant(_));
-            if is_turned {
-                std::mem::swap(left, right);
-                call.op = turned(&call.op).to_owned();
+    let operator = call.operator()?;
+    match operator {
+        Operator::Eq
+        | Operator::Ne
+        | Operator::Gt
+        | Operator::Lt
+        | Operator::Gte
+        | Operator::Lte => {
+            if let [left, right] = call.args.as_mut_slice()
+                && comparison(left, right)?
+            {
+                call.op = Ok(operator.swapped());
             }
             Ok(())
         }
-        ("in" | "not_in", [subject, Expression::List { values, declared }]) => {
-            membership(subject, values, declared)
-        }
-        _ => Ok(()),
+        Operator::In | Operator::NotIn => match call.args.as_slice() {
+            [subject, Expression::List { values, declared }] => {
+                membership(subject, values, declared)
+            }
+            _ => Ok(()),
+        },
+        Operator::And
+        | Operator::Or
+        | Operator::Not
+        | Operator::Regex
+        | Operator::Exists
+        | Operator::Some => Ok(()),
     }
 }
 
-/// The operator that asks the same of the operands the other way round.
-fn turned(op: &str) -> &str {
-    match op {
-        "gt" => "lt",
-        "lt" => "gt",
-        "gte" => "lte",
-        "lte" => "gte",
-        same => same,
+/// Reads the constants of a comparison, and moves a constant behind the reference it is compared with. Returns `true` if the operands
+/// were swapped.
+fn comparison(left: &mut Expression, right: &mut Expression) -> Result<bool, String> {
+    beside(left, right)?;
+    beside(right, left)?;
+    let swap = matches!(left, Expression::Constant(_)) && !matches!(right, Expression::Constant(_));
+    if swap {
+        std::mem::swap(left, right);
     }
+    Ok(swap)
 }
 
-/// Reads `constant` as the type of the field that stands beside it, if one does.
+/// Reads `constant` as the type of `subject`, if that is a field.
 fn beside(subject: &Expression, constant: &mut Expression) -> Result<(), String> {
     let (Some(field), Expression::Constant(constant)) = (subject.field(), constant) else {
         return Ok(());
@@ -81,7 +96,7 @@ fn membership(subject: &Expression, values: &[String], declared: &str) -> Result
         .try_for_each(|value| read(field, value).map(drop))
 }
 
-/// A text as what the field holds.
+/// Reads a text as the type of the field.
 pub(super) fn read(field: Field, text: &str) -> Result<Constant, String> {
     let word = |words: &[&str]| {
         if words.contains(&text) {

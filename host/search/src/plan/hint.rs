@@ -1,4 +1,4 @@
-//! What a predicate says of every fragment with a match.
+//! Derives from a predicate the facts that every fragment with a match has in common.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use super::numbers::{self, Numbers};
 use super::terms_of::{attribute_terms, form_terms, forms, member_forms};
 use crate::filter::Field;
 use crate::predicate::{Leaf, Levels, Predicate, Range};
-use crate::value::{Comparison, Constant, Members, Operand, Operator, Reference};
+use crate::value::{Comparison, Constant, Members, Operand, Reference, Relation};
 
-/// The most terms of a clause that a list makes; a longer list is asked for by its key.
+/// Most terms of a clause made from a list; a longer list is searched for by its key.
 const MAX_TERMS: usize = 1024;
 
-/// What holds for every fragment with a match.
+/// Facts that hold for every fragment with a match.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Hint {
     pub(crate) starts: Range,
@@ -144,7 +144,7 @@ fn of_leaf(leaf: &Leaf) -> Option<Hint> {
     hint.is_possible().then_some(hint)
 }
 
-/// What has a value has its key.
+/// The hint of a reference that has a value: the fragment has its key.
 fn present(reference: &Reference) -> Hint {
     match reference {
         Reference::Attribute { levels, key } => Hint::clause(presence(*levels, key)),
@@ -165,11 +165,11 @@ fn of_comparison(comparison: &Comparison) -> Hint {
     if let Some(numbers) = Numbers::of(comparison) {
         return Hint::clause(numbers.terms());
     }
-    match (&comparison.left, comparison.operator, &comparison.right) {
-        (Reference::Attribute { levels, key }, Operator::Eq, Operand::Constant(constant)) => {
+    match (&comparison.left, comparison.relation, &comparison.right) {
+        (Reference::Attribute { levels, key }, Relation::Eq, Operand::Constant(constant)) => {
             Hint::clause(form_terms(*levels, key, &forms(constant)))
         }
-        (Reference::Field(field), Operator::Eq, Operand::Constant(Constant::Text(text))) => {
+        (Reference::Field(field), Relation::Eq, Operand::Constant(Constant::Text(text))) => {
             of_texts(*field, &[text.as_bytes()])
         }
         (left, _, right) => {
@@ -199,7 +199,7 @@ fn of_members(reference: &Reference, members: &Members) -> Hint {
     }
 }
 
-/// That a field is one of these texts.
+/// The hint of a field that is one of these texts.
 fn of_texts(field: Field, texts: &[&[u8]]) -> Hint {
     match field {
         Field::EventName => {
@@ -225,7 +225,25 @@ fn of_texts(field: Field, texts: &[&[u8]]) -> Hint {
                 ..Hint::NONE
             }
         }
-        _ => Hint::NONE,
+        Field::SpanId
+        | Field::SpanParentId
+        | Field::SpanTraceState
+        | Field::SpanName
+        | Field::SpanKind
+        | Field::SpanStartTime
+        | Field::SpanEndTime
+        | Field::SpanDuration
+        | Field::SpanStatus
+        | Field::SpanStatusMessage
+        | Field::ResourceService
+        | Field::ResourceSchemaUrl
+        | Field::ScopeName
+        | Field::ScopeVersion
+        | Field::ScopeSchemaUrl
+        | Field::EventTime
+        | Field::EventTimeSinceStart
+        | Field::LinkSpanId
+        | Field::LinkTraceState => Hint::NONE,
     }
 }
 

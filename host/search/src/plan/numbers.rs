@@ -4,7 +4,7 @@ use larder_model::storage::Term;
 use larder_model::terms::{AttributeKey, Level, Magnitude, NumberKey};
 
 use crate::predicate::{Leaf, Levels, Predicate};
-use crate::value::{Comparison, Constant, Operand, Operator, Reference};
+use crate::value::{Comparison, Constant, Operand, Reference, Relation};
 
 /// The numbers of an attribute that comparisons leave.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,7 @@ impl<'a> Numbers<'a> {
     pub(super) fn of(comparison: &'a Comparison) -> Option<Self> {
         let Comparison {
             left: Reference::Attribute { levels, key },
-            operator,
+            relation,
             right: Operand::Constant(constant),
         } = comparison
         else {
@@ -53,12 +53,12 @@ impl<'a> Numbers<'a> {
         };
         let steps = steps(constant);
         let (min, max) = (steps.iter().min().copied(), steps.iter().max().copied());
-        let within = match (operator, min.zip(max)) {
-            (Operator::Eq, _) => return None,
+        let within = match (relation, min.zip(max)) {
+            (Relation::Eq, _) => return None,
             // No number compares with it.
             (_, None) => (Magnitude::MAX, Magnitude::MIN),
-            (Operator::Lt | Operator::Lte, Some((_, max))) => (Magnitude::MIN, max),
-            (Operator::Gt | Operator::Gte, Some((min, _))) => (min, Magnitude::MAX),
+            (Relation::Lt | Relation::Lte, Some((_, max))) => (Magnitude::MIN, max),
+            (Relation::Gt | Relation::Gte, Some((min, _))) => (min, Magnitude::MAX),
         };
         Some(Self {
             levels: *levels,
