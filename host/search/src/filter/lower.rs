@@ -6,7 +6,7 @@
 use larder_model::storage::{SpanKind, StatusCode};
 use larder_model::terms::Level;
 
-use super::expression::{Call, Constant, Expression};
+use super::expression::{Call, Expression, Literal};
 use super::field::{self, Field, KINDS, STATUSES};
 use super::go;
 use super::operator::Operator;
@@ -221,13 +221,13 @@ fn comparison([left, right]: [Expression; 2], relation: Relation) -> Result<Pred
     }
 }
 
-fn with_constant(reference: Reference, relation: Relation, right: Constant) -> Predicate {
+fn with_constant(reference: Reference, relation: Relation, right: Literal) -> Predicate {
     let fact = match (&reference, &right) {
-        (Reference::Field(field), Constant::Text(text) | Constant::Untyped(text)) => {
+        (Reference::Field(field), Literal::Text(text) | Literal::Untyped(text)) => {
             fact(*field, text)
         }
-        (Reference::Error, Constant::Bool(wanted)) => Some(error(*wanted)),
-        (Reference::Error, Constant::Untyped(text)) => {
+        (Reference::Error, Literal::Bool(wanted)) => Some(error(*wanted)),
+        (Reference::Error, Literal::Untyped(text)) => {
             Some(go::parse_bool(text).map_or(Predicate::NEVER, error))
         }
         _ => None,
@@ -238,10 +238,10 @@ fn with_constant(reference: Reference, relation: Relation, right: Constant) -> P
         return fact;
     }
     match (&reference, &right) {
-        (Reference::Field(Field::SpanStartTime), Constant::Timestamp(nanoseconds)) => {
+        (Reference::Field(Field::SpanStartTime), Literal::Timestamp(nanoseconds)) => {
             return Leaf::Start(range(relation, *nanoseconds)).into();
         }
-        (Reference::Field(Field::SpanDuration), Constant::Duration(nanoseconds)) => {
+        (Reference::Field(Field::SpanDuration), Literal::Duration(nanoseconds)) => {
             return Leaf::Duration(range(relation, *nanoseconds)).into();
         }
         _ => {}
@@ -322,19 +322,19 @@ fn range(relation: Relation, nanoseconds: i128) -> Range {
     }
 }
 
-fn constant(constant: Constant) -> value::Constant {
+fn constant(constant: Literal) -> value::Constant {
     match constant {
-        Constant::Untyped(text) => value::Constant::Untyped(Untyped {
+        Literal::Untyped(text) => value::Constant::Untyped(Untyped {
             int: go::parse_int(&text).ok().map(i128::from),
             double: go::parse_float(&text).ok(),
             bool: go::parse_bool(&text).ok(),
             text,
         }),
-        Constant::Text(text) => value::Constant::Text(text),
-        Constant::Int(int) => value::Constant::Int(int.into()),
-        Constant::Double(double) => value::Constant::Double(double),
-        Constant::Bool(bool) => value::Constant::Bool(bool),
-        Constant::Duration(nanoseconds) | Constant::Timestamp(nanoseconds) => {
+        Literal::Text(text) => value::Constant::Text(text),
+        Literal::Int(int) => value::Constant::Int(int.into()),
+        Literal::Double(double) => value::Constant::Double(double),
+        Literal::Bool(bool) => value::Constant::Bool(bool),
+        Literal::Duration(nanoseconds) | Literal::Timestamp(nanoseconds) => {
             value::Constant::Int(nanoseconds)
         }
     }

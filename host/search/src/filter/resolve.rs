@@ -1,6 +1,6 @@
 //! Reads the constants that are compared with a field as the type of that field, and puts references first (R1 to R5).
 
-use super::expression::{Call, Constant, Expression};
+use super::expression::{Call, Expression, Literal};
 use super::field::{Field, KINDS, STATUSES, Type};
 use super::go::{self, quote};
 use super::operator::Operator;
@@ -48,8 +48,8 @@ pub(super) fn call(call: &mut Call) -> Result<(), String> {
 /// Reads the constants of a comparison, and moves a constant behind the reference it is compared with. Returns `true` if the operands
 /// were swapped.
 fn comparison(left: &mut Expression, right: &mut Expression) -> Result<bool, String> {
-    beside(left, right)?;
-    beside(right, left)?;
+    read_for(left, right)?;
+    read_for(right, left)?;
     let swap = matches!(left, Expression::Constant(_)) && !matches!(right, Expression::Constant(_));
     if swap {
         std::mem::swap(left, right);
@@ -58,11 +58,11 @@ fn comparison(left: &mut Expression, right: &mut Expression) -> Result<bool, Str
 }
 
 /// Reads `constant` as the type of `subject`, if that is a field.
-fn beside(subject: &Expression, constant: &mut Expression) -> Result<(), String> {
+fn read_for(subject: &Expression, constant: &mut Expression) -> Result<(), String> {
     let (Some(field), Expression::Constant(constant)) = (subject.field(), constant) else {
         return Ok(());
     };
-    let ((Constant::Untyped(text), _) | (Constant::Text(text), Type::SpanKind | Type::SpanStatus)) =
+    let ((Literal::Untyped(text), _) | (Literal::Text(text), Type::SpanKind | Type::SpanStatus)) =
         (&*constant, field.ty())
     else {
         return Ok(());
@@ -97,18 +97,18 @@ fn membership(subject: &Expression, values: &[String], declared: &str) -> Result
 }
 
 /// Reads a text as the type of the field.
-pub(super) fn read(field: Field, text: &str) -> Result<Constant, String> {
+pub(super) fn read(field: Field, text: &str) -> Result<Literal, String> {
     let word = |words: &[&str]| {
         if words.contains(&text) {
-            Ok(Constant::Text(text.to_owned()))
+            Ok(Literal::Text(text.to_owned()))
         } else {
             Err(format!("not one of {}", words.join(", ")))
         }
     };
     match field.ty() {
-        Type::Text => Ok(Constant::Text(text.to_owned())),
-        Type::Duration => go::parse_duration(text).map(|length| Constant::Duration(length.into())),
-        Type::Timestamp => go::parse_time(text).map(Constant::Timestamp),
+        Type::Text => Ok(Literal::Text(text.to_owned())),
+        Type::Duration => go::parse_duration(text).map(|length| Literal::Duration(length.into())),
+        Type::Timestamp => go::parse_time(text).map(Literal::Timestamp),
         Type::SpanKind => word(&KINDS),
         Type::SpanStatus => word(&STATUSES),
     }

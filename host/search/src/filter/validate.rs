@@ -2,7 +2,7 @@
 //!
 //! `resolve` checks the texts of constants that are compared with a field. Patterns are compiled here, once.
 
-use super::expression::{Call, Constant, Domain, Expression};
+use super::expression::{Call, Domain, Expression, Literal};
 use super::field::{self, Field, Type};
 use super::go::quote;
 use super::operator::Operator;
@@ -178,7 +178,7 @@ fn regex(operator: Operator, call: &mut Call, walk: &mut Walk) -> Result<(), Str
             ty.name()
         ));
     }
-    let Expression::Constant(Constant::Untyped(text) | Constant::Text(text)) = pattern else {
+    let Expression::Constant(Literal::Untyped(text) | Literal::Text(text)) = pattern else {
         return Err(format!(
             "{operator} takes a constant string as its pattern, got {}",
             pattern.kind()

@@ -26,7 +26,7 @@ pub(crate) struct Hint {
 }
 
 impl Hint {
-    /// Nothing in particular.
+    /// No restriction.
     pub(crate) const NONE: Self = Self {
         starts: Range::ALL,
         durations: Range::ALL,
@@ -34,12 +34,12 @@ impl Hint {
         traces: None,
     };
 
-    /// Of what satisfies the predicate; `None` where nothing can.
+    /// The hint of a predicate; `None` if nothing can satisfy it.
     pub(crate) fn of(predicate: &Predicate) -> Option<Self> {
         Self::of_either(predicate, true)
     }
 
-    /// Of what satisfies the predicate, or of what does not.
+    /// The hint of a predicate (`holds`), or of its negation.
     fn of_either(predicate: &Predicate, holds: bool) -> Option<Self> {
         match (predicate, holds) {
             (Predicate::Not(part), holds) => Self::of_either(part, !holds),
@@ -64,7 +64,7 @@ impl Hint {
         }
     }
 
-    /// Of what satisfies all of them, or none.
+    /// The hint of all predicates (`holds`), or of none of them.
     fn of_all<'a>(parts: impl IntoIterator<Item = &'a Predicate>, holds: bool) -> Option<Self> {
         parts.into_iter().try_fold(Self::NONE, |all, part| {
             all.and(Self::of_either(part, holds)?)
@@ -82,8 +82,8 @@ impl Hint {
         self.is_possible().then_some(self)
     }
 
-    /// Of two alternatives: a clause for one of each branch's clauses, as a fragment passes all of a branch's if it matches by it.
-    /// The clause with the fewest terms is likely the rarest.
+    /// The hint of two alternatives. A fragment passes all clauses of the branch by which it matches, so one clause of each branch
+    /// together is a clause of the alternatives. The clause with the fewest terms is likely the rarest.
     fn or(self, other: Self) -> Self {
         let narrowest = |clauses: Vec<Vec<Term>>| clauses.into_iter().min_by_key(Vec::len);
         let clauses = match (narrowest(self.clauses), narrowest(other.clauses)) {
