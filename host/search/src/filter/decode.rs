@@ -4,7 +4,7 @@ use larder_proto::expression::v1 as proto;
 use larder_proto::expression::v1::expression::Term;
 use larder_proto::wire;
 
-use super::expression::{Call, Expression, Literal};
+use super::expression::{Call, Expression, Literal, ValueType};
 use super::go::{self, quote};
 use super::operator::Operator;
 
@@ -50,7 +50,7 @@ fn nested(call: proto::Call, depth: usize, calls: &mut usize) -> Result<Call, St
         Some(Term::Scalar(scalar)) => constant(scalar).map(Expression::Constant),
         Some(Term::List(list)) => Ok(Expression::List {
             values: list.values,
-            declared: list.r#type,
+            declared: ValueType::parse(list.r#type),
         }),
         Some(Term::Call(call)) => nested(call, depth + 1, calls).map(Expression::Call),
         None => Err(
@@ -66,25 +66,27 @@ fn nested(call: proto::Call, depth: usize, calls: &mut usize) -> Result<Call, St
 
 fn constant(scalar: proto::Scalar) -> Result<Literal, String> {
     let proto::Scalar { value, r#type } = scalar;
-    let constant = match r#type.as_str() {
-        "" => return Ok(Literal::Untyped(value)),
-        "string" => return Ok(Literal::Text(value)),
-        "int" => go::parse_int(&value).ok().map(Literal::Int),
-        "double" => go::parse_float(&value).ok().map(Literal::Double),
-        "bool" => go::parse_bool(&value).ok().map(Literal::Bool),
-        unknown => {
-            return Err(format!(
-                "filter constant {} declares the unknown type {}",
-                quote(&value),
-                quote(unknown)
-            ));
-        }
+    let declared = ValueType::parse(r#type).map_err(|unknown| {
+        format!(
+            "filter constant {} declares the unknown type {}",
+            quote(&value),
+            quote(&unknown)
+        )
+    })?;
+    let Some(declared) = declared else {
+        return Ok(Literal::Untyped(value));
     };
-    constant.ok_or_else(|| {
+    let literal = match declared {
+        ValueType::String => return Ok(Literal::Text(value)),
+        ValueType::Int => go::parse_int(&value).ok().map(Literal::Int),
+        ValueType::Double => go::parse_float(&value).ok().map(Literal::Double),
+        ValueType::Bool => go::parse_bool(&value).ok().map(Literal::Bool),
+    };
+    literal.ok_or_else(|| {
         format!(
             "filter constant {} is not the {} it declares",
             quote(&value),
-            quote(&r#type)
+            quote(declared.word())
         )
     })
 }

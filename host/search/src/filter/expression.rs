@@ -31,10 +31,11 @@ pub(super) enum Expression {
         level: String,
     },
     Constant(Literal),
-    /// Texts of the declared type or, if that is empty, of the type of the field they are compared with.
+    /// Texts of the declared type or, without one, of the type of the field they are compared with. `validate` refuses a word that
+    /// names no type.
     List {
         values: Vec<String>,
-        declared: String,
+        declared: Result<Option<ValueType>, String>,
     },
     Call(Call),
     /// The constant of `regex`, once `validate` has compiled it.
@@ -54,6 +55,15 @@ pub(super) enum Literal {
     Duration(i128),
     /// Nanoseconds since the Unix epoch. Not a type of the wire either.
     Timestamp(i128),
+}
+
+/// A type that a constant or a list may declare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ValueType {
+    String,
+    Int,
+    Double,
+    Bool,
 }
 
 /// The kinds of value. Only values of the same kind compare.
@@ -125,6 +135,35 @@ impl Expression {
             Self::List { .. } => "a list",
             Self::Call(_) => "a predicate",
             Self::Pattern(_) => "a pattern",
+        }
+    }
+}
+
+// === impl ValueType ===
+
+impl ValueType {
+    /// The type that a word names; `None` for the empty word.
+    ///
+    /// # Errors
+    /// The word, if it names no type.
+    pub(super) fn parse(word: String) -> Result<Option<Self>, String> {
+        match word.as_str() {
+            "" => Ok(None),
+            "string" => Ok(Some(Self::String)),
+            "int" => Ok(Some(Self::Int)),
+            "double" => Ok(Some(Self::Double)),
+            "bool" => Ok(Some(Self::Bool)),
+            _ => Err(word),
+        }
+    }
+
+    /// The word for it in a filter.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Int => "int",
+            Self::Double => "double",
+            Self::Bool => "bool",
         }
     }
 }

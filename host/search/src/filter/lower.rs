@@ -6,7 +6,7 @@
 use larder_model::storage::{SpanKind, StatusCode};
 use larder_model::terms::Level;
 
-use super::expression::{Call, Expression, Literal};
+use super::expression::{Call, Expression, Literal, ValueType};
 use super::field::{self, Field, KINDS, STATUSES};
 use super::go;
 use super::operator::Operator;
@@ -136,21 +136,27 @@ fn present_and(reference: &Reference, predicate: Predicate) -> Predicate {
 }
 
 fn membership([subject, list]: [Expression; 2], is_in: bool) -> Result<Predicate, String> {
-    let Expression::List { values, declared } = list else {
+    let Expression::List {
+        values,
+        declared: Ok(declared),
+    } = list
+    else {
         return Err(malformed());
     };
     let reference = reference(subject)?;
     // A short list becomes one leaf for each value, which digests and terms answer.
-    let facts = match (&reference, declared.as_str()) {
-        (Reference::Field(field), "" | "string") if values.len() <= MAX_FACTS => values
-            .iter()
-            .map(|value| fact(*field, value))
-            .collect::<Option<Vec<_>>>(),
+    let facts = match (&reference, declared) {
+        (Reference::Field(field), None | Some(ValueType::String)) if values.len() <= MAX_FACTS => {
+            values
+                .iter()
+                .map(|value| fact(*field, value))
+                .collect::<Option<Vec<_>>>()
+        }
         _ => None,
     };
     let any = match facts {
         Some(facts) => Predicate::Or(facts),
-        None => Leaf::In(reference.clone(), members(&reference, &values, &declared)?).into(),
+        None => Leaf::In(reference.clone(), members(&reference, &values, declared)?).into(),
     };
     Ok(if is_in {
         any
@@ -159,34 +165,40 @@ fn membership([subject, list]: [Expression; 2], is_in: bool) -> Result<Predicate
     })
 }
 
-fn members(reference: &Reference, values: &[String], declared: &str) -> Result<Members, String> {
+fn members(
+    reference: &Reference,
+    values: &[String],
+    declared: Option<ValueType>,
+) -> Result<Members, String> {
     let say = |error: go::NotRead| error.to_string();
     Ok(match (declared, reference) {
-        ("int", _) => Members::Int(
+        (Some(ValueType::Int), _) => Members::Int(
             values
                 .iter()
                 .map(|value| go::parse_int(value).map(i128::from).map_err(say))
                 .collect::<Result<_, _>>()?,
         ),
-        ("double", _) => {
+        (Some(ValueType::Double), _) => {
             let doubles = values.iter().map(|value| go::parse_float(value));
             Members::doubles(doubles.collect::<Result<Vec<_>, _>>().map_err(say)?)
         }
-        ("bool", _) => {
+        (Some(ValueType::Bool), _) => {
             let bools = values.iter().map(|value| go::parse_bool(value));
             Members::bools(&bools.collect::<Result<Vec<_>, _>>().map_err(say)?)
         }
-        ("", Reference::Field(field)) => {
+        (None, Reference::Field(field)) => {
             let read = values.iter().map(|value| resolve::read(*field, value));
             let read = read.collect::<Result<Vec<_>, _>>()?;
             Members::of(read.into_iter().map(constant))
         }
-        _ => Members::Text(
-            values
-                .iter()
-                .map(|value| value.clone().into_bytes())
-                .collect(),
-        ),
+        (Some(ValueType::String), _) | (None, Reference::Attribute { .. } | Reference::Error) => {
+            Members::Text(
+                values
+                    .iter()
+                    .map(|value| value.clone().into_bytes())
+                    .collect(),
+            )
+        }
     })
 }
 

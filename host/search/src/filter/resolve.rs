@@ -1,6 +1,6 @@
 //! Reads the constants that are compared with a field as the type of that field, and puts references first (R1 to R5).
 
-use super::expression::{Call, Expression, Literal};
+use super::expression::{Call, Expression, Literal, ValueType};
 use super::field::{Field, KINDS, STATUSES, Type};
 use super::go::{self, quote};
 use super::operator::Operator;
@@ -31,9 +31,13 @@ pub(super) fn call(call: &mut Call) -> Result<(), String> {
             Ok(())
         }
         Operator::In | Operator::NotIn => match call.args.as_slice() {
-            [subject, Expression::List { values, declared }] => {
-                membership(subject, values, declared)
-            }
+            [
+                subject,
+                Expression::List {
+                    values,
+                    declared: Ok(declared),
+                },
+            ] => membership(subject, values, *declared),
             _ => Ok(()),
         },
         Operator::And
@@ -71,29 +75,50 @@ fn read_for(subject: &Expression, constant: &mut Expression) -> Result<(), Strin
     Ok(())
 }
 
-fn membership(subject: &Expression, values: &[String], declared: &str) -> Result<(), String> {
-    for value in values {
-        let read = match declared {
-            "int" => go::parse_int(value).map(drop),
-            "double" => go::parse_float(value).map(drop),
-            "bool" => go::parse_bool(value).map(drop),
-            _ => Ok(()),
-        };
-        read.map_err(|error| format!("element {} of a list of {declared}: {error}", quote(value)))?;
+fn membership(
+    subject: &Expression,
+    values: &[String],
+    declared: Option<ValueType>,
+) -> Result<(), String> {
+    if let Some(declared) = declared {
+        elements(values, declared)?;
     }
     let Some(field) = subject.field() else {
         return Ok(());
     };
     let holds_text = matches!(field.ty(), Type::Text | Type::SpanKind | Type::SpanStatus);
-    if !(declared.is_empty() || declared == "string" && holds_text) {
+    if let Some(declared) = declared
+        && !(declared == ValueType::String && holds_text)
+    {
         return Err(format!(
-            "cannot compare {field} against a list of {declared}: the field holds {}",
+            "cannot compare {field} against a list of {}: the field holds {}",
+            declared.word(),
             field.ty().name()
         ));
     }
     values
         .iter()
         .try_for_each(|value| read(field, value).map(drop))
+}
+
+/// Checks that each element is of the type that the list declares.
+fn elements(values: &[String], declared: ValueType) -> Result<(), String> {
+    for value in values {
+        let read = match declared {
+            ValueType::Int => go::parse_int(value).map(drop),
+            ValueType::Double => go::parse_float(value).map(drop),
+            ValueType::Bool => go::parse_bool(value).map(drop),
+            ValueType::String => Ok(()),
+        };
+        read.map_err(|error| {
+            format!(
+                "element {} of a list of {}: {error}",
+                quote(value),
+                declared.word()
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Reads a text as the type of the field.

@@ -156,13 +156,13 @@ fn membership(operator: Operator, call: &Call) -> Result<(), String> {
     if values.is_empty() {
         return Err(format!("{operator} takes a list with at least one element"));
     }
-    match declared.as_str() {
-        "string" | "int" | "double" | "bool" => Ok(()),
-        "" if matches!(subject, Expression::Field { .. }) => Ok(()),
-        "" => Err(format!(
+    match declared {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) if matches!(subject, Expression::Field { .. }) => Ok(()),
+        Ok(None) => Err(format!(
             "{operator} takes a list that declares its element type when it is compared against an attribute"
         )),
-        unknown => Err(format!("unknown filter value type {}", quote(unknown))),
+        Err(unknown) => Err(format!("unknown filter value type {}", quote(unknown))),
     }
 }
 
