@@ -26,7 +26,9 @@ impl Capabilities for CapabilitiesService {
                 same_span_conjunction: true,
                 filter: Some(FilterCapabilities {
                     levels: LEVELS.map(|level| level_word(level).to_owned()).to_vec(),
-                    operators: OPERATORS.map(str::to_owned).to_vec(),
+                    operators: OPERATORS
+                        .map(|operator| operator.word().to_owned())
+                        .to_vec(),
                 }),
                 paginated: self.paginated,
             }),

@@ -9,7 +9,7 @@ use super::judge::Fault;
 use super::predicate::Range;
 use super::summaries::parent;
 
-/// How many of a digest's services are known by their place: few enough to look through.
+/// Limit of the services of a digest that are remembered by address; a linear search over them is cheap.
 const MOST_KNOWN: usize = 16;
 
 /// The calls counted so far.
@@ -21,7 +21,7 @@ pub(crate) struct Calls {
     children: Vec<(u64, u32)>,
 }
 
-/// A span as a parent: ordered by id, and by where it was seen.
+/// A possible parent; ordered by id, then by position in the trace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Span {
     id: u64,
@@ -30,7 +30,7 @@ struct Span {
     service: u32,
 }
 
-/// The names of services as numbers.
+/// Numbers for the names of services.
 #[derive(Default)]
 struct Services {
     names: Vec<String>,
@@ -40,7 +40,7 @@ struct Services {
 // === impl Calls ===
 
 impl Calls {
-    /// Of traces that lie within the window.
+    /// Creates a counter for traces that lie within the window.
     pub(crate) fn new(window: Range) -> Self {
         Self {
             window,
@@ -51,8 +51,8 @@ impl Calls {
         }
     }
 
-    /// Counts the calls in one trace, whose pieces are these. False, and nothing is counted, where the answer depends on the order
-    /// in which the pieces were written, unless `in_order` says that this is it.
+    /// Counts the calls in one trace. Returns `false` and counts nothing if the answer depends on the order in which the pieces were
+    /// written, unless `in_order` says that the pieces are in that order.
     pub(crate) fn count<'a>(
         &mut self,
         pieces: &'a [(usize, Piece)],
@@ -80,10 +80,10 @@ impl Calls {
         Ok(true)
     }
 
-    /// Adds the spans of a piece; false if one of them lies outside the window.
+    /// Adds the spans of a piece. Returns `false` if one of them lies outside the window.
     fn add(&mut self, piece_number: u32, piece: &Piece) -> Result<bool, Fault> {
         let digest = digest::decode(&piece.bytes)?;
-        // The digest has each name once: a service is looked up once for a digest, and known by its place after.
+        // A digest holds each name once, so the address of a name identifies the service within it.
         let mut known: Vec<(*const str, u32)> = Vec::new();
         for (number, span) in (0..).zip(digest.spans()) {
             let span = span?;
@@ -115,7 +115,7 @@ impl Calls {
         Ok(true)
     }
 
-    /// Whether spans of this id from different pieces are of different services.
+    /// Returns `true` if spans of this id from different pieces belong to different services.
     fn is_tie(&self, id: u64) -> bool {
         let from = self.spans.partition_point(|span| span.id < id);
         let mut same = self
@@ -129,7 +129,7 @@ impl Calls {
         same.any(|span| span.piece != first.piece && span.service != first.service)
     }
 
-    /// What was counted, by parent and child.
+    /// The counts, ordered by parent and child.
     pub(crate) fn into_dependencies(self) -> Vec<Dependency> {
         let name = |number: u32| {
             let number = usize::try_from(number).ok()?;
@@ -161,7 +161,7 @@ impl Services {
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
-        // There are fewer names than bytes in the digests of the time a query may take.
+        // A query cannot read enough digests in its time to overflow this.
         let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(name.to_owned());
         self.numbers.insert(name.to_owned(), number);

@@ -1,5 +1,5 @@
-//! Who calls whom how often, over all traces that lie wholly within a window (D1 to D4). Holds the ids of the traces seen, the
-//! services, the calls, and the digests of some traces at a time.
+//! Dependencies: the number of calls from service to service, over all traces that lie wholly within a window (D1 to D4). Holds the ids
+//! of the traces seen, the services, the calls, and the digests of some traces at a time.
 
 use hashbrown::HashSet;
 use larder_model::storage::{DurationRange, Error, ErrorKind, Search, TimeRange, TraceId};
@@ -13,10 +13,10 @@ use super::session::{Session, too_large};
 use super::sightings::Sighted;
 use super::time::instant;
 
-/// How many sightings to ask for at a time.
-const SIGHTINGS_A_PAGE: u32 = 4096;
+/// Sightings per page.
+const SIGHTINGS_PER_PAGE: u32 = 4096;
 
-/// The whole answer: it is one message.
+/// Counts the calls. The answer is one message.
 pub(crate) async fn find(
     session: &mut Session,
     request: &GetDependenciesRequest,
@@ -28,7 +28,7 @@ pub(crate) async fn find(
     for search in searches(window) {
         let mut sighted = Sighted::new(search);
         while !sighted.ended() {
-            let page = sighted.next(session, SIGHTINGS_A_PAGE).await?;
+            let page = sighted.next(session, SIGHTINGS_PER_PAGE).await?;
             let ids = page.into_iter().map(|sighting| sighting.trace_id);
             gatherer.extend(ids.filter(|id| seen.insert(*id)));
             while gatherer.is_full()

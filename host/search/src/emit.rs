@@ -1,7 +1,7 @@
 //! Exactly the newest matching traces, in order: (start of the newest matching span descending, trace id ascending) (Q2).
 //!
-//! Sightings are upper bounds: they are judged only once nothing still to come can stand before them, and a trace goes out once
-//! its exact time is above the floor of what is still to come.
+//! The time of a sighting is an upper bound. A sighting is judged only when every later sighting is older, and a trace comes out when
+//! its exact time is above the floor of the sightings still to come.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -18,27 +18,27 @@ use super::reading::Reading;
 use super::session::Session;
 use super::sightings::Sighted;
 
-/// The sightings to ask for at a time, and to judge at a time: they grow while little comes out.
+/// Bounds of the sightings per page, and of the entries judged at a time. Both grow while few traces come out.
 const SMALLEST_PAGE: usize = 32;
 const LARGEST_PAGE: usize = 4096;
 
-/// So many pieces are judged before others may run: some microseconds each.
+/// Pieces judged before the task yields; each takes some microseconds.
 const PIECES_AT_ONCE: usize = 64;
-/// How many traces those who want all of them ask for at a time.
+/// Number of traces to request at a time when all are wanted.
 pub(crate) const TRACES_AT_A_TIME: usize = 1024;
 
 /// The matching traces of one query, newest first, up to its depth.
 pub(crate) struct Emitter {
     judge: Judge,
-    /// What is still to be asked for; `None` where nothing can match.
+    /// The sightings still to come; `None` if nothing can match, or the query names the traces.
     sighted: Option<Sighted>,
-    /// What can still come out, first the newest.
-    queue: BinaryHeap<Entry>,
+    /// Candidates for the answer, newest first.
+    queue: BinaryHeap<Candidate>,
     traces: HashMap<TraceId, Trace>,
     fragments: HashSet<u64>,
-    /// How many traces may still come out.
+    /// Number of traces that may still come out.
     left: usize,
-    /// Which page of the answer this is; none where it has no pages.
+    /// The page of the answer; `None` for an answer without pages.
     paging: Option<Page>,
     /// The trace that came out last.
     last: Option<Position>,
@@ -46,15 +46,15 @@ pub(crate) struct Emitter {
     batch: usize,
 }
 
-/// A trace at a time: either exact, or no earlier than its newest match in what has to be judged.
+/// A trace with the time of its newest match, or with an upper bound of it while there is something to judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct Candidate {
     time: u64,
     trace: TraceId,
     place: Place,
 }
 
-/// What an entry stands for.
+/// The kind of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     /// A match at exactly this time.
@@ -65,14 +65,14 @@ enum Place {
     Trace,
 }
 
-/// What is known of a trace.
+/// State of a trace.
 #[derive(Clone, Copy, Debug, Default)]
 struct Trace {
     /// Its newest match so far.
     newest: Option<u64>,
     /// The last bound that it was sighted with as a whole.
     sighted: Option<u64>,
-    /// Whether all of it has been judged.
+    /// True once all of it has been judged.
     judged: bool,
     emitted: bool,
 }
@@ -80,7 +80,7 @@ struct Trace {
 // === impl Emitter ===
 
 impl Emitter {
-    /// The traces that match the query. Asks for nothing yet.
+    /// Creates an emitter of the traces that match the query. Makes no call yet.
     pub(crate) fn new(query: Query) -> Self {
         let mut plan = plan(&query.predicate);
         if let (Some(Plan { search, .. }), Some(after)) = (&mut plan, query.after()) {
@@ -94,7 +94,7 @@ impl Emitter {
         let mut queue = BinaryHeap::new();
         let sighted = plan.and_then(|Plan { search, traces }| match traces {
             Some(named) => {
-                queue.extend(named.into_iter().map(|trace| Entry {
+                queue.extend(named.into_iter().map(|trace| Candidate {
                     time: search.starts.end,
                     trace,
                     place: Place::Trace,
@@ -117,7 +117,7 @@ impl Emitter {
         }
     }
 
-    /// What it searches for; `None` where nothing can match, or the query names the traces.
+    /// The search that the plugin is asked for; `None` if nothing can match, or the query names the traces.
     pub(crate) fn search(&self) -> Option<&Search> {
         self.sighted.as_ref().map(Sighted::search)
     }
@@ -127,7 +127,7 @@ impl Emitter {
         self.judge.part()
     }
 
-    /// The next traces, at most `max` of them; none at the end.
+    /// The next traces, at most `max` of them; empty at the end.
     pub(crate) async fn next(
         &mut self,
         session: &mut Session,
@@ -153,7 +153,7 @@ impl Emitter {
         Ok(out)
     }
 
-    /// Where the answer goes on once all of the page has come out; `None` where nothing follows, or there are no pages.
+    /// The token of the next page, once all of this page has come out; `None` if no trace follows, or the answer has no pages.
     pub(crate) async fn next_page(
         &mut self,
         session: &mut Session,
@@ -172,7 +172,7 @@ impl Emitter {
         self.paging.and_then(|page| page.after)
     }
 
-    /// Whether nothing that is still to be sighted can stand before, or beside, an entry of this time.
+    /// Returns `true` if every sighting still to come is older than an entry of this time.
     fn is_settled(&self, time: u64) -> bool {
         let floor = self.sighted.as_ref().and_then(Sighted::floor);
         floor.is_none_or(|floor| floor < time)
@@ -199,7 +199,7 @@ impl Emitter {
         Some(entry.trace)
     }
 
-    /// Asks for one more page of sightings; false at the end.
+    /// Reads one more page of sightings. Returns `false` at the end.
     async fn fetch(&mut self, session: &mut Session) -> Result<bool, Error> {
         let Some(sighted) = self.sighted.as_mut().filter(|sighted| !sighted.ended()) else {
             return Ok(false);
@@ -211,7 +211,7 @@ impl Emitter {
         let is_later_page = self.after().is_some();
         for mut sighting in page {
             if is_later_page {
-                // Whether it is still to come out depends on its newest match, which may be in what came out before.
+                // The trace's newest match, which may be in another fragment, decides on which page it is: judge all of the trace.
                 sighting.fragment = None;
             }
             // No match starts after the window, whatever else the fragment holds.
@@ -223,7 +223,7 @@ impl Emitter {
                 trace.sighted.replace(time) < Some(time)
             };
             if is_news && time >= window.start {
-                self.queue.push(Entry {
+                self.queue.push(Candidate {
                     time,
                     trace: sighting.trace_id,
                     place: sighting.fragment.map_or(Place::Trace, Place::Fragment),
@@ -233,7 +233,7 @@ impl Emitter {
         Ok(true)
     }
 
-    /// Judges the first of the settled entries that are not judged yet.
+    /// Judges the first settled entries that have not been judged.
     async fn judge_batch(&mut self, session: &mut Session) -> Result<(), Error> {
         let mut fragments = HashMap::new();
         let mut bounds = HashMap::new();
@@ -261,7 +261,7 @@ impl Emitter {
         Ok(())
     }
 
-    /// Judges what is read; `bounds` are the times that sighted fragments were said to match by.
+    /// Judges the pieces of a reading. `bounds` holds the time of each sighted fragment, an upper bound of its matches.
     async fn judge_all(
         &mut self,
         session: &mut Session,
@@ -281,19 +281,19 @@ impl Emitter {
                     }
                 }
                 session.budget.spent().judging += since.elapsed();
-                session.let_others_run().await;
+                session.yield_if_due().await;
             }
         }
         Ok(())
     }
 
-    /// Takes the first settled entries that have to be judged out of the queue, and drops those that no longer have to be.
-    fn take_batch(&mut self) -> Vec<Entry> {
+    /// Takes the first settled entries that need judging out of the queue, and drops those that no longer need it.
+    fn take_batch(&mut self) -> Vec<Candidate> {
         let mut batch = Vec::new();
         let mut aside = Vec::new();
         let mut exact = 0;
         let mut traces = HashSet::new();
-        // What comes after as many exact entries as may still come out will never come out.
+        // Entries behind as many exact ones as may still come out never come out.
         while batch.len() < self.batch && aside.len() < self.batch && exact < self.left {
             let Some(entry) = self.queue.peek().copied() else {
                 break;
@@ -310,9 +310,9 @@ impl Emitter {
                 exact += 1;
                 aside.push(entry);
             } else if trace.judged || trace.newest >= Some(entry.time) {
-                // Judging it would give nothing newer than what is known.
+                // Judging it cannot find a newer match than the known one.
             } else if self.judge.part() == Part::Otlp && !traces.insert(entry.trace) {
-                // Full spans are dear: the trace's first fragment may make its others needless.
+                // Full spans are expensive to read, and the trace's first fragment may make the others unnecessary.
                 aside.push(entry);
             } else {
                 batch.push(entry);
@@ -325,7 +325,7 @@ impl Emitter {
         batch
     }
 
-    /// Judges one piece; gives the start of its newest match, if that is newer than any that its trace is known to have.
+    /// Judges one piece. Returns the start of its newest match, if it is newer than every known match of its trace.
     fn judge_piece(
         &mut self,
         session: &mut Session,
@@ -340,7 +340,7 @@ impl Emitter {
         session.budget.judged(judged.spans)?;
         if let Some(time) = judged.newest {
             trace.newest = judged.newest;
-            self.queue.push(Entry {
+            self.queue.push(Candidate {
                 time,
                 trace: piece.trace_id,
                 place: Place::Judged,
@@ -350,17 +350,17 @@ impl Emitter {
     }
 }
 
-// === impl Entry ===
+// === impl Candidate ===
 
-/// What comes out first is the greatest: the newest time, then the smallest trace id.
-impl Ord for Entry {
+/// The candidate that comes out first is the greatest: the newest time, then the smallest trace id.
+impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> Ordering {
         let key = |entry: &Self| (entry.time, Reverse(entry.trace), Reverse(entry.place));
         key(self).cmp(&key(other))
     }
 }
 
-impl PartialOrd for Entry {
+impl PartialOrd for Candidate {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }

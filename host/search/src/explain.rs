@@ -1,4 +1,4 @@
-//! How a search was answered: its plan as a tree, and what each step cost. For who asks why a search is slow.
+//! Explains a search: its plan as a tree, and the cost of each step. Helps to find why a search is slow.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,22 +17,22 @@ use super::query;
 /// The plan of a search and what running it took.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
-    /// What was asked, part by part, and what of it the plugin was asked for.
-    pub plan: Node,
+    /// The predicate as a tree, with the part of it that the plugin answers.
+    pub plan: PlanNode,
     /// The clauses that the plugin was asked for, each by its number of terms; a fragment has one term of each.
     pub clauses: Vec<usize>,
-    /// What was read to judge: `digests`, or `spans` where digests do not tell.
+    /// The data that was judged: `digests`, or `spans` if digests cannot decide the predicate.
     pub judged_on: &'static str,
-    /// How many traces were wanted at the most.
+    /// Maximum number of traces requested.
     pub depth: usize,
-    /// How many traces match, up to `depth`.
+    /// Number of matching traces, up to `depth`.
     pub matched: usize,
-    /// Why the search ended before its end.
+    /// The error that ended the search early, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Calls of the plugin: pages of sightings and of fragments.
+    /// Calls to the plugin: pages of sightings and of fragments.
     pub pages: u64,
-    /// Places to look at that the plugin named.
+    /// Sightings returned by the plugin.
     pub sightings: u64,
     /// Fragments read.
     pub fragments: u64,
@@ -48,26 +48,26 @@ pub struct Explanation {
     pub judge_ms: f64,
 }
 
-/// One part of what was asked.
+/// One part of the predicate.
 #[derive(Clone, Debug, Serialize)]
-pub struct Node {
-    /// What it asks.
+pub struct PlanNode {
+    /// The condition, in the words of filters.
     pub asks: String,
-    /// What the plugin can be asked for in its place.
+    /// The index that the plugin can use for it.
     pub index: String,
-    /// Its own parts.
+    /// The parts that it combines.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<Node>,
+    pub parts: Vec<PlanNode>,
 }
 
 impl Searcher {
-    /// Runs a search as [`Searcher::find_trace_ids`] does, and tells how.
+    /// Runs a search as [`Searcher::find_trace_ids`] does, and explains it.
     ///
     /// # Errors
-    /// For a query that is refused. A search that fails or runs into its budget is explained up to there.
+    /// A query that is refused. A search that fails or exceeds its budget is explained up to that point.
     pub async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, Error> {
         let query = query::query(query, &self.limits)?;
-        let (plan, depth) = (Node::of(&query.predicate), query.depth);
+        let (plan, depth) = (PlanNode::of(&query.predicate), query.depth);
         let mut emitter = Emitter::new(query);
         let mut session = self.session();
         let clauses = emitter.search().map(|search| &search.clauses);
@@ -116,9 +116,9 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-// === impl Node ===
+// === impl PlanNode ===
 
-impl Node {
+impl PlanNode {
     fn of(predicate: &Predicate) -> Self {
         let parts = match predicate {
             Predicate::And(parts) | Predicate::Or(parts) => parts.iter().map(Self::of).collect(),
@@ -147,7 +147,7 @@ impl Node {
     }
 }
 
-/// What a plugin can be asked for in place of the predicate.
+/// Describes the index that a plugin can use for the predicate.
 fn index(predicate: &Predicate) -> String {
     let Some(hint) = Hint::of(predicate) else {
         return "holds for no span".to_owned();

@@ -13,35 +13,35 @@ use super::predicate::{Collection, Leaf, Levels, Predicate, Subject, Verdict};
 
 mod values;
 
-/// A span where it stands.
+/// A span with its resource and scope.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Full<'a> {
     pub(crate) resource: Resource<'a>,
     pub(crate) scope: Scope<'a>,
     pub(crate) span: Span<'a>,
-    /// The schema URLs of what the resource and the scope stand in.
+    /// The schema URLs of the `ResourceSpans` and of the `ScopeSpans`.
     pub(crate) resource_schema_url: &'a [u8],
     pub(crate) scope_schema_url: &'a [u8],
 }
 
-/// A span that is judged, and when that has to have ended.
+/// A span to judge, and the time by which judging has to end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judged<'a> {
     pub(crate) full: &'a Full<'a>,
     pub(crate) deadline: Instant,
 }
 
-/// The event and the link that a `some` has come to.
+/// The event and the link that the enclosing `some` leaves are at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bound<'a> {
     event: Option<Event<'a>>,
     link: Option<Link<'a>>,
 }
 
-/// Hands over each span of an OTLP piece, in the order sent, and counts them.
+/// Calls `visit` for each span of an OTLP piece, in the order sent. Returns the number of spans.
 ///
 /// # Errors
-/// What `visit` gives; a piece without spans or that cannot be read, or with a span of another trace.
+/// The error of `visit`; a piece that cannot be read, has no spans, or has a span of another trace.
 pub(crate) fn each_span<'a>(
     piece: &'a Piece,
     mut visit: impl FnMut(&Full<'a>) -> Result<(), Fault>,
@@ -167,7 +167,7 @@ impl Full<'_> {
     }
 }
 
-/// Whether the first attribute of this key has this string form. Jaeger, too, looks at the first only.
+/// Returns `true` if the first attribute of this key has this string form. Jaeger also looks only at the first.
 fn has(attributes: Attributes<'_>, key: &[u8], form: &[u8]) -> Result<bool, wire::Error> {
     for attribute in attributes {
         let attribute = attribute?;

@@ -1,4 +1,4 @@
-//! The digests of whole traces, many traces at a time, though a plugin gives digests in any order.
+//! Reads the digests of whole traces, many traces at a time; a plugin gives digests in any order.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,10 +7,10 @@ use larder_model::storage::{Error, Part, Piece, TraceId};
 use super::reading::Reading;
 use super::session::Session;
 
-/// How many traces to begin with, and to read together at the most.
+/// Number of traces in the first batch, and in the largest.
 const FIRST_BATCH: usize = 512;
 const LARGEST_BATCH: usize = 8192;
-/// More than this is not held for several traces; a single trace has to be.
+/// Limit of the bytes held for several traces; a single trace may take more.
 const MOST_BYTES: usize = 32 << 20;
 
 /// Traces whose digests are to be read, in the order in which they were pushed.
@@ -22,14 +22,14 @@ pub(crate) struct Gatherer {
 /// The digests of some traces.
 pub(crate) struct Gathered {
     ids: Vec<TraceId>,
-    /// With the place of each piece's trace among `ids`; ascending by that.
+    /// Pieces, each with the position of its trace in `ids`; sorted by that position.
     pieces: Vec<(usize, Piece)>,
 }
 
 // === impl Gatherer ===
 
 impl Gatherer {
-    /// Of no trace yet.
+    /// Creates a gatherer without traces.
     pub(crate) fn new() -> Self {
         Self {
             queue: VecDeque::new(),
@@ -37,12 +37,12 @@ impl Gatherer {
         }
     }
 
-    /// Adds traces, each of which is pushed once only.
+    /// Adds traces. Each may be added only once.
     pub(crate) fn extend(&mut self, ids: impl IntoIterator<Item = TraceId>) {
         self.queue.extend(ids);
     }
 
-    /// Whether there are as many traces as are read together.
+    /// Returns `true` if a whole batch of traces is queued.
     pub(crate) fn is_full(&self) -> bool {
         self.queue.len() >= self.batch
     }
@@ -96,7 +96,7 @@ impl Gathered {
     }
 }
 
-/// Puts a trace's pieces in the order in which they were written, which only its spans are read in.
+/// Sorts a trace's pieces by the order in which they were written. Only reading spans gives that order.
 pub(crate) async fn in_written_order(
     session: &mut Session,
     trace: TraceId,
@@ -110,7 +110,7 @@ pub(crate) async fn in_written_order(
         }
     }
     let mut pieces = pieces.to_vec();
-    // What retention has dropped in between was the oldest.
+    // Pieces that retention has dropped in between were the oldest, so they sort first.
     pieces.sort_by_key(|(_, piece)| order.get(&piece.fragment).copied());
     Ok(pieces)
 }

@@ -1,4 +1,4 @@
-//! The ids of what a search finds, with the start and end of each whole trace (Q16).
+//! The ids of the traces that a search finds, with the start and end of each whole trace (Q16).
 
 use larder_model::digest;
 use larder_model::storage::{Error, Piece};
@@ -11,7 +11,7 @@ use super::judge::Fault;
 use super::session::{Session, too_large};
 use super::time::timestamp;
 
-/// The whole answer: it is one message.
+/// Finds the ids. The answer is one message.
 pub(crate) async fn find(
     session: &mut Session,
     emitter: &mut Emitter,

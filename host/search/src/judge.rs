@@ -1,4 +1,4 @@
-//! Decides on what a plugin has sighted, span by span: on the short form where that is enough, else on the spans themselves.
+//! Judges the sightings of a plugin span by span: by the short form if that is enough, else by the spans themselves.
 
 use std::time::Instant;
 
@@ -11,39 +11,39 @@ use super::predicate::{Predicate, Subject, Verdict};
 use super::session::Session;
 use super::short::{Short, is_in_digest};
 
-/// How many short forms are judged between looks at the clock.
-const SPANS_A_LOOK: usize = 64;
+/// Short forms judged between checks of the deadline.
+const SPANS_PER_CHECK: usize = 64;
 
-/// Judges by one predicate.
+/// Judges pieces by one predicate.
 pub(crate) struct Judge {
     predicate: Predicate,
     part: Part,
 }
 
-/// What judging a piece gave.
+/// The result of judging a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Judged {
-    /// The start of the newest matching span, if it is newer than what was known.
+pub(crate) struct Outcome {
+    /// The start of the newest matching span, if it is newer than the known one.
     pub(crate) newest: Option<u64>,
-    /// How many spans were looked at.
+    /// Number of spans read.
     pub(crate) spans: u64,
 }
 
-/// What is wrong with a piece.
+/// The reason why a piece cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Its bytes do not read as what was stored.
+    /// Its bytes cannot be read.
     Unreadable(String),
     /// It has a span of another trace.
     Foreign,
-    /// Nothing is wrong with it, but that there was no time left to judge all of it.
+    /// The time was up before all of it was judged.
     OutOfTime,
 }
 
 // === impl Judge ===
 
 impl Judge {
-    /// Chooses what to read: digests, if they decide every fact that the predicate asks.
+    /// Creates a judge. It reads digests if they decide every leaf of the predicate, else spans.
     pub(crate) fn new(predicate: Predicate) -> Self {
         let part = if predicate.all_leaves(&is_in_digest) {
             Part::Digest
@@ -58,7 +58,7 @@ impl Judge {
         self.part
     }
 
-    /// Looks in a piece for a matching span that starts later than `known`, and gives the latest start of such.
+    /// Searches a piece for matching spans that start later than `known`, and returns the latest start.
     ///
     /// # Errors
     /// `OutOfTime` when it takes longer than until `deadline`.
@@ -67,7 +67,7 @@ impl Judge {
         piece: &Piece,
         known: Option<u64>,
         deadline: Instant,
-    ) -> Result<Judged, Fault> {
+    ) -> Result<Outcome, Fault> {
         match self.part {
             Part::Digest => self.newest_in_digest(piece, known, deadline),
             Part::Otlp => self.newest_in_otlp(piece, known, deadline),
@@ -79,12 +79,12 @@ impl Judge {
         piece: &Piece,
         known: Option<u64>,
         deadline: Instant,
-    ) -> Result<Judged, Fault> {
+    ) -> Result<Outcome, Fault> {
         let digest = digest::decode(&piece.bytes)?;
         let mut newest = known;
         for (place, span) in digest.spans().enumerate() {
             let span = span?;
-            if place % SPANS_A_LOOK == SPANS_A_LOOK - 1 && Instant::now() > deadline {
+            if place % SPANS_PER_CHECK == SPANS_PER_CHECK - 1 && Instant::now() > deadline {
                 return Err(Fault::OutOfTime);
             }
             let start = Some(span.start);
@@ -97,7 +97,7 @@ impl Judge {
                 newest = start;
             }
         }
-        Ok(Judged {
+        Ok(Outcome {
             newest: newest.filter(|_| newest > known),
             spans: digest.len() as u64,
         })
@@ -108,7 +108,7 @@ impl Judge {
         piece: &Piece,
         known: Option<u64>,
         deadline: Instant,
-    ) -> Result<Judged, Fault> {
+    ) -> Result<Outcome, Fault> {
         let mut newest = known;
         let spans = full::each_span(piece, |full: &Full<'_>| {
             let start = full.span.start_time_unix_nano;
@@ -121,7 +121,7 @@ impl Judge {
             }
             Ok(())
         })?;
-        Ok(Judged {
+        Ok(Outcome {
             newest: newest.filter(|_| newest > known),
             spans,
         })
@@ -139,7 +139,7 @@ impl Judge {
 // === impl Fault ===
 
 impl Fault {
-    /// The error that a query with such a piece ends with; the plugin is reported where it lied.
+    /// The error that ends the query. Reports a plugin that broke its contract.
     pub(crate) fn into_error(self, session: &Session, piece: &Piece) -> Error {
         let (fragment, trace) = (piece.fragment, piece.trace_id);
         match self {

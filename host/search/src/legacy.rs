@@ -15,7 +15,7 @@ use prost::Message as _;
 use super::filter::parse_bool;
 use super::predicate::{Leaf, Levels, Predicate};
 
-/// What the fields but those of time ask, what is cheapest to judge first.
+/// The predicates of all fields except times and durations; those that are cheap to judge come first.
 pub(super) fn fields(parameters: TraceQueryParameters) -> Vec<Predicate> {
     let mut parts = Vec::new();
     if !parameters.service_name.is_empty() {
@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    /// The parts of the predicate that the parameters become.
+    /// Checks the parts of the predicate that the parameters become.
     fn check(parameters: &TraceQueryParameters, expected: &[Predicate]) {
         let predicate = query(parameters.clone(), &limits()).unwrap().predicate;
         assert_eq!(

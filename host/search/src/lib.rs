@@ -1,8 +1,8 @@
 //! From a query to its exact answer: query → predicate → plan → sightings → judged → newest first.
 //!
-//! `legacy` and `filter` make a predicate of what Jaeger asks, `plan` makes of that what a plugin is asked, `judge` decides on what the
-//! plugin has sighted, and `emit` puts it in order. On top stand the answers: traces, ids, summaries, dependencies, services.
-//! Architecture invariant: knows neither tonic nor wasmtime; holds a bounded part of an answer, and of the time it may take.
+//! `legacy` and `filter` turn Jaeger's query into a predicate, `plan` turns the predicate into a search for the plugin, `judge` decides
+//! which sightings match, and `emit` orders the matches. The answers build on that: traces, ids, summaries, dependencies, services.
+//! Architecture invariant: knows neither tonic nor wasmtime; the memory and the time of a query are bounded.
 
 #![forbid(unsafe_code)]
 
@@ -51,7 +51,7 @@ mod time;
 mod traces;
 mod value;
 
-pub use explain::{Explanation, Node};
+pub use explain::{Explanation, PlanNode};
 pub use prepared::Prepared;
 
 use budget::Budget;
@@ -60,31 +60,31 @@ use session::Session;
 use summaries::Summaries;
 use traces::{Source, Traces};
 
-/// What a query may ask for and cost.
+/// Limits of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many traces a search gives that does not say (Q1).
+    /// Number of traces that a search returns if it sets no `search_depth` (Q1).
     pub default_depth: u32,
-    /// How many traces a search gives at the most; a greater `search_depth` is clamped (Q1).
+    /// Maximum number of traces that a search returns; a greater `search_depth` is clamped (Q1).
     pub max_depth: u32,
-    /// How long a query may work; waiting for its client to take an answer does not count.
+    /// Time that a query may take, without waiting for its client.
     pub timeout: Duration,
-    /// How many spans a search may judge.
+    /// Maximum number of spans that a search judges.
     pub judged_spans: u64,
-    /// How many bytes a query may read from the storage.
+    /// Maximum number of bytes that a query reads from the storage.
     pub read_bytes: u64,
-    /// The most bytes of one message of an answer.
+    /// Maximum bytes of one message of an answer.
     pub max_message_bytes: usize,
-    /// Whether an answer may be asked for page by page.
+    /// True if searches may ask for pages (`grpc.pagination`).
     pub pagination: bool,
 }
 
 /// Answers the queries of Jaeger's storage API from one tenant's [`Storage`]. Cheap to clone.
 ///
-/// Dropping an answer stops the work on it within a page. All answers fail with
+/// Dropping an answer stops its work within a page. All answers fail with
 /// [`QueryBudget`](larder_model::storage::ErrorKind::QueryBudget) over their budget, with
 /// [`ContractBroken`](larder_model::storage::ErrorKind::ContractBroken) where the plugin lied, with
-/// [`DataLoss`](larder_model::storage::ErrorKind::DataLoss) where it cannot give back what it was given, and as the storage fails.
+/// [`DataLoss`](larder_model::storage::ErrorKind::DataLoss) if it cannot return what was stored, and with the errors of the storage.
 #[derive(Clone)]
 pub struct Searcher {
     storage: Arc<dyn Storage>,
@@ -93,7 +93,7 @@ pub struct Searcher {
 }
 
 impl Searcher {
-    /// Answers from `storage`, within `limits`.
+    /// Creates a searcher over `storage`, within `limits`.
     pub fn new(storage: Arc<dyn Storage>, limits: Limits, metrics: Arc<Metrics>) -> Self {
         Self {
             storage,
@@ -102,9 +102,9 @@ impl Searcher {
         }
     }
 
-    /// The traces of these ids, each once, in the order asked (G1 to G3, W2); one that is not stored is left out (W6).
+    /// The traces of these ids, each once, in the order of the request (G1 to G3, W2); one that is not stored is left out (W6).
     ///
-    /// No message is empty or larger than the limit; a trace's messages follow each other. The hints of time are not used.
+    /// No message is empty or larger than the limit; the messages of a trace are consecutive. The request's time hints are not used.
     pub fn get_traces(
         &self,
         request: GetTracesRequest,
@@ -123,7 +123,7 @@ impl Searcher {
         &self,
         query: TraceQueryParameters,
     ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
-        let traces = paging::none_of(&query)
+        let traces = paging::refuse(&query)
             .and_then(|()| self.emitter(query))
             .map(|emitter| {
                 let found = Source::Found(Box::new(emitter));
@@ -150,7 +150,7 @@ impl Searcher {
         ids::find(&mut self.session(), &mut emitter).await
     }
 
-    /// Whether an answer may be asked for page by page.
+    /// Returns `true` if searches may ask for pages.
     pub fn is_paginated(&self) -> bool {
         self.limits.pagination
     }
@@ -175,7 +175,8 @@ impl Searcher {
             .try_flatten_stream()
     }
 
-    /// Who calls whom how often, in the traces that lie wholly within the window (D1 to D4); ordered by parent and child.
+    /// The number of calls from service to service, in the traces that lie wholly within the window (D1 to D4); ordered by parent and
+    /// child.
     ///
     /// # Errors
     /// `InvalidArgument` without a start, or with an end before it (D1); `AnswerTooLarge` if it does not fit a message.
@@ -183,7 +184,7 @@ impl Searcher {
         &self,
         request: GetDependenciesRequest,
     ) -> Result<Vec<Dependency>, Error> {
-        // What has to take in all of its window is not a search that one could narrow: it may judge and read what it has to.
+        // This has to read all of its window and cannot be narrowed like a search, so only its time is limited.
         let budget = Budget::of_time_alone(&self.limits, Arc::clone(&self.metrics));
         let mut session = Session::new(Arc::clone(&self.storage), self.limits, budget);
         dependencies::find(&mut session, &request).await

@@ -1,4 +1,4 @@
-//! Answers page by page (Jaeger's RFC 0014): from where to go on, as a token that holds all there is to know of it.
+//! Pagination (Jaeger's RFC 0014): a token holds the position from which the next page continues.
 //!
 //! A token is base64url without padding of an encoded message: a version, a fingerprint of the query, and the last trace of the
 //! page before with the start of its newest match. Nothing is kept here between pages.
@@ -14,10 +14,10 @@ use super::Limits;
 
 const VERSION: u32 = 1;
 
-/// A token has no more.
+/// Maximum bytes of a token.
 const MAX_TOKEN: usize = 128;
 
-/// Where a trace stands in an answer: newest match first, then by id (Q2).
+/// Position of a trace in an answer: newest match first, then by id (Q2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     /// The start of its newest match.
@@ -28,7 +28,7 @@ pub(crate) struct Position {
 /// One page of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
-    /// The most traces of it.
+    /// Maximum number of traces on the page.
     pub(crate) size: usize,
     /// The last trace of the page before; none for the first page.
     pub(crate) after: Option<Position>,
@@ -47,9 +47,11 @@ struct Token {
     trace_id: Vec<u8>,
 }
 
+/// Refuses a query for pages: whole traces come in messages that have no room for a token.
+///
 /// # Errors
-/// `InvalidPagination` if the query asks for pages: whole traces come in messages that have no room for a token.
-pub(crate) fn none_of(parameters: &TraceQueryParameters) -> Result<(), Error> {
+/// `InvalidPagination` if the query asks for pages.
+pub(crate) fn refuse(parameters: &TraceQueryParameters) -> Result<(), Error> {
     if parameters.pagination.is_none() {
         return Ok(());
     }
@@ -62,7 +64,7 @@ pub(crate) fn none_of(parameters: &TraceQueryParameters) -> Result<(), Error> {
 // === impl Position ===
 
 impl Position {
-    /// Whether a trace with this newest match stands behind it.
+    /// Returns `true` if a trace with this newest match comes after the position.
     pub(crate) fn is_before(self, start: u64, trace: TraceId) -> bool {
         start < self.start || start == self.start && trace > self.trace
     }
@@ -71,7 +73,7 @@ impl Position {
 // === impl Page ===
 
 impl Page {
-    /// The page that the query asks for; `None` where it asks for none.
+    /// The page that the query asks for; `None` if it asks for none.
     ///
     /// # Errors
     /// `Unsupported` while paging is off; `InvalidPagination` for no size, a `search_depth` beside it, or a token of something else.
@@ -117,7 +119,7 @@ impl Page {
         }))
     }
 
-    /// The token of the page behind the one that ends here.
+    /// The token of the page that follows `last`.
     pub(crate) fn token(&self, last: Position) -> String {
         let token = Token {
             version: VERSION,
@@ -129,7 +131,7 @@ impl Page {
     }
 }
 
-/// What a token holds: the fingerprint of its query, and a position.
+/// Decodes a token: the fingerprint of its query, and a position.
 fn read(token: &str) -> Option<(u64, Position)> {
     if token.len() > MAX_TOKEN {
         return None;
@@ -143,7 +145,7 @@ fn read(token: &str) -> Option<(u64, Position)> {
     (token.version == VERSION).then_some((token.fingerprint, position))
 }
 
-/// Equal for equal queries, whatever page of them is asked for.
+/// Hash of a query without its pagination: equal for all pages of one query.
 fn fingerprint(parameters: &TraceQueryParameters) -> u64 {
     let query = TraceQueryParameters {
         pagination: None,

@@ -1,7 +1,7 @@
-//! From a predicate to what a plugin is asked: ranges and clauses of terms.
+//! Turns a predicate into a search for a plugin: ranges and clauses of terms.
 //!
-//! A plan may only widen: every fragment with a matching span passes it. What passes it and does not match costs time, and the
-//! judge drops it; what matches and does not pass would be a wrong answer.
+//! A plan may only widen the predicate: every fragment with a matching span passes it. A fragment that passes without a match costs
+//! time, and the judge drops it; a match that does not pass would be a wrong answer.
 
 use larder_model::storage::{DurationRange, Search, StatusCode, Term, TimeRange, TraceId};
 use larder_model::terms;
@@ -14,15 +14,15 @@ mod terms_of;
 
 pub(crate) use hint::Hint;
 
-/// What to ask a plugin for.
+/// A plan: the search for a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) search: Search,
-    /// The only traces that can match, where the query names them: they are read, and nothing is searched for.
+    /// The only traces that can match, if the query names them: they are read, without a search.
     pub(crate) traces: Option<Vec<TraceId>>,
 }
 
-/// What to ask a plugin for; `None` where nothing can match, so that it need not be asked.
+/// Plans a predicate; `None` if nothing can match, so that the plugin need not be called.
 pub(crate) fn plan(predicate: &Predicate) -> Option<Plan> {
     let mut hint = Hint::of(predicate)?;
     pair_with_service(predicate, &mut hint.clauses);
@@ -30,7 +30,7 @@ pub(crate) fn plan(predicate: &Predicate) -> Option<Plan> {
         clause.sort_unstable();
         clause.dedup();
     }
-    // What most often fails, and is cheapest to test, comes first.
+    // Clauses that fail most often, and are cheapest to test, come first.
     hint.clauses
         .sort_unstable_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
     hint.clauses.dedup();
@@ -50,8 +50,8 @@ pub(crate) fn plan(predicate: &Predicate) -> Option<Plan> {
     })
 }
 
-/// Puts the terms that one span's service and another of its facts share in place of either's own: rarer than both, and true of
-/// any match, as all parts of a conjunction hold for one span.
+/// Replaces the terms of a service and of another fact by the term of both together. It is rarer than either, and every match has it,
+/// as all parts of a conjunction hold for one span.
 fn pair_with_service(predicate: &Predicate, clauses: &mut Vec<Vec<Term>>) {
     let Predicate::And(parts) = predicate else {
         return;
@@ -85,7 +85,7 @@ fn pair_with_service(predicate: &Predicate, clauses: &mut Vec<Vec<Term>>) {
     }
 }
 
-/// The part of a range that a `u64` can be in.
+/// The part of a range that fits `u64`; `None` if there is none.
 fn clamp(range: Range) -> Option<(u64, u64)> {
     let within = range.intersection(Range {
         min: 0,

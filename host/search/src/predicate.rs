@@ -1,7 +1,7 @@
-//! The question that a query asks of one span, with its resource and scope: a tree that every kind of query becomes.
+//! A predicate on one span, with its resource and scope: the tree that every kind of query becomes.
 //!
-//! Legacy fields are one front end (`legacy`), structured filters (RFC 0005) another (`filter`). What a leaf asks is all that `plan`
-//! and `judge` know of a query. This module knows neither the wire nor a plugin.
+//! Legacy fields are one front end (`legacy`), structured filters (RFC 0005) another (`filter`). `plan` and `judge` know only
+//! predicates. This module knows neither the wire nor a plugin.
 
 use larder_model::storage::{SpanKind, StatusCode};
 use larder_model::terms::Level;
@@ -9,7 +9,7 @@ use larder_model::terms::Level;
 use super::filter::pattern::Pattern;
 use super::value::{Comparison, Members, Reference};
 
-/// A question about one span. A trace matches if one of its spans satisfies the whole tree (Q3).
+/// A predicate on one span. A trace matches if one of its spans satisfies the whole tree (Q3).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Predicate {
     /// All hold; without any, always true.
@@ -24,24 +24,24 @@ pub(crate) enum Predicate {
     Leaf(Leaf),
 }
 
-/// What a predicate may hold of one of.
+/// A collection of a span of which one element may satisfy a predicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Collection {
     Events,
     Links,
 }
 
-/// What predicates are asked of: a span in one of the forms that it is read in.
+/// A span that a predicate is judged on, in short or full form.
 pub(crate) trait Subject {
-    /// Which event, and which link, the leaves of a `Some` are about; none outside of one.
+    /// The event and the link that the leaves within a `Some` refer to.
     type Bound: Default;
-    /// Why a span cannot be read.
+    /// The error of a span that cannot be judged.
     type Error;
 
-    /// Whether the fact holds.
+    /// Judges one fact.
     fn leaf(&self, leaf: &Leaf, bound: &Self::Bound) -> Result<Verdict, Self::Error>;
 
-    /// Whether the predicate holds of one of the collection.
+    /// Judges whether one element of the collection satisfies the predicate.
     fn some(
         &self,
         collection: Collection,
@@ -97,12 +97,12 @@ pub(crate) struct Range {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Levels(u8);
 
-/// What is known of a predicate. The order makes "and" the least of its parts and "or" the greatest.
+/// The result of judging a predicate. By their order, "and" is the minimum of its parts and "or" the maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
     /// It does not hold.
     No,
-    /// What was looked at does not tell.
+    /// The subject has too little data to tell.
     Unknown,
     /// It holds.
     Yes,
@@ -117,7 +117,7 @@ impl Predicate {
     /// The predicate that everything satisfies.
     pub(crate) const ALWAYS: Self = Self::And(Vec::new());
 
-    /// Judges by what the subject says of each fact; asks no more facts than needed, in the order of the tree.
+    /// Judges the predicate on a subject. Evaluates facts in the order of the tree, and no more than needed.
     pub(crate) fn judge<S: Subject>(
         &self,
         subject: &S,
@@ -150,7 +150,7 @@ impl Predicate {
         }
     }
 
-    /// Whether `test` holds for every leaf, and none is of an event or a link alone.
+    /// Returns `true` if `test` does for every leaf and no leaf is within a `Some`.
     pub(crate) fn all_leaves(&self, test: &impl Fn(&Leaf) -> bool) -> bool {
         match self {
             Self::And(parts) | Self::Or(parts) => parts.iter().all(|part| part.all_leaves(test)),
@@ -176,12 +176,12 @@ impl Range {
         max: i128::MAX,
     };
 
-    /// Whether `value` is within.
+    /// Returns `true` if `value` is in the range.
     pub(crate) fn contains(self, value: i128) -> bool {
         self.min <= value && value <= self.max
     }
 
-    /// Whether no number is within.
+    /// Returns `true` if the range contains no number.
     pub(crate) fn is_empty(self) -> bool {
         self.min > self.max
     }
@@ -213,7 +213,7 @@ impl Range {
 
 impl Levels {
     /// Every level.
-    pub(crate) const ALL: Self = Self(0b1_1111);
+    pub(crate) const ALL: Self = Self((1 << Level::ALL.len()) - 1);
 
     /// This level alone.
     pub(crate) fn one(level: Level) -> Self {
@@ -225,7 +225,7 @@ impl Levels {
         Self(self.0 | other.0)
     }
 
-    /// Whether the level is in the set.
+    /// Returns `true` if the level is in the set.
     pub(crate) fn contains(self, level: Level) -> bool {
         self.0 & (1 << level as u8) != 0
     }
@@ -264,7 +264,7 @@ mod tests {
 
     use super::*;
 
-    /// Knows names of spans by what they say, and keeps which were asked.
+    /// Decides span names by their text, and records the names that were asked for.
     #[derive(Default)]
     struct Named(RefCell<Vec<String>>);
 

@@ -1,4 +1,4 @@
-//! A query taken apart into what answers it, for who measures the parts on their own.
+//! The steps of a search, one by one, for benchmarks.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use super::judge::Judge;
 use super::plan::{Plan, plan};
 use super::{Limits, query};
 
-/// What a plugin is asked for a query, and what decides on what it has sighted.
+/// A planned query: the search for the plugin, and the judge of its sightings.
 pub struct Prepared {
     search: Option<Search>,
     judge: Judge,
@@ -19,7 +19,7 @@ pub struct Prepared {
 // === impl Prepared ===
 
 impl Prepared {
-    /// Reads the query and plans it, as every search begins.
+    /// Parses and plans the query, as every search does first.
     ///
     /// # Errors
     /// As [`Searcher::find_traces`](super::Searcher::find_traces), for a query that is refused.
@@ -33,12 +33,12 @@ impl Prepared {
         })
     }
 
-    /// What the plugin is asked for; `None` where nothing can match.
+    /// The search that the plugin is asked for; `None` if nothing can match.
     pub fn search(&self) -> Option<&Search> {
         self.search.as_ref()
     }
 
-    /// Which part of fragments decides.
+    /// The part of fragments that the judge reads.
     pub fn part(&self) -> Part {
         self.judge.part()
     }

@@ -1,6 +1,6 @@
-//! Jaeger's query: a predicate, how many traces of it, and which page of the answer.
+//! Parses Jaeger's query: a predicate, a maximum number of traces, and a page of the answer.
 //!
-//! A window of starts stands beside the legacy fields, or beside a filter (V15).
+//! A window of start times combines with the legacy fields or with a filter (V15).
 
 use larder_model::storage::{Error, ErrorKind};
 use larder_proto::storage::v2::{KeyValue, TraceQueryParameters};
@@ -10,14 +10,14 @@ use super::predicate::{Leaf, Predicate, Range};
 use super::time::{instant, length};
 use super::{Limits, filter, legacy};
 
-/// What to look for, and how many traces of it.
+/// A parsed query.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Query {
-    /// What one span of a trace has to satisfy.
+    /// The predicate that one span of a matching trace satisfies.
     pub(crate) predicate: Predicate,
-    /// How many traces to give at the most.
+    /// Maximum number of traces.
     pub(crate) depth: usize,
-    /// Which page of the answer; none where it has no pages.
+    /// The page of the answer; `None` for an answer without pages.
     pub(crate) page: Option<Page>,
 }
 
@@ -28,10 +28,10 @@ impl Query {
     }
 }
 
-/// The query that these parameters ask.
+/// Parses the parameters of a query.
 ///
 /// # Errors
-/// `InvalidArgument` for a malformed time or duration, `InvalidFilter` for a filter that is not well formed or stands beside what it
+/// `InvalidArgument` for a malformed time or duration, `InvalidFilter` for a filter that is not well formed or is combined with a field it
 /// replaces.
 pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Result<Query, Error> {
     let page = Page::of(&parameters, limits)?;
@@ -39,11 +39,11 @@ pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Re
     let filter = parameters.filter.take().map(filter::predicate);
     let filter = filter.transpose().map_err(invalid)?;
     if filter.is_some() {
-        stands_alone(&parameters).map_err(invalid)?;
+        refuse_other_fields(&parameters).map_err(invalid)?;
     }
     let depth = page.map_or_else(|| depth(parameters.search_depth, limits), |page| page.size);
     let mut parts = Vec::new();
-    // What is cheapest to judge stands first.
+    // Parts that are cheap to judge come first.
     if let Some(starts) = range(
         instant("start_time_min", parameters.start_time_min.as_ref())?,
         instant("start_time_max", parameters.start_time_max.as_ref())?,
@@ -58,7 +58,7 @@ pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Re
     }
     parts.extend(legacy::fields(parameters));
     match filter {
-        // One conjunction, so that the plan sees what stands beside what.
+        // One conjunction, so that the plan sees all parts together.
         Some(Predicate::And(more)) => parts.extend(more),
         Some(filter) => parts.push(filter),
         None => {}
@@ -70,8 +70,8 @@ pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Re
     })
 }
 
-/// Whether none of the fields that a filter replaces is set beside it (`host/docs/rules.md`, "What stands beside a filter").
-fn stands_alone(parameters: &TraceQueryParameters) -> Result<(), String> {
+/// Checks that no field is set that a filter replaces (`host/docs/rules.md`, "What stands beside a filter").
+fn refuse_other_fields(parameters: &TraceQueryParameters) -> Result<(), String> {
     let is_zero = |duration: &Option<prost_types::Duration>| {
         duration.is_none_or(|duration| (duration.seconds, duration.nanos) == (0, 0))
     };
@@ -100,7 +100,7 @@ fn stands_alone(parameters: &TraceQueryParameters) -> Result<(), String> {
     ))
 }
 
-/// Zero and less mean the default; more than the most is clamped (Q1).
+/// The number of traces: zero and less mean the default; more than the maximum is clamped (Q1).
 fn depth(asked: i32, limits: &Limits) -> usize {
     let depth = match u32::try_from(asked) {
         Ok(asked) if asked > 0 => asked,

@@ -5,11 +5,11 @@ use larder_model::storage::{Error, Part, Piece, TraceId, Wanted};
 
 use super::session::Session;
 
-/// About how many bytes of pieces to ask for at a time: few crossings into the guest, and bounded memory.
+/// Approximate bytes of pieces per page: few calls into the guest, and bounded memory.
 const DIGEST_PAGE_BYTES: u32 = 4 << 20;
 const OTLP_PAGE_BYTES: u32 = 2 << 20;
 
-/// Reads all that is wanted, page after page.
+/// Reads the wanted pieces page by page.
 pub(crate) struct Reading {
     wanted: Wanted,
     part: Part,
@@ -20,21 +20,21 @@ pub(crate) struct Reading {
 }
 
 enum Asked {
-    /// The place of each trace in the list.
+    /// The position of each trace in the list.
     Traces(HashMap<TraceId, usize>),
     /// The trace that each fragment was sighted for.
     Fragments(HashMap<u64, TraceId>),
 }
 
 impl Reading {
-    /// Of whole traces; each id once.
+    /// Reads whole traces. Each id may be given only once.
     pub(crate) fn traces(ids: Vec<TraceId>, part: Part) -> Self {
         let places = ids.iter().enumerate().map(|(place, id)| (*id, place));
         let asked = Asked::Traces(places.collect());
         Self::new(Wanted::Traces(ids), part, asked)
     }
 
-    /// Of these fragments, each of the trace it was sighted for.
+    /// Reads fragments, each with the trace it was sighted for.
     pub(crate) fn fragments(sighted: impl IntoIterator<Item = (u64, TraceId)>, part: Part) -> Self {
         let asked: HashMap<_, _> = sighted.into_iter().collect();
         let mut fragments: Vec<_> = asked.keys().copied().collect();
@@ -57,7 +57,7 @@ impl Reading {
         }
     }
 
-    /// The place of a trace in the list that was asked for.
+    /// The position of a trace in the list of ids.
     pub(crate) fn place(&self, trace: TraceId) -> Option<usize> {
         match &self.asked {
             Asked::Traces(places) => places.get(&trace).copied(),
@@ -65,7 +65,7 @@ impl Reading {
         }
     }
 
-    /// The next page; `None` at the end. Each fragment comes once, and only what was asked for.
+    /// The next page; `None` at the end. Each fragment comes once, and only wanted ones come.
     pub(crate) async fn next(
         &mut self,
         session: &mut Session,

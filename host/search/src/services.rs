@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use super::session::too_large;
 
-/// All services but the nameless one, by name.
+/// All services except the empty name, sorted.
 pub(crate) async fn services(storage: &dyn Storage, limit: usize) -> Result<Vec<String>, Error> {
     let mut services = storage.services().await?;
     services.retain(|service| !service.is_empty());
@@ -19,7 +19,7 @@ pub(crate) async fn services(storage: &dyn Storage, limit: usize) -> Result<Vec<
     Ok(services)
 }
 
-/// A service's operations by name and kind; of all kinds, or of the one whose word is asked for. An unknown word has none.
+/// A service's operations, sorted by name and kind: of all kinds, or of the kind in the request. An unknown kind has none.
 pub(crate) async fn operations(
     storage: &dyn Storage,
     request: &GetOperationsRequest,

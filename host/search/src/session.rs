@@ -1,4 +1,4 @@
-//! One query's way to the storage: every call within the budget, every breach of the contract reported.
+//! One query's access to the storage: every call is within the budget, and every breach of the contract is reported.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use super::budget::Budget;
 pub(crate) struct Session {
     storage: Arc<dyn Storage>,
     limits: Limits,
-    /// What the query has spent.
+    /// The budget of the query.
     pub(crate) budget: Budget,
-    /// When it last let others run.
+    /// The time of the last yield.
     paused: Instant,
 }
 
-/// So long a query may compute before it lets others run: most end before.
+/// Time that a query may compute before it yields; most end earlier.
 const SLICE: Duration = Duration::from_millis(1);
 
 impl Session {
-    /// The session of a query that starts now.
+    /// Creates the session of a query that starts now.
     pub(crate) fn new(storage: Arc<dyn Storage>, limits: Limits, budget: Budget) -> Self {
         Self {
             storage,
@@ -33,9 +33,9 @@ impl Session {
         }
     }
 
-    /// Lets others run once this has gone on for a while: calls of a storage that always answers at once, and judging between them,
-    /// would keep the thread and the turn from everybody else, and from noticing that the client has gone.
-    pub(crate) async fn let_others_run(&mut self) {
+    /// Yields if the query has computed for a while. Without that, a storage that is always ready and judging between its calls would
+    /// block the thread for other tasks, and the query would not notice that its client has gone.
+    pub(crate) async fn yield_if_due(&mut self) {
         if self.paused.elapsed() >= SLICE {
             yield_now().await;
             self.paused = Instant::now();
@@ -63,7 +63,7 @@ impl Session {
         let page = page?;
         self.budget.page(0)?;
         self.budget.sighted(page.found.len())?;
-        self.let_others_run().await;
+        self.yield_if_due().await;
         Ok(page)
     }
 
@@ -86,11 +86,11 @@ impl Session {
         spent.pieces += page.pieces.len() as u64;
         self.budget
             .page(page.pieces.iter().map(|piece| piece.bytes.len()).sum())?;
-        self.let_others_run().await;
+        self.yield_if_due().await;
         Ok(page)
     }
 
-    /// The plugin broke the contract in a way that only a series of calls shows: reports it, and gives the error to end with.
+    /// Reports a breach of the contract that only a series of calls shows, and returns the error that ends the query.
     pub(crate) fn breach(&self, rule: &str) -> Error {
         let error = Error::new(
             ErrorKind::ContractBroken,
@@ -100,7 +100,7 @@ impl Session {
         error
     }
 
-    /// What is stored does not read as what it has to be.
+    /// The error for stored bytes that cannot be read.
     pub(crate) fn unreadable(what: &str) -> Error {
         Error::new(
             ErrorKind::DataLoss,
@@ -109,7 +109,7 @@ impl Session {
     }
 }
 
-/// The error of an answer that cannot be cut to fit a message.
+/// The error for an answer that cannot be split to fit a message.
 pub(crate) fn too_large(what: &str, limit: usize) -> Error {
     let setting = "grpc.max_message_bytes";
     Error::new(
@@ -135,10 +135,10 @@ mod tests {
         let budget = Budget::new(&limits(), metrics);
         let mut session = Session::new(Arc::new(Memory::of(&[])), limits(), budget);
         session.paused = Instant::now() + Duration::from_hours(1);
-        assert!(poll!(pin!(session.let_others_run())).is_ready());
+        assert!(poll!(pin!(session.yield_if_due())).is_ready());
         let long_ago = Instant::now().checked_sub(SLICE);
         session.paused = long_ago.unwrap_or_else(Instant::now);
-        let mut pause = pin!(session.let_others_run());
+        let mut pause = pin!(session.yield_if_due());
         assert!(poll!(&mut pause).is_pending());
         pause.await;
     }

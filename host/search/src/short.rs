@@ -1,4 +1,4 @@
-//! The facts of a span in its short form: what a digest decides, without the span itself.
+//! A span in its short form: the facts that a digest decides, without the span itself.
 
 use std::borrow::Cow;
 use std::time::Instant;
@@ -11,16 +11,16 @@ use super::filter::{Field, kind_word, status_word};
 use super::predicate::{Collection, Leaf, Predicate, Subject, Verdict};
 use super::value::{Reference, Value};
 
-/// A span of a digest, and whose it is.
+/// A span of a digest, with the id of its trace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Short<'a> {
     pub(crate) trace_id: TraceId,
     pub(crate) span: Span<&'a str>,
-    /// When judging it has to have ended.
+    /// The time by which judging has to end.
     pub(crate) deadline: Instant,
 }
 
-/// Whether a digest decides the leaf.
+/// Returns `true` if a digest decides the leaf.
 pub(crate) fn is_in_digest(leaf: &Leaf) -> bool {
     match leaf {
         Leaf::Service(_)
@@ -29,7 +29,7 @@ pub(crate) fn is_in_digest(leaf: &Leaf) -> bool {
         | Leaf::Status(_)
         | Leaf::Start(_)
         | Leaf::Duration(_)
-        // Of a parent id of another length a digest knows no more than that it is there.
+        // A digest keeps of a parent id with an invalid length only that there is one.
         | Leaf::Exists(Reference::Field(Field::SpanParentId)) => true,
         Leaf::ScopeName(_) | Leaf::ScopeVersion(_) | Leaf::Attribute { .. } => false,
         Leaf::Exists(reference) | Leaf::In(reference, _) | Leaf::Regex(reference, _) => {
@@ -45,31 +45,72 @@ fn is_kept(reference: &Reference) -> bool {
     match reference {
         Reference::Error => true,
         Reference::Attribute { .. } => false,
-        Reference::Field(field) => field.is_of_every_span() || *field == Field::ResourceService,
+        Reference::Field(field) => match field {
+            Field::SpanTraceId
+            | Field::SpanId
+            | Field::SpanName
+            | Field::SpanKind
+            | Field::SpanStatus
+            | Field::SpanStartTime
+            | Field::SpanEndTime
+            | Field::SpanDuration
+            | Field::ResourceService => true,
+            Field::SpanParentId
+            | Field::SpanTraceState
+            | Field::SpanStatusMessage
+            | Field::ResourceSchemaUrl
+            | Field::ScopeName
+            | Field::ScopeVersion
+            | Field::ScopeSchemaUrl
+            | Field::EventName
+            | Field::EventTime
+            | Field::EventTimeSinceStart
+            | Field::LinkTraceId
+            | Field::LinkSpanId
+            | Field::LinkTraceState => false,
+        },
     }
 }
 
 impl Short<'_> {
-    /// The value of what a digest keeps.
+    /// The value of a reference; `None` if the span has none, or if a digest does not keep it.
     fn value(&self, reference: &Reference) -> Option<Value<'_>> {
+        match reference {
+            Reference::Error => Some(Value::Bool(self.span.status == StatusCode::Error)),
+            Reference::Field(field) => self.field(*field),
+            Reference::Attribute { .. } => None,
+        }
+    }
+
+    fn field(&self, field: Field) -> Option<Value<'_>> {
         let span = &self.span;
         let text = |text: &'static str| Value::Text(Cow::Borrowed(text.as_bytes()));
-        Some(match reference {
-            Reference::Error => Value::Bool(span.status == StatusCode::Error),
-            Reference::Field(Field::SpanTraceId) => Value::id(&self.trace_id.to_bytes()),
-            Reference::Field(Field::SpanId) => Value::id(&span.span_id),
-            Reference::Field(Field::SpanName) => Value::Text(Cow::Borrowed(span.name.as_bytes())),
-            Reference::Field(Field::SpanKind) => text(kind_word(span.kind)),
-            Reference::Field(Field::SpanStatus) => text(status_word(span.status)),
-            Reference::Field(Field::SpanStartTime) => Value::Int(span.start.into()),
-            Reference::Field(Field::SpanEndTime) => Value::Int(span.end.into()),
-            Reference::Field(Field::SpanDuration) => {
-                Value::Int(i128::from(span.end) - i128::from(span.start))
+        Some(match field {
+            Field::SpanTraceId => Value::id(&self.trace_id.to_bytes()),
+            Field::SpanId => Value::id(&span.span_id),
+            Field::SpanName => Value::Text(Cow::Borrowed(span.name.as_bytes())),
+            Field::SpanKind => text(kind_word(span.kind)),
+            Field::SpanStatus => text(status_word(span.status)),
+            Field::SpanStartTime => Value::Int(span.start.into()),
+            Field::SpanEndTime => Value::Int(span.end.into()),
+            Field::SpanDuration => Value::Int(i128::from(span.end) - i128::from(span.start)),
+            Field::ResourceService => {
+                return (!span.service.is_empty())
+                    .then(|| Value::Text(Cow::Borrowed(span.service.as_bytes())));
             }
-            Reference::Field(Field::ResourceService) if !span.service.is_empty() => {
-                Value::Text(Cow::Borrowed(span.service.as_bytes()))
-            }
-            _ => return None,
+            Field::SpanParentId
+            | Field::SpanTraceState
+            | Field::SpanStatusMessage
+            | Field::ResourceSchemaUrl
+            | Field::ScopeName
+            | Field::ScopeVersion
+            | Field::ScopeSchemaUrl
+            | Field::EventName
+            | Field::EventTime
+            | Field::EventTimeSinceStart
+            | Field::LinkTraceId
+            | Field::LinkSpanId
+            | Field::LinkTraceState => return None,
         })
     }
 }

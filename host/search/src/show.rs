@@ -39,8 +39,8 @@ impl fmt::Display for Leaf {
             }
             Self::Exists(reference) => write!(f, "exists {reference}"),
             Self::Compare(comparison) => {
-                let operator = comparison.operator.name();
-                write!(f, "{} {operator} {}", comparison.left, comparison.right)
+                let relation = comparison.relation.name();
+                write!(f, "{} {relation} {}", comparison.left, comparison.right)
             }
             Self::In(reference, members) => write!(f, "{reference} in {members}"),
             Self::Regex(reference, pattern) => {

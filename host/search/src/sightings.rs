@@ -13,7 +13,7 @@ pub(crate) struct Sighted {
 }
 
 impl Sighted {
-    /// Asks for nothing yet.
+    /// Creates the series; makes no call yet.
     pub(crate) fn new(search: Search) -> Self {
         Self {
             search,
@@ -23,17 +23,17 @@ impl Sighted {
         }
     }
 
-    /// What is asked for.
+    /// The search.
     pub(crate) fn search(&self) -> &Search {
         &self.search
     }
 
-    /// Whether nothing is still to come.
+    /// Returns `true` if there are no more sightings.
     pub(crate) fn ended(&self) -> bool {
         self.ended
     }
 
-    /// Nothing still to come is newer than this; `None` at the end.
+    /// Upper bound of the times of the sightings still to come; `None` at the end.
     pub(crate) fn floor(&self) -> Option<u64> {
         (!self.ended).then_some(self.floor)
     }
@@ -59,7 +59,7 @@ impl Sighted {
         Ok(page.found)
     }
 
-    /// The rule of the contract that a page breaks, seen beside the page before it.
+    /// The rule of the contract that a page breaks, given the page before it.
     fn broken_rule(&self, page: &Sightings, limit: u32) -> Option<&'static str> {
         let newest = page.found.iter().map(|sighting| sighting.newest).max();
         let goes_on = page.resume.is_some();

@@ -1,4 +1,4 @@
-//! Summaries of what a search finds, over all spans of each trace, from digests alone (F1 to F3).
+//! Summaries of the traces that a search finds, over all spans of each trace, from digests alone (F1 to F3).
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use super::gather::{Gatherer, in_written_order};
 use super::judge::Fault;
 use super::session::{Session, too_large};
 
-/// A stream of messages with as many summaries as fit.
+/// A stream of messages, each with as many summaries as fit.
 pub(crate) struct Summaries {
     session: Session,
     emitter: Emitter,
@@ -21,14 +21,14 @@ pub(crate) struct Summaries {
     ready: VecDeque<TraceSummary>,
 }
 
-/// Makes summaries; keeps its tables from one to the next.
+/// Makes summaries; reuses its tables from one trace to the next.
 #[derive(Default)]
 struct Summarizer {
     ids: Vec<u64>,
     parents: Vec<u64>,
 }
 
-/// A summary that is being made of a trace's spans.
+/// A summary in the making.
 #[derive(Default)]
 struct Totals<'a> {
     spans: u64,
@@ -36,7 +36,7 @@ struct Totals<'a> {
     orphans: u64,
     range: Option<(u64, u64)>,
     root: Option<Root<'a>>,
-    /// Whether the root depends on which of its pieces was written first.
+    /// True if the root depends on the order in which its pieces were written.
     is_tie: bool,
     services: HashMap<&'a str, (u64, u64)>,
 }
@@ -47,14 +47,14 @@ struct Root<'a> {
     start: u64,
     service: &'a str,
     name: &'a str,
-    /// Which piece it is in.
+    /// The number of its piece.
     piece: usize,
 }
 
 // === impl Summaries ===
 
 impl Summaries {
-    /// Of the traces that `emitter` finds, in its order.
+    /// Creates summaries of the traces that `emitter` finds, in its order.
     pub(crate) fn new(session: Session, emitter: Emitter) -> Self {
         Self {
             session,
@@ -77,7 +77,7 @@ impl Summaries {
             return Ok(None);
         }
         let mut message = self.message()?;
-        // The last message has the token, so whether it is the last has to be known.
+        // The token is in the last message, so look ahead for more summaries.
         if self.ready.is_empty() && !self.search().await? {
             let token = self.emitter.next_page(&mut self.session).await?;
             message.next_page_token = token.unwrap_or_default();
@@ -85,7 +85,7 @@ impl Summaries {
         Ok(Some(message))
     }
 
-    /// Makes more summaries ready; false at the end.
+    /// Makes more summaries ready. Returns `false` at the end.
     async fn search(&mut self) -> Result<bool, Error> {
         let ids = self
             .emitter
@@ -114,7 +114,7 @@ impl Summaries {
         Ok(())
     }
 
-    /// As many of the summaries that are ready as fit a message.
+    /// A message with as many of the ready summaries as fit.
     fn message(&mut self) -> Result<FindTraceSummariesResponse, Error> {
         let limit = self.session.limits().max_message_bytes;
         let mut message = FindTraceSummariesResponse::default();
@@ -248,7 +248,7 @@ impl<'a> Totals<'a> {
     }
 }
 
-/// What does not fit the wire's number counts as the most it can hold.
+/// Converts a count for the wire; a greater one than `i32::MAX` becomes `i32::MAX`.
 fn count(count: u64) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }

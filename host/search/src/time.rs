@@ -3,13 +3,13 @@
 use larder_model::storage::{Error, ErrorKind};
 use prost_types::{Duration, Timestamp};
 
-/// How Jaeger's client writes a time that is not set: 0001-01-01T00:00:00Z (W1).
+/// 0001-01-01T00:00:00Z, which Jaeger's client sends for a time that is not set (W1).
 const UNSET_SECONDS: i64 = -62_135_596_800;
 /// 9999-12-31T23:59:59Z, the last second that a `Timestamp` may hold.
 const LAST_SECOND: i64 = 253_402_300_799;
 /// The most seconds that a `Duration` may hold: about 10,000 years.
 const LONGEST_SECONDS: i64 = 315_576_000_000;
-const NANOS_A_SECOND: i32 = 1_000_000_000;
+const NANOS_PER_SECOND: i32 = 1_000_000_000;
 
 /// Nanoseconds since the Unix epoch; `None` where the time is absent or the year 1 (W1). The epoch is a time like any other.
 ///
@@ -22,7 +22,8 @@ pub(crate) fn instant(field: &str, time: Option<&Timestamp>) -> Result<Option<i1
     if (seconds, nanos) == (UNSET_SECONDS, 0) {
         return Ok(None);
     }
-    if !(UNSET_SECONDS..=LAST_SECOND).contains(&seconds) || !(0..NANOS_A_SECOND).contains(&nanos) {
+    if !(UNSET_SECONDS..=LAST_SECOND).contains(&seconds) || !(0..NANOS_PER_SECOND).contains(&nanos)
+    {
         return Err(invalid(
             field,
             "a time between the years 1 and 9999 with nanos between 0 and 999999999",
@@ -43,7 +44,7 @@ pub(crate) fn length(field: &str, duration: Option<&Duration>) -> Result<Option<
     };
     let has_one_sign = i64::from(nanos).signum() * seconds.signum() >= 0;
     if seconds.unsigned_abs() > LONGEST_SECONDS.unsigned_abs()
-        || nanos.unsigned_abs() >= NANOS_A_SECOND.unsigned_abs()
+        || nanos.unsigned_abs() >= NANOS_PER_SECOND.unsigned_abs()
         || !has_one_sign
     {
         return Err(invalid(
@@ -58,15 +59,15 @@ pub(crate) fn length(field: &str, duration: Option<&Duration>) -> Result<Option<
 
 /// The time as a `Timestamp`. Any `u64` of nanoseconds fits one.
 pub(crate) fn timestamp(nanoseconds: u64) -> Timestamp {
-    let a_second = u64::from(NANOS_A_SECOND.unsigned_abs());
+    let per_second = u64::from(NANOS_PER_SECOND.unsigned_abs());
     Timestamp {
-        seconds: i64::try_from(nanoseconds / a_second).unwrap_or(i64::MAX),
-        nanos: i32::try_from(nanoseconds % a_second).unwrap_or(0),
+        seconds: i64::try_from(nanoseconds / per_second).unwrap_or(i64::MAX),
+        nanos: i32::try_from(nanoseconds % per_second).unwrap_or(0),
     }
 }
 
 fn nanoseconds(seconds: i64, nanos: i32) -> i128 {
-    i128::from(seconds) * i128::from(NANOS_A_SECOND) + i128::from(nanos)
+    i128::from(seconds) * i128::from(NANOS_PER_SECOND) + i128::from(nanos)
 }
 
 fn invalid(field: &str, valid: &str, seconds: i64, nanos: i32) -> Error {
@@ -103,7 +104,7 @@ mod tests {
     fn a_time_that_is_no_timestamp_is_refused_by_the_name_of_its_field() {
         for (seconds, nanos) in [
             (0, -1),
-            (0, NANOS_A_SECOND),
+            (0, NANOS_PER_SECOND),
             (UNSET_SECONDS - 1, 0),
             (LAST_SECOND + 1, 0),
             (i64::MIN, i32::MIN),
@@ -132,7 +133,7 @@ mod tests {
         for (seconds, nanos) in [
             (1, -1),
             (-1, 1),
-            (0, NANOS_A_SECOND),
+            (0, NANOS_PER_SECOND),
             (LONGEST_SECONDS + 1, 0),
             (i64::MIN, i32::MIN),
         ] {

@@ -1,7 +1,7 @@
 //! Comparing a span's values with each other and with constants, as structured filters do (V3 to V13).
 //!
-//! A reference has no value, one, or several; a leaf holds if it holds for one of them (V4). There is no "not equal" here: it is
-//! present, and not equal.
+//! A reference has no value, one, or several; a leaf holds if it holds for one of them (V4). There is no "not equal" here: `ne` is
+//! lowered to "present, and not equal".
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -13,27 +13,27 @@ use super::filter::Field;
 use super::filter::pattern::Pattern;
 use super::predicate::Levels;
 
-/// What a leaf looks at.
+/// The part of a span that a leaf tests.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reference {
     /// A built-in field.
     Field(Field),
     /// The first attribute of this key at each of the levels.
     Attribute { levels: Levels, key: String },
-    /// Whether the span's status is an error: it stands for any attribute `error` (V14).
+    /// A bool: the span's status is an error. Replaces any attribute `error` (V14).
     Error,
 }
 
-/// Two values side by side.
+/// A comparison of two values.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Comparison {
     pub(crate) left: Reference,
-    pub(crate) operator: Operator,
+    pub(crate) relation: Relation,
     pub(crate) right: Operand,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operator {
+pub(crate) enum Relation {
     Eq,
     Lt,
     Lte,
@@ -47,7 +47,7 @@ pub(crate) enum Operand {
     Reference(Reference),
 }
 
-/// A constant of a query. But for [`Constant::Untyped`] it compares with values of its own type alone (V6).
+/// A constant of a query. All but [`Constant::Untyped`] compare only with values of their own type (V6).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Constant {
     Text(String),
@@ -58,7 +58,7 @@ pub(crate) enum Constant {
     Untyped(Untyped),
 }
 
-/// A text that is read as what it is compared with (V7); `None` where it cannot be.
+/// A text that is read as the type it is compared with (V7); `None` for a type it cannot be read as.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Untyped {
     pub(crate) text: String,
@@ -74,7 +74,7 @@ pub(crate) enum Members {
     Int(HashSet<i128>),
     /// The bits of numbers, none of them negative zero or not a number.
     Double(HashSet<u64>),
-    /// Whether `false`, and whether `true`, is one.
+    /// Two flags: `false` is a member, `true` is a member.
     Bool([bool; 2]),
 }
 
@@ -93,19 +93,19 @@ pub(crate) enum Value<'a> {
 // === impl Comparison ===
 
 impl Comparison {
-    /// Whether it holds of a value of the left, and the constant or one of the values of the right.
+    /// Returns `true` if the relation holds between the left value and the constant, or one of the right values.
     pub(crate) fn holds(&self, left: &Value<'_>, right: &[Value<'_>]) -> bool {
         match &self.right {
-            Operand::Constant(constant) => self.operator.holds_with(left, constant),
+            Operand::Constant(constant) => self.relation.holds_with(left, constant),
             Operand::Reference(_) => right
                 .iter()
-                .any(|right| self.operator.holds_between(left, right)),
+                .any(|right| self.relation.holds_between(left, right)),
         }
     }
 }
 
 impl Operand {
-    /// What of the span it is; a constant is nothing of it.
+    /// The reference; `None` for a constant.
     pub(crate) fn reference(&self) -> Option<&Reference> {
         match self {
             Self::Reference(reference) => Some(reference),
@@ -114,10 +114,10 @@ impl Operand {
     }
 }
 
-// === impl Operator ===
+// === impl Relation ===
 
-impl Operator {
-    /// Whether it holds of two values that stand in this order; `None` for values that do not compare.
+impl Relation {
+    /// Returns `true` if the relation holds between values of this order; `None` is for values that do not compare.
     fn holds(self, order: Option<Ordering>) -> bool {
         match self {
             Self::Eq => order == Some(Ordering::Equal),
@@ -128,7 +128,7 @@ impl Operator {
         }
     }
 
-    /// Its word in a filter.
+    /// The word for it in a filter.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Eq => "eq",
@@ -139,7 +139,7 @@ impl Operator {
         }
     }
 
-    /// Whether it holds between two values of a span.
+    /// Returns `true` if the relation holds between two values of a span.
     pub(crate) fn holds_between(self, left: &Value<'_>, right: &Value<'_>) -> bool {
         let order = match (left, right) {
             (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
@@ -156,7 +156,7 @@ impl Operator {
         self.holds(order)
     }
 
-    /// Whether it holds between a value of a span and a constant.
+    /// Returns `true` if the relation holds between a value of a span and a constant.
     pub(crate) fn holds_with(self, value: &Value<'_>, constant: &Constant) -> bool {
         let order = match (value, constant) {
             (Value::Text(value), Constant::Text(text)) => Some((**value).cmp(text.as_bytes())),
@@ -165,7 +165,7 @@ impl Operator {
             (Value::Bool(value), Constant::Bool(bool)) if self == Self::Eq => Some(value.cmp(bool)),
             (value, Constant::Untyped(untyped)) => {
                 return untyped
-                    .beside(value)
+                    .as_type_of(value)
                     .is_some_and(|read| self.holds_between(value, &read));
             }
             _ => None,
@@ -174,26 +174,27 @@ impl Operator {
     }
 }
 
-/// Whether a comparison of two constants holds. Two untyped ones compare as text; one is read as the other's very type (V9).
-pub(crate) fn constants_hold(left: &Constant, operator: Operator, right: &Constant) -> bool {
+/// Returns `true` if the relation holds between two constants. Two untyped ones compare as text; a single one is read as exactly the
+/// other's type (V9).
+pub(crate) fn constants_hold(left: &Constant, relation: Relation, right: &Constant) -> bool {
     match (left, right) {
         (Constant::Untyped(left), Constant::Untyped(right)) => {
-            operator.holds(Some(left.text.cmp(&right.text)))
+            relation.holds(Some(left.text.cmp(&right.text)))
         }
         (Constant::Untyped(left), right) => {
             let right = right.as_value();
-            left.beside(&right)
+            left.as_type_of(&right)
                 .filter(|left| is_one_type(left, &right))
-                .is_some_and(|left| operator.holds_between(&left, &right))
+                .is_some_and(|left| relation.holds_between(&left, &right))
         }
         (left, Constant::Untyped(right)) => {
             let left = left.as_value();
             right
-                .beside(&left)
+                .as_type_of(&left)
                 .filter(|right| is_one_type(&left, right))
-                .is_some_and(|right| operator.holds_between(&left, &right))
+                .is_some_and(|right| relation.holds_between(&left, &right))
         }
-        (left, right) => operator.holds_with(&left.as_value(), right),
+        (left, right) => relation.holds_with(&left.as_value(), right),
     }
 }
 
@@ -237,7 +238,7 @@ impl Value<'_> {
         Self::Text(Cow::Owned(hex.collect()))
     }
 
-    /// Whether it is text with a match of the pattern (V12).
+    /// Returns `true` if the value is text with a match of the pattern (V12).
     pub(crate) fn matches(&self, pattern: &Pattern, deadline: Instant) -> Result<bool, OutOfTime> {
         match self {
             Self::Text(text) => pattern.is_match(text, deadline),
@@ -263,8 +264,8 @@ impl Constant {
 // === impl Untyped ===
 
 impl Untyped {
-    /// The text, read as what stands beside it; `None` where it is no such thing.
-    fn beside(&self, value: &Value<'_>) -> Option<Value<'_>> {
+    /// The text, read as the type of the other value; `None` if it cannot be.
+    fn as_type_of(&self, value: &Value<'_>) -> Option<Value<'_>> {
         match value {
             Value::Text(_) => Some(Value::Text(Cow::Borrowed(self.text.as_bytes()))),
             Value::Int(_) => self
@@ -281,7 +282,7 @@ impl Untyped {
 // === impl Members ===
 
 impl Members {
-    /// Of constants that are all of one type; those of another than the first are left out.
+    /// Creates a set of constants of one type: text or integers. Other constants are left out.
     pub(crate) fn of(constants: impl IntoIterator<Item = Constant>) -> Self {
         let mut texts = HashSet::new();
         let mut ints = HashSet::new();
@@ -303,7 +304,7 @@ impl Members {
         }
     }
 
-    /// Of doubles; not a number equals nothing, and zero its negative.
+    /// Creates a set of doubles. NaN equals nothing, and zero equals negative zero.
     pub(crate) fn doubles(doubles: Vec<f64>) -> Self {
         let numbers = doubles.into_iter().filter(|double| !double.is_nan());
         Self::Double(numbers.map(bits).collect())
@@ -314,7 +315,7 @@ impl Members {
         Self::Bool([bools.contains(&false), bools.contains(&true)])
     }
 
-    /// Whether the value is one of them.
+    /// Returns `true` if the value is a member.
     pub(crate) fn contains(&self, value: &Value<'_>) -> bool {
         match (self, value) {
             (Self::Text(texts), Value::Text(value)) => texts.contains(&**value),

@@ -1,26 +1,27 @@
-//! From the message to the tree. Bounded in depth and size before anything else looks at it.
+//! Decodes the message to a tree. Depth and size are checked before anything else reads it.
 
 use larder_proto::expression::v1 as proto;
 use larder_proto::expression::v1::expression::Term;
 use larder_proto::wire;
 
-use super::expression::{Call, Constant, Expression};
+use super::expression::{Call, Expression, Literal, ValueType};
 use super::go::{self, quote};
+use super::operator::Operator;
 
-/// How deep calls may nest, the filter itself counted; `some` counts (RFC 0005).
+/// Maximum depth of nested calls, including the filter itself and `some` (RFC 0005).
 const MAX_DEPTH: usize = 20;
 
-/// How many calls a filter may have. Each is asked of every span that is judged.
+/// Maximum number of calls in a filter. Each is evaluated for every span that is judged.
 const MAX_CALLS: usize = 10_000;
 
 fn too_deep() -> String {
     format!("filter nests calls more than {MAX_DEPTH} deep")
 }
 
-/// The filter as a tree.
+/// Decodes a filter to a tree.
 ///
 /// # Errors
-/// What cannot be a tree: an argument without a term, a constant that is not what it declares, and too much of it.
+/// An argument without a term, a constant that is not of its declared type, too many calls, or too deep nesting.
 pub(super) fn call(filter: proto::Call) -> Result<Call, String> {
     let mut calls = 0;
     nested(filter, 1, &mut calls)
@@ -49,7 +50,7 @@ fn nested(call: proto::Call, depth: usize, calls: &mut usize) -> Result<Call, St
         Some(Term::Scalar(scalar)) => constant(scalar).map(Expression::Constant),
         Some(Term::List(list)) => Ok(Expression::List {
             values: list.values,
-            declared: list.r#type,
+            declared: ValueType::parse(list.r#type),
         }),
         Some(Term::Call(call)) => nested(call, depth + 1, calls).map(Expression::Call),
         None => Err(
@@ -59,37 +60,39 @@ fn nested(call: proto::Call, depth: usize, calls: &mut usize) -> Result<Call, St
     });
     Ok(Call {
         args: args.collect::<Result<_, _>>()?,
-        op: call.op,
+        op: Operator::parse(&call.op).ok_or(call.op),
     })
 }
 
-fn constant(scalar: proto::Scalar) -> Result<Constant, String> {
+fn constant(scalar: proto::Scalar) -> Result<Literal, String> {
     let proto::Scalar { value, r#type } = scalar;
-    let constant = match r#type.as_str() {
-        "" => return Ok(Constant::Untyped(value)),
-        "string" => return Ok(Constant::Text(value)),
-        "int" => go::parse_int(&value).ok().map(Constant::Int),
-        "double" => go::parse_float(&value).ok().map(Constant::Double),
-        "bool" => go::parse_bool(&value).ok().map(Constant::Bool),
-        unknown => {
-            return Err(format!(
-                "filter constant {} declares the unknown type {}",
-                quote(&value),
-                quote(unknown)
-            ));
-        }
+    let declared = ValueType::parse(r#type).map_err(|unknown| {
+        format!(
+            "filter constant {} declares the unknown type {}",
+            quote(&value),
+            quote(&unknown)
+        )
+    })?;
+    let Some(declared) = declared else {
+        return Ok(Literal::Untyped(value));
     };
-    constant.ok_or_else(|| {
+    let literal = match declared {
+        ValueType::String => return Ok(Literal::Text(value)),
+        ValueType::Int => go::parse_int(&value).ok().map(Literal::Int),
+        ValueType::Double => go::parse_float(&value).ok().map(Literal::Double),
+        ValueType::Bool => go::parse_bool(&value).ok().map(Literal::Bool),
+    };
+    literal.ok_or_else(|| {
         format!(
             "filter constant {} is not the {} it declares",
             quote(&value),
-            quote(&r#type)
+            quote(declared.word())
         )
     })
 }
 
-/// Why the filter in an encoded `Find…Request` is refused, if it nests deeper than any may. For bytes that do not decode: messages
-/// nest only so deep, and who reads them says no more than that.
+/// The error text if the filter in an encoded `Find…Request` nests too deep. For bytes that do not decode: protobuf limits the depth of
+/// messages, and its decoder's error does not say why.
 pub fn refusal_in(request: &[u8]) -> Option<String> {
     const QUERY: u32 = 1;
     const FILTER: u32 = 9;
@@ -108,7 +111,7 @@ fn exceeds(call: &[u8], depth: usize) -> bool {
         })
 }
 
-/// Whether `test` holds for one of the fields of this number, as far as the bytes can be read.
+/// Returns `true` if `test` does for one of the fields of this number, as far as the bytes can be read.
 fn each_field(message: &[u8], number: u32, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
     wire::Fields::new(message)
         .map_while(Result::ok)

@@ -1,4 +1,4 @@
-//! Texts as Go reads and quotes them: what a filter's constants are read by, and its refusals are written in.
+//! Go's parsing and quoting of texts, as a filter's constants and error messages need them.
 
 use std::fmt::{self, Write as _};
 
@@ -10,7 +10,7 @@ pub use duration::parse_duration;
 pub(crate) use float::parse_float;
 pub use time::parse_time;
 
-/// Why a text is no number, as Go's `strconv` says it.
+/// An error of Go's `strconv`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NotRead {
     function: &'static str,
@@ -67,7 +67,7 @@ pub(crate) fn parse_bool(text: &str) -> Result<bool, NotRead> {
     }
 }
 
-/// The text in quotes, as `%q` writes it.
+/// Quotes a text as `%q` does.
 pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -93,7 +93,7 @@ pub(crate) fn quote(text: &str) -> String {
     quoted
 }
 
-/// The text in quotes, as errors of Go's `time` write it: beyond ASCII byte by byte.
+/// Quotes a text as errors of Go's `time` do: bytes beyond ASCII are escaped one by one.
 fn quote_bytes(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -109,11 +109,11 @@ fn quote_bytes(text: &str) -> String {
 }
 
 fn push(text: &mut String, what: fmt::Arguments<'_>) {
-    // A text takes all that is written.
+    // Writing to a `String` cannot fail.
     let _ = text.write_fmt(what);
 }
 
-/// Whether a character shows. Marks that join with the one before them do, in Go.
+/// Returns `true` for a printable character. In Go, combining marks are printable.
 fn is_printable(char: char) -> bool {
     char.escape_debug().count() == 1 || !char.is_control() && !char.is_whitespace() && is_mark(char)
 }

@@ -1,74 +1,59 @@
-//! From a filter that is well formed to the predicate that it is.
+//! Lowers a well-formed filter to a predicate.
 //!
-//! What a filter asks of a span's own facts becomes the questions that the legacy fields ask, where they mean the same: those are in
-//! digests, and have terms. Everything else is compared by value (`search::value`).
+//! A comparison with a fact that the legacy fields also search for becomes the same leaf as theirs: digests hold those facts, and they
+//! have terms. Everything else is compared by value (`value`).
 
 use larder_model::storage::{SpanKind, StatusCode};
 use larder_model::terms::Level;
 
-use super::expression::{Call, Constant, Expression};
+use super::expression::{Call, Expression, Literal, ValueType};
 use super::field::{self, Field, KINDS, STATUSES};
 use super::go;
+use super::operator::Operator;
 use super::resolve;
 use crate::predicate::{Collection, Leaf, Levels, Predicate, Range};
-use crate::value::{self, Comparison, Members, Operand, Operator, Reference, Untyped};
+use crate::value::{self, Comparison, Members, Operand, Reference, Relation, Untyped};
 
-/// A longer list of texts is looked up in, and not asked for one by one.
+/// Longest list of texts that becomes one leaf per text; a longer one becomes a set.
 const MAX_FACTS: usize = 64;
 
+/// Lowers a filter that has been validated and resolved.
+///
 /// # Errors
-/// None for a call that has been validated and resolved.
+/// A filter that has not been.
 pub(super) fn call(call: Call) -> Result<Predicate, String> {
-    let malformed = || "filter has a missing argument".to_owned();
-    match call.op.as_str() {
-        "and" => predicates(call.args).map(Predicate::And),
-        "or" => predicates(call.args).map(Predicate::Or),
-        "not" => {
+    match call.operator()? {
+        Operator::And => predicates(call.args).map(Predicate::And),
+        Operator::Or => predicates(call.args).map(Predicate::Or),
+        Operator::Not => {
             let mut inner = predicates(call.args)?;
             let inner = inner.pop().ok_or_else(malformed)?;
             Ok(Predicate::Not(Box::new(inner)))
         }
-        op => {
-            let mut args = call.args.into_iter();
-            let first = args.next().ok_or_else(malformed)?;
-            let second = args.next();
-            match (op, second) {
-                ("exists", _) => Ok(exists(reference(first)?)),
-                ("some", Some(Expression::Call(inner))) => some(&first, self::call(inner)?),
-                ("regex", Some(Expression::Pattern(pattern))) => {
-                    Ok(Leaf::Regex(reference(first)?, pattern).into())
-                }
-                ("in" | "not_in", Some(Expression::List { values, declared })) => {
-                    membership(&reference(first)?, &values, &declared, op == "in")
-                }
-                ("ne", Some(second)) => {
-                    let equal = comparison(first.clone(), Operator::Eq, second.clone())?;
-                    let mut differs = negated(equal);
-                    for side in [first, second] {
-                        if !matches!(side, Expression::Constant(_)) {
-                            differs = present_and(&reference(side)?, differs);
-                        }
-                    }
-                    Ok(differs)
-                }
-                (op, Some(second)) => {
-                    comparison(first, operator(op).ok_or_else(malformed)?, second)
-                }
-                (_, None) => Err(malformed()),
-            }
+        Operator::Exists => {
+            let [subject] = args(call)?;
+            Ok(exists(reference(subject)?))
         }
+        Operator::Some => some(args(call)?),
+        Operator::Regex => regex(args(call)?),
+        Operator::In => membership(args(call)?, true),
+        Operator::NotIn => membership(args(call)?, false),
+        Operator::Ne => different(args(call)?),
+        Operator::Eq => comparison(args(call)?, Relation::Eq),
+        Operator::Lt => comparison(args(call)?, Relation::Lt),
+        Operator::Lte => comparison(args(call)?, Relation::Lte),
+        Operator::Gt => comparison(args(call)?, Relation::Gt),
+        Operator::Gte => comparison(args(call)?, Relation::Gte),
     }
 }
 
-fn operator(op: &str) -> Option<Operator> {
-    Some(match op {
-        "eq" => Operator::Eq,
-        "lt" => Operator::Lt,
-        "lte" => Operator::Lte,
-        "gt" => Operator::Gt,
-        "gte" => Operator::Gte,
-        _ => return None,
-    })
+fn malformed() -> String {
+    "filter has a missing argument".to_owned()
+}
+
+/// The arguments of an operator that takes exactly `N`.
+fn args<const N: usize>(call: Call) -> Result<[Expression; N], String> {
+    call.args.try_into().map_err(|_| malformed())
 }
 
 fn predicates(args: Vec<Expression>) -> Result<Vec<Predicate>, String> {
@@ -80,16 +65,26 @@ fn predicates(args: Vec<Expression>) -> Result<Vec<Predicate>, String> {
         .collect()
 }
 
-fn some(collection: &Expression, inner: Predicate) -> Result<Predicate, String> {
+fn some([collection, inner]: [Expression; 2]) -> Result<Predicate, String> {
     let collection = match collection {
         Expression::Nested { level } if level == "event" => Collection::Events,
         Expression::Nested { level } if level == "link" => Collection::Links,
         other => return Err(format!("a collection is wanted, got {}", other.kind())),
     };
-    Ok(Predicate::Some(collection, Box::new(inner)))
+    let Expression::Call(inner) = inner else {
+        return Err(malformed());
+    };
+    Ok(Predicate::Some(collection, Box::new(call(inner)?)))
 }
 
-/// At the span's level, and without one, the keys of the legacy search keep their meaning (V14).
+fn regex([subject, pattern]: [Expression; 2]) -> Result<Predicate, String> {
+    let Expression::Pattern(pattern) = pattern else {
+        return Err(malformed());
+    };
+    Ok(Leaf::Regex(reference(subject)?, pattern).into())
+}
+
+/// At the span's level, and without a level, the special keys of the legacy search keep their meaning (V14).
 fn reference(expression: Expression) -> Result<Reference, String> {
     if let Some(field) = expression.field() {
         return Ok(Reference::Field(field));
@@ -132,7 +127,7 @@ fn negated(predicate: Predicate) -> Predicate {
     Predicate::Not(Box::new(predicate))
 }
 
-/// Of a reference that may be absent: a comparison with nothing is false, whatever it asks (V3).
+/// Adds that the reference is present, if it may be absent: a comparison with an absent value is false (V3).
 fn present_and(reference: &Reference, predicate: Predicate) -> Predicate {
     match exists(reference.clone()) {
         Predicate::And(none) if none.is_empty() => predicate,
@@ -140,112 +135,132 @@ fn present_and(reference: &Reference, predicate: Predicate) -> Predicate {
     }
 }
 
-fn membership(
-    reference: &Reference,
-    values: &[String],
-    declared: &str,
-    is_in: bool,
-) -> Result<Predicate, String> {
-    // Few enough to be asked one by one, by what digests and terms answer.
-    let facts = match (reference, declared) {
-        (Reference::Field(field), "" | "string") if values.len() <= MAX_FACTS => values
-            .iter()
-            .map(|value| fact(*field, value))
-            .collect::<Option<Vec<_>>>(),
+fn membership([subject, list]: [Expression; 2], is_in: bool) -> Result<Predicate, String> {
+    let Expression::List {
+        values,
+        declared: Ok(declared),
+    } = list
+    else {
+        return Err(malformed());
+    };
+    let reference = reference(subject)?;
+    // A short list becomes one leaf for each value, which digests and terms answer.
+    let facts = match (&reference, declared) {
+        (Reference::Field(field), None | Some(ValueType::String)) if values.len() <= MAX_FACTS => {
+            values
+                .iter()
+                .map(|value| fact(*field, value))
+                .collect::<Option<Vec<_>>>()
+        }
         _ => None,
     };
     let any = match facts {
         Some(facts) => Predicate::Or(facts),
-        None => Leaf::In(reference.clone(), members(reference, values, declared)?).into(),
+        None => Leaf::In(reference.clone(), members(&reference, &values, declared)?).into(),
     };
     Ok(if is_in {
         any
     } else {
-        present_and(reference, negated(any))
+        present_and(&reference, negated(any))
     })
 }
 
-fn members(reference: &Reference, values: &[String], declared: &str) -> Result<Members, String> {
+fn members(
+    reference: &Reference,
+    values: &[String],
+    declared: Option<ValueType>,
+) -> Result<Members, String> {
     let say = |error: go::NotRead| error.to_string();
     Ok(match (declared, reference) {
-        ("int", _) => Members::Int(
+        (Some(ValueType::Int), _) => Members::Int(
             values
                 .iter()
                 .map(|value| go::parse_int(value).map(i128::from).map_err(say))
                 .collect::<Result<_, _>>()?,
         ),
-        ("double", _) => {
+        (Some(ValueType::Double), _) => {
             let doubles = values.iter().map(|value| go::parse_float(value));
             Members::doubles(doubles.collect::<Result<Vec<_>, _>>().map_err(say)?)
         }
-        ("bool", _) => {
+        (Some(ValueType::Bool), _) => {
             let bools = values.iter().map(|value| go::parse_bool(value));
             Members::bools(&bools.collect::<Result<Vec<_>, _>>().map_err(say)?)
         }
-        ("", Reference::Field(field)) => {
+        (None, Reference::Field(field)) => {
             let read = values.iter().map(|value| resolve::read(*field, value));
             let read = read.collect::<Result<Vec<_>, _>>()?;
             Members::of(read.into_iter().map(constant))
         }
-        _ => Members::Text(
-            values
-                .iter()
-                .map(|value| value.clone().into_bytes())
-                .collect(),
-        ),
+        (Some(ValueType::String), _) | (None, Reference::Attribute { .. } | Reference::Error) => {
+            Members::Text(
+                values
+                    .iter()
+                    .map(|value| value.clone().into_bytes())
+                    .collect(),
+            )
+        }
     })
 }
 
-fn comparison(
-    left: Expression,
-    operator: Operator,
-    right: Expression,
-) -> Result<Predicate, String> {
+/// `ne`: every reference is present, and the operands are not equal.
+fn different(operands: [Expression; 2]) -> Result<Predicate, String> {
+    let equal = comparison(operands.clone(), Relation::Eq)?;
+    operands
+        .into_iter()
+        .filter(|operand| !matches!(operand, Expression::Constant(_)))
+        .try_fold(negated(equal), |differs, operand| {
+            Ok(present_and(&reference(operand)?, differs))
+        })
+}
+
+fn comparison([left, right]: [Expression; 2], relation: Relation) -> Result<Predicate, String> {
     match (left, right) {
         (Expression::Constant(left), Expression::Constant(right)) => {
-            let holds = value::constants_hold(&constant(left), operator, &constant(right));
+            let holds = value::constants_hold(&constant(left), relation, &constant(right));
             Ok(if holds {
                 Predicate::ALWAYS
             } else {
                 Predicate::NEVER
             })
         }
-        (left, Expression::Constant(right)) => Ok(with_constant(reference(left)?, operator, right)),
+        (left, Expression::Constant(right)) => Ok(with_constant(reference(left)?, relation, right)),
         (left, right) => Ok(Leaf::Compare(Comparison {
             left: reference(left)?,
-            operator,
+            relation,
             right: Operand::Reference(reference(right)?),
         })
         .into()),
     }
 }
 
-fn with_constant(reference: Reference, operator: Operator, right: Constant) -> Predicate {
+fn with_constant(reference: Reference, relation: Relation, right: Literal) -> Predicate {
     let fact = match (&reference, &right) {
-        (Reference::Field(field), Constant::Text(text) | Constant::Untyped(text)) => {
+        (Reference::Field(field), Literal::Text(text) | Literal::Untyped(text)) => {
             fact(*field, text)
         }
-        (Reference::Error, Constant::Bool(wanted)) => Some(error(*wanted)),
-        (Reference::Error, Constant::Untyped(text)) => {
+        (Reference::Error, Literal::Bool(wanted)) => Some(error(*wanted)),
+        (Reference::Error, Literal::Untyped(text)) => {
             Some(go::parse_bool(text).map_or(Predicate::NEVER, error))
         }
         _ => None,
     };
-    if operator == Operator::Eq
+    if relation == Relation::Eq
         && let Some(fact) = fact
     {
         return fact;
     }
-    if let (
-        Reference::Field(field @ (Field::SpanStartTime | Field::SpanDuration)),
-        Constant::Duration(nanoseconds) | Constant::Timestamp(nanoseconds),
-    ) = (&reference, &right)
-    {
-        return within(*field, operator, *nanoseconds);
+    match (&reference, &right) {
+        (Reference::Field(Field::SpanStartTime), Literal::Timestamp(nanoseconds)) => {
+            return Leaf::Start(range(relation, *nanoseconds)).into();
+        }
+        (Reference::Field(Field::SpanDuration), Literal::Duration(nanoseconds)) => {
+            return Leaf::Duration(range(relation, *nanoseconds)).into();
+        }
+        _ => {}
     }
     Leaf::Compare(Comparison {
         left: reference,
-        operator,
+        relation,
         right: Operand::Constant(constant(right)),
     })
     .into()
@@ -256,7 +271,7 @@ fn error(wanted: bool) -> Predicate {
     if wanted { error } else { negated(error) }
 }
 
-/// That a field is this text, as a fact that digests and terms know.
+/// Equality of a field and a text, as a fact in digests or terms; `None` for a field without one.
 fn fact(field: Field, text: &str) -> Option<Predicate> {
     let number = |words: &[&str]| words.iter().position(|word| *word == text);
     Some(match field {
@@ -274,52 +289,64 @@ fn fact(field: Field, text: &str) -> Option<Predicate> {
         Field::SpanStatus => number(&STATUSES).map_or(Predicate::NEVER, |status| {
             Leaf::Status(StatusCode::from_wire(status as u64)).into()
         }),
-        _ => return None,
+        Field::SpanTraceId
+        | Field::SpanId
+        | Field::SpanParentId
+        | Field::SpanTraceState
+        | Field::SpanStartTime
+        | Field::SpanEndTime
+        | Field::SpanDuration
+        | Field::SpanStatusMessage
+        | Field::ResourceSchemaUrl
+        | Field::ScopeSchemaUrl
+        | Field::EventName
+        | Field::EventTime
+        | Field::EventTimeSinceStart
+        | Field::LinkTraceId
+        | Field::LinkSpanId
+        | Field::LinkTraceState => return None,
     })
 }
 
-fn within(field: Field, operator: Operator, nanoseconds: i128) -> Predicate {
-    let range = match operator {
-        Operator::Eq => Range {
+/// The numbers that stand in this relation to a number of nanoseconds.
+fn range(relation: Relation, nanoseconds: i128) -> Range {
+    match relation {
+        Relation::Eq => Range {
             min: nanoseconds,
             max: nanoseconds,
         },
-        Operator::Lt => Range {
+        Relation::Lt => Range {
             max: nanoseconds - 1,
             ..Range::ALL
         },
-        Operator::Lte => Range {
+        Relation::Lte => Range {
             max: nanoseconds,
             ..Range::ALL
         },
-        Operator::Gt => Range {
+        Relation::Gt => Range {
             min: nanoseconds + 1,
             ..Range::ALL
         },
-        Operator::Gte => Range {
+        Relation::Gte => Range {
             min: nanoseconds,
             ..Range::ALL
         },
-    };
-    match field {
-        Field::SpanStartTime => Leaf::Start(range).into(),
-        _ => Leaf::Duration(range).into(),
     }
 }
 
-fn constant(constant: Constant) -> value::Constant {
+fn constant(constant: Literal) -> value::Constant {
     match constant {
-        Constant::Untyped(text) => value::Constant::Untyped(Untyped {
+        Literal::Untyped(text) => value::Constant::Untyped(Untyped {
             int: go::parse_int(&text).ok().map(i128::from),
             double: go::parse_float(&text).ok(),
             bool: go::parse_bool(&text).ok(),
             text,
         }),
-        Constant::Text(text) => value::Constant::Text(text),
-        Constant::Int(int) => value::Constant::Int(int.into()),
-        Constant::Double(double) => value::Constant::Double(double),
-        Constant::Bool(bool) => value::Constant::Bool(bool),
-        Constant::Duration(nanoseconds) | Constant::Timestamp(nanoseconds) => {
+        Literal::Text(text) => value::Constant::Text(text),
+        Literal::Int(int) => value::Constant::Int(int.into()),
+        Literal::Double(double) => value::Constant::Double(double),
+        Literal::Bool(bool) => value::Constant::Bool(bool),
+        Literal::Duration(nanoseconds) | Literal::Timestamp(nanoseconds) => {
             value::Constant::Int(nanoseconds)
         }
     }

@@ -13,6 +13,7 @@ mod expression;
 mod field;
 mod go;
 mod lower;
+mod operator;
 pub(crate) mod pattern;
 mod resolve;
 #[cfg(test)]
@@ -21,16 +22,15 @@ mod validate;
 
 pub(crate) use field::{Field, kind_word, status_word};
 pub(crate) use go::parse_bool;
-pub use {decode::refusal_in, field::level_word, go::parse_duration, go::parse_time};
+pub use {
+    decode::refusal_in, field::level_word, go::parse_duration, go::parse_time, operator::Operator,
+};
 
-/// The operators that are understood: all there are.
-pub const OPERATORS: [&str; 14] = [
-    "and", "or", "not", "eq", "ne", "gt", "lt", "gte", "lte", "regex", "exists", "in", "not_in",
-    "some",
-];
+/// The supported operators: every one that RFC 0005 defines.
+pub const OPERATORS: [Operator; Operator::ALL.len()] = Operator::ALL;
 
-/// The levels that are understood: all there are.
-pub const LEVELS: [Level; 5] = [
+/// The supported levels: all of them, in the order of RFC 0005.
+pub const LEVELS: [Level; Level::ALL.len()] = [
     Level::Span,
     Level::Resource,
     Level::Scope,
@@ -38,10 +38,10 @@ pub const LEVELS: [Level; 5] = [
     Level::Link,
 ];
 
-/// What a span has to satisfy to pass the filter.
+/// Parses a filter into the predicate that a matching span satisfies.
 ///
 /// # Errors
-/// What is wrong with the filter, in Jaeger's words.
+/// A filter that is not well formed, described in Jaeger's words.
 pub(crate) fn predicate(filter: proto::Call) -> Result<Predicate, String> {
     let mut call = decode::call(filter)?;
     validate::call(&mut call)?;

@@ -44,8 +44,8 @@ const MAX_COMPILED_BYTES: usize = 1 << 20;
 /// The most bytes that a match remembers of what it has seen, for each thread that matches.
 const MAX_CACHE_BYTES: usize = 1 << 20;
 
-/// How many bytes of a value are read between looks at the clock: the costliest pattern takes some milliseconds for as many.
-const BYTES_A_LOOK: usize = 32;
+/// Bytes of a value read between checks of the deadline: the most expensive pattern takes some milliseconds for them.
+const BYTES_PER_CHECK: usize = 32;
 
 /// A pattern of the operator `regex`, ready to match. Cheap to clone.
 #[derive(Clone)]
@@ -117,10 +117,10 @@ impl Pattern {
         self.automaton.dfa.get_nfa().memory_usage()
     }
 
-    /// Whether the pattern matches somewhere in `text`, which is UTF-8.
+    /// Returns `true` if the pattern matches somewhere in `text`, which is UTF-8.
     ///
     /// # Errors
-    /// When it takes longer than until `deadline`.
+    /// If it takes longer than until `deadline`.
     pub(crate) fn is_match(&self, text: &[u8], deadline: Instant) -> Result<bool, OutOfTime> {
         let cache = &mut *self.automaton.caches.get();
         // Without a limit on how often a cache may be cleared it never gives up, and every byte has a transition.
@@ -140,7 +140,7 @@ impl Automaton {
     ) -> Option<Result<bool, OutOfTime>> {
         let dfa = &self.dfa;
         let mut state = dfa.start_state_forward(cache, &Input::new(text)).ok()?;
-        for bytes in text.chunks(BYTES_A_LOOK) {
+        for bytes in text.chunks(BYTES_PER_CHECK) {
             for byte in bytes {
                 state = dfa.next_state(cache, state, *byte).ok()?;
                 if state.is_match() {
@@ -150,7 +150,7 @@ impl Automaton {
                     return Some(Ok(false));
                 }
             }
-            if bytes.len() == BYTES_A_LOOK && Instant::now() > deadline {
+            if bytes.len() == BYTES_PER_CHECK && Instant::now() > deadline {
                 return Some(Err(OutOfTime));
             }
         }

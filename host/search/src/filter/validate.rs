@@ -1,80 +1,84 @@
-//! Whether a filter is well formed: operators, arguments, references, and what may stand beside what (RFC 0005 5.3 to 5.5).
+//! Checks that a filter is well formed: operators, arguments, references, and which operands compare (RFC 0005 5.3 to 5.5).
 //!
-//! What a constant's text has to be beside a field is `resolve`'s question. A pattern is compiled here, once.
+//! `resolve` checks the texts of constants that are compared with a field. Patterns are compiled here, once.
 
-use super::expression::{Call, Constant, Domain, Expression};
+use super::expression::{Call, Domain, Expression, Literal};
 use super::field::{self, Field, Type};
 use super::go::quote;
+use super::operator::Operator;
 use super::pattern::Pattern;
 
+/// Checks a filter and compiles its patterns.
+///
 /// # Errors
-/// The first thing that is wrong, in Jaeger's words.
+/// The first fault, in Jaeger's words.
 pub(super) fn call(filter: &mut Call) -> Result<(), String> {
     predicate(filter, &mut Walk::default())
 }
 
-/// The most bytes of a filter's compiled patterns together.
+/// Limit of the bytes of a filter's compiled patterns together.
 const MAX_COMPILED_BYTES: usize = 8 << 20;
 
-/// What is known on the way through a filter.
+/// State of a walk through a filter.
 #[derive(Default)]
 struct Walk {
-    /// The levels that the enclosing `some` go through.
+    /// The levels of the enclosing `some` calls.
     bound: Vec<String>,
     /// The bytes of the compiled patterns so far.
     compiled_bytes: usize,
 }
 
 fn predicate(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
-    match call.op.as_str() {
-        "and" | "or" => {
+    let operator = call.operator()?;
+    match operator {
+        Operator::And | Operator::Or => {
             if call.args.len() < 2 {
                 return Err(format!(
                     "{} takes at least two arguments, got {}",
-                    operator(call),
+                    described(operator),
                     call.args.len()
                 ));
             }
-            predicates(call, walk)
+            predicates(operator, call, walk)
         }
-        "not" => {
-            arity(call, 1)?;
-            predicates(call, walk)
+        Operator::Not => {
+            arity(operator, call, 1)?;
+            predicates(operator, call, walk)
         }
-        "exists" => {
-            let [subject] = args(call)?;
-            reference(call, subject)
+        Operator::Exists => {
+            let [subject] = args(operator, call)?;
+            reference(operator, subject)
         }
-        "some" => some(call, walk),
-        "in" | "not_in" => membership(call),
-        "regex" => regex(call, walk),
-        "eq" | "ne" => comparison(call),
-        "gt" | "lt" | "gte" | "lte" => {
-            comparison(call)?;
+        Operator::Some => some(operator, call, walk),
+        Operator::In | Operator::NotIn => membership(operator, call),
+        Operator::Regex => regex(operator, call, walk),
+        Operator::Eq | Operator::Ne => comparison(operator, call),
+        Operator::Gt | Operator::Lt | Operator::Gte | Operator::Lte => {
+            comparison(operator, call)?;
             match call.args.iter().find(|arg| !has_order(arg)) {
                 Some(arg) => Err(format!(
                     "{} has no ordering for {}",
-                    operator(call),
+                    described(operator),
                     arg.describe()
                 )),
                 None => Ok(()),
             }
         }
-        unknown => Err(format!("unknown filter operator {}", quote(unknown))),
     }
 }
 
-fn operator(call: &Call) -> String {
-    format!("operator {}", quote(&call.op))
+/// The operator in an error.
+fn described(operator: Operator) -> String {
+    format!("operator {}", quote(operator.word()))
 }
 
-fn arity(call: &Call, wanted: usize) -> Result<(), String> {
+fn arity(operator: Operator, call: &Call, wanted: usize) -> Result<(), String> {
     if call.args.len() == wanted {
         return Ok(());
     }
     Err(format!(
         "{} takes {wanted} argument(s), got {}",
-        operator(call),
+        described(operator),
         call.args.len()
     ))
 }
@@ -83,14 +87,14 @@ fn missing() -> String {
     "filter has a missing argument".to_owned()
 }
 
-/// The arguments of an operator that takes so many.
-fn args<const N: usize>(call: &Call) -> Result<&[Expression; N], String> {
-    arity(call, N)?;
+/// The arguments of an operator that takes exactly `N`.
+fn args<const N: usize>(operator: Operator, call: &Call) -> Result<&[Expression; N], String> {
+    arity(operator, call, N)?;
     call.args.first_chunk().ok_or_else(missing)
 }
 
-fn predicates(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
-    let operator = operator(call);
+fn predicates(operator: Operator, call: &mut Call, walk: &mut Walk) -> Result<(), String> {
+    let operator = described(operator);
     for arg in &mut call.args {
         let Expression::Call(nested) = arg else {
             return Err(format!(
@@ -103,9 +107,9 @@ fn predicates(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
     Ok(())
 }
 
-fn some(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
-    let operator = operator(call);
-    arity(call, 2)?;
+fn some(operator: Operator, call: &mut Call, walk: &mut Walk) -> Result<(), String> {
+    arity(operator, call, 2)?;
+    let operator = described(operator);
     let [collection, inner] = call.args.as_mut_slice() else {
         return Err(missing());
     };
@@ -139,10 +143,10 @@ fn some(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
     Ok(())
 }
 
-fn membership(call: &Call) -> Result<(), String> {
-    let [subject, list] = args(call)?;
-    reference(call, subject)?;
-    let operator = operator(call);
+fn membership(operator: Operator, call: &Call) -> Result<(), String> {
+    let [subject, list] = args(operator, call)?;
+    reference(operator, subject)?;
+    let operator = described(operator);
     let Expression::List { values, declared } = list else {
         return Err(format!(
             "{operator} takes a list as its second argument, got {}",
@@ -152,32 +156,31 @@ fn membership(call: &Call) -> Result<(), String> {
     if values.is_empty() {
         return Err(format!("{operator} takes a list with at least one element"));
     }
-    match declared.as_str() {
-        "string" | "int" | "double" | "bool" => Ok(()),
-        "" if matches!(subject, Expression::Field { .. }) => Ok(()),
-        "" => Err(format!(
+    match declared {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) if matches!(subject, Expression::Field { .. }) => Ok(()),
+        Ok(None) => Err(format!(
             "{operator} takes a list that declares its element type when it is compared against an attribute"
         )),
-        unknown => Err(format!("unknown filter value type {}", quote(unknown))),
+        Err(unknown) => Err(format!("unknown filter value type {}", quote(unknown))),
     }
 }
 
-fn regex(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
-    let [subject, pattern] = args(call)?;
-    reference(call, subject)?;
+fn regex(operator: Operator, call: &mut Call, walk: &mut Walk) -> Result<(), String> {
+    let [subject, pattern] = args(operator, call)?;
+    reference(operator, subject)?;
+    let operator = described(operator);
     let holds = subject.field().map(Field::ty);
     if let Some(ty @ (Type::Duration | Type::Timestamp)) = holds {
         return Err(format!(
-            "{} matches text, and {} holds a {}",
-            operator(call),
+            "{operator} matches text, and {} holds a {}",
             subject.describe(),
             ty.name()
         ));
     }
-    let Expression::Constant(Constant::Untyped(text) | Constant::Text(text)) = pattern else {
+    let Expression::Constant(Literal::Untyped(text) | Literal::Text(text)) = pattern else {
         return Err(format!(
-            "{} takes a constant string as its pattern, got {}",
-            operator(call),
+            "{operator} takes a constant string as its pattern, got {}",
             pattern.kind()
         ));
     };
@@ -185,8 +188,7 @@ fn regex(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
     walk.compiled_bytes += compiled.compiled_bytes();
     if walk.compiled_bytes > MAX_COMPILED_BYTES {
         return Err(format!(
-            "{} takes more than {MAX_COMPILED_BYTES} bytes for all patterns of the filter when compiled; use fewer or simpler ones",
-            operator(call)
+            "{operator} takes more than {MAX_COMPILED_BYTES} bytes for all patterns of the filter when compiled; use fewer or simpler ones"
         ));
     }
     if let Some(pattern) = call.args.last_mut() {
@@ -195,25 +197,27 @@ fn regex(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
     Ok(())
 }
 
-fn comparison(call: &Call) -> Result<(), String> {
-    let [left, right] = args(call)?;
+fn comparison(operator: Operator, call: &Call) -> Result<(), String> {
+    let [left, right] = args(operator, call)?;
     for operand in [left, right] {
         match operand {
             Expression::Constant(_) => {}
             Expression::Call(_) | Expression::List { .. } | Expression::Pattern(_) => {
                 return Err(format!(
                     "{} compares a reference or a constant, got {}",
-                    operator(call),
+                    described(operator),
                     operand.kind()
                 ));
             }
-            _ => reference(call, operand)?,
+            Expression::Attribute { .. } | Expression::Field { .. } | Expression::Nested { .. } => {
+                reference(operator, operand)?;
+            }
         }
     }
     match (left.domain(), right.domain()) {
         (Some(one), Some(other)) if one != other => Err(format!(
             "{} compares {} against {}, which hold different kinds of value",
-            operator(call),
+            described(operator),
             left.describe(),
             right.describe()
         )),
@@ -221,7 +225,7 @@ fn comparison(call: &Call) -> Result<(), String> {
     }
 }
 
-/// Neither bools nor fields of a closed set of words have an order.
+/// Bools have no order, nor do the fields that hold a kind or a status.
 fn has_order(operand: &Expression) -> bool {
     !matches!(
         operand.field().map(Field::ty),
@@ -229,8 +233,8 @@ fn has_order(operand: &Expression) -> bool {
     ) && operand.domain() != Some(Domain::Bool)
 }
 
-/// An argument that has to name a value of the span.
-fn reference(call: &Call, argument: &Expression) -> Result<(), String> {
+/// Checks an argument that has to be a reference to a value of the span.
+fn reference(operator: Operator, argument: &Expression) -> Result<(), String> {
     let check_level = |level: &str| match field::level(level) {
         Some(_) => Ok(()),
         None => Err(format!("unknown filter level {}", quote(level))),
@@ -269,7 +273,7 @@ fn reference(call: &Call, argument: &Expression) -> Result<(), String> {
         }
         other => Err(format!(
             "{} takes a reference, got {}",
-            operator(call),
+            described(operator),
             other.kind()
         )),
     }

@@ -12,7 +12,7 @@ use crate::filter::{Field, kind_word, status_word};
 use crate::value::{Reference, Value};
 
 impl<'a> Full<'a> {
-    /// Whether `test` holds for a value of the reference; asks no more values than needed.
+    /// Returns `true` at the first value of the reference for which `test` does.
     pub(super) fn any<E: From<wire::Error>>(
         &self,
         reference: &Reference,
@@ -50,7 +50,7 @@ impl<'a> Full<'a> {
         Ok(values)
     }
 
-    /// The first attribute of the key, of each map that there is at the level.
+    /// Tests the first attribute of the key in each map of the level.
     fn any_at<E: From<wire::Error>>(
         &self,
         level: Level,
@@ -62,24 +62,12 @@ impl<'a> Full<'a> {
             Some(value) => test(value),
             None => Ok(false),
         };
-        match (level, bound) {
-            (Level::Span, _) => of(self.span.attributes()),
-            (Level::Resource, _) => of(self.resource.attributes()),
-            (Level::Scope, _) => of(self.scope.attributes()),
-            (
-                Level::Event,
-                Bound {
-                    event: Some(event), ..
-                },
-            ) => of(event.attributes()),
-            (Level::Event, _) => any(self.span.events(), |event| of(event.attributes())),
-            (
-                Level::Link,
-                Bound {
-                    link: Some(link), ..
-                },
-            ) => of(link.attributes()),
-            (Level::Link, _) => any(self.span.links(), |link| of(link.attributes())),
+        match level {
+            Level::Span => of(self.span.attributes()),
+            Level::Resource => of(self.resource.attributes()),
+            Level::Scope => of(self.scope.attributes()),
+            Level::Event => self.any_event(bound, |event| of(event.attributes())),
+            Level::Link => self.any_link(bound, |link| of(link.attributes())),
         }
     }
 
@@ -89,38 +77,13 @@ impl<'a> Full<'a> {
         bound: &Bound<'a>,
         mut test: impl FnMut(Value<'a>) -> Result<bool, E>,
     ) -> Result<bool, E> {
-        let value = match field {
-            Field::EventName | Field::EventTime | Field::EventTimeSinceStart => {
-                let mut of = |event| test(self.of_event(field, &event));
-                return match bound.event {
-                    Some(event) => of(event),
-                    None => any(self.span.events(), of),
-                };
-            }
-            Field::LinkTraceId | Field::LinkSpanId | Field::LinkTraceState => {
-                let mut of = |link| of_link(field, &link).map_or(Ok(false), &mut test);
-                return match bound.link {
-                    Some(link) => of(link),
-                    None => any(self.span.links(), of),
-                };
-            }
-            field => self.of_span(field)?,
-        };
-        value.map_or(Ok(false), test)
-    }
-
-    /// `None` where the field is absent.
-    fn of_span(&self, field: Field) -> Result<Option<Value<'a>>, wire::Error> {
         let span = &self.span;
-        let duration = i128::from(span.end_time_unix_nano) - i128::from(span.start_time_unix_nano);
-        Ok(match field {
+        let start = i128::from(span.start_time_unix_nano);
+        let end = i128::from(span.end_time_unix_nano);
+        let value = match field {
             Field::SpanTraceId => Some(Value::id(span.trace_id)),
             Field::SpanId => Some(Value::id(span.span_id)),
-            Field::SpanParentId => {
-                let is_there = span.parent_span_id.iter().any(|byte| *byte != 0)
-                    || !matches!(span.parent_span_id.len(), 0 | 8);
-                is_there.then(|| Value::id(span.parent_span_id))
-            }
+            Field::SpanParentId => parent_id(span.parent_span_id),
             Field::SpanTraceState => present(span.trace_state),
             Field::SpanName => Some(text(span.name)),
             Field::SpanKind => Some(text(kind_word(SpanKind::from_wire(span.kind)).as_bytes())),
@@ -129,48 +92,77 @@ impl<'a> Full<'a> {
                 Some(text(status_word(status).as_bytes()))
             }
             Field::SpanStatusMessage => present(span.status_message),
-            Field::SpanStartTime => Some(Value::Int(span.start_time_unix_nano.into())),
-            Field::SpanEndTime => Some(Value::Int(span.end_time_unix_nano.into())),
-            Field::SpanDuration => Some(Value::Int(duration)),
+            Field::SpanStartTime => Some(Value::Int(start)),
+            Field::SpanEndTime => Some(Value::Int(end)),
+            Field::SpanDuration => Some(Value::Int(end - start)),
             Field::ResourceService => present(self.resource.service()?),
             Field::ResourceSchemaUrl => present(self.resource_schema_url),
             Field::ScopeName => present(self.scope.name),
             Field::ScopeVersion => present(self.scope.version),
             Field::ScopeSchemaUrl => present(self.scope_schema_url),
-            Field::EventName
-            | Field::EventTime
-            | Field::EventTimeSinceStart
-            | Field::LinkTraceId
-            | Field::LinkSpanId
-            | Field::LinkTraceState => None,
-        })
+            Field::EventName => {
+                return self.any_event(bound, |event| test(text(event.name)));
+            }
+            Field::EventTime => {
+                return self
+                    .any_event(bound, |event| test(Value::Int(event.time_unix_nano.into())));
+            }
+            Field::EventTimeSinceStart => {
+                return self.any_event(bound, |event| {
+                    test(Value::Int(i128::from(event.time_unix_nano) - start))
+                });
+            }
+            Field::LinkTraceId => {
+                return self.any_link(bound, |link| test(Value::id(link.trace_id)));
+            }
+            Field::LinkSpanId => {
+                return self.any_link(bound, |link| test(Value::id(link.span_id)));
+            }
+            Field::LinkTraceState => {
+                return self.any_link(bound, |link| {
+                    present(link.trace_state).map_or(Ok(false), &mut test)
+                });
+            }
+        };
+        value.map_or(Ok(false), test)
     }
 
-    fn of_event(&self, field: Field, event: &Event<'a>) -> Value<'a> {
-        let time = i128::from(event.time_unix_nano);
-        match field {
-            Field::EventTime => Value::Int(time),
-            Field::EventTimeSinceStart => {
-                Value::Int(time - i128::from(self.span.start_time_unix_nano))
-            }
-            _ => text(event.name),
+    /// Returns `true` if `test` does for the bound event, or, where none is bound, for one of the span's events.
+    fn any_event<E: From<wire::Error>>(
+        &self,
+        bound: &Bound<'a>,
+        mut test: impl FnMut(Event<'a>) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        match bound.event {
+            Some(event) => test(event),
+            None => any(self.span.events(), test),
+        }
+    }
+
+    /// Returns `true` if `test` does for the bound link, or, where none is bound, for one of the span's links.
+    fn any_link<E: From<wire::Error>>(
+        &self,
+        bound: &Bound<'a>,
+        mut test: impl FnMut(Link<'a>) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        match bound.link {
+            Some(link) => test(link),
+            None => any(self.span.links(), test),
         }
     }
 }
 
-fn of_link<'a>(field: Field, link: &Link<'a>) -> Option<Value<'a>> {
-    match field {
-        Field::LinkTraceId => Some(Value::id(link.trace_id)),
-        Field::LinkSpanId => Some(Value::id(link.span_id)),
-        _ => present(link.trace_state),
-    }
+/// The id of a parent; `None` if it is empty or eight zero bytes.
+fn parent_id(id: &[u8]) -> Option<Value<'_>> {
+    let is_there = id.iter().any(|byte| *byte != 0) || !matches!(id.len(), 0 | 8);
+    is_there.then(|| Value::id(id))
 }
 
 fn text(bytes: &[u8]) -> Value<'_> {
     Value::Text(Cow::Borrowed(bytes))
 }
 
-/// Text that is absent where it is empty.
+/// A text; `None` if it is empty, as an empty one counts as absent.
 fn present(bytes: &[u8]) -> Option<Value<'_>> {
     (!bytes.is_empty()).then(|| text(bytes))
 }

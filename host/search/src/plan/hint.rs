@@ -1,4 +1,4 @@
-//! What a predicate says of every fragment with a match.
+//! Derives from a predicate the facts that every fragment with a match has in common.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use super::numbers::{self, Numbers};
 use super::terms_of::{attribute_terms, form_terms, forms, member_forms};
 use crate::filter::Field;
 use crate::predicate::{Leaf, Levels, Predicate, Range};
-use crate::value::{Comparison, Constant, Members, Operand, Operator, Reference};
+use crate::value::{Comparison, Constant, Members, Operand, Reference, Relation};
 
-/// The most terms of a clause that a list makes; a longer list is asked for by its key.
+/// Most terms of a clause made from a list; a longer list is searched for by its key.
 const MAX_TERMS: usize = 1024;
 
-/// What holds for every fragment with a match.
+/// Facts that hold for every fragment with a match.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Hint {
     pub(crate) starts: Range,
@@ -26,7 +26,7 @@ pub(crate) struct Hint {
 }
 
 impl Hint {
-    /// Nothing in particular.
+    /// No restriction.
     pub(crate) const NONE: Self = Self {
         starts: Range::ALL,
         durations: Range::ALL,
@@ -34,12 +34,12 @@ impl Hint {
         traces: None,
     };
 
-    /// Of what satisfies the predicate; `None` where nothing can.
+    /// The hint of a predicate; `None` if nothing can satisfy it.
     pub(crate) fn of(predicate: &Predicate) -> Option<Self> {
         Self::of_either(predicate, true)
     }
 
-    /// Of what satisfies the predicate, or of what does not.
+    /// The hint of a predicate (`holds`), or of its negation.
     fn of_either(predicate: &Predicate, holds: bool) -> Option<Self> {
         match (predicate, holds) {
             (Predicate::Not(part), holds) => Self::of_either(part, !holds),
@@ -64,7 +64,7 @@ impl Hint {
         }
     }
 
-    /// Of what satisfies all of them, or none.
+    /// The hint of all predicates (`holds`), or of none of them.
     fn of_all<'a>(parts: impl IntoIterator<Item = &'a Predicate>, holds: bool) -> Option<Self> {
         parts.into_iter().try_fold(Self::NONE, |all, part| {
             all.and(Self::of_either(part, holds)?)
@@ -82,8 +82,8 @@ impl Hint {
         self.is_possible().then_some(self)
     }
 
-    /// Of two alternatives: a clause for one of each branch's clauses, as a fragment passes all of a branch's if it matches by it.
-    /// The clause with the fewest terms is likely the rarest.
+    /// The hint of two alternatives. A fragment passes all clauses of the branch by which it matches, so one clause of each branch
+    /// together is a clause of the alternatives. The clause with the fewest terms is likely the rarest.
     fn or(self, other: Self) -> Self {
         let narrowest = |clauses: Vec<Vec<Term>>| clauses.into_iter().min_by_key(Vec::len);
         let clauses = match (narrowest(self.clauses), narrowest(other.clauses)) {
@@ -144,7 +144,7 @@ fn of_leaf(leaf: &Leaf) -> Option<Hint> {
     hint.is_possible().then_some(hint)
 }
 
-/// What has a value has its key.
+/// The hint of a reference that has a value: the fragment has its key.
 fn present(reference: &Reference) -> Hint {
     match reference {
         Reference::Attribute { levels, key } => Hint::clause(presence(*levels, key)),
@@ -165,11 +165,11 @@ fn of_comparison(comparison: &Comparison) -> Hint {
     if let Some(numbers) = Numbers::of(comparison) {
         return Hint::clause(numbers.terms());
     }
-    match (&comparison.left, comparison.operator, &comparison.right) {
-        (Reference::Attribute { levels, key }, Operator::Eq, Operand::Constant(constant)) => {
+    match (&comparison.left, comparison.relation, &comparison.right) {
+        (Reference::Attribute { levels, key }, Relation::Eq, Operand::Constant(constant)) => {
             Hint::clause(form_terms(*levels, key, &forms(constant)))
         }
-        (Reference::Field(field), Operator::Eq, Operand::Constant(Constant::Text(text))) => {
+        (Reference::Field(field), Relation::Eq, Operand::Constant(Constant::Text(text))) => {
             of_texts(*field, &[text.as_bytes()])
         }
         (left, _, right) => {
@@ -199,7 +199,7 @@ fn of_members(reference: &Reference, members: &Members) -> Hint {
     }
 }
 
-/// That a field is one of these texts.
+/// The hint of a field that is one of these texts.
 fn of_texts(field: Field, texts: &[&[u8]]) -> Hint {
     match field {
         Field::EventName => {
@@ -225,7 +225,25 @@ fn of_texts(field: Field, texts: &[&[u8]]) -> Hint {
                 ..Hint::NONE
             }
         }
-        _ => Hint::NONE,
+        Field::SpanId
+        | Field::SpanParentId
+        | Field::SpanTraceState
+        | Field::SpanName
+        | Field::SpanKind
+        | Field::SpanStartTime
+        | Field::SpanEndTime
+        | Field::SpanDuration
+        | Field::SpanStatus
+        | Field::SpanStatusMessage
+        | Field::ResourceService
+        | Field::ResourceSchemaUrl
+        | Field::ScopeName
+        | Field::ScopeVersion
+        | Field::ScopeSchemaUrl
+        | Field::EventTime
+        | Field::EventTimeSinceStart
+        | Field::LinkSpanId
+        | Field::LinkTraceState => Hint::NONE,
     }
 }
 

@@ -1,17 +1,17 @@
-//! What a range of numbers asks for: the magnitudes that it spans, of an attribute.
+//! Terms for a range of numbers: the magnitudes of an attribute that the range spans.
 
 use larder_model::storage::Term;
 use larder_model::terms::{AttributeKey, Level, Magnitude, NumberKey};
 
 use crate::predicate::{Leaf, Levels, Predicate};
-use crate::value::{Comparison, Constant, Operand, Operator, Reference};
+use crate::value::{Comparison, Constant, Operand, Reference, Relation};
 
-/// The numbers of an attribute that comparisons leave.
+/// The range of an attribute's numbers that comparisons allow.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Numbers<'a> {
     levels: Levels,
     key: &'a str,
-    /// The first and the last magnitude; none left if they do not ascend.
+    /// The first and the last magnitude; an empty range if they do not ascend.
     within: (Magnitude, Magnitude),
 }
 
@@ -41,11 +41,11 @@ pub(super) fn split(parts: &[Predicate]) -> (Vec<Numbers<'_>>, Vec<&Predicate>) 
 // === impl Numbers ===
 
 impl<'a> Numbers<'a> {
-    /// What an attribute that is less or greater than a constant leaves.
+    /// The range of an attribute that is less or greater than a constant; `None` for any other comparison.
     pub(super) fn of(comparison: &'a Comparison) -> Option<Self> {
         let Comparison {
             left: Reference::Attribute { levels, key },
-            operator,
+            relation,
             right: Operand::Constant(constant),
         } = comparison
         else {
@@ -53,12 +53,12 @@ impl<'a> Numbers<'a> {
         };
         let steps = steps(constant);
         let (min, max) = (steps.iter().min().copied(), steps.iter().max().copied());
-        let within = match (operator, min.zip(max)) {
-            (Operator::Eq, _) => return None,
+        let within = match (relation, min.zip(max)) {
+            (Relation::Eq, _) => return None,
             // No number compares with it.
             (_, None) => (Magnitude::MAX, Magnitude::MIN),
-            (Operator::Lt | Operator::Lte, Some((_, max))) => (Magnitude::MIN, max),
-            (Operator::Gt | Operator::Gte, Some((min, _))) => (min, Magnitude::MAX),
+            (Relation::Lt | Relation::Lte, Some((_, max))) => (Magnitude::MIN, max),
+            (Relation::Gt | Relation::Gte, Some((min, _))) => (min, Magnitude::MAX),
         };
         Some(Self {
             levels: *levels,
@@ -67,7 +67,7 @@ impl<'a> Numbers<'a> {
         })
     }
 
-    /// The terms of which a fragment with such a number has one.
+    /// Terms of which every fragment with a number in the range has at least one.
     pub(super) fn terms(&self) -> Vec<Term> {
         let key = AttributeKey::new(self.key.as_bytes());
         let number = NumberKey::new(self.key.as_bytes());
@@ -76,14 +76,14 @@ impl<'a> Numbers<'a> {
             .iter()
             .flat_map(|level| {
                 let magnitudes = first.through(last);
-                // Text may compare with an untyped constant; and who wrote before numbers had terms of their own gave them this one.
+                // Text may compare with an untyped constant, and older fragments have only this term for their numbers.
                 std::iter::once(key.present(level))
                     .chain(magnitudes.map(move |it| number.with_magnitude(level, it)))
             })
             .collect()
     }
 
-    /// Whether a span has only one value of it: the first in its own attributes, its resource's or its scope's.
+    /// Returns `true` if a span has only one value of the attribute: the first in its own attributes, its resource's or its scope's.
     fn has_one_value(&self) -> bool {
         [Level::Span, Level::Resource, Level::Scope]
             .into_iter()
@@ -96,7 +96,7 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// Where the numbers stand that the constant is read as.
+/// The magnitudes of the numbers that the constant may be read as.
 fn steps(constant: &Constant) -> Vec<Magnitude> {
     match constant {
         Constant::Int(int) => vec![Magnitude::of_int(*int)],

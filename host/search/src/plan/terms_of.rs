@@ -8,7 +8,7 @@ use larder_proto::otlp::AnyValue;
 use crate::predicate::Levels;
 use crate::value::{Constant, Members};
 
-/// Of an attribute with this string form, whatever its type.
+/// Terms of an attribute with this string form, whatever its type.
 pub(super) fn attribute_terms(levels: Levels, key: &str, form: &str) -> Vec<Term> {
     let mut terms = form_terms(levels, key, &[form.as_bytes().to_vec()]);
     // Arrays and maps have no value term. Their forms are JSON, or "" where JSON cannot write them.
@@ -19,7 +19,7 @@ pub(super) fn attribute_terms(levels: Levels, key: &str, form: &str) -> Vec<Term
     terms
 }
 
-/// Of an attribute with one of these string forms.
+/// Terms of an attribute with one of these string forms.
 pub(super) fn form_terms(levels: Levels, key: &str, forms: &[Vec<u8>]) -> Vec<Term> {
     let key = AttributeKey::new(key.as_bytes());
     levels

@@ -19,19 +19,19 @@ pub(crate) struct Memory {
     fragments: Mutex<Vec<Stored>>,
     /// Drives the odd choices; without it every page is as full and as exact as it can be.
     chance: Option<AtomicU64>,
-    /// Gives one item a page.
+    /// Returns one item a page.
     one_at_a_time: bool,
     resumes: AtomicU64,
     /// Changes pages of sightings before they are given.
     pub(crate) lie_about_sightings: Option<Lie<Sightings>>,
     /// Changes pages of pieces before they are given.
     pub(crate) lie_about_pieces: Option<Lie<Pieces>>,
-    /// What was reported.
+    /// The reported errors.
     pub(crate) reports: Mutex<Vec<String>>,
-    /// How often `find` and `read` were called.
+    /// Number of calls to `find` and `read`.
     pub(crate) finds: AtomicUsize,
     pub(crate) reads: AtomicUsize,
-    /// How many pieces of spans were given.
+    /// Number of pieces of spans returned.
     pub(crate) otlp_pieces: AtomicUsize,
 }
 

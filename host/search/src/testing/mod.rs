@@ -1,4 +1,4 @@
-//! What the tests of search stand on: a naive storage that pages as oddly as the contract allows, and spans to put into it.
+//! Fixtures of the tests of search: a naive storage that pages as oddly as the contract allows, and spans to put into it.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What the answers hold.
+//! The content of the answers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -31,26 +31,26 @@ fn a_whole_number_and_a_double_compare_exactly() {
 #[test]
 fn a_constant_of_a_type_compares_with_that_type_alone() {
     let five = Constant::Int(5);
-    assert!(Operator::Eq.holds_with(&Value::Int(5), &five));
-    assert!(!Operator::Eq.holds_with(&Value::Double(5.0), &five));
-    assert!(!Operator::Lt.holds_with(&Value::Double(1.0), &five));
-    assert!(!Operator::Eq.holds_with(&Value::Text(Cow::Borrowed(b"5")), &five));
-    assert!(Operator::Eq.holds_between(&Value::Int(5), &Value::Double(5.0)));
+    assert!(Relation::Eq.holds_with(&Value::Int(5), &five));
+    assert!(!Relation::Eq.holds_with(&Value::Double(5.0), &five));
+    assert!(!Relation::Lt.holds_with(&Value::Double(1.0), &five));
+    assert!(!Relation::Eq.holds_with(&Value::Text(Cow::Borrowed(b"5")), &five));
+    assert!(Relation::Eq.holds_between(&Value::Int(5), &Value::Double(5.0)));
 }
 
 #[test]
 fn what_is_opaque_or_no_number_compares_with_nothing() {
     let nan = Value::Double(f64::NAN);
-    for operator in [
-        Operator::Eq,
-        Operator::Lt,
-        Operator::Lte,
-        Operator::Gt,
-        Operator::Gte,
+    for relation in [
+        Relation::Eq,
+        Relation::Lt,
+        Relation::Lte,
+        Relation::Gt,
+        Relation::Gte,
     ] {
-        assert!(!operator.holds_between(&Value::Opaque, &Value::Opaque));
-        assert!(!operator.holds_between(&nan, &nan));
-        assert!(!operator.holds_with(&nan, &Constant::Double(1.0)));
+        assert!(!relation.holds_between(&Value::Opaque, &Value::Opaque));
+        assert!(!relation.holds_between(&nan, &nan));
+        assert!(!relation.holds_with(&nan, &Constant::Double(1.0)));
     }
     assert!(!Members::doubles(vec![f64::NAN]).contains(&nan));
 }
@@ -58,9 +58,9 @@ fn what_is_opaque_or_no_number_compares_with_nothing() {
 #[test]
 fn bools_have_no_order() {
     let (no, yes) = (Value::Bool(false), Value::Bool(true));
-    assert!(!Operator::Lt.holds_between(&no, &yes));
-    assert!(!Operator::Lte.holds_with(&yes, &Constant::Bool(true)));
-    assert!(Operator::Eq.holds_with(&yes, &Constant::Bool(true)));
+    assert!(!Relation::Lt.holds_between(&no, &yes));
+    assert!(!Relation::Lte.holds_with(&yes, &Constant::Bool(true)));
+    assert!(Relation::Eq.holds_with(&yes, &Constant::Bool(true)));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use larder_core::telemetry::Levels;
 use larder_model::storage::{Error, ErrorKind, Statistics};
 use larder_runtime::tenants::Presence;
-use larder_search::Node;
+use larder_search::PlanNode;
 use tower::ServiceExt as _;
 
 use super::*;
@@ -127,7 +127,7 @@ impl Explains for FakeBackend {
             return Err(tenants::Error::Search(error));
         }
         Ok(Explanation {
-            plan: Node {
+            plan: PlanNode {
                 asks: format!("{query:?}"),
                 index: "1 term".to_owned(),
                 parts: Vec::new(),

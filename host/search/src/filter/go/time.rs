@@ -2,7 +2,7 @@
 
 use super::quote_bytes as quote;
 
-/// What Go calls the layout.
+/// Go's name for the layout.
 const LAYOUT: &str = "2006-01-02T15:04:05.999999999Z07:00";
 const DAY: i64 = 86_400;
 
@@ -37,7 +37,7 @@ pub fn parse_time(text: &str) -> Result<i128, String> {
     Ok(i128::from(seconds) * 1_000_000_000 + i128::from(fraction))
 }
 
-/// What is still to be read of a text.
+/// The rest of a text that is being parsed.
 struct Rest<'a> {
     text: &'a str,
     rest: &'a str,

@@ -50,7 +50,7 @@ impl Classes<'_> {
     /// The class in brackets with which `text` begins.
     ///
     /// # Errors
-    /// What is wrong in it, with the piece that is; `MissingBracket` with all of `text`; `Classes`.
+    /// The fault in the class, with the text that has it; `MissingBracket` has all of `text`; `Classes`.
     pub(super) fn bracketed<'a>(&mut self, text: &'a str) -> Result<Read<'a>, Refusal> {
         let inside = text.strip_prefix('[').unwrap_or(text);
         let (negated, mut rest) = match inside.strip_prefix('^') {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a pattern is not taken. Display gives the whole text for the client.
+/// The error of a refused pattern. `Display` gives the whole text for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// It is not RE2: what is wrong, and the piece of the pattern that is.
@@ -11,7 +11,7 @@ pub(super) enum Refusal {
     Classes,
 }
 
-/// What can be wrong with a pattern. Go's codes; Display gives its text for each.
+/// Go's error codes for a pattern; `Display` gives Go's text for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Code {
     #[error("invalid character class range")]

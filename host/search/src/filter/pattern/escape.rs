@@ -35,7 +35,7 @@ pub(super) fn escape(text: &str) -> Result<(u32, &str), Refusal> {
     }
 }
 
-/// What of `text` lies before `rest`, with which it ends.
+/// The part of `text` before `rest`, which is its end.
 pub(super) fn until<'a>(text: &'a str, rest: &str) -> &'a str {
     let end = text.len().saturating_sub(rest.len());
     text.get(..end).unwrap_or(text)

@@ -1,4 +1,4 @@
-//! What Go takes out of the alternatives of a pattern: beginnings that they share, and classes for those of one code point.
+//! Factors the alternatives of a pattern as Go does: shared beginnings, and classes for those of one code point.
 //!
 //! It matters for what is refused: flags of what is taken out are lost, and what is merged into a class folds case no more.
 //! So each round does as Go's does, on the same runs of alternatives.
@@ -100,13 +100,13 @@ fn end_of_part_run(stack: &mut Stack, mut run: Vec<Node>, out: &mut Vec<Node>) -
         let (first, sub) = split_first_part(sub);
         match (&prefix, first) {
             (None, first) => prefix = Some(first),
-            (Some(_), first) => stack.limits.drop(first.size),
+            (Some(_), first) => stack.usage.drop(first.size),
         }
         let mut sub = match sub {
-            Rest::Nothing => stack.node(Op::Empty, Flags::default()),
-            Rest::Parts(sub) => sub,
-            Rest::Part { part, dropped } => {
-                stack.limits.drop(dropped);
+            Tail::Nothing => stack.node(Op::Empty, Flags::default()),
+            Tail::Parts(sub) => sub,
+            Tail::Part { part, dropped } => {
+                stack.usage.drop(dropped);
                 part
             }
         };
@@ -148,7 +148,7 @@ fn class(stack: &mut Stack, run: &mut Vec<Node>) -> Option<Node> {
     let mut is_alone = true;
     for part in parts {
         merged.merge(&part);
-        stack.limits.drop(part.size);
+        stack.usage.drop(part.size);
         is_alone = false;
     }
     if !is_alone {
@@ -199,15 +199,15 @@ fn without_text(stack: &mut Stack, mut node: Node, length: usize) -> Node {
     if !matches!(first.op, Op::Empty) {
         return node;
     }
-    stack.limits.drop(first.size);
+    stack.usage.drop(first.size);
     let size = node.size;
     match split_first_part(node).1 {
-        Rest::Parts(node) => node,
-        Rest::Part { part, .. } => {
-            stack.limits.drop(size);
+        Tail::Parts(node) => node,
+        Tail::Part { part, .. } => {
+            stack.usage.drop(size);
             part
         }
-        Rest::Nothing => stack.node(Op::Empty, Flags::default()),
+        Tail::Nothing => stack.node(Op::Empty, Flags::default()),
     }
 }
 
@@ -228,8 +228,8 @@ fn leading_part(node: &Node) -> Option<&Node> {
     (!matches!(first.op, Op::Empty)).then_some(first)
 }
 
-/// What is left of a part without its first.
-enum Rest {
+/// The rest of a part without its first.
+enum Tail {
     Nothing,
     Parts(Node),
     /// One part, and the remembered size of what it was in.
@@ -239,17 +239,17 @@ enum Rest {
     },
 }
 
-fn split_first_part(mut node: Node) -> (Node, Rest) {
+fn split_first_part(mut node: Node) -> (Node, Tail) {
     let subs = match &mut node.op {
         Op::Concat(subs) if subs.len() > 1 => subs,
-        _ => return (node, Rest::Nothing),
+        _ => return (node, Tail::Nothing),
     };
     let first = subs.remove(0);
     if subs.len() > 1 {
-        return (first, Rest::Parts(node));
+        return (first, Tail::Parts(node));
     }
     let part = subs.pop();
     let dropped = node.size;
-    let rest = part.map_or(Rest::Nothing, |part| Rest::Part { part, dropped });
+    let rest = part.map_or(Tail::Nothing, |part| Tail::Part { part, dropped });
     (first, rest)
 }

@@ -1,10 +1,10 @@
-//! What follows `(?`: a name, or flags, or both flags and a group.
+//! Parses the text after `(?`: a name, or flags, or flags and a group.
 
 use super::error::{Code, Refusal};
 use super::escape::until;
 use super::node::Flags;
 
-/// What a `(?` begins.
+/// The meaning of a `(?`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
     /// `(?P<name>` or `(?<name>`. The name says nothing about what matches, and may repeat.
@@ -15,7 +15,7 @@ pub(super) enum Start {
     Flags(Flags),
 }
 
-/// Reads what begins with the `(?` at the start of `text`, under these flags. Gives the text after it too.
+/// Parses the `(?` at the start of `text`, under these flags. Also returns the text after it.
 ///
 /// # Errors
 /// `InvalidNamedCapture` and `InvalidPerlSyntax`, with what was read so far.

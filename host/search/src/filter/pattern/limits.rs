@@ -16,9 +16,9 @@ const MAX_HEIGHT: u32 = 1000;
 /// The most copies that nested repetitions may make of one thing.
 pub(super) const MAX_REPEAT: u32 = 1000;
 
-/// What has been made so far for a pattern.
+/// The parts made so far for a pattern.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct Usage {
     /// Parts made, but for those that took the place of a dropped one.
     made: u64,
     /// The remembered sizes of parts that were dropped, the next to be used last.
@@ -29,9 +29,9 @@ pub(super) struct Limits {
     measures_height: bool,
 }
 
-// === impl Limits ===
+// === impl Usage ===
 
-impl Limits {
+impl Usage {
     pub(super) fn new() -> Self {
         Self {
             made: 0,
@@ -42,7 +42,7 @@ impl Limits {
         }
     }
 
-    /// Counts a part that is made. Gives the size that it starts with.
+    /// Counts a new part. Returns its initial size.
     pub(super) fn make(&mut self) -> Option<u64> {
         if let Some(size) = self.dropped.pop() {
             return size;
@@ -82,7 +82,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Whether the parts made, times all repetitions, are so many that the pattern may be too large.
+    /// Returns `true` if the parts made, times all repetitions, are so many that the pattern may be too large.
     fn must_measure_size(&mut self, node: &Node) -> bool {
         if let Op::Repeat { min, max, .. } = node.op {
             let times = u64::from(max.unwrap_or(min)).max(1);
@@ -96,7 +96,7 @@ impl Limits {
     }
 }
 
-/// Whether no more than `most` copies of anything are made by this repetition and those within it.
+/// Returns `true` if this repetition and those within it make no more than `most` copies of any part.
 pub(super) fn may_repeat(node: &Node, mut most: u32) -> bool {
     if let Op::Repeat { min, max, .. } = node.op {
         let times = match max {

@@ -7,12 +7,12 @@ use super::runes::Runes;
 pub(super) struct Node {
     pub(super) op: Op,
     pub(super) flags: Flags,
-    /// What is remembered of its size and height (see `limits`).
+    /// Its size and height, once computed (see `limits`).
     pub(super) size: Option<u64>,
     pub(super) height: Option<u32>,
 }
 
-/// What a part matches.
+/// The operator of a part.
 #[derive(Debug)]
 pub(super) enum Op {
     Empty,
@@ -42,7 +42,7 @@ pub(super) enum Op {
     Alternate(Vec<Node>),
 }
 
-/// The flags in force where a part of a pattern stands.
+/// The flags in force at a part of a pattern.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flags(u8);
 
@@ -106,7 +106,7 @@ impl Node {
         }
     }
 
-    /// Whether it matches exactly one code point; then how complex it is, which is the order of Go's operators.
+    /// For a part that matches exactly one code point, its complexity: the order of Go's operators.
     pub(super) fn complexity(&self) -> Option<u8> {
         match &self.op {
             Op::Literal(text) if text.len() == 1 => Some(0),
@@ -117,7 +117,7 @@ impl Node {
         }
     }
 
-    /// How many numbers it takes to write down its code points.
+    /// The count of numbers that hold its code points.
     pub(super) fn rune_count(&self) -> usize {
         match &self.op {
             Op::Literal(text) => text.len(),
@@ -159,7 +159,7 @@ impl Node {
         }
     }
 
-    /// Whether alternatives that both begin with this can share it: one code point, or a fixed number of such.
+    /// Returns `true` if alternatives that begin with this can share it: one code point, or a fixed number of such.
     pub(super) fn can_be_shared(&self) -> bool {
         match &self.op {
             Op::Repeat { min, max, sub } => *max == Some(*min) && sub.complexity().is_some(),
@@ -167,7 +167,7 @@ impl Node {
         }
     }
 
-    /// Whether two parts that [can be shared](Self::can_be_shared) are alike.
+    /// Compares two parts that [can be shared](Self::can_be_shared).
     pub(super) fn equals(&self, other: &Self) -> bool {
         match (&self.op, &other.op) {
             (Op::Literal(text), Op::Literal(same)) => text == same && self.folds() == other.folds(),

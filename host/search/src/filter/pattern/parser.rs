@@ -35,16 +35,16 @@ pub(super) fn parse(pattern: &str) -> Result<Tree, Refusal> {
     Ok(Tree { root, asks_to_fold })
 }
 
-/// What a pattern says.
+/// A parsed pattern.
 pub(super) struct Tree {
     pub(super) root: Node,
-    /// Whether it has a flag that folds case. Go also writes `[Aa]` and `a|A` as a letter of either case.
+    /// True if it has a flag that folds case. Go also writes `[Aa]` and `a|A` as a letter of either case.
     pub(super) asks_to_fold: bool,
 }
 
 struct Parser<'a> {
     pattern: &'a str,
-    /// What has not been read.
+    /// The rest of the pattern.
     rest: &'a str,
     asks_to_fold: bool,
     /// The text from the repetition on that has been read last, if that was the last thing read.
@@ -135,8 +135,8 @@ impl<'a> Parser<'a> {
             self.stack.push_op(Op::Class(runes))
         } else {
             // Go makes a class here before it knows, and drops it.
-            let size = self.stack.limits.make();
-            self.stack.limits.drop(size);
+            let size = self.stack.usage.make();
+            self.stack.usage.drop(size);
             let (rune, rest) = escape(text)?;
             self.rest = rest;
             self.stack.push_rune(rune)

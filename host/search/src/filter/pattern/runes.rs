@@ -139,7 +139,7 @@ pub(super) fn least_fold(rune: u32) -> u32 {
     least.map_or(rune, |&least| least.min(rune))
 }
 
-/// Whether two code points fold alike and no third one does.
+/// Returns `true` if two code points fold to each other, and no third one does.
 pub(super) fn are_a_pair(rune: u32, other: u32) -> bool {
     others(rune) == [other]
 }

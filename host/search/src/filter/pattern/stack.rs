@@ -1,16 +1,16 @@
 //! The stack of a parse: what has been read and is not yet part of something greater.
 //!
-//! What is put on it is put together as Go does it, since Jaeger looks at the result: neighbouring literals become one, a
+//! Nodes are combined as Go combines them, since Jaeger looks at the result: neighbouring literals become one, a
 //! class of one code point becomes a literal, a class of two that fold alike becomes a literal that folds case, and
 //! alternatives of one code point become a class.
 
 use super::error::Code;
 use super::factor;
-use super::limits::{Limits, MAX_REPEAT, may_repeat};
+use super::limits::{MAX_REPEAT, Usage, may_repeat};
 use super::node::{Flags, Node, Op};
 use super::runes;
 
-/// What lies on the stack.
+/// An entry of the stack.
 #[derive(Debug)]
 pub(super) enum Entry {
     Part(Node),
@@ -27,7 +27,7 @@ pub(super) enum Entry {
 #[derive(Debug)]
 pub(super) struct Stack {
     pub(super) flags: Flags,
-    pub(super) limits: Limits,
+    pub(super) usage: Usage,
     entries: Vec<Entry>,
     /// The numbers that the code points of all that was ever put on the stack took.
     runes: usize,
@@ -39,20 +39,20 @@ impl Stack {
     pub(super) fn new() -> Self {
         Self {
             flags: Flags::ONE_LINE,
-            limits: Limits::new(),
+            usage: Usage::new(),
             entries: Vec::new(),
             runes: 0,
         }
     }
 
-    /// How much the code points of all that was ever put on the stack took, in numbers of four bytes.
+    /// Space that the code points of all nodes ever pushed took, in numbers of four bytes.
     pub(super) fn runes(&self) -> usize {
         self.runes
     }
 
     /// Makes a part.
     pub(super) fn node(&mut self, op: Op, flags: Flags) -> Node {
-        let size = self.limits.make();
+        let size = self.usage.make();
         Node {
             op,
             flags,
@@ -75,7 +75,7 @@ impl Stack {
         self.push_op(Op::Literal(vec![rune]))
     }
 
-    /// Opens a group, whose end brings back the flags that are in force now.
+    /// Opens a group. Its end restores the current flags.
     pub(super) fn open(&mut self, captures: bool) -> Result<(), Code> {
         let flags = self.flags;
         self.push_mark(Entry::Open { captures, flags })
@@ -130,7 +130,7 @@ impl Stack {
             return Err(Code::MissingRepeatArgument);
         };
         let mut node = self.node(op(Box::new(sub)), flags);
-        self.limits.check(&mut node, &mut self.entries)?;
+        self.usage.check(&mut node, &mut self.entries)?;
         let many = matches!(node.op, Op::Repeat { min, max, .. } if min.max(max.unwrap_or(0)) >= 2);
         if many && !may_repeat(&node, MAX_REPEAT) {
             return Err(Code::InvalidRepeatCount);
@@ -151,7 +151,7 @@ impl Stack {
         } else {
             self.join(None);
         }
-        self.limits.check(&mut node, &mut self.entries)?;
+        self.usage.check(&mut node, &mut self.entries)?;
         self.entries.push(Entry::Part(node));
         Ok(())
     }
@@ -160,7 +160,7 @@ impl Stack {
     fn push_mark(&mut self, mark: Entry) -> Result<(), Code> {
         let mut part = self.node(Op::Empty, Flags::default());
         self.join(None);
-        self.limits.check(&mut part, &mut self.entries)?;
+        self.usage.check(&mut part, &mut self.entries)?;
         self.entries.push(mark);
         Ok(())
     }
@@ -200,7 +200,7 @@ impl Stack {
             top.flags = flags;
             return true;
         }
-        self.limits.drop(top.size);
+        self.usage.drop(top.size);
         self.entries.pop();
         false
     }
@@ -246,7 +246,7 @@ impl Stack {
                 std::mem::swap(before, top);
             }
             before.merge(top);
-            self.limits.drop(top.size);
+            self.usage.drop(top.size);
             self.entries.pop();
             return true;
         }
@@ -289,7 +289,7 @@ impl Stack {
             match (sub.op, alternates) {
                 (Op::Alternate(subs), true) | (Op::Concat(subs), false) => {
                     all.extend(subs);
-                    self.limits.drop(sub.size);
+                    self.usage.drop(sub.size);
                 }
                 (op, _) => all.push(Node { op, ..sub }),
             }
@@ -301,7 +301,7 @@ impl Stack {
             && all.len() == 1
             && let Some(only) = all.pop()
         {
-            self.limits.drop(whole.size);
+            self.usage.drop(whole.size);
             return Ok(only);
         }
         whole.op = op(all);
@@ -310,6 +310,6 @@ impl Stack {
 
     /// Measures a part that lies on no stack.
     pub(super) fn check(&mut self, node: &mut Node) -> Result<(), Code> {
-        self.limits.check(node, &mut self.entries)
+        self.usage.check(node, &mut self.entries)
     }
 }

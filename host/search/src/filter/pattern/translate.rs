@@ -5,7 +5,7 @@ use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Repetition}
 use super::node::{Node, Op};
 use super::runes::Runes;
 
-/// What matches where `node` does.
+/// Translates a node to one of `regex-syntax`.
 ///
 /// It is only asked whether there is a match, so groups capture nothing, and all that is checked for portability is gone:
 /// anchors, word boundaries and lazy quantifiers. A letter that folds is one of either case.

@@ -1,4 +1,4 @@
-//! What a pattern may cost: Go's limits, and ours where Go's are too wide.
+//! Limits of the cost of a pattern: Go's, and ours where Go's are too wide.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! What matches by patterns that most dialects read alike.
+//! Matches of patterns that most dialects read alike.
 
 use super::check;
 

@@ -1,4 +1,4 @@
-//! Where Go and Rust read the same pattern differently, Go is followed. Each row would fail if Rust's `regex` read the pattern.
+//! Patterns that Go and Rust read differently: Go is followed. Each row would fail if Rust's `regex` read the pattern.
 
 use super::check;
 

@@ -1,4 +1,4 @@
-//! What a pattern matches, what is refused and in which words, and what bounds it.
+//! Tests of patterns: matches, error texts and limits.
 
 #![allow(clippy::expect_used, reason = "tests")]
 
