@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use larder_edge::access::Right;
 use larder_runtime::plugin::CompileJob;
 
-use crate::config::{Config, Error, Flag, PLUGIN_SETTINGS, Sources};
+use crate::config::{Config, Flag, PLUGIN_SETTINGS, Sources};
 
 pub use check::check;
 pub use signals::Signals;
@@ -149,7 +149,10 @@ impl Cli {
     }
 
     /// The configuration from file, environment and flags.
-    pub fn config(&self, environment: Vec<(OsString, OsString)>) -> Result<Config, Error> {
+    pub fn config(
+        &self,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Config, crate::config::Error> {
         Config::load(&self.sources(environment))
     }
 
