@@ -223,7 +223,8 @@ fn every_page_that_a_comment_names_is_there() {
         let comments = source.lines().map(str::trim_start);
         for comment in comments.filter(|line| line.starts_with("//")) {
             for word in comment.split('`').skip(1).step_by(2) {
-                if word.ends_with(".md") && word.contains('/') {
+                let is_page = Path::new(word).extension().is_some_and(|it| it == "md");
+                if is_page && word.contains('/') {
                     assert!(root().join(word).is_file(), "{}: {word}", file.display());
                     named += 1;
                 }
