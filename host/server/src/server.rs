@@ -232,13 +232,14 @@ fn serve(ports: &mut JoinSet<Result<(), Error>>, grpc: &Grpc, port: Port, door: 
     });
 }
 
-/// The wasm runtime, with the compiler process and the cache of compiled plugins.
+/// The wasm runtime, with the compiler process and a folder that caches compiled plugins.
 pub(crate) fn runtime(
     config: &Config,
     scheduler: &Arc<Scheduler>,
+    cache_dir: PathBuf,
 ) -> Result<Runtime, plugin::Error> {
     Runtime::new(&RuntimeConfig {
-        cache_dir: Some(config.data_dir.join("cache/wasmtime")),
+        cache_dir: Some(cache_dir),
         compiler: Some(compiler(config)),
         scheduler: Arc::clone(scheduler),
         ..RuntimeConfig::default()
@@ -255,11 +256,13 @@ async fn open_tenants(
     metrics: &Arc<Metrics>,
     scheduler: &Arc<Scheduler>,
 ) -> Result<Arc<Tenants>, Error> {
-    let runtime = runtime(config, scheduler).map_err(Error::Runtime)?;
     let tenants = tenant_configs(config).map_err(Error::Plugin)?;
+    // Before the cache of compiled plugins is made: a start that is refused leaves the data folder as it is.
+    let kv = open_kv(config, scheduler).await?;
+    let runtime = runtime(config, scheduler, cache_dir(config)).map_err(Error::Runtime)?;
     let host = Host {
         runtime,
-        kv: open_kv(config, scheduler).await?,
+        kv,
         metrics: Arc::clone(metrics),
     };
     let loaded = tenants.load(&host).await.map_err(Error::Plugin)?;
@@ -296,6 +299,11 @@ pub(crate) fn kv_options(config: &Config, scheduler: &Arc<Scheduler>) -> kv::emb
         min_free: config.kv.min_free.bytes(),
         scheduler: Arc::clone(scheduler),
     }
+}
+
+/// The folder of compiled plugins.
+pub(crate) fn cache_dir(config: &Config) -> PathBuf {
+    config.data_dir.join("cache/wasmtime")
 }
 
 /// The directory of the embedded driver.

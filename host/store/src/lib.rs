@@ -9,6 +9,7 @@
 pub mod embedded;
 mod error;
 mod memory;
+mod mirror;
 mod quotas;
 #[cfg(test)]
 mod test_support;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub use error::Error;
 pub use larder_core::telemetry::KvStatistics as Statistics;
 pub use memory::MemoryDriver;
+pub use mirror::mirror;
 pub use quotas::Quotas;
 
 /// The largest object and the largest value (`kv.put` in `wit/storage.wit`), in bytes.

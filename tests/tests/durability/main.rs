@@ -14,6 +14,7 @@ mod damage;
 mod dice;
 mod disk;
 mod folder;
+mod incomplete;
 mod killed_plugins;
 mod kills;
 mod ledger;

@@ -15,6 +15,6 @@ pub struct KvStatistics {
     pub syncs: u64,
     /// The time that those syncs took.
     pub sync_time: Duration,
-    /// Stored values, and spots of the journal, that could not be read back; counted each time.
+    /// Stored values that could not be read back; counted each time.
     pub damaged: u64,
 }

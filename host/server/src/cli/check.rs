@@ -1,23 +1,27 @@
 //! `larder check`.
 
+use std::fs;
 use std::io::{Write, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use larder_runtime::plugin::Checkup;
-use larder_store::embedded::{Checked, Damage, EmbeddedDriver};
+use larder_store::embedded::{Checked, Damage, EmbeddedDriver, Orphan};
 use larder_store::{Driver, Stored};
+use tempfile::TempDir;
 
 use crate::config::{Config, KvDriver};
 use crate::server;
+use larder_store::mirror;
 
 /// Reads the store of a stopped server and prints the damage: first every value in `kv`, then, through the configured plugin, data
-/// that is missing or inconsistent. True if nothing is damaged.
+/// that is missing or inconsistent. True if nothing is damaged or missing. The data folder is not changed; what has to be written,
+/// such as compiled plugins, goes to a temporary folder.
 ///
 /// # Errors
-/// The store cannot be opened (a running server uses it, or it is too damaged), or the plugin refuses it, fails, or breaks the
-/// contract.
+/// The store cannot be opened (a running server uses it, or it is too damaged), there is no temporary folder, or the plugin refuses
+/// the store, fails, or breaks the contract.
 pub fn check(config: &Config) -> anyhow::Result<bool> {
     match config.kv.driver {
         KvDriver::Embedded => {}
@@ -25,21 +29,38 @@ pub fn check(config: &Config) -> anyhow::Result<bool> {
             anyhow::bail!("`kv.driver` is not `embedded`: nothing is stored on disk")
         }
     }
-    let options = server::kv_options(config, &Arc::default());
-    let dir = options.dir.clone();
-    if !dir.is_dir() {
-        anyhow::bail!(
-            "there is no store in {}; `--data-dir` names another folder",
-            config.data_dir.display()
-        );
-    }
-    let driver =
-        EmbeddedDriver::open(options).with_context(|| format!("cannot open {}", dir.display()))?;
+    let scratch = tempfile::Builder::new()
+        .prefix("larder-check-")
+        .tempdir()
+        .context("cannot make a temporary folder; TMPDIR names another place for it")?;
+    let driver = open(config, scratch.path())?;
     let mut to = stdout().lock();
     let values_are_whole = check_values(&driver, &mut to)?;
     let driver: Arc<dyn Driver> = Arc::new(driver);
-    let plugin_is_whole = check_plugin(config, &driver, &mut to)?;
+    let plugin_is_whole = check_plugin(config, &driver, scratch.path(), &mut to)?;
+    drop(driver);
+    remove(scratch);
     Ok(values_are_whole && plugin_is_whole)
+}
+
+fn open(config: &Config, scratch: &Path) -> anyhow::Result<EmbeddedDriver> {
+    let options = server::kv_options(config, &Arc::default());
+    let dir = options.dir.clone();
+    let driver = EmbeddedDriver::open_read_only(options, scratch)
+        .with_context(|| format!("cannot open {}", dir.display()))?;
+    driver.with_context(|| {
+        format!(
+            "there is no store in {}; `--data-dir` names another folder",
+            config.data_dir.display()
+        )
+    })
+}
+
+/// Removes the temporary folder. The cache of compiled plugins is still written for a moment, which can make a first attempt fail;
+/// dropping the folder is a second one.
+fn remove(scratch: TempDir) {
+    drop(fs::remove_dir_all(scratch.path()));
+    drop(scratch);
 }
 
 // === the values of kv ===
@@ -52,10 +73,25 @@ fn check_values(driver: &EmbeddedDriver, to: &mut impl Write) -> anyhow::Result<
             printed = line;
         }
     });
+    let orphans = driver.orphans();
     printed
+        .and_then(|()| print_orphans(&orphans, to))
         .and_then(|()| summarise(&checked, to))
         .context("cannot print")?;
-    Ok(checked.damaged == 0)
+    Ok(checked.damaged == 0 && orphans.is_empty())
+}
+
+fn print_orphans(orphans: &[Orphan], to: &mut impl Write) -> std::io::Result<()> {
+    for Orphan { what, bytes } in orphans {
+        writeln!(to, "orphaned    {what}, {bytes} bytes")?;
+    }
+    if !orphans.is_empty() {
+        writeln!(
+            to,
+            "DATA_LOSS   nothing refers to what is orphaned: records of it are missing. Restore the store from a backup, or move those files away"
+        )?;
+    }
+    Ok(())
 }
 
 fn place(damage: &Damage) -> String {
@@ -91,10 +127,11 @@ struct Total {
 fn check_plugin(
     config: &Config,
     driver: &Arc<dyn Driver>,
+    scratch: &Path,
     to: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let (wasm, configs) = (
-        server::runtime(config, &Arc::default())?,
+        server::runtime(config, &Arc::default(), compiled(config, scratch))?,
         server::tenant_configs(config)?,
     );
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
@@ -124,6 +161,14 @@ fn check_plugin(
         .summarise(&config.data_dir, to)
         .context("cannot print")?;
     Ok(total.damaged == 0)
+}
+
+/// A folder for compiled plugins, with those that the server has compiled.
+fn compiled(config: &Config, scratch: &Path) -> PathBuf {
+    let (from, to) = (server::cache_dir(config), scratch.join("compiled"));
+    // Where there are none, or they cannot be read, plugins are compiled again.
+    drop(mirror(&from, &to));
+    to
 }
 
 /// A plugin's text on one line, with control characters escaped.
@@ -166,7 +211,8 @@ mod tests {
     use super::*;
 
     async fn store(config: &Config, driver: Arc<dyn Driver>) {
-        let wasm = server::runtime(config, &Arc::default()).unwrap();
+        let cache_dir = server::cache_dir(config);
+        let wasm = server::runtime(config, &Arc::default(), cache_dir).unwrap();
         let settings = server::tenant_configs(config).unwrap().default.plugin;
         let metrics = Arc::new(Metrics::new());
         let tenant = Plugin::open(&wasm, settings, driver, metrics)
@@ -224,11 +270,11 @@ mod tests {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(store(&config, Arc::new(open())));
         let told = || {
-            let mut text = Vec::new();
-            let driver = open();
+            let (scratch, mut text) = (tempfile::tempdir().unwrap(), Vec::new());
+            let driver = super::open(&config, scratch.path()).unwrap();
             let values = check_values(&driver, &mut text).unwrap();
             let driver: Arc<dyn Driver> = Arc::new(driver);
-            let plugin = check_plugin(&config, &driver, &mut text).unwrap();
+            let plugin = check_plugin(&config, &driver, scratch.path(), &mut text).unwrap();
             (values, plugin, String::from_utf8(text).unwrap())
         };
         let (values, plugin, text) = told();

@@ -7,6 +7,13 @@ pub(super) fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(*head))
 }
 
+/// As [`take_u64`], sixteen bytes.
+pub(super) fn take_u128(bytes: &mut &[u8]) -> Option<u128> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u128::from_le_bytes(*head))
+}
+
 /// As [`take_u64`], four bytes.
 pub(super) fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
     let (head, rest) = bytes.split_first_chunk()?;

@@ -97,8 +97,12 @@ impl Shared {
 fn doom(store: &Store, state: &mut State, namespace: u64) {
     store.live.remove(namespace);
     let gone = state.namespaces.remove(&namespace).into_iter();
-    let partitions = gone.flat_map(|gone| gone.names.into_values());
+    let partitions: Vec<u64> = gone.flat_map(|gone| gone.names.into_values()).collect();
+    if partitions.is_empty() {
+        return;
+    }
     state.doomed.extend(partitions);
+    store.change(state, |change| change.give_up(namespace));
 }
 
 /// Writes a writer's record.

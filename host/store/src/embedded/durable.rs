@@ -26,6 +26,9 @@ const TABLE_BYTES: u64 = 16 << 20;
 /// compaction has replaced are removed as soon as the last read that uses them ends.
 const NO_SNAPSHOTS: SeqNo = SeqNo::MAX;
 
+/// Why a store that was opened to be read refuses to be written.
+pub(super) const ONLY_READ: &str = "the store is open to be read only";
+
 /// What syncs cost.
 #[derive(Debug, Default)]
 pub(super) struct Syncs {
@@ -39,10 +42,7 @@ pub(super) struct Syncs {
 /// [`Error::Unavailable`]: the disk refused, and the store takes no more writes until it is opened anew.
 pub(super) fn sync(store: &Store, syncs: &Syncs) -> Result<(), Error> {
     let mut journal = lock(&store.journal);
-    sync_locked(store, &mut journal, syncs)
-}
-
-fn sync_locked(store: &Store, journal: &mut Journal, syncs: &Syncs) -> Result<(), Error> {
+    let journal = writable(&mut journal)?;
     let cut = {
         let mut state = store.state();
         if let Some(failed) = &state.failed {
@@ -51,6 +51,11 @@ fn sync_locked(store: &Store, journal: &mut Journal, syncs: &Syncs) -> Result<()
         cut(store, &mut state)
     };
     write(store, journal, &cut, syncs)
+}
+
+fn writable(journal: &mut Option<Journal>) -> Result<&mut Journal, Error> {
+    let journal = journal.as_mut();
+    journal.ok_or_else(|| Error::Unavailable(ONLY_READ.to_owned()))
 }
 
 /// What one sync brings to disk.
@@ -123,6 +128,7 @@ fn write(store: &Store, journal: &mut Journal, cut: &Cut, syncs: &Syncs) -> Resu
         Ok(frame) => {
             state.synced = frame;
             state.synced_changes = *changes;
+            state.unrecorded.retain(|_, needed| *needed > *changes);
             syncs.count.fetch_add(1, Ordering::Relaxed);
             let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             syncs.micros.fetch_add(micros, Ordering::Relaxed);
@@ -147,6 +153,7 @@ pub(super) fn checkpoint(store: &Store, syncs: &Syncs) -> Result<(), Error> {
     let flushing = store.tree.get_flush_lock();
     {
         let mut journal = lock(&store.journal);
+        let journal = writable(&mut journal)?;
         // Under the journal's lock nobody else syncs; under the state's lock nobody commits between the frame and the turn.
         let cut = {
             let mut state = store.state();
@@ -157,7 +164,7 @@ pub(super) fn checkpoint(store: &Store, syncs: &Syncs) -> Result<(), Error> {
             store.tree.rotate_memtable();
             cut
         };
-        write(store, &mut journal, &cut, syncs)?;
+        write(store, journal, &cut, syncs)?;
         *journal = journal.next().map_err(|error| retry(&error))?;
     }
     flush(store, &flushing).map_err(|error| retry(&error))
@@ -165,9 +172,11 @@ pub(super) fn checkpoint(store: &Store, syncs: &Syncs) -> Result<(), Error> {
 
 /// Writes out what the tree has sealed, and drops the journal before the current file.
 pub(super) fn flush(store: &Store, flushing: &MutexGuard<'_, ()>) -> Result<(), lsm_tree::Error> {
-    let current = lock(&store.journal).id();
+    let current = lock(&store.journal).as_ref().map(Journal::id);
     store.tree.flush(flushing, NO_SNAPSHOTS)?;
-    Journal::remove_before(&store.dir.join("journal"), current)?;
+    if let Some(current) = current {
+        Journal::remove_before(&store.dir.join("journal"), current)?;
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use tracing::warn;
 
 use super::objects::sync_dir;
+use super::survey::{incomplete, survey};
 use crate::Error;
 
 /// Holds the folder for one process, as long as it lives.
@@ -27,29 +28,56 @@ impl Drop for Lock {
 /// Makes the folder if need be, and takes it for this process.
 ///
 /// # Errors
-/// [`Error::Unavailable`] naming the folder, where another process has it or it cannot be made.
+/// [`Error::Unavailable`] naming the folder, where another process has it or it cannot be made. As [`survey`], where this would be the
+/// first file to be made.
 pub(super) fn take(dir: &Path) -> Result<Lock, Error> {
-    let failed = |error: &io::Error| {
-        Error::Unavailable(format!(
-            "the data folder `{}` cannot be used: {error}",
-            dir.display()
-        ))
-    };
-    fs::create_dir_all(dir).map_err(|error| failed(&error))?;
-    let file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .open(dir.join("LOCK"))
-        .map_err(|error| failed(&error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
+    let path = dir.join("LOCK");
+    if !path.exists() {
+        survey(dir)?;
+    }
+    let made = fs::create_dir_all(dir).and_then(|()| {
+        OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(path)
+    });
+    let file = made.map_err(|error| failed(dir, &error))?;
+    locked(dir, file.try_lock())?;
+    Ok(Lock(file))
+}
+
+/// Keeps the folder from being taken by [`take`], and makes nothing there. None where there is no lock file: nothing that runs has it.
+///
+/// # Errors
+/// [`Error::Unavailable`] naming the folder, where another process has it or it cannot be read.
+pub(super) fn share(dir: &Path) -> Result<Option<Lock>, Error> {
+    match File::open(dir.join("LOCK")) {
+        Ok(file) => {
+            locked(dir, file.try_lock_shared())?;
+            Ok(Some(Lock(file)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(dir, &error)),
+    }
+}
+
+fn locked(dir: &Path, tried: Result<(), TryLockError>) -> Result<(), Error> {
+    match tried {
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(Error::Unavailable(format!(
             "the data folder `{}` is in use by another process: stop that one, or give this one another `data_dir`",
             dir.display()
         ))),
-        Err(TryLockError::Error(error)) => Err(failed(&error)),
+        Err(TryLockError::Error(error)) => Err(failed(dir, &error)),
     }
+}
+
+fn failed(dir: &Path, error: &io::Error) -> Error {
+    Error::Unavailable(format!(
+        "the data folder `{}` cannot be used: {error}",
+        dir.display()
+    ))
 }
 
 /// The host's id, made at the first start.
@@ -58,19 +86,31 @@ pub(super) fn take(dir: &Path) -> Result<Lock, Error> {
 /// [`Error::Unavailable`] where it can neither be read nor written.
 pub(super) fn writer_id(dir: &Path) -> Result<String, Error> {
     let path = dir.join("WRITER");
-    let read = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(dir, &path),
-        read => read,
+    if let Some(id) = read_writer_id(dir)? {
+        return Ok(id);
+    }
+    let id = create(dir, &path);
+    id.map_err(|error| Error::Unavailable(format!("`{}`: {error}", path.display())))
+}
+
+/// The host's id, where it has one.
+///
+/// # Errors
+/// [`Error::Unavailable`] where it cannot be read, [`Error::DataLoss`] where that is no id.
+pub(super) fn read_writer_id(dir: &Path) -> Result<Option<String>, Error> {
+    let path = dir.join("WRITER");
+    let id = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
+        read => {
+            read.map_err(|error| Error::Unavailable(format!("`{}`: {error}", path.display())))?
+        }
     };
-    let id = read.map_err(|error| Error::Unavailable(format!("`{}`: {error}", path.display())))?;
     let id = id.trim();
     if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-        return Err(Error::DataLoss(format!(
-            "`{}` holds no writer's id",
-            path.display()
-        )));
+        return Err(incomplete(dir, "`WRITER` is damaged"));
     }
-    Ok(id.to_owned())
+    Ok(Some(id.to_owned()))
 }
 
 fn create(dir: &Path, path: &Path) -> io::Result<String> {

@@ -25,7 +25,7 @@ use super::objects::{number, sync_dir};
 
 const MAGIC: [u8; 4] = *b"LJF1";
 const HEAD: usize = 24;
-const SUFFIX: &str = "jnl";
+pub(super) const SUFFIX: &str = "jnl";
 
 /// The file that is written now.
 pub(super) struct Journal {
@@ -57,8 +57,9 @@ pub(super) struct Frame {
 /// What all files hold.
 pub(super) struct Recovered {
     pub(super) frames: Vec<Frame>,
-    /// Spots that are neither a frame nor a torn end.
-    pub(super) damaged: u64,
+    /// Where there is something that is neither a frame nor a torn end, and what to do about it. What was written later stands on what
+    /// is lost there, so the frames are of no use.
+    pub(super) damage: Option<String>,
     /// The number for the next file.
     pub(super) next_id: u64,
 }
@@ -121,15 +122,28 @@ impl Journal {
         self.id
     }
 
-    /// Every frame of every file, oldest first.
+    /// Every frame of every file, oldest first. A folder that is not there has none.
     pub(super) fn recover(dir: &Path) -> io::Result<Recovered> {
         let mut recovered = Recovered {
             frames: Vec::new(),
-            damaged: 0,
+            damage: None,
             next_id: 1,
         };
-        for (id, path) in files(dir)? {
-            recovered.read(&fs::read(path)?);
+        let files = files(dir)?;
+        for (id, path) in &files {
+            if let Some(at) = recovered.read(&fs::read(path)?) {
+                let name = file_name(*id);
+                let is_last = files.last().is_some_and(|(last, _)| last == id);
+                let way_out = if is_last {
+                    format!("; cut off there (`truncate -s {at}`), it gives up what follows")
+                } else {
+                    String::new()
+                };
+                recovered.damage = Some(format!(
+                    "`journal/{name}` is damaged at byte {at}, and what follows stands on what is lost there{way_out}"
+                ));
+                break;
+            }
             recovered.next_id = id + 1;
         }
         Ok(recovered)
@@ -139,7 +153,9 @@ impl Journal {
 // === impl Recovered ===
 
 impl Recovered {
-    fn read(&mut self, mut bytes: &[u8]) {
+    /// Reads a whole file; returns where it is damaged.
+    fn read(&mut self, file: &[u8]) -> Option<usize> {
+        let mut bytes = file;
         while !bytes.is_empty() {
             if let Some((frame, rest)) = Frame::parse(bytes) {
                 self.frames.push(frame);
@@ -147,16 +163,13 @@ impl Recovered {
                 continue;
             }
             // The torn end of a write that nobody was told about; or damage, where a whole frame follows.
-            let next = (1..bytes.len()).find(|at| {
-                let tail = bytes.get(*at..).unwrap_or_default();
+            let is_damaged = (1..bytes.len()).any(|at| {
+                let tail = bytes.get(at..).unwrap_or_default();
                 tail.starts_with(&MAGIC) && Frame::parse(tail).is_some()
             });
-            let Some(next) = next else {
-                return;
-            };
-            self.damaged += 1;
-            bytes = bytes.get(next..).unwrap_or_default();
+            return is_damaged.then_some(file.len() - bytes.len());
         }
+        None
     }
 }
 
@@ -234,7 +247,11 @@ fn checksum(number: u64, operations: &[u8]) -> u64 {
 
 fn files(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
         let path = entry?.path();
         found.extend(number(&path, SUFFIX).map(|id| (id, path)));
     }
@@ -243,5 +260,10 @@ fn files(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 }
 
 fn path(dir: &Path, id: u64) -> PathBuf {
-    dir.join(format!("{id:016x}.{SUFFIX}"))
+    dir.join(file_name(id))
+}
+
+/// The name of the file of this number.
+pub(super) fn file_name(id: u64) -> String {
+    format!("{id:016x}.{SUFFIX}")
 }

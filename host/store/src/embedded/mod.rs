@@ -8,6 +8,8 @@
 //! | `objects/` | a file for each partition that has objects, removed whole when it is reclaimed (`objects.rs`) |
 //! | `journal/` | what is not yet in the tables; empty at rest (`journal.rs`) |
 //!
+//! A folder of which a part is missing is refused as it is, and not taken for a new store (`survey.rs`).
+//!
 //! It stands on fjall's own tree (`lsm-tree`) and not on its database, because a journal of our own can be opened whatever its end
 //! looks like after a crash, is empty at rest (fjall's keeps up to 64 MiB), does not stop commits while it syncs, and need not carry
 //! the objects, which are most of the bytes.
@@ -27,13 +29,14 @@ mod record;
 mod shared;
 mod space;
 mod store;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 mod value;
 mod write;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -41,12 +44,16 @@ use std::time::Duration;
 pub use self::faults::Faults;
 pub use self::read::{Checked, Damage};
 pub use self::space::Probe;
+pub use self::store::Orphan;
 
+use crate::mirror;
 use larder_core::fair::Scheduler;
 
 use self::namespace::FjallNamespace;
+use self::open::Access;
 use self::shared::Shared;
 use self::space::Space;
+use self::survey::{Found, survey};
 use self::upkeep::Upkeep;
 use super::{Driver, Error, Namespace, Quotas, Statistics, Stored};
 
@@ -79,12 +86,13 @@ pub struct Options {
 
 /// See the module.
 pub struct EmbeddedDriver {
-    // Dropped first, as it uses the store.
+    /// Dropped first, as it uses the store. None where the store is only read.
     #[cfg_attr(not(test), expect(dead_code, reason = "it ends with the driver"))]
-    upkeep: Upkeep,
+    upkeep: Option<Upkeep>,
     shared: Arc<Shared>,
     writer: String,
-    _lock: folder::Lock,
+    /// None where there is no lock file, and the store is only read.
+    _lock: Option<folder::Lock>,
 }
 
 // === impl EmbeddedDriver ===
@@ -93,15 +101,11 @@ impl EmbeddedDriver {
     /// Opens what the folder holds. Blocks: a second for tens of millions of spans.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the folder is in use or the disk refuses, [`Error::DataLoss`] where the tree cannot be read,
-    /// [`Error::Other`] where a newer build wrote it.
+    /// [`Error::Unavailable`] where the folder is in use or the disk refuses, [`Error::DataLoss`] where the store is damaged or a part of
+    /// it is missing, [`Error::Other`] where a newer build wrote it. The last two leave the store as it is.
     pub fn open(options: Options) -> Result<Self, Error> {
-        let dir = options.dir.clone();
-        let probe = move || {
-            let system = rustix::fs::statvfs(&dir)?;
-            Ok(system.f_bavail.saturating_mul(system.f_frsize))
-        };
-        Self::open_with(options, Box::new(probe), Faults::default())
+        let probe = probe(&options);
+        Self::open_with(options, probe, Faults::default())
     }
 
     /// As [`EmbeddedDriver::open`], with another look at free space, and faults on demand.
@@ -109,19 +113,58 @@ impl EmbeddedDriver {
     /// # Errors
     /// As [`EmbeddedDriver::open`].
     pub fn open_with(options: Options, probe: Probe, faults: Faults) -> Result<Self, Error> {
-        let lock = folder::take(&options.dir)?;
-        let writer = folder::writer_id(&options.dir)?;
+        let dir = options.dir.clone();
+        let lock = folder::take(&dir)?;
+        folder::read_writer_id(&dir)?;
         let space = Space::new(probe, options.min_free);
-        let shared = Arc::new(Shared::open(options, space, faults)?);
+        let shared = Shared::open(options, Access::Write { good: None }, space, faults)?;
+        let shared = Arc::new(shared);
+        let writer = folder::writer_id(&dir)?;
         let upkeep = Upkeep::start(Arc::clone(&shared)).map_err(|error| {
             Error::Unavailable(format!("no thread for the upkeep of kv: {error}"))
         })?;
         Ok(Self {
-            upkeep,
+            upkeep: Some(upkeep),
             shared,
             writer,
-            _lock: lock,
+            _lock: Some(lock),
         })
+    }
+
+    /// Opens what the folder holds without changing anything there: all calls that write are refused. `scratch` is a folder elsewhere,
+    /// in which links to the tree's files are made; it has to stay as long as the driver. None where nothing was ever stored.
+    ///
+    /// # Errors
+    /// As [`EmbeddedDriver::open`]; [`Error::Unavailable`] also where `scratch` cannot be used.
+    pub fn open_read_only(options: Options, scratch: &Path) -> Result<Option<Self>, Error> {
+        let dir = options.dir.clone();
+        let lock = folder::share(&dir)?;
+        if survey(&dir)? == Found::New {
+            return Ok(None);
+        }
+        let writer = folder::read_writer_id(&dir)?.unwrap_or_default();
+        let tree = scratch.join("tree");
+        mirror(&dir.join("tree"), &tree).map_err(|error| {
+            Error::Unavailable(format!(
+                "cannot make links in `{}` to the files in `{}`: {error}",
+                scratch.display(),
+                dir.display()
+            ))
+        })?;
+        let space = Space::new(probe(&options), 0);
+        let access = Access::Read { tree: &tree };
+        let shared = Shared::open(options, access, space, Faults::default())?;
+        Ok(Some(Self {
+            upkeep: None,
+            shared: Arc::new(shared),
+            writer,
+            _lock: lock,
+        }))
+    }
+
+    /// Files and partitions that no record refers to, as found when the store was opened. A crash leaves none: records are missing.
+    pub fn orphans(&self) -> Vec<Orphan> {
+        self.shared.store().state().orphans.clone()
     }
 
     /// Reads every value of every tenant; `found` hears of each that is damaged. Blocks for as long as that takes.
@@ -192,4 +235,13 @@ impl Driver for EmbeddedDriver {
             damaged: shared.damage.load(Ordering::Relaxed),
         }
     }
+}
+
+/// Asks the system what the disk of the data folder has free.
+fn probe(options: &Options) -> Probe {
+    let dir = options.dir.clone();
+    Box::new(move || {
+        let system = rustix::fs::statvfs(&dir)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    })
 }

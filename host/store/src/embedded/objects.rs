@@ -14,7 +14,7 @@ use super::faults::Faults;
 
 /// Files held open; beyond this all are let go, and opened again when they are needed.
 const OPEN_FILES: usize = 256;
-const SUFFIX: &str = "obj";
+pub(super) const SUFFIX: &str = "obj";
 
 /// Whether a read may wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(super) enum Wait {
 /// The folder of object files.
 pub(super) struct Objects {
     dir: PathBuf,
+    writable: bool,
     open: Mutex<HashMap<u64, Arc<File>>>,
     faults: Faults,
 }
@@ -33,19 +34,30 @@ pub(super) struct Objects {
 // === impl Objects ===
 
 impl Objects {
-    pub(super) fn open(dir: PathBuf, faults: Faults) -> io::Result<Self> {
-        fs::create_dir_all(&dir)?;
-        Ok(Self {
+    /// The folder need not be there yet.
+    pub(super) fn new(dir: PathBuf, writable: bool, faults: Faults) -> Self {
+        Self {
             dir,
+            writable,
             open: Mutex::default(),
             faults,
-        })
+        }
     }
 
-    /// Writes the partition's bytes from `offset` on.
+    /// Makes the folder, if it is not there.
+    pub(super) fn make_dir(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.dir)
+    }
+
+    /// True if the folder is there.
+    pub(super) fn has_dir(&self) -> bool {
+        self.dir.is_dir()
+    }
+
+    /// Writes the partition's bytes from `offset` on. Makes no file: one that is gone has been given up.
     pub(super) fn write(&self, partition: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.faults.write()?;
-        self.file(partition, true)?.write_all_at(bytes, offset)
+        self.file(partition, false)?.write_all_at(bytes, offset)
     }
 
     /// Makes sure that there is a file and that nothing lies beyond this length, as a crash may have left it.
@@ -84,7 +96,7 @@ impl Objects {
         }
     }
 
-    /// Brings the names of new files to disk.
+    /// Brings to disk which files there are.
     pub(super) fn sync_names(&self) -> io::Result<()> {
         sync_dir(&self.dir)
     }
@@ -107,12 +119,22 @@ impl Objects {
         lock(&self.open).len()
     }
 
+    /// The length of the partition's file, in bytes.
+    pub(super) fn length(&self, partition: u64) -> io::Result<u64> {
+        Ok(fs::metadata(self.path(partition))?.len())
+    }
+
     /// The partitions that have a file.
     pub(super) fn list(&self) -> io::Result<Vec<u64>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            entries => entries?,
+        };
+        for entry in entries {
             found.extend(number(&entry?.path(), SUFFIX));
         }
+        found.sort_unstable();
         Ok(found)
     }
 
@@ -123,8 +145,8 @@ impl Objects {
         }
         let options = OpenOptions::new()
             .read(true)
-            .write(true)
-            .create(create)
+            .write(self.writable)
+            .create(self.writable && create)
             .truncate(false)
             .open(self.path(partition));
         let file = Arc::new(options?);
@@ -136,8 +158,13 @@ impl Objects {
     }
 
     fn path(&self, partition: u64) -> PathBuf {
-        self.dir.join(format!("{partition:016x}.{SUFFIX}"))
+        self.dir.join(file_name(partition))
     }
+}
+
+/// The name of the partition's file.
+pub(super) fn file_name(partition: u64) -> String {
+    format!("{partition:016x}.{SUFFIX}")
 }
 
 /// Fills `bytes` if all of them are in the system's page cache.

@@ -1,4 +1,7 @@
 //! Opening a store: the tree's tables, then what the journal holds beyond them, then the records of what there is.
+//!
+//! All of that is read before anything is written, so that a store that is refused stays as it is. Files are removed only where a
+//! record says that they are given up.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,27 +12,47 @@ use tracing::{error, warn};
 use super::durable;
 use super::faults::Faults;
 use super::journal::{Frame, Journal, Operation};
-use super::live::Live;
-use super::objects::Wait;
+use super::objects::{Objects, Wait, file_name, sync_dir};
 use super::record::{
-    HEAD, Head, PARTITION, Partition, TENANT, VALUE, VERSION, WRITER, Writer, owner,
+    GIVEN_UP, HEAD, Head, PARTITION, Partition, TENANT, VALUE, VERSION, WRITER, Writer, owner,
 };
-use super::store::Store;
+use super::shared::remove_given_up;
+use super::store::{Orphan, Store, lock};
+use super::survey::{incomplete, survey};
 use super::value::{Place, Slot};
 use crate::Error;
 
-/// Opens what is in the folder; an empty folder becomes an empty store.
-///
-/// `good` is the last frame that was synced, where that is known: after a failed sync nothing beyond it counts.
-/// Returns the store, and how many damaged spots its journal has.
+/// The use that a store is opened for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Access<'a> {
+    /// To be read and written; an empty folder becomes an empty store.
+    Write {
+        /// The last frame that was synced, where that is known: after a failed sync nothing beyond it counts.
+        good: Option<u64>,
+    },
+    /// To be read: nothing in the folder changes.
+    Read {
+        /// A copy of `tree` that the tree may change.
+        tree: &'a Path,
+    },
+}
+
+/// Opens what is in the folder.
 ///
 /// # Errors
-/// [`Error::Unavailable`] where the disk refuses, [`Error::DataLoss`] where the tree cannot be read, [`Error::Other`] where a newer
-/// build wrote it.
-pub(super) fn open(dir: &Path, good: Option<u64>, faults: Faults) -> Result<(Store, u64), Error> {
+/// [`Error::Unavailable`] where the disk refuses, [`Error::DataLoss`] where the store is damaged or not complete, [`Error::Other`] where
+/// a newer build wrote it. Nothing has been changed then, unless it is the disk that refused to be written.
+pub(super) fn open(dir: &Path, access: Access<'_>, faults: Faults) -> Result<Store, Error> {
+    survey(dir)?;
     let journals = dir.join("journal");
-    std::fs::create_dir_all(&journals).map_err(|error| refused(&error))?;
     let recovered = Journal::recover(&journals).map_err(|error| refused(&error))?;
+    if let Some(damage) = &recovered.damage {
+        return Err(incomplete(dir, damage));
+    }
+    let (good, is_read) = match access {
+        Access::Write { good } => (good, false),
+        Access::Read { .. } => (None, true),
+    };
     let mut frames = recovered.frames;
     if let Some(good) = good {
         frames.retain(|frame| frame.number <= good);
@@ -38,15 +61,14 @@ pub(super) fn open(dir: &Path, good: Option<u64>, faults: Faults) -> Result<(Sto
         .last()
         .map_or(1, |frame| frame.number + 1)
         .max(good.unwrap_or(0) + 1);
-    let live = Live::default();
-    let journal = Journal::create(&journals, recovered.next_id, next_frame, faults.clone());
-    let store = Store::assemble(dir, journal.map_err(|error| refused(&error))?, live, faults)?;
-    if recovered.damaged > 0 {
-        error!(dir = %dir.display(), spots = recovered.damaged, "the journal is damaged: what it held there is lost");
-    }
+    let objects = Objects::new(dir.join("objects"), !is_read, faults.clone());
+    let store = match access {
+        Access::Write { .. } => Store::assemble(dir, &dir.join("tree"), objects)?,
+        Access::Read { tree } => Store::assemble(dir, tree, objects)?,
+    };
     // Every frame but the last was followed by another, so its objects were on disk before.
     if good.is_none()
-        && let Some(last) = frames.pop_if(|last| !is_whole(&store, last))
+        && let Some(last) = frames.pop_if(|last| !is_whole(&store, last, is_read))
     {
         warn!(
             frame = last.number,
@@ -55,16 +77,46 @@ pub(super) fn open(dir: &Path, good: Option<u64>, faults: Faults) -> Result<(Sto
     }
     replay(&store, &frames);
     store.state().synced = next_frame - 1;
-    load(&store, good.is_some())?;
-    store.tree.rotate_memtable();
-    let flushed = durable::flush(&store, &store.tree.get_flush_lock());
-    flushed.map_err(|error| refused(&error))?;
-    remove_orphans(&store);
-    Ok((store, recovered.damaged))
+    let has_head = load(&store, good.is_some())?;
+    find_orphans(&store)?;
+    check_complete(&store, has_head)?;
+    if is_read {
+        store.state().failed = Some(durable::ONLY_READ.to_owned());
+    } else {
+        begin(&store, recovered.next_id, next_frame, faults)?;
+    }
+    Ok(store)
 }
 
-/// Whether all objects of a frame can be read; if so, they are brought to disk, as the frame is about to be.
-fn is_whole(store: &Store, frame: &Frame) -> bool {
+/// Begins to write: from here on the folder changes.
+fn begin(store: &Store, journal: u64, next_frame: u64, faults: Faults) -> Result<(), Error> {
+    let orphans = store.state().orphans.clone();
+    if !orphans.is_empty() {
+        error!(
+            dir = %store.dir.display(),
+            orphans = describe(&orphans),
+            "DATA_LOSS: nothing refers to a part of what is stored, as records of it are missing; it is kept. `larder check` names it; restore the store from a backup, or move those files away"
+        );
+    }
+    let journals = store.dir.join("journal");
+    let made = store.objects.make_dir().and_then(|()| {
+        std::fs::create_dir_all(&journals)?;
+        sync_dir(&store.dir)?;
+        Journal::create(&journals, journal, next_frame, faults)
+    });
+    *lock(&store.journal) = Some(made.map_err(|error| refused(&error))?);
+    put_head(store)?;
+    store.tree.rotate_memtable();
+    let flushed = durable::flush(store, &store.tree.get_flush_lock());
+    flushed.map_err(|error| refused(&error))?;
+    let given_up: Vec<u64> = store.state().given_up.iter().copied().collect();
+    remove_given_up(store, &given_up);
+    Ok(())
+}
+
+/// True if all objects of a frame can be read; then, unless the store is only read, they are brought to disk, as the frame is about to
+/// be.
+fn is_whole(store: &Store, frame: &Frame, is_read: bool) -> bool {
     let mut files = HashSet::new();
     let readable = frame.operations().all(|operation| {
         let Operation::Put(key, value) = operation else {
@@ -88,10 +140,8 @@ fn is_whole(store: &Store, frame: &Frame) -> bool {
             None => false,
         }
     });
-    readable
-        && files
-            .into_iter()
-            .all(|partition| store.objects.sync(partition).is_ok())
+    let mut files = files.into_iter();
+    readable && (is_read || files.all(|partition| store.objects.sync(partition).is_ok()))
 }
 
 fn replay(store: &Store, frames: &[Frame]) {
@@ -106,18 +156,14 @@ fn replay(store: &Store, frames: &[Frame]) {
     }
 }
 
-/// Reads the records; `fence` takes the right to write from all who had it.
-fn load(store: &Store, fence: bool) -> Result<(), Error> {
+/// Reads the records; `fence` takes the right to write from all who had it. Returns whether there is a head.
+fn load(store: &Store, fence: bool) -> Result<bool, Error> {
     let mut state = store.state();
-    if let Some(head) = store.slot(HEAD).map_err(|error| unreadable(&error))? {
-        state.head = Head::decode(&head).ok_or_else(|| damaged("head"))?;
-    } else {
-        state.head.version = VERSION;
-        store.change(&mut state, |change| {
-            let head = change.state().head.encode();
-            change.put(HEAD, &head);
-        });
-    }
+    let head = store.slot(HEAD).map_err(|error| unreadable(&error))?;
+    state.head = match &head {
+        Some(head) => Head::decode(head).ok_or_else(|| damaged("head"))?,
+        None => Head::default(),
+    };
     if state.head.version > VERSION {
         return Err(Error::Other(format!(
             "`{}` was written by a newer Larder, with layout {}; this one reads layouts up to {VERSION}",
@@ -143,6 +189,11 @@ fn load(store: &Store, fence: bool) -> Result<(), Error> {
         }
         Some(())
     })?;
+    each(store, GIVEN_UP, |key, _| {
+        let (_, number, _) = owner(key)?;
+        state.given_up.insert(number);
+        Some(())
+    })?;
     each(store, PARTITION, |key, value| {
         let (_, number, _) = owner(key)?;
         let partition = Partition::decode(value)?;
@@ -150,13 +201,22 @@ fn load(store: &Store, fence: bool) -> Result<(), Error> {
         if let Some(namespace) = state.namespaces.get_mut(&partition.namespace) {
             namespace.names.insert(partition.name.clone(), number);
             namespace.stored += partition.stored;
-        } else {
+        } else if state.given_up.contains(&partition.namespace) {
             state.doomed.push(number);
+        } else {
+            state.orphans.push(Orphan {
+                what: format!(
+                    "partition `{}` of a tenant without a record",
+                    partition.name
+                ),
+                bytes: partition.stored,
+            });
         }
         state.uncut.insert(number);
         state.partitions.insert(number, partition);
         Some(())
-    })
+    })?;
+    Ok(head.is_some())
 }
 
 fn each(
@@ -171,16 +231,67 @@ fn each(
     Ok(())
 }
 
-/// Object files of partitions that never came to be, or are gone.
-fn remove_orphans(store: &Store) {
-    let known: HashSet<u64> = store.state().partitions.keys().copied().collect();
-    let removed = store.objects.list().and_then(|found| {
-        let mut orphans = found.into_iter().filter(|number| !known.contains(number));
-        orphans.try_for_each(|number| store.objects.remove(number))
-    });
-    if let Err(error) = removed {
-        warn!(%error, "files that nothing refers to could not be removed");
+/// Finds the object files that no record refers to. They stay, and so does their number: were it given again, its file would be
+/// cut.
+fn find_orphans(store: &Store) -> Result<(), Error> {
+    let files = store.objects.list().map_err(|error| refused(&error))?;
+    let mut state = store.state();
+    for number in &files {
+        if !state.partitions.contains_key(number) && !state.given_up.contains(number) {
+            let bytes = store.objects.length(*number);
+            state.orphans.push(Orphan {
+                what: format!("file `objects/{}`", file_name(*number)),
+                bytes: bytes.map_err(|error| refused(&error))?,
+            });
+        }
     }
+    let used = files.iter().chain(state.partitions.keys());
+    let highest = used.chain(state.namespaces.keys()).max().copied();
+    state.head.last_number = state.head.last_number.max(highest.unwrap_or(0));
+    Ok(())
+}
+
+/// Refuses a store whose records are not all that there were.
+fn check_complete(store: &Store, has_head: bool) -> Result<(), Error> {
+    let state = store.state();
+    let files = state.partitions.values();
+    let files = files.filter(|partition| partition.file_length > 0).count();
+    let fault = if files > 0 && !store.objects.has_dir() {
+        format!("`objects` is missing, with the files of {files} partitions")
+    } else if !state.orphans.is_empty() && state.tenants.is_empty() {
+        format!(
+            "its records name no tenant, and nothing refers to what is there: {}",
+            describe(&state.orphans)
+        )
+    } else if !has_head && !state.tenants.is_empty() {
+        "the record `head` is missing".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(incomplete(&store.dir, &fault))
+}
+
+fn describe(orphans: &[Orphan]) -> String {
+    let first = orphans.first().map_or("", |orphan| &orphan.what);
+    let bytes: u64 = orphans.iter().map(|orphan| orphan.bytes).sum();
+    match orphans.len() {
+        1 => format!("{first} ({bytes} bytes)"),
+        count => format!("{first} and {} more ({bytes} bytes)", count - 1),
+    }
+}
+
+/// Writes the head, where it is new or has changed.
+fn put_head(store: &Store) -> Result<(), Error> {
+    let mut state = store.state();
+    if state.head.version == 0 {
+        state.head.version = VERSION;
+    }
+    let head = state.head.encode();
+    let stored = store.slot(HEAD).map_err(|error| unreadable(&error))?;
+    if stored.is_none_or(|stored| *stored != *head) {
+        store.change(&mut state, |change| change.put(HEAD, &head));
+    }
+    Ok(())
 }
 
 fn refused(error: &dyn std::fmt::Display) -> Error {

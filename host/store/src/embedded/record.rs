@@ -2,6 +2,9 @@
 //!
 //! All keys begin with their kind. Namespaces and partitions have numbers from one counter, so a number is never used again.
 //!
+//! The record of a partition is on disk before its object file is made, and a record that it is given up before that file is
+//! removed. So a file without either tells that records are missing, and is never removed.
+//!
 //! | key | value |
 //! |---|---|
 //! | `i` | the layout's version (4), the last number given (8), bytes of reclaimed partitions still in the tree (8) |
@@ -9,6 +12,7 @@
 //! | `w` namespace (8, big endian) writer | its epoch (8), whether it has ever committed (1) |
 //! | `p` partition (8, big endian) | namespace (8), when it was reclaimed in Unix milliseconds or 0 (8), stored bytes (8), bytes in the tree (8), length of its object file (8), name |
 //! | `x` namespace (8, big endian) xxh3 of a name (8) | nothing: the name was reclaimed |
+//! | `d` namespace or partition (8, big endian) | nothing: it was given up, and what is left of it is to be removed |
 //! | `v` partition (8, big endian) sort | a slot, see `value.rs` |
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -22,6 +26,7 @@ pub(super) const TENANT: u8 = b't';
 pub(super) const WRITER: u8 = b'w';
 pub(super) const PARTITION: u8 = b'p';
 pub(super) const BURNT: u8 = b'x';
+pub(super) const GIVEN_UP: u8 = b'd';
 pub(super) const VALUE: u8 = b'v';
 
 /// What holds for the whole store.

@@ -1,5 +1,6 @@
 //! What the driver, its namespaces and its upkeep share: the store that is open now.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,6 +10,7 @@ use tracing::{info, warn};
 
 use super::durable::{self, Syncs};
 use super::faults::Faults;
+use super::open::Access;
 use super::space::Space;
 use super::store::Store;
 use super::{Options, open};
@@ -32,8 +34,13 @@ pub(super) struct Shared {
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn open(options: Options, space: Space, faults: Faults) -> Result<Self, Error> {
-        let (store, damaged) = open::open(&options.dir, None, faults.clone())?;
+    pub(super) fn open(
+        options: Options,
+        access: Access<'_>,
+        space: Space,
+        faults: Faults,
+    ) -> Result<Self, Error> {
+        let store = open::open(&options.dir, access, faults.clone())?;
         Ok(Self {
             quotas: RwLock::new(options.quotas.clone()),
             options,
@@ -42,7 +49,7 @@ impl Shared {
             leader: tokio::sync::Mutex::default(),
             space,
             syncs: Syncs::default(),
-            damage: AtomicU64::new(damaged),
+            damage: AtomicU64::default(),
             faults,
         })
     }
@@ -85,10 +92,10 @@ impl Shared {
             warn!(error = failed, "opening the kv store anew");
             state.synced
         };
-        let (store, damaged) = open::open(&self.options.dir, Some(good), self.faults.clone())?;
+        let access = Access::Write { good: Some(good) };
+        let store = open::open(&self.options.dir, access, self.faults.clone())?;
         let mut current = self.store.write().unwrap_or_else(PoisonError::into_inner);
         self.generation.fetch_add(1, Ordering::SeqCst);
-        self.damage.fetch_add(damaged, Ordering::Relaxed);
         *current = Arc::new(store);
         info!("the kv store is open again");
         Ok(())
@@ -100,7 +107,7 @@ impl Shared {
         let before = self
             .now()
             .saturating_sub(u64::try_from(linger.as_millis()).unwrap_or(u64::MAX));
-        let doomed = {
+        let (doomed, given_up): (_, Vec<u64>) = {
             let mut state = store.state();
             if state.failed.is_some() {
                 return Ok(());
@@ -131,21 +138,52 @@ impl Shared {
             store.change(&mut state, |change| {
                 for number in &doomed {
                     change.delete(&super::record::key(super::record::PARTITION, *number, &[]));
+                    change.give_up(*number);
                 }
                 let head = change.state().head.encode();
                 change.put(super::record::HEAD, &head);
             });
-            doomed
+            (doomed, state.given_up.iter().copied().collect())
         };
-        // Should the process end before the files are gone, opening the store finds that nothing refers to them. The other way
-        // round, a crash could leave records of partitions without their files.
+        // Should the process end before the files are gone, opening the store finds the records that they are given up. The other
+        // way round, a crash could leave records of partitions without their files.
         durable::sync(&store, &self.syncs)?;
         for number in doomed {
             store.live.remove(number);
-            if let Err(error) = store.objects.remove(number) {
+        }
+        remove_given_up(&store, &given_up);
+        Ok(())
+    }
+}
+
+/// Removes the files of these, whose records that they are given up are on disk; then the records.
+pub(super) fn remove_given_up(store: &Store, given_up: &[u64]) {
+    if given_up.is_empty() {
+        return;
+    }
+    let mut removed = Vec::with_capacity(given_up.len());
+    for number in given_up {
+        match store.objects.remove(*number) {
+            Ok(()) => removed.push(*number),
+            Err(error) => {
                 warn!(%error, "the file of a reclaimed partition could not be removed");
             }
         }
-        Ok(())
     }
+    // A file that a crash brings back after its record has gone would be one that nothing refers to.
+    if let Err(error) = store.objects.sync_names() {
+        warn!(%error, "the removal of files could not be brought to disk");
+        return;
+    }
+    let mut state = store.state();
+    let state = &mut *state;
+    let partitions = state.partitions.values();
+    let needed: HashSet<u64> = partitions.map(|partition| partition.namespace).collect();
+    store.change(state, |change| {
+        for number in removed {
+            if !needed.contains(&number) {
+                change.is_gone(number);
+            }
+        }
+    });
 }

@@ -5,16 +5,17 @@
 //! when the one before it, and the objects that it refers to, are on disk.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use lsm_tree::{AbstractTree, AnyTree, Cache, DescriptorTable, SequenceNumberCounter};
 
-use super::faults::Faults;
 use super::journal::{Gathered, Journal};
 use super::live::Live;
 use super::objects::Objects;
 use super::record::{self, Head, Partition, Writer};
+use super::survey::incomplete;
 use crate::{Claim, Error};
 
 /// Blocks of the tree that are kept unpacked; objects are not among them, the system's page cache has those.
@@ -30,8 +31,8 @@ pub(super) struct Store {
     visible: SequenceNumberCounter,
     pub(super) objects: Objects,
     pub(super) live: Live,
-    /// Taken before `state`; whoever has it may write the journal.
-    pub(super) journal: Mutex<Journal>,
+    /// Taken before `state`; whoever has it may write the journal. None while the store is being opened, and where it is only read.
+    pub(super) journal: Mutex<Option<Journal>>,
     pub(super) state: Mutex<State>,
     /// Written by a commit while it is half visible.
     pub(super) view: RwLock<()>,
@@ -46,6 +47,12 @@ pub(super) struct State {
     pub(super) partitions: HashMap<u64, Partition>,
     /// Of purged namespaces, or past their time: to be removed.
     pub(super) doomed: Vec<u64>,
+    /// Namespaces and partitions with a record that they are given up. The record goes once nothing of them is left on disk.
+    pub(super) given_up: HashSet<u64>,
+    /// Found when the store was opened: no record refers to them, or says that they are given up.
+    pub(super) orphans: Vec<Orphan>,
+    /// New partitions whose record is not on disk: it is once so many changes are.
+    pub(super) unrecorded: HashMap<u64, u64>,
     /// Their object file may be longer than it is known to be.
     pub(super) uncut: HashSet<u64>,
     pub(super) gathered: Gathered,
@@ -72,6 +79,15 @@ pub(super) struct Namespace {
     pub(super) stored: u64,
 }
 
+/// Something on disk that nothing refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// The file or partition, by name.
+    pub what: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
 /// Puts and deletes that become visible together.
 pub(super) struct Change<'a> {
     store: &'a Store,
@@ -82,15 +98,10 @@ pub(super) struct Change<'a> {
 // === impl Store ===
 
 impl Store {
-    pub(super) fn assemble(
-        dir: &Path,
-        journal: Journal,
-        live: Live,
-        faults: Faults,
-    ) -> Result<Self, Error> {
-        let (tree, seqno, visible) = tree(dir, &live)?;
-        let objects = Objects::open(dir.join("objects"), faults)
-            .map_err(|error| Error::Unavailable(format!("cannot open the objects: {error}")))?;
+    /// Opens the tree in the folder `tree`, and makes it where there is none; of all else nothing is opened yet.
+    pub(super) fn assemble(dir: &Path, tree: &Path, objects: Objects) -> Result<Self, Error> {
+        let live = Live::default();
+        let (tree, seqno, visible) = open_tree(dir, tree, &live)?;
         Ok(Self {
             dir: dir.to_owned(),
             tree,
@@ -98,7 +109,7 @@ impl Store {
             visible,
             objects,
             live,
-            journal: Mutex::new(journal),
+            journal: Mutex::default(),
             state: Mutex::default(),
             view: RwLock::default(),
         })
@@ -192,6 +203,18 @@ impl Change<'_> {
         self.state
     }
 
+    /// Records that what is left of a namespace or partition is to be removed.
+    pub(super) fn give_up(&mut self, number: u64) {
+        self.state.given_up.insert(number);
+        self.put(&record::key(record::GIVEN_UP, number, &[]), &[]);
+    }
+
+    /// Nothing is left of it.
+    pub(super) fn is_gone(&mut self, number: u64) {
+        self.state.given_up.remove(&number);
+        self.delete(&record::key(record::GIVEN_UP, number, &[]));
+    }
+
     /// A new number, never given before.
     pub(super) fn number(&mut self) -> u64 {
         self.state.head.last_number += 1;
@@ -201,29 +224,43 @@ impl Change<'_> {
     }
 }
 
-fn tree(
+fn open_tree(
     dir: &Path,
+    tree: &Path,
     live: &Live,
 ) -> Result<(AnyTree, SequenceNumberCounter, SequenceNumberCounter), Error> {
     let (seqno, visible) = (
         SequenceNumberCounter::default(),
         SequenceNumberCounter::default(),
     );
-    let tree = lsm_tree::Config::new(dir.join("tree"), seqno.clone(), visible.clone())
+    let tree = lsm_tree::Config::new(tree, seqno.clone(), visible.clone())
         .use_cache(Arc::new(Cache::with_capacity_bytes(CACHE_BYTES)))
         .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_TABLES))))
         .with_compaction_filter_factory(Some(Arc::new(live.clone())))
         .open()
-        .map_err(|error| {
-            Error::DataLoss(format!(
-                "cannot open the tree in `{}`: {error}",
-                dir.display()
-            ))
-        })?;
+        .map_err(|error| tree_failed(dir, &error))?;
     let next = tree.get_highest_seqno().map_or(0, |highest| highest + 1);
     seqno.fetch_max(next);
     visible.fetch_max(next);
     Ok((tree, seqno, visible))
+}
+
+/// Opening a tree writes nothing where it fails.
+fn tree_failed(dir: &Path, error: &lsm_tree::Error) -> Error {
+    let is_damage = |error: &io::Error| {
+        use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+        matches!(error.kind(), InvalidData | NotFound | UnexpectedEof)
+    };
+    match error {
+        lsm_tree::Error::Io(error) if !is_damage(error) => Error::Unavailable(format!(
+            "cannot open the tree in `{}`: {error}",
+            dir.display()
+        )),
+        error => incomplete(
+            dir,
+            &format!("a table in `tree/tables` is missing or damaged ({error})"),
+        ),
+    }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

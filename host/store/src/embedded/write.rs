@@ -67,11 +67,11 @@ impl Shared {
         objects: Vec<(Vec<u8>, Packed)>,
     ) -> Result<(), Error> {
         let &Writing { namespace, by, .. } = writing;
-        let (partition, start, placed) = {
+        let partition = self.recorded(store, writing, name)?;
+        let (start, placed) = {
             let mut state = store.state();
             state.check(namespace, by)?;
-            self.check_quota(&state, writing, Growth::Put)?;
-            let partition = partition(store, &mut state, namespace, name)?;
+            writable(&state, partition, name)?;
             let mut missing = Vec::with_capacity(objects.len());
             let mut seen = HashSet::new();
             for (sort, packed) in objects {
@@ -81,8 +81,7 @@ impl Shared {
                     missing.push((key, packed));
                 }
             }
-            let (start, placed) = reserve(store, &mut state, partition, missing)?;
-            (partition, start, placed)
+            reserve(store, &mut state, partition, missing)?
         };
         let Some(start) = start else {
             return Ok(());
@@ -96,8 +95,12 @@ impl Shared {
         for placed in &placed {
             bytes.extend_from_slice(&placed.packed.payload);
         }
-        let written = store.objects.write(partition, start, &bytes);
-        written.map_err(|error| self.write_failed(&error))?;
+        if let Err(error) = store.objects.write(partition, start, &bytes) {
+            let state = store.state();
+            state.check(namespace, by)?;
+            writable(&state, partition, name)?;
+            return Err(self.write_failed(&error));
+        }
         self.space.wrote(bytes.len() as u64);
 
         let mut state = store.state();
@@ -120,6 +123,21 @@ impl Shared {
         state.unsynced.insert(partition);
         state.account(partition, stored, 0, in_tree);
         Ok(())
+    }
+
+    /// The number of a partition that can be written, with its record on disk: a file may be made for it.
+    fn recorded(&self, store: &Store, writing: &Writing<'_>, name: &str) -> Result<u64, Error> {
+        let (partition, is_recorded) = {
+            let mut state = store.state();
+            state.check(writing.namespace, writing.by)?;
+            self.check_quota(&state, writing, Growth::Put)?;
+            let partition = partition(store, &mut state, writing.namespace, name)?;
+            (partition, !state.unrecorded.contains_key(&partition))
+        };
+        if !is_recorded {
+            durable::sync(store, &self.syncs)?;
+        }
+        Ok(partition)
     }
 
     /// Whoever writes faster than upkeep flushes has to flush.
@@ -291,6 +309,7 @@ fn partition(store: &Store, state: &mut State, namespace: u64, name: &str) -> Re
         .partitions
         .insert(number, Partition::new(namespace, name));
     state.changed.insert(number);
+    state.unrecorded.insert(number, state.changes);
     state.uncut.insert(number);
     if let Some(known) = state.namespaces.get_mut(&namespace) {
         known.names.insert(name.to_owned(), number);

@@ -132,7 +132,7 @@ async fn a_disk_that_fills_refuses_objects_then_commits_and_resumes_by_itself() 
 }
 
 /// Everything that the driver has in memory of its partitions, by number.
-fn held(driver: &EmbeddedDriver) -> [usize; 9] {
+fn held(driver: &EmbeddedDriver) -> [usize; 12] {
     let store = driver.shared.store();
     let state = store.state();
     [
@@ -145,6 +145,9 @@ fn held(driver: &EmbeddedDriver) -> [usize; 9] {
         store.live.len(),
         store.objects.open_len(),
         store.tree.sealed_memtable_count(),
+        state.unrecorded.len(),
+        state.given_up.len(),
+        state.orphans.len(),
     ]
 }
 
