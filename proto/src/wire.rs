@@ -227,6 +227,12 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Whether it is a group, which proto3 does not have.
+    #[inline]
+    pub fn is_group(&self) -> bool {
+        matches!(self.value, Value::Group(_))
+    }
+
     #[cold]
     fn mistyped(&self) -> Error {
         Cause::Mistyped(self.number).at(self.offset)

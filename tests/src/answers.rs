@@ -2,6 +2,7 @@
 //! streams of traces must keep (W6, W7).
 
 use bytes::Bytes;
+use larder_proto::otlp::pdata;
 use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
 use prost::Message as _;
 
@@ -41,11 +42,12 @@ impl Trace {
 /// Merges messages of one trace that follow each other.
 ///
 /// # Panics
-/// When a message is empty, holds two traces or passes 4 MiB, or when a trace comes up again after another one.
+/// When a message is empty, holds two traces, passes 4 MiB or cannot be decoded by Jaeger's client, or when a trace comes up again after another one.
 pub fn merge(messages: &[Bytes]) -> Vec<Trace> {
     let mut traces: Vec<Trace> = Vec::new();
     for message in messages {
         assert!(message.len() < CLIENT_LIMIT, "{} bytes (W7)", message.len());
+        assert!(pdata::takes(message), "Jaeger cannot read it");
         let data = TracesData::decode(&message[..]).expect("a TracesData");
         let spans: Vec<_> = spans_of(&data.resource_spans).collect();
         assert!(!spans.is_empty(), "an empty message (W6)");

@@ -36,6 +36,8 @@ struct Fact<'a> {
     term: Option<Term>,
     /// Whether all strings in it are valid UTF-8.
     utf8: bool,
+    /// Whether Jaeger can decode it.
+    decodable: bool,
     /// The last fragment that has its terms.
     fragment: u32,
 }
@@ -70,11 +72,12 @@ enum Space {
     LinkTraceId,
 }
 
-/// A fact's number, and whether all strings in it are valid UTF-8.
+/// A fact's number, whether all strings in it are valid UTF-8, and whether Jaeger can decode it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     pub(super) number: u32,
     pub(super) utf8: bool,
+    pub(super) decodable: bool,
 }
 
 // === impl Facts ===
@@ -123,6 +126,7 @@ impl<'a> Facts<'a> {
                 marks,
                 term,
                 utf8: attribute.utf8,
+                decodable: attribute.decodable,
                 fragment: 0,
             },
         ))
@@ -188,14 +192,19 @@ impl<'a> Facts<'a> {
         let number = *self.fact_numbers.find(hash, |number| {
             self.known.get(*number as usize).as_ref().is_some_and(is_it)
         })?;
-        let utf8 = self.known.get(number as usize)?.utf8;
-        Some(Known { number, utf8 })
+        let fact = self.known.get(number as usize)?;
+        Some(Known {
+            number,
+            utf8: fact.utf8,
+            decodable: fact.decodable,
+        })
     }
 
     fn insert(&mut self, hash: u64, fact: Fact<'a>) -> Known {
         let known = Known {
             number: super::number(self.known.len()),
             utf8: fact.utf8,
+            decodable: fact.decodable,
         };
         self.known.push(fact);
         let (facts, hasher) = (&self.known, &self.hasher);
@@ -218,6 +227,7 @@ impl<'a> Facts<'a> {
             marks: [None; 2],
             term: Some(term(bytes)),
             utf8: true,
+            decodable: true,
             fragment: 0,
         };
         self.insert(hash, fact).number

@@ -22,6 +22,7 @@ pub(super) struct Resource {
     pub(super) error_term: Term,
     pub(super) facts: Range<usize>,
     pub(super) utf8: bool,
+    pub(super) decodable: bool,
     /// The last fragment that has its terms, and the last that has `error_term`.
     pub(super) fragment: u32,
     pub(super) error_fragment: u32,
@@ -36,6 +37,7 @@ pub(super) struct Scope {
     pub(super) terms: [Term; 2],
     pub(super) facts: Range<usize>,
     pub(super) utf8: bool,
+    pub(super) decodable: bool,
     /// The last fragment that has its terms.
     pub(super) fragment: u32,
 }
@@ -112,10 +114,11 @@ impl<'a> Request<'a> {
             return Ok(*number);
         }
         let start = self.fact_lists.len();
-        let mut utf8 = true;
+        let (mut utf8, mut decodable) = (true, true);
         let view = otlp::ResourceSpans::read(raw, |attribute| {
             let known = self.facts.attribute(Level::Resource, attribute)?;
             utf8 &= known.utf8;
+            decodable &= known.decodable;
             self.fact_lists.push(known.number);
             Ok(())
         })?;
@@ -128,6 +131,7 @@ impl<'a> Request<'a> {
             error_term: terms::service_with_error(service.as_bytes()),
             facts: start..self.fact_lists.len(),
             utf8: utf8 && view.utf8 && is_utf8,
+            decodable: decodable && view.decodable,
             fragment: 0,
             error_fragment: 0,
         };
@@ -161,10 +165,11 @@ impl<'a> Request<'a> {
             return Ok(*number);
         }
         let start = self.fact_lists.len();
-        let mut utf8 = true;
+        let (mut utf8, mut decodable) = (true, true);
         let view = otlp::ScopeSpans::read(raw, |attribute| {
             let known = self.facts.attribute(Level::Scope, attribute)?;
             utf8 &= known.utf8;
+            decodable &= known.decodable;
             self.fact_lists.push(known.number);
             Ok(())
         })?;
@@ -177,6 +182,7 @@ impl<'a> Request<'a> {
             ],
             facts: start..self.fact_lists.len(),
             utf8: utf8 && view.utf8 && view.scope.utf8,
+            decodable: decodable && view.decodable,
             fragment: 0,
         };
         let number = number(self.scopes.len());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use larder_proto::otlp::Span;
+use larder_proto::otlp::{IdField, Span};
 
 /// Why a span was refused (E3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,8 +11,15 @@ pub enum Reason {
     TraceId,
     /// Its span id is not 8 bytes, or all of them are zero.
     SpanId,
+    /// Its parent's span id is neither empty nor 8 bytes: Jaeger cannot decode an answer that has it.
+    ParentSpanId,
+    /// The trace id of a link is neither empty nor 16 bytes, or the span id of one neither empty nor 8: as above.
+    LinkId,
     /// A string in it, in its resource or in its scope is not valid UTF-8.
     Utf8,
+    /// Jaeger cannot decode it, its resource or its scope: a group was sent in it, or what stands where old clients put their spans
+    /// does not read as such.
+    Undecodable,
     /// With its resource and its scope it is larger than a message may be.
     TooLarge,
 }
@@ -45,14 +52,25 @@ const MOST_OF_A_NAME: usize = 64;
 
 impl Reason {
     /// Every reason, in the order in which they are named.
-    pub const ALL: [Self; 4] = [Self::TraceId, Self::SpanId, Self::Utf8, Self::TooLarge];
+    pub const ALL: [Self; 7] = [
+        Self::TraceId,
+        Self::SpanId,
+        Self::ParentSpanId,
+        Self::LinkId,
+        Self::Utf8,
+        Self::Undecodable,
+        Self::TooLarge,
+    ];
 
     /// The word for metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TraceId => "trace_id",
             Self::SpanId => "span_id",
+            Self::ParentSpanId => "parent_span_id",
+            Self::LinkId => "link_id",
             Self::Utf8 => "utf8",
+            Self::Undecodable => "undecodable",
             Self::TooLarge => "too_large",
         }
     }
@@ -62,8 +80,23 @@ impl Reason {
         match self {
             Self::TraceId => "a trace id that is not 16 bytes or all zero",
             Self::SpanId => "a span id that is not 8 bytes or all zero",
+            Self::ParentSpanId => "a parent span id that is neither empty nor 8 bytes",
+            Self::LinkId => {
+                "a link whose trace id is neither empty nor 16 bytes, or whose span id is neither empty nor 8 bytes"
+            }
             Self::Utf8 => "a string that is not valid UTF-8",
+            Self::Undecodable => "a field that Jaeger cannot decode",
             Self::TooLarge => "more bytes than grpc.max_message_bytes allows a message",
+        }
+    }
+}
+
+impl From<IdField> for Reason {
+    fn from(field: IdField) -> Self {
+        match field {
+            IdField::TraceId => Self::TraceId,
+            IdField::SpanId => Self::SpanId,
+            IdField::ParentSpanId => Self::ParentSpanId,
         }
     }
 }

@@ -67,6 +67,14 @@ pub(super) struct Trace {
     last: u32,
 }
 
+/// What is known of the attributes, events and links of a span.
+#[derive(Clone, Copy)]
+struct Inside {
+    link_ids_fit: bool,
+    utf8: bool,
+    decodable: bool,
+}
+
 /// Every `ResourceSpans` of an encoded request, in the order sent.
 pub(super) fn resource_spans(request: &[u8]) -> impl Iterator<Item = Result<&[u8], Error>> {
     Fields::within(request, DEPTH).filter_map(|field| match field {
@@ -186,11 +194,16 @@ impl<'a> Request<'a> {
     ) -> Result<(), Error> {
         let first_fact = self.fact_lists.len();
         let (facts, list) = (&mut self.facts, &mut self.fact_lists);
-        let mut utf8 = true;
+        let mut inside = Inside {
+            link_ids_fit: true,
+            utf8: true,
+            decodable: true,
+        };
         let view = otlp::Span::read(raw, |child| {
             let mut attribute = |level, raw| {
                 let known = facts.attribute(level, raw)?;
-                utf8 &= known.utf8;
+                inside.utf8 &= known.utf8;
+                inside.decodable &= known.decodable;
                 list.push(known.number);
                 Ok(())
             };
@@ -198,19 +211,22 @@ impl<'a> Request<'a> {
                 Child::Attribute(raw) => attribute(Level::Span, raw)?,
                 Child::Event(raw) => {
                     let event = Event::read(raw, |raw| attribute(Level::Event, raw))?;
-                    utf8 &= event.utf8;
+                    inside.utf8 &= event.utf8;
+                    inside.decodable &= event.decodable;
                     list.push(facts.event_name(event.name));
                 }
                 Child::Link(raw) => {
                     let link = Link::read(raw, |raw| attribute(Level::Link, raw))?;
-                    utf8 &= link.utf8;
+                    inside.link_ids_fit &= link.ids_fit;
+                    inside.utf8 &= link.utf8;
+                    inside.decodable &= link.decodable;
                     list.push(facts.link_trace_id(link.trace_id));
                 }
             }
             Ok(())
         })?;
 
-        match self.take_span(scope_number, &view, utf8, limits) {
+        match self.take_span(scope_number, &view, inside, limits) {
             Ok((trace_id, mut span)) => {
                 span.facts = (number(first_fact), number(self.fact_lists.len()));
                 self.push_span(trace_id, span);
@@ -228,7 +244,7 @@ impl<'a> Request<'a> {
         &mut self,
         scope_number: u32,
         view: &otlp::Span<'a>,
-        utf8: bool,
+        inside: Inside,
         limits: &Limits,
     ) -> Result<(TraceId, Span<'a>), (Reason, Place)> {
         let trace_id = TraceId::from_span(view.trace_id).ok_or((Reason::TraceId, Place::Span))?;
@@ -236,7 +252,13 @@ impl<'a> Request<'a> {
             .ok()
             .filter(|id| *id != [0; 8])
             .ok_or((Reason::SpanId, Place::Span))?;
-        if !(utf8 && view.utf8) {
+        if let Some(field) = view.misfit {
+            return Err((field.into(), Place::Span));
+        }
+        if !inside.link_ids_fit {
+            return Err((Reason::LinkId, Place::Span));
+        }
+        if !(inside.utf8 && view.utf8) {
             return Err((Reason::Utf8, Place::Span));
         }
         let missing = (Reason::Utf8, Place::Span);
@@ -247,6 +269,15 @@ impl<'a> Request<'a> {
         }
         if !scope.utf8 {
             return Err((Reason::Utf8, Place::Scope));
+        }
+        for (decodable, place) in [
+            (inside.decodable && view.decodable, Place::Span),
+            (resource.decodable, Place::Resource),
+            (scope.decodable, Place::Scope),
+        ] {
+            if !decodable {
+                return Err((Reason::Undecodable, place));
+            }
         }
         let in_scope = field_len(view.raw.len()) + scope.header.len();
         let in_resource = field_len(in_scope) + resource.header.len();

@@ -138,6 +138,12 @@ impl Budget {
         Ok(())
     }
 
+    /// Counts spans that are answered without what Jaeger's client cannot decode.
+    pub(crate) fn mended(&self, without_parent: u64, without_link: u64) {
+        self.metrics.incomplete("parent_span_id", without_parent);
+        self.metrics.incomplete("link_id", without_link);
+    }
+
     fn time_left(&self) -> Duration {
         let running = self
             .running_since

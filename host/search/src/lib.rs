@@ -29,6 +29,7 @@ mod gather;
 mod ids;
 mod judge;
 mod legacy;
+mod mend;
 mod paging;
 mod plan;
 mod predicate;

@@ -11,6 +11,7 @@ use larder_oracle::strategies::{
 };
 use larder_oracle::{Oracle, times};
 use larder_proto::TracesBytes;
+use larder_proto::otlp::pdata;
 use larder_proto::storage::v2::{
     GetDependenciesRequest, GetTraceParams, GetTracesRequest, Pagination, TraceQueryParameters,
 };
@@ -76,6 +77,7 @@ fn question() -> impl Strategy<Value = Question> {
 fn traces(messages: &[TracesBytes]) -> Vec<Whole> {
     let mut traces: Vec<Whole> = Vec::new();
     for message in messages {
+        assert!(pdata::takes(&message.0), "Jaeger cannot read it");
         let data = TracesData::decode(message.0.clone()).unwrap();
         for one in spans_of(&data.resource_spans) {
             let (id, alone) = (&one.span.trace_id, one.alone().encode_to_vec());

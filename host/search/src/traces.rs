@@ -8,6 +8,8 @@ use larder_proto::storage::v2::GetTracesRequest;
 
 use super::emit::Emitter;
 use super::full;
+use super::judge::Fault;
+use super::mend::{self, Mended};
 use super::reading::Reading;
 use super::session::{Session, too_large};
 
@@ -103,9 +105,16 @@ impl Traces {
     }
 
     /// Joins a piece to the open message; gives that message if it is full, or its trace has ended.
-    fn join(&mut self, piece: Piece) -> Result<Option<TracesBytes>, Error> {
-        full::each_span(&piece, |_| Ok(()))
-            .map_err(|fault| fault.into_error(&self.session, &piece))?;
+    fn join(&mut self, mut piece: Piece) -> Result<Option<TracesBytes>, Error> {
+        let mut ids_fit = true;
+        full::each_span(&piece, |full| {
+            ids_fit &= mend::ids_fit(&full.span)?;
+            Ok(())
+        })
+        .map_err(|fault| fault.into_error(&self.session, &piece))?;
+        if !ids_fit {
+            self.mend(&mut piece)?;
+        }
         let place = self.reading.as_ref().and_then(|r| r.place(piece.trace_id));
         if place < Some(self.place) {
             return Err(self
@@ -129,6 +138,29 @@ impl Traces {
             bytes: piece.bytes,
         };
         Ok(self.open.replace(next).map(Open::into_message))
+    }
+
+    /// Takes out of a piece what Jaeger's client cannot decode.
+    #[cold]
+    fn mend(&self, piece: &mut Piece) -> Result<(), Error> {
+        let limit = self.session.limits().max_message_bytes;
+        let mend = |mark| {
+            mend::mend(&piece.bytes, mark)
+                .map_err(|error| Fault::from(error).into_error(&self.session, piece))
+        };
+        let mut mended = mend(true)?;
+        if mended.bytes.len() > limit {
+            // Without marks it is never longer than what is stored.
+            mended = mend(false)?;
+        }
+        let Mended {
+            bytes,
+            without_parent,
+            without_link,
+        } = mended;
+        self.session.budget.mended(without_parent, without_link);
+        piece.bytes = bytes;
+        Ok(())
     }
 }
 

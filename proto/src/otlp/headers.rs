@@ -1,6 +1,6 @@
 //! What stands around spans: resources and scopes.
 
-use super::{AnyValue, Attributes, Repeated, Span, depth, is_utf8};
+use super::{AnyValue, Attributes, Flags, Repeated, Span, depth, is_utf8, pdata};
 use crate::wire::{Error, Fields};
 
 /// An encoded `TracesData`, or several joined.
@@ -16,6 +16,9 @@ pub struct ResourceSpans<'a> {
     pub schema_url: &'a [u8],
     /// Whether `schema_url` is valid UTF-8.
     pub utf8: bool,
+    /// Whether no group was sent in it or its resource, and pdata takes what stands in [`pdata::OLD_SCOPE_SPANS`]. Says nothing of
+    /// `ScopeSpans` and attributes.
+    pub decodable: bool,
     raw: &'a [u8],
 }
 
@@ -35,6 +38,8 @@ pub struct ScopeSpans<'a> {
     pub schema_url: &'a [u8],
     /// Whether `schema_url` is valid UTF-8.
     pub utf8: bool,
+    /// Whether no group was sent in it or its scope. Says nothing of spans and attributes.
+    pub decodable: bool,
     raw: &'a [u8],
 }
 
@@ -75,7 +80,7 @@ impl<'a> ResourceSpans<'a> {
     /// # Errors
     /// When the bytes are no such message; so in every `parse` of this module.
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
-        Self::read_each(raw, |_| Ok(true))
+        Self::read_each(raw, |_| Ok(Flags::GOOD))
     }
 
     /// Reads an encoded `ResourceSpans`, all but its `ScopeSpans`, and hands over each attribute of its resource. Then `utf8` says
@@ -90,31 +95,38 @@ impl<'a> ResourceSpans<'a> {
 
     fn read_each(
         raw: &'a [u8],
-        mut resource: impl FnMut(&'a [u8]) -> Result<bool, Error>,
+        mut resource: impl FnMut(&'a [u8]) -> Result<Flags, Error>,
     ) -> Result<Self, Error> {
         let mut view = Self {
             resource: Resource { holder: raw },
             schema_url: &[],
             utf8: true,
+            decodable: true,
             raw,
         };
+        let mut flags = Flags::GOOD;
         for field in Fields::within(raw, depth::RESOURCE_SPANS) {
             let field = field?;
             match field.number {
                 1 => {
                     let inner = field.bytes()?;
-                    view.utf8 &= resource(inner).map_err(|e| e.counted_from(raw, inner))?;
+                    flags &= resource(inner).map_err(|e| e.counted_from(raw, inner))?;
                 }
                 2 => {
                     field.bytes()?;
                 }
                 3 => {
                     view.schema_url = field.bytes()?;
-                    view.utf8 &= is_utf8(view.schema_url);
+                    flags.utf8 &= is_utf8(view.schema_url);
                 }
-                _ => {}
+                pdata::OLD_SCOPE_SPANS => {
+                    flags.decodable &= field.bytes().is_ok_and(pdata::takes_scope_spans);
+                }
+                _ => flags.decodable &= !field.is_group(),
             }
         }
+        view.utf8 = flags.utf8;
+        view.decodable = flags.decodable;
         Ok(view)
     }
 
@@ -147,12 +159,12 @@ impl<'a> Resource<'a> {
     }
 }
 
-/// Reads an encoded `Resource`. Returns whether its strings outside of attributes are UTF-8.
+/// Reads an encoded `Resource`. Tells of what is outside of attributes.
 fn read_resource<'a>(
     raw: &'a [u8],
     attribute: &mut impl FnMut(&'a [u8]) -> Result<(), Error>,
-) -> Result<bool, Error> {
-    let mut utf8 = true;
+) -> Result<Flags, Error> {
+    let mut flags = Flags::GOOD;
     for field in Fields::within(raw, depth::RESOURCE) {
         let field = field?;
         match field.number {
@@ -165,24 +177,25 @@ fn read_resource<'a>(
             }
             3 => {
                 let entity = field.bytes()?;
-                utf8 &= read_entity_ref(entity).map_err(|e| e.counted_from(raw, entity))?;
+                flags &= read_entity_ref(entity).map_err(|e| e.counted_from(raw, entity))?;
             }
-            _ => {}
+            _ => flags.decodable &= !field.is_group(),
         }
     }
-    Ok(utf8)
+    Ok(flags)
 }
 
-/// Reads an encoded `EntityRef`: four fields, all strings. Returns whether they are UTF-8.
-fn read_entity_ref(raw: &[u8]) -> Result<bool, Error> {
-    let mut utf8 = true;
+/// Reads an encoded `EntityRef`: four fields, all strings.
+fn read_entity_ref(raw: &[u8]) -> Result<Flags, Error> {
+    let mut flags = Flags::GOOD;
     for field in Fields::within(raw, depth::RESOURCE_ATTRIBUTE) {
         let field = field?;
-        if let 1..=4 = field.number {
-            utf8 &= is_utf8(field.bytes()?);
+        match field.number {
+            1..=4 => flags.utf8 &= is_utf8(field.bytes()?),
+            _ => flags.decodable &= !field.is_group(),
         }
     }
-    Ok(utf8)
+    Ok(flags)
 }
 
 // === impl ScopeSpans ===
@@ -207,6 +220,7 @@ impl<'a> ScopeSpans<'a> {
             },
             schema_url: &[],
             utf8: true,
+            decodable: true,
             raw,
         };
         for field in Fields::within(raw, depth::SCOPE_SPANS) {
@@ -214,7 +228,8 @@ impl<'a> ScopeSpans<'a> {
             match field.number {
                 1 => {
                     let scope = field.bytes()?;
-                    view.scope
+                    view.decodable &= view
+                        .scope
                         .merge(scope, &mut attribute)
                         .map_err(|e| e.counted_from(raw, scope))?;
                 }
@@ -225,7 +240,7 @@ impl<'a> ScopeSpans<'a> {
                     view.schema_url = field.bytes()?;
                     view.utf8 &= is_utf8(view.schema_url);
                 }
-                _ => {}
+                _ => view.decodable &= !field.is_group(),
             }
         }
         Ok(view)
@@ -245,12 +260,13 @@ impl<'a> Scope<'a> {
         Attributes::inside(self.holder, 1, 3)
     }
 
-    /// Reads one more encoded `InstrumentationScope` on top of this one.
+    /// Reads one more encoded `InstrumentationScope` on top of this one. Returns whether no group was sent in it.
     fn merge(
         &mut self,
         raw: &'a [u8],
         attribute: &mut impl FnMut(&'a [u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let mut decodable = true;
         for field in Fields::within(raw, depth::SCOPE) {
             let field = field?;
             match field.number {
@@ -269,9 +285,9 @@ impl<'a> Scope<'a> {
                 4 => {
                     field.varint()?;
                 }
-                _ => {}
+                _ => decodable &= !field.is_group(),
             }
         }
-        Ok(())
+        Ok(decodable)
     }
 }

@@ -4,16 +4,23 @@
 //! not valid UTF-8, for which prost refuses all, only clears the view's `utf8`. Of a field that occurs more than once the last
 //! one counts, and messages merge, as the wire format asks for.
 //!
+//! Jaeger's client reads answers with a stricter decoder, [`pdata`], for which one id of a wrong length or one group makes all of a
+//! message unreadable. What it refuses and prost does not clears `decodable` or `ids_fit`, or sets [`Span::misfit`]. It looks at
+//! each id sent, also where only the last one counts.
+//!
 //! Views are lazy: [`Span::parse`] leaves attributes, events and links unread until they are iterated. To know that all of a
 //! message is well-formed, read it with the `read` functions, which hand over each part.
 
 mod headers;
+pub mod pdata;
 mod span;
 mod value;
 
 pub use headers::{Resource, ResourceSpans, Scope, ScopeSpans, TracesData};
-pub use span::{Child, Event, Link, Span};
+pub use span::{Child, Event, IdField, Link, Span};
 pub use value::{AnyValue, KeyValue, entries, values};
+
+use std::ops::BitAndAssign;
 
 use crate::wire::{Error, Field, Fields};
 
@@ -45,6 +52,42 @@ pub mod depth {
 #[inline]
 pub fn is_utf8(bytes: &[u8]) -> bool {
     bytes.is_ascii() || simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
+/// Whether pdata takes this trace id. One of zeros it takes, as one that is absent.
+#[inline]
+pub fn fits_trace_id(id: &[u8]) -> bool {
+    matches!(id.len(), 0 | 16)
+}
+
+/// Whether pdata takes this span id, or parent's span id.
+#[inline]
+pub fn fits_span_id(id: &[u8]) -> bool {
+    matches!(id.len(), 0 | 8)
+}
+
+/// What is known of a well-formed message, with all that was read inside of it.
+#[derive(Clone, Copy, Debug)]
+struct Flags {
+    /// Every string is valid UTF-8.
+    utf8: bool,
+    /// pdata takes it.
+    decodable: bool,
+}
+
+impl Flags {
+    const GOOD: Self = Self {
+        utf8: true,
+        decodable: true,
+    };
+}
+
+impl BitAndAssign for Flags {
+    #[inline]
+    fn bitand_assign(&mut self, other: Self) {
+        self.utf8 &= other.utf8;
+        self.decodable &= other.decodable;
+    }
 }
 
 /// The messages in one repeated field.

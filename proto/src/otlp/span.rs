@@ -1,6 +1,6 @@
 //! Spans, their events and links.
 
-use super::{Attributes, Repeated, depth, is_utf8};
+use super::{Attributes, Repeated, depth, fits_span_id, fits_trace_id, is_utf8};
 use crate::wire::{Error, Fields};
 
 /// One operation inside a trace.
@@ -28,8 +28,25 @@ pub struct Span<'a> {
     pub status_message: &'a [u8],
     /// Whether every trace state, name and status message sent is valid UTF-8. Says nothing of attributes, events and links.
     pub utf8: bool,
+    /// The first id sent whose length pdata refuses. Says nothing of links.
+    pub misfit: Option<IdField>,
+    /// Whether no group was sent in it or its status. Says nothing of attributes, events and links.
+    pub decodable: bool,
+    /// How many links were sent.
+    pub link_count: usize,
     /// The encoded message.
     pub raw: &'a [u8],
+}
+
+/// A field of a [`Span`] that holds an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdField {
+    /// `trace_id`.
+    TraceId,
+    /// `span_id`.
+    SpanId,
+    /// `parent_span_id`.
+    ParentSpanId,
 }
 
 /// A message inside a [`Span`], encoded.
@@ -52,6 +69,8 @@ pub struct Event<'a> {
     pub name: &'a [u8],
     /// Whether every name sent is valid UTF-8.
     pub utf8: bool,
+    /// Whether no group was sent in it. Says nothing of attributes.
+    pub decodable: bool,
     /// The encoded message.
     pub raw: &'a [u8],
 }
@@ -67,6 +86,10 @@ pub struct Link<'a> {
     pub trace_state: &'a [u8],
     /// Whether every trace state sent is valid UTF-8.
     pub utf8: bool,
+    /// Whether pdata takes the length of every trace id and span id sent.
+    pub ids_fit: bool,
+    /// Whether no group was sent in it. Says nothing of attributes.
+    pub decodable: bool,
     /// The encoded message.
     pub raw: &'a [u8],
 }
@@ -102,6 +125,9 @@ impl<'a> Span<'a> {
             status_code: 0,
             status_message: &[],
             utf8: true,
+            misfit: None,
+            decodable: true,
+            link_count: 0,
             raw,
         };
         let mut pass =
@@ -110,13 +136,22 @@ impl<'a> Span<'a> {
             let field = field?;
             match field.number {
                 9 => pass(Child::Attribute(field.bytes()?))?,
-                1 => span.trace_id = field.bytes()?,
-                2 => span.span_id = field.bytes()?,
+                1 => {
+                    span.trace_id = field.bytes()?;
+                    span.check_id(fits_trace_id(span.trace_id), IdField::TraceId);
+                }
+                2 => {
+                    span.span_id = field.bytes()?;
+                    span.check_id(fits_span_id(span.span_id), IdField::SpanId);
+                }
                 3 => {
                     span.trace_state = field.bytes()?;
                     span.utf8 &= is_utf8(span.trace_state);
                 }
-                4 => span.parent_span_id = field.bytes()?,
+                4 => {
+                    span.parent_span_id = field.bytes()?;
+                    span.check_id(fits_span_id(span.parent_span_id), IdField::ParentSpanId);
+                }
                 5 => {
                     span.name = field.bytes()?;
                     span.utf8 &= is_utf8(span.name);
@@ -128,7 +163,10 @@ impl<'a> Span<'a> {
                     field.varint()?;
                 }
                 11 => pass(Child::Event(field.bytes()?))?,
-                13 => pass(Child::Link(field.bytes()?))?,
+                13 => {
+                    span.link_count += 1;
+                    pass(Child::Link(field.bytes()?))?;
+                }
                 15 => {
                     let status = field.bytes()?;
                     span.merge_status(status)
@@ -137,10 +175,17 @@ impl<'a> Span<'a> {
                 16 => {
                     field.fixed32()?;
                 }
-                _ => {}
+                _ => span.decodable &= !field.is_group(),
             }
         }
         Ok(span)
+    }
+
+    #[inline]
+    fn check_id(&mut self, fits: bool, field: IdField) {
+        if !fits {
+            self.misfit.get_or_insert(field);
+        }
     }
 
     fn merge_status(&mut self, raw: &'a [u8]) -> Result<(), Error> {
@@ -152,7 +197,7 @@ impl<'a> Span<'a> {
                     self.utf8 &= is_utf8(self.status_message);
                 }
                 3 => self.status_code = enum_number(field.varint()?),
-                _ => {}
+                _ => self.decodable &= !field.is_group(),
             }
         }
         Ok(())
@@ -207,6 +252,7 @@ impl<'a> Event<'a> {
             time_unix_nano: 0,
             name: &[],
             utf8: true,
+            decodable: true,
             raw,
         };
         for field in Fields::within(raw, depth::SPAN_CHILD) {
@@ -224,7 +270,7 @@ impl<'a> Event<'a> {
                 4 => {
                     field.varint()?;
                 }
-                _ => {}
+                _ => event.decodable &= !field.is_group(),
             }
         }
         Ok(event)
@@ -254,13 +300,21 @@ impl<'a> Link<'a> {
             span_id: &[],
             trace_state: &[],
             utf8: true,
+            ids_fit: true,
+            decodable: true,
             raw,
         };
         for field in Fields::within(raw, depth::SPAN_CHILD) {
             let field = field?;
             match field.number {
-                1 => link.trace_id = field.bytes()?,
-                2 => link.span_id = field.bytes()?,
+                1 => {
+                    link.trace_id = field.bytes()?;
+                    link.ids_fit &= fits_trace_id(link.trace_id);
+                }
+                2 => {
+                    link.span_id = field.bytes()?;
+                    link.ids_fit &= fits_span_id(link.span_id);
+                }
                 3 => {
                     link.trace_state = field.bytes()?;
                     link.utf8 &= is_utf8(link.trace_state);
@@ -275,7 +329,7 @@ impl<'a> Link<'a> {
                 6 => {
                     field.fixed32()?;
                 }
-                _ => {}
+                _ => link.decodable &= !field.is_group(),
             }
         }
         Ok(link)

@@ -14,63 +14,73 @@ use crate::testing::{mutated_traces, traces};
 
 // === reading all of a message with the functions of this module, as ingest does ===
 
-fn read_attribute(raw: &[u8], depth: u32, utf8: &mut bool) -> Result<(), Error> {
-    *utf8 &= KeyValue::parse_within(raw, depth)?.utf8;
+fn read_attribute(raw: &[u8], depth: u32, flags: &mut Flags) -> Result<(), Error> {
+    let attribute = KeyValue::parse_within(raw, depth)?;
+    flags.utf8 &= attribute.utf8;
+    flags.decodable &= attribute.decodable;
     Ok(())
 }
 
-fn read_span(raw: &[u8]) -> Result<bool, Error> {
-    let mut utf8 = true;
+fn read_span(raw: &[u8]) -> Result<Flags, Error> {
+    let mut flags = Flags::GOOD;
     let span = Span::read(raw, |child| {
         let depth = depth::GRANDCHILD_ATTRIBUTE;
         match child {
-            Child::Attribute(raw) => return read_attribute(raw, depth::SPAN_CHILD, &mut utf8),
+            Child::Attribute(raw) => return read_attribute(raw, depth::SPAN_CHILD, &mut flags),
             Child::Event(raw) => {
-                let event = Event::read(raw, |raw| read_attribute(raw, depth, &mut utf8))?;
-                utf8 &= event.utf8;
+                let event = Event::read(raw, |raw| read_attribute(raw, depth, &mut flags))?;
+                flags.utf8 &= event.utf8;
+                flags.decodable &= event.decodable;
             }
             Child::Link(raw) => {
-                let link = Link::read(raw, |raw| read_attribute(raw, depth, &mut utf8))?;
-                utf8 &= link.utf8;
+                let link = Link::read(raw, |raw| read_attribute(raw, depth, &mut flags))?;
+                flags.utf8 &= link.utf8;
+                flags.decodable &= link.decodable && link.ids_fit;
             }
         }
         Ok(())
     })?;
-    Ok(utf8 && span.utf8)
+    flags.utf8 &= span.utf8;
+    flags.decodable &= span.decodable && span.misfit.is_none();
+    Ok(flags)
 }
 
-fn read_scope_spans(raw: &[u8]) -> Result<bool, Error> {
-    let mut utf8 = true;
+fn read_scope_spans(raw: &[u8]) -> Result<Flags, Error> {
+    let mut flags = Flags::GOOD;
     let depth = depth::SCOPE_ATTRIBUTE;
-    let view = ScopeSpans::read(raw, |raw| read_attribute(raw, depth, &mut utf8))?;
-    utf8 &= view.utf8 && view.scope.utf8;
+    let view = ScopeSpans::read(raw, |raw| read_attribute(raw, depth, &mut flags))?;
+    flags.utf8 &= view.utf8 && view.scope.utf8;
+    flags.decodable &= view.decodable;
     for span in Repeated::new(raw, 2) {
-        utf8 &= read_span(span?)?;
+        flags &= read_span(span?)?;
     }
-    Ok(utf8)
+    Ok(flags)
 }
 
-fn read_resource_spans(raw: &[u8]) -> Result<bool, Error> {
-    let mut utf8 = true;
+fn read_resource_spans(raw: &[u8]) -> Result<Flags, Error> {
+    let mut flags = Flags::GOOD;
     let depth = depth::RESOURCE_ATTRIBUTE;
-    let view = ResourceSpans::read(raw, |raw| read_attribute(raw, depth, &mut utf8))?;
-    utf8 &= view.utf8;
+    let view = ResourceSpans::read(raw, |raw| read_attribute(raw, depth, &mut flags))?;
+    flags.utf8 &= view.utf8;
+    flags.decodable &= view.decodable;
     for scope in Repeated::new(raw, 2) {
-        utf8 &= read_scope_spans(scope?)?;
+        flags &= read_scope_spans(scope?)?;
     }
-    Ok(utf8)
+    Ok(flags)
 }
 
-/// Whether all strings are UTF-8, or why this is no `TracesData`.
-fn read_traces(bytes: &[u8]) -> Result<bool, Error> {
-    let mut utf8 = true;
+/// What the views tell of all of it, or why this is no `TracesData`.
+fn read_traces(bytes: &[u8]) -> Result<Flags, Error> {
+    let mut flags = Flags::GOOD;
     for field in Fields::new(bytes) {
         let field = field?;
         if field.number == 1 {
-            utf8 &= read_resource_spans(field.bytes()?)?;
+            flags &= read_resource_spans(field.bytes()?)?;
+        } else {
+            flags.decodable &= !field.is_group();
         }
     }
-    Ok(utf8)
+    Ok(flags)
 }
 
 // === turning views into prost's messages ===
@@ -256,7 +266,9 @@ fn check_against_prost(bytes: &[u8]) -> Result<(), TestCaseError> {
         read,
         decoded
     );
-    prop_assert_eq!(read == Ok(true), otlp_decode(bytes).is_ok());
+    let is = |flag: fn(Flags) -> bool| read.is_ok_and(flag);
+    prop_assert_eq!(is(|read| read.utf8), otlp_decode(bytes).is_ok());
+    prop_assert!(pdata::takes(bytes) || !is(|read| read.decodable));
     if let Ok(decoded) = decoded {
         prop_assert_eq!(
             without_what_views_leave_out(mirror_traces(bytes)),
@@ -278,7 +290,7 @@ proptest! {
 
     #[test]
     fn well_formed_traces_are_read_as_prost_does(bytes in traces(false)) {
-        prop_assert_eq!(read_traces(&bytes), Ok(true));
+        prop_assert!(read_traces(&bytes).unwrap().utf8);
         check_against_prost(&bytes)?;
     }
 
@@ -426,4 +438,119 @@ fn errors_are_counted_from_the_message_that_was_read() {
         Span::parse(b"\x2a\x01a\x28\x01").unwrap_err().to_string(),
         "field 5 has the wrong wire type at byte 3"
     );
+}
+
+fn check_undecodable(traces: &[u8]) {
+    assert!(!read_traces(traces).unwrap().decodable, "{traces:02x?}");
+    assert!(!pdata::takes(traces), "{traces:02x?}");
+}
+
+fn check_decodable(traces: &[u8]) {
+    assert!(read_traces(traces).unwrap().decodable, "{traces:02x?}");
+    assert!(pdata::takes(traces), "{traces:02x?}");
+}
+
+fn in_span(span: &[u8]) -> Vec<u8> {
+    field(1, &field(2, &field(2, span)))
+}
+
+#[test]
+fn an_id_of_another_length_is_told_wherever_it_stands() {
+    // The number of the field, in a span and in a link, and the length that is right.
+    for (number, right) in [(1, 16), (2, 8), (4, 8)] {
+        for length in 0..20 {
+            let id = field(number, &vec![1; length]);
+            let fits = length == 0 || length == right;
+            let also_good = field(number, &vec![1; right]);
+            // pdata looks at each, and not only at the last one.
+            for span in [
+                id.clone(),
+                [&id[..], &also_good].concat(),
+                [&also_good[..], &id].concat(),
+            ] {
+                let check = if fits {
+                    check_decodable
+                } else {
+                    check_undecodable
+                };
+                check(&in_span(&span));
+                let expected = match number {
+                    1 => IdField::TraceId,
+                    2 => IdField::SpanId,
+                    _ => IdField::ParentSpanId,
+                };
+                let misfit = Span::parse(&span).unwrap().misfit;
+                assert_eq!(misfit, (!fits).then_some(expected));
+                if number < 4 {
+                    check(&in_span(&field(13, &span)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn ids_of_zeros_are_decodable() {
+    let ids = [field(1, &[0; 16]), field(2, &[0; 8])].concat();
+    check_decodable(&in_span(
+        &[&ids[..], &field(4, &[0; 8]), &field(13, &ids)].concat(),
+    ));
+}
+
+#[test]
+fn a_group_is_told_wherever_it_stands() {
+    // A group numbered 1001, with a varint in it.
+    let group = b"\xcb\x3e\x08\x01\xcc\x3e";
+    for value in [
+        group.to_vec(),
+        field(5, group),
+        field(5, &field(1, group)),
+        field(6, group),
+        field(6, &field(1, group)),
+        field(6, &field(1, &field(2, group))),
+    ] {
+        for traces in &at_each_level(&value) {
+            check_undecodable(traces);
+        }
+    }
+    let resource = |raw: &[u8]| field(1, &field(1, raw));
+    for traces in [
+        field(1, group),
+        resource(group),
+        resource(&field(1, group)),
+        resource(&field(3, group)),
+        field(1, &field(2, group)),
+        field(1, &field(2, &field(1, group))),
+        field(1, &field(2, &field(1, &field(3, group)))),
+        in_span(group),
+        in_span(&field(9, group)),
+        in_span(&field(11, group)),
+        in_span(&field(11, &field(3, group))),
+        in_span(&field(13, group)),
+        in_span(&field(13, &field(4, group))),
+        in_span(&field(15, group)),
+    ] {
+        check_undecodable(&traces);
+    }
+}
+
+#[test]
+fn what_stands_where_old_clients_put_their_spans_is_looked_into() {
+    let old = |raw: &[u8]| {
+        let mut resource_spans = field(2, &field(2, b""));
+        prost::encoding::encode_varint(
+            u64::from(pdata::OLD_SCOPE_SPANS) << 3 | 2,
+            &mut resource_spans,
+        );
+        prost::encoding::encode_varint(raw.len() as u64, &mut resource_spans);
+        resource_spans.extend_from_slice(raw);
+        field(1, &resource_spans)
+    };
+    check_decodable(&old(&field(2, &field(4, &[1; 8]))));
+    check_undecodable(&old(&field(2, &field(4, &[1; 3]))));
+    check_undecodable(&old(&field(2, &field(13, &field(1, &[1; 8])))));
+    check_undecodable(&old(b"\x08\x01"));
+    check_undecodable(&old(b"\x12\x05"));
+    // A number instead of a message.
+    check_undecodable(&field(1, b"\xc0\x3e\x01"));
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Repeated, is_utf8};
-use crate::wire::{DEPTH, Error, Fields};
+use super::{Flags, Repeated, is_utf8};
+use crate::wire::{DEPTH, Error, Field, Fields};
 
 /// A named value.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +14,8 @@ pub struct KeyValue<'a> {
     pub value: Option<AnyValue<'a>>,
     /// Whether every string sent in it is valid UTF-8, at all depths.
     pub utf8: bool,
+    /// Whether no group was sent in it, at any depth.
+    pub decodable: bool,
 }
 
 /// A value of any kind. Jaeger's `AnyValue` is the same on the wire.
@@ -109,14 +111,16 @@ fn read_key_value(raw: &[u8], looking: Looking) -> Result<KeyValue<'_>, Error> {
         key: &[],
         value: None,
         utf8: true,
+        decodable: true,
     };
+    let mut flags = Flags::GOOD;
     let mut fields = Fields::within(raw, looking.depth());
     while let Some(field) = fields.next() {
         let field = field?;
         match field.number {
             1 => {
                 read.key = field.bytes()?;
-                read.utf8 &= is_utf8(read.key);
+                flags.utf8 &= is_utf8(read.key);
             }
             2 => {
                 let value = field.bytes()?;
@@ -125,33 +129,35 @@ fn read_key_value(raw: &[u8], looking: Looking) -> Result<KeyValue<'_>, Error> {
                     Looking::Here => Looking::Here,
                     Looking::Inside { .. } => Looking::Inside { depth },
                 };
-                read.utf8 &= merge_value(&mut read.value, value, looking)
+                flags &= merge_value(&mut read.value, value, looking)
                     .map_err(|e| e.counted_from(raw, value))?;
             }
             3 => {
                 field.varint()?;
             }
-            _ => fields.unknown(&field)?,
+            _ => flags &= unknown(&fields, &field)?,
         }
     }
+    read.utf8 = flags.utf8;
+    read.decodable = flags.decodable;
     Ok(read)
 }
 
-/// Reads an encoded `AnyValue` on top of `into`: another arm replaces it, the same message is merged. Returns whether it is UTF-8.
+/// Reads an encoded `AnyValue` on top of `into`: another arm replaces it, the same message is merged. Tells of what was read.
 #[inline]
 fn merge_value<'a>(
     into: &mut Option<AnyValue<'a>>,
     raw: &'a [u8],
     looking: Looking,
-) -> Result<bool, Error> {
-    let mut utf8 = true;
+) -> Result<Flags, Error> {
+    let mut flags = Flags::GOOD;
     let mut fields = Fields::within(raw, looking.depth());
     while let Some(field) = fields.next() {
         let field = field?;
         match field.number {
             1 => {
                 let text = field.bytes()?;
-                utf8 &= is_utf8(text);
+                flags.utf8 &= is_utf8(text);
                 *into = Some(AnyValue::String(text));
             }
             2 => *into = Some(AnyValue::Bool(field.varint()? != 0)),
@@ -161,7 +167,7 @@ fn merge_value<'a>(
                 let array = field.bytes()?;
                 if let Looking::Inside { .. } = looking {
                     let depth = fields.inner_depth(&field)?;
-                    utf8 &= check_array(array, depth).map_err(|e| e.counted_from(raw, array))?;
+                    flags &= check_array(array, depth).map_err(|e| e.counted_from(raw, array))?;
                 }
                 match into {
                     Some(AnyValue::Array(before)) => before.to_mut().extend_from_slice(array),
@@ -172,7 +178,7 @@ fn merge_value<'a>(
                 let list = field.bytes()?;
                 if let Looking::Inside { .. } = looking {
                     let depth = fields.inner_depth(&field)?;
-                    utf8 &= check_list(list, depth).map_err(|e| e.counted_from(raw, list))?;
+                    flags &= check_list(list, depth).map_err(|e| e.counted_from(raw, list))?;
                 }
                 match into {
                     Some(AnyValue::KvList(before)) => before.to_mut().extend_from_slice(list),
@@ -185,21 +191,31 @@ fn merge_value<'a>(
                 field.varint()?;
                 *into = None;
             }
-            _ => fields.unknown(&field)?,
+            _ => flags &= unknown(&fields, &field)?,
         }
     }
-    Ok(utf8)
+    Ok(flags)
+}
+
+/// Reads a field that the message around it does not know.
+#[inline]
+fn unknown(around: &Fields<'_>, field: &Field<'_>) -> Result<Flags, Error> {
+    around.unknown(field)?;
+    Ok(Flags {
+        decodable: !field.is_group(),
+        ..Flags::GOOD
+    })
 }
 
 // === checking ===
 //
 // Arrays and lists are checked without building views: a view of every level would copy merged messages once a level.
 
-fn check_array(raw: &[u8], depth: u32) -> Result<bool, Error> {
+fn check_array(raw: &[u8], depth: u32) -> Result<Flags, Error> {
     check_each(raw, depth, check_value)
 }
 
-fn check_list(raw: &[u8], depth: u32) -> Result<bool, Error> {
+fn check_list(raw: &[u8], depth: u32) -> Result<Flags, Error> {
     check_each(raw, depth, check_key_value)
 }
 
@@ -207,51 +223,51 @@ fn check_list(raw: &[u8], depth: u32) -> Result<bool, Error> {
 fn check_each(
     raw: &[u8],
     depth: u32,
-    check: fn(&[u8], u32) -> Result<bool, Error>,
-) -> Result<bool, Error> {
-    let mut utf8 = true;
+    check: fn(&[u8], u32) -> Result<Flags, Error>,
+) -> Result<Flags, Error> {
+    let mut flags = Flags::GOOD;
     let mut fields = Fields::within(raw, depth);
     while let Some(field) = fields.next() {
         let field = field?;
         if field.number == 1 {
             let inner = field.bytes()?;
             let depth = fields.inner_depth(&field)?;
-            utf8 &= check(inner, depth).map_err(|e| e.counted_from(raw, inner))?;
+            flags &= check(inner, depth).map_err(|e| e.counted_from(raw, inner))?;
         } else {
-            fields.unknown(&field)?;
+            flags &= unknown(&fields, &field)?;
         }
     }
-    Ok(utf8)
+    Ok(flags)
 }
 
-fn check_key_value(raw: &[u8], depth: u32) -> Result<bool, Error> {
-    let mut utf8 = true;
+fn check_key_value(raw: &[u8], depth: u32) -> Result<Flags, Error> {
+    let mut flags = Flags::GOOD;
     let mut fields = Fields::within(raw, depth);
     while let Some(field) = fields.next() {
         let field = field?;
         match field.number {
-            1 => utf8 &= is_utf8(field.bytes()?),
+            1 => flags.utf8 &= is_utf8(field.bytes()?),
             2 => {
                 let value = field.bytes()?;
                 let depth = fields.inner_depth(&field)?;
-                utf8 &= check_value(value, depth).map_err(|e| e.counted_from(raw, value))?;
+                flags &= check_value(value, depth).map_err(|e| e.counted_from(raw, value))?;
             }
             3 => {
                 field.varint()?;
             }
-            _ => fields.unknown(&field)?,
+            _ => flags &= unknown(&fields, &field)?,
         }
     }
-    Ok(utf8)
+    Ok(flags)
 }
 
-fn check_value(raw: &[u8], depth: u32) -> Result<bool, Error> {
-    let mut utf8 = true;
+fn check_value(raw: &[u8], depth: u32) -> Result<Flags, Error> {
+    let mut flags = Flags::GOOD;
     let mut fields = Fields::within(raw, depth);
     while let Some(field) = fields.next() {
         let field = field?;
         match field.number {
-            1 => utf8 &= is_utf8(field.bytes()?),
+            1 => flags.utf8 &= is_utf8(field.bytes()?),
             7 => {
                 field.bytes()?;
             }
@@ -268,10 +284,10 @@ fn check_value(raw: &[u8], depth: u32) -> Result<bool, Error> {
                     5 => check_array(inner, depth),
                     _ => check_list(inner, depth),
                 };
-                utf8 &= checked.map_err(|e| e.counted_from(raw, inner))?;
+                flags &= checked.map_err(|e| e.counted_from(raw, inner))?;
             }
-            _ => fields.unknown(&field)?,
+            _ => flags &= unknown(&fields, &field)?,
         }
     }
-    Ok(utf8)
+    Ok(flags)
 }

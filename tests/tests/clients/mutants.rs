@@ -1,6 +1,8 @@
 //! Valid requests of every RPC, spoilt: bytes changed, taken out and put in, and fields of every number, wire type and length put where
 //! they do not belong. The server answers with a status of the table, and goes on.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use larder_proto::storage::v2::{
     FindTracesRequest, GetDependenciesRequest, GetOperationsRequest, GetTraceParams,
@@ -99,6 +101,7 @@ enum Mutation {
     Remove(prop::sample::Index, usize),
     Insert(prop::sample::Index, Vec<u8>),
     Truncate(prop::sample::Index),
+    Append(Vec<u8>),
 }
 
 impl Mutation {
@@ -108,6 +111,7 @@ impl Mutation {
                 let at = at.index(bytes.len() + 1);
                 bytes.splice(at..at, new.iter().copied());
             }
+            Self::Append(new) => bytes.extend(new),
             _ if bytes.is_empty() => {}
             Self::Set(at, byte) => {
                 let at = at.index(bytes.len());
@@ -207,6 +211,97 @@ async fn messages_nested_without_end_are_answered() {
         }
     }
     scene.client.services().await.expect("served as before");
+}
+
+/// The parts of a request that are spoilt, each at a time.
+const PARTS: usize = 8;
+
+/// A request with two spans of a trace, in an order of its own and with all fields: a good one, and one of which a part, or a header around
+/// which, is changed. Lengths around that part are right again, so that most of these are taken.
+fn spoilt(scene: &Scene, part: usize, mutations: &[Mutation]) -> Vec<u8> {
+    let spoil = |place: usize, mut bytes: Vec<u8>| {
+        for mutation in mutations.iter().filter(|_| part == place) {
+            mutation.apply(&mut bytes);
+        }
+        bytes
+    };
+    let id = scene.trace(1);
+    let full = span(id, 1).at(scene.at(0)).parent(2).trace_state("a=b");
+    let full = full.event("event", [key_value("e", true)]);
+    let full = full.link([4; 16], 3, [key_value("l", "v")]);
+    let mut full = full.status_message("no").attribute("k", "v").0;
+    let attribute = spoil(0, full.attributes.remove(0).encode_to_vec());
+    let event = spoil(1, full.events.remove(0).encode_to_vec());
+    let link = spoil(2, full.links.remove(0).encode_to_vec());
+    let status = spoil(3, full.status.take().unwrap().encode_to_vec());
+    let mut bad = full.encode_to_vec();
+    for (number, part) in [(9, attribute), (11, event), (13, link), (15, status)] {
+        bad.extend(part_of(number, &part));
+    }
+    let bad = spoil(4, bad);
+    let good = span(id, 2).at(scene.at(0)).0.encode_to_vec();
+    let resource = scene.resource("mutant").0.resource.unwrap();
+    let resource = part_of(1, &spoil(5, resource.encode_to_vec()));
+    let scope = part_of(1, &spoil(6, part_of(1, b"lib")));
+    let scope_spans = [scope, part_of(2, &bad)].concat();
+    let headed = [resource, part_of(2, &scope_spans)].concat();
+    let mut body = part_of(1, &spoil(7, headed));
+    body.extend(part_of(1, &part_of(2, &part_of(2, &good))));
+    body
+}
+
+fn part_of(number: u32, content: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let wire_type = prost::encoding::WireType::LengthDelimited;
+    prost::encoding::encode_key(number, wire_type, &mut bytes);
+    prost::encoding::encode_varint(content.len() as u64, &mut bytes);
+    bytes.extend(content);
+    bytes
+}
+
+/// One more field at the end of a message: of any length where OTLP may have an id, or a group.
+fn one_more() -> impl Strategy<Value = Mutation> {
+    let bytes = (1..18_u32, vec(any::<u8>(), 0..20)).prop_map(|(number, id)| part_of(number, &id));
+    let group = (17..20_u8, vec(any::<bool>(), 0..3)).prop_map(|(number, inside)| {
+        let key = |wire_type: u8| [(number << 3 | wire_type) | 0x80, 1];
+        let inside = inside.into_iter().flat_map(|is| [0x08, u8::from(is)]);
+        [&key(3)[..], &inside.collect::<Vec<_>>(), &key(4)].concat()
+    });
+    prop_oneof![3 => bytes, 1 => group].prop_map(Mutation::Append)
+}
+
+/// Jaeger's client throws all of a message away for one field in it that it cannot decode.
+#[test]
+fn no_spoilt_span_that_is_taken_hides_another_from_jaeger() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let scene = runtime.block_on(Scene::new(Plugin::Memory));
+    let mutation = prop_oneof![2 => one_more(), 1 => mutation()];
+    let cases = (0..PARTS, vec(mutation, 1..3));
+    let mut runner = TestRunner::new(Config {
+        cases: 600,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let (taken, refused) = (Cell::new(0), Cell::new(0));
+    let tested = runner.run(&cases, |(part, mutations)| {
+        let scene = scene.again();
+        let body = spoilt(&scene, part, &mutations);
+        let Ok(answer) = runtime.block_on(scene.client.export_bytes(body)) else {
+            return Ok(());
+        };
+        taken.set(taken.get() + 1);
+        refused.set(refused.get() + i32::from(answer.partial_success.is_some()));
+        // Every message is decoded by the rules of Jaeger's client.
+        let trace = runtime.block_on(scene.client.get_trace(scene.trace(1)));
+        prop_assert!(trace.span_ids().contains(&2));
+        Ok(())
+    });
+    tested.unwrap();
+    assert!(taken.get() > 200, "{} were no requests", 600 - taken.get());
+    assert!(refused.get() > 20, "{} were refused in part", refused.get());
+    let everything = Query::default().depth(10_000);
+    let found = runtime.block_on(scene.client.find_traces(&everything));
+    assert!(found.unwrap().len() > 200);
 }
 
 async fn send(scene: &Scene, method: &'static str, body: Vec<u8>) -> Code {

@@ -45,16 +45,17 @@ async fn a_span_written_twice_is_there_twice(scene: Scene) {
     assert_eq!(scene.find(scene.query()).await, [1]);
 }
 
-/// E3: what Jaeger takes without a word, Larder takes too: no end, an end before the start, no parent, odd parents and links.
+/// E3: what Jaeger takes without a word, Larder takes too: no end, an end before the start, no parent, parents and links of zeros, and
+/// links to nothing.
 async fn odd_spans_are_stored_as_they_are(scene: Scene) {
     let id = scene.trace(1);
     let mut backwards = span(id, 1).at(scene.at(10));
     backwards.0.end_time_unix_nano = scene.at(0);
-    let mut parent = span(id, 2).at(scene.at(0));
-    parent.0.parent_span_id = vec![1, 2, 3];
+    let parent = span(id, 2).parent(0).at(scene.at(0));
     let mut link = span(id, 3).at(scene.at(0)).link([0; 16], 0, []);
-    link.0.links[0].trace_id = vec![9; 5];
-    link.0.links[0].span_id = vec![];
+    link = link.link([9; 16], 0, []).link([0; 16], 9, []);
+    link.0.links[1].span_id.clear();
+    link.0.links[2].trace_id.clear();
     let mut endless = span(id, 4).at(scene.at(0));
     endless.0.end_time_unix_nano = 0;
     let mut numbers = span(id, 5).at(scene.at(0)).status(StatusCode::Ok);

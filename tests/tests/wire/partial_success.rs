@@ -59,6 +59,92 @@ async fn a_span_id_of_another_length_or_of_zeros_is_refused(scene: Scene) {
     }
 }
 
+/// Jaeger's client cannot decode an answer that has such an id, so one span would hide all of its service.
+async fn refused_alone(scene: &Scene, bad: SpanBuilder, reason: &str) -> String {
+    let larder = scene.larder.expect("these run against larder alone");
+    let counted = || {
+        let labels = [&format!("reason=\"{reason}\"")[..]];
+        let name = "larder_ingest_refused_spans_total";
+        http::count(&larder.metrics(), name, &labels)
+    };
+    // Other tests count on the same server.
+    let before = counted();
+    let good = span(scene.trace(1), 1).at(scene.at(0));
+    let resource = scene.resource("a").span(bad).span(good);
+    let answer = scene.client.export([resource]).await.unwrap();
+    let partial = answer.partial_success.expect("a partial success");
+    assert_eq!(partial.rejected_spans, 1, "{partial:?}");
+    assert!(counted() > before);
+
+    // Each answer is decoded by the rules of Jaeger's client.
+    let bad = scene.client.get_traces([scene.trace(2)]).await.unwrap();
+    assert!(bad.is_empty());
+    let good = scene.client.get_trace(scene.trace(1)).await;
+    assert_eq!(good.span_ids(), [1]);
+    let service = scene.query().service(scene.service("a"));
+    for query in [service, scene.query()] {
+        assert_eq!(scene.find(query).await, [1]);
+    }
+    partial.error_message
+}
+
+async fn a_parent_span_id_of_another_length_is_refused(scene: Scene) {
+    for length in [1, 3, 7, 9, 16] {
+        let scene = scene.again();
+        let mut bad = span(scene.trace(2), 9).at(scene.at(0));
+        bad.0.parent_span_id = vec![1; length];
+        let why = refused_alone(&scene, bad, "parent_span_id").await;
+        assert!(
+            why.contains("a parent span id that is neither empty nor 8 bytes"),
+            "{why}"
+        );
+    }
+}
+
+async fn a_link_with_an_id_of_another_length_is_refused(scene: Scene) {
+    for (trace_id, span_id) in [(8, 8), (16, 4), (1, 0), (0, 16), (17, 8), (16, 9)] {
+        let scene = scene.again();
+        let mut bad = span(scene.trace(2), 9)
+            .at(scene.at(0))
+            .link(scene.trace(3), 3, [])
+            .link([0; 16], 0, []);
+        bad.0.links[1].trace_id = vec![1; trace_id];
+        bad.0.links[1].span_id = vec![1; span_id];
+        let why = refused_alone(&scene, bad, "link_id").await;
+        assert!(
+            why.contains("a link whose trace id is neither empty nor 16 bytes"),
+            "{why}"
+        );
+    }
+}
+
+/// Absent ids, and ids of zeros, mean no parent and a link to nothing; Jaeger decodes both.
+async fn parents_and_links_that_jaeger_decodes_are_stored(scene: Scene) {
+    let with = |id, parent: usize, trace_id: usize, span_id: usize| {
+        let mut one = span(scene.trace(1), id)
+            .at(scene.at(0))
+            .link([0; 16], 0, []);
+        one.0.parent_span_id = vec![0; parent];
+        one.0.links[0].trace_id = vec![0; trace_id];
+        one.0.links[0].span_id = vec![0; span_id];
+        one
+    };
+    let sent = [
+        with(1, 0, 0, 0),
+        with(2, 8, 16, 8),
+        with(3, 8, 0, 8),
+        with(4, 0, 16, 0),
+    ];
+    let resource = scene.resource("a").spans(sent.clone());
+    let answer = scene.client.export([resource]).await.unwrap();
+    assert_eq!(answer.partial_success, None);
+    let read = scene.client.get_trace(scene.trace(1)).await;
+    assert_eq!(
+        read.spans(),
+        sent.iter().map(|span| &span.0).collect::<Vec<_>>()
+    );
+}
+
 /// Puts the mark into a string of a span.
 type Spoil = fn(SpanBuilder) -> SpanBuilder;
 
@@ -178,6 +264,9 @@ async fn all_spans_of_a_request_may_be_refused(scene: Scene) {
 larder_tests::every_plugin![
     a_trace_id_of_another_length_is_refused,
     a_span_id_of_another_length_or_of_zeros_is_refused,
+    a_parent_span_id_of_another_length_is_refused,
+    a_link_with_an_id_of_another_length_is_refused,
+    parents_and_links_that_jaeger_decodes_are_stored,
     a_string_of_a_span_that_is_not_utf_8_refuses_it,
     a_string_of_a_resource_or_scope_refuses_its_spans_alone,
     a_span_that_fits_no_message_is_refused,

@@ -107,6 +107,8 @@ metrics! {
         "Pages asked of the plugin to answer a query";
     QUERY_BYTES = "larder_query_read_bytes", Histogram, [],
         "Bytes read from the plugin to answer a query";
+    QUERY_INCOMPLETE = "larder_query_incomplete_spans", Counter, ["reason"],
+        "Spans answered without their parent's id (`parent_span_id`) or a link (`link_id`) that an older version stored and Jaeger cannot decode, by reason";
     STORAGE_TRACES = "larder_storage_traces", Gauge, [],
         "Traces stored now; 0 where the plugin does not count them, as `kv`";
     STORAGE_SPANS = "larder_storage_spans", Gauge, [],

@@ -41,6 +41,7 @@ pub struct Metrics {
     query_judged: Histogram,
     query_pages: Histogram,
     query_bytes: Histogram,
+    query_incomplete: Family<ReasonLabels, Counter>,
     storage: Storage,
     kv: Kv,
     tenants_open: Level,
@@ -147,6 +148,7 @@ impl Metrics {
             query_judged: register(on, told::QUERY_JUDGED, powers_of_four(1.0, 14)),
             query_pages: register(on, told::QUERY_PAGES, powers_of_four(1.0, 7)),
             query_bytes: register(on, told::QUERY_BYTES, powers_of_four(1024.0, 12)),
+            query_incomplete: register(on, told::QUERY_INCOMPLETE, Family::default()),
             storage: Storage::register(on),
             kv: Kv::register(on),
             tenants_open: register(on, told::TENANTS_OPEN, Level::default()),
@@ -255,6 +257,14 @@ impl Metrics {
         self.query_judged.observe(float(judged_spans));
         self.query_pages.observe(float(pages));
         self.query_bytes.observe(float(bytes));
+    }
+
+    /// Spans were answered without their parent's span id (`parent_span_id`) or without a link (`link_id`), which Jaeger cannot decode.
+    pub fn incomplete(&self, reason: &'static str, spans: u64) {
+        if spans > 0 {
+            let labels = ReasonLabels { reason };
+            self.query_incomplete.get_or_create(&labels).inc_by(spans);
+        }
     }
 
     /// All metrics in the `OpenMetrics` text format (`application/openmetrics-text; version=1.0.0`).

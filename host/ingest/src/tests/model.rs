@@ -6,7 +6,7 @@ use larder_model::digest::Parent;
 use larder_model::storage::{SpanKind, StatusCode, Term, TraceId};
 use larder_model::string_form;
 use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
-use larder_proto::otlp::{AnyValue, is_utf8};
+use larder_proto::otlp::{AnyValue, is_utf8, pdata};
 use larder_proto::testing::mirror::{self, Value};
 use larder_proto::wire::Fields;
 use opentelemetry_proto::tonic::trace::v1 as otlp;
@@ -57,6 +57,67 @@ pub(super) fn spans(traces: &[u8]) -> Vec<Sent> {
     sent
 }
 
+/// The first of these fields whose content has neither no bytes nor as many as are named here.
+fn misfit(message: &[u8], lengths: &[(u32, usize)]) -> Option<u32> {
+    let fields = Fields::new(message).map(Result::unwrap);
+    let mut misfits = fields.filter(|field| {
+        let known = lengths.iter().find(|(number, _)| *number == field.number);
+        known.is_some_and(|(_, length)| ![0, *length].contains(&field.bytes().unwrap().len()))
+    });
+    misfits.next().map(|field| field.number)
+}
+
+/// The messages that a group may stand in.
+#[derive(Clone, Copy)]
+enum In {
+    ResourceSpans,
+    Resource,
+    EntityRef,
+    ScopeSpans,
+    Scope,
+    Span,
+    Event,
+    Link,
+    Status,
+    KeyValue,
+    AnyValue,
+    ArrayValue,
+    KeyValueList,
+}
+
+/// Whether there is a group in a message or in one inside of it.
+fn has_group(message: &[u8], at: In) -> bool {
+    Fields::new(message).any(|field| {
+        let field = field.unwrap();
+        let inner = match (at, field.number) {
+            (In::ResourceSpans, 1) => In::Resource,
+            (In::ScopeSpans, 1) => In::Scope,
+            (In::Resource, 3) => In::EntityRef,
+            (In::Span, 11) => In::Event,
+            (In::Span, 13) => In::Link,
+            (In::Span, 15) => In::Status,
+            (In::Resource, 1) | (In::Scope | In::Event, 3) | (In::Span, 9) | (In::Link, 4) => {
+                In::KeyValue
+            }
+            (In::KeyValue, 2) | (In::ArrayValue, 1) => In::AnyValue,
+            (In::AnyValue, 5) => In::ArrayValue,
+            (In::AnyValue, 6) => In::KeyValueList,
+            (In::KeyValueList, 1) => In::KeyValue,
+            _ => return field.is_group(),
+        };
+        has_group(field.bytes().unwrap(), inner)
+    })
+}
+
+/// A `TracesData` of one `ResourceSpans`.
+fn message(resource_spans: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_key(1, prost::encoding::WireType::LengthDelimited, &mut bytes);
+    prost::encoding::encode_varint(resource_spans.len() as u64, &mut bytes);
+    bytes.extend_from_slice(resource_spans);
+    bytes
+}
+
 impl Sent {
     pub(super) fn decode(&self) -> mirror::Span {
         mirror::Span::decode(&self.span[..]).unwrap()
@@ -103,12 +164,30 @@ impl Sent {
         if span.span_id.len() != 8 || span.span_id == [0; 8] {
             return Some(Reason::SpanId);
         }
+        match misfit(&self.span, &[(1, 16), (2, 8), (4, 8)]) {
+            Some(1) => return Some(Reason::TraceId),
+            Some(2) => return Some(Reason::SpanId),
+            Some(_) => return Some(Reason::ParentSpanId),
+            None => {}
+        }
+        let links = Fields::new(&self.span).map(Result::unwrap);
+        let mut links = links.filter(|field| field.number == 13);
+        if links.any(|link| misfit(link.bytes().unwrap(), &[(1, 16), (2, 8)]).is_some()) {
+            return Some(Reason::LinkId);
+        }
         // What is well-formed is refused by prost for its strings only.
         if otlp::Span::decode(&self.span[..]).is_err()
             || otlp::ResourceSpans::decode(&self.resource_header[..]).is_err()
             || otlp::ScopeSpans::decode(&self.scope_header[..]).is_err()
         {
             return Some(Reason::Utf8);
+        }
+        if has_group(&self.span, In::Span)
+            || has_group(&self.resource_header, In::ResourceSpans)
+            || has_group(&self.scope_header, In::ScopeSpans)
+            || !pdata::takes(&message(&self.resource_header))
+        {
+            return Some(Reason::Undecodable);
         }
         (self.length_alone() > limits.max_message_bytes).then_some(Reason::TooLarge)
     }

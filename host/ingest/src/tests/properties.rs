@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use larder_model::digest;
 use larder_model::storage::{Batch, Fragment, Operation, TraceId};
+use larder_proto::otlp::pdata;
 use larder_proto::testing::{mirror, mutated_traces, traces};
 use proptest::prelude::*;
 use prost::Message;
@@ -28,6 +29,7 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], limits: &Limits) {
     let facts = fragment.facts;
+    assert!(pdata::takes(fragment.otlp), "Jaeger cannot read it");
     assert_eq!(facts.span_count as usize, spans.len());
     assert!(
         fragment.otlp.len() <= limits.max_fragment_bytes || spans.len() == 1,

@@ -5,10 +5,11 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message as _;
 
 use super::build::{attribute, request, resource_spans, scope_spans, shop, span, text, walk};
 use super::{LIMITS, fragments};
-use crate::{Ingest, Limits};
+use crate::{Ingest, Limits, Reason};
 
 /// Replaces the text `from` by bytes of the same length.
 fn replace(bytes: &[u8], from: [u8; 4], to: [u8; 4]) -> Vec<u8> {
@@ -50,6 +51,162 @@ fn spans_without_proper_ids_are_refused_alone() {
          the first: span 0 of the request (name \"odd\", trace id 010101010101010101010101010101, \
          span id 0101010101010101) has a trace id that is not 16 bytes or all zero in it"
     );
+}
+
+fn with_link(trace_id: &[u8], span_id: &[u8]) -> Span {
+    Span {
+        links: vec![Link {
+            trace_id: trace_id.to_vec(),
+            span_id: span_id.to_vec(),
+            ..Link::default()
+        }],
+        ..span(1, 1)
+    }
+}
+
+fn under(parent: &[u8]) -> Span {
+    Span {
+        parent_span_id: parent.to_vec(),
+        ..span(1, 1)
+    }
+}
+
+#[test]
+fn a_span_with_a_parent_or_link_that_jaeger_cannot_decode_is_refused_alone() {
+    for length in 0..=40 {
+        let is_refused = |span: Span, reason: Reason| {
+            let ingested = walk(&shop(vec![super::build::span(1, 7), span]));
+            let by_reason: Vec<_> = ingested.refused.by_reason().collect();
+            match ingested.spans {
+                1 => assert_eq!(by_reason, [(reason, 1)]),
+                spans => assert_eq!((spans, by_reason), (2, Vec::new())),
+            }
+            ingested.spans == 1
+        };
+        for byte in [0, 1] {
+            let id = vec![byte; length];
+            let parent = is_refused(under(&id), Reason::ParentSpanId);
+            assert_eq!(parent, ![0, 8].contains(&length));
+            let trace_id = is_refused(with_link(&id, &[1; 8]), Reason::LinkId);
+            assert_eq!(trace_id, ![0, 16].contains(&length));
+            let span_id = is_refused(with_link(&[1; 16], &id), Reason::LinkId);
+            assert_eq!(span_id, ![0, 8].contains(&length));
+        }
+    }
+}
+
+#[test]
+fn a_refused_parent_and_a_refused_link_are_told_in_words() {
+    let refused = |span: Span| walk(&shop(vec![span])).refused.to_string();
+    assert_eq!(
+        refused(under(&[1; 9])),
+        "refused 1 span with a parent span id that is neither empty nor 8 bytes; \
+         the first: span 0 of the request (name \"span 1\", trace id 01010101010101010101010101010101, \
+         span id 0101010101010101) has a parent span id that is neither empty nor 8 bytes in it"
+    );
+    let told = "a link whose trace id is neither empty nor 16 bytes, or whose span id is neither empty nor 8 bytes";
+    for span in [with_link(&[1; 8], &[]), with_link(&[], &[1; 4])] {
+        let text = refused(span);
+        assert!(
+            text.starts_with(&format!("refused 1 span with {told};")),
+            "{text}"
+        );
+    }
+}
+
+/// The encoded spans as a request, each as it is.
+fn encoded(spans: &[Vec<u8>]) -> Vec<u8> {
+    let spans: Vec<u8> = spans.iter().flat_map(|span| field(2, span)).collect();
+    field(1, &field(2, &spans))
+}
+
+fn field(number: u32, content: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_key(
+        number,
+        prost::encoding::WireType::LengthDelimited,
+        &mut bytes,
+    );
+    prost::encoding::encode_varint(content.len() as u64, &mut bytes);
+    bytes.extend_from_slice(content);
+    bytes
+}
+
+#[test]
+fn an_id_that_a_later_one_replaces_has_to_be_decodable_too() {
+    let good = span(1, 1).encode_to_vec();
+    for (number, reason) in [
+        (1, Reason::TraceId),
+        (2, Reason::SpanId),
+        (4, Reason::ParentSpanId),
+    ] {
+        let mut ends = field(number, &[1; 3]);
+        ends.extend(field(number, &vec![1; if number == 1 { 16 } else { 8 }]));
+        let bad = [&field(number, &[1; 3])[..], &good, &ends].concat();
+        let ingested = walk(&encoded(&[bad, good.clone()]));
+        let by_reason: Vec<_> = ingested.refused.by_reason().collect();
+        assert_eq!((ingested.spans, by_reason), (1, vec![(reason, 1)]));
+    }
+    let link = [field(1, &[1; 8]), field(1, &[1; 16])].concat();
+    let ingested = walk(&encoded(&[[good, field(13, &link)].concat()]));
+    let by_reason: Vec<_> = ingested.refused.by_reason().collect();
+    assert_eq!(by_reason, [(Reason::LinkId, 1)]);
+}
+
+/// A group numbered 1001, with a varint in it.
+const GROUP: &[u8] = b"\xcb\x3e\x08\x01\xcc\x3e";
+
+#[test]
+fn a_group_refuses_the_spans_that_it_stands_in_or_around() {
+    let good = span(1, 1).encode_to_vec();
+    let with = |more: Vec<u8>| [good.clone(), more].concat();
+    for bad in [
+        GROUP.to_vec(),
+        field(9, GROUP),
+        field(9, &field(2, GROUP)),
+        field(11, GROUP),
+        field(11, &field(3, GROUP)),
+        field(13, GROUP),
+        field(13, &field(4, GROUP)),
+        field(15, GROUP),
+    ] {
+        // Twice, as what repeats is read once.
+        let ingested = walk(&encoded(&[with(bad.clone()), good.clone(), with(bad)]));
+        assert_eq!(ingested.spans, 1);
+        let text = ingested.refused.to_string();
+        assert!(
+            text.starts_with("refused 2 spans with a field that Jaeger cannot decode;"),
+            "{text}"
+        );
+        assert!(text.ends_with("in it"), "{text}");
+    }
+    let scope = [field(2, &good), field(2, &good)].concat();
+    let in_scope = |header: Vec<u8>| field(1, &field(2, &[header, scope.clone()].concat()));
+    let in_resource = |header: Vec<u8>| field(1, &[header, field(2, &scope)].concat());
+    for (bad, place) in [
+        (in_scope(GROUP.to_vec()), "its scope"),
+        (in_scope(field(1, GROUP)), "its scope"),
+        (in_scope(field(1, &field(3, GROUP))), "its scope"),
+        (in_resource(GROUP.to_vec()), "its resource"),
+        (in_resource(field(1, GROUP)), "its resource"),
+        (in_resource(field(1, &field(1, GROUP))), "its resource"),
+        (in_resource(field(1, &field(3, GROUP))), "its resource"),
+        // Spans where clients before OTLP 0.15 put them, which Jaeger reads as well.
+        (
+            in_resource(field(1000, &field(2, &field(4, &[1; 3])))),
+            "its resource",
+        ),
+        (in_resource(field(1000, b"\x12\x01")), "its resource"),
+    ] {
+        let ingested = walk(&[bad, encoded(std::slice::from_ref(&good))].concat());
+        let by_reason: Vec<_> = ingested.refused.by_reason().collect();
+        assert_eq!(
+            (ingested.spans, by_reason),
+            (1, vec![(Reason::Undecodable, 2)])
+        );
+        let text = ingested.refused.to_string();
+        assert!(text.ends_with(place), "{text}");
+    }
 }
 
 #[test]

@@ -140,14 +140,19 @@ fn ingest_goes_on_after_a_malformed_request() {
 }
 
 #[test]
-fn odd_parents_and_links_are_kept() {
+fn parents_and_links_of_zeros_and_links_to_nothing_are_kept() {
+    let link = |trace_id: &[u8], span_id: &[u8]| Link {
+        trace_id: trace_id.to_vec(),
+        span_id: span_id.to_vec(),
+        ..Link::default()
+    };
     let odd = Span {
-        parent_span_id: vec![7; 3],
-        links: vec![Link {
-            trace_id: vec![9; 2],
-            span_id: vec![8; 30],
-            ..Link::default()
-        }],
+        parent_span_id: vec![0; 8],
+        links: vec![
+            link(&[0; 16], &[0; 8]),
+            link(&[], &[8; 8]),
+            link(&[9; 16], &[]),
+        ],
         ..span(1, 1)
     };
     let sent = shop(vec![odd]);
@@ -156,7 +161,7 @@ fn odd_parents_and_links_are_kept() {
     assert_eq!(stored(&ingested), [TracesData::decode(&sent[..]).unwrap()]);
     let digest = digest::decode(fragments[0].digest).unwrap();
     let span = digest.spans().next().unwrap().unwrap();
-    assert_eq!(span.parent, Parent::Odd);
+    assert_eq!(span.parent, Parent::Id([0; 8]));
 }
 
 #[test]

@@ -62,6 +62,31 @@ impl Memory {
         memory
     }
 
+    /// Holds traces of one span each as a release stored them that took ids of any length.
+    pub(crate) fn of_an_older_release(stored: &[ResourceSpans]) -> Self {
+        let sound = stored.iter().map(|resource_spans| {
+            let mut sound = resource_spans.clone();
+            for span in sound
+                .scope_spans
+                .iter_mut()
+                .flat_map(|scope| &mut scope.spans)
+            {
+                span.parent_span_id.clear();
+                span.links.clear();
+            }
+            vec![sound]
+        });
+        let memory = Self::of(&sound.collect::<Vec<_>>());
+        let mut fragments = memory.fragments.lock().unwrap();
+        assert_eq!(fragments.len(), stored.len());
+        for (fragment, resource_spans) in fragments.iter_mut().zip(stored) {
+            let resource_spans = vec![resource_spans.clone()];
+            fragment.otlp = TracesData { resource_spans }.encode_to_vec();
+        }
+        drop(fragments);
+        memory
+    }
+
     /// Makes odd choices, the same ones for the same seed.
     pub(crate) fn odd(mut self, seed: u64) -> Self {
         self.chance = Some(AtomicU64::new(seed));

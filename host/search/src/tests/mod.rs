@@ -11,6 +11,7 @@
 mod answers;
 mod budgets;
 mod contract;
+mod stored_ids;
 
 use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest, TraceQueryParameters};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
