@@ -54,3 +54,17 @@ macro_rules! every_plugin {
         }
     };
 }
+
+/// As [`every_plugin`], and the same for two plugins of `fixtures/`, which were built for an earlier version of the contract.
+#[macro_export]
+macro_rules! every_plugin_and_fixture {
+    ($($test:ident),* $(,)?) => {
+        $crate::every_plugin![$($test),*];
+        mod minimal_0_1 {
+            $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::Minimal0_1).await).await; })*
+        }
+        mod c_0_1 {
+            $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::C0_1).await).await; })*
+        }
+    };
+}

@@ -19,6 +19,12 @@ pub enum Plugin {
     Rogue,
     /// The kv plugin with small parts, and with traps.
     Brittle,
+    /// `plugins/minimal` as it was built for version 0.1.0 of the contract.
+    Minimal0_1,
+    /// The plugin in C that was built for version 0.1.0 of the contract.
+    C0_1,
+    /// `tests/guests/replicated` as it was built for version 0.1.0 of the contract: it keeps its data in `kv`.
+    Replicated0_1,
 }
 
 impl Plugin {
@@ -32,6 +38,15 @@ impl Plugin {
             Self::Brittle => Path::new(env!("LARDER_TESTS_BRITTLE")).into(),
             Self::Rogue => Path::new(env!("LARDER_TESTS_ROGUE")).into(),
             Self::Replicated => Path::new(env!("LARDER_TESTS_REPLICATED")).into(),
+            Self::Minimal0_1 => fixture("contract-0.1.0/minimal.wasm"),
+            Self::C0_1 => fixture("contract-0.1.0/c.wasm"),
+            Self::Replicated0_1 => fixture("contract-0.1.0/replicated.wasm"),
         }
     }
+}
+
+fn fixture(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(file)
 }

@@ -123,6 +123,9 @@ fn shared(plugin: Plugin) -> &'static Larder {
     static REPLICATED: OnceLock<Larder> = OnceLock::new();
     static ROGUE: OnceLock<Larder> = OnceLock::new();
     static BRITTLE: OnceLock<Larder> = OnceLock::new();
+    static MINIMAL_0_1: OnceLock<Larder> = OnceLock::new();
+    static C_0_1: OnceLock<Larder> = OnceLock::new();
+    static REPLICATED_0_1: OnceLock<Larder> = OnceLock::new();
     let server = match plugin {
         Plugin::Kv => &KV,
         Plugin::Memory => &MEMORY,
@@ -131,6 +134,9 @@ fn shared(plugin: Plugin) -> &'static Larder {
         Plugin::Replicated => &REPLICATED,
         Plugin::Rogue => &ROGUE,
         Plugin::Brittle => &BRITTLE,
+        Plugin::Minimal0_1 => &MINIMAL_0_1,
+        Plugin::C0_1 => &C_0_1,
+        Plugin::Replicated0_1 => &REPLICATED_0_1,
     };
     server.get_or_init(|| Options::new(plugin).start())
 }

@@ -24,7 +24,7 @@ fn sorted(names: &[impl AsRef<str>]) -> Vec<&str> {
     names
 }
 
-larder_tests::every_plugin![capabilities_are_declared_and_constant];
+larder_tests::every_plugin_and_fixture![capabilities_are_declared_and_constant];
 
 /// A3: traces, services and operations are gone, and the next write starts clean.
 async fn purge_forgets_everything(plugin: Plugin) {
@@ -79,4 +79,14 @@ async fn memory_forgets_everything_when_purged() {
 #[tokio::test]
 async fn minimal_forgets_everything_when_purged() {
     purge_forgets_everything(Plugin::Minimal).await;
+}
+
+#[tokio::test]
+async fn minimal_0_1_forgets_everything_when_purged() {
+    purge_forgets_everything(Plugin::Minimal0_1).await;
+}
+
+#[tokio::test]
+async fn c_0_1_forgets_everything_when_purged() {
+    purge_forgets_everything(Plugin::C0_1).await;
 }

@@ -165,7 +165,7 @@ async fn the_window_of_jaeger_s_query_service_works(scene: Scene) {
     assert_eq!(links(&scene, 300, Some(999_999_999_999)).await, []);
 }
 
-larder_tests::every_plugin![
+larder_tests::every_plugin_and_fixture![
     a_bad_window_is_refused,
     a_trace_counts_if_all_of_it_lies_in_the_window,
     the_window_is_of_the_whole_trace_however_it_was_written,

@@ -313,7 +313,7 @@ async fn found_ids_carry_the_range_of_the_whole_trace(scene: Scene) {
     assert_eq!(found[0].end, Some(timestamp(scene.at(1100))));
 }
 
-larder_tests::every_plugin![
+larder_tests::every_plugin_and_fixture![
     a_depth_of_zero_or_less_is_the_default_of_100,
     a_depth_above_the_maximum_is_no_error,
     the_newest_matching_span_decides_the_order,

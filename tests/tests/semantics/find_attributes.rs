@@ -178,7 +178,7 @@ async fn an_attribute_of_a_query_without_a_value_asks_for_nothing(scene: Scene) 
     assert_eq!(scene.find(twice).await, [1]);
 }
 
-larder_tests::every_plugin![
+larder_tests::every_plugin_and_fixture![
     values_are_compared_by_their_string_forms,
     a_typed_constant_finds_every_type_of_its_form,
     text_is_compared_exactly,

@@ -217,7 +217,7 @@ async fn special_and_plain_keys_combine_on_one_span(scene: Scene) {
     assert_eq!(scene.find(query).await, [1]);
 }
 
-larder_tests::every_plugin![
+larder_tests::every_plugin_and_fixture![
     error_asks_for_the_status,
     span_status_asks_for_the_status,
     span_kind_asks_for_the_kind,

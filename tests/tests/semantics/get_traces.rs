@@ -94,7 +94,7 @@ async fn a_trace_is_all_its_spans_in_the_order_written(scene: Scene) {
     assert_eq!(scene.client.get_trace(id).await.span_ids(), [3, 1, 2, 1]);
 }
 
-larder_tests::every_plugin![
+larder_tests::every_plugin_and_fixture![
     an_id_of_another_length_is_padded_or_cut,
     an_unknown_id_brings_an_empty_answer,
     unknown_ids_are_skipped,

@@ -89,6 +89,16 @@ async fn minimal_answers_page_by_page() {
     pages_joined_are_the_whole_answer(Plugin::Minimal).await;
 }
 
+#[tokio::test]
+async fn minimal_0_1_answers_page_by_page() {
+    pages_joined_are_the_whole_answer(Plugin::Minimal0_1).await;
+}
+
+#[tokio::test]
+async fn c_0_1_answers_page_by_page() {
+    pages_joined_are_the_whole_answer(Plugin::C0_1).await;
+}
+
 fn assert_refused(refused: &Status, code: Code, reason: &str, text: &str) {
     assert_eq!(refused.code(), code, "{refused:?}");
     assert_eq!(error_info(refused).expect("an ErrorInfo").reason, reason);

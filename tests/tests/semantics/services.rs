@@ -101,7 +101,7 @@ async fn an_unknown_service_has_no_operations(scene: Scene) {
     assert!(scene.client.operations("", "").await.unwrap().is_empty());
 }
 
-larder_tests::every_plugin![
+larder_tests::every_plugin_and_fixture![
     services_are_listed_once_and_sorted,
     operations_are_distinct_pairs_of_name_and_kind,
     a_kind_filters_operations,

@@ -138,7 +138,7 @@ async fn summaries_are_supported(scene: Scene) {
     assert_eq!(found.expect("never UNIMPLEMENTED"), []);
 }
 
-larder_tests::every_plugin![
+larder_tests::every_plugin_and_fixture![
     a_summary_is_of_all_spans_of_the_trace,
     summaries_keep_the_order_and_the_depth_of_the_search,
     the_root_is_the_earliest_span_without_a_parent,

@@ -86,7 +86,7 @@ async fn no_ids_bring_no_messages(scene: Scene) {
     reply.end.expect("no error");
 }
 
-larder_tests::every_plugin![
+larder_tests::every_plugin_and_fixture![
     the_messages_of_a_trace_are_consecutive,
     a_request_may_pass_what_an_answer_may_not,
     a_request_without_its_query_is_an_empty_query,

@@ -128,7 +128,7 @@ fn assert_same_spans(sent: &TracesData, read: &TracesData) {
     assert_eq!(flat(sent), flat(read));
 }
 
-larder_tests::every_plugin![
+larder_tests::every_plugin_and_fixture![
     resources_scopes_and_schema_urls_are_kept,
     a_span_written_twice_is_there_twice,
     odd_spans_are_stored_as_they_are,
