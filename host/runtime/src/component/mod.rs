@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use larder_core::telemetry::Metrics;
 use larder_model::storage::Statistics;
-use larder_store::{self as kv, Driver as _, MemoryDriver};
+use larder_store::{self as kv, Driver as _, MemoryDriver, Namespace};
 
 use self::load::Loaded;
 use crate::instance::Plugin;
@@ -88,8 +88,8 @@ impl Component {
             &gauge,
         );
         let start_error = |error: OpenError| error.into_error(&source);
-        let (mut instance, writer) = start_on_nothing(&opening).await.map_err(start_error)?;
-        let described = instance.describe().await;
+        let mut trial = Trial::start(&opening).await.map_err(start_error)?;
+        let described = trial.instance.describe().await;
         let info = described.map_err(|failure| start_error(OpenError::Failed(failure)))?;
         check_info(&info, &source)?;
         let component = Self {
@@ -107,7 +107,7 @@ impl Component {
         match checks {
             LoadChecks::Describe => {}
             LoadChecks::Open => {
-                let opened = component.open_on_nothing(instance, &writer, &gauge).await;
+                let opened = component.open_trial(trial, &gauge).await;
                 opened.map_err(|error| error.into_error(&component.name))?;
             }
         }
@@ -163,8 +163,8 @@ impl Component {
         }
         let gauge = Gauge::default();
         let tried = async {
-            let (instance, writer) = start_on_nothing(&self.instance_config(&gauge)).await?;
-            self.open_on_nothing(instance, &writer, &gauge).await
+            let trial = Trial::start(&self.instance_config(&gauge)).await?;
+            self.open_trial(trial, &gauge).await
         };
         tried.await.map_err(|error| error.into_error(&self.name))
     }
@@ -297,13 +297,10 @@ impl Component {
     }
 
     /// Opens an instance that was started on an empty store, notes the memory that it takes, and drops it.
-    async fn open_on_nothing(
-        &self,
-        mut instance: Instance,
-        writer: &str,
-        gauge: &Gauge,
-    ) -> Result<(), OpenError> {
-        starter::open(&mut instance, &self.config, Role::Writer(writer)).await?;
+    async fn open_trial(&self, mut trial: Trial, gauge: &Gauge) -> Result<(), OpenError> {
+        trial.claim().await?;
+        let role = Role::Writer(&trial.writer);
+        starter::open(&mut trial.instance, &self.config, role).await?;
         self.tried.get_or_init(|| gauge.load(Ordering::Relaxed));
         Ok(())
     }
@@ -327,20 +324,39 @@ fn instance_config(
     }
 }
 
-/// An instance that may write to an empty store of its own, and the writer id that it is to be opened with.
-async fn start_on_nothing(
-    instance_config: &InstanceConfig,
-) -> Result<(Instance, String), OpenError> {
-    let driver = MemoryDriver::new();
-    let namespace = driver.open("").await.map_err(OpenError::Kv)?;
-    let writer = driver.writer_id();
-    let claim = namespace.claim(&writer).await.map_err(OpenError::Kv)?;
-    let kv = KvAccess {
-        namespace,
-        claim: Some(claim),
-    };
-    let started = Instance::start(instance_config, kv).await;
-    Ok((started.map_err(OpenError::Failed)?, writer))
+/// An instance on an empty store of its own, which is dropped with it.
+struct Trial {
+    instance: Instance,
+    namespace: Arc<dyn Namespace>,
+    /// The id that the instance is opened with as a writer.
+    writer: String,
+}
+
+// === impl Trial ===
+
+impl Trial {
+    /// Starts an instance that can be described. It cannot write before [`Trial::claim`].
+    async fn start(config: &InstanceConfig) -> Result<Self, OpenError> {
+        let driver = MemoryDriver::new();
+        let namespace = driver.open("").await.map_err(OpenError::Kv)?;
+        let kv = KvAccess {
+            namespace: Arc::clone(&namespace),
+            claim: None,
+        };
+        let started = Instance::start(config, kv).await;
+        Ok(Self {
+            instance: started.map_err(OpenError::Failed)?,
+            namespace,
+            writer: driver.writer_id(),
+        })
+    }
+
+    /// Lets the instance write.
+    async fn claim(&mut self) -> Result<(), OpenError> {
+        let claimed = self.namespace.claim(&self.writer).await;
+        self.instance.grant(claimed.map_err(OpenError::Kv)?);
+        Ok(())
+    }
 }
 
 fn check_info(info: &lifecycle::Info, source: &str) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use larder_store::Claim;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::limiter::{Gauge, Limiter};
@@ -103,6 +104,11 @@ impl Instance {
             }),
             Err(error) => Err(failure(&error, store.data())),
         }
+    }
+
+    /// Lets the guest write to its namespace from the next call on.
+    pub(crate) fn grant(&mut self, claim: Claim) {
+        self.store.data_mut().kv.claim = Some(claim);
     }
 
     pub(crate) async fn describe(&mut self) -> Result<lifecycle::Info, Failure> {
