@@ -7,17 +7,14 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Packages, where they are built (see `wasm`), and the variables that the harness reads their paths from.
-const COMPONENTS: &[(&str, &str, &str)] = &[
-    ("larder-minimal", "plugins", "LARDER_TESTS_MINIMAL"),
-    ("larder-guest-brittle", "guests", "LARDER_TESTS_BRITTLE"),
-    ("larder-guest-hostile", "plugins", "LARDER_TESTS_HOSTILE"),
+/// The guests, each with the variable that the harness reads its path from.
+const GUESTS: [(&str, &str); 3] = [
+    ("examples/brittle.wasm", "LARDER_TESTS_BRITTLE"),
+    ("examples/hostile.wasm", "LARDER_TESTS_HOSTILE"),
     (
-        "larder-guest-replicated",
-        "plugins",
-        "LARDER_TESTS_REPLICATED",
+        "examples/hostile_exclusive.wasm",
+        "LARDER_TESTS_HOSTILE_EXCLUSIVE",
     ),
-    ("larder-guest-rogue", "guests", "LARDER_TESTS_ROGUE"),
 ];
 
 fn main() -> ExitCode {
@@ -51,11 +48,14 @@ fn build() -> Result<(), String> {
     let profile = env::var("PROFILE").map_err(|error| error.to_string())?;
     println!("cargo::rustc-env=LARDER_TESTS_PROFILE={profile}");
 
-    // One after another: built together, a guest would have the one inside it with its exports.
-    for (package, folder, variable) in COMPONENTS {
-        for component in wasm::build(workspace, folder, &[package])? {
-            println!("cargo::rustc-env={variable}={}", component.display());
-        }
+    let minimal = ["--lib", "--package=larder-minimal"];
+    let minimal = wasm::build(workspace, "plugins", &minimal, &["larder_minimal.wasm"])?;
+    let guests = ["--examples", "--package=larder-guests"];
+    let guests = wasm::build(workspace, "guests", &guests, &GUESTS.map(|(file, _)| file))?;
+    let variables = ["LARDER_TESTS_MINIMAL"].into_iter();
+    let variables = variables.chain(GUESTS.map(|(_, variable)| variable));
+    for (variable, path) in variables.zip(minimal.iter().chain(&guests)) {
+        println!("cargo::rustc-env={variable}={}", path.display());
     }
     Ok(())
 }

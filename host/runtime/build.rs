@@ -9,9 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The plugins of this workspace. `larder-minimal` is no part of the binary, but built here so that its file is there for `--plugin`.
-const PLUGINS: &[&str] = &["larder-kv", "larder-memory", "larder-minimal"];
+const PLUGINS: &[&str] = &[
+    "--lib",
+    "--package=larder-kv",
+    "--package=larder-memory",
+    "--package=larder-minimal",
+];
 /// Those that `src/component/bundled.rs` embeds, from `OUT_DIR`.
-const EMBEDDED: &[&str] = &["larder-kv", "larder-memory"];
+const EMBEDDED: &[&str] = &["larder_kv.wasm", "larder_memory.wasm"];
 
 fn main() -> ExitCode {
     match build() {
@@ -47,11 +52,8 @@ fn build() -> Result<(), String> {
         );
     }
 
-    let components = wasm::build(workspace, "plugins", PLUGINS)?;
-    for (package, component) in PLUGINS.iter().zip(&components) {
-        if EMBEDDED.contains(package) {
-            copy_if_changed(component, &out)?;
-        }
+    for component in wasm::build(workspace, "plugins", PLUGINS, EMBEDDED)? {
+        copy_if_changed(&component, &out)?;
     }
     Ok(())
 }

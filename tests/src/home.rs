@@ -58,8 +58,12 @@ pub fn replace(path: &Path, bytes: impl AsRef<[u8]>) {
 fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
+        let (to, kind) = (to.join(entry.file_name()), entry.file_type()?);
+        if kind.is_symlink() {
+            // The cache of compiled code, which servers share.
+            continue;
+        }
+        if kind.is_dir() {
             std::fs::create_dir(&to)?;
             copy_folder(&entry.path(), &to)?;
         } else {

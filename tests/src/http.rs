@@ -1,17 +1,20 @@
-//! A client for the admin port: one request a connection, HTTP/1.1 by hand.
+//! Requests to the admin port, each on a connection of its own.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+
+use http::{HeaderMap, Request};
+use ureq::Agent;
 
 use crate::PATIENCE;
 
-/// What the admin port answered.
+/// An answer of the admin port.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// The status code, as 200.
     pub status: u16,
-    /// Status line and headers, as sent.
-    pub head: String,
+    /// As sent.
+    pub headers: HeaderMap,
     /// The body, as text.
     pub body: String,
 }
@@ -19,10 +22,8 @@ pub struct Response {
 impl Response {
     /// The value of a header, if it was sent.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+        let value = self.headers.get(name)?;
+        Some(value.to_str().expect("a header of text"))
     }
 
     /// The body read as JSON.
@@ -33,96 +34,56 @@ impl Response {
 
 /// `GET path`.
 pub fn get(address: SocketAddr, path: &str) -> Response {
-    request(address, "GET", path)
+    request(address, ("GET", path), None, "")
 }
 
 /// `POST path` without a body.
 pub fn post(address: SocketAddr, path: &str) -> Response {
-    request(address, "POST", path)
+    request(address, ("POST", path), None, "")
 }
 
-/// `POST path` without a body, with this bearer token.
-pub fn post_as(address: SocketAddr, path: &str, token: &str) -> Response {
-    with_token(address, ("POST", path), Some(token), "")
-}
-
-/// Any method, without a body.
-pub fn request(address: SocketAddr, method: &str, path: &str) -> Response {
-    try_request(address, method, path)
-        .unwrap_or_else(|error| panic!("{method} http://{address}{path}: {error}"))
-}
-
-/// As [`request`], where the server may be gone already.
-pub fn try_request(address: SocketAddr, method: &str, path: &str) -> std::io::Result<Response> {
-    send(address, method, path, "", "")
-}
-
-/// POST with a body.
-pub fn post_body(address: SocketAddr, path: &str, body: &str) -> Response {
-    send(address, "POST", path, "", body)
-        .unwrap_or_else(|error| panic!("POST http://{address}{path}: {error}"))
-}
-
-/// Any method with a body, and with a bearer token where there is one.
-pub fn with_token(
+/// Any method, with a bearer token where there is one, and with a body where the method has one.
+pub fn request(
     address: SocketAddr,
     (method, path): (&str, &str),
     token: Option<&str>,
     body: &str,
 ) -> Response {
-    let header = token.map_or_else(String::new, |token| {
-        format!("Authorization: Bearer {token}\r\n")
-    });
-    send(address, method, path, &header, body)
+    try_request(address, (method, path), token, body)
         .unwrap_or_else(|error| panic!("{method} http://{address}{path}: {error}"))
 }
 
-fn send(
+/// As [`request`], where the server may not be there, or not speak HTTP.
+pub fn try_request(
     address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &str,
+    (method, path): (&str, &str),
+    token: Option<&str>,
     body: &str,
-) -> std::io::Result<Response> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| std::io::Error::other(format!("no HTTP head in {answer:?}")))?;
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|code| code.parse().ok())
-        .ok_or_else(|| std::io::Error::other(format!("no status in {head:?}")))?;
-    let mut response = Response {
-        status,
-        head: head.to_owned(),
-        body: body.to_owned(),
+) -> Result<Response, ureq::Error> {
+    static AGENT: LazyLock<Agent> = LazyLock::new(|| {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_idle_connections(0)
+            .proxy(None)
+            .timeout_global(Some(PATIENCE));
+        config.build().into()
+    });
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("http://{address}{path}"));
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let mut answer = if ["POST", "PUT"].contains(&method) {
+        AGENT.run(request.body(body)?)?
+    } else {
+        AGENT.run(request.body(())?)?
     };
-    if response.header("transfer-encoding") == Some("chunked") {
-        response.body = unchunk(body);
-    }
-    Ok(response)
-}
-
-fn unchunk(mut body: &str) -> String {
-    let mut whole = String::new();
-    while let Some((size, rest)) = body.split_once("\r\n") {
-        let size = usize::from_str_radix(size.trim(), 16).expect("a chunk's size");
-        if size == 0 {
-            break;
-        }
-        whole.push_str(&rest[..size]);
-        body = &rest[size + 2..];
-    }
-    whole
+    Ok(Response {
+        status: answer.status().as_u16(),
+        headers: answer.headers().clone(),
+        body: answer.body_mut().read_to_string()?,
+    })
 }
 
 /// The samples of a metric in Prometheus text: labels as written between the braces, and the value.

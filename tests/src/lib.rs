@@ -13,6 +13,7 @@
 )]
 
 mod answers;
+mod background;
 mod binary;
 mod client;
 mod home;
@@ -27,11 +28,12 @@ mod token;
 mod wait;
 
 pub use answers::{Trace, merge};
+pub use background::{Background, Turns};
 pub use client::{Client, method};
 pub use home::{Home, replace};
 pub use larder_oracle::{Query, duration, timestamp, unset_duration, unset_timestamp};
 pub use larder_oracle::{filter, otlp};
-pub use plugins::Plugin;
+pub use plugins::{Plugin, arm, disarm};
 pub use rpc::{Call, Reply};
 pub use scene::Scene;
 pub use server::{Exit, Larder, Options};

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::Client;
+use crate::otlp::{service, span};
+
 /// A storage plugin as `--plugin` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Plugin {
@@ -11,12 +14,11 @@ pub enum Plugin {
     Memory,
     /// `plugins/minimal`, from its file.
     Minimal,
-    /// A guest that keeps traces as it should, until one of the service names of `tests/guests` makes it misbehave.
+    /// A guest whose data lives in `kv`, so that readers run beside its writer. It does any misdeed in any function once it is
+    /// told to: see [`arm`].
     Hostile,
-    /// A guest whose data lives in `kv`, so that readers run beside its writer.
-    Replicated,
-    /// A guest that does any misdeed in any function, as it is told.
-    Rogue,
+    /// The same with one instance for everything.
+    HostileExclusive,
     /// The kv plugin with small parts, and with traps.
     Brittle,
     /// `plugins/minimal` as it was built for version 0.1.0 of the contract.
@@ -35,9 +37,8 @@ impl Plugin {
             Self::Memory => "memory".into(),
             Self::Minimal => Path::new(env!("LARDER_TESTS_MINIMAL")).into(),
             Self::Hostile => Path::new(env!("LARDER_TESTS_HOSTILE")).into(),
+            Self::HostileExclusive => Path::new(env!("LARDER_TESTS_HOSTILE_EXCLUSIVE")).into(),
             Self::Brittle => Path::new(env!("LARDER_TESTS_BRITTLE")).into(),
-            Self::Rogue => Path::new(env!("LARDER_TESTS_ROGUE")).into(),
-            Self::Replicated => Path::new(env!("LARDER_TESTS_REPLICATED")).into(),
             Self::Minimal0_1 => fixture("contract-0.1.0/minimal.wasm"),
             Self::C0_1 => fixture("contract-0.1.0/c.wasm"),
             Self::Replicated0_1 => fixture("contract-0.1.0/replicated.wasm"),
@@ -49,4 +50,19 @@ fn fixture(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fixtures")
         .join(file)
+}
+
+/// Tells a hostile guest to do this `MISDEED at FUNCTION`; `tests/guests/src/hostile.rs` has them all.
+pub async fn arm(client: &Client, attack: &str) {
+    order(client, &format!("arm {attack}")).await;
+}
+
+/// Tells a hostile guest to behave.
+pub async fn disarm(client: &Client) {
+    order(client, "disarm").await;
+}
+
+async fn order(client: &Client, order: &str) {
+    let one = span([9; 16], 1).at(5);
+    client.store([service(order).span(one)]).await;
 }

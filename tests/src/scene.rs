@@ -119,10 +119,6 @@ fn shared(plugin: Plugin) -> &'static Larder {
     static KV: OnceLock<Larder> = OnceLock::new();
     static MEMORY: OnceLock<Larder> = OnceLock::new();
     static MINIMAL: OnceLock<Larder> = OnceLock::new();
-    static HOSTILE: OnceLock<Larder> = OnceLock::new();
-    static REPLICATED: OnceLock<Larder> = OnceLock::new();
-    static ROGUE: OnceLock<Larder> = OnceLock::new();
-    static BRITTLE: OnceLock<Larder> = OnceLock::new();
     static MINIMAL_0_1: OnceLock<Larder> = OnceLock::new();
     static C_0_1: OnceLock<Larder> = OnceLock::new();
     static REPLICATED_0_1: OnceLock<Larder> = OnceLock::new();
@@ -130,13 +126,10 @@ fn shared(plugin: Plugin) -> &'static Larder {
         Plugin::Kv => &KV,
         Plugin::Memory => &MEMORY,
         Plugin::Minimal => &MINIMAL,
-        Plugin::Hostile => &HOSTILE,
-        Plugin::Replicated => &REPLICATED,
-        Plugin::Rogue => &ROGUE,
-        Plugin::Brittle => &BRITTLE,
         Plugin::Minimal0_1 => &MINIMAL_0_1,
         Plugin::C0_1 => &C_0_1,
         Plugin::Replicated0_1 => &REPLICATED_0_1,
+        other => panic!("{other:?} is not for tests to share"),
     };
     server.get_or_init(|| Options::new(plugin).start())
 }

@@ -22,6 +22,7 @@ pub struct Options {
     config: Option<String>,
     ports: bool,
     file_limits: bool,
+    own_cache: bool,
 }
 
 /// How a run of the binary ended.
@@ -56,6 +57,7 @@ impl Options {
             config: None,
             ports: true,
             file_limits: false,
+            own_cache: false,
         }
     }
 
@@ -119,6 +121,29 @@ impl Options {
         self
     }
 
+    /// Has to compile its plugin, as a server does that starts for the first time. Others find it compiled by a server before them.
+    #[must_use]
+    pub fn own_cache(mut self) -> Self {
+        self.own_cache = true;
+        self
+    }
+
+    /// Compiling a plugin takes longer than most servers of tests live. The key of compiled code is made of the plugin, the
+    /// compiler and the binary, so it can be shared.
+    fn share_cache(&self, data: &Path) {
+        let (own, shared) = (
+            data.join("cache"),
+            binary::path().with_file_name("tests-cache"),
+        );
+        if self.own_cache || own.symlink_metadata().is_ok() {
+            return;
+        }
+        for folder in [data, &shared] {
+            std::fs::create_dir_all(folder).expect("a folder");
+        }
+        std::os::unix::fs::symlink(shared, own).expect("a link to the shared cache");
+    }
+
     fn command(&self, directory: &Path) -> Command {
         let mut command = Command::new(binary::path());
         if self.file_limits {
@@ -127,7 +152,8 @@ impl Options {
             command.arg(binary::path());
         }
         command.current_dir(directory);
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LARDER_")) {
+        let ours = |name: &str| name.starts_with("LARDER_") || name == "RUST_LOG";
+        for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
             command.env_remove(name);
         }
         command
@@ -169,6 +195,7 @@ impl Options {
 
     /// As [`Options::start_in`], without waiting for anything: where it listens is not known.
     pub fn spawn_in(self, home: &Home) -> Larder {
+        self.share_cache(&home.data());
         let mut command = self.command(home.path());
         command.arg("--data-dir").arg(home.data());
         let mut child = command.spawn().expect("the binary starts");
@@ -187,12 +214,14 @@ impl Options {
     /// Runs the binary until it ends by itself.
     pub fn run(self) -> Exit {
         let home = Home::new();
+        self.share_cache(&home.path().join("larder-data"));
         let command = self.command(home.path());
         run(command, &home)
     }
 
     /// As [`Options::run`], on what an earlier server has left there, or another one is using.
     pub fn run_in(self, home: &Home) -> Exit {
+        self.share_cache(&home.data());
         let mut command = self.command(home.path());
         command.arg("--data-dir").arg(home.data());
         run(command, home)

@@ -2,8 +2,8 @@
 //!
 //! Self-contained: `host/runtime/build.rs` and `tests/build.rs` both take it in with `#[path]`. The nested cargo has a target directory of its
 //! own (`<target>/plugins`), so that it never waits for the lock that the outer cargo holds, and dev, release, clippy and doc share
-//! what it built. A component that has another plugin inside is built in `<target>/guests`: cargo gives a plugin's file the same name
-//! with its exports and without, and the one inside is without.
+//! what it built. The guests of the tests have another one, `<target>/guests`: the kv plugin inside one of them is built without its
+//! exports, and cargo gives its file the same name either way.
 
 use std::env;
 use std::fs::{self, File};
@@ -38,15 +38,16 @@ const NOT_FOR_THE_NESTED_CARGO: &[&str] = &[
     "RUSTFLAGS",
 ];
 
-/// Builds `packages` of the workspace at `workspace` in `<target>/<folder>` and returns the path of each one's component, in the same
-/// order.
+/// Runs `cargo build` for wasm in `<target>/<folder>`, with these further arguments, in the workspace at `workspace`. Returns the paths
+/// of these files of what it built, in the same order.
 ///
 /// # Errors
 /// A text for the person who runs cargo: the target cannot be had, or the build failed (its output is in the text).
 pub(crate) fn build(
     workspace: &Path,
     folder: &str,
-    packages: &[&str],
+    arguments: &[&str],
+    files: &[&str],
 ) -> Result<Vec<PathBuf>, String> {
     let target_dir = target_dir(folder)?;
     require_target(&target_dir)?;
@@ -54,13 +55,11 @@ pub(crate) fn build(
     let mut command = Command::new(cargo);
     command
         .current_dir(workspace)
-        .args(["build", "--locked", "--quiet", "--lib"])
+        .args(["build", "--locked", "--quiet"])
         .args(["--target", TARGET, "--profile", PROFILE])
         .arg("--target-dir")
-        .arg(&target_dir);
-    for package in packages {
-        command.args(["--package", package]);
-    }
+        .arg(&target_dir)
+        .args(arguments);
     for name in NOT_FOR_THE_NESTED_CARGO {
         command.env_remove(name);
     }
@@ -69,20 +68,18 @@ pub(crate) fn build(
     run(&mut command)?;
 
     let folder = target_dir.join(TARGET).join(PROFILE);
-    packages
-        .iter()
-        .map(|package| {
-            let path = folder.join(package.replace('-', "_") + ".wasm");
-            if path.is_file() {
-                Ok(path)
-            } else {
-                Err(format!(
-                    "cargo built `{package}` but left no {}: its Cargo.toml must say crate-type = [\"cdylib\"]",
-                    path.display()
-                ))
-            }
-        })
-        .collect()
+    let built = |file: &&str| {
+        let path = folder.join(file);
+        if path.is_file() {
+            Ok(path)
+        } else {
+            Err(format!(
+                "cargo left no {}: the Cargo.toml must say crate-type = [\"cdylib\"]",
+                path.display()
+            ))
+        }
+    };
+    files.iter().map(built).collect()
 }
 
 /// `<target>/<folder>`, from `OUT_DIR`, which is `<target>/<profile>/build/<package>/out`.

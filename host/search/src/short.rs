@@ -96,7 +96,7 @@ impl Short<'_> {
             Field::SpanDuration => Value::Int(i128::from(span.end) - i128::from(span.start)),
             Field::ResourceService => {
                 return (!span.service.is_empty())
-                    .then(|| Value::Text(Cow::Borrowed(span.service.as_bytes())));
+                    .then_some(Value::Text(Cow::Borrowed(span.service.as_bytes())));
             }
             Field::SpanParentId
             | Field::SpanTraceState

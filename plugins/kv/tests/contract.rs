@@ -10,82 +10,16 @@
 
 mod common;
 
-use common::{Fragments, fragments, search, shapes, small_shape};
+use common::{shapes, small_shape};
 use larder_kv::{Kv, Shape};
+use larder_plugin::testing::random::{maintain, run, step, term};
 use larder_plugin::testing::{Harness, environment, fragment, kv};
 use larder_plugin::{Error, Plugin, Role, Search, SpanKind, TraceId};
 use proptest::prelude::*;
 
-#[derive(Clone, Debug)]
-enum Step {
-    Write(Fragments),
-    /// With these limits in turn.
-    Find(Search, Vec<u32>),
-    /// With one of these batches written, and some steps of upkeep done, after each page.
-    FindAndWrite(Search, u32, Vec<Fragments>),
-    Read(Vec<u128>, u32),
-    Maintain(u32),
-    CheckAll,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let writes = || fragments(30, 300, 40);
-    prop_oneof![
-        6 => writes().prop_map(Step::Write),
-        4 => (search(), prop::collection::vec(1..60_u32, 1..4)).prop_map(|(s, l)| Step::Find(s, l)),
-        2 => (search(), 1..30_u32, prop::collection::vec(writes(), 1..4))
-            .prop_map(|(s, l, w)| Step::FindAndWrite(s, l, w)),
-        2 => (prop::collection::vec(0..40_u128, 1..9), 0..5000_u32).prop_map(|(i, b)| Step::Read(i, b)),
-        4 => (1..30_u32).prop_map(Step::Maintain),
-        1 => Just(Step::CheckAll),
-    ]
-}
-
-fn maintain(harness: &mut Harness<Kv>, steps: u32) {
-    for _ in 0..steps {
-        if !harness.plugin().maintain(1000, kv::stored_bytes()).unwrap() {
-            break;
-        }
-    }
-}
-
-fn run(shape: Shape, steps: Vec<Step>) {
+fn open(shape: Shape) -> Harness<Kv> {
     kv::reset();
-    let mut harness = Harness::new(Kv::open_with(&environment(&[]), shape).unwrap());
-    for step in steps {
-        match step {
-            Step::Write(fragments) => drop(harness.write(fragments)),
-            Step::Find(search, limits) => {
-                let mut limits = limits.into_iter().cycle();
-                let found = harness.find_between(&search, || limits.next().unwrap(), |_| {});
-                // It finds no more than it has to, and each once: it uses its index.
-                assert_eq!(found.len(), harness.stored().matching(&search).count());
-                assert!(found.is_sorted_by(|a, b| a.newest >= b.newest));
-            }
-            Step::FindAndWrite(search, limit, writes) => {
-                let mut writes = writes.into_iter();
-                let between = |harness: &mut Harness<Kv>| {
-                    if let Some(fragments) = writes.next() {
-                        harness.write(fragments);
-                        maintain(harness, 2);
-                    }
-                };
-                harness.find_between(&search, || limit, between);
-            }
-            Step::Read(ids, max_bytes) => {
-                let mut ids: Vec<TraceId> = ids.into_iter().map(TraceId::from).collect();
-                ids.sort();
-                ids.dedup();
-                ids.reverse();
-                harness.check_traces(&ids, max_bytes);
-            }
-            Step::Maintain(steps) => maintain(&mut harness, steps),
-            Step::CheckAll => harness.check_all(),
-        }
-    }
-    harness.check_all();
-    maintain(&mut harness, 1000);
-    harness.check_all();
+    Harness::new(Kv::open_with(&environment(&[]), shape).unwrap())
 }
 
 proptest! {
@@ -94,16 +28,15 @@ proptest! {
     #[test]
     fn it_answers_as_a_list_does(
         shape in shapes(),
-        steps in prop::collection::vec(step(), 1..60),
+        steps in prop::collection::vec(step(300), 1..60),
     ) {
-        run(shape, steps);
+        run(&mut open(shape), steps, 0, |_| {});
     }
 }
 
 #[test]
 fn what_is_written_is_found_before_and_after_sealing_and_merging() {
-    kv::reset();
-    let mut harness = Harness::new(Kv::open_with(&environment(&[]), small_shape()).unwrap());
+    let mut harness = open(small_shape());
     for n in 0..200_u32 {
         let at = u64::from(n) * 10;
         let first = fragment(n.into())
@@ -126,7 +59,6 @@ fn what_is_written_is_found_before_and_after_sealing_and_merging() {
 
 #[test]
 fn groups_of_several_chunks_are_searched_and_merged() {
-    kv::reset();
     let shape = Shape {
         group_entries: 5,
         run: 64,
@@ -136,7 +68,7 @@ fn groups_of_several_chunks_are_searched_and_merged() {
         find_spare: 50,
         ..Shape::default()
     };
-    let mut harness = Harness::new(Kv::open_with(&environment(&[]), shape).unwrap());
+    let mut harness = open(shape);
     for write in 0..16_u64 {
         let fragments = (0..500).map(|n| {
             let n = write * 500 + n;
@@ -144,13 +76,13 @@ fn groups_of_several_chunks_are_searched_and_merged() {
             let at = n * 7919 % 100_003;
             fragment(u128::from(n / 2))
                 .starts(at, at + 50)
-                .terms([1, 10 + n % 3, 100 + n % 100, 10_000 + n].map(common::term))
+                .terms([1, 10 + n % 3, 100 + n % 100, 10_000 + n].map(term))
                 .otlp(vec![3; 20])
         });
         harness.write(fragments);
     }
     let search = |terms: &[u64]| Search {
-        clauses: terms.iter().map(|it| vec![common::term(*it)]).collect(),
+        clauses: terms.iter().map(|it| vec![term(*it)]).collect(),
         ..Search::all()
     };
     let searches = [

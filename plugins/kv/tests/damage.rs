@@ -13,9 +13,10 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{small_shape, term};
+use common::small_shape;
 use larder_kv::Kv;
 use larder_plugin::kv::Key;
+use larder_plugin::testing::random::term;
 use larder_plugin::testing::{Stored, batch, environment, fragment, kv, logged};
 use larder_plugin::{Environment, Error, Part, Plugin, Role, Search, SpanKind, TraceId, Wanted};
 

@@ -13,9 +13,10 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Fragments, fragments, search, shapes};
+use common::shapes;
 use larder_kv::{Kv, Shape};
 use larder_plugin::testing::kv::{self, Fault};
+use larder_plugin::testing::random::{Fragments, fragments, search};
 use larder_plugin::testing::{Stored, batch, environment};
 use larder_plugin::{Environment, Error, Part, Plugin, Role, Search, TraceId, Wanted};
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! The bytes that are stored, against those of the fixture: what an earlier build of this version has written is read for ever.
 //!
-//! `UPDATE_FIXTURES=1 cargo test -p larder-kv --test format` writes the fixture anew: with a new version of the format only.
+//! `LARDER_BLESS=1 cargo test -p larder-kv --test format` writes the fixture anew: with a new version of the format only.
 
 #![allow(
     clippy::unwrap_used,
@@ -117,7 +117,7 @@ fn load(fixture: &str) {
 fn the_bytes_are_those_of_the_fixture() {
     write();
     let stored = stored();
-    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+    if std::env::var_os("LARDER_BLESS").is_some() {
         std::fs::write(FIXTURE, &stored).unwrap();
     }
     let fixture = std::fs::read_to_string(FIXTURE).unwrap();

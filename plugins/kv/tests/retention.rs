@@ -12,9 +12,10 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{Fragments, fragments, shapes, small_shape};
+use common::{shapes, small_shape};
 use larder_kv::{Kv, Shape};
 use larder_plugin::testing::kv::{self, Fault};
+use larder_plugin::testing::random::{Fragments, fragments};
 use larder_plugin::testing::{batch, environment, fragment};
 use larder_plugin::{Part, Plugin, Role, Search, TraceId, Wanted};
 use proptest::prelude::*;
@@ -220,7 +221,7 @@ fn run_with_a_fault(after: usize, fault: Fault) -> usize {
             let fragments = (0..3).map(|part| {
                 let it = fragment(u128::from(n))
                     .starts(now, now)
-                    .terms([common::term(part)]);
+                    .terms([larder_plugin::testing::random::term(part)]);
                 it.digest(n.to_be_bytes()).otlp(vec![2; 300])
             });
             let result = plugin.write(now, vec![batch(fragments)]);

@@ -8,18 +8,22 @@ use crate::{
     Timestamp, Wanted,
 };
 
-/// A plugin with a place for its one instance; `export!` implements it.
-pub trait Instance: Plugin {
-    /// Calls with the place, which is empty until the host has called `open`.
-    fn with<R>(call: impl FnOnce(&mut Option<Self>) -> R) -> R;
+/// The place of a component's one instance; `export!` implements it.
+pub trait Instance: 'static {
+    /// What the component is made of.
+    type Plugin: Plugin;
+    /// Calls with the instance, of which there is none until the host has called `open`.
+    fn with<R>(call: impl FnOnce(&mut Option<Self::Plugin>) -> R) -> R;
 }
 
-/// The component that `P` becomes.
+/// The component that the plugin of `I` becomes.
 #[derive(Debug)]
-pub struct Component<P>(PhantomData<P>);
+pub struct Component<I>(PhantomData<I>);
 
-fn opened<P: Instance, R>(call: impl FnOnce(&mut P) -> Result<R, Error>) -> Result<R, Error> {
-    P::with(|instance| match instance {
+fn opened<I: Instance, R>(
+    call: impl FnOnce(&mut I::Plugin) -> Result<R, Error>,
+) -> Result<R, Error> {
+    I::with(|instance| match instance {
         Some(plugin) => call(plugin),
         None => Err(Error::Other("called before `open`".to_owned())),
     })
@@ -27,54 +31,54 @@ fn opened<P: Instance, R>(call: impl FnOnce(&mut P) -> Result<R, Error>) -> Resu
 
 // === impl Component ===
 
-impl<P: Instance> lifecycle::Guest for Component<P> {
+impl<I: Instance> lifecycle::Guest for Component<I> {
     fn describe() -> lifecycle::Info {
         lifecycle::Info {
-            name: P::NAME.to_owned(),
-            version: P::VERSION.to_owned(),
-            instancing: P::INSTANCING,
+            name: I::Plugin::NAME.to_owned(),
+            version: I::Plugin::VERSION.to_owned(),
+            instancing: I::Plugin::INSTANCING,
         }
     }
 
     fn open(environment: Environment) -> Result<(), Error> {
-        P::with(|instance| {
+        I::with(|instance| {
             if instance.is_some() {
                 return Err(Error::Other("`open` called twice".to_owned()));
             }
-            *instance = Some(P::open(environment)?);
+            *instance = Some(Plugin::open(environment)?);
             Ok(())
         })
     }
 
     fn maintain(now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
-        opened(|plugin: &mut P| plugin.maintain(now, stored_bytes))
+        opened::<I, _>(|plugin| plugin.maintain(now, stored_bytes))
     }
 
     fn statistics() -> Counts {
-        P::with(|instance| {
+        I::with(|instance| {
             instance
                 .as_ref()
-                .map_or_else(Counts::default, P::statistics)
+                .map_or_else(Counts::default, Plugin::statistics)
         })
     }
 
     fn check(resume: Option<Vec<u8>>) -> Result<Checked, Error> {
-        opened(|plugin: &mut P| plugin.check(resume.as_deref()))
+        opened::<I, _>(|plugin| plugin.check(resume.as_deref()))
     }
 }
 
-impl<P: Instance> writer::Guest for Component<P> {
+impl<I: Instance> writer::Guest for Component<I> {
     fn write(now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
-        opened(|plugin: &mut P| plugin.write(now, batches))
+        opened::<I, _>(|plugin| plugin.write(now, batches))
     }
 }
 
-impl<P: Instance> reader::Guest for Component<P> {
+impl<I: Instance> reader::Guest for Component<I> {
     fn find(search: Search, resume: Option<Vec<u8>>, limit: u32) -> Result<Sightings, Error> {
         if limit == 0 {
             return Err(Error::InvalidArgument("a page of 0 sightings".to_owned()));
         }
-        opened(|plugin: &mut P| plugin.find(&search, resume.as_deref(), limit))
+        opened::<I, _>(|plugin| plugin.find(&search, resume.as_deref(), limit))
     }
 
     fn read(
@@ -83,14 +87,14 @@ impl<P: Instance> reader::Guest for Component<P> {
         resume: Option<Vec<u8>>,
         max_bytes: u32,
     ) -> Result<Pieces, Error> {
-        opened(|plugin: &mut P| plugin.read(&wanted, part, resume.as_deref(), max_bytes))
+        opened::<I, _>(|plugin| plugin.read(&wanted, part, resume.as_deref(), max_bytes))
     }
 
     fn services() -> Result<Vec<String>, Error> {
-        opened(P::services)
+        opened::<I, _>(Plugin::services)
     }
 
     fn operations(service: String) -> Result<Vec<Operation>, Error> {
-        opened(|plugin: &mut P| plugin.operations(&service))
+        opened::<I, _>(|plugin| plugin.operations(&service))
     }
 }

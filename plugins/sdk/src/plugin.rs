@@ -80,16 +80,19 @@ macro_rules! export {
                     const { ::std::cell::RefCell::new(::std::option::Option::None) };
             }
 
-            impl $crate::glue::Instance for $plugin {
+            struct Instance;
+
+            impl $crate::glue::Instance for Instance {
+                type Plugin = $plugin;
                 fn with<R>(
-                    call: impl ::std::ops::FnOnce(&mut ::std::option::Option<Self>) -> R,
+                    call: impl ::std::ops::FnOnce(&mut ::std::option::Option<$plugin>) -> R,
                 ) -> R {
                     INSTANCE.with_borrow_mut(call)
                 }
             }
 
             #[cfg(target_family = "wasm")]
-            type Component = $crate::glue::Component<$plugin>;
+            type Component = $crate::glue::Component<Instance>;
             #[cfg(target_family = "wasm")]
     $crate::bindings::export_world!(Component with_types_in $crate::bindings);
         };

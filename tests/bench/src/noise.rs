@@ -31,8 +31,8 @@ mod tests;
 const FLOOD_SPANS: u64 = 1_000;
 /// So many different Exports are sent in turn.
 const FLOOD_REQUESTS: u64 = 32;
-/// The service on which the guest in `tests/guests/replicated` never returns.
-const SPIN: &str = "spin on write";
+/// The service that has the hostile guest of `tests/guests` never return from its next write.
+const SPIN: &str = "arm spin at write";
 
 /// Does to a server what a noisy neighbour does, and prints how much of it.
 #[derive(Debug, clap::Args)]

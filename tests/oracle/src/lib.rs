@@ -1,7 +1,7 @@
 //! Test data for Larder and the right answers about it, for unit tests, property tests and benchmarks alike.
 //!
 //! - [`otlp`], [`filter`] and [`Query`] build spans and queries.
-//! - [`strategies`] makes random exports, queries and filters.
+//! - `strategies` makes random exports, queries and filters.
 //! - [`Oracle`] says what a query finds, by brute force.
 //! - [`corpus`] makes the spans of the benchmarks, as many as wanted, from a seed.
 //!

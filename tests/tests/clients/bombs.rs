@@ -6,7 +6,7 @@ use larder_tests::{Client, method};
 use tonic::Code;
 use tonic::codec::CompressionEncoding::{self, Gzip, Zstd};
 
-use crate::besieged::Besieged;
+use crate::attacked::Attacked;
 
 const MIB: usize = 1 << 20;
 
@@ -38,8 +38,8 @@ const METHODS: [&str; 4] = [
 /// 8 MiB are the limit; on the wire it is some KiB.
 #[tokio::test]
 async fn what_inflates_beyond_the_limit_is_refused() {
-    let besieged = Besieged::small().await;
-    let client = besieged.larder.client().await;
+    let server = Attacked::small().await;
+    let client = server.larder.client().await;
     let body = zeros(80 * MIB);
     for method in METHODS {
         for encoding in [Gzip, Zstd] {
@@ -52,21 +52,21 @@ async fn what_inflates_beyond_the_limit_is_refused() {
             );
         }
     }
-    besieged.end().await;
+    server.end().await;
 }
 
 /// Each below the limit, all together far above what the server may hold.
 #[tokio::test]
 async fn many_that_inflate_at_a_time_are_bounded_together() {
-    let besieged = Besieged::small().await;
+    let server = Attacked::small().await;
     let mut bombs = tokio::task::JoinSet::new();
     let body = zeros(7 * MIB);
     for (number, method) in METHODS.into_iter().cycle().take(48).enumerate() {
-        let client = besieged.larder.client().await;
+        let client = server.larder.client().await;
         let (body, encoding) = (body.clone(), [Gzip, Zstd][number % 2]);
         bombs.spawn(async move { (method, send(&client, method, encoding, body).await) });
     }
-    besieged.assert_serves().await;
+    server.assert_serves().await;
     while let Some(ended) = bombs.join_next().await {
         let (method, ended) = ended.unwrap();
         if let Err(status) = ended {
@@ -74,14 +74,14 @@ async fn many_that_inflate_at_a_time_are_bounded_together() {
             assert!(told.contains(&status.code()), "{method}: {status:?}");
         }
     }
-    besieged.end().await;
+    server.end().await;
 }
 
 /// Two bytes a message on the wire, and dozens in memory.
 #[tokio::test]
 async fn empty_messages_by_the_million_are_refused() {
-    let besieged = Besieged::small().await;
-    let client = besieged.larder.client().await;
+    let server = Attacked::small().await;
+    let client = server.larder.client().await;
     let params = Bytes::from([0x0a, 0].repeat(3 * MIB));
     let refused = send(&client, method::GET_TRACES, Zstd, params)
         .await
@@ -104,5 +104,5 @@ async fn empty_messages_by_the_million_are_refused() {
     send(&client, method::EXPORT, Zstd, resources)
         .await
         .unwrap();
-    besieged.end().await;
+    server.end().await;
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use larder_tests::{Client, eventually, method};
 use tokio::task::JoinSet;
 
-use crate::besieged::Besieged;
+use crate::attacked::Attacked;
 
 /// What an HTTP/2 client sends first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -42,8 +42,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn connect(besieged: &Besieged, first: &[&[u8]]) -> TcpStream {
-    let mut stream = TcpStream::connect(besieged.larder.grpc()).unwrap();
+fn connect(server: &Attacked, first: &[&[u8]]) -> TcpStream {
+    let mut stream = TcpStream::connect(server.larder.grpc()).unwrap();
     // It may be hung up on before all of it is written.
     if let Err(error) = stream.write_all(&first.concat()) {
         let kind = error.kind();
@@ -57,7 +57,7 @@ fn connect(besieged: &Besieged, first: &[&[u8]]) -> TcpStream {
 /// of them half-open, from a peer that says that it will send no more and still waits.
 #[tokio::test]
 async fn connections_that_never_come_to_the_point_hold_nobody_up() {
-    let besieged = Besieged::begin().await;
+    let server = Attacked::begin().await;
     let call = headers(1, method::EXPORT);
     let message = frame(0, 0, 1, &[0, 0, 16, 0, 0, 1, 2, 3]);
     let beginnings: [&[&[u8]]; 6] = [
@@ -71,24 +71,24 @@ async fn connections_that_never_come_to_the_point_hold_nobody_up() {
     let mut held = Vec::new();
     for beginning in beginnings {
         for number in 0..40 {
-            let stream = connect(&besieged, beginning);
+            let stream = connect(&server, beginning);
             if number % 2 == 0 {
                 stream.shutdown(Shutdown::Write).unwrap();
             }
             held.push(stream);
         }
     }
-    besieged.assert_serves().await;
-    let newcomer = besieged.larder.client().await;
+    server.assert_serves().await;
+    let newcomer = server.larder.client().await;
     assert_eq!(newcomer.services().await.unwrap(), ["fine"]);
     drop(held);
-    besieged.end().await;
+    server.end().await;
 }
 
 /// No HTTP/2 at all, and frames that break its rules: the connection is closed, and nothing else.
 #[tokio::test]
 async fn what_is_no_http2_is_hung_up_on() {
-    let besieged = Besieged::begin().await;
+    let server = Attacked::begin().await;
     let oversized = frame(0, 0, 1, &vec![0; 1 << 20]);
     let reset = frame(3, 0, 1, &[0, 0, 0, 8]);
     let window = frame(8, 0, 0, &[0, 0, 0, 0]);
@@ -102,7 +102,7 @@ async fn what_is_no_http2_is_hung_up_on() {
         &[PREFACE, SETTINGS, &endless],
     ];
     for (number, beginning) in beginnings.into_iter().enumerate() {
-        let mut stream = connect(&besieged, beginning);
+        let mut stream = connect(&server, beginning);
         stream
             .set_read_timeout(Some(Duration::from_mins(1)))
             .unwrap();
@@ -113,15 +113,15 @@ async fn what_is_no_http2_is_hung_up_on() {
             assert_ne!(kind, ErrorKind::WouldBlock, "{number}: it waits");
         }
     }
-    besieged.end().await;
+    server.end().await;
 }
 
 /// Streams opened and reset at once, thousands of them on one connection (CVE-2023-44487).
 #[tokio::test]
 async fn rapid_resets_are_survived() {
-    let besieged = Besieged::begin().await;
+    let server = Attacked::begin().await;
     for _ in 0..4 {
-        let mut stream = connect(&besieged, &[PREFACE, SETTINGS]);
+        let mut stream = connect(&server, &[PREFACE, SETTINGS]);
         for number in 0..5000 {
             let id = number * 2 + 1;
             let both = [
@@ -134,16 +134,16 @@ async fn rapid_resets_are_survived() {
             }
         }
     }
-    besieged.end().await;
+    server.end().await;
 }
 
 /// More streams than one connection may have at a time wait for their turn; every one is answered.
 #[tokio::test]
 async fn ten_thousand_streams_at_a_time_are_answered() {
-    let besieged = Besieged::begin().await;
+    let server = Attacked::begin().await;
     let mut calls = JoinSet::new();
     for _ in 0..5 {
-        let client = besieged.larder.client().await;
+        let client = server.larder.client().await;
         for _ in 0..2000 {
             let client: Client = client.clone();
             calls.spawn(async move {
@@ -154,7 +154,7 @@ async fn ten_thousand_streams_at_a_time_are_answered() {
             });
         }
     }
-    besieged.assert_serves().await;
+    server.assert_serves().await;
     let (mut answered, mut refused) = (0, 0);
     while let Some(ended) = calls.join_next().await {
         match ended.unwrap() {
@@ -166,7 +166,7 @@ async fn ten_thousand_streams_at_a_time_are_answered() {
         }
     }
     assert!(answered > 0, "{refused} were refused");
-    let larder = besieged.end().await;
+    let larder = server.end().await;
     let client = larder.client().await;
     eventually("an answer", async || client.services().await.ok()).await;
 }

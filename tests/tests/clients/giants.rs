@@ -4,7 +4,7 @@ use larder_tests::otlp::{key_value, noise, request, service, span};
 use larder_tests::{Client, Query};
 use prost::Message as _;
 
-use crate::besieged::Besieged;
+use crate::attacked::Attacked;
 
 const MIB: usize = 1 << 20;
 
@@ -17,8 +17,8 @@ async fn refused(client: &Client, body: Vec<u8>) -> (i64, String) {
 
 #[tokio::test]
 async fn a_span_of_32_mib_is_refused_alone() {
-    let besieged = Besieged::begin().await;
-    let client = besieged.larder.client().await;
+    let server = Attacked::begin().await;
+    let client = server.larder.client().await;
     let giant = span([2; 16], 1)
         .at(5)
         .attribute("text", "x".repeat(32 * MIB));
@@ -28,20 +28,20 @@ async fn a_span_of_32_mib_is_refused_alone() {
     assert_eq!(spans, 1, "{why}");
     assert!(why.contains("max_message_bytes"), "{why}");
     assert_eq!(client.get_trace([2; 16]).await.span_ids(), [2]);
-    besieged.end().await;
+    server.end().await;
 }
 
 /// As large as a message may be: it is stored, found by its value and read back.
 #[tokio::test]
 async fn a_giant_value_that_fits_a_message_is_kept() {
-    let besieged = Besieged::begin().await;
-    let client = besieged.larder.client().await;
+    let server = Attacked::begin().await;
+    let client = server.larder.client().await;
     let value = noise(1, 3 * MIB);
     let one = span([2; 16], 1).at(5).attribute("text", &*value);
     client.store([service("a").span(one)]).await;
     let query = Query::default().attribute("text", &*value);
     assert_eq!(client.find(&query).await, [[2; 16]]);
-    besieged.end().await;
+    server.end().await;
 }
 
 /// A span of these, each with a key of its own.
@@ -54,8 +54,8 @@ fn wide(trace: u8, keys: impl Iterator<Item = String>) -> Vec<u8> {
 /// 20 MB of keys in one span fit no message, 3 MB do.
 #[tokio::test]
 async fn a_million_attributes_are_refused_and_what_fits_is_kept() {
-    let besieged = Besieged::begin().await;
-    let client = besieged.larder.client().await;
+    let server = Attacked::begin().await;
+    let client = server.larder.client().await;
     let million = (0..1_000_000).map(|number| format!("key-{number}"));
     let (spans, why) = refused(&client, wide(2, million)).await;
     assert_eq!(spans, 1, "{why}");
@@ -75,15 +75,15 @@ async fn a_million_attributes_are_refused_and_what_fits_is_kept() {
     client.store([service("a").spans(spans)]).await;
     let query = Query::default().attribute("2000-99", true);
     assert_eq!(client.find(&query).await, [[4; 16]]);
-    besieged.end().await;
+    server.end().await;
 }
 
 /// Keys that fall together where a hash has no key of its own: all their sums, and all their differences to FNV's first prime, are
 /// alike. They cost no more than as many that are not made so.
 #[tokio::test]
 async fn keys_made_to_collide_cost_no_more_than_others() {
-    let besieged = Besieged::begin().await;
-    let client = besieged.larder.client().await;
+    let server = Attacked::begin().await;
+    let client = server.larder.client().await;
     // "Aa" and "BB" have the same hash in Java, and so has whatever is put together from as many of them.
     let colliding = (0..1_u32 << 15).map(|number| {
         let pairs = (0..16).map(|bit| ["Aa", "BB"][(number >> bit & 1) as usize]);
@@ -101,5 +101,5 @@ async fn keys_made_to_collide_cost_no_more_than_others() {
     assert_eq!(refused(&client, wide(3, aligned)).await, (0, String::new()));
     let query = Query::default().attribute("Aa".repeat(16), true);
     assert_eq!(client.find(&query).await, [[2; 16]]);
-    besieged.end().await;
+    server.end().await;
 }

@@ -9,7 +9,7 @@
     reason = "tests"
 )]
 
-mod besieged;
+mod attacked;
 mod bombs;
 mod connections;
 mod giants;

@@ -59,7 +59,7 @@ fn who_asks_for_tokens_or_certificates_of_clients_may_be_reached() {
     let authority = Authority::new();
     authority.sign().write(home.path());
     let larder = exposed(tls(home.path(), Some(&authority)).purge()).start_in(&home);
-    assert!(http::try_request(larder.admin(), "GET", "/livez").is_err());
+    assert!(http::try_request(larder.admin(), ("GET", "/livez"), None, "").is_err());
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use larder_tests::{Call, Home, Options, Plugin, Tokens, eventually, method, replace, token};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use larder_tests::{
+    Background, Call, Home, Options, Plugin, Tokens, eventually, method, replace, token,
+};
 use tokio_rustls::rustls::ClientConfig;
 use tonic::Code;
 
@@ -33,7 +33,7 @@ async fn a_new_certificate_is_served_to_new_connections_and_old_ones_stay() {
     }
     let kept = channel(larder.grpc(), client("h2")).await.unwrap();
     let mut kept_admin = connect(larder.admin(), client("http/1.1")).await.unwrap();
-    let (stop, load) = load(larder.grpc(), client("h2"));
+    let load = load(larder.grpc(), client("h2"));
 
     new.write(home.path());
     larder.signal("HUP");
@@ -48,8 +48,8 @@ async fn a_new_certificate_is_served_to_new_connections_and_old_ones_stay() {
     let answer = Call::new(kept).unary(method::EXPORT, Bytes::new()).await;
     assert!(answer.is_ok(), "{answer:?}");
     ask(&mut kept_admin).await;
-    stop.send(true).unwrap();
-    assert!(load.await.unwrap() > 0);
+    load.calls(1).await;
+    load.stop().await;
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_broken_certificate_is_told_of_and_the_last_good_one_stays() {
     old.write(home.path());
     let larder = options(home.path(), None).start();
     let client = || authority.client("h2", None);
-    let (stop, load) = load(larder.grpc(), client());
+    let load = load(larder.grpc(), client());
 
     for (number, broken) in ["half a certificate", "", &new.cert]
         .into_iter()
@@ -91,22 +91,18 @@ async fn a_broken_certificate_is_told_of_and_the_last_good_one_stays() {
         (served(larder.grpc(), client()).await == new.der()).then_some(())
     })
     .await;
-    stop.send(true).unwrap();
-    assert!(load.await.unwrap() > 0);
+    load.calls(1).await;
+    load.stop().await;
 }
 
-/// Calls without end, each on a connection of its own, none of which may fail. How many there were.
-fn load(port: SocketAddr, client: Arc<ClientConfig>) -> (watch::Sender<bool>, JoinHandle<u64>) {
-    let (stop, stopped) = watch::channel(false);
-    let load = tokio::spawn(async move {
-        let mut calls = 0;
-        while !*stopped.borrow() {
+/// Calls without end, each on a connection of its own, none of which may fail.
+fn load(port: SocketAddr, client: Arc<ClientConfig>) -> Background<()> {
+    Background::spawn(|turns| async move {
+        while turns.go_on() {
             assert_eq!(export(port, client.clone()).await, Ok(Code::Ok));
-            calls += 1;
+            turns.count();
         }
-        calls
-    });
-    (stop, load)
+    })
 }
 
 /// Without a signal: the files are looked at every few seconds.

@@ -53,7 +53,7 @@ async fn every_port_speaks_tls_and_nothing_else() {
             .await
             .is_err()
     );
-    assert!(http::try_request(admin, "GET", "/readyz").is_err());
+    assert!(http::try_request(admin, ("GET", "/readyz"), None, "").is_err());
 }
 
 #[tokio::test]

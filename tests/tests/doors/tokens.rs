@@ -1,9 +1,8 @@
 //! Bearer tokens: each right on each RPC and route.
 
 use bytes::Bytes;
+use larder_tests::http::{self, Response};
 use larder_tests::{Call, Home, Larder, Options, Plugin, Tokens, method, token};
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use tonic::Code;
 
 const READS: [&str; 8] = [
@@ -36,21 +35,8 @@ async fn code(call: &Call, method: &'static str) -> Code {
     }
 }
 
-/// The status code of a request to the admin port, and its body.
-fn ask(larder: &Larder, method: &str, path: &str, token: Option<&str>) -> (u16, String) {
-    let mut stream = TcpStream::connect(larder.admin()).unwrap();
-    let header = token.map_or_else(String::new, |token| {
-        format!("Authorization: Bearer {token}\r\n")
-    });
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: larder\r\n{header}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let code = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    (code, answer)
+fn ask(larder: &Larder, method: &str, path: &str, token: Option<&str>) -> Response {
+    http::request(larder.admin(), (method, path), token, "{}")
 }
 
 #[tokio::test]
@@ -103,19 +89,21 @@ async fn each_right_opens_its_calls_and_no_other() {
         ("POST", "/explain"),
         ("POST", "/purge"),
     ] {
-        let (status, answer) = ask(&larder, method, path, Some(&admin));
-        assert_eq!(status, 200, "{path}: {answer}");
+        let answer = ask(&larder, method, path, Some(&admin));
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
         for denied in [&read, &write, &foreign] {
-            assert_eq!(ask(&larder, method, path, Some(denied)).0, 403, "{path}");
+            let denied = ask(&larder, method, path, Some(denied));
+            assert_eq!(denied.status, 403, "{path}");
         }
         for refused in [None, Some("larder_wrong")] {
-            let (status, answer) = ask(&larder, method, path, refused);
-            assert_eq!(status, 401, "{path}");
-            assert!(answer.contains("www-authenticate: Bearer"), "{answer}");
+            let answer = ask(&larder, method, path, refused);
+            assert_eq!(answer.status, 401, "{path}");
+            let asks = answer.header("www-authenticate").unwrap_or_default();
+            assert!(asks.starts_with("Bearer"), "{answer:?}");
         }
     }
     for path in ["/livez", "/readyz"] {
-        assert_eq!(ask(&larder, "GET", path, None).0, 200, "{path}");
+        assert_eq!(ask(&larder, "GET", path, None).status, 200, "{path}");
     }
     assert_eq!(code(&plain, "/grpc.health.v1.Health/Check").await, Code::Ok);
 
@@ -132,10 +120,11 @@ async fn a_purge_needs_a_token_of_the_tenant_whose_data_goes() {
     let home = Home::new();
     let (admin, line) = token("operator of another", Some("other"), "admin");
     let larder = start(&home, &[&line]);
-    assert_eq!(ask(&larder, "GET", "/metrics", Some(&admin)).0, 200);
-    let (status, answer) = ask(&larder, "POST", "/purge", Some(&admin));
-    assert_eq!(status, 403);
-    assert!(answer.contains("not for tenant"), "{answer}");
+    let told = ask(&larder, "GET", "/metrics", Some(&admin));
+    assert_eq!(told.status, 200);
+    let told = ask(&larder, "POST", "/purge", Some(&admin));
+    assert_eq!(told.status, 403);
+    assert!(told.body.contains("not for tenant"), "{told:?}");
 }
 
 #[test]

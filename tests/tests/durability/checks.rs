@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use larder_tests::otlp::{ResourceBuilder, noise, service, span};
-use larder_tests::{Client, Exit, Home, Options, Plugin, Query, eventually};
+use larder_tests::{Client, Exit, Home, Options, Plugin, Query, eventually, http};
 use tonic::{Code, Status};
 
 /// Spans that are this large are an object each.
@@ -61,6 +61,28 @@ fn damaged(plugin: Plugin, home: &Home) -> Vec<String> {
         .filter_map(|line| line.strip_prefix("damaged     "));
     let lines = lines.filter(|line| line.contains("; it held "));
     lines.map(str::to_owned).collect()
+}
+
+/// Neither makes a store where there is none, nor looks into one that a server has open.
+#[tokio::test]
+async fn only_the_store_of_a_stopped_server_is_checked() {
+    let home = Home::new();
+    let refused = |told: &str| {
+        let exit = check(Plugin::Kv, &home);
+        assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+        assert!(exit.stderr.starts_with("error: "), "{exit:?}");
+        assert!(exit.stderr.contains(told), "{exit:?}");
+        assert_eq!(exit.stdout, "");
+    };
+    refused("there is no store in");
+    let larder = Options::new(Plugin::Kv).start_in(&home);
+    refused("in use by another process");
+    larder.client().await.store([trace(1, 10)]).await;
+    larder.signal("TERM");
+    assert!(larder.wait().0.success());
+    assert_whole(Plugin::Kv, &home);
+    let exit = check(Plugin::Kv, &home);
+    assert!(!exit.stdout.contains("values      0\n"), "{exit:?}");
 }
 
 fn largest(files: Vec<PathBuf>) -> PathBuf {
@@ -146,9 +168,36 @@ async fn damaged_and_lost_objects_are_named_with_what_they_held() {
         assert_eq!(client.services().await.unwrap().len(), usize::from(TRACES));
         // A search that comes upon one of them cannot give its spans.
         assert_eq!(unfound(&client, TRACES).await, lost);
+        larder.line("partition");
+        eventually("the damage among the metrics", async || {
+            let damaged = http::count(&larder.metrics(), "larder_kv_damaged_total", &[]);
+            (damaged > 0).then_some(())
+        })
+        .await;
         client.store([trace(99, OBJECT)]).await;
         assert_eq!(client.get_trace([99; 16]).await.span_ids(), [1]);
     }
+}
+
+/// What is written once an object is damaged is kept, also where the server was killed before and after.
+#[tokio::test]
+async fn what_is_written_after_the_damage_is_kept() {
+    let home = Home::new();
+    let larder = Options::new(Plugin::Kv).start_in(&home);
+    let client = larder.client().await;
+    for number in 1..=8 {
+        client.store([trace(number, OBJECT)]).await;
+    }
+    larder.kill();
+    spoil(&largest(home.kv_files("objects")));
+    let larder = Options::new(Plugin::Kv).start_in(&home);
+    larder.client().await.store([trace(99, 10)]).await;
+    larder.kill();
+    let larder = Options::new(Plugin::Kv).start_in(&home);
+    let client = larder.client().await;
+    assert_eq!(client.get_trace([99; 16]).await.span_ids(), [1]);
+    let query = Query::default().service("service-99");
+    assert_eq!(client.find(&query).await, [[99; 16]]);
 }
 
 /// Every file is damaged in turn: some hold pages of the index.
@@ -230,7 +279,7 @@ async fn a_damaged_entry_is_named_and_once_it_is_sealed_over_all_else_is_served(
 #[tokio::test]
 async fn a_plugin_with_nothing_of_its_own_is_told_apart_from_one_that_fails() {
     let home = stopped(Plugin::Brittle, [trace(1, 10)]).await;
-    for plugin in [Plugin::Memory, Plugin::Replicated] {
+    for plugin in [Plugin::Memory, Plugin::Hostile] {
         let exit = check(plugin, &home);
         assert!(exit.status.success(), "{exit:?}");
         let nothing = "nothing of its own to check";

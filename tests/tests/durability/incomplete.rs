@@ -14,6 +14,9 @@ const TRACES: u8 = 4;
 /// So large that each trace's spans are an object.
 const OBJECT: usize = 100_000;
 
+/// Something that happens to a file or folder.
+type Damage = fn(&Path);
+
 /// A file as it is on disk; of a folder there is nothing but its owner.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
@@ -151,7 +154,7 @@ async fn a_start_and_a_check_refuse_a_store_without_its_tree_and_leave_it_as_it_
     for (path, damage, parts) in [
         (
             "tree/current",
-            remove as fn(&Path),
+            remove as Damage,
             ["`tree/current` is missing", refers],
         ),
         ("tree", remove, ["`tree/current` is missing", refers]),
@@ -320,7 +323,7 @@ async fn whatever_is_missing_or_damaged_what_is_left_stays() {
     assert!(files.len() > 10, "{:?}", files.keys());
     let (mut refused, mut served) = (0, 0);
     for path in files.keys() {
-        let damages: &[(&str, fn(&Path))] = if kv(&whole).join(path).is_dir() {
+        let damages: &[(&str, Damage)] = if kv(&whole).join(path).is_dir() {
             &[("without", remove)]
         } else {
             &[

@@ -1,10 +1,8 @@
 //! Several connections that export at the same time, until they are told to stop.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use larder_tests::{Client, Larder, eventually, pace};
-use tokio::task::JoinHandle;
+use larder_tests::{Background, Client, Larder, Turns, eventually, pace};
 use tonic::{Code, Status};
 
 use crate::ledger::Ledger;
@@ -14,9 +12,8 @@ use crate::ledger::Ledger;
 pub(crate) struct Load {
     ledger: Arc<Ledger>,
     before: u64,
-    stop: Arc<AtomicBool>,
     refused: Arc<Mutex<Vec<Status>>>,
-    connections: Vec<JoinHandle<()>>,
+    connections: Background<()>,
 }
 
 // === impl Load ===
@@ -25,22 +22,17 @@ impl Load {
     /// Starts to export over so many connections. An Export that fails is sent again, as Jaeger's exporter would, until it is
     /// acknowledged or the load is stopped.
     pub(crate) async fn start(larder: &Larder, ledger: &Arc<Ledger>, connections: u64) -> Self {
-        let (stop, refused) = (Arc::<AtomicBool>::default(), Arc::default());
+        let refused = Arc::default();
         let before = ledger.total().acknowledged;
-        let mut tasks = Vec::new();
+        let mut tasks = Background::default();
         for _ in 0..connections {
             let client = larder.client().await;
-            tasks.push(tokio::spawn(run(
-                client,
-                Arc::clone(ledger),
-                Arc::clone(&stop),
-                Arc::clone(&refused),
-            )));
+            let (ledger, refused) = (Arc::clone(ledger), Arc::clone(&refused));
+            tasks.and(|turns| run(client, ledger, turns, refused));
         }
         Self {
             ledger: Arc::clone(ledger),
             before,
-            stop,
             refused,
             connections: tasks,
         }
@@ -66,25 +58,17 @@ impl Load {
 
     /// Ends it, once what is under way is answered; gives what was refused.
     pub(crate) async fn stop(self) -> Vec<Status> {
-        self.stop.store(true, Ordering::Relaxed);
-        for connection in self.connections {
-            connection.await.expect("a connection's task");
-        }
+        self.connections.stop().await;
         std::mem::take(&mut self.refused.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-async fn run(
-    client: Client,
-    ledger: Arc<Ledger>,
-    stop: Arc<AtomicBool>,
-    refused: Arc<Mutex<Vec<Status>>>,
-) {
-    while !stop.load(Ordering::Relaxed) {
+async fn run(client: Client, ledger: Arc<Ledger>, turns: Turns, refused: Arc<Mutex<Vec<Status>>>) {
+    while turns.go_on() {
         let number = ledger.next();
         while let Err(status) = ledger.export(&client, number).await {
             // A batch that killed the plugin twice, alone, is refused for good.
-            let given_up = status.code() == Code::Internal || stop.load(Ordering::Relaxed);
+            let given_up = status.code() == Code::Internal || !turns.go_on();
             refused
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

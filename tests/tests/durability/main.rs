@@ -10,7 +10,6 @@
 )]
 
 mod checks;
-mod damage;
 mod dice;
 mod disk;
 mod folder;

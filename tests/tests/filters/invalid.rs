@@ -14,7 +14,7 @@ fn there() -> Call {
     exists(field("span", "name"))
 }
 
-async fn refused<const N: usize>(rows: [(Call, &str); N]) {
+async fn refused(rows: impl IntoIterator<Item = (Call, impl AsRef<str>)>) {
     refuses(&Scene::new(Plugin::Memory).await, rows).await;
 }
 
@@ -34,46 +34,32 @@ async fn an_argument_with_no_term_is_refused_before_anything_else() {
 
 #[tokio::test]
 async fn an_operator_that_there_is_not_is_refused() {
-    refused([
-        (call("x", []), r#"unknown filter operator "x""#),
-        (
-            call("EQ", [attr("a"), untyped("1")]),
-            r#"unknown filter operator "EQ""#,
-        ),
-        (Call::default(), r#"unknown filter operator """#),
-        (
-            and([there(), Call::default()]),
-            r#"unknown filter operator """#,
-        ),
-        (
-            not(call("like", [attr("a")])),
-            r#"unknown filter operator "like""#,
-        ),
-        (call("a\"b\n", []), r#"unknown filter operator "a\"b\n""#),
-    ])
-    .await;
+    let rows = [
+        (call("x", []), "x"),
+        (call("EQ", [attr("a"), untyped("1")]), "EQ"),
+        (Call::default(), ""),
+        (and([there(), Call::default()]), ""),
+        (not(call("like", [attr("a")])), "like"),
+        (call("a\"b\n", []), "a\"b\n"),
+    ];
+    refused(rows.map(|(filter, op)| (filter, format!("unknown filter operator {op:?}")))).await;
 }
 
 #[tokio::test]
 async fn and_and_or_take_two_arguments_or_more() {
-    refused([
-        (
-            and([]),
-            r#"operator "and" takes at least two arguments, got 0"#,
-        ),
-        (
-            and([there()]),
-            r#"operator "and" takes at least two arguments, got 1"#,
-        ),
-        (
-            or([there()]),
-            r#"operator "or" takes at least two arguments, got 1"#,
-        ),
-        (
-            call("or", [attr("a")]),
-            r#"operator "or" takes at least two arguments, got 1"#,
-        ),
-    ])
+    let rows = [
+        (and([]), 0),
+        (and([there()]), 1),
+        (or([there()]), 1),
+        (call("or", [attr("a")]), 1),
+    ];
+    refused(rows.map(|(it, got)| {
+        let text = format!(
+            "operator {:?} takes at least two arguments, got {got}",
+            it.op
+        );
+        (it, text)
+    }))
     .await;
 }
 
@@ -109,44 +95,31 @@ async fn the_other_operators_take_what_they_take() {
 
 #[tokio::test]
 async fn what_is_no_predicate_cannot_be_combined() {
-    refused([
+    let (name, event) = (field("span", "name"), nested("event"));
+    let rows = [
         (
             call("and", [attr("a"), attr("b")]),
-            r#"operator "and" takes predicates as arguments, got an attribute reference"#,
+            "an attribute reference",
         ),
         (
             call("and", [untyped("a"), untyped("b")]),
-            r#"operator "and" takes predicates as arguments, got an untyped constant"#,
+            "an untyped constant",
         ),
-        (
-            call("or", [field("span", "name"), string("b")]),
-            r#"operator "or" takes predicates as arguments, got a field reference"#,
-        ),
-        (
-            call("or", [nested("event"), string("b")]),
-            r#"operator "or" takes predicates as arguments, got a collection reference"#,
-        ),
-        (
-            call("not", [string("a")]),
-            r#"operator "not" takes predicates as arguments, got a string constant"#,
-        ),
-        (
-            call("not", [int(1)]),
-            r#"operator "not" takes predicates as arguments, got an integer constant"#,
-        ),
-        (
-            call("not", [double(1.5)]),
-            r#"operator "not" takes predicates as arguments, got a floating-point constant"#,
-        ),
-        (
-            call("not", [boolean(true)]),
-            r#"operator "not" takes predicates as arguments, got a boolean constant"#,
-        ),
-        (
-            call("not", [list("int", ["1"])]),
-            r#"operator "not" takes predicates as arguments, got a list"#,
-        ),
-    ])
+        (call("or", [name, string("b")]), "a field reference"),
+        (call("or", [event, string("b")]), "a collection reference"),
+        (call("not", [string("a")]), "a string constant"),
+        (call("not", [int(1)]), "an integer constant"),
+        (call("not", [double(1.5)]), "a floating-point constant"),
+        (call("not", [boolean(true)]), "a boolean constant"),
+        (call("not", [list("int", ["1"])]), "a list"),
+    ];
+    refused(rows.map(|(it, what)| {
+        let text = format!(
+            "operator {:?} takes predicates as arguments, got {what}",
+            it.op
+        );
+        (it, text)
+    }))
     .await;
 }
 
@@ -201,51 +174,36 @@ async fn a_collection_is_nowhere_but_in_some() {
 
 #[tokio::test]
 async fn exists_in_and_regex_are_about_a_reference() {
-    refused([
-        (
-            exists(string("a")),
-            r#"operator "exists" takes a reference, got a string constant"#,
-        ),
-        (
-            exists(list("int", ["1"])),
-            r#"operator "exists" takes a reference, got a list"#,
-        ),
-        (
-            is_in(untyped("a"), list("int", ["1"])),
-            r#"operator "in" takes a reference, got an untyped constant"#,
-        ),
-        (
-            not_in(int(1), list("int", ["1"])),
-            r#"operator "not_in" takes a reference, got an integer constant"#,
-        ),
-        (
-            regex(string("a"), "a"),
-            r#"operator "regex" takes a reference, got a string constant"#,
-        ),
-        (
-            regex(there(), "a"),
-            r#"operator "regex" takes a reference, got a predicate"#,
-        ),
-    ])
+    let one = || list("int", ["1"]);
+    let rows = [
+        (exists(string("a")), "a string constant"),
+        (exists(one()), "a list"),
+        (is_in(untyped("a"), one()), "an untyped constant"),
+        (not_in(int(1), one()), "an integer constant"),
+        (regex(string("a"), "a"), "a string constant"),
+        (regex(there(), "a"), "a predicate"),
+    ];
+    refused(rows.map(|(it, what)| {
+        let text = format!("operator {:?} takes a reference, got {what}", it.op);
+        (it, text)
+    }))
     .await;
 }
 
 #[tokio::test]
 async fn a_comparison_is_of_references_and_constants() {
-    refused([
-        (
-            eq(attr("a"), there()),
-            r#"operator "eq" compares a reference or a constant, got a predicate"#,
-        ),
-        (
-            gt(there(), attr("a")),
-            r#"operator "gt" compares a reference or a constant, got a predicate"#,
-        ),
-        (
-            ne(attr("a"), list("int", ["1"])),
-            r#"operator "ne" compares a reference or a constant, got a list"#,
-        ),
-    ])
+    let rows = [
+        (eq(attr("a"), there()), "a predicate"),
+        (gt(there(), attr("a")), "a predicate"),
+        (ne(attr("a"), list("int", ["1"])), "a list"),
+    ];
+    refused(rows.map(|(it, what)| {
+        let text = format!(
+            "operator {:?} compares a reference or a constant, got {what}",
+            it.op
+        );
+        (it, text)
+    }))
     .await;
 }
 

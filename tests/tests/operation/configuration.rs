@@ -1,6 +1,6 @@
 //! Defaults, then the file, then the environment, then flags; and mistakes told with their place and the nearest valid word.
 
-use larder_tests::{Exit, Options};
+use larder_tests::{Exit, Home, Options};
 
 /// `larder config print`, with nothing from outside.
 fn print() -> Options {
@@ -22,10 +22,18 @@ fn value(exit: &Exit, key: &str) -> String {
     values[0].trim_matches(['"', '\'']).to_owned()
 }
 
+/// What a mistake of the configuration is told with: it ends the binary with code 1.
+#[track_caller]
 fn refused(options: Options) -> String {
+    ends_with(1, options)
+}
+
+#[track_caller]
+fn ends_with(code: i32, options: Options) -> String {
     let exit = options.run();
-    assert!(!exit.status.success(), "{exit:?}");
+    assert_eq!(exit.status.code(), Some(code), "{exit:?}");
     assert_eq!(exit.stdout, "");
+    assert!(exit.stderr.starts_with("error: "), "{}", exit.stderr);
     exit.stderr
 }
 
@@ -43,6 +51,7 @@ fn without_anything_the_defaults_are_printed() {
     assert_eq!(value(&printed, "query_timeout"), "4s");
     assert_eq!(value(&printed, "use"), "kv");
     assert_eq!(value(&printed, "purge"), "false");
+    assert_eq!(value(&printed, "data_dir"), "./larder-data");
     let endpoints = ["endpoint: 127.0.0.1:17271", "endpoint: 127.0.0.1:17270"];
     assert_tells(&printed.stdout, &endpoints);
 }
@@ -56,11 +65,13 @@ fn flags_pass_the_environment_which_passes_the_file_which_passes_the_defaults() 
         .environment("LARDER_LIMITS_CALL_TIMEOUT", "3s")
         .environment("LARDER_DATA_DIR", "/from/environment")
         .arguments(["--data-dir", "/from/flag"])
+        .setting("max_traces", "7")
         .run();
     assert_eq!(value(&printed, "memory"), "100MiB");
     assert_eq!(value(&printed, "query_timeout"), "2s");
     assert_eq!(value(&printed, "call_timeout"), "3s");
     assert_eq!(value(&printed, "data_dir"), "/from/flag");
+    assert_eq!(value(&printed, "max_traces"), "7");
     assert_eq!(value(&printed, "max_request_bytes"), "64MiB");
 }
 
@@ -73,6 +84,22 @@ fn what_is_printed_is_a_file_that_gives_the_same() {
     assert_eq!(value(&first, "writer_endpoint"), "127.0.0.1:4316");
     let second = print().config(&first.stdout).run();
     assert_eq!(second.stdout, first.stdout);
+    // The file may be named by a variable as well.
+    let home = Home::new();
+    let file = home.path().join("printed.yaml");
+    std::fs::write(&file, &first.stdout).unwrap();
+    let third = print().environment("LARDER_CONFIG", &file.display().to_string());
+    assert_eq!(third.run().stdout, first.stdout);
+}
+
+/// A test of the host holds the documented table against the settings; this is that the binary prints the same.
+#[test]
+fn the_table_of_settings_is_printed_as_it_is_documented() {
+    let table = Options::bare().without_port_flags();
+    let table = table.arguments(["config", "table"]).run();
+    assert!(table.status.success(), "{table:?}");
+    assert!(table.stdout.contains("`limits.memory`"), "{table:?}");
+    assert!(include_str!("../../../host/docs/configuration.md").contains(table.stdout.trim()));
 }
 
 #[test]
@@ -94,8 +121,14 @@ fn an_unknown_key_is_told_with_its_place_and_the_nearest() {
             "did you mean `LARDER_GRPC_ENDPOINT`?",
         ],
     );
-    let told = refused(print().arguments(["--grpc-endpont", "127.0.0.1:1"]));
+}
+
+#[test]
+fn a_mistake_of_usage_ends_with_code_2() {
+    let told = ends_with(2, print().arguments(["--grpc-endpont", "127.0.0.1:1"]));
     assert_tells(&told, &["--grpc-endpont", "--grpc-endpoint"]);
+    let told = ends_with(2, print().arguments(["--plugin-setting", "x"]));
+    assert_tells(&told, &["KEY=VALUE"]);
 }
 
 #[test]
@@ -111,11 +144,16 @@ fn a_bad_value_is_told_with_its_place_and_what_is_expected() {
         &["limits.call_timeout", "LARDER_LIMITS_CALL_TIMEOUT", "soon"],
     );
     let told = refused(print().arguments(["--grpc-endpoint", "nowhere"]));
-    assert_tells(&told, &["grpc.endpoint", "--grpc-endpoint", "nowhere"]);
+    assert_tells(
+        &told,
+        &["grpc.endpoint", "(flag --grpc-endpoint)", "nowhere"],
+    );
     let told = refused(print().config("limits: [\n"));
     assert_tells(&told, &["larder.yaml:"]);
     let told = refused(print().arguments(["--config", "no/such/file.yaml"]));
-    assert_tells(&told, &["no/such/file.yaml"]);
+    assert_tells(&told, &["no/such/file.yaml: No such file"]);
+    let told = refused(Options::bare().environment("LARDER_LOG", "a=b=c"));
+    assert_tells(&told, &["LARDER_LOG is no log filter"]);
 }
 
 /// The same configuration is what a server starts with, and a server does not start with a bad one.

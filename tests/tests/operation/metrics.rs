@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use larder_tests::http::{self, count};
 use larder_tests::otlp::{service, span};
-use larder_tests::{Options, Plugin, Query, eventually};
+use larder_tests::{Options, Plugin, Query, eventually, method};
 
 /// Without those that count failures of the plugin, which are told once there is one.
 const NAMES: [&str; 21] = [
@@ -70,6 +71,14 @@ async fn metrics_count_what_happened() {
         .await
         .unwrap();
     client.dependencies(None, None).await.unwrap_err();
+    let malformed = || Bytes::from_static(b"\x0a");
+    let call = client.call();
+    call.unary(method::EXPORT, malformed()).await.unwrap_err();
+    let reply = call.stream(method::GET_TRACES, malformed()).await;
+    reply.end.unwrap_err();
+    for unknown in ["/jaeger.storage.v2.TraceReader/Guess", "/a.Guess/Guess"] {
+        call.unary(unknown, Bytes::new()).await.unwrap_err();
+    }
 
     let metrics = larder.metrics();
     let calls = |method: &str, code: &str| {
@@ -86,6 +95,12 @@ async fn metrics_count_what_happened() {
     assert_eq!(calls("jaeger.storage.v2.TraceReader/FindTraces", "OK"), 1);
     let dependencies = "jaeger.storage.v2.DependencyReader/GetDependencies";
     assert_eq!(calls(dependencies, "INVALID_ARGUMENT"), 1);
+    assert_eq!(calls(export, "INVALID_ARGUMENT"), 1);
+    let get = "jaeger.storage.v2.TraceReader/GetTraces";
+    assert_eq!(calls(get, "INVALID_ARGUMENT"), 1);
+    // Who calls cannot make up names.
+    assert_eq!(calls("_OTHER", "UNIMPLEMENTED"), 2);
+    assert!(!metrics.contains("Guess"), "{metrics}");
 
     assert_eq!(count(&metrics, "larder_ingest_spans_total", &[]), 8);
     assert!(count(&metrics, "larder_ingest_bytes_total", &[]) > 100);

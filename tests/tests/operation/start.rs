@@ -1,13 +1,15 @@
 //! How a server starts, and what it says where it cannot.
 
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
-use larder_tests::{Options, Plugin};
+use larder_tests::{Larder, Options, Plugin};
 
-#[tokio::test]
-async fn a_start_says_the_plugin_and_every_address() {
-    let larder = Options::new(Plugin::Memory).writer_port().start();
-    larder.line("memory");
+#[test]
+fn a_start_says_the_plugin_and_every_address() {
+    let larder = Options::new(Plugin::Memory)
+        .arguments(["--writer-endpoint", "localhost:0"])
+        .start();
     for (line, address) in [
         ("Serving Jaeger storage on", larder.grpc()),
         ("Serving OTLP traces on", larder.writer()),
@@ -15,13 +17,33 @@ async fn a_start_says_the_plugin_and_every_address() {
     ] {
         assert_ne!(address.port(), 0);
         assert_eq!(larder.line(line), format!("{line} {address}"));
+        TcpStream::connect(address).unwrap();
     }
+}
+
+#[test]
+fn a_start_says_where_the_data_is_and_nothing_of_a_port_that_is_not_there() {
+    let version = env!("CARGO_PKG_VERSION");
+    for plugin in [Plugin::Kv, Plugin::Memory] {
+        let larder = Options::new(plugin).start();
+        let told = match plugin {
+            Plugin::Kv => format!("kv {version} (bundled), data in {}/kv", data(&larder)),
+            _ => format!("memory {version} (bundled), data in memory only"),
+        };
+        assert_eq!(larder.line("Plugin "), format!("Plugin {told}"));
+        let lines = larder.lines();
+        assert!(!lines.concat().contains("Serving OTLP"), "{lines:?}");
+    }
+}
+
+fn data(larder: &Larder) -> String {
+    larder.data_dir().display().to_string()
 }
 
 /// A file may hold what a plugin was compiled to, which is run as it is: nobody else may write there.
 #[test]
 fn compiled_plugins_are_kept_where_nobody_else_can_write() {
-    let larder = Options::new(Plugin::Memory).start();
+    let larder = Options::new(Plugin::Memory).own_cache().start();
     let mode = std::fs::metadata(larder.data_dir())
         .unwrap()
         .permissions()
@@ -57,7 +79,7 @@ fn a_port_in_use_is_told_with_its_setting() {
         }
         let options = Options::bare().without_port_flags().arguments(arguments);
         let exit = options.run();
-        assert!(!exit.status.success(), "{exit:?}");
+        assert_eq!(exit.status.code(), Some(1), "{exit:?}");
         for part in [setting, &taken.to_string(), "in use"] {
             assert!(exit.stderr.contains(part), "no {part:?} in {}", exit.stderr);
         }
@@ -77,23 +99,60 @@ fn a_plugin_that_cannot_be_loaded_is_told_with_what_to_do() {
         (text.to_str().unwrap(), vec!["text.wasm", "component"]),
         (module.to_str().unwrap(), vec!["module.wasm", "component"]),
     ] {
-        let exit = Options::bare().arguments(["--plugin", plugin]).run();
-        assert!(!exit.status.success(), "{exit:?}");
-        for part in told {
-            assert!(exit.stderr.contains(part), "no {part:?} in {}", exit.stderr);
+        let inspect = Options::bare().without_port_flags();
+        for exit in [
+            Options::bare().arguments(["--plugin", plugin]).run(),
+            inspect.arguments(["plugin", "inspect", plugin]).run(),
+        ] {
+            assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+            for part in &told {
+                assert!(exit.stderr.contains(part), "no {part:?} in {}", exit.stderr);
+            }
+        }
+    }
+}
+
+/// By serving and by `plugin inspect`.
+#[test]
+fn a_setting_that_a_plugin_refuses_is_told_with_its_name() {
+    for (plugin, key, value, told) in [
+        (Plugin::Hostile, "colour", "blue", ["hostile", "colour"]),
+        (Plugin::Minimal, "colour", "blue", ["minimal", "colour"]),
+        (
+            Plugin::Memory,
+            "max_trace",
+            "3",
+            ["max_trace", "max_traces"],
+        ),
+        (Plugin::Memory, "max_traces", "many", ["max_traces", "many"]),
+    ] {
+        let inspect = Options::bare().without_port_flags().arguments([
+            "plugin".into(),
+            "inspect".into(),
+            plugin.argument(),
+        ]);
+        for options in [Options::new(plugin), inspect] {
+            let exit = options.setting(key, value).run();
+            assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+            for part in told {
+                assert!(exit.stderr.contains(part), "no {part:?} in {}", exit.stderr);
+            }
         }
     }
 }
 
 #[test]
 fn a_plugin_can_be_inspected_without_serving() {
-    let file = Plugin::Minimal.argument();
-    let options = Options::bare().without_port_flags();
-    let exit = options
-        .arguments(["plugin".into(), "inspect".into(), file.into_os_string()])
-        .run();
-    assert!(exit.status.success(), "{exit:?}");
-    for part in ["minimal", "exclusive", "hash"] {
-        assert!(exit.stdout.contains(part), "no {part:?} in {}", exit.stdout);
+    for (plugin, name) in [(Plugin::Minimal, "minimal"), (Plugin::Memory, "memory")] {
+        let options = Options::bare().without_port_flags();
+        let exit = options
+            .arguments(["plugin".into(), "inspect".into(), plugin.argument()])
+            .run();
+        assert!(exit.status.success(), "{exit:?}");
+        let first = format!("plugin      {name} ");
+        assert!(exit.stdout.starts_with(&first), "{}", exit.stdout);
+        for part in ["instancing  exclusive", "hash"] {
+            assert!(exit.stdout.contains(part), "no {part:?} in {}", exit.stdout);
+        }
     }
 }

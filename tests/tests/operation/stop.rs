@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Larder, Options, Plugin, eventually, http, patiently};
+use larder_tests::{Client, Larder, Options, Plugin, arm, eventually, http, patiently};
 use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic_health::pb::HealthCheckRequest;
@@ -12,20 +12,19 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 /// An Export that keeps the guest busy; returns once the guest has it.
-async fn busy(larder: &Larder, name: &'static str, line: &str) -> JoinHandle<Result<(), Status>> {
+async fn busy(larder: &Larder, misdeed: &str) -> JoinHandle<Result<(), Status>> {
     let client = larder.client().await;
-    let write = tokio::spawn(async move { export(&client, name).await });
-    larder.told(line).await;
+    arm(&client, &format!("{misdeed} at write")).await;
+    let one = service("a").span(span([1; 16], 1).at(5));
+    let write = tokio::spawn(async move { client.export([one]).await.map(drop) });
+    larder
+        .told(&format!("the guest is about to {misdeed}"))
+        .await;
     write
 }
 
-async fn export(client: &Client, name: &str) -> Result<(), Status> {
-    let one = span([1; 16], 1).at(5);
-    client.export([service(name).span(one)]).await.map(drop)
-}
-
 fn hostile() -> Options {
-    let options = Options::new(Plugin::Hostile);
+    let options = Options::new(Plugin::HostileExclusive);
     options.environment("LARDER_LIMITS_DRAIN_TIMEOUT", "60s")
 }
 
@@ -42,7 +41,7 @@ async fn assert_stopping(larder: &Larder) {
 #[tokio::test]
 async fn a_write_under_way_is_acknowledged_before_the_server_ends() {
     let larder = hostile().start();
-    let write = busy(&larder, "slow on write", "the guest is slow").await;
+    let write = busy(&larder, "linger").await;
     larder.signal("TERM");
     assert_stopping(&larder).await;
     patiently("the acknowledgement", write)
@@ -66,7 +65,7 @@ async fn readiness_goes_first_and_a_second_signal_ends_at_once() {
     let first = patiently("health", watch.message()).await.unwrap().unwrap();
     assert_eq!(first.status(), ServingStatus::Serving);
 
-    let write = busy(&larder, "spin on write", "the guest spins").await;
+    let write = busy(&larder, "spin").await;
     larder.signal("TERM");
     assert_stopping(&larder).await;
     let next = patiently("health", watch.message()).await.unwrap().unwrap();
@@ -79,22 +78,55 @@ async fn readiness_goes_first_and_a_second_signal_ends_at_once() {
     assert!(!write.is_finished(), "there is time for what is under way");
 
     // Two signals within a moment count as one.
-    let (status, _) = larder.insist("TERM").await;
-    assert_eq!(status.code(), Some(143), "{status:?}");
+    let (status, lines) = larder.insist("TERM").await;
+    assert_eq!(
+        (status.code(), status.signal()),
+        (Some(143), None),
+        "{lines:?}"
+    );
+    assert!(lines.concat().contains("second signal"), "{lines:?}");
     patiently("the end of the write", write)
         .await
         .unwrap()
         .unwrap_err();
 }
 
+/// Of a name that there is not, too: both end with the server, and neither keeps it.
+#[tokio::test]
+async fn a_health_watch_is_told_of_a_stop_and_does_not_hold_it_up() {
+    let larder = Options::new(Plugin::Memory).start();
+    let mut health = HealthClient::new(larder.client().await.channel());
+    let mut watches = Vec::new();
+    for (name, status) in [
+        ("", ServingStatus::Serving),
+        ("jaeger.Unknown", ServingStatus::ServiceUnknown),
+    ] {
+        let service = name.to_owned();
+        let watch = health.watch(HealthCheckRequest { service }).await;
+        let mut watch = watch.unwrap().into_inner();
+        let first = patiently("health", watch.message()).await.unwrap();
+        assert_eq!(first.unwrap().status(), status);
+        watches.push(watch);
+    }
+    larder.signal("TERM");
+    let last = patiently("health", watches[0].message()).await.unwrap();
+    assert_eq!(last.unwrap().status(), ServingStatus::NotServing);
+    for watch in &mut watches {
+        let end = patiently("the end of a watch", watch.message()).await;
+        assert!(end.unwrap().is_none());
+    }
+    let (status, lines) = larder.wait();
+    assert!(status.success(), "{lines:?}");
+}
+
 /// A guest that never ends holds a stop up no longer than the drain may take.
 #[tokio::test]
 async fn a_stop_ends_in_time_although_a_guest_does_not() {
-    let larder = Options::new(Plugin::Hostile)
+    let larder = Options::new(Plugin::HostileExclusive)
         .environment("LARDER_LIMITS_CALL_TIMEOUT", "1h")
         .environment("LARDER_LIMITS_DRAIN_TIMEOUT", "200ms")
         .start();
-    let write = busy(&larder, "spin on write", "the guest spins").await;
+    let write = busy(&larder, "spin").await;
     larder.signal("TERM");
     let (status, lines) = larder.wait();
     assert_eq!(status.signal(), None, "{status:?}");
@@ -149,10 +181,32 @@ async fn a_stop_under_load_answers_every_export() {
     }
 }
 
-#[tokio::test]
-async fn an_interrupt_stops_as_well() {
-    let larder = Options::new(Plugin::Memory).start();
-    larder.signal("INT");
+#[test]
+fn either_signal_stops_it_in_order() {
+    for signal in ["TERM", "INT"] {
+        let larder = Options::new(Plugin::Memory).start();
+        larder.signal(signal);
+        let (status, lines) = larder.wait();
+        assert_eq!(status.code(), Some(0), "{lines:?}");
+        assert!(lines.concat().contains("stopped"), "{lines:?}");
+    }
+}
+
+/// As `timeout` sends it: to the process, and to its group.
+#[test]
+fn a_signal_that_is_sent_twice_at_once_is_one_request() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_DRAIN_TIMEOUT", "500ms")
+        .start();
+    // It never says anything, and so keeps the drain waiting.
+    let silent = TcpStream::connect(larder.grpc()).unwrap();
+    // By when this is answered, the connection before it has been accepted.
+    larder.get("/livez");
+    larder.signal("TERM");
+    larder.signal("TERM");
     let (status, lines) = larder.wait();
-    assert!(status.success(), "{status:?}: {lines:?}");
+    assert_eq!(status.code(), Some(0), "{lines:?}");
+    let told = lines.concat();
+    assert!(told.contains("limits.drain_timeout"), "{lines:?}");
+    drop(silent);
 }

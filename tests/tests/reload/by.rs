@@ -30,8 +30,8 @@ async fn a_signal_takes_the_same_and_logs_what_the_other_answers() {
 #[tokio::test]
 async fn reloads_at_the_same_time_come_one_after_the_other() {
     let home = Home::new();
-    let larder = of_file(&home, Plugin::Replicated, 0).start_in(&home);
-    write_build(&home, Plugin::Replicated, 1);
+    let larder = of_file(&home, Plugin::Hostile, 0).start_in(&home);
+    write_build(&home, Plugin::Hostile, 1);
     let admin = larder.admin();
     let posts: Vec<_> = (0..6)
         .map(|_| std::thread::spawn(move || http::post(admin, "/reload")))

@@ -1,22 +1,13 @@
-//! Writers and readers that go on without a pause, and note whatever fails.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+//! Writers and readers that go on without a pause, none of whose calls may fail.
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Larder, Query, eventually};
-use tokio::task::JoinSet;
+use larder_tests::{Background, Client, Larder, Query};
 
 const WRITERS: u64 = 3;
 const READERS: u64 = 3;
 
 /// A load that runs until it is stopped.
-pub(crate) struct Load {
-    stop: Arc<AtomicBool>,
-    calls: Arc<AtomicU64>,
-    writers: JoinSet<Written>,
-    readers: JoinSet<()>,
-}
+pub(crate) struct Load(Background<Option<Written>>);
 
 /// The traces that one writer has stored, by number.
 pub(crate) struct Written {
@@ -36,58 +27,44 @@ fn at(writer: u64, number: u64) -> u64 {
 // === impl Load ===
 
 impl Load {
-    /// Sets it to work; any call that fails ends its task with a panic.
+    /// Sets it to work.
     pub(crate) async fn start(larder: &Larder) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let calls = Arc::new(AtomicU64::new(0));
-        let (mut writers, mut readers) = (JoinSet::new(), JoinSet::new());
+        let mut load = Background::default();
         for writer in 0..WRITERS {
-            let (client, stop) = (larder.client().await, Arc::clone(&stop));
+            let client = larder.client().await;
             // The readers need something to look for.
             write(&client, writer, 0).await;
-            let calls = Arc::clone(&calls);
-            writers.spawn(async move {
+            load.and(|turns| async move {
                 let mut traces = 1;
-                while !stop.load(Ordering::Relaxed) {
+                while turns.go_on() {
                     write(&client, writer, traces).await;
                     traces += 1;
-                    calls.fetch_add(1, Ordering::Relaxed);
+                    turns.count();
                 }
-                Written { writer, traces }
+                Some(Written { writer, traces })
             });
         }
         for reader in 0..READERS {
-            let (client, stop) = (larder.client().await, Arc::clone(&stop));
-            let calls = Arc::clone(&calls);
-            readers.spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
+            let client = larder.client().await;
+            load.and(|turns| async move {
+                while turns.go_on() {
                     read(&client, reader % WRITERS).await;
-                    calls.fetch_add(1, Ordering::Relaxed);
+                    turns.count();
                 }
+                None
             });
         }
-        Self {
-            stop,
-            calls,
-            writers,
-            readers,
-        }
+        Self(load)
     }
 
     /// Returns once so many calls more have ended.
     pub(crate) async fn goes_on(&self, calls: u64) {
-        let until = self.calls.load(Ordering::Relaxed) + calls;
-        eventually("the load to go on", async || {
-            (self.calls.load(Ordering::Relaxed) >= until).then_some(())
-        })
-        .await;
+        self.0.calls(calls).await;
     }
 
-    /// Ends it, and gives what was stored; fails if any call has.
+    /// Ends it, and gives what was stored.
     pub(crate) async fn stop(self) -> Vec<Written> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.readers.join_all().await;
-        self.writers.join_all().await
+        self.0.stop().await.into_iter().flatten().collect()
     }
 }
 

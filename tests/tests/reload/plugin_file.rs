@@ -60,7 +60,7 @@ async fn under_load(plugin: Plugin) {
 
 #[tokio::test]
 async fn a_changed_file_is_taken_under_load_without_a_failed_call() {
-    under_load(Plugin::Replicated).await;
+    under_load(Plugin::Hostile).await;
 }
 
 /// The kv plugin in small parts: seals, merges and pages are under way at the same time.
@@ -72,10 +72,10 @@ async fn the_same_with_the_kv_plugin_itself() {
 #[tokio::test]
 async fn an_unchanged_file_is_not_taken() {
     let home = Home::new();
-    let larder = of_file(&home, Plugin::Replicated, 0).start_in(&home);
+    let larder = of_file(&home, Plugin::Hostile, 0).start_in(&home);
     let before = hash(&larder);
     // Written again, with the same bytes.
-    write_build(&home, Plugin::Replicated, 0);
+    write_build(&home, Plugin::Hostile, 0);
     let report = reload(&larder);
     assert_eq!(report["outcome"], "unchanged", "{report}");
     assert_eq!(report["tenants"]["replaced"].as_array().unwrap().len(), 0);
@@ -92,11 +92,11 @@ async fn an_unchanged_file_is_not_taken() {
 #[tokio::test]
 async fn a_plugin_that_holds_its_data_is_not_replaced_and_says_so() {
     let home = Home::new();
-    let larder = of_file(&home, Plugin::Hostile, 0).start_in(&home);
+    let larder = of_file(&home, Plugin::HostileExclusive, 0).start_in(&home);
     let client = larder.client().await;
     store(&client, 1).await;
     let before = hash(&larder);
-    write_build(&home, Plugin::Hostile, 1);
+    write_build(&home, Plugin::HostileExclusive, 1);
     for _ in 0..2 {
         let report = reload(&larder);
         assert_eq!(report["outcome"], "partial", "{report}");

@@ -10,7 +10,7 @@ use super::{
 #[tokio::test]
 async fn a_file_that_is_no_fitting_plugin() {
     let home = Home::new();
-    let larder = of_file(&home, Plugin::Replicated, 0).start_in(&home);
+    let larder = of_file(&home, Plugin::Hostile, 0).start_in(&home);
     let client = larder.client().await;
     store(&client, 1).await;
     let before = hash(&larder);
@@ -35,7 +35,7 @@ async fn a_file_that_is_no_fitting_plugin() {
     assert!(has(&client, 1).await);
     store(&client, 2).await;
 
-    write_build(&home, Plugin::Replicated, 1);
+    write_build(&home, Plugin::Hostile, 1);
     assert_eq!(reload(&larder)["outcome"], "taken");
     assert_ne!(hash(&larder), before);
     assert!(has(&client, 2).await);

@@ -12,7 +12,7 @@ fn listing(tenants: &str) -> String {
 #[tokio::test]
 async fn a_new_tenant_is_served_and_one_that_is_gone_is_refused_and_keeps_its_data() {
     let home = Home::new();
-    let larder = of_file(&home, Plugin::Replicated, 0)
+    let larder = of_file(&home, Plugin::Hostile, 0)
         .config(&listing("stays, goes"))
         .start_in(&home);
     let client = larder.client().await;
@@ -55,7 +55,7 @@ async fn a_new_tenant_is_served_and_one_that_is_gone_is_refused_and_keeps_its_da
 #[tokio::test]
 async fn each_open_tenant_runs_the_new_build_and_who_is_away_opens_with_it() {
     let home = Home::new();
-    let larder = of_file(&home, Plugin::Replicated, 0)
+    let larder = of_file(&home, Plugin::Hostile, 0)
         .config(&listing("a, b, c"))
         .start_in(&home);
     let client = larder.client().await;
@@ -73,7 +73,7 @@ async fn each_open_tenant_runs_the_new_build_and_who_is_away_opens_with_it() {
             .collect::<Vec<_>>()
     };
     let before = hashes();
-    write_build(&home, Plugin::Replicated, 1);
+    write_build(&home, Plugin::Hostile, 1);
     let report = reload(&larder);
     let replaced = &report["tenants"]["replaced"];
     assert_eq!((&replaced[0], &replaced[1]), (&"a".into(), &"b".into()));
@@ -98,7 +98,7 @@ async fn what_one_tenant_has_of_its_own_is_taken_and_leaves_the_others_alone() {
             "tenancy: {{ enabled: true, overrides: {{ a: {{ {own} }}, b: {{ limits: {{ log_bytes: 1KiB }} }} }} }}\n"
         )
     };
-    let larder = of_file(&home, Plugin::Replicated, 0)
+    let larder = of_file(&home, Plugin::Hostile, 0)
         .config(&with(""))
         .start_in(&home);
     let client = larder.client().await;

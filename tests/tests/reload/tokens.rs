@@ -1,7 +1,8 @@
 //! Tokens: who may reload, and what a reload reads.
 
 use bytes::Bytes;
-use larder_tests::{Home, Larder, Options, Plugin, Tokens, http, method, token};
+use larder_tests::http::{self, Response};
+use larder_tests::{Home, Larder, Options, Plugin, Tokens, method, token};
 use tonic::Code;
 
 fn start(home: &Home, options: Options, tokens: &Tokens) -> Larder {
@@ -10,6 +11,10 @@ fn start(home: &Home, options: Options, tokens: &Tokens) -> Larder {
         .arguments(["--plugin".into(), Plugin::Kv.argument()])
         .tokens(tokens)
         .start_in(home)
+}
+
+fn post_as(larder: &Larder, path: &str, token: &str) -> Response {
+    http::request(larder.admin(), ("POST", path), Some(token), "")
 }
 
 #[tokio::test]
@@ -21,11 +26,8 @@ async fn tokens_come_and_go_by_a_reload_which_needs_the_right_admin() {
     let tokens = Tokens::new(&home, &[&admin_line, &reader_line]);
     let larder = start(&home, Options::bare(), &tokens);
     assert_eq!(larder.post("/reload").status, 401);
-    assert_eq!(
-        http::post_as(larder.admin(), "/reload", &reader).status,
-        403
-    );
-    assert_eq!(http::post_as(larder.admin(), "/reload", &added).status, 401);
+    assert_eq!(post_as(&larder, "/reload", &reader).status, 403);
+    assert_eq!(post_as(&larder, "/reload", &added).status, 401);
 
     let plain = larder.client().await.call();
     let read = async |token: &str| {
@@ -37,13 +39,13 @@ async fn tokens_come_and_go_by_a_reload_which_needs_the_right_admin() {
     };
     assert_eq!(read(&reader).await, Code::Ok);
     tokens.set(&["- { name: broken }"]);
-    let refused = http::post_as(larder.admin(), "/reload", &admin);
+    let refused = post_as(&larder, "/reload", &admin);
     assert_eq!(refused.status, 422, "{}", refused.body);
     assert!(refused.body.contains("access.tokens"), "{}", refused.body);
     assert_eq!(read(&reader).await, Code::Ok);
 
     tokens.set(&[&admin_line, &added_line]);
-    let answer = http::post_as(larder.admin(), "/reload", &admin);
+    let answer = post_as(&larder, "/reload", &admin);
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.json()["files"][0], "access.tokens");
     // At once, and not at the next look at the file.
@@ -61,7 +63,7 @@ async fn an_admin_of_one_tenant_may_not_reload() {
     let options = Options::bare().environment("LARDER_TENANCY_ENABLED", "true");
     let larder = start(&home, options, &Tokens::new(&home, &[&all_line, &one_line]));
     for path in ["/reload", "/reload?tenant=acme"] {
-        assert_eq!(http::post_as(larder.admin(), path, &one).status, 403);
+        assert_eq!(post_as(&larder, path, &one).status, 403);
     }
-    assert_eq!(http::post_as(larder.admin(), "/reload", &all).status, 200);
+    assert_eq!(post_as(&larder, "/reload", &all).status, 200);
 }

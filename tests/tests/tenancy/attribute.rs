@@ -210,11 +210,11 @@ async fn a_request_of_more_tenants_than_it_may_have_loses_the_rest_alone() {
 /// The parts that work are stored; a client that repeats it all loses nothing, and doubles those.
 #[tokio::test]
 async fn a_tenant_whose_storage_fails_has_the_whole_request_repeated() {
-    let larder = options(Plugin::Hostile).start();
+    let larder = options(Plugin::HostileExclusive).start();
     let client = larder.client().await;
     let trap = resource()
         .attribute("tenant.id", "bad")
-        .attribute("service.name", "trap on write")
+        .attribute("service.name", "die")
         .span(span([9; 16], 9).at(5));
     let sent = vec![of("quiet", 1), trap, of("last", 2)];
     let status = client.export(sent).await.unwrap_err();

@@ -1,24 +1,25 @@
 //! A plugin that misbehaves harms its own tenant alone.
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Plugin, patiently};
+use larder_tests::{Plugin, arm, patiently};
 use tonic::Code;
 
 use super::{store, tenancy, traces};
 
 #[tokio::test]
 async fn a_tenant_whose_plugin_spins_leaves_the_others_served() {
-    let larder = tenancy(Plugin::Replicated)
+    let larder = tenancy(Plugin::Hostile)
         .environment("LARDER_LIMITS_CALL_TIMEOUT", "1h")
         .start();
     let client = larder.client().await;
     store(&client, "quiet", 1).await;
     let bad = client.tenant("bad");
+    arm(&bad, "spin at write").await;
     let spinning = tokio::spawn(async move {
         let one = span([9; 16], 1).at(5);
-        bad.export([service("spin on write").span(one)]).await
+        bad.export([service("a").span(one)]).await
     });
-    larder.told("the writer spins").await;
+    larder.told("the guest is about to spin").await;
     for number in 2..=9 {
         patiently("a write beside it", store(&client, "quiet", number)).await;
     }
@@ -30,14 +31,14 @@ async fn a_tenant_whose_plugin_spins_leaves_the_others_served() {
 
 #[tokio::test]
 async fn a_tenant_whose_plugin_traps_loses_what_it_had_and_the_others_nothing() {
-    let larder = tenancy(Plugin::Hostile).start();
+    let larder = tenancy(Plugin::HostileExclusive).start();
     let client = larder.client().await;
     for tenant in ["quiet", "bad"] {
         store(&client, tenant, 1).await;
     }
     let one = span([9; 16], 1).at(5);
     let bad = client.tenant("bad");
-    let trap = bad.export([service("trap on write").span(one)]);
+    let trap = bad.export([service("die").span(one)]);
     assert_eq!(trap.await.unwrap_err().code(), Code::Unavailable);
     assert_eq!(traces(&client, "quiet").await, [1]);
     assert_eq!(larder.get("/readyz").status, 200);

@@ -86,7 +86,7 @@ async fn no_route_of_the_admin_port_tells_who_is_listed() {
             let told = |name: &str| {
                 let path = format!("{path}?tenant={name}");
                 let token = Some(&*guarded.tokens[number]);
-                let answer = http::with_token(guarded.larder.admin(), ("POST", &path), token, "{}");
+                let answer = http::request(guarded.larder.admin(), ("POST", &path), token, "{}");
                 (answer.status, answer.body.replace(UNLISTED, LISTED))
             };
             assert_eq!(told(LISTED), told(UNLISTED), "{path}");

@@ -3,7 +3,7 @@
 use larder_tests::http::{self, count};
 use larder_tests::otlp::{ResourceBuilder, noise, service, span};
 use larder_tests::status::{error_info, retry_info};
-use larder_tests::{Client, Larder, Options, Plugin, Query, eventually, patiently};
+use larder_tests::{Client, Larder, Options, Plugin, Query, arm, eventually, patiently};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
@@ -121,7 +121,7 @@ async fn a_tenant_at_its_kv_quota_cannot_write_and_the_others_can() {
 /// Of three queries that never end one runs, one waits, and one is refused at once.
 #[tokio::test]
 async fn queries_beyond_a_tenants_number_are_refused_and_the_others_answered() {
-    let larder = tenancy(Plugin::Hostile)
+    let larder = tenancy(Plugin::HostileExclusive)
         .environment("LARDER_LIMITS_CALL_TIMEOUT", "1h")
         .environment("LARDER_LIMITS_QUERY_TIMEOUT", "1h")
         .config("tenancy: { overrides: { a: { limits: { concurrent_queries: 1 } } } }")
@@ -130,11 +130,11 @@ async fn queries_beyond_a_tenants_number_are_refused_and_the_others_answered() {
     for tenant in ["a", "b"] {
         store(&client, tenant, 1).await;
     }
-    let spin = Query::default().service("spin on find");
+    arm(&client.tenant("a"), "spin at find").await;
     let mut queries = JoinSet::new();
     for _ in 0..3 {
-        let (client, spin) = (client.tenant("a"), spin.clone());
-        queries.spawn(async move { client.find_trace_ids(&spin).await });
+        let client = client.tenant("a");
+        queries.spawn(async move { client.find_trace_ids(&Query::default()).await });
     }
     let first = patiently("a refusal", queries.join_next()).await.unwrap();
     let refused = first.unwrap().unwrap_err();
@@ -149,7 +149,7 @@ async fn queries_beyond_a_tenants_number_are_refused_and_the_others_answered() {
 /// `/explain` is a query like any other: with one under way and one waiting it is refused at once, and another tenant's is not.
 #[tokio::test]
 async fn an_explanation_beyond_a_tenants_number_of_queries_is_refused() {
-    let larder = tenancy(Plugin::Hostile)
+    let larder = tenancy(Plugin::HostileExclusive)
         .environment("LARDER_LIMITS_CALL_TIMEOUT", "1h")
         .environment("LARDER_LIMITS_QUERY_TIMEOUT", "1h")
         .config("tenancy: { overrides: { a: { limits: { concurrent_queries: 1 } } } }")
@@ -158,18 +158,23 @@ async fn an_explanation_beyond_a_tenants_number_of_queries_is_refused() {
     for tenant in ["a", "b"] {
         store(&client, tenant, 1).await;
     }
-    let spin = Query::default().service("spin on find");
+    arm(&client.tenant("a"), "spin at find").await;
     let mut queries = JoinSet::new();
     for _ in 0..3 {
-        let (client, spin) = (client.tenant("a"), spin.clone());
-        queries.spawn(async move { client.find_trace_ids(&spin).await });
+        let client = client.tenant("a");
+        queries.spawn(async move { client.find_trace_ids(&Query::default()).await });
     }
     // Once the third is refused, one runs and one waits.
     let first = patiently("a refusal", queries.join_next()).await.unwrap();
     assert_refused(&first.unwrap().unwrap_err(), "limits.concurrent_queries");
     let explain = |tenant: &str| {
         let path = format!("/explain?tenant={tenant}");
-        http::post_body(larder.admin(), &path, r#"{"search_depth": 1}"#)
+        http::request(
+            larder.admin(),
+            ("POST", &path),
+            None,
+            r#"{"search_depth": 1}"#,
+        )
     };
     let refused = explain("a");
     assert_eq!(refused.status, 429, "{}", refused.body);

@@ -85,7 +85,7 @@ async fn finds_nothing(client: &Client, of: &str) {
 fn explained(admin: std::net::SocketAddr, tenant: &str, of: &str) -> String {
     let query = format!(r#"{{"service_name": "{of}", "search_depth": 20}}"#);
     let path = format!("/explain?tenant={tenant}");
-    let answer = http::post_body(admin, &path, &query);
+    let answer = http::request(admin, ("POST", &path), None, &query);
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.body
 }

@@ -12,9 +12,13 @@ async fn compressed_both_ways(encoding: CompressionEncoding, name: &str) {
     let call = scene.client.call().send(encoding).accept(encoding);
     let spans = (1..=500).map(|number| {
         let one = span(scene.trace(1), number).at(scene.at(number));
-        one.attribute("filler", "compress me ".repeat(20))
+        one.attribute("filler", "compress me ".repeat(200))
     });
     let body = request([scene.resource("a").spans(spans)]).encode_to_vec();
+    assert!(
+        body.len() > 1 << 20,
+        "so large that others take their turns beside it"
+    );
     let written = call.unary(method::EXPORT, body.into()).await.unwrap();
     assert_eq!(written.metadata().get("grpc-encoding").unwrap(), name);
 

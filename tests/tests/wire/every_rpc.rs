@@ -1,7 +1,7 @@
 //! Each RPC once, on the main port; and the writer's own port.
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Options, Plugin, Query, timestamp};
+use larder_tests::{Client, Options, Plugin, Query, http, timestamp};
 use tonic::Code;
 
 /// Given one Export, every RPC of every service answers from it.
@@ -40,6 +40,23 @@ async fn every_rpc_answers_with_memory() {
 #[tokio::test]
 async fn every_rpc_answers_with_minimal() {
     every_rpc_answers(Plugin::Minimal).await;
+}
+
+#[tokio::test]
+async fn an_empty_export_is_taken_and_nothing_is_written() {
+    let larder = Options::new(Plugin::Memory).start();
+    let client = larder.client().await;
+    let answer = client.export_bytes(Vec::new()).await.unwrap();
+    assert_eq!(answer.partial_success, None);
+    let written = || {
+        let name = "larder_write_duration_seconds_count";
+        http::count(&larder.metrics(), name, &[])
+    };
+    assert_eq!(written(), 0);
+    client
+        .store([service("a").span(span([1; 16], 1).at(5))])
+        .await;
+    assert_eq!(written(), 1);
 }
 
 /// The writer's port takes writes and health checks, and no reads; what it took is read on the main port, which takes writes too.

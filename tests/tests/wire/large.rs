@@ -2,10 +2,10 @@
 
 use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest};
 use larder_tests::otlp::{request, service, span};
-use larder_tests::{Client, Larder, Options, Plugin, merge, method};
+use larder_tests::{Client, Larder, Options, Plugin, eventually, http, merge, method};
 use prost::Message as _;
 use tonic::Code;
-use tonic::codec::CompressionEncoding::Zstd;
+use tonic::codec::CompressionEncoding::{Gzip, Zstd};
 
 const MIB: u64 = 1 << 20;
 const ID: [u8; 16] = [5; 16];
@@ -126,6 +126,18 @@ async fn a_client_that_does_not_read_costs_no_memory() {
     );
     drop(idle);
     assert_eq!(client.services().await.unwrap(), ["large"]);
+    let counted = |code: &str| {
+        let (name, code) = (
+            "rpc_server_call_duration_seconds_count",
+            format!("\"{code}\""),
+        );
+        http::count(&larder.metrics(), name, &["GetTraces\"", &code])
+    };
+    eventually("the ends of the answers that nobody reads", async || {
+        (counted("CANCELLED") == 3).then_some(())
+    })
+    .await;
+    assert_eq!(counted("OK"), 1);
 }
 
 /// Over `grpc.max_request_bytes`, also once decompressed: refused for good, which `RetryInfo` would deny.
@@ -140,22 +152,16 @@ async fn a_request_over_the_limit_is_refused_for_good() {
         request([service("a").span(one)]).encode_to_vec()
     };
     let too_much = of(1_100_000);
-    for call in [client.call(), client.call().send(Zstd)] {
-        let refused = call
-            .unary(method::EXPORT, too_much.clone().into())
-            .await
-            .unwrap_err();
-        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
-        assert!(
-            refused.message().contains("max_request_bytes"),
-            "{refused:?}"
-        );
-        assert_eq!(larder_tests::status::retry_info(&refused), None);
-        let refused = call
-            .unary(method::GET_SERVICES, too_much.clone().into())
-            .await
-            .unwrap_err();
-        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    let call = || client.call();
+    for call in [call(), call().send(Gzip), call().send(Zstd)] {
+        for method in [method::EXPORT, method::GET_SERVICES] {
+            let refused = call.unary(method, too_much.clone().into()).await;
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+            let setting = "grpc.max_request_bytes";
+            assert!(refused.message().contains(setting), "{refused:?}");
+            assert_eq!(larder_tests::status::retry_info(&refused), None);
+        }
     }
     client.export_bytes(of(900_000)).await.unwrap();
     assert_eq!(client.get_trace(ID).await.span_ids(), [1]);

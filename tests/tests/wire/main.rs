@@ -11,6 +11,7 @@
 
 mod compression;
 mod every_rpc;
+mod frames;
 mod health;
 mod large;
 mod malformed;

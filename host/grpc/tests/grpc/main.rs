@@ -10,11 +10,7 @@
 )]
 
 mod by_resource;
-mod bytes_on_the_wire;
-mod ends;
-mod errors;
-mod export;
-mod metrics;
+mod panics;
 mod serving;
 mod store;
 mod turns;

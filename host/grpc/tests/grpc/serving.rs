@@ -1,6 +1,5 @@
 //! A server in this process.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,18 +25,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
 
-/// Small, so that tests can pass it; larger than what is walked where it arrives.
-pub(crate) const MAX_REQUEST_BYTES: usize = 2 << 20;
-
 pub(crate) struct Serving {
     pub store: Arc<Store>,
     pub client: Client,
-    pub address: SocketAddr,
-    pub metrics: Arc<Metrics>,
-    pub ready: watch::Sender<bool>,
-    pub draining: CancellationToken,
-    pub grpc: Grpc,
-    pub served: JoinHandle<Result<(), grpc::Error>>,
+    metrics: Arc<Metrics>,
+    /// The plugin is ready as long as this is there.
+    _ready: watch::Sender<bool>,
+    draining: CancellationToken,
+    grpc: Grpc,
+    served: JoinHandle<Result<(), grpc::Error>>,
 }
 
 /// The storage of everybody.
@@ -59,28 +55,23 @@ impl Stores for One {
 }
 
 impl Serving {
-    /// With traces of a few bytes.
     pub(crate) async fn new() -> Self {
-        Self::with_traces_of(16).await
-    }
-
-    pub(crate) async fn with_traces_of(bytes: usize) -> Self {
-        Self::with(bytes, Resolver::off(), Arc::default()).await
+        Self::with(Resolver::off(), Arc::default()).await
     }
 
     /// With tenants that share one storage, each named by `x-tenant`, and with these turns of computing.
     pub(crate) async fn by_header(scheduler: Arc<Scheduler>) -> Self {
-        Self::with(16, Resolver::on(rules(None)), scheduler).await
+        Self::with(Resolver::on(rules(None)), scheduler).await
     }
 
     /// With tenants that share one storage, each named by a resource attribute.
     pub(crate) async fn by_resource(attribute: &str) -> Self {
         let resolver = Resolver::on(rules(Some(attribute)));
-        Self::with(16, resolver, Arc::default()).await
+        Self::with(resolver, Arc::default()).await
     }
 
-    async fn with(bytes: usize, resolver: Resolver, scheduler: Arc<Scheduler>) -> Self {
-        let store = Store::new(bytes);
+    async fn with(resolver: Resolver, scheduler: Arc<Scheduler>) -> Self {
+        let store = Arc::new(Store::new());
         let metrics = Arc::new(Metrics::new());
         let (ready, is_ready) = watch::channel(true);
         let draining = CancellationToken::new();
@@ -99,7 +90,7 @@ impl Serving {
             scheduler,
             metrics: Arc::clone(&metrics),
             ready: is_ready,
-            max_request_bytes: MAX_REQUEST_BYTES,
+            max_request_bytes: 2 << 20,
             request_timeout: Live::new(Duration::from_mins(1)),
             access: Arc::new(Access::open()),
             ingest: ingest::Limits {
@@ -123,9 +114,8 @@ impl Serving {
         Self {
             store,
             client: Client::connect(address).await,
-            address,
             metrics,
-            ready,
+            _ready: ready,
             draining,
             grpc,
             served,

@@ -1,7 +1,7 @@
 //! Structured filters (RFC 0005) as a predicate: decode → validate → resolve → lower.
 //!
 //! The checks, their order and their texts are those of Jaeger's own query boundary, so that a filter is refused by the same words
-//! wherever it is. What comes out is a [`Predicate`] like that of the legacy fields: `plan` and `judge` know no filters.
+//! wherever it is. What comes out is a `Predicate` like that of the legacy fields: `plan` and `judge` know no filters.
 
 use larder_model::terms::Level;
 use larder_proto::expression::v1 as proto;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use larder_core::telemetry::Metrics;
-use larder_oracle::otlp::{key_value, spans_of};
+use larder_oracle::otlp::{SpanRef, hex, key_value, spans_of};
 use larder_proto::otlp::pdata;
 use larder_proto::storage::v2::TraceQueryParameters;
 use larder_proto::{TracesBytes, storage::v2::GetTracesRequest};
@@ -49,8 +49,7 @@ fn answered(stored: &ResourceSpans) -> ResourceSpans {
     if matches!(parent.len(), 0 | 8) {
         span.parent_span_id = parent;
     } else {
-        let digits: String = parent.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mark = key_value("larder.dropped.parent_span_id", digits);
+        let mark = key_value("larder.dropped.parent_span_id", hex(&parent));
         span.attributes.push(mark);
     }
     let before = span.links.len();
@@ -108,7 +107,7 @@ fn spans(messages: &[TracesBytes]) -> Vec<ResourceSpans> {
     for message in messages {
         assert!(pdata::takes(&message.0), "Jaeger cannot read it");
         let data = TracesData::decode(&message.0[..]).unwrap();
-        spans.extend(spans_of(&data.resource_spans).map(|one| one.alone()));
+        spans.extend(spans_of(&data.resource_spans).map(SpanRef::alone));
     }
     spans
 }

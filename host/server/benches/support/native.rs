@@ -14,7 +14,7 @@ use larder_model::storage::{
     Sightings, SpanKind, Storage, TimeRange, TraceId, Wanted,
 };
 use larder_plugin as guest;
-use larder_plugin::bindings::exports::larder_model::storage::writer;
+use larder_plugin::bindings::exports::larder::storage::writer;
 use larder_plugin::testing::{Kv, with_kv};
 use larder_plugin::{Environment, Instancing, Plugin, Role, Setting};
 use larder_store::{Driver, Namespace};

@@ -2,7 +2,8 @@
 //!
 //! [`kv`] is a model of the host's storage and [`logged`] gives the lines that were logged, both one for each thread, as each
 //! test has its own; [`with_kv`] puts another store in the model's place. [`fragment`] builds fragments; [`Harness`] writes them to
-//! a plugin and to a plain list, runs whole searches and reads page by page, and asserts what the contract promises.
+//! a plugin and to a plain list, runs whole searches and reads page by page, and asserts what the contract promises; `random`, with
+//! the feature `proptest`, has steps to take it through.
 
 #![expect(
     clippy::missing_panics_doc,
@@ -13,6 +14,8 @@ mod faults;
 mod fragment;
 mod harness;
 pub mod kv;
+#[cfg(feature = "proptest")]
+pub mod random;
 pub(crate) mod stand_in;
 mod stored;
 

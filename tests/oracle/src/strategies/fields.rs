@@ -5,7 +5,7 @@ use super::vocabulary::{DURATIONS, KINDS, NAMES, SCHEMAS, STATES, STATUSES, VERS
 use crate::filter::field;
 use larder_proto::expression::v1::Expression;
 
-/// What a field holds, with texts that a constant beside it may have.
+/// The kind of value that a field holds, with texts that a constant beside it may have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Holds {
     Text(&'static [&'static str]),
@@ -75,7 +75,7 @@ impl Known {
         }
     }
 
-    /// What a constant beside it may declare.
+    /// The types that a constant beside it may declare.
     pub(crate) fn types(self) -> Vec<&'static str> {
         if self.is_text() {
             vec!["", "string"]

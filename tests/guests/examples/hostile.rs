@@ -1,0 +1,3 @@
+//! See the crate.
+
+larder_plugin::export!(larder_guests::Hostile<false>);

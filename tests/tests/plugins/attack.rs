@@ -1,0 +1,276 @@
+//! One case of the table: a misdeed, the function where it is done, and what has to come of it.
+
+use larder_proto::storage::v2::{FindTracesRequest, GetTraceParams, GetTracesRequest};
+use larder_tests::otlp::{service, span};
+use larder_tests::status::retry_info;
+use larder_tests::{Client, Query, eventually, http, method};
+use prost::Message as _;
+use tonic::{Code, Status};
+
+use crate::attacked::Attacked;
+
+/// A status's text travels in headers.
+pub(crate) const LONGEST_TEXT: usize = 4 << 10;
+
+/// What has to come of a misdeed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome {
+    /// The call is UNAVAILABLE and the instance replaced, for this reason, with this in its trap.
+    Dies(&'static str, &'static str),
+    /// The call is INTERNAL and counted as a breach of this rule.
+    Breaks(&'static str),
+    /// The call ends with this code, and the instance stays.
+    Ends(Code),
+    /// The call is `RESOURCE_EXHAUSTED`, with a time to come again, and the instance stays.
+    Delays,
+    /// The call is served, and the log has this of the misdeed after its announcement, so many times at least.
+    Serves(&'static str, usize),
+    /// The call is served, and `/tenants` shows this number of stored spans.
+    Counts(u64),
+}
+
+/// A line of the table.
+pub(crate) type Case = (&'static str, &'static str, Outcome);
+
+/// A tenant whose plugin does a misdeed.
+#[derive(Debug)]
+pub(crate) struct Attack<'a> {
+    server: &'a Attacked,
+    client: Client,
+    tenant: String,
+    misdeed: &'static str,
+    function: &'static str,
+    /// For ids that no other batch has.
+    stored: u64,
+}
+
+// === impl Attack ===
+
+impl<'a> Attack<'a> {
+    /// A tenant of its own, which has two traces of the service `fine`.
+    pub(crate) async fn begin(
+        server: &'a Attacked,
+        tenant: String,
+        (misdeed, function): (&'static str, &'static str),
+    ) -> Self {
+        let client = server.larder.client().await.tenant(&tenant);
+        store_two(&client).await;
+        let mut attack = Self {
+            server,
+            client,
+            tenant,
+            misdeed,
+            function,
+            stored: 0,
+        };
+        attack.assert_serves().await;
+        attack
+    }
+
+    /// What it is, for who reads a failure.
+    fn case(&self) -> String {
+        format!("{} at {}", self.misdeed, self.function)
+    }
+
+    /// Lets the plugin misbehave, and holds what comes of it against what should.
+    pub(crate) async fn hold(mut self, outcome: Outcome) {
+        let case = self.case();
+        self.order(&format!("arm {case}")).await;
+        let counted = self.counted(outcome);
+        let ended = self.provoke().await;
+        match (outcome, ended) {
+            (Outcome::Serves(..) | Outcome::Counts(_), ended) => {
+                assert!(matches!(ended, None | Some(Ok(()))), "{case}: {ended:?}");
+            }
+            // The upkeep and the start of an instance have no caller.
+            (_, None) => {}
+            (_, Some(Ok(()))) => panic!("{case}: the call was served"),
+            (outcome, Some(Err(status))) => {
+                assert_eq!(status.code(), outcome.code(), "{case}: {status:?}");
+                assert!(!status.message().is_empty(), "{case}");
+                assert!(status.message().len() < LONGEST_TEXT, "{case}: {status:?}");
+                let delays = retry_info(&status).is_some();
+                assert_eq!(delays, matches!(outcome, Outcome::Delays), "{case}");
+            }
+        }
+        eventually(&case, async || {
+            if self.function == "open-reader" {
+                self.open_reader(outcome).await;
+            }
+            let came = self.came(outcome) && (counted.is_none() || self.counted(outcome) > counted);
+            came.then_some(())
+        })
+        .await;
+        // While this one is still armed, and the other attacks go on.
+        self.server.assert_stands_by().await;
+        self.order("disarm").await;
+        self.assert_serves().await;
+        let plugin = &self.server.status(&self.tenant)["plugin"];
+        assert_eq!(plugin["state"], "ready", "{case}: {plugin}");
+        match outcome {
+            Outcome::Breaks(_) | Outcome::Ends(_) | Outcome::Delays => {
+                assert_eq!(plugin["restarts"], 0, "{case}: {plugin}");
+            }
+            Outcome::Dies("memory", _) => {
+                let [used, limit] = ["memory_used", "memory_limit"].map(|it| plugin[it].as_u64());
+                assert!(used.is_some() && used < limit, "{case}: {plugin}");
+            }
+            _ => {}
+        }
+    }
+
+    /// One that was refused for the pause after a failure opened nothing: it is asked again.
+    async fn open_reader(&self, outcome: Outcome) {
+        match self.find().await {
+            Ok(()) => assert!(matches!(outcome, Outcome::Serves(..)), "{}", self.case()),
+            Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status:?}"),
+        }
+    }
+
+    /// Lets the guest do what it is armed with; how the call ended, where there is one.
+    async fn provoke(&mut self) -> Option<Result<(), Status>> {
+        let raw = self.client.call();
+        Some(match self.function {
+            "write" => self.store("victim").await,
+            "find" => self.find().await,
+            "read" => {
+                let query = [[1; 16], [2; 16]].map(|id: [u8; 16]| GetTraceParams {
+                    trace_id: id.to_vec(),
+                    ..GetTraceParams::default()
+                });
+                let query = query.into();
+                let body = GetTracesRequest { query }.encode_to_vec();
+                raw.stream(method::GET_TRACES, body.into()).await.end
+            }
+            "services" => self.client.services().await.map(drop),
+            "operations" => self.client.operations("fine", "").await.map(drop),
+            "open" => {
+                self.store("die").await.unwrap_err();
+                return None;
+            }
+            "open-reader" => {
+                self.find().await.unwrap_err();
+                return None;
+            }
+            "maintain" | "statistics" => return None,
+            other => panic!("no function is called {other}"),
+        })
+    }
+
+    async fn find(&self) -> Result<(), Status> {
+        let query = Some(Query::default().service("fine").0);
+        let body = FindTracesRequest { query }.encode_to_vec();
+        let call = self.client.call();
+        call.stream(method::FIND_TRACES, body.into()).await.end
+    }
+
+    /// A batch unlike any other: none is refused for what an earlier one did.
+    async fn store(&mut self, name: &str) -> Result<(), Status> {
+        self.stored += 1;
+        let one = span([9; 16], self.stored).at(5);
+        let answer = self.client.export([service(name).span(one)]).await?;
+        assert_eq!(answer.partial_success, None, "{name}");
+        Ok(())
+    }
+
+    /// Stores until it is taken: UNAVAILABLE is all that may come in between.
+    async fn order(&mut self, name: &str) {
+        eventually(name, async || match self.store(name).await {
+            Ok(()) => Some(()),
+            Err(status) => {
+                assert_eq!(status.code(), Code::Unavailable, "{name}: {status:?}");
+                None
+            }
+        })
+        .await;
+    }
+
+    /// The two traces are found and read, on an instance that may have to be opened first.
+    async fn assert_serves(&mut self) {
+        let case = self.case();
+        let query = Query::default().service("fine");
+        eventually(&case, async || {
+            match self.client.find_traces(&query).await {
+                Ok(found) => {
+                    let ids: Vec<[u8; 16]> = found.iter().map(|trace| trace.id).collect();
+                    assert_eq!(ids, [[2; 16], [1; 16]], "after {case}");
+                    Some(())
+                }
+                Err(status) => {
+                    assert_eq!(status.code(), Code::Unavailable, "after {case}: {status:?}");
+                    None
+                }
+            }
+        })
+        .await;
+        self.order("more").await;
+    }
+
+    /// The metric that tells of it, where there is one.
+    fn counted(&self, outcome: Outcome) -> Option<u64> {
+        let (metric, label) = match outcome {
+            Outcome::Dies(why, _) => ("larder_plugin_restarts_total", format!("\"{why}\"")),
+            Outcome::Breaks(rule) => (
+                "larder_plugin_contract_breaches_total",
+                format!("\"{rule}\""),
+            ),
+            _ => return None,
+        };
+        let metrics = self.server.larder.metrics();
+        let tenant = format!("tenant=\"{}\"", self.tenant);
+        let plugin = "plugin=\"hostile\"";
+        Some(http::count(&metrics, metric, &[&label, &tenant, plugin]))
+    }
+
+    /// Whether the guest said that it begins, and the log has after that, of this tenant and this plugin, what it did.
+    fn came(&self, outcome: Outcome) -> bool {
+        let lines = self.server.larder.lines();
+        let tenant = format!("\"tenant.id\":\"{}\"", self.tenant);
+        let mine = lines
+            .iter()
+            .filter(|line| line.contains(&tenant) && line.contains("\"plugin\":\"hostile\""));
+        let announced = format!("the guest is about to {}", self.case());
+        let after: Vec<&String> = mine.skip_while(|line| !line.contains(&announced)).collect();
+        let told = |parts: &[&str]| {
+            let all = |line: &&&String| parts.iter().all(|part| line.contains(part));
+            after.iter().filter(all).count()
+        };
+        match outcome {
+            Outcome::Dies(why, detail) => {
+                let why = format!("\"error.type\":\"{why}\"");
+                let lost = self.server.loses();
+                told(&["is replaced; ", lost, &why, detail]) > 0
+            }
+            Outcome::Breaks(rule) => told(&["broke the contract", rule]) > 0,
+            Outcome::Ends(_) | Outcome::Delays => !after.is_empty(),
+            Outcome::Serves(text, times) => told(&[text]) >= times,
+            Outcome::Counts(spans) => {
+                let status = self.server.status(&self.tenant);
+                !after.is_empty() && status["plugin"]["statistics"]["spans"] == spans
+            }
+        }
+    }
+}
+
+/// Two traces of the service `fine`.
+pub(crate) async fn store_two(client: &Client) {
+    let two = [1, 2].map(|number| {
+        let one = span([number; 16], 1).at(1000 + u64::from(number));
+        service("fine").span(one)
+    });
+    client.store(two).await;
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    fn code(self) -> Code {
+        match self {
+            Self::Dies(..) => Code::Unavailable,
+            Self::Breaks(_) => Code::Internal,
+            Self::Ends(code) => code,
+            Self::Delays => Code::ResourceExhausted,
+            Self::Serves(..) | Self::Counts(_) => Code::Ok,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Queries that run into a limit: never a silently short answer, and the setting that raises it is named. And what a client does
+//! that goes away.
+
+use larder_proto::storage::v2::FindTracesRequest;
+use larder_tests::filter::{attr, regex};
+use larder_tests::otlp::{service, span};
+use larder_tests::status::{error_info, retry_info};
+use larder_tests::{Client, Larder, Options, Plugin, Query, arm, disarm, eventually, http, method};
+use prost::Message as _;
+use tonic::{Code, Status};
+
+use crate::attack::store_two;
+
+async fn fill(client: &Client) {
+    let spans = (1..=500_u16).map(|number| {
+        let mut id = [1; 16];
+        id[..2].copy_from_slice(&number.to_be_bytes());
+        let one = span(id, 1)
+            .at(u64::from(number))
+            .name(&format!("operation number {number:0150}"));
+        one.attribute("filler", "x".repeat(400))
+    });
+    client.store([service("a").spans(spans)]).await;
+}
+
+fn assert_names(refused: &Status, reason: &str, setting: &str) {
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(refused.message().contains(setting), "{refused:?}");
+    let info = error_info(refused).expect("an ErrorInfo");
+    assert_eq!(info.reason, reason, "{refused:?}");
+    assert_eq!(
+        info.metadata.get("setting").map(String::as_str),
+        Some(setting),
+        "{refused:?}"
+    );
+    assert_eq!(retry_info(refused), None, "the same query never works");
+}
+
+#[tokio::test]
+async fn a_query_that_judges_too_many_spans_says_which_setting_to_raise() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_QUERY_JUDGED_SPANS", "100")
+        .start();
+    let client = larder.client().await;
+    fill(&client).await;
+    let wide = Query::default().service("a").depth(1000);
+    let refused = client.find_traces(&wide).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.query_judged_spans");
+    let refused = client.find_trace_ids(&wide).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.query_judged_spans");
+    let refused = client.find_trace_summaries(&wide).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.query_judged_spans");
+    let narrow = wide.window(1, 20);
+    assert_eq!(client.find(&narrow).await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_query_that_reads_too_many_bytes_says_which_setting_to_raise() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_QUERY_READ_BYTES", "64KiB")
+        .start();
+    let client = larder.client().await;
+    fill(&client).await;
+    let wide = Query::default().service("a").depth(1000);
+    let refused = client.find_traces(&wide).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.query_read_bytes");
+    assert_eq!(client.find(&wide.window(1, 20)).await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_query_that_takes_too_long_says_which_setting_to_raise() {
+    let larder = Options::new(Plugin::HostileExclusive)
+        .environment("LARDER_LIMITS_QUERY_TIMEOUT", "300ms")
+        .start();
+    let client = larder.client().await;
+    store_two(&client).await;
+    arm(&client, "endless empty pages at find").await;
+    let query = Query::default().service("fine");
+    let refused = client.find_traces(&query).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.query_timeout");
+    disarm(&client).await;
+    assert_eq!(client.find(&query).await.len(), 2);
+}
+
+/// A list of operations cannot be cut.
+#[tokio::test]
+async fn an_answer_that_fits_no_message_says_which_setting_to_raise() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_GRPC_MAX_MESSAGE_BYTES", "64KiB")
+        .start();
+    let client = larder.client().await;
+    fill(&client).await;
+    let refused = client.operations("a", "").await.unwrap_err();
+    assert_names(&refused, "ANSWER_TOO_LARGE", "grpc.max_message_bytes");
+    // What can be cut is cut smaller.
+    let found = client
+        .find_traces(&Query::default().depth(1000))
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 500);
+}
+
+/// A pattern that costs much at every byte, on a value of a megabyte: judging ends with the query's time, and not after it.
+#[tokio::test]
+async fn a_pattern_that_takes_too_long_ends_with_the_time_of_its_query() {
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_LIMITS_QUERY_TIMEOUT", "10ms")
+        .start();
+    let client = larder.client().await;
+    let one = span([1; 16], 1).attribute("k", "b".repeat(1 << 20));
+    client.store([service("a").span(one)]).await;
+    let costly = format!("{}c", "(a?b)".repeat(2000));
+    let query = Query::default().filter(regex(attr("k"), costly.as_str()));
+    for refused in [
+        client.find_traces(&query).await.unwrap_err(),
+        client.find_trace_ids(&query).await.unwrap_err(),
+        client.find_trace_summaries(&query).await.unwrap_err(),
+    ] {
+        assert_names(&refused, "QUERY_BUDGET", "limits.query_timeout");
+    }
+}
+
+/// How many calls of a method ended without their client.
+fn cancelled(larder: &Larder, method: &str) -> u64 {
+    let (name, method) = (
+        "rpc_server_call_duration_seconds_count",
+        format!("{method}\""),
+    );
+    http::count(&larder.metrics(), name, &[&method, "\"CANCELLED\""])
+}
+
+/// A client that goes away: its query's work stops, which the metric of cancelled calls shows.
+#[tokio::test]
+async fn a_query_whose_client_goes_away_is_cancelled() {
+    let larder = Options::new(Plugin::HostileExclusive)
+        .environment("LARDER_LIMITS_QUERY_TIMEOUT", "1h")
+        .start();
+    let client = larder.client().await;
+    store_two(&client).await;
+    arm(&client, "endless empty pages at find").await;
+
+    assert_eq!(cancelled(&larder, "FindTraces"), 0);
+    eventually("the end of the query", async || {
+        let leaving = larder.client().await;
+        let endless = tokio::spawn(async move {
+            let query = Some(Query::default().service("fine").0);
+            let body = FindTracesRequest { query }.encode_to_vec();
+            let call = leaving.call();
+            call.stream(method::FIND_TRACES, body.into()).await
+        });
+        // Others are served beside it. It may not even have arrived by then, so there is another one if need be.
+        assert_eq!(client.services().await.unwrap(), ["fine"]);
+        assert!(!endless.is_finished());
+        endless.abort();
+        (cancelled(&larder, "FindTraces") > 0).then_some(())
+    })
+    .await;
+}
+
+/// A client that goes away: its write goes on.
+#[tokio::test]
+async fn a_write_whose_client_goes_away_is_stored() {
+    let larder = Options::new(Plugin::HostileExclusive).start();
+    let client = larder.client().await;
+    arm(&client, "linger at write").await;
+    let leaving = larder.client().await;
+    let write = tokio::spawn(async move { store_two(&leaving).await });
+    larder.told("about to linger at write").await;
+    write.abort();
+    assert!(write.await.unwrap_err().is_cancelled());
+    eventually("the end of the call", async || {
+        (cancelled(&larder, "Export") == 1).then_some(())
+    })
+    .await;
+
+    let query = Query::default().service("fine");
+    eventually("what was written", async || {
+        let found = client.find_traces(&query).await.unwrap();
+        (found.len() == 2).then_some(())
+    })
+    .await;
+}

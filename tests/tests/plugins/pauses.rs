@@ -1,0 +1,163 @@
+//! A plugin that fails again and again is stopped with growing pauses: whoever looks at the server sees it, and no other tenant does.
+
+use larder_tests::otlp::{service, span};
+use larder_tests::{Client, Larder, Options, Plugin, Query, arm, disarm, eventually, http};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::attacked::{Attacked, options, status};
+
+/// How long each new start had to wait, in ms, as the log tells.
+fn pauses(larder: &Larder) -> Vec<u64> {
+    let lines = larder.lines();
+    let of_bad = |line: &&String| {
+        line.contains("\"tenant.id\":\"bad\"") && line.contains("failed and is replaced")
+    };
+    let wait = |line: &String| {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        event["wait_ms"].as_u64().unwrap()
+    };
+    lines.iter().filter(of_bad).map(wait).collect()
+}
+
+/// Has the plugin trap. No two batches are alike: none is refused for what an earlier one did.
+async fn die(client: &Client, number: &mut u64) -> tonic::Status {
+    *number += 1;
+    let one = span([9; 16], *number).at(5);
+    client.export([service("die").span(one)]).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_tenant_whose_plugin_keeps_failing_is_stopped_with_growing_pauses() {
+    let server = Attacked::begin(options(Plugin::Hostile)).await;
+    let larder = &server.larder;
+    let bad = larder.client().await.tenant("bad");
+    let mut number = 0;
+    let stopped = eventually("a pause that is seen", async || {
+        let refused = die(&bad, &mut number).await;
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+        let metrics = larder.metrics();
+        let ready = http::count(&metrics, "larder_plugin_ready", &[]);
+        let open = http::count(&metrics, "larder_tenants_open", &[]);
+        let seen = status(larder, "bad");
+        let reason = &seen["plugin"]["state"]["restarting"]["reason"];
+        // The first pauses may be over before all is asked.
+        let told = reason == "a trap" && ready + 1 == open && pauses(larder).len() >= 4;
+        told.then_some(seen)
+    })
+    .await;
+    assert!(
+        stopped["plugin"]["restarts"].as_u64() >= Some(4),
+        "{stopped}"
+    );
+    let pauses = pauses(larder);
+    assert_eq!(pauses[..4], [0, 100, 200, 400], "{pauses:?}");
+    // The server itself takes calls.
+    assert_eq!(larder.get("/readyz").status, 200);
+
+    eventually("the tenant's next call", async || {
+        number += 1;
+        let one = span([9; 16], number).at(5);
+        bad.export([service("fine").span(one)]).await.ok()
+    })
+    .await;
+    assert_eq!(status(larder, "bad")["plugin"]["state"], "ready");
+    server.end().await;
+}
+
+/// Of a plugin whose writer goes on.
+const READERS: &str = "a trap, of those that read; writes are taken";
+
+#[tokio::test]
+async fn a_tenant_whose_readers_keep_failing_says_so_until_they_are_back() {
+    let server = Attacked::begin(options(Plugin::Hostile)).await;
+    let larder = &server.larder;
+    let bad = larder.client().await.tenant("bad");
+    arm(&bad, "trap at find").await;
+    let query = Query::default().service("fine");
+    let mut number = 1;
+    eventually("a pause of the readers that is seen", async || {
+        let refused = bad.find_traces(&query).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable);
+        // Also while reads have to wait.
+        number += 1;
+        let one = span([9; 16], number).at(5);
+        bad.store([service("fine").span(one)]).await;
+        let seen = status(larder, "bad");
+        let metrics = larder.metrics();
+        let ready = http::count(&metrics, "larder_plugin_ready", &[]);
+        let open = http::count(&metrics, "larder_tenants_open", &[]);
+        let told = seen["plugin"]["state"]["restarting"]["reason"] == READERS;
+        (told && ready + 1 == open).then_some(())
+    })
+    .await;
+    // That of one tenant, and not of the server.
+    assert_eq!(larder.get("/readyz").status, 200);
+
+    disarm(&bad).await;
+    eventually("the readers to be back", async || {
+        (status(larder, "bad")["plugin"]["state"] == "ready").then_some(())
+    })
+    .await;
+    bad.find_traces(&query).await.unwrap();
+    server.end().await;
+}
+
+/// Without tenants that is the server's own readiness.
+#[tokio::test]
+async fn a_server_whose_readers_keep_failing_is_not_ready_until_they_are_back() {
+    let larder = Options::new(Plugin::Hostile).start();
+    let client = larder.client().await;
+    arm(&client, "trap at find").await;
+    let query = Query::default().service("fine");
+    eventually("a server that is not ready", async || {
+        client.find_traces(&query).await.unwrap_err();
+        let ready = larder.get("/readyz");
+        (ready.status == 503 && ready.body.contains(READERS)).then_some(())
+    })
+    .await;
+    disarm(&client).await;
+    eventually("a server that is ready", async || {
+        (larder.get("/readyz").status == 200).then_some(())
+    })
+    .await;
+    client.find_traces(&query).await.unwrap();
+}
+
+/// What gRPC health is asked about.
+const SERVICES: [&str; 5] = [
+    "",
+    "jaeger.storage.v2.TraceReader",
+    "jaeger.storage.v2.DependencyReader",
+    "jaeger.storage.v2.TraceWriter",
+    "jaeger.storage.v2.Capabilities",
+];
+
+/// Nor is one whose only instance keeps failing, and gRPC health says so too.
+#[tokio::test]
+async fn a_server_whose_plugin_keeps_failing_is_not_ready_until_it_is_back() {
+    let larder = Options::new(Plugin::HostileExclusive).start();
+    let client = larder.client().await;
+    let mut health = HealthClient::new(client.channel());
+    let mut number = 0;
+    eventually("a pause that is seen", async || {
+        let refused = die(&client, &mut number).await;
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+        let ready = larder.get("/readyz");
+        let state = larder.get("/plugin").json()["state"]["restarting"]["reason"].clone();
+        // The first pauses may be over before all is asked.
+        let mut told = ready.status == 503 && ready.body.contains("restart") && state == "a trap";
+        for service in SERVICES {
+            let asked = HealthCheckRequest {
+                service: service.to_owned(),
+            };
+            let health = health.check(asked).await.unwrap().into_inner();
+            told &= health.status() == ServingStatus::NotServing;
+        }
+        told.then_some(())
+    })
+    .await;
+    eventually("the next call", async || client.services().await.ok()).await;
+    assert_eq!(larder.get("/readyz").status, 200);
+}
