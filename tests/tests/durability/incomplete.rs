@@ -68,7 +68,7 @@ async fn killed() -> Home {
     let home = Home::new();
     let half = TRACES / 2;
     for (first, last) in [(1, half), (half + 1, TRACES)] {
-        let larder = Options::new(Plugin::Kv).start_in(&home);
+        let larder = Options::new(Plugin::Kv).own_cache().start_in(&home);
         let client = larder.client().await;
         for number in first..=last {
             client.store([trace(number)]).await;
@@ -84,7 +84,7 @@ async fn killed() -> Home {
 }
 
 async fn assert_serves_all(home: &Home) {
-    let larder = Options::new(Plugin::Kv).start_in(home);
+    let larder = Options::new(Plugin::Kv).own_cache().start_in(home);
     let client = larder.client().await;
     for number in 1..=TRACES {
         assert_eq!(client.get_trace([number; 16]).await.span_ids(), [1]);
@@ -92,7 +92,10 @@ async fn assert_serves_all(home: &Home) {
 }
 
 fn check(home: &Home) -> Exit {
-    Options::new(Plugin::Kv).arguments(["check"]).run_in(home)
+    Options::new(Plugin::Kv)
+        .own_cache()
+        .arguments(["check"])
+        .run_in(home)
 }
 
 fn kv(home: &Home) -> PathBuf {
@@ -175,7 +178,7 @@ async fn a_start_and_a_check_refuse_a_store_without_its_tree_and_leave_it_as_it_
         let home = whole.copy();
         damage(&kv(&home).join(path));
         let before = snapshot(&home.data());
-        assert_refused(&Options::new(Plugin::Kv).run_in(&home), &parts);
+        assert_refused(&Options::new(Plugin::Kv).own_cache().run_in(&home), &parts);
         assert_unchanged(&home.data(), &before, "the start");
         assert_refused(&check(&home), &parts);
         assert_unchanged(&home.data(), &before, "the check");
@@ -190,7 +193,10 @@ async fn not_even_a_lock_is_made_in_a_store_that_is_refused() {
     remove(&kv(&home).join("LOCK"));
     remove(&kv(&home).join("tree/current"));
     let before = snapshot(&home.data());
-    for exit in [Options::new(Plugin::Kv).run_in(&home), check(&home)] {
+    for exit in [
+        Options::new(Plugin::Kv).own_cache().run_in(&home),
+        check(&home),
+    ] {
         assert_refused(&exit, &["`tree/current` is missing"]);
     }
     assert_unchanged(&home.data(), &before, "one of them");
@@ -206,7 +212,7 @@ async fn a_check_changes_nothing_in_a_sound_store() {
         assert_eq!(exit.stdout.matches("damaged     0").count(), 2, "{exit:?}");
         assert_unchanged(&home.data(), &before, &format!("a check after {after}"));
         assert_serves_all(&home).await;
-        let larder = Options::new(Plugin::Kv).start_in(&home);
+        let larder = Options::new(Plugin::Kv).own_cache().start_in(&home);
         let (status, _) = larder.insist("TERM").await;
         assert!(status.success());
     }
@@ -240,7 +246,7 @@ async fn an_object_file_that_nothing_refers_to_is_named_and_stays() {
 
     // With small parts, a few writes make many partitions.
     for plugin in [Plugin::Kv, Plugin::Brittle, Plugin::Kv] {
-        let larder = Options::new(plugin).start_in(&home);
+        let larder = Options::new(plugin).own_cache().start_in(&home);
         larder.line_of(&["DATA_LOSS", "nothing refers to", &name(&orphans[0])]);
         let client = larder.client().await;
         for number in 1..=TRACES {
@@ -293,7 +299,7 @@ async fn a_folder_in_which_nothing_was_ever_stored_becomes_a_store() {
         assert!(exit.stderr.contains("there is no store in"), "{exit:?}");
         assert_unchanged(&home.data(), &before, "the check");
 
-        let larder = Options::new(Plugin::Kv).start_in(&home);
+        let larder = Options::new(Plugin::Kv).own_cache().start_in(&home);
         let client = larder.client().await;
         for number in 1..=TRACES {
             client.store([trace(number)]).await;
@@ -305,7 +311,7 @@ async fn a_folder_in_which_nothing_was_ever_stored_becomes_a_store() {
 
 /// A start on a folder, up to where it serves or refuses to, and its end.
 async fn start_and_stop(home: &Home) -> (ExitStatus, Vec<String>) {
-    let larder = Options::new(Plugin::Kv).spawn_in(home);
+    let larder = Options::new(Plugin::Kv).own_cache().spawn_in(home);
     let outcomes = ["Serving Jaeger storage on ", "error: "];
     let is_outcome = |line: &String| outcomes.iter().any(|outcome| line.contains(outcome));
     eventually("a start or its refusal", async || {
