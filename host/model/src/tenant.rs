@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Serialize, Serializer};
 
-/// The namespace of a server without tenancy, which is older than tenancy.
+/// The tenant of a server without tenancy, and of requests that name none where there is but one: the namespace is older than tenancy.
 pub const DEFAULT_TENANT: &str = "default";
 
 /// The most characters of a name: a label of DNS, so that a name can be one.

@@ -22,9 +22,6 @@ use crate::files::{FromFiles, Reload};
 use file::Entry;
 use token::Hash;
 
-/// The tenant of whoever names none.
-pub const DEFAULT_TENANT: &str = "default";
-
 /// The metadata with which Jaeger forwards its user's token: the token alone.
 const BEARER_TOKEN: &str = "bearer.token";
 

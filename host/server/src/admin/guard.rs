@@ -9,7 +9,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt as _;
-use larder_edge::access::{Caller, DEFAULT_TENANT, Refusal, Right};
+use larder_edge::access::{Caller, Refusal, Right};
+use larder_model::DEFAULT_TENANT;
 use tokio::time::timeout;
 
 use super::AdminState;
