@@ -1,12 +1,13 @@
-//! Fair sharing of the processor between tenants: what computes for long takes a turn, and turns go round the tenants.
+//! Fair sharing of the processor between tenants: a long computation takes turns, and turns go round the tenants.
 //!
-//! A turn is held for one poll of a future, never across an await, and what is gated inside of that poll shares it. Guests yield
-//! at each tick of the runtime's clock, and searches after each page, so a turn is short. Those who wait are served one of each tenant
-//! after the other. A tenant that computes alone may hold all turns; beside others that have computed in the last second it leaves one
-//! processor to them. So a flood of one tenant waits in its own lane, and a call of another finds a processor free, or comes next.
+//! A turn is held for one poll of a future, never across an await. Gated futures inside that poll share it. Guests yield at each tick of
+//! the runtime's clock, and searches after each page, so a turn is short. Waiting tenants are served round robin. A tenant that computes
+//! alone may hold all turns; if others have computed in the last second, it leaves one processor to them. So a flood of one tenant waits
+//! in its own lane, and a call of another tenant finds a free processor or comes next.
 //!
 //! A search that computes for long goes on in a task of its lane, on a thread that stays with it: see `task`.
 
+mod detached;
 mod gate;
 mod linger;
 mod moving;
@@ -15,46 +16,50 @@ mod task;
 
 use std::future::Future;
 use std::num::NonZero;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
+use futures_util::stream::{self, Stream, StreamExt as _};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::task::{JoinError, spawn_blocking};
 
-pub use gate::{Gate, Gated, LONG};
+use detached::Detached;
+use gate::Gate;
+pub use gate::{Gated, LONG};
 use linger::Lingering;
-pub use moving::Moving;
+pub use moving::{AHEAD, Moving};
 use state::{Next, State, Ticket};
 use task::Ready;
 pub use task::{Ended, Task, is_on_task};
 
-/// Turns beyond the number of processors: while one is handed over, another one computes.
+/// Turns beyond the number of processors: while one is handed over, another computes.
 const BEYOND_PROCESSORS: usize = 1;
 
-/// Gives out turns. By default those of this machine's processors.
+/// Gives out turns: by default one for each processor, and one beyond.
 #[derive(Debug)]
 pub struct Scheduler {
     state: Mutex<State>,
     lingering: Lingering,
 }
 
-/// A tenant's way to its turns. Cheap to clone.
+/// The queue of one tenant for turns. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Lane {
     scheduler: Arc<Scheduler>,
     tenant: Arc<str>,
 }
 
-/// A turn; dropping it gives it to whoever comes next.
+/// A turn. Dropping it gives it to the next in the queue.
 #[derive(Debug)]
 pub struct Turn {
     lane: Lane,
-    /// It has been given back already.
+    /// Already given back.
     released: bool,
 }
 
-/// How many threads a runtime needs so that what takes no turn always finds one.
+/// Threads that a runtime needs so that work without a turn always finds one.
 pub fn threads() -> usize {
     processors() + BEYOND_PROCESSORS + 2
 }
@@ -66,7 +71,7 @@ fn processors() -> usize {
 // === impl Scheduler ===
 
 impl Scheduler {
-    /// So many turns at a time, and so many of one tenant while others compute as well.
+    /// `total` turns at a time, of which one tenant holds at most `beside_others` while others compute as well.
     pub fn new(total: usize, beside_others: usize) -> Self {
         Self {
             state: Mutex::new(State::new(total, beside_others)),
@@ -83,8 +88,7 @@ impl Scheduler {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No step under the lock can panic half-way.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -98,37 +102,53 @@ impl Default for Scheduler {
 // === impl Lane ===
 
 impl Lane {
-    /// Whose it is.
+    /// The tenant's name.
     pub fn tenant(&self) -> &Arc<str> {
         &self.tenant
     }
 
-    /// Has each poll of the future wait for a turn.
+    /// Makes each poll of the future wait for a turn.
     pub fn gated<F>(&self, future: F) -> Gated<F> {
         Gated::new(self.clone(), future)
     }
 
-    /// Runs the future where it is awaited, and in a task of the lane once it has computed for long. Dropping it ends it.
-    pub fn moving<F>(&self, future: F) -> Moving<F>
+    /// Polls the stream where it is awaited, and in a task of the lane once it has computed for [`LONG`]. Dropping it ends it.
+    pub fn moving<S: Stream>(&self, stream: S) -> Moving<S> {
+        Moving::new(self.clone(), stream)
+    }
+
+    /// Runs the future where it is awaited, and in a task of the lane once it has computed for [`LONG`]. Dropping it ends it.
+    ///
+    /// # Errors
+    /// Its task has panicked, or was ended with the runtime.
+    pub async fn run<F>(&self, future: F) -> Result<F::Output, Ended>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        Moving::new(self.clone(), future)
+        let mut moving = self.moving(stream::once(future));
+        moving.next().await.unwrap_or(Err(Ended::Stopped))
     }
 
-    /// For polls of what is no future.
-    pub fn gate(&self) -> Gate {
-        Gate::new(self.clone())
+    /// As [`Lane::run`], but once it has begun it goes on to its end, even if the caller drops it or stops polling.
+    ///
+    /// # Errors
+    /// As [`Lane::run`].
+    pub async fn run_detached<F>(&self, future: F) -> Result<F::Output, Ended>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let lane = self.clone();
+        Detached::new(Box::pin(async move { lane.run(future).await })).await?
     }
 
     /// A turn to hold while a thread computes.
     pub async fn turn(&self) -> Turn {
-        let mut gate = self.gate();
+        let mut gate = Gate::new(self.clone());
         std::future::poll_fn(move |cx| gate.poll_turn(cx)).await
     }
 
-    /// Runs on a thread of its own what computes at first and then may block: it is given a turn of its own, to drop in between. The
-    /// task that asks needs none meanwhile.
+    /// Runs work on a thread of its own that first computes and then may block. It is given a turn of its own, to drop before it
+    /// blocks. The calling task needs no turn meanwhile.
     ///
     /// # Errors
     /// As of [`spawn_blocking`]: the work has panicked, or was ended with the runtime.
@@ -139,7 +159,7 @@ impl Lane {
         if let Some(turn) = self.try_turn() {
             return spawn_blocking(move || work(turn)).await;
         }
-        // In a task of its own: who asks may be polled within turns, and would need one to take note of the one that has come.
+        // In a task of its own: the caller may be polled within turns, and would need one to take the one that was granted.
         let lane = self.clone();
         let waits = tokio::spawn(async move {
             let turn = lane.turn().await;
@@ -148,7 +168,7 @@ impl Lane {
         waits.await?
     }
 
-    /// A turn, if there is one and nobody waits for it.
+    /// A turn, if one is free and no other call of the tenant waits for it.
     fn try_turn(&self) -> Option<Turn> {
         let mut state = self.scheduler.state();
         let entered = state.try_enter(Instant::now(), &self.tenant);
@@ -167,7 +187,7 @@ impl Lane {
         }
     }
 
-    /// Gives up a place in the lane, and the turn if that has come meanwhile.
+    /// Leaves the queue, and gives back the turn if it was granted meanwhile.
     fn leave(&self, ticket: &Ticket) {
         let granted = self
             .scheduler
@@ -180,7 +200,7 @@ impl Lane {
 // === impl Turn ===
 
 impl Turn {
-    /// Of a lane in which it counts as held.
+    /// A turn that the state of its lane already counts as held.
     fn new(lane: Lane) -> Self {
         Self {
             lane,
@@ -188,7 +208,7 @@ impl Turn {
         }
     }
 
-    /// Gives it back; a task that wants to go on waits for the next one.
+    /// Gives it back. A task that wants to go on queues for the next one.
     fn release(&mut self, again: Option<Ready>) -> Vec<Next> {
         self.released = true;
         let Lane { scheduler, tenant } = &self.lane;

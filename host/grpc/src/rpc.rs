@@ -270,7 +270,7 @@ where
                 Some(lane) if method.access == Needs::Token(Right::Read) => {
                     let answer = answer.instrument(body_span.clone());
                     let ended = |ended: Ended| Ok(Ok(status::ended(&ended).into_http()));
-                    lane.moving(answer).await.unwrap_or_else(ended)
+                    lane.run(answer).await.unwrap_or_else(ended)
                 }
                 Some(lane) => lane.gated(answer).await,
                 None => answer.await,

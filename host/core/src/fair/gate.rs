@@ -1,4 +1,4 @@
-//! Where a turn is waited for: before each poll of a future, or of what is polled otherwise.
+//! Waits for a turn before each poll of a future or a stream.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,32 +8,33 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::state::Ticket;
-use super::task::is_on_task;
+use super::task::{Task, is_on_task};
 use super::{Lane, Turn};
 
-/// Who computes for longer is in the way of others where it is, and is not held up much by a change of thread. Most calls end before.
+/// A computation of this length moves to a task: where it is, it is in the way of others, and a change of thread costs it little. Most
+/// calls end before.
 pub const LONG: Duration = Duration::from_millis(5);
 
 thread_local! {
-    /// Whether this thread polls within a turn.
+    /// This thread polls within a turn.
     static WITHIN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Says that this thread polls within a turn, for as long as it is there.
+/// Marks this thread as polling within a turn, until it is dropped.
 pub(super) struct Within;
 
 /// Waits for turns, one at a time.
-pub struct Gate {
+pub(super) struct Gate {
     lane: Lane,
     ticket: Option<Ticket>,
-    /// By what is polled, in all.
+    /// Time spent in polls, in all.
     computed: Duration,
 }
 
 /// A future whose polls take turns.
 pub struct Gated<F> {
     gate: Gate,
-    // In a box of its own, so that this is `Unpin`.
+    // Boxed, so that this is `Unpin`.
     future: Pin<Box<F>>,
 }
 
@@ -48,15 +49,15 @@ impl Gate {
         }
     }
 
-    /// Polls within a turn, once there is one. What is polled within a turn already needs no second one: it would keep the first
-    /// from ending while it waits.
-    pub fn poll<T>(
+    /// Polls within a turn, once there is one. Inside a poll that has a turn no second one is taken: the first could not end while the
+    /// second is waited for.
+    pub(super) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         if WITHIN.get() {
-            self.give_up_place();
+            self.leave_queue();
             return self.count(|| poll(cx));
         }
         let _turn = ready!(self.poll_turn(cx));
@@ -64,14 +65,23 @@ impl Gate {
         self.count(|| poll(cx))
     }
 
-    /// Whether what is polled has computed for so long that it should go on in a task of the lane, if it is not in one.
-    pub fn is_long(&self) -> bool {
+    /// True if it has computed for [`LONG`] and is not in a task of a lane yet.
+    pub(super) fn is_long(&self) -> bool {
         self.computed >= LONG && !is_on_task()
     }
 
-    /// Where its turns are taken.
-    pub fn lane(&self) -> &Lane {
+    pub(super) fn lane(&self) -> &Lane {
         &self.lane
+    }
+
+    /// Runs the future in a task of the lane, which queues for turns of its own. This gate leaves the queue: a turn granted to it later
+    /// would be held and never used.
+    pub(super) fn spawn<F>(&mut self, future: F) -> Task<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.leave_queue();
+        self.lane.spawn(future)
     }
 
     fn count<T>(&mut self, poll: impl FnOnce() -> T) -> T {
@@ -81,7 +91,7 @@ impl Gate {
         polled
     }
 
-    fn give_up_place(&mut self) {
+    fn leave_queue(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.lane.leave(&ticket);
         }
@@ -94,7 +104,7 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        self.give_up_place();
+        self.leave_queue();
     }
 }
 

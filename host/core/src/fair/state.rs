@@ -1,4 +1,4 @@
-//! Who has a turn, and who waits for one.
+//! The turns that are held, and the queues for them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::task::Ready;
 
-/// Who has computed within this time is computing.
+/// A tenant that has computed within this time counts as computing.
 const ACTIVE: Duration = Duration::from_secs(1);
 
 /// Behind the scheduler's lock.
@@ -18,9 +18,9 @@ pub(super) struct State {
     total: usize,
     beside_others: usize,
     held: usize,
-    /// Of every tenant that holds a turn or waits for one.
+    /// One for every tenant that holds a turn or waits for one.
     lanes: HashMap<Arc<str>, Waiting>,
-    /// Those tenants who wait, in the order in which their next turns come.
+    /// The tenants that wait, in the order in which their next turns come.
     ring: VecDeque<Arc<str>>,
     /// The two tenants that had turns last, and when.
     last: [Option<(Arc<str>, Instant)>; 2],
@@ -32,23 +32,23 @@ struct Waiting {
     queue: VecDeque<Waits>,
 }
 
-/// Who waits: whoever polls, or a task that is run by whoever gives up a turn.
+/// An entry of a queue: a ticket whose waker is called, or a task that is run by the thread that gives up a turn.
 #[derive(Debug)]
 enum Waits {
     Ticket(Ticket, Waker),
     Task(Ready),
 }
 
-/// What has been given a turn.
+/// An entry that was granted a turn.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// To be woken: it takes note of its turn when it is polled.
+    /// To be woken: it takes its turn when it is polled.
     Wake(Waker),
     /// To be run.
     Run(Ready),
 }
 
-/// A place among those that wait. Once granted, the turn counts as held.
+/// A place in the queue. Once granted, the turn counts as held.
 #[derive(Clone, Debug)]
 pub(super) struct Ticket(Arc<AtomicBool>);
 
@@ -66,7 +66,7 @@ impl State {
         }
     }
 
-    /// How many turns the tenant may hold now.
+    /// The most turns that the tenant may hold now.
     fn most(&self, now: Instant, tenant: &Arc<str>) -> usize {
         let is_other = |(other, at): &(Arc<str>, Instant)| {
             other != tenant && now.saturating_duration_since(*at) < ACTIVE
@@ -86,7 +86,7 @@ impl State {
         }
     }
 
-    /// Takes a turn, if there is one and nobody of the tenant waits for it.
+    /// Takes a turn, if one is free and the tenant's queue is empty.
     pub(super) fn try_enter(&mut self, now: Instant, tenant: &Arc<str>) -> bool {
         self.computes(now, tenant);
         let (is_free, most) = (self.held < self.total, self.most(now, tenant));
@@ -101,7 +101,7 @@ impl State {
         enters
     }
 
-    /// Takes a turn; or a place in the lane, to be woken when it is that one's turn.
+    /// Takes a turn, or queues to be woken for one.
     pub(super) fn enter(
         &mut self,
         now: Instant,
@@ -129,7 +129,7 @@ impl State {
         false
     }
 
-    /// Takes a turn for a task, which is given back to be run; or has it wait in the lane.
+    /// Takes a turn for a task, which is returned to be run, or queues it.
     pub(super) fn submit(
         &mut self,
         now: Instant,
@@ -143,7 +143,7 @@ impl State {
         None
     }
 
-    /// Takes back the turn of a task that goes on once it has one again.
+    /// Takes back the turn of a task and queues it for the next one.
     pub(super) fn again(&mut self, now: Instant, tenant: &Arc<str>, ready: Ready) -> Vec<Next> {
         self.computes(now, tenant);
         self.wait(tenant, Waits::Task(ready));
@@ -158,7 +158,7 @@ impl State {
         lane.queue.push_back(waits);
     }
 
-    /// Takes back a turn; what it went on to is to be woken or run.
+    /// Takes back a turn. Returns the entries that are granted one by it.
     pub(super) fn release(&mut self, now: Instant, tenant: &Arc<str>) -> Vec<Next> {
         if let Some(lane) = self.lanes.get_mut(tenant) {
             lane.held = lane.held.saturating_sub(1);
@@ -168,7 +168,7 @@ impl State {
         self.grant(now)
     }
 
-    /// Takes back a place, with the turn if it was granted; what that went on to is to be woken or run.
+    /// Takes back a place in the queue, with the turn if it was granted. Returns the entries that are granted one by it.
     pub(super) fn leave(&mut self, now: Instant, tenant: &Arc<str>, ticket: &Ticket) -> Vec<Next> {
         if ticket.is_granted() {
             return self.release(now, tenant);
@@ -183,7 +183,7 @@ impl State {
         Vec::new()
     }
 
-    /// Gives what is free to those who wait, one of each tenant after the other.
+    /// Grants free turns to the queues, round robin.
     fn grant(&mut self, now: Instant) -> Vec<Next> {
         let mut granted = Vec::new();
         let mut passed = 0;
@@ -233,7 +233,7 @@ impl State {
 // === impl Waits ===
 
 impl Waits {
-    /// How to wake who waits with this ticket, if it is that one.
+    /// The waker of this ticket, if this is its entry.
     fn waker_of(&mut self, mine: &Ticket) -> Option<&mut Waker> {
         match self {
             Self::Ticket(ticket, waker) if ticket.is(mine) => Some(waker),

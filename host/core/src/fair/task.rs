@@ -1,7 +1,7 @@
-//! Tasks of a lane: each poll is a turn, and a thread that has computed a turn goes on with the next one that is due, whosever it is.
+//! Tasks of a lane: each poll is a turn, and a thread that has run a turn goes on with the next one that is due, of any tenant.
 //!
-//! What computes for long thus stays on its thread, also where it lets others go first. On an async runtime's workers it would go to
-//! another one each time, and be in the way of what just came to wait for the processor there.
+//! So a long computation stays on its thread, even if it lets others go first. On an async runtime's workers it would move to another
+//! thread each time, and delay the calls that are queued there.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -15,6 +15,7 @@ use std::time::Instant;
 use async_task::{Builder, FallibleTask, Runnable, ScheduleInfo, WithInfo};
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
+use tokio::task::JoinError;
 
 use super::gate::Within;
 use super::linger::Due;
@@ -22,28 +23,28 @@ use super::state::Next;
 use super::{Lane, Scheduler, Turn};
 
 thread_local! {
-    /// Whether this thread runs a task.
+    /// This thread runs a task.
     static ON_TASK: Cell<bool> = const { Cell::new(false) };
-    /// The task that this thread has run, where that wants to go on at once.
+    /// The task that this thread has just run, if it wants to go on at once.
     static AGAIN: RefCell<Option<Ready>> = const { RefCell::new(None) };
 }
 
 /// A task that can go on.
 pub(super) type Ready = Runnable<Home>;
 
-/// Where a task belongs.
+/// The lane and the runtime of a task.
 #[derive(Debug)]
 pub(super) struct Home {
     lane: Lane,
     runtime: Handle,
 }
 
-/// A future on its way to its end. Dropping it ends it where it is.
+/// A future that runs in a task. Dropping it ends it where it is.
 pub struct Task<T>(FallibleTask<Result<T, Payload>, Home>);
 
-/// Why a task has no result.
+/// The reason why a task has no result.
 pub enum Ended {
-    /// With what it has panicked.
+    /// It has panicked, with this payload.
     Panicked(Payload),
     /// The runtime is stopping.
     Stopped,
@@ -51,13 +52,13 @@ pub enum Ended {
 
 type Payload = Box<dyn Any + Send>;
 
-/// Whether this thread runs a task of a lane: it stays there to its end.
+/// True if this thread runs a task of a lane, which stays on it to its end.
 pub fn is_on_task() -> bool {
     ON_TASK.get()
 }
 
 fn schedule(ready: Ready, info: ScheduleInfo) {
-    // It is this thread that runs it.
+    // This thread runs it.
     if info.woken_while_running && is_on_task() {
         AGAIN.with_borrow_mut(|again| *again = Some(ready));
         return;
@@ -67,7 +68,7 @@ fn schedule(ready: Ready, info: ScheduleInfo) {
     entered.into_iter().for_each(start);
 }
 
-/// Runs a task that has been given a turn, on the thread that ran one last or on another one.
+/// Runs a task that was granted a turn, on the thread that ran one last or on another.
 fn start(ready: Ready) {
     let Home { lane, runtime } = ready.metadata();
     let (lane, runtime) = (lane.clone(), runtime.clone());
@@ -77,7 +78,7 @@ fn start(ready: Ready) {
     }
 }
 
-/// Runs the task, and goes on with what comes next, until nothing has come for a while.
+/// Runs the task, then those that come next, until none has come for a while.
 fn run_all(due: Due, scheduler: &Scheduler) {
     let mut next = Some(due);
     while let Some((ready, mut turn)) = next.take() {
@@ -91,13 +92,13 @@ fn run_all(due: Due, scheduler: &Scheduler) {
                 other => other.go_on(),
             }
         }
-        // What holds on to nothing while it waits: not even to a lane.
+        // A thread that waits holds nothing, not even a lane.
         drop(turn);
         next = next.or_else(|| scheduler.lingering.wait());
     }
 }
 
-/// Polls it once; what is returned wants to go on.
+/// Polls it once. Returns it if it wants to go on.
 fn run(ready: Ready) -> Option<Ready> {
     let runtime = ready.metadata().runtime.clone();
     let _runtime = runtime.enter();
@@ -107,7 +108,7 @@ fn run(ready: Ready) -> Option<Ready> {
     AGAIN.take()
 }
 
-/// Says that this thread runs a task, for as long as it is there.
+/// Marks this thread as running a task, until it is dropped.
 struct Here;
 
 // === impl Here ===
@@ -128,7 +129,7 @@ impl Drop for Here {
 // === impl Lane ===
 
 impl Lane {
-    /// Runs the future in a task, whose polls take turns.
+    /// Runs the future in a task. Each of its polls takes a turn.
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -178,6 +179,12 @@ impl<T> fmt::Debug for Task<T> {
 }
 
 // === impl Ended ===
+
+impl From<JoinError> for Ended {
+    fn from(error: JoinError) -> Self {
+        error.try_into_panic().map_or(Self::Stopped, Self::Panicked)
+    }
+}
 
 impl fmt::Debug for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,7 +16,7 @@ mod tasks;
 
 type Waits = Pin<Box<dyn Future<Output = Turn> + Send>>;
 
-/// Counts how often it is woken.
+/// Counts its wakes.
 #[derive(Default)]
 struct Woken(AtomicUsize);
 
@@ -53,7 +53,7 @@ fn a_flood_beside_another_tenant_leaves_that_one_a_turn() {
 }
 
 #[test]
-fn who_computes_alone_has_all_turns_until_another_comes_and_a_second_after_it_went() {
+fn a_tenant_alone_has_all_turns_until_another_comes_and_a_second_after_it_went() {
     let mut state = State::new(3, 1);
     let (flood, quiet): (Arc<str>, Arc<str>) = ("flood".into(), "quiet".into());
     let (begin, none) = (Instant::now(), Waker::noop());
@@ -66,7 +66,7 @@ fn who_computes_alone_has_all_turns_until_another_comes_and_a_second_after_it_we
         enters(&mut state, &flood, 0).unwrap();
     }
     assert!(enters(&mut state, &quiet, 10).is_none(), "there are three");
-    // The first turn goes to who waits, and the second to nobody: the flood is no longer alone.
+    // The first turn goes to the tenant that waits, and the second to none: the flood is no longer alone.
     let at = begin + Duration::from_secs(10);
     assert_eq!(state.release(at, &flood).len(), 1);
     assert!(enters(&mut state, &flood, 10).is_none());
@@ -78,7 +78,7 @@ fn who_computes_alone_has_all_turns_until_another_comes_and_a_second_after_it_we
 }
 
 #[test]
-fn those_who_wait_are_served_one_of_each_tenant_after_the_other() {
+fn waiting_tenants_are_served_round_robin() {
     let scheduler = Arc::new(Scheduler::new(1, 1));
     let none = Arc::new(Woken::default());
     let first = poll(&mut waits(&scheduler, "a"), &none);
@@ -105,7 +105,7 @@ fn those_who_wait_are_served_one_of_each_tenant_after_the_other() {
 }
 
 #[test]
-fn who_goes_away_with_a_turn_granted_hands_it_on() {
+fn a_waiter_that_is_dropped_hands_on_the_turn_it_was_granted() {
     let scheduler = Arc::new(Scheduler::new(1, 1));
     let (gone, stays) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
     let held = poll(&mut waits(&scheduler, "a"), &gone);
@@ -136,7 +136,7 @@ async fn a_future_holds_a_turn_only_while_it_is_polled() {
 }
 
 #[tokio::test]
-async fn what_is_gated_twice_shares_the_turn() {
+async fn a_future_gated_twice_shares_the_turn() {
     let scheduler = Arc::new(Scheduler::new(1, 1));
     let lane = scheduler.lane("a");
     let both = lane.gated(scheduler.lane("b").gated(async {
@@ -157,7 +157,7 @@ async fn what_is_gated_twice_shares_the_turn() {
 }
 
 #[tokio::test]
-async fn what_runs_aside_takes_a_turn_that_its_asker_does_not_hold() {
+async fn work_aside_takes_a_turn_that_its_caller_does_not_hold() {
     let scheduler = Arc::new(Scheduler::new(1, 1));
     let lane = scheduler.lane("a");
     let held = |scheduler: &Arc<Scheduler>| {
@@ -165,14 +165,14 @@ async fn what_runs_aside_takes_a_turn_that_its_asker_does_not_hold() {
         move |_turn: Turn| scheduler.state().held()
     };
     assert_eq!(lane.aside(held(&scheduler)).await.unwrap(), 1);
-    // The one turn is the asker's as often as it is polled, and that of what runs aside in between.
+    // The one turn is the caller's while it is polled, and the work's in between.
     let asks = lane.gated(async {
         let first = lane.aside(held(&scheduler)).await.unwrap();
         first + lane.aside(held(&scheduler)).await.unwrap()
     });
     assert_eq!(asks.await, 2);
     assert!(scheduler.state().is_empty());
-    // Nobody passes those who wait.
+    // It does not pass others that wait.
     let taken = lane.turn().await;
     let mut waits = Box::pin(lane.aside(held(&scheduler)));
     for _ in 0..100 {
@@ -196,7 +196,7 @@ async fn a_poll_that_panics_gives_its_turn_back() {
 }
 
 proptest! {
-    /// Whatever comes, waits, gets a turn and goes away: bounds hold, and nobody waits beside a turn that he could have.
+    /// Calls come, wait, get turns and are dropped: the bounds hold, and no call waits while there is a turn that it may have.
     #[test]
     fn no_turn_is_lost_and_none_is_made(
         total in 1_usize..4,
@@ -218,7 +218,7 @@ proptest! {
                     gone.and_then(|gone| waiting.remove(&gone));
                 }
             }
-            // Those who are woken come, as on an executor.
+            // Woken calls are polled, as by an executor.
             for key in waiting.keys().copied().collect::<Vec<_>>() {
                 let (tenant, waits) = waiting.get_mut(&key).unwrap();
                 let tenant = *tenant;

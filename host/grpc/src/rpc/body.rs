@@ -1,43 +1,45 @@
-//! An answer that is still being sent: its code comes at its end.
+//! An answer that is still being sent. Its code comes at its end.
 
-use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::stream::Stream;
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
-use larder_core::fair::{Gate, Lane, Task};
-use tokio::sync::mpsc;
+use larder_core::fair::{Lane, Moving};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 
 use super::{Record, code_of};
 use crate::status;
 
-/// So many frames wait for a client that reads slowly; the search waits with them.
-const FRAMES_AHEAD: usize = 2;
-
-/// See the module.
+/// The body of every answer. It is searched for while it is sent; its end is recorded in metrics and the log.
 pub(super) struct RpcBody {
     source: Source,
     record: Record,
     span: Span,
 }
 
-/// Where frames come from. Answers are searched for while they are sent.
 enum Source {
-    /// Nobody's in particular.
-    Free(Body),
-    /// It has not computed for long.
-    Here { body: Body, gate: Gate },
-    /// It computes in a task of its own. A client that does not read has it wait, without a turn.
-    Elsewhere {
-        frames: mpsc::Receiver<Polled>,
-        _task: Task<()>,
-    },
+    /// Outside any lane, or complete from the start.
+    Free(Frames),
+    /// Within turns of a tenant. It moves to a task once it has computed for long; a client that does not read makes it wait.
+    Lane(Moving<InSpan>),
+}
+
+/// A body as a stream that ends after its trailers, or where its computation panics.
+struct Frames {
+    body: Body,
+    ended: bool,
+}
+
+/// Frames that are computed within the span of their call, in whatever task.
+struct InSpan {
+    frames: Frames,
+    span: Span,
 }
 
 type Polled = Result<Frame<Bytes>, Status>;
@@ -45,14 +47,16 @@ type Polled = Result<Frame<Bytes>, Status>;
 // === impl RpcBody ===
 
 impl RpcBody {
-    /// Of an answer within turns of the lane, if there is one.
+    /// An answer that computes within turns of the lane, if there is one.
     pub(super) fn new(body: Body, lane: Option<Lane>, record: Record, span: Span) -> Self {
+        let is_complete = http_body::Body::is_end_stream(&body);
+        let frames = Frames { body, ended: false };
         let source = match lane {
-            None => Source::Free(body),
-            Some(lane) => Source::Here {
-                gate: lane.gate(),
-                body,
-            },
+            Some(lane) if !is_complete => Source::Lane(lane.moving(InSpan {
+                frames,
+                span: span.clone(),
+            })),
+            Some(_) | None => Source::Free(frames),
         };
         Self {
             source,
@@ -75,7 +79,7 @@ impl http_body::Body for RpcBody {
             return Poll::Ready(None);
         }
         let _entered = this.span.enter();
-        let polled = this.source.poll_frame(cx, &this.span);
+        let polled = this.source.poll_frame(cx);
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {
@@ -93,15 +97,15 @@ impl http_body::Body for RpcBody {
     fn is_end_stream(&self) -> bool {
         self.record.done
             || match &self.source {
-                Source::Free(body) | Source::Here { body, .. } => body.is_end_stream(),
-                Source::Elsewhere { .. } => false,
+                Source::Free(frames) => frames.body.is_end_stream(),
+                Source::Lane(_) => false,
             }
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
         match &self.source {
-            Source::Free(body) | Source::Here { body, .. } => body.size_hint(),
-            Source::Elsewhere { .. } => http_body::SizeHint::default(),
+            Source::Free(frames) => frames.body.size_hint(),
+            Source::Lane(_) => http_body::SizeHint::default(),
         }
     }
 }
@@ -109,49 +113,48 @@ impl http_body::Body for RpcBody {
 // === impl Source ===
 
 impl Source {
-    fn poll_frame(&mut self, cx: &mut Context<'_>, span: &Span) -> Poll<Option<Polled>> {
-        if let Self::Here { body, gate } = self {
-            let polled = gate.poll(cx, |cx| poll_caught(body, cx));
-            if polled.is_ready() || !gate.is_long() {
-                return polled;
-            }
-            let (sender, frames) = mpsc::channel(FRAMES_AHEAD);
-            let body = std::mem::take(body);
-            let task = gate
-                .lane()
-                .spawn(send_all(body, sender).instrument(span.clone()));
-            *self = Self::Elsewhere {
-                frames,
-                _task: task,
-            };
-        }
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Polled>> {
         match self {
-            Self::Free(body) | Self::Here { body, .. } => poll_caught(body, cx),
-            Self::Elsewhere { frames, .. } => frames.poll_recv(cx),
+            Self::Free(frames) => Pin::new(frames).poll_next(cx),
+            Self::Lane(moving) => Pin::new(moving).poll_next(cx).map(|frame| {
+                frame
+                    .map(|frame| frame.unwrap_or_else(|ended| Ok(trailers(&status::ended(&ended)))))
+            }),
         }
     }
 }
 
-/// Sends what is left of an answer. It computes no further than there is a place for.
-async fn send_all(mut body: Body, frames: mpsc::Sender<Polled>) {
-    while let Ok(place) = frames.reserve().await {
-        let Some(frame) = poll_fn(|cx| poll_caught(&mut body, cx)).await else {
-            return;
-        };
-        let is_last = frame.as_ref().map_or(true, Frame::is_trailers);
-        place.send(frame);
-        if is_last {
-            return;
+// === impl Frames ===
+
+impl Stream for Frames {
+    type Item = Polled;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Polled>> {
+        if self.ended {
+            return Poll::Ready(None);
         }
+        let poll = AssertUnwindSafe(|| http_body::Body::poll_frame(Pin::new(&mut self.body), cx));
+        let polled = std::panic::catch_unwind(poll).unwrap_or_else(|payload| {
+            Poll::Ready(Some(Ok(trailers(&status::panicked(&*payload)))))
+        });
+        if let Poll::Ready(frame) = &polled {
+            self.ended = frame
+                .as_ref()
+                .is_none_or(|frame| frame.as_ref().map_or(true, Frame::is_trailers));
+        }
+        polled
     }
 }
 
-/// The next frame, which is the last one where its making panics.
-fn poll_caught(body: &mut Body, cx: &mut Context<'_>) -> Poll<Option<Polled>> {
-    let poll = AssertUnwindSafe(|| http_body::Body::poll_frame(Pin::new(body), cx));
-    match std::panic::catch_unwind(poll) {
-        Ok(polled) => polled,
-        Err(payload) => Poll::Ready(Some(Ok(trailers(&status::panicked(&*payload))))),
+// === impl InSpan ===
+
+impl Stream for InSpan {
+    type Item = Polled;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Polled>> {
+        let Self { frames, span } = &mut *self;
+        let _entered = span.enter();
+        Pin::new(frames).poll_next(cx)
     }
 }
 

@@ -17,7 +17,6 @@ mod shared;
 mod slot;
 pub(crate) mod starter;
 mod suspects;
-mod unbroken;
 mod worker;
 
 pub(crate) use backoff::Backoff;

@@ -13,7 +13,6 @@ use super::backoff::Backoff;
 use super::question::Question;
 use super::shared::{Shared, lock};
 use super::starter::Starter;
-use super::unbroken;
 use crate::component::Component;
 use crate::sandbox::guest::{Cause, Failure, Instance};
 
@@ -80,7 +79,7 @@ impl Pool {
     ) -> Result<Q::Answer, Error> {
         let permit = self.wait().await?;
         let serve = Arc::clone(self).serve(question, permit);
-        unbroken::read(self.starter.lane(), serve).await
+        self.starter.run_read(serve).await
     }
 
     /// Drops idle instances at once, and busy ones when they are given back: after a purge, or for strikes.

@@ -6,10 +6,10 @@ use larder_model::storage::{
     self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted,
 };
 
+use super::Plugin;
 use super::pool::Pool;
 use super::question::{self, Find, Question};
 use super::slot::WriterSlot;
-use super::{Plugin, unbroken};
 
 /// See the module.
 pub(crate) enum Reads {
@@ -37,7 +37,7 @@ impl Pinned {
         let Plugin { queue, starter, .. } = &*self.plugin;
         let mut writer = slot.lock_to_read(queue.most_depth()).await?;
         let answer = async move { writer.answer(&question).await };
-        unbroken::read(starter.lane(), answer).await
+        starter.run_read(answer).await
     }
 }
 

@@ -1,11 +1,14 @@
 //! Starts and opens the instances of one tenant's plugin.
 
+use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use larder_core::fair::Lane;
+use larder_model::storage::{Error, ErrorKind};
 use larder_store::{self as kv, Driver, Namespace};
+use tracing::{Instrument as _, info_span};
 
 use crate::component::{Component, PluginConfig};
 use crate::sandbox::bindings::exports::larder::storage::lifecycle;
@@ -88,6 +91,23 @@ impl Starter {
     /// Where its instances take their turns of computing.
     pub(crate) fn lane(&self) -> &Lane {
         &self.lane
+    }
+
+    /// Runs a read to its end within turns of the tenant, even if the caller goes away: a call that is cut off half-way costs its
+    /// instance. Its log lines, and the guest's, name the tenant.
+    ///
+    /// # Errors
+    /// The read's own; [`ErrorKind::Internal`] if its task has panicked, or was ended with the runtime.
+    pub(crate) async fn run_read<T: Send + 'static>(
+        &self,
+        read: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let span = info_span!("tenant", tenant.id = self.tenant());
+        let ended = self.lane.run_detached(read.instrument(span)).await;
+        ended.map_err(|ended| {
+            let text = format!("a read ended early: {ended}");
+            Error::new(ErrorKind::Internal, text)
+        })?
     }
 
     /// The driver of the tenant's namespace.

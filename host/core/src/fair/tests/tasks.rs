@@ -1,4 +1,4 @@
-//! What goes on in tasks of a lane.
+//! Tasks of a lane, and computations that move to one.
 
 use std::future::pending;
 use std::thread;
@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 
-/// Tells that it is dropped.
+/// Sends when it is dropped.
 struct Told(Option<oneshot::Sender<()>>);
 
 impl Drop for Told {
@@ -27,7 +27,7 @@ fn one_turn() -> (Arc<Scheduler>, Lane) {
     (scheduler, lane)
 }
 
-/// Waits until nobody has a turn or waits for one.
+/// Waits until no turn is held or waited for.
 async fn idle(scheduler: &Arc<Scheduler>) {
     while !scheduler.state().is_empty() {
         yield_now().await;
@@ -66,7 +66,7 @@ async fn tasks_take_turns_on_one_thread() {
 }
 
 #[tokio::test]
-async fn a_task_that_goes_on_and_on_lets_those_go_first_who_wait() {
+async fn an_endless_task_lets_waiting_calls_go_first() {
     let (scheduler, lane) = one_turn();
     let (gone, is_gone) = told();
     let task = lane.spawn(async move {
@@ -78,7 +78,7 @@ async fn a_task_that_goes_on_and_on_lets_those_go_first_who_wait() {
     for tenant in ["a", "b"] {
         drop(scheduler.lane(tenant).turn().await);
     }
-    // It ends where its waiter goes away.
+    // It ends when its waiter is dropped.
     drop(task);
     is_gone.await.unwrap();
     idle(&scheduler).await;
@@ -128,7 +128,7 @@ fn a_task_whose_runtime_has_stopped_ends_and_gives_its_turn_back() {
     assert!(scheduler.state().is_empty());
 }
 
-/// Computes for as long as a task of its own is worth.
+/// Computes for so long that it moves to a task.
 fn compute() {
     let begin = Instant::now();
     while begin.elapsed() < LONG {
@@ -137,9 +137,9 @@ fn compute() {
 }
 
 #[tokio::test]
-async fn what_computes_for_short_stays_where_it_is_awaited() {
+async fn a_short_computation_stays_where_it_is_awaited() {
     let (scheduler, lane) = one_turn();
-    let there = lane.moving(async {
+    let there = lane.run(async {
         yield_now().await;
         is_on_task()
     });
@@ -148,30 +148,111 @@ async fn what_computes_for_short_stays_where_it_is_awaited() {
 }
 
 #[tokio::test]
-async fn what_computes_for_long_goes_on_in_a_task_and_ends_with_its_waiter() {
+async fn a_long_computation_moves_to_a_task_and_ends_with_its_waiter() {
     let (scheduler, lane) = one_turn();
     let ((go, goes), (done, is_done)) = (oneshot::channel::<()>(), oneshot::channel());
-    let mut moves = lane.moving(async move {
+    let mut moves = Box::pin(lane.run(async move {
         compute();
         yield_now().await;
         goes.await.unwrap();
         done.send("done").unwrap();
         is_on_task()
-    });
-    assert!(futures_util::poll!(&mut moves).is_pending());
+    }));
+    assert!(futures_util::poll!(moves.as_mut()).is_pending());
     go.send(()).unwrap();
     assert_eq!(is_done.await.unwrap(), "done", "it is not polled any more");
     assert!(moves.await.unwrap());
     idle(&scheduler).await;
 
     let (gone, is_gone) = told();
-    let mut moves = lane.moving(async move {
+    let mut moves = Box::pin(lane.run(async move {
         let _gone = gone;
         compute();
         pending::<()>().await;
-    });
-    assert!(futures_util::poll!(&mut moves).is_pending());
+    }));
+    assert!(futures_util::poll!(moves.as_mut()).is_pending());
     drop(moves);
     is_gone.await.unwrap();
     idle(&scheduler).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_moves_while_it_waits_for_a_turn_leaves_the_queue() {
+    let (scheduler, lane) = one_turn();
+    let items = stream::iter(0..2).then(|item| async move {
+        compute();
+        item
+    });
+    let mut moves = lane.moving(Box::pin(items));
+    assert_eq!(moves.next().await.unwrap().unwrap(), 0);
+    // It has computed for long when it waits for its second turn, so it moves.
+    let held = lane.turn().await;
+    assert!(futures_util::poll!(moves.next()).is_pending());
+    drop(held);
+    // The stream is not polled meanwhile: a turn that is granted to it would stay held.
+    let other = scheduler.lane("b").spawn(async {});
+    other.await.unwrap();
+    assert_eq!(moves.next().await.unwrap().unwrap(), 1);
+    assert!(moves.next().await.is_none());
+    idle(&scheduler).await;
+}
+
+#[tokio::test]
+async fn a_detached_future_that_ends_at_once_runs_where_it_is_awaited() {
+    let (_, lane) = one_turn();
+    let waiter = tokio::spawn(async move { lane.run_detached(async { tokio::task::id() }).await });
+    let task = waiter.id();
+    assert_eq!(waiter.await.unwrap().unwrap(), task);
+}
+
+#[tokio::test]
+async fn a_detached_future_that_has_begun_goes_on_without_its_waiter() {
+    let (_, lane) = one_turn();
+    let (done, is_done) = oneshot::channel();
+    let mut begun = Box::pin(lane.run_detached(async move {
+        yield_now().await;
+        done.send("done").unwrap();
+    }));
+    assert!(futures_util::poll!(begun.as_mut()).is_pending());
+    assert_eq!(is_done.await.unwrap(), "done", "it is not polled any more");
+    begun.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_detached_future_in_a_task_of_a_lane_stays_there_and_goes_on_without_its_waiter() {
+    let (_, lane) = one_turn();
+    let within = lane.clone();
+    let on_task = lane.spawn(async move {
+        let detached = within.run_detached(async {
+            yield_now().await;
+            is_on_task()
+        });
+        detached.await
+    });
+    assert!(on_task.await.unwrap().unwrap());
+    let ((go, goes), (done, is_done)) = (oneshot::channel::<()>(), oneshot::channel());
+    let (begun, has_begun) = oneshot::channel();
+    let within = lane.clone();
+    let task = lane.spawn(async move {
+        let detached = within.run_detached(async move {
+            begun.send(()).unwrap();
+            goes.await.unwrap();
+            done.send("done").unwrap();
+        });
+        detached.await
+    });
+    has_begun.await.unwrap();
+    drop(task);
+    go.send(()).unwrap();
+    assert_eq!(is_done.await.unwrap(), "done");
+}
+
+#[tokio::test]
+async fn a_detached_future_that_was_never_polled_never_begins() {
+    let (_, lane) = one_turn();
+    let (done, is_done) = oneshot::channel::<()>();
+    drop(lane.run_detached(async move {
+        done.send(()).unwrap();
+    }));
+    is_done.await.unwrap_err();
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use http_body_util::{BodyExt as _, StreamBody};
-use larder_core::fair::{Ended, LONG, Scheduler};
+use larder_core::fair::{AHEAD, Ended, LONG, Scheduler};
 use larder_core::telemetry::Metrics;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
@@ -69,14 +69,14 @@ async fn an_answer_that_computes_on_goes_no_further_than_its_client_reads_and_ho
     let mut answer = answer(endless(&frames, None), &lane, &metrics);
     let made = || frames.load(Ordering::SeqCst);
     let ahead = async |beyond: usize| {
-        while made() < beyond + FRAMES_AHEAD {
+        while made() < beyond + AHEAD {
             yield_now().await;
         }
         for _ in 0..100 {
             drop(lane.turn().await);
             yield_now().await;
         }
-        assert_eq!(made(), beyond + FRAMES_AHEAD);
+        assert_eq!(made(), beyond + AHEAD);
     };
     // It moves to its task, which may be so quick that there is a frame already.
     let polled = futures_util::poll!(pin!(answer.frame()));
