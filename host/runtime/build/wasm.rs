@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the plugins are compiled to.
+/// The target of the plugins.
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 /// The profile of the workspace's Cargo.toml that they are compiled with.
 const PROFILE: &str = "plugin";
@@ -18,7 +18,7 @@ const PROFILE: &str = "plugin";
 /// Vectors, which every wasmtime has: checksums and loops over terms take a tenth less of a span's time.
 const RUSTFLAGS: &str = "-Ctarget-feature=+simd128";
 
-/// What the outer cargo tells its own compilers and build scripts, and what would be wrong for wasm: a native `-C target-cpu`, clippy
+/// Variables that the outer cargo sets for its own compilers and build scripts, and that are wrong for wasm: a native `-C target-cpu`, clippy
 /// in place of rustc, a target or a target directory from the environment.
 const NOT_FOR_THE_NESTED_CARGO: &[&str] = &[
     "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",

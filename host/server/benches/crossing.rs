@@ -80,7 +80,7 @@ fn write(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("crossing");
     group.throughput(Throughput::Elements(REQUEST_SPANS));
     for (name, plugin) in [
-        // It only keeps what it is given: the call, the copy, and memory that nobody has touched before.
+        // It only keeps what it is given: the call, the copy, and memory that was never touched before.
         // Budget: 1.2 us a span.
         ("write, minimal", Plugin::Minimal),
         // Budget: 1.7 us a span.

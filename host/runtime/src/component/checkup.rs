@@ -16,7 +16,7 @@ use crate::sandbox::{Runtime, check, convert, refusal};
 pub struct Checkup {
     name: Arc<str>,
     version: String,
-    /// None for a plugin whose data is nowhere but in its memory, and after the end.
+    /// None for a plugin that keeps its data in memory alone, and after the end.
     instance: Option<Instance>,
     resume: Option<Vec<u8>>,
     /// XXH3-128 of every `resume` so far: one that comes back would never end.

@@ -1,4 +1,5 @@
-//! What a component may be made of, measured in one pass over its sections before the compiler, which works on it for as long as it takes.
+//! Limits of a component's size and shape, measured in one pass over its sections before it is compiled: a compilation cannot be
+//! interrupted.
 
 use wasmparser::{Parser, Payload};
 
@@ -15,7 +16,7 @@ const MAX_PARTS: usize = 1000;
 /// Types of modules and of components together.
 const MAX_TYPES: u64 = 100_000;
 
-/// What was found so far.
+/// The counts so far.
 #[derive(Debug, Default)]
 struct Measure {
     functions: u64,

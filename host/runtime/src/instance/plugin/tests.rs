@@ -201,7 +201,7 @@ async fn upkeep_goes_on_while_there_is_more_to_do_and_counts_are_shown() {
 }
 
 #[tokio::test]
-async fn reads_that_nobody_waits_for_are_not_asked() {
+async fn a_read_whose_caller_has_gone_is_not_asked() {
     let guest = Guest::new().with(
         "services",
         "(global.set $writes (i32.add (global.get $writes) (i32.const 1)))
@@ -209,10 +209,10 @@ async fn reads_that_nobody_waits_for_are_not_asked() {
     );
     let Opened { tenant, .. } = open(guest).await;
     assert!(services(&tenant).await.is_empty());
-    let Readers::Writer(seat) = &tenant.readers else {
+    let Readers::Writer(slot) = &tenant.readers else {
         panic!("an exclusive plugin has one instance");
     };
-    let held = seat.lock().await;
+    let held = slot.lock().await;
     for _ in 0..10 {
         // Polled once, so that the question waits, and dropped.
         let storage = storage(&tenant);

@@ -138,7 +138,7 @@ async fn a_plugin_that_refuses_to_open_is_told_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_tenant_gets_nobodys_storage_while_tenancy_is_on() {
+async fn a_request_without_a_tenant_gets_no_storage_while_tenancy_is_on() {
     let registry = start(Guest::new()).await;
     registry.open("default").await.unwrap();
     assert!(registry.tenants.get(None).is_none());
@@ -216,7 +216,7 @@ async fn a_tenant_whose_data_is_in_its_memory_is_never_put_away() {
 }
 
 #[tokio::test]
-async fn a_purge_of_one_leaves_the_others_and_a_purge_of_all_leaves_nobody() {
+async fn a_purge_of_one_leaves_the_others_and_a_purge_of_all_leaves_none() {
     let registry = start(counting()).await;
     for tenant in ["a", "b"] {
         registry.write(tenant).await;
@@ -228,7 +228,7 @@ async fn a_purge_of_one_leaves_the_others_and_a_purge_of_all_leaves_nobody() {
     registry.tenants.purge_all().await.unwrap();
     assert_eq!(registry.services("a").await, 0);
     assert_eq!(registry.services("b").await, 0);
-    let unknown = registry.tenants.purge("nobody").await.unwrap_err();
+    let unknown = registry.tenants.purge("unknown").await.unwrap_err();
     assert!(matches!(unknown, Error::Unknown { .. }), "{unknown}");
 }
 
@@ -273,7 +273,7 @@ async fn levels_are_those_of_all_open_tenants() {
 }
 
 #[tokio::test]
-async fn after_a_shutdown_nobody_is_opened() {
+async fn after_a_shutdown_no_tenant_is_opened() {
     let registry = start(Guest::new()).await;
     registry.open("a").await.unwrap();
     registry.tenants.shutdown().await;

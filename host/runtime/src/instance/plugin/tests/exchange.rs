@@ -100,7 +100,7 @@ async fn writer_and_readers_are_new_and_what_was_written_is_there() {
 }
 
 #[tokio::test]
-async fn nobody_notices_who_writes_and_reads_meanwhile() {
+async fn writes_and_reads_go_on_during_an_exchange() {
     let bench = Bench::new(&first()).await;
     let tenant = bench.tenant().await;
     tenant.write(batch(1, b"spans")).await.unwrap();
@@ -274,7 +274,7 @@ async fn a_plugin_of_another_kind_or_name_does_not_take_its_place() {
         assert!(matches!(error, Error::NeedsRestart { .. }), "{error}");
         assert!(error.to_string().contains(reason), "{error}");
     }
-    assert_eq!(bench.claims().await, 2, "nobody was opened");
+    assert_eq!(bench.claims().await, 2, "no instance was opened");
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
-//! What can go wrong before a plugin is asked anything, at its module's start and in `describe`: it is not opened, the reason is told,
-//! and its memory is given back. The functions of an open plugin are attacked from outside, in `tests/tests/siege`.
+//! Failures before a plugin's first call, in its module's start and in `describe`: it is not opened, the error says why, and its memory
+//! is freed. Misbehaving functions of an open plugin are tested from outside, in `tests/tests/plugins`.
 
 use super::*;
 
-/// Where a guest misbehaves: a body with the core type `[] -> [i32]`.
+/// The place where a guest misbehaves: a body with the core type `[] -> [i32]`.
 type Place = fn(Guest, &str) -> Guest;
 
 /// Runs while the component is instantiated.

@@ -90,7 +90,7 @@ async fn tenants_with_the_same_settings_share_a_component_and_others_have_their_
     .await;
     let current = &larder.registry.tenants.current;
     let of = |tenant: &str| current.of(tenant).plugin;
-    assert!(Arc::ptr_eq(&of("a"), &of("nobody")));
+    assert!(Arc::ptr_eq(&of("a"), &of("unlisted")));
     assert!(!Arc::ptr_eq(&of("a"), &of("b")));
     larder.registry.open("b").await.unwrap();
     let all = larder.registry.tenants.list().await.unwrap();

@@ -1,4 +1,4 @@
-//! Another plugin and other tenants while some are open, some away, and one whose plugin cannot be replaced.
+//! Another plugin and other tenants while some are open, some evicted, and one whose plugin cannot be replaced.
 
 use super::*;
 use crate::test_support::guest::KV;
@@ -100,7 +100,7 @@ async fn without_tenancy_a_plugin_that_cannot_be_replaced_refuses_the_reload() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_does_not_open_on_nothing_touches_nobody() {
+async fn a_plugin_that_does_not_open_on_an_empty_store_changes_no_tenant() {
     let registry = start(guest()).await;
     registry.write("a").await;
     let broken = guest().and(SECOND).with("open", OTHER);
