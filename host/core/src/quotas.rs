@@ -3,11 +3,12 @@
 mod bucket;
 mod gate;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use larder_model::TenantName;
 use larder_model::storage::{Error, ErrorKind};
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use self::bucket::Bucket;
@@ -64,7 +65,7 @@ impl Quotas {
 
     /// Takes other limits from now on. A rate that changes begins with nothing owed.
     pub fn set(&self, limits: &Limits) {
-        let mut spans = lock(&self.spans);
+        let mut spans = self.spans.lock();
         if spans.as_ref().map(Bucket::rate) != limits.spans_per_second {
             *spans = limits.spans_per_second.map(Bucket::new);
         }
@@ -77,7 +78,7 @@ impl Quotas {
     /// # Errors
     /// [`ResourceExhausted`](ErrorKind::ResourceExhausted), with the setting and when to retry.
     pub fn check_spans(&self, now: Instant) -> Result<(), Error> {
-        let spans = lock(&self.spans);
+        let spans = self.spans.lock();
         match spans.as_ref() {
             Some(bucket) => {
                 let (rate, checked) = (bucket.rate(), bucket.check(now));
@@ -93,7 +94,7 @@ impl Quotas {
     /// # Errors
     /// As [`Quotas::check_spans`].
     pub fn take_spans(&self, count: u64, now: Instant) -> Result<(), Error> {
-        let mut spans = lock(&self.spans);
+        let mut spans = self.spans.lock();
         match spans.as_mut() {
             Some(bucket) => {
                 let (rate, taken) = (bucket.rate(), bucket.take(count, now));
@@ -132,18 +133,13 @@ impl Quotas {
 
     fn count(&self, setting: &'static str, now: Instant) {
         self.metrics.quota_refused(setting);
-        let mut logged = lock(&self.logged);
+        let mut logged = self.logged.lock();
         if logged.is_some_and(|at| now.saturating_duration_since(at) < LOG_INTERVAL) {
             return;
         }
         *logged = Some(now);
         tracing::warn!(tenant.id = %self.tenant, setting, "calls of a tenant are refused: it is at its quota");
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No step under a lock can panic half-way.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

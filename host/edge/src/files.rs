@@ -6,11 +6,12 @@
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use larder_core::Live;
 use larder_core::telemetry::Chain;
+use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -93,7 +94,7 @@ where
     E: Error + Send + Sync + 'static,
 {
     fn look(&self) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         let now = stamps(&self.files);
         if *seen == now {
             return;

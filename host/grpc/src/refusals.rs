@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// A reason is logged at most once in this time.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ impl RefusalLog {
 
     /// How many spans to tell about now, if it is time to.
     fn due(&self, reason: &'static str, spans: u64, now: Instant) -> Option<u64> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.0.lock();
         let Some(last) = told.get_mut(reason) else {
             let first = Told {
                 at: now,

@@ -3,7 +3,7 @@
 mod by_resource;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use larder_model::storage::{self, Batch, ErrorKind, Storage};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
+use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
@@ -176,19 +177,14 @@ impl Shared {
     }
 
     fn with_ingest<T>(&self, walk: impl FnOnce(&mut Ingest) -> T) -> T {
-        let pooled = self.pool().pop();
+        let pooled = self.pool.lock().pop();
         let mut ingest = pooled.unwrap_or_else(|| Ingest::new(self.limits));
         let walked = walk(&mut ingest);
-        let mut pool = self.pool();
+        let mut pool = self.pool.lock();
         if pool.len() < MAX_POOLED {
             pool.push(ingest);
         }
         walked
-    }
-
-    fn pool(&self) -> std::sync::MutexGuard<'_, Vec<Ingest>> {
-        // Whoever panicked held no `Ingest` of the pool.
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn write(

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::quotas::{self, Growth};
 use super::{
@@ -90,7 +92,7 @@ impl Driver for MemoryDriver {
     }
 
     async fn open(&self, tenant: &str) -> Result<Arc<dyn Namespace>, Error> {
-        let mut tenants = lock(&self.tenants);
+        let mut tenants = self.tenants.lock();
         let namespace = tenants
             .entry(tenant.to_owned())
             .or_insert_with(|| self.namespace(tenant));
@@ -99,7 +101,7 @@ impl Driver for MemoryDriver {
 
     async fn renew(&self, tenant: &str) -> Result<Arc<dyn Namespace>, Error> {
         let new = self.namespace(tenant);
-        let old = lock(&self.tenants).insert(tenant.to_owned(), new.clone());
+        let old = self.tenants.lock().insert(tenant.to_owned(), new.clone());
         if let Some(old) = old {
             old.purge();
         }
@@ -107,7 +109,7 @@ impl Driver for MemoryDriver {
     }
 
     async fn forget(&self, tenant: &str) -> Result<(), Error> {
-        let old = lock(&self.tenants).remove(tenant);
+        let old = self.tenants.lock().remove(tenant);
         if let Some(old) = old {
             old.purge();
         }
@@ -115,11 +117,11 @@ impl Driver for MemoryDriver {
     }
 
     fn set_quotas(&self, quotas: Quotas) {
-        *lock(&self.quotas) = quotas;
+        *self.quotas.lock() = quotas;
     }
 
     async fn tenants(&self) -> Result<Vec<Stored>, Error> {
-        let tenants = lock(&self.tenants);
+        let tenants = self.tenants.lock();
         let stored = tenants.iter().map(|(tenant, namespace)| Stored {
             tenant: tenant.clone(),
             bytes: namespace.stored_bytes(),
@@ -133,7 +135,7 @@ impl Driver for MemoryDriver {
 impl MemoryNamespace {
     /// Whoever still holds it can read nothing and write nothing.
     fn purge(&self) {
-        *lock(&self.state) = State {
+        *self.state.lock() = State {
             purged: true,
             ..State::default()
         };
@@ -141,7 +143,7 @@ impl MemoryNamespace {
 
     /// Refuses the tenant if it has stored as much as it may.
     fn check_quota(&self, state: &State, growth: Growth) -> Result<(), Error> {
-        let quota = lock(&self.quotas).of(&self.tenant);
+        let quota = self.quotas.lock().of(&self.tenant);
         quotas::check(quota, state.stored_bytes, growth)
     }
 }
@@ -149,7 +151,7 @@ impl MemoryNamespace {
 #[async_trait::async_trait]
 impl Namespace for MemoryNamespace {
     async fn claim(&self, writer: &str) -> Result<Claim, Error> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let epoch = state.epochs.entry(writer.to_owned()).or_default();
         *epoch += 1;
         Ok(Claim {
@@ -159,7 +161,7 @@ impl Namespace for MemoryNamespace {
     }
 
     async fn put(&self, by: &Claim, objects: Vec<Object>) -> Result<(), Error> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.check(by)?;
         self.check_quota(&state, Growth::Put)?;
         for Object { key, value } in objects {
@@ -172,7 +174,7 @@ impl Namespace for MemoryNamespace {
     }
 
     async fn commit(&self, by: &Claim, partition: &str, changes: Vec<Change>) -> Result<(), Error> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.check(by)?;
         state.check_partition(partition)?;
         if changes
@@ -193,7 +195,7 @@ impl Namespace for MemoryNamespace {
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         Ok(keys.iter().map(|key| state.value(key).cloned()).collect())
     }
 
@@ -203,7 +205,7 @@ impl Namespace for MemoryNamespace {
             Some(end) => Bound::Excluded(end.as_slice()),
             None => Bound::Unbounded,
         };
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let Some(entries) = state.partitions.get(partition) else {
             return Ok(Page::default());
         };
@@ -216,7 +218,7 @@ impl Namespace for MemoryNamespace {
     }
 
     async fn reclaim(&self, by: &Claim, partition: &str) -> Result<(), Error> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.check(by)?;
         if state.reclaimed.insert(partition.to_owned()) {
             let entries = state.partitions.get(partition);
@@ -235,11 +237,11 @@ impl Namespace for MemoryNamespace {
     }
 
     async fn writers(&self) -> Result<Vec<String>, Error> {
-        Ok(lock(&self.state).committed.iter().cloned().collect())
+        Ok(self.state.lock().committed.iter().cloned().collect())
     }
 
     async fn partitions(&self) -> Result<Vec<String>, Error> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let names = state.partitions.keys();
         Ok(names
             .filter(|name| !state.reclaimed.contains(*name))
@@ -252,7 +254,7 @@ impl Namespace for MemoryNamespace {
     }
 
     fn stored_bytes(&self) -> u64 {
-        lock(&self.state).stored_bytes
+        self.state.lock().stored_bytes
     }
 }
 
@@ -324,11 +326,6 @@ fn page<'a>(range: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>, scan: &Scan
         });
     }
     page
-}
-
-/// A panic elsewhere leaves these maps as consistent as they were: no step of a change can panic half-way.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

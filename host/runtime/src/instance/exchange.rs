@@ -13,7 +13,6 @@ use tracing::{info, warn};
 
 use super::Plugin;
 use super::pool::Pool;
-use super::shared::lock;
 use super::suspects::Suspects;
 use super::worker::Worker;
 use crate::component::{Component, Error};
@@ -79,7 +78,7 @@ impl Worker {
                 }
                 if before.hash() != next.hash() {
                     // A batch that killed the one component may not kill the other.
-                    *lock(&self.shared.suspects) = Suspects::default();
+                    *self.shared.suspects.lock() = Suspects::default();
                 }
                 self.slot.lock().await.replace(instance);
                 self.maintain_at = Instant::now();

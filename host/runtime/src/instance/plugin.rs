@@ -1,12 +1,13 @@
 //! One tenant's plugin at work. Each request gets a [`Storage`] of it: [`Plugin::pinned`].
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use larder_core::telemetry::{Levels, Metrics, Whose};
 use larder_model::DEFAULT_TENANT;
 use larder_model::storage::{self, Batch, Statistics, Storage};
 use larder_store as kv;
+use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, error, info, info_span, warn};
@@ -17,7 +18,7 @@ use super::pool::Pool;
 use super::pools::Pools;
 use super::queue::WriteQueue;
 use super::reads::{Pinned, Reads};
-use super::shared::{Shared, lock};
+use super::shared::Shared;
 use super::slot::WriterSlot;
 use super::starter::Starter;
 use super::suspects::Verdict;
@@ -188,7 +189,7 @@ impl Plugin {
     /// Refuses new writes, writes those that wait, and returns once all are durable.
     pub async fn shutdown(&self) {
         self.queue.close();
-        let worker = lock(&self.worker).take();
+        let worker = self.worker.lock().take();
         if let Some(worker) = worker
             && let Err(error) = worker.await
         {
@@ -213,7 +214,7 @@ impl Plugin {
     /// # Errors
     /// As [`Storage::write`].
     pub(crate) async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
-        let verdict = lock(&self.shared.suspects).verdict(&batch);
+        let verdict = self.shared.suspects.lock().verdict(&batch);
         let suspect = match verdict {
             Verdict::Clean => None,
             Verdict::Suspect(suspect) => Some(suspect),

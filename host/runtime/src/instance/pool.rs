@@ -1,17 +1,18 @@
 //! Instances that read beside the writer, for plugins with `replicated` instancing: made when all others are busy, up to a number.
 
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use larder_model::storage::{Error, ErrorKind};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep_until;
 
 use super::backoff::Backoff;
 use super::question::Question;
-use super::shared::{Shared, lock};
+use super::shared::Shared;
 use super::starter::Starter;
 use crate::component::Component;
 use crate::sandbox::guest::{Cause, Failure, Instance};
@@ -84,7 +85,7 @@ impl Pool {
 
     /// Drops idle instances at once, and busy ones when they are given back: after a purge, or for strikes.
     pub(crate) fn renew(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.generation += 1;
         state.down = None;
         self.tell_up(&state);
@@ -95,7 +96,7 @@ impl Pool {
 
     /// Marks that another pool has replaced it. Requests that use this pool go on.
     pub(crate) fn retire(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         self.tell_up(&state);
         state.retired = true;
     }
@@ -129,7 +130,7 @@ impl Pool {
 
     async fn instance(self: &Arc<Self>) -> Result<(Instance, u64), Error> {
         let generation = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             if let Some((until, failure)) = &state.down
                 && Instant::now() < *until
             {
@@ -153,7 +154,7 @@ impl Pool {
     }
 
     fn give_back(&self, instance: Instance, generation: u64) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.generation == generation {
             state.idle.push(instance);
         }
@@ -161,7 +162,7 @@ impl Pool {
 
     fn fail(self: &Arc<Self>, failure: Failure) {
         let now = Instant::now();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let until = state.backoff.failed(now);
         self.shared.failed(&failure, until - now);
         if failure.cause == Cause::Contract {
@@ -183,7 +184,7 @@ impl Pool {
 
     /// The pause that ended at `until` is over; a longer one may have begun meanwhile.
     fn waited(&self, until: Instant) {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         if state.down.as_ref().is_none_or(|(end, _)| *end <= until) {
             self.tell_up(&state);
         }

@@ -1,9 +1,10 @@
 //! The readers of one tenant: those of the component that runs now, and those of earlier ones for as long as a query asks them.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 use super::pool::Pool;
-use super::shared::lock;
 
 /// See the module.
 pub(crate) struct Pools(Mutex<Inner>);
@@ -25,12 +26,12 @@ impl Pools {
 
     /// The pool that a new query uses until its end.
     pub(crate) fn current(&self) -> Arc<Pool> {
-        Arc::clone(&lock(&self.0).current)
+        Arc::clone(&self.0.lock().current)
     }
 
     /// New queries ask `next`; an earlier pool goes with the last query that asks it.
     pub(crate) fn exchange(&self, next: Arc<Pool>) {
-        let mut inner = lock(&self.0);
+        let mut inner = self.0.lock();
         let before = std::mem::replace(&mut inner.current, next);
         before.retire();
         inner.earlier.retain(|pool| pool.strong_count() > 0);
@@ -42,7 +43,7 @@ impl Pools {
 
     /// As [`Pool::renew`], of all of them.
     pub(crate) fn renew(&self) {
-        let inner = lock(&self.0);
+        let inner = self.0.lock();
         let earlier: Vec<_> = inner.earlier.iter().filter_map(Weak::upgrade).collect();
         let current = Arc::clone(&inner.current);
         drop(inner);

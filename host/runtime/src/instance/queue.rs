@@ -1,9 +1,10 @@
 //! Exports that wait to be written: bounded by number and bytes, taken out as one joined write at a time.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use larder_model::storage::{Batch, Error, ErrorKind};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use super::exchange::Exchange;
@@ -224,7 +225,7 @@ impl WriteQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 

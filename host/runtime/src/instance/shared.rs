@@ -1,12 +1,13 @@
 //! The state that the parts of a tenant's plugin share: its health, counters and metrics.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use larder_core::telemetry::{Metrics, Whose};
 use larder_model::storage::{Error, ErrorKind, Statistics};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tracing::{error, warn};
 
@@ -117,14 +118,14 @@ impl Shared {
     }
 
     fn set(&self, change: impl FnOnce(&mut Health)) {
-        let mut health = lock(&self.health);
+        let mut health = self.health.lock();
         change(&mut health);
         // Under the lock, so that the last report is the current state.
         self.ready.send_replace(health.state() == State::Ready);
     }
 
     pub(crate) fn state(&self) -> State {
-        lock(&self.health).state()
+        self.health.lock().state()
     }
 
     pub(crate) fn ready(&self) -> watch::Receiver<bool> {
@@ -194,7 +195,7 @@ impl Shared {
     fn strike(&self, rule: &str, breach: &Error, now: Instant) -> bool {
         self.metrics.contract_broken(&self.whose, rule);
         warn!(plugin = &*self.name, rule, error = %breach, "the plugin broke the contract");
-        let mut strikes = lock(&self.strikes);
+        let mut strikes = self.strikes.lock();
         while strikes
             .pop_front_if(|strike| now.saturating_duration_since(*strike) >= STRIKE_WINDOW)
             .is_some()
@@ -208,11 +209,11 @@ impl Shared {
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
-        *lock(&self.statistics)
+        *self.statistics.lock()
     }
 
     pub(crate) fn set_statistics(&self, statistics: Statistics) {
-        let before = std::mem::replace(&mut *lock(&self.statistics), statistics);
+        let before = std::mem::replace(&mut *self.statistics.lock(), statistics);
         self.metrics.dropped(&statistics.dropped_since(&before));
     }
 
@@ -220,11 +221,6 @@ impl Shared {
     pub(crate) fn memory_used(&self) -> u64 {
         self.gauge.load(Ordering::Relaxed)
     }
-}
-
-/// None of these is left half-changed by a panic.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

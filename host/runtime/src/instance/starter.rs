@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use larder_core::fair::Lane;
 use larder_model::storage::{Error, ErrorKind};
 use larder_store::{self as kv, Driver, Namespace};
 use tracing::{Instrument as _, info_span};
+use parking_lot::{Mutex, RwLock};
 
 use crate::component::{Component, PluginConfig};
 use crate::sandbox::bindings::exports::larder::storage::lifecycle;
@@ -56,14 +57,12 @@ impl Starter {
 
     /// The component of new instances.
     pub(crate) fn component(&self) -> Arc<Component> {
-        let component = self.component.read();
-        Arc::clone(&component.unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.component.read())
     }
 
     /// Starts every instance from here on from `next`.
     pub(crate) fn exchange(&self, next: Arc<Component>) {
-        let component = self.component.write();
-        *component.unwrap_or_else(PoisonError::into_inner) = next;
+        *self.component.write() = next;
     }
 
     /// Memory of all of the tenant's instances.
@@ -79,8 +78,7 @@ impl Starter {
 
     /// The tenant's current namespace.
     pub(crate) fn namespace(&self) -> Arc<dyn Namespace> {
-        let namespace = self.namespace.lock();
-        Arc::clone(&namespace.unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.namespace.lock())
     }
 
     /// The name of the tenant.
@@ -118,10 +116,7 @@ impl Starter {
     /// Gives the tenant an empty namespace; instances of the old one are fenced.
     pub(crate) async fn renew(&self) -> Result<(), kv::Error> {
         let new = self.driver.renew(self.lane.tenant()).await?;
-        *self
-            .namespace
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = new;
+        *self.namespace.lock() = new;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use tracing::{error, warn};
 use super::acks::Acks;
 use super::pools::Pools;
 use super::queue::{Reply, Waiting, Work, WriteQueue, answer};
-use super::shared::{Shared, lock};
+use super::shared::Shared;
 use super::slot::WriterSlot;
 use super::starter::Starter;
 use super::suspects::Digest;
@@ -152,7 +152,7 @@ impl Worker {
 
     async fn acknowledge(&self, writes: Vec<Waiting>, generation: u64) {
         for suspect in writes.iter().filter_map(|waiting| waiting.suspect) {
-            lock(&self.shared.suspects).acquit(suspect.digest);
+            self.shared.suspects.lock().acquit(suspect.digest);
         }
         let acks = writes.into_iter().map(|waiting| waiting.ack);
         match &self.acks {
@@ -171,7 +171,8 @@ impl Worker {
             let digest = waiting
                 .suspect
                 .map_or_else(|| Digest::of(&waiting.batch), |suspect| suspect.digest);
-            let poison = lock(&self.shared.suspects).failed(digest, alone, failure.cause);
+            let suspects = &self.shared.suspects;
+            let poison = suspects.lock().failed(digest, alone, failure.cause);
             waiting.ack.answer(Err(if poison {
                 poisonous(&self.shared.name, digest)
             } else {

@@ -1,6 +1,8 @@
 //! The configuration in use, which a reload replaces while tenants are served.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use super::Tenants;
 use super::config::{LoadedConfig, LoadedTenantConfig};
@@ -21,7 +23,7 @@ impl Current {
     }
 
     pub(super) fn get(&self) -> Arc<LoadedConfig> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read())
     }
 }
 
@@ -31,11 +33,8 @@ impl Tenants {
         let quotas = next.kv_quotas();
         let before = {
             let mut current = self.current.0.write();
-            let current = current
-                .as_mut()
-                .unwrap_or_else(|poisoned| poisoned.get_mut());
             self.kv.set_quotas(quotas);
-            std::mem::replace(&mut **current, next)
+            std::mem::replace(&mut *current, next)
         };
         // A slot that is made, or a plugin that is opened, after this point reads the new configuration itself.
         for slot in self.slots() {

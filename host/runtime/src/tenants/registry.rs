@@ -1,7 +1,7 @@
 //! The registry: every tenant that is known, and its plugin while that is open.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
@@ -12,6 +12,7 @@ use larder_core::telemetry::{Levels, Metrics};
 use larder_model::TenantName;
 use larder_model::storage::{self, ErrorKind, Storage};
 use larder_store as kv;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::current::Current;
@@ -204,11 +205,11 @@ impl Tenants {
     }
 
     pub(super) fn slots_mut(&self) -> RwLockWriteGuard<'_, HashMap<TenantName, Arc<Slot>>> {
-        self.slots.write().unwrap_or_else(PoisonError::into_inner)
+        self.slots.write()
     }
 
     pub(super) fn slots(&self) -> Vec<Arc<Slot>> {
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read();
         slots.values().cloned().collect()
     }
 
@@ -222,7 +223,7 @@ impl Tenants {
             (None, Some(default)) => default.as_str(),
             (None, None) => return Err(Error::Missing),
         };
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read();
         slots.get(name).cloned().ok_or_else(|| Error::unknown(name))
     }
 
@@ -276,14 +277,14 @@ impl Stores for Tenants {
             None if self.options().enabled => return None,
             None => plugin::DEFAULT_TENANT,
         };
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read();
         let plugin = slots.get(name)?.call()?;
         Some(plugin.pinned())
     }
 
     fn quotas(&self, tenant: Option<&TenantName>) -> Result<Arc<Quotas>, storage::Error> {
         if let Some(name) = tenant {
-            let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+            let slots = self.slots.read();
             if let Some(slot) = slots.get(name) {
                 return Ok(Arc::clone(slot.quotas()));
             }

@@ -1,12 +1,13 @@
 //! One tenant's slot in the registry: its plugin while that is open, and the lock under which it is opened, evicted, purged and closed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use larder_core::Quotas;
 use larder_core::telemetry::{Chain, Whose};
 use larder_model::TenantName;
 use larder_model::storage::{Error, ErrorKind};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::current::Current;
 use super::{LoadedTenantConfig, Presence};
@@ -310,8 +311,7 @@ impl Slot {
     }
 
     fn state(&self) -> MutexGuard<'_, SlotState> {
-        // No step under the lock can panic half-way.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -11,7 +11,7 @@ use lsm_tree::{AbstractTree, SeqNo};
 
 use super::journal::{Gathered, Journal};
 use super::record::{self, PARTITION};
-use super::store::{State, Store, lock};
+use super::store::{State, Store};
 use crate::Error;
 
 /// The tree's memory is written to a table when it has grown to this. Small, as objects do not pass through it; twice this is the
@@ -41,7 +41,7 @@ pub(super) struct Syncs {
 /// # Errors
 /// [`Error::Unavailable`]: the disk refused, and the store takes no more writes until it is opened anew.
 pub(super) fn sync(store: &Store, syncs: &Syncs) -> Result<(), Error> {
-    let mut journal = lock(&store.journal);
+    let mut journal = store.journal.lock();
     let journal = writable(&mut journal)?;
     let cut = {
         let mut state = store.state();
@@ -152,7 +152,7 @@ pub(super) fn checkpoint(store: &Store, syncs: &Syncs) -> Result<(), Error> {
     // Held to the end: what is sealed now must not be flushed by another before its frame is on disk.
     let flushing = store.tree.get_flush_lock();
     {
-        let mut journal = lock(&store.journal);
+        let mut journal = store.journal.lock();
         let journal = writable(&mut journal)?;
         // Under the journal's lock nobody else syncs; under the state's lock nobody commits between the frame and the turn.
         let cut = {
@@ -172,7 +172,7 @@ pub(super) fn checkpoint(store: &Store, syncs: &Syncs) -> Result<(), Error> {
 
 /// Writes out what the tree has sealed, and drops the journal before the current file.
 pub(super) fn flush(store: &Store, flushing: &MutexGuard<'_, ()>) -> Result<(), lsm_tree::Error> {
-    let current = lock(&store.journal).as_ref().map(Journal::id);
+    let current = store.journal.lock().as_ref().map(Journal::id);
     store.tree.flush(flushing, NO_SNAPSHOTS)?;
     if let Some(current) = current {
         Journal::remove_before(&store.dir.join("journal"), current)?;

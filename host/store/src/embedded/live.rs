@@ -10,6 +10,7 @@ use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAcces
 use super::record::{BURNT, VALUE, WRITER, owner};
 
 /// The numbers of all namespaces and partitions that there are. Clones share it.
+// A lock of std, as `Factory` has to be `RefUnwindSafe`.
 #[derive(Clone, Default)]
 pub(super) struct Live(Arc<RwLock<HashSet<u64>>>);
 

@@ -8,7 +8,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::faults::Faults;
 
@@ -106,7 +108,7 @@ impl Objects {
         // The name goes first: the other way round a read in between would open the file again, and hold its space as long as the
         // process lives.
         let removed = fs::remove_file(self.path(partition));
-        lock(&self.open).remove(&partition);
+        self.open.lock().remove(&partition);
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -116,7 +118,7 @@ impl Objects {
     /// How many files are held open.
     #[cfg(test)]
     pub(super) fn open_len(&self) -> usize {
-        lock(&self.open).len()
+        self.open.lock().len()
     }
 
     /// The length of the partition's file, in bytes.
@@ -139,7 +141,7 @@ impl Objects {
     }
 
     fn file(&self, partition: u64, create: bool) -> io::Result<Arc<File>> {
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         if let Some(file) = open.get(&partition) {
             return Ok(Arc::clone(file));
         }
@@ -192,8 +194,4 @@ pub(super) fn number(path: &Path, suffix: &str) -> Option<u64> {
 /// Brings a folder's names to disk.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

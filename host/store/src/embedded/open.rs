@@ -17,7 +17,7 @@ use super::record::{
     GIVEN_UP, HEAD, Head, PARTITION, Partition, TENANT, VALUE, VERSION, WRITER, Writer, owner,
 };
 use super::shared::remove_given_up;
-use super::store::{Orphan, Store, lock};
+use super::store::{Orphan, Store};
 use super::survey::{incomplete, survey};
 use super::value::{Place, Slot};
 use crate::Error;
@@ -104,7 +104,7 @@ fn begin(store: &Store, journal: u64, next_frame: u64, faults: Faults) -> Result
         sync_dir(&store.dir)?;
         Journal::create(&journals, journal, next_frame, faults)
     });
-    *lock(&store.journal) = Some(made.map_err(|error| refused(&error))?);
+    *store.journal.lock() = Some(made.map_err(|error| refused(&error))?);
     put_head(store)?;
     store.tree.rotate_memtable();
     let flushed = durable::flush(store, &store.tree.get_flush_lock());

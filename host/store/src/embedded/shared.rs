@@ -1,11 +1,12 @@
 //! What the driver, its namespaces and its upkeep share: the store that is open now.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lsm_tree::AbstractTree;
+use parking_lot::RwLock;
 use tracing::{info, warn};
 
 use super::durable::{self, Syncs};
@@ -55,16 +56,15 @@ impl Shared {
     }
 
     pub(super) fn store(&self) -> Arc<Store> {
-        Arc::clone(&self.store.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.store.read())
     }
 
     pub(super) fn quota(&self, tenant: &str) -> Option<u64> {
-        let quotas = self.quotas.read().unwrap_or_else(PoisonError::into_inner);
-        quotas.of(tenant)
+        self.quotas.read().of(tenant)
     }
 
     pub(super) fn set_quotas(&self, quotas: Quotas) {
-        *self.quotas.write().unwrap_or_else(PoisonError::into_inner) = quotas;
+        *self.quotas.write() = quotas;
     }
 
     /// Unix milliseconds.
@@ -94,7 +94,7 @@ impl Shared {
         };
         let access = Access::Write { good: Some(good) };
         let store = open::open(&self.options.dir, access, self.faults.clone())?;
-        let mut current = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.store.write();
         self.generation.fetch_add(1, Ordering::SeqCst);
         *current = Arc::new(store);
         info!("the kv store is open again");

@@ -1,12 +1,11 @@
 //! Watches the disk's free space, so that writes are refused before it is full.
 
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::Error;
+use parking_lot::Mutex;
 
-use super::store::lock;
+use crate::Error;
 
 /// Asks the system for the free bytes.
 pub type Probe = Box<dyn Fn() -> io::Result<u64> + Send + Sync>;
@@ -43,7 +42,7 @@ impl Space {
 
     /// Looks again. Where the system does not tell, nothing is refused.
     pub(super) fn look(&self) {
-        let free = lock(&self.probe)().unwrap_or(u64::MAX);
+        let free = (self.probe.lock())().unwrap_or(u64::MAX);
         self.free.store(free, Ordering::Relaxed);
         self.since_probe.store(0, Ordering::Relaxed);
         let min_free = self.min_free();

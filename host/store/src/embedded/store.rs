@@ -7,9 +7,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 
 use lsm_tree::{AbstractTree, AnyTree, Cache, DescriptorTable, SequenceNumberCounter};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::journal::{Gathered, Journal};
 use super::live::Live;
@@ -116,7 +117,7 @@ impl Store {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.state.lock()
     }
 
     /// Changes the tree: all that `change` does becomes visible at once, and goes into the next frame.
@@ -125,7 +126,7 @@ impl Store {
         state: &mut State,
         change: impl FnOnce(&mut Change<'_>) -> T,
     ) -> T {
-        let _view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let _view = self.view.write();
         let seqno = self.seqno.next();
         state.changes += 1;
         let done = change(&mut Change {
@@ -261,8 +262,4 @@ fn tree_failed(dir: &Path, error: &lsm_tree::Error) -> Error {
             &format!("a table in `tree/tables` is missing or damaged ({error})"),
         ),
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

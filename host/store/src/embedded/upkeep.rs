@@ -1,16 +1,16 @@
 //! The thread that does what no caller waits for: syncs of `periodic` durability, flushes, compactions, reclaiming, watching the
 //! disk's free space, and opening the store anew after the disk has failed.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use lsm_tree::AbstractTree;
+use parking_lot::{Condvar, Mutex};
 use tracing::warn;
 
 use super::durable::{self, FLUSH_BYTES};
 use super::shared::Shared;
-use super::store::lock;
 use super::{Durability, LINGER};
 
 /// How often it looks for work.
@@ -72,7 +72,7 @@ impl Upkeep {
 
     /// Ends it after the round that it is in, and a last sync.
     pub(super) fn stop(&mut self) {
-        *lock(&self.stop.stopped) = true;
+        *self.stop.stopped.lock() = true;
         self.stop.changed.notify_all();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -92,16 +92,15 @@ impl Drop for Upkeep {
 
 impl Rounds {
     fn run(mut self, stop: &Stop) {
-        let mut stopped = lock(&stop.stopped);
+        let mut stopped = stop.stopped.lock();
         while !*stopped {
-            let waited = stop.changed.wait_timeout(stopped, self.tick);
-            (stopped, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            stop.changed.wait_for(&mut stopped, self.tick);
             if *stopped {
                 break;
             }
             drop(stopped);
             self.round();
-            stopped = lock(&stop.stopped);
+            stopped = stop.stopped.lock();
         }
         drop(stopped);
         // The last sync; a store that has failed has nothing to give.

@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use larder_core::fair::Turn;
 use lsm_tree::AbstractTree;
+use parking_lot::RwLockReadGuard;
 use tracing::warn;
 
 use super::claims::put_writer;
@@ -386,6 +386,6 @@ fn tree_failed(error: &lsm_tree::Error) -> Error {
 }
 
 /// Keeps half-made changes from being seen.
-pub(super) fn viewing(store: &Store) -> std::sync::RwLockReadGuard<'_, ()> {
-    store.view.read().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn viewing(store: &Store) -> RwLockReadGuard<'_, ()> {
+    store.view.read()
 }
