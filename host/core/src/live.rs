@@ -1,33 +1,29 @@
-//! A value that many look at, and that a reload puts another in the place of.
+//! A value that a reload replaces while it is in use.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-/// See the module. Clones look at the same value.
-pub struct Live<T>(Arc<RwLock<Arc<T>>>);
+use arc_swap::ArcSwap;
+
+/// A reloadable value. Clones share it.
+pub struct Live<T>(Arc<ArcSwap<T>>);
 
 // === impl Live ===
 
 impl<T> Live<T> {
     /// With its first value.
     pub fn new(value: T) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(value))))
+        Self(Arc::new(ArcSwap::from_pointee(value)))
     }
 
-    /// The value of this moment, which the caller keeps however long it looks.
+    /// The current value. A later [`Live::set`] does not change what the caller holds.
     pub fn get(&self) -> Arc<T> {
-        let value = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&value)
+        self.0.load_full()
     }
 
-    /// Puts another value in its place, for whoever asks from here on.
+    /// Replaces the value for every later [`Live::get`].
     pub fn set(&self, value: T) {
-        self.put(Arc::new(value));
-    }
-
-    /// As [`Live::set`], of a value that others have as well.
-    pub fn put(&self, value: Arc<T>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
+        self.0.store(Arc::new(value));
     }
 }
 
