@@ -1,7 +1,7 @@
-//! What all parts of a running server share: [`fair`] scheduling of tenants, values and limits that a reload changes, [`quotas`] of
+//! Shared by all parts of a running server: [`fair`] scheduling of tenants, values and limits that a reload changes, [`quotas`] of
 //! tenants, and [`telemetry`].
 //!
-//! Architecture invariant: knows no wire, no sandbox and no kv driver.
+//! Architecture invariant: knows no wire protocol, no sandbox and no kv driver.
 
 #![forbid(unsafe_code)]
 

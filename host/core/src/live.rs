@@ -11,7 +11,7 @@ pub struct Live<T>(Arc<ArcSwap<T>>);
 // === impl Live ===
 
 impl<T> Live<T> {
-    /// With its first value.
+    /// Holds `value` until the first [`Live::set`].
     pub fn new(value: T) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(value)))
     }

@@ -1,25 +1,25 @@
-//! So many at a time, by a number that a reload changes.
+//! A semaphore whose limit a reload can change.
 
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// See the module.
+/// A semaphore whose limit can be raised and lowered while permits are out.
 #[derive(Debug)]
 pub struct Permits {
     semaphore: Arc<Semaphore>,
-    size: Mutex<Size>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct Size {
+struct State {
     limit: usize,
-    /// So many of those who have one have to give it back before the limit holds.
-    too_many: usize,
+    /// Permits that are out beyond the limit. The next ones to be returned are dropped until this is 0.
+    excess: usize,
 }
 
-/// The right of one, until this is dropped.
+/// One permit, returned on drop.
 #[derive(Debug)]
 pub struct Permit {
     permits: Arc<Permits>,
@@ -29,42 +29,42 @@ pub struct Permit {
 // === impl Permits ===
 
 impl Permits {
-    /// So many at a time.
+    /// A semaphore with `limit` permits.
     pub fn new(limit: usize) -> Arc<Self> {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             semaphore: Arc::new(Semaphore::new(limit)),
-            size: Mutex::new(Size { limit, too_many: 0 }),
+            state: Mutex::new(State { limit, excess: 0 }),
         })
     }
 
-    /// How many at a time.
+    /// The current limit.
     pub fn limit(&self) -> usize {
-        self.size().limit
+        self.state().limit
     }
 
-    /// So many at a time from now on. Whoever has a permit keeps it.
+    /// Changes the limit. Permits that are out stay valid.
     pub fn set_limit(&self, limit: usize) {
         let limit = limit.min(Semaphore::MAX_PERMITS);
-        let mut size = self.size();
-        let more = limit.saturating_sub(size.limit);
-        let stay = more.min(size.too_many);
-        size.too_many -= stay;
-        self.semaphore.add_permits(more - stay);
-        let fewer = size.limit.saturating_sub(limit);
-        size.too_many += fewer - self.semaphore.forget_permits(fewer);
-        size.limit = limit;
+        let mut state = self.state();
+        let more = limit.saturating_sub(state.limit);
+        let covered = more.min(state.excess);
+        state.excess -= covered;
+        self.semaphore.add_permits(more - covered);
+        let fewer = state.limit.saturating_sub(limit);
+        state.excess += fewer - self.semaphore.forget_permits(fewer);
+        state.limit = limit;
     }
 
-    /// A permit, if there is one now.
+    /// A permit if one is free.
     pub fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
         let permit = Arc::clone(&self.semaphore).try_acquire_owned().ok()?;
         Some(self.permit(Some(permit)))
     }
 
-    /// A permit as soon as there is one, in the order of those who ask.
+    /// Waits for a permit. Waiters are served in the order of their calls.
     pub async fn acquire(self: &Arc<Self>) -> Permit {
-        // It is never closed.
+        // The semaphore is never closed.
         let permit = Arc::clone(&self.semaphore).acquire_owned().await;
         self.permit(permit.ok())
     }
@@ -74,18 +74,18 @@ impl Permits {
         Permit { permits, permit }
     }
 
-    fn size(&self) -> MutexGuard<'_, Size> {
-        self.size.lock()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut size = self.permits.size();
-        if size.too_many > 0
+        let mut state = self.permits.state();
+        if state.excess > 0
             && let Some(permit) = self.permit.take()
         {
-            size.too_many -= 1;
+            state.excess -= 1;
             permit.forget();
         }
     }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lower_limit_holds_once_enough_were_given_back() {
+    fn a_lower_limit_holds_once_enough_permits_are_returned() {
         let permits = Permits::new(3);
         let mut held: Vec<Permit> = (0..3).filter_map(|_| permits.try_acquire()).collect();
         permits.set_limit(1);
@@ -113,19 +113,22 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_limit_holds_at_once_for_those_who_wait() {
+    fn a_higher_limit_holds_at_once_for_waiters() {
         let permits = Permits::new(2);
         let _held = (
             permits.try_acquire().unwrap(),
             permits.try_acquire().unwrap(),
         );
         permits.set_limit(1);
-        let mut waits = Box::pin(permits.acquire());
-        assert!(waits.as_mut().now_or_never().is_none());
+        let mut waiter = Box::pin(permits.acquire());
+        assert!(waiter.as_mut().now_or_never().is_none());
         permits.set_limit(2);
-        assert!(waits.as_mut().now_or_never().is_none(), "two are out");
+        assert!(
+            waiter.as_mut().now_or_never().is_none(),
+            "two permits are out"
+        );
         permits.set_limit(3);
-        let _third = waits.now_or_never().unwrap();
+        let _third = waiter.now_or_never().unwrap();
         assert!(permits.try_acquire().is_none());
         assert_eq!(permits.limit(), 3);
     }

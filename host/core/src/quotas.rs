@@ -1,7 +1,7 @@
-//! What a tenant may use of the server whatever its plugin does, and how much of that is used now. It outlives the plugin.
+//! Per-tenant quotas that hold whatever the plugin does, and their current usage. They outlive the plugin.
 
-mod bucket;
-mod gate;
+mod query_limiter;
+mod token_bucket;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,69 +11,69 @@ use larder_model::storage::{Error, ErrorKind};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use self::bucket::Bucket;
-use self::gate::Gate;
+use self::query_limiter::QueryLimiter;
+use self::token_bucket::TokenBucket;
 use crate::Permit;
 use crate::telemetry::Metrics;
 
 const SPANS: &str = "limits.spans_per_second";
 const QUERIES: &str = "limits.concurrent_queries";
 
-/// A tenant's refusals are logged at most once in this time; the metric counts them all.
+/// Interval at which a tenant's refusals are logged at most. The metric counts them all.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What an operator decides about a tenant, apart from its plugin.
+/// A tenant's limits as configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// Spans that may be written in a second; a burst may be as large (`limits.spans_per_second`).
+    /// Spans per second, and the size of a burst (`limits.spans_per_second`). `None` is unlimited.
     pub spans_per_second: Option<u64>,
-    /// Queries at a time (`limits.concurrent_queries`).
+    /// Concurrent queries (`limits.concurrent_queries`).
     pub concurrent_queries: usize,
-    /// What may be stored in `kv`, compressed, in bytes (`kv.quota`).
+    /// Compressed bytes in `kv` (`kv.quota`). `None` is unlimited.
     pub kv_quota: Option<u64>,
 }
 
-/// One tenant's.
+/// One tenant's quotas.
 #[derive(Debug)]
 pub struct Quotas {
     tenant: TenantName,
-    spans: Mutex<Option<Bucket>>,
-    queries: Arc<Gate>,
+    spans: Mutex<Option<TokenBucket>>,
+    queries: Arc<QueryLimiter>,
     metrics: Arc<Metrics>,
     logged: Mutex<Option<Instant>>,
 }
 
-/// A query is under way, until this is dropped.
+/// Permit of a running query, returned on drop.
 #[derive(Debug)]
-pub struct Query {
-    _inside: Permit,
+pub struct QueryPermit {
+    _permit: Permit,
 }
 
 // === impl Quotas ===
 
 impl Quotas {
-    /// Of a tenant that has used nothing yet.
+    /// Quotas with no usage yet.
     pub fn new(tenant: TenantName, limits: &Limits, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             tenant,
-            spans: Mutex::new(limits.spans_per_second.map(Bucket::new)),
-            queries: Gate::new(limits.concurrent_queries),
+            spans: Mutex::new(limits.spans_per_second.map(TokenBucket::new)),
+            queries: QueryLimiter::new(limits.concurrent_queries),
             metrics,
             logged: Mutex::default(),
         })
     }
 
-    /// Takes other limits from now on. A rate that changes begins with nothing owed.
+    /// Changes the limits. A new span rate starts with a full bucket.
     pub fn set(&self, limits: &Limits) {
         let mut spans = self.spans.lock();
-        if spans.as_ref().map(Bucket::rate) != limits.spans_per_second {
-            *spans = limits.spans_per_second.map(Bucket::new);
+        if spans.as_ref().map(TokenBucket::rate) != limits.spans_per_second {
+            *spans = limits.spans_per_second.map(TokenBucket::new);
         }
         drop(spans);
         self.queries.set_limit(limits.concurrent_queries);
     }
 
-    /// Whether spans may be written now, before anybody looks at how many there are.
+    /// Checks that spans may be written now, before they are counted.
     ///
     /// # Errors
     /// [`ResourceExhausted`](ErrorKind::ResourceExhausted), with the setting and when to retry.
@@ -89,7 +89,7 @@ impl Quotas {
         }
     }
 
-    /// Takes spans that are about to be written: all of them, or none.
+    /// Takes `count` spans from the bucket: all or none.
     ///
     /// # Errors
     /// As [`Quotas::check_spans`].
@@ -105,14 +105,14 @@ impl Quotas {
         }
     }
 
-    /// Lets a query begin, which may have to wait for another one's end.
+    /// Waits for a query permit, for at most `max_wait`.
     ///
     /// # Errors
-    /// [`ResourceExhausted`](ErrorKind::ResourceExhausted), with the setting, where none has ended within `patience`, or as many wait
-    /// as may run.
-    pub async fn query(&self, patience: Duration) -> Result<Query, Error> {
-        if let Some(inside) = self.queries.enter(patience).await {
-            return Ok(Query { _inside: inside });
+    /// [`ResourceExhausted`](ErrorKind::ResourceExhausted) with the setting, if no query ends within `max_wait` or as many queries are
+    /// waiting as may run.
+    pub async fn query(&self, max_wait: Duration) -> Result<QueryPermit, Error> {
+        if let Some(permit) = self.queries.acquire(max_wait).await {
+            return Ok(QueryPermit { _permit: permit });
         }
         let limit = self.queries.limit();
         let text = format!(
@@ -163,10 +163,10 @@ mod tests {
     }
 
     #[track_caller]
-    fn counted(metrics: &Metrics, setting: &str, times: u64) {
+    fn check_counted(metrics: &Metrics, setting: &str, times: u64) {
         let line = format!("larder_tenant_quota_refusals_total{{setting=\"{setting}\"}} {times}");
         let text = metrics.encode();
-        assert!(text.lines().any(|told| told == line), "{text}");
+        assert!(text.lines().any(|sample| sample == line), "{text}");
     }
 
     #[test]
@@ -185,13 +185,13 @@ mod tests {
                 "the tenant writes more than 10 spans a second: retry in 100ms, or raise limits.spans_per_second"
             );
         }
-        counted(&metrics, "limits.spans_per_second", 2);
+        check_counted(&metrics, "limits.spans_per_second", 2);
         let later = now + Duration::from_millis(100);
         quotas.take_spans(1, later).unwrap();
     }
 
     #[test]
-    fn other_limits_hold_at_once_and_the_same_ones_forgive_nothing() {
+    fn new_limits_hold_at_once_and_equal_ones_keep_the_debt() {
         let (quotas, _) = quotas(&limits(Some(10), 1));
         let now = Instant::now();
         quotas.take_spans(50, now).unwrap();
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(refused.kind(), ErrorKind::ResourceExhausted);
         assert_eq!(refused.setting(), Some("limits.concurrent_queries"));
         assert!(refused.message().contains("limits.concurrent_queries"));
-        counted(&metrics, "limits.concurrent_queries", 1);
+        check_counted(&metrics, "limits.concurrent_queries", 1);
         quotas.set(&limits(None, 2));
         quotas.query(Duration::ZERO).await.unwrap();
     }

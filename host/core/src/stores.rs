@@ -1,4 +1,4 @@
-//! The one trait through which requests reach the storage of their tenant.
+//! The trait through which requests reach their tenant's storage.
 
 use std::sync::Arc;
 
@@ -7,22 +7,22 @@ use larder_model::storage::{self, Storage};
 
 use crate::Quotas;
 
-/// The storage of each tenant. `None` is the one tenant of a server without tenancy.
+/// The storage of each tenant. The tenant `None` is the only one of a server without tenancy.
 #[async_trait::async_trait]
 pub trait Stores: Send + Sync + 'static {
-    /// The tenant's storage, if it is open: cheap, asked for every call.
+    /// The tenant's storage if it is open. Cheap enough for every call.
     fn get(&self, tenant: Option<&TenantName>) -> Option<Arc<dyn Storage>>;
 
-    /// What the tenant may use, and uses now: asked for before its storage is.
+    /// The tenant's quotas and their current usage. Checked before the storage is opened.
     ///
     /// # Errors
-    /// [`ResourceExhausted`](storage::ErrorKind::ResourceExhausted) where there are too many tenants.
+    /// [`ResourceExhausted`](storage::ErrorKind::ResourceExhausted) if there are too many tenants.
     fn quotas(&self, tenant: Option<&TenantName>) -> Result<Arc<Quotas>, storage::Error>;
 
-    /// The tenant's storage, opened if it is not.
+    /// The tenant's storage, opened if necessary.
     ///
     /// # Errors
-    /// [`Unavailable`](storage::ErrorKind::Unavailable) where it cannot be opened now,
-    /// [`ResourceExhausted`](storage::ErrorKind::ResourceExhausted) where there are too many tenants.
+    /// [`Unavailable`](storage::ErrorKind::Unavailable) if it cannot be opened now,
+    /// [`ResourceExhausted`](storage::ErrorKind::ResourceExhausted) if there are too many tenants.
     async fn open(&self, tenant: Option<&TenantName>) -> Result<Arc<dyn Storage>, storage::Error>;
 }

@@ -26,7 +26,7 @@ pub(super) struct Searchers {
 
 /// The right to read, of the tenant and of the server; it ends when this is dropped.
 pub(super) struct Permit {
-    _tenant: quotas::Query,
+    _tenant: quotas::QueryPermit,
     _server: OwnedSemaphorePermit,
 }
 

@@ -1,26 +1,26 @@
-//! Errors as one line.
+//! Formats an error with its causes on one line.
 
 use std::error::Error;
 use std::fmt;
 
 /// An error and all its causes, outermost first: `cannot read the plugin x.wasm: No such file or directory`.
 ///
-/// A `Display` says only its own layer; this is for the place where an error is logged or printed.
+/// Our errors' `Display` covers only its own layer. This is for the place where an error is logged or printed.
 #[derive(Clone, Copy)]
 pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut told = self.0.to_string();
-        f.write_str(&told)?;
+        let mut outer = self.0.to_string();
+        f.write_str(&outer)?;
         let mut next = self.0.source();
         while let Some(cause) = next {
             let text = cause.to_string();
-            // Errors of other crates may have told their cause already.
-            if !told.ends_with(&text) {
+            // Errors of other crates may include their cause already.
+            if !outer.ends_with(&text) {
                 write!(f, ": {text}")?;
             }
-            told = text;
+            outer = text;
             next = cause.source();
         }
         Ok(())
@@ -50,12 +50,12 @@ mod tests {
             .iter()
             .rev()
             .fold(None, |source, text| Some(Box::new(Layer { text, source })));
-        let told = chain.map(|error| Chain(&*error).to_string());
-        assert_eq!(told.as_deref(), Some(expected));
+        let text = chain.map(|error| Chain(&*error).to_string());
+        assert_eq!(text.as_deref(), Some(expected));
     }
 
     #[test]
-    fn every_cause_is_told_once_outermost_first() {
+    fn every_cause_is_printed_once_outermost_first() {
         check(&["cannot start"], "cannot start");
         check(
             &["cannot start", "cannot bind 1.2.3.4:1", "address in use"],

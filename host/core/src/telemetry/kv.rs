@@ -1,20 +1,20 @@
-//! The counters of a kv driver.
+//! Statistics of a kv driver.
 
 use std::time::Duration;
 
-/// What a driver counts, for the operator's metrics. One that does not count leaves zeros.
+/// Statistics of a driver, for the metrics. A driver that does not count leaves zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KvStatistics {
-    /// What all namespaces take up, compressed, less what has been reclaimed; in bytes.
+    /// Compressed bytes of all namespaces, less reclaimed ones.
     pub stored_bytes: u64,
-    /// What the disk has left, where that is known; in bytes.
+    /// Free bytes of the disk, if known.
     pub free_bytes: Option<u64>,
     /// Calls refused because the disk or the tenant's quota was full.
     pub refused_for_space: u64,
-    /// Syncs that brought something to disk.
+    /// Syncs that wrote something to disk.
     pub syncs: u64,
-    /// The time that those syncs took.
+    /// Total time of those syncs.
     pub sync_time: Duration,
-    /// Stored values that could not be read back; counted each time.
+    /// Reads of stored values that failed.
     pub damaged: u64,
 }

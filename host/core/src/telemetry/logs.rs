@@ -1,4 +1,4 @@
-//! Logs on stderr: for people on a terminal, as JSON otherwise.
+//! Logs on stderr: plain text on a terminal, JSON otherwise.
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -6,12 +6,12 @@ use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Which variables hold the filter; the first that is set counts.
+/// Environment variables of the filter. The first that is set wins.
 const VARIABLES: [&str; 2] = ["LARDER_LOG", "RUST_LOG"];
-/// What is logged when none is set.
+/// The filter if none is set.
 const DEFAULT_FILTER: &str = "info";
 
-/// A log filter that cannot be read.
+/// An invalid log filter.
 #[derive(Debug, thiserror::Error)]
 #[error("{variable} is no log filter such as `info` or `larder=debug,info`: `{filter}`")]
 pub struct BadFilter {
@@ -22,7 +22,8 @@ pub struct BadFilter {
 
 /// Starts logging for the whole process. A second call changes nothing.
 ///
-/// Raises an error where `LARDER_LOG` (or, where that is not set, `RUST_LOG`) is no filter.
+/// # Errors
+/// `LARDER_LOG`, or `RUST_LOG` if the former is not set, is not a valid filter.
 pub fn start() -> Result<(), BadFilter> {
     let given = VARIABLES.into_iter().find_map(|variable| {
         let filter = std::env::var(variable).ok().filter(|it| !it.is_empty())?;
@@ -30,11 +31,11 @@ pub fn start() -> Result<(), BadFilter> {
     });
     let filter = filter(given)?;
     let started = if stderr().is_terminal() {
-        tracing::subscriber::set_global_default(for_people(filter, stderr))
+        tracing::subscriber::set_global_default(plain_text(filter, stderr))
     } else {
         tracing::subscriber::set_global_default(as_json(filter, stderr))
     };
-    // Somebody has set a subscriber before, as a test may: then it is theirs to keep.
+    // A subscriber that was set before, as by a test, stays.
     drop(started);
     Ok(())
 }
@@ -50,7 +51,7 @@ fn filter(given: Option<(&'static str, String)>) -> Result<EnvFilter, BadFilter>
     })
 }
 
-fn for_people<W>(filter: EnvFilter, to: W) -> impl Subscriber + Send + Sync
+fn plain_text<W>(filter: EnvFilter, to: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -81,11 +82,11 @@ mod tests {
 
     use super::*;
 
-    /// What was logged.
+    /// Captures the log.
     #[derive(Clone, Default)]
-    struct Paper(Arc<Mutex<Vec<u8>>>);
+    struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Paper {
+    impl Write for LogBuffer {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -96,28 +97,28 @@ mod tests {
         }
     }
 
-    impl Paper {
+    impl LogBuffer {
         fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }
 
         fn maker(&self) -> impl for<'a> MakeWriter<'a> + Send + Sync + 'static {
-            let paper = self.clone();
-            move || paper.clone()
+            let buffer = self.clone();
+            move || buffer.clone()
         }
     }
 
-    fn talk() {
+    fn log_two_lines() {
         tracing::info!(plugin = "memory", restarts = 2, "plugin restarted");
-        tracing::debug!("nobody asked");
+        tracing::debug!("a debug line");
     }
 
     #[test]
-    fn a_machine_reads_one_json_object_a_line_with_the_fields_on_top() {
-        let paper = Paper::default();
-        let subscriber = as_json(filter(None).unwrap(), paper.maker());
-        tracing::subscriber::with_default(subscriber, talk);
-        let text = paper.text();
+    fn json_is_one_object_per_line_with_the_fields_at_the_top_level() {
+        let log = LogBuffer::default();
+        let subscriber = as_json(filter(None).unwrap(), log.maker());
+        tracing::subscriber::with_default(subscriber, log_two_lines);
+        let text = log.text();
         let mut lines = text.lines();
         let line: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
         assert_eq!(line["level"], "INFO");
@@ -128,24 +129,24 @@ mod tests {
     }
 
     #[test]
-    fn people_read_plain_lines() {
-        let paper = Paper::default();
-        let subscriber = for_people(filter(None).unwrap(), paper.maker());
-        tracing::subscriber::with_default(subscriber, talk);
-        assert!(paper.text().contains("plugin restarted"));
+    fn plain_text_is_logged_line_by_line() {
+        let log = LogBuffer::default();
+        let subscriber = plain_text(filter(None).unwrap(), log.maker());
+        tracing::subscriber::with_default(subscriber, log_two_lines);
+        assert!(log.text().contains("plugin restarted"));
     }
 
     #[test]
-    fn the_filter_says_what_is_logged() {
-        let paper = Paper::default();
+    fn the_filter_selects_the_level() {
+        let log = LogBuffer::default();
         let given = Some(("LARDER_LOG", "debug".to_owned()));
-        let subscriber = as_json(filter(given).unwrap(), paper.maker());
-        tracing::subscriber::with_default(subscriber, talk);
-        assert!(paper.text().contains("nobody asked"));
+        let subscriber = as_json(filter(given).unwrap(), log.maker());
+        tracing::subscriber::with_default(subscriber, log_two_lines);
+        assert!(log.text().contains("a debug line"));
     }
 
     #[test]
-    fn a_bad_filter_is_refused_with_the_variable_that_holds_it() {
+    fn an_invalid_filter_is_refused_with_its_variable() {
         let error = filter(Some(("RUST_LOG", "a=b=c".to_owned()))).unwrap_err();
         assert!(
             error.to_string().starts_with("RUST_LOG is no log filter"),

@@ -1,4 +1,4 @@
-//! The registry, and one method for each thing that happens.
+//! The registry, and one method per event.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::KvStatistics;
-use super::described::{self as told, Described};
-use super::levels::Levels;
-use super::process::Process;
+use super::descriptions::{self, MetricDescription};
+use super::process::ProcessCollector;
+use super::tenant_gauges::TenantGauges;
 
-/// Upper bounds of durations in seconds: OpenTelemetry's for `rpc.server.call.duration`, and three below, as an Export is
+/// Upper bounds of durations in seconds: OpenTelemetry's for `rpc.server.call.duration`, and three lower ones, as an Export is
 /// faster than its lowest.
 const SECONDS: [f64; 17] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
     7.5, 10.0,
 ];
 
-type Level = Gauge<u64, AtomicU64>;
+type IntGauge = Gauge<u64, AtomicU64>;
 
 /// All metrics of the server. Shared as an `Arc`; every method is cheap and may be called from any thread.
 pub struct Metrics {
@@ -36,29 +36,29 @@ pub struct Metrics {
     ingest_refused: Family<ReasonLabels, Counter>,
     write_duration: Histogram,
     write_fragments: Histogram,
-    queue_depth: Level,
-    queue_bytes: Level,
+    queue_depth: IntGauge,
+    queue_bytes: IntGauge,
     query_judged: Histogram,
     query_pages: Histogram,
     query_bytes: Histogram,
     query_incomplete: Family<ReasonLabels, Counter>,
-    storage: Storage,
-    kv: Kv,
-    tenants_open: Level,
+    storage: StorageMetrics,
+    kv: KvMetrics,
+    tenants_open: IntGauge,
     tenant_refused: Family<SettingLabels, Counter>,
-    plugin_ready: Level,
+    plugin_ready: IntGauge,
     plugin_restarts: Family<ErrorLabels, Counter>,
     plugin_open_failures: Family<ErrorLabels, Counter>,
     plugin_breaches: Family<RuleLabels, Counter>,
-    plugin_memory: Level,
+    plugin_memory: IntGauge,
     reloads: Family<OutcomeLabels, Counter>,
 }
 
 #[derive(Default)]
-struct Storage {
-    traces: Level,
-    spans: Level,
-    bytes: Level,
+struct StorageMetrics {
+    traces: IntGauge,
+    spans: IntGauge,
+    bytes: IntGauge,
     evicted_traces: Counter,
     evicted_spans: Counter,
     expired_traces: Counter,
@@ -66,9 +66,9 @@ struct Storage {
 }
 
 #[derive(Default)]
-struct Kv {
-    stored: Level,
-    free: Level,
+struct KvMetrics {
+    stored: IntGauge,
+    free: IntGauge,
     refused: Counter,
     syncs: Counter,
     sync_time: Counter<f64, AtomicU64>,
@@ -112,59 +112,67 @@ struct RuleLabels {
     rule: String,
 }
 
-/// Whose plugin a series is about. There are no more than there may be tenants, of those whose plugins have failed, until an operator
-/// purges some and others come.
+/// Labels of a series about one tenant's plugin. Such series exist only for tenants whose plugin has failed, so the maximum number of
+/// tenants bounds them until an operator purges tenants and new ones come.
 #[derive(Clone, Debug)]
-pub struct Whose {
+pub struct PluginLabels {
     /// The name of the tenant.
     pub tenant: Arc<str>,
-    /// What the plugin calls itself.
+    /// The plugin's own name.
     pub plugin: Arc<str>,
 }
 
 // === impl Metrics ===
 
 impl Metrics {
-    /// A registry of its own, so that two servers in one process (as in tests) do not count together.
+    /// A separate registry, so that two servers in one process (as in tests) do not share counters.
     pub fn new() -> Self {
         let mut registry = Registry::default();
         let on = &mut registry;
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        on.register(told::BUILD.name, told::BUILD.meaning, version);
-        on.register_collector(Box::new(Process::new()));
+        on.register(
+            descriptions::BUILD.name,
+            descriptions::BUILD.meaning,
+            version,
+        );
+        on.register_collector(Box::new(ProcessCollector::new()));
         Self {
             rpc: register(
                 on,
-                told::RPC_DURATION,
+                descriptions::RPC_DURATION,
                 Family::new_with_constructor(seconds),
             ),
-            ingest_spans: register(on, told::INGEST_SPANS, Counter::default()),
-            ingest_bytes: register(on, told::INGEST_BYTES, Counter::default()),
-            ingest_refused: register(on, told::INGEST_REFUSED, Family::default()),
-            write_duration: register(on, told::WRITE_DURATION, seconds()),
-            write_fragments: register(on, told::WRITE_FRAGMENTS, powers_of_four(1.0, 9)),
-            queue_depth: register(on, told::QUEUE_DEPTH, Level::default()),
-            queue_bytes: register(on, told::QUEUE_BYTES, Level::default()),
-            query_judged: register(on, told::QUERY_JUDGED, powers_of_four(1.0, 14)),
-            query_pages: register(on, told::QUERY_PAGES, powers_of_four(1.0, 7)),
-            query_bytes: register(on, told::QUERY_BYTES, powers_of_four(1024.0, 12)),
-            query_incomplete: register(on, told::QUERY_INCOMPLETE, Family::default()),
-            storage: Storage::register(on),
-            kv: Kv::register(on),
-            tenants_open: register(on, told::TENANTS_OPEN, Level::default()),
-            tenant_refused: register(on, told::TENANT_REFUSED, Family::default()),
-            plugin_ready: register(on, told::PLUGIN_READY, Level::default()),
-            plugin_restarts: register(on, told::PLUGIN_RESTARTS, Family::default()),
-            plugin_open_failures: register(on, told::PLUGIN_OPEN_FAILURES, Family::default()),
-            plugin_breaches: register(on, told::PLUGIN_BREACHES, Family::default()),
-            plugin_memory: register(on, told::PLUGIN_MEMORY, Level::default()),
-            reloads: register(on, told::RELOADS, Family::default()),
+            ingest_spans: register(on, descriptions::INGEST_SPANS, Counter::default()),
+            ingest_bytes: register(on, descriptions::INGEST_BYTES, Counter::default()),
+            ingest_refused: register(on, descriptions::INGEST_REFUSED, Family::default()),
+            write_duration: register(on, descriptions::WRITE_DURATION, seconds()),
+            write_fragments: register(on, descriptions::WRITE_FRAGMENTS, powers_of_four(1.0, 9)),
+            queue_depth: register(on, descriptions::QUEUE_DEPTH, IntGauge::default()),
+            queue_bytes: register(on, descriptions::QUEUE_BYTES, IntGauge::default()),
+            query_judged: register(on, descriptions::QUERY_JUDGED, powers_of_four(1.0, 14)),
+            query_pages: register(on, descriptions::QUERY_PAGES, powers_of_four(1.0, 7)),
+            query_bytes: register(on, descriptions::QUERY_BYTES, powers_of_four(1024.0, 12)),
+            query_incomplete: register(on, descriptions::QUERY_INCOMPLETE, Family::default()),
+            storage: StorageMetrics::register(on),
+            kv: KvMetrics::register(on),
+            tenants_open: register(on, descriptions::TENANTS_OPEN, IntGauge::default()),
+            tenant_refused: register(on, descriptions::TENANT_REFUSED, Family::default()),
+            plugin_ready: register(on, descriptions::PLUGIN_READY, IntGauge::default()),
+            plugin_restarts: register(on, descriptions::PLUGIN_RESTARTS, Family::default()),
+            plugin_open_failures: register(
+                on,
+                descriptions::PLUGIN_OPEN_FAILURES,
+                Family::default(),
+            ),
+            plugin_breaches: register(on, descriptions::PLUGIN_BREACHES, Family::default()),
+            plugin_memory: register(on, descriptions::PLUGIN_MEMORY, IntGauge::default()),
+            reloads: register(on, descriptions::RELOADS, Family::default()),
             registry,
         }
     }
 
-    /// A gRPC call ended. `method` is the full name without the leading slash (`jaeger.storage.v2.TraceReader/FindTraces`) of
-    /// a method that exists, `code` the name of the status code (`OK`).
+    /// A gRPC call ended. `method` is the full name of an existing method without the leading slash
+    /// (`jaeger.storage.v2.TraceReader/FindTraces`), `code` the name of the status code (`OK`).
     pub fn rpc(&self, method: &str, code: &str, seconds: f64) {
         let labels = RpcLabels {
             rpc_system_name: "grpc",
@@ -192,7 +200,7 @@ impl Metrics {
         self.tenant_refused.get_or_create(&labels).inc();
     }
 
-    /// A plugin says that it has dropped something since it was asked last.
+    /// A plugin has evicted or expired traces since it was last asked.
     pub fn dropped(&self, dropped: &Dropped) {
         let storage = &self.storage;
         storage.evicted_traces.inc_by(dropped.evicted_traces);
@@ -201,8 +209,8 @@ impl Metrics {
         storage.expired_spans.inc_by(dropped.expired_spans);
     }
 
-    /// What all open tenants come to at this moment.
-    pub fn levels(&self, now: &Levels) {
+    /// Sets the gauges that are summed over all open tenants.
+    pub fn set_gauges(&self, now: &TenantGauges) {
         self.tenants_open.set(now.open);
         self.plugin_ready.set(now.ready);
         self.queue_depth.set(now.queue_depth);
@@ -213,26 +221,26 @@ impl Metrics {
         self.storage.bytes.set(now.bytes);
     }
 
-    /// What the kv driver counts.
+    /// Takes over the statistics of the kv driver.
     pub fn kv(&self, now: &KvStatistics) {
         self.kv.set(now);
     }
 
-    /// The plugin was dropped and is started afresh. `error_type` is what it did: `trap`, `deadline`, ...
-    pub fn plugin_restarted(&self, whose: &Whose, error_type: &'static str) {
-        let labels = ErrorLabels::new(whose, error_type);
+    /// The plugin was dropped and is restarted. `error_type` is the cause: `trap`, `deadline`, ...
+    pub fn plugin_restarted(&self, plugin: &PluginLabels, error_type: &'static str) {
+        let labels = ErrorLabels::new(plugin, error_type);
         self.plugin_restarts.get_or_create(&labels).inc();
     }
 
-    /// A tenant's plugin could not be opened. `error_type` is what it did: `trap`, `deadline`, ...
-    pub fn opening_failed(&self, whose: &Whose, error_type: &'static str) {
-        let labels = ErrorLabels::new(whose, error_type);
+    /// A tenant's plugin could not be opened. `error_type` is the cause: `trap`, `deadline`, ...
+    pub fn opening_failed(&self, plugin: &PluginLabels, error_type: &'static str) {
+        let labels = ErrorLabels::new(plugin, error_type);
         self.plugin_open_failures.get_or_create(&labels).inc();
     }
 
-    /// An answer of the plugin broke the contract. `rule` is a word of ours, never one of the guest's.
-    pub fn contract_broken(&self, whose: &Whose, rule: &str) {
-        let Whose { tenant, plugin } = whose.clone();
+    /// An answer of the plugin broke the contract. `rule` is the host's name of the rule, never a text of the guest's.
+    pub fn contract_broken(&self, plugin: &PluginLabels, rule: &str) {
+        let PluginLabels { tenant, plugin } = plugin.clone();
         let labels = RuleLabels {
             tenant,
             plugin,
@@ -241,7 +249,7 @@ impl Metrics {
         self.plugin_breaches.get_or_create(&labels).inc();
     }
 
-    /// The configuration was read again. `outcome` is what came of it: `taken`, `refused`, ...
+    /// The configuration was reloaded. `outcome` is `taken`, `unchanged`, `partial` or `refused`.
     pub fn reloaded(&self, outcome: &'static str) {
         self.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
     }
@@ -252,7 +260,7 @@ impl Metrics {
         self.write_duration.observe(seconds);
     }
 
-    /// A query ended: the spans it judged, the pages it asked for and the bytes it read.
+    /// A query ended: spans judged, pages requested, bytes read.
     pub fn query(&self, judged_spans: u64, pages: u64, bytes: u64) {
         self.query_judged.observe(float(judged_spans));
         self.query_pages.observe(float(pages));
@@ -270,13 +278,13 @@ impl Metrics {
     /// All metrics in the `OpenMetrics` text format (`application/openmetrics-text; version=1.0.0`).
     pub fn encode(&self) -> String {
         let mut text = String::new();
-        // A string takes all that is written, so there is no error to handle.
+        // Writing to a string cannot fail.
         text::encode(&mut text, &self.registry).unwrap_or_default();
         text
     }
 
-    /// All metrics in the older Prometheus text format (`text/plain; version=0.0.4`), which names a counter in its comments as
-    /// it does in its samples, and knows neither units nor an end mark.
+    /// All metrics in the older Prometheus text format (`text/plain; version=0.0.4`). There a counter has the same name in comments and
+    /// samples, and there are no units and no end mark.
     pub fn encode_plain(&self) -> String {
         let mut plain = String::new();
         for line in self.encode().lines() {
@@ -308,8 +316,8 @@ impl fmt::Debug for Metrics {
 // === impl ErrorLabels ===
 
 impl ErrorLabels {
-    fn new(whose: &Whose, error_type: &'static str) -> Self {
-        let Whose { tenant, plugin } = whose.clone();
+    fn new(plugin: &PluginLabels, error_type: &'static str) -> Self {
+        let PluginLabels { tenant, plugin } = plugin.clone();
         Self {
             tenant,
             plugin,
@@ -318,33 +326,33 @@ impl ErrorLabels {
     }
 }
 
-// === impl Storage ===
+// === impl StorageMetrics ===
 
-impl Storage {
+impl StorageMetrics {
     fn register(on: &mut Registry) -> Self {
         Self {
-            traces: register(on, told::STORAGE_TRACES, Level::default()),
-            spans: register(on, told::STORAGE_SPANS, Level::default()),
-            bytes: register(on, told::STORAGE_BYTES, Level::default()),
-            evicted_traces: register(on, told::EVICTED_TRACES, Counter::default()),
-            evicted_spans: register(on, told::EVICTED_SPANS, Counter::default()),
-            expired_traces: register(on, told::EXPIRED_TRACES, Counter::default()),
-            expired_spans: register(on, told::EXPIRED_SPANS, Counter::default()),
+            traces: register(on, descriptions::STORAGE_TRACES, IntGauge::default()),
+            spans: register(on, descriptions::STORAGE_SPANS, IntGauge::default()),
+            bytes: register(on, descriptions::STORAGE_BYTES, IntGauge::default()),
+            evicted_traces: register(on, descriptions::EVICTED_TRACES, Counter::default()),
+            evicted_spans: register(on, descriptions::EVICTED_SPANS, Counter::default()),
+            expired_traces: register(on, descriptions::EXPIRED_TRACES, Counter::default()),
+            expired_spans: register(on, descriptions::EXPIRED_SPANS, Counter::default()),
         }
     }
 }
 
-// === impl Kv ===
+// === impl KvMetrics ===
 
-impl Kv {
+impl KvMetrics {
     fn register(on: &mut Registry) -> Self {
         Self {
-            stored: register(on, told::KV_STORED, Level::default()),
-            free: register(on, told::KV_FREE, Level::default()),
-            refused: register(on, told::KV_REFUSED, Counter::default()),
-            syncs: register(on, told::KV_SYNCS, Counter::default()),
-            sync_time: register(on, told::KV_SYNC_TIME, Counter::default()),
-            damaged: register(on, told::KV_DAMAGED, Counter::default()),
+            stored: register(on, descriptions::KV_STORED, IntGauge::default()),
+            free: register(on, descriptions::KV_FREE, IntGauge::default()),
+            refused: register(on, descriptions::KV_REFUSED, Counter::default()),
+            syncs: register(on, descriptions::KV_SYNCS, Counter::default()),
+            sync_time: register(on, descriptions::KV_SYNC_TIME, Counter::default()),
+            damaged: register(on, descriptions::KV_DAMAGED, Counter::default()),
         }
     }
 
@@ -352,7 +360,7 @@ impl Kv {
         self.stored.set(now.stored_bytes);
         self.free.set(now.free_bytes.unwrap_or_default());
         let seconds = now.sync_time.as_secs_f64();
-        // The driver counts, so its numbers are taken over.
+        // The driver counts, so its totals replace ours.
         for (counter, value) in [
             (self.refused.inner(), now.refused_for_space),
             (self.syncs.inner(), now.syncs),
@@ -364,8 +372,8 @@ impl Kv {
     }
 }
 
-/// Registers a metric under its one description, and hands it back.
-fn register<M: Metric + Clone>(on: &mut Registry, described: Described, metric: M) -> M {
+/// Registers a metric under its description and returns it.
+fn register<M: Metric + Clone>(on: &mut Registry, described: MetricDescription, metric: M) -> M {
     match described.name_and_unit() {
         (name, Some(unit)) => {
             on.register_with_unit(name, described.meaning, unit, metric.clone());
@@ -395,16 +403,18 @@ fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// A `HELP name text` or `TYPE name kind` as version 0.0.4 wants it, where it differs.
+/// A `HELP name text` or `TYPE name kind` in the form of version 0.0.4, if it differs.
 fn with_plain_name(comment: &str) -> Option<String> {
     let (keyword, rest) = comment.split_once(' ')?;
     let (name, text) = rest.split_once(' ')?;
-    let told = told::METRICS.iter().find(|metric| metric.name == name)?;
-    match (told.kind, keyword) {
-        (told::Kind::Counter, _) => Some(format!("# {keyword} {name}_total {text}")),
-        (told::Kind::Info, "TYPE") => Some(format!("# TYPE {name}_info gauge")),
-        (told::Kind::Info, _) => Some(format!("# {keyword} {name}_info {text}")),
-        (told::Kind::Gauge | told::Kind::Histogram, _) => None,
+    let metric = descriptions::METRICS
+        .iter()
+        .find(|metric| metric.name == name)?;
+    match (metric.kind, keyword) {
+        (descriptions::MetricKind::Counter, _) => Some(format!("# {keyword} {name}_total {text}")),
+        (descriptions::MetricKind::Info, "TYPE") => Some(format!("# TYPE {name}_info gauge")),
+        (descriptions::MetricKind::Info, _) => Some(format!("# {keyword} {name}_info {text}")),
+        (descriptions::MetricKind::Gauge | descriptions::MetricKind::Histogram, _) => None,
     }
 }
 

@@ -1,18 +1,18 @@
-//! Metrics and logs: what an operator sees of a running server.
+//! Metrics and logs of a running server.
 //!
-//! Architecture invariant: nothing here knows tonic, wasmtime or a kv driver; the callers say what happened, in methods of
-//! [`Metrics`], and the names that leave are decided here alone.
+//! Architecture invariant: nothing here knows tonic, wasmtime or a kv driver. Callers report events to methods of [`Metrics`], and only
+//! this module decides the names of metrics.
 
 mod chain;
-mod described;
+mod descriptions;
 mod kv;
-mod levels;
 pub mod logs;
 mod metrics;
 mod process;
+mod tenant_gauges;
 
 pub use chain::Chain;
-pub use described::{Described, Kind, METRICS};
+pub use descriptions::{METRICS, MetricDescription, MetricKind};
 pub use kv::KvStatistics;
-pub use levels::Levels;
-pub use metrics::{Metrics, Whose};
+pub use metrics::{Metrics, PluginLabels};
+pub use tenant_gauges::TenantGauges;

@@ -1,4 +1,4 @@
-//! What the operating system says of this process, read at each scrape.
+//! Memory, CPU time and start time of this process, read at each scrape.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -8,18 +8,18 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::described::{Described, PROCESS_CPU, PROCESS_MEMORY, PROCESS_START};
+use super::descriptions::{MetricDescription, PROCESS_CPU, PROCESS_MEMORY, PROCESS_START};
 
-/// Ticks a second in `/proc/self/stat`: `USER_HZ`, which is 100 on every architecture that Rust's Linux targets run on.
+/// Ticks per second in `/proc/self/stat`: `USER_HZ`, which is 100 on every architecture that Rust's Linux targets run on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Memory, CPU time and start of this process.
+/// Collector of the process metrics.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(super) struct ProcessCollector {
     started: SystemTime,
 }
 
-impl Process {
+impl ProcessCollector {
     pub(super) fn new() -> Self {
         Self {
             started: SystemTime::now(),
@@ -27,7 +27,7 @@ impl Process {
     }
 }
 
-impl Collector for Process {
+impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         if let Some(bytes) = resident_bytes(&status) {
@@ -48,11 +48,11 @@ impl Collector for Process {
 
 fn write(
     encoder: &mut DescriptorEncoder<'_>,
-    described: &Described,
+    described: &MetricDescription,
     metric: &impl EncodeMetric,
 ) -> fmt::Result {
     let (name, unit) = described.name_and_unit();
-    // The registry appends the full stop of a help text; a collector does it itself.
+    // The registry appends the full stop of a help text, but not for a collector.
     let help = format!("{}.", described.meaning);
     metric.encode(encoder.encode_descriptor(name, &help, unit.as_ref(), metric.metric_type())?)
 }
@@ -66,7 +66,7 @@ fn resident_bytes(status: &str) -> Option<u64> {
     kilobytes.checked_mul(1024)
 }
 
-/// Fields 14 and 15 of `/proc/self/stat`, in seconds. The second field is a name in parentheses, which may itself hold blanks
+/// Fields 14 and 15 of `/proc/self/stat`, in seconds. The second field is a name in parentheses that may contain blanks
 /// and parentheses, so counting starts after the last one.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let (_, after_name) = stat.rsplit_once(')')?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use larder_core::telemetry::{Levels, Metrics, Whose};
+use larder_core::telemetry::{Metrics, PluginLabels, TenantGauges};
 use larder_model::DEFAULT_TENANT;
 use larder_model::storage::{self, Batch, Statistics, Storage};
 use larder_store as kv;
@@ -82,12 +82,12 @@ impl Plugin {
         let span = info_span!("tenant", tenant.id = starter.tenant());
         let opened = starter.writer(&component).instrument(span);
         let instance = opened.await.map_err(|error| error.into_error(&name))?;
-        let whose = Whose {
+        let labels = PluginLabels {
             tenant: Arc::clone(starter.lane().tenant()),
             plugin: Arc::clone(&name),
         };
         let shared = Arc::new(Shared::new(
-            whose,
+            labels,
             instancing,
             Arc::clone(starter.gauge()),
             Arc::clone(&component.host().metrics),
@@ -130,7 +130,7 @@ impl Plugin {
     }
 
     /// The tenant's part of the server's gauges.
-    pub fn levels(&self) -> Levels {
+    pub fn gauges(&self) -> TenantGauges {
         let (queue_depth, queue_bytes) = self.queue.waiting();
         let Statistics {
             traces,
@@ -138,7 +138,7 @@ impl Plugin {
             bytes,
             ..
         } = self.shared.statistics();
-        Levels {
+        TenantGauges {
             open: 1,
             ready: u64::from(*self.shared.ready().borrow()),
             queue_depth,

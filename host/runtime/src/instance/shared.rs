@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use larder_core::telemetry::{Metrics, Whose};
+use larder_core::telemetry::{Metrics, PluginLabels};
 use larder_model::storage::{Error, ErrorKind, Statistics};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -23,7 +23,7 @@ const STRIKE_WINDOW: Duration = Duration::from_mins(1);
 /// Shared by the writer's task, the readers and the tenant's handle.
 pub(crate) struct Shared {
     pub(crate) name: Arc<str>,
-    whose: Whose,
+    labels: PluginLabels,
     pub(crate) instancing: Instancing,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) gauge: Gauge,
@@ -62,14 +62,14 @@ impl Health {
 
 impl Shared {
     pub(crate) fn new(
-        whose: Whose,
+        labels: PluginLabels,
         instancing: Instancing,
         gauge: Gauge,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            name: Arc::clone(&whose.plugin),
-            whose,
+            name: Arc::clone(&labels.plugin),
+            labels,
             instancing,
             metrics,
             gauge,
@@ -136,7 +136,7 @@ impl Shared {
     pub(crate) fn failed(&self, failure: &Failure, next_start_in: Duration) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
         let error_type = failure.cause.as_str();
-        self.metrics.plugin_restarted(&self.whose, error_type);
+        self.metrics.plugin_restarted(&self.labels, error_type);
         let plugin = &*self.name;
         let detail = &*failure.detail;
         let wait_ms = u64::try_from(next_start_in.as_millis()).unwrap_or(u64::MAX);
@@ -193,7 +193,7 @@ impl Shared {
     }
 
     fn strike(&self, rule: &str, breach: &Error, now: Instant) -> bool {
-        self.metrics.contract_broken(&self.whose, rule);
+        self.metrics.contract_broken(&self.labels, rule);
         warn!(plugin = &*self.name, rule, error = %breach, "the plugin broke the contract");
         let mut strikes = self.strikes.lock();
         while strikes
@@ -230,11 +230,11 @@ mod tests {
 
     fn shared() -> Shared {
         let metrics = Arc::new(Metrics::new());
-        let whose = Whose {
+        let labels = PluginLabels {
             tenant: "default".into(),
             plugin: "x".into(),
         };
-        Shared::new(whose, Instancing::Exclusive, Gauge::default(), metrics)
+        Shared::new(labels, Instancing::Exclusive, Gauge::default(), metrics)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use larder_core::Live;
 use larder_core::Quotas;
 use larder_core::Stores;
-use larder_core::telemetry::{Levels, Metrics};
+use larder_core::telemetry::{Metrics, TenantGauges};
 use larder_model::TenantName;
 use larder_model::storage::{self, ErrorKind, Storage};
 use larder_store as kv;
@@ -147,11 +147,11 @@ impl Tenants {
 
     /// Sets the gauges of all open tenants and of the kv driver.
     pub fn measure(&self, metrics: &Metrics) {
-        let mut sum = Levels::default();
+        let mut sum = TenantGauges::default();
         for plugin in self.slots().iter().filter_map(|slot| slot.peek()) {
-            sum += plugin.levels();
+            sum += plugin.gauges();
         }
-        metrics.levels(&sum);
+        metrics.set_gauges(&sum);
         metrics.kv(&self.kv.statistics());
     }
 

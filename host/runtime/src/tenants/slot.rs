@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use larder_core::Quotas;
-use larder_core::telemetry::{Chain, Whose};
+use larder_core::telemetry::{Chain, PluginLabels};
 use larder_model::TenantName;
 use larder_model::storage::{Error, ErrorKind};
 use parking_lot::{Mutex, MutexGuard};
@@ -218,10 +218,10 @@ impl Slot {
                 let plugin = Arc::clone(component.name());
                 tracing::error!(tenant.id = %self.name, plugin = &*plugin, error = %Chain(&error), "a tenant cannot be opened");
                 let tenant = self.name.as_str().into();
-                let whose = Whose { tenant, plugin };
+                let labels = PluginLabels { tenant, plugin };
                 let error_type = error.error_type();
                 let metrics = &component.host().metrics;
-                metrics.opening_failed(&whose, error_type);
+                metrics.opening_failed(&labels, error_type);
                 state.reason = Some(Chain(&error).to_string());
                 let brief = error.brief();
                 let text = format!("tenant `{}` cannot be opened: {brief}; retry", self.name);

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, header};
 use http_body_util::BodyExt as _;
-use larder_core::telemetry::Levels;
+use larder_core::telemetry::TenantGauges;
 use larder_model::storage::{Error, ErrorKind, Statistics};
 use larder_runtime::tenants::Presence;
 use larder_search::PlanNode;
@@ -72,9 +72,9 @@ impl Backend for FakeBackend {
     }
 
     fn measure(&self, metrics: &Metrics) {
-        metrics.levels(&Levels {
+        metrics.set_gauges(&TenantGauges {
             memory: 5 << 20,
-            ..Levels::default()
+            ..TenantGauges::default()
         });
     }
 

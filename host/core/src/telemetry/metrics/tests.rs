@@ -9,10 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::telemetry::{Kind, METRICS};
+use crate::telemetry::{METRICS, MetricKind};
 
-/// A registry in which everything has happened once, each with numbers of its own.
-fn eventful() -> Metrics {
+/// A registry in which every event has happened once, each with distinct numbers.
+fn with_every_event() -> Metrics {
     let metrics = Metrics::new();
     metrics.rpc("jaeger.storage.v2.TraceReader/FindTraces", "OK", 0.02);
     metrics.received(1_000, 470_000);
@@ -25,14 +25,14 @@ fn eventful() -> Metrics {
         expired_traces: 16,
         expired_spans: 17,
     });
-    let whose = Whose {
+    let plugin = PluginLabels {
         tenant: "acme".into(),
         plugin: "kv".into(),
     };
-    metrics.plugin_restarted(&whose, "trap");
-    metrics.opening_failed(&whose, "deadline");
-    metrics.contract_broken(&whose, "floor_rose");
-    let levels = Levels {
+    metrics.plugin_restarted(&plugin, "trap");
+    metrics.opening_failed(&plugin, "deadline");
+    metrics.contract_broken(&plugin, "floor_rose");
+    let gauges = TenantGauges {
         open: 3,
         ready: 2,
         queue_depth: 5,
@@ -42,7 +42,7 @@ fn eventful() -> Metrics {
         spans: 12,
         bytes: 13,
     };
-    metrics.levels(&levels);
+    metrics.set_gauges(&gauges);
     metrics.write(135, 0.003);
     metrics.query(2_000, 4, 90_000);
     metrics.incomplete("link_id", 18);
@@ -52,14 +52,14 @@ fn eventful() -> Metrics {
 #[track_caller]
 fn check(text: &str, line: &str) {
     assert!(
-        text.lines().any(|told| told == line),
+        text.lines().any(|sample| sample == line),
         "no {line} in\n{text}"
     );
 }
 
 #[test]
-fn every_event_is_told_under_its_name_and_labels() {
-    let text = eventful().encode();
+fn every_event_is_exported_under_its_name_and_labels() {
+    let text = with_every_event().encode();
     let rpc = r#"rpc_system_name="grpc",rpc_method="jaeger.storage.v2.TraceReader/FindTraces",rpc_response_status_code="OK""#;
     for line in [
         &format!("rpc_server_call_duration_seconds_count{{{rpc}}} 1"),
@@ -100,9 +100,9 @@ fn every_event_is_told_under_its_name_and_labels() {
 }
 
 #[test]
-fn what_is_encoded_is_what_is_described_kinds_and_help_included() {
-    let text = eventful().encode();
-    let told: BTreeMap<&str, &str> = text
+fn exported_metrics_match_their_descriptions_in_kind_and_help() {
+    let text = with_every_event().encode();
+    let exported: BTreeMap<&str, &str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
         .collect();
@@ -110,7 +110,7 @@ fn what_is_encoded_is_what_is_described_kinds_and_help_included() {
         .iter()
         .map(|metric| (metric.name, metric.kind.as_str()))
         .collect();
-    assert_eq!(told, described);
+    assert_eq!(exported, described);
     for metric in METRICS {
         check(
             &text,
@@ -121,7 +121,7 @@ fn what_is_encoded_is_what_is_described_kinds_and_help_included() {
 
 #[test]
 fn series_have_the_labels_that_are_described() {
-    let text = eventful().encode();
+    let text = with_every_event().encode();
     for metric in METRICS {
         let sample = text
             .lines()
@@ -140,8 +140,8 @@ fn series_have_the_labels_that_are_described() {
 }
 
 #[test]
-fn what_tenants_drop_adds_up() {
-    let metrics = eventful();
+fn dropped_spans_of_tenants_add_up() {
+    let metrics = with_every_event();
     metrics.dropped(&Dropped {
         evicted_spans: 5,
         ..Dropped::default()
@@ -150,12 +150,12 @@ fn what_tenants_drop_adds_up() {
 }
 
 #[test]
-fn levels_of_tenants_are_summed_and_never_wrap() {
-    let one = Levels {
+fn gauges_of_tenants_are_summed_without_wrapping() {
+    let one = TenantGauges {
         open: 1,
         spans: u64::MAX,
         memory: 3,
-        ..Levels::default()
+        ..TenantGauges::default()
     };
     let mut sum = one;
     sum += one;
@@ -163,23 +163,23 @@ fn levels_of_tenants_are_summed_and_never_wrap() {
 }
 
 #[test]
-fn two_registries_do_not_count_together() {
+fn two_registries_do_not_share_counters() {
     let (one, other) = (Metrics::new(), Metrics::new());
     one.received(1, 1);
     check(&other.encode(), "larder_ingest_spans_total 0");
 }
 
 #[test]
-fn the_open_metrics_form_has_units_and_an_end_mark() {
-    let text = eventful().encode();
+fn the_open_metrics_format_has_units_and_an_end_mark() {
+    let text = with_every_event().encode();
     check(&text, "# UNIT larder_ingest_bytes bytes");
     check(&text, "# TYPE larder_ingest_bytes counter");
     assert!(text.ends_with("# EOF\n"));
 }
 
 #[test]
-fn the_plain_form_names_counters_as_its_samples_do() {
-    let text = eventful().encode_plain();
+fn the_plain_format_names_counters_as_their_samples() {
+    let text = with_every_event().encode_plain();
     check(&text, "# TYPE larder_ingest_bytes_total counter");
     check(&text, "# TYPE larder_build_info gauge");
     check(&text, "# TYPE larder_storage_spans gauge");
@@ -188,9 +188,12 @@ fn the_plain_form_names_counters_as_its_samples_do() {
 }
 
 #[test]
-fn no_counter_is_described_with_the_suffix_that_the_format_appends() {
+fn no_description_has_the_suffix_that_the_format_appends() {
     for metric in METRICS {
         assert!(!metric.name.ends_with("_total"), "{}", metric.name);
-        assert_eq!(metric.kind == Kind::Info, metric.name == "larder_build");
+        assert_eq!(
+            metric.kind == MetricKind::Info,
+            metric.name == "larder_build"
+        );
     }
 }

@@ -29,7 +29,7 @@ async fn a_tenant_whose_readers_have_to_wait_says_so_and_takes_writes() {
     assert!(!*tenant.ready().borrow());
     let reason = "a trap, of those that read; writes are taken".to_owned();
     assert_eq!(tenant.status().state, State::Restarting { reason });
-    assert_eq!(tenant.levels().ready, 0);
+    assert_eq!(tenant.gauges().ready, 0);
     let storage = storage(&tenant);
     let error = storage.operations("x").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);

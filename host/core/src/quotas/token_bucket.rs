@@ -1,27 +1,27 @@
-//! A token bucket for spans, as the time that it needs to be full again.
+//! A token bucket for spans, stored as the time at which it is full again.
 //!
-//! It holds a second's worth. A request is taken while a span is in it, however large the request is, and what it takes beyond that is
-//! a debt: so one that is larger than the bucket passes, and what is taken over a longer time still keeps to the rate. A library such as
-//! `governor` refuses for ever what does not fit at once.
+//! It holds one second's worth of spans. A request of any size is taken while at least one span is in the bucket, and the rest becomes a
+//! debt. So a request larger than the bucket passes, and the long-term rate still holds. A library such as `governor` refuses for ever a
+//! request that is larger than the bucket.
 
 use std::time::{Duration, Instant};
 
-/// How long an empty bucket takes to fill: what may come in a burst.
+/// Time in which an empty bucket fills. Sets the size of a burst.
 const BURST: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// A token bucket that can go into debt.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(super) struct TokenBucket {
     /// Spans a second.
     rate: u64,
-    /// When it is full if nothing more is taken; none while it is full.
+    /// When it is full if nothing more is taken. `None` while it has never been used.
     full_at: Option<Instant>,
 }
 
-// === impl Bucket ===
+// === impl TokenBucket ===
 
-impl Bucket {
-    /// A full one, into which `rate` spans flow in a second.
+impl TokenBucket {
+    /// A full bucket that refills at `rate` spans per second.
     pub(super) fn new(rate: u64) -> Self {
         Self {
             rate: rate.max(1),
@@ -33,10 +33,10 @@ impl Bucket {
         self.rate
     }
 
-    /// Whether a span is in it.
+    /// Checks that at least one span is in the bucket.
     ///
     /// # Errors
-    /// How long it takes until one is.
+    /// The time until one is.
     pub(super) fn check(&self, now: Instant) -> Result<(), Duration> {
         let span = self.time_of(1).max(Duration::from_nanos(1));
         let lacks = self.lacks(now).saturating_add(span);
@@ -46,26 +46,26 @@ impl Bucket {
         }
     }
 
-    /// Takes this many spans.
+    /// Takes `spans` spans.
     ///
     /// # Errors
-    /// As [`Bucket::check`]; nothing is taken then.
+    /// As [`TokenBucket::check`]. Nothing is taken then.
     pub(super) fn take(&mut self, spans: u64, now: Instant) -> Result<(), Duration> {
         self.check(now)?;
         let lacks = self.lacks(now).saturating_add(self.time_of(spans));
-        // A debt that ends after all time is a century's.
+        // Caps the debt at a century, so that the sum stays representable.
         let century = Duration::from_hours(24 * 365 * 100);
         self.full_at = now.checked_add(lacks.min(century)).or(self.full_at);
         Ok(())
     }
 
-    /// How long it takes to be full.
+    /// The time until it is full.
     fn lacks(&self, now: Instant) -> Duration {
         self.full_at
             .map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 
-    /// How long so many spans take to flow in.
+    /// The time in which `spans` spans flow in.
     fn time_of(&self, spans: u64) -> Duration {
         let nanos = u128::from(spans) * 1_000_000_000 / u128::from(self.rate);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_burst_of_a_second_passes_and_then_the_rate() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(1000);
+        let mut bucket = TokenBucket::new(1000);
         for _ in 0..10 {
             assert_eq!(bucket.take(100, start), Ok(()));
         }
@@ -95,9 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn a_request_larger_than_the_bucket_passes_and_is_paid_off() {
+    fn a_request_larger_than_the_bucket_passes_and_leaves_a_debt() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(10);
+        let mut bucket = TokenBucket::new(10);
         assert_eq!(bucket.take(1, start), Ok(()));
         assert_eq!(bucket.take(35, start), Ok(()), "9 were there");
         let delay = bucket.take(35, start).unwrap_err();
@@ -111,7 +111,7 @@ mod tests {
     fn no_more_than_a_burst_is_saved_up() {
         let start = Instant::now();
         let later = start + Duration::from_hours(1);
-        let mut bucket = Bucket::new(10);
+        let mut bucket = TokenBucket::new(10);
         bucket.take(10, start).unwrap();
         bucket.take(10, later).unwrap();
         assert_eq!(bucket.check(later), Err(100 * MS));
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn over_a_long_time_no_more_than_the_rate_passes() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(1000);
+        let mut bucket = TokenBucket::new(1000);
         let mut taken = 0;
         for tick in 0..60_000 {
             let spans = 1 + u64::from(tick % 700);
@@ -132,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn numbers_at_their_limits_do_no_harm() {
+    fn extreme_numbers_do_not_overflow() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(1);
+        let mut bucket = TokenBucket::new(1);
         assert_eq!(bucket.take(u64::MAX, start), Ok(()));
         assert!(bucket.take(1, start).unwrap_err() > Duration::from_hours(24 * 365));
-        let mut fast = Bucket::new(u64::MAX);
+        let mut fast = TokenBucket::new(u64::MAX);
         assert_eq!(fast.take(u64::MAX, start), Ok(()));
         assert_eq!(fast.take(1, start), Err(Duration::from_nanos(1)));
-        assert_eq!(Bucket::new(0).take(1, start), Ok(()));
+        assert_eq!(TokenBucket::new(0).take(1, start), Ok(()));
     }
 }

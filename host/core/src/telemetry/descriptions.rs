@@ -1,26 +1,26 @@
-//! Every metric that leaves the server, described once: the registry takes name and help from here, and the table of
-//! `host/docs/metrics.md` is held equal to it by a test.
+//! The description of every exported metric. The registry takes names and help texts from here, and a test keeps the table of
+//! `host/docs/metrics.md` equal to it.
 //!
-//! Names are the Prometheus form of OpenTelemetry's: dots become underscores, the unit is the last word. Counters are listed
+//! Names are the Prometheus form of OpenTelemetry's: dots become underscores, and the unit is the last word. Counters are listed
 //! without the `_total` that the text format appends.
 
 use prometheus_client::registry::Unit;
 
-/// What kind of instrument a metric is.
+/// Kind of instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only rises; begins again at 0 when the server starts, or the plugin where the meaning says so.
+pub enum MetricKind {
+    /// Only rises. Starts at 0 with the server, or with the plugin if the meaning says so.
     Counter,
     /// Rises and falls.
     Gauge,
     /// Buckets, a sum and a count.
     Histogram,
-    /// Always 1; the labels are what it says.
+    /// Always 1. The labels carry the information.
     Info,
 }
 
-impl Kind {
-    /// The word of the text format.
+impl MetricKind {
+    /// Name in the text format.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -31,23 +31,23 @@ impl Kind {
     }
 }
 
-/// One metric.
+/// Description of one metric.
 #[derive(Clone, Copy, Debug)]
-pub struct Described {
-    /// Its name, unit included, without `_total` or `_info`.
+pub struct MetricDescription {
+    /// Name with its unit, without `_total` or `_info`.
     pub name: &'static str,
-    /// Its instrument.
-    pub kind: Kind,
-    /// The labels of each of its series, in order.
+    /// Kind of instrument.
+    pub kind: MetricKind,
+    /// Labels of each series, in order.
     pub labels: &'static [&'static str],
-    /// What it counts, without a full stop: the text format's help appends one.
+    /// Help text, without the full stop that the registry appends.
     pub meaning: &'static str,
 }
 
-impl Described {
+impl MetricDescription {
     const fn new(
         name: &'static str,
-        kind: Kind,
+        kind: MetricKind,
         labels: &'static [&'static str],
         meaning: &'static str,
     ) -> Self {
@@ -59,7 +59,7 @@ impl Described {
         }
     }
 
-    /// The name without its unit, and the unit, as the registry wants them.
+    /// The name without its unit, and the unit, as the registry expects them.
     pub(super) fn name_and_unit(&self) -> (&'static str, Option<Unit>) {
         for (suffix, unit) in [
             ("_seconds", Unit::Seconds),
@@ -77,10 +77,10 @@ impl Described {
 
 macro_rules! metrics {
     ($($id:ident = $name:literal, $kind:ident, [$($label:literal),*], $meaning:literal;)*) => {
-        $(pub(super) const $id: Described = Described::new($name, Kind::$kind, &[$($label),*], $meaning);)*
+        $(pub(super) const $id: MetricDescription = MetricDescription::new($name, MetricKind::$kind, &[$($label),*], $meaning);)*
 
-        /// Every metric, in the order in which they are told.
-        pub const METRICS: &[Described] = &[$($id),*];
+        /// Every metric, in the order of the documentation.
+        pub const METRICS: &[MetricDescription] = &[$($id),*];
     };
 }
 
@@ -136,11 +136,11 @@ metrics! {
     KV_DAMAGED = "larder_kv_damaged", Counter, [],
         "Times that something stored in kv could not be read back";
     TENANTS_OPEN = "larder_tenants_open", Gauge, [],
-        "Tenants whose plugin is open; without tenancy there is one";
+        "Tenants plugin plugin is open; without tenancy there is one";
     TENANT_REFUSED = "larder_tenant_quota_refusals", Counter, ["setting"],
         "Calls refused because their tenant was at its `limits.spans_per_second` or `limits.concurrent_queries`";
     PLUGIN_READY = "larder_plugin_ready", Gauge, [],
-        "Open tenants whose plugin answers; the others' is restarted or stopped";
+        "Open tenants plugin plugin answers; the others' is restarted or stopped";
     PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["tenant", "plugin", "error_type"],
         "Times the plugin was dropped and started afresh, by what it did";
     PLUGIN_OPEN_FAILURES = "larder_plugin_open_failures", Counter, ["tenant", "plugin", "error_type"],

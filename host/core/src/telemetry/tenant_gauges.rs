@@ -1,31 +1,31 @@
-//! What rises and falls with each tenant, summed up when metrics are read: a gauge that each tenant set would show the last one's.
+//! Gauges that are summed over tenants at each scrape. A gauge that each tenant set by itself would show the last tenant's value.
 
 use std::ops::AddAssign;
 
-/// The levels of one tenant, or of many.
+/// Gauges of one tenant, or their sum over tenants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Levels {
+pub struct TenantGauges {
     /// Tenants whose plugin is open.
     pub open: u64,
-    /// Tenants whose plugin takes calls.
+    /// Tenants whose plugin accepts calls.
     pub ready: u64,
-    /// Writes that have not been answered yet.
+    /// Unanswered writes.
     pub queue_depth: u64,
-    /// Their bytes.
+    /// Bytes of those writes.
     pub queue_bytes: u64,
-    /// Linear memory of all instances, in bytes.
+    /// Bytes of linear memory of all instances.
     pub memory: u64,
     /// Traces stored now.
     pub traces: u64,
     /// Spans stored now.
     pub spans: u64,
-    /// Bytes stored now, as plugins measure them.
+    /// Bytes stored now, as the plugins measure them.
     pub bytes: u64,
 }
 
-impl AddAssign for Levels {
+impl AddAssign for TenantGauges {
     fn add_assign(&mut self, other: Self) {
-        // Three of them are what a plugin says, which may be anything.
+        // Plugins report three of these, and may report any number.
         let add = |to: &mut u64, more: u64| *to = to.saturating_add(more);
         add(&mut self.open, other.open);
         add(&mut self.ready, other.ready);
