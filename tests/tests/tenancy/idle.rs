@@ -13,7 +13,7 @@ async fn an_idle_tenant_comes_back_with_its_data() {
     let client = larder.client().await;
     for number in 1..=3 {
         store(&client, "a", number).await;
-        eventually("the tenant to be put away", async || {
+        eventually("the tenant to be evicted", async || {
             let tenants = larder.get("/tenants").json();
             (tenants[0]["state"] == "away").then_some(())
         })

@@ -246,7 +246,7 @@ impl Slot {
             return false;
         };
         plugin.shutdown().await;
-        tracing::info!(tenant.id = %self.name, "an idle tenant is put away; its next call brings it back");
+        tracing::info!(tenant.id = %self.name, "an idle tenant is evicted; its next call opens it again");
         true
     }
 

@@ -165,7 +165,7 @@ settings! {
     "tenancy.max_tenants" .tenancy.max_tenants: usize, Some(("1", "1000000")), Requests, Server,
         "The most tenants, where there is no list; one that is purged counts no more";
     "tenancy.idle_timeout" .tenancy.idle_timeout: Duration, Some(("10ms", "8760h")), Requests, Server,
-        "A tenant that is not called for so long is put away until its next call, if its plugin keeps its data in `kv`";
+        "A tenant that is idle for so long is evicted until its next call, if its plugin keeps its data in `kv`";
     "tenancy.default" .tenancy.default: Option<TenantName>, None, Requests, Server,
         "The tenant of requests without the header; unset refuses them";
     "tenancy.writer_default" .tenancy.writer_default: Option<TenantName>, None, Requests, Server,

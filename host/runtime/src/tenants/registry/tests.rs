@@ -149,7 +149,7 @@ async fn a_request_without_a_tenant_gets_no_storage_while_tenancy_is_on() {
 }
 
 #[tokio::test]
-async fn without_tenancy_there_is_one_tenant_and_it_is_never_put_away() {
+async fn without_tenancy_there_is_one_tenant_and_it_is_never_evicted() {
     let off = Options {
         enabled: false,
         ..options()
@@ -183,7 +183,7 @@ async fn one_tenant_too_many_is_refused_with_the_setting() {
 }
 
 #[tokio::test]
-async fn an_idle_tenant_is_put_away_and_its_next_call_brings_it_back() {
+async fn an_idle_tenant_is_evicted_and_its_next_call_opens_it_again() {
     let registry = start(Guest::new().replicated()).await;
     drop(registry.open("a").await.unwrap());
     let tenants = &registry.tenants;
@@ -196,7 +196,7 @@ async fn an_idle_tenant_is_put_away_and_its_next_call_brings_it_back() {
 }
 
 #[tokio::test]
-async fn a_tenant_in_use_is_not_put_away() {
+async fn a_tenant_in_use_is_not_evicted() {
     let registry = start(Guest::new().replicated()).await;
     let in_use = registry.open("a").await.unwrap();
     let (tenants, later) = (&registry.tenants, Instant::now() + HOUR);
@@ -207,7 +207,7 @@ async fn a_tenant_in_use_is_not_put_away() {
 }
 
 #[tokio::test]
-async fn a_tenant_whose_data_is_in_its_memory_is_never_put_away() {
+async fn a_tenant_whose_data_is_in_its_memory_is_never_evicted() {
     let registry = start(counting()).await;
     registry.write("a").await;
     let later = Instant::now() + HOUR;
@@ -233,7 +233,7 @@ async fn a_purge_of_one_leaves_the_others_and_a_purge_of_all_leaves_none() {
 }
 
 #[tokio::test]
-async fn a_purge_reaches_who_is_put_away_and_who_was_never_open() {
+async fn a_purge_reaches_evicted_tenants_and_those_never_opened() {
     let kv = Arc::new(MemoryDriver::new());
     let old = kv.open("old").await.unwrap();
     let claim = old.claim("local").await.unwrap();

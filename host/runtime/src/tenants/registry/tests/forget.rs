@@ -35,7 +35,7 @@ async fn a_purged_tenant_makes_room_for_another() {
 }
 
 #[tokio::test]
-async fn who_is_put_away_makes_room_too_and_all_do_by_a_purge_of_all() {
+async fn an_evicted_tenant_makes_room_and_so_does_a_purge_of_all() {
     let registry = start(Guest::new().replicated()).await;
     for tenant in ["a", "b", "c"] {
         registry.open(tenant).await.unwrap();

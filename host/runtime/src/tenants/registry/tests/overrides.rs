@@ -60,7 +60,7 @@ fn config<const N: usize>(default: TenantConfig, overrides: [(&str, TenantConfig
 }
 
 #[tokio::test]
-async fn an_exclusive_plugin_of_one_stays_where_a_replicated_one_of_another_is_put_away() {
+async fn an_exclusive_plugin_of_one_stays_where_a_replicated_one_of_another_is_evicted() {
     let larder = Larder::start(|folder| {
         let exclusive = tenant(folder, &counting());
         config(
