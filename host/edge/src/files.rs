@@ -1,7 +1,7 @@
-//! Values made of files, made anew when the files change: certificates and tokens.
+//! Values loaded from files and reloaded when the files change: certificates and tokens.
 //!
-//! A file is looked at every few seconds, and whenever the configuration is read again. One that cannot be used changes nothing: the
-//! last good value stays, and the log says why.
+//! Files are checked every two seconds, and at each reload of the configuration. An invalid file changes nothing: the last good value
+//! stays in use, and the log has the error.
 
 use std::error::Error;
 use std::fs;
@@ -15,104 +15,107 @@ use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-/// How often files are looked at.
+/// Interval at which files are checked.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// A value made of files.
-pub struct FromFiles<T, E> {
-    /// What it is, for the log: `grpc.tls`.
-    what: &'static str,
+/// A value loaded from files.
+pub struct Reloadable<T, E> {
+    /// The setting that names the files, such as `grpc.tls`.
+    setting: &'static str,
     files: Vec<PathBuf>,
-    make: Box<dyn Fn() -> Result<T, E> + Send + Sync>,
+    load: Box<dyn Fn() -> Result<T, E> + Send + Sync>,
     current: Live<T>,
-    seen: Mutex<Vec<Option<Stamp>>>,
+    stamps: Mutex<Vec<Option<Stamp>>>,
 }
 
-/// What can be looked at again.
-pub trait Reload: Send + Sync {
-    /// Makes the value anew if a file has changed, and takes it if that succeeds. Blocks on the disk.
-    fn look(&self);
+/// Files that can be reloaded.
+pub trait WatchedFiles: Send + Sync {
+    /// Reloads the value if a file has changed, and applies it if that succeeds. Blocks on the disk.
+    fn reload_if_changed(&self);
 
-    /// Makes the value anew, changed or not, for the caller to take or to drop. Blocks on the disk.
+    /// Reloads the value, changed or not, for the caller to apply or drop. Blocks on the disk.
     ///
     /// # Errors
-    /// A file that cannot be used: with setting, file, and what is wrong.
-    fn prepare(self: Arc<Self>) -> Result<Fresh, Box<dyn Error + Send + Sync>>;
+    /// An invalid file, with the setting, the path and the cause.
+    fn prepare(self: Arc<Self>) -> Result<PreparedReload, Box<dyn Error + Send + Sync>>;
 }
 
-/// A value that was made anew, and is not in use yet.
-pub struct Fresh {
-    /// The setting that names its files: `grpc.tls`.
+/// A reloaded value that is not in use yet.
+pub struct PreparedReload {
+    /// The setting that names its files, such as `grpc.tls`.
     pub setting: &'static str,
     /// Puts it to use.
-    pub take: Box<dyn FnOnce() + Send>,
+    pub apply: Box<dyn FnOnce() + Send>,
 }
 
-/// What tells one state of a file from another, without reading it.
+/// Metadata that shows a change of a file without reading it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
     bytes: u64,
-    /// Of the file itself: a mounted secret changes by a link to another file.
+    /// A mounted secret changes by a link to another file, which has another inode.
     inode: u64,
 }
 
-// === impl FromFiles ===
+// === impl Reloadable ===
 
-impl<T, E> FromFiles<T, E> {
-    /// Makes the value for the first time, and has it made again by `make` when one of `files` changes.
+impl<T, E> Reloadable<T, E> {
+    /// Loads the value with `load`, which also reloads it when one of `files` changes.
+    ///
+    /// # Errors
+    /// The error of `load`.
     pub fn open(
-        what: &'static str,
+        setting: &'static str,
         files: Vec<PathBuf>,
-        make: impl Fn() -> Result<T, E> + Send + Sync + 'static,
+        load: impl Fn() -> Result<T, E> + Send + Sync + 'static,
     ) -> Result<Self, E> {
-        // Before they are read, so that a change meanwhile is not missed.
-        let seen = stamps(&files);
+        // Before the files are read, so that a change in between is not missed.
+        let stamps = stamps(&files);
         Ok(Self {
-            what,
+            setting,
             files,
-            current: Live::new(make()?),
-            make: Box::new(make),
-            seen: Mutex::new(seen),
+            current: Live::new(load()?),
+            load: Box::new(load),
+            stamps: Mutex::new(stamps),
         })
     }
 
-    /// The last value that could be made.
+    /// The last value that was loaded without an error.
     pub fn current(&self) -> Arc<T> {
         self.current.get()
     }
 
-    fn take(&self, value: T) {
+    fn apply(&self, value: T) {
         self.current.set(value);
-        tracing::info!(setting = self.what, "files read again");
+        tracing::info!(setting = self.setting, "files read again");
     }
 }
 
-impl<T, E> Reload for FromFiles<T, E>
+impl<T, E> WatchedFiles for Reloadable<T, E>
 where
     T: Send + Sync + 'static,
     E: Error + Send + Sync + 'static,
 {
-    fn look(&self) {
-        let mut seen = self.seen.lock();
+    fn reload_if_changed(&self) {
+        let mut before = self.stamps.lock();
         let now = stamps(&self.files);
-        if *seen == now {
+        if *before == now {
             return;
         }
-        *seen = now;
-        match (self.make)() {
-            Ok(value) => self.take(value),
+        *before = now;
+        match (self.load)() {
+            Ok(value) => self.apply(value),
             Err(error) => {
-                tracing::error!(setting = self.what, error = %Chain(&error), "changed files cannot be used; the last good ones stay in use");
+                tracing::error!(setting = self.setting, error = %Chain(&error), "changed files cannot be used; the last good ones stay in use");
             }
         }
     }
 
-    fn prepare(self: Arc<Self>) -> Result<Fresh, Box<dyn Error + Send + Sync>> {
-        let value = (self.make)()?;
-        Ok(Fresh {
-            setting: self.what,
-            take: Box::new(move || self.take(value)),
+    fn prepare(self: Arc<Self>) -> Result<PreparedReload, Box<dyn Error + Send + Sync>> {
+        let value = (self.load)()?;
+        Ok(PreparedReload {
+            setting: self.setting,
+            apply: Box::new(move || self.apply(value)),
         })
     }
 }
@@ -121,12 +124,12 @@ fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
     files
         .iter()
         .map(|file| {
-            let told = fs::metadata(file).ok()?;
+            let metadata = fs::metadata(file).ok()?;
             Some(Stamp {
-                modified: told.modified().ok(),
-                bytes: told.len(),
+                modified: metadata.modified().ok(),
+                bytes: metadata.len(),
                 #[cfg(unix)]
-                inode: std::os::unix::fs::MetadataExt::ino(&told),
+                inode: std::os::unix::fs::MetadataExt::ino(&metadata),
                 #[cfg(not(unix))]
                 inode: 0,
             })
@@ -134,8 +137,8 @@ fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
         .collect()
 }
 
-/// Looks at all of them every few seconds, until `stop`.
-pub async fn watch(all: Vec<Arc<dyn Reload>>, stop: CancellationToken) {
+/// Reloads changed files every two seconds until `stop`.
+pub async fn watch(all: Vec<Arc<dyn WatchedFiles>>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -144,12 +147,12 @@ pub async fn watch(all: Vec<Arc<dyn Reload>>, stop: CancellationToken) {
             _ = ticks.tick() => {}
         }
         let all = all.clone();
-        let looked = tokio::task::spawn_blocking(move || {
+        let checked = tokio::task::spawn_blocking(move || {
             for one in &all {
-                one.look();
+                one.reload_if_changed();
             }
         });
-        if let Err(error) = looked.await {
+        if let Err(error) = checked.await {
             tracing::error!(%error, "reading changed files failed");
         }
     }
@@ -163,51 +166,51 @@ mod tests {
 
     use super::*;
 
-    fn number(path: &Path) -> FromFiles<u32, std::num::ParseIntError> {
+    fn number(path: &Path) -> Reloadable<u32, std::num::ParseIntError> {
         let file = path.to_owned();
-        FromFiles::open("a number", vec![path.to_owned()], move || {
+        Reloadable::open("a number", vec![path.to_owned()], move || {
             fs::read_to_string(&file).unwrap_or_default().parse()
         })
         .unwrap()
     }
 
     #[test]
-    fn a_changed_file_is_read_again_and_a_broken_one_is_not_taken() {
+    fn a_changed_file_is_reloaded_and_an_invalid_one_is_not_applied() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("number");
         fs::write(&file, "7").unwrap();
         let number = number(&file);
         fs::write(&file, "no number").unwrap();
-        number.look();
+        number.reload_if_changed();
         assert_eq!(*number.current(), 7);
         fs::remove_file(&file).unwrap();
-        number.look();
+        number.reload_if_changed();
         assert_eq!(*number.current(), 7);
         fs::write(&file, "123").unwrap();
-        number.look();
+        number.reload_if_changed();
         assert_eq!(*number.current(), 123);
     }
 
     #[test]
-    fn an_unchanged_file_is_read_again_only_when_that_is_asked_for() {
+    fn an_unchanged_file_is_reloaded_only_on_request() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("number");
         fs::write(&file, "7").unwrap();
         let number = Arc::new(number(&file));
         let first = number.current();
-        number.look();
+        number.reload_if_changed();
         assert!(Arc::ptr_eq(&first, &number.current()));
-        let fresh = Arc::clone(&number).prepare().unwrap();
+        let prepared = Arc::clone(&number).prepare().unwrap();
         assert!(
             Arc::ptr_eq(&first, &number.current()),
-            "it is not taken yet"
+            "it is not applied yet"
         );
-        (fresh.take)();
+        (prepared.apply)();
         assert!(!Arc::ptr_eq(&first, &number.current()));
     }
 
     #[test]
-    fn a_broken_file_is_told_to_whoever_asks_and_not_taken() {
+    fn an_invalid_file_is_an_error_of_prepare_and_is_not_applied() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("number");
         fs::write(&file, "7").unwrap();

@@ -1,11 +1,11 @@
-//! The edge that gRPC and admin HTTP share: listeners and TLS ([`doors`]), bearer tokens ([`access`]), the [`tenant`] of a request,
-//! and [`files`] that are read again when they change.
+//! Shared by gRPC and admin HTTP: [`listeners`] with TLS, bearer tokens ([`access`]), the [`tenant`] of a request, and values loaded from
+//! [`files`] that are reloaded when the files change.
 //!
-//! Architecture invariant: knows headers and bytes, but neither gRPC nor HTTP's codes.
+//! Architecture invariant: knows headers and bytes, but neither gRPC nor HTTP status codes.
 
 #![forbid(unsafe_code)]
 
 pub mod access;
-pub mod doors;
 pub mod files;
+pub mod listeners;
 pub mod tenant;

@@ -1,6 +1,6 @@
-//! From a request's headers to its tenant, with Jaeger's semantics and texts (`host/docs/operations.md`, "Tenants").
+//! Resolves the tenant of a request from its headers, with Jaeger's semantics and texts (`host/docs/operations.md`, "Tenants").
 
-mod by_resource;
+mod attribute;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use http::{HeaderMap, HeaderName};
 use larder_core::Live;
 use larder_model::TenantName;
 
-pub use self::by_resource::{ByResource, Unassigned};
+pub use self::attribute::{AttributeError, AttributeResolver};
 
-/// Resolves the requests of one listener. Cheap to clone.
+/// Resolves the tenants of one listener's requests. Clones share the rules.
 #[derive(Clone, Debug)]
 pub struct Resolver(Option<Live<Rules>>);
 
-/// What holds while tenancy is on.
+/// The rules while tenancy is on.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// The header that names the tenant.
     pub header: HeaderName,
-    /// The only tenants; empty means every name of the safe form.
+    /// The only tenants. If empty, every valid name is a tenant.
     pub tenants: BTreeSet<TenantName>,
     /// The tenant of a request without the header.
     pub default: Option<TenantName>,
@@ -28,51 +28,51 @@ pub struct Rules {
     pub attribute: Option<Arc<str>>,
 }
 
-/// Why a request has no tenant. The first three texts are Jaeger's.
+/// A header without a usable tenant. The texts are Jaeger's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The header is not there.
+pub enum HeaderError {
+    /// There is no header and no default.
     #[error("missing tenant header")]
     Missing,
-    /// The header is there more than once.
+    /// There is more than one header.
     #[error("extra tenant header")]
     Extra,
-    /// Not one of the tenants, or no name at all.
+    /// The value is not one of the tenants, or not a valid name.
     #[error("unknown tenant")]
     Unknown,
 }
 
-/// The tenant that a request or a resource names, before it is told whether there may be one of this name. Who may not ask about it
-/// is told nothing of that.
+/// The tenant that a request or a resource names. The caller's right to the name is checked before [`NamedTenant::tenant`], so that a
+/// caller without it does not learn which tenants are listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct NamedTenant {
     name: TenantName,
-    is_known: bool,
+    is_listed: bool,
 }
 
-// === impl Named ===
+// === impl NamedTenant ===
 
-impl Named {
-    pub(super) fn known(name: TenantName) -> Self {
-        let is_known = true;
-        Self { name, is_known }
+impl NamedTenant {
+    pub(super) fn listed(name: TenantName) -> Self {
+        let is_listed = true;
+        Self { name, is_listed }
     }
 
-    /// What it is called.
+    /// The name, listed or not.
     pub fn name(&self) -> &TenantName {
         &self.name
     }
 
-    /// The tenant, if there may be one of this name.
+    /// The tenant, if it is listed or no tenants are listed.
     pub fn tenant(self) -> Option<TenantName> {
-        self.is_known.then_some(self.name)
+        self.is_listed.then_some(self.name)
     }
 }
 
 // === impl Resolver ===
 
 impl Resolver {
-    /// Tenancy is off: every request is of the one tenant, whatever its headers say.
+    /// Tenancy is off: headers are ignored, and there is one tenant.
     pub fn off() -> Self {
         Self(None)
     }
@@ -82,55 +82,54 @@ impl Resolver {
         Self(Some(Live::new(rules)))
     }
 
-    /// Requests from here on are resolved by other rules; nothing while tenancy is off.
+    /// Replaces the rules for later requests. Does nothing while tenancy is off.
     pub fn set(&self, rules: Rules) {
         if let Some(current) = &self.0 {
             current.set(rules);
         }
     }
 
-    /// What the headers name; `None` while tenancy is off.
+    /// The tenant that the headers name. `None` while tenancy is off.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing may be done for such a request. None of them depends on the list of tenants.
-    pub fn resolve(&self, headers: &HeaderMap) -> Result<Option<Named>, Refusal> {
+    /// [`HeaderError`], which does not depend on the list of tenants.
+    pub fn resolve(&self, headers: &HeaderMap) -> Result<Option<NamedTenant>, HeaderError> {
         let Some(rules) = &self.0 else {
             return Ok(None);
         };
         rules.get().resolve(headers).map(Some)
     }
 
-    /// What says whose the resources of an Export with these headers are, where they say it themselves: there is no header, and an
-    /// attribute is set.
-    pub fn by_resource(&self, headers: &HeaderMap) -> Option<ByResource> {
+    /// The resolver for the resources of an Export with these headers. `None` if there is a tenant header or no attribute is configured.
+    pub fn attribute_resolver(&self, headers: &HeaderMap) -> Option<AttributeResolver> {
         let rules = self.0.as_ref()?.get();
         let attribute = Arc::clone(rules.attribute.as_ref()?);
-        (!headers.contains_key(&rules.header)).then(|| ByResource::new(attribute, rules))
+        (!headers.contains_key(&rules.header)).then(|| AttributeResolver::new(attribute, rules))
     }
 }
 
 // === impl Rules ===
 
 impl Rules {
-    fn resolve(&self, headers: &HeaderMap) -> Result<Named, Refusal> {
+    fn resolve(&self, headers: &HeaderMap) -> Result<NamedTenant, HeaderError> {
         let mut values = headers.get_all(&self.header).into_iter();
         let Some(value) = values.next() else {
-            let default = self.default.clone().ok_or(Refusal::Missing);
-            return default.map(Named::known);
+            let default = self.default.clone().ok_or(HeaderError::Missing);
+            return default.map(NamedTenant::listed);
         };
         if values.next().is_some() {
-            return Err(Refusal::Extra);
+            return Err(HeaderError::Extra);
         }
         let text = value.to_str().ok();
         text.and_then(|text| self.named(text))
-            .ok_or(Refusal::Unknown)
+            .ok_or(HeaderError::Unknown)
     }
 
-    /// What this text names, if it is a name.
-    pub(super) fn named(&self, text: &str) -> Option<Named> {
+    /// The tenant named `text`. `None` if that is not a valid name.
+    pub(super) fn named(&self, text: &str) -> Option<NamedTenant> {
         let name: TenantName = text.parse().ok()?;
-        let is_known = self.tenants.is_empty() || self.tenants.contains(&name);
-        Some(Named { name, is_known })
+        let is_listed = self.tenants.is_empty() || self.tenants.contains(&name);
+        Some(NamedTenant { name, is_listed })
     }
 }
 
@@ -141,7 +140,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::tenant::Unassigned;
+    use crate::tenant::AttributeError;
 
     const HEADER: &str = "x-tenant";
 
@@ -164,12 +163,12 @@ mod tests {
         pairs.collect()
     }
 
-    /// For who may ask about every tenant.
-    fn resolve(resolver: &Resolver, values: &[&str]) -> Result<Option<TenantName>, Refusal> {
+    /// Resolves as for a caller with rights to every tenant.
+    fn resolve(resolver: &Resolver, values: &[&str]) -> Result<Option<TenantName>, HeaderError> {
         let Some(named) = resolver.resolve(&headers(values))? else {
             return Ok(None);
         };
-        named.tenant().map(Some).ok_or(Refusal::Unknown)
+        named.tenant().map(Some).ok_or(HeaderError::Unknown)
     }
 
     #[track_caller]
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn while_tenancy_is_off_no_header_is_looked_at() {
+    fn headers_are_ignored_while_tenancy_is_off() {
         for values in [&[][..], &["a"], &["a", "b"], &["../etc"]] {
             assert_eq!(resolve(&Resolver::off(), values), Ok(None));
         }
@@ -202,7 +201,7 @@ mod tests {
         assert_eq!(
             named,
             Ok(Some(name("b"))),
-            "a header goes before the default"
+            "a header takes precedence over the default"
         );
     }
 
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_in_the_list_is_unknown_and_so_is_what_is_no_name() {
+    fn an_unlisted_name_and_an_invalid_one_are_unknown() {
         let listed = resolver(&["a"], Some("a"));
         refuses(&listed, &["b"], "unknown tenant");
         refuses(&listed, &["A"], "unknown tenant");
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_is_told_before_whether_it_is_listed() {
+    fn the_name_is_known_even_if_it_is_not_listed() {
         let listed = resolver(&["a"], None);
         for (text, tenant) in [("a", Some(name("a"))), ("b", None)] {
             let named = listed.resolve(&headers(&[text])).unwrap().unwrap();
@@ -246,34 +245,34 @@ mod tests {
     }
 
     #[test]
-    fn resources_are_asked_only_where_there_is_no_header_at_all() {
+    fn resources_name_tenants_only_without_any_header() {
         let resolver = with_attribute(&[], Some("a"));
-        assert!(resolver.by_resource(&headers(&[])).is_some());
+        assert!(resolver.attribute_resolver(&headers(&[])).is_some());
         for values in [&["a"][..], &["a", "b"], &[""], &["../etc"]] {
-            assert!(resolver.by_resource(&headers(values)).is_none());
+            assert!(resolver.attribute_resolver(&headers(values)).is_none());
         }
         let without = [Resolver::off(), self::resolver(&[], Some("a"))];
         for resolver in without {
-            assert!(resolver.by_resource(&headers(&[])).is_none());
+            assert!(resolver.attribute_resolver(&headers(&[])).is_none());
         }
     }
 
     #[test]
-    fn a_resource_is_of_the_tenant_that_it_names_by_the_rules_of_the_header() {
+    fn a_resource_names_its_tenant_by_the_rules_of_the_header() {
         let by = |tenants, default| {
             let resolver = with_attribute(tenants, default);
-            resolver.by_resource(&headers(&[])).unwrap()
+            resolver.attribute_resolver(&headers(&[])).unwrap()
         };
-        let tenant = |named: Result<Named, Unassigned>| named.map(Named::tenant);
+        let tenant = |named: Result<NamedTenant, AttributeError>| named.map(NamedTenant::tenant);
         let open = by(&[], None);
         assert_eq!(open.attribute(), "tenant.id");
         assert_eq!(tenant(open.named("acme")), Ok(Some(name("acme"))));
-        assert_eq!(open.unnamed(), Err(Unassigned::Missing));
+        assert_eq!(open.default_tenant(), Err(AttributeError::Missing));
         for text in ["", "..", "a b", "é", &"x".repeat(64)] {
-            assert_eq!(open.named(text), Err(Unassigned::Unknown), "{text:?}");
+            assert_eq!(open.named(text), Err(AttributeError::Unknown), "{text:?}");
         }
         let listed = by(&["a"], Some("a"));
         assert_eq!(tenant(listed.named("b")), Ok(None));
-        assert_eq!(tenant(listed.unnamed()), Ok(Some(name("a"))));
+        assert_eq!(tenant(listed.default_tenant()), Ok(Some(name("a"))));
     }
 }

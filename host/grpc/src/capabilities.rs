@@ -1,4 +1,4 @@
-//! `jaeger.storage.v2.Capabilities`: what a search may ask of us.
+//! `jaeger.storage.v2.Capabilities`: the supported kinds of search.
 
 use larder_proto::storage::v2::{
     FilterCapabilities, GetCapabilitiesRequest, GetCapabilitiesResponse, SearchCapabilities,
@@ -10,7 +10,7 @@ use super::generated::jaeger::capabilities_server::Capabilities;
 
 /// The service. Jaeger keeps the answer for as long as its connection lasts, so it never changes (A1).
 pub(super) struct CapabilitiesService {
-    /// Whether an answer may be asked for page by page.
+    /// True if searches can be paginated.
     pub(super) paginated: bool,
 }
 

@@ -1,7 +1,7 @@
-//! How messages cross the wire: prost's encoding, with errors of our own.
+//! A codec with prost's encoding and more precise errors than tonic's.
 //!
-//! tonic's codec answers INTERNAL for a request that it cannot decode; ours answers `INVALID_ARGUMENT`, and says which message was
-//! wrong and where. OTLP's request is not decoded at all: `ingest` walks its bytes.
+//! tonic's codec answers INTERNAL if it cannot decode a request. This one answers `INVALID_ARGUMENT` and names the message and the field.
+//! OTLP's request is not decoded here: `ingest` walks its bytes.
 
 use std::marker::PhantomData;
 
@@ -18,44 +18,44 @@ use super::status::{self, Failure};
 #[derive(Clone, Debug, Default)]
 pub(super) struct ExportBytes(pub Bytes);
 
-/// What a request that becomes messages may have: gRPC's usual limit. An empty message takes two bytes here and up to a hundred in
-/// memory, so that `grpc.max_request_bytes`, which is for Exports, would be gigabytes.
+/// Limit of requests that are decoded into messages: gRPC's usual one. An empty message takes two bytes encoded and up to a hundred
+/// decoded, so `grpc.max_request_bytes`, which is for Exports, could become gigabytes in memory.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
-/// What a request is read into.
-pub(super) trait Incoming: Sized + Send + 'static {
-    /// The most bytes that it may have, where `grpc.max_request_bytes` is not the only bound.
-    const MOST: usize;
+/// A type that a request is decoded into.
+pub(super) trait DecodeRequest: Sized + Send + 'static {
+    /// Maximum encoded bytes, in addition to `grpc.max_request_bytes`.
+    const MAX_BYTES: usize;
 
-    /// Reads one whole message; the error says what is wrong with it, and where.
-    fn read(bytes: Bytes) -> Result<Self, prost::DecodeError>;
+    /// Decodes one whole message. The error names the field.
+    fn decode_request(bytes: Bytes) -> Result<Self, prost::DecodeError>;
 }
 
-impl<T: Message + Default + 'static> Incoming for T {
-    const MOST: usize = MAX_MESSAGE_BYTES;
+impl<T: Message + Default + 'static> DecodeRequest for T {
+    const MAX_BYTES: usize = MAX_MESSAGE_BYTES;
 
-    fn read(bytes: Bytes) -> Result<Self, prost::DecodeError> {
+    fn decode_request(bytes: Bytes) -> Result<Self, prost::DecodeError> {
         T::decode(bytes)
     }
 }
 
-impl Incoming for ExportBytes {
-    const MOST: usize = usize::MAX;
+impl DecodeRequest for ExportBytes {
+    const MAX_BYTES: usize = usize::MAX;
 
-    fn read(bytes: Bytes) -> Result<Self, prost::DecodeError> {
+    fn decode_request(bytes: Bytes) -> Result<Self, prost::DecodeError> {
         Ok(Self(bytes))
     }
 }
 
-/// The codec of every service that is generated here.
+/// The codec of the generated services.
 #[derive(Debug)]
 pub(super) struct Codec<E, D>(PhantomData<(E, D)>);
 
-/// Writes answers.
+/// Encodes responses.
 #[derive(Debug)]
 pub(super) struct Encoder<E>(PhantomData<E>);
 
-/// Reads requests.
+/// Decodes requests.
 #[derive(Debug)]
 pub(super) struct Decoder<D>(PhantomData<D>);
 
@@ -67,7 +67,7 @@ impl<E, D> Default for Codec<E, D> {
     }
 }
 
-impl<E: Message + 'static, D: Incoming> tonic::codec::Codec for Codec<E, D> {
+impl<E: Message + 'static, D: DecodeRequest> tonic::codec::Codec for Codec<E, D> {
     type Encode = E;
     type Decode = D;
     type Encoder = Encoder<E>;
@@ -94,19 +94,19 @@ impl<E: Message + 'static> tonic::codec::Encoder for Encoder<E> {
     }
 }
 
-impl<D: Incoming> tonic::codec::Decoder for Decoder<D> {
+impl<D: DecodeRequest> tonic::codec::Decoder for Decoder<D> {
     type Item = D;
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
-        // The whole message is one buffer here, and this only takes a share in it: nothing is copied.
+        // The whole message is one buffer here, so this shares it without a copy.
         let bytes = buffer.copy_to_bytes(buffer.remaining());
         let message = short_name::<D>();
-        if bytes.len() > D::MOST {
-            let limit = D::MOST;
-            return Err(status::read(&Failure::QuestionTooLarge { limit }));
+        if bytes.len() > D::MAX_BYTES {
+            let limit = D::MAX_BYTES;
+            return Err(status::read(&Failure::MessageTooLarge { limit }));
         }
-        D::read(bytes.clone()).map(Some).map_err(|error| {
+        D::decode_request(bytes.clone()).map(Some).map_err(|error| {
             let filter = message
                 .starts_with("Find")
                 .then(|| filter::refusal_in(&bytes));
@@ -141,14 +141,14 @@ mod tests {
     #[test]
     fn the_export_request_shares_the_buffer_it_came_in() {
         let sent = Bytes::from(vec![0xff; 64]);
-        let read = ExportBytes::read(sent.clone()).unwrap();
+        let read = ExportBytes::decode_request(sent.clone()).unwrap();
         assert_eq!(read.0.as_ptr(), sent.as_ptr());
     }
 
     #[test]
     fn a_malformed_message_is_described_with_the_field_that_is_wrong() {
         let cut_off = Bytes::from_static(&[0x0a, 0x05, 0x0a, 0x7f]);
-        let error = GetTracesRequest::read(cut_off).unwrap_err();
+        let error = GetTracesRequest::decode_request(cut_off).unwrap_err();
         assert!(
             error.to_string().contains("GetTracesRequest.query"),
             "{error}"

@@ -1,25 +1,25 @@
-//! A listener's stream as tonic wants it.
+//! Adapts a connection to tonic.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use larder_edge::doors::Stream;
+use larder_edge::listeners::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
-/// One connection. Handlers learn nothing of it.
-pub(crate) struct Connection(pub(crate) Stream);
+/// A connection for tonic, which passes no information about it to handlers.
+pub(crate) struct TonicConnection(pub(crate) Connection);
 
-// === impl Connection ===
+// === impl TonicConnection ===
 
-impl Connected for Connection {
+impl Connected for TonicConnection {
     type ConnectInfo = ();
 
     fn connect_info(&self) {}
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for TonicConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -29,7 +29,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for TonicConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! `jaeger.storage.v2.DependencyReader`: which service calls which.
+//! `jaeger.storage.v2.DependencyReader`: calls between services.
 
 use larder_proto::storage::v2::{GetDependenciesRequest, GetDependenciesResponse};
 use tonic::{Request, Response, Status};

@@ -1,5 +1,5 @@
 //! The server stubs, generated from the `.proto` files and checked in. The test `codegen` keeps them equal;
-//! `LARDER_BLESS=1 cargo test -p larder --test codegen` rewrites them.
+//! `LARDER_BLESS=1 cargo test -p larder-grpc --test codegen` rewrites them.
 
 /// `jaeger.storage.v2`: `TraceReader`, `DependencyReader` and `Capabilities`.
 #[allow(

@@ -12,8 +12,8 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::status::{self, Failure};
 
-/// What a health check may ask for: the server as a whole, and the names that Jaeger checks. It asks for a `TraceWriter`,
-/// though the service that writes is OTLP's.
+/// Names that can be checked: the empty one for the whole server, and those that Jaeger checks. Jaeger asks for a `TraceWriter`, though
+/// the service that writes is OTLP's.
 const NAMES: [&str; 5] = [
     "",
     "jaeger.storage.v2.TraceReader",
@@ -30,7 +30,8 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// `ready` is the plugin's; from `draining` on, nothing is served, and watches end so that they do not hold up the drain.
+    /// `ready` is the plugin's state. Once `draining` is cancelled the state is `NOT_SERVING`, and watches end so that they do not delay
+    /// the drain.
     pub(super) fn server(
         ready: watch::Receiver<bool>,
         draining: CancellationToken,
@@ -52,14 +53,14 @@ impl Health {
             () = self.draining.cancelled() => {}
             changed = self.ready.changed() => {
                 if changed.is_err() {
-                    // The plugin is gone for good: only the end of the server is still to come.
+                    // The plugin will not return, so only the drain can change the state.
                     self.draining.cancelled().await;
                 }
             }
         }
     }
 
-    /// The state, then each new one, to the end of the server.
+    /// The current state, then each change, until the server drains.
     fn watch(self) -> impl Stream<Item = ServingStatus> + Send {
         stream::unfold((self, None), |(mut health, last)| async move {
             loop {
@@ -94,7 +95,7 @@ impl HealthService for Health {
     type WatchStream =
         Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send + 'static>>;
 
-    /// A name that is not ours is watched as `SERVICE_UNKNOWN`, as the protocol asks.
+    /// An unknown name is watched as `SERVICE_UNKNOWN`, as the protocol requires.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_watch_tells_each_change_once_and_ends_with_the_server() {
+    async fn a_watch_sends_each_change_once_and_ends_with_the_server() {
         let (set_ready, ready) = watch::channel(false);
         let draining = CancellationToken::new();
         let health = Health {

@@ -1,7 +1,7 @@
-//! The gRPC services: wire in, wire out.
+//! The gRPC services.
 //!
-//! Architecture invariant: only this module knows tonic, and only its `status` makes a status. A handler decodes nothing and
-//! decides nothing: `ingest` walks what is written, `search` answers what is asked.
+//! Architecture invariant: only this crate knows tonic's server, and only its `status` makes a status. Handlers contain no logic of
+//! storage or search: `ingest` walks writes, and `search` answers queries.
 
 #![forbid(unsafe_code)]
 
@@ -11,16 +11,16 @@ mod connection;
 mod dependency_reader;
 mod generated;
 mod health;
-mod reads;
+mod read_limit;
 mod reflection;
 mod refusals;
 mod request_memory;
 mod rpc;
 mod status;
 mod stores;
+mod tenant_split;
 mod trace_reader;
 mod trace_service;
-mod writers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use larder_core::Stores;
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
 use larder_edge::access::Access;
-use larder_edge::doors::{Door, Incoming};
+use larder_edge::listeners::{Incoming, Listener};
 use larder_edge::tenant::Resolver;
 use larder_ingest as ingest;
 use larder_search as search;
@@ -42,7 +42,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use self::capabilities::CapabilitiesService;
-use self::connection::Connection;
+use self::connection::TonicConnection;
 use self::dependency_reader::DependencyReaderService;
 use self::generated::jaeger::capabilities_server::CapabilitiesServer;
 use self::generated::jaeger::dependency_reader_server::DependencyReaderServer;
@@ -50,32 +50,32 @@ use self::generated::jaeger::trace_reader_server::TraceReaderServer;
 use self::generated::otlp::trace_service_server::TraceServiceServer;
 use self::health::Health;
 use self::request_memory::RequestMemory;
-use self::rpc::RpcLayer;
+use self::rpc::{RpcConfig, RpcLayer};
 use self::stores::Searchers;
 use self::trace_reader::TraceReaderService;
 use self::trace_service::TraceWriter;
 
-/// All requests together may hold so many times what one may.
+/// Memory of all requests together, as a multiple of `grpc.max_request_bytes`.
 const REQUESTS_IN_MEMORY: usize = 4;
 
-/// HTTP/2 flow control: a batch of Jaeger's fits a stream's window, so that it is sent without waiting for us.
+/// HTTP/2 flow control. A batch of Jaeger's fits a stream's window, so that the client sends it without waiting for window updates.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// The largest DATA frame that a client may send: larger than the protocol's 16 KiB means fewer pieces to put together.
+/// The largest DATA frame that a client may send. More than the protocol's 16 KiB means fewer pieces to reassemble.
 const MAX_FRAME: u32 = 256 << 10;
 
-/// RPCs at a time on one connection.
+/// Concurrent RPCs of one connection.
 const MAX_STREAMS: u32 = 512;
 
-/// Headers of one request; a bearer token can be some KiB.
+/// Bytes of the headers of one request. A bearer token can have several KiB.
 const MAX_HEADERS: u32 = 64 << 10;
 
-/// A peer that is gone without a word is noticed after these two.
+/// HTTP/2 keep-alive: a dead peer is detected after the sum of these.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A generated server with our compression and limit. Each has these methods, but there is no trait that has them.
+/// Configures compression and the limit of a generated server. Each has these methods, but tonic has no trait for them.
 macro_rules! configured {
     ($limit:expr, $server:expr) => {
         $server
@@ -88,42 +88,42 @@ macro_rules! configured {
 }
 use configured;
 
-/// What the services stand on.
+/// Dependencies of the services.
 pub struct Parts {
-    /// Where spans are written and read, by tenant.
+    /// The storage of each tenant.
     pub stores: Arc<dyn Stores>,
-    /// Whose a request on the main port is.
+    /// Resolves the tenants of requests on the main port.
     pub resolver: Resolver,
-    /// Whose a request on the writer's own port is.
+    /// Resolves the tenants of requests on the writer port.
     pub writer_resolver: Resolver,
-    /// What a query may cost.
+    /// Limits of queries.
     pub search: Live<search::Limits>,
-    /// What gives tenants their turns of computing.
+    /// Schedules the tenants' turns of computing.
     pub scheduler: Arc<Scheduler>,
-    /// Where RPCs and spans are counted.
+    /// The metrics of RPCs and spans.
     pub metrics: Arc<Metrics>,
-    /// Whether calls are served, for health checks.
+    /// True while the plugin is ready, for health checks.
     pub ready: watch::Receiver<bool>,
-    /// The largest request, before and after decompression (`grpc.max_request_bytes`).
+    /// Maximum bytes of a request, before and after decompression (`grpc.max_request_bytes`).
     pub max_request_bytes: usize,
-    /// How long a client may take to send a request (`limits.request_timeout`).
+    /// Time in which a client has to send a request (`limits.request_timeout`).
     pub request_timeout: Live<Duration>,
-    /// Who may call.
+    /// Authenticates callers.
     pub access: Arc<Access>,
-    /// How an Export is cut.
+    /// Limits of fragments and batches of an Export.
     pub ingest: ingest::Limits,
 }
 
-/// Which services a port offers.
+/// A port and its services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
-    /// All of them.
+    /// All services.
     Main,
-    /// OTLP's `TraceService`, and health.
+    /// OTLP's `TraceService` and health.
     Writer,
 }
 
-/// The services, to be served on one port or more. Clones share everything.
+/// The services, served on one or more ports. Clones share everything.
 #[derive(Clone)]
 pub struct Grpc {
     main: (RpcLayer, Routes),
@@ -132,7 +132,7 @@ pub struct Grpc {
     draining: CancellationToken,
 }
 
-/// Why a port stopped being served.
+/// A failure of the transport that ended a port.
 #[derive(Debug, thiserror::Error)]
 #[error("the gRPC transport failed")]
 pub struct Error(#[from] tonic::transport::Error);
@@ -140,8 +140,8 @@ pub struct Error(#[from] tonic::transport::Error);
 // === impl Grpc ===
 
 impl Grpc {
-    /// The services over `parts`. From `draining` on health is `NOT_SERVING`, health watches end, no connection is accepted, and
-    /// [`Grpc::serve`] comes to its end.
+    /// Builds the services. Once `draining` is cancelled, health is `NOT_SERVING`, health watches end, no connection is accepted, and
+    /// [`Grpc::serve`] returns.
     pub fn new(parts: Parts, draining: CancellationToken) -> Self {
         let writes = TaskTracker::new();
         let limit = parts.max_request_bytes;
@@ -176,7 +176,7 @@ impl Grpc {
                 limit,
                 CapabilitiesServer::new(CapabilitiesService { paginated })
             ));
-        let layer = RpcLayer::new(rpc::Limits {
+        let layer = RpcLayer::new(RpcConfig {
             metrics: parts.metrics,
             scheduler: parts.scheduler,
             access: parts.access,
@@ -193,14 +193,17 @@ impl Grpc {
         }
     }
 
-    /// Serves `port` behind `door`, until the drain has begun and all open connections have ended their RPCs.
-    pub async fn serve(&self, port: Port, door: Door) -> Result<(), Error> {
+    /// Serves `port` on `listener` until the drain has begun and all open connections have ended their RPCs.
+    ///
+    /// # Errors
+    /// The transport failed.
+    pub async fn serve(&self, port: Port, listener: Listener) -> Result<(), Error> {
         let (layer, routes) = match port {
             Port::Main => self.main.clone(),
             Port::Writer => self.writer.clone(),
         };
-        let incoming = Incoming::open(door, self.draining.clone());
-        let incoming = incoming.map(|stream| stream.map(Connection));
+        let incoming = Incoming::open(listener, self.draining.clone());
+        let incoming = incoming.map(|connection| connection.map(TonicConnection));
         Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -216,8 +219,8 @@ impl Grpc {
             .map_err(Error)
     }
 
-    /// Waits for the writes of clients that have gone. To be called when all ports have ended.
-    pub async fn written(&self) {
+    /// Waits for the writes of disconnected clients. Call it after all ports have ended.
+    pub async fn wait_for_writes(&self) {
         self.writes.close();
         self.writes.wait().await;
     }

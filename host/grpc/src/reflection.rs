@@ -5,7 +5,7 @@ use tonic_reflection::server::Builder;
 
 use super::configured;
 
-/// The services of the main port, described.
+/// Adds reflection of the main port's services.
 pub(super) fn add_to(routes: Routes, limit: usize) -> Routes {
     let described = || {
         Builder::configure()
@@ -17,7 +17,7 @@ pub(super) fn add_to(routes: Routes, limit: usize) -> Routes {
             .add_service(configured!(limit, v1))
             .add_service(configured!(limit, v1alpha)),
         (Err(error), _) | (_, Err(error)) => {
-            // The sets are constants, and a test lists what they describe.
+            // The descriptor sets are constants, and a test decodes them.
             tracing::error!(%error, "no server reflection");
             routes
         }

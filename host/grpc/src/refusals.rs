@@ -1,4 +1,4 @@
-//! Tells the log about refused spans, as Jaeger's exporter drops `partial_success` unread; but not a line for each request.
+//! Logs refused spans, as Jaeger's exporter ignores `partial_success`. Rate-limited, so that not every request is a line.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,44 +6,44 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// A reason is logged at most once in this time.
+/// Interval at which a reason is logged at most.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// What has been logged lately, by reason.
+/// Rate-limited log of refused spans. Maps a reason to its last log line.
 #[derive(Default)]
-pub(super) struct RefusalLog(Mutex<HashMap<&'static str, Told>>);
+pub(super) struct RefusalLog(Mutex<HashMap<&'static str, LastLogged>>);
 
-/// When a reason was logged last, and what was not logged since.
-struct Told {
+/// The last log line of a reason, and the spans since.
+struct LastLogged {
     at: Instant,
-    spans_since: u64,
+    unlogged_spans: u64,
 }
 
 impl RefusalLog {
-    /// Logs that `spans` were refused for `reason`, with those that were not logged before; `message` has the first one's story.
+    /// Logs that `spans` were refused for `reason`, plus the unlogged ones before. `message` describes the first of them.
     pub(super) fn log(&self, reason: &'static str, spans: u64, message: &dyn fmt::Display) {
         if let Some(spans) = self.due(reason, spans, Instant::now()) {
             tracing::warn!(reason, spans, error = %message, "refused spans");
         }
     }
 
-    /// How many spans to tell about now, if it is time to.
+    /// The number of spans to log now. `None` if the last line is too recent.
     fn due(&self, reason: &'static str, spans: u64, now: Instant) -> Option<u64> {
-        let mut told = self.0.lock();
-        let Some(last) = told.get_mut(reason) else {
-            let first = Told {
+        let mut logged = self.0.lock();
+        let Some(last) = logged.get_mut(reason) else {
+            let first = LastLogged {
                 at: now,
-                spans_since: 0,
+                unlogged_spans: 0,
             };
-            told.insert(reason, first);
+            logged.insert(reason, first);
             return Some(spans);
         };
-        last.spans_since += spans;
+        last.unlogged_spans += spans;
         if now.duration_since(last.at) < INTERVAL {
             return None;
         }
         last.at = now;
-        Some(std::mem::take(&mut last.spans_since))
+        Some(std::mem::take(&mut last.unlogged_spans))
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_told_once_an_interval_and_no_span_is_left_out() {
+    fn a_reason_is_logged_once_per_interval_and_every_span_is_counted() {
         let log = RefusalLog::default();
         let start = Instant::now();
         assert_eq!(log.due("trace_id", 1, start), Some(1));

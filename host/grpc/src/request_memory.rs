@@ -1,7 +1,7 @@
-//! Bounds the bytes of all requests that are being received or walked, over all connections, and the time in which each comes.
+//! Bounds the memory of all requests that are being received or walked, over all connections, and the time in which each arrives.
 //!
-//! One request is bounded by `grpc.max_request_bytes`; without a bound on their sum, a few hundred of them would fill memory, and
-//! without a deadline a client that sends no more would keep its share for ever.
+//! `grpc.max_request_bytes` bounds one request. Without a bound on their sum a few hundred requests would fill memory, and without a
+//! timeout a client that stops sending would keep its reservation for ever.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,24 +17,24 @@ use tonic::body::Body;
 
 use super::status::{self, Failure};
 
-/// The bytes of requests that may be held at a time.
+/// The memory for requests, in bytes.
 #[derive(Debug)]
 pub(super) struct RequestMemory {
     limit: usize,
-    held: AtomicUsize,
+    reserved: AtomicUsize,
 }
 
-/// One request's share; given back when it is dropped.
+/// The memory of one request, returned on drop.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct MemoryReservation {
     memory: Arc<RequestMemory>,
     bytes: AtomicUsize,
 }
 
-/// A request's body, whose bytes are added to its share as they come.
+/// A request's body that adds arriving bytes to the request's reservation.
 pub(super) struct CountedBody {
     body: Body,
-    share: Arc<Share>,
+    reservation: Arc<MemoryReservation>,
     timeout: Duration,
     deadline: Pin<Box<Sleep>>,
 }
@@ -45,32 +45,35 @@ impl RequestMemory {
     pub(super) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             limit,
-            held: AtomicUsize::new(0),
+            reserved: AtomicUsize::new(0),
         })
     }
 
-    /// An empty share.
-    pub(super) fn share(self: &Arc<Self>) -> Arc<Share> {
-        Arc::new(Share {
+    /// An empty reservation.
+    pub(super) fn reserve(self: &Arc<Self>) -> Arc<MemoryReservation> {
+        Arc::new(MemoryReservation {
             memory: Arc::clone(self),
             bytes: AtomicUsize::new(0),
         })
     }
 }
 
-// === impl Share ===
+// === impl MemoryReservation ===
 
-impl Share {
-    /// Makes the share at least `bytes`; the error is the RPC's status.
+impl MemoryReservation {
+    /// Grows the reservation to at least `bytes`.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` if they do not fit.
     pub(super) fn grow_to(&self, bytes: usize) -> Result<(), Status> {
         self.grow_by(bytes.saturating_sub(self.bytes.load(Ordering::Relaxed)))
     }
 
     fn grow_by(&self, bytes: usize) -> Result<(), Status> {
         let limit = self.memory.limit;
-        let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= limit);
+        let fits = |reserved: usize| reserved.checked_add(bytes).filter(|sum| *sum <= limit);
         self.memory
-            .held
+            .reserved
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
             .map_err(|_| {
                 status::export(&Failure::Overloaded(&format_args!(
@@ -82,10 +85,10 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for MemoryReservation {
     fn drop(&mut self) {
         self.memory
-            .held
+            .reserved
             .fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
     }
 }
@@ -93,11 +96,11 @@ impl Drop for Share {
 // === impl CountedBody ===
 
 impl CountedBody {
-    /// A body that has to end within `timeout` from now.
-    pub(super) fn new(body: Body, share: Arc<Share>, timeout: Duration) -> Self {
+    /// A body that has to arrive within `timeout` from now.
+    pub(super) fn new(body: Body, reservation: Arc<MemoryReservation>, timeout: Duration) -> Self {
         Self {
             body,
-            share,
+            reservation,
             timeout,
             deadline: Box::pin(sleep(timeout)),
         }
@@ -112,7 +115,7 @@ impl http_body::Body for CountedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        // What has come is taken even where its reader was late.
+        // Data that has arrived is returned even if the deadline has passed.
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_pending() && self.deadline.as_mut().poll(cx).is_ready() {
             let timeout = self.timeout;
@@ -121,7 +124,7 @@ impl http_body::Body for CountedBody {
         let frame = ready!(polled);
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
-            && let Err(status) = self.share.grow_by(data.len())
+            && let Err(status) = self.reservation.grow_by(data.len())
         {
             return Poll::Ready(Some(Err(status)));
         }
@@ -144,9 +147,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_refused_until_something_is_given_back() {
+    fn bytes_that_do_not_fit_are_refused_until_others_are_returned() {
         let memory = RequestMemory::new(100);
-        let (first, second) = (memory.share(), memory.share());
+        let (first, second) = (memory.reserve(), memory.reserve());
         assert!(first.grow_to(60).is_ok());
         assert!(first.grow_to(50).is_ok());
         assert!(second.grow_to(40).is_ok());

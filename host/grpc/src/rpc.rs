@@ -1,5 +1,5 @@
-//! What every RPC passes through, so that no handler can forget it: a span, the metric, the token, the tenant, the bounds on requests,
-//! the end of a panic, and our words in place of tonic's.
+//! The layer around every RPC, so that no handler can omit any of this: the span, the metric, the token, the tenant, the limits of requests,
+//! panics turned into statuses, and our texts in place of tonic's.
 
 mod body;
 
@@ -17,7 +17,7 @@ use larder_core::Live;
 use larder_core::fair::{Ended, Lane, Scheduler};
 use larder_core::telemetry::Metrics;
 use larder_edge::access::{Access, Right};
-use larder_edge::tenant::{Refusal, Resolver};
+use larder_edge::tenant::{HeaderError, Resolver};
 use larder_model::{DEFAULT_TENANT, TenantName};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -27,33 +27,33 @@ use tracing::{Instrument as _, Span};
 use self::body::RpcBody;
 use super::request_memory::{CountedBody, RequestMemory};
 use super::status::{self, Failure};
-use super::writers::Writers;
+use super::tenant_split::TenantSplitter;
 
-/// The name of every other path in the metric, which a client must not be able to fill with names.
+/// The method of every unknown path in the metric, so that a client cannot create series.
 const OTHER: &str = "_OTHER";
 
 /// A method that is served. A path that is none of [`METHODS`] is refused before it is routed, so a service that is added to the
-/// router and not here can be called by no one.
+/// router and not here cannot be called.
 struct Method {
     /// The path without its leading slash, which is `rpc.method` in the metric and the log.
     name: &'static str,
-    access: Needs,
+    auth: Auth,
 }
 
 /// The right that a caller needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Needs {
+enum Auth {
     /// None: a probe has no token.
-    Nothing,
-    /// A token that has this right, where tokens are asked for.
+    None,
+    /// A token with this right, if tokens are required.
     Token(Right),
 }
 
 static METHODS: [Method; 13] = [
-    Method::open("grpc.health.v1.Health/Check"),
-    Method::open("grpc.health.v1.Health/Watch"),
-    Method::open("grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
-    Method::open("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+    Method::unauthenticated("grpc.health.v1.Health/Check"),
+    Method::unauthenticated("grpc.health.v1.Health/Watch"),
+    Method::unauthenticated("grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+    Method::unauthenticated("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
     Method::read("jaeger.storage.v2.Capabilities/GetCapabilities"),
     Method::read("jaeger.storage.v2.DependencyReader/GetDependencies"),
     Method::read("jaeger.storage.v2.TraceReader/FindTraceIDs"),
@@ -68,13 +68,13 @@ static METHODS: [Method; 13] = [
 /// Wraps the router.
 #[derive(Clone)]
 pub(super) struct RpcLayer {
-    limits: Arc<Limits>,
-    /// The port's.
+    config: Arc<RpcConfig>,
+    /// The resolver of the port.
     resolver: Resolver,
 }
 
-/// What every RPC has to keep to, and where it is counted.
-pub(super) struct Limits {
+/// Configuration and shared state of the layer.
+pub(super) struct RpcConfig {
     pub(super) metrics: Arc<Metrics>,
     pub(super) scheduler: Arc<Scheduler>,
     pub(super) access: Arc<Access>,
@@ -91,13 +91,13 @@ pub(super) struct RpcService<S> {
 }
 
 /// The tenant whose traces an RPC reads or writes.
-enum Whose {
+enum RequestTenant {
     /// No tenant is named: tenancy is off, or the method reads no traces.
     Unnamed,
     /// The tenant of the request.
     Tenant(TenantName),
     /// Each resource of the request names its own.
-    Resources(Writers),
+    Resources(TenantSplitter),
 }
 
 /// Records the RPC once: with its code, or as CANCELLED when it is dropped before it has one.
@@ -111,9 +111,9 @@ struct Record {
 // === impl RpcLayer ===
 
 impl RpcLayer {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(config: RpcConfig) -> Self {
         Self {
-            limits: Arc::new(limits),
+            config: Arc::new(config),
             resolver: Resolver::off(),
         }
     }
@@ -124,49 +124,56 @@ impl RpcLayer {
     }
 
     /// Checks the caller's token and resolves the tenant.
-    fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<Whose, Status> {
-        let Needs::Token(right) = method.access else {
-            return Ok(Whose::Unnamed);
+    fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<RequestTenant, Status> {
+        let Auth::Token(right) = method.auth else {
+            return Ok(RequestTenant::Unnamed);
         };
-        let refused = |refusal| status::read(&Failure::Refused(&refusal));
-        let caller = self.limits.access.caller(headers).map_err(refused)?;
+        let refused = |refusal| status::read(&Failure::Auth(&refusal));
+        let caller = self.config.access.caller(headers).map_err(refused)?;
         if right == Right::Write
-            && let Some(by_resource) = self.resolver.by_resource(headers)
+            && let Some(resolver) = self.resolver.attribute_resolver(headers)
         {
             // The tenants are checked once the request has named them.
-            caller.check_any_tenant(right).map_err(refused)?;
-            return Ok(Whose::Resources(Writers::new(by_resource, caller)));
+            caller.check_right(right).map_err(refused)?;
+            return Ok(RequestTenant::Resources(TenantSplitter::new(
+                resolver, caller,
+            )));
         }
-        let no_tenant = |refusal| status::read(&Failure::NoTenant(refusal));
+        let no_tenant = |refusal| status::read(&Failure::Tenant(refusal));
         let Some(named) = self.resolver.resolve(headers).map_err(no_tenant)? else {
             caller.check(right, DEFAULT_TENANT).map_err(refused)?;
-            return Ok(Whose::Unnamed);
+            return Ok(RequestTenant::Unnamed);
         };
         // Checked before the name is looked up, so that a caller without the right does not learn which tenants are listed.
         caller
             .check(right, named.name().as_str())
             .map_err(refused)?;
-        let unknown = || no_tenant(Refusal::Unknown);
-        named.tenant().map(Whose::Tenant).ok_or_else(unknown)
+        let unknown = || no_tenant(HeaderError::Unknown);
+        named
+            .tenant()
+            .map(RequestTenant::Tenant)
+            .ok_or_else(unknown)
     }
 
     /// The lane that schedules the call; `None` for health and reflection. A request of several tenants takes the default tenant's.
-    fn lane(&self, method: &Method, whose: &Whose) -> Option<Lane> {
-        let tenant = match (method.access, whose) {
-            (Needs::Nothing, _) => return None,
-            (Needs::Token(_), Whose::Tenant(tenant)) => tenant.as_str(),
-            (Needs::Token(_), Whose::Unnamed | Whose::Resources(_)) => DEFAULT_TENANT,
+    fn lane(&self, method: &Method, tenant: &RequestTenant) -> Option<Lane> {
+        let tenant = match (method.auth, tenant) {
+            (Auth::None, _) => return None,
+            (Auth::Token(_), RequestTenant::Tenant(tenant)) => tenant.as_str(),
+            (Auth::Token(_), RequestTenant::Unnamed | RequestTenant::Resources(_)) => {
+                DEFAULT_TENANT
+            }
         };
-        Some(self.limits.scheduler.lane(tenant))
+        Some(self.config.scheduler.lane(tenant))
     }
 
     /// The request as the handler gets it: counted, and with the best compression that its client accepts.
     fn incoming(&self, request: Request<Body>) -> Request<Body> {
-        let share = self.limits.memory.share();
-        let timeout = *self.limits.request_timeout.get();
-        let mut request =
-            request.map(|body| Body::new(CountedBody::new(body, Arc::clone(&share), timeout)));
-        request.extensions_mut().insert(share);
+        let reservation = self.config.memory.reserve();
+        let timeout = *self.config.request_timeout.get();
+        let mut request = request
+            .map(|body| Body::new(CountedBody::new(body, Arc::clone(&reservation), timeout)));
+        request.extensions_mut().insert(reservation);
         prefer_zstd(request.headers_mut());
         request
     }
@@ -182,7 +189,7 @@ impl RpcLayer {
         let instead = response
             .extensions()
             .get::<Status>()
-            .and_then(|tonic| status::instead_of(tonic, self.limits.max_request_bytes));
+            .and_then(|tonic| status::instead_of(tonic, self.config.max_request_bytes));
         let response = match instead {
             Some(status) => status.into_http(),
             None => response,
@@ -228,14 +235,14 @@ where
         let method = Method::of(request.uri().path());
         let name = method.map_or(OTHER, |method| method.name);
         let record = Record {
-            metrics: Arc::clone(&self.layer.limits.metrics),
+            metrics: Arc::clone(&self.layer.config.metrics),
             method: name,
             started: Instant::now(),
             done: false,
         };
         let span = span(name, request.headers());
         let layer = self.layer.clone();
-        // What `poll_ready` made ready is called, and its clone waits for the next one.
+        // The service that `poll_ready` made ready is called. Its clone serves the next request.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         let body_span = span.clone();
@@ -243,22 +250,22 @@ where
             let admitted = method
                 .ok_or_else(|| status::read(&Failure::UnknownMethod(request.uri().path())))
                 .and_then(|method| Ok((method, layer.admit(method, request.headers())?)));
-            let (method, whose) = match admitted {
+            let (method, tenant) = match admitted {
                 Ok(admitted) => admitted,
                 Err(refused) => {
                     return Ok(layer.outgoing(refused.into_http(), None, record, body_span));
                 }
             };
-            let lane = layer.lane(method, &whose);
+            let lane = layer.lane(method, &tenant);
             let mut request = layer.incoming(request);
-            match whose {
-                Whose::Unnamed => {}
-                Whose::Tenant(tenant) => {
+            match tenant {
+                RequestTenant::Unnamed => {}
+                RequestTenant::Tenant(tenant) => {
                     body_span.record("tenant.id", tenant.as_str());
                     request.extensions_mut().insert(tenant);
                 }
-                Whose::Resources(writers) => {
-                    request.extensions_mut().insert(writers);
+                RequestTenant::Resources(splitter) => {
+                    request.extensions_mut().insert(splitter);
                 }
             }
             if let Some(lane) = &lane {
@@ -266,8 +273,8 @@ where
             }
             let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
             let answered = match &lane {
-                // A search may compute for long before there is anything to answer.
-                Some(lane) if method.access == Needs::Token(Right::Read) => {
+                // A search may compute for long before its first message.
+                Some(lane) if method.auth == Auth::Token(Right::Read) => {
                     let answer = answer.instrument(body_span.clone());
                     let ended = |ended: Ended| Ok(Ok(status::ended(&ended).into_http()));
                     lane.run(answer).await.unwrap_or_else(ended)
@@ -289,24 +296,24 @@ where
 // === impl Method ===
 
 impl Method {
-    const fn open(name: &'static str) -> Self {
+    const fn unauthenticated(name: &'static str) -> Self {
         Self {
             name,
-            access: Needs::Nothing,
+            auth: Auth::None,
         }
     }
 
     const fn read(name: &'static str) -> Self {
         Self {
             name,
-            access: Needs::Token(Right::Read),
+            auth: Auth::Token(Right::Read),
         }
     }
 
     const fn write(name: &'static str) -> Self {
         Self {
             name,
-            access: Needs::Token(Right::Write),
+            auth: Auth::Token(Right::Write),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Every failure's gRPC status, by the table "Errors on the wire" of `host/docs/architecture.md`.
+//! Maps every failure to its gRPC status, by the table "Errors on the wire" of `host/docs/architecture.md`.
 //!
 //! Architecture invariant: no other module of the crate makes a `Status`.
 
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use larder_core::fair::Ended;
-use larder_edge::access::Refusal;
+use larder_edge::access::AuthError;
 use larder_edge::tenant;
 use larder_model::storage::{self, ErrorKind};
 use tokio::task::JoinError;
@@ -18,70 +18,70 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// How long a client waits at the least before it repeats what did not fit, unless it is known when it will.
+/// Minimum delay before a retry, unless the error has its own.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// A status travels in headers, which clients limit: a longer text is cut.
+/// Maximum bytes of a text. Longer ones are cut, as a status is sent in headers and clients limit those.
 const MAX_MESSAGE: usize = 2 << 10;
 
 /// The domain of our `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "larder";
 
-/// The domain of reasons that Jaeger gave a meaning: the API's package, as `jaeger.api_v3` is for Jaeger's own.
+/// The domain of the reasons that Jaeger defines: the API's package, as `jaeger.api_v3` for Jaeger's own.
 const JAEGER_DOMAIN: &str = "jaeger.storage.v2";
 
-/// What went wrong.
+/// A failed RPC.
 pub(super) enum Failure<'a> {
-    /// The storage, or the search over it.
+    /// The storage failed, or the search over it.
     Storage(&'a storage::Error),
-    /// The request cannot be read.
+    /// The request cannot be decoded.
     Malformed {
-        /// The message's name, or what else was sent.
+        /// The name of the message.
         message: &'a str,
-        /// What is wrong with it, and where.
+        /// The problem and its place.
         reason: &'a dyn fmt::Display,
     },
-    /// The request can be read and is wrong; the text says all.
+    /// The request is decoded but invalid. The text is complete.
     Invalid(&'a dyn fmt::Display),
     /// The request has more than `grpc.max_request_bytes`, before or after decompression.
     RequestTooLarge {
         /// The setting's value.
         limit: usize,
     },
-    /// A request that is read into messages, which take up dozens of times its bytes, has more than these.
-    QuestionTooLarge {
-        /// The bound, which no setting raises.
+    /// A request that is decoded into messages, which need dozens of times its bytes, is over its limit.
+    MessageTooLarge {
+        /// The limit, which no setting raises.
         limit: usize,
     },
-    /// There is more at a time than a bound of ours allows; the text says of what.
+    /// A limit of concurrency or memory is reached. The text names it.
     Overloaded(&'a dyn fmt::Display),
-    /// Who calls may not do this.
-    Refused(&'a Refusal),
+    /// The caller is not authenticated or lacks the right.
+    Auth(&'a AuthError),
     /// The client did not send its request within `limits.request_timeout`.
     TooSlow {
         /// The setting's value.
         timeout: Duration,
     },
-    /// The request does not name its tenant, or not one that it may name.
-    NoTenant(tenant::Refusal),
-    /// A health check names a service that is not ours.
+    /// The request has no usable tenant header.
+    Tenant(tenant::HeaderError),
+    /// A health check names an unknown service.
     UnknownService(&'a str),
-    /// The path is no method that is served.
+    /// The path is not a served method.
     UnknownMethod(&'a str),
-    /// Our own bug.
+    /// A bug of the server.
     Bug(&'a dyn fmt::Display),
 }
 
-/// Which column of the table.
+/// Column of the table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Export,
     Read,
 }
 
-/// Marks a status as made here, and not by tonic.
+/// Source that marks a status as made here, and not by tonic.
 #[derive(Debug)]
-struct Ours;
+struct OwnStatus;
 
 /// The status of a failed Export.
 pub(super) fn export(failure: &Failure<'_>) -> Status {
@@ -116,7 +116,7 @@ pub(super) fn task_failed(error: JoinError) -> Status {
     }
 }
 
-/// The same for a task of a lane.
+/// The status of an RPC whose task of a lane ended without an answer.
 pub(super) fn ended(ended: &Ended) -> Status {
     match ended {
         Ended::Panicked(payload) => panicked(&**payload),
@@ -131,12 +131,12 @@ fn stopping() -> Status {
     )))
 }
 
-/// What stands for a status that tonic made itself before a handler was called; `None` where tonic's own is right.
+/// The replacement of a status that tonic made before a handler was called. `None` if tonic's own is right.
 ///
-/// tonic answers `OUT_OF_RANGE` or `RESOURCE_EXHAUSTED` for a request over the limit, and INTERNAL for a frame or a compression
-/// that cannot be read.
+/// tonic answers `OUT_OF_RANGE` or `RESOURCE_EXHAUSTED` for a request over the limit, and INTERNAL for an invalid frame or
+/// compression.
 pub(super) fn instead_of(tonic: &Status, max_request_bytes: usize) -> Option<Status> {
-    if is_ours(tonic) {
+    if is_own(tonic) {
         return None;
     }
     match tonic.code() {
@@ -177,7 +177,7 @@ pub(super) fn code_name(code: Code) -> &'static str {
 /// The table.
 fn status(failure: &Failure<'_>, class: Class) -> Status {
     let mut status = match *failure {
-        Failure::Storage(error) => of_storage(error, class),
+        Failure::Storage(error) => storage_status(error, class),
         Failure::Malformed { message, reason } => plain(
             Code::InvalidArgument,
             format!("malformed {message}: {reason}"),
@@ -190,18 +190,18 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
                 "the request has more than {limit} bytes: send less at a time, or raise grpc.max_request_bytes"
             ),
         ),
-        Failure::QuestionTooLarge { limit } => over_limit(
+        Failure::MessageTooLarge { limit } => over_limit(
             "REQUEST_TOO_LARGE",
             None,
             format!(
                 "the request has more than {limit} bytes, the most of any but an Export: ask for less at a time"
             ),
         ),
-        Failure::Overloaded(what) => try_later(what.to_string(), None, RETRY_DELAY),
-        Failure::Refused(refusal) => {
+        Failure::Overloaded(what) => retryable(what.to_string(), None, RETRY_DELAY),
+        Failure::Auth(refusal) => {
             let code = match refusal {
-                Refusal::Unauthenticated(_) => Code::Unauthenticated,
-                Refusal::Denied(_) => Code::PermissionDenied,
+                AuthError::Unauthenticated(_) => Code::Unauthenticated,
+                AuthError::PermissionDenied(_) => Code::PermissionDenied,
             };
             plain(code, refusal.to_string())
         }
@@ -211,10 +211,10 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
                 "the request did not come whole within {timeout:?}: send less at a time, or raise limits.request_timeout"
             ),
         ),
-        Failure::NoTenant(refusal) => {
+        Failure::Tenant(refusal) => {
             let code = match refusal {
-                tenant::Refusal::Missing => Code::Unauthenticated,
-                tenant::Refusal::Extra | tenant::Refusal::Unknown => Code::PermissionDenied,
+                tenant::HeaderError::Missing => Code::Unauthenticated,
+                tenant::HeaderError::Extra | tenant::HeaderError::Unknown => Code::PermissionDenied,
             };
             plain(code, refusal.to_string())
         }
@@ -230,11 +230,11 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
         ),
         Failure::Bug(detail) => internal(detail),
     };
-    status.set_source(Arc::new(Ours));
+    status.set_source(Arc::new(OwnStatus));
     status
 }
 
-fn of_storage(error: &storage::Error, class: Class) -> Status {
+fn storage_status(error: &storage::Error, class: Class) -> Status {
     let message = error.message().to_owned();
     match (error.kind(), class) {
         (ErrorKind::InvalidArgument, _) => plain(Code::InvalidArgument, message),
@@ -255,7 +255,7 @@ fn of_storage(error: &storage::Error, class: Class) -> Status {
         ),
         (ErrorKind::ResourceExhausted, _) => {
             let delay = error.retry_after().unwrap_or(RETRY_DELAY);
-            try_later(message, error.setting(), delay)
+            retryable(message, error.setting(), delay)
         }
         (ErrorKind::QueryBudget, _) => over_limit("QUERY_BUDGET", error.setting(), message),
         (ErrorKind::AnswerTooLarge, _) => over_limit("ANSWER_TOO_LARGE", error.setting(), message),
@@ -267,13 +267,13 @@ fn of_storage(error: &storage::Error, class: Class) -> Status {
             tracing::error!(%error, "stored spans cannot be read back");
             plain(Code::DataLoss, message)
         }
-        // Export answers a poisonous batch with partial_success, and a read has none.
+        // Export answers a poisonous batch with partial_success, and reads have no batches.
         (ErrorKind::Poison | ErrorKind::Internal, _) => internal(&error),
     }
 }
 
-/// The same request may work later: the exporter repeats it after the delay.
-fn try_later(message: String, setting: Option<&str>, delay: Duration) -> Status {
+/// The request may succeed later: the exporter retries it after the delay.
+fn retryable(message: String, setting: Option<&str>, delay: Duration) -> Status {
     let mut details = ErrorDetails::with_retry_info(Some(delay));
     if let Some(setting) = setting {
         let metadata = HashMap::from([("setting".to_owned(), setting.to_owned())]);
@@ -282,7 +282,7 @@ fn try_later(message: String, setting: Option<&str>, delay: Duration) -> Status 
     detailed(Code::ResourceExhausted, message, details)
 }
 
-/// The same request never works, unless the setting is raised: without `RetryInfo`, OTLP clients do not repeat it.
+/// The request fails until the setting is raised. Without `RetryInfo` OTLP clients do not retry it.
 fn over_limit(reason: &str, setting: Option<&str>, message: String) -> Status {
     let metadata = setting
         .map(|setting| ("setting".to_owned(), setting.to_owned()))
@@ -311,7 +311,7 @@ fn cut(mut message: String) -> String {
     message
 }
 
-/// What went wrong stays in the log; the client gets the id under which to find it there.
+/// Logs the cause under an id. The client gets only the id.
 fn internal(detail: &dyn fmt::Display) -> Status {
     let id = error_id();
     tracing::error!(error.id = %id, error = %detail, "internal error");
@@ -321,7 +321,7 @@ fn internal(detail: &dyn fmt::Display) -> Status {
     )
 }
 
-/// An id that hardly repeats, also after a restart.
+/// An id that is unique with high probability, also across restarts.
 fn error_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -332,19 +332,19 @@ fn error_id() -> String {
     format!("{id:016x}")
 }
 
-fn is_ours(status: &Status) -> bool {
-    std::error::Error::source(status).is_some_and(<dyn std::error::Error>::is::<Ours>)
+fn is_own(status: &Status) -> bool {
+    std::error::Error::source(status).is_some_and(<dyn std::error::Error>::is::<OwnStatus>)
 }
 
-// === impl Ours ===
+// === impl OwnStatus ===
 
-impl fmt::Display for Ours {
+impl fmt::Display for OwnStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a status of the table")
     }
 }
 
-impl std::error::Error for Ours {}
+impl std::error::Error for OwnStatus {}
 
 #[cfg(test)]
 mod tests;

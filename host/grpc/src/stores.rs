@@ -1,4 +1,4 @@
-//! A request's storage: its tenant's, as `rpc.rs` has resolved it.
+//! The storage of a request's tenant, which `rpc.rs` has resolved.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,20 +12,20 @@ use larder_search::{self as search, Searcher};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Extensions, Status};
 
-use super::reads::Reads;
+use super::read_limit::ReadLimit;
 use super::status;
 
-/// What answers a tenant's reads. Cheap to clone.
+/// Makes the searchers of requests. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Searchers {
     stores: Arc<dyn Stores>,
-    reads: Reads,
+    read_limit: ReadLimit,
     limits: Live<search::Limits>,
     metrics: Arc<Metrics>,
 }
 
-/// The right to read, of the tenant and of the server; it ends when this is dropped.
-pub(super) struct Permit {
+/// The permits of a read, the tenant's and the server's. Returned on drop.
+pub(super) struct ReadPermit {
     _tenant: quotas::QueryPermit,
     _server: OwnedSemaphorePermit,
 }
@@ -38,33 +38,33 @@ impl Searchers {
     ) -> Self {
         Self {
             stores,
-            reads: Reads::new(),
+            read_limit: ReadLimit::new(),
             limits,
             metrics,
         }
     }
 
-    /// Lets the request that has these extensions begin to read.
+    /// The searcher and the permits of a request with these extensions.
     ///
-    /// Jaeger repeats no query that was refused, and gives up after 5 s: so one beyond its tenant's limit waits, for half of its time
-    /// at the most, and has the rest for its work. Who waits holds nothing that another tenant could need.
+    /// Jaeger does not retry a refused query and gives up after 5 s. So a query over its tenant's limit waits for at most half of its
+    /// timeout, and has the rest for its work. A waiting query holds nothing that another tenant could need.
     pub(super) async fn begin(
         &self,
         extensions: &Extensions,
-    ) -> Result<(Searcher, Permit), Status> {
+    ) -> Result<(Searcher, ReadPermit), Status> {
         let mut limits = *self.limits.get();
-        let began = async {
+        let begun = async {
             let tenant = tenant(extensions);
-            let came = Instant::now();
+            let arrived = Instant::now();
             let quotas = self.stores.quotas(tenant)?;
             let query = quotas.query(limits.timeout / 2).await?;
-            Ok((query, came.elapsed()))
+            Ok((query, arrived.elapsed()))
         };
         let failed = |error: larder_model::storage::Error| status::read_storage(&error);
-        let (tenants, waited) = began.await.map_err(failed)?;
-        let permit = Permit {
-            _tenant: tenants,
-            _server: self.reads.begin()?,
+        let (tenant_permit, waited) = begun.await.map_err(failed)?;
+        let permit = ReadPermit {
+            _tenant: tenant_permit,
+            _server: self.read_limit.begin()?,
         };
         let storage = storage(&*self.stores, tenant(extensions)).await;
         let storage = storage.map_err(failed)?;
@@ -74,12 +74,12 @@ impl Searchers {
     }
 }
 
-/// Whose request it is; `None` without tenancy.
+/// The tenant of the request. `None` without tenancy.
 pub(super) fn tenant(extensions: &Extensions) -> Option<&TenantName> {
     extensions.get()
 }
 
-/// The tenant's storage, opened if it is not.
+/// The tenant's storage, opened if necessary.
 pub(super) async fn storage(
     stores: &dyn Stores,
     tenant: Option<&TenantName>,

@@ -1,4 +1,4 @@
-//! `jaeger.storage.v2.TraceReader`: what Jaeger's query service asks.
+//! `jaeger.storage.v2.TraceReader`: the reads of Jaeger's query service.
 
 use std::pin::Pin;
 
@@ -14,14 +14,14 @@ use tonic::{Request, Response, Status};
 
 use super::generated::jaeger::trace_reader_server::TraceReader;
 use super::status;
-use super::stores::{Permit, Searchers};
+use super::stores::{ReadPermit, Searchers};
 
 /// The service.
 pub(super) struct TraceReaderService {
     searchers: Searchers,
 }
 
-/// Messages as they are found. Dropping it ends the search; a client that reads slowly slows the search down.
+/// Messages in the order in which they are found. Dropping the stream ends the search, and a slow client slows it down.
 type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
 
 impl TraceReaderService {
@@ -29,13 +29,13 @@ impl TraceReaderService {
         Self { searchers }
     }
 
-    /// Waits for the first message, so that an error before it is the whole answer.
+    /// Waits for the first message, so that an error before it becomes the status of the call.
     async fn answer<T: Send + 'static>(
-        permit: Permit,
+        permit: ReadPermit,
         found: impl Stream<Item = Result<T, storage::Error>> + Send + 'static,
     ) -> Result<Response<Answer<T>>, Status> {
         let mut found = Box::pin(found.map(move |message| {
-            let _held = &permit;
+            let _permit = &permit;
             message.map_err(|error| status::read_storage(&error))
         }));
         let first = found.next().await.transpose()?;
@@ -90,7 +90,7 @@ impl TraceReader for TraceReaderService {
         Self::answer(permit, searcher.find_traces(query)).await
     }
 
-    /// `FindTraceIDs`; the name is what the generator makes of it.
+    /// `FindTraceIDs`. The generator makes this name of it.
     async fn find_trace_i_ds(
         &self,
         request: Request<FindTraceIDsRequest>,

@@ -1,4 +1,4 @@
-//! OTLP's `TraceService`: the write.
+//! OTLP's `TraceService`: writes spans.
 
 mod by_resource;
 
@@ -24,22 +24,22 @@ use tracing::Instrument as _;
 use super::codec::ExportBytes;
 use super::generated::otlp::trace_service_server::TraceService;
 use super::refusals::RefusalLog;
-use super::request_memory::Share;
+use super::request_memory::MemoryReservation;
 use super::status::{self, Failure};
 use super::stores;
-use super::writers::Writers;
+use super::tenant_split::TenantSplitter;
 
-/// A request up to this size is walked where it arrives (about a millisecond); a larger one must not hold up the connections
+/// A request up to this size is walked on the thread of its connection (about a millisecond). A larger one would delay the connections
 /// that share the thread.
 const INLINE_BYTES: usize = 1 << 20;
 
-/// The most scratch memories that are kept for later requests.
+/// Maximum number of idle `Ingest`s that are kept for later requests.
 const MAX_POOLED: usize = 16;
 
-/// The reason of spans whose batch trapped the plugin twice, alone.
+/// Reason for spans whose batch trapped the plugin twice on its own.
 const POISON: &str = "plugin_trap";
 
-/// The service; clones share everything.
+/// The service. Clones share everything.
 #[derive(Clone)]
 pub(super) struct TraceWriter(Arc<Shared>);
 
@@ -47,22 +47,22 @@ struct Shared {
     stores: Arc<dyn Stores>,
     metrics: Arc<Metrics>,
     limits: ingest::Limits,
-    /// Reused, as fresh memory costs more than the work.
+    /// Idle `Ingest`s, reused because allocating their memory costs more than the walk.
     pool: Mutex<Vec<Ingest>>,
-    /// Writes under way, also those whose clients have gone.
+    /// Running writes, including those of disconnected clients.
     writes: TaskTracker,
     refusals: RefusalLog,
 }
 
-/// Spans that were not stored, for `partial_success`.
+/// Refused spans, for `partial_success`.
 #[derive(Default)]
-struct Refusal {
+struct RefusedSpans {
     spans: u64,
     message: String,
 }
 
-/// Spans that could not be written.
-struct Unwritten {
+/// The error of a write, and the spans that were not written.
+struct WriteFailure {
     error: storage::Error,
     spans: u64,
 }
@@ -88,37 +88,37 @@ impl TraceWriter {
         self,
         request: Bytes,
         tenant: Option<TenantName>,
-        (share, lane): (Option<Arc<Share>>, Option<Lane>),
+        (reservation, lane): (Option<Arc<MemoryReservation>>, Option<Lane>),
     ) -> Result<ExportTraceServiceResponse, Status> {
         let failed = |error: storage::Error| status::export(&Failure::Storage(&error));
         let quotas = self.0.stores.quotas(tenant.as_ref()).map_err(failed)?;
-        // Asked twice: a flood has to be refused before it costs the walk, and what there is to take is known after it.
+        // Checked twice: a flood is refused before it costs a walk, and the number of spans is known only after it.
         quotas.check_spans(Instant::now()).map_err(failed)?;
         let storage = stores::storage(&*self.0.stores, tenant.as_ref()).await;
         let storage = storage.map_err(failed)?;
         let shared = Arc::clone(&self.0);
         let walk = move |request: &[u8]| shared.walk(request);
-        let ingested = off_the_connection(request, (share, lane), walk).await?;
+        let ingested = off_the_connection(request, (reservation, lane), walk).await?;
         let spans = all_spans(&ingested);
         quotas.take_spans(spans, Instant::now()).map_err(failed)?;
         self.0.write(&*storage, ingested).await
     }
 }
 
-/// Those that are to be stored, and those that are refused.
+/// The number of accepted and refused spans.
 fn all_spans(ingested: &Ingested) -> u64 {
     ingested.spans + ingested.refused.total()
 }
 
-/// What `walk` makes of a request within a turn of its lane, on a thread of its own where that is large.
+/// Walks a request within a turn of its lane, and on a blocking thread if the request is large.
 async fn off_the_connection<T: Send + 'static>(
     request: Bytes,
-    (share, lane): (Option<Arc<Share>>, Option<Lane>),
+    (reservation, lane): (Option<Arc<MemoryReservation>>, Option<Lane>),
     walk: impl FnOnce(&[u8]) -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
-    if let Some(share) = &share {
-        // Compressed bytes were counted as they came; what they became counts too.
-        share.grow_to(request.len())?;
+    if let Some(reservation) = &reservation {
+        // The compressed bytes were reserved as they arrived. This adds the decompressed ones.
+        reservation.grow_to(request.len())?;
     }
     let turn = match &lane {
         Some(lane) => Some(lane.turn().await),
@@ -127,8 +127,8 @@ async fn off_the_connection<T: Send + 'static>(
     let inline = request.len() <= INLINE_BYTES;
     let walk = move || {
         let walked = walk(&request);
-        // What is waiting to be written is counted by the writer's queue.
-        drop((request, share, turn));
+        // The writer's queue accounts for the batches from here on.
+        drop((request, reservation, turn));
         walked
     };
     if inline {
@@ -144,19 +144,19 @@ impl TraceService for TraceWriter {
         &self,
         mut request: Request<ExportBytes>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let share = request.extensions_mut().remove::<Arc<Share>>();
-        let within = (share, request.extensions_mut().remove::<Lane>());
+        let reservation = request.extensions_mut().remove::<Arc<MemoryReservation>>();
+        let within = (reservation, request.extensions_mut().remove::<Lane>());
         let tenant = request.extensions_mut().remove::<TenantName>();
-        let writers = request.extensions_mut().remove::<Writers>();
+        let splitter = request.extensions_mut().remove::<TenantSplitter>();
         let ExportBytes(bytes) = request.into_inner();
         let service = self.clone();
         let store = async move {
-            match writers {
-                Some(writers) => service.store_by_resource(bytes, writers, within).await,
+            match splitter {
+                Some(splitter) => service.store_by_resource(bytes, splitter, within).await,
                 None => service.store(bytes, tenant, within).await,
             }
         };
-        // A task of its own: when the client goes away, the write goes on.
+        // A separate task, so that the write continues if the client disconnects.
         let stored = self.0.writes.spawn(store.in_current_span()).await;
         stored
             .unwrap_or_else(|error| Err(status::task_failed(error)))
@@ -199,13 +199,13 @@ impl Shared {
         Ok(refusal.into_response())
     }
 
-    /// One batch after the other, so that a trace's fragments are stored in the order of the request (G3).
+    /// Writes one batch after the other, so that a trace's fragments are stored in the order of the request (G3).
     async fn write_batches(
         &self,
         storage: &dyn Storage,
         batches: Vec<Batch>,
-        refusal: &mut Refusal,
-    ) -> Result<(), Unwritten> {
+        refusal: &mut RefusedSpans,
+    ) -> Result<(), WriteFailure> {
         let mut batches = batches.into_iter();
         while let Some(batch) = batches.next() {
             let spans = span_count(&batch);
@@ -217,28 +217,28 @@ impl Shared {
                 Err(error) => {
                     let rest: u64 = batches.map(|batch| span_count(&batch)).sum();
                     let spans = spans + rest;
-                    return Err(Unwritten { error, spans });
+                    return Err(WriteFailure { error, spans });
                 }
             }
         }
         Ok(())
     }
 
-    /// Refuses spans: counted, logged and told.
+    /// Counts and logs refused spans, and adds them to `refusal`.
     fn refuse(
         &self,
         reason: &'static str,
         spans: u64,
-        why: &dyn fmt::Display,
-        refusal: &mut Refusal,
+        cause: &dyn fmt::Display,
+        refusal: &mut RefusedSpans,
     ) {
         self.metrics.refused(reason, spans);
-        self.refusals.log(reason, spans, why);
-        refusal.add(spans, &why.to_string());
+        self.refusals.log(reason, spans, cause);
+        refusal.add(spans, &cause.to_string());
     }
 
-    fn refused_by_ingest(&self, ingested: &Ingested) -> Refusal {
-        let mut refusal = Refusal::default();
+    fn refused_by_ingest(&self, ingested: &Ingested) -> RefusedSpans {
+        let mut refusal = RefusedSpans::default();
         let refused = &ingested.refused;
         for (reason, spans) in refused.by_reason() {
             self.metrics.refused(reason.as_str(), spans);
@@ -251,9 +251,9 @@ impl Shared {
     }
 }
 
-// === impl Refusal ===
+// === impl RefusedSpans ===
 
-impl Refusal {
+impl RefusedSpans {
     fn add(&mut self, spans: u64, message: &str) {
         self.spans += spans;
         if !self.message.is_empty() {

@@ -1,4 +1,4 @@
-//! Keeps `src/generated` equal to what the `.proto` files say. `LARDER_BLESS=1 cargo test -p larder --test codegen`
+//! Keeps `src/generated` equal to what the `.proto` files say. `LARDER_BLESS=1 cargo test -p larder-grpc --test codegen`
 //! rewrites it; the build itself needs no code generator.
 
 #![allow(
@@ -54,7 +54,7 @@ fn files(dir: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn generated_code_is_what_the_proto_files_say() {
+fn generated_code_matches_the_proto_files() {
     let fresh = tempfile::tempdir().unwrap();
     generate(fresh.path());
     let wanted = files(fresh.path());

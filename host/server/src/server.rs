@@ -26,7 +26,7 @@ use larder_core::Live;
 use larder_core::Stores;
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
-use larder_edge::doors::Door;
+use larder_edge::listeners::Listener;
 use larder_grpc::{Grpc, Parts, Port};
 use larder_runtime::plugin;
 use larder_runtime::plugin::{Host, Runtime, RuntimeConfig};
@@ -148,7 +148,10 @@ impl Server {
 
     /// The address of the port for OTLP writes only, if there is one.
     pub fn writer_addr(&self) -> Option<SocketAddr> {
-        self.listeners.writer.as_ref().map(|door| door.address)
+        self.listeners
+            .writer
+            .as_ref()
+            .map(|listener| listener.address)
     }
 
     /// The address of the admin port.
@@ -197,7 +200,7 @@ impl Server {
         let drain_timeout = *self.drain_timeout.get();
         let drained = timeout(drain_timeout, async {
             while ports.join_next().await.is_some() {}
-            self.grpc.written().await;
+            self.grpc.wait_for_writes().await;
         });
         if drained.await.is_err() {
             tracing::warn!(
@@ -224,10 +227,10 @@ impl Server {
     }
 }
 
-fn serve(ports: &mut JoinSet<Result<(), Error>>, grpc: &Grpc, port: Port, door: Door) {
+fn serve(ports: &mut JoinSet<Result<(), Error>>, grpc: &Grpc, port: Port, listener: Listener) {
     let grpc = grpc.clone();
     ports.spawn(async move {
-        let served = grpc.serve(port, door).await;
+        let served = grpc.serve(port, listener).await;
         served.map_err(Error::Grpc)
     });
 }

@@ -1,4 +1,4 @@
-//! The file of tokens:
+//! Reads the file of tokens:
 //!
 //! ```yaml
 //! - { name: grafana, sha256: 9f86d0…, tenants: [shop, billing], rights: [read] }
@@ -12,28 +12,28 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Right;
-use super::token::Hash;
+use super::token::TokenHash;
 
-/// What every tenant is called together.
+/// Stands for all tenants.
 const ALL: &str = "*";
 
-/// A token that is accepted.
+/// An accepted token.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct TokenEntry {
     pub(super) name: String,
-    pub(super) hash: Hash,
-    pub(super) tenants: Tenants,
+    pub(super) hash: TokenHash,
+    pub(super) tenants: TenantScope,
     pub(super) rights: Vec<Right>,
 }
 
-/// What a token is for.
+/// The tenants of a token.
 #[derive(Clone, Debug)]
-pub(super) enum Tenants {
+pub(super) enum TenantScope {
     All,
     Some(BTreeSet<String>),
 }
 
-/// A file that cannot be used.
+/// An invalid file of tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
@@ -41,32 +41,32 @@ pub enum Error {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// It is no list of entries, or an entry is wrong.
+    /// It is not a list of entries, or has an invalid one.
     #[error("`{}` of `access.tokens`: {wrong}", path.display())]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// What is wrong, where, and what is expected.
+        /// The problem, its place, and the expected form.
         wrong: String,
     },
 }
 
-/// An entry as it is written.
+/// An entry as deserialized.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct RawEntry {
     name: String,
     sha256: String,
-    tenants: WrittenTenants,
+    tenants: RawTenants,
     rights: Vec<Right>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum WrittenTenants {
+enum RawTenants {
     All(String),
     Some(Vec<String>),
 }
@@ -74,7 +74,7 @@ enum WrittenTenants {
 // === reading ===
 
 /// The entries of a file.
-pub(super) fn read(path: &Path) -> Result<Vec<Entry>, Error> {
+pub(super) fn read(path: &Path) -> Result<Vec<TokenEntry>, Error> {
     let yaml = std::fs::read_to_string(path).map_err(|source| Error::Unreadable {
         path: path.to_owned(),
         source,
@@ -85,10 +85,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<Entry>, Error> {
     })
 }
 
-fn entries(yaml: &str) -> Result<Vec<Entry>, String> {
-    // Without a snippet of the file: a token that was pasted there by mistake must not go to the log.
+fn entries(yaml: &str) -> Result<Vec<TokenEntry>, String> {
+    // No snippet of the file in errors: a token that was pasted there by mistake must not reach the log.
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
-    let written: Option<Vec<Written>> = serde_saphyr::from_str_with_options(yaml, options).map_err(
+    let raw: Option<Vec<RawEntry>> = serde_saphyr::from_str_with_options(yaml, options).map_err(
         |error| {
             let place = error.location().map_or_else(String::new, |at| {
                 format!(" at line {}, column {}", at.line(), at.column())
@@ -98,13 +98,13 @@ fn entries(yaml: &str) -> Result<Vec<Entry>, String> {
             )
         },
     )?;
-    // An editor may empty a file before it writes it: that must lock nobody out.
-    let written = written
-        .ok_or("the file is empty; `[]` is a list without an entry, which lets nobody in")?;
-    let mut entries: Vec<Entry> = Vec::with_capacity(written.len());
-    for (at, written) in written.into_iter().enumerate() {
+    // An editor may truncate a file before it writes it, which must not lock all callers out.
+    let raw =
+        raw.ok_or("the file is empty; `[]` is a list without an entry, which lets nobody in")?;
+    let mut entries: Vec<TokenEntry> = Vec::with_capacity(raw.len());
+    for (at, raw) in raw.into_iter().enumerate() {
         let number = at + 1;
-        let entry = Entry::read(written).map_err(|wrong| format!("entry {number}: {wrong}"))?;
+        let entry = TokenEntry::read(raw).map_err(|wrong| format!("entry {number}: {wrong}"))?;
         for other in &entries {
             if other.name == entry.name {
                 return Err(format!(
@@ -124,26 +124,24 @@ fn entries(yaml: &str) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
-impl Entry {
-    fn read(written: Written) -> Result<Self, String> {
-        let Written {
+impl TokenEntry {
+    fn read(raw: RawEntry) -> Result<Self, String> {
+        let RawEntry {
             name,
             sha256,
             tenants,
             rights,
-        } = written;
+        } = raw;
         if name.is_empty() || name.chars().any(char::is_control) {
             return Err("`name` has to be a text that can stand in a log line".to_owned());
         }
-        let hash = Hash::parse(&sha256).ok_or_else(|| {
+        let hash = TokenHash::parse(&sha256).ok_or_else(|| {
             format!("`sha256` of {name:?} has to be the 64 hex digits of the token's SHA-256, and not the token")
         })?;
         let tenants = match tenants {
-            WrittenTenants::All(all) if all == ALL => Tenants::All,
-            WrittenTenants::Some(names)
-                if !names.is_empty() && names.iter().all(|it| it != ALL) =>
-            {
-                Tenants::Some(names.into_iter().collect())
+            RawTenants::All(all) if all == ALL => TenantScope::All,
+            RawTenants::Some(names) if !names.is_empty() && names.iter().all(|it| it != ALL) => {
+                TenantScope::Some(names.into_iter().collect())
             }
             _ => {
                 return Err(format!(
@@ -165,10 +163,10 @@ impl Entry {
     }
 }
 
-// === impl Tenants ===
+// === impl TenantScope ===
 
-impl Tenants {
-    pub(super) fn have(&self, tenant: &str) -> bool {
+impl TenantScope {
+    pub(super) fn contains(&self, tenant: &str) -> bool {
         match self {
             Self::All => true,
             Self::Some(names) => names.contains(tenant),

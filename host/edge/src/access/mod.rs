@@ -1,10 +1,10 @@
-//! Who may call: bearer tokens, each bound to tenants and to rights.
+//! Authenticates and authorizes callers by bearer tokens, each bound to tenants and rights.
 //!
-//! A token is stored as its SHA-256 alone. It is random and long, so a slow hash would protect nothing more; and whoever reads
-//! the file has no token. Every entry is compared, each in constant time, so that the time of an answer tells nothing.
+//! Only the SHA-256 of a token is stored, so a reader of the file learns no token. Tokens are long and random, so a slow hash would not
+//! protect them better. Each call is compared with every entry in constant time, so that timing reveals nothing.
 //!
-//! Architecture invariant: this knows headers, but neither gRPC nor HTTP: a [`Refusal`] becomes a status in `grpc` and a code in
-//! `admin`.
+//! Architecture invariant: this knows headers, but neither gRPC nor HTTP status codes. An [`AuthError`] becomes a status in `grpc` and a
+//! code in `admin`.
 
 mod file;
 mod token;
@@ -16,16 +16,16 @@ use std::sync::Arc;
 use http::{HeaderMap, header};
 
 pub use file::Error;
-pub use token::{Described, generate};
+pub use token::{NewEntry, generate};
 
-use crate::files::{FromFiles, Reload};
-use file::Entry;
-use token::Hash;
+use crate::files::{Reloadable, WatchedFiles};
+use file::TokenEntry;
+use token::TokenHash;
 
-/// The metadata with which Jaeger forwards its user's token: the token alone.
+/// The metadata key under which Jaeger forwards its user's token, without a scheme.
 const BEARER_TOKEN: &str = "bearer.token";
 
-/// What a call needs.
+/// A right that a call requires.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum,
 )]
@@ -39,78 +39,81 @@ pub enum Right {
     Admin,
 }
 
-/// Why a call is refused. Its text says what to do, and never holds a token.
+/// A refused call. The text says what to do, and never contains a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No token, or none that is known: UNAUTHENTICATED, 401.
+pub enum AuthError {
+    /// No token or an unknown one: UNAUTHENTICATED, 401.
     #[error("{0}")]
     Unauthenticated(&'static str),
-    /// A known token that may not do this: `PERMISSION_DENIED`, 403.
+    /// A known token without the right, or for other tenants: `PERMISSION_DENIED`, 403.
     #[error("{0}")]
-    Denied(String),
+    PermissionDenied(String),
 }
 
-/// The tokens that are accepted now, or everybody.
-pub struct Access(Option<Arc<FromFiles<Vec<Entry>, Error>>>);
+/// The accepted tokens, or unauthenticated access.
+pub struct Access(Option<Arc<Reloadable<Vec<TokenEntry>, Error>>>);
 
-/// Who calls: an entry of the file, or anybody where no tokens are asked for.
+/// An authenticated caller, or an anonymous one if no tokens are required.
 #[derive(Clone, Debug)]
-pub struct Caller(Option<Entry>);
+pub struct Caller(Option<TokenEntry>);
 
 // === impl Access ===
 
 impl Access {
-    /// Nobody is asked for a token.
-    pub const fn open() -> Self {
+    /// No tokens are required: unauthenticated access to everything.
+    pub const fn anonymous() -> Self {
         Self(None)
     }
 
-    /// Everybody needs a token of the file, which is read now and again when it changes.
+    /// Every caller needs a token of the file. The file is reloaded when it changes.
     ///
     /// # Errors
-    /// The file cannot be read, or an entry is wrong: with file, place, and what is expected.
+    /// The file cannot be read or has an invalid entry. The error has the path, the place, and the expected form.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
         let file = path.to_owned();
-        let tokens = FromFiles::open("access.tokens", vec![file.clone()], move || {
+        let tokens = Reloadable::open("access.tokens", vec![file.clone()], move || {
             file::read(&file)
         })?;
         Ok(Self(Some(Arc::new(tokens))))
     }
 
-    /// Whether tokens are asked for.
-    pub const fn is_guarded(&self) -> bool {
+    /// True if callers need a token.
+    pub const fn requires_token(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The file of tokens, if they are asked for.
-    pub fn file(&self) -> Option<Arc<dyn Reload>> {
+    /// The file of tokens, if tokens are required.
+    pub fn file(&self) -> Option<Arc<dyn WatchedFiles>> {
         let tokens = self.0.clone()?;
         Some(tokens)
     }
 
-    /// Whether who sent these headers may do this to this tenant.
-    pub fn check(&self, headers: &HeaderMap, right: Right, tenant: &str) -> Result<(), Refusal> {
+    /// Authenticates the caller by its headers and checks its right to a tenant.
+    ///
+    /// # Errors
+    /// As [`Access::caller`] and [`Caller::check`].
+    pub fn check(&self, headers: &HeaderMap, right: Right, tenant: &str) -> Result<(), AuthError> {
         self.caller(headers)?.check(right, tenant)
     }
 
-    /// Who sent these headers. To be asked once where rights for several tenants are needed.
+    /// Authenticates the caller by its headers. [`Caller::check`] can then be used for several tenants.
     ///
     /// # Errors
-    /// [`Refusal::Unauthenticated`]
-    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    /// [`AuthError::Unauthenticated`]
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
         let Some(tokens) = &self.0 else {
             return Ok(Caller(None));
         };
-        let hash = Hash::of(token(headers)?);
+        let hash = TokenHash::of(token(headers)?);
         let tokens = tokens.current();
         let mut found = None;
         for entry in tokens.iter() {
-            // No early end: all are compared.
-            if entry.hash.is(&hash) {
+            // No early exit: constant time requires that all are compared.
+            if entry.hash.matches(&hash) {
                 found = Some(entry);
             }
         }
-        let entry = found.ok_or(Refusal::Unauthenticated(
+        let entry = found.ok_or(AuthError::Unauthenticated(
             "the bearer token is not known: it may be mistyped, or taken out of the file that access.tokens names; `larder token` makes a new one",
         ))?;
         Ok(Caller(Some(entry.clone())))
@@ -120,7 +123,7 @@ impl Access {
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Access")
-            .field("guarded", &self.is_guarded())
+            .field("requires_token", &self.requires_token())
             .finish_non_exhaustive()
     }
 }
@@ -128,45 +131,49 @@ impl fmt::Debug for Access {
 // === impl Caller ===
 
 impl Caller {
-    /// Whether it may do this to this tenant.
+    /// Checks the right to one tenant.
     ///
     /// # Errors
-    /// [`Refusal::Denied`]
-    pub fn check(&self, right: Right, tenant: &str) -> Result<(), Refusal> {
-        self.check_any_tenant(right)?;
+    /// [`AuthError::PermissionDenied`]
+    pub fn check(&self, right: Right, tenant: &str) -> Result<(), AuthError> {
+        self.check_right(right)?;
         match &self.0 {
-            Some(entry) if !entry.tenants.have(tenant) => Err(Refusal::Denied(format!(
-                "token {:?} is not for tenant {tenant:?}: add the tenant to its `tenants` in the file that access.tokens names, or call with a token of that tenant",
-                entry.name
-            ))),
+            Some(entry) if !entry.tenants.contains(tenant) => {
+                Err(AuthError::PermissionDenied(format!(
+                    "token {:?} is not for tenant {tenant:?}: add the tenant to its `tenants` in the file that access.tokens names, or call with a token of that tenant",
+                    entry.name
+                )))
+            }
             _ => Ok(()),
         }
     }
 
-    /// Whether it may do this to every tenant there is.
+    /// Checks the right to all tenants.
     ///
     /// # Errors
-    /// [`Refusal::Denied`]
-    pub fn check_every_tenant(&self, right: Right) -> Result<(), Refusal> {
-        // No tenant has this name, so that only a token for all has it.
+    /// [`AuthError::PermissionDenied`]
+    pub fn check_all_tenants(&self, right: Right) -> Result<(), AuthError> {
+        // No tenant has this name, so only a token for all tenants passes.
         self.check(right, "*")
     }
 
-    /// Whether it has this right at all, for what concerns no tenant.
+    /// Checks the right alone, for calls that concern no tenant.
     ///
     /// # Errors
-    /// [`Refusal::Denied`]
-    pub fn check_any_tenant(&self, right: Right) -> Result<(), Refusal> {
+    /// [`AuthError::PermissionDenied`]
+    pub fn check_right(&self, right: Right) -> Result<(), AuthError> {
         match &self.0 {
-            Some(entry) if !entry.rights.contains(&right) => Err(Refusal::Denied(format!(
-                "token {:?} has no right to {right}: add `{right}` to its `rights` in the file that access.tokens names, or call with a token that has it",
-                entry.name
-            ))),
+            Some(entry) if !entry.rights.contains(&right) => {
+                Err(AuthError::PermissionDenied(format!(
+                    "token {:?} has no right to {right}: add `{right}` to its `rights` in the file that access.tokens names, or call with a token that has it",
+                    entry.name
+                )))
+            }
             _ => Ok(()),
         }
     }
 
-    /// The name of its token's entry, for logs; `None` where no tokens are asked for.
+    /// The name of the token's entry, for logs. `None` for an anonymous caller.
     pub fn name(&self) -> Option<&str> {
         self.0.as_ref().map(|entry| entry.name.as_str())
     }
@@ -182,29 +189,30 @@ impl fmt::Display for Right {
     }
 }
 
-/// The token of a call. `authorization` goes before `bearer.token`: a Jaeger with a token of its own may also forward its user's.
-fn token(headers: &HeaderMap) -> Result<&[u8], Refusal> {
+/// The token of a call. `authorization` takes precedence over `bearer.token`, as a Jaeger with a token of its own may also forward its
+/// user's.
+fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     let one = |name: &str| {
         let mut values = headers.get_all(name).into_iter();
         let first = values.next();
         match values.next() {
-            Some(_) => Err(Refusal::Unauthenticated(
+            Some(_) => Err(AuthError::Unauthenticated(
                 "more than one value of authorization, or of bearer.token: send one token",
             )),
             None => Ok(first.map(http::HeaderValue::as_bytes)),
         }
     };
     if let Some(value) = one(header::AUTHORIZATION.as_str())? {
-        return bearer(value).ok_or(Refusal::Unauthenticated(
+        return bearer(value).ok_or(AuthError::Unauthenticated(
             "the authorization header is not of the form `Bearer TOKEN`",
         ));
     }
-    one(BEARER_TOKEN)?.ok_or(Refusal::Unauthenticated(
+    one(BEARER_TOKEN)?.ok_or(AuthError::Unauthenticated(
         "a bearer token is needed: send `authorization: Bearer TOKEN`, or `bearer.token: TOKEN` over gRPC",
     ))
 }
 
-/// The scheme's name is written in any case (RFC 9110).
+/// The token of `Bearer TOKEN`. The scheme is case-insensitive (RFC 9110).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
     let token = token.trim_ascii();

@@ -13,7 +13,7 @@ const READER: &str = "larder_reader";
 const WRITER: &str = "larder_writer";
 
 fn hash(token: &str) -> String {
-    Hash::of(token.as_bytes()).to_string()
+    TokenHash::of(token.as_bytes()).to_string()
 }
 
 fn from_yaml(yaml: &str) -> Result<Access, Error> {
@@ -41,21 +41,29 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     headers
 }
 
-fn with(token: &str) -> HeaderMap {
+fn bearer_headers(token: &str) -> HeaderMap {
     headers(&[("authorization", &format!("Bearer {token}"))])
 }
 
 #[track_caller]
 fn check_unauthenticated(headers: &HeaderMap, says: &str) {
     let refusal = access().check(headers, Right::Read, "a").unwrap_err();
-    assert!(matches!(refusal, Refusal::Unauthenticated(_)), "{refusal}");
+    assert!(
+        matches!(refusal, AuthError::Unauthenticated(_)),
+        "{refusal}"
+    );
     assert!(refusal.to_string().contains(says), "{refusal}");
 }
 
 #[track_caller]
 fn check_denied(token: &str, right: Right, tenant: &str, says: &str) {
-    let refusal = access().check(&with(token), right, tenant).unwrap_err();
-    assert!(matches!(refusal, Refusal::Denied(_)), "{refusal}");
+    let refusal = access()
+        .check(&bearer_headers(token), right, tenant)
+        .unwrap_err();
+    assert!(
+        matches!(refusal, AuthError::PermissionDenied(_)),
+        "{refusal}"
+    );
     let refusal = refusal.to_string();
     assert!(
         refusal.contains(says) && !refusal.contains(token),
@@ -64,17 +72,17 @@ fn check_denied(token: &str, right: Right, tenant: &str, says: &str) {
 }
 
 #[test]
-fn the_hash_is_that_of_everybody_elses_tools() {
+fn the_hash_is_that_of_sha256sum() {
     assert_eq!(
         hash("abc"),
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     );
     assert_eq!(
-        Hash::parse(&hash("abc").to_uppercase()),
-        Some(Hash::of(b"abc"))
+        TokenHash::parse(&hash("abc").to_uppercase()),
+        Some(TokenHash::of(b"abc"))
     );
     for wrong in ["", "ab", &hash("abc")[1..], &hash("abc").replace('b', "g")] {
-        assert_eq!(Hash::parse(wrong), None, "{wrong}");
+        assert_eq!(TokenHash::parse(wrong), None, "{wrong}");
     }
 }
 
@@ -82,13 +90,19 @@ fn the_hash_is_that_of_everybody_elses_tools() {
 fn a_token_may_do_what_its_entry_says() {
     let access = access();
     for tenant in ["a", "b"] {
-        assert_eq!(access.check(&with(READER), Right::Read, tenant), Ok(()));
+        assert_eq!(
+            access.check(&bearer_headers(READER), Right::Read, tenant),
+            Ok(())
+        );
     }
     for right in [Right::Write, Right::Admin] {
-        assert_eq!(access.check(&with(WRITER), right, "whatever"), Ok(()));
+        assert_eq!(
+            access.check(&bearer_headers(WRITER), right, "whatever"),
+            Ok(())
+        );
     }
     assert_eq!(
-        access.caller(&with(READER)).unwrap().name(),
+        access.caller(&bearer_headers(READER)).unwrap().name(),
         Some("grafana")
     );
 }
@@ -118,7 +132,7 @@ fn a_token_may_do_nothing_else() {
 }
 
 #[test]
-fn tokens_come_in_two_kinds_of_metadata() {
+fn a_token_is_read_from_either_metadata_key() {
     let access = access();
     for sent in [
         headers(&[("authorization", &format!("Bearer {READER}"))]),
@@ -134,10 +148,10 @@ fn tokens_come_in_two_kinds_of_metadata() {
 }
 
 #[test]
-fn no_token_and_a_wrong_one_are_told_apart_for_whoever_sent_it() {
+fn a_missing_token_and_an_unknown_one_have_different_texts() {
     check_unauthenticated(&HeaderMap::new(), "a bearer token is needed");
-    check_unauthenticated(&with("larder_other"), "not known");
-    check_unauthenticated(&with(&hash(READER)), "not known");
+    check_unauthenticated(&bearer_headers("larder_other"), "not known");
+    check_unauthenticated(&bearer_headers(&hash(READER)), "not known");
     check_unauthenticated(&headers(&[("bearer.token", "")]), "not known");
     for form in ["Bearer", "Bearer ", "Basic bGFyZGVy", READER] {
         check_unauthenticated(&headers(&[("authorization", form)]), "`Bearer TOKEN`");
@@ -149,25 +163,32 @@ fn no_token_and_a_wrong_one_are_told_apart_for_whoever_sent_it() {
 }
 
 #[test]
-fn without_a_file_nobody_is_asked() {
-    let access = Access::open();
+fn without_a_file_no_token_is_required() {
+    let access = Access::anonymous();
     assert_eq!(access.check(&HeaderMap::new(), Right::Admin, "a"), Ok(()));
-    assert_eq!(access.check(&with("what"), Right::Admin, "a"), Ok(()));
+    assert_eq!(
+        access.check(&bearer_headers("what"), Right::Admin, "a"),
+        Ok(())
+    );
 }
 
 #[test]
-fn an_empty_file_lets_nobody_in() {
+fn an_empty_list_refuses_every_token() {
     let access = from_yaml("[]").unwrap();
-    assert!(access.is_guarded());
-    assert!(access.check(&with(READER), Right::Read, "a").is_err());
+    assert!(access.requires_token());
+    assert!(
+        access
+            .check(&bearer_headers(READER), Right::Read, "a")
+            .is_err()
+    );
 }
 
 #[test]
-fn a_new_token_opens_with_the_line_that_is_printed_for_it() {
+fn a_new_token_is_accepted_with_its_printed_line() {
     let token = generate().unwrap();
     assert_ne!(token, generate().unwrap());
     let tenants = ["it's \"x\": y".to_owned()];
-    let line = Described {
+    let line = NewEntry {
         name: "a: b",
         token: &token,
         tenants: &tenants,
@@ -176,7 +197,7 @@ fn a_new_token_opens_with_the_line_that_is_printed_for_it() {
     let line = line.to_string();
     assert!(!line.contains(&token), "{line}");
     let access = from_yaml(&line).unwrap();
-    let caller = access.caller(&with(&token)).unwrap();
+    let caller = access.caller(&bearer_headers(&token)).unwrap();
     assert_eq!(caller.name(), Some("a: b"));
     assert_eq!(caller.check(Right::Admin, &tenants[0]), Ok(()));
     assert!(caller.check(Right::Write, &tenants[0]).is_err());
@@ -184,12 +205,12 @@ fn a_new_token_opens_with_the_line_that_is_printed_for_it() {
 }
 
 #[test]
-fn a_wrong_file_is_refused_with_the_place_and_without_what_stands_there() {
+fn an_invalid_file_is_refused_with_the_place_and_without_its_content() {
     let hash = hash("x");
     for (yaml, says) in [
         ("name: a".to_owned(), "not a list of entries at line 1"),
         (String::new(), "the file is empty"),
-        ("# nobody\n".to_owned(), "the file is empty"),
+        ("# no entries\n".to_owned(), "the file is empty"),
         (
             "- larder_secret".to_owned(),
             "not a list of entries at line 1",

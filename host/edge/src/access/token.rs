@@ -10,38 +10,38 @@ use subtle::ConstantTimeEq as _;
 
 use super::Right;
 
-/// As many random bits as the hash has.
+/// Entropy of a token: as many bits as its hash has.
 const RANDOM_BYTES: usize = 32;
 
-/// Scanners of leaked secrets know a token by its prefix.
+/// Scanners for leaked secrets recognise a token by its prefix.
 const PREFIX: &str = "larder_";
 
 /// The SHA-256 of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hash([u8; SHA256_OUTPUT_LEN]);
+pub(super) struct TokenHash([u8; SHA256_OUTPUT_LEN]);
 
-/// An entry of the token file, to be written there.
-pub struct Described<'a> {
-    /// The token's name in logs and refusals.
+/// A new entry for the token file. `Display` prints its line.
+pub struct NewEntry<'a> {
+    /// The token's name in logs and errors.
     pub name: &'a str,
     /// The token.
     pub token: &'a str,
-    /// Its tenants; none for all of them.
+    /// The token's tenants. Empty for all tenants.
     pub tenants: &'a [String],
-    /// What it may do.
+    /// The token's rights.
     pub rights: &'a [Right],
 }
 
-/// A new random token; `None` where the system gives no random bytes.
+/// A new random token. `None` if the system has no random bytes.
 pub fn generate() -> Option<String> {
     let mut random = [0; RANDOM_BYTES];
     SystemRandom::new().fill(&mut random).ok()?;
     Some(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
 }
 
-// === impl Hash ===
+// === impl TokenHash ===
 
-impl Hash {
+impl TokenHash {
     pub(super) fn of(token: &[u8]) -> Self {
         let mut hash = [0; SHA256_OUTPUT_LEN];
         for (byte, hashed) in hash.iter_mut().zip(digest(&SHA256, token).as_ref()) {
@@ -50,7 +50,7 @@ impl Hash {
         Self(hash)
     }
 
-    /// Of 64 hex digits; `None` for anything else.
+    /// Parses 64 hex digits. `None` for anything else.
     pub(super) fn parse(hex: &str) -> Option<Self> {
         if hex.len() != 2 * SHA256_OUTPUT_LEN || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
@@ -62,20 +62,20 @@ impl Hash {
         Some(Self(hash))
     }
 
-    /// Equality whose time does not depend on how much is equal.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    /// Compares in constant time.
+    pub(super) fn matches(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
 }
 
-impl fmt::Display for Hash {
+impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-/// The line for the file. Texts are quoted as JSON, which YAML reads.
-impl fmt::Display for Described<'_> {
+/// The line for the file. Strings are quoted as JSON, which is valid YAML.
+impl fmt::Display for NewEntry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = serde_json::json!(self.name);
         let tenants = match self.tenants {
@@ -83,7 +83,7 @@ impl fmt::Display for Described<'_> {
             tenants => serde_json::json!(tenants),
         };
         let rights: Vec<String> = self.rights.iter().map(ToString::to_string).collect();
-        let (hash, rights) = (Hash::of(self.token.as_bytes()), rights.join(", "));
+        let (hash, rights) = (TokenHash::of(self.token.as_bytes()), rights.join(", "));
         write!(
             f,
             "- {{ name: {name}, sha256: {hash}, tenants: {tenants}, rights: [{rights}] }}"

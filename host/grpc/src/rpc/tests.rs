@@ -14,7 +14,7 @@ use prost_types::FileDescriptorSet;
 use super::*;
 
 #[test]
-fn every_method_that_is_described_is_in_the_table() {
+fn every_method_of_the_descriptors_is_in_the_table() {
     let sets = [
         larder_proto::FILE_DESCRIPTOR_SET,
         tonic_health::pb::FILE_DESCRIPTOR_SET,
@@ -45,7 +45,7 @@ fn every_method_that_is_described_is_in_the_table() {
 }
 
 #[test]
-fn a_path_that_is_no_method_gets_no_name_of_its_own() {
+fn an_unknown_path_has_no_method() {
     let name = |path| Method::of(path).map(|method| method.name);
     assert_eq!(
         name("/jaeger.storage.v2.TraceReader/FindTraces"),
@@ -57,7 +57,7 @@ fn a_path_that_is_no_method_gets_no_name_of_its_own() {
 }
 
 #[test]
-fn the_trace_id_of_a_traceparent_is_read_and_no_other_text() {
+fn only_a_valid_trace_id_of_a_traceparent_is_read() {
     let read = |text: &'static str| trace_id(&HeaderValue::from_static(text)).map(str::to_owned);
     let id = "0af7651916cd43dd8448eb211c80319c";
     assert_eq!(

@@ -51,7 +51,7 @@ fn each_row_of_the_table_has_its_codes() {
 }
 
 #[test]
-fn what_is_full_says_when_to_come_back() {
+fn resource_exhausted_has_retry_info() {
     let (export, read) = both(ErrorKind::ResourceExhausted);
     for status in [export, read, super::read(&Failure::Overloaded(&"too much"))] {
         let retry = status.get_details_retry_info().expect("RetryInfo");
@@ -75,7 +75,7 @@ fn a_quota_names_its_setting_and_says_when_to_retry() {
 }
 
 #[test]
-fn a_spent_budget_names_its_setting_and_asks_for_no_retry() {
+fn a_spent_budget_names_its_setting_and_has_no_retry_info() {
     let error = storage::Error::new(ErrorKind::QueryBudget, "4 s were not enough")
         .with_setting("limits.query_timeout");
     let status = read(&Failure::Storage(&error));
@@ -87,7 +87,7 @@ fn a_spent_budget_names_its_setting_and_asks_for_no_retry() {
 }
 
 #[test]
-fn a_query_that_jaeger_has_a_reason_to_refuse_is_refused_with_it() {
+fn an_invalid_query_has_jaegers_reason() {
     for (kind, reason) in [
         (ErrorKind::InvalidFilter, "FILTER_INVALID"),
         (ErrorKind::InvalidPagination, "PAGINATION_INVALID"),
@@ -103,7 +103,7 @@ fn a_query_that_jaeger_has_a_reason_to_refuse_is_refused_with_it() {
 }
 
 #[test]
-fn a_request_over_the_limit_names_the_setting_and_asks_for_no_retry() {
+fn a_request_over_the_limit_names_the_setting_and_has_no_retry_info() {
     let status = export(&Failure::RequestTooLarge { limit: 1024 });
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.message().contains("1024"), "{status}");
@@ -115,7 +115,7 @@ fn a_request_over_the_limit_names_the_setting_and_asks_for_no_retry() {
 }
 
 #[test]
-fn an_internal_error_leaves_without_its_cause_and_with_an_id_of_its_own() {
+fn an_internal_error_has_a_unique_id_and_hides_its_cause() {
     let (first, second) = both(ErrorKind::Internal);
     assert!(!first.message().contains("what happened"), "{first}");
     assert_ne!(first.message(), second.message());
@@ -125,7 +125,7 @@ fn an_internal_error_leaves_without_its_cause_and_with_an_id_of_its_own() {
 }
 
 #[test]
-fn a_text_that_no_header_can_hold_is_cut_between_characters() {
+fn a_text_too_long_for_a_header_is_cut_between_characters() {
     let error = storage::Error::new(ErrorKind::Unavailable, "é".repeat(MAX_MESSAGE));
     let status = read(&Failure::Storage(&error));
     assert!(status.message().len() <= MAX_MESSAGE + '…'.len_utf8());
@@ -133,7 +133,7 @@ fn a_text_that_no_header_can_hold_is_cut_between_characters() {
 }
 
 #[test]
-fn what_tonic_says_about_a_request_is_put_in_our_words() {
+fn tonics_own_statuses_about_requests_are_replaced() {
     let instead = |code| instead_of(&Status::new(code, "tonic's words"), 1024).map(|s| s.code());
     assert_eq!(instead(Code::OutOfRange), Some(Code::ResourceExhausted));
     assert_eq!(
@@ -146,7 +146,7 @@ fn what_tonic_says_about_a_request_is_put_in_our_words() {
 }
 
 #[test]
-fn a_status_of_ours_is_left_alone() {
+fn our_own_statuses_are_not_replaced() {
     let (export, read) = both(ErrorKind::Internal);
     assert!(instead_of(&export, 1024).is_none());
     assert!(instead_of(&read, 1024).is_none());

@@ -1,8 +1,8 @@
-//! An Export whose resources name their tenants: cut into shares, each written to its own tenant.
+//! An Export whose resources name their tenants. It is split into shares, each written to its tenant.
 //!
-//! It is acknowledged once every share is written. Where a share could not be written now but may be later, the whole request is
-//! answered so, and a client that repeats it doubles what the others have stored already: spans are kept twice rather than lost. What
-//! no repetition would change is refused alone, by `partial_success`.
+//! The Export is acknowledged once every share is written. If a share fails with a retryable error, the whole request does, and a client
+//! that retries it stores the other shares twice: duplicate spans are better than lost ones. A share that no retry would store is refused
+//! alone, by `partial_success`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,42 +16,42 @@ use larder_model::storage::{self, ErrorKind};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use tonic::Status;
 
-use super::super::request_memory::Share;
+use super::super::request_memory::MemoryReservation;
 use super::super::status::{self, Failure};
 use super::super::stores;
-use super::super::writers::{Denied, Owner, Writers};
-use super::{Refusal, Shared, TraceWriter, all_spans, off_the_connection};
+use super::super::tenant_split::{Destination, Refusal, TenantSplitter};
+use super::{RefusedSpans, Shared, TraceWriter, all_spans, off_the_connection};
 
-/// How many tenants are written to at a time, for one request.
-const AT_A_TIME: usize = 8;
+/// Tenants written to concurrently, per request.
+const CONCURRENT_TENANTS: usize = 8;
 
-/// The reason of spans whose tenant would be one too many (`tenancy.max_tenants`).
+/// Reason for spans whose tenant would exceed `tenancy.max_tenants`.
 const NO_ROOM: &str = "tenant_no_room";
 
-/// The reason of spans beyond what their tenant may write in a second (`limits.spans_per_second`): to have the whole request sent
-/// again would double the others'.
+/// Reason for spans over their tenant's `limits.spans_per_second`. A retry of the whole request would duplicate the other tenants' spans.
 const TOO_FAST: &str = "tenant_too_fast";
 
-/// The reason of spans that their tenant's storage refuses for good.
+/// Reason for spans that their tenant's storage refuses permanently.
 const NOT_STORED: &str = "tenant_storage";
 
-/// What one tenant's share came to: what was refused of it, or why all of it has to be sent again.
-type Written = Result<Refusal, Status>;
+/// Result of one share: its refused spans, or the status with which the client has to retry the request.
+type ShareResult = Result<RefusedSpans, Status>;
 
 impl TraceWriter {
     pub(super) async fn store_by_resource(
         self,
         request: Bytes,
-        writers: Writers,
-        within: (Option<Arc<Share>>, Option<Lane>),
+        splitter: TenantSplitter,
+        within: (Option<Arc<MemoryReservation>>, Option<Lane>),
     ) -> Result<ExportTraceServiceResponse, Status> {
         let shared = Arc::clone(&self.0);
-        let walk = move |request: &[u8]| shared.walk_shares(request, &writers);
+        let walk = move |request: &[u8]| shared.walk_shares(request, &splitter);
         let shares = off_the_connection(request, within, walk).await?;
-        let mut refusal = Refusal::default();
-        let written = stream::iter(shares).map(|(owner, ingested)| self.0.settle(owner, ingested));
-        // In the order of the request, and each to its end though another has failed.
-        let written: Vec<Written> = written.buffered(AT_A_TIME).collect().await;
+        let mut refusal = RefusedSpans::default();
+        let written = stream::iter(shares)
+            .map(|(destination, ingested)| self.0.write_share(destination, ingested));
+        // In the order of the request. Each runs to its end even if another fails.
+        let written: Vec<ShareResult> = written.buffered(CONCURRENT_TENANTS).collect().await;
         for share in written {
             let refused = share?;
             if refused.spans > 0 {
@@ -63,16 +63,19 @@ impl TraceWriter {
 }
 
 impl Shared {
-    /// Everything is read before anything is written: a request that is malformed anywhere is stored nowhere.
+    /// Walks all shares before any is written, so that nothing of a malformed request is stored.
     fn walk_shares(
         &self,
         request: &[u8],
-        writers: &Writers,
-    ) -> Result<Vec<(Owner, Ingested)>, Status> {
+        splitter: &TenantSplitter,
+    ) -> Result<Vec<(Destination, Ingested)>, Status> {
         let walked = self.with_ingest(|ingest| {
-            let shares = writers.split(request)?.into_iter();
-            let walked = shares
-                .map(|(owner, share)| ingest.walk_share(request, &share).map(|it| (owner, it)));
+            let shares = splitter.split(request)?.into_iter();
+            let walked = shares.map(|(destination, share)| {
+                ingest
+                    .walk_share(request, &share)
+                    .map(|it| (destination, it))
+            });
             walked.collect::<Result<Vec<_>, Malformed>>()
         });
         let walked = walked.map_err(|error| status::export(&Failure::Invalid(&error)))?;
@@ -82,21 +85,21 @@ impl Shared {
         Ok(walked)
     }
 
-    async fn settle(&self, owner: Owner, ingested: Ingested) -> Written {
-        match owner {
-            Owner::Tenant(tenant) => self.write_for(&tenant, ingested).await,
-            Owner::Nobody(Denied { reason, text }) => {
+    async fn write_share(&self, destination: Destination, ingested: Ingested) -> ShareResult {
+        match destination {
+            Destination::Tenant(tenant) => self.write_for(&tenant, ingested).await,
+            Destination::Refused(Refusal { reason, text }) => {
                 Ok(self.refuse_share(reason, all_spans(&ingested), &text))
             }
         }
     }
 
-    async fn write_for(&self, tenant: &TenantName, mut ingested: Ingested) -> Written {
+    async fn write_for(&self, tenant: &TenantName, mut ingested: Ingested) -> ShareResult {
         let spans = ingested.spans;
         let all = all_spans(&ingested);
         let storage = match stores::storage(&*self.stores, Some(tenant)).await {
             Ok(storage) => storage,
-            // As many tenants as there may be: to send it again and again would hold the others up for nothing.
+            // The limit of tenants is reached: retries would delay the other tenants and not succeed.
             Err(error) if error.kind() == ErrorKind::ResourceExhausted => {
                 return Ok(self.refuse_share(NO_ROOM, all, &error.to_string()));
             }
@@ -119,27 +122,27 @@ impl Shared {
         Ok(refusal)
     }
 
-    /// What a client is told of a share of `spans` that could not be written.
-    fn failed(&self, tenant: &TenantName, spans: u64, error: &storage::Error) -> Written {
+    /// The result of a share whose write failed with `error`.
+    fn failed(&self, tenant: &TenantName, spans: u64, error: &storage::Error) -> ShareResult {
         let text = format!("tenant `{tenant}`: {error}");
-        let told = storage::Error::new(error.kind(), text);
-        let status = status::export(&Failure::Storage(&told));
+        let tenant_error = storage::Error::new(error.kind(), text);
+        let status = status::export(&Failure::Storage(&tenant_error));
         match error.kind() {
             ErrorKind::ResourceExhausted
             | ErrorKind::Unavailable
             | ErrorKind::ContractBroken
             | ErrorKind::DataLoss => Err(status),
-            // The words for clients, as a bug of ours stays in the log.
+            // The status text, as the text of an internal error must stay in the log.
             _ => Ok(self.refuse_share(NOT_STORED, spans, status.message())),
         }
     }
 
-    fn refuse_share(&self, reason: &'static str, spans: u64, why: &str) -> Refusal {
-        let mut refusal = Refusal::default();
+    fn refuse_share(&self, reason: &'static str, spans: u64, cause: &str) -> RefusedSpans {
+        let mut refusal = RefusedSpans::default();
         if spans > 0 {
             let unit = if spans == 1 { "span" } else { "spans" };
-            let told = format_args!("refused {spans} {unit}: {why}");
-            self.refuse(reason, spans, &told, &mut refusal);
+            let message = format_args!("refused {spans} {unit}: {cause}");
+            self.refuse(reason, spans, &message, &mut refusal);
         }
         refusal
     }

@@ -1,5 +1,5 @@
-//! The walk of an Export takes a turn of its own, whatever its RPC does: a large one is on another thread, and a task that writes goes
-//! on when its client has gone.
+//! The walk of an Export takes a turn by itself, independent of its RPC: a large request is walked on another thread, and the writing
+//! task outlives a disconnected client.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -16,10 +16,10 @@ use tokio::task::yield_now;
 
 use super::*;
 
-/// Everybody's storage.
+/// One storage for all tenants.
 struct One(Arc<Sink>, Arc<Quotas>);
 
-/// Takes every write, and has nothing to read.
+/// Accepts every write and contains nothing.
 struct Sink;
 
 #[async_trait::async_trait]
@@ -90,26 +90,26 @@ fn writer(metrics: &Arc<Metrics>) -> TraceWriter {
     TraceWriter::new(Arc::new(stores), Arc::clone(metrics), limits, tracker)
 }
 
-/// Those of a request whose resources name their tenants.
-fn by_resource() -> Writers {
+/// A splitter for a request whose resources name their tenants.
+fn by_resource() -> TenantSplitter {
     let resolver = Resolver::on(Rules {
         header: HeaderName::from_static("x-tenant"),
         tenants: [].into(),
         default: "a".parse().ok(),
         attribute: Some("tenant".into()),
     });
-    let (headers, access) = (HeaderMap::new(), Access::open());
-    let by_resource = resolver.by_resource(&headers).unwrap();
-    Writers::new(by_resource, access.caller(&headers).unwrap())
+    let (headers, access) = (HeaderMap::new(), Access::anonymous());
+    let by_resource = resolver.attribute_resolver(&headers).unwrap();
+    TenantSplitter::new(by_resource, access.caller(&headers).unwrap())
 }
 
-/// Whether the only turn is somebody's at this moment.
+/// True if the only turn is taken.
 fn is_taken(scheduler: &Arc<Scheduler>) -> bool {
-    scheduler.lane("who looks").turn().now_or_never().is_none()
+    scheduler.lane("observer").turn().now_or_never().is_none()
 }
 
 #[tokio::test]
-async fn a_walk_has_a_turn_for_as_long_as_it_lasts_on_any_thread() {
+async fn a_walk_holds_a_turn_to_its_end_on_any_thread() {
     let scheduler = Arc::new(Scheduler::new(1, 1));
     for bytes in [INLINE_BYTES, INLINE_BYTES + 1] {
         let seen = Arc::clone(&scheduler);
@@ -124,10 +124,10 @@ async fn a_walk_has_a_turn_for_as_long_as_it_lasts_on_any_thread() {
     }
 }
 
-/// The handler is called as it is, without the layer around it, which takes turns for the RPC.
+/// The handler is called without the RPC layer, which takes turns for the RPC.
 #[tokio::test]
 async fn an_export_is_not_walked_before_its_tenants_turn() {
-    for writers in [None, Some(by_resource())] {
+    for splitter in [None, Some(by_resource())] {
         let scheduler = Arc::new(Scheduler::new(1, 1));
         let metrics = Arc::new(Metrics::new());
         let walked = || {
@@ -137,13 +137,13 @@ async fn an_export_is_not_walked_before_its_tenants_turn() {
         let body = request([service("shop").span(span([1; 16], 1))]);
         let mut export = Request::new(ExportBytes(body.encode_to_vec().into()));
         export.extensions_mut().insert(scheduler.lane("a"));
-        if let Some(writers) = writers {
-            export.extensions_mut().insert(writers);
+        if let Some(splitter) = splitter {
+            export.extensions_mut().insert(splitter);
         }
         let held = scheduler.lane("a").turn().await;
         let writer = writer(&metrics);
         let exported = tokio::spawn(async move { writer.export(export).await });
-        // All of it is on this one thread: what could go on would have.
+        // Everything runs on this thread, so progress that is possible happens here.
         for _ in 0..1000 {
             yield_now().await;
         }

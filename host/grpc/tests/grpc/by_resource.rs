@@ -1,4 +1,4 @@
-//! What a client is told of an Export of two tenants whose storage fails.
+//! The answer to an Export of two tenants whose storage fails.
 
 use larder_model::storage::{Error, ErrorKind};
 use larder_tests::otlp::{service, span};
@@ -25,9 +25,9 @@ async fn export(kind: ErrorKind) -> Result<ExportTraceServiceResponse, Status> {
     answer
 }
 
-/// OTLP's clients repeat these (`ResourceExhausted` where a delay comes with it).
+/// OTLP's clients retry these (`ResourceExhausted` only with a delay).
 #[tokio::test]
-async fn what_may_work_later_is_to_be_sent_again_as_a_whole() {
+async fn retryable_errors_fail_the_whole_request() {
     for (kind, code) in [
         (ErrorKind::ResourceExhausted, Code::ResourceExhausted),
         (ErrorKind::Unavailable, Code::Unavailable),
@@ -43,7 +43,7 @@ async fn what_may_work_later_is_to_be_sent_again_as_a_whole() {
 }
 
 #[tokio::test]
-async fn what_never_works_is_refused_span_by_span() {
+async fn permanent_errors_are_a_partial_success() {
     for (kind, says) in [
         (
             ErrorKind::InvalidArgument,
@@ -58,7 +58,7 @@ async fn what_never_works_is_refused_span_by_span() {
         let refused = export(kind).await.unwrap().partial_success.unwrap();
         assert_eq!(refused.rejected_spans, 3, "{refused:?}");
         assert!(refused.error_message.contains(says), "{refused:?}");
-        let told = refused.error_message.contains("what the storage says");
-        assert_eq!(told, kind != ErrorKind::Internal, "{refused:?}");
+        let has_cause = refused.error_message.contains("what the storage says");
+        assert_eq!(has_cause, kind != ErrorKind::Internal, "{refused:?}");
     }
 }

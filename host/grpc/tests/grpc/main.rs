@@ -1,4 +1,4 @@
-//! The gRPC services over TCP, on a storage that does what a test tells it to: what the real plugins cannot be made to do.
+//! The gRPC services over TCP on a storage that a test controls, for behaviour that no real plugin can be made to show.
 //! Everything else about the wire is tested against the real binary, in the crate `larder-tests`.
 
 #![allow(

@@ -9,7 +9,7 @@ use larder_core::telemetry::Metrics;
 use larder_core::{Live, Permits};
 use larder_core::{Quotas, Stores, quotas};
 use larder_edge::access::Access;
-use larder_edge::doors::Door;
+use larder_edge::listeners::Listener;
 use larder_edge::tenant::{Resolver, Rules};
 use larder_grpc as grpc;
 use larder_grpc::{Grpc, Parts, Port};
@@ -29,14 +29,14 @@ pub(crate) struct Serving {
     pub store: Arc<Store>,
     pub client: Client,
     metrics: Arc<Metrics>,
-    /// The plugin is ready as long as this is there.
+    /// Keeps the plugin ready until it is dropped.
     _ready: watch::Sender<bool>,
     draining: CancellationToken,
     grpc: Grpc,
     served: JoinHandle<Result<(), grpc::Error>>,
 }
 
-/// The storage of everybody.
+/// One storage for all tenants.
 struct One(Arc<Store>, Arc<Quotas>);
 
 #[async_trait]
@@ -59,7 +59,7 @@ impl Serving {
         Self::with(Resolver::off(), Arc::default()).await
     }
 
-    /// With tenants that share one storage, each named by `x-tenant`, and with these turns of computing.
+    /// With tenants that share one storage, each named by `x-tenant`, and with this scheduler.
     pub(crate) async fn by_header(scheduler: Arc<Scheduler>) -> Self {
         Self::with(Resolver::on(rules(None)), scheduler).await
     }
@@ -92,7 +92,7 @@ impl Serving {
             ready: is_ready,
             max_request_bytes: 2 << 20,
             request_timeout: Live::new(Duration::from_mins(1)),
-            access: Arc::new(Access::open()),
+            access: Arc::new(Access::anonymous()),
             ingest: ingest::Limits {
                 max_fragment_bytes: 1 << 20,
                 max_batch_bytes: 8 << 20,
@@ -100,17 +100,17 @@ impl Serving {
             },
         };
         let grpc = Grpc::new(parts, draining.clone());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let door = Door {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let listener = Listener {
             setting: "grpc.endpoint",
-            listener,
+            socket,
             address,
             tls: None,
             connections: Permits::new(16),
         };
         let serving = grpc.clone();
-        let served = tokio::spawn(async move { serving.serve(Port::Main, door).await });
+        let served = tokio::spawn(async move { serving.serve(Port::Main, listener).await });
         Self {
             store,
             client: Client::connect(address).await,
@@ -122,7 +122,7 @@ impl Serving {
         }
     }
 
-    /// How often a method ended with this code.
+    /// The number of calls of a method that ended with this code.
     pub(crate) fn count(&self, method: &str, code: &str) -> u64 {
         let (method, code) = (
             format!("rpc_method=\"{}\"", method.trim_start_matches('/')),
@@ -137,13 +137,13 @@ impl Serving {
             .sum()
     }
 
-    /// Drains, and waits until nothing is served any more.
+    /// Drains, and waits until the port has ended.
     pub(crate) async fn stop(self) {
         self.draining.cancel();
         drop(self.client);
         let served = patiently("the end of the port", self.served).await;
         served.unwrap().unwrap();
-        patiently("the writes", self.grpc.written()).await;
+        patiently("the writes", self.grpc.wait_for_writes()).await;
     }
 }
 

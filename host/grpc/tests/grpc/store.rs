@@ -1,4 +1,4 @@
-//! A storage that keeps nothing, and behaves as it is told.
+//! A storage that keeps nothing and behaves as a test sets it.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use larder_model::storage::{
     Batch, Error, Operation, Part, Pieces, Search, Sightings, Storage, Wanted,
 };
 
-/// What the next calls do.
+/// Behaviour of the next calls.
 #[derive(Clone)]
 pub(crate) enum Behaviour {
     /// Work.
@@ -19,7 +19,7 @@ pub(crate) enum Behaviour {
     Panic,
 }
 
-/// Has one service, and no trace.
+/// A storage with one service and no traces.
 pub(crate) struct Store {
     behaviour: Mutex<Behaviour>,
     begun: AtomicUsize,
@@ -37,7 +37,7 @@ impl Store {
         *self.behaviour.lock().unwrap() = behaviour;
     }
 
-    /// How many calls have begun.
+    /// The number of calls so far.
     pub(crate) fn begun(&self) -> usize {
         self.begun.load(Ordering::SeqCst)
     }

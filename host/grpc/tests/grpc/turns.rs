@@ -1,4 +1,4 @@
-//! Calls take turns of computing, tenant by tenant.
+//! Calls take turns of computing, per tenant.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tonic::Status;
 
 use crate::serving::Serving;
 
-/// Everything that a tenant calls.
+/// A kind of call.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Export,
@@ -32,11 +32,11 @@ async fn call(client: Client, kind: Kind) -> Result<(), Status> {
 }
 
 #[tokio::test]
-async fn a_call_waits_for_its_tenants_turn_and_those_of_another_do_not() {
+async fn a_call_waits_for_its_own_tenants_turn_only() {
     let scheduler = Arc::new(Scheduler::new(8, 1));
     let serving = Serving::by_header(Arc::clone(&scheduler)).await;
     for kind in [Kind::Export, Kind::Services, Kind::Find] {
-        // Who is alone has all turns.
+        // A tenant without competition gets every turn.
         call(serving.client.tenant("b"), kind).await.unwrap();
         let held = scheduler.lane("a").turn().await;
         let waits = tokio::spawn(call(serving.client.tenant("a"), kind));

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt as _;
-use larder_edge::access::{Caller, Refusal, Right};
+use larder_edge::access::{AuthError, Caller, Right};
 use larder_model::DEFAULT_TENANT;
 use tokio::time::timeout;
 
@@ -30,7 +30,7 @@ pub(super) async fn operator(
 ) -> Response {
     let caller = state.access.caller(request.headers());
     let caller = caller.and_then(|caller| {
-        caller.check_any_tenant(Right::Admin)?;
+        caller.check_right(Right::Admin)?;
         Ok(caller)
     });
     forward(&state, caller, request, next).await
@@ -67,11 +67,11 @@ fn operator_of(
     state: &AdminState,
     request: &Request,
     tenant: Option<&str>,
-) -> Result<Caller, Refusal> {
+) -> Result<Caller, AuthError> {
     let caller = state.access.caller(request.headers())?;
     match tenant {
         Some(tenant) => caller.check(Right::Admin, tenant)?,
-        None => caller.check_every_tenant(Right::Admin)?,
+        None => caller.check_all_tenants(Right::Admin)?,
     }
     Ok(caller)
 }
@@ -79,7 +79,7 @@ fn operator_of(
 /// Reads the whole body of an admitted request, within the limits, and passes it on.
 async fn forward(
     state: &AdminState,
-    caller: Result<Caller, Refusal>,
+    caller: Result<Caller, AuthError>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -110,15 +110,15 @@ async fn forward(
     }
 }
 
-fn error_response(refusal: &Refusal) -> Response {
+fn error_response(refusal: &AuthError) -> Response {
     let text = format!("{refusal}\n");
     match refusal {
-        Refusal::Unauthenticated(_) => {
+        AuthError::Unauthenticated(_) => {
             let scheme = HeaderValue::from_static("Bearer");
             let asks = [(header::WWW_AUTHENTICATE, scheme)];
             (StatusCode::UNAUTHORIZED, asks, text).into_response()
         }
-        Refusal::Denied(_) => (StatusCode::FORBIDDEN, text).into_response(),
+        AuthError::PermissionDenied(_) => (StatusCode::FORBIDDEN, text).into_response(),
     }
 }
 

@@ -8,7 +8,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use larder_core::Live;
-use larder_edge::doors::{Door, Incoming};
+use larder_edge::listeners::{Incoming, Listener};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,11 +18,11 @@ use tracing::Instrument as _;
 /// from the end of the one before. A connection keeps the timeout that was set when it was opened.
 pub async fn serve(
     router: Router,
-    door: Door,
+    listener: Listener,
     header_timeout: Live<Duration>,
     stop: CancellationToken,
 ) {
-    let mut incoming = Incoming::open(door, stop.clone());
+    let mut incoming = Incoming::open(listener, stop.clone());
     let mut connections = JoinSet::new();
     while let Some(stream) = incoming.next().await {
         while connections.try_join_next().is_some() {}

@@ -186,7 +186,7 @@ impl TestAdmin {
             stopping: CancellationToken::new(),
             purge: Live::new(true),
             tenancy: false,
-            access: Arc::new(Access::open()),
+            access: Arc::new(Access::anonymous()),
             request_timeout: Live::new(Duration::from_mins(1)),
         };
         Self { plugin, state }

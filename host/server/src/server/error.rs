@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use larder_edge::access;
-use larder_edge::doors;
+use larder_edge::listeners;
 use larder_grpc as grpc;
 use larder_runtime::plugin;
 use larder_runtime::tenants;
@@ -28,7 +28,7 @@ pub enum Error {
     },
     /// A port's certificates cannot be used.
     #[error("cannot serve TLS")]
-    Tls(#[source] doors::TlsError),
+    Tls(#[source] listeners::TlsError),
     /// Other machines can reach the admin port, and it requires no authentication.
     #[error(
         "`admin.endpoint` is {address}, which other machines reach, and whoever does {may}: set `access.tokens` (`larder token` makes one) or `admin.tls.client_ca`, or listen on 127.0.0.1; `admin.allow_anonymous: true` starts all the same, for a port that something else guards"

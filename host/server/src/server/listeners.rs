@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use larder_core::Permits;
 use larder_edge::access::Access;
-use larder_edge::doors::{Door, Files, Protocol, Tls};
-use larder_edge::files::Reload;
+use larder_edge::files::WatchedFiles;
+use larder_edge::listeners::{Listener, Protocol, Tls, TlsFiles};
 use tokio::net::TcpListener;
 
 use super::Error;
@@ -14,14 +14,14 @@ use crate::config::{self, Config, Endpoint};
 
 /// The bound ports, and the files that authenticate their clients.
 pub(super) struct Listeners {
-    pub(super) main: Door,
-    pub(super) writer: Option<Door>,
-    pub(super) admin: Door,
+    pub(super) main: Listener,
+    pub(super) writer: Option<Listener>,
+    pub(super) admin: Listener,
     /// True if other machines can reach the admin port and it requires no authentication (`admin.allow_anonymous`).
     pub(super) anonymous_admin: bool,
     pub(super) access: Arc<Access>,
     /// Certificates and tokens, which are read again when their files change.
-    pub(super) files: Vec<Arc<dyn Reload>>,
+    pub(super) files: Vec<Arc<dyn WatchedFiles>>,
     /// SIGHUP, caught before the server announces itself.
     pub(super) hangups: Hangups,
 }
@@ -41,29 +41,29 @@ impl Listeners {
     pub(super) async fn bind(config: &Config) -> Result<Self, Error> {
         let access = match &config.access.tokens {
             Some(path) => Access::from_file(path).map_err(Error::Access)?,
-            None => Access::open(),
+            None => Access::anonymous(),
         };
         let access = Arc::new(access);
         let grpc_tls = open_tls(Protocol::Grpc, &config.grpc.tls)?;
         let admin_tls = open_tls(Protocol::Admin, &config.admin.tls)?;
         let tls = [&grpc_tls, &admin_tls].into_iter().flatten();
-        let files: Vec<Arc<dyn Reload>> = access
+        let files: Vec<Arc<dyn WatchedFiles>> = access
             .file()
             .into_iter()
             .chain(tls.map(|tls| tls.files()))
             .collect();
         let bind = async |setting, endpoint, tls: &Option<Arc<Tls>>, client_ca: bool| {
             let connections = Permits::new(config.limits.connections);
-            let door = bind(setting, endpoint, tls.clone(), connections).await?;
+            let listener = bind(setting, endpoint, tls.clone(), connections).await?;
             let protection = Protection {
                 tls: tls.is_some(),
                 client_certs: client_ca,
-                tokens: access.is_guarded(),
+                tokens: access.requires_token(),
             };
-            if !door.address.ip().is_loopback() {
-                protection.warn(&door);
+            if !listener.address.ip().is_loopback() {
+                protection.warn(&listener);
             }
-            Ok::<_, Error>((door, protection))
+            Ok::<_, Error>((listener, protection))
         };
         let (grpc, admin) = (&config.grpc, &config.admin);
         let client_ca = grpc.tls.client_ca.is_some();
@@ -76,11 +76,12 @@ impl Listeners {
             None => None,
         };
         let client_ca = admin.tls.client_ca.is_some();
-        let (admin_door, protection) =
+        let (admin_listener, protection) =
             bind("admin.endpoint", &admin.endpoint, &admin_tls, client_ca).await?;
-        let anonymous_admin = protection.is_anonymous() && !admin_door.address.ip().is_loopback();
+        let anonymous_admin =
+            protection.is_anonymous() && !admin_listener.address.ip().is_loopback();
         if anonymous_admin {
-            let (address, may) = (admin_door.address, anonymous_callers_may(admin));
+            let (address, may) = (admin_listener.address, anonymous_callers_may(admin));
             if !admin.allow_anonymous {
                 return Err(Error::Exposed { address, may });
             }
@@ -89,7 +90,7 @@ impl Listeners {
         Ok(Self {
             main,
             writer,
-            admin: admin_door,
+            admin: admin_listener,
             anonymous_admin,
             access,
             files,
@@ -101,7 +102,9 @@ impl Listeners {
     pub(super) fn connections(&self) -> Vec<Arc<Permits>> {
         let ports = [Some(&self.main), self.writer.as_ref(), Some(&self.admin)];
         let ports = ports.into_iter().flatten();
-        ports.map(|door| Arc::clone(&door.connections)).collect()
+        ports
+            .map(|listener| Arc::clone(&listener.connections))
+            .collect()
     }
 }
 
@@ -119,7 +122,7 @@ fn open_tls(protocol: Protocol, tls: &config::Tls) -> Result<Option<Arc<Tls>>, E
         // A configuration with only one of them does not load.
         return Ok(None);
     };
-    let files = Files {
+    let files = TlsFiles {
         cert: cert.clone(),
         key: key.clone(),
         client_ca: tls.client_ca.clone(),
@@ -134,7 +137,7 @@ async fn bind(
     endpoint: &Endpoint,
     tls: Option<Arc<Tls>>,
     connections: Arc<Permits>,
-) -> Result<Door, Error> {
+) -> Result<Listener, Error> {
     let bound = async {
         let listener = TcpListener::bind(endpoint.to_bind()).await?;
         let address = listener.local_addr()?;
@@ -145,9 +148,9 @@ async fn bind(
         endpoint: endpoint.to_string(),
         source,
     })?;
-    Ok(Door {
+    Ok(Listener {
         setting,
-        listener,
+        socket: listener,
         address,
         tls,
         connections,
@@ -163,7 +166,7 @@ impl Protection {
     }
 
     /// Warns about a port that other machines can reach.
-    fn warn(self, door: &Door) {
+    fn warn(self, listener: &Listener) {
         let lacks = match (self.tls, self.is_anonymous()) {
             (true, false) => return,
             (false, true) => "listening beyond this machine, without TLS and for everybody",
@@ -174,6 +177,6 @@ impl Protection {
                 "listening beyond this machine without TLS: tokens can be read on their way"
             }
         };
-        tracing::warn!(address = %door.address, setting = door.setting, "{lacks}");
+        tracing::warn!(address = %listener.address, setting = listener.setting, "{lacks}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use larder_core::telemetry::{Chain, Metrics};
 use larder_core::{Live, Permits};
-use larder_edge::files::{Fresh, Reload};
+use larder_edge::files::{PreparedReload, WatchedFiles};
 use larder_edge::tenant::Resolver;
 use larder_grpc::Port;
 use larder_runtime::plugin;
@@ -35,7 +35,7 @@ pub(super) struct Parts {
     pub(super) sources: Sources,
     /// The current configuration. A reload holds the lock until it ends.
     pub(super) config: tokio::sync::Mutex<Config>,
-    pub(super) files: Vec<Arc<dyn Reload>>,
+    pub(super) files: Vec<Arc<dyn WatchedFiles>>,
     pub(super) tenants: Arc<Tenants>,
     pub(super) resolver: Resolver,
     pub(super) writer_resolver: Resolver,
@@ -123,7 +123,7 @@ impl Parts {
 
         let files = fresh.iter().map(|fresh| fresh.setting).collect();
         for fresh in fresh {
-            (fresh.take)();
+            (fresh.apply)();
         }
         *current = if held.is_none() {
             with_plugins
@@ -146,7 +146,7 @@ impl Parts {
     }
 
     /// Reads the configuration, the certificates and the tokens.
-    async fn read(&self) -> Result<(Config, Vec<Fresh>), Refused> {
+    async fn read(&self) -> Result<(Config, Vec<PreparedReload>), Refused> {
         let (sources, files) = (self.sources.clone(), self.files.clone());
         let read = tokio::task::spawn_blocking(move || {
             let next = Config::load(&sources).map_err(|error| refused(&error))?;
@@ -154,7 +154,7 @@ impl Parts {
                 let prepared = files.prepare();
                 prepared.map_err(|error| refused(&*error))
             });
-            Ok((next, fresh.collect::<Result<Vec<Fresh>, Refused>>()?))
+            Ok((next, fresh.collect::<Result<Vec<_>, Refused>>()?))
         });
         let read = read.await;
         read.unwrap_or_else(|error| Err(Refused(format!("reading it ended early: {error}"))))

@@ -1,4 +1,4 @@
-//! From a port to streams.
+//! Accepts connections and runs their TLS handshakes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,43 +12,43 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::stream::{Io, Stream};
-use super::{Door, HANDSHAKE, Tls};
+use super::connection::{Connection, Transport};
+use super::{HANDSHAKE_TIMEOUT, Listener, Tls};
 
-/// A full port is told of at most once in this time.
-const TOLD: Duration = Duration::from_mins(1);
+/// Interval at which a full port is logged at most.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// After an error that is not one peer's, such as too many open files, accepting pauses for so long.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pause of accepting after an error of the server itself, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// A peer that is gone without a word is asked for after so long.
+/// Idle time after which TCP keep-alive probes the peer.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Streams that are ready and wait for the server to take them; it does so at once.
-const READY: usize = 64;
+/// Capacity of the queue of ready connections. The server takes them at once.
+const READY_CAPACITY: usize = 64;
 
-/// The streams of one port, in the order in which they became ready.
+/// The connections of one port, in the order in which they became ready.
 pub struct Incoming {
-    ready: mpsc::Receiver<Stream>,
+    ready: mpsc::Receiver<Connection>,
 }
 
-/// What the task that accepts holds.
+/// State of the accepting task.
 struct Acceptor {
-    door: Door,
-    ready: mpsc::Sender<Stream>,
-    told: Option<Instant>,
+    listener: Listener,
+    ready: mpsc::Sender<Connection>,
+    logged_at: Option<Instant>,
 }
 
 // === impl Incoming ===
 
 impl Incoming {
-    /// Accepts on `door` until `stop`, and closes the port then. The streams that were handed over live on.
-    pub fn open(door: Door, stop: CancellationToken) -> Self {
-        let (sender, ready) = mpsc::channel(READY);
+    /// Accepts on `listener` until `stop`, which closes the port. Connections that were handed over stay open.
+    pub fn open(listener: Listener, stop: CancellationToken) -> Self {
+        let (sender, ready) = mpsc::channel(READY_CAPACITY);
         let acceptor = Acceptor {
-            door,
+            listener,
             ready: sender,
-            told: None,
+            logged_at: None,
         };
         tokio::spawn(async move {
             tokio::select! {
@@ -59,47 +59,49 @@ impl Incoming {
         Self { ready }
     }
 
-    /// The next stream; `None` once the port is closed.
-    pub async fn next(&mut self) -> Option<Stream> {
+    /// The next connection. `None` once the port is closed.
+    pub async fn next(&mut self) -> Option<Connection> {
         self.ready.recv().await
     }
 }
 
 impl futures_util::Stream for Incoming {
-    type Item = io::Result<Stream>;
+    type Item = io::Result<Connection>;
 
     fn poll_next(
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
-        self.ready.poll_recv(cx).map(|stream| stream.map(Ok))
+        self.ready
+            .poll_recv(cx)
+            .map(|connection| connection.map(Ok))
     }
 }
 
 // === impl Acceptor ===
 
 impl Acceptor {
-    /// Ends when nobody takes streams any more.
+    /// Accepts until the receiver of connections is dropped.
     async fn run(mut self) {
-        // Dropped with the task: a handshake does not outlive its port.
+        // Dropped with the task, so that no handshake outlives its port.
         let mut handshakes = JoinSet::new();
         while !self.ready.is_closed() {
             let permit = self.permit().await;
             let (socket, peer) = self.accept().await;
             while handshakes.try_join_next().is_some() {}
-            match &self.door.tls {
+            match &self.listener.tls {
                 None => {
-                    let stream = Stream::new(Io::Plain(socket), peer, permit);
-                    if self.ready.send(stream).await.is_err() {
+                    let connection = Connection::new(Transport::Plain(socket), peer, permit);
+                    if self.ready.send(connection).await.is_err() {
                         return;
                     }
                 }
                 Some(tls) => {
                     let (tls, ready) = (Arc::clone(tls), self.ready.clone());
                     handshakes.spawn(async move {
-                        if let Some(stream) = handshake(&tls, socket, peer, permit).await {
-                            // A server that takes none any more is stopping.
-                            drop(ready.send(stream).await);
+                        if let Some(connection) = handshake(&tls, socket, peer, permit).await {
+                            // The send fails only while the server is stopping.
+                            drop(ready.send(connection).await);
                         }
                     });
                 }
@@ -107,16 +109,16 @@ impl Acceptor {
         }
     }
 
-    /// Waits until one more connection may be open; those who connect meanwhile wait with the system.
+    /// Waits for a permit. Peers that connect meanwhile wait in the system's backlog.
     async fn permit(&mut self) -> Permit {
-        let connections = &self.door.connections;
+        let connections = &self.listener.connections;
         if let Some(permit) = connections.try_acquire() {
             return permit;
         }
-        if self.told.is_none_or(|told| told.elapsed() >= TOLD) {
-            self.told = Some(Instant::now());
+        if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            self.logged_at = Some(Instant::now());
             tracing::warn!(
-                port = self.door.setting,
+                port = self.listener.setting,
                 connections = connections.limit(),
                 "as many connections are open as limits.connections allows; others wait"
             );
@@ -126,7 +128,7 @@ impl Acceptor {
 
     async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
-            match self.door.listener.accept().await {
+            match self.listener.socket.accept().await {
                 Ok((socket, peer)) => {
                     if let Err(error) = prepare(&socket) {
                         tracing::debug!(%peer, %error, "a connection ended before it was served");
@@ -134,17 +136,17 @@ impl Acceptor {
                     }
                     return (socket, peer);
                 }
-                Err(error) if is_of_one_peer(&error) => {}
+                Err(error) if is_peer_error(&error) => {}
                 Err(error) => {
-                    tracing::error!(port = self.door.setting, %error, "cannot accept connections");
-                    sleep(PAUSE).await;
+                    tracing::error!(port = self.listener.setting, %error, "cannot accept connections");
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 }
 
-/// What is written is sent at once, and a peer that is gone is noticed.
+/// Sets TCP_NODELAY and keep-alive.
 fn prepare(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     rustix::net::sockopt::set_socket_keepalive(socket, true)?;
@@ -152,7 +154,7 @@ fn prepare(socket: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-fn is_of_one_peer(error: &io::Error) -> bool {
+fn is_peer_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(
         error.kind(),
@@ -160,21 +162,21 @@ fn is_of_one_peer(error: &io::Error) -> bool {
     )
 }
 
-/// The stream inside TLS. Whoever fails is told by an alert; the log has it at debug, as strangers must not fill it.
+/// Runs the TLS handshake. Failures are logged at debug level only, as unauthenticated clients must not fill the log.
 async fn handshake(
     tls: &Tls,
     socket: TcpStream,
     peer: SocketAddr,
     permit: Permit,
-) -> Option<Stream> {
-    match timeout(HANDSHAKE, tls.acceptor().accept(socket)).await {
-        Ok(Ok(io)) => Some(Stream::new(Io::Tls(Box::new(io)), peer, permit)),
+) -> Option<Connection> {
+    match timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(socket)).await {
+        Ok(Ok(io)) => Some(Connection::new(Transport::Tls(Box::new(io)), peer, permit)),
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "a TLS handshake failed");
             None
         }
         Err(_) => {
-            tracing::debug!(%peer, timeout = ?HANDSHAKE, "a TLS handshake took too long");
+            tracing::debug!(%peer, timeout = ?HANDSHAKE_TIMEOUT, "a TLS handshake took too long");
             None
         }
     }

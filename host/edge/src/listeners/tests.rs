@@ -1,4 +1,4 @@
-//! What each deadline does, on real sockets and by a clock that runs when nothing else does.
+//! The timeouts, on real sockets and with paused time.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -13,23 +13,23 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A port, and a peer that has connected to it.
+/// A port and a connected peer.
 async fn open(tls: Option<Arc<Tls>>) -> (Incoming, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let door = Door {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let listener = Listener {
         setting: "grpc.endpoint",
-        listener,
+        socket,
         address,
         tls,
         connections: larder_core::Permits::new(1),
     };
-    let incoming = Incoming::open(door, CancellationToken::new());
+    let incoming = Incoming::open(listener, CancellationToken::new());
     (incoming, TcpStream::connect(address).await.unwrap())
 }
 
-/// A port without TLS: the server's end and its peer's.
-async fn connected() -> (Stream, TcpStream) {
+/// A connection without TLS: the server's end and the peer's.
+async fn connected() -> (Connection, TcpStream) {
     let (mut incoming, peer) = open(None).await;
     (incoming.next().await.unwrap(), peer)
 }
@@ -40,7 +40,7 @@ fn tls() -> Arc<Tls> {
     let (cert, key) = (folder.path().join("cert"), folder.path().join("key"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let files = Files {
+    let files = TlsFiles {
         cert,
         key,
         client_ca: None,
@@ -49,8 +49,8 @@ fn tls() -> Arc<Tls> {
     Arc::new(Tls::open(files).unwrap())
 }
 
-/// How long it is silent until the server gives the connection up.
-async fn given_up_after(stream: &mut Stream) -> Duration {
+/// The time until the server closes the idle connection.
+async fn closed_after(stream: &mut Connection) -> Duration {
     let begun = Instant::now();
     let error = stream.read_u8().await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
@@ -58,31 +58,31 @@ async fn given_up_after(stream: &mut Stream) -> Duration {
 }
 
 #[track_caller]
-fn about(took: Duration, wanted: Duration) {
+fn check_about(took: Duration, wanted: Duration) {
     assert!(took >= wanted && took < wanted + SECOND, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_begins_no_handshake_is_hung_up_on() {
+async fn a_peer_without_a_handshake_is_closed() {
     let (mut incoming, mut peer) = open(Some(tls())).await;
     let begun = Instant::now();
     assert_eq!(peer.read(&mut [0; 64]).await.unwrap(), 0);
-    about(begun.elapsed(), HANDSHAKE);
-    // Its place is free again: another one is let in, and is given up in its turn.
+    check_about(begun.elapsed(), HANDSHAKE_TIMEOUT);
+    // Its permit is free again: the next peer is accepted, and then closed as well.
     let mut next = TcpStream::connect(peer.peer_addr().unwrap()).await.unwrap();
     assert_eq!(next.read(&mut [0; 64]).await.unwrap(), 0);
-    about(begun.elapsed(), HANDSHAKE * 2);
+    check_about(begun.elapsed(), HANDSHAKE_TIMEOUT * 2);
     assert!(futures_util::poll!(std::pin::pin!(incoming.next())).is_pending());
 }
 
-/// The deadline is that of the whole handshake, however often a byte comes.
+/// The timeout covers the whole handshake, however many bytes arrive.
 #[tokio::test(start_paused = true)]
-async fn a_handshake_byte_by_byte_is_given_up_as_well() {
+async fn a_handshake_sent_byte_by_byte_is_closed() {
     let (_incoming, peer) = open(Some(tls())).await;
     let begun = Instant::now();
     let (mut from, mut to) = peer.into_split();
     let drip = tokio::spawn(async move {
-        // The head of a long ClientHello, and then the least that goes on.
+        // The header of a long ClientHello, then one byte at a time.
         to.write_all(&[22, 3, 1, 0x10, 0, 1, 0, 0x0f, 0xfc])
             .await
             .unwrap();
@@ -90,45 +90,45 @@ async fn a_handshake_byte_by_byte_is_given_up_as_well() {
             sleep(SECOND).await;
         }
     });
-    // The end may be an error here: bytes were sent that nobody has read.
+    // The close may be an error here, as the server has not read all bytes.
     assert_eq!(from.read(&mut [0; 64]).await.unwrap_or(0), 0);
-    about(begun.elapsed(), HANDSHAKE);
+    check_about(begun.elapsed(), HANDSHAKE_TIMEOUT);
     drip.abort();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_says_nothing_is_given_up() {
+async fn a_peer_that_sends_nothing_is_closed() {
     let (mut stream, _peer) = connected().await;
-    // What the server says first, as HTTP/2's does, is no sign of the peer's life.
-    sleep(HANDSHAKE.checked_sub(SECOND).unwrap()).await;
+    // The server's first frame, as in HTTP/2, is no sign that the peer is alive.
+    sleep(HANDSHAKE_TIMEOUT.checked_sub(SECOND).unwrap()).await;
     stream.write_all(b"hello").await.unwrap();
-    about(given_up_after(&mut stream).await, SECOND);
+    check_about(closed_after(&mut stream).await, SECOND);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_on_which_nothing_goes_is_given_up() {
+async fn an_idle_connection_is_closed() {
     let (mut stream, mut peer) = connected().await;
     peer.write_all(b"ab").await.unwrap();
     for _ in 0..2 {
         assert!(stream.read_u8().await.is_ok());
-        sleep(IDLE.checked_sub(SECOND).unwrap()).await;
+        sleep(IDLE_TIMEOUT.checked_sub(SECOND).unwrap()).await;
     }
-    // An answer to a client that waits counts, though the client says nothing.
+    // An answer counts as traffic, though the client sends nothing.
     for _ in 0..3 {
         stream.write_all(b"c").await.unwrap();
-        sleep(IDLE.checked_sub(SECOND).unwrap()).await;
+        sleep(IDLE_TIMEOUT.checked_sub(SECOND).unwrap()).await;
     }
-    about(given_up_after(&mut stream).await, SECOND);
+    check_about(closed_after(&mut stream).await, SECOND);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_given_up_makes_room_for_another() {
+async fn a_closed_connection_returns_its_permit() {
     let (mut incoming, silent) = open(None).await;
     let address = silent.peer_addr().unwrap();
     let mut stream = incoming.next().await.unwrap();
     let _waiting = TcpStream::connect(address).await.unwrap();
     assert!(futures_util::poll!(std::pin::pin!(incoming.next())).is_pending());
-    about(given_up_after(&mut stream).await, HANDSHAKE);
+    check_about(closed_after(&mut stream).await, HANDSHAKE_TIMEOUT);
     drop(stream);
     assert!(incoming.next().await.is_some());
 }

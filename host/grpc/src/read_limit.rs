@@ -1,4 +1,4 @@
-//! Bounds how many reads run at a time, of all tenants.
+//! Limits the concurrent reads of all tenants.
 
 use std::sync::Arc;
 
@@ -7,19 +7,22 @@ use tonic::Status;
 
 use super::status::{self, Failure};
 
-/// The most reads at a time, over all connections: each may hold some pages of the plugin in memory.
+/// Maximum concurrent reads over all connections. Each may hold several pages of the plugin in memory.
 const MAX_READS: usize = 256;
 
 /// The permits of reads.
 #[derive(Clone)]
-pub(super) struct Reads(Arc<Semaphore>);
+pub(super) struct ReadLimit(Arc<Semaphore>);
 
-impl Reads {
+impl ReadLimit {
     pub(super) fn new() -> Self {
         Self(Arc::new(Semaphore::new(MAX_READS)))
     }
 
-    /// Lets one more read begin; it ends when the permit is dropped. The error is its status.
+    /// Takes a permit, which is returned on drop.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` if none is free.
     pub(super) fn begin(&self) -> Result<OwnedSemaphorePermit, Status> {
         Arc::clone(&self.0).try_acquire_owned().map_err(|_| {
             status::read(&Failure::Overloaded(&format_args!(
@@ -38,8 +41,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_read_too_many_is_refused_until_another_ends() {
-        let reads = Reads::new();
+    fn a_read_over_the_limit_is_refused_until_another_ends() {
+        let reads = ReadLimit::new();
         let mut permits: Vec<_> = (0..MAX_READS).map(|_| reads.begin().unwrap()).collect();
         assert_eq!(reads.begin().unwrap_err().code(), Code::ResourceExhausted);
         permits.pop();

@@ -1,4 +1,4 @@
-//! Certificates from files, as what a handshake needs.
+//! Loads certificates from files into a TLS configuration.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-use crate::files::{FromFiles, Reload};
+use crate::files::{Reloadable, WatchedFiles};
 
-/// The files of one port.
+/// The certificate files of one port.
 #[derive(Clone, Debug)]
-pub struct Files {
-    /// The certificate, then those between it and its CA.
+pub struct TlsFiles {
+    /// The certificate, followed by the intermediate ones.
     pub cert: PathBuf,
-    /// Its private key.
+    /// The private key.
     pub key: PathBuf,
-    /// The CAs of clients; without, no certificate is asked of them.
+    /// The CAs of client certificates. If `None`, clients need no certificate.
     pub client_ca: Option<PathBuf>,
-    /// What is spoken inside.
+    /// The protocol inside TLS.
     pub protocol: Protocol,
 }
 
-/// What is spoken inside TLS, and the settings that name the files.
+/// The protocol inside TLS, which also gives the prefix of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// gRPC over HTTP/2: `grpc.tls`.
@@ -34,10 +34,10 @@ pub enum Protocol {
     Admin,
 }
 
-/// The certificates of a port as they are now.
-pub struct Tls(Arc<FromFiles<Arc<ServerConfig>, Error>>);
+/// The current certificates of a port.
+pub struct Tls(Arc<Reloadable<Arc<ServerConfig>, Error>>);
 
-/// A file that cannot be used.
+/// An invalid certificate file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
@@ -47,17 +47,17 @@ pub enum Error {
         setting: String,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// It holds something else than it has to.
+    /// It does not contain what the setting requires.
     #[error("`{}` of `{setting}` {wrong}", path.display())]
     Unusable {
         /// The setting that names it.
         setting: String,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and what it has to hold.
+        /// The problem, and the required content.
         wrong: String,
     },
 }
@@ -68,32 +68,32 @@ impl Tls {
     /// Reads the files for the first time.
     ///
     /// # Errors
-    /// Names setting and file, and what the file has to hold.
-    pub fn open(files: Files) -> Result<Self, Error> {
+    /// An invalid file, with the setting, the path and the required content.
+    pub fn open(files: TlsFiles) -> Result<Self, Error> {
         let named = [
             Some(&files.cert),
             Some(&files.key),
             files.client_ca.as_ref(),
         ];
         let paths = named.into_iter().flatten().cloned().collect();
-        let opened = FromFiles::open(files.protocol.setting(), paths, move || files.read())?;
+        let opened = Reloadable::open(files.protocol.setting(), paths, move || files.read())?;
         Ok(Self(Arc::new(opened)))
     }
 
-    /// The files, to be looked at again.
-    pub fn files(&self) -> Arc<dyn Reload> {
-        Arc::clone(&self.0) as Arc<dyn Reload>
+    /// The files, for reloads.
+    pub fn files(&self) -> Arc<dyn WatchedFiles> {
+        Arc::clone(&self.0) as Arc<dyn WatchedFiles>
     }
 
-    /// Accepts by the certificates of this moment.
+    /// An acceptor with the current certificates.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&*self.0.current()))
     }
 }
 
-// === impl Files ===
+// === impl TlsFiles ===
 
-impl Files {
+impl TlsFiles {
     fn read(&self) -> Result<Arc<ServerConfig>, Error> {
         let certs = self.certificates("cert", &self.cert)?;
         let key = self.pem("key", &self.key)?;
@@ -185,7 +185,7 @@ impl Files {
     }
 }
 
-/// The library's own text of a broken section would repeat what is inside, which may be a key.
+/// Replaces the library's text, which would repeat the content of a broken section, possibly a key.
 fn not_pem(error: &pem::Error, wanted: &str) -> String {
     let wrong = match error {
         pem::Error::NoItemsFound => "has none",

@@ -13,26 +13,29 @@ use prost::Message as _;
 
 use super::*;
 
-/// The example of the standard that defines SHA-256.
+/// The example of the SHA-256 standard.
 const TOKEN: &str = "abc";
 const HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-fn writers(default: Option<&str>, caller: Caller) -> Writers {
-    writers_of(&[], default, caller)
+fn splitter(default: Option<&str>, caller: Caller) -> TenantSplitter {
+    splitter_of(&[], default, caller)
 }
 
-fn writers_of(tenants: &[&str], default: Option<&str>, caller: Caller) -> Writers {
+fn splitter_of(tenants: &[&str], default: Option<&str>, caller: Caller) -> TenantSplitter {
     let resolver = Resolver::on(Rules {
         header: HeaderName::from_static("x-tenant"),
         tenants: tenants.iter().map(|name| name.parse().unwrap()).collect(),
         default: default.map(|name| name.parse().unwrap()),
         attribute: Some("tenant".into()),
     });
-    Writers::new(resolver.by_resource(&HeaderMap::new()).unwrap(), caller)
+    TenantSplitter::new(
+        resolver.attribute_resolver(&HeaderMap::new()).unwrap(),
+        caller,
+    )
 }
 
-fn anybody() -> Caller {
-    Access::open().caller(&HeaderMap::new()).unwrap()
+fn anonymous() -> Caller {
+    Access::anonymous().caller(&HeaderMap::new()).unwrap()
 }
 
 fn bound_to(tenants: &str) -> Caller {
@@ -52,22 +55,25 @@ fn of(tenant: &str) -> ResourceBuilder {
         .span(span([1; 16], 1))
 }
 
-/// Each owner, by name or by reason, with how many resources are its.
-fn owners(writers: &Writers, resources: Vec<ResourceBuilder>) -> Vec<(String, usize)> {
+/// Each destination by name or reason, with its number of resources.
+fn destinations(
+    splitter: &TenantSplitter,
+    resources: Vec<ResourceBuilder>,
+) -> Vec<(String, usize)> {
     let request = request(resources).encode_to_vec();
-    let shares = writers.split(&request).unwrap();
-    let told = |owner| match owner {
-        Owner::Tenant(tenant) => tenant.to_string(),
-        Owner::Nobody(denied) => denied.reason.to_owned(),
+    let shares = splitter.split(&request).unwrap();
+    let name = |destination| match destination {
+        Destination::Tenant(tenant) => tenant.to_string(),
+        Destination::Refused(denied) => denied.reason.to_owned(),
     };
     let shares = shares.into_iter();
     shares
-        .map(|(owner, share)| (told(owner), share.resource_spans().len()))
+        .map(|(destination, share)| (name(destination), share.resource_spans().len()))
         .collect()
 }
 
-fn list(owners: &[(&str, usize)]) -> Vec<(String, usize)> {
-    owners
+fn list(destinations: &[(&str, usize)]) -> Vec<(String, usize)> {
+    destinations
         .iter()
         .map(|(name, count)| ((*name).to_owned(), *count))
         .collect()
@@ -89,24 +95,24 @@ fn each_resource_goes_to_the_tenant_that_it_names() {
     let refused = [("tenant_unknown", 2), ("tenant_extra", 1)];
     let strict = [&[("a", 2), ("tenant_missing", 1), ("b", 1)], &refused[..]].concat();
     assert_eq!(
-        owners(&writers(None, anybody()), resources()),
+        destinations(&splitter(None, anonymous()), resources()),
         list(&strict)
     );
     let lenient = [&[("a", 2), ("c", 1), ("b", 1)], &refused[..]].concat();
     assert_eq!(
-        owners(&writers(Some("c"), anybody()), resources()),
+        destinations(&splitter(Some("c"), anonymous()), resources()),
         list(&lenient)
     );
     let joined = [&[("a", 3), ("b", 1)], &refused[..]].concat();
     assert_eq!(
-        owners(&writers(Some("a"), anybody()), resources()),
+        destinations(&splitter(Some("a"), anonymous()), resources()),
         list(&joined)
     );
 }
 
 #[test]
-fn a_token_is_asked_about_each_tenant_and_the_default_one_too() {
-    let bound = |default| writers(default, bound_to("a, c"));
+fn the_right_to_each_tenant_is_checked_including_the_default() {
+    let bound = |default| splitter(default, bound_to("a, c"));
     let resources = || vec![of("a"), of("b"), resource(), of("d"), of("c")];
     let wanted = [
         ("a", 1),
@@ -114,53 +120,53 @@ fn a_token_is_asked_about_each_tenant_and_the_default_one_too() {
         ("tenant_missing", 1),
         ("c", 1),
     ];
-    assert_eq!(owners(&bound(None), resources()), list(&wanted));
+    assert_eq!(destinations(&bound(None), resources()), list(&wanted));
     let wanted = [("a", 1), ("tenant_denied", 3), ("c", 1)];
-    assert_eq!(owners(&bound(Some("e")), resources()), list(&wanted));
+    assert_eq!(destinations(&bound(Some("e")), resources()), list(&wanted));
 }
 
 #[test]
-fn a_request_names_so_many_tenants_and_no_more() {
+fn tenants_over_the_maximum_of_a_request_are_refused() {
     let names = (0..MAX_TENANTS + 2).map(|number| format!("t{number}"));
     let mut resources: Vec<ResourceBuilder> = names.map(|name| of(&name)).collect();
-    // Those that were named in time are so to the end.
+    // Tenants within the maximum stay accepted.
     resources.extend([of("t0"), of("t65")]);
-    let shares = owners(&writers(None, anybody()), resources);
+    let shares = destinations(&splitter(None, anonymous()), resources);
     assert_eq!(shares.len(), MAX_TENANTS + 1);
     assert_eq!(shares[0], ("t0".to_owned(), 2));
     assert_eq!(shares[MAX_TENANTS], ("tenant_too_many".to_owned(), 3));
 
-    // Names that are refused take nobody's place.
+    // Refused names do not count.
     let names = (0..200).map(|number| format!("t{number}"));
     let resources = names.map(|name| of(&name)).chain([of("a")]).collect();
-    let shares = owners(&writers(None, bound_to("a")), resources);
+    let shares = destinations(&splitter(None, bound_to("a")), resources);
     assert_eq!(shares, list(&[("tenant_denied", 200), ("a", 1)]));
 }
 
-/// Where there is a list: a token for some learns nothing of it, and one for all is told who is not in it.
+/// With a list of tenants: a token for some tenants learns nothing of it, and one for all learns which names are unknown.
 #[test]
-fn who_may_not_write_for_a_name_is_not_told_whether_it_is_listed() {
-    let listed = |caller| writers_of(&["a", "b"], None, caller);
+fn a_caller_without_the_right_does_not_learn_which_tenants_are_listed() {
+    let listed = |caller| splitter_of(&["a", "b"], None, caller);
     let resources = || vec![of("a"), of("b"), of("x")];
-    let some = owners(&listed(bound_to("a")), resources());
+    let some = destinations(&listed(bound_to("a")), resources());
     assert_eq!(some, list(&[("a", 1), ("tenant_denied", 2)]));
-    let all = owners(&listed(anybody()), resources());
+    let all = destinations(&listed(anonymous()), resources());
     assert_eq!(all, list(&[("a", 1), ("b", 1), ("tenant_unknown", 1)]));
-    let of_x = owners(&listed(bound_to("a, x")), resources());
-    let told = [("a", 1), ("tenant_denied", 1), ("tenant_unknown", 1)];
-    assert_eq!(of_x, list(&told), "it may ask about that name");
+    let of_x = destinations(&listed(bound_to("a, x")), resources());
+    let wanted = [("a", 1), ("tenant_denied", 1), ("tenant_unknown", 1)];
+    assert_eq!(of_x, list(&wanted), "it has the right to that name");
 }
 
 #[test]
-fn a_refusal_says_what_is_wrong_and_what_to_do() {
-    let told = |writers: &Writers, resource| {
+fn a_refusal_names_the_problem_and_the_remedy() {
+    let refusal = |splitter: &TenantSplitter, resource| {
         let request = request([resource]).encode_to_vec();
-        match writers.split(&request).unwrap().remove(0).0 {
-            Owner::Nobody(denied) => denied.text,
-            Owner::Tenant(tenant) => panic!("{tenant} was let in"),
+        match splitter.split(&request).unwrap().remove(0).0 {
+            Destination::Refused(denied) => denied.text,
+            Destination::Tenant(tenant) => panic!("{tenant} was let in"),
         }
     };
-    let open = writers(None, anybody());
+    let open = splitter(None, anonymous());
     for (resource, says) in [
         (
             resource(),
@@ -176,11 +182,11 @@ fn a_refusal_says_what_is_wrong_and_what_to_do() {
             ["unknown tenant", "\"tenant\"", "something else"],
         ),
     ] {
-        let text = told(&open, resource);
+        let text = refusal(&open, resource);
         assert!(says.iter().all(|says| text.contains(says)), "{text}");
     }
-    let long = told(&open, of(&"\u{1}x".repeat(500)));
+    let long = refusal(&open, of(&"\u{1}x".repeat(500)));
     assert!(long.len() < 600 && !long.contains('\u{1}'), "{long}");
-    let denied = told(&writers(None, bound_to("a")), of("b"));
+    let denied = refusal(&splitter(None, bound_to("a")), of("b"));
     assert!(denied.contains("not for tenant \"b\""), "{denied}");
 }
