@@ -1,6 +1,6 @@
-//! The messages that Jaeger and OTLP clients send to Larder, and a reader of OTLP traces that copies nothing.
+//! Messages of Jaeger's storage API, and a zero-copy reader of OTLP traces.
 //!
-//! Owns the `.proto` files under `proto/`, the messages generated from them (checked in; the test `codegen` keeps them equal),
+//! Owns the `.proto` files under `proto/`, the messages generated from them (checked in; the test `codegen` compares them),
 //! and [`wire`] and [`otlp`]. Architecture invariant: knows neither tonic servers nor wasm.
 
 #![forbid(unsafe_code)]
@@ -11,9 +11,9 @@ pub mod testing;
 mod traces_bytes;
 pub mod wire;
 
+pub use generated::{expression, storage};
 pub use traces_bytes::TracesBytes;
 
-/// `jaeger.storage.v2`: what Jaeger asks a storage, and what it answers.
 #[allow(
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
@@ -21,27 +21,23 @@ pub use traces_bytes::TracesBytes;
     unreachable_pub,
     reason = "generated"
 )]
-pub mod storage {
-    /// `jaeger.storage.v2`.
-    pub mod v2 {
-        include!("generated/jaeger.storage.v2.rs");
+mod generated {
+    /// `jaeger.storage.v2`: requests and responses of Jaeger's storage API.
+    pub mod storage {
+        /// `jaeger.storage.v2`.
+        pub mod v2 {
+            include!("generated/jaeger.storage.v2.rs");
+        }
+    }
+
+    /// `jaeger.expression.v1`: structured filters (RFC 0005).
+    pub mod expression {
+        /// `jaeger.expression.v1`.
+        pub mod v1 {
+            include!("generated/jaeger.expression.v1.rs");
+        }
     }
 }
 
-/// `jaeger.expression.v1`: structured filters (RFC 0005).
-#[allow(
-    clippy::pedantic,
-    clippy::allow_attributes_without_reason,
-    missing_docs,
-    unreachable_pub,
-    reason = "generated"
-)]
-pub mod expression {
-    /// `jaeger.expression.v1`.
-    pub mod v1 {
-        include!("generated/jaeger.expression.v1.rs");
-    }
-}
-
-/// An encoded `FileDescriptorSet` of Jaeger's storage API, OTLP's trace service and all that they import, for server reflection.
+/// An encoded `FileDescriptorSet` of Jaeger's storage API, OTLP's trace service and their imports, for server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptors.bin");

@@ -1,4 +1,4 @@
-//! Encoded traces that pass through untouched.
+//! A message type for traces that are already encoded.
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{
@@ -6,10 +6,10 @@ use prost::encoding::{
 };
 use prost::{DecodeError, Message};
 
-/// An encoded `opentelemetry.proto.trace.v1.TracesData`, which stands for that message where Larder answers with one: what is
-/// stored goes out as it is, without being decoded.
+/// An encoded `opentelemetry.proto.trace.v1.TracesData`. Takes the place of that message in Larder's answers, so that stored spans are
+/// sent without being decoded.
 ///
-/// Decoding keeps every field but groups, which proto3 does not have.
+/// Decoding keeps every field except groups, which proto3 does not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TracesBytes(pub Bytes);
 
@@ -44,7 +44,7 @@ impl Message for TracesBytes {
                 };
                 match usize::try_from(length) {
                     Ok(length) if length <= buf.remaining() => kept.put(buf.take(length)),
-                    // Too short a buffer: let prost make its own error, which has no public constructor.
+                    // The buffer is too short. prost's error has no public constructor, so let prost create it.
                     _ => skip_field(wire_type, tag, &mut Bytes::new(), ctx)?,
                 }
             }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_cut_off() {
+    fn refuses_truncated_fields() {
         assert!(TracesBytes::decode(&b"\x0a\x04abc"[..]).is_err());
         assert!(TracesBytes::decode(&b"\x19abc"[..]).is_err());
         assert!(TracesBytes::decode(&b"\x10\x80"[..]).is_err());

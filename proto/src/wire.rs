@@ -1,12 +1,12 @@
-//! Protobuf's wire format over `&[u8]`: fields one by one, nothing copied, nothing decoded that is not asked for.
+//! Iterates over the fields of an encoded protobuf message, without copying.
 //!
-//! Takes and refuses exactly what prost does: a varint of more than 10 bytes or 64 bits, a key of more than 32 bits, field
+//! Accepts and refuses the same messages as prost. Refused are a varint of more than 10 bytes or 64 bits, a key of more than 32 bits, field
 //! number 0, an unknown wire type, a length past the end, a group that is not closed or closed by another number, and nesting
-//! deeper than [`DEPTH`]. Foreign bytes never make it panic.
+//! deeper than [`DEPTH`]. Invalid bytes never cause a panic.
 
 use std::fmt;
 
-/// How deep messages and groups may be nested, the outermost message counting as nothing; the limit of prost.
+/// Maximum nesting of messages and groups inside the outermost message; the limit of prost.
 pub const DEPTH: u32 = 100;
 
 /// The fields of one encoded message, in the order sent. Ends after the first error.
@@ -17,20 +17,20 @@ pub struct Fields<'a> {
     depth: u32,
 }
 
-/// One field as it stands on the wire.
+/// One encoded field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Field<'a> {
-    /// Never 0.
+    /// The field number; never 0.
     pub number: u32,
-    /// What it holds.
+    /// The field's value.
     pub value: Value<'a>,
     /// Key and value as sent.
     pub raw: &'a [u8],
-    /// Where `raw` starts in the message.
+    /// Position of `raw` in the message, in bytes.
     pub offset: usize,
 }
 
-/// What a field holds, by its wire type.
+/// The value of a field, by its wire type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// int32 to uint64, bool, enum.
@@ -41,18 +41,18 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// fixed32, float.
     Fixed32(u32),
-    /// What stands between the two keys of a group.
+    /// The bytes between the start and end keys of a group.
     Group(&'a [u8]),
 }
 
-/// Why bytes are not a message.
+/// Error for bytes that are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
     cause: Cause,
     offset: usize,
 }
 
-/// The rule that was broken.
+/// The violated rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     CutOff,
@@ -84,7 +84,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Says that the field is none that the message knows. Such a field needs a level of nesting, as in prost.
+    /// Checks a field that the message does not define. Like in prost, such a field needs a level of nesting.
+    ///
+    /// # Errors
+    /// If no level is left.
     #[inline]
     pub fn unknown(&self, field: &Field<'_>) -> Result<(), Error> {
         if self.depth == 0 {
@@ -93,10 +96,10 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// How many levels may be nested inside a message that is a field of this one.
+    /// Maximum nesting inside a message that is a field of this one.
     ///
     /// # Errors
-    /// When none may.
+    /// If no level is left.
     #[inline]
     pub fn inner_depth(&self, field: &Field<'_>) -> Result<u32, Error> {
         self.depth
@@ -108,13 +111,14 @@ impl<'a> Fields<'a> {
         self.whole.len() - self.rest.len()
     }
 
-    /// Nearly every field of a request: a key of one byte with a length of two at most, a varint of one, or eight bytes.
+    /// Fast path for almost every field of a request: a key of one byte, followed by a length of at most two bytes, a varint of one
+    /// byte, or a fixed64. Returns `None` for any other field.
     #[expect(clippy::inline_always, reason = "a call costs more than the reading")]
     #[inline(always)]
     fn read_short(&mut self) -> Option<Field<'a>> {
         let before = self.rest;
         let (key, after) = before.split_first()?;
-        // Longer keys and the number 0 have no short form.
+        // Longer keys and field number 0 take the slow path.
         if !(8..0x80).contains(key) {
             return None;
         }
@@ -191,7 +195,7 @@ impl<'a> Field<'a> {
     /// The value of a string, of bytes or of a message.
     ///
     /// # Errors
-    /// When it has another wire type; so in the functions below.
+    /// If it has another wire type. The same holds for the methods below.
     #[inline]
     pub fn bytes(&self) -> Result<&'a [u8], Error> {
         match self.value {
@@ -200,7 +204,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The value of an integer of variable length, of a bool or of an enum.
+    /// The value of a varint: an integer, a bool or an enum.
     #[inline]
     pub fn varint(&self) -> Result<u64, Error> {
         match self.value {
@@ -227,7 +231,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Whether it is a group, which proto3 does not have.
+    /// Returns `true` for a group, which proto3 does not have.
     #[inline]
     pub fn is_group(&self) -> bool {
         matches!(self.value, Value::Group(_))
@@ -252,15 +256,15 @@ impl Cause {
 }
 
 impl Error {
-    /// Where the fault is, in bytes from the start of what was read.
+    /// Position of the fault, in bytes from the start of the message.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// The same error with its offset counted from the start of `outer`, of which `inner`, the message that was being read, is a part.
+    /// The same error with an offset from the start of `outer`. `inner` is the message with the fault, a part of `outer`.
     #[cold]
     #[must_use]
-    pub fn counted_from(self, outer: &[u8], inner: &[u8]) -> Self {
+    pub fn relative_to(self, outer: &[u8], inner: &[u8]) -> Self {
         let inner_starts = (inner.as_ptr() as usize).saturating_sub(outer.as_ptr() as usize);
         Self {
             cause: self.cause,
@@ -318,7 +322,7 @@ fn read_long_varint(rest: &mut &[u8]) -> Result<u64, Cause> {
         let [byte, after @ ..] = bytes else {
             break;
         };
-        // The tenth byte has room for one bit.
+        // The tenth byte holds only one bit.
         if shift == 63 && *byte > 1 {
             break;
         }
@@ -378,7 +382,7 @@ fn read_field<'a>(rest: &mut &'a [u8], depth: u32) -> Result<(u32, Value<'a>), C
     Ok((number, value))
 }
 
-/// Reads up to and including the end key of group `number`; returns what stands before it.
+/// Reads up to and including the end key of group `number`. Returns the content before that key.
 #[cold]
 fn read_group<'a>(rest: &mut &'a [u8], number: u32, depth: u32) -> Result<&'a [u8], Cause> {
     let depth = depth.checked_sub(1).ok_or(Cause::TooDeep)?;
@@ -393,7 +397,7 @@ fn read_group<'a>(rest: &mut &'a [u8], number: u32, depth: u32) -> Result<&'a [u
             let (content, _) = whole.split_at(whole.len() - before_key.len());
             return Ok(content);
         }
-        // prost counts a level for every field inside a group, also for numbers.
+        // prost counts a level for every field inside a group, even for a number.
         if depth == 0 {
             return Err(Cause::TooDeep);
         }

@@ -1,4 +1,4 @@
-//! Keeps `src/generated` equal to what the `.proto` files say. `LARDER_BLESS=1 cargo test -p larder-proto --test codegen`
+//! Compares `src/generated` with the code generated from the `.proto` files. `LARDER_BLESS=1 cargo test -p larder-proto --test codegen`
 //! rewrites it; the crate's own build needs no code generator.
 
 #![allow(
@@ -25,7 +25,7 @@ fn crate_dir() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files that the services need, each after what it imports.
+/// Descriptors of all files that the services need, each after its imports.
 fn descriptors() -> FileDescriptorSet {
     let mut compiler = protox::Compiler::new([crate_dir().join("proto")]).expect("an include path");
     compiler.include_imports(true).include_source_info(true);
@@ -36,7 +36,7 @@ fn descriptors() -> FileDescriptorSet {
         .expect("protox writes a descriptor set")
 }
 
-/// The set for reflection: comments and positions are left out, as protoc does by default.
+/// The encoded set for reflection, without comments and positions, like protoc's default output.
 fn without_source_info(mut set: FileDescriptorSet) -> Vec<u8> {
     for file in &mut set.file {
         file.source_code_info = None;
@@ -44,10 +44,10 @@ fn without_source_info(mut set: FileDescriptorSet) -> Vec<u8> {
     set.encode_to_vec()
 }
 
-/// The Rust source of each package of ours, by file name.
+/// The Rust source of each of Larder's packages, by file name.
 fn messages(mut set: FileDescriptorSet) -> BTreeMap<String, Vec<u8>> {
     for file in &mut set.file {
-        // tonic's stubs are the server's; here they would only be unknown types.
+        // The stubs of services belong to the crate with tonic; here their types are unknown.
         file.service.clear();
     }
     let requests = set
@@ -75,7 +75,7 @@ fn messages(mut set: FileDescriptorSet) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn generated_code_is_what_the_proto_files_say() {
+fn generated_code_equals_that_of_the_proto_files() {
     let set = descriptors();
     let mut wanted = messages(set.clone());
     wanted.insert("descriptors.bin".to_owned(), without_source_info(set));

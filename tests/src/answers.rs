@@ -47,7 +47,7 @@ pub fn merge(messages: &[Bytes]) -> Vec<Trace> {
     let mut traces: Vec<Trace> = Vec::new();
     for message in messages {
         assert!(message.len() < CLIENT_LIMIT, "{} bytes (W7)", message.len());
-        assert!(pdata::takes(message), "Jaeger cannot read it");
+        assert!(pdata::decodes(message), "Jaeger cannot read it");
         let data = TracesData::decode(&message[..]).expect("a TracesData");
         let spans: Vec<_> = spans_of(&data.resource_spans).collect();
         assert!(!spans.is_empty(), "an empty message (W6)");

@@ -98,7 +98,7 @@ impl<'a> Request<'a> {
         for raw in resource_spans {
             let raw = raw?;
             self.read_resource_spans(raw, limits, refused)
-                .map_err(|e| e.counted_from(request, raw))?;
+                .map_err(|e| e.relative_to(request, raw))?;
         }
         Ok(())
     }
@@ -159,7 +159,7 @@ impl<'a> Request<'a> {
         let resource = self.resource(raw, header)?;
         for scope in &scopes {
             self.read_scope_spans(resource, scope, limits, refused)
-                .map_err(|e| e.counted_from(raw, scope))?;
+                .map_err(|e| e.relative_to(raw, scope))?;
         }
         self.pending_scopes = scopes;
         Ok(())
@@ -178,7 +178,7 @@ impl<'a> Request<'a> {
         let scope = self.scope(resource, raw, header)?;
         for span in &spans {
             self.read_span(scope, span, limits, refused)
-                .map_err(|e| e.counted_from(raw, span))?;
+                .map_err(|e| e.relative_to(raw, span))?;
             self.position += 1;
         }
         self.pending_spans = spans;
@@ -217,7 +217,7 @@ impl<'a> Request<'a> {
                 }
                 Child::Link(raw) => {
                     let link = Link::read(raw, |raw| attribute(Level::Link, raw))?;
-                    inside.link_ids_fit &= link.ids_fit;
+                    inside.link_ids_fit &= link.ids_valid;
                     inside.utf8 &= link.utf8;
                     inside.decodable &= link.decodable;
                     list.push(facts.link_trace_id(link.trace_id));
@@ -252,7 +252,7 @@ impl<'a> Request<'a> {
             .ok()
             .filter(|id| *id != [0; 8])
             .ok_or((Reason::SpanId, Place::Span))?;
-        if let Some(field) = view.misfit {
+        if let Some(field) = view.invalid_id {
             return Err((field.into(), Place::Span));
         }
         if !inside.link_ids_fit {

@@ -37,7 +37,7 @@ pub fn split<'a>(
     for raw in resource_spans(request) {
         let raw = raw.map_err(Malformed)?;
         let said = said(raw, attribute.as_bytes());
-        let said = said.map_err(|error| Malformed(error.counted_from(request, raw)))?;
+        let said = said.map_err(|error| Malformed(error.relative_to(request, raw)))?;
         let place = whose(said);
         if place >= shares.len() {
             shares.resize_with(place + 1, Share::default);

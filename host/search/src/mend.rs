@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use larder_proto::otlp::{Link, Span, depth, fits_span_id, fits_trace_id};
+use larder_proto::otlp::{Link, Span, depth, is_span_id_len, is_trace_id_len};
 use larder_proto::wire::{DEPTH, Error, Fields};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -29,15 +29,15 @@ pub(crate) struct Mended {
 }
 
 /// Whether Jaeger's client takes the ids of a span and of its links.
-pub(crate) fn ids_fit(span: &Span<'_>) -> Result<bool, Error> {
-    if span.misfit.is_some() {
+pub(crate) fn ids_valid(span: &Span<'_>) -> Result<bool, Error> {
+    if span.invalid_id.is_some() {
         return Ok(false);
     }
     if span.link_count == 0 {
         return Ok(true);
     }
     for link in span.links() {
-        if !link?.ids_fit {
+        if !link?.ids_valid {
             return Ok(false);
         }
     }
@@ -67,16 +67,16 @@ impl Mended {
     fn push_span(&mut self, raw: &[u8], mark: bool, out: &mut Vec<u8>) -> Result<(), Error> {
         // Of an id that was sent more than once the last one counts.
         let parent = Span::parse(raw)?.parent_span_id;
-        let has_parent = fits_span_id(parent);
+        let has_parent = is_span_id_len(parent);
         let mut dropped_links = 0;
         for field in Fields::within(raw, depth::SPAN) {
             let field = field?;
             let stays = match field.number {
-                1 => fits_trace_id(field.bytes()?),
-                2 => fits_span_id(field.bytes()?),
-                4 => has_parent && fits_span_id(field.bytes()?),
+                1 => is_trace_id_len(field.bytes()?),
+                2 => is_span_id_len(field.bytes()?),
+                4 => has_parent && is_span_id_len(field.bytes()?),
                 13 => {
-                    let fits = Link::parse(field.bytes()?)?.ids_fit;
+                    let fits = Link::parse(field.bytes()?)?.ids_valid;
                     dropped_links += i64::from(!fits);
                     fits
                 }

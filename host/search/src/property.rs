@@ -77,7 +77,7 @@ fn question() -> impl Strategy<Value = Question> {
 fn traces(messages: &[TracesBytes]) -> Vec<Whole> {
     let mut traces: Vec<Whole> = Vec::new();
     for message in messages {
-        assert!(pdata::takes(&message.0), "Jaeger cannot read it");
+        assert!(pdata::decodes(&message.0), "Jaeger cannot read it");
         let data = TracesData::decode(message.0.clone()).unwrap();
         for one in spans_of(&data.resource_spans) {
             let (id, alone) = (&one.span.trace_id, one.alone().encode_to_vec());

@@ -106,13 +106,13 @@ impl Traces {
 
     /// Joins a piece to the open message; gives that message if it is full, or its trace has ended.
     fn join(&mut self, mut piece: Piece) -> Result<Option<TracesBytes>, Error> {
-        let mut ids_fit = true;
+        let mut ids_valid = true;
         full::each_span(&piece, |full| {
-            ids_fit &= mend::ids_fit(&full.span)?;
+            ids_valid &= mend::ids_valid(&full.span)?;
             Ok(())
         })
         .map_err(|fault| fault.into_error(&self.session, &piece))?;
-        if !ids_fit {
+        if !ids_valid {
             self.mend(&mut piece)?;
         }
         let place = self.reading.as_ref().and_then(|r| r.place(piece.trace_id));

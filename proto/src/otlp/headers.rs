@@ -1,70 +1,70 @@
-//! What stands around spans: resources and scopes.
+//! Views of resources and scopes, the messages around spans.
 
-use super::{AnyValue, Attributes, Flags, Repeated, Span, depth, is_utf8, pdata};
+use super::{AnyValue, Attributes, Repeated, Span, Validity, depth, is_utf8, pdata};
 use crate::wire::{Error, Fields};
 
-/// An encoded `TracesData`, or several joined.
+/// A view of an encoded `TracesData`, or of several joined.
 #[derive(Clone, Copy, Debug)]
 pub struct TracesData<'a>(&'a [u8]);
 
 /// The spans of one resource.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceSpans<'a> {
-    /// The resource; one without attributes where none was sent.
+    /// The resource; without attributes if none was sent.
     pub resource: Resource<'a>,
-    /// The schema of the resource; may be empty.
+    /// The schema URL of the resource; may be empty.
     pub schema_url: &'a [u8],
-    /// Whether `schema_url` is valid UTF-8.
+    /// True if `schema_url` is valid UTF-8.
     pub utf8: bool,
-    /// Whether no group was sent in it or its resource, and pdata takes what stands in [`pdata::OLD_SCOPE_SPANS`]. Says nothing of
+    /// True if neither it nor its resource contains a group, and pdata accepts its [`pdata::OLD_SCOPE_SPANS`]. Does not cover
     /// `ScopeSpans` and attributes.
     pub decodable: bool,
     raw: &'a [u8],
 }
 
-/// What spans come from.
+/// The entity that produced spans.
 #[derive(Clone, Copy, Debug)]
 pub struct Resource<'a> {
-    /// The `ResourceSpans` that holds it.
-    holder: &'a [u8],
+    /// The enclosing `ResourceSpans`.
+    parent: &'a [u8],
 }
 
 /// The spans of one scope.
 #[derive(Clone, Copy, Debug)]
 pub struct ScopeSpans<'a> {
-    /// The scope; an empty one where none was sent.
+    /// The scope; empty if none was sent.
     pub scope: Scope<'a>,
-    /// The schema of the spans; may be empty.
+    /// The schema URL of the spans; may be empty.
     pub schema_url: &'a [u8],
-    /// Whether `schema_url` is valid UTF-8.
+    /// True if `schema_url` is valid UTF-8.
     pub utf8: bool,
-    /// Whether no group was sent in it or its scope. Says nothing of spans and attributes.
+    /// True if neither it nor its scope contains a group. Does not cover spans and attributes.
     pub decodable: bool,
     raw: &'a [u8],
 }
 
-/// The library that made spans.
+/// The instrumentation scope that produced spans.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     /// Its name; may be empty.
     pub name: &'a [u8],
     /// Its version; may be empty.
     pub version: &'a [u8],
-    /// Whether every name and version sent is valid UTF-8.
+    /// True if every name and version sent is valid UTF-8.
     pub utf8: bool,
-    /// The `ScopeSpans` that holds it.
-    holder: &'a [u8],
+    /// The enclosing `ScopeSpans`.
+    parent: &'a [u8],
 }
 
 // === impl TracesData ===
 
 impl<'a> TracesData<'a> {
-    /// A view of the bytes.
+    /// Creates a view of the bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// What each resource has, in the order sent.
+    /// The `ResourceSpans`, in the order sent.
     pub fn resource_spans(
         &self,
     ) -> impl Iterator<Item = Result<ResourceSpans<'a>, Error>> + use<'a> {
@@ -75,17 +75,17 @@ impl<'a> TracesData<'a> {
 // === impl ResourceSpans ===
 
 impl<'a> ResourceSpans<'a> {
-    /// A view of an encoded `ResourceSpans`.
+    /// Parses an encoded `ResourceSpans`.
     ///
     /// # Errors
-    /// When the bytes are no such message; so in every `parse` of this module.
+    /// If the bytes are not such a message. The same holds for every `parse` of this module.
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
-        Self::read_each(raw, |_| Ok(Flags::GOOD))
+        Self::read_each(raw, |_| Ok(Validity::VALID))
     }
 
-    /// Reads an encoded `ResourceSpans`, all but its `ScopeSpans`, and hands over each attribute of its resource. Then `utf8` says
-    /// whether all strings outside of `ScopeSpans` and of these attributes are valid. Errors of `attribute` are counted from the
-    /// start of the bytes it was given; so in every `read` of this module.
+    /// Parses an encoded `ResourceSpans` except its `ScopeSpans`, and passes each encoded attribute of its resource to `attribute`.
+    /// `utf8` then covers all strings outside of `ScopeSpans` and of these attributes. The offset of an error of `attribute` counts from
+    /// the start of the bytes it was given. The same holds for every `read` of this module.
     pub fn read(
         raw: &'a [u8],
         mut attribute: impl FnMut(&'a [u8]) -> Result<(), Error>,
@@ -95,42 +95,42 @@ impl<'a> ResourceSpans<'a> {
 
     fn read_each(
         raw: &'a [u8],
-        mut resource: impl FnMut(&'a [u8]) -> Result<Flags, Error>,
+        mut resource: impl FnMut(&'a [u8]) -> Result<Validity, Error>,
     ) -> Result<Self, Error> {
         let mut view = Self {
-            resource: Resource { holder: raw },
+            resource: Resource { parent: raw },
             schema_url: &[],
             utf8: true,
             decodable: true,
             raw,
         };
-        let mut flags = Flags::GOOD;
+        let mut validity = Validity::VALID;
         for field in Fields::within(raw, depth::RESOURCE_SPANS) {
             let field = field?;
             match field.number {
                 1 => {
                     let inner = field.bytes()?;
-                    flags &= resource(inner).map_err(|e| e.counted_from(raw, inner))?;
+                    validity &= resource(inner).map_err(|e| e.relative_to(raw, inner))?;
                 }
                 2 => {
                     field.bytes()?;
                 }
                 3 => {
                     view.schema_url = field.bytes()?;
-                    flags.utf8 &= is_utf8(view.schema_url);
+                    validity.utf8 &= is_utf8(view.schema_url);
                 }
                 pdata::OLD_SCOPE_SPANS => {
-                    flags.decodable &= field.bytes().is_ok_and(pdata::takes_scope_spans);
+                    validity.decodable &= field.bytes().is_ok_and(pdata::decodes_scope_spans);
                 }
-                _ => flags.decodable &= !field.is_group(),
+                _ => validity.decodable &= !field.is_group(),
             }
         }
-        view.utf8 = flags.utf8;
-        view.decodable = flags.decodable;
+        view.utf8 = validity.utf8;
+        view.decodable = validity.decodable;
         Ok(view)
     }
 
-    /// What each scope has, in the order sent.
+    /// The `ScopeSpans`, in the order sent.
     pub fn scope_spans(&self) -> impl Iterator<Item = Result<ScopeSpans<'a>, Error>> + use<'a> {
         Repeated::new(self.raw, 2).map(|raw| ScopeSpans::parse(raw?))
     }
@@ -139,12 +139,12 @@ impl<'a> ResourceSpans<'a> {
 // === impl Resource ===
 
 impl<'a> Resource<'a> {
-    /// Its attributes, in the order sent.
+    /// The attributes, in the order sent.
     pub fn attributes(&self) -> Attributes<'a> {
-        Attributes::inside(self.holder, 1, 1)
+        Attributes::inside(self.parent, 1, 1)
     }
 
-    /// The value of the first `service.name`, and "" where that is absent or not a string (Q4).
+    /// The value of the first `service.name`; "" if that is absent or not a string (Q4).
     pub fn service(&self) -> Result<&'a [u8], Error> {
         for attribute in self.attributes() {
             let attribute = attribute?;
@@ -159,54 +159,54 @@ impl<'a> Resource<'a> {
     }
 }
 
-/// Reads an encoded `Resource`. Tells of what is outside of attributes.
+/// Reads an encoded `Resource`. The result covers everything except attributes.
 fn read_resource<'a>(
     raw: &'a [u8],
     attribute: &mut impl FnMut(&'a [u8]) -> Result<(), Error>,
-) -> Result<Flags, Error> {
-    let mut flags = Flags::GOOD;
+) -> Result<Validity, Error> {
+    let mut validity = Validity::VALID;
     for field in Fields::within(raw, depth::RESOURCE) {
         let field = field?;
         match field.number {
             1 => {
                 let inner = field.bytes()?;
-                attribute(inner).map_err(|e| e.counted_from(raw, inner))?;
+                attribute(inner).map_err(|e| e.relative_to(raw, inner))?;
             }
             2 => {
                 field.varint()?;
             }
             3 => {
                 let entity = field.bytes()?;
-                flags &= read_entity_ref(entity).map_err(|e| e.counted_from(raw, entity))?;
+                validity &= read_entity_ref(entity).map_err(|e| e.relative_to(raw, entity))?;
             }
-            _ => flags.decodable &= !field.is_group(),
+            _ => validity.decodable &= !field.is_group(),
         }
     }
-    Ok(flags)
+    Ok(validity)
 }
 
 /// Reads an encoded `EntityRef`: four fields, all strings.
-fn read_entity_ref(raw: &[u8]) -> Result<Flags, Error> {
-    let mut flags = Flags::GOOD;
+fn read_entity_ref(raw: &[u8]) -> Result<Validity, Error> {
+    let mut validity = Validity::VALID;
     for field in Fields::within(raw, depth::RESOURCE_ATTRIBUTE) {
         let field = field?;
         match field.number {
-            1..=4 => flags.utf8 &= is_utf8(field.bytes()?),
-            _ => flags.decodable &= !field.is_group(),
+            1..=4 => validity.utf8 &= is_utf8(field.bytes()?),
+            _ => validity.decodable &= !field.is_group(),
         }
     }
-    Ok(flags)
+    Ok(validity)
 }
 
 // === impl ScopeSpans ===
 
 impl<'a> ScopeSpans<'a> {
-    /// A view of an encoded `ScopeSpans`.
+    /// Parses an encoded `ScopeSpans`.
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
         Self::read(raw, |_| Ok(()))
     }
 
-    /// Reads an encoded `ScopeSpans`, all but its spans, and hands over each attribute of its scope.
+    /// Parses an encoded `ScopeSpans` except its spans, and passes each encoded attribute of its scope to `attribute`.
     pub fn read(
         raw: &'a [u8],
         mut attribute: impl FnMut(&'a [u8]) -> Result<(), Error>,
@@ -216,7 +216,7 @@ impl<'a> ScopeSpans<'a> {
                 name: &[],
                 version: &[],
                 utf8: true,
-                holder: raw,
+                parent: raw,
             },
             schema_url: &[],
             utf8: true,
@@ -231,7 +231,7 @@ impl<'a> ScopeSpans<'a> {
                     view.decodable &= view
                         .scope
                         .merge(scope, &mut attribute)
-                        .map_err(|e| e.counted_from(raw, scope))?;
+                        .map_err(|e| e.relative_to(raw, scope))?;
                 }
                 2 => {
                     field.bytes()?;
@@ -255,12 +255,12 @@ impl<'a> ScopeSpans<'a> {
 // === impl Scope ===
 
 impl<'a> Scope<'a> {
-    /// Its attributes, in the order sent.
+    /// The attributes, in the order sent.
     pub fn attributes(&self) -> Attributes<'a> {
-        Attributes::inside(self.holder, 1, 3)
+        Attributes::inside(self.parent, 1, 3)
     }
 
-    /// Reads one more encoded `InstrumentationScope` on top of this one. Returns whether no group was sent in it.
+    /// Merges another encoded `InstrumentationScope` into this one. Returns `true` if it contains no group.
     fn merge(
         &mut self,
         raw: &'a [u8],
@@ -280,7 +280,7 @@ impl<'a> Scope<'a> {
                 }
                 3 => {
                     let inner = field.bytes()?;
-                    attribute(inner).map_err(|e| e.counted_from(raw, inner))?;
+                    attribute(inner).map_err(|e| e.relative_to(raw, inner))?;
                 }
                 4 => {
                     field.varint()?;

@@ -1,15 +1,15 @@
-//! Views of OTLP traces: an encoded `TracesData` (or `ExportTraceServiceRequest`, the same on the wire) is read where it lies.
+//! Zero-copy views of OTLP traces: of an encoded `TracesData`, or `ExportTraceServiceRequest`, which is the same on the wire.
 //!
-//! A view takes and refuses what prost's decoding into the `opentelemetry-proto` types does, with one exception: a string that is
-//! not valid UTF-8, for which prost refuses all, only clears the view's `utf8`. Of a field that occurs more than once the last
-//! one counts, and messages merge, as the wire format asks for.
+//! Views accept and refuse the same bytes as prost for the `opentelemetry-proto` types, with one exception. For a string that is not
+//! valid UTF-8 prost refuses the whole message; a view only clears its `utf8`. As the wire format requires, the last occurrence of a
+//! field counts, and messages that occur more than once are merged.
 //!
-//! Jaeger's client reads answers with a stricter decoder, [`pdata`], for which one id of a wrong length or one group makes all of a
-//! message unreadable. What it refuses and prost does not clears `decodable` or `ids_fit`, or sets [`Span::misfit`]. It looks at
-//! each id sent, also where only the last one counts.
+//! Jaeger's client decodes answers with a stricter decoder, [`pdata`]: one id of a wrong length or one group makes a whole message
+//! unreadable. Faults that only pdata refuses clear `decodable` or `ids_valid`, or set [`Span::invalid_id`]. Like pdata, views check each
+//! id sent, even if only the last one counts.
 //!
-//! Views are lazy: [`Span::parse`] leaves attributes, events and links unread until they are iterated. To know that all of a
-//! message is well-formed, read it with the `read` functions, which hand over each part.
+//! Views are lazy: [`Span::parse`] does not read attributes, events and links until they are iterated. To check a whole message, use the
+//! `read` functions, which pass each part to a closure.
 
 mod headers;
 pub mod pdata;
@@ -24,7 +24,7 @@ use std::ops::BitAndAssign;
 
 use crate::wire::{Error, Field, Fields};
 
-/// How many levels may be nested inside each message, counted as prost does from the `TracesData` around it.
+/// Maximum nesting inside each message, counted like in prost from the enclosing `TracesData`.
 pub mod depth {
     use crate::wire::DEPTH;
 
@@ -48,41 +48,42 @@ pub mod depth {
     pub const GRANDCHILD_ATTRIBUTE: u32 = SPAN_CHILD - 1;
 }
 
-/// Whether the bytes are UTF-8.
+/// Returns `true` if the bytes are valid UTF-8.
 #[inline]
 pub fn is_utf8(bytes: &[u8]) -> bool {
     bytes.is_ascii() || simdutf8::basic::from_utf8(bytes).is_ok()
 }
 
-/// Whether pdata takes this trace id. One of zeros it takes, as one that is absent.
+/// Returns `true` if pdata accepts the length of this trace id. It accepts zeros, which count as absent.
 #[inline]
-pub fn fits_trace_id(id: &[u8]) -> bool {
+pub fn is_trace_id_len(id: &[u8]) -> bool {
     matches!(id.len(), 0 | 16)
 }
 
-/// Whether pdata takes this span id, or parent's span id.
+/// Returns `true` if pdata accepts the length of this span id or parent span id.
 #[inline]
-pub fn fits_span_id(id: &[u8]) -> bool {
+pub fn is_span_id_len(id: &[u8]) -> bool {
     matches!(id.len(), 0 | 8)
 }
 
-/// What is known of a well-formed message, with all that was read inside of it.
+/// Result of checking a well-formed message, with everything inside it that was read.
 #[derive(Clone, Copy, Debug)]
-struct Flags {
-    /// Every string is valid UTF-8.
-    utf8: bool,
-    /// pdata takes it.
-    decodable: bool,
+pub struct Validity {
+    /// True if every string is valid UTF-8.
+    pub utf8: bool,
+    /// True if pdata accepts it.
+    pub decodable: bool,
 }
 
-impl Flags {
-    const GOOD: Self = Self {
+impl Validity {
+    /// The validity of an empty message.
+    pub const VALID: Self = Self {
         utf8: true,
         decodable: true,
     };
 }
 
-impl BitAndAssign for Flags {
+impl BitAndAssign for Validity {
     #[inline]
     fn bitand_assign(&mut self, other: Self) {
         self.utf8 &= other.utf8;
@@ -90,7 +91,7 @@ impl BitAndAssign for Flags {
     }
 }
 
-/// The messages in one repeated field.
+/// The encoded messages in a repeated field.
 #[derive(Clone, Debug)]
 struct Repeated<'a> {
     fields: Fields<'a>,
@@ -111,11 +112,11 @@ impl<'a> Iterator for Repeated<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let number = self.number;
-        let wanted = |field: &Result<Field<'_>, Error>| match field {
+        let is_wanted = |field: &Result<Field<'_>, Error>| match field {
             Ok(field) => field.number == number,
             Err(_) => true,
         };
-        let field = self.fields.by_ref().find(wanted)?;
+        let field = self.fields.by_ref().find(is_wanted)?;
         Some(field.and_then(|field| field.bytes()))
     }
 }
@@ -123,24 +124,24 @@ impl<'a> Iterator for Repeated<'a> {
 /// The attributes of a span, an event, a link, a resource or a scope, in the order sent.
 #[derive(Clone, Debug)]
 pub struct Attributes<'a> {
-    /// The messages that hold them, where those are themselves fields of something: a resource that is sent twice is merged.
-    holders: Option<Repeated<'a>>,
+    /// The enclosing messages of a resource's or scope's attributes. There are several if it was sent more than once.
+    parents: Option<Repeated<'a>>,
     attributes: Repeated<'a>,
 }
 
 impl<'a> Attributes<'a> {
-    /// Those in field `number` of a message.
+    /// The attributes in field `number` of a message.
     fn of(message: &'a [u8], number: u32) -> Self {
         Self {
-            holders: None,
+            parents: None,
             attributes: Repeated::new(message, number),
         }
     }
 
-    /// Those in field `number` of the message in field `holder` of a message.
-    fn inside(message: &'a [u8], holder: u32, number: u32) -> Self {
+    /// The attributes in field `number` of the messages in field `parent` of a message.
+    fn inside(message: &'a [u8], parent: u32, number: u32) -> Self {
         Self {
-            holders: Some(Repeated::new(message, holder)),
+            parents: Some(Repeated::new(message, parent)),
             attributes: Repeated::new(&[], number),
         }
     }
@@ -154,8 +155,8 @@ impl<'a> Iterator for Attributes<'a> {
             if let Some(attribute) = self.attributes.next() {
                 return Some(attribute.and_then(KeyValue::parse));
             }
-            match self.holders.as_mut()?.next()? {
-                Ok(holder) => self.attributes = Repeated::new(holder, self.attributes.number),
+            match self.parents.as_mut()?.next()? {
+                Ok(parent) => self.attributes = Repeated::new(parent, self.attributes.number),
                 Err(error) => return Some(Err(error)),
             }
         }

@@ -1,38 +1,38 @@
-//! Spans, their events and links.
+//! Views of spans, events and links.
 
-use super::{Attributes, Repeated, depth, fits_span_id, fits_trace_id, is_utf8};
+use super::{Attributes, Repeated, depth, is_span_id_len, is_trace_id_len, is_utf8};
 use crate::wire::{Error, Fields};
 
-/// One operation inside a trace.
+/// A view of a span.
 #[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {
-    /// 16 bytes, if the client keeps the rules.
+    /// 16 bytes if it is valid.
     pub trace_id: &'a [u8],
-    /// 8 bytes, if the client keeps the rules.
+    /// 8 bytes if it is valid.
     pub span_id: &'a [u8],
     /// The W3C trace state; may be empty.
     pub trace_state: &'a [u8],
     /// Empty for a span without a parent.
     pub parent_span_id: &'a [u8],
-    /// What the operation is called; may be empty.
+    /// The span name; may be empty.
     pub name: &'a [u8],
-    /// The number of its `SpanKind`: the low 32 bits of what was sent, as an enum has no more.
+    /// The number of its `SpanKind`: the low 32 bits of the number sent, because an enum has no more.
     pub kind: u64,
-    /// When it began, in nanoseconds since the Unix epoch.
+    /// Start time in nanoseconds since the Unix epoch.
     pub start_time_unix_nano: u64,
-    /// When it ended, in nanoseconds since the Unix epoch.
+    /// End time in nanoseconds since the Unix epoch.
     pub end_time_unix_nano: u64,
-    /// The number of its `StatusCode`: the low 32 bits of what was sent.
+    /// The number of its `StatusCode`: the low 32 bits of the number sent.
     pub status_code: u64,
-    /// May be empty.
+    /// The description of the status; may be empty.
     pub status_message: &'a [u8],
-    /// Whether every trace state, name and status message sent is valid UTF-8. Says nothing of attributes, events and links.
+    /// True if every trace state, name and status message sent is valid UTF-8. Does not cover attributes, events and links.
     pub utf8: bool,
-    /// The first id sent whose length pdata refuses. Says nothing of links.
-    pub misfit: Option<IdField>,
-    /// Whether no group was sent in it or its status. Says nothing of attributes, events and links.
+    /// The first id sent whose length pdata refuses. Does not cover links.
+    pub invalid_id: Option<IdField>,
+    /// True if neither it nor its status contains a group. Does not cover attributes, events and links.
     pub decodable: bool,
-    /// How many links were sent.
+    /// Number of links.
     pub link_count: usize,
     /// The encoded message.
     pub raw: &'a [u8],
@@ -49,7 +49,7 @@ pub enum IdField {
     ParentSpanId,
 }
 
-/// A message inside a [`Span`], encoded.
+/// An encoded message inside a [`Span`].
 #[derive(Clone, Copy, Debug)]
 pub enum Child<'a> {
     /// A `KeyValue`.
@@ -60,35 +60,35 @@ pub enum Child<'a> {
     Link(&'a [u8]),
 }
 
-/// Something that happened during a span.
+/// A view of a span's event.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// When, in nanoseconds since the Unix epoch.
+    /// Time in nanoseconds since the Unix epoch.
     pub time_unix_nano: u64,
-    /// What; may be empty.
+    /// The event's name; may be empty.
     pub name: &'a [u8],
-    /// Whether every name sent is valid UTF-8.
+    /// True if every name sent is valid UTF-8.
     pub utf8: bool,
-    /// Whether no group was sent in it. Says nothing of attributes.
+    /// True if it contains no group. Does not cover attributes.
     pub decodable: bool,
     /// The encoded message.
     pub raw: &'a [u8],
 }
 
-/// Another span that a span has to do with.
+/// A view of a span's link to another span.
 #[derive(Clone, Copy, Debug)]
 pub struct Link<'a> {
-    /// The other span's trace; of any length.
+    /// The other span's trace id; of any length.
     pub trace_id: &'a [u8],
-    /// The other span; of any length.
+    /// The other span's id; of any length.
     pub span_id: &'a [u8],
     /// The other span's W3C trace state; may be empty.
     pub trace_state: &'a [u8],
-    /// Whether every trace state sent is valid UTF-8.
+    /// True if every trace state sent is valid UTF-8.
     pub utf8: bool,
-    /// Whether pdata takes the length of every trace id and span id sent.
-    pub ids_fit: bool,
-    /// Whether no group was sent in it. Says nothing of attributes.
+    /// True if pdata accepts the length of every trace id and span id sent.
+    pub ids_valid: bool,
+    /// True if it contains no group. Does not cover attributes.
     pub decodable: bool,
     /// The encoded message.
     pub raw: &'a [u8],
@@ -97,17 +97,17 @@ pub struct Link<'a> {
 // === impl Span ===
 
 impl<'a> Span<'a> {
-    /// A view of an encoded `Span`.
+    /// Parses an encoded `Span`.
     ///
     /// # Errors
-    /// When the bytes are no such message; attributes, events and links are not looked into.
+    /// If the bytes are not such a message. Attributes, events and links are not checked.
     #[inline]
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
         Self::read(raw, |_| Ok(()))
     }
 
-    /// Reads an encoded `Span` and hands over each message in it, in the order sent. Errors of `child` are
-    /// counted from the start of the bytes it was given; so below.
+    /// Parses an encoded `Span` and passes each attribute, event and link to `child`, in the order sent. The offset of an error of
+    /// `child` counts from the start of the bytes it was given. The same holds for [`Event::read`] and [`Link::read`].
     #[inline]
     pub fn read(
         raw: &'a [u8],
@@ -125,24 +125,24 @@ impl<'a> Span<'a> {
             status_code: 0,
             status_message: &[],
             utf8: true,
-            misfit: None,
+            invalid_id: None,
             decodable: true,
             link_count: 0,
             raw,
         };
         let mut pass =
-            |message: Child<'a>| child(message).map_err(|e| e.counted_from(raw, message.bytes()));
+            |message: Child<'a>| child(message).map_err(|e| e.relative_to(raw, message.bytes()));
         for field in Fields::within(raw, depth::SPAN) {
             let field = field?;
             match field.number {
                 9 => pass(Child::Attribute(field.bytes()?))?,
                 1 => {
                     span.trace_id = field.bytes()?;
-                    span.check_id(fits_trace_id(span.trace_id), IdField::TraceId);
+                    span.check_id(is_trace_id_len(span.trace_id), IdField::TraceId);
                 }
                 2 => {
                     span.span_id = field.bytes()?;
-                    span.check_id(fits_span_id(span.span_id), IdField::SpanId);
+                    span.check_id(is_span_id_len(span.span_id), IdField::SpanId);
                 }
                 3 => {
                     span.trace_state = field.bytes()?;
@@ -150,7 +150,7 @@ impl<'a> Span<'a> {
                 }
                 4 => {
                     span.parent_span_id = field.bytes()?;
-                    span.check_id(fits_span_id(span.parent_span_id), IdField::ParentSpanId);
+                    span.check_id(is_span_id_len(span.parent_span_id), IdField::ParentSpanId);
                 }
                 5 => {
                     span.name = field.bytes()?;
@@ -170,7 +170,7 @@ impl<'a> Span<'a> {
                 15 => {
                     let status = field.bytes()?;
                     span.merge_status(status)
-                        .map_err(|e| e.counted_from(raw, status))?;
+                        .map_err(|e| e.relative_to(raw, status))?;
                 }
                 16 => {
                     field.fixed32()?;
@@ -182,9 +182,9 @@ impl<'a> Span<'a> {
     }
 
     #[inline]
-    fn check_id(&mut self, fits: bool, field: IdField) {
-        if !fits {
-            self.misfit.get_or_insert(field);
+    fn check_id(&mut self, is_valid: bool, field: IdField) {
+        if !is_valid {
+            self.invalid_id.get_or_insert(field);
         }
     }
 
@@ -203,23 +203,23 @@ impl<'a> Span<'a> {
         Ok(())
     }
 
-    /// Its attributes, in the order sent.
+    /// The attributes, in the order sent.
     pub fn attributes(&self) -> Attributes<'a> {
         Attributes::of(self.raw, 9)
     }
 
-    /// Its events, in the order sent.
+    /// The events, in the order sent.
     pub fn events(&self) -> impl Iterator<Item = Result<Event<'a>, Error>> + use<'a> {
         Repeated::new(self.raw, 11).map(|raw| Event::parse(raw?))
     }
 
-    /// Its links, in the order sent.
+    /// The links, in the order sent.
     pub fn links(&self) -> impl Iterator<Item = Result<Link<'a>, Error>> + use<'a> {
         Repeated::new(self.raw, 13).map(|raw| Link::parse(raw?))
     }
 }
 
-/// An enum has 32 bits; prost drops the others, which a negative number has.
+/// Keeps the 32 bits that an enum has, like prost. A negative number is sent with more.
 fn enum_number(sent: u64) -> u64 {
     sent & u64::from(u32::MAX)
 }
@@ -238,12 +238,12 @@ impl<'a> Child<'a> {
 // === impl Event ===
 
 impl<'a> Event<'a> {
-    /// A view of an encoded `Event`.
+    /// Parses an encoded `Event`.
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
         Self::read(raw, |_| Ok(()))
     }
 
-    /// Reads an encoded `Event` and hands over each of its attributes.
+    /// Parses an encoded `Event` and passes each encoded attribute to `attribute`.
     pub fn read(
         raw: &'a [u8],
         mut attribute: impl FnMut(&'a [u8]) -> Result<(), Error>,
@@ -265,7 +265,7 @@ impl<'a> Event<'a> {
                 }
                 3 => {
                     let inner = field.bytes()?;
-                    attribute(inner).map_err(|e| e.counted_from(raw, inner))?;
+                    attribute(inner).map_err(|e| e.relative_to(raw, inner))?;
                 }
                 4 => {
                     field.varint()?;
@@ -276,7 +276,7 @@ impl<'a> Event<'a> {
         Ok(event)
     }
 
-    /// Its attributes, in the order sent.
+    /// The attributes, in the order sent.
     pub fn attributes(&self) -> Attributes<'a> {
         Attributes::of(self.raw, 3)
     }
@@ -285,12 +285,12 @@ impl<'a> Event<'a> {
 // === impl Link ===
 
 impl<'a> Link<'a> {
-    /// A view of an encoded `Link`.
+    /// Parses an encoded `Link`.
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
         Self::read(raw, |_| Ok(()))
     }
 
-    /// Reads an encoded `Link` and hands over each of its attributes.
+    /// Parses an encoded `Link` and passes each encoded attribute to `attribute`.
     pub fn read(
         raw: &'a [u8],
         mut attribute: impl FnMut(&'a [u8]) -> Result<(), Error>,
@@ -300,7 +300,7 @@ impl<'a> Link<'a> {
             span_id: &[],
             trace_state: &[],
             utf8: true,
-            ids_fit: true,
+            ids_valid: true,
             decodable: true,
             raw,
         };
@@ -309,11 +309,11 @@ impl<'a> Link<'a> {
             match field.number {
                 1 => {
                     link.trace_id = field.bytes()?;
-                    link.ids_fit &= fits_trace_id(link.trace_id);
+                    link.ids_valid &= is_trace_id_len(link.trace_id);
                 }
                 2 => {
                     link.span_id = field.bytes()?;
-                    link.ids_fit &= fits_span_id(link.span_id);
+                    link.ids_valid &= is_span_id_len(link.span_id);
                 }
                 3 => {
                     link.trace_state = field.bytes()?;
@@ -321,7 +321,7 @@ impl<'a> Link<'a> {
                 }
                 4 => {
                     let inner = field.bytes()?;
-                    attribute(inner).map_err(|e| e.counted_from(raw, inner))?;
+                    attribute(inner).map_err(|e| e.relative_to(raw, inner))?;
                 }
                 5 => {
                     field.varint()?;
@@ -335,7 +335,7 @@ impl<'a> Link<'a> {
         Ok(link)
     }
 
-    /// Its attributes, in the order sent.
+    /// The attributes, in the order sent.
     pub fn attributes(&self) -> Attributes<'a> {
         Attributes::of(self.raw, 4)
     }

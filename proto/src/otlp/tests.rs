@@ -12,78 +12,78 @@ use super::*;
 use crate::testing::mirror;
 use crate::testing::{mutated_traces, traces};
 
-// === reading all of a message with the functions of this module, as ingest does ===
+// === reading a whole message with the functions of this module, like ingest ===
 
-fn read_attribute(raw: &[u8], depth: u32, flags: &mut Flags) -> Result<(), Error> {
+fn read_attribute(raw: &[u8], depth: u32, validity: &mut Validity) -> Result<(), Error> {
     let attribute = KeyValue::parse_within(raw, depth)?;
-    flags.utf8 &= attribute.utf8;
-    flags.decodable &= attribute.decodable;
+    validity.utf8 &= attribute.utf8;
+    validity.decodable &= attribute.decodable;
     Ok(())
 }
 
-fn read_span(raw: &[u8]) -> Result<Flags, Error> {
-    let mut flags = Flags::GOOD;
+fn read_span(raw: &[u8]) -> Result<Validity, Error> {
+    let mut validity = Validity::VALID;
     let span = Span::read(raw, |child| {
         let depth = depth::GRANDCHILD_ATTRIBUTE;
         match child {
-            Child::Attribute(raw) => return read_attribute(raw, depth::SPAN_CHILD, &mut flags),
+            Child::Attribute(raw) => return read_attribute(raw, depth::SPAN_CHILD, &mut validity),
             Child::Event(raw) => {
-                let event = Event::read(raw, |raw| read_attribute(raw, depth, &mut flags))?;
-                flags.utf8 &= event.utf8;
-                flags.decodable &= event.decodable;
+                let event = Event::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
+                validity.utf8 &= event.utf8;
+                validity.decodable &= event.decodable;
             }
             Child::Link(raw) => {
-                let link = Link::read(raw, |raw| read_attribute(raw, depth, &mut flags))?;
-                flags.utf8 &= link.utf8;
-                flags.decodable &= link.decodable && link.ids_fit;
+                let link = Link::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
+                validity.utf8 &= link.utf8;
+                validity.decodable &= link.decodable && link.ids_valid;
             }
         }
         Ok(())
     })?;
-    flags.utf8 &= span.utf8;
-    flags.decodable &= span.decodable && span.misfit.is_none();
-    Ok(flags)
+    validity.utf8 &= span.utf8;
+    validity.decodable &= span.decodable && span.invalid_id.is_none();
+    Ok(validity)
 }
 
-fn read_scope_spans(raw: &[u8]) -> Result<Flags, Error> {
-    let mut flags = Flags::GOOD;
+fn read_scope_spans(raw: &[u8]) -> Result<Validity, Error> {
+    let mut validity = Validity::VALID;
     let depth = depth::SCOPE_ATTRIBUTE;
-    let view = ScopeSpans::read(raw, |raw| read_attribute(raw, depth, &mut flags))?;
-    flags.utf8 &= view.utf8 && view.scope.utf8;
-    flags.decodable &= view.decodable;
+    let view = ScopeSpans::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
+    validity.utf8 &= view.utf8 && view.scope.utf8;
+    validity.decodable &= view.decodable;
     for span in Repeated::new(raw, 2) {
-        flags &= read_span(span?)?;
+        validity &= read_span(span?)?;
     }
-    Ok(flags)
+    Ok(validity)
 }
 
-fn read_resource_spans(raw: &[u8]) -> Result<Flags, Error> {
-    let mut flags = Flags::GOOD;
+fn read_resource_spans(raw: &[u8]) -> Result<Validity, Error> {
+    let mut validity = Validity::VALID;
     let depth = depth::RESOURCE_ATTRIBUTE;
-    let view = ResourceSpans::read(raw, |raw| read_attribute(raw, depth, &mut flags))?;
-    flags.utf8 &= view.utf8;
-    flags.decodable &= view.decodable;
+    let view = ResourceSpans::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
+    validity.utf8 &= view.utf8;
+    validity.decodable &= view.decodable;
     for scope in Repeated::new(raw, 2) {
-        flags &= read_scope_spans(scope?)?;
+        validity &= read_scope_spans(scope?)?;
     }
-    Ok(flags)
+    Ok(validity)
 }
 
-/// What the views tell of all of it, or why this is no `TracesData`.
-fn read_traces(bytes: &[u8]) -> Result<Flags, Error> {
-    let mut flags = Flags::GOOD;
+/// Checks a whole `TracesData`.
+fn read_traces(bytes: &[u8]) -> Result<Validity, Error> {
+    let mut validity = Validity::VALID;
     for field in Fields::new(bytes) {
         let field = field?;
         if field.number == 1 {
-            flags &= read_resource_spans(field.bytes()?)?;
+            validity &= read_resource_spans(field.bytes()?)?;
         } else {
-            flags.decodable &= !field.is_group();
+            validity.decodable &= !field.is_group();
         }
     }
-    Ok(flags)
+    Ok(validity)
 }
 
-// === turning views into prost's messages ===
+// === converting views to prost's messages ===
 
 fn mirror_value(value: Option<AnyValue<'_>>) -> Option<mirror::Value> {
     Some(match value? {
@@ -202,8 +202,8 @@ fn mirror_traces(bytes: &[u8]) -> mirror::TracesData {
     }
 }
 
-/// What the views do not keep, and the difference between an absent message and an empty one, is taken out.
-fn without_what_views_leave_out(mut traces: mirror::TracesData) -> mirror::TracesData {
+/// Removes the fields that views do not keep, and the difference between an absent message and an empty one.
+fn without_ignored_fields(mut traces: mirror::TracesData) -> mirror::TracesData {
     fn attributes(attributes: &mut Vec<mirror::KeyValue>) {
         for attribute in attributes {
             attribute.key_strindex = 0;
@@ -215,7 +215,7 @@ fn without_what_views_leave_out(mut traces: mirror::TracesData) -> mirror::Trace
             Some(mirror::Value::StringIndex(_)) => any.value = None,
             Some(mirror::Value::Array(array)) => array.values.iter_mut().for_each(value),
             Some(mirror::Value::KvList(list)) => attributes(&mut list.values),
-            // A NaN equals nothing, so all of them become one number.
+            // A NaN is not equal to itself, so replace it by a number.
             Some(mirror::Value::Double(double)) if double.is_nan() => *double = 0.5,
             _ => {}
         }
@@ -255,7 +255,7 @@ fn otlp_decode(bytes: &[u8]) -> Result<(), prost::DecodeError> {
     opentelemetry_proto::tonic::trace::v1::TracesData::decode(bytes).map(drop)
 }
 
-/// What we make of bytes and what prost makes of them are the same; of bad UTF-8, prost says the whole is bad.
+/// Checks that views and prost agree on the bytes. For invalid UTF-8 prost refuses the whole message.
 fn check_against_prost(bytes: &[u8]) -> Result<(), TestCaseError> {
     let read = read_traces(bytes);
     let decoded = mirror::TracesData::decode(bytes);
@@ -266,13 +266,13 @@ fn check_against_prost(bytes: &[u8]) -> Result<(), TestCaseError> {
         read,
         decoded
     );
-    let is = |flag: fn(Flags) -> bool| read.is_ok_and(flag);
+    let is = |flag: fn(Validity) -> bool| read.is_ok_and(flag);
     prop_assert_eq!(is(|read| read.utf8), otlp_decode(bytes).is_ok());
-    prop_assert!(pdata::takes(bytes) || !is(|read| read.decodable));
+    prop_assert!(pdata::decodes(bytes) || !is(|read| read.decodable));
     if let Ok(decoded) = decoded {
         prop_assert_eq!(
-            without_what_views_leave_out(mirror_traces(bytes)),
-            without_what_views_leave_out(decoded)
+            without_ignored_fields(mirror_traces(bytes)),
+            without_ignored_fields(decoded)
         );
     }
     Ok(())
@@ -295,18 +295,18 @@ proptest! {
     }
 
     #[test]
-    fn bad_utf8_refuses_nothing_but_is_seen(bytes in traces(true)) {
+    fn bad_utf8_is_accepted_and_reported(bytes in traces(true)) {
         prop_assert!(read_traces(&bytes).is_ok());
         check_against_prost(&bytes)?;
     }
 
     #[test]
-    fn mutated_traces_are_taken_and_refused_as_by_prost(bytes in mutated_traces()) {
+    fn mutated_traces_are_accepted_and_refused_as_by_prost(bytes in mutated_traces()) {
         check_against_prost(&bytes)?;
     }
 
     #[test]
-    fn garbage_is_taken_and_refused_as_by_prost(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn garbage_is_accepted_and_refused_as_by_prost(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         check_against_prost(&bytes)?;
     }
 
@@ -366,7 +366,7 @@ fn values_may_be_nested_as_deep_as_prost_allows() {
                 }
             }
         }
-        // Some depths are taken at each level, and some refused.
+        // At each level some depths are accepted and some are refused.
         assert!(
             taken.iter().all(|taken| (100..240).contains(taken)),
             "{taken:?}"
@@ -442,12 +442,12 @@ fn errors_are_counted_from_the_message_that_was_read() {
 
 fn check_undecodable(traces: &[u8]) {
     assert!(!read_traces(traces).unwrap().decodable, "{traces:02x?}");
-    assert!(!pdata::takes(traces), "{traces:02x?}");
+    assert!(!pdata::decodes(traces), "{traces:02x?}");
 }
 
 fn check_decodable(traces: &[u8]) {
     assert!(read_traces(traces).unwrap().decodable, "{traces:02x?}");
-    assert!(pdata::takes(traces), "{traces:02x?}");
+    assert!(pdata::decodes(traces), "{traces:02x?}");
 }
 
 fn in_span(span: &[u8]) -> Vec<u8> {
@@ -455,14 +455,14 @@ fn in_span(span: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_id_of_another_length_is_told_wherever_it_stands() {
-    // The number of the field, in a span and in a link, and the length that is right.
+fn an_id_of_another_length_is_reported_in_every_position() {
+    // The field number in a span and in a link, and the valid length.
     for (number, right) in [(1, 16), (2, 8), (4, 8)] {
         for length in 0..20 {
             let id = field(number, &vec![1; length]);
             let fits = length == 0 || length == right;
             let also_good = field(number, &vec![1; right]);
-            // pdata looks at each, and not only at the last one.
+            // pdata checks each of them, not only the last one.
             for span in [
                 id.clone(),
                 [&id[..], &also_good].concat(),
@@ -479,8 +479,8 @@ fn an_id_of_another_length_is_told_wherever_it_stands() {
                     2 => IdField::SpanId,
                     _ => IdField::ParentSpanId,
                 };
-                let misfit = Span::parse(&span).unwrap().misfit;
-                assert_eq!(misfit, (!fits).then_some(expected));
+                let invalid_id = Span::parse(&span).unwrap().invalid_id;
+                assert_eq!(invalid_id, (!fits).then_some(expected));
                 if number < 4 {
                     check(&in_span(&field(13, &span)));
                 }
@@ -498,7 +498,7 @@ fn ids_of_zeros_are_decodable() {
 }
 
 #[test]
-fn a_group_is_told_wherever_it_stands() {
+fn a_group_is_reported_in_every_position() {
     // A group numbered 1001, with a varint in it.
     let group = b"\xcb\x3e\x08\x01\xcc\x3e";
     for value in [
@@ -535,7 +535,7 @@ fn a_group_is_told_wherever_it_stands() {
 }
 
 #[test]
-fn what_stands_where_old_clients_put_their_spans_is_looked_into() {
+fn the_field_in_which_old_clients_sent_their_spans_is_checked() {
     let old = |raw: &[u8]| {
         let mut resource_spans = field(2, &field(2, b""));
         prost::encoding::encode_varint(

@@ -1,8 +1,8 @@
-//! Attributes and their values.
+//! Views of attributes and their values.
 
 use std::borrow::Cow;
 
-use super::{Flags, Repeated, is_utf8};
+use super::{Repeated, Validity, is_utf8};
 use crate::wire::{DEPTH, Error, Field, Fields};
 
 /// A named value.
@@ -10,20 +10,20 @@ use crate::wire::{DEPTH, Error, Field, Fields};
 pub struct KeyValue<'a> {
     /// The name; may be empty.
     pub key: &'a [u8],
-    /// None where no value was sent, or none that traces have.
+    /// `None` if no value was sent, or one of a type that traces do not have.
     pub value: Option<AnyValue<'a>>,
-    /// Whether every string sent in it is valid UTF-8, at all depths.
+    /// True if every string sent in it is valid UTF-8, at all depths.
     pub utf8: bool,
-    /// Whether no group was sent in it, at any depth.
+    /// True if it contains no group, at any depth.
     pub decodable: bool,
 }
 
-/// A value of any kind. Jaeger's `AnyValue` is the same on the wire.
+/// A value of any type. Jaeger's `AnyValue` is the same on the wire.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AnyValue<'a> {
     /// Text.
     String(&'a [u8]),
-    /// A truth value.
+    /// A bool.
     Bool(bool),
     /// An integer.
     Int(i64),
@@ -41,123 +41,126 @@ pub enum AnyValue<'a> {
 pub fn values(array: &[u8]) -> impl Iterator<Item = Result<Option<AnyValue<'_>>, Error>> {
     Repeated::new(array, 1).map(|raw| {
         let mut value = None;
-        merge_value(&mut value, raw?, Looking::Here)?;
+        merge_value(&mut value, raw?, Nested::Skip)?;
         Ok(value)
     })
 }
 
 /// The entries of an encoded `KeyValueList`, in the order sent.
 pub fn entries(list: &[u8]) -> impl Iterator<Item = Result<KeyValue<'_>, Error>> {
-    Repeated::new(list, 1).map(|raw| read_key_value(raw?, Looking::Here))
+    Repeated::new(list, 1).map(|raw| read_key_value(raw?, Nested::Skip))
 }
 
 // === impl KeyValue ===
 
 impl<'a> KeyValue<'a> {
-    /// A view of an encoded `KeyValue`, which is read to its last depth.
+    /// Parses an encoded `KeyValue`, at all depths.
     ///
     /// # Errors
-    /// When the bytes are no such message.
+    /// If the bytes are not such a message.
     #[inline]
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
         Self::parse_within(raw, DEPTH)
     }
 
-    /// The same for one inside of which no more than `depth` levels may be nested.
+    /// Parses an encoded `KeyValue` with at most `depth` levels of nesting.
+    ///
+    /// # Errors
+    /// If the bytes are not such a message.
     #[inline]
     pub fn parse_within(raw: &'a [u8], depth: u32) -> Result<Self, Error> {
-        read_key_value(raw, Looking::Inside { depth })
+        read_key_value(raw, Nested::Check { depth })
     }
 }
 
 // === impl AnyValue ===
 
 impl<'a> AnyValue<'a> {
-    /// A view of an encoded `AnyValue`, which is read to its last depth; `None` where it holds no value.
+    /// Parses an encoded `AnyValue`, at all depths. Returns `None` if it holds no value.
     ///
     /// # Errors
-    /// When the bytes are no such message.
+    /// If the bytes are not such a message.
     pub fn parse(raw: &'a [u8]) -> Result<Option<Self>, Error> {
         let mut value = None;
-        merge_value(&mut value, raw, Looking::Inside { depth: DEPTH })?;
+        merge_value(&mut value, raw, Nested::Check { depth: DEPTH })?;
         Ok(value)
     }
 }
 
 // === reading ===
 
-/// Whether arrays and lists are looked into.
+/// Treatment of arrays and lists inside a value.
 #[derive(Clone, Copy)]
-enum Looking {
-    /// No: they were before.
-    Here,
-    /// Yes, `depth` levels further.
-    Inside { depth: u32 },
+enum Nested {
+    /// They have been checked already.
+    Skip,
+    /// They are checked, with at most `depth` levels of nesting.
+    Check { depth: u32 },
 }
 
-impl Looking {
+impl Nested {
     #[inline]
     fn depth(self) -> u32 {
         match self {
-            Self::Here => DEPTH,
-            Self::Inside { depth } => depth,
+            Self::Skip => DEPTH,
+            Self::Check { depth } => depth,
         }
     }
 }
 
 #[inline]
-fn read_key_value(raw: &[u8], looking: Looking) -> Result<KeyValue<'_>, Error> {
+fn read_key_value(raw: &[u8], nested: Nested) -> Result<KeyValue<'_>, Error> {
     let mut read = KeyValue {
         key: &[],
         value: None,
         utf8: true,
         decodable: true,
     };
-    let mut flags = Flags::GOOD;
-    let mut fields = Fields::within(raw, looking.depth());
+    let mut validity = Validity::VALID;
+    let mut fields = Fields::within(raw, nested.depth());
     while let Some(field) = fields.next() {
         let field = field?;
         match field.number {
             1 => {
                 read.key = field.bytes()?;
-                flags.utf8 &= is_utf8(read.key);
+                validity.utf8 &= is_utf8(read.key);
             }
             2 => {
                 let value = field.bytes()?;
                 let depth = fields.inner_depth(&field)?;
-                let looking = match looking {
-                    Looking::Here => Looking::Here,
-                    Looking::Inside { .. } => Looking::Inside { depth },
+                let nested = match nested {
+                    Nested::Skip => Nested::Skip,
+                    Nested::Check { .. } => Nested::Check { depth },
                 };
-                flags &= merge_value(&mut read.value, value, looking)
-                    .map_err(|e| e.counted_from(raw, value))?;
+                validity &= merge_value(&mut read.value, value, nested)
+                    .map_err(|e| e.relative_to(raw, value))?;
             }
             3 => {
                 field.varint()?;
             }
-            _ => flags &= unknown(&fields, &field)?,
+            _ => validity &= unknown(&fields, &field)?,
         }
     }
-    read.utf8 = flags.utf8;
-    read.decodable = flags.decodable;
+    read.utf8 = validity.utf8;
+    read.decodable = validity.decodable;
     Ok(read)
 }
 
-/// Reads an encoded `AnyValue` on top of `into`: another arm replaces it, the same message is merged. Tells of what was read.
+/// Merges an encoded `AnyValue` into `into`: an array or a list is merged with one of the same type, any other value is replaced.
 #[inline]
 fn merge_value<'a>(
     into: &mut Option<AnyValue<'a>>,
     raw: &'a [u8],
-    looking: Looking,
-) -> Result<Flags, Error> {
-    let mut flags = Flags::GOOD;
-    let mut fields = Fields::within(raw, looking.depth());
+    nested: Nested,
+) -> Result<Validity, Error> {
+    let mut validity = Validity::VALID;
+    let mut fields = Fields::within(raw, nested.depth());
     while let Some(field) = fields.next() {
         let field = field?;
         match field.number {
             1 => {
                 let text = field.bytes()?;
-                flags.utf8 &= is_utf8(text);
+                validity.utf8 &= is_utf8(text);
                 *into = Some(AnyValue::String(text));
             }
             2 => *into = Some(AnyValue::Bool(field.varint()? != 0)),
@@ -165,9 +168,9 @@ fn merge_value<'a>(
             4 => *into = Some(AnyValue::Double(f64::from_bits(field.fixed64()?))),
             5 => {
                 let array = field.bytes()?;
-                if let Looking::Inside { .. } = looking {
+                if let Nested::Check { .. } = nested {
                     let depth = fields.inner_depth(&field)?;
-                    flags &= check_array(array, depth).map_err(|e| e.counted_from(raw, array))?;
+                    validity &= check_array(array, depth).map_err(|e| e.relative_to(raw, array))?;
                 }
                 match into {
                     Some(AnyValue::Array(before)) => before.to_mut().extend_from_slice(array),
@@ -176,9 +179,9 @@ fn merge_value<'a>(
             }
             6 => {
                 let list = field.bytes()?;
-                if let Looking::Inside { .. } = looking {
+                if let Nested::Check { .. } = nested {
                     let depth = fields.inner_depth(&field)?;
-                    flags &= check_list(list, depth).map_err(|e| e.counted_from(raw, list))?;
+                    validity &= check_list(list, depth).map_err(|e| e.relative_to(raw, list))?;
                 }
                 match into {
                     Some(AnyValue::KvList(before)) => before.to_mut().extend_from_slice(list),
@@ -187,87 +190,87 @@ fn merge_value<'a>(
             }
             7 => *into = Some(AnyValue::Bytes(field.bytes()?)),
             8 => {
-                // An index into a table that traces do not have.
+                // An index into a string table, which traces do not have.
                 field.varint()?;
                 *into = None;
             }
-            _ => flags &= unknown(&fields, &field)?,
+            _ => validity &= unknown(&fields, &field)?,
         }
     }
-    Ok(flags)
+    Ok(validity)
 }
 
-/// Reads a field that the message around it does not know.
+/// Checks a field that the enclosing message does not define.
 #[inline]
-fn unknown(around: &Fields<'_>, field: &Field<'_>) -> Result<Flags, Error> {
-    around.unknown(field)?;
-    Ok(Flags {
+fn unknown(message: &Fields<'_>, field: &Field<'_>) -> Result<Validity, Error> {
+    message.unknown(field)?;
+    Ok(Validity {
         decodable: !field.is_group(),
-        ..Flags::GOOD
+        ..Validity::VALID
     })
 }
 
 // === checking ===
 //
-// Arrays and lists are checked without building views: a view of every level would copy merged messages once a level.
+// Arrays and lists are checked without building views, because a view of each level would copy merged messages once per level.
 
-fn check_array(raw: &[u8], depth: u32) -> Result<Flags, Error> {
+fn check_array(raw: &[u8], depth: u32) -> Result<Validity, Error> {
     check_each(raw, depth, check_value)
 }
 
-fn check_list(raw: &[u8], depth: u32) -> Result<Flags, Error> {
+fn check_list(raw: &[u8], depth: u32) -> Result<Validity, Error> {
     check_each(raw, depth, check_key_value)
 }
 
-/// Checks a message whose only known field is 1, messages that `check` checks.
+/// Checks a message whose only field is 1, with messages that `check` checks.
 fn check_each(
     raw: &[u8],
     depth: u32,
-    check: fn(&[u8], u32) -> Result<Flags, Error>,
-) -> Result<Flags, Error> {
-    let mut flags = Flags::GOOD;
+    check: fn(&[u8], u32) -> Result<Validity, Error>,
+) -> Result<Validity, Error> {
+    let mut validity = Validity::VALID;
     let mut fields = Fields::within(raw, depth);
     while let Some(field) = fields.next() {
         let field = field?;
         if field.number == 1 {
             let inner = field.bytes()?;
             let depth = fields.inner_depth(&field)?;
-            flags &= check(inner, depth).map_err(|e| e.counted_from(raw, inner))?;
+            validity &= check(inner, depth).map_err(|e| e.relative_to(raw, inner))?;
         } else {
-            flags &= unknown(&fields, &field)?;
+            validity &= unknown(&fields, &field)?;
         }
     }
-    Ok(flags)
+    Ok(validity)
 }
 
-fn check_key_value(raw: &[u8], depth: u32) -> Result<Flags, Error> {
-    let mut flags = Flags::GOOD;
+fn check_key_value(raw: &[u8], depth: u32) -> Result<Validity, Error> {
+    let mut validity = Validity::VALID;
     let mut fields = Fields::within(raw, depth);
     while let Some(field) = fields.next() {
         let field = field?;
         match field.number {
-            1 => flags.utf8 &= is_utf8(field.bytes()?),
+            1 => validity.utf8 &= is_utf8(field.bytes()?),
             2 => {
                 let value = field.bytes()?;
                 let depth = fields.inner_depth(&field)?;
-                flags &= check_value(value, depth).map_err(|e| e.counted_from(raw, value))?;
+                validity &= check_value(value, depth).map_err(|e| e.relative_to(raw, value))?;
             }
             3 => {
                 field.varint()?;
             }
-            _ => flags &= unknown(&fields, &field)?,
+            _ => validity &= unknown(&fields, &field)?,
         }
     }
-    Ok(flags)
+    Ok(validity)
 }
 
-fn check_value(raw: &[u8], depth: u32) -> Result<Flags, Error> {
-    let mut flags = Flags::GOOD;
+fn check_value(raw: &[u8], depth: u32) -> Result<Validity, Error> {
+    let mut validity = Validity::VALID;
     let mut fields = Fields::within(raw, depth);
     while let Some(field) = fields.next() {
         let field = field?;
         match field.number {
-            1 => flags.utf8 &= is_utf8(field.bytes()?),
+            1 => validity.utf8 &= is_utf8(field.bytes()?),
             7 => {
                 field.bytes()?;
             }
@@ -284,10 +287,10 @@ fn check_value(raw: &[u8], depth: u32) -> Result<Flags, Error> {
                     5 => check_array(inner, depth),
                     _ => check_list(inner, depth),
                 };
-                flags &= checked.map_err(|e| e.counted_from(raw, inner))?;
+                validity &= checked.map_err(|e| e.relative_to(raw, inner))?;
             }
-            _ => flags &= unknown(&fields, &field)?,
+            _ => validity &= unknown(&fields, &field)?,
         }
     }
-    Ok(flags)
+    Ok(validity)
 }

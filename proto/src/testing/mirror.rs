@@ -1,5 +1,5 @@
-//! OTLP's trace messages with bytes where they have strings. What prost decodes into these is well-formed; what it decodes into the
-//! true ones is well-formed and its strings are UTF-8.
+//! OTLP's trace messages with `bytes` in place of `string` fields. prost decodes any well-formed message into these types, and into the
+//! original ones only if its strings are UTF-8.
 
 #![allow(missing_docs, reason = "the fields are those of OTLP")]
 

@@ -1,4 +1,5 @@
-//! Random OTLP requests, for tests here and in the host: everything that the wire format allows, also what no client sends.
+//! Random OTLP requests for tests of this crate and of the host. They include everything that the wire format allows, even if no client
+//! sends it.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -10,7 +11,7 @@ pub mod mirror;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Encoded `TracesData`. Well-formed, but for strings that now and then are not UTF-8 where `bad_utf8` says so.
+/// Strategy for encoded, well-formed `TracesData`. With `bad_utf8`, some strings are not UTF-8.
 pub fn traces(bad_utf8: bool) -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..1200).prop_map(move |entropy| {
         let mut out = Vec::new();
@@ -23,7 +24,7 @@ pub fn traces(bad_utf8: bool) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The same with bytes changed, removed and inserted.
+/// Strategy for encoded `TracesData` with bytes changed, removed and inserted.
 pub fn mutated_traces() -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<prop::sample::Index>(), any::<u8>(), 0..4_u8);
     (traces(true), vec(change, 1..4)).prop_map(|(mut bytes, changes)| {
@@ -36,7 +37,7 @@ pub fn mutated_traces() -> impl Strategy<Value = Vec<u8>> {
                 0 => bytes.truncate(position),
                 1 => bytes.insert(position, byte),
                 2 => drop(bytes.remove(position)),
-                // Small numbers are lengths and wire types that nearly fit.
+                // Small numbers make almost valid lengths and wire types.
                 _ => {
                     if let Some(old) = bytes.get_mut(position) {
                         *old = old.wrapping_add((byte % 16).wrapping_sub(8));
@@ -48,7 +49,7 @@ pub fn mutated_traces() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A message's known fields, and how many fields of it are made at most.
+/// The fields of a message type, and the maximum number of fields to generate.
 type Fields = (&'static [(u32, Kind)], usize);
 
 #[derive(Clone, Copy)]
@@ -175,7 +176,7 @@ const ANY_VALUE: Fields = (
 const ARRAY: Fields = (&[(1, Message(|| ANY_VALUE))], 3);
 const LIST: Fields = (&[(1, Message(|| KEY_VALUE))], 3);
 
-/// Makes choices of random bytes; when those have run out, the smallest.
+/// Generates a message from random bytes. After the last byte, every choice is the smallest.
 struct Source<'a> {
     entropy: &'a [u8],
     bad_utf8: bool,
@@ -206,7 +207,7 @@ impl Source<'_> {
 
     fn message(&mut self, (known, most): Fields, out: &mut Vec<u8>) {
         let is_span = known.len() == SPAN.0.len();
-        // Most spans are to be good ones.
+        // Most spans should be valid.
         if is_span && self.below(8) > 0 {
             self.field(1, TraceId, out);
             self.field(2, SpanId, out);
@@ -258,7 +259,7 @@ impl Source<'_> {
         out.extend(content);
     }
 
-    /// A time near the others, an odd one, or the bits of some double.
+    /// A time near the others, an unusual one, or the bits of a double.
     fn time(&mut self) -> u64 {
         match self.below(8) {
             0 => self.number(),
@@ -299,7 +300,7 @@ impl Source<'_> {
         self.varint(u64::from(number << 3 | wire_type), out);
     }
 
-    /// A varint, now and then longer than it has to be.
+    /// A varint, sometimes longer than necessary.
     fn varint(&mut self, mut value: u64, out: &mut Vec<u8>) {
         let mut padding = match self.below(32) {
             0 => 1 + self.below(3),

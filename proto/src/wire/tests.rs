@@ -34,7 +34,7 @@ fn gives_each_field_as_sent() {
 }
 
 #[test]
-fn says_what_is_wrong_and_where() {
+fn an_error_describes_the_fault_and_its_offset() {
     let check = |message: &[u8], text: &str| match read(message) {
         Err(error) => assert_eq!(error.to_string(), text),
         Ok(fields) => panic!("{message:x?} was read as {fields:?}"),
@@ -69,7 +69,7 @@ fn says_what_is_wrong_and_where() {
 }
 
 #[test]
-fn takes_the_longest_varint_and_padded_ones() {
+fn accepts_the_longest_varint_and_padded_ones() {
     assert_eq!(
         read(b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").unwrap(),
         [(1, Value::Varint(u64::MAX))]
@@ -96,11 +96,11 @@ fn ends_after_an_error() {
 }
 
 #[test]
-fn an_inner_error_can_be_counted_from_the_outer_message() {
+fn an_inner_error_can_be_made_relative_to_the_outer_message() {
     let outer = b"\x10\x01\x0a\x02\x08\x80";
     let inner = Fields::new(outer).nth(1).unwrap().unwrap();
     let message = inner.bytes().unwrap();
     let error = read(message).unwrap_err();
     assert_eq!(error.offset(), 1);
-    assert_eq!(error.counted_from(outer, message).offset(), 5);
+    assert_eq!(error.relative_to(outer, message).offset(), 5);
 }

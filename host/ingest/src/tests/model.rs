@@ -185,7 +185,7 @@ impl Sent {
         if has_group(&self.span, In::Span)
             || has_group(&self.resource_header, In::ResourceSpans)
             || has_group(&self.scope_header, In::ScopeSpans)
-            || !pdata::takes(&message(&self.resource_header))
+            || !pdata::decodes(&message(&self.resource_header))
         {
             return Some(Reason::Undecodable);
         }

@@ -29,7 +29,7 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], limits: &Limits) {
     let facts = fragment.facts;
-    assert!(pdata::takes(fragment.otlp), "Jaeger cannot read it");
+    assert!(pdata::decodes(fragment.otlp), "Jaeger cannot read it");
     assert_eq!(facts.span_count as usize, spans.len());
     assert!(
         fragment.otlp.len() <= limits.max_fragment_bytes || spans.len() == 1,

@@ -43,8 +43,8 @@ fn check(bad: &[u8], mended: &[u8], without_parent: u64, without_link: u64) {
     );
     assert_eq!(found.without_parent, without_parent);
     assert_eq!(found.without_link, without_link);
-    assert!(!ids_fit(&Span::parse(bad).unwrap()).unwrap());
-    assert!(ids_fit(&Span::parse(mended).unwrap()).unwrap());
+    assert!(!ids_valid(&Span::parse(bad).unwrap()).unwrap());
+    assert!(ids_valid(&Span::parse(mended).unwrap()).unwrap());
 }
 
 fn told_parent(told: &str) -> Vec<u8> {
@@ -139,10 +139,10 @@ proptest! {
     #[test]
     fn whatever_is_stored_has_ids_that_fit_afterwards_and_all_else_as_before(traces in traces(true)) {
         let mut all_fit = true;
-        each_span(&traces, |span| all_fit &= ids_fit(&span).unwrap());
+        each_span(&traces, |span| all_fit &= ids_valid(&span).unwrap());
         let mended = mend(&traces, false).unwrap().bytes;
         prop_assert_eq!(mended == traces, all_fit);
         prop_assert_eq!(all_else(&mended), all_else(&traces));
-        each_span(&mended, |span| assert!(ids_fit(&span).unwrap()));
+        each_span(&mended, |span| assert!(ids_valid(&span).unwrap()));
     }
 }

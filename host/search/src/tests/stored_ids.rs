@@ -105,7 +105,7 @@ impl Asking {
 fn spans(messages: &[TracesBytes]) -> Vec<ResourceSpans> {
     let mut spans = Vec::new();
     for message in messages {
-        assert!(pdata::takes(&message.0), "Jaeger cannot read it");
+        assert!(pdata::decodes(&message.0), "Jaeger cannot read it");
         let data = TracesData::decode(&message.0[..]).unwrap();
         spans.extend(spans_of(&data.resource_spans).map(SpanRef::alone));
     }
