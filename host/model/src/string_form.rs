@@ -1,4 +1,4 @@
-//! Values as text, as Jaeger compares them (Q8): two attributes are equal when their string forms are.
+//! Attribute values as text. Jaeger compares attributes by this string form (Q8).
 //!
 //! The forms are those of `AsString` in the `OpenTelemetry` collector's pdata 1.61, which Jaeger of August 2026 uses.
 
@@ -10,7 +10,7 @@ use base64::write::EncoderWriter;
 use larder_proto::otlp::{AnyValue, entries, values};
 use larder_proto::wire;
 
-/// Whether the value's string form is a term of its own. Arrays and maps have none: their presence is searched for instead.
+/// Returns `true` if the value's string form has a term. Arrays and maps have none: a search asks for their key instead.
 pub fn is_scalar(value: &AnyValue<'_>) -> bool {
     !matches!(value, AnyValue::Array(_) | AnyValue::KvList(_))
 }
@@ -38,11 +38,11 @@ pub fn write(value: &AnyValue<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// How deep JSON may be nested; the wire allows no deeper.
+/// Maximum nesting depth of JSON; the same as that of the wire format.
 const MAX_DEPTH: u32 = wire::DEPTH;
 
-/// There is no JSON of the value.
-struct NoJson;
+/// Error for a value that JSON cannot represent.
+struct NotJson;
 
 fn write_display(value: impl std::fmt::Display, out: &mut Vec<u8>) {
     #[expect(clippy::expect_used, reason = "a vector takes all that is written")]
@@ -87,18 +87,18 @@ fn write_double(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// The fewest digits that read back as a number, which is 0.DIGITS times ten to the power of `point`.
+/// The shortest digits that parse to the same number, which is 0.DIGITS times ten to the power of `point`.
 ///
-/// Of two equally near texts of the same length Go, ES6 and ryu take the even one; Rust's own formatting takes the upper one.
+/// Between two equally near candidates Go, ES6 and ryu choose the even one; Rust's own formatting chooses the upper one.
 struct Digits {
-    /// No number needs more than 17.
+    /// No number needs more than 17 digits.
     bytes: [u8; 24],
     len: usize,
     point: i32,
 }
 
 impl Digits {
-    /// Of a positive, finite number.
+    /// The digits of a positive, finite number.
     fn of(size: f64) -> Self {
         let mut this = Self {
             bytes: [0; 24],
@@ -112,7 +112,7 @@ impl Digits {
         for byte in mantissa.bytes() {
             match byte {
                 b'.' => in_fraction = true,
-                // Zeros in front only move the point.
+                // Leading zeros only move the point.
                 b'0' if this.len == 0 => this.point -= i32::from(in_fraction),
                 digit => {
                     if let Some(next) = this.bytes.get_mut(this.len) {
@@ -156,16 +156,16 @@ impl Digits {
     }
 }
 
-fn write_json(value: Option<&AnyValue<'_>>, depth: u32, out: &mut Vec<u8>) -> Result<(), NoJson> {
-    let depth = depth.checked_sub(1).ok_or(NoJson)?;
+fn write_json(value: Option<&AnyValue<'_>>, depth: u32, out: &mut Vec<u8>) -> Result<(), NotJson> {
+    let depth = depth.checked_sub(1).ok_or(NotJson)?;
     match value {
-        // pdata makes empty bytes Go's nil slice.
+        // pdata decodes empty bytes to Go's nil slice.
         None | Some(AnyValue::Bytes([])) => out.extend_from_slice(b"null"),
         Some(AnyValue::String(text)) => write_json_string(text, out),
         Some(AnyValue::Bool(value)) => write_bool(*value, out),
         Some(AnyValue::Int(value)) => write_display(value, out),
         Some(AnyValue::Double(value)) if value.is_finite() => write_double(*value, out),
-        Some(AnyValue::Double(_)) => return Err(NoJson),
+        Some(AnyValue::Double(_)) => return Err(NotJson),
         Some(AnyValue::Bytes(bytes)) => {
             out.push(b'"');
             write_base64(bytes, out);
@@ -177,14 +177,14 @@ fn write_json(value: Option<&AnyValue<'_>>, depth: u32, out: &mut Vec<u8>) -> Re
                 if position > 0 {
                     out.push(b',');
                 }
-                write_json(value.map_err(|_| NoJson)?.as_ref(), depth, out)?;
+                write_json(value.map_err(|_| NotJson)?.as_ref(), depth, out)?;
             }
             out.push(b']');
         }
         Some(AnyValue::KvList(list)) => {
             let mut sorted = BTreeMap::new();
             for entry in entries(list) {
-                let entry = entry.map_err(|_| NoJson)?;
+                let entry = entry.map_err(|_| NotJson)?;
                 sorted.insert(entry.key, entry.value);
             }
             out.push(b'{');
@@ -202,7 +202,7 @@ fn write_json(value: Option<&AnyValue<'_>>, depth: u32, out: &mut Vec<u8>) -> Re
     Ok(())
 }
 
-/// A string as Go's JSON has it: control characters, the quote, the backslash and the two line separators are escaped.
+/// Writes a string like Go's JSON encoder: control characters, the quote, the backslash and the two line separators are escaped.
 fn write_json_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for chunk in text.utf8_chunks() {
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(form(Value::IntValue(123)), "123");
     }
 
-    /// What `AsString` of pdata 1.61 gives, alone and in an array.
+    /// The results of `AsString` of pdata 1.61, for a value alone and in an array.
     #[test]
     fn doubles_are_written_as_go_and_es6_do() {
         for (value, alone, in_array) in [

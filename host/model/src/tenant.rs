@@ -1,4 +1,4 @@
-//! A tenant's name, in the one form that is safe in a path, a key, a label and a log line.
+//! Names of tenants, restricted to characters that are safe in paths, keys, metric labels and log lines.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -7,27 +7,28 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Serialize, Serializer};
 
-/// The tenant of a server without tenancy, and of requests that name none where there is but one: the namespace is older than tenancy.
+/// The tenant of a server without tenancy, and of requests without a tenant if there is only one. Its namespace is the one that was used
+/// before tenancy existed.
 pub const DEFAULT_TENANT: &str = "default";
 
-/// The most characters of a name: a label of DNS, so that a name can be one.
+/// Maximum length of a name. It is the maximum length of a DNS label.
 const MAX_LENGTH: usize = 63;
 
-/// See the module. Cheap to clone.
+/// Name of a tenant. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantName(Arc<str>);
 
-/// A text that is no tenant's name.
+/// Error for a text that is not a tenant's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a tenant's name is 1 to {MAX_LENGTH} of ASCII letters, digits, `-`, `_` and `.`, and begins with a letter or a digit"
 )]
-pub struct Unsafe;
+pub struct InvalidTenantName;
 
 // === impl TenantName ===
 
 impl TenantName {
-    /// The tenant of a server without tenancy: the namespace that is older than tenancy, so that what was stored before is found.
+    /// The name [`DEFAULT_TENANT`].
     pub fn default_tenant() -> Self {
         static DEFAULT: LazyLock<TenantName> = LazyLock::new(|| TenantName(DEFAULT_TENANT.into()));
         DEFAULT.clone()
@@ -40,21 +41,21 @@ impl TenantName {
 }
 
 impl FromStr for TenantName {
-    type Err = Unsafe;
+    type Err = InvalidTenantName;
 
-    fn from_str(text: &str) -> Result<Self, Unsafe> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let first = text.bytes().next().ok_or(Unsafe)?;
-        let safe = first.is_ascii_alphanumeric() && text.len() <= MAX_LENGTH;
-        if safe && text.bytes().all(plain) {
+    fn from_str(text: &str) -> Result<Self, InvalidTenantName> {
+        let is_valid =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let first = text.bytes().next().ok_or(InvalidTenantName)?;
+        if first.is_ascii_alphanumeric() && text.len() <= MAX_LENGTH && text.bytes().all(is_valid) {
             Ok(Self(text.into()))
         } else {
-            Err(Unsafe)
+            Err(InvalidTenantName)
         }
     }
 }
 
-/// A map is asked with the text that a client sent.
+/// Lets a map of names be searched with the text that a client sent.
 impl Borrow<str> for TenantName {
     fn borrow(&self) -> &str {
         &self.0

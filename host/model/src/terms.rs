@@ -1,7 +1,7 @@
-//! The fingerprints of searchable facts, byte by byte as `wit/terms.md` fixes them.
+//! Terms: 64-bit fingerprints of searchable facts, as specified in `wit/terms.md`.
 //!
-//! `ingest` makes the terms of what is stored, the planner the terms of what is asked; they meet inside a plugin, which only
-//! compares them. Equal facts have equal terms; two facts may share one, so a term can widen a search and never decide it.
+//! `ingest` computes the terms of stored fragments and the planner those of a query; a plugin only compares them. Equal facts have
+//! equal terms. Different facts may share a term, so terms narrow a search but never decide it.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -11,7 +11,7 @@ mod magnitude;
 
 pub use magnitude::Magnitude;
 
-/// Where an attribute stands; the number is part of the contract.
+/// The kind of message that holds an attribute. The numbers are part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Level {
@@ -28,7 +28,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Every level, in the order of their numbers.
+    /// Every level, ordered by number.
     pub const ALL: [Self; 5] = [
         Self::Span,
         Self::Event,
@@ -59,32 +59,32 @@ fn finish(hash: u64) -> Term {
     hash.max(1)
 }
 
-/// A resource's `service.name`, or "" where that is absent or not a string.
+/// Term of a resource's `service.name`, which counts as "" if it is absent or not a string.
 pub fn service(service: &[u8]) -> Term {
     finish(chain(SERVICE, service))
 }
 
-/// A span's name.
+/// Term of a span's name.
 pub fn span_name(name: &[u8]) -> Term {
     finish(chain(SPAN_NAME, name))
 }
 
-/// A service and the name of one of its spans.
+/// Term of a service with the name of one of its spans.
 pub fn service_and_span_name(service: &[u8], name: &[u8]) -> Term {
     finish(chain(chain(SERVICE_AND_SPAN_NAME, service), name))
 }
 
-/// A span's kind.
+/// Term of a span's kind.
 pub fn kind(kind: SpanKind) -> Term {
     finish(chain(KIND, &[kind as u8]))
 }
 
-/// A span's status.
+/// Term of a span's status.
 pub fn status(status: StatusCode) -> Term {
     finish(chain(STATUS, &[status as u8]))
 }
 
-/// A span of this service with status error.
+/// Term of a service that has a span with status error.
 pub fn service_with_error(service: &[u8]) -> Term {
     finish(chain(
         chain(SERVICE_WITH_ERROR, service),
@@ -92,69 +92,69 @@ pub fn service_with_error(service: &[u8]) -> Term {
     ))
 }
 
-/// An instrumentation scope's name.
+/// Term of an instrumentation scope's name.
 pub fn scope_name(name: &[u8]) -> Term {
     finish(chain(SCOPE_NAME, name))
 }
 
-/// An instrumentation scope's version.
+/// Term of an instrumentation scope's version.
 pub fn scope_version(version: &[u8]) -> Term {
     finish(chain(SCOPE_VERSION, version))
 }
 
-/// An event's name.
+/// Term of an event's name.
 pub fn event_name(name: &[u8]) -> Term {
     finish(chain(EVENT_NAME, name))
 }
 
-/// A link's trace id, as its bytes stand on the wire.
+/// Term of a link's trace id, in its bytes on the wire.
 pub fn link_trace_id(id: &[u8]) -> Term {
     finish(chain(LINK_TRACE_ID, id))
 }
 
-/// The hash of an attribute's key, from which its terms are made.
+/// The hash of an attribute's key, from which its terms are computed.
 ///
-/// At all levels they are the same but for three bits, the lowest ones of the upper half: who keeps that half of each term, in their
-/// order, has what a search for an attribute at any level asks for in one place.
+/// The terms of different levels differ only in three bits, the lowest of the upper half. A plugin that sorts terms by their upper half
+/// therefore finds an attribute at any level in one range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttributeKey(u64);
 
 impl AttributeKey {
-    /// Of this key.
+    /// Hashes a key.
     pub fn new(key: &[u8]) -> Self {
         Self(chain(ATTRIBUTE, key))
     }
 
-    /// An attribute with this key is present at the level, and is no number.
+    /// Term of an attribute with this key at the level whose value is not a number.
     pub fn present(self, level: Level) -> Term {
         finish(at_level(self.0, level))
     }
 
-    /// An attribute with this key has this string form (`crate::string_form`) at the level. Arrays and maps have no such term.
+    /// Term of an attribute with this key and string form (`crate::string_form`) at the level. Arrays and maps have no such term.
     pub fn with_value(self, level: Level, string_form: &[u8]) -> Term {
         finish(at_level(chain(self.0, string_form), level))
     }
 }
 
-/// The hash of the key of attributes that are numbers; not a number is none of them.
+/// The hash of the key of attributes that are numbers. NaN does not count as a number.
 ///
-/// The terms that are made from it differ in their bits 32 to 42 alone, so a range of numbers is in one place for who keeps the upper
-/// half of terms, in their order.
+/// The terms computed from it differ only in bits 32 to 42. A plugin that sorts terms by their upper half therefore finds a range of
+/// numbers in one range of terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumberKey(u64);
 
 impl NumberKey {
-    /// Of this key.
+    /// Hashes a key.
     pub fn new(key: &[u8]) -> Self {
         Self(chain(NUMBER, key))
     }
 
-    /// A number with this key is present at the level.
+    /// Term of a number with this key at the level.
     pub fn present(self, level: Level) -> Term {
         self.at_step(level, 0)
     }
 
-    /// A number with this key and of this magnitude is present at the level.
+    /// Term of a number with this key and magnitude at the level.
     pub fn with_magnitude(self, level: Level, magnitude: Magnitude) -> Term {
         self.at_step(level, magnitude.number())
     }
@@ -165,7 +165,7 @@ impl NumberKey {
     }
 }
 
-/// The hash with the level in the place of its bits 32 to 34.
+/// Replaces bits 32 to 34 of the hash by the level.
 fn at_level(hash: u64, level: Level) -> u64 {
     hash & !(0b111 << 32) | (level as u64) << 32
 }

@@ -189,7 +189,7 @@ impl Summarizer {
                     piece: number,
                 }),
                 Parent::Id(id) => self.parents.push(u64::from_be_bytes(id)),
-                Parent::Odd => totals.orphans += 1,
+                Parent::InvalidId => totals.orphans += 1,
             }
         }
         Ok(())

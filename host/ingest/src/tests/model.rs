@@ -204,7 +204,7 @@ impl Sent {
     pub(super) fn parent(&self) -> Parent {
         match &self.decode().parent_span_id[..] {
             [] => Parent::None,
-            id => id.try_into().map_or(Parent::Odd, Parent::Id),
+            id => id.try_into().map_or(Parent::InvalidId, Parent::Id),
         }
     }
 

@@ -1,14 +1,14 @@
-//! Reading digests, which come back from a guest and are foreign bytes again.
+//! Decodes digests. They come from a plugin, so they are not trusted.
 
 use std::fmt;
 
 use super::{BACKWARDS, PARENT_SHIFT, Parent, STATUS_SHIFT, Span, VERSION};
 use crate::storage::{SpanKind, StatusCode};
 
-/// The fewest bytes that a span takes up.
-const SMALLEST_SPAN: usize = 13;
+/// Minimum encoded length of a span, in bytes.
+const MIN_SPAN_LEN: usize = 13;
 
-/// A digest whose strings have been read.
+/// A digest with decoded strings. Spans are decoded by [`Digest::spans`].
 #[derive(Clone, Debug)]
 pub struct Digest<'a> {
     strings: Vec<&'a str>,
@@ -16,7 +16,7 @@ pub struct Digest<'a> {
     spans: &'a [u8],
 }
 
-/// Why bytes are no digest.
+/// Error for bytes that are not a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error(Cause);
 
@@ -34,10 +34,10 @@ enum Cause {
     Trailing,
 }
 
-/// Reads the strings of a digest; its spans are read as they are asked for.
+/// Decodes the strings of a digest. Its spans are decoded when they are iterated.
 ///
 /// # Errors
-/// When the bytes are no digest of a version that this build knows, as far as that shows before the spans are read.
+/// If the bytes are not a digest of a known version. Faults in the spans are found when they are iterated.
 pub fn decode(bytes: &[u8]) -> Result<Digest<'_>, Error> {
     let (version, mut rest) = bytes.split_first().ok_or(Error(Cause::Empty))?;
     if *version != VERSION {
@@ -52,7 +52,7 @@ pub fn decode(bytes: &[u8]) -> Result<Digest<'_>, Error> {
             str::from_utf8(string).map_err(|_| Error(Cause::Utf8))
         })
         .collect::<Result<_, _>>()?;
-    let count = read_count(&mut rest, SMALLEST_SPAN)?;
+    let count = read_count(&mut rest, MIN_SPAN_LEN)?;
     Ok(Digest {
         strings,
         count,
@@ -63,17 +63,17 @@ pub fn decode(bytes: &[u8]) -> Result<Digest<'_>, Error> {
 // === impl Digest ===
 
 impl<'a> Digest<'a> {
-    /// How many spans it says it has.
+    /// Number of spans that the digest declares.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether it has none.
+    /// Returns `true` if the digest declares no spans.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The spans in the order pushed: [`Digest::len`] of them, or an error as the last item.
+    /// The spans in the order in which they were added: [`Digest::len`] of them, or fewer with an error as the last item.
     pub fn spans(&self) -> impl Iterator<Item = Result<Span<&'a str>, Error>> + '_ {
         let mut rest = self.spans;
         let mut last_start = 0;
@@ -106,7 +106,7 @@ impl<'a> Digest<'a> {
         let parent = match flags >> PARENT_SHIFT & 0b11 {
             0 => Parent::None,
             1 => Parent::Id(take_array(rest)?),
-            2 => Parent::Odd,
+            2 => Parent::InvalidId,
             _ => return Err(bad_flags()),
         };
         let zigzag = read_varint(rest)?;
@@ -154,10 +154,11 @@ fn read_varint(rest: &mut &[u8]) -> Result<u64, Error> {
     prost::encoding::decode_varint(rest).map_err(|_| Error(Cause::Varint))
 }
 
-/// A number of things that take up at least `smallest` bytes each; more than could follow are refused before room is made.
-fn read_count(rest: &mut &[u8], smallest: usize) -> Result<usize, Error> {
+/// Reads the number of items that follow. Each takes at least `min_len` bytes, so a number that cannot be true is refused before memory
+/// is allocated for it.
+fn read_count(rest: &mut &[u8], min_len: usize) -> Result<usize, Error> {
     let count = usize::try_from(read_varint(rest)?).map_err(|_| Error(Cause::Count))?;
-    if count > rest.len() / smallest {
+    if count > rest.len() / min_len {
         return Err(Error(Cause::Count));
     }
     Ok(count)

@@ -1,13 +1,13 @@
-//! Writing digests.
+//! Encodes digests.
 
 use prost::encoding::encode_varint;
 
 use super::{BACKWARDS, PARENT_SHIFT, Parent, STATUS_SHIFT, Span, VERSION};
 
-/// Makes one digest after another, reusing its buffers.
+/// Encodes one digest after another. Reuses its buffers.
 #[derive(Debug, Default)]
 pub struct Encoder {
-    /// All strings with their lengths, as they will stand.
+    /// The encoded strings with their lengths.
     strings: Vec<u8>,
     string_count: u32,
     spans: Vec<u8>,
@@ -18,12 +18,12 @@ pub struct Encoder {
 // === impl Encoder ===
 
 impl Encoder {
-    /// Without spans.
+    /// Creates an encoder without spans.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a string, which the caller gives once to a digest; its number there.
+    /// Adds a string and returns its number in the digest. The caller adds each string only once.
     pub fn string(&mut self, string: &str) -> u32 {
         encode_varint(string.len() as u64, &mut self.strings);
         self.strings.extend_from_slice(string.as_bytes());
@@ -31,13 +31,13 @@ impl Encoder {
         self.string_count - 1
     }
 
-    /// Adds a span whose service and name are strings by their numbers.
+    /// Adds a span whose service and name are numbers of strings.
     pub fn push(&mut self, span: &Span<u32>) {
         let backwards = span.end < span.start;
         let parent = match span.parent {
             Parent::None => 0,
             Parent::Id(_) => 1,
-            Parent::Odd => 2,
+            Parent::InvalidId => 2,
         };
         let flags = span.kind as u8
             | (span.status as u8) << STATUS_SHIFT
@@ -58,7 +58,7 @@ impl Encoder {
         self.span_count += 1;
     }
 
-    /// Appends the digest of the spans pushed to `out`, and starts anew.
+    /// Appends the digest of the added spans to `out`, and starts a new digest.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         out.push(VERSION);
         encode_varint(u64::from(self.string_count), out);
@@ -74,8 +74,7 @@ impl Encoder {
     }
 }
 
-/// The digest of these spans.
-/// The digest of these spans.
+/// Encodes the digest of these spans.
 #[cfg(test)]
 pub(crate) fn encode(spans: &[Span<&str>]) -> Vec<u8> {
     let mut encoder = Encoder::new();

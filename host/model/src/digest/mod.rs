@@ -1,20 +1,20 @@
-//! The short form of a fragment's spans: what search decides without touching the spans themselves, about 40 bytes each.
+//! Digests: a short form of a fragment's spans, about 40 bytes per span, from which most searches are decided without reading the spans.
 //!
-//! It is stored, so its layout is fixed; a new layout gets a new version byte and the old one stays readable.
+//! Digests are stored, so the layout is fixed. A new layout gets a new version byte, and the old one stays readable.
 //!
 //! | part | bytes |
 //! |---|---|
 //! | version | 1: `0x01` |
-//! | how many strings | varint |
+//! | number of strings | varint |
 //! | each string | varint length, UTF-8 |
-//! | how many spans | varint |
+//! | number of spans | varint |
 //! | each span: | |
-//! | flags | 1: bits 0 to 2 the kind, 3 and 4 the status, 5 and 6 the parent (0 none, 1 an id, 2 odd), 7 ends before it starts |
+//! | flags | 1: bits 0 to 2 the kind, 3 and 4 the status, 5 and 6 the parent (0 none, 1 an id, 2 an invalid id), 7 ends before it starts |
 //! | span id | 8 |
-//! | parent span id | 8, if there is one |
-//! | start | varint, zigzag: less the start of the span before it, or less 0 |
-//! | duration | varint: the distance from start to end |
-//! | service, name | two varints: which string |
+//! | parent span id | 8, if it is valid |
+//! | start | varint, zigzag: difference to the start of the span before, or to 0 |
+//! | duration | varint: absolute difference of start and end |
+//! | service, name | two varints: numbers of strings |
 //!
 //! Varints are protobuf's. Strings come in the order in which spans first use them. Nothing follows the last span.
 
@@ -34,45 +34,45 @@ const STATUS_SHIFT: u32 = 3;
 const PARENT_SHIFT: u32 = 5;
 const BACKWARDS: u8 = 1 << 7;
 
-/// What a digest keeps of a span, its strings as `S`: in full as `&str`, or as their numbers in the digest.
+/// The facts of a span that a digest holds. `S` is the type of its strings: `&str`, or their numbers in the digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span<S> {
     /// The span's id, as on the wire.
     pub span_id: [u8; 8],
-    /// The span it is a part of.
+    /// The parent span.
     pub parent: Parent,
-    /// When it began, in nanoseconds since the Unix epoch.
+    /// Start time in nanoseconds since the Unix epoch.
     pub start: u64,
-    /// When it ended, in nanoseconds since the Unix epoch; may be before `start`.
+    /// End time in nanoseconds since the Unix epoch; may be before `start`.
     pub end: u64,
-    /// Its kind.
+    /// The span's kind.
     pub kind: SpanKind,
-    /// Its status.
+    /// The span's status.
     pub status: StatusCode,
-    /// Its resource's `service.name`; "" where there is none.
+    /// The resource's `service.name`; "" if it has none.
     pub service: S,
-    /// Its name; may be "".
+    /// The span's name; may be "".
     pub name: S,
 }
 
-/// The span that a span is a part of.
+/// The parent of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parent {
-    /// None was named.
+    /// A root span.
     None,
-    /// The parent's id, as on the wire.
+    /// The parent's span id, as on the wire.
     Id([u8; 8]),
-    /// Bytes of another length: a parent that is not here.
-    Odd,
+    /// An id of invalid length: a parent that is not in the trace.
+    InvalidId,
 }
 
 impl Parent {
-    /// The parent of a span as sent.
+    /// Interprets `parent_span_id` of a span.
     pub fn from_wire(parent_span_id: &[u8]) -> Self {
         match parent_span_id.try_into() {
             Ok(id) => Self::Id(id),
             Err(_) if parent_span_id.is_empty() => Self::None,
-            Err(_) => Self::Odd,
+            Err(_) => Self::InvalidId,
         }
     }
 }

@@ -43,7 +43,7 @@ fn the_layout_stays_as_it_was_stored() {
         ..root()
     };
     let odd = Span {
-        parent: Parent::Odd,
+        parent: Parent::InvalidId,
         ..child
     };
     let expected = [
@@ -131,7 +131,7 @@ fn refuses_strings_ends_and_bytes_that_cannot_be() {
 fn any_parent() -> impl Strategy<Value = Parent> {
     prop_oneof![
         Just(Parent::None),
-        Just(Parent::Odd),
+        Just(Parent::InvalidId),
         any::<[u8; 8]>().prop_map(Parent::Id),
     ]
 }

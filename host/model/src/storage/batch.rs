@@ -1,38 +1,27 @@
-//! A batch of fragments in a few big buffers, so that making one costs no allocation per fragment and lending it to a guest
-//! costs no copy.
+//! A batch of fragments in a few large buffers: building one allocates nothing per fragment, and passing it to a plugin copies nothing.
 
 use std::ops::Range;
 
 use super::model::{DurationRange, Operation, SpanKind, Term, TimeRange, TraceId};
 
-/// The fragments of one Export (or of one cut of it), each one trace's share.
+/// Fragments of one Export: each holds the spans of one trace.
 #[derive(Clone, Debug, Default)]
-pub struct Batch {
-    services: Vec<String>,
-    operations: Vec<BatchOperation>,
-    /// The operations' names, one after the other.
-    names: String,
-    facts: Vec<(FragmentFacts, Ends)>,
-    terms: Vec<Term>,
-    fragment_operations: Vec<u32>,
-    digests: Vec<u8>,
-    otlp: Vec<u8>,
-}
+pub struct Batch(Lists);
 
-/// What a fragment is known by, beside its lists.
+/// The facts of a fragment that are not lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FragmentFacts {
-    /// The one trace of all its spans.
+    /// The trace of all its spans.
     pub trace_id: TraceId,
-    /// How many spans it holds; never zero.
+    /// Number of spans; never zero.
     pub span_count: u32,
-    /// Earliest and latest span start.
+    /// Earliest and latest start of its spans.
     pub starts: TimeRange,
-    /// Shortest and longest span; one that ends before it starts counts as 0.
+    /// Shortest and longest duration of its spans. A span that ends before it starts counts as 0.
     pub durations: DurationRange,
 }
 
-/// Where a fragment's share of each buffer ends; it starts where the one before it ends.
+/// The ends of a fragment's slices of the buffers. Each slice starts at the end of the previous fragment's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
     /// In [`Batch::terms`].
@@ -48,15 +37,15 @@ pub struct Ends {
 /// An operation that occurs in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchOperation {
-    /// Its place in [`Batch::services`].
+    /// Index in [`Batch::services`].
     pub service: u32,
-    /// Where its name ends in [`Batch::names`]; it starts where that of the operation before it ends.
+    /// End of its name in [`Batch::names`]. The name starts at the end of the previous operation's.
     pub name_end: u32,
     /// The kind of its spans.
     pub kind: SpanKind,
 }
 
-/// The buffers of a [`Batch`], for a storage that keeps them as they are.
+/// The buffers of a [`Batch`].
 #[derive(Clone, Debug, Default)]
 pub struct Lists {
     /// [`Batch::services`]
@@ -77,120 +66,111 @@ pub struct Lists {
     pub otlp: Vec<u8>,
 }
 
-/// One trace's share of a batch: the unit that is stored, indexed and judged.
+/// The spans of one trace in a batch: the unit of storing, indexing and judging.
 #[derive(Clone, Copy, Debug)]
 pub struct Fragment<'a> {
-    /// Id, count and ranges.
+    /// Trace id, span count and ranges.
     pub facts: FragmentFacts,
-    /// Every fact of its spans, resources, scopes, events and links; ascending, each once.
+    /// Terms of all facts of its spans, resources, scopes, events and links; ascending, without duplicates.
     pub terms: &'a [Term],
-    /// The operations of its spans, as indices into the batch's.
+    /// The operations of its spans, as indices into [`Batch::batch_operations`].
     pub operations: &'a [u32],
-    /// The host's short form of the spans.
+    /// The digest of the spans.
     pub digest: &'a [u8],
-    /// An encoded `TracesData` with this trace's spans, as they were sent.
+    /// An encoded `TracesData` with the spans as they were sent.
     pub otlp: &'a [u8],
 }
 
 impl Batch {
-    /// Each service that an operation has, once.
+    /// The services of the operations, without duplicates.
     pub fn services(&self) -> &[String] {
-        &self.services
+        &self.0.services
     }
 
-    /// Each operation that occurs in the batch, once.
+    /// The operations that occur in the batch, without duplicates.
     pub fn batch_operations(&self) -> &[BatchOperation] {
-        &self.operations
+        &self.0.operations
     }
 
     /// The names of the operations, joined.
     pub fn names(&self) -> &str {
-        &self.names
+        &self.0.names
     }
 
     /// The fragments' terms, joined.
     pub fn terms(&self) -> &[Term] {
-        &self.terms
+        &self.0.terms
     }
 
     /// The fragments' operations, joined.
     pub fn fragment_operations(&self) -> &[u32] {
-        &self.fragment_operations
+        &self.0.fragment_operations
     }
 
     /// The fragments' digests, joined.
     pub fn digests(&self) -> &[u8] {
-        &self.digests
+        &self.0.digests
     }
 
     /// The fragments' OTLP, joined.
     pub fn otlp(&self) -> &[u8] {
-        &self.otlp
+        &self.0.otlp
     }
 
-    /// What each fragment is known by, and where its shares end.
+    /// The facts of each fragment, and the ends of its slices.
     pub fn facts(&self) -> impl ExactSizeIterator<Item = (&FragmentFacts, &Ends)> {
-        self.facts.iter().map(|(facts, ends)| (facts, ends))
+        self.0.facts.iter().map(|(facts, ends)| (facts, ends))
     }
 
     /// The buffers themselves.
     pub fn into_lists(self) -> Lists {
-        Lists {
-            services: self.services,
-            operations: self.operations,
-            names: self.names,
-            facts: self.facts,
-            terms: self.terms,
-            fragment_operations: self.fragment_operations,
-            digests: self.digests,
-            otlp: self.otlp,
-        }
+        self.0
     }
 
-    /// The operations in full.
+    /// The operations with their strings.
     pub fn operations(&self) -> Vec<Operation> {
+        let (services, names) = (&self.0.services, &self.0.names);
         let mut start = 0;
-        let operations = self.operations.iter().map(|operation| {
+        let operations = self.0.operations.iter().map(|operation| {
             let name = start..operation.name_end as usize;
             start = name.end;
             Operation {
-                service: self
-                    .services
+                service: services
                     .get(operation.service as usize)
                     .cloned()
                     .unwrap_or_default(),
-                name: self.names.get(name).unwrap_or_default().to_owned(),
+                name: names.get(name).unwrap_or_default().to_owned(),
                 kind: operation.kind,
             }
         });
         operations.collect()
     }
 
-    /// How many fragments there are.
+    /// Number of fragments.
     pub fn len(&self) -> usize {
-        self.facts.len()
+        self.0.facts.len()
     }
 
-    /// Whether there is nothing to store.
+    /// Returns `true` if the batch has no fragments.
     pub fn is_empty(&self) -> bool {
-        self.facts.is_empty()
+        self.0.facts.is_empty()
     }
 
-    /// What the batch weighs in memory and in a guest: the bytes of all its buffers.
+    /// Approximate size in memory and in a plugin's memory, in bytes.
     pub fn weight(&self) -> usize {
-        self.otlp.len() + self.digests.len() + self.terms.len() * 8 + self.facts.len() * 64
+        self.0.otlp.len() + self.0.digests.len() + self.0.terms.len() * 8 + self.0.facts.len() * 64
     }
 
-    /// All fragments, in the order they were pushed.
+    /// The fragments, in the order in which they were added.
     pub fn fragments(&self) -> impl ExactSizeIterator<Item = Fragment<'_>> {
         let mut from = Ends::default();
-        self.facts.iter().map(move |(facts, to)| {
+        self.0.facts.iter().map(move |(facts, to)| {
             let fragment = Fragment {
                 facts: *facts,
-                terms: share(&self.terms, from.terms..to.terms),
-                operations: share(&self.fragment_operations, from.operations..to.operations),
-                digest: share(&self.digests, from.digest..to.digest),
-                otlp: share(&self.otlp, from.otlp..to.otlp),
+                terms: slice(&self.0.terms, from.terms..to.terms),
+                operations: slice(&self.0.fragment_operations, from.operations..to.operations),
+                digest: slice(&self.0.digests, from.digest..to.digest),
+                otlp: slice(&self.0.otlp, from.otlp..to.otlp),
             };
             from = *to;
             fragment
@@ -198,7 +178,7 @@ impl Batch {
     }
 }
 
-fn share<T>(buffer: &[T], range: Range<u32>) -> &[T] {
+fn slice<T>(buffer: &[T], range: Range<u32>) -> &[T] {
     #[expect(
         clippy::expect_used,
         reason = "the ends are lengths that the buffers had when they were pushed"
@@ -208,79 +188,81 @@ fn share<T>(buffer: &[T], range: Range<u32>) -> &[T] {
         .expect("invariant: ends lie within their buffers")
 }
 
-/// Builds a [`Batch`]: append to the buffers, then close the fragment with [`BatchBuilder::finish_fragment`].
+/// Builds a [`Batch`]: append a fragment to the buffers, then close it with [`BatchBuilder::finish_fragment`].
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
-    batch: Batch,
+    lists: Lists,
 }
 
 impl BatchBuilder {
-    /// With room for about `otlp` bytes of spans.
+    /// Creates a builder with capacity for `otlp` bytes of spans.
     pub fn with_capacity(otlp: usize) -> Self {
         Self {
-            batch: Batch {
+            lists: Lists {
                 otlp: Vec::with_capacity(otlp),
-                ..Batch::default()
+                ..Lists::default()
             },
         }
     }
 
-    /// Adds a service; the caller keeps them distinct. Its place among the services.
+    /// Adds a service and returns its index. The caller adds each service only once.
     pub fn push_service(&mut self, name: &str) -> u32 {
-        self.batch.services.push(name.to_owned());
-        number(self.batch.services.len() - 1)
+        self.lists.services.push(name.to_owned());
+        number(self.lists.services.len() - 1)
     }
 
-    /// Adds an operation; the caller keeps them distinct. Its place among the operations.
+    /// Adds an operation and returns its index. The caller adds each operation only once.
     pub fn push_operation(&mut self, service: u32, name: &str, kind: SpanKind) -> u32 {
-        self.batch.names.push_str(name);
-        self.batch.operations.push(BatchOperation {
+        self.lists.names.push_str(name);
+        self.lists.operations.push(BatchOperation {
             service,
-            name_end: number(self.batch.names.len()),
+            name_end: number(self.lists.names.len()),
             kind,
         });
-        number(self.batch.operations.len() - 1)
+        number(self.lists.operations.len() - 1)
     }
 
-    /// Where the open fragment's terms are appended: ascending, each once.
+    /// Buffer to which the open fragment's terms are appended: ascending, without duplicates.
     pub fn terms(&mut self) -> &mut Vec<Term> {
-        &mut self.batch.terms
+        &mut self.lists.terms
     }
 
-    /// Where the open fragment's operations are appended.
+    /// Buffer to which the open fragment's operations are appended.
     pub fn fragment_operations(&mut self) -> &mut Vec<u32> {
-        &mut self.batch.fragment_operations
+        &mut self.lists.fragment_operations
     }
 
-    /// Where the open fragment's digest is appended.
+    /// Buffer to which the open fragment's digest is appended.
     pub fn digest(&mut self) -> &mut Vec<u8> {
-        &mut self.batch.digests
+        &mut self.lists.digests
     }
 
-    /// Where the open fragment's `TracesData` is appended.
+    /// Buffer to which the open fragment's `TracesData` is appended.
     pub fn otlp(&mut self) -> &mut Vec<u8> {
-        &mut self.batch.otlp
+        &mut self.lists.otlp
     }
 
-    /// Closes the open fragment: all that was appended since the last call is its.
+    /// Closes the open fragment. It consists of everything appended since the last call.
     pub fn finish_fragment(&mut self, facts: FragmentFacts) {
         let ends = Ends {
-            terms: number(self.batch.terms.len()),
-            operations: number(self.batch.fragment_operations.len()),
-            digest: number(self.batch.digests.len()),
-            otlp: number(self.batch.otlp.len()),
+            terms: number(self.lists.terms.len()),
+            operations: number(self.lists.fragment_operations.len()),
+            digest: number(self.lists.digests.len()),
+            otlp: number(self.lists.otlp.len()),
         };
-        self.batch.facts.push((facts, ends));
+        self.lists.facts.push((facts, ends));
     }
 
-    /// The batch.
+    /// Returns the batch.
     pub fn build(self) -> Batch {
-        self.batch
+        Batch(self.lists)
     }
 }
 
-/// A batch is cut from a request, which is shorter than 4 GiB, at a few MiB.
-#[expect(clippy::cast_possible_truncation, reason = "as said")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a batch is smaller than its request, which is shorter than 4 GiB"
+)]
 fn number(length: usize) -> u32 {
     length as u32
 }

@@ -1,40 +1,40 @@
-//! Why a call on a [`Storage`](super::Storage) failed: one coarse kind for callers, and a message for people.
+//! Errors of [`Storage`](super::Storage): a coarse kind for callers, and a message for people.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What a caller can do about an [`Error`]. `grpc/status.rs` maps each to a code, by the table "Errors on the
-/// wire" of `host/docs/architecture.md`.
+/// Kind of an [`Error`], by what a caller can do about it. `grpc/status.rs` maps each kind to a code, as the table "Errors on the wire"
+/// in `host/docs/architecture.md` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The request can never work; the message says what to change.
+    /// The request can never succeed; the message says what to change.
     InvalidArgument,
     /// The query's structured filter is invalid or not supported; the message says which part of it.
     InvalidFilter,
     /// The query's paging is invalid; the message says why.
     InvalidPagination,
-    /// The query asks for what is turned off; the message names the setting.
+    /// The query needs a feature that is turned off; the message names the setting.
     Unsupported,
-    /// A queue, a quota or a disk is full. The same call may work later.
+    /// A queue, a quota or a disk is full. The same call may succeed later.
     ResourceExhausted,
-    /// A query ran into its budget; the message names the setting that raises it.
+    /// A query exceeded its budget; the message names the setting that raises it.
     QueryBudget,
     /// The answer cannot be cut below the message limit; the message names the setting.
     AnswerTooLarge,
-    /// A trap, a deadline, a restart or a shutdown. The same call may work later.
+    /// A trap, a deadline, a restart or a shutdown. The same call may succeed later.
     Unavailable,
-    /// The guest broke the contract: its answer was not used.
+    /// The plugin broke the contract; its answer was not used.
     ContractBroken,
-    /// This batch traps the plugin, alone and every time: it will never be stored.
+    /// The batch traps the plugin every time, also alone. It will never be stored.
     Poison,
     /// Stored bytes cannot be read back.
     DataLoss,
-    /// Our own bug.
+    /// A bug in Larder.
     Internal,
 }
 
 impl ErrorKind {
-    /// The word for logs and the `error.type` label of metrics.
+    /// The value in logs and of the metric attribute `error.type`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidArgument => "invalid_argument",
@@ -63,7 +63,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of `kind`; `message` says what was wrong, where, and what to do.
+    /// Creates an error. `message` says what is wrong, where, and what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -73,7 +73,7 @@ impl Error {
         }
     }
 
-    /// Names the setting that raises the limit which was reached, as the configuration file writes it:
+    /// Adds the setting that raises the exceeded limit, written as in the configuration file, such as
     /// `limits.query_timeout`. For [`ErrorKind::QueryBudget`], [`ErrorKind::AnswerTooLarge`] and [`ErrorKind::ResourceExhausted`].
     #[must_use]
     pub fn with_setting(mut self, setting: &'static str) -> Self {
@@ -81,29 +81,29 @@ impl Error {
         self
     }
 
-    /// Says when the same call is taken at the soonest, where that is known. For [`ErrorKind::ResourceExhausted`].
+    /// Adds the delay after which the same call may succeed. For [`ErrorKind::ResourceExhausted`].
     #[must_use]
     pub fn with_retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
     }
 
-    /// When the same call is taken at the soonest, where that is known.
+    /// Delay after which the same call may succeed, if known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// The setting that raises the limit which was reached.
+    /// The setting that raises the exceeded limit.
     pub fn setting(&self) -> Option<&'static str> {
         self.setting
     }
 
-    /// What a caller can do about it.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The text for people.
+    /// The message.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -1,7 +1,7 @@
-//! The one trait between the protocol and the sandbox, and the types that cross it.
+//! The trait between the protocol and the plugins, and the types of its calls.
 //!
-//! `ingest` makes [`Batch`]es, `search` asks with [`Search`] and [`Wanted`], `plugin` answers from a wasm guest. Tests answer
-//! from native code. Nothing here knows tonic, wasmtime or a kv driver.
+//! `ingest` builds [`Batch`]es, `search` calls with [`Search`] and [`Wanted`], and `runtime` implements the trait with a plugin. Tests
+//! implement it in native code. Nothing here depends on tonic, wasmtime or a kv driver.
 
 mod batch;
 mod error;
@@ -14,16 +14,16 @@ pub use model::{
     SpanKind, Statistics, StatusCode, Term, TimeRange, TraceId, Wanted,
 };
 
-/// What stores one tenant's fragments. Mirrors the `writer` and `reader` interfaces of `wit/storage.wit`.
+/// Storage of one tenant's fragments. Mirrors the `writer` and `reader` interfaces of `wit/storage.wit`.
 ///
-/// Implementations have already checked what a guest returned against the rules that one call can show (see
-/// `wit/storage.wit`); what only a series of pages shows is checked by the caller, who reports it with [`Storage::report`].
+/// Implementations check each page that a plugin returns against the rules of `wit/storage.wit`. Rules about a series of pages are
+/// checked by the caller, which reports a breach with [`Storage::report`].
 #[async_trait::async_trait]
 pub trait Storage: Send + Sync + 'static {
-    /// Stores a batch. On return it is durable as the plugin promises, and visible to every later call.
+    /// Stores a batch. On return it is as durable as the plugin promises, and visible to every later call.
     async fn write(&self, batch: Batch) -> Result<(), Error>;
 
-    /// One page of sightings, newest first. `limit` is the most sightings that the caller wants on the page.
+    /// Returns one page of sightings, newest first. `limit` is the maximum number of sightings on the page.
     async fn find(
         &self,
         search: &Search,
@@ -31,7 +31,7 @@ pub trait Storage: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Sightings, Error>;
 
-    /// One page of pieces, about `max_bytes` of them and at least one.
+    /// Returns one page of pieces: about `max_bytes`, and at least one piece.
     async fn read(
         &self,
         wanted: &Wanted,
@@ -40,12 +40,12 @@ pub trait Storage: Send + Sync + 'static {
         max_bytes: u32,
     ) -> Result<Pieces, Error>;
 
-    /// Every service of what is stored, in any order, each once.
+    /// Returns the services of the stored spans, in any order, without duplicates.
     async fn services(&self) -> Result<Vec<String>, Error>;
 
-    /// The operations of a service, in any order, each once; none for an unknown service.
+    /// Returns the operations of a service, in any order, without duplicates. An unknown service has none.
     async fn operations(&self, service: &str) -> Result<Vec<Operation>, Error>;
 
-    /// Says that the plugin broke the contract in a way that only its caller could see. Counts as a strike.
+    /// Reports that the plugin broke a rule that only its caller can check. Counts as a strike.
     fn report(&self, breach: &Error);
 }

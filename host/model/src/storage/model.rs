@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// A W3C trace id; ordered as its 16 bytes are.
+/// A W3C trace id. Ordered like its 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraceId(pub u128);
 
 impl TraceId {
-    /// Reads an id as Jaeger's gRPC handler does: a shorter one is padded with zeros on the right, a longer one is cut (W2).
+    /// Converts an id like Jaeger's gRPC handler: a shorter one is padded with zeros on the right, a longer one is cut (W2).
     pub fn from_query(bytes: &[u8]) -> Self {
         let mut id = [0; 16];
         for (to, from) in id.iter_mut().zip(bytes) {
@@ -16,13 +16,13 @@ impl TraceId {
         Self(u128::from_be_bytes(id))
     }
 
-    /// The id of a span as sent: `None` unless it is 16 bytes and not all zero (E3).
+    /// Converts the trace id of a sent span. Returns `None` unless it is 16 bytes and not all zero (E3).
     pub fn from_span(bytes: &[u8]) -> Option<Self> {
         let id = u128::from_be_bytes(bytes.try_into().ok()?);
         (id != 0).then_some(Self(id))
     }
 
-    /// The 16 bytes, big-endian, as they stand on the wire.
+    /// The 16 bytes in the order of the wire format, big-endian.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
@@ -40,7 +40,7 @@ impl fmt::Debug for TraceId {
     }
 }
 
-/// The 64-bit fingerprint of one searchable fact; made by `crate::terms`.
+/// The 64-bit fingerprint of a searchable fact; computed by `crate::terms`.
 pub type Term = u64;
 
 /// Nanoseconds since the Unix epoch, both ends included.
@@ -97,7 +97,7 @@ pub enum SpanKind {
 }
 
 impl SpanKind {
-    /// The kind of an enum number on the wire.
+    /// Converts an enum number of the wire format.
     pub fn from_wire(number: u64) -> Self {
         match number {
             1 => Self::Internal,
@@ -136,7 +136,7 @@ pub enum StatusCode {
 }
 
 impl StatusCode {
-    /// The status of an enum number on the wire.
+    /// Converts an enum number of the wire format.
     pub fn from_wire(number: u64) -> Self {
         match number {
             1 => Self::Ok,
@@ -157,26 +157,26 @@ pub struct Operation {
     pub kind: SpanKind,
 }
 
-/// What a plugin is asked to look for: a fragment may hold a match if its starts and durations overlap these ranges and it has a
-/// term of EVERY clause.
+/// A search for a plugin. A fragment may hold a match if its starts and durations overlap these ranges and it has at least one term of
+/// every clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
     /// The window of span starts.
     pub starts: TimeRange,
     /// The window of span durations.
     pub durations: DurationRange,
-    /// Each a set of alternatives; never an empty one.
+    /// Each clause is a set of alternatives, and is not empty.
     pub clauses: Vec<Vec<Term>>,
 }
 
-/// A place where a match may be.
+/// A fragment or trace that may hold a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sighting {
     /// The trace.
     pub trace_id: TraceId,
-    /// No earlier than the start of any matching span that this sighting stands for.
+    /// Upper bound of the start of every matching span that this sighting stands for.
     pub newest: u64,
-    /// Where only this fragment has to be judged; without it, the whole trace.
+    /// The fragment to be judged; `None` if the whole trace has to be.
     pub fragment: Option<u64>,
 }
 
@@ -187,11 +187,11 @@ pub struct Sightings {
     pub found: Vec<Sighting>,
     /// No later page holds a sighting newer than this.
     pub floor: u64,
-    /// Where to go on; none at the end.
+    /// Token for the next page; `None` at the end.
     pub resume: Option<Vec<u8>>,
 }
 
-/// What to read.
+/// The data to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// All fragments of these traces.
@@ -200,10 +200,10 @@ pub enum Wanted {
     Fragments(Vec<u64>),
 }
 
-/// Which part of a fragment.
+/// A part of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The short form that `crate::digest` encodes.
+    /// The digest, which `crate::digest` encodes.
     Digest,
     /// An encoded `TracesData`.
     Otlp,
@@ -214,22 +214,22 @@ pub enum Part {
 pub struct Piece {
     /// The trace.
     pub trace_id: TraceId,
-    /// The fragment's handle, the same as in sightings.
+    /// The fragment's handle, as in sightings.
     pub fragment: u64,
-    /// The part that was asked for.
+    /// The requested part.
     pub bytes: Vec<u8>,
 }
 
 /// One page of pieces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pieces {
-    /// For OTLP in the order asked, a trace's pieces together and in the order written; for digests in any order.
+    /// For OTLP, in the order requested: the pieces of a trace are adjacent and in the order written. For digests, in any order.
     pub pieces: Vec<Piece>,
-    /// Where to go on; none at the end.
+    /// Token for the next page; `None` at the end.
     pub resume: Option<Vec<u8>>,
 }
 
-/// What a plugin found in one step of reading what it has stored.
+/// Result of one step of a plugin's check of its stored data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are documented in wit/storage.wit")]
 pub struct Checked {
@@ -239,7 +239,7 @@ pub struct Checked {
     pub resume: Option<Vec<u8>>,
 }
 
-/// What a plugin says it stores; zeros where it does not count.
+/// Numbers of stored items, as a plugin counts them. Zero for an item that it does not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are documented in wit/storage.wit")]
 pub struct Statistics {
@@ -252,7 +252,7 @@ pub struct Statistics {
     pub expired_spans: u64,
 }
 
-/// What a plugin has dropped between two looks at its [`Statistics`].
+/// Numbers of items that a plugin has dropped between two readings of its [`Statistics`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "as in `Statistics`")]
 pub struct Dropped {
@@ -265,7 +265,7 @@ pub struct Dropped {
 // === impl Statistics ===
 
 impl Statistics {
-    /// What was dropped since `before`. A count below the one before was begun anew, with the plugin.
+    /// Computes the numbers dropped since `before`. A count below the earlier one has been restarted together with the plugin.
     pub fn dropped_since(&self, before: &Self) -> Dropped {
         let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
         Dropped {

@@ -1,24 +1,23 @@
-//! How large a number is, in powers of two: what a search for a range of numbers asks for.
+//! The size of a number in powers of two. A search for a range of numbers asks for the magnitudes in it.
 
-/// A step of the scale on which `wit/terms.md` puts numbers: a larger number never stands below a smaller one, and numbers that are
-/// equal stand on the same step whichever type they have.
+/// A step of the scale that `wit/terms.md` defines. It grows with the number, and equal numbers of different types have the same step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Magnitude(u8);
 
-/// Exponents beyond these share the step of the nearest.
-const LEAST: i32 = -40;
-const GREATEST: i32 = 63;
+/// Exponents outside of this range count as the nearest one inside.
+const MIN_EXPONENT: i32 = -40;
+const MAX_EXPONENT: i32 = 63;
 const ZERO: u8 = 128;
 
 // === impl Magnitude ===
 
 impl Magnitude {
-    /// The step of every negative number that is far enough from zero.
-    pub const MIN: Self = Self::new(true, GREATEST);
-    /// The step of every positive number that is large enough.
-    pub const MAX: Self = Self::new(false, GREATEST);
+    /// The lowest step, of all negative numbers that are far enough from zero.
+    pub const MIN: Self = Self::new(true, MAX_EXPONENT);
+    /// The highest step, of all positive numbers that are large enough.
+    pub const MAX: Self = Self::new(false, MAX_EXPONENT);
 
-    /// Of a whole number.
+    /// The magnitude of an integer.
     pub fn of_int(number: i128) -> Self {
         match number.unsigned_abs().checked_ilog2() {
             None => Self(ZERO),
@@ -26,7 +25,7 @@ impl Magnitude {
         }
     }
 
-    /// Of a double; `None` for not a number, which is in no range.
+    /// The magnitude of a double; `None` for NaN, which is in no range.
     pub fn of_double(number: f64) -> Option<Self> {
         const FRACTION_BITS: u32 = 52;
         const EXPONENTS: u64 = 0x7ff;
@@ -38,31 +37,31 @@ impl Magnitude {
             return Some(Self(ZERO));
         }
         let exponent = (number.to_bits() >> FRACTION_BITS) & EXPONENTS;
-        // That of infinity is the greatest, and that of a subnormal number the least.
+        // Infinity has the greatest exponent, and subnormal numbers the least.
         let exponent = i32::try_from(exponent).unwrap_or(0) - BIAS;
         Some(Self::new(number.is_sign_negative(), exponent))
     }
 
-    /// All steps from this one to `last`, both included.
+    /// All magnitudes from this one to `last`, both included.
     pub fn through(self, last: Self) -> impl Iterator<Item = Self> {
         (self.0..=last.0).map(Self)
     }
 
-    /// Its number on the scale.
+    /// The number of the step.
     pub(super) fn number(self) -> u8 {
         self.0
     }
 
     const fn new(is_negative: bool, exponent: i32) -> Self {
-        let exponent = if exponent < LEAST {
-            LEAST
-        } else if exponent > GREATEST {
-            GREATEST
+        let exponent = if exponent < MIN_EXPONENT {
+            MIN_EXPONENT
+        } else if exponent > MAX_EXPONENT {
+            MAX_EXPONENT
         } else {
             exponent
         };
         #[expect(clippy::cast_possible_truncation, reason = "from 1 to 104")]
-        let distance = (exponent - LEAST + 1).cast_unsigned() as u8;
+        let distance = (exponent - MIN_EXPONENT + 1).cast_unsigned() as u8;
         Self(if is_negative {
             ZERO - distance
         } else {
