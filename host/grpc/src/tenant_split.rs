@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use larder_edge::access::{Caller, Right};
 use larder_edge::tenant::{AttributeError, AttributeResolver};
-use larder_ingest::{self as ingest, Malformed, Said, Share};
+use larder_ingest::{self as ingest, AttributeText, Malformed, Share};
 use larder_model::TenantName;
 
 /// Maximum tenants of one request, as each may require its plugin to be opened.
@@ -62,14 +62,14 @@ impl TenantSplitter {
     ) -> Result<Vec<(Destination, Share<'a>)>, Malformed> {
         let mut destinations = Destinations::default();
         let shares = ingest::split(request, self.resolver.attribute(), |said| {
-            if let Said::Text(text) = said
+            if let AttributeText::Text(text) = said
                 && let Some(index) = destinations.indexes.get(text)
             {
                 return *index;
             }
             let index = destinations.index_of(self.destination(said));
             let is_tenant = matches!(destinations.found.get(index), Some(Destination::Tenant(_)));
-            if let (Said::Text(text), true) = (said, is_tenant) {
+            if let (AttributeText::Text(text), true) = (said, is_tenant) {
                 destinations.indexes.insert(text, index);
             }
             index
@@ -77,13 +77,13 @@ impl TenantSplitter {
         Ok(destinations.found.into_iter().zip(shares).collect())
     }
 
-    fn destination(&self, said: Said<'_>) -> Destination {
+    fn destination(&self, said: AttributeText<'_>) -> Destination {
         let resolver = &self.resolver;
         let named = match said {
-            Said::Nothing => resolver.default_tenant(),
-            Said::Text(text) => resolver.named(text),
-            Said::NoText => Err(AttributeError::Unknown),
-            Said::Twice => Err(AttributeError::Extra),
+            AttributeText::Missing => resolver.default_tenant(),
+            AttributeText::Text(text) => resolver.named(text),
+            AttributeText::NotText => Err(AttributeError::Unknown),
+            AttributeText::Repeated => Err(AttributeError::Extra),
         };
         let named = match named {
             Ok(named) => named,
@@ -102,7 +102,7 @@ impl TenantSplitter {
         }
     }
 
-    fn refusal(&self, error: AttributeError, said: Said<'_>) -> Refusal {
+    fn refusal(&self, error: AttributeError, said: AttributeText<'_>) -> Refusal {
         let attribute = self.resolver.attribute();
         let (reason, detail) = match error {
             AttributeError::Missing => (
@@ -117,7 +117,7 @@ impl TenantSplitter {
             ),
             AttributeError::Unknown => {
                 let value = match said {
-                    Said::Text(text) => {
+                    AttributeText::Text(text) => {
                         let text: String = text.chars().take(MAX_SHOWN_CHARS).collect();
                         format!("{text:?}")
                     }

@@ -1,4 +1,4 @@
-//! Making fragments of the spans of each trace, and batches of fragments.
+//! Builds fragments from the spans of each trace, and batches from fragments.
 
 use larder_model::digest::{self, Encoder};
 use larder_model::storage::{
@@ -13,46 +13,46 @@ use super::refused::Refused;
 use super::request::{Request, Span};
 use super::{Limits, field_len};
 
-/// A request may not grow beyond this many times `max_batch_bytes` by its resources being repeated for each of its traces: a
-/// large resource and many tiny traces would take up memory without end.
-const MOST_BATCHES: usize = 32;
+/// Limit of the fragments of one request together, as a multiple of `max_batch_bytes`. Each trace repeats its resources, so a large
+/// resource with many tiny traces would otherwise take unlimited memory.
+const MAX_GROWTH: usize = 32;
 
-/// What making fragments reuses from request to request.
+/// Buffers that are reused from request to request.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     digest: Encoder,
     kind_terms: KindTerms,
     terms: Vec<Term>,
-    /// The spans of the open fragment.
-    members: Vec<u32>,
+    /// Numbers of the spans of the open fragment.
+    spans: Vec<u32>,
     runs: Vec<Run>,
 }
 
-/// Consecutive spans of the open fragment that have one scope, and with it one resource.
+/// Consecutive spans of the open fragment with the same scope, and so the same resource.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     scope: u32,
     resource: u32,
-    /// How many of the fragment's spans there are up to its end.
+    /// Number of the fragment's spans up to the end of the run.
     end: usize,
     /// The length of its encoded `ScopeSpans`.
     len: usize,
 }
 
-/// Makes the batches of one request.
+/// Builds the batches of one request.
 pub(super) struct Assembler<'s, 'a> {
     request: &'s mut Request<'a>,
     limits: &'s Limits,
     scratch: &'s mut Scratch,
     builder: BatchBuilder,
     batches: Vec<Batch>,
-    /// The numbers of the open fragment and the open batch, from 1.
+    /// Numbers of the open fragment and the open batch, from 1.
     fragment: u32,
     batch: u32,
     fragments_in_batch: usize,
-    /// No less than the length of the open fragment.
+    /// Upper bound of the length of the open fragment.
     size: usize,
-    /// The length of all fragments that are closed.
+    /// Length of all closed fragments.
     total: usize,
     spans: u64,
 }
@@ -80,16 +80,16 @@ impl<'s, 'a> Assembler<'s, 'a> {
         }
     }
 
-    /// The batches, and how many spans they hold. `length` is that of the request.
+    /// Builds the batches. Returns them with their number of spans. `length` is the length of the request.
     pub(super) fn assemble(mut self, length: usize, refused: &mut Refused) -> (Vec<Batch>, u64) {
-        // Regrouping adds headers. More room than needed costs nothing, but growing copies all there is.
+        // Regrouping repeats headers. Unused capacity costs nothing, but growing copies the buffer.
         let room = (length + length / 2).min(self.limits.max_batch_bytes);
         self.builder = BatchBuilder::with_capacity(room);
         self.builder.terms().reserve(room / 3 / size_of::<Term>());
         self.builder.digest().reserve(room / 6);
-        let most = self.limits.max_batch_bytes.saturating_mul(MOST_BATCHES);
+        let max = self.limits.max_batch_bytes.saturating_mul(MAX_GROWTH);
         for trace in 0..self.request.traces.len() {
-            let Some(trace) = self.request.traces.get(trace) else {
+            let Some(trace) = self.request.traces.get(super::number(trace)) else {
                 break;
             };
             let (id, mut next) = (trace.id, Some(trace.first));
@@ -98,7 +98,7 @@ impl<'s, 'a> Assembler<'s, 'a> {
                     break;
                 };
                 next = span.next;
-                if self.total > most {
+                if self.total > max {
                     refused.add_grown();
                 } else {
                     self.push(id, number);
@@ -110,7 +110,7 @@ impl<'s, 'a> Assembler<'s, 'a> {
         (self.batches, self.spans)
     }
 
-    /// Adds a span to the open fragment, or to a new one where it would pass the limit.
+    /// Adds a span to the open fragment, or to a new one if it would exceed the limit.
     fn push(&mut self, id: TraceId, number: u32) {
         let Some((span, scope, resource_header)) = self.parts(number) else {
             return;
@@ -118,9 +118,9 @@ impl<'s, 'a> Assembler<'s, 'a> {
         let (scope_number, resource) = (span.scope, scope.resource);
         let span_len = field_len(span.raw.len());
         let scope_header = self.request.scope_header(scope).len();
-        // What is written before the span, with lengths at their longest.
-        let before_scope = LONGEST_FIELD_HEAD + scope_header;
-        let before_resource = LONGEST_FIELD_HEAD + resource_header + before_scope;
+        // Upper bounds of the bytes written before the span.
+        let before_scope = MAX_FIELD_HEADER_LEN + scope_header;
+        let before_resource = MAX_FIELD_HEADER_LEN + resource_header + before_scope;
         let mut last = self.scratch.runs.last().copied();
         let before = |last: Option<Run>| match last {
             Some(run) if run.scope == scope_number => 0,
@@ -134,8 +134,8 @@ impl<'s, 'a> Assembler<'s, 'a> {
         }
         self.size += before(last) + span_len;
         let same_scope = before(last) == 0;
-        self.scratch.members.push(number);
-        let end = self.scratch.members.len();
+        self.scratch.spans.push(number);
+        let end = self.scratch.spans.len();
         match self.scratch.runs.last_mut() {
             Some(run) if same_scope => {
                 run.end = end;
@@ -150,16 +150,16 @@ impl<'s, 'a> Assembler<'s, 'a> {
         }
     }
 
-    /// A span, its scope and the length of its resource's header.
+    /// A span, its scope, and the length of its resource's header.
     fn parts(&self, span: u32) -> Option<(&Span<'a>, &Scope, usize)> {
         let span = self.request.spans.get(span as usize)?;
-        let scope = self.request.scopes.get(span.scope as usize)?;
-        let resource = self.request.resources.get(scope.resource as usize)?;
+        let scope = self.request.scopes.get(span.scope)?;
+        let resource = self.request.resources.get(scope.resource)?;
         Some((span, scope, self.request.resource_header(resource).len()))
     }
 
     fn finish_fragment(&mut self, id: TraceId) {
-        if self.scratch.members.is_empty() {
+        if self.scratch.spans.is_empty() {
             return;
         }
         if self.fragments_in_batch > 0 && self.weight() + self.size > self.limits.max_batch_bytes {
@@ -173,7 +173,7 @@ impl<'s, 'a> Assembler<'s, 'a> {
         self.total += self.size;
         self.fragment += 1;
         self.size = 0;
-        self.scratch.members.clear();
+        self.scratch.spans.clear();
         self.scratch.runs.clear();
     }
 
@@ -186,7 +186,7 @@ impl<'s, 'a> Assembler<'s, 'a> {
         }
     }
 
-    /// As [`Batch::weight`].
+    /// Weight of the open batch, as [`Batch::weight`] counts it.
     fn weight(&mut self) -> usize {
         self.builder.otlp().len()
             + self.builder.digest().len()
@@ -194,11 +194,11 @@ impl<'s, 'a> Assembler<'s, 'a> {
             + self.fragments_in_batch * 64
     }
 
-    /// Writes terms, operations and digest of the open fragment.
+    /// Writes the terms, operations and digest of the open fragment.
     fn write_spans(&mut self, trace_id: TraceId) -> FragmentFacts {
         let mut facts = FragmentFacts {
             trace_id,
-            span_count: super::number(self.scratch.members.len()),
+            span_count: super::number(self.scratch.spans.len()),
             starts: TimeRange {
                 start: u64::MAX,
                 end: 0,
@@ -209,9 +209,9 @@ impl<'s, 'a> Assembler<'s, 'a> {
             },
         };
         self.scratch.terms.clear();
-        let mut seen = Seen::default();
-        for position in 0..self.scratch.members.len() {
-            let Some(number) = self.scratch.members.get(position) else {
+        let mut seen = KindSet::default();
+        for position in 0..self.scratch.spans.len() {
+            let Some(number) = self.scratch.spans.get(position) else {
                 break;
             };
             let number = *number as usize;
@@ -254,9 +254,9 @@ impl<'s, 'a> Assembler<'s, 'a> {
             };
             digest.push(&span);
             if is_new
-                && let Some(place) = operations.in_batch(number, self.batch, &mut self.builder)
+                && let Some(index) = operations.in_batch(number, self.batch, &mut self.builder)
             {
-                self.builder.fragment_operations().push(place);
+                self.builder.fragment_operations().push(index);
             }
             if status == StatusCode::Error {
                 self.add_error(scope);
@@ -268,7 +268,7 @@ impl<'s, 'a> Assembler<'s, 'a> {
                 .push_header_terms(run.scope, self.fragment, out);
         }
         seen.push_terms(&self.scratch.kind_terms, &mut self.scratch.terms);
-        // Most doubles were left out above; different attributes can still have one string form.
+        // Most duplicates were skipped above, but different attributes can have the same string form.
         self.scratch.terms.sort_unstable();
         self.scratch.terms.dedup();
         self.builder.terms().extend_from_slice(&self.scratch.terms);
@@ -276,10 +276,10 @@ impl<'s, 'a> Assembler<'s, 'a> {
         facts
     }
 
-    /// Gives the open fragment the term of an error of the scope's service.
+    /// Adds the term of a span with status error in the scope's service.
     fn add_error(&mut self, scope: u32) {
-        let scope = self.request.scopes.get(scope as usize);
-        let resource = scope.map_or(0, |scope| scope.resource as usize);
+        let scope = self.request.scopes.get(scope);
+        let resource = scope.map_or(0, |scope| scope.resource);
         let Some(resource) = self.request.resources.get_mut(resource) else {
             return;
         };
@@ -301,25 +301,25 @@ impl<'s, 'a> Assembler<'s, 'a> {
                 .count();
             let (of_resource, others) = runs.split_at(same);
             runs = others;
-            let Some(resource) = self.request.resources.get(first.resource as usize) else {
+            let Some(resource) = self.request.resources.get(first.resource) else {
                 continue;
             };
             let header = self.request.resource_header(resource);
             let scopes: usize = of_resource.iter().map(|run| field_len(run.len)).sum();
             // TracesData.resource_spans
-            write_head(1, header.len() + scopes, out);
+            write_field_header(1, header.len() + scopes, out);
             out.extend_from_slice(header);
             for run in of_resource {
                 // ResourceSpans.scope_spans
-                write_head(2, run.len, out);
-                if let Some(scope) = self.request.scopes.get(run.scope as usize) {
+                write_field_header(2, run.len, out);
+                if let Some(scope) = self.request.scopes.get(run.scope) {
                     out.extend_from_slice(self.request.scope_header(scope));
                 }
-                let members = self.scratch.members.get(start..run.end);
-                for number in members.unwrap_or_default() {
+                let spans = self.scratch.spans.get(start..run.end);
+                for number in spans.unwrap_or_default() {
                     if let Some(span) = self.request.spans.get(*number as usize) {
                         // ScopeSpans.spans
-                        write_head(2, span.raw.len(), out);
+                        write_field_header(2, span.raw.len(), out);
                         out.extend_from_slice(span.raw);
                     }
                 }
@@ -329,24 +329,24 @@ impl<'s, 'a> Assembler<'s, 'a> {
     }
 }
 
-/// A key of one byte and a length of less than 32 bits.
-const LONGEST_FIELD_HEAD: usize = 6;
+/// Maximum length of a field's key and length prefix: a key of one byte, and a length of less than 32 bits.
+const MAX_FIELD_HEADER_LEN: usize = 6;
 
-/// Writes the key and the length of a message.
-fn write_head(number: u8, len: usize, out: &mut Vec<u8>) {
+/// Writes the key and the length prefix of a message.
+fn write_field_header(number: u8, len: usize, out: &mut Vec<u8>) {
     out.push(number << 3 | 2);
     encode_varint(len as u64, out);
 }
 
-/// The kinds and statuses of a fragment, a bit each.
+/// Bit sets of the kinds and statuses in a fragment.
 #[derive(Default)]
-struct Seen {
+struct KindSet {
     kinds: u8,
     statuses: u8,
 }
 
-impl Seen {
-    fn push_terms(&self, made: &KindTerms, out: &mut Vec<Term>) {
+impl KindSet {
+    fn push_terms(&self, terms: &KindTerms, out: &mut Vec<Term>) {
         let mut push = |bits: u8, terms: &[Term]| {
             for (number, term) in terms.iter().enumerate() {
                 if bits & 1 << number != 0 {
@@ -354,12 +354,12 @@ impl Seen {
                 }
             }
         };
-        push(self.kinds, &made.kinds);
-        push(self.statuses, &made.statuses);
+        push(self.kinds, &terms.kinds);
+        push(self.statuses, &terms.statuses);
     }
 }
 
-/// The terms of every kind and every status, by number.
+/// The terms of all kinds and statuses, by their numbers.
 #[derive(Debug)]
 struct KindTerms {
     kinds: [Term; 6],

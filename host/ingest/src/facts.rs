@@ -1,152 +1,129 @@
-//! Searchable facts of one request, each known by a number, so that what repeats is read and hashed once.
+//! Searchable facts of one request. Each distinct fact is parsed and hashed once, and known by its number.
 //!
-//! An attribute is known again by its encoded bytes, compared in full: a client could forge two attributes with equal hashes, and
-//! the second would then not be found.
+//! Attributes are equal if their encoded bytes are. A hash alone is not enough: a client could forge two attributes with equal
+//! hashes, and the second would then not be found.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 use larder_model::storage::Term;
 use larder_model::string_form;
 use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
-use larder_proto::otlp::{AnyValue, KeyValue, depth};
+use larder_proto::otlp::{AnyValue, KeyValue, Validity, depth};
 use larder_proto::wire;
 
-/// The facts of a request.
+use super::table::Table;
+
+/// The facts of a request, and the list of facts that each resource, scope and span has.
 #[derive(Debug, Default)]
 pub(super) struct Facts<'a> {
-    known: Vec<Fact<'a>>,
-    fact_numbers: HashTable<u32>,
-    marks: Vec<Mark<'a>>,
-    mark_numbers: HashTable<u32>,
+    facts: Table<Fact<'a>>,
+    key_facts: Table<KeyFact<'a>>,
+    /// The numbers of the facts of resources, scopes and spans, joined.
+    lists: Vec<u32>,
     hasher: DefaultHashBuilder,
-    /// The string form that is being made.
+    /// Buffer for the string form of a value.
     text: Vec<u8>,
 }
 
-/// An attribute at its level, the name of an event or the trace id of a link.
+/// An attribute at its level, the name of an event, or the trace id of a link.
 #[derive(Debug)]
 struct Fact<'a> {
-    space: Space,
+    kind: FactKind,
     /// The encoded attribute, the name or the id.
     bytes: &'a [u8],
-    /// Its marks, if it is an attribute.
-    marks: [Option<u32>; 2],
-    /// Its term; none for the value of an array or a map.
+    /// Numbers of the key facts of an attribute.
+    key_facts: [Option<u32>; 2],
+    /// `None` for an attribute whose value is an array or a map.
     term: Option<Term>,
-    /// Whether all strings in it are valid UTF-8.
-    utf8: bool,
-    /// Whether Jaeger can decode it.
-    decodable: bool,
-    /// The last fragment that has its terms.
+    validity: Validity,
+    /// The last fragment that its terms were added to.
     fragment: u32,
 }
 
-/// What attributes with a key at a level have in common: of one fragment it is told once.
+/// A fact that all attributes with a key at a level may share. Its term is added once per fragment.
 #[derive(Debug)]
-struct Mark<'a> {
+struct KeyFact<'a> {
     level: Level,
     key: &'a [u8],
-    of: Common,
+    property: Property,
     term: Term,
-    /// The last fragment that has its term.
+    /// The last fragment that its term was added to.
     fragment: u32,
 }
 
-/// What of an attribute is told beside its value.
+/// A property of an attribute's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Common {
-    /// It is there, and no number.
+enum Property {
+    /// Present, and not a number.
     Present,
-    /// It is a number.
+    /// A number.
     Number,
-    /// It is of this magnitude.
+    /// A number of this magnitude.
     Magnitude(Magnitude),
 }
 
-/// Facts are equal only inside one of these.
+/// Facts of different kinds are never equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Space {
+enum FactKind {
     Attribute(Level),
     EventName,
     LinkTraceId,
 }
 
-/// A fact's number, whether all strings in it are valid UTF-8, and whether Jaeger can decode it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
-    pub(super) number: u32,
-    pub(super) utf8: bool,
-    pub(super) decodable: bool,
-}
-
 // === impl Facts ===
 
 impl<'a> Facts<'a> {
-    /// An encoded attribute.
+    /// The end of the last list. The facts pushed from here on make the next one.
+    pub(super) fn end(&self) -> usize {
+        self.lists.len()
+    }
+
+    /// Drops the facts pushed to the lists since `end`.
+    pub(super) fn truncate(&mut self, end: usize) {
+        self.lists.truncate(end);
+    }
+
+    /// Adds an encoded attribute to the current list, and its validity to `validity`.
     ///
     /// # Errors
-    /// When it is no `KeyValue`.
+    /// If it is not a `KeyValue`.
     #[inline]
-    pub(super) fn attribute(&mut self, level: Level, raw: &'a [u8]) -> Result<Known, wire::Error> {
-        let space = Space::Attribute(level);
-        let hash = self.hash(space, raw);
-        if let Some(known) = self.find(space, raw, hash) {
-            return Ok(known);
-        }
-        let attribute = KeyValue::parse_within(raw, attribute_depth(level))?;
-        let (marks, term) = if attribute.utf8 {
-            let key = attribute.key;
-            let magnitude = attribute.value.as_ref().and_then(magnitude);
-            let marks = match magnitude {
-                None => [Some(self.mark(level, key, Common::Present)), None],
-                Some(magnitude) => [Common::Number, Common::Magnitude(magnitude)]
-                    .map(|of| Some(self.mark(level, key, of))),
-            };
-            let hash = AttributeKey::new(key);
-            self.text.clear();
-            let term = match &attribute.value {
-                None => Some(hash.with_value(level, b"")),
-                Some(value) if string_form::is_scalar(value) => {
-                    string_form::write(value, &mut self.text);
-                    Some(hash.with_value(level, &self.text))
-                }
-                Some(_) => None,
-            };
-            (marks, term)
-        } else {
-            // Its span is refused, so nobody asks for its terms.
-            ([None; 2], None)
+    pub(super) fn push_attribute(
+        &mut self,
+        level: Level,
+        raw: &'a [u8],
+        validity: &mut Validity,
+    ) -> Result<(), wire::Error> {
+        let kind = FactKind::Attribute(level);
+        let hash = self.hash(kind, raw);
+        let number = match self.find(kind, raw, hash) {
+            Some(number) => number,
+            None => self.insert_attribute(level, raw, hash)?,
         };
-        Ok(self.insert(
-            hash,
-            Fact {
-                space,
-                bytes: raw,
-                marks,
-                term,
-                utf8: attribute.utf8,
-                decodable: attribute.decodable,
-                fragment: 0,
-            },
-        ))
+        if let Some(fact) = self.facts.get(number) {
+            *validity &= fact.validity;
+        }
+        self.lists.push(number);
+        Ok(())
     }
 
-    /// The name of an event.
-    pub(super) fn event_name(&mut self, name: &'a [u8]) -> u32 {
-        self.plain(Space::EventName, name, terms::event_name)
+    /// Adds the name of an event to the current list.
+    pub(super) fn push_event_name(&mut self, name: &'a [u8]) {
+        self.push_plain(FactKind::EventName, name, terms::event_name);
     }
 
-    /// The trace id of a link, as sent.
-    pub(super) fn link_trace_id(&mut self, id: &'a [u8]) -> u32 {
-        self.plain(Space::LinkTraceId, id, terms::link_trace_id)
+    /// Adds the trace id of a link, as sent, to the current list.
+    pub(super) fn push_link_trace_id(&mut self, id: &'a [u8]) {
+        self.push_plain(FactKind::LinkTraceId, id, terms::link_trace_id);
     }
 
-    /// Appends the terms of facts to those of a fragment, but for terms that were appended under the same `fragment` before.
-    /// Fragments are numbered from 1.
-    pub(super) fn push_terms(&mut self, numbers: &[u32], fragment: u32, out: &mut Vec<Term>) {
-        for number in numbers {
-            let Some(fact) = self.known.get_mut(*number as usize) else {
+    /// Appends the terms of a list to those of a fragment, except terms already appended for this `fragment`. Fragments are numbered
+    /// from 1.
+    pub(super) fn push_terms(&mut self, list: Range<usize>, fragment: u32, out: &mut Vec<Term>) {
+        for number in self.lists.get(list).unwrap_or_default() {
+            let Some(fact) = self.facts.get_mut(*number) else {
                 continue;
             };
             if fact.fragment == fragment {
@@ -154,116 +131,128 @@ impl<'a> Facts<'a> {
             }
             fact.fragment = fragment;
             out.extend(fact.term);
-            for mark in fact.marks.into_iter().flatten() {
-                if let Some(mark) = self.marks.get_mut(mark as usize)
-                    && mark.fragment != fragment
+            for number in fact.key_facts.into_iter().flatten() {
+                if let Some(key_fact) = self.key_facts.get_mut(number)
+                    && key_fact.fragment != fragment
                 {
-                    mark.fragment = fragment;
-                    out.push(mark.term);
+                    key_fact.fragment = fragment;
+                    out.push(key_fact.term);
                 }
             }
         }
     }
 
-    /// Forgets everything, and gives its buffers to the facts of another request.
-    pub(super) fn recycle<'b>(mut self, most: usize) -> Facts<'b> {
-        self.fact_numbers.clear();
-        self.mark_numbers.clear();
-        self.fact_numbers.shrink_to(most, |_| 0);
-        self.mark_numbers.shrink_to(most, |_| 0);
+    /// Empty facts for another request, with the buffers of these.
+    pub(super) fn recycle<'b>(mut self, max: usize) -> Facts<'b> {
+        self.lists.clear();
+        self.lists.shrink_to(max);
         Facts {
-            known: super::recycle(self.known, most),
-            fact_numbers: self.fact_numbers,
-            marks: super::recycle(self.marks, most),
-            mark_numbers: self.mark_numbers,
+            facts: self.facts.recycle(max),
+            key_facts: self.key_facts.recycle(max),
+            lists: self.lists,
             hasher: self.hasher,
             text: self.text,
         }
     }
 
     #[inline]
-    fn hash(&self, space: Space, bytes: &[u8]) -> u64 {
-        self.hasher.hash_one((space, bytes))
+    fn hash(&self, kind: FactKind, bytes: &[u8]) -> u64 {
+        self.hasher.hash_one((kind, bytes))
     }
 
     #[inline]
-    fn find(&self, space: Space, bytes: &[u8], hash: u64) -> Option<Known> {
-        let is_it = |fact: &&Fact<'_>| fact.space == space && fact.bytes == bytes;
-        let number = *self.fact_numbers.find(hash, |number| {
-            self.known.get(*number as usize).as_ref().is_some_and(is_it)
-        })?;
-        let fact = self.known.get(number as usize)?;
-        Some(Known {
-            number,
-            utf8: fact.utf8,
-            decodable: fact.decodable,
-        })
+    fn find(&self, kind: FactKind, bytes: &[u8], hash: u64) -> Option<u32> {
+        let is_same = |fact: &Fact<'_>| fact.kind == kind && fact.bytes == bytes;
+        self.facts.find(hash, is_same)
     }
 
-    fn insert(&mut self, hash: u64, fact: Fact<'a>) -> Known {
-        let known = Known {
-            number: super::number(self.known.len()),
-            utf8: fact.utf8,
-            decodable: fact.decodable,
-        };
-        self.known.push(fact);
-        let (facts, hasher) = (&self.known, &self.hasher);
-        self.fact_numbers
-            .insert_unique(hash, known.number, |number| {
-                let fact = facts.get(*number as usize);
-                fact.map_or(0, |fact| hasher.hash_one((fact.space, fact.bytes)))
-            });
-        known
+    fn insert(&mut self, hash: u64, fact: Fact<'a>) -> u32 {
+        let hasher = &self.hasher;
+        let hash_of = |fact: &Fact<'_>| hasher.hash_one((fact.kind, fact.bytes));
+        self.facts.insert(hash, fact, hash_of)
     }
 
-    fn plain(&mut self, space: Space, bytes: &'a [u8], term: fn(&[u8]) -> Term) -> u32 {
-        let hash = self.hash(space, bytes);
-        if let Some(known) = self.find(space, bytes, hash) {
-            return known.number;
-        }
-        let fact = Fact {
-            space,
-            bytes,
-            marks: [None; 2],
-            term: Some(term(bytes)),
-            utf8: true,
-            decodable: true,
+    fn insert_attribute(
+        &mut self,
+        level: Level,
+        raw: &'a [u8],
+        hash: u64,
+    ) -> Result<u32, wire::Error> {
+        let attribute = KeyValue::parse_within(raw, attribute_depth(level))?;
+        let mut fact = Fact {
+            kind: FactKind::Attribute(level),
+            bytes: raw,
+            key_facts: [None; 2],
+            term: None,
+            validity: Validity {
+                utf8: attribute.utf8,
+                decodable: attribute.decodable,
+            },
             fragment: 0,
         };
-        self.insert(hash, fact).number
+        // The span of an attribute that is not UTF-8 is refused, so its terms are not needed.
+        if attribute.utf8 {
+            let key = attribute.key;
+            fact.key_facts = match attribute.value.as_ref().and_then(magnitude) {
+                None => [Some(self.key_fact(level, key, Property::Present)), None],
+                Some(magnitude) => [Property::Number, Property::Magnitude(magnitude)]
+                    .map(|property| Some(self.key_fact(level, key, property))),
+            };
+            let value = attribute.value.as_ref();
+            if value.is_none_or(string_form::is_scalar) {
+                self.text.clear();
+                if let Some(value) = value {
+                    string_form::write(value, &mut self.text);
+                }
+                fact.term = Some(AttributeKey::new(key).with_value(level, &self.text));
+            }
+        }
+        Ok(self.insert(hash, fact))
     }
 
-    /// The number of what attributes with this key have in common.
-    fn mark(&mut self, level: Level, key: &'a [u8], of: Common) -> u32 {
-        let (marks, hasher) = (&mut self.marks, &self.hasher);
-        let hash = hasher.hash_one((level, of, key));
-        let is_it = |number: &u32| {
-            marks
-                .get(*number as usize)
-                .is_some_and(|known| known.level == level && known.of == of && known.key == key)
-        };
-        if let Some(number) = self.mark_numbers.find(hash, is_it) {
-            return *number;
-        }
-        let number = super::number(marks.len());
-        marks.push(Mark {
+    fn push_plain(&mut self, kind: FactKind, bytes: &'a [u8], term: fn(&[u8]) -> Term) {
+        let hash = self.hash(kind, bytes);
+        let number = self.find(kind, bytes, hash).unwrap_or_else(|| {
+            let fact = Fact {
+                kind,
+                bytes,
+                key_facts: [None; 2],
+                term: Some(term(bytes)),
+                validity: Validity::VALID,
+                fragment: 0,
+            };
+            self.insert(hash, fact)
+        });
+        self.lists.push(number);
+    }
+
+    /// The number of a key fact.
+    fn key_fact(&mut self, level: Level, key: &'a [u8], property: Property) -> u32 {
+        let hasher = &self.hasher;
+        let hash_of = |it: &KeyFact<'_>| hasher.hash_one((it.level, it.property, it.key));
+        let new = KeyFact {
             level,
             key,
-            of,
-            term: of.term(level, key),
+            property,
+            term: 0,
             fragment: 0,
-        });
-        self.mark_numbers.insert_unique(hash, number, |number| {
-            let mark = marks.get(*number as usize);
-            mark.map_or(0, |it| hasher.hash_one((it.level, it.of, it.key)))
-        });
-        number
+        };
+        let hash = hash_of(&new);
+        let is_same = |known: &KeyFact<'_>| {
+            known.level == level && known.property == property && known.key == key
+        };
+        if let Some(number) = self.key_facts.find(hash, is_same) {
+            return number;
+        }
+        let term = property.term(level, key);
+        self.key_facts
+            .insert(hash, KeyFact { term, ..new }, hash_of)
     }
 }
 
-// === impl Common ===
+// === impl Property ===
 
-impl Common {
+impl Property {
     fn term(self, level: Level, key: &[u8]) -> Term {
         match self {
             Self::Present => AttributeKey::new(key).present(level),
@@ -273,7 +262,7 @@ impl Common {
     }
 }
 
-/// Of a value that is a number.
+/// The magnitude of a value that is a number.
 fn magnitude(value: &AnyValue<'_>) -> Option<Magnitude> {
     match value {
         AnyValue::Int(int) => Some(Magnitude::of_int((*int).into())),

@@ -1,6 +1,7 @@
-//! OTLP bytes to fragments: grouped by trace, with terms, digests, ranges and operations, and without owned spans.
+//! Converts OTLP requests to fragments: spans grouped by trace, with terms, digests, ranges and operations. Spans are never copied to
+//! owned messages.
 //!
-//! Owns what is refused and why (E3). Architecture invariant: knows neither tonic nor a plugin; what it makes is a [`Batch`].
+//! Owns the rules by which spans are refused (E3). Architecture invariant: knows neither tonic nor a plugin; its result is a [`Batch`].
 
 #![forbid(unsafe_code)]
 
@@ -11,9 +12,10 @@ mod operations;
 mod refused;
 mod request;
 mod shares;
+mod table;
 
 pub use refused::{Reason, Refused};
-pub use shares::{Said, Share, split};
+pub use shares::{AttributeText, Share, split};
 
 use larder_proto::wire;
 
@@ -21,18 +23,18 @@ use assemble::{Assembler, Scratch};
 use larder_model::storage::Batch;
 use request::Request;
 
-/// How large what is made may get.
+/// Limits of the size of fragments, batches and spans.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// No fragment of more than one span passes this many bytes of OTLP.
+    /// Maximum bytes of OTLP in a fragment, unless it holds a single span.
     pub max_fragment_bytes: usize,
-    /// A batch that has reached this weight is closed, and the next one begun.
+    /// Maximum weight of a batch, unless it holds a single fragment.
     pub max_batch_bytes: usize,
-    /// A span that passes this with its resource and scope is refused: no answer could hold it.
+    /// Maximum bytes of a span with its resource and scope. A larger one is refused, because no answer could hold it.
     pub max_message_bytes: usize,
 }
 
-/// Takes requests apart, one after another, reusing its buffers.
+/// Converts requests to batches, one after another. Reuses its buffers.
 #[derive(Debug)]
 pub struct Ingest {
     limits: Limits,
@@ -40,25 +42,25 @@ pub struct Ingest {
     scratch: Scratch,
 }
 
-/// What became of a request.
+/// Result of converting a request.
 #[derive(Debug, Default)]
 pub struct Ingested {
-    /// To be written in this order; never an empty one.
+    /// Batches to write, in this order. None is empty.
     pub batches: Vec<Batch>,
-    /// How many spans the batches hold.
+    /// Number of spans in the batches.
     pub spans: u64,
     /// The spans that were left out.
     pub refused: Refused,
 }
 
-/// The request is no `ExportTraceServiceRequest`: nothing of it is stored.
+/// Error for bytes that are not an `ExportTraceServiceRequest`. Nothing of such a request is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed(wire::Error);
 
 // === impl Malformed ===
 
 impl Malformed {
-    /// Where the fault is, in bytes from the start of the request.
+    /// Position of the fault, in bytes from the start of the request.
     pub fn offset(&self) -> usize {
         self.0.offset()
     }
@@ -79,7 +81,7 @@ impl std::error::Error for Malformed {}
 // === impl Ingest ===
 
 impl Ingest {
-    /// With the given limits.
+    /// Creates a converter with the given limits.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -88,29 +90,29 @@ impl Ingest {
         }
     }
 
-    /// Takes an encoded `ExportTraceServiceRequest` apart.
+    /// Converts an encoded `ExportTraceServiceRequest`.
     ///
     /// # Errors
-    /// When it is malformed anywhere: then nothing of it is to be stored. A string that is not UTF-8 only refuses its spans.
+    /// If any part of it is malformed. A string that is not UTF-8 is no error; its spans are refused.
     pub fn walk(&mut self, request: &[u8]) -> Result<Ingested, Malformed> {
-        let (all, bytes) = (request::resource_spans(request), request.len());
-        self.walk_these(request, all, bytes, Refused::default())
+        let all = request::resource_spans(request);
+        self.walk_resource_spans(request, all, request.len(), Refused::default())
     }
 
-    /// As [`Ingest::walk`], of what one share of `request` holds.
+    /// Converts one share of `request`, like [`Ingest::walk`].
     ///
     /// # Errors
-    /// As [`Ingest::walk`]; the place of the fault is that in the whole request.
+    /// As [`Ingest::walk`]. The offset of the error counts from the start of the whole request.
     pub fn walk_share<'a>(
         &mut self,
         request: &'a [u8],
         share: &Share<'a>,
     ) -> Result<Ingested, Malformed> {
-        let these = share.resource_spans().iter().map(|raw| Ok(*raw));
-        self.walk_these(request, these, share.bytes(), Refused::of_a_share())
+        let share_spans = share.resource_spans().iter().map(|raw| Ok(*raw));
+        self.walk_resource_spans(request, share_spans, share.bytes(), Refused::of_share())
     }
 
-    fn walk_these<'a>(
+    fn walk_resource_spans<'a>(
         &mut self,
         request: &'a [u8],
         resource_spans: impl Iterator<Item = Result<&'a [u8], wire::Error>>,
@@ -133,12 +135,12 @@ impl Ingest {
     }
 }
 
-/// The length of a message as a field with a number below 16.
+/// The encoded length of a message as a field with a number below 16.
 fn field_len(message: usize) -> usize {
     1 + prost::encoding::encoded_len_varint(message as u64) + message
 }
 
-/// A position in a list of what a request holds.
+/// Converts a position in a list of a request's items.
 fn number(position: usize) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -149,11 +151,11 @@ fn number(position: usize) -> u32 {
     }
 }
 
-/// The buffer of a list for another list, which may borrow from something else. No more than `most` elements of it are kept.
-fn recycle<T, U>(mut list: Vec<T>, most: usize) -> Vec<U> {
+/// An empty list with the buffer of `list`, at most `max` elements of it. Its elements may borrow from something else.
+fn recycle<T, U>(mut list: Vec<T>, max: usize) -> Vec<U> {
     list.clear();
-    list.shrink_to(most);
-    // The standard library collects in place where the elements have the same layout.
+    list.shrink_to(max);
+    // The standard library collects in place if the elements have the same layout.
     list.into_iter().filter_map(|_| None).collect()
 }
 

@@ -1,57 +1,56 @@
-//! Which spans of a request were left out, and why.
+//! The refused spans of a request, counted by reason.
 
 use std::fmt;
 
+use larder_model::Hex;
 use larder_proto::otlp::{IdField, Span};
 
-/// Why a span was refused (E3).
+/// Reason why a span was refused (E3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// Its trace id is not 16 bytes, or all of them are zero.
     TraceId,
     /// Its span id is not 8 bytes, or all of them are zero.
     SpanId,
-    /// Its parent's span id is neither empty nor 8 bytes: Jaeger cannot decode an answer that has it.
+    /// Its parent's span id is neither empty nor 8 bytes. Jaeger cannot decode an answer with it.
     ParentSpanId,
-    /// The trace id of a link is neither empty nor 16 bytes, or the span id of one neither empty nor 8: as above.
+    /// The trace id of a link is neither empty nor 16 bytes, or its span id neither empty nor 8 bytes. Jaeger cannot decode an answer
+    /// with it.
     LinkId,
     /// A string in it, in its resource or in its scope is not valid UTF-8.
     Utf8,
-    /// Jaeger cannot decode it, its resource or its scope: a group was sent in it, or what stands where old clients put their spans
-    /// does not read as such.
+    /// Jaeger cannot decode it, its resource or its scope: it contains a group, or the field in which old clients sent their spans holds
+    /// something else.
     Undecodable,
-    /// With its resource and its scope it is larger than a message may be.
+    /// With its resource and its scope it exceeds the maximum size of a message.
     TooLarge,
 }
 
-/// How many spans were refused, by reason. Displayed, it is the text of OTLP's `partial_success`.
+/// Numbers of refused spans, by reason. `Display` gives the message of OTLP's `partial_success`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
     counts: [u64; Reason::ALL.len()],
-    /// Whether only a share of the request is looked at.
-    of_a_share: bool,
-    /// What is wrong with the first span refused.
+    /// True if positions count within a share of the request.
+    of_share: bool,
+    /// Description of the first refused span.
     first: Option<String>,
 }
 
-/// Where it was found.
+/// The message that is the reason for a refusal.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(super) enum Part {
     Span,
     Resource,
     Scope,
 }
 
-/// Bytes in hexadecimal, the first of them.
-struct Hex<'a>(&'a [u8]);
-
-/// How many characters of a span's name are told.
-const MOST_OF_A_NAME: usize = 64;
+/// Maximum characters of a span's name in the description.
+const MAX_NAME_CHARS: usize = 64;
 
 // === impl Reason ===
 
 impl Reason {
-    /// Every reason, in the order in which they are named.
+    /// Every reason, in the order in which messages list them.
     pub const ALL: [Self; 7] = [
         Self::TraceId,
         Self::SpanId,
@@ -62,7 +61,7 @@ impl Reason {
         Self::TooLarge,
     ];
 
-    /// The word for metrics.
+    /// The value of the metric attribute.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TraceId => "trace_id",
@@ -75,7 +74,7 @@ impl Reason {
         }
     }
 
-    /// What is wrong with spans that are refused for this reason.
+    /// Description of the fault, for messages.
     fn text(self) -> &'static str {
         match self {
             Self::TraceId => "a trace id that is not 16 bytes or all zero",
@@ -104,25 +103,25 @@ impl From<IdField> for Reason {
 // === impl Refused ===
 
 impl Refused {
-    /// Of what one tenant has in a request of several.
-    pub(super) fn of_a_share() -> Self {
+    /// Counts for one tenant's share of a request.
+    pub(super) fn of_share() -> Self {
         Self {
-            of_a_share: true,
+            of_share: true,
             ..Self::default()
         }
     }
 
-    /// Whether every span was taken.
+    /// Returns `true` if no span was refused.
     pub fn is_empty(&self) -> bool {
         self.total() == 0
     }
 
-    /// How many spans were refused: OTLP's `rejected_spans`.
+    /// Number of refused spans, for OTLP's `rejected_spans`.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How many spans were refused for each reason that occurred.
+    /// Number of refused spans for each reason that occurred.
     pub fn by_reason(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
         Reason::ALL
             .into_iter()
@@ -130,28 +129,28 @@ impl Refused {
             .filter(|(_, count)| *count > 0)
     }
 
-    /// Counts a span, the one at `position` in the request.
-    pub(super) fn add(&mut self, reason: Reason, place: Place, position: u64, span: &Span<'_>) {
+    /// Counts a refused span, the one at `position` in the request.
+    pub(super) fn add(&mut self, reason: Reason, part: Part, position: u64, span: &Span<'_>) {
         self.count(reason);
         if self.first.is_none() {
             let name = String::from_utf8_lossy(span.name);
-            let name: String = name.chars().take(MOST_OF_A_NAME).collect();
-            let of = if self.of_a_share {
+            let name: String = name.chars().take(MAX_NAME_CHARS).collect();
+            let of = if self.of_share {
                 "its tenant's share of the request"
             } else {
                 "the request"
             };
             self.first = Some(format!(
                 "span {position} of {of} (name {name:?}, trace id {}, span id {}) has {} in {}",
-                Hex(span.trace_id),
-                Hex(span.span_id),
+                id_text(span.trace_id),
+                id_text(span.span_id),
                 reason.text(),
-                place.text(),
+                part.text(),
             ));
         }
     }
 
-    /// Counts a span that was refused because all it came with grows too large.
+    /// Counts a span that was refused because the fragments of its request grew too large.
     pub(super) fn add_grown(&mut self) {
         self.count(Reason::TooLarge);
         self.first.get_or_insert_with(|| {
@@ -183,9 +182,9 @@ impl fmt::Display for Refused {
     }
 }
 
-// === impl Place ===
+// === impl Part ===
 
-impl Place {
+impl Part {
     fn text(self) -> &'static str {
         match self {
             Self::Span => "it",
@@ -195,19 +194,10 @@ impl Place {
     }
 }
 
-// === impl Hex ===
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return write!(f, "empty");
-        }
-        for byte in self.0.iter().take(16) {
-            write!(f, "{byte:02x}")?;
-        }
-        if self.0.len() > 16 {
-            write!(f, "... ({} bytes)", self.0.len())?;
-        }
-        Ok(())
+/// At most 16 bytes of an id.
+fn id_text(id: &[u8]) -> String {
+    if id.is_empty() {
+        return "empty".to_owned();
     }
+    format!("{:.16}", Hex(id))
 }

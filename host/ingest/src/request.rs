@@ -1,46 +1,43 @@
-//! Reading a request: which spans it holds, by trace, each with its resource, its scope and its facts.
+//! Parses a request into spans grouped by trace, each with its resource, its scope and its facts.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 use larder_model::digest::Parent;
 use larder_model::storage::{SpanKind, StatusCode, Term, TraceId};
 use larder_model::terms::Level;
-use larder_proto::otlp::{self, Child, Event, Link};
+use larder_proto::otlp::{self, Child, Event, Link, Validity};
 use larder_proto::wire::{DEPTH, Error, Fields};
 
 use super::facts::Facts;
 use super::headers::{Resource, Scope};
 use super::operations::Operations;
-use super::refused::{Place, Reason, Refused};
+use super::refused::{Part, Reason, Refused};
+use super::table::Table;
 use super::{Limits, field_len, number, recycle};
 
-/// Buffers of more elements than this are given back after a request.
-const KEEP: usize = 1 << 16;
+/// Maximum capacity of a buffer that is kept for the next request, in elements.
+const MAX_KEPT: usize = 1 << 16;
 
-/// What a request holds. Everything is known by its position in these lists.
+/// The contents of a request. Items refer to each other by number: their position in these lists.
 #[derive(Debug, Default)]
 pub(super) struct Request<'a> {
-    pub(super) resources: Vec<Resource>,
-    pub(super) scopes: Vec<Scope>,
+    pub(super) resources: Table<Resource>,
+    pub(super) scopes: Table<Scope>,
     pub(super) operations: Operations<'a>,
     /// In the order sent.
     pub(super) spans: Vec<Span<'a>>,
     /// In the order of their first spans.
-    pub(super) traces: Vec<Trace>,
+    pub(super) traces: Table<Trace>,
     pub(super) facts: Facts<'a>,
     /// The headers of resources and scopes, joined.
     pub(super) headers: Vec<u8>,
-    /// The facts of resources, scopes and spans, joined.
-    pub(super) fact_lists: Vec<u32>,
-    /// What stands under the headers that are being read.
+    /// Buffers for the children of the headers that are being read.
     pending_scopes: Vec<&'a [u8]>,
     pending_spans: Vec<&'a [u8]>,
-    pub(super) resource_numbers: HashTable<u32>,
-    pub(super) scope_numbers: HashTable<u32>,
-    trace_numbers: HashTable<u32>,
     pub(super) hasher: DefaultHashBuilder,
-    /// How many spans were read, those that were refused too.
+    /// Number of spans read, including refused ones.
     position: u64,
 }
 
@@ -50,7 +47,7 @@ pub(super) struct Span<'a> {
     pub(super) raw: &'a [u8],
     pub(super) scope: u32,
     pub(super) operation: u32,
-    facts: (u32, u32),
+    facts: Range<usize>,
     /// The next span of the same trace.
     pub(super) next: Option<u32>,
     pub(super) id: [u8; 8],
@@ -67,15 +64,14 @@ pub(super) struct Trace {
     last: u32,
 }
 
-/// What is known of the attributes, events and links of a span.
+/// Result of checking the attributes, events and links of a span.
 #[derive(Clone, Copy)]
-struct Inside {
-    link_ids_fit: bool,
-    utf8: bool,
-    decodable: bool,
+struct Children {
+    link_ids_valid: bool,
+    validity: Validity,
 }
 
-/// Every `ResourceSpans` of an encoded request, in the order sent.
+/// The encoded `ResourceSpans` of an encoded request, in the order sent.
 pub(super) fn resource_spans(request: &[u8]) -> impl Iterator<Item = Result<&[u8], Error>> {
     Fields::within(request, DEPTH).filter_map(|field| match field {
         Ok(field) if field.number == 1 => Some(field.bytes()),
@@ -87,7 +83,7 @@ pub(super) fn resource_spans(request: &[u8]) -> impl Iterator<Item = Result<&[u8
 // === impl Request ===
 
 impl<'a> Request<'a> {
-    /// Reads these `ResourceSpans` of a request. Spans that are refused are counted and left out.
+    /// Reads these `ResourceSpans` of a request. Refused spans are counted and left out.
     pub(super) fn read(
         &mut self,
         request: &'a [u8],
@@ -103,44 +99,28 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
-    /// Appends the terms of attributes, events and links of a span, but for those the fragment has.
+    /// Appends the terms of a span's attributes, events and links, except those that the fragment already has.
     pub(super) fn push_span_terms(&mut self, span: usize, fragment: u32, out: &mut Vec<Term>) {
         let Some(span) = self.spans.get(span) else {
             return;
         };
-        let facts = span.facts.0 as usize..span.facts.1 as usize;
-        let numbers = self.fact_lists.get(facts).unwrap_or_default();
-        self.facts.push_terms(numbers, fragment, out);
+        self.facts.push_terms(span.facts.clone(), fragment, out);
     }
 
-    /// Forgets everything, and gives its buffers to another request.
+    /// An empty request with the buffers of this one.
     pub(super) fn recycle<'b>(mut self) -> Request<'b> {
         self.headers.clear();
-        self.headers.shrink_to(KEEP);
-        self.fact_lists.clear();
-        self.fact_lists.shrink_to(KEEP);
-        for numbers in [
-            &mut self.resource_numbers,
-            &mut self.scope_numbers,
-            &mut self.trace_numbers,
-        ] {
-            numbers.clear();
-            numbers.shrink_to(KEEP, |_| 0);
-        }
+        self.headers.shrink_to(MAX_KEPT);
         Request {
-            resources: recycle(self.resources, KEEP),
-            scopes: recycle(self.scopes, KEEP),
-            operations: self.operations.recycle(KEEP),
-            spans: recycle(self.spans, KEEP),
-            traces: recycle(self.traces, KEEP),
-            facts: self.facts.recycle(KEEP),
+            resources: self.resources.recycle(MAX_KEPT),
+            scopes: self.scopes.recycle(MAX_KEPT),
+            operations: self.operations.recycle(MAX_KEPT),
+            spans: recycle(self.spans, MAX_KEPT),
+            traces: self.traces.recycle(MAX_KEPT),
+            facts: self.facts.recycle(MAX_KEPT),
             headers: self.headers,
-            fact_lists: self.fact_lists,
-            pending_scopes: recycle(self.pending_scopes, KEEP),
-            pending_spans: recycle(self.pending_spans, KEEP),
-            resource_numbers: self.resource_numbers,
-            scope_numbers: self.scope_numbers,
-            trace_numbers: self.trace_numbers,
+            pending_scopes: recycle(self.pending_scopes, MAX_KEPT),
+            pending_spans: recycle(self.pending_spans, MAX_KEPT),
             hasher: self.hasher,
             position: 0,
         }
@@ -152,7 +132,7 @@ impl<'a> Request<'a> {
         limits: &Limits,
         refused: &mut Refused,
     ) -> Result<(), Error> {
-        // The service may stand behind the spans, so the header is gathered first.
+        // The resource may follow the spans, so the whole header is read first.
         let mut scopes = std::mem::take(&mut self.pending_scopes);
         scopes.clear();
         let header = self.gather_header(raw, otlp::depth::RESOURCE_SPANS, &mut scopes)?;
@@ -192,110 +172,107 @@ impl<'a> Request<'a> {
         limits: &Limits,
         refused: &mut Refused,
     ) -> Result<(), Error> {
-        let first_fact = self.fact_lists.len();
-        let (facts, list) = (&mut self.facts, &mut self.fact_lists);
-        let mut inside = Inside {
-            link_ids_fit: true,
-            utf8: true,
-            decodable: true,
+        let first_fact = self.facts.end();
+        let facts = &mut self.facts;
+        let mut children = Children {
+            link_ids_valid: true,
+            validity: Validity::VALID,
         };
         let view = otlp::Span::read(raw, |child| {
-            let mut attribute = |level, raw| {
-                let known = facts.attribute(level, raw)?;
-                inside.utf8 &= known.utf8;
-                inside.decodable &= known.decodable;
-                list.push(known.number);
-                Ok(())
-            };
+            let validity = &mut children.validity;
             match child {
-                Child::Attribute(raw) => attribute(Level::Span, raw)?,
+                Child::Attribute(raw) => facts.push_attribute(Level::Span, raw, validity)?,
                 Child::Event(raw) => {
-                    let event = Event::read(raw, |raw| attribute(Level::Event, raw))?;
-                    inside.utf8 &= event.utf8;
-                    inside.decodable &= event.decodable;
-                    list.push(facts.event_name(event.name));
+                    let push = |raw| facts.push_attribute(Level::Event, raw, validity);
+                    let event = Event::read(raw, push)?;
+                    *validity &= Validity {
+                        utf8: event.utf8,
+                        decodable: event.decodable,
+                    };
+                    facts.push_event_name(event.name);
                 }
                 Child::Link(raw) => {
-                    let link = Link::read(raw, |raw| attribute(Level::Link, raw))?;
-                    inside.link_ids_fit &= link.ids_valid;
-                    inside.utf8 &= link.utf8;
-                    inside.decodable &= link.decodable;
-                    list.push(facts.link_trace_id(link.trace_id));
+                    let push = |raw| facts.push_attribute(Level::Link, raw, validity);
+                    let link = Link::read(raw, push)?;
+                    children.link_ids_valid &= link.ids_valid;
+                    *validity &= Validity {
+                        utf8: link.utf8,
+                        decodable: link.decodable,
+                    };
+                    facts.push_link_trace_id(link.trace_id);
                 }
             }
             Ok(())
         })?;
 
-        match self.take_span(scope_number, &view, inside, limits) {
+        match self.take_span(scope_number, &view, children, limits) {
             Ok((trace_id, mut span)) => {
-                span.facts = (number(first_fact), number(self.fact_lists.len()));
+                span.facts = first_fact..self.facts.end();
                 self.push_span(trace_id, span);
             }
-            Err((reason, place)) => {
-                self.fact_lists.truncate(first_fact);
-                refused.add(reason, place, self.position, &view);
+            Err((reason, part)) => {
+                self.facts.truncate(first_fact);
+                refused.add(reason, part, self.position, &view);
             }
         }
         Ok(())
     }
 
-    /// The span, unless it is refused.
+    /// The span with its trace id, or the reason why it is refused.
     fn take_span(
         &mut self,
         scope_number: u32,
         view: &otlp::Span<'a>,
-        inside: Inside,
+        children: Children,
         limits: &Limits,
-    ) -> Result<(TraceId, Span<'a>), (Reason, Place)> {
-        let trace_id = TraceId::from_span(view.trace_id).ok_or((Reason::TraceId, Place::Span))?;
+    ) -> Result<(TraceId, Span<'a>), (Reason, Part)> {
+        let trace_id = TraceId::from_span(view.trace_id).ok_or((Reason::TraceId, Part::Span))?;
         let id = <[u8; 8]>::try_from(view.span_id)
             .ok()
             .filter(|id| *id != [0; 8])
-            .ok_or((Reason::SpanId, Place::Span))?;
+            .ok_or((Reason::SpanId, Part::Span))?;
         if let Some(field) = view.invalid_id {
-            return Err((field.into(), Place::Span));
+            return Err((field.into(), Part::Span));
         }
-        if !inside.link_ids_fit {
-            return Err((Reason::LinkId, Place::Span));
+        if !children.link_ids_valid {
+            return Err((Reason::LinkId, Part::Span));
         }
-        if !(inside.utf8 && view.utf8) {
-            return Err((Reason::Utf8, Place::Span));
+        let mut in_span = children.validity;
+        in_span &= Validity {
+            utf8: view.utf8,
+            decodable: view.decodable,
+        };
+        let missing = (Reason::Utf8, Part::Span);
+        let scope = self.scopes.get(scope_number).ok_or(missing)?;
+        let resource = self.resources.get(scope.resource).ok_or(missing)?;
+        let parts = [
+            (in_span, Part::Span),
+            (resource.validity, Part::Resource),
+            (scope.validity, Part::Scope),
+        ];
+        if let Some((_, part)) = parts.iter().find(|(validity, _)| !validity.utf8) {
+            return Err((Reason::Utf8, *part));
         }
-        let missing = (Reason::Utf8, Place::Span);
-        let scope = self.scopes.get(scope_number as usize).ok_or(missing)?;
-        let resource = self.resources.get(scope.resource as usize).ok_or(missing)?;
-        if !resource.utf8 {
-            return Err((Reason::Utf8, Place::Resource));
-        }
-        if !scope.utf8 {
-            return Err((Reason::Utf8, Place::Scope));
-        }
-        for (decodable, place) in [
-            (inside.decodable && view.decodable, Place::Span),
-            (resource.decodable, Place::Resource),
-            (scope.decodable, Place::Scope),
-        ] {
-            if !decodable {
-                return Err((Reason::Undecodable, place));
-            }
+        if let Some((_, part)) = parts.iter().find(|(validity, _)| !validity.decodable) {
+            return Err((Reason::Undecodable, *part));
         }
         let in_scope = field_len(view.raw.len()) + scope.header.len();
         let in_resource = field_len(in_scope) + resource.header.len();
         if field_len(in_resource) > limits.max_message_bytes {
-            return Err((Reason::TooLarge, Place::Span));
+            return Err((Reason::TooLarge, Part::Span));
         }
         let service = resource.service;
         let operation = self
             .operations
             .operation(service, view.name, SpanKind::from_wire(view.kind))
-            .ok_or((Reason::Utf8, Place::Span))?;
+            .ok_or((Reason::Utf8, Part::Span))?;
         Ok((
             trace_id,
             Span {
                 raw: view.raw,
                 scope: scope_number,
                 operation,
-                facts: (0, 0),
+                facts: 0..0,
                 next: None,
                 id,
                 parent: Parent::from_wire(view.parent_span_id),
@@ -309,14 +286,10 @@ impl<'a> Request<'a> {
     fn push_span(&mut self, trace_id: TraceId, span: Span<'a>) {
         let number = number(self.spans.len());
         self.spans.push(span);
-        let (traces, hasher) = (&mut self.traces, &self.hasher);
+        let hasher = &self.hasher;
         let hash = hasher.hash_one(trace_id);
-        let is_it = |number: &u32| {
-            let trace = traces.get(*number as usize);
-            trace.is_some_and(|trace| trace.id == trace_id)
-        };
-        if let Some(trace) = self.trace_numbers.find(hash, is_it) {
-            let Some(trace) = traces.get_mut(*trace as usize) else {
+        if let Some(trace) = self.traces.find(hash, |trace| trace.id == trace_id) {
+            let Some(trace) = self.traces.get_mut(trace) else {
                 return;
             };
             if let Some(last) = self.spans.get_mut(trace.last as usize) {
@@ -325,15 +298,12 @@ impl<'a> Request<'a> {
             trace.last = number;
             return;
         }
-        let new = super::number(traces.len());
-        traces.push(Trace {
+        let trace = Trace {
             id: trace_id,
             first: number,
             last: number,
-        });
-        self.trace_numbers.insert_unique(hash, new, |number| {
-            let trace = traces.get(*number as usize);
-            trace.map_or(0, |trace| hasher.hash_one(trace.id))
-        });
+        };
+        self.traces
+            .insert(hash, trace, |trace| hasher.hash_one(trace.id));
     }
 }

@@ -1,81 +1,83 @@
-//! Cutting a request into shares by what each of its resources says about itself. No span is moved or copied: a share is a list of
-//! pieces of the request.
+//! Splits a request into shares by an attribute of each resource. No span is moved or copied: a share is a list of slices of the request.
 
 use larder_proto::otlp::{AnyValue, KeyValue, ResourceSpans};
 
 use super::Malformed;
 use super::request::resource_spans;
 
-/// What a resource says by one attribute.
+/// The value of one attribute of a resource, as far as text is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said<'a> {
-    /// The attribute is not there.
-    Nothing,
-    /// It is there once, with this text.
+pub enum AttributeText<'a> {
+    /// The resource does not have the attribute.
+    Missing,
+    /// It occurs once, with this text.
     Text(&'a str),
-    /// It is there once, and is no text.
-    NoText,
-    /// It is there more than once, be it with one text.
-    Twice,
+    /// It occurs once, and is not text.
+    NotText,
+    /// It occurs more than once, even if with the same text.
+    Repeated,
 }
 
 /// Some of a request's `ResourceSpans`, as sent and in the order sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Share<'a>(Vec<&'a [u8]>);
 
-/// Gives each `ResourceSpans` of an encoded `ExportTraceServiceRequest` to the share that `whose` names by its place in the
-/// answer, after what the resource says by `attribute`. A share that is never named is empty.
+/// Splits the `ResourceSpans` of an encoded `ExportTraceServiceRequest`. `share_of` chooses, by a resource's `attribute`, the index of
+/// its share in the result. A share that is never chosen is empty.
 ///
 /// # Errors
-/// A request or a resource that is malformed. Scopes and spans are not looked at.
+/// If the request or a resource is malformed. Scopes and spans are not checked.
 pub fn split<'a>(
     request: &'a [u8],
     attribute: &str,
-    mut whose: impl FnMut(Said<'a>) -> usize,
+    mut share_of: impl FnMut(AttributeText<'a>) -> usize,
 ) -> Result<Vec<Share<'a>>, Malformed> {
     let mut shares = Vec::new();
     for raw in resource_spans(request) {
         let raw = raw.map_err(Malformed)?;
-        let said = said(raw, attribute.as_bytes());
-        let said = said.map_err(|error| Malformed(error.relative_to(request, raw)))?;
-        let place = whose(said);
-        if place >= shares.len() {
-            shares.resize_with(place + 1, Share::default);
+        let text = attribute_text(raw, attribute.as_bytes());
+        let text = text.map_err(|error| Malformed(error.relative_to(request, raw)))?;
+        let index = share_of(text);
+        if index >= shares.len() {
+            shares.resize_with(index + 1, Share::default);
         }
-        if let Some(Share(share)) = shares.get_mut(place) {
+        if let Some(Share(share)) = shares.get_mut(index) {
             share.push(raw);
         }
     }
     Ok(shares)
 }
 
-fn said<'a>(raw: &'a [u8], attribute: &[u8]) -> Result<Said<'a>, larder_proto::wire::Error> {
-    let mut said = Said::Nothing;
+fn attribute_text<'a>(
+    raw: &'a [u8],
+    attribute: &[u8],
+) -> Result<AttributeText<'a>, larder_proto::wire::Error> {
+    let mut found = AttributeText::Missing;
     ResourceSpans::read(raw, |raw| {
         let KeyValue { key, value, .. } = KeyValue::parse(raw)?;
         if key == attribute {
-            said = match (said, value) {
-                (Said::Nothing, Some(AnyValue::String(text))) => {
-                    str::from_utf8(text).map_or(Said::NoText, Said::Text)
+            found = match (found, value) {
+                (AttributeText::Missing, Some(AnyValue::String(text))) => {
+                    str::from_utf8(text).map_or(AttributeText::NotText, AttributeText::Text)
                 }
-                (Said::Nothing, _) => Said::NoText,
-                _ => Said::Twice,
+                (AttributeText::Missing, _) => AttributeText::NotText,
+                _ => AttributeText::Repeated,
             };
         }
         Ok(())
     })?;
-    Ok(said)
+    Ok(found)
 }
 
 // === impl Share ===
 
 impl<'a> Share<'a> {
-    /// Each encoded `ResourceSpans`.
+    /// The encoded `ResourceSpans`.
     pub fn resource_spans(&self) -> &[&'a [u8]] {
         &self.0
     }
 
-    /// What they come to.
+    /// Their total length in bytes.
     pub fn bytes(&self) -> usize {
         self.0.iter().map(|raw| raw.len()).sum()
     }

@@ -1,4 +1,4 @@
-//! Requests to try, and what is stored of them.
+//! Builds requests, and decodes what is stored of them.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -69,7 +69,7 @@ pub(super) fn walk(request: &[u8]) -> Ingested {
     Ingest::new(LIMITS).walk(request).unwrap()
 }
 
-/// What is stored of a request, decoded fragment by fragment.
+/// The stored spans of a request, by fragment.
 pub(super) fn stored(ingested: &Ingested) -> Vec<TracesData> {
     fragments(ingested)
         .iter()

@@ -1,4 +1,4 @@
-//! What ingest is to make of a request, by owned messages and without a thought of speed.
+//! A simple model of ingest, on owned messages.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use prost::Message;
 
 use crate::{Limits, Reason};
 
-/// A span with all that stands around it, as sent.
+/// A span with its headers, as sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sent {
     pub(super) resource_header: Vec<u8>,
@@ -22,7 +22,7 @@ pub(super) struct Sent {
     pub(super) span: Vec<u8>,
 }
 
-/// The header of a message whose field 2 is repeated, and the contents of that field.
+/// Splits a message into its header and the contents of its repeated field 2.
 fn split(message: &[u8]) -> (Vec<u8>, Vec<&[u8]>) {
     let mut header = Vec::new();
     let mut content = Vec::new();
@@ -57,19 +57,19 @@ pub(super) fn spans(traces: &[u8]) -> Vec<Sent> {
     sent
 }
 
-/// The first of these fields whose content has neither no bytes nor as many as are named here.
-fn misfit(message: &[u8], lengths: &[(u32, usize)]) -> Option<u32> {
+/// Number of the first of these fields whose length is neither 0 nor the given one.
+fn invalid_length(message: &[u8], lengths: &[(u32, usize)]) -> Option<u32> {
     let fields = Fields::new(message).map(Result::unwrap);
-    let mut misfits = fields.filter(|field| {
+    let mut invalid = fields.filter(|field| {
         let known = lengths.iter().find(|(number, _)| *number == field.number);
         known.is_some_and(|(_, length)| ![0, *length].contains(&field.bytes().unwrap().len()))
     });
-    misfits.next().map(|field| field.number)
+    invalid.next().map(|field| field.number)
 }
 
-/// The messages that a group may stand in.
+/// The messages that may hold a group.
 #[derive(Clone, Copy)]
-enum In {
+enum Kind {
     ResourceSpans,
     Resource,
     EntityRef,
@@ -85,24 +85,25 @@ enum In {
     KeyValueList,
 }
 
-/// Whether there is a group in a message or in one inside of it.
-fn has_group(message: &[u8], at: In) -> bool {
+/// Returns `true` if the message, or a message inside it, holds a group.
+fn has_group(message: &[u8], at: Kind) -> bool {
     Fields::new(message).any(|field| {
         let field = field.unwrap();
         let inner = match (at, field.number) {
-            (In::ResourceSpans, 1) => In::Resource,
-            (In::ScopeSpans, 1) => In::Scope,
-            (In::Resource, 3) => In::EntityRef,
-            (In::Span, 11) => In::Event,
-            (In::Span, 13) => In::Link,
-            (In::Span, 15) => In::Status,
-            (In::Resource, 1) | (In::Scope | In::Event, 3) | (In::Span, 9) | (In::Link, 4) => {
-                In::KeyValue
-            }
-            (In::KeyValue, 2) | (In::ArrayValue, 1) => In::AnyValue,
-            (In::AnyValue, 5) => In::ArrayValue,
-            (In::AnyValue, 6) => In::KeyValueList,
-            (In::KeyValueList, 1) => In::KeyValue,
+            (Kind::ResourceSpans, 1) => Kind::Resource,
+            (Kind::ScopeSpans, 1) => Kind::Scope,
+            (Kind::Resource, 3) => Kind::EntityRef,
+            (Kind::Span, 11) => Kind::Event,
+            (Kind::Span, 13) => Kind::Link,
+            (Kind::Span, 15) => Kind::Status,
+            (Kind::Resource, 1)
+            | (Kind::Scope | Kind::Event, 3)
+            | (Kind::Span, 9)
+            | (Kind::Link, 4) => Kind::KeyValue,
+            (Kind::KeyValue, 2) | (Kind::ArrayValue, 1) => Kind::AnyValue,
+            (Kind::AnyValue, 5) => Kind::ArrayValue,
+            (Kind::AnyValue, 6) => Kind::KeyValueList,
+            (Kind::KeyValueList, 1) => Kind::KeyValue,
             _ => return field.is_group(),
         };
         has_group(field.bytes().unwrap(), inner)
@@ -164,7 +165,7 @@ impl Sent {
         if span.span_id.len() != 8 || span.span_id == [0; 8] {
             return Some(Reason::SpanId);
         }
-        match misfit(&self.span, &[(1, 16), (2, 8), (4, 8)]) {
+        match invalid_length(&self.span, &[(1, 16), (2, 8), (4, 8)]) {
             Some(1) => return Some(Reason::TraceId),
             Some(2) => return Some(Reason::SpanId),
             Some(_) => return Some(Reason::ParentSpanId),
@@ -172,19 +173,19 @@ impl Sent {
         }
         let links = Fields::new(&self.span).map(Result::unwrap);
         let mut links = links.filter(|field| field.number == 13);
-        if links.any(|link| misfit(link.bytes().unwrap(), &[(1, 16), (2, 8)]).is_some()) {
+        if links.any(|link| invalid_length(link.bytes().unwrap(), &[(1, 16), (2, 8)]).is_some()) {
             return Some(Reason::LinkId);
         }
-        // What is well-formed is refused by prost for its strings only.
+        // prost refuses a well-formed message only for its strings.
         if otlp::Span::decode(&self.span[..]).is_err()
             || otlp::ResourceSpans::decode(&self.resource_header[..]).is_err()
             || otlp::ScopeSpans::decode(&self.scope_header[..]).is_err()
         {
             return Some(Reason::Utf8);
         }
-        if has_group(&self.span, In::Span)
-            || has_group(&self.resource_header, In::ResourceSpans)
-            || has_group(&self.scope_header, In::ScopeSpans)
+        if has_group(&self.span, Kind::Span)
+            || has_group(&self.resource_header, Kind::ResourceSpans)
+            || has_group(&self.scope_header, Kind::ScopeSpans)
             || !pdata::decodes(&message(&self.resource_header))
         {
             return Some(Reason::Undecodable);

@@ -1,4 +1,4 @@
-//! Ingest against the model, on random requests.
+//! Compares ingest with the model, on random requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -149,7 +149,7 @@ proptest! {
         requests in prop::collection::vec(traces(true), 1..3),
         limits in limits(),
     ) {
-        // One after another, as leftovers of the first must not show in the second.
+        // Both with one `Ingest`: nothing of the first request may remain in the second.
         let mut ingest = Ingest::new(limits);
         for request in &requests {
             check(&mut ingest, request, &limits);
@@ -157,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn mutated_requests_are_taken_and_refused_as_the_model_does(
+    fn mutated_requests_are_accepted_and_refused_like_the_model_does(
         request in mutated_traces(),
         limits in limits(),
     ) {

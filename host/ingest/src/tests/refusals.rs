@@ -1,4 +1,4 @@
-//! What is refused, and what is said of it.
+//! Refused spans and their messages.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope};
@@ -11,7 +11,7 @@ use super::build::{attribute, request, resource_spans, scope_spans, shop, span, 
 use super::{LIMITS, fragments};
 use crate::{Ingest, Limits, Reason};
 
-/// Replaces the text `from` by bytes of the same length.
+/// Replaces the text `from`, which occurs once, by bytes of the same length.
 fn replace(bytes: &[u8], from: [u8; 4], to: [u8; 4]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let mut found = 0;
@@ -96,7 +96,7 @@ fn a_span_with_a_parent_or_link_that_jaeger_cannot_decode_is_refused_alone() {
 }
 
 #[test]
-fn a_refused_parent_and_a_refused_link_are_told_in_words() {
+fn a_refused_parent_and_a_refused_link_are_described() {
     let refused = |span: Span| walk(&shop(vec![span])).refused.to_string();
     assert_eq!(
         refused(under(&[1; 9])),
@@ -114,7 +114,7 @@ fn a_refused_parent_and_a_refused_link_are_told_in_words() {
     }
 }
 
-/// The encoded spans as a request, each as it is.
+/// A request of these encoded spans.
 fn encoded(spans: &[Vec<u8>]) -> Vec<u8> {
     let spans: Vec<u8> = spans.iter().flat_map(|span| field(2, span)).collect();
     field(1, &field(2, &spans))
@@ -157,7 +157,7 @@ fn an_id_that_a_later_one_replaces_has_to_be_decodable_too() {
 const GROUP: &[u8] = b"\xcb\x3e\x08\x01\xcc\x3e";
 
 #[test]
-fn a_group_refuses_the_spans_that_it_stands_in_or_around() {
+fn a_group_refuses_the_spans_inside_and_around_it() {
     let good = span(1, 1).encode_to_vec();
     let with = |more: Vec<u8>| [good.clone(), more].concat();
     for bad in [
@@ -170,7 +170,7 @@ fn a_group_refuses_the_spans_that_it_stands_in_or_around() {
         field(13, &field(4, GROUP)),
         field(15, GROUP),
     ] {
-        // Twice, as what repeats is read once.
+        // Twice, because a repeated header is parsed only once.
         let ingested = walk(&encoded(&[with(bad.clone()), good.clone(), with(bad)]));
         assert_eq!(ingested.spans, 1);
         let text = ingested.refused.to_string();
@@ -191,7 +191,7 @@ fn a_group_refuses_the_spans_that_it_stands_in_or_around() {
         (in_resource(field(1, GROUP)), "its resource"),
         (in_resource(field(1, &field(1, GROUP))), "its resource"),
         (in_resource(field(1, &field(3, GROUP))), "its resource"),
-        // Spans where clients before OTLP 0.15 put them, which Jaeger reads as well.
+        // Spans in the field of clients before OTLP 0.15, which Jaeger still reads.
         (
             in_resource(field(1000, &field(2, &field(4, &[1; 3])))),
             "its resource",
@@ -368,7 +368,7 @@ fn a_bad_string_in_a_header_refuses_the_spans_under_it() {
     ];
     for (case, place) in cases {
         let mut case = case;
-        // The same name twice is once too often for `replace`.
+        // `replace` needs the text to occur once.
         if case.scope_spans[0].schema_url == "schema of bad!" {
             case.scope_spans[0].schema_url.clear();
         }
@@ -409,7 +409,7 @@ fn a_span_that_fits_no_message_is_refused() {
 }
 
 #[test]
-fn a_large_resource_is_not_repeated_without_end() {
+fn a_large_resource_is_not_repeated_without_limit() {
     let limits = Limits {
         max_batch_bytes: 10_000,
         ..LIMITS
@@ -429,7 +429,7 @@ fn a_large_resource_is_not_repeated_without_end() {
 }
 
 #[test]
-fn a_malformed_request_says_where() {
+fn the_error_of_a_malformed_request_has_an_offset() {
     let mut broken = shop(vec![span(1, 1)]);
     let at = broken.len();
     broken.extend(b"\x0a\x04\x12\x02\x12\x05");

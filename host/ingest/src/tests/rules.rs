@@ -1,4 +1,4 @@
-//! Each rule of what is made of spans that are taken, by an example.
+//! Each rule about accepted spans, by example.
 
 use larder_model::digest::{self, Parent};
 use larder_model::storage::TraceId;
@@ -81,7 +81,7 @@ fn fragments_are_cut_below_their_limit() {
         .iter()
         .map(|fragment| (fragment.facts.span_count, fragment.otlp.len()))
         .collect();
-    // Filled as far as they go, the large one alone, and the rest.
+    // Full fragments, the large span alone, and the rest.
     assert_eq!(lengths.iter().map(|(count, _)| count).sum::<u32>(), 102);
     assert_eq!(lengths.len(), 6);
     for (count, length) in &lengths[..3] {
@@ -121,7 +121,7 @@ fn batches_are_cut_at_their_limit() {
     assert_eq!(fragments, 200);
     for batch in &ingested.batches {
         assert!(batch.weight() < 22_000, "{}", batch.weight());
-        // Every batch lists the operation it has, and its fragments name it.
+        // Every batch lists its operation, and its fragments refer to it.
         assert_eq!(batch.operations().len(), 1);
         assert!(batch.fragments().all(|fragment| fragment.operations == [0]));
     }
@@ -176,7 +176,7 @@ fn a_span_without_a_service_has_no_operation() {
 }
 
 #[test]
-fn the_service_may_stand_behind_the_spans() {
+fn the_resource_may_follow_the_spans() {
     let with_service = resource_spans("shop", vec![]).encode_to_vec();
     let mut without = resource_spans("", vec![scope_spans("lib", vec![span(1, 1)])]);
     without.resource = None;
@@ -237,7 +237,7 @@ fn attributes_of_equal_bytes_keep_their_levels_apart() {
 }
 
 #[test]
-fn what_repeats_is_known_again_among_thousands() {
+fn repeated_facts_are_found_among_thousands() {
     let spans = |round: u16| {
         (1..=3000).map(move |number: u16| {
             let mut trace_id = vec![1; 16];

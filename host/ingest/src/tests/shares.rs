@@ -1,4 +1,4 @@
-//! A request that is cut by what its resources say.
+//! Tests of splitting requests by an attribute of their resources.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use proptest::prelude::*;
 
 use super::build::{attribute, request, resource_spans, scope_spans, span, text};
 use super::{LIMITS, fragments};
-use crate::{Ingest, Ingested, Said, Share, split};
+use crate::{AttributeText, Ingest, Ingested, Share, split};
 
-/// One span of a trace, of a resource with these attributes beside its service.
+/// One span of a trace, with these attributes of its resource in addition to the service.
 fn resource(trace: u8, attributes: &[(&str, Option<&str>)]) -> ResourceSpans {
     let mut spans = resource_spans("shop", vec![scope_spans("lib", vec![span(trace, 1)])]);
     let resource = spans.resource.as_mut().unwrap();
@@ -21,11 +21,11 @@ fn resource(trace: u8, attributes: &[(&str, Option<&str>)]) -> ResourceSpans {
     spans
 }
 
-/// What the resources of a request say, in order.
-fn said(request: &[u8]) -> Vec<Said<'_>> {
+/// The attribute `tenant` of each resource of a request, in order.
+fn tenants(request: &[u8]) -> Vec<AttributeText<'_>> {
     let mut all = Vec::new();
-    split(request, "tenant", |said| {
-        all.push(said);
+    split(request, "tenant", |text| {
+        all.push(text);
         0
     })
     .unwrap();
@@ -39,8 +39,8 @@ fn pieces(request: &[u8]) -> Vec<&[u8]> {
     ours.map(|field| field.bytes().unwrap()).collect()
 }
 
-/// A share as a request of its own.
-fn alone(share: &Share<'_>) -> Vec<u8> {
+/// Encodes a share as a separate request.
+fn encode(share: &Share<'_>) -> Vec<u8> {
     let mut request = Vec::new();
     for raw in share.resource_spans() {
         prost::encoding::bytes::encode(1, &raw.to_vec(), &mut request);
@@ -48,14 +48,14 @@ fn alone(share: &Share<'_>) -> Vec<u8> {
     request
 }
 
-/// All that is stored of it.
-fn all(ingested: &Ingested) -> Vec<String> {
+/// The fragments of a request, as text.
+fn texts(ingested: &Ingested) -> Vec<String> {
     let fragments = fragments(ingested).into_iter();
     fragments.map(|fragment| format!("{fragment:?}")).collect()
 }
 
 #[test]
-fn a_resource_says_it_by_one_text_of_that_name() {
+fn an_attribute_counts_if_it_occurs_once_as_text() {
     let mut not_text = resource(9, &[]);
     let attributes = &mut not_text.resource.as_mut().unwrap().attributes;
     attributes.push(attribute(
@@ -75,23 +75,23 @@ fn a_resource_says_it_by_one_text_of_that_name() {
         not_text,
     ]);
     assert_eq!(
-        said(&request),
+        tenants(&request),
         [
-            Said::Text("a"),
-            Said::Nothing,
-            Said::Text(""),
-            Said::Twice,
-            Said::NoText,
-            Said::Twice,
-            Said::Nothing,
-            Said::NoText,
+            AttributeText::Text("a"),
+            AttributeText::Missing,
+            AttributeText::Text(""),
+            AttributeText::Repeated,
+            AttributeText::NotText,
+            AttributeText::Repeated,
+            AttributeText::Missing,
+            AttributeText::NotText,
         ]
     );
 }
 
-/// protobuf merges a field that is sent twice: what stands behind the spans counts as well.
+/// protobuf merges a message that is sent twice, so the second half counts as well.
 #[test]
-fn a_resource_that_is_sent_in_two_halves_says_what_both_say() {
+fn a_resource_that_is_sent_in_two_halves_is_merged() {
     let (one, other) = (
         resource(1, &[("tenant", Some("a"))]),
         resource(2, &[("tenant", Some("b"))]),
@@ -102,20 +102,20 @@ fn a_resource_that_is_sent_in_two_halves_says_what_both_say() {
     ];
     let mut request = Vec::new();
     prost::encoding::bytes::encode(1, &joined.concat(), &mut request);
-    assert_eq!(said(&request), [Said::Twice]);
+    assert_eq!(tenants(&request), [AttributeText::Repeated]);
 }
 
 #[test]
-fn a_fault_is_told_where_it_is_in_the_whole_request() {
+fn an_offset_counts_from_the_start_of_the_whole_request() {
     let mut request = request(vec![
         resource(1, &[("tenant", Some("a"))]),
         resource(2, &[("tenant", Some("b"))]),
     ]);
     let whole = request.len();
-    // A resource whose scope is one byte that is no message.
+    // A resource whose scope is one byte that is not a message.
     request.extend([0x0a, 3, 0x12, 1, 0xff]);
-    let shares = split(&request, "tenant", |said| {
-        usize::from(said != Said::Text("a"))
+    let shares = split(&request, "tenant", |text| {
+        usize::from(text != AttributeText::Text("a"))
     })
     .unwrap();
     let mut ingest = Ingest::new(LIMITS);
@@ -123,7 +123,7 @@ fn a_fault_is_told_where_it_is_in_the_whole_request() {
     let malformed = ingest.walk_share(&request, &shares[1]).unwrap_err();
     assert_eq!(malformed, ingest.walk(&request).unwrap_err());
     assert!(malformed.offset() >= whole, "{malformed}");
-    // In the resource itself, which is read to cut it.
+    // In the resource itself, which `split` reads.
     request.truncate(whole);
     request.extend([0x0a, 3, 0x0a, 1, 0xff]);
     let malformed = split(&request, "tenant", |_| 0).unwrap_err();
@@ -131,7 +131,7 @@ fn a_fault_is_told_where_it_is_in_the_whole_request() {
 }
 
 #[test]
-fn a_refused_span_is_told_as_one_of_its_share() {
+fn a_refused_span_is_reported_by_its_position_in_the_share() {
     let mut bad = resource(1, &[]);
     bad.scope_spans[0].spans[0].trace_id.clear();
     let request = request(vec![resource(2, &[]), bad]);
@@ -145,7 +145,7 @@ fn a_refused_span_is_told_as_one_of_its_share() {
 }
 
 proptest! {
-    /// By a number that the resource's service leads to, as a tenant would.
+    /// Assigns each resource to an owner by its service.
     #[test]
     fn the_shares_together_are_the_request_as_sent(
         request in prop_oneof![traces(true), mutated_traces()],
@@ -155,15 +155,15 @@ proptest! {
         let Ok(whole) = ingest.walk(&request) else {
             return Ok(());
         };
-        let mut places = Vec::new();
-        let shares = split(&request, "service.name", |said| {
-            let place = format!("{said:?}").len() % owners;
-            places.push(place);
-            place
+        let mut indices = Vec::new();
+        let shares = split(&request, "service.name", |text| {
+            let index = format!("{text:?}").len() % owners;
+            indices.push(index);
+            index
         });
         let shares = shares.unwrap();
         let mut left: Vec<_> = shares.iter().map(|share| share.resource_spans().iter()).collect();
-        let again: Vec<&[u8]> = places.iter().map(|place| *left[*place].next().unwrap()).collect();
+        let again: Vec<&[u8]> = indices.iter().map(|index| *left[*index].next().unwrap()).collect();
         prop_assert!(left.iter_mut().all(|left| left.next().is_none()));
         prop_assert_eq!(again, pieces(&request));
 
@@ -171,9 +171,9 @@ proptest! {
         let mut traces = BTreeSet::new();
         for share in &shares {
             let walked = ingest.walk_share(&request, share).unwrap();
-            let encoded = alone(share);
+            let encoded = encode(share);
             let same = ingest.walk(&encoded).unwrap();
-            prop_assert_eq!(all(&walked), all(&same));
+            prop_assert_eq!(texts(&walked), texts(&same));
             spans.0 += walked.spans;
             spans.1 += walked.refused.total();
             traces.extend(fragments(&walked).iter().map(|fragment| fragment.facts.trace_id));
