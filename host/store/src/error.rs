@@ -1,23 +1,23 @@
-//! Why a call on a [`Namespace`](super::Namespace) failed: the cases of `kv.error` in `wit/storage.wit`.
+//! Errors of a [`Namespace`](super::Namespace): the cases of `kv.error` in `wit/storage.wit`.
 
 use std::fmt;
 
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The store cannot be reached; the same call may work later.
+    /// The store cannot be reached. The same call may succeed later.
     Unavailable(String),
-    /// It may or may not have happened.
+    /// The call may or may not have taken effect.
     OutcomeUnknown(String),
-    /// Another writer has taken over this id, or the namespace was purged: stop writing.
+    /// The writer id has been claimed again, or the namespace was purged. The caller has to stop writing.
     Fenced,
     /// The tenant or the disk is full.
     QuotaExceeded(String),
-    /// A key, a value or the whole call is over its limit.
+    /// A key, a value or the whole call exceeds its limit.
     TooLarge(String),
     /// Stored bytes cannot be read back.
     DataLoss(String),
-    /// A call that can never work.
+    /// A call that can never succeed.
     Other(String),
 }
 

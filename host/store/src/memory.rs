@@ -1,4 +1,4 @@
-//! The driver that keeps everything in this process's memory, for as long as the process lives.
+//! A driver that stores everything in the memory of the process.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
@@ -9,13 +9,13 @@ use parking_lot::Mutex;
 
 use super::quotas::{self, Growth};
 use super::{
-    Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Page, Quotas, Scan, Stored,
+    Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Page, Quotas, Scan, TenantUsage,
 };
 
-/// How long what was reclaimed stays readable: longer than a query may last.
+/// Time for which a reclaimed partition stays readable: longer than the longest query.
 const LINGER: Duration = Duration::from_mins(1);
 
-/// Namespaces in maps. Nothing survives the process, so it suits tests and trying out a plugin.
+/// Driver with all namespaces in memory. Its data is lost when the process ends, so it is meant for tests and for trying out plugins.
 #[derive(Debug)]
 pub struct MemoryDriver {
     tenants: Mutex<HashMap<String, Arc<MemoryNamespace>>>,
@@ -34,9 +34,9 @@ struct MemoryNamespace {
 #[derive(Debug, Default)]
 struct State {
     partitions: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
-    /// Names that must never be used again.
+    /// Names that can never be used again.
     reclaimed: BTreeSet<String>,
-    /// Reclaimed, but still readable: the oldest first.
+    /// Reclaimed partitions that are still readable, oldest first.
     lingering: VecDeque<(Instant, String)>,
     epochs: HashMap<String, u64>,
     committed: BTreeSet<String>,
@@ -47,12 +47,12 @@ struct State {
 // === impl MemoryDriver ===
 
 impl MemoryDriver {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::with_linger(LINGER)
     }
 
-    /// An empty store where reclaimed partitions stay readable for `linger`.
+    /// Creates an empty store in which reclaimed partitions stay readable for `linger`.
     fn with_linger(linger: Duration) -> Self {
         Self {
             tenants: Mutex::default(),
@@ -120,9 +120,9 @@ impl Driver for MemoryDriver {
         *self.quotas.lock() = quotas;
     }
 
-    async fn tenants(&self) -> Result<Vec<Stored>, Error> {
+    async fn tenants(&self) -> Result<Vec<TenantUsage>, Error> {
         let tenants = self.tenants.lock();
-        let stored = tenants.iter().map(|(tenant, namespace)| Stored {
+        let stored = tenants.iter().map(|(tenant, namespace)| TenantUsage {
             tenant: tenant.clone(),
             bytes: namespace.stored_bytes(),
         });
@@ -133,7 +133,7 @@ impl Driver for MemoryDriver {
 // === impl MemoryNamespace ===
 
 impl MemoryNamespace {
-    /// Whoever still holds it can read nothing and write nothing.
+    /// Removes all data. Claims of this namespace are fenced.
     fn purge(&self) {
         *self.state.lock() = State {
             purged: true,
@@ -141,7 +141,7 @@ impl MemoryNamespace {
         };
     }
 
-    /// Refuses the tenant if it has stored as much as it may.
+    /// Returns an error if the tenant has used up its quota.
     fn check_quota(&self, state: &State, growth: Growth) -> Result<(), Error> {
         let quota = self.quotas.lock().of(&self.tenant);
         quotas::check(quota, state.stored_bytes, growth)

@@ -1,15 +1,15 @@
-//! Folders of symbolic links, for reading a folder with code that may change what it opens.
+//! Copies of folders made of symbolic links. They let code that changes the files it opens read a folder without changing it.
 
 use std::io;
 use std::path::Path;
 
-/// Makes `to` a copy of the folders in `from`, with a symbolic link in place of each file. Files that are made, replaced or removed
-/// in `to` leave `from` as it is; only a write through a link would reach it. Takes no space for the files' contents.
+/// Creates `to` as a copy of the folder `from`, with a symbolic link in place of each file. Files that are created, replaced or removed
+/// in `to` do not change `from`; only a write through a link would. The files' contents are not copied.
 ///
 /// # Errors
-/// Where `from` cannot be read, or `to` is there already or cannot be made.
+/// If `from` cannot be read, or `to` exists or cannot be created.
 pub fn mirror(from: &Path, to: &Path) -> io::Result<()> {
-    // A link's target is looked for from where the link is.
+    // A relative target would be resolved from the folder of the link.
     mirror_absolute(&std::path::absolute(from)?, to)
 }
 
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_replaced_or_removed_in_a_mirror_stays_in_what_it_mirrors() {
+    fn replacing_or_removing_files_in_a_mirror_does_not_change_the_original() {
         let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (from, to) = (dir.path(), scratch.path().join("mirror"));
         fs::create_dir(from.join("folder")).unwrap();

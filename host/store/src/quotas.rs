@@ -1,32 +1,32 @@
-//! How much each tenant may store.
+//! Limits of the bytes that each tenant may store.
 
 use std::collections::HashMap;
 
 use super::Error;
 
-/// What a commit may bring beyond the quota, and a put may not: upkeep that gives space back has to record it.
+/// Bytes by which commits, but not puts, may exceed the quota. Upkeep that frees space has to commit records of it.
 const SLACK: u64 = 16 << 20;
 
-/// How a tenant is about to grow.
+/// Kind of a write that grows a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Growth {
     Put,
     Commit,
 }
 
-/// In bytes, compressed; none is no limit.
+/// Quotas of all tenants, in compressed bytes. `None` means no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quotas {
-    /// Of a tenant that has no quota of its own.
+    /// Quota of tenants without a quota of their own.
     pub default: Option<u64>,
-    /// Of those that have, by name.
+    /// Quotas of single tenants, by name.
     pub own: HashMap<String, Option<u64>>,
 }
 
 // === impl Quotas ===
 
 impl Quotas {
-    /// The same for every tenant.
+    /// Creates quotas that are the same for every tenant.
     pub fn of_all(quota: Option<u64>) -> Self {
         Self {
             default: quota,
@@ -34,22 +34,22 @@ impl Quotas {
         }
     }
 
-    /// What this tenant may store.
+    /// The quota of a tenant.
     pub fn of(&self, tenant: &str) -> Option<u64> {
         self.own.get(tenant).copied().unwrap_or(self.default)
     }
 }
 
-/// Refuses a tenant that has stored as much as it may.
+/// Returns an error if the tenant has used up its quota.
 pub(super) fn check(quota: Option<u64>, stored: u64, growth: Growth) -> Result<(), Error> {
     let Some(quota) = quota else {
         return Ok(());
     };
-    let most = match growth {
+    let max = match growth {
         Growth::Put => quota,
         Growth::Commit => quota.saturating_add(SLACK),
     };
-    if stored < most {
+    if stored < max {
         return Ok(());
     }
     Err(Error::QuotaExceeded(format!(

@@ -1,4 +1,4 @@
-//! What the tests of all drivers share.
+//! Helpers for the tests of all drivers.
 
 use super::{Change, Entry, Key, Scan};
 
@@ -16,7 +16,7 @@ pub(super) fn key(partition: &str, sort: &str) -> Key {
     }
 }
 
-/// A whole partition, on one page.
+/// A scan of a whole partition, on one page.
 pub(super) fn all() -> Scan {
     Scan {
         start: Vec::new(),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use larder_runtime::plugin::Checkup;
-use larder_store::embedded::{Checked, Damage, EmbeddedDriver, Orphan};
-use larder_store::{Driver, Stored};
+use larder_store::embedded::{CheckSummary, Damage, EmbeddedDriver, Orphan};
+use larder_store::{Driver, TenantUsage};
 use tempfile::TempDir;
 
 use crate::config::{Config, KvDriver};
@@ -82,8 +82,8 @@ fn check_values(driver: &EmbeddedDriver, to: &mut impl Write) -> anyhow::Result<
 }
 
 fn print_orphans(orphans: &[Orphan], to: &mut impl Write) -> std::io::Result<()> {
-    for Orphan { what, bytes } in orphans {
-        writeln!(to, "orphaned    {what}, {bytes} bytes")?;
+    for Orphan { name, bytes } in orphans {
+        writeln!(to, "orphaned    {name}, {bytes} bytes")?;
     }
     if !orphans.is_empty() {
         writeln!(
@@ -107,7 +107,7 @@ fn place(damage: &Damage) -> String {
     format!("tenant {tenant}, partition {partition}, {sort}")
 }
 
-fn summarise(checked: &Checked, to: &mut impl Write) -> std::io::Result<()> {
+fn summarise(checked: &CheckSummary, to: &mut impl Write) -> std::io::Result<()> {
     writeln!(to, "partitions  {}", checked.partitions)?;
     writeln!(to, "values      {}", checked.values)?;
     writeln!(to, "bytes       {} on disk", checked.bytes)?;
@@ -139,7 +139,7 @@ fn check_plugin(
         let mut tenants: Vec<_> = driver.tenants().await?;
         tenants.sort();
         let mut total = Total::default();
-        for Stored { tenant, .. } in tenants {
+        for TenantUsage { tenant, .. } in tenants {
             let kv = Arc::clone(driver);
             let mut checkup =
                 Checkup::open(&wasm, configs.of(&tenant).plugin.clone(), kv, &tenant).await?;

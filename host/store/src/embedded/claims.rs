@@ -1,10 +1,10 @@
-//! Who may write, and where: namespaces and the claims of their writers. Both are on disk before they are given out.
+//! Namespaces and the claims of their writers. Both are on disk before a caller gets them.
 
 use super::durable;
 use super::record::{self, Writer};
 use super::shared::Shared;
 use super::store::{State, Store};
-use crate::{Claim, Error, Stored};
+use crate::{Claim, Error, TenantUsage};
 
 // === impl Shared ===
 
@@ -13,9 +13,7 @@ impl Shared {
         let store = self.store();
         let epoch = {
             let mut state = store.state();
-            if let Some(failed) = &state.failed {
-                return Err(Error::Unavailable(failed.clone()));
-            }
+            state.check_writable()?;
             let Some(known) = state.namespaces.get_mut(&namespace) else {
                 return Err(Error::Fenced);
             };
@@ -32,30 +30,28 @@ impl Shared {
         })
     }
 
-    /// Every tenant that has a namespace.
-    pub(super) fn tenants(&self) -> Vec<Stored> {
+    /// The tenants that have a namespace.
+    pub(super) fn tenants(&self) -> Vec<TenantUsage> {
         let store = self.store();
         let state = store.state();
         let bytes = |number| state.namespaces.get(number).map_or(0, |it| it.stored);
-        let stored = state.tenants.iter().map(|(tenant, number)| Stored {
+        let stored = state.tenants.iter().map(|(tenant, number)| TenantUsage {
             tenant: tenant.clone(),
             bytes: bytes(number),
         });
         stored.collect()
     }
 
-    /// Gives the tenant a namespace: the one it has, or with `anew` another, empty one.
-    pub(super) fn namespace(&self, tenant: &str, anew: bool) -> Result<u64, Error> {
+    /// The number of the tenant's namespace. With `renew`, replaces the namespace by a new one.
+    pub(super) fn namespace(&self, tenant: &str, renew: bool) -> Result<u64, Error> {
         let store = self.store();
         let number = {
             let mut state = store.state();
             let old = state.tenants.get(tenant).copied();
-            if let Some(old) = old.filter(|_| !anew) {
+            if let Some(old) = old.filter(|_| !renew) {
                 return Ok(old);
             }
-            if let Some(failed) = &state.failed {
-                return Err(Error::Unavailable(failed.clone()));
-            }
+            state.check_writable()?;
             let number = store.change(&mut state, |change| {
                 let number = change.number();
                 change.put(&record::tenant_key(tenant), &number.to_le_bytes());
@@ -65,7 +61,7 @@ impl Shared {
             state.namespaces.entry(number).or_default();
             state.tenants.insert(tenant.to_owned(), number);
             if let Some(old) = old {
-                doom(&store, &mut state, old);
+                drop_namespace(&store, &mut state, old);
             }
             number
         };
@@ -73,36 +69,34 @@ impl Shared {
         Ok(number)
     }
 
-    /// Takes the tenant's namespace away, if it has one.
+    /// Removes the tenant's namespace, if it has one.
     pub(super) fn forget(&self, tenant: &str) -> Result<(), Error> {
         let store = self.store();
         {
             let mut state = store.state();
-            if let Some(failed) = &state.failed {
-                return Err(Error::Unavailable(failed.clone()));
-            }
+            state.check_writable()?;
             let Some(old) = state.tenants.remove(tenant) else {
                 return Ok(());
             };
             store.change(&mut state, |change| {
                 change.delete(&record::tenant_key(tenant));
             });
-            doom(&store, &mut state, old);
+            drop_namespace(&store, &mut state, old);
         }
         durable::sync(&store, &self.syncs)
     }
 }
 
-/// Nobody writes to the namespace from here on, and what it holds is removed behind.
-fn doom(store: &Store, state: &mut State, namespace: u64) {
+/// Fences all writers of the namespace, and schedules its partitions for removal.
+fn drop_namespace(store: &Store, state: &mut State, namespace: u64) {
     store.live.remove(namespace);
     let gone = state.namespaces.remove(&namespace).into_iter();
     let partitions: Vec<u64> = gone.flat_map(|gone| gone.names.into_values()).collect();
     if partitions.is_empty() {
         return;
     }
-    state.doomed.extend(partitions);
-    store.change(state, |change| change.give_up(namespace));
+    state.to_remove.extend(partitions);
+    store.change(state, |change| change.mark_dropped(namespace));
 }
 
 /// Writes a writer's record.

@@ -1,4 +1,4 @@
-//! How what was committed reaches the disk: frames, syncs, flushes.
+//! Syncs, flushes and compactions: bring committed changes to disk.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,48 +9,42 @@ use std::time::Instant;
 use lsm_tree::compaction::Leveled;
 use lsm_tree::{AbstractTree, SeqNo};
 
-use super::journal::{Gathered, Journal};
+use super::journal::{Journal, PendingFrame};
 use super::record::{self, PARTITION};
 use super::store::{State, Store};
 use crate::Error;
 
-/// The tree's memory is written to a table when it has grown to this. Small, as objects do not pass through it; twice this is the
-/// most there can be, as whoever commits beyond it flushes first.
+/// Size at which the memtable is flushed to a table. It is small because objects are not in the tree. The memtable never exceeds twice this
+/// size, because a write beyond it flushes first.
 pub(super) const FLUSH_BYTES: u64 = 8 << 20;
-/// Reclaimed bytes in the tree that are worth rewriting it for, if they are also a quarter of it.
+/// Minimum reclaimed bytes in the tree for a major compaction. They also have to be a quarter of the tree.
 const GARBAGE_BYTES: u64 = 4 << 20;
-/// A table's size; the tree holds only indexes and small values, so tables are small too.
+/// Size of a table. The tree holds only indexes and small values, so tables are small too.
 const TABLE_BYTES: u64 = 16 << 20;
 
-/// Every read asks for the newest there is (`view` keeps it from seeing half a commit), so nothing older need be kept: tables that a
-/// compaction has replaced are removed as soon as the last read that uses them ends.
+/// Every read uses the newest sequence number (`view` keeps it from seeing half a commit), so no older version is kept. Tables that a
+/// compaction has replaced are removed as soon as the last read of them ends.
 const NO_SNAPSHOTS: SeqNo = SeqNo::MAX;
 
-/// Why a store that was opened to be read refuses to be written.
+/// Error text for writes to a read-only store.
 pub(super) const ONLY_READ: &str = "the store is open to be read only";
 
-/// What syncs cost.
+/// Number and total time of syncs.
 #[derive(Debug, Default)]
 pub(super) struct Syncs {
     pub(super) count: AtomicU64,
     pub(super) micros: AtomicU64,
 }
 
-/// Brings everything committed so far to disk. What comes meanwhile goes into the next frame.
+/// Syncs all changes made so far to disk. Changes during the sync go to the next frame.
 ///
 /// # Errors
-/// [`Error::Unavailable`]: the disk refused, and the store takes no more writes until it is opened anew.
+/// [`Error::Unavailable`] if the disk fails. The store then accepts no writes until it is reopened.
 pub(super) fn sync(store: &Store, syncs: &Syncs) -> Result<(), Error> {
     let mut journal = store.journal.lock();
     let journal = writable(&mut journal)?;
-    let cut = {
-        let mut state = store.state();
-        if let Some(failed) = &state.failed {
-            return Err(Error::Unavailable(failed.clone()));
-        }
-        cut(store, &mut state)
-    };
-    write(store, journal, &cut, syncs)
+    let unsynced = take_unsynced(store, &mut store.state())?;
+    write(store, journal, &unsynced, syncs)
 }
 
 fn writable(journal: &mut Option<Journal>) -> Result<&mut Journal, Error> {
@@ -58,15 +52,17 @@ fn writable(journal: &mut Option<Journal>) -> Result<&mut Journal, Error> {
     journal.ok_or_else(|| Error::Unavailable(ONLY_READ.to_owned()))
 }
 
-/// What one sync brings to disk.
-struct Cut {
-    gathered: Gathered,
+/// The changes that one sync brings to disk.
+struct Unsynced {
+    frame: PendingFrame,
     objects: Vec<u64>,
     new_files: bool,
     changes: u64,
 }
 
-fn cut(store: &Store, state: &mut State) -> Cut {
+/// Takes the changes since the last sync.
+fn take_unsynced(store: &Store, state: &mut State) -> Result<Unsynced, Error> {
+    state.check_writable()?;
     if !state.changed.is_empty() {
         store.change(state, |change| {
             for number in std::mem::take(&mut change.state().changed) {
@@ -77,23 +73,29 @@ fn cut(store: &Store, state: &mut State) -> Cut {
             }
         });
     }
-    Cut {
-        gathered: std::mem::take(&mut state.gathered),
+    Ok(Unsynced {
+        frame: std::mem::take(&mut state.pending),
         objects: std::mem::take(&mut state.unsynced).into_iter().collect(),
         new_files: std::mem::take(&mut state.new_files),
         changes: state.changes,
-    }
+    })
 }
 
-/// The frame and the objects it refers to go to disk side by side: should only the frame get there, opening the store finds out.
-fn write(store: &Store, journal: &mut Journal, cut: &Cut, syncs: &Syncs) -> Result<(), Error> {
-    let Cut {
-        gathered,
+/// Writes a frame, and syncs it in parallel with the objects that it refers to. If only the frame reaches the disk, opening the store
+/// detects it.
+fn write(
+    store: &Store,
+    journal: &mut Journal,
+    unsynced: &Unsynced,
+    syncs: &Syncs,
+) -> Result<(), Error> {
+    let Unsynced {
+        frame,
         objects,
         new_files,
         changes,
-    } = cut;
-    if gathered.is_empty() && objects.is_empty() {
+    } = unsynced;
+    if frame.is_empty() && objects.is_empty() {
         return Ok(());
     }
     let started = Instant::now();
@@ -107,7 +109,7 @@ fn write(store: &Store, journal: &mut Journal, cut: &Cut, syncs: &Syncs) -> Resu
             Ok(())
         }
     };
-    let written = journal.append(gathered).and_then(|frame| {
+    let written = journal.append(frame).and_then(|number| {
         if objects.is_empty() {
             journal.sync()?;
         } else {
@@ -121,12 +123,12 @@ fn write(store: &Store, journal: &mut Journal, cut: &Cut, syncs: &Syncs) -> Resu
                 synced.and(objects)
             })?;
         }
-        Ok(frame)
+        Ok(number)
     });
     let mut state = store.state();
     match written {
-        Ok(frame) => {
-            state.synced = frame;
+        Ok(number) => {
+            state.synced = number;
             state.synced_changes = *changes;
             state.unrecorded.retain(|_, needed| *needed > *changes);
             syncs.count.fetch_add(1, Ordering::Relaxed);
@@ -144,33 +146,30 @@ fn write(store: &Store, journal: &mut Journal, cut: &Cut, syncs: &Syncs) -> Resu
     }
 }
 
-/// Syncs, then moves the tree's memory into a table and drops the journal files that only that needed.
+/// Syncs, flushes the memtable to a table, and removes the journal files that are no longer needed.
 ///
 /// # Errors
-/// As [`sync`]; and [`Error::Unavailable`] where the table cannot be written, after which it can be tried again.
+/// As [`sync`]; also [`Error::Unavailable`] if the table cannot be written, after which the call can be repeated.
 pub(super) fn checkpoint(store: &Store, syncs: &Syncs) -> Result<(), Error> {
-    // Held to the end: what is sealed now must not be flushed by another before its frame is on disk.
+    // Held to the end: another flush must not write the sealed memtable before its frame is on disk.
     let flushing = store.tree.get_flush_lock();
     {
         let mut journal = store.journal.lock();
         let journal = writable(&mut journal)?;
-        // Under the journal's lock nobody else syncs; under the state's lock nobody commits between the frame and the turn.
-        let cut = {
+        // The journal's lock excludes other syncs. The state's lock excludes commits between the frame and the rotation.
+        let unsynced = {
             let mut state = store.state();
-            if let Some(failed) = &state.failed {
-                return Err(Error::Unavailable(failed.clone()));
-            }
-            let cut = cut(store, &mut state);
+            let unsynced = take_unsynced(store, &mut state)?;
             store.tree.rotate_memtable();
-            cut
+            unsynced
         };
-        write(store, journal, &cut, syncs)?;
+        write(store, journal, &unsynced, syncs)?;
         *journal = journal.next().map_err(|error| retry(&error))?;
     }
     flush(store, &flushing).map_err(|error| retry(&error))
 }
 
-/// Writes out what the tree has sealed, and drops the journal before the current file.
+/// Flushes the sealed memtables, and removes the journal files before the current one.
 pub(super) fn flush(store: &Store, flushing: &MutexGuard<'_, ()>) -> Result<(), lsm_tree::Error> {
     let current = store.journal.lock().as_ref().map(Journal::id);
     store.tree.flush(flushing, NO_SNAPSHOTS)?;
@@ -180,10 +179,10 @@ pub(super) fn flush(store: &Store, flushing: &MutexGuard<'_, ()>) -> Result<(), 
     Ok(())
 }
 
-/// One round of the tree's upkeep: levels, and what was reclaimed.
+/// Compacts the tree's levels, and the whole tree if enough of it was reclaimed.
 ///
 /// # Errors
-/// [`Error::Unavailable`]: it can be tried again.
+/// [`Error::Unavailable`] if the tree cannot be written. The call can be repeated.
 pub(super) fn compact(store: &Store) -> Result<(), Error> {
     let leveled = Leveled::default().with_table_target_size(TABLE_BYTES);
     store

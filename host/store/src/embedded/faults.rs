@@ -1,6 +1,6 @@
-//! Failures of the disk, made on demand: tests learn what happens when a write or a sync fails.
+//! Injected failures of writes and syncs, for tests.
 //!
-//! Outside of tests (and of builds with the feature `testing`) there is nothing to set and nothing to check.
+//! Outside of tests and of builds with the feature `testing` they cannot be set, and the checks do nothing.
 
 use std::io;
 #[cfg(any(test, feature = "testing"))]
@@ -9,7 +9,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-/// What the disk is told to refuse. Clones share it.
+/// The writes and syncs that have to fail. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     #[cfg(any(test, feature = "testing"))]
@@ -52,7 +52,7 @@ impl Faults {
     #[expect(
         clippy::unused_self,
         clippy::unnecessary_wraps,
-        reason = "the shape that tests need"
+        reason = "the signature that tests need"
     )]
     pub(super) fn write(&self) -> io::Result<()> {
         Ok(())
@@ -62,7 +62,7 @@ impl Faults {
     #[expect(
         clippy::unused_self,
         clippy::unnecessary_wraps,
-        reason = "the shape that tests need"
+        reason = "the signature that tests need"
     )]
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(())
@@ -76,12 +76,14 @@ impl Countdown {
         self.fail.store(fail.into(), Ordering::SeqCst);
     }
 
-    fn check(&self, what: &str) -> io::Result<()> {
+    fn check(&self, operation: &str) -> io::Result<()> {
         if self.pass.fetch_sub(1, Ordering::SeqCst) > 0 {
             return Ok(());
         }
         if self.fail.fetch_sub(1, Ordering::SeqCst) > 0 {
-            return Err(io::Error::other(format!("injected: this {what} fails")));
+            return Err(io::Error::other(format!(
+                "injected: this {operation} fails"
+            )));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The data folder: who may use it, and the id under which this host writes.
+//! The lock of the data folder, and the writer id of this host.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
@@ -11,13 +11,13 @@ use super::objects::sync_dir;
 use super::survey::{incomplete, survey};
 use crate::Error;
 
-/// Holds the folder for one process, as long as it lives.
+/// Locks the folder for this process until it is dropped.
 pub(super) struct Lock(File);
 
 // === impl Lock ===
 
 impl Drop for Lock {
-    /// Closing the file would leave the lock with a child process that is just being started, until that has closed its copy.
+    /// Unlocks explicitly: a child process that is just being started still has a copy of the file open, which would keep the lock.
     fn drop(&mut self) {
         if let Err(error) = self.0.unlock() {
             warn!(%error, "the data folder could not be unlocked: it is once this process and its children have ended");
@@ -25,12 +25,12 @@ impl Drop for Lock {
     }
 }
 
-/// Makes the folder if need be, and takes it for this process.
+/// Creates the folder if it does not exist, and locks it for this process.
 ///
 /// # Errors
-/// [`Error::Unavailable`] naming the folder, where another process has it or it cannot be made. As [`survey`], where this would be the
-/// first file to be made.
-pub(super) fn take(dir: &Path) -> Result<Lock, Error> {
+/// [`Error::Unavailable`], with the folder, if another process has locked it or it cannot be created. Also the errors of [`survey`], if
+/// the folder has no lock file yet.
+pub(super) fn lock(dir: &Path) -> Result<Lock, Error> {
     let path = dir.join("LOCK");
     if !path.exists() {
         survey(dir)?;
@@ -43,18 +43,19 @@ pub(super) fn take(dir: &Path) -> Result<Lock, Error> {
             .open(path)
     });
     let file = made.map_err(|error| failed(dir, &error))?;
-    locked(dir, file.try_lock())?;
+    check_locked(dir, file.try_lock())?;
     Ok(Lock(file))
 }
 
-/// Keeps the folder from being taken by [`take`], and makes nothing there. None where there is no lock file: nothing that runs has it.
+/// Locks the folder for reading, which keeps [`lock`] from succeeding. Creates no file: returns `None` if there is no lock file, as then no
+/// process uses the folder.
 ///
 /// # Errors
-/// [`Error::Unavailable`] naming the folder, where another process has it or it cannot be read.
-pub(super) fn share(dir: &Path) -> Result<Option<Lock>, Error> {
+/// [`Error::Unavailable`], with the folder, if another process has locked it or it cannot be read.
+pub(super) fn lock_shared(dir: &Path) -> Result<Option<Lock>, Error> {
     match File::open(dir.join("LOCK")) {
         Ok(file) => {
-            locked(dir, file.try_lock_shared())?;
+            check_locked(dir, file.try_lock_shared())?;
             Ok(Some(Lock(file)))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -62,7 +63,7 @@ pub(super) fn share(dir: &Path) -> Result<Option<Lock>, Error> {
     }
 }
 
-fn locked(dir: &Path, tried: Result<(), TryLockError>) -> Result<(), Error> {
+fn check_locked(dir: &Path, tried: Result<(), TryLockError>) -> Result<(), Error> {
     match tried {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(Error::Unavailable(format!(
@@ -80,10 +81,10 @@ fn failed(dir: &Path, error: &io::Error) -> Error {
     ))
 }
 
-/// The host's id, made at the first start.
+/// The writer id of this host. Creates it at the first start.
 ///
 /// # Errors
-/// [`Error::Unavailable`] where it can neither be read nor written.
+/// [`Error::Unavailable`] if it can neither be read nor written.
 pub(super) fn writer_id(dir: &Path) -> Result<String, Error> {
     let path = dir.join("WRITER");
     if let Some(id) = read_writer_id(dir)? {
@@ -93,10 +94,10 @@ pub(super) fn writer_id(dir: &Path) -> Result<String, Error> {
     id.map_err(|error| Error::Unavailable(format!("`{}`: {error}", path.display())))
 }
 
-/// The host's id, where it has one.
+/// The writer id of this host, if it has one.
 ///
 /// # Errors
-/// [`Error::Unavailable`] where it cannot be read, [`Error::DataLoss`] where that is no id.
+/// [`Error::Unavailable`] if it cannot be read, [`Error::DataLoss`] if it is not valid.
 pub(super) fn read_writer_id(dir: &Path) -> Result<Option<String>, Error> {
     let path = dir.join("WRITER");
     let id = match fs::read_to_string(&path) {
@@ -114,7 +115,7 @@ pub(super) fn read_writer_id(dir: &Path) -> Result<Option<String>, Error> {
 }
 
 fn create(dir: &Path, path: &Path) -> io::Result<String> {
-    // Two states of the standard library's hasher, which the system seeds at random.
+    // `RandomState` is seeded by the system's random numbers.
     let random =
         |n: u8| RandomState::new().hash_one((n, std::process::id(), std::time::SystemTime::now()));
     let id = format!("{:016x}{:016x}", random(0), random(1));
@@ -134,13 +135,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_is_given_up_can_be_taken_though_a_child_still_has_its_file() {
+    fn an_unlocked_folder_can_be_locked_while_a_child_still_has_its_file_open() {
         let dir = tempfile::tempdir().unwrap();
-        let lock = take(dir.path()).unwrap();
-        let of_child = lock.0.try_clone().unwrap();
-        assert!(take(dir.path()).is_err());
-        drop(lock);
-        take(dir.path()).unwrap();
+        let locked = lock(dir.path()).unwrap();
+        let of_child = locked.0.try_clone().unwrap();
+        assert!(lock(dir.path()).is_err());
+        drop(locked);
+        lock(dir.path()).unwrap();
         drop(of_child);
     }
 }

@@ -1,17 +1,16 @@
-//! The journal: what was committed and is not yet in the tree's tables.
+//! The journal: changes that are committed and not yet in the tree's tables.
 //!
-//! One *frame* for each sync, which holds everything committed since the one before; it is there whole or not at all.
+//! Each sync writes one *frame* with all changes since the sync before. A frame is valid as a whole or not at all.
 //!
-//! | bytes | what |
+//! | bytes | contents |
 //! |---|---|
 //! | 4 | `LJF1` |
-//! | 8 | the frame's number, little endian; one more than the last |
+//! | 8 | the number of the frame, little endian; one more than that of the frame before |
 //! | 4 | the length of the operations |
 //! | 8 | xxh3 of number, length and operations |
 //! | … | operations: 1 put, 0 delete (1), key length (2), value length (4), key, value |
 //!
-//! A file is named by a number that grows; when the tree has flushed all that a file holds, the file is removed. So at rest the
-//! journal is empty.
+//! Files are named by ascending numbers. A file is removed when the tree has flushed all its changes, so the journal is empty at rest.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -21,13 +20,13 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::bytes::{length_u32, take, take_u8, take_u32, take_u64};
 use super::faults::Faults;
-use super::objects::{number, sync_dir};
+use super::objects::{numbered_files, sync_dir};
 
 const MAGIC: [u8; 4] = *b"LJF1";
 const HEAD: usize = 24;
 pub(super) const SUFFIX: &str = "jnl";
 
-/// The file that is written now.
+/// The journal file that is being written.
 pub(super) struct Journal {
     dir: PathBuf,
     id: u64,
@@ -36,29 +35,29 @@ pub(super) struct Journal {
     faults: Faults,
 }
 
-/// What a frame says about one key.
+/// A change of one key in a frame.
 pub(super) enum Operation<'a> {
     Put(&'a [u8], &'a [u8]),
     Delete(&'a [u8]),
 }
 
-/// The operations of a frame that is being gathered.
+/// The operations of the next frame.
 #[derive(Default)]
-pub(super) struct Gathered {
+pub(super) struct PendingFrame {
     bytes: Vec<u8>,
 }
 
-/// A whole frame, as read.
+/// A valid frame.
 pub(super) struct Frame {
     pub(super) number: u64,
     operations: Vec<u8>,
 }
 
-/// What all files hold.
+/// The contents of all journal files.
 pub(super) struct Recovered {
     pub(super) frames: Vec<Frame>,
-    /// Where there is something that is neither a frame nor a torn end, and what to do about it. What was written later stands on what
-    /// is lost there, so the frames are of no use.
+    /// Position of bytes that are neither a frame nor a torn end, with advice. Later frames depend on the lost one, so the frames must
+    /// not be used then.
     pub(super) damage: Option<String>,
     /// The number for the next file.
     pub(super) next_id: u64,
@@ -83,21 +82,21 @@ impl Journal {
         })
     }
 
-    /// The next file; this one holds no more than it does now.
+    /// Creates the next file. Nothing more is written to this one.
     pub(super) fn next(&self) -> io::Result<Self> {
         Self::create(&self.dir, self.id + 1, self.next_frame, self.faults.clone())
     }
 
-    /// Writes one frame, without a sync; returns its number.
-    pub(super) fn append(&mut self, gathered: &Gathered) -> io::Result<u64> {
+    /// Writes one frame without syncing it, and returns its number.
+    pub(super) fn append(&mut self, pending: &PendingFrame) -> io::Result<u64> {
         self.faults.write()?;
         let number = self.next_frame;
-        let mut frame = Vec::with_capacity(HEAD + gathered.bytes.len());
+        let mut frame = Vec::with_capacity(HEAD + pending.bytes.len());
         frame.extend_from_slice(&MAGIC);
         frame.extend_from_slice(&number.to_le_bytes());
-        frame.extend_from_slice(&length_u32(&gathered.bytes).to_le_bytes());
-        frame.extend_from_slice(&checksum(number, &gathered.bytes).to_le_bytes());
-        frame.extend_from_slice(&gathered.bytes);
+        frame.extend_from_slice(&length_u32(&pending.bytes).to_le_bytes());
+        frame.extend_from_slice(&checksum(number, &pending.bytes).to_le_bytes());
+        frame.extend_from_slice(&pending.bytes);
         self.file.write_all(&frame)?;
         self.next_frame += 1;
         Ok(number)
@@ -108,9 +107,9 @@ impl Journal {
         self.file.sync_data()
     }
 
-    /// Removes the files before this one.
+    /// Removes the files with lower numbers.
     pub(super) fn remove_before(dir: &Path, id: u64) -> io::Result<()> {
-        for (found, path) in files(dir)? {
+        for (found, path) in numbered_files(dir, SUFFIX)? {
             if found < id {
                 fs::remove_file(path)?;
             }
@@ -122,14 +121,14 @@ impl Journal {
         self.id
     }
 
-    /// Every frame of every file, oldest first. A folder that is not there has none.
+    /// Reads the frames of all files, oldest first. A missing folder has none.
     pub(super) fn recover(dir: &Path) -> io::Result<Recovered> {
         let mut recovered = Recovered {
             frames: Vec::new(),
             damage: None,
             next_id: 1,
         };
-        let files = files(dir)?;
+        let files = numbered_files(dir, SUFFIX)?;
         for (id, path) in &files {
             if let Some(at) = recovered.read(&fs::read(path)?) {
                 let name = file_name(*id);
@@ -153,7 +152,7 @@ impl Journal {
 // === impl Recovered ===
 
 impl Recovered {
-    /// Reads a whole file; returns where it is damaged.
+    /// Reads a whole file. Returns the position of damage, if there is any.
     fn read(&mut self, file: &[u8]) -> Option<usize> {
         let mut bytes = file;
         while !bytes.is_empty() {
@@ -162,7 +161,7 @@ impl Recovered {
                 bytes = rest;
                 continue;
             }
-            // The torn end of a write that nobody was told about; or damage, where a whole frame follows.
+            // Damage if a valid frame follows. Otherwise the torn end of a write that was never acknowledged.
             let is_damaged = (1..bytes.len()).any(|at| {
                 let tail = bytes.get(at..).unwrap_or_default();
                 tail.starts_with(&MAGIC) && Frame::parse(tail).is_some()
@@ -190,7 +189,7 @@ impl Frame {
         })
     }
 
-    /// What the frame says, in order.
+    /// The operations, in order.
     pub(super) fn operations(&self) -> impl Iterator<Item = Operation<'_>> {
         let mut bytes = self.operations.as_slice();
         std::iter::from_fn(move || {
@@ -210,9 +209,9 @@ impl Frame {
     }
 }
 
-// === impl Gathered ===
+// === impl PendingFrame ===
 
-impl Gathered {
+impl PendingFrame {
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
         self.push(1, key, value);
     }
@@ -226,7 +225,7 @@ impl Gathered {
     }
 
     fn push(&mut self, kind: u8, key: &[u8], value: &[u8]) {
-        // Keys are at most a kind, a number and `MAX_SORT_BYTES`.
+        // A key is at most a kind, a number and `MAX_SORT_BYTES`.
         let length = u16::try_from(key.len()).unwrap_or(u16::MAX);
         self.bytes.push(kind);
         self.bytes.extend_from_slice(&length.to_le_bytes());
@@ -245,25 +244,11 @@ fn checksum(number: u64, operations: &[u8]) -> u64 {
     hasher.digest()
 }
 
-fn files(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut found = Vec::new();
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-        entries => entries?,
-    };
-    for entry in entries {
-        let path = entry?.path();
-        found.extend(number(&path, SUFFIX).map(|id| (id, path)));
-    }
-    found.sort();
-    Ok(found)
-}
-
 fn path(dir: &Path, id: u64) -> PathBuf {
     dir.join(file_name(id))
 }
 
-/// The name of the file of this number.
+/// The name of the file with this number.
 pub(super) fn file_name(id: u64) -> String {
     format!("{id:016x}.{SUFFIX}")
 }

@@ -1,24 +1,24 @@
-//! Which numbers are in use, for the tree's compactions: what belongs to none is dropped when it is met.
+//! The numbers in use, for the tree's compaction filter: it drops entries of namespaces and partitions that no longer exist.
 //!
-//! So a reclaimed partition costs no tombstone a key.
+//! So reclaiming a partition needs no tombstone per key.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 
-use super::record::{BURNT, VALUE, WRITER, owner};
+use super::record::{RECLAIMED_NAME, VALUE, WRITER, owner};
 
-/// The numbers of all namespaces and partitions that there are. Clones share it.
-// A lock of std, as `Factory` has to be `RefUnwindSafe`.
+/// The numbers of all existing namespaces and partitions. Clones share the set.
+// A lock of std, because `Factory` has to be `RefUnwindSafe`.
 #[derive(Clone, Default)]
-pub(super) struct Live(Arc<RwLock<HashSet<u64>>>);
+pub(super) struct LiveNumbers(Arc<RwLock<HashSet<u64>>>);
 
-struct Filter(Live);
+struct Filter(LiveNumbers);
 
-// === impl Live ===
+// === impl LiveNumbers ===
 
-impl Live {
+impl LiveNumbers {
     pub(super) fn insert(&self, number: u64) {
         let mut live = self.0.write().unwrap_or_else(PoisonError::into_inner);
         live.insert(number);
@@ -41,7 +41,7 @@ impl Live {
     }
 }
 
-impl Factory for Live {
+impl Factory for LiveNumbers {
     fn name(&self) -> &'static str {
         "reclaimed"
     }
@@ -55,9 +55,9 @@ impl CompactionFilter for Filter {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
         let dropped = matches!(
             owner(item.key()),
-            Some((VALUE | WRITER | BURNT, number, _)) if !self.0.contains(number)
+            Some((VALUE | WRITER | RECLAIMED_NAME, number, _)) if !self.0.contains(number)
         );
-        // No tombstone: older versions of the key are dropped as well, and nothing asks for it any more.
+        // Without a tombstone older versions may reappear, but they are dropped too, and nothing reads the key any more.
         Ok(if dropped {
             Verdict::Destroy
         } else {

@@ -1,18 +1,17 @@
-//! The embedded driver: fjall's LSM tree for keys and small values, one file a partition for objects, and a journal for both.
+//! The embedded driver: fjall's LSM tree for keys and small values, one file per partition for objects, and a journal for both.
 //!
-//! | in the data folder | what |
+//! | in the data folder | contents |
 //! |---|---|
-//! | `LOCK` | held by the one process that uses the folder |
-//! | `WRITER` | the id under which this host writes, made at the first start |
-//! | `tree/` | fjall's tables: the values of commits, and where objects are (`record.rs`, `value.rs`) |
-//! | `objects/` | a file for each partition that has objects, removed whole when it is reclaimed (`objects.rs`) |
-//! | `journal/` | what is not yet in the tables; empty at rest (`journal.rs`) |
+//! | `LOCK` | locked by the process that uses the folder |
+//! | `WRITER` | the writer id of this host, created at the first start |
+//! | `tree/` | fjall's tables: values of commits, and positions of objects (`record.rs`, `value.rs`) |
+//! | `objects/` | a file for each partition with objects, removed when the partition is reclaimed (`objects.rs`) |
+//! | `journal/` | changes that are not yet in the tables; empty at rest (`journal.rs`) |
 //!
-//! A folder of which a part is missing is refused as it is, and not taken for a new store (`survey.rs`).
+//! A folder with missing parts is refused without being changed, and not treated as a new store (`survey.rs`).
 //!
-//! It stands on fjall's own tree (`lsm-tree`) and not on its database, because a journal of our own can be opened whatever its end
-//! looks like after a crash, is empty at rest (fjall's keeps up to 64 MiB), does not stop commits while it syncs, and need not carry
-//! the objects, which are most of the bytes.
+//! The driver uses fjall's tree (`lsm-tree`) but not its database. The driver's own journal can be opened after any crash, is empty at
+//! rest (fjall's keeps up to 64 MiB), does not block commits while it syncs, and does not contain the objects, which are most of the bytes.
 
 mod bytes;
 mod claims;
@@ -42,82 +41,82 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use self::faults::Faults;
-pub use self::read::{Checked, Damage};
+pub use self::read::{CheckSummary, Damage};
 pub use self::space::Probe;
 pub use self::store::Orphan;
 
 use crate::mirror;
 use larder_core::fair::Scheduler;
 
-use self::namespace::FjallNamespace;
+use self::namespace::EmbeddedNamespace;
 use self::open::Access;
 use self::shared::Shared;
 use self::space::Space;
-use self::survey::{Found, survey};
+use self::survey::{FolderState, survey};
 use self::upkeep::Upkeep;
-use super::{Driver, Error, Namespace, Quotas, Statistics, Stored};
+use super::{Driver, Error, Namespace, Quotas, Statistics, TenantUsage};
 
-/// How long what was reclaimed stays readable: longer than a query may last.
+/// Time for which a reclaimed partition stays readable: longer than the longest query.
 const LINGER: Duration = Duration::from_mins(1);
 
-/// When writes are acknowledged.
+/// Time at which writes are acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// Once they are on disk.
+    /// After they have been synced to disk.
     Sync,
-    /// At once; they go to disk each time this much has passed. A crash loses what came since.
+    /// At once. They are synced to disk at this interval, and a crash loses the writes since the last sync.
     Periodic(Duration),
 }
 
-/// What the driver is started with.
+/// Options for opening the driver.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The data folder; made if it is not there.
+    /// The data folder; created if it does not exist.
     pub dir: PathBuf,
-    /// When writes are acknowledged.
+    /// Time at which writes are acknowledged.
     pub durability: Durability,
-    /// How much each tenant may store.
+    /// Limits of the bytes that each tenant may store.
     pub quotas: Quotas,
-    /// Objects are refused when the disk has fewer bytes free.
+    /// Objects are refused while the disk has fewer free bytes than this.
     pub min_free: u64,
-    /// Gives tenants their turns of compressing what they write.
+    /// Shares the time for compressing writes among tenants.
     pub scheduler: Arc<Scheduler>,
 }
 
-/// See the module.
+/// Driver that stores its data in a folder of the local disk.
 pub struct EmbeddedDriver {
-    /// Dropped first, as it uses the store. None where the store is only read.
+    /// Dropped first, because it uses the store. `None` if the store is read-only.
     #[cfg_attr(not(test), expect(dead_code, reason = "it ends with the driver"))]
     upkeep: Option<Upkeep>,
     shared: Arc<Shared>,
     writer: String,
-    /// None where there is no lock file, and the store is only read.
+    /// `None` if the store is read-only and has no lock file.
     _lock: Option<folder::Lock>,
 }
 
 // === impl EmbeddedDriver ===
 
 impl EmbeddedDriver {
-    /// Opens what the folder holds. Blocks: a second for tens of millions of spans.
+    /// Opens the store in a folder. Blocks, for about a second for tens of millions of spans.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the folder is in use or the disk refuses, [`Error::DataLoss`] where the store is damaged or a part of
-    /// it is missing, [`Error::Other`] where a newer build wrote it. The last two leave the store as it is.
+    /// [`Error::Unavailable`] if the folder is in use or the disk fails, [`Error::DataLoss`] if the store is damaged or incomplete,
+    /// [`Error::Other`] if a newer version wrote it. The last two do not change the store.
     pub fn open(options: Options) -> Result<Self, Error> {
         let probe = probe(&options);
         Self::open_with(options, probe, Faults::default())
     }
 
-    /// As [`EmbeddedDriver::open`], with another look at free space, and faults on demand.
+    /// Like [`EmbeddedDriver::open`], with another probe of free space and injected faults.
     ///
     /// # Errors
     /// As [`EmbeddedDriver::open`].
     pub fn open_with(options: Options, probe: Probe, faults: Faults) -> Result<Self, Error> {
         let dir = options.dir.clone();
-        let lock = folder::take(&dir)?;
+        let lock = folder::lock(&dir)?;
         folder::read_writer_id(&dir)?;
         let space = Space::new(probe, options.min_free);
-        let shared = Shared::open(options, Access::Write { good: None }, space, faults)?;
+        let shared = Shared::open(options, Access::Write { last_synced: None }, space, faults)?;
         let shared = Arc::new(shared);
         let writer = folder::writer_id(&dir)?;
         let upkeep = Upkeep::start(Arc::clone(&shared)).map_err(|error| {
@@ -131,15 +130,15 @@ impl EmbeddedDriver {
         })
     }
 
-    /// Opens what the folder holds without changing anything there: all calls that write are refused. `scratch` is a folder elsewhere,
-    /// in which links to the tree's files are made; it has to stay as long as the driver. None where nothing was ever stored.
+    /// Opens the store in a folder without changing it; all writes are refused. `scratch` is another folder, in which links to the
+    /// tree's files are created. It has to exist as long as the driver. Returns `None` if nothing was ever stored.
     ///
     /// # Errors
-    /// As [`EmbeddedDriver::open`]; [`Error::Unavailable`] also where `scratch` cannot be used.
+    /// As [`EmbeddedDriver::open`]; [`Error::Unavailable`] also if `scratch` cannot be used.
     pub fn open_read_only(options: Options, scratch: &Path) -> Result<Option<Self>, Error> {
         let dir = options.dir.clone();
-        let lock = folder::share(&dir)?;
-        if survey(&dir)? == Found::New {
+        let lock = folder::lock_shared(&dir)?;
+        if survey(&dir)? == FolderState::New {
             return Ok(None);
         }
         let writer = folder::read_writer_id(&dir)?.unwrap_or_default();
@@ -162,20 +161,20 @@ impl EmbeddedDriver {
         }))
     }
 
-    /// Files and partitions that no record refers to, as found when the store was opened. A crash leaves none: records are missing.
+    /// Files and partitions without a record, as found when the store was opened. A crash leaves none, so they mean that records are lost.
     pub fn orphans(&self) -> Vec<Orphan> {
         self.shared.store().state().orphans.clone()
     }
 
-    /// Reads every value of every tenant; `found` hears of each that is damaged. Blocks for as long as that takes.
-    pub fn check(&self, found: &mut dyn FnMut(Damage)) -> Checked {
+    /// Reads every value of every tenant, and calls `found` for each damaged one. Blocks while it reads.
+    pub fn check(&self, found: &mut dyn FnMut(Damage)) -> CheckSummary {
         self.shared.check(found)
     }
 
-    async fn namespace(&self, tenant: &str, anew: bool) -> Result<Arc<dyn Namespace>, Error> {
+    async fn namespace(&self, tenant: &str, renew: bool) -> Result<Arc<dyn Namespace>, Error> {
         let (shared, name) = (Arc::clone(&self.shared), tenant.to_owned());
-        let number = namespace::blocking(move || shared.namespace(&name, anew)).await?;
-        Ok(Arc::new(FjallNamespace::new(
+        let number = namespace::blocking(move || shared.namespace(&name, renew)).await?;
+        Ok(Arc::new(EmbeddedNamespace::new(
             Arc::clone(&self.shared),
             number,
             tenant,
@@ -210,7 +209,7 @@ impl Driver for EmbeddedDriver {
         namespace::blocking(move || shared.forget(&name)).await
     }
 
-    async fn tenants(&self) -> Result<Vec<Stored>, Error> {
+    async fn tenants(&self) -> Result<Vec<TenantUsage>, Error> {
         Ok(self.shared.tenants())
     }
 
@@ -237,7 +236,7 @@ impl Driver for EmbeddedDriver {
     }
 }
 
-/// Asks the system what the disk of the data folder has free.
+/// Returns a probe of the free bytes on the disk of the data folder.
 fn probe(options: &Options) -> Probe {
     let dir = options.dir.clone();
     Box::new(move || {

@@ -1,4 +1,4 @@
-//! One tenant's namespace, off the async threads: what may wait for the disk runs on tokio's blocking ones.
+//! A tenant's namespace. Work that may wait for the disk runs on tokio's blocking threads.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,25 +12,25 @@ use super::objects::Wait;
 use super::shared::Shared;
 use crate::{Change, Claim, Error, Key, Namespace, Object, Page, Scan};
 
-/// So many values are read on the thread that asks, if they are in memory: unpacking a block takes some 30 us.
-const KEYS_AT_ONCE: usize = 16;
+/// Maximum number of values to read on the async thread, if they are in memory. Decompressing a block takes about 30 us.
+const MAX_INLINE_KEYS: usize = 16;
 
-/// See the module.
-pub(super) struct FjallNamespace {
+/// A namespace of the embedded driver.
+pub(super) struct EmbeddedNamespace {
     shared: Arc<Shared>,
     number: u64,
-    /// The tenant's: what is written is compressed within its turns.
+    /// The tenant's lane. Writes are compressed within its turns.
     lane: Lane,
 }
 
-/// Who writes, and how much may be stored there.
-pub(super) struct Writing<'a> {
+/// The claim of a write, and the quota of its tenant.
+pub(super) struct Writing {
     pub(super) namespace: u64,
-    pub(super) by: &'a Claim,
+    pub(super) by: Claim,
     pub(super) quota: Option<u64>,
 }
 
-/// Runs what may wait for the disk.
+/// Runs work that may wait for the disk.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -45,9 +45,9 @@ fn ended<T>(done: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
     })
 }
 
-// === impl FjallNamespace ===
+// === impl EmbeddedNamespace ===
 
-impl FjallNamespace {
+impl EmbeddedNamespace {
     pub(super) fn new(shared: Arc<Shared>, number: u64, tenant: &str) -> Self {
         Self {
             number,
@@ -55,48 +55,39 @@ impl FjallNamespace {
             shared,
         }
     }
+
+    fn writing(&self, by: &Claim) -> Writing {
+        Writing {
+            namespace: self.number,
+            by: by.clone(),
+            quota: self.shared.quota(self.lane.tenant()),
+        }
+    }
 }
 
 #[async_trait::async_trait]
-impl Namespace for FjallNamespace {
+impl Namespace for EmbeddedNamespace {
     async fn claim(&self, writer: &str) -> Result<Claim, Error> {
         let (shared, number, writer) = (Arc::clone(&self.shared), self.number, writer.to_owned());
         blocking(move || shared.claim(number, &writer)).await
     }
 
     async fn put(&self, by: &Claim, objects: Vec<Object>) -> Result<(), Error> {
-        let (shared, namespace, by) = (Arc::clone(&self.shared), self.number, by.clone());
-        let quota = shared.quota(self.lane.tenant());
-        let written = self.lane.aside(move |turn| {
-            let by = &by;
-            let writing = Writing {
-                namespace,
-                by,
-                quota,
-            };
-            shared.put(&writing, objects, turn)
-        });
-        ended(written.await)
+        let (shared, writing) = (Arc::clone(&self.shared), self.writing(by));
+        let put = move |turn| shared.put(&writing, objects, turn);
+        ended(self.lane.aside(put).await)
     }
 
     async fn commit(&self, by: &Claim, partition: &str, changes: Vec<Change>) -> Result<(), Error> {
-        let (shared, namespace, by) = (Arc::clone(&self.shared), self.number, by.clone());
-        let (partition, quota) = (partition.to_owned(), shared.quota(self.lane.tenant()));
-        let written = self.lane.aside(move |turn| {
-            let by = &by;
-            let writing = Writing {
-                namespace,
-                by,
-                quota,
-            };
-            shared.commit(&writing, &partition, changes, turn)
-        });
-        ended(written.await)
+        let (shared, writing) = (Arc::clone(&self.shared), self.writing(by));
+        let partition = partition.to_owned();
+        let commit = move |turn| shared.commit(&writing, &partition, changes, turn);
+        ended(self.lane.aside(commit).await)
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        // What is in the system's page cache is here sooner than another thread would be.
-        if keys.len() <= KEYS_AT_ONCE
+        // Reading from the system's page cache is faster than switching to another thread.
+        if keys.len() <= MAX_INLINE_KEYS
             && let Some(values) = self.shared.get(self.number, keys, Wait::Never)?
         {
             return Ok(values);
@@ -154,7 +145,7 @@ impl Namespace for FjallNamespace {
             return Ok(());
         }
         let store = self.shared.store();
-        // Asked after the store was taken: should it be opened anew meanwhile, the old one syncs nothing.
+        // Read after `store`: if the store is reopened in between, the old one syncs nothing.
         if self.generation() != generation {
             return Err(Error::Unavailable(
                 "the disk failed before this was on it, and the store was opened anew without it"

@@ -1,10 +1,10 @@
-//! The files that objects lie in: one for each partition, appended to, and removed whole when the partition is reclaimed.
+//! Object files: one for each partition. Objects are appended, and the file is removed when the partition is reclaimed.
 //!
-//! So every object is written to disk once, is never moved, and its space is given back by removing a file. Nothing is held in
-//! memory but open files: reads come from the system's page cache.
+//! So every object is written to disk once and never moved, and its space is freed by removing a file. Only open files are kept in
+//! memory; reads use the system's page cache.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use parking_lot::Mutex;
 
 use super::faults::Faults;
 
-/// Files held open; beyond this all are let go, and opened again when they are needed.
-const OPEN_FILES: usize = 256;
+/// Maximum number of open files. When it is reached, all are closed, and opened again when they are needed.
+const MAX_OPEN_FILES: usize = 256;
 pub(super) const SUFFIX: &str = "obj";
 
-/// Whether a read may wait for the disk.
+/// Permission of a read to wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
     ForDisk,
@@ -36,7 +36,7 @@ pub(super) struct Objects {
 // === impl Objects ===
 
 impl Objects {
-    /// The folder need not be there yet.
+    /// The folder need not exist yet.
     pub(super) fn new(dir: PathBuf, writable: bool, faults: Faults) -> Self {
         Self {
             dir,
@@ -46,28 +46,28 @@ impl Objects {
         }
     }
 
-    /// Makes the folder, if it is not there.
+    /// Creates the folder if it does not exist.
     pub(super) fn make_dir(&self) -> io::Result<()> {
         fs::create_dir_all(&self.dir)
     }
 
-    /// True if the folder is there.
+    /// Returns `true` if the folder exists.
     pub(super) fn has_dir(&self) -> bool {
         self.dir.is_dir()
     }
 
-    /// Writes the partition's bytes from `offset` on. Makes no file: one that is gone has been given up.
+    /// Writes to the partition's file at `offset`. Creates no file: a missing one has been removed on purpose.
     pub(super) fn write(&self, partition: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.faults.write()?;
         self.file(partition, false)?.write_all_at(bytes, offset)
     }
 
-    /// Makes sure that there is a file and that nothing lies beyond this length, as a crash may have left it.
-    pub(super) fn cut(&self, partition: u64, length: u64) -> io::Result<()> {
+    /// Creates the file if it does not exist, and truncates it to this length: after a crash it may be longer.
+    pub(super) fn truncate(&self, partition: u64, length: u64) -> io::Result<()> {
         self.file(partition, true)?.set_len(length)
     }
 
-    /// The partition's bytes from `offset` on; none where that would have to wait for the disk and may not.
+    /// Reads from the partition's file. Returns `None` if that would have to wait for the disk and `wait` forbids it.
     pub(super) fn read(
         &self,
         partition: u64,
@@ -87,7 +87,7 @@ impl Objects {
         Ok(Some(bytes))
     }
 
-    /// Brings the partition's file to disk.
+    /// Syncs the partition's file to disk.
     pub(super) fn sync(&self, partition: u64) -> io::Result<()> {
         self.faults.sync()?;
         match self.file(partition, false) {
@@ -98,15 +98,15 @@ impl Objects {
         }
     }
 
-    /// Brings to disk which files there are.
+    /// Syncs the names of the files to disk.
     pub(super) fn sync_names(&self) -> io::Result<()> {
         sync_dir(&self.dir)
     }
 
-    /// Gives the partition's space back.
+    /// Removes the partition's file.
     pub(super) fn remove(&self, partition: u64) -> io::Result<()> {
-        // The name goes first: the other way round a read in between would open the file again, and hold its space as long as the
-        // process lives.
+        // Remove the file before closing it. The other way round, a read in between would open it again and keep its space until the
+        // process ends.
         let removed = fs::remove_file(self.path(partition));
         self.open.lock().remove(&partition);
         match removed {
@@ -115,7 +115,7 @@ impl Objects {
         }
     }
 
-    /// How many files are held open.
+    /// Number of open files.
     #[cfg(test)]
     pub(super) fn open_len(&self) -> usize {
         self.open.lock().len()
@@ -128,16 +128,8 @@ impl Objects {
 
     /// The partitions that have a file.
     pub(super) fn list(&self) -> io::Result<Vec<u64>> {
-        let mut found = Vec::new();
-        let entries = match fs::read_dir(&self.dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-            entries => entries?,
-        };
-        for entry in entries {
-            found.extend(number(&entry?.path(), SUFFIX));
-        }
-        found.sort_unstable();
-        Ok(found)
+        let files = numbered_files(&self.dir, SUFFIX)?;
+        Ok(files.into_iter().map(|(number, _)| number).collect())
     }
 
     fn file(&self, partition: u64, create: bool) -> io::Result<Arc<File>> {
@@ -152,7 +144,7 @@ impl Objects {
             .truncate(false)
             .open(self.path(partition));
         let file = Arc::new(options?);
-        if open.len() >= OPEN_FILES {
+        if open.len() >= MAX_OPEN_FILES {
             open.clear();
         }
         open.insert(partition, Arc::clone(&file));
@@ -169,7 +161,7 @@ pub(super) fn file_name(partition: u64) -> String {
     format!("{partition:016x}.{SUFFIX}")
 }
 
-/// Fills `bytes` if all of them are in the system's page cache.
+/// Fills `bytes` if the whole range is in the system's page cache, and returns `true` if it was.
 #[cfg(target_os = "linux")]
 fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> bool {
     let length = bytes.len();
@@ -178,20 +170,38 @@ fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> bool {
     read == Ok(length)
 }
 
-/// Other systems cannot tell.
+/// Other systems cannot read only from the cache.
 #[cfg(not(target_os = "linux"))]
 fn read_cached(_file: &File, _bytes: &mut [u8], _offset: u64) -> bool {
     false
 }
 
-/// The number that a file is named by.
-pub(super) fn number(path: &Path, suffix: &str) -> Option<u64> {
+/// The entries of a folder. A missing folder has none.
+pub(super) fn entries(dir: &Path) -> io::Result<Vec<DirEntry>> {
+    match fs::read_dir(dir) {
+        Ok(entries) => entries.collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The files in a folder that are named by a number and this suffix, ordered by number.
+pub(super) fn numbered_files(dir: &Path, suffix: &str) -> io::Result<Vec<(u64, PathBuf)>> {
+    let paths = entries(dir)?.into_iter().map(|entry| entry.path());
+    let mut files: Vec<_> = paths
+        .filter_map(|path| number(&path, suffix).map(|number| (number, path)))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+fn number(path: &Path, suffix: &str) -> Option<u64> {
     let of_kind = path.extension().is_some_and(|found| found == suffix);
     let stem = path.file_stem()?.to_str()?;
     u64::from_str_radix(stem, 16).ok().filter(|_| of_kind)
 }
 
-/// Brings a folder's names to disk.
+/// Syncs the names in a folder to disk.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }

@@ -1,7 +1,7 @@
-//! Opening a store: the tree's tables, then what the journal holds beyond them, then the records of what there is.
+//! Opens a store: the tree's tables, then the newer changes in the journal, then the records.
 //!
-//! All of that is read before anything is written, so that a store that is refused stays as it is. Files are removed only where a
-//! record says that they are given up.
+//! All of it is read before anything is written, so a store that is refused is not changed. Files are removed only if a record says that
+//! they were dropped.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,34 +14,34 @@ use super::faults::Faults;
 use super::journal::{Frame, Journal, Operation};
 use super::objects::{Objects, Wait, file_name, sync_dir};
 use super::record::{
-    GIVEN_UP, HEAD, Head, PARTITION, Partition, TENANT, VALUE, VERSION, WRITER, Writer, owner,
+    DROPPED, HEAD, Head, PARTITION, Partition, TENANT, VALUE, VERSION, WRITER, Writer, owner,
 };
-use super::shared::remove_given_up;
+use super::shared::remove_dropped;
 use super::store::{Orphan, Store};
 use super::survey::{incomplete, survey};
-use super::value::{Place, Slot};
+use super::value::{Payload, Slot};
 use crate::Error;
 
-/// The use that a store is opened for.
+/// Access for which a store is opened.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Access<'a> {
-    /// To be read and written; an empty folder becomes an empty store.
+    /// Read and write. An empty folder becomes an empty store.
     Write {
-        /// The last frame that was synced, where that is known: after a failed sync nothing beyond it counts.
-        good: Option<u64>,
+        /// The last synced frame, if known. After a failed sync, later frames are ignored.
+        last_synced: Option<u64>,
     },
-    /// To be read: nothing in the folder changes.
+    /// Read only. The folder is not changed.
     Read {
-        /// A copy of `tree` that the tree may change.
+        /// A copy of the folder `tree`, which opening the tree may change.
         tree: &'a Path,
     },
 }
 
-/// Opens what is in the folder.
+/// Opens the store in a folder.
 ///
 /// # Errors
-/// [`Error::Unavailable`] where the disk refuses, [`Error::DataLoss`] where the store is damaged or not complete, [`Error::Other`] where
-/// a newer build wrote it. Nothing has been changed then, unless it is the disk that refused to be written.
+/// [`Error::Unavailable`] if the disk fails, [`Error::DataLoss`] if the store is damaged or incomplete, [`Error::Other`] if a newer
+/// version wrote it. Nothing has been changed then, unless a write failed.
 pub(super) fn open(dir: &Path, access: Access<'_>, faults: Faults) -> Result<Store, Error> {
     survey(dir)?;
     let journals = dir.join("journal");
@@ -49,26 +49,26 @@ pub(super) fn open(dir: &Path, access: Access<'_>, faults: Faults) -> Result<Sto
     if let Some(damage) = &recovered.damage {
         return Err(incomplete(dir, damage));
     }
-    let (good, is_read) = match access {
-        Access::Write { good } => (good, false),
+    let (last_synced, read_only) = match access {
+        Access::Write { last_synced } => (last_synced, false),
         Access::Read { .. } => (None, true),
     };
     let mut frames = recovered.frames;
-    if let Some(good) = good {
-        frames.retain(|frame| frame.number <= good);
+    if let Some(last) = last_synced {
+        frames.retain(|frame| frame.number <= last);
     }
     let next_frame = frames
         .last()
         .map_or(1, |frame| frame.number + 1)
-        .max(good.unwrap_or(0) + 1);
-    let objects = Objects::new(dir.join("objects"), !is_read, faults.clone());
+        .max(last_synced.unwrap_or(0) + 1);
+    let objects = Objects::new(dir.join("objects"), !read_only, faults.clone());
     let store = match access {
         Access::Write { .. } => Store::assemble(dir, &dir.join("tree"), objects)?,
         Access::Read { tree } => Store::assemble(dir, tree, objects)?,
     };
-    // Every frame but the last was followed by another, so its objects were on disk before.
-    if good.is_none()
-        && let Some(last) = frames.pop_if(|last| !is_whole(&store, last, is_read))
+    // A frame is written only after the objects of the frame before are on disk, so only the last frame may lack objects.
+    if last_synced.is_none()
+        && let Some(last) = frames.pop_if(|last| !has_all_objects(&store, last, read_only))
     {
         warn!(
             frame = last.number,
@@ -77,19 +77,24 @@ pub(super) fn open(dir: &Path, access: Access<'_>, faults: Faults) -> Result<Sto
     }
     replay(&store, &frames);
     store.state().synced = next_frame - 1;
-    let has_head = load(&store, good.is_some())?;
+    let has_head = load(&store, last_synced.is_some())?;
     find_orphans(&store)?;
     check_complete(&store, has_head)?;
-    if is_read {
+    if read_only {
         store.state().failed = Some(durable::ONLY_READ.to_owned());
     } else {
-        begin(&store, recovered.next_id, next_frame, faults)?;
+        start_writing(&store, recovered.next_id, next_frame, faults)?;
     }
     Ok(store)
 }
 
-/// Begins to write: from here on the folder changes.
-fn begin(store: &Store, journal: u64, next_frame: u64, faults: Faults) -> Result<(), Error> {
+/// Prepares the store for writes. From here on the folder changes.
+fn start_writing(
+    store: &Store,
+    journal: u64,
+    next_frame: u64,
+    faults: Faults,
+) -> Result<(), Error> {
     let orphans = store.state().orphans.clone();
     if !orphans.is_empty() {
         error!(
@@ -109,14 +114,13 @@ fn begin(store: &Store, journal: u64, next_frame: u64, faults: Faults) -> Result
     store.tree.rotate_memtable();
     let flushed = durable::flush(store, &store.tree.get_flush_lock());
     flushed.map_err(|error| refused(&error))?;
-    let given_up: Vec<u64> = store.state().given_up.iter().copied().collect();
-    remove_given_up(store, &given_up);
+    let dropped: Vec<u64> = store.state().dropped.iter().copied().collect();
+    remove_dropped(store, &dropped);
     Ok(())
 }
 
-/// True if all objects of a frame can be read; then, unless the store is only read, they are brought to disk, as the frame is about to
-/// be.
-fn is_whole(store: &Store, frame: &Frame, is_read: bool) -> bool {
+/// Returns `true` if all objects of a frame can be read. Unless the store is read-only, also syncs them.
+fn has_all_objects(store: &Store, frame: &Frame, read_only: bool) -> bool {
     let mut files = HashSet::new();
     let readable = frame.operations().all(|operation| {
         let Operation::Put(key, value) = operation else {
@@ -126,9 +130,9 @@ fn is_whole(store: &Store, frame: &Frame, is_read: bool) -> bool {
             return true;
         };
         match Slot::parse(value) {
-            Some(slot) => match slot.place {
-                Place::Here(_) => true,
-                Place::File { offset, length } => {
+            Some(slot) => match slot.payload {
+                Payload::Inline(_) => true,
+                Payload::InFile { offset, length } => {
                     files.insert(partition);
                     let payload = store
                         .objects
@@ -141,7 +145,7 @@ fn is_whole(store: &Store, frame: &Frame, is_read: bool) -> bool {
         }
     });
     let mut files = files.into_iter();
-    readable && (is_read || files.all(|partition| store.objects.sync(partition).is_ok()))
+    readable && (read_only || files.all(|partition| store.objects.sync(partition).is_ok()))
 }
 
 fn replay(store: &Store, frames: &[Frame]) {
@@ -156,7 +160,7 @@ fn replay(store: &Store, frames: &[Frame]) {
     }
 }
 
-/// Reads the records; `fence` takes the right to write from all who had it. Returns whether there is a head.
+/// Reads the records. With `fence`, fences all writers. Returns `true` if there is a head record.
 fn load(store: &Store, fence: bool) -> Result<bool, Error> {
     let mut state = store.state();
     let head = store.slot(HEAD).map_err(|error| unreadable(&error))?;
@@ -189,9 +193,9 @@ fn load(store: &Store, fence: bool) -> Result<bool, Error> {
         }
         Some(())
     })?;
-    each(store, GIVEN_UP, |key, _| {
+    each(store, DROPPED, |key, _| {
         let (_, number, _) = owner(key)?;
-        state.given_up.insert(number);
+        state.dropped.insert(number);
         Some(())
     })?;
     each(store, PARTITION, |key, value| {
@@ -201,18 +205,18 @@ fn load(store: &Store, fence: bool) -> Result<bool, Error> {
         if let Some(namespace) = state.namespaces.get_mut(&partition.namespace) {
             namespace.names.insert(partition.name.clone(), number);
             namespace.stored += partition.stored;
-        } else if state.given_up.contains(&partition.namespace) {
-            state.doomed.push(number);
+        } else if state.dropped.contains(&partition.namespace) {
+            state.to_remove.push(number);
         } else {
             state.orphans.push(Orphan {
-                what: format!(
+                name: format!(
                     "partition `{}` of a tenant without a record",
                     partition.name
                 ),
                 bytes: partition.stored,
             });
         }
-        state.uncut.insert(number);
+        state.untruncated.insert(number);
         state.partitions.insert(number, partition);
         Some(())
     })?;
@@ -231,16 +235,16 @@ fn each(
     Ok(())
 }
 
-/// Finds the object files that no record refers to. They stay, and so does their number: were it given again, its file would be
-/// cut.
+/// Finds the object files without a record. They are kept, and their numbers are not assigned again, because that would truncate the
+/// file.
 fn find_orphans(store: &Store) -> Result<(), Error> {
     let files = store.objects.list().map_err(|error| refused(&error))?;
     let mut state = store.state();
     for number in &files {
-        if !state.partitions.contains_key(number) && !state.given_up.contains(number) {
+        if !state.partitions.contains_key(number) && !state.dropped.contains(number) {
             let bytes = store.objects.length(*number);
             state.orphans.push(Orphan {
-                what: format!("file `objects/{}`", file_name(*number)),
+                name: format!("file `objects/{}`", file_name(*number)),
                 bytes: bytes.map_err(|error| refused(&error))?,
             });
         }
@@ -251,7 +255,7 @@ fn find_orphans(store: &Store) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses a store whose records are not all that there were.
+/// Returns an error if records are missing.
 fn check_complete(store: &Store, has_head: bool) -> Result<(), Error> {
     let state = store.state();
     let files = state.partitions.values();
@@ -272,7 +276,7 @@ fn check_complete(store: &Store, has_head: bool) -> Result<(), Error> {
 }
 
 fn describe(orphans: &[Orphan]) -> String {
-    let first = orphans.first().map_or("", |orphan| &orphan.what);
+    let first = orphans.first().map_or("", |orphan| &orphan.name);
     let bytes: u64 = orphans.iter().map(|orphan| orphan.bytes).sum();
     match orphans.len() {
         1 => format!("{first} ({bytes} bytes)"),
@@ -280,7 +284,7 @@ fn describe(orphans: &[Orphan]) -> String {
     }
 }
 
-/// Writes the head, where it is new or has changed.
+/// Writes the head record if it is new or has changed.
 fn put_head(store: &Store) -> Result<(), Error> {
     let mut state = store.state();
     if state.head.version == 0 {
@@ -302,6 +306,6 @@ fn unreadable(error: &lsm_tree::Error) -> Error {
     Error::DataLoss(format!("the tree cannot be read: {error}"))
 }
 
-fn damaged(what: &str) -> Error {
-    Error::DataLoss(format!("the record `{what}` cannot be read"))
+fn damaged(record: &str) -> Error {
+    Error::DataLoss(format!("the record `{record}` cannot be read"))
 }

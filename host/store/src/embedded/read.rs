@@ -1,9 +1,9 @@
-//! Gets and scans, and walking everything to check it.
+//! Gets, scans, and the check of all values.
 
-use std::fmt::Write as _;
 use std::ops::Bound;
 use std::sync::atomic::Ordering;
 
+use larder_model::Hex;
 use lsm_tree::{AbstractTree, Guard, SeqNo, UserKey, UserValue};
 use tracing::error;
 
@@ -11,38 +11,38 @@ use super::objects::Wait;
 use super::record::{self, VALUE};
 use super::shared::Shared;
 use super::store::Store;
-use super::value::{Place, Slot};
+use super::value::{Payload, Slot};
 use super::write::viewing;
 use crate::{Entry, Error, Key, Page, Scan};
 
-/// What a walk over a store found.
+/// Result of checking a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// Values read.
+pub struct CheckSummary {
+    /// Number of values read.
     pub values: u64,
-    /// What they take up, compressed, in bytes.
+    /// Compressed size of the values, in bytes.
     pub bytes: u64,
-    /// Partitions that hold them.
+    /// Number of partitions read.
     pub partitions: u64,
-    /// Values that cannot be read back.
+    /// Number of values that cannot be read.
     pub damaged: u64,
 }
 
-/// One value that cannot be read back, or, without a key, the rest of a partition.
+/// A value that cannot be read or, if `sort` is `None`, the rest of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// The tenant it belongs to.
+    /// The tenant.
     pub tenant: String,
-    /// Its partition.
+    /// The partition.
     pub partition: String,
-    /// Its place inside the partition.
+    /// The sort key inside the partition.
     pub sort: Option<Vec<u8>>,
 }
 
 // === impl Shared ===
 
 impl Shared {
-    /// The values of these keys; none at all where one of them would have to wait for the disk and may not.
+    /// Reads the values of these keys. Returns `None` if that would have to wait for the disk and `wait` forbids it.
     pub(super) fn get(
         &self,
         namespace: u64,
@@ -100,7 +100,7 @@ impl Shared {
         let mut slots: Vec<(UserKey, UserValue)> = Vec::new();
         let (mut page, mut bytes) = (Page::default(), 0);
         {
-            // No commit comes between the entries of one page; the tree is told to show the newest.
+            // No commit takes place between the entries of one page, so they can be read at the newest sequence number.
             let _view = viewing(&store);
             let mut range = range(&store, number, scan);
             while let Some(entry) = if scan.descending {
@@ -130,7 +130,7 @@ impl Shared {
                     value: value.unwrap_or_default(),
                 }),
                 Err(why) if page.entries.is_empty() => return Err(self.damaged(&key(sort), &why)),
-                // The page that begins here tells about it.
+                // The page that begins with it returns the error.
                 Err(_) => {
                     page.more = true;
                     break;
@@ -140,8 +140,8 @@ impl Shared {
         Ok(page)
     }
 
-    /// Reads every value there is; `found` hears of each that is damaged.
-    pub(super) fn check(&self, found: &mut dyn FnMut(Damage)) -> Checked {
+    /// Reads every value, and calls `found` for each damaged one.
+    pub(super) fn check(&self, found: &mut dyn FnMut(Damage)) -> CheckSummary {
         let store = self.store();
         let mut partitions: Vec<(String, String, u64)> = Vec::new();
         {
@@ -157,7 +157,7 @@ impl Shared {
             }
         }
         partitions.sort();
-        let mut checked = Checked::default();
+        let mut checked = CheckSummary::default();
         for (tenant, partition, number) in partitions {
             checked.partitions += 1;
             for entry in store
@@ -187,7 +187,7 @@ impl Shared {
 
     fn damaged(&self, key: &Key, why: &dyn std::fmt::Display) -> Error {
         self.damage.fetch_add(1, Ordering::Relaxed);
-        let sort = hex(&key.sort);
+        let sort = Hex(&key.sort).to_string();
         error!(partition = key.partition, sort, %why, "a stored value cannot be read back");
         Error::DataLoss(format!("partition `{}`, key {sort}: {why}", key.partition))
     }
@@ -206,7 +206,7 @@ fn range(store: &Store, partition: u64, scan: &Scan) -> Range {
         .range::<Vec<u8>, _>((start, Bound::Excluded(end)), SeqNo::MAX, None)
 }
 
-/// What a slot stands for; none where that would have to wait for the disk and may not.
+/// Reads the value of a slot. Returns `None` if that would have to wait for the disk and `wait` forbids it.
 fn value(
     store: &Store,
     partition: u64,
@@ -214,9 +214,9 @@ fn value(
     wait: Wait,
 ) -> Result<Option<Vec<u8>>, String> {
     let slot = Slot::parse(slot).ok_or("its slot is no slot")?;
-    let value = match slot.place {
-        Place::Here(payload) => slot.open(key, payload),
-        Place::File { offset, length } => {
+    let value = match slot.payload {
+        Payload::Inline(payload) => slot.open(key, payload),
+        Payload::InFile { offset, length } => {
             let payload = store.objects.read(partition, (offset, length), wait);
             match payload.map_err(|error| format!("its file cannot be read: {error}"))? {
                 Some(payload) => slot.open(key, &payload),
@@ -226,12 +226,4 @@ fn value(
     };
     let value = value.ok_or_else(|| "its checksum does not match".to_owned())?;
     Ok(Some(value))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // A string takes all that is written, so there is no error to handle.
-        write!(text, "{byte:02x}").unwrap_or_default();
-        text
-    })
 }

@@ -1,35 +1,35 @@
-//! What the tree holds beside the values: its keys, and the records of tenants, writers and partitions.
+//! Keys of the tree, and the records of tenants, writers and partitions.
 //!
-//! All keys begin with their kind. Namespaces and partitions have numbers from one counter, so a number is never used again.
+//! All keys begin with their kind. Namespaces and partitions get their numbers from one counter, and a number is never used again.
 //!
-//! The record of a partition is on disk before its object file is made, and a record that it is given up before that file is
-//! removed. So a file without either tells that records are missing, and is never removed.
+//! The record of a partition is on disk before its object file is created, and the record that it was dropped before the file is removed.
+//! A file without either means that records are missing, and is never removed.
 //!
 //! | key | value |
 //! |---|---|
-//! | `i` | the layout's version (4), the last number given (8), bytes of reclaimed partitions still in the tree (8) |
+//! | `i` | the layout's version (4), the last number assigned (8), bytes of reclaimed partitions still in the tree (8) |
 //! | `t` tenant | its namespace (8) |
-//! | `w` namespace (8, big endian) writer | its epoch (8), whether it has ever committed (1) |
-//! | `p` partition (8, big endian) | namespace (8), when it was reclaimed in Unix milliseconds or 0 (8), stored bytes (8), bytes in the tree (8), length of its object file (8), name |
-//! | `x` namespace (8, big endian) xxh3 of a name (8) | nothing: the name was reclaimed |
-//! | `d` namespace or partition (8, big endian) | nothing: it was given up, and what is left of it is to be removed |
+//! | `w` namespace (8, big endian) writer | its epoch (8), 1 if it has ever committed (1) |
+//! | `p` partition (8, big endian) | namespace (8), time of its reclaim in Unix milliseconds or 0 (8), stored bytes (8), bytes in the tree (8), length of its object file (8), name |
+//! | `x` namespace (8, big endian) xxh3 of a name (8) | empty: a partition of this name was reclaimed |
+//! | `d` namespace or partition (8, big endian) | empty: it was dropped, and the rest of its data has to be removed |
 //! | `v` partition (8, big endian) sort | a slot, see `value.rs` |
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{take_u8, take_u32, take_u64};
 
-/// The layout that this build writes; a newer one is refused.
+/// Version of the layout that is written. Newer versions are refused.
 pub(super) const VERSION: u32 = 1;
 pub(super) const HEAD: &[u8] = b"i";
 pub(super) const TENANT: u8 = b't';
 pub(super) const WRITER: u8 = b'w';
 pub(super) const PARTITION: u8 = b'p';
-pub(super) const BURNT: u8 = b'x';
-pub(super) const GIVEN_UP: u8 = b'd';
+pub(super) const RECLAIMED_NAME: u8 = b'x';
+pub(super) const DROPPED: u8 = b'd';
 pub(super) const VALUE: u8 = b'v';
 
-/// What holds for the whole store.
+/// The record of the whole store.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Head {
     pub(super) version: u32,
@@ -37,29 +37,29 @@ pub(super) struct Head {
     pub(super) garbage: u64,
 }
 
-/// One writer of a namespace.
+/// The record of a writer of a namespace.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Writer {
     pub(super) epoch: u64,
     pub(super) committed: bool,
 }
 
-/// One partition of a namespace.
+/// The record of a partition of a namespace.
 #[derive(Clone, Debug)]
 pub(super) struct Partition {
     pub(super) namespace: u64,
     pub(super) name: String,
-    /// Unix milliseconds; what was reclaimed is still readable for a while.
+    /// Time of the reclaim in Unix milliseconds. The partition stays readable for a while after it.
     pub(super) reclaimed: Option<u64>,
-    /// Keys and payloads, less what was deleted.
+    /// Bytes of keys and payloads, without deleted ones.
     pub(super) stored: u64,
-    /// What has been written into the tree, overwritten and deleted included.
+    /// Bytes written to the tree, including overwritten and deleted ones.
     pub(super) in_tree: u64,
-    /// Where the next object goes.
+    /// Length of the object file: the position of the next object.
     pub(super) file_length: u64,
 }
 
-/// The key of something that a number owns.
+/// The key of a record or value of a namespace or partition.
 pub(super) fn key(kind: u8, number: u64, rest: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(9 + rest.len());
     key.push(kind);
@@ -72,11 +72,15 @@ pub(super) fn tenant_key(tenant: &str) -> Vec<u8> {
     [&[TENANT], tenant.as_bytes()].concat()
 }
 
-pub(super) fn burnt_key(namespace: u64, name: &str) -> Vec<u8> {
-    key(BURNT, namespace, &xxh3_64(name.as_bytes()).to_be_bytes())
+pub(super) fn reclaimed_name_key(namespace: u64, name: &str) -> Vec<u8> {
+    key(
+        RECLAIMED_NAME,
+        namespace,
+        &xxh3_64(name.as_bytes()).to_be_bytes(),
+    )
 }
 
-/// The number in a key that [`key`] made, and what follows.
+/// Splits a key made by [`key`] into its kind, number and rest.
 pub(super) fn owner(key: &[u8]) -> Option<(u8, u64, &[u8])> {
     let (kind, rest) = key.split_first()?;
     let (number, rest) = rest.split_first_chunk()?;

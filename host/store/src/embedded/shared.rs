@@ -1,4 +1,4 @@
-//! What the driver, its namespaces and its upkeep share: the store that is open now.
+//! State shared by the driver, its namespaces and its upkeep: the open store.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use super::store::Store;
 use super::{Options, open};
 use crate::{Error, Quotas};
 
-/// See the module.
+/// The open store with the state that survives reopening it.
 pub(super) struct Shared {
     pub(super) options: Options,
     store: RwLock<Arc<Store>>,
     quotas: RwLock<Quotas>,
-    /// Grows each time the store is opened anew and what was not synced is lost.
+    /// Number of times that the store was reopened and unsynced writes were lost.
     pub(super) generation: AtomicU64,
-    /// Whoever has it syncs for all that wait.
+    /// Held by the call that syncs for all waiting calls.
     pub(super) leader: tokio::sync::Mutex<()>,
     pub(super) space: Space,
     pub(super) syncs: Syncs,
@@ -67,7 +67,7 @@ impl Shared {
         *self.quotas.write() = quotas;
     }
 
-    /// Unix milliseconds.
+    /// Current time in Unix milliseconds.
     #[expect(clippy::unused_self, reason = "the clock belongs to the store")]
     pub(super) fn now(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -76,15 +76,15 @@ impl Shared {
         })
     }
 
-    /// Opens the store anew if the disk has failed it: at the last frame that was synced, with every writer fenced.
+    /// Reopens the store if the disk has failed, at the last synced frame and with every writer fenced.
     ///
     /// # Errors
-    /// As `open::open`; it can be tried again.
+    /// As `open::open`. The call can be repeated.
     pub(super) fn recover(&self) -> Result<(), Error> {
         let old = self.store();
-        // Nobody flushes the old tree while the new one reads its tables; nor afterwards, as it has failed.
+        // The lock keeps the old tree from being flushed while the new one reads its tables. Later it is not flushed because it has failed.
         let _flushing = old.tree.get_flush_lock();
-        let good = {
+        let last_synced = {
             let state = old.state();
             let Some(failed) = &state.failed else {
                 return Ok(());
@@ -92,7 +92,9 @@ impl Shared {
             warn!(error = failed, "opening the kv store anew");
             state.synced
         };
-        let access = Access::Write { good: Some(good) };
+        let access = Access::Write {
+            last_synced: Some(last_synced),
+        };
         let store = open::open(&self.options.dir, access, self.faults.clone())?;
         let mut current = self.store.write();
         self.generation.fetch_add(1, Ordering::SeqCst);
@@ -101,13 +103,13 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes what was reclaimed more than `linger` ago, and what belongs to purged namespaces.
+    /// Removes partitions that were reclaimed more than `linger` ago, and those of purged namespaces.
     pub(super) fn remove_reclaimed(&self, linger: Duration) -> Result<(), Error> {
         let store = self.store();
         let before = self
             .now()
             .saturating_sub(u64::try_from(linger.as_millis()).unwrap_or(u64::MAX));
-        let (doomed, given_up): (_, Vec<u64>) = {
+        let (to_remove, dropped): (_, Vec<u64>) = {
             let mut state = store.state();
             if state.failed.is_some() {
                 return Ok(());
@@ -116,53 +118,53 @@ impl Shared {
             let expired =
                 expired.filter(|(_, partition)| partition.reclaimed.is_some_and(|at| at <= before));
             let expired: Vec<u64> = expired.map(|(number, _)| *number).collect();
-            let mut doomed = std::mem::take(&mut state.doomed);
-            doomed.extend(expired);
-            if doomed.is_empty() {
+            let mut to_remove = std::mem::take(&mut state.to_remove);
+            to_remove.extend(expired);
+            if to_remove.is_empty() {
                 return Ok(());
             }
             let mut garbage = 0;
-            for number in &doomed {
+            for number in &to_remove {
                 let Some(partition) = state.partitions.remove(number) else {
                     continue;
                 };
                 garbage += partition.in_tree;
                 state.changed.remove(number);
                 state.unsynced.remove(number);
-                state.uncut.remove(number);
+                state.untruncated.remove(number);
                 if let Some(namespace) = state.namespaces.get_mut(&partition.namespace) {
                     namespace.names.remove(&partition.name);
                 }
             }
             state.head.garbage += garbage;
             store.change(&mut state, |change| {
-                for number in &doomed {
+                for number in &to_remove {
                     change.delete(&super::record::key(super::record::PARTITION, *number, &[]));
-                    change.give_up(*number);
+                    change.mark_dropped(*number);
                 }
                 let head = change.state().head.encode();
                 change.put(super::record::HEAD, &head);
             });
-            (doomed, state.given_up.iter().copied().collect())
+            (to_remove, state.dropped.iter().copied().collect())
         };
-        // Should the process end before the files are gone, opening the store finds the records that they are given up. The other
-        // way round, a crash could leave records of partitions without their files.
+        // If the process ends before the files are removed, opening the store finds the records that they were dropped. The other way
+        // round, a crash could leave records of partitions without files.
         durable::sync(&store, &self.syncs)?;
-        for number in doomed {
+        for number in to_remove {
             store.live.remove(number);
         }
-        remove_given_up(&store, &given_up);
+        remove_dropped(&store, &dropped);
         Ok(())
     }
 }
 
-/// Removes the files of these, whose records that they are given up are on disk; then the records.
-pub(super) fn remove_given_up(store: &Store, given_up: &[u64]) {
-    if given_up.is_empty() {
+/// Removes the files of dropped partitions, and then the records that they were dropped. Those records are on disk.
+pub(super) fn remove_dropped(store: &Store, dropped: &[u64]) {
+    if dropped.is_empty() {
         return;
     }
-    let mut removed = Vec::with_capacity(given_up.len());
-    for number in given_up {
+    let mut removed = Vec::with_capacity(dropped.len());
+    for number in dropped {
         match store.objects.remove(*number) {
             Ok(()) => removed.push(*number),
             Err(error) => {
@@ -170,7 +172,7 @@ pub(super) fn remove_given_up(store: &Store, given_up: &[u64]) {
             }
         }
     }
-    // A file that a crash brings back after its record has gone would be one that nothing refers to.
+    // Sync before the records are deleted: a file that reappears after a crash without its record would be an orphan.
     if let Err(error) = store.objects.sync_names() {
         warn!(%error, "the removal of files could not be brought to disk");
         return;
@@ -182,7 +184,7 @@ pub(super) fn remove_given_up(store: &Store, given_up: &[u64]) {
     store.change(state, |change| {
         for number in removed {
             if !needed.contains(&number) {
-                change.is_gone(number);
+                change.clear_dropped(number);
             }
         }
     });

@@ -1,4 +1,4 @@
-//! Watches the disk's free space, so that writes are refused before it is full.
+//! Watches the free space of the disk, so that writes are refused before it is full.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,18 +7,18 @@ use parking_lot::Mutex;
 
 use crate::Error;
 
-/// Asks the system for the free bytes.
+/// Returns the free bytes of the disk.
 pub type Probe = Box<dyn Fn() -> io::Result<u64> + Send + Sync>;
 
-/// What is known about free space.
+/// The free space of the disk, and whether writes are refused.
 pub(super) struct Space {
     probe: Mutex<Probe>,
     min_free: AtomicU64,
     pub(super) free: AtomicU64,
     since_probe: AtomicU64,
-    /// Objects are refused.
+    /// True if objects are refused.
     low: AtomicBool,
-    /// Commits are refused as well.
+    /// True if commits are refused too.
     very_low: AtomicBool,
     pub(super) refused: AtomicU64,
 }
@@ -36,12 +36,12 @@ impl Space {
             very_low: AtomicBool::new(false),
             refused: AtomicU64::new(0),
         };
-        space.look();
+        space.refresh();
         space
     }
 
-    /// Looks again. Where the system does not tell, nothing is refused.
-    pub(super) fn look(&self) {
+    /// Probes the free space. If the probe fails, nothing is refused.
+    pub(super) fn refresh(&self) {
         let free = (self.probe.lock())().unwrap_or(u64::MAX);
         self.free.store(free, Ordering::Relaxed);
         self.since_probe.store(0, Ordering::Relaxed);
@@ -50,10 +50,10 @@ impl Space {
         self.very_low.store(free < min_free / 2, Ordering::Relaxed);
     }
 
-    /// Keeps another number of bytes free from here on.
+    /// Changes the number of bytes to keep free.
     pub(super) fn set_min_free(&self, bytes: u64) {
         if self.min_free.swap(bytes, Ordering::Relaxed) != bytes {
-            self.look();
+            self.refresh();
         }
     }
 
@@ -61,16 +61,16 @@ impl Space {
         self.min_free.load(Ordering::Relaxed)
     }
 
-    /// Counts what has been written since the last look, and looks again before that could have filled the disk.
-    pub(super) fn wrote(&self, bytes: u64) {
+    /// Counts bytes written since the last probe, and probes again before they could have filled the disk.
+    pub(super) fn count_written(&self, bytes: u64) {
         let before = self.since_probe.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes >= self.min_free() / 8 {
-            self.look();
+            self.refresh();
         }
     }
 
-    /// Refuses objects below the least free space. Commits may use half of it: they are small, and upkeep that gives space back
-    /// has to record what it did.
+    /// Returns an error if too little space is free. Commits may use half of the space that is kept free: they are small, and upkeep that
+    /// frees space has to commit records of it.
     pub(super) fn check(&self, objects: bool) -> Result<(), Error> {
         let full = if objects { &self.low } else { &self.very_low };
         if !full.load(Ordering::Relaxed) {
@@ -84,7 +84,7 @@ impl Space {
         )))
     }
 
-    /// Counts a write that was refused for want of space.
+    /// Counts a write that was refused for lack of space.
     pub(super) fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,8 +1,8 @@
-//! The store of one data folder: the tree, the object files and the journal, and what is known about them in memory.
+//! The store of one data folder: the tree, the object files, the journal, and their state in memory.
 //!
-//! A commit goes into the tree's memory at once, where every read sees it, and is gathered for the journal; a sync writes what was
-//! gathered as one frame (see `durable.rs`). The order in which things reach the disk is therefore ours: a frame is written only
-//! when the one before it, and the objects that it refers to, are on disk.
+//! A commit changes the tree's memtable at once, where every read sees it, and is added to the next frame of the journal. A sync writes
+//! that frame (see `durable.rs`). This fixes the order of writes to disk: a frame is written only when the frame before, with the objects
+//! that it refers to, is on disk.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
@@ -12,84 +12,84 @@ use std::sync::Arc;
 use lsm_tree::{AbstractTree, AnyTree, Cache, DescriptorTable, SequenceNumberCounter};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use super::journal::{Gathered, Journal};
-use super::live::Live;
+use super::journal::{Journal, PendingFrame};
+use super::live::LiveNumbers;
 use super::objects::Objects;
 use super::record::{self, Head, Partition, Writer};
 use super::survey::incomplete;
 use crate::{Claim, Error};
 
-/// Blocks of the tree that are kept unpacked; objects are not among them, the system's page cache has those.
+/// Size of the cache of the tree's blocks. Objects are not in it; the system's page cache has them.
 const CACHE_BYTES: u64 = 16 << 20;
-/// Tables held open.
+/// Maximum number of open tables.
 const OPEN_TABLES: usize = 128;
 
-/// See the module.
+/// The open store of a data folder.
 pub(super) struct Store {
     pub(super) dir: PathBuf,
     pub(super) tree: AnyTree,
     pub(super) seqno: SequenceNumberCounter,
     visible: SequenceNumberCounter,
     pub(super) objects: Objects,
-    pub(super) live: Live,
-    /// Taken before `state`; whoever has it may write the journal. None while the store is being opened, and where it is only read.
+    pub(super) live: LiveNumbers,
+    /// Locked before `state`, and for every write to the journal. `None` while the store is being opened, and if it is read-only.
     pub(super) journal: Mutex<Option<Journal>>,
     pub(super) state: Mutex<State>,
-    /// Written by a commit while it is half visible.
+    /// Write-locked by a commit while only a part of it is visible.
     pub(super) view: RwLock<()>,
 }
 
-/// What is known in memory, and what is not yet in the journal.
+/// The state in memory, with the changes that are not yet in the journal.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) head: Head,
     pub(super) tenants: HashMap<String, u64>,
     pub(super) namespaces: HashMap<u64, Namespace>,
     pub(super) partitions: HashMap<u64, Partition>,
-    /// Of purged namespaces, or past their time: to be removed.
-    pub(super) doomed: Vec<u64>,
-    /// Namespaces and partitions with a record that they are given up. The record goes once nothing of them is left on disk.
-    pub(super) given_up: HashSet<u64>,
-    /// Found when the store was opened: no record refers to them, or says that they are given up.
+    /// Partitions to remove: of purged namespaces, or reclaimed long enough ago.
+    pub(super) to_remove: Vec<u64>,
+    /// Namespaces and partitions with a record that they were dropped. The record is deleted when none of their data is left on disk.
+    pub(super) dropped: HashSet<u64>,
+    /// Files and partitions without a record, as found when the store was opened.
     pub(super) orphans: Vec<Orphan>,
-    /// New partitions whose record is not on disk: it is once so many changes are.
+    /// New partitions whose record is not on disk, each with the number of changes that have to be synced until it is.
     pub(super) unrecorded: HashMap<u64, u64>,
-    /// Their object file may be longer than it is known to be.
-    pub(super) uncut: HashSet<u64>,
-    pub(super) gathered: Gathered,
-    /// Their record in the tree is older than the one here.
+    /// Partitions whose object file may be longer than recorded.
+    pub(super) untruncated: HashSet<u64>,
+    pub(super) pending: PendingFrame,
+    /// Partitions whose record here is newer than that in the tree.
     pub(super) changed: BTreeSet<u64>,
-    /// Objects have been written to these.
+    /// Partitions with objects that are not synced.
     pub(super) unsynced: BTreeSet<u64>,
     pub(super) new_files: bool,
-    /// Changes made since the store was opened, and how many of them are on disk.
+    /// Number of changes since the store was opened, and number of those on disk.
     pub(super) changes: u64,
     pub(super) synced_changes: u64,
-    /// Frames up to this one are on disk.
+    /// The last frame that is on disk.
     pub(super) synced: u64,
-    /// Why nothing can be written any more, until the store is opened anew.
+    /// The error that stops all writes until the store is reopened.
     pub(super) failed: Option<String>,
 }
 
-/// One namespace: what belongs to one tenant since its last purge.
+/// A namespace: the data of one tenant since its last purge.
 #[derive(Default)]
 pub(super) struct Namespace {
     pub(super) writers: HashMap<String, Writer>,
-    /// Those that can be read: reclaimed ones too, for a while.
+    /// Readable partitions by name, including recently reclaimed ones.
     pub(super) names: HashMap<String, u64>,
     pub(super) stored: u64,
 }
 
-/// Something on disk that nothing refers to.
+/// A file or partition that no record refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphan {
-    /// The file or partition, by name.
-    pub what: String,
-    /// Its size in bytes.
+    /// Name of the file or partition.
+    pub name: String,
+    /// Size in bytes.
     pub bytes: u64,
 }
 
-/// Puts and deletes that become visible together.
+/// Puts and deletes that become visible at the same time.
 pub(super) struct Change<'a> {
     store: &'a Store,
     state: &'a mut State,
@@ -99,9 +99,9 @@ pub(super) struct Change<'a> {
 // === impl Store ===
 
 impl Store {
-    /// Opens the tree in the folder `tree`, and makes it where there is none; of all else nothing is opened yet.
+    /// Opens the tree in the folder `tree`, and creates it if there is none. Opens nothing else.
     pub(super) fn assemble(dir: &Path, tree: &Path, objects: Objects) -> Result<Self, Error> {
-        let live = Live::default();
+        let live = LiveNumbers::default();
         let (tree, seqno, visible) = open_tree(dir, tree, &live)?;
         Ok(Self {
             dir: dir.to_owned(),
@@ -120,7 +120,7 @@ impl Store {
         self.state.lock()
     }
 
-    /// Changes the tree: all that `change` does becomes visible at once, and goes into the next frame.
+    /// Changes the tree. All changes by `change` become visible at the same time, and are added to the next frame.
     pub(super) fn change<T>(
         &self,
         state: &mut State,
@@ -138,7 +138,7 @@ impl Store {
         done
     }
 
-    /// What the tree holds for a key.
+    /// The tree's value for a key.
     pub(super) fn slot(&self, key: &[u8]) -> Result<Option<lsm_tree::UserValue>, lsm_tree::Error> {
         self.tree.get(key, lsm_tree::SeqNo::MAX)
     }
@@ -147,10 +147,17 @@ impl Store {
 // === impl State ===
 
 impl State {
-    pub(super) fn check(&self, namespace: u64, by: &Claim) -> Result<(), Error> {
-        if let Some(failed) = &self.failed {
-            return Err(Error::Unavailable(failed.clone()));
+    /// Returns an error if the store has failed or is read-only.
+    pub(super) fn check_writable(&self) -> Result<(), Error> {
+        match &self.failed {
+            Some(failed) => Err(Error::Unavailable(failed.clone())),
+            None => Ok(()),
         }
+    }
+
+    /// Returns an error if the claim cannot write to the namespace.
+    pub(super) fn check(&self, namespace: u64, by: &Claim) -> Result<(), Error> {
+        self.check_writable()?;
         let writer = self
             .namespaces
             .get(&namespace)
@@ -161,12 +168,12 @@ impl State {
         }
     }
 
-    /// The partition's number, if it can be read.
+    /// The number of a partition that can be read.
     pub(super) fn find(&self, namespace: u64, name: &str) -> Option<u64> {
         self.namespaces.get(&namespace)?.names.get(name).copied()
     }
 
-    /// Adds to what partition and namespace take up.
+    /// Updates the stored bytes of a partition and its namespace.
     pub(super) fn account(&mut self, partition: u64, more: u64, less: u64, in_tree: u64) {
         let Some(record) = self.partitions.get_mut(&partition) else {
             return;
@@ -191,12 +198,12 @@ impl State {
 
 impl Change<'_> {
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.state.gathered.put(key, value);
+        self.state.pending.put(key, value);
         self.store.tree.insert(key, value, self.seqno);
     }
 
     pub(super) fn delete(&mut self, key: &[u8]) {
-        self.state.gathered.delete(key);
+        self.state.pending.delete(key);
         self.store.tree.remove(key, self.seqno);
     }
 
@@ -204,19 +211,19 @@ impl Change<'_> {
         self.state
     }
 
-    /// Records that what is left of a namespace or partition is to be removed.
-    pub(super) fn give_up(&mut self, number: u64) {
-        self.state.given_up.insert(number);
-        self.put(&record::key(record::GIVEN_UP, number, &[]), &[]);
+    /// Records that a namespace or partition was dropped and its data has to be removed.
+    pub(super) fn mark_dropped(&mut self, number: u64) {
+        self.state.dropped.insert(number);
+        self.put(&record::key(record::DROPPED, number, &[]), &[]);
     }
 
-    /// Nothing is left of it.
-    pub(super) fn is_gone(&mut self, number: u64) {
-        self.state.given_up.remove(&number);
-        self.delete(&record::key(record::GIVEN_UP, number, &[]));
+    /// Deletes the record that it was dropped, when none of its data is left.
+    pub(super) fn clear_dropped(&mut self, number: u64) {
+        self.state.dropped.remove(&number);
+        self.delete(&record::key(record::DROPPED, number, &[]));
     }
 
-    /// A new number, never given before.
+    /// Assigns a number that was never used before.
     pub(super) fn number(&mut self) -> u64 {
         self.state.head.last_number += 1;
         let head = self.state.head.encode();
@@ -228,7 +235,7 @@ impl Change<'_> {
 fn open_tree(
     dir: &Path,
     tree: &Path,
-    live: &Live,
+    live: &LiveNumbers,
 ) -> Result<(AnyTree, SequenceNumberCounter, SequenceNumberCounter), Error> {
     let (seqno, visible) = (
         SequenceNumberCounter::default(),
@@ -246,7 +253,7 @@ fn open_tree(
     Ok((tree, seqno, visible))
 }
 
-/// Opening a tree writes nothing where it fails.
+/// Converts an error of opening the tree. A failed open has written nothing.
 fn tree_failed(dir: &Path, error: &lsm_tree::Error) -> Error {
     let is_damage = |error: &io::Error| {
         use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};

@@ -1,48 +1,49 @@
-//! Looks at a folder before anything in it is opened or changed: a store of which a part is missing is refused.
+//! Inspects a folder before anything in it is opened or changed, and refuses a store with missing parts.
 //!
-//! Opening a tree makes one where there is none, and removes the tables that its manifest does not name. So the manifest has to be
-//! whole, and a folder without one is a new store only if nothing in it was ever written through a tree. The order of writes tells: the
-//! manifest is there before the journal's first file, that before the first table, and that before the first commit.
+//! Opening a tree creates one if there is none, and removes the tables that its manifest does not list. So the manifest has to be intact,
+//! and a folder without one is a new store only if nothing was ever written through a tree. The order of writes shows this: the manifest
+//! exists before the journal's first file, that before the first table, and that before the first commit.
 
-use std::fs::{self, DirEntry};
+use std::fs;
 use std::io;
 use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::bytes::{take_u8, take_u64, take_u128};
+use super::objects::{entries, numbered_files};
 use super::{journal, objects};
 use crate::Error;
 
 /// The state of a folder that can be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// Nothing was ever stored here.
+pub(super) enum FolderState {
+    /// Nothing was ever stored in it.
     New,
-    /// A store, with its manifest and its journal.
+    /// A store with its manifest and its journal.
     Store,
 }
 
-/// The files in a folder, without a look into them.
+/// The files in a folder.
 #[derive(Debug, Default)]
 struct Files {
     tables: u64,
-    objects: u64,
-    /// Number and length, the oldest first.
+    objects: usize,
+    /// Number and length of each file, oldest first.
     journal: Vec<(u64, u64)>,
 }
 
-/// Looks at the folder, which need not be there. Reads names, lengths and the manifest, and writes nothing.
+/// Inspects a folder, which need not exist. Reads names, lengths and the manifest, and writes nothing.
 ///
 /// # Errors
-/// [`Error::DataLoss`] where files are there that belong to a store, and others that it cannot do without are missing or damaged;
-/// [`Error::Unavailable`] where the disk refuses.
-pub(super) fn survey(dir: &Path) -> Result<Found, Error> {
+/// [`Error::DataLoss`] if the folder has files of a store, but others that the store needs are missing or damaged;
+/// [`Error::Unavailable`] if the disk fails.
+pub(super) fn survey(dir: &Path) -> Result<FolderState, Error> {
     let refused =
         |error: io::Error| Error::Unavailable(format!("cannot read `{}`: {error}", dir.display()));
     let files = Files::of(dir).map_err(refused)?;
     if !files.belong_to_a_store() {
-        return Ok(Found::New);
+        return Ok(FolderState::New);
     }
     let fault = match damaged_manifest(&dir.join("tree")).map_err(refused)? {
         Some(fault) => Some(format!(
@@ -53,11 +54,11 @@ pub(super) fn survey(dir: &Path) -> Result<Found, Error> {
     };
     match fault {
         Some(fault) => Err(incomplete(dir, &fault)),
-        None => Ok(Found::Store),
+        None => Ok(FolderState::Store),
     }
 }
 
-/// The error for a store of which a part is missing, before anything was changed.
+/// The error for a store with missing parts that has not been changed.
 pub(super) fn incomplete(dir: &Path, fault: &str) -> Error {
     Error::DataLoss(format!(
         "DATA_LOSS: the store in `{}` is not complete: {fault}. Nothing was changed. Restore what is missing from the backup, all of it from the same one; or set another `data_dir` to begin with an empty store",
@@ -74,24 +75,18 @@ impl Files {
             let is_number = |name: &str| name.parse::<u64>().is_ok();
             files.tables += u64::from(entry.file_name().to_str().is_some_and(is_number));
         }
-        for entry in entries(&dir.join("objects"))? {
-            let number = objects::number(&entry.path(), objects::SUFFIX);
-            files.objects += u64::from(number.is_some());
+        files.objects = numbered_files(&dir.join("objects"), objects::SUFFIX)?.len();
+        for (number, path) in numbered_files(&dir.join("journal"), journal::SUFFIX)? {
+            files.journal.push((number, fs::metadata(path)?.len()));
         }
-        for entry in entries(&dir.join("journal"))? {
-            if let Some(number) = objects::number(&entry.path(), journal::SUFFIX) {
-                files.journal.push((number, entry.metadata()?.len()));
-            }
-        }
-        files.journal.sort_unstable();
         Ok(files)
     }
 
     fn belong_to_a_store(&self) -> bool {
         let mut journal = self.journal.iter();
-        // The first file is removed when the next one has been begun and the first table is on disk.
-        let turned = self.journal.first().is_some_and(|(number, _)| *number > 1);
-        self.tables > 0 || self.objects > 0 || turned || journal.any(|(_, length)| *length > 0)
+        // The first file is removed after the next one has been created and the first table is on disk.
+        let is_rotated = self.journal.first().is_some_and(|(number, _)| *number > 1);
+        self.tables > 0 || self.objects > 0 || is_rotated || journal.any(|(_, length)| *length > 0)
     }
 
     fn fault(&self) -> Option<String> {
@@ -126,16 +121,8 @@ impl Files {
     }
 }
 
-fn entries(dir: &Path) -> io::Result<Vec<DirEntry>> {
-    match fs::read_dir(dir) {
-        Ok(entries) => entries.collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
-/// The reason why `current` does not lead to a whole manifest. `lsm-tree` writes the manifest's number (8), its xxh3-128 (16) and the
-/// kind of that checksum (1) there, and does not compare it.
+/// Checks the manifest that the file `current` refers to, and returns a description of the fault, if there is one. `current` holds the
+/// manifest's number (8), its xxh3-128 (16) and the kind of that checksum (1). `lsm-tree` does not verify the checksum.
 fn damaged_manifest(tree: &Path) -> io::Result<Option<String>> {
     let Some(current) = read(&tree.join("current"))? else {
         return Ok(Some("`tree/current` is missing".to_owned()));

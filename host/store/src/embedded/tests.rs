@@ -1,4 +1,4 @@
-//! The driver on a real folder: restarts, purges, reclaiming; crashes and faults beside it.
+//! Tests of the driver on a real folder: restarts, purges, reclaims, crashes and faults.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ use super::{Durability, EmbeddedDriver, Faults, Options};
 use crate::test_support::{all, key, put};
 use crate::{Claim, Driver, Error, Namespace, Object};
 
-/// A driver with one tenant and the right to write.
+/// A driver with one tenant and a claim.
 struct Opened {
     driver: EmbeddedDriver,
     kv: Arc<dyn Namespace>,
@@ -120,7 +120,7 @@ fn files(dir: &Path, folder: &str) -> Vec<PathBuf> {
     found
 }
 
-/// What the folder takes up on disk, in bytes.
+/// Size of the folder on disk, in bytes.
 fn disk_usage(dir: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let entries = fs::read_dir(dir).unwrap().map(Result::unwrap);
@@ -134,7 +134,7 @@ fn disk_usage(dir: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn what_was_synced_is_there_after_a_restart() {
+async fn synced_writes_survive_a_restart() {
     let dir = TempDir::new().unwrap();
     let writer = {
         let kv = open(dir.path()).await;
@@ -156,7 +156,7 @@ async fn what_was_synced_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_object_that_is_there_stays_as_it_is() {
+async fn an_existing_object_is_not_changed() {
     let dir = TempDir::new().unwrap();
     let kv = open(dir.path()).await;
     kv.put("p", "a", b"first").await.unwrap();
@@ -186,7 +186,7 @@ async fn an_earlier_claim_is_fenced_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_second_driver_on_the_same_folder_is_told_what_to_do() {
+async fn a_second_driver_on_the_same_folder_is_refused_with_advice() {
     let dir = TempDir::new().unwrap();
     let _first = open(dir.path()).await;
     let Err(Error::Unavailable(text)) = EmbeddedDriver::open(options(dir.path())).map(drop) else {
@@ -198,7 +198,7 @@ async fn a_second_driver_on_the_same_folder_is_told_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_purge_fences_at_once_and_its_disk_comes_back_even_after_a_crash() {
+async fn a_purge_fences_at_once_and_frees_its_disk_space_even_after_a_crash() {
     let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let kv = open(dir.path()).await;
     kv.put("p", "a", &noise(1 << 20, 1)).await.unwrap();
@@ -218,7 +218,7 @@ async fn a_purge_fences_at_once_and_its_disk_comes_back_even_after_a_crash() {
 }
 
 #[tokio::test]
-async fn a_forgotten_tenant_is_gone_with_its_disk_even_after_a_crash() {
+async fn a_forgotten_tenant_frees_its_disk_space_even_after_a_crash() {
     let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let kv = open(dir.path()).await;
     kv.put("p", "a", &noise(1 << 20, 1)).await.unwrap();
@@ -243,10 +243,10 @@ async fn a_forgotten_tenant_is_gone_with_its_disk_even_after_a_crash() {
 }
 
 #[tokio::test]
-async fn a_reclaimed_partition_stays_readable_then_gives_its_disk_back_and_its_name_is_burnt() {
+async fn a_reclaimed_partition_lingers_then_frees_its_disk_and_its_name_is_never_reused() {
     let dir = TempDir::new().unwrap();
     let mut kv = open(dir.path()).await;
-    // A merge of its own would leave out what the one below holds.
+    // Upkeep's own compaction would leave nothing for the one below.
     kv.driver.upkeep.as_mut().unwrap().stop();
     for n in 0..64 {
         let partition = if n % 2 == 0 { "old" } else { "new" };

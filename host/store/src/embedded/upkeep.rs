@@ -1,5 +1,5 @@
-//! The thread that does what no caller waits for: syncs of `periodic` durability, flushes, compactions, reclaiming, watching the
-//! disk's free space, and opening the store anew after the disk has failed.
+//! The background thread of the store: syncs of `periodic` durability, flushes, compactions, removal of reclaimed partitions, probes of
+//! the free space, and reopening the store after the disk has failed.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -13,14 +13,14 @@ use super::durable::{self, FLUSH_BYTES};
 use super::shared::Shared;
 use super::{Durability, LINGER};
 
-/// How often it looks for work.
+/// Interval of the rounds.
 const TICK: Duration = Duration::from_millis(500);
-/// A store that has not been written for this long is flushed, so that at rest the journal is empty.
+/// Time without writes after which the store is flushed, so that the journal is empty at rest.
 const IDLE: Duration = Duration::from_secs(3);
-/// Between two attempts to open the store anew: doubled each time, up to the second.
+/// First and longest delay between two attempts to reopen the store. It doubles each time.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// The thread; it ends when this is dropped.
+/// The thread. It ends when this is dropped.
 pub(super) struct Upkeep {
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
@@ -34,10 +34,10 @@ struct Stop {
 
 struct Rounds {
     shared: Arc<Shared>,
-    /// When the tree was last seen to grow, and to what.
+    /// Time of the last growth of the memtable, and its size then.
     grown: (Instant, u64),
     tick: Duration,
-    /// What nobody waits for, such as upkeep's own commits, is synced this often.
+    /// Interval of syncs for changes that no caller syncs, such as upkeep's own.
     sync_every: Duration,
     synced: Instant,
     retry: Option<(Instant, Duration)>,
@@ -70,7 +70,7 @@ impl Upkeep {
         })
     }
 
-    /// Ends it after the round that it is in, and a last sync.
+    /// Stops the thread after its current round and a last sync.
     pub(super) fn stop(&mut self) {
         *self.stop.stopped.lock() = true;
         self.stop.changed.notify_all();
@@ -103,7 +103,7 @@ impl Rounds {
             stopped = stop.stopped.lock();
         }
         drop(stopped);
-        // The last sync; a store that has failed has nothing to give.
+        // The last sync. A store that has failed has nothing to sync.
         if durable::sync(&self.shared.store(), &self.shared.syncs).is_ok() {
             self.log(durable::checkpoint(
                 &self.shared.store(),
@@ -113,7 +113,7 @@ impl Rounds {
     }
 
     fn round(&mut self) {
-        self.shared.space.look();
+        self.shared.space.refresh();
         if self.shared.store().state().failed.is_some() {
             return self.recover();
         }

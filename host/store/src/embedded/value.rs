@@ -1,15 +1,15 @@
-//! How a value lies on disk: compressed where that helps, with a checksum that also covers its key.
+//! Encoding of values on disk: compressed if that makes them shorter, with a checksum that also covers the key.
 //!
-//! A value in the tree is one *slot*:
+//! A value in the tree is a *slot*:
 //!
-//! | bytes | what |
+//! | bytes | contents |
 //! |---|---|
-//! | 1 | bit 0: zstd; bit 1: the payload lies in the partition's object file |
+//! | 1 | bit 0: zstd; bit 1: the payload is in the partition's object file |
 //! | 8 | xxh3 of the payload, seeded by the xxh3 of the key; little endian |
-//! | 4 | the value's length, uncompressed |
+//! | 4 | the uncompressed length of the value |
 //! | rest | the payload; or its offset (8) and length (4) in the object file |
 //!
-//! zstd at level 1 takes 64 KiB of spans to about 15 % in 0.2 ms; what is shorter than [`WORTH_COMPRESSING`] is kept as it is.
+//! zstd at level 1 compresses 64 KiB of spans to about 15 % in 0.2 ms. Values shorter than [`MIN_COMPRESSED`] are not compressed.
 
 use std::cell::RefCell;
 
@@ -17,41 +17,41 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::bytes::{length_u32, take_u8, take_u32, take_u64};
 
-/// Below this, zstd's header eats what it saves.
-const WORTH_COMPRESSING: usize = 128;
+/// Minimum length of a value to compress. For shorter ones zstd's header takes as much as compression saves.
+const MIN_COMPRESSED: usize = 128;
 const LEVEL: i32 = 1;
 const ZSTD: u8 = 1;
 const IN_FILE: u8 = 2;
 
-/// A value, ready to be stored.
+/// A value that is ready to be stored.
 pub(super) struct Packed {
     pub(super) payload: Vec<u8>,
     zstd: bool,
     length: u32,
 }
 
-/// What the tree holds for a key.
+/// The tree's value for a key.
 pub(super) struct Slot<'a> {
-    pub(super) place: Place<'a>,
+    pub(super) payload: Payload<'a>,
     zstd: bool,
     checksum: u64,
     length: u32,
 }
 
-/// Where the payload is.
+/// The payload of a slot, or its position in the partition's object file.
 #[derive(Clone, Copy)]
-pub(super) enum Place<'a> {
-    Here(&'a [u8]),
-    File { offset: u64, length: u32 },
+pub(super) enum Payload<'a> {
+    Inline(&'a [u8]),
+    InFile { offset: u64, length: u32 },
 }
 
 thread_local! {
-    // A context is 1 MiB of tables: made once a thread, not once a value.
+    // A context has 1 MiB of tables, so it is created once per thread and not once per value.
     static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
     static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// Compresses, unless that would not make it shorter.
+/// Compresses a value if that makes it shorter.
 pub(super) fn pack(value: Vec<u8>) -> Packed {
     let length = length_u32(&value);
     match compress(&value) {
@@ -69,7 +69,7 @@ pub(super) fn pack(value: Vec<u8>) -> Packed {
 }
 
 fn compress(value: &[u8]) -> Option<Vec<u8>> {
-    if value.len() < WORTH_COMPRESSING {
+    if value.len() < MIN_COMPRESSED {
         return None;
     }
     COMPRESSOR.with_borrow_mut(|compressor| {
@@ -92,7 +92,7 @@ fn decompress(payload: &[u8], length: usize) -> Option<Vec<u8>> {
 // === impl Packed ===
 
 impl Packed {
-    /// Moves the value out, and leaves an empty one.
+    /// Moves the value out and leaves an empty one.
     pub(super) fn take(&mut self) -> Self {
         Self {
             payload: std::mem::take(&mut self.payload),
@@ -100,15 +100,15 @@ impl Packed {
         }
     }
 
-    /// The slot with the payload in it.
-    pub(super) fn here(&self, key: &[u8]) -> Vec<u8> {
+    /// Encodes a slot with the payload in it.
+    pub(super) fn inline_slot(&self, key: &[u8]) -> Vec<u8> {
         let mut slot = self.head(key, 0);
         slot.extend_from_slice(&self.payload);
         slot
     }
 
-    /// The slot for a payload that lies in the partition's object file.
-    pub(super) fn in_file(&self, key: &[u8], offset: u64) -> Vec<u8> {
+    /// Encodes a slot for a payload in the partition's object file.
+    pub(super) fn file_slot(&self, key: &[u8], offset: u64) -> Vec<u8> {
         let mut slot = self.head(key, IN_FILE);
         slot.extend_from_slice(&offset.to_le_bytes());
         slot.extend_from_slice(&length_u32(&self.payload).to_le_bytes());
@@ -127,47 +127,47 @@ impl Packed {
 // === impl Slot ===
 
 impl<'a> Slot<'a> {
-    /// None where the bytes are no slot.
+    /// Decodes a slot. Returns `None` if the bytes are not a slot.
     pub(super) fn parse(mut bytes: &'a [u8]) -> Option<Self> {
         let flags = take_u8(&mut bytes)?;
         let checksum = take_u64(&mut bytes)?;
         let length = take_u32(&mut bytes)?;
-        let place = match flags & !ZSTD {
-            0 => Place::Here(bytes),
+        let payload = match flags & !ZSTD {
+            0 => Payload::Inline(bytes),
             IN_FILE => {
                 let offset = take_u64(&mut bytes)?;
                 let length = take_u32(&mut bytes)?;
-                Place::File { offset, length }
+                Payload::InFile { offset, length }
             }
             _ => return None,
         };
         Some(Self {
-            place,
+            payload,
             zstd: flags & ZSTD != 0,
             checksum,
             length,
         })
     }
 
-    /// What the payload takes up, in bytes.
+    /// The length of the payload, in bytes.
     pub(super) fn stored(&self) -> u64 {
-        match self.place {
-            Place::Here(payload) => payload.len() as u64,
-            Place::File { length, .. } => u64::from(length),
+        match self.payload {
+            Payload::Inline(payload) => payload.len() as u64,
+            Payload::InFile { length, .. } => u64::from(length),
         }
     }
 
-    /// The length of the value, in bytes.
+    /// The uncompressed length of the value, in bytes.
     pub(super) fn length(&self) -> usize {
         self.length as usize
     }
 
-    /// Whether this payload is what was stored under the key.
+    /// Returns `true` if the checksum of key and payload matches.
     pub(super) fn verify(&self, key: &[u8], payload: &[u8]) -> bool {
         checksum(key, payload) == self.checksum
     }
 
-    /// The value; none where it is damaged.
+    /// Decodes the value. Returns `None` if it is damaged.
     pub(super) fn open(&self, key: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
         if !self.verify(key, payload) {
             return None;

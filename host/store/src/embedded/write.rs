@@ -1,4 +1,4 @@
-//! Objects, commits, reclaim: what a writer changes in a namespace.
+//! The calls of a writer: puts, commits and reclaims.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -19,8 +19,8 @@ use super::value::{self, Packed, Slot};
 use crate::quotas::{self, Growth};
 use crate::{self as kv, Claim, Error, Object};
 
-/// An object on its way into a partition's file.
-struct Placed {
+/// An object with its position in the partition's file.
+struct PlacedObject {
     key: Vec<u8>,
     packed: Packed,
     offset: u64,
@@ -29,10 +29,10 @@ struct Placed {
 // === impl Shared ===
 
 impl Shared {
-    /// Compresses within the turn, and writes without it.
+    /// Compresses the objects within the turn, and writes them after it.
     pub(super) fn put(
         &self,
-        writing: &Writing<'_>,
+        writing: &Writing,
         objects: Vec<Object>,
         turn: Turn,
     ) -> Result<(), Error> {
@@ -58,15 +58,16 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes a place in the file, writes there, and only then lets the objects be seen.
+    /// Reserves space in the file and writes there. Only then makes the objects visible.
     fn put_into(
         &self,
         store: &Store,
-        writing: &Writing<'_>,
+        writing: &Writing,
         name: &str,
         objects: Vec<(Vec<u8>, Packed)>,
     ) -> Result<(), Error> {
-        let &Writing { namespace, by, .. } = writing;
+        let Writing { namespace, by, .. } = writing;
+        let namespace = *namespace;
         let partition = self.recorded(store, writing, name)?;
         let (start, placed) = {
             let mut state = store.state();
@@ -76,7 +77,7 @@ impl Shared {
             let mut seen = HashSet::new();
             for (sort, packed) in objects {
                 let key = record::key(VALUE, partition, &sort);
-                let found = self.before(store, &key)?;
+                let found = self.existing_slot(store, &key)?;
                 if found.is_none() && seen.insert(sort) {
                     missing.push((key, packed));
                 }
@@ -101,20 +102,20 @@ impl Shared {
             writable(&state, partition, name)?;
             return Err(self.write_failed(&error));
         }
-        self.space.wrote(bytes.len() as u64);
+        self.space.count_written(bytes.len() as u64);
 
         let mut state = store.state();
         state.check(namespace, by)?;
         writable(&state, partition, name)?;
         let (mut stored, mut in_tree) = (0, 0);
         store.change(&mut state, |change| {
-            for Placed {
+            for PlacedObject {
                 key,
                 packed,
                 offset,
             } in &placed
             {
-                let slot = packed.in_file(key, *offset);
+                let slot = packed.file_slot(key, *offset);
                 stored += weight(key, packed.payload.len() as u64);
                 in_tree += (key.len() + slot.len()) as u64;
                 change.put(key, &slot);
@@ -125,11 +126,11 @@ impl Shared {
         Ok(())
     }
 
-    /// The number of a partition that can be written, with its record on disk: a file may be made for it.
-    fn recorded(&self, store: &Store, writing: &Writing<'_>, name: &str) -> Result<u64, Error> {
+    /// The number of a partition that can be written. Its record is on disk, so its file may be created.
+    fn recorded(&self, store: &Store, writing: &Writing, name: &str) -> Result<u64, Error> {
         let (partition, is_recorded) = {
             let mut state = store.state();
-            state.check(writing.namespace, writing.by)?;
+            state.check(writing.namespace, &writing.by)?;
             self.check_quota(&state, writing, Growth::Put)?;
             let partition = partition(store, &mut state, writing.namespace, name)?;
             (partition, !state.unrecorded.contains_key(&partition))
@@ -140,7 +141,7 @@ impl Shared {
         Ok(partition)
     }
 
-    /// Whoever writes faster than upkeep flushes has to flush.
+    /// Flushes if writes are faster than upkeep's flushes.
     fn make_room(&self) -> Result<(), Error> {
         let store = self.store();
         if store.tree.active_memtable().size() >= 2 * FLUSH_BYTES {
@@ -149,27 +150,23 @@ impl Shared {
         Ok(())
     }
 
-    fn check_quota(
-        &self,
-        state: &State,
-        writing: &Writing<'_>,
-        growth: Growth,
-    ) -> Result<(), Error> {
+    fn check_quota(&self, state: &State, writing: &Writing, growth: Growth) -> Result<(), Error> {
         let namespace = state.namespaces.get(&writing.namespace);
         let stored = namespace.map_or(0, |namespace| namespace.stored);
         let checked = quotas::check(writing.quota, stored, growth);
         checked.inspect_err(|_| self.space.refuse())
     }
 
-    /// As [`Shared::put`].
+    /// Compresses the values within the turn, and commits after it.
     pub(super) fn commit(
         &self,
-        writing: &Writing<'_>,
+        writing: &Writing,
         name: &str,
         changes: Vec<kv::Change>,
         turn: Turn,
     ) -> Result<(), Error> {
-        let &Writing { namespace, by, .. } = writing;
+        let Writing { namespace, by, .. } = writing;
+        let namespace = *namespace;
         let grows = changes
             .iter()
             .any(|change| matches!(change, kv::Change::Put(_)));
@@ -192,11 +189,11 @@ impl Shared {
             self.check_quota(&state, writing, Growth::Commit)?;
         }
         let partition = partition(&store, &mut state, namespace, name)?;
-        // Looked up before anything changes: a disk that cannot be read refuses the whole commit.
+        // Read before anything is changed, so that a failed read refuses the whole commit.
         let mut before = HashMap::with_capacity(packed.len());
         for (sort, _) in &packed {
             let key = record::key(VALUE, partition, sort);
-            let slot = self.before(&store, &key)?;
+            let slot = self.existing_slot(&store, &key)?;
             let old =
                 slot.and_then(|slot| Slot::parse(&slot).map(|slot| weight(&key, slot.stored())));
             before.insert(key, old.unwrap_or(0));
@@ -207,7 +204,7 @@ impl Shared {
                 let key = record::key(VALUE, partition, &sort);
                 let mut new = 0;
                 if let Some(packed) = packed {
-                    let slot = packed.here(&key);
+                    let slot = packed.inline_slot(&key);
                     new = weight(&key, packed.payload.len() as u64);
                     in_tree += (key.len() + slot.len()) as u64;
                     change.put(&key, &slot);
@@ -219,7 +216,7 @@ impl Shared {
             }
         });
         state.account(partition, more, less, in_tree);
-        self.space.wrote(in_tree);
+        self.space.count_written(in_tree);
         let known = state.namespaces.get_mut(&namespace);
         if let Some(record) = known.and_then(|known| known.writers.get_mut(&by.writer))
             && !record.committed
@@ -236,7 +233,7 @@ impl Shared {
         let mut state = store.state();
         state.check(namespace, by)?;
         let found = state.find(namespace, name);
-        if found.is_none() && burnt(&store, namespace, name)? {
+        if found.is_none() && is_name_reclaimed(&store, namespace, name)? {
             return Ok(());
         }
         let now = self.now();
@@ -259,14 +256,18 @@ impl Shared {
             known.stored = known.stored.saturating_sub(stored);
         }
         store.change(&mut state, |change| {
-            change.put(&record::burnt_key(namespace, name), &[]);
+            change.put(&record::reclaimed_name_key(namespace, name), &[]);
         });
         Ok(())
     }
 
-    /// What stands where something is to be written. Nothing, where that is damaged: it can be replaced and deleted like all else, or
-    /// a damaged table would refuse writes for ever. What it counted for goes on being counted.
-    fn before(&self, store: &Store, key: &[u8]) -> Result<Option<lsm_tree::UserValue>, Error> {
+    /// The slot that a write replaces. Returns `None` if it is damaged, because a damaged table must not refuse writes for ever. The size of
+    /// a damaged slot stays counted.
+    fn existing_slot(
+        &self,
+        store: &Store,
+        key: &[u8],
+    ) -> Result<Option<lsm_tree::UserValue>, Error> {
         match store.slot(key) {
             Ok(found) => Ok(found),
             Err(error @ lsm_tree::Error::Io(_)) => Err(tree_failed(&error)),
@@ -290,14 +291,14 @@ impl Shared {
     }
 }
 
-/// The number of a partition that can be written, which a first write makes.
+/// The number of a partition that can be written. The first write creates it.
 fn partition(store: &Store, state: &mut State, namespace: u64, name: &str) -> Result<u64, Error> {
     if let Some(number) = state.find(namespace, name) {
         writable(state, number, name)?;
         return Ok(number);
     }
-    if burnt(store, namespace, name)? {
-        return Err(used_up(name));
+    if is_name_reclaimed(store, namespace, name)? {
+        return Err(name_reclaimed(name));
     }
     #[expect(
         clippy::redundant_closure_for_method_calls,
@@ -310,7 +311,7 @@ fn partition(store: &Store, state: &mut State, namespace: u64, name: &str) -> Re
         .insert(number, Partition::new(namespace, name));
     state.changed.insert(number);
     state.unrecorded.insert(number, state.changes);
-    state.uncut.insert(number);
+    state.untruncated.insert(number);
     if let Some(known) = state.namespaces.get_mut(&namespace) {
         known.names.insert(name.to_owned(), number);
     }
@@ -320,7 +321,7 @@ fn partition(store: &Store, state: &mut State, namespace: u64, name: &str) -> Re
 fn writable(state: &State, partition: u64, name: &str) -> Result<(), Error> {
     match state.partitions.get(&partition) {
         Some(partition) if partition.reclaimed.is_none() => Ok(()),
-        _ => Err(used_up(name)),
+        _ => Err(name_reclaimed(name)),
     }
 }
 
@@ -329,7 +330,7 @@ fn reserve(
     state: &mut State,
     partition: u64,
     objects: Vec<(Vec<u8>, Packed)>,
-) -> Result<(Option<u64>, Vec<Placed>), Error> {
+) -> Result<(Option<u64>, Vec<PlacedObject>), Error> {
     let Some(record) = state
         .partitions
         .get_mut(&partition)
@@ -338,18 +339,18 @@ fn reserve(
         return Ok((None, Vec::new()));
     };
     let start = record.file_length;
-    if state.uncut.contains(&partition) {
-        let cut = store.objects.cut(partition, start);
-        cut.map_err(|error| {
+    if state.untruncated.contains(&partition) {
+        let truncated = store.objects.truncate(partition, start);
+        truncated.map_err(|error| {
             Error::Unavailable(format!("the disk refuses a file for objects: {error}"))
         })?;
-        state.uncut.remove(&partition);
+        state.untruncated.remove(&partition);
         state.new_files = true;
     }
     let placed = objects.into_iter().map(|(key, packed)| {
         let offset = record.file_length;
         record.file_length += packed.payload.len() as u64;
-        Placed {
+        PlacedObject {
             key,
             packed,
             offset,
@@ -360,18 +361,18 @@ fn reserve(
     Ok((Some(start), placed))
 }
 
-fn burnt(store: &Store, namespace: u64, name: &str) -> Result<bool, Error> {
-    let found = store.slot(&record::burnt_key(namespace, name));
+fn is_name_reclaimed(store: &Store, namespace: u64, name: &str) -> Result<bool, Error> {
+    let found = store.slot(&record::reclaimed_name_key(namespace, name));
     Ok(found.map_err(|error| tree_failed(&error))?.is_some())
 }
 
-fn used_up(name: &str) -> Error {
+fn name_reclaimed(name: &str) -> Error {
     Error::Other(format!(
         "partition `{name}` was reclaimed: its name must never be used again"
     ))
 }
 
-/// What an entry counts for: its place inside the partition, and what is stored for it.
+/// Size of an entry in the statistics: its sort key and its payload.
 fn weight(key: &[u8], stored: u64) -> u64 {
     (key.len() as u64).saturating_sub(9) + stored
 }
@@ -385,7 +386,7 @@ fn tree_failed(error: &lsm_tree::Error) -> Error {
     }
 }
 
-/// Keeps half-made changes from being seen.
+/// Keeps changes that are only half applied from being seen.
 pub(super) fn viewing(store: &Store) -> RwLockReadGuard<'_, ()> {
     store.view.read()
 }

@@ -49,7 +49,7 @@ async fn a_commit_is_seen_by_get_and_scan() {
 }
 
 #[tokio::test]
-async fn a_scan_keeps_to_its_range_direction_and_size() {
+async fn a_scan_respects_its_range_direction_and_limits() {
     let (_, kv, claim) = namespace().await;
     let changes = ["a", "b", "c", "d"].map(|sort| put(sort, "v")).to_vec();
     kv.commit(&claim, "p", changes).await.unwrap();
@@ -82,7 +82,7 @@ async fn a_scan_keeps_to_its_range_direction_and_size() {
 }
 
 #[tokio::test]
-async fn an_object_stays_as_it_was_first_put() {
+async fn an_existing_object_is_not_changed() {
     let (_, kv, claim) = namespace().await;
     for value in ["first", "second"] {
         let object = Object {
@@ -145,7 +145,7 @@ async fn a_forgotten_tenant_is_not_listed_and_its_namespace_is_fenced() {
 }
 
 #[tokio::test]
-async fn a_reclaimed_partition_stays_readable_for_a_while_and_its_name_is_burnt() {
+async fn a_reclaimed_partition_stays_readable_for_a_while_and_its_name_is_never_reused() {
     for (linger, expected) in [(Duration::ZERO, None), (LINGER, Some(b"1".to_vec()))] {
         let driver = MemoryDriver::with_linger(linger);
         let kv = driver.open("t").await.unwrap();

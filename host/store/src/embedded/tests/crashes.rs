@@ -1,4 +1,4 @@
-//! Crashes at any moment, and disks that fail: nothing synced is lost, nothing unsynced is acknowledged.
+//! Crashes at any moment, and failing disks: nothing synced is lost, and nothing unsynced is acknowledged.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,7 @@ use super::{Faults, copy, files, noise, open};
 use crate::{Change, Error};
 
 #[tokio::test]
-async fn an_image_of_the_folder_at_any_moment_has_all_that_was_synced() {
+async fn a_copy_of_the_folder_at_any_moment_has_all_synced_writes() {
     let dir = TempDir::new().unwrap();
     let kv = open(dir.path()).await;
     for n in 0..12_u64 {
@@ -20,7 +20,7 @@ async fn an_image_of_the_folder_at_any_moment_has_all_that_was_synced() {
         if n % 5 == 4 {
             kv.flush();
         }
-        // Not synced, so it may be there or not.
+        // Not synced, so it may exist or not.
         kv.commit("q", "unsynced", &noise(50_000, n)).await.unwrap();
         let image = TempDir::new().unwrap();
         copy(dir.path(), image.path());
@@ -33,7 +33,7 @@ async fn an_image_of_the_folder_at_any_moment_has_all_that_was_synced() {
     }
 }
 
-/// Opens an image whose journal ends in another way.
+/// Opens a copy of the folder with a changed end of the journal.
 async fn with_tail(damage: impl Fn(&mut Vec<u8>)) {
     let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let kv = open(dir.path()).await;
@@ -64,7 +64,7 @@ async fn with_tail(damage: impl Fn(&mut Vec<u8>)) {
 }
 
 #[tokio::test]
-async fn a_torn_frame_is_as_if_it_had_never_been_written() {
+async fn a_torn_frame_is_ignored() {
     with_tail(|tail| tail.truncate(tail.len() / 2)).await;
     with_tail(|tail| tail.truncate(3)).await;
     with_tail(|tail| {
@@ -77,7 +77,7 @@ async fn a_torn_frame_is_as_if_it_had_never_been_written() {
 }
 
 #[tokio::test]
-async fn a_last_frame_without_its_objects_is_as_if_it_had_never_been_written() {
+async fn a_last_frame_without_its_objects_is_ignored() {
     let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let kv = open(dir.path()).await;
     kv.commit("p", "a", b"first").await.unwrap();
@@ -128,12 +128,12 @@ async fn a_damaged_object_is_data_loss_and_nothing_else_is() {
     assert_eq!(found[0].tenant, "t");
 }
 
-/// Such as upkeep does that gives up what cannot be read.
+/// Upkeep does this with entries that cannot be read.
 #[tokio::test]
-async fn what_is_damaged_in_the_tree_can_be_deleted_and_written_over() {
+async fn damaged_entries_of_the_tree_can_be_deleted_and_overwritten() {
     let dir = TempDir::new().unwrap();
     let kv = open(dir.path()).await;
-    // Each has a block of the tree for itself.
+    // Each value has its own block of the tree.
     let keys = ["a", "b", "c", "d", "e"];
     for (n, key) in (0..).zip(keys) {
         kv.commit("p", key, &noise(20_000, n)).await.unwrap();

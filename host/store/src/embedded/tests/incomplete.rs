@@ -1,4 +1,4 @@
-//! Stores of which a part is missing: what is left stays, and only what has a record that it is given up is removed.
+//! Stores with missing parts: the rest is kept, and only files with a record that they were dropped are removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use crate::{Driver, Error};
 
 fn orphans(driver: &EmbeddedDriver) -> Vec<String> {
     let orphans = driver.orphans().into_iter();
-    orphans.map(|orphan| orphan.what).collect()
+    orphans.map(|orphan| orphan.name).collect()
 }
 
-/// The only journal file, and where its frames begin.
+/// The only journal file: its path, its bytes and the offsets of its frames.
 fn frames(dir: &Path) -> (PathBuf, Vec<u8>, Vec<usize>) {
     let journal = files(dir, "journal");
     assert_eq!(journal.len(), 1);
@@ -27,7 +27,7 @@ fn frames(dir: &Path) -> (PathBuf, Vec<u8>, Vec<usize>) {
     (journal[0].clone(), bytes, starts)
 }
 
-/// Takes the first frame out: what the others say stays.
+/// Removes the first frame, and keeps the others.
 fn lose_first_frame(dir: &Path) {
     let (journal, bytes, starts) = frames(dir);
     fs::write(journal, &bytes[starts[1]..]).unwrap();
@@ -41,7 +41,7 @@ fn refused(dir: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_file_is_made_after_the_record_that_refers_to_it() {
+async fn a_file_is_created_after_the_record_that_refers_to_it() {
     let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let kv = open(dir.path()).await;
     kv.put("p", "never synced", &noise(10_000, 1))
@@ -56,7 +56,7 @@ async fn a_file_is_made_after_the_record_that_refers_to_it() {
 }
 
 #[tokio::test]
-async fn no_file_is_made_where_the_record_cannot_be_written() {
+async fn no_file_is_created_if_the_record_cannot_be_written() {
     let dir = TempDir::new().unwrap();
     let kv = open(dir.path()).await;
     kv.faults.fail_syncs(0, 1);
@@ -65,9 +65,9 @@ async fn no_file_is_made_where_the_record_cannot_be_written() {
     assert!(files(dir.path(), "objects").is_empty());
 }
 
-/// As after a crash between the record and the removal.
+/// The state after a crash between the record and the removal.
 #[tokio::test]
-async fn what_was_given_up_is_removed_by_the_next_start() {
+async fn dropped_files_are_removed_by_the_next_start() {
     let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let mut kv = open(dir.path()).await;
     kv.driver.upkeep.as_mut().unwrap().stop();
@@ -89,13 +89,13 @@ async fn what_was_given_up_is_removed_by_the_next_start() {
     let kv = open(image.path()).await;
     assert_eq!(files(image.path(), "objects").len(), before.len() - 1);
     assert_eq!(orphans(&kv.driver), Vec::<String>::new());
-    assert!(kv.driver.shared.store().state().given_up.is_empty());
+    assert!(kv.driver.shared.store().state().dropped.is_empty());
     assert!(kv.get("new", "o").await.unwrap().is_some());
 }
 
-/// As of a put that was under way when its partition was removed.
+/// The case of a put that was running while its partition was removed.
 #[tokio::test]
-async fn a_write_that_comes_too_late_makes_no_file() {
+async fn a_late_write_creates_no_file() {
     let dir = TempDir::new().unwrap();
     let mut kv = open(dir.path()).await;
     kv.driver.upkeep.as_mut().unwrap().stop();
@@ -111,7 +111,7 @@ async fn a_write_that_comes_too_late_makes_no_file() {
 }
 
 #[tokio::test]
-async fn a_store_whose_only_tenant_has_lost_its_record_is_refused_as_it_is() {
+async fn a_store_without_the_record_of_its_only_tenant_is_refused_and_not_changed() {
     let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let kv = open(dir.path()).await;
     kv.put("p", "o", &noise(10_000, 1)).await.unwrap();
@@ -131,7 +131,7 @@ async fn a_store_whose_only_tenant_has_lost_its_record_is_refused_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_belonged_to_a_tenant_that_has_lost_its_record_stays() {
+async fn the_data_of_a_tenant_without_a_record_is_kept() {
     let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     {
         let driver = EmbeddedDriver::open(options(dir.path())).unwrap();
@@ -165,7 +165,7 @@ async fn what_belonged_to_a_tenant_that_has_lost_its_record_stays() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_only_read_refuses_to_be_written() {
+async fn a_read_only_store_refuses_writes() {
     let (dir, scratch) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let claim = {
         let kv = open(dir.path()).await;
@@ -190,7 +190,7 @@ async fn a_store_that_is_only_read_refuses_to_be_written() {
             "{refused:?}"
         );
     }
-    // It is shared by those who read.
+    // Several readers can share the lock.
     let scratch = TempDir::new().unwrap();
     EmbeddedDriver::open_read_only(options(dir.path()), scratch.path())
         .unwrap()
@@ -203,9 +203,9 @@ async fn a_store_that_is_only_read_refuses_to_be_written() {
     assert!(matches!(second.map(drop), Err(Error::Unavailable(_))));
 }
 
-/// What was written later stands on it. The text says how far the journal is whole.
+/// Later frames depend on the damaged one. The error says where the damage begins.
 #[tokio::test]
-async fn a_journal_that_is_damaged_before_its_end_is_refused_and_without_the_rest_it_is_not() {
+async fn a_journal_that_is_damaged_before_its_end_is_refused_until_it_is_truncated() {
     let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let kv = open(dir.path()).await;
     kv.commit("p", "a", b"1").await.unwrap();

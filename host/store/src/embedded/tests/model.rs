@@ -1,4 +1,4 @@
-//! Any sequence of calls, restarts and crash images gives what the in-memory driver gives.
+//! Compares the driver with the in-memory driver under random calls, restarts and crashes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ struct Both {
     namespace: Arc<dyn Namespace>,
     claim: Claim,
     dirs: Vec<TempDir>,
-    /// Grows with each reclaim, so that names are not used again all the time.
+    /// Number of reclaims of each partition, as a suffix of its name.
     names: HashMap<u8, u32>,
     /// Makes values differ.
     seed: u64,
@@ -154,7 +154,7 @@ impl Both {
     async fn compare(&self) {
         let partitions = self.namespace.partitions().await.unwrap();
         let real = self.real.kv.partitions().await.unwrap();
-        // A partition whose first commit only deleted is one to the driver, and none to the model.
+        // A partition whose first commit only deletes exists for the driver, but not for the model.
         assert!(
             partitions.iter().all(|name| real.contains(name)),
             "{partitions:?} {real:?}"
@@ -186,7 +186,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn any_sequence_gives_what_the_model_gives(steps in proptest::collection::vec(step(), 1..40)) {
+    fn any_sequence_of_steps_has_the_results_of_the_model(steps in proptest::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut both = Both::new().await;

@@ -1,4 +1,4 @@
-//! Quotas, and a disk that fills.
+//! Quotas, and a disk that becomes full.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +32,7 @@ async fn objects_beyond_the_quota_are_refused_until_something_is_reclaimed() {
 }
 
 #[tokio::test]
-async fn a_tenants_own_quota_holds_it_alone_and_a_changed_one_holds_at_once() {
+async fn a_quota_of_one_tenant_applies_to_it_alone_and_a_change_applies_at_once() {
     let dir = TempDir::new().unwrap();
     let quotas = |own: Option<u64>| Quotas {
         default: Some(1000),
@@ -72,7 +72,7 @@ async fn a_tenants_own_quota_holds_it_alone_and_a_changed_one_holds_at_once() {
 }
 
 #[tokio::test]
-async fn a_disk_that_fills_refuses_objects_then_commits_and_resumes_by_itself() {
+async fn a_disk_that_becomes_full_refuses_objects_then_commits_and_resumes_by_itself() {
     let dir = TempDir::new().unwrap();
     let free = Arc::new(AtomicU64::new(2000));
     let probe = {
@@ -95,7 +95,7 @@ async fn a_disk_that_fills_refuses_objects_then_commits_and_resumes_by_itself() 
     kv.put(&claim, object("a")).await.unwrap();
 
     free.store(999, Ordering::SeqCst);
-    driver.shared.space.look();
+    driver.shared.space.refresh();
     let refused = kv.put(&claim, object("b")).await;
     assert!(
         matches!(&refused, Err(Error::QuotaExceeded(text)) if text.contains("`kv.min_free`")),
@@ -105,7 +105,7 @@ async fn a_disk_that_fills_refuses_objects_then_commits_and_resumes_by_itself() 
     assert_eq!(driver.statistics().free_bytes, Some(999));
 
     free.store(499, Ordering::SeqCst);
-    driver.shared.space.look();
+    driver.shared.space.refresh();
     let refused = kv.commit(&claim, "p", vec![put("d", b"1")]).await;
     assert!(
         matches!(refused, Err(Error::QuotaExceeded(_))),
@@ -119,7 +119,7 @@ async fn a_disk_that_fills_refuses_objects_then_commits_and_resumes_by_itself() 
     assert_eq!(driver.statistics().refused_for_space, 2);
 
     free.store(1000, Ordering::SeqCst);
-    driver.shared.space.look();
+    driver.shared.space.refresh();
     kv.put(
         &claim,
         vec![Object {
@@ -131,28 +131,28 @@ async fn a_disk_that_fills_refuses_objects_then_commits_and_resumes_by_itself() 
     .unwrap();
 }
 
-/// Everything that the driver has in memory of its partitions, by number.
+/// Sizes of all collections that the driver keeps about partitions.
 fn held(driver: &EmbeddedDriver) -> [usize; 12] {
     let store = driver.shared.store();
     let state = store.state();
     [
         state.partitions.len(),
         state.namespaces.values().map(|it| it.names.len()).sum(),
-        state.doomed.len(),
-        state.uncut.len(),
+        state.to_remove.len(),
+        state.untruncated.len(),
         state.changed.len(),
         state.unsynced.len(),
         store.live.len(),
         store.objects.open_len(),
         store.tree.sealed_memtable_count(),
         state.unrecorded.len(),
-        state.given_up.len(),
+        state.dropped.len(),
         state.orphans.len(),
     ]
 }
 
 #[tokio::test]
-async fn nothing_is_held_of_partitions_that_have_come_and_gone() {
+async fn nothing_about_removed_partitions_is_kept_in_memory() {
     let dir = TempDir::new().unwrap();
     let kv = open_with(options(dir.path())).await;
     kv.commit("head", "entry", b"1").await.unwrap();
@@ -162,7 +162,7 @@ async fn nothing_is_held_of_partitions_that_have_come_and_gone() {
         let name = format!("data/{n}");
         kv.put(&name, "object", &noise(1000, n)).await.unwrap();
         kv.commit(&name, "entry", b"1").await.unwrap();
-        // One that was never read, and one that has no objects.
+        // One that is never read, and one without objects.
         kv.commit(&format!("index/{n}"), "entry", b"1")
             .await
             .unwrap();

@@ -90,7 +90,7 @@ impl Driver for Hanging {
         self.inner.forget(tenant).await
     }
 
-    async fn tenants(&self) -> Result<Vec<kv::Stored>, kv::Error> {
+    async fn tenants(&self) -> Result<Vec<kv::TenantUsage>, kv::Error> {
         self.inner.tenants().await
     }
 

@@ -178,7 +178,7 @@ impl kv::Driver for WithoutRenewal {
         self.0.forget(tenant).await
     }
 
-    async fn tenants(&self) -> Result<Vec<kv::Stored>, kv::Error> {
+    async fn tenants(&self) -> Result<Vec<kv::TenantUsage>, kv::Error> {
         self.0.tenants().await
     }
 
