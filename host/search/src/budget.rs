@@ -1,6 +1,6 @@
-//! What one query may cost: time, judged spans and bytes read; and the count of it for the operator.
+//! Budget of one query: time, judged spans and bytes read. The amounts spent are recorded as metrics.
 //!
-//! A query that runs into a limit ends with an error that names the setting, never with a silently short answer.
+//! A query that exceeds a limit ends with an error that names the setting, never with an incomplete answer.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use larder_model::storage::{Error, ErrorKind};
 
 use super::Limits;
 
-/// The budget of one query. What was spent is recorded when it is dropped, however the query ended.
+/// The budget of one query. Dropping it records the amounts spent.
 pub(crate) struct Budget {
     metrics: Arc<Metrics>,
     timeout: Duration,
@@ -22,31 +22,31 @@ pub(crate) struct Budget {
     spent: Spent,
 }
 
-/// There is no time left.
+/// Error for a query without time left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutOfTime;
 
-/// What a query has cost so far.
+/// Amounts that a query has spent so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spent {
     /// Pages of sightings and of pieces.
     pub(crate) pages: u64,
-    /// Places to look at that the plugin has named.
+    /// Sightings returned by the plugin.
     pub(crate) sightings: u64,
-    /// Fragments that were read.
+    /// Fragments read.
     pub(crate) pieces: u64,
     pub(crate) bytes: u64,
-    /// Spans that were judged.
+    /// Spans judged.
     pub(crate) judged: u64,
-    /// The time in the plugin's `find`, waiting for it included.
+    /// Time in the plugin's `find`, including the time of waiting for it.
     pub(crate) finding: Duration,
-    /// The time in the plugin's `read`, waiting for it included.
+    /// Time in the plugin's `read`, including the time of waiting for it.
     pub(crate) reading: Duration,
     pub(crate) judging: Duration,
 }
 
 impl Budget {
-    /// A full budget, with its clock running.
+    /// Creates a full budget and starts its clock.
     pub(crate) fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
         Self {
             metrics,
@@ -59,7 +59,7 @@ impl Budget {
         }
     }
 
-    /// A budget of time alone, for an answer that has to take in everything in its window.
+    /// Creates a budget that limits only time, for an answer over all traces in a window.
     pub(crate) fn of_time_alone(limits: &Limits, metrics: Arc<Metrics>) -> Self {
         let limits = Limits {
             judged_spans: u64::MAX,
@@ -69,24 +69,24 @@ impl Budget {
         Self::new(&limits, metrics)
     }
 
-    /// What was spent.
+    /// The amounts spent.
     pub(crate) fn spent(&mut self) -> &mut Spent {
         &mut self.spent
     }
 
-    /// Lets the clock run: the query works.
+    /// Starts the clock, while the query works.
     pub(crate) fn run(&mut self) {
         self.running_since.get_or_insert_with(Instant::now);
     }
 
-    /// Stops the clock: the query waits for its client to take what it has.
+    /// Stops the clock, while the query waits for its client.
     pub(crate) fn pause(&mut self) {
         if let Some(since) = self.running_since.take() {
             self.worked += since.elapsed();
         }
     }
 
-    /// Awaits one call on the storage, for as long as there is time left.
+    /// Awaits one call to the storage, until no time is left.
     pub(crate) async fn within<T>(
         &mut self,
         call: impl Future<Output = Result<T, Error>>,
@@ -114,7 +114,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Counts sightings, which are kept until they are judged: they may be no more than the spans that may be judged.
+    /// Counts sightings. They are kept until they are judged, so the limit of judged spans applies to them too.
     pub(crate) fn sighted(&mut self, sightings: usize) -> Result<(), Error> {
         self.spent.sightings = self.spent.sightings.saturating_add(sightings as u64);
         if self.spent.sightings > self.judged_limit {
@@ -138,8 +138,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Counts spans that are answered without what Jaeger's client cannot decode.
-    pub(crate) fn mended(&self, without_parent: u64, without_link: u64) {
+    /// Counts spans from which ids that Jaeger's client cannot decode were removed.
+    pub(crate) fn sanitized(&self, without_parent: u64, without_link: u64) {
         self.metrics.incomplete("parent_span_id", without_parent);
         self.metrics.incomplete("link_id", without_link);
     }
@@ -151,7 +151,7 @@ impl Budget {
         self.timeout.saturating_sub(self.worked + running)
     }
 
-    /// When the query has to have ended, if it works on without a pause.
+    /// The time at which the query runs out of time if its clock is not stopped.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.time_left()
     }

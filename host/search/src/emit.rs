@@ -51,12 +51,12 @@ pub(crate) struct Emitter {
 struct Candidate {
     time: u64,
     trace: TraceId,
-    place: Place,
+    kind: CandidateKind,
 }
 
 /// The kind of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum CandidateKind {
     /// A match at exactly this time.
     Judged,
     /// A fragment to be judged.
@@ -97,7 +97,7 @@ impl Emitter {
                 queue.extend(named.into_iter().map(|trace| Candidate {
                     time: search.starts.end,
                     trace,
-                    place: Place::Trace,
+                    kind: CandidateKind::Trace,
                 }));
                 None
             }
@@ -137,7 +137,7 @@ impl Emitter {
         while out.len() < max && self.left > 0 {
             match self.queue.peek() {
                 Some(top) if self.is_settled(top.time) => {
-                    if top.place == Place::Judged {
+                    if top.kind == CandidateKind::Judged {
                         out.extend(self.emit());
                     } else {
                         self.judge_batch(session).await?;
@@ -226,7 +226,9 @@ impl Emitter {
                 self.queue.push(Candidate {
                     time,
                     trace: sighting.trace_id,
-                    place: sighting.fragment.map_or(Place::Trace, Place::Fragment),
+                    kind: sighting
+                        .fragment
+                        .map_or(CandidateKind::Trace, CandidateKind::Fragment),
                 });
             }
         }
@@ -239,13 +241,13 @@ impl Emitter {
         let mut bounds = HashMap::new();
         let mut whole = HashSet::new();
         for entry in self.take_batch() {
-            match entry.place {
-                Place::Judged => {}
-                Place::Fragment(fragment) => {
+            match entry.kind {
+                CandidateKind::Judged => {}
+                CandidateKind::Fragment(fragment) => {
                     fragments.insert(fragment, entry.trace);
                     bounds.insert(fragment, entry.time);
                 }
-                Place::Trace => {
+                CandidateKind::Trace => {
                     whole.insert(entry.trace);
                 }
             }
@@ -306,7 +308,7 @@ impl Emitter {
             if trace.emitted {
                 continue;
             }
-            if entry.place == Place::Judged {
+            if entry.kind == CandidateKind::Judged {
                 exact += 1;
                 aside.push(entry);
             } else if trace.judged || trace.newest >= Some(entry.time) {
@@ -343,7 +345,7 @@ impl Emitter {
             self.queue.push(Candidate {
                 time,
                 trace: piece.trace_id,
-                place: Place::Judged,
+                kind: CandidateKind::Judged,
             });
         }
         Ok(judged.newest)
@@ -355,7 +357,7 @@ impl Emitter {
 /// The candidate that comes out first is the greatest: the newest time, then the smallest trace id.
 impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |entry: &Self| (entry.time, Reverse(entry.trace), Reverse(entry.place));
+        let key = |entry: &Self| (entry.time, Reverse(entry.trace), Reverse(entry.kind));
         key(self).cmp(&key(other))
     }
 }

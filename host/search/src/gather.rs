@@ -63,8 +63,8 @@ impl Gatherer {
                     break;
                 }
                 pieces.extend(page.into_iter().filter_map(|piece| {
-                    let place = reading.place(piece.trace_id)?;
-                    Some((place, piece))
+                    let index = reading.index(piece.trace_id)?;
+                    Some((index, piece))
                 }));
             }
             if !is_whole {
@@ -75,7 +75,7 @@ impl Gatherer {
                 self.batch = (self.batch * 2).min(LARGEST_BATCH);
             }
             self.queue.drain(..batch);
-            pieces.sort_by_key(|(place, _)| *place);
+            pieces.sort_by_key(|(index, _)| *index);
             return Ok(Some(Gathered { ids, pieces }));
         }
         Ok(None)
@@ -90,8 +90,8 @@ impl Gathered {
         self.pieces
             .chunk_by(|(one, _), (other, _)| one == other)
             .filter_map(|pieces| {
-                let (place, _) = pieces.first()?;
-                Some((*self.ids.get(*place)?, pieces))
+                let (index, _) = pieces.first()?;
+                Some((*self.ids.get(*index)?, pieces))
             })
     }
 }

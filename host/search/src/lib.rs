@@ -29,7 +29,6 @@ mod gather;
 mod ids;
 mod judge;
 mod legacy;
-mod mend;
 mod paging;
 mod plan;
 mod predicate;
@@ -38,6 +37,7 @@ mod prepared;
 mod property;
 mod query;
 mod reading;
+mod sanitize;
 mod services;
 mod session;
 mod short;
@@ -110,7 +110,7 @@ impl Searcher {
         &self,
         request: GetTracesRequest,
     ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
-        let traces = Traces::new(self.session(), traces::asked(request));
+        let traces = Traces::new(self.session(), traces::requested(request));
         stream::try_unfold(traces, |mut traces| async move {
             Ok(traces.next().await?.map(|message| (message, traces)))
         })

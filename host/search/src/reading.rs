@@ -29,8 +29,8 @@ enum Asked {
 impl Reading {
     /// Reads whole traces. Each id may be given only once.
     pub(crate) fn traces(ids: Vec<TraceId>, part: Part) -> Self {
-        let places = ids.iter().enumerate().map(|(place, id)| (*id, place));
-        let asked = Asked::Traces(places.collect());
+        let indices = ids.iter().enumerate().map(|(index, id)| (*id, index));
+        let asked = Asked::Traces(indices.collect());
         Self::new(Wanted::Traces(ids), part, asked)
     }
 
@@ -58,9 +58,9 @@ impl Reading {
     }
 
     /// The position of a trace in the list of ids.
-    pub(crate) fn place(&self, trace: TraceId) -> Option<usize> {
+    pub(crate) fn index(&self, trace: TraceId) -> Option<usize> {
         match &self.asked {
-            Asked::Traces(places) => places.get(&trace).copied(),
+            Asked::Traces(indices) => indices.get(&trace).copied(),
             Asked::Fragments(_) => None,
         }
     }
@@ -97,7 +97,7 @@ impl Reading {
         }
         pieces.iter().find_map(|piece| {
             let asked = match &self.asked {
-                Asked::Traces(places) => places.contains_key(&piece.trace_id),
+                Asked::Traces(indices) => indices.contains_key(&piece.trace_id),
                 Asked::Fragments(traces) => traces.get(&piece.fragment) == Some(&piece.trace_id),
             };
             if !asked {

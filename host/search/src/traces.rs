@@ -1,4 +1,4 @@
-//! Whole traces as messages: no message empty or over the limit, a trace's messages one after the other (W6, W7).
+//! Whole traces as messages. No message is empty or over the limit, and the messages of a trace follow each other (W6, W7).
 
 use std::collections::HashSet;
 
@@ -9,11 +9,11 @@ use larder_proto::storage::v2::GetTracesRequest;
 use super::emit::Emitter;
 use super::full;
 use super::judge::Fault;
-use super::mend::{self, Mended};
 use super::reading::Reading;
+use super::sanitize::{self, Sanitized};
 use super::session::{Session, too_large};
 
-/// How many traces to read in one series of calls.
+/// Number of traces to read in one series of calls.
 const TRACES_A_READING: usize = 64;
 
 /// A stream of messages. Holds a page of pieces and one message.
@@ -22,47 +22,47 @@ pub(crate) struct Traces {
     source: Source,
     reading: Option<Reading>,
     pieces: std::vec::IntoIter<Piece>,
-    /// The place of the last piece's trace in the list that was asked for.
-    place: usize,
+    /// The index of the last piece's trace in the requested list.
+    index: usize,
     open: Option<Open>,
 }
 
-/// Where the ids come from.
+/// Source of the trace ids.
 pub(crate) enum Source {
-    /// A list.
-    Asked(std::vec::IntoIter<TraceId>),
+    /// The ids of a request.
+    Requested(std::vec::IntoIter<TraceId>),
     /// A search.
     Found(Box<Emitter>),
 }
 
-/// The message that pieces are being joined to.
+/// The message to which pieces are appended.
 struct Open {
     trace: TraceId,
     bytes: Vec<u8>,
 }
 
-/// The ids that are asked for, each once (G2).
-pub(crate) fn asked(request: GetTracesRequest) -> Source {
+/// The requested ids, without duplicates (G2).
+pub(crate) fn requested(request: GetTracesRequest) -> Source {
     let mut seen = HashSet::new();
     let ids = request
         .query
         .into_iter()
         .map(|query| TraceId::from_query(&query.trace_id));
     let ids: Vec<_> = ids.filter(|id| seen.insert(*id)).collect();
-    Source::Asked(ids.into_iter())
+    Source::Requested(ids.into_iter())
 }
 
 // === impl Traces ===
 
 impl Traces {
-    /// The traces that `source` names, in its order.
+    /// Creates a stream of the traces of `source`, in its order.
     pub(crate) fn new(session: Session, source: Source) -> Self {
         Self {
             session,
             source,
             reading: None,
             pieces: Vec::new().into_iter(),
-            place: 0,
+            index: 0,
             open: None,
         }
     }
@@ -91,10 +91,10 @@ impl Traces {
                 continue;
             }
             let ids = match &mut self.source {
-                Source::Asked(ids) => ids.take(TRACES_A_READING).collect(),
+                Source::Requested(ids) => ids.take(TRACES_A_READING).collect(),
                 Source::Found(emitter) => emitter.next(&mut self.session, TRACES_A_READING).await?,
             };
-            self.place = 0;
+            self.index = 0;
             self.reading = (!ids.is_empty()).then(|| Reading::traces(ids, Part::Otlp));
             // A trace never goes on in the next series.
             let last = self.open.take().map(Open::into_message);
@@ -104,24 +104,24 @@ impl Traces {
         }
     }
 
-    /// Joins a piece to the open message; gives that message if it is full, or its trace has ended.
+    /// Appends a piece to the open message. Returns that message if it is full or its trace has ended.
     fn join(&mut self, mut piece: Piece) -> Result<Option<TracesBytes>, Error> {
         let mut ids_valid = true;
         full::each_span(&piece, |full| {
-            ids_valid &= mend::ids_valid(&full.span)?;
+            ids_valid &= sanitize::ids_valid(&full.span)?;
             Ok(())
         })
         .map_err(|fault| fault.into_error(&self.session, &piece))?;
         if !ids_valid {
-            self.mend(&mut piece)?;
+            self.sanitize(&mut piece)?;
         }
-        let place = self.reading.as_ref().and_then(|r| r.place(piece.trace_id));
-        if place < Some(self.place) {
+        let index = self.reading.as_ref().and_then(|r| r.index(piece.trace_id));
+        if index < Some(self.index) {
             return Err(self
                 .session
                 .breach("read gave traces in another order than they were asked for"));
         }
-        self.place = place.unwrap_or(self.place);
+        self.index = index.unwrap_or(self.index);
         let limit = self.session.limits().max_message_bytes;
         if piece.bytes.len() > limit {
             return Err(too_large("a part of a trace", limit));
@@ -140,25 +140,25 @@ impl Traces {
         Ok(self.open.replace(next).map(Open::into_message))
     }
 
-    /// Takes out of a piece what Jaeger's client cannot decode.
+    /// Removes from a piece the ids that Jaeger's client cannot decode.
     #[cold]
-    fn mend(&self, piece: &mut Piece) -> Result<(), Error> {
+    fn sanitize(&self, piece: &mut Piece) -> Result<(), Error> {
         let limit = self.session.limits().max_message_bytes;
-        let mend = |mark| {
-            mend::mend(&piece.bytes, mark)
+        let sanitize = |mark| {
+            sanitize::sanitize(&piece.bytes, mark)
                 .map_err(|error| Fault::from(error).into_error(&self.session, piece))
         };
-        let mut mended = mend(true)?;
-        if mended.bytes.len() > limit {
-            // Without marks it is never longer than what is stored.
-            mended = mend(false)?;
+        let mut sanitized = sanitize(true)?;
+        if sanitized.bytes.len() > limit {
+            // Without attributes it is never longer than the stored piece.
+            sanitized = sanitize(false)?;
         }
-        let Mended {
+        let Sanitized {
             bytes,
             without_parent,
             without_link,
-        } = mended;
-        self.session.budget.mended(without_parent, without_link);
+        } = sanitized;
+        self.session.budget.sanitized(without_parent, without_link);
         piece.bytes = bytes;
         Ok(())
     }

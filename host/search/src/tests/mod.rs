@@ -1,4 +1,4 @@
-//! What search promises, by behaviour, through [`Searcher`](super::Searcher) and a naive storage.
+//! Tests of [`Searcher`](super::Searcher) on a simple storage in memory.
 
 #![allow(
     clippy::unwrap_used,

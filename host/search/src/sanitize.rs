@@ -1,34 +1,30 @@
-//! Spans that an older release stored with ids that Jaeger's client cannot decode. One of them would make all of an answer unreadable,
-//! so each is answered without the id, and with an attribute that says so. All else of it stays byte for byte.
+//! Removes ids that Jaeger's client cannot decode from spans that an older release stored. One such id would make a whole answer
+//! unreadable. A span that loses an id gets an attribute that says so. Everything else stays the same, byte for byte.
 
-use std::fmt::Write as _;
-
+use larder_model::Hex;
 use larder_proto::otlp::{Link, Span, depth, is_span_id_len, is_trace_id_len};
 use larder_proto::wire::{DEPTH, Error, Fields};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-/// The attribute of a span that is answered without its parent's span id: the bytes that are stored, in hexadecimal.
+/// Attribute of a span without its parent's span id. The value is the stored id in hexadecimal.
 const DROPPED_PARENT: &str = "larder.dropped.parent_span_id";
-/// The attribute of a span that is answered without some of its links: how many.
+/// Attribute of a span without some of its links. The value is their number.
 const DROPPED_LINKS: &str = "larder.dropped.links";
 
-/// How many bytes of a parent's span id the attribute tells.
-const MOST_OF_AN_ID: usize = 16;
-
-/// Stored spans as they can be answered.
+/// Spans that Jaeger's client can decode.
 #[derive(Debug, Default)]
-pub(crate) struct Mended {
+pub(crate) struct Sanitized {
     /// An encoded `TracesData`.
     pub(crate) bytes: Vec<u8>,
-    /// How many spans are without their parent's span id.
+    /// Number of spans without their parent's span id.
     pub(crate) without_parent: u64,
-    /// How many spans are without at least one of their links.
+    /// Number of spans without at least one of their links.
     pub(crate) without_link: u64,
 }
 
-/// Whether Jaeger's client takes the ids of a span and of its links.
+/// Returns `true` if Jaeger's client can decode the ids of a span and of its links.
 pub(crate) fn ids_valid(span: &Span<'_>) -> Result<bool, Error> {
     if span.invalid_id.is_some() {
         return Ok(false);
@@ -44,52 +40,53 @@ pub(crate) fn ids_valid(span: &Span<'_>) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// An encoded `TracesData` without the ids that do not fit: their spans are marked if `mark` says so.
-pub(crate) fn mend(traces: &[u8], mark: bool) -> Result<Mended, Error> {
-    let mut mended = Mended::default();
+/// Removes invalid ids from an encoded `TracesData`. With `mark`, adds the attributes to their spans.
+pub(crate) fn sanitize(traces: &[u8], mark: bool) -> Result<Sanitized, Error> {
+    let mut sanitized = Sanitized::default();
     let mut bytes = Vec::with_capacity(traces.len());
     replace(traces, (1, DEPTH), &mut bytes, &mut |resource, out| {
         let depth = depth::RESOURCE_SPANS;
         replace(resource, (2, depth), out, &mut |scope, out| {
             let depth = depth::SCOPE_SPANS;
             replace(scope, (2, depth), out, &mut |span, out| {
-                mended.push_span(span, mark, out)
+                sanitized.push_span(span, mark, out)
             })
         })
     })?;
-    mended.bytes = bytes;
-    Ok(mended)
+    sanitized.bytes = bytes;
+    Ok(sanitized)
 }
 
-// === impl Mended ===
+// === impl Sanitized ===
 
-impl Mended {
+impl Sanitized {
     fn push_span(&mut self, raw: &[u8], mark: bool, out: &mut Vec<u8>) -> Result<(), Error> {
-        // Of an id that was sent more than once the last one counts.
+        // The last one counts of an id that was sent more than once.
         let parent = Span::parse(raw)?.parent_span_id;
-        let has_parent = is_span_id_len(parent);
+        let is_parent_valid = is_span_id_len(parent);
         let mut dropped_links = 0;
         for field in Fields::within(raw, depth::SPAN) {
             let field = field?;
-            let stays = match field.number {
+            let is_kept = match field.number {
                 1 => is_trace_id_len(field.bytes()?),
                 2 => is_span_id_len(field.bytes()?),
-                4 => has_parent && is_span_id_len(field.bytes()?),
+                4 => is_parent_valid && is_span_id_len(field.bytes()?),
                 13 => {
-                    let fits = Link::parse(field.bytes()?)?.ids_valid;
-                    dropped_links += i64::from(!fits);
-                    fits
+                    let is_valid = Link::parse(field.bytes()?)?.ids_valid;
+                    dropped_links += i64::from(!is_valid);
+                    is_valid
                 }
                 _ => true,
             };
-            if stays {
+            if is_kept {
                 out.extend_from_slice(field.raw);
             }
         }
-        self.without_parent += u64::from(!has_parent);
+        self.without_parent += u64::from(!is_parent_valid);
         self.without_link += u64::from(dropped_links > 0);
-        if mark && !has_parent {
-            push_attribute(DROPPED_PARENT, Value::StringValue(hex(parent)), out);
+        if mark && !is_parent_valid {
+            let id = format!("{:.16}", Hex(parent));
+            push_attribute(DROPPED_PARENT, Value::StringValue(id), out);
         }
         if mark && dropped_links > 0 {
             push_attribute(DROPPED_LINKS, Value::IntValue(dropped_links), out);
@@ -98,8 +95,8 @@ impl Mended {
     }
 }
 
-/// Copies a message, with the content of each field of this number as `content` makes it. `depth` is how deep messages may be nested
-/// inside of it.
+/// Copies a message and replaces the content of each field of this number by the output of `content`. `depth` is the maximum nesting
+/// inside the message.
 fn replace(
     message: &[u8],
     (number, depth): (u32, u32),
@@ -139,19 +136,6 @@ fn push_attribute(key: &str, value: Value, out: &mut Vec<u8>) {
         ..KeyValue::default()
     };
     prost::encoding::message::encode(9, &attribute, out);
-}
-
-/// The first bytes of an id.
-fn hex(id: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in id.iter().take(MOST_OF_AN_ID) {
-        // A string takes all that is written, so there is no error to handle.
-        write!(text, "{byte:02x}").unwrap_or_default();
-    }
-    if id.len() > MOST_OF_AN_ID {
-        write!(text, "... ({} bytes)", id.len()).unwrap_or_default();
-    }
-    text
 }
 
 #[cfg(test)]

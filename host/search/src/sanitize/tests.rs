@@ -17,8 +17,8 @@ fn field(number: u32, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A resource, a scope and spans, with fields that OTLP does not know around each.
-fn around(spans: &[&[u8]]) -> Vec<u8> {
+/// A resource, a scope and spans, each with fields that OTLP does not define.
+fn traces_of(spans: &[&[u8]]) -> Vec<u8> {
     let unknown = field(1001, b"unknown");
     let mut scope_spans = [&unknown[..], &field(3, b"schema")].concat();
     for span in spans {
@@ -29,14 +29,14 @@ fn around(spans: &[&[u8]]) -> Vec<u8> {
     [field(1, &resource_spans), unknown].concat()
 }
 
-/// Checks what becomes of `bad` beside a good span; none of the two is mentioned but by its bytes.
-fn check(bad: &[u8], mended: &[u8], without_parent: u64, without_link: u64) {
-    // A length that is longer than it has to be, which is not put right.
+/// Checks the result for `bad` between two good spans.
+fn check(bad: &[u8], sanitized: &[u8], without_parent: u64, without_link: u64) {
+    // Its length prefix is longer than necessary, and has to stay so.
     let good = b"\x2a\x84\x00good";
-    let found = mend(&around(&[good, bad, good]), true).unwrap();
+    let found = sanitize(&traces_of(&[good, bad, good]), true).unwrap();
     assert_eq!(
         found.bytes,
-        around(&[good, mended, good]),
+        traces_of(&[good, sanitized, good]),
         "{:02x?} became {:02x?}",
         bad,
         found.bytes
@@ -44,37 +44,37 @@ fn check(bad: &[u8], mended: &[u8], without_parent: u64, without_link: u64) {
     assert_eq!(found.without_parent, without_parent);
     assert_eq!(found.without_link, without_link);
     assert!(!ids_valid(&Span::parse(bad).unwrap()).unwrap());
-    assert!(ids_valid(&Span::parse(mended).unwrap()).unwrap());
+    assert!(ids_valid(&Span::parse(sanitized).unwrap()).unwrap());
 }
 
-fn told_parent(told: &str) -> Vec<u8> {
+fn dropped_parent(hex: &str) -> Vec<u8> {
     let key = field(1, b"larder.dropped.parent_span_id");
-    field(9, &[key, field(2, &field(1, told.as_bytes()))].concat())
+    field(9, &[key, field(2, &field(1, hex.as_bytes()))].concat())
 }
 
-fn told_links(count: u8) -> Vec<u8> {
+fn dropped_links(count: u8) -> Vec<u8> {
     let key = field(1, b"larder.dropped.links");
     field(9, &[key, field(2, &[0x18, count])].concat())
 }
 
 #[test]
-fn a_parent_that_does_not_fit_is_left_out_and_told() {
+fn an_invalid_parent_is_removed_and_recorded() {
     let before = [field(5, b"name"), field(1001, b"unknown")].concat();
     let after = [field(9, &field(1, b"key")), field(5, b"again")].concat();
-    for (parent, told) in [
+    for (parent, hex) in [
         (&[1, 2, 0xff][..], "0102ff"),
         (&[7; 9], "070707070707070707"),
         (&[7; 16], "07070707070707070707070707070707"),
         (&[7; 17], "07070707070707070707070707070707... (17 bytes)"),
     ] {
         let bad = [&before[..], &field(4, parent), &after].concat();
-        let mended = [&before[..], &after, &told_parent(told)].concat();
-        check(&bad, &mended, 1, 0);
+        let sanitized = [&before[..], &after, &dropped_parent(hex)].concat();
+        check(&bad, &sanitized, 1, 0);
     }
 }
 
 #[test]
-fn links_that_do_not_fit_are_left_out_and_counted() {
+fn invalid_links_are_removed_and_counted() {
     let link = |trace_id: &[u8], span_id: &[u8]| {
         let ids = [field(1, trace_id), field(2, span_id)].concat();
         field(13, &[ids, field(4, &field(1, b"key"))].concat())
@@ -86,11 +86,11 @@ fn links_that_do_not_fit_are_left_out_and_counted() {
     ]
     .concat();
     let bad = [&link(&[1; 8], &[1; 8])[..], &good, &link(&[1; 16], &[1; 4])].concat();
-    check(&bad, &[&good[..], &told_links(2)].concat(), 0, 1);
+    check(&bad, &[&good[..], &dropped_links(2)].concat(), 0, 1);
 
     let both = [&field(4, &[3])[..], &link(&[1], &[])].concat();
-    let told = [told_parent("03"), told_links(1)].concat();
-    check(&both, &told, 1, 1);
+    let marks = [dropped_parent("03"), dropped_links(1)].concat();
+    check(&both, &marks, 1, 1);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn of_an_id_that_was_sent_twice_the_last_one_counts() {
     let good = field(4, &[1; 8]);
     let bad = field(4, &[2; 3]);
     check(&[&bad[..], &good].concat(), &good, 0, 0);
-    check(&[good, bad].concat(), &told_parent("020202"), 1, 0);
+    check(&[good, bad].concat(), &dropped_parent("020202"), 1, 0);
     for (number, length) in [(1, 16), (2, 8)] {
         let good = field(number, &vec![1; length]);
         let bad = field(number, &[2; 3]);
@@ -107,15 +107,15 @@ fn of_an_id_that_was_sent_twice_the_last_one_counts() {
 }
 
 #[test]
-fn nothing_is_told_where_there_is_no_room_for_it() {
+fn no_attribute_is_added_without_mark() {
     let bad = [field(4, &[1; 3]), field(13, &field(1, &[1]))].concat();
-    let mended = mend(&around(&[&bad]), false).unwrap();
-    assert_eq!(mended.bytes, around(&[&[]]));
-    assert_eq!((mended.without_parent, mended.without_link), (1, 1));
+    let sanitized = sanitize(&traces_of(&[&bad]), false).unwrap();
+    assert_eq!(sanitized.bytes, traces_of(&[&[]]));
+    assert_eq!((sanitized.without_parent, sanitized.without_link), (1, 1));
 }
 
-/// Every field of every span that holds no id and no link.
-fn all_else(traces: &[u8]) -> Vec<Vec<Vec<u8>>> {
+/// The fields of every span, except ids and links.
+fn other_fields(traces: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mut spans = Vec::new();
     each_span(traces, |span| {
         let fields = Fields::new(span.raw).map(Result::unwrap);
@@ -137,12 +137,12 @@ fn each_span(traces: &[u8], mut visit: impl FnMut(Span<'_>)) {
 
 proptest! {
     #[test]
-    fn whatever_is_stored_has_ids_that_fit_afterwards_and_all_else_as_before(traces in traces(true)) {
-        let mut all_fit = true;
-        each_span(&traces, |span| all_fit &= ids_valid(&span).unwrap());
-        let mended = mend(&traces, false).unwrap().bytes;
-        prop_assert_eq!(mended == traces, all_fit);
-        prop_assert_eq!(all_else(&mended), all_else(&traces));
-        each_span(&mended, |span| assert!(ids_valid(&span).unwrap()));
+    fn afterwards_all_ids_are_valid_and_everything_else_is_unchanged(traces in traces(true)) {
+        let mut all_valid = true;
+        each_span(&traces, |span| all_valid &= ids_valid(&span).unwrap());
+        let sanitized = sanitize(&traces, false).unwrap().bytes;
+        prop_assert_eq!(sanitized == traces, all_valid);
+        prop_assert_eq!(other_fields(&sanitized), other_fields(&traces));
+        each_span(&sanitized, |span| assert!(ids_valid(&span).unwrap()));
     }
 }
