@@ -23,5 +23,5 @@ pub mod plugin {
         PluginConfig, Source, State, Status,
     };
     pub use crate::instance::{Exchanged, Plugin};
-    pub use crate::sandbox::{Runtime, RuntimeConfig};
+    pub use crate::sandbox::{ContractVersion, Runtime, RuntimeConfig};
 }

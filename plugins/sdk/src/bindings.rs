@@ -16,9 +16,9 @@ wit_bindgen::generate!({
     world: "plugin",
     additional_derives: [PartialEq, Eq, PartialOrd, Ord, Hash],
     additional_type_attributes: {
-        "larder:storage/lifecycle@0.1.0/checked": [#[derive(Default)]],
-        "larder:storage/lifecycle@0.1.0/counts": [#[derive(Default)]],
-        "larder:storage/writer@0.1.0/batch": [#[derive(Default)]],
+        "larder:storage/lifecycle@0.2.0/checked": [#[derive(Default)]],
+        "larder:storage/lifecycle@0.2.0/counts": [#[derive(Default)]],
+        "larder:storage/writer@0.2.0/batch": [#[derive(Default)]],
     },
     generate_unused_types: true,
     export_macro_name: "export_world",

@@ -31,6 +31,7 @@ fn the_plugin_is_described() {
         assert_eq!(told["state"], "ready");
         assert_eq!(told["restarts"], 0);
         assert_eq!(told["instancing"], instancing);
+        assert_eq!(told["contract"], "0.2.0");
         assert!(!told["version"].as_str().unwrap().is_empty());
         assert!(told["hash"].as_str().unwrap().len() >= 32, "{told}");
         assert!(told["memory_used"].as_u64().unwrap() > 0, "{told}");

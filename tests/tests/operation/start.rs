@@ -156,3 +156,22 @@ fn a_plugin_can_be_inspected_without_serving() {
         }
     }
 }
+
+#[test]
+fn the_version_of_the_contract_that_a_plugin_was_built_for_is_told() {
+    for (plugin, version) in [
+        (Plugin::Minimal, "0.2.0"),
+        (Plugin::Minimal0_1, "0.1.0"),
+        (Plugin::C0_1, "0.1.0"),
+        (Plugin::Replicated0_1, "0.1.0"),
+    ] {
+        let file = plugin.argument().into_os_string();
+        let inspect = Options::bare().without_port_flags();
+        let inspect = inspect.arguments(["plugin".into(), "inspect".into(), file]);
+        let told = inspect.run().stdout;
+        let line = format!("contract    larder:storage@{version}\n");
+        assert!(told.contains(&line), "no {line:?} in {told}");
+        let larder = Options::new(plugin).start();
+        assert_eq!(larder.get("/plugin").json()["contract"], version);
+    }
+}

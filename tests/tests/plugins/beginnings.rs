@@ -15,15 +15,15 @@ use crate::starts::assert_refused;
 
 /// The contract's world, and the one import of WASI that matters here.
 const WORLD: &str =
-    "package a:b; world w { include larder:storage/plugin@0.1.0; import wasi:cli/exit@0.2.0; }";
+    "package a:b; world w { include larder:storage/plugin@0.2.0; import wasi:cli/exit@0.2.0; }";
 const EXIT: &str = "package wasi:cli@0.2.0; interface exit { exit: func(status: result); }";
 
 /// A module whose functions all say that all is well. At 4096 are zeros, which say so; at 1024 is what `describe` gives.
 const MODULE: &str = r#"
     (import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))
-    (import "larder:storage/log@0.1.0" "write" (func $log (param i32 i32 i32)))
-    (import "larder:storage/kv@0.1.0" "get" (func $get (param i32 i32 i32)))
-    (import "larder:storage/kv@0.1.0" "commit" (func $commit (param i32 i32 i32 i32 i32)))
+    (import "larder:storage/log@0.2.0" "write" (func $log (param i32 i32 i32)))
+    (import "larder:storage/kv@0.2.0" "get" (func $get (param i32 i32 i32)))
+    (import "larder:storage/kv@0.2.0" "commit" (func $commit (param i32 i32 i32 i32 i32)))
     (memory (export "memory") 3)
     (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
     (data (i32.const 1024) "\00\08\00\00\08\00\00\00\10\08\00\00\03\00\00\00\00")

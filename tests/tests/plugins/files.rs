@@ -12,13 +12,30 @@ const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// A component of another world.
 fn of_another_world() -> Vec<u8> {
+    let module = r#"(module (memory (export "memory") 1)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
+        (func (export "f") (result i32) (i32.const 0)))"#;
+    of_world(
+        "package a:b; world w { export f: func() -> string; }",
+        module,
+    )
+}
+
+/// A component that exports an interface of a version of the contract that there is not.
+fn of_an_unknown_version() -> Vec<u8> {
+    let wit = "package larder:storage@0.3.0;
+        interface lifecycle { describe: func(); }
+        world plugin { export lifecycle; }";
+    let module = r#"(module (func (export "larder:storage/lifecycle@0.3.0#describe")))"#;
+    of_world(wit, module)
+}
+
+/// A component of the only world of `wit`, from a core module in text.
+fn of_world(wit: &str, module: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
-    let wit = "package a:b; world w { export f: func() -> string; }";
     let package = resolve.push_str("test.wit", wit).unwrap();
     let world = resolve.select_world(&[package], None).unwrap();
-    let mut module = wat(r#"(module (memory (export "memory") 1)
-        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
-        (func (export "f") (result i32) (i32.const 0)))"#);
+    let mut module = wat(module);
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     let mut encoder = ComponentEncoder::default();
     let encoded = encoder.module(&module).unwrap().encode();
@@ -53,12 +70,12 @@ fn a_file_that_is_no_plugin_keeps_the_server_from_starting() {
         (
             "header alone",
             COMPONENT.into(),
-            "larder:storage/lifecycle@0.1.0",
+            "larder:storage/lifecycle@0.2.0",
         ),
         (
             "other world",
             of_another_world(),
-            "larder:storage/lifecycle@0.1.0",
+            "larder:storage/lifecycle@0.2.0",
         ),
         (
             "truncated",
@@ -105,6 +122,22 @@ fn a_file_that_is_no_plugin_keeps_the_server_from_starting() {
     large.write_all(COMPONENT).unwrap();
     large.set_len(200 << 20).unwrap();
     assert_refused("large", &path, "more than 67108864 bytes");
+}
+
+#[test]
+fn a_plugin_of_an_unknown_version_of_the_contract_is_refused_with_the_versions_that_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("later.wasm");
+    fs::write(&path, of_an_unknown_version()).unwrap();
+    let told =
+        "it was built for version 0.3.0 of `larder:storage`; this server has 0.2.0 and 0.1.0";
+    assert_refused("serving", &path, told);
+    let inspect = Options::bare()
+        .without_port_flags()
+        .arguments(["plugin".into(), "inspect".into(), path.into_os_string()])
+        .run();
+    assert_eq!(inspect.status.code(), Some(1), "{inspect:?}");
+    assert!(inspect.stderr.contains(told), "{}", inspect.stderr);
 }
 
 fn assert_refused(name: &str, path: &std::path::Path, told: &str) {

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Component, Error, Host, Instancing, LoadChecks, PluginConfig};
 use crate::sandbox::guest::Instance;
-use crate::sandbox::{Runtime, check, convert, refusal};
+use crate::sandbox::{Runtime, check, refusal};
 
 /// A reader of a plugin on a store without writers.
 pub struct Checkup {
@@ -84,7 +84,7 @@ impl Checkup {
         };
         let resume = self.resume.as_deref();
         let step = match instance.check(resume).await {
-            Ok(Ok(step)) => convert::checked_back(step),
+            Ok(Ok(step)) => step,
             Ok(Err(raised)) => return Err(failed(refusal::describe(&raised))),
             Err(failure) => {
                 return Err(failed(format!("{}: {}", failure.cause, failure.detail)));

@@ -51,8 +51,8 @@ pub enum Error {
         /// Which bound it passed, and what to do.
         reason: String,
     },
-    /// A component, but not one of the world `larder:storage/plugin`.
-    #[error("`{plugin}` does not fit the world `larder:storage/plugin@0.1.0`: {reason}")]
+    /// A component, but not one of the world `larder:storage/plugin` in a version that the host has.
+    #[error("`{plugin}` does not fit the world `larder:storage/plugin`: {reason}")]
     World {
         /// The plugin's source.
         plugin: String,

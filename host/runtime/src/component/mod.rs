@@ -19,8 +19,8 @@ use larder_store::{self as kv, Driver as _, MemoryDriver, Namespace};
 use self::load::Loaded;
 use crate::instance::Plugin;
 use crate::instance::starter::{self, OpenError, Starter};
-use crate::sandbox::bindings::exports::larder::storage::lifecycle;
-use crate::sandbox::guest::{Failure, Gauge, Instance, InstanceConfig, KvAccess, Role};
+use crate::sandbox::contract::{ContractVersion, Info, Role};
+use crate::sandbox::guest::{Failure, Gauge, Instance, InstanceConfig, KvAccess};
 use crate::sandbox::{Runtime, RuntimeConfig};
 
 pub use checkup::Checkup;
@@ -97,10 +97,7 @@ impl Component {
             code,
             name: info.name.as_str().into(),
             version: info.version,
-            instancing: match info.instancing {
-                lifecycle::Instancing::Exclusive => Instancing::Exclusive,
-                lifecycle::Instancing::Replicated => Instancing::Replicated,
-            },
+            instancing: info.instancing,
             config,
             tried: OnceLock::new(),
         };
@@ -216,6 +213,11 @@ impl Component {
         &self.code.hash
     }
 
+    /// The version of the contract that the component was built for.
+    pub fn contract(&self) -> ContractVersion {
+        self.code.component.version()
+    }
+
     /// Where the plugin's data lives.
     pub fn instancing(&self) -> Instancing {
         self.instancing
@@ -239,6 +241,7 @@ impl Component {
             source: self.config.source.to_string(),
             hash: self.code.hash.clone(),
             imports: self.code.imports.clone(),
+            contract: self.contract(),
             instancing: self.instancing,
             state: State::Ready,
             restarts: 0,
@@ -314,7 +317,7 @@ fn instance_config(
     gauge: &Gauge,
 ) -> InstanceConfig {
     InstanceConfig {
-        pre: code.pre.clone(),
+        component: code.component.clone(),
         name,
         memory: config.limits.memory,
         timeout: config.limits.call_timeout,
@@ -359,7 +362,7 @@ impl Trial {
     }
 }
 
-fn check_info(info: &lifecycle::Info, source: &str) -> Result<(), Error> {
+fn check_info(info: &Info, source: &str) -> Result<(), Error> {
     for (field, text) in [("name", &info.name), ("version", &info.version)] {
         let well_formed = !text.is_empty()
             && text.len() <= MAX_NAME_BYTES

@@ -3,6 +3,8 @@
 use larder_model::storage::Statistics;
 use serde::{Serialize, Serializer};
 
+use crate::sandbox::ContractVersion;
+
 /// One tenant's plugin, as it is now.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -16,6 +18,8 @@ pub struct Status {
     pub hash: String,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
+    /// The version of the contract that the component was built for.
+    pub contract: ContractVersion,
     /// Where its data lives.
     pub instancing: Instancing,
     /// Ready, restarting or stopped.

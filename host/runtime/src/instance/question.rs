@@ -5,10 +5,9 @@ use std::future::Future;
 use larder_model::storage::{Error, Operation, Part, Pieces, Search, Sightings, Wanted};
 
 use super::shared::Shared;
-use crate::sandbox::bindings::exports::larder::storage::reader;
 use crate::sandbox::check::{self, Breach};
 use crate::sandbox::guest::{Called, Failure, Instance};
-use crate::sandbox::{convert, refusal};
+use crate::sandbox::refusal;
 
 /// A read, as owned values: it outlives a caller that goes away.
 pub(crate) trait Question: Send + Sync + 'static {
@@ -72,15 +71,8 @@ impl Question for Find {
             limit,
         } = self;
         let resume = resume.as_deref();
-        let clauses: Vec<_> = search.clauses.iter().map(Vec::as_slice).collect();
-        let asked = reader::Search {
-            starts: convert::starts(search.starts),
-            durations: convert::durations(search.durations),
-            clauses: &clauses,
-        };
-        let called = instance.find(asked, resume, *limit).await;
+        let called = instance.find(search, resume, *limit).await;
         outcome(plugin, called, |page| {
-            let page = convert::sightings_back(page);
             check::sightings(&page, resume, *limit)?;
             Ok(page)
         })
@@ -98,17 +90,8 @@ impl Question for Read {
             max_bytes,
         } = self;
         let resume = resume.as_deref();
-        let ids: Vec<_>;
-        let asked = match wanted {
-            Wanted::Traces(traces) => {
-                ids = traces.iter().copied().map(convert::trace_id).collect();
-                reader::Wanted::Traces(&ids)
-            }
-            Wanted::Fragments(fragments) => reader::Wanted::Fragments(fragments),
-        };
-        let called = instance.read(asked, convert::part(*part), resume, *max_bytes);
+        let called = instance.read(wanted, *part, resume, *max_bytes);
         outcome(plugin, called.await, |page| {
-            let page = convert::pieces_back(page);
             check::pieces(&page, wanted, *part, resume, *max_bytes)?;
             Ok(page)
         })
@@ -132,8 +115,6 @@ impl Question for Operations {
     async fn ask(&self, instance: &mut Instance, plugin: &str) -> Outcome<Vec<Operation>> {
         let called = instance.operations(&self.service).await;
         outcome(plugin, called, |operations| {
-            let operations = operations.into_iter().map(convert::operation_back);
-            let operations: Vec<_> = operations.collect();
             check::operations(&operations, &self.service)?;
             Ok(operations)
         })

@@ -12,8 +12,8 @@ use tracing::{Instrument as _, info_span};
 use parking_lot::{Mutex, RwLock};
 
 use crate::component::{Component, PluginConfig};
-use crate::sandbox::bindings::exports::larder::storage::lifecycle;
-use crate::sandbox::guest::{Cause, Failure, Gauge, Instance, KvAccess, Role};
+use crate::sandbox::contract::{Environment, Role};
+use crate::sandbox::guest::{Cause, Failure, Gauge, Instance, KvAccess};
 use crate::sandbox::refusal;
 
 /// Component, namespace and lane of one tenant's instances.
@@ -162,18 +162,11 @@ pub(crate) async fn open(
     config: &PluginConfig,
     role: Role<'_>,
 ) -> Result<(), OpenError> {
-    let settings = config.settings.iter();
-    let settings: Vec<_> = settings
-        .map(|(name, value)| lifecycle::Setting { name, value })
-        .collect();
-    let environment = lifecycle::Environment {
-        role: match role {
-            Role::Writer(id) => lifecycle::Role::Writer(id),
-            Role::Reader => lifecycle::Role::Reader,
-        },
+    let environment = Environment {
+        role,
         memory_limit: config.limits.memory,
         seed: RandomState::new().hash_one(0),
-        settings: &settings,
+        settings: &config.settings,
     };
     match instance.open(environment).await {
         Ok(Ok(())) => Ok(()),

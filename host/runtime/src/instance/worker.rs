@@ -14,10 +14,8 @@ use super::shared::Shared;
 use super::slot::WriterSlot;
 use super::starter::Starter;
 use super::suspects::Digest;
-use crate::sandbox::bindings::exports::larder::storage::writer;
 use crate::sandbox::guest::{Cause, Failure};
-use crate::sandbox::lend::Lent;
-use crate::sandbox::{convert, refusal};
+use crate::sandbox::refusal;
 
 /// The writer's task and all it owns.
 pub(crate) struct Worker {
@@ -120,15 +118,13 @@ impl Worker {
             }
         };
         let started = Instant::now();
-        let batches = || writes.iter().map(|waiting| &waiting.batch);
-        let count = batches().map(Batch::len).sum();
-        let lists: Vec<Lent<'_>> = batches().map(Lent::new).collect();
-        let lent: Vec<writer::Batch<'_>> = lists.iter().map(Lent::batch).collect();
+        let batches: Vec<_> = writes.iter().map(|waiting| &waiting.batch).collect();
+        let count = batches.iter().copied().map(Batch::len).sum();
         // Asked before: should the driver lose what is not durable meanwhile, the sync after it finds out.
         let generation = self.starter.namespace().generation();
         let patience = writes.iter().find_map(|waiting| waiting.suspect);
         let patience = patience.map_or(1, |suspect| suspect.patience);
-        let written = instance.write(unix_nanos(), &lent, patience).await;
+        let written = instance.write(unix_nanos(), &batches, patience).await;
         match written {
             Ok(Ok(())) => {
                 drop(writer);
@@ -201,7 +197,7 @@ impl Worker {
             Err(failure) => return writer.fail(failure),
         };
         match instance.statistics().await {
-            Ok(counts) => self.shared.set_statistics(convert::statistics_back(counts)),
+            Ok(counts) => self.shared.set_statistics(counts),
             Err(failure) => return writer.fail(failure),
         }
         self.maintain_at = Instant::now();

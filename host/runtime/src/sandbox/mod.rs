@@ -2,13 +2,12 @@
 //!
 //! Architecture invariant: nothing outside this crate sees wasmtime.
 
-pub(crate) mod bindings;
 pub(crate) mod check;
 pub(crate) mod clock;
-pub(crate) mod convert;
+pub(crate) mod contract;
 pub(crate) mod guest;
-pub(crate) mod lend;
 pub(crate) mod refusal;
 pub(crate) mod runtime;
 
+pub use contract::ContractVersion;
 pub use runtime::{Runtime, RuntimeConfig};

@@ -77,9 +77,9 @@ pub(crate) const KV: &str = r#"
 "#;
 
 const MODULE: &str = r#"
-  (import "larder:storage/log@0.1.0" "write" (func $log (param i32 i32 i32)))
-  (import "larder:storage/kv@0.1.0" "commit" (func $commit (param i32 i32 i32 i32 i32)))
-  (import "larder:storage/kv@0.1.0" "get" (func $get (param i32 i32 i32)))
+  (import "larder:storage/log@0.2.0" "write" (func $log (param i32 i32 i32)))
+  (import "larder:storage/kv@0.2.0" "commit" (func $commit (param i32 i32 i32 i32 i32)))
+  (import "larder:storage/kv@0.2.0" "get" (func $get (param i32 i32 i32)))
   (memory (export "memory") 2)
   (global $heap (mut i32) (i32.const 65536))
   (global $writes (mut i32) (i32.const 0))
@@ -136,7 +136,7 @@ impl Guest {
         self
     }
 
-    /// Adds imports to the module; only [`Guest::build_for`] knows a world that has them.
+    /// Adds imports to the module; those of another world are for [`Guest::build_for`].
     pub(crate) fn and_import(mut self, fields: &str) -> Self {
         self.imports.push_str(fields);
         self
@@ -151,8 +151,18 @@ impl Guest {
         self.build_for(include_str!("../../../../wit/storage.wit"))
     }
 
+    /// As [`Guest::build`], for version 0.1.0 of the contract.
+    pub(crate) fn build_for_0_1(&self) -> Vec<u8> {
+        let module = self.module().replace("@0.2.0", "@0.1.0");
+        of_world(include_str!("../../../../wit/0.1.0/storage.wit"), &module)
+    }
+
     /// As [`Guest::build`], of the only world of `wit`.
     pub(crate) fn build_for(&self, wit: &str) -> Vec<u8> {
+        of_world(wit, &self.module())
+    }
+
+    fn module(&self) -> String {
         let Self { imports, more, .. } = self;
         let instancing = u8::from(self.replicated);
         let mut text = format!(
@@ -160,11 +170,11 @@ impl Guest {
         );
         for (interface, function, ty) in EXPORTS {
             let body = self.bodies.get(function).map_or(OK, String::as_str);
-            let name = format!("larder:storage/{interface}@0.1.0#{function}");
+            let name = format!("larder:storage/{interface}@0.2.0#{function}");
             writeln!(text, "(func (export \"{name}\") {ty} {body})").unwrap();
         }
         text.push(')');
-        of_world(wit, &text)
+        text
     }
 }
 

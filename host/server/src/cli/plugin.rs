@@ -51,6 +51,11 @@ fn describe(status: &Status, to: &mut impl Write) -> std::io::Result<()> {
     writeln!(to, "plugin      {} {}", status.name, status.version)?;
     writeln!(to, "source      {}", status.source)?;
     writeln!(to, "hash        {}", status.hash)?;
+    writeln!(
+        to,
+        "contract    larder:storage@{}",
+        status.contract.as_str()
+    )?;
     writeln!(to, "instancing  {instancing}")?;
     writeln!(to, "memory      {} bytes once started", status.memory_used)?;
     let mut head = "imports";
@@ -66,7 +71,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use larder_model::storage::Statistics;
-    use larder_runtime::plugin::State;
+    use larder_runtime::plugin::{ContractVersion, State};
 
     use super::*;
 
@@ -78,9 +83,10 @@ mod tests {
             source: "./minimal.wasm".to_owned(),
             hash: "00ff".to_owned(),
             imports: vec![
-                "larder:storage/log@0.1.0".to_owned(),
+                "larder:storage/log@0.2.0".to_owned(),
                 "wasi:random/random@0.2.6".to_owned(),
             ],
+            contract: ContractVersion::V0_2,
             instancing: Instancing::Exclusive,
             state: State::Ready,
             restarts: 0,
@@ -96,9 +102,10 @@ mod tests {
 plugin      minimal 0.1.0
 source      ./minimal.wasm
 hash        00ff
+contract    larder:storage@0.2.0
 instancing  exclusive: what is stored lives in its memory
 memory      1179648 bytes once started
-imports     larder:storage/log@0.1.0
+imports     larder:storage/log@0.2.0
             wasi:random/random@0.2.6
 ";
         assert_eq!(String::from_utf8(text).unwrap(), expected);

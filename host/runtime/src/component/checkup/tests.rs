@@ -30,7 +30,11 @@ async fn open(guest: Guest) -> Result<Checkup, Error> {
 }
 
 async fn open_within(guest: Guest, limits: Limits) -> Result<Checkup, Error> {
-    let file = GuestFile::new(&guest.build());
+    open_component(&guest.build(), limits).await
+}
+
+async fn open_component(component: &[u8], limits: Limits) -> Result<Checkup, Error> {
+    let file = GuestFile::new(component);
     let kv = Arc::new(kv::MemoryDriver::new());
     Checkup::open(&runtime(), file.settings(limits), kv, DEFAULT_TENANT).await
 }
@@ -62,6 +66,18 @@ async fn every_step_is_taken_to_the_end() {
     let told: Vec<_> = steps.iter().map(|it| (it.values, it.bytes)).collect();
     assert_eq!(told, [(3, 500), (3, 500), (1, 1)]);
     assert_eq!(steps.last().unwrap().damaged, ["x gone"]);
+}
+
+#[tokio::test]
+async fn a_plugin_of_version_0_1_is_checked_as_well() {
+    let component = guest(EACH).build_for_0_1();
+    let mut checkup = open_component(&component, Limits::default()).await.unwrap();
+    let mut told = Vec::new();
+    while let Some(step) = checkup.step().await.unwrap() {
+        told.push((step.values, step.bytes, step.damaged));
+    }
+    let damaged = vec!["x gone".to_owned()];
+    assert_eq!(told, [(3, 500, vec![]), (3, 500, vec![]), (1, 1, damaged)]);
 }
 
 #[tokio::test]

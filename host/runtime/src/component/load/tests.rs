@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::component::Limits;
+use crate::sandbox::ContractVersion;
 use crate::test_support::guest::{Guest, of_world};
 use crate::test_support::{GuestFile, runtime};
 
@@ -27,45 +30,94 @@ fn what_is_no_component_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_component_of_each_version_is_loaded_as_what_it_is() {
+    let components = [
+        (Guest::new().build(), ContractVersion::V0_2),
+        (Guest::new().build_for_0_1(), ContractVersion::V0_1),
+    ];
+    for (bytes, version) in components {
+        let source = Source::File("guest.wasm".into());
+        let loaded = load(&runtime(), &source, &bytes).unwrap();
+        assert_eq!(loaded.component.version(), version);
+        let kv = version.name_of("kv");
+        assert!(loaded.imports.contains(&kv), "{:?}", loaded.imports);
+    }
+}
+
+#[test]
 fn a_component_of_another_world_is_told_what_it_lacks() {
     check_refused(
         &of_world("package a:b; world w { }", "(module)"),
         &[
-            "larder:storage/lifecycle@0.1.0",
-            "larder:storage/reader@0.1.0",
-            "larder:storage/writer@0.1.0",
+            "export `larder:storage/lifecycle@0.2.0` or `larder:storage/lifecycle@0.1.0`",
+            "export `larder:storage/reader@0.2.0` or `larder:storage/reader@0.1.0`",
+            "export `larder:storage/writer@0.2.0` or `larder:storage/writer@0.1.0`",
         ],
     );
 }
 
+/// A component that exports these interfaces of `larder:storage` in a version, each with a function `f`.
+fn of_interfaces(version: &str, interfaces: &[&str]) -> Vec<u8> {
+    let mut wit = format!("package larder:storage@{version}; world plugin {{");
+    let mut module = "(module".to_owned();
+    for name in interfaces {
+        write!(wit, "export {name};").unwrap();
+        let function = format!("larder:storage/{name}@{version}#f");
+        write!(module, "(func (export \"{function}\"))").unwrap();
+    }
+    wit.push('}');
+    for name in interfaces {
+        write!(wit, "interface {name} {{ f: func(); }}").unwrap();
+    }
+    of_world(&wit, &(module + ")"))
+}
+
 #[test]
-fn a_component_of_another_version_is_told_which() {
-    let wit = "package larder:storage@0.2.0;
-        interface lifecycle { describe: func(); }
-        world plugin { export lifecycle; }";
-    let module = r#"(module (func (export "larder:storage/lifecycle@0.2.0#describe")))"#;
-    check_refused(
-        &of_world(wit, module),
-        &["exports `larder:storage/lifecycle@0.2.0` where `larder:storage/lifecycle@0.1.0`"],
-    );
+fn a_component_of_an_unknown_version_is_refused_with_its_and_the_known_versions() {
+    for interfaces in [&["lifecycle"][..], &["writer", "reader", "lifecycle"]] {
+        check_refused(
+            &of_interfaces("0.3.0", interfaces),
+            &[
+                "it was built for version 0.3.0 of `larder:storage`; this server has 0.2.0 and 0.1.0",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_component_that_lacks_something_is_told_in_its_own_version() {
+    for version in ["0.1.0", "0.2.0"] {
+        let lacks = |name: &str| format!("does not export `larder:storage/{name}@{version}`");
+        check_refused(
+            &of_interfaces(version, &["reader"]),
+            &[
+                &lacks("lifecycle"),
+                &lacks("writer"),
+                &format!("`larder:storage/reader@{version}` lacks the function `find`"),
+            ],
+        );
+    }
 }
 
 #[test]
 fn a_function_that_lacks_or_has_another_type_is_named() {
-    let wit = "package larder:storage@0.1.0;
-        interface lifecycle { describe: func(); statistics: func() -> u32; }
-        world plugin { export lifecycle; }";
-    let module = r#"(module
-        (func (export "larder:storage/lifecycle@0.1.0#describe"))
-        (func (export "larder:storage/lifecycle@0.1.0#statistics") (result i32) (i32.const 0)))"#;
-    check_refused(
-        &of_world(wit, module),
-        &[
-            "`larder:storage/lifecycle@0.1.0` lacks the function `open`",
-            "`describe` of `larder:storage/lifecycle@0.1.0` has another type",
-            "`statistics` of `larder:storage/lifecycle@0.1.0` has another type",
-        ],
-    );
+    for version in ["0.1.0", "0.2.0"] {
+        let wit = "package larder:storage@VERSION;
+            interface lifecycle { describe: func(); statistics: func() -> u32; }
+            world plugin { export lifecycle; }";
+        let module = r#"(module
+            (func (export "larder:storage/lifecycle@VERSION#describe"))
+            (func (export "larder:storage/lifecycle@VERSION#statistics") (result i32) (i32.const 0)))"#;
+        let of = |text: &str| text.replace("VERSION", version);
+        check_refused(
+            &of_world(&of(wit), &of(module)),
+            &[
+                &of("`larder:storage/lifecycle@VERSION` lacks the function `open`"),
+                &of("`describe` of `larder:storage/lifecycle@VERSION` has another type"),
+                &of("`statistics` of `larder:storage/lifecycle@VERSION` has another type"),
+            ],
+        );
+    }
 }
 
 #[test]

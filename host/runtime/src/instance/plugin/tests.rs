@@ -28,6 +28,7 @@ mod kv_backed;
 mod reading;
 mod startup;
 mod turns;
+mod versions;
 
 struct Opened {
     tenant: Arc<Plugin>,
@@ -110,7 +111,7 @@ async fn a_plugin_is_opened_described_and_called() {
     assert!(
         status
             .imports
-            .contains(&"larder:storage/kv@0.1.0".to_owned())
+            .contains(&"larder:storage/kv@0.2.0".to_owned())
     );
     assert!(status.memory_used >= 2 * 65536);
     assert_eq!(status.restarts, 0);

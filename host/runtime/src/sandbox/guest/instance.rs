@@ -5,16 +5,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use larder_model::storage::{
+    Batch, Checked, Operation, Part, Pieces, Search, Sightings, Statistics, Wanted,
+};
 use larder_store::Claim;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::limiter::{Gauge, Limiter};
 use super::output::Output;
 use super::state::{KvAccess, State};
-use crate::sandbox::bindings::exports::larder::storage::{lifecycle, reader, writer};
-use crate::sandbox::bindings::larder::storage::types;
-use crate::sandbox::bindings::{Plugin, PluginPre};
 use crate::sandbox::clock::{Clock, Running};
+use crate::sandbox::contract::{Environment, Exports, GuestError, Info, LinkedComponent};
 
 /// What a guest may hand over in one call, in bytes: a page of a read, the objects of a `put`.
 const HOSTCALL_BYTES: usize = 64 << 20;
@@ -26,7 +27,7 @@ const MAX_DETAIL_BYTES: usize = 4096;
 /// An instance. A failed call leaves it in no defined state: whoever sees a [`Failure`] drops it.
 pub(crate) struct Instance {
     store: Store<State>,
-    plugin: Plugin,
+    exports: Exports,
     timeout: Duration,
     clock: Arc<Clock>,
 }
@@ -34,7 +35,7 @@ pub(crate) struct Instance {
 /// What an instance is started with.
 #[derive(Clone)]
 pub(crate) struct InstanceConfig {
-    pub(crate) pre: PluginPre<State>,
+    pub(crate) component: LinkedComponent,
     pub(crate) name: Arc<str>,
     pub(crate) memory: u64,
     pub(crate) timeout: Duration,
@@ -43,15 +44,8 @@ pub(crate) struct InstanceConfig {
     pub(crate) clock: Arc<Clock>,
 }
 
-/// What an instance is for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Role<'a> {
-    Writer(&'a str),
-    Reader,
-}
-
 /// A call that came to an end that the contract knows, or one that did not.
-pub(crate) type Called<T> = Result<Result<T, types::Error>, Failure>;
+pub(crate) type Called<T> = Result<Result<T, GuestError>, Failure>;
 
 /// The end of an instance.
 #[derive(Clone, Debug)]
@@ -80,6 +74,20 @@ pub(crate) enum Cause {
 #[derive(Debug)]
 struct DeadlineExceeded;
 
+/// Calls a function that the instance exports, in its version of the contract, and waits for its end until the timeout.
+macro_rules! call {
+    ($instance:ident, $timeout:expr, $function:ident($($argument:expr),*)) => {{
+        let timeout = $timeout;
+        let _running = $instance.begin(timeout);
+        let store = &mut $instance.store;
+        let called = match &$instance.exports {
+            Exports::V0_1(guest) => within(timeout, guest.$function(store, $($argument),*)).await,
+            Exports::V0_2(guest) => within(timeout, guest.$function(store, $($argument),*)).await,
+        };
+        $instance.end(called)
+    }};
+}
+
 // === impl Instance ===
 
 impl Instance {
@@ -88,17 +96,17 @@ impl Instance {
         let limiter = Limiter::new(config.memory, Arc::clone(&config.gauge));
         let output = Output::new(Arc::clone(&config.name), config.log_bytes);
         let state = State::new(limiter, output, kv);
-        let mut store = Store::new(config.pre.engine(), state);
+        let mut store = Store::new(config.component.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.epoch_deadline_callback(|store| at_tick(store.data()));
         let _running = config.clock.running();
         begin(&mut store, config.timeout);
-        let started = config.pre.instantiate_async(&mut store);
+        let started = config.component.instantiate(&mut store);
         match within(config.timeout, started).await {
-            Ok(plugin) => Ok(Self {
+            Ok(exports) => Ok(Self {
                 store,
-                plugin,
+                exports,
                 timeout: config.timeout,
                 clock: Arc::clone(&config.clock),
             }),
@@ -111,98 +119,62 @@ impl Instance {
         self.store.data_mut().kv.claim = Some(claim);
     }
 
-    pub(crate) async fn describe(&mut self) -> Result<lifecycle::Info, Failure> {
-        let _running = self.begin(self.timeout);
-        let guest = self.plugin.larder_storage_lifecycle();
-        let called = within(self.timeout, guest.call_describe(&mut self.store)).await;
-        self.end(called)
+    pub(crate) async fn describe(&mut self) -> Result<Info, Failure> {
+        call!(self, self.timeout, describe())
     }
 
-    pub(crate) async fn open(&mut self, environment: lifecycle::Environment<'_>) -> Called<()> {
-        let _running = self.begin(self.timeout);
-        let guest = self.plugin.larder_storage_lifecycle();
-        let called = guest.call_open(&mut self.store, environment);
-        let called = within(self.timeout, called).await;
-        self.end(called)
+    pub(crate) async fn open(&mut self, environment: Environment<'_>) -> Called<()> {
+        call!(self, self.timeout, open(environment))
     }
 
     pub(crate) async fn maintain(&mut self, now: u64, stored_bytes: u64) -> Called<bool> {
-        let _running = self.begin(self.timeout);
-        let guest = self.plugin.larder_storage_lifecycle();
-        let called = guest.call_maintain(&mut self.store, now, stored_bytes);
-        let called = within(self.timeout, called).await;
-        self.end(called)
+        call!(self, self.timeout, maintain(now, stored_bytes))
     }
 
-    pub(crate) async fn statistics(&mut self) -> Result<lifecycle::Counts, Failure> {
-        let _running = self.begin(self.timeout);
-        let guest = self.plugin.larder_storage_lifecycle();
-        let called = within(self.timeout, guest.call_statistics(&mut self.store)).await;
-        self.end(called)
+    pub(crate) async fn statistics(&mut self) -> Result<Statistics, Failure> {
+        call!(self, self.timeout, statistics())
     }
 
-    pub(crate) async fn check(&mut self, resume: Option<&[u8]>) -> Called<lifecycle::Checked> {
-        let _running = self.begin(self.timeout);
-        let guest = self.plugin.larder_storage_lifecycle();
-        let called = within(self.timeout, guest.call_check(&mut self.store, resume)).await;
-        self.end(called)
+    pub(crate) async fn check(&mut self, resume: Option<&[u8]>) -> Called<Checked> {
+        call!(self, self.timeout, check(resume))
     }
 
     /// May take `patience` times as long as other calls.
     pub(crate) async fn write(
         &mut self,
         now: u64,
-        batches: &[writer::Batch<'_>],
+        batches: &[&Batch],
         patience: u32,
     ) -> Called<()> {
         let timeout = self.timeout.saturating_mul(patience);
-        let _running = self.begin(timeout);
-        let guest = self.plugin.larder_storage_writer();
-        let called = guest.call_write(&mut self.store, now, batches);
-        let called = within(timeout, called).await;
-        self.end(called)
+        call!(self, timeout, write(now, batches))
     }
 
     pub(crate) async fn find(
         &mut self,
-        search: reader::Search<'_>,
+        search: &Search,
         resume: Option<&[u8]>,
         limit: u32,
-    ) -> Called<reader::Sightings> {
-        let _running = self.begin(self.timeout);
-        let guest = self.plugin.larder_storage_reader();
-        let called = guest.call_find(&mut self.store, search, resume, limit);
-        let called = within(self.timeout, called).await;
-        self.end(called)
+    ) -> Called<Sightings> {
+        call!(self, self.timeout, find(search, resume, limit))
     }
 
     pub(crate) async fn read(
         &mut self,
-        wanted: reader::Wanted<'_>,
-        part: reader::Part,
+        wanted: &Wanted,
+        part: Part,
         resume: Option<&[u8]>,
         max_bytes: u32,
-    ) -> Called<reader::Pieces> {
-        let _running = self.begin(self.timeout);
-        let guest = self.plugin.larder_storage_reader();
-        let called = guest.call_read(&mut self.store, wanted, part, resume, max_bytes);
-        let called = within(self.timeout, called).await;
-        self.end(called)
+    ) -> Called<Pieces> {
+        call!(self, self.timeout, read(wanted, part, resume, max_bytes))
     }
 
     pub(crate) async fn services(&mut self) -> Called<Vec<String>> {
-        let _running = self.begin(self.timeout);
-        let guest = self.plugin.larder_storage_reader();
-        let called = within(self.timeout, guest.call_services(&mut self.store)).await;
-        self.end(called)
+        call!(self, self.timeout, services())
     }
 
-    pub(crate) async fn operations(&mut self, service: &str) -> Called<Vec<types::Operation>> {
-        let _running = self.begin(self.timeout);
-        let guest = self.plugin.larder_storage_reader();
-        let called = guest.call_operations(&mut self.store, service);
-        let called = within(self.timeout, called).await;
-        self.end(called)
+    pub(crate) async fn operations(&mut self, service: &str) -> Called<Vec<Operation>> {
+        call!(self, self.timeout, operations(service))
     }
 
     /// Sets the deadline of the call that follows, and has the clock tick for it.

@@ -7,6 +7,6 @@ mod limiter;
 mod output;
 mod state;
 
-pub(crate) use instance::{Called, Cause, Failure, Instance, InstanceConfig, Role};
+pub(crate) use instance::{Called, Cause, Failure, Instance, InstanceConfig};
 pub(crate) use limiter::Gauge;
-pub(crate) use state::{KvAccess, State, link};
+pub(crate) use state::{KvAccess, State};

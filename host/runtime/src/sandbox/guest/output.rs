@@ -9,12 +9,11 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncWrite;
-use tracing::{debug, error, info, trace, warn};
+use tracing::{Level, debug, error, info, trace, warn};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::budget::{Budget, MAX_MESSAGE_BYTES, Verdict, cut};
-use crate::sandbox::bindings::larder::storage::log::Level;
 
 /// What is kept of the last things printed, to explain a trap: a panic's message.
 const TAIL_BYTES: usize = 1024;
@@ -70,7 +69,7 @@ impl Output {
             inner.line.extend_from_slice(piece);
             if piece.ends_with(b"\n") || inner.line.len() >= MAX_MESSAGE_BYTES {
                 let line = String::from_utf8_lossy(&inner.line).into_owned();
-                self.emit(&mut inner.budget, Level::Debug, line.trim_end());
+                self.emit(&mut inner.budget, Level::DEBUG, line.trim_end());
                 inner.tail.append(&mut inner.line);
                 let surplus = inner.tail.len().saturating_sub(TAIL_BYTES);
                 inner.tail.drain(..surplus);
@@ -92,11 +91,11 @@ impl Output {
         }
         let message = cut(message);
         match level {
-            Level::Trace => trace!(plugin, "{message}"),
-            Level::Debug => debug!(plugin, "{message}"),
-            Level::Info => info!(plugin, "{message}"),
-            Level::Warn => warn!(plugin, "{message}"),
-            Level::Error => error!(plugin, "{message}"),
+            Level::TRACE => trace!(plugin, "{message}"),
+            Level::DEBUG => debug!(plugin, "{message}"),
+            Level::INFO => info!(plugin, "{message}"),
+            Level::WARN => warn!(plugin, "{message}"),
+            Level::ERROR => error!(plugin, "{message}"),
         }
     }
 

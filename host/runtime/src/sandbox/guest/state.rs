@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use larder_store::{Claim, Namespace};
-use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 use super::limiter::Limiter;
 use super::output::Output;
-use crate::sandbox::bindings::Plugin;
-use crate::sandbox::bindings::larder::storage::{log, types};
 
 /// What a guest may take from `wasi:random` at once.
 const MAX_RANDOM_BYTES: u64 = 64 << 10;
@@ -20,8 +18,8 @@ const MAX_HANDLES: usize = 1024;
 /// The data of one Store.
 pub(crate) struct State {
     pub(super) limiter: Limiter,
-    pub(super) output: Output,
-    pub(super) kv: KvAccess,
+    pub(crate) output: Output,
+    pub(crate) kv: KvAccess,
     /// When the running call has to be over.
     pub(super) deadline: Instant,
     wasi: WasiCtx,
@@ -72,14 +70,6 @@ impl WasiView for State {
     }
 }
 
-impl types::Host for State {}
-
-impl log::Host for State {
-    async fn write(&mut self, level: log::Level, message: String) {
-        self.output.log(level, &message);
-    }
-}
-
 // === impl FrozenClock ===
 
 impl HostWallClock for FrozenClock {
@@ -90,13 +80,6 @@ impl HostWallClock for FrozenClock {
     fn now(&self) -> Duration {
         Duration::ZERO
     }
-}
-
-/// Everything that a guest may import: the contract's `kv` and `log`, and WASI. All of WASI is linked, since what compilers make
-/// imports it, but [`State::new`] grants random numbers and the monotonic clock only: no environment, arguments, files or sockets.
-pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    Plugin::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
 #[cfg(test)]

@@ -1,0 +1,161 @@
+//! The versions of the contract: each has bindings of its own, behind one set of calls in the host's own types.
+//!
+//! A version is one module: `v0_1`, which is frozen, and `v0_2`, which is in development. `shared` has the code that is the same for
+//! both. Architecture invariant: nothing outside this module depends on the generated types of a version, and nothing but
+//! [`ContractVersion`] tells the versions apart.
+
+mod shared;
+mod typecheck;
+mod v0_1;
+mod v0_2;
+
+use serde::{Serialize, Serializer};
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Engine, Store};
+
+use self::typecheck::ExportTypes;
+use super::guest::State;
+use crate::component::Instancing;
+
+/// A version of `larder:storage`, the package in `wit/`, that the host can load components of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContractVersion {
+    /// 0.1.0, in `wit/0.1.0`: frozen.
+    V0_1,
+    /// 0.2.0, in `wit`: in development.
+    V0_2,
+}
+
+/// A compiled component of one version, with its imports linked.
+#[derive(Clone)]
+pub(crate) enum LinkedComponent {
+    V0_1(v0_1::PluginPre<State>),
+    V0_2(v0_2::PluginPre<State>),
+}
+
+/// The exports of one instance. `v0_1::Plugin` and `v0_2::Plugin` have the same functions, in the host's own types.
+pub(crate) enum Exports {
+    V0_1(v0_1::Plugin),
+    V0_2(v0_2::Plugin),
+}
+
+/// The contract's `types.error`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum GuestError {
+    InvalidArgument(String),
+    ResourceExhausted(String),
+    Unavailable(String),
+    DataLoss(String),
+    Other(String),
+}
+
+/// The contract's `lifecycle.info`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Info {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) instancing: Instancing,
+}
+
+/// The contract's `lifecycle.environment`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Environment<'a> {
+    pub(crate) role: Role<'a>,
+    /// In bytes.
+    pub(crate) memory_limit: u64,
+    pub(crate) seed: u64,
+    /// Names and values.
+    pub(crate) settings: &'a [(String, String)],
+}
+
+/// The contract's `lifecycle.role`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Role<'a> {
+    /// With the writer's id.
+    Writer(&'a str),
+    Reader,
+}
+
+// === impl ContractVersion ===
+
+impl ContractVersion {
+    /// All of them, newest first.
+    pub(crate) const ALL: [Self; 2] = [Self::V0_2, Self::V0_1];
+
+    /// The version as in the package's name: `0.1.0`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V0_1 => "0.1.0",
+            Self::V0_2 => "0.2.0",
+        }
+    }
+
+    /// The full name of an interface or a world of the package: `larder:storage/reader@0.1.0`.
+    pub(crate) fn name_of(self, item: &str) -> String {
+        format!("larder:storage/{item}@{}", self.as_str())
+    }
+}
+
+impl Serialize for ContractVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+// === impl LinkedComponent ===
+
+impl LinkedComponent {
+    /// Checks that the component fits the world of the version that it was built for, and links its imports.
+    ///
+    /// # Errors
+    /// Every import and export that does not fit.
+    pub(crate) fn new(engine: &Engine, component: &Component) -> Result<Self, String> {
+        let exports = ExportTypes::new(engine, component)?;
+        exports.check(match exports.version() {
+            ContractVersion::V0_1 => v0_1::check_exports,
+            ContractVersion::V0_2 => v0_2::check_exports,
+        })?;
+        let linked = || -> wasmtime::Result<Self> {
+            let mut linker = Linker::new(engine);
+            link(&mut linker)?;
+            let pre = linker.instantiate_pre(component)?;
+            Ok(match exports.version() {
+                ContractVersion::V0_1 => Self::V0_1(v0_1::PluginPre::new(pre)?),
+                ContractVersion::V0_2 => Self::V0_2(v0_2::PluginPre::new(pre)?),
+            })
+        };
+        linked().map_err(|error| format!("{error:#}"))
+    }
+
+    pub(crate) fn version(&self) -> ContractVersion {
+        match self {
+            Self::V0_1(_) => ContractVersion::V0_1,
+            Self::V0_2(_) => ContractVersion::V0_2,
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        match self {
+            Self::V0_1(pre) => pre.engine(),
+            Self::V0_2(pre) => pre.engine(),
+        }
+    }
+
+    pub(crate) async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Exports> {
+        Ok(match self {
+            Self::V0_1(pre) => Exports::V0_1(pre.instantiate_async(store).await?),
+            Self::V0_2(pre) => Exports::V0_2(pre.instantiate_async(store).await?),
+        })
+    }
+}
+
+/// Links everything that a guest may import: `kv` and `log` of every version, and WASI. All of WASI is linked, since what compilers
+/// make imports it, but [`State::new`] grants random numbers and the monotonic clock only: no environment, arguments, files or sockets.
+fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    v0_1::Plugin::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    v0_2::Plugin::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+#[cfg(test)]
+mod tests;
