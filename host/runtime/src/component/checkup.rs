@@ -94,7 +94,7 @@ impl Checkup {
         check::checked(&step, resume).map_err(broken)?;
         if let Some(next) = &step.resume {
             if !self.seen.insert(xxh3_128(next)) {
-                return Err(broken(check::came_back()));
+                return Err(broken(check::repeated_resume()));
             }
             self.instance = Some(instance);
         }

@@ -1,16 +1,18 @@
-//! The rules of the contract that one call's result can show. A guest is hostile until its answer has passed them.
+//! The rules of the contract that the result of one call can break. An answer is not trusted until it has passed them.
 //!
-//! What only a series of pages shows (a floor that rises, a resume that comes back later) is for the caller to see. How many bytes
-//! an answer may have in all is limited before it is read (`guest::instance`).
+//! The caller checks the rules about a series of pages, such as a floor that rises or a resume that comes back later. The size of an
+//! answer in bytes is limited before it is read (`guest::instance`).
 
 use std::hash::Hash;
 
 use hashbrown::{HashMap, HashSet};
-use larder_model::storage::{self, Error, ErrorKind, Operation, Part, Pieces, Sightings, Wanted};
+use larder_model::storage::{
+    Checked, Error, ErrorKind, Operation, Part, Pieces, Sightings, Wanted,
+};
 
-/// The longest `resume` that a guest may hand out.
+/// The longest `resume` that a guest may return.
 const MAX_RESUME_BYTES: usize = 64 << 10;
-/// A page of pieces may pass `max-bytes` this many times over, beside its largest piece: a plugin may hand out whole blocks.
+/// A page of pieces may have this many times `max-bytes`, and its largest piece in addition: a plugin may return whole blocks.
 const PAGE_FACTOR: usize = 2;
 /// The most lines that one step of `check` may return, and the longest line in bytes.
 const MAX_DAMAGED: usize = 1 << 16;
@@ -25,9 +27,7 @@ pub(crate) struct Breach {
     pub(crate) detail: String,
 }
 
-type Checked = Result<(), Breach>;
-
-fn breach(rule: &'static str, detail: impl Into<String>) -> Checked {
+fn breach(rule: &'static str, detail: impl Into<String>) -> Result<(), Breach> {
     Err(Breach {
         rule,
         detail: detail.into(),
@@ -35,7 +35,7 @@ fn breach(rule: &'static str, detail: impl Into<String>) -> Checked {
 }
 
 impl Breach {
-    /// As the caller of the call sees it.
+    /// The error for the caller.
     pub(crate) fn into_error(self, plugin: &str) -> Error {
         let Self { rule, detail } = self;
         let text = format!("plugin `{plugin}` broke the contract (rule {rule}): {detail}");
@@ -43,8 +43,8 @@ impl Breach {
     }
 }
 
-/// A page of `find`.
-pub(crate) fn sightings(page: &Sightings, resume: Option<&[u8]>, limit: u32) -> Checked {
+/// Checks a page of `find`.
+pub(crate) fn sightings(page: &Sightings, resume: Option<&[u8]>, limit: u32) -> Result<(), Breach> {
     if page.found.len() as u64 > u64::from(limit) {
         let count = page.found.len();
         return breach(
@@ -55,14 +55,14 @@ pub(crate) fn sightings(page: &Sightings, resume: Option<&[u8]>, limit: u32) -> 
     check_resume(page.resume.as_deref(), resume)
 }
 
-/// A page of `read`.
+/// Checks a page of `read`.
 pub(crate) fn pieces(
     page: &Pieces,
     wanted: &Wanted,
     part: Part,
     resume: Option<&[u8]>,
     max_bytes: u32,
-) -> Checked {
+) -> Result<(), Breach> {
     check_resume(page.resume.as_deref(), resume)?;
     if page.pieces.is_empty() && page.resume.is_some() {
         return breach("read.progress", "a page without a piece, and yet a resume");
@@ -102,12 +102,12 @@ pub(crate) fn pieces(
     }
 }
 
-/// Only what was asked for; for OTLP in the order asked, which also keeps a trace's pieces together.
+/// Checks that only ids that were asked for are given; for OTLP in the order asked, which also keeps a trace's pieces together.
 fn in_order<T: Copy + Eq + Hash + std::fmt::Debug>(
     asked: &[T],
     given: impl Iterator<Item = T>,
     part: Part,
-) -> Checked {
+) -> Result<(), Breach> {
     let mut places = HashMap::with_capacity(asked.len());
     for (place, id) in asked.iter().enumerate() {
         places.entry(*id).or_insert(place);
@@ -128,8 +128,8 @@ fn in_order<T: Copy + Eq + Hash + std::fmt::Debug>(
     Ok(())
 }
 
-/// The answer of `services`.
-pub(crate) fn services(names: &[String]) -> Checked {
+/// Checks the answer of `services`.
+pub(crate) fn services(names: &[String]) -> Result<(), Breach> {
     let mut seen = HashSet::with_capacity(names.len());
     for name in names {
         if name.is_empty() {
@@ -142,8 +142,8 @@ pub(crate) fn services(names: &[String]) -> Checked {
     Ok(())
 }
 
-/// The answer of `operations` for `service`.
-pub(crate) fn operations(operations: &[Operation], service: &str) -> Checked {
+/// Checks the answer of `operations` for `service`.
+pub(crate) fn operations(operations: &[Operation], service: &str) -> Result<(), Breach> {
     let mut seen = HashSet::with_capacity(operations.len());
     for operation in operations {
         if operation.service != service {
@@ -159,8 +159,8 @@ pub(crate) fn operations(operations: &[Operation], service: &str) -> Checked {
     Ok(())
 }
 
-/// A step of `check`.
-pub(crate) fn checked(step: &storage::Checked, resume: Option<&[u8]>) -> Checked {
+/// Checks a step of `check`.
+pub(crate) fn checked(step: &Checked, resume: Option<&[u8]>) -> Result<(), Breach> {
     let count = step.damaged.len();
     if count > MAX_DAMAGED {
         return breach(
@@ -172,7 +172,7 @@ pub(crate) fn checked(step: &storage::Checked, resume: Option<&[u8]>) -> Checked
         let size = long.len();
         return breach(
             "check.line",
-            format!("a damaged value told of in {size} bytes; at most {MAX_DAMAGED_BYTES}"),
+            format!("a line of {size} bytes about a damaged value; at most {MAX_DAMAGED_BYTES}"),
         );
     }
     if step.values == 0 && step.resume.is_some() {
@@ -181,15 +181,15 @@ pub(crate) fn checked(step: &storage::Checked, resume: Option<&[u8]>) -> Checked
     check_resume(step.resume.as_deref(), resume)
 }
 
-/// A `resume` that was handed out before, and not only in the step before.
-pub(crate) fn came_back() -> Breach {
+/// The breach of a `resume` that an earlier step than the last has returned.
+pub(crate) fn repeated_resume() -> Breach {
     Breach {
         rule: "resume.progress",
         detail: "a resume that it has given before".to_owned(),
     }
 }
 
-fn check_resume(new: Option<&[u8]>, given: Option<&[u8]>) -> Checked {
+fn check_resume(new: Option<&[u8]>, given: Option<&[u8]>) -> Result<(), Breach> {
     let Some(new) = new else { return Ok(()) };
     if new.len() > MAX_RESUME_BYTES {
         let size = new.len();

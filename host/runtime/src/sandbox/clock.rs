@@ -1,4 +1,4 @@
-//! The clock behind deadlines: it ticks while guests run, and sleeps once none has for a while.
+//! The clock of the deadlines: it ticks while guests run, and sleeps after a while without one.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,15 +9,15 @@ use wasmtime::EngineWeak;
 
 use crate::component::Error;
 
-/// Interval at which a running guest checks its deadline and lets other tasks run. The thread that runs it may be the one that has
-/// to look at the sockets, so that others' calls wait as long for it.
+/// Interval at which a running guest checks its deadline and lets other tasks run. It may run on the thread that
+/// polls the sockets, so other calls wait as long.
 const TICK: Duration = Duration::from_millis(1);
-/// So many ticks without a guest, and the clock sleeps: waking it costs a call more than letting it tick.
-const LINGER: u32 = 1_000;
-/// Interval at which a sleeping clock checks that its engine is still there.
-const NAP: Duration = Duration::from_secs(1);
+/// The clock sleeps after this many ticks without a guest. It does not at once, since a call that wakes it takes longer.
+const IDLE_TICKS: u32 = 1_000;
+/// Interval at which a sleeping clock checks that its engine still exists.
+const MAX_SLEEP: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// Increments the engine's epoch once a tick.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     running: AtomicUsize,
@@ -25,14 +25,14 @@ pub(crate) struct Clock {
     thread: OnceLock<Thread>,
 }
 
-/// A guest's call, for which the clock ticks.
+/// Keeps the clock ticking while a guest's call runs.
 #[derive(Debug)]
 pub(crate) struct Running(Arc<Clock>);
 
 // === impl Clock ===
 
 impl Clock {
-    /// Ticks until the engine is gone.
+    /// Starts the thread, which runs until the engine is dropped.
     pub(crate) fn start(engine: EngineWeak) -> Result<Arc<Self>, Error> {
         let clock = Arc::<Self>::default();
         let ticks = Arc::clone(&clock);
@@ -46,7 +46,7 @@ impl Clock {
         Ok(clock)
     }
 
-    /// Has the clock tick for as long as what is returned is there.
+    /// Wakes the clock, and keeps it ticking until the returned value is dropped.
     pub(crate) fn running(self: &Arc<Self>) -> Running {
         self.running.fetch_add(1, Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst)
@@ -69,15 +69,15 @@ impl Clock {
             drop(engine);
             thread::sleep(TICK);
             idle = if self.is_needed() { 0 } else { idle + 1 };
-            if idle < LINGER {
+            if idle < IDLE_TICKS {
                 continue;
             }
             self.asleep.store(true, Ordering::SeqCst);
-            // A call that began before `asleep` was set has woken no clock.
+            // A call that began before `asleep` was set has not woken the thread.
             if !self.is_needed() {
-                thread::park_timeout(NAP);
+                thread::park_timeout(MAX_SLEEP);
             }
-            // It goes on sleeping at the next tick if no call has begun.
+            // The next tick puts it to sleep again if no call has begun.
             self.asleep.store(false, Ordering::SeqCst);
         }
     }
@@ -111,7 +111,7 @@ mod tests {
         assert!(clock.is_needed());
         drop(running);
         assert!(!clock.is_needed());
-        // And it sleeps again, while the engine is there.
+        // It sleeps again while the engine exists.
         while !clock.asleep.load(Ordering::SeqCst) {
             thread::yield_now();
         }

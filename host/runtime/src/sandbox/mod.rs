@@ -1,4 +1,5 @@
-//! The sandbox: the wasm engine, one guest with its limits, and the contract of `wit/` that its answers are checked against.
+//! The sandbox: the wasm engine, one guest with its limits, the versions of the contract, and the rules that
+//! answers are checked against.
 //!
 //! Architecture invariant: nothing outside this crate sees wasmtime.
 

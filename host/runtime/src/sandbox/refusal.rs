@@ -2,28 +2,28 @@
 //!
 //! `resource-exhausted`, `unavailable` and `data-loss` are passed on as what they are. `invalid-argument` and `other` have no meaning
 //! in answer to the host, whose calls are well-formed: a write is UNAVAILABLE then, so that clients keep the spans and retry, and a
-//! read is answered as every broken contract is (INTERNAL), but it is no strike: the guest is confused, not lying.
+//! read is INTERNAL, as for an answer that breaks the contract. It does not count as a breach.
 
 use larder_model::storage::{Error, ErrorKind};
 
 use super::contract::GuestError;
 
-/// The most bytes that are kept of a guest's text.
+/// A longer text of a guest is cut.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// An error that `write` raised.
+/// The answer to an error that `write` raised.
 pub(crate) fn of_write(plugin: &str, raised: &GuestError) -> Error {
     refusal(plugin, raised, ErrorKind::Unavailable)
 }
 
-/// An error that a read raised.
+/// The answer to an error that a read raised.
 pub(crate) fn of_read(plugin: &str, raised: &GuestError) -> Error {
     refusal(plugin, raised, ErrorKind::ContractBroken)
 }
 
-/// The error's words and text, for logs.
+/// The name of the error's case and its text, for logs.
 pub(crate) fn describe(raised: &GuestError) -> String {
-    let (word, text) = match raised {
+    let (case, text) = match raised {
         GuestError::InvalidArgument(text) => ("invalid-argument", text),
         GuestError::ResourceExhausted(text) => ("resource-exhausted", text),
         GuestError::Unavailable(text) => ("unavailable", text),
@@ -31,7 +31,7 @@ pub(crate) fn describe(raised: &GuestError) -> String {
         GuestError::Other(text) => ("other", text),
     };
     let text = text.get(..text.floor_char_boundary(MAX_TEXT_BYTES));
-    format!("{word}: {}", text.unwrap_or_default())
+    format!("{case}: {}", text.unwrap_or_default())
 }
 
 fn refusal(plugin: &str, raised: &GuestError, meaningless: ErrorKind) -> Error {
@@ -67,8 +67,8 @@ mod tests {
         assert_eq!(of_write("x", &full).kind(), ErrorKind::ResourceExhausted);
         let lost = GuestError::DataLoss("lost".into());
         assert_eq!(of_read("x", &lost).kind(), ErrorKind::DataLoss);
-        let away = GuestError::Unavailable("away".into());
-        assert_eq!(of_read("x", &away).kind(), ErrorKind::Unavailable);
+        let unavailable = GuestError::Unavailable("unreachable".into());
+        assert_eq!(of_read("x", &unavailable).kind(), ErrorKind::Unavailable);
     }
 
     #[test]

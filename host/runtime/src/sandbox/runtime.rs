@@ -1,4 +1,4 @@
-//! The one wasm engine of the process: its configuration and the cache of compiled code.
+//! The wasm engine of the process: its configuration and the cache of compiled code.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -11,24 +11,24 @@ use wasmtime::{Cache, CacheConfig, Config, Engine, OptLevel, ProfilingStrategy};
 use super::clock::Clock;
 use crate::component::{Compiler, Error};
 
-/// Wasm frames may take this much of a fiber's stack.
+/// The part of a fiber's stack that wasm frames may take, in bytes.
 const MAX_WASM_STACK: usize = 1 << 20;
-/// A fiber's stack: what wasm may take, and as much for host calls below it.
+/// The stack of a fiber in bytes: the part for wasm, and as much for host calls.
 const ASYNC_STACK: usize = 2 << 20;
-/// Compiled code beyond this is removed from the cache, least recently used first.
+/// The size of the cache in bytes. What was used least recently is removed first.
 const CACHE_BYTES: u64 = 256 << 20;
 
 /// Configuration of the engine.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeConfig {
-    /// Where compiled code is kept between starts, usually `<data_dir>/cache/wasmtime`; made with mode 0700. Without it, every
-    /// start compiles.
+    /// The folder of compiled code, usually `<data_dir>/cache/wasmtime`; created with mode 0700. Without it, every start
+    /// compiles.
     pub cache_dir: Option<PathBuf>,
     /// Compiles the components of files first, in a bounded process. Without it they are compiled in this process, without a time limit.
     pub compiler: Option<Compiler>,
     /// Divides processor time among tenants.
     pub scheduler: Arc<Scheduler>,
-    /// Writes the names of guests' functions to `/tmp/perf-PID.map`, where `perf` looks for them. For benches: it keeps nothing secret.
+    /// Writes the names of guests' functions to `/tmp/perf-PID.map`, where `perf` looks for them. For benches only.
     pub perf_map: bool,
 }
 
@@ -43,18 +43,18 @@ pub struct Runtime {
 // === impl Runtime ===
 
 impl Runtime {
-    /// Sets the engine up and starts its clock.
+    /// Builds the engine and starts its clock.
     ///
-    /// A cache directory that cannot be used is warned about, and done without.
+    /// A cache folder that cannot be used is logged as a warning; the engine then works without it.
     ///
     /// # Errors
-    /// [`Error::Runtime`] where wasm cannot be compiled for this machine.
+    /// [`Error::Runtime`] if wasm cannot be compiled for this machine.
     pub fn new(config: &RuntimeConfig) -> Result<Self, Error> {
-        let mut wasm = wasm(config.cache_dir.as_deref());
+        let mut wasm = engine_config(config.cache_dir.as_deref());
         if config.perf_map {
             wasm.profiler(ProfilingStrategy::PerfMap);
         }
-        let engine = made(&wasm)?;
+        let engine = build(&wasm)?;
         let clock = Clock::start(engine.weak())?;
         Ok(Self {
             engine,
@@ -80,18 +80,18 @@ impl Runtime {
     }
 }
 
-/// The engine of every process that works on one cache: the key of compiled code is made of all that is set here.
+/// An engine for another process that shares the cache. It has the same configuration, as that is part of the key of compiled code.
 pub(crate) fn engine(cache_dir: Option<&Path>) -> Result<Engine, Error> {
-    made(&wasm(cache_dir))
+    build(&engine_config(cache_dir))
 }
 
-fn made(wasm: &Config) -> Result<Engine, Error> {
+fn build(wasm: &Config) -> Result<Engine, Error> {
     Engine::new(wasm).map_err(|error| Error::Runtime {
         reason: format!("{error:#}"),
     })
 }
 
-fn wasm(cache_dir: Option<&Path>) -> Config {
+fn engine_config(cache_dir: Option<&Path>) -> Config {
     let mut wasm = Config::new();
     wasm.concurrency_support(false)
         .wasm_component_model(true)
@@ -105,7 +105,7 @@ fn wasm(cache_dir: Option<&Path>) -> Config {
 }
 
 fn open_cache(folder: &Path) -> Option<Cache> {
-    let opened = make_private(folder)
+    let opened = create_private(folder)
         .map_err(|error| error.to_string())
         .and_then(|folder| {
             let mut config = CacheConfig::new();
@@ -125,8 +125,8 @@ fn open_cache(folder: &Path) -> Option<Cache> {
         .ok()
 }
 
-/// Makes the folder, for its owner only: who can write to it decides what code runs here.
-fn make_private(folder: &Path) -> io::Result<PathBuf> {
+/// Creates the folder with mode 0700: a user who can write to it can have this process run any code.
+fn create_private(folder: &Path) -> io::Result<PathBuf> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -145,7 +145,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_cache_is_for_its_owner_only() {
+    fn only_the_owner_can_use_the_cache_folder() {
         use std::os::unix::fs::PermissionsExt;
 
         let data = tempfile::tempdir().unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_cannot_be_made_is_done_without() {
+    fn an_engine_without_a_usable_cache_folder_is_built() {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("file");
         std::fs::write(&file, "").unwrap();

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use larder_model::storage::{self, Piece, Sighting, SpanKind, TraceId};
+use larder_model::storage::{Piece, Sighting, SpanKind, TraceId};
 
 use super::*;
 
@@ -41,7 +41,7 @@ fn traces(ids: &[u128]) -> Wanted {
     clippy::needless_pass_by_value,
     reason = "the callers are easier to read"
 )]
-fn check(checked: Checked, rule: Option<&str>) {
+fn check(checked: Result<(), Breach>, rule: Option<&str>) {
     assert_eq!(
         checked.as_ref().err().map(|breach| breach.rule),
         rule,
@@ -86,20 +86,17 @@ fn read_gives_a_piece_unless_it_is_at_its_end() {
 
 #[test]
 fn read_gives_only_what_was_asked_for() {
-    let stranger = page(&[piece(1, 10, 1), piece(3, 11, 1)], None);
-    check(
-        pieces(&stranger, &traces(&[1, 3]), Part::Otlp, None, 10),
-        None,
-    );
+    let other = page(&[piece(1, 10, 1), piece(3, 11, 1)], None);
+    check(pieces(&other, &traces(&[1, 3]), Part::Otlp, None, 10), None);
     for part in [Part::Otlp, Part::Digest] {
-        let checked = pieces(&stranger, &traces(&[1, 2]), part, None, 10);
+        let checked = pieces(&other, &traces(&[1, 2]), part, None, 10);
         check(checked, Some("read.wanted"));
     }
     let fragments = Wanted::Fragments(vec![10, 11]);
-    check(pieces(&stranger, &fragments, Part::Otlp, None, 10), None);
+    check(pieces(&other, &fragments, Part::Otlp, None, 10), None);
     let fragments = Wanted::Fragments(vec![10, 12]);
     check(
-        pieces(&stranger, &fragments, Part::Otlp, None, 10),
+        pieces(&other, &fragments, Part::Otlp, None, 10),
         Some("read.wanted"),
     );
 }
@@ -205,7 +202,7 @@ fn a_breach_names_the_plugin_and_the_rule() {
 
 #[test]
 fn a_step_of_a_check_is_bounded_and_goes_on() {
-    let step = |values, lines: Vec<String>, resume: Option<&str>| storage::Checked {
+    let step = |values, lines: Vec<String>, resume: Option<&str>| Checked {
         values,
         bytes: 1,
         damaged: lines,

@@ -1,14 +1,14 @@
-//! How much a guest may say: a bounded number of bytes a second, each message cut, what is over it dropped and counted.
+//! Limits the log of a guest to a number of bytes a second. Long messages are cut; those beyond the limit are dropped and counted.
 
 use std::time::{Duration, Instant};
 
 /// A longer message is cut.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 4096;
-/// What a message costs beside its bytes, so that empty ones are not free.
+/// Added to the bytes of each message, so that empty ones are not free.
 const MESSAGE_OVERHEAD: u64 = 64;
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// What is left of a second's bytes.
+/// The bytes logged within the current second.
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes_per_window: u64,
@@ -17,12 +17,12 @@ pub(crate) struct Budget {
     dropped: u64,
 }
 
-/// What to do with a message.
+/// The decision about one message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Log it; before it, say how many messages were dropped if any were.
+    /// Log it, after a warning if messages were dropped before it.
     Log { dropped_before: u64 },
-    /// The second's bytes are spent.
+    /// Drop it: the limit of this second is reached.
     Drop,
 }
 
@@ -36,7 +36,7 @@ impl Budget {
         }
     }
 
-    /// Takes a message of `bytes` into account.
+    /// Counts a message of `bytes`.
     pub(crate) fn spend(&mut self, bytes: usize, now: Instant) -> Verdict {
         if now.duration_since(self.window_start) >= WINDOW {
             self.window_start = now;
@@ -54,7 +54,7 @@ impl Budget {
     }
 }
 
-/// The message, cut at a character's start to [`MAX_MESSAGE_BYTES`].
+/// The message, cut between two characters to at most [`MAX_MESSAGE_BYTES`].
 pub(crate) fn cut(message: &str) -> &str {
     let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
     message.get(..end).unwrap_or_default()
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_dropped_counted_and_let_in_again_a_second_later() {
+    fn messages_beyond_the_limit_are_dropped_and_counted_until_the_next_second() {
         let start = Instant::now();
         let mut budget = Budget::new(1000, start);
         let logged = (0..100).filter(|_| budget.spend(36, start) != Verdict::Drop);

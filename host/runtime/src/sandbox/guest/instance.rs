@@ -17,14 +17,14 @@ use super::state::{KvAccess, State};
 use crate::sandbox::clock::{Clock, Running};
 use crate::sandbox::contract::{Environment, Exports, GuestError, Info, LinkedComponent};
 
-/// What a guest may hand over in one call, in bytes: a page of a read, the objects of a `put`.
+/// The most bytes that a guest may pass to the host in one call: a page of a read, the objects of a `put`.
 const HOSTCALL_BYTES: usize = 64 << 20;
-/// A call that waits inside the host is ended this much after its deadline; one that computes, at the next tick after it.
+/// A call that waits inside the host is ended this long after its deadline; one that computes is ended at the next tick.
 const GRACE: Duration = Duration::from_millis(100);
-/// What is kept of a failure's description.
+/// A longer description of a failure is cut.
 const MAX_DETAIL_BYTES: usize = 4096;
 
-/// An instance. A failed call leaves it in no defined state: whoever sees a [`Failure`] drops it.
+/// An instance. Its state is undefined after a [`Failure`], so it has to be dropped then.
 pub(crate) struct Instance {
     store: Store<State>,
     exports: Exports,
@@ -32,7 +32,7 @@ pub(crate) struct Instance {
     clock: Arc<Clock>,
 }
 
-/// What an instance is started with.
+/// The component and the limits of an instance.
 #[derive(Clone)]
 pub(crate) struct InstanceConfig {
     pub(crate) component: LinkedComponent,
@@ -44,7 +44,7 @@ pub(crate) struct InstanceConfig {
     pub(crate) clock: Arc<Clock>,
 }
 
-/// A call that came to an end that the contract knows, or one that did not.
+/// The result of a call. The inner error is one of the contract's; a [`Failure`] is the end of the instance.
 pub(crate) type Called<T> = Result<Result<T, GuestError>, Failure>;
 
 /// The end of an instance.
@@ -55,11 +55,11 @@ pub(crate) struct Failure {
     pub(crate) detail: String,
 }
 
-/// Why an instance has to go.
+/// The cause of an instance's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     Trap,
-    /// A trap after memory was refused.
+    /// A trap in a call in which memory was refused.
     Memory,
     Deadline,
     /// It broke the contract too often.
@@ -177,13 +177,13 @@ impl Instance {
         call!(self, self.timeout, operations(service))
     }
 
-    /// Sets the deadline of the call that follows, and has the clock tick for it.
+    /// Sets the deadline of the call that follows, and keeps the clock ticking for it.
     fn begin(&mut self, timeout: Duration) -> Running {
         begin(&mut self.store, timeout);
         self.clock.running()
     }
 
-    /// A failed call is the end of this instance.
+    /// Adds the cause to the error of a call that failed.
     fn end<T>(&self, called: wasmtime::Result<T>) -> Result<T, Failure> {
         called.map_err(|error| failure(&error, self.store.data()))
     }
@@ -197,17 +197,17 @@ fn begin(store: &mut Store<State>, timeout: Duration) {
     store.set_epoch_deadline(1);
 }
 
-/// Called in the guest at each tick of the runtime's clock: other tasks get their turn, unless the call's time is over.
+/// Runs in the guest at each tick of the clock: lets other tasks run, or ends the call if its deadline has passed.
 fn at_tick(state: &State) -> wasmtime::Result<UpdateDeadline> {
     if Instant::now() >= state.deadline {
         return Err(wasmtime::Error::new(DeadlineExceeded));
     }
-    // Not `Yield`: this one also lets the executor look at its sockets and timers.
-    let others_first = Box::pin(tokio::task::yield_now());
-    Ok(UpdateDeadline::YieldCustom(1, others_first))
+    // Unlike `Yield`, this also lets the executor poll its sockets and timers.
+    let other_tasks = Box::pin(tokio::task::yield_now());
+    Ok(UpdateDeadline::YieldCustom(1, other_tasks))
 }
 
-/// Also ends a call that waits inside the host (for kv, in `wasi:io/poll`), where no tick is seen.
+/// Ends a call that waits inside the host (for kv, in `wasi:io/poll`), where ticks have no effect.
 async fn within<T>(
     timeout: Duration,
     call: impl Future<Output = wasmtime::Result<T>>,
@@ -238,7 +238,7 @@ fn failure(error: &wasmtime::Error, state: &State) -> Failure {
 // === impl Failure ===
 
 impl Failure {
-    /// The instance is replaced for breaking the contract too often.
+    /// An instance that broke the contract too often.
     pub(crate) fn struck_out() -> Self {
         Self {
             cause: Cause::Contract,

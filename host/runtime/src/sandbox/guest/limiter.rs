@@ -1,23 +1,23 @@
-//! What one Store may allocate, and what all Stores of a tenant have allocated.
+//! Limits the memory of one Store, and counts the memory of all Stores of a tenant.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::ResourceLimiter;
 
-/// A component of one language is one module, an adapter or two, and shims.
+/// A component built from one language is one module, an adapter or two, and shims.
 const MAX_INSTANCES: usize = 64;
 const MAX_TABLES: usize = 64;
 const MAX_MEMORIES: usize = 16;
-/// Of one table; function pointers of a big program are some ten thousand.
+/// The most elements of one table. A large program has some ten thousand function pointers.
 const MAX_TABLE_ELEMENTS: usize = 1_000_000;
-/// What a table's element takes up in the host.
+/// Bytes that an element of a table takes up in the host.
 const ELEMENT_BYTES: u64 = 8;
 
 /// Memory of all instances of a tenant together, in bytes.
 pub(crate) type Gauge = Arc<AtomicU64>;
 
-/// Counts one Store's linear memory and tables against its limit. Gives back to the gauge when dropped.
+/// Counts the linear memory and tables of one Store against its limit, and in the gauge until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     limit: u64,
@@ -36,12 +36,12 @@ impl Limiter {
         }
     }
 
-    /// A call begins: what was refused before has no part in how it ends.
+    /// Call it before each call, so that an earlier refusal is not taken for the cause of a trap.
     pub(crate) fn forget_refusal(&mut self) {
         self.refused = false;
     }
 
-    /// Whether the guest was refused memory in this call: the likely cause of a trap.
+    /// True if memory was refused in this call: the likely cause of a trap.
     pub(crate) fn was_refused(&self) -> bool {
         self.refused
     }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_store_gives_its_memory_back_to_the_gauge() {
+    fn the_memory_of_a_dropped_store_is_subtracted_from_the_gauge() {
         let gauge = Gauge::default();
         let mut first = Limiter::new(1000, Arc::clone(&gauge));
         let mut second = Limiter::new(1000, Arc::clone(&gauge));

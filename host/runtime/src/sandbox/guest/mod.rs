@@ -1,4 +1,4 @@
-//! One guest: a Store, what it may do, and the calls on it.
+//! One guest: a Store with its limits and imports, and the calls on its instance.
 
 mod budget;
 mod instance;

@@ -1,4 +1,4 @@
-//! Where a guest's messages go: its `log` import, and what it prints, which ends in the log as well.
+//! Logs the messages of a guest: those of its `log` import, and the lines that it prints.
 
 use std::io;
 use std::mem;
@@ -15,12 +15,12 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::budget::{Budget, MAX_MESSAGE_BYTES, Verdict, cut};
 
-/// What is kept of the last things printed, to explain a trap: a panic's message.
+/// The most bytes of the last lines printed that are kept to explain a trap, such as the message of a panic.
 const TAIL_BYTES: usize = 1024;
-/// What a guest may hand to one write on a stream.
+/// The most bytes of one write on a stream.
 const PERMIT_BYTES: usize = 8192;
 
-/// One guest's way to the log; both its streams and its `log` import share the budget.
+/// The log of one guest. Its streams and its `log` import share one budget.
 #[derive(Clone)]
 pub(crate) struct Output {
     plugin: Arc<str>,
@@ -29,7 +29,7 @@ pub(crate) struct Output {
 
 struct Inner {
     budget: Budget,
-    /// The line that is being printed.
+    /// The last line printed, as long as it has no end.
     line: Vec<u8>,
     tail: Vec<u8>,
 }
@@ -49,12 +49,12 @@ impl Output {
         }
     }
 
-    /// A message of the `log` import.
+    /// Logs a message of the `log` import.
     pub(crate) fn log(&self, level: Level, message: &str) {
         self.emit(&mut self.lock().budget, level, message);
     }
 
-    /// The last things printed, and forgets them.
+    /// Returns the last lines printed, and clears them.
     pub(crate) fn take_tail(&self) -> String {
         let mut inner = self.lock();
         let mut tail = mem::take(&mut inner.tail);
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_printed_last_is_kept_and_bounded() {
+    fn the_last_lines_printed_are_kept_up_to_a_limit() {
         let output = Output::new("x".into(), 10_000);
         for _ in 0..100 {
             output.print(b"a line that is printed again and again\n");

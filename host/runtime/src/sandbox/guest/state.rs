@@ -1,4 +1,4 @@
-//! What stands behind one guest's imports.
+//! The data of one guest's Store, which its imports work on.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView};
 use super::limiter::Limiter;
 use super::output::Output;
 
-/// What a guest may take from `wasi:random` at once.
+/// The most bytes that a guest may take from `wasi:random` in one call.
 const MAX_RANDOM_BYTES: u64 = 64 << 10;
 /// WASI handles (streams, pollables) that a guest may hold.
 const MAX_HANDLES: usize = 1024;
@@ -20,20 +20,20 @@ pub(crate) struct State {
     pub(super) limiter: Limiter,
     pub(crate) output: Output,
     pub(crate) kv: KvAccess,
-    /// When the running call has to be over.
+    /// The running call is ended after this.
     pub(super) deadline: Instant,
     wasi: WasiCtx,
     table: ResourceTable,
 }
 
-/// A guest's part of kv: everything, or with a claim of its own the right to write as well.
+/// A guest's access to its tenant's namespace: without a claim it can only read.
 #[derive(Clone)]
 pub(crate) struct KvAccess {
     pub(crate) namespace: Arc<dyn Namespace>,
     pub(crate) claim: Option<Claim>,
 }
 
-/// Time stands still for a guest: what it needs of the clock, it is told (`batch.now`, `maintain`).
+/// A wall clock that stays at zero. `write` and `maintain` are told the time.
 struct FrozenClock;
 
 // === impl State ===
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guest_sees_no_environment_arguments_or_files() {
+    async fn a_guest_has_no_environment_arguments_or_files() {
         let mut state = state().await;
         assert!(state.cli().get_environment().unwrap().is_empty());
         assert!(state.cli().get_arguments().unwrap().is_empty());
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guests_wall_clock_stands_still_and_randomness_is_granted() {
+    async fn a_guest_has_a_wall_clock_that_stays_at_zero_and_random_numbers() {
         let mut state = state().await;
         let now = state.clocks().now().unwrap();
         assert_eq!((now.seconds, now.nanoseconds), (0, 0));
