@@ -1,4 +1,4 @@
-//! Cutting the bytes of many fragments into blocks of about one size.
+//! Packs the bytes of many fragments into blocks of about one size.
 
 use larder_plugin::{Error, Part};
 
@@ -6,22 +6,22 @@ use crate::frame::{self, Area, Kind};
 use crate::store::{Objects, Writer};
 use crate::table::Place;
 
-/// Numbers that are never given out twice, not even by another instance: its generation, and then a count.
+/// Generates numbers that no instance uses twice: the instance's generation in the upper 32 bits, a counter below.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers(u64);
 
-/// Fills one block after the other.
+/// Fills blocks one after the other and puts each full one.
 #[derive(Debug)]
-pub(crate) struct Blocks {
+pub(crate) struct BlockWriter {
     kind: Kind,
     area: Area,
-    /// A block is full with so many bytes.
+    /// A block is full at this many bytes.
     target: usize,
     number: u64,
     value: Vec<u8>,
 }
 
-/// The kind of a part's blocks.
+/// Returns the kind of the blocks that hold a part.
 pub(crate) fn kind_of(part: Part) -> Kind {
     match part {
         Part::Digest => Kind::Digests,
@@ -32,27 +32,27 @@ pub(crate) fn kind_of(part: Part) -> Kind {
 // === impl Numbers ===
 
 impl Numbers {
-    /// Those of this generation.
+    /// Starts the numbers of a generation.
     pub(crate) fn new(generation: u64) -> Self {
         Self(generation << 32)
     }
 
-    /// The generation of a number.
+    /// Returns the generation of a number.
     pub(crate) fn generation(number: u64) -> u64 {
         number >> 32
     }
 
-    /// The next number; never 0.
+    /// Returns the next number; never 0.
     pub(crate) fn next(&mut self) -> u64 {
         self.0 += 1;
         self.0
     }
 }
 
-// === impl Blocks ===
+// === impl BlockWriter ===
 
-impl Blocks {
-    /// For `total` bytes of a part, in blocks of about `block` bytes, all of about one size.
+impl BlockWriter {
+    /// Plans equal blocks of about `block` bytes for `total` bytes of a part.
     pub(crate) fn new(part: Part, bucket: u64, total: usize, block: usize) -> Self {
         let count = ((total + block / 2) / block.max(1)).max(1);
         Self {
@@ -86,7 +86,7 @@ impl Blocks {
         Ok(place)
     }
 
-    /// Puts what has been added.
+    /// Puts the last block, if it has any bytes.
     pub(crate) fn end(&mut self, writer: &Writer, objects: &mut Objects) -> Result<(), Error> {
         if self.number == 0 {
             return Ok(());

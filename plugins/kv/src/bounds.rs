@@ -1,21 +1,21 @@
-//! What fragments lie between: enough to know that none of them can match.
+//! Bounds of fragments, by which a search skips tables and segments without a match.
 
 use larder_plugin::{DurationRange, TimeRange};
 
 use crate::codec::{Damaged, Input, put_varint};
 use crate::table::Row;
 
-/// What all fragments of a table, or of several, lie between.
+/// Ranges that cover all fragments of one or several tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// The earliest start of all, and the latest.
+    /// From the earliest start to the latest.
     pub(crate) starts: TimeRange,
     /// The earliest of the fragments' latest starts.
     pub(crate) oldest: u64,
     pub(crate) durations: DurationRange,
 }
 
-/// How far one number is above another; 0 if it is not.
+/// Returns `to - from`, or 0 if that is negative.
 pub(crate) fn spread(from: u64, to: u64) -> u64 {
     to.saturating_sub(from)
 }
@@ -23,7 +23,7 @@ pub(crate) fn spread(from: u64, to: u64) -> u64 {
 // === impl Bounds ===
 
 impl Bounds {
-    /// Of nothing.
+    /// The bounds of no fragments.
     pub(crate) const NONE: Self = Self {
         starts: TimeRange {
             start: u64::MAX,
@@ -36,7 +36,7 @@ impl Bounds {
         },
     };
 
-    /// Takes in a fragment.
+    /// Extends the bounds by a fragment.
     pub(crate) fn add(&mut self, row: &Row) {
         self.join(&Self {
             starts: row.starts,
@@ -45,7 +45,7 @@ impl Bounds {
         });
     }
 
-    /// Takes in all that another one does.
+    /// Extends the bounds to cover `other`.
     pub(crate) fn join(&mut self, other: &Self) {
         self.starts.start = self.starts.start.min(other.starts.start);
         self.starts.end = self.starts.end.max(other.starts.end);
@@ -54,12 +54,12 @@ impl Bounds {
         self.durations.longest = self.durations.longest.max(other.durations.longest);
     }
 
-    /// Whether a fragment within them may be in both ranges.
+    /// Returns true if a fragment within the bounds can overlap both ranges.
     pub(crate) fn overlap(&self, starts: &TimeRange, durations: &DurationRange) -> bool {
         self.starts.overlaps(starts) && self.durations.overlaps(durations)
     }
 
-    /// Appends them.
+    /// Appends the bounds.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.starts.start);
         put_varint(out, spread(self.starts.start, self.starts.end));
@@ -68,7 +68,7 @@ impl Bounds {
         put_varint(out, spread(self.durations.shortest, self.durations.longest));
     }
 
-    /// What [`Bounds::encode`] wrote.
+    /// Reads bounds that [`Bounds::encode`] wrote.
     pub(crate) fn decode(input: &mut Input<'_>) -> Result<Self, Damaged> {
         let start = input.varint()?;
         let end = start.saturating_add(input.varint()?);

@@ -1,7 +1,7 @@
-//! Values that never change, kept in memory up to a limit.
+//! A bounded cache of immutable values.
 //!
-//! Two maps: what is asked for goes to the young one; once that is full it becomes the old one, and the old one is dropped. So
-//! what is used again and again stays, and no list has to be kept in order.
+//! It has two maps. Values that are read move to the young map. When that is full it becomes the old map, and the previous old map
+//! is dropped. This keeps recently used values without an ordered list.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
@@ -12,7 +12,7 @@ use crate::codec::Damaged;
 use crate::frame::Kind;
 use crate::table::Layout;
 
-/// What a value is known by: its writer's number, the number of its partition, its kind and its own number.
+/// Identifies a value: the writer's number, the partition's number, the kind and the value's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CacheKey {
     pub(crate) writer: u16,
@@ -21,14 +21,14 @@ pub(crate) struct CacheKey {
     pub(crate) number: u64,
 }
 
-/// All of a stored value, its frame included: it has been checked.
+/// A stored value with its frame. Its checksum has been verified.
 #[derive(Clone, Debug)]
-pub(crate) struct Value(Rc<Held>);
+pub(crate) struct Value(Rc<Inner>);
 
 #[derive(Debug)]
-struct Held {
+struct Inner {
     bytes: Vec<u8>,
-    /// Of a table, once it has been asked for: it is looked into for fragment after fragment.
+    /// The parsed layout of a table, kept because a table is read fragment by fragment.
     layout: OnceCell<Rc<Layout>>,
 }
 
@@ -44,17 +44,17 @@ pub(crate) struct Cache {
     half: usize,
 }
 
-/// Keys are made of numbers that this plugin gives out, so they need no protection from those who choose keys that collide.
+/// A hasher without a random seed: keys consist of numbers that this plugin generates, so clients cannot choose colliding ones.
 #[derive(Debug, Default)]
 pub(crate) struct Mixer(u64);
 
-/// What an entry takes up beside its bytes.
+/// Estimated overhead of an entry beside its bytes.
 const ENTRY: usize = 96;
 
 // === impl Cache ===
 
 impl Cache {
-    /// Of at most so many bytes.
+    /// Creates a cache of at most `bytes` bytes.
     pub(crate) fn new(bytes: usize) -> Self {
         Self {
             young: Map::default(),
@@ -64,7 +64,7 @@ impl Cache {
         }
     }
 
-    /// The value, if it is there.
+    /// Returns the value if it is cached.
     pub(crate) fn get(&mut self, key: &CacheKey) -> Option<Value> {
         if let Some(value) = self.young.get(key) {
             return Some(value.clone());
@@ -74,7 +74,7 @@ impl Cache {
         Some(value)
     }
 
-    /// Keeps a value.
+    /// Caches a value, unless it is larger than a map.
     pub(crate) fn insert(&mut self, key: CacheKey, value: Value) {
         let bytes = value.weight();
         if bytes > self.half {
@@ -90,7 +90,7 @@ impl Cache {
         }
     }
 
-    /// Forgets all values of a writer's partitions that are there no more.
+    /// Evicts the values of a writer's removed partitions.
     pub(crate) fn forget(&mut self, writer: u16, areas: &BTreeSet<u64>) {
         let of_area = |key: &CacheKey| key.writer == writer && areas.contains(&key.area);
         self.old.retain(|key, _| !of_area(key));
@@ -115,18 +115,18 @@ impl Cache {
 
 impl Value {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self(Rc::new(Held {
+        Self(Rc::new(Inner {
             bytes,
             layout: OnceCell::new(),
         }))
     }
 
-    /// All of it.
+    /// Returns the whole value, with its frame.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0.bytes
     }
 
-    /// The layout of this table, found out by `parse` the first time.
+    /// Returns the layout of this table; `parse` runs only the first time.
     pub(crate) fn layout(
         &self,
         parse: impl FnOnce() -> Result<Layout, Damaged>,
@@ -138,7 +138,7 @@ impl Value {
         Ok(Rc::clone(self.0.layout.get_or_init(|| layout)))
     }
 
-    /// What it takes up in memory. A table's layout is no more than a sixteenth of it.
+    /// Estimates the memory that the value takes. A table's layout is at most a sixteenth of it.
     fn weight(&self) -> usize {
         let bytes = self.0.bytes.capacity();
         bytes + bytes / 16 + ENTRY
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_stays_and_the_rest_is_forgotten() {
+    fn used_values_stay_and_others_are_evicted() {
         let mut cache = Cache::new(20 << 10);
         for number in 0..100 {
             cache.insert(key(number), value());

@@ -1,7 +1,7 @@
-//! Reading a whole store, a step at a time, to tell what cannot be read back.
+//! Checks a whole store, step by step, for values that cannot be read.
 //!
-//! Writer by writer, in the order written: of each segment its header, pages of terms and of runs, and what its groups have; then
-//! its chunks with their blocks; and at last entries with theirs. Nothing is kept in the cache.
+//! Writers are checked one by one, in the order written: first each segment (header, pages of terms and runs, the values of its
+//! groups, its chunks with their blocks), then the entries with their blocks. Nothing is cached.
 
 use std::collections::BTreeMap;
 
@@ -20,19 +20,19 @@ use crate::store::{Store, lost};
 use crate::table::Table;
 use crate::view::View;
 
-/// A step ends with the value by which it has read so many bytes, uncompressed,
+/// A step ends with the value that reaches one of these limits: uncompressed bytes read,
 const STEP_BYTES: u64 = 4 << 20;
-/// so many values,
+/// values read,
 const STEP_VALUES: u64 = 4096;
-/// or told of so many that are damaged.
+/// damaged values reported.
 const STEP_DAMAGED: usize = 1024;
-/// So many of the traces that a damaged block held are named.
+/// The most traces of a damaged block that the report names.
 const TRACES_NAMED: usize = 3;
 
-/// Where a step begins: the handle of the first fragment of a segment or an entry, the segment's number, and a place in it.
-type From = (u64, u64, u64);
+/// Where a step begins: the handle of the first fragment of a segment or an entry, the segment's number, and a step within it.
+type Position = (u64, u64, u64);
 
-/// One step.
+/// Runs one step of the check.
 pub(crate) fn step(engine: &mut Engine, resume: Option<&[u8]>) -> Result<Checked, Error> {
     let from = decode(resume)?;
     engine.follow()?;
@@ -41,7 +41,7 @@ pub(crate) fn step(engine: &mut Engine, resume: Option<&[u8]>) -> Result<Checked
     views.sort_by_key(|it| it.writer.number);
     for view in views {
         if from == (0, 0, 0) {
-            // Its stamp and its manifest, without which it could not have been followed.
+            // The stamp and the manifest: `follow` has just read both.
             check.checked.values += 2;
             for sequence in &view.lost {
                 check.damaged(&view.entry_lost(*sequence), Kind::Entry.holds());
@@ -73,11 +73,11 @@ pub(crate) fn step(engine: &mut Engine, resume: Option<&[u8]>) -> Result<Checked
     Ok(check.checked)
 }
 
-fn encode((handle, segment, step): From) -> Vec<u8> {
+fn encode((handle, segment, step): Position) -> Vec<u8> {
     [handle, segment, step].map(u64::to_be_bytes).concat()
 }
 
-fn decode(resume: Option<&[u8]>) -> Result<From, Error> {
+fn decode(resume: Option<&[u8]>) -> Result<Position, Error> {
     match resume.map(<[u8]>::as_chunks) {
         None => Ok((0, 0, 0)),
         Some(([handle, segment, step], [])) => {
@@ -90,7 +90,7 @@ fn decode(resume: Option<&[u8]>) -> Result<From, Error> {
     }
 }
 
-/// Of an error that tells of a value.
+/// Returns the text of an error about a value.
 fn text(error: &Error) -> String {
     match error {
         Error::DataLoss(text) | Error::Other(text) | Error::Unavailable(text) => text.clone(),
@@ -98,7 +98,7 @@ fn text(error: &Error) -> String {
     }
 }
 
-/// A step under way.
+/// The state of a step.
 #[derive(Debug, Default)]
 struct Check {
     checked: Checked,
@@ -117,7 +117,7 @@ impl Check {
         *bytes >= STEP_BYTES || *values >= STEP_VALUES || damaged.len() >= STEP_DAMAGED
     }
 
-    fn resume(mut self, at: From) -> Checked {
+    fn resume(mut self, at: Position) -> Checked {
         self.checked.resume = Some(encode(at));
         self.checked
     }
@@ -127,7 +127,7 @@ impl Check {
         self.checked.damaged.push(line);
     }
 
-    /// Goes on with a segment at this place; gives the place to go on with if it has not been read to its end.
+    /// Continues with a segment at this step. Returns the step to resume at if the segment is not finished.
     fn segment(
         &mut self,
         view: &mut View,
@@ -139,7 +139,7 @@ impl Check {
             let reads = |payload: &[u8]| Header::decode(payload).map(|_| ());
             self.value(view, area, (Kind::Header, 0), reads);
         }
-        // Why it cannot be read has been told.
+        // The damaged header has been reported.
         let Ok(header) = view.header(segment.number) else {
             return None;
         };
@@ -194,7 +194,7 @@ impl Check {
         }
     }
 
-    /// Reads the blocks of a table, which must hold what the table says.
+    /// Reads the blocks of a table and checks that they hold the bytes that the table refers to.
     fn table(&mut self, view: &View, bucket: u64, table: &Table) {
         for part in [Part::Digest, Part::Otlp] {
             let mut blocks: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
@@ -211,12 +211,12 @@ impl Check {
                     _ => Ok(()),
                 };
                 let at = (Area::Data(bucket), blocks::kind_of(part), block);
-                self.load(view, at, holds, || told(part, table, &rows));
+                self.load(view, at, holds, || describe_rows(part, table, &rows));
             }
         }
     }
 
-    /// Reads a value that holds what its kind does, and what is in it with `check`.
+    /// Reads a value and checks its kind and, with `check`, its payload.
     fn value(
         &mut self,
         view: &View,
@@ -230,7 +230,7 @@ impl Check {
         });
     }
 
-    /// Reads a value; what `parse` makes of it, unless it is damaged and `held` what is told of it.
+    /// Reads and parses a value. If it is damaged, reports it with `held` as the description of its payload.
     fn load<T>(
         &mut self,
         view: &View,
@@ -249,8 +249,8 @@ impl Check {
     }
 }
 
-/// What a block held of these rows.
-fn told(part: Part, table: &Table, rows: &[u32]) -> String {
+/// Describes the fragments of these rows, for a report about their block.
+fn describe_rows(part: Part, table: &Table, rows: &[u32]) -> String {
     let what = match part {
         Part::Otlp => "the spans",
         Part::Digest => "the digests",

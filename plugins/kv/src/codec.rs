@@ -1,16 +1,16 @@
-//! Numbers and bytes as they stand in what is stored. Reading checks everything: what was stored may be damaged.
+//! Encoding of numbers and bytes in stored values. Decoding checks everything, because stored bytes may be damaged.
 
-/// Bytes that do not read as what they have to be.
+/// The bytes are not a valid encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
 
-/// Bytes that are read from the front.
+/// A reader over encoded bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Input<'a> {
     rest: &'a [u8],
 }
 
-/// Appends a number in seven bits a byte, the lowest first; all bytes but the last have the high bit set.
+/// Appends a varint: seven bits a byte, the lowest first; all bytes but the last have the high bit set.
 #[inline]
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -32,7 +32,7 @@ fn low_byte(value: u64) -> u8 {
     low
 }
 
-/// What fits; the greatest that does for what does not.
+/// Converts to `u32`, saturating.
 pub(crate) fn small(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
@@ -40,27 +40,27 @@ pub(crate) fn small(value: usize) -> u32 {
 // === impl Input ===
 
 impl<'a> Input<'a> {
-    /// From the first of these bytes.
+    /// Reads from the start of `bytes`.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    /// What has not been read.
+    /// Returns the bytes that have not been read.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// How many bytes have not been read.
+    /// Returns the number of unread bytes.
     pub(crate) fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// Whether all has been read.
+    /// Returns true at the end of the input.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// One byte.
+    /// Reads one byte.
     #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, Damaged> {
         let (first, rest) = self.rest.split_first().ok_or(Damaged)?;
@@ -68,7 +68,7 @@ impl<'a> Input<'a> {
         Ok(*first)
     }
 
-    /// So many bytes.
+    /// Reads `len` bytes.
     #[inline]
     pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Damaged> {
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or(Damaged)?;
@@ -76,7 +76,7 @@ impl<'a> Input<'a> {
         Ok(bytes)
     }
 
-    /// What [`put_varint`] wrote.
+    /// Reads a number that [`put_varint`] wrote.
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, Damaged> {
         let first = self.byte()?;
@@ -86,7 +86,7 @@ impl<'a> Input<'a> {
         self.rest_of_varint(first)
     }
 
-    /// Apart from what begins it, which is all of most varints and stands in line.
+    /// The slow path for varints of several bytes, kept out of line: most varints have one byte.
     #[inline(never)]
     fn rest_of_varint(&mut self, first: u8) -> Result<u64, Damaged> {
         let mut value = u64::from(first & 0x7f);
@@ -104,19 +104,19 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A varint that is a length or a place in memory.
+    /// Reads a varint that is a length or an offset in memory.
     #[inline]
     pub(crate) fn size(&mut self) -> Result<usize, Damaged> {
         usize::try_from(self.varint()?).map_err(|_| Damaged)
     }
 
-    /// A varint below 2^32.
+    /// Reads a varint below 2^32.
     #[inline]
     pub(crate) fn small(&mut self) -> Result<u32, Damaged> {
         u32::try_from(self.varint()?).map_err(|_| Damaged)
     }
 
-    /// How many things follow, each of which takes at least one byte: so a damaged number cannot ask for much memory.
+    /// Reads the number of items that follow. Each takes at least one byte, so a damaged count cannot cause a large allocation.
     pub(crate) fn count(&mut self) -> Result<usize, Damaged> {
         let count = self.size()?;
         if count > self.rest.len() {
@@ -125,13 +125,13 @@ impl<'a> Input<'a> {
         Ok(count)
     }
 
-    /// What [`put_bytes`] wrote.
+    /// Reads bytes that [`put_bytes`] wrote.
     pub(crate) fn prefixed(&mut self) -> Result<&'a [u8], Damaged> {
         let len = self.size()?;
         self.bytes(len)
     }
 
-    /// Four bytes, the lowest first.
+    /// Reads a little-endian `u32`.
     #[inline]
     pub(crate) fn u32(&mut self) -> Result<u32, Damaged> {
         let (bytes, rest) = self.rest.split_first_chunk().ok_or(Damaged)?;
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_too_early_is_damaged() {
+    fn truncated_input_is_damaged() {
         assert_eq!(Input::new(&[0x80]).varint(), Err(Damaged));
         assert_eq!(Input::new(&[0xff; 11]).varint(), Err(Damaged));
         assert_eq!(Input::new(&[5, 1, 2]).prefixed(), Err(Damaged));

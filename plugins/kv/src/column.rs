@@ -1,20 +1,20 @@
-//! Columns: numbers of one width above the smallest of them, so that one is read without reading those before it.
+//! Columns of integers: fixed-width offsets from the smallest one, so that any row can be read directly.
 
 use crate::cache::Value;
 use crate::codec::{Damaged, Input, put_varint};
 
-/// Numbers of one width, read in place.
+/// A column of fixed-width integers, read in place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Column {
-    /// The smallest number.
+    /// The smallest number; rows store their difference from it.
     base: u64,
-    /// Bytes a row.
+    /// Bytes per row.
     width: u8,
-    /// Where it begins in the value.
+    /// Offset of the first row in the value.
     at: usize,
 }
 
-/// Appends a column: its base, its width, and each number less the base, the lowest byte first.
+/// Appends a column: its base, its width, and each number less the base in little-endian order.
 pub(crate) fn encode(out: &mut Vec<u8>, numbers: impl Iterator<Item = u64> + Clone) {
     let (mut base, mut most) = (u64::MAX, 0);
     for number in numbers.clone() {
@@ -27,7 +27,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, numbers: impl Iterator<Item = u64> + Clo
     out.push(width);
     for number in numbers {
         let bytes = (number - base).to_le_bytes();
-        // The bytes that do not count are cut off again, which is quicker than to copy a few.
+        // Writing eight bytes and truncating is faster than copying a variable number.
         let end = out.len() + usize::from(width);
         out.extend_from_slice(&bytes);
         out.truncate(end);
@@ -42,7 +42,7 @@ fn width_of(most: u64) -> u8 {
 // === impl Column ===
 
 impl Column {
-    /// The column of so many rows at the front of `input`, which reads the payload of `value`.
+    /// Parses a column of `rows` rows at the front of `input`, which reads the payload of `value`.
     pub(crate) fn parse(
         value: &Value,
         input: &mut Input<'_>,
@@ -59,7 +59,7 @@ impl Column {
         Ok(Self { base, width, at })
     }
 
-    /// The number of a row that there is: the checksum follows the last one, so that eight bytes can always be read.
+    /// Returns the number in a row. It always reads eight bytes, which the checksum after the last row makes safe.
     #[inline]
     pub(crate) fn get(&self, value: &Value, row: u32) -> u64 {
         if self.width == 0 {

@@ -1,4 +1,4 @@
-//! One instance: the views of all writers, and what it needs to write if it is one.
+//! The state of one instance: a view of each writer and, if it writes, the writing state.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -11,40 +11,40 @@ use crate::blocks::Numbers;
 use crate::frame::Area;
 use crate::index::Sorter;
 use crate::limits::{Limits, Shape};
+use crate::maintenance::manifest_changes;
 use crate::manifest::Manifest;
 use crate::merge::Merge;
 use crate::names::Names;
-use crate::operations::Seen;
+use crate::operations::SeenOperations;
 use crate::store::Store;
-use crate::upkeep::manifest_changes;
 use crate::view::View;
 use crate::write::{Current, Writing};
 
-/// All that an instance holds.
+/// The state of an instance.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) limits: Limits,
     pub(crate) shape: Shape,
     pub(crate) store: Store,
-    /// The instance's own is the first, if it writes.
+    /// Views of all writers. If this instance writes, its own view comes first.
     pub(crate) views: Vec<View>,
     pub(crate) writing: Option<Writing>,
     pub(crate) sorter: Sorter,
     pub(crate) merge: Option<Merge>,
-    /// Segments of which something cannot be read: they stay as they are.
+    /// Segments with unreadable values. They are never merged.
     pub(crate) unmergeable: BTreeSet<u64>,
-    /// Partitions that nothing refers to.
+    /// Unreferenced partitions that await deletion.
     pub(crate) garbage: Vec<Area>,
-    /// Services and operations, as they were asked for last.
+    /// Services and operations as of the last call.
     pub(crate) names: Option<Rc<Names>>,
-    /// What has gone, and what the tenant takes up.
+    /// Counts of expired and evicted spans, and the tenant's stored bytes.
     pub(crate) counts: Counts,
 }
 
 // === impl Engine ===
 
 impl Engine {
-    /// An instance in the role that the environment gives.
+    /// Opens an instance in the role that the environment gives.
     pub(crate) fn open(environment: &Environment, shape: Shape) -> Result<Self, Error> {
         let limits = Limits::new(environment)?;
         let mut engine = Self {
@@ -70,7 +70,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Takes in what other writers have written; after a commit of unknown outcome also what this one has.
+    /// Reads the new writes of other writers; after a commit of unknown outcome it also reads its own head again.
     pub(crate) fn follow(&mut self) -> Result<(), Error> {
         if self.writing.as_ref().is_some_and(|it| it.stale) {
             self.recover()?;
@@ -96,25 +96,25 @@ impl Engine {
         for (view, stamp) in others.iter_mut().zip(kv::get(&keys)?) {
             view.follow(stamp)?;
         }
-        self.forget_gone();
+        self.forget_removed();
         Ok(())
     }
 
-    /// Lets go of what is known of partitions that no manifest names any more.
-    pub(crate) fn forget_gone(&mut self) {
+    /// Evicts cached data of partitions that no manifest names any more.
+    pub(crate) fn forget_removed(&mut self) {
         for view in &mut self.views {
-            let gone = std::mem::take(&mut view.gone);
-            if gone.is_empty() {
+            let removed = std::mem::take(&mut view.removed);
+            if removed.is_empty() {
                 continue;
             }
-            self.store.forget(&view.writer, &gone);
-            for area in gone {
+            self.store.forget(&view.writer, &removed);
+            for area in removed {
                 self.unmergeable.remove(&area.number());
             }
         }
     }
 
-    /// Begins a new generation, and looks for what earlier ones have left behind.
+    /// Starts a new generation, and looks for garbage of earlier ones.
     fn begin_writing(&mut self, seed: u64) -> Result<(), Error> {
         let partitions = kv::partitions()?;
         let Some((own, others)) = self.views.split_first_mut() else {
@@ -149,7 +149,7 @@ impl Engine {
         let entries = numbers.next();
         self.writing = Some(Writing {
             numbers,
-            seen: Seen::new(seed),
+            seen: SeenOperations::new(seed),
             bucket: last_bucket(own),
             entries,
             ratio: 256,
@@ -158,7 +158,7 @@ impl Engine {
         self.find_garbage()
     }
 
-    /// Reads the own head again, as it is not known whether a commit has happened.
+    /// Reads its own head again, after a commit of unknown outcome.
     fn recover(&mut self) -> Result<(), Error> {
         let Some(own) = self.views.first_mut() else {
             return Ok(());
@@ -171,7 +171,7 @@ impl Engine {
         self.find_garbage()
     }
 
-    /// Looks for own partitions that nothing refers to.
+    /// Finds its own partitions that nothing refers to.
     fn find_garbage(&mut self) -> Result<(), Error> {
         let partitions = kv::partitions()?;
         let (Some(own), Some(writing)) = (self.views.first(), &self.writing) else {
@@ -198,7 +198,7 @@ impl Engine {
         let areas = partitions
             .iter()
             .filter_map(|it| Area::of_name(it, &own.writer.id));
-        // What an entry refers to that cannot be read is not known.
+        // An unreadable entry may refer to any of them.
         if own.lost.is_empty() {
             self.garbage = areas.filter(|area| !is_used(area)).collect();
         }
@@ -219,7 +219,7 @@ impl Engine {
         }
     }
 
-    /// What is stored, as far as is known, and what has gone. Traces are not counted.
+    /// Counts stored, expired and evicted spans. Traces are not counted.
     pub(crate) fn counts(&self) -> Counts {
         let views = self.views.iter();
         let spans = views.map(|view| {
@@ -233,7 +233,7 @@ impl Engine {
     }
 }
 
-/// The bucket that was written to last.
+/// Returns the bucket that was last written to.
 fn last_bucket(view: &View) -> Option<Current> {
     let sealed = |number| {
         let bucket = view.manifest.buckets.iter().find(|it| it.number == number);

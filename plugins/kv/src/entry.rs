@@ -1,8 +1,8 @@
-//! Entries: fragments that are not in a segment yet, with all that is needed to search and to seal them.
+//! Entries: fragments that are not in a segment yet, with everything needed to search and to seal them.
 //!
-//! A write makes one entry or a few. It is kept in memory as it is stored, and read in place.
+//! A write makes one or a few entries. An entry stays in memory in its stored form and is read in place.
 
-mod seen;
+mod term_filter;
 mod traces;
 
 use std::cell::OnceCell;
@@ -16,20 +16,20 @@ use crate::codec::{Damaged, Input, put_bytes, put_varint};
 use crate::column::{self, Column};
 use crate::frame::{self, Area, BEFORE, Kind};
 use crate::table::{self, Located, Place, Table};
-use crate::traces::Wanted;
-use seen::Seen;
+use crate::traces::WantedTrace;
+use term_filter::TermFilter;
 use traces::Traces;
 
-/// What an entry says beside its fragments.
+/// The header of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// When it was written, by the host's clock.
+    /// Time of the write, by the host's clock.
     pub(crate) written: Timestamp,
-    /// The bucket that its blocks are in.
+    /// The bucket that holds the entry's blocks.
     pub(crate) bucket: u64,
-    /// When that was begun.
+    /// Time at which that bucket was opened.
     pub(crate) opened: Timestamp,
-    /// The number of its first fragment.
+    /// Number of the first fragment.
     pub(crate) first: u64,
 }
 
@@ -44,40 +44,40 @@ pub(crate) struct Entry {
     pub(crate) bounds: Bounds,
     pub(crate) table: Table,
     value: Value,
-    /// Where each fragment's terms end, counted in terms.
+    /// For each fragment the end of its terms, counted in terms.
     ends: Column,
     terms: Range<usize>,
-    seen: OnceCell<Seen>,
+    term_filter: OnceCell<TermFilter>,
     traces: OnceCell<Traces>,
     operations: Range<usize>,
     digests: Range<usize>,
     otlp: Range<usize>,
-    /// The number of the partition that holds it, if it is not in the head.
+    /// Number of the partition that holds it, unless it is stored in the head.
     pub(crate) area: Option<u64>,
 }
 
-/// What is needed to write an entry.
-pub(crate) struct New<'a> {
-    /// Where it will be stored, and under which number.
+/// The parts from which [`encode`] makes an entry.
+pub(crate) struct NewEntry<'a> {
+    /// The partition that it will be stored in, and its sequence number.
     pub(crate) area: Area,
     pub(crate) sequence: u64,
     pub(crate) head: Head,
     pub(crate) fragments: &'a [Fragment<'a>],
-    /// The row of each fragment; block 0 stands for bytes that are kept in the entry.
+    /// A row for each fragment; block 0 means that the bytes are stored in the entry.
     pub(crate) rows: &'a mut [Located],
-    /// Operations that the bucket did not have.
+    /// Operations that are new to the bucket.
     pub(crate) operations: &'a [u8],
 }
 
-/// What is kept of a term: two facts rarely share it, and where they do a search finds more than it has to.
+/// Returns the stored half of a term. Two terms rarely share it; where they do, a search only returns extra candidates.
 #[inline]
 pub(crate) fn short(term: Term) -> u32 {
     (term >> 32) as u32
 }
 
-/// The whole value of an entry.
-pub(crate) fn encode(new: New<'_>) -> Vec<u8> {
-    let New {
+/// Encodes a whole entry.
+pub(crate) fn encode(new: NewEntry<'_>) -> Vec<u8> {
+    let NewEntry {
         area,
         sequence,
         head,
@@ -148,7 +148,7 @@ pub(crate) fn encode(new: New<'_>) -> Vec<u8> {
 // === impl Entry ===
 
 impl Entry {
-    /// Reads a value that has been checked.
+    /// Parses a value whose checksum has been verified.
     pub(crate) fn parse(sequence: u64, value: Value, area: Option<u64>) -> Result<Self, Damaged> {
         let mut input = Input::new(value.payload());
         let total = input.len();
@@ -187,7 +187,7 @@ impl Entry {
             value,
             ends,
             terms,
-            seen: OnceCell::new(),
+            term_filter: OnceCell::new(),
             traces: OnceCell::new(),
             operations,
             digests,
@@ -196,27 +196,27 @@ impl Entry {
         })
     }
 
-    /// How many fragments it has.
+    /// Returns the number of fragments.
     pub(crate) fn len(&self) -> u32 {
         self.table.len()
     }
 
-    /// The number after that of its last fragment.
+    /// Returns the number after that of its last fragment.
     pub(crate) fn end(&self) -> u64 {
         self.head.first.saturating_add(u64::from(self.len()))
     }
 
-    /// Bytes that it holds of its fragments themselves.
+    /// Returns the bytes of fragments that are stored in the entry.
     pub(crate) fn inline_bytes(&self) -> usize {
         self.digests.len() + self.otlp.len()
     }
 
-    /// How many terms it has, counted once for each fragment that has them.
+    /// Returns the number of terms, summed over the fragments.
     pub(crate) fn terms_len(&self) -> usize {
         self.terms.len() / 4
     }
 
-    /// The terms of a fragment, ascending, each as four bytes.
+    /// Returns the stored terms of a fragment, ascending.
     #[inline]
     pub(crate) fn terms(&self, row: u32) -> &[[u8; 4]] {
         let end = |row| usize::try_from(self.ends.get(&self.value, row)).unwrap_or(usize::MAX);
@@ -228,22 +228,24 @@ impl Entry {
         self.slice(&self.terms).as_chunks().0
     }
 
-    /// Gives the rows of wanted traces, which ascend by their hash: of each trace its place in the list, and a row.
-    pub(crate) fn locate(&self, wanted: &[Wanted], found: impl FnMut(usize, u32)) {
+    /// Calls `found` with (index into `wanted`, row) for each row of a wanted trace. `wanted` ascends by hash.
+    pub(crate) fn locate(&self, wanted: &[WantedTrace], found: impl FnMut(usize, u32)) {
         let traces = self.traces.get_or_init(|| Traces::new(&self.table));
         traces.each(&self.table, wanted, found);
     }
 
-    /// The rows of fragments that have a term of every clause.
+    /// Returns the rows of fragments that have a term of every clause.
     pub(crate) fn admitted(&self, clauses: &[Vec<u32>]) -> Vec<u32> {
         let rows = 0..self.len();
         if clauses.is_empty() {
             return rows.collect();
         }
-        let seen = self.seen.get_or_init(|| Seen::new(self.all_terms()));
+        let filter = self
+            .term_filter
+            .get_or_init(|| TermFilter::new(self.all_terms()));
         let mut left = Vec::with_capacity(clauses.len());
         for clause in clauses {
-            let terms = clause.iter().copied().filter(|term| seen.may_have(*term));
+            let terms = clause.iter().copied().filter(|term| filter.may_have(*term));
             let terms: Vec<u32> = terms.collect();
             if terms.is_empty() {
                 return Vec::new();
@@ -253,7 +255,7 @@ impl Entry {
         rows.filter(|row| self.admits(*row, &left)).collect()
     }
 
-    /// Whether a fragment has a term of every clause.
+    /// Returns true if a fragment has a term of every clause.
     fn admits(&self, row: u32, clauses: &[Vec<u32>]) -> bool {
         let terms = self.terms(row);
         let has = |term: &u32| {
@@ -264,12 +266,12 @@ impl Entry {
         clauses.iter().all(|clause| clause.iter().any(has))
     }
 
-    /// The operations that its bucket did not have before.
+    /// Returns the encoded operations that were new to its bucket.
     pub(crate) fn operations(&self) -> &[u8] {
         self.slice(&self.operations)
     }
 
-    /// The bytes of a part that it holds itself.
+    /// Returns the bytes of a part that are stored in the entry.
     pub(crate) fn inline(&self, part: Part) -> &[u8] {
         match part {
             Part::Digest => self.slice(&self.digests),
@@ -282,7 +284,7 @@ impl Entry {
     }
 }
 
-/// Where the next `len` bytes stand in the value of which `input` reads the payload, of `total` bytes.
+/// Skips the next `len` bytes and returns their range in the value; `input` reads that value's payload, of `total` bytes.
 fn taken(total: usize, input: &mut Input<'_>, len: usize) -> Result<Range<usize>, Damaged> {
     let start = BEFORE + (total - input.len());
     input.bytes(len)?;

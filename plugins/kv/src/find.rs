@@ -1,7 +1,7 @@
-//! Searching: the newest matches of all writers' entries and chunks, merged, page by page.
+//! Search: merges the matches of all writers' entries and chunks, newest first, page by page.
 //!
-//! Matches are given in the order of their [`Key`]s, and a page ends with the key to go on from. What lies wholly below that key
-//! has not been looked at, and what lies above it is passed over; only what lies on both sides is opened again.
+//! Matches are returned in the order of their [`Key`]s, and a page ends with the key to resume from. Segments, chunks and entries
+//! wholly below that key have not been opened yet, and matches above it are skipped. Only those that span the key are opened twice.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,24 +20,24 @@ use crate::store::{Store, lost};
 use crate::table::{Row, Table};
 use crate::view::View;
 
-/// The most sightings on a page, whatever the host asks for.
+/// The most sightings on a page, whatever limit the host asks for.
 const MAX_FOUND: u32 = 1 << 16;
 
-/// What has to be looked at, or is found, with the newest key that it can have.
+/// A match, or a source of matches, with the newest key that it can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Item {
     key: Key,
-    what: What,
+    kind: ItemKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
-    Found(TraceId),
+enum ItemKind {
+    Match(TraceId),
     /// A chunk of an opened segment.
     Chunk(usize, u32),
-    /// A view's entry.
+    /// An entry of a view.
     Entry(usize, usize),
-    /// A view's segment.
+    /// A segment of a view.
     Segment(usize, usize),
 }
 
@@ -50,29 +50,29 @@ struct Opened {
     postings: Postings,
 }
 
-/// A page in the making.
-struct Page<'a> {
+/// A page under construction.
+struct SearchPage<'a> {
     store: &'a mut Store,
     views: &'a mut [View],
     search: &'a Search,
     clauses: Vec<Vec<u32>>,
-    /// Where the page before ended: nothing above it is given again.
+    /// Start of this page: earlier pages returned all matches above it.
     from: Key,
     opened: Vec<Opened>,
     queue: BinaryHeap<Item>,
-    /// How many matches are in the queue at the most, and how many of them the page can give.
+    /// The number of matches in the queue, and the most that the page returns.
     found: usize,
     limit: usize,
-    /// How many more than twice that are kept before the last ones are left out.
+    /// The queue is trimmed when it holds this many matches more than twice the limit.
     spare: usize,
-    /// What is not above this is not given on this page, as there are enough matches that are.
+    /// The page needs no matches at or below this key, as it has enough above it.
     below: Option<Key>,
     steps: usize,
-    /// See [`Shape::find_few`](crate::limits::Shape::find_few).
+    /// Copied from [`Shape::find_few`](crate::limits::Shape::find_few).
     few: usize,
 }
 
-/// One page of sightings. Raises `data-loss` where something cannot be read that it cannot do without.
+/// Returns one page of sightings. Raises `data-loss` if a value that the page needs cannot be read.
 pub(crate) fn page(
     engine: &mut Engine,
     search: &Search,
@@ -85,9 +85,10 @@ pub(crate) fn page(
     });
     engine.follow()?;
     let mut clauses: Vec<_> = search.clauses.iter().map(|it| shorts(it)).collect();
-    // What is asked for at several levels is likely rarer than a service: where it is not, the service is not looked for.
+    // A clause with several alternatives asks for an attribute, which is likely rarer than a service. If it has no match, the lookup
+    // of the service is saved.
     clauses.sort_by_key(|clause| Reverse(clause.len()));
-    let mut page = Page {
+    let mut page = SearchPage {
         store: &mut engine.store,
         views: &mut engine.views,
         search,
@@ -116,10 +117,10 @@ fn shorts(clause: &[u64]) -> Vec<u32> {
     shorts
 }
 
-// === impl Page ===
+// === impl SearchPage ===
 
-impl Page<'_> {
-    /// Queues what may hold a match.
+impl SearchPage<'_> {
+    /// Queues all segments and entries that can have a match.
     fn begin(&mut self) -> Result<(), Error> {
         for (at, view) in self.views.iter().enumerate() {
             view.check_lost()?;
@@ -127,22 +128,22 @@ impl Page<'_> {
             for (place, (_, segment)) in view.segments.iter().enumerate() {
                 let fragments = (segment.first, segment.end);
                 if let Some(key) = self.newest(writer, &segment.bounds, fragments) {
-                    let what = What::Segment(at, place);
-                    self.queue.push(Item { key, what });
+                    let kind = ItemKind::Segment(at, place);
+                    self.queue.push(Item { key, kind });
                 }
             }
             for (place, entry) in view.entries.iter().enumerate() {
                 let fragments = (entry.head.first, entry.end());
                 if let Some(key) = self.newest(writer, &entry.bounds, fragments) {
-                    let what = What::Entry(at, place);
-                    self.queue.push(Item { key, what });
+                    let kind = ItemKind::Entry(at, place);
+                    self.queue.push(Item { key, kind });
                 }
             }
         }
         Ok(())
     }
 
-    /// A key that no match within these bounds is above; none if there can be no match that has not been given.
+    /// Returns an upper limit for the keys of matches within these bounds; `None` if no match there can be on this page.
     fn newest(&self, writer: u16, bounds: &Bounds, (first, end): (u64, u64)) -> Option<Key> {
         let oldest = Key::new(bounds.oldest, writer, first);
         if oldest > self.from || !bounds.overlap(&self.search.starts, &self.search.durations) {
@@ -151,7 +152,7 @@ impl Page<'_> {
         Some(Key::new(bounds.starts.end, writer, end.saturating_sub(1)))
     }
 
-    /// Takes out of the queue what is newest, until the page is full or there has been enough work.
+    /// Takes the newest item from the queue until the page is full or its budget of steps is spent.
     fn run(mut self) -> Result<Sightings, Error> {
         let mut page = Sightings {
             found: Vec::new(),
@@ -161,7 +162,7 @@ impl Page<'_> {
         let (mut last, mut end) = (None::<Key>, None);
         while let Some(item) = self.queue.pop() {
             let key = item.key;
-            if let What::Found(trace_id) = item.what
+            if let ItemKind::Match(trace_id) = item.kind
                 && page.found.len() < self.limit
             {
                 last = Some(key);
@@ -172,25 +173,25 @@ impl Page<'_> {
                 });
                 continue;
             }
-            // What is above where the page began is looked at whatever it costs: or no page would get any further.
+            // Items that reach above the start of the page are opened in any case, or no page would make progress.
             let spent = self.steps == 0 && key < self.from;
             let full = page.found.len() >= self.limit;
             let worked = if spent || full {
                 Ok(false)
             } else {
-                self.open(item.what).map(|()| true)
+                self.open(item.kind).map(|()| true)
             };
             match worked {
                 Ok(true) => continue,
                 Ok(false) => {}
-                // What was found before is given first.
+                // Return the matches so far first; the next page raises the error.
                 Err(_) if !page.found.is_empty() => {}
                 Err(error) => return Err(error),
             }
             end = Some(key.min(self.from));
             break;
         }
-        // A match that was left out is below all that was given.
+        // Dropped matches are below everything that was returned.
         let rest = self.below.and(last).and_then(Key::before);
         if let Some(key) = rest.or(end) {
             page.floor = key.end.min(self.search.starts.end);
@@ -199,15 +200,15 @@ impl Page<'_> {
         Ok(page)
     }
 
-    fn open(&mut self, what: What) -> Result<(), Error> {
-        match what {
-            What::Found(_) => Ok(()),
-            What::Entry(view, place) => {
+    fn open(&mut self, kind: ItemKind) -> Result<(), Error> {
+        match kind {
+            ItemKind::Match(_) => Ok(()),
+            ItemKind::Entry(view, place) => {
                 self.open_entry(view, place);
                 Ok(())
             }
-            What::Segment(view, place) => self.open_segment(view, place),
-            What::Chunk(opened, chunk) => self.open_chunk(opened, chunk),
+            ItemKind::Segment(view, place) => self.open_segment(view, place),
+            ItemKind::Chunk(opened, chunk) => self.open_chunk(opened, chunk),
         }
     }
 
@@ -259,8 +260,8 @@ impl Page<'_> {
             let first = group.first + u64::from(chunk - group.chunk) * u64::from(CHUNK);
             let end = group.end().min(first + u64::from(CHUNK));
             if let Some(key) = self.newest(number, &it.bounds, (first, end)) {
-                let what = What::Chunk(opened, chunk);
-                self.queue.push(Item { key, what });
+                let kind = ItemKind::Chunk(opened, chunk);
+                self.queue.push(Item { key, kind });
             }
         };
         match postings.chunks() {
@@ -314,7 +315,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Queues a match, if it can be one of those that the page gives.
+    /// Queues a match, unless the page has enough matches above it.
     fn push(&mut self, item: Item) {
         if self.below.is_some_and(|below| item.key <= below) {
             return;
@@ -324,7 +325,7 @@ impl Page<'_> {
         if self.found < 2 * self.limit + self.spare {
             return;
         }
-        let is_match = |item: &Item| matches!(item.what, What::Found(_));
+        let is_match = |item: &Item| matches!(item.kind, ItemKind::Match(_));
         let all = std::mem::take(&mut self.queue).into_vec();
         let (mut matches, others): (Vec<Item>, Vec<Item>) = all.into_iter().partition(is_match);
         if matches.len() > self.limit {
@@ -337,7 +338,7 @@ impl Page<'_> {
         self.queue.extend(matches);
     }
 
-    /// A match by all but its terms that has not been given yet; `key` has its handle.
+    /// Checks a row against everything but its terms; `None` if it does not match or was already returned. `key` has its handle.
     #[inline]
     fn found(&self, table: &Table, row: u32, mut key: Key) -> Option<Item> {
         key.end = table.end(row);
@@ -349,12 +350,12 @@ impl Page<'_> {
             && self.search.durations.overlaps(&it.durations);
         admitted.then_some(Item {
             key,
-            what: What::Found(it.trace_id),
+            kind: ItemKind::Match(it.trace_id),
         })
     }
 }
 
-/// A chunk's table.
+/// Reads a chunk's table.
 pub(crate) fn read_table(
     store: &mut Store,
     view: &View,

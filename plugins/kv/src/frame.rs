@@ -1,7 +1,7 @@
-//! The frame around every stored value, and the names of partitions and keys.
+//! The frame of every stored value, and the names of partitions and keys.
 //!
-//! A value is its kind, the version of the format, what it holds, and a checksum of all that with the key's numbers as the seed:
-//! so a value under another's key is as damaged as one with a flipped bit.
+//! A value consists of its kind, the version of the format, a payload, and a checksum over all of that, seeded with the numbers of
+//! its key. So a value stored under another key counts as damaged, as does one with a flipped bit.
 
 use larder_plugin::Error;
 use larder_plugin::kv::Key;
@@ -11,12 +11,12 @@ use crate::codec::Damaged;
 
 /// The version of the format that this build writes, and the highest that it reads.
 pub(crate) const VERSION: u8 = 1;
-/// Bytes before what a value holds.
+/// Bytes before the payload.
 pub(crate) const BEFORE: usize = 2;
-/// Bytes after it.
+/// Bytes after the payload.
 pub(crate) const AFTER: usize = 8;
 
-/// What a value is. The letter is its first byte, and the first of its key's sort.
+/// The kind of a value. Its letter is the first byte of the value and of the sort of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -26,13 +26,13 @@ pub(crate) enum Kind {
     Digests = b'd',
     /// The fragment table of a chunk.
     Table = b't',
-    /// Where the traces of a group are.
+    /// The fragments of a group by trace.
     Traces = b'x',
-    /// Which traces a group has, for certain not or perhaps.
+    /// A Bloom filter of a group's traces.
     Filter = b'f',
-    /// Operations that a bucket had not had before.
+    /// Operations that were new to a bucket.
     Operations = b'n',
-    /// What has to be known of a segment to search it.
+    /// The header of a segment, needed to search it.
     Header = b'h',
     /// Terms with their lists.
     Terms = b'k',
@@ -40,18 +40,18 @@ pub(crate) enum Kind {
     Runs = b'r',
     /// Fragments that are not in a segment yet.
     Entry = b'e',
-    /// Where such fragments are, if they are too many for a commit.
+    /// Refers to an entry that is too large for a commit.
     EntryPlace = b'p',
-    /// How far a writer is.
+    /// The progress of a writer.
     Stamp = b's',
-    /// What a writer's segments are.
+    /// A writer's buckets and segments.
     Manifest = b'm',
 }
 
-/// One kind of partition of a writer's; the numbers are never used again.
+/// A kind of partition of one writer. Partition numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Area {
-    /// What refers to all else.
+    /// The values that refer to all others.
     Head,
     /// The data of a bucket.
     Data(u64),
@@ -61,7 +61,7 @@ pub(crate) enum Area {
     Entries(u64),
 }
 
-/// Begins a value of this kind in `out`, which is emptied.
+/// Clears `out` and begins a value of this kind.
 pub(crate) fn begin(kind: Kind, out: &mut Vec<u8>) {
     out.clear();
     out.push(kind as u8);
@@ -74,12 +74,12 @@ pub(crate) fn end(area: Area, number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&checksum.to_le_bytes());
 }
 
-/// What the checksum of a value under this number begins with.
+/// Returns the seed of the checksum of a value under this number.
 fn seed(area: Area, number: u64) -> u64 {
     area.number().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number
 }
 
-/// A whole value.
+/// Frames a payload.
 pub(crate) fn value(kind: Kind, area: Area, number: u64, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     begin(kind, &mut out);
@@ -88,16 +88,16 @@ pub(crate) fn value(kind: Kind, area: Area, number: u64, payload: &[u8]) -> Vec<
     out
 }
 
-/// Why a value cannot be read.
+/// The reason why a value cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is not what was stored.
+    /// Its bytes are not those that were stored.
     Damaged,
     /// A later build wrote it, in this version of the format.
     Newer(u8),
 }
 
-/// What a value holds, if it is of this kind and was stored under this number.
+/// Returns the payload, if the value is of this kind and was stored under this number.
 pub(crate) fn open(kind: Kind, area: Area, number: u64, value: &[u8]) -> Result<&[u8], Fault> {
     let (framed, checksum) = value.split_last_chunk::<AFTER>().ok_or(Fault::Damaged)?;
     if u64::from_le_bytes(*checksum) != xxh3_64_with_seed(framed, seed(area, number)) {
@@ -110,7 +110,7 @@ pub(crate) fn open(kind: Kind, area: Area, number: u64, value: &[u8]) -> Result<
     }
 }
 
-/// The key of a value.
+/// Returns the key of a value.
 pub(crate) fn key(writer: &str, area: Area, kind: Kind, number: u64) -> Key {
     Key {
         partition: area.name(writer),
@@ -118,7 +118,7 @@ pub(crate) fn key(writer: &str, area: Area, kind: Kind, number: u64) -> Key {
     }
 }
 
-/// The sort of a value's key.
+/// Returns the sort of a value's key.
 pub(crate) fn sort(kind: Kind, number: u64) -> Vec<u8> {
     let mut sort = Vec::with_capacity(9);
     sort.push(kind as u8);
@@ -126,7 +126,7 @@ pub(crate) fn sort(kind: Kind, number: u64) -> Vec<u8> {
     sort
 }
 
-/// The number in a sort that [`sort`] made for this kind.
+/// Parses a sort that [`sort`] made for this kind, and returns the number.
 pub(crate) fn number_of(kind: Kind, sort: &[u8]) -> Result<u64, Damaged> {
     match sort.split_first() {
         Some((first, number)) if *first == kind as u8 => {
@@ -137,7 +137,7 @@ pub(crate) fn number_of(kind: Kind, sort: &[u8]) -> Result<u64, Damaged> {
     }
 }
 
-/// What is told of a value that cannot be read.
+/// Returns the error for a value that cannot be read.
 pub(crate) fn lost(writer: &str, area: Area, kind: Kind, number: u64, fault: Fault) -> Error {
     let what = match fault {
         Fault::Damaged => "is missing or damaged".to_owned(),
@@ -155,7 +155,7 @@ pub(crate) fn lost(writer: &str, area: Area, kind: Kind, number: u64, fault: Fau
 // === impl Kind ===
 
 impl Kind {
-    /// What is lost with a value of this kind, for the operator.
+    /// Describes the payload of values of this kind, for the operator.
     pub(crate) fn holds(self) -> &'static str {
         match self {
             Self::Otlp => "spans",
@@ -177,7 +177,7 @@ impl Kind {
 // === impl Area ===
 
 impl Area {
-    /// The partition's name.
+    /// Returns the partition's name.
     pub(crate) fn name(self, writer: &str) -> String {
         match self {
             Self::Head => format!("head/{writer}"),
@@ -187,7 +187,7 @@ impl Area {
         }
     }
 
-    /// The area that [`Area::name`] gave this name for this writer; none for other names.
+    /// Parses a name that [`Area::name`] gave for this writer; `None` for other names.
     pub(crate) fn of_name(name: &str, writer: &str) -> Option<Self> {
         let (kind, rest) = name.split_once('/')?;
         if kind == "head" {
@@ -206,7 +206,7 @@ impl Area {
         }
     }
 
-    /// Its number; 0 for the head.
+    /// Returns the partition's number; 0 for the head.
     pub(crate) fn number(self) -> u64 {
         match self {
             Self::Head => 0,
@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_read_only_as_what_it_is_and_where_it_was_stored() {
+    fn a_value_is_read_only_under_its_own_kind_and_key() {
         fn open(kind: Kind, number: u64, value: &[u8]) -> Result<&[u8], Fault> {
             super::open(kind, Area::Data(3), number, value)
         }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_version_is_told_apart_from_damage() {
+    fn a_newer_version_is_distinguished_from_damage() {
         let mut stored = vec![Kind::Stamp as u8, 9, 1, 2, 3];
         end(Area::Head, 0, &mut stored);
         assert_eq!(

@@ -1,14 +1,14 @@
-//! What a fragment is known by outside, and its place in the order of a search.
+//! Handles, which identify fragments to the host, and the order of search results.
 
-/// A writer's number, and the number of the fragment among all that the writer has ever written: merging changes neither.
+/// A writer's number, and the number of the fragment among all fragments of that writer. Merging does not change handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Handle(u64);
 
-/// The place of a fragment in the order in which a search gives sightings: by its latest start, and by its handle where those are
-/// equal. It never changes, so a page can begin where another ended, whatever has been done in between and by whom.
+/// The position of a fragment in the order of search results: by its latest start, then by its handle. It never changes, so a page
+/// can resume where another ended, on any instance and after any write or merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
-    /// The fragment's latest span start, nanoseconds.
+    /// Latest start of the fragment's spans, nanoseconds.
     pub(crate) end: u64,
     pub(crate) handle: Handle,
 }
@@ -19,27 +19,27 @@ const FRAGMENT_MASK: u64 = (1 << FRAGMENT_BITS) - 1;
 // === impl Handle ===
 
 impl Handle {
-    /// Of this fragment of this writer.
+    /// Makes the handle of a writer's fragment.
     pub(crate) fn new(writer: u16, fragment: u64) -> Self {
         Self(u64::from(writer) << FRAGMENT_BITS | fragment & FRAGMENT_MASK)
     }
 
-    /// The handle that [`Handle::number`] gave; any other number is the handle of nothing.
+    /// Parses a number that [`Handle::number`] gave. Other numbers make handles without a fragment.
     pub(crate) fn from_number(number: u64) -> Self {
         Self(number)
     }
 
-    /// As the host sees it.
+    /// Returns the number by which the host knows it.
     pub(crate) fn number(self) -> u64 {
         self.0
     }
 
-    /// The number of the writer.
+    /// Returns the number of the writer.
     pub(crate) fn writer(self) -> u16 {
         u16::try_from(self.0 >> FRAGMENT_BITS).unwrap_or(0)
     }
 
-    /// The number of the fragment.
+    /// Returns the number of the fragment.
     pub(crate) fn fragment(self) -> u64 {
         self.0 & FRAGMENT_MASK
     }
@@ -48,7 +48,7 @@ impl Handle {
 // === impl Key ===
 
 impl Key {
-    /// Of this fragment.
+    /// Makes the key of a writer's fragment.
     pub(crate) fn new(end: u64, writer: u16, fragment: u64) -> Self {
         Self {
             end,
@@ -56,7 +56,7 @@ impl Key {
         }
     }
 
-    /// The key right below this one.
+    /// Returns the key right below this one.
     pub(crate) fn before(self) -> Option<Self> {
         let Handle(number) = self.handle;
         Some(match number.checked_sub(1) {

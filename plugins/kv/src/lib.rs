@@ -1,22 +1,22 @@
-//! Keeps traces in `kv`: durable, small, searched through an index, and dropped by age of writing or by size.
+//! Stores traces durably in `kv`, with an index for search, and drops the oldest by age or by size.
 //!
 //! | setting | default | meaning |
 //! |---|---|---|
-//! | `retention` | 168h | How long what was written is kept, such as `72h`; at least 24s |
-//! | `max_bytes` | no limit | The most bytes that a tenant may take up in `kv`, such as `50GiB`; the oldest written goes first |
+//! | `retention` | 168h | How long data is kept after its write, such as `72h`; at least 24s |
+//! | `max_bytes` | no limit | The most bytes that a tenant may store in `kv`, such as `50GiB`; the oldest writes are dropped first |
 //!
-//! | module | what it owns |
+//! | module | contents |
 //! |---|---|
-//! | `engine`, `view` | one instance; what it knows of each writer |
+//! | `engine`, `view` | one instance; its view of each writer |
 //! | `write`, `entry`, `blocks` | a write: blocks, entries, one commit |
-//! | `upkeep`, `seal`, `merge` | retention and the index, a step at a time |
+//! | `maintenance`, `seal`, `merge` | retention and the index, a step at a time |
 //! | `find`, `locate`, `read`, `names` | a page of sightings, traces by id, a page of pieces, services and operations |
-//! | `index`, `traces`, `table`, `column`, `bounds`, `operations` | what stands in the values that are searched |
-//! | `manifest`, `segment` | what stands in those by which they are found |
-//! | `frame`, `codec` | what stands in all of them |
-//! | `store`, `cache` | values checked as they come in, and kept in bounded memory |
-//! | `check` | reading a whole store, to tell what is damaged |
-//! | `limits`, `handle` | settings and sizes; what a fragment is known by |
+//! | `index`, `traces`, `table`, `column`, `bounds`, `operations` | encoding of the values that are searched |
+//! | `manifest`, `segment` | encoding of the values that refer to them |
+//! | `frame`, `codec` | the frame and the primitives of all values |
+//! | `store`, `cache` | values verified as they are read, in a bounded cache |
+//! | `check` | checks a whole store for damage |
+//! | `limits`, `handle` | settings and sizes; handles of fragments |
 //!
 //! `README.md` has the format byte by byte.
 
@@ -36,6 +36,7 @@ mod handle;
 mod index;
 mod limits;
 mod locate;
+mod maintenance;
 mod manifest;
 mod merge;
 mod names;
@@ -46,7 +47,6 @@ mod segment;
 mod store;
 mod table;
 mod traces;
-mod upkeep;
 mod view;
 mod write;
 
@@ -62,14 +62,14 @@ pub use limits::Shape;
 #[cfg(feature = "component")]
 larder_plugin::export!(Kv);
 
-/// The plugin.
+/// The kv plugin.
 #[derive(Debug)]
 pub struct Kv {
     engine: Engine,
 }
 
 impl Kv {
-    /// Opens an instance with parts of other sizes, for tests.
+    /// Opens an instance with other part sizes, for tests.
     #[doc(hidden)]
     pub fn open_with(environment: &Environment, shape: Shape) -> Result<Self, Error> {
         let engine = Engine::open(environment, shape)?;
@@ -125,7 +125,7 @@ impl Plugin for Kv {
         self.engine.counts()
     }
 
-    /// Over all steps every value is read that was there at the first, but for what has been merged or dropped since.
+    /// Over all steps, every value is read that existed at the first step, except those merged or dropped since.
     fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
         check::step(&mut self.engine, resume)
     }

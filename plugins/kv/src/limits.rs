@@ -4,72 +4,72 @@ use larder_plugin::settings::Settings;
 use larder_plugin::{Environment, Error};
 
 const SETTINGS: &[&str] = &["retention", "max_bytes"];
-/// A week.
+/// One week.
 const DEFAULT_RETENTION: u64 = 168 * 3600 * SECOND;
 const SECOND: u64 = 1_000_000_000;
-/// What the instance needs beside its cache: a batch on its way in, a page on its way out, what is not sealed, and sorting it.
+/// Memory that an instance needs beside its cache: an incoming batch, an outgoing page, unsealed entries, and the sorter.
 const RESERVE: u64 = 96 << 20;
 const MIN_CACHE: u64 = 4 << 20;
 const MAX_CACHE: u64 = 64 << 20;
-/// How many buckets there are within what is kept.
+/// The number of buckets that `retention` and `max_bytes` are divided into.
 const BUCKETS: u64 = 24;
 
-/// What the environment and the settings allow.
+/// The limits that the environment and the settings give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// How long what was written is kept, nanoseconds.
+    /// Data is kept this long after its write, nanoseconds.
     pub(crate) retention: u64,
-    /// The most bytes that the tenant may take up in `kv`.
+    /// The most bytes that the tenant may store in `kv`.
     pub(crate) max_bytes: Option<u64>,
-    /// The most bytes of what was read that are kept in memory.
+    /// The most bytes that are cached in memory.
     pub(crate) cache_bytes: usize,
 }
 
-/// The sizes of the parts. Only tests use others than the default: what is stored can be read whatever they are.
+/// The sizes of the parts. Only tests change them; stored data can be read whatever they are.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// About how large a block of spans or of digests is, bytes.
+    /// Approximate size of a block of spans or of digests, bytes.
     pub block: usize,
     /// A write with fewer bytes of spans, or of digests, keeps them in its entry.
     pub inline: usize,
-    /// The most bytes of an entry, or of all of a write, that are committed with it; larger ones are objects.
+    /// The most bytes of an entry, or of all entries of a write, that the commit itself carries; larger ones are objects.
     pub committed: usize,
-    /// The most fragments of an entry, and about the most bytes.
+    /// The most fragments of an entry, and its approximate limit in bytes.
     pub entry: (usize, usize),
-    /// What is not sealed is sealed once it has so many spans,
+    /// Unsealed entries are sealed once they have this many spans,
     pub group_spans: u64,
-    /// so many terms, counted once for each fragment that has them,
+    /// this many terms, counted once for each fragment that has them,
     pub group_terms: usize,
-    /// so many bytes in its entries,
+    /// this many bytes,
     pub group_bytes: usize,
-    /// or so many entries.
+    /// or once there are this many of them.
     pub group_entries: usize,
-    /// About how many bytes a page of terms or of runs has.
+    /// Approximate size of a page of terms or of runs, bytes.
     pub page: usize,
-    /// A list of more bytes is cut into runs of about so many.
+    /// Lists of more bytes are cut into runs of about this size.
     pub run: usize,
-    /// How many segments are merged into one.
+    /// The number of segments that are merged into one.
     pub fan: usize,
-    /// A segment that has been merged so often is not merged again while its bucket is open.
+    /// Segments of this level are not merged again while their bucket is open.
     pub levels: u8,
-    /// How many segments a bucket may have that takes no more.
+    /// The most segments of a closed bucket.
     pub closed_segments: usize,
-    /// About how many bytes of an index one step of merging reads.
+    /// Approximate bytes of an index that one step of merging reads.
     pub merge_step: usize,
-    /// How many chunks a page of a search opens before it ends early.
+    /// The number of chunks that a page of a search opens before it ends early.
     pub find_steps: usize,
-    /// How many matches it keeps beside twice those that it gives.
+    /// The number of matches that a search queues beyond twice its limit.
     pub find_spare: usize,
-    /// Where a clause of a search has so few fragments of a segment, they are looked for in the lists of the others at once: of more,
-    /// a part may fill a page.
+    /// A clause with at most this many fragments in a segment is intersected with the others at once. For larger ones, a part of the
+    /// fragments may fill a page.
     pub find_few: usize,
 }
 
 // === impl Limits ===
 
 impl Limits {
-    /// Reads the settings.
+    /// Parses the settings.
     pub(crate) fn new(environment: &Environment) -> Result<Self, Error> {
         let settings = Settings::new(environment, SETTINGS);
         settings.finish()?;
@@ -102,18 +102,18 @@ impl Limits {
         })
     }
 
-    /// How long a bucket takes what is written, nanoseconds.
+    /// Returns the time after which a bucket is closed, nanoseconds.
     pub(crate) fn bucket_time(&self) -> u64 {
         self.retention / BUCKETS
     }
 
-    /// How many bytes in `kv` a bucket takes.
+    /// Returns the size in `kv` at which a bucket is closed, bytes.
     pub(crate) fn bucket_bytes(&self) -> Option<u64> {
         self.max_bytes.map(|bytes| bytes / BUCKETS)
     }
 }
 
-/// `90s`, `15m`, `168h`, `7d`, or several of them: `1h30m`.
+/// Parses `90s`, `15m`, `168h`, `7d`, or several of them: `1h30m`.
 fn parse_duration(text: &str) -> Option<u64> {
     let mut rest = text.trim();
     let mut sum = 0_u64;
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_a_week() {
+    fn the_default_retention_is_a_week() {
         let limits = Limits::new(&environment(&[])).unwrap();
         assert_eq!(limits.retention, 7 * 24 * 3600 * SECOND);
         assert_eq!((limits.max_bytes, limits.cache_bytes), (None, 64 << 20));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused_by_name() {
+    fn invalid_settings_are_refused_by_name() {
         for (settings, part) in [
             (("retention", "soon"), "`retention`"),
             (("max_bytes", "0"), "`max_bytes`"),

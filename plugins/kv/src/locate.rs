@@ -1,4 +1,4 @@
-//! Finding the fragments of traces by their ids: through filters and sorted hashes, and by looking at what is not sealed.
+//! Finds the fragments of traces by id: in segments with filters and sorted hashes, in entries with their trace index.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,16 +11,16 @@ use crate::handle::Handle;
 use crate::index::CHUNK;
 use crate::segment::Group;
 use crate::store::{Store, lost};
-use crate::traces::{self, Filter, Wanted};
+use crate::traces::{self, Filter, WantedTrace};
 use crate::view::View;
 
-/// Every fragment of these traces with the place of its trace in the list; in no order.
+/// Returns every fragment of these traces with the index of its trace in the list, in no order.
 pub(crate) fn locate(
     store: &mut Store,
     views: &mut [View],
     ids: &[TraceId],
 ) -> Result<Vec<(usize, Handle)>, Error> {
-    let wanted = Wanted::all(ids);
+    let wanted = WantedTrace::all(ids);
     let mut found = Vec::new();
     for view in views {
         view.check_lost()?;
@@ -44,7 +44,7 @@ fn in_group(
     store: &mut Store,
     view: &View,
     (bucket, group): (u64, &Group),
-    wanted: &[Wanted],
+    wanted: &[WantedTrace],
     found: &mut Vec<(usize, Handle)>,
 ) -> Result<(), Error> {
     let area = Area::Data(bucket);

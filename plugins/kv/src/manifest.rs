@@ -1,62 +1,62 @@
-//! What a writer has: the values in its head by which everything else is found.
+//! The stamp and the manifest: values in a writer's head through which all its other values are found.
 
 use larder_plugin::Timestamp;
 
 use crate::codec::{Damaged, Input, put_varint};
 use crate::segment::Segment;
 
-/// How far a writer is: small, and changed by each of its commits.
+/// A writer's progress. It is small, as each of its commits changes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stamp {
-    /// How often an instance has been opened to write under this id.
+    /// The number of times that an instance was opened to write under this id.
     pub(crate) generation: u64,
-    /// How often the manifest has been changed.
+    /// The number of changes to the manifest.
     pub(crate) epoch: u64,
     /// The sequence number of the next entry.
     pub(crate) next: u64,
 }
 
-/// What there is beside entries.
+/// A writer's buckets and segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
-    /// As in the stamp that was committed with it.
+    /// The epoch of the stamp that was committed with it.
     pub(crate) epoch: u64,
     /// The writer's number, which its handles begin with.
     pub(crate) writer: u16,
-    /// The sequence number of the first entry that is not in a segment, and the number of that entry's first fragment.
+    /// The sequence number of the first unsealed entry, and the number of that entry's first fragment.
     pub(crate) sealed: u64,
     pub(crate) fragments: u64,
-    /// The oldest first. One that has no segment yet may be known by its entries alone.
+    /// Buckets, the oldest first. A bucket without segments may be known by its entries alone.
     pub(crate) buckets: Vec<Bucket>,
 }
 
-/// What was written within some time, and is dropped together.
+/// Data that was written in one period and is dropped together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bucket {
-    /// The number of its partition of data.
+    /// The number of its data partition.
     pub(crate) number: u64,
-    /// When it was begun, and when it was last written to, by the host's clock.
+    /// Times at which it was opened and last written to, by the host's clock.
     pub(crate) opened: Timestamp,
     pub(crate) written: Timestamp,
     /// Spans in its segments.
     pub(crate) spans: u64,
     /// Bytes of their fragments, before compression.
     pub(crate) bytes: u64,
-    /// In the order written.
+    /// Segments in the order written.
     pub(crate) segments: Vec<Segment>,
 }
 
 // === impl Stamp ===
 
 impl Stamp {
-    /// Appends it.
+    /// Appends the stamp.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         for number in [self.generation, self.epoch, self.next] {
             put_varint(out, number);
         }
     }
 
-    /// What [`Stamp::encode`] wrote.
+    /// Reads a stamp that [`Stamp::encode`] wrote.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut input = Input::new(bytes);
         Ok(Self {
@@ -70,7 +70,7 @@ impl Stamp {
 // === impl Manifest ===
 
 impl Manifest {
-    /// Appends it.
+    /// Appends the manifest.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.epoch);
         put_varint(out, u64::from(self.writer));
@@ -90,7 +90,7 @@ impl Manifest {
         }
     }
 
-    /// What [`Manifest::encode`] wrote.
+    /// Reads a manifest that [`Manifest::encode`] wrote.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut input = Input::new(bytes);
         let mut manifest = Self {
@@ -117,7 +117,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Every segment with the number of its bucket, in the order written.
+    /// Iterates over (bucket number, segment), in the order written.
     pub(crate) fn segments(&self) -> impl Iterator<Item = (u64, &Segment)> {
         self.buckets
             .iter()

@@ -1,4 +1,4 @@
-//! Merging: the indexes of segments that follow each other become one, a step at a time. Nothing else of them is written again.
+//! Merging: the indexes of adjacent segments become one, a step at a time. Only pages of terms and of runs are rewritten.
 
 use std::rc::Rc;
 
@@ -14,41 +14,41 @@ use crate::seal::put_header;
 use crate::segment::{Header, Segment};
 use crate::store::Writer;
 
-/// A merge under way. It is begun anew if the instance goes.
+/// A merge in progress. If the instance ends, the next one starts it again.
 #[derive(Debug)]
 pub(crate) struct Merge {
     /// The bucket of all segments.
     pub(crate) bucket: u64,
-    /// What is merged, in the order written.
+    /// The segments to merge, in the order written.
     pub(crate) sources: Vec<Segment>,
-    /// What it becomes.
+    /// The resulting segment.
     pub(crate) segment: Segment,
     headers: Vec<Rc<Header>>,
-    inputs: Vec<Input>,
+    inputs: Vec<Source>,
     output: Option<IndexWriter>,
     buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
-struct Input {
+struct Source {
     cursor: Cursor,
-    /// How many chunks the sources before it have.
+    /// The number of chunks in the sources before it.
     chunks: u32,
 }
 
-/// How many terms are merged before a step looks at what it has done.
+/// The number of terms merged between two checks of a step's budget.
 const TERMS_BETWEEN: u64 = 64;
 
 /// One source's list of a term.
-enum Part {
-    /// All of it, and what is added to its first ordinal.
+enum SourceList {
+    /// The whole list, and the number to add to its first ordinal.
     Short(Vec<u8>, u32),
     /// A run, with the chunk from which it counts in the new segment.
     Run(Value, Run, u32),
 }
 
-/// Which of a bucket's segments are to be merged next: as many of one level as `fan`, and in a bucket that takes no more the last
-/// ones, until there are few.
+/// Selects the segments of a bucket to merge next: `fan` adjacent ones of a level or, in a closed bucket, the last ones, until few
+/// remain.
 pub(crate) fn due(shape: &Shape, segments: &[Segment], closed: bool) -> Option<(usize, usize)> {
     let mut start = 0;
     for (at, segment) in segments.iter().enumerate() {
@@ -73,7 +73,7 @@ pub(crate) fn due(shape: &Shape, segments: &[Segment], closed: bool) -> Option<(
 // === impl Merge ===
 
 impl Merge {
-    /// Of these segments of a bucket, which follow each other, with their headers.
+    /// Starts a merge of adjacent segments of a bucket.
     pub(crate) fn new(
         writer: &Writer,
         shape: &Shape,
@@ -84,7 +84,7 @@ impl Merge {
         let mut chunks = 0;
         let mut bounds = Bounds::NONE;
         for (source, header) in sources.iter().zip(&headers) {
-            inputs.push(Input {
+            inputs.push(Source {
                 cursor: Cursor::new(writer, source.number, header.fences.len())?,
                 chunks,
             });
@@ -109,9 +109,9 @@ impl Merge {
         })
     }
 
-    /// Goes on until about so many bytes have been read; true once the new segment is whole.
+    /// Continues until about `bytes` bytes have been read. Returns true once the new segment is complete.
     pub(crate) fn step(&mut self, writer: &Writer, bytes: usize) -> Result<bool, Error> {
-        let read = |inputs: &[Input]| inputs.iter().map(|it| it.cursor.bytes).sum::<usize>();
+        let read = |inputs: &[Source]| inputs.iter().map(|it| it.cursor.bytes).sum::<usize>();
         let until = read(&self.inputs) + bytes;
         for done in 1_u64.. {
             let (mut least, mut alone, mut place) = (u64::MAX, true, 0);
@@ -149,7 +149,7 @@ impl Merge {
         Ok(true)
     }
 
-    /// Writes the list that the sources' lists of a term become.
+    /// Merges the sources' lists of a term and writes the result.
     fn merge_lists(&mut self, term: u32) -> Result<(), Error> {
         let Some(output) = &mut self.output else {
             return Ok(());
@@ -163,8 +163,8 @@ impl Merge {
         }
         for part in &parts {
             match part {
-                Part::Short(list, _) => bytes += list.len() + 4,
-                Part::Run(..) => long = true,
+                SourceList::Short(list, _) => bytes += list.len() + 4,
+                SourceList::Run(..) => long = true,
             }
         }
         let damaged = |_| Error::DataLoss(format!("the lists of term {term:08x} do not read"));
@@ -172,7 +172,7 @@ impl Merge {
         if !long && bytes <= output.run_bytes {
             let mut next = 0;
             for part in &parts {
-                if let Part::Short(list, base) = part {
+                if let SourceList::Short(list, base) = part {
                     let last = append(list, *base, next, &mut self.buffer).map_err(damaged)?;
                     next = last.wrapping_add(1);
                 }
@@ -182,7 +182,7 @@ impl Merge {
         let mut runs = Vec::with_capacity(parts.len());
         for part in &parts {
             match part {
-                Part::Short(list, base) => {
+                SourceList::Short(list, base) => {
                     let first = first(list).map_err(damaged)?.saturating_add(*base);
                     let chunk = first >> index::CHUNK_BITS;
                     self.buffer.clear();
@@ -190,7 +190,7 @@ impl Merge {
                     append(list, *base, from, &mut self.buffer).map_err(damaged)?;
                     runs.push(output.run(chunk, &self.buffer)?);
                 }
-                Part::Run(page, run, chunk) => {
+                SourceList::Run(page, run, chunk) => {
                     let bytes = run.of(page.payload()).map_err(damaged)?;
                     runs.push(output.run(*chunk, bytes)?);
                 }
@@ -217,13 +217,13 @@ impl Merge {
     }
 }
 
-// === impl Input ===
+// === impl Source ===
 
-impl Input {
-    /// Adds its current list to those of the term.
-    fn parts(&mut self, parts: &mut Vec<Part>) -> Result<(), Error> {
+impl Source {
+    /// Pushes its list of the current term.
+    fn parts(&mut self, parts: &mut Vec<SourceList>) -> Result<(), Error> {
         if let Some(list) = self.cursor.short() {
-            parts.push(Part::Short(list.to_vec(), self.base()));
+            parts.push(SourceList::Short(list.to_vec(), self.base()));
             return Ok(());
         }
         for run in self.cursor.long()? {
@@ -232,12 +232,12 @@ impl Input {
                 return Err(self.cursor.lost(Kind::Runs, u64::from(run.page)));
             }
             let chunk = run.chunk.saturating_add(self.chunks);
-            parts.push(Part::Run(page, run, chunk));
+            parts.push(SourceList::Run(page, run, chunk));
         }
         Ok(())
     }
 
-    /// Writes its current list, if that is short, for a term that no other source has: most terms are such.
+    /// Copies its short list of a term that no other source has, which is the case for most terms.
     fn copy_short(
         &self,
         term: u32,
@@ -254,7 +254,7 @@ impl Input {
         buffer.clear();
         let rest = append_first(list, self.base(), 0, buffer);
         rest.map_err(|_| self.cursor.lost(Kind::Terms, 0))?;
-        // A first ordinal that takes more bytes can make it too long by as many.
+        // A longer varint for the first ordinal can make the list a few bytes longer than a short one may be.
         output.short(term, buffer)?;
         Ok(true)
     }
@@ -264,12 +264,12 @@ impl Input {
     }
 }
 
-/// The first ordinal of a list.
+/// Returns the first ordinal of a list.
 fn first(list: &[u8]) -> Result<u32, Damaged> {
     crate::codec::Input::new(list).small()
 }
 
-/// Appends a list with `base` added to its first ordinal, less `from`; gives the last ordinal. The rest of the list stays as it is.
+/// Appends a list with `base - from` added to its first ordinal, and returns its last ordinal. The other bytes are copied.
 fn append(list: &[u8], base: u32, from: u32, out: &mut Vec<u8>) -> Result<u32, Damaged> {
     let (first, rest) = append_first(list, base, from, out)?;
     if rest.is_empty() {
@@ -278,7 +278,7 @@ fn append(list: &[u8], base: u32, from: u32, out: &mut Vec<u8>) -> Result<u32, D
     last(rest, first.wrapping_add(1))
 }
 
-/// The same, without looking for the last ordinal: gives the first, and the rest of the list.
+/// Like [`append`], but does not decode the list: returns the first ordinal and the rest of the list.
 fn append_first<'a>(
     list: &'a [u8],
     base: u32,

@@ -1,4 +1,4 @@
-//! The services and operations of what is stored, put together from what each bucket has of them.
+//! Services and operations of all stored data, collected from the buckets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -11,26 +11,26 @@ use crate::manifest::Stamp;
 use crate::operations::decode;
 use crate::store::lost;
 
-/// Names of more bytes are put together anew for each call.
+/// Names of more bytes are not kept between calls.
 const MOST_KEPT: usize = 4 << 20;
-/// What an operation takes up beside its name.
+/// Estimated overhead of an operation beside its name.
 const ENTRY: usize = 64;
 
-/// The operations of all services, as of one moment.
+/// The operations of all services at one point in time.
 #[derive(Debug)]
 pub(crate) struct Names {
-    /// How far each writer was.
+    /// Each writer's stamp at that point.
     stamps: Vec<Stamp>,
     services: BTreeMap<String, BTreeSet<(String, SpanKind)>>,
     bytes: usize,
 }
 
-/// All services.
+/// Returns all services.
 pub(crate) fn services(engine: &mut Engine) -> Result<Vec<String>, Error> {
     Ok(names(engine)?.services.keys().cloned().collect())
 }
 
-/// The operations of one service.
+/// Returns the operations of one service.
 pub(crate) fn operations(engine: &mut Engine, service: &str) -> Result<Vec<Operation>, Error> {
     let names = names(engine)?;
     let operations = names.services.get(service).into_iter().flatten();
@@ -42,7 +42,7 @@ pub(crate) fn operations(engine: &mut Engine, service: &str) -> Result<Vec<Opera
     Ok(operations.collect())
 }
 
-/// The names as they are now; those of the last call, if no writer has written since.
+/// Returns the current names, reusing those of the last call if no writer has written since.
 fn names(engine: &mut Engine) -> Result<Rc<Names>, Error> {
     engine.follow()?;
     let stamps: Vec<Stamp> = engine.views.iter().map(|view| view.stamp).collect();
@@ -77,7 +77,7 @@ impl Names {
     }
 }
 
-/// Gives every operation, some of them more than once.
+/// Calls `take` with every operation; some are passed more than once.
 fn each(engine: &mut Engine, mut take: impl FnMut((&str, &str, SpanKind))) -> Result<(), Error> {
     for view in &mut engine.views {
         view.check_lost()?;

@@ -1,4 +1,4 @@
-//! Services and operations as they are stored: each once in what was first written of it to a bucket, so they go with the bucket.
+//! Encoding of services and operations. The first write of an operation to a bucket stores it, so it is dropped with the bucket.
 
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
@@ -9,16 +9,16 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::cache::Mixer;
 use crate::codec::{Damaged, Input, put_bytes};
 
-/// Which operations a bucket has, by fingerprint.
+/// Fingerprints of the operations that a bucket has.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct SeenOperations {
     seed: u64,
     fingerprints: HashSet<u64, BuildHasherDefault<Mixer>>,
-    /// Fingerprints of the services of the batch that is being looked at.
+    /// Fingerprints of the services of the current batch.
     services: Vec<u64>,
 }
 
-/// More are not remembered: they are stored again, which costs space and nothing else.
+/// Further ones are not remembered; storing an operation again only costs space.
 const MOST_SEEN: usize = 1 << 18;
 
 /// Appends one operation.
@@ -28,7 +28,7 @@ pub(crate) fn encode(operation: &BatchOperation<'_>, out: &mut Vec<u8>) {
     out.push(number_of(operation.kind));
 }
 
-/// All operations of what [`encode`] wrote, as service, name and kind.
+/// Decodes all operations that [`encode`] wrote, as service, name and kind.
 pub(crate) fn decode(
     bytes: &[u8],
 ) -> impl Iterator<Item = Result<(&str, &str, SpanKind), Damaged>> {
@@ -51,7 +51,7 @@ fn one<'a>(input: &mut Input<'a>) -> Result<(&'a str, &'a str, SpanKind), Damage
     Ok((service, name, kind_of(input.byte()?)?))
 }
 
-/// The operations of what [`encode`] wrote, each as it stands there.
+/// Splits bytes that [`encode`] wrote into single encoded operations.
 pub(crate) fn encoded(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], Damaged>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -89,10 +89,10 @@ fn kind_of(number: u8) -> Result<SpanKind, Damaged> {
     })
 }
 
-// === impl Seen ===
+// === impl SeenOperations ===
 
-impl Seen {
-    /// None. The seed keeps clients from choosing names that collide.
+impl SeenOperations {
+    /// Creates an empty set. The seed keeps clients from choosing names that collide.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -101,12 +101,12 @@ impl Seen {
         }
     }
 
-    /// Forgets all: for a new bucket, and where it is not known whether what was seen has been stored.
+    /// Clears the set: for a new bucket, or if it is unknown whether the operations were stored.
     pub(crate) fn clear(&mut self) {
         self.fingerprints.clear();
     }
 
-    /// Begins with the operations of another batch, which has these services.
+    /// Starts with the operations of a batch, which has these services.
     pub(crate) fn begin(&mut self, services: &[String]) {
         let seed = self.seed;
         let services = services.iter();
@@ -115,7 +115,7 @@ impl Seen {
             .extend(services.map(|it| xxh3_64_with_seed(it.as_bytes(), seed)));
     }
 
-    /// Whether this operation of the batch has not been seen.
+    /// Adds an operation of the batch, and returns true if it was not in the set.
     pub(crate) fn is_new(&mut self, operation: &BatchOperation<'_>) -> bool {
         let service = self.services.get(operation.service_index as usize);
         let seed = service.copied().unwrap_or(self.seed);

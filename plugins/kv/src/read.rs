@@ -1,6 +1,6 @@
-//! Reading: the parts of the wanted fragments, page by page.
+//! Reads the parts of requested fragments, page by page.
 //!
-//! A page ends with where the next fragment stands in what is wanted. What retention drops between two pages is passed over.
+//! A page ends with the position of the next fragment. Fragments that retention drops between two pages are skipped.
 
 use larder_plugin::resume::{self, Position};
 use larder_plugin::{Error, Part, Piece, Pieces, TraceId, Wanted};
@@ -20,26 +20,26 @@ use crate::view::View;
 
 /// The most bytes on a page, whatever the host asks for.
 const MAX_BYTES: usize = 8 << 20;
-/// Bytes that a piece costs beside its own.
+/// Overhead of a piece beside its bytes.
 const PIECE: usize = size_of::<Piece>();
-/// How many traces are looked up at a time where their spans are wanted: a page rarely holds more.
+/// The number of traces looked up at a time when reading spans: a page rarely holds more.
 const TRACES: usize = 64;
 
-/// A page in the making.
-struct Page {
+/// A page under construction.
+struct ReadPage {
     pieces: Vec<Piece>,
     bytes: usize,
     max_bytes: usize,
-    /// The table that was read last, with its writer and its number.
-    table: Option<(Of, Table)>,
-    /// The block that was read last, with its writer and its number.
-    block: Option<(Of, Value)>,
+    /// The table that was read last.
+    table: Option<(ValueId, Table)>,
+    /// The block that was read last.
+    block: Option<(ValueId, Value)>,
 }
 
-/// A writer's number, and that of one of its values.
-type Of = (u16, u64);
+/// A writer's number, and the number of one of its values.
+type ValueId = (u16, u64);
 
-/// One page, from where the page before ended. Raises `data-loss` for what cannot be read.
+/// Returns one page, resuming where the previous page ended. Raises `data-loss` for values that cannot be read.
 pub(crate) fn page(
     engine: &mut Engine,
     wanted: &Wanted,
@@ -49,7 +49,7 @@ pub(crate) fn page(
 ) -> Result<Pieces, Error> {
     let from = resume::decode(resume)?;
     engine.follow()?;
-    let mut page = Page {
+    let mut page = ReadPage {
         pieces: Vec::new(),
         bytes: 0,
         max_bytes: MAX_BYTES.min(max_bytes as usize),
@@ -68,10 +68,10 @@ pub(crate) fn page(
     })
 }
 
-// === impl Page ===
+// === impl ReadPage ===
 
-impl Page {
-    /// In the order asked. Gives where the next page begins.
+impl ReadPage {
+    /// Reads fragments in the order requested. Returns the position of the next page.
     fn fragments(
         &mut self,
         store: &mut Store,
@@ -90,7 +90,7 @@ impl Page {
         Ok(None)
     }
 
-    /// In the order written, whichever trace they are of, so that each block is read once.
+    /// Reads digests in the order written, across traces, so that each block is read once.
     fn digests(
         &mut self,
         store: &mut Store,
@@ -113,7 +113,7 @@ impl Page {
         Ok(None)
     }
 
-    /// Trace by trace, each in the order written.
+    /// Reads spans trace by trace, each in the order written.
     fn traces(
         &mut self,
         store: &mut Store,
@@ -142,7 +142,7 @@ impl Page {
         Ok(None)
     }
 
-    /// Adds a fragment's part, if it is still stored; false if the page has no room for it.
+    /// Adds a fragment's part, if it is still stored. Returns false if the page has no room for it.
     fn add(
         &mut self,
         store: &mut Store,
@@ -152,7 +152,7 @@ impl Page {
     ) -> Result<bool, Error> {
         match self.piece(store, views, handle, part) {
             Ok(added) => Ok(added),
-            // What was read before is given first.
+            // Return the pieces so far first; the next page raises the error.
             Err(_) if !self.pieces.is_empty() => Ok(false),
             Err(error) => Err(error),
         }
@@ -222,7 +222,7 @@ impl Page {
         })
     }
 
-    /// Adds the part of a table's row, of which the bytes are in a block or in `inline`. None if the table is damaged.
+    /// Adds the part of a table's row; its bytes are in a block or in `inline`. `None` if the table is damaged.
     fn of_table(
         &mut self,
         store: &mut Store,

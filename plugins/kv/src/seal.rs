@@ -1,8 +1,8 @@
-//! Sealing: the oldest entries of one bucket become a group, and the group a segment.
+//! Sealing: the oldest entries of one bucket become a group, which becomes a segment.
 
 use larder_plugin::{Error, Part, TraceId};
 
-use crate::blocks::{Blocks, Numbers};
+use crate::blocks::{BlockWriter, Numbers};
 use crate::bounds::Bounds;
 use crate::codec::{Damaged, small};
 use crate::entry::Entry;
@@ -15,14 +15,14 @@ use crate::store::{Objects, Writer, lost};
 use crate::table::{self, Located};
 use crate::traces;
 
-/// What has been sealed and is to be committed.
+/// A sealed segment that has not been committed yet.
 pub(crate) struct Sealed {
     pub(crate) segment: Segment,
     pub(crate) spans: u64,
     pub(crate) bytes: u64,
 }
 
-/// One seal under way.
+/// A seal in progress.
 pub(crate) struct Seal<'a> {
     pub(crate) writer: &'a Writer,
     pub(crate) shape: &'a Shape,
@@ -31,11 +31,11 @@ pub(crate) struct Seal<'a> {
     pub(crate) sorter: &'a mut Sorter,
 }
 
-/// About the most bytes of operations that make one value.
+/// Approximate limit of a value of operations, bytes.
 const OPERATIONS_BYTES: usize = 1 << 20;
 
-/// How many entries from the front are sealed together: those of one bucket, without a gap, until there are enough.
-/// Also whether there are enough, or others behind them.
+/// Returns the number of leading entries to seal together: those of one bucket, without a gap, up to the limits of `shape`. The
+/// flag is true if the limits are reached or entries of another bucket follow.
 pub(crate) fn due<'a>(shape: &Shape, entries: impl Iterator<Item = &'a Entry>) -> (usize, bool) {
     let (mut count, mut spans, mut terms, mut bytes) = (0, 0, 0, 0);
     let mut before: Option<&Entry> = None;
@@ -66,7 +66,7 @@ pub(crate) fn due<'a>(shape: &Shape, entries: impl Iterator<Item = &'a Entry>) -
 // === impl Seal ===
 
 impl Seal<'_> {
-    /// Puts all of a segment of these entries, which follow each other.
+    /// Puts all values of a segment of these adjacent entries.
     pub(crate) fn run(mut self, entries: &[&Entry]) -> Result<Sealed, Error> {
         let number = self.numbers.next();
         let mut objects = Objects::default();
@@ -117,10 +117,10 @@ impl Seal<'_> {
         })
     }
 
-    /// All fragments, those whose bytes were kept in their entries with places in new blocks.
+    /// Returns a row for each fragment. Bytes that were stored in entries are moved to new blocks.
     fn rows(&mut self, entries: &[&Entry], objects: &mut Objects) -> Result<Vec<Located>, Error> {
         let inline = |part| entries.iter().map(|it| it.inline(part).len()).sum();
-        let blocks = |part| Blocks::new(part, self.bucket, inline(part), self.shape.block);
+        let blocks = |part| BlockWriter::new(part, self.bucket, inline(part), self.shape.block);
         let (mut digests, mut otlp) = (blocks(Part::Digest), blocks(Part::Otlp));
         let mut rows = Vec::with_capacity(entries.iter().map(|it| it.len() as usize).sum());
         for entry in entries {
@@ -173,7 +173,7 @@ impl Seal<'_> {
         Ok((chunks, all))
     }
 
-    /// Puts the operations that the bucket did not have before.
+    /// Puts the operations that are new to the bucket.
     fn operations(&mut self, entries: &[&Entry], objects: &mut Objects) -> Result<Vec<u64>, Error> {
         let (mut numbers, mut some) = (Vec::new(), Vec::new());
         for entry in entries {
@@ -196,7 +196,7 @@ impl Seal<'_> {
         Ok(numbers)
     }
 
-    /// Puts a value into the bucket's data; gives its number.
+    /// Puts a value into the bucket's data partition and returns its number.
     fn put(
         &mut self,
         kind: Kind,
@@ -213,7 +213,7 @@ impl Seal<'_> {
     }
 }
 
-/// Puts the header of a segment, which makes it whole.
+/// Puts the header of a segment, which completes it.
 pub(crate) fn put_header(writer: &Writer, segment: u64, header: &Header) -> Result<(), Error> {
     let area = Area::Index(segment);
     let mut value = Vec::new();

@@ -1,42 +1,42 @@
-//! What is known of a segment without its pages: its groups, their chunks, and the first term of every page.
+//! The header of a segment: its groups, their chunks, and the first term of every page.
 
 use crate::bounds::Bounds;
 use crate::codec::{Damaged, Input, put_varint};
 use crate::index::CHUNK;
 
-/// A segment, as the manifest names it.
+/// A segment as listed in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// Its own number, which is that of its partition.
+    /// Its number, which is also that of its partition.
     pub(crate) number: u64,
-    /// How often what is in it has been merged.
+    /// The number of merges that its contents have been through.
     pub(crate) level: u8,
-    /// The number of its first fragment, and that after its last.
+    /// The number of its first fragment, and the number of fragments.
     pub(crate) first: u64,
     pub(crate) end: u64,
     pub(crate) bounds: Bounds,
 }
 
-/// All that has to be known to search a segment.
+/// The header of a segment, needed to search it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     /// The first term of every page of terms.
     pub(crate) fences: Vec<u32>,
     pub(crate) runs_pages: u32,
-    /// In the order written.
+    /// Groups in the order written.
     pub(crate) groups: Vec<Group>,
 }
 
-/// What was sealed together. But for its terms it is never written again.
+/// Fragments that were sealed together. Only their terms are ever rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
     /// The number of its first fragment.
     pub(crate) first: u64,
-    /// How many it has.
+    /// The number of fragments.
     pub(crate) fragments: u32,
-    /// Its first chunk's place in the segment.
+    /// The position of its first chunk in the segment.
     pub(crate) chunk: u32,
-    /// The numbers of these values in the bucket's data.
+    /// The numbers of these values in the bucket's data partition.
     pub(crate) traces: u64,
     pub(crate) filter: u64,
     pub(crate) operations: Vec<u64>,
@@ -46,7 +46,7 @@ pub(crate) struct Group {
 /// Up to 1024 fragments of a group, in the order written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
-    /// The number of its table in the bucket's data.
+    /// The number of its table in the bucket's data partition.
     pub(crate) table: u64,
     pub(crate) bounds: Bounds,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Chunk {
 // === impl Segment ===
 
 impl Segment {
-    /// Appends it.
+    /// Appends the segment.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.number);
         out.push(self.level);
@@ -63,7 +63,7 @@ impl Segment {
         self.bounds.encode(out);
     }
 
-    /// What [`Segment::encode`] wrote.
+    /// Reads a segment that [`Segment::encode`] wrote.
     pub(crate) fn decode(input: &mut Input<'_>) -> Result<Self, Damaged> {
         let (number, level) = (input.varint()?, input.byte()?);
         let first = input.varint()?;
@@ -82,7 +82,7 @@ impl Segment {
 // === impl Header ===
 
 impl Header {
-    /// Appends it.
+    /// Appends the header.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.fences.len() as u64);
         for fence in &self.fences {
@@ -106,7 +106,7 @@ impl Header {
         }
     }
 
-    /// What [`Header::encode`] wrote.
+    /// Reads a header that [`Header::encode`] wrote.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut input = Input::new(bytes);
         let count = input.count()?;
@@ -143,7 +143,7 @@ impl Header {
         })
     }
 
-    /// The group that has this chunk, and the chunk.
+    /// Returns a chunk with its group.
     pub(crate) fn chunk(&self, chunk: u32) -> Option<(&Group, &Chunk)> {
         let at = self.groups.partition_point(|it| it.chunk <= chunk);
         let group = self.groups.get(at.checked_sub(1)?)?;
@@ -151,21 +151,21 @@ impl Header {
         Some((group, group.chunks.get(place as usize)?))
     }
 
-    /// The group that has the fragment with this number.
+    /// Returns the group that has the fragment with this number.
     pub(crate) fn group_of(&self, fragment: u64) -> Option<&Group> {
         let at = self.groups.partition_point(|it| it.first <= fragment);
         let group = self.groups.get(at.checked_sub(1)?)?;
         (fragment < group.end()).then_some(group)
     }
 
-    /// How many chunks it has.
+    /// Returns the number of chunks.
     pub(crate) fn chunks(&self) -> u32 {
         self.groups
             .last()
             .map_or(0, |it| it.chunk + it.fragments.div_ceil(CHUNK))
     }
 
-    /// The page of terms that has this term, if any has.
+    /// Returns the page of terms that can have this term, if there is one.
     pub(crate) fn page_of(&self, term: u32) -> Option<u64> {
         let after = self.fences.partition_point(|fence| *fence <= term);
         after.checked_sub(1).map(|page| page as u64)
@@ -175,7 +175,7 @@ impl Header {
 // === impl Group ===
 
 impl Group {
-    /// The number after that of its last fragment.
+    /// Returns the number after that of its last fragment.
     pub(crate) fn end(&self) -> u64 {
         self.first.saturating_add(u64::from(self.fragments))
     }

@@ -1,4 +1,4 @@
-//! The plugin's way to `kv`: values checked as they come in, and put in calls of bounded size.
+//! Access to `kv`: values are verified as they are read, and written in calls of bounded size.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -9,10 +9,10 @@ use larder_plugin::{Error, log};
 use crate::cache::{Cache, CacheKey, Value};
 use crate::frame::{self, AFTER, Area, BEFORE, Fault, Kind};
 
-/// About how many bytes go into one call of `put`.
+/// Approximate bytes per call of `put`.
 const PUT_BYTES: usize = 2 << 20;
 
-/// A writer, as all that is stored names it.
+/// The identity of a writer in stored names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Writer {
     /// Its id, which is a part of its partitions' names.
@@ -21,16 +21,16 @@ pub(crate) struct Writer {
     pub(crate) number: u16,
 }
 
-/// What was read, some of it still in memory.
+/// Cached reads of values.
 #[derive(Debug)]
 pub(crate) struct Store {
     /// Pages, tables and filters.
     cache: Cache,
-    /// Blocks apart, so that reading many spans does not drive out what every search needs.
+    /// Blocks have their own cache, so that reading many spans does not evict the values that every search needs.
     blocks: Cache,
 }
 
-/// Objects on their way to `put`.
+/// Objects that are buffered for `put`.
 #[derive(Debug, Default)]
 pub(crate) struct Objects {
     objects: Vec<Object>,
@@ -40,7 +40,7 @@ pub(crate) struct Objects {
 // === impl Store ===
 
 impl Store {
-    /// With a cache of at most so many bytes.
+    /// Creates a store with a cache of at most this many bytes.
     pub(crate) fn new(cache_bytes: usize) -> Self {
         Self {
             cache: Cache::new(cache_bytes / 4 * 3),
@@ -48,7 +48,7 @@ impl Store {
         }
     }
 
-    /// A value that never changes. Raises `data-loss` if it is missing or damaged, and logs it.
+    /// Reads an immutable value. Raises and logs `data-loss` if it is missing or damaged.
     pub(crate) fn read(
         &mut self,
         writer: &Writer,
@@ -74,7 +74,7 @@ impl Store {
         Ok(value)
     }
 
-    /// The same, for what will not be asked for again.
+    /// Like [`Store::read`], but does not cache the value.
     pub(crate) fn load(
         writer: &Writer,
         area: Area,
@@ -82,7 +82,7 @@ impl Store {
         number: u64,
     ) -> Result<Value, Error> {
         let got = match kv::get(&[frame::key(&writer.id, area, kind, number)]) {
-            // The host has logged why; it is named here as all else that is damaged.
+            // The host has logged the cause; this error names the value like any other damaged one.
             Err(kv::Error::DataLoss(_)) => Vec::new(),
             got => got?,
         };
@@ -90,21 +90,21 @@ impl Store {
         check(writer, area, kind, number, value)
     }
 
-    /// Forgets what was read from partitions that are there no more.
+    /// Evicts what was read from removed partitions.
     pub(crate) fn forget(&mut self, writer: &Writer, areas: &[Area]) {
         let numbers: BTreeSet<u64> = areas.iter().map(|it| it.number()).collect();
         self.cache.forget(writer.number, &numbers);
         self.blocks.forget(writer.number, &numbers);
     }
 
-    /// The partitions of which something is in memory, by number.
+    /// Returns the numbers of the partitions with cached values.
     #[cfg(test)]
     pub(crate) fn areas(&self) -> BTreeSet<u64> {
         self.cache.areas().chain(self.blocks.areas()).collect()
     }
 }
 
-/// A value as it came from `kv`, if it is what was stored.
+/// Verifies a value that was read from `kv`.
 pub(crate) fn check(
     writer: &Writer,
     area: Area,
@@ -118,7 +118,7 @@ pub(crate) fn check(
     }
 }
 
-/// The error for a value that cannot be read, which is logged.
+/// Logs and returns the error for a value that cannot be read.
 pub(crate) fn lost(writer: &Writer, area: Area, kind: Kind, number: u64, fault: Fault) -> Error {
     let error = frame::lost(&writer.id, area, kind, number, fault);
     if let Error::DataLoss(text) = &error {
@@ -130,7 +130,7 @@ pub(crate) fn lost(writer: &Writer, area: Area, kind: Kind, number: u64, fault: 
 // === impl Value ===
 
 impl Value {
-    /// What the value holds.
+    /// Returns the payload.
     pub(crate) fn payload(&self) -> &[u8] {
         let bytes = self.bytes();
         let end = bytes.len().saturating_sub(AFTER);
@@ -141,7 +141,7 @@ impl Value {
 // === impl Objects ===
 
 impl Objects {
-    /// Adds a value, and puts what has been added if that is much.
+    /// Adds a value, and puts the buffered ones if they are many bytes.
     pub(crate) fn push(
         &mut self,
         writer: &Writer,
@@ -161,7 +161,7 @@ impl Objects {
         Ok(())
     }
 
-    /// Puts what has been added.
+    /// Puts the buffered values.
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
         if !self.objects.is_empty() {
             kv::put(&self.objects)?;

@@ -1,6 +1,6 @@
-//! The table of some fragments: a row for each, in the order written, and where their bytes are.
+//! A table of fragments: a row for each, in the order written, and the positions of their bytes.
 //!
-//! Columns have one width for all rows, above their smallest number, so that a row is read without reading those before it.
+//! Columns have a fixed width, relative to their smallest number, so that any row can be read directly.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use crate::cache::Value;
 use crate::codec::{Damaged, Input, put_varint, small};
 use crate::column::{self, Column};
 
-/// A fragment, but for its bytes.
+/// A fragment without its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) trace_id: TraceId,
@@ -21,17 +21,17 @@ pub(crate) struct Row {
     pub(crate) spans: u32,
 }
 
-/// Where one part of a fragment is.
+/// The position of one part of a fragment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// The number of its block; 0 for the bytes beside the table.
+    /// The number of its block; 0 for bytes that are stored beside the table.
     pub(crate) block: u64,
-    /// Where it begins in the block.
+    /// Offset and length in the block.
     pub(crate) offset: u32,
     pub(crate) len: u32,
 }
 
-/// A fragment, and where its bytes are.
+/// A fragment with the positions of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Located {
     pub(crate) row: Row,
@@ -46,7 +46,7 @@ pub(crate) struct Table {
     layout: Rc<Layout>,
 }
 
-/// Where what is in a table.
+/// The parsed columns and extents of a table.
 #[derive(Debug)]
 pub(crate) struct Layout {
     rows: u32,
@@ -55,15 +55,15 @@ pub(crate) struct Layout {
     otlp: Vec<Extent>,
 }
 
-/// Rows whose bytes follow each other in one block.
+/// Consecutive rows whose bytes are adjacent in one block.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
     /// The first such row.
     row: u32,
     block: u64,
-    /// Where that row begins in the block.
+    /// Offset of that row in the block.
     offset: u32,
-    /// Where it begins among the bytes of all rows.
+    /// Offset of that row in the concatenated bytes of all rows.
     start: u64,
 }
 
@@ -135,7 +135,7 @@ fn extents(out: &mut Vec<u8>, rows: &[Located], of: impl Fn(&Located) -> Place) 
 // === impl Table ===
 
 impl Table {
-    /// The table at the front of `input`, which reads the payload of `value`.
+    /// Parses a table at the front of `input`, which reads the payload of `value`.
     pub(crate) fn parse(value: &Value, input: &mut Input<'_>) -> Result<Self, Damaged> {
         Ok(Self {
             value: value.clone(),
@@ -143,7 +143,7 @@ impl Table {
         })
     }
 
-    /// The table that `value` is; it is parsed once for as long as the value is in memory.
+    /// Returns the table in `value`. It is parsed only once while the value is cached.
     pub(crate) fn of(value: &Value) -> Result<Self, Damaged> {
         let layout = value.layout(|| Layout::parse(value, &mut Input::new(value.payload())))?;
         Ok(Self {
@@ -152,12 +152,12 @@ impl Table {
         })
     }
 
-    /// How many rows it has.
+    /// Returns the number of rows.
     pub(crate) fn len(&self) -> u32 {
         self.layout.rows
     }
 
-    /// One row; none beyond the last.
+    /// Returns one row; `None` beyond the last.
     pub(crate) fn row(&self, row: u32) -> Option<Row> {
         if row >= self.layout.rows {
             return None;
@@ -181,13 +181,13 @@ impl Table {
         })
     }
 
-    /// The latest start of a row's spans.
+    /// Returns the latest start of a row's spans.
     pub(crate) fn end(&self, row: u32) -> u64 {
         let start = self.get(START, row);
         start.saturating_add(self.get(START_SPREAD, row))
     }
 
-    /// The trace of a row.
+    /// Returns the trace of a row.
     pub(crate) fn trace_id(&self, row: u32) -> TraceId {
         TraceId {
             high: self.get(HIGH, row),
@@ -195,7 +195,7 @@ impl Table {
         }
     }
 
-    /// Where a row's digest or otlp is; none beyond the last row, and where the table is at odds with itself.
+    /// Returns the position of a row's digest or OTLP; `None` beyond the last row, and if the table is inconsistent.
     pub(crate) fn place(&self, part: Part, row: u32) -> Option<Place> {
         let (column, extents) = match part {
             Part::Digest => (DIGEST_END, &self.layout.digests),
@@ -216,7 +216,7 @@ impl Table {
         })
     }
 
-    /// A row, and where its bytes are.
+    /// Returns a row with the positions of its bytes.
     pub(crate) fn located(&self, row: u32) -> Result<Located, Damaged> {
         Ok(Located {
             row: self.row(row).ok_or(Damaged)?,
@@ -292,13 +292,13 @@ impl Layout {
 // === impl Place ===
 
 impl Place {
-    /// These bytes of its block.
+    /// Returns its range in the block.
     pub(crate) fn range(&self) -> Range<usize> {
         let start = self.offset as usize;
         start..start + self.len as usize
     }
 
-    /// A place of so many bytes.
+    /// Makes the place of `len` bytes.
     pub(crate) fn new(block: u64, offset: usize, len: usize) -> Self {
         Self {
             block,

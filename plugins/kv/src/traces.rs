@@ -1,4 +1,4 @@
-//! Where the traces of a group are: its fragments sorted by a hash of their trace, and a filter that rules out most other traces.
+//! The fragments of a group by trace: sorted by a hash of the trace id, with a Bloom filter that rules out most other traces.
 
 use larder_plugin::TraceId;
 
@@ -6,22 +6,22 @@ use crate::cache::Value;
 use crate::codec::{Damaged, Input, put_varint};
 use crate::column::{self, Column};
 
-/// A trace that is looked for.
+/// A requested trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Wanted {
-    /// See [`hash`].
+pub(crate) struct WantedTrace {
+    /// The [`hash`] of its id.
     pub(crate) hash: u64,
     pub(crate) id: TraceId,
-    /// Its place in the list of all.
+    /// Its index in the request.
     pub(crate) place: usize,
 }
 
-/// Filter bits for each fragment.
+/// Filter bits per fragment.
 const FILTER_BITS: usize = 16;
-/// How many of them a trace sets, all in one word.
+/// Bits that a trace sets, all in one word.
 const FILTER_HASHES: u32 = 6;
 
-/// What stands for a trace in both.
+/// Hashes a trace id, for the sorted list and the filter.
 #[inline]
 pub(crate) fn hash(id: TraceId) -> u64 {
     let mut mixed = (id.high.rotate_left(32) ^ id.low).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -30,7 +30,7 @@ pub(crate) fn hash(id: TraceId) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
-/// The half of a hash that is kept.
+/// Returns the stored half of a hash.
 #[inline]
 pub(crate) fn short(hash: u64) -> u32 {
     (hash >> 32) as u32
@@ -51,7 +51,7 @@ pub(crate) fn encode(traces: &[TraceId], out: &mut Vec<u8>) {
     column::encode(out, keys.iter().map(|key| key & 0xffff_ffff));
 }
 
-/// Gives the ordinals of the fragments that may be of a trace with this hash, ascending.
+/// Calls `each` with the ordinals of the fragments that may be of a trace with this hash, ascending.
 pub(crate) fn find(value: &Value, hash: u64, mut each: impl FnMut(u32)) -> Result<(), Damaged> {
     let mut input = Input::new(value.payload());
     let count = input.size()?;
@@ -71,7 +71,7 @@ pub(crate) fn find(value: &Value, hash: u64, mut each: impl FnMut(u32)) -> Resul
     Ok(())
 }
 
-/// Appends the filter of these fragments: how many words it has, and the words.
+/// Appends the filter of these fragments: the number of words, and the words.
 pub(crate) fn encode_filter(traces: &[TraceId], out: &mut Vec<u8>) {
     let count = (traces.len() * FILTER_BITS).div_ceil(64).max(1);
     let mut words = vec![0_u64; count];
@@ -93,10 +93,10 @@ pub(crate) struct Filter<'a> {
     words: &'a [[u8; 8]],
 }
 
-// === impl Wanted ===
+// === impl WantedTrace ===
 
-impl Wanted {
-    /// All of a list, ascending by hash.
+impl WantedTrace {
+    /// Hashes all ids of a list, and sorts them by hash.
     pub(crate) fn all(ids: &[TraceId]) -> Vec<Self> {
         let wanted = ids.iter().enumerate().map(|(place, id)| Self {
             hash: hash(*id),
@@ -112,7 +112,7 @@ impl Wanted {
 // === impl Filter ===
 
 impl<'a> Filter<'a> {
-    /// What [`encode_filter`] wrote.
+    /// Parses a payload that [`encode_filter`] wrote.
     pub(crate) fn parse(payload: &'a [u8]) -> Result<Self, Damaged> {
         let mut input = Input::new(payload);
         let count = input.size()?;
@@ -123,7 +123,7 @@ impl<'a> Filter<'a> {
         Ok(Self { words })
     }
 
-    /// Whether the group may have a trace with this hash.
+    /// Returns false if the group certainly has no trace with this hash.
     #[inline]
     pub(crate) fn may_have(self, hash: u64) -> bool {
         let (word, bits) = bits(hash, self.words.len());

@@ -1,7 +1,7 @@
-//! One writer's fragments as an instance knows them, and how it learns of more.
+//! An instance's view of one writer's fragments.
 //!
-//! What a writer has written is seen through its head alone: the stamp tells whether there is anything new, the manifest names
-//! segments, and entries are what is in none yet. All else never changes.
+//! A view follows the writer through its head alone: the stamp tells if there is anything new, the manifest lists the segments, and
+//! entries hold the fragments that are in no segment yet. All other values are immutable.
 
 mod entries;
 
@@ -20,7 +20,7 @@ use crate::store::{Store, Writer, lost};
 
 pub(crate) use entries::{encode_place, piece_key};
 
-/// How often the head is read again where it changes while it is read.
+/// The number of attempts to read a head that changes meanwhile.
 const TRIES: usize = 100;
 
 /// One writer's fragments.
@@ -32,18 +32,18 @@ pub(crate) struct View {
     /// Every segment with its bucket, in the order written.
     pub(crate) segments: Vec<(u64, Segment)>,
     headers: BTreeMap<u64, Rc<Header>>,
-    /// In the order written.
+    /// Entries in the order written.
     pub(crate) entries: VecDeque<Entry>,
-    /// Entries that cannot be read, by sequence number.
+    /// Sequence numbers of entries that cannot be read.
     pub(crate) lost: Vec<u64>,
-    /// Partitions that the manifest does not name any more, and of which something may still be in the caches.
-    pub(crate) gone: Vec<Area>,
+    /// Partitions that the manifest no longer names; the caches may still have values of them.
+    pub(crate) removed: Vec<Area>,
 }
 
 // === impl View ===
 
 impl View {
-    /// Of a writer that has written nothing that is known yet.
+    /// Creates the view of a writer, before its head is read.
     pub(crate) fn new(id: &str) -> Self {
         Self {
             writer: Writer {
@@ -56,16 +56,16 @@ impl View {
             headers: BTreeMap::new(),
             entries: VecDeque::new(),
             lost: Vec::new(),
-            gone: Vec::new(),
+            removed: Vec::new(),
         }
     }
 
-    /// The key of the stamp.
+    /// Returns the key of the stamp.
     pub(crate) fn stamp_key(id: &str) -> kv::Key {
         frame::key(id, Area::Head, Kind::Stamp, 0)
     }
 
-    /// Takes in what has been written since, given the stamp as it is now; none for a writer that has none.
+    /// Reads the writer's new writes, given its current stamp; `None` for a writer without one.
     pub(crate) fn follow(&mut self, stamp: Option<Vec<u8>>) -> Result<(), Error> {
         let mut stamp = stamp;
         let mut before = None;
@@ -87,7 +87,7 @@ impl View {
         ))
     }
 
-    /// There is no stamp: so there must be no manifest either.
+    /// Checks that a writer without a stamp has no manifest either.
     fn check_unwritten(&self) -> Result<(), Error> {
         let key = frame::key(&self.writer.id, Area::Head, Kind::Manifest, 0);
         if kv::get(&[key])?.pop().flatten().is_none() {
@@ -96,8 +96,8 @@ impl View {
         self.root(Kind::Stamp, &[], Stamp::decode).map(|_| ())
     }
 
-    /// Takes in what this stamp stands for. False if something of it is missing, which then has been changed in the meantime: if it
-    /// has `stayed` as it was, what is missing is lost.
+    /// Reads the values that a stamp refers to. Returns false if some are missing because the head has changed since. If the stamp has
+    /// `stayed` the same, missing values are lost.
     fn take_in(&mut self, now: Stamp, stayed: bool) -> Result<bool, Error> {
         if now.epoch != self.stamp.epoch || now.generation != self.stamp.generation {
             let key = frame::key(&self.writer.id, Area::Head, Kind::Manifest, 0);
@@ -107,7 +107,7 @@ impl View {
                 return Ok(false);
             }
             if now.generation != self.stamp.generation {
-                // What an instance saw that was lost with the host might not be what is there now.
+                // The host may have lost entries that this instance saw; the present ones can differ.
                 self.entries.clear();
                 self.lost.clear();
             }
@@ -124,18 +124,18 @@ impl View {
         Ok(true)
     }
 
-    /// Replaces the manifest, and forgets what is in it no more.
+    /// Replaces the manifest, and drops the segments that it no longer names.
     pub(crate) fn set_manifest(&mut self, manifest: Manifest) {
         self.writer.number = manifest.writer;
         let is_kept = |it: &Bucket| manifest.buckets.iter().any(|kept| kept.number == it.number);
         let buckets = self.manifest.buckets.iter().filter(|it| !is_kept(it));
-        self.gone.extend(buckets.map(|it| Area::Data(it.number)));
+        self.removed.extend(buckets.map(|it| Area::Data(it.number)));
         let before = std::mem::take(&mut self.segments);
         self.segments = manifest.segments().map(|(b, it)| (b, *it)).collect();
         let kept: BTreeSet<u64> = self.segments.iter().map(|(_, it)| it.number).collect();
         self.headers.retain(|number, _| kept.contains(number));
         let segments = before.iter().filter(|(_, it)| !kept.contains(&it.number));
-        self.gone
+        self.removed
             .extend(segments.map(|(_, it)| Area::Index(it.number)));
         while self
             .entries
@@ -148,7 +148,7 @@ impl View {
         self.manifest = manifest;
     }
 
-    /// A value that everything else depends on. One of a newer build is refused as such.
+    /// Reads a value that everything else depends on. A value of a newer version is refused as such.
     fn root<T>(
         &self,
         kind: Kind,
@@ -170,13 +170,13 @@ impl View {
         decoded
     }
 
-    /// How many headers are in memory.
+    /// Returns the number of headers in memory.
     #[cfg(test)]
     pub(crate) fn headers_len(&self) -> usize {
         self.headers.len()
     }
 
-    /// What has to be known to search a segment.
+    /// Returns the header of a segment.
     pub(crate) fn header(&mut self, segment: u64) -> Result<Rc<Header>, Error> {
         if let Some(header) = self.headers.get(&segment) {
             return Ok(Rc::clone(header));
@@ -190,7 +190,7 @@ impl View {
         Ok(header)
     }
 
-    /// The place of the segment that has the fragment with this number.
+    /// Returns the segment that has the fragment with this number, and its bucket.
     pub(crate) fn segment_of(&self, fragment: u64) -> Option<(u64, Segment)> {
         let at = self
             .segments
@@ -199,14 +199,14 @@ impl View {
         (fragment < found.1.end).then_some(found)
     }
 
-    /// The place of the entry that has the fragment with this number.
+    /// Returns the entry that has the fragment with this number.
     pub(crate) fn entry_of(&self, fragment: u64) -> Option<&Entry> {
         let at = self.entries.partition_point(|it| it.head.first <= fragment);
         let entry = self.entries.get(at.checked_sub(1)?)?;
         (fragment < entry.end()).then_some(entry)
     }
 
-    /// Raises `data-loss` while there are entries that cannot be read, as a search cannot know what was in them.
+    /// Raises `data-loss` while there are unreadable entries, because a search cannot know their contents.
     pub(crate) fn check_lost(&self) -> Result<(), Error> {
         match self.lost.first() {
             None => Ok(()),
@@ -214,7 +214,7 @@ impl View {
         }
     }
 
-    /// The error for an entry that cannot be read.
+    /// Returns the error for an entry that cannot be read.
     pub(crate) fn entry_lost(&self, sequence: u64) -> Error {
         let (id, fault) = (&self.writer.id, Fault::Damaged);
         frame::lost(id, Area::Head, Kind::Entry, sequence, fault)

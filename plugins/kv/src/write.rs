@@ -1,38 +1,38 @@
-//! Writing: blocks and large entries are put, and one commit refers to them all.
+//! Writing: blocks and large entries are put first, and one commit refers to all of them.
 
 use larder_plugin::kv::{self, Change, Entry as KvEntry, Object};
 use larder_plugin::{Batch, Error, Fragment, Part, Timestamp};
 
-use crate::blocks::{Blocks, Numbers};
+use crate::blocks::{BlockWriter, Numbers};
 use crate::cache::Value;
-use crate::entry::{self, Entry, Head, New};
+use crate::entry::{self, Entry, Head, NewEntry};
 use crate::frame::{self, Area, Kind};
 use crate::limits::{Limits, Shape};
 use crate::manifest::Stamp;
-use crate::operations::{self, Seen};
+use crate::operations::{self, SeenOperations};
 use crate::store::{Objects, Writer};
 use crate::table::{Located, Place, Row};
 use crate::view::{View, encode_place, piece_key};
 
-/// An entry that is stored as objects is cut into pieces of so many bytes.
+/// Size of the pieces of an entry that is stored as objects, bytes.
 const PIECE: usize = 4 << 20;
 
-/// What an instance that writes keeps beside its view.
+/// The state of a writing instance beside its view.
 #[derive(Debug)]
 pub(crate) struct Writing {
     pub(crate) numbers: Numbers,
-    pub(crate) seen: Seen,
-    /// The bucket that takes what is written; none before the next write.
+    pub(crate) seen: SeenOperations,
+    /// The open bucket; `None` until the next write opens one.
     pub(crate) bucket: Option<Current>,
     /// The partition of entries that are too large for the head.
     pub(crate) entries: u64,
-    /// Bytes in `kv` for each byte written, in 256ths, as far as is known.
+    /// Estimated bytes in `kv` per byte written, in 256ths.
     pub(crate) ratio: u64,
-    /// It is not known whether the last commit has happened: the head has to be read.
+    /// The outcome of the last commit is unknown, so the head has to be read again.
     pub(crate) stale: bool,
 }
 
-/// The bucket that takes what is written.
+/// The open bucket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Current {
     pub(crate) number: u64,
@@ -88,14 +88,14 @@ impl Writing {
             Err(error) => {
                 self.seen.clear();
                 self.stale = true;
-                // Objects may be there under the sequence numbers that are used next.
+                // Objects with the next sequence numbers may exist already.
                 self.entries = self.numbers.next();
                 Err(error)
             }
         }
     }
 
-    /// The bucket to write to, which is a new one if the last has been open for long enough or is full.
+    /// Returns the bucket to write to: a new one if the last has reached its age or size.
     fn bucket_at(&mut self, limits: &Limits, now: Timestamp) -> Current {
         self.close_bucket(limits, now);
         if let Some(bucket) = self.bucket {
@@ -111,7 +111,7 @@ impl Writing {
         bucket
     }
 
-    /// Lets the current bucket take no more if its time is over or it is full.
+    /// Closes the current bucket if it has reached its age or size.
     pub(crate) fn close_bucket(&mut self, limits: &Limits, now: Timestamp) {
         self.bucket = self.bucket.filter(|bucket| {
             let full = limits.bucket_bytes().is_some_and(|most| {
@@ -122,7 +122,7 @@ impl Writing {
         });
     }
 
-    /// The operations that the bucket does not have yet.
+    /// Returns the encoded operations that the bucket does not have yet.
     fn new_operations(&mut self, batches: &[Batch]) -> Vec<u8> {
         let mut out = Vec::new();
         for batch in batches {
@@ -136,7 +136,7 @@ impl Writing {
         out
     }
 
-    /// Puts the parts that are large enough for blocks; gives a row for each fragment.
+    /// Puts the parts that are large enough for blocks; returns a row for each fragment.
     fn put_blocks(
         &mut self,
         writer: &Writer,
@@ -146,7 +146,7 @@ impl Writing {
     ) -> Result<Vec<Located>, Error> {
         let bucket = self.bucket.map_or(0, |it| it.number);
         let blocks = |part, total: usize| {
-            (total >= shape.inline).then(|| Blocks::new(part, bucket, total, shape.block))
+            (total >= shape.inline).then(|| BlockWriter::new(part, bucket, total, shape.block))
         };
         let mut digests = blocks(
             Part::Digest,
@@ -154,7 +154,7 @@ impl Writing {
         );
         let mut otlp = blocks(Part::Otlp, fragments.iter().map(|it| it.otlp.len()).sum());
         let mut rows = Vec::with_capacity(fragments.len());
-        let mut push = |blocks: &mut Option<Blocks>, bytes: &[u8]| match blocks {
+        let mut push = |blocks: &mut Option<BlockWriter>, bytes: &[u8]| match blocks {
             Some(blocks) => blocks.push(bytes, &mut self.numbers, writer, objects),
             None => Ok(Place::new(0, 0, bytes.len())),
         };
@@ -176,7 +176,7 @@ impl Writing {
         Ok(rows)
     }
 
-    /// Commits what has been put as entries, which it gives.
+    /// Commits the rows as entries, and returns those.
     fn put_entries(
         &mut self,
         view: &View,
@@ -203,7 +203,7 @@ impl Writing {
                 .split_at_mut_checked(len)
                 .unwrap_or_default();
             (fragments, rows) = (rest, others);
-            values.push(entry::encode(New {
+            values.push(entry::encode(NewEntry {
                 area,
                 sequence,
                 head,
@@ -250,7 +250,7 @@ impl Writing {
     }
 }
 
-/// The change that sets the stamp.
+/// Returns the change that sets the stamp.
 pub(crate) fn put_stamp(stamp: &Stamp) -> Change {
     let mut payload = Vec::new();
     stamp.encode(&mut payload);
@@ -260,7 +260,7 @@ pub(crate) fn put_stamp(stamp: &Stamp) -> Change {
     })
 }
 
-/// How many fragments each entry of a write has, and about how many bytes.
+/// Returns the number of fragments of each entry of a write, and its approximate bytes.
 fn entry_lengths(
     shape: &Shape,
     fragments: &[Fragment<'_>],
@@ -288,7 +288,7 @@ fn entry_lengths(
     lengths
 }
 
-/// Puts an entry as objects, which no call of `get` or `put` needs to carry whole; tells how many.
+/// Puts an entry in pieces, so that no call of `get` or `put` carries all of it. Returns the number of pieces.
 fn put_pieces(writer: &str, area: Area, sequence: u64, value: &[u8]) -> Result<u64, Error> {
     let mut count = 0;
     for piece in value.chunks(PIECE) {

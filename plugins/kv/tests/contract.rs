@@ -1,4 +1,4 @@
-//! Random writes, searches, reads and steps of upkeep, compared with a plain list.
+//! Random writes, searches, reads and steps of maintenance, compared with a plain list.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn it_answers_as_a_list_does(
+    fn it_answers_like_a_list(
         shape in shapes(),
         steps in prop::collection::vec(step(300), 1..60),
     ) {
@@ -35,7 +35,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_written_is_found_before_and_after_sealing_and_merging() {
+fn fragments_are_found_before_and_after_sealing_and_merging() {
     let mut harness = open(small_shape());
     for n in 0..200_u32 {
         let at = u64::from(n) * 10;
@@ -72,7 +72,7 @@ fn groups_of_several_chunks_are_searched_and_merged() {
     for write in 0..16_u64 {
         let fragments = (0..500).map(|n| {
             let n = write * 500 + n;
-            // Times come in no order.
+            // Times are not ordered.
             let at = n * 7919 % 100_003;
             fragment(u128::from(n / 2))
                 .starts(at, at + 50)

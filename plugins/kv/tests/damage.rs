@@ -1,5 +1,5 @@
-//! Every stored value is damaged and lost in turn: an answer is then right or `data-loss`, and what the value did not hold stays
-//! readable.
+//! Damages and removes every stored value in turn. Each answer must then be right or `data-loss`, and data outside of the value must
+//! stay readable.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,7 +28,7 @@ fn reader() -> Environment {
     environment
 }
 
-/// Traces in merged segments, in one that is not, and in entries.
+/// Writes traces into merged segments, into one that is not merged, and into entries.
 fn store() -> Stored {
     kv::reset();
     let mut stored = Stored::default();
@@ -76,7 +76,7 @@ fn read(plugin: &mut Kv, wanted: &Wanted, part: Part) -> Result<Vec<Vec<u8>>, Er
     }
 }
 
-/// Asks for everything; gives how many questions could not be answered, by kind.
+/// Makes every kind of request, and counts those that failed, by kind.
 fn ask(stored: &Stored) -> BTreeMap<&'static str, usize> {
     let mut unanswered = BTreeMap::new();
     let mut check = |what, right: Result<bool, Error>| match right {
@@ -144,7 +144,7 @@ fn an_answer_is_right_or_data_loss_whatever_is_damaged() {
             .remove(0)
             .unwrap();
         kinds.insert(key.sort[0]);
-        for how in [How::Flipped, How::Lost, How::Unreadable] {
+        for how in [Damage::Flipped, Damage::Lost, Damage::Unreadable] {
             how.damage(&key);
             logged();
             check(&key, how, &ask(&stored));
@@ -156,18 +156,18 @@ fn an_answer_is_right_or_data_loss_whatever_is_damaged() {
     assert_eq!(ask(&stored), BTreeMap::new());
 }
 
-/// Whose checksum notices the damage.
+/// A way to damage a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
-    /// The plugin's.
+enum Damage {
+    /// One bit is flipped; the plugin's checksum fails.
     Flipped,
-    /// There is nothing to have one.
+    /// The value is removed.
     Lost,
-    /// The host's: it raises `data-loss` itself, and names the value in its own log.
+    /// The host's checksum fails: it raises `data-loss` itself, and logs the value.
     Unreadable,
 }
 
-impl How {
+impl Damage {
     fn damage(self, key: &Key) {
         match self {
             Self::Flipped => kv::damage(key, |bytes| {
@@ -180,7 +180,7 @@ impl How {
     }
 }
 
-fn check(key: &Key, how: How, unanswered: &BTreeMap<&'static str, usize>) {
+fn check(key: &Key, how: Damage, unanswered: &BTreeMap<&'static str, usize>) {
     let kind = char::from(key.sort[0]);
     let of = |what| unanswered.get(what).copied().unwrap_or(0);
     let told = format!("{kind} of {}, {how:?}: {unanswered:?}", key.partition);
@@ -188,7 +188,7 @@ fn check(key: &Key, how: How, unanswered: &BTreeMap<&'static str, usize>) {
     let traces = usize::try_from(TRACES / 2 + 1).unwrap();
     match kind {
         's' | 'm' => assert_eq!(of("open"), 1, "{told}"),
-        // It is not known what was in it.
+        // Its contents are unknown.
         'e' => assert!(of("services") == 1 && of("a trace") == traces, "{told}"),
         'h' => assert!(of("a rare term") > 0, "{told}"),
         'k' | 'r' => assert!(of("a trace") == 0 && of("services") == 0, "{told}"),
@@ -207,7 +207,7 @@ fn check(key: &Key, how: How, unanswered: &BTreeMap<&'static str, usize>) {
         .into_iter()
         .any(|(_, it)| it.contains(&number) && it.contains(&key.partition));
     assert!(
-        named || how == How::Unreadable,
+        named || how == Damage::Unreadable,
         "{number} is not named in the log"
     );
 }
@@ -259,9 +259,9 @@ fn a_check_reads_every_value_and_names_those_that_are_damaged() {
     }
 }
 
-/// Each step goes on where the one before ended: nothing is passed over, or told twice.
+/// Each step resumes where the one before ended; no value is skipped or reported twice.
 #[test]
-fn a_check_of_a_large_store_takes_many_steps_and_names_each_thing() {
+fn a_check_of_a_large_store_takes_many_steps_and_names_each_damaged_value() {
     kv::reset();
     let mut plugin = Kv::open_with(&environment(&[]), small_shape()).unwrap();
     for n in 0..600_u64 {
@@ -292,7 +292,7 @@ fn a_check_of_a_large_store_takes_many_steps_and_names_each_thing() {
     // A block that two tables share is read for each.
     let (least, more) = (keys.len() as u64, keys.len() as u64 / 50);
     assert!((least..=least + more).contains(&values), "{values}");
-    // What says where other things are would hide those.
+    // Without values that refer to others, which would hide those.
     let keys = keys.iter().filter(|it| b"odkrxfn".contains(&it.sort[0]));
     let damaged: Vec<&Key> = keys.step_by(97).collect();
     for key in &damaged {
@@ -335,7 +335,7 @@ fn a_newer_version_is_refused_by_name() {
 }
 
 #[test]
-fn upkeep_goes_on_beside_what_is_damaged() {
+fn maintenance_continues_beside_damaged_segments() {
     let stored = store();
     let page = kv::keys()
         .into_iter()

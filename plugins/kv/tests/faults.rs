@@ -1,5 +1,5 @@
-//! Two writers and some readers on one store, while calls fail, hosts go and instances are opened again: what was acknowledged is
-//! there exactly once, what was refused is not, and of what is in doubt all is there or nothing.
+//! Two writers and some readers on one store, while calls fail, hosts crash and instances are reopened. Acknowledged writes must be
+//! there exactly once, refused ones not at all, and writes of unknown outcome completely or not at all.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,12 +25,12 @@ const WRITERS: [&str; 2] = ["a", "b"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// By one of the writers.
+    /// A write by one of the writers.
     Write(usize, Vec<Fragments>),
     Maintain(usize, u32),
-    /// The call that changes something after so many others fails.
+    /// The change after this many others fails.
     Fail(usize, Fault),
-    /// An instance is opened again: a writer or, beyond those, a reader.
+    /// An instance is reopened: a writer or, for larger numbers, a reader.
     Reopen(usize),
     Find(usize, Search, u32),
     Read(usize, Vec<u128>, u32),
@@ -58,14 +58,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// All instances on one store, and what must be in it.
+/// All instances on one store, and its expected contents.
 struct Run {
     shape: Shape,
-    /// Two writers, and readers.
+    /// Two writers, followed by readers.
     instances: Vec<Kv>,
-    /// In the order written by each writer.
+    /// Fragments in the order written by each writer.
     stored: [Stored; 2],
-    /// Fragments of writes of which the outcome is not known, by writer.
+    /// Fragments of writes of unknown outcome, by writer.
     doubtful: Vec<(usize, Fragments)>,
     written: u64,
 }
@@ -109,7 +109,7 @@ impl Run {
         self.instances[instance] = self.open(instance);
     }
 
-    /// After a call that failed: where the host has gone, every instance is opened again.
+    /// Follows a failed call: if the host has crashed, every instance is reopened.
     fn recover(&mut self) {
         let gone = kv::is_down();
         kv::restart();
@@ -121,7 +121,7 @@ impl Run {
         self.settle();
     }
 
-    /// Looks what has become of what is in doubt.
+    /// Determines the outcome of the writes that were unknown.
     fn settle(&mut self) {
         if self.doubtful.is_empty() {
             return;
@@ -190,7 +190,7 @@ impl Run {
         }
     }
 
-    /// The digests of all that an instance finds, with how often it does.
+    /// Counts the digests of everything that an instance finds.
     fn digests(&mut self, instance: usize) -> BTreeMap<Vec<u8>, usize> {
         self.find(instance, &Search::all(), 50)
     }
@@ -240,7 +240,7 @@ impl Run {
                     break;
                 }
             }
-            // Of two writers' fragments of a trace either may come first.
+            // The order of two writers' fragments of a trace is not defined.
             let mut due = Vec::new();
             for id in &ids {
                 for it in self.stored.iter().flat_map(|it| it.of_trace(*id)) {
@@ -289,7 +289,7 @@ fn run(shape: Shape, steps: Vec<Step>) {
                 if let Ok(opened) = Kv::open_with(&role(instance), shape) {
                     run.instances[instance] = opened;
                 } else {
-                    // The one before it is fenced, or may be.
+                    // The instance before it may be fenced.
                     if !kv::is_down() {
                         kv::restart();
                         run.reopen(instance);
@@ -311,7 +311,7 @@ fn run(shape: Shape, steps: Vec<Step>) {
     check_partitions(&mut run);
 }
 
-/// At rest, what nothing refers to has been given back.
+/// Checks that an idle store has no unreferenced partitions.
 fn check_partitions(run: &mut Run) {
     let before = kv::stored_bytes();
     for writer in 0..2 {

@@ -1,6 +1,6 @@
-//! The bytes that are stored, against those of the fixture: what an earlier build of this version has written is read for ever.
+//! Compares stored bytes with a fixture, because data that an earlier build of this version wrote must stay readable.
 //!
-//! `LARDER_BLESS=1 cargo test -p larder-kv --test format` writes the fixture anew: with a new version of the format only.
+//! `LARDER_BLESS=1 cargo test -p larder-kv --test format` rewrites the fixture. Do this only with a new version of the format.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use larder_plugin::{Environment, Part, Plugin, Role, Search, SpanKind, TraceId, 
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-1.txt");
 
-/// Lists are cut and blocks are full with next to nothing, so that a few fragments make every kind of value.
+/// Lists are cut and blocks are full at a few bytes, so that a few fragments make every kind of value.
 fn shape() -> Shape {
     Shape {
         block: 96,
@@ -35,7 +35,7 @@ fn shape() -> Shape {
     }
 }
 
-/// The last one has so many terms that its entry is too large for the head.
+/// The last fragment has so many terms that its entry is too large for the head.
 fn fragments() -> impl Iterator<Item = FragmentBuilder> {
     (0..10_u64).map(|n| {
         let more = if n == 9 { 80 } else { 0 };
@@ -59,7 +59,7 @@ fn fragments() -> impl Iterator<Item = FragmentBuilder> {
     })
 }
 
-/// Values in the order of their keys: partition, sort, and bytes, all but the partition in hexadecimal.
+/// Dumps values in the order of their keys: partition, sort and bytes; all but the partition in hexadecimal.
 fn stored() -> String {
     let hex = |bytes: &[u8]| {
         bytes.iter().fold(String::new(), |mut text, byte| {

@@ -1,4 +1,4 @@
-//! A clock that moves on and a store that is full: what goes, when, and what stays.
+//! Retention by age and by size: which data is dropped, and when.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// The numbers of all fragments that an instance finds, ascending.
+/// Returns the numbers of all fragments that an instance finds, ascending.
 fn found(plugin: &mut Kv) -> Vec<u64> {
     let mut numbers = Vec::new();
     let mut resume = None;
@@ -61,7 +61,7 @@ fn rest(plugin: &mut Kv, now: u64) {
 #[derive(Clone, Debug)]
 enum Step {
     Write(Fragments),
-    /// So many seconds go by.
+    /// This many seconds pass.
     Wait(u64),
     Maintain(u32),
     Rest,
@@ -78,7 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// With a retention of 240 seconds, and so buckets of ten.
+/// Runs with a retention of 240 seconds, which makes buckets of ten seconds.
 fn run_by_age(shape: Shape, steps: Vec<Step>) {
     kv::reset();
     let environment = environment(&[("retention", "240s")]);
@@ -115,7 +115,7 @@ fn run_by_age(shape: Shape, steps: Vec<Step>) {
         }
         let numbers = found(&mut plugin);
         let gone = written - numbers.len() as u64;
-        // Whole buckets go, the oldest first, and none before its last fragment is too old.
+        // Whole buckets are dropped, the oldest first, and none before its last fragment is too old.
         assert_eq!(numbers, (gone + 1..=written).collect::<Vec<_>>());
         if let Some(last) = usize::try_from(gone).unwrap().checked_sub(1) {
             assert!(now - times[last] > 240 * SECOND);
@@ -128,7 +128,7 @@ fn run_by_age(shape: Shape, steps: Vec<Step>) {
     let numbers = found(&mut plugin);
     if let Some(first) = numbers.first() {
         let oldest = times[usize::try_from(*first).unwrap() - 1];
-        // The last of its bucket was written up to ten seconds later.
+        // The last fragment of its bucket was written up to ten seconds later.
         assert!(now - oldest <= 250 * SECOND, "{} is too old", now - oldest);
     }
     now += 260 * SECOND;
@@ -147,7 +147,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_is_too_old_goes_and_nothing_before(
+    fn data_is_dropped_when_it_is_too_old_and_not_before(
         shape in shapes(),
         steps in prop::collection::vec(step(), 1..60),
     ) {
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn no_more_is_kept_than_may_be_and_the_newest_stay(
+    fn size_stays_below_the_limit_and_the_newest_data_stays(
         shape in shapes(),
         writes in prop::collection::vec(fragments(30, 900, 12), 1..80),
     ) {
@@ -176,7 +176,7 @@ proptest! {
 }
 
 #[test]
-fn a_handle_of_what_is_gone_reads_nothing_and_others_stay_valid() {
+fn handles_of_dropped_fragments_read_nothing_and_others_stay_valid() {
     kv::reset();
     let environment = environment(&[("retention", "240s")]);
     let mut plugin = Kv::open_with(&environment, small_shape()).unwrap();
@@ -204,8 +204,8 @@ fn a_handle_of_what_is_gone_reads_nothing_and_others_stay_valid() {
     assert_eq!(plugin.statistics().expired_spans, 50);
 }
 
-/// Writes for longer than the retention, with upkeep, and gives how often something was changed. A call that fails is made again, on an
-/// instance that has been opened again if the host had gone.
+/// Writes for longer than the retention, with maintenance, and returns the number of changes. A failed call is made again, on a
+/// reopened instance if the host has crashed.
 fn run_with_a_fault(after: usize, fault: Fault) -> usize {
     kv::reset();
     let environment = environment(&[("retention", "24s")]);
@@ -260,7 +260,7 @@ fn run_with_a_fault(after: usize, fault: Fault) -> usize {
 }
 
 #[test]
-fn whatever_call_fails_all_is_kept_for_its_time_and_then_given_back() {
+fn any_failed_call_leaves_retention_and_reclaiming_correct() {
     for fault in [
         Fault::Crash,
         Fault::Unknown,

@@ -1,8 +1,8 @@
-//! Searching: the newest matches of all segments, merged, page by page.
+//! Search: merges the matches of all segments, newest first, page by page.
 //!
-//! Matches are given in the order of their [`Key`]s, and a page ends with the key to go on from. Keys never change, so pages
-//! stay right whatever is written or evicted in between; and a segment is not opened before its newest fragment's turn has
-//! come, so a page costs what it gives and not what is stored.
+//! Matches are returned in the order of their [`Key`]s, and a page ends with the key to resume from. Keys never change, so pages stay
+//! correct when traces are written or evicted in between. A segment is opened only when its newest fragment is next, so the cost of a
+//! page depends on its size and not on the size of the store.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -11,36 +11,36 @@ use std::collections::BinaryHeap;
 use larder_plugin::{Search, Sighting, Sightings};
 
 use crate::handle::{Handle, Key};
-use crate::index::{Open, short};
+use crate::index::{OpenIndex, short};
 use crate::seek::gallop;
 use crate::segment::{Index, Record, Segment};
 use crate::store::Store;
 
-/// How many fragments a page looks at before it ends early: some milliseconds of work.
+/// The number of fragments that a page examines before it ends early: some milliseconds of work.
 const STEPS: usize = 1 << 16;
-/// What it counts for to look up the lists of a segment.
+/// The number of steps that looking up a segment's lists counts for.
 const OPENING_STEPS: usize = 64;
 
-/// A search against one store.
+/// A search of one store.
 struct Query<'a> {
     store: &'a Store,
     search: &'a Search,
     clauses: Vec<Vec<u32>>,
 }
 
-/// One segment's share of a page.
+/// The search of one segment.
 struct Source<'a> {
     segment: &'a Segment,
     cursor: Option<Cursor<'a>>,
 }
 
-/// A place in a segment's matches.
+/// A position among a segment's matches.
 struct Cursor<'a> {
-    /// The fragments to look at, newest first; a rank is a place in this list.
+    /// The fragments to examine, newest first; a rank is an index of this list.
     order: Cow<'a, [u16]>,
     /// The next rank.
     at: usize,
-    /// For each clause the ranks that it allows; none before the first is asked for.
+    /// The ranks that satisfy each clause; `None` until the first match is requested.
     lists: Option<Vec<List<'a>>>,
 }
 
@@ -49,13 +49,13 @@ struct List<'a> {
     at: usize,
 }
 
-/// The most sightings on a page, whatever the host asks for.
+/// The most sightings on a page, whatever limit the host asks for.
 const MAX_FOUND: u32 = 1 << 16;
 
-/// One page, from the key where the page before ended.
+/// Returns one page, from the key where the previous page ended.
 pub(crate) fn page(store: &Store, search: &Search, from: Option<Key>, limit: u32) -> Sightings {
     let mut clauses: Vec<_> = search.clauses.iter().map(|it| shorts(it)).collect();
-    // What is asked for at several levels is likely rarer than a service.
+    // A clause with several alternatives asks for an attribute, which is likely rarer than a service.
     clauses.sort_by_key(|clause| Reverse(clause.len()));
     let query = Query {
         store,
@@ -72,7 +72,7 @@ pub(crate) fn page(store: &Store, search: &Search, from: Option<Key>, limit: u32
         if past || earliest > search.starts.end || newest.end < search.starts.start {
             continue;
         }
-        // Keys in the queue are those of fragments, so that what is left of it is below all that has been looked at.
+        // Keys in the queue are those of fragments, so everything left in the queue is below all fragments examined so far.
         let cursor = from
             .filter(|from| newest > *from)
             .map(|from| Cursor::new(segment, &query, from));
@@ -120,7 +120,7 @@ pub(crate) fn page(store: &Store, search: &Search, from: Option<Key>, limit: u32
     page
 }
 
-/// What [`page`] made of the bytes of a `resume`.
+/// Converts the position in a `resume` to a key.
 pub(crate) fn from_resume((end, number): (u64, u64)) -> Key {
     Key {
         end,
@@ -138,14 +138,14 @@ fn shorts(clause: &[u64]) -> Vec<u32> {
 // === impl Query ===
 
 impl Query<'_> {
-    /// All but the terms.
+    /// Checks everything but the terms.
     fn admits(&self, record: &Record) -> bool {
         self.search.starts.overlaps(&record.starts)
             && self.search.durations.overlaps(&record.durations)
             && self.store.is_alive(record)
     }
 
-    fn admits_terms(&self, open: &Open, ordinal: u16) -> bool {
+    fn admits_terms(&self, open: &OpenIndex, ordinal: u16) -> bool {
         self.clauses
             .iter()
             .all(|clause| open.has_any(ordinal, clause))
@@ -155,8 +155,8 @@ impl Query<'_> {
 // === impl Source ===
 
 impl Source<'_> {
-    /// Goes on to the next match, or until the steps are spent: gives the key, and whether it is a match. `from` is where to
-    /// begin, the first time.
+    /// Advances to the next match, or until the steps are spent. Returns the key, and true if it is a match. The first call begins at
+    /// `from`.
     fn next(&mut self, query: &Query<'_>, from: Key, steps: &mut usize) -> Option<(Key, bool)> {
         let segment = self.segment;
         let cursor = self
@@ -185,7 +185,7 @@ impl Source<'_> {
     }
 }
 
-/// The ranks that each clause allows, the fewest first; where one allows none, those after it are not looked for.
+/// Returns the ranks that satisfy each clause, the shortest list first. Stops at the first clause without any.
 fn lists<'a>(segment: &'a Segment, query: &Query<'_>) -> Vec<List<'a>> {
     let Index::Sealed(sealed) = segment.index() else {
         return Vec::new();
@@ -220,13 +220,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The key of the next fragment to look at.
+    /// Returns the key of the next fragment to examine.
     fn head(&self, segment: &Segment) -> Option<Key> {
         Some(segment.key(*self.order.get(self.at)?))
     }
 
-    /// Looks at every fragment of a segment that has no lists yet.
-    fn scan(segment: &'a Segment, open: &Open, query: &Query<'_>, from: Key) -> Self {
+    /// Examines every fragment of a segment that has no lists yet.
+    fn scan(segment: &'a Segment, open: &OpenIndex, query: &Query<'_>, from: Key) -> Self {
         let matches = |ordinal: &u16| {
             segment.key(*ordinal) <= from
                 && query.admits(segment.record(*ordinal))
@@ -241,7 +241,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The next rank, from `at`, that every list has.
+    /// Returns the next rank, from `at`, that is in every list.
     fn candidate(&mut self) -> Option<usize> {
         let mut rank = self.at;
         'again: loop {
@@ -260,7 +260,7 @@ impl<'a> Cursor<'a> {
 // === impl List ===
 
 impl List<'_> {
-    /// Its first rank that is not below this one. Ranks are asked for in ascending order.
+    /// Returns its first rank that is at least `rank`. Calls must ascend.
     fn seek(&mut self, rank: usize) -> Option<usize> {
         let rest = self.ranks.get(self.at..)?;
         self.at += gallop(rest, |it| usize::from(*it) < rank);

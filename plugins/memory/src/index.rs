@@ -1,11 +1,11 @@
-//! Which fragments of a segment have which terms.
+//! The inverted index of a segment.
 //!
-//! While a segment takes more, its fragments' terms are kept as they come and a search looks at each fragment. Once it takes
-//! no more they are sorted into lists of fragments by term, by radix, which costs less than a hash table kept up to date. A
-//! fragment is then known by its rank: the newest has rank 0, so a list is in the order in which a search gives sightings.
+//! While a segment is open, its fragments' terms are kept in the order written, and a search examines each fragment. When it is
+//! closed, they are sorted by radix into lists of fragments by term, which is cheaper than updating a hash table. A fragment is then
+//! identified by its rank: the newest has rank 0, so lists are in the order of search results.
 //!
-//! Of a term only the high 32 bits are kept. Terms are hashes, so two of one segment rarely share them; where they do a
-//! search finds more than it has to, which the contract allows.
+//! Only the upper 32 bits of a term are kept. Terms are hashes, so two in a segment rarely share them; where they do, a search
+//! returns extra candidates, which the contract allows.
 
 #![expect(
     clippy::indexing_slicing,
@@ -19,32 +19,32 @@ use larder_plugin::Term;
 use crate::limits::heap;
 use crate::seek::places;
 
-/// What is kept of a term.
+/// Returns the stored half of a term.
 pub(crate) fn short(term: Term) -> u32 {
     (term >> 32) as u32
 }
 
 /// The terms of fragments in the order written.
 #[derive(Debug, Default)]
-pub(crate) struct Open {
+pub(crate) struct OpenIndex {
     terms: Vec<u32>,
-    /// Where each fragment's terms end.
+    /// The end of each fragment's terms.
     ends: Vec<u32>,
 }
 
 /// The fragments of each term, by rank.
 #[derive(Debug)]
-pub(crate) struct Sealed {
+pub(crate) struct SealedIndex {
     /// The fragment with each rank.
     order: Vec<u16>,
-    /// Every term, ascending.
+    /// All terms, ascending.
     terms: Vec<u32>,
-    /// Where each term's ranks end.
+    /// The end of each term's ranks.
     ends: Vec<u32>,
     ranks: Vec<u16>,
 }
 
-/// Room for sorting, kept from one segment to the next.
+/// Buffers for sorting, reused for all segments.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     keys: Vec<u64>,
@@ -53,10 +53,10 @@ pub(crate) struct Scratch {
 
 const RANK_BITS: u32 = 16;
 
-// === impl Open ===
+// === impl OpenIndex ===
 
-impl Open {
-    /// With room for as many as a segment takes.
+impl OpenIndex {
+    /// Reserves room for the fragments and terms of a segment.
     pub(crate) fn with_capacity(fragments: usize, terms: usize) -> Self {
         Self {
             terms: Vec::with_capacity(terms),
@@ -64,13 +64,13 @@ impl Open {
         }
     }
 
-    /// Bytes of memory taken up.
+    /// Returns the memory in use, bytes.
     pub(crate) fn bytes(&self) -> usize {
         heap(self.terms.capacity() * size_of::<u32>())
             + heap(self.ends.capacity() * size_of::<u32>())
     }
 
-    /// How many terms there are, counted once for each fragment that has them.
+    /// Returns the number of terms, summed over the fragments.
     pub(crate) fn len(&self) -> usize {
         self.terms.len()
     }
@@ -82,12 +82,12 @@ impl Open {
         self.ends.push(self.terms.len() as u32);
     }
 
-    /// Whether the fragment at `ordinal` has one of these terms, which ascend.
+    /// Returns true if the fragment at `ordinal` has one of these terms, which ascend.
     pub(crate) fn has_any(&self, ordinal: u16, alternatives: &[u32]) -> bool {
         places(alternatives, self.terms(ordinal)).next().is_some()
     }
 
-    /// The terms of the fragment at `ordinal`, ascending.
+    /// Returns the terms of the fragment at `ordinal`, ascending.
     fn terms(&self, ordinal: u16) -> &[u32] {
         let ordinal = usize::from(ordinal);
         let start = ordinal.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -95,11 +95,11 @@ impl Open {
     }
 }
 
-// === impl Sealed ===
+// === impl SealedIndex ===
 
-impl Sealed {
-    /// Sorts what `open` holds; `order` says which fragment gets which rank.
-    pub(crate) fn new(open: &Open, order: Vec<u16>, scratch: &mut Scratch) -> Self {
+impl SealedIndex {
+    /// Sorts the terms of `open`; `order` lists the fragments by rank.
+    pub(crate) fn new(open: &OpenIndex, order: Vec<u16>, scratch: &mut Scratch) -> Self {
         let keys = &mut scratch.keys;
         keys.clear();
         keys.reserve_exact(open.len());
@@ -132,14 +132,14 @@ impl Sealed {
         sealed
     }
 
-    /// Bytes of memory that [`Sealed::new`] may take for what `open` holds.
-    pub(crate) fn growth(open: &Open) -> usize {
+    /// Returns the most memory that [`SealedIndex::new`] may take for `open`, bytes.
+    pub(crate) fn growth(open: &OpenIndex) -> usize {
         heap(open.ends.len() * size_of::<u16>())
             + heap(open.len() * size_of::<u32>()) * 2
             + heap(open.len() * size_of::<u16>())
     }
 
-    /// Bytes of memory taken up.
+    /// Returns the memory in use, bytes.
     pub(crate) fn bytes(&self) -> usize {
         heap(self.order.capacity() * size_of::<u16>())
             + heap(self.terms.capacity() * size_of::<u32>())
@@ -147,12 +147,12 @@ impl Sealed {
             + heap(self.ranks.capacity() * size_of::<u16>())
     }
 
-    /// The fragments, newest first.
+    /// Returns the fragments, newest first.
     pub(crate) fn order(&self) -> &[u16] {
         &self.order
     }
 
-    /// The ranks of the fragments that have one of these terms, which ascend as the ranks do.
+    /// Returns the ranks of the fragments that have one of these terms. Both ascend.
     pub(crate) fn ranks(&self, alternatives: &[u32]) -> Cow<'_, [u16]> {
         let mut lists = places(alternatives, &self.terms).map(|at| {
             let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -183,13 +183,13 @@ impl Sealed {
 // === impl Scratch ===
 
 impl Scratch {
-    /// Bytes of memory taken up.
+    /// Returns the memory in use, bytes.
     pub(crate) fn bytes(&self) -> usize {
         heap(self.keys.capacity() * size_of::<u64>())
             + heap(self.spare.capacity() * size_of::<u64>())
     }
 
-    /// Bytes that sorting so many terms may take beside those that are taken up now.
+    /// Returns the memory that sorting this many terms may take in addition, bytes.
     pub(crate) fn growth(&self, terms: usize) -> usize {
         let more = |room: &Vec<u64>| {
             if terms > room.capacity() {
@@ -202,8 +202,7 @@ impl Scratch {
     }
 }
 
-/// Sorts keys by the term in their bits 16 to 47, in three passes over 11, 11 and 10 bits, the lowest first. Keys of one term
-/// stay in their order.
+/// Sorts keys by the term in their bits 16 to 47, in three passes over 11, 11 and 10 bits, the lowest first. The sort is stable.
 fn sort_by_term(keys: &mut Vec<u64>, spare: &mut Vec<u64>) {
     const SHIFTS: [u32; 3] = [RANK_BITS, RANK_BITS + 11, RANK_BITS + 22];
     const BUCKETS: usize = 1 << 11;

@@ -1,14 +1,14 @@
-//! Keeps traces in the instance's own memory: as many as fit, the oldest written trace first out.
+//! Stores traces in the instance's own memory: as many as fit, evicting the oldest written trace first.
 //!
 //! | setting | default | meaning |
 //! |---|---|---|
 //! | `max_traces` | 100,000 | The most traces that are kept |
-//! | `max_bytes` | 60 % of the memory limit | The most memory that is used for them, such as `64MiB`: all that takes up memory counts, so the plugin evicts and never runs out |
-//! | `unpacked_bytes` | all of them | How many bytes of spans, the newest, stay as they came; older ones are packed with LZ4. What is full packs all before it evicts, and so holds two to three times as much |
+//! | `max_bytes` | 60 % of the memory limit | The most memory for them, such as `64MiB`. All memory counts, so the plugin evicts and never runs out |
+//! | `unpacked_bytes` | all of them | The bytes of spans, newest first, that stay uncompressed; older ones are packed with LZ4. A full store packs everything before it evicts, and so holds two to three times as much |
 //!
-//! | module | what it owns |
+//! | module | contents |
 //! |---|---|
-//! | `store` | all that is stored, and what has to go |
+//! | `store` | everything that is stored, and eviction |
 //! | `segment`, `payload`, `index` | some thousand fragments: records, bytes, terms |
 //! | `table`, `operations` | traces by id; services and operations by reference count |
 //! | `find`, `read` | a page of sightings, a page of pieces |
@@ -38,7 +38,7 @@ use store::Store;
 
 larder_plugin::export!(Memory);
 
-/// The plugin.
+/// The memory plugin.
 #[derive(Debug)]
 pub struct Memory {
     store: Store,

@@ -1,46 +1,44 @@
-//! How much may be kept, and how large the parts are that it is kept in.
+//! Settings, and the sizes of the parts.
 
 use larder_plugin::settings::Settings;
 use larder_plugin::{Environment, Error};
 
 const SETTINGS: &[&str] = &["max_traces", "max_bytes", "unpacked_bytes"];
 
-/// What the environment and the settings allow.
+/// The limits that the environment and the settings give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// The most traces that are kept.
     pub(crate) max_traces: u64,
-    /// The most bytes of memory that the store takes up, indexes, tables and allocator included.
+    /// The most memory that the store uses, indexes, tables and allocator overhead included, bytes.
     pub(crate) max_bytes: usize,
-    /// How many bytes of spans, the newest, stay as they came; all others are packed.
+    /// The bytes of spans, newest first, that stay uncompressed; all others are packed.
     pub(crate) unpacked_bytes: usize,
 }
 
-/// The sizes of the parts. They shrink with `max_bytes`, so that a small store still consists of many parts and can drop the
-/// oldest of them.
+/// The sizes of the parts. They shrink with `max_bytes`, so that a small store still has many segments and can drop the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// Fragments in a segment.
+    /// The most fragments of a segment.
     pub(crate) fragments: usize,
-    /// Terms in a segment, counted once for each fragment that has them.
+    /// The most terms of a segment, counted once for each fragment that has them.
     pub(crate) terms: usize,
-    /// Bytes in a block of payload.
+    /// Size of a block of payload, bytes.
     pub(crate) block: usize,
 }
 
 const DEFAULT_MAX_TRACES: u64 = 100_000;
 const DEFAULT_UNPACKED_BYTES: u64 = u64::MAX;
-/// Outside of `max_bytes` fit: a batch of 8 MiB on its way in with its lists, or a page on its way out; what a single
-/// fragment may need to be sorted; the stack and the program's own data.
+/// Memory outside of `max_bytes`: an incoming batch of 8 MiB with its lists, or an outgoing page; sorting a single large fragment; the
+/// stack and the program's own data.
 const RESERVE: u64 = 24 << 20;
 const MIN_MAX_BYTES: u64 = 1 << 20;
 
 // === impl Limits ===
 
 impl Limits {
-    /// Reads the settings. `max_bytes` is 60 % of the memory limit by default, and never so large that the rest of the memory
-    /// would not do for a batch on its way in and the gaps that an allocator leaves: after a million spans through a store of
-    /// 208 MiB those were 10 % of it.
+    /// Parses the settings. `max_bytes` is 60 % of the memory limit by default. It must leave room for an incoming batch and for the
+    /// allocator's fragmentation, which was 10 % after a million spans had passed through a store of 208 MiB.
     pub(crate) fn new(environment: &Environment) -> Result<Self, Error> {
         let settings = Settings::new(environment, SETTINGS);
         settings.finish()?;
@@ -80,7 +78,7 @@ impl Limits {
 // === impl Shape ===
 
 impl Shape {
-    /// For a store of this size.
+    /// Sizes the parts for a store of `max_bytes`.
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
             fragments: (max_bytes >> 14).clamp(64, 4096),
@@ -90,7 +88,7 @@ impl Shape {
     }
 }
 
-/// What an allocation of so many bytes takes up in the heap: dlmalloc keeps a word or two beside each and rounds up.
+/// Returns the heap bytes of an allocation: dlmalloc adds a word or two to each, and rounds up.
 pub(crate) fn heap(bytes: usize) -> usize {
     if bytes == 0 {
         return 0;
@@ -133,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused_by_name() {
+    fn invalid_settings_are_refused_by_name() {
         for (settings, part) in [
             (("max_bytes", "1023KiB"), "`max_bytes`"),
             (("max_bytes", "1GiB"), "`limits.memory`"),

@@ -1,4 +1,4 @@
-//! The operations of what is stored, each kept as long as a fragment refers to it.
+//! Reference-counted operations, each kept while a fragment refers to it.
 
 #![expect(
     clippy::indexing_slicing,
@@ -13,47 +13,47 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::limits::heap;
 use crate::table::Table;
 
-/// Operations by number, with their references counted.
+/// Operations by number, with reference counts.
 #[derive(Debug)]
 pub(crate) struct Operations {
     seed: u64,
     slots: Vec<Slot>,
     free: Vec<u32>,
     table: Table,
-    /// The first of each service's operations, which are linked.
+    /// The head of the linked list of each service's operations.
     services: BTreeMap<String, u32>,
     text_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
-    /// The service and then the name: next to each other, as they are compared together.
+    /// The service followed by the name; they are compared together.
     text: Box<str>,
     service_len: u32,
     kind: SpanKind,
     references: u32,
-    /// The neighbours among the operations of its service; `NONE` at the ends.
+    /// The previous and next operation of its service; `NONE` at the ends.
     before: u32,
     after: u32,
 }
 
 /// An operation of a batch, and its hash.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Hashed<'a> {
+pub(crate) struct HashedOperation<'a> {
     operation: BatchOperation<'a>,
     hash: u64,
 }
 
-/// No slot.
+/// The absence of a slot.
 const NONE: u32 = u32::MAX;
 
-/// What an entry of a B-tree takes up at the most, beside its key's text.
+/// The most memory of an entry of a B-tree, beside its key's text.
 const TREE_ENTRY: usize = 64;
 
 // === impl Operations ===
 
 impl Operations {
-    /// None. The seed keeps clients from choosing names that collide.
+    /// Creates an empty set. The seed keeps clients from choosing names that collide.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -65,7 +65,7 @@ impl Operations {
         }
     }
 
-    /// Bytes of memory taken up. Texts count twice, as they are copied when they are asked for.
+    /// Returns the memory in use, bytes. Texts count twice, because a request for them copies them.
     pub(crate) fn bytes(&self) -> usize {
         heap(self.slots.capacity() * size_of::<Slot>())
             + heap(self.free.capacity() * size_of::<u32>())
@@ -73,25 +73,25 @@ impl Operations {
             + self.text_bytes
     }
 
-    /// The operations of a batch, as [`Operations::acquire`] takes them.
-    pub(crate) fn hashed<'a>(&self, batch: &'a Batch) -> impl Iterator<Item = Hashed<'a>> {
+    /// Hashes the operations of a batch, for [`Operations::acquire`].
+    pub(crate) fn hashed<'a>(&self, batch: &'a Batch) -> impl Iterator<Item = HashedOperation<'a>> {
         let services = batch.services.iter();
         let services: Vec<u64> = services.map(|it| hash_service(self.seed, it)).collect();
         batch.operations().map(move |operation| {
             let service = services.get(operation.service_index as usize);
             let service = service.copied().unwrap_or_default();
-            Hashed {
+            HashedOperation {
                 operation,
                 hash: hash(service, operation.name, operation.kind),
             }
         })
     }
 
-    /// Bytes that [`Operations::acquire`] of all of these may take beside those that are taken up now.
-    pub(crate) fn growth<'a>(&self, more: impl Iterator<Item = &'a Hashed<'a>>) -> usize {
+    /// Returns the memory that [`Operations::acquire`] of all of these may take in addition, bytes.
+    pub(crate) fn growth<'a>(&self, more: impl Iterator<Item = &'a HashedOperation<'a>>) -> usize {
         let mut count = 0;
         let mut texts = 0;
-        for Hashed { operation, .. } in more {
+        for HashedOperation { operation, .. } in more {
             count += 1;
             texts += text_bytes(operation.service.len() + operation.name.len());
             texts += service_bytes(operation.service);
@@ -105,9 +105,9 @@ impl Operations {
         slots + texts + self.table.growth(count)
     }
 
-    /// The number of an operation, which is taken up if it is new. Each call is one reference.
-    pub(crate) fn acquire(&mut self, hashed: &Hashed<'_>) -> u32 {
-        let Hashed { operation, hash } = hashed;
+    /// Returns the number of an operation, which is added if it is new. Each call adds one reference.
+    pub(crate) fn acquire(&mut self, hashed: &HashedOperation<'_>) -> u32 {
+        let HashedOperation { operation, hash } = hashed;
         let slots = &self.slots;
         let known = self
             .table
@@ -123,7 +123,7 @@ impl Operations {
             number
         } else {
             self.slots.push(slot);
-            // So that giving numbers back needs no memory.
+            // So that `release` never allocates.
             self.free.reserve(self.slots.capacity() - self.free.len());
             low(self.slots.len() as u64 - 1)
         };
@@ -135,12 +135,12 @@ impl Operations {
         number
     }
 
-    /// One more reference to an operation that has one.
+    /// Adds a reference to a known operation.
     pub(crate) fn refer(&mut self, number: u32) {
         self.slots[number as usize].references += 1;
     }
 
-    /// Gives one reference up; with the last one the operation goes.
+    /// Drops one reference; the operation is removed with its last one.
     pub(crate) fn release(&mut self, number: u32) {
         let slot = &mut self.slots[number as usize];
         slot.references -= 1;
@@ -157,7 +157,7 @@ impl Operations {
         self.text_bytes -= text_bytes(text.len());
     }
 
-    /// Puts a slot first among the operations of its service.
+    /// Inserts a slot at the head of its service's list.
     fn link(&mut self, number: u32, service: &str) {
         let Some(first) = self.services.get_mut(service) else {
             self.text_bytes += service_bytes(service);
@@ -169,7 +169,7 @@ impl Operations {
         self.slots[after as usize].before = number;
     }
 
-    /// Takes a slot out from among the operations of its service, and the service with its last one.
+    /// Removes a slot from its service's list, and the service with its last slot.
     fn unlink(&mut self, number: u32) {
         let Slot { before, after, .. } = self.slots[number as usize];
         if after != NONE {
@@ -188,12 +188,12 @@ impl Operations {
         }
     }
 
-    /// All services, sorted.
+    /// Returns all services, sorted.
     pub(crate) fn services(&self) -> Vec<String> {
         self.services.keys().cloned().collect()
     }
 
-    /// The operations of one service.
+    /// Returns the operations of one service.
     pub(crate) fn of_service(&self, service: &str) -> Vec<Operation> {
         let slot = |number: u32| self.slots.get(number as usize);
         let first = self.services.get(service).copied();
@@ -210,7 +210,7 @@ impl Operations {
 // === impl Slot ===
 
 impl Slot {
-    /// With one reference.
+    /// Creates a slot with one reference.
     fn new(operation: &BatchOperation<'_>) -> Self {
         let text = [operation.service, operation.name].concat();
         Self {
@@ -223,7 +223,7 @@ impl Slot {
         }
     }
 
-    /// The service and the name.
+    /// Returns the service and the name.
     fn texts(&self) -> (&str, &str) {
         self.text.split_at(self.service_len as usize)
     }
@@ -249,7 +249,7 @@ fn hash(service: u64, name: &str, kind: SpanKind) -> u64 {
     xxh3_64_with_seed(name.as_bytes(), service ^ kind as u64)
 }
 
-/// Whether two texts are equal, word by word: the comparison of the C library for wasm goes byte by byte.
+/// Compares two texts word by word; wasm's `memcmp` compares byte by byte.
 fn same(a: &[u8], b: &[u8]) -> bool {
     let (a_words, a_rest) = a.as_chunks::<8>();
     let (b_words, b_rest) = b.as_chunks::<8>();
@@ -261,7 +261,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
         && a_rest.iter().zip(b_rest).all(|(a, b)| a == b)
 }
 
-/// What an operation takes up with its text, which is so long: once here, and once in an answer, as two texts.
+/// Returns the memory of an operation with a text of this length: once here, and once in an answer as two texts.
 fn text_bytes(len: usize) -> usize {
     let answer = heap(len) + heap(1) + size_of::<Operation>();
     heap(len) + answer

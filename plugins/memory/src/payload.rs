@@ -1,8 +1,8 @@
-//! The bytes of a segment's fragments, one after the other in blocks.
+//! The bytes of a segment's fragments, concatenated in blocks.
 //!
-//! A block is given back once nothing in it is alive any more, and written anew without its dead once they are more than half
-//! of it. So what is evicted frees memory soon, though fragments are small and share blocks. Where the store would have to
-//! evict, it first packs blocks with LZ4, which leaves about a quarter of them.
+//! A block is freed when none of its fragments is live, and compacted when more than half of its bytes are dead. So eviction frees
+//! memory soon, although fragments are small and share blocks. Before it evicts, the store packs blocks with LZ4, which reduces them
+//! to about a quarter.
 
 #![expect(
     clippy::indexing_slicing,
@@ -16,7 +16,7 @@ use larder_plugin::Error;
 
 use crate::limits::heap;
 
-/// Where a fragment's bytes are.
+/// The position of a fragment's bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
     block: u16,
@@ -28,58 +28,58 @@ pub(crate) struct Place {
 #[derive(Debug, Default)]
 pub(crate) struct Payload {
     blocks: Vec<Block>,
-    /// Whether the last block takes more.
+    /// True if the last block accepts more bytes.
     open: bool,
-    /// How many blocks, from the first, have been packed or are not worth it.
+    /// The number of leading blocks that are packed or are not worth packing.
     packed: usize,
     bytes: usize,
-    /// How many bytes the blocks from `packed` on take up.
+    /// Bytes of the blocks from `packed` on.
     unpacked: usize,
 }
 
-/// The last packed block that was opened, for the next fragment of it.
+/// Cache of the last unpacked block, for the next fragment in it.
 #[derive(Debug, Default)]
-pub(crate) struct Opened {
-    /// What the block belongs to, as the caller of [`Payload::get`] numbers it, and its place there.
+pub(crate) struct UnpackedBlock {
+    /// The caller's number of the payload, as passed to [`Payload::get`], and the index of the block.
     block: Option<(u64, u16)>,
     bytes: Vec<u8>,
 }
 
-/// Room to pack in, kept from one block to the next: what is packed then fits into small gaps of the heap, and the large
-/// gaps that are left are the size of the next block.
+/// A reused buffer for packing. Packed blocks then fit into small gaps of the heap, and the large gaps that they leave have the size
+/// of the next block.
 #[derive(Debug, Default)]
 pub(crate) struct Packer {
     room: Vec<u8>,
 }
 
-/// What a packer keeps; a larger block takes more for as long as it is packed.
+/// The capacity that a packer keeps; packing a larger block takes more temporarily.
 const PACKER_BYTES: usize = 80 << 10;
 
 #[derive(Debug)]
 struct Block {
     bytes: Vec<u8>,
-    /// How long the bytes are when they are not packed; none if they are not.
+    /// Length of the unpacked bytes; `None` if they are not packed.
     unpacked_len: Option<usize>,
-    /// How many of them belong to fragments that are alive.
+    /// The number of unpacked bytes that belong to live fragments.
     live: usize,
-    /// The first fragment whose bytes are here; the last is the one before the next block's first.
+    /// The first fragment with bytes here; the last is the one before the next block's first.
     first: u16,
 }
 
 // === impl Payload ===
 
 impl Payload {
-    /// Bytes of memory taken up.
+    /// Returns the memory in use, bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes + heap(self.blocks.capacity() * size_of::<Block>())
     }
 
-    /// How many of them could be packed.
+    /// Returns the bytes that could still be packed.
     pub(crate) fn unpacked(&self) -> usize {
         self.unpacked
     }
 
-    /// Bytes that [`Payload::push`] may take beside those that are taken up now.
+    /// Returns the memory that [`Payload::push`] may take in addition, bytes.
     pub(crate) fn growth(&self, len: usize, block: usize) -> usize {
         if self.fits(len) {
             0
@@ -88,7 +88,7 @@ impl Payload {
         }
     }
 
-    /// Appends the bytes of the fragment at `ordinal`, which comes after those before it; `block` is a new block's size.
+    /// Appends the bytes of the fragment at `ordinal`, which must ascend. `block` is the size of a new block.
     pub(crate) fn push(&mut self, bytes: &[u8], ordinal: u16, block: usize) -> Place {
         let len = bytes.len();
         if self.fits(len) {
@@ -124,17 +124,17 @@ impl Payload {
         }
     }
 
-    /// The bytes at a place. `number` tells this payload from others whose blocks are kept in `opened`.
+    /// Returns the bytes at a place. `number` distinguishes payloads that share the cache `opened`.
     ///
     /// Raises `data-loss` if a block cannot be opened.
     pub(crate) fn get<'a>(
         &'a self,
         place: Place,
         number: u64,
-        opened: &'a mut Opened,
+        opened: &'a mut UnpackedBlock,
     ) -> Result<&'a [u8], Error> {
         if place.len == 0 {
-            // Its block may be gone.
+            // Its block may have been freed.
             return Ok(&[]);
         }
         let block = &self.blocks[usize::from(place.block)];
@@ -151,7 +151,7 @@ impl Payload {
         Ok(&bytes[place.range()])
     }
 
-    /// Packs the first block that has not been and takes no more. False if there is none.
+    /// Packs the first closed block that is not packed. Returns false if there is none.
     pub(crate) fn pack(&mut self, packer: &mut Packer) -> bool {
         let closed = self.blocks.len() - usize::from(self.open);
         if self.packed >= closed {
@@ -164,7 +164,7 @@ impl Payload {
         true
     }
 
-    /// Takes no more into the last block, and gives back what it does not need.
+    /// Closes the last block and frees its unused capacity.
     pub(crate) fn close(&mut self) {
         self.open = false;
         if let Some(last) = self.blocks.len().checked_sub(1) {
@@ -177,8 +177,8 @@ impl Payload {
         }
     }
 
-    /// Counts the bytes at a place as dead. Gives the block's fragments, of which there are `fragments` in the segment, where
-    /// [`Payload::compact`] should follow.
+    /// Marks the bytes at a place as dead. Returns the range of the block's fragments if [`Payload::compact`] should follow; `fragments`
+    /// is the number of fragments in the segment.
     pub(crate) fn release(&mut self, place: Place, fragments: u16) -> Option<Range<usize>> {
         let number = usize::from(place.block);
         let last = number + 1 == self.blocks.len();
@@ -197,7 +197,7 @@ impl Payload {
         sparse.then(|| usize::from(block.first)..usize::from(end))
     }
 
-    /// Writes a block anew with no more than these places, which are those in it that are alive, and moves them.
+    /// Rewrites a block with only these places, which are its live ones, and updates them.
     pub(crate) fn compact<'a>(
         &mut self,
         places: impl Iterator<Item = &'a mut Place>,
@@ -210,7 +210,7 @@ impl Payload {
         let number = usize::from(first.block);
         let block = &self.blocks[number];
         let Ok(bytes) = block.unpacked() else {
-            // It stays as it is; whoever reads it is told.
+            // The block stays as it is; a read of it reports the damage.
             return;
         };
         let mut kept = Vec::with_capacity(block.live);
@@ -229,7 +229,7 @@ impl Payload {
         });
     }
 
-    /// Changes a block, and counts what that takes and gives.
+    /// Changes a block and updates the totals.
     fn change(&mut self, number: usize, change: impl FnOnce(&mut Block)) {
         let block = &mut self.blocks[number];
         let before = heap(block.bytes.capacity());
@@ -250,12 +250,12 @@ impl Payload {
 // === impl Packer ===
 
 impl Packer {
-    /// Bytes of memory taken up.
+    /// Returns the memory in use, bytes.
     pub(crate) fn bytes(&self) -> usize {
         heap(self.room.capacity())
     }
 
-    /// Bytes that the next block may take beside those that are taken up now.
+    /// Returns the memory that packing the next block may take in addition, bytes.
     pub(crate) fn growth(&self) -> usize {
         heap(PACKER_BYTES).saturating_sub(self.bytes())
     }
@@ -273,7 +273,7 @@ impl Place {
 // === impl Block ===
 
 impl Block {
-    /// Packs the bytes, unless that leaves more than seven eighths of them.
+    /// Packs the bytes, unless that saves less than an eighth.
     fn pack(&mut self, packer: &mut Packer) {
         let len = self.bytes.len();
         let room = &mut packer.room;

@@ -1,19 +1,19 @@
-//! Reading: the parts of the wanted fragments, page by page.
+//! Reads the parts of requested fragments, page by page.
 //!
-//! A page ends with (place in what is wanted, handle of the next fragment). A trace that is evicted between two pages is
-//! passed over, as are those that were never there.
+//! A page ends with (index into the request, handle of the next fragment). Traces that are evicted between two pages are skipped, as
+//! are unknown ones.
 
 use larder_plugin::resume::{self, Position};
 use larder_plugin::{Error, Part, Piece, Pieces, Wanted};
 
 use crate::handle::Handle;
-use crate::payload::Opened;
+use crate::payload::UnpackedBlock;
 use crate::store::Store;
 
-/// The most bytes on a page, whatever the host asks for: there is room for so many beside `max_bytes`.
+/// The most bytes on a page, whatever the host asks for; `limits` reserves memory for it.
 const MAX_BYTES: usize = 8 << 20;
 
-/// One page, from where the page before ended. Raises `data-loss` if a fragment cannot be unpacked.
+/// Returns one page, resuming where the previous page ended. Raises `data-loss` if a fragment cannot be unpacked.
 pub(crate) fn page(
     store: &Store,
     wanted: &Wanted,
@@ -26,7 +26,7 @@ pub(crate) fn page(
         pieces: Vec::new(),
         resume: None,
     };
-    let mut opened = Opened::default();
+    let mut opened = UnpackedBlock::default();
     let mut bytes = 0;
     let mut next = start(store, wanted, from);
     while let Some((place, handle)) = next {
@@ -36,7 +36,7 @@ pub(crate) fn page(
                 page.resume = Some(resume::encode((place as u64, handle.number())));
                 break;
             }
-            // A piece without bytes still costs a piece.
+            // A piece without bytes has a cost, too.
             bytes += piece.len() + size_of::<Piece>();
             page.pieces.push(Piece {
                 trace_id: record.trace_id,
@@ -49,7 +49,7 @@ pub(crate) fn page(
     Ok(page)
 }
 
-/// Where a page begins.
+/// Returns the position at which a page begins.
 fn start(store: &Store, wanted: &Wanted, from: Option<Position>) -> Option<(usize, Handle)> {
     match from {
         None => first(store, wanted, 0),
@@ -60,7 +60,7 @@ fn start(store: &Store, wanted: &Wanted, from: Option<Position>) -> Option<(usiz
     }
 }
 
-/// The first fragment of what is wanted at `place`, or after it.
+/// Returns the first fragment of the request at `place` or after it.
 fn first(store: &Store, wanted: &Wanted, place: usize) -> Option<(usize, Handle)> {
     match wanted {
         Wanted::Traces(ids) => {
@@ -74,7 +74,7 @@ fn first(store: &Store, wanted: &Wanted, place: usize) -> Option<(usize, Handle)
     }
 }
 
-/// The fragment after this one, of its trace or of what is wanted next.
+/// Returns the fragment after this one: the next of its trace, or the first of the next item of the request.
 fn after(store: &Store, wanted: &Wanted, place: usize, handle: Handle) -> Option<(usize, Handle)> {
     if let Wanted::Traces(_) = wanted
         && let Some((_, record)) = store.get(handle)

@@ -1,12 +1,12 @@
-//! Looking for some of what is sorted.
+//! Searches in sorted slices.
 
 #![expect(
     clippy::indexing_slicing,
     reason = "places are within what was counted"
 )]
 
-/// Where those of `wanted` stand that `terms` has; both ascend. Each is looked for from the one before it on: the terms of an attribute at
-/// all levels stand next to each other.
+/// Returns the positions in `terms` of those of `wanted` that it has; both ascend. Each search begins where the last one ended, because
+/// an attribute's terms at all levels are adjacent.
 pub(crate) fn places(wanted: &[u32], terms: &[u32]) -> impl Iterator<Item = usize> {
     let mut before = None;
     wanted.iter().filter_map(move |term| {
@@ -19,7 +19,7 @@ pub(crate) fn places(wanted: &[u32], terms: &[u32]) -> impl Iterator<Item = usiz
     })
 }
 
-/// How many terms are below this one. They are hashes, so it stands about where it would if they were all equally far apart.
+/// Counts the terms below this one by interpolation search, because terms are hashes and so uniformly distributed.
 fn first_not_below(terms: &[u32], term: u32) -> usize {
     let near = ((u64::from(term) * terms.len() as u64) >> u32::BITS) as usize;
     let (before, after) = terms.split_at(near);
@@ -34,9 +34,9 @@ fn first_not_below(terms: &[u32], term: u32) -> usize {
     start + before[start..].partition_point(|it| *it < term)
 }
 
-/// How many are below at the front of what is sorted by that: what is near is found soon.
+/// Counts the leading items for which `below` holds, by galloping search.
 pub(crate) fn gallop<T>(sorted: &[T], below: impl Fn(&T) -> bool) -> usize {
-    // Twice as far with each step, then between the last two.
+    // Double the reach until it is too far, then search between the last two.
     let mut reach = 1;
     while sorted.get(reach - 1).is_some_and(&below) {
         reach *= 2;
@@ -49,7 +49,7 @@ pub(crate) fn gallop<T>(sorted: &[T], below: impl Fn(&T) -> bool) -> usize {
 mod tests {
     use super::*;
 
-    /// Terms that are spread well, and such as stand all on one side.
+    /// Sets of uniformly distributed terms, and skewed ones.
     fn sets() -> [Vec<u32>; 4] {
         let mut spread: Vec<u32> = (0..5000_u32).map(|n| n.wrapping_mul(0x9e37_79b9)).collect();
         spread.sort_unstable();
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_term_is_found_where_a_search_by_halves_finds_it() {
+    fn interpolation_agrees_with_binary_search() {
         for terms in sets() {
             let others = [0, 1, 449, 900, 1 << 31, u32::MAX - 901, u32::MAX];
             for term in terms.iter().copied().chain(others) {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_there_are_found_in_their_order() {
+    fn present_terms_are_found_in_order() {
         for terms in sets() {
             let (last, some) = (terms.last().copied(), terms.iter().step_by(7).copied());
             let mut wanted: Vec<u32> = some.flat_map(|it| [it, it.wrapping_add(1)]).collect();

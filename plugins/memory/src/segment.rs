@@ -1,4 +1,4 @@
-//! Some thousand fragments that were written one after the other: their records, their bytes, and the index of their terms.
+//! Segments of some thousand consecutively written fragments: records, bytes, and the index of their terms.
 
 #![expect(
     clippy::indexing_slicing,
@@ -8,30 +8,30 @@
 use larder_plugin::{DurationRange, Error, Fragment, Part, TimeRange, TraceId};
 
 use crate::handle::{Handle, Key};
-use crate::index::{Open, Scratch, Sealed};
+use crate::index::{OpenIndex, Scratch, SealedIndex};
 use crate::limits::{Shape, heap};
-use crate::payload::{Opened, Packer, Payload, Place};
+use crate::payload::{Packer, Payload, Place, UnpackedBlock};
 
-/// What is known of a fragment beside its terms and its bytes.
+/// A fragment without its terms and bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) trace_id: TraceId,
-    /// The fragment with which its trace was first written; itself, if it is the one.
+    /// The first fragment of its trace; itself, if it is the first.
     pub(crate) first: Handle,
     /// The trace's next fragment; itself, if it is the last.
     pub(crate) next: Handle,
-    /// In a first fragment, the trace's last.
+    /// In a trace's first fragment: the trace's last.
     pub(crate) last: Handle,
     pub(crate) starts: TimeRange,
     pub(crate) durations: DurationRange,
     pub(crate) span_count: u32,
-    /// Where its operations end in the segment's list.
+    /// The end of its operations in the segment's list.
     operations_end: u32,
     digest: Place,
     otlp: Place,
 }
 
-/// Fragments that were written one after the other.
+/// Consecutively written fragments.
 #[derive(Debug)]
 pub(crate) struct Segment {
     number: u64,
@@ -40,32 +40,32 @@ pub(crate) struct Segment {
     digests: Payload,
     otlp: Payload,
     index: Index,
-    /// The keys of its newest and its oldest fragment, and its earliest start.
+    /// The keys of its newest and oldest fragment, and its earliest start.
     bounds: Option<(Key, Key, u64)>,
 }
 
-/// How much memory something takes up.
+/// Memory in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sizes {
-    /// All of it, bytes.
+    /// All memory, bytes.
     pub(crate) all: usize,
-    /// The bytes that could be packed and are not.
+    /// Bytes that could be packed.
     pub(crate) unpacked: usize,
 }
 
-/// How its terms are kept.
+/// The index of a segment's terms.
 #[derive(Debug)]
 pub(crate) enum Index {
-    /// It takes more.
-    Open(Open),
-    /// It takes no more.
-    Sealed(Sealed),
+    /// The segment is open.
+    Open(OpenIndex),
+    /// The segment is closed.
+    Sealed(SealedIndex),
 }
 
 // === impl Segment ===
 
 impl Segment {
-    /// An empty one.
+    /// Creates an empty segment.
     pub(crate) fn new(number: u64, shape: &Shape) -> Self {
         Self {
             number,
@@ -73,18 +73,18 @@ impl Segment {
             operations: Vec::new(),
             digests: Payload::default(),
             otlp: Payload::default(),
-            index: Index::Open(Open::with_capacity(shape.fragments, shape.terms)),
+            index: Index::Open(OpenIndex::with_capacity(shape.fragments, shape.terms)),
             bounds: None,
         }
     }
 
-    /// Bytes of memory that a new segment takes up.
+    /// Returns the memory of a new segment, bytes.
     pub(crate) fn empty_bytes(shape: &Shape) -> usize {
         let record = size_of::<Record>() + size_of::<u32>();
         heap(shape.fragments * record) + heap(shape.terms * size_of::<u32>())
     }
 
-    /// What is taken up.
+    /// Returns the memory in use.
     pub(crate) fn sizes(&self) -> Sizes {
         let index = match &self.index {
             Index::Open(open) => open.bytes(),
@@ -99,7 +99,7 @@ impl Segment {
         Sizes { all, unpacked }
     }
 
-    /// Bytes of memory that this fragment may take beside those that are taken up now.
+    /// Returns the memory that this fragment may take in addition, bytes.
     pub(crate) fn growth(&self, fragment: &Fragment<'_>, shape: &Shape) -> usize {
         let operations = self.operations.len() + fragment.operations.len();
         let operations = if operations > self.operations.capacity() {
@@ -107,7 +107,7 @@ impl Segment {
         } else {
             0
         };
-        // More terms than a segment takes come only alone.
+        // A fragment with more terms than a segment may have gets a segment of its own.
         let terms = if fragment.terms.len() > shape.terms {
             2 * heap(fragment.terms.len() * size_of::<u32>())
         } else {
@@ -119,7 +119,7 @@ impl Segment {
             + terms
     }
 
-    /// Whether this fragment has to go into a segment of its own.
+    /// Returns true if this fragment needs a new segment.
     pub(crate) fn is_full(&self, fragment: &Fragment<'_>, shape: &Shape) -> bool {
         match &self.index {
             Index::Sealed(_) => true,
@@ -131,7 +131,7 @@ impl Segment {
         }
     }
 
-    /// Appends a fragment, as the last one of the trace that `first` is the first fragment of, or as the first.
+    /// Appends a fragment: as the last one of the trace whose first fragment is `first`, or as the first of a new trace.
     pub(crate) fn push(
         &mut self,
         fragment: &Fragment<'_>,
@@ -171,29 +171,29 @@ impl Segment {
         handle
     }
 
-    /// Bytes of memory that [`Segment::seal`] may take beside those that are taken up now.
+    /// Returns the memory that [`Segment::seal`] may take in addition, bytes.
     pub(crate) fn sealing_growth(&self, scratch: &Scratch) -> usize {
         match &self.index {
-            Index::Open(open) => Sealed::growth(open) + scratch.growth(open.len()),
+            Index::Open(open) => SealedIndex::growth(open) + scratch.growth(open.len()),
             Index::Sealed(_) => 0,
         }
     }
 
-    /// Takes no more, and sorts its terms.
+    /// Closes the segment and sorts its terms.
     pub(crate) fn seal(&mut self, scratch: &mut Scratch) {
         let Index::Open(open) = &self.index else {
             return;
         };
         let mut order: Vec<u16> = (0..self.len()).collect();
         order.sort_unstable_by(|a, b| self.key(*a).newest_first(&self.key(*b)));
-        self.index = Index::Sealed(Sealed::new(open, order, scratch));
+        self.index = Index::Sealed(SealedIndex::new(open, order, scratch));
         self.records.shrink_to_fit();
         self.operations.shrink_to_fit();
         self.digests.close();
         self.otlp.close();
     }
 
-    /// Frees the bytes of a fragment whose trace is evicted; what was first written before `alive` is evicted with it.
+    /// Frees the bytes of a fragment of an evicted trace. All traces whose first fragment precedes `alive` are evicted.
     pub(crate) fn release(&mut self, ordinal: u16, alive: Handle, packer: &mut Packer) {
         let fragments = self.len();
         let record = &self.records[usize::from(ordinal)];
@@ -212,7 +212,7 @@ impl Segment {
         }
     }
 
-    /// How many fragments it has, dead ones included.
+    /// Returns the number of fragments, dead ones included.
     pub(crate) fn len(&self) -> u16 {
         #[expect(clippy::cast_possible_truncation, reason = "a shape allows 4096")]
         let len = self.records.len() as u16;
@@ -227,7 +227,7 @@ impl Segment {
         &self.index
     }
 
-    /// The keys of its newest and its oldest fragment, and its earliest start; none while it is empty.
+    /// Returns the keys of its newest and oldest fragment, and its earliest start; `None` while it is empty.
     pub(crate) fn bounds(&self) -> Option<(Key, Key, u64)> {
         self.bounds
     }
@@ -251,7 +251,7 @@ impl Segment {
         }
     }
 
-    /// The operations of a fragment, by number.
+    /// Returns the operations of a fragment, by number.
     pub(crate) fn operations(&self, ordinal: u16) -> &[u32] {
         let end = self.record(ordinal).operations_end;
         let before = ordinal.checked_sub(1);
@@ -259,14 +259,14 @@ impl Segment {
         &self.operations[start as usize..end as usize]
     }
 
-    /// One part of a fragment that is alive. Digests are never packed, as a search reads many of them.
+    /// Returns one part of a live fragment. Digests are never packed, because a search reads many of them.
     ///
     /// Raises `data-loss` if it cannot be unpacked.
     pub(crate) fn bytes_of<'a>(
         &'a self,
         ordinal: u16,
         part: Part,
-        opened: &'a mut Opened,
+        opened: &'a mut UnpackedBlock,
     ) -> Result<&'a [u8], Error> {
         let record = self.record(ordinal);
         match part {
@@ -275,7 +275,7 @@ impl Segment {
         }
     }
 
-    /// Packs the oldest block of `otlp` that is not. False if there is none.
+    /// Packs the oldest block of `otlp` that is not packed. Returns false if there is none.
     pub(crate) fn pack(&mut self, packer: &mut Packer) -> bool {
         self.otlp.pack(packer)
     }
@@ -284,7 +284,7 @@ impl Segment {
 // === impl Sizes ===
 
 impl Sizes {
-    /// Takes the difference into account that a change has made to a part.
+    /// Applies the change of a part's size.
     pub(crate) fn change(&mut self, before: Self, after: Self) {
         self.all = self.all + after.all - before.all;
         self.unpacked = self.unpacked + after.unpacked - before.unpacked;

@@ -1,8 +1,8 @@
-//! All that is stored: segments in the order written, the traces by id, and what is evicted to stay within the limits.
+//! The store: segments in the order written, traces by id, and eviction to stay within the limits.
 //!
-//! A trace is as old as its first fragment, and the oldest goes first. So eviction is one handle that moves forward through
-//! the segments: a fragment is alive if its trace's first fragment is not behind it. Once it has left a segment nothing in
-//! there is alive, and the segment is dropped whole.
+//! A trace is as old as its first fragment, and the oldest trace is evicted first. So eviction is one handle that advances through
+//! the segments: a fragment is live if its trace's first fragment is not before it. A segment wholly before the handle has no live
+//! fragments and is dropped.
 
 use std::collections::VecDeque;
 
@@ -12,26 +12,26 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::handle::Handle;
 use crate::index::Scratch;
 use crate::limits::{Limits, Shape, heap};
-use crate::operations::{Hashed, Operations};
+use crate::operations::{HashedOperation, Operations};
 use crate::payload::Packer;
 use crate::segment::{Record, Segment, Sizes};
 use crate::table::Table;
 
-/// What one instance holds.
+/// All data of an instance.
 #[derive(Debug)]
 pub(crate) struct Store {
     limits: Limits,
     shape: Shape,
     seed: u64,
-    /// Never empty; the last takes what is written.
+    /// Never empty; new fragments go to the last.
     segments: VecDeque<Segment>,
-    /// What the segments take up.
+    /// Memory of the segments.
     sizes: Sizes,
-    /// The first fragment of the oldest trace; or, if there is none, the end of the last segment.
+    /// The first fragment of the oldest trace; if there is none, the end of the last segment.
     oldest: Handle,
-    /// The segment of the oldest bytes that are not packed.
+    /// The segment with the oldest unpacked bytes.
     packing: u64,
-    /// The handle of each trace's first fragment, by the trace's id.
+    /// The handle of each trace's first fragment, by trace id.
     traces: Table,
     operations: Operations,
     scratch: Scratch,
@@ -42,10 +42,10 @@ pub(crate) struct Store {
 // === impl Store ===
 
 impl Store {
-    /// An empty one.
+    /// Creates an empty store.
     pub(crate) fn new(limits: Limits, seed: u64) -> Self {
         let shape = Shape::new(limits.max_bytes);
-        // Handles that the host has from an instance before this one should mean nothing here.
+        // Handles of an earlier instance, which the host may still use, must not match any here.
         let number = seed >> 33;
         let segment = Segment::new(number, &shape);
         Self {
@@ -64,7 +64,7 @@ impl Store {
         }
     }
 
-    /// Stores batches, after evicting what has to make room for them.
+    /// Stores batches, after making room for them.
     ///
     /// Raises `invalid-argument` for an operation that a batch does not have, and `resource-exhausted` for a fragment that
     /// would take up more than a quarter of the store; nothing is stored then.
@@ -74,7 +74,7 @@ impl Store {
         }
         for batch in batches {
             let operations: Vec<_> = self.operations.hashed(batch).collect();
-            // Each is held until the end, so that none goes with what is evicted while the batch still needs its number.
+            // The write holds a reference to each, so that evictions cannot remove an operation that the batch still needs.
             let mut numbers = vec![None; operations.len()];
             for fragment in batch.fragments() {
                 self.push(&fragment, &operations, &mut numbers);
@@ -110,7 +110,7 @@ impl Store {
     fn push(
         &mut self,
         fragment: &Fragment<'_>,
-        operations: &[Hashed<'_>],
+        operations: &[HashedOperation<'_>],
         numbers: &mut [Option<u32>],
     ) {
         if self.active().is_full(fragment, &self.shape) {
@@ -166,7 +166,7 @@ impl Store {
         }
     }
 
-    /// Bytes of memory taken up, against `max_bytes`.
+    /// Returns the memory in use, bytes; `max_bytes` limits it.
     pub(crate) fn bytes(&self) -> usize {
         self.sizes.all
             + heap(self.segments.capacity() * size_of::<Segment>())
@@ -176,7 +176,7 @@ impl Store {
             + self.packer.bytes()
     }
 
-    /// What is stored and what has gone. Nothing takes up nothing, though a little memory is always in use.
+    /// Counts stored and evicted spans and bytes. An empty store reports 0 bytes, though some memory is always in use.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
             bytes: if self.counts.traces == 0 {
@@ -196,19 +196,19 @@ impl Store {
         self.segments.iter()
     }
 
-    /// Whether the trace of this fragment has not been evicted.
+    /// Returns true if the trace of this fragment has not been evicted.
     pub(crate) fn is_alive(&self, record: &Record) -> bool {
         record.first >= self.oldest
     }
 
-    /// The segment and the record of a fragment that is alive.
+    /// Returns the segment and the record of a live fragment.
     pub(crate) fn get(&self, handle: Handle) -> Option<(&Segment, &Record)> {
         let segment = self.segments.get(self.place_of(handle)?)?;
         let record = segment.get(handle.ordinal())?;
         self.is_alive(record).then_some((segment, record))
     }
 
-    /// The first fragment of a trace.
+    /// Returns the first fragment of a trace.
     pub(crate) fn first_of(&self, id: TraceId) -> Option<Handle> {
         let is = |number| {
             let handle = Handle::from_number(number);
@@ -219,7 +219,7 @@ impl Store {
         Some(Handle::from_number(number))
     }
 
-    // The one that takes what is written.
+    // The segment that accepts writes.
     #[expect(clippy::expect_used, reason = "there is always one")]
     fn active(&self) -> &Segment {
         self.segments.back().expect("invariant: never empty")
@@ -263,7 +263,7 @@ impl Store {
         self.segments.push_back(segment);
     }
 
-    /// Packs what is not packed, the oldest first, and then evicts, until so many more bytes fit.
+    /// Packs the oldest unpacked blocks, and then evicts, until `growth` more bytes fit.
     fn make_room(&mut self, growth: usize) {
         let over = |store: &Self| {
             let more = growth + store.traces.growth(1) + store.packer.growth();
@@ -276,7 +276,7 @@ impl Store {
         }
     }
 
-    /// Packs the oldest block that is not packed. False if there is none.
+    /// Packs the oldest unpacked block. Returns false if there is none.
     fn pack_oldest(&mut self) -> bool {
         let front = self.segments.front().map_or(0, Segment::number);
         self.packing = self.packing.max(front);
@@ -292,7 +292,7 @@ impl Store {
         false
     }
 
-    /// Evicts the oldest trace; or, if there is none, what is left of those that were. False if that is nothing.
+    /// Evicts the oldest trace; if there is none, drops the remains of evicted ones. Returns false if there are none either.
     fn evict_oldest(&mut self) -> bool {
         let Some((_, record)) = self.get(self.oldest) else {
             let number = self.active().number();
@@ -322,7 +322,7 @@ impl Store {
         true
     }
 
-    /// Frees what a fragment takes up; gives the next one of its trace.
+    /// Frees a fragment, and returns the next one of its trace.
     fn release(&mut self, handle: Handle) -> Option<Handle> {
         let place = self.place_of(handle)?;
         let segment = self.segments.get_mut(place)?;
@@ -339,7 +339,7 @@ impl Store {
         (record.next != handle).then_some(record.next)
     }
 
-    /// Moves `oldest` on to a trace's first fragment, and drops the segments that it leaves.
+    /// Advances `oldest` to a trace's first fragment, and drops the segments before it.
     fn skip_dead(&mut self) {
         while let Some(front) = self.segments.front() {
             if front.number() == self.oldest.segment() {

@@ -1,7 +1,7 @@
-//! A hash table of numbers whose keys are kept elsewhere.
+//! A hash table of numbers whose keys are stored elsewhere.
 //!
-//! It has no tombstones, so it grows only when it holds more than ever before, and [`Table::growth`] can say by how much
-//! before it does: what a store with a fixed budget has to know.
+//! It has no tombstones, so it grows only when it holds more than ever before, and [`Table::growth`] can predict the memory that
+//! insertions take. A store with a fixed budget needs that.
 
 #![expect(
     clippy::indexing_slicing,
@@ -10,8 +10,8 @@
 
 use crate::limits::heap;
 
-/// Numbers below 2^48 in open addressing with linear probing. 0 stands for an empty slot, so each is kept one higher; above it
-/// stand 16 bits of its hash, so that hardly a key is looked at in vain.
+/// Numbers below 2^48 in open addressing with linear probing. A slot holds the number plus one, so that 0 marks an empty slot, and above
+/// it 16 bits of the hash, so that few other keys are compared.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     slots: Vec<u64>,
@@ -24,12 +24,12 @@ const NUMBER_BITS: u32 = 48;
 // === impl Table ===
 
 impl Table {
-    /// Bytes of memory taken up.
+    /// Returns the memory in use, bytes.
     pub(crate) fn bytes(&self) -> usize {
         heap(self.slots.capacity() * size_of::<u64>())
     }
 
-    /// Bytes that so many more insertions may take beside those that are taken up now.
+    /// Returns the memory that this many more insertions may take in addition, bytes.
     pub(crate) fn growth(&self, more: usize) -> usize {
         let mut slots = self.slots.len();
         while self.len + more > slots / 4 * 3 {
@@ -38,11 +38,11 @@ impl Table {
         if slots == self.slots.len() {
             return 0;
         }
-        // Beside the largest table stands the one before it, for as long as it is copied.
+        // While the table is copied, the old one exists beside the new one.
         heap(slots * size_of::<u64>()) + heap(slots / 2 * size_of::<u64>())
     }
 
-    /// The number with this hash that `is` says it is.
+    /// Returns the number with this hash that satisfies `is`.
     pub(crate) fn find(&self, hash: u64, is: impl Fn(u64) -> bool) -> Option<u64> {
         let slot = self.slot_of(hash, is)?;
         Some(number_of(self.slots[slot]))
@@ -62,7 +62,7 @@ impl Table {
         self.len += 1;
     }
 
-    /// Removes the number with this hash that `is` says it is.
+    /// Removes the number with this hash that satisfies `is`.
     pub(crate) fn remove(
         &mut self,
         hash: u64,
@@ -73,7 +73,7 @@ impl Table {
             return;
         };
         self.len -= 1;
-        // Whatever stands after the hole and would be looked for at or before it moves into it.
+        // Backward shift: later slots whose probe sequence covers the hole move into it.
         let mut slot = hole;
         loop {
             slot = (slot + 1) & self.mask();
@@ -152,14 +152,14 @@ mod tests {
 
     use super::*;
 
-    /// So bad a hash that everything collides with its neighbours.
+    /// A bad hash, so that all numbers collide with their neighbours.
     fn hash_of(number: u64) -> u64 {
         (number / 3 * 7) | ((number / 5) << 60)
     }
 
     proptest! {
         #[test]
-        fn it_holds_what_a_set_holds(steps in prop::collection::vec((any::<bool>(), 0..300_u64), 0..2000)) {
+        fn it_equals_a_set_after_random_steps(steps in prop::collection::vec((any::<bool>(), 0..300_u64), 0..2000)) {
             let mut table = Table::default();
             let mut set = BTreeSet::new();
             for (insert, number) in steps {

@@ -1,4 +1,4 @@
-//! What the plugin says that it takes up is what the allocator gave it, and it stays below its limit.
+//! The memory that the plugin reports is the memory that it allocates, and stays below its limit.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,13 +16,13 @@ use larder_memory::Memory;
 use larder_plugin::testing::{batch, environment, fragment};
 use larder_plugin::{Plugin, Search, SpanKind};
 
-/// Counts the bytes that are allocated now, and the most that ever were.
+/// Counts the bytes allocated now, and their peak.
 struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: everything is passed on to the system's allocator as it comes.
+// SAFETY: every call is forwarded to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Bytes of which packing leaves about half.
+/// Generates bytes that pack to about half.
 fn noise(len: usize) -> Vec<u8> {
     let noise = (0_u64..).map(|n| n.wrapping_mul(n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56);
     let pairs = noise.flat_map(|n| {
@@ -52,9 +52,9 @@ fn noise(len: usize) -> Vec<u8> {
     pairs.take(len).collect()
 }
 
-/// The one test of this file: one after the other, as the allocator counts for the whole process.
+/// The only test of this file, because the allocator counts for the whole process.
 #[test]
-fn what_it_counts_is_what_is_allocated_and_stays_below_the_limit() {
+fn reported_memory_is_allocated_memory_and_stays_below_the_limit() {
     check(&[("max_bytes", "8MiB")]);
     check(&[("max_bytes", "8MiB"), ("unpacked_bytes", "1MiB")]);
 }
@@ -66,8 +66,7 @@ fn check(settings: &[(&str, &str)]) {
     let mut memory = Memory::open(environment(settings)).unwrap();
     let mut id = 0_u64;
     for round in 0..600_u64 {
-        // Fragments of all sizes, some traces in several batches, terms that are shared and terms that are not, and names of
-        // operations that come and go.
+        // Fragments of all sizes, some traces in several batches, shared and unshared terms, and names of operations that come and go.
         let mut fragments = Vec::new();
         for _ in 0..=round % 40 {
             id += 1;

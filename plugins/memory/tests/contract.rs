@@ -13,7 +13,7 @@ use larder_plugin::testing::Harness;
 use larder_plugin::testing::random::{Step, run, step};
 use proptest::prelude::*;
 
-/// Bytes that hardly can be packed, where those of a fragment are odd in number.
+/// Replaces payloads of odd length by bytes that hardly pack.
 fn noisy(steps: Vec<Step>) -> Vec<Step> {
     let noise = (0_u64..).map(|n| (n * n).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0]);
     let spoil = |step| {
@@ -42,7 +42,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn it_answers_as_a_list_does_with_a_limit_of_traces(
+    fn it_answers_like_a_list_with_a_limit_of_traces(
         steps in prop::collection::vec(step(64), 1..60),
         max_traces in 1..50_usize,
         unpacked in prop_oneof![Just("0"), Just("16KiB"), Just("1GiB")],
@@ -58,7 +58,7 @@ proptest! {
     }
 
     #[test]
-    fn it_answers_as_a_list_does_with_a_limit_of_bytes(
+    fn it_answers_like_a_list_with_a_limit_of_bytes(
         steps in prop::collection::vec(step(6000), 1..60),
     ) {
         let harness = Harness::open(&[("max_bytes", "1MiB")]).unwrap();

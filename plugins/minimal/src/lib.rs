@@ -1,4 +1,4 @@
-//! The smallest correct storage plugin: a list of fragments, and every search looks at each of them. The example to copy.
+//! The smallest correct storage plugin: a list of fragments that every search scans. Copy it to start your own.
 
 #![deny(unsafe_code)]
 
@@ -11,7 +11,7 @@ use larder_plugin::{
 
 larder_plugin::export!(Minimal);
 
-/// Everything that was written, in the order written. A fragment's handle is its place among all fragments.
+/// All fragments in the order written. A fragment's handle is its index.
 #[derive(Debug)]
 pub struct Minimal {
     batches: Vec<Batch>,
@@ -34,7 +34,7 @@ impl Plugin for Minimal {
             firsts: Vec::new(),
             next: 0,
             operations: BTreeSet::new(),
-            // The rest is for the batch that is on its way in, the page that is on its way out, and the list as it grows.
+            // The other half is for an incoming batch, an outgoing page, and the growth of the list.
             bytes_left: environment.memory_limit / 2,
         })
     }
@@ -54,8 +54,8 @@ impl Plugin for Minimal {
         Ok(())
     }
 
-    /// Sorts all matches by (newest, handle), newest first, and gives those below the last one of the page before. What is
-    /// written between two pages changes the place of nothing that was there.
+    /// Sorts all matches by (newest, handle), newest first, and returns those below the last one of the previous page. Writes between
+    /// two pages do not move existing fragments.
     fn find(
         &mut self,
         search: &Search,
@@ -85,7 +85,7 @@ impl Plugin for Minimal {
         })
     }
 
-    /// Goes through (place in `wanted`, handle), in this order, from after the last one of the page before.
+    /// Iterates over (index into `wanted`, handle), in this order, from after the last one of the previous page.
     fn read(
         &mut self,
         wanted: &Wanted,

@@ -1,4 +1,4 @@
-//! The smallest plugin keeps the whole contract.
+//! The minimal plugin keeps the contract.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ fn starts(start: u64, end: u64) -> Search {
     }
 }
 
-/// Traces 1 to 9, trace n with a fragment of n spans that start from 10 n to 10 n + 5, and a second one for the even ones.
+/// Writes traces 1 to 9. Trace n has a fragment of n spans that start from 10 n to 10 n + 5; even ones have a second fragment.
 fn nine_traces() -> Harness<Minimal> {
     let mut harness = Harness::open(&[]).unwrap();
     for n in 1..=9_u32 {
@@ -74,7 +74,7 @@ fn ranges_and_clauses_narrow_a_search() {
 }
 
 #[test]
-fn a_search_goes_on_where_it_was_when_more_is_written_between_its_pages() {
+fn writes_between_pages_do_not_disturb_a_search() {
     let mut harness = nine_traces();
     let mut next = 100;
     harness.find_between(
@@ -88,7 +88,7 @@ fn a_search_goes_on_where_it_was_when_more_is_written_between_its_pages() {
 }
 
 #[test]
-fn traces_and_operations_are_what_was_written() {
+fn traces_and_operations_come_back_as_written() {
     let mut harness = nine_traces();
     harness.check_all();
     let ids = [6, 1, 77, 2].map(|id: u128| TraceId::from(id));

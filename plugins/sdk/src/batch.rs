@@ -1,26 +1,26 @@
-//! Batches as they arrive: fragments, each with its share of the batch's lists.
+//! Batches: their fragments, each with its slices of the batch's lists.
 
 use std::ops::Range;
 
 use crate::bindings::exports::larder::storage::writer;
 use crate::{Batch, DurationRange, Operation, SpanKind, Term, TimeRange, TraceId};
 
-/// One trace's share of a batch: the unit that is stored, indexed and judged.
+/// The spans of one trace in a batch: the unit that is stored, indexed and judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment<'a> {
-    /// The one trace of all its spans.
+    /// The trace of all its spans.
     pub trace_id: TraceId,
-    /// How many spans it has; at least one.
+    /// The number of spans; at least one.
     pub span_count: u32,
     /// Earliest and latest span start.
     pub starts: TimeRange,
     /// Shortest and longest span.
     pub durations: DurationRange,
-    /// Every fact of its spans, resources, scopes, events and links; ascending, each once.
+    /// Every fact about its spans, resources, scopes, events and links; ascending, without duplicates.
     pub terms: &'a [Term],
-    /// The operations of its spans, as indices into the batch's.
+    /// The operations of its spans, as indices into the batch's operations.
     pub operations: &'a [u32],
-    /// The host's own short form of the spans.
+    /// The host's own compact form of the spans.
     pub digest: &'a [u8],
     /// An encoded `TracesData` with this trace's spans, as they were sent.
     pub otlp: &'a [u8],
@@ -29,7 +29,7 @@ pub struct Fragment<'a> {
 /// A service, the name of one of its spans, and that span's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchOperation<'a> {
-    /// Its place among the batch's services.
+    /// Its index among the batch's services.
     pub service_index: u32,
     /// Never empty.
     pub service: &'a str,
@@ -42,7 +42,7 @@ pub struct BatchOperation<'a> {
 // === impl Batch ===
 
 impl Batch {
-    /// All fragments, in the order in which they are to be stored.
+    /// Returns all fragments, in the order in which they are to be stored.
     pub fn fragments(&self) -> impl ExactSizeIterator<Item = Fragment<'_>> {
         let mut before = None;
         self.fragments.iter().map(move |fragment| {
@@ -52,14 +52,14 @@ impl Batch {
         })
     }
 
-    /// The fragment at this place, if there is one.
+    /// Returns the fragment at this index, if there is one.
     pub fn fragment(&self, place: usize) -> Option<Fragment<'_>> {
         let before = place.checked_sub(1);
         let before = before.and_then(|before| self.fragments.get(before));
         Some(self.view(before, self.fragments.get(place)?))
     }
 
-    /// Each operation that occurs in the batch, once.
+    /// Returns each operation that occurs in the batch, once.
     pub fn operations(&self) -> impl ExactSizeIterator<Item = BatchOperation<'_>> {
         let mut start = 0;
         self.operations.iter().map(move |operation| {
@@ -75,7 +75,7 @@ impl Batch {
         })
     }
 
-    /// What the batch takes up in memory: the bytes of all its lists.
+    /// Returns the memory of the batch: the bytes of all its lists.
     pub fn bytes(&self) -> usize {
         let services = self
             .services
@@ -102,7 +102,7 @@ impl Batch {
             span_count: it.span_count,
             starts: it.starts,
             durations: it.durations,
-            // The host keeps the ends within the lists; a share beyond them would be empty.
+            // The host keeps the ends within the lists; a slice beyond them would be empty.
             terms: self.terms.get(terms).unwrap_or_default(),
             operations: self.fragment_operations.get(operations).unwrap_or_default(),
             digest: self.digests.get(digest).unwrap_or_default(),

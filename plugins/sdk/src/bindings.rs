@@ -1,4 +1,4 @@
-//! What `wit-bindgen` makes of `wit/storage.wit`: the only module of the SDK with unsafe code, all of it generated.
+//! The bindings that `wit-bindgen` generates from `wit/storage.wit`. No other module of the SDK has unsafe code.
 
 #![allow(
     clippy::all,

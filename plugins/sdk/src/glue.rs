@@ -1,4 +1,4 @@
-//! Between the generated exports, which are functions without a receiver, and [`Plugin`], which has one. Used by `export!`.
+//! Connects the generated exports, which are functions without a receiver, to a [`Plugin`]. Used by `export!`.
 
 use std::marker::PhantomData;
 
@@ -8,15 +8,15 @@ use crate::{
     Timestamp, Wanted,
 };
 
-/// The place of a component's one instance; `export!` implements it.
+/// The storage of a component's single instance; `export!` implements it.
 pub trait Instance: 'static {
-    /// What the component is made of.
+    /// The plugin's type.
     type Plugin: Plugin;
-    /// Calls with the instance, of which there is none until the host has called `open`.
+    /// Calls with the instance, which is `None` until the host has called `open`.
     fn with<R>(call: impl FnOnce(&mut Option<Self::Plugin>) -> R) -> R;
 }
 
-/// The component that the plugin of `I` becomes.
+/// The component for the plugin of `I`.
 #[derive(Debug)]
 pub struct Component<I>(PhantomData<I>);
 

@@ -1,32 +1,32 @@
 //! Ordered storage that outlives the instance, for a plugin with `Instancing::Replicated`. `wit/storage.wit` has the rules.
 //!
-//! For the machine at hand the calls go to the model in [`testing`](crate::testing).
+//! Native builds forward the calls to the model in [`testing`](crate::testing).
 
 #[cfg(target_family = "wasm")]
 use crate::bindings::larder::storage::kv as host;
 #[cfg(not(target_family = "wasm"))]
-use crate::testing::stand_in as host;
+use crate::testing::backend as host;
 
 pub use crate::bindings::larder::storage::kv::{
     Change, Direction, Entry, Error, Key, Object, Page, Range,
 };
 
-/// Stores objects that are written once and never change, up to 5 MiB each. Not atomic; safe to repeat.
+/// Stores immutable objects of up to 5 MiB each. Not atomic; safe to repeat.
 pub fn put(objects: &[Object]) -> Result<(), Error> {
     host::put(objects)
 }
 
-/// All changes or none, in one partition, 256 KiB at the most; every later get and scan sees it. Writer only.
+/// Makes all changes or none, in one partition, at most 256 KiB; every later get and scan sees them. Writer only.
 pub fn commit(partition: &str, changes: &[Change]) -> Result<(), Error> {
     host::commit(partition, changes)
 }
 
-/// The values of these keys, in their order; none for a key that is not there.
+/// Returns the values of these keys, in their order; `None` for a key without a value.
 pub fn get(keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
     host::get(keys)
 }
 
-/// One page of a partition's entries in the range. Pages are no snapshot: a later one may show a later state.
+/// Returns one page of a partition's entries in the range. Pages are no snapshot: a later one may show a later state.
 pub fn scan(
     partition: &str,
     range: &Range,
@@ -37,17 +37,17 @@ pub fn scan(
     host::scan(partition, range, direction, max_entries, max_bytes)
 }
 
-/// Gives a whole partition back, lazily; its name must never be used again.
+/// Deletes a whole partition, lazily; its name must never be used again.
 pub fn reclaim(partition: &str) -> Result<(), Error> {
     host::reclaim(partition)
 }
 
-/// Every writer id that has ever committed for this tenant.
+/// Returns every writer id that has ever committed for this tenant.
 pub fn writers() -> Result<Vec<String>, Error> {
     host::writers()
 }
 
-/// Every partition that has been written to and not reclaimed.
+/// Returns every partition that has been written to and not reclaimed.
 pub fn partitions() -> Result<Vec<String>, Error> {
     host::partitions()
 }

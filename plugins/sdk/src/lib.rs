@@ -1,11 +1,11 @@
-//! What a storage plugin for Larder is written with: the types of `wit/storage.wit`, one trait, and one line that exports it.
+//! The SDK for storage plugins: the types of `wit/storage.wit`, one trait, and one line that exports it.
 //!
-//! A plugin keeps *fragments* (one trace's share of a batch), indexes their *terms* as it likes, and answers a search with
+//! A plugin stores *fragments* (the spans of one trace in a batch), indexes their *terms* as it likes, and answers a search with
 //! *sightings*: at least every trace that may match. The host judges each sighting, so a plugin can be slow or coarse and the
-//! answers are still exact. `wit/storage.wit` is the contract, function by function; the trait's methods repeat what matters.
+//! answers are still exact. `wit/storage.wit` is the contract, function by function; the trait's methods summarize it.
 //!
-//! The same code compiles for the machine at hand, where `cargo test` runs it: [`kv`] and [`log`] then talk to the models in
-//! `testing`, whose `Harness` checks a plugin against the contract.
+//! The same code compiles natively, where `cargo test` runs it: [`kv`] and [`log`] then use the models in `testing`, whose `Harness`
+//! checks a plugin against the contract.
 //!
 //! ```
 //! use larder_plugin::{
@@ -45,9 +45,9 @@
 //! ```
 //!
 //! The crate of a plugin has `crate-type = ["cdylib", "rlib"]`, depends on this one, and is built with
-//! `cargo build --release --target wasm32-wasip2`. `plugins/minimal` is the smallest that keeps what it is given.
+//! `cargo build --release --target wasm32-wasip2`. `plugins/minimal` is the smallest plugin that stores traces.
 
-// The generated `export_world!` names this crate as every other crate does.
+// Lets the generated `export_world!` name this crate as other crates do.
 extern crate self as larder_plugin;
 
 pub mod kv;

@@ -1,6 +1,6 @@
-//! Lines for the host's log. The host bounds how much a plugin may log.
+//! Writes lines to the host's log. The host limits how much a plugin may log.
 //!
-//! For the machine at hand they go to [`testing::logged`](crate::testing::logged).
+//! In native builds they go to [`testing::logged`](crate::testing::logged).
 
 pub use crate::bindings::larder::storage::log::Level;
 
@@ -12,22 +12,22 @@ pub fn write(level: Level, message: &str) {
     crate::testing::log(level, message);
 }
 
-/// For somebody who looks for a fault in the plugin.
+/// Logs for debugging the plugin.
 pub fn debug(message: &str) {
     write(Level::Debug, message);
 }
 
-/// For somebody who wants to know what the plugin does.
+/// Logs normal activity of the plugin.
 pub fn info(message: &str) {
     write(Level::Info, message);
 }
 
-/// For an operator, to look at some day.
+/// Logs something that an operator should look at eventually.
 pub fn warn(message: &str) {
     write(Level::Warn, message);
 }
 
-/// For an operator, to act on.
+/// Logs something that an operator has to act on.
 pub fn error(message: &str) {
     write(Level::Error, message);
 }

@@ -1,4 +1,4 @@
-//! What the contract's types can do beyond being records.
+//! Methods of the contract's types.
 
 use crate::bindings::larder::storage::kv;
 use crate::{DurationRange, Error, Fragment, Search, Term, TimeRange, TraceId};
@@ -10,7 +10,7 @@ impl TimeRange {
         end: u64::MAX,
     };
 
-    /// Whether the two have an instant in common.
+    /// Returns true if the ranges have a point in common.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.start <= other.end && other.start <= self.end
     }
@@ -23,14 +23,14 @@ impl DurationRange {
         longest: u64::MAX,
     };
 
-    /// Whether the two have a duration in common.
+    /// Returns true if the ranges have a duration in common.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.shortest <= other.longest && other.shortest <= self.longest
     }
 }
 
 impl Search {
-    /// A search for everything.
+    /// Returns a search that matches everything.
     pub fn all() -> Self {
         Self {
             starts: TimeRange::ALL,
@@ -39,21 +39,21 @@ impl Search {
         }
     }
 
-    /// Whether this fragment may hold a match: its ranges overlap and it has a term of every clause.
+    /// Returns true if this fragment may hold a match: its ranges overlap and it has a term of every clause.
     pub fn admits(&self, fragment: &Fragment<'_>) -> bool {
         self.starts.overlaps(&fragment.starts)
             && self.durations.overlaps(&fragment.durations)
             && self.admits_terms(fragment.terms)
     }
 
-    /// Whether `terms`, ascending, have one of every clause.
+    /// Returns true if `terms`, ascending, has one of every clause.
     pub fn admits_terms(&self, terms: &[Term]) -> bool {
         self.clauses
             .iter()
             .all(|clause| clause.iter().any(|term| terms.binary_search(term).is_ok()))
     }
 
-    /// The `newest` of a sighting of this fragment: no matching span of it starts later.
+    /// Returns the `newest` of a sighting of this fragment: no matching span of it starts later.
     pub fn newest(&self, starts: &TimeRange) -> u64 {
         starts.end.min(self.starts.end)
     }
@@ -78,7 +78,7 @@ impl From<TraceId> for u128 {
     }
 }
 
-/// What a failed `kv` call becomes when a plugin passes it on with `?`.
+/// Maps a failed `kv` call, so that a plugin can use `?`.
 impl From<kv::Error> for Error {
     fn from(error: kv::Error) -> Self {
         match error {

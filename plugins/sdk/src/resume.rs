@@ -1,17 +1,17 @@
-//! The simplest `resume`: a position of two numbers in an order of the plugin's own.
+//! The simplest `resume`: a position of two numbers, in an order that the plugin chooses.
 
 use crate::Error;
 
-/// A place in an order: the first number, then the second.
+/// A position, ordered by the first number, then the second.
 pub type Position = (u64, u64);
 
-/// The bytes for the host to hand back.
+/// Encodes a position for the host to hand back.
 pub fn encode(position: Position) -> Vec<u8> {
     let (major, minor) = position;
     [major.to_be_bytes(), minor.to_be_bytes()].concat()
 }
 
-/// What [`encode`] was given; none on the first page. Raises `invalid-argument` for bytes that it did not make.
+/// Decodes a position that [`encode`] wrote; `None` on the first page. Raises `invalid-argument` for other bytes.
 pub fn decode(resume: Option<&[u8]>) -> Result<Option<Position>, Error> {
     let Some(bytes) = resume else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Reading what the operator set with `--plugin-setting KEY=VALUE`.
+//! Parses the settings of `--plugin-setting KEY=VALUE`.
 //!
 //! ```
 //! use larder_plugin::{settings, Environment, Error};
@@ -20,7 +20,7 @@ pub struct Settings<'a> {
     known: &'static [&'static str],
 }
 
-/// Refuses every setting: for a plugin that has none.
+/// Refuses every setting, for a plugin that has none.
 pub fn none(environment: &Environment) -> Result<(), Error> {
     Settings::new(environment, &[]).finish()
 }
@@ -28,7 +28,7 @@ pub fn none(environment: &Environment) -> Result<(), Error> {
 // === impl Settings ===
 
 impl<'a> Settings<'a> {
-    /// The settings of `environment`, for a plugin that knows those called `known`.
+    /// Takes the settings of `environment`, for a plugin that knows those in `known`.
     pub fn new(environment: &'a Environment, known: &'static [&'static str]) -> Self {
         Self {
             given: &environment.settings,
@@ -36,7 +36,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The text of a setting; where it was given twice, the last.
+    /// Returns the text of a setting; if it was given twice, the last.
     pub fn text(&self, name: &str) -> Option<&'a str> {
         self.given
             .iter()
@@ -45,7 +45,7 @@ impl<'a> Settings<'a> {
             .map(|setting| setting.value.as_str())
     }
 
-    /// A whole number. Raises `invalid-argument` for anything else.
+    /// Parses a whole number. Raises `invalid-argument` for anything else.
     pub fn number(&self, name: &str) -> Result<Option<u64>, Error> {
         self.text(name)
             .map(|text| {
@@ -58,7 +58,7 @@ impl<'a> Settings<'a> {
             .transpose()
     }
 
-    /// A size in bytes: `67108864`, `64MiB`, `1.5 GiB`, `64MB`. Raises `invalid-argument` for anything else.
+    /// Parses a size in bytes: `67108864`, `64MiB`, `1.5 GiB`, `64MB`. Raises `invalid-argument` for anything else.
     pub fn bytes(&self, name: &str) -> Result<Option<u64>, Error> {
         self.text(name)
             .map(|text| {
@@ -71,7 +71,7 @@ impl<'a> Settings<'a> {
             .transpose()
     }
 
-    /// Raises `invalid-argument` for a setting that the plugin does not know, naming those that it does.
+    /// Raises `invalid-argument` for an unknown setting; the text lists the known ones.
     pub fn finish(&self) -> Result<(), Error> {
         let unknown = self
             .given
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_size_is_refused_by_name() {
+    fn invalid_sizes_are_refused_by_name() {
         for text in [
             "",
             "MiB",

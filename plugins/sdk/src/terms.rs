@@ -1,13 +1,13 @@
-//! The fingerprints of searchable facts, byte by byte as `wit/terms.md` fixes them.
+//! Fingerprints of searchable facts, byte by byte as `wit/terms.md` defines them.
 //!
-//! A plugin has no need of them to store and search: it gets terms and compares them. They are for tests, and for a plugin
-//! that wants to know what a term means.
+//! A plugin does not need this module to store and search: it receives terms and compares them. It is for tests, and for plugins that
+//! interpret terms.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{SpanKind, Term};
 
-/// Where an attribute stands; the number is part of the contract.
+/// The level of an attribute; the number is part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Level {
@@ -27,7 +27,7 @@ pub enum Level {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum StatusCode {
-    /// `STATUS_CODE_UNSET`, and every number that OTLP does not know
+    /// `STATUS_CODE_UNSET`, and every number that OTLP does not define
     Unset = 0,
     /// `STATUS_CODE_OK`
     Ok = 1,
@@ -35,19 +35,19 @@ pub enum StatusCode {
     Error = 2,
 }
 
-/// `h = tag; for each part: h = XXH3_64(part, seed = h)`
+/// Computes `h = tag; for each part: h = XXH3_64(part, seed = h)`
 fn hash(tag: u64, parts: &[&[u8]]) -> u64 {
     parts
         .iter()
         .fold(tag, |hash, part| xxh3_64_with_seed(part, hash))
 }
 
-/// Of this fact; 0 counts as 1.
+/// Returns the term of a fact; a hash of 0 becomes 1.
 fn term(tag: u64, parts: &[&[u8]]) -> Term {
     hash(tag, parts).max(1)
 }
 
-/// A resource's `service.name`; "" where it is absent or not a string.
+/// A resource's `service.name`; "" if it is absent or not a string.
 pub fn service(service: &str) -> Term {
     term(1, &[service.as_bytes()])
 }
@@ -92,12 +92,12 @@ pub fn event_name(name: &str) -> Term {
     term(9, &[name.as_bytes()])
 }
 
-/// A link's trace id, as its bytes stand on the wire.
+/// A link's trace id, as its bytes on the wire.
 pub fn link_trace_id(id: &[u8]) -> Term {
     term(10, &[id])
 }
 
-/// An attribute with this key is present at the level, and is no number.
+/// An attribute with this key is present at the level, and is not a number.
 pub fn attribute_present(level: Level, key: &str) -> Term {
     at_level(level, &[key.as_bytes()])
 }
@@ -117,13 +117,13 @@ pub fn magnitude(level: Level, key: &str, magnitude: u8) -> Term {
     number(level, key, magnitude)
 }
 
-/// The fact's hash with the level in the place of its bits 32 to 34.
+/// Returns the fact's hash with the level in bits 32 to 34.
 fn at_level(level: Level, parts: &[&[u8]]) -> Term {
     let hash = hash(16, parts) & !(0b111 << 32) | (level as u64) << 32;
     hash.max(1)
 }
 
-/// The same with the magnitude in the place of the eight bits above.
+/// Returns the key's hash with the level in bits 32 to 34 and the magnitude in the eight bits above.
 fn number(level: Level, key: &str, magnitude: u8) -> Term {
     let hash = hash(17, &[key.as_bytes()]) & !(0x7ff << 32);
     let hash = hash | (level as u64) << 32 | u64::from(magnitude) << 35;

@@ -1,4 +1,4 @@
-//! The terms are those of the vectors that every implementation is held to.
+//! The terms match the test vectors that every implementation must match.
 
 #![allow(
     clippy::unwrap_used,

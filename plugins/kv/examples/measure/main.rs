@@ -1,4 +1,4 @@
-//! Measures the plugin on the machine at hand: CPU and bytes a span, and how long searches take.
+//! Measures the plugin natively: CPU time and bytes per span, and the latency of searches.
 //!
 //! `cargo run --release -p larder-kv --example measure [SPANS] [SPANS_A_WRITE]`
 
@@ -35,7 +35,7 @@ fn main() {
     let corpus = Corpus::new(7, total, a_write);
     let mut spans = 0;
     let mut traces: Vec<TraceId> = Vec::new();
-    let (mut writing, mut upkeep) = (Duration::ZERO, Duration::ZERO);
+    let (mut writing, mut maintenance) = (Duration::ZERO, Duration::ZERO);
     let (mut steps, mut longest) = (0, Duration::ZERO);
     let mut raw = 0;
     for index in 0..corpus.requests() {
@@ -51,7 +51,7 @@ fn main() {
             let start = Instant::now();
             let more = plugin.maintain(spans, 0).unwrap();
             let took = start.elapsed();
-            upkeep += took;
+            maintenance += took;
             longest = longest.max(took);
             if !more {
                 break;
@@ -68,7 +68,7 @@ fn main() {
     println!(
         "write {:.0} ns a span, upkeep {:.0} ns in {steps} steps, the longest {longest:?}",
         nanos(writing),
-        nanos(upkeep)
+        nanos(maintenance)
     );
     println!("of writing, {:.0} ns are the model's", nanos(model(raw)));
     sizes(spans);
@@ -83,7 +83,7 @@ fn main() {
     searches(&mut reader, &traces, "the same, warm");
 }
 
-/// How long the model of `kv` takes to store so many bytes.
+/// Measures the time that the model of `kv` takes to store this many bytes.
 fn model(bytes: usize) -> Duration {
     let mut objects: Vec<_> = (0..8_u64)
         .map(|n| Object {

@@ -1,4 +1,4 @@
-//! The spans of the benchmarks as the fragments that the host makes of them.
+//! The spans of the benchmarks, as the fragments that the host makes of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ptr;
@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
 use prost::Message as _;
 use prost::encoding::encode_varint;
 
-/// A fragment for each trace of request number `index`, with its id.
+/// Returns a fragment with its id for each trace of request number `index`.
 pub(crate) fn fragments(corpus: &Corpus, index: u64) -> BTreeMap<u128, FragmentBuilder> {
     let (request, _) = corpus.message(index);
     let mut traces: BTreeMap<u128, Vec<SpanRef<'_>>> = BTreeMap::new();
@@ -105,7 +105,7 @@ fn add_terms(to: &mut BTreeSet<Term>, one: SpanRef<'_>) {
     }
 }
 
-/// The spans one after the other, those next to each other under the resource and the scope that they share.
+/// Encodes the spans. Adjacent spans share their resource and scope where these are equal.
 fn otlp(spans: &[SpanRef<'_>]) -> Vec<u8> {
     let mut resource_spans: Vec<ResourceSpans> = Vec::new();
     let mut before: Option<SpanRef<'_>> = None;
@@ -125,7 +125,7 @@ fn otlp(spans: &[SpanRef<'_>]) -> Vec<u8> {
     TracesData { resource_spans }.encode_to_vec()
 }
 
-/// As `larder::digest` lays it out.
+/// Encodes a digest with the layout of `larder::digest`.
 fn digest(spans: &[SpanRef<'_>]) -> Vec<u8> {
     let mut strings: HashMap<&str, u64> = HashMap::new();
     let (mut names, mut rest) = (Vec::new(), Vec::new());

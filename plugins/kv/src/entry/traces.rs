@@ -1,21 +1,21 @@
-//! Where the traces of an entry are, made when a trace is first looked for: what has none of it is not looked through.
+//! An index of an entry's rows by trace, built at the first lookup of a trace.
 
 use std::cmp::Ordering;
 
 use crate::table::Table;
-use crate::traces::{self, Wanted};
+use crate::traces::{self, WantedTrace};
 
 /// The rows of an entry by the hash of their trace.
 #[derive(Clone, Debug)]
 pub(crate) struct Traces {
-    /// The kept half of each hash, with the row; ascending.
+    /// The stored half of each hash, with its row; ascending.
     rows: Vec<(u32, u32)>,
 }
 
 // === impl Traces ===
 
 impl Traces {
-    /// Of the rows of a table.
+    /// Indexes the rows of a table.
     pub(crate) fn new(table: &Table) -> Self {
         let row = |row| (traces::short(traces::hash(table.trace_id(row))), row);
         let mut rows: Vec<_> = (0..table.len()).map(row).collect();
@@ -23,8 +23,13 @@ impl Traces {
         Self { rows }
     }
 
-    /// Gives the rows of wanted traces, which ascend by their hash: of each trace its place in the list, and a row.
-    pub(crate) fn each(&self, table: &Table, wanted: &[Wanted], mut found: impl FnMut(usize, u32)) {
+    /// Calls `found` with (index into `wanted`, row) for each row of a wanted trace. `wanted` ascends by hash.
+    pub(crate) fn each(
+        &self,
+        table: &Table,
+        wanted: &[WantedTrace],
+        mut found: impl FnMut(usize, u32),
+    ) {
         let (mut rows, mut wanted) = (self.rows.as_slice(), wanted);
         while let (Some((hash, _)), Some((first, others))) = (rows.first(), wanted.split_first()) {
             let short = traces::short(first.hash);
@@ -47,7 +52,7 @@ impl Traces {
     }
 }
 
-/// What is left of a slice without what comes before at its front: in steps that double, so that little and much are passed over soon.
+/// Drops the leading items for which `is_before` holds, by galloping search.
 fn pass_over<T>(slice: &[T], is_before: impl Fn(&T) -> bool) -> &[T] {
     let mut step = 1;
     while slice.get(step).is_some_and(&is_before) {
@@ -64,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_that_comes_before_is_passed_over() {
+    fn all_earlier_items_are_skipped() {
         for len in 0..40 {
             let numbers: Vec<u32> = (0..len).collect();
             for first in 0..=len {

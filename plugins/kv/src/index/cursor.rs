@@ -1,4 +1,4 @@
-//! Going through the terms of a segment in their order, for merging.
+//! A cursor over the terms of a segment, for merging.
 
 use larder_plugin::Error;
 
@@ -8,7 +8,7 @@ use crate::codec::{Damaged, Input};
 use crate::frame::{Area, Fault, Kind};
 use crate::store::{Store, Writer, lost};
 
-/// Goes through the terms of a segment, page after page.
+/// Iterates over the terms of a segment, page by page.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     writer: Writer,
@@ -16,10 +16,10 @@ pub(crate) struct Cursor {
     pages: u64,
     next_page: u64,
     page: Option<Value>,
-    /// Where the current term's list begins in the page's payload, and where it ends; the length before a short one is left out.
+    /// Start and end of the current term's list in the page's payload; for a short list without its length.
     list: (usize, usize),
     is_short: bool,
-    /// The term at which it stands; none at the end.
+    /// The current term; `None` at the end.
     pub(crate) term: Option<u32>,
     runs: Option<(u32, Value)>,
     /// Bytes read so far.
@@ -29,7 +29,7 @@ pub(crate) struct Cursor {
 // === impl Cursor ===
 
 impl Cursor {
-    /// At the first term of a segment with so many pages of terms.
+    /// Starts at the first term of a segment that has this many pages of terms.
     pub(crate) fn new(writer: &Writer, segment: u64, pages: usize) -> Result<Self, Error> {
         let mut cursor = Self {
             writer: writer.clone(),
@@ -47,7 +47,7 @@ impl Cursor {
         Ok(cursor)
     }
 
-    /// Goes to the next term.
+    /// Moves to the next term.
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<(), Error> {
         loop {
@@ -86,14 +86,14 @@ impl Cursor {
         }
         let start = payload.len() - input.len();
         (self.list, self.next_page) = ((start, start), place + 1);
-        // The first term of a page is told by its first mark.
+        // The first term of a page is stored in its first mark.
         let mut first = marks.map_or(Input::new(&[]), Input::new);
         self.term = first.u32().ok();
         self.page = Some(page);
         Ok(())
     }
 
-    /// The list of the current term, if it is short.
+    /// Returns the current term's list, if it is short.
     #[inline]
     pub(crate) fn short(&self) -> Option<&[u8]> {
         let payload = self.page.as_ref()?.payload();
@@ -102,7 +102,7 @@ impl Cursor {
             .filter(|_| self.is_short)
     }
 
-    /// The runs of the current term's list, if it is long.
+    /// Returns the runs of the current term's list, if it is long.
     pub(crate) fn long(&self) -> Result<Vec<Run>, Error> {
         let payload = self.page.as_ref().map(Value::payload).unwrap_or_default();
         let bytes = payload.get(self.list.0..self.list.1).unwrap_or_default();
@@ -112,7 +112,7 @@ impl Cursor {
         }
     }
 
-    /// The page of runs with this number.
+    /// Returns a page of runs.
     pub(crate) fn runs(&mut self, page: u32) -> Result<Value, Error> {
         if let Some((number, value)) = &self.runs
             && *number == page
@@ -126,15 +126,15 @@ impl Cursor {
         Ok(value)
     }
 
-    /// The error for a page that cannot be read.
+    /// Returns the error for a page that cannot be read.
     pub(crate) fn lost(&self, kind: Kind, place: u64) -> Error {
         let area = Area::Index(self.segment);
         lost(&self.writer, area, kind, place, Fault::Damaged)
     }
 }
 
-/// How far the next term of a page is above the one before it, where its list is, and whether that is short. `input` ends with the
-/// page, of `len` bytes.
+/// Reads the next term of a page: its difference from the term before, the range of its list, and true if that list is short.
+/// `input` ends with the page, of `len` bytes.
 #[inline]
 fn next(input: &mut Input<'_>, len: usize) -> Result<(u32, (usize, usize), bool), Damaged> {
     let delta = input.small()?;

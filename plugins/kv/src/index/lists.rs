@@ -1,44 +1,44 @@
-//! Lists of ordinals, ascending: the first, then what each is above the one before it, less 1; all varints.
+//! Posting lists of ascending ordinals: the first ordinal, then each one's difference from the one before, less 1; all varints.
 //!
-//! A short list stands beside its term. A long one is cut into runs, each of some chunks, with ordinals that count from the
-//! run's first chunk; beside the term then stands where the runs are.
+//! A short list is stored inline with its term. A long one is cut into runs, each of whole chunks, with ordinals relative to the
+//! run's first chunk; the term then refers to its runs.
 
 use super::CHUNK_BITS;
 use crate::codec::{Damaged, Input, put_varint};
 
-/// How many bytes are looked at together where ordinals are passed over.
+/// Bytes that a seek examines together.
 const WORD: usize = 8;
 
 /// A part of a long list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
-    /// The chunk from which its ordinals count. No run before it has ordinals of this chunk or of a later one.
+    /// The chunk from which its ordinals count. No earlier run has ordinals of this chunk or of a later one.
     pub(crate) chunk: u32,
-    /// Its page of runs.
+    /// The number of its page of runs.
     pub(crate) page: u32,
-    /// Where it begins in the page, and its bytes.
+    /// Its offset and length in the page, bytes.
     pub(crate) offset: u32,
     pub(crate) len: u32,
 }
 
-/// A list, as it stands beside its term.
+/// A list as stored with its term.
 #[derive(Clone, Debug)]
 pub(crate) enum List<'a> {
-    /// All of it.
+    /// The whole list, inline.
     Short(&'a [u8]),
-    /// Where it is.
+    /// References to its runs.
     Long(Vec<Run>),
 }
 
-/// A list that is read from its first ordinal on.
+/// An iterator over the ordinals of a list.
 #[derive(Debug)]
 pub(crate) struct Ordinals<'a> {
     rest: Input<'a>,
-    /// What the next delta counts from.
+    /// The next delta is relative to this ordinal.
     next: u32,
 }
 
-/// Appends a list of ordinals, which ascend. `base` is taken from the first.
+/// Appends a list of ascending ordinals. `base` is subtracted from the first.
 #[cfg(test)]
 fn encode(ordinals: impl Iterator<Item = u32>, base: u32, out: &mut Vec<u8>) {
     let mut next = base;
@@ -53,7 +53,7 @@ fn encode(ordinals: impl Iterator<Item = u32>, base: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// Gives each ordinal of a list, with `base` added to the first.
+/// Calls `each` with every ordinal of a list, with `base` added to the first.
 #[inline]
 pub(crate) fn decode(bytes: &[u8], base: u32, mut each: impl FnMut(u32)) -> Result<(), Damaged> {
     let mut input = Input::new(bytes);
@@ -66,7 +66,7 @@ pub(crate) fn decode(bytes: &[u8], base: u32, mut each: impl FnMut(u32)) -> Resu
     Ok(())
 }
 
-/// The last ordinal of a list, with `base` added to the first; `base` for an empty one.
+/// Returns the last ordinal of a list, with `base` added to the first; `base` for an empty list.
 pub(crate) fn last(bytes: &[u8], base: u32) -> Result<u32, Damaged> {
     let mut last = base;
     decode(bytes, base, |ordinal| last = ordinal)?;
@@ -76,7 +76,7 @@ pub(crate) fn last(bytes: &[u8], base: u32) -> Result<u32, Damaged> {
 // === impl Ordinals ===
 
 impl<'a> Ordinals<'a> {
-    /// Of these bytes, with `base` added to the first.
+    /// Reads a list, with `base` added to the first ordinal.
     pub(crate) fn new(bytes: &'a [u8], base: u32) -> Self {
         Self {
             rest: Input::new(bytes),
@@ -84,7 +84,7 @@ impl<'a> Ordinals<'a> {
         }
     }
 
-    /// The next one.
+    /// Returns the next ordinal.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<u32>, Damaged> {
         if self.rest.is_empty() {
@@ -95,7 +95,7 @@ impl<'a> Ordinals<'a> {
         Ok(Some(ordinal))
     }
 
-    /// The next one that is not below `from`; most of those that are below it are not looked at one by one.
+    /// Returns the next ordinal that is at least `from`. Most smaller ones are skipped a word at a time.
     pub(crate) fn seek(&mut self, from: u32) -> Result<Option<u32>, Damaged> {
         loop {
             self.pass_over(from);
@@ -108,7 +108,7 @@ impl<'a> Ordinals<'a> {
         }
     }
 
-    /// Gives those from `from` on and before `to`; one more may be passed.
+    /// Calls `each` with the ordinals from `from` up to, but not including, `to`. It may consume one more.
     #[inline]
     pub(crate) fn each_between(
         &mut self,
@@ -123,7 +123,7 @@ impl<'a> Ordinals<'a> {
         Ok(())
     }
 
-    /// Passes over ordinals below `from`, as many at a time as begin in [`WORD`] bytes, where none takes more than two.
+    /// Skips ordinals below `from`, [`WORD`] bytes at a time, as long as none takes more than two bytes.
     #[inline]
     fn pass_over(&mut self, from: u32) {
         while let Some((word, _)) = self.rest.rest().split_first_chunk::<WORD>() {
@@ -138,8 +138,8 @@ impl<'a> Ordinals<'a> {
     }
 }
 
-/// By how much the varints of a word take a list forward, and how many of the word's bytes they have: a last one that goes on after
-/// the word is not among them. Nothing where one has more than two bytes.
+/// Returns the bytes and the sum of the deltas of the whole varints in a word; a varint that continues in the next word is left
+/// out. `None` if one has more than two bytes.
 #[inline]
 fn add_up(word: u64) -> Option<(usize, u64)> {
     let goes_on = word & 0x8080_8080_8080_8080;
@@ -162,7 +162,7 @@ fn add_up(word: u64) -> Option<(usize, u64)> {
 
 #[inline]
 fn sum_of_bytes(word: u64) -> u64 {
-    // By pairs, so that none overflows.
+    // Summing pairs first avoids an overflow.
     let pairs = (word & 0x00ff_00ff_00ff_00ff) + ((word >> 8) & 0x00ff_00ff_00ff_00ff);
     pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48
 }
@@ -170,12 +170,12 @@ fn sum_of_bytes(word: u64) -> u64 {
 // === impl List ===
 
 impl<'a> List<'a> {
-    /// Appends a short list, which is not empty.
+    /// Appends a short list, which must not be empty.
     pub(crate) fn put_short(bytes: &[u8], out: &mut Vec<u8>) {
         crate::codec::put_bytes(out, bytes);
     }
 
-    /// Appends where the runs of a long list are.
+    /// Appends the references to the runs of a long list.
     pub(crate) fn put_long(runs: &[Run], out: &mut Vec<u8>) {
         out.push(0);
         put_varint(out, runs.len() as u64);
@@ -189,7 +189,7 @@ impl<'a> List<'a> {
         }
     }
 
-    /// What either of them wrote.
+    /// Reads a list of either form.
     #[inline]
     pub(crate) fn parse(input: &mut Input<'a>) -> Result<Self, Damaged> {
         let len = input.size()?;
@@ -212,7 +212,7 @@ impl<'a> List<'a> {
         Ok(Self::Long(runs))
     }
 
-    /// Passes over what either of them wrote.
+    /// Skips a list of either form.
     #[inline]
     pub(crate) fn skip(input: &mut Input<'_>) -> Result<(), Damaged> {
         let len = input.size()?;
@@ -222,7 +222,7 @@ impl<'a> List<'a> {
         Self::skip_runs(input)
     }
 
-    /// Passes over where the runs of a long list are, after the 0 that they begin with.
+    /// Skips the references of a long list, after the leading 0.
     pub(crate) fn skip_runs(input: &mut Input<'_>) -> Result<(), Damaged> {
         for _ in 0..input.count()? {
             for _ in 0..4 {
@@ -236,12 +236,12 @@ impl<'a> List<'a> {
 // === impl Run ===
 
 impl Run {
-    /// The ordinal from which its first one counts.
+    /// Returns the ordinal from which the run counts.
     pub(crate) fn base(&self) -> Result<u32, Damaged> {
         self.chunk.checked_mul(1 << CHUNK_BITS).ok_or(Damaged)
     }
 
-    /// Its bytes in its page.
+    /// Returns the run's bytes in its page.
     pub(crate) fn of<'a>(&self, page: &'a [u8]) -> Result<&'a [u8], Damaged> {
         let start = self.offset as usize;
         let end = start.checked_add(self.len as usize).ok_or(Damaged)?;
@@ -272,14 +272,14 @@ mod tests {
         }
     }
 
-    /// Of one byte, of two and, seldom, of three.
+    /// Gaps of one byte, of two and, seldom, of three.
     fn gap() -> impl Strategy<Value = u32> {
         prop_oneof![40 => 0..128_u32, 20 => 0..16_384_u32, 1 => 0..70_000_u32]
     }
 
     proptest! {
         #[test]
-        fn a_part_of_a_list_is_what_decoding_all_of_it_gives(
+        fn reading_a_part_of_a_list_gives_that_part_of_all_ordinals(
             gaps in prop::collection::vec(gap(), 1..200),
             base in 0..5000_u32,
             from in 0..90_000_u32,
@@ -310,7 +310,7 @@ mod tests {
                 while rest.next_if(|it| *it < from).is_some() {}
                 prop_assert_eq!(list.seek(from).unwrap(), rest.next());
             }
-            // Each that it has is found, also where it is the last of what is looked at together.
+            // Every ordinal is found, also the last one of a word.
             for ordinal in ordinals {
                 let found = Ordinals::new(&bytes, base).seek(ordinal).unwrap();
                 prop_assert_eq!(found, Some(ordinal));
@@ -327,7 +327,7 @@ mod tests {
             word([0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f]),
             Some((8, 4 * 16_384))
         );
-        // The last one goes on after the word.
+        // The last varint continues after the word.
         assert_eq!(word([1, 0x82, 1, 0, 0, 0, 0, 0x80]), Some((7, 2 + 131 + 4)));
         assert_eq!(word([0x80, 0x80, 1, 0, 0, 0, 0, 0]), None);
         assert_eq!(word([0, 0, 0, 0, 0, 0, 0x80, 0x80]), None);

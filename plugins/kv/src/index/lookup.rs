@@ -1,6 +1,6 @@
-//! Searching a segment: for each clause the fragments that have one of its terms, chunk by chunk.
+//! Searches a segment: for each clause, the fragments that have one of its terms, chunk by chunk.
 
-mod few;
+mod narrow;
 
 use std::collections::BTreeSet;
 
@@ -15,14 +15,14 @@ use crate::frame::{Area, Fault, Kind};
 use crate::segment::{Header, Segment};
 use crate::store::{Store, Writer, lost};
 
-/// The places of a chunk's fragments, a bit for each.
+/// A bit for each fragment of a chunk.
 pub(crate) type Places = [u64; 16];
 
-/// The lists of all clauses of a search, in one segment.
+/// The posting lists of all clauses of a search, in one segment.
 #[derive(Debug)]
 pub(crate) struct Postings {
     area: Area,
-    /// For each clause the lists of its terms; first those clauses of which all lists are short, the shortest first.
+    /// The lists of each clause's terms. Clauses with only short lists come first, those with the fewest ordinals in front.
     clauses: Vec<Vec<Alternative>>,
 }
 
@@ -37,11 +37,11 @@ enum Alternative {
 #[derive(Debug)]
 struct Long {
     runs: Vec<Run>,
-    /// The last page of runs that was read, by its number.
+    /// The page of runs that was read last, with its number.
     page: Option<(u32, Value)>,
 }
 
-/// Which chunks a search has to look at.
+/// The chunks that a search has to open.
 #[derive(Debug)]
 pub(crate) enum Chunks {
     All,
@@ -51,8 +51,8 @@ pub(crate) enum Chunks {
 // === impl Postings ===
 
 impl Postings {
-    /// Looks up all terms, each clause's in their order; none if it is soon known that no fragment satisfies all clauses, as where one
-    /// of them has at most `few`.
+    /// Looks up the terms of all clauses. Returns `None` if an early check shows that no fragment satisfies all clauses; clauses with
+    /// at most `few` fragments are checked that way.
     pub(crate) fn look_up(
         store: &mut Store,
         writer: &Writer,
@@ -87,7 +87,7 @@ impl Postings {
         Ok(is_any_left.then_some(postings))
     }
 
-    /// The chunks in which every clause may have fragments.
+    /// Returns the chunks in which every clause may have fragments.
     pub(crate) fn chunks(&self) -> Chunks {
         let mut chunks = Chunks::All;
         for clause in self.clauses.iter().take_while(|it| all_short(it)) {
@@ -101,7 +101,7 @@ impl Postings {
         chunks
     }
 
-    /// The fragments of a chunk that every clause has.
+    /// Returns the fragments of a chunk that satisfy every clause.
     pub(crate) fn places(
         &mut self,
         store: &mut Store,
@@ -110,7 +110,7 @@ impl Postings {
     ) -> Result<Places, Error> {
         let mut places = [u64::MAX; 16];
         for clause in &mut self.clauses {
-            // Where those before leave a few only, the rest of a long list need not be looked at.
+            // If only a few fragments remain, the rest of a long list need not be read.
             let Some(left) = extent(&places) else {
                 break;
             };
@@ -129,7 +129,7 @@ impl Postings {
 // === impl Alternative ===
 
 impl Alternative {
-    /// Adds its fragments of a chunk, or at least those at places from the first of `left` to the last.
+    /// Marks the list's fragments of a chunk. Those outside the extent of `left` may be skipped.
     fn add(
         &mut self,
         store: &mut Store,
@@ -161,7 +161,7 @@ impl Alternative {
         Ok(())
     }
 
-    /// The ordinals of a short list.
+    /// Returns the ordinals of a short list; empty for a long one.
     fn short(&self) -> &[u32] {
         match self {
             Self::Short(ordinals) => ordinals,
@@ -173,7 +173,7 @@ impl Alternative {
 // === impl Long ===
 
 impl Long {
-    /// How many runs begin with this chunk or before it: the last of them has the chunks from its own up to that of the next.
+    /// Returns the number of runs that begin at or before this chunk. The last of them covers the chunks up to the next run's.
     fn after(&self, chunk: u32) -> usize {
         self.runs.partition_point(|it| it.chunk <= chunk)
     }
@@ -199,7 +199,7 @@ impl Long {
     }
 }
 
-/// Looks in a page for these terms, which ascend: adds the lists of those that it has.
+/// Finds ascending terms in a page and pushes their lists.
 fn look_for(terms: &[u32], page: &[u8], lists: &mut Vec<Alternative>) -> Result<(), Damaged> {
     let mut page = Terms::parse(page)?;
     for term in terms {
@@ -221,7 +221,7 @@ fn all_short(clause: &[Alternative]) -> bool {
     clause.iter().all(is_short)
 }
 
-/// The first and the last of the places; none if there are none.
+/// Returns the first and last set place; `None` if no bit is set.
 fn extent(places: &Places) -> Option<(u32, u32)> {
     let mut words = (0_u32..16).zip(places).filter(|(_, word)| **word != 0);
     let (first, low) = words.next()?;

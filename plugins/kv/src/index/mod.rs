@@ -1,7 +1,7 @@
-//! The index of a segment: every term with the list of the fragments that have it.
+//! The inverted index of a segment: every term with the list of the fragments that have it.
 //!
-//! A fragment's ordinal is its chunk's place in the segment times 1024, plus its place in the chunk; so appending a segment to
-//! another adds a number to the first ordinal of each list and leaves the rest of its bytes alone.
+//! A fragment's ordinal is 1024 times the position of its chunk in the segment, plus its position in the chunk. So appending one
+//! segment to another adds a constant to the first ordinal of each list and copies the rest of its bytes.
 
 mod cursor;
 mod lists;
@@ -17,5 +17,5 @@ pub(crate) use sort::{Sorter, build};
 
 /// Bits of an ordinal that are the place in its chunk.
 pub(crate) const CHUNK_BITS: u32 = 10;
-/// How many fragments a chunk has, but for the last of a group.
+/// Fragments per chunk. Only the last chunk of a group has fewer.
 pub(crate) const CHUNK: u32 = 1 << CHUNK_BITS;

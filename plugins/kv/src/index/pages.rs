@@ -1,6 +1,6 @@
-//! Pages of terms, and pages of runs: written in order of terms, looked up by term, and read through for merging.
+//! Pages of terms and pages of runs: written in order of terms, looked up by term, and read in order by merges.
 //!
-//! A page of terms begins with a mark for each 32nd term and where it is, so that a term is found without reading all of the page.
+//! A page of terms begins with a mark for each 32nd term and its offset, so that a lookup reads only a part of the page.
 
 use larder_plugin::Error;
 
@@ -16,7 +16,7 @@ pub(crate) struct IndexWriter {
     writer: Writer,
     segment: u64,
     page_bytes: usize,
-    /// A list of more bytes is cut.
+    /// Lists of more bytes are cut into runs.
     pub(crate) run_bytes: usize,
     objects: Objects,
     entries: Vec<u8>,
@@ -29,38 +29,38 @@ pub(crate) struct IndexWriter {
     runs_page: u32,
 }
 
-/// What remains to be said of a segment whose pages are all written.
+/// The result of writing all pages of a segment, for its header.
 #[derive(Debug)]
 pub(crate) struct Finished {
     /// The first term of every page of terms.
     pub(crate) fences: Vec<u32>,
-    /// How many pages of runs there are.
+    /// The number of pages of runs.
     pub(crate) runs_pages: u32,
 }
 
-/// How many terms there are from mark to mark.
+/// Terms per mark.
 const MARK_TERMS: usize = 32;
 
-/// A page of terms, as it is searched for some of them in their order.
+/// A page of terms, for lookups in ascending order.
 #[derive(Debug)]
 pub(crate) struct Terms<'a> {
     marks: &'a [[u8; 8]],
     entries: &'a [u8],
-    /// The mark from which it was gone on, and where it stands.
-    at: Option<(usize, Standing<'a>)>,
+    /// The current mark and the cursor after it.
+    at: Option<(usize, TermCursor<'a>)>,
 }
 
-/// At a term of a page.
+/// A cursor at a term of a page.
 #[derive(Clone, Copy, Debug)]
-struct Standing<'a> {
+struct TermCursor<'a> {
     term: u32,
-    /// From its list on.
+    /// Reads from the term's list on.
     input: Input<'a>,
-    /// How many terms are left from its mark to the next.
+    /// The number of terms left before the next mark.
     left: usize,
 }
 
-/// Whether a page of terms reads to its end, and its terms and their lists ascend.
+/// Checks that a page of terms is well formed, and that its terms and lists ascend.
 pub(crate) fn check(payload: &[u8]) -> Result<(), Damaged> {
     let mut input = Input::new(payload);
     let count = input.size()?;
@@ -87,7 +87,7 @@ pub(crate) fn check(payload: &[u8]) -> Result<(), Damaged> {
 // === impl Terms ===
 
 impl<'a> Terms<'a> {
-    /// Of a page's payload.
+    /// Parses a page's payload.
     pub(crate) fn parse(payload: &'a [u8]) -> Result<Self, Damaged> {
         let mut input = Input::new(payload);
         let count = input.size()?;
@@ -101,7 +101,7 @@ impl<'a> Terms<'a> {
         })
     }
 
-    /// The list of a term, if the page has it. Terms are asked for in their order; the page may begin after one.
+    /// Returns the list of a term, if the page has it. Terms must be looked up in ascending order; the first may precede the page.
     pub(crate) fn find(&mut self, term: u32) -> Result<Option<List<'a>>, Damaged> {
         let after = self
             .marks
@@ -111,7 +111,7 @@ impl<'a> Terms<'a> {
         };
         let mut standing = match self.at {
             Some((at, standing)) if at == number => standing,
-            _ => self.stand_at(number)?,
+            _ => self.seek_mark(number)?,
         };
         while standing.term < term && standing.next()? {}
         self.at = Some((number, standing));
@@ -121,11 +121,11 @@ impl<'a> Terms<'a> {
         Ok(None)
     }
 
-    fn stand_at(&self, number: usize) -> Result<Standing<'a>, Damaged> {
+    fn seek_mark(&self, number: usize) -> Result<TermCursor<'a>, Damaged> {
         let (term, offset) = mark(*self.marks.get(number).ok_or(Damaged)?)?;
         let mut input = Input::new(self.entries.get(offset as usize..).ok_or(Damaged)?);
         input.varint()?;
-        Ok(Standing {
+        Ok(TermCursor {
             term,
             input,
             left: MARK_TERMS - 1,
@@ -133,16 +133,16 @@ impl<'a> Terms<'a> {
     }
 }
 
-/// The term of a mark, and where that is among a page's terms.
+/// Decodes a mark: its term, and the offset of that term among the page's terms.
 fn mark(bytes: [u8; 8]) -> Result<(u32, u32), Damaged> {
     let mut input = Input::new(&bytes);
     Ok((input.u32()?, input.u32()?))
 }
 
-// === impl Standing ===
+// === impl TermCursor ===
 
-impl Standing<'_> {
-    /// Goes on to the next term before the next mark; false if there is none.
+impl TermCursor<'_> {
+    /// Moves to the next term before the next mark; false if there is none.
     fn next(&mut self) -> Result<bool, Damaged> {
         let mut input = self.input;
         List::skip(&mut input)?;
@@ -159,7 +159,7 @@ impl Standing<'_> {
 // === impl IndexWriter ===
 
 impl IndexWriter {
-    /// Of this segment.
+    /// Starts the pages of this segment.
     pub(crate) fn new(writer: &Writer, segment: u64, shape: &Shape) -> Self {
         Self {
             writer: writer.clone(),
@@ -177,7 +177,7 @@ impl IndexWriter {
         }
     }
 
-    /// Adds the next term, whose list is short.
+    /// Adds the next term, with a short list.
     #[inline]
     pub(crate) fn short(&mut self, term: u32, list: &[u8]) -> Result<(), Error> {
         self.begin(term);
@@ -192,7 +192,7 @@ impl IndexWriter {
         self.ended()
     }
 
-    /// Writes a run; `chunk` is where it counts from.
+    /// Writes a run whose ordinals count from `chunk`.
     pub(crate) fn run(&mut self, chunk: u32, bytes: &[u8]) -> Result<Run, Error> {
         if !self.runs.is_empty() && self.runs.len() + bytes.len() > self.page_bytes {
             self.end_runs()?;
@@ -207,7 +207,7 @@ impl IndexWriter {
         Ok(run)
     }
 
-    /// Puts what is left.
+    /// Puts the last pages.
     pub(crate) fn finish(mut self) -> Result<Finished, Error> {
         if self.in_page > 0 {
             self.end_terms()?;
@@ -230,7 +230,7 @@ impl IndexWriter {
         if self.in_page.is_multiple_of(MARK_TERMS) {
             self.marks.push((term, small(self.entries.len())));
         }
-        // The first one of a page stands in its first mark.
+        // The first term of a page is stored in its first mark.
         let before = if self.in_page == 0 { term } else { self.last };
         let delta = term.wrapping_sub(before);
         put_varint(&mut self.entries, u64::from(delta));

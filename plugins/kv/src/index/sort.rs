@@ -1,11 +1,11 @@
-//! Sealing: the terms of some thousand fragments, sorted by radix and written as lists.
+//! Builds the index of newly sealed fragments: sorts their terms by radix and writes them as lists.
 
 use larder_plugin::Error;
 
 use super::{CHUNK_BITS, Finished, IndexWriter};
 use crate::codec::put_varint;
 
-/// Terms with the ordinals of the fragments that have them. Kept from one seal to the next.
+/// Terms with the ordinals of the fragments that have them. Its memory is reused by the next seal.
 #[derive(Debug, Default)]
 pub(crate) struct Sorter {
     keys: Vec<u64>,
@@ -15,7 +15,7 @@ pub(crate) struct Sorter {
 // === impl Sorter ===
 
 impl Sorter {
-    /// Forgets all, and makes room for so many.
+    /// Clears the sorter and reserves room for `terms` terms.
     pub(crate) fn begin(&mut self, terms: usize) {
         self.keys.clear();
         self.keys.reserve(terms);
@@ -29,7 +29,7 @@ impl Sorter {
     }
 }
 
-/// Writes the lists of all that has been pushed.
+/// Writes the lists of all terms that were pushed.
 pub(crate) fn build(sorter: &mut Sorter, mut writer: IndexWriter) -> Result<Finished, Error> {
     sort_by_term(&mut sorter.keys, &mut sorter.spare);
     let mut buffer = Vec::new();
@@ -61,7 +61,7 @@ pub(crate) fn build(sorter: &mut Sorter, mut writer: IndexWriter) -> Result<Fini
     writer.finish()
 }
 
-/// How many of these make a run: whole chunks, until that is enough.
+/// Returns the number of keys that make the next run: whole chunks, until they reach `run_bytes`.
 fn run_len(keys: &[u64], run_bytes: usize) -> usize {
     let chunk_of = |key: &u64| low(*key) >> CHUNK_BITS;
     let Some(last) = keys.get(run_bytes.saturating_sub(1)).map(chunk_of) else {
@@ -71,7 +71,7 @@ fn run_len(keys: &[u64], run_bytes: usize) -> usize {
     run_bytes + after.partition_point(|key| chunk_of(key) == last)
 }
 
-/// A fragment whose terms share what is kept of them has it once only in the list.
+/// Encodes a list. A fragment whose terms share their stored half appears only once.
 fn encode_keys(keys: &[u64], base: u32, out: &mut Vec<u8>) {
     let mut next = base;
     for key in keys {
@@ -102,8 +102,8 @@ fn low(key: u64) -> u32 {
     key as u32
 }
 
-/// Sorts keys by their high halves; those with equal ones stay in their order, which is that of their low halves. First into 256
-/// parts by the highest byte, and then each part, which fits the cache next to the processor, in three passes from the lowest.
+/// Sorts keys by their upper halves. The sort is stable, so equal ones stay ordered by their lower halves. Keys are first split
+/// into 256 parts by the highest byte; each part fits the CPU cache and is sorted in three passes from the lowest byte.
 fn sort_by_term(keys: &mut Vec<u64>, spare: &mut Vec<u64>) {
     spare.clear();
     spare.resize(keys.len(), 0);
@@ -125,10 +125,10 @@ fn sort_by_term(keys: &mut Vec<u64>, spare: &mut Vec<u64>) {
     }
 }
 
-/// So few keys are sorted by comparing them.
+/// Parts of at most this many keys are sorted by comparison.
 const SMALL: usize = 64;
 
-/// Moves keys to where the eight bits from `shift` put them.
+/// Moves keys to the positions that the eight bits from `shift` give them.
 #[expect(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn keys_are_sorted_by_term_and_stay_in_order() {
         let noise = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) & !0xffff_ffff;
-        // All different; of a few terms; of many terms that share their upper bits; and of some with one that most have.
+        // All different; of a few terms; of many terms that share their upper bits; with one term that most keys have.
         for mask in [u64::MAX << 32, 0xff << 50, 0xffff << 32] {
             for common in [1, 3] {
                 let term = |n: u64| {

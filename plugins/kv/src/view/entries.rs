@@ -1,4 +1,4 @@
-//! The entries of a writer's head: read a page at a time, one by one where a page cannot be read, and put together from pieces.
+//! Reads the entries of a writer's head: page by page, or one by one if a page cannot be read; large ones from their pieces.
 
 use larder_plugin::Error;
 use larder_plugin::kv::{self, Direction, Entry as KvEntry, Range};
@@ -9,21 +9,21 @@ use crate::entry::Entry;
 use crate::frame::{self, Area, Fault, Kind};
 use crate::store::{check, lost};
 
-/// So many entries are asked for alone where a page of them cannot be read.
+/// If a page cannot be read, this many entries are read one by one.
 const ONE_BY_ONE: u64 = 64;
-/// About how much of the head is scanned at a time.
+/// Approximate bytes of the head per scan.
 const SCAN_BYTES: u32 = 2 << 20;
 
 // === impl View ===
 
 impl View {
-    /// Reads the entries with these sequence numbers. False if one of them is there no more, unless it then is `lost`.
+    /// Reads the entries with these sequence numbers. Returns false if one of them no longer exists, unless such entries are `lost`.
     pub(super) fn read_entries(&mut self, from: u64, end: u64, lost: bool) -> Result<bool, Error> {
         let mut next = from;
         while next < end {
             let page = match self.scan(next, end) {
                 Err(Error::DataLoss(_)) => {
-                    // The host cannot read something on the page, and does not say what: it is found out one by one.
+                    // A value on the page is unreadable, and the host does not say which: read them one by one.
                     let to = end.min(next + ONE_BY_ONE);
                     while next < to {
                         if !self.read_entry(next, lost)? {
@@ -63,7 +63,7 @@ impl View {
         Ok(true)
     }
 
-    /// Reads one entry. False if it is there no more, unless it then is `lost`.
+    /// Reads one entry. Returns false if it no longer exists, unless it then counts as `lost`.
     fn read_entry(&mut self, sequence: u64, lost: bool) -> Result<bool, Error> {
         let key = frame::key(&self.writer.id, Area::Head, Kind::Entry, sequence);
         let value = match kv::get(&[key]) {
@@ -77,7 +77,7 @@ impl View {
         Ok(true)
     }
 
-    /// Takes in an entry, or that it cannot be read.
+    /// Adds an entry, or records that it cannot be read.
     fn push_entry(&mut self, sequence: u64, value: Vec<u8>) -> Result<(), Error> {
         match self.entry(sequence, value) {
             Ok(entry) => self.entries.push_back(entry),
@@ -97,7 +97,7 @@ impl View {
         Ok(page.entries)
     }
 
-    /// The entry that is stored as this value in the head.
+    /// Parses the entry that this value of the head holds or refers to.
     fn entry(&self, sequence: u64, value: Vec<u8>) -> Result<Entry, Error> {
         let failed =
             |area| move |_| lost(&self.writer, area, Kind::Entry, sequence, Fault::Damaged);
@@ -120,14 +120,14 @@ impl View {
     }
 }
 
-/// The key of a piece of an entry that is stored as objects.
+/// Returns the key of a piece of an entry that is stored as objects.
 pub(crate) fn piece_key(writer: &str, area: Area, sequence: u64, piece: u64) -> kv::Key {
     let mut key = frame::key(writer, area, Kind::Entry, sequence);
     key.sort.extend_from_slice(&piece.to_be_bytes());
     key
 }
 
-/// What stands in the head for an entry that is stored as so many pieces in the partition of this number.
+/// Encodes the reference to an entry that is stored as pieces in the partition of this number.
 pub(crate) fn encode_place(sequence: u64, number: u64, pieces: u64) -> Vec<u8> {
     let mut payload = Vec::new();
     put_varint(&mut payload, number);
@@ -138,7 +138,7 @@ pub(crate) fn encode_place(sequence: u64, number: u64, pieces: u64) -> Vec<u8> {
 fn decode_place(payload: &[u8]) -> Result<(u64, u64), Damaged> {
     let mut input = Input::new(payload);
     let (number, pieces) = (input.varint()?, input.varint()?);
-    // An entry is of what one call of `write` can carry.
+    // An entry is at most as large as one call of `write`.
     if pieces > 64 {
         return Err(Damaged);
     }

@@ -1,11 +1,11 @@
-//! How the stores of the tests are cut.
+//! Shapes of the stores that the tests use.
 
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
 use larder_kv::Shape;
 use proptest::prelude::*;
 
-/// Parts so small that few fragments make many of them.
+/// Returns a shape with parts so small that a few fragments make many of them.
 pub(crate) fn small_shape() -> Shape {
     Shape {
         block: 1000,
@@ -28,7 +28,7 @@ pub(crate) fn small_shape() -> Shape {
     }
 }
 
-/// Shapes with some parts small and others not.
+/// Generates shapes with some small and some larger parts.
 pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
     let parts = (1..3000_usize, 0..2000_usize, 0..6000_usize, 1..20_usize);
     let group = (1..300_u64, 1..20_usize, 2..5_usize, 0..3_u8);

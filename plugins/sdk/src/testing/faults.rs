@@ -1,21 +1,21 @@
-//! What can go wrong with a `kv`: calls that fail, hosts that go, bytes that are damaged.
+//! Injected faults of `kv`: failed calls, host crashes, damaged bytes.
 
 use crate::kv::Error;
 
-/// What becomes of one call that changes something.
+/// The outcome of one call that changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It does not happen: `unavailable`.
+    /// The change is not made: `unavailable`.
     Unavailable,
-    /// It does not happen: `quota-exceeded`.
+    /// The change is not made: `quota-exceeded`.
     QuotaExceeded,
-    /// It happens, and the plugin is not told: `outcome-unknown`.
+    /// The change is made, but the plugin is told `outcome-unknown`.
     Unknown,
-    /// It happens in part if it is not atomic, and every call fails from then on, until [`restart`](super::kv::restart).
+    /// A change that is not atomic is made in part, and every later call fails until [`restart`](super::kv::restart).
     Crash,
 }
 
-/// The faults to come.
+/// The planned faults.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     changes: usize,
@@ -23,7 +23,7 @@ pub(super) struct Faults {
     down: bool,
 }
 
-/// How much of a change happens, and what the plugin is told.
+/// The share of a change that is made, and the plugin's answer.
 pub(super) struct Outcome {
     pub(super) happens: Share,
     pub(super) told: Result<(), Error>,
@@ -40,22 +40,22 @@ pub(super) enum Share {
 // === impl Faults ===
 
 impl Faults {
-    /// Lets the change after so many others fail.
+    /// Makes the change after this many others fail.
     pub(super) fn plan(&mut self, after: usize, fault: Fault) {
         self.next = Some((self.changes + after, fault));
     }
 
-    /// No faults are left.
+    /// Removes all planned faults.
     pub(super) fn clear(&mut self) {
         (self.next, self.down) = (None, false);
     }
 
-    /// How many changes there have been.
+    /// Returns the number of changes so far.
     pub(super) fn changes(&self) -> usize {
         self.changes
     }
 
-    /// A call that changes nothing.
+    /// Called for a call that changes nothing.
     pub(super) fn on_read(&self) -> Result<(), Error> {
         if self.down {
             return Err(Error::Unavailable("the host has gone".to_owned()));
@@ -63,7 +63,7 @@ impl Faults {
         Ok(())
     }
 
-    /// A call that changes something.
+    /// Called for a call that changes something.
     pub(super) fn on_change(&mut self) -> Outcome {
         let outcome = |happens, told| Outcome { happens, told };
         if let Err(error) = self.on_read() {

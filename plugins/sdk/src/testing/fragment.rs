@@ -1,4 +1,4 @@
-//! Fragments for tests, by a few words each.
+//! Builders of fragments for tests.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use super::stored::StoredFragment;
 use crate::bindings::exports::larder::storage::writer;
 use crate::{Batch, DurationRange, Operation, SpanKind, Term, TimeRange, Timestamp, TraceId};
 
-/// A fragment in the making.
+/// A fragment under construction.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FragmentBuilder(StoredFragment);
 
-/// A fragment of this trace with one span, which starts at 0 and takes no time; to be changed by the methods.
+/// Starts a fragment of this trace with one span, which starts at 0 and has no duration; the methods change it.
 pub fn fragment(trace_id: u128) -> FragmentBuilder {
     FragmentBuilder(StoredFragment {
         trace_id: TraceId::from(trace_id),
@@ -27,7 +27,7 @@ pub fn fragment(trace_id: u128) -> FragmentBuilder {
     })
 }
 
-/// A batch of these fragments.
+/// Makes a batch of these fragments.
 pub fn batch(fragments: impl IntoIterator<Item = FragmentBuilder>) -> Batch {
     let mut batch = Batch::default();
     let mut operations = Vec::new();
@@ -61,7 +61,7 @@ pub fn batch(fragments: impl IntoIterator<Item = FragmentBuilder>) -> Batch {
     batch
 }
 
-/// Where in the list this is, which is added if it is not there yet.
+/// Returns the index of `wanted` in the list, and adds it if necessary.
 fn place_of<T: PartialEq>(list: &mut Vec<T>, wanted: T) -> u32 {
     let known = list.iter().position(|it| *it == wanted);
     number(known.unwrap_or_else(|| {
@@ -77,35 +77,35 @@ fn number(length: usize) -> u32 {
 // === impl FragmentBuilder ===
 
 impl FragmentBuilder {
-    /// Its trace, where it shall be another.
+    /// Sets its trace.
     #[must_use]
     pub fn trace(mut self, trace_id: u128) -> Self {
         self.0.trace_id = TraceId::from(trace_id);
         self
     }
 
-    /// The earliest and the latest start of its spans.
+    /// Sets the earliest and the latest start of its spans.
     #[must_use]
     pub fn starts(mut self, start: Timestamp, end: Timestamp) -> Self {
         self.0.starts = TimeRange { start, end };
         self
     }
 
-    /// The shortest and the longest of its spans.
+    /// Sets the shortest and the longest duration of its spans.
     #[must_use]
     pub fn durations(mut self, shortest: u64, longest: u64) -> Self {
         self.0.durations = DurationRange { shortest, longest };
         self
     }
 
-    /// How many spans it has.
+    /// Sets the number of spans.
     #[must_use]
     pub fn spans(mut self, count: u32) -> Self {
         self.0.span_count = count;
         self
     }
 
-    /// Its terms, in any order.
+    /// Sets its terms, in any order.
     #[must_use]
     pub fn terms(mut self, terms: impl IntoIterator<Item = Term>) -> Self {
         self.0.terms.extend(terms);
@@ -114,7 +114,7 @@ impl FragmentBuilder {
         self
     }
 
-    /// One more operation of its spans.
+    /// Adds an operation of its spans.
     #[must_use]
     pub fn operation(mut self, service: &str, name: &str, kind: SpanKind) -> Self {
         let operation = Operation {
@@ -126,21 +126,21 @@ impl FragmentBuilder {
         self
     }
 
-    /// Its digest.
+    /// Sets its digest.
     #[must_use]
     pub fn digest(mut self, digest: impl Into<Vec<u8>>) -> Self {
         self.0.digest = digest.into();
         self
     }
 
-    /// Its `TracesData`, or bytes that stand for it.
+    /// Sets its `TracesData`, or any bytes in its place.
     #[must_use]
     pub fn otlp(mut self, otlp: impl Into<Vec<u8>>) -> Self {
         self.0.otlp = otlp.into();
         self
     }
 
-    /// The finished fragment.
+    /// Returns the finished fragment.
     pub fn build(self) -> StoredFragment {
         self.0
     }
@@ -156,7 +156,7 @@ impl FragmentBuilder {
     }
 }
 
-/// The bytes of its digest and its `otlp` by their number, as a failing property test prints many of them.
+/// Prints only the number of bytes of its digest and its `otlp`, as a failing property test prints many fragments.
 impl fmt::Debug for FragmentBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let it = &self.0;

@@ -1,4 +1,4 @@
-//! A plugin beside the plain list, with every call checked.
+//! Runs a plugin beside a plain list, and checks every call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use crate::{
     Counts, Error, Operation, Part, Piece, Plugin, Search, Sighting, Timestamp, TraceId, Wanted,
 };
 
-/// More pages than any test asks for: a plugin that never ends fails instead of hanging.
+/// More pages than any test reads: a plugin that never ends fails instead of hanging.
 const MAX_PAGES: usize = 1_000_000;
 
-/// A plugin under test, and what it must hold.
+/// A plugin under test, and its expected contents.
 #[derive(Debug)]
 pub struct Harness<P> {
     plugin: P,
@@ -31,7 +31,7 @@ impl<P: Plugin> Harness<P> {
         P::open(super::environment(settings)).map(Self::new)
     }
 
-    /// Takes an opened plugin that holds nothing yet.
+    /// Takes an opened plugin that is still empty.
     pub fn new(plugin: P) -> Self {
         Self {
             plugin,
@@ -44,29 +44,29 @@ impl<P: Plugin> Harness<P> {
         }
     }
 
-    /// Expects the plugin to evict the trace that was first written before all others whenever one more trace than `max`
-    /// would be stored.
+    /// Expects the plugin to evict the trace that was first written before all others whenever one more trace than `max` would be
+    /// stored.
     #[must_use]
     pub fn with_max_traces(mut self, max: usize) -> Self {
         self.max_traces = Some(max);
         self
     }
 
-    /// The plugin.
+    /// Returns the plugin.
     pub fn plugin(&mut self) -> &mut P {
         &mut self.plugin
     }
 
-    /// What it must hold.
+    /// Returns its expected contents.
     pub fn stored(&self) -> &Stored {
         &self.stored
     }
 
-    /// Writes these fragments at once, as one batch or as two. Each gets a number before its digest and its `otlp`, so that no two are equal.
+    /// Writes these fragments at once, as one batch or as two. Each digest and `otlp` is prefixed with a number, so that no two are equal.
     ///
-    /// What the plugin says that it has evicted beyond [`Harness::with_max_traces`] is taken from the list, oldest written
-    /// trace first, and the counts are compared. The list cannot know when in a write that was, so a write must not have a
-    /// trace that may just have been evicted.
+    /// Evictions that the plugin reports beyond [`Harness::with_max_traces`] are applied to the list, oldest written trace first, and
+    /// the counts are compared. The list cannot know at which point of a write they happened, so a write must not contain a trace that
+    /// may just have been evicted.
     pub fn write(&mut self, fragments: impl IntoIterator<Item = FragmentBuilder>) -> Counts {
         let numbered = fragments.into_iter().map(|mut fragment| {
             self.written += 1;
@@ -101,8 +101,8 @@ impl<P: Plugin> Harness<P> {
         self.evicted_spans += self.stored.evict_oldest();
     }
 
-    /// Takes what was evicted from the list and asserts that the plugin counts as the list does. A plugin that counts nothing
-    /// is let pass.
+    /// Removes evicted traces from the list and asserts that the plugin's counts are those of the list. A plugin that counts nothing
+    /// passes.
     pub fn check_counts(&mut self) -> Counts {
         let counts = self.plugin.statistics();
         if counts == Counts::default() {
@@ -113,7 +113,7 @@ impl<P: Plugin> Harness<P> {
         }
         assert_eq!(counts.evicted_traces, self.evicted_traces, "evicted traces");
         assert_eq!(counts.evicted_spans, self.evicted_spans, "evicted spans");
-        // Traces are dear to count, as a trace may have been there before.
+        // Counting traces is optional: a fragment's trace may have been stored before, which is costly to find out.
         if counts.traces != 0 {
             assert_eq!(counts.traces, self.stored.traces().len() as u64, "traces");
         }
@@ -121,12 +121,12 @@ impl<P: Plugin> Harness<P> {
         counts
     }
 
-    /// All sightings of a search, page by page with this limit, each page and the whole checked.
+    /// Returns all sightings of a search, page by page with this limit. Checks each page and the whole.
     pub fn find(&mut self, search: &Search, limit: u32) -> Vec<Sighting> {
         self.find_between(search, || limit, |_| {})
     }
 
-    /// The same with a limit for each page, and with something done between each page and the next.
+    /// Like [`Harness::find`], with a limit for each page, and with a call between pages.
     pub fn find_between(
         &mut self,
         search: &Search,
@@ -171,7 +171,7 @@ impl<P: Plugin> Harness<P> {
         unreachable!("`find` has given {MAX_PAGES} pages and no end")
     }
 
-    /// Notes which fragments, by their digests, a sighting stands for, and until when.
+    /// Records the fragments, by their digests, that a sighting stands for, and up to which start.
     fn cover(&mut self, sighting: &Sighting, covered: &mut BTreeMap<Vec<u8>, Timestamp>) {
         let digests: Vec<Vec<u8>> = if let Some(handle) = sighting.fragment {
             let pieces = self.read(&Wanted::Fragments(vec![handle]), Part::Digest, u32::MAX);
@@ -189,7 +189,7 @@ impl<P: Plugin> Harness<P> {
         }
     }
 
-    /// All pieces, page by page, each page checked.
+    /// Returns all pieces, page by page, and checks each page.
     pub fn read(&mut self, wanted: &Wanted, part: Part, max_bytes: u32) -> Vec<Piece> {
         let mut all = Vec::new();
         let mut resume: Option<Vec<u8>> = None;
@@ -215,7 +215,7 @@ impl<P: Plugin> Harness<P> {
         unreachable!("`read` has given {MAX_PAGES} pages and no end")
     }
 
-    /// Reads these traces in both parts and asserts that they are what was written.
+    /// Reads both parts of these traces and asserts that they are as written.
     pub fn check_traces(&mut self, ids: &[TraceId], max_bytes: u32) {
         let wanted = Wanted::Traces(ids.to_vec());
         let otlp = self.read(&wanted, Part::Otlp, max_bytes);
@@ -230,7 +230,7 @@ impl<P: Plugin> Harness<P> {
         let due: BTreeSet<_> = due.map(|it| (it.trace_id, &it.digest)).collect();
         assert_eq!(found, due, "digests of {ids:?}");
 
-        // A fragment has one handle for both of its parts, and is read by it alone.
+        // A fragment has one handle for both of its parts, and can be read by it.
         let handles: BTreeSet<_> = otlp.iter().map(|it| it.fragment).collect();
         let same: BTreeSet<_> = digests.iter().map(|it| it.fragment).collect();
         assert_eq!(handles, same, "handles of {ids:?}");
@@ -239,7 +239,7 @@ impl<P: Plugin> Harness<P> {
         assert_eq!(again, otlp, "the same by handle");
     }
 
-    /// Asserts that services and operations are those of what is stored.
+    /// Asserts that services and operations are those of the stored fragments.
     pub fn check_operations(&mut self) {
         let due = self.stored.operations();
         let services: BTreeSet<String> = due.iter().map(|it| it.service.clone()).collect();
@@ -260,7 +260,7 @@ impl<P: Plugin> Harness<P> {
         assert_eq!(self.plugin.operations("no such service"), Ok(Vec::new()));
     }
 
-    /// Everything at once: all traces, operations and counts, and a search for all there is.
+    /// Checks everything: all traces, operations and counts, and a search that matches everything.
     pub fn check_all(&mut self) {
         let ids: Vec<TraceId> = self.stored.traces().into_iter().collect();
         self.check_traces(&ids, 1000);
@@ -270,9 +270,9 @@ impl<P: Plugin> Harness<P> {
     }
 }
 
-/// The matches that a search owes.
+/// The matches that a search must return.
 struct Coverage {
-    /// The digest of each, and how new its sighting must say that it is.
+    /// The digest of each, and the least `newest` of its sighting.
     due: Vec<(Vec<u8>, Timestamp)>,
 }
 
@@ -288,7 +288,7 @@ impl Coverage {
         }
     }
 
-    /// Asserts that each match is covered, but for those that have been evicted since.
+    /// Asserts that each match is covered, except for those evicted since.
     fn check(&self, stored: &Stored, covered: &BTreeMap<Vec<u8>, Timestamp>) {
         let alive: BTreeSet<&[u8]> = stored.fragments().map(|it| it.digest.as_slice()).collect();
         for (digest, newest) in &self.due {

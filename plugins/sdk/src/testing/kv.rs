@@ -1,4 +1,4 @@
-//! A model of the host's `kv`: a `BTreeMap` a thread. It checks what the contract asks of the plugin, and fails as a test wants it.
+//! A model of the host's `kv`: a `BTreeMap` per thread. It checks that the plugin follows the contract, and fails calls on request.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +15,10 @@ const MAX_COMMIT_BYTES: usize = 256 << 10;
 struct Model {
     partitions: BTreeMap<String, BTreeMap<Vec<u8>, Value>>,
     reclaimed: BTreeSet<String>,
-    /// The id under which the instance that is called writes.
+    /// The writer id of the instance that is called.
     writer: String,
     writers: BTreeSet<String>,
-    /// What the host cannot read back, by the checksums of its own.
+    /// Values whose checksum the host finds wrong.
     unreadable: BTreeSet<(String, Vec<u8>)>,
     faults: Faults,
 }
@@ -33,37 +33,37 @@ thread_local! {
     static MODEL: RefCell<Model> = RefCell::new(Model::default());
 }
 
-/// Forgets everything that this thread has stored.
+/// Clears the store of this thread.
 pub fn reset() {
     MODEL.take();
 }
 
-/// The id under which the instance writes that is called from now on; `test` before the first call.
+/// Sets the writer id of the instance that is called from now on; `test` before the first call.
 pub fn act_as(writer: &str) {
     MODEL.with_borrow_mut(|model| writer.clone_into(&mut model.writer));
 }
 
-/// Lets a call that changes something fail: the one after so many others that do.
+/// Makes a changing call fail: the one after `after` others.
 pub fn fail(after: usize, fault: Fault) {
     MODEL.with_borrow_mut(|model| model.faults.plan(after, fault));
 }
 
-/// No call fails any more: after a crash the host is there again.
+/// Ends all faults: after a crash the host runs again.
 pub fn restart() {
     MODEL.with_borrow_mut(|model| model.faults.clear());
 }
 
-/// Whether there has been a crash, and no restart since.
+/// Returns true between a crash and the next restart.
 pub fn is_down() -> bool {
     MODEL.with_borrow(|model| model.faults.on_read().is_err())
 }
 
-/// How many calls have changed something, or would have.
+/// Counts the calls that have changed something, or tried to.
 pub fn changes() -> usize {
     MODEL.with_borrow(|model| model.faults.changes())
 }
 
-/// Every key of what has not been reclaimed.
+/// Returns every key of the partitions that have not been reclaimed.
 pub fn keys() -> Vec<Key> {
     MODEL.with_borrow(|model| {
         let kept = model.kept().flat_map(|(partition, entries)| {
@@ -76,7 +76,7 @@ pub fn keys() -> Vec<Key> {
     })
 }
 
-/// Bytes of all that has not been reclaimed. The model compresses nothing.
+/// Returns the bytes of all partitions that have not been reclaimed. The model does not compress.
 pub fn stored_bytes() -> u64 {
     MODEL.with_borrow(|model| {
         let entries = model.kept().flat_map(|(_, entries)| entries);
@@ -86,7 +86,7 @@ pub fn stored_bytes() -> u64 {
     })
 }
 
-/// Changes stored bytes behind the plugin's back; what is left empty is lost.
+/// Changes stored bytes without the plugin's knowledge; an empty value counts as lost.
 pub fn damage(key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
     MODEL.with_borrow_mut(|model| {
         let Some(entries) = model.partitions.get_mut(&key.partition) else {
@@ -101,7 +101,7 @@ pub fn damage(key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
     });
 }
 
-/// Lets the host notice by itself that a value is damaged: every `get` and every page of a scan that would have it raises `data-loss`.
+/// Makes the host detect that a value is damaged: every `get` and every page of a scan that would return it raises `data-loss`.
 pub fn make_unreadable(key: &Key) {
     MODEL.with_borrow_mut(|model| {
         let at = (key.partition.clone(), key.sort.clone());
@@ -109,7 +109,7 @@ pub fn make_unreadable(key: &Key) {
     });
 }
 
-/// Undoes what [`damage`] or [`make_unreadable`] has done.
+/// Reverts [`damage`] or [`make_unreadable`].
 pub fn put_back(key: &Key, bytes: Vec<u8>) {
     MODEL.with_borrow_mut(|model| {
         let at = (key.partition.clone(), key.sort.clone());
@@ -248,7 +248,7 @@ pub fn scan(
     })
 }
 
-/// The host's `reclaim`. What was in the partition stays readable here for ever, as a query may still be reading it.
+/// The host's `reclaim`. The partition stays readable here, because a running query may still read it.
 pub fn reclaim(partition: &str) -> Result<(), Error> {
     MODEL.with_borrow_mut(|model| {
         let outcome = model.faults.on_change();
@@ -291,7 +291,7 @@ impl Default for Model {
 }
 
 impl Model {
-    /// The partitions that have not been reclaimed.
+    /// Returns the partitions that have not been reclaimed.
     fn kept(&self) -> impl Iterator<Item = (&String, &BTreeMap<Vec<u8>, Value>)> {
         let partitions = self.partitions.iter();
         partitions.filter(|(name, _)| !self.reclaimed.contains(*name))

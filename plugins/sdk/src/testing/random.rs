@@ -1,4 +1,4 @@
-//! Random writes, searches, reads and steps of upkeep, which a plugin has to answer as a plain list does.
+//! Random writes, searches, reads and steps of maintenance, which a plugin must answer as a plain list does.
 
 use proptest::prelude::*;
 
@@ -6,27 +6,27 @@ use super::fragment::{FragmentBuilder, fragment};
 use super::{Harness, kv};
 use crate::{Counts, DurationRange, Plugin, Search, SpanKind, TimeRange, TraceId};
 
-/// A batch.
+/// The fragments of one batch.
 pub type Fragments = Vec<FragmentBuilder>;
 
-/// Something that a host asks of a plugin.
+/// A call that a host makes to a plugin.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Writes this.
+    /// Writes a batch.
     Write(Fragments),
     /// Searches, with these limits in turn.
     Find(Search, Vec<u32>),
-    /// Searches, with one of these batches written, and some steps of upkeep done, after each page.
+    /// Searches, with one of these batches written, and some steps of maintenance run, after each page.
     FindAndWrite(Search, u32, Vec<Fragments>),
-    /// Reads these traces in pages of so many bytes.
+    /// Reads these traces in pages of this many bytes.
     Read(Vec<u128>, u32),
-    /// Does so many steps of upkeep.
+    /// Runs this many steps of maintenance.
     Maintain(u32),
-    /// Looks at everything.
+    /// Checks everything.
     CheckAll,
 }
 
-/// A step, with up to `payload` bytes of spans in each fragment.
+/// Generates a step, with up to `payload` bytes of spans in each fragment.
 pub fn step(payload: usize) -> impl Strategy<Value = Step> {
     let writes = move || fragments(30, payload, 40);
     prop_oneof![
@@ -40,7 +40,7 @@ pub fn step(payload: usize) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Does up to so many steps of upkeep, and fewer where there is nothing more to do.
+/// Runs up to this many steps of maintenance, and stops when there is nothing left to do.
 pub fn maintain<P: Plugin>(harness: &mut Harness<P>, steps: u32) {
     for _ in 0..steps {
         let more = harness.plugin().maintain(1000, kv::stored_bytes());
@@ -51,8 +51,8 @@ pub fn maintain<P: Plugin>(harness: &mut Harness<P>, steps: u32) {
     }
 }
 
-/// Takes a plugin through these steps. Each write's traces are numbered from `drift` above those of the one before it, and `written`
-/// looks at what the plugin counts after it.
+/// Runs a plugin through these steps. Each write's trace numbers are `drift` above those of the write before, and `written` receives
+/// the plugin's counts after each write.
 pub fn run<P: Plugin>(
     harness: &mut Harness<P>,
     steps: Vec<Step>,
@@ -74,7 +74,7 @@ pub fn run<P: Plugin>(
             Step::Find(search, limits) => {
                 let mut limits = limits.into_iter().cycle();
                 let found = harness.find_between(&search, || limits.next().unwrap_or(1), |_| {});
-                // It finds no more than it has to, and each once: it uses its index.
+                // It finds exactly the matches, each once: it uses its index.
                 assert_eq!(found.len(), harness.stored().matching(&search).count());
                 assert!(found.is_sorted_by(|a, b| a.newest >= b.newest));
             }
@@ -105,12 +105,12 @@ pub fn run<P: Plugin>(
     harness.check_all();
 }
 
-/// A term that shares no half with another.
+/// Returns a term that shares neither half with another.
 pub fn term(number: u64) -> u64 {
     number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Up to `most` fragments of these traces, with up to `payload` bytes of spans each.
+/// Generates up to `most` fragments of these traces, with up to `payload` bytes of spans each.
 pub fn fragments(traces: u128, payload: usize, most: usize) -> impl Strategy<Value = Fragments> {
     let one = (
         0..traces,
@@ -142,7 +142,7 @@ pub fn fragments(traces: u128, payload: usize, most: usize) -> impl Strategy<Val
     prop::collection::vec(one, 1..most)
 }
 
-/// Searches of which some match much and others nothing.
+/// Generates searches; some match much and others nothing.
 pub fn search() -> impl Strategy<Value = Search> {
     let clause = prop::collection::vec((0..14_u64).prop_map(term), 1..4);
     let range = prop_oneof![

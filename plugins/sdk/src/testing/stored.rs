@@ -1,17 +1,17 @@
-//! The plain list that a plugin is compared with.
+//! The plain list with which a plugin is compared.
 
 use std::collections::BTreeSet;
 
 use super::fragment::FragmentBuilder;
 use crate::{DurationRange, Fragment, Operation, Search, Term, TimeRange, TraceId};
 
-/// What a plugin holds, as a list of fragments in the order written.
+/// A plugin's expected contents: a list of fragments in the order written.
 #[derive(Clone, Debug, Default)]
 pub struct Stored {
     fragments: Vec<StoredFragment>,
 }
 
-/// A fragment with its lists, and its operations in full.
+/// A fragment with its lists and its resolved operations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of `Fragment`")]
 pub struct StoredFragment {
@@ -28,12 +28,12 @@ pub struct StoredFragment {
 // === impl Stored ===
 
 impl Stored {
-    /// Takes up one fragment.
+    /// Appends a fragment.
     pub fn push(&mut self, fragment: FragmentBuilder) {
         self.fragments.push(fragment.build());
     }
 
-    /// Forgets the trace that was first written before all others; tells how many spans it had.
+    /// Removes the trace that was first written before all others; returns its number of spans.
     pub fn evict_oldest(&mut self) -> u64 {
         let Some(oldest) = self.fragments().next().map(|fragment| fragment.trace_id) else {
             return 0;
@@ -44,37 +44,37 @@ impl Stored {
         spans
     }
 
-    /// Keeps no more than these fragments.
+    /// Retains only the fragments for which `keep` returns true.
     pub fn retain(&mut self, keep: impl FnMut(&StoredFragment) -> bool) {
         self.fragments.retain(keep);
     }
 
-    /// All fragments, in the order written.
+    /// Returns all fragments, in the order written.
     pub fn fragments(&self) -> impl Iterator<Item = &StoredFragment> {
         self.fragments.iter()
     }
 
-    /// The fragments of one trace, in the order written.
+    /// Returns the fragments of one trace, in the order written.
     pub fn of_trace(&self, id: TraceId) -> impl Iterator<Item = &StoredFragment> {
         self.fragments().filter(move |it| it.trace_id == id)
     }
 
-    /// The fragments that a search must find.
+    /// Returns the fragments that a search must find.
     pub fn matching(&self, search: &Search) -> impl Iterator<Item = &StoredFragment> {
         self.fragments().filter(|it| search.admits(&it.view()))
     }
 
-    /// The ids of all traces.
+    /// Returns the ids of all traces.
     pub fn traces(&self) -> BTreeSet<TraceId> {
         self.fragments().map(|it| it.trace_id).collect()
     }
 
-    /// How many spans there are.
+    /// Counts the spans.
     pub fn spans(&self) -> u64 {
         self.fragments().map(|it| u64::from(it.span_count)).sum()
     }
 
-    /// The operations of all fragments, sorted, each once.
+    /// Returns the operations of all fragments, sorted, without duplicates.
     pub fn operations(&self) -> BTreeSet<Operation> {
         let operations = self.fragments().flat_map(|it| &it.operations);
         operations.cloned().collect()
@@ -84,7 +84,7 @@ impl Stored {
 // === impl StoredFragment ===
 
 impl StoredFragment {
-    /// As a plugin sees it, but for its operations.
+    /// Returns it as a plugin sees it, without its operations.
     pub fn view(&self) -> Fragment<'_> {
         Fragment {
             trace_id: self.trace_id,

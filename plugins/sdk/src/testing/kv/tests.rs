@@ -76,7 +76,7 @@ fn an_object_may_be_put_again_but_not_changed() {
 }
 
 #[test]
-fn what_is_reclaimed_can_be_read_by_a_query_under_way_and_not_written() {
+fn a_reclaimed_partition_is_readable_by_a_running_query_but_not_writable() {
     commit("p", &[Change::Put(entry("a", "1"))]).unwrap();
     reclaim("p").unwrap();
     assert_eq!(partitions().unwrap(), Vec::<String>::new());
@@ -87,7 +87,7 @@ fn what_is_reclaimed_can_be_read_by_a_query_under_way_and_not_written() {
 }
 
 #[test]
-fn what_the_host_cannot_read_back_is_a_data_loss_for_every_call_that_would_have_it() {
+fn every_call_that_would_return_an_unreadable_value_raises_data_loss() {
     let puts = ["a", "b", "c"].map(|sort| Change::Put(entry(sort, "1")));
     commit("p", &puts).unwrap();
     make_unreadable(&key("p", "b"));

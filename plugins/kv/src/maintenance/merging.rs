@@ -1,4 +1,4 @@
-//! Which segments are merged, a step of it, and what the manifest then says.
+//! Selection of segments to merge, the steps of a merge, and its commit.
 
 use larder_plugin::{Error, log};
 
@@ -11,7 +11,7 @@ use crate::segment::Segment;
 // === impl Engine ===
 
 impl Engine {
-    /// Merges a little, or begins to.
+    /// Runs a step of the merge in progress, or starts one.
     pub(super) fn merge(&mut self) -> Result<bool, Error> {
         let begun = match &self.merge {
             Some(_) => Ok(true),
@@ -21,7 +21,7 @@ impl Engine {
         let Err(error) = &stepped else {
             return stepped;
         };
-        // It stands in the middle of something, so it is begun anew.
+        // A merge that failed cannot continue, so it is started again.
         if let (Error::DataLoss(_), Some(merge)) = (error, &self.merge) {
             log::warn("segments that cannot be read whole stay unmerged");
             let sources = merge.sources.iter().map(|it| it.number);
@@ -41,7 +41,7 @@ impl Engine {
         for bucket in &own.manifest.buckets {
             let closed = !self.is_current(bucket.number);
             let segments = &bucket.segments;
-            // Only what lies behind the last one that cannot be merged: they must follow each other.
+            // Merged segments must be adjacent, so only those after the last unmergeable one qualify.
             let bad = segments
                 .iter()
                 .rposition(|it| self.unmergeable.contains(&it.number));
@@ -108,7 +108,7 @@ impl Engine {
     }
 }
 
-/// Puts the merged segment in the place of what it was merged from.
+/// Replaces the sources by the merged segment.
 fn replace(bucket: &mut Bucket, sources: &[Segment], merged: Segment) -> bool {
     let Some(first) = sources.first() else {
         return false;

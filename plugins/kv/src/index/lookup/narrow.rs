@@ -1,4 +1,4 @@
-//! A clause that few fragments satisfy: they are looked for in the lists of the other clauses at once, and not chunk by chunk.
+//! Clauses with few fragments: those are looked up in the other clauses' lists at once, instead of chunk by chunk.
 
 use larder_plugin::Error;
 
@@ -12,7 +12,7 @@ use crate::store::{Store, Writer};
 // === impl Postings ===
 
 impl Postings {
-    /// Leaves of the lists only what all clauses have, if one of them has at most so many. False if that is nothing.
+    /// If a clause has at most `most` fragments, intersects all clauses right away. Returns false if nothing remains.
     pub(super) fn narrow(
         &mut self,
         store: &mut Store,
@@ -50,7 +50,7 @@ impl Postings {
 // === impl Alternative ===
 
 impl Alternative {
-    /// Marks which of these ordinals it has; they ascend.
+    /// Sets `has` for those of the ascending ordinals that the list contains.
     fn look_for(
         &mut self,
         store: &mut Store,
@@ -102,7 +102,7 @@ impl Long {
     }
 }
 
-/// Marks which of these ordinals a list has; they ascend.
+/// Sets `has` for those of the ascending ordinals that the list contains.
 fn mark(list: &mut Ordinals<'_>, wanted: &[u32], has: &mut [bool]) -> Result<(), Damaged> {
     let mut found = None;
     for (wanted, has) in wanted.iter().zip(has) {

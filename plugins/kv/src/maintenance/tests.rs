@@ -1,4 +1,4 @@
-//! Whatever has come and gone, nothing of it stays in memory.
+//! Instances release the memory of dropped data.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -24,7 +24,7 @@ fn small() -> Shape {
     }
 }
 
-/// Reads all there is, so that it is in memory as far as it is kept there.
+/// Reads everything, to fill the caches.
 fn read_all(engine: &mut Engine) -> usize {
     let page = find::page(engine, &Search::all(), None, 10_000).unwrap();
     let handles = page.found.iter().filter_map(|it| it.fragment).collect();
@@ -40,7 +40,7 @@ fn rest(engine: &mut Engine, now: u64) {
     while engine.maintain(now, kv::stored_bytes()).unwrap() {}
 }
 
-/// What an instance has in memory, by number.
+/// Returns the number of items in each in-memory collection of an instance.
 fn held(engine: &Engine) -> Vec<usize> {
     let views = engine.views.iter();
     let each = views.flat_map(|view| {
@@ -50,7 +50,7 @@ fn held(engine: &Engine) -> Vec<usize> {
             view.manifest.buckets.len(),
             view.entries.len(),
             view.lost.len(),
-            view.gone.len(),
+            view.removed.len(),
         ]
     });
     let others = [
@@ -76,7 +76,7 @@ fn assert_known(engine: &Engine) {
     assert!(unknown.is_empty(), "{unknown:?} of {areas:?}");
 }
 
-/// Makes a page of the newest segment unreadable, so that it stays as it is.
+/// Makes a page of the newest segment unreadable, so that the segment cannot be merged.
 fn spoil_newest(engine: &Engine) {
     let view = engine.views.first().unwrap();
     if let Some((_, segment)) = view.segments.last() {
@@ -125,7 +125,7 @@ fn run(damaged: bool) {
             most.resize(now.len(), 0);
             most = most.iter().zip(&now).map(|(a, b)| *a.max(b)).collect();
         } else {
-            // Five times as much has come and gone as is kept.
+            // Five times as much data has come and gone as is kept.
             let grows = now
                 .iter()
                 .zip(&most)
@@ -137,11 +137,11 @@ fn run(damaged: bool) {
 }
 
 #[test]
-fn nothing_is_held_of_buckets_that_have_come_and_gone() {
+fn dropped_buckets_leave_nothing_in_memory() {
     run(false);
 }
 
 #[test]
-fn nothing_is_held_of_damaged_segments_that_have_come_and_gone() {
+fn dropped_damaged_segments_leave_nothing_in_memory() {
     run(true);
 }

@@ -1,4 +1,4 @@
-//! Upkeep, a step at a time: retention, sealing, merging, and giving back what nothing refers to.
+//! Maintenance, a step at a time: retention, sealing, merging, and deletion of unreferenced partitions.
 
 mod merging;
 
@@ -12,15 +12,15 @@ use crate::manifest::{Bucket, Manifest, Stamp};
 use crate::seal::{self, Seal};
 use crate::write::put_stamp;
 
-/// Fewer bytes written say nothing of how well they are compressed.
+/// The compression ratio is not estimated from fewer bytes written.
 const TELLING_BYTES: u64 = 1 << 20;
-/// Values of a head that are compressed less than this are not expected, nor more than by this, in 256ths.
+/// The lowest and highest compression ratio that is assumed, in 256ths of the written bytes.
 const RATIOS: (u64, u64) = (16, 1024);
 
-/// So many times what is sealed at once may wait for upkeep.
+/// Writes seal when this many times the size of a group is unsealed.
 const BACKLOG: usize = 4;
 
-/// The changes that set manifest and stamp.
+/// Returns the changes that set the manifest and the stamp.
 pub(crate) fn manifest_changes(manifest: &Manifest, stamp: &Stamp) -> Vec<Change> {
     let mut payload = Vec::new();
     manifest.encode(&mut payload);
@@ -32,7 +32,7 @@ pub(crate) fn manifest_changes(manifest: &Manifest, stamp: &Stamp) -> Vec<Change
 // === impl Engine ===
 
 impl Engine {
-    /// One step; true when there is more to do.
+    /// Runs one step; returns true if there is more to do.
     pub(crate) fn maintain(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
         if self.writing.is_none() {
             return Ok(false);
@@ -95,7 +95,7 @@ impl Engine {
         {
             writing.bucket = None;
         }
-        // What of it is not sealed yet is sealed first: its entries are in front.
+        // Its unsealed entries come first, as they are the oldest.
         if own.entries.iter().any(|it| it.head.bucket == number) {
             return Ok(false);
         }
@@ -118,7 +118,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// Seals once if upkeep does not keep up with what is written: entries take up memory in every instance.
+    /// Seals once if maintenance does not keep up with writes, because entries take memory in every instance.
     pub(crate) fn seal_backlog(&mut self) -> Result<(), Error> {
         let Some(own) = self.views.first() else {
             return Ok(());
@@ -130,7 +130,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Seals the oldest entries if there are enough, or if no more will be written to their bucket.
+    /// Seals the oldest entries if there are enough of them, or if their bucket is closed.
     fn seal(&mut self) -> Result<bool, Error> {
         let (Some(own), Some(writing)) = (self.views.first(), &mut self.writing) else {
             return Ok(false);
@@ -200,7 +200,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// Commits a changed manifest with its stamp, and these changes.
+    /// Commits a changed manifest with its stamp and these further changes.
     pub(super) fn commit_manifest(
         &mut self,
         manifest: Manifest,
@@ -223,7 +223,7 @@ impl Engine {
         }
         own.stamp = stamp;
         own.set_manifest(manifest);
-        self.forget_gone();
+        self.forget_removed();
         Ok(())
     }
 }

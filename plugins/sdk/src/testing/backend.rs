@@ -1,4 +1,4 @@
-//! A store other than the model behind [`kv`](crate::kv), for a program that runs a plugin on the machine at hand with storage of its own.
+//! Replaces the model behind [`kv`](crate::kv) by another store, for native programs that bring their own storage.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,52 +18,52 @@ pub trait Kv {
     fn partitions(&self) -> Result<Vec<String>, Error>;
 }
 
-/// What a scan asks for.
+/// The arguments of a scan.
 #[derive(Clone, Copy, Debug)]
 pub struct Scan<'a> {
-    /// From the first place, included, to the last, excluded.
+    /// From its start, inclusive, to its end, exclusive.
     pub range: &'a Range,
-    /// From which end.
+    /// The end from which the scan begins.
     pub direction: Direction,
     /// The most entries on the page.
     pub max_entries: u32,
-    /// About the most bytes on the page.
+    /// The approximate limit of bytes on the page.
     pub max_bytes: u32,
 }
 
 thread_local! {
-    static STAND_IN: RefCell<Option<Rc<dyn Kv>>> = const { RefCell::new(None) };
+    static BACKEND: RefCell<Option<Rc<dyn Kv>>> = const { RefCell::new(None) };
 }
 
-/// Calls with `kv` behind the plugin's calls of this thread, in place of the model.
+/// Runs `call` with this thread's calls of `kv` sent to `kv` instead of the model.
 pub fn with_kv<R>(kv: Rc<dyn Kv>, call: impl FnOnce() -> R) -> R {
     struct Restore(Option<Rc<dyn Kv>>);
     impl Drop for Restore {
         fn drop(&mut self) {
-            STAND_IN.set(self.0.take());
+            BACKEND.set(self.0.take());
         }
     }
-    let _restore = Restore(STAND_IN.replace(Some(kv)));
+    let _restore = Restore(BACKEND.replace(Some(kv)));
     call()
 }
 
-fn stand_in() -> Option<Rc<dyn Kv>> {
-    STAND_IN.with_borrow(Clone::clone)
+fn backend() -> Option<Rc<dyn Kv>> {
+    BACKEND.with_borrow(Clone::clone)
 }
 
 pub(crate) fn put(objects: &[Object]) -> Result<(), Error> {
-    stand_in().map_or_else(|| model::put(objects), |kv| kv.put(objects))
+    backend().map_or_else(|| model::put(objects), |kv| kv.put(objects))
 }
 
 pub(crate) fn commit(partition: &str, changes: &[Change]) -> Result<(), Error> {
-    stand_in().map_or_else(
+    backend().map_or_else(
         || model::commit(partition, changes),
         |kv| kv.commit(partition, changes),
     )
 }
 
 pub(crate) fn get(keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-    stand_in().map_or_else(|| model::get(keys), |kv| kv.get(keys))
+    backend().map_or_else(|| model::get(keys), |kv| kv.get(keys))
 }
 
 pub(crate) fn scan(
@@ -73,7 +73,7 @@ pub(crate) fn scan(
     max_entries: u32,
     max_bytes: u32,
 ) -> Result<Page, Error> {
-    let Some(kv) = stand_in() else {
+    let Some(kv) = backend() else {
         return model::scan(partition, range, direction, max_entries, max_bytes);
     };
     let scan = Scan {
@@ -86,15 +86,15 @@ pub(crate) fn scan(
 }
 
 pub(crate) fn reclaim(partition: &str) -> Result<(), Error> {
-    stand_in().map_or_else(|| model::reclaim(partition), |kv| kv.reclaim(partition))
+    backend().map_or_else(|| model::reclaim(partition), |kv| kv.reclaim(partition))
 }
 
 pub(crate) fn writers() -> Result<Vec<String>, Error> {
-    stand_in().map_or_else(model::writers, |kv| kv.writers())
+    backend().map_or_else(model::writers, |kv| kv.writers())
 }
 
 pub(crate) fn partitions() -> Result<Vec<String>, Error> {
-    stand_in().map_or_else(model::partitions, |kv| kv.partitions())
+    backend().map_or_else(model::partitions, |kv| kv.partitions())
 }
 
 #[cfg(test)]
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::kv;
 
-    /// Has one writer, and counts the calls that change something.
+    /// A store with one writer that counts changing calls.
     #[derive(Default)]
     struct Counting(Cell<usize>);
 
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stand_in_answers_in_place_of_the_model_for_as_long_as_the_call() {
+    fn with_kv_replaces_the_model_during_the_call() {
         let counting = Rc::new(Counting::default());
         let object = Object {
             key: Key {
