@@ -1,15 +1,15 @@
-//! Searches beside ingest: what a steady load of writing does to the times of searches.
+//! Searches beside ingest: the effect of a steady rate of writes on the latency of searches.
 //!
-//! First the spans that the searches find are written as fast as they are acknowledged: that rate is the highest. Then the searches run
-//! alone, and then beside ingest at each share of it. Both go at their rate, whether or not earlier calls are answered, and times
-//! count from when a call was due. What is written meanwhile starts later than what is searched, so that the answers stay.
+//! First the spans that the searches find are written as fast as they are acknowledged; that rate is the highest. Then the searches run
+//! alone, and then beside ingest at each share of it. Both are open-loop: they keep their rate whether or not earlier calls are answered,
+//! and latencies count from when a call was due. Spans written meanwhile start after the searched ones, so the answers do not change.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::compare::add_load;
-use crate::figures::{At, Results, WRITING};
+use crate::figures::{Conditions, Results, WRITING};
 use crate::load;
 use crate::numbers::whole;
 use crate::report;
@@ -78,7 +78,7 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Writes, searches alone and beside each rate, and prints the tables. A wrong answer fails the run at its end.
+/// Writes, searches alone and beside each rate, and prints the tables. Wrong answers fail the run at its end.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let writer = Target::connect(&options.target, options.connections).await?;
     let searcher = Target::connect(&options.target, options.connections).await?;
@@ -86,9 +86,9 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let mix = Mix::new(&source, &options.searches)?;
     let mut results = Results::new("load", source.corpus(), std::slice::from_ref(&writer));
     let plan = options.writing.plan(Spread::default());
-    let written = At {
+    let written = Conditions {
         spans: options.spans,
-        ..At::default()
+        ..Conditions::default()
     };
     let loads = load::run(source.requests()?, std::slice::from_ref(&writer), &plan).await?;
     let load = loads.first().context("no target")?;
@@ -119,7 +119,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
                     let offered = step.offered(request_spans);
                     outcome.add(step.at, WRITING, "offered_spans_per_s", offered);
                 }
-                // A rate that the server cannot take is a result too; the next may be lower.
+                // A rate that the server cannot sustain is a result, too; the next one may be lower.
                 Err(error) => outcome.refused(step.at, WRITING, &format!("{error:#}")),
             }
             writer.settle(plan.settle).await?;
@@ -132,22 +132,22 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     results.judge()
 }
 
-fn idle(written: At) -> At {
-    At {
+fn idle(written: Conditions) -> Conditions {
+    Conditions {
         share: Some(0.0),
         ..written
     }
 }
 
-/// Ingest at a rate.
+/// A rate of ingest.
 #[derive(Debug, PartialEq)]
 struct Step {
-    at: At,
+    at: Conditions,
     spans_a_second: f64,
 }
 
 impl Step {
-    /// Exports at the rate, for some seconds. A rate below one Export a second is one.
+    /// Makes the schedule of Exports for `seconds` seconds, with at least one Export a second.
     fn schedule(&self, request_spans: u64, seconds: u32) -> Schedule {
         let rate = (self.spans_a_second / whole(request_spans))
             .round()
@@ -161,28 +161,28 @@ impl Step {
         Schedule { rate, seconds }
     }
 
-    /// Spans a second, in whole Exports.
+    /// Returns the offered spans a second, in whole Exports.
     fn offered(&self, request_spans: u64) -> f64 {
         whole(u64::from(self.schedule(request_spans, 1).rate) * request_spans)
     }
 }
 
 impl Options {
-    /// The rates, where `highest` spans a second are the most.
+    /// Returns the rates, given the highest one in spans a second.
     fn steps(&self, highest: f64) -> Result<Vec<Step>> {
-        let written = At {
+        let written = Conditions {
             spans: self.spans,
-            ..At::default()
+            ..Conditions::default()
         };
         let of_rate = |rate: &u64| Step {
-            at: At {
+            at: Conditions {
                 rate: Some(*rate),
                 ..written
             },
             spans_a_second: whole(*rate),
         };
         let of_share = |share: &f64| Step {
-            at: At {
+            at: Conditions {
                 share: Some(*share),
                 ..written
             },
@@ -198,7 +198,7 @@ impl Options {
         Ok(steps)
     }
 
-    /// What all steps write, made or found in the file before any of them starts.
+    /// Prepares the Exports of all steps before any of them starts, generated or from the file.
     fn ingest(&self, source: &Source, steps: &[Step]) -> Result<Ingest> {
         let request_spans = source.corpus().identity().2;
         let exports: u64 = steps

@@ -1,4 +1,4 @@
-//! Calls that are all made, a few at once: one on each connection.
+//! Batches of calls, one at a time on each connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,20 +10,20 @@ use bytes::Bytes;
 use crate::target::{self, Target};
 use crate::tenant::Tenant;
 
-/// A call that is to be made.
+/// A prepared call.
 pub(crate) struct Call {
     pub(crate) tenant: Tenant,
     pub(crate) method: &'static str,
     pub(crate) request: Bytes,
 }
 
-/// What came of a call.
+/// The result of a call.
 pub(crate) struct Answer {
     pub(crate) took: Duration,
     pub(crate) messages: Vec<Bytes>,
 }
 
-/// Makes all calls; the answers are in the order of the calls. The first error ends it, with the tenant's name.
+/// Makes all calls, and returns the answers in the order of the calls. The first error ends it, and names the tenant.
 pub(crate) async fn all(target: &Target, calls: Vec<Call>) -> Result<Vec<Answer>> {
     let calls: Arc<[Call]> = calls.into();
     let next = Arc::new(AtomicUsize::new(0));

@@ -1,4 +1,4 @@
-//! Results of several runs as one, with minimum, median and maximum of each figure.
+//! Combines the results of several runs, with minimum, median and maximum of each figure.
 
 use std::path::PathBuf;
 

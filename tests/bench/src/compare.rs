@@ -1,4 +1,4 @@
-//! The main run: the same spans to every target, then the same searches to each, in turn.
+//! The main run: writes the same spans to every target, and then times the same searches on each, in turn.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use tonic::metadata::AsciiMetadataKey;
 
 use crate::disk::{self, Folder};
-use crate::figures::{At, Kind, Remark, Results, WRITING};
+use crate::figures::{Conditions, Remark, RemarkKind, Results, WRITING};
 use crate::load::{self, Load};
 use crate::numbers::{milliseconds, percentile, whole};
 use crate::report;
@@ -14,10 +14,10 @@ use crate::searches;
 use crate::source::{self, Source};
 use crate::target::{Address, Target};
 use crate::tenant::Spread;
-use crate::timing::{self, Known, Row, Timing};
+use crate::timing::{self, ExpectedSearch, Row, Timing};
 use crate::truth::Truth;
 
-/// So many characters of a remark are kept.
+/// The most characters of a remark.
 const LONGEST: usize = 300;
 
 #[derive(Debug, clap::Args)]
@@ -62,7 +62,7 @@ pub(crate) struct Options {
     json: Option<PathBuf>,
 }
 
-/// Writes, searches and prints both tables. A wrong answer fails the run at its end.
+/// Writes, searches and prints both tables. Wrong answers fail the run at its end.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let source = Source::new(&options.source, options.spans, 100_000)?;
     let spread = Spread::new(&options.header, options.tenants)?;
@@ -76,9 +76,9 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         targets.push(peer.compared_only());
     }
     let mut results = Results::new("compare", source.corpus(), &targets);
-    let at = At {
+    let at = Conditions {
         spans: source.corpus().identity().1,
-        ..At::default()
+        ..Conditions::default()
     };
     let searcher = spread.first().cloned();
     if !options.no_load {
@@ -103,8 +103,13 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     results.judge()
 }
 
-/// All searches, or those with `only` in their names, with what they find once the first of so many tenants has its share, or with none the whole.
-pub(crate) fn known(source: &Source, tenants: u64, only: Option<&str>) -> Result<Vec<Known>> {
+/// Returns all searches, or those with `only` in their names, with their expected answers: those of the first of `tenants` tenants, or of
+/// the whole corpus without tenants.
+pub(crate) fn known(
+    source: &Source,
+    tenants: u64,
+    only: Option<&str>,
+) -> Result<Vec<ExpectedSearch>> {
     let step = usize::try_from(tenants.max(1))?;
     let mut searches = searches::searches(source.corpus());
     searches.retain(|search| only.is_none_or(|only| search.name.contains(only)));
@@ -112,14 +117,14 @@ pub(crate) fn known(source: &Source, tenants: u64, only: Option<&str>) -> Result
     let expected = Truth::of(questions, source.requests()?.step_by(step))?;
     let pairs = searches.into_iter().zip(expected);
     Ok(pairs
-        .map(|(search, expected)| Known { search, expected })
+        .map(|(search, expected)| ExpectedSearch { search, expected })
         .collect())
 }
 
-/// Adds what writing cost.
+/// Adds the cost of writing.
 pub(crate) fn add_load(
     results: &mut Results,
-    at: At,
+    at: Conditions,
     load: &Load,
     folders: &[Folder],
 ) -> Result<()> {
@@ -148,8 +153,8 @@ pub(crate) fn add_load(
     Ok(())
 }
 
-/// Adds what a search took on each target.
-pub(crate) fn add_row(results: &mut Results, at: At, targets: &[Target], row: &Row) {
+/// Adds the latencies of a search on each target.
+pub(crate) fn add_row(results: &mut Results, at: Conditions, targets: &[Target], row: &Row) {
     for (target, timing) in targets.iter().zip(&row.timings) {
         let remark = |kind, text: &String| Remark {
             target: target.name.clone(),
@@ -169,10 +174,10 @@ pub(crate) fn add_row(results: &mut Results, at: At, targets: &[Target], row: &R
                     results.add(&target.name, row.name, at, measure, whole(size as u64));
                 }
                 if let Some(difference) = &timed.difference {
-                    results.remark(remark(Kind::Wrong, difference));
+                    results.remark(remark(RemarkKind::Wrong, difference));
                 }
             }
-            Timing::Refused(reason) => results.remark(remark(Kind::Refused, reason)),
+            Timing::Refused(reason) => results.remark(remark(RemarkKind::Refused, reason)),
         }
     }
 }

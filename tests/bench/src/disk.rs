@@ -1,4 +1,4 @@
-//! What a storage takes on disk, as `du` counts it.
+//! Disk usage of a storage, as `du` counts it.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use anyhow::{Context, Error, Result};
 #[cfg(test)]
 mod tests;
 
-/// Where a target keeps its data.
+/// The data folder of a target.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
     target: String,
@@ -31,7 +31,7 @@ impl FromStr for Folder {
     }
 }
 
-/// Bytes that the target's folder takes on disk; nothing if none was named.
+/// Returns the disk usage of the target's folder, bytes; `None` if no folder was named.
 pub(crate) fn of(folders: &[Folder], target: &str) -> Result<Option<u64>> {
     let folder = folders.iter().find(|folder| folder.target == target);
     let Some(folder) = folder else {
@@ -43,7 +43,7 @@ pub(crate) fn of(folders: &[Folder], target: &str) -> Result<Option<u64>> {
         .with_context(|| format!("cannot measure {}", path.display()))
 }
 
-/// The blocks of all files below `path`. What vanishes meanwhile, as merging files does, does not count.
+/// Sums the blocks of all files below `path`. Files that vanish meanwhile, for example by a merge, do not count.
 fn used(path: &Path) -> Result<u64> {
     let metadata = std::fs::symlink_metadata(path)?;
     let mut bytes = metadata.blocks() * 512;

@@ -1,4 +1,4 @@
-//! What a run measured, as JSON: one figure for each target, subject and measure, with the value of every run.
+//! Results as JSON: one figure for each target, subject and measure, with the value of every run.
 //!
 //! The names are stable: other programs read them. A measure's name ends with its unit.
 
@@ -13,47 +13,47 @@ use crate::target::Target;
 #[cfg(test)]
 mod tests;
 
-/// The version of the file's shape.
+/// The version of the file format.
 const FORMAT: u32 = 1;
-/// The subject of what is measured of writing; other subjects are names of searches.
+/// The subject of measurements of writing; other subjects are names of searches.
 pub(crate) const WRITING: &str = "writing";
 
-/// All that a command measured.
+/// All results of a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
     format: u32,
     /// `compare`, `growth` or `load`.
     pub(crate) command: String,
-    /// The command line behind the program's name.
+    /// The command line after the program's name.
     arguments: Vec<String>,
-    /// What the spans were made of.
+    /// The inputs of the span generator.
     seed: u64,
     request_spans: u64,
     /// Processors of the machine, which the client shares.
     processors: usize,
     pub(crate) targets: Vec<TargetName>,
     pub(crate) figures: Vec<Figure>,
-    /// What a target refused or answered wrongly.
+    /// Refusals and wrong answers.
     pub(crate) remarks: Vec<Remark>,
 }
 
-/// A target as it was named.
+/// The name of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TargetName {
     pub(crate) name: String,
-    /// Measured for comparison alone.
+    /// Measured for comparison only.
     pub(crate) peer: bool,
 }
 
-/// Under which load a figure was measured.
+/// The load under which a figure was measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct At {
-    /// How many spans were written before.
+pub(crate) struct Conditions {
+    /// The number of spans written before.
     pub(crate) spans: u64,
-    /// The share of the highest rate of ingest that ran beside, if one did.
+    /// Concurrent ingest as a share of the highest rate, if there was any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) share: Option<f64>,
-    /// The rate of ingest that was asked for, in spans a second, if it was not a share.
+    /// Concurrent ingest in spans a second, if it was not given as a share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rate: Option<u64>,
 }
@@ -64,38 +64,38 @@ pub(crate) struct Figure {
     pub(crate) target: String,
     /// `writing`, or a search's name.
     pub(crate) subject: String,
-    /// What was measured, with its unit: `p50_ms`.
+    /// The measured quantity with its unit: `p50_ms`.
     pub(crate) measure: String,
-    pub(crate) at: At,
-    /// One of each run.
+    pub(crate) at: Conditions,
+    /// The value of each run.
     pub(crate) values: Vec<f64>,
     pub(crate) min: f64,
     pub(crate) median: f64,
     pub(crate) max: f64,
 }
 
-/// Something other than a figure.
+/// A refusal or a wrong answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Remark {
     pub(crate) target: String,
     pub(crate) subject: String,
-    pub(crate) at: At,
-    pub(crate) kind: Kind,
+    pub(crate) at: Conditions,
+    pub(crate) kind: RemarkKind,
     pub(crate) text: String,
 }
 
-/// What a remark is about.
+/// The subject of a remark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Kind {
-    /// The target does not answer this.
+pub(crate) enum RemarkKind {
+    /// The target refused this.
     Refused,
-    /// The answer was not what had been written.
+    /// The answer did not match the written spans.
     Wrong,
 }
 
 impl Results {
-    /// Of a command that measures these targets; nothing yet.
+    /// Starts the results of a command that measures these targets.
     pub(crate) fn new(command: &str, corpus: &Corpus, targets: &[Target]) -> Self {
         let (seed, _, request_spans) = corpus.identity();
         let targets = targets.iter().map(|target| TargetName {
@@ -116,8 +116,15 @@ impl Results {
     }
 
     /// Adds a run's value to its figure.
-    pub(crate) fn add(&mut self, target: &str, subject: &str, at: At, measure: &str, value: f64) {
-        // More digits than anything is measured with would only make the file long.
+    pub(crate) fn add(
+        &mut self,
+        target: &str,
+        subject: &str,
+        at: Conditions,
+        measure: &str,
+        value: f64,
+    ) {
+        // More digits than the precision of the measurement would only make the file larger.
         let value = (value * 1e4).round() / 1e4;
         let of_this = |of: &&mut Figure| {
             of.target == target && of.subject == subject && of.measure == measure && of.at == at
@@ -139,19 +146,19 @@ impl Results {
         }
     }
 
-    /// Adds a remark; one that is there already is not told twice.
+    /// Adds a remark, unless it already exists.
     pub(crate) fn remark(&mut self, remark: Remark) {
         if !self.remarks.contains(&remark) {
             self.remarks.push(remark);
         }
     }
 
-    /// The figure, if it was measured.
+    /// Returns the figure, if it was measured.
     pub(crate) fn figure(
         &self,
         target: &str,
         subject: &str,
-        at: At,
+        at: Conditions,
         measure: &str,
     ) -> Option<&Figure> {
         self.figures.iter().find(|of| {
@@ -159,14 +166,14 @@ impl Results {
         })
     }
 
-    /// The remark on a target's subject, if there is one.
-    pub(crate) fn remark_on(&self, target: &str, subject: &str, at: At) -> Option<&Remark> {
+    /// Returns the remark on a target's subject, if there is one.
+    pub(crate) fn remark_on(&self, target: &str, subject: &str, at: Conditions) -> Option<&Remark> {
         let mut remarks = self.remarks.iter();
         remarks.find(|of| of.target == target && of.subject == subject && of.at == at)
     }
 
-    /// Under what was measured, in its order.
-    pub(crate) fn points(&self) -> Vec<At> {
+    /// Returns the loads of all figures, in order.
+    pub(crate) fn points(&self) -> Vec<Conditions> {
         let mut points = Vec::new();
         let of_figures = self.figures.iter().map(|of| of.at);
         for at in of_figures.chain(self.remarks.iter().map(|of| of.at)) {
@@ -177,8 +184,8 @@ impl Results {
         points
     }
 
-    /// Under what a target was measured, in its order.
-    pub(crate) fn points_of(&self, target: &str) -> Vec<At> {
+    /// Returns the loads of a target's figures, in order.
+    pub(crate) fn points_of(&self, target: &str) -> Vec<Conditions> {
         let mut points = self.points();
         points.retain(|at| {
             let figures = self.figures.iter();
@@ -191,7 +198,7 @@ impl Results {
         points
     }
 
-    /// The searches that were timed, in their order.
+    /// Returns the names of the timed searches, in order.
     pub(crate) fn searches(&self) -> Vec<&str> {
         let mut searches = Vec::new();
         let of_figures = self.figures.iter().map(|of| of.subject.as_str());
@@ -231,10 +238,13 @@ impl Results {
         Ok(())
     }
 
-    /// Fails if a target that is no peer answered wrongly.
+    /// Fails if a target that is not a peer answered wrongly.
     pub(crate) fn judge(&self) -> Result<()> {
         let judged = |name: &str| self.targets.iter().any(|of| of.name == name && !of.peer);
-        let wrong = self.remarks.iter().filter(|of| of.kind == Kind::Wrong);
+        let wrong = self
+            .remarks
+            .iter()
+            .filter(|of| of.kind == RemarkKind::Wrong);
         let wrong: Vec<_> = wrong.filter(|of| judged(&of.target)).collect();
         if let Some(first) = wrong.first() {
             anyhow::bail!(
@@ -248,7 +258,7 @@ impl Results {
         Ok(())
     }
 
-    /// Writes the file, if one is wanted.
+    /// Writes the file, if a path is given.
     pub(crate) fn save(&self, path: Option<&Path>) -> Result<()> {
         let Some(path) = path else { return Ok(()) };
         let mut text = serde_json::to_string_pretty(self)?;

@@ -1,4 +1,4 @@
-//! An answer as a list of things that can be compared: what came, and how it differs from what has to come.
+//! Answers as comparable lists of items, and the differences between an actual and an expected one.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use crate::question::Question;
 #[cfg(test)]
 mod tests;
 
-/// Traces, names or pairs of services, each with what is told of it.
+/// The items of an answer: traces, names or pairs of services, each with its details.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Findings {
-    /// Whether the order is promised.
+    /// True if the order is defined.
     ordered: bool,
-    /// A trace id, a service, an operation or a pair; and spans, a summary, calls or nothing.
+    /// (Trace id, service, operation or pair; spans, summary, calls or nothing).
     items: Vec<(String, String)>,
 }
 
 impl Findings {
-    /// In this order.
+    /// Takes items in a defined order.
     pub(crate) fn newest_first(items: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             ordered: true,
@@ -32,7 +32,7 @@ impl Findings {
         }
     }
 
-    /// In whatever order.
+    /// Takes items in any order.
     pub(crate) fn any_order(items: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             ordered: false,
@@ -40,7 +40,7 @@ impl Findings {
         }
     }
 
-    /// What a server answered. A trace whose spans come in two places of the stream is there twice, which Jaeger forbids.
+    /// Decodes a server's answer. A trace whose spans are not consecutive in the stream, which Jaeger forbids, appears twice.
     pub(crate) fn read(question: &Question, answer: &[Bytes]) -> Result<Self> {
         let (mut items, mut traces) = (Vec::new(), Vec::new());
         for message in answer {
@@ -58,12 +58,12 @@ impl Findings {
         })
     }
 
-    /// How many things there are.
+    /// Returns the number of items.
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Fails if the answer to the question, from Larder itself, is not this.
+    /// Fails if Larder's answer to the question differs from this one.
     pub(crate) fn check(&self, question: &Question, answer: &[Bytes]) -> Result<()> {
         match self.difference(&Self::read(question, answer)?, false) {
             None => Ok(()),
@@ -73,7 +73,8 @@ impl Findings {
         }
     }
 
-    /// In a few words how `came` is not this; nothing if it is. A `peer` may answer in any order: Jaeger's API promises none.
+    /// Describes briefly how `came` differs from this answer; `None` if it is equal. A `peer` may answer in any order, as Jaeger's API
+    /// defines none.
     pub(crate) fn difference(&self, came: &Self, peer: bool) -> Option<String> {
         let expected: BTreeMap<&str, &str> = self.by_name();
         let found: BTreeMap<&str, &str> = came.by_name();
@@ -112,7 +113,7 @@ impl Findings {
     }
 }
 
-/// Adds what one message of an answer without spans holds.
+/// Adds the items of one message of an answer without spans.
 fn add(question: &Question, message: Bytes, items: &mut Vec<(String, String)>) -> Result<()> {
     let nothing = |name: String| (name, String::new());
     match question {
@@ -144,7 +145,7 @@ fn add(question: &Question, message: Bytes, items: &mut Vec<(String, String)>) -
     Ok(())
 }
 
-/// Counts the spans of one message by trace, in their order; a trace may go on where the last message ended.
+/// Counts the spans of one message by trace, in order; a trace may continue from the previous message.
 fn add_spans(message: Bytes, traces: &mut Vec<(Vec<u8>, u64)>) -> Result<()> {
     let data = TracesData::decode(message)?;
     for one in spans_of(&data.resource_spans) {
@@ -156,17 +157,17 @@ fn add_spans(message: Bytes, traces: &mut Vec<(Vec<u8>, u64)>) -> Result<()> {
     Ok(())
 }
 
-/// A number of spans in words.
+/// Formats a number of spans.
 pub(crate) fn spans(count: u64) -> String {
     format!("{count} spans")
 }
 
-/// A number of calls in words.
+/// Formats a number of calls.
 pub(crate) fn calls(count: u64) -> String {
     format!("{count} calls")
 }
 
-/// A summary in words; its id is not in it.
+/// Formats a summary without its id.
 pub(crate) fn summary(of: &proto::TraceSummary) -> String {
     let services: Vec<String> = of
         .services
@@ -186,12 +187,12 @@ pub(crate) fn summary(of: &proto::TraceSummary) -> String {
     )
 }
 
-/// An operation with its kind.
+/// Formats an operation with its kind.
 pub(crate) fn operation(name: &str, kind: &str) -> String {
     format!("{name} [{kind}]")
 }
 
-/// A service that calls another.
+/// Formats a call between two services.
 pub(crate) fn pair(parent: &str, child: &str) -> String {
     format!("{parent} -> {child}")
 }

@@ -1,11 +1,11 @@
-//! What a span costs as a storage grows: one target, ever more spans, and the same measures after each step.
+//! The cost of a span as a storage grows: one target, an increasing number of spans, and the same measurements after each step.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::compare::{add_load, add_row, known};
-use crate::figures::{At, Results};
+use crate::figures::{Conditions, Results};
 use crate::load;
 use crate::report;
 use crate::source::{self, Source};
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     json: Option<PathBuf>,
 }
 
-/// Goes through the steps and prints the tables. A wrong answer fails the run at its end.
+/// Runs the steps and prints the tables. Wrong answers fail the run at its end.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let steps = &options.steps;
     let largest = steps.last().copied().context("there is no step")?;
@@ -50,7 +50,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         "the steps are numbers of spans in rising order"
     );
     let source = Source::new(&options.source, Some(largest), 0)?;
-    // A step that is no whole number of Exports is better refused now than after an hour.
+    // Refuse a step that is not a whole number of Exports now, rather than after an hour.
     let parts: Vec<Source> = steps
         .iter()
         .map(|spans| source.first(*spans))
@@ -62,9 +62,9 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let mut written = 0;
     for part in &parts {
         let (_, spans, _) = part.corpus().identity();
-        let at = At {
+        let at = Conditions {
             spans,
-            ..At::default()
+            ..Conditions::default()
         };
         let known = known(part, 0, None)?;
         let more = usize::try_from(part.corpus().requests() - written)?;

@@ -1,4 +1,4 @@
-//! Writing: every request to every target in turn, so that a machine that slows down slows all of them.
+//! Writing: every request goes to every target in turn, so that a machine that slows down slows all of them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use crate::queries::{EXPORT, all_kept};
 use crate::target::{self, Target};
 use crate::tenant::{Spread, Tenant};
 
-/// How many requests are made or read, then sent to one target after the other.
+/// The number of requests that are prepared at a time, and then sent to one target after the other.
 const ROUND: usize = 64;
 
-/// What writing cost on one target.
+/// The cost of writing to one target.
 pub(crate) struct Load {
     pub(crate) target: String,
     pub(crate) spans: u64,
     pub(crate) bytes: u64,
-    /// Time with requests under way.
+    /// Time with requests in flight.
     pub(crate) wall: Duration,
-    /// From the first request until the server is at rest: what it does between requests, as merging, is in it.
+    /// From the first request until the server is idle: includes its work between requests, such as merges.
     pub(crate) cpu_seconds: Option<f64>,
-    /// What this program used itself while requests were under way; it shares the machine.
+    /// CPU time of this program while requests were in flight; it shares the machine.
     pub(crate) client_seconds: f64,
-    /// At rest.
+    /// Resident memory when idle.
     pub(crate) resident_bytes: Option<u64>,
-    /// The most that the process ever had.
+    /// Peak resident memory of the process.
     pub(crate) peak_bytes: Option<u64>,
 }
 
@@ -45,19 +45,19 @@ pub(crate) struct Options {
     pub(crate) folders: Vec<Folder>,
 }
 
-/// How the requests are written.
+/// The tenants of the requests, and the time to settle.
 #[derive(Default)]
 pub(crate) struct Plan {
-    /// Whose they are, if not the target's own tenant's.
+    /// The tenants to write to, if not the target's own.
     pub(crate) spread: Spread,
-    /// How long to wait at most until a server is at rest.
+    /// The longest wait for an idle server.
     pub(crate) settle: Duration,
 }
 
 // === impl Options ===
 
 impl Options {
-    /// To write to the targets' own tenants, or in turn to those of `spread`.
+    /// Plans writes to the targets' own tenants, or in turn to those of `spread`.
     pub(crate) fn plan(&self, spread: Spread) -> Plan {
         Plan {
             spread,
@@ -66,9 +66,9 @@ impl Options {
     }
 }
 
-/// A request on its way.
+/// A prepared request.
 #[derive(Clone)]
-struct Parcel {
+struct PreparedRequest {
     request: Arc<Request>,
     tenant: Option<Tenant>,
 }
@@ -81,7 +81,7 @@ pub(crate) async fn run(
 ) -> Result<Vec<Load>> {
     let mut loads = Vec::new();
     for target in targets {
-        // A server that has just started may still be busy with that.
+        // A server that has just started may still be busy.
         target.settle(plan.settle).await?;
         loads.push(Load {
             target: target.name.clone(),
@@ -97,12 +97,12 @@ pub(crate) async fn run(
     let mut tenants = plan.spread.turns();
     loop {
         let round = requests.by_ref().take(ROUND).map(|request| {
-            Ok(Parcel {
+            Ok(PreparedRequest {
                 request: Arc::new(request?),
                 tenant: tenants.next(),
             })
         });
-        let round: Vec<Parcel> = round.collect::<Result<_>>()?;
+        let round: Vec<PreparedRequest> = round.collect::<Result<_>>()?;
         if round.is_empty() {
             break;
         }
@@ -122,10 +122,11 @@ pub(crate) async fn run(
     Ok(loads)
 }
 
-async fn write_round(target: &Target, round: &[Parcel], load: &mut Load) -> Result<()> {
+async fn write_round(target: &Target, round: &[PreparedRequest], load: &mut Load) -> Result<()> {
     let own = target::cpu_seconds_of("self")?;
     let started = Instant::now();
-    let queue: Arc<Mutex<VecDeque<Parcel>>> = Arc::new(Mutex::new(round.iter().cloned().collect()));
+    let queue: Arc<Mutex<VecDeque<PreparedRequest>>> =
+        Arc::new(Mutex::new(round.iter().cloned().collect()));
     let mut writers = Vec::new();
     for channel in target.channels() {
         let (channel, queue) = (channel.clone(), Arc::clone(&queue));
@@ -133,7 +134,7 @@ async fn write_round(target: &Target, round: &[Parcel], load: &mut Load) -> Resu
         writers.push(tokio::spawn(async move {
             loop {
                 let next = queue.lock().await.pop_front();
-                let Some(Parcel { request, tenant }) = next else {
+                let Some(PreparedRequest { request, tenant }) = next else {
                     return Ok::<_, anyhow::Error>(());
                 };
                 let tenant = tenant.as_ref().or(own.as_ref());
@@ -147,7 +148,7 @@ async fn write_round(target: &Target, round: &[Parcel], load: &mut Load) -> Resu
     }
     load.wall += started.elapsed();
     load.client_seconds += target::cpu_seconds_of("self")? - own;
-    for Parcel { request, .. } in round {
+    for PreparedRequest { request, .. } in round {
         load.spans += request.spans;
         load.bytes += request.bytes.len() as u64;
     }

@@ -1,6 +1,6 @@
-//! A noisy neighbour: as many calls as a server takes of one tenant, of the kind that costs it most. Refusals are counted, not fatal.
+//! A noisy neighbour: as many calls of a tenant as a server accepts, of the kind that costs it most. Refusals are counted, not fatal.
 //!
-//! What is sent is made before the start and sent again and again, so that the noise costs the client little.
+//! Requests are prepared before the start and sent repeatedly, so that the noise costs the client little.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -27,11 +27,11 @@ use crate::tenant::Tenant;
 #[cfg(test)]
 mod tests;
 
-/// Spans of one Export of a flood.
+/// Spans per Export of a flood.
 const FLOOD_SPANS: u64 = 1_000;
-/// So many different Exports are sent in turn.
+/// The number of different Exports that are sent in turn.
 const FLOOD_REQUESTS: u64 = 32;
-/// The service that has the hostile guest of `tests/guests` never return from its next write.
+/// The service that makes the hostile guest of `tests/guests` never return from its next write.
 const SPIN: &str = "arm spin at write";
 
 /// Does to a server what a noisy neighbour does, and prints how much of it.
@@ -48,7 +48,7 @@ pub(crate) struct Options {
     header: AsciiMetadataKey,
     /// What it does.
     #[arg(long)]
-    kind: Kind,
+    kind: NoiseKind,
     /// How many calls are under way at once, each on its connection.
     #[arg(long, default_value_t = 4)]
     connections: usize,
@@ -71,7 +71,7 @@ pub(crate) struct Options {
 
 /// A kind of noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
+enum NoiseKind {
     /// Exports of 1,000 spans, as fast as they are acknowledged.
     Flood,
     /// The search that no index narrows, again and again.
@@ -80,7 +80,7 @@ enum Kind {
     Spin,
 }
 
-/// What is sent in turn.
+/// The prepared requests.
 struct Noise {
     method: &'static str,
     requests: Vec<Bytes>,
@@ -89,16 +89,16 @@ struct Noise {
     pause: Duration,
 }
 
-/// What was done.
+/// The totals of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Done {
+struct Totals {
     calls: u64,
     spans: u64,
     /// Refusals, by the name of the status code.
     errors: BTreeMap<String, u64>,
 }
 
-/// Makes the noise for the time and prints what it was.
+/// Makes the noise and prints its totals.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let tenant = Tenant::new(&options.header, &options.tenant)?;
     let target = Target::connect(&options.target, options.connections)
@@ -107,7 +107,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let corpus = Corpus::new(options.seed, options.spans, FLOOD_SPANS);
     let noise = Arc::new(noise(options, &corpus));
     ensure!(!noise.requests.is_empty(), "there is nothing to send");
-    if options.kind == Kind::Scan && !options.no_load {
+    if options.kind == NoiseKind::Scan && !options.no_load {
         load::run(
             source::all_of(&corpus),
             std::slice::from_ref(&target),
@@ -126,7 +126,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             make(&channel, tenant.as_ref(), &noise, end).await
         }));
     }
-    let mut done = Done::default();
+    let mut done = Totals::default();
     for neighbour in neighbours {
         done.add(neighbour.await?);
     }
@@ -142,13 +142,13 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 
 fn noise(options: &Options, corpus: &Corpus) -> Noise {
     let (method, requests, spans) = match options.kind {
-        Kind::Flood => {
+        NoiseKind::Flood => {
             let flood = corpus.beside(FLOOD_SPANS * FLOOD_REQUESTS, FLOOD_SPANS);
             let requests = (0..FLOOD_REQUESTS).map(|index| flood.request(index).bytes);
             (EXPORT, requests.collect(), FLOOD_SPANS)
         }
-        Kind::Scan => (FIND_TRACES, vec![costliest(corpus).1], 0),
-        Kind::Spin => {
+        NoiseKind::Scan => (FIND_TRACES, vec![costliest(corpus).1], 0),
+        NoiseKind::Spin => {
             let one = corpus.beside(1, 1).request_of(0, SPIN);
             (EXPORT, vec![one.encode_to_vec().into()], 1)
         }
@@ -161,9 +161,9 @@ fn noise(options: &Options, corpus: &Corpus) -> Noise {
     }
 }
 
-/// One connection's share, until `end`: a call that is under way then is given up and not counted.
-async fn make(channel: &Channel, tenant: Option<&Tenant>, noise: &Noise, end: Instant) -> Done {
-    let mut done = Done::default();
+/// Runs one connection until `end`; a call in flight at that time is dropped and not counted.
+async fn make(channel: &Channel, tenant: Option<&Tenant>, noise: &Noise, end: Instant) -> Totals {
+    let mut done = Totals::default();
     for request in noise.requests.iter().cycle() {
         let call = target::call(channel, tenant, noise.method, request.clone());
         let Ok(answer) = tokio::time::timeout_at(end, call).await else {
@@ -185,8 +185,8 @@ async fn make(channel: &Channel, tenant: Option<&Tenant>, noise: &Noise, end: In
     done
 }
 
-impl Done {
-    /// Counts a call that wrote so many spans, unless it was refused.
+impl Totals {
+    /// Counts a call that wrote this many spans, unless it was refused.
     fn count(&mut self, outcome: Result<()>, spans: u64) {
         self.calls += 1;
         match outcome {
@@ -204,7 +204,7 @@ impl Done {
     }
 }
 
-/// The status code's name, or what else it was.
+/// Returns the status code's name, or another error in a word.
 fn kind_of(error: &Error) -> String {
     if let Some(status) = error.downcast_ref::<Status>() {
         return format!("{:?}", status.code());
@@ -215,7 +215,7 @@ fn kind_of(error: &Error) -> String {
     }
 }
 
-fn report(options: &Options, done: &Done, took: Duration, used: [Option<f64>; 2]) -> Result<()> {
+fn report(options: &Options, done: &Totals, took: Duration, used: [Option<f64>; 2]) -> Result<()> {
     let seconds = took.as_secs_f64();
     let errors: Vec<_> = done
         .errors

@@ -1,19 +1,19 @@
-//! What the tables are made of: percentiles, and units.
+//! Percentiles and units of the tables.
 
 use std::time::Duration;
 
-/// The time that `percent` of the times stay below or at; zero if there are none. `sorted` is in rising order.
+/// Returns the time that `percent` of the times do not exceed; zero if there are none. `sorted` is ascending.
 pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
     sorted.get(place).copied().unwrap_or_default()
 }
 
-/// A time in milliseconds.
+/// Converts to milliseconds.
 pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// A count as a number to divide by; exact up to 2^52, which no run reaches.
+/// Converts a count to a float; exact up to 2^52, which no run reaches.
 pub(crate) fn whole(count: u64) -> f64 {
     #[expect(
         clippy::cast_precision_loss,
@@ -23,12 +23,12 @@ pub(crate) fn whole(count: u64) -> f64 {
     number
 }
 
-/// Bytes as a cell of a table, in MB (10^6); blank if they are not known.
+/// Formats bytes as a cell of a table, in MB (10^6); blank if they are unknown.
 pub(crate) fn megabytes(bytes: Option<u64>) -> String {
     bytes.map_or_else(String::new, |bytes| format!("{:.0}", whole(bytes) / 1e6))
 }
 
-/// Median, 99th percentile and maximum as three cells of a table, in milliseconds; blank if there are no times.
+/// Formats median, 99th percentile and maximum as three cells of a table, in milliseconds; blank if there are no times.
 pub(crate) fn spread(times: &mut [Duration]) -> String {
     if times.is_empty() {
         return " | | ".to_owned();

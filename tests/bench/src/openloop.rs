@@ -1,4 +1,4 @@
-//! Calls at a rate, whether or not earlier ones are answered.
+//! Open-loop calls: at a rate, whether or not earlier ones are answered.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use anyhow::{Context, Error, Result, ensure};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::schedule::{Machine, Schedule};
+use crate::schedule::{Schedule, SystemClock};
 
 #[cfg(test)]
 mod tests;
 
-/// When a call was due, from which its time counts.
+/// The time at which a call was due; its latency counts from here.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Due {
     started: Instant,
@@ -20,15 +20,15 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    /// How long ago that is.
+    /// Returns the time since then.
     pub(crate) fn waited(self) -> Duration {
         self.started.elapsed().saturating_sub(self.due)
     }
 }
 
-/// Makes the calls of the schedule and gathers what comes of them, in no order. `prepare` makes what a call needs, on another thread
-/// and before the call is due. Fails when more than `most` calls are under way: a server that does not keep up would have the client
-/// hold ever more of them.
+/// Makes the calls of the schedule and returns their results, in no order. `prepare` builds a call's input, on another thread and before
+/// the call is due. Fails when more than `most` calls are in flight: with a server that does not keep up, the client would hold ever
+/// more of them.
 pub(crate) async fn run<I, T, F>(
     schedule: Schedule,
     most: usize,
@@ -44,7 +44,7 @@ where
     let mut next = Some(prepare(0));
     let started = Instant::now();
     let pacer = std::thread::spawn(move || {
-        schedule.run(&mut Machine(started), |number, due| {
+        schedule.run(&mut SystemClock(started), |number, due| {
             let prepared = next.take().unwrap_or_else(|| prepare(number));
             let sent = announce.send((prepared, Due { started, due })).is_ok();
             if number + 1 < schedule.calls() {

@@ -1,7 +1,7 @@
-//! Pictures of results, as SVG: searches' times against ingest, and what a span costs against how many there are.
+//! Charts of results, as SVG: latency of searches against ingest, and the cost of a span against the number of spans.
 //!
-//! All colours are between light and dark and nothing is painted behind them, so that a picture can be read on both. The same results
-//! give the same bytes.
+//! All colours are between light and dark, and the background is transparent, so that a chart is readable on both. The same results give
+//! the same bytes.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -28,22 +28,22 @@ pub(crate) struct Options {
     out: PathBuf,
 }
 
-/// A command with its picture's file and panels.
-type Picture = (&'static str, &'static str, fn(&Results) -> Vec<Panel>);
+/// A command with its chart's file and panels.
+type Chart = (&'static str, &'static str, fn(&Results) -> Vec<Panel>);
 
-const PICTURES: [Picture; 2] = [
+const CHARTS: [Chart; 2] = [
     ("load", "latency-against-load.svg", against_load),
     ("growth", "cost-against-size.svg", against_size),
 ];
 
-/// Reads the files and writes a picture for each command.
+/// Reads the files and writes a chart for each command.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut all: Vec<Results> = Vec::new();
     for path in &options.results {
         let results = Results::open(path)?;
         let command = results.command.as_str();
         ensure!(
-            PICTURES.iter().any(|(of, ..)| *of == command),
+            CHARTS.iter().any(|(of, ..)| *of == command),
             "{} is of {command}, of which there is no picture; `load` and `growth` have one",
             path.display()
         );
@@ -57,7 +57,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&options.out)
         .with_context(|| format!("cannot make {}", options.out.display()))?;
     for results in &all {
-        for (_, name, panels) in PICTURES.iter().filter(|(of, ..)| *of == results.command) {
+        for (_, name, panels) in CHARTS.iter().filter(|(of, ..)| *of == results.command) {
             let path = options.out.join(name);
             let picture = draw(&panels(results))?;
             std::fs::write(&path, &picture)

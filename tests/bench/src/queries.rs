@@ -1,4 +1,4 @@
-//! Methods and queries of more than one measurement, and what an acknowledgement has to say.
+//! Methods and queries of several measurements, and the check of an acknowledgement.
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
@@ -14,13 +14,13 @@ pub(crate) const FIND_TRACES: &str = "/jaeger.storage.v2.TraceReader/FindTraces"
 /// Traces by their ids.
 pub(crate) const GET_TRACES: &str = "/jaeger.storage.v2.TraceReader/GetTraces";
 
-/// All of the corpus's time, of any service: at most `depth` traces.
+/// A query for the corpus's whole time, of any service: at most `depth` traces.
 pub(crate) fn within(corpus: &Corpus, depth: i32) -> Query {
     let (from, to) = corpus.window();
     Query::default().window(from, to).depth(depth)
 }
 
-/// Fails, with the server's words, if an Export was answered and yet some of its spans were refused.
+/// Fails, with the server's message, if an Export was acknowledged but some of its spans were refused.
 pub(crate) fn all_kept(answer: &[Bytes]) -> Result<()> {
     for message in answer {
         let refused = ExportTraceServiceResponse::decode(message.clone())?.partial_success;

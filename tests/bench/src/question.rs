@@ -1,4 +1,4 @@
-//! What can be asked of a storage: each question is a method and a request.
+//! Questions to a storage, each with its method and request.
 
 use bytes::Bytes;
 use larder_oracle::Query;
@@ -27,7 +27,7 @@ pub(crate) enum Question {
 }
 
 impl Question {
-    /// The path of the method that it is asked with.
+    /// Returns the path of its method.
     pub(crate) fn method(&self) -> &'static str {
         match self {
             Self::Traces(_) => FIND_TRACES,
@@ -40,7 +40,7 @@ impl Question {
         }
     }
 
-    /// The request, encoded.
+    /// Encodes its request.
     pub(crate) fn request(&self) -> Bytes {
         let query = |query: &Query| Some(query.0.clone());
         match self {
@@ -71,7 +71,7 @@ impl Question {
         .into()
     }
 
-    /// Whether spans that start after its window, or are of another trace, leave the answer as it is.
+    /// Returns true if spans after its window, or of other traces, do not change the answer.
     pub(crate) fn has_window(&self) -> bool {
         match self {
             Self::Traces(_) | Self::Ids(_) | Self::Summaries(_) | Self::Trace(_) => true,

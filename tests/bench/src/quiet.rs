@@ -1,7 +1,7 @@
-//! A quiet tenant: a steady trickle of searches, reads and writes, with what each call waited.
+//! A quiet tenant: a low, steady rate of searches, reads and writes, with the latency of each call.
 //!
-//! The rate is open-loop: a call is made when it is due, whether or not earlier ones are answered, and its time counts from then. So
-//! a server that stops for a second shows in every call that was due in it.
+//! The rate is open-loop: a call is made when it is due, whether or not earlier ones are answered, and its latency counts from then. So
+//! a server that stops for a second affects every call that was due in it.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -54,13 +54,13 @@ pub(crate) struct Options {
     seed: u64,
 }
 
-/// At most so many calls are under way.
+/// The most calls in flight.
 const MOST: usize = 100_000;
 
-/// What came of a call: its kind's place in [`KINDS`], its time since it was due, and what was wrong.
-type Outcome = (usize, Duration, Result<()>);
+/// The result of a call: the index of its kind in [`KINDS`], its latency since it was due, and its error.
+type CallResult = (usize, Duration, Result<()>);
 
-/// Runs for the time and prints a row for each kind of call.
+/// Runs for the given time and prints a row for each kind of call.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let tenant = Tenant::new(&options.header, &options.tenant)?;
     let target = Target::connect(&options.target, options.connections)
@@ -84,7 +84,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     report(&target, outcomes)
 }
 
-async fn calls(target: &Target, schedule: Schedule, work: &Arc<Work>) -> Result<Vec<Outcome>> {
+async fn calls(target: &Target, schedule: Schedule, work: &Arc<Work>) -> Result<Vec<CallResult>> {
     let mut channels = target.channels().iter().cycle();
     let call = |number, due: Due| {
         let channel = channels.next().context("no connection")?.clone();
@@ -95,15 +95,15 @@ async fn calls(target: &Target, schedule: Schedule, work: &Arc<Work>) -> Result<
             let answer = target::call(&channel, tenant.as_ref(), task.method, request).await;
             let waited = due.waited();
             let checked = answer.and_then(|answer| task.check(&answer));
-            Ok::<Outcome, Error>((task.kind, waited, checked))
+            Ok::<CallResult, Error>((task.kind, waited, checked))
         })
     };
     let outcomes = openloop::run(schedule, MOST, Ok, call).await?;
     outcomes.into_iter().collect()
 }
 
-/// Prints a row for each kind; fails with the first thing that was wrong.
-fn report(target: &Target, outcomes: Vec<Outcome>) -> Result<()> {
+/// Prints a row for each kind; fails with the first error.
+fn report(target: &Target, outcomes: Vec<CallResult>) -> Result<()> {
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); KINDS.len()];
     let mut wrong = vec![0u64; KINDS.len()];
     let mut first = None;

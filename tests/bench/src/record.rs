@@ -1,4 +1,4 @@
-//! Making a file of Exports, for `--replay`.
+//! Writes a file of Exports, for `--replay`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ pub(crate) struct Options {
     out: PathBuf,
 }
 
-/// Writes the file and says how large it is.
+/// Writes the file and prints its size.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let corpus = Corpus::new(options.seed, options.spans, options.request_spans);
     replay::write(&corpus, &options.out)?;

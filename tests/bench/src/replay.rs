@@ -1,8 +1,8 @@
-//! A file of Exports, made once and replayed by any number of runs, so that a client that loads a server only reads.
+//! A file of Exports, written once and replayed by any number of runs, so that the client only reads while it loads a server.
 //!
-//! The file: a head of 40 bytes (the 8 bytes `LarderB1`, then seed, spans, spans a request and number of requests as little-endian
-//! u64), for each request the length and the spans as little-endian u32 and its bytes, and the 8 bytes `EndOfAll`. What the searches
-//! have to find is not in it: that is worked out from the Exports themselves (`truth`).
+//! The format: a header of 40 bytes (the 8 bytes `LarderB1`, then seed, spans, spans a request and number of requests as little-endian
+//! u64), for each request the length and the spans as little-endian u32 and its bytes, and the 8 bytes `EndOfAll`. Expected answers of
+//! searches are not in it: they are computed from the Exports themselves (`truth`).
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -17,12 +17,12 @@ mod tests;
 
 const START: &[u8; 8] = b"LarderB1";
 const END: &[u8; 8] = b"EndOfAll";
-/// A longer request is a sign of damage, and no server would take it.
+/// A longer request indicates damage, and no server would accept it.
 const LONGEST: usize = 256 << 20;
-/// How much of the file is read at once.
+/// Bytes of the file that are read at once.
 const BUFFER: usize = 1 << 20;
 
-/// Writes all requests of the corpus. The file appears under its name when it is whole.
+/// Writes all requests of the corpus. The file appears under its name when it is complete.
 pub(crate) fn write(corpus: &Corpus, path: &Path) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -47,12 +47,12 @@ pub(crate) fn write(corpus: &Corpus, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The corpus of a file, which has been seen to be whole at both ends.
+/// Returns the corpus of a file, after checking the header and the end.
 pub(crate) fn corpus(path: &Path) -> Result<Corpus> {
     Reader::open(path).map(|reader| reader.corpus)
 }
 
-/// The requests of a file from the first on. Holds one request and a buffer at a time.
+/// Reads the requests of a file, from the first on. Holds one request and a buffer at a time.
 pub(crate) struct Reader {
     file: BufReader<File>,
     path: PathBuf,
@@ -62,7 +62,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Fails if the file is none of these or was cut short.
+    /// Fails if the file has another format or is truncated.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let name = path.display();
         let mut file = File::open(path).with_context(|| format!("cannot open {name}"))?;

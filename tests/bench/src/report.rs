@@ -5,13 +5,13 @@ use std::io::Write;
 use anyhow::Result;
 
 use crate::beside;
-use crate::figures::{At, Figure, Kind, Results, WRITING};
+use crate::figures::{Conditions, Figure, RemarkKind, Results, WRITING};
 use crate::numbers::whole;
 
 #[cfg(test)]
 mod tests;
 
-/// All tables of some results.
+/// Prints all tables of some results.
 pub(crate) fn all(results: &Results) -> Result<()> {
     loads(results)?;
     match results.command.as_str() {
@@ -26,7 +26,7 @@ pub(crate) fn all(results: &Results) -> Result<()> {
     wrong(results)
 }
 
-/// Every search after each step, a table for each target.
+/// Prints every search after each step, one table for each target.
 fn growth(results: &Results) -> Result<()> {
     let mut out = std::io::stdout().lock();
     for target in &results.targets {
@@ -39,15 +39,15 @@ fn growth(results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// Every search of one target, a column for each point.
+/// Prints every search of one target, one column for each load.
 pub(crate) fn across(
     results: &Results,
     target: &str,
-    points: &[At],
-    word: fn(At) -> String,
+    points: &[Conditions],
+    word: fn(Conditions) -> String,
 ) -> String {
     let searches = results.searches();
-    let is_sized = |at: &At| {
+    let is_sized = |at: &Conditions| {
         let size = |search| results.figure(target, search, *at, "answer_bytes");
         searches.iter().any(|search| size(search).is_some())
     };
@@ -64,13 +64,13 @@ pub(crate) fn across(
     lines.join("\n")
 }
 
-/// Median and 99th percentile, marked if an answer was wrong, or what was said instead.
-pub(crate) fn times(results: &Results, target: &str, subject: &str, at: At) -> String {
+/// Formats median and 99th percentile, marked if an answer was wrong, or the refusal.
+pub(crate) fn times(results: &Results, target: &str, subject: &str, at: Conditions) -> String {
     let remark = results.remark_on(target, subject, at);
     let figure = |measure| results.figure(target, subject, at, measure);
     match (figure("p50_ms"), figure("p99_ms")) {
         (Some(p50), Some(p99)) => {
-            let wrong = remark.is_some_and(|of| of.kind == Kind::Wrong);
+            let wrong = remark.is_some_and(|of| of.kind == RemarkKind::Wrong);
             let star = if wrong { " \\*" } else { "" };
             format!("{} / {}{star}", spread(p50, 1.0, 2), spread(p99, 1.0, 2))
         }
@@ -78,7 +78,7 @@ pub(crate) fn times(results: &Results, target: &str, subject: &str, at: At) -> S
     }
 }
 
-/// What writing cost, a row for each target and number of spans.
+/// Prints the cost of writing, one row for each target and number of spans.
 pub(crate) fn loads(results: &Results) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
@@ -114,14 +114,14 @@ pub(crate) fn loads(results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// Median and 99th percentile of every search, a column a target; the last columns are the first target's ratios to the others.
-pub(crate) fn searches(results: &Results, at: At) -> Result<()> {
+/// Prints median and 99th percentile of every search, one column per target; the last columns are the first target's ratios to the others.
+pub(crate) fn searches(results: &Results, at: Conditions) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", table(results, at))?;
     Ok(())
 }
 
-fn table(results: &Results, at: At) -> String {
+fn table(results: &Results, at: Conditions) -> String {
     let names: Vec<&str> = results.targets.iter().map(|of| of.name.as_str()).collect();
     let first = names.first().copied().unwrap_or_default();
     let others = names.iter().skip(1);
@@ -142,13 +142,13 @@ fn table(results: &Results, at: At) -> String {
     lines.join("\n")
 }
 
-/// A line of a table.
+/// Formats a row of a table.
 pub(crate) fn row(cells: &[String]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// What a target took for a search, with the bytes of an answer, or what it said instead.
-fn cell(results: &Results, target: &str, search: &str, at: At) -> String {
+/// Formats a target's latency of a search, with the bytes of an answer, or the refusal.
+fn cell(results: &Results, target: &str, search: &str, at: Conditions) -> String {
     let times = times(results, target, search, at);
     match results.figure(target, search, at, "answer_bytes") {
         Some(bytes) => format!("{times} ({:.0})", bytes.median),
@@ -156,10 +156,13 @@ fn cell(results: &Results, target: &str, search: &str, at: At) -> String {
     }
 }
 
-/// The wrong answers, which the table marks with a star.
+/// Prints the wrong answers, which the table marks with a star.
 pub(crate) fn wrong(results: &Results) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let wrong = results.remarks.iter().filter(|of| of.kind == Kind::Wrong);
+    let wrong = results
+        .remarks
+        .iter()
+        .filter(|of| of.kind == RemarkKind::Wrong);
     for (place, remark) in wrong.enumerate() {
         if place == 0 {
             writeln!(out, "\n\\* is not what the spans that were written have:\n")?;
@@ -170,7 +173,7 @@ pub(crate) fn wrong(results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// The median, with minimum and maximum of more than one run.
+/// Formats the median, with minimum and maximum of more than one run.
 pub(crate) fn spread(figure: &Figure, divisor: f64, digits: usize) -> String {
     let [min, median, max] =
         [figure.min, figure.median, figure.max].map(|of| format!("{:.digits$}", of / divisor));

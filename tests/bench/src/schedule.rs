@@ -1,22 +1,22 @@
-//! When calls are due: at a fixed rate, whether or not earlier ones are answered.
+//! Schedules of calls at a fixed rate, whether or not earlier ones are answered.
 
 use std::time::{Duration, Instant};
 
 #[cfg(test)]
 mod tests;
 
-/// What tells the time since the start and waits.
+/// Tells the time since the start, and waits.
 pub(crate) trait Clock {
     fn elapsed(&self) -> Duration;
     fn wait(&mut self, time: Duration);
 }
 
-/// The machine's clock, started with it. Waiting blocks the thread: a thread wakes more precisely than the runtime's timer, which
-/// counts whole milliseconds.
+/// The system's clock. Waiting blocks the thread: a thread wakes more precisely than the runtime's timer, which counts whole
+/// milliseconds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Machine(pub(crate) Instant);
+pub(crate) struct SystemClock(pub(crate) Instant);
 
-impl Clock for Machine {
+impl Clock for SystemClock {
     fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
@@ -31,23 +31,23 @@ impl Clock for Machine {
 pub(crate) struct Schedule {
     /// Calls a second.
     pub(crate) rate: u32,
-    /// How long.
+    /// Duration of the schedule.
     pub(crate) seconds: u32,
 }
 
 impl Schedule {
-    /// How many calls there are.
+    /// Returns the number of calls.
     pub(crate) fn calls(self) -> u64 {
         u64::from(self.rate) * u64::from(self.seconds)
     }
 
-    /// When call `number` is due, from the start.
+    /// Returns the time at which call `number` is due, from the start.
     pub(crate) fn due(self, number: u64) -> Duration {
         Duration::from_nanos(number.saturating_mul(1_000_000_000) / u64::from(self.rate.max(1)))
     }
 
-    /// Announces each call with the time at which it was due, never before that. A late one is announced at once and none is left
-    /// out, so that what holds up the caller shows in the latencies. Ends early when `announce` answers false.
+    /// Announces each call with the time at which it was due, never before that. A late call is announced at once and none is skipped, so
+    /// that delays of the caller appear in the latencies. Ends early when `announce` returns false.
     pub(crate) fn run(
         self,
         clock: &mut impl Clock,

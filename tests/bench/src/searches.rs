@@ -1,4 +1,4 @@
-//! The searches that are timed, each with what it asks for.
+//! The timed searches, each with its question.
 
 use bytes::Bytes;
 use larder_oracle::Query;
@@ -20,7 +20,7 @@ pub(crate) struct Search {
     pub(crate) name: &'static str,
     pub(crate) method: &'static str,
     pub(crate) request: Bytes,
-    /// What it asks for, from which what it has to find is worked out.
+    /// Its question, from which the expected answer is computed.
     pub(crate) question: Question,
 }
 
@@ -35,7 +35,7 @@ impl Search {
     }
 }
 
-/// All searches, for a corpus that is written.
+/// Returns all searches, for a corpus that is written.
 pub(crate) fn searches(corpus: &Corpus) -> Vec<Search> {
     let mut searches = finds(corpus);
     searches.extend(others(corpus));
@@ -44,7 +44,7 @@ pub(crate) fn searches(corpus: &Corpus) -> Vec<Search> {
     searches
 }
 
-/// The search that costs a server most: its name in the table, and a request of `FindTraces`.
+/// Returns the costliest search for a server: its name in the table, and a request of `FindTraces`.
 pub(crate) fn costliest(corpus: &Corpus) -> (&'static str, Bytes) {
     let search = find(UNNARROWED, within(corpus, 20).filter(unnarrowed()));
     (search.name, search.request)
@@ -54,12 +54,12 @@ fn find(name: &'static str, query: Query) -> Search {
     Search::new(name, Question::Traces(query))
 }
 
-/// The newest traces of the service that is searched.
+/// A query for the newest traces of the searched service.
 fn of_service(corpus: &Corpus, depth: i32) -> Query {
     within(corpus, depth).service(service_name(7))
 }
 
-/// Jaeger's usual fields.
+/// Searches by Jaeger's legacy fields.
 fn finds(corpus: &Corpus) -> Vec<Search> {
     let (from, to) = corpus.window();
     let ours = || of_service(corpus, 20);
@@ -87,7 +87,7 @@ fn finds(corpus: &Corpus) -> Vec<Search> {
     ]
 }
 
-/// All that is not `FindTraces`.
+/// All searches other than `FindTraces`.
 fn others(corpus: &Corpus) -> Vec<Search> {
     let (from, to) = corpus.window();
     let summaries = |depth| Question::Summaries(of_service(corpus, depth));
@@ -111,23 +111,23 @@ fn others(corpus: &Corpus) -> Vec<Search> {
     ]
 }
 
-/// The costliest: no index narrows it, so that every span is judged and none matches.
+/// The costliest search: no index narrows it, so every span is evaluated and none matches.
 const UNNARROWED: &str = "filter: regex on a common key, no match";
 
-/// The filter of [`UNNARROWED`]: items have numbers.
+/// The filter of [`UNNARROWED`].
 fn unnarrowed() -> Call {
     regex(attr_at("span", "url.path"), string("items/[a-z]"))
 }
 
-/// That the user is one of the first few whose numbers are multiples of 997.
+/// Matches the first `count` users whose numbers are multiples of 997.
 fn of_users(count: u32) -> Call {
     let users: Vec<String> = (0..count).map(|number| user_name(number * 997)).collect();
     let users = users.iter().map(String::as_str);
     in_list(attr_at("span", "enduser.id"), "string", users)
 }
 
-/// As few users as have some ten traces of a service among so many spans: what is found does not grow with the spans, as it does for
-/// one user.
+/// Matches so few users that they have about ten traces of a service among `spans` spans. Unlike for one user, the number of results then
+/// does not grow with the spans.
 fn few_users(spans: u64) -> Call {
     let users = match spans / 1_000_000 {
         0 | 1 => 10,
@@ -139,7 +139,7 @@ fn few_users(spans: u64) -> Call {
     and([eq(service, string(&service_name(7))), of_users(users)])
 }
 
-/// Structured filters (Jaeger's RFC 0005) over all services of so many spans, each with its name in the table. Users and batches are
+/// Structured filters (Jaeger's RFC 0005) over all services of this many spans, each with its name in the table. Users and batches are
 /// rare; a version is in one span of 9, a team in 50, an exception in 400.
 fn filters(spans: u64) -> Vec<(&'static str, Call)> {
     let equal = |level, key, value: &str| eq(attr_at(level, key), string(value));

@@ -1,7 +1,7 @@
-//! Where the Exports of a run come from: made as they are needed, or read from a file.
+//! The source of a run's Exports: generated on demand, or read from a file.
 //!
-//! The main run and `growth` make or read a few dozen, then send them: no clock of theirs runs meanwhile, so that spans a second are the
-//! same either way, and a file only saves time. Ingest at a rate has no such pause and always reads a file, if need be one of its own.
+//! The main run and `growth` prepare a few dozen, and then send them: no clock runs meanwhile, so spans a second do not depend on the
+//! source, and a file only saves time. Ingest at a rate has no such pause, so it always reads a file, if necessary a temporary one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(crate) struct Options {
 pub(crate) struct Source {
     corpus: Corpus,
     file: Option<PathBuf>,
-    /// What the file is in, if it was made for this run.
+    /// The folder of the file, if it was written for this run.
     folder: Option<Arc<TempDir>>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Source {
 pub(crate) type Requests = Box<dyn Iterator<Item = Result<Request>> + Send>;
 
 impl Source {
-    /// `spans` spans; without a number all of the file, or `default` where there is none. Fails if a file has not as many.
+    /// Takes `spans` spans; without a number the whole file, or `default` without a file. Fails if a file has fewer.
     pub(crate) fn new(options: &Options, spans: Option<u64>, default: u64) -> Result<Self> {
         let Some(path) = &options.replay else {
             let spans = spans.unwrap_or(default);
@@ -71,7 +71,7 @@ impl Source {
         }
     }
 
-    /// `spans` spans from a file: the one that is to be replayed, or one that is made now and goes with the last clone of this.
+    /// Takes `spans` spans from a file: the one to be replayed, or a temporary one, which is removed with the last clone.
     pub(crate) fn on_disk(options: &Options, spans: u64) -> Result<Self> {
         let source = Self::new(options, Some(spans), spans)?;
         if source.file.is_some() {
@@ -87,7 +87,7 @@ impl Source {
         })
     }
 
-    /// The same Exports up to so many spans, which have to be whole Exports.
+    /// Returns the same Exports up to this many spans, which must be whole Exports.
     pub(crate) fn first(&self, spans: u64) -> Result<Self> {
         let (seed, held, request_spans) = self.corpus.identity();
         ensure!(
@@ -102,12 +102,12 @@ impl Source {
         })
     }
 
-    /// What the Exports are made of.
+    /// Returns the corpus of the Exports.
     pub(crate) fn corpus(&self) -> &Corpus {
         &self.corpus
     }
 
-    /// All Exports, from the first on.
+    /// Returns all Exports, from the first on.
     pub(crate) fn requests(&self) -> Result<Requests> {
         let requests = self.corpus.requests();
         Ok(match &self.file {
@@ -117,7 +117,7 @@ impl Source {
     }
 }
 
-/// The Exports of a corpus, made as they are taken.
+/// Generates the Exports of a corpus lazily.
 pub(crate) fn all_of(corpus: &Corpus) -> Requests {
     let corpus = corpus.clone();
     Box::new((0..corpus.requests()).map(move |index| Ok(corpus.request(index))))
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gives_what_would_be_made_also_in_part() -> Result<()> {
+    fn a_file_gives_the_generated_exports_also_in_part() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("spans");
         let made = Source::new(&options(None), Some(3_000), 0)?;

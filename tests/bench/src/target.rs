@@ -1,4 +1,4 @@
-//! A storage under measurement: raw gRPC to it, and what the kernel says about its process.
+//! A storage under measurement: raw gRPC to it, and its process's usage of CPU and memory.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::tenant::Tenant;
 
-/// How long the use of CPU is looked at.
+/// The interval at which CPU usage is sampled.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Seconds of CPU in that time that count as none, in whole ticks of the kernel's clock.
+/// CPU seconds per interval that count as idle, in whole ticks of the kernel's clock.
 const HARDLY: f64 = 0.015;
-/// So often in a row a process at rest has used none.
+/// The number of consecutive idle intervals after which a process is idle.
 const CALM: u32 = 4;
 
-/// Where a target listens, and its process, if it is to be accounted.
+/// The address of a target, and its process, if that is to be measured.
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
     name: String,
@@ -51,7 +51,7 @@ impl FromStr for Address {
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) name: String,
-    /// Whether it is measured for comparison alone: its wrong answers are told and fail nothing.
+    /// True if it is measured for comparison only: wrong answers are reported, but do not fail the run.
     pub(crate) peer: bool,
     pid: Option<u32>,
     channels: Vec<Channel>,
@@ -79,12 +79,12 @@ impl Target {
         })
     }
 
-    /// The same, measured for comparison alone.
+    /// Marks it as measured for comparison only.
     pub(crate) fn compared_only(self) -> Self {
         Self { peer: true, ..self }
     }
 
-    /// The same connections, whose calls are this tenant's.
+    /// Returns the same connections, for calls of this tenant.
     pub(crate) fn of_tenant(self, tenant: Tenant) -> Self {
         Self {
             tenant: Some(tenant),
@@ -92,23 +92,23 @@ impl Target {
         }
     }
 
-    /// Whose calls its calls are, if they name a tenant.
+    /// Returns the tenant of its calls, if there is one.
     pub(crate) fn tenant(&self) -> Option<&Tenant> {
         self.tenant.as_ref()
     }
 
-    /// Its connections.
+    /// Returns its connections.
     pub(crate) fn channels(&self) -> &[Channel] {
         &self.channels
     }
 
-    /// Seconds of CPU that the process has used so far.
+    /// Returns the CPU seconds that the process has used so far.
     pub(crate) fn cpu_seconds(&self) -> Result<Option<f64>> {
         let Some(pid) = self.pid else { return Ok(None) };
         cpu_seconds_of(&pid.to_string()).map(Some)
     }
 
-    /// Waits until the process hardly computes, but not longer than `longest`: until then it may be merging what was written.
+    /// Waits until the process is idle, but no longer than `longest`: it may still be merging.
     pub(crate) async fn settle(&self, longest: Duration) -> Result<()> {
         let end = Instant::now() + longest;
         let mut calm = 0;
@@ -123,17 +123,17 @@ impl Target {
         Ok(())
     }
 
-    /// Resident memory of the process, in bytes.
+    /// Returns the resident memory of the process, in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<Option<u64>> {
         self.status("VmRSS:")
     }
 
-    /// The most resident memory that the process has had, in bytes.
+    /// Returns the peak resident memory of the process, in bytes.
     pub(crate) fn peak_bytes(&self) -> Result<Option<u64>> {
         self.status("VmHWM:")
     }
 
-    /// A line of the process's status that is in kB, in bytes.
+    /// Reads a line of the process's status that is in kB, in bytes.
     fn status(&self, name: &'static str) -> Result<Option<u64>> {
         let Some(pid) = self.pid else { return Ok(None) };
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -145,7 +145,7 @@ impl Target {
         Ok(Some(kib * 1024))
     }
 
-    /// Calls a method and gathers its answer: one message of a unary call, all of a stream.
+    /// Calls a method and returns all messages of the answer: one of a unary call, or a stream.
     pub(crate) async fn call(&self, method: &'static str, request: Bytes) -> Result<Vec<Bytes>> {
         let Some(channel) = self.channels.first() else {
             bail!("no connection")
@@ -154,7 +154,7 @@ impl Target {
     }
 }
 
-/// Seconds of CPU that a process has used so far; `process` is its id or `self`.
+/// Returns the CPU seconds that a process has used so far; `process` is its id or `self`.
 pub(crate) fn cpu_seconds_of(process: &str) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     let after = stat
@@ -168,11 +168,11 @@ pub(crate) fn cpu_seconds_of(process: &str) -> Result<f64> {
         .filter_map(|word| word.parse().ok())
         .collect();
     let ticks = u32::try_from(ticks.iter().sum::<u64>())?;
-    // The kernel's USER_HZ is 100 on every Linux that runs this.
+    // The kernel's USER_HZ is 100 on every supported Linux.
     Ok(f64::from(ticks) / 100.0)
 }
 
-/// Calls a method over one channel, as a tenant if one is named, and gathers its answer.
+/// Calls a method over one channel, as a tenant if there is one, and returns all messages of the answer.
 pub(crate) async fn call(
     channel: &Channel,
     tenant: Option<&Tenant>,

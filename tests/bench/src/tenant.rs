@@ -1,4 +1,4 @@
-//! The tenant that a call is made for, as metadata.
+//! The tenant of a call, as metadata.
 
 use anyhow::{Context, Result};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
@@ -11,7 +11,7 @@ pub(crate) struct Tenant {
 }
 
 impl Tenant {
-    /// Fails if the name cannot be in a header.
+    /// Fails if the name is not valid in a header.
     pub(crate) fn new(header: &AsciiMetadataKey, name: &str) -> Result<Self> {
         Ok(Self {
             header: header.clone(),
@@ -21,40 +21,40 @@ impl Tenant {
         })
     }
 
-    /// Names the tenant in a call's metadata.
+    /// Adds the tenant to a call's metadata.
     pub(crate) fn name_in(&self, metadata: &mut MetadataMap) {
         metadata.insert(self.header.clone(), self.name.clone());
     }
 
-    /// The name, for messages.
+    /// Returns the name, for messages.
     pub(crate) fn name(&self) -> &str {
         self.name.to_str().unwrap_or_default()
     }
 }
 
-/// Tenants that take turns in writing: `t0000` and so on.
+/// Tenants that are written to in turn: `t0000` and so on.
 #[derive(Debug, Default)]
 pub(crate) struct Spread(Vec<Tenant>);
 
 impl Spread {
-    /// So many tenants; none of them for 0.
+    /// Makes this many tenants; none for 0.
     pub(crate) fn new(header: &AsciiMetadataKey, tenants: u64) -> Result<Self> {
         let tenants = (0..tenants).map(|number| Tenant::new(header, &numbered(number)));
         tenants.collect::<Result<_>>().map(Self)
     }
 
-    /// The tenant of each request, in turn; nothing if there are none.
+    /// Iterates over the tenant of each request, in turn; empty without tenants.
     pub(crate) fn turns(&self) -> impl Iterator<Item = Tenant> {
         self.0.iter().cloned().cycle()
     }
 
-    /// The first of them.
+    /// Returns the first tenant.
     pub(crate) fn first(&self) -> Option<&Tenant> {
         self.0.first()
     }
 }
 
-/// The name of tenant number `number`.
+/// Returns the name of tenant number `number`.
 pub(crate) fn numbered(number: u64) -> String {
     format!("t{number:04}")
 }

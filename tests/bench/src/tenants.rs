@@ -1,4 +1,4 @@
-//! Many tenants, one after the other: what opening, writing, searching and bringing back costs, and the memory in between.
+//! Many tenants, one after the other: the cost of opening, writing, searching and reopening them, and the memory in between.
 
 use std::io::Write;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::target::{Address, Target};
 use crate::tenant::{Tenant, numbered};
 use crate::truth::Truth;
 
-/// The one service of every tenant: the same name for all, so that a search that crosses tenants finds too much.
+/// The single service of every tenant. All tenants use the same name, so that a search that crosses tenants finds too much.
 const SERVICE: &str = "tenant-service";
-/// So many tenants' calls are prepared, then made, then checked, so that neither making nor checking is in the times.
+/// The number of tenants whose calls are prepared, then made, then checked, so that neither preparing nor checking is timed.
 const ROUND: u64 = 64;
-/// Traces that a search asks for beyond those written, so that others would be seen.
+/// The number of traces that a search asks for beyond those written, so that other tenants' traces would show.
 const ROOM: u64 = 100;
 
 /// Writes to each of many tenants and searches each, answers checked: other tenants' traces fail the run.
@@ -50,10 +50,10 @@ pub(crate) struct Options {
     seed: u64,
 }
 
-/// What is done to each tenant.
+/// A phase: the call that is made for each tenant.
 #[derive(Debug, Clone, Copy)]
-enum Deed {
-    /// Export number so many.
+enum Phase {
+    /// The Export of this number.
     Write(u64),
     /// `FindTraces`, checked against both Exports.
     Search,
@@ -64,35 +64,35 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let target = Target::connect(&options.target, options.connections).await?;
     heading()?;
     row("before", &mut [], &target)?;
-    for (name, deed) in [
-        ("first Export, opens the tenant", Deed::Write(0)),
-        ("second Export", Deed::Write(1)),
-        ("FindTraces, checked", Deed::Search),
+    for (name, phase) in [
+        ("first Export, opens the tenant", Phase::Write(0)),
+        ("second Export", Phase::Write(1)),
+        ("FindTraces, checked", Phase::Search),
     ] {
-        phase(options, &target, name, deed).await?;
+        run_phase(options, &target, name, phase).await?;
     }
     if let Some(seconds) = options.idle {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         row(&format!("idle for {seconds} s"), &mut [], &target)?;
         let name = "FindTraces, brought back, checked";
-        phase(options, &target, name, Deed::Search).await?;
+        run_phase(options, &target, name, Phase::Search).await?;
     }
     Ok(())
 }
 
-async fn phase(options: &Options, target: &Target, name: &str, deed: Deed) -> Result<()> {
+async fn run_phase(options: &Options, target: &Target, name: &str, phase: Phase) -> Result<()> {
     let mut times = Vec::new();
     let mut first = 0;
     while first < options.tenants {
         let end = (first + ROUND).min(options.tenants);
         let calls: Result<Vec<Call>> = (first..end)
-            .map(|number| call(options, number, deed))
+            .map(|number| call(options, number, phase))
             .collect();
         let answers = calls::all(target, calls?)
             .await
             .with_context(|| name.to_owned())?;
         for (number, answer) in (first..end).zip(answers) {
-            check(options, number, deed, &answer)
+            check(options, number, phase, &answer)
                 .with_context(|| format!("{name}: tenant {}", numbered(number)))?;
             times.push(answer.took);
         }
@@ -101,12 +101,12 @@ async fn phase(options: &Options, target: &Target, name: &str, deed: Deed) -> Re
     row(name, &mut times, target)
 }
 
-fn call(options: &Options, number: u64, deed: Deed) -> Result<Call> {
+fn call(options: &Options, number: u64, phase: Phase) -> Result<Call> {
     let tenant = Tenant::new(&options.header, &numbered(number))?;
     let corpus = corpus(options, number);
-    let (method, request) = match deed {
-        Deed::Write(index) => (EXPORT, export(&corpus, index).encode_to_vec().into()),
-        Deed::Search => {
+    let (method, request) = match phase {
+        Phase::Write(index) => (EXPORT, export(&corpus, index).encode_to_vec().into()),
+        Phase::Search => {
             let question = search(&corpus)?;
             (question.method(), question.request())
         }
@@ -118,10 +118,10 @@ fn call(options: &Options, number: u64, deed: Deed) -> Result<Call> {
     })
 }
 
-fn check(options: &Options, number: u64, deed: Deed, answer: &Answer) -> Result<()> {
-    match deed {
-        Deed::Write(_) => all_kept(&answer.messages),
-        Deed::Search => {
+fn check(options: &Options, number: u64, phase: Phase, answer: &Answer) -> Result<()> {
+    match phase {
+        Phase::Write(_) => all_kept(&answer.messages),
+        Phase::Search => {
             let corpus = corpus(options, number);
             let question = search(&corpus)?;
             let expected = Truth::of_one(question.clone(), &written(&corpus));
@@ -130,7 +130,7 @@ fn check(options: &Options, number: u64, deed: Deed, answer: &Answer) -> Result<
     }
 }
 
-/// A tenant's spans: two requests. No two tenants have a trace id in common, as an id depends on seed plus trace number.
+/// Returns a tenant's spans: two requests. No two tenants have a common trace id, because ids depend on seed plus trace number.
 fn corpus(options: &Options, number: u64) -> Corpus {
     let seed = options.seed.wrapping_add((number + 1) << 32);
     Corpus::new(seed, options.spans * 2, options.spans)
@@ -140,7 +140,7 @@ fn export(corpus: &Corpus, index: u64) -> ExportTraceServiceRequest {
     corpus.request_of(index, SERVICE)
 }
 
-/// All that was written to a tenant.
+/// Returns everything that was written to a tenant.
 fn written(corpus: &Corpus) -> ExportTraceServiceRequest {
     let mut all = ExportTraceServiceRequest::default();
     for index in 0..corpus.requests() {
@@ -150,7 +150,7 @@ fn written(corpus: &Corpus) -> ExportTraceServiceRequest {
     all
 }
 
-/// For all traces of a tenant, and some more.
+/// Asks for all traces of a tenant, and some more.
 fn search(corpus: &Corpus) -> Result<Question> {
     let depth = i32::try_from(corpus.identity().1 + ROOM)?;
     Ok(Question::Traces(within(corpus, depth).service(SERVICE)))

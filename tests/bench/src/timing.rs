@@ -1,4 +1,4 @@
-//! Timing searches: the same bytes to every target in turn, each answer checked while no clock runs.
+//! Timing of searches: the same bytes to every target in turn, with each answer checked while no clock runs.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -14,41 +14,45 @@ use crate::target::Target;
 #[cfg(test)]
 mod tests;
 
-/// A search with what it has to find.
-pub(crate) struct Known {
+/// A search with its expected answer.
+pub(crate) struct ExpectedSearch {
     pub(crate) search: Search,
     pub(crate) expected: Findings,
 }
 
-/// A search's times on one target.
+/// A search's latencies on one target.
 #[derive(Debug, Default)]
 pub(crate) struct Timed {
-    /// In rising order.
+    /// Ascending.
     pub(crate) times: Vec<Duration>,
-    /// The bytes of one answer.
+    /// Bytes of one answer.
     pub(crate) bytes: usize,
-    /// How the answer was not what it has to be.
+    /// The first difference between an answer and the expected one.
     pub(crate) difference: Option<String>,
 }
 
-/// What a target made of a search.
+/// The result of a search on a target.
 pub(crate) enum Timing {
     Times(Timed),
-    /// What it did instead, in a few words.
+    /// The refusal, in a few words.
     Refused(String),
 }
 
 /// A row of the table.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    /// How many traces, names or pairs there are to find.
+    /// The number of traces, names or pairs in the expected answer.
     pub(crate) found: usize,
     /// In the order of the targets.
     pub(crate) timings: Vec<Timing>,
 }
 
 /// Times every search on every target, `repeat` times each.
-pub(crate) async fn run(known: &[Known], targets: &[Target], repeat: usize) -> Result<Vec<Row>> {
+pub(crate) async fn run(
+    known: &[ExpectedSearch],
+    targets: &[Target],
+    repeat: usize,
+) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for known in known {
         rows.push(row(known, targets, repeat).await?);
@@ -56,13 +60,13 @@ pub(crate) async fn run(known: &[Known], targets: &[Target], repeat: usize) -> R
     Ok(rows)
 }
 
-async fn row(known: &Known, targets: &[Target], repeat: usize) -> Result<Row> {
+async fn row(known: &ExpectedSearch, targets: &[Target], repeat: usize) -> Result<Row> {
     let search = &known.search;
     let mut timings: Vec<Timing> = targets
         .iter()
         .map(|_| Timing::Times(Timed::default()))
         .collect();
-    // One uncounted round, whose answers are checked in full, then the targets in turn.
+    // One warm-up round, whose answers are checked in full, then the targets in turn.
     for round in 0..=repeat.max(1) {
         for (target, timing) in targets.iter().zip(&mut timings) {
             let Timing::Times(timed) = timing else {
@@ -96,8 +100,8 @@ async fn row(known: &Known, targets: &[Target], repeat: usize) -> Result<Row> {
     })
 }
 
-impl Known {
-    /// In a few words how the answer is not what it has to be, or for a peer what it can be.
+impl ExpectedSearch {
+    /// Describes briefly how the answer differs from the expected one, or, for a peer, from all acceptable ones.
     pub(crate) fn difference(&self, answer: &[Bytes], peer: bool) -> Option<String> {
         match Findings::read(&self.search.question, answer) {
             Ok(came) => self.expected.difference(&came, peer),
@@ -107,8 +111,8 @@ impl Known {
 }
 
 impl Timed {
-    /// Looks into the answer if it is the first, or as many bytes as none before it; keeps the first difference.
-    fn check(&mut self, known: &Known, answer: &[Bytes], first: bool, peer: bool) {
+    /// Checks the answer if it is the first, or has another number of bytes than earlier ones; keeps the first difference.
+    fn check(&mut self, known: &ExpectedSearch, answer: &[Bytes], first: bool, peer: bool) {
         let bytes = answer.iter().map(Bytes::len).sum();
         if first || bytes != self.bytes {
             self.bytes = bytes;
@@ -118,7 +122,7 @@ impl Timed {
     }
 }
 
-/// An error in the words of the table. The whole of it goes to standard error.
+/// Formats an error for the table, and prints it in full to standard error.
 pub(crate) fn refusal(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Status>() {
         Some(status) => match status.code() {

@@ -1,5 +1,5 @@
-//! What searches have to find, worked out from the Exports themselves by the oracle, which looks at every span. Of the traces only
-//! those are held that are the newest so far.
+//! The expected answers of searches, computed from the Exports by the oracle, which evaluates every span. Only the newest traces so far
+//! are held in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,8 +20,8 @@ mod newest;
 #[cfg(test)]
 mod tests;
 
-/// What has been seen for a question.
-enum Answer {
+/// The answer to a question so far.
+enum PartialAnswer {
     Newest(Newest),
     Trace(u64),
     /// Services or operations.
@@ -29,27 +29,29 @@ enum Answer {
     Dependencies(BTreeMap<String, u64>),
 }
 
-/// The answers to some questions, growing with every Export. An Export holds whole traces.
-pub(crate) struct Truth(Vec<(Question, Answer)>);
+/// The answers to some questions, updated with every Export. An Export holds whole traces.
+pub(crate) struct Truth(Vec<(Question, PartialAnswer)>);
 
 impl Truth {
-    /// Before any Export.
+    /// Starts without any Export.
     fn new(questions: impl Iterator<Item = Question>) -> Self {
         let answers = questions.map(|question| {
             let answer = match &question {
                 Question::Traces(_) | Question::Ids(_) | Question::Summaries(_) => {
-                    Answer::Newest(Newest::default())
+                    PartialAnswer::Newest(Newest::default())
                 }
-                Question::Trace(_) => Answer::Trace(0),
-                Question::Services | Question::Operations(_) => Answer::Names(BTreeSet::new()),
-                Question::Dependencies(..) => Answer::Dependencies(BTreeMap::new()),
+                Question::Trace(_) => PartialAnswer::Trace(0),
+                Question::Services | Question::Operations(_) => {
+                    PartialAnswer::Names(BTreeSet::new())
+                }
+                Question::Dependencies(..) => PartialAnswer::Dependencies(BTreeMap::new()),
             };
             (question, answer)
         });
         Self(answers.collect())
     }
 
-    /// What the questions' answers are once all these Exports are written.
+    /// Returns the answers once all these Exports are written.
     pub(crate) fn of(
         questions: impl Iterator<Item = Question>,
         requests: impl Iterator<Item = Result<Request>>,
@@ -63,14 +65,14 @@ impl Truth {
         Ok(truth.findings())
     }
 
-    /// The answer to one question once one Export is written.
+    /// Returns the answer to one question once one Export is written.
     pub(crate) fn of_one(question: Question, message: &ExportTraceServiceRequest) -> Findings {
         let mut truth = Self::new(std::iter::once(question));
         truth.add(message);
         truth.findings().swap_remove(0)
     }
 
-    /// Looks at every span of an Export.
+    /// Evaluates every span of an Export.
     fn add(&mut self, message: &ExportTraceServiceRequest) {
         let mut traces: BTreeMap<&[u8], Vec<SpanRef<'_>>> = BTreeMap::new();
         for one in spans_of(&message.resource_spans) {
@@ -82,22 +84,22 @@ impl Truth {
                 match (question, answer) {
                     (
                         Question::Traces(query) | Question::Ids(query) | Question::Summaries(query),
-                        Answer::Newest(newest),
+                        PartialAnswer::Newest(newest),
                     ) => newest.add(query, &spans, || {
                         let summary = told.get_or_insert_with(|| Arc::new(summary(&spans)));
                         Arc::clone(summary)
                     }),
-                    (Question::Trace(wanted), Answer::Trace(count)) if wanted == id => {
+                    (Question::Trace(wanted), PartialAnswer::Trace(count)) if wanted == id => {
                         *count += u64::try_from(spans.len()).unwrap_or(0);
                     }
-                    (Question::Services, Answer::Names(names)) => {
+                    (Question::Services, PartialAnswer::Names(names)) => {
                         names.extend(spans.iter().map(|one| service(*one).to_owned()));
                     }
-                    (Question::Operations(of), Answer::Names(names)) => {
+                    (Question::Operations(of), PartialAnswer::Names(names)) => {
                         let spans = spans.iter().filter(|one| service(**one) == of);
                         names.extend(spans.map(|one| operation(&one.span.name, kind(*one))));
                     }
-                    (Question::Dependencies(from, to), Answer::Dependencies(counts)) => {
+                    (Question::Dependencies(from, to), PartialAnswer::Dependencies(counts)) => {
                         let (start, end) = times(&spans);
                         if *from <= start && end <= *to {
                             for (parent, child) in calls(&spans) {
@@ -111,29 +113,31 @@ impl Truth {
         }
     }
 
-    /// The answers, in the order of the questions.
+    /// Returns the answers, in the order of the questions.
     fn findings(self) -> Vec<Findings> {
         self.0
             .into_iter()
             .map(|(question, answer)| match answer {
-                Answer::Newest(newest) => Findings::newest_first(newest.summaries().map(|of| {
-                    let about = match question {
-                        Question::Traces(_) => spans_in(of),
-                        Question::Summaries(_) => findings::summary(of),
-                        _ => String::new(),
-                    };
-                    (hex(&of.trace_id), about)
-                })),
-                Answer::Trace(spans) => match question {
+                PartialAnswer::Newest(newest) => {
+                    Findings::newest_first(newest.summaries().map(|of| {
+                        let about = match question {
+                            Question::Traces(_) => spans_in(of),
+                            Question::Summaries(_) => findings::summary(of),
+                            _ => String::new(),
+                        };
+                        (hex(&of.trace_id), about)
+                    }))
+                }
+                PartialAnswer::Trace(spans) => match question {
                     Question::Trace(id) if spans > 0 => {
                         Findings::any_order([(hex(&id), findings::spans(spans))])
                     }
                     _ => Findings::any_order([]),
                 },
-                Answer::Names(names) => {
+                PartialAnswer::Names(names) => {
                     Findings::any_order(names.into_iter().map(|name| (name, String::new())))
                 }
-                Answer::Dependencies(counts) => Findings::any_order(
+                PartialAnswer::Dependencies(counts) => Findings::any_order(
                     counts
                         .into_iter()
                         .map(|(pair, calls)| (pair, findings::calls(calls))),

@@ -12,24 +12,24 @@ use crate::schedule::Schedule;
 use crate::source::{Requests, Source};
 use crate::target::{self, Target};
 
-/// At most so many Exports are under way: half a gigabyte of requests of 1,000 spans.
+/// The most Exports in flight: half a gigabyte of requests of 1,000 spans.
 const MOST: usize = 1_000;
 
-/// Exports that are yet to be written.
+/// Exports that have not been written yet.
 pub(super) struct Ingest {
     requests: Arc<Mutex<Requests>>,
-    /// Keeps the file that they are read from.
+    /// Keeps the temporary file of the Exports.
     _source: Source,
 }
 
 impl Ingest {
-    /// Writes these, which are the source's.
+    /// Takes Exports of the source.
     pub(super) fn new(
         requests: impl Iterator<Item = Result<Request>> + Send + 'static,
         source: Source,
     ) -> Result<Self> {
         let mut requests = requests.peekable();
-        // Reading as far as the first of them takes its time, which nothing should wait for later.
+        // Reading up to the first one takes time, which must not delay the first call.
         requests.peek().context("there is no Export left")?;
         Ok(Self {
             requests: Arc::new(Mutex::new(Box::new(requests))),
@@ -37,14 +37,14 @@ impl Ingest {
         })
     }
 
-    /// All that is left.
+    /// Returns the remaining Exports.
     #[cfg(test)]
     pub(super) fn rest(self) -> Result<Vec<Request>> {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.by_ref().collect()
     }
 
-    /// Writes at the rate; what each Export waited since it was due. The first refusal fails it.
+    /// Writes at the rate, and returns each Export's latency since it was due. The first refusal fails the run.
     pub(super) async fn run(
         &mut self,
         target: &Target,

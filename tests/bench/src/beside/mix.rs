@@ -1,4 +1,4 @@
-//! Searches that take turns at a rate, each answer checked.
+//! A round-robin mix of searches at a rate, with every answer checked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,16 +8,16 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
 use super::outcome::Outcome;
-use crate::figures::At;
+use crate::figures::Conditions;
 use crate::openloop;
 use crate::schedule::Schedule;
 use crate::searches;
 use crate::source::Source;
 use crate::target::{self, Target};
-use crate::timing::Known;
+use crate::timing::ExpectedSearch;
 use crate::truth::Truth;
 
-/// Those that answer at once and are no two of a kind.
+/// Searches that are answered immediately, one of each kind.
 const USUAL: [&str; 8] = [
     "service, newest 20",
     "service and operation",
@@ -28,24 +28,24 @@ const USUAL: [&str; 8] = [
     "trace by id",
     "filter: span attribute",
 ];
-/// At most so many searches are under way.
+/// The most searches in flight.
 const MOST: usize = 10_000;
 
-/// The searches.
-pub(super) struct Mix(Arc<[Turn]>);
+/// The mix of searches.
+pub(super) struct Mix(Arc<[MixedSearch]>);
 
-/// One of them.
-struct Turn {
-    known: Known,
-    /// The bytes of an answer that was looked into and right.
+/// A search of the mix.
+struct MixedSearch {
+    known: ExpectedSearch,
+    /// Bytes of an answer that was checked and right.
     right: AtomicUsize,
 }
 
-/// What came of a call: its search's place, its time since it was due, and what was wrong.
-pub(super) type Call = (usize, Duration, Option<String>);
+/// The result of a call: the index of its search, its latency since it was due, and its error.
+pub(super) type CallResult = (usize, Duration, Option<String>);
 
 impl Mix {
-    /// The searches of these names, over the spans of `source` and not of what is written later.
+    /// Takes the searches of these names, restricted to the spans of `source`, without later ones.
     pub(super) fn new(source: &Source, names: &[String]) -> Result<Self> {
         let mut all = searches::searches(&source.corpus().without_room());
         all.retain(|search| search.question.has_window());
@@ -66,24 +66,24 @@ impl Mix {
         let questions = chosen.iter().map(|search| search.question.clone());
         let expected = Truth::of(questions, source.requests()?)?;
         let known = chosen.into_iter().zip(expected);
-        let turns = known.map(|(search, expected)| Turn {
-            known: Known { search, expected },
+        let turns = known.map(|(search, expected)| MixedSearch {
+            known: ExpectedSearch { search, expected },
             right: AtomicUsize::new(usize::MAX),
         });
         Ok(Self(turns.collect()))
     }
 
-    /// The searches' names, by place.
+    /// Returns the names of the searches, by index.
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().map(|turn| turn.known.search.name)
     }
 
-    /// Makes each search once, so that none is timed for the first time.
+    /// Makes each search once, to warm up and to check it.
     pub(super) async fn check_all(
         &self,
         target: &Target,
         outcome: &mut Outcome,
-        at: At,
+        at: Conditions,
     ) -> Result<()> {
         for turn in self.0.iter() {
             let search = &turn.known.search;
@@ -97,7 +97,7 @@ impl Mix {
     }
 
     /// Makes the searches at the rate, each on the next connection.
-    pub(super) async fn run(&self, target: &Target, schedule: Schedule) -> Result<Vec<Call>> {
+    pub(super) async fn run(&self, target: &Target, schedule: Schedule) -> Result<Vec<CallResult>> {
         let searches = self.0.len();
         let prepare = move |number| Ok(usize::try_from(number)? % searches);
         let mut channels = target.channels().iter().cycle();
@@ -123,8 +123,8 @@ impl Mix {
     }
 }
 
-impl Turn {
-    /// Looks into the answer, unless it has as many bytes as one that was right.
+impl MixedSearch {
+    /// Checks the answer, unless it has as many bytes as one that was right.
     fn check(&self, answer: &[Bytes]) -> Option<String> {
         let bytes = answer.iter().map(Bytes::len).sum();
         if self.right.load(Ordering::Relaxed) == bytes {

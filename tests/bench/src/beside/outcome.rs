@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::mix::{Call, Mix};
+use super::mix::{CallResult, Mix};
 use super::table::ALL;
-use crate::figures::{At, Kind, Remark, Results, WRITING};
+use crate::figures::{Conditions, Remark, RemarkKind, Results, WRITING};
 use crate::numbers::{milliseconds, percentile, whole};
 
-/// So many characters of a remark are kept.
+/// The most characters of a remark.
 const LONGEST: usize = 300;
 
-/// Results of one target, as they grow.
+/// Collects the results of one target.
 pub(super) struct Outcome {
     results: Results,
     target: String,
@@ -26,21 +26,21 @@ impl Outcome {
     }
 
     /// Adds a figure.
-    pub(super) fn add(&mut self, at: At, subject: &str, measure: &str, value: f64) {
+    pub(super) fn add(&mut self, at: Conditions, subject: &str, measure: &str, value: f64) {
         self.results.add(&self.target, subject, at, measure, value);
     }
 
     /// Adds a wrong answer.
-    pub(super) fn wrong(&mut self, at: At, subject: &str, text: &str) {
-        self.remark(at, subject, Kind::Wrong, text);
+    pub(super) fn wrong(&mut self, at: Conditions, subject: &str, text: &str) {
+        self.remark(at, subject, RemarkKind::Wrong, text);
     }
 
-    /// Adds what the server did not take.
-    pub(super) fn refused(&mut self, at: At, subject: &str, text: &str) {
-        self.remark(at, subject, Kind::Refused, text);
+    /// Adds a refusal.
+    pub(super) fn refused(&mut self, at: Conditions, subject: &str, text: &str) {
+        self.remark(at, subject, RemarkKind::Refused, text);
     }
 
-    fn remark(&mut self, at: At, subject: &str, kind: Kind, text: &str) {
+    fn remark(&mut self, at: Conditions, subject: &str, kind: RemarkKind, text: &str) {
         self.results.remark(Remark {
             target: self.target.clone(),
             subject: subject.to_owned(),
@@ -51,7 +51,7 @@ impl Outcome {
     }
 
     /// Adds the searches of one run: each of them, and all together.
-    pub(super) fn searched(&mut self, at: At, mix: &Mix, calls: Vec<Call>) {
+    pub(super) fn searched(&mut self, at: Conditions, mix: &Mix, calls: Vec<CallResult>) {
         let names: Vec<&str> = mix.names().collect();
         let mut times: Vec<Vec<Duration>> = vec![Vec::new(); names.len()];
         let mut all = Vec::new();
@@ -70,12 +70,12 @@ impl Outcome {
         }
     }
 
-    /// Adds what Exports waited.
-    pub(super) fn exported(&mut self, at: At, waited: Vec<Duration>) {
+    /// Adds the latencies of Exports.
+    pub(super) fn exported(&mut self, at: Conditions, waited: Vec<Duration>) {
         self.times(at, WRITING, waited);
     }
 
-    fn times(&mut self, at: At, subject: &str, mut times: Vec<Duration>) {
+    fn times(&mut self, at: Conditions, subject: &str, mut times: Vec<Duration>) {
         times.sort_unstable();
         for (measure, percent) in [("p50_ms", 50), ("p99_ms", 99), ("max_ms", 100)] {
             let time = milliseconds(percentile(&times, percent));

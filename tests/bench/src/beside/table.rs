@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use crate::figures::{At, Results, WRITING};
+use crate::figures::{Conditions, Results, WRITING};
 use crate::report::{across, row, spread, times};
 
 /// The subject of all searches together.
@@ -21,14 +21,14 @@ pub(crate) fn tables(results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// The points at which searches ran.
-fn points(results: &Results, target: &str) -> Vec<At> {
+/// Returns the conditions under which searches ran.
+fn points(results: &Results, target: &str) -> Vec<Conditions> {
     let mut points = results.points_of(target);
     points.retain(|at| at.share.is_some() || at.rate.is_some());
     points
 }
 
-/// All searches at each rate of ingest, and how far their 99th percentile is from that without any.
+/// Tabulates all searches at each rate of ingest, with the ratio of their 99th percentile to that without ingest.
 pub(super) fn rates(results: &Results, target: &str) -> String {
     let head = [
         &format!("{target}, ingest"),
@@ -68,8 +68,8 @@ pub(super) fn rates(results: &Results, target: &str) -> String {
     lines.join("\n")
 }
 
-/// A rate of ingest in a word.
-fn word(at: At) -> String {
+/// Formats a rate of ingest.
+fn word(at: Conditions) -> String {
     match (at.share, at.rate) {
         (_, Some(rate)) => format!("{rate} spans/s"),
         (Some(share), None) if share > 0.0 => format!("{:.0} % of the highest", share * 100.0),

@@ -42,7 +42,7 @@ fn a_share_is_of_the_highest_rate_and_a_rate_is_itself() -> Result<()> {
 }
 
 #[test]
-fn ingest_goes_on_where_the_first_writing_ended() -> Result<()> {
+fn ingest_continues_where_the_first_writing_ended() -> Result<()> {
     let options = options("--rate 2000 --runs 2")?;
     let source = Source::new(&options.source, Some(2_000), 0)?;
     let steps = options.steps(1.0)?;
@@ -57,9 +57,9 @@ fn ingest_goes_on_where_the_first_writing_ended() -> Result<()> {
     Ok(())
 }
 
-/// What is written later starts after the window that is searched, so that no answer changes.
+/// Later spans start after the searched window, so that no answer changes.
 #[test]
-fn what_is_written_meanwhile_is_not_found() -> Result<()> {
+fn spans_written_meanwhile_are_not_found() -> Result<()> {
     let options = options("")?;
     let source = Source::new(&options.source, Some(2_000), 0)?;
     let all = Source::on_disk(&options.source, 6_000)?;
@@ -85,8 +85,8 @@ fn the_table_compares_each_rate_with_none() -> Result<()> {
         "targets": [{ "name": "kv", "peer": false }], "figures": [], "remarks": [],
     });
     let mut results: Results = serde_json::from_value(text)?;
-    let idle = idle(At::default());
-    let half = At {
+    let idle = idle(Conditions::default());
+    let half = Conditions {
         share: Some(0.5),
         ..idle
     };

@@ -1,6 +1,6 @@
 use super::*;
 
-const AT: At = At {
+const AT: Conditions = Conditions {
     spans: 1_000,
     share: None,
     rate: None,
@@ -29,7 +29,7 @@ fn with(value: f64) -> Results {
     results
 }
 
-fn remark(kind: Kind) -> Remark {
+fn remark(kind: RemarkKind) -> Remark {
     Remark {
         target: "kv".to_owned(),
         subject: "services".to_owned(),
@@ -55,9 +55,9 @@ fn runs_put_together_have_minimum_median_and_maximum() -> Result<()> {
 }
 
 #[test]
-fn what_was_measured_under_another_load_is_another_figure() {
+fn measurements_under_another_load_are_other_figures() {
     let mut results = with(1.0);
-    let at = At {
+    let at = Conditions {
         share: Some(0.5),
         ..AT
     };
@@ -83,7 +83,7 @@ fn a_file_reads_back_and_another_is_refused() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("result.json");
     let mut results = with(1.25);
-    results.remark(remark(Kind::Refused));
+    results.remark(remark(RemarkKind::Refused));
     results.save(Some(&path))?;
     assert_eq!(Results::open(&path)?, results);
     results.format = 99;
@@ -102,8 +102,8 @@ fn a_wrong_answer_fails_the_run_unless_a_peer_gave_it() {
         results.remark(remark(kind));
         results.judge().err().map(|error| error.to_string())
     };
-    let error = judged(false, Kind::Wrong);
+    let error = judged(false, RemarkKind::Wrong);
     assert!(error.is_some_and(|of| of.contains("kv, services: 1 of 2 missing (a)")));
-    assert_eq!(judged(true, Kind::Wrong), None);
-    assert_eq!(judged(false, Kind::Refused), None);
+    assert_eq!(judged(true, RemarkKind::Wrong), None);
+    assert_eq!(judged(false, RemarkKind::Refused), None);
 }

@@ -45,7 +45,7 @@ fn a_trace_in_pieces_is_one_and_one_in_two_places_is_two() -> Result<()> {
 }
 
 #[test]
-fn what_is_missing_too_many_or_wrong_is_counted_and_the_first_named() {
+fn missing_extra_and_wrong_items_are_counted_and_the_first_named() {
     let expected = found(&[("a", "1"), ("b", "2"), ("c", "3")]);
     let came = found(&[("b", "7"), ("c", "3"), ("d", ""), ("e", "")]);
     assert_eq!(

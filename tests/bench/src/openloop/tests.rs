@@ -40,7 +40,7 @@ async fn too_many_calls_under_way_end_it() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_prepared_ends_it() {
+async fn an_error_of_prepare_ends_the_run() {
     let prepare = |number| {
         ensure!(number < 2, "the file has no more Exports");
         Ok(number)

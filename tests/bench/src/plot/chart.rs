@@ -1,4 +1,4 @@
-//! Diagrams, two in a row.
+//! Panels, two in a row.
 
 use anyhow::{Error, Result, ensure};
 use plotters::coord::Shift;
@@ -10,9 +10,9 @@ use plotters::style::TextStyle;
 
 use super::series::Panel;
 
-/// A diagram's size, in pixels.
+/// A panel's size, in pixels.
 const SIZE: (u32, u32) = (440, 280);
-/// Of words, axes and grid: as far from white as from black.
+/// The colour of text, axes and grid: as far from white as from black.
 const GREY: RGBColor = RGBColor(128, 128, 128);
 const COLOURS: [RGBColor; 6] = [
     RGBColor(47, 129, 247),
@@ -25,7 +25,7 @@ const COLOURS: [RGBColor; 6] = [
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// The SVG of some diagrams.
+/// Draws the panels as SVG.
 pub(super) fn draw(panels: &[Panel]) -> Result<String> {
     let points = panels.iter().flat_map(|panel| &panel.lines);
     ensure!(
@@ -51,7 +51,7 @@ pub(super) fn draw(panels: &[Panel]) -> Result<String> {
     Ok(text)
 }
 
-/// Words of a size.
+/// Returns a text style of this size.
 fn words(size: u32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&GREY)
 }
@@ -114,7 +114,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> Result<(), Box<dyn std::error::
     Ok(())
 }
 
-/// A number with at most four characters before its unit.
+/// Formats a number with at most four characters before its unit.
 fn short(value: f64) -> String {
     let (value, unit) = match value.abs() {
         of if of >= 1e6 => (value / 1e6, "M"),

@@ -1,10 +1,10 @@
-//! Which figures are drawn, as lines through points.
+//! The figures to draw, as lines of points.
 
 use crate::beside::ALL;
-use crate::figures::{At, Figure, Results, WRITING};
+use crate::figures::{Conditions, Figure, Results, WRITING};
 use crate::numbers::whole;
 
-/// The searches whose times are drawn against size: each is answered in another way.
+/// The searches whose latencies are drawn against size: each is answered in another way.
 const SEARCHES: [&str; 5] = [
     "service, newest 20",
     "service and status code 500",
@@ -13,10 +13,10 @@ const SEARCHES: [&str; 5] = [
     "filter: span attribute",
 ];
 
-/// A diagram.
+/// A panel of a chart.
 pub(super) struct Panel {
     pub(super) title: String,
-    /// What the horizontal axis counts.
+    /// The label of the horizontal axis.
     pub(super) across: &'static str,
     pub(super) lines: Vec<Line>,
 }
@@ -25,11 +25,11 @@ pub(super) struct Panel {
 #[derive(Debug, PartialEq)]
 pub(super) struct Line {
     pub(super) name: String,
-    /// From left to right.
+    /// Points from left to right.
     pub(super) points: Vec<Point>,
 }
 
-/// What several runs measured at one place: their median, and how far they lie apart.
+/// The median of several runs, and their range.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Point {
     pub(super) x: f64,
@@ -39,7 +39,7 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// A figure in units of so much.
+    /// Scales a figure by `unit`.
     fn new(x: f64, figure: &Figure, unit: f64) -> Self {
         Self {
             x,
@@ -50,7 +50,7 @@ impl Point {
     }
 }
 
-/// Times of all searches against the rate of ingest beside them: the 99th percentile and the median.
+/// Draws latencies of all searches against the concurrent rate of ingest: the 99th percentile and the median.
 pub(super) fn against_load(results: &Results) -> Vec<Panel> {
     let panels = [("p99_ms", "99th percentile"), ("p50_ms", "median")];
     let panels = panels.map(|(measure, word)| Panel {
@@ -70,9 +70,9 @@ pub(super) fn against_load(results: &Results) -> Vec<Panel> {
     panels.into()
 }
 
-/// What a span costs, and how long searches take, against how many spans there are.
+/// Draws the cost of a span, and latencies of searches, against the number of spans.
 pub(super) fn against_size(results: &Results) -> Vec<Panel> {
-    let panel = |title: &str, measure: &str, unit: fn(At) -> f64| Panel {
+    let panel = |title: &str, measure: &str, unit: fn(Conditions) -> f64| Panel {
         title: title.to_owned(),
         across: "spans",
         lines: per_target(results, |target, at| {
@@ -106,8 +106,8 @@ pub(super) fn against_size(results: &Results) -> Vec<Panel> {
     panels
 }
 
-/// A line for each target that has points.
-fn per_target(results: &Results, point: impl Fn(&str, At) -> Option<Point>) -> Vec<Line> {
+/// Makes a line for each target that has points.
+fn per_target(results: &Results, point: impl Fn(&str, Conditions) -> Option<Point>) -> Vec<Line> {
     let lines = results.targets.iter().map(|target| Line {
         name: target.name.clone(),
         points: points(results, |at| point(&target.name, at)),
@@ -115,7 +115,7 @@ fn per_target(results: &Results, point: impl Fn(&str, At) -> Option<Point>) -> V
     lines.filter(|line| !line.points.is_empty()).collect()
 }
 
-fn points(results: &Results, point: impl Fn(At) -> Option<Point>) -> Vec<Point> {
+fn points(results: &Results, point: impl Fn(Conditions) -> Option<Point>) -> Vec<Point> {
     let mut points: Vec<_> = results.points().into_iter().filter_map(point).collect();
     points.sort_by(|one: &Point, next| one.x.total_cmp(&next.x));
     points

@@ -1,6 +1,6 @@
 use super::series::{Line, Point, against_load, against_size};
 use super::*;
-use crate::figures::At;
+use crate::figures::Conditions;
 
 fn results(command: &str) -> Result<Results> {
     let text = serde_json::json!({
@@ -12,7 +12,7 @@ fn results(command: &str) -> Result<Results> {
 
 fn load() -> Result<Results> {
     let mut results = results("load")?;
-    let at = |share| At {
+    let at = |share| Conditions {
         spans: 1_000,
         share: Some(share),
         rate: None,
@@ -28,9 +28,9 @@ fn load() -> Result<Results> {
 fn growth() -> Result<Results> {
     let mut results = results("growth")?;
     for (spans, cost) in [(1_000_000, 4.0), (2_000_000, 5.0)] {
-        let at = At {
+        let at = Conditions {
             spans,
-            ..At::default()
+            ..Conditions::default()
         };
         for target in ["kv", "a < b & c"] {
             results.add(target, "writing", at, "cpu_us_per_span", cost);

@@ -1,4 +1,4 @@
-//! The quiet tenant's calls, made before the start, each with what its answer has to be.
+//! The quiet tenant's calls, prepared before the start, each with its expected answer.
 
 use std::collections::BTreeSet;
 
@@ -17,28 +17,28 @@ use crate::truth::Truth;
 #[cfg(test)]
 mod tests;
 
-/// The kinds of calls, in the order in which they take turns.
+/// The kinds of calls, in round-robin order.
 pub(super) const KINDS: [&str; 3] = ["FindTraces, newest 20", "trace by id", "Export, 50 spans"];
 const FIND: usize = 0;
 const GET: usize = 1;
 const WRITE: usize = 2;
 const DEPTH: i32 = 20;
 const EXPORT_SPANS: u64 = 50;
-/// The service of what is written meanwhile: not one that is searched, so that the answers stay what they are.
+/// The service of spans written meanwhile. It is not searched, so the answers do not change.
 const WRITTEN: &str = "quiet-writes";
 
 /// A call.
 pub(super) struct Task {
-    /// Its place in [`KINDS`].
+    /// Index of its kind in [`KINDS`].
     pub(super) kind: usize,
     pub(super) method: &'static str,
     pub(super) request: Bytes,
-    /// A search or read with what it has to find; for a write, nothing.
+    /// A search or read with its expected answer; `None` for a write.
     known: Option<(Question, Findings)>,
 }
 
 impl Task {
-    /// Fails if the answer is not what it has to be.
+    /// Fails if the answer is not the expected one.
     pub(super) fn check(&self, answer: &[Bytes]) -> Result<()> {
         match &self.known {
             Some((question, expected)) => expected.check(question, answer),
@@ -47,11 +47,11 @@ impl Task {
     }
 }
 
-/// All calls: searches go through the services and reads through as many traces; each write is another.
+/// All calls: searches iterate over the services and reads over as many traces; each write is different.
 pub(super) struct Work([Vec<Task>; KINDS.len()]);
 
 impl Work {
-    /// For `calls` calls to a tenant that has the corpus.
+    /// Prepares `calls` calls of a tenant that has the corpus.
     pub(super) fn new(corpus: &Corpus, calls: u64) -> Result<Self> {
         let finds = known(corpus, finds(corpus))?;
         let gets = known(corpus, gets(corpus)?)?;
@@ -75,7 +75,7 @@ impl Work {
         Ok(Self([read(FIND, finds), read(GET, gets), writes.collect()]))
     }
 
-    /// Call number `number`.
+    /// Returns call number `number`.
     pub(super) fn task(&self, number: u64) -> Result<&Task> {
         let number = usize::try_from(number)?;
         let of_kind = self.0.get(number % KINDS.len());
@@ -86,20 +86,20 @@ impl Work {
     }
 }
 
-/// The questions with what they have to find in the corpus.
+/// Returns the questions with their expected answers from the corpus.
 fn known(corpus: &Corpus, questions: Vec<Question>) -> Result<Vec<(Question, Findings)>> {
     let findings = Truth::of(questions.iter().cloned(), all_of(corpus))?;
     Ok(questions.into_iter().zip(findings).collect())
 }
 
-/// The newest traces of each service.
+/// Asks for the newest traces of each service.
 fn finds(corpus: &Corpus) -> Vec<Question> {
     let of_service = |number| within(corpus, DEPTH).service(service_name(number));
     let queries = (0..SERVICES).map(of_service);
     queries.map(Question::Traces).collect()
 }
 
-/// As many traces as there are services, from all over the corpus.
+/// Asks for as many traces as there are services, from all over the corpus.
 fn gets(corpus: &Corpus) -> Result<Vec<Question>> {
     let mut ids = BTreeSet::new();
     for index in 0..corpus.requests() {

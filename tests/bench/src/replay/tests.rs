@@ -16,7 +16,7 @@ impl Files {
         Ok(std::fs::read(self.path())?)
     }
 
-    /// What is said of a file with these bytes.
+    /// Returns the error for a file with these bytes.
     fn error(&self, bytes: &[u8]) -> Result<String> {
         std::fs::write(self.path(), bytes)?;
         let read: Result<Vec<Request>> = Reader::open(&self.path()).and_then(Iterator::collect);
@@ -26,7 +26,7 @@ impl Files {
 }
 
 #[test]
-fn what_is_read_is_what_the_generator_makes() -> Result<()> {
+fn a_file_reads_back_as_the_generator_makes_it() -> Result<()> {
     let files = Files::new()?;
     let made = Corpus::new(9, 2_500, 1_000);
     files.written(&made)?;

@@ -3,7 +3,7 @@ use anyhow::Context;
 use super::*;
 use crate::figures::Remark;
 
-const AT: At = At {
+const AT: Conditions = Conditions {
     spans: 1_000,
     share: None,
     rate: None,
@@ -27,8 +27,8 @@ fn results() -> Result<Results> {
         }
     }
     for (subject, kind, text) in [
-        ("b", Kind::Wrong, "2 too many"),
-        ("c", Kind::Refused, "refused"),
+        ("b", RemarkKind::Wrong, "2 too many"),
+        ("c", RemarkKind::Refused, "refused"),
     ] {
         results.remark(Remark {
             target: "old".to_owned(),
@@ -65,7 +65,7 @@ fn more_than_one_run_shows_minimum_and_maximum() -> Result<()> {
 #[test]
 fn growth_has_a_column_for_each_size() -> Result<()> {
     let mut results = results()?;
-    let later = At { spans: 9_000, ..AT };
+    let later = Conditions { spans: 9_000, ..AT };
     results.add("kv", "a", later, "p50_ms", 7.0);
     results.add("kv", "a", later, "p99_ms", 9.0);
     assert_eq!(results.points_of("old"), [AT]);

@@ -2,15 +2,15 @@ use std::cell::Cell;
 
 use super::*;
 
-/// A clock that moves when it is waited for, or by hand.
+/// A clock that advances when it is waited for, or manually.
 #[derive(Default)]
-struct ByHand<'a> {
+struct ManualClock<'a> {
     now: Cell<u64>,
-    /// Milliseconds that the announcing of each call takes, by call.
+    /// Milliseconds that the announcement of each call takes, by call.
     delays: &'a [u64],
 }
 
-impl Clock for &ByHand<'_> {
+impl Clock for &ManualClock<'_> {
     fn elapsed(&self) -> Duration {
         Duration::from_millis(self.now.get())
     }
@@ -21,8 +21,8 @@ impl Clock for &ByHand<'_> {
     }
 }
 
-/// For each call, when it was announced and when it was due, in milliseconds.
-fn announced(schedule: Schedule, clock: &ByHand<'_>) -> Vec<(u64, u128)> {
+/// Returns for each call when it was announced and when it was due, in milliseconds.
+fn announced(schedule: Schedule, clock: &ManualClock<'_>) -> Vec<(u64, u128)> {
     let mut calls = Vec::new();
     schedule.run(&mut &*clock, |number, due| {
         calls.push((clock.now.get(), due.as_millis()));
@@ -41,7 +41,7 @@ fn calls_are_evenly_spread_over_the_time() {
         rate: 4,
         seconds: 2,
     };
-    let calls = announced(schedule, &ByHand::default());
+    let calls = announced(schedule, &ManualClock::default());
     let even: Vec<_> = (0..8)
         .map(|call| (call * 250, u128::from(call) * 250))
         .collect();
@@ -54,9 +54,9 @@ fn a_held_up_call_is_made_late_and_counted_from_when_it_was_due() {
         rate: 10,
         seconds: 1,
     };
-    let clock = ByHand {
+    let clock = ManualClock {
         delays: &[0, 350],
-        ..ByHand::default()
+        ..ManualClock::default()
     };
     let calls = announced(schedule, &clock);
     assert_eq!(calls.len(), 10);
@@ -76,13 +76,13 @@ fn a_held_up_call_is_made_late_and_counted_from_when_it_was_due() {
 }
 
 #[test]
-fn nothing_is_announced_to_one_who_has_gone() {
+fn the_schedule_ends_when_announce_returns_false() {
     let schedule = Schedule {
         rate: 10,
         seconds: 1,
     };
     let mut made = 0;
-    schedule.run(&mut &ByHand::default(), |number, _| {
+    schedule.run(&mut &ManualClock::default(), |number, _| {
         made += 1;
         number < 3
     });

@@ -12,7 +12,7 @@ use crate::truth::Truth;
 
 type Keys = BTreeSet<(String, String)>;
 
-/// A search for what no span has would be fast and say nothing.
+/// A search for attributes that no span has would be fast and meaningless.
 #[test]
 fn filters_name_attributes_that_spans_have() {
     let corpus = Corpus::new(7, 20_000, 1_000);
@@ -52,7 +52,7 @@ fn filters_name_attributes_that_spans_have() {
     assert!(missing.is_empty(), "no span has {missing:?}");
 }
 
-/// The attributes that a filter names, as level and key.
+/// Collects the attributes that a filter names, as level and key.
 fn attributes(call: &Call, named: &mut Keys) {
     for Expression { term } in &call.args {
         match term {
@@ -74,7 +74,7 @@ fn searches_find_something_unless_it_is_rare_or_is_not_there() -> Result<()> {
     let all = searches.iter().zip(findings);
     let empty = all.filter(|(_, findings)| findings.len() == 0);
     let empty: Vec<_> = empty.map(|(search, _)| search.name).collect();
-    // Of what is rare, so few spans have none.
+    // These are rare, so a few spans may have none.
     let rare = [
         "service and user, rare",
         "all services, no match",

@@ -18,9 +18,9 @@ fn the_table_says_in_a_word_that_a_search_was_refused() {
     );
 }
 
-fn services() -> Known {
+fn services() -> ExpectedSearch {
     let names = ["a", "b"].map(|name| (name.to_owned(), String::new()));
-    Known {
+    ExpectedSearch {
         search: Search::new("services", Question::Services),
         expected: Findings::any_order(names),
     }
@@ -42,7 +42,7 @@ fn an_answer_of_another_size_is_looked_into_and_the_first_difference_stays() {
 }
 
 #[test]
-fn what_cannot_be_decoded_differs() {
+fn an_undecodable_answer_differs() {
     let difference = services().difference(&[Bytes::from_static(b"\xff")], false);
     assert!(difference.is_some_and(|of| of.contains("cannot be decoded")));
 }

@@ -1,4 +1,4 @@
-//! The newest traces that a query finds, and no more of them than it asks for.
+//! The newest traces that a query finds, limited to its depth.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use larder_oracle::otlp::SpanRef;
 use larder_oracle::{Query, depth, newest_match};
 use larder_proto::storage::v2::TraceSummary;
 
-/// By the start of their newest matching span, of two as new the smaller id first.
+/// Ordered by the start of their newest matching span, newest first; of equal ones the smaller id first.
 #[derive(Default)]
 pub(super) struct Newest(BTreeMap<(Reverse<u64>, Vec<u8>), Arc<TraceSummary>>);
 
@@ -30,7 +30,7 @@ impl Newest {
         }
     }
 
-    /// The traces, newest first.
+    /// Iterates over the traces, newest first.
     pub(super) fn summaries(&self) -> impl Iterator<Item = &TraceSummary> {
         self.0.values().map(Arc::as_ref)
     }
