@@ -1,3 +1,3 @@
-//! See the crate.
+//! Exports the plugin `Hostile` as an exclusive component.
 
 larder_plugin::export!(larder_guests::Hostile<true>);

@@ -1,13 +1,13 @@
-//! The kv plugin with parts so small that a few writes seal and merge them, and which can be told to die.
+//! The kv plugin with parts so small that a few writes seal and merge them, and with calls that trap or spin on request.
 //!
 //! | setting | meaning |
 //! |---|---|
-//! | `trap_write` | The write of this number of an instance traps once all of it is stored |
-//! | `trap_maintain` | So does this step of upkeep |
-//! | `trap_check` | So does this step of a check |
-//! | `spin_write`, `spin_maintain`, `spin_check` | As those, but they never come back |
+//! | `trap_write` | An instance's write of this number traps after everything is stored |
+//! | `trap_maintain` | The same for a step of maintenance |
+//! | `trap_check` | The same for a step of a check |
+//! | `spin_write`, `spin_maintain`, `spin_check` | The same, but the call never returns |
 //!
-//! What else it is given are the kv plugin's settings.
+//! All other settings are the kv plugin's.
 
 use larder_kv::{Kv, Shape};
 use larder_plugin::{
@@ -15,25 +15,25 @@ use larder_plugin::{
     Search, Sightings, Timestamp, Wanted, settings,
 };
 
-/// See the module.
+/// The kv plugin with small parts and injected faults.
 #[derive(Debug)]
 pub struct Brittle {
     kv: Kv,
-    writes: Fuse,
-    upkeep: Fuse,
-    checks: Fuse,
+    writes: Countdown,
+    upkeep: Countdown,
+    checks: Countdown,
 }
 
-/// The calls that are left before one that never comes back.
+/// Counts down to the call that does not return normally.
 #[derive(Debug)]
-struct Fuse {
+struct Countdown {
     trap: Option<u64>,
     spin: Option<u64>,
 }
 
-impl Fuse {
+impl Countdown {
     #[expect(clippy::empty_loop, reason = "what the tests are about")]
-    fn burn(&mut self) {
+    fn tick(&mut self) {
         for left in [&mut self.trap, &mut self.spin].into_iter().flatten() {
             *left = left.saturating_sub(1);
         }
@@ -44,7 +44,7 @@ impl Fuse {
     }
 }
 
-/// A few dozen spans fill every part.
+/// Sizes at which a few dozen spans fill every part.
 fn small() -> Shape {
     Shape {
         block: 4000,
@@ -73,13 +73,17 @@ impl Plugin for Brittle {
 
     fn open(mut environment: Environment) -> Result<Self, Error> {
         let given = settings::Settings::new(&environment, &[]);
-        let fuse = |call: &str| -> Result<Fuse, Error> {
-            Ok(Fuse {
+        let countdown = |call: &str| -> Result<Countdown, Error> {
+            Ok(Countdown {
                 trap: given.number(&format!("trap_{call}"))?,
                 spin: given.number(&format!("spin_{call}"))?,
             })
         };
-        let (writes, upkeep, checks) = (fuse("write")?, fuse("maintain")?, fuse("check")?);
+        let (writes, upkeep, checks) = (
+            countdown("write")?,
+            countdown("maintain")?,
+            countdown("check")?,
+        );
         let own = |name: &str| name.starts_with("trap_") || name.starts_with("spin_");
         environment.settings.retain(|it| !own(&it.name));
         Ok(Self {
@@ -92,7 +96,7 @@ impl Plugin for Brittle {
 
     fn write(&mut self, now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
         self.kv.write(now, batches)?;
-        self.writes.burn();
+        self.writes.tick();
         Ok(())
     }
 
@@ -125,7 +129,7 @@ impl Plugin for Brittle {
 
     fn maintain(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
         let more = self.kv.maintain(now, stored_bytes)?;
-        self.upkeep.burn();
+        self.upkeep.tick();
         Ok(more)
     }
 
@@ -134,7 +138,7 @@ impl Plugin for Brittle {
     }
 
     fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
-        self.checks.burn();
+        self.checks.tick();
         self.kv.check(resume)
     }
 }

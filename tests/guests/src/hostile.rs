@@ -1,15 +1,15 @@
-//! A guest that does any misdeed in any of its functions: which, it is told by what it is given to store.
+//! A guest that misbehaves in any of its functions, as directed by the spans that it is given to store.
 //!
-//! A batch with a span of the service `arm MISDEED at FUNCTION` arms it, and one of the service `disarm` ends that; neither is
-//! stored. What is armed lies in `kv`, so that every instance of the tenant knows it, also one that replaces another. In `write`,
-//! `maintain`, `statistics` and `open` the misdeed is done once; in what reads, in every call until the guest is disarmed. The
-//! setting `attack` arms it before it is opened, for `open` and for `check`, which no server calls.
+//! A batch with a span of the service `arm MISDEED at FUNCTION` arms it, and one of the service `disarm` disarms it; neither is
+//! stored. The armed misdeed is kept in `kv`, so that every instance of the tenant knows it, also a replacement. In `write`,
+//! `maintain`, `statistics` and `open` the misdeed is done once; in functions that read, in every call until the guest is disarmed.
+//! The setting `attack` arms it before it is opened, for `open` and for `check`, which no server calls.
 //!
-//! FUNCTION is the name of a function of the contract; `open` is that of an instance that writes, `open-reader` that of one that
-//! reads. The log has `about to MISDEED at FUNCTION` before a misdeed.
+//! FUNCTION is the name of a function of the contract. `open` is that of a writing instance, `open-reader` that of a reading one.
+//! Before a misdeed the guest logs `about to MISDEED at FUNCTION`.
 //!
-//! A batch of the service `die` traps, whenever it comes; `remember this` leaves a secret in the instance. Everything else is kept
-//! as [`store`](crate::store) keeps it.
+//! A batch of the service `die` always traps; `remember this` leaves a secret in the instance. All other batches go to
+//! [`store`](crate::store).
 
 mod lies;
 mod misdeeds;
@@ -24,17 +24,17 @@ use larder_plugin::{
 
 use crate::store::{self, Store};
 
-/// Where the armed attack lies, under the empty key.
+/// The partition of the armed attack, which has the empty key.
 const ATTACK: &str = "attack";
-/// What stands between the misdeed and the function.
+/// The separator between the misdeed and the function.
 const AT: &str = " at ";
 
 thread_local! {
-    /// What this instance has been told to remember.
+    /// The secrets that this instance remembers.
     static SECRETS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// See the module. Either way its data lies in `kv`; an exclusive one has no readers beside its writer.
+/// The hostile guest. Its data is always in `kv`; an exclusive one has no readers beside its writer.
 #[derive(Debug)]
 pub struct Hostile<const EXCLUSIVE: bool> {
     store: Store,
@@ -45,7 +45,7 @@ pub struct Hostile<const EXCLUSIVE: bool> {
     attack: Option<String>,
 }
 
-/// The misdeed that is armed for this function.
+/// Returns the misdeed that is armed for this function.
 fn armed(function: &str) -> Result<Option<String>, Error> {
     let key = Key {
         partition: ATTACK.to_owned(),
@@ -69,7 +69,7 @@ fn arm(attack: &str) -> Result<(), Error> {
     Ok(kv::commit(ATTACK, &[Change::Put(armed)])?)
 }
 
-/// Does what is armed for a function of an instance that writes, once; gives its name.
+/// Does the misdeed that is armed for a function of a writing instance, once; returns its name.
 fn once(function: &str) -> Result<Option<String>, Error> {
     let armed = armed(function)?;
     if let Some(misdeed) = &armed {
@@ -79,7 +79,7 @@ fn once(function: &str) -> Result<Option<String>, Error> {
     Ok(armed)
 }
 
-/// Does what is armed for a function of an instance that reads; gives its name.
+/// Does the misdeed that is armed for a function of a reading instance; returns its name.
 fn always(function: &str) -> Result<Option<String>, Error> {
     let armed = armed(function)?;
     if let Some(misdeed) = &armed {
@@ -88,7 +88,7 @@ fn always(function: &str) -> Result<Option<String>, Error> {
     Ok(armed)
 }
 
-/// Says what it is about to do, does it, and says how often it did it: a test tells from this that it was done at all.
+/// Announces a misdeed, does it, and logs how often it did it, so that tests can tell that it was done.
 fn commit(misdeed: &str, function: &str) -> Result<(), Error> {
     log::info(&format!("the guest is about to {misdeed} at {function}"));
     let times = misdeeds::commit(misdeed, function)?;
@@ -155,7 +155,7 @@ impl<const EXCLUSIVE: bool> Plugin for Hostile<EXCLUSIVE> {
         resume: Option<&[u8]>,
         limit: u32,
     ) -> Result<Sightings, Error> {
-        // So that a reader has to be opened.
+        // Forces the host to open a reader.
         if !self.attacked && armed("open-reader")?.is_some() {
             misdeeds::trap("told to die");
         }
@@ -177,7 +177,7 @@ impl<const EXCLUSIVE: bool> Plugin for Hostile<EXCLUSIVE> {
         let Some(misdeed) = always("read")? else {
             return store::read(wanted, part, resume);
         };
-        // All on one page, where there is something to do with it.
+        // Everything on one page, so that there is something to corrupt.
         let mut page = store::read(wanted, part, None)?;
         while let Some(next) = page.resume.take() {
             let more = store::read(wanted, part, Some(&next))?;
@@ -201,7 +201,7 @@ impl<const EXCLUSIVE: bool> Plugin for Hostile<EXCLUSIVE> {
     }
 
     fn maintain(&mut self, _now: Timestamp, _stored_bytes: u64) -> Result<bool, Error> {
-        // Never at an end, from here on, until another instance replaces this one.
+        // From here on it always has more to do, until another instance replaces this one.
         if armed("maintain")?.as_deref() == Some("more and more") {
             commit("more and more", "maintain")?;
             return Ok(true);
@@ -211,7 +211,7 @@ impl<const EXCLUSIVE: bool> Plugin for Hostile<EXCLUSIVE> {
     }
 
     fn statistics(&self) -> Counts {
-        // It cannot raise an error; that of kv would be a misdeed that was not armed.
+        // It cannot raise an error, and a kv error would be a misdeed that was not armed.
         let misdeed = if self.writes {
             once("statistics")
         } else {

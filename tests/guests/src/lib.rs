@@ -1,9 +1,9 @@
-//! Plugins for the tests of a server: components that behave as no plugin should. Each is an example of this crate, as cargo makes a
-//! component of an example, and any number of them in one build.
+//! Plugins for the tests of a server: components that misbehave. Each is an example of this crate, because cargo builds any number of
+//! examples as components at once.
 //!
-//! | component | what it is |
+//! | component | behaviour |
 //! |---|---|
-//! | `hostile` | does any misdeed in any function, as it is told; its readers run beside its writer |
+//! | `hostile` | does any misdeed in any function on request; its readers run beside its writer |
 //! | `hostile_exclusive` | the same with one instance for everything |
 //! | `brittle` | the kv plugin in small parts, and with traps |
 

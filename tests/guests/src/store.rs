@@ -1,5 +1,4 @@
-//! What a guest keeps in `kv`: its one writer puts and commits, and its readers, as many as the host likes, see it. Simple and slow:
-//! a search reads the whole index.
+//! A simple, slow store in `kv`: one writer puts and commits, and any number of readers see it. A search reads the whole index.
 
 mod record;
 
@@ -13,16 +12,16 @@ use record::Record;
 
 /// Fragments' digests and OTLP, written once.
 const FRAGMENTS: &str = "fragments";
-/// What a search needs to know of each fragment, in the order written.
+/// The search data of each fragment, in the order written.
 const INDEX: &str = "index";
 /// Every operation, as a key.
 const OPERATIONS: &str = "operations";
 
-/// A commit stays well below the 256 KiB that it may have.
+/// Commits stay well below their limit of 256 KiB.
 const COMMIT_BYTES: usize = 128 << 10;
 const SCAN_BYTES: u32 = 1 << 20;
 
-/// What an instance knows of it; only the writer's counts.
+/// An instance's state; only the writer uses its counter.
 #[derive(Debug)]
 pub(crate) struct Store {
     next: u64,
@@ -67,7 +66,7 @@ impl Store {
     }
 }
 
-/// All on one page, as the tests ask for little.
+/// Returns everything on one page, because the tests ask for little.
 pub(crate) fn find(search: &Search, limit: u32) -> Result<Sightings, Error> {
     let mut found = Vec::new();
     for (handle, record) in index()? {
@@ -89,7 +88,7 @@ pub(crate) fn find(search: &Search, limit: u32) -> Result<Sightings, Error> {
     })
 }
 
-/// One piece a page.
+/// Returns one piece per page.
 pub(crate) fn read(wanted: &Wanted, part: Part, resume: Option<&[u8]>) -> Result<Pieces, Error> {
     let index = index()?;
     let wanted: Vec<&(u64, Record)> = match wanted {
@@ -153,7 +152,7 @@ fn key(handle: u64, part: Part) -> Key {
     }
 }
 
-/// Every entry of a partition, in order.
+/// Returns every entry of a partition, in order.
 fn entries(partition: &str) -> Result<Vec<Entry>, Error> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut range = everything();
@@ -189,7 +188,7 @@ fn all_operations() -> Result<Vec<Operation>, Error> {
         .collect())
 }
 
-/// Changes on their way into a partition.
+/// Buffered changes of a partition.
 struct Commit {
     partition: &'static str,
     changes: Vec<Change>,

@@ -1,31 +1,31 @@
-//! Realistic spans from a seed: requests as a collector's batch processor sends them, about 510 bytes and twelve attributes a span.
+//! Realistic spans from a seed: requests like those of a collector's batch processor, about 510 bytes and twelve attributes a span.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-use spans::{Place, resource_spans, span};
+use spans::{SpanPosition, resource_spans, span};
 
 mod extras;
 mod spans;
 #[cfg(test)]
 mod tests;
 
-/// How many services there are.
+/// The number of services.
 pub const SERVICES: usize = 60;
-/// How many operations each service has.
+/// The number of operations of each service.
 const OPERATIONS: usize = 12;
-/// One trace in so many carries the rare attribute.
+/// One in this many traces has the rare attribute.
 const RARE: u64 = 5_000;
 const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
 /// The first span's start: 2026-01-01T00:00:00Z.
 const EPOCH: u64 = 1_767_225_600_000_000_000;
-/// What the window has beyond the last trace.
+/// The time in the window after the last trace.
 const ROOM: u64 = 60_000_000_000;
 /// Time between the starts of two traces.
 const STEP: u64 = 2_000_000;
 
-/// The whole data set, made request by request so that it need not fit in memory.
+/// A data set, generated request by request so that it need not fit in memory.
 #[derive(Debug, Clone)]
 pub struct Corpus {
     seed: u64,
@@ -35,17 +35,17 @@ pub struct Corpus {
     room: u64,
 }
 
-/// One Export and what is in it.
+/// One Export, and its number of spans.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The encoded `ExportTraceServiceRequest`.
     pub bytes: bytes::Bytes,
-    /// How many spans it holds.
+    /// The number of spans.
     pub spans: u64,
 }
 
 impl Corpus {
-    /// `spans` in requests of `request_spans`.
+    /// Describes `spans` spans in requests of `request_spans`.
     pub fn new(seed: u64, spans: u64, request_spans: u64) -> Self {
         Self {
             seed,
@@ -55,29 +55,30 @@ impl Corpus {
         }
     }
 
-    /// Another corpus of the same seed that has no trace in common with this one.
+    /// Returns another corpus of the same seed, without common traces.
     #[must_use]
     pub fn beside(&self, spans: u64, request_spans: u64) -> Self {
         // A trace's id depends on the seed plus the trace's number.
         Self::new(self.seed.wrapping_add(1 << 32), spans, request_spans)
     }
 
-    /// What decides all of it: seed, spans, and spans a request.
+    /// Returns the inputs of the generator: seed, spans, and spans per request.
     pub fn identity(&self) -> (u64, u64, u64) {
         (self.seed, self.spans, self.request_spans)
     }
 
-    /// How many requests there are.
+    /// Returns the number of requests.
     pub fn requests(&self) -> u64 {
         self.spans.div_ceil(self.request_spans)
     }
 
-    /// The earliest and latest start of a span, with room to spare.
+    /// Returns the earliest and latest start of a span, with some room.
     pub fn window(&self) -> (u64, u64) {
         (EPOCH, EPOCH + self.spans * STEP + self.room)
     }
 
-    /// The same with a window that no span of a larger corpus of the same seed starts in, if this is whole requests.
+    /// Returns the same corpus with a window that excludes the later spans of a larger corpus of the same seed. It must consist of whole
+    /// requests.
     #[must_use]
     pub fn without_room(&self) -> Self {
         Self {
@@ -86,7 +87,7 @@ impl Corpus {
         }
     }
 
-    /// Request number `index`, the same at every call.
+    /// Returns request number `index`; it is the same at every call.
     pub fn request(&self, index: u64) -> Request {
         let (message, spans) = self.message(index);
         Request {
@@ -95,7 +96,7 @@ impl Corpus {
         }
     }
 
-    /// Request number `index` with all its spans moved to one service.
+    /// Returns request number `index` with all its spans moved to one service.
     pub fn request_of(&self, index: u64, service: &str) -> ExportTraceServiceRequest {
         let (mut message, _) = self.message(index);
         for resource_spans in &mut message.resource_spans {
@@ -104,7 +105,7 @@ impl Corpus {
         message
     }
 
-    /// Request number `index` and how many spans it has.
+    /// Returns request number `index` and its number of spans.
     pub fn message(&self, index: u64) -> (ExportTraceServiceRequest, u64) {
         let mut random =
             fastrand::Rng::with_seed(self.seed ^ (index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -128,7 +129,7 @@ impl Corpus {
         (ExportTraceServiceRequest { resource_spans }, made)
     }
 
-    /// The id of trace number `number`.
+    /// Returns the id of trace number `number`.
     pub fn trace_id(&self, number: u64) -> [u8; 16] {
         let mut random = fastrand::Rng::with_seed(
             self.seed
@@ -170,7 +171,7 @@ impl Corpus {
             let span_id = random.u64(1..);
             let span = span(
                 random,
-                Place {
+                SpanPosition {
                     trace_id: &trace_id,
                     span_id,
                     parent_span_id: parent,
@@ -187,7 +188,7 @@ impl Corpus {
     }
 }
 
-/// The name of service number `service`.
+/// Returns the name of service number `service`.
 pub fn service_name(service: usize) -> String {
     format!(
         "{}-service-{service:02}",
@@ -198,7 +199,7 @@ pub fn service_name(service: usize) -> String {
     )
 }
 
-/// The name of operation number `operation`.
+/// Returns the name of operation number `operation`.
 pub fn operation_name(operation: usize) -> String {
     format!(
         "{} /api/v1/{}/{{id}}",
@@ -207,12 +208,12 @@ pub fn operation_name(operation: usize) -> String {
     )
 }
 
-/// The name of batch number `batch`; links of one span in fifty name one of a thousand.
+/// Returns the name of batch number `batch`. One span in fifty has a link that names one of a thousand batches.
 pub fn batch_name(batch: u64) -> String {
     format!("batch-{batch:03}")
 }
 
-/// The name of user number `user` of twenty thousand.
+/// Returns the name of user number `user` of twenty thousand.
 pub fn user_name(user: u32) -> String {
     format!("user-{user:05}")
 }

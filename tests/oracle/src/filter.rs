@@ -1,13 +1,13 @@
-//! Builds structured filters (RFC 0005), and writes them down again: `and([eq(attr("env"), "prod"), exists(field("span", "kind"))])`.
+//! Builds structured filters (RFC 0005), and prints them: `and([eq(attr("env"), "prod"), exists(field("span", "kind"))])`.
 //!
-//! A `&str` where an operand is expected is a constant that declares no type. Nothing is checked: a test may build what is invalid.
+//! A `&str` as an operand is a constant without a declared type. Nothing is checked, so tests can build invalid filters.
 
 use larder_proto::expression::v1::expression::Term;
 use larder_proto::expression::v1::{
     AttributeReference, Call, Expression, FieldReference, List, NestedReference, Scalar,
 };
 
-/// The levels at which an attribute or a field may be named.
+/// The levels of attributes and fields.
 pub const LEVELS: [&str; 5] = ["span", "resource", "scope", "event", "link"];
 
 /// All operators.
@@ -42,9 +42,9 @@ pub const FIELDS: [(&str, &str); 22] = [
     ("link", "traceState"),
 ];
 
-/// What may stand as an argument of a call.
+/// Values that can be arguments of a call.
 pub trait IntoArgument {
-    /// As the message.
+    /// Converts to the message.
     fn into_argument(self) -> Expression;
 }
 
@@ -91,24 +91,24 @@ pub fn field(level: &str, name: &str) -> Expression {
     }))
 }
 
-/// The collection that `some` goes through.
+/// The collection that `some` quantifies over.
 pub fn nested(level: &str) -> Expression {
     term(Term::Nested(NestedReference {
         level: level.to_owned(),
     }))
 }
 
-/// An argument with no term.
+/// An argument without a term.
 pub fn nothing() -> Expression {
     Expression { term: None }
 }
 
-/// A constant that declares no type.
+/// A constant without a declared type.
 pub fn untyped(value: &str) -> Expression {
     typed("", value)
 }
 
-/// A constant of a type as it is written on the wire, which need not fit.
+/// A constant of a type, in its wire form, which need not be valid.
 pub fn typed(kind: &str, value: &str) -> Expression {
     term(Term::Scalar(Scalar {
         value: value.to_owned(),
@@ -116,27 +116,27 @@ pub fn typed(kind: &str, value: &str) -> Expression {
     }))
 }
 
-/// A constant that is text.
+/// A string constant.
 pub fn string(value: &str) -> Expression {
     typed("string", value)
 }
 
-/// A constant that is an integer.
+/// An integer constant.
 pub fn int(value: i64) -> Expression {
     typed("int", &value.to_string())
 }
 
-/// A constant that is a floating-point number.
+/// A floating-point constant.
 pub fn double(value: f64) -> Expression {
     typed("double", &value.to_string())
 }
 
-/// A constant that is true or false.
+/// A boolean constant.
 pub fn boolean(value: bool) -> Expression {
     typed("bool", &value.to_string())
 }
 
-/// A list whose elements are of a type; of none when it is empty.
+/// A list with a declared type of its elements; an empty `kind` declares none.
 pub fn list<'a>(kind: &str, values: impl IntoIterator<Item = &'a str>) -> Expression {
     term(Term::List(List {
         values: values.into_iter().map(str::to_owned).collect(),
@@ -144,7 +144,7 @@ pub fn list<'a>(kind: &str, values: impl IntoIterator<Item = &'a str>) -> Expres
     }))
 }
 
-/// An instant as RFC 3339 writes it in a zone so many minutes east of Greenwich, with nine digits of fraction.
+/// Formats an instant as RFC 3339 in a zone `minutes_east` of Greenwich, with nine digits of fraction.
 pub fn instant(nanos: u64, minutes_east: i64) -> String {
     let seconds = (nanos / 1_000_000_000).strict_add_signed(minutes_east * 60);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
@@ -202,22 +202,22 @@ fn two(op: &str, left: impl IntoArgument, right: impl IntoArgument) -> Call {
     call(op, [left.into_argument(), right.into_argument()])
 }
 
-/// All hold.
+/// Conjunction.
 pub fn and(predicates: impl IntoIterator<Item = Call>) -> Call {
     call("and", predicates.into_iter().map(Call::into_argument))
 }
 
-/// One or more hold.
+/// Disjunction.
 pub fn or(predicates: impl IntoIterator<Item = Call>) -> Call {
     call("or", predicates.into_iter().map(Call::into_argument))
 }
 
-/// The predicate does not hold.
+/// Negation.
 pub fn not(predicate: Call) -> Call {
     call("not", [predicate.into_argument()])
 }
 
-/// There is a value.
+/// The reference has a value.
 pub fn exists(reference: Expression) -> Call {
     call("exists", [reference])
 }
@@ -227,7 +227,7 @@ pub fn eq(left: impl IntoArgument, right: impl IntoArgument) -> Call {
     two("eq", left, right)
 }
 
-/// There, and not equal.
+/// Present, and not equal.
 pub fn ne(left: impl IntoArgument, right: impl IntoArgument) -> Call {
     two("ne", left, right)
 }
@@ -257,7 +257,7 @@ pub fn is_in(reference: impl IntoArgument, list: impl IntoArgument) -> Call {
     two("in", reference, list)
 }
 
-/// Equal to one of these values, read as a type or, when it is empty, as the field's.
+/// Equal to one of these values, parsed as a type or, if `kind` is empty, as the field's type.
 pub fn in_list<'a>(
     reference: impl IntoArgument,
     kind: &str,
@@ -266,22 +266,22 @@ pub fn in_list<'a>(
     is_in(reference, list(kind, values))
 }
 
-/// There, and equal to no element of a list.
+/// Present, and equal to no element of a list.
 pub fn not_in(reference: impl IntoArgument, list: impl IntoArgument) -> Call {
     two("not_in", reference, list)
 }
 
-/// Text in which a pattern is found.
+/// Text that contains a match of a pattern.
 pub fn regex(reference: impl IntoArgument, pattern: impl IntoArgument) -> Call {
     two("regex", reference, pattern)
 }
 
-/// One event, or link, of which the predicate holds.
+/// An event, or a link, satisfies the predicate.
 pub fn some(collection: &str, predicate: Call) -> Call {
     two("some", nested(collection), predicate)
 }
 
-/// A filter as one line, near to how it is built: `and(eq(attr env, "prod"), exists(span.kind))`.
+/// Prints a filter as one line, similar to the code that builds it: `and(eq(attr env, "prod"), exists(span.kind))`.
 pub fn text(call: &Call) -> String {
     let args: Vec<String> = call.args.iter().map(argument).collect();
     let op = if call.op.is_empty() { "?" } else { &call.op };

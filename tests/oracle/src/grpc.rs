@@ -1,4 +1,4 @@
-//! The codec of a gRPC client that sends and receives messages as they are, byte for byte.
+//! A gRPC codec that sends and receives messages unchanged.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use tonic::Status;

@@ -1,11 +1,11 @@
-//! Test data for Larder and the right answers about it, for unit tests, property tests and benchmarks alike.
+//! Test data for Larder and the expected answers, for unit tests, property tests and benchmarks.
 //!
 //! - [`otlp`], [`filter`] and [`Query`] build spans and queries.
-//! - `strategies` makes random exports, queries and filters.
-//! - [`Oracle`] says what a query finds, by brute force.
-//! - [`corpus`] makes the spans of the benchmarks, as many as wanted, from a seed.
+//! - `strategies` generates random exports, queries and filters.
+//! - [`Oracle`] evaluates queries by brute force.
+//! - [`corpus`] generates the spans of the benchmarks from a seed.
 //!
-//! Architecture invariant: nothing here shares code with the server. It knows only the messages of OTLP and of Jaeger.
+//! Architecture invariant: nothing here shares code with the server, except the messages of OTLP and of Jaeger.
 
 #![forbid(unsafe_code)]
 #![allow(

@@ -1,5 +1,5 @@
-//! Answers by brute force: plain loops over owned messages, written from the rules alone, without plans, terms, digests or pages.
-//! Nothing is prepared or indexed, and a constant is read anew for each span.
+//! Evaluates queries by brute force: plain loops over owned messages, written from the rules, without plans, terms, digests or pages.
+//! Nothing is prepared or indexed, and constants are parsed again for each span.
 
 mod filter;
 mod form;
@@ -21,17 +21,17 @@ pub(crate) use filter::PATTERNS;
 
 use crate::otlp::{SpanRef, spans_of};
 
-/// The id of a trace as it is on the wire.
+/// A trace id in its wire form.
 pub type TraceId = [u8; 16];
 
-/// Everything that was written, by trace, in the order written.
+/// All written spans, by trace, in the order written.
 #[derive(Debug)]
 pub struct Oracle<'a> {
     traces: BTreeMap<TraceId, Vec<SpanRef<'a>>>,
 }
 
 impl<'a> Oracle<'a> {
-    /// Knows these resources, written in this order.
+    /// Takes these resources, written in this order.
     pub fn new(written: impl IntoIterator<Item = &'a ResourceSpans>) -> Self {
         let mut traces: BTreeMap<TraceId, Vec<SpanRef<'a>>> = BTreeMap::new();
         for one in spans_of(written) {
@@ -41,19 +41,19 @@ impl<'a> Oracle<'a> {
         Self { traces }
     }
 
-    /// How many traces there are.
+    /// Counts the traces.
     #[expect(clippy::len_without_is_empty, reason = "a count to compare with")]
     pub fn len(&self) -> usize {
         self.traces.len()
     }
 
-    /// The spans of a trace, in the order written (G3); none if it is unknown.
+    /// Returns the spans of a trace, in the order written (G3); none if it is unknown.
     pub fn trace(&self, id: TraceId) -> &[SpanRef<'a>] {
         self.traces.get(&id).map_or(&[], Vec::as_slice)
     }
 
-    /// The traces that a valid query finds: newest matching span first, then by id; no more than its depth (Q1 to Q3, V1, V15).
-    /// Pagination is not looked at.
+    /// Returns the traces that a valid query finds: newest matching span first, then by id; no more than its depth (Q1 to Q3, V1, V15).
+    /// Ignores pagination.
     pub fn find(&self, query: &TraceQueryParameters) -> Vec<TraceId> {
         let mut found = Vec::new();
         for (id, spans) in &self.traces {
@@ -64,12 +64,12 @@ impl<'a> Oracle<'a> {
         found.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// What `FindTraceSummaries` says of a known trace (F2, F3).
+    /// Returns the summary that `FindTraceSummaries` must give for a known trace (F2, F3).
     pub fn summary(&self, id: TraceId) -> TraceSummary {
         summary(self.trace(id))
     }
 
-    /// The calls in the traces that lie in the window of nanoseconds, both ends included, sorted (D2 to D4).
+    /// Returns the calls in the traces within the window of nanoseconds, both ends included, sorted (D2 to D4).
     pub fn dependencies(&self, from: u64, to: u64) -> Vec<Dependency> {
         let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for spans in self.traces.values() {

@@ -11,9 +11,9 @@ use opentelemetry_proto::tonic::trace::v1::{
     ResourceSpans, ScopeSpans, Span, Status, span::SpanKind, status::StatusCode,
 };
 
-/// The value of an attribute.
+/// Values that can be an attribute's value.
 pub trait IntoValue {
-    /// As OTLP's `AnyValue`; `None` inside is a value without an arm.
+    /// Converts to OTLP's `AnyValue`; `None` inside is a value without an arm.
     fn into_value(self) -> AnyValue;
 }
 
@@ -65,7 +65,7 @@ impl IntoValue for &[u8] {
     }
 }
 
-/// An array.
+/// An array value.
 pub fn array(values: impl IntoIterator<Item = AnyValue>) -> AnyValue {
     Value::ArrayValue(ArrayValue {
         values: values.into_iter().collect(),
@@ -73,7 +73,7 @@ pub fn array(values: impl IntoIterator<Item = AnyValue>) -> AnyValue {
     .into_value()
 }
 
-/// A map.
+/// A map value.
 pub fn map<'a>(entries: impl IntoIterator<Item = (&'a str, AnyValue)>) -> AnyValue {
     Value::KvlistValue(KeyValueList {
         values: entries
@@ -93,12 +93,12 @@ pub fn key_value(key: &str, value: impl IntoValue) -> KeyValue {
     }
 }
 
-/// A span id as its eight bytes.
+/// Returns a span id as its eight bytes.
 pub fn span_id(id: u64) -> Vec<u8> {
     id.to_be_bytes().to_vec()
 }
 
-/// Bytes, as ids are written: in lower-case hexadecimal.
+/// Formats bytes in lower-case hexadecimal, as ids are written.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -107,7 +107,7 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Text that hardly compresses, another one for each seed.
+/// Returns text that hardly compresses, a different one for each seed.
 pub fn noise(seed: u64, length: usize) -> String {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let letters = std::iter::repeat_with(|| {
@@ -120,11 +120,11 @@ pub fn noise(seed: u64, length: usize) -> String {
     letters.take(length).collect()
 }
 
-/// A span being built.
+/// A span under construction.
 #[derive(Clone, Debug)]
 pub struct SpanBuilder(pub Span);
 
-/// A span of `trace`, named "operation" until told otherwise.
+/// Starts a span of `trace`, named "operation" by default.
 pub fn span(trace: [u8; 16], id: u64) -> SpanBuilder {
     SpanBuilder(Span {
         trace_id: trace.to_vec(),
@@ -135,21 +135,21 @@ pub fn span(trace: [u8; 16], id: u64) -> SpanBuilder {
 }
 
 impl SpanBuilder {
-    /// Its name.
+    /// Sets its name.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.0.name);
         self
     }
 
-    /// Its parent's id.
+    /// Sets its parent's id.
     #[must_use]
     pub fn parent(mut self, id: u64) -> Self {
         self.0.parent_span_id = span_id(id);
         self
     }
 
-    /// Starts, and for now ends, at this time in nanoseconds.
+    /// Sets its start, and for now its end, in nanoseconds.
     #[must_use]
     pub fn at(mut self, nanos: u64) -> Self {
         self.0.start_time_unix_nano = nanos;
@@ -157,21 +157,21 @@ impl SpanBuilder {
         self
     }
 
-    /// Ends so many nanoseconds after its start.
+    /// Sets its end, `nanos` nanoseconds after its start.
     #[must_use]
     pub fn lasting(mut self, nanos: u64) -> Self {
         self.0.end_time_unix_nano = self.0.start_time_unix_nano + nanos;
         self
     }
 
-    /// Its kind.
+    /// Sets its kind.
     #[must_use]
     pub fn kind(mut self, kind: SpanKind) -> Self {
         self.0.kind = kind.into();
         self
     }
 
-    /// Its status.
+    /// Sets its status.
     #[must_use]
     pub fn status(mut self, code: StatusCode) -> Self {
         self.0.status = Some(Status {
@@ -181,35 +181,35 @@ impl SpanBuilder {
         self
     }
 
-    /// One more attribute.
+    /// Adds an attribute.
     #[must_use]
     pub fn attribute(mut self, key: &str, value: impl IntoValue) -> Self {
         self.0.attributes.push(key_value(key, value));
         self
     }
 
-    /// What its status says.
+    /// Sets its status message.
     #[must_use]
     pub fn status_message(mut self, message: &str) -> Self {
         message.clone_into(&mut self.0.status.get_or_insert_default().message);
         self
     }
 
-    /// Its trace state.
+    /// Sets its trace state.
     #[must_use]
     pub fn trace_state(mut self, state: &str) -> Self {
         state.clone_into(&mut self.0.trace_state);
         self
     }
 
-    /// One more event, at the span's start.
+    /// Adds an event at the span's start.
     #[must_use]
     pub fn event(self, name: &str, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
         let start = self.0.start_time_unix_nano;
         self.event_at(name, start, attributes)
     }
 
-    /// One more event, at this time in nanoseconds.
+    /// Adds an event at this time, in nanoseconds.
     #[must_use]
     pub fn event_at(
         mut self,
@@ -226,7 +226,7 @@ impl SpanBuilder {
         self
     }
 
-    /// One more link.
+    /// Adds a link.
     #[must_use]
     pub fn link(
         mut self,
@@ -244,16 +244,16 @@ impl SpanBuilder {
     }
 }
 
-/// A resource with its scopes and spans, being built.
+/// A resource with its scopes and spans, under construction.
 #[derive(Clone, Debug)]
 pub struct ResourceBuilder(pub ResourceSpans);
 
-/// A resource with nothing but a `service.name`.
+/// Starts a resource whose only attribute is a `service.name`.
 pub fn service(name: impl IntoValue) -> ResourceBuilder {
     resource().attribute("service.name", name)
 }
 
-/// A resource without attributes.
+/// Starts a resource without attributes.
 pub fn resource() -> ResourceBuilder {
     ResourceBuilder(ResourceSpans {
         resource: Some(Resource::default()),
@@ -262,7 +262,7 @@ pub fn resource() -> ResourceBuilder {
 }
 
 impl ResourceBuilder {
-    /// One more resource attribute.
+    /// Adds a resource attribute.
     #[must_use]
     pub fn attribute(mut self, key: &str, value: impl IntoValue) -> Self {
         self.0
@@ -273,14 +273,14 @@ impl ResourceBuilder {
         self
     }
 
-    /// The resource's schema URL.
+    /// Sets the resource's schema URL.
     #[must_use]
     pub fn schema_url(mut self, url: &str) -> Self {
         url.clone_into(&mut self.0.schema_url);
         self
     }
 
-    /// Opens a scope: the spans that follow are its.
+    /// Opens a scope for the spans that follow.
     #[must_use]
     pub fn scope(
         mut self,
@@ -300,7 +300,7 @@ impl ResourceBuilder {
         self
     }
 
-    /// The schema URL of the scope opened last.
+    /// Sets the schema URL of the scope that was opened last.
     #[must_use]
     pub fn scope_schema_url(mut self, url: &str) -> Self {
         let scope = self.0.scope_spans.last_mut().expect("an open scope");
@@ -308,7 +308,7 @@ impl ResourceBuilder {
         self
     }
 
-    /// One more span in the open scope, or in one that says nothing.
+    /// Adds a span to the open scope, or to an empty one.
     #[must_use]
     pub fn span(mut self, span: SpanBuilder) -> Self {
         if self.0.scope_spans.is_empty() {
@@ -319,21 +319,21 @@ impl ResourceBuilder {
         self
     }
 
-    /// More spans.
+    /// Adds spans.
     #[must_use]
     pub fn spans(self, spans: impl IntoIterator<Item = SpanBuilder>) -> Self {
         spans.into_iter().fold(self, Self::span)
     }
 }
 
-/// The request that exports these resources.
+/// Makes the request that exports these resources.
 pub fn request(resources: impl IntoIterator<Item = ResourceBuilder>) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {
         resource_spans: resources.into_iter().map(|built| built.0).collect(),
     }
 }
 
-/// A span with the resource and the scope that it stands in.
+/// A span with its resource and scope.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SpanRef<'a> {
     /// The resource, with its schema URL.
@@ -345,7 +345,7 @@ pub struct SpanRef<'a> {
 }
 
 impl SpanRef<'_> {
-    /// The span as the only one of its resource and scope.
+    /// Returns the span as the only one of its resource and scope.
     pub fn alone(self) -> ResourceSpans {
         ResourceSpans {
             resource: self.resource.resource.clone(),
@@ -359,7 +359,7 @@ impl SpanRef<'_> {
     }
 }
 
-/// Every span, in order.
+/// Iterates over every span, in order.
 pub fn spans_of<'a>(
     resources: impl IntoIterator<Item = &'a ResourceSpans>,
 ) -> impl Iterator<Item = SpanRef<'a>> {

@@ -6,11 +6,11 @@ use larder_proto::storage::v2::{
 };
 use prost_types::{Duration, Timestamp};
 
-/// A query: empty, it asks for the 100 newest traces of any service.
+/// A query. An empty one asks for the 100 newest traces of any service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Query(pub TraceQueryParameters);
 
-/// `nanos` since the Unix epoch.
+/// Makes the timestamp `nanos` nanoseconds after the Unix epoch.
 pub fn timestamp(nanos: u64) -> Timestamp {
     Timestamp {
         seconds: i64::try_from(nanos / 1_000_000_000).expect("seconds"),
@@ -18,7 +18,7 @@ pub fn timestamp(nanos: u64) -> Timestamp {
     }
 }
 
-/// What Jaeger sends for a time that is not set: 0001-01-01T00:00:00Z (W1).
+/// Returns the timestamp that Jaeger sends for an unset time: 0001-01-01T00:00:00Z (W1).
 pub fn unset_timestamp() -> Timestamp {
     Timestamp {
         seconds: -62_135_596_800,
@@ -26,7 +26,7 @@ pub fn unset_timestamp() -> Timestamp {
     }
 }
 
-/// A duration of `nanos`, which may be negative.
+/// Makes a duration of `nanos`, which may be negative.
 pub fn duration(nanos: i64) -> Duration {
     Duration {
         seconds: nanos / 1_000_000_000,
@@ -34,14 +34,14 @@ pub fn duration(nanos: i64) -> Duration {
     }
 }
 
-/// What Jaeger sends for a duration that is not set (W1).
+/// Returns the duration that Jaeger sends for an unset one (W1).
 pub fn unset_duration() -> Duration {
     Duration::default()
 }
 
-/// A value of a query's attribute.
+/// Values that can be the value of a query's attribute.
 pub trait IntoQueryValue {
-    /// As an arm of `AnyValue`.
+    /// Converts to an arm of `AnyValue`.
     fn into_query_value(self) -> Value;
 }
 
@@ -82,21 +82,21 @@ impl IntoQueryValue for Value {
 }
 
 impl Query {
-    /// Spans of this service (Q4).
+    /// Matches spans of this service (Q4).
     #[must_use]
     pub fn service(mut self, name: impl Into<String>) -> Self {
         self.0.service_name = name.into();
         self
     }
 
-    /// Spans of this name (Q5).
+    /// Matches spans of this name (Q5).
     #[must_use]
     pub fn operation(mut self, name: impl Into<String>) -> Self {
         self.0.operation_name = name.into();
         self
     }
 
-    /// Spans with this attribute (Q8, Q9) or special key (Q10 to Q14).
+    /// Matches spans with this attribute (Q8, Q9) or special key (Q10 to Q14).
     #[must_use]
     pub fn attribute(mut self, key: impl Into<String>, value: impl IntoQueryValue) -> Self {
         self.0.attributes.push(KeyValue {
@@ -108,7 +108,7 @@ impl Query {
         self
     }
 
-    /// An attribute exactly as given, for those that lack a value (W3).
+    /// Adds an attribute unchanged, possibly without a value (W3).
     #[must_use]
     pub fn raw_attribute(mut self, key: &str, value: Option<AnyValue>) -> Self {
         self.0.attributes.push(KeyValue {
@@ -118,7 +118,7 @@ impl Query {
         self
     }
 
-    /// A page of at most `size` results, behind the page that ended with `token`; the first where that is empty.
+    /// Asks for a page of at most `size` results after the page that ended with `token`; the first page if it is empty.
     #[must_use]
     pub fn page(mut self, size: u32, token: &str) -> Self {
         self.0.pagination = Some(Pagination {
@@ -128,48 +128,48 @@ impl Query {
         self
     }
 
-    /// Spans that start in this window of nanoseconds, both ends included (Q6).
+    /// Matches spans that start in this window of nanoseconds, both ends included (Q6).
     #[must_use]
     pub fn window(self, from: u64, to: u64) -> Self {
         self.not_before(from).not_after(to)
     }
 
-    /// Spans that start then or later.
+    /// Matches spans that start then or later.
     #[must_use]
     pub fn not_before(mut self, from: u64) -> Self {
         self.0.start_time_min = Some(timestamp(from));
         self
     }
 
-    /// Spans that start then or earlier.
+    /// Matches spans that start then or earlier.
     #[must_use]
     pub fn not_after(mut self, to: u64) -> Self {
         self.0.start_time_max = Some(timestamp(to));
         self
     }
 
-    /// Spans that take this many nanoseconds or more (Q7).
+    /// Matches spans that take this many nanoseconds or more (Q7).
     #[must_use]
     pub fn at_least(mut self, nanos: i64) -> Self {
         self.0.duration_min = Some(duration(nanos));
         self
     }
 
-    /// Spans that take this many nanoseconds or less (Q7).
+    /// Matches spans that take this many nanoseconds or less (Q7).
     #[must_use]
     pub fn at_most(mut self, nanos: i64) -> Self {
         self.0.duration_max = Some(duration(nanos));
         self
     }
 
-    /// Spans that satisfy a structured filter.
+    /// Matches spans that satisfy a structured filter.
     #[must_use]
     pub fn filter(mut self, filter: Call) -> Self {
         self.0.filter = Some(filter);
         self
     }
 
-    /// No more than so many traces (Q1).
+    /// Limits the number of traces (Q1).
     #[must_use]
     pub fn depth(mut self, depth: i32) -> Self {
         self.0.search_depth = depth;

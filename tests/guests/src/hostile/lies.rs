@@ -1,13 +1,13 @@
-//! What the guest makes of an honest answer.
+//! Corrupts honest answers.
 
 use larder_plugin::{
     Checked, Counts, Operation, Part, Piece, Pieces, Sighting, Sightings, TraceId,
 };
 
-/// More than a host can be asked to take over.
+/// More than a host accepts.
 const GIANT: usize = 80 << 20;
 
-/// A number from the last `resume`, and a `resume` for the next.
+/// Returns a number from the last `resume`, and the next `resume`.
 fn turn(resume: Option<&[u8]>) -> (u64, Vec<u8>) {
     let last = resume.and_then(|bytes| bytes.try_into().ok());
     let turn = last.map_or(0, u64::from_be_bytes);

@@ -1,4 +1,4 @@
-//! What the guest can do in the middle of any function. What comes back from here was survived, and the function goes on.
+//! Misdeeds in the middle of any function. A misdeed that returns was survived, and the function continues.
 
 use std::hint::black_box;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -10,10 +10,10 @@ use larder_plugin::{Error, log};
 
 /// More than any of the host's limits on one call of kv.
 const TOO_MANY: u64 = 20_000;
-/// A flood of them.
+/// The number of calls of a flood.
 const CALLS: u64 = 5000;
 
-/// Does what has this name, and says how often it did what should have no effect; a name that is none of these is for `lies`.
+/// Does the misdeed of this name, and returns how often it did something that must have no effect. Other names are for `lies`.
 pub(crate) fn commit(misdeed: &str, function: &str) -> Result<u64, Error> {
     match misdeed {
         "trap" => trap("told to trap"),
@@ -35,7 +35,7 @@ pub(crate) fn commit(misdeed: &str, function: &str) -> Result<u64, Error> {
     Ok(0)
 }
 
-/// Each error that the contract has.
+/// Raises an error of the contract by its name.
 fn raise(misdeed: &str) -> Result<(), Error> {
     let text = || "the guest was told to".to_owned();
     match misdeed {
@@ -107,7 +107,7 @@ fn flood_kv_with_calls() -> u64 {
     CALLS
 }
 
-/// None of this may have an effect, whatever the instance is for.
+/// Checks that the host refused a call, as it must for any role of the instance.
 fn refused<T>(what: &str, result: &Result<T, kv::Error>) {
     if result.is_ok() {
         trap(&format!("kv took {what}"));
@@ -154,7 +154,7 @@ fn flood_kv_with_bytes() -> u64 {
     3
 }
 
-/// Files, sockets, names, the wall clock, environment and arguments: none of it is there.
+/// Tries files, sockets, name resolution, the wall clock, environment and arguments, none of which may be available.
 fn break_out() -> u64 {
     let outside = [
         ("a file", fs::read("/etc/passwd").is_ok()),

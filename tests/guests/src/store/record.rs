@@ -1,4 +1,4 @@
-//! What the index holds, as bytes: numbers of eight bytes, big-endian.
+//! Encoding of index records: big-endian numbers of eight bytes.
 
 use larder_plugin::{
     BatchOperation, DurationRange, Fragment, Operation, Search, SpanKind, Term, TimeRange, TraceId,
@@ -80,7 +80,7 @@ const KINDS: [SpanKind; 6] = [
     SpanKind::Consumer,
 ];
 
-/// An operation as a key: the length of its service, its kind, both names.
+/// Encodes an operation as a key: the length of its service, its kind, both names.
 pub(crate) fn of_operation(operation: &BatchOperation<'_>) -> Vec<u8> {
     let mut key = (operation.service.len() as u64).to_be_bytes().to_vec();
     key.push(operation.kind as u8);
@@ -89,7 +89,7 @@ pub(crate) fn of_operation(operation: &BatchOperation<'_>) -> Vec<u8> {
     key
 }
 
-/// The operation of a key.
+/// Decodes the operation of a key.
 pub(crate) fn operation(key: &[u8]) -> Option<Operation> {
     let (length, rest) = key.split_first_chunk()?;
     let (kind, names) = rest.split_first()?;

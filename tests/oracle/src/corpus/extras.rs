@@ -1,5 +1,5 @@
-//! What one span in fifty has beside its attributes: events, a link, and a scope with an attribute. So few, that searches at
-//! those levels find something and the size of a span hardly changes.
+//! Events, a link, and a scope with an attribute for one span in fifty. These are enough for searches at those levels to find
+//! something, and few enough not to change the size of a span noticeably.
 
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -8,9 +8,9 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use super::{batch_name, pick};
 use crate::otlp::key_value;
 
-/// One span in so many has extras.
+/// One in this many spans has extras.
 pub(super) const SHARE: u64 = 50;
-/// How many batches links name.
+/// The number of batches that links name.
 const BATCHES: u64 = 1_000;
 const EXCEPTIONS: [&str; 8] = [
     "TimeoutError",
@@ -23,7 +23,7 @@ const EXCEPTIONS: [&str; 8] = [
     "OutOfStock",
 ];
 
-/// Adds events and a link to the span, if its id is of those that have them. The id decides all, so that no other span changes.
+/// Adds events and a link to the span, if its id selects it. Only the id decides, so that other spans do not change.
 pub(super) fn add(span: &mut Span, span_id: u64) {
     if !span_id.is_multiple_of(SHARE) {
         return;
@@ -59,12 +59,12 @@ pub(super) fn add(span: &mut Span, span_id: u64) {
     }];
 }
 
-/// Whether the span has extras.
+/// Returns true if the span has extras.
 pub(super) fn are_in(span: &Span) -> bool {
     !span.links.is_empty()
 }
 
-/// The scope of the spans that have extras.
+/// Returns the scope of spans with extras.
 pub(super) fn scope() -> InstrumentationScope {
     InstrumentationScope {
         name: "shop.example.com/orders".to_owned(),

@@ -1,4 +1,4 @@
-//! One span, and the resource and scopes of a service's spans.
+//! Builds one span, and the resource and scopes of a service's spans.
 
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use super::{METHODS, OPERATIONS, extras, operation_name, pick, service_name, user_name};
 use crate::otlp::{IntoValue as _, key_value};
 
-/// The spans of a service in one request.
+/// Builds the resource spans of a service in one request.
 pub(super) fn resource_spans(service: usize, spans: Vec<Span>) -> ResourceSpans {
     let resource = Resource {
         attributes: vec![
@@ -45,7 +45,7 @@ pub(super) fn resource_spans(service: usize, spans: Vec<Span>) -> ResourceSpans 
     }
 }
 
-/// Gives the service of these spans another name.
+/// Renames the service of these spans.
 pub(super) fn rename(resource_spans: &mut ResourceSpans, service: &str) {
     let attributes = resource_spans.resource.iter_mut();
     for attribute in attributes.flat_map(|resource| &mut resource.attributes) {
@@ -55,8 +55,8 @@ pub(super) fn rename(resource_spans: &mut ResourceSpans, service: &str) {
     }
 }
 
-/// Which span it is, and when.
-pub(super) struct Place<'a> {
+/// The position of a span in its trace and in time.
+pub(super) struct SpanPosition<'a> {
     pub(super) trace_id: &'a [u8],
     pub(super) span_id: u64,
     /// Empty for a root.
@@ -65,8 +65,8 @@ pub(super) struct Place<'a> {
     pub(super) start: u64,
 }
 
-/// A span, as instrumentation of HTTP makes it.
-pub(super) fn span(random: &mut fastrand::Rng, place: Place<'_>, rare: bool) -> Span {
+/// Builds a span like those of HTTP instrumentation.
+pub(super) fn span(random: &mut fastrand::Rng, place: SpanPosition<'_>, rare: bool) -> Span {
     let operation = random.usize(0..OPERATIONS);
     let failed = random.u8(0..50) == 0;
     let status = if failed {
@@ -106,13 +106,13 @@ pub(super) fn span(random: &mut fastrand::Rng, place: Place<'_>, rare: bool) -> 
         span_id: place.span_id.to_be_bytes().to_vec(),
         parent_span_id: place.parent_span_id,
         name: operation_name(operation),
-        // An operation has one kind, as instrumented code does.
+        // An operation has one kind, as in instrumented code.
         kind: [2, 3, 1, 2, 5, 4]
             .get(operation % 6)
             .copied()
             .unwrap_or_default(),
         start_time_unix_nano: start,
-        // Durations spread over five decades, as real ones do.
+        // Durations spread over five decades, like real ones.
         end_time_unix_nano: start + 10u64.pow(random.u32(4..9)) * random.u64(1..10),
         attributes,
         status: failed.then(|| Status {

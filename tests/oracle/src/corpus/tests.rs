@@ -41,7 +41,7 @@ fn one_span_in_fifty_has_events_a_link_and_a_scope_attribute() {
     assert!((900..1_100).contains(&with_extras), "{with_extras}");
 }
 
-/// The figures of one version are compared with those of another.
+/// A changed size would make the benchmark's figures of two versions incomparable.
 #[test]
 fn a_span_is_about_510_bytes() {
     let corpus = Corpus::new(7, 20_000, 1_000);

@@ -1,4 +1,4 @@
-//! Structured filters: V2 to V14. This file has calls: V3 to V5.
+//! Structured filters: V2 to V14. This file evaluates calls: V3 to V5.
 
 mod operands;
 mod patterns;
@@ -21,18 +21,18 @@ pub(super) use operands::{kind, status};
 #[cfg(feature = "strategies")]
 pub(crate) use patterns::PATTERNS;
 
-/// Where a predicate is judged: a span, and what each `some` around it has bound.
+/// The context of a predicate: a span, and the elements that the enclosing `some` have bound.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Context<'a> {
     one: SpanRef<'a>,
     event: Option<&'a Event>,
     link: Option<&'a Link>,
 }
 
-/// Whether a valid filter holds for a span.
+/// Returns true if a valid filter holds for a span.
 pub(super) fn holds(filter: &Call, one: SpanRef<'_>) -> bool {
     let (event, link) = (None, None);
-    holds_at(filter, Place { one, event, link })
+    holds_at(filter, Context { one, event, link })
 }
 
 fn predicate(argument: &Expression) -> &Call {
@@ -42,7 +42,7 @@ fn predicate(argument: &Expression) -> &Call {
     }
 }
 
-fn holds_at(call: &Call, at: Place<'_>) -> bool {
+fn holds_at(call: &Call, at: Context<'_>) -> bool {
     let args = &call.args;
     match &*call.op {
         "and" => args.iter().all(|arg| holds_at(predicate(arg), at)),
@@ -66,25 +66,25 @@ fn holds_at(call: &Call, at: Place<'_>) -> bool {
 }
 
 /// V5.
-fn some(collection: &Expression, predicate: &Call, at: Place<'_>) -> bool {
+fn some(collection: &Expression, predicate: &Call, at: Context<'_>) -> bool {
     let Some(Term::Nested(nested)) = &collection.term else {
         panic!("{collection:?} is no collection");
     };
     if nested.level == "event" {
         at.one.span.events.iter().any(|event| {
             let event = Some(event);
-            holds_at(predicate, Place { event, ..at })
+            holds_at(predicate, Context { event, ..at })
         })
     } else {
         at.one.span.links.iter().any(|link| {
             let link = Some(link);
-            holds_at(predicate, Place { link, ..at })
+            holds_at(predicate, Context { link, ..at })
         })
     }
 }
 
-/// V4, V8, V9: any pair of values, or, for ne, none of them where there are some.
-fn compares(op: &str, left: &Expression, right: &Expression, at: Place<'_>) -> bool {
+/// V4, V8, V9: any pair of values; for `ne`, no equal pair, and at least one value.
+fn compares(op: &str, left: &Expression, right: &Expression, at: Context<'_>) -> bool {
     let lefts = operand(left, field_of(right), at);
     let rights = operand(right, field_of(left), at);
     let any = |test: &dyn Fn(Ordering) -> bool, ordered: bool| {
@@ -106,8 +106,8 @@ fn compares(op: &str, left: &Expression, right: &Expression, at: Place<'_>) -> b
     }
 }
 
-/// V13; nothing where there is no value.
-fn is_in(reference: &Expression, list: &Expression, at: Place<'_>) -> Option<bool> {
+/// V13; `None` if there is no value.
+fn is_in(reference: &Expression, list: &Expression, at: Context<'_>) -> Option<bool> {
     let Some(Term::List(list)) = &list.term else {
         panic!("{list:?} is no list");
     };

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 
-/// The text that values of queries without a filter are compared by.
+/// Returns the text by which queries without a filter compare values.
 pub fn string_form(value: &AnyValue) -> String {
     match &value.value {
         None | Some(Value::StringValueStrindex(_)) => String::new(),
@@ -20,7 +20,7 @@ pub fn string_form(value: &AnyValue) -> String {
     }
 }
 
-/// As ECMAScript writes numbers, but with the sign of zero.
+/// Formats numbers as ECMAScript does, but keeps the sign of zero.
 fn double(number: f64) -> String {
     if number.is_nan() {
         return "NaN".to_owned();
@@ -40,7 +40,7 @@ fn double(number: f64) -> String {
     }
 }
 
-/// As Go writes JSON: keys sorted, nothing escaped that JSON does not ask for. Nothing where a number is not finite.
+/// Encodes JSON as Go does: sorted keys, minimal escaping. `None` if a number is not finite.
 fn json(value: &AnyValue) -> Option<String> {
     let quoted = |text: &str| serde_json::to_string(text).unwrap();
     Some(match &value.value {

@@ -1,4 +1,4 @@
-//! Queries: Q1 to Q14, and a filter where there is one.
+//! Queries: Q1 to Q14, and the filter if there is one.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::form::string_form;
 use super::trace::{attribute, resource_attributes, service, status_code};
 use crate::otlp::SpanRef;
 
-/// At most how many traces a query gives (Q1).
+/// Returns the most traces that a query gives (Q1).
 pub fn depth(query: &TraceQueryParameters) -> usize {
     match query.search_depth {
         ..=0 => 100,
@@ -21,7 +21,7 @@ pub fn depth(query: &TraceQueryParameters) -> usize {
     }
 }
 
-/// The start of the newest of these spans that satisfy all of a valid query by themselves (Q3), in nanoseconds.
+/// Returns the start of the newest of these spans that satisfies all of a valid query by itself (Q3), in nanoseconds.
 pub fn newest_match(query: &TraceQueryParameters, spans: &[SpanRef<'_>]) -> Option<u64> {
     let matching = spans.iter().filter(|one| matches(query, **one));
     matching.map(|one| one.span.start_time_unix_nano).max()
@@ -45,20 +45,20 @@ fn matches(query: &TraceQueryParameters, one: SpanRef<'_>) -> bool {
             .is_none_or(|filter| filter::holds(filter, one))
 }
 
-/// W1: the year 1 is no time.
+/// W1: the year 1 means that there is no bound.
 fn time(time: Option<Timestamp>) -> Option<i128> {
     let time = time.filter(|time| time.seconds != -62_135_596_800)?;
     Some(i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos))
 }
 
-/// W1: zero is no duration.
+/// W1: zero means that there is no bound.
 fn length(length: Option<Duration>) -> Option<i128> {
     let length = length?;
     let nanos = i128::from(length.seconds) * 1_000_000_000 + i128::from(length.nanos);
     (nanos != 0).then_some(nanos)
 }
 
-/// W3: no value and no arm ask for nothing; of equal keys the last one that asks for something counts.
+/// W3: a missing or empty value sets no condition; of equal keys the last one that sets a condition counts.
 fn attributes(query: &TraceQueryParameters) -> BTreeMap<&str, &Asked> {
     let asked = query.attributes.iter().filter_map(|attribute| {
         let value = attribute.value.as_ref()?.value.as_ref()?;
@@ -99,7 +99,7 @@ fn has(one: SpanRef<'_>, key: &str, asked: &Asked) -> bool {
     }
 }
 
-/// The two messages have the same wire form.
+/// Converts between the two messages, which have the same wire form.
 fn as_stored(asked: &Asked) -> AnyValue {
     let asked = jaeger::AnyValue {
         value: Some(asked.clone()),

@@ -1,4 +1,4 @@
-//! What is told of a whole trace: its times, its summary, and who calls whom in it.
+//! Facts about a whole trace: its times, its summary, and its calls between services.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,12 +8,12 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 
 use crate::otlp::SpanRef;
 
-/// The first attribute of a key.
+/// Returns the first attribute of a key.
 pub(super) fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a KeyValue> {
     attributes.iter().find(|attribute| attribute.key == key)
 }
 
-/// Its value, if it has one.
+/// Returns its value, if it has one.
 pub(super) fn value(attribute: &KeyValue) -> Option<&Value> {
     let AnyValue { value } = attribute.value.as_ref()?;
     value.as_ref()
@@ -24,7 +24,7 @@ pub(super) fn resource_attributes(one: SpanRef<'_>) -> &[KeyValue] {
     resource.map_or(&[], |resource| &resource.attributes)
 }
 
-/// A span's service; a name that is no string is none (Q4).
+/// Returns a span's service; a name that is not a string counts as empty (Q4).
 pub fn service(one: SpanRef<'_>) -> &str {
     match attribute(resource_attributes(one), "service.name").and_then(value) {
         Some(Value::StringValue(name)) => name,
@@ -32,7 +32,7 @@ pub fn service(one: SpanRef<'_>) -> &str {
     }
 }
 
-/// A span's kind as `GetOperations` says it (O2).
+/// Returns a span's kind as `GetOperations` spells it (O2).
 pub fn kind(one: SpanRef<'_>) -> &'static str {
     match one.span.kind {
         1 => "internal",
@@ -56,19 +56,19 @@ fn is_root(one: SpanRef<'_>) -> bool {
     matches!(&one.span.parent_span_id[..], [] | [0, 0, 0, 0, 0, 0, 0, 0])
 }
 
-/// The earliest start and the latest end of some spans, in nanoseconds.
+/// Returns the earliest start and the latest end of some spans, in nanoseconds.
 pub fn times(spans: &[SpanRef<'_>]) -> (u64, u64) {
     let starts = spans.iter().map(|one| one.span.start_time_unix_nano);
     let ends = spans.iter().map(|one| one.span.end_time_unix_nano);
     (starts.min().unwrap_or(0), ends.max().unwrap_or(0))
 }
 
-/// The summary of a trace, of which these are all spans in the order written (F2, F3).
+/// Summarizes a trace, given all its spans in the order written (F2, F3).
 pub fn summary(spans: &[SpanRef<'_>]) -> TraceSummary {
     let count = |count: usize| i32::try_from(count).unwrap();
     let all = || spans.iter().copied();
     let ids: HashSet<&[u8]> = all().map(|one| &one.span.span_id[..]).collect();
-    // `min_by_key` gives the first of equal ones, which is the first written.
+    // `min_by_key` returns the first of equal ones, which is the first written.
     let roots = all().filter(|one| is_root(*one));
     let root = roots.min_by_key(|one| one.span.start_time_unix_nano);
     let orphans = all().filter(|one| !is_root(*one) && !ids.contains(&one.span.parent_span_id[..]));
@@ -93,8 +93,8 @@ pub fn summary(spans: &[SpanRef<'_>]) -> TraceSummary {
     }
 }
 
-/// For each span whose parent is in its trace, of which these are all spans: the parent's service and its own. Of parents that share
-/// an id the first counts (D3).
+/// Returns (parent's service, own service) for each span whose parent is in its trace, given all spans of the trace. If several parents
+/// have the same id, the first counts (D3).
 pub fn calls<'a>(spans: &[SpanRef<'a>]) -> Vec<(&'a str, &'a str)> {
     let mut services: HashMap<&[u8], &'a str> = HashMap::new();
     for one in spans {
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::otlp::{service, span, spans_of};
 
-    /// Three spans: the root fails, one is another service's, one has a parent that is not there.
+    /// Three spans: the root fails, one is of another service, one has a missing parent.
     #[test]
     fn a_summary_tells_root_times_failures_orphans_and_services() {
         let at = |id: u64| span([7; 16], id).at(100 + id).lasting(100 - 2 * id);

@@ -1,4 +1,4 @@
-//! Filters that were valid until one thing was done to them.
+//! Valid filters with one injected error.
 
 use larder_proto::expression::v1::expression::Term;
 use larder_proto::expression::v1::{Call, Expression};
@@ -12,7 +12,7 @@ use crate::filter::{
 };
 use crate::query::Query;
 
-/// Each makes any filter invalid, wherever in it it is done.
+/// An error. Each makes any filter invalid, wherever it is injected.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Operator(&'static str),
@@ -20,7 +20,7 @@ enum Fault {
     OneMore,
     First(fn() -> Expression),
     Last(fn() -> Expression),
-    /// The filter is fine, but not with this beside it.
+    /// The filter stays valid, but not in conjunction with this one.
     Beside(fn() -> Call),
     Deep,
     ServiceName,
@@ -53,7 +53,7 @@ const FAULTS: [Fault; 24] = [
     Fault::Beside(|| is_in(attr("k"), list("", ["1"]))),
 ];
 
-/// A query to be refused as `FILTER_INVALID`.
+/// Generates a query that must be refused as `FILTER_INVALID`.
 pub fn broken() -> impl Strategy<Value = Question> {
     (filter(), select(&FAULTS[..]), any::<Index>()).prop_map(|(mut filter, fault, index)| {
         let mut service = "";
@@ -64,7 +64,7 @@ pub fn broken() -> impl Strategy<Value = Question> {
             _ => {
                 let count = count(&filter);
                 let mut number = index.index(count);
-                inflict(&mut filter, &mut number, fault);
+                inject(&mut filter, &mut number, fault);
             }
         }
         Question(Query::default().service(service).filter(filter).0)
@@ -79,15 +79,15 @@ fn count(call: &Call) -> usize {
     1 + inner.sum::<usize>()
 }
 
-/// On the call of this number, counted from the outermost; true when it is done.
-fn inflict(call: &mut Call, number: &mut usize, fault: Fault) -> bool {
+/// Injects the fault into the call of this number, counted from the outermost; returns true when that is done.
+fn inject(call: &mut Call, number: &mut usize, fault: Fault) -> bool {
     if *number > 0 {
         *number -= 1;
         return call
             .args
             .iter_mut()
             .any(|argument| match &mut argument.term {
-                Some(Term::Call(call)) => inflict(call, number, fault),
+                Some(Term::Call(call)) => inject(call, number, fault),
                 _ => false,
             });
     }

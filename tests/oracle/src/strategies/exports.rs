@@ -1,4 +1,4 @@
-//! Random exports: times are offsets and traces are numbers until they have a place.
+//! Random exports. Times are offsets and traces are numbers until they are moved to a place.
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -20,7 +20,7 @@ use crate::otlp::{IntoValue, array, key_value, map, span_id};
 #[derive(Clone, Debug, Default)]
 pub struct Written(Vec<Vec<ResourceSpans>>);
 
-/// Values of which each has the string form of another, of a different type.
+/// Values of different types with equal string forms, in pairs.
 fn twins() -> Vec<AnyValue> {
     let mixed = array(["x".into_value(), 1.into_value(), AnyValue { value: None }]);
     let escaped = "Ü<&>\"\n".into_value();
@@ -50,12 +50,12 @@ fn twins() -> Vec<AnyValue> {
         .collect()
 }
 
-/// One of a few values for the attribute `m n`.
+/// Generates one of a few values for the attribute `m n`.
 pub(super) fn twin() -> impl Strategy<Value = (&'static str, Option<AnyValue>)> {
     select(twins()).prop_map(|value| ("m n", Some(value)))
 }
 
-/// Of every type that there is, and of none.
+/// Generates values of every type, and missing ones.
 pub(super) fn value() -> impl Strategy<Value = Option<AnyValue>> {
     let others = vec![
         Some(AnyValue { value: None }),
@@ -104,7 +104,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// A trace of number 0 is an empty id.
+    /// Trace number 0 is an empty id.
     fn link()(
         (trace, id) in (0..=TRACES, 0..=SPANS),
         state in select(&STATES[..]),
@@ -128,7 +128,7 @@ fn number(trace: u64) -> Vec<u8> {
     }
 }
 
-/// Of a span that may be there, or of none in either way to write it.
+/// Generates an existing or a missing parent, or none in either encoding.
 fn parent() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         6 => (1..=SPANS + 1).prop_map(span_id),
@@ -157,7 +157,7 @@ prop_compose! {
             name: name.to_owned(),
             kind,
             start_time_unix_nano: start,
-            // Until it is built, how long it takes.
+            // Holds the duration until the span is built.
             end_time_unix_nano: lasting.cast_unsigned(),
             attributes,
             events,
@@ -202,13 +202,13 @@ prop_compose! {
     }
 }
 
-/// Up to four exports.
+/// Generates up to four exports.
 pub fn written() -> impl Strategy<Value = Written> {
     vec(vec(resource_spans(), 1..3), 0..5).prop_map(Written)
 }
 
 impl Written {
-    /// The exports as they are written in a place.
+    /// Returns the exports, moved to a place.
     pub fn at(&self, place: Place) -> Vec<Vec<ResourceSpans>> {
         let mut exports = self.0.clone();
         let scopes = exports.iter_mut().flatten();

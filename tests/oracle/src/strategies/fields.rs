@@ -1,13 +1,13 @@
-//! The built-in fields, and what may stand beside each.
+//! The built-in fields, and the constants that may be compared with each.
 
 use super::leaves::COMPARISONS;
 use super::vocabulary::{DURATIONS, KINDS, NAMES, SCHEMAS, STATES, STATUSES, VERSIONS};
 use crate::filter::field;
 use larder_proto::expression::v1::Expression;
 
-/// The kind of value that a field holds, with texts that a constant beside it may have.
+/// The type of a field, with texts that constants beside it may have.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Holds {
+pub(crate) enum FieldType {
     Text(&'static [&'static str]),
     Word(&'static [&'static str]),
     Duration,
@@ -15,14 +15,14 @@ pub(crate) enum Holds {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Known {
+pub(crate) struct KnownField {
     pub(crate) level: &'static str,
     name: &'static str,
-    holds: Holds,
+    ty: FieldType,
 }
 
-const fn known(level: &'static str, name: &'static str, holds: Holds) -> Known {
-    Known { level, name, holds }
+const fn known(level: &'static str, name: &'static str, ty: FieldType) -> KnownField {
+    KnownField { level, name, ty }
 }
 
 const IDS: [&str; 5] = [
@@ -37,45 +37,45 @@ const INSTANTS: [&str; 9] = [
     "@z8", "@z10", "@z12", "@z15", "@e11", "@e14", "@w12", "@w18", "@z22",
 ];
 
-pub(crate) const FIELDS: [Known; 22] = [
-    known("span", "traceID", Holds::Text(&TRACE_IDS)),
-    known("span", "spanID", Holds::Text(&IDS)),
-    known("span", "parentSpanID", Holds::Text(&IDS)),
-    known("span", "traceState", Holds::Text(&STATES)),
-    known("span", "name", Holds::Text(&NAMES)),
-    known("span", "kind", Holds::Word(&KINDS)),
-    known("span", "startTime", Holds::Instant),
-    known("span", "endTime", Holds::Instant),
-    known("span", "duration", Holds::Duration),
-    known("span", "status", Holds::Word(&STATUSES)),
-    known("span", "statusMessage", Holds::Text(&NAMES)),
-    known("resource", "service", Holds::Text(&["a", "x", "", "1"])),
-    known("resource", "schemaURL", Holds::Text(&SCHEMAS)),
-    known("scope", "name", Holds::Text(&NAMES)),
-    known("scope", "version", Holds::Text(&VERSIONS)),
-    known("scope", "schemaURL", Holds::Text(&SCHEMAS)),
-    known("event", "name", Holds::Text(&NAMES)),
-    known("event", "time", Holds::Instant),
-    known("event", "timeSinceStart", Holds::Duration),
-    known("link", "traceID", Holds::Text(&TRACE_IDS)),
-    known("link", "spanID", Holds::Text(&IDS)),
-    known("link", "traceState", Holds::Text(&STATES)),
+pub(crate) const FIELDS: [KnownField; 22] = [
+    known("span", "traceID", FieldType::Text(&TRACE_IDS)),
+    known("span", "spanID", FieldType::Text(&IDS)),
+    known("span", "parentSpanID", FieldType::Text(&IDS)),
+    known("span", "traceState", FieldType::Text(&STATES)),
+    known("span", "name", FieldType::Text(&NAMES)),
+    known("span", "kind", FieldType::Word(&KINDS)),
+    known("span", "startTime", FieldType::Instant),
+    known("span", "endTime", FieldType::Instant),
+    known("span", "duration", FieldType::Duration),
+    known("span", "status", FieldType::Word(&STATUSES)),
+    known("span", "statusMessage", FieldType::Text(&NAMES)),
+    known("resource", "service", FieldType::Text(&["a", "x", "", "1"])),
+    known("resource", "schemaURL", FieldType::Text(&SCHEMAS)),
+    known("scope", "name", FieldType::Text(&NAMES)),
+    known("scope", "version", FieldType::Text(&VERSIONS)),
+    known("scope", "schemaURL", FieldType::Text(&SCHEMAS)),
+    known("event", "name", FieldType::Text(&NAMES)),
+    known("event", "time", FieldType::Instant),
+    known("event", "timeSinceStart", FieldType::Duration),
+    known("link", "traceID", FieldType::Text(&TRACE_IDS)),
+    known("link", "spanID", FieldType::Text(&IDS)),
+    known("link", "traceState", FieldType::Text(&STATES)),
 ];
 
-impl Known {
+impl KnownField {
     pub(crate) fn reference(self) -> Expression {
         field(self.level, self.name)
     }
 
     pub(crate) fn texts(self) -> &'static [&'static str] {
-        match self.holds {
-            Holds::Text(texts) | Holds::Word(texts) => texts,
-            Holds::Duration => &DURATIONS,
-            Holds::Instant => &INSTANTS,
+        match self.ty {
+            FieldType::Text(texts) | FieldType::Word(texts) => texts,
+            FieldType::Duration => &DURATIONS,
+            FieldType::Instant => &INSTANTS,
         }
     }
 
-    /// The types that a constant beside it may declare.
+    /// Returns the types that a constant beside it may declare.
     pub(crate) fn types(self) -> Vec<&'static str> {
         if self.is_text() {
             vec!["", "string"]
@@ -85,11 +85,11 @@ impl Known {
     }
 
     pub(crate) fn is_text(self) -> bool {
-        matches!(self.holds, Holds::Text(_) | Holds::Word(_))
+        matches!(self.ty, FieldType::Text(_) | FieldType::Word(_))
     }
 
     pub(crate) fn operators(self) -> &'static [&'static str] {
-        let equality = matches!(self.holds, Holds::Word(_));
+        let equality = matches!(self.ty, FieldType::Word(_));
         if equality {
             &COMPARISONS[..2]
         } else {
@@ -98,6 +98,6 @@ impl Known {
     }
 
     pub(crate) fn is_comparable_with(self, other: Self) -> bool {
-        self.is_text() && other.is_text() || self.holds == other.holds
+        self.is_text() && other.is_text() || self.ty == other.ty
     }
 }

@@ -1,4 +1,4 @@
-//! Random filters that are valid.
+//! Random valid filters.
 
 use larder_proto::expression::v1::Call;
 use proptest::collection::vec;
@@ -8,7 +8,7 @@ use proptest::strategy::Union;
 use super::leaves::leaf;
 use crate::filter::{and, not, or, some};
 
-/// Up to five levels above a leaf.
+/// Generates up to five levels above a leaf.
 pub(super) fn filter() -> BoxedStrategy<Call> {
     prop_oneof![
         4 => tree(0, &[]),
@@ -19,7 +19,7 @@ pub(super) fn filter() -> BoxedStrategy<Call> {
     .boxed()
 }
 
-/// `bound` are the collections that a `some` around it goes through.
+/// `bound` are the collections that the enclosing `some` quantify over.
 fn tree(depth: u32, bound: &'static [&'static str]) -> BoxedStrategy<Call> {
     let leaf = leaf(bound).boxed();
     let quantified: Vec<BoxedStrategy<Call>> = ["event", "link"]

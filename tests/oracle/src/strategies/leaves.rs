@@ -1,4 +1,4 @@
-//! Predicates without predicates inside: comparisons, membership, presence, patterns.
+//! Predicates without nested predicates: comparisons, membership, presence, patterns.
 
 use crate::filter::{LEVELS, attr_at, call, exists, list, typed, untyped};
 use larder_proto::expression::v1::{Call, Expression};
@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::fields::{FIELDS, Known};
+use super::fields::{FIELDS, KnownField};
 use super::vocabulary::{DOUBLE_TEXTS, INT_TEXTS, KEYS, TEXTS, TRUTH_TEXTS};
 use crate::oracle::PATTERNS;
 
@@ -16,7 +16,7 @@ pub(crate) fn leaf(bound: &'static [&'static str]) -> impl Strategy<Value = Call
         6 => field_and_constant(bound),
         4 => two_references(bound),
         1 => two_constants(),
-        2 => prop_oneof![attribute(bound), a_field(bound).prop_map(Known::reference)].prop_map(exists),
+        2 => prop_oneof![attribute(bound), a_field(bound).prop_map(KnownField::reference)].prop_map(exists),
         2 => attribute_and_list(bound),
         2 => field_and_list(bound),
         3 => pattern(bound),
@@ -25,12 +25,12 @@ pub(crate) fn leaf(bound: &'static [&'static str]) -> impl Strategy<Value = Call
 
 pub(crate) const COMPARISONS: [&str; 6] = ["eq", "ne", "gt", "lt", "gte", "lte"];
 
-/// Either way round.
+/// Compares the operands, swapped if `turned`.
 fn comparison(op: &str, left: Expression, right: Expression, turned: bool) -> Call {
     call(op, if turned { [right, left] } else { [left, right] })
 }
 
-/// Mostly of what is bound, where something is.
+/// Generates mostly bound levels, if there are any.
 fn level(bound: &'static [&'static str]) -> BoxedStrategy<&'static str> {
     let all = prop_oneof![3 => Just(""), 3 => Just("span"), 4 => select(&LEVELS[..])];
     match bound {
@@ -49,7 +49,7 @@ fn attribute(bound: &'static [&'static str]) -> BoxedStrategy<Expression> {
         .boxed()
 }
 
-/// Of any type, or of none; not a boolean where there is an order.
+/// Generates constants of any declared type, or of none; no booleans where an order is needed.
 fn constant(ordered: bool) -> BoxedStrategy<Expression> {
     let of = |kind: &'static str, texts: &'static [&'static str]| {
         select(texts)
@@ -92,8 +92,8 @@ fn attribute_and_constant(bound: &'static [&'static str]) -> BoxedStrategy<Call>
         .boxed()
 }
 
-fn a_field(bound: &'static [&'static str]) -> BoxedStrategy<Known> {
-    let of_bound: Vec<Known> = FIELDS
+fn a_field(bound: &'static [&'static str]) -> BoxedStrategy<KnownField> {
+    let of_bound: Vec<KnownField> = FIELDS
         .iter()
         .filter(|known| bound.contains(&known.level))
         .copied()
@@ -147,7 +147,7 @@ fn two_references(bound: &'static [&'static str]) -> BoxedStrategy<Call> {
     prop_oneof![3 => attributes, 2 => mixed, 2 => fields].boxed()
 }
 
-/// Of one domain, or one of them of none.
+/// Two constants of one domain, or one of them without a declared type.
 fn two_constants() -> BoxedStrategy<Call> {
     let number = || {
         prop_oneof![
@@ -215,7 +215,7 @@ fn field_and_list(bound: &'static [&'static str]) -> BoxedStrategy<Call> {
 
 fn pattern(bound: &'static [&'static str]) -> BoxedStrategy<Call> {
     let text_field = a_field(bound).prop_filter("a field of text", |known| known.is_text());
-    let subject = prop_oneof![attribute(bound), text_field.prop_map(Known::reference)];
+    let subject = prop_oneof![attribute(bound), text_field.prop_map(KnownField::reference)];
     let pattern = select(&PATTERNS[..]).prop_map(|(pattern, _)| pattern);
     (subject, pattern, select(vec!["", "string"]))
         .prop_map(|(subject, pattern, kind)| call("regex", [subject, typed(kind, pattern)]))

@@ -1,4 +1,4 @@
-//! Random queries: times are offsets until they have a place.
+//! Random queries. Times are offsets until they are moved to a place.
 
 use std::fmt;
 
@@ -21,21 +21,21 @@ use crate::filter::text;
 use crate::otlp::IntoValue;
 use crate::query::{duration, timestamp, unset_timestamp};
 
-/// A query. Times in the second from 1970 on are offsets.
+/// A random query. Times in the first second of 1970 are offsets.
 #[derive(Clone)]
 pub struct Question(pub(super) TraceQueryParameters);
 
-/// The times that a query may be limited to.
+/// The time windows of queries.
 #[derive(Clone, Copy, Debug)]
 pub enum Window {
     /// Within the place, for a store that others write to as well.
     Place,
-    /// None, half of one, and times at which no span can be.
+    /// None, a half-open one, and times that no span can have.
     Any,
 }
 
 impl Question {
-    /// The query as it is asked in a place.
+    /// Returns the query, moved to a place.
     pub fn at(&self, place: Place) -> TraceQueryParameters {
         let time = |time: Option<Timestamp>| {
             time.map(|time| match u64::try_from(time.nanos) {
@@ -62,7 +62,7 @@ impl fmt::Debug for Question {
     }
 }
 
-/// With every instant and every id of the place.
+/// Moves every instant and every id to the place.
 fn filter_at(mut filter: Call, place: Place) -> Call {
     for argument in &mut filter.args {
         match &mut argument.term {
@@ -101,7 +101,7 @@ fn depth() -> impl Strategy<Value = i32> {
 }
 
 prop_compose! {
-    /// A query that is a filter in a window.
+    /// Generates a query that has a filter and a window.
     pub fn filtered(within: Window)(
         filter in filter(),
         window in window(within),
@@ -118,7 +118,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// A query without a filter.
+    /// Generates a query without a filter.
     pub fn legacy(within: Window)(
         service in prop_oneof![3 => Just(""), 1 => select(vec!["a", "a", "x", "c", "1"])],
         operation in prop_oneof![3 => Just(""), 1 => select(&NAMES[..])],
@@ -182,7 +182,7 @@ fn attribute() -> impl Strategy<Value = KeyValue> {
     })
 }
 
-/// The two messages have the same wire form.
+/// Converts between the two messages, which have the same wire form.
 fn as_asked(value: &AnyValue) -> jaeger::AnyValue {
     jaeger::AnyValue::decode(&value.encode_to_vec()[..]).unwrap()
 }

@@ -1,10 +1,10 @@
-//! The vocabulary that spans and filters share, so that they often meet: values that are equal, close, or equal in one reading.
+//! The vocabulary that spans and filters share, so that they often match: values that are equal, close, or equal in one reading.
 
 use super::Place;
 use crate::filter::instant;
 use crate::otlp::hex;
 
-/// Offsets of starts go up to this.
+/// The greatest offset of a start.
 pub const LATEST: u64 = 12;
 
 /// Keys of attributes. The last ones mean something else in a query, or without a level.
@@ -26,12 +26,12 @@ pub(crate) const KEYS: [&str; 15] = [
     "service.name",
 ];
 
-/// Events, and instants that are asked for, are counted from so many nanoseconds earlier.
+/// Events, and instants in queries, are relative to a time this many nanoseconds earlier.
 pub(crate) const EARLIER: u64 = 10;
 
-/// Spans have numbers from 1 up to this.
+/// Spans are numbered from 1 to this.
 pub(crate) const SPANS: u64 = 5;
-/// Traces have numbers from 1 up to this.
+/// Traces are numbered from 1 to this.
 pub const TRACES: u64 = 6;
 
 pub(crate) const NAMES: [&str; 8] = ["x", "X", "GET /", "", "lib", "2", "server", "é"];
@@ -87,7 +87,7 @@ pub(crate) const DOUBLES: [f64; 20] = [
     5e-324,
 ];
 
-/// Text, much of which reads as a number or as true or false, by some reader or other.
+/// Texts, many of which parse as a number or a boolean in some notation.
 pub(crate) const TEXTS: [&str; 68] = [
     "0",
     "1",
@@ -159,7 +159,7 @@ pub(crate) const TEXTS: [&str; 68] = [
     "é",
 ];
 
-/// Integers that a constant may declare to be.
+/// Texts of constants with a declared integer type.
 pub(crate) const INT_TEXTS: [&str; 14] = [
     "0",
     "1",
@@ -177,7 +177,7 @@ pub(crate) const INT_TEXTS: [&str; 14] = [
     "5",
 ];
 
-/// Doubles that a constant may declare to be.
+/// Texts of constants with a declared floating-point type.
 pub(crate) const DOUBLE_TEXTS: [&str; 22] = [
     "0",
     "-0",
@@ -203,7 +203,7 @@ pub(crate) const DOUBLE_TEXTS: [&str; 22] = [
     "2",
 ];
 
-/// Truths that a constant may declare to be.
+/// Texts of constants with a declared boolean type.
 pub(crate) const TRUTH_TEXTS: [&str; 6] = ["true", "false", "1", "0", "T", "f"];
 
 pub(crate) const DURATIONS: [&str; 17] = [
@@ -229,7 +229,7 @@ pub(crate) const DURATIONS: [&str; 17] = [
 /// Durations of spans, in nanoseconds.
 pub(crate) const LENGTHS: [i64; 10] = [0, 1, 2, 3, 5, -1, -2, 8, 1_500, 1_500_000];
 
-/// Text as it stands in a place. `@` and a letter stand for an instant, and for the id of a trace.
+/// Replaces placeholders: `@` and a letter stand for an instant or for the id of a trace.
 pub(crate) fn localised(text: &str, place: Place) -> String {
     let Some((letter, number)) = text
         .strip_prefix('@')

@@ -1,4 +1,4 @@
-//! What a reference finds and what a constant says: V2, V4, V11, V14.
+//! Values of references and constants: V2, V4, V11, V14.
 
 use larder_proto::expression::v1::Expression;
 use larder_proto::expression::v1::expression::Term;
@@ -7,10 +7,10 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 
 use super::super::trace::{self, resource_attributes, service, status_code};
 use super::values::{Operand, Value};
-use super::{Place, read};
+use super::{Context, read};
 use crate::otlp::{SpanRef, hex};
 
-/// The field that an argument names.
+/// Returns the field that an argument names.
 pub(super) fn field_of(argument: &Expression) -> Option<(&str, &str)> {
     match &argument.term {
         Some(Term::Field(field)) => Some((&field.level, &field.name)),
@@ -18,11 +18,11 @@ pub(super) fn field_of(argument: &Expression) -> Option<(&str, &str)> {
     }
 }
 
-/// Every value of an argument. `beside` is the field that stands on the other side of a comparison.
+/// Returns every value of an argument. `beside` is the field on the other side of a comparison.
 pub(super) fn operand(
     argument: &Expression,
     beside: Option<(&str, &str)>,
-    at: Place<'_>,
+    at: Context<'_>,
 ) -> Vec<Operand> {
     let stored = |values: Vec<Value>| values.into_iter().map(Operand::Stored).collect();
     match &argument.term {
@@ -36,7 +36,7 @@ pub(super) fn operand(
     }
 }
 
-fn attribute(level: &str, key: &str, at: Place<'_>) -> Vec<Value> {
+fn attribute(level: &str, key: &str, at: Context<'_>) -> Vec<Value> {
     if matches!(level, "" | "span") {
         match key {
             "error" => return vec![Value::Truth(status(at.one) == "error")],
@@ -75,7 +75,7 @@ fn first(map: &[KeyValue], key: &str) -> Option<Value> {
     })
 }
 
-impl<'a> Place<'a> {
+impl<'a> Context<'a> {
     fn events(self) -> impl Iterator<Item = &'a Event> {
         let all: &[Event] = self
             .event
@@ -93,13 +93,13 @@ fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-/// Text that is absent when it is empty.
+/// Text that is absent if it is empty.
 fn some_text(some: &str) -> Vec<Value> {
     let some = Some(some).filter(|some| !some.is_empty());
     some.map(text).into_iter().collect()
 }
 
-/// Zeros are no id, as no bytes are.
+/// An id of zeros is no id, like an empty one.
 fn id(bytes: &[u8]) -> String {
     let is_zero = bytes.iter().all(|byte| *byte == 0);
     if is_zero { String::new() } else { hex(bytes) }
@@ -113,7 +113,7 @@ fn since(time: u64, start: u64) -> Value {
     Value::Nanos(i128::from(time) - i128::from(start))
 }
 
-/// The word for a span's status.
+/// Returns the word for a span's status.
 pub(crate) fn status(one: SpanRef<'_>) -> &'static str {
     match status_code(one) {
         1 => "ok",
@@ -122,7 +122,7 @@ pub(crate) fn status(one: SpanRef<'_>) -> &'static str {
     }
 }
 
-/// The word for a span's kind.
+/// Returns the word for a span's kind.
 pub(crate) fn kind(one: SpanRef<'_>) -> &'static str {
     match trace::kind(one) {
         "" => "unspecified",
@@ -130,7 +130,7 @@ pub(crate) fn kind(one: SpanRef<'_>) -> &'static str {
     }
 }
 
-fn built_in(level: &str, name: &str, at: Place<'_>) -> Vec<Value> {
+fn built_in(level: &str, name: &str, at: Context<'_>) -> Vec<Value> {
     let SpanRef {
         resource,
         scope,

@@ -1,9 +1,9 @@
-//! A few patterns, each with its meaning as a function, so that no regular expressions are needed to check regular expressions. A
-//! test or benchmark that needs another pattern adds it here.
+//! A few patterns, each with its meaning as a function, so that regular expressions are checked without regular expressions. Tests and
+//! benchmarks that need another pattern add it here.
 
 type Meaning = fn(&str) -> bool;
 
-/// Every pattern that a filter may have.
+/// Every pattern that a filter may use.
 pub(crate) const PATTERNS: [(&str, Meaning); 20] = [
     ("", |_| true),
     (".*", |_| true),
@@ -51,7 +51,7 @@ fn pairs(text: &str, test: fn(char, char) -> bool) -> bool {
         .any(|(one, two)| test(one, two))
 }
 
-/// Whether a pattern is found in a text.
+/// Returns true if a text contains a match of the pattern.
 pub(super) fn is_found(pattern: &str, text: &str) -> bool {
     let known = PATTERNS.iter().find(|(known, _)| *known == pattern);
     let (_, meaning) = known.unwrap_or_else(|| panic!("{pattern:?} is not in the table"));

@@ -1,4 +1,4 @@
-//! Texts as Go reads them: `strconv.ParseInt`, `ParseFloat`, `ParseBool`.
+//! Parses texts as Go does: `strconv.ParseInt`, `ParseFloat`, `ParseBool`.
 
 use super::times;
 use super::values::{Operand, Value};
@@ -35,7 +35,7 @@ fn sign(text: &str) -> (bool, &str) {
     }
 }
 
-/// Decimal, hexadecimal with a binary exponent, infinite, or NaN; out of range is no number.
+/// Decimal, hexadecimal with a binary exponent, infinite, or NaN; out of range is invalid.
 pub(super) fn double(text: &str) -> Option<f64> {
     if text.eq_ignore_ascii_case("nan") {
         return Some(f64::NAN);
@@ -69,7 +69,7 @@ fn decimal(text: &str) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// One dot at most, a digit at least, and underscores only between digits (or after the prefix). Without the underscores.
+/// Returns the digits without underscores: at most one dot, at least one digit, underscores only between digits (or after the prefix).
 fn digits(text: &str, prefix: &str, base: u32) -> Option<String> {
     let mut before = if prefix.is_empty() { '^' } else { '0' };
     let (mut plain, mut dots) = (String::new(), 0);
@@ -96,7 +96,7 @@ fn is_exponent(text: &str) -> bool {
     !digits.is_empty() && digits.chars().all(|one| one.is_ascii_digit())
 }
 
-/// Short ones, whose digits an `f64` holds.
+/// Parses short numbers, whose digits an `f64` holds exactly.
 fn hexadecimal(text: &str) -> Option<f64> {
     let (mantissa, exponent) = text.split_once(['p', 'P'])?;
     let plain = digits(mantissa, "0x", 16)?;
@@ -108,7 +108,7 @@ fn hexadecimal(text: &str) -> Option<f64> {
     let exponent = exponent.parse::<i32>().ok()? - places;
     #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
     let mut number = number as f64;
-    // A step at a time, so that no power of two leaves the range before the number does.
+    // One step at a time, so that no power of two leaves the range before the number does.
     for _ in 0..exponent.unsigned_abs() {
         number = if exponent < 0 {
             number / 2.0
@@ -119,7 +119,7 @@ fn hexadecimal(text: &str) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// A constant of a declared type, or of none.
+/// Parses a constant of a declared type, or of none.
 pub(super) fn as_declared(kind: &str, text: &str) -> Operand {
     let read = || match kind {
         "string" => Some(Value::Text(text.to_owned())),
@@ -134,7 +134,7 @@ pub(super) fn as_declared(kind: &str, text: &str) -> Operand {
     Operand::Typed(read().unwrap_or_else(|| panic!("{text:?} is no {kind}")))
 }
 
-/// R1: a constant beside a field, which declares no type.
+/// R1: parses a constant without a declared type beside a field.
 pub(super) fn as_field(field: (&str, &str), text: &str) -> Operand {
     Operand::Typed(match field {
         ("span", "duration") | ("event", "timeSinceStart") => {

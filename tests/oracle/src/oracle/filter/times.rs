@@ -1,4 +1,4 @@
-//! Durations as Go writes them, and instants of RFC 3339, in nanoseconds.
+//! Parses Go's durations and RFC 3339 instants, in nanoseconds.
 
 /// `1h30m`, `-1.5s`, `0`.
 pub(super) fn duration(text: &str) -> Option<i128> {
@@ -38,7 +38,7 @@ fn nanos(unit: &str) -> Option<i128> {
     }
 }
 
-/// The digits, without the dot.
+/// Returns the digits, without the dot.
 fn amount(number: &str) -> Option<i128> {
     number.replacen('.', "", 1).parse().ok()
 }
@@ -73,7 +73,7 @@ fn numbers<const N: usize>(text: &str, mark: char) -> Option<[i128; N]> {
     parts?.try_into().ok()
 }
 
-/// Since 1970, counted one year and one month after the other.
+/// Counts the days since 1970, year by year and month by month.
 fn days(year: i128, month: i128, day: i128) -> i128 {
     let leap = |year: i128| i128::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
     let mut days: i128 = (1970..year).map(|year| 365 + leap(year)).sum();

@@ -1,10 +1,10 @@
-//! Values and how they compare: V6 to V10.
+//! Comparison of values: V6 to V10.
 
 use std::cmp::Ordering;
 
 use super::read;
 
-/// What is stored, or what a constant that declares a type says.
+/// A stored value, or a constant with a declared type.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Text(String),
@@ -13,7 +13,7 @@ pub(super) enum Value {
     Double(f64),
     /// A duration, or an instant since 1970, in nanoseconds.
     Nanos(i128),
-    /// Bytes, an array, a map, or nothing at all.
+    /// Bytes, an array, a map, or an empty value.
     Opaque,
 }
 
@@ -25,14 +25,14 @@ pub(super) enum Operand {
     Untyped(String),
 }
 
-/// Two values that can be compared.
+/// The result of comparing two values.
 pub(super) struct Comparison {
     pub(super) ordering: Ordering,
-    /// False of true and false.
+    /// False for booleans.
     pub(super) has_order: bool,
 }
 
-/// Nothing if they cannot be compared.
+/// Returns `None` if they cannot be compared.
 pub(super) fn compare(left: &Operand, right: &Operand) -> Option<Comparison> {
     match (left, right) {
         (Operand::Untyped(left), Operand::Untyped(right)) => {
@@ -46,7 +46,7 @@ pub(super) fn compare(left: &Operand, right: &Operand) -> Option<Comparison> {
             }
             same(left, right)
         }
-        // V6: what declares a type is compared with that type alone.
+        // V6: a value of a declared type is comparable with that type alone.
         (left, right) => {
             let (left, right) = (value(left), value(right));
             let alike = std::mem::discriminant(left) == std::mem::discriminant(right);
@@ -69,7 +69,7 @@ fn ordered(ordering: Ordering) -> Comparison {
     }
 }
 
-/// V7, V9: the text as what stands beside it.
+/// V7, V9: parses the text as the type of the other operand.
 fn read_beside(text: &str, other: &Operand) -> Option<Value> {
     match (other, value(other)) {
         (_, Value::Text(_)) => Some(Value::Text(text.to_owned())),
@@ -113,7 +113,7 @@ fn number(value: &Value) -> Option<Number> {
     }
 }
 
-/// V8. Nothing where one is NaN.
+/// V8. `None` if one is NaN.
 fn numbers(left: Number, right: Number) -> Option<Ordering> {
     match (left, right) {
         (Number::Whole(left), Number::Whole(right)) => Some(left.cmp(&right)),
@@ -123,7 +123,7 @@ fn numbers(left: Number, right: Number) -> Option<Ordering> {
     }
 }
 
-/// Whole parts first, which an `i128` holds, and then the fraction. Beyond 10^30 a double is beyond every integer that is stored.
+/// Compares whole parts, which an `i128` holds, and then the fraction. A double beyond 10^30 is beyond every stored integer.
 fn exactly(whole: i128, double: f64) -> Option<Ordering> {
     if double.is_nan() {
         return None;
