@@ -1,4 +1,4 @@
-//! Builds the guests and `plugins/minimal` as components, and tells the harness where they are and in which profile it is built.
+//! Builds the guests and `plugins/minimal` as components, and passes their paths and the build profile to the harness.
 
 #[path = "../host/runtime/build/wasm.rs"]
 mod wasm;
@@ -7,7 +7,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The guests, each with the variable that the harness reads its path from.
+/// The guests, each with the variable that holds its path.
 const GUESTS: [(&str, &str); 3] = [
     ("examples/brittle.wasm", "LARDER_TESTS_BRITTLE"),
     ("examples/hostile.wasm", "LARDER_TESTS_HOSTILE"),

@@ -1,5 +1,4 @@
-//! Puts the messages of a stream together as Jaeger's client does, and holds every one of them against the rules that all
-//! streams of traces must keep (W6, W7).
+//! Merges the messages of a stream as Jaeger's client does, and checks each against the rules for all streams of traces (W6, W7).
 
 use bytes::Bytes;
 use larder_proto::otlp::pdata;
@@ -8,7 +7,7 @@ use prost::Message as _;
 
 use larder_oracle::otlp::spans_of;
 
-/// What Jaeger's client takes in one message.
+/// The largest message that Jaeger's client accepts, bytes.
 const CLIENT_LIMIT: usize = 4 * 1024 * 1024;
 
 /// One trace of an answer.
@@ -16,21 +15,21 @@ const CLIENT_LIMIT: usize = 4 * 1024 * 1024;
 pub struct Trace {
     /// Its id.
     pub id: [u8; 16],
-    /// How many messages it came in.
+    /// The number of messages that held it.
     pub messages: usize,
-    /// All of it.
+    /// All of its spans.
     pub data: TracesData,
 }
 
 impl Trace {
-    /// Its spans, in the order they came.
+    /// Returns its spans in the order received.
     pub fn spans(&self) -> Vec<&Span> {
         spans_of(&self.data.resource_spans)
             .map(|one| one.span)
             .collect()
     }
 
-    /// The ids of its spans as numbers, in the order they came.
+    /// Returns its span ids as numbers, in the order received.
     pub fn span_ids(&self) -> Vec<u64> {
         self.spans()
             .iter()
@@ -39,10 +38,10 @@ impl Trace {
     }
 }
 
-/// Merges messages of one trace that follow each other.
+/// Merges consecutive messages of one trace.
 ///
 /// # Panics
-/// When a message is empty, holds two traces, passes 4 MiB or cannot be decoded by Jaeger's client, or when a trace comes up again after another one.
+/// If a message is empty, holds two traces, exceeds 4 MiB or cannot be decoded by Jaeger's client, or if a trace continues after another.
 pub fn merge(messages: &[Bytes]) -> Vec<Trace> {
     let mut traces: Vec<Trace> = Vec::new();
     for message in messages {

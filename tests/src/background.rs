@@ -1,4 +1,4 @@
-//! Calls that go on in the background of a test, each of which has to be answered as its task wants it.
+//! Background load of a test, with every answer checked by its task.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,29 +7,29 @@ use tokio::task::JoinHandle;
 
 use crate::eventually;
 
-/// Tasks that go on until they are stopped. A task that fails panics, which [`Background::calls`] and [`Background::stop`] pass on.
+/// Tasks that run until they are stopped. A task that fails panics, which [`Background::calls`] and [`Background::stop`] pass on.
 #[derive(Debug)]
 pub struct Background<T> {
-    turns: Turns,
+    progress: Progress,
     tasks: Vec<JoinHandle<T>>,
 }
 
-/// Tells a task when to end, and counts what it does.
+/// Tells a task when to end, and counts its calls.
 #[derive(Clone, Debug, Default)]
-pub struct Turns {
+pub struct Progress {
     stopped: Arc<AtomicBool>,
     calls: Arc<AtomicU64>,
 }
 
-// === impl Turns ===
+// === impl Progress ===
 
-impl Turns {
-    /// False once the task has to end.
-    pub fn go_on(&self) -> bool {
+impl Progress {
+    /// Returns false once the task has to end.
+    pub fn is_running(&self) -> bool {
         !self.stopped.load(Ordering::Relaxed)
     }
 
-    /// Another call has ended well.
+    /// Counts a call that succeeded.
     pub fn count(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
@@ -40,28 +40,31 @@ impl Turns {
 impl<T> Default for Background<T> {
     fn default() -> Self {
         Self {
-            turns: Turns::default(),
+            progress: Progress::default(),
             tasks: Vec::new(),
         }
     }
 }
 
 impl<T: Send + 'static> Background<T> {
-    /// With a first task.
-    pub fn spawn<F: Future<Output = T> + Send + 'static>(task: impl FnOnce(Turns) -> F) -> Self {
+    /// Starts with a first task.
+    pub fn spawn<F: Future<Output = T> + Send + 'static>(task: impl FnOnce(Progress) -> F) -> Self {
         let mut background = Self::default();
         background.and(task);
         background
     }
 
-    /// With another task.
-    pub fn and<F: Future<Output = T> + Send + 'static>(&mut self, task: impl FnOnce(Turns) -> F) {
-        self.tasks.push(tokio::spawn(task(self.turns.clone())));
+    /// Adds a task.
+    pub fn and<F: Future<Output = T> + Send + 'static>(
+        &mut self,
+        task: impl FnOnce(Progress) -> F,
+    ) {
+        self.tasks.push(tokio::spawn(task(self.progress.clone())));
     }
 
-    /// Returns once so many calls more have ended well.
+    /// Returns once `more` further calls have succeeded.
     pub async fn calls(&self, more: u64) {
-        let calls = || self.turns.calls.load(Ordering::Relaxed);
+        let calls = || self.progress.calls.load(Ordering::Relaxed);
         let until = calls() + more;
         eventually("calls in the background", async || {
             let ended = self.tasks.iter().any(JoinHandle::is_finished);
@@ -71,9 +74,9 @@ impl<T: Send + 'static> Background<T> {
         .await;
     }
 
-    /// Ends them, and gives what they gave.
+    /// Stops the tasks and returns their results.
     pub async fn stop(self) -> Vec<T> {
-        self.turns.stopped.store(true, Ordering::Relaxed);
+        self.progress.stopped.store(true, Ordering::Relaxed);
         let mut results = Vec::new();
         for task in self.tasks {
             results.push(task.await.expect("every call in the background went well"));

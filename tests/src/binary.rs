@@ -1,4 +1,4 @@
-//! Finds the `larder` binary: built once per test process, in the profile of the tests.
+//! The `larder` binary: built once per test process, in the profile of the tests.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// The path of the freshly built binary.
+/// Returns the path of the freshly built binary.
 pub(crate) fn path() -> &'static PathBuf {
     static PATH: LazyLock<PathBuf> = LazyLock::new(build);
     &PATH
@@ -20,7 +20,7 @@ fn build() -> PathBuf {
         .args(["build", "--workspace", "--bin", "larder"])
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit());
-    // What cargo has told the tests of themselves: `ring` asks for it, and would be built anew each time it changes.
+    // Cargo's variables about the tests: `ring` depends on them, and would be rebuilt whenever they change.
     for (name, _) in std::env::vars_os() {
         let of_the_tests = |name: &str| {
             name == "OUT_DIR"

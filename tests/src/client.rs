@@ -1,4 +1,4 @@
-//! Every RPC as a method, typed where a test wants types.
+//! A client with a method per RPC, typed where tests need types.
 
 use std::net::SocketAddr;
 
@@ -39,9 +39,9 @@ pub mod method {
     pub const FIND_TRACE_IDS: &str = "/jaeger.storage.v2.TraceReader/FindTraceIDs";
     /// Summaries by query.
     pub const FIND_TRACE_SUMMARIES: &str = "/jaeger.storage.v2.TraceReader/FindTraceSummaries";
-    /// Who calls whom.
+    /// Calls between services.
     pub const GET_DEPENDENCIES: &str = "/jaeger.storage.v2.DependencyReader/GetDependencies";
-    /// What the storage can do.
+    /// The storage's capabilities.
     pub const GET_CAPABILITIES: &str = "/jaeger.storage.v2.Capabilities/GetCapabilities";
 }
 
@@ -53,7 +53,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects; waits no longer than [`crate::PATIENCE`].
+    /// Connects; waits at most [`crate::PATIENCE`].
     pub async fn connect(address: SocketAddr) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
         let channel = patiently("a connection", endpoint.connect())
@@ -65,17 +65,17 @@ impl Client {
         }
     }
 
-    /// The channel, for the generated clients of other crates.
+    /// Returns the channel, for generated clients.
     pub fn channel(&self) -> Channel {
         self.channel.clone()
     }
 
-    /// Calls with bytes, or with headers and compression.
+    /// Starts a call with raw bytes, or with headers and compression.
     pub fn call(&self) -> Call {
         self.call.clone()
     }
 
-    /// The same connection, whose calls carry a header.
+    /// Returns the same connection, with a header added to its calls.
     #[must_use]
     pub fn with_header(&self, name: &'static str, value: &str) -> Self {
         Self {
@@ -84,13 +84,13 @@ impl Client {
         }
     }
 
-    /// The same connection as a tenant.
+    /// Returns the same connection as a tenant.
     #[must_use]
     pub fn tenant(&self, name: &str) -> Self {
         self.with_header("x-tenant", name)
     }
 
-    /// Exports bytes as they are.
+    /// Exports bytes unchanged.
     pub async fn export_bytes(
         &self,
         body: impl Into<Bytes>,
@@ -107,15 +107,15 @@ impl Client {
         self.export_bytes(request(resources).encode_to_vec()).await
     }
 
-    /// Exports these resources; all of it must be taken.
+    /// Exports these resources; all spans must be accepted.
     pub async fn store(&self, resources: impl IntoIterator<Item = ResourceBuilder>) {
         let answer = self.export(resources).await.expect("an Export that works");
-        // Go writes a partial success that says nothing where Larder writes none.
+        // Go sends an empty partial success where Larder sends none.
         let refused = answer.partial_success.unwrap_or_default();
         assert_eq!((refused.rejected_spans, &*refused.error_message), (0, ""));
     }
 
-    /// The traces of these ids, however long an id is.
+    /// Returns the traces of these ids; ids may have any length.
     pub async fn get_traces(
         &self,
         ids: impl IntoIterator<Item = impl AsRef<[u8]>>,
@@ -134,7 +134,7 @@ impl Client {
         .await
     }
 
-    /// The trace of this id, which must be there.
+    /// Returns the trace of this id, which must exist.
     pub async fn get_trace(&self, id: [u8; 16]) -> Trace {
         let mut traces = self.get_traces([id]).await.expect("GetTraces");
         assert_eq!(traces.len(), 1, "GetTraces of one id");
@@ -142,7 +142,7 @@ impl Client {
         traces.remove(0)
     }
 
-    /// The traces that match, in the order they came.
+    /// Returns the matching traces, in the order received.
     pub async fn find_traces(&self, query: &Query) -> Result<Vec<Trace>, Status> {
         let request = FindTracesRequest {
             query: Some(query.0.clone()),
@@ -156,8 +156,8 @@ impl Client {
         reply.end.map(|()| merge(&reply.messages))
     }
 
-    /// The ids of the traces that match, in the order they came; once by `FindTraces` and once by `FindTraceIDs`, which must
-    /// agree (Q16), as must the ids of the summaries (F1).
+    /// Returns the ids of the matching traces, in the order received. Asks `FindTraces` and `FindTraceIDs`, which must agree (Q16), as
+    /// must the ids of the summaries (F1).
     pub async fn find(&self, query: &Query) -> Vec<[u8; 16]> {
         let traces = self.find_traces(query).await.expect("FindTraces");
         let found: Vec<[u8; 16]> = traces.iter().map(|trace| trace.id).collect();
@@ -173,7 +173,7 @@ impl Client {
         found
     }
 
-    /// As [`Self::find`], or the refusal of a query, in which all three must agree as well.
+    /// Like [`Self::find`], but also returns refusals, on which all three must agree as well.
     pub async fn search(&self, query: &Query) -> Result<Vec<[u8; 16]>, Status> {
         let Err(refused) = self.find_trace_ids(query).await else {
             return Ok(self.find(query).await);
@@ -200,7 +200,7 @@ impl Client {
         Ok(answer.trace_ids)
     }
 
-    /// One page of `FindTraceIDs`, and the token of the next.
+    /// Returns one page of `FindTraceIDs`, and the token of the next.
     pub async fn page_of_ids(&self, query: &Query) -> Result<(Vec<[u8; 16]>, String), Status> {
         let request = FindTraceIDsRequest {
             query: Some(query.0.clone()),
@@ -211,7 +211,7 @@ impl Client {
         Ok((ids.collect(), answer.next_page_token))
     }
 
-    /// One page of `FindTraceSummaries`, and the token of the next, which is in its last message.
+    /// Returns one page of `FindTraceSummaries`, and the token of the next, which is in its last message.
     pub async fn page_of_summaries(
         &self,
         query: &Query,
@@ -235,7 +235,7 @@ impl Client {
         Ok((ids.collect(), token.unwrap_or_default()))
     }
 
-    /// `FindTraceSummaries`, its messages put together.
+    /// `FindTraceSummaries`, its messages merged.
     pub async fn find_trace_summaries(&self, query: &Query) -> Result<Vec<TraceSummary>, Status> {
         let request = FindTraceSummariesRequest {
             query: Some(query.0.clone()),
@@ -265,7 +265,7 @@ impl Client {
         Ok(answer.services)
     }
 
-    /// `GetOperations`; an empty kind is any.
+    /// `GetOperations`; an empty kind means any.
     pub async fn operations(&self, service: &str, kind: &str) -> Result<Vec<Operation>, Status> {
         let request = GetOperationsRequest {
             service: service.to_owned(),

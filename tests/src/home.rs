@@ -1,4 +1,4 @@
-//! The folder of a server, which may outlive it: the next server finds what the last one left.
+//! A server's folder. It may outlive the server, so that another can start on the same data.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub struct Home(Arc<TempDir>);
 // === impl Home ===
 
 impl Home {
-    /// A new, empty folder.
+    /// Creates an empty folder.
     #[expect(clippy::new_without_default, reason = "it makes a folder")]
     pub fn new() -> Self {
         Self(Arc::new(
@@ -20,17 +20,17 @@ impl Home {
         ))
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// The `data_dir` of its servers.
+    /// Returns the `data_dir` of its servers.
     pub fn data(&self) -> PathBuf {
         self.path().join("data")
     }
 
-    /// The files of a folder of the kv driver, such as `journal`, by name. None where the folder is not there yet.
+    /// Returns the files of a folder of the kv driver, such as `journal`, by name; empty if the folder does not exist yet.
     pub fn kv_files(&self, folder: &str) -> Vec<PathBuf> {
         let listed = std::fs::read_dir(self.data().join("kv").join(folder));
         let entries = listed.into_iter().flatten().map_while(Result::ok);
@@ -39,7 +39,7 @@ impl Home {
         files
     }
 
-    /// A copy of all of it as it is now.
+    /// Copies it in its current state.
     #[must_use]
     pub fn copy(&self) -> Self {
         let copy = Self::new();
@@ -48,7 +48,7 @@ impl Home {
     }
 }
 
-/// Puts this in the place of a file, as a deployment does it: never half of it.
+/// Replaces a file atomically, as deployments do.
 pub fn replace(path: &Path, bytes: impl AsRef<[u8]>) {
     let new = path.with_extension("new");
     std::fs::write(&new, bytes).expect("a file");
@@ -60,7 +60,7 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
         let entry = entry?;
         let (to, kind) = (to.join(entry.file_name()), entry.file_type()?);
         if kind.is_symlink() {
-            // The cache of compiled code, which servers share.
+            // The shared cache of compiled code.
             continue;
         }
         if kind.is_dir() {

@@ -1,4 +1,4 @@
-//! Requests to the admin port, each on a connection of its own.
+//! Requests to the admin port, each on its own connection.
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -8,41 +8,41 @@ use ureq::Agent;
 
 use crate::PATIENCE;
 
-/// An answer of the admin port.
+/// A response of the admin port.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// The status code, as 200.
+    /// The status code, such as 200.
     pub status: u16,
-    /// As sent.
+    /// The headers as sent.
     pub headers: HeaderMap,
     /// The body, as text.
     pub body: String,
 }
 
 impl Response {
-    /// The value of a header, if it was sent.
+    /// Returns the value of a header, if it was sent.
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = self.headers.get(name)?;
         Some(value.to_str().expect("a header of text"))
     }
 
-    /// The body read as JSON.
+    /// Parses the body as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 }
 
-/// `GET path`.
+/// Sends `GET path`.
 pub fn get(address: SocketAddr, path: &str) -> Response {
     request(address, ("GET", path), None, "")
 }
 
-/// `POST path` without a body.
+/// Sends `POST path` without a body.
 pub fn post(address: SocketAddr, path: &str) -> Response {
     request(address, ("POST", path), None, "")
 }
 
-/// Any method, with a bearer token where there is one, and with a body where the method has one.
+/// Sends any method, with a bearer token if there is one, and with a body if the method has one.
 pub fn request(
     address: SocketAddr,
     (method, path): (&str, &str),
@@ -53,7 +53,7 @@ pub fn request(
         .unwrap_or_else(|error| panic!("{method} http://{address}{path}: {error}"))
 }
 
-/// As [`request`], where the server may not be there, or not speak HTTP.
+/// Like [`request`], but the server may be down, or not speak HTTP.
 pub fn try_request(
     address: SocketAddr,
     (method, path): (&str, &str),
@@ -86,7 +86,7 @@ pub fn try_request(
     })
 }
 
-/// The samples of a metric in Prometheus text: labels as written between the braces, and the value.
+/// Returns the samples of a metric in Prometheus text: labels as written between the braces, and the value.
 pub fn samples<'a>(metrics: &'a str, name: &str) -> Vec<(&'a str, &'a str)> {
     metrics
         .lines()
@@ -101,7 +101,7 @@ pub fn samples<'a>(metrics: &'a str, name: &str) -> Vec<(&'a str, &'a str)> {
         .collect()
 }
 
-/// The sum of the samples of a metric that counts, of those whose labels hold every one of `labels` (each as `key="value"`).
+/// Sums the samples of a counter that have every label in `labels` (each as `key="value"`).
 pub fn count(metrics: &str, name: &str, labels: &[&str]) -> u64 {
     samples(metrics, name)
         .iter()

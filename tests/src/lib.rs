@@ -1,6 +1,7 @@
-//! What the end-to-end tests stand on: the real `larder` binary on ports of its own, a client for every RPC, and a tiny HTTP client for the admin port.
+//! The harness of the end-to-end tests: the real `larder` binary on free ports, a client for every RPC, and an HTTP client for the
+//! admin port.
 //!
-//! Architecture invariant: nothing here links the host's library. What a test sees is what Jaeger would see.
+//! Architecture invariant: nothing here links the host's library. Tests see only what Jaeger sees.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -28,7 +29,7 @@ mod token;
 mod wait;
 
 pub use answers::{Trace, merge};
-pub use background::{Background, Turns};
+pub use background::{Background, Progress};
 pub use client::{Client, method};
 pub use home::{Home, replace};
 pub use larder_oracle::{Query, duration, timestamp, unset_duration, unset_timestamp};
@@ -40,8 +41,8 @@ pub use server::{Exit, Larder, Options};
 pub use token::{Tokens, token};
 pub use wait::{PATIENCE, eventually, pace, patiently};
 
-/// One tokio test per plugin for each function of the list: `mod kv`, `mod memory` and `mod minimal`, each with a [`Scene`] of its own on
-/// a server that they share. Equal answers from all are the point: a plugin can be slow but never wrong.
+/// Runs each function of the list as one tokio test per plugin, in `mod kv`, `mod memory` and `mod minimal`. Each test has its own
+/// [`Scene`] on a server that the suite shares. All plugins must give equal answers: they may be slow but never wrong.
 #[macro_export]
 macro_rules! every_plugin {
     ($($test:ident),* $(,)?) => {
@@ -57,7 +58,7 @@ macro_rules! every_plugin {
     };
 }
 
-/// As [`every_plugin`], and the same for two plugins of `fixtures/`, which were built for an earlier version of the contract.
+/// Like [`every_plugin`], and also runs two plugins of `fixtures/`, which were built for an earlier version of the contract.
 #[macro_export]
 macro_rules! every_plugin_and_fixture {
     ($($test:ident),* $(,)?) => {

@@ -14,12 +14,11 @@ pub enum Plugin {
     Memory,
     /// `plugins/minimal`, from its file.
     Minimal,
-    /// A guest whose data lives in `kv`, so that readers run beside its writer. It does any misdeed in any function once it is
-    /// told to: see [`arm`].
+    /// A guest that keeps its data in `kv`, so that readers run beside its writer. It does any misdeed in any function: see [`arm`].
     Hostile,
     /// The same with one instance for everything.
     HostileExclusive,
-    /// The kv plugin with small parts, and with traps.
+    /// The kv plugin with small parts and injected faults.
     Brittle,
     /// `plugins/minimal` as it was built for version 0.1.0 of the contract.
     Minimal0_1,
@@ -30,7 +29,7 @@ pub enum Plugin {
 }
 
 impl Plugin {
-    /// The argument of `--plugin`.
+    /// Returns the argument of `--plugin`.
     pub fn argument(self) -> PathBuf {
         match self {
             Self::Kv => "kv".into(),
@@ -52,12 +51,12 @@ fn fixture(file: &str) -> PathBuf {
         .join(file)
 }
 
-/// Tells a hostile guest to do this `MISDEED at FUNCTION`; `tests/guests/src/hostile.rs` has them all.
+/// Arms a hostile guest with this `MISDEED at FUNCTION`; `tests/guests/src/hostile.rs` lists them.
 pub async fn arm(client: &Client, attack: &str) {
     order(client, &format!("arm {attack}")).await;
 }
 
-/// Tells a hostile guest to behave.
+/// Disarms a hostile guest.
 pub async fn disarm(client: &Client) {
     order(client, "disarm").await;
 }

@@ -1,4 +1,4 @@
-//! What a child process needs around it: its output followed, its end awaited, and an end made of it when this process ends.
+//! Child processes: reading their output, waiting for their exit, and killing them when this process ends.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::Path;
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use crate::PATIENCE;
 
-/// Waits for a child's end, which must come.
+/// Waits for a child's exit, which must come.
 pub(crate) fn wait(child: &mut Child, log: &Log) -> ExitStatus {
     watch(child, log, || ())
 }
 
-/// As [`wait`], with a look at it now and then.
+/// Like [`wait`], and calls `look` periodically.
 pub(crate) fn watch(child: &mut Child, log: &Log, mut look: impl FnMut()) -> ExitStatus {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -30,7 +30,7 @@ pub(crate) fn watch(child: &mut Child, log: &Log, mut look: impl FnMut()) -> Exi
     }
 }
 
-/// A line of `/proc/ID/status`, in bytes: `VmRSS` or `VmHWM`. None where the process has none, as at its end.
+/// Reads a line of `/proc/ID/status`, such as `VmRSS` or `VmHWM`, in bytes. `None` if the process has no such line, as when it exits.
 pub(crate) fn memory(id: u32, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let mut lines = status.lines();
@@ -62,7 +62,7 @@ impl Log {
         log
     }
 
-    /// The lines so far.
+    /// Returns the lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lock().lines.clone()
     }
@@ -76,7 +76,7 @@ impl Log {
         self.0.1.notify_all();
     }
 
-    /// Waits for a line that holds all of these.
+    /// Waits for a line that contains all of these.
     pub(crate) fn wait(&self, parts: &[&str]) -> Result<String, String> {
         let told = |line: &&String| parts.iter().all(|part| line.contains(part));
         let deadline = Instant::now() + PATIENCE;
@@ -102,7 +102,7 @@ impl Log {
         }
     }
 
-    /// All lines, once there can be no more.
+    /// Returns all lines, once stderr is closed.
     pub(crate) fn to_the_end(&self) -> Vec<String> {
         let mut lines = self.lock();
         while !lines.ended {
@@ -116,8 +116,8 @@ impl Log {
     }
 }
 
-/// A shell that waits for its standard input to close, which happens when this process ends however it ends, and then kills
-/// the server and removes its directory. Servers kept in statics are never dropped, and an aborted test drops nothing.
+/// A shell that waits for its standard input to close, which happens however this process ends, and then kills the server and
+/// removes its directory. It is needed because servers in statics are never dropped, and an aborted test drops nothing.
 #[derive(Debug)]
 pub(crate) struct Reaper {
     shell: Child,
@@ -142,7 +142,7 @@ impl Reaper {
 
 impl Drop for Reaper {
     fn drop(&mut self) {
-        // The child is gone already, and its id may be another's by now: the shell must not kill it.
+        // The child has exited, and its id may have been reused: the shell must not kill it.
         if let Some(mut lifeline) = self.lifeline.take() {
             drop(lifeline.write_all(b"stand down\n"));
         }

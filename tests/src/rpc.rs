@@ -1,5 +1,4 @@
-//! gRPC as bytes: one codec that hands messages through raw, so that a test can send what is malformed and compare what is
-//! answered byte for byte.
+//! gRPC with raw bytes, so that a test can send malformed messages and compare answers byte for byte.
 
 use bytes::Bytes;
 use larder_oracle::grpc::Raw;
@@ -12,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::patiently;
 
-/// How a method is called: by default uncompressed, with nothing accepted, and with the limits of Jaeger's client.
+/// The settings of a call: by default uncompressed, accepting no compression, and with the limits of Jaeger's client.
 #[derive(Clone, Debug)]
 pub struct Call {
     channel: Channel,
@@ -21,7 +20,7 @@ pub struct Call {
     metadata: MetadataMap,
 }
 
-/// Everything that a call brought: the messages before the end, the metadata, and how it ended.
+/// The result of a call: its messages, its metadata, and its status.
 #[derive(Debug)]
 pub struct Reply {
     /// Messages in order.
@@ -33,7 +32,7 @@ pub struct Reply {
 }
 
 impl Call {
-    /// Plain calls on `channel`.
+    /// Makes plain calls on `channel`.
     pub fn new(channel: Channel) -> Self {
         Self {
             channel,
@@ -43,21 +42,21 @@ impl Call {
         }
     }
 
-    /// Requests are compressed.
+    /// Compresses requests.
     #[must_use]
     pub fn send(mut self, encoding: CompressionEncoding) -> Self {
         self.send = Some(encoding);
         self
     }
 
-    /// Compressed answers are accepted.
+    /// Accepts compressed responses.
     #[must_use]
     pub fn accept(mut self, encoding: CompressionEncoding) -> Self {
         self.accept = Some(encoding);
         self
     }
 
-    /// Sends a header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         self.metadata
@@ -72,7 +71,7 @@ impl Call {
     }
 
     fn grpc(&self) -> Grpc<Channel> {
-        // A request may be larger than what one may be answered with: Jaeger's exporter sets no limit either.
+        // Requests may be larger than responses: Jaeger's exporter sets no limit either.
         let mut grpc = Grpc::new(self.channel.clone());
         if let Some(encoding) = self.send {
             grpc = grpc.send_compressed(encoding);
@@ -83,7 +82,7 @@ impl Call {
         grpc
     }
 
-    /// A unary call with a body as it is.
+    /// Makes a unary call with an unmodified body.
     pub async fn unary(
         &self,
         method: &'static str,
@@ -97,7 +96,7 @@ impl Call {
         .await
     }
 
-    /// A call whose request is begun and never comes.
+    /// Starts a call and never sends its request.
     pub async fn unfinished(&self, method: &'static str) -> Status {
         let nothing = Request::new(tokio_stream::pending());
         let answer = patiently(method, async {
@@ -109,7 +108,7 @@ impl Call {
         answer.expect_err("a call without a request")
     }
 
-    /// Opens a server stream with a body as it is.
+    /// Opens a server stream with an unmodified body.
     pub async fn open(
         &self,
         method: &'static str,
@@ -124,7 +123,7 @@ impl Call {
         .await
     }
 
-    /// A server stream read to its end.
+    /// Reads a server stream to its end.
     pub async fn stream(&self, method: &'static str, body: Bytes) -> Reply {
         let response = match self.open(method, body).await {
             Ok(response) => response,
@@ -153,7 +152,7 @@ impl Call {
         }
     }
 
-    /// A unary call with typed messages.
+    /// Makes a unary call with typed messages.
     pub async fn ask<A: Message + Default>(
         &self,
         method: &'static str,

@@ -1,4 +1,4 @@
-//! A test's own corner of a server that it shares with others: services, trace ids and a window of time that no other test has.
+//! A test's part of a shared server: services, trace ids and a time window that no other test uses.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,16 +12,16 @@ use crate::client::Client;
 use crate::plugins::Plugin;
 use crate::server::{Larder, Options};
 
-/// The variable that points the shared tests at another storage, as `127.0.0.1:17271`: so one sees what Jaeger's own does.
+/// The variable that runs the shared tests against another storage, such as `127.0.0.1:17271`, to compare with Jaeger's own.
 const REFERENCE: &str = "LARDER_TESTS_ENDPOINT";
 
-/// A scene lasts a thousand seconds, in nanoseconds.
+/// Length of a scene's time window: a thousand seconds, in nanoseconds.
 const LENGTH: u64 = 1_000_000_000_000;
 
-/// A test's corner.
+/// A test's part of a shared server.
 #[derive(Debug)]
 pub struct Scene {
-    /// Connected.
+    /// A connected client.
     pub client: Client,
     /// The server, unless the tests run against another storage.
     pub larder: Option<&'static Larder>,
@@ -30,7 +30,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A corner of the server that this process has for `plugin`.
+    /// Creates a scene on this process's server for `plugin`.
     pub async fn new(plugin: Plugin) -> Self {
         let reference = std::env::var(REFERENCE).ok();
         let larder = reference.is_none().then(|| shared(plugin));
@@ -48,7 +48,7 @@ impl Scene {
         }
     }
 
-    /// Another corner of the same server.
+    /// Creates another scene on the same server.
     #[must_use]
     pub fn again(&self) -> Self {
         Self {
@@ -59,22 +59,22 @@ impl Scene {
         }
     }
 
-    /// A service name of this scene.
+    /// Returns a service name of this scene.
     pub fn service(&self, name: &str) -> String {
         format!("{name}-{:x}", self.tag)
     }
 
-    /// A resource of such a service.
+    /// Starts a resource of such a service.
     pub fn resource(&self, name: &str) -> ResourceBuilder {
         service(self.service(name))
     }
 
-    /// A trace id of this scene; they order as `number` does.
+    /// Returns a trace id of this scene; they are ordered by `number`.
     pub fn trace(&self, number: u64) -> [u8; 16] {
         (u128::from(self.tag) << 64 | u128::from(number)).to_be_bytes()
     }
 
-    /// The numbers of trace ids of this scene.
+    /// Returns the numbers of trace ids of this scene.
     pub fn numbers(&self, ids: &[[u8; 16]]) -> Vec<u64> {
         ids.iter()
             .map(|id| {
@@ -87,20 +87,20 @@ impl Scene {
             .collect()
     }
 
-    /// So many nanoseconds after this scene begins.
+    /// Returns the time `offset` nanoseconds after the start of this scene.
     pub fn at(&self, offset: u64) -> u64 {
         assert!(offset < LENGTH);
         1_000_000_000_000_000_000 + self.tag % 2_000_000 * LENGTH + offset
     }
 
-    /// A query for all of this scene's time, of any service.
+    /// Returns a query for this scene's time window, of any service.
     pub fn query(&self) -> Query {
         Query::default()
             .window(self.at(0), self.at(LENGTH - 1))
             .depth(1000)
     }
 
-    /// The numbers of the traces that match, newest first; asked in three ways.
+    /// Returns the numbers of the matching traces, newest first; asks all three RPCs.
     pub async fn find(&self, query: Query) -> Vec<u64> {
         self.numbers(&self.client.find(&query).await)
     }
@@ -114,7 +114,7 @@ impl Drop for Scene {
     }
 }
 
-/// The one server of this process for a plugin.
+/// Returns this process's server for a plugin.
 fn shared(plugin: Plugin) -> &'static Larder {
     static KV: OnceLock<Larder> = OnceLock::new();
     static MEMORY: OnceLock<Larder> = OnceLock::new();
@@ -134,7 +134,7 @@ fn shared(plugin: Plugin) -> &'static Larder {
     server.get_or_init(|| Options::new(plugin).start())
 }
 
-/// Unlike any other of this process, and of another process that talks to the same storage.
+/// Returns a tag that is unique in this process, and differs from those of other processes on the same storage.
 fn next_tag() -> u64 {
     static FIRST: LazyLock<u64> = LazyLock::new(|| {
         let now = SystemTime::now()

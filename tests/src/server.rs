@@ -1,4 +1,4 @@
-//! Starts the real binary on ports of its own and in a directory of its own, and takes both away again.
+//! Starts the real binary on free ports and in its own directory, and cleans up both.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::http::{self, Response};
 use crate::process::{self, Log, Reaper, wait, watch};
 use crate::{Plugin, binary, eventually};
 
-/// How a server is started.
+/// The options of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
     plugin: Option<Plugin>,
@@ -25,21 +25,21 @@ pub struct Options {
     own_cache: bool,
 }
 
-/// How a run of the binary ended.
+/// The result of a run of the binary.
 #[derive(Debug)]
 pub struct Exit {
-    /// Its code or signal.
+    /// Its exit code or signal.
     pub status: ExitStatus,
-    /// What it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// What it logged.
+    /// Its log.
     pub stderr: String,
-    /// The most memory that was resident (`VmHWM`), as last seen a moment before its end, in bytes.
+    /// Peak resident memory (`VmHWM`), as last read shortly before its exit, bytes.
     pub memory: u64,
 }
 
 impl Options {
-    /// A server with this plugin, with deadlines that a loaded machine keeps, and with what is left of the machine's disk.
+    /// A server with this plugin, with deadlines for a loaded machine, and without a minimum of free disk space.
     pub fn new(plugin: Plugin) -> Self {
         let bare = Self {
             plugin: Some(plugin),
@@ -48,7 +48,7 @@ impl Options {
         bare.patient().environment("LARDER_KV_MIN_FREE", "0B")
     }
 
-    /// A server whose plugin is up to its configuration.
+    /// A server whose plugin comes from its configuration.
     pub fn bare() -> Self {
         Self {
             plugin: None,
@@ -61,75 +61,75 @@ impl Options {
         }
     }
 
-    /// With deadlines that a loaded machine keeps.
+    /// Sets deadlines for a loaded machine.
     #[must_use]
     pub fn patient(self) -> Self {
         self.environment("LARDER_LIMITS_CALL_TIMEOUT", "60s")
             .environment("LARDER_LIMITS_QUERY_TIMEOUT", "60s")
     }
 
-    /// More arguments.
+    /// Adds arguments.
     #[must_use]
     pub fn arguments(mut self, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
     }
 
-    /// A `--plugin-setting`.
+    /// Adds a `--plugin-setting`.
     #[must_use]
     pub fn setting(self, key: &str, value: &str) -> Self {
         self.arguments(["--plugin-setting".to_owned(), format!("{key}={value}")])
     }
 
-    /// An environment variable.
+    /// Adds an environment variable.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The text of the file that `--config` names.
+    /// Sets the text of the file that `--config` names.
     #[must_use]
     pub fn config(mut self, text: &str) -> Self {
         self.config = Some(text.to_owned());
         self
     }
 
-    /// Without the flags that put every port to 0.
+    /// Omits the flags that set every port to 0.
     #[must_use]
     pub fn without_port_flags(mut self) -> Self {
         self.ports = false;
         self
     }
 
-    /// Also serves OTLP on a port of its own.
+    /// Also serves OTLP on a separate port.
     #[must_use]
     pub fn writer_port(self) -> Self {
         self.arguments(["--writer-endpoint", "127.0.0.1:0"])
     }
 
-    /// With `POST /purge`.
+    /// Enables `POST /purge`.
     #[must_use]
     pub fn purge(self) -> Self {
         self.arguments(["--enable-purge"])
     }
 
-    /// Outlives the signal that a write beyond [`Larder::limit_files`] brings: such a write is an error then, as on a full disk.
+    /// Ignores the signal for a write beyond [`Larder::limit_files`], so that such a write is an error, as on a full disk.
     #[must_use]
     pub fn survives_file_limits(mut self) -> Self {
         self.file_limits = true;
         self
     }
 
-    /// Has to compile its plugin, as a server does that starts for the first time. Others find it compiled by a server before them.
+    /// Compiles its plugin, as a server's first start does. Other servers use the compiled code of earlier ones.
     #[must_use]
     pub fn own_cache(mut self) -> Self {
         self.own_cache = true;
         self
     }
 
-    /// Compiling a plugin takes longer than most servers of tests live. The key of compiled code is made of the plugin, the
-    /// compiler and the binary, so it can be shared.
+    /// Shares the cache of compiled code, because compiling a plugin takes longer than most servers of tests run. Its key consists of the
+    /// plugin, the compiler and the binary.
     fn share_cache(&self, data: &Path) {
         let (own, shared) = (
             data.join("cache"),
@@ -177,15 +177,15 @@ impl Options {
         command
     }
 
-    /// Starts a server and waits until it says where it listens.
+    /// Starts a server and waits until it logs its addresses.
     ///
     /// # Panics
-    /// With what it logged, when it ends instead.
+    /// If it exits instead; the message has its log.
     pub fn start(self) -> Larder {
         self.start_in(&Home::new())
     }
 
-    /// As [`Options::start`], on what an earlier server has left there.
+    /// Like [`Options::start`], on the data of an earlier server.
     pub fn start_in(self, home: &Home) -> Larder {
         let mut larder = self.spawn_in(home);
         larder.admin = Some(larder.address("Serving admin HTTP on "));
@@ -193,7 +193,7 @@ impl Options {
         larder
     }
 
-    /// As [`Options::start_in`], without waiting for anything: where it listens is not known.
+    /// Like [`Options::start_in`], without waiting; its addresses are unknown.
     pub fn spawn_in(self, home: &Home) -> Larder {
         self.share_cache(&home.data());
         let mut command = self.command(home.path());
@@ -211,7 +211,7 @@ impl Options {
         }
     }
 
-    /// Runs the binary until it ends by itself.
+    /// Runs the binary until it exits by itself.
     pub fn run(self) -> Exit {
         let home = Home::new();
         self.share_cache(&home.path().join("larder-data"));
@@ -219,7 +219,7 @@ impl Options {
         run(command, &home)
     }
 
-    /// As [`Options::run`], on what an earlier server has left there, or another one is using.
+    /// Like [`Options::run`], on the data of an earlier server, or of a running one.
     pub fn run_in(self, home: &Home) -> Exit {
         self.share_cache(&home.data());
         let mut command = self.command(home.path());
@@ -258,36 +258,36 @@ pub struct Larder {
 }
 
 impl Larder {
-    /// Where the gRPC services are.
+    /// Returns the address of the gRPC services.
     pub fn grpc(&self) -> SocketAddr {
         self.grpc.expect("known once started")
     }
 
-    /// Where the admin HTTP is.
+    /// Returns the address of the admin port.
     pub fn admin(&self) -> SocketAddr {
         self.admin.expect("known once started")
     }
 
-    /// Where the OTLP service of its own is; only with [`Options::writer_port`].
+    /// Returns the address of the separate OTLP port; requires [`Options::writer_port`].
     pub fn writer(&self) -> SocketAddr {
         self.address("Serving OTLP traces on ")
     }
 
-    /// The directory of the data and whatever else it writes.
+    /// Returns the data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.home.data()
     }
 
-    /// Ends it as a loss of power would, and returns once it is gone; its folder stays as long as the [`Home`] does.
+    /// Kills it with SIGKILL, and waits for its exit; its folder remains as long as its [`Home`].
     pub fn kill(mut self) {
         let mut child = self.child.take().expect("still running");
-        // It may have ended already, which is as good.
+        // It may already have exited.
         drop(child.kill());
         child.wait().expect("a child to wait for");
         self.reaper = None;
     }
 
-    /// Returns once the signal "STOP" has taken effect: nothing of it runs.
+    /// Returns true once the signal "STOP" has stopped all of its threads.
     pub fn is_stopped(&self) {
         let id = self.child.as_ref().expect("still running").id();
         let tasks = || std::fs::read_dir(format!("/proc/{id}/task")).expect("its threads");
@@ -303,7 +303,7 @@ impl Larder {
         }
     }
 
-    /// From now on no file may grow beyond so many bytes: writes there fail. Only with [`Options::survives_file_limits`].
+    /// Limits the size of files from now on: writes beyond it fail. Requires [`Options::survives_file_limits`].
     pub fn limit_files(&self, bytes: Option<u64>) {
         let id = self.child.as_ref().expect("still running").id();
         let pid = Pid::from_raw(i32::try_from(id).expect("an id")).expect("an id");
@@ -314,47 +314,47 @@ impl Larder {
         prlimit(Some(pid), Resource::Fsize, limit).expect("a limit that may be set");
     }
 
-    /// A connection.
+    /// Connects a client.
     pub async fn client(&self) -> Client {
         Client::connect(self.grpc()).await
     }
 
-    /// `GET` on the admin port.
+    /// Sends `GET` to the admin port.
     pub fn get(&self, path: &str) -> Response {
         http::get(self.admin(), path)
     }
 
-    /// `POST` on the admin port.
+    /// Sends `POST` to the admin port.
     pub fn post(&self, path: &str) -> Response {
         http::post(self.admin(), path)
     }
 
-    /// The text of `/metrics`.
+    /// Returns the text of `/metrics`.
     pub fn metrics(&self) -> String {
         let response = self.get("/metrics");
         assert_eq!(response.status, 200);
         response.body
     }
 
-    /// What it logged so far.
+    /// Returns its log lines so far.
     pub fn lines(&self) -> Vec<String> {
         self.log.lines()
     }
 
-    /// Waits for a log line that holds `text`.
+    /// Waits for a log line that contains `text`.
     pub fn line(&self, text: &str) -> String {
         self.line_of(&[text])
     }
 
-    /// Waits for a log line that holds all of these: what is logged comes by another way than answers do.
+    /// Waits for a log line that contains all of these. Log lines and answers may arrive in any order.
     pub fn line_of(&self, parts: &[&str]) -> String {
         self.log
             .wait(parts)
             .unwrap_or_else(|why| panic!("{why}:\n{}", self.lines().join("\n")))
     }
 
-    /// As [`Larder::line`], while the test's other tasks go on.
-    pub async fn told(&self, text: &str) {
+    /// Like [`Larder::line`], without blocking the test's other tasks.
+    pub async fn wait_for_line(&self, text: &str) {
         let lines = || self.lines().iter().any(|line| line.contains(text));
         eventually(text, async || lines().then_some(())).await;
     }
@@ -370,13 +370,13 @@ impl Larder {
             .unwrap_or_else(|error| panic!("no address in {line:?}: {error}"))
     }
 
-    /// Sends a signal, as "TERM".
+    /// Sends a signal, such as "TERM".
     pub fn signal(&self, name: &str) {
         send(self.child.as_ref().expect("still running"), name);
     }
 
-    /// Sends a signal again and again until it ends.
-    pub async fn insist(mut self, name: &str) -> (ExitStatus, Vec<String>) {
+    /// Sends a signal repeatedly until it exits.
+    pub async fn signal_until_exit(mut self, name: &str) -> (ExitStatus, Vec<String>) {
         let mut child = self.child.take().expect("still running");
         let status = eventually("larder's end", async || {
             send(&child, name);
@@ -387,7 +387,7 @@ impl Larder {
         (status, self.log.to_the_end())
     }
 
-    /// Waits for its end.
+    /// Waits for its exit.
     pub fn wait(mut self) -> (ExitStatus, Vec<String>) {
         let mut child = self.child.take().expect("still running");
         let status = wait(&mut child, &self.log);
@@ -395,13 +395,13 @@ impl Larder {
         (status, self.log.to_the_end())
     }
 
-    /// A line of `/proc/self/status` of the server, in bytes: `VmRSS` or `VmHWM`.
+    /// Returns a line of the server's `/proc/PID/status`, such as `VmRSS` or `VmHWM`, in bytes.
     pub fn memory(&self, name: &str) -> u64 {
         let id = self.child.as_ref().expect("still running").id();
         process::memory(id, name).unwrap_or_else(|| panic!("{name} of a running server"))
     }
 
-    /// Prints what it logged from a line on, where a failing test shows it.
+    /// Prints its log from a line on; libtest shows it if the test fails.
     #[expect(clippy::print_stderr, reason = "libtest shows it with the failure")]
     pub fn show(&self, from: usize) {
         eprintln!("--- what larder logged");
@@ -427,7 +427,7 @@ impl Drop for Larder {
             if std::thread::panicking() {
                 self.show(0);
             }
-            // It may have ended already, which is as good.
+            // It may already have exited.
             drop(child.kill());
             drop(child.wait());
         }

@@ -1,4 +1,4 @@
-//! Reads the rich error details that a status may carry (`google.rpc`).
+//! Decodes the rich error details of a status (`google.rpc`).
 
 use prost::Message;
 use tonic::Status;
@@ -16,13 +16,13 @@ struct RpcStatus {
 /// `google.rpc.ErrorInfo`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ErrorInfo {
-    /// As `QUERY_BUDGET`.
+    /// The reason, such as `QUERY_BUDGET`.
     #[prost(string, tag = "1")]
     pub reason: String,
-    /// Who says so.
+    /// The domain.
     #[prost(string, tag = "2")]
     pub domain: String,
-    /// More facts, as the setting's name.
+    /// Further details, such as the name of a setting.
     #[prost(map = "string, string", tag = "3")]
     pub metadata: std::collections::HashMap<String, String>,
 }
@@ -30,7 +30,7 @@ pub struct ErrorInfo {
 /// `google.rpc.RetryInfo`.
 #[derive(Clone, PartialEq, Message)]
 pub struct RetryInfo {
-    /// How long to wait at the least.
+    /// The minimum delay before a retry.
     #[prost(message, optional, tag = "1")]
     pub retry_delay: Option<prost_types::Duration>,
 }
@@ -49,12 +49,12 @@ fn detail<M: Message + Default>(status: &Status, name: &str) -> Option<M> {
         .map(|any| M::decode(&any.value[..]).expect("a detail that decodes"))
 }
 
-/// The status's `ErrorInfo`, if it has one.
+/// Returns the status's `ErrorInfo`, if it has one.
 pub fn error_info(status: &Status) -> Option<ErrorInfo> {
     detail(status, "google.rpc.ErrorInfo")
 }
 
-/// The status's `RetryInfo`, if it has one.
+/// Returns the status's `RetryInfo`, if it has one.
 pub fn retry_info(status: &Status) -> Option<RetryInfo> {
     detail(status, "google.rpc.RetryInfo")
 }

@@ -1,38 +1,38 @@
-//! Bearer tokens, as the binary makes them, and the file of those that a server accepts.
+//! Bearer tokens, as the binary makes them, and the token file of a server.
 
 use std::path::PathBuf;
 
 use crate::{Home, Options, replace};
 
-/// The file of a server's tokens.
+/// A server's token file.
 #[derive(Clone, Debug)]
 pub struct Tokens(PathBuf);
 
 // === impl Tokens ===
 
 impl Tokens {
-    /// In the folder of a server, with these lines.
+    /// Writes the file into a server's folder, with these lines.
     pub fn new(home: &Home, lines: &[&str]) -> Self {
         let tokens = Self(home.path().join("tokens.yaml"));
         tokens.set(lines);
         tokens
     }
 
-    /// Has these lines from now on.
+    /// Replaces its lines.
     pub fn set(&self, lines: &[&str]) {
         replace(&self.0, lines.join("\n"));
     }
 }
 
 impl Options {
-    /// Asks for a token of this file.
+    /// Requires a token of this file.
     #[must_use]
     pub fn tokens(self, Tokens(file): &Tokens) -> Self {
         self.environment("LARDER_ACCESS_TOKENS", &file.display().to_string())
     }
 }
 
-/// A new token and the line for the file, as the binary prints them. More than one right stand between commas.
+/// Returns a new token and its line for the file, as the binary prints them. Several rights are separated by commas.
 pub fn token(name: &str, tenant: Option<&str>, rights: &str) -> (String, String) {
     let mut options = Options::bare().without_port_flags();
     options = options.arguments(["token", "--name", name]);

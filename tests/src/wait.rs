@@ -1,19 +1,19 @@
-//! Waiting without sleeping blindly: every wait has a deadline and says what it waited for.
+//! Waits with a deadline, and with a description of what is awaited.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for anything. It is not a measure of speed: a loaded machine may well need most of it.
+/// The deadline of every wait. It does not measure speed: a loaded machine may need most of it.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What `future` gives, or a panic that names `what` once [`PATIENCE`] is over.
+/// Awaits `future`. Panics with `what` after [`PATIENCE`].
 pub async fn patiently<F: Future>(what: &str, future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future)
         .await
         .unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain for {what}"))
 }
 
-/// Asks `probe` again and again until it gives something. The pauses between are pacing only: nothing is assumed of them.
+/// Calls `probe` until it returns something. The pauses in between only limit the rate; nothing depends on them.
 pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -28,7 +28,7 @@ pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>
     }
 }
 
-/// The pause between two attempts: nothing may be assumed of it.
+/// Pauses between two attempts. Nothing may depend on its length.
 pub async fn pace() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }

@@ -1,20 +1,20 @@
-//! A server, with a client that behaves and wants to be served all the while.
+//! A server under attack by hostile clients, and a well-behaved client that must be served meanwhile.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::status::retry_info;
-use larder_tests::{Background, Client, Larder, Options, Plugin, Query, Turns};
+use larder_tests::{Background, Client, Larder, Options, Plugin, Progress, Query};
 use tonic::Code;
 
-/// The most that the server may hold above what it held at its start: four requests of the largest size (64 MiB), once as they came
-/// and once as fragments, and what allocators keep.
+/// Memory that the server may use above its start: four requests of the largest size (64 MiB), once as sent and once as fragments, and
+/// the allocator's overhead.
 const MEMORY_MARGIN: u64 = 1 << 30;
-/// The largest request of a server that is to be sent much more than it takes, and the same margin for it.
+/// The largest request of a server that receives far more than it accepts, and the corresponding margin.
 const SMALL_REQUEST: &str = "8MiB";
 const SMALL_MARGIN: u64 = MEMORY_MARGIN / 8 + SLACK;
-/// What threads and connections take, whatever the requests are.
+/// Memory for threads and connections, independent of requests.
 const SLACK: u64 = 64 << 20;
 
-/// See the module.
+/// A server with a well-behaved client.
 #[derive(Debug)]
 pub(crate) struct Attacked {
     pub(crate) larder: Larder,
@@ -28,7 +28,7 @@ impl Attacked {
         Self::with(Options::new(Plugin::Memory), MEMORY_MARGIN).await
     }
 
-    /// A server that takes requests of 8 MiB at most, and holds accordingly less.
+    /// Starts a server that accepts requests of at most 8 MiB, with a smaller margin.
     pub(crate) async fn small() -> Self {
         let options = Options::new(Plugin::Memory);
         let options = options.environment("LARDER_GRPC_MAX_REQUEST_BYTES", SMALL_REQUEST);
@@ -41,7 +41,7 @@ impl Attacked {
         let one = span([1; 16], 1).at(1000);
         client.store([service("fine").span(one)]).await;
         let memory = larder.memory("VmRSS");
-        let well_behaved = Background::spawn(|turns| behave(client, turns));
+        let well_behaved = Background::spawn(|progress| behave(client, progress));
         Self {
             larder,
             memory,
@@ -50,12 +50,12 @@ impl Attacked {
         }
     }
 
-    /// The client that behaves is served from here on too, though nothing of what is hostile has ended.
+    /// Asserts that the well-behaved client is still being served.
     pub(crate) async fn assert_serves(&self) {
         self.well_behaved.calls(2).await;
     }
 
-    /// The client that behaves was served to the end, and the server never held more than it may.
+    /// Asserts that the well-behaved client was always served, and that the server stayed within its memory.
     pub(crate) async fn end(self) -> Larder {
         self.assert_serves().await;
         self.well_behaved.stop().await;
@@ -69,14 +69,14 @@ impl Attacked {
     }
 }
 
-/// Searches until it is told to stop; every call has to be answered, be it that there is too much at a time.
-async fn behave(client: Client, turns: Turns) {
+/// Searches until it is stopped. Every call must be answered, if only by a refusal for too many calls.
+async fn behave(client: Client, progress: Progress) {
     let query = Query::default().service("fine").depth(1);
-    while turns.go_on() {
+    while progress.is_running() {
         match client.find_trace_ids(&query).await {
             Ok(found) => {
                 assert_eq!(found.len(), 1);
-                turns.count();
+                progress.count();
             }
             Err(status) => {
                 assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");

@@ -1,5 +1,4 @@
-//! Little on the wire, much once it is unpacked: compressed requests that inflate, and messages that decode into far more than
-//! they are.
+//! Decompression bombs: compressed requests that inflate, and messages that take far more memory decoded than encoded.
 
 use bytes::Bytes;
 use larder_tests::{Client, method};
@@ -10,7 +9,7 @@ use crate::attacked::Attacked;
 
 const MIB: usize = 1 << 20;
 
-/// One field that nobody knows, of zeros.
+/// Encodes one unknown field of zeros.
 fn zeros(bytes: usize) -> Bytes {
     let mut body = Vec::with_capacity(bytes + 16);
     prost::encoding::encode_key(1000, prost::encoding::WireType::LengthDelimited, &mut body);
@@ -35,9 +34,9 @@ const METHODS: [&str; 4] = [
     method::GET_SERVICES,
 ];
 
-/// 8 MiB are the limit; on the wire it is some KiB.
+/// The limit is 8 MiB; on the wire the request takes some KiB.
 #[tokio::test]
-async fn what_inflates_beyond_the_limit_is_refused() {
+async fn requests_that_inflate_beyond_the_limit_are_refused() {
     let server = Attacked::small().await;
     let client = server.larder.client().await;
     let body = zeros(80 * MIB);
@@ -55,9 +54,9 @@ async fn what_inflates_beyond_the_limit_is_refused() {
     server.end().await;
 }
 
-/// Each below the limit, all together far above what the server may hold.
+/// Each is below the limit, but together they exceed the server's memory by far.
 #[tokio::test]
-async fn many_that_inflate_at_a_time_are_bounded_together() {
+async fn many_inflating_requests_are_bounded_together() {
     let server = Attacked::small().await;
     let mut bombs = tokio::task::JoinSet::new();
     let body = zeros(7 * MIB);
@@ -77,7 +76,7 @@ async fn many_that_inflate_at_a_time_are_bounded_together() {
     server.end().await;
 }
 
-/// Two bytes a message on the wire, and dozens in memory.
+/// Each message takes two bytes on the wire, and dozens in memory.
 #[tokio::test]
 async fn empty_messages_by_the_million_are_refused() {
     let server = Attacked::small().await;
@@ -99,7 +98,7 @@ async fn empty_messages_by_the_million_are_refused() {
         .unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
 
-    // ExportTraceServiceRequest { resource_spans {} … }, which holds no span.
+    // ExportTraceServiceRequest { resource_spans {} … }, without spans.
     let resources = Bytes::from([0x0a, 0].repeat(3 * MIB));
     send(&client, method::EXPORT, Zstd, resources)
         .await

@@ -1,4 +1,4 @@
-//! Connections that never come to the point, and more of everything than a client needs.
+//! Connections that stall, and excessive numbers of connections, streams and resets.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -10,12 +10,12 @@ use tokio::task::JoinSet;
 
 use crate::attacked::Attacked;
 
-/// What an HTTP/2 client sends first.
+/// The HTTP/2 client preface.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// HEADERS of a call, without an end of its stream: `:method POST`, `:scheme http`, `:path` as a literal, and what gRPC wants.
+/// Encodes HEADERS of a call, without END_STREAM: `:method POST`, `:scheme http`, `:path` as a literal, and gRPC's headers.
 fn headers(stream: u32, path: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86];
     for (name, value) in [
@@ -44,7 +44,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 fn connect(server: &Attacked, first: &[&[u8]]) -> TcpStream {
     let mut stream = TcpStream::connect(server.larder.grpc()).unwrap();
-    // It may be hung up on before all of it is written.
+    // The server may close it before everything is written.
     if let Err(error) = stream.write_all(&first.concat()) {
         let kind = error.kind();
         let ends = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
@@ -53,10 +53,10 @@ fn connect(server: &Attacked, first: &[&[u8]]) -> TcpStream {
     stream
 }
 
-/// Nothing, half a preface, settings alone, a stream that never ends, a message that is never whole: each of it many times, and half
-/// of them half-open, from a peer that says that it will send no more and still waits.
+/// Nothing, half a preface, settings alone, an endless stream, an incomplete message: each many times, half of them half-closed by a peer
+/// that still waits for an answer.
 #[tokio::test]
-async fn connections_that_never_come_to_the_point_hold_nobody_up() {
+async fn stalled_connections_delay_no_other() {
     let server = Attacked::begin().await;
     let call = headers(1, method::EXPORT);
     let message = frame(0, 0, 1, &[0, 0, 16, 0, 0, 1, 2, 3]);
@@ -85,9 +85,9 @@ async fn connections_that_never_come_to_the_point_hold_nobody_up() {
     server.end().await;
 }
 
-/// No HTTP/2 at all, and frames that break its rules: the connection is closed, and nothing else.
+/// Other protocols, and frames that break HTTP/2's rules: the server closes only that connection.
 #[tokio::test]
-async fn what_is_no_http2_is_hung_up_on() {
+async fn connections_without_valid_http2_are_closed() {
     let server = Attacked::begin().await;
     let oversized = frame(0, 0, 1, &vec![0; 1 << 20]);
     let reset = frame(3, 0, 1, &[0, 0, 0, 8]);
@@ -107,7 +107,7 @@ async fn what_is_no_http2_is_hung_up_on() {
             .set_read_timeout(Some(Duration::from_mins(1)))
             .unwrap();
         let mut answer = Vec::new();
-        // A reset is as good an end as any.
+        // A reset counts as closing, too.
         if let Err(error) = stream.read_to_end(&mut answer) {
             let kind = error.kind();
             assert_ne!(kind, ErrorKind::WouldBlock, "{number}: it waits");
@@ -128,7 +128,7 @@ async fn rapid_resets_are_survived() {
                 headers(id, method::GET_SERVICES),
                 frame(3, 0, id, &[0, 0, 0, 8]),
             ];
-            // The server may have had enough of it.
+            // The server may have closed the connection.
             if stream.write_all(&both.concat()).is_err() {
                 break;
             }
@@ -137,7 +137,7 @@ async fn rapid_resets_are_survived() {
     server.end().await;
 }
 
-/// More streams than one connection may have at a time wait for their turn; every one is answered.
+/// Streams beyond the limit of a connection wait for others to end; every one is answered.
 #[tokio::test]
 async fn ten_thousand_streams_at_a_time_are_answered() {
     let server = Attacked::begin().await;

@@ -1,5 +1,5 @@
-//! Hostile clients: what they send is answered with a status of the table "Errors on the wire" (`host/docs/architecture.md`) or with
-//! an answer, the server's memory stays bounded, and a client that behaves is served meanwhile, on a connection of its own.
+//! Hostile clients: every call gets an answer or a status of the table "Errors on the wire" (`host/docs/architecture.md`), the
+//! server's memory stays bounded, and a well-behaved client on another connection is served meanwhile.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,5 +12,5 @@
 mod attacked;
 mod bombs;
 mod connections;
-mod giants;
-mod mutants;
+mod mutations;
+mod oversized;

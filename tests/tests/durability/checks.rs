@@ -1,5 +1,5 @@
-//! `larder check` on what has gone bad: it names it with what it held, and a server serves all else. What was held there is `DATA_LOSS`:
-//! no short answer, and not UNAVAILABLE, which would be asked again for ever.
+//! `larder check` on damaged data: it reports what is damaged and what it held, and a server serves everything else. Requests for damaged
+//! data get `DATA_LOSS`: neither a short answer, nor UNAVAILABLE, which clients would repeat forever.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -9,12 +9,12 @@ use larder_tests::otlp::{ResourceBuilder, noise, service, span};
 use larder_tests::{Client, Exit, Home, Options, Plugin, Query, eventually, http};
 use tonic::{Code, Status};
 
-/// Spans that are this large are an object each.
+/// Spans of this size are stored as one object each.
 const OBJECT: usize = 100_000;
-/// Smaller ones stand in the head.
+/// Smaller ones are stored in the head.
 const ENTRY: usize = 15_000;
 
-/// The trace of this number, with one span of a service of its own.
+/// Builds the trace of this number, with one span of its own service.
 fn trace(number: u8, bytes: usize) -> ResourceBuilder {
     let one = span([number; 16], 1)
         .at(u64::from(number) * 1_000_000)
@@ -22,7 +22,7 @@ fn trace(number: u8, bytes: usize) -> ResourceBuilder {
     service(format!("service-{number}")).span(one)
 }
 
-/// A stopped server's folder, after these Exports.
+/// Returns the folder of a stopped server, after these Exports.
 async fn stopped(plugin: Plugin, traces: impl IntoIterator<Item = ResourceBuilder>) -> Home {
     let home = Home::new();
     let larder = Options::new(plugin).start_in(&home);
@@ -30,7 +30,7 @@ async fn stopped(plugin: Plugin, traces: impl IntoIterator<Item = ResourceBuilde
     for one in traces {
         client.store([one]).await;
     }
-    let (status, _) = larder.insist("TERM").await;
+    let (status, _) = larder.signal_until_exit("TERM").await;
     assert!(status.success());
     home
 }
@@ -47,7 +47,7 @@ fn assert_whole(plugin: Plugin, home: &Home) {
     assert!(exit.stdout.contains("before compression"), "{exit:?}");
 }
 
-/// What the plugin tells of, after what the driver does.
+/// Returns the damage that the plugin reports, after that of the driver.
 #[track_caller]
 fn damaged(plugin: Plugin, home: &Home) -> Vec<String> {
     let exit = check(plugin, home);
@@ -63,7 +63,7 @@ fn damaged(plugin: Plugin, home: &Home) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// Neither makes a store where there is none, nor looks into one that a server has open.
+/// It neither creates a missing store, nor opens one that a server has open.
 #[tokio::test]
 async fn only_the_store_of_a_stopped_server_is_checked() {
     let home = Home::new();
@@ -90,7 +90,7 @@ fn largest(files: Vec<PathBuf>) -> PathBuf {
     files.into_iter().max_by_key(size).unwrap()
 }
 
-/// Spoils a byte in the middle.
+/// Flips a byte in the middle.
 fn spoil(file: &Path) {
     let file = OpenOptions::new()
         .read(true)
@@ -103,7 +103,7 @@ fn spoil(file: &Path) {
     file.write_all_at(&[!byte[0]], middle).unwrap();
 }
 
-/// The numbers of the traces that cannot be read by id; all others are whole.
+/// Returns the numbers of the traces that cannot be read by id, and asserts that all others are complete.
 async fn unread(client: &Client, traces: u8) -> Vec<u8> {
     let mut lost = Vec::new();
     for number in 1..=traces {
@@ -118,7 +118,7 @@ async fn unread(client: &Client, traces: u8) -> Vec<u8> {
     lost
 }
 
-/// The numbers of the traces whose service cannot be searched for; all others are found.
+/// Returns the numbers of the traces whose service cannot be searched for, and asserts that all others are found.
 async fn unfound(client: &Client, traces: u8) -> Vec<u8> {
     let mut lost = Vec::new();
     for number in 1..=traces {
@@ -139,9 +139,9 @@ fn assert_data_loss(status: &Status) {
     assert_eq!(status.code(), Code::DataLoss, "{status:?}");
 }
 
-/// Of a file in which each object is a trace's spans, one object is damaged, or all are gone with it.
+/// In a file whose objects are one trace's spans each, one object is damaged, or the file is missing.
 #[tokio::test]
-async fn damaged_and_lost_objects_are_named_with_what_they_held() {
+async fn damaged_and_lost_objects_are_reported_with_their_contents() {
     const TRACES: u8 = 6;
     let whole = stopped(Plugin::Kv, (1..=TRACES).map(|it| trace(it, OBJECT))).await;
     assert_whole(Plugin::Kv, &whole);
@@ -164,9 +164,9 @@ async fn damaged_and_lost_objects_are_named_with_what_they_held() {
             let held = format!("it held the spans of 1 fragments, of trace {id}");
             assert!(told.iter().any(|line| line.contains(&held)), "{told:?}");
         }
-        // Their spans are lost, and not who they were.
+        // Only their spans are lost; their services are known.
         assert_eq!(client.services().await.unwrap().len(), usize::from(TRACES));
-        // A search that comes upon one of them cannot give its spans.
+        // A search that matches one of them cannot return its spans.
         assert_eq!(unfound(&client, TRACES).await, lost);
         larder.line("partition");
         eventually("the damage among the metrics", async || {
@@ -179,9 +179,9 @@ async fn damaged_and_lost_objects_are_named_with_what_they_held() {
     }
 }
 
-/// What is written once an object is damaged is kept, also where the server was killed before and after.
+/// Later writes are kept, also if the server is killed before or after.
 #[tokio::test]
-async fn what_is_written_after_the_damage_is_kept() {
+async fn writes_after_the_damage_are_kept() {
     let home = Home::new();
     let larder = Options::new(Plugin::Kv).start_in(&home);
     let client = larder.client().await;
@@ -200,7 +200,7 @@ async fn what_is_written_after_the_damage_is_kept() {
     assert_eq!(client.find(&query).await, [[99; 16]]);
 }
 
-/// Every file is damaged in turn: some hold pages of the index.
+/// Damages every file in turn; some hold pages of the index.
 #[tokio::test]
 async fn a_damaged_page_of_the_index_is_named_and_only_searches_miss_it() {
     const TRACES: u8 = 60;
@@ -213,7 +213,7 @@ async fn a_damaged_page_of_the_index_is_named_and_only_searches_miss_it() {
         let exit = check(Plugin::Brittle, &home);
         let is_page = |line: &str| line.contains("Terms k") || line.contains("Runs r");
         if !exit.stdout.lines().any(is_page) {
-            // What nothing refers to any more may be damaged as it likes.
+            // Damage in unreferenced data has no effect.
             continue;
         }
         let told = damaged(Plugin::Brittle, &home);
@@ -230,11 +230,11 @@ async fn a_damaged_page_of_the_index_is_named_and_only_searches_miss_it() {
     assert!(pages > 0, "no page of the index was damaged");
 }
 
-/// An entry might have held anything, until it is sealed over.
+/// A damaged entry might have held anything, until a seal replaces it.
 #[tokio::test]
 async fn a_damaged_entry_is_named_and_once_it_is_sealed_over_all_else_is_served() {
     const TRACES: u8 = 5;
-    // So large that each has a block of the driver's tree for itself, but for what stands at either end.
+    // So large that each has its own block in the driver's tree, except for the first and last.
     let home = stopped(Plugin::Kv, (1..=TRACES).map(|it| trace(it, ENTRY))).await;
     assert_whole(Plugin::Kv, &home);
     spoil(&largest(home.kv_files("tree/tables")));
@@ -249,10 +249,10 @@ async fn a_damaged_entry_is_named_and_once_it_is_sealed_over_all_else_is_served(
     assert_eq!(unread(&client, TRACES).await.len(), usize::from(TRACES));
     assert_eq!(unfound(&client, TRACES).await.len(), usize::from(TRACES));
     assert_data_loss(&client.services().await.unwrap_err());
-    let (status, _) = larder.insist("TERM").await;
+    let (status, _) = larder.signal_until_exit("TERM").await;
     assert!(status.success());
 
-    // With small parts a few writes seal it over.
+    // With small parts, a few writes seal over it.
     let larder = Options::new(Plugin::Brittle).start_in(&home);
     let client = larder.client().await;
     let mut number = 100;
@@ -270,14 +270,14 @@ async fn a_damaged_entry_is_named_and_once_it_is_sealed_over_all_else_is_served(
         served += traces.len();
     }
     assert_eq!(served, usize::from(TRACES) - 1);
-    let (status, _) = larder.insist("TERM").await;
+    let (status, _) = larder.signal_until_exit("TERM").await;
     assert!(status.success());
     let exit = check(Plugin::Brittle, &home);
     assert!(!exit.stdout.contains("; it held "), "{exit:?}");
 }
 
 #[tokio::test]
-async fn a_plugin_with_nothing_of_its_own_is_told_apart_from_one_that_fails() {
+async fn a_plugin_without_own_data_is_distinguished_from_a_failing_one() {
     let home = stopped(Plugin::Brittle, [trace(1, 10)]).await;
     for plugin in [Plugin::Memory, Plugin::Hostile] {
         let exit = check(plugin, &home);

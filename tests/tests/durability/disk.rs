@@ -1,5 +1,4 @@
-//! Disks that refuse: writes that fail, and no space. What cannot be kept is refused in words that let a client come back, reads go
-//! on, and writing resumes by itself.
+//! Failing writes and full disks. Writes are refused with a retryable status, reads continue, and writing resumes by itself.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -9,21 +8,21 @@ use larder_tests::{Home, Options, Plugin, eventually};
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use tonic::Code;
 
-use crate::dice::Dice;
 use crate::ledger::Ledger;
 use crate::load::{Load, assert_repeatable};
+use crate::rng::Rng;
 
-/// What other programs on this machine may take from the disk, or give back to it, while the test runs.
+/// Disk space that other programs on this machine may take or free while the test runs.
 const OTHERS: u64 = 1 << 30;
 
-/// The disk takes no more bytes at random moments, in the middle of a frame or of an object, and then does again.
+/// The disk rejects writes from random moments on, in the middle of a frame or an object, and later accepts them again.
 async fn survives_failing_writes(plugin: Plugin) {
-    let mut dice = Dice::cast();
-    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(dice.next())));
-    for most in [0, 5000, 70_000, 1 + dice.below(300_000)] {
+    let mut rng = Rng::from_env();
+    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(rng.next())));
+    for most in [0, 5000, 70_000, 1 + rng.below(300_000)] {
         let larder = Options::new(plugin).survives_file_limits().start_in(&home);
         let load = Load::start(&larder, &ledger, 3).await;
-        load.acknowledged(5 + dice.below(20)).await;
+        load.acknowledged(5 + rng.below(20)).await;
         larder.limit_files(Some(most));
         load.refused(4).await;
         let client = larder.client().await;
@@ -52,19 +51,19 @@ async fn writes_that_fail_lose_nothing_and_writing_resumes_while_the_index_is_bu
     survives_failing_writes(Plugin::Brittle).await;
 }
 
-/// Killed while the disk refuses, it opens once there is room.
+/// Killed while writes fail, it opens once there is space.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_while_writes_fail_loses_nothing() {
-    let mut dice = Dice::cast();
-    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(dice.next())));
+    let mut rng = Rng::from_env();
+    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(rng.next())));
     for _ in 0..3 {
         let options = Options::new(Plugin::Kv).survives_file_limits();
         let larder = options.start_in(&home);
         ledger.verify_all(&larder.client().await).await;
         let load = Load::start(&larder, &ledger, 3).await;
-        load.acknowledged(5 + dice.below(20)).await;
-        larder.limit_files(Some(dice.below(100_000)));
-        load.refused(1 + usize::try_from(dice.below(6)).unwrap())
+        load.acknowledged(5 + rng.below(20)).await;
+        larder.limit_files(Some(rng.below(100_000)));
+        load.refused(1 + usize::try_from(rng.below(6)).unwrap())
             .await;
         larder.kill();
         load.stop().await;
@@ -92,12 +91,12 @@ async fn a_disk_with_too_little_space_refuses_writes_until_there_is_more() {
     let file = File::create(&ballast).unwrap();
     let filled = fallocate(&file, FallocateFlags::empty(), 0, OTHERS + OTHERS);
     if filled.is_err() {
-        // Nothing else fills a disk at once, and nothing less would tell.
+        // This file system cannot allocate so large a file at once, and a smaller one would prove nothing.
         return;
     }
     let number = ledger.next();
     let refused = eventually("a refusal", async || {
-        // Commits may use half of what is kept free, objects nothing of it.
+        // Commits may use half of the reserved space, objects none of it.
         let text = larder_tests::otlp::noise(1, 200_000);
         let one = larder_tests::otlp::span([1; 16], 1).attribute("text", text);
         let large = larder_tests::otlp::service("large").span(one);

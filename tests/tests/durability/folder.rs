@@ -1,12 +1,12 @@
-//! The data folder: one process at a time, and a purge that holds.
+//! The data folder: exclusive use by one process, and durable purges.
 
 use larder_tests::{Home, Options, Plugin, Query};
 
-use crate::dice::Dice;
 use crate::ledger::Ledger;
+use crate::rng::Rng;
 
 #[tokio::test]
-async fn a_second_process_on_one_folder_is_refused_and_the_first_goes_on() {
+async fn a_second_process_on_one_folder_is_refused_and_the_first_continues() {
     let (home, ledger) = (Home::new(), Ledger::new(1));
     let larder = Options::new(Plugin::Kv).start_in(&home);
     let client = larder.client().await;
@@ -20,18 +20,18 @@ async fn a_second_process_on_one_folder_is_refused_and_the_first_goes_on() {
 
     ledger.store(&client).await;
     ledger.verify_all(&client).await;
-    // The lock goes with the process, however that ends.
+    // The lock ends with the process, however that ends.
     larder.kill();
     let larder = Options::new(Plugin::Kv).start_in(&home);
     ledger.verify_all(&larder.client().await).await;
 }
 
 #[tokio::test]
-async fn nothing_comes_back_after_a_purge_was_answered() {
+async fn purged_data_never_comes_back() {
     for plugin in [Plugin::Kv, Plugin::Brittle] {
-        let mut dice = Dice::cast();
+        let mut rng = Rng::from_env();
         let home = Home::new();
-        let mut ledger = Ledger::new(dice.next());
+        let mut ledger = Ledger::new(rng.next());
         for _ in 0..3 {
             let larder = Options::new(plugin).purge().start_in(&home);
             let client = larder.client().await;
@@ -46,8 +46,8 @@ async fn nothing_comes_back_after_a_purge_was_answered() {
             let client = larder.client().await;
             assert!(client.services().await.unwrap().is_empty());
             assert!(client.find(&Query::default()).await.is_empty());
-            assert!(ledger.is_gone(&client).await);
-            ledger = Ledger::new(dice.next());
+            assert!(ledger.is_missing(&client).await);
+            ledger = Ledger::new(rng.next());
             ledger.store(&client).await;
             larder.kill();
         }

@@ -1,5 +1,5 @@
-//! A data folder of which a part is missing or damaged, as after a restore that was cut off: what is left of it stays. A start and
-//! `larder check` refuse it where nothing could be served, and tell what is missing; and `check` never changes a byte.
+//! Data folders with missing or damaged parts, as after an interrupted restore: the remaining data stays. A start and `larder check`
+//! refuse a store that could serve nothing, and report what is missing; and `check` never changes a byte.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,13 +11,13 @@ use larder_tests::otlp::{ResourceBuilder, noise, service, span};
 use larder_tests::{Exit, Home, Options, Plugin, eventually};
 
 const TRACES: u8 = 4;
-/// So large that each trace's spans are an object.
+/// So large that each trace's spans are one object.
 const OBJECT: usize = 100_000;
 
-/// Something that happens to a file or folder.
+/// A change of a file or folder.
 type Damage = fn(&Path);
 
-/// A file as it is on disk; of a folder there is nothing but its owner.
+/// A file with its contents and owner; a folder with its owner.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     bytes: Option<Vec<u8>>,
@@ -25,7 +25,7 @@ struct Entry {
     modified: Option<(i64, i64)>,
 }
 
-/// All that is in a folder, by path.
+/// Returns all entries of a folder, by path.
 fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Entry> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
@@ -47,7 +47,7 @@ fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Entry> {
     found
 }
 
-/// Not with `assert_eq`, which would print the bytes.
+/// Unlike `assert_eq`, it does not print the bytes.
 #[track_caller]
 fn assert_unchanged(dir: &Path, before: &BTreeMap<PathBuf, Entry>, what: &str) {
     let after = snapshot(dir);
@@ -63,7 +63,7 @@ fn trace(number: u8) -> ResourceBuilder {
     service(format!("service-{number}")).span(one)
 }
 
-/// A folder with tables, objects and a journal: a server was stopped, and the next one was killed.
+/// Returns a folder with tables, objects and a journal: one server was stopped, and the next one was killed.
 async fn killed() -> Home {
     let home = Home::new();
     let half = TRACES / 2;
@@ -74,7 +74,7 @@ async fn killed() -> Home {
             client.store([trace(number)]).await;
         }
         if last == half {
-            let (status, _) = larder.insist("TERM").await;
+            let (status, _) = larder.signal_until_exit("TERM").await;
             assert!(status.success());
         } else {
             larder.kill();
@@ -130,7 +130,7 @@ fn spoil(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-/// The manifest that `tree/current` names.
+/// Returns the manifest that `tree/current` names.
 fn manifest(home: &Home) -> String {
     let names = home.kv_files("tree").into_iter();
     let mut names = names.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
@@ -186,9 +186,9 @@ async fn a_start_and_a_check_refuse_a_store_without_its_tree_and_leave_it_as_it_
     assert_serves_all(&whole).await;
 }
 
-/// The lock is no part of a backup that some tools make.
+/// Backups of some tools do not contain the lock.
 #[tokio::test]
-async fn not_even_a_lock_is_made_in_a_store_that_is_refused() {
+async fn a_refused_store_does_not_even_get_a_lock() {
     let home = killed().await;
     remove(&kv(&home).join("LOCK"));
     remove(&kv(&home).join("tree/current"));
@@ -213,14 +213,14 @@ async fn a_check_changes_nothing_in_a_sound_store() {
         assert_unchanged(&home.data(), &before, &format!("a check after {after}"));
         assert_serves_all(&home).await;
         let larder = Options::new(Plugin::Kv).own_cache().start_in(&home);
-        let (status, _) = larder.insist("TERM").await;
+        let (status, _) = larder.signal_until_exit("TERM").await;
         assert!(status.success());
     }
 }
 
-/// What a crash leaves has a record in any case: the file that has none is kept, and its number is given to no other.
+/// Crashes always leave a record. So a file without one is kept, and its number is not reused.
 #[tokio::test]
-async fn an_object_file_that_nothing_refers_to_is_named_and_stays() {
+async fn an_unreferenced_object_file_is_reported_and_kept() {
     let home = killed().await;
     let known = home.kv_files("objects");
     let number = |path: &PathBuf| {
@@ -267,9 +267,9 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
-/// A lock, an empty folder and what a first start has left that was cut off are no store.
+/// A lock, an empty folder, and the files of an interrupted first start do not count as a store.
 #[tokio::test]
-async fn a_folder_in_which_nothing_was_ever_stored_becomes_a_store() {
+async fn a_folder_without_stored_data_becomes_a_store() {
     for made in [
         &[][..],
         &["LOCK"],
@@ -309,7 +309,7 @@ async fn a_folder_in_which_nothing_was_ever_stored_becomes_a_store() {
     }
 }
 
-/// A start on a folder, up to where it serves or refuses to, and its end.
+/// Starts on a folder, waits until it serves or refuses to, and returns its exit.
 async fn start_and_stop(home: &Home) -> (ExitStatus, Vec<String>) {
     let larder = Options::new(Plugin::Kv).own_cache().spawn_in(home);
     let outcomes = ["Serving Jaeger storage on ", "error: "];
@@ -318,12 +318,12 @@ async fn start_and_stop(home: &Home) -> (ExitStatus, Vec<String>) {
         larder.lines().iter().any(is_outcome).then_some(())
     })
     .await;
-    larder.insist("TERM").await
+    larder.signal_until_exit("TERM").await
 }
 
-/// Each file and folder is taken away and damaged in turn.
+/// Removes and damages each file and folder in turn.
 #[tokio::test]
-async fn whatever_is_missing_or_damaged_what_is_left_stays() {
+async fn any_missing_or_damaged_file_leaves_the_rest_unchanged() {
     let whole = killed().await;
     let files = snapshot(&kv(&whole));
     assert!(files.len() > 10, "{:?}", files.keys());
@@ -356,7 +356,7 @@ async fn whatever_is_missing_or_damaged_what_is_left_stays() {
                 assert_unchanged(&home.data(), &before, &about);
                 continue;
             }
-            // Some damage is for the plugin to find, which is asked after the journal has been read.
+            // Some damage is for the plugin to find, which opens after the journal has been read.
             assert!(matches!(status.code(), Some(0 | 1)), "{about}");
             served += usize::from(status.success());
             let after = snapshot(&kv(&home));

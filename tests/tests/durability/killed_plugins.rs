@@ -1,16 +1,15 @@
-//! Plugins that die while they write or keep up: what was acknowledged is there, and what was not is refused in words that let a
-//! client send it again.
+//! Plugins that die while they write or maintain: acknowledged writes are kept, and others are refused with a retryable status.
 
 use std::sync::Arc;
 
 use larder_tests::{Home, Larder, Options, Plugin, eventually, http};
 use tonic::Code;
 
-use crate::dice::Dice;
 use crate::ledger::Ledger;
 use crate::load::{Load, assert_repeatable};
+use crate::rng::Rng;
 
-/// After so many restarts each next one waits for seconds.
+/// After this many restarts, each further restart waits for seconds.
 const DEATHS: u64 = 5;
 
 fn deaths(larder: &Larder, cause: &str) -> u64 {
@@ -18,10 +17,10 @@ fn deaths(larder: &Larder, cause: &str) -> u64 {
     http::count(&larder.metrics(), "larder_plugin_restarts_total", &[&label])
 }
 
-/// Loads servers of which each plugin dies at its call of some number, until each has died a few times.
+/// Loads servers whose plugins die at a call of some number, until each has died a few times.
 async fn survives(setting: &str, cause: &str, calls: [u64; 2], timeout: &str) {
-    let mut dice = Dice::cast();
-    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(dice.next())));
+    let mut rng = Rng::from_env();
+    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(rng.next())));
     for number in calls {
         let options = Options::new(Plugin::Brittle)
             .setting(setting, &number.to_string())
@@ -33,10 +32,10 @@ async fn survives(setting: &str, cause: &str, calls: [u64; 2], timeout: &str) {
         })
         .await;
         let mut refused = load.stop().await;
-        // A batch that has killed the plugin twice, alone, is taken for poison, as its content might be what kills it.
+        // A batch that killed the plugin twice, alone, is treated as poison, because its content may be the cause.
         refused.retain(|it| it.code() != Code::Internal);
         assert_repeatable(&refused);
-        // Readers live on, and see all that was acknowledged.
+        // Readers survive, and see everything that was acknowledged.
         ledger.verify_all(&larder.client().await).await;
         larder.kill();
         let larder = Options::new(Plugin::Brittle).start_in(&home);
@@ -53,7 +52,7 @@ async fn a_plugin_that_traps_when_it_has_written_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plugin_that_traps_in_its_upkeep_loses_nothing() {
+async fn a_plugin_that_traps_in_maintenance_loses_nothing() {
     survives("trap_maintain", "trap", [1, 6], "60s").await;
 }
 
@@ -63,6 +62,6 @@ async fn a_plugin_that_passes_its_deadline_when_it_has_written_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plugin_that_passes_its_deadline_in_its_upkeep_loses_nothing() {
+async fn a_plugin_that_passes_its_deadline_in_maintenance_loses_nothing() {
     survives("spin_maintain", "deadline", [1, 6], "1s").await;
 }

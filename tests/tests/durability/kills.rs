@@ -1,20 +1,20 @@
-//! `kill -9` at random moments: what was acknowledged is there, whatever the moment.
+//! `kill -9` at random moments never loses acknowledged data.
 //!
-//! `LARDER_CRASH_ROUNDS` is how many rounds each test runs; every round has one kill under load, and every third round about one
-//! more while the server opens what the last one has left.
+//! `LARDER_CRASH_ROUNDS` sets the number of rounds of each test. Every round has one kill under load, and about every third round
+//! another one while the server opens the data of the last one.
 
 use std::sync::Arc;
 
 use larder_tests::{Home, Options, Plugin, eventually};
 
-use crate::dice::Dice;
 use crate::ledger::Ledger;
 use crate::load::Load;
+use crate::rng::Rng;
 
-/// What continuous integration has time for.
+/// The default number of rounds, for continuous integration.
 pub(crate) const ROUNDS: u64 = 6;
 pub(crate) const CONNECTIONS: u64 = 4;
-/// Exports that are looked at again after each restart; the end looks at all of them.
+/// The number of recent Exports that are checked after each restart; the end checks all of them.
 const RECENT: u64 = 240;
 
 pub(crate) fn rounds() -> u64 {
@@ -24,23 +24,23 @@ pub(crate) fn rounds() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_every_kill() {
+async fn acknowledged_data_survives_every_kill() {
     survives(|| Options::new(Plugin::Kv)).await;
 }
 
-/// Buckets are closed, sealed and dropped all the time when little is kept.
+/// With a short retention, buckets are closed, sealed and dropped continuously.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_every_kill_while_the_index_is_built() {
+async fn acknowledged_data_survives_every_kill_while_the_index_is_built() {
     survives(|| Options::new(Plugin::Brittle)).await;
 }
 
 async fn survives(options: impl Fn() -> Options) {
-    let mut dice = Dice::cast();
-    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(dice.next())));
+    let mut rng = Rng::from_env();
+    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(rng.next())));
     let mut kills = 0;
     for _ in 0..rounds() {
-        if dice.below(3) == 0 {
-            kill_while_it_opens(options(), &home, &mut dice).await;
+        if rng.below(3) == 0 {
+            kill_while_it_opens(options(), &home, &mut rng).await;
             kills += 1;
         }
         let larder = options().start_in(&home);
@@ -51,8 +51,8 @@ async fn survives(options: impl Fn() -> Options) {
             .await;
 
         let load = Load::start(&larder, &ledger, CONNECTIONS).await;
-        load.acknowledged(1 + dice.below(60)).await;
-        for _ in 0..dice.below(1000) {
+        load.acknowledged(1 + rng.below(60)).await;
+        for _ in 0..rng.below(1000) {
             tokio::task::yield_now().await;
         }
         larder.kill();
@@ -62,7 +62,7 @@ async fn survives(options: impl Fn() -> Options) {
     let larder = options().start_in(&home);
     let client = larder.client().await;
     ledger.verify_all(&client).await;
-    let (status, _) = larder.insist("TERM").await;
+    let (status, _) = larder.signal_until_exit("TERM").await;
     assert!(status.success(), "{status}");
 
     let larder = options().start_in(&home);
@@ -71,10 +71,10 @@ async fn survives(options: impl Fn() -> Options) {
 }
 
 /// Kills a server at a change of the driver's files, or once it serves.
-pub(crate) async fn kill_while_it_opens(options: Options, home: &Home, dice: &mut Dice) {
+pub(crate) async fn kill_while_it_opens(options: Options, home: &Home, rng: &mut Rng) {
     let larder = options.spawn_in(home);
     let files = || ["journal", "tree", "objects"].map(|folder| home.kv_files(folder));
-    let mut changes = dice.below(6);
+    let mut changes = rng.below(6);
     let mut last = files();
     eventually("a moment to kill it", async || {
         let now = files();

@@ -1,5 +1,5 @@
-//! What was sent and what was acknowledged, by number: the spans of an Export follow from its number, so that none has to be kept
-//! to be compared.
+//! Records what was sent and acknowledged, by number. An Export's spans are derived from its number, so none have to be stored for
+//! comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -10,30 +10,30 @@ use larder_tests::otlp::{ResourceBuilder, noise, service, span, spans_of};
 use larder_tests::{Client, Query, Trace};
 use prost::Message as _;
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
-/// Exports whose spans share a trace, by number.
+/// The number of consecutive Exports whose spans share a trace.
 const EXPORTS_PER_TRACE: u64 = 3;
 const SERVICES: u64 = 5;
 /// 2023, in nanoseconds.
 const EPOCH: u64 = 1_700_000_000_000_000_000;
 const MILLI: u64 = 1_000_000;
-/// Traces asked for in one call.
+/// Traces requested per call.
 const TRACES_PER_CALL: usize = 30;
 
-/// See the module.
+/// The record of all Exports.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     seed: u64,
     exports: Mutex<Vec<Export>>,
 }
 
-/// How often an Export was sent, and how often that was acknowledged.
+/// The number of times that an Export was sent, and that it was acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Export {
     pub(crate) tries: u64,
     pub(crate) acknowledged: u64,
-    /// For the last time.
+    /// Time of the last acknowledgement.
     pub(crate) acknowledged_at: Option<Instant>,
 }
 
@@ -51,12 +51,12 @@ impl Ledger {
         self.exports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many Exports there are.
+    /// Counts the Exports.
     pub(crate) fn len(&self) -> u64 {
         self.lock().len() as u64
     }
 
-    /// The sum of all.
+    /// Sums over all Exports.
     pub(crate) fn total(&self) -> Export {
         self.lock()
             .iter()
@@ -67,12 +67,12 @@ impl Ledger {
             })
     }
 
-    /// What is acknowledged now.
+    /// Returns a snapshot of the acknowledgements.
     pub(crate) fn so_far(&self) -> Vec<Export> {
         self.lock().clone()
     }
 
-    /// The same Exports, where no more was acknowledged than at an earlier time.
+    /// Returns the same Exports, with the acknowledgements of an earlier snapshot.
     pub(crate) fn with_acknowledged(&self, earlier: &[Export]) -> Self {
         let mut exports = self.so_far();
         for (number, export) in exports.iter_mut().enumerate() {
@@ -84,7 +84,7 @@ impl Ledger {
         }
     }
 
-    /// A new Export's number.
+    /// Returns a new Export's number.
     pub(crate) fn next(&self) -> u64 {
         let mut exports = self.lock();
         exports.push(Export::default());
@@ -95,7 +95,7 @@ impl Ledger {
         change(&mut self.lock()[usize::try_from(number).unwrap()]);
     }
 
-    /// Sends an Export; an answer that tells of refused spans acknowledges nothing, and is `INTERNAL` here.
+    /// Sends an Export. A partial success acknowledges nothing, and counts as `INTERNAL` here.
     pub(crate) async fn export(&self, client: &Client, number: u64) -> Result<(), tonic::Status> {
         self.change(number, |it| it.tries += 1);
         let answer = client.export([self.resource(number)]).await?;
@@ -122,19 +122,19 @@ impl Ledger {
         (u128::from(self.seed | 1) << 64 | u128::from(trace)).to_be_bytes()
     }
 
-    /// All that an Export brings: mostly a few spans, at times many or large ones.
+    /// Builds an Export: usually a few spans, sometimes many or large ones.
     pub(crate) fn resource(&self, number: u64) -> ResourceBuilder {
-        let mut dice = Dice::new(self.seed ^ number.wrapping_mul(0x9e37_79b9));
-        let (spans, bytes) = match dice.below(100) {
+        let mut rng = Rng::new(self.seed ^ number.wrapping_mul(0x9e37_79b9));
+        let (spans, bytes) = match rng.below(100) {
             0 => (20, 50_000),
             1..6 => (60, 2000),
             6..20 => (150, 50),
-            _ => (1 + dice.below(8), 30),
+            _ => (1 + rng.below(8), 30),
         };
         let mut built = service(name(number)).scope("crash", "1", []);
         for index in 0..spans {
-            let text = noise(dice.next(), usize::try_from(bytes).unwrap());
-            let check = i64::from_le_bytes(dice.next().to_le_bytes());
+            let text = noise(rng.next(), usize::try_from(bytes).unwrap());
+            let check = i64::from_le_bytes(rng.next().to_le_bytes());
             let one = span(self.trace(trace(number, index)), id(number, index))
                 .name(&format!("operation {}", number % 7))
                 .at(EPOCH + number * MILLI)
@@ -146,8 +146,8 @@ impl Ledger {
         built
     }
 
-    /// Every span of these Exports is there, byte for byte, as often as it was acknowledged or more often where it was sent again;
-    /// no Export is there in part; and searches find it.
+    /// Asserts that every span of these Exports is stored byte for byte, at least as often as it was acknowledged and at most as often as
+    /// it was sent; that no Export is stored in part; and that searches find them.
     pub(crate) async fn verify(&self, client: &Client, numbers: Range<u64>) {
         let found = self.found(client, numbers.clone()).await;
         let exports = self.lock().clone();
@@ -165,8 +165,8 @@ impl Ledger {
             .await;
     }
 
-    /// Which Exports are there where some may have been dropped: none of them in part, none that `due` says must be there is missing,
-    /// and searches find those and no others.
+    /// Returns the Exports that are stored, after some may have been dropped. Asserts that none is stored in part, that none that is `due`
+    /// is missing, and that searches find exactly those.
     pub(crate) async fn verify_kept(
         &self,
         client: &Client,
@@ -192,7 +192,7 @@ impl Ledger {
         kept
     }
 
-    /// How often each of these Exports is there, byte for byte; none is there in part.
+    /// Counts the stored copies of each of these Exports, byte for byte; none may be stored in part.
     async fn found(&self, client: &Client, numbers: Range<u64>) -> BTreeMap<u64, u64> {
         let traces: Vec<u64> =
             (numbers.start / EXPORTS_PER_TRACE..=numbers.end / EXPORTS_PER_TRACE).collect();
@@ -208,7 +208,7 @@ impl Ledger {
         found
     }
 
-    /// As [`Ledger::verify`], of all that was ever sent.
+    /// Like [`Ledger::verify`], for all Exports.
     pub(crate) async fn verify_all(&self, client: &Client) {
         let (mut from, end) = (0, self.len());
         while from < end {
@@ -218,8 +218,8 @@ impl Ledger {
         }
     }
 
-    /// Whether no trace of it can be read.
-    pub(crate) async fn is_gone(&self, client: &Client) -> bool {
+    /// Returns true if none of its traces can be read.
+    pub(crate) async fn is_missing(&self, client: &Client) -> bool {
         let traces = (0..=self.len() / EXPORTS_PER_TRACE).map(|trace| self.trace(trace));
         client
             .get_traces(traces)
@@ -228,7 +228,7 @@ impl Ledger {
             .is_empty()
     }
 
-    /// How often each Export is in these traces.
+    /// Counts the copies of each Export in these traces.
     fn count(&self, traces: &[Trace], found: &mut BTreeMap<u64, u64>) {
         let mut spans: BTreeMap<u64, u64> = BTreeMap::new();
         for trace in traces {
@@ -259,7 +259,7 @@ impl Ledger {
         }
     }
 
-    /// Searches find the traces of all Exports of `least`, and of none beyond `most`.
+    /// Asserts that searches find the traces of all Exports in `least`, and none beyond `most`.
     async fn verify_searches(
         &self,
         client: &Client,
@@ -294,7 +294,7 @@ fn name(number: u64) -> String {
     format!("crash-{}", number % SERVICES)
 }
 
-/// The trace of a span: half of an Export is in the next one's.
+/// Returns the trace of a span: half of an Export's spans belong to the next one's.
 fn trace(number: u64, index: u64) -> u64 {
     (number + index % 2) / EXPORTS_PER_TRACE
 }

@@ -1,13 +1,13 @@
-//! Several connections that export at the same time, until they are told to stop.
+//! Several connections that export concurrently until they are stopped.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use larder_tests::{Background, Client, Larder, Turns, eventually, pace};
+use larder_tests::{Background, Client, Larder, Progress, eventually, pace};
 use tonic::{Code, Status};
 
 use crate::ledger::Ledger;
 
-/// A load under way.
+/// A running load.
 #[derive(Debug)]
 pub(crate) struct Load {
     ledger: Arc<Ledger>,
@@ -19,8 +19,8 @@ pub(crate) struct Load {
 // === impl Load ===
 
 impl Load {
-    /// Starts to export over so many connections. An Export that fails is sent again, as Jaeger's exporter would, until it is
-    /// acknowledged or the load is stopped.
+    /// Starts to export on this many connections. A failed Export is sent again, as Jaeger's exporter would do, until it is acknowledged
+    /// or the load is stopped.
     pub(crate) async fn start(larder: &Larder, ledger: &Arc<Ledger>, connections: u64) -> Self {
         let refused = Arc::default();
         let before = ledger.total().acknowledged;
@@ -28,7 +28,7 @@ impl Load {
         for _ in 0..connections {
             let client = larder.client().await;
             let (ledger, refused) = (Arc::clone(ledger), Arc::clone(&refused));
-            tasks.and(|turns| run(client, ledger, turns, refused));
+            tasks.and(|progress| run(client, ledger, progress, refused));
         }
         Self {
             ledger: Arc::clone(ledger),
@@ -38,7 +38,7 @@ impl Load {
         }
     }
 
-    /// Returns once so many more Exports have been acknowledged since the start.
+    /// Returns once `more` Exports have been acknowledged since the start.
     pub(crate) async fn acknowledged(&self, more: u64) {
         let enough = self.before + more;
         eventually("acknowledged Exports", async || {
@@ -47,7 +47,7 @@ impl Load {
         .await;
     }
 
-    /// Returns once so many Exports have been refused since the start.
+    /// Returns once `enough` Exports have been refused since the start.
     pub(crate) async fn refused(&self, enough: usize) {
         let refused = || self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         eventually("refused Exports", async || {
@@ -56,19 +56,24 @@ impl Load {
         .await;
     }
 
-    /// Ends it, once what is under way is answered; gives what was refused.
+    /// Stops after the running calls, and returns the refusals.
     pub(crate) async fn stop(self) -> Vec<Status> {
         self.connections.stop().await;
         std::mem::take(&mut self.refused.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-async fn run(client: Client, ledger: Arc<Ledger>, turns: Turns, refused: Arc<Mutex<Vec<Status>>>) {
-    while turns.go_on() {
+async fn run(
+    client: Client,
+    ledger: Arc<Ledger>,
+    progress: Progress,
+    refused: Arc<Mutex<Vec<Status>>>,
+) {
+    while progress.is_running() {
         let number = ledger.next();
         while let Err(status) = ledger.export(&client, number).await {
             // A batch that killed the plugin twice, alone, is refused for good.
-            let given_up = status.code() == Code::Internal || !turns.go_on();
+            let given_up = status.code() == Code::Internal || !progress.is_running();
             refused
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -81,7 +86,7 @@ async fn run(client: Client, ledger: Arc<Ledger>, turns: Turns, refused: Arc<Mut
     }
 }
 
-/// What is refused because of a fault is refused in words that let a client send it again.
+/// Asserts that refusals because of a fault are retryable.
 pub(crate) fn assert_repeatable(refused: &[Status]) {
     for status in refused {
         let repeatable = [Code::Unavailable, Code::ResourceExhausted].contains(&status.code());

@@ -1,5 +1,5 @@
-//! Nothing acknowledged is ever lost: kills at random moments, torn and damaged files, disks that are full or refuse, and plugins
-//! that are killed while they write.
+//! Acknowledged data is never lost: kills at random moments, torn and damaged files, full and failing disks, and plugins that are killed
+//! while they write.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,13 +10,13 @@
 )]
 
 mod checks;
-mod dice;
 mod disk;
 mod folder;
 mod incomplete;
+mod journal;
 mod killed_plugins;
 mod kills;
 mod ledger;
 mod load;
 mod retention;
-mod tails;
+mod rng;

@@ -1,8 +1,7 @@
-//! `kill -9` while what is too old or too much is dropped: what may still be there is there, what has gone stays gone, and nothing
-//! is left of it.
+//! `kill -9` while retention drops data: data within its limits stays, dropped data does not come back, and leaves nothing behind.
 //!
-//! After each kill a server that may keep everything opens the store, so that nothing goes while it is looked at. With
-//! `LARDER_CRASH_ROUNDS`, see `kills`, the end also waits for the files of what was given back.
+//! After each kill a server without limits opens the store, so that nothing is dropped while it is checked. With
+//! `LARDER_CRASH_ROUNDS`, see `kills`, the end also waits for the files of reclaimed partitions to be deleted.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,20 +10,20 @@ use std::time::{Duration, Instant};
 use larder_tests::{Home, Larder, Options, Plugin, eventually, http};
 use prost::Message as _;
 
-use crate::dice::Dice;
 use crate::kills::{CONNECTIONS, ROUNDS, kill_while_it_opens, rounds, tell};
 use crate::ledger::Ledger;
 use crate::load::Load;
+use crate::rng::Rng;
 
-/// As short as it may be: a bucket a second.
+/// The shortest retention that is allowed; a bucket takes a second.
 const RETENTION: Duration = Duration::from_secs(24);
 const MAX_BYTES: u64 = 2 << 20;
-/// A 24th goes at a time.
+/// A 24th is dropped at a time.
 const BUCKET_BYTES: u64 = MAX_BYTES / 24;
-/// The head of a store that holds nothing.
+/// The size of the head of an empty store.
 const EMPTY_BYTES: u64 = 4 << 10;
 
-/// Keeps little, in parts so small that there are many of them.
+/// Keeps little data, in parts so small that there are many of them.
 fn strict() -> Options {
     Options::new(Plugin::Brittle)
         .setting("retention", &format!("{}s", RETENTION.as_secs()))
@@ -39,7 +38,7 @@ fn stored(larder: &Larder) -> u64 {
     http::count(&larder.metrics(), "larder_kv_stored_bytes", &[])
 }
 
-/// The most that Exports from this one on can take up, and those that were under way at the same time.
+/// Returns the most bytes that Exports from this one on can take, including those in flight at the time.
 fn most_stored(ledger: &Ledger, from: u64) -> u64 {
     let numbers = from.saturating_sub(4 * CONNECTIONS)..ledger.len();
     let resources = numbers.map(|number| ledger.resource(number).0);
@@ -50,7 +49,7 @@ fn most_stored(ledger: &Ledger, from: u64) -> u64 {
     each.sum()
 }
 
-/// The first Export that is not dropped for want of room: it and all after it fit twice.
+/// Returns the first Export that must not be dropped for size: it and all later ones fit twice.
 fn first_with_room(ledger: &Ledger) -> u64 {
     let mut first = ledger.len();
     while first > 0 && most_stored(ledger, first - 1) < MAX_BYTES / 2 {
@@ -59,8 +58,8 @@ fn first_with_room(ledger: &Ledger) -> u64 {
     first
 }
 
-/// Looks at all that is there, after a kill at that moment; `gone` is what was not there before, and must not be. Tells how many
-/// Exports had to be there.
+/// Checks all data after a kill at that moment. `gone` holds the Exports that were missing before, and must stay missing. Returns the
+/// number of Exports that had to be there.
 async fn verify(
     larder: &Larder,
     ledger: &Ledger,
@@ -82,20 +81,20 @@ async fn verify(
     (0..ledger.len()).filter(|it| due(*it)).count()
 }
 
-/// Every round has one kill under load, and one of a server that keeps everything.
+/// Every round has one kill under load, and one of a server without limits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_due_to_go_survives_every_kill_while_the_rest_is_dropped() {
-    let mut dice = Dice::cast();
-    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(dice.next())));
+async fn unexpired_data_survives_every_kill_while_retention_drops_the_rest() {
+    let mut rng = Rng::from_env();
+    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(rng.next())));
     let (mut kills, mut due, mut gone) = (0, 0, BTreeSet::new());
     for _ in 0..rounds() {
-        if dice.below(3) == 0 {
-            kill_while_it_opens(strict(), &home, &mut dice).await;
+        if rng.below(3) == 0 {
+            kill_while_it_opens(strict(), &home, &mut rng).await;
             kills += 1;
         }
         let larder = strict().start_in(&home);
         let load = Load::start(&larder, &ledger, CONNECTIONS).await;
-        load.acknowledged(60 + dice.below(120)).await;
+        load.acknowledged(60 + rng.below(120)).await;
         let killed = Instant::now();
         larder.kill();
         load.stop().await;
@@ -115,7 +114,7 @@ async fn what_is_not_due_to_go_survives_every_kill_while_the_rest_is_dropped() {
     .await;
     let client = larder.client().await;
     eventually("all to be too old", async || {
-        (stored(&larder) <= EMPTY_BYTES && ledger.is_gone(&client).await).then_some(())
+        (stored(&larder) <= EMPTY_BYTES && ledger.is_missing(&client).await).then_some(())
     })
     .await;
     assert!(client.services().await.unwrap().is_empty());
@@ -126,7 +125,7 @@ async fn what_is_not_due_to_go_survives_every_kill_while_the_rest_is_dropped() {
         })
         .await;
     }
-    let (status, _) = larder.insist("TERM").await;
+    let (status, _) = larder.signal_until_exit("TERM").await;
     assert!(status.success(), "{status}");
     let exit = lenient().arguments(["check"]).run_in(&home);
     assert!(exit.status.success(), "{exit:?}");

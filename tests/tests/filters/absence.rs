@@ -1,4 +1,4 @@
-//! What is absent satisfies nothing: V3, V11.
+//! Absent values satisfy no predicate: V3, V11.
 
 use larder_proto::expression::v1::{Call, Expression};
 use larder_tests::Scene;
@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
 use crate::ask::judges;
 
-/// Every leaf that an operator can make of a reference to text.
+/// Returns every leaf that an operator can form with a reference to text.
 fn leaves(absent: &Expression) -> Vec<Call> {
     let absent = || absent.clone();
     vec![
@@ -49,8 +49,8 @@ async fn are_absent(scene: &Scene, absent: impl IntoIterator<Item = Expression>)
     }
 }
 
-/// V3: no operator holds for what is not there; only a not around it does.
-async fn no_leaf_holds_for_what_is_absent(scene: Scene) {
+/// V3: no operator holds for an absent value; only a `not` around it does.
+async fn no_leaf_holds_for_absent_values(scene: Scene) {
     let one = span(scene.trace(1), 1)
         .at(scene.at(1))
         .attribute("k", "v")
@@ -86,14 +86,14 @@ async fn no_leaf_holds_for_what_is_absent(scene: Scene) {
     .await;
 }
 
-/// A span that says as little as may be.
+/// Builds a minimal span.
 fn bare(scene: &Scene) -> ResourceBuilder {
     let one = span(scene.trace(1), 1).name("").at(scene.at(1));
     resource().scope("", "", []).span(one)
 }
 
 /// V11: these are absent when they are empty.
-async fn empty_text_is_absent_where_it_says_nothing(scene: Scene) {
+async fn empty_text_is_absent_in_some_fields(scene: Scene) {
     let mut bare = bare(&scene);
     let first = &mut bare.0.scope_spans[0].spans[0];
     *first = span(scene.trace(1), 1)
@@ -148,7 +148,7 @@ async fn fields_of_an_empty_collection_are_absent(scene: Scene) {
     .await;
 }
 
-/// Q4: a service name that is no string, or an empty one, is none; but it is an attribute.
+/// Q4: a service name that is empty or not a string counts as missing, but is an attribute.
 async fn a_service_name_that_is_no_text_is_absent(scene: Scene) {
     for (number, name) in [(1, service(7)), (2, service("")), (3, service(true))] {
         let one = span(scene.trace(number), 1).at(scene.at(number));
@@ -167,8 +167,8 @@ async fn a_service_name_that_is_no_text_is_absent(scene: Scene) {
     .await;
 }
 
-/// V11: these are always there, even when they are empty or zero.
-async fn what_always_has_a_value_is_there_when_it_is_empty(scene: Scene) {
+/// V11: these always have a value, even if it is empty or zero.
+async fn some_fields_are_present_even_when_empty(scene: Scene) {
     let mut bare = bare(&scene);
     let first = &mut bare.0.scope_spans[0].spans[0];
     *first = span(scene.trace(1), 1)
@@ -219,7 +219,7 @@ async fn what_always_has_a_value_is_there_when_it_is_empty(scene: Scene) {
     .await;
 }
 
-/// Resource spans without a resource, and scope spans without a scope, are as if both were empty.
+/// Resource spans without a resource, and scope spans without a scope, behave as if both were empty.
 async fn a_span_without_resource_and_scope_is_judged_too(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(1)).attribute("k", 1);
     let without = ResourceBuilder(ResourceSpans::default()).span(one);
@@ -238,10 +238,10 @@ async fn a_span_without_resource_and_scope_is_judged_too(scene: Scene) {
 }
 
 larder_tests::every_plugin![
-    no_leaf_holds_for_what_is_absent,
-    empty_text_is_absent_where_it_says_nothing,
+    no_leaf_holds_for_absent_values,
+    empty_text_is_absent_in_some_fields,
     fields_of_an_empty_collection_are_absent,
     a_service_name_that_is_no_text_is_absent,
-    what_always_has_a_value_is_there_when_it_is_empty,
+    some_fields_are_present_even_when_empty,
     a_span_without_resource_and_scope_is_judged_too,
 ];

@@ -1,4 +1,4 @@
-//! Asks a filter by every RPC that searches, and tells which rows of a table went wrong.
+//! Evaluates filters by every RPC that searches, and reports the failed rows of a table.
 
 use larder_proto::expression::v1::Call;
 use larder_tests::filter::text;
@@ -6,21 +6,21 @@ use larder_tests::status::error_info;
 use larder_tests::{Query, Scene};
 use tonic::{Code, Status};
 
-/// The numbers of the traces that match, newest first. All three RPCs must agree, on a refusal too.
+/// Returns the numbers of the matching traces, newest first. All three RPCs must agree, also on a refusal.
 pub(crate) async fn ask(scene: &Scene, query: &Query) -> Result<Vec<u64>, Status> {
     let found = scene.client.search(query).await?;
     Ok(scene.numbers(&found))
 }
 
-/// `ErrorInfo`'s reason, or nothing.
+/// Returns the reason of `ErrorInfo`; empty if there is none.
 pub(crate) fn reason(status: &Status) -> String {
     error_info(status).unwrap_or_default().reason
 }
 
-/// Which traces each filter finds.
+/// Asserts which traces each filter finds.
 ///
 /// # Panics
-/// When rows are wrong, with all of them.
+/// If rows fail; the message lists all of them.
 pub(crate) async fn finds(scene: &Scene, rows: impl IntoIterator<Item = (Call, Vec<u64>)>) {
     let mut wrong = Vec::new();
     for (filter, expected) in rows {
@@ -34,7 +34,7 @@ pub(crate) async fn finds(scene: &Scene, rows: impl IntoIterator<Item = (Call, V
     show(&wrong);
 }
 
-/// Whether each filter finds trace 1, the only one of its scene.
+/// Asserts whether each filter finds trace 1, the only one of its scene.
 pub(crate) async fn judges(scene: &Scene, rows: impl IntoIterator<Item = (Call, bool)>) {
     let rows = rows.into_iter().map(|(filter, matches)| {
         let found = if matches { vec![1] } else { Vec::new() };
@@ -43,7 +43,7 @@ pub(crate) async fn judges(scene: &Scene, rows: impl IntoIterator<Item = (Call, 
     finds(scene, rows).await;
 }
 
-/// That each filter is refused with a text, `INVALID_ARGUMENT` and `FILTER_INVALID`.
+/// Asserts that each filter is refused with a text, `INVALID_ARGUMENT` and `FILTER_INVALID`.
 pub(crate) async fn refuses(
     scene: &Scene,
     rows: impl IntoIterator<Item = (Call, impl AsRef<str>)>,
@@ -51,17 +51,17 @@ pub(crate) async fn refuses(
     refuses_with(scene, rows, |message, text| message == text).await;
 }
 
-/// That each filter is refused with a text that begins so, and then says more.
+/// Asserts that each filter is refused with a text that has this prefix and continues.
 pub(crate) async fn refuses_beginning(
     scene: &Scene,
     rows: impl IntoIterator<Item = (Call, impl AsRef<str>)>,
 ) {
-    let goes_on = |message: &str, start: &str| {
+    let wait_for_calls = |message: &str, start: &str| {
         message
             .strip_prefix(start)
             .is_some_and(|rest| !rest.is_empty())
     };
-    refuses_with(scene, rows, goes_on).await;
+    refuses_with(scene, rows, wait_for_calls).await;
 }
 
 async fn refuses_with(

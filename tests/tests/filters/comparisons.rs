@@ -1,4 +1,4 @@
-//! A stored value against constants, by all six comparisons and both ways round.
+//! Comparisons of a stored value with constants: all six operators, in both orders of operands.
 
 use larder_proto::expression::v1::{Call, Expression};
 use larder_tests::Scene;
@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::common::v1::AnyValue;
 
 use crate::ask::judges;
 
-/// Stores each value under `k` in a trace of its own, numbered from 1; a later one is older, so that answers come in order.
+/// Stores each value under `k` in its own trace, numbered from 1; later ones have older spans, so that answers come in order.
 pub(crate) async fn store(scene: &Scene, values: impl IntoIterator<Item = AnyValue>) {
     for (number, value) in (1..).zip(values) {
         let one = span(scene.trace(number), 1).at(scene.at(1000 - number));
@@ -17,25 +17,25 @@ pub(crate) async fn store(scene: &Scene, values: impl IntoIterator<Item = AnyVal
     }
 }
 
-/// What a comparison with the stored value comes to.
+/// The relation of the stored value to a constant.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Is {
+pub(crate) enum Relation {
     Less,
     Equal,
     Greater,
-    /// Neither is comparable with the other: unequal, and in no order.
-    Apart,
+    /// Not comparable: unequal, and unordered.
+    Incomparable,
 }
 
-/// All six comparisons, with the constant second and first.
-fn comparisons(stored: &Expression, constant: &Expression, is: Is) -> Vec<(Call, bool)> {
+/// Returns all six comparisons, in both orders of operands.
+fn comparisons(stored: &Expression, constant: &Expression, is: Relation) -> Vec<(Call, bool)> {
     let stored = || stored.clone();
     let constant = || constant.clone();
     let (less, equal, greater) = match is {
-        Is::Less => (true, false, false),
-        Is::Equal => (false, true, false),
-        Is::Greater => (false, false, true),
-        Is::Apart => (false, false, false),
+        Relation::Less => (true, false, false),
+        Relation::Equal => (false, true, false),
+        Relation::Greater => (false, false, true),
+        Relation::Incomparable => (false, false, false),
     };
     vec![
         (eq(stored(), constant()), equal),
@@ -53,11 +53,11 @@ fn comparisons(stored: &Expression, constant: &Expression, is: Is) -> Vec<(Call,
     ]
 }
 
-/// What a stored value, alone in a scene, is to each constant.
+/// Asserts the relation of a stored value, the only one of its scene, to each constant.
 pub(crate) async fn is<const N: usize>(
     scene: &Scene,
     stored: impl IntoValue,
-    rows: [(Expression, Is); N],
+    rows: [(Expression, Relation); N],
 ) {
     let scene = scene.again();
     let one = span(scene.trace(1), 1)
@@ -70,10 +70,10 @@ pub(crate) async fn is<const N: usize>(
     judges(&scene, all).await;
 }
 
-/// A table that is wrong about `comparisons` would prove nothing.
+/// An error in `comparisons` would make all tables meaningless.
 #[test]
 fn a_comparison_has_twelve_forms() {
-    let rows = comparisons(&attr("k"), &int(1), Is::Less);
+    let rows = comparisons(&attr("k"), &int(1), Relation::Less);
     let held: Vec<String> = rows
         .iter()
         .filter(|row| row.1)

@@ -1,4 +1,4 @@
-//! Two constants, opaque values, and the lists that fields are in: V9, V10, V13.
+//! Comparisons of two constants, opaque values, and fields in lists: V9, V10, V13.
 
 use larder_tests::Scene;
 use larder_tests::filter::{
@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::ask::{finds, judges};
 
-/// V9: two constants are compared once and for all; then every span matches, or none does.
+/// V9: two constants are compared once; then every span matches, or none does.
 async fn two_constants_are_compared(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(1));
     scene.client.store([scene.resource("a").span(one)]).await;
@@ -26,19 +26,19 @@ async fn two_constants_are_compared(scene: Scene) {
             (lt(string("a"), string("b")), true),
             (eq(boolean(true), boolean(true)), true),
             (ne(boolean(true), boolean(false)), true),
-            // Typed constants keep to their types.
+            // Typed constants are not converted.
             (eq(int(1), double(1.0)), false),
             (ne(int(1), double(1.0)), true),
             (lt(int(1), double(2.0)), false),
             (eq(double(0.0), double(-0.0)), true),
             (eq(double(f64::NAN), double(f64::NAN)), false),
             (ne(double(f64::NAN), double(f64::NAN)), true),
-            // Two that declare nothing are text.
+            // Two constants without declared types are compared as text.
             (eq(untyped("1"), untyped("1")), true),
             (eq(untyped("1"), untyped("1.0")), false),
             (lt(untyped("10"), untyped("9")), true),
             (gte(untyped(""), untyped("")), true),
-            // One that declares nothing is read as the type of the other, exactly.
+            // A constant without a declared type is parsed exactly as the type of the other.
             (eq(untyped("1"), int(1)), true),
             (eq(int(1), untyped("+1")), true),
             (eq(untyped("1.0"), int(1)), false),
@@ -63,7 +63,7 @@ async fn two_constants_are_compared(scene: Scene) {
     .await;
 }
 
-/// Two constants say nothing of a span, so what matches is all that there is.
+/// Two constants do not depend on the span, so every span matches.
 async fn two_equal_constants_match_all(scene: Scene) {
     let at = |number| span(scene.trace(number), 1).at(scene.at(number));
     scene
@@ -80,7 +80,7 @@ async fn two_equal_constants_match_all(scene: Scene) {
     .await;
 }
 
-/// V10: bytes, arrays, maps, and attributes that have no value are there, and are neither equal to anything nor in any order.
+/// V10: bytes, arrays, maps, and attributes without a value are present, but neither equal to anything nor ordered.
 async fn opaque_values_are_there_and_that_is_all(scene: Scene) {
     let mut valueless = key_value("k", "");
     valueless.value = None;
@@ -137,7 +137,7 @@ async fn opaque_values_are_there_and_that_is_all(scene: Scene) {
     .await;
 }
 
-/// V13: a list beside a field is read as what the field holds.
+/// V13: a list beside a field is parsed as the field's type.
 async fn a_list_beside_a_field_is_read_as_the_field(scene: Scene) {
     let one = span(scene.trace(1), 1)
         .name("1")

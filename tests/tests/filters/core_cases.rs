@@ -1,4 +1,4 @@
-//! The core cases: one span that has a bit of everything, and every row asked of it.
+//! The core cases: one span with a bit of everything.
 
 use larder_tests::Scene;
 use larder_tests::filter::{
@@ -12,7 +12,7 @@ use crate::ask::{ask, judges, refuses, refuses_beginning};
 
 const MILLISECOND: u64 = 1_000_000;
 
-/// Stores the span: a server's `GET /x` of 150 ms, with a status that is unset and two events.
+/// Stores the span: a server's `GET /x` of 150 ms, with an unset status and two events.
 async fn store(scene: &Scene) {
     let start = scene.at(1000);
     let one = span(scene.trace(1), 1)
@@ -193,7 +193,7 @@ async fn patterns(scene: Scene) {
     refuses(&scene, [(regex(field("span", "name"), "^GET"), anchored)]).await;
 }
 
-/// 20 calls are judged and 21 are not.
+/// 20 nested calls are evaluated, 21 are refused.
 async fn nesting(scene: Scene) {
     store(&scene).await;
     let negated = |times| (0..times).fold(exists(field("span", "name")), |inner, _| not(inner));

@@ -1,4 +1,4 @@
-//! What each built-in field holds. `host/docs/rules.md`, "Vocabulary", and V11.
+//! The contents of each built-in field. `host/docs/rules.md`, "Vocabulary", and V11.
 
 use larder_tests::Scene;
 use larder_tests::filter::{and, eq, exists, field, gt, gte, lt, lte, ne, regex, string};
@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 
 use crate::ask::{finds, judges};
 
-async fn every_text_is_what_was_written(scene: Scene) {
+async fn texts_are_returned_as_written(scene: Scene) {
     let mut one = span(scene.trace(0xab), 0xcd)
         .name("GET /x")
         .parent(0xef)
@@ -79,7 +79,7 @@ async fn every_text_is_what_was_written(scene: Scene) {
     }
 }
 
-/// Every kind has a word, and what OTLP does not know is unspecified.
+/// Every kind has a word; unknown kinds are unspecified.
 async fn kinds_are_words(scene: Scene) {
     for (number, kind) in (1..).zip([0, 1, 2, 3, 4, 5, 6]) {
         let mut one = span(scene.trace(number), 1).at(scene.at(100 - number));
@@ -104,7 +104,7 @@ async fn kinds_are_words(scene: Scene) {
     .await;
 }
 
-/// So has every status; a span without one is unset, and so is a code that OTLP does not know.
+/// Every status has a word; missing statuses and unknown codes are unset.
 async fn statuses_are_words(scene: Scene) {
     for (number, code) in (1..).zip([None, Some(0), Some(1), Some(2), Some(3)]) {
         let mut one = span(scene.trace(number), 1).at(scene.at(100 - number));
@@ -167,7 +167,7 @@ async fn durations_are_signed(scene: Scene) {
 }
 
 larder_tests::every_plugin![
-    every_text_is_what_was_written,
+    texts_are_returned_as_written,
     kinds_are_words,
     statuses_are_words,
     durations_are_signed,

@@ -1,4 +1,4 @@
-//! The shape of a filter: operators, arguments, references, nesting. The exact words of Jaeger's refusals:
+//! The structure of filters: operators, arguments, references, nesting. Jaeger's exact words of refusals are in
 //! `host/docs/rules.md`, "Refused filters".
 
 use larder_proto::expression::v1::Call;
@@ -33,7 +33,7 @@ async fn an_argument_with_no_term_is_refused_before_anything_else() {
 }
 
 #[tokio::test]
-async fn an_operator_that_there_is_not_is_refused() {
+async fn an_unknown_operator_is_refused() {
     let rows = [
         (call("x", []), "x"),
         (call("EQ", [attr("a"), untyped("1")]), "EQ"),
@@ -64,7 +64,7 @@ async fn and_and_or_take_two_arguments_or_more() {
 }
 
 #[tokio::test]
-async fn the_other_operators_take_what_they_take() {
+async fn the_other_operators_check_their_number_of_arguments() {
     let scene = Scene::new(Plugin::Memory).await;
     let arities = [
         ("not", 1),
@@ -94,7 +94,7 @@ async fn the_other_operators_take_what_they_take() {
 }
 
 #[tokio::test]
-async fn what_is_no_predicate_cannot_be_combined() {
+async fn only_predicates_can_be_combined() {
     let (name, event) = (field("span", "name"), nested("event"));
     let rows = [
         (
@@ -235,7 +235,7 @@ async fn a_reference_names_something_that_there_may_be() {
     .await;
 }
 
-/// And every built-in field that there is may be named.
+/// Every built-in field can be referenced.
 #[tokio::test]
 async fn every_built_in_field_is_known() {
     let scene = Scene::new(Plugin::Memory).await;

@@ -1,4 +1,4 @@
-//! Constants, lists and kinds of value that a filter cannot have. `host/docs/rules.md`, "Refused filters".
+//! Invalid constants, lists and types of values. `host/docs/rules.md`, "Refused filters".
 
 use larder_proto::expression::v1::{Call, Expression};
 use larder_tests::filter::{
@@ -9,7 +9,7 @@ use larder_tests::{Plugin, Scene};
 
 use crate::ask::refuses;
 
-/// Kinds of constants, as refusals name them.
+/// The kinds of constants, as refusals name them.
 const UNTYPED: &str = "an untyped constant";
 const STRING: &str = "a string constant";
 const INT: &str = "an integer constant";
@@ -17,7 +17,7 @@ const DOUBLE: &str = "a floating-point constant";
 const BOOL: &str = "a boolean constant";
 const ATTRIBUTE: &str = "an attribute reference";
 
-/// Each is refused with the name of its operator, and then these words.
+/// Asserts that each is refused with the name of its operator, followed by these words.
 async fn refused_by_operator(rows: impl IntoIterator<Item = (Call, impl AsRef<str>)>) {
     let rows = rows.into_iter().map(|(filter, text)| {
         let text = format!("operator {:?} {}", filter.op, text.as_ref());
@@ -63,7 +63,7 @@ async fn a_constant_is_of_the_type_that_it_declares() {
     refused(rows).await;
 }
 
-/// Decoding comes first: the constant is read before its call is looked at.
+/// Decoding comes first: the constant is parsed before its call is checked.
 #[tokio::test]
 async fn a_constant_of_an_unknown_type_is_refused() {
     let unknown = [
@@ -99,7 +99,7 @@ async fn values_of_different_kinds_are_not_compared() {
         (eq(kind(), int(2)), "span.kind", INT),
         (eq(string("1"), int(1)), STRING, INT),
         (ne(boolean(true), double(1.0)), BOOL, DOUBLE),
-        // Domains come before order.
+        // Types are checked before order.
         (gt(kind(), boolean(true)), "span.kind", BOOL),
     ];
     let kinds = "which hold different kinds of value";
@@ -109,7 +109,7 @@ async fn values_of_different_kinds_are_not_compared() {
 }
 
 #[tokio::test]
-async fn what_has_no_order_is_not_ordered() {
+async fn unordered_values_are_not_ordered() {
     let rows = [
         (gt(kind(), "server"), "span.kind"),
         (lt("server", kind()), "span.kind"),
@@ -124,7 +124,7 @@ async fn what_has_no_order_is_not_ordered() {
 }
 
 #[tokio::test]
-async fn membership_is_in_a_list_that_says_what_it_holds() {
+async fn membership_needs_a_list_with_a_valid_type() {
     let second = |what: &str| format!("takes a list as its second argument, got {what}");
     refused_by_operator([
         (is_in(attr("a"), string("1")), second(STRING)),
@@ -163,7 +163,7 @@ async fn a_pattern_is_constant_text_against_text() {
         (regex(since, "1s"), "event.timeSinceStart holds a duration"),
         (regex(start, "2026"), "span.startTime holds a timestamp"),
         (regex(time, string("2026")), "event.time holds a timestamp"),
-        // The subject is looked at first.
+        // The subject is checked first.
         (regex(duration(), int(1)), "span.duration holds a duration"),
     ];
     refused_by_operator(no_text.map(|(it, what)| (it, format!("matches text, and {what}")))).await;

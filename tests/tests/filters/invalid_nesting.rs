@@ -1,4 +1,4 @@
-//! How deep calls may nest. `host/docs/rules.md`, "Refused filters".
+//! The depth of nested calls. `host/docs/rules.md`, "Refused filters".
 
 use bytes::Bytes;
 use larder_proto::expression::v1::Call;
@@ -30,7 +30,7 @@ async fn calls_nest_twenty_deep_and_no_deeper() {
             (some("event", negated(19)), text),
             (some("event", some("link", negated(18))), text),
             (and([there(), negated(19)]), text),
-            // What is deep is seen before what is wrong deep inside.
+            // The depth is checked before errors inside.
             (not(call("bogus", [eq_of(negated(19))])), text),
         ],
     )
@@ -50,7 +50,7 @@ fn eq_of(predicate: Call) -> larder_proto::expression::v1::Expression {
     holder.args.remove(0)
 }
 
-/// There is no limit to how wide they are.
+/// The number of arguments is not limited.
 #[tokio::test]
 async fn a_call_may_have_thousands_of_arguments() {
     let scene = Scene::new(Plugin::Memory).await;
@@ -70,7 +70,7 @@ async fn a_call_may_have_thousands_of_arguments() {
     );
 }
 
-/// A field with its length.
+/// Encodes a length-delimited field.
 fn wrapped(tag: u8, inner: &[u8]) -> Vec<u8> {
     let mut bytes = vec![tag];
     encode_varint(u64::try_from(inner.len()).unwrap(), &mut bytes);
@@ -78,9 +78,9 @@ fn wrapped(tag: u8, inner: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Decoding refuses it, on each RPC, and the server goes on.
+/// Each RPC refuses it while decoding, and the server keeps running.
 #[tokio::test]
-async fn thousands_of_levels_are_refused_and_hurt_nothing() {
+async fn thousands_of_levels_are_refused_and_the_server_keeps_running() {
     let scene = Scene::new(Plugin::Memory).await;
     let op = wrapped(0x0a, b"not");
     let mut call = op.clone();

@@ -1,4 +1,4 @@
-//! Patterns that are no RE2, or that not every backend could match. `host/docs/rules.md`, "Refused filters".
+//! Patterns that are not RE2, or that some backend could not match. `host/docs/rules.md`, "Refused filters".
 
 use larder_proto::expression::v1::Call;
 use larder_tests::filter::{and, exists, field, not, regex, string};
@@ -69,7 +69,7 @@ async fn a_pattern_does_not_fold_case() {
     .await;
 }
 
-/// Among them what Rust's `regex` would take: RE2 has no verbose flag, no stacked repetitions, and none above a thousand.
+/// Including syntax that Rust's `regex` accepts: RE2 has no verbose flag, no stacked repetitions, and none above a thousand.
 #[tokio::test]
 async fn a_pattern_is_re2() {
     let scene = Scene::new(Plugin::Memory).await;
@@ -102,7 +102,7 @@ async fn a_pattern_is_re2() {
     refuses_beginning(&scene, patterns.map(|one| (pattern(one), text))).await;
 }
 
-/// What a pattern may cost is bounded, whatever RE2 allows.
+/// The cost of a pattern is limited, even if RE2 allows it.
 #[tokio::test]
 async fn a_pattern_that_compiles_to_too_much_is_refused() {
     refused(

@@ -1,4 +1,4 @@
-//! Constants that their field cannot hold: R1, R2, R4.
+//! Constants that their field cannot have: R1, R2, R4.
 
 use larder_tests::filter::{attr, eq, field, gt, gte, is_in, list, lt, ne, not, not_in, string};
 use larder_tests::{Plugin, Scene};
@@ -49,7 +49,7 @@ async fn text_that_a_field_cannot_hold_is_refused() {
     refuses_beginning(&scene, rows).await;
 }
 
-/// R1, R2: a word is one of its field's, whether it declares to be text or nothing.
+/// R1, R2: a word must be one of its field's, whether it declares to be text or declares nothing.
 #[tokio::test]
 async fn a_word_is_one_that_its_field_holds() {
     let scene = Scene::new(Plugin::Memory).await;
@@ -80,9 +80,9 @@ async fn a_word_is_one_that_its_field_holds() {
     refuses(&scene, statuses).await;
 }
 
-/// R4: the type that a list declares has to be of the field's domain, and its elements have to be of both.
+/// R4: the declared type of a list must match the field's type, and its elements must match both.
 #[tokio::test]
-async fn a_list_holds_what_its_field_can_hold() {
+async fn a_lists_elements_must_be_valid_for_its_field() {
     let scene = Scene::new(Plugin::Memory).await;
     let of = |name, kind, values: [&'static str; 2]| is_in(field("span", name), list(kind, values));
     let rows = [

@@ -1,4 +1,4 @@
-//! Where a reference looks: V1, V2, V4.
+//! The levels of references: V1, V2, V4.
 
 use larder_tests::Scene;
 use larder_tests::filter::{
@@ -55,7 +55,7 @@ async fn one_span_satisfies_all(scene: Scene) {
     .await;
 }
 
-/// V2: a key without a level is the span's or its resource's, and of no other level.
+/// V2: a key without a level refers to the span and its resource, and to no other level.
 async fn a_key_without_a_level_is_of_the_span_or_its_resource(scene: Scene) {
     let at = |number| span(scene.trace(number), 1).at(scene.at(number));
     let kv = || key_value("key", "v");
@@ -89,7 +89,7 @@ async fn a_key_without_a_level_is_of_the_span_or_its_resource(scene: Scene) {
     .await;
 }
 
-/// V4: of several values one is enough to match, and for `ne` and `not_in` none may.
+/// V4: of several values one match is enough; for `ne` and `not_in` none may be equal.
 async fn a_key_on_the_span_and_its_resource_has_both_values(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(1)).attribute("k", "s");
     let resource = scene.resource("a").attribute("k", 5).span(one);
@@ -118,7 +118,7 @@ async fn a_key_on_the_span_and_its_resource_has_both_values(scene: Scene) {
     .await;
 }
 
-/// V4: so have events and links outside of some.
+/// V4: the same holds for events and links outside of `some`.
 async fn events_and_links_have_a_value_each(scene: Scene) {
     let one = span(scene.trace(1), 1)
         .at(scene.at(1))

@@ -1,6 +1,5 @@
-//! Structured filters (RFC 0005): what is refused and with which words, and what is found. Each row of `host/docs/rules.md`
-//! is a row here. Evaluation runs against `kv`, `memory` and `minimal`, which must give equal answers, and by all three RPCs
-//! that search.
+//! Structured filters (RFC 0005): refused filters with their texts, and results. Each row of `host/docs/rules.md` is a row here.
+//! Filters are evaluated on `kv`, `memory` and `minimal`, which must give equal answers, and by all three RPCs that search.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,6 +14,7 @@ mod ask;
 mod comparisons;
 mod constants;
 mod core_cases;
+mod exclusive;
 mod fields;
 mod invalid;
 mod invalid_constants;
@@ -27,7 +27,6 @@ mod order;
 mod patterns;
 mod quantifiers;
 mod resolution;
-mod standing_alone;
 mod synthetic_keys;
 mod two_references;
 mod window;

@@ -1,4 +1,4 @@
-//! Numbers of two types, and text that reads as numbers: V6, V7, V8.
+//! Numbers of two types, and text that parses as a number: V6, V7, V8.
 
 use larder_tests::Scene;
 use larder_tests::filter::{
@@ -8,13 +8,13 @@ use larder_tests::filter::{
 use larder_tests::otlp::IntoValue;
 
 use crate::ask::finds;
-use crate::comparisons::{Is, is, store};
+use crate::comparisons::{Relation, is, store};
 
-/// 2^53, from which on doubles leave out integers.
+/// 2^53; larger doubles cannot represent every integer.
 const WIDE: i64 = 9_007_199_254_740_992;
 
-/// V6: a constant that declares a type is compared with values of that type, and is unequal to all others.
-async fn a_typed_constant_is_of_its_type_alone(scene: Scene) {
+/// V6: a constant of a declared type is compared with values of that type, and is unequal to all others.
+async fn a_typed_constant_is_comparable_with_its_type_only(scene: Scene) {
     let values = [
         "1".into_value(),
         1.into_value(),
@@ -50,8 +50,8 @@ async fn a_typed_constant_is_of_its_type_alone(scene: Scene) {
     .await;
 }
 
-/// V13: the same goes for the type that a list declares.
-async fn a_typed_list_is_of_its_type_alone(scene: Scene) {
+/// V13: the same holds for the declared type of a list.
+async fn a_typed_list_is_comparable_with_its_type_only(scene: Scene) {
     let values = [
         "1".into_value(),
         1.into_value(),
@@ -83,8 +83,8 @@ async fn a_typed_list_is_of_its_type_alone(scene: Scene) {
     .await;
 }
 
-/// V7: one that declares none is read as what is stored.
-async fn an_untyped_constant_is_read_as_what_is_stored(scene: Scene) {
+/// V7: a constant without a declared type is parsed as the type of the stored value.
+async fn an_untyped_constant_is_parsed_as_the_stored_type(scene: Scene) {
     let values = [
         "500".into_value(),
         500.into_value(),
@@ -118,7 +118,7 @@ async fn an_untyped_constant_is_read_as_what_is_stored(scene: Scene) {
     .await;
 }
 
-/// V7: as Go reads numbers: with exponents, in hexadecimal with one, with underscores, and by the names of what is no number.
+/// V7: numbers are parsed as in Go: with exponents, in hexadecimal with an exponent, with underscores, and as NaN and infinities.
 async fn numbers_are_read_as_go_reads_them(scene: Scene) {
     is(
         &scene,
@@ -127,30 +127,35 @@ async fn numbers_are_read_as_go_reads_them(scene: Scene) {
             "1000", "+1000", "01000", "1000.0", "1000.", "1e3", "1E+3", "1_000", "1_000.0",
             "0x1F4p1", "0X.7dp11", "0x3e_8p0",
         ]
-        .map(|text| (untyped(text), Is::Equal)),
+        .map(|text| (untyped(text), Relation::Equal)),
     )
     .await;
     let unread = [
         "", " 1000", "1000 ", "0x3e8", "0b1", "0o1750", "1000f", "1_", "_1", "1__000", "1e", "+",
         ".", "1,000", "١", "1e400", "-nan", "+nan", "infin", "0x1p", "0xp1",
     ];
-    is(&scene, 1000, unread.map(|text| (untyped(text), Is::Apart))).await;
+    is(
+        &scene,
+        1000,
+        unread.map(|text| (untyped(text), Relation::Incomparable)),
+    )
+    .await;
     is(
         &scene,
         1000.0,
-        unread.map(|text| (untyped(text), Is::Apart)),
+        unread.map(|text| (untyped(text), Relation::Incomparable)),
     )
     .await;
     is(
         &scene,
         1000,
         [
-            (untyped("Inf"), Is::Less),
-            (untyped("+infinity"), Is::Less),
-            (untyped("-INF"), Is::Greater),
-            (untyped("nan"), Is::Apart),
-            (untyped("1e-400"), Is::Greater),
-            (untyped("0x1p-1074"), Is::Greater),
+            (untyped("Inf"), Relation::Less),
+            (untyped("+infinity"), Relation::Less),
+            (untyped("-INF"), Relation::Greater),
+            (untyped("nan"), Relation::Incomparable),
+            (untyped("1e-400"), Relation::Greater),
+            (untyped("0x1p-1074"), Relation::Greater),
         ],
     )
     .await;
@@ -158,29 +163,29 @@ async fn numbers_are_read_as_go_reads_them(scene: Scene) {
         &scene,
         f64::INFINITY,
         [
-            (untyped("inf"), Is::Equal),
-            (untyped("Infinity"), Is::Equal),
-            (untyped("1e308"), Is::Greater),
-            (untyped("1e309"), Is::Apart),
+            (untyped("inf"), Relation::Equal),
+            (untyped("Infinity"), Relation::Equal),
+            (untyped("1e308"), Relation::Greater),
+            (untyped("1e309"), Relation::Incomparable),
         ],
     )
     .await;
 }
 
-/// V8: integers are compared exactly, also with doubles, which then are not rounded to.
+/// V8: integers are compared exactly, also with doubles, without rounding.
 async fn integers_are_compared_exactly(scene: Scene) {
     is(
         &scene,
         WIDE + 1,
         [
-            (int(WIDE + 1), Is::Equal),
-            (int(WIDE), Is::Greater),
-            (int(WIDE + 2), Is::Less),
-            (untyped("9007199254740993"), Is::Equal),
-            (untyped("9007199254740992"), Is::Greater),
-            // No integer by its spelling, so it is a double, and the nearest one is 2^53.
-            (untyped("9007199254740993.0"), Is::Greater),
-            (untyped("9007199254740994.0"), Is::Less),
+            (int(WIDE + 1), Relation::Equal),
+            (int(WIDE), Relation::Greater),
+            (int(WIDE + 2), Relation::Less),
+            (untyped("9007199254740993"), Relation::Equal),
+            (untyped("9007199254740992"), Relation::Greater),
+            // Not an integer by its spelling, so it is a double, and the nearest one is 2^53.
+            (untyped("9007199254740993.0"), Relation::Greater),
+            (untyped("9007199254740994.0"), Relation::Less),
         ],
     )
     .await;
@@ -188,12 +193,12 @@ async fn integers_are_compared_exactly(scene: Scene) {
         &scene,
         i64::MAX,
         [
-            (untyped("9223372036854775807"), Is::Equal),
-            (untyped("9223372036854775806"), Is::Greater),
-            (untyped("9223372036854775808"), Is::Less),
-            (untyped("9223372036854775807.0"), Is::Less),
-            (untyped("1e19"), Is::Less),
-            (untyped("-1e19"), Is::Greater),
+            (untyped("9223372036854775807"), Relation::Equal),
+            (untyped("9223372036854775806"), Relation::Greater),
+            (untyped("9223372036854775808"), Relation::Less),
+            (untyped("9223372036854775807.0"), Relation::Less),
+            (untyped("1e19"), Relation::Less),
+            (untyped("-1e19"), Relation::Greater),
         ],
     )
     .await;
@@ -201,11 +206,11 @@ async fn integers_are_compared_exactly(scene: Scene) {
         &scene,
         i64::MIN,
         [
-            (untyped("-9223372036854775808"), Is::Equal),
-            (untyped("-9223372036854775808.0"), Is::Equal),
-            (untyped("-9223372036854775809"), Is::Equal),
-            (untyped("-9223372036854777856"), Is::Greater),
-            (untyped("-1e19"), Is::Greater),
+            (untyped("-9223372036854775808"), Relation::Equal),
+            (untyped("-9223372036854775808.0"), Relation::Equal),
+            (untyped("-9223372036854775809"), Relation::Equal),
+            (untyped("-9223372036854777856"), Relation::Greater),
+            (untyped("-1e19"), Relation::Greater),
         ],
     )
     .await;
@@ -213,26 +218,26 @@ async fn integers_are_compared_exactly(scene: Scene) {
         &scene,
         1,
         [
-            (untyped("0.5"), Is::Greater),
-            (untyped("1.5"), Is::Less),
-            (untyped("0.99999999999999999999"), Is::Equal),
+            (untyped("0.5"), Relation::Greater),
+            (untyped("1.5"), Relation::Less),
+            (untyped("0.99999999999999999999"), Relation::Equal),
         ],
     )
     .await;
 }
 
-/// V7: beside a double the text is a double, also when it is written as an integer.
+/// V7: beside a double the text is parsed as a double, even if it is written as an integer.
 async fn beside_a_double_text_is_a_double(scene: Scene) {
     let wide = 9_007_199_254_740_992.0;
     is(
         &scene,
         wide,
         [
-            (untyped("9007199254740992"), Is::Equal),
-            (untyped("9007199254740993"), Is::Equal),
-            (untyped("9007199254740994"), Is::Less),
-            (double(wide), Is::Equal),
-            (int(WIDE), Is::Apart),
+            (untyped("9007199254740992"), Relation::Equal),
+            (untyped("9007199254740993"), Relation::Equal),
+            (untyped("9007199254740994"), Relation::Less),
+            (double(wide), Relation::Equal),
+            (int(WIDE), Relation::Incomparable),
         ],
     )
     .await;
@@ -240,15 +245,15 @@ async fn beside_a_double_text_is_a_double(scene: Scene) {
         &scene,
         150.5,
         [
-            (untyped("100"), Is::Greater),
-            (untyped("150.5"), Is::Equal),
-            (untyped("1505e-1"), Is::Equal),
-            (untyped("151"), Is::Less),
-            (double(150.5), Is::Equal),
-            (double(151.0), Is::Less),
-            (int(100), Is::Apart),
-            (string("150.5"), Is::Apart),
-            (untyped("abc"), Is::Apart),
+            (untyped("100"), Relation::Greater),
+            (untyped("150.5"), Relation::Equal),
+            (untyped("1505e-1"), Relation::Equal),
+            (untyped("151"), Relation::Less),
+            (double(150.5), Relation::Equal),
+            (double(151.0), Relation::Less),
+            (int(100), Relation::Incomparable),
+            (string("150.5"), Relation::Incomparable),
+            (untyped("abc"), Relation::Incomparable),
         ],
     )
     .await;
@@ -256,19 +261,19 @@ async fn beside_a_double_text_is_a_double(scene: Scene) {
         &scene,
         -0.0,
         [
-            (untyped("0"), Is::Equal),
-            (untyped("-0"), Is::Equal),
-            (double(0.0), Is::Equal),
-            (untyped("0x1p-1074"), Is::Less),
+            (untyped("0"), Relation::Equal),
+            (untyped("-0"), Relation::Equal),
+            (double(0.0), Relation::Equal),
+            (untyped("0x1p-1074"), Relation::Less),
         ],
     )
     .await;
 }
 
 larder_tests::every_plugin![
-    a_typed_constant_is_of_its_type_alone,
-    a_typed_list_is_of_its_type_alone,
-    an_untyped_constant_is_read_as_what_is_stored,
+    a_typed_constant_is_comparable_with_its_type_only,
+    a_typed_list_is_comparable_with_its_type_only,
+    an_untyped_constant_is_parsed_as_the_stored_type,
     numbers_are_read_as_go_reads_them,
     integers_are_compared_exactly,
     beside_a_double_text_is_a_double,

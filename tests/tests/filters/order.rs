@@ -1,4 +1,4 @@
-//! What is ordered and how, and what is not: V8.
+//! Order of values: V8.
 
 use larder_tests::Scene;
 use larder_tests::filter::{
@@ -7,37 +7,40 @@ use larder_tests::filter::{
 use larder_tests::otlp::IntoValue;
 
 use crate::ask::judges;
-use crate::comparisons::{Is, is, store};
+use crate::comparisons::{Relation, is, store};
 
-/// V8: NaN is unequal to all, itself included, and in no order.
+/// V8: NaN is unequal to everything, itself included, and unordered.
 async fn nan_is_unequal_to_all(scene: Scene) {
     is(
         &scene,
         f64::NAN,
         [
-            (double(f64::NAN), Is::Apart),
-            (double(0.0), Is::Apart),
-            (double(f64::INFINITY), Is::Apart),
-            (untyped("NaN"), Is::Apart),
-            (untyped("0"), Is::Apart),
-            (int(0), Is::Apart),
+            (double(f64::NAN), Relation::Incomparable),
+            (double(0.0), Relation::Incomparable),
+            (double(f64::INFINITY), Relation::Incomparable),
+            (untyped("NaN"), Relation::Incomparable),
+            (untyped("0"), Relation::Incomparable),
+            (int(0), Relation::Incomparable),
         ],
     )
     .await;
     is(
         &scene,
         1.5,
-        [(double(f64::NAN), Is::Apart), (untyped("nan"), Is::Apart)],
+        [
+            (double(f64::NAN), Relation::Incomparable),
+            (untyped("nan"), Relation::Incomparable),
+        ],
     )
     .await;
     is(
         &scene,
         f64::NEG_INFINITY,
         [
-            (double(f64::NEG_INFINITY), Is::Equal),
-            (double(f64::MIN), Is::Less),
-            (untyped("-inf"), Is::Equal),
-            (double(f64::NAN), Is::Apart),
+            (double(f64::NEG_INFINITY), Relation::Equal),
+            (double(f64::MIN), Relation::Less),
+            (untyped("-inf"), Relation::Equal),
+            (double(f64::NAN), Relation::Incomparable),
         ],
     )
     .await;
@@ -61,16 +64,16 @@ async fn text_is_ordered_by_its_bytes(scene: Scene) {
         &scene,
         "Zé",
         [
-            (string("Zé"), Is::Equal),
-            (string("Zf"), Is::Greater),
-            (string("a"), Is::Less),
-            (string("Z"), Is::Greater),
-            (string(""), Is::Greater),
-            (string("ZéZ"), Is::Less),
-            (untyped("Zé"), Is::Equal),
-            (untyped("zé"), Is::Less),
-            // One code point, or two that look alike.
-            (untyped("Ze\u{301}"), Is::Greater),
+            (string("Zé"), Relation::Equal),
+            (string("Zf"), Relation::Greater),
+            (string("a"), Relation::Less),
+            (string("Z"), Relation::Greater),
+            (string(""), Relation::Greater),
+            (string("ZéZ"), Relation::Less),
+            (untyped("Zé"), Relation::Equal),
+            (untyped("zé"), Relation::Less),
+            // One code point, or an equivalent sequence of two.
+            (untyped("Ze\u{301}"), Relation::Greater),
         ],
     )
     .await;
@@ -78,18 +81,18 @@ async fn text_is_ordered_by_its_bytes(scene: Scene) {
         &scene,
         "10",
         [
-            (untyped("9"), Is::Less),
-            (string("9"), Is::Less),
-            (int(10), Is::Apart),
-            (double(10.0), Is::Apart),
+            (untyped("9"), Relation::Less),
+            (string("9"), Relation::Less),
+            (int(10), Relation::Incomparable),
+            (double(10.0), Relation::Incomparable),
         ],
     )
     .await;
     // U+FFFF comes before U+10000 in bytes of UTF-8, and after it in units of UTF-16.
-    is(&scene, "\u{ffff}", [(string("\u{10000}"), Is::Less)]).await;
+    is(&scene, "\u{ffff}", [(string("\u{10000}"), Relation::Less)]).await;
 }
 
-/// V8: true and false are equal or not, and in no order.
+/// V8: booleans can be equal, but are unordered.
 async fn booleans_are_not_ordered(scene: Scene) {
     let scene_of = async |truth: bool| {
         let scene = scene.again();

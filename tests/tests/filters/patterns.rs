@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 
 use crate::ask::judges;
 
-/// Which patterns are found in a text.
+/// Asserts which patterns match a text.
 async fn found_in<const N: usize>(scene: &Scene, text: &str, rows: [(&str, bool); N]) {
     let scene = scene.again();
     let one = span(scene.trace(1), 1).at(scene.at(1)).attribute("k", text);
@@ -18,7 +18,7 @@ async fn found_in<const N: usize>(scene: &Scene, text: &str, rows: [(&str, bool)
     judges(&scene, typed).await;
 }
 
-/// Anywhere in the value, and in this case.
+/// Patterns match anywhere in the value, and are case-sensitive.
 async fn a_pattern_is_found_anywhere(scene: Scene) {
     found_in(
         &scene,
@@ -51,7 +51,7 @@ async fn a_pattern_is_found_anywhere(scene: Scene) {
     .await;
 }
 
-/// A class of both cases folds nothing: it says what it takes. (Jaeger of August 2026 refused it; a later one does not.)
+/// A class of both cases is not case folding. (Jaeger of August 2026 refused it; a later one accepts it.)
 async fn both_cases_may_be_written_out(scene: Scene) {
     found_in(
         &scene,
@@ -65,8 +65,8 @@ async fn both_cases_may_be_written_out(scene: Scene) {
     .await;
 }
 
-/// RE2 as Go reads it: classes are of ASCII, `.` is one character that ends no line, `\Q` quotes, and sets have no operators.
-async fn patterns_mean_what_re2_means(scene: Scene) {
+/// RE2 as implemented by Go: classes are ASCII, `.` matches one character other than a newline, `\Q` quotes, and sets have no operators.
+async fn patterns_have_the_semantics_of_re2(scene: Scene) {
     found_in(
         &scene,
         "é٣ß",
@@ -122,7 +122,7 @@ async fn patterns_mean_what_re2_means(scene: Scene) {
     .await;
 }
 
-/// Up to a thousand repetitions of a class are RE2.
+/// RE2 allows up to a thousand repetitions of a class.
 async fn a_large_pattern_is_a_pattern(scene: Scene) {
     let long = "ß".repeat(1000);
     found_in(
@@ -165,7 +165,7 @@ async fn only_text_matches_a_pattern(scene: Scene) {
     }
 }
 
-/// One of several values, at any level; words as the text that they are.
+/// A pattern may match any of several values, at any level; words are text.
 async fn a_pattern_is_sought_in_every_value(scene: Scene) {
     let one = span(scene.trace(1), 1)
         .at(scene.at(1))
@@ -203,7 +203,7 @@ async fn a_pattern_is_sought_in_every_value(scene: Scene) {
 larder_tests::every_plugin![
     a_pattern_is_found_anywhere,
     both_cases_may_be_written_out,
-    patterns_mean_what_re2_means,
+    patterns_have_the_semantics_of_re2,
     a_large_pattern_is_a_pattern,
     only_text_matches_a_pattern,
     a_pattern_is_sought_in_every_value,

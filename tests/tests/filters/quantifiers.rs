@@ -6,7 +6,7 @@ use larder_tests::otlp::{key_value, span};
 
 use crate::ask::{finds, judges};
 
-/// Two events, two links, of which no one has both of what the span has.
+/// Stores a span with two events and two links; no single event or link has all attributes.
 async fn store(scene: &Scene) {
     let start = scene.at(1000);
     let one = span(scene.trace(1), 1)
@@ -78,7 +78,7 @@ async fn references_inside_bind_to_one_element(scene: Scene) {
     .await;
 }
 
-/// Other levels are the enclosing span's; the other collection is any of its elements, as outside.
+/// References to other levels use the enclosing span; the other collection means any of its elements, as outside.
 async fn references_to_other_levels_are_the_span_s(scene: Scene) {
     store(&scene).await;
     judges(
@@ -143,7 +143,7 @@ async fn references_to_other_levels_are_the_span_s(scene: Scene) {
     .await;
 }
 
-/// A link in its own some inside of an event's, and the other way round.
+/// A `some` of links nested in a `some` of events, and vice versa.
 async fn some_of_links_stands_inside_some_of_events(scene: Scene) {
     store(&scene).await;
     let same = || eq(attr_at("event", "to"), attr_at("link", "name"));
@@ -182,7 +182,7 @@ async fn some_of_links_stands_inside_some_of_events(scene: Scene) {
     .await;
 }
 
-/// Of nothing there is no some, and every holds; every is not some not.
+/// On an empty collection `some` is false, and "every", that is not some not, is true.
 async fn of_an_empty_collection_some_is_false_and_every_is_true(scene: Scene) {
     let at = |number| span(scene.trace(number), 1).at(scene.at(number));
     scene

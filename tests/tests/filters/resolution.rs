@@ -1,4 +1,4 @@
-//! What a constant is read as: R1 to R5.
+//! Parsing of constants by their context: R1 to R5.
 
 use larder_tests::filter::{
     attr, eq, exists, field, gt, gte, instant, is_in, list, lt, lte, ne, not_in, regex, string,
@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::ask::{ask, judges};
 
-/// One server span of 90.5 minutes, at second 1 of its scene.
+/// Stores one server span of 90.5 minutes, at second 1 of its scene.
 async fn stored(plugin: Plugin) -> Scene {
     let scene = Scene::new(plugin).await;
     let one = span(scene.trace(1), 1)
@@ -72,7 +72,7 @@ async fn a_duration_is_spelled_in_many_ways() {
     .await;
 }
 
-/// R1: an instant is what it is in any zone, to the nanosecond. Scenes begin at whole seconds.
+/// R1: instants in any zone, to the nanosecond. Scenes begin at whole seconds.
 #[tokio::test]
 async fn an_instant_is_spelled_in_many_ways() {
     let scene = stored(Plugin::Memory).await;
@@ -107,7 +107,7 @@ async fn an_instant_is_spelled_in_many_ways() {
     .await;
 }
 
-/// R3: the constant may stand first; then the order turns round.
+/// R3: the constant may come first; then the comparison is reversed.
 #[tokio::test]
 async fn a_constant_may_stand_first() {
     let scene = stored(Plugin::Memory).await;
@@ -133,9 +133,9 @@ async fn a_constant_may_stand_first() {
     .await;
 }
 
-/// R3, R5: a pattern stays a pattern and what stands beside an attribute stays text, even if both read as durations.
+/// R3, R5: a pattern stays a pattern, and a constant beside an attribute stays text, even if both parse as durations.
 #[tokio::test]
-async fn what_stands_beside_no_field_is_not_resolved() {
+async fn constants_without_a_field_are_not_resolved() {
     let scene = stored(Plugin::Memory).await;
     judges(
         &scene,
@@ -151,9 +151,9 @@ async fn what_stands_beside_no_field_is_not_resolved() {
     .await;
 }
 
-/// R5: a filter as Jaeger has resolved it already means the same: it sends durations as Go writes them and the reference first.
+/// R5: a filter that Jaeger has already resolved means the same: it sends durations in Go's format, and the reference first.
 #[tokio::test]
-async fn what_was_resolved_before_means_the_same() {
+async fn resolved_filters_mean_the_same() {
     let scene = stored(Plugin::Memory).await;
     let pairs = [
         (

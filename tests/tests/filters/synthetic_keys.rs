@@ -1,4 +1,4 @@
-//! Keys that stand for what is no attribute, as old queries that Jaeger rewrites have them: V14.
+//! Keys that stand for fields, as in old queries that Jaeger rewrites: V14.
 
 use larder_tests::Scene;
 use larder_tests::filter::{
@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 
 use crate::ask::{finds, judges};
 
-/// Of the status, always there, and in front of an attribute of that name.
+/// `error` refers to the status, which always exists, and hides an attribute of that name.
 async fn error_is_the_status(scene: Scene) {
     let at = |number: u64| span(scene.trace(number), 1).at(scene.at(100 - number));
     scene
@@ -48,7 +48,7 @@ async fn error_is_the_status(scene: Scene) {
     }
 }
 
-/// At other levels it is a key like any other.
+/// At other levels it is an ordinary key.
 async fn elsewhere_error_is_an_attribute(scene: Scene) {
     let kv = || key_value("error", "x");
     let one = span(scene.trace(1), 1)
@@ -106,7 +106,7 @@ async fn kind_status_and_scope_are_the_fields(scene: Scene) {
             [
                 (eq(at("span.kind"), "server"), true),
                 (eq(at("span.kind"), string("server")), true),
-                // No field stands here, so the word is not checked.
+                // This is not a field, so the word is not checked.
                 (eq(at("span.kind"), "SERVER"), false),
                 (ne(at("span.kind"), "SERVER"), true),
                 (eq(at("span.kind"), "literal"), false),
@@ -135,7 +135,7 @@ async fn kind_status_and_scope_are_the_fields(scene: Scene) {
     .await;
 }
 
-/// They are there, and absent, as the fields are.
+/// They are absent if the fields are.
 async fn a_scope_without_a_name_has_none(scene: Scene) {
     let one = span(scene.trace(1), 1)
         .at(scene.at(1))
@@ -154,7 +154,7 @@ async fn a_scope_without_a_name_has_none(scene: Scene) {
     .await;
 }
 
-/// Only without a level.
+/// Applies only without a level.
 async fn a_prefix_points_to_the_resource(scene: Scene) {
     let one = span(scene.trace(1), 1)
         .at(scene.at(1))

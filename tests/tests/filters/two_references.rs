@@ -1,4 +1,4 @@
-//! One reference against another: V9.
+//! Comparisons of two references: V9.
 
 use larder_tests::Scene;
 use larder_tests::filter::{attr, attr_at, eq, exists, field, gt, gte, lt, lte, ne, not, some};
@@ -8,7 +8,7 @@ use crate::ask::judges;
 
 const WIDE: i64 = 9_007_199_254_740_992;
 
-async fn attributes_are_compared_by_what_they_hold(scene: Scene) {
+async fn attributes_are_compared_by_value(scene: Scene) {
     let attributes = [
         ("int", 5.into_value()),
         ("same", 5.into_value()),
@@ -52,7 +52,7 @@ async fn attributes_are_compared_by_what_they_hold(scene: Scene) {
             (ne(attr("true"), attr("false")), true),
             (lt(attr("false"), attr("true")), false),
             (gte(attr("true"), attr("yes")), false),
-            // Of differing kinds.
+            // Of different types.
             (eq(attr("int"), attr("text")), false),
             (ne(attr("int"), attr("text")), true),
             (lt(attr("int"), attr("word")), false),
@@ -63,7 +63,7 @@ async fn attributes_are_compared_by_what_they_hold(scene: Scene) {
             (eq(attr("nan"), attr("nan")), false),
             (ne(attr("nan"), attr("int")), true),
             (lt(attr("text"), attr("word")), true),
-            // Of which one is not there.
+            // One of them is absent.
             (eq(attr("int"), attr("missing")), false),
             (ne(attr("int"), attr("missing")), false),
             (ne(attr("missing"), attr("int")), false),
@@ -163,7 +163,7 @@ async fn fields_are_compared_with_attributes(scene: Scene) {
                 some("event", eq(attr_at("event", "of"), field("span", "name"))),
                 true,
             ),
-            // Text, however it reads, is no duration and no instant.
+            // Text is never a duration or an instant, even if it parses as one.
             (eq(attr("name"), field("span", "duration")), false),
             (ne(attr("name"), field("span", "duration")), true),
             (lt(attr("name"), field("span", "startTime")), false),
@@ -173,8 +173,8 @@ async fn fields_are_compared_with_attributes(scene: Scene) {
     .await;
 }
 
-/// As in Jaeger's evaluator, which keeps durations and instants as integers of nanoseconds: no constant of a query is
-/// compared so, since one that is typed is refused and one that is not is read as the field's type.
+/// As in Jaeger's evaluator, which represents durations and instants as integers of nanoseconds. Constants are never compared this way:
+/// a typed one is refused, and an untyped one is parsed as the field's type.
 async fn a_number_beside_a_time_is_nanoseconds(scene: Scene) {
     let start = scene.at(1_000);
     let one = span(scene.trace(1), 7)
@@ -200,7 +200,7 @@ async fn a_number_beside_a_time_is_nanoseconds(scene: Scene) {
 }
 
 larder_tests::every_plugin![
-    attributes_are_compared_by_what_they_hold,
+    attributes_are_compared_by_value,
     fields_are_compared_with_fields_of_their_domain,
     fields_are_compared_with_attributes,
     a_number_beside_a_time_is_nanoseconds,

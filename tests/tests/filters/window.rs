@@ -1,4 +1,4 @@
-//! A window of time and a depth beside a filter: V15.
+//! A time window and a depth beside a filter: V15.
 
 use larder_tests::filter::{attr, eq, exists, field, lt, ne, not};
 use larder_tests::otlp::span;
@@ -10,7 +10,7 @@ async fn found(scene: &Scene, query: Query) -> Vec<u64> {
     ask(scene, &query).await.unwrap()
 }
 
-/// Both ends included, and on the span that satisfies the filter.
+/// Both ends are included, and one span must satisfy both.
 async fn one_span_satisfies_the_filter_and_the_window(scene: Scene) {
     let at = |number, id, offset| span(scene.trace(number), id).at(scene.at(offset));
     scene
@@ -41,11 +41,11 @@ async fn one_span_satisfies_the_filter_and_the_window(scene: Scene) {
     assert_eq!(found(&scene, without).await, [1]);
 }
 
-/// Newest matching span first, then by trace id; no more than the depth, and not one less.
+/// Newest matching span first, then by trace id; exactly as many as the depth allows.
 async fn the_newest_come_first_and_no_more_than_asked_for(scene: Scene) {
     let mut resource = scene.resource("a");
     for number in 1..=9 {
-        // The even ones have a span that does not match and is newer than all.
+        // Even ones have a span that does not match and is newer than all others.
         let matching = span(scene.trace(number), 1)
             .at(scene.at(100 + number / 3))
             .attribute("k", "v");
@@ -71,8 +71,8 @@ async fn the_newest_come_first_and_no_more_than_asked_for(scene: Scene) {
     assert_eq!(found(&scene, rest).await, [2, 4, 6]);
 }
 
-/// A filter that names instants of its own leaves the window as it is.
-async fn a_filter_by_time_stands_beside_the_window(scene: Scene) {
+/// A filter on instants does not change the window.
+async fn a_filter_by_time_combines_with_the_window(scene: Scene) {
     let at = |number: u64, lasting| {
         span(scene.trace(number), 1)
             .at(scene.at(number * 10))
@@ -94,7 +94,7 @@ async fn a_filter_by_time_stands_beside_the_window(scene: Scene) {
     assert_eq!(found(&scene, early).await, [1]);
 }
 
-/// More than one page of what a plugin gives at a time, of which one in a hundred matches.
+/// More than one page of a plugin's results, of which one in a hundred matches.
 async fn matches_are_found_among_many(scene: Scene) {
     for part in 0..10 {
         let spans = (0..100).map(|index| {
@@ -121,6 +121,6 @@ async fn matches_are_found_among_many(scene: Scene) {
 larder_tests::every_plugin![
     one_span_satisfies_the_filter_and_the_window,
     the_newest_come_first_and_no_more_than_asked_for,
-    a_filter_by_time_stands_beside_the_window,
+    a_filter_by_time_combines_with_the_window,
     matches_are_found_among_many,
 ];

@@ -1,16 +1,16 @@
-//! The traces that Jaeger's searches run over, written after its fixtures: which service, operation, duration, and at which
-//! level (span, event, resource, scope, link) the tags stand.
+//! The traces for Jaeger's searches, modelled on its fixtures: service, operation, duration, and the levels of the tags (span, event,
+//! resource, scope, link).
 
 use larder_tests::otlp::{IntoValue, ResourceBuilder, SpanBuilder, key_value, service, span};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
-/// 2017-01-26T16:46:31.639875Z, when nearly all of their spans start.
+/// 2017-01-26T16:46:31.639875Z, the start of nearly all of Jaeger's spans.
 pub(crate) const START: u64 = 1_485_449_191_639_875_000;
 
 /// One trace.
 pub(crate) struct Fixture {
-    /// As in Jaeger's list.
+    /// The name in Jaeger's list.
     pub(crate) name: &'static str,
     pub(crate) trace: [u8; 16],
     pub(crate) resources: Vec<ResourceBuilder>,
@@ -28,22 +28,22 @@ fn fixture(name: &'static str, low: u64, resources: Vec<ResourceBuilder>) -> Fix
     }
 }
 
-/// The service of query `number`.
+/// Starts the service of query `number`.
 fn query(number: u64) -> ResourceBuilder {
     service(format!("query{number:02}-service"))
 }
 
-/// A bare span of trace `low`.
+/// Starts a bare span of trace `low`.
 fn bare(low: u64, number: u64, name: &str, lasting: u64) -> SpanBuilder {
     span(id(low), number).name(name).at(START).lasting(lasting)
 }
 
-/// A span with two events that say nothing.
+/// Starts a span with two empty events.
 fn plain(low: u64, number: u64, name: &str, lasting: u64) -> SpanBuilder {
     bare(low, number, name, lasting).event("", []).event("", [])
 }
 
-/// The tag that Jaeger calls `sameplacetag1` and so on.
+/// Returns the tag that Jaeger calls `sameplacetag1` and so on.
 fn tag(number: u8) -> KeyValue {
     numbered("sameplacetag", number)
 }
@@ -62,7 +62,7 @@ fn blob(key: &str) -> KeyValue {
     key_value(key, &[0, 0, 0x30, 0x39][..])
 }
 
-/// All four tags and the blob.
+/// Returns all four tags and the blob.
 fn all(prefix: &str, blob_key: &str) -> [KeyValue; 5] {
     let [one, two, three, four] = [1, 2, 3, 4].map(|number| numbered(prefix, number));
     [one, two, four, three, blob(blob_key)]
@@ -91,7 +91,7 @@ fn links(span: SpanBuilder, first: impl IntoIterator<Item = KeyValue>) -> SpanBu
         .link(id(1), 2, [kind("follows_from")])
 }
 
-/// All of them.
+/// Returns all fixtures.
 pub(crate) fn fixtures() -> Vec<Fixture> {
     let mut fixtures = unlike_tags();
     fixtures.extend(one_spot());
@@ -99,7 +99,7 @@ pub(crate) fn fixtures() -> Vec<Fixture> {
     fixtures
 }
 
-/// Those that no tag tells apart, and those that are there to be found by no search.
+/// Fixtures that do not differ by tags, and those that no search finds.
 fn unlike_tags() -> Vec<Fixture> {
     let mut late = plain(5, 1, "operation-list-test2", 5000);
     let mut early = plain(5, 2, "operation-list-test3", 5000);
@@ -194,7 +194,7 @@ fn unlike_tags() -> Vec<Fixture> {
     ]
 }
 
-/// Those with all their tags at one level.
+/// Fixtures with all their tags at one level.
 fn one_spot() -> Vec<Fixture> {
     let scope = |number, attributes: Vec<KeyValue>| {
         query(number).scope("testing-library", "1.1.1", attributes)
@@ -291,7 +291,7 @@ fn one_spot() -> Vec<Fixture> {
     ]
 }
 
-/// Those whose tags stand at several levels around one span.
+/// Fixtures whose tags are spread over several levels around one span.
 fn many_spots() -> Vec<Fixture> {
     vec![
         fixture(

@@ -1,6 +1,5 @@
-//! Jaeger's acceptance of a storage (A4), as far as it needs no Jaeger: its 25 searches over traces written after its fixtures,
-//! services and operations, the large trace, duplicates, summaries and the search across services. Through real gRPC, for
-//! `memory` and `minimal`.
+//! Jaeger's acceptance tests of a storage (A4), as far as they run without Jaeger: its 25 searches over its fixtures, services and
+//! operations, the large trace, duplicates, summaries and the search across services. Through real gRPC, on `memory` and `minimal`.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +18,7 @@ use fixtures::{Fixture, START, fixtures};
 use larder_tests::otlp::{SpanRef, request, span, spans_of};
 use larder_tests::{Query, Scene};
 
-/// Writes every fixture, each in an Export of its own. Writing them again only makes doubles, which these searches do not mind.
+/// Writes every fixture, each in its own Export. Repeated writes only add duplicates, which do not affect these searches.
 async fn load(scene: &Scene) -> Vec<Fixture> {
     let fixtures = fixtures();
     for fixture in &fixtures {
@@ -81,7 +80,7 @@ async fn services_and_operations_are_those_of_the_example_trace(scene: Scene) {
     assert_eq!(pairs("example-service-2", "server").await, []);
 }
 
-/// A trace of 10,008 spans comes whole, in messages that Jaeger's client takes.
+/// A trace of 10,008 spans is returned completely, in messages that Jaeger's client accepts.
 async fn a_trace_of_10_008_spans_comes_whole(scene: Scene) {
     let id = scene.trace(1);
     let spans: Vec<_> = (1..=10_008)
@@ -109,7 +108,7 @@ async fn a_trace_of_10_008_spans_comes_whole(scene: Scene) {
     assert_eq!(found.unwrap()[0].span_ids(), all);
 }
 
-/// A trace of 200 spans in which many are equal comes back with all of them.
+/// A trace of 200 spans with many equal ones is returned with all of them.
 async fn duplicates_come_back(scene: Scene) {
     let id = scene.trace(1);
     let spans = (0..200).map(|number| span(id, number % 50 + 1).at(scene.at(number % 50)));
@@ -127,7 +126,7 @@ async fn duplicates_come_back(scene: Scene) {
     assert_eq!(summaries[0].span_count, 200);
 }
 
-/// Traces of several services are found whatever the service, by window alone.
+/// Traces of any service are found by the window alone.
 async fn a_search_without_a_service_crosses_services(scene: Scene) {
     for (number, name) in (1..).zip(["cross-a", "cross-b", "cross-c"]) {
         let one = span(scene.trace(number), 1)

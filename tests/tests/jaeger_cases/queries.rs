@@ -1,10 +1,10 @@
-//! Jaeger's 25 searches. Its query service turns every tag into a string (W4), and so do these.
+//! Jaeger's 25 searches. Its query service converts every tag to a string (W4), and so do these.
 
 use larder_tests::Query;
 
 use crate::fixtures::START;
 
-/// One search and the fixtures it must find.
+/// A search and the fixtures that it must find.
 pub(crate) struct Case {
     pub(crate) caption: &'static str,
     pub(crate) query: Query,
@@ -13,7 +13,7 @@ pub(crate) struct Case {
 
 const SECOND: u64 = 1_000_000_000;
 
-/// An hour around the spans, of the service of query `number`.
+/// Searches an hour around the spans, for the service of query `number`.
 fn search(number: u64) -> Query {
     Query::default()
         .service(format!("query{number:02}-service"))
@@ -21,7 +21,7 @@ fn search(number: u64) -> Query {
         .depth(1000)
 }
 
-/// With the operation of that query.
+/// Adds the operation of that query.
 fn named(number: u64) -> Query {
     search(number).operation(format!("query{number:02}-operation"))
 }
@@ -43,7 +43,7 @@ fn range(query: Query) -> Query {
 
 type Row = (&'static str, Query, &'static [&'static str]);
 
-/// All of them, in Jaeger's order.
+/// Returns all cases, in Jaeger's order.
 pub(crate) fn cases() -> Vec<Case> {
     let rows = one_spot().into_iter().chain(no_tags()).chain(with_tags());
     let rows = rows.chain(many_spots()).chain(last());

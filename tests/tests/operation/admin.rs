@@ -1,4 +1,4 @@
-//! The admin port: `/livez`, `/readyz`, `/plugin`, `/purge`, and what there is not.
+//! The admin port: `/livez`, `/readyz`, `/plugin`, `/purge`, and unknown paths.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Options, Plugin, http};
@@ -36,7 +36,7 @@ fn the_plugin_is_described() {
         assert!(told["hash"].as_str().unwrap().len() >= 32, "{told}");
         assert!(told["memory_used"].as_u64().unwrap() > 0, "{told}");
         assert_eq!(told["memory_limit"], 1_u64 << 30);
-        // Neither network nor files nor the wall clock.
+        // No network, no files, no wall clock.
         for import in told["imports"].as_array().unwrap() {
             let import = import.as_str().unwrap();
             let granted = !["sockets", "filesystem/preopens", "wall-clock"]
@@ -61,7 +61,7 @@ async fn purge_is_off_unless_it_is_turned_on() {
 }
 
 #[tokio::test]
-async fn purge_answers_post_alone() {
+async fn purge_accepts_only_post() {
     let larder = Options::new(Plugin::Memory).purge().start();
     let client = larder.client().await;
     client
@@ -84,7 +84,7 @@ async fn purge_answers_post_alone() {
     assert!(client.services().await.unwrap().is_empty());
 }
 
-/// The plan of a search as a tree, and what each step took: through the plugin, over what is stored.
+/// Shows the plan of a search as a tree, with the time of each step, on real data.
 #[tokio::test]
 async fn a_search_is_explained() {
     for plugin in [Plugin::Kv, Plugin::Memory] {

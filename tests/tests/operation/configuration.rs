@@ -1,15 +1,15 @@
-//! Defaults, then the file, then the environment, then flags; and mistakes told with their place and the nearest valid word.
+//! Precedence: defaults, file, environment, flags. Errors name their place and the nearest valid word.
 
 use larder_tests::{Exit, Home, Options};
 
-/// `larder config print`, with nothing from outside.
+/// `larder config print`, without any external configuration.
 fn print() -> Options {
     Options::bare()
         .without_port_flags()
         .arguments(["config", "print"])
 }
 
-/// The value printed for a key, which occurs once.
+/// Returns the printed value of a key, which must occur once.
 fn value(exit: &Exit, key: &str) -> String {
     assert!(exit.status.success(), "{exit:?}");
     let mark = format!("{key}: ");
@@ -22,7 +22,7 @@ fn value(exit: &Exit, key: &str) -> String {
     values[0].trim_matches(['"', '\'']).to_owned()
 }
 
-/// What a mistake of the configuration is told with: it ends the binary with code 1.
+/// Returns the message of a configuration error, which ends the binary with code 1.
 #[track_caller]
 fn refused(options: Options) -> String {
     ends_with(1, options)
@@ -37,7 +37,7 @@ fn ends_with(code: i32, options: Options) -> String {
     exit.stderr
 }
 
-fn assert_tells(told: &str, parts: &[&str]) {
+fn assert_contains_all(told: &str, parts: &[&str]) {
     for part in parts {
         assert!(told.contains(part), "no {part:?} in {told}");
     }
@@ -53,7 +53,7 @@ fn without_anything_the_defaults_are_printed() {
     assert_eq!(value(&printed, "purge"), "false");
     assert_eq!(value(&printed, "data_dir"), "./larder-data");
     let endpoints = ["endpoint: 127.0.0.1:17271", "endpoint: 127.0.0.1:17270"];
-    assert_tells(&printed.stdout, &endpoints);
+    assert_contains_all(&printed.stdout, &endpoints);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn flags_pass_the_environment_which_passes_the_file_which_passes_the_defaults() 
 }
 
 #[test]
-fn what_is_printed_is_a_file_that_gives_the_same() {
+fn the_printed_configuration_is_a_file_with_the_same_values() {
     let first = print()
         .config("grpc: { writer_endpoint: 127.0.0.1:4316 }\nplugin: { use: memory, settings: { max_traces: 7 } }")
         .environment("LARDER_ADMIN_PURGE", "true")
@@ -84,7 +84,7 @@ fn what_is_printed_is_a_file_that_gives_the_same() {
     assert_eq!(value(&first, "writer_endpoint"), "127.0.0.1:4316");
     let second = print().config(&first.stdout).run();
     assert_eq!(second.stdout, first.stdout);
-    // The file may be named by a variable as well.
+    // A variable can name the file, too.
     let home = Home::new();
     let file = home.path().join("printed.yaml");
     std::fs::write(&file, &first.stdout).unwrap();
@@ -92,7 +92,7 @@ fn what_is_printed_is_a_file_that_gives_the_same() {
     assert_eq!(third.run().stdout, first.stdout);
 }
 
-/// A test of the host holds the documented table against the settings; this is that the binary prints the same.
+/// A test of the host compares the documented table with the settings; this test checks that the binary prints the same.
 #[test]
 fn the_table_of_settings_is_printed_as_it_is_documented() {
     let table = Options::bare().without_port_flags();
@@ -103,9 +103,9 @@ fn the_table_of_settings_is_printed_as_it_is_documented() {
 }
 
 #[test]
-fn an_unknown_key_is_told_with_its_place_and_the_nearest() {
+fn an_unknown_key_is_reported_with_its_place_and_the_nearest_key() {
     let told = refused(print().config("limits:\n  memroy: 1GiB\n"));
-    assert_tells(
+    assert_contains_all(
         &told,
         &[
             "limits.memroy",
@@ -114,7 +114,7 @@ fn an_unknown_key_is_told_with_its_place_and_the_nearest() {
         ],
     );
     let told = refused(print().environment("LARDER_GRPC_ENDPONT", "127.0.0.1:1"));
-    assert_tells(
+    assert_contains_all(
         &told,
         &[
             "LARDER_GRPC_ENDPONT",
@@ -126,37 +126,37 @@ fn an_unknown_key_is_told_with_its_place_and_the_nearest() {
 #[test]
 fn a_mistake_of_usage_ends_with_code_2() {
     let told = ends_with(2, print().arguments(["--grpc-endpont", "127.0.0.1:1"]));
-    assert_tells(&told, &["--grpc-endpont", "--grpc-endpoint"]);
+    assert_contains_all(&told, &["--grpc-endpont", "--grpc-endpoint"]);
     let told = ends_with(2, print().arguments(["--plugin-setting", "x"]));
-    assert_tells(&told, &["KEY=VALUE"]);
+    assert_contains_all(&told, &["KEY=VALUE"]);
 }
 
 #[test]
-fn a_bad_value_is_told_with_its_place_and_what_is_expected() {
+fn a_bad_value_is_reported_with_its_place_and_the_expected_format() {
     let told = refused(print().config("limits: { memory: 4KiB }\n"));
-    assert_tells(
+    assert_contains_all(
         &told,
         &["limits.memory", "at least 1MiB", "4KiB", "larder.yaml:1:"],
     );
     let told = refused(print().environment("LARDER_LIMITS_CALL_TIMEOUT", "soon"));
-    assert_tells(
+    assert_contains_all(
         &told,
         &["limits.call_timeout", "LARDER_LIMITS_CALL_TIMEOUT", "soon"],
     );
     let told = refused(print().arguments(["--grpc-endpoint", "nowhere"]));
-    assert_tells(
+    assert_contains_all(
         &told,
         &["grpc.endpoint", "(flag --grpc-endpoint)", "nowhere"],
     );
     let told = refused(print().config("limits: [\n"));
-    assert_tells(&told, &["larder.yaml:"]);
+    assert_contains_all(&told, &["larder.yaml:"]);
     let told = refused(print().arguments(["--config", "no/such/file.yaml"]));
-    assert_tells(&told, &["no/such/file.yaml: No such file"]);
+    assert_contains_all(&told, &["no/such/file.yaml: No such file"]);
     let told = refused(Options::bare().environment("LARDER_LOG", "a=b=c"));
-    assert_tells(&told, &["LARDER_LOG is no log filter"]);
+    assert_contains_all(&told, &["LARDER_LOG is no log filter"]);
 }
 
-/// The same configuration is what a server starts with, and a server does not start with a bad one.
+/// A server starts with the same configuration, and refuses to start with an invalid one.
 #[tokio::test]
 async fn a_server_starts_from_a_file_alone_and_not_from_a_bad_one() {
     let file = "grpc: { endpoint: '127.0.0.1:0', writer_endpoint: '127.0.0.1:0' }\nadmin: { endpoint: '127.0.0.1:0', purge: true }\nplugin: { use: memory, settings: { max_traces: 1000 } }\n";
@@ -166,5 +166,5 @@ async fn a_server_starts_from_a_file_alone_and_not_from_a_bad_one() {
     assert_eq!(larder.post("/purge").status, 200);
 
     let told = refused(Options::bare().config("plugin: { use: nonesuch }"));
-    assert_tells(&told, &["nonesuch", "memory"]);
+    assert_contains_all(&told, &["nonesuch", "memory"]);
 }

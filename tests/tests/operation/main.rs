@@ -1,4 +1,4 @@
-//! What an operator sees: configuration from three sources and its mistakes, the admin port, metrics, logs, start and stop.
+//! The operator's view: configuration from three sources and its errors, the admin port, metrics, logs, start and stop.
 
 #![allow(
     clippy::unwrap_used,

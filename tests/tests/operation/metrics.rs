@@ -1,4 +1,4 @@
-//! `/metrics`: what is promised is there, under OpenTelemetry's names, and counts what happened.
+//! `/metrics`: the documented metrics exist, under OpenTelemetry's names, and count correctly.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use larder_tests::http::{self, count};
 use larder_tests::otlp::{service, span};
 use larder_tests::{Options, Plugin, Query, eventually, method};
 
-/// Without those that count failures of the plugin, which are told once there is one.
+/// Without the counters of plugin failures, which appear with the first failure.
 const NAMES: [&str; 21] = [
     "rpc_server_call_duration_seconds",
     "larder_ingest_spans_total",
@@ -35,7 +35,7 @@ const NAMES: [&str; 21] = [
 #[tokio::test]
 async fn every_metric_that_is_promised_is_described() {
     let larder = Options::new(Plugin::Memory).start();
-    // What has a label for each kind of event is told from the first event on.
+    // Metrics with a label per kind of event appear with the first event.
     let client = larder.client().await;
     let refused = span([0; 16], 1).at(5);
     client.export([service("a").span(refused)]).await.unwrap();
@@ -98,7 +98,7 @@ async fn metrics_count_what_happened() {
     assert_eq!(calls(export, "INVALID_ARGUMENT"), 1);
     let get = "jaeger.storage.v2.TraceReader/GetTraces";
     assert_eq!(calls(get, "INVALID_ARGUMENT"), 1);
-    // Who calls cannot make up names.
+    // Callers cannot invent label values.
     assert_eq!(calls("_OTHER", "UNIMPLEMENTED"), 2);
     assert!(!metrics.contains("Guess"), "{metrics}");
 

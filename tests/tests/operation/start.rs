@@ -1,4 +1,4 @@
-//! How a server starts, and what it says where it cannot.
+//! The start of a server, and the messages of failed starts.
 
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use larder_tests::{Larder, Options, Plugin};
 
 #[test]
-fn a_start_says_the_plugin_and_every_address() {
+fn a_start_logs_the_plugin_and_every_address() {
     let larder = Options::new(Plugin::Memory)
         .arguments(["--writer-endpoint", "localhost:0"])
         .start();
@@ -22,7 +22,7 @@ fn a_start_says_the_plugin_and_every_address() {
 }
 
 #[test]
-fn a_start_says_where_the_data_is_and_nothing_of_a_port_that_is_not_there() {
+fn a_start_logs_the_data_folder_and_no_disabled_port() {
     let version = env!("CARGO_PKG_VERSION");
     for plugin in [Plugin::Kv, Plugin::Memory] {
         let larder = Options::new(plugin).start();
@@ -40,9 +40,9 @@ fn data(larder: &Larder) -> String {
     larder.data_dir().display().to_string()
 }
 
-/// A file may hold what a plugin was compiled to, which is run as it is: nobody else may write there.
+/// A file may hold compiled code, which is run unchecked: no other user may have write access.
 #[test]
-fn compiled_plugins_are_kept_where_nobody_else_can_write() {
+fn compiled_plugins_are_writable_by_their_owner_only() {
     let larder = Options::new(Plugin::Memory).own_cache().start();
     let mode = std::fs::metadata(larder.data_dir())
         .unwrap()
@@ -53,9 +53,9 @@ fn compiled_plugins_are_kept_where_nobody_else_can_write() {
     assert!(kept > 0, "nothing was cached");
 }
 
-/// Off a terminal, what is logged is JSON, a line an event; what is announced is plain.
+/// Without a terminal, logs are JSON, one line per event; announcements are plain text.
 #[test]
-fn logs_are_json_where_nobody_reads_them() {
+fn logs_are_json_without_a_terminal() {
     let larder = Options::new(Plugin::Memory).purge().start();
     assert_eq!(larder.post("/purge").status, 200);
     let line = larder.line("purged");
@@ -64,7 +64,7 @@ fn logs_are_json_where_nobody_reads_them() {
 }
 
 #[test]
-fn a_port_in_use_is_told_with_its_setting() {
+fn a_port_in_use_is_reported_with_its_setting() {
     let larder = Options::new(Plugin::Memory).start();
     for (flag, setting, taken) in [
         ("--grpc-endpoint", "grpc.endpoint", larder.grpc()),
@@ -87,7 +87,7 @@ fn a_port_in_use_is_told_with_its_setting() {
 }
 
 #[test]
-fn a_plugin_that_cannot_be_loaded_is_told_with_what_to_do() {
+fn a_plugin_that_cannot_be_loaded_is_reported_with_a_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let text = directory.path().join("text.wasm");
     std::fs::write(&text, "this is no wasm").unwrap();
@@ -112,9 +112,9 @@ fn a_plugin_that_cannot_be_loaded_is_told_with_what_to_do() {
     }
 }
 
-/// By serving and by `plugin inspect`.
+/// Both when serving and with `plugin inspect`.
 #[test]
-fn a_setting_that_a_plugin_refuses_is_told_with_its_name() {
+fn a_setting_that_a_plugin_refuses_is_reported_by_name() {
     for (plugin, key, value, told) in [
         (Plugin::Hostile, "colour", "blue", ["hostile", "colour"]),
         (Plugin::Minimal, "colour", "blue", ["minimal", "colour"]),

@@ -1,4 +1,4 @@
-//! SIGTERM drains: readiness goes first, what is under way ends, and a second signal does not wait for it.
+//! SIGTERM drains: readiness ends first, running calls finish, and a second signal does not wait for them.
 
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,14 +11,14 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-/// An Export that keeps the guest busy; returns once the guest has it.
+/// Starts an Export that keeps the guest busy; returns once the guest has it.
 async fn busy(larder: &Larder, misdeed: &str) -> JoinHandle<Result<(), Status>> {
     let client = larder.client().await;
     arm(&client, &format!("{misdeed} at write")).await;
     let one = service("a").span(span([1; 16], 1).at(5));
     let write = tokio::spawn(async move { client.export([one]).await.map(drop) });
     larder
-        .told(&format!("the guest is about to {misdeed}"))
+        .wait_for_line(&format!("the guest is about to {misdeed}"))
         .await;
     write
 }
@@ -28,7 +28,7 @@ fn hostile() -> Options {
     options.environment("LARDER_LIMITS_DRAIN_TIMEOUT", "60s")
 }
 
-/// `/readyz` is 503 with a reason, while `/livez` stays.
+/// Asserts that `/readyz` is 503 with a reason, while `/livez` stays.
 async fn assert_stopping(larder: &Larder) {
     eventually("readiness to go", async || {
         let ready = larder.get("/readyz");
@@ -53,7 +53,7 @@ async fn a_write_under_way_is_acknowledged_before_the_server_ends() {
 }
 
 #[tokio::test]
-async fn readiness_goes_first_and_a_second_signal_ends_at_once() {
+async fn readiness_ends_first_and_a_second_signal_exits_at_once() {
     let larder = hostile()
         .environment("LARDER_LIMITS_CALL_TIMEOUT", "1h")
         .start();
@@ -77,8 +77,8 @@ async fn readiness_goes_first_and_a_second_signal_ends_at_once() {
     .await;
     assert!(!write.is_finished(), "there is time for what is under way");
 
-    // Two signals within a moment count as one.
-    let (status, lines) = larder.insist("TERM").await;
+    // Two signals in quick succession count as one.
+    let (status, lines) = larder.signal_until_exit("TERM").await;
     assert_eq!(
         (status.code(), status.signal()),
         (Some(143), None),
@@ -91,9 +91,9 @@ async fn readiness_goes_first_and_a_second_signal_ends_at_once() {
         .unwrap_err();
 }
 
-/// Of a name that there is not, too: both end with the server, and neither keeps it.
+/// Also for an unknown service name: both watches end with the server, and neither delays it.
 #[tokio::test]
-async fn a_health_watch_is_told_of_a_stop_and_does_not_hold_it_up() {
+async fn a_health_watch_learns_of_a_stop_and_does_not_delay_it() {
     let larder = Options::new(Plugin::Memory).start();
     let mut health = HealthClient::new(larder.client().await.channel());
     let mut watches = Vec::new();
@@ -119,7 +119,7 @@ async fn a_health_watch_is_told_of_a_stop_and_does_not_hold_it_up() {
     assert!(status.success(), "{lines:?}");
 }
 
-/// A guest that never ends holds a stop up no longer than the drain may take.
+/// A guest that never returns delays a stop no longer than the drain timeout.
 #[tokio::test]
 async fn a_stop_ends_in_time_although_a_guest_does_not() {
     let larder = Options::new(Plugin::HostileExclusive)
@@ -142,7 +142,7 @@ async fn a_stop_ends_in_time_although_a_guest_does_not() {
         .unwrap_err();
 }
 
-/// Under load, every Export is either acknowledged or told to come again, and the server ends by itself.
+/// Under load, every Export is either acknowledged or refused as retryable, and the server exits by itself.
 #[tokio::test]
 async fn a_stop_under_load_answers_every_export() {
     let larder = Options::new(Plugin::Memory).start();
@@ -192,15 +192,15 @@ fn either_signal_stops_it_in_order() {
     }
 }
 
-/// As `timeout` sends it: to the process, and to its group.
+/// As `timeout` sends it: to the process, and to its process group.
 #[test]
 fn a_signal_that_is_sent_twice_at_once_is_one_request() {
     let larder = Options::new(Plugin::Memory)
         .environment("LARDER_LIMITS_DRAIN_TIMEOUT", "500ms")
         .start();
-    // It never says anything, and so keeps the drain waiting.
+    // It never sends anything, and so keeps the drain waiting.
     let silent = TcpStream::connect(larder.grpc()).unwrap();
-    // By when this is answered, the connection before it has been accepted.
+    // When this is answered, the earlier connection has been accepted.
     larder.get("/livez");
     larder.signal("TERM");
     larder.signal("TERM");

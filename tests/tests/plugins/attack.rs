@@ -1,4 +1,4 @@
-//! One case of the table: a misdeed, the function where it is done, and what has to come of it.
+//! A case of the tables: a misdeed, the function that does it, and the expected outcome.
 
 use larder_proto::storage::v2::{FindTracesRequest, GetTraceParams, GetTracesRequest};
 use larder_tests::otlp::{service, span};
@@ -9,27 +9,27 @@ use tonic::{Code, Status};
 
 use crate::attacked::Attacked;
 
-/// A status's text travels in headers.
+/// A status's text is sent in headers.
 pub(crate) const LONGEST_TEXT: usize = 4 << 10;
 
-/// What has to come of a misdeed.
+/// The expected outcome of a misdeed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
-    /// The call is UNAVAILABLE and the instance replaced, for this reason, with this in its trap.
+    /// The call is UNAVAILABLE and the instance replaced, for this reason, with this text in its trap.
     Dies(&'static str, &'static str),
     /// The call is INTERNAL and counted as a breach of this rule.
     Breaks(&'static str),
     /// The call ends with this code, and the instance stays.
     Ends(Code),
-    /// The call is `RESOURCE_EXHAUSTED`, with a time to come again, and the instance stays.
+    /// The call is `RESOURCE_EXHAUSTED`, with a retry delay, and the instance stays.
     Delays,
-    /// The call is served, and the log has this of the misdeed after its announcement, so many times at least.
+    /// The call is served, and after the misdeed's announcement the log has this text, at least this many times.
     Serves(&'static str, usize),
     /// The call is served, and `/tenants` shows this number of stored spans.
     Counts(u64),
 }
 
-/// A line of the table.
+/// A row of a table.
 pub(crate) type Case = (&'static str, &'static str, Outcome);
 
 /// A tenant whose plugin does a misdeed.
@@ -40,14 +40,14 @@ pub(crate) struct Attack<'a> {
     tenant: String,
     misdeed: &'static str,
     function: &'static str,
-    /// For ids that no other batch has.
+    /// Counts the batches, for unique ids.
     stored: u64,
 }
 
 // === impl Attack ===
 
 impl<'a> Attack<'a> {
-    /// A tenant of its own, which has two traces of the service `fine`.
+    /// Starts with a new tenant that has two traces of the service `fine`.
     pub(crate) async fn begin(
         server: &'a Attacked,
         tenant: String,
@@ -67,12 +67,12 @@ impl<'a> Attack<'a> {
         attack
     }
 
-    /// What it is, for who reads a failure.
+    /// Describes the case in failures.
     fn case(&self) -> String {
         format!("{} at {}", self.misdeed, self.function)
     }
 
-    /// Lets the plugin misbehave, and holds what comes of it against what should.
+    /// Lets the plugin misbehave, and compares the outcome.
     pub(crate) async fn hold(mut self, outcome: Outcome) {
         let case = self.case();
         self.order(&format!("arm {case}")).await;
@@ -82,7 +82,7 @@ impl<'a> Attack<'a> {
             (Outcome::Serves(..) | Outcome::Counts(_), ended) => {
                 assert!(matches!(ended, None | Some(Ok(()))), "{case}: {ended:?}");
             }
-            // The upkeep and the start of an instance have no caller.
+            // Maintenance and the start of an instance have no caller.
             (_, None) => {}
             (_, Some(Ok(()))) => panic!("{case}: the call was served"),
             (outcome, Some(Err(status))) => {
@@ -101,7 +101,7 @@ impl<'a> Attack<'a> {
             came.then_some(())
         })
         .await;
-        // While this one is still armed, and the other attacks go on.
+        // While this guest is still armed, and the other attacks continue.
         self.server.assert_stands_by().await;
         self.order("disarm").await;
         self.assert_serves().await;
@@ -119,7 +119,7 @@ impl<'a> Attack<'a> {
         }
     }
 
-    /// One that was refused for the pause after a failure opened nothing: it is asked again.
+    /// Opens a reader. A call that was refused for the pause after a failure opened nothing, so it is repeated.
     async fn open_reader(&self, outcome: Outcome) {
         match self.find().await {
             Ok(()) => assert!(matches!(outcome, Outcome::Serves(..)), "{}", self.case()),
@@ -127,7 +127,7 @@ impl<'a> Attack<'a> {
         }
     }
 
-    /// Lets the guest do what it is armed with; how the call ended, where there is one.
+    /// Triggers the armed misdeed; returns the result of the call, if there is one.
     async fn provoke(&mut self) -> Option<Result<(), Status>> {
         let raw = self.client.call();
         Some(match self.function {
@@ -164,7 +164,7 @@ impl<'a> Attack<'a> {
         call.stream(method::FIND_TRACES, body.into()).await.end
     }
 
-    /// A batch unlike any other: none is refused for what an earlier one did.
+    /// Stores a unique batch, so that none is refused for what an earlier one did.
     async fn store(&mut self, name: &str) -> Result<(), Status> {
         self.stored += 1;
         let one = span([9; 16], self.stored).at(5);
@@ -173,7 +173,7 @@ impl<'a> Attack<'a> {
         Ok(())
     }
 
-    /// Stores until it is taken: UNAVAILABLE is all that may come in between.
+    /// Stores until it succeeds; the only error allowed meanwhile is UNAVAILABLE.
     async fn order(&mut self, name: &str) {
         eventually(name, async || match self.store(name).await {
             Ok(()) => Some(()),
@@ -185,7 +185,7 @@ impl<'a> Attack<'a> {
         .await;
     }
 
-    /// The two traces are found and read, on an instance that may have to be opened first.
+    /// Asserts that the two traces are found and read, possibly on an instance that has to be opened first.
     async fn assert_serves(&mut self) {
         let case = self.case();
         let query = Query::default().service("fine");
@@ -206,7 +206,7 @@ impl<'a> Attack<'a> {
         self.order("more").await;
     }
 
-    /// The metric that tells of it, where there is one.
+    /// Returns the metric of the outcome, if there is one.
     fn counted(&self, outcome: Outcome) -> Option<u64> {
         let (metric, label) = match outcome {
             Outcome::Dies(why, _) => ("larder_plugin_restarts_total", format!("\"{why}\"")),
@@ -222,7 +222,7 @@ impl<'a> Attack<'a> {
         Some(http::count(&metrics, metric, &[&label, &tenant, plugin]))
     }
 
-    /// Whether the guest said that it begins, and the log has after that, of this tenant and this plugin, what it did.
+    /// Returns true if the guest announced the misdeed, and the log then shows its effect, for this tenant and this plugin.
     fn came(&self, outcome: Outcome) -> bool {
         let lines = self.server.larder.lines();
         let tenant = format!("\"tenant.id\":\"{}\"", self.tenant);
@@ -252,7 +252,7 @@ impl<'a> Attack<'a> {
     }
 }
 
-/// Two traces of the service `fine`.
+/// Stores two traces of the service `fine`.
 pub(crate) async fn store_two(client: &Client) {
     let two = [1, 2].map(|number| {
         let one = span([number; 16], 1).at(1000 + u64::from(number));

@@ -1,25 +1,25 @@
-//! A server under attack by the plugins of many tenants, and a tenant beside them that has to lose no call.
+//! A server with misbehaving plugins of many tenants, and a bystander tenant that must not lose a call.
 
 use std::sync::Arc;
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{
-    Background, Client, Home, Larder, Options, Plugin, Query, Turns, eventually, http,
+    Background, Client, Home, Larder, Options, Plugin, Progress, Query, eventually, http,
 };
 use serde_json::Value;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::attack::{Attack, Case, store_two};
 
-/// What the server may hold above what it held before, once all is over: the instances of the tenants that were attacked, opened
-/// afresh, and what allocators keep, for each thread, of what they were given back. One instance that stays behind full is 256 MiB.
+/// Memory that the server may use above its start when all is over: the reopened instances of the attacked tenants, and memory that
+/// allocators keep for each thread. A single leaked full instance takes 256 MiB.
 const MEMORY_MARGIN: u64 = 96 << 20;
 /// The same after answers of 80 MiB each, many at a time.
 const GIANT_MARGIN: u64 = 128 << 20;
-/// The tenant that does nothing wrong.
+/// The well-behaved tenant.
 const BYSTANDER: &str = "bystander";
 
-/// See the module.
+/// A server with misbehaving plugins and a bystander.
 #[derive(Debug)]
 pub(crate) struct Attacked {
     pub(crate) larder: Larder,
@@ -28,7 +28,7 @@ pub(crate) struct Attacked {
     bystander: Background<()>,
 }
 
-/// A server whose guest does as it is told, one of each tenant.
+/// Configures a server with the hostile guest for each tenant.
 pub(crate) fn options(plugin: Plugin) -> Options {
     Options::new(plugin)
         .purge()
@@ -40,17 +40,17 @@ pub(crate) fn options(plugin: Plugin) -> Options {
 // === impl Attacked ===
 
 impl Attacked {
-    /// Serves, and has the bystander at work.
+    /// Starts the server and the bystander's load.
     pub(crate) async fn begin(options: Options) -> Self {
         Self::begin_in(options, &Home::new()).await
     }
 
-    /// As [`Attacked::begin`], on what an earlier server has left there.
+    /// Like [`Attacked::begin`], on the data of an earlier server.
     pub(crate) async fn begin_in(options: Options, home: &Home) -> Self {
         let larder = options.start_in(home);
         let client = larder.client().await.tenant(BYSTANDER);
         store_two(&client).await;
-        let bystander = Background::spawn(|turns| stand_by(client, turns));
+        let bystander = Background::spawn(|progress| stand_by(client, progress));
         bystander.calls(2).await;
         Self {
             memory: larder.memory("VmRSS"),
@@ -60,14 +60,13 @@ impl Attacked {
         }
     }
 
-    /// With giant answers to come.
+    /// Allows for giant answers.
     pub(crate) fn of_giants(self) -> Self {
         let margin = GIANT_MARGIN;
         Self { margin, ..self }
     }
 
-    /// Holds every case against what it should do, all at a time, each with a tenant of its own; ends once the server has forgotten
-    /// it all.
+    /// Runs all cases concurrently, each with its own tenant, and compares their outcomes; then purges everything and ends.
     pub(crate) async fn hold(self, cases: impl IntoIterator<Item = Case>) -> Larder {
         let attacked = Arc::new(self);
         let mut attacks = JoinSet::new();
@@ -92,12 +91,12 @@ impl Attacked {
         attacked.end().await
     }
 
-    /// What `/tenants` shows of a tenant.
+    /// Returns a tenant's entry of `/tenants`.
     pub(crate) fn status(&self, tenant: &str) -> Value {
         status(&self.larder, tenant)
     }
 
-    /// What the log says of the data of an instance that fails.
+    /// Returns the log's words about the data of a failed instance.
     pub(crate) fn loses(&self) -> &'static str {
         if self.status(BYSTANDER)["plugin"]["instancing"] == "exclusive" {
             "everything it held is lost"
@@ -106,7 +105,7 @@ impl Attacked {
         }
     }
 
-    /// What their plugins hold in memory goes with what they stored.
+    /// Purges the attacked tenants, which frees their plugins' memory.
     pub(crate) fn purge_victims(&self) {
         let tenants = self.larder.get("/tenants").json();
         let names = tenants.as_array().expect("a list").iter();
@@ -118,12 +117,12 @@ impl Attacked {
         }
     }
 
-    /// The bystander is served from here on.
+    /// Asserts that the bystander is still being served.
     pub(crate) async fn assert_stands_by(&self) {
         self.bystander.calls(2).await;
     }
 
-    /// The bystander was served to the end, on the instance that it began with, and the memory is given back.
+    /// Asserts that the bystander was always served, by its first instance, and that the memory is freed.
     pub(crate) async fn end(self) -> Larder {
         self.bystander.calls(2).await;
         self.bystander.stop().await;
@@ -141,7 +140,7 @@ impl Attacked {
     }
 }
 
-/// What `/tenants` shows of a tenant.
+/// Returns a tenant's entry of `/tenants`.
 pub(crate) fn status(larder: &Larder, tenant: &str) -> Value {
     let tenants = larder.get("/tenants").json();
     let mut all = tenants.as_array().expect("a list").iter();
@@ -149,11 +148,11 @@ pub(crate) fn status(larder: &Larder, tenant: &str) -> Value {
     found.cloned().unwrap_or_default()
 }
 
-/// Writes, searches and reads until it is told to stop; every call has to be served.
-async fn stand_by(client: Client, turns: Turns) {
+/// Writes, searches and reads until it is stopped; every call must succeed.
+async fn stand_by(client: Client, progress: Progress) {
     let query = Query::default().service("fine");
     let mut number = 0;
-    while turns.go_on() {
+    while progress.is_running() {
         number += 1;
         let one = span([9; 16], number).at(5);
         client.store([service("more").span(one)]).await;
@@ -163,7 +162,7 @@ async fn stand_by(client: Client, turns: Turns) {
         assert_eq!(ids, [[2; 16], [1; 16]]);
         let services = client.services().await;
         assert_eq!(services.expect("the bystander is served"), ["fine", "more"]);
-        turns.count();
+        progress.count();
         larder_tests::pace().await;
     }
 }

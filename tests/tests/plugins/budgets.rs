@@ -1,5 +1,5 @@
-//! Queries that run into a limit: never a silently short answer, and the setting that raises it is named. And what a client does
-//! that goes away.
+//! Queries that reach a limit: never a short answer without an error, and the error names the setting to raise. Also clients that
+//! disconnect.
 
 use larder_proto::storage::v2::FindTracesRequest;
 use larder_tests::filter::{attr, regex};
@@ -82,7 +82,7 @@ async fn a_query_that_takes_too_long_says_which_setting_to_raise() {
     assert_eq!(client.find(&query).await.len(), 2);
 }
 
-/// A list of operations cannot be cut.
+/// A list of operations cannot be split.
 #[tokio::test]
 async fn an_answer_that_fits_no_message_says_which_setting_to_raise() {
     let larder = Options::new(Plugin::Memory)
@@ -92,7 +92,7 @@ async fn an_answer_that_fits_no_message_says_which_setting_to_raise() {
     fill(&client).await;
     let refused = client.operations("a", "").await.unwrap_err();
     assert_names(&refused, "ANSWER_TOO_LARGE", "grpc.max_message_bytes");
-    // What can be cut is cut smaller.
+    // Answers that can be split are split into smaller parts.
     let found = client
         .find_traces(&Query::default().depth(1000))
         .await
@@ -100,7 +100,7 @@ async fn an_answer_that_fits_no_message_says_which_setting_to_raise() {
     assert_eq!(found.len(), 500);
 }
 
-/// A pattern that costs much at every byte, on a value of a megabyte: judging ends with the query's time, and not after it.
+/// A pattern that is costly at every byte, on a value of a megabyte: evaluation ends with the query's timeout, and not later.
 #[tokio::test]
 async fn a_pattern_that_takes_too_long_ends_with_the_time_of_its_query() {
     let larder = Options::new(Plugin::Memory)
@@ -120,7 +120,7 @@ async fn a_pattern_that_takes_too_long_ends_with_the_time_of_its_query() {
     }
 }
 
-/// How many calls of a method ended without their client.
+/// Counts the cancelled calls of a method.
 fn cancelled(larder: &Larder, method: &str) -> u64 {
     let (name, method) = (
         "rpc_server_call_duration_seconds_count",
@@ -129,7 +129,7 @@ fn cancelled(larder: &Larder, method: &str) -> u64 {
     http::count(&larder.metrics(), name, &[&method, "\"CANCELLED\""])
 }
 
-/// A client that goes away: its query's work stops, which the metric of cancelled calls shows.
+/// When a client disconnects, its query stops, as the metric of cancelled calls shows.
 #[tokio::test]
 async fn a_query_whose_client_goes_away_is_cancelled() {
     let larder = Options::new(Plugin::HostileExclusive)
@@ -148,7 +148,7 @@ async fn a_query_whose_client_goes_away_is_cancelled() {
             let call = leaving.call();
             call.stream(method::FIND_TRACES, body.into()).await
         });
-        // Others are served beside it. It may not even have arrived by then, so there is another one if need be.
+        // Other calls are served meanwhile. The cancelled call may not even have arrived, so it is repeated if necessary.
         assert_eq!(client.services().await.unwrap(), ["fine"]);
         assert!(!endless.is_finished());
         endless.abort();
@@ -157,7 +157,7 @@ async fn a_query_whose_client_goes_away_is_cancelled() {
     .await;
 }
 
-/// A client that goes away: its write goes on.
+/// When a client disconnects, its write continues.
 #[tokio::test]
 async fn a_write_whose_client_goes_away_is_stored() {
     let larder = Options::new(Plugin::HostileExclusive).start();
@@ -165,7 +165,7 @@ async fn a_write_whose_client_goes_away_is_stored() {
     arm(&client, "linger at write").await;
     let leaving = larder.client().await;
     let write = tokio::spawn(async move { store_two(&leaving).await });
-    larder.told("about to linger at write").await;
+    larder.wait_for_line("about to linger at write").await;
     write.abort();
     assert!(write.await.unwrap_err().is_cancelled());
     eventually("the end of the call", async || {

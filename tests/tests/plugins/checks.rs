@@ -1,9 +1,9 @@
-//! `larder check`, which calls the guest's `check` and nothing else of it: it ends with what was wrong, in bounded time and memory.
+//! `larder check`, which calls only the guest's `check`: it reports what went wrong, in bounded time and memory.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Home, Options, Plugin};
 
-/// A misdeed, and what is told of it; nothing where the check ends well.
+/// A misdeed, and the reported text; `None` if the check succeeds.
 const CELLS: [(&str, Option<&str>); 19] = [
     ("trap", Some("told to trap")),
     ("exit with 0", Some("a trap")),
@@ -35,7 +35,7 @@ async fn a_check_by_a_hostile_guest_ends_and_says_why() {
         .store([service("fine").span(span([1; 16], 1).at(5))])
         .await;
     drop(client);
-    let (status, _) = larder.insist("TERM").await;
+    let (status, _) = larder.signal_until_exit("TERM").await;
     assert!(status.success());
 
     for (misdeed, told) in CELLS {

@@ -1,12 +1,12 @@
-//! What takes a compiler for ever, though it is small: a file that nobody vouches for is compiled within bounds, or not at all.
+//! Small files that take the compiler forever: an untrusted file is compiled within limits, or not at all.
 
 use std::fs;
 use std::path::Path;
 
 use larder_tests::{Exit, Home, Options, Plugin};
 
-/// Loops in loops, and in the innermost one as many variables that change: what the compiler notes grows with loops times variables,
-/// which is gigabytes and minutes for some 30 KB.
+/// Nested loops, with many changing variables in the innermost one: the compiler's data grows with loops times variables, which takes
+/// gigabytes and minutes for some 30 KB.
 fn costly(count: usize) -> Vec<u8> {
     let variables = "(local i64)".repeat(count);
     let change = |it| format!("local.get {it} i64.const 1 i64.add local.set {it}");
@@ -21,7 +21,7 @@ fn costly(count: usize) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// Both ways to load a file: serving, and `plugin inspect`.
+/// Both commands that load a file: serving, and `plugin inspect`.
 fn ways(path: &Path, limit: (&str, &str)) -> [Exit; 2] {
     let with = |first: &str| {
         let arguments = if first == "--plugin" {
@@ -65,7 +65,7 @@ fn a_file_that_compiles_into_all_memory_is_refused_at_the_memory_limit() {
     assert_refused(limit, "limits.compile_memory (256 MiB)");
 }
 
-/// Within the bounds, that process leaves in the cache what the server loads: there is one entry, of one key.
+/// Within the limits, the compiling process leaves in the cache what the server loads: a single entry, under one key.
 #[test]
 fn a_file_is_compiled_once_for_both_processes() {
     let home = Home::new();

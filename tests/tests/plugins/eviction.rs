@@ -1,4 +1,4 @@
-//! `memory` at its limits: the oldest traces go, and it never traps for want of memory.
+//! `memory` at its limits: the oldest traces are evicted, and it never traps for lack of memory.
 
 use larder_tests::otlp::{noise, service, span};
 use larder_tests::status::retry_info;
@@ -50,7 +50,7 @@ async fn the_oldest_traces_go_and_their_services_with_them() {
     assert_eq!(evicted, 150);
 }
 
-/// Several times as much as it may hold, and it is still there: no restart, no refusal, the newest found.
+/// Writes several times its capacity. It must not restart, refuse writes or lose the newest traces.
 #[tokio::test]
 async fn memory_evicts_and_never_traps_for_want_of_memory() {
     let larder = Options::new(Plugin::Memory)
@@ -90,7 +90,7 @@ async fn memory_evicts_and_never_traps_for_want_of_memory() {
     );
 }
 
-/// One trace that never ends is more than fits: whatever becomes of it, others are served.
+/// A single endless trace exceeds the memory: other traces are served all the same.
 #[tokio::test]
 async fn one_trace_larger_than_the_memory_does_no_harm() {
     let larder = Options::new(Plugin::Memory)
@@ -116,7 +116,7 @@ async fn one_trace_larger_than_the_memory_does_no_harm() {
     assert_eq!(larder.get("/plugin").json()["restarts"], 0);
 }
 
-/// `minimal` forgets nothing: once it is full it says so, with a time to come back, and reads go on.
+/// `minimal` never evicts: when it is full it refuses writes with a retry delay, and reads continue.
 #[tokio::test]
 async fn a_plugin_that_is_full_refuses_writes_and_reads_go_on() {
     let larder = Options::new(Plugin::Minimal)

@@ -1,4 +1,4 @@
-//! Files that are no plugins, or that are made to hurt whoever loads them: the server does not start, and says why.
+//! Files that are not plugins, or that attack the loader: the server refuses to start, and says why.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use wit_parser::Resolve;
 /// The first bytes of a component.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
-/// A component of another world.
+/// Builds a component of another world.
 fn of_another_world() -> Vec<u8> {
     let module = r#"(module (memory (export "memory") 1)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
@@ -46,7 +46,7 @@ fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// Each type is a list of the one before it, or two of them.
+/// Declares types that are each a list of the one before, or two of them.
 fn deep_type(count: usize, ty: impl Fn(usize) -> String) -> Vec<u8> {
     let types = (1..count).map(|number| format!("(type $t{number} {})", ty(number - 1)));
     let types: String = types.collect();

@@ -1,4 +1,4 @@
-//! What one instance remembers, no other one sees.
+//! Instances do not share memory.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Options, Plugin, eventually};
@@ -12,9 +12,9 @@ async fn tell(client: &Client, name: &str, id: u64) -> Result<(), Code> {
     answer.map(drop).map_err(|status| status.code())
 }
 
-/// Those that read, the next one that writes, and those after a purge.
+/// Covers readers, the next writer, and instances after a purge.
 #[tokio::test]
-async fn nothing_leaks_from_one_instance_to_another() {
+async fn instances_share_no_memory() {
     let larder = Options::new(Plugin::Hostile).purge().start();
     let client = &larder.client().await;
     store_two(client).await;

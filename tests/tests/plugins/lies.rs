@@ -1,4 +1,4 @@
-//! Answers that are too large, or that break a rule of the contract, and errors, in each function that has them.
+//! Oversized answers, answers that break a rule of the contract, and errors, from each function that returns them.
 
 use larder_tests::{Client, Larder, Options, Plugin, Query, arm, disarm, eventually, http};
 use tonic::Code;
@@ -12,7 +12,7 @@ async fn hold(plugin: Plugin, cases: &[Case]) -> Larder {
     server.of_giants().hold(cases.iter().copied()).await
 }
 
-/// The rules are the same however many instances there are, and so is what becomes of them.
+/// The rules and their consequences are the same for both ways of instancing.
 async fn hold_both(cases: &[Case]) {
     for plugin in [Plugin::Hostile, Plugin::HostileExclusive] {
         hold(plugin, cases).await;
@@ -33,7 +33,7 @@ async fn lies_of_find_are_caught() {
     .await;
 }
 
-/// Each page differs from the one before it: only the time of the query ends them.
+/// Each page differs from the one before, so only the query's timeout ends them.
 #[tokio::test]
 async fn endless_pages_end_with_the_query() {
     let options = options(Plugin::Hostile).environment("LARDER_LIMITS_QUERY_TIMEOUT", "5s");
@@ -80,7 +80,7 @@ async fn lies_of_services_and_operations_are_caught() {
     .await;
 }
 
-/// Errors of the contract keep their meaning. What a client can do nothing about has its spans wait.
+/// Errors of the contract keep their meaning. If a client cannot help it, its spans wait.
 #[tokio::test]
 async fn an_error_that_a_guest_raises_keeps_its_meaning() {
     hold_both(&[
@@ -99,7 +99,7 @@ async fn an_error_that_a_guest_raises_keeps_its_meaning() {
 
 /// A giant text is cut before it reaches a header, a log line or `/plugin`.
 #[tokio::test]
-async fn giant_errors_and_absurd_numbers_harm_nobody() {
+async fn giant_errors_and_absurd_numbers_do_no_harm() {
     let larder = hold(
         Plugin::Hostile,
         &[
@@ -123,7 +123,7 @@ async fn giant_errors_and_absurd_numbers_harm_nobody() {
     assert_eq!(spans.len(), 1, "{metrics}");
 }
 
-/// A server without tenants, whose guest holds two traces and lies so.
+/// Starts a server without tenants, whose guest has two traces and lies.
 async fn lying(attack: &str) -> (Larder, Client, Query) {
     let larder = Options::new(Plugin::HostileExclusive).start();
     let client = larder.client().await;
@@ -148,7 +148,7 @@ async fn bytes_that_are_no_digest_are_a_data_loss() {
 }
 
 #[tokio::test]
-async fn a_guest_that_goes_on_lying_is_replaced() {
+async fn a_guest_that_keeps_lying_is_replaced() {
     let (larder, client, query) = lying("a rising floor at find").await;
     eventually("a replacement", async || {
         let refused = client.find_traces(&query).await.unwrap_err();

@@ -1,6 +1,6 @@
-//! Plugins that fail, misbehave or are full: a guest that does each misdeed in each of its functions (`tests/guests`), files that are
-//! no plugins, and limits that are reached. After each the caller has the status of the architecture's table, the next call is
-//! served, the server's memory is what it was, and log and metrics name the plugin and what it did.
+//! Plugins that fail, misbehave or are full: a guest that does each misdeed in each of its functions (`tests/guests`), invalid plugin
+//! files, and limits. After each case the caller has the status of the table in architecture.md, the next call is served, the
+//! server's memory is as before, and log and metrics name the plugin and the misdeed.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,16 +12,16 @@
 
 mod attack;
 mod attacked;
-mod beginnings;
+mod backoff;
 mod budgets;
 mod checks;
 mod compile;
 mod eviction;
 mod files;
+mod instantiation;
 mod leaks;
 mod lies;
 mod misdeeds;
-mod pauses;
 mod poison;
 mod replicated;
 mod starts;

@@ -1,11 +1,11 @@
-//! What can be done in any function, done in each: what ends the instance, and what the instance is not let do.
+//! Misdeeds that any function can do, in each function: those that end the instance, and those that the host prevents.
 
 use larder_tests::{Larder, Options, Plugin};
 
 use crate::attack::Outcome::{self, Dies, Serves};
 use crate::attacked::{Attacked, options};
 
-/// Every function that a server calls once it serves. What comes before that is in `starts` and `beginnings`, and `check` in `checks`.
+/// Every function that a running server calls. Earlier calls are in `starts` and `instantiation`, and `check` is in `checks`.
 const FUNCTIONS: [&str; 9] = [
     "find",
     "maintain",
@@ -18,7 +18,7 @@ const FUNCTIONS: [&str; 9] = [
     "open-reader",
 ];
 
-/// Those of a plugin: an exclusive one has no readers.
+/// Returns the functions of a plugin: an exclusive one has no readers.
 fn functions(plugin: Plugin) -> impl Iterator<Item = &'static str> {
     let readers = plugin == Plugin::Hostile;
     let functions = FUNCTIONS.into_iter();
@@ -84,7 +84,7 @@ everywhere! {
         Hostile, "break out", &[], Serves("10 times", 1);
 }
 
-/// 2000 lines of a kilobyte each time, where 64 KiB a second is what each instance may say, and what is printed is not even shown.
+/// Logs 2000 lines of a kilobyte each time, where each instance may log 64 KiB per second, and printed output is dropped.
 #[tokio::test]
 async fn a_flood_of_the_log_is_cut_short_everywhere() {
     for plugin in [Plugin::Hostile, Plugin::HostileExclusive] {
@@ -97,7 +97,7 @@ async fn a_flood_of_the_log_is_cut_short_everywhere() {
     }
 }
 
-/// Of each flood at this function a part was logged, and not much of it.
+/// Asserts that a part of each flood at this function was logged, but not much.
 #[track_caller]
 pub(crate) fn assert_few_shouts(larder: &Larder, function: &str) {
     let lines = larder.lines();

@@ -1,4 +1,4 @@
-//! A batch that kills the plugin every time is refused for good, so that a client which repeats it does not do so for ever.
+//! A batch that always kills the plugin is refused for good, so that a client which repeats it stops.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Options, Plugin, Query, eventually, http};
@@ -15,7 +15,7 @@ async fn a_batch_that_traps_twice_alone_is_refused_by_partial_success() {
         let spans = (1..=3).map(|id| span([3; 16], id).at(5));
         [service("die").spans(spans)]
     };
-    // As an exporter does: the same request until it is not UNAVAILABLE.
+    // Repeats the same request until the status is not UNAVAILABLE, like an exporter.
     let refused = eventually("an answer for good", async || {
         match client.export(batch()).await {
             Ok(answer) => Some(answer.partial_success.expect("a partial success")),
@@ -34,7 +34,7 @@ async fn a_batch_that_traps_twice_alone_is_refused_by_partial_success() {
     );
     assert_eq!(http::count(&larder.metrics(), name, &[reason]), 3);
 
-    // From here on it does not even reach the plugin.
+    // From here on it does not reach the plugin.
     let found = eventually("the plugin's restart", async || {
         let query = Query::default().service("fine");
         client.find_traces(&query).await.ok()

@@ -1,4 +1,4 @@
-//! A plugin whose data lives in `kv`: readers see what the writer wrote, also while it writes.
+//! A plugin whose data is in `kv`: readers see the writer's writes, also while it writes.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::status::retry_info;
@@ -6,7 +6,7 @@ use larder_tests::{Client, Larder, Options, Plugin, Query, arm, patiently};
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::Code;
 
-/// A writer that spins spins for as long as the test runs.
+/// A spinning writer spins for as long as the test runs.
 fn options() -> Options {
     Options::new(Plugin::Hostile).environment("LARDER_LIMITS_CALL_TIMEOUT", "1h")
 }
@@ -18,12 +18,12 @@ async fn store(client: &Client, number: u8) {
     client.store([service("a").span(one)]).await;
 }
 
-/// A write that keeps the writer busy for ever; returns once it does.
+/// Starts a write that keeps the writer busy forever; returns once it runs.
 async fn spin(larder: &Larder, client: &Client) -> JoinHandle<()> {
     arm(client, "spin at write").await;
     let spinning = client.clone();
     let write = tokio::spawn(async move { store(&spinning, 99).await });
-    larder.told("about to spin at write").await;
+    larder.wait_for_line("about to spin at write").await;
     write
 }
 
@@ -66,7 +66,7 @@ async fn reads_are_served_while_a_write_runs() {
     );
 }
 
-/// A full queue is `RESOURCE_EXHAUSTED` with a time to come back; what waits still waits, and reads go on.
+/// A full queue is `RESOURCE_EXHAUSTED` with a retry delay; queued writes keep waiting, and reads continue.
 #[tokio::test]
 async fn a_full_queue_refuses_writes_and_reads_go_on() {
     let larder = options()
@@ -90,7 +90,7 @@ async fn a_full_queue_refuses_writes_and_reads_go_on() {
     assert!(!write.is_finished());
 }
 
-/// Purge gives the plugin a new, empty store.
+/// A purge gives the plugin a new, empty store.
 #[tokio::test]
 async fn purge_empties_kv() {
     let larder = options().purge().start();

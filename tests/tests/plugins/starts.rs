@@ -1,5 +1,5 @@
-//! A guest that misbehaves as soon as it is opened. A server does not start with it, and says why; where the plugin of a tenant does it
-//! at that tenant's first call, that call is told so, and nobody else notices.
+//! A guest that misbehaves in `open`. A server refuses to start with it, and says why. If a tenant's plugin does it at that tenant's first
+//! call, only that call fails.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Exit, Home, Options, Plugin, Query, eventually, http};
@@ -11,12 +11,12 @@ use crate::attack::{LONGEST_TEXT, store_two};
 use crate::attacked::{Attacked, options, status};
 use crate::misdeeds::assert_few_shouts;
 
-/// What comes of an attack on the opening of an instance.
+/// The expected outcome of an attack on the opening of an instance.
 #[derive(Clone, Copy, Debug)]
 enum Start {
-    /// It is not opened, with this type of error. The client is told in the first words, the operator in the others too.
+    /// It is not opened, with this type of error. The client gets the first text, the operator all of them.
     Refused(&'static str, &'static str, &'static str),
-    /// It is opened, and the log has this.
+    /// It is opened, and the log has this text.
     Serves(&'static str),
 }
 
@@ -40,12 +40,12 @@ const CASES: [(&str, Start); 14] = [
     ("break out", Serves("10 times")),
 ];
 
-/// What one instance may use, in MiB.
+/// The memory limit of an instance, in MiB.
 const LIMIT: u64 = 128;
-/// What a server takes that does not start, beside the memory of that instance.
+/// The most memory of a server that does not start, beside that instance.
 const MOST_BESIDE: u64 = 192 << 20;
 
-/// What opens the plugin before anything is served: for the one tenant, to try it out, and for a tenant that has it to itself.
+/// The ways to open the plugin before serving: for the only tenant, as a trial, and as a trial for a tenant with its own plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Opened,
@@ -77,7 +77,7 @@ fn is_endless(misdeed: &str) -> bool {
     ["spin", "sleep"].contains(&misdeed)
 }
 
-/// What ends by itself has all the time that a loaded machine needs.
+/// Misdeeds that end by themselves get all the time that a loaded machine needs.
 fn within(options: Options, endless: bool) -> Options {
     if endless {
         options.environment("LARDER_LIMITS_CALL_TIMEOUT", "3s")
@@ -107,7 +107,7 @@ fn a_server_does_not_start_with_a_plugin_that_fails_as_it_opens() {
     }
 }
 
-/// It ended by itself, saying so in bounded words and with bounded memory.
+/// Asserts that it exited by itself, with a bounded message and bounded memory.
 #[track_caller]
 pub(crate) fn assert_refused(cell: &str, exit: &Exit, told: &[&str]) {
     assert_eq!(exit.status.code(), Some(1), "{cell}: {exit:?}");
@@ -120,7 +120,7 @@ pub(crate) fn assert_refused(cell: &str, exit: &Exit, told: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_server_starts_with_a_plugin_that_does_in_vain_what_it_may_not() {
+async fn a_server_starts_with_a_plugin_whose_open_tries_forbidden_calls() {
     let home = Home::new();
     for (misdeed, start) in CASES {
         let Serves(told) = start else { continue };
@@ -135,13 +135,13 @@ async fn a_server_starts_with_a_plugin_that_does_in_vain_what_it_may_not() {
                 assert_few_shouts(&larder, "open");
             }
             drop(client);
-            let (ended, _) = larder.insist("TERM").await;
+            let (ended, _) = larder.signal_until_exit("TERM").await;
             assert!(ended.success(), "{misdeed} at open, {way:?}");
         }
     }
 }
 
-/// The service's traces are found.
+/// Returns true if the service's traces are found.
 async fn serves(client: &Client) -> bool {
     let query = Query::default().service("fine");
     match client.find_traces(&query).await {
@@ -157,8 +157,7 @@ async fn serves(client: &Client) -> bool {
     }
 }
 
-/// Their data tells the guests of these tenants what to do when the next server opens them; on nothing, where it tries them out, they
-/// behave.
+/// The tenants' data tells their guests how to misbehave when the next server opens them. With empty data, as in a trial, they behave.
 async fn first_calls(endless: bool) {
     let home = Home::new();
     let cells = CASES.into_iter();
@@ -178,7 +177,7 @@ async fn first_calls(endless: bool) {
             .store([service(&*order).span(span([9; 16], 1))])
             .await;
     }
-    let (ended, _) = larder.insist("TERM").await;
+    let (ended, _) = larder.signal_until_exit("TERM").await;
     assert!(ended.success());
 
     let server = Attacked::begin_in(options(), &home).await;
@@ -199,7 +198,7 @@ async fn first_calls(endless: bool) {
                 let refused = answer.expect_err(&cell);
                 assert_eq!(refused.code(), Code::Unavailable, "{cell}: {refused:?}");
                 assert!(refused.message().len() < LONGEST_TEXT, "{cell}");
-                assert_told(&server, number, refused.message(), [why, told, more]);
+                assert_reported(&server, number, refused.message(), [why, told, more]);
             }
         }
     }
@@ -216,12 +215,12 @@ async fn first_calls(endless: bool) {
 }
 
 #[tokio::test]
-async fn a_tenant_whose_plugin_fails_at_its_first_call_is_told_and_nobody_else_notices() {
+async fn a_plugin_that_fails_at_its_first_call_affects_its_tenant_only() {
     first_calls(false).await;
 }
 
 #[tokio::test]
-async fn a_tenant_whose_plugin_hangs_at_its_first_call_is_told_and_nobody_else_notices() {
+async fn a_plugin_that_hangs_at_its_first_call_affects_its_tenant_only() {
     first_calls(true).await;
 }
 
@@ -229,8 +228,8 @@ fn victim(number: usize) -> String {
     format!("victim-{number}")
 }
 
-/// The caller, the log, `/tenants` and the metrics tell the plugin, the tenant and what it did.
-fn assert_told(server: &Attacked, number: usize, text: &str, [why, told, more]: [&str; 3]) {
+/// Asserts that the caller, the log, `/tenants` and the metrics name the plugin, the tenant and the misdeed.
+fn assert_reported(server: &Attacked, number: usize, text: &str, [why, told, more]: [&str; 3]) {
     let (larder, victim) = (&server.larder, victim(number));
     for part in ["`hostile`", &victim, told] {
         assert!(text.contains(part), "no {part:?}: {text}");

@@ -1,4 +1,4 @@
-//! Writers and readers that go on without a pause, none of whose calls may fail.
+//! Writers and readers that call continuously without failures.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Background, Client, Larder, Query};
@@ -19,7 +19,7 @@ fn id(writer: u64, number: u64) -> [u8; 16] {
     (u128::from(writer + 1) << 64 | u128::from(number)).to_be_bytes()
 }
 
-/// When a writer's trace begins: each has a time of its own.
+/// Returns the start of a writer's trace: all of them differ.
 fn at(writer: u64, number: u64) -> u64 {
     1_000_000 * (writer + 1) + 10 * number
 }
@@ -27,29 +27,29 @@ fn at(writer: u64, number: u64) -> u64 {
 // === impl Load ===
 
 impl Load {
-    /// Sets it to work.
+    /// Starts the load.
     pub(crate) async fn start(larder: &Larder) -> Self {
         let mut load = Background::default();
         for writer in 0..WRITERS {
             let client = larder.client().await;
-            // The readers need something to look for.
+            // The readers need something to find.
             write(&client, writer, 0).await;
-            load.and(|turns| async move {
+            load.and(|progress| async move {
                 let mut traces = 1;
-                while turns.go_on() {
+                while progress.is_running() {
                     write(&client, writer, traces).await;
                     traces += 1;
-                    turns.count();
+                    progress.count();
                 }
                 Some(Written { writer, traces })
             });
         }
         for reader in 0..READERS {
             let client = larder.client().await;
-            load.and(|turns| async move {
-                while turns.go_on() {
+            load.and(|progress| async move {
+                while progress.is_running() {
                     read(&client, reader % WRITERS).await;
-                    turns.count();
+                    progress.count();
                 }
                 None
             });
@@ -57,12 +57,12 @@ impl Load {
         Self(load)
     }
 
-    /// Returns once so many calls more have ended.
-    pub(crate) async fn goes_on(&self, calls: u64) {
+    /// Returns once `calls` more calls have ended.
+    pub(crate) async fn wait_for_calls(&self, calls: u64) {
         self.0.calls(calls).await;
     }
 
-    /// Ends it, and gives what was stored.
+    /// Stops it, and returns what was stored.
     pub(crate) async fn stop(self) -> Vec<Written> {
         self.0.stop().await.into_iter().flatten().collect()
     }
@@ -75,7 +75,7 @@ async fn write(client: &Client, writer: u64, number: u64) {
     client.store([service("load").span(one)]).await;
 }
 
-/// Every read there is, of a trace that was stored before the load began.
+/// Makes every read of a trace that was stored before the load began.
 async fn read(client: &Client, writer: u64) {
     let first = at(writer, 0);
     let query = Query::default().service("load").window(first, first + 1);
@@ -88,7 +88,7 @@ async fn read(client: &Client, writer: u64) {
 // === impl Written ===
 
 impl Written {
-    /// All that was acknowledged is there, once.
+    /// Asserts that everything acknowledged is stored exactly once.
     pub(crate) async fn is_there(&self, client: &Client) {
         for number in 0..self.traces {
             let trace = client.get_trace(id(self.writer, number)).await;

@@ -1,4 +1,4 @@
-//! A server that is told to read its configuration again, by SIGHUP and by `POST /reload`.
+//! Reloading the configuration by SIGHUP and by `POST /reload`.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,14 +8,14 @@
     reason = "tests"
 )]
 
-mod by;
-mod doors;
 mod load;
 mod plugin_file;
 mod refused;
+mod server_settings;
 mod settings;
 mod tenants;
 mod tokens;
+mod triggers;
 
 use std::path::PathBuf;
 
@@ -24,22 +24,22 @@ use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Home, Larder, Options, Plugin, replace};
 use serde_json::Value;
 
-/// Where a server of [`of_file`] has its plugin.
+/// Returns the path of the plugin of a server of [`of_file`].
 fn plugin_path(home: &Home) -> PathBuf {
     home.path().join("plugin.wasm")
 }
 
-/// A server with deadlines that a loaded machine keeps, and its plugin in a file of its own.
+/// Configures a server with deadlines for a loaded machine, and with its own plugin file.
 fn of_file(home: &Home, plugin: Plugin, build: u8) -> Options {
     write_build(home, plugin, build);
     let path = plugin_path(home).display().to_string();
     Options::bare().patient().arguments(["--plugin", &path])
 }
 
-/// Puts another build of the plugin in the place of the file: the same code, told apart by a section that means nothing.
+/// Replaces the plugin file by another build: the same code, distinguished by a custom section without meaning.
 fn write_build(home: &Home, plugin: Plugin, build: u8) {
     let mut bytes = std::fs::read(plugin.argument()).unwrap();
-    // A custom section: its id, the length of what follows, the name with its length, the content.
+    // A custom section: its id, the length of the rest, the name with its length, the content.
     bytes.extend([0, 7, 5]);
     bytes.extend(b"build");
     bytes.push(build);
@@ -51,14 +51,14 @@ fn configure(home: &Home, yaml: &str) {
     replace(&home.path().join("larder.yaml"), yaml);
 }
 
-/// `POST /reload`, which has to be answered by a report.
+/// Sends `POST /reload`, and returns the report.
 fn reload(larder: &Larder) -> Value {
     let answer = larder.post("/reload");
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.json()
 }
 
-/// `POST /reload`, which has to be refused in words that hold this.
+/// Asserts that `POST /reload` is refused with a message that contains this text.
 #[track_caller]
 fn is_refused(larder: &Larder, text: &str) -> Response {
     let answer = larder.post("/reload");
@@ -72,20 +72,20 @@ fn is_refused(larder: &Larder, text: &str) -> Response {
     answer
 }
 
-/// How many reloads ended so.
+/// Counts the reloads with this outcome.
 fn reloads(larder: &Larder, outcome: &str) -> u64 {
     let label = format!("outcome=\"{outcome}\"");
     http::count(&larder.metrics(), "larder_reloads_total", &[&label])
 }
 
-/// The settings that a report lists under `needs_restart`.
+/// Returns the settings that a report lists under `needs_restart`.
 fn need_restart(report: &Value) -> Vec<&str> {
     let listed = report["needs_restart"].as_array().unwrap();
     let paths = listed.iter().map(|it| it["setting"].as_str().unwrap());
     paths.collect()
 }
 
-/// The hash of the component that runs.
+/// Returns the hash of the running component.
 fn hash(larder: &Larder) -> String {
     let status = larder.get("/plugin").json();
     status["hash"].as_str().unwrap().to_owned()
@@ -97,7 +97,7 @@ async fn store(client: &Client, number: u8) {
     client.store([service("a").span(one)]).await;
 }
 
-/// Whether the trace is there.
+/// Returns true if the trace is stored.
 async fn has(client: &Client, number: u8) -> bool {
     !client.get_traces([[number; 16]]).await.unwrap().is_empty()
 }

@@ -1,11 +1,11 @@
-//! A plugin whose file has changed: instances are replaced without a failed call, and nothing is lost.
+//! A changed plugin file: instances are replaced without failed calls or lost data.
 
 use larder_tests::{Home, Larder, Plugin, eventually};
 
 use super::load::Load;
 use super::{has, hash, need_restart, of_file, reload, reloads, store, write_build};
 
-/// `POST /reload` and SIGHUP in turn, each until the new build runs.
+/// Alternates between `POST /reload` and SIGHUP, and waits until the new build runs.
 async fn replace(larder: &Larder, home: &Home, plugin: Plugin, build: u8) {
     let before = hash(larder);
     write_build(home, plugin, build);
@@ -36,10 +36,10 @@ async fn under_load(plugin: Plugin) {
     let larder = of_file(&home, plugin, 0).start_in(&home);
     let load = Load::start(&larder).await;
     for build in 1..=6 {
-        load.goes_on(20).await;
+        load.wait_for_calls(20).await;
         replace(&larder, &home, plugin, build).await;
     }
-    load.goes_on(20).await;
+    load.wait_for_calls(20).await;
     let written = load.stop().await;
     let client = larder.client().await;
     for writer in &written {
@@ -49,7 +49,7 @@ async fn under_load(plugin: Plugin) {
     assert_eq!(status["restarts"], 0, "{status}");
     assert_eq!(reloads(&larder, "taken"), 6);
 
-    // What was acknowledged by any of the builds outlives the server.
+    // Everything that any of the builds acknowledged survives the server.
     larder.kill();
     let larder = of_file(&home, plugin, 7).start_in(&home);
     let client = larder.client().await;
@@ -63,9 +63,9 @@ async fn a_changed_file_is_taken_under_load_without_a_failed_call() {
     under_load(Plugin::Hostile).await;
 }
 
-/// The kv plugin in small parts: seals, merges and pages are under way at the same time.
+/// The kv plugin with small parts, so that it seals, merges and returns pages meanwhile.
 #[tokio::test]
-async fn the_same_with_the_kv_plugin_itself() {
+async fn a_changed_file_is_taken_under_load_by_the_kv_plugin() {
     under_load(Plugin::Brittle).await;
 }
 
@@ -74,7 +74,7 @@ async fn an_unchanged_file_is_not_taken() {
     let home = Home::new();
     let larder = of_file(&home, Plugin::Hostile, 0).start_in(&home);
     let before = hash(&larder);
-    // Written again, with the same bytes.
+    // Rewritten with the same bytes.
     write_build(&home, Plugin::Hostile, 0);
     let report = reload(&larder);
     assert_eq!(report["outcome"], "unchanged", "{report}");
@@ -84,11 +84,11 @@ async fn an_unchanged_file_is_not_taken() {
     assert_eq!(reloads(&larder, "unchanged"), 1);
     larder.signal("HUP");
     larder
-        .told("\"by\":\"SIGHUP\",\"outcome\":\"unchanged\"")
+        .wait_for_line("\"by\":\"SIGHUP\",\"outcome\":\"unchanged\"")
         .await;
 }
 
-/// A restart would lose what it holds: that is for the operator to say.
+/// A restart would lose its data, so that is left to the operator.
 #[tokio::test]
 async fn a_plugin_that_holds_its_data_is_not_replaced_and_says_so() {
     let home = Home::new();
@@ -105,7 +105,9 @@ async fn a_plugin_that_holds_its_data_is_not_replaced_and_says_so() {
         assert!(reason.contains("loses all that it holds"), "{reason}");
         assert!(reason.contains("restart the server"), "{reason}");
     }
-    larder.told("a changed setting needs a restart").await;
+    larder
+        .wait_for_line("a changed setting needs a restart")
+        .await;
     assert_eq!(hash(&larder), before);
     assert!(has(&client, 1).await);
 }

@@ -1,4 +1,4 @@
-//! What cannot be used changes nothing: what runs goes on, and the answer and the log say why.
+//! An invalid configuration changes nothing: the server continues as it was, and the answer and the log name the error.
 
 use larder_tests::{Home, Larder, Options, Plugin, replace};
 
@@ -8,7 +8,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_file_that_is_no_fitting_plugin() {
+async fn a_file_without_a_suitable_plugin_is_refused() {
     let home = Home::new();
     let larder = of_file(&home, Plugin::Hostile, 0).start_in(&home);
     let client = larder.client().await;
@@ -25,12 +25,12 @@ async fn a_file_that_is_no_fitting_plugin() {
         replace(&plugin_path(&home), bytes);
         let answer = is_refused(&larder, why);
         assert!(answer.body.contains("plugin.wasm"), "{}", answer.body);
-        larder.told(why).await;
+        larder.wait_for_line(why).await;
     }
     std::fs::remove_file(plugin_path(&home)).unwrap();
     is_refused(&larder, "cannot read the plugin");
     larder.signal("HUP");
-    larder.told("\"by\":\"SIGHUP\"").await;
+    larder.wait_for_line("\"by\":\"SIGHUP\"").await;
     assert_eq!(hash(&larder), before);
     assert!(has(&client, 1).await);
     store(&client, 2).await;
@@ -45,9 +45,9 @@ fn start(home: &Home, yaml: &str) -> Larder {
     Options::bare().patient().config(yaml).start_in(home)
 }
 
-/// The text is that of a start.
+/// The message is the same as at a start.
 #[tokio::test]
-async fn a_configuration_that_is_wrong() {
+async fn an_invalid_configuration_is_refused() {
     let home = Home::new();
     let good = "limits: { max_search_depth: 5 }\n";
     let larder = start(&home, good);
@@ -76,7 +76,9 @@ async fn a_configuration_that_is_wrong() {
         let at_start = in_home(&start.stderr, &other);
         let told = in_home(told, &home);
         assert!(at_start.contains(&told), "{told}\nbut at start: {at_start}");
-        larder.told("the configuration is not reloaded").await;
+        larder
+            .wait_for_line("the configuration is not reloaded")
+            .await;
     }
     assert_eq!(reloads(&larder, "refused"), 6);
     assert!(has(&client, 1).await);
@@ -84,9 +86,9 @@ async fn a_configuration_that_is_wrong() {
     assert_eq!(reload(&larder)["outcome"], "unchanged");
 }
 
-/// A part that could be taken is not taken alone.
+/// If one part is invalid, the valid parts are not applied either.
 #[tokio::test]
-async fn nothing_is_taken_of_what_is_wrong_in_part() {
+async fn a_partly_invalid_configuration_is_not_applied_in_part() {
     let home = Home::new();
     let larder = start(&home, "limits: { query_judged_spans: 1000 }\n");
     let client = larder.client().await;
@@ -103,7 +105,7 @@ async fn nothing_is_taken_of_what_is_wrong_in_part() {
 }
 
 #[tokio::test]
-async fn what_is_looked_at_once_needs_a_restart() {
+async fn settings_that_are_read_once_need_a_restart() {
     let home = Home::new();
     let larder = start(&home, "limits: { compile_timeout: 100s }\n");
     configure(
@@ -117,5 +119,7 @@ async fn what_is_looked_at_once_needs_a_restart() {
         let paths = ["grpc.pagination", "limits.compile_timeout", "kv.driver"];
         assert_eq!(need_restart(&report), paths, "{report}");
     }
-    larder.told("a changed setting needs a restart").await;
+    larder
+        .wait_for_line("a changed setting needs a restart")
+        .await;
 }

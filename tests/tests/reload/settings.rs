@@ -1,4 +1,4 @@
-//! Settings that are taken while the server runs.
+//! Settings that are applied while the server runs.
 
 use larder_tests::{Home, Options, Plugin, Query, eventually};
 use tonic::Code;
@@ -25,9 +25,9 @@ async fn kv_takes_another_retention() {
     .await;
 }
 
-/// A plugin that dies when it is told to shows that it was told.
+/// A plugin that traps on request shows that it got the setting.
 #[tokio::test]
-async fn a_setting_of_the_plugin_comes_and_goes() {
+async fn a_setting_of_the_plugin_is_added_and_removed() {
     let home = Home::new();
     let plugin = Plugin::Brittle.argument();
     let with = |settings: &str| {

@@ -1,4 +1,4 @@
-//! Tenants that come and go with the list, and their plugins.
+//! Tenants that are added to and removed from the list, and their plugins.
 
 use larder_tests::{Home, Plugin};
 use tonic::Code;
@@ -10,7 +10,7 @@ fn listing(tenants: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_new_tenant_is_served_and_one_that_is_gone_is_refused_and_keeps_its_data() {
+async fn a_new_tenant_is_served_and_a_removed_one_is_refused_and_keeps_its_data() {
     let home = Home::new();
     let larder = of_file(&home, Plugin::Hostile, 0)
         .config(&listing("stays, goes"))
@@ -53,7 +53,7 @@ async fn a_new_tenant_is_served_and_one_that_is_gone_is_refused_and_keeps_its_da
 }
 
 #[tokio::test]
-async fn each_open_tenant_runs_the_new_build_and_who_is_away_opens_with_it() {
+async fn open_tenants_run_the_new_build_and_idle_ones_open_with_it() {
     let home = Home::new();
     let larder = of_file(&home, Plugin::Hostile, 0)
         .config(&listing("a, b, c"))
@@ -91,7 +91,7 @@ async fn each_open_tenant_runs_the_new_build_and_who_is_away_opens_with_it() {
 }
 
 #[tokio::test]
-async fn what_one_tenant_has_of_its_own_is_taken_and_leaves_the_others_alone() {
+async fn a_tenants_own_settings_are_applied_to_it_only() {
     let home = Home::new();
     let with = |own: &str| {
         format!(

@@ -1,4 +1,4 @@
-//! Tokens: who may reload, and what a reload reads.
+//! Tokens: the right to reload, and tokens that a reload reads.
 
 use bytes::Bytes;
 use larder_tests::http::{self, Response};
@@ -18,7 +18,7 @@ fn post_as(larder: &Larder, path: &str, token: &str) -> Response {
 }
 
 #[tokio::test]
-async fn tokens_come_and_go_by_a_reload_which_needs_the_right_admin() {
+async fn a_reload_applies_tokens_and_needs_the_admin_right() {
     let home = Home::new();
     let (admin, admin_line) = token("operator", None, "admin");
     let (reader, reader_line) = token("reader", None, "read");
@@ -48,13 +48,13 @@ async fn tokens_come_and_go_by_a_reload_which_needs_the_right_admin() {
     let answer = post_as(&larder, "/reload", &admin);
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.json()["files"][0], "access.tokens");
-    // At once, and not at the next look at the file.
+    // At once, before the next poll of the file.
     assert_eq!(read(&added).await, Code::Ok);
     assert_eq!(read(&reader).await, Code::Unauthenticated);
-    larder.told("POST /reload, token operator").await;
+    larder.wait_for_line("POST /reload, token operator").await;
 }
 
-/// What it changes concerns every tenant.
+/// A reload affects every tenant.
 #[tokio::test]
 async fn an_admin_of_one_tenant_may_not_reload() {
     let home = Home::new();

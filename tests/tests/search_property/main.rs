@@ -1,7 +1,7 @@
-//! Random spans and random queries through the real binary, against the oracle. Answers, their order, summaries and dependencies must
-//! be equal; filters that were broken on purpose must be refused, each with `FILTER_INVALID`.
+//! Random spans and random queries through the real binary, compared with the oracle. Answers, their order, summaries and dependencies
+//! must be equal. Filters that were broken on purpose must be refused with `FILTER_INVALID`.
 //!
-//! `LARDER_PROPERTY_CASES=5000` asks for more cases than usual; each is one set of spans with some 80 queries.
+//! `LARDER_PROPERTY_CASES=5000` runs more cases than by default; each is one set of spans with some 80 queries.
 //! `LARDER_TESTS_ENDPOINT=127.0.0.1:17271` asks another storage.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
@@ -23,7 +23,7 @@ use tonic::Code;
 /// The variable that asks for more cases.
 const CASES: &str = "LARDER_PROPERTY_CASES";
 
-/// What is written, what is asked then, and what is refused.
+/// The written spans, the queries, and the queries to be refused.
 #[derive(Clone, Debug)]
 struct Case {
     filtered: Vec<Question>,
@@ -33,7 +33,7 @@ struct Case {
     written: Written,
 }
 
-/// The questions come first, so that shrinking leaves the one that matters before it looks at what is written.
+/// Queries come first, so that shrinking isolates the failing one before it shrinks the spans.
 fn case() -> impl Strategy<Value = Case> {
     let window = (0..=LATEST / 2, LATEST / 2..=2 * LATEST);
     let questions = (
@@ -52,7 +52,7 @@ fn case() -> impl Strategy<Value = Case> {
     )
 }
 
-/// Runs every case in a corner of its own of one server.
+/// Runs every case in its own scene on one server.
 fn answers_equal_the_oracle_s(plugin: Plugin) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -73,12 +73,12 @@ fn answers_equal_the_oracle_s(plugin: Plugin) {
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-    // Equal answers prove little where queries match nothing, or all.
+    // Equal answers prove little if queries match nothing, or everything.
     tallies.filtered.assert_fair(1.0 / 3.0, 0.2);
     tallies.legacy.assert_fair(0.1, 0.02);
 }
 
-/// How many queries were asked and how many found something; how many traces they judged, and how many of those matched.
+/// Counts the queries and those that found something; the traces judged, and those that matched.
 #[derive(Default)]
 struct Tally {
     asked: Cell<u32>,
@@ -103,7 +103,7 @@ impl Tally {
         self.matched.update(|matched| matched + number(found));
     }
 
-    /// At least these shares of the queries and of the traces.
+    /// Asserts at least these shares of the queries and of the traces.
     fn assert_fair(&self, answered: f64, matched: f64) {
         let share =
             |part: &Cell<u32>, all: &Cell<u32>| f64::from(part.get()) / f64::from(all.get());
@@ -121,7 +121,7 @@ impl Tally {
 }
 
 async fn try_case(scene: &Scene, case: Case, tallies: &Tallies) -> Result<(), TestCaseError> {
-    // Events can come before their spans.
+    // Events can precede their spans.
     let place = Place {
         trace: u64::from_be_bytes(scene.trace(0)[..8].try_into().unwrap()),
         start: scene.at(1000),
@@ -155,7 +155,7 @@ async fn try_case(scene: &Scene, case: Case, tallies: &Tallies) -> Result<(), Te
     Ok(())
 }
 
-/// How many traces were found, in three ways and each as it was written.
+/// Returns the number of traces found. All three RPCs must agree, and each trace must be as written.
 async fn try_query(
     scene: &Scene,
     oracle: &Oracle<'_>,

@@ -4,7 +4,7 @@ use larder_tests::filter::{LEVELS, OPERATORS};
 use larder_tests::otlp::{service, span};
 use larder_tests::{Options, Plugin, Query, Scene, timestamp};
 
-/// A1, A2: searches without a service, several predicates on one span, and filters whole. The answer is the same every time.
+/// A1, A2: searches without a service, several predicates on one span, and filters in full. The answer is constant.
 async fn capabilities_are_declared_and_constant(scene: Scene) {
     let first = scene.client.capabilities().await.unwrap();
     let search = first.search.clone().expect("search capabilities");
@@ -26,7 +26,7 @@ fn sorted(names: &[impl AsRef<str>]) -> Vec<&str> {
 
 larder_tests::every_plugin_and_fixture![capabilities_are_declared_and_constant];
 
-/// A3: traces, services and operations are gone, and the next write starts clean.
+/// A3: traces, services and operations are deleted, and later writes start on an empty store.
 async fn purge_forgets_everything(plugin: Plugin) {
     let larder = Options::new(plugin).purge().start();
     let client = larder.client().await;

@@ -1,4 +1,4 @@
-//! The imports of version 0.1.0 of the contract, by a plugin that was built for it and keeps its data in `kv`.
+//! Version 0.1.0 of the contract: the imports, used by a plugin that was built for it and keeps its data in `kv`.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Home, Options, Plugin, Query};
@@ -17,7 +17,7 @@ async fn assert_stored(client: &Client, newest_first: &[u8]) {
 }
 
 #[tokio::test]
-async fn what_is_written_to_kv_is_read_by_readers_and_after_a_restart() {
+async fn readers_see_kv_writes_also_after_a_restart() {
     let home = Home::new();
     let larder = Options::new(Plugin::Replicated0_1).start_in(&home);
     let client = larder.client().await;
@@ -35,11 +35,11 @@ async fn messages_are_logged() {
     let larder = Options::new(Plugin::Replicated0_1).start();
     let client = larder.client().await;
     let one = span([1; 16], 1).at(5);
-    // The plugin logs a message and never comes back.
+    // The plugin logs a message and never returns.
     let spinning = tokio::spawn(async move {
         let spinning = client.export([service("spin on write").span(one)]);
         spinning.await.map(drop)
     });
-    larder.told("the writer spins").await;
+    larder.wait_for_line("the writer spins").await;
     spinning.abort();
 }

@@ -4,7 +4,7 @@ use larder_tests::otlp::{ResourceBuilder, resource, span};
 use larder_tests::{Scene, timestamp, unset_timestamp};
 use tonic::Code;
 
-/// The links between two offsets of the scene, sorted, names without the scene's mark.
+/// Returns the links between two offsets of the scene, sorted, without the scene's suffix of names.
 async fn links(scene: &Scene, from: u64, to: Option<u64>) -> Vec<(String, String, u64)> {
     let end = to.map(|to| timestamp(scene.at(to)));
     let start = Some(timestamp(scene.at(from)));
@@ -14,7 +14,7 @@ async fn links(scene: &Scene, from: u64, to: Option<u64>) -> Vec<(String, String
     let mut links = Vec::new();
     for link in found {
         assert_eq!(link.source, "", "D4");
-        // An open window reaches into the time of other tests.
+        // An open window includes the times of other tests.
         if link.parent.ends_with(&mark) || link.child.ends_with(&mark) {
             links.push((plain(&link.parent), plain(&link.child), link.call_count));
         }
@@ -27,7 +27,7 @@ fn link(parent: &str, child: &str, calls: u64) -> (String, String, u64) {
     (parent.to_owned(), child.to_owned(), calls)
 }
 
-/// A call from `a` to `b` in trace `number`, from `from` to `to`.
+/// Builds a call from `a` to `b` in trace `number`, from `from` to `to`.
 fn call(scene: &Scene, number: u64, from: u64, to: u64) -> [ResourceBuilder; 2] {
     let id = scene.trace(number);
     [
@@ -40,7 +40,7 @@ fn call(scene: &Scene, number: u64, from: u64, to: u64) -> [ResourceBuilder; 2] 
     ]
 }
 
-/// D1: without a start, or with an end before it, the request is refused with these words.
+/// D1: a request without a start, or with an end before it, is refused with this text.
 async fn a_bad_window_is_refused(scene: Scene) {
     for start in [None, Some(unset_timestamp())] {
         let refused = scene
@@ -73,7 +73,7 @@ async fn a_bad_window_is_refused(scene: Scene) {
     );
 }
 
-/// D2, our choice: a trace counts if all of it lies in the window, ends included; no end is an open one.
+/// D2, our choice: a trace counts if all of it is in the window, ends included; without an end the window is open.
 async fn a_trace_counts_if_all_of_it_lies_in_the_window(scene: Scene) {
     scene.client.store(call(&scene, 1, 100, 200)).await;
     let one = vec![link("a", "b", 1)];
@@ -90,7 +90,7 @@ async fn a_trace_counts_if_all_of_it_lies_in_the_window(scene: Scene) {
     assert!(open.iter().any(|link| link.parent == scene.service("a")));
 }
 
-/// D2: the window is of whole traces, whose spans may have come in many writes.
+/// D2: the window applies to whole traces, whose spans may come in many writes.
 async fn the_window_is_of_the_whole_trace_however_it_was_written(scene: Scene) {
     for resource in call(&scene, 1, 100, 200) {
         scene.client.store([resource]).await;
@@ -102,7 +102,7 @@ async fn the_window_is_of_the_whole_trace_however_it_was_written(scene: Scene) {
     assert_eq!(links(&scene, 0, Some(900)).await, [link("a", "b", 1)]);
 }
 
-/// D3: a call for each span whose parent is in the same trace; the first span with that id counts. Links do not.
+/// D3: a call is counted for each span whose parent is in the same trace; the first span with that id is the parent. Links do not count.
 async fn a_call_is_a_span_whose_parent_is_in_its_trace(scene: Scene) {
     let (id, at) = (scene.trace(1), scene.at(10));
     let first = |name| scene.resource(name);
@@ -112,7 +112,7 @@ async fn a_call_is_a_span_whose_parent_is_in_its_trace(scene: Scene) {
             first("a").span(span(id, 1).at(at)),
             first("b").span(span(id, 1).at(at)),
             first("c").span(span(id, 2).parent(1).at(at)),
-            // No parent, a parent that is elsewhere, a parent of zeros, and links: no calls.
+            // No parent, a parent in another trace, a parent of zeros, and links: no calls.
             first("d").span(span(id, 3).at(at).link(id, 1, [])),
             first("e").span(span(id, 4).parent(77).at(at)),
         ])
@@ -127,7 +127,7 @@ async fn a_call_is_a_span_whose_parent_is_in_its_trace(scene: Scene) {
     assert_eq!(links(&scene, 0, Some(999)).await, [link("a", "c", 1)]);
 }
 
-/// D3: calls inside a service count, and spans without a service have the empty one.
+/// D3: calls within a service count, and spans without a service have an empty one.
 async fn calls_within_a_service_and_without_one_count(scene: Scene) {
     let (id, at) = (scene.trace(1), scene.at(10));
     scene
@@ -145,7 +145,7 @@ async fn calls_within_a_service_and_without_one_count(scene: Scene) {
     assert_eq!(links(&scene, 0, Some(999)).await, expected);
 }
 
-/// D4: counted over all traces, duplicates too.
+/// D4: counted over all traces, duplicates included.
 async fn calls_are_counted_over_all_traces_with_duplicates(scene: Scene) {
     for number in 1..=7 {
         scene.client.store(call(&scene, number, 100, 200)).await;

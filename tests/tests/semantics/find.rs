@@ -1,5 +1,5 @@
-//! `FindTraces` and `FindTraceIDs`: what is selected by service, name, time and duration, and in which order. Q1 to Q7, Q16, W1,
-//! W5. Every search is asked in three ways (traces, ids, summaries), which must agree.
+//! `FindTraces` and `FindTraceIDs`: selection by service, name, time and duration, and the order of results. Q1 to Q7, Q16, W1, W5.
+//! Every search is made by all three RPCs (traces, ids, summaries), which must agree.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Query, Scene, duration, timestamp, unset_duration, unset_timestamp};
@@ -19,7 +19,7 @@ async fn a_depth_of_zero_or_less_is_the_default_of_100(scene: Scene) {
     }
 }
 
-/// Q1: above the configured maximum it is clamped, which is no error.
+/// Q1: a depth above the configured maximum is clamped, without an error.
 async fn a_depth_above_the_maximum_is_no_error(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(0));
     scene.client.store([scene.resource("a").span(one)]).await;
@@ -28,9 +28,9 @@ async fn a_depth_above_the_maximum_is_no_error(scene: Scene) {
     }
 }
 
-/// Q2: newest start of a matching span first, whatever the order of writing; exact under the limit.
+/// Q2: newest start of a matching span first, whatever the order of writes; exact under the limit.
 async fn the_newest_matching_span_decides_the_order(scene: Scene) {
-    // Trace 1 has the newest span of all, but only its oldest one is of the service asked for.
+    // Trace 1 has the newest span of all, but only its oldest one is of the requested service.
     for (number, name, offset) in [(1, "a", 10), (2, "a", 30), (3, "a", 20), (1, "b", 90)] {
         let one = span(scene.trace(number), offset).at(scene.at(offset));
         scene.client.store([scene.resource(name).span(one)]).await;
@@ -42,7 +42,7 @@ async fn the_newest_matching_span_decides_the_order(scene: Scene) {
     assert_eq!(scene.find(scene.query()).await, [1, 2, 3]);
 }
 
-/// Q2: equal times order by trace id.
+/// Q2: equal times are ordered by trace id.
 async fn equal_times_order_by_trace_id(scene: Scene) {
     for number in [5, 1, 4, 2, 3] {
         let one = span(scene.trace(number), 1).at(scene.at(7));
@@ -52,7 +52,7 @@ async fn equal_times_order_by_trace_id(scene: Scene) {
     assert_eq!(scene.find(scene.query().depth(2)).await, [1, 2]);
 }
 
-/// Q3: one span must satisfy everything; the whole trace comes, once.
+/// Q3: one span must satisfy all conditions; the whole trace is returned, once.
 async fn one_span_must_satisfy_everything(scene: Scene) {
     let (at, whole, split) = (scene.at(0), scene.trace(1), scene.trace(2));
     let both = span(whole, 1).name("x").at(at).attribute("k", "v");
@@ -78,7 +78,7 @@ async fn one_span_must_satisfy_everything(scene: Scene) {
     assert_eq!(found[0].span_ids(), [1, 2, 3]);
 }
 
-/// Q3, W6: whatever is found is whole, though it was written in pieces.
+/// Q3, W6: results are complete traces, even if they were written in parts.
 async fn a_trace_written_in_pieces_is_found_whole(scene: Scene) {
     for number in [1, 2, 3, 4] {
         let one = span(scene.trace(1), number)
@@ -94,7 +94,7 @@ async fn a_trace_written_in_pieces_is_found_whole(scene: Scene) {
     assert_eq!(found[0].span_ids(), [1, 2, 3, 4]);
 }
 
-/// Q4: exact, with case.
+/// Q4: exact, case-sensitive.
 async fn a_service_is_matched_exactly(scene: Scene) {
     let shop = scene.service("shop");
     let names = [
@@ -113,7 +113,7 @@ async fn a_service_is_matched_exactly(scene: Scene) {
     assert!(scene.find(unknown).await.is_empty());
 }
 
-/// Q4: a `service.name` that is no string counts as none, and no service asked for means any.
+/// Q4: a `service.name` that is not a string counts as missing, and an empty service means any.
 async fn a_service_name_that_is_no_string_counts_as_none(scene: Scene) {
     let number = span(scene.trace(1), 1).at(scene.at(1));
     let named = span(scene.trace(2), 1).at(scene.at(2));
@@ -124,7 +124,7 @@ async fn a_service_name_that_is_no_string_counts_as_none(scene: Scene) {
 
     assert!(scene.find(scene.query().service("42")).await.is_empty());
     assert_eq!(scene.find(scene.query()).await, [2, 1]);
-    // The attribute itself is one like any other (Q8, Q9).
+    // The attribute itself is an ordinary one (Q8, Q9).
     assert_eq!(
         scene
             .find(scene.query().attribute("service.name", "42"))
@@ -133,7 +133,7 @@ async fn a_service_name_that_is_no_string_counts_as_none(scene: Scene) {
     );
 }
 
-/// Q5: exact, and none asked for means any.
+/// Q5: exact; an empty operation means any.
 async fn an_operation_is_the_exact_name_of_the_span(scene: Scene) {
     for (number, name) in [(1, "GET /"), (2, "get /"), (3, "GET /x"), (4, "")] {
         let one = span(scene.trace(number), 1).name(name).at(scene.at(number));
@@ -159,7 +159,7 @@ async fn the_window_includes_both_ends(scene: Scene) {
     assert_eq!(scene.find(window(3, 1)).await, [0; 0]);
 }
 
-/// Q6, Q3: it is the matching span that must start in the window, not the trace.
+/// Q6, Q3: the matching span must start in the window; the trace need not.
 async fn the_window_is_of_the_matching_span(scene: Scene) {
     let spans = [
         span(scene.trace(1), 1).name("early").at(scene.at(10)),
@@ -173,7 +173,7 @@ async fn the_window_is_of_the_matching_span(scene: Scene) {
     assert_eq!(scene.find(window(20, 80)).await, [0; 0]);
 }
 
-/// W1: absent and the year 1 both mean that there is no bound; 1970 is one.
+/// W1: absent and the year 1 both mean that there is no bound; 1970 is a bound.
 async fn the_year_one_is_no_bound_and_1970_is_one(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(0));
     scene.client.store([scene.resource("a").span(one)]).await;
@@ -195,8 +195,8 @@ async fn the_year_one_is_no_bound_and_1970_is_one(scene: Scene) {
     assert_eq!(scene.find(only_start).await, [0; 0]);
 }
 
-/// W1: a bound before 1970 or after all that 64 bits of nanoseconds can say is a bound nonetheless.
-async fn bounds_beyond_what_spans_can_say_are_honoured(scene: Scene) {
+/// W1: times before 1970 or beyond 64 bits of nanoseconds are valid bounds.
+async fn bounds_beyond_the_times_of_spans_are_honoured(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(0));
     scene.client.store([scene.resource("a").span(one)]).await;
 
@@ -236,10 +236,10 @@ async fn durations_include_both_ends(scene: Scene) {
     assert_eq!(scene.find(query().at_least(0).at_most(0)).await, [3, 2, 1]);
 }
 
-/// Q7: a span that ends before it starts has a negative duration, and negative bounds are numbers like others.
+/// Q7: a span that ends before it starts has a negative duration; negative bounds are valid.
 async fn negative_durations_are_numbers(scene: Scene) {
     for (number, end) in [(1, 100), (2, 900), (3, 500)] {
-        // They start at 500 and so take -400, 400 and 0.
+        // They start at 500, so their durations are -400, 400 and 0.
         let mut one = span(scene.trace(number), 1).at(scene.at(500));
         one.0.end_time_unix_nano = scene.at(end);
         scene.client.store([scene.resource("a").span(one)]).await;
@@ -254,7 +254,7 @@ async fn negative_durations_are_numbers(scene: Scene) {
     assert_eq!(scene.find(query().at_least(1)).await, [2]);
 }
 
-/// Q7: a bound longer than 64 bits of nanoseconds is one nonetheless.
+/// Q7: durations beyond 64 bits of nanoseconds are valid bounds.
 async fn very_long_duration_bounds_are_honoured(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(0)).lasting(5);
     scene.client.store([scene.resource("a").span(one)]).await;
@@ -272,7 +272,7 @@ async fn very_long_duration_bounds_are_honoured(scene: Scene) {
     assert_eq!(scene.find(shorter).await, [1]);
 }
 
-/// W5: no match is an empty answer, and so is a request without a query's fields.
+/// W5: no match gives an empty answer, and so does a request without a query's fields.
 async fn no_match_is_an_empty_answer(scene: Scene) {
     let query = scene.query().service(scene.service("nobody"));
     assert!(scene.client.find_traces(&query).await.unwrap().is_empty());
@@ -294,7 +294,7 @@ async fn no_match_is_an_empty_answer(scene: Scene) {
     );
 }
 
-/// Q16: `FindTraceIDs` gives start and end of the whole trace, not of what matched.
+/// Q16: `FindTraceIDs` returns start and end of the whole trace, not only of the matching spans.
 async fn found_ids_carry_the_range_of_the_whole_trace(scene: Scene) {
     let id = scene.trace(1);
     for (number, name, offset, lasting) in [(1, "x", 500, 10), (2, "y", 100, 5), (3, "y", 400, 700)]
@@ -326,7 +326,7 @@ larder_tests::every_plugin_and_fixture![
     the_window_includes_both_ends,
     the_window_is_of_the_matching_span,
     the_year_one_is_no_bound_and_1970_is_one,
-    bounds_beyond_what_spans_can_say_are_honoured,
+    bounds_beyond_the_times_of_spans_are_honoured,
     durations_include_both_ends,
     negative_durations_are_numbers,
     very_long_duration_bounds_are_honoured,

@@ -5,7 +5,7 @@ use larder_tests::Scene;
 use larder_tests::otlp::{IntoValue, array, key_value, map, span};
 use opentelemetry_proto::tonic::common::v1 as otlp;
 
-/// Stores each value under `key` in a trace of its own, numbered from 1.
+/// Stores each value under `key` in its own trace, numbered from 1.
 async fn store_values(scene: &Scene, values: impl IntoIterator<Item = otlp::AnyValue>) {
     for (number, value) in (1..).zip(values) {
         let one = span(scene.trace(number), 1).at(scene.at(number));
@@ -14,7 +14,7 @@ async fn store_values(scene: &Scene, values: impl IntoIterator<Item = otlp::AnyV
     }
 }
 
-/// Q8, W4: what is stored is compared by its string form, whatever its type.
+/// Q8, W4: stored values are compared by their string form, whatever their type.
 async fn values_are_compared_by_their_string_forms(scene: Scene) {
     let forms: Vec<(otlp::AnyValue, &str)> = vec![
         ("text".into_value(), "text"),
@@ -50,7 +50,7 @@ async fn values_are_compared_by_their_string_forms(scene: Scene) {
     }
 }
 
-/// Q8: both sides are: a typed constant finds every stored type of the same form.
+/// Q8: a typed constant finds every stored type of the same form.
 async fn a_typed_constant_finds_every_type_of_its_form(scene: Scene) {
     let values = [
         "1".into_value(),
@@ -75,7 +75,7 @@ async fn a_typed_constant_finds_every_type_of_its_form(scene: Scene) {
     assert_eq!(find(Value::BytesValue(b"\xd7".to_vec())).await, [0; 0]);
 }
 
-/// Q8: exact, with case and blanks; no wildcards.
+/// Q8: exact, case-sensitive, including blanks; no wildcards.
 async fn text_is_compared_exactly(scene: Scene) {
     let values = ["same*", "samething", "Same*", "same* ", "same\\*"];
     store_values(&scene, values.map(IntoValue::into_value)).await;
@@ -94,7 +94,7 @@ async fn text_is_compared_exactly(scene: Scene) {
     );
 }
 
-/// Q8: a key that occurs twice on a span: either may match.
+/// Q8: an attribute without a value has an empty string form.
 async fn an_attribute_that_is_there_without_a_value_matches_the_empty_text(scene: Scene) {
     let mut bare = key_value("key", "");
     bare.value = None;
@@ -135,7 +135,7 @@ async fn a_plain_key_is_looked_for_at_five_levels(scene: Scene) {
     );
 }
 
-/// Q15, Q3: all attributes on one span, each at whatever level.
+/// Q15, Q3: all attributes must be on one span, each at any level.
 async fn all_attributes_must_match_on_one_span(scene: Scene) {
     let bare = |number, id| span(scene.trace(number), id).at(scene.at(number));
     scene
@@ -159,7 +159,7 @@ async fn all_attributes_must_match_on_one_span(scene: Scene) {
     assert_eq!(scene.find(query().attribute("r", "2")).await, [0; 0]);
 }
 
-/// W3: no value, or one without an arm, asks for nothing; of equal keys the last counts.
+/// W3: a missing or empty value sets no condition; of equal keys the last counts.
 async fn an_attribute_of_a_query_without_a_value_asks_for_nothing(scene: Scene) {
     store_values(&scene, ["v".into_value(), "w".into_value()]).await;
 

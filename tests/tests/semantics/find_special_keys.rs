@@ -1,4 +1,4 @@
-//! The keys of a query's attributes that mean something of their own: Q10 to Q15.
+//! Keys with a special meaning in a query's attributes: Q10 to Q15.
 
 use larder_tests::otlp::{key_value, span};
 use larder_tests::{Query, Scene};
@@ -9,7 +9,7 @@ fn with(scene: &Scene, key: &str, value: &str) -> Query {
     scene.query().attribute(key, value)
 }
 
-/// Traces 1 to 3 with status unset, ok and error; 4 has a status without a code.
+/// Stores traces 1 to 3 with status unset, ok and error; 4 has a status without a code.
 async fn store_statuses(scene: &Scene) {
     let codes = [
         None,
@@ -22,7 +22,7 @@ async fn store_statuses(scene: &Scene) {
         if let Some(code) = code {
             one = one.status(code);
         }
-        // The literal attribute is never looked at.
+        // The literal attribute is ignored.
         one = one
             .attribute("error", "true")
             .attribute("span.status", "ok");
@@ -30,7 +30,7 @@ async fn store_statuses(scene: &Scene) {
     }
 }
 
-/// Q10: true is the status error, false is any other; the words are those of Go's `ParseBool`.
+/// Q10: true means status error, false any other; the words are those of Go's `ParseBool`.
 async fn error_asks_for_the_status(scene: Scene) {
     store_statuses(&scene).await;
     for word in ["1", "t", "T", "TRUE", "true", "True"] {
@@ -127,12 +127,12 @@ async fn span_kind_asks_for_the_kind(scene: Scene) {
     }
 }
 
-/// Q13: exact, against the scope.
+/// Q13: exact, compared with the scope.
 async fn scope_name_and_version_are_the_scope_s(scene: Scene) {
     let scopes = [("lib", "1.0"), ("lib", "2.0"), ("other", "1.0"), ("", "")];
     for (number, (name, version)) in (1..).zip(scopes) {
         let one = span(scene.trace(number), 1).at(scene.at(number));
-        // Not these: neither an attribute of that name, nor OpenTelemetry's own.
+        // Ignored: attributes of that name, and OpenTelemetry's own names.
         let one = one
             .attribute("scope.name", "decoy")
             .attribute("otel.scope.name", "decoy");
@@ -157,7 +157,7 @@ async fn scope_name_and_version_are_the_scope_s(scene: Scene) {
     );
 }
 
-/// Q14: only the resource's attribute of that key.
+/// Q14: compared only with the resource's attribute of that key.
 async fn a_resource_key_asks_only_the_resource(scene: Scene) {
     let bare = |number| span(scene.trace(number), 1).at(scene.at(number));
     scene
@@ -187,7 +187,7 @@ async fn a_resource_key_asks_only_the_resource(scene: Scene) {
     assert_eq!(scene.find(service).await, [5, 4, 3, 2, 1]);
 }
 
-/// Q15: special keys and plain ones together, on one span.
+/// Q15: special and ordinary keys combined, on one span.
 async fn special_and_plain_keys_combine_on_one_span(scene: Scene) {
     let bare = |number, id| span(scene.trace(number), id).at(scene.at(number));
     let failed = |one: larder_tests::otlp::SpanBuilder| one.status(StatusCode::Error);

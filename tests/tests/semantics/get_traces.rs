@@ -5,7 +5,7 @@ use larder_tests::otlp::span;
 use larder_tests::{Scene, merge, method, timestamp};
 use prost::Message as _;
 
-/// W2: a shorter id is padded with zeros on the right, a longer one is cut; neither is an error.
+/// W2: a shorter id is padded with zeros on the right, a longer one is truncated; neither is an error.
 async fn an_id_of_another_length_is_padded_or_cut(scene: Scene) {
     let mut id = scene.trace(0);
     id[14..].fill(0);
@@ -24,7 +24,7 @@ async fn an_id_of_another_length_is_padded_or_cut(scene: Scene) {
     assert_eq!(long[0].id, id);
 }
 
-/// W5, G1: what is not there is no error.
+/// W5, G1: an unknown id is no error.
 async fn an_unknown_id_brings_an_empty_answer(scene: Scene) {
     assert!(
         scene
@@ -39,7 +39,7 @@ async fn an_unknown_id_brings_an_empty_answer(scene: Scene) {
     assert!(scene.client.get_traces(none).await.unwrap().is_empty());
 }
 
-/// G1: unknown ids are skipped, and the others still come.
+/// G1: unknown ids are skipped, and the others are returned.
 async fn unknown_ids_are_skipped(scene: Scene) {
     for number in [1, 3] {
         let known = span(scene.trace(number), 1).at(scene.at(0));
@@ -52,7 +52,7 @@ async fn unknown_ids_are_skipped(scene: Scene) {
     assert_eq!(scene.numbers(&found), [1, 3]);
 }
 
-/// G1: start and end are a hint only; no span goes missing because of them.
+/// G1: start and end are only hints; they exclude no span.
 async fn the_time_hints_drop_no_span(scene: Scene) {
     let spans = [0, 500].map(|offset| span(scene.trace(1), offset + 1).at(scene.at(offset)));
     scene.client.store([scene.resource("a").spans(spans)]).await;
@@ -72,7 +72,7 @@ async fn the_time_hints_drop_no_span(scene: Scene) {
     }
 }
 
-/// G2, our choice: once.
+/// G2, our choice: it is returned once.
 async fn an_id_asked_for_twice_comes_once(scene: Scene) {
     let id = scene.trace(1);
     let one = span(id, 1).at(scene.at(0));
@@ -83,7 +83,7 @@ async fn an_id_asked_for_twice_comes_once(scene: Scene) {
     assert_eq!(found[0].span_ids(), [1]);
 }
 
-/// G3: all spans ever stored for the id, in the order they were written, whatever their times.
+/// G3: all spans ever stored for the id, in the order written, whatever their times.
 async fn a_trace_is_all_its_spans_in_the_order_written(scene: Scene) {
     let id = scene.trace(1);
     let far = 900_000_000_000;

@@ -1,4 +1,4 @@
-//! Answers page by page (Jaeger's RFC 0014), which `grpc.pagination` turns on.
+//! Pagination (Jaeger's RFC 0014), which `grpc.pagination` enables.
 
 use larder_tests::filter::{and, eq, exists, field, not};
 use larder_tests::otlp::{service, span};
@@ -34,7 +34,7 @@ async fn all_pages(client: &Client, query: &Query, size: u32) -> Vec<Vec<[u8; 16
     }
 }
 
-/// Newest match first, then by id; each trace once, though it has older matches that later pages come by.
+/// Newest match first, then by id. Each trace is returned once, although later pages come to its older matches.
 async fn pages_joined_are_the_whole_answer(plugin: Plugin) {
     let larder = server(plugin);
     let client = larder.client().await;
@@ -69,7 +69,7 @@ async fn pages_joined_are_the_whole_answer(plugin: Plugin) {
             assert_eq!(pages.concat(), whole, "{size} a page: {query:?}");
         }
     }
-    // Under a window that cuts off what is new the order is another, and pages follow it.
+    // A window that excludes the newest spans changes the order, and pages follow it.
     let old = Query::default().window(1, 460);
     assert_eq!(all_pages(&client, &old, 2).await.concat(), whole);
 }
@@ -106,7 +106,7 @@ fn assert_refused(refused: &Status, code: Code, reason: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn what_is_no_page_is_refused_as_invalid_pagination() {
+async fn invalid_pages_are_refused_as_invalid_pagination() {
     let larder = server(Plugin::Memory);
     let client = larder.client().await;
     for number in 1..=3 {

@@ -20,7 +20,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     owned.collect()
 }
 
-/// O1, with our choice: every name that is not empty, each once, sorted.
+/// O1, with our choice: every name that is not empty, without duplicates, sorted.
 async fn services_are_listed_once_and_sorted(scene: Scene) {
     for (number, name) in (1..).zip(["b", "a", "c", "a", "B"]) {
         let one = span(scene.trace(number), 1).at(scene.at(0));
@@ -40,7 +40,7 @@ async fn services_are_listed_once_and_sorted(scene: Scene) {
     assert_eq!(found, own);
 }
 
-/// O2: distinct pairs of name and kind, sorted; the kind in lower case, empty where it is unspecified.
+/// O2: distinct pairs of name and kind, sorted; the kind in lower case, empty if it is unspecified.
 async fn operations_are_distinct_pairs_of_name_and_kind(scene: Scene) {
     let kinds = [
         ("op-3", SpanKind::Server),

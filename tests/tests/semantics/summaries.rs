@@ -19,7 +19,7 @@ fn service(name: String, spans: i32, errors: i32) -> ServiceSummary {
     }
 }
 
-/// F1, F2, F3: selected as by `FindTraces`, computed over all spans of the trace.
+/// F1, F2, F3: selected like `FindTraces`, computed over all spans of the trace.
 async fn a_summary_is_of_all_spans_of_the_trace(scene: Scene) {
     let id = scene.trace(1);
     let of = |number: u64, from, to| span(id, number).at(scene.at(from)).lasting(to - from);
@@ -79,7 +79,7 @@ async fn summaries_keep_the_order_and_the_depth_of_the_search(scene: Scene) {
     assert_eq!(scene.numbers(&found), [2, 3, 1]);
 }
 
-/// F2: of several spans without a parent, the earliest is the root; the first seen where they start together.
+/// F2: of several spans without a parent, the earliest is the root; of those with the same start, the first written.
 async fn the_root_is_the_earliest_span_without_a_parent(scene: Scene) {
     let id = scene.trace(1);
     let spans = [("late", 50), ("early", 20), ("twin", 20)];
@@ -98,7 +98,7 @@ async fn the_root_is_the_earliest_span_without_a_parent(scene: Scene) {
     assert_eq!(summary.root_service_name, scene.service("early"));
 }
 
-/// F2: without a root both names are empty, and each span whose parent is not there is an orphan.
+/// F2: without a root both names are empty, and each span with a missing parent is an orphan.
 async fn a_trace_without_a_root_has_no_root_names(scene: Scene) {
     let id = scene.trace(1);
     let spans = [
@@ -131,10 +131,10 @@ async fn duplicates_are_counted_each_time(scene: Scene) {
     assert_eq!(summary.services, [service(scene.service("a"), 3, 3)]);
 }
 
-/// F4: it is supported, also where there is nothing to find.
+/// F4: supported, also if nothing is found.
 async fn summaries_are_supported(scene: Scene) {
-    let nobody = scene.query().service(scene.service("nobody"));
-    let found = scene.client.find_trace_summaries(&nobody).await;
+    let unknown = scene.query().service(scene.service("nobody"));
+    let found = scene.client.find_trace_summaries(&unknown).await;
     assert_eq!(found.expect("never UNIMPLEMENTED"), []);
 }
 

@@ -1,4 +1,4 @@
-//! How answers are cut and how errors leave: W5 to W8. (W1 is in `find`, W2 in `get_traces`, W3 and W4 in `find_attributes`.)
+//! Splitting of answers, and errors: W5 to W8. (W1 is in `find`, W2 in `get_traces`, W3 and W4 in `find_attributes`.)
 
 use larder_proto::storage::v2::{FindTracesRequest, GetTracesRequest};
 use larder_tests::otlp::{request, span};
@@ -6,9 +6,9 @@ use larder_tests::{Query, Scene, method};
 use prost::Message as _;
 use tonic::Code;
 
-/// W6: traces written in turns come one after the other; every message is one trace's. (`merge` checks each message.)
+/// W6: interleaved traces are returned one after the other; every message has one trace. (`merge` checks each message.)
 async fn the_messages_of_a_trace_are_consecutive(scene: Scene) {
-    // About 6 MB a trace, in four writes each, so that each must be cut and pieced together.
+    // About 6 MB a trace, in four writes each, so that each must be split and merged.
     let filler = "x".repeat(1_500_000);
     for turn in 1..=4 {
         for number in [1, 2, 3] {
@@ -28,8 +28,8 @@ async fn the_messages_of_a_trace_are_consecutive(scene: Scene) {
     assert_eq!(got.len(), 3);
 }
 
-/// W7: a request may pass 4 MiB; what comes back is cut below it, inside one write and inside one resource too.
-async fn a_request_may_pass_what_an_answer_may_not(scene: Scene) {
+/// W7: a request may exceed 4 MiB; answers are split below it, also within one write and within one resource.
+async fn a_request_may_exceed_the_size_of_an_answer(scene: Scene) {
     let spans = (1..=9000).map(|number| {
         let one = span(scene.trace(1), number).at(scene.at(number));
         one.attribute("filler", "y".repeat(1000))
@@ -43,7 +43,7 @@ async fn a_request_may_pass_what_an_answer_may_not(scene: Scene) {
     assert!(trace.span_ids().into_iter().eq(1..=9000));
 }
 
-/// A request without its query asks for what an empty query asks for.
+/// A request without a query is the same as one with an empty query.
 async fn a_request_without_its_query_is_an_empty_query(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(0));
     scene.client.store([scene.resource("a").span(one)]).await;
@@ -55,7 +55,7 @@ async fn a_request_without_its_query_is_an_empty_query(scene: Scene) {
     }
 }
 
-/// W8: times that are no times are refused.
+/// W8: invalid timestamps are refused.
 async fn times_that_are_no_times_are_invalid_arguments(scene: Scene) {
     let mut query = Query::default();
     query.0.start_time_min = Some(prost_types::Timestamp {
@@ -74,7 +74,7 @@ async fn times_that_are_no_times_are_invalid_arguments(scene: Scene) {
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
 }
 
-/// W5: asked for nothing, one gets nothing.
+/// W5: no ids give no messages.
 async fn no_ids_bring_no_messages(scene: Scene) {
     let body = GetTracesRequest::default().encode_to_vec();
     let reply = scene
@@ -88,7 +88,7 @@ async fn no_ids_bring_no_messages(scene: Scene) {
 
 larder_tests::every_plugin_and_fixture![
     the_messages_of_a_trace_are_consecutive,
-    a_request_may_pass_what_an_answer_may_not,
+    a_request_may_exceed_the_size_of_an_answer,
     a_request_without_its_query_is_an_empty_query,
     times_that_are_no_times_are_invalid_arguments,
     no_ids_bring_no_messages,

@@ -33,7 +33,7 @@ async fn resources_scopes_and_schema_urls_are_kept(scene: Scene) {
     assert_same_spans(&sent, &read);
 }
 
-/// E2: duplicates are appended, never removed.
+/// E2: duplicates are stored, never removed.
 async fn a_span_written_twice_is_there_twice(scene: Scene) {
     let id = scene.trace(1);
     let twin = span(id, 1).at(scene.at(0));
@@ -45,8 +45,8 @@ async fn a_span_written_twice_is_there_twice(scene: Scene) {
     assert_eq!(scene.find(scene.query()).await, [1]);
 }
 
-/// E3: what Jaeger takes without a word, Larder takes too: no end, an end before the start, no parent, parents and links of zeros, and
-/// links to nothing.
+/// E3: Larder accepts what Jaeger accepts: no end, an end before the start, no parent, parents and links of zeros, and links to unknown
+/// spans.
 async fn odd_spans_are_stored_as_they_are(scene: Scene) {
     let id = scene.trace(1);
     let mut backwards = span(id, 1).at(scene.at(10));
@@ -73,7 +73,7 @@ async fn odd_spans_are_stored_as_they_are(scene: Scene) {
     assert_eq!(scene.find(scene.query()).await, [1]);
 }
 
-/// E4, our choice: a trace id of zeros is refused, alone.
+/// E4, our choice: only the span with a trace id of zeros is refused.
 async fn a_trace_id_of_zeros_is_refused_alone(scene: Scene) {
     let good = span(scene.trace(1), 1).at(scene.at(0));
     let zero = span([0; 16], 1).at(scene.at(0));
@@ -87,8 +87,8 @@ async fn a_trace_id_of_zeros_is_refused_alone(scene: Scene) {
     assert!(scene.client.get_traces([[0; 16]]).await.unwrap().is_empty());
 }
 
-/// E5: nothing is put right: Jaeger's exporter has done so already, and other clients get back what they wrote.
-async fn nothing_is_made_up_for_what_is_missing(scene: Scene) {
+/// E5: nothing is corrected: Jaeger's exporter has done so already, and other clients get back what they wrote.
+async fn missing_fields_are_not_filled_in(scene: Scene) {
     let id = scene.trace(1);
     let nameless = span(id, 1).name("").at(scene.at(0));
     let sent = request([resource().span(nameless)]);
@@ -102,7 +102,7 @@ async fn nothing_is_made_up_for_what_is_missing(scene: Scene) {
     assert!(!services.contains(&String::new()), "{services:?}");
 }
 
-/// E6: what Export acknowledged, every read sees at once.
+/// E6: an acknowledged Export is visible to every read at once.
 async fn a_write_is_visible_when_it_is_acknowledged(scene: Scene) {
     for number in 1..=20 {
         let one = span(scene.trace(number), number)
@@ -133,12 +133,12 @@ larder_tests::every_plugin_and_fixture![
     a_span_written_twice_is_there_twice,
     odd_spans_are_stored_as_they_are,
     a_trace_id_of_zeros_is_refused_alone,
-    nothing_is_made_up_for_what_is_missing,
+    missing_fields_are_not_filled_in,
     a_write_is_visible_when_it_is_acknowledged,
 ];
 
-/// E7 and O1, our choice: the trace written first goes first, new spans of a known trace do not move it, and services and
-/// operations go with their data. Only `memory` has such a limit.
+/// E7 and O1, our choice: the trace that was written first is evicted first, new spans of a known trace do not change its age, and
+/// services and operations are dropped with their data. Only `memory` has such a limit.
 #[tokio::test]
 async fn memory_forgets_the_oldest_trace_and_its_service() {
     let larder = Options::new(Plugin::Memory)

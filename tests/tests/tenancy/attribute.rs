@@ -1,4 +1,4 @@
-//! Writers that send no header: each resource of a request names its tenant.
+//! Writers without a header: each resource of a request names its tenant.
 
 use larder_tests::otlp::{ResourceBuilder, resource, service, span};
 use larder_tests::{Client, Home, Options, Plugin, Query, Tokens, method, token};
@@ -11,17 +11,17 @@ fn options(plugin: Plugin) -> Options {
     tenancy(plugin).environment("LARDER_TENANCY_RESOURCE_ATTRIBUTE", "tenant.id")
 }
 
-/// A span of trace `number` of a resource that says nothing of a tenant.
-fn nobodys(number: u8) -> ResourceBuilder {
+/// Builds a span of trace `number`, of a resource without a tenant.
+fn without_tenant(number: u8) -> ResourceBuilder {
     let one = span([number; 16], u64::from(number)).at(1000 + u64::from(number));
     service(format!("service {number}")).span(one)
 }
 
 pub(super) fn of(tenant: &str, number: u8) -> ResourceBuilder {
-    nobodys(number).attribute("tenant.id", tenant)
+    without_tenant(number).attribute("tenant.id", tenant)
 }
 
-/// What was refused of an Export that was taken.
+/// Returns the partial success of an accepted Export.
 pub(super) async fn refused(
     client: &Client,
     resources: Vec<ResourceBuilder>,
@@ -46,12 +46,12 @@ async fn one_request_of_many_tenants(plugin: Plugin) {
     let sent = vec![
         of("a", 1),
         of("b", 2),
-        nobodys(3),
+        without_tenant(3),
         of("a", 4),
         of("no/name", 5),
         of("c", 6),
-        nobodys(7).attribute("tenant.id", 7),
-        nobodys(8)
+        without_tenant(7).attribute("tenant.id", 7),
+        without_tenant(8)
             .attribute("tenant.id", "a")
             .attribute("tenant.id", "a"),
     ];
@@ -80,7 +80,7 @@ async fn one_request_of_many_tenants(plugin: Plugin) {
         found.sort();
         assert_eq!(found, services, "{tenant}");
     }
-    // As it was sent, the attribute too.
+    // As sent, including the attribute.
     let trace = client.tenant("b").get_trace([2; 16]).await;
     assert_eq!(trace.data.resource_spans, [sent[1].0.clone()]);
 
@@ -117,22 +117,22 @@ async fn each_tenant_gets_its_own_of_one_request_with_memory() {
 }
 
 #[tokio::test]
-async fn a_header_goes_before_what_resources_say() {
+async fn the_header_takes_precedence_over_resources() {
     let larder = options(Plugin::Memory).start();
     let client = larder.client().await;
-    let sent = vec![of("a", 1), of("no/name", 2), nobodys(3)];
+    let sent = vec![of("a", 1), of("no/name", 2), without_tenant(3)];
     client.tenant("b").store(sent).await;
     assert_eq!(traces(&client, "b").await, [3, 2, 1]);
     assert!(traces(&client, "a").await.is_empty());
     let twice = client.tenant("b").tenant("b").export([of("a", 4)]).await;
     assert_eq!(twice.unwrap_err().message(), "extra tenant header");
-    // Nothing but an Export may go without one.
+    // Only Exports may omit it.
     let services = client.services().await.unwrap_err();
     assert_eq!(services.message(), "missing tenant header");
 }
 
 #[tokio::test]
-async fn who_says_nothing_is_the_listeners_default_tenant() {
+async fn resources_without_a_tenant_belong_to_the_listeners_default_tenant() {
     let larder = options(Plugin::Memory)
         .environment("LARDER_TENANCY_TENANTS", "a,main,pipeline")
         .environment("LARDER_TENANCY_DEFAULT", "main")
@@ -142,7 +142,7 @@ async fn who_says_nothing_is_the_listeners_default_tenant() {
     let client = larder.client().await;
     let writer = Client::connect(larder.writer()).await;
     for (port, number) in [(&client, 1), (&writer, 2)] {
-        let sent = vec![of("a", number + 2), nobodys(number), of("b", 9)];
+        let sent = vec![of("a", number + 2), without_tenant(number), of("b", 9)];
         let refused = refused(port, sent).await;
         says(&refused, 1, &["unknown tenant", "\"b\""]);
     }
@@ -166,7 +166,7 @@ async fn a_token_does_not_write_for_other_tenants_by_the_attribute() {
 
     let refused = refused(
         &with(&a),
-        vec![of("b", 1), of("a", 2), nobodys(3), of("b", 4)],
+        vec![of("b", 1), of("a", 2), without_tenant(3), of("b", 4)],
     )
     .await;
     says(
@@ -191,12 +191,12 @@ async fn a_token_does_not_write_for_other_tenants_by_the_attribute() {
 }
 
 #[tokio::test]
-async fn a_request_of_more_tenants_than_it_may_have_loses_the_rest_alone() {
+async fn a_request_with_too_many_tenants_loses_only_the_excess() {
     let larder = options(Plugin::Memory)
         .environment("LARDER_TENANCY_MAX_TENANTS", "2")
         .start();
     let client = larder.client().await;
-    // `default` is nobody's here, and not known before it is named.
+    // `default` is not a tenant's name here, and unknown before its first use.
     let refused = refused(
         &client,
         vec![of("a", 1), of("b", 2), of("c", 3), of("a", 4)],
@@ -207,9 +207,9 @@ async fn a_request_of_more_tenants_than_it_may_have_loses_the_rest_alone() {
     assert_eq!(traces(&client, "b").await, [2]);
 }
 
-/// The parts that work are stored; a client that repeats it all loses nothing, and doubles those.
+/// The parts that work are stored; a client that repeats the request loses nothing, and duplicates those.
 #[tokio::test]
-async fn a_tenant_whose_storage_fails_has_the_whole_request_repeated() {
+async fn a_failing_tenant_makes_the_whole_request_retryable() {
     let larder = options(Plugin::HostileExclusive).start();
     let client = larder.client().await;
     let trap = resource()
@@ -229,11 +229,11 @@ async fn a_tenant_whose_storage_fails_has_the_whole_request_repeated() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_malformed_anywhere_is_stored_nowhere() {
+async fn a_malformed_request_is_not_stored_in_part() {
     let larder = options(Plugin::Memory).start();
     let client = larder.client().await;
     let mut request = prost::Message::encode_to_vec(&larder_tests::otlp::request([of("a", 1)]));
-    // Another resource, whose scope is one byte that is no message.
+    // Another resource, whose scope is one byte that is not a message.
     request.extend([0x0a, 3, 0x12, 1, 0xff]);
     let status = client.export_bytes(request).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");

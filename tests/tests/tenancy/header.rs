@@ -1,11 +1,11 @@
-//! The header, with Jaeger's semantics and texts, on every RPC.
+//! The tenant header, with Jaeger's semantics and texts, on every RPC.
 
 use larder_tests::{Client, Plugin, method};
 use tonic::{Code, Status};
 
 use super::{store, tenancy, traces};
 
-/// Every RPC with an empty request, and how each ended.
+/// Calls every RPC with an empty request, and returns the results.
 pub(crate) async fn every_rpc(client: &Client) -> Vec<(&'static str, Result<(), Status>)> {
     let mut ends = Vec::new();
     for unary in [
@@ -39,7 +39,7 @@ fn refused(ends: Vec<(&'static str, Result<(), Status>)>, code: Code, text: &str
     }
 }
 
-/// Whether each passed the door: an empty request may well be wrong in another way.
+/// Asserts that each call was admitted: an empty request may still be invalid for other reasons.
 #[track_caller]
 pub(crate) fn admitted(ends: Vec<(&'static str, Result<(), Status>)>) {
     for (method, end) in ends {
@@ -111,7 +111,7 @@ async fn the_header_has_the_name_that_is_configured() {
 }
 
 #[tokio::test]
-async fn a_listener_may_have_a_tenant_for_those_who_send_no_header() {
+async fn a_listener_may_have_a_default_tenant() {
     let larder = tenancy(Plugin::Memory)
         .environment("LARDER_TENANCY_WRITER_DEFAULT", "pipeline")
         .writer_port()
@@ -129,9 +129,9 @@ async fn a_listener_may_have_a_tenant_for_those_who_send_no_header() {
     assert_eq!(traces(&client, "other").await, [8]);
 }
 
-/// Without tenancy a header changes nothing, and what was stored so is the tenant `default`'s.
+/// Without tenancy the header is ignored, and stored data belongs to the tenant `default`.
 #[tokio::test]
-async fn what_was_stored_before_tenancy_is_the_default_tenants() {
+async fn data_from_before_tenancy_belongs_to_the_default_tenant() {
     let home = larder_tests::Home::new();
     let larder = larder_tests::Options::new(Plugin::Kv).start_in(&home);
     let client = larder.client().await;

@@ -1,4 +1,4 @@
-//! A tenant that nobody calls costs disk and no memory, and comes back with its data.
+//! An idle tenant uses disk and no memory, and its data is available again at its next call.
 
 use larder_tests::http::count;
 use larder_tests::{Plugin, eventually};

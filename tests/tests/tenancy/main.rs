@@ -1,4 +1,4 @@
-//! Tenants on one server: who a request is of, and the wall between them.
+//! Tenants on one server: the tenant of a request, and the isolation between tenants.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,18 +11,18 @@
 mod attribute;
 mod header;
 mod idle;
+mod isolation;
 mod neighbours;
 mod overrides;
 mod probing;
 mod purge;
 mod quotas;
-mod wall;
-mod wall_of_tokens;
+mod token_isolation;
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Options, Plugin, Query};
 
-/// A server whose requests name their tenants.
+/// Configures a server whose requests name their tenants.
 fn tenancy(plugin: Plugin) -> Options {
     Options::new(plugin).environment("LARDER_TENANCY_ENABLED", "true")
 }
@@ -38,7 +38,7 @@ async fn store(client: &Client, tenant: &str, number: u8) {
         .await;
 }
 
-/// The numbers of the tenant's traces, newest first; asked in three ways, and by id.
+/// Returns the numbers of the tenant's traces, newest first; asks all three RPCs, and by id.
 async fn traces(client: &Client, tenant: &str) -> Vec<u8> {
     let client = client.tenant(tenant);
     let found = client.find(&Query::default()).await;

@@ -1,4 +1,4 @@
-//! A plugin that misbehaves harms its own tenant alone.
+//! A misbehaving plugin affects only its own tenant.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Plugin, arm, patiently};
@@ -19,7 +19,7 @@ async fn a_tenant_whose_plugin_spins_leaves_the_others_served() {
         let one = span([9; 16], 1).at(5);
         bad.export([service("a").span(one)]).await
     });
-    larder.told("the guest is about to spin").await;
+    larder.wait_for_line("the guest is about to spin").await;
     for number in 2..=9 {
         patiently("a write beside it", store(&client, "quiet", number)).await;
     }
@@ -30,7 +30,7 @@ async fn a_tenant_whose_plugin_spins_leaves_the_others_served() {
 }
 
 #[tokio::test]
-async fn a_tenant_whose_plugin_traps_loses_what_it_had_and_the_others_nothing() {
+async fn a_trapping_plugin_loses_data_of_its_own_tenant_only() {
     let larder = tenancy(Plugin::HostileExclusive).start();
     let client = larder.client().await;
     for tenant in ["quiet", "bad"] {

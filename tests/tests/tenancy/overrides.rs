@@ -1,12 +1,12 @@
-//! A tenant with a plugin, settings and limits of its own.
+//! A tenant with its own plugin, settings and limits.
 
 use larder_tests::otlp::{noise, service, span};
 use larder_tests::{Home, Larder, Options, Plugin};
 
 use super::{store, tenancy, traces};
 
-/// What `/tenants` says of one.
-fn told(larder: &Larder, tenant: &str) -> serde_json::Value {
+/// Returns a tenant's entry of `/tenants`.
+fn tenant_status(larder: &Larder, tenant: &str) -> serde_json::Value {
     let tenants = larder.get("/tenants").json();
     let mut tenants = tenants.as_array().unwrap().iter();
     let of = tenants.find(|told| told["name"] == tenant);
@@ -26,8 +26,8 @@ async fn one_tenant_has_another_plugin_with_settings_of_its_own() {
         .setting("retention", "24h")
         .config(OF_ACME)
         .start_in(&home);
-    assert_eq!(told(&larder, "acme")["state"], "away");
-    assert_eq!(told(&larder, "acme")["limits"]["plugin"], "memory");
+    assert_eq!(tenant_status(&larder, "acme")["state"], "away");
+    assert_eq!(tenant_status(&larder, "acme")["limits"]["plugin"], "memory");
     let client = larder.client().await;
     for number in 1..=3 {
         for tenant in ["acme", "globex"] {
@@ -36,8 +36,8 @@ async fn one_tenant_has_another_plugin_with_settings_of_its_own() {
     }
     assert_eq!(traces(&client, "acme").await, [3, 2], "max_traces is 2");
     assert_eq!(traces(&client, "globex").await, [3, 2, 1]);
-    assert_eq!(told(&larder, "acme")["plugin"]["name"], "memory");
-    assert_eq!(told(&larder, "globex")["plugin"]["name"], "kv");
+    assert_eq!(tenant_status(&larder, "acme")["plugin"]["name"], "memory");
+    assert_eq!(tenant_status(&larder, "globex")["plugin"]["name"], "kv");
     larder.signal("TERM");
     assert!(larder.wait().0.success());
 
@@ -55,7 +55,7 @@ async fn one_tenant_has_another_plugin_with_settings_of_its_own() {
 }
 
 #[test]
-fn a_setting_that_a_tenants_plugin_refuses_is_told_at_the_start_with_the_tenant() {
+fn a_refused_setting_of_a_tenants_plugin_fails_the_start_and_names_the_tenant() {
     let refused = |config: &str| {
         let exit = tenancy(Plugin::Kv).config(config).run();
         assert!(!exit.status.success(), "{exit:?}");
@@ -79,9 +79,9 @@ fn a_setting_that_a_tenants_plugin_refuses_is_told_at_the_start_with_the_tenant(
     }
 }
 
-/// `memory` keeps what fits into 60 % of what its instance may have.
+/// `memory` keeps what fits into 60 % of its instance's memory limit.
 #[tokio::test]
-async fn a_memory_limit_of_one_tenant_holds_it_alone() {
+async fn a_memory_limit_of_one_tenant_affects_no_other() {
     let larder = tenancy(Plugin::Memory)
         .config("tenancy: { overrides: { small: { limits: { memory: 32MiB } } } }")
         .start();
@@ -103,7 +103,7 @@ async fn a_memory_limit_of_one_tenant_holds_it_alone() {
     assert!(small.len() < 32, "40 MB do not fit: {small:?}");
     assert_eq!(traces(&client, "large").await.len(), 40);
     for (tenant, limit) in [("small", 32 << 20), ("large", 1 << 30)] {
-        let told = told(&larder, tenant);
+        let told = tenant_status(&larder, tenant);
         assert_eq!(told["plugin"]["memory_limit"], limit, "{tenant}");
         assert_eq!(told["limits"]["memory"], limit, "{tenant}");
         assert_eq!(told["plugin"]["restarts"], 0, "{tenant}");

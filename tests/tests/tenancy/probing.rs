@@ -1,4 +1,4 @@
-//! With a fixed list of tenants, whoever has a token for some of them cannot find out who else is listed.
+//! With a fixed list of tenants, a token for some of them does not reveal which others are listed.
 
 use larder_tests::{Client, Home, Larder, Plugin, Tokens, http, token};
 use tonic::{Code, Status};
@@ -7,17 +7,17 @@ use super::attribute::{of, refused};
 use super::header::{admitted, every_rpc};
 use super::tenancy;
 
-/// Listed and not, of the same length; a token is for neither.
+/// A listed and an unlisted name of the same length; the token is for neither.
 const LISTED: &str = "other";
 const UNLISTED: &str = "xther";
 
-struct Guarded {
+struct ListedTenants {
     larder: Larder,
-    /// Of `a` alone, of everybody, and of `a` to read.
+    /// Tokens for `a`, for all tenants, and for reads of `a`.
     tokens: [String; 3],
 }
 
-impl Guarded {
+impl ListedTenants {
     fn start() -> Self {
         let home = Home::new();
         let of_a = token("of a", Some("a"), "read,write,admin");
@@ -43,17 +43,17 @@ impl Guarded {
     }
 }
 
-/// All that a client gets to see of a refusal, but for the name that it sent itself.
+/// Returns everything that a client sees of a refusal, except for the name that it sent itself.
 fn seen(status: &Status) -> (Code, String, Vec<u8>) {
     let text = status.message().replace(UNLISTED, LISTED);
     (status.code(), text, status.details().to_vec())
 }
 
 #[tokio::test]
-async fn no_rpc_tells_a_token_of_others_who_is_listed() {
-    let guarded = Guarded::start();
+async fn no_rpc_reveals_listed_tenants_to_other_tokens() {
+    let tenants = ListedTenants::start();
     for number in [0, 2] {
-        let client = guarded.client(number).await;
+        let client = tenants.client(number).await;
         let listed = every_rpc(&client.tenant(LISTED)).await;
         let unlisted = every_rpc(&client.tenant(UNLISTED)).await;
         assert!(listed.len() > 5);
@@ -67,9 +67,9 @@ async fn no_rpc_tells_a_token_of_others_who_is_listed() {
 }
 
 #[tokio::test]
-async fn no_export_by_the_attribute_tells_who_is_listed() {
-    let guarded = Guarded::start();
-    let client = guarded.client(0).await;
+async fn no_export_by_attribute_reveals_listed_tenants() {
+    let tenants = ListedTenants::start();
+    let client = tenants.client(0).await;
     let told = async |name: &str| {
         let refused = refused(&client, vec![of("a", 1), of(name, 2)]).await;
         let text = refused.error_message.replace(UNLISTED, LISTED);
@@ -79,14 +79,14 @@ async fn no_export_by_the_attribute_tells_who_is_listed() {
 }
 
 #[tokio::test]
-async fn no_route_of_the_admin_port_tells_who_is_listed() {
-    let guarded = Guarded::start();
+async fn no_admin_route_reveals_listed_tenants() {
+    let tenants = ListedTenants::start();
     for number in [0, 2] {
         for path in ["/explain", "/purge"] {
             let told = |name: &str| {
                 let path = format!("{path}?tenant={name}");
-                let token = Some(&*guarded.tokens[number]);
-                let answer = http::request(guarded.larder.admin(), ("POST", &path), token, "{}");
+                let token = Some(&*tenants.tokens[number]);
+                let answer = http::request(tenants.larder.admin(), ("POST", &path), token, "{}");
                 (answer.status, answer.body.replace(UNLISTED, LISTED))
             };
             assert_eq!(told(LISTED), told(UNLISTED), "{path}");
@@ -95,11 +95,11 @@ async fn no_route_of_the_admin_port_tells_who_is_listed() {
     }
 }
 
-/// Whoever may ask about every tenant gets Jaeger's text.
+/// A token for all tenants gets Jaeger's text.
 #[tokio::test]
-async fn a_token_for_all_is_told_who_is_unknown() {
-    let guarded = Guarded::start();
-    let client = guarded.client(1).await;
+async fn a_token_for_all_tenants_learns_of_unknown_ones() {
+    let tenants = ListedTenants::start();
+    let client = tenants.client(1).await;
     for (method, end) in every_rpc(&client.tenant(UNLISTED)).await {
         let status = end.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "{method}");

@@ -36,7 +36,7 @@ async fn purges_with_memory() {
 }
 
 #[tokio::test]
-async fn a_purge_of_all_reaches_tenants_that_nobody_has_called_since_the_start() {
+async fn a_purge_of_all_reaches_idle_tenants_after_a_start() {
     let home = Home::new();
     let larder = tenancy(Plugin::Kv).start_in(&home);
     let client = larder.client().await;

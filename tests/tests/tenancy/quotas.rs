@@ -1,4 +1,4 @@
-//! What a tenant may use of the server: over it, that tenant alone is refused, and told when to come again.
+//! A tenant's quotas: above them, only that tenant is refused, with a retry delay.
 
 use larder_tests::http::{self, count};
 use larder_tests::otlp::{ResourceBuilder, noise, service, span};
@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use super::{store, tenancy, traces};
 
-/// A trace of 200 spans.
+/// Builds a trace of 200 spans.
 fn many(number: u8) -> ResourceBuilder {
     let spans = (1..=200).map(|id| span([number; 16], id).at(1000 + u64::from(number)));
     service("a").spans(spans)
@@ -64,7 +64,7 @@ async fn spans_beyond_a_tenants_rate_are_refused_and_later_taken() {
 }
 
 #[tokio::test]
-async fn the_rate_of_all_is_each_tenants_alone() {
+async fn the_common_rate_applies_to_each_tenant_separately() {
     let larder = tenancy(Plugin::Memory)
         .environment("LARDER_LIMITS_SPANS_PER_SECOND", "100")
         .config("tenancy: { overrides: { free: { limits: { spans_per_second: null } } } }")
@@ -146,7 +146,7 @@ async fn queries_beyond_a_tenants_number_are_refused_and_the_others_answered() {
     queries.abort_all();
 }
 
-/// `/explain` is a query like any other: with one under way and one waiting it is refused at once, and another tenant's is not.
+/// `/explain` counts as a query: with one running and one waiting it is refused at once, and another tenant's is not.
 #[tokio::test]
 async fn an_explanation_beyond_a_tenants_number_of_queries_is_refused() {
     let larder = tenancy(Plugin::HostileExclusive)
@@ -189,7 +189,7 @@ async fn an_explanation_beyond_a_tenants_number_of_queries_is_refused() {
     queries.abort_all();
 }
 
-/// The limit is of those at a time: one after the other is answered, and so is who waits.
+/// Only concurrent queries are limited: successive ones are answered, and so is a waiting one.
 #[tokio::test]
 async fn a_query_that_waits_is_answered_when_another_ends() {
     let larder = tenancy(Plugin::Memory)
@@ -209,16 +209,16 @@ async fn a_query_that_waits_is_answered_when_another_ends() {
     assert_eq!(refusals(&larder, "limits.concurrent_queries"), 0);
 }
 
-/// To send all of it again would store the others' spans twice, so nobody is told to.
+/// Repeating the whole request would store the other tenants' spans twice, so it must not look retryable.
 #[tokio::test]
-async fn of_a_request_for_several_tenants_the_spans_beyond_a_rate_are_refused_alone() {
+async fn a_request_for_several_tenants_loses_only_spans_beyond_a_rate() {
     let larder = tenancy(Plugin::Memory)
         .environment("LARDER_TENANCY_RESOURCE_ATTRIBUTE", "tenant.id")
         .config("tenancy: { overrides: { a: { limits: { spans_per_second: 1 } } } }")
         .start();
     let client = larder.client().await;
     let of = |tenant: &str, number| many(number).attribute("tenant.id", tenant);
-    // It owes 199 seconds from here on.
+    // It is 199 seconds over its rate from here on.
     client.store([of("a", 1), of("b", 2)]).await;
     let answer = client.export([of("a", 3), of("b", 4)]).await.unwrap();
     let refused = answer.partial_success.unwrap();

@@ -1,4 +1,4 @@
-//! gzip and zstd, both ways.
+//! gzip and zstd, in both directions.
 
 use bytes::Bytes;
 use larder_proto::storage::v2::{FindTracesRequest, GetServicesRequest};
@@ -29,7 +29,7 @@ async fn compressed_both_ways(encoding: CompressionEncoding, name: &str) {
     assert_eq!(reply.metadata.get("grpc-encoding").unwrap(), name);
     assert_eq!(merge(&reply.messages)[0].span_ids().len(), 500);
 
-    // Who accepts nothing gets nothing compressed.
+    // A client that accepts no compression gets uncompressed answers.
     let plain = scene.client.call().send(encoding);
     let body = Bytes::from(GetServicesRequest {}.encode_to_vec());
     let answer = plain.unary(method::GET_SERVICES, body).await.unwrap();

@@ -1,10 +1,10 @@
-//! Each RPC once, on the main port; and the writer's own port.
+//! Each RPC once, on the main port; and the separate OTLP port.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Options, Plugin, Query, http, timestamp};
 use tonic::Code;
 
-/// Given one Export, every RPC of every service answers from it.
+/// After one Export, every RPC of every service returns its data.
 async fn every_rpc_answers(plugin: Plugin) {
     let larder = Options::new(plugin).start();
     let client = larder.client().await;
@@ -59,9 +59,9 @@ async fn an_empty_export_is_taken_and_nothing_is_written() {
     assert_eq!(written(), 1);
 }
 
-/// The writer's port takes writes and health checks, and no reads; what it took is read on the main port, which takes writes too.
+/// The OTLP port accepts writes and health checks, but no reads; its writes are read on the main port, which accepts writes too.
 #[tokio::test]
-async fn the_writer_port_takes_writes_alone() {
+async fn the_writer_port_accepts_only_writes() {
     let larder = Options::new(Plugin::Memory).writer_port().start();
     let writer = Client::connect(larder.writer()).await;
     writer

@@ -1,4 +1,4 @@
-//! Frames and compression: what is wrong with them is told in our words.
+//! Invalid frames and compression are refused with our own texts.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
-/// Sends a body as it is, frame headers included.
+/// Sends an unmodified body, frame headers included.
 async fn send(address: SocketAddr, encoding: Option<&str>, body: &'static [u8]) -> Status {
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let channel = channel.connect().await.unwrap();

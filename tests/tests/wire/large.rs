@@ -32,7 +32,7 @@ async fn write(client: &Client) -> u64 {
     bytes
 }
 
-/// Reads it message by message and keeps none; returns the number of spans and of messages.
+/// Reads it message by message without keeping any; returns the number of spans and of messages.
 async fn read(client: &Client) -> (u64, u64) {
     let query = vec![GetTraceParams {
         trace_id: ID.to_vec(),
@@ -52,13 +52,13 @@ async fn read(client: &Client) -> (u64, u64) {
     (spans, messages)
 }
 
-/// What the process holds beyond the guest's linear memory, which is the plugin's to fill.
+/// Returns the growth of the process beyond the guest's linear memory, which the plugin may fill.
 fn peak_growth(larder: &Larder, before: u64) -> u64 {
     larder.memory("VmHWM").saturating_sub(before)
 }
 
 async fn a_trace_of_100_000_spans_goes_through_in_bounded_memory(plugin: Plugin) {
-    // `kv` keeps blocks that it has read, up to an eighth of this.
+    // `kv` caches blocks, up to an eighth of this.
     let options = Options::new(plugin).environment("LARDER_LIMITS_MEMORY", "256MiB");
     let larder = options.start();
     let client = larder.client().await;
@@ -93,7 +93,7 @@ async fn minimal_takes_and_gives_a_trace_of_100_000_spans_in_bounded_memory() {
     a_trace_of_100_000_spans_goes_through_in_bounded_memory(Plugin::Minimal).await;
 }
 
-/// A client that reads slowly, or not at all, makes the server wait, not gather.
+/// If a client reads slowly, or not at all, the server waits instead of buffering.
 #[tokio::test]
 async fn a_client_that_does_not_read_costs_no_memory() {
     let larder = Options::new(Plugin::Memory).start();
@@ -117,7 +117,7 @@ async fn a_client_that_does_not_read_costs_no_memory() {
         stream.message().await.unwrap().expect("a first message");
         idle.push((reader, stream));
     }
-    // Meanwhile others are served.
+    // Other clients are served meanwhile.
     assert_eq!(read(&client).await.0, SPANS);
     let growth = peak_growth(&larder, written);
     assert!(
@@ -140,7 +140,7 @@ async fn a_client_that_does_not_read_costs_no_memory() {
     assert_eq!(counted("OK"), 1);
 }
 
-/// Over `grpc.max_request_bytes`, also once decompressed: refused for good, which `RetryInfo` would deny.
+/// A request over `grpc.max_request_bytes`, also after decompression, is refused for good, so without `RetryInfo`.
 #[tokio::test]
 async fn a_request_over_the_limit_is_refused_for_good() {
     let larder = Options::new(Plugin::Memory)
@@ -167,7 +167,7 @@ async fn a_request_over_the_limit_is_refused_for_good() {
     assert_eq!(client.get_trace(ID).await.span_ids(), [1]);
 }
 
-/// 60 MB in one request pass the default limit of 64 MiB (W7: batches pass gRPC's usual 4 MiB).
+/// 60 MB in one request are below the default limit of 64 MiB (W7: batches exceed gRPC's usual 4 MiB).
 #[tokio::test]
 async fn a_request_of_60_mb_is_taken() {
     let larder = Options::new(Plugin::Memory).start();

@@ -1,5 +1,5 @@
-//! The wire, complete: every RPC over TCP, reflection and health, compression, limits, what is malformed, what is refused in
-//! part, and that what is read is what was written.
+//! The wire: every RPC over TCP, reflection and health, compression, limits, malformed and partially refused requests, and spans that
+//! are returned as written.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,10 +1,10 @@
-//! Bytes that are no protobuf, on each RPC: `INVALID_ARGUMENT`, and the next call is served.
+//! Bytes that are not protobuf, on each RPC: `INVALID_ARGUMENT`, and the next call is served.
 
 use bytes::Bytes;
 use larder_tests::{Plugin, Scene, method};
 use tonic::Code;
 
-/// Each with its message, which a refusal names.
+/// Each method with its message, which a refusal names.
 const METHODS: [(&str, &str); 9] = [
     (method::EXPORT, "ExportTraceServiceRequest"),
     (method::GET_TRACES, "GetTracesRequest"),
@@ -44,9 +44,9 @@ async fn malformed_bytes_are_an_invalid_argument_on_each_rpc() {
     scene.client.services().await.expect("served as before");
 }
 
-/// Inside a span too: what cannot be read refuses the request, as its spans cannot be told apart.
+/// Malformed bytes inside a span refuse the request, because its spans cannot be separated.
 #[tokio::test]
-async fn a_request_that_breaks_off_inside_a_span_is_malformed() {
+async fn a_request_truncated_inside_a_span_is_malformed() {
     let scene = Scene::new(Plugin::Memory).await;
     // ResourceSpans { ScopeSpans { Span { trace_id of 16 bytes, of which there are 2 } } }
     let body = b"\x0a\x08\x12\x06\x12\x04\x0a\x10ab";
@@ -76,7 +76,7 @@ async fn a_known_field_of_another_wire_type_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_method_that_there_is_not_is_unimplemented() {
+async fn an_unknown_method_is_unimplemented() {
     let scene = Scene::new(Plugin::Memory).await;
     let unknown = "/jaeger.storage.v2.TraceReader/GetEverything";
     let refused = scene

@@ -1,4 +1,4 @@
-//! A bad span is refused alone; the rest of its request is stored (E3).
+//! An invalid span is refused alone; the rest of its request is stored (E3).
 
 use bytes::Bytes;
 use larder_tests::Scene;
@@ -6,7 +6,7 @@ use larder_tests::http;
 use larder_tests::otlp::{ResourceBuilder, SpanBuilder, request, span};
 use prost::Message as _;
 
-/// Exports one bad span beside two good ones; returns the text that tells the reason.
+/// Exports one invalid span beside two valid ones; returns the text with the reason.
 async fn refused(scene: &Scene, bad: SpanBuilder) -> String {
     let good = |id| span(scene.trace(1), id).at(scene.at(0));
     let resource = scene.resource("a").span(good(1)).span(bad).span(good(2));
@@ -29,7 +29,7 @@ fn metric(scene: &Scene) -> u64 {
     http::count(&larder.metrics(), "larder_ingest_refused_spans_total", &[])
 }
 
-/// With a string that is a mark, to be overwritten by bytes that are no UTF-8.
+/// Encodes with a marker string, and replaces it by bytes that are not UTF-8.
 fn spoil(resource: ResourceBuilder) -> Vec<u8> {
     let mut body = request([resource]).encode_to_vec();
     let mark = body.windows(4).position(|four| four == b"MARK").unwrap();
@@ -59,7 +59,7 @@ async fn a_span_id_of_another_length_or_of_zeros_is_refused(scene: Scene) {
     }
 }
 
-/// Jaeger's client cannot decode an answer that has such an id, so one span would hide all of its service.
+/// Jaeger's client cannot decode an answer with such an id, so one span would hide all of its service.
 async fn refused_alone(scene: &Scene, bad: SpanBuilder, reason: &str) -> String {
     let larder = scene.larder.expect("these run against larder alone");
     let counted = || {
@@ -67,7 +67,7 @@ async fn refused_alone(scene: &Scene, bad: SpanBuilder, reason: &str) -> String 
         let name = "larder_ingest_refused_spans_total";
         http::count(&larder.metrics(), name, &labels)
     };
-    // Other tests count on the same server.
+    // Other tests use the same server and its counter.
     let before = counted();
     let good = span(scene.trace(1), 1).at(scene.at(0));
     let resource = scene.resource("a").span(bad).span(good);
@@ -118,7 +118,7 @@ async fn a_link_with_an_id_of_another_length_is_refused(scene: Scene) {
     }
 }
 
-/// Absent ids, and ids of zeros, mean no parent and a link to nothing; Jaeger decodes both.
+/// Absent ids, and ids of zeros, mean no parent and a link to no span; Jaeger decodes both.
 async fn parents_and_links_that_jaeger_decodes_are_stored(scene: Scene) {
     let with = |id, parent: usize, trace_id: usize, span_id: usize| {
         let mut one = span(scene.trace(1), id)
@@ -145,10 +145,10 @@ async fn parents_and_links_that_jaeger_decodes_are_stored(scene: Scene) {
     );
 }
 
-/// Puts the mark into a string of a span.
+/// Puts the marker into a string of a span.
 type Spoil = fn(SpanBuilder) -> SpanBuilder;
 
-/// Every string of a span counts, however deep.
+/// Every string of a span counts, at any depth.
 async fn a_string_of_a_span_that_is_not_utf_8_refuses_it(scene: Scene) {
     use larder_tests::otlp::{IntoValue, array, key_value, map};
     let bare = |scene: &Scene| span(scene.trace(1), 9).at(scene.at(0));
@@ -184,7 +184,7 @@ async fn a_string_of_a_span_that_is_not_utf_8_refuses_it(scene: Scene) {
     }
 }
 
-/// A string of a resource refuses that resource's spans, and no others; so does one of a scope.
+/// An invalid string of a resource or a scope refuses only the spans of that resource or scope.
 async fn a_string_of_a_resource_or_scope_refuses_its_spans_alone(scene: Scene) {
     let of = |number, id| span(scene.trace(number), id).at(scene.at(id));
     let spoiled = spoil(
@@ -213,7 +213,7 @@ async fn a_string_of_a_resource_or_scope_refuses_its_spans_alone(scene: Scene) {
     assert_eq!(scene.client.get_trace(scene.trace(2)).await.span_ids(), [1]);
 }
 
-/// A span that with its resource and scope fits no message; one that just does is stored.
+/// A span that exceeds a message with its resource and scope is refused; one that just fits is stored.
 async fn a_span_that_fits_no_message_is_refused(scene: Scene) {
     let filled = |scene: &Scene, id, bytes| {
         span(scene.trace(1), id)
@@ -242,7 +242,7 @@ async fn a_span_that_fits_no_message_is_refused(scene: Scene) {
     assert_eq!(scene.client.get_trace(scene.trace(1)).await.span_ids(), [2]);
 }
 
-/// Of several reasons each is counted, and the text tells at least the first.
+/// If there are several reasons, each is counted, and the text names at least the first.
 async fn all_spans_of_a_request_may_be_refused(scene: Scene) {
     let mut no_trace = span(scene.trace(1), 1).at(scene.at(0));
     no_trace.0.trace_id.clear();

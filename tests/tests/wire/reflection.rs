@@ -51,7 +51,7 @@ macro_rules! reflects {
                 assert!(listed.contains(service), "{listed:?}");
             }
 
-            // Every service listed can be described, down to the types of its methods.
+            // Every listed service can be described, down to the types of its methods.
             for service in SERVICES {
                 let question = MessageRequest::FileContainingSymbol(service.to_owned());
                 let MessageResponse::FileDescriptorResponse(files) = ask(question).await.unwrap()

@@ -1,5 +1,5 @@
-//! What is read is what was written: each span byte for byte, with the bytes of its resource, its scope and their schema URLs,
-//! known to OTLP or not.
+//! Spans are returned as written: each span byte for byte, with the bytes of its resource, its scope and their schema URLs, including
+//! fields unknown to OTLP.
 
 use bytes::Bytes;
 use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest};
@@ -8,7 +8,7 @@ use larder_tests::otlp::{key_value, request, span};
 use larder_tests::{Scene, method};
 use prost::Message as _;
 
-/// A span's bytes with those around it: the resource's other fields and the scope's, in order.
+/// A span's bytes and its context: the other fields of the resource and of the scope, in order.
 #[derive(Debug, PartialEq)]
 struct Found {
     resource: Vec<Vec<u8>>,
@@ -16,7 +16,7 @@ struct Found {
     span: Vec<u8>,
 }
 
-/// A length-delimited field.
+/// Encodes a length-delimited field.
 fn field(number: u32, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     prost::encoding::encode_key(
@@ -29,7 +29,7 @@ fn field(number: u32, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The bodies of field `number`, and every other field as it was sent.
+/// Returns the bodies of field `number`, and every other field as sent.
 fn split(message: &[u8], number: u32) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (mut inner, mut rest) = (Vec::new(), Vec::new());
     for field in Fields::new(message) {
@@ -42,7 +42,7 @@ fn split(message: &[u8], number: u32) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     (inner, rest)
 }
 
-/// Every span of one `TracesData` or several joined.
+/// Returns every span of one `TracesData`, or of several concatenated.
 fn spans(data: &[u8]) -> Vec<Found> {
     let mut found = Vec::new();
     for resource in split(data, 1).0 {
@@ -70,7 +70,7 @@ async fn read(scene: &Scene, id: [u8; 16]) -> Vec<Found> {
     spans(&reply.messages.concat())
 }
 
-/// Fields that OTLP does not know yet, of every wire type, at every level; and fields in an order that no encoder would choose.
+/// Fields unknown to OTLP, of every wire type, at every level; and fields in an unusual order.
 async fn unknown_fields_and_odd_orders_are_kept(scene: Scene) {
     let id = scene.trace(1);
     let varint = [0xa0, 0x3e, 0x05]; // field 1000
@@ -86,7 +86,7 @@ async fn unknown_fields_and_odd_orders_are_kept(scene: Scene) {
             .0
             .encode_to_vec(),
     );
-    // The name a second time (the last counts), and a status in two halves that merge.
+    // The name a second time (the last counts), and a status in two parts that merge.
     span_bytes.extend(field(5, b"renamed"));
     span_bytes.extend(field(15, &[0x18, 2]));
     span_bytes.extend(field(15, &field(2, b"why")));
@@ -114,7 +114,7 @@ async fn unknown_fields_and_odd_orders_are_kept(scene: Scene) {
     assert_eq!(answer.partial_success, None);
 
     assert_eq!(read(&scene, id).await, spans(&sent));
-    // And it is understood as protobuf says: the last name, the merged status, the service after its spans.
+    // It is interpreted as protobuf defines: the last name, the merged status, the service after its spans.
     let query = scene.query().service(scene.service("a"));
     let query = query.operation("renamed").attribute("error", "true");
     assert_eq!(
@@ -126,8 +126,8 @@ async fn unknown_fields_and_odd_orders_are_kept(scene: Scene) {
     assert_eq!(scene.find(scene.query().operation("n")).await, [0; 0]);
 }
 
-/// Traces mixed in one request come apart, each with the bytes that were around it, and each scope's spans in their order.
-async fn mixed_traces_come_apart_with_all_that_is_around_them(scene: Scene) {
+/// Interleaved traces of one request are separated, each with the bytes of its context, and each scope's spans in their order.
+async fn interleaved_traces_are_separated_with_their_context(scene: Scene) {
     let of = |number: u64, id: u64| {
         span(scene.trace(number), id)
             .at(scene.at(id))
@@ -164,5 +164,5 @@ async fn mixed_traces_come_apart_with_all_that_is_around_them(scene: Scene) {
 
 larder_tests::every_plugin![
     unknown_fields_and_odd_orders_are_kept,
-    mixed_traces_come_apart_with_all_that_is_around_them,
+    interleaved_traces_are_separated_with_their_context,
 ];

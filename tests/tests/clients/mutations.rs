@@ -1,5 +1,5 @@
-//! Valid requests of every RPC, spoilt: bytes changed, taken out and put in, and fields of every number, wire type and length put where
-//! they do not belong. The server answers with a status of the table, and goes on.
+//! Mutated requests of every RPC: bytes changed, removed and inserted, and fields of every number, wire type and length in the wrong
+//! places. The server answers with a status of the table, and keeps running.
 
 use std::cell::Cell;
 
@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 use prost::Message as _;
 use tonic::Code;
 
-/// What the table has for a request, whatever is in it.
+/// The codes that the table allows for any request.
 const TABLE: [Code; 5] = [
     Code::Ok,
     Code::InvalidArgument,
@@ -26,7 +26,7 @@ const TABLE: [Code; 5] = [
     Code::NotFound,
 ];
 
-/// One valid request of each RPC, with every field that it can have.
+/// Returns one valid request of each RPC, with every field that it can have.
 fn valid() -> Vec<(&'static str, Vec<u8>)> {
     let mut one = span([3; 16], 1)
         .at(1000)
@@ -94,7 +94,7 @@ fn valid() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// One change to some bytes.
+/// A change of some bytes.
 #[derive(Clone, Debug)]
 enum Mutation {
     Set(prop::sample::Index, u8),
@@ -127,7 +127,7 @@ impl Mutation {
     }
 }
 
-/// A field of any number and wire type, with a length that may say anything.
+/// Generates a field of any number and wire type, with any length prefix.
 fn field() -> impl Strategy<Value = Vec<u8>> {
     let content = vec(any::<u8>(), 0..12);
     (0..40_u64, 0..8_u64, any::<u64>(), content, any::<bool>()).prop_map(
@@ -153,9 +153,9 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-/// Deep messages in messages: values in values and filters in filters, deeper than anybody's stack.
+/// Nests messages deeper than any stack: values in values and filters in filters.
 fn nested(levels: usize, field: u64) -> Vec<u8> {
-    // From the innermost on, back to front.
+    // Encodes from the innermost on, reversed.
     let mut reversed = Vec::new();
     for _ in 0..levels {
         let mut outer = Vec::new();
@@ -168,7 +168,7 @@ fn nested(levels: usize, field: u64) -> Vec<u8> {
 }
 
 #[test]
-fn whatever_is_sent_is_answered_by_the_table() {
+fn every_mutated_request_is_answered_by_the_table() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let scene = runtime.block_on(Scene::new(Plugin::Memory));
     let valid = valid();
@@ -197,7 +197,7 @@ fn whatever_is_sent_is_answered_by_the_table() {
 }
 
 #[tokio::test]
-async fn messages_nested_without_end_are_answered() {
+async fn deeply_nested_messages_are_answered() {
     let scene = Scene::new(Plugin::Memory).await;
     for (method, _) in valid() {
         for field in 1..16 {
@@ -213,11 +213,11 @@ async fn messages_nested_without_end_are_answered() {
     scene.client.services().await.expect("served as before");
 }
 
-/// The parts of a request that are spoilt, each at a time.
+/// The number of parts of a request that are mutated, one at a time.
 const PARTS: usize = 8;
 
-/// A request with two spans of a trace, in an order of its own and with all fields: a good one, and one of which a part, or a header around
-/// which, is changed. Lengths around that part are right again, so that most of these are taken.
+/// Encodes a request with two spans of a trace and all fields, in an unusual order. One span is intact; one part of the other, or a header
+/// around it, is mutated. The lengths around that part are corrected, so that most of these requests are accepted.
 fn spoilt(scene: &Scene, part: usize, mutations: &[Mutation]) -> Vec<u8> {
     let spoil = |place: usize, mut bytes: Vec<u8>| {
         for mutation in mutations.iter().filter(|_| part == place) {
@@ -259,7 +259,7 @@ fn part_of(number: u32, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// One more field at the end of a message: of any length where OTLP may have an id, or a group.
+/// Generates one more field at the end of a message: a group, or one of any length that OTLP might use for an id.
 fn one_more() -> impl Strategy<Value = Mutation> {
     let bytes = (1..18_u32, vec(any::<u8>(), 0..20)).prop_map(|(number, id)| part_of(number, &id));
     let group = (17..20_u8, vec(any::<bool>(), 0..3)).prop_map(|(number, inside)| {
@@ -270,9 +270,9 @@ fn one_more() -> impl Strategy<Value = Mutation> {
     prop_oneof![3 => bytes, 1 => group].prop_map(Mutation::Append)
 }
 
-/// Jaeger's client throws all of a message away for one field in it that it cannot decode.
+/// Jaeger's client rejects a whole message if it cannot decode one field.
 #[test]
-fn no_spoilt_span_that_is_taken_hides_another_from_jaeger() {
+fn no_accepted_mutated_span_hides_another_from_jaeger() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let scene = runtime.block_on(Scene::new(Plugin::Memory));
     let mutation = prop_oneof![2 => one_more(), 1 => mutation()];

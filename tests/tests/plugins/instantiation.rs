@@ -1,5 +1,5 @@
-//! What a component can do before it is opened: while it is instantiated, and in `describe`, which a server asks first of all. Neither
-//! knows a setting, so each misdeed is a component of its own, written by hand. The server does not start with it, and says why.
+//! Misdeeds before a component is opened: while it is instantiated, and in `describe`, which a server calls first. No setting exists at
+//! that point, so each misdeed is a component of its own, written by hand. The server refuses to start, and says why.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,12 +13,12 @@ use wit_parser::{Resolve, WorldId, WorldItem};
 use crate::misdeeds::assert_few_shouts;
 use crate::starts::assert_refused;
 
-/// The contract's world, and the one import of WASI that matters here.
+/// The contract's world, and one import of WASI.
 const WORLD: &str =
     "package a:b; world w { include larder:storage/plugin@0.2.0; import wasi:cli/exit@0.2.0; }";
 const EXIT: &str = "package wasi:cli@0.2.0; interface exit { exit: func(status: result); }";
 
-/// A module whose functions all say that all is well. At 4096 are zeros, which say so; at 1024 is what `describe` gives.
+/// A module whose functions all succeed. The success result is at 4096, as zeros; the result of `describe` is at 1024.
 const MODULE: &str = r#"
     (import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))
     (import "larder:storage/log@0.2.0" "write" (func $log (param i32 i32 i32)))
@@ -39,10 +39,10 @@ const MODULE: &str = r#"
         (i32.store (i32.const 1028) (local.get 1))
         (i32.const 1024))"#;
 
-/// Where a misdeed is done: fields of the module, for a body of the type `[] -> [i32]`.
-type Place = fn(&str) -> (String, String);
+/// The place of a misdeed: fields of the module, for a body of the type `[] -> [i32]`.
+type Injection = fn(&str) -> (String, String);
 
-/// While the component is instantiated.
+/// Runs the body while the component is instantiated.
 fn at_start(body: &str) -> (String, String) {
     let start = "(func $start (drop (call $early))) (start $start)";
     let early = format!("(func $early (result i32) {body}) {start}");
@@ -53,7 +53,7 @@ fn in_describe(body: &str) -> (String, String) {
     (String::new(), body.to_owned())
 }
 
-/// With these fields in the module, and this for the body of `describe`.
+/// Builds a component with these fields in the module, and this body of `describe`.
 fn guest((fields, describe): &(String, String)) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let contract = include_str!("../../../wit/storage.wit");
@@ -69,7 +69,7 @@ fn guest((fields, describe): &(String, String)) -> Vec<u8> {
     encoder.module(&module).unwrap().encode().unwrap()
 }
 
-/// Every function that the world exports.
+/// Generates every function that the world exports.
 fn functions(resolve: &Resolve, world: WorldId, describe: &str) -> String {
     let mut text = String::new();
     for (key, item) in &resolve.worlds[world].exports {
@@ -117,7 +117,7 @@ fn file(home: &Home, parts: &(String, String)) -> PathBuf {
     path
 }
 
-/// Both ways to load a file: serving, and `plugin inspect`.
+/// Both commands that load a file: serving, and `plugin inspect`.
 fn ways(home: &Home, path: &Path) -> [Exit; 2] {
     let path = || path.as_os_str().to_owned();
     let serve = options().arguments(["--plugin".into(), path()]);
@@ -138,7 +138,7 @@ fn assert_each_refused(cells: impl IntoIterator<Item = (String, (String, String)
 
 #[test]
 fn a_server_does_not_start_with_a_plugin_that_fails_before_it_is_open() {
-    let places: [(&str, Place); 2] = [("the start", at_start), ("describe", in_describe)];
+    let places: [(&str, Injection); 2] = [("the start", at_start), ("describe", in_describe)];
     let grow = "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)";
     let cells = places.map(|(name, place)| {
         [
@@ -170,9 +170,9 @@ fn a_server_does_not_start_with_a_plugin_that_fails_before_it_is_open() {
     assert_each_refused(cells.into_iter().flatten());
 }
 
-/// Without a byte of it in the file.
+/// Declares large memory or tables without storing them in the file.
 #[test]
-fn a_server_does_not_start_with_a_plugin_that_begins_with_too_much() {
+fn a_server_does_not_start_with_a_plugin_that_declares_too_much() {
     let cells = [
         ("(memory $big 40000)", "limits.memory"),
         ("(table 100000000 funcref)", "table limits"),
@@ -184,9 +184,9 @@ fn a_server_does_not_start_with_a_plugin_that_begins_with_too_much() {
     }));
 }
 
-/// A name that would forge a line of the log, fill it, or lie outside of memory.
+/// Names that would forge a log line, fill the log, or lie outside of memory.
 #[test]
-fn a_server_does_not_start_with_a_plugin_whose_name_is_none() {
+fn a_server_does_not_start_with_a_plugin_with_an_invalid_name() {
     let data = "(data (i32.const 7000) \"a\\nb\\1b[2J\\ff\")";
     let cells = [
         ("two lines", (7000, 3_u32), "printable ASCII"),
@@ -202,7 +202,7 @@ fn a_server_does_not_start_with_a_plugin_whose_name_is_none() {
 }
 
 #[tokio::test]
-async fn a_server_starts_with_a_plugin_that_describes_itself_and_does_in_vain_what_it_may_not() {
+async fn a_server_starts_with_a_plugin_whose_describe_tries_forbidden_calls() {
     let shout = "the guest shouts at describe, ".repeat(34);
     let data = format!("(data (i32.const 10000) \"{shout}\")");
     let again = "(global.set $left (i32.sub (global.get $left) (i32.const 1)))
@@ -218,7 +218,7 @@ async fn a_server_starts_with_a_plugin_that_describes_itself_and_does_in_vain_wh
         "(loop $again (call $get (i32.const 3080) (i32.const 1) (i32.const 5000))
             (if (i32.load8_u (i32.const 5000)) (then (unreachable))) {again})"
     );
-    // Nothing has claimed the storage for it.
+    // It has no claim on the storage yet.
     let commit = "(call $commit (i32.const 3072) (i32.const 1) (i32.const 3104) (i32.const 1) (i32.const 5000))
         (if (i32.eqz (i32.load8_u (i32.const 5000))) (then (unreachable)))";
     for body in [&flood, &calls, commit] {

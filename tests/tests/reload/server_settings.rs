@@ -1,4 +1,4 @@
-//! What ports allow, and what the disk keeps, while the server runs.
+//! Settings of ports, and of disk space, that change while the server runs.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Home, Larder, Options, method, patiently};
@@ -12,7 +12,7 @@ fn start(home: &Home, yaml: &str) -> Larder {
     Options::bare().patient().config(yaml).start_in(home)
 }
 
-/// A reload that takes this one setting.
+/// Makes a reload that applies this one setting.
 fn take(larder: &Larder, home: &Home, (setting, yaml): (&str, &str)) {
     configure(home, yaml);
     let report = reload(larder);
@@ -38,7 +38,7 @@ async fn purge_is_turned_on_and_off() {
 }
 
 #[tokio::test]
-async fn more_connections_are_let_in_and_then_fewer() {
+async fn more_connections_are_accepted_and_then_fewer() {
     let home = Home::new();
     let of = |number: u8| format!("limits: {{ connections: {number} }}\n");
     let larder = start(&home, &of(1));
@@ -53,7 +53,7 @@ async fn more_connections_are_let_in_and_then_fewer() {
         })
     };
     let second = connect();
-    larder.told("limits.connections").await;
+    larder.wait_for_line("limits.connections").await;
     for _ in 0..20 {
         first.services().await.unwrap();
         assert!(!second.is_finished());
@@ -61,7 +61,7 @@ async fn more_connections_are_let_in_and_then_fewer() {
     take(&larder, &home, ("limits.connections", &of(2)));
     let second = patiently("the second connection", second).await.unwrap();
 
-    // Who is in stays, and nobody comes until both have gone but one.
+    // Existing connections stay, and new ones are accepted only when both but one have ended.
     take(&larder, &home, ("limits.connections", &of(1)));
     let third = connect();
     for client in [&first, &second] {
@@ -81,7 +81,7 @@ async fn the_time_for_a_request_is_taken() {
     let larder = start(&home, &of("1h"));
     let client = larder.client().await;
     take(&larder, &home, ("limits.request_timeout", &of("50ms")));
-    // On the connection of before.
+    // On the existing connection.
     let call = client.call();
     let given_up = call.unfinished(method::EXPORT);
     let status = patiently("the end of a call", given_up).await;

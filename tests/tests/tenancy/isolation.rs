@@ -6,7 +6,7 @@ use larder_tests::{Client, Home, Plugin, Query, http, timestamp};
 
 use super::{store, tenancy, traces};
 
-/// Questions that name what the tenant `of` has, each in another way.
+/// Returns queries that name the data of the tenant `of`, each in another way.
 fn questions(of: &str) -> Vec<Query> {
     let ids = [1, 2, 3].map(|number| hex(&[number; 16]));
     let ids = || ids.iter().map(String::as_str);
@@ -38,7 +38,7 @@ fn questions(of: &str) -> Vec<Query> {
     questions
 }
 
-/// A span of trace 2 that has something for each question.
+/// Stores a span of trace 2 that every query matches.
 async fn store_telling(client: &Client, tenant: &str) {
     let one = span([2; 16], 1)
         .name(&format!("op of {tenant}"))
@@ -56,7 +56,7 @@ async fn store_telling(client: &Client, tenant: &str) {
     client.tenant(tenant).store(resources).await;
 }
 
-/// The questions are such as their own tenant has answers to.
+/// The queries find the data of their own tenant.
 async fn finds_its_own(client: &Client, of: &str) {
     for query in questions(of) {
         assert!(!client.find(&query).await.is_empty(), "{query:?}");
@@ -81,7 +81,7 @@ async fn finds_nothing(client: &Client, of: &str) {
     assert!(links.is_empty());
 }
 
-/// How many traces `/explain` finds, of a service.
+/// Returns the number of traces of a service that `/explain` finds.
 fn explained(admin: std::net::SocketAddr, tenant: &str, of: &str) -> String {
     let query = format!(r#"{{"service_name": "{of}", "search_depth": 20}}"#);
     let path = format!("/explain?tenant={tenant}");
@@ -90,7 +90,7 @@ fn explained(admin: std::net::SocketAddr, tenant: &str, of: &str) -> String {
     answer.body
 }
 
-async fn nothing_crosses(plugin: Plugin) {
+async fn tenants_are_isolated(plugin: Plugin) {
     let larder = tenancy(plugin).start();
     let client = larder.client().await;
     for number in 1..=3 {
@@ -106,7 +106,7 @@ async fn nothing_crosses(plugin: Plugin) {
     let found = explained(larder.admin(), "b", "a");
     assert!(found.contains("0 traces match"), "{found}");
 
-    // The same trace ids: each has its own spans alone.
+    // The trace ids are the same, but each tenant has only its own spans.
     for number in 2..=3 {
         store(&client, "b", number).await;
     }
@@ -134,17 +134,17 @@ async fn nothing_crosses(plugin: Plugin) {
 }
 
 #[tokio::test]
-async fn nothing_crosses_with_kv() {
-    nothing_crosses(Plugin::Kv).await;
+async fn tenants_are_isolated_with_kv() {
+    tenants_are_isolated(Plugin::Kv).await;
 }
 
 #[tokio::test]
-async fn nothing_crosses_with_memory() {
-    nothing_crosses(Plugin::Memory).await;
+async fn tenants_are_isolated_with_memory() {
+    tenants_are_isolated(Plugin::Memory).await;
 }
 
 #[tokio::test]
-async fn a_restart_keeps_each_tenants_own() {
+async fn a_restart_keeps_tenants_isolated() {
     let home = Home::new();
     let larder = tenancy(Plugin::Kv).start_in(&home);
     let client = larder.client().await;

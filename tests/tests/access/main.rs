@@ -1,4 +1,4 @@
-//! What stands between the network and the services: TLS, certificates of clients, tokens, limits.
+//! Access to the ports: TLS, client certificates, tokens, limits.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! A filter takes the place of the fields that say the same, and stands alone: `host/docs/rules.md`, "What stands beside a filter".
+//! A filter excludes the legacy fields with the same meaning: `host/docs/rules.md`, "What stands beside a filter".
 
 use larder_proto::storage::v2::AnyValue;
 use larder_tests::filter::{call, eq, exists, field};
@@ -22,7 +22,7 @@ fn combined(fields: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_filter_stands_alone() {
+async fn a_filter_excludes_legacy_fields() {
     let scene = Scene::new(Plugin::Memory).await;
     let query = || scene.query().filter(eq(field("resource", "service"), "a"));
     let rows = [
@@ -53,17 +53,17 @@ async fn a_filter_stands_alone() {
     }
 }
 
-/// The filter itself is looked at first.
+/// The filter itself is checked first.
 #[tokio::test]
-async fn an_invalid_filter_is_refused_before_what_stands_beside_it() {
+async fn an_invalid_filter_is_refused_before_excluded_fields() {
     let scene = Scene::new(Plugin::Memory).await;
     let query = scene.query().service("a").filter(call("x", []));
     refused(&scene, query, r#"unknown filter operator "x""#).await;
 }
 
-/// What is unset is not there: zero durations, attributes that ask for nothing (W1, W3). Times and the depth may stand beside it.
+/// Unset fields are allowed: zero durations, attributes without a condition (W1, W3). So are times and the depth.
 #[tokio::test]
-async fn what_is_unset_may_stand_beside_a_filter() {
+async fn unset_fields_are_allowed_beside_a_filter() {
     let scene = Scene::new(Plugin::Memory).await;
     let one = span(scene.trace(1), 1)
         .name(&scene.service("only"))
@@ -87,7 +87,7 @@ async fn what_is_unset_may_stand_beside_a_filter() {
     assert_eq!(ask(&scene, &timeless).await.unwrap(), [1]);
 }
 
-/// Beside no filter the fields mean what they always did.
+/// Without a filter the fields keep their meaning.
 #[tokio::test]
 async fn an_absent_filter_is_none() {
     let scene = Scene::new(Plugin::Memory).await;

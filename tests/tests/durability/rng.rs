@@ -1,21 +1,21 @@
-//! Chance that a seed brings back.
+//! A random number generator with a reproducible seed.
 
 use std::hash::{BuildHasher as _, RandomState};
 
 /// Vigna's splitmix64.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-// === impl Dice ===
+// === impl Rng ===
 
-impl Dice {
+impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// By the seed in `LARDER_CRASH_SEED`, or by one that no run had before; it is told where a failing test shows it.
+    /// Seeds from `LARDER_CRASH_SEED`, or with a new seed; prints it, so that a failing test shows it.
     #[expect(clippy::print_stderr, reason = "libtest shows it with the failure")]
-    pub(crate) fn cast() -> Self {
+    pub(crate) fn from_env() -> Self {
         let seed = std::env::var("LARDER_CRASH_SEED").ok();
         let seed = seed.map(|seed| seed.parse().expect("LARDER_CRASH_SEED is a number"));
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));

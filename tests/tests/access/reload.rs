@@ -1,4 +1,4 @@
-//! Certificates and tokens that change under load, without a failed call.
+//! Certificates and tokens that change under load, without failed calls.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::authority::Authority;
 use crate::peer::{ask, channel, connect, export, served};
 use crate::tls::options;
 
-/// Who is connected stays so, and who connects from now on gets the new certificate, on every port and without a failed call.
+/// Existing connections stay open, and new ones get the new certificate, on every port and without a failed call.
 #[tokio::test]
 async fn a_new_certificate_is_served_to_new_connections_and_old_ones_stay() {
     let home = Home::new();
@@ -53,7 +53,7 @@ async fn a_new_certificate_is_served_to_new_connections_and_old_ones_stay() {
 }
 
 #[tokio::test]
-async fn a_broken_certificate_is_told_of_and_the_last_good_one_stays() {
+async fn a_broken_certificate_is_logged_and_the_last_good_one_stays() {
     let home = Home::new();
     let authority = Authority::new();
     let (old, new) = (authority.sign(), authority.sign());
@@ -66,7 +66,7 @@ async fn a_broken_certificate_is_told_of_and_the_last_good_one_stays() {
         .into_iter()
         .enumerate()
     {
-        // The last is a good one, but not of this key.
+        // The last one is a valid certificate, but for another key.
         replace(&home.path().join("cert.pem"), broken);
         larder.signal("HUP");
         eventually("the log to tell", async || {
@@ -85,7 +85,7 @@ async fn a_broken_certificate_is_told_of_and_the_last_good_one_stays() {
         .await;
         assert_eq!(served(larder.grpc(), client()).await, old.der());
     }
-    // Whole again, and nobody says so: the files are looked at.
+    // Repaired, without a signal: the files are polled.
     new.write(home.path());
     eventually("the new certificate", async || {
         (served(larder.grpc(), client()).await == new.der()).then_some(())
@@ -95,19 +95,19 @@ async fn a_broken_certificate_is_told_of_and_the_last_good_one_stays() {
     load.stop().await;
 }
 
-/// Calls without end, each on a connection of its own, none of which may fail.
+/// Makes calls continuously, each on a new connection. None may fail.
 fn load(port: SocketAddr, client: Arc<ClientConfig>) -> Background<()> {
-    Background::spawn(|turns| async move {
-        while turns.go_on() {
+    Background::spawn(|progress| async move {
+        while progress.is_running() {
             assert_eq!(export(port, client.clone()).await, Ok(Code::Ok));
-            turns.count();
+            progress.count();
         }
     })
 }
 
-/// Without a signal: the files are looked at every few seconds.
+/// Without a signal: the files are polled every few seconds.
 #[tokio::test]
-async fn tokens_come_and_go_with_their_file_without_a_failed_call() {
+async fn tokens_follow_their_file_without_a_failed_call() {
     let home = Home::new();
     let (kept, kept_line) = token("kept", None, "read");
     let (gone, gone_line) = token("gone", None, "read");
@@ -126,7 +126,7 @@ async fn tokens_come_and_go_with_their_file_without_a_failed_call() {
     assert_eq!(read(&added).await, Code::Unauthenticated);
 
     tokens.set(&[]);
-    larder.told("the last good ones stay in use").await;
+    larder.wait_for_line("the last good ones stay in use").await;
     tokens.set(&[&kept_line, &added_line]);
     eventually("the new token", async || {
         assert_eq!(read(&kept).await, Code::Ok);

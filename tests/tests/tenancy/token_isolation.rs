@@ -1,4 +1,4 @@
-//! Who has a token of tenant `b` alone has nothing of tenant `a`, by no RPC and no route.
+//! A token of tenant `b` alone gives no access to tenant `a`, by any RPC or route.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Home, Larder, Plugin, Tokens, http, token};
@@ -7,10 +7,10 @@ use tonic::Code;
 use super::header::{admitted, every_rpc};
 use super::{tenancy, traces};
 
-/// A name that shows where it has no business.
+/// A name that must not appear in answers to others.
 const SECRET: &str = "secret-of-a";
 
-/// The routes of the admin port that are about one tenant, with `?tenant=`, or about all.
+/// The routes of the admin port for one tenant, with `?tenant=`, or for all.
 const ROUTES: [(&str, &str); 7] = [
     ("POST", "/explain?tenant=a"),
     ("POST", "/purge?tenant=a"),
@@ -21,16 +21,16 @@ const ROUTES: [(&str, &str); 7] = [
     ("GET", "/plugin?tenant=b"),
 ];
 
-struct Walled {
+struct TokenIsolation {
     larder: Larder,
-    /// A token for everything of everybody.
+    /// A token with all rights on all tenants.
     all: String,
-    /// One for everything of `b`.
+    /// A token with all rights on `b`.
     b: String,
 }
 
-impl Walled {
-    /// `a` has one trace, and is who calls without a header.
+impl TokenIsolation {
+    /// Starts a server where `a` has one trace, and is the default tenant.
     async fn new(plugin: Plugin) -> Self {
         let home = Home::new();
         let (all, all_line) = token("all", None, "read,write,admin");
@@ -41,11 +41,11 @@ impl Walled {
             .tokens(&tokens)
             .environment("LARDER_TENANCY_DEFAULT", "a")
             .start_in(&home);
-        let walled = Self { larder, all, b };
+        let server = Self { larder, all, b };
         let one = span([1; 16], 1).name(SECRET).at(5);
-        let owner = walled.client(Some(&walled.all)).await.tenant("a");
+        let owner = server.client(Some(&server.all)).await.tenant("a");
         owner.store([service(SECRET).span(one)]).await;
-        walled
+        server
     }
 
     async fn client(&self, token: Option<&str>) -> Client {
@@ -66,7 +66,7 @@ impl Walled {
     }
 }
 
-/// Each with this code, and with nothing of the tenant's.
+/// Asserts that every RPC fails with this code, and reveals nothing of the tenant.
 async fn refused(client: &Client, code: Code, says: &str) {
     for (method, end) in every_rpc(client).await {
         let status = end.expect_err(method);
@@ -76,10 +76,10 @@ async fn refused(client: &Client, code: Code, says: &str) {
     }
 }
 
-async fn a_token_stays_on_its_side(plugin: Plugin) {
-    let walled = Walled::new(plugin).await;
-    let b = walled.client(Some(&walled.b)).await;
-    // By name, and by being the default.
+async fn tokens_are_isolated(plugin: Plugin) {
+    let server = TokenIsolation::new(plugin).await;
+    let b = server.client(Some(&server.b)).await;
+    // By name, and as the default tenant.
     for client in [b.tenant("a"), b.clone()] {
         refused(&client, Code::PermissionDenied, "not for tenant \"a\"").await;
     }
@@ -88,19 +88,19 @@ async fn a_token_stays_on_its_side(plugin: Plugin) {
     }
     let both = b.tenant("b").tenant("a");
     refused(&both, Code::PermissionDenied, "extra tenant header").await;
-    let nobody = walled.client(None).await;
-    for client in [nobody.tenant("a"), nobody.tenant("b"), nobody] {
+    let anonymous = server.client(None).await;
+    for client in [anonymous.tenant("a"), anonymous.tenant("b"), anonymous] {
         refused(&client, Code::Unauthenticated, "token").await;
     }
-    let forged = walled.client(Some("larder_forged")).await;
+    let forged = server.client(Some("larder_forged")).await;
     refused(&forged.tenant("a"), Code::Unauthenticated, "not known").await;
     admitted(every_rpc(&b.tenant("b")).await);
     assert!(traces(&b, "b").await.is_empty());
 
     for route in ROUTES {
-        let denied = walled.ask(route, Some(&walled.b));
+        let denied = server.ask(route, Some(&server.b));
         assert_eq!(denied.status, 403, "{route:?}: {}", denied.body);
-        let asked = walled.ask(route, None);
+        let asked = server.ask(route, None);
         assert_eq!(asked.status, 401, "{route:?}: {}", asked.body);
     }
     for route in [
@@ -108,19 +108,19 @@ async fn a_token_stays_on_its_side(plugin: Plugin) {
         "/explain?tenant=b&other=a",
         "/purge?tenant=a&tenant=b",
     ] {
-        let denied = walled.ask(("POST", route), Some(&walled.b));
+        let denied = server.ask(("POST", route), Some(&server.b));
         assert_eq!(denied.status, 403, "{route}: {}", denied.body);
     }
     for route in [("POST", "/explain?tenant=b"), ("POST", "/purge?tenant=b")] {
-        assert_eq!(walled.ask(route, Some(&walled.b)).status, 200, "{route:?}");
+        assert_eq!(server.ask(route, Some(&server.b)).status, 200, "{route:?}");
     }
-    walled.still_has_it().await;
+    server.still_has_it().await;
     for route in ROUTES
         .iter()
         .filter(|(_, path)| !path.starts_with("/purge"))
     {
         assert_eq!(
-            walled.ask(*route, Some(&walled.all)).status,
+            server.ask(*route, Some(&server.all)).status,
             200,
             "{route:?}"
         );
@@ -128,27 +128,27 @@ async fn a_token_stays_on_its_side(plugin: Plugin) {
 }
 
 #[tokio::test]
-async fn a_token_stays_on_its_side_with_kv() {
-    a_token_stays_on_its_side(Plugin::Kv).await;
+async fn tokens_are_isolated_with_kv() {
+    tokens_are_isolated(Plugin::Kv).await;
 }
 
 #[tokio::test]
-async fn a_token_stays_on_its_side_with_memory() {
-    a_token_stays_on_its_side(Plugin::Memory).await;
+async fn tokens_are_isolated_with_memory() {
+    tokens_are_isolated(Plugin::Memory).await;
 }
 
-/// Health, reflection and the probes are open, and metrics are for every operator.
+/// Health, reflection and the probes need no token, and metrics are for every operator.
 #[tokio::test]
-async fn what_is_open_tells_nothing_of_tenants() {
-    let walled = Walled::new(Plugin::Memory).await;
-    let owner = walled.client(Some(&walled.all)).await;
+async fn public_endpoints_reveal_no_tenants() {
+    let server = TokenIsolation::new(Plugin::Memory).await;
+    let owner = server.client(Some(&server.all)).await;
     let one = span([2; 16], 1).at(5);
     owner.tenant(SECRET).store([service("x").span(one)]).await;
 
-    let nobody = walled.client(None).await.call();
+    let anonymous = server.client(None).await.call();
     for (method, body) in [
         ("/grpc.health.v1.Health/Check", vec![]),
-        // The name of a tenant as a service's: 1: "secret-of-a".
+        // A tenant's name as a service name: 1: "secret-of-a".
         (
             "/grpc.health.v1.Health/Check",
             [&[0x0a, 11][..], SECRET.as_bytes()].concat(),
@@ -160,13 +160,13 @@ async fn what_is_open_tells_nothing_of_tenants() {
         ),
     ] {
         let asked_for_it = !body.is_empty() && method.contains("Health");
-        let reply = nobody.stream(method, body.into()).await;
+        let reply = anonymous.stream(method, body.into()).await;
         for message in &reply.messages {
             let text = String::from_utf8_lossy(message);
             assert!(!text.contains(SECRET), "{method}: {text}");
         }
         let code = reply.end.map_or_else(|status| status.code(), |()| Code::Ok);
-        // As of any service that is not ours.
+        // As for any unknown service.
         let wanted = if asked_for_it {
             Code::NotFound
         } else {
@@ -178,13 +178,13 @@ async fn what_is_open_tells_nothing_of_tenants() {
         ("/livez", None),
         ("/readyz", None),
         ("/nothing", None),
-        ("/metrics", Some(&*walled.b)),
+        ("/metrics", Some(&*server.b)),
     ] {
-        let answer = walled.ask(("GET", path), token);
+        let answer = server.ask(("GET", path), token);
         let all = format!("{:?}{}", answer.headers, answer.body);
         assert!(!all.contains(SECRET), "{path}: {all}");
     }
-    assert_eq!(walled.ask(("GET", "/metrics"), None).status, 401);
-    let tenants = walled.ask(("GET", "/tenants"), Some(&walled.all));
+    assert_eq!(server.ask(("GET", "/metrics"), None).status, 401);
+    let tenants = server.ask(("GET", "/tenants"), Some(&server.all));
     assert!(tenants.body.contains(SECRET), "{}", tenants.body);
 }

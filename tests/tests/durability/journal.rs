@@ -1,5 +1,4 @@
-//! What a crash may leave at the end of the journal: a part of a frame, or anything at all. And images of the folder, taken while it
-//! is written.
+//! The end of the journal after a crash: a partial frame, or arbitrary bytes. Also images of the folder, taken during writes.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -8,16 +7,16 @@ use std::sync::Arc;
 
 use larder_tests::{Home, Options, Plugin};
 
-use crate::dice::Dice;
 use crate::ledger::Ledger;
 use crate::load::Load;
+use crate::rng::Rng;
 
 fn append(journal: &Path, bytes: &[u8]) {
     let mut file = OpenOptions::new().append(true).open(journal).unwrap();
     file.write_all(bytes).unwrap();
 }
 
-/// The first frame's header and a part of what should follow, under a number that none has had.
+/// Encodes the header of a frame and a part of its contents, under an unused number.
 fn part_of_a_frame(length: u32) -> Vec<u8> {
     let mut frame = b"LJF1".to_vec();
     frame.extend(u64::MAX.to_le_bytes());
@@ -28,10 +27,10 @@ fn part_of_a_frame(length: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_end_of_the_journal_that_is_no_frame_costs_nothing() {
-    let mut dice = Dice::cast();
-    let (home, ledger) = (Home::new(), Ledger::new(dice.next()));
-    let garbage: Vec<u8> = std::iter::repeat_with(|| dice.next().to_le_bytes())
+async fn an_invalid_frame_at_the_end_of_the_journal_loses_nothing() {
+    let mut rng = Rng::from_env();
+    let (home, ledger) = (Home::new(), Ledger::new(rng.next()));
+    let garbage: Vec<u8> = std::iter::repeat_with(|| rng.next().to_le_bytes())
         .take(1000)
         .flatten()
         .collect();
@@ -62,11 +61,11 @@ async fn an_end_of_the_journal_that_is_no_frame_costs_nothing() {
     assert_eq!(damaged, None, "a torn end is no damage");
 }
 
-/// Cut anywhere behind what was acknowledged at some moment, the journal still has all of that; and no Export in part.
+/// A journal that is cut after what was acknowledged at some moment still has all of that, and no Export in part.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_cut_anywhere_has_all_that_was_acknowledged_before_there() {
-    let mut dice = Dice::cast();
-    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(dice.next())));
+async fn a_truncated_journal_has_everything_acknowledged_before_the_cut() {
+    let mut rng = Rng::from_env();
+    let (home, ledger) = (Home::new(), Arc::new(Ledger::new(rng.next())));
     let larder = Options::new(Plugin::Kv).start_in(&home);
     let client = larder.client().await;
     for _ in 0..20 {
@@ -80,12 +79,12 @@ async fn a_journal_cut_anywhere_has_all_that_was_acknowledged_before_there() {
     larder.kill();
     load.stop().await;
 
-    // A loaded machine may have taken so long that the journal has been folded into the tree.
+    // On a loaded machine the journal may have been folded into the tree meanwhile.
     let length = fs::metadata(&journal).map_or(kept, |it| it.len());
     for _ in 0..6 {
         let image = home.copy();
         if length > kept {
-            let cut = kept + dice.below(length - kept);
+            let cut = kept + rng.below(length - kept);
             let journal = image.kv_files("journal").pop().unwrap();
             let file = OpenOptions::new().write(true).open(journal).unwrap();
             file.set_len(cut).unwrap();
@@ -97,16 +96,16 @@ async fn a_journal_cut_anywhere_has_all_that_was_acknowledged_before_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_image_of_the_folder_has_all_that_was_acknowledged_before_it() {
+async fn an_image_of_the_folder_has_everything_acknowledged_before_it() {
     for plugin in [Plugin::Kv, Plugin::Brittle] {
-        let mut dice = Dice::cast();
-        let (home, ledger) = (Home::new(), Arc::new(Ledger::new(dice.next())));
+        let mut rng = Rng::from_env();
+        let (home, ledger) = (Home::new(), Arc::new(Ledger::new(rng.next())));
         let larder = Options::new(plugin).start_in(&home);
         let load = Load::start(&larder, &ledger, 4).await;
         for taken in 1..4 {
             load.acknowledged(taken * 25).await;
             let before = ledger.so_far();
-            // Nothing moves while the image is made; and nothing else has to be looked at as long as the load rests.
+            // The server is stopped while the image is made; the load pauses, so only the image has to be checked.
             larder.signal("STOP");
             larder.is_stopped();
             let image = home.copy();

@@ -1,11 +1,11 @@
-//! Who asks: SIGHUP does what `POST /reload` does, and reloads come one after the other.
+//! The triggers: SIGHUP does the same as `POST /reload`, and reloads are serialized.
 
 use larder_tests::{Home, Options, Plugin, eventually, http};
 
 use super::{configure, of_file, reloads, write_build};
 
 #[tokio::test]
-async fn a_signal_takes_the_same_and_logs_what_the_other_answers() {
+async fn a_signal_applies_the_same_changes_and_logs_the_report() {
     let home = Home::new();
     let larder = Options::bare()
         .patient()
@@ -16,19 +16,27 @@ async fn a_signal_takes_the_same_and_logs_what_the_other_answers() {
         "limits: { max_search_depth: 6, compile_timeout: 11s }\n",
     );
     larder.signal("HUP");
-    larder.told("the configuration is reloaded").await;
-    larder.told("\"taken\":\"limits.max_search_depth\"").await;
-    larder.told("\"setting\":\"limits.compile_timeout\"").await;
+    larder.wait_for_line("the configuration is reloaded").await;
+    larder
+        .wait_for_line("\"taken\":\"limits.max_search_depth\"")
+        .await;
+    larder
+        .wait_for_line("\"setting\":\"limits.compile_timeout\"")
+        .await;
     assert_eq!(reloads(&larder, "partial"), 1);
     configure(&home, "limits: { max_search: 6 }\n");
     larder.signal("HUP");
-    larder.told("the configuration is not reloaded").await;
-    larder.told("unknown config key `limits.max_search`").await;
+    larder
+        .wait_for_line("the configuration is not reloaded")
+        .await;
+    larder
+        .wait_for_line("unknown config key `limits.max_search`")
+        .await;
     assert_eq!(reloads(&larder, "refused"), 1);
 }
 
 #[tokio::test]
-async fn reloads_at_the_same_time_come_one_after_the_other() {
+async fn concurrent_reloads_are_serialized() {
     let home = Home::new();
     let larder = of_file(&home, Plugin::Hostile, 0).start_in(&home);
     write_build(&home, Plugin::Hostile, 1);

@@ -1,4 +1,4 @@
-//! Clients that speak TLS.
+//! TLS clients.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
-/// A TLS connection; the server may still end it, as in TLS 1.3 a client's certificate comes last.
+/// Opens a TLS connection. The server may still close it, because in TLS 1.3 the client's certificate comes last.
 pub(crate) async fn connect(
     address: SocketAddr,
     client: Arc<ClientConfig>,
@@ -31,14 +31,14 @@ pub(crate) async fn connect(
     .await
 }
 
-/// The certificate that a new connection is shown.
+/// Returns the certificate that the server presents to a new connection.
 pub(crate) async fn served(address: SocketAddr, client: Arc<ClientConfig>) -> Vec<u8> {
     let stream = connect(address, client).await.unwrap();
     let shown = stream.get_ref().1.peer_certificates().unwrap();
     shown[0].to_vec()
 }
 
-/// Asks the admin port on a connection that stays open.
+/// Sends a request to the admin port on a connection that stays open.
 pub(crate) async fn ask(stream: &mut TlsStream<TcpStream>) {
     let request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -49,7 +49,7 @@ pub(crate) async fn ask(stream: &mut TlsStream<TcpStream>) {
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
 }
 
-/// A gRPC connection over TLS.
+/// Opens a gRPC connection over TLS.
 pub(crate) async fn channel(
     address: SocketAddr,
     client: Arc<ClientConfig>,
@@ -62,7 +62,7 @@ pub(crate) async fn channel(
     patiently("a connection", endpoint.connect_with_connector(connector)).await
 }
 
-/// The code of an empty Export, which every port for gRPC answers.
+/// Returns the code of an empty Export, which every gRPC port answers.
 pub(crate) async fn export(address: SocketAddr, client: Arc<ClientConfig>) -> Result<Code, String> {
     let channel = channel(address, client)
         .await
@@ -71,7 +71,7 @@ pub(crate) async fn export(address: SocketAddr, client: Arc<ClientConfig>) -> Re
     Ok(answer.map_or_else(|status| status.code(), |_| Code::Ok))
 }
 
-/// The status line of a request to the admin port, over TLS.
+/// Returns the status line of a request to the admin port, over TLS.
 pub(crate) async fn get(
     address: SocketAddr,
     client: Arc<ClientConfig>,

@@ -1,4 +1,4 @@
-//! Bearer tokens: each right on each RPC and route.
+//! Bearer tokens: each right against each RPC and route.
 
 use bytes::Bytes;
 use larder_tests::http::{self, Response};
@@ -16,7 +16,7 @@ const READS: [&str; 8] = [
     method::GET_CAPABILITIES,
 ];
 
-/// A server that asks for the tokens of these lines.
+/// Starts a server with the tokens of these lines.
 fn start(home: &Home, lines: &[&str]) -> Larder {
     Options::new(Plugin::Memory)
         .purge()
@@ -26,7 +26,7 @@ fn start(home: &Home, lines: &[&str]) -> Larder {
         .start_in(home)
 }
 
-/// How a call ends. An empty request is malformed for some reads: whoever is told so was let in.
+/// Returns the code of a call. For some reads an empty request is malformed; that answer shows that the call was authorized.
 async fn code(call: &Call, method: &'static str) -> Code {
     let reply = call.stream(method, Bytes::new()).await;
     match reply.end.map_or_else(|status| status.code(), |()| Code::Ok) {
@@ -116,7 +116,7 @@ async fn each_right_opens_its_calls_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_purge_needs_a_token_of_the_tenant_whose_data_goes() {
+async fn a_purge_needs_a_token_of_the_purged_tenant() {
     let home = Home::new();
     let (admin, line) = token("operator of another", Some("other"), "admin");
     let larder = start(&home, &[&line]);

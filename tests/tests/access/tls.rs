@@ -8,7 +8,7 @@ use tonic::Code;
 use crate::authority::Authority;
 use crate::peer::{export, get};
 
-/// A server whose ports all speak TLS with the files of this folder.
+/// Configures TLS on all ports with the files of this folder.
 pub(crate) fn options(folder: &Path, client_ca: Option<&Authority>) -> Options {
     let mut options = Options::new(Plugin::Memory).writer_port();
     for port in ["GRPC", "ADMIN"] {
@@ -57,21 +57,21 @@ async fn every_port_speaks_tls_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn mutual_tls_lets_in_who_shows_a_certificate_of_its_ca() {
+async fn mutual_tls_admits_certificates_of_its_ca() {
     let (authority, clients, other) = (Authority::new(), Authority::new(), Authority::new());
     let (larder, _home) = start(&authority, Some(&clients));
-    let (known, stranger) = (clients.sign(), other.sign());
+    let (known, unknown) = (clients.sign(), other.sign());
     for port in [larder.grpc(), larder.writer()] {
         let code = export(port, authority.client("h2", Some(&known))).await;
         assert_eq!(code, Ok(Code::Ok));
-        for refused in [None, Some(&stranger)] {
+        for refused in [None, Some(&unknown)] {
             let code = export(port, authority.client("h2", refused)).await;
             assert_ne!(code, Ok(Code::Ok));
         }
     }
     let admin = |own| get(larder.admin(), authority.client("http/1.1", own), "/livez");
     assert_eq!(admin(Some(&known)).await.unwrap(), "HTTP/1.1 200 OK");
-    for refused in [None, Some(&stranger)] {
+    for refused in [None, Some(&unknown)] {
         assert!(admin(refused).await.is_err());
     }
 }
@@ -117,9 +117,9 @@ fn files_that_cannot_be_used_are_named_with_their_setting() {
     );
 }
 
-/// A peer that is connected and says nothing keeps nobody else waiting.
+/// A connected peer that sends nothing does not delay others.
 #[tokio::test]
-async fn a_handshake_that_does_not_go_on_holds_up_no_other() {
+async fn a_stalled_handshake_delays_no_other() {
     let authority = Authority::new();
     let (larder, _home) = start(&authority, None);
     let mut silent = Vec::new();

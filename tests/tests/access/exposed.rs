@@ -1,11 +1,11 @@
-//! An admin port that others than this machine reach, and that asks them for nothing.
+//! An admin port on a public address without authentication.
 
 use larder_tests::{Exit, Home, Options, Plugin, Tokens, http, token};
 
 use crate::authority::Authority;
 use crate::tls::options as tls;
 
-/// A server whose admin port is on every interface.
+/// Binds the admin port to every interface.
 fn exposed(options: Options) -> Options {
     let ports = ["--grpc-endpoint", "127.0.0.1:0", "--admin-endpoint", ":0"];
     options.without_port_flags().arguments(ports)
@@ -36,7 +36,7 @@ fn a_start_is_refused() {
     refused(&exit, &["destroy all data", "`admin.purge` is on"]);
 }
 
-/// TLS keeps others from listening, and nobody from calling.
+/// TLS keeps others from reading the traffic, but not from calling.
 #[test]
 fn a_certificate_of_the_servers_own_is_not_enough() {
     let home = Home::new();
@@ -46,7 +46,7 @@ fn a_certificate_of_the_servers_own_is_not_enough() {
 }
 
 #[test]
-fn who_asks_for_tokens_or_certificates_of_clients_may_be_reached() {
+fn tokens_or_client_certificates_allow_a_public_address() {
     let home = Home::new();
     let (_, line) = token("operator", None, "admin");
     let larder = exposed(Options::new(Plugin::Memory).purge())
@@ -63,7 +63,7 @@ fn who_asks_for_tokens_or_certificates_of_clients_may_be_reached() {
 }
 
 #[test]
-fn an_operator_may_insist_and_is_warned() {
+fn an_operator_may_allow_anonymous_access_and_is_warned() {
     let larder = exposed(Options::new(Plugin::Memory).purge())
         .environment("LARDER_ADMIN_ALLOW_ANONYMOUS", "true")
         .start();

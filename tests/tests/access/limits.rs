@@ -1,5 +1,4 @@
-//! Connections, slow clients and long headers. Deadlines that no setting changes are tested where they are, by a clock that is
-//! stopped.
+//! Limits of connections, slow clients and long headers. Deadlines without a setting have unit tests with a paused clock.
 
 use larder_tests::{Client, Options, Plugin, method, patiently};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,10 +12,10 @@ async fn a_connection_too_many_waits_until_another_ends() {
         .start();
     let first = larder.client().await;
     assert!(first.services().await.unwrap().is_empty());
-    larder.told("limits.connections").await;
+    larder.wait_for_line("limits.connections").await;
     let port = larder.grpc();
     let second = tokio::spawn(async move { Client::connect(port).await.services().await });
-    // The first goes on, and is the only one that does.
+    // Only the first connection works.
     for _ in 0..20 {
         assert!(first.services().await.unwrap().is_empty());
         assert!(!second.is_finished());
@@ -27,7 +26,7 @@ async fn a_connection_too_many_waits_until_another_ends() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_end_is_given_up() {
+async fn an_endless_body_times_out() {
     let larder = Options::new(Plugin::Memory)
         .environment("LARDER_LIMITS_REQUEST_TIMEOUT", "50ms")
         .start();
@@ -43,7 +42,7 @@ async fn a_body_that_does_not_end_is_given_up() {
 }
 
 #[tokio::test]
-async fn headers_that_do_not_end_are_given_up() {
+async fn endless_headers_time_out() {
     let larder = Options::new(Plugin::Memory)
         .environment("LARDER_LIMITS_REQUEST_TIMEOUT", "50ms")
         .start();
@@ -58,7 +57,7 @@ async fn headers_that_do_not_end_are_given_up() {
 }
 
 #[tokio::test]
-async fn a_call_whose_request_does_not_come_is_given_up() {
+async fn a_call_without_a_request_times_out() {
     let larder = Options::new(Plugin::Memory)
         .environment("LARDER_LIMITS_REQUEST_TIMEOUT", "50ms")
         .writer_port()
@@ -76,7 +75,7 @@ async fn a_call_whose_request_does_not_come_is_given_up() {
         let says = status.message();
         assert!(says.contains("limits.request_timeout"), "{status:?}");
     }
-    // The connection is none the worse for it.
+    // The connection stays usable.
     assert!(client.services().await.unwrap().is_empty());
 }
 

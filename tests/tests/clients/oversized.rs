@@ -1,4 +1,4 @@
-//! Spans that are far larger than any that is meant well: refused by `partial_success`, or stored and read back as they are.
+//! Oversized spans: refused by `partial_success`, or stored and read back unchanged.
 
 use larder_tests::otlp::{key_value, noise, request, service, span};
 use larder_tests::{Client, Query};
@@ -8,7 +8,7 @@ use crate::attacked::Attacked;
 
 const MIB: usize = 1 << 20;
 
-/// Exports, and gives the number of refused spans and why.
+/// Exports, and returns the number of refused spans and the reason.
 async fn refused(client: &Client, body: Vec<u8>) -> (i64, String) {
     let answer = client.export_bytes(body).await.unwrap();
     let partial = answer.partial_success.unwrap_or_default();
@@ -31,7 +31,7 @@ async fn a_span_of_32_mib_is_refused_alone() {
     server.end().await;
 }
 
-/// As large as a message may be: it is stored, found by its value and read back.
+/// A value as large as a message allows is stored, found by its value and read back.
 #[tokio::test]
 async fn a_giant_value_that_fits_a_message_is_kept() {
     let server = Attacked::begin().await;
@@ -44,16 +44,16 @@ async fn a_giant_value_that_fits_a_message_is_kept() {
     server.end().await;
 }
 
-/// A span of these, each with a key of its own.
+/// Encodes a span with these keys.
 fn wide(trace: u8, keys: impl Iterator<Item = String>) -> Vec<u8> {
     let mut one = span([trace; 16], 1).at(5);
     one.0.attributes = keys.map(|key| key_value(&key, true)).collect();
     request([service("a").span(one)]).encode_to_vec()
 }
 
-/// 20 MB of keys in one span fit no message, 3 MB do.
+/// 20 MB of keys in one span exceed a message, 3 MB do not.
 #[tokio::test]
-async fn a_million_attributes_are_refused_and_what_fits_is_kept() {
+async fn a_million_attributes_are_refused_and_fewer_are_kept() {
     let server = Attacked::begin().await;
     let client = server.larder.client().await;
     let million = (0..1_000_000).map(|number| format!("key-{number}"));
@@ -65,7 +65,7 @@ async fn a_million_attributes_are_refused_and_what_fits_is_kept() {
     let query = Query::default().attribute("key-149999", true);
     assert_eq!(client.find(&query).await, [[3; 16]]);
 
-    // Over many spans they are many facts, and nothing else.
+    // Spread over many spans they are accepted.
     let spans = (1..=2_000_u64).map(|number| {
         let mut one = span([4; 16], number).at(5);
         let keys = (0..100).map(|key| key_value(&format!("{number}-{key}"), true));
@@ -78,13 +78,13 @@ async fn a_million_attributes_are_refused_and_what_fits_is_kept() {
     server.end().await;
 }
 
-/// Keys that fall together where a hash has no key of its own: all their sums, and all their differences to FNV's first prime, are
-/// alike. They cost no more than as many that are not made so.
+/// Keys that collide in an unkeyed hash: all their sums, and all their differences to FNV's first prime, are equal. They must not cost
+/// more than other keys.
 #[tokio::test]
 async fn keys_made_to_collide_cost_no_more_than_others() {
     let server = Attacked::begin().await;
     let client = server.larder.client().await;
-    // "Aa" and "BB" have the same hash in Java, and so has whatever is put together from as many of them.
+    // "Aa" and "BB" have the same hash in Java, and so have all concatenations of equally many of them.
     let colliding = (0..1_u32 << 15).map(|number| {
         let pairs = (0..16).map(|bit| ["Aa", "BB"][(number >> bit & 1) as usize]);
         pairs.collect::<String>()

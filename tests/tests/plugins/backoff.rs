@@ -1,4 +1,4 @@
-//! A plugin that fails again and again is stopped with growing pauses: whoever looks at the server sees it, and no other tenant does.
+//! A plugin that fails repeatedly is restarted with growing pauses. Operators can see that, and other tenants are not affected.
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Larder, Options, Plugin, Query, arm, disarm, eventually, http};
@@ -8,7 +8,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::attacked::{Attacked, options, status};
 
-/// How long each new start had to wait, in ms, as the log tells.
+/// Returns the pauses before each restart, in ms, from the log.
 fn pauses(larder: &Larder) -> Vec<u64> {
     let lines = larder.lines();
     let of_bad = |line: &&String| {
@@ -21,7 +21,7 @@ fn pauses(larder: &Larder) -> Vec<u64> {
     lines.iter().filter(of_bad).map(wait).collect()
 }
 
-/// Has the plugin trap. No two batches are alike: none is refused for what an earlier one did.
+/// Makes the plugin trap. All batches differ, so none is refused for what an earlier one did.
 async fn die(client: &Client, number: &mut u64) -> tonic::Status {
     *number += 1;
     let one = span([9; 16], *number).at(5);
@@ -42,7 +42,7 @@ async fn a_tenant_whose_plugin_keeps_failing_is_stopped_with_growing_pauses() {
         let open = http::count(&metrics, "larder_tenants_open", &[]);
         let seen = status(larder, "bad");
         let reason = &seen["plugin"]["state"]["restarting"]["reason"];
-        // The first pauses may be over before all is asked.
+        // The first pauses may be over before everything has been requested.
         let told = reason == "a trap" && ready + 1 == open && pauses(larder).len() >= 4;
         told.then_some(seen)
     })
@@ -53,7 +53,7 @@ async fn a_tenant_whose_plugin_keeps_failing_is_stopped_with_growing_pauses() {
     );
     let pauses = pauses(larder);
     assert_eq!(pauses[..4], [0, 100, 200, 400], "{pauses:?}");
-    // The server itself takes calls.
+    // The server itself accepts calls.
     assert_eq!(larder.get("/readyz").status, 200);
 
     eventually("the tenant's next call", async || {
@@ -66,11 +66,11 @@ async fn a_tenant_whose_plugin_keeps_failing_is_stopped_with_growing_pauses() {
     server.end().await;
 }
 
-/// Of a plugin whose writer goes on.
+/// The state of a plugin whose writer still works.
 const READERS: &str = "a trap, of those that read; writes are taken";
 
 #[tokio::test]
-async fn a_tenant_whose_readers_keep_failing_says_so_until_they_are_back() {
+async fn a_tenants_status_shows_failing_readers_until_they_recover() {
     let server = Attacked::begin(options(Plugin::Hostile)).await;
     let larder = &server.larder;
     let bad = larder.client().await.tenant("bad");
@@ -80,7 +80,7 @@ async fn a_tenant_whose_readers_keep_failing_says_so_until_they_are_back() {
     eventually("a pause of the readers that is seen", async || {
         let refused = bad.find_traces(&query).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::Unavailable);
-        // Also while reads have to wait.
+        // Even while reads have to wait.
         number += 1;
         let one = span([9; 16], number).at(5);
         bad.store([service("fine").span(one)]).await;
@@ -92,7 +92,7 @@ async fn a_tenant_whose_readers_keep_failing_says_so_until_they_are_back() {
         (told && ready + 1 == open).then_some(())
     })
     .await;
-    // That of one tenant, and not of the server.
+    // Only that tenant is not ready; the server is.
     assert_eq!(larder.get("/readyz").status, 200);
 
     disarm(&bad).await;
@@ -104,9 +104,9 @@ async fn a_tenant_whose_readers_keep_failing_says_so_until_they_are_back() {
     server.end().await;
 }
 
-/// Without tenants that is the server's own readiness.
+/// Without tenants, that is the server's own readiness.
 #[tokio::test]
-async fn a_server_whose_readers_keep_failing_is_not_ready_until_they_are_back() {
+async fn a_server_with_failing_readers_is_not_ready_until_they_recover() {
     let larder = Options::new(Plugin::Hostile).start();
     let client = larder.client().await;
     arm(&client, "trap at find").await;
@@ -125,7 +125,7 @@ async fn a_server_whose_readers_keep_failing_is_not_ready_until_they_are_back() 
     client.find_traces(&query).await.unwrap();
 }
 
-/// What gRPC health is asked about.
+/// The service names of gRPC health.
 const SERVICES: [&str; 5] = [
     "",
     "jaeger.storage.v2.TraceReader",
@@ -134,9 +134,9 @@ const SERVICES: [&str; 5] = [
     "jaeger.storage.v2.Capabilities",
 ];
 
-/// Nor is one whose only instance keeps failing, and gRPC health says so too.
+/// With a single instance, the server is not ready either, and gRPC health agrees.
 #[tokio::test]
-async fn a_server_whose_plugin_keeps_failing_is_not_ready_until_it_is_back() {
+async fn a_server_with_a_failing_plugin_is_not_ready_until_it_recovers() {
     let larder = Options::new(Plugin::HostileExclusive).start();
     let client = larder.client().await;
     let mut health = HealthClient::new(client.channel());
@@ -146,7 +146,7 @@ async fn a_server_whose_plugin_keeps_failing_is_not_ready_until_it_is_back() {
         assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
         let ready = larder.get("/readyz");
         let state = larder.get("/plugin").json()["state"]["restarting"]["reason"].clone();
-        // The first pauses may be over before all is asked.
+        // The first pauses may be over before everything has been requested.
         let mut told = ready.status == 503 && ready.body.contains("restart") && state == "a trap";
         for service in SERVICES {
             let asked = HealthCheckRequest {

@@ -1,4 +1,4 @@
-//! A CA of the test's own, and what it signs.
+//! The test's own CA and certificates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    /// For `localhost`; good for either end.
+    /// Signs a certificate for `localhost`, for servers and clients.
     pub(crate) fn sign(&self) -> Signed {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -42,7 +42,7 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A client that trusts this CA, and shows `own`.
+    /// Configures a client that trusts this CA, and presents `own`.
     pub(crate) fn client(&self, protocol: &str, own: Option<&Signed>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots
@@ -66,14 +66,14 @@ impl Authority {
 }
 
 impl Signed {
-    /// What is shown of it in a handshake.
+    /// Returns the certificate that a handshake presents.
     pub(crate) fn der(&self) -> Vec<u8> {
         CertificateDer::from_pem_slice(self.cert.as_bytes())
             .unwrap()
             .to_vec()
     }
 
-    /// Writes both files whole: a reader sees the old one or the new one.
+    /// Replaces both files atomically.
     pub(crate) fn write(&self, folder: &Path) {
         replace(&folder.join("cert.pem"), &self.cert);
         replace(&folder.join("key.pem"), &self.key);
