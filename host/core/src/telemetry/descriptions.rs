@@ -136,11 +136,11 @@ metrics! {
     KV_DAMAGED = "larder_kv_damaged", Counter, [],
         "Times that something stored in kv could not be read back";
     TENANTS_OPEN = "larder_tenants_open", Gauge, [],
-        "Tenants plugin plugin is open; without tenancy there is one";
+        "Tenants whose plugin is open; without tenancy there is one";
     TENANT_REFUSED = "larder_tenant_quota_refusals", Counter, ["setting"],
         "Calls refused because their tenant was at its `limits.spans_per_second` or `limits.concurrent_queries`";
     PLUGIN_READY = "larder_plugin_ready", Gauge, [],
-        "Open tenants plugin plugin answers; the others' is restarted or stopped";
+        "Open tenants whose plugin answers; the others' is restarted or stopped";
     PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["tenant", "plugin", "error_type"],
         "Times the plugin was dropped and started afresh, by what it did";
     PLUGIN_OPEN_FAILURES = "larder_plugin_open_failures", Counter, ["tenant", "plugin", "error_type"],

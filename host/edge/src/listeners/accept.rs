@@ -146,7 +146,7 @@ impl Acceptor {
     }
 }
 
-/// Sets TCP_NODELAY and keep-alive.
+/// Sets `TCP_NODELAY` and TCP keep-alive.
 fn prepare(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     rustix::net::sockopt::set_socket_keepalive(socket, true)?;
