@@ -27,12 +27,12 @@ pub struct MemoryDriver {
 struct MemoryNamespace {
     tenant: String,
     quotas: Arc<Mutex<Quotas>>,
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
     linger: Duration,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct MemoryState {
     partitions: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
     /// Names that can never be used again.
     reclaimed: BTreeSet<String>,
@@ -135,14 +135,14 @@ impl Driver for MemoryDriver {
 impl MemoryNamespace {
     /// Removes all data. Claims of this namespace are fenced.
     fn purge(&self) {
-        *self.state.lock() = State {
+        *self.state.lock() = MemoryState {
             purged: true,
-            ..State::default()
+            ..MemoryState::default()
         };
     }
 
     /// Returns an error if the tenant has used up its quota.
-    fn check_quota(&self, state: &State, growth: Growth) -> Result<(), Error> {
+    fn check_quota(&self, state: &MemoryState, growth: Growth) -> Result<(), Error> {
         let quota = self.quotas.lock().of(&self.tenant);
         quotas::check(quota, state.stored_bytes, growth)
     }
@@ -258,9 +258,9 @@ impl Namespace for MemoryNamespace {
     }
 }
 
-// === impl State ===
+// === impl MemoryState ===
 
-impl State {
+impl MemoryState {
     fn check(&self, by: &Claim) -> Result<(), Error> {
         if self.purged || self.epochs.get(&by.writer) != Some(&by.epoch) {
             return Err(Error::Fenced);

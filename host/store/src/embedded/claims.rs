@@ -3,7 +3,7 @@
 use super::durable;
 use super::record::{self, Writer};
 use super::shared::Shared;
-use super::store::{State, Store};
+use super::store::{Store, StoreState};
 use crate::{Claim, Error, TenantUsage};
 
 // === impl Shared ===
@@ -52,9 +52,9 @@ impl Shared {
                 return Ok(old);
             }
             state.check_writable()?;
-            let number = store.change(&mut state, |change| {
-                let number = change.number();
-                change.put(&record::tenant_key(tenant), &number.to_le_bytes());
+            let number = store.write_batch(&mut state, |batch| {
+                let number = batch.number();
+                batch.put(&record::tenant_key(tenant), &number.to_le_bytes());
                 number
             });
             store.live.insert(number);
@@ -78,8 +78,8 @@ impl Shared {
             let Some(old) = state.tenants.remove(tenant) else {
                 return Ok(());
             };
-            store.change(&mut state, |change| {
-                change.delete(&record::tenant_key(tenant));
+            store.write_batch(&mut state, |batch| {
+                batch.delete(&record::tenant_key(tenant));
             });
             drop_namespace(&store, &mut state, old);
         }
@@ -88,7 +88,7 @@ impl Shared {
 }
 
 /// Fences all writers of the namespace, and schedules its partitions for removal.
-fn drop_namespace(store: &Store, state: &mut State, namespace: u64) {
+fn drop_namespace(store: &Store, state: &mut StoreState, namespace: u64) {
     store.live.remove(namespace);
     let gone = state.namespaces.remove(&namespace).into_iter();
     let partitions: Vec<u64> = gone.flat_map(|gone| gone.names.into_values()).collect();
@@ -96,17 +96,17 @@ fn drop_namespace(store: &Store, state: &mut State, namespace: u64) {
         return;
     }
     state.to_remove.extend(partitions);
-    store.change(state, |change| change.mark_dropped(namespace));
+    store.write_batch(state, |batch| batch.mark_dropped(namespace));
 }
 
 /// Writes a writer's record.
 pub(super) fn put_writer(
     store: &Store,
-    state: &mut State,
+    state: &mut StoreState,
     namespace: u64,
     writer: &str,
     record: Writer,
 ) {
     let key = record::key(record::WRITER, namespace, writer.as_bytes());
-    store.change(state, |change| change.put(&key, &record.encode()));
+    store.write_batch(state, |batch| batch.put(&key, &record.encode()));
 }

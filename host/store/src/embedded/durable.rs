@@ -11,7 +11,7 @@ use lsm_tree::{AbstractTree, SeqNo};
 
 use super::journal::{Journal, PendingFrame};
 use super::record::{self, PARTITION};
-use super::store::{State, Store};
+use super::store::{Store, StoreState};
 use crate::Error;
 
 /// Size at which the memtable is flushed to a table. It is small because objects are not in the tree. The memtable never exceeds twice this
@@ -61,14 +61,14 @@ struct Unsynced {
 }
 
 /// Takes the changes since the last sync.
-fn take_unsynced(store: &Store, state: &mut State) -> Result<Unsynced, Error> {
+fn take_unsynced(store: &Store, state: &mut StoreState) -> Result<Unsynced, Error> {
     state.check_writable()?;
     if !state.changed.is_empty() {
-        store.change(state, |change| {
-            for number in std::mem::take(&mut change.state().changed) {
-                if let Some(partition) = change.state().partitions.get(&number) {
+        store.write_batch(state, |batch| {
+            for number in std::mem::take(&mut batch.state().changed) {
+                if let Some(partition) = batch.state().partitions.get(&number) {
                     let bytes = partition.encode();
-                    change.put(&record::key(PARTITION, number, &[]), &bytes);
+                    batch.put(&record::key(PARTITION, number, &[]), &bytes);
                 }
             }
         });
@@ -197,9 +197,9 @@ pub(super) fn compact(store: &Store) -> Result<(), Error> {
             .map_err(|error| retry(&error))?;
         let mut state = store.state();
         state.head.garbage = state.head.garbage.saturating_sub(garbage);
-        store.change(&mut state, |change| {
-            let head = change.state().head.encode();
-            change.put(record::HEAD, &head);
+        store.write_batch(&mut state, |batch| {
+            let head = batch.state().head.encode();
+            batch.put(record::HEAD, &head);
         });
     }
     Ok(())

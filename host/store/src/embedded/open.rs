@@ -293,7 +293,7 @@ fn put_head(store: &Store) -> Result<(), Error> {
     let head = state.head.encode();
     let stored = store.slot(HEAD).map_err(|error| unreadable(&error))?;
     if stored.is_none_or(|stored| *stored != *head) {
-        store.change(&mut state, |change| change.put(HEAD, &head));
+        store.write_batch(&mut state, |batch| batch.put(HEAD, &head));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! State shared by the driver, its namespaces and its upkeep: the open store.
+//! StoreState shared by the driver, its namespaces and its upkeep: the open store.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -137,13 +137,13 @@ impl Shared {
                 }
             }
             state.head.garbage += garbage;
-            store.change(&mut state, |change| {
+            store.write_batch(&mut state, |batch| {
                 for number in &to_remove {
-                    change.delete(&super::record::key(super::record::PARTITION, *number, &[]));
-                    change.mark_dropped(*number);
+                    batch.delete(&super::record::key(super::record::PARTITION, *number, &[]));
+                    batch.mark_dropped(*number);
                 }
-                let head = change.state().head.encode();
-                change.put(super::record::HEAD, &head);
+                let head = batch.state().head.encode();
+                batch.put(super::record::HEAD, &head);
             });
             (to_remove, state.dropped.iter().copied().collect())
         };
@@ -181,10 +181,10 @@ pub(super) fn remove_dropped(store: &Store, dropped: &[u64]) {
     let state = &mut *state;
     let partitions = state.partitions.values();
     let needed: HashSet<u64> = partitions.map(|partition| partition.namespace).collect();
-    store.change(state, |change| {
+    store.write_batch(state, |batch| {
         for number in removed {
             if !needed.contains(&number) {
-                change.clear_dropped(number);
+                batch.clear_dropped(number);
             }
         }
     });

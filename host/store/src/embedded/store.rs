@@ -34,17 +34,17 @@ pub(super) struct Store {
     pub(super) live: LiveNumbers,
     /// Locked before `state`, and for every write to the journal. `None` while the store is being opened, and if it is read-only.
     pub(super) journal: Mutex<Option<Journal>>,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<StoreState>,
     /// Write-locked by a commit while only a part of it is visible.
     pub(super) view: RwLock<()>,
 }
 
 /// The state in memory, with the changes that are not yet in the journal.
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct StoreState {
     pub(super) head: Head,
     pub(super) tenants: HashMap<String, u64>,
-    pub(super) namespaces: HashMap<u64, Namespace>,
+    pub(super) namespaces: HashMap<u64, NamespaceState>,
     pub(super) partitions: HashMap<u64, Partition>,
     /// Partitions to remove: of purged namespaces, or reclaimed long enough ago.
     pub(super) to_remove: Vec<u64>,
@@ -73,7 +73,7 @@ pub(super) struct State {
 
 /// A namespace: the data of one tenant since its last purge.
 #[derive(Default)]
-pub(super) struct Namespace {
+pub(super) struct NamespaceState {
     pub(super) writers: HashMap<String, Writer>,
     /// Readable partitions by name, including recently reclaimed ones.
     pub(super) names: HashMap<String, u64>,
@@ -90,9 +90,9 @@ pub struct Orphan {
 }
 
 /// Puts and deletes that become visible at the same time.
-pub(super) struct Change<'a> {
+pub(super) struct WriteBatch<'a> {
     store: &'a Store,
-    state: &'a mut State,
+    state: &'a mut StoreState,
     seqno: u64,
 }
 
@@ -116,20 +116,20 @@ impl Store {
         })
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, StoreState> {
         self.state.lock()
     }
 
-    /// Changes the tree. All changes by `change` become visible at the same time, and are added to the next frame.
-    pub(super) fn change<T>(
+    /// Changes the tree. All changes by `write` become visible at the same time, and are added to the next frame.
+    pub(super) fn write_batch<T>(
         &self,
-        state: &mut State,
-        change: impl FnOnce(&mut Change<'_>) -> T,
+        state: &mut StoreState,
+        write: impl FnOnce(&mut WriteBatch<'_>) -> T,
     ) -> T {
         let _view = self.view.write();
         let seqno = self.seqno.next();
         state.changes += 1;
-        let done = change(&mut Change {
+        let done = write(&mut WriteBatch {
             store: self,
             state,
             seqno,
@@ -144,9 +144,9 @@ impl Store {
     }
 }
 
-// === impl State ===
+// === impl StoreState ===
 
-impl State {
+impl StoreState {
     /// Returns an error if the store has failed or is read-only.
     pub(super) fn check_writable(&self) -> Result<(), Error> {
         match &self.failed {
@@ -194,9 +194,9 @@ impl State {
     }
 }
 
-// === impl Change ===
+// === impl WriteBatch ===
 
-impl Change<'_> {
+impl WriteBatch<'_> {
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
         self.state.pending.put(key, value);
         self.store.tree.insert(key, value, self.seqno);
@@ -207,7 +207,7 @@ impl Change<'_> {
         self.store.tree.remove(key, self.seqno);
     }
 
-    pub(super) fn state(&mut self) -> &mut State {
+    pub(super) fn state(&mut self) -> &mut StoreState {
         self.state
     }
 

@@ -14,7 +14,7 @@ use super::durable::{self, FLUSH_BYTES};
 use super::namespace::Writing;
 use super::record::{self, Partition, VALUE};
 use super::shared::Shared;
-use super::store::{State, Store};
+use super::store::{Store, StoreState};
 use super::value::{self, Packed, Slot};
 use crate::quotas::{self, Growth};
 use crate::{self as kv, Claim, Error, Object};
@@ -108,7 +108,7 @@ impl Shared {
         state.check(namespace, by)?;
         writable(&state, partition, name)?;
         let (mut stored, mut in_tree) = (0, 0);
-        store.change(&mut state, |change| {
+        store.write_batch(&mut state, |batch| {
             for PlacedObject {
                 key,
                 packed,
@@ -118,7 +118,7 @@ impl Shared {
                 let slot = packed.file_slot(key, *offset);
                 stored += weight(key, packed.payload.len() as u64);
                 in_tree += (key.len() + slot.len()) as u64;
-                change.put(key, &slot);
+                batch.put(key, &slot);
             }
         });
         state.unsynced.insert(partition);
@@ -150,7 +150,12 @@ impl Shared {
         Ok(())
     }
 
-    fn check_quota(&self, state: &State, writing: &Writing, growth: Growth) -> Result<(), Error> {
+    fn check_quota(
+        &self,
+        state: &StoreState,
+        writing: &Writing,
+        growth: Growth,
+    ) -> Result<(), Error> {
         let namespace = state.namespaces.get(&writing.namespace);
         let stored = namespace.map_or(0, |namespace| namespace.stored);
         let checked = quotas::check(writing.quota, stored, growth);
@@ -199,7 +204,7 @@ impl Shared {
             before.insert(key, old.unwrap_or(0));
         }
         let (mut more, mut less, mut in_tree) = (0, 0, 0);
-        store.change(&mut state, |change| {
+        store.write_batch(&mut state, |batch| {
             for (sort, packed) in packed {
                 let key = record::key(VALUE, partition, &sort);
                 let mut new = 0;
@@ -207,9 +212,9 @@ impl Shared {
                     let slot = packed.inline_slot(&key);
                     new = weight(&key, packed.payload.len() as u64);
                     in_tree += (key.len() + slot.len()) as u64;
-                    change.put(&key, &slot);
+                    batch.put(&key, &slot);
                 } else {
-                    change.delete(&key);
+                    batch.delete(&key);
                 }
                 more += new;
                 less += before.insert(key, new).unwrap_or(0);
@@ -255,8 +260,8 @@ impl Shared {
         if let Some(known) = state.namespaces.get_mut(&namespace) {
             known.stored = known.stored.saturating_sub(stored);
         }
-        store.change(&mut state, |change| {
-            change.put(&record::reclaimed_name_key(namespace, name), &[]);
+        store.write_batch(&mut state, |batch| {
+            batch.put(&record::reclaimed_name_key(namespace, name), &[]);
         });
         Ok(())
     }
@@ -292,7 +297,12 @@ impl Shared {
 }
 
 /// The number of a partition that can be written. The first write creates it.
-fn partition(store: &Store, state: &mut State, namespace: u64, name: &str) -> Result<u64, Error> {
+fn partition(
+    store: &Store,
+    state: &mut StoreState,
+    namespace: u64,
+    name: &str,
+) -> Result<u64, Error> {
     if let Some(number) = state.find(namespace, name) {
         writable(state, number, name)?;
         return Ok(number);
@@ -304,7 +314,7 @@ fn partition(store: &Store, state: &mut State, namespace: u64, name: &str) -> Re
         clippy::redundant_closure_for_method_calls,
         reason = "the method alone is not general enough"
     )]
-    let number = store.change(state, |change| change.number());
+    let number = store.write_batch(state, |batch| batch.number());
     store.live.insert(number);
     state
         .partitions
@@ -318,7 +328,7 @@ fn partition(store: &Store, state: &mut State, namespace: u64, name: &str) -> Re
     Ok(number)
 }
 
-fn writable(state: &State, partition: u64, name: &str) -> Result<(), Error> {
+fn writable(state: &StoreState, partition: u64, name: &str) -> Result<(), Error> {
     match state.partitions.get(&partition) {
         Some(partition) if partition.reclaimed.is_none() => Ok(()),
         _ => Err(name_reclaimed(name)),
@@ -327,7 +337,7 @@ fn writable(state: &State, partition: u64, name: &str) -> Result<(), Error> {
 
 fn reserve(
     store: &Store,
-    state: &mut State,
+    state: &mut StoreState,
     partition: u64,
     objects: Vec<(Vec<u8>, Packed)>,
 ) -> Result<(Option<u64>, Vec<PlacedObject>), Error> {
