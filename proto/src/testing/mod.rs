@@ -1,4 +1,4 @@
-//! Random OTLP requests for tests of this crate and of the host. They include everything that the wire format allows, even if no client
+//! Fields and random OTLP requests for tests of this crate and of the host. They include everything that the wire format allows, even if no client
 //! sends it.
 
 #![allow(
@@ -10,6 +10,13 @@ pub mod mirror;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+/// Encodes a length-delimited field: a string, bytes or a message.
+pub fn field(number: u32, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    prost::encoding::bytes::encode(number, &content.to_vec(), &mut out);
+    out
+}
 
 /// Strategy for encoded, well-formed `TracesData`. With `bad_utf8`, some strings are not UTF-8.
 pub fn traces(bad_utf8: bool) -> impl Strategy<Value = Vec<u8>> {
@@ -50,7 +57,7 @@ pub fn mutated_traces() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// The fields of a message type, and the maximum number of fields to generate.
-type Fields = (&'static [(u32, Kind)], usize);
+type FieldTable = (&'static [(u32, Kind)], usize);
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -62,13 +69,13 @@ enum Kind {
     TraceId,
     SpanId,
     Key,
-    Message(fn() -> Fields),
+    Message(fn() -> FieldTable),
 }
 
 use Kind::{Bytes, Fixed32, Fixed64, Key, Message, SpanId, Text, TraceId, Varint};
 
-const TRACES_DATA: Fields = (&[(1, Message(|| RESOURCE_SPANS))], 5);
-const RESOURCE_SPANS: Fields = (
+const TRACES_DATA: FieldTable = (&[(1, Message(|| RESOURCE_SPANS))], 5);
+const RESOURCE_SPANS: FieldTable = (
     &[
         (1, Message(|| RESOURCE)),
         (2, Message(|| SCOPE_SPANS)),
@@ -77,7 +84,7 @@ const RESOURCE_SPANS: Fields = (
     ],
     6,
 );
-const RESOURCE: Fields = (
+const RESOURCE: FieldTable = (
     &[
         (1, Message(|| KEY_VALUE)),
         (1, Message(|| KEY_VALUE)),
@@ -86,8 +93,8 @@ const RESOURCE: Fields = (
     ],
     4,
 );
-const ENTITY_REF: Fields = (&[(1, Text), (2, Text), (3, Text), (4, Text)], 3);
-const SCOPE_SPANS: Fields = (
+const ENTITY_REF: FieldTable = (&[(1, Text), (2, Text), (3, Text), (4, Text)], 3);
+const SCOPE_SPANS: FieldTable = (
     &[
         (1, Message(|| SCOPE)),
         (2, Message(|| SPAN)),
@@ -97,7 +104,7 @@ const SCOPE_SPANS: Fields = (
     ],
     7,
 );
-const SCOPE: Fields = (
+const SCOPE: FieldTable = (
     &[
         (1, Text),
         (2, Text),
@@ -106,7 +113,7 @@ const SCOPE: Fields = (
     ],
     4,
 );
-const SPAN: Fields = (
+const SPAN: FieldTable = (
     &[
         (3, Text),
         (4, SpanId),
@@ -129,7 +136,7 @@ const SPAN: Fields = (
     ],
     9,
 );
-const EVENT: Fields = (
+const EVENT: FieldTable = (
     &[
         (1, Fixed64),
         (2, Text),
@@ -138,7 +145,7 @@ const EVENT: Fields = (
     ],
     4,
 );
-const LINK: Fields = (
+const LINK: FieldTable = (
     &[
         (1, TraceId),
         (2, SpanId),
@@ -149,8 +156,8 @@ const LINK: Fields = (
     ],
     5,
 );
-const STATUS: Fields = (&[(2, Text), (3, Varint)], 3);
-const KEY_VALUE: Fields = (
+const STATUS: FieldTable = (&[(2, Text), (3, Varint)], 3);
+const KEY_VALUE: FieldTable = (
     &[
         (1, Key),
         (2, Message(|| ANY_VALUE)),
@@ -159,7 +166,7 @@ const KEY_VALUE: Fields = (
     ],
     4,
 );
-const ANY_VALUE: Fields = (
+const ANY_VALUE: FieldTable = (
     &[
         (1, Text),
         (1, Text),
@@ -173,8 +180,8 @@ const ANY_VALUE: Fields = (
     ],
     2,
 );
-const ARRAY: Fields = (&[(1, Message(|| ANY_VALUE))], 3);
-const LIST: Fields = (&[(1, Message(|| KEY_VALUE))], 3);
+const ARRAY: FieldTable = (&[(1, Message(|| ANY_VALUE))], 3);
+const LIST: FieldTable = (&[(1, Message(|| KEY_VALUE))], 3);
 
 /// Generates a message from random bytes. After the last byte, every choice is the smallest.
 struct Source<'a> {
@@ -205,7 +212,7 @@ impl Source<'_> {
         }
     }
 
-    fn message(&mut self, (known, most): Fields, out: &mut Vec<u8>) {
+    fn message(&mut self, (known, most): FieldTable, out: &mut Vec<u8>) {
         let is_span = known.len() == SPAN.0.len();
         // Most spans should be valid.
         if is_span && self.below(8) > 0 {

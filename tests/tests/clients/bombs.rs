@@ -1,6 +1,7 @@
 //! Decompression bombs: compressed requests that inflate, and messages that take far more memory decoded than encoded.
 
 use bytes::Bytes;
+use larder_proto::testing::field;
 use larder_tests::{Client, method};
 use tonic::Code;
 use tonic::codec::CompressionEncoding::{self, Gzip, Zstd};
@@ -11,11 +12,7 @@ const MIB: usize = 1 << 20;
 
 /// Encodes one unknown field of zeros.
 fn zeros(bytes: usize) -> Bytes {
-    let mut body = Vec::with_capacity(bytes + 16);
-    prost::encoding::encode_key(1000, prost::encoding::WireType::LengthDelimited, &mut body);
-    prost::encoding::encode_varint(bytes as u64, &mut body);
-    body.resize(body.len() + bytes, 0);
-    body.into()
+    field(1000, &vec![0; bytes]).into()
 }
 
 async fn send(
@@ -88,11 +85,7 @@ async fn empty_messages_by_the_million_are_refused() {
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
 
     // FindTracesRequest { query { attributes {} … } }
-    let mut query = Vec::new();
-    let attributes = [0x1a, 0].repeat(3 * MIB);
-    prost::encoding::encode_key(1, prost::encoding::WireType::LengthDelimited, &mut query);
-    prost::encoding::encode_varint(attributes.len() as u64, &mut query);
-    query.extend(attributes);
+    let query = field(1, &[0x1a, 0].repeat(3 * MIB));
     let refused = send(&client, method::FIND_TRACES, Zstd, query.into())
         .await
         .unwrap_err();

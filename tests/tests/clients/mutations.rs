@@ -8,6 +8,7 @@ use larder_proto::storage::v2::{
     FindTracesRequest, GetDependenciesRequest, GetOperationsRequest, GetTraceParams,
     GetTracesRequest,
 };
+use larder_proto::testing::field as part_of;
 use larder_tests::filter::{attr, eq, exists, regex};
 use larder_tests::otlp::{array, key_value, map, request, service, span};
 use larder_tests::{Plugin, Query, Scene, method, timestamp};
@@ -248,15 +249,6 @@ fn spoilt(scene: &Scene, part: usize, mutations: &[Mutation]) -> Vec<u8> {
     let mut body = part_of(1, &spoil(7, headed));
     body.extend(part_of(1, &part_of(2, &part_of(2, &good))));
     body
-}
-
-fn part_of(number: u32, content: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let wire_type = prost::encoding::WireType::LengthDelimited;
-    prost::encoding::encode_key(number, wire_type, &mut bytes);
-    prost::encoding::encode_varint(content.len() as u64, &mut bytes);
-    bytes.extend(content);
-    bytes
 }
 
 /// Generates one more field at the end of a message: a group, or one of any length that OTLP might use for an id.

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest};
+use larder_proto::testing::field;
 use larder_proto::wire::{Fields, Value};
 use larder_tests::otlp::{key_value, request, span};
 use larder_tests::{Scene, method};
@@ -14,19 +15,6 @@ struct Found {
     resource: Vec<Vec<u8>>,
     scope: Vec<Vec<u8>>,
     span: Vec<u8>,
-}
-
-/// Encodes a length-delimited field.
-fn field(number: u32, body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    prost::encoding::encode_key(
-        number,
-        prost::encoding::WireType::LengthDelimited,
-        &mut bytes,
-    );
-    prost::encoding::encode_varint(body.len() as u64, &mut bytes);
-    bytes.extend(body);
-    bytes
 }
 
 /// Returns the bodies of field `number`, and every other field as sent.

@@ -7,6 +7,7 @@ use larder_model::storage::{SpanKind, StatusCode, Term, TraceId};
 use larder_model::string_form;
 use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
 use larder_proto::otlp::{AnyValue, is_utf8, pdata};
+use larder_proto::testing::field;
 use larder_proto::testing::mirror::{self, Value};
 use larder_proto::wire::Fields;
 use opentelemetry_proto::tonic::trace::v1 as otlp;
@@ -110,15 +111,6 @@ fn has_group(message: &[u8], at: Kind) -> bool {
     })
 }
 
-/// A `TracesData` of one `ResourceSpans`.
-fn message(resource_spans: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    prost::encoding::encode_key(1, prost::encoding::WireType::LengthDelimited, &mut bytes);
-    prost::encoding::encode_varint(resource_spans.len() as u64, &mut bytes);
-    bytes.extend_from_slice(resource_spans);
-    bytes
-}
-
 impl Sent {
     pub(super) fn decode(&self) -> mirror::Span {
         mirror::Span::decode(&self.span[..]).unwrap()
@@ -186,7 +178,7 @@ impl Sent {
         if has_group(&self.span, Kind::Span)
             || has_group(&self.resource_header, Kind::ResourceSpans)
             || has_group(&self.scope_header, Kind::ScopeSpans)
-            || !pdata::decodes(&message(&self.resource_header))
+            || !pdata::decodes(&field(1, &self.resource_header))
         {
             return Some(Reason::Undecodable);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use larder_proto::testing::{mutated_traces, traces};
+use larder_proto::testing::{field, mutated_traces, traces};
 use larder_proto::wire::Fields;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use proptest::prelude::*;
@@ -41,11 +41,8 @@ fn pieces(request: &[u8]) -> Vec<&[u8]> {
 
 /// Encodes a share as a separate request.
 fn encode(share: &Share<'_>) -> Vec<u8> {
-    let mut request = Vec::new();
-    for raw in share.resource_spans() {
-        prost::encoding::bytes::encode(1, &raw.to_vec(), &mut request);
-    }
-    request
+    let resource_spans = share.resource_spans().iter();
+    resource_spans.flat_map(|raw| field(1, raw)).collect()
 }
 
 /// The fragments of a request, as text.
@@ -100,8 +97,7 @@ fn a_resource_that_is_sent_in_two_halves_is_merged() {
         prost::Message::encode_to_vec(&one),
         prost::Message::encode_to_vec(&other),
     ];
-    let mut request = Vec::new();
-    prost::encoding::bytes::encode(1, &joined.concat(), &mut request);
+    let request = field(1, &joined.concat());
     assert_eq!(tenants(&request), [AttributeText::Repeated]);
 }
 

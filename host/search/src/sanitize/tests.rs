@@ -6,16 +6,10 @@
 )]
 
 use larder_proto::otlp::TracesData;
-use larder_proto::testing::traces;
+use larder_proto::testing::{field, traces};
 use proptest::prelude::*;
 
 use super::*;
-
-fn field(number: u32, content: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    push_field(number, content, &mut bytes);
-    bytes
-}
 
 /// A resource, a scope and spans, each with fields that OTLP does not define.
 fn traces_of(spans: &[&[u8]]) -> Vec<u8> {
