@@ -204,6 +204,17 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Reads the message in this field of `outer` with `read`. The offset of an error of `read` becomes relative to `outer`.
+    #[inline]
+    pub fn read_message<T>(
+        &self,
+        outer: &[u8],
+        read: impl FnOnce(&'a [u8]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let inner = self.bytes()?;
+        read(inner).map_err(|error| error.relative_to(outer, inner))
+    }
+
     /// The value of a varint: an integer, a bool or an enum.
     #[inline]
     pub fn varint(&self) -> Result<u64, Error> {

@@ -184,14 +184,11 @@ impl<'a> Facts<'a> {
             bytes: raw,
             key_facts: [None; 2],
             term: None,
-            validity: Validity {
-                utf8: attribute.utf8,
-                decodable: attribute.decodable,
-            },
+            validity: attribute.validity,
             fragment: 0,
         };
         // The span of an attribute that is not UTF-8 is refused, so its terms are not needed.
-        if attribute.utf8 {
+        if attribute.validity.utf8 {
             let key = attribute.key;
             fact.key_facts = match attribute.value.as_ref().and_then(magnitude) {
                 None => [Some(self.key_fact(level, key, Property::Present)), None],

@@ -113,10 +113,8 @@ impl<'a> Request<'a> {
             facts.push_attribute(Level::Resource, attribute, &mut validity)
         })?;
         let service = str::from_utf8(view.resource.service()?);
-        validity &= Validity {
-            utf8: view.utf8 && service.is_ok(),
-            decodable: view.decodable,
-        };
+        validity &= view.validity;
+        validity.utf8 &= service.is_ok();
         let service = service.unwrap_or_default();
         let resource = Resource {
             header,
@@ -157,10 +155,7 @@ impl<'a> Request<'a> {
             let facts = &mut self.facts;
             facts.push_attribute(Level::Scope, attribute, &mut validity)
         })?;
-        validity &= Validity {
-            utf8: view.utf8 && view.scope.utf8,
-            decodable: view.decodable,
-        };
+        validity &= view.validity;
         let scope = Scope {
             resource,
             header,

@@ -185,20 +185,14 @@ impl<'a> Request<'a> {
                 Child::Event(raw) => {
                     let push = |raw| facts.push_attribute(Level::Event, raw, validity);
                     let event = Event::read(raw, push)?;
-                    *validity &= Validity {
-                        utf8: event.utf8,
-                        decodable: event.decodable,
-                    };
+                    *validity &= event.validity;
                     facts.push_event_name(event.name);
                 }
                 Child::Link(raw) => {
                     let push = |raw| facts.push_attribute(Level::Link, raw, validity);
                     let link = Link::read(raw, push)?;
                     children.link_ids_valid &= link.ids_valid;
-                    *validity &= Validity {
-                        utf8: link.utf8,
-                        decodable: link.decodable,
-                    };
+                    *validity &= link.validity;
                     facts.push_link_trace_id(link.trace_id);
                 }
             }
@@ -238,10 +232,7 @@ impl<'a> Request<'a> {
             return Err((Reason::LinkId, Part::Span));
         }
         let mut in_span = children.validity;
-        in_span &= Validity {
-            utf8: view.utf8,
-            decodable: view.decodable,
-        };
+        in_span &= view.validity;
         let missing = (Reason::Utf8, Part::Span);
         let scope = self.scopes.get(scope_number).ok_or(missing)?;
         let resource = self.resources.get(scope.resource).ok_or(missing)?;

@@ -5,7 +5,7 @@ use larder_proto::otlp::{AnyValue, KeyValue, ResourceSpans};
 use super::Malformed;
 use super::request::resource_spans;
 
-/// The value of one attribute of a resource, as far as text is concerned.
+/// An attribute of a resource, read as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttributeText<'a> {
     /// The resource does not have the attribute.

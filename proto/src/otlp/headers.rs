@@ -14,11 +14,8 @@ pub struct ResourceSpans<'a> {
     pub resource: Resource<'a>,
     /// The schema URL of the resource; may be empty.
     pub schema_url: &'a [u8],
-    /// True if `schema_url` is valid UTF-8.
-    pub utf8: bool,
-    /// True if neither it nor its resource contains a group, and pdata accepts its [`pdata::OLD_SCOPE_SPANS`]. Does not cover
-    /// `ScopeSpans` and attributes.
-    pub decodable: bool,
+    /// Validity of everything except `ScopeSpans` and attributes, and of its [`pdata::OLD_SCOPE_SPANS`].
+    pub validity: Validity,
     raw: &'a [u8],
 }
 
@@ -36,10 +33,8 @@ pub struct ScopeSpans<'a> {
     pub scope: Scope<'a>,
     /// The schema URL of the spans; may be empty.
     pub schema_url: &'a [u8],
-    /// True if `schema_url` is valid UTF-8.
-    pub utf8: bool,
-    /// True if neither it nor its scope contains a group. Does not cover spans and attributes.
-    pub decodable: bool,
+    /// Validity of everything except spans and attributes.
+    pub validity: Validity,
     raw: &'a [u8],
 }
 
@@ -50,8 +45,6 @@ pub struct Scope<'a> {
     pub name: &'a [u8],
     /// Its version; may be empty.
     pub version: &'a [u8],
-    /// True if every name and version sent is valid UTF-8.
-    pub utf8: bool,
     /// The enclosing `ScopeSpans`.
     parent: &'a [u8],
 }
@@ -84,7 +77,7 @@ impl<'a> ResourceSpans<'a> {
     }
 
     /// Parses an encoded `ResourceSpans` except its `ScopeSpans`, and passes each encoded attribute of its resource to `attribute`.
-    /// `utf8` then covers all strings outside of `ScopeSpans` and of these attributes. The offset of an error of `attribute` counts from
+    /// `validity` then covers the resource too. The offset of an error of `attribute` counts from
     /// the start of the bytes it was given. The same holds for every `read` of this module.
     pub fn read(
         raw: &'a [u8],
@@ -100,33 +93,26 @@ impl<'a> ResourceSpans<'a> {
         let mut view = Self {
             resource: Resource { parent: raw },
             schema_url: &[],
-            utf8: true,
-            decodable: true,
+            validity: Validity::VALID,
             raw,
         };
-        let mut validity = Validity::VALID;
         for field in Fields::within(raw, depth::RESOURCE_SPANS) {
             let field = field?;
             match field.number {
-                1 => {
-                    let inner = field.bytes()?;
-                    validity &= resource(inner).map_err(|e| e.relative_to(raw, inner))?;
-                }
+                1 => view.validity &= field.read_message(raw, &mut resource)?,
                 2 => {
                     field.bytes()?;
                 }
                 3 => {
                     view.schema_url = field.bytes()?;
-                    validity.utf8 &= is_utf8(view.schema_url);
+                    view.validity.utf8 &= is_utf8(view.schema_url);
                 }
                 pdata::OLD_SCOPE_SPANS => {
-                    validity.decodable &= field.bytes().is_ok_and(pdata::decodes_scope_spans);
+                    view.validity.decodable &= field.bytes().is_ok_and(pdata::decodes_scope_spans);
                 }
-                _ => validity.decodable &= !field.is_group(),
+                _ => view.validity.decodable &= !field.is_group(),
             }
         }
-        view.utf8 = validity.utf8;
-        view.decodable = validity.decodable;
         Ok(view)
     }
 
@@ -168,17 +154,11 @@ fn read_resource<'a>(
     for field in Fields::within(raw, depth::RESOURCE) {
         let field = field?;
         match field.number {
-            1 => {
-                let inner = field.bytes()?;
-                attribute(inner).map_err(|e| e.relative_to(raw, inner))?;
-            }
+            1 => field.read_message(raw, &mut *attribute)?,
             2 => {
                 field.varint()?;
             }
-            3 => {
-                let entity = field.bytes()?;
-                validity &= read_entity_ref(entity).map_err(|e| e.relative_to(raw, entity))?;
-            }
+            3 => validity &= field.read_message(raw, read_entity_ref)?,
             _ => validity.decodable &= !field.is_group(),
         }
     }
@@ -215,32 +195,28 @@ impl<'a> ScopeSpans<'a> {
             scope: Scope {
                 name: &[],
                 version: &[],
-                utf8: true,
                 parent: raw,
             },
             schema_url: &[],
-            utf8: true,
-            decodable: true,
+            validity: Validity::VALID,
             raw,
         };
         for field in Fields::within(raw, depth::SCOPE_SPANS) {
             let field = field?;
             match field.number {
                 1 => {
-                    let scope = field.bytes()?;
-                    view.decodable &= view
-                        .scope
-                        .merge(scope, &mut attribute)
-                        .map_err(|e| e.relative_to(raw, scope))?;
+                    let scope = &mut view.scope;
+                    let merge = |raw| scope.merge(raw, &mut attribute);
+                    view.validity &= field.read_message(raw, merge)?;
                 }
                 2 => {
                     field.bytes()?;
                 }
                 3 => {
                     view.schema_url = field.bytes()?;
-                    view.utf8 &= is_utf8(view.schema_url);
+                    view.validity.utf8 &= is_utf8(view.schema_url);
                 }
-                _ => view.decodable &= !field.is_group(),
+                _ => view.validity.decodable &= !field.is_group(),
             }
         }
         Ok(view)
@@ -260,34 +236,31 @@ impl<'a> Scope<'a> {
         Attributes::inside(self.parent, 1, 3)
     }
 
-    /// Merges another encoded `InstrumentationScope` into this one. Returns `true` if it contains no group.
+    /// Merges another encoded `InstrumentationScope` into this one. The result covers everything except attributes.
     fn merge(
         &mut self,
         raw: &'a [u8],
         attribute: &mut impl FnMut(&'a [u8]) -> Result<(), Error>,
-    ) -> Result<bool, Error> {
-        let mut decodable = true;
+    ) -> Result<Validity, Error> {
+        let mut validity = Validity::VALID;
         for field in Fields::within(raw, depth::SCOPE) {
             let field = field?;
             match field.number {
                 1 => {
                     self.name = field.bytes()?;
-                    self.utf8 &= is_utf8(self.name);
+                    validity.utf8 &= is_utf8(self.name);
                 }
                 2 => {
                     self.version = field.bytes()?;
-                    self.utf8 &= is_utf8(self.version);
+                    validity.utf8 &= is_utf8(self.version);
                 }
-                3 => {
-                    let inner = field.bytes()?;
-                    attribute(inner).map_err(|e| e.relative_to(raw, inner))?;
-                }
+                3 => field.read_message(raw, &mut *attribute)?,
                 4 => {
                     field.varint()?;
                 }
-                _ => decodable &= !field.is_group(),
+                _ => validity.decodable &= !field.is_group(),
             }
         }
-        Ok(decodable)
+        Ok(validity)
     }
 }

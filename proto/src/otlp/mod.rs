@@ -67,7 +67,7 @@ pub fn is_span_id_len(id: &[u8]) -> bool {
 }
 
 /// Result of checking a well-formed message, with everything inside it that was read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// True if every string is valid UTF-8.
     pub utf8: bool,

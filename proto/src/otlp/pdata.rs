@@ -2,7 +2,7 @@
 //!
 //! Follows `UnmarshalProto` of the trace messages in pdata 1.61 to 1.71. A message that breaks one rule cannot be decoded at all.
 
-use Kind::{Bytes, Fixed32, Fixed64, Message, SpanId, TraceId, Varint};
+use FieldType::{Bytes, Fixed32, Fixed64, Message, SpanId, TraceId, Varint};
 
 /// The field of `ResourceSpans` that held `ScopeSpans` in OTLP before 0.15. pdata still decodes it.
 pub const OLD_SCOPE_SPANS: u32 = 1000;
@@ -12,13 +12,13 @@ const MAX_NESTED_VALUES: u32 = 100;
 
 /// A message type: its fields.
 struct MessageType {
-    fields: &'static [(u32, Kind)],
+    fields: &'static [(u32, FieldType)],
     /// True if it counts for [`MAX_NESTED_VALUES`].
     is_value: bool,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum FieldType {
     Varint,
     Fixed64,
     Fixed32,
@@ -39,12 +39,12 @@ pub(super) fn decodes_scope_spans(raw: &[u8]) -> bool {
     read_message(raw, &SCOPE_SPANS, 0).is_some()
 }
 
-const fn message(fields: &'static [(u32, Kind)]) -> MessageType {
+const fn message(fields: &'static [(u32, FieldType)]) -> MessageType {
     let is_value = false;
     MessageType { fields, is_value }
 }
 
-const fn value(fields: &'static [(u32, Kind)]) -> MessageType {
+const fn value(fields: &'static [(u32, FieldType)]) -> MessageType {
     let is_value = true;
     MessageType { fields, is_value }
 }

@@ -1,6 +1,6 @@
 //! Views of spans, events and links.
 
-use super::{Attributes, Repeated, depth, is_span_id_len, is_trace_id_len, is_utf8};
+use super::{Attributes, Repeated, Validity, depth, is_span_id_len, is_trace_id_len, is_utf8};
 use crate::wire::{Error, Fields};
 
 /// A view of a span.
@@ -26,12 +26,10 @@ pub struct Span<'a> {
     pub status_code: u64,
     /// The description of the status; may be empty.
     pub status_message: &'a [u8],
-    /// True if every trace state, name and status message sent is valid UTF-8. Does not cover attributes, events and links.
-    pub utf8: bool,
+    /// Validity of everything except ids, attributes, events and links.
+    pub validity: Validity,
     /// The first id sent whose length pdata refuses. Does not cover links.
     pub invalid_id: Option<IdField>,
-    /// True if neither it nor its status contains a group. Does not cover attributes, events and links.
-    pub decodable: bool,
     /// Number of links.
     pub link_count: usize,
     /// The encoded message.
@@ -67,10 +65,8 @@ pub struct Event<'a> {
     pub time_unix_nano: u64,
     /// The event's name; may be empty.
     pub name: &'a [u8],
-    /// True if every name sent is valid UTF-8.
-    pub utf8: bool,
-    /// True if it contains no group. Does not cover attributes.
-    pub decodable: bool,
+    /// Validity of everything except attributes.
+    pub validity: Validity,
     /// The encoded message.
     pub raw: &'a [u8],
 }
@@ -84,12 +80,10 @@ pub struct Link<'a> {
     pub span_id: &'a [u8],
     /// The other span's W3C trace state; may be empty.
     pub trace_state: &'a [u8],
-    /// True if every trace state sent is valid UTF-8.
-    pub utf8: bool,
+    /// Validity of everything except ids and attributes.
+    pub validity: Validity,
     /// True if pdata accepts the length of every trace id and span id sent.
     pub ids_valid: bool,
-    /// True if it contains no group. Does not cover attributes.
-    pub decodable: bool,
     /// The encoded message.
     pub raw: &'a [u8],
 }
@@ -124,9 +118,8 @@ impl<'a> Span<'a> {
             end_time_unix_nano: 0,
             status_code: 0,
             status_message: &[],
-            utf8: true,
+            validity: Validity::VALID,
             invalid_id: None,
-            decodable: true,
             link_count: 0,
             raw,
         };
@@ -146,7 +139,7 @@ impl<'a> Span<'a> {
                 }
                 3 => {
                     span.trace_state = field.bytes()?;
-                    span.utf8 &= is_utf8(span.trace_state);
+                    span.validity.utf8 &= is_utf8(span.trace_state);
                 }
                 4 => {
                     span.parent_span_id = field.bytes()?;
@@ -154,7 +147,7 @@ impl<'a> Span<'a> {
                 }
                 5 => {
                     span.name = field.bytes()?;
-                    span.utf8 &= is_utf8(span.name);
+                    span.validity.utf8 &= is_utf8(span.name);
                 }
                 6 => span.kind = enum_number(field.varint()?),
                 7 => span.start_time_unix_nano = field.fixed64()?,
@@ -167,15 +160,11 @@ impl<'a> Span<'a> {
                     span.link_count += 1;
                     pass(Child::Link(field.bytes()?))?;
                 }
-                15 => {
-                    let status = field.bytes()?;
-                    span.merge_status(status)
-                        .map_err(|e| e.relative_to(raw, status))?;
-                }
+                15 => field.read_message(raw, |status| span.merge_status(status))?,
                 16 => {
                     field.fixed32()?;
                 }
-                _ => span.decodable &= !field.is_group(),
+                _ => span.validity.decodable &= !field.is_group(),
             }
         }
         Ok(span)
@@ -194,10 +183,10 @@ impl<'a> Span<'a> {
             match field.number {
                 2 => {
                     self.status_message = field.bytes()?;
-                    self.utf8 &= is_utf8(self.status_message);
+                    self.validity.utf8 &= is_utf8(self.status_message);
                 }
                 3 => self.status_code = enum_number(field.varint()?),
-                _ => self.decodable &= !field.is_group(),
+                _ => self.validity.decodable &= !field.is_group(),
             }
         }
         Ok(())
@@ -251,8 +240,7 @@ impl<'a> Event<'a> {
         let mut event = Self {
             time_unix_nano: 0,
             name: &[],
-            utf8: true,
-            decodable: true,
+            validity: Validity::VALID,
             raw,
         };
         for field in Fields::within(raw, depth::SPAN_CHILD) {
@@ -261,16 +249,13 @@ impl<'a> Event<'a> {
                 1 => event.time_unix_nano = field.fixed64()?,
                 2 => {
                     event.name = field.bytes()?;
-                    event.utf8 &= is_utf8(event.name);
+                    event.validity.utf8 &= is_utf8(event.name);
                 }
-                3 => {
-                    let inner = field.bytes()?;
-                    attribute(inner).map_err(|e| e.relative_to(raw, inner))?;
-                }
+                3 => field.read_message(raw, &mut attribute)?,
                 4 => {
                     field.varint()?;
                 }
-                _ => event.decodable &= !field.is_group(),
+                _ => event.validity.decodable &= !field.is_group(),
             }
         }
         Ok(event)
@@ -299,9 +284,8 @@ impl<'a> Link<'a> {
             trace_id: &[],
             span_id: &[],
             trace_state: &[],
-            utf8: true,
+            validity: Validity::VALID,
             ids_valid: true,
-            decodable: true,
             raw,
         };
         for field in Fields::within(raw, depth::SPAN_CHILD) {
@@ -317,19 +301,16 @@ impl<'a> Link<'a> {
                 }
                 3 => {
                     link.trace_state = field.bytes()?;
-                    link.utf8 &= is_utf8(link.trace_state);
+                    link.validity.utf8 &= is_utf8(link.trace_state);
                 }
-                4 => {
-                    let inner = field.bytes()?;
-                    attribute(inner).map_err(|e| e.relative_to(raw, inner))?;
-                }
+                4 => field.read_message(raw, &mut attribute)?,
                 5 => {
                     field.varint()?;
                 }
                 6 => {
                     field.fixed32()?;
                 }
-                _ => link.decodable &= !field.is_group(),
+                _ => link.validity.decodable &= !field.is_group(),
             }
         }
         Ok(link)

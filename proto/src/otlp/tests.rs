@@ -10,14 +10,13 @@ use prost::Message;
 
 use super::*;
 use crate::testing::mirror;
-use crate::testing::{mutated_traces, traces};
+use crate::testing::{field, mutated_traces, traces};
 
 // === reading a whole message with the functions of this module, like ingest ===
 
 fn read_attribute(raw: &[u8], depth: u32, validity: &mut Validity) -> Result<(), Error> {
     let attribute = KeyValue::parse_within(raw, depth)?;
-    validity.utf8 &= attribute.utf8;
-    validity.decodable &= attribute.decodable;
+    *validity &= attribute.validity;
     Ok(())
 }
 
@@ -29,19 +28,18 @@ fn read_span(raw: &[u8]) -> Result<Validity, Error> {
             Child::Attribute(raw) => return read_attribute(raw, depth::SPAN_CHILD, &mut validity),
             Child::Event(raw) => {
                 let event = Event::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
-                validity.utf8 &= event.utf8;
-                validity.decodable &= event.decodable;
+                validity &= event.validity;
             }
             Child::Link(raw) => {
                 let link = Link::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
-                validity.utf8 &= link.utf8;
-                validity.decodable &= link.decodable && link.ids_valid;
+                validity &= link.validity;
+                validity.decodable &= link.ids_valid;
             }
         }
         Ok(())
     })?;
-    validity.utf8 &= span.utf8;
-    validity.decodable &= span.decodable && span.invalid_id.is_none();
+    validity &= span.validity;
+    validity.decodable &= span.invalid_id.is_none();
     Ok(validity)
 }
 
@@ -49,8 +47,7 @@ fn read_scope_spans(raw: &[u8]) -> Result<Validity, Error> {
     let mut validity = Validity::VALID;
     let depth = depth::SCOPE_ATTRIBUTE;
     let view = ScopeSpans::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
-    validity.utf8 &= view.utf8 && view.scope.utf8;
-    validity.decodable &= view.decodable;
+    validity &= view.validity;
     for span in Repeated::new(raw, 2) {
         validity &= read_span(span?)?;
     }
@@ -61,8 +58,7 @@ fn read_resource_spans(raw: &[u8]) -> Result<Validity, Error> {
     let mut validity = Validity::VALID;
     let depth = depth::RESOURCE_ATTRIBUTE;
     let view = ResourceSpans::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
-    validity.utf8 &= view.utf8;
-    validity.decodable &= view.decodable;
+    validity &= view.validity;
     for scope in Repeated::new(raw, 2) {
         validity &= read_scope_spans(scope?)?;
     }
@@ -328,13 +324,6 @@ proptest! {
 }
 
 // === single rules ===
-
-fn field(number: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = vec![number << 3 | 2];
-    prost::encoding::encode_varint(content.len() as u64, &mut out);
-    out.extend_from_slice(content);
-    out
-}
 
 /// Attributes of spans, events, links, resources and scopes, each around `value`, an encoded `AnyValue`.
 fn at_each_level(value: &[u8]) -> [Vec<u8>; 5] {

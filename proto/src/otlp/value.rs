@@ -12,10 +12,8 @@ pub struct KeyValue<'a> {
     pub key: &'a [u8],
     /// `None` if no value was sent, or one of a type that traces do not have.
     pub value: Option<AnyValue<'a>>,
-    /// True if every string sent in it is valid UTF-8, at all depths.
-    pub utf8: bool,
-    /// True if it contains no group, at any depth.
-    pub decodable: bool,
+    /// Validity of everything in it, at all depths.
+    pub validity: Validity,
 }
 
 /// A value of any type. Jaeger's `AnyValue` is the same on the wire.
@@ -110,30 +108,24 @@ impl Nested {
 
 #[inline]
 fn read_key_value(raw: &[u8], nested: Nested) -> Result<KeyValue<'_>, Error> {
-    let mut read = KeyValue {
-        key: &[],
-        value: None,
-        utf8: true,
-        decodable: true,
-    };
-    let mut validity = Validity::VALID;
+    let (mut key, mut value, mut validity) = (&[][..], None, Validity::VALID);
     let mut fields = Fields::within(raw, nested.depth());
     while let Some(field) = fields.next() {
         let field = field?;
         match field.number {
             1 => {
-                read.key = field.bytes()?;
-                validity.utf8 &= is_utf8(read.key);
+                key = field.bytes()?;
+                validity.utf8 &= is_utf8(key);
             }
             2 => {
-                let value = field.bytes()?;
+                let inner = field.bytes()?;
                 let depth = fields.inner_depth(&field)?;
                 let nested = match nested {
                     Nested::Skip => Nested::Skip,
                     Nested::Check { .. } => Nested::Check { depth },
                 };
-                validity &= merge_value(&mut read.value, value, nested)
-                    .map_err(|e| e.relative_to(raw, value))?;
+                validity &= merge_value(&mut value, inner, nested)
+                    .map_err(|e| e.relative_to(raw, inner))?;
             }
             3 => {
                 field.varint()?;
@@ -141,9 +133,11 @@ fn read_key_value(raw: &[u8], nested: Nested) -> Result<KeyValue<'_>, Error> {
             _ => validity &= unknown(&fields, &field)?,
         }
     }
-    read.utf8 = validity.utf8;
-    read.decodable = validity.decodable;
-    Ok(read)
+    Ok(KeyValue {
+        key,
+        value,
+        validity,
+    })
 }
 
 /// Merges an encoded `AnyValue` into `into`: an array or a list is merged with one of the same type, any other value is replaced.
