@@ -48,7 +48,7 @@ pub(crate) struct Cache {
 #[derive(Debug, Default)]
 pub(crate) struct Mixer(u64);
 
-/// Estimated overhead of an entry beside its bytes.
+/// Estimated overhead of an entry besides its bytes.
 const ENTRY: usize = 96;
 
 // === impl Cache ===

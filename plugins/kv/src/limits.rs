@@ -7,7 +7,7 @@ const SETTINGS: &[&str] = &["retention", "max_bytes"];
 /// One week.
 const DEFAULT_RETENTION: u64 = 168 * 3600 * SECOND;
 const SECOND: u64 = 1_000_000_000;
-/// Memory that an instance needs beside its cache: an incoming batch, an outgoing page, unsealed entries, and the sorter.
+/// Memory that an instance needs besides its cache: an incoming batch, an outgoing page, unsealed entries, and the sorter.
 const RESERVE: u64 = 96 << 20;
 const MIN_CACHE: u64 = 4 << 20;
 const MAX_CACHE: u64 = 64 << 20;

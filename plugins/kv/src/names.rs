@@ -13,7 +13,7 @@ use crate::store::lost;
 
 /// Names of more bytes are not kept between calls.
 const MOST_KEPT: usize = 4 << 20;
-/// Estimated overhead of an operation beside its name.
+/// Estimated overhead of an operation besides its name.
 const ENTRY: usize = 64;
 
 /// The operations of all services at one point in time.

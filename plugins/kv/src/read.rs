@@ -20,7 +20,7 @@ use crate::view::View;
 
 /// The most bytes on a page, whatever the host asks for.
 const MAX_BYTES: usize = 8 << 20;
-/// Overhead of a piece beside its bytes.
+/// Overhead of a piece besides its bytes.
 const PIECE: usize = size_of::<Piece>();
 /// The number of traces looked up at a time when reading spans: a page rarely holds more.
 const TRACES: usize = 64;

@@ -11,7 +11,7 @@ pub(crate) struct Segment {
     pub(crate) number: u64,
     /// The number of merges that its contents have been through.
     pub(crate) level: u8,
-    /// The number of its first fragment, and the number of fragments.
+    /// The number of its first fragment, and that after its last.
     pub(crate) first: u64,
     pub(crate) end: u64,
     pub(crate) bounds: Bounds,

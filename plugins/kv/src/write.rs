@@ -17,7 +17,7 @@ use crate::view::{View, encode_place, piece_key};
 /// Size of the pieces of an entry that is stored as objects, bytes.
 const PIECE: usize = 4 << 20;
 
-/// The state of a writing instance beside its view.
+/// The state of a writing instance besides its view.
 #[derive(Debug)]
 pub(crate) struct Writing {
     pub(crate) numbers: Numbers,

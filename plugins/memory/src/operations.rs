@@ -47,7 +47,7 @@ pub(crate) struct HashedOperation<'a> {
 /// The absence of a slot.
 const NONE: u32 = u32::MAX;
 
-/// The most memory of an entry of a B-tree, beside its key's text.
+/// The most memory of an entry of a B-tree, besides its key's text.
 const TREE_ENTRY: usize = 64;
 
 // === impl Operations ===

@@ -56,34 +56,28 @@ async fn no_leaf_holds_for_absent_values(scene: Scene) {
         .attribute("k", "v")
         .event("e", [])
         .link([1; 16], 1, []);
-    scene.client.store([scene.resource("a").span(one)]).await;
-    are_absent(
-        &scene,
-        [
-            attr("missing"),
-            attr_at("span", "missing"),
-            attr_at("resource", "k"),
-            attr_at("scope", "k"),
-            attr_at("event", "k"),
-            attr_at("link", "k"),
-        ],
-    )
-    .await;
-    judges(
-        &scene,
-        [
-            (ne(attr("missing"), int(1)), false),
-            (not(eq(attr("missing"), int(1))), true),
-            (not_in(attr("missing"), list("int", ["1"])), false),
-            (not(not(ne(attr("missing"), "x"))), false),
-            (or([ne(attr("missing"), "x"), eq(attr("k"), "v")]), true),
-            (
-                and([not(exists(attr("missing"))), eq(attr("k"), "v")]),
-                true,
-            ),
-        ],
-    )
-    .await;
+    scene.store([scene.resource("a").span(one)]).await;
+    let rows = [
+        attr("missing"),
+        attr_at("span", "missing"),
+        attr_at("resource", "k"),
+        attr_at("scope", "k"),
+        attr_at("event", "k"),
+        attr_at("link", "k"),
+    ];
+    are_absent(&scene, rows).await;
+    let rows = [
+        (ne(attr("missing"), int(1)), false),
+        (not(eq(attr("missing"), int(1))), true),
+        (not_in(attr("missing"), list("int", ["1"])), false),
+        (not(not(ne(attr("missing"), "x"))), false),
+        (or([ne(attr("missing"), "x"), eq(attr("k"), "v")]), true),
+        (
+            and([not(exists(attr("missing"))), eq(attr("k"), "v")]),
+            true,
+        ),
+    ];
+    judges(&scene, rows).await;
 }
 
 /// Builds a minimal span.
@@ -102,69 +96,57 @@ async fn empty_text_is_absent_in_some_fields(scene: Scene) {
         .link([1; 16], 1, [])
         .status_message("")
         .0;
-    scene.client.store([bare]).await;
-    are_absent(
-        &scene,
-        [
-            field("span", "parentSpanID"),
-            field("span", "traceState"),
-            field("span", "statusMessage"),
-            field("resource", "service"),
-            field("resource", "schemaURL"),
-            field("scope", "name"),
-            field("scope", "version"),
-            field("scope", "schemaURL"),
-            field("link", "traceState"),
-        ],
-    )
-    .await;
+    scene.store([bare]).await;
+    let rows = [
+        field("span", "parentSpanID"),
+        field("span", "traceState"),
+        field("span", "statusMessage"),
+        field("resource", "service"),
+        field("resource", "schemaURL"),
+        field("scope", "name"),
+        field("scope", "version"),
+        field("scope", "schemaURL"),
+        field("link", "traceState"),
+    ];
+    are_absent(&scene, rows).await;
 }
 
 /// V11: without events and links their fields have no values.
 async fn fields_of_an_empty_collection_are_absent(scene: Scene) {
-    scene.client.store([bare(&scene)]).await;
-    are_absent(
-        &scene,
-        [
-            field("event", "name"),
-            field("link", "traceID"),
-            field("link", "spanID"),
-            field("link", "traceState"),
-        ],
-    )
-    .await;
-    judges(
-        &scene,
-        [
-            (exists(field("event", "time")), false),
-            (exists(field("event", "timeSinceStart")), false),
-            (ne(field("event", "timeSinceStart"), "5s"), false),
-            (
-                not_in(field("event", "time"), list("", ["2026-08-16T18:56:20Z"])),
-                false,
-            ),
-        ],
-    )
-    .await;
+    scene.store([bare(&scene)]).await;
+    let rows = [
+        field("event", "name"),
+        field("link", "traceID"),
+        field("link", "spanID"),
+        field("link", "traceState"),
+    ];
+    are_absent(&scene, rows).await;
+    let rows = [
+        (exists(field("event", "time")), false),
+        (exists(field("event", "timeSinceStart")), false),
+        (ne(field("event", "timeSinceStart"), "5s"), false),
+        (
+            not_in(field("event", "time"), list("", ["2026-08-16T18:56:20Z"])),
+            false,
+        ),
+    ];
+    judges(&scene, rows).await;
 }
 
 /// Q4: a service name that is empty or not a string counts as missing, but is an attribute.
 async fn a_service_name_that_is_no_text_is_absent(scene: Scene) {
     for (number, name) in [(1, service(7)), (2, service("")), (3, service(true))] {
         let one = span(scene.trace(number), 1).at(scene.at(number));
-        scene.client.store([name.span(one)]).await;
+        scene.store([name.span(one)]).await;
     }
-    crate::ask::finds(
-        &scene,
-        [
-            (exists(field("resource", "service")), vec![]),
-            (ne(field("resource", "service"), "x"), vec![]),
-            (exists(attr("service.name")), vec![3, 2, 1]),
-            (eq(attr("service.name"), "7"), vec![1]),
-            (eq(attr_at("resource", "service.name"), ""), vec![2]),
-        ],
-    )
-    .await;
+    let rows = [
+        (exists(field("resource", "service")), vec![]),
+        (ne(field("resource", "service"), "x"), vec![]),
+        (exists(attr("service.name")), vec![3, 2, 1]),
+        (eq(attr("service.name"), "7"), vec![1]),
+        (eq(attr_at("resource", "service.name"), ""), vec![2]),
+    ];
+    crate::ask::finds(&scene, rows).await;
 }
 
 /// V11: these always have a value, even if it is empty or zero.
@@ -179,7 +161,7 @@ async fn some_fields_are_present_even_when_empty(scene: Scene) {
         .0;
     first.links[0].trace_id.clear();
     first.links[0].span_id.clear();
-    scene.client.store([bare]).await;
+    scene.store([bare]).await;
     let fields = [
         ("span", "traceID"),
         ("span", "spanID"),
@@ -200,41 +182,35 @@ async fn some_fields_are_present_even_when_empty(scene: Scene) {
         fields.map(|(level, name)| (exists(field(level, name)), true)),
     )
     .await;
-    judges(
-        &scene,
-        [
-            (eq(field("span", "name"), ""), true),
-            (ne(field("span", "name"), ""), false),
-            (ne(field("span", "name"), "x"), true),
-            (regex(field("span", "name"), ""), true),
-            (eq(field("event", "name"), ""), true),
-            (eq(field("link", "traceID"), ""), true),
-            (eq(field("link", "spanID"), ""), true),
-            (eq(field("span", "kind"), "unspecified"), true),
-            (eq(field("span", "status"), "unset"), true),
-            (eq(field("span", "duration"), "0"), true),
-            (eq(field("event", "timeSinceStart"), "0"), true),
-        ],
-    )
-    .await;
+    let rows = [
+        (eq(field("span", "name"), ""), true),
+        (ne(field("span", "name"), ""), false),
+        (ne(field("span", "name"), "x"), true),
+        (regex(field("span", "name"), ""), true),
+        (eq(field("event", "name"), ""), true),
+        (eq(field("link", "traceID"), ""), true),
+        (eq(field("link", "spanID"), ""), true),
+        (eq(field("span", "kind"), "unspecified"), true),
+        (eq(field("span", "status"), "unset"), true),
+        (eq(field("span", "duration"), "0"), true),
+        (eq(field("event", "timeSinceStart"), "0"), true),
+    ];
+    judges(&scene, rows).await;
 }
 
 /// Resource spans without a resource, and scope spans without a scope, behave as if both were empty.
 async fn a_span_without_resource_and_scope_is_judged_too(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(1)).attribute("k", 1);
     let without = ResourceBuilder(ResourceSpans::default()).span(one);
-    scene.client.store([without]).await;
-    judges(
-        &scene,
-        [
-            (eq(attr("k"), "1"), true),
-            (exists(field("resource", "service")), false),
-            (exists(field("scope", "name")), false),
-            (exists(attr_at("scope", "k")), false),
-            (exists(attr_at("resource", "k")), false),
-        ],
-    )
-    .await;
+    scene.store([without]).await;
+    let rows = [
+        (eq(attr("k"), "1"), true),
+        (exists(field("resource", "service")), false),
+        (exists(field("scope", "name")), false),
+        (exists(attr_at("scope", "k")), false),
+        (exists(attr_at("resource", "k")), false),
+    ];
+    judges(&scene, rows).await;
 }
 
 larder_tests::every_plugin![

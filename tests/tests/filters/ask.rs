@@ -56,12 +56,12 @@ pub(crate) async fn refuses_beginning(
     scene: &Scene,
     rows: impl IntoIterator<Item = (Call, impl AsRef<str>)>,
 ) {
-    let wait_for_calls = |message: &str, start: &str| {
+    let continues = |message: &str, start: &str| {
         message
             .strip_prefix(start)
             .is_some_and(|rest| !rest.is_empty())
     };
-    refuses_with(scene, rows, wait_for_calls).await;
+    refuses_with(scene, rows, continues).await;
 }
 
 async fn refuses_with(

@@ -13,7 +13,7 @@ pub(crate) async fn store(scene: &Scene, values: impl IntoIterator<Item = AnyVal
     for (number, value) in (1..).zip(values) {
         let one = span(scene.trace(number), 1).at(scene.at(1000 - number));
         let one = one.attribute("k", value);
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
 }
 
@@ -63,7 +63,7 @@ pub(crate) async fn is<const N: usize>(
     let one = span(scene.trace(1), 1)
         .at(scene.at(1))
         .attribute("k", stored);
-    scene.client.store([scene.resource("a").span(one)]).await;
+    scene.store([scene.resource("a").span(one)]).await;
     let all = rows
         .iter()
         .flat_map(|(constant, is)| comparisons(&attr("k"), constant, *is));

@@ -68,7 +68,7 @@ async fn unset_fields_are_allowed_beside_a_filter() {
     let one = span(scene.trace(1), 1)
         .name(&scene.service("only"))
         .at(scene.at(5));
-    scene.client.store([scene.resource("a").span(one)]).await;
+    scene.store([scene.resource("a").span(one)]).await;
     let only = || eq(field("span", "name"), &*scene.service("only"));
 
     let mut query = scene
@@ -92,7 +92,7 @@ async fn unset_fields_are_allowed_beside_a_filter() {
 async fn an_absent_filter_is_none() {
     let scene = Scene::new(Plugin::Memory).await;
     let one = span(scene.trace(1), 1).at(scene.at(5));
-    scene.client.store([scene.resource("a").span(one)]).await;
+    scene.store([scene.resource("a").span(one)]).await;
     let query = scene.query().service(scene.service("a"));
     assert_eq!(ask(&scene, &query).await.unwrap(), [1]);
     let both = query.filter(exists(field("span", "name")));

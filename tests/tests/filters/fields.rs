@@ -23,7 +23,7 @@ async fn texts_are_returned_as_written(scene: Scene) {
         .schema_url("https://r")
         .scope("lib", "1.2", [])
         .scope_schema_url("https://s");
-    scene.client.store([resource.span(one)]).await;
+    scene.store([resource.span(one)]).await;
     let trace = hex(&scene.trace(0xab));
     let rows = [
         ("span", "traceID", &*trace),
@@ -47,34 +47,28 @@ async fn texts_are_returned_as_written(scene: Scene) {
     for (level, name, value) in rows {
         let it = || field(level, name);
         let found = |holds: bool| if holds { vec![0xab] } else { Vec::new() };
-        finds(
-            &scene,
-            [
-                (exists(it()), found(true)),
-                (eq(it(), value), found(true)),
-                (eq(it(), string(value)), found(true)),
-                (ne(it(), value), found(false)),
-                (regex(it(), &*value[1..].replace('.', r"\.")), found(true)),
-                (regex(it(), "no such text"), found(false)),
-            ],
-        )
-        .await;
+        let rows = [
+            (exists(it()), found(true)),
+            (eq(it(), value), found(true)),
+            (eq(it(), string(value)), found(true)),
+            (ne(it(), value), found(false)),
+            (regex(it(), &*value[1..].replace('.', r"\.")), found(true)),
+            (regex(it(), "no such text"), found(false)),
+        ];
+        finds(&scene, rows).await;
         if !["kind", "status"].contains(&name) {
-            finds(
-                &scene,
-                [
-                    (
-                        eq(it(), &*value.to_uppercase()),
-                        found(value == value.to_uppercase()),
-                    ),
-                    (gt(it(), ""), found(true)),
-                    (lt(it(), value), found(false)),
-                    (lte(it(), value), found(true)),
-                    (lt(it(), &*format!("{value}!")), found(true)),
-                    (gte(it(), "\u{10ffff}"), found(false)),
-                ],
-            )
-            .await;
+            let rows = [
+                (
+                    eq(it(), &*value.to_uppercase()),
+                    found(value == value.to_uppercase()),
+                ),
+                (gt(it(), ""), found(true)),
+                (lt(it(), value), found(false)),
+                (lte(it(), value), found(true)),
+                (lt(it(), &*format!("{value}!")), found(true)),
+                (gte(it(), "\u{10ffff}"), found(false)),
+            ];
+            finds(&scene, rows).await;
         }
     }
 }
@@ -84,24 +78,21 @@ async fn kinds_are_words(scene: Scene) {
     for (number, kind) in (1..).zip([0, 1, 2, 3, 4, 5, 6]) {
         let mut one = span(scene.trace(number), 1).at(scene.at(100 - number));
         one.0.kind = kind;
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     let kind = |word: &str| eq(field("span", "kind"), word);
-    finds(
-        &scene,
-        [
-            (kind("unspecified"), vec![1, 7]),
-            (kind("internal"), vec![2]),
-            (kind("server"), vec![3]),
-            (kind("client"), vec![4]),
-            (kind("producer"), vec![5]),
-            (kind("consumer"), vec![6]),
-            (ne(field("span", "kind"), "server"), vec![1, 2, 4, 5, 6, 7]),
-            (exists(field("span", "kind")), vec![1, 2, 3, 4, 5, 6, 7]),
-            (regex(field("span", "kind"), "er"), vec![2, 3, 5, 6]),
-        ],
-    )
-    .await;
+    let rows = [
+        (kind("unspecified"), vec![1, 7]),
+        (kind("internal"), vec![2]),
+        (kind("server"), vec![3]),
+        (kind("client"), vec![4]),
+        (kind("producer"), vec![5]),
+        (kind("consumer"), vec![6]),
+        (ne(field("span", "kind"), "server"), vec![1, 2, 4, 5, 6, 7]),
+        (exists(field("span", "kind")), vec![1, 2, 3, 4, 5, 6, 7]),
+        (regex(field("span", "kind"), "er"), vec![2, 3, 5, 6]),
+    ];
+    finds(&scene, rows).await;
 }
 
 /// Every status has a word; missing statuses and unknown codes are unset.
@@ -111,20 +102,17 @@ async fn statuses_are_words(scene: Scene) {
         if let Some(code) = code {
             one.0.status.get_or_insert_default().code = code;
         }
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     let status = |word: &str| eq(field("span", "status"), word);
-    finds(
-        &scene,
-        [
-            (status("unset"), vec![1, 2, 5]),
-            (status("ok"), vec![3]),
-            (status("error"), vec![4]),
-            (ne(field("span", "status"), "error"), vec![1, 2, 3, 5]),
-            (regex(field("span", "status"), "e"), vec![1, 2, 4, 5]),
-        ],
-    )
-    .await;
+    let rows = [
+        (status("unset"), vec![1, 2, 5]),
+        (status("ok"), vec![3]),
+        (status("error"), vec![4]),
+        (ne(field("span", "status"), "error"), vec![1, 2, 3, 5]),
+        (regex(field("span", "status"), "e"), vec![1, 2, 4, 5]),
+    ];
+    finds(&scene, rows).await;
 }
 
 /// A duration is signed, and so is the time of an event since its span's start.
@@ -134,36 +122,30 @@ async fn durations_are_signed(scene: Scene) {
         .at(start)
         .event_at("e", start - 30, []);
     backwards.0.end_time_unix_nano = start - 10;
-    scene
-        .client
-        .store([scene.resource("a").span(backwards)])
-        .await;
-    judges(
-        &scene,
-        [
-            (eq(field("span", "duration"), "-10ns"), true),
-            (lt(field("span", "duration"), "0"), true),
-            (gt(field("span", "duration"), "-11ns"), true),
-            (eq(field("event", "timeSinceStart"), "-30ns"), true),
-            (gte(field("event", "timeSinceStart"), "0"), false),
-            (
-                lt(field("event", "timeSinceStart"), field("span", "duration")),
-                true,
-            ),
-            (
-                lt(field("span", "endTime"), field("span", "startTime")),
-                true,
-            ),
-            (
-                and([
-                    lt(field("event", "time"), field("span", "endTime")),
-                    exists(field("event", "time")),
-                ]),
-                true,
-            ),
-        ],
-    )
-    .await;
+    scene.store([scene.resource("a").span(backwards)]).await;
+    let rows = [
+        (eq(field("span", "duration"), "-10ns"), true),
+        (lt(field("span", "duration"), "0"), true),
+        (gt(field("span", "duration"), "-11ns"), true),
+        (eq(field("event", "timeSinceStart"), "-30ns"), true),
+        (gte(field("event", "timeSinceStart"), "0"), false),
+        (
+            lt(field("event", "timeSinceStart"), field("span", "duration")),
+            true,
+        ),
+        (
+            lt(field("span", "endTime"), field("span", "startTime")),
+            true,
+        ),
+        (
+            and([
+                lt(field("event", "time"), field("span", "endTime")),
+                exists(field("event", "time")),
+            ]),
+            true,
+        ),
+    ];
+    judges(&scene, rows).await;
 }
 
 larder_tests::every_plugin![

@@ -103,29 +103,26 @@ async fn a_lists_elements_must_be_valid_for_its_field() {
     let element = |value, kind| format!("element {value:?} of a list of {kind}: ");
     let compare = |name, value| format!("cannot compare span.{name} against {value:?}: ");
     let instants = ["2026-08-16T18:56:20Z", "2s"];
-    refuses_beginning(
-        &scene,
-        [
-            (of("name", "int", ["1", "x"]), element("x", "int")),
-            (
-                is_in(attr("a"), list("int", ["1", "x"])),
-                element("x", "int"),
-            ),
-            (
-                is_in(attr("a"), list("int", ["1.0"])),
-                element("1.0", "int"),
-            ),
-            (
-                not_in(attr("a"), list("double", ["1", "1e400"])),
-                element("1e400", "double"),
-            ),
-            (
-                not_in(attr("a"), list("bool", ["true", "yes"])),
-                element("yes", "bool"),
-            ),
-            (of("duration", "", ["1s", "2"]), compare("duration", "2")),
-            (of("startTime", "", instants), compare("startTime", "2s")),
-        ],
-    )
-    .await;
+    let rows = [
+        (of("name", "int", ["1", "x"]), element("x", "int")),
+        (
+            is_in(attr("a"), list("int", ["1", "x"])),
+            element("x", "int"),
+        ),
+        (
+            is_in(attr("a"), list("int", ["1.0"])),
+            element("1.0", "int"),
+        ),
+        (
+            not_in(attr("a"), list("double", ["1", "1e400"])),
+            element("1e400", "double"),
+        ),
+        (
+            not_in(attr("a"), list("bool", ["true", "yes"])),
+            element("yes", "bool"),
+        ),
+        (of("duration", "", ["1s", "2"]), compare("duration", "2")),
+        (of("startTime", "", instants), compare("startTime", "2s")),
+    ];
+    refuses_beginning(&scene, rows).await;
 }

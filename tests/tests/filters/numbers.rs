@@ -23,31 +23,28 @@ async fn a_typed_constant_is_comparable_with_its_type_only(scene: Scene) {
         b"1"[..].into_value(),
     ];
     store(&scene, values).await;
-    finds(
-        &scene,
-        [
-            (eq(attr("k"), string("1")), vec![1]),
-            (eq(attr("k"), int(1)), vec![2]),
-            (eq(attr("k"), double(1.0)), vec![3]),
-            (eq(attr("k"), boolean(true)), vec![4]),
-            (ne(attr("k"), string("1")), vec![2, 3, 4, 5]),
-            (ne(attr("k"), int(1)), vec![1, 3, 4, 5]),
-            (ne(attr("k"), double(1.0)), vec![1, 2, 4, 5]),
-            (ne(attr("k"), boolean(true)), vec![1, 2, 3, 5]),
-            (not(eq(attr("k"), int(1))), vec![1, 3, 4, 5]),
-            (gte(attr("k"), string("1")), vec![1]),
-            (gte(attr("k"), int(1)), vec![2]),
-            (lte(attr("k"), double(1.0)), vec![3]),
-            (gt(attr("k"), int(0)), vec![2]),
-            (gt(attr("k"), double(0.5)), vec![3]),
-            (gt(attr("k"), string("0")), vec![1]),
-            (
-                or([eq(attr("k"), int(1)), eq(attr("k"), double(1.0))]),
-                vec![2, 3],
-            ),
-        ],
-    )
-    .await;
+    let rows = [
+        (eq(attr("k"), string("1")), vec![1]),
+        (eq(attr("k"), int(1)), vec![2]),
+        (eq(attr("k"), double(1.0)), vec![3]),
+        (eq(attr("k"), boolean(true)), vec![4]),
+        (ne(attr("k"), string("1")), vec![2, 3, 4, 5]),
+        (ne(attr("k"), int(1)), vec![1, 3, 4, 5]),
+        (ne(attr("k"), double(1.0)), vec![1, 2, 4, 5]),
+        (ne(attr("k"), boolean(true)), vec![1, 2, 3, 5]),
+        (not(eq(attr("k"), int(1))), vec![1, 3, 4, 5]),
+        (gte(attr("k"), string("1")), vec![1]),
+        (gte(attr("k"), int(1)), vec![2]),
+        (lte(attr("k"), double(1.0)), vec![3]),
+        (gt(attr("k"), int(0)), vec![2]),
+        (gt(attr("k"), double(0.5)), vec![3]),
+        (gt(attr("k"), string("0")), vec![1]),
+        (
+            or([eq(attr("k"), int(1)), eq(attr("k"), double(1.0))]),
+            vec![2, 3],
+        ),
+    ];
+    finds(&scene, rows).await;
 }
 
 /// V13: the same holds for the declared type of a list.
@@ -60,27 +57,24 @@ async fn a_typed_list_is_comparable_with_its_type_only(scene: Scene) {
         b"1"[..].into_value(),
     ];
     store(&scene, values).await;
-    finds(
-        &scene,
-        [
-            (in_list(attr("k"), "string", ["0", "1"]), vec![1]),
-            (in_list(attr("k"), "int", ["0", "+1", "1"]), vec![2]),
-            (in_list(attr("k"), "int", ["01"]), vec![2]),
-            (in_list(attr("k"), "double", ["1", "2"]), vec![3]),
-            (in_list(attr("k"), "double", ["10e-1"]), vec![3]),
-            (in_list(attr("k"), "bool", ["T"]), vec![4]),
-            (in_list(attr("k"), "bool", ["1", "0"]), vec![4]),
-            (
-                not_in(attr("k"), list("string", ["0", "1"])),
-                vec![2, 3, 4, 5],
-            ),
-            (not_in(attr("k"), list("int", ["1"])), vec![1, 3, 4, 5]),
-            (not_in(attr("k"), list("double", ["1"])), vec![1, 2, 4, 5]),
-            (not_in(attr("k"), list("bool", ["true"])), vec![1, 2, 3, 5]),
-            (in_list(attr("k"), "int", ["2"]), vec![]),
-        ],
-    )
-    .await;
+    let rows = [
+        (in_list(attr("k"), "string", ["0", "1"]), vec![1]),
+        (in_list(attr("k"), "int", ["0", "+1", "1"]), vec![2]),
+        (in_list(attr("k"), "int", ["01"]), vec![2]),
+        (in_list(attr("k"), "double", ["1", "2"]), vec![3]),
+        (in_list(attr("k"), "double", ["10e-1"]), vec![3]),
+        (in_list(attr("k"), "bool", ["T"]), vec![4]),
+        (in_list(attr("k"), "bool", ["1", "0"]), vec![4]),
+        (
+            not_in(attr("k"), list("string", ["0", "1"])),
+            vec![2, 3, 4, 5],
+        ),
+        (not_in(attr("k"), list("int", ["1"])), vec![1, 3, 4, 5]),
+        (not_in(attr("k"), list("double", ["1"])), vec![1, 2, 4, 5]),
+        (not_in(attr("k"), list("bool", ["true"])), vec![1, 2, 3, 5]),
+        (in_list(attr("k"), "int", ["2"]), vec![]),
+    ];
+    finds(&scene, rows).await;
 }
 
 /// V7: a constant without a declared type is parsed as the type of the stored value.
@@ -95,27 +89,24 @@ async fn an_untyped_constant_is_parsed_as_the_stored_type(scene: Scene) {
         b"500"[..].into_value(),
     ];
     store(&scene, values).await;
-    finds(
-        &scene,
-        [
-            (eq(attr("k"), "500"), vec![1, 2, 3]),
-            (eq(attr("k"), "500.0"), vec![2, 3, 4]),
-            (eq(attr("k"), "+5e2"), vec![2, 3]),
-            (ne(attr("k"), "500"), vec![4, 5, 6, 7]),
-            (eq(attr("k"), "true"), vec![5, 6]),
-            (eq(attr("k"), "T"), vec![6]),
-            (eq(attr("k"), "1"), vec![6]),
-            (ne(attr("k"), "T"), vec![1, 2, 3, 4, 5, 7]),
-            (lt(attr("k"), "600.5"), vec![1, 2, 3, 4]),
-            (gt(attr("k"), "4999"), vec![1, 4, 5]),
-            (gt(attr("k"), "499"), vec![1, 2, 3, 4, 5]),
-            (gt(attr("k"), "abc"), vec![5]),
-            (ne(attr("k"), "abc"), vec![1, 2, 3, 4, 5, 6, 7]),
-            (eq(attr("k"), ""), vec![]),
-            (ne(attr("k"), ""), vec![1, 2, 3, 4, 5, 6, 7]),
-        ],
-    )
-    .await;
+    let rows = [
+        (eq(attr("k"), "500"), vec![1, 2, 3]),
+        (eq(attr("k"), "500.0"), vec![2, 3, 4]),
+        (eq(attr("k"), "+5e2"), vec![2, 3]),
+        (ne(attr("k"), "500"), vec![4, 5, 6, 7]),
+        (eq(attr("k"), "true"), vec![5, 6]),
+        (eq(attr("k"), "T"), vec![6]),
+        (eq(attr("k"), "1"), vec![6]),
+        (ne(attr("k"), "T"), vec![1, 2, 3, 4, 5, 7]),
+        (lt(attr("k"), "600.5"), vec![1, 2, 3, 4]),
+        (gt(attr("k"), "4999"), vec![1, 4, 5]),
+        (gt(attr("k"), "499"), vec![1, 2, 3, 4, 5]),
+        (gt(attr("k"), "abc"), vec![5]),
+        (ne(attr("k"), "abc"), vec![1, 2, 3, 4, 5, 6, 7]),
+        (eq(attr("k"), ""), vec![]),
+        (ne(attr("k"), ""), vec![1, 2, 3, 4, 5, 6, 7]),
+    ];
+    finds(&scene, rows).await;
 }
 
 /// V7: numbers are parsed as in Go: with exponents, in hexadecimal with an exponent, with underscores, and as NaN and infinities.
@@ -146,128 +137,92 @@ async fn numbers_are_read_as_go_reads_them(scene: Scene) {
         unread.map(|text| (untyped(text), Relation::Incomparable)),
     )
     .await;
-    is(
-        &scene,
-        1000,
-        [
-            (untyped("Inf"), Relation::Less),
-            (untyped("+infinity"), Relation::Less),
-            (untyped("-INF"), Relation::Greater),
-            (untyped("nan"), Relation::Incomparable),
-            (untyped("1e-400"), Relation::Greater),
-            (untyped("0x1p-1074"), Relation::Greater),
-        ],
-    )
-    .await;
-    is(
-        &scene,
-        f64::INFINITY,
-        [
-            (untyped("inf"), Relation::Equal),
-            (untyped("Infinity"), Relation::Equal),
-            (untyped("1e308"), Relation::Greater),
-            (untyped("1e309"), Relation::Incomparable),
-        ],
-    )
-    .await;
+    let rows = [
+        (untyped("Inf"), Relation::Less),
+        (untyped("+infinity"), Relation::Less),
+        (untyped("-INF"), Relation::Greater),
+        (untyped("nan"), Relation::Incomparable),
+        (untyped("1e-400"), Relation::Greater),
+        (untyped("0x1p-1074"), Relation::Greater),
+    ];
+    is(&scene, 1000, rows).await;
+    let rows = [
+        (untyped("inf"), Relation::Equal),
+        (untyped("Infinity"), Relation::Equal),
+        (untyped("1e308"), Relation::Greater),
+        (untyped("1e309"), Relation::Incomparable),
+    ];
+    is(&scene, f64::INFINITY, rows).await;
 }
 
 /// V8: integers are compared exactly, also with doubles, without rounding.
 async fn integers_are_compared_exactly(scene: Scene) {
-    is(
-        &scene,
-        WIDE + 1,
-        [
-            (int(WIDE + 1), Relation::Equal),
-            (int(WIDE), Relation::Greater),
-            (int(WIDE + 2), Relation::Less),
-            (untyped("9007199254740993"), Relation::Equal),
-            (untyped("9007199254740992"), Relation::Greater),
-            // Not an integer by its spelling, so it is a double, and the nearest one is 2^53.
-            (untyped("9007199254740993.0"), Relation::Greater),
-            (untyped("9007199254740994.0"), Relation::Less),
-        ],
-    )
-    .await;
-    is(
-        &scene,
-        i64::MAX,
-        [
-            (untyped("9223372036854775807"), Relation::Equal),
-            (untyped("9223372036854775806"), Relation::Greater),
-            (untyped("9223372036854775808"), Relation::Less),
-            (untyped("9223372036854775807.0"), Relation::Less),
-            (untyped("1e19"), Relation::Less),
-            (untyped("-1e19"), Relation::Greater),
-        ],
-    )
-    .await;
-    is(
-        &scene,
-        i64::MIN,
-        [
-            (untyped("-9223372036854775808"), Relation::Equal),
-            (untyped("-9223372036854775808.0"), Relation::Equal),
-            (untyped("-9223372036854775809"), Relation::Equal),
-            (untyped("-9223372036854777856"), Relation::Greater),
-            (untyped("-1e19"), Relation::Greater),
-        ],
-    )
-    .await;
-    is(
-        &scene,
-        1,
-        [
-            (untyped("0.5"), Relation::Greater),
-            (untyped("1.5"), Relation::Less),
-            (untyped("0.99999999999999999999"), Relation::Equal),
-        ],
-    )
-    .await;
+    let rows = [
+        (int(WIDE + 1), Relation::Equal),
+        (int(WIDE), Relation::Greater),
+        (int(WIDE + 2), Relation::Less),
+        (untyped("9007199254740993"), Relation::Equal),
+        (untyped("9007199254740992"), Relation::Greater),
+        // Not an integer by its spelling, so it is a double, and the nearest one is 2^53.
+        (untyped("9007199254740993.0"), Relation::Greater),
+        (untyped("9007199254740994.0"), Relation::Less),
+    ];
+    is(&scene, WIDE + 1, rows).await;
+    let rows = [
+        (untyped("9223372036854775807"), Relation::Equal),
+        (untyped("9223372036854775806"), Relation::Greater),
+        (untyped("9223372036854775808"), Relation::Less),
+        (untyped("9223372036854775807.0"), Relation::Less),
+        (untyped("1e19"), Relation::Less),
+        (untyped("-1e19"), Relation::Greater),
+    ];
+    is(&scene, i64::MAX, rows).await;
+    let rows = [
+        (untyped("-9223372036854775808"), Relation::Equal),
+        (untyped("-9223372036854775808.0"), Relation::Equal),
+        (untyped("-9223372036854775809"), Relation::Equal),
+        (untyped("-9223372036854777856"), Relation::Greater),
+        (untyped("-1e19"), Relation::Greater),
+    ];
+    is(&scene, i64::MIN, rows).await;
+    let rows = [
+        (untyped("0.5"), Relation::Greater),
+        (untyped("1.5"), Relation::Less),
+        (untyped("0.99999999999999999999"), Relation::Equal),
+    ];
+    is(&scene, 1, rows).await;
 }
 
 /// V7: beside a double the text is parsed as a double, even if it is written as an integer.
 async fn beside_a_double_text_is_a_double(scene: Scene) {
     let wide = 9_007_199_254_740_992.0;
-    is(
-        &scene,
-        wide,
-        [
-            (untyped("9007199254740992"), Relation::Equal),
-            (untyped("9007199254740993"), Relation::Equal),
-            (untyped("9007199254740994"), Relation::Less),
-            (double(wide), Relation::Equal),
-            (int(WIDE), Relation::Incomparable),
-        ],
-    )
-    .await;
-    is(
-        &scene,
-        150.5,
-        [
-            (untyped("100"), Relation::Greater),
-            (untyped("150.5"), Relation::Equal),
-            (untyped("1505e-1"), Relation::Equal),
-            (untyped("151"), Relation::Less),
-            (double(150.5), Relation::Equal),
-            (double(151.0), Relation::Less),
-            (int(100), Relation::Incomparable),
-            (string("150.5"), Relation::Incomparable),
-            (untyped("abc"), Relation::Incomparable),
-        ],
-    )
-    .await;
-    is(
-        &scene,
-        -0.0,
-        [
-            (untyped("0"), Relation::Equal),
-            (untyped("-0"), Relation::Equal),
-            (double(0.0), Relation::Equal),
-            (untyped("0x1p-1074"), Relation::Less),
-        ],
-    )
-    .await;
+    let rows = [
+        (untyped("9007199254740992"), Relation::Equal),
+        (untyped("9007199254740993"), Relation::Equal),
+        (untyped("9007199254740994"), Relation::Less),
+        (double(wide), Relation::Equal),
+        (int(WIDE), Relation::Incomparable),
+    ];
+    is(&scene, wide, rows).await;
+    let rows = [
+        (untyped("100"), Relation::Greater),
+        (untyped("150.5"), Relation::Equal),
+        (untyped("1505e-1"), Relation::Equal),
+        (untyped("151"), Relation::Less),
+        (double(150.5), Relation::Equal),
+        (double(151.0), Relation::Less),
+        (int(100), Relation::Incomparable),
+        (string("150.5"), Relation::Incomparable),
+        (untyped("abc"), Relation::Incomparable),
+    ];
+    is(&scene, 150.5, rows).await;
+    let rows = [
+        (untyped("0"), Relation::Equal),
+        (untyped("-0"), Relation::Equal),
+        (double(0.0), Relation::Equal),
+        (untyped("0x1p-1074"), Relation::Less),
+    ];
+    is(&scene, -0.0, rows).await;
 }
 
 larder_tests::every_plugin![

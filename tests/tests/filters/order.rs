@@ -11,83 +11,60 @@ use crate::comparisons::{Relation, is, store};
 
 /// V8: NaN is unequal to everything, itself included, and unordered.
 async fn nan_is_unequal_to_all(scene: Scene) {
-    is(
-        &scene,
-        f64::NAN,
-        [
-            (double(f64::NAN), Relation::Incomparable),
-            (double(0.0), Relation::Incomparable),
-            (double(f64::INFINITY), Relation::Incomparable),
-            (untyped("NaN"), Relation::Incomparable),
-            (untyped("0"), Relation::Incomparable),
-            (int(0), Relation::Incomparable),
-        ],
-    )
-    .await;
-    is(
-        &scene,
-        1.5,
-        [
-            (double(f64::NAN), Relation::Incomparable),
-            (untyped("nan"), Relation::Incomparable),
-        ],
-    )
-    .await;
-    is(
-        &scene,
-        f64::NEG_INFINITY,
-        [
-            (double(f64::NEG_INFINITY), Relation::Equal),
-            (double(f64::MIN), Relation::Less),
-            (untyped("-inf"), Relation::Equal),
-            (double(f64::NAN), Relation::Incomparable),
-        ],
-    )
-    .await;
+    let rows = [
+        (double(f64::NAN), Relation::Incomparable),
+        (double(0.0), Relation::Incomparable),
+        (double(f64::INFINITY), Relation::Incomparable),
+        (untyped("NaN"), Relation::Incomparable),
+        (untyped("0"), Relation::Incomparable),
+        (int(0), Relation::Incomparable),
+    ];
+    is(&scene, f64::NAN, rows).await;
+    let rows = [
+        (double(f64::NAN), Relation::Incomparable),
+        (untyped("nan"), Relation::Incomparable),
+    ];
+    is(&scene, 1.5, rows).await;
+    let rows = [
+        (double(f64::NEG_INFINITY), Relation::Equal),
+        (double(f64::MIN), Relation::Less),
+        (untyped("-inf"), Relation::Equal),
+        (double(f64::NAN), Relation::Incomparable),
+    ];
+    is(&scene, f64::NEG_INFINITY, rows).await;
 
     store(&scene, [f64::NAN.into_value()]).await;
-    judges(
-        &scene,
-        [
-            (in_list(attr("k"), "double", ["nan"]), false),
-            (not_in(attr("k"), list("double", ["nan"])), true),
-            (eq(attr("k"), attr("k")), false),
-            (ne(attr("k"), attr("k")), true),
-        ],
-    )
-    .await;
+    let rows = [
+        (in_list(attr("k"), "double", ["nan"]), false),
+        (not_in(attr("k"), list("double", ["nan"])), true),
+        (eq(attr("k"), attr("k")), false),
+        (ne(attr("k"), attr("k")), true),
+    ];
+    judges(&scene, rows).await;
 }
 
 /// V8: text is ordered by its bytes.
 async fn text_is_ordered_by_its_bytes(scene: Scene) {
-    is(
-        &scene,
-        "Zé",
-        [
-            (string("Zé"), Relation::Equal),
-            (string("Zf"), Relation::Greater),
-            (string("a"), Relation::Less),
-            (string("Z"), Relation::Greater),
-            (string(""), Relation::Greater),
-            (string("ZéZ"), Relation::Less),
-            (untyped("Zé"), Relation::Equal),
-            (untyped("zé"), Relation::Less),
-            // One code point, or an equivalent sequence of two.
-            (untyped("Ze\u{301}"), Relation::Greater),
-        ],
-    )
-    .await;
-    is(
-        &scene,
-        "10",
-        [
-            (untyped("9"), Relation::Less),
-            (string("9"), Relation::Less),
-            (int(10), Relation::Incomparable),
-            (double(10.0), Relation::Incomparable),
-        ],
-    )
-    .await;
+    let rows = [
+        (string("Zé"), Relation::Equal),
+        (string("Zf"), Relation::Greater),
+        (string("a"), Relation::Less),
+        (string("Z"), Relation::Greater),
+        (string(""), Relation::Greater),
+        (string("ZéZ"), Relation::Less),
+        (untyped("Zé"), Relation::Equal),
+        (untyped("zé"), Relation::Less),
+        // One code point, or an equivalent sequence of two.
+        (untyped("Ze\u{301}"), Relation::Greater),
+    ];
+    is(&scene, "Zé", rows).await;
+    let rows = [
+        (untyped("9"), Relation::Less),
+        (string("9"), Relation::Less),
+        (int(10), Relation::Incomparable),
+        (double(10.0), Relation::Incomparable),
+    ];
+    is(&scene, "10", rows).await;
     // U+FFFF comes before U+10000 in bytes of UTF-8, and after it in units of UTF-16.
     is(&scene, "\u{ffff}", [(string("\u{10000}"), Relation::Less)]).await;
 }

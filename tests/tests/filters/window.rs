@@ -14,7 +14,6 @@ async fn found(scene: &Scene, query: Query) -> Vec<u64> {
 async fn one_span_satisfies_the_filter_and_the_window(scene: Scene) {
     let at = |number, id, offset| span(scene.trace(number), id).at(scene.at(offset));
     scene
-        .client
         .store([scene
             .resource("a")
             .span(at(1, 1, 10).attribute("k", 1))
@@ -54,7 +53,7 @@ async fn the_newest_come_first_and_no_more_than_asked_for(scene: Scene) {
             resource = resource.span(span(scene.trace(number), 2).at(scene.at(900)));
         }
     }
-    scene.client.store([resource]).await;
+    scene.store([resource]).await;
     let query = |depth| scene.query().depth(depth).filter(eq(attr("k"), "v"));
     let order = [9, 6, 7, 8, 3, 4, 5, 1, 2];
     assert_eq!(found(&scene, query(100)).await, order);
@@ -79,7 +78,6 @@ async fn a_filter_by_time_combines_with_the_window(scene: Scene) {
             .lasting(lasting)
     };
     scene
-        .client
         .store([scene
             .resource("a")
             .span(at(1, 5))
@@ -103,7 +101,7 @@ async fn matches_are_found_among_many(scene: Scene) {
                 .at(scene.at(number))
                 .attribute("index", number.cast_signed() % 100)
         });
-        scene.client.store([scene.resource("a").spans(spans)]).await;
+        scene.store([scene.resource("a").spans(spans)]).await;
     }
     let query = |depth| scene.query().depth(depth).filter(lt(attr("index"), "1"));
     let order = [1000, 900, 800, 700, 600, 500, 400, 300, 200, 100];
