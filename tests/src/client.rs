@@ -15,8 +15,8 @@ use larder_proto::storage::v2::{
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
 use prost_types::Timestamp;
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use crate::answers::{Trace, merge};
 use crate::patiently;
@@ -88,6 +88,19 @@ impl Client {
     #[must_use]
     pub fn tenant(&self, name: &str) -> Self {
         self.with_header("x-tenant", name)
+    }
+
+    /// Returns the same connection, with a bearer token.
+    #[must_use]
+    pub fn token(&self, token: &str) -> Self {
+        self.with_header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Returns the code of `GetServices`, which needs the right to read.
+    pub async fn read_code(&self) -> Code {
+        self.services()
+            .await
+            .map_or_else(|status| status.code(), |_| Code::Ok)
     }
 
     /// Exports bytes unchanged.

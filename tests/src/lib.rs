@@ -46,15 +46,9 @@ pub use wait::{PATIENCE, eventually, pace, patiently};
 #[macro_export]
 macro_rules! every_plugin {
     ($($test:ident),* $(,)?) => {
-        mod kv {
-            $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::Kv).await).await; })*
-        }
-        mod memory {
-            $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::Memory).await).await; })*
-        }
-        mod minimal {
-            $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::Minimal).await).await; })*
-        }
+        $crate::scenes![kv = Kv: $($test),*];
+        $crate::scenes![memory = Memory: $($test),*];
+        $crate::scenes![minimal = Minimal: $($test),*];
     };
 }
 
@@ -63,11 +57,29 @@ macro_rules! every_plugin {
 macro_rules! every_plugin_and_fixture {
     ($($test:ident),* $(,)?) => {
         $crate::every_plugin![$($test),*];
-        mod minimal_0_1 {
-            $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::Minimal0_1).await).await; })*
+        $crate::scenes![minimal_0_1 = Minimal0_1: $($test),*];
+        $crate::scenes![c_0_1 = C0_1: $($test),*];
+    };
+}
+
+/// Runs each function of the list as a tokio test in `mod $name`, with a [`Scene`] of this plugin.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! scenes {
+    ($name:ident = $plugin:ident: $($test:ident),*) => {
+        mod $name {
+            $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::$plugin).await).await; })*
         }
-        mod c_0_1 {
-            $(#[tokio::test] async fn $test() { super::$test($crate::Scene::new($crate::Plugin::C0_1).await).await; })*
+    };
+}
+
+/// Runs a function, which takes a [`Plugin`], as one tokio test per plugin, in a module of the function's name:
+/// `with_plugins!(purges: kv = Kv, memory = Memory)`.
+#[macro_export]
+macro_rules! with_plugins {
+    ($test:ident: $($name:ident = $plugin:ident),* $(,)?) => {
+        mod $test {
+            $(#[tokio::test] async fn $name() { super::$test($crate::Plugin::$plugin).await; })*
         }
     };
 }

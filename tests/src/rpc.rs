@@ -165,7 +165,6 @@ impl Call {
         Ok(A::decode(answer).unwrap_or_else(|error| panic!("{method} answered: {error}")))
     }
 }
-
 async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
     grpc.ready()
         .await

@@ -100,6 +100,11 @@ impl Scene {
             .depth(1000)
     }
 
+    /// Exports these resources; all spans must be accepted.
+    pub async fn store(&self, resources: impl IntoIterator<Item = ResourceBuilder>) {
+        self.client.store(resources).await;
+    }
+
     /// Returns the numbers of the matching traces, newest first; asks all three RPCs.
     pub async fn find(&self, query: Query) -> Vec<u64> {
         self.numbers(&self.client.find(&query).await)

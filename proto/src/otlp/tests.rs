@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::*;
 use crate::testing::mirror;
-use crate::testing::{field, mutated_traces, traces};
+use crate::testing::{bytes_field, mutated_traces, traces};
 
 // === reading a whole message with the functions of this module, like ingest ===
 
@@ -327,14 +327,17 @@ proptest! {
 
 /// Attributes of spans, events, links, resources and scopes, each around `value`, an encoded `AnyValue`.
 fn at_each_level(value: &[u8]) -> [Vec<u8>; 5] {
-    let attribute = field(2, value);
-    let in_span = |span: Vec<u8>| field(1, &field(2, &field(2, &span)));
+    let attribute = bytes_field(2, value);
+    let in_span = |span: Vec<u8>| bytes_field(1, &bytes_field(2, &bytes_field(2, &span)));
     [
-        in_span(field(9, &attribute)),
-        in_span(field(11, &field(3, &attribute))),
-        in_span(field(13, &field(4, &attribute))),
-        field(1, &field(1, &field(1, &attribute))),
-        field(1, &field(2, &field(1, &field(3, &attribute)))),
+        in_span(bytes_field(9, &attribute)),
+        in_span(bytes_field(11, &bytes_field(3, &attribute))),
+        in_span(bytes_field(13, &bytes_field(4, &attribute))),
+        bytes_field(1, &bytes_field(1, &bytes_field(1, &attribute))),
+        bytes_field(
+            1,
+            &bytes_field(2, &bytes_field(1, &bytes_field(3, &attribute))),
+        ),
     ]
 }
 
@@ -346,8 +349,8 @@ fn values_may_be_nested_as_deep_as_prost_allows() {
             let mut value = content.to_vec();
             for _ in 0..60 {
                 value = match wrap {
-                    5 => field(5, &field(1, &value)),
-                    _ => field(6, &field(1, &field(2, &value))),
+                    5 => bytes_field(5, &bytes_field(1, &value)),
+                    _ => bytes_field(6, &bytes_field(1, &bytes_field(2, &value))),
                 };
                 for (traces, taken) in at_each_level(&value).iter().zip(&mut taken) {
                     check_against_prost(traces).unwrap();
@@ -365,12 +368,17 @@ fn values_may_be_nested_as_deep_as_prost_allows() {
 
 #[test]
 fn a_resource_that_is_sent_twice_is_merged() {
-    let attribute = |key: &[u8]| field(1, &[field(1, key), field(2, &field(1, b"v"))].concat());
+    let attribute = |key: &[u8]| {
+        bytes_field(
+            1,
+            &[bytes_field(1, key), bytes_field(2, &bytes_field(1, b"v"))].concat(),
+        )
+    };
     let raw = [
-        field(1, &attribute(b"a")),
-        field(3, b"old"),
-        field(1, &[attribute(b"b"), attribute(b"c")].concat()),
-        field(3, b"new"),
+        bytes_field(1, &attribute(b"a")),
+        bytes_field(3, b"old"),
+        bytes_field(1, &[attribute(b"b"), attribute(b"c")].concat()),
+        bytes_field(3, b"new"),
     ]
     .concat();
     let view = ResourceSpans::parse(&raw).unwrap();
@@ -381,17 +389,22 @@ fn a_resource_that_is_sent_twice_is_merged() {
 
 #[test]
 fn the_service_is_the_first_service_name_if_it_is_a_string() {
-    let attribute = |value: &[u8]| field(1, &[field(1, b"service.name"), field(2, value)].concat());
+    let attribute = |value: &[u8]| {
+        bytes_field(
+            1,
+            &[bytes_field(1, b"service.name"), bytes_field(2, value)].concat(),
+        )
+    };
     let service = |attributes: &[Vec<u8>]| {
-        let raw = field(1, &attributes.concat());
+        let raw = bytes_field(1, &attributes.concat());
         let view = ResourceSpans::parse(&raw).unwrap();
         view.resource.service().unwrap().to_vec()
     };
-    let shop = attribute(&field(1, b"shop"));
+    let shop = attribute(&bytes_field(1, b"shop"));
     let number = attribute(b"\x18\x05");
     assert_eq!(service(&[]), b"");
     assert_eq!(
-        service(&[shop.clone(), attribute(&field(1, b"b"))]),
+        service(&[shop.clone(), attribute(&bytes_field(1, b"b"))]),
         b"shop"
     );
     assert_eq!(service(&[number, shop]), b"");
@@ -399,8 +412,8 @@ fn the_service_is_the_first_service_name_if_it_is_a_string() {
 
 #[test]
 fn values_merge_only_while_the_arm_stays_the_same() {
-    let one = field(5, &field(1, &field(1, b"one")));
-    let two = field(5, &field(1, &field(1, b"two")));
+    let one = bytes_field(5, &bytes_field(1, &bytes_field(1, b"one")));
+    let two = bytes_field(5, &bytes_field(1, &bytes_field(1, b"two")));
     let index = b"\x40\x01".to_vec();
     let length = |parts: &[&Vec<u8>]| {
         let raw: Vec<u8> = parts.iter().flat_map(|part| (*part).clone()).collect();
@@ -416,8 +429,8 @@ fn values_merge_only_while_the_arm_stays_the_same() {
 
 #[test]
 fn errors_are_counted_from_the_message_that_was_read() {
-    let event = field(11, b"\x08\x01");
-    let raw = [field(5, b"name"), event].concat();
+    let event = bytes_field(11, b"\x08\x01");
+    let raw = [bytes_field(5, b"name"), event].concat();
     let error = Span::read(&raw, |child| Event::parse(child.bytes()).map(drop)).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -440,7 +453,7 @@ fn check_decodable(traces: &[u8]) {
 }
 
 fn in_span(span: &[u8]) -> Vec<u8> {
-    field(1, &field(2, &field(2, span)))
+    bytes_field(1, &bytes_field(2, &bytes_field(2, span)))
 }
 
 #[test]
@@ -448,9 +461,9 @@ fn an_id_of_another_length_is_reported_in_every_position() {
     // The field number in a span and in a link, and the valid length.
     for (number, right) in [(1, 16), (2, 8), (4, 8)] {
         for length in 0..20 {
-            let id = field(number, &vec![1; length]);
+            let id = bytes_field(number, &vec![1; length]);
             let fits = length == 0 || length == right;
-            let also_good = field(number, &vec![1; right]);
+            let also_good = bytes_field(number, &vec![1; right]);
             // pdata checks each of them, not only the last one.
             for span in [
                 id.clone(),
@@ -471,7 +484,7 @@ fn an_id_of_another_length_is_reported_in_every_position() {
                 let invalid_id = Span::parse(&span).unwrap().invalid_id;
                 assert_eq!(invalid_id, (!fits).then_some(expected));
                 if number < 4 {
-                    check(&in_span(&field(13, &span)));
+                    check(&in_span(&bytes_field(13, &span)));
                 }
             }
         }
@@ -480,9 +493,9 @@ fn an_id_of_another_length_is_reported_in_every_position() {
 
 #[test]
 fn ids_of_zeros_are_decodable() {
-    let ids = [field(1, &[0; 16]), field(2, &[0; 8])].concat();
+    let ids = [bytes_field(1, &[0; 16]), bytes_field(2, &[0; 8])].concat();
     check_decodable(&in_span(
-        &[&ids[..], &field(4, &[0; 8]), &field(13, &ids)].concat(),
+        &[&ids[..], &bytes_field(4, &[0; 8]), &bytes_field(13, &ids)].concat(),
     ));
 }
 
@@ -492,32 +505,32 @@ fn a_group_is_reported_in_every_position() {
     let group = b"\xcb\x3e\x08\x01\xcc\x3e";
     for value in [
         group.to_vec(),
-        field(5, group),
-        field(5, &field(1, group)),
-        field(6, group),
-        field(6, &field(1, group)),
-        field(6, &field(1, &field(2, group))),
+        bytes_field(5, group),
+        bytes_field(5, &bytes_field(1, group)),
+        bytes_field(6, group),
+        bytes_field(6, &bytes_field(1, group)),
+        bytes_field(6, &bytes_field(1, &bytes_field(2, group))),
     ] {
         for traces in &at_each_level(&value) {
             check_undecodable(traces);
         }
     }
-    let resource = |raw: &[u8]| field(1, &field(1, raw));
+    let resource = |raw: &[u8]| bytes_field(1, &bytes_field(1, raw));
     for traces in [
-        field(1, group),
+        bytes_field(1, group),
         resource(group),
-        resource(&field(1, group)),
-        resource(&field(3, group)),
-        field(1, &field(2, group)),
-        field(1, &field(2, &field(1, group))),
-        field(1, &field(2, &field(1, &field(3, group)))),
+        resource(&bytes_field(1, group)),
+        resource(&bytes_field(3, group)),
+        bytes_field(1, &bytes_field(2, group)),
+        bytes_field(1, &bytes_field(2, &bytes_field(1, group))),
+        bytes_field(1, &bytes_field(2, &bytes_field(1, &bytes_field(3, group)))),
         in_span(group),
-        in_span(&field(9, group)),
-        in_span(&field(11, group)),
-        in_span(&field(11, &field(3, group))),
-        in_span(&field(13, group)),
-        in_span(&field(13, &field(4, group))),
-        in_span(&field(15, group)),
+        in_span(&bytes_field(9, group)),
+        in_span(&bytes_field(11, group)),
+        in_span(&bytes_field(11, &bytes_field(3, group))),
+        in_span(&bytes_field(13, group)),
+        in_span(&bytes_field(13, &bytes_field(4, group))),
+        in_span(&bytes_field(15, group)),
     ] {
         check_undecodable(&traces);
     }
@@ -526,20 +539,23 @@ fn a_group_is_reported_in_every_position() {
 #[test]
 fn the_field_in_which_old_clients_sent_their_spans_is_checked() {
     let old = |raw: &[u8]| {
-        let mut resource_spans = field(2, &field(2, b""));
+        let mut resource_spans = bytes_field(2, &bytes_field(2, b""));
         prost::encoding::encode_varint(
             u64::from(pdata::OLD_SCOPE_SPANS) << 3 | 2,
             &mut resource_spans,
         );
         prost::encoding::encode_varint(raw.len() as u64, &mut resource_spans);
         resource_spans.extend_from_slice(raw);
-        field(1, &resource_spans)
+        bytes_field(1, &resource_spans)
     };
-    check_decodable(&old(&field(2, &field(4, &[1; 8]))));
-    check_undecodable(&old(&field(2, &field(4, &[1; 3]))));
-    check_undecodable(&old(&field(2, &field(13, &field(1, &[1; 8])))));
+    check_decodable(&old(&bytes_field(2, &bytes_field(4, &[1; 8]))));
+    check_undecodable(&old(&bytes_field(2, &bytes_field(4, &[1; 3]))));
+    check_undecodable(&old(&bytes_field(
+        2,
+        &bytes_field(13, &bytes_field(1, &[1; 8])),
+    )));
     check_undecodable(&old(b"\x08\x01"));
     check_undecodable(&old(b"\x12\x05"));
     // A number instead of a message.
-    check_undecodable(&field(1, b"\xc0\x3e\x01"));
+    check_undecodable(&bytes_field(1, b"\xc0\x3e\x01"));
 }

@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// Encodes a length-delimited field: a string, bytes or a message.
-pub fn field(number: u32, content: &[u8]) -> Vec<u8> {
+pub fn bytes_field(number: u32, content: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     prost::encoding::bytes::encode(number, &content.to_vec(), &mut out);
     out

@@ -114,14 +114,8 @@ async fn tokens_follow_their_file_without_a_failed_call() {
     let (added, added_line) = token("added", None, "read");
     let tokens = Tokens::new(&home, &[&kept_line, &gone_line]);
     let larder = Options::new(Plugin::Memory).tokens(&tokens).start_in(&home);
-    let plain = larder.client().await.call();
-    let read = async |token: &str| {
-        let call = plain
-            .clone()
-            .header("authorization", &format!("Bearer {token}"));
-        let answer = call.unary(method::GET_SERVICES, Bytes::new()).await;
-        answer.map_or_else(|status| status.code(), |_| Code::Ok)
-    };
+    let client = larder.client().await;
+    let read = async |token: &str| client.token(token).read_code().await;
     assert_eq!(read(&gone).await, Code::Ok);
     assert_eq!(read(&added).await, Code::Unauthenticated);
 

@@ -41,7 +41,7 @@ impl Attacked {
         let one = span([1; 16], 1).at(1000);
         client.store([service("fine").span(one)]).await;
         let memory = larder.memory("VmRSS");
-        let well_behaved = Background::spawn(|progress| behave(client, progress));
+        let well_behaved = Background::spawn(|progress| search_until_stopped(client, progress));
         Self {
             larder,
             memory,
@@ -70,7 +70,7 @@ impl Attacked {
 }
 
 /// Searches until it is stopped. Every call must be answered, if only by a refusal for too many calls.
-async fn behave(client: Client, progress: Progress) {
+async fn search_until_stopped(client: Client, progress: Progress) {
     let query = Query::default().service("fine").depth(1);
     while progress.is_running() {
         match client.find_trace_ids(&query).await {

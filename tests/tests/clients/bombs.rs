@@ -1,7 +1,7 @@
 //! Decompression bombs: compressed requests that inflate, and messages that take far more memory decoded than encoded.
 
 use bytes::Bytes;
-use larder_proto::testing::field;
+use larder_proto::testing::bytes_field;
 use larder_tests::{Client, method};
 use tonic::Code;
 use tonic::codec::CompressionEncoding::{self, Gzip, Zstd};
@@ -12,7 +12,7 @@ const MIB: usize = 1 << 20;
 
 /// Encodes one unknown field of zeros.
 fn zeros(bytes: usize) -> Bytes {
-    field(1000, &vec![0; bytes]).into()
+    bytes_field(1000, &vec![0; bytes]).into()
 }
 
 async fn send(
@@ -85,7 +85,7 @@ async fn empty_messages_by_the_million_are_refused() {
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
 
     // FindTracesRequest { query { attributes {} … } }
-    let query = field(1, &[0x1a, 0].repeat(3 * MIB));
+    let query = bytes_field(1, &[0x1a, 0].repeat(3 * MIB));
     let refused = send(&client, method::FIND_TRACES, Zstd, query.into())
         .await
         .unwrap_err();

@@ -8,7 +8,7 @@ use larder_proto::storage::v2::{
     FindTracesRequest, GetDependenciesRequest, GetOperationsRequest, GetTraceParams,
     GetTracesRequest,
 };
-use larder_proto::testing::field as part_of;
+use larder_proto::testing::bytes_field;
 use larder_tests::filter::{attr, eq, exists, regex};
 use larder_tests::otlp::{array, key_value, map, request, service, span};
 use larder_tests::{Plugin, Query, Scene, method, timestamp};
@@ -237,23 +237,24 @@ fn spoilt(scene: &Scene, part: usize, mutations: &[Mutation]) -> Vec<u8> {
     let status = spoil(3, full.status.take().unwrap().encode_to_vec());
     let mut bad = full.encode_to_vec();
     for (number, part) in [(9, attribute), (11, event), (13, link), (15, status)] {
-        bad.extend(part_of(number, &part));
+        bad.extend(bytes_field(number, &part));
     }
     let bad = spoil(4, bad);
     let good = span(id, 2).at(scene.at(0)).0.encode_to_vec();
     let resource = scene.resource("mutant").0.resource.unwrap();
-    let resource = part_of(1, &spoil(5, resource.encode_to_vec()));
-    let scope = part_of(1, &spoil(6, part_of(1, b"lib")));
-    let scope_spans = [scope, part_of(2, &bad)].concat();
-    let headed = [resource, part_of(2, &scope_spans)].concat();
-    let mut body = part_of(1, &spoil(7, headed));
-    body.extend(part_of(1, &part_of(2, &part_of(2, &good))));
+    let resource = bytes_field(1, &spoil(5, resource.encode_to_vec()));
+    let scope = bytes_field(1, &spoil(6, bytes_field(1, b"lib")));
+    let scope_spans = [scope, bytes_field(2, &bad)].concat();
+    let headed = [resource, bytes_field(2, &scope_spans)].concat();
+    let mut body = bytes_field(1, &spoil(7, headed));
+    body.extend(bytes_field(1, &bytes_field(2, &bytes_field(2, &good))));
     body
 }
 
 /// Generates one more field at the end of a message: a group, or one of any length that OTLP might use for an id.
 fn one_more() -> impl Strategy<Value = Mutation> {
-    let bytes = (1..18_u32, vec(any::<u8>(), 0..20)).prop_map(|(number, id)| part_of(number, &id));
+    let bytes =
+        (1..18_u32, vec(any::<u8>(), 0..20)).prop_map(|(number, id)| bytes_field(number, &id));
     let group = (17..20_u8, vec(any::<bool>(), 0..3)).prop_map(|(number, inside)| {
         let key = |wire_type: u8| [(number << 3 | wire_type) | 0x80, 1];
         let inside = inside.into_iter().flat_map(|is| [0x08, u8::from(is)]);

@@ -1,13 +1,14 @@
 //! `larder check` on damaged data: it reports what is damaged and what it held, and a server serves everything else. Requests for damaged
 //! data get `DATA_LOSS`: neither a short answer, nor UNAVAILABLE, which clients would repeat forever.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use larder_tests::otlp::{ResourceBuilder, noise, service, span};
 use larder_tests::{Client, Exit, Home, Options, Plugin, Query, eventually, http};
 use tonic::{Code, Status};
+
+use crate::incomplete::spoil;
 
 /// Spans of this size are stored as one object each.
 const OBJECT: usize = 100_000;
@@ -88,19 +89,6 @@ async fn only_the_store_of_a_stopped_server_is_checked() {
 fn largest(files: Vec<PathBuf>) -> PathBuf {
     let size = |file: &PathBuf| fs::metadata(file).unwrap().len();
     files.into_iter().max_by_key(size).unwrap()
-}
-
-/// Flips a byte in the middle.
-fn spoil(file: &Path) {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(file)
-        .unwrap();
-    let middle = file.metadata().unwrap().len() / 2;
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, middle).unwrap();
-    file.write_all_at(&[!byte[0]], middle).unwrap();
 }
 
 /// Returns the numbers of the traces that cannot be read by id, and asserts that all others are complete.

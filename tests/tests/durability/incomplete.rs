@@ -119,7 +119,8 @@ fn halve(path: &Path) {
     fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
 }
 
-fn spoil(path: &Path) {
+/// Flips a byte in the middle.
+pub(crate) fn spoil(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     if let Some(byte) = {
         let middle = bytes.len() / 2;

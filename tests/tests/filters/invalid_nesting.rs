@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use larder_proto::expression::v1::Call;
+use larder_proto::testing::bytes_field;
 use larder_tests::filter::{and, attr, call, exists, field, not, or, some};
 use larder_tests::otlp::span;
-use larder_tests::{Plugin, Scene, bytes_field, method};
+use larder_tests::{Plugin, Scene, method};
 use tonic::Code;
 
 use crate::ask::{ask, judges, refuses};

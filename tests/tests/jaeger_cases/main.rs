@@ -22,7 +22,7 @@ use larder_tests::{Query, Scene};
 async fn load(scene: &Scene) -> Vec<Fixture> {
     let fixtures = fixtures();
     for fixture in &fixtures {
-        scene.client.store(fixture.resources.clone()).await;
+        scene.store(fixture.resources.clone()).await;
     }
     fixtures
 }
@@ -95,7 +95,7 @@ async fn a_trace_of_10_008_spans_comes_whole(scene: Scene) {
         .collect();
     for chunk in spans.chunks(1000) {
         let resource = scene.resource("large").spans(chunk.to_vec());
-        scene.client.store([resource]).await;
+        scene.store([resource]).await;
     }
     let trace = scene.client.get_trace(id).await;
     let all: Vec<u64> = (1..=10_008).collect();
@@ -112,10 +112,7 @@ async fn a_trace_of_10_008_spans_comes_whole(scene: Scene) {
 async fn duplicates_come_back(scene: Scene) {
     let id = scene.trace(1);
     let spans = (0..200).map(|number| span(id, number % 50 + 1).at(scene.at(number % 50)));
-    scene
-        .client
-        .store([scene.resource("doubles").spans(spans)])
-        .await;
+    scene.store([scene.resource("doubles").spans(spans)]).await;
     let trace = scene.client.get_trace(id).await;
     assert_eq!(trace.span_ids().len(), 200);
     let summaries = scene
@@ -132,7 +129,7 @@ async fn a_search_without_a_service_crosses_services(scene: Scene) {
         let one = span(scene.trace(number), 1)
             .at(scene.at(number))
             .attribute("crossing", true);
-        scene.client.store([scene.resource(name).span(one)]).await;
+        scene.store([scene.resource(name).span(one)]).await;
     }
     let query = scene.query().attribute("crossing", "true");
     assert_eq!(scene.find(query).await, [3, 2, 1]);

@@ -73,7 +73,7 @@ impl<'a> Attack<'a> {
     }
 
     /// Lets the plugin misbehave, and compares the outcome.
-    pub(crate) async fn hold(mut self, outcome: Outcome) {
+    pub(crate) async fn run(mut self, outcome: Outcome) {
         let case = self.case();
         self.order(&format!("arm {case}")).await;
         let counted = self.counted(outcome);
@@ -97,12 +97,13 @@ impl<'a> Attack<'a> {
             if self.function == "open-reader" {
                 self.open_reader(outcome).await;
             }
-            let came = self.came(outcome) && (counted.is_none() || self.counted(outcome) > counted);
+            let came =
+                self.is_logged(outcome) && (counted.is_none() || self.counted(outcome) > counted);
             came.then_some(())
         })
         .await;
         // While this guest is still armed, and the other attacks continue.
-        self.server.assert_stands_by().await;
+        self.server.assert_bystander_served().await;
         self.order("disarm").await;
         self.assert_serves().await;
         let plugin = &self.server.status(&self.tenant)["plugin"];
@@ -223,7 +224,7 @@ impl<'a> Attack<'a> {
     }
 
     /// Returns true if the guest announced the misdeed, and the log then shows its effect, for this tenant and this plugin.
-    fn came(&self, outcome: Outcome) -> bool {
+    fn is_logged(&self, outcome: Outcome) -> bool {
         let lines = self.server.larder.lines();
         let tenant = format!("\"tenant.id\":\"{}\"", self.tenant);
         let mine = lines
@@ -238,7 +239,7 @@ impl<'a> Attack<'a> {
         match outcome {
             Outcome::Dies(why, detail) => {
                 let why = format!("\"error.type\":\"{why}\"");
-                let lost = self.server.loses();
+                let lost = self.server.data_loss_text();
                 told(&["is replaced; ", lost, &why, detail]) > 0
             }
             Outcome::Breaks(rule) => told(&["broke the contract", rule]) > 0,

@@ -50,7 +50,7 @@ impl Attacked {
         let larder = options.start_in(home);
         let client = larder.client().await.tenant(BYSTANDER);
         store_two(&client).await;
-        let bystander = Background::spawn(|progress| stand_by(client, progress));
+        let bystander = Background::spawn(|progress| bystander_load(client, progress));
         bystander.calls(2).await;
         Self {
             memory: larder.memory("VmRSS"),
@@ -67,7 +67,7 @@ impl Attacked {
     }
 
     /// Runs all cases concurrently, each with its own tenant, and compares their outcomes; then purges everything and ends.
-    pub(crate) async fn hold(self, cases: impl IntoIterator<Item = Case>) -> Larder {
+    pub(crate) async fn run(self, cases: impl IntoIterator<Item = Case>) -> Larder {
         let attacked = Arc::new(self);
         let mut attacks = JoinSet::new();
         let all = async {
@@ -76,7 +76,7 @@ impl Attacked {
                 attacks.spawn_local(async move {
                     let tenant = format!("victim-{number}");
                     let attack = Attack::begin(&attacked, tenant, (misdeed, function)).await;
-                    attack.hold(outcome).await;
+                    attack.run(outcome).await;
                 });
             }
             while let Some(ended) = attacks.join_next().await {
@@ -97,7 +97,7 @@ impl Attacked {
     }
 
     /// Returns the log's words about the data of a failed instance.
-    pub(crate) fn loses(&self) -> &'static str {
+    pub(crate) fn data_loss_text(&self) -> &'static str {
         if self.status(BYSTANDER)["plugin"]["instancing"] == "exclusive" {
             "everything it held is lost"
         } else {
@@ -118,7 +118,7 @@ impl Attacked {
     }
 
     /// Asserts that the bystander is still being served.
-    pub(crate) async fn assert_stands_by(&self) {
+    pub(crate) async fn assert_bystander_served(&self) {
         self.bystander.calls(2).await;
     }
 
@@ -149,7 +149,7 @@ pub(crate) fn status(larder: &Larder, tenant: &str) -> Value {
 }
 
 /// Writes, searches and reads until it is stopped; every call must succeed.
-async fn stand_by(client: Client, progress: Progress) {
+async fn bystander_load(client: Client, progress: Progress) {
     let query = Query::default().service("fine");
     let mut number = 0;
     while progress.is_running() {

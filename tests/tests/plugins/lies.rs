@@ -7,21 +7,21 @@ use crate::attack::Outcome::{Breaks, Counts, Delays, Dies, Ends, Serves};
 use crate::attack::{Case, store_two};
 use crate::attacked::{Attacked, options};
 
-async fn hold(plugin: Plugin, cases: &[Case]) -> Larder {
+async fn run(plugin: Plugin, cases: &[Case]) -> Larder {
     let server = Attacked::begin(options(plugin)).await;
-    server.of_giants().hold(cases.iter().copied()).await
+    server.of_giants().run(cases.iter().copied()).await
 }
 
 /// The rules and their consequences are the same for both ways of instancing.
-async fn hold_both(cases: &[Case]) {
+async fn run_both(cases: &[Case]) {
     for plugin in [Plugin::Hostile, Plugin::HostileExclusive] {
-        hold(plugin, cases).await;
+        run(plugin, cases).await;
     }
 }
 
 #[tokio::test]
 async fn lies_of_find_are_caught() {
-    hold_both(&[
+    run_both(&[
         ("a long list", "find", Breaks("find.limit")),
         ("a giant list", "find", Dies("trap", "fuel")),
         ("a giant resume", "find", Breaks("resume.size")),
@@ -40,12 +40,12 @@ async fn endless_pages_end_with_the_query() {
     let server = Attacked::begin(options).await;
     let cases = ["endless empty pages", "resumes in a circle"];
     let cases = cases.map(|lie| (lie, "find", Ends(Code::ResourceExhausted)));
-    server.hold(cases).await;
+    server.run(cases).await;
 }
 
 #[tokio::test]
 async fn lies_of_read_are_caught() {
-    hold_both(&[
+    run_both(&[
         ("a giant list", "read", Dies("trap", "fuel")),
         ("a giant string", "read", Dies("trap", "fuel")),
         ("unasked traces", "read", Breaks("read.wanted")),
@@ -63,7 +63,7 @@ async fn lies_of_read_are_caught() {
 
 #[tokio::test]
 async fn lies_of_services_and_operations_are_caught() {
-    hold_both(&[
+    run_both(&[
         ("a long list", "services", Ends(Code::ResourceExhausted)),
         ("a giant list", "services", Dies("trap", "fuel")),
         ("a long string", "services", Ends(Code::ResourceExhausted)),
@@ -83,7 +83,7 @@ async fn lies_of_services_and_operations_are_caught() {
 /// Errors of the contract keep their meaning. If a client cannot help it, its spans wait.
 #[tokio::test]
 async fn an_error_that_a_guest_raises_keeps_its_meaning() {
-    hold_both(&[
+    run_both(&[
         ("raise invalid-argument", "write", Ends(Code::Unavailable)),
         ("raise other", "write", Ends(Code::Unavailable)),
         ("raise unavailable", "write", Ends(Code::Unavailable)),
@@ -100,7 +100,7 @@ async fn an_error_that_a_guest_raises_keeps_its_meaning() {
 /// A giant text is cut before it reaches a header, a log line or `/plugin`.
 #[tokio::test]
 async fn giant_errors_and_absurd_numbers_do_no_harm() {
-    let larder = hold(
+    let larder = run(
         Plugin::Hostile,
         &[
             ("giant error", "find", Ends(Code::Internal)),

@@ -49,7 +49,7 @@ async fn everywhere(
 ) {
     let server = Attacked::begin(limited(plugin, limits)).await;
     let cases = functions(plugin).map(|function| (misdeed, function, outcome));
-    server.hold(cases).await;
+    server.run(cases).await;
 }
 
 const IMPATIENT: [(&str, &str); 1] = [("CALL_TIMEOUT", "3s")];
@@ -90,16 +90,16 @@ async fn a_flood_of_the_log_is_cut_short_everywhere() {
     for plugin in [Plugin::Hostile, Plugin::HostileExclusive] {
         let server = Attacked::begin(options(plugin)).await;
         let flood = |function| ("flood the log", function, Serves("the guest shouts", 1));
-        let larder = server.hold(functions(plugin).map(flood)).await;
+        let larder = server.run(functions(plugin).map(flood)).await;
         for function in functions(plugin) {
-            assert_few_shouts(&larder, function);
+            assert_log_was_limited(&larder, function);
         }
     }
 }
 
 /// Asserts that a part of each flood at this function was logged, but not much.
 #[track_caller]
-pub(crate) fn assert_few_shouts(larder: &Larder, function: &str) {
+pub(crate) fn assert_log_was_limited(larder: &Larder, function: &str) {
     let lines = larder.lines();
     let count = |text: String| lines.iter().filter(|line| line.contains(&text)).count();
     let floods = count(format!("about to flood the log at {function}\""));

@@ -9,7 +9,7 @@ use tonic::Code;
 use self::Start::{Refused, Serves};
 use crate::attack::{LONGEST_TEXT, store_two};
 use crate::attacked::{Attacked, options, status};
-use crate::misdeeds::assert_few_shouts;
+use crate::misdeeds::assert_log_was_limited;
 
 /// The expected outcome of an attack on the opening of an instance.
 #[derive(Clone, Copy, Debug)]
@@ -42,18 +42,18 @@ const CASES: [(&str, Start); 14] = [
 
 /// The memory limit of an instance, in MiB.
 const LIMIT: u64 = 128;
-/// The most memory of a server that does not start, beside that instance.
+/// The most memory of a server that does not start, besides that instance.
 const MOST_BESIDE: u64 = 192 << 20;
 
 /// The ways to open the plugin before serving: for the only tenant, as a trial, and as a trial for a tenant with its own plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Opened,
-    TriedOut,
-    TriedOutForOne,
+    Trial,
+    TrialForTenant,
 }
 
-const WAYS: [Way; 3] = [Way::Opened, Way::TriedOut, Way::TriedOutForOne];
+const WAYS: [Way; 3] = [Way::Opened, Way::Trial, Way::TrialForTenant];
 
 impl Way {
     fn options(self, misdeed: &str) -> Options {
@@ -63,10 +63,10 @@ impl Way {
         let options = within(options, is_endless(misdeed));
         match self {
             Self::Opened => options.setting("attack", &attack),
-            Self::TriedOut => options
+            Self::Trial => options
                 .setting("attack", &attack)
                 .environment("LARDER_TENANCY_ENABLED", "true"),
-            Self::TriedOutForOne => options.config(&format!(
+            Self::TrialForTenant => options.config(&format!(
                 "tenancy: {{ enabled: true, overrides: {{ acme: {{ plugin: {{ settings: {{ attack: '{attack}' }} }} }} }} }}"
             )),
         }
@@ -102,7 +102,7 @@ fn a_server_does_not_start_with_a_plugin_that_fails_as_it_opens() {
                 &["cannot start the plugin", "`hostile`", told, more],
             );
             let of_acme = exit.stderr.contains("tenancy.overrides.acme");
-            assert_eq!(of_acme, way == Way::TriedOutForOne, "{cell}: {exit:?}");
+            assert_eq!(of_acme, way == Way::TrialForTenant, "{cell}: {exit:?}");
         }
     }
 }
@@ -132,7 +132,7 @@ async fn a_server_starts_with_a_plugin_whose_open_tries_forbidden_calls() {
             assert!(serves(&client).await, "{misdeed} at open, {way:?}");
             assert_eq!(larder.get("/readyz").status, 200);
             if misdeed == "flood the log" {
-                assert_few_shouts(&larder, "open");
+                assert_log_was_limited(&larder, "open");
             }
             drop(client);
             let (ended, _) = larder.signal_until_exit("TERM").await;
@@ -202,13 +202,13 @@ async fn first_calls(endless: bool) {
             }
         }
     }
-    server.assert_stands_by().await;
+    server.assert_bystander_served().await;
     for (number, (misdeed, _)) in cells.iter().enumerate() {
         let client = server.larder.client().await.tenant(&victim(number));
         eventually(misdeed, async || serves(&client).await.then_some(())).await;
     }
     if !endless {
-        assert_few_shouts(&server.larder, "open");
+        assert_log_was_limited(&server.larder, "open");
     }
     server.purge_victims();
     server.end().await;

@@ -46,6 +46,11 @@ fn write_build(home: &Home, plugin: Plugin, build: u8) {
     replace(&plugin_path(home), &bytes);
 }
 
+/// Starts a server with this configuration, and deadlines for a loaded machine.
+fn start(home: &Home, yaml: &str) -> Larder {
+    Options::bare().patient().config(yaml).start_in(home)
+}
+
 /// Changes the file that `Options::config` has written.
 fn configure(home: &Home, yaml: &str) {
     replace(&home.path().join("larder.yaml"), yaml);

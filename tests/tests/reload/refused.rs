@@ -1,10 +1,10 @@
 //! An invalid configuration changes nothing: the server continues as it was, and the answer and the log name the error.
 
-use larder_tests::{Home, Larder, Options, Plugin, replace};
+use larder_tests::{Home, Options, Plugin, replace};
 
 use super::{
-    configure, has, hash, is_refused, need_restart, of_file, plugin_path, reload, reloads, store,
-    write_build,
+    configure, has, hash, is_refused, need_restart, of_file, plugin_path, reload, reloads, start,
+    store, write_build,
 };
 
 #[tokio::test]
@@ -39,10 +39,6 @@ async fn a_file_without_a_suitable_plugin_is_refused() {
     assert_eq!(reload(&larder)["outcome"], "taken");
     assert_ne!(hash(&larder), before);
     assert!(has(&client, 2).await);
-}
-
-fn start(home: &Home, yaml: &str) -> Larder {
-    Options::bare().patient().config(yaml).start_in(home)
 }
 
 /// The message is the same as at a start.

@@ -1,16 +1,12 @@
 //! Settings of ports, and of disk space, that change while the server runs.
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Home, Larder, Options, method, patiently};
+use larder_tests::{Client, Home, Larder, method, patiently};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::Code;
 
-use super::{configure, has, reload, store};
-
-fn start(home: &Home, yaml: &str) -> Larder {
-    Options::bare().patient().config(yaml).start_in(home)
-}
+use super::{configure, has, reload, start, store};
 
 /// Makes a reload that applies this one setting.
 fn take(larder: &Larder, home: &Home, (setting, yaml): (&str, &str)) {

@@ -1,17 +1,14 @@
 //! Settings that are applied while the server runs.
 
-use larder_tests::{Home, Options, Plugin, Query, eventually};
+use larder_tests::{Home, Plugin, Query, eventually};
 use tonic::Code;
 
-use super::{configure, has, need_restart, reload, store};
+use super::{configure, has, need_restart, reload, start, store};
 
 #[tokio::test]
 async fn kv_takes_another_retention() {
     let home = Home::new();
-    let larder = Options::bare()
-        .patient()
-        .config("plugin: { settings: { retention: 168h } }\n")
-        .start_in(&home);
+    let larder = start(&home, "plugin: { settings: { retention: 168h } }\n");
     let client = larder.client().await;
     configure(&home, "plugin: { settings: { retention: 24s } }\n");
     let report = reload(&larder);
@@ -34,7 +31,7 @@ async fn a_setting_of_the_plugin_is_added_and_removed() {
         let plugin = plugin.display();
         format!("plugin: {{ use: {plugin}, settings: {{ {settings} }} }}\n")
     };
-    let larder = Options::bare().patient().config(&with("")).start_in(&home);
+    let larder = start(&home, &with(""));
     let client = larder.client().await;
     store(&client, 1).await;
 
@@ -56,10 +53,7 @@ async fn a_setting_of_the_plugin_is_added_and_removed() {
 #[tokio::test]
 async fn limits_of_queries_and_queues_are_taken() {
     let home = Home::new();
-    let larder = Options::bare()
-        .patient()
-        .config("limits: { query_judged_spans: 1000 }\n")
-        .start_in(&home);
+    let larder = start(&home, "limits: { query_judged_spans: 1000 }\n");
     let client = larder.client().await;
     for number in 1..=3 {
         store(&client, number).await;
@@ -99,10 +93,7 @@ async fn limits_of_queries_and_queues_are_taken() {
 #[tokio::test]
 async fn memory_keeps_what_it_holds_and_says_that_it_needs_a_restart() {
     let home = Home::new();
-    let larder = Options::bare()
-        .patient()
-        .config("plugin: { use: memory }\n")
-        .start_in(&home);
+    let larder = start(&home, "plugin: { use: memory }\n");
     let client = larder.client().await;
     store(&client, 1).await;
     for (yaml, paths) in [

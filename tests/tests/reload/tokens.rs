@@ -1,8 +1,7 @@
 //! Tokens: the right to reload, and tokens that a reload reads.
 
-use bytes::Bytes;
 use larder_tests::http::{self, Response};
-use larder_tests::{Home, Larder, Options, Plugin, Tokens, method, token};
+use larder_tests::{Home, Larder, Options, Plugin, Tokens, token};
 use tonic::Code;
 
 fn start(home: &Home, options: Options, tokens: &Tokens) -> Larder {
@@ -29,14 +28,8 @@ async fn a_reload_applies_tokens_and_needs_the_admin_right() {
     assert_eq!(post_as(&larder, "/reload", &reader).status, 403);
     assert_eq!(post_as(&larder, "/reload", &added).status, 401);
 
-    let plain = larder.client().await.call();
-    let read = async |token: &str| {
-        let call = plain
-            .clone()
-            .header("authorization", &format!("Bearer {token}"));
-        let answer = call.unary(method::GET_SERVICES, Bytes::new()).await;
-        answer.map_or_else(|status| status.code(), |_| Code::Ok)
-    };
+    let client = larder.client().await;
+    let read = async |token: &str| client.token(token).read_code().await;
     assert_eq!(read(&reader).await, Code::Ok);
     tokens.set(&["- { name: broken }"]);
     let refused = post_as(&larder, "/reload", &admin);

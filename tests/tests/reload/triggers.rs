@@ -1,16 +1,16 @@
 //! The triggers: SIGHUP does the same as `POST /reload`, and reloads are serialized.
 
-use larder_tests::{Home, Options, Plugin, eventually, http};
+use larder_tests::{Home, Plugin, eventually, http};
 
-use super::{configure, of_file, reloads, write_build};
+use super::{configure, of_file, reloads, start, write_build};
 
 #[tokio::test]
 async fn a_signal_applies_the_same_changes_and_logs_the_report() {
     let home = Home::new();
-    let larder = Options::bare()
-        .patient()
-        .config("limits: { max_search_depth: 5, compile_timeout: 10s }\n")
-        .start_in(&home);
+    let larder = start(
+        &home,
+        "limits: { max_search_depth: 5, compile_timeout: 10s }\n",
+    );
     configure(
         &home,
         "limits: { max_search_depth: 6, compile_timeout: 11s }\n",

@@ -129,7 +129,7 @@ async fn try_case(scene: &Scene, case: Case, tallies: &Tallies) -> Result<(), Te
     let written = case.written.at(place);
     for export in &written {
         let resources = export.iter().cloned().map(ResourceBuilder);
-        scene.client.store(resources).await;
+        scene.store(resources).await;
     }
     let oracle = Oracle::new(written.iter().flatten());
     let filtered = case.filtered.iter().map(|it| (it, &tallies.filtered));

@@ -66,27 +66,4 @@ async fn purge_forgets_everything(plugin: Plugin) {
     assert!(client.services().await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn kv_forgets_everything_when_purged() {
-    purge_forgets_everything(Plugin::Kv).await;
-}
-
-#[tokio::test]
-async fn memory_forgets_everything_when_purged() {
-    purge_forgets_everything(Plugin::Memory).await;
-}
-
-#[tokio::test]
-async fn minimal_forgets_everything_when_purged() {
-    purge_forgets_everything(Plugin::Minimal).await;
-}
-
-#[tokio::test]
-async fn minimal_0_1_forgets_everything_when_purged() {
-    purge_forgets_everything(Plugin::Minimal0_1).await;
-}
-
-#[tokio::test]
-async fn c_0_1_forgets_everything_when_purged() {
-    purge_forgets_everything(Plugin::C0_1).await;
-}
+larder_tests::with_plugins!(purge_forgets_everything: kv = Kv, memory = Memory, minimal = Minimal, minimal_0_1 = Minimal0_1, c_0_1 = C0_1);

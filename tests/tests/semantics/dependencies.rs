@@ -75,7 +75,7 @@ async fn a_bad_window_is_refused(scene: Scene) {
 
 /// D2, our choice: a trace counts if all of it is in the window, ends included; without an end the window is open.
 async fn a_trace_counts_if_all_of_it_lies_in_the_window(scene: Scene) {
-    scene.client.store(call(&scene, 1, 100, 200)).await;
+    scene.store(call(&scene, 1, 100, 200)).await;
     let one = vec![link("a", "b", 1)];
 
     assert_eq!(links(&scene, 100, Some(200)).await, one);
@@ -93,10 +93,10 @@ async fn a_trace_counts_if_all_of_it_lies_in_the_window(scene: Scene) {
 /// D2: the window applies to whole traces, whose spans may come in many writes.
 async fn the_window_is_of_the_whole_trace_however_it_was_written(scene: Scene) {
     for resource in call(&scene, 1, 100, 200) {
-        scene.client.store([resource]).await;
+        scene.store([resource]).await;
     }
     let late = span(scene.trace(1), 3).at(scene.at(900));
-    scene.client.store([scene.resource("c").span(late)]).await;
+    scene.store([scene.resource("c").span(late)]).await;
 
     assert_eq!(links(&scene, 0, Some(500)).await, []);
     assert_eq!(links(&scene, 0, Some(900)).await, [link("a", "b", 1)]);
@@ -107,7 +107,6 @@ async fn a_call_is_a_span_whose_parent_is_in_its_trace(scene: Scene) {
     let (id, at) = (scene.trace(1), scene.at(10));
     let first = |name| scene.resource(name);
     scene
-        .client
         .store([
             first("a").span(span(id, 1).at(at)),
             first("b").span(span(id, 1).at(at)),
@@ -119,10 +118,7 @@ async fn a_call_is_a_span_whose_parent_is_in_its_trace(scene: Scene) {
         .await;
     let zero = span(id, 5).parent(0).at(at);
     let elsewhere = span(scene.trace(2), 6).parent(1).at(at);
-    scene
-        .client
-        .store([first("f").span(zero).span(elsewhere)])
-        .await;
+    scene.store([first("f").span(zero).span(elsewhere)]).await;
 
     assert_eq!(links(&scene, 0, Some(999)).await, [link("a", "c", 1)]);
 }
@@ -131,7 +127,6 @@ async fn a_call_is_a_span_whose_parent_is_in_its_trace(scene: Scene) {
 async fn calls_within_a_service_and_without_one_count(scene: Scene) {
     let (id, at) = (scene.trace(1), scene.at(10));
     scene
-        .client
         .store([
             scene
                 .resource("a")
@@ -148,16 +143,16 @@ async fn calls_within_a_service_and_without_one_count(scene: Scene) {
 /// D4: counted over all traces, duplicates included.
 async fn calls_are_counted_over_all_traces_with_duplicates(scene: Scene) {
     for number in 1..=7 {
-        scene.client.store(call(&scene, number, 100, 200)).await;
+        scene.store(call(&scene, number, 100, 200)).await;
     }
     let [_, child] = call(&scene, 1, 100, 200);
-    scene.client.store([child]).await;
+    scene.store([child]).await;
     assert_eq!(links(&scene, 0, Some(999)).await, [link("a", "b", 8)]);
 }
 
 /// D5: Jaeger asks for `[end - lookback, end]`, in whole days as well as in moments.
 async fn the_window_of_jaeger_s_query_service_works(scene: Scene) {
-    scene.client.store(call(&scene, 1, 100, 200)).await;
+    scene.store(call(&scene, 1, 100, 200)).await;
     assert_eq!(
         links(&scene, 0, Some(999_999_999_999)).await,
         [link("a", "b", 1)]

@@ -7,7 +7,7 @@ use larder_tests::{Query, Scene, duration, timestamp, unset_duration, unset_time
 /// Q1: zero or less means the default of 100.
 async fn a_depth_of_zero_or_less_is_the_default_of_100(scene: Scene) {
     let spans = (1..=120).map(|number| span(scene.trace(number), 1).at(scene.at(number)));
-    scene.client.store([scene.resource("a").spans(spans)]).await;
+    scene.store([scene.resource("a").spans(spans)]).await;
 
     let newest: Vec<u64> = (21..=120).rev().collect();
     for depth in [0, -1, i32::MIN] {
@@ -22,7 +22,7 @@ async fn a_depth_of_zero_or_less_is_the_default_of_100(scene: Scene) {
 /// Q1: a depth above the configured maximum is clamped, without an error.
 async fn a_depth_above_the_maximum_is_no_error(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(0));
-    scene.client.store([scene.resource("a").span(one)]).await;
+    scene.store([scene.resource("a").span(one)]).await;
     for depth in [10_001, i32::MAX] {
         assert_eq!(scene.find(scene.query().depth(depth)).await, [1], "{depth}");
     }
@@ -33,7 +33,7 @@ async fn the_newest_matching_span_decides_the_order(scene: Scene) {
     // Trace 1 has the newest span of all, but only its oldest one is of the requested service.
     for (number, name, offset) in [(1, "a", 10), (2, "a", 30), (3, "a", 20), (1, "b", 90)] {
         let one = span(scene.trace(number), offset).at(scene.at(offset));
-        scene.client.store([scene.resource(name).span(one)]).await;
+        scene.store([scene.resource(name).span(one)]).await;
     }
     let asked = scene.query().service(scene.service("a"));
     assert_eq!(scene.find(asked.clone()).await, [2, 3, 1]);
@@ -46,7 +46,7 @@ async fn the_newest_matching_span_decides_the_order(scene: Scene) {
 async fn equal_times_order_by_trace_id(scene: Scene) {
     for number in [5, 1, 4, 2, 3] {
         let one = span(scene.trace(number), 1).at(scene.at(7));
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     assert_eq!(scene.find(scene.query()).await, [1, 2, 3, 4, 5]);
     assert_eq!(scene.find(scene.query().depth(2)).await, [1, 2]);
@@ -62,7 +62,6 @@ async fn one_span_must_satisfy_everything(scene: Scene) {
     let tagged = span(split, 2).name("y").at(at).attribute("k", "v");
     let elsewhere = span(split, 3).name("x").at(at).attribute("k", "v");
     scene
-        .client
         .store([
             scene
                 .resource("a")
@@ -86,7 +85,7 @@ async fn a_trace_written_in_pieces_is_found_whole(scene: Scene) {
             .at(scene.at(number));
         let other = span(scene.trace(2), number).at(scene.at(number));
         let resource = scene.resource("a").span(one).span(other);
-        scene.client.store([resource]).await;
+        scene.store([resource]).await;
     }
     let query = scene.query().operation("op-3");
     assert_eq!(scene.find(query.clone()).await, [1]);
@@ -105,7 +104,7 @@ async fn a_service_is_matched_exactly(scene: Scene) {
     ];
     for (number, name) in (1..).zip(&names) {
         let one = span(scene.trace(number), 1).at(scene.at(number));
-        scene.client.store([service(name.as_str()).span(one)]).await;
+        scene.store([service(name.as_str()).span(one)]).await;
     }
     assert_eq!(scene.find(scene.query().service(&shop)).await, [1]);
     assert_eq!(scene.find(scene.query()).await, [4, 3, 2, 1]);
@@ -118,7 +117,6 @@ async fn a_service_name_that_is_no_string_counts_as_none(scene: Scene) {
     let number = span(scene.trace(1), 1).at(scene.at(1));
     let named = span(scene.trace(2), 1).at(scene.at(2));
     scene
-        .client
         .store([service(42).span(number), scene.resource("a").span(named)])
         .await;
 
@@ -137,7 +135,7 @@ async fn a_service_name_that_is_no_string_counts_as_none(scene: Scene) {
 async fn an_operation_is_the_exact_name_of_the_span(scene: Scene) {
     for (number, name) in [(1, "GET /"), (2, "get /"), (3, "GET /x"), (4, "")] {
         let one = span(scene.trace(number), 1).name(name).at(scene.at(number));
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     assert_eq!(scene.find(scene.query().operation("GET /")).await, [1]);
     assert_eq!(scene.find(scene.query()).await, [4, 3, 2, 1]);
@@ -149,7 +147,7 @@ async fn the_window_includes_both_ends(scene: Scene) {
         let one = span(scene.trace(number), 1)
             .at(scene.at(number))
             .lasting(5000);
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     let window = |from, to| Query::default().window(scene.at(from), scene.at(to));
     assert_eq!(scene.find(window(1, 3)).await, [3, 2, 1]);
@@ -165,7 +163,7 @@ async fn the_window_is_of_the_matching_span(scene: Scene) {
         span(scene.trace(1), 1).name("early").at(scene.at(10)),
         span(scene.trace(1), 2).name("late").at(scene.at(90)),
     ];
-    scene.client.store([scene.resource("a").spans(spans)]).await;
+    scene.store([scene.resource("a").spans(spans)]).await;
 
     let window = |from, to| Query::default().window(scene.at(from), scene.at(to));
     assert_eq!(scene.find(window(0, 50).operation("early")).await, [1]);
@@ -176,7 +174,7 @@ async fn the_window_is_of_the_matching_span(scene: Scene) {
 /// W1: absent and the year 1 both mean that there is no bound; 1970 is a bound.
 async fn the_year_one_is_no_bound_and_1970_is_one(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(0));
-    scene.client.store([scene.resource("a").span(one)]).await;
+    scene.store([scene.resource("a").span(one)]).await;
 
     let asked = Query::default().service(scene.service("a"));
     let mut unset = asked.clone();
@@ -198,7 +196,7 @@ async fn the_year_one_is_no_bound_and_1970_is_one(scene: Scene) {
 /// W1: times before 1970 or beyond 64 bits of nanoseconds are valid bounds.
 async fn bounds_beyond_the_times_of_spans_are_honoured(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(0));
-    scene.client.store([scene.resource("a").span(one)]).await;
+    scene.store([scene.resource("a").span(one)]).await;
 
     let bounded = |seconds: i64, min: bool| {
         let mut query = Query::default().service(scene.service("a"));
@@ -223,7 +221,7 @@ async fn durations_include_both_ends(scene: Scene) {
         let one = span(scene.trace(number), 1)
             .at(scene.at(number))
             .lasting(number * 1000);
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     let query = || scene.query();
     assert_eq!(scene.find(query().at_least(2000)).await, [3, 2]);
@@ -242,7 +240,7 @@ async fn negative_durations_are_numbers(scene: Scene) {
         // They start at 500, so their durations are -400, 400 and 0.
         let mut one = span(scene.trace(number), 1).at(scene.at(500));
         one.0.end_time_unix_nano = scene.at(end);
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     let query = || scene.query();
     assert_eq!(scene.find(query().at_most(-1)).await, [1]);
@@ -257,7 +255,7 @@ async fn negative_durations_are_numbers(scene: Scene) {
 /// Q7: durations beyond 64 bits of nanoseconds are valid bounds.
 async fn very_long_duration_bounds_are_honoured(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(0)).lasting(5);
-    scene.client.store([scene.resource("a").span(one)]).await;
+    scene.store([scene.resource("a").span(one)]).await;
 
     let age = Some(prost_types::Duration {
         seconds: 300_000_000_000,
@@ -303,7 +301,7 @@ async fn found_ids_carry_the_range_of_the_whole_trace(scene: Scene) {
             .name(name)
             .at(scene.at(offset))
             .lasting(lasting);
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     let query = scene.query().operation("x");
     let found = scene.client.find_trace_ids(&query).await.unwrap();

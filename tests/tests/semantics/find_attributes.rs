@@ -10,7 +10,7 @@ async fn store_values(scene: &Scene, values: impl IntoIterator<Item = otlp::AnyV
     for (number, value) in (1..).zip(values) {
         let one = span(scene.trace(number), 1).at(scene.at(number));
         let one = one.attribute("key", value);
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
 }
 
@@ -103,7 +103,6 @@ async fn an_attribute_that_is_there_without_a_value_matches_the_empty_text(scene
     let two = span(scene.trace(2), 1).at(scene.at(0)).attribute("key", "");
     let absent = span(scene.trace(3), 1).at(scene.at(0));
     scene
-        .client
         .store([scene.resource("a").spans([one, two, absent])])
         .await;
 
@@ -116,7 +115,6 @@ async fn a_plain_key_is_looked_for_at_five_levels(scene: Scene) {
     let bare = |number| span(scene.trace(number), 1).at(scene.at(number));
     let unlike = key_value("key", "other");
     scene
-        .client
         .store([
             scene
                 .resource("a")
@@ -139,7 +137,6 @@ async fn a_plain_key_is_looked_for_at_five_levels(scene: Scene) {
 async fn all_attributes_must_match_on_one_span(scene: Scene) {
     let bare = |number, id| span(scene.trace(number), id).at(scene.at(number));
     scene
-        .client
         .store([
             scene
                 .resource("a")

@@ -26,7 +26,7 @@ async fn store_statuses(scene: &Scene) {
         one = one
             .attribute("error", "true")
             .attribute("span.status", "ok");
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
 }
 
@@ -107,7 +107,7 @@ async fn span_kind_asks_for_the_kind(scene: Scene) {
     for (number, (kind, _)) in (1..).zip(kinds) {
         let one = span(scene.trace(number), 1).at(scene.at(number)).kind(kind);
         let one = one.attribute("span.kind", "server");
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     for (number, (_, word)) in (1..).zip(kinds) {
         for word in [word.to_owned(), word.to_uppercase()] {
@@ -137,7 +137,7 @@ async fn scope_name_and_version_are_the_scope_s(scene: Scene) {
             .attribute("scope.name", "decoy")
             .attribute("otel.scope.name", "decoy");
         let resource = scene.resource("a").scope(name, version, []).span(one);
-        scene.client.store([resource]).await;
+        scene.store([resource]).await;
     }
     assert_eq!(scene.find(with(&scene, "scope.name", "lib")).await, [2, 1]);
     assert_eq!(
@@ -161,7 +161,6 @@ async fn scope_name_and_version_are_the_scope_s(scene: Scene) {
 async fn a_resource_key_asks_only_the_resource(scene: Scene) {
     let bare = |number| span(scene.trace(number), 1).at(scene.at(number));
     scene
-        .client
         .store([
             scene.resource("a").attribute("host", "h1").span(bare(1)),
             scene.resource("a").span(bare(2).attribute("host", "h1")),
@@ -192,7 +191,6 @@ async fn special_and_plain_keys_combine_on_one_span(scene: Scene) {
     let bare = |number, id| span(scene.trace(number), id).at(scene.at(number));
     let failed = |one: larder_tests::otlp::SpanBuilder| one.status(StatusCode::Error);
     scene
-        .client
         .store([scene
             .resource("a")
             .scope("lib", "1", [key_value("x", 1)])

@@ -11,7 +11,7 @@ async fn an_id_of_another_length_is_padded_or_cut(scene: Scene) {
     id[14..].fill(0);
     id[13] |= 1;
     let one = scene.resource("a").span(span(id, 1).at(scene.at(0)));
-    scene.client.store([one]).await;
+    scene.store([one]).await;
 
     let short = scene.client.get_traces([&id[..14]]).await.unwrap();
     assert_eq!(short.len(), 1);
@@ -43,7 +43,7 @@ async fn an_unknown_id_brings_an_empty_answer(scene: Scene) {
 async fn unknown_ids_are_skipped(scene: Scene) {
     for number in [1, 3] {
         let known = span(scene.trace(number), 1).at(scene.at(0));
-        scene.client.store([scene.resource("a").span(known)]).await;
+        scene.store([scene.resource("a").span(known)]).await;
     }
     let asked = [2, 1, 4, 3].map(|number| scene.trace(number));
     let found = scene.client.get_traces(asked).await.unwrap();
@@ -55,7 +55,7 @@ async fn unknown_ids_are_skipped(scene: Scene) {
 /// G1: start and end are only hints; they exclude no span.
 async fn the_time_hints_drop_no_span(scene: Scene) {
     let spans = [0, 500].map(|offset| span(scene.trace(1), offset + 1).at(scene.at(offset)));
-    scene.client.store([scene.resource("a").spans(spans)]).await;
+    scene.store([scene.resource("a").spans(spans)]).await;
 
     for (start, end) in [(0, 1), (400, 600), (900, 100)] {
         let query = GetTraceParams {
@@ -76,7 +76,7 @@ async fn the_time_hints_drop_no_span(scene: Scene) {
 async fn an_id_asked_for_twice_comes_once(scene: Scene) {
     let id = scene.trace(1);
     let one = span(id, 1).at(scene.at(0));
-    scene.client.store([scene.resource("a").span(one)]).await;
+    scene.store([scene.resource("a").span(one)]).await;
 
     let found = scene.client.get_traces([id, id]).await.unwrap();
     assert_eq!(found.len(), 1);
@@ -89,7 +89,7 @@ async fn a_trace_is_all_its_spans_in_the_order_written(scene: Scene) {
     let far = 900_000_000_000;
     for (number, offset) in [(3, far), (1, 0), (2, far / 2), (1, 7)] {
         let one = span(id, number).at(scene.at(offset));
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     assert_eq!(scene.client.get_trace(id).await.span_ids(), [3, 1, 2, 1]);
 }

@@ -74,30 +74,7 @@ async fn pages_joined_are_the_whole_answer(plugin: Plugin) {
     assert_eq!(all_pages(&client, &old, 2).await.concat(), whole);
 }
 
-#[tokio::test]
-async fn kv_answers_page_by_page() {
-    pages_joined_are_the_whole_answer(Plugin::Kv).await;
-}
-
-#[tokio::test]
-async fn memory_answers_page_by_page() {
-    pages_joined_are_the_whole_answer(Plugin::Memory).await;
-}
-
-#[tokio::test]
-async fn minimal_answers_page_by_page() {
-    pages_joined_are_the_whole_answer(Plugin::Minimal).await;
-}
-
-#[tokio::test]
-async fn minimal_0_1_answers_page_by_page() {
-    pages_joined_are_the_whole_answer(Plugin::Minimal0_1).await;
-}
-
-#[tokio::test]
-async fn c_0_1_answers_page_by_page() {
-    pages_joined_are_the_whole_answer(Plugin::C0_1).await;
-}
+larder_tests::with_plugins!(pages_joined_are_the_whole_answer: kv = Kv, memory = Memory, minimal = Minimal, minimal_0_1 = Minimal0_1, c_0_1 = C0_1);
 
 fn assert_refused(refused: &Status, code: Code, reason: &str, text: &str) {
     assert_eq!(refused.code(), code, "{refused:?}");

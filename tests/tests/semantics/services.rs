@@ -24,11 +24,10 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 async fn services_are_listed_once_and_sorted(scene: Scene) {
     for (number, name) in (1..).zip(["b", "a", "c", "a", "B"]) {
         let one = span(scene.trace(number), 1).at(scene.at(0));
-        scene.client.store([scene.resource(name).span(one)]).await;
+        scene.store([scene.resource(name).span(one)]).await;
     }
     let one = span(scene.trace(9), 1).at(scene.at(0));
     scene
-        .client
         .store([resource().span(one.clone()), service("").span(one)])
         .await;
 
@@ -56,10 +55,10 @@ async fn operations_are_distinct_pairs_of_name_and_kind(scene: Scene) {
             .name(name)
             .at(scene.at(0))
             .kind(kind);
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     let other = span(scene.trace(8), 1).name("other").at(scene.at(0));
-    scene.client.store([scene.resource("b").span(other)]).await;
+    scene.store([scene.resource("b").span(other)]).await;
 
     let all = [
         ("", "producer"),
@@ -80,7 +79,7 @@ async fn a_kind_filters_operations(scene: Scene) {
         span(scene.trace(1), 3).name("z"),
     ];
     let spans = spans.map(|span| span.at(scene.at(0)));
-    scene.client.store([scene.resource("a").spans(spans)]).await;
+    scene.store([scene.resource("a").spans(spans)]).await;
 
     assert_eq!(
         operations(&scene, "a", "server").await,

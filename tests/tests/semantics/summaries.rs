@@ -24,7 +24,6 @@ async fn a_summary_is_of_all_spans_of_the_trace(scene: Scene) {
     let id = scene.trace(1);
     let of = |number: u64, from, to| span(id, number).at(scene.at(from)).lasting(to - from);
     scene
-        .client
         .store([
             scene
                 .resource("web")
@@ -37,10 +36,7 @@ async fn a_summary_is_of_all_spans_of_the_trace(scene: Scene) {
         ])
         .await;
     let orphan = of(5, 200, 210).parent(99).status(StatusCode::Ok);
-    scene
-        .client
-        .store([scene.resource("db").span(orphan)])
-        .await;
+    scene.store([scene.resource("db").span(orphan)]).await;
 
     let expected = TraceSummary {
         trace_id: id.to_vec(),
@@ -68,7 +64,7 @@ async fn a_summary_is_of_all_spans_of_the_trace(scene: Scene) {
 async fn summaries_keep_the_order_and_the_depth_of_the_search(scene: Scene) {
     for (number, offset) in [(1, 20), (2, 40), (3, 30), (4, 10)] {
         let one = span(scene.trace(number), 1).at(scene.at(offset));
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
     }
     let query = scene.query().depth(3);
     let found = scene.client.find_trace_summaries(&query).await.unwrap();
@@ -85,13 +81,10 @@ async fn the_root_is_the_earliest_span_without_a_parent(scene: Scene) {
     let spans = [("late", 50), ("early", 20), ("twin", 20)];
     for (number, (name, offset)) in (1..).zip(spans) {
         let one = span(id, number).name(name).at(scene.at(offset));
-        scene.client.store([scene.resource(name).span(one)]).await;
+        scene.store([scene.resource(name).span(one)]).await;
     }
     let child = span(id, 9).parent(1).at(scene.at(0));
-    scene
-        .client
-        .store([scene.resource("child").span(child)])
-        .await;
+    scene.store([scene.resource("child").span(child)]).await;
 
     let summary = only(&scene, &scene.query()).await;
     assert_eq!(summary.root_operation_name, "early");
@@ -107,7 +100,7 @@ async fn a_trace_without_a_root_has_no_root_names(scene: Scene) {
         span(id, 3).parent(3 << 56).at(scene.at(0)),
         span(id, 4).parent(7).at(scene.at(0)),
     ];
-    scene.client.store([scene.resource("a").spans(spans)]).await;
+    scene.store([scene.resource("a").spans(spans)]).await;
 
     let summary = only(&scene, &scene.query()).await;
     assert_eq!(summary.root_service_name, "");
@@ -121,10 +114,7 @@ async fn duplicates_are_counted_each_time(scene: Scene) {
     let id = scene.trace(1);
     let twin = span(id, 1).at(scene.at(5)).status(StatusCode::Error);
     for _ in 0..3 {
-        scene
-            .client
-            .store([scene.resource("a").span(twin.clone())])
-            .await;
+        scene.store([scene.resource("a").span(twin.clone())]).await;
     }
     let summary = only(&scene, &scene.query()).await;
     assert_eq!((summary.span_count, summary.error_span_count), (3, 3));

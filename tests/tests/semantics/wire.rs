@@ -14,7 +14,7 @@ async fn the_messages_of_a_trace_are_consecutive(scene: Scene) {
         for number in [1, 2, 3] {
             let one = span(scene.trace(number), turn).at(scene.at(turn * 10 + number));
             let one = one.attribute("filler", filler.as_str());
-            scene.client.store([scene.resource("a").span(one)]).await;
+            scene.store([scene.resource("a").span(one)]).await;
         }
     }
     let found = scene.client.find_traces(&scene.query()).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_request_may_exceed_the_size_of_an_answer(scene: Scene) {
 /// A request without a query is the same as one with an empty query.
 async fn a_request_without_its_query_is_an_empty_query(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(0));
-    scene.client.store([scene.resource("a").span(one)]).await;
+    scene.store([scene.resource("a").span(one)]).await;
     for method in [method::FIND_TRACES, method::FIND_TRACE_SUMMARIES] {
         let body = FindTracesRequest { query: None }.encode_to_vec();
         let reply = scene.client.call().stream(method, body.into()).await;

@@ -38,8 +38,8 @@ async fn a_span_written_twice_is_there_twice(scene: Scene) {
     let id = scene.trace(1);
     let twin = span(id, 1).at(scene.at(0));
     let both = [twin.clone(), twin.clone()];
-    scene.client.store([scene.resource("a").spans(both)]).await;
-    scene.client.store([scene.resource("a").span(twin)]).await;
+    scene.store([scene.resource("a").spans(both)]).await;
+    scene.store([scene.resource("a").span(twin)]).await;
 
     assert_eq!(scene.client.get_trace(id).await.span_ids(), [1, 1, 1]);
     assert_eq!(scene.find(scene.query()).await, [1]);
@@ -63,7 +63,6 @@ async fn odd_spans_are_stored_as_they_are(scene: Scene) {
     numbers.0.status.as_mut().unwrap().code = -3;
     let spans = [backwards, parent, link, endless, numbers];
     scene
-        .client
         .store([scene.resource("a").spans(spans.clone())])
         .await;
 
@@ -108,7 +107,7 @@ async fn a_write_is_visible_when_it_is_acknowledged(scene: Scene) {
         let one = span(scene.trace(number), number)
             .name(&format!("op-{number}"))
             .at(scene.at(number));
-        scene.client.store([scene.resource("a").span(one)]).await;
+        scene.store([scene.resource("a").span(one)]).await;
 
         assert_eq!(scene.find(scene.query().depth(1)).await, [number]);
         assert_eq!(

@@ -40,7 +40,7 @@ fn says(refused: &ExportTracePartialSuccess, spans: i64, words: &[&str]) {
     assert!(words.iter().all(|word| text.contains(word)), "{text}");
 }
 
-async fn one_request_of_many_tenants(plugin: Plugin) {
+async fn each_tenant_gets_its_own_of_one_request(plugin: Plugin) {
     let larder = options(plugin).purge().start();
     let client = larder.client().await;
     let sent = vec![
@@ -106,15 +106,7 @@ async fn one_request_of_many_tenants(plugin: Plugin) {
     larder.line("refused spans");
 }
 
-#[tokio::test]
-async fn each_tenant_gets_its_own_of_one_request_with_kv() {
-    one_request_of_many_tenants(Plugin::Kv).await;
-}
-
-#[tokio::test]
-async fn each_tenant_gets_its_own_of_one_request_with_memory() {
-    one_request_of_many_tenants(Plugin::Memory).await;
-}
+larder_tests::with_plugins!(each_tenant_gets_its_own_of_one_request: kv = Kv, memory = Memory);
 
 #[tokio::test]
 async fn the_header_takes_precedence_over_resources() {
@@ -162,7 +154,7 @@ async fn a_token_does_not_write_for_other_tenants_by_the_attribute() {
         .environment("LARDER_TENANCY_DEFAULT", "main")
         .start_in(&home);
     let plain = larder.client().await;
-    let with = |token: &str| plain.with_header("authorization", &format!("Bearer {token}"));
+    let with = |token: &str| plain.token(token);
 
     let refused = refused(
         &with(&a),

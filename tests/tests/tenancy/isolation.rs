@@ -133,15 +133,7 @@ async fn tenants_are_isolated(plugin: Plugin) {
     assert_eq!(tenants[0]["plugin"]["state"], "ready");
 }
 
-#[tokio::test]
-async fn tenants_are_isolated_with_kv() {
-    tenants_are_isolated(Plugin::Kv).await;
-}
-
-#[tokio::test]
-async fn tenants_are_isolated_with_memory() {
-    tenants_are_isolated(Plugin::Memory).await;
-}
+larder_tests::with_plugins!(tenants_are_isolated: kv = Kv, memory = Memory);
 
 #[tokio::test]
 async fn a_restart_keeps_tenants_isolated() {

@@ -37,9 +37,7 @@ impl ListedTenants {
     }
 
     async fn client(&self, number: usize) -> Client {
-        let bearer = format!("Bearer {}", self.tokens[number]);
-        let client = self.larder.client().await;
-        client.with_header("authorization", &bearer)
+        self.larder.client().await.token(&self.tokens[number])
     }
 }
 

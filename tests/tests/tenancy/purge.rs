@@ -25,15 +25,7 @@ async fn purges(plugin: Plugin) {
     }
 }
 
-#[tokio::test]
-async fn purges_with_kv() {
-    purges(Plugin::Kv).await;
-}
-
-#[tokio::test]
-async fn purges_with_memory() {
-    purges(Plugin::Memory).await;
-}
+larder_tests::with_plugins!(purges: kv = Kv, memory = Memory);
 
 #[tokio::test]
 async fn a_purge_of_all_reaches_idle_tenants_after_a_start() {
@@ -52,7 +44,7 @@ async fn a_purge_of_all_reaches_idle_tenants_after_a_start() {
     }
 }
 
-async fn makes_room(plugin: Plugin) {
+async fn a_purged_tenant_makes_room_for_another(plugin: Plugin) {
     let home = Home::new();
     let options = || {
         let few = tenancy(plugin).environment("LARDER_TENANCY_MAX_TENANTS", "2");
@@ -95,15 +87,7 @@ fn names(larder: &Larder) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
-async fn a_purged_tenant_makes_room_for_another_with_kv() {
-    makes_room(Plugin::Kv).await;
-}
-
-#[tokio::test]
-async fn a_purged_tenant_makes_room_for_another_with_memory() {
-    makes_room(Plugin::Memory).await;
-}
+larder_tests::with_plugins!(a_purged_tenant_makes_room_for_another: kv = Kv, memory = Memory);
 
 #[tokio::test]
 async fn a_tenant_that_the_configuration_names_stays_known_after_a_purge() {

@@ -1,5 +1,6 @@
 //! A tenant's quotas: above them, only that tenant is refused, with a retry delay.
 
+use larder_proto::storage::v2::FoundTraceId;
 use larder_tests::http::{self, count};
 use larder_tests::otlp::{ResourceBuilder, noise, service, span};
 use larder_tests::status::{error_info, retry_info};
@@ -118,9 +119,8 @@ async fn a_tenant_at_its_kv_quota_cannot_write_and_the_others_can() {
     assert_eq!(traces(&client, "full").await.len(), usize::from(stored));
 }
 
-/// Of three queries that never end one runs, one waits, and one is refused at once.
-#[tokio::test]
-async fn queries_beyond_a_tenants_number_are_refused_and_the_others_answered() {
+/// Starts three queries of tenant `a` that never end, where one may run and one may wait. Returns once one is refused.
+async fn saturated() -> (Larder, Client, JoinSet<Result<Vec<FoundTraceId>, Status>>) {
     let larder = tenancy(Plugin::HostileExclusive)
         .environment("LARDER_LIMITS_CALL_TIMEOUT", "1h")
         .environment("LARDER_LIMITS_QUERY_TIMEOUT", "1h")
@@ -139,54 +139,35 @@ async fn queries_beyond_a_tenants_number_are_refused_and_the_others_answered() {
     let first = patiently("a refusal", queries.join_next()).await.unwrap();
     let refused = first.unwrap().unwrap_err();
     assert_refused(&refused, "limits.concurrent_queries");
+    (larder, client, queries)
+}
+
+/// Of three queries that never end one runs, one waits, and one is refused at once.
+#[tokio::test]
+async fn queries_beyond_a_tenants_number_are_refused_and_the_others_answered() {
+    let (larder, client, mut queries) = saturated().await;
     assert_eq!(refusals(&larder, "limits.concurrent_queries"), 1);
     assert_eq!(traces(&client, "b").await, [1]);
     assert_eq!(queries.len(), 2);
     assert!(queries.try_join_next().is_none(), "one runs, and one waits");
-    queries.abort_all();
 }
 
 /// `/explain` counts as a query: with one running and one waiting it is refused at once, and another tenant's is not.
 #[tokio::test]
 async fn an_explanation_beyond_a_tenants_number_of_queries_is_refused() {
-    let larder = tenancy(Plugin::HostileExclusive)
-        .environment("LARDER_LIMITS_CALL_TIMEOUT", "1h")
-        .environment("LARDER_LIMITS_QUERY_TIMEOUT", "1h")
-        .config("tenancy: { overrides: { a: { limits: { concurrent_queries: 1 } } } }")
-        .start();
-    let client = larder.client().await;
-    for tenant in ["a", "b"] {
-        store(&client, tenant, 1).await;
-    }
-    arm(&client.tenant("a"), "spin at find").await;
-    let mut queries = JoinSet::new();
-    for _ in 0..3 {
-        let client = client.tenant("a");
-        queries.spawn(async move { client.find_trace_ids(&Query::default()).await });
-    }
-    // Once the third is refused, one runs and one waits.
-    let first = patiently("a refusal", queries.join_next()).await.unwrap();
-    assert_refused(&first.unwrap().unwrap_err(), "limits.concurrent_queries");
+    let (larder, _client, _queries) = saturated().await;
     let explain = |tenant: &str| {
-        let path = format!("/explain?tenant={tenant}");
-        http::request(
-            larder.admin(),
-            ("POST", &path),
-            None,
-            r#"{"search_depth": 1}"#,
-        )
+        let call = ("POST", &*format!("/explain?tenant={tenant}"));
+        http::request(larder.admin(), call, None, r#"{"search_depth": 1}"#)
     };
     let refused = explain("a");
-    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert_eq!(refused.status, 429, "{refused:?}");
     assert!(
         refused.body.contains("limits.concurrent_queries"),
-        "{}",
-        refused.body
+        "{refused:?}"
     );
     assert_eq!(refusals(&larder, "limits.concurrent_queries"), 2);
-    let answered = explain("b");
-    assert_eq!(answered.status, 200, "{}", answered.body);
-    queries.abort_all();
+    assert_eq!(explain("b").status, 200);
 }
 
 /// Only concurrent queries are limited: successive ones are answered, and so is a waiting one.

@@ -52,7 +52,7 @@ impl TokenIsolation {
         let client = self.larder.client().await;
         match token {
             None => client,
-            Some(token) => client.with_header("authorization", &format!("Bearer {token}")),
+            Some(token) => client.token(token),
         }
     }
 
@@ -127,15 +127,7 @@ async fn tokens_are_isolated(plugin: Plugin) {
     }
 }
 
-#[tokio::test]
-async fn tokens_are_isolated_with_kv() {
-    tokens_are_isolated(Plugin::Kv).await;
-}
-
-#[tokio::test]
-async fn tokens_are_isolated_with_memory() {
-    tokens_are_isolated(Plugin::Memory).await;
-}
+larder_tests::with_plugins!(tokens_are_isolated: kv = Kv, memory = Memory);
 
 /// Health, reflection and the probes need no token, and metrics are for every operator.
 #[tokio::test]

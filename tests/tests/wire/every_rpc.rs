@@ -32,15 +32,7 @@ async fn every_rpc_answers(plugin: Plugin) {
     assert!(client.capabilities().await.unwrap().search.is_some());
 }
 
-#[tokio::test]
-async fn every_rpc_answers_with_memory() {
-    every_rpc_answers(Plugin::Memory).await;
-}
-
-#[tokio::test]
-async fn every_rpc_answers_with_minimal() {
-    every_rpc_answers(Plugin::Minimal).await;
-}
+larder_tests::with_plugins!(every_rpc_answers: memory = Memory, minimal = Minimal);
 
 #[tokio::test]
 async fn an_empty_export_is_taken_and_nothing_is_written() {

@@ -78,20 +78,7 @@ async fn a_trace_of_100_000_spans_goes_through_in_bounded_memory(plugin: Plugin)
     );
 }
 
-#[tokio::test]
-async fn kv_takes_and_gives_a_trace_of_100_000_spans_in_bounded_memory() {
-    a_trace_of_100_000_spans_goes_through_in_bounded_memory(Plugin::Kv).await;
-}
-
-#[tokio::test]
-async fn memory_takes_and_gives_a_trace_of_100_000_spans_in_bounded_memory() {
-    a_trace_of_100_000_spans_goes_through_in_bounded_memory(Plugin::Memory).await;
-}
-
-#[tokio::test]
-async fn minimal_takes_and_gives_a_trace_of_100_000_spans_in_bounded_memory() {
-    a_trace_of_100_000_spans_goes_through_in_bounded_memory(Plugin::Minimal).await;
-}
+larder_tests::with_plugins!(a_trace_of_100_000_spans_goes_through_in_bounded_memory: kv = Kv, memory = Memory, minimal = Minimal);
 
 /// If a client reads slowly, or not at all, the server waits instead of buffering.
 #[tokio::test]

@@ -226,7 +226,7 @@ async fn a_span_that_fits_no_message_is_refused(scene: Scene) {
 
     let scene = scene.again();
     let fits = filled(&scene, 1, 4_000_000);
-    scene.client.store([scene.resource("a").span(fits)]).await;
+    scene.store([scene.resource("a").span(fits)]).await;
     assert_eq!(scene.client.get_trace(scene.trace(1)).await.span_ids(), [1]);
 
     // The resource counts too.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest};
-use larder_proto::testing::field;
+use larder_proto::testing::bytes_field;
 use larder_proto::wire::{Fields, Value};
 use larder_tests::otlp::{key_value, request, span};
 use larder_tests::{Scene, method};
@@ -63,7 +63,7 @@ async fn unknown_fields_and_odd_orders_are_kept(scene: Scene) {
     let id = scene.trace(1);
     let varint = [0xa0, 0x3e, 0x05]; // field 1000
     let fixed = [0xa5, 0x3e, 1, 2, 3, 4];
-    let text = field(1001, b"unknown \xff bytes are no string");
+    let text = bytes_field(1001, b"unknown \xff bytes are no string");
 
     let mut span_bytes = [&varint[..], &text].concat();
     span_bytes.extend(
@@ -75,29 +75,29 @@ async fn unknown_fields_and_odd_orders_are_kept(scene: Scene) {
             .encode_to_vec(),
     );
     // The name a second time (the last counts), and a status in two parts that merge.
-    span_bytes.extend(field(5, b"renamed"));
-    span_bytes.extend(field(15, &[0x18, 2]));
-    span_bytes.extend(field(15, &field(2, b"why")));
+    span_bytes.extend(bytes_field(5, b"renamed"));
+    span_bytes.extend(bytes_field(15, &[0x18, 2]));
+    span_bytes.extend(bytes_field(15, &bytes_field(2, b"why")));
     span_bytes.extend(fixed);
 
-    let scope = [&field(1, b"lib")[..], &fixed, &field(2, b"1")].concat();
+    let scope = [&bytes_field(1, b"lib")[..], &fixed, &bytes_field(2, b"1")].concat();
     let scope_spans = [
-        field(3, b"https://example.com/scope"),
-        field(2, &span_bytes),
+        bytes_field(3, b"https://example.com/scope"),
+        bytes_field(2, &span_bytes),
         varint.to_vec(),
-        field(1, &scope),
+        bytes_field(1, &scope),
     ]
     .concat();
     let name = key_value("service.name", scene.service("a").as_str()).encode_to_vec();
-    let resource = [&field(1, &name)[..], &text].concat();
+    let resource = [&bytes_field(1, &name)[..], &text].concat();
     let resource_spans = [
         varint.to_vec(),
-        field(2, &scope_spans),
-        field(1, &resource),
-        field(3, b"https://example.com/resource"),
+        bytes_field(2, &scope_spans),
+        bytes_field(1, &resource),
+        bytes_field(3, b"https://example.com/resource"),
     ]
     .concat();
-    let sent = [varint.to_vec(), field(1, &resource_spans)].concat();
+    let sent = [varint.to_vec(), bytes_field(1, &resource_spans)].concat();
     let answer = scene.client.export_bytes(sent.clone()).await.unwrap();
     assert_eq!(answer.partial_success, None);
 

@@ -7,7 +7,7 @@ use larder_model::storage::{SpanKind, StatusCode, Term, TraceId};
 use larder_model::string_form;
 use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
 use larder_proto::otlp::{AnyValue, is_utf8, pdata};
-use larder_proto::testing::field;
+use larder_proto::testing::bytes_field;
 use larder_proto::testing::mirror::{self, Value};
 use larder_proto::wire::Fields;
 use opentelemetry_proto::tonic::trace::v1 as otlp;
@@ -178,7 +178,7 @@ impl Sent {
         if has_group(&self.span, Kind::Span)
             || has_group(&self.resource_header, Kind::ResourceSpans)
             || has_group(&self.scope_header, Kind::ScopeSpans)
-            || !pdata::decodes(&field(1, &self.resource_header))
+            || !pdata::decodes(&bytes_field(1, &self.resource_header))
         {
             return Some(Reason::Undecodable);
         }

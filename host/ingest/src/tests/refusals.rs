@@ -1,6 +1,6 @@
 //! Refused spans and their messages.
 
-use larder_proto::testing::field;
+use larder_proto::testing::bytes_field;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -117,8 +117,8 @@ fn a_refused_parent_and_a_refused_link_are_described() {
 
 /// A request of these encoded spans.
 fn encoded(spans: &[Vec<u8>]) -> Vec<u8> {
-    let spans: Vec<u8> = spans.iter().flat_map(|span| field(2, span)).collect();
-    field(1, &field(2, &spans))
+    let spans: Vec<u8> = spans.iter().flat_map(|span| bytes_field(2, span)).collect();
+    bytes_field(1, &bytes_field(2, &spans))
 }
 
 #[test]
@@ -129,15 +129,18 @@ fn an_id_that_a_later_one_replaces_has_to_be_decodable_too() {
         (2, Reason::SpanId),
         (4, Reason::ParentSpanId),
     ] {
-        let mut ends = field(number, &[1; 3]);
-        ends.extend(field(number, &vec![1; if number == 1 { 16 } else { 8 }]));
-        let bad = [&field(number, &[1; 3])[..], &good, &ends].concat();
+        let mut ends = bytes_field(number, &[1; 3]);
+        ends.extend(bytes_field(
+            number,
+            &vec![1; if number == 1 { 16 } else { 8 }],
+        ));
+        let bad = [&bytes_field(number, &[1; 3])[..], &good, &ends].concat();
         let ingested = walk(&encoded(&[bad, good.clone()]));
         let by_reason: Vec<_> = ingested.refused.by_reason().collect();
         assert_eq!((ingested.spans, by_reason), (1, vec![(reason, 1)]));
     }
-    let link = [field(1, &[1; 8]), field(1, &[1; 16])].concat();
-    let ingested = walk(&encoded(&[[good, field(13, &link)].concat()]));
+    let link = [bytes_field(1, &[1; 8]), bytes_field(1, &[1; 16])].concat();
+    let ingested = walk(&encoded(&[[good, bytes_field(13, &link)].concat()]));
     let by_reason: Vec<_> = ingested.refused.by_reason().collect();
     assert_eq!(by_reason, [(Reason::LinkId, 1)]);
 }
@@ -151,13 +154,13 @@ fn a_group_refuses_the_spans_inside_and_around_it() {
     let with = |more: Vec<u8>| [good.clone(), more].concat();
     for bad in [
         GROUP.to_vec(),
-        field(9, GROUP),
-        field(9, &field(2, GROUP)),
-        field(11, GROUP),
-        field(11, &field(3, GROUP)),
-        field(13, GROUP),
-        field(13, &field(4, GROUP)),
-        field(15, GROUP),
+        bytes_field(9, GROUP),
+        bytes_field(9, &bytes_field(2, GROUP)),
+        bytes_field(11, GROUP),
+        bytes_field(11, &bytes_field(3, GROUP)),
+        bytes_field(13, GROUP),
+        bytes_field(13, &bytes_field(4, GROUP)),
+        bytes_field(15, GROUP),
     ] {
         // Twice, because a repeated header is parsed only once.
         let ingested = walk(&encoded(&[with(bad.clone()), good.clone(), with(bad)]));
@@ -169,23 +172,33 @@ fn a_group_refuses_the_spans_inside_and_around_it() {
         );
         assert!(text.ends_with("in it"), "{text}");
     }
-    let scope = [field(2, &good), field(2, &good)].concat();
-    let in_scope = |header: Vec<u8>| field(1, &field(2, &[header, scope.clone()].concat()));
-    let in_resource = |header: Vec<u8>| field(1, &[header, field(2, &scope)].concat());
+    let scope = [bytes_field(2, &good), bytes_field(2, &good)].concat();
+    let in_scope =
+        |header: Vec<u8>| bytes_field(1, &bytes_field(2, &[header, scope.clone()].concat()));
+    let in_resource = |header: Vec<u8>| bytes_field(1, &[header, bytes_field(2, &scope)].concat());
     for (bad, place) in [
         (in_scope(GROUP.to_vec()), "its scope"),
-        (in_scope(field(1, GROUP)), "its scope"),
-        (in_scope(field(1, &field(3, GROUP))), "its scope"),
-        (in_resource(GROUP.to_vec()), "its resource"),
-        (in_resource(field(1, GROUP)), "its resource"),
-        (in_resource(field(1, &field(1, GROUP))), "its resource"),
-        (in_resource(field(1, &field(3, GROUP))), "its resource"),
-        // Spans in the field of clients before OTLP 0.15, which Jaeger still reads.
+        (in_scope(bytes_field(1, GROUP)), "its scope"),
         (
-            in_resource(field(1000, &field(2, &field(4, &[1; 3])))),
+            in_scope(bytes_field(1, &bytes_field(3, GROUP))),
+            "its scope",
+        ),
+        (in_resource(GROUP.to_vec()), "its resource"),
+        (in_resource(bytes_field(1, GROUP)), "its resource"),
+        (
+            in_resource(bytes_field(1, &bytes_field(1, GROUP))),
             "its resource",
         ),
-        (in_resource(field(1000, b"\x12\x01")), "its resource"),
+        (
+            in_resource(bytes_field(1, &bytes_field(3, GROUP))),
+            "its resource",
+        ),
+        // Spans in the field of clients before OTLP 0.15, which Jaeger still reads.
+        (
+            in_resource(bytes_field(1000, &bytes_field(2, &bytes_field(4, &[1; 3])))),
+            "its resource",
+        ),
+        (in_resource(bytes_field(1000, b"\x12\x01")), "its resource"),
     ] {
         let ingested = walk(&[bad, encoded(std::slice::from_ref(&good))].concat());
         let by_reason: Vec<_> = ingested.refused.by_reason().collect();

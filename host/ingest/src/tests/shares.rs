@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use larder_proto::testing::{field, mutated_traces, traces};
+use larder_proto::testing::{bytes_field, mutated_traces, traces};
 use larder_proto::wire::Fields;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use proptest::prelude::*;
@@ -42,7 +42,7 @@ fn pieces(request: &[u8]) -> Vec<&[u8]> {
 /// Encodes a share as a separate request.
 fn encode(share: &Share<'_>) -> Vec<u8> {
     let resource_spans = share.resource_spans().iter();
-    resource_spans.flat_map(|raw| field(1, raw)).collect()
+    resource_spans.flat_map(|raw| bytes_field(1, raw)).collect()
 }
 
 /// The fragments of a request, as text.
@@ -97,7 +97,7 @@ fn a_resource_that_is_sent_in_two_halves_is_merged() {
         prost::Message::encode_to_vec(&one),
         prost::Message::encode_to_vec(&other),
     ];
-    let request = field(1, &joined.concat());
+    let request = bytes_field(1, &joined.concat());
     assert_eq!(tenants(&request), [AttributeText::Repeated]);
 }
 

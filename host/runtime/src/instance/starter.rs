@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use larder_core::fair::Lane;
 use larder_model::storage::{Error, ErrorKind};
 use larder_store::{self as kv, Driver, Namespace};
-use tracing::{Instrument as _, info_span};
 use parking_lot::{Mutex, RwLock};
+use tracing::{Instrument as _, info_span};
 
 use crate::component::{Component, PluginConfig};
 use crate::sandbox::contract::{Environment, Role};
