@@ -13,7 +13,6 @@ mod absence;
 mod ask;
 mod comparisons;
 mod constants;
-mod core_cases;
 mod exclusive;
 mod fields;
 mod invalid;
