@@ -15,7 +15,7 @@ use larder_plugin::{Error, Part, Plugin, Search, Wanted};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     /// Random writes, searches and reads, compared with a plain list.
     #[test]
