@@ -58,7 +58,7 @@ pub(crate) struct Options {
 const MOST: usize = 100_000;
 
 /// The result of a call: the index of its kind in [`KINDS`], its latency since it was due, and its error.
-type CallResult = (usize, Duration, Result<()>);
+type TimedCall = (usize, Duration, Result<()>);
 
 /// Runs for the given time and prints a row for each kind of call.
 pub(crate) async fn run(options: &Options) -> Result<()> {
@@ -84,7 +84,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     report(&target, outcomes)
 }
 
-async fn calls(target: &Target, schedule: Schedule, work: &Arc<Work>) -> Result<Vec<CallResult>> {
+async fn calls(target: &Target, schedule: Schedule, work: &Arc<Work>) -> Result<Vec<TimedCall>> {
     let mut channels = target.channels().iter().cycle();
     let call = |number, due: Due| {
         let channel = channels.next().context("no connection")?.clone();
@@ -95,7 +95,7 @@ async fn calls(target: &Target, schedule: Schedule, work: &Arc<Work>) -> Result<
             let answer = target::call(&channel, tenant.as_ref(), task.method, request).await;
             let waited = due.waited();
             let checked = answer.and_then(|answer| task.check(&answer));
-            Ok::<CallResult, Error>((task.kind, waited, checked))
+            Ok::<TimedCall, Error>((task.kind, waited, checked))
         })
     };
     let outcomes = openloop::run(schedule, MOST, Ok, call).await?;
@@ -103,7 +103,7 @@ async fn calls(target: &Target, schedule: Schedule, work: &Arc<Work>) -> Result<
 }
 
 /// Prints a row for each kind; fails with the first error.
-fn report(target: &Target, outcomes: Vec<CallResult>) -> Result<()> {
+fn report(target: &Target, outcomes: Vec<TimedCall>) -> Result<()> {
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); KINDS.len()];
     let mut wrong = vec![0u64; KINDS.len()];
     let mut first = None;
