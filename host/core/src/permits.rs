@@ -9,11 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 #[derive(Debug)]
 pub struct Permits {
     semaphore: Arc<Semaphore>,
-    state: Mutex<State>,
+    state: Mutex<PermitsState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct PermitsState {
     limit: usize,
     /// Permits that are out beyond the limit. The next ones to be returned are dropped until this is 0.
     excess: usize,
@@ -34,7 +34,7 @@ impl Permits {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             semaphore: Arc::new(Semaphore::new(limit)),
-            state: Mutex::new(State { limit, excess: 0 }),
+            state: Mutex::new(PermitsState { limit, excess: 0 }),
         })
     }
 
@@ -74,7 +74,7 @@ impl Permits {
         Permit { permits, permit }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PermitsState> {
         self.state.lock()
     }
 }

@@ -67,7 +67,7 @@ fn an_operator_may_allow_anonymous_access_and_is_warned() {
     let larder = exposed(Options::new(Plugin::Memory).purge())
         .environment("LARDER_ADMIN_ALLOW_ANONYMOUS", "true")
         .start();
-    let line = larder.line("admin.allow_anonymous: whoever reaches");
+    let line = larder.line("admin.allow_anonymous: anyone who reaches");
     assert!(line.contains("destroy all data"), "{line}");
     assert_eq!(larder.post("/purge").status, 200);
 }

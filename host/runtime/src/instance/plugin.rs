@@ -21,7 +21,7 @@ use super::reads::{Pinned, Reads};
 use super::shared::Shared;
 use super::slot::WriterSlot;
 use super::starter::Starter;
-use super::suspects::Verdict;
+use super::suspects::Suspicion;
 use super::worker::{Worker, poisonous};
 use crate::component::{Component, Error, Host, Instancing, LoadChecks, PluginConfig, Status};
 use crate::sandbox::Runtime;
@@ -216,9 +216,9 @@ impl Plugin {
     pub(crate) async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
         let verdict = self.shared.suspects.lock().verdict(&batch);
         let suspect = match verdict {
-            Verdict::Clean => None,
-            Verdict::Suspect(suspect) => Some(suspect),
-            Verdict::Poison(digest) => return Err(poisonous(&self.shared.name, digest)),
+            Suspicion::Clean => None,
+            Suspicion::Suspect(suspect) => Some(suspect),
+            Suspicion::Poison(digest) => return Err(poisonous(&self.shared.name, digest)),
         };
         self.settled(self.queue.push(batch, suspect)?).await
     }

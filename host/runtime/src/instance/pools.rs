@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use super::pool::Pool;
 
 /// See the module.
-pub(crate) struct Pools(Mutex<Inner>);
+pub(crate) struct Pools(Mutex<PoolsState>);
 
-struct Inner {
+struct PoolsState {
     current: Arc<Pool>,
     earlier: Vec<Weak<Pool>>,
 }
@@ -18,7 +18,7 @@ struct Inner {
 
 impl Pools {
     pub(crate) fn new(current: Arc<Pool>) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Inner {
+        Arc::new(Self(Mutex::new(PoolsState {
             current,
             earlier: Vec::new(),
         })))

@@ -18,12 +18,12 @@ pub(crate) type Reply = oneshot::Sender<Result<(), Error>>;
 
 /// One consumer, any number of producers.
 pub(crate) struct WriteQueue {
-    inner: Mutex<Inner>,
+    inner: Mutex<QueueState>,
     /// Something was pushed, or the queue was closed.
     changed: Notify,
 }
 
-struct Inner {
+struct QueueState {
     items: VecDeque<Item>,
     most_depth: usize,
     most_bytes: usize,
@@ -74,7 +74,7 @@ pub(crate) enum Work {
 impl WriteQueue {
     pub(crate) fn new(most_depth: usize, most_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(QueueState {
                 items: VecDeque::new(),
                 most_depth,
                 most_bytes,
@@ -224,7 +224,7 @@ impl WriteQueue {
         Some(Work::Writes(writes))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.inner.lock()
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Suspect {
 
 /// The verdict on a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Suspicion {
     /// Nothing.
     Clean,
     /// It is written alone.
@@ -95,15 +95,15 @@ impl Record {
 
 impl Suspects {
     /// Costs nothing while no write has failed.
-    pub(crate) fn verdict(&self, batch: &Batch) -> Verdict {
+    pub(crate) fn verdict(&self, batch: &Batch) -> Suspicion {
         if self.records.is_empty() {
-            return Verdict::Clean;
+            return Suspicion::Clean;
         }
         let digest = Digest::of(batch);
         match self.records.get(&digest) {
-            None => Verdict::Clean,
-            Some(record) if record.is_poison() => Verdict::Poison(digest),
-            Some(record) => Verdict::Suspect(Suspect {
+            None => Suspicion::Clean,
+            Some(record) if record.is_poison() => Suspicion::Poison(digest),
+            Some(record) => Suspicion::Suspect(Suspect {
                 digest,
                 patience: record.patience(),
             }),
@@ -144,8 +144,8 @@ mod tests {
     use super::*;
     use crate::test_support::batch;
 
-    fn suspect(digest: Digest, patience: u32) -> Verdict {
-        Verdict::Suspect(Suspect { digest, patience })
+    fn suspect(digest: Digest, patience: u32) -> Suspicion {
+        Suspicion::Suspect(Suspect { digest, patience })
     }
 
     #[test]
@@ -153,14 +153,14 @@ mod tests {
         let mut suspects = Suspects::default();
         let batch = batch(1, b"spans");
         let digest = Digest::of(&batch);
-        assert_eq!(suspects.verdict(&batch), Verdict::Clean);
+        assert_eq!(suspects.verdict(&batch), Suspicion::Clean);
         assert!(!suspects.failed(digest, false, Cause::Trap));
         assert_eq!(suspects.verdict(&batch), suspect(digest, 1));
         assert!(!suspects.failed(digest, false, Cause::Trap));
         assert!(!suspects.failed(digest, true, Cause::Trap));
         assert_eq!(suspects.verdict(&batch), suspect(digest, 1));
         assert!(suspects.failed(digest, true, Cause::Memory));
-        assert_eq!(suspects.verdict(&batch), Verdict::Poison(digest));
+        assert_eq!(suspects.verdict(&batch), Suspicion::Poison(digest));
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
         }
         assert_eq!(suspects.verdict(&batch), suspect(digest, 4));
         assert!(suspects.failed(digest, true, Cause::Deadline));
-        assert_eq!(suspects.verdict(&batch), Verdict::Poison(digest));
+        assert_eq!(suspects.verdict(&batch), Suspicion::Poison(digest));
     }
 
     #[test]
@@ -195,9 +195,9 @@ mod tests {
         let mut suspects = Suspects::default();
         let (bad, good) = (batch(1, b"bad"), batch(1, b"good"));
         suspects.failed(Digest::of(&bad), true, Cause::Trap);
-        assert_eq!(suspects.verdict(&good), Verdict::Clean);
+        assert_eq!(suspects.verdict(&good), Suspicion::Clean);
         suspects.acquit(Digest::of(&bad));
-        assert_eq!(suspects.verdict(&bad), Verdict::Clean);
+        assert_eq!(suspects.verdict(&bad), Suspicion::Clean);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum Error {
     Tls(#[source] listeners::TlsError),
     /// Other machines can reach the admin port, and it requires no authentication.
     #[error(
-        "`admin.endpoint` is {address}, which other machines reach, and whoever does {may}: set `access.tokens` (`larder token` makes one) or `admin.tls.client_ca`, or listen on 127.0.0.1; `admin.allow_anonymous: true` starts all the same, for a port that something else guards"
+        "`admin.endpoint` is {address}, which other machines reach, and anyone who does {may}: set `access.tokens` (`larder token` makes one) or `admin.tls.client_ca`, or listen on 127.0.0.1; `admin.allow_anonymous: true` starts all the same, for a port that something else guards"
     )]
     Exposed {
         /// Its address.

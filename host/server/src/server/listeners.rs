@@ -85,7 +85,7 @@ impl Listeners {
             if !admin.allow_anonymous {
                 return Err(Error::Exposed { address, may });
             }
-            tracing::warn!(%address, "admin.allow_anonymous: whoever reaches the admin port {may}");
+            tracing::warn!(%address, "admin.allow_anonymous: anyone who reaches the admin port {may}");
         }
         Ok(Self {
             main,

@@ -178,7 +178,7 @@ impl Parts {
         let purge = config.admin.purge;
         if self.anonymous_admin && purge && !*self.purge.get() {
             let may = anonymous_callers_may(&config.admin);
-            tracing::warn!("admin.allow_anonymous: whoever reaches the admin port {may}");
+            tracing::warn!("admin.allow_anonymous: anyone who reaches the admin port {may}");
         }
         self.purge.set(purge);
         self.tenants.set(limits::tenants(config)).await;

@@ -14,7 +14,7 @@ use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
 
 use self::typecheck::ExportTypes;
-use super::guest::State;
+use super::guest::GuestState;
 use crate::component::Instancing;
 
 /// A version of `larder:storage`, the package in `wit/`, that the host can load components of.
@@ -29,8 +29,8 @@ pub enum ContractVersion {
 /// A compiled component of one version, with its imports linked.
 #[derive(Clone)]
 pub(crate) enum LinkedComponent {
-    V0_1(v0_1::PluginPre<State>),
-    V0_2(v0_2::PluginPre<State>),
+    V0_1(v0_1::PluginPre<GuestState>),
+    V0_2(v0_2::PluginPre<GuestState>),
 }
 
 /// The exports of one instance. `v0_1::Plugin` and `v0_2::Plugin` have the same functions, in the host's own types.
@@ -141,7 +141,10 @@ impl LinkedComponent {
         }
     }
 
-    pub(crate) async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Exports> {
+    pub(crate) async fn instantiate(
+        &self,
+        store: &mut Store<GuestState>,
+    ) -> wasmtime::Result<Exports> {
         Ok(match self {
             Self::V0_1(pre) => Exports::V0_1(pre.instantiate_async(store).await?),
             Self::V0_2(pre) => Exports::V0_2(pre.instantiate_async(store).await?),
@@ -150,11 +153,11 @@ impl LinkedComponent {
 }
 
 /// Links everything that a guest may import: `kv` and `log` of every version, and WASI. All of WASI is linked, since what compilers
-/// make imports it, but [`State::new`] grants random numbers and the monotonic clock only: no environment, arguments, files or sockets.
-fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+/// make imports it, but [`GuestState::new`] grants random numbers and the monotonic clock only: no environment, arguments, files or sockets.
+fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    v0_1::Plugin::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    v0_2::Plugin::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+    v0_1::Plugin::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)?;
+    v0_2::Plugin::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ macro_rules! calls {
     (describe) => {
         pub(crate) async fn describe(
             &self,
-            store: &mut Store<State>,
+            store: &mut Store<GuestState>,
         ) -> wasmtime::Result<Info> {
             let info = self.larder_storage_lifecycle().call_describe(store).await?;
             Ok(info.into())
@@ -49,7 +49,7 @@ macro_rules! calls {
     (open) => {
         pub(crate) async fn open(
             &self,
-            store: &mut Store<State>,
+            store: &mut Store<GuestState>,
             environment: Environment<'_>,
         ) -> wasmtime::Result<Result<(), GuestError>> {
             let settings = environment.settings.iter();
@@ -70,7 +70,7 @@ macro_rules! calls {
     (maintain) => {
         pub(crate) async fn maintain(
             &self,
-            store: &mut Store<State>,
+            store: &mut Store<GuestState>,
             now: u64,
             stored_bytes: u64,
         ) -> wasmtime::Result<Result<bool, GuestError>> {
@@ -82,7 +82,7 @@ macro_rules! calls {
     (statistics) => {
         pub(crate) async fn statistics(
             &self,
-            store: &mut Store<State>,
+            store: &mut Store<GuestState>,
         ) -> wasmtime::Result<storage::Statistics> {
             let counts = self.larder_storage_lifecycle().call_statistics(store).await?;
             Ok(counts.into())
@@ -91,7 +91,7 @@ macro_rules! calls {
     (check) => {
         pub(crate) async fn check(
             &self,
-            store: &mut Store<State>,
+            store: &mut Store<GuestState>,
             resume: Option<&[u8]>,
         ) -> wasmtime::Result<Result<storage::Checked, GuestError>>
         {
@@ -102,7 +102,7 @@ macro_rules! calls {
     (write) => {
         pub(crate) async fn write(
             &self,
-            store: &mut Store<State>,
+            store: &mut Store<GuestState>,
             now: u64,
             batches: &[&storage::Batch],
         ) -> wasmtime::Result<Result<(), GuestError>> {
@@ -115,7 +115,7 @@ macro_rules! calls {
     (find) => {
         pub(crate) async fn find(
             &self,
-            store: &mut Store<State>,
+            store: &mut Store<GuestState>,
             search: &storage::Search,
             resume: Option<&[u8]>,
             limit: u32,
@@ -135,7 +135,7 @@ macro_rules! calls {
     (read) => {
         pub(crate) async fn read(
             &self,
-            store: &mut Store<State>,
+            store: &mut Store<GuestState>,
             wanted: &storage::Wanted,
             part: storage::Part,
             resume: Option<&[u8]>,
@@ -160,7 +160,7 @@ macro_rules! calls {
     (services) => {
         pub(crate) async fn services(
             &self,
-            store: &mut Store<State>,
+            store: &mut Store<GuestState>,
         ) -> wasmtime::Result<Result<Vec<String>, GuestError>> {
             let called = self.larder_storage_reader().call_services(store).await?;
             Ok(shared::answer(called))
@@ -169,7 +169,7 @@ macro_rules! calls {
     (operations) => {
         pub(crate) async fn operations(
             &self,
-            store: &mut Store<State>,
+            store: &mut Store<GuestState>,
             service: &str,
         ) -> wasmtime::Result<
             Result<Vec<storage::Operation>, GuestError>,
@@ -237,7 +237,7 @@ macro_rules! signatures {
     };
 }
 
-/// The functions of the import `kv`, for `impl kv::Host for State`. What they may do is checked behind them, for all versions.
+/// The functions of the import `kv`, for `impl kv::Host for GuestState`. What they may do is checked behind them, for all versions.
 macro_rules! kv_functions {
     (put) => {
         async fn put(&mut self, objects: Vec<kv::Object>) -> Result<(), kv::Error> {
@@ -317,7 +317,7 @@ macro_rules! kv_functions {
     };
 }
 
-/// The functions of the import `log`, for `impl log::Host for State`.
+/// The functions of the import `log`, for `impl log::Host for GuestState`.
 macro_rules! log_functions {
     (write) => {
         async fn write(&mut self, level: log::Level, message: String) {

@@ -31,7 +31,7 @@ use self::bindings::larder::storage::{kv, log, types};
 use super::shared::{self, calls, conversions, kv_functions, log_functions, signatures};
 use super::typecheck::{Check, ExportTypes};
 use super::{Environment, GuestError, Info, Role};
-use crate::sandbox::guest::State;
+use crate::sandbox::guest::GuestState;
 
 pub(crate) use self::bindings::{Plugin, PluginPre};
 
@@ -39,13 +39,13 @@ impl Plugin {
     calls! { describe, open, maintain, statistics, check, write, find, read, services, operations }
 }
 
-impl types::Host for State {}
+impl types::Host for GuestState {}
 
-impl kv::Host for State {
+impl kv::Host for GuestState {
     kv_functions! { put, commit, get, scan, reclaim, writers, partitions }
 }
 
-impl log::Host for State {
+impl log::Host for GuestState {
     log_functions! { write }
 }
 

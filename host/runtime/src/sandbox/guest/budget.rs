@@ -19,7 +19,7 @@ pub(crate) struct Budget {
 
 /// The decision about one message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum LogVerdict {
     /// Log it, after a warning if messages were dropped before it.
     Log { dropped_before: u64 },
     /// Drop it: the limit of this second is reached.
@@ -37,7 +37,7 @@ impl Budget {
     }
 
     /// Counts a message of `bytes`.
-    pub(crate) fn spend(&mut self, bytes: usize, now: Instant) -> Verdict {
+    pub(crate) fn spend(&mut self, bytes: usize, now: Instant) -> LogVerdict {
         if now.duration_since(self.window_start) >= WINDOW {
             self.window_start = now;
             self.spent = 0;
@@ -45,10 +45,10 @@ impl Budget {
         let cost = (bytes.min(MAX_MESSAGE_BYTES) as u64).saturating_add(MESSAGE_OVERHEAD);
         if self.spent.saturating_add(cost) > self.bytes_per_window {
             self.dropped += 1;
-            return Verdict::Drop;
+            return LogVerdict::Drop;
         }
         self.spent += cost;
-        Verdict::Log {
+        LogVerdict::Log {
             dropped_before: std::mem::take(&mut self.dropped),
         }
     }
@@ -68,20 +68,20 @@ mod tests {
     fn messages_beyond_the_limit_are_dropped_and_counted_until_the_next_second() {
         let start = Instant::now();
         let mut budget = Budget::new(1000, start);
-        let logged = (0..100).filter(|_| budget.spend(36, start) != Verdict::Drop);
+        let logged = (0..100).filter(|_| budget.spend(36, start) != LogVerdict::Drop);
         assert_eq!(logged.count(), 10);
         let later = start + WINDOW;
         let verdict = budget.spend(36, later);
-        assert_eq!(verdict, Verdict::Log { dropped_before: 90 });
+        assert_eq!(verdict, LogVerdict::Log { dropped_before: 90 });
         let verdict = budget.spend(36, later);
-        assert_eq!(verdict, Verdict::Log { dropped_before: 0 });
+        assert_eq!(verdict, LogVerdict::Log { dropped_before: 0 });
     }
 
     #[test]
     fn empty_messages_are_not_free() {
         let start = Instant::now();
         let mut budget = Budget::new(1000, start);
-        let logged = (0..1000).filter(|_| budget.spend(0, start) != Verdict::Drop);
+        let logged = (0..1000).filter(|_| budget.spend(0, start) != LogVerdict::Drop);
         assert_eq!(logged.count(), 15);
     }
 

@@ -13,7 +13,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::limiter::{Gauge, Limiter};
 use super::output::Output;
-use super::state::{KvAccess, State};
+use super::state::{GuestState, KvAccess};
 use crate::sandbox::clock::{Clock, Running};
 use crate::sandbox::contract::{Environment, Exports, GuestError, Info, LinkedComponent};
 
@@ -26,7 +26,7 @@ const MAX_DETAIL_BYTES: usize = 4096;
 
 /// An instance. Its state is undefined after a [`Failure`], so it has to be dropped then.
 pub(crate) struct Instance {
-    store: Store<State>,
+    store: Store<GuestState>,
     exports: Exports,
     timeout: Duration,
     clock: Arc<Clock>,
@@ -95,7 +95,7 @@ impl Instance {
     pub(crate) async fn start(config: &InstanceConfig, kv: KvAccess) -> Result<Self, Failure> {
         let limiter = Limiter::new(config.memory, Arc::clone(&config.gauge));
         let output = Output::new(Arc::clone(&config.name), config.log_bytes);
-        let state = State::new(limiter, output, kv);
+        let state = GuestState::new(limiter, output, kv);
         let mut store = Store::new(config.component.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
@@ -190,7 +190,7 @@ impl Instance {
 }
 
 /// Sets the deadline of the call that follows.
-fn begin(store: &mut Store<State>, timeout: Duration) {
+fn begin(store: &mut Store<GuestState>, timeout: Duration) {
     let state = store.data_mut();
     state.deadline = Instant::now() + timeout;
     state.limiter.forget_refusal();
@@ -198,7 +198,7 @@ fn begin(store: &mut Store<State>, timeout: Duration) {
 }
 
 /// Runs in the guest at each tick of the clock: lets other tasks run, or ends the call if its deadline has passed.
-fn at_tick(state: &State) -> wasmtime::Result<UpdateDeadline> {
+fn at_tick(state: &GuestState) -> wasmtime::Result<UpdateDeadline> {
     if Instant::now() >= state.deadline {
         return Err(wasmtime::Error::new(DeadlineExceeded));
     }
@@ -218,7 +218,7 @@ async fn within<T>(
     }
 }
 
-fn failure(error: &wasmtime::Error, state: &State) -> Failure {
+fn failure(error: &wasmtime::Error, state: &GuestState) -> Failure {
     let cause = if error.is::<DeadlineExceeded>() {
         Cause::Deadline
     } else if state.limiter.was_refused() {

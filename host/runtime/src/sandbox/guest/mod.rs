@@ -9,4 +9,4 @@ mod state;
 
 pub(crate) use instance::{Called, Cause, Failure, Instance, InstanceConfig};
 pub(crate) use limiter::Gauge;
-pub(crate) use state::{KvAccess, State};
+pub(crate) use state::{GuestState, KvAccess};

@@ -13,7 +13,7 @@ use tracing::{Level, debug, error, info, trace, warn};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use super::budget::{Budget, MAX_MESSAGE_BYTES, Verdict, cut};
+use super::budget::{Budget, LogVerdict, MAX_MESSAGE_BYTES, cut};
 
 /// The most bytes of the last lines printed that are kept to explain a trap, such as the message of a panic.
 const TAIL_BYTES: usize = 1024;
@@ -24,10 +24,10 @@ const PERMIT_BYTES: usize = 8192;
 #[derive(Clone)]
 pub(crate) struct Output {
     plugin: Arc<str>,
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<OutputState>>,
 }
 
-struct Inner {
+struct OutputState {
     budget: Budget,
     /// The last line printed, as long as it has no end.
     line: Vec<u8>,
@@ -38,7 +38,7 @@ struct Inner {
 
 impl Output {
     pub(crate) fn new(plugin: Arc<str>, bytes_per_second: u64) -> Self {
-        let inner = Inner {
+        let inner = OutputState {
             budget: Budget::new(bytes_per_second, Instant::now()),
             line: Vec::new(),
             tail: Vec::new(),
@@ -79,7 +79,7 @@ impl Output {
 
     fn emit(&self, budget: &mut Budget, level: Level, message: &str) {
         let plugin = &*self.plugin;
-        let Verdict::Log { dropped_before } = budget.spend(message.len(), Instant::now()) else {
+        let LogVerdict::Log { dropped_before } = budget.spend(message.len(), Instant::now()) else {
             return;
         };
         if dropped_before > 0 {
@@ -99,7 +99,7 @@ impl Output {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, OutputState> {
         self.inner.lock()
     }
 }

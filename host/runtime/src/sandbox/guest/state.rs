@@ -16,7 +16,7 @@ const MAX_RANDOM_BYTES: u64 = 64 << 10;
 const MAX_HANDLES: usize = 1024;
 
 /// The data of one Store.
-pub(crate) struct State {
+pub(crate) struct GuestState {
     pub(super) limiter: Limiter,
     pub(crate) output: Output,
     pub(crate) kv: KvAccess,
@@ -36,9 +36,9 @@ pub(crate) struct KvAccess {
 /// A wall clock that stays at zero. `write` and `maintain` are told the time.
 struct FrozenClock;
 
-// === impl State ===
+// === impl GuestState ===
 
-impl State {
+impl GuestState {
     pub(super) fn new(limiter: Limiter, output: Output, kv: KvAccess) -> Self {
         let mut wasi = WasiCtx::builder();
         wasi.stdout(output.clone())
@@ -61,7 +61,7 @@ impl State {
     }
 }
 
-impl WasiView for State {
+impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
             ctx: &mut self.wasi,
@@ -102,14 +102,14 @@ mod tests {
     use super::*;
     use crate::sandbox::guest::Gauge;
 
-    async fn state() -> State {
+    async fn state() -> GuestState {
         let namespace = MemoryDriver::new().open("t").await.unwrap();
         let kv = KvAccess {
             namespace,
             claim: None,
         };
         let limiter = Limiter::new(0, Gauge::default());
-        State::new(limiter, Output::new("x".into(), 0), kv)
+        GuestState::new(limiter, Output::new("x".into(), 0), kv)
     }
 
     #[tokio::test]
