@@ -15,11 +15,11 @@ use larder_plugin::{Error, Part, Plugin, Search, Wanted};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Random writes, searches and reads, compared with a plain list.
     #[test]
-    fn it_answers_like_a_list(steps in prop::collection::vec(step(64), 1..60)) {
+    fn it_answers_like_a_list(steps in prop::collection::vec(step(64), 1..20)) {
         run(&mut Harness::<Minimal>::open(&[]).unwrap(), steps, 0, |_| {});
     }
 }
