@@ -74,8 +74,9 @@ fn answers_equal_the_oracle_s(plugin: Plugin) {
         panic!("{failure}");
     }
     // Equal answers prove little if queries match nothing, or everything.
-    tallies.filtered.assert_fair(1.0 / 3.0, 0.2);
-    tallies.legacy.assert_fair(0.1, 0.02);
+    // The bounds are well below the usual shares, as sixty cases vary: a third and a fifth, a tenth and a fiftieth.
+    tallies.filtered.assert_fair(0.15, 0.1);
+    tallies.legacy.assert_fair(0.05, 0.01);
 }
 
 /// Counts the queries and those that found something; the traces judged, and those that matched.
