@@ -12,12 +12,20 @@ pub(crate) fn path() -> &'static PathBuf {
     &PATH
 }
 
-/// Builds with the features of the whole workspace, as `cargo test` does, so that nothing is compiled twice.
+/// Builds what `cargo test` has built, so that nothing is compiled twice: with the features of the whole workspace, and with those of
+/// its dev-dependencies, which cargo adds only if a test is built as well.
 fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--workspace", "--bin", "larder"])
+        .args([
+            "build",
+            "--workspace",
+            "--bin",
+            "larder",
+            "--test",
+            "hashing",
+        ])
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit());
     // Cargo's variables about the tests: `ring` depends on them, and would be rebuilt whenever they change.
