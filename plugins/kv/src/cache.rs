@@ -3,6 +3,11 @@
 //! It has two maps. Values that are read move to the young map. When that is full it becomes the old map, and the previous old map
 //! is dropped. This keeps recently used values without an ordered list.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "the keys are numbers that the plugin makes"
+)]
+
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};

@@ -1,5 +1,10 @@
 //! Encoding of services and operations. The first write of an operation to a bucket stores it, so it is dropped with the bucket.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "the keys are fingerprints with a random seed of the instance"
+)]
+
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
