@@ -125,8 +125,9 @@ impl RpcLayer {
 
     /// Checks the caller's token and resolves the tenant.
     fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<RequestTenant, Status> {
-        let Auth::Token(right) = method.auth else {
-            return Ok(RequestTenant::Unnamed);
+        let right = match method.auth {
+            Auth::None => return Ok(RequestTenant::Unnamed),
+            Auth::Token(right) => right,
         };
         let refused = |refusal| status::read(&Failure::Auth(&refusal));
         let caller = self.config.access.caller(headers).map_err(refused)?;

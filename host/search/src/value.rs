@@ -151,7 +151,11 @@ impl Relation {
             }
             // Bools are equal or not, and have no order (V8).
             (Value::Bool(left), Value::Bool(right)) if self == Self::Eq => Some(left.cmp(right)),
-            _ => None,
+            // Values of two types have no order (V8), and an opaque one equals nothing (V10).
+            (
+                Value::Text(_) | Value::Int(_) | Value::Double(_) | Value::Bool(_) | Value::Opaque,
+                _,
+            ) => None,
         };
         self.holds(order)
     }
@@ -168,7 +172,9 @@ impl Relation {
                     .as_type_of(value)
                     .is_some_and(|read| self.holds_between(value, &read));
             }
-            _ => None,
+            (_, Constant::Text(_) | Constant::Int(_) | Constant::Double(_) | Constant::Bool(_)) => {
+                None
+            }
         };
         self.holds(order)
     }
@@ -242,7 +248,7 @@ impl Value<'_> {
     pub(crate) fn matches(&self, pattern: &Pattern, deadline: Instant) -> Result<bool, OutOfTime> {
         match self {
             Self::Text(text) => pattern.is_match(text, deadline),
-            _ => Ok(false),
+            Self::Int(_) | Self::Double(_) | Self::Bool(_) | Self::Opaque => Ok(false),
         }
     }
 }
@@ -323,7 +329,7 @@ impl Members {
             (Self::Double(doubles), Value::Double(value)) => doubles.contains(&bits(*value)),
             (Self::Bool([_, is_true]), Value::Bool(true)) => *is_true,
             (Self::Bool([is_false, _]), Value::Bool(false)) => *is_false,
-            _ => false,
+            (Self::Text(_) | Self::Int(_) | Self::Double(_) | Self::Bool(_), _) => false,
         }
     }
 }

@@ -133,7 +133,14 @@ impl Shared {
             | ErrorKind::ContractBroken
             | ErrorKind::DataLoss => Err(status),
             // The status text, as the text of an internal error must stay in the log.
-            _ => Ok(self.refuse_share(NOT_STORED, spans, status.message())),
+            ErrorKind::InvalidArgument
+            | ErrorKind::InvalidFilter
+            | ErrorKind::InvalidPagination
+            | ErrorKind::Unsupported
+            | ErrorKind::QueryBudget
+            | ErrorKind::AnswerTooLarge
+            | ErrorKind::Poison
+            | ErrorKind::Internal => Ok(self.refuse_share(NOT_STORED, spans, status.message())),
         }
     }
 

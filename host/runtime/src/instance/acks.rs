@@ -54,7 +54,7 @@ impl Acks {
             generation,
             acks,
         };
-        // The task ends only when this sender does; were it gone, the clients would see their channels closed.
+        // The task ends only when this sender is dropped. If it were gone, the clients would see closed channels.
         drop(self.sender.send(Message::Written(written)).await);
     }
 
@@ -122,7 +122,12 @@ impl Written {
 fn not_durable(error: &kv::Error) -> Error {
     let kind = match error {
         kv::Error::QuotaExceeded(_) => ErrorKind::ResourceExhausted,
-        _ => ErrorKind::Unavailable,
+        kv::Error::Unavailable(_)
+        | kv::Error::OutcomeUnknown(_)
+        | kv::Error::Fenced
+        | kv::Error::TooLarge(_)
+        | kv::Error::DataLoss(_)
+        | kv::Error::Other(_) => ErrorKind::Unavailable,
     };
     Error::new(
         kind,

@@ -98,7 +98,12 @@ impl Expression {
     pub(super) fn field(&self) -> Option<Field> {
         match self {
             Self::Field { name, level } => field::lookup(level, name),
-            _ => None,
+            Self::Attribute { .. }
+            | Self::Nested { .. }
+            | Self::Constant(_)
+            | Self::List { .. }
+            | Self::Call(_)
+            | Self::Pattern(_) => None,
         }
     }
 
@@ -107,7 +112,11 @@ impl Expression {
         match self {
             Self::Field { .. } => self.field().map(|field| field.ty().domain()),
             Self::Constant(constant) => constant.domain(),
-            _ => None,
+            Self::Attribute { .. }
+            | Self::Nested { .. }
+            | Self::List { .. }
+            | Self::Call(_)
+            | Self::Pattern(_) => None,
         }
     }
 

@@ -86,7 +86,10 @@ fn membership(
     let Some(field) = subject.field() else {
         return Ok(());
     };
-    let holds_text = matches!(field.ty(), Type::Text | Type::SpanKind | Type::SpanStatus);
+    let holds_text = match field.ty() {
+        Type::Text | Type::SpanKind | Type::SpanStatus => true,
+        Type::Duration | Type::Timestamp => false,
+    };
     if let Some(declared) = declared
         && !(declared == ValueType::String && holds_text)
     {

@@ -227,10 +227,11 @@ fn comparison(operator: Operator, call: &Call) -> Result<(), String> {
 
 /// Bools have no order, nor do the fields that hold a kind or a status.
 fn has_order(operand: &Expression) -> bool {
-    !matches!(
-        operand.field().map(Field::ty),
-        Some(Type::SpanKind | Type::SpanStatus)
-    ) && operand.domain() != Some(Domain::Bool)
+    let type_has_order = operand.field().is_none_or(|field| match field.ty() {
+        Type::Text | Type::Duration | Type::Timestamp => true,
+        Type::SpanKind | Type::SpanStatus => false,
+    });
+    type_has_order && operand.domain() != Some(Domain::Bool)
 }
 
 /// Checks an argument that has to be a reference to a value of the span.

@@ -274,28 +274,31 @@ impl Value for String {
 
 /// Reads and shows the words of an enum; an alias is read, and shown as the word. A variant without a word does not compile.
 macro_rules! words {
-    ($type:ident, $kind:literal: $($variant:ident = $word:literal $(| $alias:literal)*),+) => {
+    ($type:ident: $first:ident = $first_word:literal $(| $first_alias:literal)*
+        $(, $variant:ident = $word:literal $(| $alias:literal)*)*) => {
         impl Value for $type {
-            const KIND: &'static str = $kind;
+            const KIND: &'static str = concat!($first_word $(, " or ", $word)*);
 
             fn read(text: &str) -> Option<Self> {
                 match text {
-                    $($word $(| $alias)* => Some(Self::$variant),)+
+                    $first_word $(| $first_alias)* => Some(Self::$first),
+                    $($word $(| $alias)* => Some(Self::$variant),)*
                     _ => None,
                 }
             }
 
             fn show(&self) -> String {
                 let word = match self {
-                    $(Self::$variant => $word),+
+                    Self::$first => $first_word,
+                    $(Self::$variant => $word,)*
                 };
                 word.to_owned()
             }
         }
     };
 }
-words!(KvDriver, "embedded or memory": Embedded = "embedded" | "fjall", Memory = "memory");
-words!(Durability, "sync or periodic": Sync = "sync", Periodic = "periodic");
+words!(KvDriver: Embedded = "embedded" | "fjall", Memory = "memory");
+words!(Durability: Sync = "sync", Periodic = "periodic");
 
 impl Value for PathBuf {
     const KIND: &'static str = "a path";
@@ -364,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused() {
+    fn text_that_is_not_a_size_is_refused() {
         for text in ["", "lots", "-1", "64 parsecs", "MiB"] {
             assert_eq!(Size::read(text), None, "{text}");
         }

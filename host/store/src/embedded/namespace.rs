@@ -141,8 +141,9 @@ impl Namespace for EmbeddedNamespace {
     }
 
     async fn sync(&self, generation: u64) -> Result<(), Error> {
-        if matches!(self.shared.options.durability, Durability::Periodic(_)) {
-            return Ok(());
+        match self.shared.options.durability {
+            Durability::Periodic(_) => return Ok(()),
+            Durability::Sync => {}
         }
         let store = self.shared.store();
         // Read after `store`: if the store is reopened in between, the old one syncs nothing.

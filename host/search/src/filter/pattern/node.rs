@@ -90,7 +90,13 @@ impl Node {
             | Op::Quest(sub)
             | Op::Repeat { sub, .. } => std::slice::from_ref(&**sub),
             Op::Concat(subs) | Op::Alternate(subs) => subs,
-            _ => &[],
+            Op::Empty
+            | Op::Literal(_)
+            | Op::Class(_)
+            | Op::AnyNotNewline
+            | Op::Any
+            | Op::Anchor
+            | Op::Boundary => &[],
         }
     }
 
@@ -102,7 +108,13 @@ impl Node {
             | Op::Quest(sub)
             | Op::Repeat { sub, .. } => std::slice::from_mut(&mut **sub),
             Op::Concat(subs) | Op::Alternate(subs) => subs,
-            _ => &mut [],
+            Op::Empty
+            | Op::Literal(_)
+            | Op::Class(_)
+            | Op::AnyNotNewline
+            | Op::Any
+            | Op::Anchor
+            | Op::Boundary => &mut [],
         }
     }
 

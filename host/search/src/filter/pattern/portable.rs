@@ -21,7 +21,18 @@ fn check_node(node: &Node, asks_to_fold: bool) -> Result<(), &'static str> {
             );
         }
         Op::Boundary => return Err("operator \"regex\" takes a pattern without word boundaries"),
-        _ => {}
+        Op::Empty
+        | Op::Literal(_)
+        | Op::Class(_)
+        | Op::AnyNotNewline
+        | Op::Any
+        | Op::Capture(_)
+        | Op::Star(_)
+        | Op::Plus(_)
+        | Op::Quest(_)
+        | Op::Repeat { .. }
+        | Op::Concat(_)
+        | Op::Alternate(_) => {}
     }
     if node.flags.has(Flags::NON_GREEDY) {
         return Err(
