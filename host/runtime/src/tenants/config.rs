@@ -105,20 +105,6 @@ impl LoadedConfig {
         Loader::new(host, Some((self, files))).config(config).await
     }
 
-    /// Opens every component on an empty store that was not opened so yet.
-    ///
-    /// # Errors
-    /// The first component that fails or refuses to open.
-    pub(super) async fn try_out(&self) -> Result<(), LoadError> {
-        let tried = self.default.plugin.try_out().await;
-        tried.map_err(|source| LoadError::new(None, source))?;
-        for (name, tenant) in &self.overrides {
-            let tried = tenant.plugin.try_out().await;
-            tried.map_err(|source| LoadError::new(Some(name), source))?;
-        }
-        Ok(())
-    }
-
     /// A loaded component from the same source.
     fn component_from(&self, source: &Source) -> Option<&Arc<Component>> {
         let all = [&self.default].into_iter().chain(self.overrides.values());

@@ -52,7 +52,7 @@ pub struct Tenants {
 // === impl Tenants ===
 
 impl Tenants {
-    /// Lists the tenants that have data. Without tenancy the one tenant is opened; with it the plugins are only tried out.
+    /// Lists the tenants that have data. Without tenancy the one tenant is opened; with it each is opened by its first call.
     ///
     /// # Errors
     /// A plugin that cannot be opened, a store that cannot be read.
@@ -61,9 +61,7 @@ impl Tenants {
         let kv = Arc::clone(config.kv());
         kv.set_quotas(config.kv_quotas());
         let mut slots = HashMap::new();
-        if options.enabled {
-            config.try_out().await?;
-        } else {
+        if !options.enabled {
             let name = TenantName::default_tenant();
             let of_tenant = config.of(name.as_str());
             let plugin = of_tenant.plugin.open(name.as_str()).await;

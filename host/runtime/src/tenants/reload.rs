@@ -59,10 +59,8 @@ impl Tenants {
     /// Takes another configuration: tenants that are open run it when this returns, others once they are opened.
     ///
     /// # Errors
-    /// A plugin that fails or refuses to open on an empty store, and without tenancy one that cannot replace the running one. Nothing
-    /// has changed then.
+    /// Without tenancy, a plugin that cannot replace the running one. Nothing has changed then.
     pub async fn reload(&self, config: LoadedConfig) -> Result<Reloaded, LoadError> {
-        config.try_out().await?;
         let enabled = self.options().enabled;
         if !enabled {
             let may = self.default_component().may_become(&config.default.plugin);

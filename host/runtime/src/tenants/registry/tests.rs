@@ -37,7 +37,7 @@ fn options() -> Options {
         known: Vec::new(),
         default: None,
         max_tenants: 3,
-        // The test says when.
+        // Tests evict by hand.
         idle_timeout: 24 * HOUR,
     }
 }
@@ -46,12 +46,15 @@ fn name(text: &str) -> TenantName {
     text.parse().unwrap()
 }
 
-async fn component(guest: &Guest, kv: &Arc<MemoryDriver>) -> Arc<Component> {
+/// Loads the component as the server does: it is also opened on an empty store.
+async fn load(guest: &Guest, kv: &Arc<MemoryDriver>) -> Result<Arc<Component>, plugin::Error> {
     let file = GuestFile::new(&guest.build());
     let settings = file.settings(plugin::Limits::default());
-    Component::load(&host(kv), settings, LoadChecks::Describe)
-        .await
-        .unwrap()
+    Component::load(&host(kv), settings, LoadChecks::Open).await
+}
+
+async fn component(guest: &Guest, kv: &Arc<MemoryDriver>) -> Arc<Component> {
+    load(guest, kv).await.unwrap()
 }
 
 fn limits() -> quotas::Limits {
@@ -128,12 +131,11 @@ async fn a_tenant_is_opened_once_however_many_call_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_refuses_to_open_is_told_at_the_start() {
+async fn a_plugin_that_refuses_to_open_is_not_loaded() {
     let guest = Guest::new().with("open", OTHER);
     let kv = Arc::new(MemoryDriver::new());
-    let refused = Tenants::start(of_all(component(&guest, &kv).await), options()).await;
-    let refused = refused.err().expect("it refuses to open");
-    let text = refused.source.to_string();
+    let refused = load(&guest, &kv).await.err().expect("it refuses to open");
+    let text = refused.to_string();
     assert!(text.contains("refused to open"), "{text}");
 }
 

@@ -1,4 +1,4 @@
-//! A name goes with what it has stored: it makes room for another, unless it is the operator's or in use.
+//! A purge removes the tenant's slot and makes room for another, unless the name is configured or in use.
 
 use super::*;
 
@@ -54,7 +54,7 @@ async fn an_evicted_tenant_makes_room_and_so_does_a_purge_of_all() {
 }
 
 #[tokio::test]
-async fn whom_the_configuration_names_stays() {
+async fn configured_tenants_survive_a_purge() {
     let known = Options {
         known: vec![name("a")],
         ..options()
@@ -90,9 +90,9 @@ async fn a_name_stays_while_somebody_uses_it() {
     assert!(names(&registry).await.is_empty());
 }
 
-/// It had the slot before that was removed, and gets the next one.
+/// It holds a slot that was removed, and gets the new one.
 #[tokio::test]
-async fn who_came_before_the_name_went_is_served_by_its_next_place() {
+async fn a_caller_with_a_removed_slot_is_served_by_the_new_one() {
     let registry = start(counting()).await;
     registry.write("a").await;
     let tenants = &registry.tenants;
@@ -104,9 +104,9 @@ async fn who_came_before_the_name_went_is_served_by_its_next_place() {
     assert_eq!(registry.services("a").await, 1);
 }
 
-/// A purge by the slot of before leaves the data of the next one.
+/// A purge through a removed slot does not touch the data of the new one.
 #[tokio::test]
-async fn a_purge_that_comes_late_leaves_the_next_place_alone() {
+async fn a_late_purge_does_not_touch_the_new_slot() {
     let registry = start(Guest::new().replicated()).await;
     registry.open("a").await.unwrap();
     let tenants = &registry.tenants;
@@ -149,7 +149,7 @@ async fn calls_and_purges_at_a_time_lose_nothing_afterwards() {
     }
 }
 
-/// Gives no tenant a new namespace in the place of its old one.
+/// A driver that fails to renew a namespace.
 struct WithoutRenewal(Arc<MemoryDriver>);
 
 #[async_trait::async_trait]

@@ -14,7 +14,7 @@ fn guest() -> Guest {
         .with("services", "(call $find)")
 }
 
-/// Does not open where anything was written.
+/// A guest that refuses to open a store with data.
 fn refuses_data() -> Guest {
     guest().and(SECOND).with(
         "open",
@@ -24,7 +24,8 @@ fn refuses_data() -> Guest {
 
 impl Registry {
     async fn reload(&self, guest: &Guest) -> Result<crate::tenants::Reloaded, LoadError> {
-        let next = component(guest, &self.kv).await;
+        let next = load(guest, &self.kv).await;
+        let next = next.map_err(|source| LoadError::new(None, source))?;
         self.tenants.reload(of_all(next)).await
     }
 
@@ -36,7 +37,7 @@ impl Registry {
 }
 
 #[tokio::test]
-async fn who_is_open_is_changed_and_who_is_away_opens_with_what_is_new() {
+async fn a_reload_replaces_open_tenants_and_applies_to_evicted_ones() {
     let registry = start(guest()).await;
     for tenant in ["a", "b"] {
         registry.write(tenant).await;
@@ -55,7 +56,7 @@ async fn who_is_open_is_changed_and_who_is_away_opens_with_what_is_new() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_changed_goes_on_also_after_it_was_away_until_it_can() {
+async fn a_failed_exchange_keeps_the_old_plugin_across_eviction_until_one_succeeds() {
     let registry = start(guest()).await;
     registry.write("full").await;
     registry.open("empty").await.unwrap();
@@ -115,7 +116,7 @@ async fn a_plugin_that_does_not_open_on_an_empty_store_changes_no_tenant() {
 }
 
 #[tokio::test]
-async fn a_new_list_makes_tenants_known_and_puts_those_away_that_it_lacks() {
+async fn a_new_list_adds_tenants_and_evicts_removed_ones() {
     let listed = |names: &[&str]| Options {
         known: names.iter().copied().map(name).collect(),
         ..options()
