@@ -24,7 +24,7 @@ pub enum Plugin {
     Minimal0_1,
     /// The plugin in C that was built for version 0.1.0 of the contract.
     C0_1,
-    /// `tests/guests/replicated` as it was built for version 0.1.0 of the contract: it keeps its data in `kv`.
+    /// A replicated guest that was built for version 0.1.0 of the contract. It keeps its data in `kv`.
     Replicated0_1,
 }
 

@@ -42,7 +42,7 @@ const NOT_FOR_THE_NESTED_CARGO: &[&str] = &[
 /// of these files of what it built, in the same order.
 ///
 /// # Errors
-/// A text for the person who runs cargo: the target cannot be had, or the build failed (its output is in the text).
+/// A message for the caller of cargo: the target is not installed, or the build failed (with its output).
 pub(crate) fn build(
     workspace: &Path,
     folder: &str,

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_page_is_refused() {
+    fn invalid_pages_are_refused() {
         for token in ["x", "AAAA", "====", &"A".repeat(4000), "CAIRAAAAAAAAAAA"] {
             assert!(refusal(&query("s", 1, token)).contains("none that this server gave"));
         }

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_freed_is_given_back() {
+    fn freed_memory_is_given_back_to_the_system() {
         limit_retained_memory();
         // By default, freeing this block would make the allocator retain the next ones.
         drop(black_box(vec![1_u8; 24 << 20]));

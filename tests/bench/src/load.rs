@@ -33,7 +33,7 @@ pub(crate) struct Load {
     pub(crate) peak_bytes: Option<u64>,
 }
 
-/// How writing is measured.
+/// Options of the measurement of writes.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct Options {

@@ -22,7 +22,7 @@
 //! and `spin`, start `larder-bench noise --target larder=127.0.0.1:17271@PID --tenant KIND --kind KIND --seconds 30` in the
 //! background, and while it makes its noise (a scan writes its spans first: run it once with `--seconds 0`, then with `--no-load`),
 //! run `larder-bench quiet --target larder=127.0.0.1:17271@PID --no-load`. Compare its p99 to the p99 alone, row by row.
-//! `spin` does something only where the tenant's plugin is the test guest `replicated`.
+//! `spin` does something only where the tenant's plugin is the test guest `hostile`.
 
 #![forbid(unsafe_code)]
 
@@ -67,7 +67,7 @@ struct Arguments {
     options: compare::Options,
 }
 
-/// What is done instead.
+/// Commands other than the comparison.
 #[derive(Debug, Subcommand)]
 enum Command {
     Generate(record::Options),

@@ -46,7 +46,7 @@ pub(crate) struct Options {
     /// The header that names the tenant.
     #[arg(long, default_value = "x-tenant")]
     header: AsciiMetadataKey,
-    /// What it does.
+    /// The kind of load.
     #[arg(long)]
     kind: NoiseKind,
     /// How many calls are under way at once, each on its connection.

@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// How many spans one Export to a tenant holds; each tenant gets two.
     #[arg(long, default_value_t = 100)]
     spans: u64,
-    /// Seconds to wait for the server to put tenants away; longer than its `tenancy.idle_timeout`. Without it, none is brought back.
+    /// Seconds to wait for the server to evict idle tenants; longer than its `tenancy.idle_timeout`. Without it, none is brought back.
     #[arg(long, value_name = "SECONDS")]
     idle: Option<u64>,
     /// How many calls are under way at once.

@@ -175,7 +175,7 @@ fn borrow(owned: &Owned) -> Span<&str> {
 
 proptest! {
     #[test]
-    fn what_is_decoded_is_what_was_pushed(owned in prop::collection::vec(any_span(), 0..40)) {
+    fn decoding_gives_what_was_pushed(owned in prop::collection::vec(any_span(), 0..40)) {
         let spans: Vec<_> = owned.iter().map(borrow).collect();
         let bytes = encode(&spans);
         prop_assert_eq!(decode(&bytes).unwrap().len(), spans.len());

@@ -22,7 +22,7 @@ pub use child::CompileJob;
 const MOST_THREADS: usize = 4;
 /// The most bytes that are kept of the process's stderr.
 const MAX_TEXT_BYTES: u64 = 8 << 10;
-/// Exit code of the process where the bytes are no component. Its stderr has the reason.
+/// Exit code for bytes that are not a component. The process's stderr has the reason.
 const REFUSED: u8 = 3;
 
 /// Starts a process for each component that is compiled.
@@ -48,12 +48,12 @@ enum Ended {
 // === impl Compiler ===
 
 impl Compiler {
-    /// The running binary, also where its file has been replaced meanwhile: another one's cache would not be this one's.
+    /// The running binary, even if its file was replaced meanwhile: another build has other cache keys.
     pub fn this_binary(timeout: Duration, memory: u64) -> Self {
         let program = if cfg!(target_os = "linux") {
             PathBuf::from("/proc/self/exe")
         } else {
-            // Where it has no name, starting it says so.
+            // If it is unknown, spawning the process fails with an error.
             std::env::current_exe().unwrap_or_default()
         };
         Self {
@@ -93,20 +93,20 @@ impl Compiler {
                     reason: format!("{text}; is the file whole, and built for wasm32-wasip2?"),
                 })
             }
-            Ended::Status(status, text) => Err(compile_error(self.died(status, &text))),
+            Ended::Status(status, text) => Err(compile_error(self.abnormal_exit(status, &text))),
         }
     }
 
     async fn run(&self, bytes: Arc<[u8]>, cache_dir: Option<&Path>) -> io::Result<Ended> {
         let mut process = Process(self.command(cache_dir).spawn()?);
         let (stdin, stderr) = (process.0.stdin.take(), process.0.stderr.take());
-        let talk = spawn_blocking(move || talk(stdin, stderr, &bytes));
-        match tokio::time::timeout(self.timeout, talk).await {
-            // Dropping the process kills it, which ends the talk.
+        let exchange = spawn_blocking(move || exchange(stdin, stderr, &bytes));
+        match tokio::time::timeout(self.timeout, exchange).await {
+            // Dropping the process kills it, which closes its pipes.
             Err(_) => Ok(Ended::Late),
             Ok(text) => {
                 let text = text.map_err(io::Error::other)?;
-                // Its end of the pipe is closed: it is ending.
+                // stderr is closed, so the process is exiting.
                 Ok(Ended::Status(process.0.wait()?, text))
             }
         }
@@ -149,8 +149,8 @@ impl Compiler {
         )
     }
 
-    /// The process ended by something else than its own word.
-    fn died(&self, status: ExitStatus, text: &str) -> String {
+    /// The error for a process that did not exit with a code of its own.
+    fn abnormal_exit(&self, status: ExitStatus, text: &str) -> String {
         let signs = [
             "memory allocation of",
             "out of memory",
@@ -162,17 +162,17 @@ impl Compiler {
         }
         match signal(status) {
             Some(child::SIGXCPU) => self.too_slow(),
-            // By the system, when memory ran out: nothing else knows its id.
+            // The kernel's OOM killer: nothing else knows the process id.
             Some(child::SIGKILL) => self.too_large(),
             _ => format!("the compiler failed on it ({status}): {}", text.trim()),
         }
     }
 }
 
-/// Hands the bytes over, and gives what the process says until it ends.
-fn talk(stdin: Option<ChildStdin>, stderr: Option<ChildStderr>, bytes: &[u8]) -> String {
+/// Writes the component to stdin, and returns what the process writes to stderr until it ends.
+fn exchange(stdin: Option<ChildStdin>, stderr: Option<ChildStderr>, bytes: &[u8]) -> String {
     if let Some(mut stdin) = stdin {
-        // A process that ends early says why.
+        // A process that exits early gives the reason on stderr.
         drop(stdin.write_all(bytes));
     }
     let mut text = Vec::new();
@@ -197,7 +197,7 @@ fn signal(_: ExitStatus) -> Option<i32> {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already, which is as good.
+        // It may have exited already.
         drop(self.0.kill());
         drop(self.0.wait());
     }

@@ -48,7 +48,7 @@ pub enum Error {
     Compile {
         /// The plugin's source.
         plugin: String,
-        /// Which bound it passed, and what to do.
+        /// The exceeded limit, and the remedy.
         reason: String,
     },
     /// A component, but not one of the world `larder:storage/plugin` in a version that the host has.
@@ -56,7 +56,7 @@ pub enum Error {
     World {
         /// The plugin's source.
         plugin: String,
-        /// Which import or export does not fit.
+        /// The import or export that does not fit.
         reason: String,
     },
     /// The plugin failed while it was started.
@@ -122,7 +122,17 @@ impl Error {
             Self::Start { plugin, cause, .. } => {
                 format!("the plugin `{plugin}` failed while it was started: {cause}")
             }
-            other => other.to_string(),
+            Self::Runtime { .. }
+            | Self::Unknown { .. }
+            | Self::Read { .. }
+            | Self::Load { .. }
+            | Self::Compile { .. }
+            | Self::World { .. }
+            | Self::NeedsRestart { .. }
+            | Self::Stopping { .. }
+            | Self::Refused { .. }
+            | Self::Check { .. }
+            | Self::Kv { .. } => self.to_string(),
         }
     }
 

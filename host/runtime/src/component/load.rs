@@ -24,7 +24,7 @@ pub(crate) struct Loaded {
     pub(crate) imports: Vec<String>,
 }
 
-/// Reads the bytes, and refuses what is no component, or larger than what is compiled.
+/// Reads the bytes. Refuses those that are not a component, or too large to be compiled.
 pub(crate) fn read(source: &Source) -> Result<Arc<[u8]>, Error> {
     let bytes = source.read()?;
     let load_error = |reason: String| Error::Load {

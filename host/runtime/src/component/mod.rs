@@ -1,4 +1,4 @@
-//! A compiled plugin that was asked what it is, with its settings and limits: opens one tenant after the other without compiling again.
+//! A compiled and described plugin with its settings and limits. It is opened for each tenant without compiling again.
 
 mod bundled;
 mod checkup;

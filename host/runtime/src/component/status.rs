@@ -55,9 +55,9 @@ pub enum Instancing {
 pub enum State {
     /// Calls are served.
     Ready,
-    /// It failed, and its next start has to wait: that of the writer, or that of those that read beside it.
+    /// The writer or the readers failed, and their next start has to wait.
     Restarting {
-        /// Why it is down.
+        /// The failure.
         reason: String,
     },
     /// The server is shutting down.

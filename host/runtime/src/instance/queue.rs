@@ -119,7 +119,7 @@ impl WriteQueue {
                 &format!("{} writes", inner.depth),
             ));
         }
-        // A batch that is larger than the whole queue gets in when it is alone: else it never would.
+        // An empty queue accepts a batch that is larger than its limit, which otherwise would never be written.
         if inner.depth > 0 && inner.bytes.saturating_add(bytes) > inner.most_bytes {
             return Err(full(
                 "limits.queue_bytes",

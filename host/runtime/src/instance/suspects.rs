@@ -125,14 +125,14 @@ impl Suspects {
             match cause {
                 Cause::Trap | Cause::Memory => record.traps += 1,
                 Cause::Deadline => record.deadlines += 1,
-                // Not of the batch.
+                // Not caused by the batch.
                 Cause::Contract | Cause::Open | Cause::Kv => {}
             }
         }
         record.is_poison()
     }
 
-    /// A suspect that was written after all.
+    /// Clears a suspect that was written after all.
     pub(crate) fn acquit(&mut self, digest: Digest) {
         self.records.remove(&digest);
         self.order.retain(|other| *other != digest);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_batch_is_not_held_against_it() {
+    fn failures_of_other_causes_do_not_count_against_a_batch() {
         let mut suspects = Suspects::default();
         for cause in [Cause::Kv, Cause::Open, Cause::Contract] {
             for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! The task that has the plugin write and tidy up, and that restarts it when an instance has failed.
+//! The task that runs the plugin's writes and maintenance, and restarts a failed instance.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -120,7 +120,7 @@ impl Worker {
         let started = Instant::now();
         let batches: Vec<_> = writes.iter().map(|waiting| &waiting.batch).collect();
         let count = batches.iter().copied().map(Batch::len).sum();
-        // Asked before: should the driver lose what is not durable meanwhile, the sync after it finds out.
+        // Read before the write, so that a later sync notices if the driver lost data that was not durable.
         let generation = self.starter.namespace().generation();
         let patience = writes.iter().find_map(|waiting| waiting.suspect);
         let patience = patience.map_or(1, |suspect| suspect.patience);

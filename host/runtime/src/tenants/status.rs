@@ -49,7 +49,7 @@ pub enum Presence {
     Away,
     /// It could not be opened; a later call tries again.
     Failed {
-        /// Why.
+        /// The failure.
         reason: String,
     },
 }

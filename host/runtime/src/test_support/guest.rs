@@ -34,7 +34,7 @@ const EXPORTS: [(&str, &str, &str); 10] = [
     ("reader", "operations", "(param i32 i32) (result i32)"),
 ];
 
-/// Where a result lies that says: all well, and nothing to tell.
+/// Address of an empty `ok` result.
 pub(crate) const OK: &str = "(i32.const 4096)";
 /// `services`: one, named `guest`.
 pub(crate) const ONE_SERVICE: &str = "(i32.const 5120)";

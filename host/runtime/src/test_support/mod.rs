@@ -53,7 +53,7 @@ impl GuestFile {
     }
 }
 
-/// That of a server that keeps nothing of what it compiles.
+/// A runtime without a compilation cache.
 pub(crate) fn runtime() -> Runtime {
     Runtime::new(&RuntimeConfig::default()).unwrap()
 }

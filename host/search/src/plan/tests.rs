@@ -115,7 +115,7 @@ fn an_empty_scope_name_or_version_has_no_term() {
 }
 
 #[test]
-fn what_cannot_match_is_not_asked_for() {
+fn a_clause_that_cannot_match_is_not_asked_for() {
     let start = |min, max| Predicate::from(Leaf::Start(Range { min, max }));
     let duration = |min, max| Predicate::from(Leaf::Duration(Range { min, max }));
     for impossible in [
@@ -231,7 +231,7 @@ fn a_typed_constant_is_asked_for_in_its_own_form() {
 }
 
 #[test]
-fn what_asks_no_value_asks_for_the_key() {
+fn a_predicate_without_a_value_asks_for_the_key() {
     for op in ["ne", "regex"] {
         check_clauses(&on_attribute(op, untyped("1")), &[&present()]);
     }

@@ -159,7 +159,7 @@ fn a_search_for_a_few_looks_at_a_few() {
 }
 
 #[test]
-fn what_digests_decide_is_decided_without_reading_spans() {
+fn a_predicate_that_digests_decide_reads_no_spans() {
     let memory = Arc::new(Memory::of(&traces(20)));
     let searcher = searcher(&memory, limits());
     let query = || TraceQueryParameters {

@@ -1,4 +1,4 @@
-//! A plugin that lies is caught, and told on.
+//! Breaches of the contract by a plugin are detected and reported.
 
 use std::sync::Arc;
 

@@ -39,7 +39,7 @@ fn a_constant_of_a_type_compares_with_that_type_alone() {
 }
 
 #[test]
-fn what_is_opaque_or_no_number_compares_with_nothing() {
+fn opaque_values_and_nan_compare_with_nothing() {
     let nan = Value::Double(f64::NAN);
     for relation in [
         Relation::Eq,

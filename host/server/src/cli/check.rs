@@ -260,7 +260,7 @@ mod tests {
 
     /// The driver cannot know of a value that is missing as a whole.
     #[test]
-    fn what_is_gone_without_a_trace_is_named_by_the_plugin() {
+    fn missing_objects_are_named_by_the_plugin() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config {
             data_dir: dir.path().to_owned(),

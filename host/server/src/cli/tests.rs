@@ -138,7 +138,7 @@ fn the_other_commands_are_understood() {
 }
 
 #[test]
-fn what_cannot_be_understood_is_refused_with_a_hint() {
+fn arguments_that_are_not_understood_are_refused_with_a_hint() {
     check_usage_error(
         &["--plugin-setting", "max_traces"],
         ErrorKind::ValueValidation,

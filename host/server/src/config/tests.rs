@@ -230,7 +230,7 @@ fn every_range_is_of_the_settings_type_and_holds_its_default() {
 }
 
 #[test]
-fn what_is_printed_is_read_again_as_the_same() {
+fn a_printed_configuration_reads_back_as_the_same() {
     for config in [Config::default(), changed()] {
         let yaml = config.to_yaml().unwrap();
         assert_eq!(from_yaml(&yaml), config, "{yaml}");

@@ -1,4 +1,4 @@
-//! StoreState shared by the driver, its namespaces and its upkeep: the open store.
+//! State shared by the driver, its namespaces and its upkeep: the open store.
 
 use std::collections::HashSet;
 use std::sync::Arc;

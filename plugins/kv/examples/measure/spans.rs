@@ -125,7 +125,7 @@ fn otlp(spans: &[SpanRef<'_>]) -> Vec<u8> {
     TracesData { resource_spans }.encode_to_vec()
 }
 
-/// Encodes a digest with the layout of `larder::digest`.
+/// Encodes a digest with the layout of `larder_model::digest`.
 fn digest(spans: &[SpanRef<'_>]) -> Vec<u8> {
     let mut strings: HashMap<&str, u64> = HashMap::new();
     let (mut names, mut rest) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! The process that compiles: bounds itself before it looks at what it is given, and ends once that is compiled.
+//! The compiler process. It limits its own resources before it reads the component, and exits once that is compiled.
 
 use std::fmt::Display;
 use std::io::{Read as _, Write as _, stderr, stdin};
@@ -10,9 +10,9 @@ use wasmtime::component::Component;
 use super::REFUSED;
 use crate::sandbox::runtime::engine;
 
-/// The processor time is used up.
+/// The limit of CPU time is exceeded.
 pub(super) const SIGXCPU: i32 = 24;
-/// Killed by another.
+/// Killed from outside.
 pub(super) const SIGKILL: i32 = 9;
 
 /// A component on standard input to compile; the command that a server gives to a process of its own.
@@ -32,7 +32,7 @@ pub struct CompileJob {
 // === impl CompileJob ===
 
 impl CompileJob {
-    /// Compiles; what went wrong is on stderr.
+    /// Compiles the component. Errors go to stderr.
     pub fn run(&self) -> ExitCode {
         if let Err(error) = self.bound() {
             say(&format!("cannot bound the compiler: {error}"));
@@ -63,7 +63,7 @@ impl CompileJob {
         }
     }
 
-    /// Nothing of this can be undone by whatever the compiler is made to do.
+    /// Sets limits that a compiler which a component has taken over cannot raise again.
     #[cfg(target_os = "linux")]
     fn bound(&self) -> std::io::Result<()> {
         use rustix::process::{Resource, Rlimit, nice, setrlimit};
@@ -88,7 +88,7 @@ impl CompileJob {
         Ok(())
     }
 
-    /// Other systems know the deadline alone, which the server keeps.
+    /// On other systems only the server's deadline applies.
     #[cfg(not(target_os = "linux"))]
     #[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
     fn bound(&self) -> std::io::Result<()> {

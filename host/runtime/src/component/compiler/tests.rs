@@ -50,7 +50,7 @@ fn the_way_it_died_names_the_limit() {
         (child::SIGXCPU, "", "compile_timeout (1m)"),
         (11, "", "signal: 11"),
     ] {
-        let died = compiler.died(ExitStatus::from_raw(wait_status), text);
+        let died = compiler.abnormal_exit(ExitStatus::from_raw(wait_status), text);
         assert!(died.contains(told), "{died}");
     }
 }

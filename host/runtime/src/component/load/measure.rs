@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_plugins_have_fits() {
+    fn the_bundled_plugins_are_within_the_limits() {
         assert_eq!(fits(&Guest::new().build()), Ok(()));
         for name in ["kv", "memory"] {
             let (_, bytes) = crate::component::bundled::find(name).unwrap();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_off_is_left_to_the_compiler() {
+    fn truncated_input_is_left_to_the_compiler() {
         let whole = Guest::new().build();
         let half = whole.get(..whole.len() / 2).unwrap();
         assert_eq!(fits(half), Ok(()));

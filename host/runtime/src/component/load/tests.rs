@@ -20,7 +20,7 @@ fn check_refused(bytes: &[u8], expected: &[&str]) {
 }
 
 #[test]
-fn what_is_no_component_is_refused_with_the_reason() {
+fn bytes_that_are_not_a_component_are_refused_with_the_reason() {
     check_refused(b"", &["does not start as a wasm component"]);
     check_refused(b"#!/bin/sh\n", &["does not start as a wasm component"]);
     let module = wat::parse_str("(module)").unwrap();

@@ -19,7 +19,7 @@ fn writes(queue: &WriteQueue) -> Vec<Waiting> {
 }
 
 #[test]
-fn what_waits_is_taken_out_as_one_write_in_order() {
+fn waiting_writes_are_taken_out_as_one_in_order() {
     let queue = queue(10, 1 << 30);
     for id in 1..=3 {
         queue.push(batch(id, b"spans"), None).unwrap();

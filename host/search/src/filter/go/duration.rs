@@ -85,7 +85,7 @@ fn read_whole(digits: &str) -> Option<u64> {
     digits.parse().ok().filter(|count| *count <= LIMIT)
 }
 
-/// The part of a unit that the digits after the point make; of digits beyond what a duration can hold Go looks at the first ones.
+/// The fraction of a unit after the decimal point. Digits beyond the capacity of a duration are ignored, as in Go.
 fn read_fraction(digits: &str, nanoseconds: u64) -> u64 {
     let mut count = 0_u64;
     let mut scale = 1_f64;

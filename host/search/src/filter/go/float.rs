@@ -62,7 +62,7 @@ fn has_sound_underscores(number: &str) -> bool {
 }
 
 fn read_decimal(number: &str) -> Result<f64, Cause> {
-    // Of what Rust reads as well, only words and signs are no number to Go.
+    // Rust also accepts words and signs, which Go refuses here.
     if !number.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
         return Err(Cause::Syntax);
     }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_to_go_is_none() {
+    fn text_that_go_refuses_is_not_a_number() {
         for text in [
             "", "+", ".", "e5", "1e", "1e+", "+nan", "-nan", "infinit", "1__0", "_1", "1_", "1_.5",
             "0x1", "0xp1", "0x", "1 ", "++1", "+-1", "0x-1p1", "1e0x1", "٣",

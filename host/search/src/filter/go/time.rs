@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_instant_to_go_is_refused_in_its_words() {
+    fn an_instant_that_go_refuses_is_refused_in_its_words() {
         let layout = "as \"2006-01-02T15:04:05.999999999Z07:00\"";
         for (text, error) in [
             (

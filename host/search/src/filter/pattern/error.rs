@@ -1,4 +1,4 @@
-//! Why a pattern is not taken: mostly as it is not RE2, in the words of Go's `regexp/syntax`.
+//! Errors of refused patterns. Most are syntax errors of RE2, in the words of Go's `regexp/syntax`.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Go's limits of how large and how deep a pattern may be, measured as Go measures them.
 //!
-//! Go takes its measures late and keeps them, also where a part grows afterwards and where the memory of a dropped part is
-//! used again. To refuse what it refuses, this keeps them alike.
+//! Go measures lazily and caches the sizes, even if a part grows afterwards and if the memory of a dropped part is reused. This mirrors
+//! it, in order to refuse the same patterns.
 
 use super::error::Code;
 use super::node::{Node, Op};
@@ -142,7 +142,7 @@ fn size(node: &mut Node) -> u64 {
             max: Some(max),
             ..
         } => u64::from(*max) * subs + u64::from(*max) - u64::from(*min),
-        _ => 0,
+        Op::Empty | Op::Class(_) | Op::AnyNotNewline | Op::Any | Op::Anchor | Op::Boundary => 0,
     };
     let size = size.max(1);
     node.size = Some(size);

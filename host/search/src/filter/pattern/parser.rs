@@ -60,7 +60,7 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn read(&mut self, first: char, repeated: Option<&'a str>) -> Result<(), Refusal> {
         let text = self.rest;
-        // What most of them take; the others set it again.
+        // Most cases consume only `first`; the others set `rest` again.
         self.rest = text.get(first.len_utf8()..).unwrap_or_default();
         match first {
             '(' if text.starts_with("(?") => return self.group(text),

@@ -29,7 +29,7 @@ pub(super) struct Stack {
     pub(super) flags: Flags,
     pub(super) usage: Usage,
     entries: Vec<Entry>,
-    /// The numbers that the code points of all that was ever put on the stack took.
+    /// Size of the classes and literals of all nodes ever pushed, in `u32`s.
     runes: usize,
 }
 
@@ -45,7 +45,7 @@ impl Stack {
         }
     }
 
-    /// Space that the code points of all nodes ever pushed took, in numbers of four bytes.
+    /// Size of the classes and literals of all nodes ever pushed, in `u32`s.
     pub(super) fn runes(&self) -> usize {
         self.runes
     }
@@ -181,9 +181,9 @@ impl Stack {
         Some((rune, self.flags.set(Flags::FOLD_CASE, folds)))
     }
 
-    /// Makes one literal of two on top that fold alike. No operator can take hold of the upper one alone any more.
+    /// Joins the top two literals if they fold alike, so that no operator applies to the upper one alone.
     ///
-    /// If it did, `next` is put on top as a literal in place of the upper one; says whether it was.
+    /// Then `next` is pushed as a literal in place of the upper one. Returns `true` if it was.
     fn join(&mut self, next: Option<(u32, Flags)>) -> bool {
         let [.., Entry::Part(below), Entry::Part(top)] = self.entries.as_mut_slice() else {
             return false;
@@ -229,7 +229,7 @@ impl Stack {
         }
         let whole = self.collapse(subs, Op::Alternate)?;
         self.push(whole)?;
-        // The push may have made a literal of it, or have joined it to nothing: the parenthesis lies below.
+        // The push may have turned it into a literal. It cannot have joined it with another, as the parenthesis lies below.
         match self.entries.pop() {
             Some(Entry::Part(whole)) => Ok(whole),
             _ => Err(Code::MissingParenthesis),

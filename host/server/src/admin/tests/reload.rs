@@ -69,7 +69,7 @@ async fn a_tenant_that_goes_on_as_it_was_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_answered_in_its_own_words() {
+async fn an_unusable_configuration_is_answered_with_its_error() {
     let admin = TestAdmin::new(Some(ErrorKind::Internal));
     let answer = admin.send(Method::POST, "/reload").await;
     assert_eq!(

@@ -161,7 +161,7 @@ fn a_wrong_override_is_refused_as_the_servers_setting_would_be() {
 }
 
 #[test]
-fn what_is_of_the_whole_server_is_no_tenants_own() {
+fn server_wide_settings_cannot_be_overridden() {
     let own: Vec<String> = overridable().map(|path| format!("`{path}`")).collect();
     let own = own.join(", ");
     check_refused(

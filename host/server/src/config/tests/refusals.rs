@@ -106,7 +106,7 @@ fn bad_values_are_refused_with_the_place_and_what_is_expected() {
 }
 
 #[test]
-fn what_is_no_yaml_of_ours_is_refused_with_its_place() {
+fn invalid_yaml_is_refused_with_its_position() {
     for (yaml, expected) in [
         (
             "grpc:\n  endpoint: [",

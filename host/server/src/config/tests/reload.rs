@@ -35,7 +35,7 @@ fn every_changed_setting_is_named_once() {
 
 /// The same settings as in `host/docs/operations.md`.
 #[test]
-fn what_needs_a_restart() {
+fn settings_that_need_a_restart_are_listed() {
     let changes = Config::default().changes(&changed());
     let is_taken = |path: &String| {
         let limits = path.starts_with("limits.");
@@ -56,7 +56,7 @@ fn what_needs_a_restart() {
 }
 
 #[test]
-fn what_is_taken_is_no_change_any_more_and_the_rest_is() {
+fn applied_settings_are_no_longer_changes() {
     let now = Config::default();
     let next = changed();
     let changes = now.changes(&next);

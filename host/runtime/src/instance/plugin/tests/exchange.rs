@@ -1,4 +1,4 @@
-//! Another component, or other settings, in the place of what runs: nothing fails, nothing is lost, and what cannot run changes nothing.
+//! Replacing the component or its settings at run time: no call fails, no data is lost, and a component that cannot run changes nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -202,7 +202,7 @@ async fn the_instances_of_what_ran_before_go_with_the_last_query() {
 }
 
 #[tokio::test]
-async fn what_has_not_changed_is_not_replaced() {
+async fn an_unchanged_component_is_not_replaced() {
     let bench = Bench::new(&first()).await;
     let tenant = bench.tenant().await;
     let same = bench.reloaded(&first()).await;
@@ -278,7 +278,7 @@ async fn a_plugin_of_another_kind_or_name_does_not_take_its_place() {
 }
 
 #[tokio::test]
-async fn what_was_poison_to_the_one_is_tried_with_the_other() {
+async fn a_poisonous_batch_is_tried_again_with_a_new_component() {
     let bench = Bench::new(&first().with("write", TRAP)).await;
     let tenant = bench.tenant().await;
     loop {

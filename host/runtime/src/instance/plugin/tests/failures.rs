@@ -190,7 +190,7 @@ async fn a_broken_contract_is_a_strike_and_five_put_the_instance_out() {
 }
 
 #[tokio::test]
-async fn what_a_caller_reports_is_a_strike_too() {
+async fn a_breach_that_a_caller_reports_is_a_strike() {
     let Opened { tenant, .. } = open(Guest::new()).await;
     let breach = storage::Error::new(ErrorKind::ContractBroken, "the floor rose");
     for _ in 0..5 {

@@ -11,7 +11,7 @@ fn guest() -> Guest {
 }
 
 #[tokio::test]
-async fn what_the_writer_commits_its_readers_see() {
+async fn readers_see_what_the_writer_commits() {
     let Opened { tenant, .. } = open(guest()).await;
     assert_eq!(tenant.status().instancing, Instancing::Replicated);
     assert!(services(&tenant).await.is_empty());

@@ -42,7 +42,7 @@ fn replicated() -> Guest {
 }
 
 #[tokio::test]
-async fn what_is_committed_is_read_back() {
+async fn committed_data_is_read_back() {
     for tenant in open_each(replicated().with("services", "(call $find)")).await {
         assert!(services(&tenant).await.is_empty());
         tenant.write(batch(1, b"spans")).await.unwrap();

@@ -3,7 +3,7 @@
 use super::check;
 
 #[test]
-fn what_both_read_alike_matches_as_in_go() {
+fn patterns_that_both_accept_match_as_in_go() {
     check(&[
         (r"\p{- l_u}", &["A"], &["a"]),
         (r"\p{C}", &["\u{378}", "\u{0}"], &["a"]),

@@ -144,7 +144,7 @@ const NOT_RE2: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn what_is_not_re2_is_refused_with_the_words_of_go() {
+fn a_pattern_that_is_not_re2_is_refused_with_the_words_of_go() {
     for (pattern, code, fragment) in NOT_RE2 {
         let expected = format!(
             "operator \"regex\" takes a pattern in RE2 syntax: error parsing regexp: {code}: `{fragment}`"
@@ -154,7 +154,7 @@ fn what_is_not_re2_is_refused_with_the_words_of_go() {
 }
 
 #[test]
-fn what_is_not_portable_is_refused_for_the_first_such_thing_in_the_tree() {
+fn a_pattern_that_is_not_portable_is_refused_for_its_first_such_part() {
     for (pattern, expected) in [
         ("^a", ANCHOR),
         ("a$", ANCHOR),
