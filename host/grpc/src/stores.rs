@@ -1,7 +1,6 @@
 //! The storage of a request's tenant, which `rpc.rs` has resolved.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use larder_core::Live;
 use larder_core::telemetry::Metrics;
@@ -45,30 +44,20 @@ impl Searchers {
     }
 
     /// The searcher and the permits of a request with these extensions.
-    ///
-    /// Jaeger does not retry a refused query and gives up after 5 s. So a query over its tenant's limit waits for at most half of its
-    /// timeout, and has the rest for its work. A waiting query holds nothing that another tenant could need.
     pub(super) async fn begin(
         &self,
         extensions: &Extensions,
     ) -> Result<(Searcher, ReadPermit), Status> {
         let mut limits = *self.limits.get();
-        let begun = async {
-            let tenant = tenant(extensions);
-            let arrived = Instant::now();
-            let quotas = self.stores.quotas(tenant)?;
-            let query = quotas.query(limits.timeout / 2).await?;
-            Ok((query, arrived.elapsed()))
-        };
         let failed = |error: larder_model::storage::Error| status::read_storage(&error);
-        let (tenant_permit, waited) = begun.await.map_err(failed)?;
+        let quotas = self.stores.quotas(tenant(extensions)).map_err(failed)?;
+        let tenant_permit = limits.wait_for(&quotas).await.map_err(failed)?;
         let permit = ReadPermit {
             _tenant: tenant_permit,
             _server: self.read_limit.begin()?,
         };
         let storage = storage(&*self.stores, tenant(extensions)).await;
         let storage = storage.map_err(failed)?;
-        limits.timeout = limits.timeout.saturating_sub(waited);
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
         Ok((searcher, permit))
     }

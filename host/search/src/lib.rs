@@ -7,9 +7,10 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{Stream, TryFutureExt as _, future, stream};
+use larder_core::quotas::{QueryPermit, Quotas};
 use larder_core::telemetry::Metrics;
 use larder_model::storage::{Error, Storage};
 use larder_proto::TracesBytes;
@@ -78,6 +79,20 @@ pub struct Limits {
     pub max_message_bytes: usize,
     /// True if searches may ask for pages (`grpc.pagination`).
     pub pagination: bool,
+}
+
+impl Limits {
+    /// Waits for the tenant's permit of a query, for at most half of the timeout, and subtracts the wait from the timeout. Jaeger does
+    /// not retry a refused query and gives up after 5 s. A waiting query holds nothing that another tenant could need.
+    ///
+    /// # Errors
+    /// As [`Quotas::query`].
+    pub async fn wait_for(&mut self, quotas: &Quotas) -> Result<QueryPermit, Error> {
+        let arrived = Instant::now();
+        let permit = quotas.query(self.timeout / 2).await?;
+        self.timeout = self.timeout.saturating_sub(arrived.elapsed());
+        Ok(permit)
+    }
 }
 
 /// Answers the queries of Jaeger's storage API from one tenant's [`Storage`]. Cheap to clone.

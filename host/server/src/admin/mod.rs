@@ -25,7 +25,7 @@ mod serve;
 mod tenant_list;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::{StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
@@ -215,13 +215,9 @@ impl Explains for Explainer {
         query: TraceQueryParameters,
     ) -> Result<Explanation, tenants::Error> {
         let mut limits = *self.limits.get();
-        let came = Instant::now();
         let quotas = self.tenants.named_quotas(tenant)?;
-        let _query = quotas
-            .query(limits.timeout / 2)
-            .await
-            .map_err(tenants::Error::Search)?;
-        limits.timeout = limits.timeout.saturating_sub(came.elapsed());
+        let permit = limits.wait_for(&quotas).await;
+        let _permit = permit.map_err(tenants::Error::Search)?;
         let storage = self.tenants.named(tenant).await?;
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
         searcher
