@@ -20,8 +20,7 @@ pub struct Endpoint {
 }
 
 /// The driver that stores the data of the `kv` import.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KvDriver {
     /// In the data directory.
     #[default]
@@ -31,8 +30,7 @@ pub enum KvDriver {
 }
 
 /// The time at which a write to the `kv` import is acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Durability {
     /// After it is on disk.
     #[default]
@@ -272,7 +270,7 @@ impl Value for String {
     }
 }
 
-/// Reads and shows the words of an enum; an alias is read, and shown as the word. A variant without a word does not compile.
+/// Reads, shows and serializes the words of an enum; an alias is read, and shown as the word. A variant without a word does not compile.
 macro_rules! words {
     ($type:ident: $first:ident = $first_word:literal $(| $first_alias:literal)*
         $(, $variant:ident = $word:literal $(| $alias:literal)*)*) => {
@@ -293,6 +291,12 @@ macro_rules! words {
                     $(Self::$variant => $word,)*
                 };
                 word.to_owned()
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                as_text(self, to)
             }
         }
     };
