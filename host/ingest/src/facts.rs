@@ -18,8 +18,8 @@ use super::table::Table;
 /// The facts of a request, and the list of facts that each resource, scope and span has.
 #[derive(Debug, Default)]
 pub(super) struct Facts<'a> {
-    facts: Table<Fact<'a>>,
-    key_facts: Table<KeyFact<'a>>,
+    table: Table<Fact<'a>>,
+    key_table: Table<KeyFact<'a>>,
     /// The numbers of the facts of resources, scopes and spans, joined.
     lists: Vec<u32>,
     hasher: DefaultHashBuilder,
@@ -102,7 +102,7 @@ impl<'a> Facts<'a> {
             Some(number) => number,
             None => self.insert_attribute(level, raw, hash)?,
         };
-        if let Some(fact) = self.facts.get(number) {
+        if let Some(fact) = self.table.get(number) {
             *validity &= fact.validity;
         }
         self.lists.push(number);
@@ -123,7 +123,7 @@ impl<'a> Facts<'a> {
     /// from 1.
     pub(super) fn push_terms(&mut self, list: Range<usize>, fragment: u32, out: &mut Vec<Term>) {
         for number in self.lists.get(list).unwrap_or_default() {
-            let Some(fact) = self.facts.get_mut(*number) else {
+            let Some(fact) = self.table.get_mut(*number) else {
                 continue;
             };
             if fact.fragment == fragment {
@@ -132,7 +132,7 @@ impl<'a> Facts<'a> {
             fact.fragment = fragment;
             out.extend(fact.term);
             for number in fact.key_facts.into_iter().flatten() {
-                if let Some(key_fact) = self.key_facts.get_mut(number)
+                if let Some(key_fact) = self.key_table.get_mut(number)
                     && key_fact.fragment != fragment
                 {
                     key_fact.fragment = fragment;
@@ -147,8 +147,8 @@ impl<'a> Facts<'a> {
         self.lists.clear();
         self.lists.shrink_to(max);
         Facts {
-            facts: self.facts.recycle(max),
-            key_facts: self.key_facts.recycle(max),
+            table: self.table.recycle(max),
+            key_table: self.key_table.recycle(max),
             lists: self.lists,
             hasher: self.hasher,
             text: self.text,
@@ -163,13 +163,13 @@ impl<'a> Facts<'a> {
     #[inline]
     fn find(&self, kind: FactKind, bytes: &[u8], hash: u64) -> Option<u32> {
         let is_same = |fact: &Fact<'_>| fact.kind == kind && fact.bytes == bytes;
-        self.facts.find(hash, is_same)
+        self.table.find(hash, is_same)
     }
 
     fn insert(&mut self, hash: u64, fact: Fact<'a>) -> u32 {
         let hasher = &self.hasher;
         let hash_of = |fact: &Fact<'_>| hasher.hash_one((fact.kind, fact.bytes));
-        self.facts.insert(hash, fact, hash_of)
+        self.table.insert(hash, fact, hash_of)
     }
 
     fn insert_attribute(
@@ -238,11 +238,11 @@ impl<'a> Facts<'a> {
         let is_same = |known: &KeyFact<'_>| {
             known.level == level && known.property == property && known.key == key
         };
-        if let Some(number) = self.key_facts.find(hash, is_same) {
+        if let Some(number) = self.key_table.find(hash, is_same) {
             return number;
         }
         let term = property.term(level, key);
-        self.key_facts
+        self.key_table
             .insert(hash, KeyFact { term, ..new }, hash_of)
     }
 }

@@ -14,7 +14,7 @@ use super::table::Table;
 #[derive(Debug, Default)]
 pub(super) struct Operations<'a> {
     names: Table<Name<'a>>,
-    operations: Table<Operation<'a>>,
+    table: Table<Operation<'a>>,
     hasher: DefaultHashBuilder,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Operations<'a> {
         let is_same = |known: &Operation<'_>| {
             known.service == service && known.kind == kind && known.name_bytes == name
         };
-        if let Some(number) = self.operations.find(hash, is_same) {
+        if let Some(number) = self.table.find(hash, is_same) {
             return Some(number);
         }
         let text = str::from_utf8(name).ok()?;
@@ -99,7 +99,7 @@ impl<'a> Operations<'a> {
             in_batch: 0,
         };
         let hasher = &self.hasher;
-        let number = self.operations.insert(hash, operation, |known| {
+        let number = self.table.insert(hash, operation, |known| {
             hasher.hash_one((known.service, known.kind, known.name_bytes))
         });
         Some(number)
@@ -107,7 +107,7 @@ impl<'a> Operations<'a> {
 
     /// The operation with this number.
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Operation<'a>> {
-        self.operations.get_mut(number)
+        self.table.get_mut(number)
     }
 
     /// The number that a name has in the digest of a fragment. Adds the name to the digest if it is not there yet.
@@ -130,7 +130,7 @@ impl<'a> Operations<'a> {
         batch: u32,
         builder: &mut BatchBuilder,
     ) -> Option<u32> {
-        let operation = self.operations.get_mut(number)?;
+        let operation = self.table.get_mut(number)?;
         if operation.batch == batch {
             return Some(operation.in_batch);
         }
@@ -152,7 +152,7 @@ impl<'a> Operations<'a> {
     pub(super) fn recycle<'b>(self, max: usize) -> Operations<'b> {
         Operations {
             names: self.names.recycle(max),
-            operations: self.operations.recycle(max),
+            table: self.table.recycle(max),
             hasher: self.hasher,
         }
     }

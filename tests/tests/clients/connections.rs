@@ -15,7 +15,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// Encodes HEADERS of a call, without END_STREAM: `:method POST`, `:scheme http`, `:path` as a literal, and gRPC's headers.
+/// Encodes HEADERS of a call, without `END_STREAM`: `:method POST`, `:scheme http`, `:path` as a literal, and gRPC's headers.
 fn headers(stream: u32, path: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86];
     for (name, value) in [

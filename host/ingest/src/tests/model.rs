@@ -97,14 +97,13 @@ fn has_group(message: &[u8], at: Kind) -> bool {
             (Kind::Span, 11) => Kind::Event,
             (Kind::Span, 13) => Kind::Link,
             (Kind::Span, 15) => Kind::Status,
-            (Kind::Resource, 1)
+            (Kind::Resource | Kind::KeyValueList, 1)
             | (Kind::Scope | Kind::Event, 3)
             | (Kind::Span, 9)
             | (Kind::Link, 4) => Kind::KeyValue,
             (Kind::KeyValue, 2) | (Kind::ArrayValue, 1) => Kind::AnyValue,
             (Kind::AnyValue, 5) => Kind::ArrayValue,
             (Kind::AnyValue, 6) => Kind::KeyValueList,
-            (Kind::KeyValueList, 1) => Kind::KeyValue,
             _ => return field.is_group(),
         };
         has_group(field.bytes().unwrap(), inner)
