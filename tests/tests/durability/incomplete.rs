@@ -121,11 +121,14 @@ fn halve(path: &Path) {
 
 /// Flips a byte in the middle.
 pub(crate) fn spoil(path: &Path) {
+    flip(path, |length| length / 2);
+}
+
+/// Inverts the byte at the place that is returned for the file's length.
+pub(crate) fn flip(path: &Path, place: impl FnOnce(usize) -> usize) {
     let mut bytes = fs::read(path).unwrap();
-    if let Some(byte) = {
-        let middle = bytes.len() / 2;
-        bytes.get_mut(middle)
-    } {
+    let place = place(bytes.len());
+    if let Some(byte) = bytes.get_mut(place) {
         *byte = !*byte;
     }
     fs::write(path, bytes).unwrap();
