@@ -3,7 +3,7 @@
 //! All of it is read before anything is written, so a store that is refused is not changed. Files are removed only if a record says that
 //! they were dropped.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use lsm_tree::{AbstractTree, Guard};
@@ -66,9 +66,8 @@ pub(super) fn open(dir: &Path, access: Access<'_>, faults: Faults) -> Result<Sto
         Access::Write { .. } => Store::assemble(dir, &dir.join("tree"), objects)?,
         Access::Read { tree } => Store::assemble(dir, tree, objects)?,
     };
-    // A frame is written only after the objects of the frame before are on disk, so only the last frame may lack objects.
     if last_synced.is_none()
-        && let Some(last) = frames.pop_if(|last| !has_all_objects(&store, last, read_only))
+        && let Some(last) = frames.pop_if(|last| is_cut_off(&store, last, read_only))
     {
         warn!(
             frame = last.number,
@@ -117,6 +116,31 @@ fn start_writing(
     let dropped: Vec<u64> = store.state().dropped.iter().copied().collect();
     remove_dropped(store, &dropped);
     Ok(())
+}
+
+/// Returns `true` if the sync of the last frame did not end: some of its objects are not on disk, and so it was never acknowledged.
+///
+/// A frame is written only after the objects of the frame before are on disk, and objects are appended. So a file that ends before the
+/// last frame's objects begin has been damaged since, which says nothing of the last frame: it is kept, and reads of its objects fail.
+fn is_cut_off(store: &Store, last: &Frame, read_only: bool) -> bool {
+    !has_all_objects(store, last, read_only) && !has_lost_earlier_objects(store, last)
+}
+
+/// Returns `true` if a file lacks a part that was on disk before this frame was written.
+fn has_lost_earlier_objects(store: &Store, frame: &Frame) -> bool {
+    let mut begins: HashMap<u64, u64> = HashMap::new();
+    for operation in frame.operations() {
+        if let Operation::Put(key, value) = operation
+            && let Some((VALUE, partition, _)) = owner(key)
+            && let Some(slot) = Slot::parse(value)
+            && let Payload::InFile { offset, .. } = slot.payload
+        {
+            let begin = begins.entry(partition).or_insert(offset);
+            *begin = offset.min(*begin);
+        }
+    }
+    let mut begins = begins.into_iter();
+    begins.any(|(partition, begin)| store.objects.length(partition).unwrap_or(0) < begin)
 }
 
 /// Returns `true` if all objects of a frame can be read. Unless the store is read-only, also syncs them.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -74,6 +75,34 @@ async fn a_torn_frame_is_ignored() {
     .await;
     with_tail(|tail| tail.fill(0)).await;
     with_tail(|tail| *tail = noise(5000, 9)).await;
+}
+
+/// It is no crash that takes away what was on disk before: the last frame may have been acknowledged, so its objects count as lost.
+#[tokio::test]
+async fn a_last_frame_is_kept_if_its_file_lacks_earlier_objects_too() {
+    let dir = TempDir::new().unwrap();
+    let kv = open(dir.path()).await;
+    for sort in ["first", "last"] {
+        kv.put("p", sort, &noise(10_000, 1)).await.unwrap();
+        kv.commit("q", sort, b"1").await.unwrap();
+        kv.sync().await.unwrap();
+    }
+    let remove = |file: &Path| fs::remove_file(file).unwrap();
+    let cut = |file: &Path| {
+        let file = OpenOptions::new().write(true).open(file).unwrap();
+        file.set_len(5000).unwrap();
+    };
+    for damage in [remove as fn(&Path), cut] {
+        let image = TempDir::new().unwrap();
+        copy(dir.path(), image.path());
+        damage(&files(image.path(), "objects")[0]);
+        let kv = open(image.path()).await;
+        for sort in ["first", "last"] {
+            let got = kv.get("p", sort).await;
+            assert!(matches!(got, Err(Error::DataLoss(_))), "{sort}: {got:?}");
+            assert_eq!(kv.get("q", sort).await.unwrap(), Some(b"1".to_vec()));
+        }
+    }
 }
 
 #[tokio::test]
