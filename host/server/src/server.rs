@@ -168,7 +168,7 @@ impl Server {
     /// end, and the plugin has the same time again to write what is queued. Every acknowledged write is in the plugin when this returns.
     ///
     /// # Errors
-    /// A port that failed; the server drains then too.
+    /// A port that failed; the server drains then too. A disk that failed in the last sync of `kv`.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let stop_admin = CancellationToken::new();
         let files = larder_edge::files::watch(self.listeners.files, stop_admin.clone());
@@ -219,11 +219,13 @@ impl Server {
                 "the plugin was still busy after limits.drain_timeout and is cut off; writes that were not acknowledged are lost"
             );
         }
+        // Tasks that were cut off still hold the driver, so dropping it would not end it.
+        let closed = self.tenants.close_store().await;
         stop_admin.cancel();
         if !admin.is_finished() && timeout(ADMIN_DRAIN, &mut admin).await.is_err() {
             admin.abort();
         }
-        ended
+        ended.and(closed.map_err(Error::LastSync))
     }
 }
 

@@ -59,6 +59,15 @@ pub trait Driver: Send + Sync + 'static {
     /// Refuses objects from now on while the disk has fewer free bytes than this. Does nothing for a driver without a disk.
     fn set_min_free(&self, _bytes: u64) {}
 
+    /// Brings everything to disk before the process ends, also what was acknowledged before it was on disk, and ends the driver's work in
+    /// the background. What is written after it may be lost.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the disk fails.
+    async fn close(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Statistics over all tenants.
     fn statistics(&self) -> Statistics {
         Statistics::default()

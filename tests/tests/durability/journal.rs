@@ -5,7 +5,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use larder_tests::{Home, Options, Plugin};
+use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest};
+use larder_tests::otlp::{noise, service, span as span_of};
+use larder_tests::{Home, Options, Plugin, method};
+use prost::Message as _;
 
 use crate::ledger::Ledger;
 use crate::load::Load;
@@ -117,4 +120,55 @@ async fn an_image_of_the_folder_has_everything_acknowledged_before_it() {
         load.stop().await;
         ledger.verify_all(&larder.client().await).await;
     }
+}
+
+/// With `periodic` durability, what was acknowledged since the last sync is not on disk yet. An answer that nobody reads is cut off by the
+/// drain; what its task holds must not keep the store from being closed.
+#[tokio::test]
+async fn a_stop_brings_everything_to_disk_even_if_it_cuts_off_calls() {
+    let (home, ledger) = (Home::new(), Ledger::new(Rng::from_env().next()));
+    let periodic = || {
+        Options::new(Plugin::Kv)
+            .environment("LARDER_KV_DURABILITY", "periodic")
+            .environment("LARDER_KV_SYNC_INTERVAL", "1m")
+            .environment("LARDER_LIMITS_DRAIN_TIMEOUT", "100ms")
+    };
+    let larder = periodic().start_in(&home);
+    let client = larder.client().await;
+    for _ in 0..8 {
+        ledger.store(&client).await;
+    }
+    // More than a connection holds.
+    let large = |span| {
+        let one = span_of([9; 16], span).attribute("text", noise(span, 1 << 20));
+        service("large").span(one)
+    };
+    for span in 1..=8 {
+        client.store([large(span)]).await;
+    }
+    let request = GetTracesRequest {
+        query: vec![GetTraceParams {
+            trace_id: vec![9; 16],
+            ..GetTraceParams::default()
+        }],
+    };
+    let call = client.call();
+    let unread = call
+        .open(method::GET_TRACES, request.encode_to_vec().into())
+        .await
+        .unwrap();
+    larder.signal("TERM");
+    let (status, lines) = larder.wait();
+    assert!(status.success(), "{lines:?}");
+    assert!(
+        lines.concat().contains("limits.drain_timeout"),
+        "the answer was not cut off: {lines:?}"
+    );
+    drop(unread);
+
+    for journal in home.kv_files("journal") {
+        assert_eq!(fs::metadata(journal).unwrap().len(), 0, "frames are left");
+    }
+    let larder = periodic().start_in(&home);
+    ledger.verify_all(&larder.client().await).await;
 }

@@ -182,6 +182,14 @@ impl Tenants {
             .await;
     }
 
+    /// Brings what is stored to disk, before the process ends: see [`Driver::close`](larder_store::Driver::close).
+    ///
+    /// # Errors
+    /// The disk's: writes that were acknowledged before they were on it may be lost.
+    pub async fn close_store(&self) -> Result<(), larder_store::Error> {
+        self.kv.close().await
+    }
+
     /// Stored bytes of every tenant that has a namespace.
     pub(super) async fn stored(&self) -> Result<HashMap<String, u64>, storage::Error> {
         let stored = self.kv.tenants().await.map_err(|error| {

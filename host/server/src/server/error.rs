@@ -56,6 +56,11 @@ pub enum Error {
     /// The storage behind the plugins cannot be opened.
     #[error("cannot open the storage of `kv`")]
     Kv(#[source] kv::Error),
+    /// The storage behind the plugins could not be brought to disk.
+    #[error(
+        "the last sync of `kv` failed: writes since the one before may be lost if they were acknowledged before they were on disk (`kv.durability: periodic`)"
+    )]
+    LastSync(#[source] kv::Error),
     /// The wasm engine cannot be set up.
     #[error("cannot start the plugin")]
     Runtime(#[source] plugin::Error),

@@ -40,6 +40,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 pub use self::faults::Faults;
 pub use self::read::{CheckSummary, Damage};
 pub use self::space::Probe;
@@ -85,9 +87,8 @@ pub struct Options {
 
 /// Driver that stores its data in a folder of the local disk.
 pub struct EmbeddedDriver {
-    /// Dropped first, because it uses the store. `None` if the store is read-only.
-    #[cfg_attr(not(test), expect(dead_code, reason = "it ends with the driver"))]
-    upkeep: Option<Upkeep>,
+    /// Dropped first, because it uses the store. `None` if the store is read-only or closed.
+    upkeep: Mutex<Option<Upkeep>>,
     shared: Arc<Shared>,
     writer: String,
     /// `None` if the store is read-only and has no lock file.
@@ -123,7 +124,7 @@ impl EmbeddedDriver {
             Error::Unavailable(format!("no thread for the upkeep of kv: {error}"))
         })?;
         Ok(Self {
-            upkeep: Some(upkeep),
+            upkeep: Mutex::new(Some(upkeep)),
             shared,
             writer,
             _lock: Some(lock),
@@ -154,7 +155,7 @@ impl EmbeddedDriver {
         let access = Access::Read { tree: &tree };
         let shared = Shared::open(options, access, space, Faults::default())?;
         Ok(Some(Self {
-            upkeep: None,
+            upkeep: Mutex::new(None),
             shared: Arc::new(shared),
             writer,
             _lock: lock,
@@ -219,6 +220,14 @@ impl Driver for EmbeddedDriver {
 
     fn set_min_free(&self, bytes: u64) {
         self.shared.space.set_min_free(bytes);
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        let upkeep = self.upkeep.lock().take();
+        let Some(mut upkeep) = upkeep else {
+            return Ok(());
+        };
+        namespace::blocking(move || upkeep.stop()).await
     }
 
     fn statistics(&self) -> Statistics {

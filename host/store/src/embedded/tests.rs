@@ -245,9 +245,9 @@ async fn a_forgotten_tenant_frees_its_disk_space_even_after_a_crash() {
 #[tokio::test]
 async fn a_reclaimed_partition_lingers_then_frees_its_disk_and_its_name_is_never_reused() {
     let dir = TempDir::new().unwrap();
-    let mut kv = open(dir.path()).await;
+    let kv = open(dir.path()).await;
     // Upkeep's own compaction would leave nothing for the one below.
-    kv.driver.upkeep.as_mut().unwrap().stop();
+    kv.driver.close().await.unwrap();
     for n in 0..64 {
         let partition = if n % 2 == 0 { "old" } else { "new" };
         kv.put(partition, &format!("o{n}"), &noise(1 << 18, n))

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::durable::{self, FLUSH_BYTES};
 use super::shared::Shared;
 use super::{Durability, LINGER};
+use crate::Error;
 
 /// Interval of the rounds.
 const TICK: Duration = Duration::from_millis(500);
@@ -23,7 +24,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// The thread. It ends when this is dropped.
 pub(super) struct Upkeep {
     stop: Arc<Stop>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Result<(), Error>>>,
 }
 
 #[derive(Default)]
@@ -70,28 +71,34 @@ impl Upkeep {
         })
     }
 
-    /// Stops the thread after its current round and a last sync.
-    pub(super) fn stop(&mut self) {
+    /// Stops the thread after its current round, with a last sync and a flush, which leaves the journal empty.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the last sync fails.
+    pub(super) fn stop(&mut self) -> Result<(), Error> {
         *self.stop.stopped.lock() = true;
         self.stop.changed.notify_all();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            warn!("the upkeep of kv ended early");
-        }
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(Error::Other("the upkeep of kv has panicked".to_owned())))
     }
 }
 
 impl Drop for Upkeep {
     fn drop(&mut self) {
-        self.stop();
+        if let Err(error) = self.stop() {
+            warn!(%error, "the last sync of kv failed");
+        }
     }
 }
 
 // === impl Rounds ===
 
 impl Rounds {
-    fn run(mut self, stop: &Stop) {
+    fn run(mut self, stop: &Stop) -> Result<(), Error> {
         let mut stopped = stop.stopped.lock();
         while !*stopped {
             stop.changed.wait_for(&mut stopped, self.tick);
@@ -103,13 +110,11 @@ impl Rounds {
             stopped = stop.stopped.lock();
         }
         drop(stopped);
-        // The last sync. A store that has failed has nothing to sync.
-        if durable::sync(&self.shared.store(), &self.shared.syncs).is_ok() {
-            self.log(durable::checkpoint(
-                &self.shared.store(),
-                &self.shared.syncs,
-            ));
-        }
+        let store = self.shared.store();
+        durable::sync(&store, &self.shared.syncs)?;
+        // Where it fails, the next start reads the journal.
+        self.log(durable::checkpoint(&store, &self.shared.syncs));
+        Ok(())
     }
 
     fn round(&mut self) {
@@ -149,7 +154,7 @@ impl Rounds {
     }
 
     #[expect(clippy::unused_self, reason = "reads as a step of a round")]
-    fn log(&self, done: Result<(), crate::Error>) {
+    fn log(&self, done: Result<(), Error>) {
         if let Err(error) = done {
             warn!(%error, "upkeep of kv failed; it will be tried again");
         }

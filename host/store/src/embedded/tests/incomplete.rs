@@ -69,8 +69,8 @@ async fn no_file_is_created_if_the_record_cannot_be_written() {
 #[tokio::test]
 async fn dropped_files_are_removed_by_the_next_start() {
     let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let mut kv = open(dir.path()).await;
-    kv.driver.upkeep.as_mut().unwrap().stop();
+    let kv = open(dir.path()).await;
+    kv.driver.close().await.unwrap();
     for partition in ["old", "new"] {
         kv.put(partition, "o", &noise(10_000, 1)).await.unwrap();
     }
@@ -97,8 +97,8 @@ async fn dropped_files_are_removed_by_the_next_start() {
 #[tokio::test]
 async fn a_late_write_creates_no_file() {
     let dir = TempDir::new().unwrap();
-    let mut kv = open(dir.path()).await;
-    kv.driver.upkeep.as_mut().unwrap().stop();
+    let kv = open(dir.path()).await;
+    kv.driver.close().await.unwrap();
     kv.put("p", "o", b"1").await.unwrap();
     let store = kv.driver.shared.store();
     let number = store.objects.list().unwrap()[0];
