@@ -84,29 +84,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Checks a field that the message does not define. Like in prost, such a field needs a level of nesting.
-    ///
-    /// # Errors
-    /// If no level is left.
-    #[inline]
-    pub fn unknown(&self, field: &Field<'_>) -> Result<(), Error> {
-        if self.depth == 0 {
-            return Err(Cause::TooDeep.at(field.offset));
-        }
-        Ok(())
-    }
-
-    /// Maximum nesting inside a message that is a field of this one.
-    ///
-    /// # Errors
-    /// If no level is left.
-    #[inline]
-    pub fn inner_depth(&self, field: &Field<'_>) -> Result<u32, Error> {
-        self.depth
-            .checked_sub(1)
-            .ok_or(Cause::TooDeep.at(field.offset))
-    }
-
     fn offset(&self) -> usize {
         self.whole.len() - self.rest.len()
     }

@@ -1,4 +1,4 @@
-//! Logs refused spans, as Jaeger's exporter ignores `partial_success`. Rate-limited, so that not every request is a line.
+//! Logs refused spans and requests, as Jaeger's exporter ignores `partial_success`. Rate-limited, so that not every request is a line.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,14 +9,14 @@ use parking_lot::Mutex;
 /// Interval at which a reason is logged at most.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Rate-limited log of refused spans. Maps a reason to its last log line.
+/// Rate-limited log of refused spans, or of refused requests. Maps a reason to its last log line.
 #[derive(Default)]
 pub(super) struct RefusalLog(Mutex<HashMap<&'static str, LastLogged>>);
 
-/// The last log line of a reason, and the spans since.
+/// The last log line of a reason, and the number of spans or requests since.
 struct LastLogged {
     at: Instant,
-    unlogged_spans: u64,
+    unlogged: u64,
 }
 
 impl RefusalLog {
@@ -27,23 +27,30 @@ impl RefusalLog {
         }
     }
 
-    /// The number of spans to log now. `None` if the last line is too recent.
-    fn due(&self, reason: &'static str, spans: u64, now: Instant) -> Option<u64> {
+    /// Logs that a request was refused whole for `reason`, with the number of unlogged ones before.
+    pub(super) fn log_request(&self, reason: &'static str, message: &dyn fmt::Display) {
+        if let Some(requests) = self.due(reason, 1, Instant::now()) {
+            tracing::warn!(reason, requests, error = %message, "refused whole Export requests");
+        }
+    }
+
+    /// The number of spans or requests to log now. `None` if the last line is too recent.
+    fn due(&self, reason: &'static str, count: u64, now: Instant) -> Option<u64> {
         let mut logged = self.0.lock();
         let Some(last) = logged.get_mut(reason) else {
             let first = LastLogged {
                 at: now,
-                unlogged_spans: 0,
+                unlogged: 0,
             };
             logged.insert(reason, first);
-            return Some(spans);
+            return Some(count);
         };
-        last.unlogged_spans += spans;
+        last.unlogged += count;
         if now.duration_since(last.at) < INTERVAL {
             return None;
         }
         last.at = now;
-        Some(std::mem::take(&mut last.unlogged_spans))
+        Some(std::mem::take(&mut last.unlogged))
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use larder_core::Stores;
 use larder_core::fair::Lane;
 use larder_core::telemetry::Metrics;
-use larder_ingest::{self as ingest, Ingest, Ingested};
+use larder_ingest::{self as ingest, Ingest, Ingested, Malformed};
 use larder_model::TenantName;
 use larder_model::storage::{self, Batch, ErrorKind, Storage};
 use opentelemetry_proto::tonic::collector::trace::v1::{
@@ -35,6 +35,9 @@ const INLINE_BYTES: usize = 1 << 20;
 
 /// Maximum number of idle `Ingest`s that are kept for later requests.
 const MAX_POOLED: usize = 16;
+
+/// Reason for requests that are no OTLP.
+const MALFORMED: &str = "malformed";
 
 /// Reason for spans whose batch trapped the plugin twice on its own.
 const POISON: &str = "plugin_trap";
@@ -169,11 +172,18 @@ impl TraceService for TraceWriter {
 impl Shared {
     fn walk(&self, request: &[u8]) -> Result<Ingested, Status> {
         let walked = self.with_ingest(|ingest| ingest.walk(request));
-        let ingested = walked.map_err(|error| status::export(&Failure::Invalid(&error)))?;
+        let ingested = walked.map_err(|error| self.refuse_request(error))?;
         let spans = ingested.spans + ingested.refused.total();
         let bytes = u64::try_from(request.len()).unwrap_or(u64::MAX);
         self.metrics.received(spans, bytes);
         Ok(ingested)
+    }
+
+    /// Counts and logs a request that is refused whole, and makes its status.
+    fn refuse_request(&self, error: Malformed) -> Status {
+        self.metrics.refused_request(MALFORMED);
+        self.refusals.log_request(MALFORMED, &error);
+        status::export(&Failure::Invalid(&error))
     }
 
     fn with_ingest<T>(&self, walk: impl FnOnce(&mut Ingest) -> T) -> T {

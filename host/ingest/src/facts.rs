@@ -10,7 +10,7 @@ use hashbrown::DefaultHashBuilder;
 use larder_model::storage::Term;
 use larder_model::string_form;
 use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
-use larder_proto::otlp::{AnyValue, KeyValue, Validity, depth};
+use larder_proto::otlp::{AnyValue, KeyValue, Validity};
 use larder_proto::wire;
 
 use super::table::Table;
@@ -178,7 +178,7 @@ impl<'a> Facts<'a> {
         raw: &'a [u8],
         hash: u64,
     ) -> Result<u32, wire::Error> {
-        let attribute = KeyValue::parse_within(raw, attribute_depth(level))?;
+        let attribute = KeyValue::parse(raw)?;
         let mut fact = Fact {
             kind: FactKind::Attribute(level),
             bytes: raw,
@@ -187,8 +187,8 @@ impl<'a> Facts<'a> {
             validity: attribute.validity,
             fragment: 0,
         };
-        // The span of an attribute that is not UTF-8 is refused, so its terms are not needed.
-        if attribute.validity.utf8 {
+        // The span of an attribute that is not UTF-8 or nests too deep is refused, so its terms are not needed.
+        if attribute.validity.utf8 && attribute.validity.nesting {
             let key = attribute.key;
             fact.key_facts = match attribute.value.as_ref().and_then(magnitude) {
                 None => [Some(self.key_fact(level, key, Property::Present)), None],
@@ -265,14 +265,5 @@ fn magnitude(value: &AnyValue<'_>) -> Option<Magnitude> {
         AnyValue::Int(int) => Some(Magnitude::of_int((*int).into())),
         AnyValue::Double(double) => Magnitude::of_double(*double),
         _ => None,
-    }
-}
-
-fn attribute_depth(level: Level) -> u32 {
-    match level {
-        Level::Span => depth::SPAN_CHILD,
-        Level::Event | Level::Link => depth::GRANDCHILD_ATTRIBUTE,
-        Level::Resource => depth::RESOURCE_ATTRIBUTE,
-        Level::Scope => depth::SCOPE_ATTRIBUTE,
     }
 }

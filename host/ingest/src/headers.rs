@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use larder_model::storage::Term;
 use larder_model::terms::{self, Level};
-use larder_proto::otlp::{self, Validity};
+use larder_proto::otlp::{self, Validity, pdata};
 use larder_proto::wire::{Error, Fields};
 
 use super::request::Request;
@@ -13,7 +13,7 @@ use super::request::Request;
 /// All `ResourceSpans` of the request with the same header.
 #[derive(Debug)]
 pub(super) struct Resource {
-    /// Every field except `scope_spans`, as sent.
+    /// Every field except `scope_spans`, old or new, as sent.
     pub(super) header: Range<usize>,
     /// Number of the service's name.
     pub(super) service: u32,
@@ -78,20 +78,22 @@ impl<'a> Request<'a> {
         self.facts.push_terms(resource.facts.clone(), fragment, out);
     }
 
-    /// Appends a header to `headers`: every field except number 2. The contents of the fields numbered 2 go to `children`.
+    /// Appends a header to `headers`: every field except number 2. The contents of the fields numbered 2 go to `children`. If `old` is given,
+    /// the contents of [`pdata::OLD_SCOPE_SPANS`] go there, and are no part of the header either.
     pub(super) fn gather_header(
         &mut self,
         raw: &'a [u8],
         depth: u32,
         children: &mut Vec<&'a [u8]>,
+        mut old: Option<&mut Vec<&'a [u8]>>,
     ) -> Result<Range<usize>, Error> {
         let start = self.headers.len();
         for field in Fields::within(raw, depth) {
             let field = field?;
-            if field.number == 2 {
-                children.push(field.bytes()?);
-            } else {
-                self.headers.extend_from_slice(field.raw);
+            match (field.number, &mut old) {
+                (2, _) => children.push(field.bytes()?),
+                (pdata::OLD_SCOPE_SPANS, Some(old)) => old.push(field.bytes()?),
+                _ => self.headers.extend_from_slice(field.raw),
             }
         }
         Ok(start..self.headers.len())

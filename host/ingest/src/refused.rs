@@ -19,9 +19,13 @@ pub enum Reason {
     LinkId,
     /// A string in it, in its resource or in its scope is not valid UTF-8.
     Utf8,
-    /// Jaeger cannot decode it, its resource or its scope: it contains a group, or the field in which old clients sent their spans holds
-    /// something else.
+    /// Jaeger cannot decode it, its resource or its scope: it contains a group.
     Undecodable,
+    /// A value in it, in its resource or in its scope has more than 64 levels of arrays and maps
+    /// ([`larder_proto::otlp::MAX_LEVELS`]).
+    Nesting,
+    /// It is in the field of clients before OTLP 0.15, and its resource has spans in the newer field too. As for Jaeger, those count.
+    Superseded,
     /// With its resource and its scope it exceeds the maximum size of a message.
     TooLarge,
 }
@@ -51,13 +55,15 @@ const MAX_NAME_CHARS: usize = 64;
 
 impl Reason {
     /// Every reason, in the order in which messages list them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::TraceId,
         Self::SpanId,
         Self::ParentSpanId,
         Self::LinkId,
         Self::Utf8,
         Self::Undecodable,
+        Self::Nesting,
+        Self::Superseded,
         Self::TooLarge,
     ];
 
@@ -70,6 +76,8 @@ impl Reason {
             Self::LinkId => "link_id",
             Self::Utf8 => "utf8",
             Self::Undecodable => "undecodable",
+            Self::Nesting => "nesting",
+            Self::Superseded => "superseded",
             Self::TooLarge => "too_large",
         }
     }
@@ -85,6 +93,8 @@ impl Reason {
             }
             Self::Utf8 => "a string that is not valid UTF-8",
             Self::Undecodable => "a field that Jaeger cannot decode",
+            Self::Nesting => "a value of more than 64 nested arrays and maps",
+            Self::Superseded => "instrumentation_library_spans beside scope_spans",
             Self::TooLarge => "more bytes than grpc.max_message_bytes allows a message",
         }
     }

@@ -35,8 +35,11 @@ pub(super) struct Request<'a> {
     pub(super) headers: Vec<u8>,
     /// Buffers for the children of the headers that are being read.
     pending_scopes: Vec<&'a [u8]>,
+    pending_old_scopes: Vec<&'a [u8]>,
     pending_spans: Vec<&'a [u8]>,
     pub(super) hasher: DefaultHashBuilder,
+    /// True while the spans that are read do not count, because their resource has others in a newer field.
+    is_superseded: bool,
     /// Number of spans read, including refused ones.
     position: u64,
 }
@@ -120,8 +123,10 @@ impl<'a> Request<'a> {
             facts: self.facts.recycle(MAX_KEPT),
             headers: self.headers,
             pending_scopes: recycle(self.pending_scopes, MAX_KEPT),
+            pending_old_scopes: recycle(self.pending_old_scopes, MAX_KEPT),
             pending_spans: recycle(self.pending_spans, MAX_KEPT),
             hasher: self.hasher,
+            is_superseded: false,
             position: 0,
         }
     }
@@ -134,14 +139,25 @@ impl<'a> Request<'a> {
     ) -> Result<(), Error> {
         // The resource may follow the spans, so the whole header is read first.
         let mut scopes = std::mem::take(&mut self.pending_scopes);
+        let mut old = std::mem::take(&mut self.pending_old_scopes);
         scopes.clear();
-        let header = self.gather_header(raw, otlp::depth::RESOURCE_SPANS, &mut scopes)?;
+        old.clear();
+        let depth = otlp::depth::RESOURCE_SPANS;
+        let header = self.gather_header(raw, depth, &mut scopes, Some(&mut old))?;
         let resource = self.resource(raw, header)?;
+        // Like in pdata, the old field counts only if the new one is absent.
+        self.is_superseded = !scopes.is_empty();
+        for scope in &old {
+            self.read_scope_spans(resource, scope, limits, refused)
+                .map_err(|e| e.relative_to(raw, scope))?;
+        }
+        self.is_superseded = false;
         for scope in &scopes {
             self.read_scope_spans(resource, scope, limits, refused)
                 .map_err(|e| e.relative_to(raw, scope))?;
         }
         self.pending_scopes = scopes;
+        self.pending_old_scopes = old;
         Ok(())
     }
 
@@ -154,7 +170,7 @@ impl<'a> Request<'a> {
     ) -> Result<(), Error> {
         let mut spans = std::mem::take(&mut self.pending_spans);
         spans.clear();
-        let header = self.gather_header(raw, otlp::depth::SCOPE_SPANS, &mut spans)?;
+        let header = self.gather_header(raw, otlp::depth::SCOPE_SPANS, &mut spans, None)?;
         let scope = self.scope(resource, raw, header)?;
         for span in &spans {
             self.read_span(scope, span, limits, refused)
@@ -220,6 +236,9 @@ impl<'a> Request<'a> {
         children: Children,
         limits: &Limits,
     ) -> Result<(TraceId, Span<'a>), (Reason, Part)> {
+        if self.is_superseded {
+            return Err((Reason::Superseded, Part::Resource));
+        }
         let trace_id = TraceId::from_span(view.trace_id).ok_or((Reason::TraceId, Part::Span))?;
         let id = <[u8; 8]>::try_from(view.span_id)
             .ok()
@@ -246,6 +265,9 @@ impl<'a> Request<'a> {
         }
         if let Some((_, part)) = parts.iter().find(|(validity, _)| !validity.decodable) {
             return Err((Reason::Undecodable, *part));
+        }
+        if let Some((_, part)) = parts.iter().find(|(validity, _)| !validity.nesting) {
+            return Err((Reason::Nesting, *part));
         }
         let in_scope = field_len(view.raw.len()) + scope.header.len();
         let in_resource = field_len(in_scope) + resource.header.len();

@@ -138,10 +138,12 @@ impl Budget {
         Ok(())
     }
 
-    /// Counts spans from which ids that Jaeger's client cannot decode were removed.
-    pub(crate) fn sanitized(&self, without_parent: u64, without_link: u64) {
+    /// Counts spans from which ids that Jaeger's client cannot decode were removed, and spans, resources and scopes with values whose
+    /// innermost parts are answered as text.
+    pub(crate) fn sanitized(&self, without_parent: u64, without_link: u64, flattened: u64) {
         self.metrics.incomplete("parent_span_id", without_parent);
         self.metrics.incomplete("link_id", without_link);
+        self.metrics.incomplete("nesting", flattened);
     }
 
     fn time_left(&self) -> Duration {

@@ -106,13 +106,16 @@ impl Traces {
 
     /// Appends a piece to the open message. Returns that message if it is full or its trace has ended.
     fn join(&mut self, mut piece: Piece) -> Result<Option<TracesBytes>, Error> {
-        let mut ids_valid = true;
+        let mut is_sound = true;
         full::each_span(&piece, |full| {
-            ids_valid &= sanitize::ids_valid(&full.span)?;
+            is_sound = is_sound && sanitize::is_span_sound(&full.span)?;
             Ok(())
         })
         .map_err(|fault| fault.into_error(&self.session, &piece))?;
-        if !ids_valid {
+        let is_sound = is_sound
+            && sanitize::are_headers_sound(&piece.bytes)
+                .map_err(|error| Fault::from(error).into_error(&self.session, &piece))?;
+        if !is_sound {
             self.sanitize(&mut piece)?;
         }
         let index = self.reading.as_ref().and_then(|r| r.index(piece.trace_id));
@@ -140,7 +143,7 @@ impl Traces {
         Ok(self.open.replace(next).map(Open::into_message))
     }
 
-    /// Removes from a piece the ids that Jaeger's client cannot decode.
+    /// Removes or replaces what Jaeger's client cannot decode in a piece.
     #[cold]
     fn sanitize(&self, piece: &mut Piece) -> Result<(), Error> {
         let limit = self.session.limits().max_message_bytes;
@@ -157,8 +160,10 @@ impl Traces {
             bytes,
             without_parent,
             without_link,
+            flattened,
         } = sanitized;
-        self.session.budget.sanitized(without_parent, without_link);
+        let budget = &self.session.budget;
+        budget.sanitized(without_parent, without_link, flattened);
         piece.bytes = bytes;
         Ok(())
     }

@@ -14,8 +14,10 @@ pub struct ResourceSpans<'a> {
     pub resource: Resource<'a>,
     /// The schema URL of the resource; may be empty.
     pub schema_url: &'a [u8],
-    /// Validity of everything except `ScopeSpans` and attributes, and of its [`pdata::OLD_SCOPE_SPANS`].
+    /// Validity of everything except `ScopeSpans` and attributes.
     pub validity: Validity,
+    /// True if it has [`pdata::OLD_SCOPE_SPANS`].
+    pub has_old_scope_spans: bool,
     raw: &'a [u8],
 }
 
@@ -94,6 +96,7 @@ impl<'a> ResourceSpans<'a> {
             resource: Resource { parent: raw },
             schema_url: &[],
             validity: Validity::VALID,
+            has_old_scope_spans: false,
             raw,
         };
         for field in Fields::within(raw, depth::RESOURCE_SPANS) {
@@ -107,16 +110,19 @@ impl<'a> ResourceSpans<'a> {
                     view.schema_url = field.bytes()?;
                     view.validity.utf8 &= is_utf8(view.schema_url);
                 }
-                pdata::OLD_SCOPE_SPANS => {
-                    view.validity.decodable &= field.bytes().is_ok_and(pdata::decodes_scope_spans);
-                }
+                pdata::OLD_SCOPE_SPANS => view.has_old_scope_spans = true,
                 _ => view.validity.decodable &= !field.is_group(),
             }
         }
         Ok(view)
     }
 
-    /// The `ScopeSpans`, in the order sent.
+    /// The encoded `Resource`; several if it was sent more than once.
+    pub fn raw_resource(&self) -> impl Iterator<Item = Result<&'a [u8], Error>> + use<'a> {
+        Repeated::new(self.raw, 1)
+    }
+
+    /// The `ScopeSpans` of field 2, in the order sent.
     pub fn scope_spans(&self) -> impl Iterator<Item = Result<ScopeSpans<'a>, Error>> + use<'a> {
         Repeated::new(self.raw, 2).map(|raw| ScopeSpans::parse(raw?))
     }
@@ -168,7 +174,7 @@ fn read_resource<'a>(
 /// Reads an encoded `EntityRef`: four fields, all strings.
 fn read_entity_ref(raw: &[u8]) -> Result<Validity, Error> {
     let mut validity = Validity::VALID;
-    for field in Fields::within(raw, depth::RESOURCE_ATTRIBUTE) {
+    for field in Fields::within(raw, depth::ENTITY_REF) {
         let field = field?;
         match field.number {
             1..=4 => validity.utf8 &= is_utf8(field.bytes()?),
@@ -220,6 +226,11 @@ impl<'a> ScopeSpans<'a> {
             }
         }
         Ok(view)
+    }
+
+    /// The encoded `InstrumentationScope`; several if it was sent more than once.
+    pub fn raw_scope(&self) -> impl Iterator<Item = Result<&'a [u8], Error>> + use<'a> {
+        Repeated::new(self.raw, 1)
     }
 
     /// The spans, in the order sent.

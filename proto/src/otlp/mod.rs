@@ -1,8 +1,9 @@
 //! Zero-copy views of OTLP traces: of an encoded `TracesData`, or `ExportTraceServiceRequest`, which is the same on the wire.
 //!
-//! Views accept and refuse the same bytes as prost for the `opentelemetry-proto` types, with one exception. For a string that is not
-//! valid UTF-8 prost refuses the whole message; a view only clears its `utf8`. As the wire format requires, the last occurrence of a
-//! field counts, and messages that occur more than once are merged.
+//! Views accept and refuse the same bytes as prost for the `opentelemetry-proto` types, with two exceptions. For a string that is not
+//! valid UTF-8 prost refuses the whole message; a view only clears its `utf8`. Prost also refuses a message with a value nested deeper than
+//! a hundred messages; a view reads [`MAX_LEVELS`] of arrays and maps, and for more it only clears `nesting`. As the wire format requires,
+//! the last occurrence of a field counts, and messages that occur more than once are merged.
 //!
 //! Jaeger's client decodes answers with a stricter decoder, [`pdata`]: one id of a wrong length or one group makes a whole message
 //! unreadable. Faults that only pdata refuses clear `decodable` or `ids_valid`, or set [`Span::invalid_id`]. Like pdata, views check each
@@ -18,13 +19,14 @@ mod value;
 
 pub use headers::{Resource, ResourceSpans, Scope, ScopeSpans, TracesData};
 pub use span::{Child, Event, IdField, Link, Span};
-pub use value::{AnyValue, KeyValue, entries, values};
+pub use value::{AnyValue, KeyValue, MAX_LEVELS, entries, values};
 
 use std::ops::BitAndAssign;
 
 use crate::wire::{Error, Field, Fields};
 
-/// Maximum nesting inside each message, counted like in prost from the enclosing `TracesData`.
+/// Maximum nesting inside each message, counted like in prost from the enclosing `TracesData`. Values have a limit of their own,
+/// [`MAX_LEVELS`].
 pub mod depth {
     use crate::wire::DEPTH;
 
@@ -32,20 +34,16 @@ pub mod depth {
     pub const RESOURCE_SPANS: u32 = DEPTH - 1;
     /// Inside `Resource`.
     pub const RESOURCE: u32 = RESOURCE_SPANS - 1;
-    /// Inside a resource's `KeyValue` or `EntityRef`.
-    pub const RESOURCE_ATTRIBUTE: u32 = RESOURCE - 1;
+    /// Inside a resource's `EntityRef`.
+    pub const ENTITY_REF: u32 = RESOURCE - 1;
     /// Inside `ScopeSpans`.
     pub const SCOPE_SPANS: u32 = RESOURCE_SPANS - 1;
     /// Inside `InstrumentationScope`.
     pub const SCOPE: u32 = SCOPE_SPANS - 1;
-    /// Inside a scope's `KeyValue`.
-    pub const SCOPE_ATTRIBUTE: u32 = SCOPE - 1;
     /// Inside `Span`.
     pub const SPAN: u32 = SCOPE_SPANS - 1;
-    /// Inside a span's `KeyValue`, `Event`, `Link` or `Status`.
+    /// Inside a span's `Event`, `Link` or `Status`.
     pub const SPAN_CHILD: u32 = SPAN - 1;
-    /// Inside the `KeyValue` of an event or a link.
-    pub const GRANDCHILD_ATTRIBUTE: u32 = SPAN_CHILD - 1;
 }
 
 /// Returns `true` if the bytes are valid UTF-8.
@@ -71,8 +69,10 @@ pub fn is_span_id_len(id: &[u8]) -> bool {
 pub struct Validity {
     /// True if every string is valid UTF-8.
     pub utf8: bool,
-    /// True if pdata accepts it.
+    /// True if pdata accepts it, its nesting apart.
     pub decodable: bool,
+    /// True if no value has more than [`MAX_LEVELS`] of arrays and maps. What is deeper has not been checked.
+    pub nesting: bool,
 }
 
 impl Validity {
@@ -80,6 +80,7 @@ impl Validity {
     pub const VALID: Self = Self {
         utf8: true,
         decodable: true,
+        nesting: true,
     };
 }
 
@@ -88,6 +89,7 @@ impl BitAndAssign for Validity {
     fn bitand_assign(&mut self, other: Self) {
         self.utf8 &= other.utf8;
         self.decodable &= other.decodable;
+        self.nesting &= other.nesting;
     }
 }
 

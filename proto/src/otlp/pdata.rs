@@ -4,11 +4,12 @@
 
 use FieldType::{Bytes, Fixed32, Fixed64, Message, SpanId, TraceId, Varint};
 
-/// The field of `ResourceSpans` that held `ScopeSpans` in OTLP before 0.15. pdata still decodes it.
+/// The field of `ResourceSpans` that held its `ScopeSpans` in OTLP before 0.15. pdata still decodes it, and reads it as field 2 if there is
+/// no field 2.
 pub const OLD_SCOPE_SPANS: u32 = 1000;
 
-/// Maximum nesting of value messages; since pdata 1.71.
-const MAX_NESTED_VALUES: u32 = 100;
+/// Maximum nesting of value messages, an attribute's `KeyValue` included; since pdata 1.71.
+pub const MAX_NESTED_VALUES: u32 = 100;
 
 /// A message type: its fields.
 struct MessageType {
@@ -34,9 +35,10 @@ pub fn decodes(traces: &[u8]) -> bool {
     read_message(traces, &TRACES_DATA, 0).is_some()
 }
 
-/// Returns `true` if pdata can decode an encoded `ScopeSpans`.
-pub(super) fn decodes_scope_spans(raw: &[u8]) -> bool {
-    read_message(raw, &SCOPE_SPANS, 0).is_some()
+/// Returns `true` if pdata can decode an encoded `KeyValue`.
+#[cfg(test)]
+pub(super) fn decodes_attribute(raw: &[u8]) -> bool {
+    read_message(raw, &KEY_VALUE, 0).is_some()
 }
 
 const fn message(fields: &'static [(u32, FieldType)]) -> MessageType {

@@ -14,8 +14,8 @@ use crate::testing::{bytes_field, mutated_traces, traces};
 
 // === reading a whole message with the functions of this module, like ingest ===
 
-fn read_attribute(raw: &[u8], depth: u32, validity: &mut Validity) -> Result<(), Error> {
-    let attribute = KeyValue::parse_within(raw, depth)?;
+fn read_attribute(raw: &[u8], validity: &mut Validity) -> Result<(), Error> {
+    let attribute = KeyValue::parse(raw)?;
     *validity &= attribute.validity;
     Ok(())
 }
@@ -23,15 +23,14 @@ fn read_attribute(raw: &[u8], depth: u32, validity: &mut Validity) -> Result<(),
 fn read_span(raw: &[u8]) -> Result<Validity, Error> {
     let mut validity = Validity::VALID;
     let span = Span::read(raw, |child| {
-        let depth = depth::GRANDCHILD_ATTRIBUTE;
         match child {
-            Child::Attribute(raw) => return read_attribute(raw, depth::SPAN_CHILD, &mut validity),
+            Child::Attribute(raw) => return read_attribute(raw, &mut validity),
             Child::Event(raw) => {
-                let event = Event::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
+                let event = Event::read(raw, |raw| read_attribute(raw, &mut validity))?;
                 validity &= event.validity;
             }
             Child::Link(raw) => {
-                let link = Link::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
+                let link = Link::read(raw, |raw| read_attribute(raw, &mut validity))?;
                 validity &= link.validity;
                 validity.decodable &= link.ids_valid;
             }
@@ -45,8 +44,7 @@ fn read_span(raw: &[u8]) -> Result<Validity, Error> {
 
 fn read_scope_spans(raw: &[u8]) -> Result<Validity, Error> {
     let mut validity = Validity::VALID;
-    let depth = depth::SCOPE_ATTRIBUTE;
-    let view = ScopeSpans::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
+    let view = ScopeSpans::read(raw, |raw| read_attribute(raw, &mut validity))?;
     validity &= view.validity;
     for span in Repeated::new(raw, 2) {
         validity &= read_span(span?)?;
@@ -56,11 +54,12 @@ fn read_scope_spans(raw: &[u8]) -> Result<Validity, Error> {
 
 fn read_resource_spans(raw: &[u8]) -> Result<Validity, Error> {
     let mut validity = Validity::VALID;
-    let depth = depth::RESOURCE_ATTRIBUTE;
-    let view = ResourceSpans::read(raw, |raw| read_attribute(raw, depth, &mut validity))?;
+    let view = ResourceSpans::read(raw, |raw| read_attribute(raw, &mut validity))?;
     validity &= view.validity;
-    for scope in Repeated::new(raw, 2) {
-        validity &= read_scope_spans(scope?)?;
+    for number in [2, pdata::OLD_SCOPE_SPANS] {
+        for scope in Repeated::new(raw, number) {
+            validity &= read_scope_spans(scope?)?;
+        }
     }
     Ok(validity)
 }
@@ -167,6 +166,7 @@ fn mirror_traces(bytes: &[u8]) -> mirror::TracesData {
     let resource_spans = TracesData::new(bytes).resource_spans().map(|view| {
         let view = view.unwrap();
         mirror::ResourceSpans {
+            old_scope_spans: Vec::new(),
             resource: Some(mirror::Resource {
                 attributes: mirror_attributes(view.resource.attributes()),
                 ..mirror::Resource::default()
@@ -217,6 +217,7 @@ fn without_ignored_fields(mut traces: mirror::TracesData) -> mirror::TracesData 
         }
     }
     for resource_spans in &mut traces.resource_spans {
+        resource_spans.old_scope_spans.clear();
         let resource = resource_spans.resource.get_or_insert_default();
         attributes(&mut resource.attributes);
         resource.dropped_attributes_count = 0;
@@ -263,7 +264,14 @@ fn check_against_prost(bytes: &[u8]) -> Result<(), TestCaseError> {
         decoded
     );
     let is = |flag: fn(Validity) -> bool| read.is_ok_and(flag);
-    prop_assert_eq!(is(|read| read.utf8), otlp_decode(bytes).is_ok());
+    // prost does not know the old field.
+    let has_old = |message: &mirror::TracesData| {
+        let mut resource_spans = message.resource_spans.iter();
+        resource_spans.any(|resource_spans| !resource_spans.old_scope_spans.is_empty())
+    };
+    if !decoded.as_ref().is_ok_and(has_old) && (decoded.is_ok() || otlp_decode(bytes).is_err()) {
+        prop_assert_eq!(is(|read| read.utf8), otlp_decode(bytes).is_ok());
+    }
     prop_assert!(pdata::decodes(bytes) || !is(|read| read.decodable));
     if let Ok(decoded) = decoded {
         prop_assert_eq!(
@@ -342,27 +350,46 @@ fn at_each_level(value: &[u8]) -> [Vec<u8>; 5] {
 }
 
 #[test]
-fn values_may_be_nested_as_deep_as_prost_allows() {
+fn values_have_64_levels_at_most() {
     for wrap in [5, 6] {
-        let mut taken = [0; 5];
         for content in [&b""[..], b"\x10\x01", b"\x98\x01\x01", b"\x9b\x01\x9c\x01"] {
             let mut value = content.to_vec();
-            for _ in 0..60 {
+            for levels in 1..=300 {
                 value = match wrap {
                     5 => bytes_field(5, &bytes_field(1, &value)),
                     _ => bytes_field(6, &bytes_field(1, &bytes_field(2, &value))),
                 };
-                for (traces, taken) in at_each_level(&value).iter().zip(&mut taken) {
-                    check_against_prost(traces).unwrap();
-                    *taken += u32::from(read_traces(traces).is_ok());
+                for traces in &at_each_level(&value) {
+                    let read = read_traces(traces).unwrap();
+                    assert_eq!(read.nesting, levels <= MAX_LEVELS, "{levels}");
+                }
+                let attribute = bytes_field(2, &value);
+                // The attribute and its value, and the messages of each level.
+                let messages = 2 + levels * if wrap == 5 { 2 } else { 3 };
+                if content == b"\x10\x01" {
+                    let fits = messages <= pdata::MAX_NESTED_VALUES;
+                    assert_eq!(pdata::decodes_attribute(&attribute), fits, "{levels}");
                 }
             }
         }
-        // At each level some depths are accepted and some are refused.
-        assert!(
-            taken.iter().all(|taken| (100..240).contains(taken)),
-            "{taken:?}"
-        );
+    }
+}
+
+#[test]
+fn what_is_deeper_than_values_may_be_is_not_read() {
+    // A hundred thousand levels, and an innermost one that is no message.
+    let mut reversed = vec![0xff];
+    for _ in 0..100_000 {
+        for number in [1, 5] {
+            let mut outer = Vec::new();
+            prost::encoding::encode_varint(number << 3 | 2, &mut outer);
+            prost::encoding::encode_varint(reversed.len() as u64, &mut outer);
+            reversed.extend(outer.into_iter().rev());
+        }
+    }
+    reversed.reverse();
+    for traces in &at_each_level(&reversed) {
+        assert!(!read_traces(traces).unwrap().nesting);
     }
 }
 
@@ -537,25 +564,20 @@ fn a_group_is_reported_in_every_position() {
 }
 
 #[test]
-fn the_field_in_which_old_clients_sent_their_spans_is_checked() {
-    let old = |raw: &[u8]| {
-        let mut resource_spans = bytes_field(2, &bytes_field(2, b""));
-        prost::encoding::encode_varint(
-            u64::from(pdata::OLD_SCOPE_SPANS) << 3 | 2,
-            &mut resource_spans,
-        );
-        prost::encoding::encode_varint(raw.len() as u64, &mut resource_spans);
-        resource_spans.extend_from_slice(raw);
-        bytes_field(1, &resource_spans)
+fn the_field_in_which_old_clients_sent_their_spans_is_reported() {
+    let has = |resource_spans: &[u8]| {
+        let view = ResourceSpans::parse(resource_spans).unwrap();
+        view.has_old_scope_spans
     };
-    check_decodable(&old(&bytes_field(2, &bytes_field(4, &[1; 8]))));
-    check_undecodable(&old(&bytes_field(2, &bytes_field(4, &[1; 3]))));
-    check_undecodable(&old(&bytes_field(
-        2,
-        &bytes_field(13, &bytes_field(1, &[1; 8])),
-    )));
-    check_undecodable(&old(b"\x08\x01"));
-    check_undecodable(&old(b"\x12\x05"));
-    // A number instead of a message.
-    check_undecodable(&bytes_field(1, b"\xc0\x3e\x01"));
+    let new = bytes_field(2, &bytes_field(2, b""));
+    let old = bytes_field(pdata::OLD_SCOPE_SPANS, &bytes_field(2, b""));
+    assert!(!has(&new));
+    assert!(has(&old));
+    assert!(has(&[new.clone(), old].concat()));
+    // An older release stored whatever was in it.
+    let number = [&new[..], b"\xc0\x3e\x01"].concat();
+    assert!(has(&number));
+    // A request that has anything else in it is malformed, for pdata too.
+    let traces = bytes_field(1, &number);
+    assert!(read_traces(&traces).is_err() && !pdata::decodes(&traces));
 }

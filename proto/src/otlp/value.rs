@@ -3,7 +3,11 @@
 use std::borrow::Cow;
 
 use super::{Repeated, Validity, is_utf8};
-use crate::wire::{DEPTH, Error, Field, Fields};
+use crate::wire::{Error, Field, Fields};
+
+/// Maximum levels of arrays and maps in a value: the limit of OpenTelemetry. Deeper ones are not read, and clear
+/// [`Validity::nesting`].
+pub const MAX_LEVELS: u32 = 64;
 
 /// A named value.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,35 +56,26 @@ pub fn entries(list: &[u8]) -> impl Iterator<Item = Result<KeyValue<'_>, Error>>
 // === impl KeyValue ===
 
 impl<'a> KeyValue<'a> {
-    /// Parses an encoded `KeyValue`, at all depths.
+    /// Parses an encoded `KeyValue`, down to [`MAX_LEVELS`].
     ///
     /// # Errors
     /// If the bytes are not such a message.
     #[inline]
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
-        Self::parse_within(raw, DEPTH)
-    }
-
-    /// Parses an encoded `KeyValue` with at most `depth` levels of nesting.
-    ///
-    /// # Errors
-    /// If the bytes are not such a message.
-    #[inline]
-    pub fn parse_within(raw: &'a [u8], depth: u32) -> Result<Self, Error> {
-        read_key_value(raw, Nested::Check { depth })
+        read_key_value(raw, Nested::Check)
     }
 }
 
 // === impl AnyValue ===
 
 impl<'a> AnyValue<'a> {
-    /// Parses an encoded `AnyValue`, at all depths. Returns `None` if it holds no value.
+    /// Parses an encoded `AnyValue`, down to [`MAX_LEVELS`]. Returns `None` if it holds no value.
     ///
     /// # Errors
     /// If the bytes are not such a message.
     pub fn parse(raw: &'a [u8]) -> Result<Option<Self>, Error> {
         let mut value = None;
-        merge_value(&mut value, raw, Nested::Check { depth: DEPTH })?;
+        merge_value(&mut value, raw, Nested::Check)?;
         Ok(value)
     }
 }
@@ -92,25 +87,14 @@ impl<'a> AnyValue<'a> {
 enum Nested {
     /// They have been checked already.
     Skip,
-    /// They are checked, with at most `depth` levels of nesting.
-    Check { depth: u32 },
-}
-
-impl Nested {
-    #[inline]
-    fn depth(self) -> u32 {
-        match self {
-            Self::Skip => DEPTH,
-            Self::Check { depth } => depth,
-        }
-    }
+    /// They are checked, down to [`MAX_LEVELS`].
+    Check,
 }
 
 #[inline]
 fn read_key_value(raw: &[u8], nested: Nested) -> Result<KeyValue<'_>, Error> {
     let (mut key, mut value, mut validity) = (&[][..], None, Validity::VALID);
-    let mut fields = Fields::within(raw, nested.depth());
-    while let Some(field) = fields.next() {
+    for field in Fields::new(raw) {
         let field = field?;
         match field.number {
             1 => {
@@ -119,18 +103,13 @@ fn read_key_value(raw: &[u8], nested: Nested) -> Result<KeyValue<'_>, Error> {
             }
             2 => {
                 let inner = field.bytes()?;
-                let depth = fields.inner_depth(&field)?;
-                let nested = match nested {
-                    Nested::Skip => Nested::Skip,
-                    Nested::Check { .. } => Nested::Check { depth },
-                };
                 validity &= merge_value(&mut value, inner, nested)
                     .map_err(|e| e.relative_to(raw, inner))?;
             }
             3 => {
                 field.varint()?;
             }
-            _ => validity &= unknown(&fields, &field)?,
+            _ => validity &= unknown(&field),
         }
     }
     Ok(KeyValue {
@@ -148,8 +127,7 @@ fn merge_value<'a>(
     nested: Nested,
 ) -> Result<Validity, Error> {
     let mut validity = Validity::VALID;
-    let mut fields = Fields::within(raw, nested.depth());
-    while let Some(field) = fields.next() {
+    for field in Fields::new(raw) {
         let field = field?;
         match field.number {
             1 => {
@@ -162,9 +140,9 @@ fn merge_value<'a>(
             4 => *into = Some(AnyValue::Double(f64::from_bits(field.fixed64()?))),
             5 => {
                 let array = field.bytes()?;
-                if let Nested::Check { .. } = nested {
-                    let depth = fields.inner_depth(&field)?;
-                    validity &= check_array(array, depth).map_err(|e| e.relative_to(raw, array))?;
+                if let Nested::Check = nested {
+                    validity &=
+                        check_array(array, MAX_LEVELS).map_err(|e| e.relative_to(raw, array))?;
                 }
                 match into {
                     Some(AnyValue::Array(before)) => before.to_mut().extend_from_slice(array),
@@ -173,9 +151,9 @@ fn merge_value<'a>(
             }
             6 => {
                 let list = field.bytes()?;
-                if let Nested::Check { .. } = nested {
-                    let depth = fields.inner_depth(&field)?;
-                    validity &= check_list(list, depth).map_err(|e| e.relative_to(raw, list))?;
+                if let Nested::Check = nested {
+                    validity &=
+                        check_list(list, MAX_LEVELS).map_err(|e| e.relative_to(raw, list))?;
                 }
                 match into {
                     Some(AnyValue::KvList(before)) => before.to_mut().extend_from_slice(list),
@@ -188,7 +166,7 @@ fn merge_value<'a>(
                 field.varint()?;
                 *into = None;
             }
-            _ => validity &= unknown(&fields, &field)?,
+            _ => validity &= unknown(&field),
         }
     }
     Ok(validity)
@@ -196,72 +174,71 @@ fn merge_value<'a>(
 
 /// Checks a field that the enclosing message does not define.
 #[inline]
-fn unknown(message: &Fields<'_>, field: &Field<'_>) -> Result<Validity, Error> {
-    message.unknown(field)?;
-    Ok(Validity {
+fn unknown(field: &Field<'_>) -> Validity {
+    Validity {
         decodable: !field.is_group(),
         ..Validity::VALID
-    })
+    }
 }
 
 // === checking ===
 //
-// Arrays and lists are checked without building views, because a view of each level would copy merged messages once per level.
+// Arrays and lists are checked without building views, because a view of each level would copy merged messages once per level. `levels` is
+// the number of levels of arrays and lists that are left, so no input recurses deeper.
 
-fn check_array(raw: &[u8], depth: u32) -> Result<Validity, Error> {
-    check_each(raw, depth, check_value)
+fn check_array(raw: &[u8], levels: u32) -> Result<Validity, Error> {
+    check_each(raw, levels, check_value)
 }
 
-fn check_list(raw: &[u8], depth: u32) -> Result<Validity, Error> {
-    check_each(raw, depth, check_key_value)
+fn check_list(raw: &[u8], levels: u32) -> Result<Validity, Error> {
+    check_each(raw, levels, check_key_value)
 }
 
-/// Checks a message whose only field is 1, with messages that `check` checks.
+/// Checks a message whose only field is 1, with messages that `check` checks. Takes up one level.
 fn check_each(
     raw: &[u8],
-    depth: u32,
+    levels: u32,
     check: fn(&[u8], u32) -> Result<Validity, Error>,
 ) -> Result<Validity, Error> {
     let mut validity = Validity::VALID;
-    let mut fields = Fields::within(raw, depth);
-    while let Some(field) = fields.next() {
+    let Some(levels) = levels.checked_sub(1) else {
+        validity.nesting = false;
+        return Ok(validity);
+    };
+    for field in Fields::new(raw) {
         let field = field?;
         if field.number == 1 {
             let inner = field.bytes()?;
-            let depth = fields.inner_depth(&field)?;
-            validity &= check(inner, depth).map_err(|e| e.relative_to(raw, inner))?;
+            validity &= check(inner, levels).map_err(|e| e.relative_to(raw, inner))?;
         } else {
-            validity &= unknown(&fields, &field)?;
+            validity &= unknown(&field);
         }
     }
     Ok(validity)
 }
 
-fn check_key_value(raw: &[u8], depth: u32) -> Result<Validity, Error> {
+fn check_key_value(raw: &[u8], levels: u32) -> Result<Validity, Error> {
     let mut validity = Validity::VALID;
-    let mut fields = Fields::within(raw, depth);
-    while let Some(field) = fields.next() {
+    for field in Fields::new(raw) {
         let field = field?;
         match field.number {
             1 => validity.utf8 &= is_utf8(field.bytes()?),
             2 => {
                 let value = field.bytes()?;
-                let depth = fields.inner_depth(&field)?;
-                validity &= check_value(value, depth).map_err(|e| e.relative_to(raw, value))?;
+                validity &= check_value(value, levels).map_err(|e| e.relative_to(raw, value))?;
             }
             3 => {
                 field.varint()?;
             }
-            _ => validity &= unknown(&fields, &field)?,
+            _ => validity &= unknown(&field),
         }
     }
     Ok(validity)
 }
 
-fn check_value(raw: &[u8], depth: u32) -> Result<Validity, Error> {
+fn check_value(raw: &[u8], levels: u32) -> Result<Validity, Error> {
     let mut validity = Validity::VALID;
-    let mut fields = Fields::within(raw, depth);
-    while let Some(field) = fields.next() {
+    for field in Fields::new(raw) {
         let field = field?;
         match field.number {
             1 => validity.utf8 &= is_utf8(field.bytes()?),
@@ -276,14 +253,13 @@ fn check_value(raw: &[u8], depth: u32) -> Result<Validity, Error> {
             }
             5 | 6 => {
                 let inner = field.bytes()?;
-                let depth = fields.inner_depth(&field)?;
                 let checked = match field.number {
-                    5 => check_array(inner, depth),
-                    _ => check_list(inner, depth),
+                    5 => check_array(inner, levels),
+                    _ => check_list(inner, levels),
                 };
                 validity &= checked.map_err(|e| e.relative_to(raw, inner))?;
             }
-            _ => validity &= unknown(&fields, &field)?,
+            _ => validity &= unknown(&field),
         }
     }
     Ok(validity)

@@ -1,5 +1,5 @@
 //! OTLP's trace messages with `bytes` in place of `string` fields. prost decodes any well-formed message into these types, and into the
-//! original ones only if its strings are UTF-8.
+//! original ones only if its strings are UTF-8. `ResourceSpans` has its old field too, which pdata reads.
 
 #![allow(missing_docs, reason = "the fields are those of OTLP")]
 
@@ -17,6 +17,9 @@ pub struct ResourceSpans {
     pub scope_spans: Vec<ScopeSpans>,
     #[prost(bytes = "vec", tag = "3")]
     pub schema_url: Vec<u8>,
+    /// Of OTLP before 0.15.
+    #[prost(message, repeated, tag = "1000")]
+    pub old_scope_spans: Vec<ScopeSpans>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

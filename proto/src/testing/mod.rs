@@ -81,6 +81,7 @@ const RESOURCE_SPANS: FieldTable = (
         (2, Message(|| SCOPE_SPANS)),
         (2, Message(|| SCOPE_SPANS)),
         (3, Text),
+        (1000, Message(|| SCOPE_SPANS)),
     ],
     6,
 );
@@ -329,7 +330,7 @@ impl Source<'_> {
     fn unknown_field(&mut self, depth: usize, out: &mut Vec<u8>) {
         let number = match self.below(3) {
             0 => 17 + self.below(3) as u32,
-            1 => 1000,
+            1 => 1001,
             _ => 0x1fff_ffff,
         };
         match self.below(5) {

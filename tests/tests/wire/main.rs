@@ -15,6 +15,8 @@ mod frames;
 mod health;
 mod large;
 mod malformed;
+mod nesting;
+mod old_clients;
 mod partial_success;
 mod reflection;
 mod verbatim;

@@ -61,7 +61,7 @@ async fn read(scene: &Scene, id: [u8; 16]) -> Vec<Found> {
 /// Fields unknown to OTLP, of every wire type, at every level; and fields in an unusual order.
 async fn unknown_fields_and_odd_orders_are_kept(scene: Scene) {
     let id = scene.trace(1);
-    let varint = [0xa0, 0x3e, 0x05]; // field 1000
+    let varint = [0xa0, 0x3e, 0x05]; // field 996
     let fixed = [0xa5, 0x3e, 1, 2, 3, 4];
     let text = bytes_field(1001, b"unknown \xff bytes are no string");
 

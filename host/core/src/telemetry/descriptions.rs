@@ -93,6 +93,8 @@ metrics! {
         "Bytes of Export requests, after decompression";
     INGEST_REFUSED = "larder_ingest_refused_spans", Counter, ["reason"],
         "Spans refused by partial_success, by reason";
+    INGEST_REFUSED_REQUESTS = "larder_ingest_refused_requests", Counter, ["reason"],
+        "Export requests of which nothing was stored because they are no OTLP (`malformed`), by reason";
     WRITE_DURATION = "larder_write_duration_seconds", Histogram, [],
         "How long the plugin took to store a batch";
     WRITE_FRAGMENTS = "larder_write_fragments", Histogram, [],
@@ -108,7 +110,7 @@ metrics! {
     QUERY_BYTES = "larder_query_read_bytes", Histogram, [],
         "Bytes read from the plugin to answer a query";
     QUERY_INCOMPLETE = "larder_query_incomplete_spans", Counter, ["reason"],
-        "Spans answered without their parent's id (`parent_span_id`) or a link (`link_id`) that an older version stored and Jaeger cannot decode, by reason";
+        "Spans answered without their parent's id (`parent_span_id`) or a link (`link_id`) that an older version stored and Jaeger cannot decode, or with the innermost parts of a value as text (`nesting`), by reason";
     STORAGE_TRACES = "larder_storage_traces", Gauge, [],
         "Traces stored now; 0 where the plugin does not count them, as `kv`";
     STORAGE_SPANS = "larder_storage_spans", Gauge, [],

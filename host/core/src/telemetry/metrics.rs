@@ -34,6 +34,7 @@ pub struct Metrics {
     ingest_spans: Counter,
     ingest_bytes: Counter,
     ingest_refused: Family<ReasonLabels, Counter>,
+    ingest_refused_requests: Family<ReasonLabels, Counter>,
     write_duration: Histogram,
     write_fragments: Histogram,
     queue_depth: IntGauge,
@@ -145,6 +146,11 @@ impl Metrics {
             ingest_spans: register(on, descriptions::INGEST_SPANS, Counter::default()),
             ingest_bytes: register(on, descriptions::INGEST_BYTES, Counter::default()),
             ingest_refused: register(on, descriptions::INGEST_REFUSED, Family::default()),
+            ingest_refused_requests: register(
+                on,
+                descriptions::INGEST_REFUSED_REQUESTS,
+                Family::default(),
+            ),
             write_duration: register(on, descriptions::WRITE_DURATION, seconds()),
             write_fragments: register(on, descriptions::WRITE_FRAGMENTS, powers_of_four(1.0, 9)),
             queue_depth: register(on, descriptions::QUEUE_DEPTH, IntGauge::default()),
@@ -192,6 +198,12 @@ impl Metrics {
     pub fn refused(&self, reason: &'static str, spans: u64) {
         let labels = ReasonLabels { reason };
         self.ingest_refused.get_or_create(&labels).inc_by(spans);
+    }
+
+    /// An Export request was refused whole.
+    pub fn refused_request(&self, reason: &'static str) {
+        let labels = ReasonLabels { reason };
+        self.ingest_refused_requests.get_or_create(&labels).inc();
     }
 
     /// A call was refused because its tenant was at a quota.

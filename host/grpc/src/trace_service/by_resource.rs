@@ -78,7 +78,7 @@ impl Shared {
             });
             walked.collect::<Result<Vec<_>, Malformed>>()
         });
-        let walked = walked.map_err(|error| status::export(&Failure::Invalid(&error)))?;
+        let walked = walked.map_err(|error| self.refuse_request(error))?;
         let spans = walked.iter().map(|(_, ingested)| all_spans(ingested)).sum();
         let bytes = u64::try_from(request.len()).unwrap_or(u64::MAX);
         self.metrics.received(spans, bytes);

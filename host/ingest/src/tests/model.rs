@@ -7,7 +7,6 @@ use larder_model::storage::{SpanKind, StatusCode, Term, TraceId};
 use larder_model::string_form;
 use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
 use larder_proto::otlp::{AnyValue, is_utf8, pdata};
-use larder_proto::testing::bytes_field;
 use larder_proto::testing::mirror::{self, Value};
 use larder_proto::wire::Fields;
 use opentelemetry_proto::tonic::trace::v1 as otlp;
@@ -21,23 +20,25 @@ pub(super) struct Sent {
     pub(super) resource_header: Vec<u8>,
     pub(super) scope_header: Vec<u8>,
     pub(super) span: Vec<u8>,
+    /// True if it is in the old field, and its resource has others in the new one.
+    pub(super) is_superseded: bool,
 }
 
-/// Splits a message into its header and the contents of its repeated field 2.
-fn split(message: &[u8]) -> (Vec<u8>, Vec<&[u8]>) {
-    let mut header = Vec::new();
-    let mut content = Vec::new();
+/// Splits a message into its header and the contents of its repeated fields 2, and `old` if there is such a field.
+fn split(message: &[u8], old: Option<u32>) -> (Vec<u8>, Vec<&[u8]>, Vec<&[u8]>) {
+    let (mut header, mut content, mut old_content) = (Vec::new(), Vec::new(), Vec::new());
     for field in Fields::new(message) {
         let field = field.unwrap();
         match field.number {
             2 => content.push(field.bytes().unwrap()),
+            number if Some(number) == old => old_content.push(field.bytes().unwrap()),
             _ => header.extend_from_slice(field.raw),
         }
     }
-    (header, content)
+    (header, content, old_content)
 }
 
-/// Every span of well-formed traces.
+/// Every span of well-formed traces, in the order in which they are read.
 pub(super) fn spans(traces: &[u8]) -> Vec<Sent> {
     let mut sent = Vec::new();
     for field in Fields::new(traces) {
@@ -45,13 +46,17 @@ pub(super) fn spans(traces: &[u8]) -> Vec<Sent> {
         if field.number != 1 {
             continue;
         }
-        let (resource_header, scopes) = split(field.bytes().unwrap());
-        for scope in scopes {
-            let (scope_header, spans) = split(scope);
+        let raw = field.bytes().unwrap();
+        let (resource_header, scopes, old) = split(raw, Some(pdata::OLD_SCOPE_SPANS));
+        let is_superseded = !scopes.is_empty();
+        let old = old.into_iter().map(|scope| (scope, is_superseded));
+        for (scope, is_superseded) in old.chain(scopes.into_iter().map(|scope| (scope, false))) {
+            let (scope_header, spans, _) = split(scope, None);
             sent.extend(spans.into_iter().map(|span| Sent {
                 resource_header: resource_header.clone(),
                 scope_header: scope_header.clone(),
                 span: span.to_vec(),
+                is_superseded,
             }));
         }
     }
@@ -149,6 +154,9 @@ impl Sent {
     }
 
     pub(super) fn refusal(&self, limits: &Limits) -> Option<Reason> {
+        if self.is_superseded {
+            return Some(Reason::Superseded);
+        }
         let span = self.decode();
         if TraceId::from_span(&span.trace_id).is_none() {
             return Some(Reason::TraceId);
@@ -177,7 +185,6 @@ impl Sent {
         if has_group(&self.span, Kind::Span)
             || has_group(&self.resource_header, Kind::ResourceSpans)
             || has_group(&self.scope_header, Kind::ScopeSpans)
-            || !pdata::decodes(&bytes_field(1, &self.resource_header))
         {
             return Some(Reason::Undecodable);
         }

@@ -193,12 +193,6 @@ fn a_group_refuses_the_spans_inside_and_around_it() {
             in_resource(bytes_field(1, &bytes_field(3, GROUP))),
             "its resource",
         ),
-        // Spans in the field of clients before OTLP 0.15, which Jaeger still reads.
-        (
-            in_resource(bytes_field(1000, &bytes_field(2, &bytes_field(4, &[1; 3])))),
-            "its resource",
-        ),
-        (in_resource(bytes_field(1000, b"\x12\x01")), "its resource"),
     ] {
         let ingested = walk(&[bad, encoded(std::slice::from_ref(&good))].concat());
         let by_reason: Vec<_> = ingested.refused.by_reason().collect();
@@ -208,6 +202,111 @@ fn a_group_refuses_the_spans_inside_and_around_it() {
         );
         let text = ingested.refused.to_string();
         assert!(text.ends_with(place), "{text}");
+    }
+}
+
+/// A value of `levels` maps or arrays within each other, encoded.
+fn nested(levels: usize, is_map: bool) -> Vec<u8> {
+    (0..levels).fold(bytes_field(1, b"core"), |value, _| {
+        if is_map {
+            bytes_field(6, &bytes_field(1, &bytes_field(2, &value)))
+        } else {
+            bytes_field(5, &bytes_field(1, &value))
+        }
+    })
+}
+
+#[test]
+fn a_value_of_more_than_64_levels_refuses_the_spans_that_hold_it() {
+    let good = span(1, 1).encode_to_vec();
+    let two = [bytes_field(2, &good), bytes_field(2, &good)].concat();
+    for is_map in [true, false] {
+        for levels in [1, 32, 33, 48, 63, 64, 65, 66, 100, 1000] {
+            let attribute = bytes_field(2, &nested(levels, is_map));
+            let in_span = |more: Vec<u8>| encoded(&[[good.clone(), more].concat()]);
+            let cases = [
+                (in_span(bytes_field(9, &attribute)), 1, "it"),
+                (
+                    in_span(bytes_field(11, &bytes_field(3, &attribute))),
+                    1,
+                    "it",
+                ),
+                (
+                    in_span(bytes_field(13, &bytes_field(4, &attribute))),
+                    1,
+                    "it",
+                ),
+                (
+                    bytes_field(
+                        1,
+                        &bytes_field(
+                            2,
+                            &[bytes_field(1, &bytes_field(3, &attribute)), two.clone()].concat(),
+                        ),
+                    ),
+                    2,
+                    "its scope",
+                ),
+                (
+                    bytes_field(
+                        1,
+                        &[
+                            bytes_field(1, &bytes_field(1, &attribute)),
+                            bytes_field(2, &two),
+                        ]
+                        .concat(),
+                    ),
+                    2,
+                    "its resource",
+                ),
+            ];
+            for (bad, spans, place) in cases {
+                let ingested = walk(&[&bad[..], &encoded(&[good.clone()])].concat());
+                let by_reason: Vec<_> = ingested.refused.by_reason().collect();
+                if levels <= 64 {
+                    assert_eq!((ingested.spans, by_reason), (spans + 1, vec![]));
+                    continue;
+                }
+                assert_eq!(by_reason, [(Reason::Nesting, spans)]);
+                assert_eq!(ingested.spans, 1);
+                let text = ingested.refused.to_string();
+                let told = format!("a value of more than 64 nested arrays and maps in {place}");
+                assert!(text.ends_with(&told), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn spans_in_the_old_field_are_read_where_the_new_one_is_absent() {
+    let good = |id| span(1, id).encode_to_vec();
+    let resource = bytes_field(1, b"");
+    let scope = |id| [bytes_field(1, b""), bytes_field(2, &good(id))].concat();
+    let old = bytes_field(1000, &scope(1));
+    let new = bytes_field(2, &scope(2));
+
+    let ingested = walk(&bytes_field(1, &[&old[..], &resource].concat()));
+    assert_eq!((ingested.spans, ingested.refused.total()), (1, 0));
+    let migrated = bytes_field(1, &[&resource[..], &bytes_field(2, &scope(1))].concat());
+    assert_eq!(fragments(&ingested)[0].otlp, migrated);
+
+    for both in [[&old[..], &new].concat(), [&new[..], &old].concat()] {
+        let ingested = walk(&bytes_field(1, &[&resource[..], &both].concat()));
+        let by_reason: Vec<_> = ingested.refused.by_reason().collect();
+        assert_eq!(by_reason, [(Reason::Superseded, 1)]);
+        // The header does not have the old field.
+        let kept = bytes_field(1, &[&resource[..], &new].concat());
+        assert_eq!(fragments(&ingested)[0].otlp, kept);
+        let text = ingested.refused.to_string();
+        assert!(
+            text.ends_with("instrumentation_library_spans beside scope_spans in its resource"),
+            "{text}"
+        );
+    }
+    // Something else in the old field is malformed like something else in the new one.
+    for malformed in [&b"\xc0\x3e\x01"[..], &bytes_field(1000, b"\x12\x05")] {
+        let request = bytes_field(1, &[malformed, &new].concat());
+        assert!(Ingest::new(LIMITS).walk(&request).is_err());
     }
 }
 

@@ -145,10 +145,115 @@ fn each_span(traces: &[u8], mut visit: impl FnMut(Span<'_>)) {
     }
 }
 
+/// A map or an array around a value, encoded.
+fn around(value: &[u8], is_map: bool) -> Vec<u8> {
+    if is_map {
+        let entry = [bytes_field(1, b"k"), bytes_field(2, value)].concat();
+        bytes_field(6, &bytes_field(1, &entry))
+    } else {
+        bytes_field(5, &bytes_field(1, value))
+    }
+}
+
+/// A value of `levels` maps or arrays within each other, encoded.
+fn nested(levels: usize, is_map: bool) -> Vec<u8> {
+    let core = bytes_field(1, b"core");
+    (0..levels).fold(core, |value, _| around(&value, is_map))
+}
+
+/// Traces with an attribute of this value in a span, an event, a link, a scope and a resource. `mark` adds the attribute for text.
+fn at_each_level(value: &[u8], mark: bool) -> Vec<Vec<u8>> {
+    let attribute = [bytes_field(1, b"key"), bytes_field(2, value)].concat();
+    let marked = |number: u32, content: Vec<u8>| {
+        let key = bytes_field(1, b"larder.flattened.values");
+        let one = [key, bytes_field(2, b"\x18\x01")].concat();
+        if mark {
+            [content, bytes_field(number, &one)].concat()
+        } else {
+            content
+        }
+    };
+    let of = |resource: Vec<u8>, scope: Vec<u8>, span: Vec<u8>| {
+        let scope_spans = [bytes_field(1, &scope), bytes_field(2, &span)].concat();
+        bytes_field(
+            1,
+            &[bytes_field(1, &resource), bytes_field(2, &scope_spans)].concat(),
+        )
+    };
+    let none = Vec::new;
+    vec![
+        of(none(), none(), marked(9, bytes_field(9, &attribute))),
+        of(
+            none(),
+            none(),
+            marked(9, bytes_field(11, &bytes_field(3, &attribute))),
+        ),
+        of(
+            none(),
+            none(),
+            marked(9, bytes_field(13, &bytes_field(4, &attribute))),
+        ),
+        of(none(), marked(3, bytes_field(3, &attribute)), none()),
+        of(marked(1, bytes_field(1, &attribute)), none(), none()),
+    ]
+}
+
+fn is_sound(traces: &[u8]) -> bool {
+    let mut is_sound = are_headers_sound(traces).unwrap();
+    each_span(traces, |span| is_sound &= is_span_sound(&span).unwrap());
+    is_sound
+}
+
+#[test]
+fn what_is_nested_too_deep_for_jaeger_becomes_text() {
+    for (is_map, deepest) in [(true, 32), (false, 49)] {
+        for levels in 1..=64 {
+            let inner = levels.max(deepest) - deepest;
+            let (open, close) = if is_map { ("{\"k\":", "}") } else { ("[", "]") };
+            let text = format!("{}\"core\"{}", open.repeat(inner), close.repeat(inner));
+            let stored = at_each_level(&nested(levels, is_map), false);
+            for (place, stored) in stored.iter().enumerate() {
+                assert_eq!(pdata::decodes(stored), levels <= deepest, "{levels}");
+                assert_eq!(is_sound(stored), levels <= deepest, "{levels}");
+                let sanitized = sanitize(stored, true).unwrap();
+                assert!(pdata::decodes(&sanitized.bytes));
+                if levels <= deepest {
+                    assert_eq!(&sanitized.bytes, stored);
+                    assert_eq!(sanitized.flattened, 0);
+                    continue;
+                }
+                // The text never has more bytes than what it replaces.
+                let replaced = nested(inner, is_map).len() - 2;
+                assert_eq!(sanitized.flattened, 1);
+                let short = sanitize(stored, false).unwrap();
+                assert!(short.bytes.len() <= stored.len());
+                if text.len() < replaced {
+                    let mut value = bytes_field(1, text.as_bytes());
+                    for _ in 0..deepest {
+                        value = around(&value, is_map);
+                    }
+                    assert_eq!(sanitized.bytes, at_each_level(&value, true)[place]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn spans_in_the_old_field_are_left_out() {
+    let new = bytes_field(2, &bytes_field(2, b"\x2a\x00"));
+    let old = bytes_field(1000, b"\x12\x05");
+    let unknown = bytes_field(1001, b"unknown");
+    let stored = bytes_field(1, &[&old[..], &unknown, &new, &old].concat());
+    assert!(!is_sound(&stored));
+    let sanitized = sanitize(&stored, true).unwrap();
+    assert_eq!(sanitized.bytes, bytes_field(1, &[unknown, new].concat()));
+}
+
 proptest! {
     #[test]
     fn afterwards_all_ids_are_valid_and_everything_else_is_unchanged(traces in traces(true)) {
-        let mut all_valid = true;
+        let mut all_valid = are_headers_sound(&traces).unwrap();
         each_span(&traces, |span| all_valid &= ids_valid(&span).unwrap());
         let sanitized = sanitize(&traces, false).unwrap().bytes;
         prop_assert_eq!(sanitized == traces, all_valid);

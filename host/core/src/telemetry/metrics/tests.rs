@@ -17,6 +17,7 @@ fn with_every_event() -> Metrics {
     metrics.rpc("jaeger.storage.v2.TraceReader/FindTraces", "OK", 0.02);
     metrics.received(1_000, 470_000);
     metrics.refused("trace_id", 3);
+    metrics.refused_request("malformed");
     metrics.quota_refused("limits.spans_per_second");
     metrics.reloaded("taken");
     metrics.dropped(&Dropped {
@@ -67,6 +68,7 @@ fn every_event_is_exported_under_its_name_and_labels() {
         "larder_ingest_spans_total 1000",
         "larder_ingest_bytes_total 470000",
         r#"larder_ingest_refused_spans_total{reason="trace_id"} 3"#,
+        r#"larder_ingest_refused_requests_total{reason="malformed"} 1"#,
         "larder_write_duration_seconds_sum 0.003",
         "larder_write_fragments_sum 135.0",
         "larder_write_queue_depth 5",
