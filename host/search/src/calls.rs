@@ -73,6 +73,7 @@ impl Calls {
             let first = self.spans.partition_point(|span| span.id < *parent);
             if let Some(span) = self.spans.get(first)
                 && span.id == *parent
+                && span.service != *child
             {
                 *self.counts.entry((span.service, *child)).or_default() += 1;
             }

@@ -93,7 +93,7 @@ pub fn summary(spans: &[SpanRef<'_>]) -> TraceSummary {
     }
 }
 
-/// Returns (parent's service, own service) for each span whose parent is in its trace, given all spans of the trace. If several parents
+/// Returns (parent's service, own service) for each span whose parent is in its trace and of another service, given all spans of the trace. If several parents
 /// have the same id, the first counts (D3).
 pub fn calls<'a>(spans: &[SpanRef<'a>]) -> Vec<(&'a str, &'a str)> {
     let mut services: HashMap<&[u8], &'a str> = HashMap::new();
@@ -106,6 +106,7 @@ pub fn calls<'a>(spans: &[SpanRef<'a>]) -> Vec<(&'a str, &'a str)> {
             let parent = services.get(&one.span.parent_span_id[..])?;
             Some((*parent, service(*one)))
         })
+        .filter(|(parent, child)| parent != child)
         .collect()
 }
 
