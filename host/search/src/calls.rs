@@ -66,16 +66,13 @@ impl Calls {
             }
         }
         self.spans.sort_unstable();
-        if !in_order && self.children.iter().any(|(id, _)| self.is_tie(*id)) {
+        let is_tie = |(id, child): &(u64, u32)| self.is_tie(*id, *child);
+        if !in_order && self.children.iter().any(is_tie) {
             return Ok(false);
         }
         for (parent, child) in &self.children {
-            let first = self.spans.partition_point(|span| span.id < *parent);
-            if let Some(span) = self.spans.get(first)
-                && span.id == *parent
-                && span.service != *child
-            {
-                *self.counts.entry((span.service, *child)).or_default() += 1;
+            if let Some(caller) = self.caller(*parent, *child) {
+                *self.counts.entry((caller, *child)).or_default() += 1;
             }
         }
         Ok(true)
@@ -116,18 +113,32 @@ impl Calls {
         Ok(true)
     }
 
-    /// Returns `true` if spans of this id from different pieces belong to different services.
-    fn is_tie(&self, id: u64) -> bool {
+    /// The possible parents with this id, in the order of the pieces.
+    fn with_id(&self, id: u64) -> impl Iterator<Item = &Span> {
         let from = self.spans.partition_point(|span| span.id < id);
-        let mut same = self
-            .spans
-            .iter()
-            .skip(from)
-            .take_while(|span| span.id == id);
-        let Some(first) = same.next() else {
+        let spans = self.spans.iter().skip(from);
+        spans.take_while(move |span| span.id == id)
+    }
+
+    /// The other service that called a span of service `child` whose parent's id is `parent`; `None` if there is none. Of spans that share
+    /// the id, one of the child's own service is the parent, else the first.
+    fn caller(&self, parent: u64, child: u32) -> Option<u32> {
+        let mut parents = self.with_id(parent).map(|span| span.service);
+        let first = parents.next()?;
+        let is_own = first == child || parents.any(|service| service == child);
+        (!is_own).then_some(first)
+    }
+
+    /// Returns `true` if the caller depends on the order of the pieces.
+    fn is_tie(&self, parent: u64, child: u32) -> bool {
+        let Some(caller) = self.caller(parent, child) else {
             return false;
         };
-        same.any(|span| span.piece != first.piece && span.service != first.service)
+        let first = self.with_id(parent).next();
+        let mut others = self.with_id(parent).skip(1);
+        others.any(|span| {
+            first.is_some_and(|first| span.piece != first.piece) && span.service != caller
+        })
     }
 
     /// The counts, ordered by parent and child.

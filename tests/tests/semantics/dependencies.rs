@@ -2,6 +2,7 @@
 
 use larder_tests::otlp::{ResourceBuilder, resource, span};
 use larder_tests::{Scene, timestamp, unset_timestamp};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tonic::Code;
 
 /// Returns the links between two offsets of the scene, sorted, without the scene's suffix of names.
@@ -123,6 +124,28 @@ async fn a_call_is_a_span_whose_parent_is_in_its_trace(scene: Scene) {
     assert_eq!(links(&scene, 0, Some(999)).await, [link("a", "c", 1)]);
 }
 
+/// D3: a server's span that shares its id with the client's, as in Zipkin's model, is the parent of the spans of its own service.
+async fn of_spans_that_share_an_id_the_parent_is_of_the_child_s_service(scene: Scene) {
+    let at = scene.at(10);
+    // Either order of writing gives the same.
+    for (number, services) in [(1, ["a", "b"]), (2, ["b", "a"])] {
+        let id = scene.trace(number);
+        for name in services {
+            let resource = scene.resource(name);
+            let resource = match name {
+                "a" => resource
+                    .span(span(id, 1).kind(SpanKind::Server).at(at))
+                    .span(span(id, 2).parent(1).kind(SpanKind::Client).at(at)),
+                _ => resource
+                    .span(span(id, 2).parent(1).kind(SpanKind::Server).at(at))
+                    .span(span(id, 3).parent(2).kind(SpanKind::Internal).at(at)),
+            };
+            scene.store([resource]).await;
+        }
+    }
+    assert_eq!(links(&scene, 0, Some(999)).await, [link("a", "b", 2)]);
+}
+
 /// D3: calls within a service do not count; spans without a service have an empty one.
 async fn calls_within_a_service_do_not_count(scene: Scene) {
     let (id, at) = (scene.trace(1), scene.at(10));
@@ -165,6 +188,7 @@ larder_tests::every_plugin_and_fixture![
     a_trace_counts_if_all_of_it_lies_in_the_window,
     the_window_is_of_the_whole_trace_however_it_was_written,
     a_call_is_a_span_whose_parent_is_in_its_trace,
+    of_spans_that_share_an_id_the_parent_is_of_the_child_s_service,
     calls_within_a_service_do_not_count,
     calls_are_counted_over_all_traces_with_duplicates,
     the_window_of_jaeger_s_query_service_works,

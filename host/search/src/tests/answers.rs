@@ -262,6 +262,20 @@ fn a_trace_that_starts_after_the_window_counts_if_it_ends_within() {
 }
 
 #[test]
+fn of_parents_that_share_an_id_one_of_the_child_s_service_is_the_parent() {
+    for seed in 0..8 {
+        let memory = Memory::of(&[
+            vec![of("a", op(1, 1, 1, 9))],
+            vec![of("a", op(1, 2, 2, 8).parent(1))],
+            vec![of("b", op(1, 3, 4, 6).parent(2))],
+            vec![of("b", op(1, 2, 3, 7).parent(1))],
+        ]);
+        let memory = Arc::new(memory.odd(seed));
+        assert_eq!(dependencies(&memory, 1, None), [call("a", "b", 1)]);
+    }
+}
+
+#[test]
 fn of_parents_that_share_an_id_the_first_written_calls() {
     for seed in 0..8 {
         let memory = Memory::of(&[

@@ -93,20 +93,21 @@ pub fn summary(spans: &[SpanRef<'_>]) -> TraceSummary {
     }
 }
 
-/// Returns (parent's service, own service) for each span whose parent is in its trace and of another service, given all spans of the trace. If several parents
-/// have the same id, the first counts (D3).
+/// Returns (parent's service, own service) for each span whose parent is in its trace and of another service, given all spans of the
+/// trace. If several parents have the same id, one of the child's own service counts, else the first (D3).
 pub fn calls<'a>(spans: &[SpanRef<'a>]) -> Vec<(&'a str, &'a str)> {
-    let mut services: HashMap<&[u8], &'a str> = HashMap::new();
+    let mut services: HashMap<&[u8], Vec<&'a str>> = HashMap::new();
     for one in spans {
-        services.entry(&one.span.span_id).or_insert(service(*one));
+        let with_id = services.entry(&one.span.span_id).or_default();
+        with_id.push(service(*one));
     }
     let children = spans.iter().filter(|one| !is_root(**one));
     children
         .filter_map(|one| {
-            let parent = services.get(&one.span.parent_span_id[..])?;
-            Some((*parent, service(*one)))
+            let parents = services.get(&one.span.parent_span_id[..])?;
+            let own = service(*one);
+            (!parents.contains(&own)).then(|| (parents[0], own))
         })
-        .filter(|(parent, child)| parent != child)
         .collect()
 }
 
