@@ -85,7 +85,8 @@ impl Calls {
         let mut known: Vec<(*const str, u32)> = Vec::new();
         for (number, span) in (0..).zip(digest.spans()) {
             let span = span?;
-            if i128::from(span.start) < self.window.min || i128::from(span.end) > self.window.max {
+            let end = i128::from(span.range_end());
+            if i128::from(span.start) < self.window.min || end > self.window.max {
                 return Ok(false);
             }
             let name: *const str = span.service;

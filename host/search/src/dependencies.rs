@@ -25,7 +25,7 @@ pub(crate) async fn find(
     let mut calls = Calls::new(window);
     let mut seen: HashSet<TraceId> = HashSet::new();
     let mut gatherer = Gatherer::new();
-    for search in searches(window) {
+    if let Some(search) = search(window) {
         let mut sighted = Sighted::new(search);
         while !sighted.ended() {
             let page = sighted.next(session, SIGHTINGS_PER_PAGE).await?;
@@ -77,32 +77,24 @@ fn window(request: &GetDependenciesRequest) -> Result<Range, Error> {
     Ok(Range { min, max })
 }
 
-/// Searches that sight every trace that lies within the window.
-///
-/// Its spans all start after the window has, and almost always before the window ends. Only a span that ends before it starts can
-/// start later; such a span counts as of no duration.
-fn searches(window: Range) -> Vec<Search> {
-    let search = |start, end, longest| Search {
-        starts: TimeRange { start, end },
+/// The search that sights every trace that lies within the window: all of its spans start within. `None` if no span can.
+fn search(window: Range) -> Option<Search> {
+    // Spans neither start nor end outside of what a u64 of nanoseconds can hold.
+    let start = u64::try_from(window.min.max(0)).ok()?;
+    if window.max < 0 {
+        return None;
+    }
+    Some(Search {
+        starts: TimeRange {
+            start,
+            end: u64::try_from(window.max).unwrap_or(u64::MAX),
+        },
         durations: DurationRange {
             shortest: 0,
-            longest,
+            longest: u64::MAX,
         },
         clauses: Vec::new(),
-    };
-    // Spans neither start nor end outside of what a u64 of nanoseconds can hold.
-    let Ok(start) = u64::try_from(window.min.max(0)) else {
-        return Vec::new();
-    };
-    match u64::try_from(window.max) {
-        Ok(end) => {
-            let within = search(start, end, u64::MAX);
-            let later = end.checked_add(1).map(|after| search(after, u64::MAX, 0));
-            [Some(within), later].into_iter().flatten().collect()
-        }
-        Err(_) if window.max < 0 => Vec::new(),
-        Err(_) => vec![search(start, u64::MAX, u64::MAX)],
-    }
+    })
 }
 
 fn answer(calls: Calls, limit: usize) -> Result<Vec<Dependency>, Error> {

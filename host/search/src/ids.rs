@@ -54,9 +54,9 @@ pub(crate) async fn find(
 fn widen(range: &mut Option<(u64, u64)>, piece: &Piece) -> Result<(), Fault> {
     for span in digest::decode(&piece.bytes)?.spans() {
         let span = span?;
-        let (start, end) = range.get_or_insert((span.start, span.end));
+        let (start, end) = range.get_or_insert((span.start, span.range_end()));
         *start = span.start.min(*start);
-        *end = span.end.max(*end);
+        *end = span.range_end().max(*end);
     }
     Ok(())
 }

@@ -174,9 +174,9 @@ impl Summarizer {
             let is_error = u64::from(span.status == StatusCode::Error);
             totals.spans += 1;
             totals.errors += is_error;
-            let (start, end) = totals.range.get_or_insert((span.start, span.end));
+            let (start, end) = totals.range.get_or_insert((span.start, span.range_end()));
             *start = span.start.min(*start);
-            *end = span.end.max(*end);
+            *end = span.range_end().max(*end);
             let (spans, errors) = totals.services.entry(span.service).or_default();
             *spans += 1;
             *errors += is_error;

@@ -252,6 +252,39 @@ async fn negative_durations_are_numbers(scene: Scene) {
     assert_eq!(scene.find(query().at_least(1)).await, [2]);
 }
 
+/// Q7, Q16, D2, F3: a span that ends before it starts ends at its start where a range is told or asked for, and is not long.
+async fn an_end_before_the_start_is_the_start_of_a_range(scene: Scene) {
+    let id = scene.trace(1);
+    let mut caller = span(id, 1).at(scene.at(5000));
+    caller.0.end_time_unix_nano = scene.at(4000);
+    let mut callee = span(id, 2).parent(1).at(scene.at(5000));
+    callee.0.end_time_unix_nano = 0;
+    let resources = [
+        scene.resource("a").span(caller),
+        scene.resource("b").span(callee),
+    ];
+    scene.store(resources).await;
+
+    let (start, end) = (timestamp(scene.at(5000)), timestamp(scene.at(5000)));
+    let found = scene.client.find_trace_ids(&scene.query()).await.unwrap();
+    assert_eq!((found[0].start, found[0].end), (Some(start), Some(end)));
+    let summaries = scene.client.find_trace_summaries(&scene.query()).await;
+    let summary = &summaries.unwrap()[0];
+    assert_eq!(summary.min_start_time_unix_nano, scene.at(5000));
+    assert_eq!(summary.max_end_time_unix_nano, scene.at(5000));
+    for least in [1, 1000, 3_600_000_000_000] {
+        assert_eq!(scene.find(scene.query().at_least(least)).await, [0; 0]);
+    }
+    // Both start within the first window, and after the second.
+    for (to, calls) in [(5000, 1), (4999, 0)] {
+        let to = Some(timestamp(scene.at(to)));
+        let found = scene
+            .client
+            .dependencies(Some(timestamp(scene.at(4000))), to);
+        assert_eq!(found.await.unwrap().len(), calls);
+    }
+}
+
 /// Q7: durations beyond 64 bits of nanoseconds are valid bounds.
 async fn very_long_duration_bounds_are_honoured(scene: Scene) {
     let one = span(scene.trace(1), 1).at(scene.at(0)).lasting(5);
@@ -327,6 +360,7 @@ larder_tests::every_plugin_and_fixture![
     bounds_beyond_the_times_of_spans_are_honoured,
     durations_include_both_ends,
     negative_durations_are_numbers,
+    an_end_before_the_start_is_the_start_of_a_range,
     very_long_duration_bounds_are_honoured,
     no_match_is_an_empty_answer,
     found_ids_carry_the_range_of_the_whole_trace,

@@ -55,6 +55,13 @@ pub struct Span<S> {
     pub name: S,
 }
 
+impl<S> Span<S> {
+    /// The end of the range of time that the span takes up: its end, or its start if that is later.
+    pub fn range_end(&self) -> u64 {
+        self.end.max(self.start)
+    }
+}
+
 /// The parent of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parent {

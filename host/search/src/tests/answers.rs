@@ -252,13 +252,15 @@ fn only_a_trace_that_lies_within_the_window_counts_ends_included() {
 }
 
 #[test]
-fn a_trace_that_starts_after_the_window_counts_if_it_ends_within() {
+fn a_span_that_ends_before_it_starts_ends_at_its_start() {
     let memory = Arc::new(Memory::of(&[
         vec![of("a", op(1, 1, 30, 15))],
         vec![of("b", op(1, 2, 31, 16).parent(1))],
     ]));
-    assert_eq!(dependencies(&memory, 10, Some(20)), [call("a", "b", 1)]);
-    assert_eq!(dependencies(&memory, 10, Some(15)), []);
+    assert_eq!(dependencies(&memory, 10, Some(20)), []);
+    assert_eq!(dependencies(&memory, 10, Some(30)), []);
+    assert_eq!(dependencies(&memory, 10, Some(31)), [call("a", "b", 1)]);
+    assert_eq!(dependencies(&memory, 31, Some(32)), []);
 }
 
 #[test]

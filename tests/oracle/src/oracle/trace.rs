@@ -56,11 +56,12 @@ fn is_root(one: SpanRef<'_>) -> bool {
     matches!(&one.span.parent_span_id[..], [] | [0, 0, 0, 0, 0, 0, 0, 0])
 }
 
-/// Returns the earliest start and the latest end of some spans, in nanoseconds.
+/// Returns the earliest start and the latest end of some spans, in nanoseconds. No span ends before it starts (Q16).
 pub fn times(spans: &[SpanRef<'_>]) -> (u64, u64) {
-    let starts = spans.iter().map(|one| one.span.start_time_unix_nano);
+    let starts = || spans.iter().map(|one| one.span.start_time_unix_nano);
     let ends = spans.iter().map(|one| one.span.end_time_unix_nano);
-    (starts.min().unwrap_or(0), ends.max().unwrap_or(0))
+    let ends = ends.chain(starts());
+    (starts().min().unwrap_or(0), ends.max().unwrap_or(0))
 }
 
 /// Summarizes a trace, given all its spans in the order written (F2, F3).
