@@ -8,6 +8,7 @@ use larder_proto::storage::v2::Dependency;
 use super::judge::Fault;
 use super::predicate::Range;
 use super::summaries::parent;
+use super::written::{Copies, has_twins, likeness};
 
 /// Limit of the services of a digest that are remembered by address; a linear search over them is cheap.
 const MOST_KNOWN: usize = 16;
@@ -19,6 +20,21 @@ pub(crate) struct Calls {
     counts: HashMap<(u32, u32), u64>,
     spans: Vec<Span>,
     children: Vec<(u64, u32)>,
+    /// Facts about spans that share an id.
+    shared: Shared,
+}
+
+/// Facts about the spans of a trace that share an id with others.
+#[derive(Default)]
+struct Shared {
+    /// Each id with each of its services, sorted.
+    services: Vec<(u64, u32)>,
+    /// Ids whose first span is of another service if the pieces come in another order, sorted.
+    ties: Vec<u64>,
+    /// True if some may be copies of others.
+    may_have_copies: bool,
+    /// A buffer.
+    likenesses: Vec<u64>,
 }
 
 /// A possible parent; ordered by id, then by position in the trace.
@@ -28,6 +44,7 @@ struct Span {
     piece: u32,
     number: u32,
     service: u32,
+    likeness: u64,
 }
 
 /// Numbers for the names of services.
@@ -48,27 +65,35 @@ impl Calls {
             counts: HashMap::new(),
             spans: Vec::new(),
             children: Vec::new(),
+            shared: Shared::default(),
         }
     }
 
-    /// Counts the calls in one trace. Returns `false` and counts nothing if the answer depends on the order in which the pieces were
-    /// written, unless `in_order` says that the pieces are in that order.
+    /// Counts the calls in one trace. Returns `false` and counts nothing if the digests do not tell the answer: it depends on the order in
+    /// which the pieces were written, or spans may be copies. `copies` says which are, and that the pieces are in that order.
     pub(crate) fn count<'a>(
         &mut self,
         pieces: &'a [(usize, Piece)],
-        in_order: bool,
+        copies: Option<&Copies>,
     ) -> Result<bool, (Fault, &'a Piece)> {
         self.spans.clear();
         self.children.clear();
         for (number, (_, piece)) in (0..).zip(pieces) {
-            if !self.add(number, piece).map_err(|fault| (fault, piece))? {
+            let is_within = self.add(number, piece, copies);
+            if !is_within.map_err(|fault| (fault, piece))? {
                 return Ok(true);
             }
         }
         self.spans.sort_unstable();
-        let is_tie = |(id, child): &(u64, u32)| self.is_tie(*id, *child);
-        if !in_order && self.children.iter().any(is_tie) {
-            return Ok(false);
+        self.shared.find(&self.spans);
+        if copies.is_none() {
+            let is_tie = |(parent, child): &(u64, u32)| {
+                let is_tie = self.shared.ties.binary_search(parent).is_ok();
+                is_tie && self.caller(*parent, *child).is_some()
+            };
+            if self.shared.may_have_copies || self.children.iter().any(is_tie) {
+                return Ok(false);
+            }
         }
         for (parent, child) in &self.children {
             if let Some(caller) = self.caller(*parent, *child) {
@@ -78,8 +103,13 @@ impl Calls {
         Ok(true)
     }
 
-    /// Adds the spans of a piece. Returns `false` if one of them lies outside the window.
-    fn add(&mut self, piece_number: u32, piece: &Piece) -> Result<bool, Fault> {
+    /// Adds the spans of a piece, except copies. Returns `false` if one of them lies outside the window.
+    fn add(
+        &mut self,
+        piece_number: u32,
+        piece: &Piece,
+        copies: Option<&Copies>,
+    ) -> Result<bool, Fault> {
         let digest = digest::decode(&piece.bytes)?;
         // A digest holds each name once, so the address of a name identifies the service within it.
         let mut known: Vec<(*const str, u32)> = Vec::new();
@@ -88,6 +118,9 @@ impl Calls {
             let end = i128::from(span.range_end());
             if i128::from(span.start) < self.window.min || end > self.window.max {
                 return Ok(false);
+            }
+            if copies.is_some_and(|copies| copies.contains(piece.fragment, number)) {
+                continue;
             }
             let name: *const str = span.service;
             let place = known.iter().find(|(known, _)| std::ptr::eq(*known, name));
@@ -106,6 +139,7 @@ impl Calls {
                 piece: piece_number,
                 number,
                 service,
+                likeness: likeness(&span),
             });
             if let Parent::Id(parent) = parent(span.parent) {
                 self.children.push((u64::from_be_bytes(parent), service));
@@ -114,32 +148,14 @@ impl Calls {
         Ok(true)
     }
 
-    /// The possible parents with this id, in the order of the pieces.
-    fn with_id(&self, id: u64) -> impl Iterator<Item = &Span> {
-        let from = self.spans.partition_point(|span| span.id < id);
-        let spans = self.spans.iter().skip(from);
-        spans.take_while(move |span| span.id == id)
-    }
-
     /// The other service that called a span of service `child` whose parent's id is `parent`; `None` if there is none. Of spans that share
     /// the id, one of the child's own service is the parent, else the first.
     fn caller(&self, parent: u64, child: u32) -> Option<u32> {
-        let mut parents = self.with_id(parent).map(|span| span.service);
-        let first = parents.next()?;
-        let is_own = first == child || parents.any(|service| service == child);
-        (!is_own).then_some(first)
-    }
-
-    /// Returns `true` if the caller depends on the order of the pieces.
-    fn is_tie(&self, parent: u64, child: u32) -> bool {
-        let Some(caller) = self.caller(parent, child) else {
-            return false;
-        };
-        let first = self.with_id(parent).next();
-        let mut others = self.with_id(parent).skip(1);
-        others.any(|span| {
-            first.is_some_and(|first| span.piece != first.piece) && span.service != caller
-        })
+        let first = self.spans.partition_point(|span| span.id < parent);
+        let first = self.spans.get(first).filter(|span| span.id == parent)?;
+        let is_own =
+            first.service == child || self.shared.services.binary_search(&(parent, child)).is_ok();
+        (!is_own).then_some(first.service)
     }
 
     /// The counts, ordered by parent and child.
@@ -164,6 +180,37 @@ impl Calls {
             (&one.parent, &one.child).cmp(&(&other.parent, &other.child))
         });
         dependencies
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Finds the facts about sorted spans.
+    fn find(&mut self, spans: &[Span]) {
+        self.services.clear();
+        self.ties.clear();
+        self.may_have_copies = false;
+        for same in spans.chunk_by(|one, other| one.id == other.id) {
+            let [first, others @ ..] = same else {
+                continue;
+            };
+            if others.is_empty() {
+                continue;
+            }
+            let differs = |span: &Span| span.piece != first.piece && span.service != first.service;
+            if others.iter().any(differs) {
+                self.ties.push(first.id);
+            }
+            self.services
+                .extend(same.iter().map(|span| (span.id, span.service)));
+            self.likenesses.clear();
+            self.likenesses
+                .extend(same.iter().map(|span| span.likeness));
+            self.may_have_copies |= has_twins(&mut self.likenesses);
+        }
+        self.services.sort_unstable();
+        self.services.dedup();
     }
 }
 

@@ -7,11 +7,12 @@ use larder_proto::storage::v2::{Dependency, GetDependenciesRequest};
 use prost::Message as _;
 
 use super::calls::Calls;
-use super::gather::{Gathered, Gatherer, in_written_order};
+use super::gather::{Gathered, Gatherer};
 use super::predicate::Range;
 use super::session::{Session, too_large};
 use super::sightings::Sighted;
 use super::time::instant;
+use super::written::Written;
 
 /// Sightings per page.
 const SIGHTINGS_PER_PAGE: u32 = 4096;
@@ -46,20 +47,19 @@ pub(crate) async fn find(
 
 /// Counts the calls in some traces.
 async fn count(session: &mut Session, calls: &mut Calls, gathered: &Gathered) -> Result<(), Error> {
-    let mut ties = Vec::new();
+    let mut open = Vec::new();
     for (trace, pieces) in gathered.traces() {
         let is_counted = calls
-            .count(pieces, false)
+            .count(pieces, None)
             .map_err(|(fault, piece)| fault.into_error(session, piece))?;
         if !is_counted {
-            ties.push((trace, pieces));
+            open.push((trace, pieces));
         }
     }
-    for (trace, pieces) in ties {
-        // Of spans that share an id the first that was written is the parent (D3).
-        let pieces = in_written_order(session, trace, pieces).await?;
+    for (trace, pieces) in open {
+        let Written { pieces, copies } = Written::read(session, trace, pieces).await?;
         calls
-            .count(&pieces, true)
+            .count(&pieces, Some(&copies))
             .map_err(|(fault, piece)| fault.into_error(session, piece))?;
     }
     Ok(())

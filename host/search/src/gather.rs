@@ -1,6 +1,6 @@
 //! Reads the digests of whole traces, many traces at a time; a plugin gives digests in any order.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use larder_model::storage::{Error, Part, Piece, TraceId};
 
@@ -94,23 +94,4 @@ impl Gathered {
                 Some((*self.ids.get(*index)?, pieces))
             })
     }
-}
-
-/// Sorts a trace's pieces by the order in which they were written. Only reading spans gives that order.
-pub(crate) async fn in_written_order(
-    session: &mut Session,
-    trace: TraceId,
-    pieces: &[(usize, Piece)],
-) -> Result<Vec<(usize, Piece)>, Error> {
-    let mut order = HashMap::new();
-    let mut reading = Reading::traces(vec![trace], Part::Otlp);
-    while let Some(page) = reading.next(session).await? {
-        for piece in page {
-            order.insert(piece.fragment, order.len());
-        }
-    }
-    let mut pieces = pieces.to_vec();
-    // Pieces that retention has dropped in between were the oldest, so they sort first.
-    pieces.sort_by_key(|(_, piece)| order.get(&piece.fragment).copied());
-    Ok(pieces)
 }

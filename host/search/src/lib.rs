@@ -52,6 +52,7 @@ mod tests;
 mod time;
 mod traces;
 mod value;
+mod written;
 
 pub use explain::{Explanation, PlanNode};
 pub use prepared::Prepared;

@@ -1,4 +1,4 @@
-//! Summaries of the traces that a search finds, over all spans of each trace, from digests alone (F1 to F3).
+//! Summaries of the traces that a search finds, over all spans of each trace, from digests where these tell it (F1 to F3).
 
 use std::collections::VecDeque;
 
@@ -9,9 +9,10 @@ use larder_proto::storage::v2::{FindTraceSummariesResponse, ServiceSummary, Trac
 use prost::Message as _;
 
 use super::emit::{Emitter, TRACES_AT_A_TIME};
-use super::gather::{Gatherer, in_written_order};
+use super::gather::Gatherer;
 use super::judge::Fault;
 use super::session::{Session, too_large};
+use super::written::{Copies, Written, has_twins, likeness};
 
 /// A stream of messages, each with as many summaries as fit.
 pub(crate) struct Summaries {
@@ -24,7 +25,8 @@ pub(crate) struct Summaries {
 /// Makes summaries; reuses its tables from one trace to the next.
 #[derive(Default)]
 struct Summarizer {
-    ids: Vec<u64>,
+    /// The id and the likeness of each span.
+    ids: Vec<(u64, u64)>,
     parents: Vec<u64>,
 }
 
@@ -101,12 +103,17 @@ impl Summaries {
         gatherer.extend(ids);
         while let Some(gathered) = gatherer.next(&mut self.session).await? {
             for (trace, pieces) in gathered.traces() {
-                let (mut summary, is_tie) =
-                    self.summarizer.summary(&self.session, trace, pieces)?;
-                if is_tie {
-                    // Of roots that start together the first that was written counts.
-                    let pieces = in_written_order(&mut self.session, trace, pieces).await?;
-                    (summary, _) = self.summarizer.summary(&self.session, trace, &pieces)?;
+                let (mut summary, is_open) =
+                    self.summarizer
+                        .summary(&self.session, trace, pieces, None)?;
+                if is_open {
+                    // Of roots that start together the first that was written counts, and a copy does not.
+                    let Written { pieces, copies } =
+                        Written::read(&mut self.session, trace, pieces).await?;
+                    let copies = Some(&copies);
+                    (summary, _) =
+                        self.summarizer
+                            .summary(&self.session, trace, &pieces, copies)?;
                 }
                 self.ready.push_back(summary);
             }
@@ -138,39 +145,44 @@ impl Summaries {
 // === impl Summarizer ===
 
 impl Summarizer {
-    /// The summary of a trace, and whether its root depends on the order of the pieces.
+    /// The summary of a trace, and whether the digests do not tell it: its root depends on the order of the pieces, or spans may be copies.
+    /// `copies` says which are, and that the pieces are in the order in which they were written.
     fn summary(
         &mut self,
         session: &Session,
         trace: TraceId,
         pieces: &[(usize, Piece)],
+        copies: Option<&Copies>,
     ) -> Result<(TraceSummary, bool), Error> {
         let mut totals = Totals::default();
         self.ids.clear();
         self.parents.clear();
         for (number, (_, piece)) in pieces.iter().enumerate() {
-            self.add(&mut totals, number, piece)
+            self.add(&mut totals, (number, piece), copies)
                 .map_err(|fault| fault.into_error(session, piece))?;
         }
-        self.ids.sort_unstable();
-        let is_here = |parent: &u64| self.ids.binary_search(parent).is_ok();
+        let has_twins = has_twins(&mut self.ids);
+        let is_here = |parent: &u64| self.ids.binary_search_by_key(parent, |(id, _)| *id).is_ok();
         totals.orphans += self
             .parents
             .iter()
             .filter(|parent| !is_here(parent))
             .count() as u64;
-        let is_tie = totals.is_tie;
-        Ok((totals.into_summary(trace), is_tie))
+        let is_open = totals.is_tie || has_twins;
+        Ok((totals.into_summary(trace), is_open))
     }
 
     fn add<'a>(
         &mut self,
         totals: &mut Totals<'a>,
-        number: usize,
-        piece: &'a Piece,
+        (number, piece): (usize, &'a Piece),
+        copies: Option<&Copies>,
     ) -> Result<(), Fault> {
-        for span in digest::decode(&piece.bytes)?.spans() {
+        for (place, span) in (0..).zip(digest::decode(&piece.bytes)?.spans()) {
             let span = span?;
+            if copies.is_some_and(|copies| copies.contains(piece.fragment, place)) {
+                continue;
+            }
             let is_error = u64::from(span.status == StatusCode::Error);
             totals.spans += 1;
             totals.errors += is_error;
@@ -180,7 +192,8 @@ impl Summarizer {
             let (spans, errors) = totals.services.entry(span.service).or_default();
             *spans += 1;
             *errors += is_error;
-            self.ids.push(u64::from_be_bytes(span.span_id));
+            let id = u64::from_be_bytes(span.span_id);
+            self.ids.push((id, likeness(&span)));
             match parent(span.parent) {
                 Parent::None => totals.root(Root {
                     start: span.start,

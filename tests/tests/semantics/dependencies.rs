@@ -163,13 +163,19 @@ async fn calls_within_a_service_do_not_count(scene: Scene) {
     assert_eq!(links(&scene, 0, Some(999)).await, expected);
 }
 
-/// D4: counted over all traces, duplicates included.
-async fn calls_are_counted_over_all_traces_with_duplicates(scene: Scene) {
+/// D4: counted over all traces; a copy of a span does not count again, a span that differs does.
+async fn calls_are_counted_over_all_traces_without_copies(scene: Scene) {
     for number in 1..=7 {
         scene.store(call(&scene, number, 100, 200)).await;
     }
     let [_, child] = call(&scene, 1, 100, 200);
     scene.store([child]).await;
+    assert_eq!(links(&scene, 0, Some(999)).await, [link("a", "b", 7)]);
+    let other = span(scene.trace(1), 2)
+        .parent(1)
+        .at(scene.at(100))
+        .name("b");
+    scene.store([scene.resource("b").span(other)]).await;
     assert_eq!(links(&scene, 0, Some(999)).await, [link("a", "b", 8)]);
 }
 
@@ -190,6 +196,6 @@ larder_tests::every_plugin_and_fixture![
     a_call_is_a_span_whose_parent_is_in_its_trace,
     of_spans_that_share_an_id_the_parent_is_of_the_child_s_service,
     calls_within_a_service_do_not_count,
-    calls_are_counted_over_all_traces_with_duplicates,
+    calls_are_counted_over_all_traces_without_copies,
     the_window_of_jaeger_s_query_service_works,
 ];

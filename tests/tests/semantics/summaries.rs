@@ -2,7 +2,7 @@
 
 use larder_proto::storage::v2::{ServiceSummary, TraceSummary};
 use larder_tests::otlp::{resource, span};
-use larder_tests::{Query, Scene};
+use larder_tests::{Query, Scene, timestamp};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 async fn only(scene: &Scene, query: &Query) -> TraceSummary {
@@ -109,16 +109,47 @@ async fn a_trace_without_a_root_has_no_root_names(scene: Scene) {
     assert_eq!(summary.span_count, 4);
 }
 
-/// F3: duplicates count each time.
-async fn duplicates_are_counted_each_time(scene: Scene) {
+/// F3: copies that are equal in every byte of span, resource and scope count once, whenever they come; GetTraces gives them all.
+async fn copies_are_counted_once(scene: Scene) {
     let id = scene.trace(1);
-    let twin = span(id, 1).at(scene.at(5)).status(StatusCode::Error);
-    for _ in 0..3 {
-        scene.store([scene.resource("a").span(twin.clone())]).await;
+    let root = span(id, 1).at(scene.at(5)).status(StatusCode::Error);
+    let child = span(id, 2).parent(1).at(scene.at(5));
+    for _ in 0..2 {
+        let resources = [
+            scene.resource("a").spans([root.clone(), root.clone()]),
+            scene.resource("b").span(child.clone()),
+        ];
+        scene.store(resources).await;
     }
     let summary = only(&scene, &scene.query()).await;
-    assert_eq!((summary.span_count, summary.error_span_count), (3, 3));
-    assert_eq!(summary.services, [service(scene.service("a"), 3, 3)]);
+    assert_eq!((summary.span_count, summary.error_span_count), (2, 1));
+    assert_eq!(summary.orphan_span_count, 0);
+    let services = [
+        service(scene.service("a"), 1, 1),
+        service(scene.service("b"), 1, 0),
+    ];
+    assert_eq!(summary.services, services);
+    let (start, end) = (timestamp(scene.at(0)), timestamp(scene.at(9)));
+    let calls = scene.client.dependencies(Some(start), Some(end)).await;
+    assert_eq!(calls.unwrap()[0].call_count, 1);
+    assert_eq!(scene.client.get_trace(id).await.spans().len(), 6);
+}
+
+/// F3: spans that share an id and differ, if only in their resource or scope, count each time.
+async fn spans_that_differ_are_counted_each_time(scene: Scene) {
+    let id = scene.trace(1);
+    let orphan = || span(id, 1).parent(9).at(scene.at(5));
+    scene
+        .store([
+            scene.resource("a").span(orphan()),
+            scene.resource("a").attribute("host", 1).span(orphan()),
+            scene.resource("a").scope("lib", "", []).span(orphan()),
+            scene.resource("a").span(orphan().attribute("retry", 1)),
+            scene.resource("a").span(orphan()),
+        ])
+        .await;
+    let summary = only(&scene, &scene.query()).await;
+    assert_eq!((summary.span_count, summary.orphan_span_count), (4, 4));
 }
 
 /// F4: supported, also if nothing is found.
@@ -133,6 +164,7 @@ larder_tests::every_plugin_and_fixture![
     summaries_keep_the_order_and_the_depth_of_the_search,
     the_root_is_the_earliest_span_without_a_parent,
     a_trace_without_a_root_has_no_root_names,
-    duplicates_are_counted_each_time,
+    copies_are_counted_once,
+    spans_that_differ_are_counted_each_time,
     summaries_are_supported,
 ];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use larder_model::storage::{ErrorKind, TraceId};
-use larder_oracle::Query;
+use larder_oracle::{Query, otlp};
 use larder_proto::storage::v2::{
     Dependency, GetDependenciesRequest, GetOperationsRequest, GetTraceParams, GetTracesRequest,
     Operation, TraceQueryParameters,
@@ -204,6 +204,28 @@ fn of_roots_that_start_together_the_first_written_names_the_trace() {
         let summary = &messages.unwrap()[0].summaries[0];
         assert_eq!(summary.root_operation_name, "b");
         assert_eq!(summary.span_count, 3);
+    }
+}
+
+#[test]
+fn copies_are_found_in_whatever_piece_they_are() {
+    for seed in 0..8 {
+        let one = || of("a", op(1, 1, 5, 9));
+        let child = || of("b", op(1, 2, 6, 7).parent(1));
+        let mut batches = [
+            vec![one(), child()],
+            vec![child(), one(), one()],
+            // Equal but for the operation; equal but for the resource.
+            vec![of("a", op(1, 1, 5, 9).name("other"))],
+            vec![otlp::service("b").attribute("k", 1).0],
+        ];
+        batches[3][0].scope_spans = child().scope_spans;
+        let memory = Arc::new(Memory::of(&batches).odd(seed));
+        let messages = all(searcher(&memory, limits()).find_trace_summaries(by_service("a")));
+        let summary = &messages.unwrap()[0].summaries[0];
+        assert_eq!(summary.root_operation_name, "op");
+        assert_eq!((summary.span_count, summary.orphan_span_count), (4, 0));
+        assert_eq!(dependencies(&memory, 1, None), [call("a", "b", 2)]);
     }
 }
 

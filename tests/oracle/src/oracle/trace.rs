@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use larder_proto::storage::v2::{ServiceSummary, TraceSummary};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use prost::Message;
 
 use crate::otlp::SpanRef;
 
@@ -64,8 +65,21 @@ pub fn times(spans: &[SpanRef<'_>]) -> (u64, u64) {
     (starts().min().unwrap_or(0), ends.max().unwrap_or(0))
 }
 
+/// Returns the spans without copies: those that equal an earlier one in every byte of span, resource and scope (F3).
+fn distinct<'a>(spans: &[SpanRef<'a>]) -> Vec<SpanRef<'a>> {
+    let mut seen = HashSet::new();
+    let content = |one: &SpanRef<'_>| {
+        let resource = one.resource.resource.as_ref().map(Message::encode_to_vec);
+        let scope = one.scope.scope.as_ref().map(Message::encode_to_vec);
+        (resource, scope, one.span.encode_to_vec())
+    };
+    let spans = spans.iter().copied();
+    spans.filter(|one| seen.insert(content(one))).collect()
+}
+
 /// Summarizes a trace, given all its spans in the order written (F2, F3).
 pub fn summary(spans: &[SpanRef<'_>]) -> TraceSummary {
+    let spans = &distinct(spans)[..];
     let count = |count: usize| i32::try_from(count).unwrap();
     let all = || spans.iter().copied();
     let ids: HashSet<&[u8]> = all().map(|one| &one.span.span_id[..]).collect();
@@ -97,6 +111,7 @@ pub fn summary(spans: &[SpanRef<'_>]) -> TraceSummary {
 /// Returns (parent's service, own service) for each span whose parent is in its trace and of another service, given all spans of the
 /// trace. If several parents have the same id, one of the child's own service counts, else the first (D3).
 pub fn calls<'a>(spans: &[SpanRef<'a>]) -> Vec<(&'a str, &'a str)> {
+    let spans = &distinct(spans)[..];
     let mut services: HashMap<&[u8], Vec<&'a str>> = HashMap::new();
     for one in spans {
         let with_id = services.entry(&one.span.span_id).or_default();

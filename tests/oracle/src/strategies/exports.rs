@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 
 use super::Place;
 use super::vocabulary::{
@@ -202,9 +202,17 @@ prop_compose! {
     }
 }
 
-/// Generates up to four exports.
+/// Generates up to four exports, and sometimes one of them again, as from a client that tries again.
 pub fn written() -> impl Strategy<Value = Written> {
-    vec(vec(resource_spans(), 1..3), 0..5).prop_map(Written)
+    let again = option::weighted(0.3, any::<Index>());
+    (vec(vec(resource_spans(), 1..3), 0..5), again).prop_map(|(mut exports, again)| {
+        if let Some(again) = again
+            && !exports.is_empty()
+        {
+            exports.push(again.get(&exports).clone());
+        }
+        Written(exports)
+    })
 }
 
 impl Written {
