@@ -17,6 +17,7 @@ mod table;
 pub use refused::{Reason, Refused};
 pub use shares::{AttributeText, Share, split};
 
+use larder_proto::otlp::repair;
 use larder_proto::wire;
 
 use assemble::{Assembler, Scratch};
@@ -93,10 +94,16 @@ impl Ingest {
     /// Converts an encoded `ExportTraceServiceRequest`.
     ///
     /// # Errors
-    /// If any part of it is malformed. A string that is not UTF-8 is no error; its spans are refused.
+    /// If any part of it is malformed. A string that is not UTF-8 is no error; it is repaired (E9).
     pub fn walk(&mut self, request: &[u8]) -> Result<Ingested, Malformed> {
         let all = request::resource_spans(request);
-        self.walk_resource_spans(request, all, request.len(), Refused::default())
+        let ingested = self.walk_resource_spans(request, all, request.len(), Refused::default())?;
+        if !ingested.refused.has(Reason::Utf8) {
+            return Ok(ingested);
+        }
+        let repaired = repair::repair(request).map_err(Malformed)?;
+        let all = request::resource_spans(&repaired);
+        self.walk_resource_spans(&repaired, all, repaired.len(), Refused::default())
     }
 
     /// Converts one share of `request`, like [`Ingest::walk`].
@@ -109,9 +116,21 @@ impl Ingest {
         share: &Share<'a>,
     ) -> Result<Ingested, Malformed> {
         let share_spans = share.resource_spans().iter().map(|raw| Ok(*raw));
-        self.walk_resource_spans(request, share_spans, share.bytes(), Refused::of_share())
+        let ingested =
+            self.walk_resource_spans(request, share_spans, share.bytes(), Refused::of_share())?;
+        if !ingested.refused.has(Reason::Utf8) {
+            return Ok(ingested);
+        }
+        let repaired = share.resource_spans().iter().map(|raw| {
+            repair::repair_resource_spans(raw).map_err(|error| error.relative_to(request, raw))
+        });
+        let repaired = repaired.collect::<Result<Vec<_>, _>>().map_err(Malformed)?;
+        let bytes = repaired.iter().map(Vec::len).sum();
+        let share_spans = repaired.iter().map(|raw| Ok(&raw[..]));
+        self.walk_resource_spans(request, share_spans, bytes, Refused::of_share())
     }
 
+    /// Walks resources as they are. Spans with a string that is not UTF-8 are refused.
     fn walk_resource_spans<'a>(
         &mut self,
         request: &'a [u8],

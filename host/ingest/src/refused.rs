@@ -17,7 +17,8 @@ pub enum Reason {
     /// The trace id of a link is neither empty nor 16 bytes, or its span id neither empty nor 8 bytes. Jaeger cannot decode an answer
     /// with it.
     LinkId,
-    /// A string in it, in its resource or in its scope is not valid UTF-8.
+    /// A string in it, in its resource or in its scope is not valid UTF-8. Such a request is repaired and read again, so no answer tells this
+    /// reason.
     Utf8,
     /// Jaeger cannot decode it, its resource or its scope: it contains a group.
     Undecodable,
@@ -129,6 +130,12 @@ impl Refused {
     /// Number of refused spans, for OTLP's `rejected_spans`.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// Returns `true` if a span was refused for this reason.
+    pub(super) fn has(&self, reason: Reason) -> bool {
+        self.by_reason()
+            .any(|(refused_for, _)| refused_for == reason)
     }
 
     /// Number of refused spans for each reason that occurred.

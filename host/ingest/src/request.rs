@@ -277,7 +277,7 @@ impl<'a> Request<'a> {
         let service = resource.service;
         let operation = self
             .operations
-            .operation(service, view.name, SpanKind::from_wire(view.kind))
+            .operation(service, view.listed_name(), SpanKind::from_wire(view.kind))
             .ok_or((Reason::Utf8, Part::Span))?;
         Ok((
             trace_id,

@@ -85,7 +85,7 @@ impl<'a> Subject for Judged<'a> {
         let span = &full.span;
         Ok(Verdict::from(match leaf {
             Leaf::Service(service) => full.resource.service()? == service.as_bytes(),
-            Leaf::SpanName(name) => span.name == name.as_bytes(),
+            Leaf::SpanName(name) => span.listed_name() == name.as_bytes(),
             Leaf::Kind(kind) => SpanKind::from_wire(span.kind) == *kind,
             Leaf::Status(status) => StatusCode::from_wire(span.status_code) == *status,
             Leaf::Start(range) => range.contains(span.start_time_unix_nano.into()),

@@ -63,25 +63,33 @@ fn pair_with_service(predicate: &Predicate, clauses: &mut Vec<Vec<Term>>) {
         })
     };
     let Some(service) = leaves().find_map(|leaf| match leaf {
-        Leaf::Service(service) => Some(service.as_bytes()),
+        Leaf::Service(service) => Some(service.as_str()),
         _ => None,
     }) else {
         return;
     };
+    let services = hint::stored_services(service);
+    let with_service = |term: &dyn Fn(&[u8]) -> Term| -> Vec<Term> {
+        services.iter().map(|service| term(service)).collect()
+    };
     for leaf in leaves() {
         let (own, shared) = match leaf {
-            Leaf::SpanName(name) => (
-                terms::span_name(name.as_bytes()),
-                terms::service_and_span_name(service, name.as_bytes()),
-            ),
+            Leaf::SpanName(name) => {
+                let names = hint::stored_span_names(name).into_iter();
+                let shared = names.flat_map(|name| {
+                    with_service(&|service| terms::service_and_span_name(service, name))
+                });
+                (hint::span_name_terms(name), shared.collect())
+            }
             Leaf::Status(StatusCode::Error) => (
-                terms::status(StatusCode::Error),
-                terms::service_with_error(service),
+                vec![terms::status(StatusCode::Error)],
+                with_service(&terms::service_with_error),
             ),
             _ => continue,
         };
-        clauses.retain(|clause| *clause != [own] && *clause != [terms::service(service)]);
-        clauses.push(vec![shared]);
+        let of_service = hint::service_terms(service);
+        clauses.retain(|clause| *clause != own && *clause != of_service);
+        clauses.push(shared);
     }
 }
 

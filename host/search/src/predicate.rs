@@ -53,7 +53,7 @@ pub(crate) trait Subject {
 /// One fact of a span, its resource or its scope.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Leaf {
-    /// The resource's `service.name` is this; absent and not a string count as "" (Q4).
+    /// The resource's service is this (Q4).
     Service(String),
     /// The span's name is this (Q5).
     SpanName(String),

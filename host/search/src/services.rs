@@ -1,6 +1,7 @@
 //! Services and operations, sorted (O1, O2).
 
 use larder_model::storage::{Error, Storage};
+use larder_proto::otlp::EMPTY_SPAN_NAME;
 use larder_proto::storage::v2::{GetOperationsRequest, Operation};
 use prost::Message as _;
 
@@ -30,7 +31,12 @@ pub(crate) async fn operations(
         .into_iter()
         .map(|operation| Operation {
             span_kind: operation.kind.as_operation_word().to_owned(),
-            name: operation.name,
+            // An older release listed the name that was sent.
+            name: if operation.name.is_empty() {
+                EMPTY_SPAN_NAME.to_owned()
+            } else {
+                operation.name
+            },
         })
         .filter(|operation| {
             request.span_kind.is_empty() || request.span_kind == operation.span_kind

@@ -1,6 +1,9 @@
 //! Views of resources and scopes, the messages around spans.
 
-use super::{AnyValue, Attributes, Repeated, Span, Validity, depth, is_utf8, pdata};
+use super::{
+    AnyValue, Attributes, EMPTY_SERVICE_NAME, MISSING_SERVICE_NAME, Repeated,
+    SERVICE_NAME_WRONG_TYPE, Span, Validity, depth, is_utf8, pdata,
+};
 use crate::wire::{Error, Fields};
 
 /// A view of an encoded `TracesData`, or of several joined.
@@ -136,18 +139,19 @@ impl<'a> Resource<'a> {
         Attributes::inside(self.parent, 1, 1)
     }
 
-    /// The value of the first `service.name`; "" if that is absent or not a string (Q4).
+    /// The value of the first `service.name`, or the name that stands for one that is absent, empty or not a string (Q4).
     pub fn service(&self) -> Result<&'a [u8], Error> {
         for attribute in self.attributes() {
             let attribute = attribute?;
             if attribute.key == b"service.name" {
                 return Ok(match attribute.value {
+                    Some(AnyValue::String(b"")) => EMPTY_SERVICE_NAME.as_bytes(),
                     Some(AnyValue::String(service)) => service,
-                    _ => &[],
+                    _ => SERVICE_NAME_WRONG_TYPE.as_bytes(),
                 });
             }
         }
-        Ok(&[])
+        Ok(MISSING_SERVICE_NAME.as_bytes())
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod headers;
 pub mod pdata;
+pub mod repair;
 mod span;
 mod value;
 
@@ -45,6 +46,15 @@ pub mod depth {
     /// Inside a span's `Event`, `Link` or `Status`.
     pub const SPAN_CHILD: u32 = SPAN - 1;
 }
+
+/// The service of a resource without a `service.name`. These names are those of Jaeger's sanitizers.
+pub const MISSING_SERVICE_NAME: &str = "missing-service-name";
+/// The service of a resource whose `service.name` is empty.
+pub const EMPTY_SERVICE_NAME: &str = "empty-service-name";
+/// The service of a resource whose `service.name` is not a string.
+pub const SERVICE_NAME_WRONG_TYPE: &str = "service-name-wrong-type";
+/// The name of a span whose name is empty.
+pub const EMPTY_SPAN_NAME: &str = "empty-span-name";
 
 /// Returns `true` if the bytes are valid UTF-8.
 #[inline]

@@ -2,7 +2,7 @@
 //!
 //! Follows `UnmarshalProto` of the trace messages in pdata 1.61 to 1.71. A message that breaks one rule cannot be decoded at all.
 
-use FieldType::{Bytes, Fixed32, Fixed64, Message, SpanId, TraceId, Varint};
+use FieldType::{Bytes, Fixed32, Fixed64, Message, SpanId, Text, TraceId, Varint};
 
 /// The field of `ResourceSpans` that held its `ScopeSpans` in OTLP before 0.15. pdata still decodes it, and reads it as field 2 if there is
 /// no field 2.
@@ -12,19 +12,24 @@ pub const OLD_SCOPE_SPANS: u32 = 1000;
 pub const MAX_NESTED_VALUES: u32 = 100;
 
 /// A message type: its fields.
-struct MessageType {
-    fields: &'static [(u32, FieldType)],
+pub(super) struct MessageType {
+    pub(super) fields: &'static [(u32, FieldType)],
     /// True if it counts for [`MAX_NESTED_VALUES`].
-    is_value: bool,
+    pub(super) is_value: bool,
+    /// Number of the field with its attributes, if it is a span, a resource or a scope.
+    pub(super) marks: Option<u32>,
+    /// Number of the field with its name, if it is a span.
+    pub(super) name: Option<u32>,
 }
 
 #[derive(Clone, Copy)]
-enum FieldType {
+pub(super) enum FieldType {
     Varint,
     Fixed64,
     Fixed32,
-    /// Any bytes: pdata does not check UTF-8.
     Bytes,
+    /// A string. pdata does not check that it is UTF-8.
+    Text,
     TraceId,
     SpanId,
     Message(fn() -> &'static MessageType),
@@ -42,72 +47,98 @@ pub(super) fn decodes_attribute(raw: &[u8]) -> bool {
 }
 
 const fn message(fields: &'static [(u32, FieldType)]) -> MessageType {
-    let is_value = false;
-    MessageType { fields, is_value }
+    MessageType {
+        fields,
+        is_value: false,
+        marks: None,
+        name: None,
+    }
 }
 
 const fn value(fields: &'static [(u32, FieldType)]) -> MessageType {
-    let is_value = true;
-    MessageType { fields, is_value }
+    MessageType {
+        is_value: true,
+        ..message(fields)
+    }
 }
 
-static TRACES_DATA: MessageType = message(&[(1, Message(|| &RESOURCE_SPANS))]);
-static RESOURCE_SPANS: MessageType = message(&[
+/// A message with attributes in field `marks`.
+const fn marked(marks: u32, fields: &'static [(u32, FieldType)]) -> MessageType {
+    MessageType {
+        marks: Some(marks),
+        ..message(fields)
+    }
+}
+
+pub(super) static TRACES_DATA: MessageType = message(&[(1, Message(|| &RESOURCE_SPANS))]);
+pub(super) static RESOURCE_SPANS: MessageType = message(&[
     (1, Message(|| &RESOURCE)),
     (2, Message(|| &SCOPE_SPANS)),
-    (3, Bytes),
+    (3, Text),
     (OLD_SCOPE_SPANS, Message(|| &SCOPE_SPANS)),
 ]);
-static RESOURCE: MessageType = message(&[
-    (1, Message(|| &KEY_VALUE)),
-    (2, Varint),
-    (3, Message(|| &ENTITY_REF)),
-]);
-static ENTITY_REF: MessageType = message(&[(1, Bytes), (2, Bytes), (3, Bytes), (4, Bytes)]);
+static RESOURCE: MessageType = marked(
+    1,
+    &[
+        (1, Message(|| &KEY_VALUE)),
+        (2, Varint),
+        (3, Message(|| &ENTITY_REF)),
+    ],
+);
+static ENTITY_REF: MessageType = message(&[(1, Text), (2, Text), (3, Text), (4, Text)]);
 static SCOPE_SPANS: MessageType =
-    message(&[(1, Message(|| &SCOPE)), (2, Message(|| &SPAN)), (3, Bytes)]);
-static SCOPE: MessageType = message(&[
-    (1, Bytes),
-    (2, Bytes),
-    (3, Message(|| &KEY_VALUE)),
-    (4, Varint),
-]);
-static SPAN: MessageType = message(&[
-    (1, TraceId),
-    (2, SpanId),
-    (3, Bytes),
-    (4, SpanId),
-    (5, Bytes),
-    (6, Varint),
-    (7, Fixed64),
-    (8, Fixed64),
-    (9, Message(|| &KEY_VALUE)),
-    (10, Varint),
-    (11, Message(|| &EVENT)),
-    (12, Varint),
-    (13, Message(|| &LINK)),
-    (14, Varint),
-    (15, Message(|| &STATUS)),
-    (16, Fixed32),
-]);
+    message(&[(1, Message(|| &SCOPE)), (2, Message(|| &SPAN)), (3, Text)]);
+static SCOPE: MessageType = marked(
+    3,
+    &[
+        (1, Text),
+        (2, Text),
+        (3, Message(|| &KEY_VALUE)),
+        (4, Varint),
+    ],
+);
+static SPAN: MessageType = MessageType {
+    name: Some(5),
+    ..marked(
+        9,
+        &[
+            (1, TraceId),
+            (2, SpanId),
+            (3, Text),
+            (4, SpanId),
+            (5, Text),
+            (6, Varint),
+            (7, Fixed64),
+            (8, Fixed64),
+            (9, Message(|| &KEY_VALUE)),
+            (10, Varint),
+            (11, Message(|| &EVENT)),
+            (12, Varint),
+            (13, Message(|| &LINK)),
+            (14, Varint),
+            (15, Message(|| &STATUS)),
+            (16, Fixed32),
+        ],
+    )
+};
 static EVENT: MessageType = message(&[
     (1, Fixed64),
-    (2, Bytes),
+    (2, Text),
     (3, Message(|| &KEY_VALUE)),
     (4, Varint),
 ]);
 static LINK: MessageType = message(&[
     (1, TraceId),
     (2, SpanId),
-    (3, Bytes),
+    (3, Text),
     (4, Message(|| &KEY_VALUE)),
     (5, Varint),
     (6, Fixed32),
 ]);
-static STATUS: MessageType = message(&[(2, Bytes), (3, Varint)]);
-static KEY_VALUE: MessageType = value(&[(1, Bytes), (2, Message(|| &ANY_VALUE)), (3, Varint)]);
+static STATUS: MessageType = message(&[(2, Text), (3, Varint)]);
+static KEY_VALUE: MessageType = value(&[(1, Text), (2, Message(|| &ANY_VALUE)), (3, Varint)]);
 static ANY_VALUE: MessageType = value(&[
-    (1, Bytes),
+    (1, Text),
     (2, Varint),
     (3, Varint),
     (4, Fixed64),
@@ -137,7 +168,7 @@ fn read_message(raw: &[u8], ty: &MessageType, depth: u32) -> Option<()> {
             (Some(kind), 2) => {
                 let content = take_length_delimited(&mut rest)?;
                 match kind {
-                    Bytes => {}
+                    Bytes | Text => {}
                     TraceId if super::is_trace_id_len(content) => {}
                     SpanId if super::is_span_id_len(content) => {}
                     Message(ty) => read_message(content, ty(), depth)?,

@@ -1,6 +1,9 @@
 //! Views of spans, events and links.
 
-use super::{Attributes, Repeated, Validity, depth, is_span_id_len, is_trace_id_len, is_utf8};
+use super::{
+    Attributes, EMPTY_SPAN_NAME, Repeated, Validity, depth, is_span_id_len, is_trace_id_len,
+    is_utf8,
+};
 use crate::wire::{Error, Fields};
 
 /// A view of a span.
@@ -190,6 +193,14 @@ impl<'a> Span<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The name by which it is listed and found: [`EMPTY_SPAN_NAME`] if its name is empty.
+    pub fn listed_name(&self) -> &'a [u8] {
+        match self.name {
+            b"" => EMPTY_SPAN_NAME.as_bytes(),
+            name => name,
+        }
     }
 
     /// The attributes, in the order sent.

@@ -331,6 +331,55 @@ proptest! {
     }
 }
 
+// === repairing ===
+
+proptest! {
+    #[test]
+    fn repaired_traces_are_utf8_and_otherwise_the_same(bytes in traces(true)) {
+        let repaired = repair::repair(&bytes).unwrap();
+        prop_assert!(read_traces(&repaired).unwrap().utf8);
+        prop_assert_eq!(repaired == bytes, read_traces(&bytes).unwrap().utf8);
+        prop_assert_eq!(repair::repair(&repaired).unwrap(), repaired);
+    }
+
+    #[test]
+    fn repair_takes_what_can_be_read(bytes in mutated_traces()) {
+        let read = read_traces(&bytes);
+        if let Ok(repaired) = repair::repair(&bytes) {
+            prop_assert!(read.is_err() || read_traces(&repaired).unwrap().utf8);
+        } else {
+            prop_assert!(read.is_err());
+        }
+    }
+}
+
+#[test]
+fn a_replaced_string_is_marked_where_it_was() {
+    let mark = |count: u8| {
+        let key = bytes_field(1, repair::REPLACED_STRINGS.as_bytes());
+        [key, bytes_field(2, &[0x18, count])].concat()
+    };
+    let name = |name: &[u8]| {
+        let key = bytes_field(1, b"invalid-span-name");
+        bytes_field(9, &[key, bytes_field(2, &bytes_field(7, name))].concat())
+    };
+    let spoilt = in_span(&[bytes_field(5, b"AB\xff\xfe"), bytes_field(3, b"\xff")].concat());
+    let fields = [
+        bytes_field(5, "AB\u{fffd}\u{fffd}".as_bytes()),
+        bytes_field(3, "\u{fffd}".as_bytes()),
+        name(b"AB\xff\xfe"),
+        bytes_field(9, &mark(2)),
+    ];
+    assert_eq!(repair::repair(&spoilt).unwrap(), in_span(&fields.concat()));
+    let scope = |scope: &[u8]| bytes_field(1, &bytes_field(2, &bytes_field(1, scope)));
+    let spoilt = scope(&bytes_field(2, b"1\xff"));
+    let fields = [
+        bytes_field(2, "1\u{fffd}".as_bytes()),
+        bytes_field(3, &mark(1)),
+    ];
+    assert_eq!(repair::repair(&spoilt).unwrap(), scope(&fields.concat()));
+}
+
 // === single rules ===
 
 /// Attributes of spans, events, links, resources and scopes, each around `value`, an encoded `AnyValue`.
@@ -415,7 +464,7 @@ fn a_resource_that_is_sent_twice_is_merged() {
 }
 
 #[test]
-fn the_service_is_the_first_service_name_if_it_is_a_string() {
+fn the_service_is_the_first_service_name_or_a_name_for_what_is_wrong_with_it() {
     let attribute = |value: &[u8]| {
         bytes_field(
             1,
@@ -429,12 +478,14 @@ fn the_service_is_the_first_service_name_if_it_is_a_string() {
     };
     let shop = attribute(&bytes_field(1, b"shop"));
     let number = attribute(b"\x18\x05");
-    assert_eq!(service(&[]), b"");
+    let empty = attribute(&bytes_field(1, b""));
+    assert_eq!(service(&[]), b"missing-service-name");
+    assert_eq!(service(&[empty, shop.clone()]), b"empty-service-name");
     assert_eq!(
         service(&[shop.clone(), attribute(&bytes_field(1, b"b"))]),
         b"shop"
     );
-    assert_eq!(service(&[number, shop]), b"");
+    assert_eq!(service(&[number, shop]), b"service-name-wrong-type");
 }
 
 #[test]

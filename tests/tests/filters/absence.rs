@@ -101,7 +101,6 @@ async fn empty_text_is_absent_in_some_fields(scene: Scene) {
         field("span", "parentSpanID"),
         field("span", "traceState"),
         field("span", "statusMessage"),
-        field("resource", "service"),
         field("resource", "schemaURL"),
         field("scope", "name"),
         field("scope", "version"),
@@ -133,15 +132,25 @@ async fn fields_of_an_empty_collection_are_absent(scene: Scene) {
     judges(&scene, rows).await;
 }
 
-/// Q4: a service name that is empty or not a string counts as missing, but is an attribute.
-async fn a_service_name_that_is_no_text_is_absent(scene: Scene) {
-    for (number, name) in [(1, service(7)), (2, service("")), (3, service(true))] {
-        let one = span(scene.trace(number), 1).at(scene.at(number));
+/// Q4: a service name that is empty or not a string is told by another name; the attribute stays what it is.
+async fn a_service_name_that_is_no_text_has_a_name(scene: Scene) {
+    let names = [(1, service(7)), (2, service("")), (3, service(true))];
+    for (number, name) in names.into_iter().chain([(4, resource())]) {
+        let one = span(scene.trace(number), 1).name("").at(scene.at(number));
         scene.store([name.span(one)]).await;
     }
+    let is = |name: &str| eq(field("resource", "service"), name);
     let rows = [
-        (exists(field("resource", "service")), vec![]),
-        (ne(field("resource", "service"), "x"), vec![]),
+        (exists(field("resource", "service")), vec![4, 3, 2, 1]),
+        (ne(field("resource", "service"), "x"), vec![4, 3, 2, 1]),
+        (is("service-name-wrong-type"), vec![3, 1]),
+        (is("empty-service-name"), vec![2]),
+        (is("missing-service-name"), vec![4]),
+        (
+            eq(field("span", "name"), "empty-span-name"),
+            vec![4, 3, 2, 1],
+        ),
+        (eq(field("span", "name"), string("")), vec![]),
         (exists(attr("service.name")), vec![3, 2, 1]),
         (eq(attr("service.name"), "7"), vec![1]),
         (eq(attr_at("resource", "service.name"), ""), vec![2]),
@@ -183,8 +192,9 @@ async fn some_fields_are_present_even_when_empty(scene: Scene) {
     )
     .await;
     let rows = [
-        (eq(field("span", "name"), ""), true),
-        (ne(field("span", "name"), ""), false),
+        (eq(field("span", "name"), "empty-span-name"), true),
+        (eq(field("span", "name"), ""), false),
+        (ne(field("span", "name"), ""), true),
         (ne(field("span", "name"), "x"), true),
         (regex(field("span", "name"), ""), true),
         (eq(field("event", "name"), ""), true),
@@ -205,7 +215,10 @@ async fn a_span_without_resource_and_scope_is_judged_too(scene: Scene) {
     scene.store([without]).await;
     let rows = [
         (eq(attr("k"), "1"), true),
-        (exists(field("resource", "service")), false),
+        (
+            eq(field("resource", "service"), "missing-service-name"),
+            true,
+        ),
         (exists(field("scope", "name")), false),
         (exists(attr_at("scope", "k")), false),
         (exists(attr_at("resource", "k")), false),
@@ -217,7 +230,7 @@ larder_tests::every_plugin![
     no_leaf_holds_for_absent_values,
     empty_text_is_absent_in_some_fields,
     fields_of_an_empty_collection_are_absent,
-    a_service_name_that_is_no_text_is_absent,
+    a_service_name_that_is_no_text_has_a_name,
     some_fields_are_present_even_when_empty,
     a_span_without_resource_and_scope_is_judged_too,
 ];

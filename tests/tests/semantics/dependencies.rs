@@ -146,7 +146,7 @@ async fn of_spans_that_share_an_id_the_parent_is_of_the_child_s_service(scene: S
     assert_eq!(links(&scene, 0, Some(999)).await, [link("a", "b", 2)]);
 }
 
-/// D3: calls within a service do not count; spans without a service have an empty one.
+/// D3: calls within a service do not count; spans without a service are of `missing-service-name`.
 async fn calls_within_a_service_do_not_count(scene: Scene) {
     let (id, at) = (scene.trace(1), scene.at(10));
     scene
@@ -159,7 +159,8 @@ async fn calls_within_a_service_do_not_count(scene: Scene) {
             scene.resource("b").span(span(id, 4).parent(3).at(at)),
         ])
         .await;
-    let expected = [link("", "b", 1), link("a", "", 1)];
+    let missing = "missing-service-name";
+    let expected = [link("a", missing, 1), link(missing, "b", 1)];
     assert_eq!(links(&scene, 0, Some(999)).await, expected);
 }
 

@@ -20,7 +20,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     owned.collect()
 }
 
-/// O1, with our choice: every name that is not empty, without duplicates, sorted.
+/// O1, Q4: every name without duplicates, sorted; what has no name is listed by one that says so.
 async fn services_are_listed_once_and_sorted(scene: Scene) {
     for (number, name) in (1..).zip(["b", "a", "c", "a", "B"]) {
         let one = span(scene.trace(number), 1).at(scene.at(0));
@@ -34,6 +34,9 @@ async fn services_are_listed_once_and_sorted(scene: Scene) {
     let all = scene.client.services().await.unwrap();
     assert!(all.is_sorted(), "{all:?}");
     assert!(!all.contains(&String::new()), "{all:?}");
+    for name in ["missing-service-name", "empty-service-name"] {
+        assert!(all.contains(&name.to_owned()), "{all:?}");
+    }
     let own: Vec<String> = ["B", "a", "b", "c"].map(|name| scene.service(name)).into();
     let found: Vec<String> = all.into_iter().filter(|name| own.contains(name)).collect();
     assert_eq!(found, own);
@@ -61,7 +64,7 @@ async fn operations_are_distinct_pairs_of_name_and_kind(scene: Scene) {
     scene.store([scene.resource("b").span(other)]).await;
 
     let all = [
-        ("", "producer"),
+        ("empty-span-name", "producer"),
         ("op-1", ""),
         ("op-2", "consumer"),
         ("op-3", "internal"),

@@ -48,8 +48,8 @@ async fn a_summary_is_of_all_spans_of_the_trace(scene: Scene) {
         error_span_count: 2,
         orphan_span_count: 1,
         services: vec![
-            service(String::new(), 1, 1),
             service(scene.service("db"), 2, 0),
+            service("missing-service-name".to_owned(), 1, 1),
             service(scene.service("web"), 2, 1),
         ],
     };

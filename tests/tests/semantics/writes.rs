@@ -1,4 +1,4 @@
-//! `Export`: E1 to E7.
+//! `Export`: E1 to E9.
 
 use larder_tests::otlp::{
     IntoValue as _, SpanRef, array, key_value, map, request, resource, service, span, spans_of,
@@ -86,8 +86,8 @@ async fn a_trace_id_of_zeros_is_refused_alone(scene: Scene) {
     assert!(scene.client.get_traces([[0; 16]]).await.unwrap().is_empty());
 }
 
-/// E5: nothing is corrected: Jaeger's exporter has done so already, and other clients get back what they wrote.
-async fn missing_fields_are_not_filled_in(scene: Scene) {
+/// E5: what is missing is listed and found by a name of Jaeger's sanitizers, and comes back as it was sent.
+async fn missing_names_are_listed_and_not_filled_in(scene: Scene) {
     let id = scene.trace(1);
     let nameless = span(id, 1).name("").at(scene.at(0));
     let sent = request([resource().span(nameless)]);
@@ -96,9 +96,22 @@ async fn missing_fields_are_not_filled_in(scene: Scene) {
 
     let read = scene.client.get_trace(id).await.data;
     assert_same_spans(&TracesData::decode(&bytes[..]).unwrap(), &read);
+    let missing = "missing-service-name";
+    let query = || scene.query().service(missing);
     assert_eq!(scene.find(scene.query()).await, [1]);
+    assert_eq!(scene.find(query()).await, [1]);
+    let by_name = query().operation("empty-span-name");
+    assert_eq!(scene.find(by_name.clone()).await, [1]);
+    assert_eq!(scene.find(query().operation("other")).await, [0; 0]);
     let services = scene.client.services().await.unwrap();
     assert!(!services.contains(&String::new()), "{services:?}");
+    assert!(services.iter().any(|name| name == missing), "{services:?}");
+    let operations = scene.client.operations(missing, "").await.unwrap();
+    let is_listed = |name| operations.iter().any(|operation| operation.name == name);
+    assert!(is_listed("empty-span-name") && !is_listed(""));
+    let summaries = scene.client.find_trace_summaries(&by_name).await.unwrap();
+    assert_eq!(summaries[0].root_service_name, missing);
+    assert_eq!(summaries[0].root_operation_name, "empty-span-name");
 }
 
 /// E6: an acknowledged Export is visible to every read at once.
@@ -132,7 +145,7 @@ larder_tests::every_plugin_and_fixture![
     a_span_written_twice_is_there_twice,
     odd_spans_are_stored_as_they_are,
     a_trace_id_of_zeros_is_refused_alone,
-    missing_fields_are_not_filled_in,
+    missing_names_are_listed_and_not_filled_in,
     a_write_is_visible_when_it_is_acknowledged,
 ];
 

@@ -1,20 +1,16 @@
-//! An invalid span is refused alone; the rest of its request is stored (E3).
+//! An invalid span is refused alone; the rest of its request is stored (E3). Strings that are not UTF-8 are replaced (E9).
 
-use bytes::Bytes;
 use larder_tests::Scene;
 use larder_tests::http;
-use larder_tests::otlp::{ResourceBuilder, SpanBuilder, request, span};
+use larder_tests::otlp::{ResourceBuilder, SpanBuilder, key_value, request, span};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use prost::Message as _;
 
 /// Exports one invalid span beside two valid ones; returns the text with the reason.
 async fn refused(scene: &Scene, bad: SpanBuilder) -> String {
     let good = |id| span(scene.trace(1), id).at(scene.at(0));
     let resource = scene.resource("a").span(good(1)).span(bad).span(good(2));
-    refused_bytes(scene, request([resource]).encode_to_vec()).await
-}
-
-async fn refused_bytes(scene: &Scene, body: Vec<u8>) -> String {
-    let answer = scene.client.export_bytes(Bytes::from(body)).await.unwrap();
+    let answer = scene.client.export([resource]).await.unwrap();
     let partial = answer.partial_success.expect("a partial success");
     assert_eq!(partial.rejected_spans, 1, "{partial:?}");
     assert_eq!(
@@ -148,9 +144,22 @@ async fn parents_and_links_that_jaeger_decodes_are_stored(scene: Scene) {
 /// Puts the marker into a string of a span.
 type Spoil = fn(SpanBuilder) -> SpanBuilder;
 
-/// Every string of a span counts, at any depth.
-async fn a_string_of_a_span_that_is_not_utf_8_refuses_it(scene: Scene) {
-    use larder_tests::otlp::{IntoValue, array, key_value, map};
+/// Returns the attributes by which replaced strings are marked.
+fn marks(attributes: &[KeyValue]) -> Vec<KeyValue> {
+    let is_mark = |key: &str| ["larder.replaced.strings", "invalid-span-name"].contains(&key);
+    let attributes = attributes.iter();
+    attributes
+        .filter(|attribute| is_mark(&attribute.key))
+        .cloned()
+        .collect()
+}
+
+/// The bytes that are not UTF-8, each replaced.
+const REPLACED: &str = "\u{fffd}\u{fffd}\u{fffd}\u{fffd}";
+
+/// Every string of a span counts, at any depth. Its bytes that are not UTF-8 are replaced, and it is marked (E9).
+async fn a_string_of_a_span_that_is_not_utf_8_is_replaced(scene: Scene) {
+    use larder_tests::otlp::{IntoValue, array, map};
     let bare = |scene: &Scene| span(scene.trace(1), 9).at(scene.at(0));
     let places: [(&str, Spoil); 9] = [
         ("name", |span| span.name("MARK")),
@@ -179,38 +188,61 @@ async fn a_string_of_a_span_that_is_not_utf_8_refuses_it(scene: Scene) {
         let good = |id| span(scene.trace(1), id).at(scene.at(0));
         let bad = spoiled(bare(&scene));
         let resource = scene.resource("a").span(good(1)).span(bad).span(good(2));
-        let why = refused_bytes(&scene, spoil(resource)).await;
-        assert!(why.contains("UTF-8"), "{place}: {why}");
+        let body = spoil(resource.clone());
+        let answer = scene.client.export_bytes(body).await.unwrap();
+        assert_eq!(answer.partial_success, None, "{place}");
+
+        let trace = scene.client.get_trace(scene.trace(1)).await;
+        assert_eq!(trace.span_ids(), [1, 9, 2]);
+        let read = trace.spans()[1];
+        let mut expected = vec![key_value("larder.replaced.strings", 1)];
+        if place == "name" {
+            assert_eq!(read.name, REPLACED);
+            let sent = &b"\xff\xfe\x80\xc0"[..];
+            expected.insert(0, key_value("invalid-span-name", sent));
+            let found = scene.query().operation(REPLACED);
+            assert_eq!(scene.find(found).await, [1]);
+        }
+        assert_eq!(marks(&read.attributes), expected, "{place}");
+        // Everything else is as it was sent.
+        let mut unmarked = read.clone();
+        unmarked.attributes.retain(|one| !expected.contains(one));
+        let text = format!("{unmarked:?}").replace(REPLACED, "MARK");
+        let sent = &resource.0.scope_spans[0].spans[1];
+        assert_eq!(text, format!("{sent:?}"), "{place}");
     }
 }
 
-/// An invalid string of a resource or a scope refuses only the spans of that resource or scope.
-async fn a_string_of_a_resource_or_scope_refuses_its_spans_alone(scene: Scene) {
+/// An invalid string of a resource or a scope is replaced there.
+async fn a_string_of_a_resource_or_scope_is_replaced(scene: Scene) {
     let of = |number, id| span(scene.trace(number), id).at(scene.at(id));
-    let spoiled = spoil(
-        scene
-            .resource("a")
-            .attribute("k", "MARK")
-            .span(of(1, 1))
-            .span(of(1, 2)),
-    );
-    let fine = request([scene.resource("a").span(of(1, 3))]).encode_to_vec();
-    let body = [spoiled, fine].concat();
+    let resource = scene.resource("a").attribute("k", "MARK");
+    let resource = resource.scope("lib", "MARK", []).span(of(1, 1));
+    let mut body = spoil(resource);
+    let mark = body.windows(4).position(|four| four == b"MARK").unwrap();
+    body[mark..mark + 4].copy_from_slice(b"\xff\xfe\x80\xc0");
     let answer = scene.client.export_bytes(body).await.unwrap();
-    assert_eq!(answer.partial_success.unwrap().rejected_spans, 2);
-    assert_eq!(scene.client.get_trace(scene.trace(1)).await.span_ids(), [3]);
+    assert_eq!(answer.partial_success, None);
 
-    let body = spoil(
-        scene
-            .resource("a")
-            .scope("fine", "", [])
-            .span(of(2, 1))
-            .scope("MARK", "", [])
-            .span(of(2, 2)),
-    );
-    let answer = scene.client.export_bytes(body).await.unwrap();
-    assert_eq!(answer.partial_success.unwrap().rejected_spans, 1);
-    assert_eq!(scene.client.get_trace(scene.trace(2)).await.span_ids(), [1]);
+    let trace = scene.client.get_trace(scene.trace(1)).await;
+    let read = &trace.data.resource_spans[0];
+    let expected = [key_value("larder.replaced.strings", 1)];
+    let resource = read.resource.as_ref().unwrap();
+    assert_eq!(marks(&resource.attributes), expected);
+    let scope = read.scope_spans[0].scope.as_ref().unwrap();
+    assert_eq!(scope.version, REPLACED);
+    assert_eq!(marks(&scope.attributes), expected);
+    assert_eq!(marks(&trace.spans()[0].attributes), []);
+    let by_value = scene.query().attribute("k", REPLACED);
+    assert_eq!(scene.find(by_value).await, [1]);
+
+    // A service is listed by the name that it is answered with.
+    let body = spoil(larder_tests::otlp::service(scene.service("MARK")).span(of(2, 1)));
+    scene.client.export_bytes(body).await.unwrap();
+    let name = scene.service(REPLACED);
+    let services = scene.client.services().await.unwrap();
+    assert!(services.contains(&name), "{services:?}");
+    assert_eq!(scene.find(scene.query().service(name)).await, [2]);
 }
 
 /// A span that exceeds a message with its resource and scope is refused; one that just fits is stored.
@@ -267,8 +299,8 @@ larder_tests::every_plugin![
     a_parent_span_id_of_another_length_is_refused,
     a_link_with_an_id_of_another_length_is_refused,
     parents_and_links_that_jaeger_decodes_are_stored,
-    a_string_of_a_span_that_is_not_utf_8_refuses_it,
-    a_string_of_a_resource_or_scope_refuses_its_spans_alone,
+    a_string_of_a_span_that_is_not_utf_8_is_replaced,
+    a_string_of_a_resource_or_scope_is_replaced,
     a_span_that_fits_no_message_is_refused,
     all_spans_of_a_request_may_be_refused,
 ];

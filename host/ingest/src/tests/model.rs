@@ -140,9 +140,20 @@ impl Sent {
             .attributes
             .into_iter()
             .find(|attribute| attribute.key == b"service.name");
-        match first.and_then(|attribute| attribute.value?.value) {
+        let Some(first) = first else {
+            return b"missing-service-name".to_vec();
+        };
+        match first.value.and_then(|value| value.value) {
+            Some(Value::String(service)) if service.is_empty() => b"empty-service-name".to_vec(),
             Some(Value::String(service)) => service,
-            _ => Vec::new(),
+            _ => b"service-name-wrong-type".to_vec(),
+        }
+    }
+
+    pub(super) fn name(&self) -> Vec<u8> {
+        match self.decode().name {
+            name if name.is_empty() => b"empty-span-name".to_vec(),
+            name => name,
         }
     }
 
@@ -211,8 +222,8 @@ impl Sent {
         let (span, scope, service) = (self.decode(), self.scope(), self.service());
         let mut terms = BTreeSet::from([
             terms::service(&service),
-            terms::span_name(&span.name),
-            terms::service_and_span_name(&service, &span.name),
+            terms::span_name(&self.name()),
+            terms::service_and_span_name(&service, &self.name()),
             terms::kind(self.kind()),
             terms::status(self.status()),
             terms::scope_name(&scope.name),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use larder_model::digest;
 use larder_model::storage::{Batch, Fragment, Operation, TraceId};
 use larder_proto::otlp::pdata;
+use larder_proto::otlp::repair::repair;
 use larder_proto::testing::{mirror, mutated_traces, traces};
 use proptest::prelude::*;
 use prost::Message;
@@ -45,7 +46,7 @@ fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], limits
     assert_eq!(digest.len(), spans.len());
     for (found, sent) in digest.spans().zip(spans) {
         let decoded = sent.decode();
-        let (service, name) = (sent.service(), decoded.name.clone());
+        let (service, name) = (sent.service(), sent.name());
         let wanted = digest::Span {
             span_id: decoded.span_id.clone().try_into().unwrap(),
             parent: sent.parent(),
@@ -83,10 +84,9 @@ fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], limits
         .iter()
         .map(|sent| Operation {
             service: String::from_utf8(sent.service()).unwrap(),
-            name: String::from_utf8(sent.decode().name).unwrap(),
+            name: String::from_utf8(sent.name()).unwrap(),
             kind: sent.kind(),
         })
-        .filter(|operation| !operation.service.is_empty())
         .collect();
     assert_eq!(listed.len(), wanted.len(), "an operation is listed twice");
     assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), wanted);
@@ -104,7 +104,7 @@ fn check(ingest: &mut Ingest, request: &[u8], limits: &Limits) {
     };
     let mut wanted: BTreeMap<TraceId, Vec<Sent>> = BTreeMap::new();
     let mut refused: BTreeMap<&str, u64> = BTreeMap::new();
-    for sent in model::spans(request) {
+    for sent in model::spans(&repair(request).unwrap()) {
         match sent.refusal(limits) {
             None => wanted.entry(sent.trace_id()).or_default().push(sent),
             Some(reason) => *refused.entry(reason.as_str()).or_default() += 1,

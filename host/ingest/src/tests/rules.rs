@@ -3,6 +3,7 @@
 use larder_model::digest::{self, Parent};
 use larder_model::storage::TraceId;
 use larder_model::terms::{AttributeKey, Level};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
 use prost::Message;
@@ -165,13 +166,28 @@ fn parents_and_links_of_zeros_and_links_to_nothing_are_kept() {
 }
 
 #[test]
-fn a_span_without_a_service_has_no_operation() {
-    let mut sent = resource_spans("", vec![scope_spans("lib", vec![span(1, 1)])]);
-    for resource in [sent.resource.take(), None] {
+fn spans_without_a_service_or_a_name_are_listed_and_stored_as_sent() {
+    let nameless = Span {
+        name: String::new(),
+        ..span(1, 1)
+    };
+    let mut sent = resource_spans("", vec![scope_spans("lib", vec![nameless])]);
+    let number = attribute("service.name", None);
+    let with_number = Resource {
+        attributes: vec![number],
+        ..Resource::default()
+    };
+    for (resource, service) in [
+        (sent.resource.take(), "empty-service-name"),
+        (None, "missing-service-name"),
+        (Some(with_number), "service-name-wrong-type"),
+    ] {
         sent.resource = resource;
         let ingested = walk(&request(vec![sent.clone()]));
-        assert!(ingested.batches[0].operations().is_empty());
-        assert!(fragments(&ingested)[0].operations.is_empty());
+        let operations = ingested.batches[0].operations();
+        assert_eq!(operations[0].service, service);
+        assert_eq!(operations[0].name, "empty-span-name");
+        assert_eq!(stored(&ingested)[0].resource_spans, [sent.clone()]);
     }
 }
 

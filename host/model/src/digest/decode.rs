@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use larder_proto::otlp::{EMPTY_SPAN_NAME, MISSING_SERVICE_NAME};
+
 use super::{BACKWARDS, PARENT_SHIFT, Parent, STATUS_SHIFT, Span, VERSION};
 use crate::storage::{SpanKind, StatusCode};
 
@@ -124,8 +126,8 @@ impl<'a> Digest<'a> {
             end: end.ok_or(Error(Cause::EndOfTime))?,
             kind,
             status,
-            service: self.read_string(rest)?,
-            name: self.read_string(rest)?,
+            service: or_listed(self.read_string(rest)?, MISSING_SERVICE_NAME),
+            name: or_listed(self.read_string(rest)?, EMPTY_SPAN_NAME),
         })
     }
 
@@ -135,6 +137,15 @@ impl<'a> Digest<'a> {
             .get(number)
             .copied()
             .ok_or(Error(Cause::NoString))
+    }
+}
+
+/// An older release wrote an empty name where a newer one writes the name that stands for it.
+fn or_listed<'a>(name: &'a str, stands_for_empty: &'static str) -> &'a str {
+    if name.is_empty() {
+        stands_for_empty
+    } else {
+        name
     }
 }
 

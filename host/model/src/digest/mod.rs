@@ -16,7 +16,8 @@
 //! | duration | varint: absolute difference of start and end |
 //! | service, name | two varints: numbers of strings |
 //!
-//! Varints are protobuf's. Strings come in the order in which spans first use them. Nothing follows the last span.
+//! Varints are protobuf's. Strings come in the order in which spans first use them. Older releases wrote "" for a service or a name that
+//! is not there; it is decoded as `missing-service-name` or `empty-span-name`. Nothing follows the last span.
 
 mod decode;
 mod encode;
@@ -49,9 +50,9 @@ pub struct Span<S> {
     pub kind: SpanKind,
     /// The span's status.
     pub status: StatusCode,
-    /// The resource's `service.name`; "" if it has none.
+    /// The resource's service, or the name that stands for one that is not there (Q4). Never "" in a decoded digest.
     pub service: S,
-    /// The span's name; may be "".
+    /// The span's name, or the name that stands for an empty one (Q5). Never "" in a decoded digest.
     pub name: S,
 }
 

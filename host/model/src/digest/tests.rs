@@ -58,6 +58,18 @@ fn the_layout_stays_as_it_was_stored() {
 }
 
 #[test]
+fn names_that_an_older_release_left_empty_have_a_name() {
+    let bytes = encode(&[Span {
+        service: "",
+        name: "",
+        ..root()
+    }]);
+    let read = read(&bytes).unwrap();
+    assert_eq!(read[0].service, "missing-service-name");
+    assert_eq!(read[0].name, "empty-span-name");
+}
+
+#[test]
 fn finish_starts_anew() {
     let mut encoder = Encoder::new();
     let mut first = Vec::new();
@@ -154,8 +166,8 @@ fn any_span() -> impl Strategy<Value = Owned> {
         any_parent(),
         (any_time(), any_time()),
         (0..6_u64, 0..3_u64),
-        "[ab]{0,2}",
-        prop_oneof!["[ab]{0,2}", ".{0,200}"],
+        "[ab]{1,2}",
+        prop_oneof!["[ab]{1,2}", ".{1,200}"],
     )
 }
 

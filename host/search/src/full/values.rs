@@ -85,7 +85,7 @@ impl<'a> Full<'a> {
             Field::SpanId => Some(Value::id(span.span_id)),
             Field::SpanParentId => parent_id(span.parent_span_id),
             Field::SpanTraceState => present(span.trace_state),
-            Field::SpanName => Some(text(span.name)),
+            Field::SpanName => Some(text(span.listed_name())),
             Field::SpanKind => Some(text(kind_word(SpanKind::from_wire(span.kind)).as_bytes())),
             Field::SpanStatus => {
                 let status = StatusCode::from_wire(span.status_code);

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use larder_model::storage::{Term, TraceId};
 use larder_model::terms;
+use larder_proto::otlp::{
+    EMPTY_SERVICE_NAME, EMPTY_SPAN_NAME, MISSING_SERVICE_NAME, SERVICE_NAME_WRONG_TYPE,
+};
 
 use super::numbers::{self, Numbers};
 use super::terms_of::{attribute_terms, form_terms, forms, member_forms};
@@ -117,10 +120,42 @@ impl Hint {
     }
 }
 
+/// The names by which fragments may know a service. An older release wrote "" for one that is absent, empty or not a string.
+pub(super) fn stored_services(service: &str) -> Vec<&[u8]> {
+    let or_empty = [
+        MISSING_SERVICE_NAME,
+        EMPTY_SERVICE_NAME,
+        SERVICE_NAME_WRONG_TYPE,
+    ];
+    if or_empty.contains(&service) {
+        vec![service.as_bytes(), b""]
+    } else {
+        vec![service.as_bytes()]
+    }
+}
+
+/// The names by which fragments may know a span name. An older release wrote an empty one as it is.
+pub(super) fn stored_span_names(name: &str) -> Vec<&[u8]> {
+    match name {
+        EMPTY_SPAN_NAME => vec![name.as_bytes(), b""],
+        _ => vec![name.as_bytes()],
+    }
+}
+
+pub(super) fn service_terms(service: &str) -> Vec<Term> {
+    let services = stored_services(service).into_iter();
+    services.map(terms::service).collect()
+}
+
+pub(super) fn span_name_terms(name: &str) -> Vec<Term> {
+    let names = stored_span_names(name).into_iter();
+    names.map(terms::span_name).collect()
+}
+
 fn of_leaf(leaf: &Leaf) -> Option<Hint> {
     let hint = match leaf {
-        Leaf::Service(service) => Hint::clause(vec![terms::service(service.as_bytes())]),
-        Leaf::SpanName(name) => Hint::clause(vec![terms::span_name(name.as_bytes())]),
+        Leaf::Service(service) => Hint::clause(service_terms(service)),
+        Leaf::SpanName(name) => Hint::clause(span_name_terms(name)),
         Leaf::Kind(kind) => Hint::clause(vec![terms::kind(*kind)]),
         Leaf::Status(status) => Hint::clause(vec![terms::status(*status)]),
         Leaf::Start(range) => Hint {

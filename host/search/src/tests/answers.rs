@@ -256,7 +256,7 @@ fn a_call_is_a_span_whose_parent_is_in_its_trace() {
         // The same id in another trace is another span.
         vec![of("d", op(2, 6, 14, 16).parent(1))],
     ]));
-    let expected = [call("a", "b", 1), call("b", "", 1)];
+    let expected = [call("a", "b", 1), call("b", "empty-service-name", 1)];
     assert_eq!(dependencies(&memory, 1, None), expected);
 }
 
@@ -340,7 +340,7 @@ fn services_are_sorted_once_each_and_named() {
     ]));
     assert_eq!(
         run(searcher(&memory, limits()).services()).unwrap(),
-        ["a", "b"]
+        ["a", "b", "empty-service-name"]
     );
 }
 
@@ -366,7 +366,8 @@ fn operations_are_sorted_and_of_the_kind_asked_for() {
         let pair = |o: Operation| format!("{}/{}", o.name, o.span_kind);
         found.into_iter().map(pair).collect::<Vec<_>>()
     };
-    assert_eq!(ask("s", ""), ["/client", "a/", "b/", "b/server"]);
+    let all = ["a/", "b/", "b/server", "empty-span-name/client"];
+    assert_eq!(ask("s", ""), all);
     assert_eq!(ask("s", "server"), ["b/server"]);
     assert_eq!(ask("s", "SERVER"), Vec::<String>::new());
     assert_eq!(ask("s", "nonsense"), Vec::<String>::new());

@@ -10,7 +10,7 @@ use prost_types::{Duration, Timestamp};
 
 use super::filter::{self, read};
 use super::form::string_form;
-use super::trace::{attribute, resource_attributes, service, status_code};
+use super::trace::{attribute, name, resource_attributes, service, status_code};
 use crate::otlp::SpanRef;
 
 /// Returns the most traces that a query gives (Q1).
@@ -31,7 +31,7 @@ fn matches(query: &TraceQueryParameters, one: SpanRef<'_>) -> bool {
     let start = i128::from(one.span.start_time_unix_nano);
     let duration = i128::from(one.span.end_time_unix_nano) - start;
     (query.service_name.is_empty() || query.service_name == service(one))
-        && (query.operation_name.is_empty() || query.operation_name == one.span.name)
+        && (query.operation_name.is_empty() || query.operation_name == name(one))
         && time(query.start_time_min).is_none_or(|min| min <= start)
         && time(query.start_time_max).is_none_or(|max| start <= max)
         && length(query.duration_min).is_none_or(|min| min <= duration)

@@ -25,11 +25,23 @@ pub(super) fn resource_attributes(one: SpanRef<'_>) -> &[KeyValue] {
     resource.map_or(&[], |resource| &resource.attributes)
 }
 
-/// Returns a span's service; a name that is not a string counts as empty (Q4).
+/// Returns a span's service, or the name for one that is absent, empty or not a string (Q4).
 pub fn service(one: SpanRef<'_>) -> &str {
-    match attribute(resource_attributes(one), "service.name").and_then(value) {
+    let Some(name) = attribute(resource_attributes(one), "service.name") else {
+        return "missing-service-name";
+    };
+    match value(name) {
+        Some(Value::StringValue(name)) if name.is_empty() => "empty-service-name",
         Some(Value::StringValue(name)) => name,
-        _ => "",
+        _ => "service-name-wrong-type",
+    }
+}
+
+/// Returns a span's name, or the name for an empty one (Q5).
+pub(super) fn name(one: SpanRef<'_>) -> &str {
+    match &*one.span.name {
+        "" => "empty-span-name",
+        name => name,
     }
 }
 
@@ -98,7 +110,7 @@ pub fn summary(spans: &[SpanRef<'_>]) -> TraceSummary {
     TraceSummary {
         trace_id: spans[0].span.trace_id.clone(),
         root_service_name: root.map_or("", service).to_owned(),
-        root_operation_name: root.map_or("", |root| &root.span.name).to_owned(),
+        root_operation_name: root.map_or("", name).to_owned(),
         min_start_time_unix_nano: start,
         max_end_time_unix_nano: end,
         span_count: count(spans.len()),

@@ -120,7 +120,7 @@ prop_compose! {
 prop_compose! {
     /// Generates a query without a filter.
     pub fn legacy(within: Window)(
-        service in prop_oneof![3 => Just(""), 1 => select(vec!["a", "a", "x", "c", "1"])],
+        service in prop_oneof![3 => Just(""), 1 => select(vec!["a", "a", "x", "c", "1", "missing-service-name", "empty-service-name", "service-name-wrong-type"])],
         operation in prop_oneof![3 => Just(""), 1 => select(&NAMES[..])],
         attributes in prop_oneof![
             1 => vec(attribute(), 0),

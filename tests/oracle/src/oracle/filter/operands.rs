@@ -142,7 +142,7 @@ fn built_in(level: &str, name: &str, at: Context<'_>) -> Vec<Value> {
         ("span", "spanID") => vec![text(&id(&span.span_id))],
         ("span", "parentSpanID") => some_text(&id(&span.parent_span_id)),
         ("span", "traceState") => some_text(&span.trace_state),
-        ("span", "name") => vec![text(&span.name)],
+        ("span", "name") => vec![text(trace::name(at.one))],
         ("span", "kind") => vec![text(kind(at.one))],
         ("span", "status") => vec![text(status(at.one))],
         ("span", "statusMessage") => {
