@@ -35,6 +35,9 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     logs::start()?;
     let sources = cli.sources(std::env::vars_os().collect());
     let config = Config::load(&sources)?;
+    for unknown in sources.unknown_variables() {
+        tracing::warn!("{unknown} (ignored; with `strict_environment` a start is refused)");
+    }
     match cli.command() {
         Command::Serve => {
             let runtime = tokio::runtime::Builder::new_multi_thread()

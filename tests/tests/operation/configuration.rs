@@ -1,6 +1,6 @@
 //! Precedence: defaults, file, environment, flags. Errors name their place and the nearest valid word.
 
-use larder_tests::{Exit, Home, Options};
+use larder_tests::{Exit, Home, Options, Plugin};
 
 /// `larder config print`, without any external configuration.
 fn print() -> Options {
@@ -113,14 +113,38 @@ fn an_unknown_key_is_reported_with_its_place_and_the_nearest_key() {
             "did you mean `limits.memory`?",
         ],
     );
-    let told = refused(print().environment("LARDER_GRPC_ENDPONT", "127.0.0.1:1"));
-    assert_contains_all(
-        &told,
-        &[
-            "LARDER_GRPC_ENDPONT",
-            "did you mean `LARDER_GRPC_ENDPOINT`?",
-        ],
-    );
+}
+
+/// Orchestrators, images and shells set variables with our prefix too, such as `LARDER_VERSION`.
+#[test]
+fn a_variable_that_names_no_setting_is_warned_about_and_refused_where_asked() {
+    let misspelt = || {
+        print()
+            .environment("LARDER_VERSION", "1")
+            .environment("LARDER_GRPC_ENDPONT", "127.0.0.1:1")
+    };
+    let printed = misspelt().run();
+    assert!(printed.stdout.contains("endpoint: 127.0.0.1:17271"));
+    assert!(printed.status.success(), "{printed:?}");
+    for told in [
+        "unknown environment variable LARDER_VERSION (ignored; with `strict_environment`",
+        "unknown environment variable LARDER_GRPC_ENDPONT, did you mean `LARDER_GRPC_ENDPOINT`?",
+    ] {
+        let lines = printed.stderr.lines();
+        let warned = lines.filter(|line| line.contains("WARN") && line.contains(told));
+        assert_eq!(warned.count(), 1, "{told}: {}", printed.stderr);
+    }
+    for strict in [
+        misspelt().environment("LARDER_STRICT_ENVIRONMENT", "true"),
+        misspelt().config("strict_environment: true"),
+    ] {
+        let told = refused(strict);
+        assert_contains_all(&told, &["unknown environment variable LARDER_"]);
+    }
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_VERSION", "1")
+        .start();
+    larder.line_of(&["\"WARN\"", "LARDER_VERSION"]);
 }
 
 #[test]

@@ -16,6 +16,8 @@ const LOG: &str = "LARDER_LOG";
 pub(super) struct Environment {
     pub(super) file: Option<PathBuf>,
     pub(super) variables: Vec<Variable>,
+    /// Variables that name no setting, each as [`Error::UnknownVariable`].
+    pub(super) unknown: Vec<Error>,
 }
 
 /// A setting given by a variable.
@@ -25,7 +27,8 @@ pub(super) struct Variable {
     pub(super) value: String,
 }
 
-/// Reads every variable with the prefix `LARDER_`. An unknown one is an error.
+/// Reads every variable with the prefix `LARDER_`. One that names no setting is no error: images, shells and orchestrators set such
+/// variables for reasons of their own.
 pub(super) fn read(variables: &[(OsString, OsString)]) -> Result<Environment, Error> {
     let mut environment = Environment::default();
     for (name, value) in variables {
@@ -40,7 +43,10 @@ pub(super) fn read(variables: &[(OsString, OsString)]) -> Result<Environment, Er
                 Some(PathBuf::from(value)).filter(|path| !path.as_os_str().is_empty());
             continue;
         }
-        let path = path_of(name).ok_or_else(|| unknown(name))?;
+        let Some(path) = path_of(name) else {
+            environment.unknown.push(unknown(name));
+            continue;
+        };
         let value = value.to_str().ok_or_else(|| Error::Invalid {
             setting: path.clone(),
             message: "expected UTF-8".to_owned(),

@@ -65,7 +65,7 @@ pub enum Error {
         /// The most similar known path, if one is similar.
         nearest: Option<String>,
     },
-    /// A variable with the prefix `LARDER_` that is not one of ours.
+    /// A variable with the prefix `LARDER_` that is not one of ours: a warning, or an error with `strict_environment`.
     #[error("unknown environment variable {variable}{}", did_you_mean(.nearest.as_deref()))]
     UnknownVariable {
         /// Its name.

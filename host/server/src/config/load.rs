@@ -54,12 +54,28 @@ impl Config {
         for flag in &sources.flags {
             loader.set(&flag.path, &flag.value, Origin::Flag(flag.name))?;
         }
-        loader.finish()
+        let config = loader.finish()?;
+        let mut unknown = environment.unknown.into_iter();
+        match unknown.next() {
+            Some(first) if config.strict_environment => Err(first),
+            _ => Ok(config),
+        }
     }
 
     /// The configuration as YAML. Loading it gives an equal configuration.
     pub fn to_yaml(&self) -> Result<String, serde_saphyr::SerializeError> {
         serde_saphyr::to_string(self)
+    }
+}
+
+// === impl Sources ===
+
+impl Sources {
+    /// The variables with the prefix `LARDER_` that name no setting, each as [`Error::UnknownVariable`].
+    pub fn unknown_variables(&self) -> Vec<Error> {
+        let environment = environment::read(&self.environment);
+        // A variable that cannot be read is an error of `Config::load`.
+        environment.map_or_else(|_| Vec::new(), |environment| environment.unknown)
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Config {
     pub plugin: Plugin,
     /// The directory for stored data and compiled plugins.
     pub data_dir: PathBuf,
+    /// Refuses environment variables with the prefix `LARDER_` that name no setting.
+    pub strict_environment: bool,
     /// Limits of plugins, queries, queues and connections.
     pub limits: Limits,
     /// Storage behind the plugins' `kv` import.
@@ -176,6 +178,7 @@ impl Default for Config {
             access: Access::default(),
             plugin: Plugin::default(),
             data_dir: PathBuf::from("./larder-data"),
+            strict_environment: false,
             limits: Limits::default(),
             kv: Kv::default(),
             tenancy: Tenancy::default(),

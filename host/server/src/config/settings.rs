@@ -114,6 +114,8 @@ settings! {
         "A bundled plugin's name (`kv`, `memory`), or the path of a `.wasm` file";
     "data_dir" .data_dir: PathBuf, None, AtStart, Server,
         "Where what outlives the process lies: compiled plugins, and the data of plugins that use `kv`";
+    "strict_environment" .strict_environment: bool, None, AtStart, Server,
+        "Whether an environment variable `LARDER_…` that names no setting refuses the start; else it is warned about";
     "limits.memory" .limits.memory: Size, Some(("1MiB", "4GiB")), Plugin, Tenant,
         "Linear memory of one plugin instance";
     "limits.call_timeout" .limits.call_timeout: Duration, Some(("10ms", "1h")), Plugin, Tenant,

@@ -69,6 +69,7 @@ plugin:
   use: ./my plugin.wasm
   settings: { max_traces: 1_000, version: 1.10, empty: '', on: yes, 5: true, a.b: 0x1F }
 data_dir: /var/lib/larder
+strict_environment: true
 limits:
   memory: 2GiB
   call_timeout: 11s

@@ -144,7 +144,7 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn unknown_variables_are_refused_with_the_nearest() {
+fn unknown_variables_are_told_with_the_nearest_and_refused_where_asked() {
     for (name, nearest) in [
         ("LARDER_LIMITS_MEMROY", Some("LARDER_LIMITS_MEMORY")),
         ("LARDER_MEMORY", Some("LARDER_LIMITS_MEMORY")),
@@ -156,11 +156,17 @@ fn unknown_variables_are_refused_with_the_nearest() {
         ("LARDER_PORT", None),
     ] {
         let hint = nearest.map_or_else(String::new, |name| format!(", did you mean `{name}`?"));
-        check_variable_refused(
-            name,
-            "1",
-            &format!("unknown environment variable {name}{hint}"),
-        );
+        let told = format!("unknown environment variable {name}{hint}");
+        let sources = Sources {
+            environment: vec![(name.into(), "1".into())],
+            ..Sources::default()
+        };
+        let unknown = sources.unknown_variables();
+        let unknown: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+        assert_eq!(unknown, [told.as_str()]);
+        assert_eq!(load(None, &[(name, "1")], &[]).unwrap(), Config::default());
+        let strict = [(name, "1"), ("LARDER_STRICT_ENVIRONMENT", "true")];
+        assert_eq!(refusal(load(None, &strict, &[])), told);
     }
 }
 
