@@ -32,7 +32,7 @@ impl Options {
     }
 }
 
-/// Returns a new token and its line for the file, as the binary prints them. Several rights are separated by commas.
+/// Returns a new token and its line for the file, as the binary prints them on stderr and stdout. Several rights are separated by commas.
 pub fn token(name: &str, tenant: Option<&str>, rights: &str) -> (String, String) {
     let mut options = Options::bare().without_port_flags();
     options = options.arguments(["token", "--name", name]);
@@ -44,7 +44,7 @@ pub fn token(name: &str, tenant: Option<&str>, rights: &str) -> (String, String)
     }
     let exit = options.run();
     assert!(exit.status.success(), "{}", exit.stderr);
-    let (token, line) = exit.stdout.trim_end().split_once('\n').unwrap();
-    assert!(!line.contains(token), "{line}");
-    (token.to_owned(), line.to_owned())
+    let (token, line) = (exit.stderr, exit.stdout);
+    assert!(!line.contains(&token), "{line}");
+    (token, line)
 }

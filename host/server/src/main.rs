@@ -32,13 +32,19 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     if let Some(code) = cli.compile() {
         return Ok(code);
     }
+    let command = cli.command();
+    if let Command::Token(command) = &command {
+        // It needs no configuration, and the token is all that stderr has.
+        command.run()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     logs::start()?;
     let sources = cli.sources(std::env::vars_os().collect());
     let config = Config::load(&sources)?;
     for unknown in sources.unknown_variables() {
         tracing::warn!("{unknown} (ignored; with `strict_environment` a start is refused)");
     }
-    match cli.command() {
+    match command {
         Command::Serve => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(fair::threads())
@@ -57,7 +63,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Config(command) => command.run(&config)?,
         Command::Plugin(command) => command.run(cli, &config)?,
-        Command::Token(command) => command.run()?,
+        // It has run above.
+        Command::Token(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

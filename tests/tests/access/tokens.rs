@@ -1,5 +1,7 @@
 //! Bearer tokens: each right against each RPC and route.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use bytes::Bytes;
 use larder_tests::http::{self, Response};
 use larder_tests::{Call, Home, Larder, Options, Plugin, Tokens, method, token};
@@ -135,4 +137,73 @@ fn a_wrong_token_file_is_named_and_not_shown() {
         assert!(exit.stderr.contains(says), "{says} in {}", exit.stderr);
     }
     assert!(!exit.stderr.contains("larder_secret"), "{}", exit.stderr);
+}
+
+/// Shells append stdout to a file; the secret must not go there, and a second token must not spoil the file.
+#[tokio::test]
+async fn entries_of_new_tokens_are_appended_to_a_file_without_their_secrets() {
+    let home = Home::new();
+    let file = home.path().join("tokens.yaml");
+    let path = file.to_str().unwrap();
+    let make = |arguments: &[&str]| {
+        let command = Options::bare().without_port_flags().arguments(["token"]);
+        command.arguments(arguments.iter().copied()).run()
+    };
+    let secret = |exit: &larder_tests::Exit| {
+        assert!(exit.status.success(), "{exit:?}");
+        let lines: Vec<&str> = exit.stderr.lines().collect();
+        assert!(
+            matches!(lines[..], [token] if token.starts_with("larder_")),
+            "{exit:?}"
+        );
+        lines[0].to_owned()
+    };
+    // `larder token >> tokens.yaml`, twice.
+    let printed = [make(&[]), make(&[])];
+    let mut secrets: Vec<String> = printed.iter().map(secret).collect();
+    let text = printed.map(|exit| exit.stdout).join("\n");
+    std::fs::write(&file, text).unwrap();
+    // The last line has no end of line yet.
+    let appended = make(&["--name", "third", "--append", path]);
+    assert_eq!(appended.stdout, "");
+    secrets.push(secret(&appended));
+
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(
+        !secrets.iter().any(|secret| text.contains(secret)),
+        "{text}"
+    );
+    let larder = Options::new(Plugin::Memory)
+        .environment("LARDER_ACCESS_TOKENS", path)
+        .start_in(&home);
+    for secret in &secrets {
+        let client = larder.client().await.token(secret);
+        assert!(client.services().await.is_ok());
+    }
+
+    // A name that stands there, and a file that is no list, are refused, and nothing is written.
+    let again = make(&["--name", "third", "--append", path]);
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert!(
+        again.error().contains("\"third\" stands twice"),
+        "{again:?}"
+    );
+    assert!(!again.stderr.contains("larder_"), "{again:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+
+    // A file that does not exist is made for its owner alone; a list without an entry gets its first.
+    for (name, old) in [("new.yaml", None), ("empty.yaml", Some("[]\n"))] {
+        let file = home.path().join(name);
+        if let Some(old) = old {
+            std::fs::write(&file, old).unwrap();
+        }
+        secret(&make(&["--append", file.to_str().unwrap()]));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("- { name: \"token-"), "{text}");
+        if old.is_none() {
+            let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{mode:o}");
+        }
+    }
 }

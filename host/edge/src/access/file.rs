@@ -6,13 +6,14 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::Right;
-use super::token::TokenHash;
+use super::token::{NewEntry, TokenHash};
 
 /// Stands for all tenants.
 const ALL: &str = "*";
@@ -39,6 +40,14 @@ pub enum Error {
     /// It cannot be read.
     #[error("cannot read `{}` of `access.tokens`: name a file that this user may read", path.display())]
     Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// It cannot be written.
+    #[error("cannot append to `{}`: name a file that this user may write", path.display())]
+    Unwritable {
         /// The file.
         path: PathBuf,
         /// The error of the operating system.
@@ -122,6 +131,51 @@ fn entries(yaml: &str) -> Result<Vec<TokenEntry>, String> {
         entries.push(entry);
     }
     Ok(entries)
+}
+
+// === writing ===
+
+/// Appends an entry to a file, which is created for its owner only if it does not exist.
+///
+/// # Errors
+/// The file cannot be read or written, or would be invalid with the entry. It is then not changed.
+pub fn append(path: &Path, entry: &NewEntry<'_>) -> Result<(), Error> {
+    let old = match std::fs::read_to_string(path) {
+        Ok(old) => old,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(source) => {
+            let path = path.to_owned();
+            return Err(Error::Unreadable { path, source });
+        }
+    };
+    // The list without an entry has no place for one.
+    let is_empty = old.trim() == "[]";
+    let kept = if is_empty { "" } else { &old };
+    let line_end = if kept.is_empty() || kept.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    let added = format!("{line_end}{entry}\n");
+    entries(&format!("{kept}{added}")).map_err(|wrong| Error::Wrong {
+        path: path.to_owned(),
+        wrong,
+    })?;
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(path).and_then(|mut file| {
+        if is_empty {
+            file.set_len(0)?;
+        }
+        file.write_all(added.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|source| Error::Unwritable {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 impl TokenEntry {

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, header};
 
-pub use file::Error;
-pub use token::{NewEntry, generate};
+pub use file::{Error, append};
+pub use token::{NewEntry, default_name, generate};
 
 use crate::files::{Reloadable, WatchedFiles};
 use file::TokenEntry;

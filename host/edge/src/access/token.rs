@@ -39,6 +39,12 @@ pub fn generate() -> Option<String> {
     Some(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
 }
 
+/// A name for a token that was given none. Two tokens have different ones, as names in the file have to differ.
+pub fn default_name(token: &str) -> String {
+    let hash = TokenHash::of(token.as_bytes()).to_string();
+    format!("token-{}", hash.get(..8).unwrap_or(&hash))
+}
+
 // === impl TokenHash ===
 
 impl TokenHash {

@@ -52,22 +52,25 @@ pub enum Command {
     /// Look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
-    /// Print a new bearer token, and the line for the file that `access.tokens` names
+    /// Make a bearer token: the token goes to stderr, and its entry for the file that `access.tokens` names to stdout
     Token(TokenCommand),
 }
 
 /// Arguments of `larder token`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct TokenCommand {
-    /// Its name in logs
-    #[arg(long, default_value = "new")]
-    name: String,
+    /// Its name in logs [default: `token-` and the start of its hash]
+    #[arg(long)]
+    name: Option<String>,
     /// A tenant that it is for; may be repeated [default: all of them]
     #[arg(long = "tenant", value_name = "TENANT")]
     tenants: Vec<String>,
     /// A right that it has; may be repeated
     #[arg(long = "right", value_name = "RIGHT", default_values = ["read"])]
     rights: Vec<Right>,
+    /// Append the entry to this file instead of printing it; a file that it would spoil is not changed
+    #[arg(long, value_name = "FILE")]
+    append: Option<PathBuf>,
 }
 
 /// Commands of `larder config`.
@@ -190,7 +193,7 @@ impl PluginCommand {
 }
 
 impl TokenCommand {
-    /// Runs the command. Its output goes to stdout.
+    /// Runs the command. The entry goes to stdout or to a file, the token to stderr.
     pub fn run(&self) -> anyhow::Result<()> {
         token::run(self)
     }
