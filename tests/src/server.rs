@@ -38,6 +38,27 @@ pub struct Exit {
     pub memory: u64,
 }
 
+// === impl Exit ===
+
+impl Exit {
+    /// Returns the message of the error that ended it. A server logs it as JSON; the other commands print it as a line.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn error(&self) -> String {
+        let stderr = format!("\n{}", self.stderr);
+        if let Some((_, error)) = stderr.split_once("\nerror: ") {
+            return error.to_owned();
+        }
+        let last = self.stderr.lines().last();
+        let event: serde_json::Value = last
+            .and_then(|line| serde_json::from_str(line).ok())
+            .unwrap_or_else(|| panic!("no error in {self:?}"));
+        assert_eq!(event["level"], "ERROR", "{event}");
+        event["message"].as_str().expect("a message").to_owned()
+    }
+}
+
 impl Options {
     /// A server with this plugin, with deadlines for a loaded machine, and without a minimum of free disk space.
     pub fn new(plugin: Plugin) -> Self {
@@ -357,6 +378,13 @@ impl Larder {
     pub async fn wait_for_line(&self, text: &str) {
         let lines = || self.lines().iter().any(|line| line.contains(text));
         eventually(text, async || lines().then_some(())).await;
+    }
+
+    /// Waits for an event whose message begins so, and returns the message.
+    pub fn message(&self, start: &str) -> String {
+        let line = self.line(&format!("\"message\":\"{start}"));
+        let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        event["message"].as_str().expect("a message").to_owned()
     }
 
     fn address(&self, before: &str) -> SocketAddr {

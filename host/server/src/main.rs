@@ -3,7 +3,6 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -12,23 +11,40 @@ use larder::cli::{self, Cli, Command, Signals};
 use larder::config::{Config, KvDriver, Sources};
 use larder::server::{Server, kv_dir};
 use larder_core::fair;
-use larder_core::telemetry::{Chain, logs};
+use larder_core::telemetry::Chain;
+use larder_core::telemetry::logs::{self, Format};
 use larder_runtime::plugin::{Instancing, Source};
 use tokio_util::sync::CancellationToken;
+
+/// The exit code of a command line that cannot be understood.
+const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     allocator::limit_retained_memory();
-    match run(&Cli::parse()) {
+    let format = if cli::is_for_a_server(std::env::args_os()) {
+        Format::of_server()
+    } else {
+        Format::Plain
+    };
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) if format == Format::Json && usage.use_stderr() => {
+            format.fail(usage.to_string().trim().trim_start_matches("error: "));
+            return ExitCode::from(USAGE);
+        }
+        Err(usage) => usage.exit(),
+    };
+    match run(&cli, format) {
         Ok(code) => code,
         Err(error) => {
-            print_line(&format!("error: {}", Chain(error.as_ref())));
+            format.fail(&Chain(error.as_ref()).to_string());
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+fn run(cli: &Cli, format: Format) -> anyhow::Result<ExitCode> {
     if let Some(code) = cli.compile() {
         return Ok(code);
     }
@@ -38,7 +54,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         command.run()?;
         return Ok(ExitCode::SUCCESS);
     }
-    logs::start()?;
+    logs::start(format)?;
     let sources = cli.sources(std::env::vars_os().collect());
     let config = Config::load(&sources)?;
     for unknown in sources.unknown_variables() {
@@ -51,7 +67,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
                 .enable_all()
                 .build()
                 .context("cannot start the runtime")?;
-            let ended = runtime.block_on(serve(config, sources));
+            let ended = runtime.block_on(serve(config, sources, format));
             // Tasks that are left were cut off by the drain, and must not delay the exit.
             runtime.shutdown_background();
             return ended;
@@ -70,14 +86,14 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// Serves until a signal, then drains. A second signal ends the process at once, with the exit code that shells use for it.
-async fn serve(config: Config, sources: Sources) -> anyhow::Result<ExitCode> {
+async fn serve(config: Config, sources: Sources, format: Format) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let bound = tokio::select! {
         bound = Server::bind(config.clone(), sources) => bound,
         code = signals.next() => return Ok(ExitCode::from(code)),
     };
     let server = bound?;
-    announce(&server, &config);
+    announce(&server, &config, format);
 
     let shutdown = CancellationToken::new();
     let mut serving = Box::pin(server.run(shutdown.clone()));
@@ -97,7 +113,7 @@ async fn serve(config: Config, sources: Sources) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints the plugin, the data directory and the addresses on stderr.
-fn announce(server: &Server, config: &Config) {
+fn announce(server: &Server, config: &Config, format: Format) {
     let plugin = server.plugin();
     let from = match plugin.source.parse() {
         Ok(Source::Bundled(_)) => "bundled",
@@ -111,15 +127,10 @@ fn announce(server: &Server, config: &Config) {
         }
     };
     let (name, version) = (&plugin.name, &plugin.version);
-    print_line(&format!("Plugin {name} {version} ({from}), {data}"));
-    print_line(&format!("Serving Jaeger storage on {}", server.grpc_addr()));
+    format.announce(&format!("Plugin {name} {version} ({from}), {data}"));
+    format.announce(&format!("Serving Jaeger storage on {}", server.grpc_addr()));
     if let Some(writer) = server.writer_addr() {
-        print_line(&format!("Serving OTLP traces on {writer}"));
+        format.announce(&format!("Serving OTLP traces on {writer}"));
     }
-    print_line(&format!("Serving admin HTTP on {}", server.admin_addr()));
-}
-
-/// Prints a line on stderr. Errors are ignored, as there is nowhere to report them.
-fn print_line(line: &str) {
-    drop(writeln!(io::stderr().lock(), "{line}"));
+    format.announce(&format!("Serving admin HTTP on {}", server.admin_addr()));
 }

@@ -316,7 +316,7 @@ async fn a_folder_without_stored_data_becomes_a_store() {
 /// Starts on a folder, waits until it serves or refuses to, and returns its exit.
 async fn start_and_stop(home: &Home) -> (ExitStatus, Vec<String>) {
     let larder = Options::new(Plugin::Kv).own_cache().spawn_in(home);
-    let outcomes = ["Serving Jaeger storage on ", "error: "];
+    let outcomes = ["Serving Jaeger storage on ", "\"ERROR\""];
     let is_outcome = |line: &String| outcomes.iter().any(|outcome| line.contains(outcome));
     eventually("a start or its refusal", async || {
         larder.lines().iter().any(is_outcome).then_some(())

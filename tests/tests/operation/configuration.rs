@@ -33,8 +33,7 @@ fn ends_with(code: i32, options: Options) -> String {
     let exit = options.run();
     assert_eq!(exit.status.code(), Some(code), "{exit:?}");
     assert_eq!(exit.stdout, "");
-    assert!(exit.stderr.starts_with("error: "), "{}", exit.stderr);
-    exit.stderr
+    exit.error()
 }
 
 fn assert_contains_all(told: &str, parts: &[&str]) {

@@ -16,7 +16,7 @@ fn a_start_logs_the_plugin_and_every_address() {
         ("Serving admin HTTP on", larder.admin()),
     ] {
         assert_ne!(address.port(), 0);
-        assert_eq!(larder.line(line), format!("{line} {address}"));
+        assert_eq!(larder.message(line), format!("{line} {address}"));
         TcpStream::connect(address).unwrap();
     }
 }
@@ -30,7 +30,7 @@ fn a_start_logs_the_data_folder_and_no_disabled_port() {
             Plugin::Kv => format!("kv {version} (bundled), data in {}/kv", data(&larder)),
             _ => format!("memory {version} (bundled), data in memory only"),
         };
-        assert_eq!(larder.line("Plugin "), format!("Plugin {told}"));
+        assert_eq!(larder.message("Plugin "), format!("Plugin {told}"));
         let lines = larder.lines();
         assert!(!lines.concat().contains("Serving OTLP"), "{lines:?}");
     }
@@ -53,14 +53,106 @@ fn compiled_plugins_are_writable_by_their_owner_only() {
     assert!(kept > 0, "nothing was cached");
 }
 
-/// Without a terminal, logs are JSON, one line per event; announcements are plain text.
+fn events(lines: &[String]) -> Vec<serde_json::Value> {
+    let event = |line: &String| {
+        let event: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        for key in ["timestamp", "level", "message", "target"] {
+            assert!(event[key].is_string(), "no {key} in {event}");
+        }
+        event
+    };
+    lines.iter().map(event).collect()
+}
+
+/// From the first line to the last, whatever the filter; a stream of logs has no other lines for a collector to stumble over.
+#[tokio::test]
+async fn without_a_terminal_all_of_stderr_is_json() {
+    for filter in ["info", "error"] {
+        let larder = Options::new(Plugin::Memory)
+            .purge()
+            .writer_port()
+            .environment("LARDER_LOG", filter)
+            .start();
+        assert_eq!(larder.post("/purge").status, 200);
+        let (status, lines) = larder.signal_until_exit("TERM").await;
+        assert!(status.success(), "{lines:?}");
+        let events = events(&lines);
+        let told = events.iter().filter(|event| {
+            let message = event["message"].as_str().unwrap();
+            message.starts_with("Serving ") || message.starts_with("Plugin memory")
+        });
+        assert_eq!(told.count(), 4, "{lines:?}");
+        let purged = events.iter().any(|event| event["level"] == "WARN");
+        assert_eq!(purged, filter == "info", "{lines:?}");
+    }
+}
+
 #[test]
-fn logs_are_json_without_a_terminal() {
-    let larder = Options::new(Plugin::Memory).purge().start();
-    assert_eq!(larder.post("/purge").status, 200);
-    let line = larder.line("purged");
-    let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(event["level"], "WARN", "{event}");
+fn without_a_terminal_the_error_of_a_start_is_json() {
+    let taken = Options::new(Plugin::Memory).start();
+    let taken = taken.grpc().to_string();
+    // On free ports: those of the defaults may be taken.
+    let bare = Options::bare;
+    let on_taken = ["--grpc-endpoint", &taken, "--admin-endpoint", "127.0.0.1:0"];
+    let on_taken = bare().without_port_flags().arguments(on_taken);
+    for (options, code, told) in [
+        (bare().arguments(["--no-such-flag"]), 2, "--no-such-flag"),
+        (bare().config("limits: [\n"), 1, "larder.yaml"),
+        (bare().environment("LARDER_LOG", "verbose"), 1, "`debug`"),
+        (bare().arguments(["--plugin", "nonesuch"]), 1, "nonesuch"),
+        (on_taken, 1, &taken),
+    ] {
+        let exit = options.run();
+        assert_eq!(exit.status.code(), Some(code), "{exit:?}");
+        let lines: Vec<String> = exit.stderr.lines().map(str::to_owned).collect();
+        let events = events(&lines);
+        let last = events.last().unwrap();
+        assert_eq!(last["level"], "ERROR", "{exit:?}");
+        assert!(last["message"].as_str().unwrap().contains(told), "{exit:?}");
+    }
+}
+
+/// What the libraries of the network and the sandbox log at this level is asked for by name.
+#[tokio::test]
+async fn debug_is_larders_own() {
+    let larder = Options::new(Plugin::Kv)
+        .environment("LARDER_LOG", "debug")
+        .start();
+    assert!(larder.client().await.services().await.unwrap().is_empty());
+    larder.wait_for_line("rpc ended").await;
+    let (_, lines) = larder.signal_until_exit("TERM").await;
+    for event in events(&lines) {
+        let target = event["target"].as_str().unwrap();
+        assert!(
+            target.starts_with("larder") || event["level"] != "DEBUG",
+            "{event}"
+        );
+    }
+
+    let larder = Options::new(Plugin::Kv)
+        .environment("LARDER_LOG", "h2=debug")
+        .start();
+    assert!(larder.client().await.services().await.unwrap().is_empty());
+    larder.line_of(&["\"DEBUG\"", "\"target\":\"h2"]);
+}
+
+#[test]
+fn a_log_filter_that_is_no_level_is_refused_with_the_nearest() {
+    for variable in ["LARDER_LOG", "RUST_LOG"] {
+        for (filter, nearest) in [
+            ("verbose", "debug"),
+            ("warning", "warn"),
+            ("larder=inof", "info"),
+        ] {
+            let exit = Options::bare().environment(variable, filter).run();
+            assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+            let told = exit.error();
+            assert!(told.starts_with(variable), "{told}");
+            let hint = format!("did you mean `{nearest}`?");
+            assert!(told.contains(&hint), "{told}");
+        }
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ async fn an_invalid_configuration_is_refused() {
         assert!(!start.status.success(), "{wrong}");
         let in_home =
             |text: &str, home: &Home| text.replace(&home.path().display().to_string(), "");
-        let at_start = in_home(&start.stderr, &other);
+        let at_start = in_home(&start.error(), &other);
         let told = in_home(told, &home);
         assert!(at_start.contains(&told), "{told}\nbut at start: {at_start}");
         larder

@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use larder_edge::access::Right;
 use larder_runtime::plugin::CompileJob;
 
@@ -129,6 +129,17 @@ struct Options {
 }
 
 // === impl Cli ===
+
+/// True for a command line that starts a server, even one that cannot be parsed.
+pub fn is_for_a_server(arguments: impl Iterator<Item = OsString>) -> bool {
+    let arguments: Vec<OsString> = arguments.collect();
+    if let Ok(cli) = Cli::try_parse_from(&arguments) {
+        return cli.command() == Command::Serve;
+    }
+    let known = <Cli as CommandFactory>::command();
+    let mut commands = known.get_subcommands().map(clap::Command::get_name);
+    commands.all(|name| name == "serve" || arguments.iter().skip(1).all(|it| it != name))
+}
 
 impl Cli {
     /// The command.

@@ -6,7 +6,6 @@
     reason = "tests"
 )]
 
-use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::*;
