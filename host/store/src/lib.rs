@@ -136,6 +136,9 @@ pub struct Claim {
     pub writer: String,
     /// Number of the claim of that id. Earlier claims are fenced.
     pub epoch: u64,
+    /// True for writes that are no client's: those of an instance that is opened, and of maintenance, which frees space. They may use
+    /// space that is kept free from clients.
+    pub is_upkeep: bool,
 }
 
 /// Key of a value. The keys of a partition are ordered by the bytes of `sort`.

@@ -157,6 +157,7 @@ impl Namespace for MemoryNamespace {
         Ok(Claim {
             writer: writer.to_owned(),
             epoch: *epoch,
+            is_upkeep: false,
         })
     }
 

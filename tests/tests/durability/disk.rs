@@ -119,3 +119,80 @@ async fn a_disk_with_too_little_space_refuses_writes_until_there_is_more() {
     let larder = Options::new(Plugin::Kv).start_in(&home);
     ledger.verify_all(&larder.client().await).await;
 }
+
+/// A small disk, or one that became full while the server was stopped.
+#[tokio::test]
+async fn a_server_starts_on_a_disk_with_too_little_space_and_writes_once_there_is_more() {
+    let free = |home: &Home| {
+        let system = statvfs(home.path()).unwrap();
+        system.f_bavail * system.f_frsize
+    };
+    let settings = |min_free: u64, max_bytes: &str| {
+        format!("kv: {{ min_free: {min_free} }}\nplugin: {{ settings: {{ {max_bytes} }} }}\n")
+    };
+    let start = |home: &Home, text: &str| {
+        let options = Options::bare().patient().config(text);
+        options.arguments(["--plugin", "kv"]).start_in(home)
+    };
+    for is_empty in [true, false] {
+        let (home, ledger) = (Home::new(), Ledger::new(7));
+        if !is_empty {
+            let larder = start(&home, &settings(0, ""));
+            let client = larder.client().await;
+            for _ in 0..10 {
+                ledger.store(&client).await;
+            }
+            larder.kill();
+        }
+        // Four times what is free is far beyond it, and other programs on this machine change what is free by less.
+        let larder = start(&home, &settings(free(&home) * 4, ""));
+        assert_eq!(larder.get("/readyz").status, 200);
+        let client = larder.client().await;
+        let stored = ledger.len();
+        ledger.verify(&client, 0..stored).await;
+        let number = ledger.next();
+        let refused = ledger.export(&client, number).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+        assert!(refused.message().contains("kv.min_free"), "{refused:?}");
+        assert!(retry_info(&refused).is_some(), "{refused:?}");
+
+        std::fs::write(home.path().join("larder.yaml"), settings(0, "")).unwrap();
+        let reloaded = larder.post("/reload");
+        assert_eq!(reloaded.status, 200, "{}", reloaded.body);
+        ledger.export(&client, number).await.unwrap();
+        ledger.verify_all(&client).await;
+    }
+}
+
+/// Retention has to write before it can drop anything: the index of what is not indexed yet, and records of what is dropped.
+#[tokio::test]
+async fn retention_goes_on_while_writes_are_refused_for_want_of_space() {
+    let (home, ledger) = (Home::new(), Ledger::new(7));
+    let stored = |larder: &larder_tests::Larder| {
+        larder_tests::http::count(&larder.metrics(), "larder_kv_stored_bytes", &[])
+    };
+    let larder = Options::new(Plugin::Kv).start_in(&home);
+    let client = larder.client().await;
+    while stored(&larder) < 3 << 20 {
+        let text = larder_tests::otlp::noise(ledger.next(), 200_000);
+        let one = larder_tests::otlp::span([1; 16], 1).attribute("text", text);
+        let large = larder_tests::otlp::service("large").span(one);
+        client.store([large]).await;
+    }
+    larder.kill();
+
+    let system = statvfs(home.path()).unwrap();
+    let least = system.f_bavail * system.f_frsize * 4;
+    let larder = Options::new(Plugin::Kv)
+        .environment("LARDER_KV_MIN_FREE", &least.to_string())
+        .setting("max_bytes", "1MiB")
+        .start_in(&home);
+    let client = larder.client().await;
+    let one = larder_tests::otlp::service("late").span(larder_tests::otlp::span([2; 16], 1));
+    let refused = client.export([one]).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    eventually("room to be made", async || {
+        (stored(&larder) <= 1 << 20).then_some(())
+    })
+    .await;
+}

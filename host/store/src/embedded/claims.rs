@@ -27,6 +27,7 @@ impl Shared {
         Ok(Claim {
             writer: writer.to_owned(),
             epoch,
+            is_upkeep: false,
         })
     }
 

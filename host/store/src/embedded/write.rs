@@ -14,6 +14,7 @@ use super::durable::{self, FLUSH_BYTES};
 use super::namespace::Writing;
 use super::record::{self, Partition, VALUE};
 use super::shared::Shared;
+use super::space::Use;
 use super::store::{Store, StoreState};
 use super::value::{self, Packed, Slot};
 use crate::quotas::{self, Growth};
@@ -36,7 +37,7 @@ impl Shared {
         objects: Vec<Object>,
         turn: Turn,
     ) -> Result<(), Error> {
-        self.space.check(true)?;
+        self.space.check(Use::objects(&writing.by))?;
         let packed = objects
             .into_iter()
             .map(|object| (object.key, value::pack(object.value)));
@@ -176,7 +177,7 @@ impl Shared {
             .iter()
             .any(|change| matches!(change, kv::Change::Put(_)));
         if grows {
-            self.space.check(false)?;
+            self.space.check(Use::commit(by))?;
         }
         let packed: Vec<_> = changes
             .into_iter()

@@ -124,11 +124,17 @@ impl Instance {
     }
 
     pub(crate) async fn open(&mut self, environment: Environment<'_>) -> Called<()> {
-        call!(self, self.timeout, open(environment))
+        self.upkeep(true);
+        let called = call!(self, self.timeout, open(environment));
+        self.upkeep(false);
+        called
     }
 
     pub(crate) async fn maintain(&mut self, now: u64, stored_bytes: u64) -> Called<bool> {
-        call!(self, self.timeout, maintain(now, stored_bytes))
+        self.upkeep(true);
+        let called = call!(self, self.timeout, maintain(now, stored_bytes));
+        self.upkeep(false);
+        called
     }
 
     pub(crate) async fn statistics(&mut self) -> Result<Statistics, Failure> {
@@ -175,6 +181,13 @@ impl Instance {
 
     pub(crate) async fn operations(&mut self, service: &str) -> Called<Vec<Operation>> {
         call!(self, self.timeout, operations(service))
+    }
+
+    /// Says whether the guest's writes to kv are upkeep, not a client's.
+    fn upkeep(&mut self, is_upkeep: bool) {
+        if let Some(claim) = &mut self.store.data_mut().kv.claim {
+            claim.is_upkeep = is_upkeep;
+        }
     }
 
     /// Sets the deadline of the call that follows, and keeps the clock ticking for it.

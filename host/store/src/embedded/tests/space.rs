@@ -8,7 +8,7 @@ use lsm_tree::AbstractTree as _;
 use tempfile::TempDir;
 
 use super::{EmbeddedDriver, Faults, Options, all, noise, open_with, options, put};
-use crate::{Change, Driver, Error, Object, Quotas};
+use crate::{Change, Claim, Driver, Error, Object, Quotas};
 
 #[tokio::test]
 async fn objects_beyond_the_quota_are_refused_until_something_is_reclaimed() {
@@ -111,12 +111,38 @@ async fn a_disk_that_becomes_full_refuses_objects_then_commits_and_resumes_by_it
         matches!(refused, Err(Error::QuotaExceeded(_))),
         "{refused:?}"
     );
+    // Upkeep goes on: it makes room.
+    let upkeep = Claim {
+        is_upkeep: true,
+        ..claim.clone()
+    };
+    kv.put(&upkeep, object("index")).await.unwrap();
+    kv.commit(&upkeep, "p", vec![put("head", b"1")])
+        .await
+        .unwrap();
+    free.store(62, Ordering::SeqCst);
+    driver.shared.space.refresh();
+    kv.commit(&upkeep, "p", vec![put("head", b"2")])
+        .await
+        .unwrap();
+    free.store(61, Ordering::SeqCst);
+    driver.shared.space.refresh();
+    for refused in [
+        kv.put(&upkeep, object("more")).await,
+        kv.commit(&upkeep, "p", vec![put("head", b"3")]).await,
+    ] {
+        assert!(
+            matches!(refused, Err(Error::QuotaExceeded(_))),
+            "{refused:?}"
+        );
+    }
+
     kv.commit(&claim, "p", vec![Change::Delete(b"c".to_vec())])
         .await
         .unwrap();
-    assert_eq!(kv.scan("p", &all()).await.unwrap().entries.len(), 1);
+    assert_eq!(kv.scan("p", &all()).await.unwrap().entries.len(), 3);
     kv.reclaim(&claim, "p").await.unwrap();
-    assert_eq!(driver.statistics().refused_for_space, 2);
+    assert_eq!(driver.statistics().refused_for_space, 4);
 
     free.store(1000, Ordering::SeqCst);
     driver.shared.space.refresh();
