@@ -6,6 +6,7 @@ mod error;
 mod hangups;
 mod limits;
 mod listeners;
+mod rehearsal;
 mod reload;
 
 use std::fs::{self, DirBuilder};
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
 pub(crate) use limits::compiler;
+pub(crate) use rehearsal::{compiled, rehearse};
 
 use larder_core::Live;
 use larder_core::Stores;

@@ -191,3 +191,108 @@ async fn a_server_starts_from_a_file_alone_and_not_from_a_bad_one() {
     let told = refused(Options::bare().config("plugin: { use: nonesuch }"));
     assert_contains_all(&told, &["nonesuch", "memory"]);
 }
+
+/// `larder config check` in a folder, with the flags of a server on free ports.
+fn check(home: &Home, text: &str) -> Exit {
+    let command = Options::bare().arguments(["config", "check"]);
+    command.config(text).run_in(home)
+}
+
+/// Returns every file and folder below, with its size and the time of its last change.
+fn tree(folder: &std::path::Path) -> Vec<(std::path::PathBuf, u64, std::time::SystemTime)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, metadata) = (entry.path(), entry.metadata().unwrap());
+        found.push((path.clone(), metadata.len(), metadata.modified().unwrap()));
+        if metadata.is_dir() {
+            found.extend(tree(&path));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn a_check_of_the_configuration_refuses_what_a_start_refuses_with_its_text() {
+    let folder = Home::new();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let tokens = file("tokens.yaml", "- larder_secret");
+    let text = file("text.wasm", "this is no wasm");
+    let foreign = Home::new();
+    std::fs::write(foreign.path().join("data"), "a file").unwrap();
+    for (wrong, told) in [
+        ("limits: { memroy: 1GiB }".to_owned(), "limits.memroy"),
+        ("plugin: { settings: { retention: soon } }".to_owned(), "retention"),
+        ("plugin: { use: ./none.wasm }".to_owned(), "./none.wasm"),
+        (format!("plugin: {{ use: {text} }}"), "component"),
+        ("access: { tokens: ./none.yaml }".to_owned(), "./none.yaml"),
+        (format!("access: {{ tokens: {tokens} }}"), "larder token"),
+        ("grpc: { tls: { cert: ./none.pem, key: ./none.key } }".to_owned(), "./none.pem"),
+        ("grpc: { writer_endpoint: 'no.such.host.invalid:1' }".to_owned(), "no.such.host.invalid"),
+        (
+            "tenancy: { enabled: true, overrides: { acme: { plugin: { settings: { retention: soon } } } } }".to_owned(),
+            "acme",
+        ),
+    ] {
+        let home = Home::new();
+        let checked = check(&home, &wrong);
+        assert_eq!(checked.status.code(), Some(1), "{wrong}: {checked:?}");
+        assert_eq!(checked.stdout, "", "{wrong}");
+        assert!(checked.error().contains(told), "{wrong}: {checked:?}");
+        let start = Options::bare().config(&wrong).run_in(&home);
+        assert_eq!(start.error(), checked.error(), "{wrong}");
+    }
+    let exposed = Options::bare().without_port_flags();
+    let exposed = exposed.arguments(["config", "check", "--admin-endpoint", "0.0.0.0:17270"]);
+    assert!(exposed.run().error().contains("admin.allow_anonymous"));
+    let no_folder = Options::bare().own_cache();
+    let no_folder = no_folder.arguments(["config", "check"]).run_in(&foreign);
+    assert_eq!(no_folder.status.code(), Some(1), "{no_folder:?}");
+    assert!(
+        no_folder.error().contains("data directory"),
+        "{no_folder:?}"
+    );
+}
+
+/// Neither a store that is made at the first start, nor one that a stopped or a running server has written.
+#[tokio::test]
+async fn a_check_of_the_configuration_changes_nothing_and_runs_beside_a_server() {
+    let home = Home::new();
+    let told = |checked: &Exit, state: &str| {
+        assert!(checked.status.success(), "{checked:?}");
+        assert!(checked.stdout.ends_with("\nok"), "{checked:?}");
+        assert!(checked.stdout.contains(state), "{state}: {checked:?}");
+        assert!(checked.stdout.contains("plugin      kv "), "{checked:?}");
+    };
+    let file = "plugin: { settings: { retention: 72h } }";
+    let command = Options::bare().own_cache().arguments(["config", "check"]);
+    let first = command.config(file).run_in(&home);
+    told(&first, "there is none yet");
+    assert!(!home.data().exists());
+
+    let larder = Options::bare().config(file).own_cache().start_in(&home);
+    let (grpc, admin) = (larder.grpc().to_string(), larder.admin().to_string());
+    let span = larder_tests::otlp::span([1; 16], 1).at(5);
+    let client = larder.client().await;
+    client
+        .store([larder_tests::otlp::service("a").span(span)])
+        .await;
+    let beside = Options::bare().without_port_flags().own_cache();
+    let beside = beside.config(file).arguments(["config", "check"]);
+    let beside = beside.arguments(["--grpc-endpoint", &grpc, "--admin-endpoint", &admin]);
+    told(&beside.run_in(&home), "not opened: a server uses it");
+    larder.kill();
+
+    let before = tree(&home.data());
+    told(&check(&home, file), "it can be opened");
+    assert_eq!(tree(&home.data()), before);
+    // A start would refuse this store.
+    std::fs::remove_file(home.data().join("kv/tree/current")).unwrap();
+    let damaged = check(&home, file);
+    assert_eq!(damaged.status.code(), Some(1), "{damaged:?}");
+    assert!(damaged.error().contains("DATA_LOSS"), "{damaged:?}");
+}

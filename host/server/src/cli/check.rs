@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Write, stdout};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -13,7 +13,6 @@ use tempfile::TempDir;
 
 use crate::config::{Config, KvDriver};
 use crate::server;
-use larder_store::mirror;
 
 /// Reads the store of a stopped server and prints the damage: first every value in `kv`, then, through the configured plugin, data
 /// that is missing or inconsistent. True if nothing is damaged or missing. The data folder is not changed; what has to be written,
@@ -29,10 +28,7 @@ pub fn check(config: &Config) -> anyhow::Result<bool> {
             anyhow::bail!("`kv.driver` is not `embedded`: nothing is stored on disk")
         }
     }
-    let scratch = tempfile::Builder::new()
-        .prefix("larder-check-")
-        .tempdir()
-        .context("cannot make a temporary folder; TMPDIR names another place for it")?;
+    let scratch = scratch()?;
     let driver = open(config, scratch.path())?;
     let mut to = stdout().lock();
     let values_are_whole = check_values(&driver, &mut to)?;
@@ -41,6 +37,14 @@ pub fn check(config: &Config) -> anyhow::Result<bool> {
     drop(driver);
     remove(scratch);
     Ok(values_are_whole && plugin_is_whole)
+}
+
+/// A temporary folder for what has to be written.
+pub(super) fn scratch() -> anyhow::Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("larder-check-")
+        .tempdir()
+        .context("cannot make a temporary folder; TMPDIR names another place for it")
 }
 
 fn open(config: &Config, scratch: &Path) -> anyhow::Result<EmbeddedDriver> {
@@ -58,7 +62,7 @@ fn open(config: &Config, scratch: &Path) -> anyhow::Result<EmbeddedDriver> {
 
 /// Removes the temporary folder. The cache of compiled plugins is still written for a moment, which can make a first attempt fail;
 /// dropping the folder is a second one.
-fn remove(scratch: TempDir) {
+pub(super) fn remove(scratch: TempDir) {
     drop(fs::remove_dir_all(scratch.path()));
     drop(scratch);
 }
@@ -131,7 +135,7 @@ fn check_plugin(
     to: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let (wasm, configs) = (
-        server::runtime(config, &Arc::default(), compiled(config, scratch))?,
+        server::runtime(config, &Arc::default(), server::compiled(config, scratch))?,
         server::tenant_configs(config)?,
     );
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
@@ -161,14 +165,6 @@ fn check_plugin(
         .summarise(&config.data_dir, to)
         .context("cannot print")?;
     Ok(total.damaged == 0)
-}
-
-/// A folder for compiled plugins, with those that the server has compiled.
-fn compiled(config: &Config, scratch: &Path) -> PathBuf {
-    let (from, to) = (server::cache_dir(config), scratch.join("compiled"));
-    // Where there are none, or they cannot be read, plugins are compiled again.
-    drop(mirror(&from, &to));
-    to
 }
 
 /// A plugin's text on one line, with control characters escaped.

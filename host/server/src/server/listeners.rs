@@ -1,5 +1,7 @@
 //! Binds the ports of a configuration, with their certificates and the tokens of callers.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use larder_core::Permits;
@@ -26,6 +28,13 @@ pub(super) struct Listeners {
     pub(super) hangups: Hangups,
 }
 
+/// The files that authenticate clients, as read.
+struct Guards {
+    access: Arc<Access>,
+    grpc_tls: Option<Arc<Tls>>,
+    admin_tls: Option<Arc<Tls>>,
+}
+
 /// The protection of a port, for the warning about one that has too little.
 #[derive(Clone, Copy)]
 struct Protection {
@@ -39,13 +48,11 @@ struct Protection {
 impl Listeners {
     /// Reads certificates and tokens, and binds every port.
     pub(super) async fn bind(config: &Config) -> Result<Self, Error> {
-        let access = match &config.access.tokens {
-            Some(path) => Access::from_file(path).map_err(Error::Access)?,
-            None => Access::anonymous(),
-        };
-        let access = Arc::new(access);
-        let grpc_tls = open_tls(Protocol::Grpc, &config.grpc.tls)?;
-        let admin_tls = open_tls(Protocol::Admin, &config.admin.tls)?;
+        let Guards {
+            access,
+            grpc_tls,
+            admin_tls,
+        } = Guards::read(config)?;
         let tls = [&grpc_tls, &admin_tls].into_iter().flatten();
         let files: Vec<Arc<dyn WatchedFiles>> = access
             .file()
@@ -78,13 +85,9 @@ impl Listeners {
         let client_ca = admin.tls.client_ca.is_some();
         let (admin_listener, protection) =
             bind("admin.endpoint", &admin.endpoint, &admin_tls, client_ca).await?;
-        let anonymous_admin =
-            protection.is_anonymous() && !admin_listener.address.ip().is_loopback();
+        let anonymous_admin = is_anonymous(admin, admin_listener.address, protection)?;
         if anonymous_admin {
             let (address, may) = (admin_listener.address, anonymous_callers_may(admin));
-            if !admin.allow_anonymous {
-                return Err(Error::Exposed { address, may });
-            }
             tracing::warn!(%address, "admin.allow_anonymous: anyone who reaches the admin port {may}");
         }
         Ok(Self {
@@ -106,6 +109,58 @@ impl Listeners {
             .map(|listener| Arc::clone(&listener.connections))
             .collect()
     }
+}
+
+/// Does what [`Listeners::bind`] does but for binding: reads certificates and tokens, resolves the addresses, and checks that the admin
+/// port may be reached there. Returns the ports as settings with their addresses.
+pub(super) async fn check(config: &Config) -> Result<Vec<(&'static str, SocketAddr)>, Error> {
+    let guards = Guards::read(config)?;
+    let (grpc, admin) = (&config.grpc, &config.admin);
+    let writer = grpc.writer_endpoint.as_ref();
+    let ports = [
+        Some(("grpc.endpoint", &grpc.endpoint)),
+        writer.map(|endpoint| ("grpc.writer_endpoint", endpoint)),
+        Some(("admin.endpoint", &admin.endpoint)),
+    ];
+    let mut resolved = Vec::new();
+    for (setting, endpoint) in ports.into_iter().flatten() {
+        let found = tokio::net::lookup_host(endpoint.to_bind()).await;
+        let first = found.and_then(|mut found| {
+            let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+            found.next().ok_or_else(none)
+        });
+        let address = first.map_err(|source| Error::Bind {
+            setting,
+            endpoint: endpoint.to_string(),
+            source,
+        })?;
+        resolved.push((setting, address));
+    }
+    if let Some((_, address)) = resolved.last() {
+        let protection = Protection {
+            tls: guards.admin_tls.is_some(),
+            client_certs: admin.tls.client_ca.is_some(),
+            tokens: guards.access.requires_token(),
+        };
+        is_anonymous(admin, *address, protection)?;
+    }
+    Ok(resolved)
+}
+
+/// True if other machines can reach the admin port and it requires no authentication, which is an error unless it is allowed.
+fn is_anonymous(
+    admin: &config::Admin,
+    address: SocketAddr,
+    protection: Protection,
+) -> Result<bool, Error> {
+    if !protection.is_anonymous() || address.ip().is_loopback() {
+        return Ok(false);
+    }
+    if !admin.allow_anonymous {
+        let may = anonymous_callers_may(admin);
+        return Err(Error::Exposed { address, may });
+    }
+    Ok(true)
 }
 
 /// The actions that an admin port without authentication offers to everyone, for messages.
@@ -155,6 +210,22 @@ async fn bind(
         tls,
         connections,
     })
+}
+
+// === impl Guards ===
+
+impl Guards {
+    fn read(config: &Config) -> Result<Self, Error> {
+        let access = match &config.access.tokens {
+            Some(path) => Access::from_file(path).map_err(Error::Access)?,
+            None => Access::anonymous(),
+        };
+        Ok(Self {
+            access: Arc::new(access),
+            grpc_tls: open_tls(Protocol::Grpc, &config.grpc.tls)?,
+            admin_tls: open_tls(Protocol::Admin, &config.admin.tls)?,
+        })
+    }
 }
 
 // === impl Protection ===

@@ -63,6 +63,20 @@ pub(super) fn lock_shared(dir: &Path) -> Result<Option<Lock>, Error> {
     }
 }
 
+/// True if another process has locked the folder to write there.
+pub(super) fn is_locked(dir: &Path) -> Result<bool, Error> {
+    let file = match File::open(dir.join("LOCK")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed(dir, &error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(failed(dir, &error)),
+    }
+}
+
 fn check_locked(dir: &Path, tried: Result<(), TryLockError>) -> Result<(), Error> {
     match tried {
         Ok(()) => Ok(()),

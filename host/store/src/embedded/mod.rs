@@ -162,6 +162,14 @@ impl EmbeddedDriver {
         }))
     }
 
+    /// True if another process has the store in a folder open to write it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if that cannot be found out.
+    pub fn is_in_use(dir: &Path) -> Result<bool, Error> {
+        folder::is_locked(dir)
+    }
+
     /// Files and partitions without a record, as found when the store was opened. A crash leaves none, so they mean that records are lost.
     pub fn orphans(&self) -> Vec<Orphan> {
         self.shared.store().state().orphans.clone()

@@ -1,0 +1,130 @@
+//! Tries what a start tries, but opens no port and changes nothing on disk (`larder config check`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use larder_core::telemetry::Metrics;
+use larder_model::TenantName;
+use larder_runtime::plugin::{Checkup, Host};
+use larder_runtime::tenants::LoadError;
+use larder_store as kv;
+use larder_store::embedded::EmbeddedDriver;
+use larder_store::mirror;
+
+use super::{Error, cache_dir, kv_dir, kv_options, listeners, runtime, tenant_configs};
+use crate::config::{Config, KvDriver};
+
+/// A store as a start would find it.
+enum Found {
+    /// Opened, but only to read it.
+    Store(Arc<dyn kv::Driver>),
+    /// The reason why there is nothing to open.
+    Nothing(&'static str),
+}
+
+/// Tries everything that [`Server::bind`](super::Server::bind) tries. `scratch` is an empty folder for what has to be written, such as
+/// compiled plugins. Returns what was tried: a word and a line for each.
+///
+/// # Errors
+/// As of a start. The store of a running server is not opened, and a port that is taken is not noticed.
+pub(crate) async fn rehearse(
+    config: &Config,
+    scratch: &Path,
+) -> Result<Vec<(&'static str, String)>, Error> {
+    let mut tried = Vec::new();
+    for (setting, address) in listeners::check(config).await? {
+        tried.push(("port", format!("{setting}, {address} (not opened)")));
+    }
+    if let Some(tokens) = &config.access.tokens {
+        tried.push(("tokens", tokens.display().to_string()));
+    }
+    for (setting, tls) in [
+        ("grpc.tls", &config.grpc.tls),
+        ("admin.tls", &config.admin.tls),
+    ] {
+        if let Some(cert) = &tls.cert {
+            tried.push(("tls", format!("{setting}, {}", cert.display())));
+        }
+    }
+    let data_dir = config.data_dir.display();
+    let state = check_data_dir(&config.data_dir)?;
+    tried.push(("data_dir", format!("{data_dir}, {state}")));
+
+    let found = find_store(config, scratch)?;
+    let (kv, state): (Arc<dyn kv::Driver>, _) = match &found {
+        Found::Store(driver) => (Arc::clone(driver), "it can be opened"),
+        Found::Nothing(why) => (Arc::new(kv::MemoryDriver::new()), *why),
+    };
+    tried.push(("store", format!("{}, {state}", kv_dir(config).display())));
+    let configs = tenant_configs(config).map_err(Error::Plugin)?;
+    let wasm =
+        runtime(config, &Arc::default(), compiled(config, scratch)).map_err(Error::Runtime)?;
+    let host = Host {
+        runtime: wasm.clone(),
+        kv: Arc::clone(&kv),
+        metrics: Arc::new(Metrics::new()),
+    };
+    let loaded = configs.clone().load(&host).await.map_err(Error::Plugin)?;
+    loaded.try_out().await.map_err(Error::Plugin)?;
+    if let Found::Store(_) = found
+        && !config.tenancy.enabled
+    {
+        // A start opens the one tenant.
+        let name = TenantName::default_tenant();
+        let plugin = configs.default.plugin;
+        let opened = Checkup::open(&wasm, plugin, kv, name.as_str()).await;
+        opened.map_err(|source| Error::Plugin(LoadError::new(None, source)))?;
+    }
+    let plugin = &loaded.default.plugin;
+    let (name, version) = (plugin.name(), plugin.version());
+    tried.push(("plugin", format!("{name} {version}, it takes its settings")));
+    for tenant in loaded.overrides.keys() {
+        tried.push(("tenant", format!("{tenant}, its plugin takes its settings")));
+    }
+    Ok(tried)
+}
+
+/// Checks that the folder can be written, or made.
+fn check_data_dir(path: &Path) -> Result<&'static str, Error> {
+    let failed = |source| Error::DataDir {
+        path: path.to_owned(),
+        source,
+    };
+    let absolute = std::path::absolute(path).map_err(failed)?;
+    let mut above = absolute.ancestors();
+    let exists = |folder: &&Path| folder.symlink_metadata().is_ok();
+    let nearest = above.find(exists).unwrap_or(Path::new("/"));
+    if !std::fs::metadata(nearest).map_err(failed)?.is_dir() {
+        return Err(failed(std::io::ErrorKind::NotADirectory.into()));
+    }
+    let rights = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(nearest, rights).map_err(|error| failed(error.into()))?;
+    Ok(if nearest == absolute {
+        "it can be written"
+    } else {
+        "it can be made"
+    })
+}
+
+fn find_store(config: &Config, scratch: &Path) -> Result<Found, Error> {
+    if config.kv.driver == KvDriver::Memory {
+        return Ok(Found::Nothing("not used: `kv.driver` is `memory`"));
+    }
+    if EmbeddedDriver::is_in_use(&kv_dir(config)).map_err(Error::Kv)? {
+        return Ok(Found::Nothing("not opened: a server uses it"));
+    }
+    let options = kv_options(config, &Arc::default());
+    let opened = EmbeddedDriver::open_read_only(options, scratch).map_err(Error::Kv)?;
+    Ok(match opened {
+        Some(driver) => Found::Store(Arc::new(driver)),
+        None => Found::Nothing("there is none yet"),
+    })
+}
+
+/// A folder for compiled plugins, with those that the server has compiled.
+pub(crate) fn compiled(config: &Config, scratch: &Path) -> PathBuf {
+    let (from, to) = (cache_dir(config), scratch.join("compiled"));
+    // Where there are none, or they cannot be read, plugins are compiled again.
+    drop(mirror(&from, &to));
+    to
+}
