@@ -126,6 +126,39 @@ fn the_readme_shows_what_a_start_prints() {
     assert_eq!(block(&read("README.md"), "console"), shown);
 }
 
+/// Jaeger's exporter has its queue and its retries off unless told otherwise, and then loses spans while Larder restarts. The keys are
+/// those of `exporterhelper.QueueBatchConfig` and `configretry.BackOffConfig`.
+#[test]
+fn each_configuration_of_jaegers_exporter_has_retries_and_a_queue() {
+    let mut exporters = 0;
+    let docs = files("md").into_iter();
+    for page in
+        docs.filter(|page| page.ends_with("README.md") || page.parent().unwrap().ends_with("docs"))
+    {
+        let text = fs::read_to_string(&page).unwrap();
+        for after in text.split("```yaml\n").skip(1) {
+            let yaml = after.split_once("```").expect("its end").0;
+            if !yaml.contains("jaeger_storage_exporter:") {
+                continue;
+            }
+            exporters += 1;
+            let parsed: serde_json::Value = serde_saphyr::from_str(yaml).unwrap();
+            let exporter = &parsed["exporters"]["jaeger_storage_exporter"];
+            let place = page.display();
+            assert_eq!(
+                exporter["retry_on_failure"]["enabled"], true,
+                "{place}: {exporter}"
+            );
+            let queue = &exporter["queue"];
+            assert_ne!(queue["enabled"], false, "{place}: {exporter}");
+            for bound in ["num_consumers", "queue_size"] {
+                assert!(queue[bound].as_u64() > Some(0), "{place}: {exporter}");
+            }
+        }
+    }
+    assert!(exporters > 0, "the README has one");
+}
+
 /// Each function of the README's plugin is a required one of the SDK's trait.
 #[test]
 fn the_readme_shows_the_trait_of_plugins() {
