@@ -296,3 +296,60 @@ async fn a_check_of_the_configuration_changes_nothing_and_runs_beside_a_server()
     assert_eq!(damaged.status.code(), Some(1), "{damaged:?}");
     assert!(damaged.error().contains("DATA_LOSS"), "{damaged:?}");
 }
+
+/// A size is printed in the unit in which it was given, a fraction in a smaller one of its kind.
+#[test]
+fn a_size_is_echoed_as_it_was_written() {
+    for (written, told) in [
+        ("200GB", "200GB"),
+        ("200GiB", "200GiB"),
+        ("1500MB", "1500MB"),
+        ("2000000000B", "2000000000B"),
+        ("1.5GiB", "1536MiB"),
+        ("1.5GB", "1500MB"),
+        ("2048KiB", "2048KiB"),
+    ] {
+        let printed = print().config(&format!("kv: {{ quota: {written} }}")).run();
+        assert_eq!(value(&printed, "quota"), told);
+    }
+    let told = refused(print().config("limits: { memory: 200GB }"));
+    assert_contains_all(&told, &["at most 4GiB", "got 200GB"]);
+}
+
+/// The table has them, each is a setting of that plugin, and one that stands elsewhere is told where it belongs.
+#[test]
+fn the_settings_of_bundled_plugins_are_listed_and_told_where_they_belong() {
+    let table = Options::bare().without_port_flags();
+    let table = table.arguments(["config", "table"]).run().stdout;
+    let rows = table.lines().filter_map(|row| {
+        let (name, rest) = row
+            .strip_prefix("| `plugin.settings.")?
+            .split_once("` (`")?;
+        Some((name.to_owned(), rest.split_once('`')?.0.to_owned()))
+    });
+    let rows: Vec<(String, String)> = rows.collect();
+    assert!(rows.len() >= 5, "{rows:?}");
+    for (name, plugin) in &rows {
+        let value = match name.as_str() {
+            "retention" => "72h",
+            "max_traces" => "7",
+            _ => "64MiB",
+        };
+        let inspect = Options::bare().without_port_flags();
+        let inspect = inspect.arguments(["plugin", "inspect", plugin]);
+        let inspected = inspect.setting(name, value).run();
+        assert!(inspected.status.success(), "{plugin} {name}: {inspected:?}");
+    }
+    for wrong in [
+        "retention: 72h",
+        "kv: { retention: 72h }",
+        "plugin: { retention: 72h }",
+        "tenancy: { overrides: { acme: { retention: 72h } } }",
+    ] {
+        let told = refused(print().config(wrong));
+        assert_contains_all(&told, &["larder.yaml:1:", "plugin.settings.retention`?"]);
+    }
+    let warned = print().environment("LARDER_RETENTION", "72h").run();
+    let told = "did you mean `LARDER_PLUGIN_SETTINGS_RETENTION`?";
+    assert!(warned.stderr.contains(told), "{warned:?}");
+}

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::error::{Error, Origin, nearest};
-use super::settings::{PLUGIN_SETTINGS, SETTINGS, Setting, variable};
+use super::settings::{OF_BUNDLED, PLUGIN_SETTINGS, SETTINGS, Setting, variable};
 
 /// The variable with the path of the configuration file.
 const FILE: &str = "LARDER_CONFIG";
@@ -97,7 +97,8 @@ fn is_service_link(name: &str, value: &OsStr) -> bool {
 
 fn unknown(name: &str) -> Error {
     let known = SETTINGS.iter().map(Setting::variable);
-    let known = known.chain([FILE.to_owned(), LOG.to_owned()]);
+    let own = OF_BUNDLED.iter().map(|setting| variable(setting.path));
+    let known = known.chain(own).chain([FILE.to_owned(), LOG.to_owned()]);
     // For `LARDER_MEMORY` suggest a variable that ends in `_MEMORY`.
     let nearest = nearest(name, '_', known.clone()).or_else(|| {
         let rest = name.strip_prefix("LARDER")?;

@@ -9,7 +9,7 @@ use larder_model::TenantName;
 use super::error::{Error, Origin, nearest};
 use super::file::{self, Entry, Raw};
 use super::overrides::{OVERRIDES, Overrides};
-use super::settings::{self, PLUGIN_SETTINGS, SETTINGS, Scope, Setting};
+use super::settings::{self, OF_BUNDLED, PLUGIN_SETTINGS, SETTINGS, Scope, Setting};
 use super::value::Value as _;
 use super::{Config, environment};
 
@@ -283,6 +283,8 @@ fn paths(settings: impl Iterator<Item = &'static str>) -> impl Iterator<Item = S
         let sections = sections.filter_map(|(at, _)| path.get(..at));
         sections.chain([path]).map(str::to_owned)
     });
-    let paths: Vec<String> = paths.chain([PLUGIN_SETTINGS.to_owned()]).collect();
+    let own = OF_BUNDLED.iter().map(|setting| setting.path.to_owned());
+    let paths = paths.chain([PLUGIN_SETTINGS.to_owned()]).chain(own);
+    let paths: Vec<String> = paths.collect();
     paths.into_iter()
 }

@@ -176,6 +176,50 @@ settings! {
         "A resource attribute that names the tenant of each resource in an Export without the header; without it there, the default";
 }
 
+/// A setting of a bundled plugin's own, for the table and for suggestions. The plugin reads and checks it.
+pub(super) struct PluginSetting {
+    /// The plugin's name.
+    pub(super) plugin: &'static str,
+    /// The setting's path, below [`PLUGIN_SETTINGS`].
+    pub(super) path: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+}
+
+/// The settings of the bundled plugins.
+pub(super) const OF_BUNDLED: &[PluginSetting] = &[
+    PluginSetting {
+        plugin: "kv",
+        path: "plugin.settings.retention",
+        default: "`168h`",
+        meaning: "How long data is kept after its write (24s or more)",
+    },
+    PluginSetting {
+        plugin: "kv",
+        path: "plugin.settings.max_bytes",
+        default: "unset",
+        meaning: "The most bytes that a tenant may store; the oldest writes are dropped first",
+    },
+    PluginSetting {
+        plugin: "memory",
+        path: "plugin.settings.max_traces",
+        default: "`100000`",
+        meaning: "The most traces; the one that was written first is dropped first",
+    },
+    PluginSetting {
+        plugin: "memory",
+        path: "plugin.settings.max_bytes",
+        default: "60 % of `limits.memory`",
+        meaning: "The most bytes of spans; the trace that was written first is dropped first",
+    },
+    PluginSetting {
+        plugin: "memory",
+        path: "plugin.settings.unpacked_bytes",
+        default: "`max_bytes`",
+        meaning: "Spans beyond these bytes are packed with LZ4",
+    },
+];
+
 /// A reload applies overrides to the requests that follow, so a setting that is read at start cannot be overridden.
 const _: () = {
     let mut rows = SETTINGS;
@@ -342,6 +386,15 @@ pub fn markdown() -> String {
         let Setting { path, meaning, .. } = setting;
         // Writing to a string cannot fail.
         writeln!(table, "| `{path}` | {default} | {meaning}{range} |").unwrap_or_default();
+    }
+    for setting in OF_BUNDLED {
+        let PluginSetting {
+            plugin,
+            path,
+            default,
+            meaning,
+        } = setting;
+        writeln!(table, "| `{path}` (`{plugin}`) | {default} | {meaning} |").unwrap_or_default();
     }
     writeln!(
         table,

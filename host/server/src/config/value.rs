@@ -1,5 +1,6 @@
 //! The types of settings and their texts, such as `64MiB`, `168h` and `127.0.0.1:17271`.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,9 +8,14 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// A number of bytes. Its text is exact, in the largest binary unit that divides it: `64MiB`, `4032KiB`, `1000B`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(u64);
+/// A number of bytes. Its text is exact: in the unit in which it was written, such as `200GB`, or in a smaller unit of its kind for a
+/// fraction, such as `1500MB` for `1.5GB`. A size without a unit has the largest binary unit that divides it: `64MiB`, `4032KiB`, `1000B`.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    bytes: u64,
+    /// The unit of its text, and the bytes of that unit, which divide the size. `None` for the largest binary one.
+    unit: Option<(&'static str, u64)>,
+}
 
 /// The address of a port: `host:port` with a name or an IP address as host. `:17271` means every interface, as in Jaeger's
 /// configuration. Names are resolved when the port is bound.
@@ -59,47 +65,94 @@ pub(super) fn as_text<T: Value, S: Serializer>(value: &T, to: S) -> Result<S::Ok
 // === impl Size ===
 
 impl Size {
-    const UNITS: [(&'static str, u64); 5] = [
+    const BINARY: [(&'static str, u64); 7] = [
+        ("EiB", 1 << 60),
+        ("PiB", 1 << 50),
         ("TiB", 1 << 40),
         ("GiB", 1 << 30),
         ("MiB", 1 << 20),
         ("KiB", 1 << 10),
         ("B", 1),
     ];
+    const DECIMAL: [(&'static str, u64); 7] = [
+        ("EB", 1_000_000_000_000_000_000),
+        ("PB", 1_000_000_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("GB", 1_000_000_000),
+        ("MB", 1_000_000),
+        ("KB", 1_000),
+        ("B", 1),
+    ];
 
     /// A size in bytes.
     pub const fn from_bytes(bytes: u64) -> Self {
-        Self(bytes)
+        Self { bytes, unit: None }
     }
 
     /// A size in KiB.
     pub const fn kib(kib: u32) -> Self {
-        Self((kib as u64) << 10)
+        Self::from_bytes((kib as u64) << 10)
     }
 
     /// A size in MiB.
     pub const fn mib(mib: u32) -> Self {
-        Self((mib as u64) << 20)
+        Self::from_bytes((mib as u64) << 20)
     }
 
     /// The size in bytes.
     pub const fn bytes(self) -> u64 {
-        self.0
+        self.bytes
+    }
+
+    /// The unit to show a size in that was written in this one: the same, or the next smaller one of its kind that divides it.
+    fn unit(written: &str, bytes: u64) -> Option<(&'static str, u64)> {
+        if written.is_empty() {
+            return None;
+        }
+        // `G` and `Gi` are units too.
+        let bare = |unit: &str| unit.trim_end_matches(['b', 'B']).to_lowercase();
+        [Self::BINARY, Self::DECIMAL].into_iter().find_map(|units| {
+            let units = units.into_iter();
+            let mut units = units.skip_while(|(unit, _)| bare(unit) != bare(written));
+            units.find(|(_, factor)| bytes.is_multiple_of(*factor))
+        })
     }
 
     /// The size in bytes, at most `usize::MAX`.
     pub fn as_usize(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
+        usize::try_from(self.bytes).unwrap_or(usize::MAX)
+    }
+}
+
+/// Sizes are compared as numbers, whatever their units.
+impl PartialEq for Size {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Size {}
+
+impl PartialOrd for Size {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Size {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes.cmp(&other.bytes)
     }
 }
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, factor) = Self::UNITS
-            .into_iter()
-            .find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
-            .unwrap_or(("B", 1));
-        write!(f, "{}{unit}", self.0 / factor)
+        let largest = || {
+            let mut units = Self::BINARY.into_iter();
+            units.find(|(_, factor)| self.bytes >= *factor && self.bytes.is_multiple_of(*factor))
+        };
+        let (unit, factor) = self.unit.or_else(largest).unwrap_or(("B", 1));
+        write!(f, "{}{unit}", self.bytes / factor)
     }
 }
 
@@ -113,8 +166,10 @@ impl Value for Size {
     const KIND: &'static str = "a size such as 64MiB";
 
     fn read(text: &str) -> Option<Self> {
-        let size: bytesize::ByteSize = text.parse().ok()?;
-        Some(Self(size.as_u64()))
+        let bytes = text.parse::<bytesize::ByteSize>().ok()?.as_u64();
+        let written = text.trim_start_matches(|c: char| !c.is_alphabetic()).trim();
+        let unit = Self::unit(written, bytes);
+        Some(Self { bytes, unit })
     }
 
     fn show(&self) -> String {
@@ -351,13 +406,28 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_shown_exactly_in_the_largest_unit_that_divides_them() {
+    fn sizes_are_shown_exactly_in_the_unit_in_which_they_were_written() {
         check::<Size>("64MiB", "64MiB");
-        check::<Size>("1024 KiB", "1MiB");
+        check::<Size>("1024 KiB", "1024KiB");
         check::<Size>("1.5GiB", "1536MiB");
+        check::<Size>("2Gi", "2GiB");
+        check::<Size>("1MB", "1MB");
+        check::<Size>("1.5gb", "1500MB");
+        check::<Size>("200G", "200GB");
+        check::<Size>("5000TB", "5000TB");
+        check::<Size>("2PiB", "2PiB");
+        check::<Size>("1000000B", "1000000B");
+        check::<Size>("0MiB", "0MiB");
+    }
+
+    #[test]
+    fn sizes_without_a_unit_are_shown_in_the_largest_that_divides_them() {
         check::<Size>("4128768", "4032KiB");
-        check::<Size>("1MB", "1000000B");
+        check::<Size>("1048576", "1MiB");
+        check::<Size>("1000", "1000B");
         check::<Size>("0", "0B");
+        assert_eq!(Size::from_bytes(3 << 30).show(), "3GiB");
+        assert_eq!(Size::kib(1024).show(), "1MiB");
         assert_eq!(Size::mib(64).bytes(), 64 * 1024 * 1024);
         assert_eq!(Size::kib(4).as_usize(), 4096);
     }

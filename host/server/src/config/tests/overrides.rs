@@ -183,7 +183,7 @@ fn an_override_is_printed_as_the_file_would_have_it() {
       kv:
         quota: null
       limits:
-        memory: 1MiB
+        memory: 1024KiB
         queue_depth: 7
       plugin:
         settings:
