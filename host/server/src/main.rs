@@ -6,7 +6,6 @@ mod allocator;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use larder::cli::{self, Cli, Command, Signals};
 use larder::config::{Config, KvDriver, Sources};
 use larder::server::{Server, kv_dir};
@@ -27,7 +26,7 @@ fn main() -> ExitCode {
     } else {
         Format::Plain
     };
-    let cli = match Cli::try_parse() {
+    let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(usage) if format == Format::Json && usage.use_stderr() => {
             format.fail(usage.to_string().trim().trim_start_matches("error: "));

@@ -353,3 +353,30 @@ fn the_settings_of_bundled_plugins_are_listed_and_told_where_they_belong() {
     let told = "did you mean `LARDER_PLUGIN_SETTINGS_RETENTION`?";
     assert!(warned.stderr.contains(told), "{warned:?}");
 }
+
+#[test]
+fn the_help_of_a_command_has_its_own_options() {
+    let help = |arguments: &[&str]| {
+        let command = Options::bare().without_port_flags();
+        let command = command.arguments(arguments.iter().copied());
+        let exit = command.arguments(["--help"]).run();
+        assert!(exit.status.success(), "{exit:?}");
+        exit.stdout
+    };
+    for serving in [&[][..], &["serve"]] {
+        assert_contains_all(&help(serving), &["--grpc-endpoint", "--data-dir"]);
+    }
+    for (command, own) in [
+        (&["token"][..], "--append"),
+        (&["plugin", "inspect"][..], "NAME|FILE.wasm"),
+        (&["config", "print"][..], "YAML"),
+        (&["config", "check"][..], "plugins"),
+        (&["check"][..], "stored on disk"),
+    ] {
+        let text = help(command);
+        assert_contains_all(&text, &[own, "`larder --help`"]);
+        for of_a_server in ["--grpc-endpoint", "--enable-purge", "--data-dir"] {
+            assert!(!text.contains(of_a_server), "{of_a_server} in {text}");
+        }
+    }
+}

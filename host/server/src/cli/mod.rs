@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use larder_edge::access::Right;
 use larder_runtime::plugin::CompileJob;
 
@@ -130,18 +130,51 @@ struct Options {
     enable_purge: bool,
 }
 
-// === impl Cli ===
+/// Parses a command line. The error is a message for the user, or the help that they asked for.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = definition();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// The command line, in which the help of a command other than `serve` has the command's own options alone. The settings are options of
+/// every command, and would hide them.
+fn definition() -> clap::Command {
+    fn with_own_help(command: clap::Command) -> clap::Command {
+        let names = command.get_subcommands().map(clap::Command::get_name);
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        let hidden = |option: clap::Arg| {
+            let is_global = option.is_global_set();
+            option.hide(is_global)
+        };
+        let command = command.mut_args(hidden).after_help(
+            "`larder --help` lists the options for settings, which may be given here too.",
+        );
+        let nested = |command: clap::Command, name| command.mut_subcommand(name, with_own_help);
+        names.into_iter().fold(command, nested)
+    }
+    let mut command = <Cli as CommandFactory>::command();
+    // Hands the options down to the commands.
+    command.build();
+    let names = command.get_subcommands().map(clap::Command::get_name);
+    let names = names.filter(|name| !matches!(*name, "serve" | "help"));
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    let nested = |command: clap::Command, name| command.mut_subcommand(name, with_own_help);
+    names.into_iter().fold(command, nested)
+}
 
 /// True for a command line that starts a server, even one that cannot be parsed.
 pub fn is_for_a_server(arguments: impl Iterator<Item = OsString>) -> bool {
     let arguments: Vec<OsString> = arguments.collect();
-    if let Ok(cli) = Cli::try_parse_from(&arguments) {
+    if let Ok(cli) = parse(arguments.iter().cloned()) {
         return cli.command() == Command::Serve;
     }
     let known = <Cli as CommandFactory>::command();
     let mut commands = known.get_subcommands().map(clap::Command::get_name);
     commands.all(|name| name == "serve" || arguments.iter().skip(1).all(|it| it != name))
 }
+
+// === impl Cli ===
 
 impl Cli {
     /// The command.
