@@ -96,7 +96,11 @@ fn files_that_cannot_be_used_are_named_with_their_setting() {
     );
     check(
         &|folder| replace(&folder.join("key.pem"), "no key"),
-        &["`grpc.tls.key`", "key.pem", "has to hold a private key"],
+        &[
+            "`grpc.tls.key`",
+            "key.pem",
+            "has no private key: it has to hold a private key",
+        ],
     );
     check(
         &|folder| replace(&folder.join("key.pem"), &authority.sign().key),
@@ -112,7 +116,7 @@ fn files_that_cannot_be_used_are_named_with_their_setting() {
         &[
             "`grpc.tls.client_ca`",
             "clients.pem",
-            "has to hold certificates",
+            "has no certificate: it has to hold certificates",
         ],
     );
 }

@@ -103,6 +103,7 @@ impl TlsFiles {
                 &self.key,
                 &not_pem(
                     &error,
+                    "private key",
                     "a private key (PKCS #8, PKCS #1 or SEC 1, without a password)",
                 ),
             )
@@ -154,7 +155,13 @@ impl TlsFiles {
         path: &Path,
     ) -> Result<Vec<CertificateDer<'static>>, Error> {
         let pem = self.pem(setting, path)?;
-        let wrong = |error| self.unusable(setting, path, &not_pem(&error, "certificates"));
+        let wrong = |error| {
+            self.unusable(
+                setting,
+                path,
+                &not_pem(&error, "certificate", "certificates"),
+            )
+        };
         let certs = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(wrong)?;
@@ -186,10 +193,10 @@ impl TlsFiles {
 }
 
 /// Replaces the library's text, which would repeat the content of a broken section, possibly a key.
-fn not_pem(error: &pem::Error, wanted: &str) -> String {
+fn not_pem(error: &pem::Error, lacking: &str, wanted: &str) -> String {
     let wrong = match error {
-        pem::Error::NoItemsFound => "has none",
-        _ => "is not whole PEM",
+        pem::Error::NoItemsFound => format!("has no {lacking}"),
+        _ => "is not whole PEM".to_owned(),
     };
     format!("{wrong}: it has to hold {wanted}, as PEM")
 }
