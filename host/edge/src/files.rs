@@ -84,11 +84,6 @@ impl<T, E> Reloadable<T, E> {
     pub fn current(&self) -> Arc<T> {
         self.current.get()
     }
-
-    fn apply(&self, value: T) {
-        self.current.set(value);
-        tracing::info!(setting = self.setting, "files read again");
-    }
 }
 
 impl<T, E> WatchedFiles for Reloadable<T, E>
@@ -104,7 +99,10 @@ where
         }
         *before = now;
         match (self.load)() {
-            Ok(value) => self.apply(value),
+            Ok(value) => {
+                self.current.set(value);
+                tracing::info!(setting = self.setting, "files read again");
+            }
             Err(error) => {
                 tracing::error!(setting = self.setting, error = %Chain(&error), "changed files cannot be used; the last good ones stay in use");
             }
@@ -112,10 +110,18 @@ where
     }
 
     fn prepare(self: Arc<Self>) -> Result<PreparedReload, Box<dyn Error + Send + Sync>> {
+        // Before the files are read, as in `open`.
+        let stamps = stamps(&self.files);
         let value = (self.load)()?;
+        let setting = self.setting;
+        let apply = move || {
+            // The reload logs it, and these files are not read again until they change once more.
+            *self.stamps.lock() = stamps;
+            self.current.set(value);
+        };
         Ok(PreparedReload {
-            setting: self.setting,
-            apply: Box::new(move || self.apply(value)),
+            setting,
+            apply: Box::new(apply),
         })
     }
 }
@@ -207,6 +213,21 @@ mod tests {
         );
         (prepared.apply)();
         assert!(!Arc::ptr_eq(&first, &number.current()));
+    }
+
+    #[test]
+    fn a_changed_file_that_was_reloaded_on_request_is_not_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("number");
+        fs::write(&file, "7").unwrap();
+        let number = Arc::new(number(&file));
+        fs::write(&file, "123").unwrap();
+        let prepared = Arc::clone(&number).prepare().unwrap();
+        (prepared.apply)();
+        let reloaded = number.current();
+        assert_eq!(*reloaded, 123);
+        number.reload_if_changed();
+        assert!(Arc::ptr_eq(&reloaded, &number.current()));
     }
 
     #[test]
