@@ -207,3 +207,27 @@ async fn entries_of_new_tokens_are_appended_to_a_file_without_their_secrets() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_scrapers_token_reads_metrics_and_nothing_else() {
+    let home = Home::new();
+    let (scraper, line) = token("prometheus", None, "metrics");
+    let larder = start(&home, &[&line]);
+    let told = ask(&larder, "GET", "/metrics", Some(&scraper));
+    assert_eq!(told.status, 200, "{told:?}");
+    for (verb, path) in [
+        ("GET", "/plugin"),
+        ("GET", "/tenants"),
+        ("POST", "/explain"),
+        ("POST", "/purge"),
+        ("POST", "/reload"),
+    ] {
+        let told = ask(&larder, verb, path, Some(&scraper));
+        assert_eq!(told.status, 403, "{path}: {told:?}");
+    }
+    let client = larder.client().await.token(&scraper);
+    for method in READS.into_iter().chain([method::EXPORT]) {
+        let refused = code(&client.call(), method).await;
+        assert_eq!(refused, Code::PermissionDenied, "{method}");
+    }
+}

@@ -103,7 +103,7 @@ fn entries(yaml: &str) -> Result<Vec<TokenEntry>, String> {
                 format!(" at line {}, column {}", at.line(), at.column())
             });
             format!(
-                "not a list of entries{place}: each is `{{ name: NAME, sha256: HEX, tenants: [NAME, ...] or \"*\", rights: [read, write, admin] }}`, as `larder token` prints it"
+                "not a list of entries{place}: each is `{{ name: NAME, sha256: HEX, tenants: [NAME, ...] or \"*\", rights: [read, write, admin, metrics] }}`, as `larder token` prints it"
             )
         },
     )?;
@@ -205,7 +205,7 @@ impl TokenEntry {
         };
         if rights.is_empty() {
             return Err(format!(
-                "`rights` of {name:?} has to hold one of read, write and admin"
+                "`rights` of {name:?} has to hold one of read, write, admin and metrics"
             ));
         }
         Ok(Self {

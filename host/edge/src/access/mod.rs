@@ -39,6 +39,8 @@ pub enum Right {
     Admin,
 }
 
+    /// Scrape metrics, and nothing else.
+    Metrics,
 /// A refused call. The text says what to do, and never contains a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
@@ -199,6 +201,7 @@ fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
             Some(_) => Err(AuthError::Unauthenticated(
                 "more than one value of authorization, or of bearer.token: send one token",
             )),
+            Self::Metrics => "metrics",
             None => Ok(first.map(http::HeaderValue::as_bytes)),
         }
     };

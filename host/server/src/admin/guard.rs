@@ -22,15 +22,17 @@ const MAX_BODY: usize = 2 << 20;
 /// The name of the caller's token, for the log; "-" if tokens are not required.
 pub(super) struct CallerName(pub(super) String);
 
-/// Admits callers with the right `admin` for any tenant.
-pub(super) async fn operator(
+/// Admits callers with the right `metrics`, or `admin` for any tenant.
+pub(super) async fn scraper(
     State(state): State<AdminState>,
     request: Request,
     next: Next,
 ) -> Response {
     let caller = state.access.caller(request.headers());
     let caller = caller.and_then(|caller| {
-        caller.check_right(Right::Admin)?;
+        if caller.check_right(Right::Admin).is_err() {
+            caller.check_right(Right::Metrics)?;
+        }
         Ok(caller)
     });
     forward(&state, caller, request, next).await

@@ -115,9 +115,9 @@ pub struct AdminState {
 
 /// The routes.
 pub fn router(state: AdminState) -> Router {
-    let operator_routes = Router::new()
+    let scraper_routes = Router::new()
         .route("/metrics", get(scrape::metrics))
-        .route_layer(from_fn_with_state(state.clone(), guard::operator));
+        .route_layer(from_fn_with_state(state.clone(), guard::scraper));
     let server_routes = Router::new()
         .route("/plugin", get(status))
         .route("/reload", post(reload::reload))
@@ -130,7 +130,7 @@ pub fn router(state: AdminState) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .merge(operator_routes)
+        .merge(scraper_routes)
         .merge(server_routes)
         .merge(tenant_routes)
         .fallback(unknown)
