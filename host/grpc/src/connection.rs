@@ -1,6 +1,7 @@
 //! Adapts a connection to tonic.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,15 +9,17 @@ use larder_edge::listeners::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
-/// A connection for tonic, which passes no information about it to handlers.
+/// A connection for tonic. Its requests have the peer's address as an extension.
 pub(crate) struct TonicConnection(pub(crate) Connection);
 
 // === impl TonicConnection ===
 
 impl Connected for TonicConnection {
-    type ConnectInfo = ();
+    type ConnectInfo = SocketAddr;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> SocketAddr {
+        self.0.peer()
+    }
 }
 
 impl AsyncRead for TonicConnection {

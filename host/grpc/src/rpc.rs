@@ -5,6 +5,7 @@ mod body;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use larder_core::Live;
 use larder_core::fair::{Ended, Lane, Scheduler};
 use larder_core::telemetry::Metrics;
-use larder_edge::access::{Access, Right};
+use larder_edge::access::{self, Access, Right};
 use larder_edge::tenant::{HeaderError, Resolver};
 use larder_model::{DEFAULT_TENANT, TenantName};
 use tonic::body::Body;
@@ -124,12 +125,17 @@ impl RpcLayer {
     }
 
     /// Checks the caller's token and resolves the tenant.
-    fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<RequestTenant, Status> {
+    fn admit(&self, method: &Method, request: &Request<Body>) -> Result<RequestTenant, Status> {
+        let headers = request.headers();
         let right = match method.auth {
             Auth::None => return Ok(RequestTenant::Unnamed),
             Auth::Token(right) => right,
         };
-        let refused = |refusal| status::read(&Failure::Auth(&refusal));
+        let refused = |refusal| {
+            let peer = request.extensions().get::<SocketAddr>().copied();
+            access::report(&refusal, method.name, peer, &self.config.metrics);
+            status::read(&Failure::Auth(&refusal))
+        };
         let caller = self.config.access.caller(headers).map_err(refused)?;
         if right == Right::Write
             && let Some(resolver) = self.resolver.attribute_resolver(headers)
@@ -250,7 +256,7 @@ where
         let answered = async move {
             let admitted = method
                 .ok_or_else(|| status::read(&Failure::UnknownMethod(request.uri().path())))
-                .and_then(|method| Ok((method, layer.admit(method, request.headers())?)));
+                .and_then(|method| Ok((method, layer.admit(method, &request)?)));
             let (method, tenant) = match admitted {
                 Ok(admitted) => admitted,
                 Err(refused) => {

@@ -231,3 +231,43 @@ async fn a_scrapers_token_reads_metrics_and_nothing_else() {
         assert_eq!(refused, Code::PermissionDenied, "{method}");
     }
 }
+
+/// Guesses do not fill the log.
+#[tokio::test]
+async fn refused_logins_are_counted_and_some_of_them_logged() {
+    let home = Home::new();
+    let (read, line) = token("reader", None, "read");
+    let (admin, operator) = token("operator", None, "admin");
+    let larder = start(&home, &[&line, &operator]);
+    let guess = larder.client().await.token("larder_guess");
+    for _ in 0..50 {
+        let refused = guess.services().await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated);
+    }
+    assert_eq!(
+        ask(&larder, "GET", "/metrics", Some("larder_guess")).status,
+        401
+    );
+    assert_eq!(ask(&larder, "POST", "/reload", Some(&read)).status, 403);
+    let metrics = ask(&larder, "GET", "/metrics", Some(&admin)).body;
+    let refused = |reason: &str| {
+        let labels = [format!("reason=\"{reason}\"")];
+        http::count(&metrics, "larder_access_refusals_total", &[&labels[0]])
+    };
+    assert_eq!(refused("unauthenticated"), 51);
+    assert_eq!(refused("permission_denied"), 1);
+    let line = larder.line("a call is refused");
+    for part in [
+        "TraceReader/GetServices",
+        "\"peer\":\"127.0.0.1:",
+        "is not known",
+    ] {
+        assert!(line.contains(part), "no {part} in {line}");
+    }
+    let lines = larder.lines();
+    let logged = lines
+        .iter()
+        .filter(|line| line.contains("a call is refused"));
+    assert!(logged.count() <= 20, "{lines:?}");
+    assert!(!lines.concat().contains("larder_guess"));
+}

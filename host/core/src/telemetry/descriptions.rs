@@ -151,6 +151,8 @@ metrics! {
         "Answers of the plugin that broke the contract, by the rule broken";
     PLUGIN_MEMORY = "larder_plugin_memory_bytes", Gauge, [],
         "Linear memory of the plugin, of all tenants";
+    ACCESS_REFUSED = "larder_access_refusals", Counter, ["reason"],
+        "Calls refused for their bearer token, on every port: `unauthenticated` (none, or an unknown one) or `permission_denied` (without the right, or for other tenants)";
     RELOADS = "larder_reloads", Counter, ["outcome"],
         "Times the configuration was read again, by what came of it: `taken`, `unchanged`, `partial` (something needs a restart, or a tenant's plugin could not be replaced) or `refused`";
     BUILD = "larder_build", Info, ["version"],

@@ -52,6 +52,7 @@ pub struct Metrics {
     plugin_open_failures: Family<ErrorLabels, Counter>,
     plugin_breaches: Family<RuleLabels, Counter>,
     plugin_memory: IntGauge,
+    access_refused: Family<ReasonLabels, Counter>,
     reloads: Family<OutcomeLabels, Counter>,
 }
 
@@ -172,6 +173,7 @@ impl Metrics {
             ),
             plugin_breaches: register(on, descriptions::PLUGIN_BREACHES, Family::default()),
             plugin_memory: register(on, descriptions::PLUGIN_MEMORY, IntGauge::default()),
+            access_refused: register(on, descriptions::ACCESS_REFUSED, Family::default()),
             reloads: register(on, descriptions::RELOADS, Family::default()),
             registry,
         }
@@ -259,6 +261,12 @@ impl Metrics {
             rule: rule.to_owned(),
         };
         self.plugin_breaches.get_or_create(&labels).inc();
+    }
+
+    /// A call was refused for its token. `reason` is `unauthenticated` or `permission_denied`.
+    pub fn access_refused(&self, reason: &'static str) {
+        let labels = ReasonLabels { reason };
+        self.access_refused.get_or_create(&labels).inc();
     }
 
     /// The configuration was reloaded. `outcome` is `taken`, `unchanged`, `partial` or `refused`.

@@ -7,6 +7,7 @@
 //! code in `admin`.
 
 mod file;
+mod refusals;
 mod token;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use http::{HeaderMap, header};
 
 pub use file::{Error, append};
+pub use refusals::report;
 pub use token::{NewEntry, default_name, generate};
 
 use crate::files::{Reloadable, WatchedFiles};
@@ -37,10 +39,10 @@ pub enum Right {
     Write,
     /// See and purge as operators do.
     Admin,
-}
-
     /// Scrape metrics, and nothing else.
     Metrics,
+}
+
 /// A refused call. The text says what to do, and never contains a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
@@ -58,6 +60,18 @@ pub struct Access(Option<Arc<Reloadable<Vec<TokenEntry>, Error>>>);
 /// An authenticated caller, or an anonymous one if no tokens are required.
 #[derive(Clone, Debug)]
 pub struct Caller(Option<TokenEntry>);
+
+// === impl AuthError ===
+
+impl AuthError {
+    /// The `reason` label of metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated(_) => "unauthenticated",
+            Self::PermissionDenied(_) => "permission_denied",
+        }
+    }
+}
 
 // === impl Access ===
 
@@ -187,6 +201,7 @@ impl fmt::Display for Right {
             Self::Read => "read",
             Self::Write => "write",
             Self::Admin => "admin",
+            Self::Metrics => "metrics",
         })
     }
 }
@@ -201,7 +216,6 @@ fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
             Some(_) => Err(AuthError::Unauthenticated(
                 "more than one value of authorization, or of bearer.token: send one token",
             )),
-            Self::Metrics => "metrics",
             None => Ok(first.map(http::HeaderValue::as_bytes)),
         }
     };

@@ -1,6 +1,7 @@
 //! Authentication and request limits of the admin port.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Query, Request, State};
@@ -9,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt as _;
-use larder_edge::access::{AuthError, Caller, Right};
+use larder_edge::access::{self, AuthError, Caller, Right};
 use larder_model::DEFAULT_TENANT;
 use tokio::time::timeout;
 
@@ -87,7 +88,11 @@ async fn forward(
 ) -> Response {
     let caller = match caller {
         Ok(caller) => caller,
-        Err(refusal) => return error_response(&refusal),
+        Err(refusal) => {
+            let peer = request.extensions().get::<SocketAddr>().copied();
+            access::report(&refusal, request.uri().path(), peer, &state.metrics);
+            return error_response(&refusal);
+        }
     };
     let (mut head, body) = request.into_parts();
     head.extensions.insert(caller);

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -26,8 +26,10 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     while let Some(stream) = incoming.next().await {
         while connections.try_join_next().is_some() {}
-        let span = tracing::debug_span!("admin", peer = %stream.peer());
-        let served = connection(stream, router.clone(), *header_timeout.get(), stop.clone());
+        let peer = stream.peer();
+        let span = tracing::debug_span!("admin", %peer);
+        let router = router.clone().layer(Extension(peer));
+        let served = connection(stream, router, *header_timeout.get(), stop.clone());
         connections.spawn(served.instrument(span));
     }
     while connections.join_next().await.is_some() {}

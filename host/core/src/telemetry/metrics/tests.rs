@@ -19,6 +19,7 @@ fn with_every_event() -> Metrics {
     metrics.refused("trace_id", 3);
     metrics.refused_request("malformed");
     metrics.quota_refused("limits.spans_per_second");
+    metrics.access_refused("unauthenticated");
     metrics.reloaded("taken");
     metrics.dropped(&Dropped {
         evicted_traces: 14,
