@@ -77,6 +77,11 @@ impl TraceWriter {
         limits: ingest::Limits,
         writes: TaskTracker,
     ) -> Self {
+        // Its series begin at 0, so that a rate does not miss the first refusal.
+        let of_ingest = ingest::Reason::ALL.map(ingest::Reason::as_str);
+        for reason in of_ingest.into_iter().chain([POISON]) {
+            metrics.refused(reason, 0);
+        }
         Self(Arc::new(Shared {
             stores,
             metrics,

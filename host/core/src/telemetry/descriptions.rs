@@ -112,7 +112,7 @@ metrics! {
     QUERY_INCOMPLETE = "larder_query_incomplete_spans", Counter, ["reason"],
         "Spans answered without their parent's id (`parent_span_id`) or a link (`link_id`) that an older version stored and Jaeger cannot decode, or with the innermost parts of a value as text (`nesting`), by reason";
     STORAGE_TRACES = "larder_storage_traces", Gauge, [],
-        "Traces stored now; 0 where the plugin does not count them, as `kv`";
+        "Traces stored now; absent where the plugin of a tenant stores spans and does not count traces, as `kv`";
     STORAGE_SPANS = "larder_storage_spans", Gauge, [],
         "Spans stored now";
     STORAGE_BYTES = "larder_storage_bytes", Gauge, [],

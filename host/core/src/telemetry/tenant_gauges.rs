@@ -17,6 +17,8 @@ pub struct TenantGauges {
     pub memory: u64,
     /// Traces stored now.
     pub traces: u64,
+    /// Tenants whose plugin stores spans and does not count traces.
+    pub traces_unknown: u64,
     /// Spans stored now.
     pub spans: u64,
     /// Bytes stored now, as the plugins measure them.
@@ -33,6 +35,7 @@ impl AddAssign for TenantGauges {
         add(&mut self.queue_bytes, other.queue_bytes);
         add(&mut self.memory, other.memory);
         add(&mut self.traces, other.traces);
+        add(&mut self.traces_unknown, other.traces_unknown);
         add(&mut self.spans, other.spans);
         add(&mut self.bytes, other.bytes);
     }

@@ -145,6 +145,7 @@ impl Plugin {
             queue_bytes,
             memory: self.shared.memory_used(),
             traces,
+            traces_unknown: u64::from(traces == 0 && spans > 0),
             spans,
             bytes,
         }

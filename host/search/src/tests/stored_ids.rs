@@ -150,12 +150,9 @@ fn sound_spans_are_not_counted() {
     let stored = [with_parent(1, &[]), with_link(2, &[0; 16], &[])];
     let asking = Asking::of(&stored, limits());
     assert_eq!(spans(&asking.find(by_service("s"))), stored);
-    assert!(
-        !asking
-            .metrics
-            .encode()
-            .contains("larder_query_incomplete_spans_total")
-    );
+    for reason in ["parent_span_id", "link_id"] {
+        assert_eq!(asking.counted(reason), 0, "{reason}");
+    }
 }
 
 #[test]

@@ -65,7 +65,6 @@ pub(crate) async fn rehearse(
         metrics: Arc::new(Metrics::new()),
     };
     let loaded = configs.clone().load(&host).await.map_err(Error::Plugin)?;
-    loaded.try_out().await.map_err(Error::Plugin)?;
     if let Found::Store(_) = found
         && !config.tenancy.enabled
     {

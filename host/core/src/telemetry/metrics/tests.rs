@@ -41,6 +41,7 @@ fn with_every_event() -> Metrics {
         queue_bytes: 6_000,
         memory: 1 << 20,
         traces: 11,
+        traces_unknown: 0,
         spans: 12,
         bytes: 13,
     };
@@ -163,6 +164,24 @@ fn gauges_of_tenants_are_summed_without_wrapping() {
     let mut sum = one;
     sum += one;
     assert_eq!((sum.open, sum.spans, sum.memory), (2, u64::MAX, 6));
+}
+
+#[test]
+fn stored_traces_are_absent_where_a_plugin_does_not_count_them() {
+    let metrics = with_every_event();
+    let sample = "larder_storage_traces 0";
+    let some = TenantGauges {
+        spans: 5,
+        traces_unknown: 1,
+        ..TenantGauges::default()
+    };
+    metrics.set_gauges(&some);
+    for text in [metrics.encode(), metrics.encode_plain()] {
+        assert!(!text.contains("\nlarder_storage_traces "), "{text}");
+        check(&text, "larder_storage_spans 5");
+    }
+    metrics.set_gauges(&TenantGauges::default());
+    check(&metrics.encode(), sample);
 }
 
 #[test]
