@@ -11,13 +11,14 @@ use larder_model::storage::{Error, ErrorKind};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use self::query_limiter::QueryLimiter;
+use self::query_limiter::{NoPermit, QueryLimiter};
 use self::token_bucket::TokenBucket;
 use crate::Permit;
 use crate::telemetry::Metrics;
 
 const SPANS: &str = "limits.spans_per_second";
 const QUERIES: &str = "limits.concurrent_queries";
+const WAITING_QUERIES: &str = "limits.query_queue_bytes";
 
 /// Interval at which a tenant's refusals are logged at most. The metric counts them all.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -29,6 +30,8 @@ pub struct Limits {
     pub spans_per_second: Option<u64>,
     /// Concurrent queries (`limits.concurrent_queries`).
     pub concurrent_queries: usize,
+    /// Bytes of queries that wait (`limits.query_queue_bytes`).
+    pub query_queue_bytes: usize,
     /// Compressed bytes in `kv` (`kv.quota`). `None` is unlimited.
     pub kv_quota: Option<u64>,
 }
@@ -57,7 +60,7 @@ impl Quotas {
         Arc::new(Self {
             tenant,
             spans: Mutex::new(limits.spans_per_second.map(TokenBucket::new)),
-            queries: QueryLimiter::new(limits.concurrent_queries),
+            queries: QueryLimiter::new(limits.concurrent_queries, limits.query_queue_bytes),
             metrics,
             logged: Mutex::default(),
         })
@@ -70,7 +73,8 @@ impl Quotas {
             *spans = limits.spans_per_second.map(TokenBucket::new);
         }
         drop(spans);
-        self.queries.set_limit(limits.concurrent_queries);
+        self.queries
+            .set_limits(limits.concurrent_queries, limits.query_queue_bytes);
     }
 
     /// Checks that spans may be written now, before they are counted.
@@ -105,21 +109,34 @@ impl Quotas {
         }
     }
 
-    /// Waits for a query permit, for at most `max_wait`.
+    /// Waits for a query permit, for at most `max_wait`. `bytes` is the size of the request, which is held while it waits.
     ///
     /// # Errors
-    /// [`ResourceExhausted`](ErrorKind::ResourceExhausted) with the setting, if no query ends within `max_wait` or as many queries are
-    /// waiting as may run.
-    pub async fn query(&self, max_wait: Duration) -> Result<QueryPermit, Error> {
-        if let Some(permit) = self.queries.acquire(max_wait).await {
-            return Ok(QueryPermit { _permit: permit });
-        }
+    /// [`ResourceExhausted`](ErrorKind::ResourceExhausted) with the setting, if no query ends within `max_wait` or the queries that
+    /// wait already hold too many bytes.
+    pub async fn query(&self, bytes: usize, max_wait: Duration) -> Result<QueryPermit, Error> {
+        let refused = match self.queries.acquire(bytes, max_wait).await {
+            Ok(permit) => return Ok(QueryPermit { _permit: permit }),
+            Err(refused) => refused,
+        };
         let limit = self.queries.limit();
-        let text = format!(
-            "{limit} queries of the tenant are under way, the most at a time: retry later, or raise {QUERIES}"
-        );
-        self.count(QUERIES, Instant::now());
-        Err(Error::new(ErrorKind::ResourceExhausted, text).with_setting(QUERIES))
+        let (setting, text) = match refused {
+            NoPermit::TimedOut => (
+                QUERIES,
+                format!(
+                    "{limit} queries of the tenant are under way, the most at a time, and none ended within {max_wait:?}: retry later, or raise {QUERIES}"
+                ),
+            ),
+            NoPermit::NoRoom => (
+                WAITING_QUERIES,
+                format!(
+                    "{limit} queries of the tenant are under way, and {} bytes of others wait, the most at a time: retry later, or raise {WAITING_QUERIES}",
+                    self.queries.waiting_limit()
+                ),
+            ),
+        };
+        self.count(setting, Instant::now());
+        Err(Error::new(ErrorKind::ResourceExhausted, text).with_setting(setting))
     }
 
     fn too_many_spans(&self, rate: u64, delay: Duration, now: Instant) -> Error {
@@ -152,6 +169,7 @@ mod tests {
         Limits {
             spans_per_second,
             concurrent_queries,
+            query_queue_bytes: 1 << 20,
             kv_quota: None,
         }
     }
@@ -207,13 +225,17 @@ mod tests {
     #[tokio::test]
     async fn queries_beyond_the_limit_are_refused_with_the_setting() {
         let (quotas, metrics) = quotas(&limits(None, 1));
-        let _one = quotas.query(Duration::ZERO).await.unwrap();
-        let refused = quotas.query(Duration::ZERO).await.unwrap_err();
+        let _one = quotas.query(0, Duration::ZERO).await.unwrap();
+        let refused = quotas.query(0, Duration::ZERO).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ResourceExhausted);
         assert_eq!(refused.setting(), Some("limits.concurrent_queries"));
         assert!(refused.message().contains("limits.concurrent_queries"));
         check_counted(&metrics, "limits.concurrent_queries", 1);
+        let refused = quotas.query(1 << 20, Duration::ZERO).await.unwrap_err();
+        assert_eq!(refused.setting(), Some("limits.query_queue_bytes"));
+        assert!(refused.message().contains("limits.query_queue_bytes"));
+        check_counted(&metrics, "limits.query_queue_bytes", 1);
         quotas.set(&limits(None, 2));
-        quotas.query(Duration::ZERO).await.unwrap();
+        quotas.query(0, Duration::ZERO).await.unwrap();
     }
 }

@@ -69,6 +69,11 @@ impl MemoryReservation {
         self.grow_by(bytes.saturating_sub(self.bytes.load(Ordering::Relaxed)))
     }
 
+    /// The bytes that are reserved.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     fn grow_by(&self, bytes: usize) -> Result<(), Status> {
         let limit = self.memory.limit;
         let fits = |reserved: usize| reserved.checked_add(bytes).filter(|sum| *sum <= limit);

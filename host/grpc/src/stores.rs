@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Extensions, Status};
 
 use super::read_limit::ReadLimit;
+use super::request_memory::MemoryReservation;
 use super::status;
 
 /// Makes the searchers of requests. Cheap to clone.
@@ -44,18 +45,25 @@ impl Searchers {
     }
 
     /// The searcher and the permits of a request with these extensions.
+    /// A query over its tenant's limit, or the server's, waits for at most half of its timeout, and has the rest for its work.
     pub(super) async fn begin(
         &self,
         extensions: &Extensions,
     ) -> Result<(Searcher, ReadPermit), Status> {
         let mut limits = *self.limits.get();
+        let timeout = limits.timeout;
         let failed = |error: larder_model::storage::Error| status::read_storage(&error);
         let quotas = self.stores.quotas(tenant(extensions)).map_err(failed)?;
-        let tenant_permit = limits.wait_for(&quotas).await.map_err(failed)?;
+        let request = extensions.get::<Arc<MemoryReservation>>();
+        let bytes = request.map_or(0, |request| request.bytes());
+        let tenant_permit = limits.wait_for(&quotas, bytes).await.map_err(failed)?;
+        let arrived = Instant::now();
+        let max_wait = limits.timeout.saturating_sub(timeout / 2);
         let permit = ReadPermit {
             _tenant: tenant_permit,
-            _server: self.read_limit.begin()?,
+            _server: self.read_limit.begin(max_wait).await?,
         };
+        limits.timeout = limits.timeout.saturating_sub(arrived.elapsed());
         let storage = storage(&*self.stores, tenant(extensions)).await;
         let storage = storage.map_err(failed)?;
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));

@@ -83,14 +83,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Waits for the tenant's permit of a query, for at most half of the timeout, and subtracts the wait from the timeout. Jaeger does
+    /// Waits for the tenant's permit of a query whose request has `bytes`, for at most half of the timeout, and subtracts the wait from the timeout. Jaeger does
     /// not retry a refused query and gives up after 5 s. A waiting query holds nothing that another tenant could need.
     ///
     /// # Errors
     /// As [`Quotas::query`].
-    pub async fn wait_for(&mut self, quotas: &Quotas) -> Result<QueryPermit, Error> {
+    pub async fn wait_for(&mut self, quotas: &Quotas, bytes: usize) -> Result<QueryPermit, Error> {
         let arrived = Instant::now();
-        let permit = quotas.query(self.timeout / 2).await?;
+        let permit = quotas.query(bytes, self.timeout / 2).await?;
         self.timeout = self.timeout.saturating_sub(arrived.elapsed());
         Ok(permit)
     }

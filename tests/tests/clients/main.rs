@@ -12,5 +12,6 @@
 mod attacked;
 mod bombs;
 mod connections;
+mod honest;
 mod mutations;
 mod oversized;

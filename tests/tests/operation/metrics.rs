@@ -162,7 +162,11 @@ async fn counters_with_labels_begin_at_zero() {
         (
             "larder_tenant_quota_refusals_total",
             "setting",
-            &["limits.spans_per_second", "limits.concurrent_queries"][..],
+            &[
+                "limits.spans_per_second",
+                "limits.concurrent_queries",
+                "limits.query_queue_bytes",
+            ][..],
         ),
     ] {
         let samples = http::samples(&metrics, name);

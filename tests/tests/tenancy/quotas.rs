@@ -119,12 +119,12 @@ async fn a_tenant_at_its_kv_quota_cannot_write_and_the_others_can() {
     assert_eq!(traces(&client, "full").await.len(), usize::from(stored));
 }
 
-/// Starts three queries of tenant `a` that never end, where one may run and one may wait. Returns once one is refused.
+/// Starts six queries of tenant `a` that never end, where one may run and four have room to wait. Returns once one is refused.
 async fn saturated() -> (Larder, Client, JoinSet<Result<Vec<FoundTraceId>, Status>>) {
     let larder = tenancy(Plugin::HostileExclusive)
         .environment("LARDER_LIMITS_CALL_TIMEOUT", "1h")
         .environment("LARDER_LIMITS_QUERY_TIMEOUT", "1h")
-        .config("tenancy: { overrides: { a: { limits: { concurrent_queries: 1 } } } }")
+        .config("tenancy: { overrides: { a: { limits: { concurrent_queries: 1, query_queue_bytes: 80KiB } } } }")
         .start();
     let client = larder.client().await;
     for tenant in ["a", "b"] {
@@ -132,27 +132,27 @@ async fn saturated() -> (Larder, Client, JoinSet<Result<Vec<FoundTraceId>, Statu
     }
     arm(&client.tenant("a"), "spin at find").await;
     let mut queries = JoinSet::new();
-    for _ in 0..3 {
+    for _ in 0..6 {
         let client = client.tenant("a");
         queries.spawn(async move { client.find_trace_ids(&Query::default()).await });
     }
     let first = patiently("a refusal", queries.join_next()).await.unwrap();
     let refused = first.unwrap().unwrap_err();
-    assert_refused(&refused, "limits.concurrent_queries");
+    assert_refused(&refused, "limits.query_queue_bytes");
     (larder, client, queries)
 }
 
-/// Of three queries that never end one runs, one waits, and one is refused at once.
+/// Of six queries that never end one runs, four wait, and one is refused at once: its request has no room to wait.
 #[tokio::test]
 async fn queries_beyond_a_tenants_number_are_refused_and_the_others_answered() {
     let (larder, client, mut queries) = saturated().await;
-    assert_eq!(refusals(&larder, "limits.concurrent_queries"), 1);
+    assert_eq!(refusals(&larder, "limits.query_queue_bytes"), 1);
     assert_eq!(traces(&client, "b").await, [1]);
-    assert_eq!(queries.len(), 2);
-    assert!(queries.try_join_next().is_none(), "one runs, and one waits");
+    assert_eq!(queries.len(), 5);
+    assert!(queries.try_join_next().is_none(), "one runs, and four wait");
 }
 
-/// `/explain` counts as a query: with one running and one waiting it is refused at once, and another tenant's is not.
+/// `/explain` counts as a query: with one running and no room to wait it is refused at once, and another tenant's is not.
 #[tokio::test]
 async fn an_explanation_beyond_a_tenants_number_of_queries_is_refused() {
     let (larder, _client, _queries) = saturated().await;
@@ -163,10 +163,10 @@ async fn an_explanation_beyond_a_tenants_number_of_queries_is_refused() {
     let refused = explain("a");
     assert_eq!(refused.status, 429, "{refused:?}");
     assert!(
-        refused.body.contains("limits.concurrent_queries"),
+        refused.body.contains("limits.query_queue_bytes"),
         "{refused:?}"
     );
-    assert_eq!(refusals(&larder, "limits.concurrent_queries"), 2);
+    assert_eq!(refusals(&larder, "limits.query_queue_bytes"), 2);
     assert_eq!(explain("b").status, 200);
 }
 

@@ -140,7 +140,7 @@ metrics! {
     TENANTS_OPEN = "larder_tenants_open", Gauge, [],
         "Tenants whose plugin is open; without tenancy there is one";
     TENANT_REFUSED = "larder_tenant_quota_refusals", Counter, ["setting"],
-        "Calls refused because their tenant was at its `limits.spans_per_second` or `limits.concurrent_queries`";
+        "Calls refused because their tenant was at its `limits.spans_per_second`, `limits.concurrent_queries` or `limits.query_queue_bytes`";
     PLUGIN_READY = "larder_plugin_ready", Gauge, [],
         "Open tenants whose plugin answers; the others' is restarted or stopped";
     PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["tenant", "plugin", "error_type"],

@@ -201,7 +201,11 @@ impl Metrics {
         for outcome in ["taken", "unchanged", "partial", "refused"] {
             drop(self.reloads.get_or_create(&OutcomeLabels { outcome }));
         }
-        for setting in ["limits.spans_per_second", "limits.concurrent_queries"] {
+        for setting in [
+            "limits.spans_per_second",
+            "limits.concurrent_queries",
+            "limits.query_queue_bytes",
+        ] {
             drop(
                 self.tenant_refused
                     .get_or_create(&SettingLabels { setting }),

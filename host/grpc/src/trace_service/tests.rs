@@ -77,6 +77,7 @@ fn writer(metrics: &Arc<Metrics>) -> TraceWriter {
     let limits = quotas::Limits {
         spans_per_second: None,
         concurrent_queries: 1,
+        query_queue_bytes: 1 << 20,
         kv_quota: None,
     };
     let quotas = Quotas::new(TenantName::default_tenant(), &limits, Arc::clone(metrics));

@@ -78,6 +78,7 @@ impl Serving {
         let limits = quotas::Limits {
             spans_per_second: None,
             concurrent_queries: 64,
+            query_queue_bytes: 1 << 20,
             kv_quota: None,
         };
         let default = TenantName::default_tenant();

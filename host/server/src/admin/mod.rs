@@ -216,7 +216,7 @@ impl Explains for Explainer {
     ) -> Result<Explanation, tenants::Error> {
         let mut limits = *self.limits.get();
         let quotas = self.tenants.named_quotas(tenant)?;
-        let permit = limits.wait_for(&quotas).await;
+        let permit = limits.wait_for(&quotas, 0).await;
         let _permit = permit.map_err(tenants::Error::Search)?;
         let storage = self.tenants.named(tenant).await?;
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));

@@ -39,6 +39,7 @@ fn limits() -> tenants::TenantLimits {
         quotas: larder_core::quotas::Limits {
             spans_per_second: Some(1000),
             concurrent_queries: 64,
+            query_queue_bytes: 1 << 20,
             kv_quota: None,
         },
     }

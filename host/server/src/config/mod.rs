@@ -140,6 +140,8 @@ pub struct Limits {
     pub spans_per_second: Option<u64>,
     /// The most concurrent queries of a tenant.
     pub concurrent_queries: usize,
+    /// The most bytes of a tenant's queries that wait.
+    pub query_queue_bytes: Size,
     /// The largest `search_depth`; a larger one counts as this (Q1).
     pub max_search_depth: u32,
     /// The most open connections of a port.
@@ -234,6 +236,7 @@ impl Default for Limits {
             log_bytes: Size::kib(64),
             spans_per_second: None,
             concurrent_queries: 64,
+            query_queue_bytes: Size::mib(32),
             max_search_depth: 10_000,
             connections: 1024,
             request_timeout: Duration::from_secs(30),

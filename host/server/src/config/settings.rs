@@ -139,7 +139,9 @@ settings! {
     "limits.spans_per_second" .limits.spans_per_second: Option<u64>, Some(("1", "1000000000")), Requests, Tenant,
         "Spans that each tenant may write in a second, and in a burst; a larger request passes, and is paid off before the next one";
     "limits.concurrent_queries" .limits.concurrent_queries: usize, Some(("1", "256")), Requests, Tenant,
-        "Queries of each tenant at a time; as many more wait for half of `limits.query_timeout`";
+        "Queries of each tenant at a time; more wait for half of `limits.query_timeout`";
+    "limits.query_queue_bytes" .limits.query_queue_bytes: Size, Some(("64KiB", "1GiB")), Requests, Tenant,
+        "Bytes of each tenant's queries that wait, 16 KiB at least for each";
     "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")), Requests, Server,
         "The largest `search_depth`; a larger one counts as this";
     "limits.connections" .limits.connections: usize, Some(("1", "1000000")), Requests, Server,

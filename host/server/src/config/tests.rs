@@ -83,6 +83,7 @@ limits:
   log_bytes: 0
   spans_per_second: 1_000
   concurrent_queries: 13
+  query_queue_bytes: 3MiB
   max_search_depth: 8
   connections: 9
   request_timeout: 12s

@@ -72,6 +72,7 @@ fn tenant_config(config: &Config) -> Result<TenantConfig, plugin::Error> {
         quotas: quotas::Limits {
             spans_per_second: config.limits.spans_per_second,
             concurrent_queries: config.limits.concurrent_queries,
+            query_queue_bytes: config.limits.query_queue_bytes.as_usize(),
             kv_quota: config.kv.quota.map(Size::bytes),
         },
     })

@@ -61,6 +61,7 @@ fn limits() -> quotas::Limits {
     quotas::Limits {
         spans_per_second: None,
         concurrent_queries: 64,
+        query_queue_bytes: 1 << 20,
         kv_quota: None,
     }
 }

@@ -79,6 +79,7 @@ fn these_settings_can_be_overridden_and_no_others() {
         "limits.log_bytes",
         "limits.spans_per_second",
         "limits.concurrent_queries",
+        "limits.query_queue_bytes",
         "kv.quota",
     ];
     assert_eq!(overridable().collect::<Vec<_>>(), expected);
