@@ -68,6 +68,15 @@ const MAX_FRAME: u32 = 256 << 10;
 /// Concurrent RPCs of one connection.
 const MAX_STREAMS: u32 = 512;
 
+/// Calls of one connection that were reset before they were accepted; one more closes the connection. They no longer count as
+/// concurrent, and each keeps its headers until it is accepted, so they need a limit of their own. A client that cancels all its calls
+/// at once, and starts and cancels as many again, stays below it.
+const MAX_PENDING_RESETS: usize = 2 * MAX_STREAMS as usize;
+
+/// Calls of one connection that the server has reset for what their client sent; one more closes the connection. The library never
+/// forgets one, so the limit is far above what a client meets whose calls are refused while it sends them.
+const MAX_RESETS_FOR_ERRORS: usize = 10 * MAX_STREAMS as usize;
+
 /// Bytes of the headers of one request. A bearer token can have several KiB.
 const MAX_HEADERS: u32 = 64 << 10;
 
@@ -209,6 +218,8 @@ impl Grpc {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(MAX_FRAME)
             .max_concurrent_streams(MAX_STREAMS)
+            .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
+            .http2_max_local_error_reset_streams(Some(MAX_RESETS_FOR_ERRORS))
             .http2_max_header_list_size(MAX_HEADERS)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))

@@ -1,6 +1,7 @@
 //! The storage of a request's tenant, which `rpc.rs` has resolved.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use larder_core::Live;
 use larder_core::telemetry::Metrics;

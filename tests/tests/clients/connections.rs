@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 use crate::attacked::Attacked;
 
 /// The HTTP/2 client preface.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame.
-const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+pub(crate) const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 /// Encodes HEADERS of a call, without `END_STREAM`: `:method POST`, `:scheme http`, `:path` as a literal, and gRPC's headers.
-fn headers(stream: u32, path: &str) -> Vec<u8> {
+pub(crate) fn headers(stream: u32, path: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86];
     for (name, value) in [
         (":path", path),
@@ -33,7 +33,7 @@ fn headers(stream: u32, path: &str) -> Vec<u8> {
     frame(1, 4, stream, &block)
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -42,7 +42,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn connect(server: &Attacked, first: &[&[u8]]) -> TcpStream {
+pub(crate) fn connect(server: &Attacked, first: &[&[u8]]) -> TcpStream {
     let mut stream = TcpStream::connect(server.larder.grpc()).unwrap();
     // The server may close it before everything is written.
     if let Err(error) = stream.write_all(&first.concat()) {

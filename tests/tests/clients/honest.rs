@@ -49,3 +49,48 @@ async fn two_hundred_searches_at_once_are_all_answered() {
         assert_eq!(found.unwrap().unwrap(), 100);
     }
 }
+
+/// One connection with a large answer that is read slowly, a large request, and many calls that are started and cancelled.
+#[tokio::test]
+async fn cancelled_calls_end_no_other_on_their_connection() {
+    let (_larder, client) = start().await;
+    fill(&client, "busy", 20_000).await;
+    let query = Some(Query::default().service("busy").depth(10_000).0);
+    let traces: Bytes = FindTracesRequest {
+        query: query.clone(),
+    }
+    .encode_to_vec()
+    .into();
+    let ids: Bytes = FindTraceIDsRequest { query }.encode_to_vec().into();
+    for round in 0..20 {
+        let slow = client.call();
+        let slow = slow.open(method::FIND_TRACES, traces.clone()).await;
+        let mut slow = slow.unwrap().into_inner();
+        let first = patiently("a message", slow.message()).await;
+        assert!(first.unwrap().is_some());
+        let writer = client.clone();
+        let export = tokio::spawn(async move {
+            let spans = (1..=5000).map(|id| span([0xff - round; 16], id).at(1));
+            writer.export([service("written").spans(spans)]).await
+        });
+        let cancelled: Vec<_> = (0..200)
+            .map(|_| {
+                let (call, ids) = (client.call(), ids.clone());
+                tokio::spawn(async move { call.unary(method::FIND_TRACE_IDS, ids).await })
+            })
+            .collect();
+        // So that the connection has sent them.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        for call in cancelled {
+            call.abort();
+        }
+        export.await.unwrap().unwrap();
+        while patiently("a message", slow.message())
+            .await
+            .unwrap_or_else(|status| panic!("round {round}: {status:?}"))
+            .is_some()
+        {}
+    }
+}

@@ -12,6 +12,7 @@
 mod attacked;
 mod bombs;
 mod connections;
+mod frames;
 mod honest;
 mod mutations;
 mod oversized;

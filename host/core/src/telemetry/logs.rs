@@ -31,6 +31,8 @@ const SYNONYMS: [(&str, &str); 9] = [
     ("none", "off"),
     ("quiet", "off"),
 ];
+/// Added to a filter that does not name the crate: a warning of it is about what a peer sent, which can repeat it at will.
+const QUIET: &str = "h2=error";
 
 /// An invalid log filter.
 #[derive(Debug, thiserror::Error)]
@@ -143,10 +145,10 @@ fn panicked(panic: &PanicHookInfo<'_>) {
 
 fn filter(given: Option<(&'static str, String)>) -> Result<EnvFilter, BadFilter> {
     let Some((variable, filter)) = given else {
-        return Ok(EnvFilter::new(DEFAULT_FILTER));
+        return Ok(EnvFilter::new(quiet(DEFAULT_FILTER)));
     };
     let bad = |reason| BadFilter { variable, reason };
-    let filter = of_ours(&filter).map_err(bad)?;
+    let filter = quiet(&of_ours(&filter).map_err(bad)?);
     EnvFilter::try_new(&filter).map_err(|error| bad(format!("`{filter}`: {error}")))
 }
 
@@ -211,6 +213,13 @@ fn check_level(word: &str) -> Result<String, String> {
         Some(nearest) => format!("`{word}` is no level ({levels}), did you mean `{nearest}`?"),
         None => format!("`{word}` is no level ({levels})"),
     })
+}
+
+fn quiet(filter: &str) -> String {
+    if filter.contains("h2") {
+        return filter.to_owned();
+    }
+    format!("{filter},{QUIET}")
 }
 
 fn plain_text<W>(filter: EnvFilter, to: W) -> impl Subscriber + Send + Sync
@@ -331,20 +340,45 @@ mod tests {
         assert_eq!(filter_of("larder=debug,info"), "larder=debug,info");
         let spans = "larder[rpc{method=x,code=5}]=trace,[rpc]";
         assert_eq!(filter_of(spans), spans);
-        let log = LogBuffer::default();
-        let given = Some(("LARDER_LOG", "debug".to_owned()));
-        let subscriber = as_json(filter(given).unwrap(), log.maker());
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::debug!(target: "h2::codec", "of others");
-            tracing::info!(target: "h2::codec", "told by others");
+        let text = logged("debug", || {
+            tracing::debug!(target: "hyper::proto", "of others");
+            tracing::info!(target: "hyper::proto", "told by others");
             tracing::debug!(target: "larder_grpc::rpc", "of ours");
         });
-        let text = log.text();
         assert!(!text.contains("of others"), "{text}");
         assert!(
             text.contains("told by others") && text.contains("of ours"),
             "{text}"
         );
+    }
+
+    /// What is logged with this filter in `LARDER_LOG`.
+    fn logged(given: &str, events: impl FnOnce()) -> String {
+        let log = LogBuffer::default();
+        let given = Some(("LARDER_LOG", given.to_owned()));
+        let subscriber = as_json(filter(given).unwrap(), log.maker());
+        tracing::subscriber::with_default(subscriber, events);
+        log.text()
+    }
+
+    /// A peer can repeat what it is warned about at will.
+    #[test]
+    fn warnings_about_frames_are_logged_only_where_they_are_asked_for() {
+        let events = || {
+            tracing::warn!(target: "h2::codec", "about a frame");
+            tracing::error!(target: "h2::codec", "an error");
+        };
+        for (given, warned) in [
+            ("info", false),
+            ("debug", false),
+            ("larder=trace,warn", false),
+            ("h2=warn", true),
+            ("info,h2=debug", true),
+        ] {
+            let text = logged(given, events);
+            assert_eq!(text.contains("about a frame"), warned, "{given}: {text}");
+            assert!(text.contains("an error"), "{given}: {text}");
+        }
     }
 
     #[test]
