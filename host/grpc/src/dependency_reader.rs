@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 use super::generated::jaeger::dependency_reader_server::DependencyReader;
 use super::status;
 use super::stores::Searchers;
+use super::trace_reader::with_omission;
 
 /// The service.
 pub(super) struct DependencyReaderService {
@@ -27,6 +28,7 @@ impl DependencyReader for DependencyReaderService {
         let (searcher, _permit) = self.searchers.begin(request.extensions()).await?;
         let dependencies = searcher.dependencies(request.into_inner()).await;
         let dependencies = dependencies.map_err(|error| status::read_storage(&error))?;
-        Ok(Response::new(GetDependenciesResponse { dependencies }))
+        let answer = GetDependenciesResponse { dependencies };
+        Ok(with_omission(answer, searcher.omission()))
     }
 }

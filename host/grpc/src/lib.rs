@@ -49,6 +49,7 @@ use self::generated::jaeger::dependency_reader_server::DependencyReaderServer;
 use self::generated::jaeger::trace_reader_server::TraceReaderServer;
 use self::generated::otlp::trace_service_server::TraceServiceServer;
 use self::health::Health;
+use self::refusals::RefusalLog;
 use self::request_memory::RequestMemory;
 use self::rpc::{RpcConfig, RpcLayer};
 use self::stores::Searchers;
@@ -192,6 +193,7 @@ impl Grpc {
             memory,
             max_request_bytes: limit,
             request_timeout: parts.request_timeout,
+            cuts: RefusalLog::default(),
         });
         let main_layer = layer.clone().with_resolver(parts.resolver);
         Self {

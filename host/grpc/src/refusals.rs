@@ -1,19 +1,21 @@
-//! Logs refused spans and requests, as Jaeger's exporter ignores `partial_success`. Rate-limited, so that not every request is a line.
+//! Logs what clients do not tell their users: refused spans and requests, as Jaeger's exporter ignores `partial_success`, and answers
+//! that were cut. Rate-limited, so that not every request is a line.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use larder_search::Omitted;
 use parking_lot::Mutex;
 
 /// Interval at which a reason is logged at most.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Rate-limited log of refused spans, or of refused requests. Maps a reason to its last log line.
+/// Rate-limited log. Maps a reason, or a list, to its last log line.
 #[derive(Default)]
 pub(super) struct RefusalLog(Mutex<HashMap<&'static str, LastLogged>>);
 
-/// The last log line of a reason, and the number of spans or requests since.
+/// The last log line of a reason, and the spans, requests or answers since.
 struct LastLogged {
     at: Instant,
     unlogged: u64,
@@ -34,7 +36,19 @@ impl RefusalLog {
         }
     }
 
-    /// The number of spans or requests to log now. `None` if the last line is too recent.
+    /// Logs that an answer was cut, plus the unlogged ones before.
+    pub(super) fn log_cut(&self, omitted: &Omitted) {
+        let Omitted {
+            list,
+            left_out,
+            setting,
+        } = *omitted;
+        if let Some(answers) = self.due(list, 1, Instant::now()) {
+            tracing::warn!(list, left_out, setting, answers, "answers were cut");
+        }
+    }
+
+    /// The number of spans, requests or answers to log now. `None` if the last line is too recent.
     fn due(&self, reason: &'static str, count: u64, now: Instant) -> Option<u64> {
         let mut logged = self.0.lock();
         let Some(last) = logged.get_mut(reason) else {

@@ -20,12 +20,14 @@ use larder_core::telemetry::Metrics;
 use larder_edge::access::{self, Access, Right};
 use larder_edge::tenant::{HeaderError, Resolver};
 use larder_model::{DEFAULT_TENANT, TenantName};
+use larder_search::Omission;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 
 use self::body::RpcBody;
+use super::refusals::RefusalLog;
 use super::request_memory::{CountedBody, RequestMemory};
 use super::status::{self, Failure};
 use super::tenant_split::TenantSplitter;
@@ -82,6 +84,7 @@ pub(super) struct RpcConfig {
     pub(super) memory: Arc<RequestMemory>,
     pub(super) max_request_bytes: usize,
     pub(super) request_timeout: Live<Duration>,
+    pub(super) cuts: RefusalLog,
 }
 
 /// The wrapped router.
@@ -205,7 +208,15 @@ impl RpcLayer {
             record.finish(code);
             return response;
         }
-        response.map(|body| Body::new(RpcBody::new(body, lane.cloned(), record, span)))
+        let omission = response.extensions_mut().remove::<Omission>();
+        let config = Arc::clone(&self.config);
+        response.map(|body| {
+            let body = RpcBody::new(body, lane.cloned(), record, span);
+            Body::new(match omission {
+                Some(omission) => body.telling(omission, config),
+                None => body,
+            })
+        })
     }
 }
 

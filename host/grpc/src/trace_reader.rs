@@ -10,6 +10,7 @@ use larder_proto::storage::v2::{
     FindTraceSummariesResponse, FindTracesRequest, GetOperationsRequest, GetOperationsResponse,
     GetServicesRequest, GetServicesResponse, GetTracesRequest,
 };
+use larder_search::Omission;
 use tonic::{Request, Response, Status};
 
 use super::generated::jaeger::trace_reader_server::TraceReader;
@@ -32,6 +33,7 @@ impl TraceReaderService {
     /// Waits for the first message, so that an error before it becomes the status of the call.
     async fn answer<T: Send + 'static>(
         permit: ReadPermit,
+        omission: Omission,
         found: impl Stream<Item = Result<T, storage::Error>> + Send + 'static,
     ) -> Result<Response<Answer<T>>, Status> {
         let mut found = Box::pin(found.map(move |message| {
@@ -43,8 +45,15 @@ impl TraceReaderService {
             Some(first) => Box::pin(stream::iter([Ok(first)]).chain(found)),
             None => Box::pin(stream::empty()),
         };
-        Ok(Response::new(rest))
+        Ok(with_omission(rest, omission))
     }
+}
+
+/// An answer that tells in its trailers what it leaves out.
+pub(super) fn with_omission<T>(answer: T, omission: Omission) -> Response<T> {
+    let mut response = Response::new(answer);
+    response.extensions_mut().insert(omission);
+    response
 }
 
 #[tonic::async_trait]
@@ -56,7 +65,12 @@ impl TraceReader for TraceReaderService {
         request: Request<GetTracesRequest>,
     ) -> Result<Response<Self::GetTracesStream>, Status> {
         let (searcher, permit) = self.searchers.begin(request.extensions()).await?;
-        Self::answer(permit, searcher.get_traces(request.into_inner())).await
+        Self::answer(
+            permit,
+            searcher.omission(),
+            searcher.get_traces(request.into_inner()),
+        )
+        .await
     }
 
     async fn get_services(
@@ -66,7 +80,8 @@ impl TraceReader for TraceReaderService {
         let (searcher, _permit) = self.searchers.begin(request.extensions()).await?;
         let services = searcher.services().await;
         let services = services.map_err(|error| status::read_storage(&error))?;
-        Ok(Response::new(GetServicesResponse { services }))
+        let answer = GetServicesResponse { services };
+        Ok(with_omission(answer, searcher.omission()))
     }
 
     async fn get_operations(
@@ -76,7 +91,8 @@ impl TraceReader for TraceReaderService {
         let (searcher, _permit) = self.searchers.begin(request.extensions()).await?;
         let operations = searcher.operations(request.into_inner()).await;
         let operations = operations.map_err(|error| status::read_storage(&error))?;
-        Ok(Response::new(GetOperationsResponse { operations }))
+        let answer = GetOperationsResponse { operations };
+        Ok(with_omission(answer, searcher.omission()))
     }
 
     type FindTracesStream = Answer<TracesBytes>;
@@ -87,7 +103,7 @@ impl TraceReader for TraceReaderService {
     ) -> Result<Response<Self::FindTracesStream>, Status> {
         let (searcher, permit) = self.searchers.begin(request.extensions()).await?;
         let query = request.into_inner().query.unwrap_or_default();
-        Self::answer(permit, searcher.find_traces(query)).await
+        Self::answer(permit, searcher.omission(), searcher.find_traces(query)).await
     }
 
     /// `FindTraceIDs`. The generator makes this name of it.
@@ -99,7 +115,7 @@ impl TraceReader for TraceReaderService {
         let query = request.into_inner().query.unwrap_or_default();
         let found = searcher.find_trace_ids(query).await;
         found
-            .map(Response::new)
+            .map(|found| with_omission(found, searcher.omission()))
             .map_err(|error| status::read_storage(&error))
     }
 
@@ -111,6 +127,11 @@ impl TraceReader for TraceReaderService {
     ) -> Result<Response<Self::FindTraceSummariesStream>, Status> {
         let (searcher, permit) = self.searchers.begin(request.extensions()).await?;
         let query = request.into_inner().query.unwrap_or_default();
-        Self::answer(permit, searcher.find_trace_summaries(query)).await
+        Self::answer(
+            permit,
+            searcher.omission(),
+            searcher.find_trace_summaries(query),
+        )
+        .await
     }
 }

@@ -1,6 +1,8 @@
 //! Dependencies: the number of calls from service to service, over all traces that lie wholly within a window (D1 to D4). Holds the ids
 //! of the traces seen, the services, the calls, and the digests of some traces at a time.
 
+use std::cmp::Reverse;
+
 use hashbrown::HashSet;
 use larder_model::storage::{DurationRange, Error, ErrorKind, Search, TimeRange, TraceId};
 use larder_proto::storage::v2::{Dependency, GetDependenciesRequest};
@@ -9,7 +11,7 @@ use prost::Message as _;
 use super::calls::Calls;
 use super::gather::{Gathered, Gatherer};
 use super::predicate::Range;
-use super::session::{Session, too_large};
+use super::session::Session;
 use super::sightings::Sighted;
 use super::time::instant;
 use super::written::Written;
@@ -42,7 +44,7 @@ pub(crate) async fn find(
     while let Some(gathered) = gatherer.next(session).await? {
         count(session, &mut calls, &gathered).await?;
     }
-    answer(calls, session.limits().max_message_bytes)
+    answer(calls, session)
 }
 
 /// Counts the calls in some traces.
@@ -97,11 +99,15 @@ fn search(window: Range) -> Option<Search> {
     })
 }
 
-fn answer(calls: Calls, limit: usize) -> Result<Vec<Dependency>, Error> {
-    let dependencies = calls.into_dependencies();
-    let bytes: usize = dependencies.iter().map(|d| d.encoded_len() + 8).sum();
-    if bytes > limit {
-        return Err(too_large("the list of dependencies", limit));
-    }
+/// All that fit a message, those with the most calls before the others.
+fn answer(calls: Calls, session: &Session) -> Result<Vec<Dependency>, Error> {
+    let limit = session.limits().max_message_bytes;
+    let mut dependencies = calls.into_dependencies();
+    dependencies.sort_by_key(|dependency| Reverse(dependency.call_count));
+    let bytes = |dependency: &Dependency| dependency.encoded_len() + 8;
+    let omission = &session.omission;
+    let mut dependencies = omission.fit("dependencies", dependencies, limit, bytes)?;
+    dependencies
+        .sort_by(|one, other| (&one.parent, &one.child).cmp(&(&other.parent, &other.child)));
     Ok(dependencies)
 }

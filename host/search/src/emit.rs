@@ -38,6 +38,8 @@ pub(crate) struct Emitter {
     fragments: HashSet<u64>,
     /// Number of traces that may still come out.
     left: usize,
+    /// True if more were asked for, and an answer with as many has to tell whether there are more.
+    is_clamped: bool,
     /// The page of the answer; `None` for an answer without pages.
     paging: Option<Page>,
     /// The trace that came out last.
@@ -110,6 +112,7 @@ impl Emitter {
             traces: HashMap::new(),
             fragments: HashSet::new(),
             left: query.depth,
+            is_clamped: query.is_clamped,
             paging: query.page,
             last: None,
             page,
@@ -133,6 +136,26 @@ impl Emitter {
         session: &mut Session,
         max: usize,
     ) -> Result<Vec<TraceId>, Error> {
+        let out = self.collect(session, max).await?;
+        if out.is_empty() && self.left == 0 && std::mem::take(&mut self.is_clamped) {
+            // If it cannot be found out, there may be more.
+            if self.follows(session).await.unwrap_or(true) {
+                let setting = "limits.max_search_depth";
+                session.omission.omit("search_depth", None, setting);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Returns `true` if a trace follows the last one that may come out.
+    async fn follows(&mut self, session: &mut Session) -> Result<bool, Error> {
+        self.left = 1;
+        let more = self.collect(session, 1).await;
+        self.left = 0;
+        Ok(!more?.is_empty())
+    }
+
+    async fn collect(&mut self, session: &mut Session, max: usize) -> Result<Vec<TraceId>, Error> {
         let mut out = Vec::new();
         while out.len() < max && self.left > 0 {
             match self.queue.peek() {
@@ -161,10 +184,15 @@ impl Emitter {
         let (Some(page), Some(last), 0) = (self.paging, self.last, self.left) else {
             return Ok(None);
         };
-        self.left = 1;
-        let follows = !self.next(session, 1).await?.is_empty();
-        self.left = 0;
+        let follows = self.follows(session).await?;
         Ok(follows.then(|| page.token(last)))
+    }
+
+    /// The token of a page that goes on after this trace, which has come out; `None` if the answer has no pages.
+    pub(crate) fn page_after(&self, trace: TraceId) -> Option<String> {
+        let (page, state) = (self.paging?, self.traces.get(&trace)?);
+        let start = state.newest?;
+        Some(page.token(Position { start, trace }))
     }
 
     /// The last trace of the page before.

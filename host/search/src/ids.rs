@@ -8,10 +8,11 @@ use prost::Message as _;
 use super::emit::{Emitter, TRACES_AT_A_TIME};
 use super::gather::Gatherer;
 use super::judge::Fault;
+use super::omission::MESSAGE;
 use super::session::{Session, too_large};
 use super::time::timestamp;
 
-/// Finds the ids. The answer is one message.
+/// Finds the ids. The answer is one message: where it is full, the next page goes on, or without pages the rest is left out.
 pub(crate) async fn find(
     session: &mut Session,
     emitter: &mut Emitter,
@@ -19,6 +20,7 @@ pub(crate) async fn find(
     let limit = session.limits().max_message_bytes;
     let mut answer = Vec::new();
     let mut bytes = 0;
+    let mut last = None;
     loop {
         let ids = emitter.next(session, TRACES_AT_A_TIME).await?;
         if ids.is_empty() {
@@ -42,8 +44,19 @@ pub(crate) async fn find(
                 };
                 bytes += found.encoded_len() + 8;
                 if bytes > limit {
-                    return Err(too_large("the list of trace ids", limit));
+                    let Some(last) = last else {
+                        return Err(too_large("a trace id", limit));
+                    };
+                    let next_page = emitter.page_after(last);
+                    if next_page.is_none() {
+                        session.omission.omit("trace_ids", None, MESSAGE);
+                    }
+                    return Ok(FindTraceIDsResponse {
+                        trace_ids: answer,
+                        next_page_token: next_page.unwrap_or_default(),
+                    });
                 }
+                last = Some(trace);
                 answer.push(found);
             }
         }

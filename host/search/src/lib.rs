@@ -30,6 +30,7 @@ mod gather;
 mod ids;
 mod judge;
 mod legacy;
+mod omission;
 mod paging;
 mod plan;
 mod predicate;
@@ -55,6 +56,7 @@ mod value;
 mod written;
 
 pub use explain::{Explanation, PlanNode};
+pub use omission::{Omission, Omitted};
 pub use prepared::Prepared;
 
 use budget::Budget;
@@ -107,6 +109,7 @@ pub struct Searcher {
     storage: Arc<dyn Storage>,
     limits: Limits,
     metrics: Arc<Metrics>,
+    omission: Omission,
 }
 
 impl Searcher {
@@ -115,8 +118,14 @@ impl Searcher {
         Self {
             storage,
             limits,
+            omission: Omission::new(Arc::clone(&metrics)),
             metrics,
         }
+    }
+
+    /// What the answer leaves out, once it has ended. Use a searcher for one answer.
+    pub fn omission(&self) -> Omission {
+        self.omission.clone()
     }
 
     /// The traces of these ids, each once, in the order of the request (G1 to G3, W2); one that is not stored is left out (W6).
@@ -155,10 +164,11 @@ impl Searcher {
             .try_flatten_stream()
     }
 
-    /// The ids of what [`Searcher::find_traces`] gives, in its order, with the start and end of each whole trace (Q16).
+    /// The ids of what [`Searcher::find_traces`] gives, in its order, with the start and end of each whole trace (Q16); of more than fit a
+    /// message the newest.
     ///
     /// # Errors
-    /// As `find_traces`; `AnswerTooLarge` if the ids do not fit a message.
+    /// As `find_traces`; `AnswerTooLarge` if no id fits a message.
     pub async fn find_trace_ids(
         &self,
         query: TraceQueryParameters,
@@ -193,34 +203,38 @@ impl Searcher {
     }
 
     /// The number of calls from service to service, in the traces that lie wholly within the window (D1 to D4); ordered by parent and
-    /// child.
+    /// child. Of more than fit a message those with the most calls.
     ///
     /// # Errors
-    /// `InvalidArgument` without a start, or with an end before it (D1); `AnswerTooLarge` if it does not fit a message.
+    /// `InvalidArgument` without a start, or with an end before it (D1); `AnswerTooLarge` if nothing of it fits a message.
     pub async fn dependencies(
         &self,
         request: GetDependenciesRequest,
     ) -> Result<Vec<Dependency>, Error> {
         // This has to read all of its window and cannot be narrowed like a search, so only its time is limited.
         let budget = Budget::of_time_alone(&self.limits, Arc::clone(&self.metrics));
-        let mut session = Session::new(Arc::clone(&self.storage), self.limits, budget);
+        let (storage, omission) = (Arc::clone(&self.storage), self.omission());
+        let mut session = Session::new(storage, self.limits, budget, omission);
         dependencies::find(&mut session, &request).await
     }
 
-    /// The names of all services, sorted, but the empty one (O1).
+    /// The names of all services, sorted, but the empty one (O1). Of more than fit a message those that were written last.
     ///
     /// # Errors
-    /// `AnswerTooLarge` if they do not fit a message.
+    /// `AnswerTooLarge` if none fits a message.
     pub async fn services(&self) -> Result<Vec<String>, Error> {
-        services::services(&*self.storage, self.limits.max_message_bytes).await
+        let limit = self.limits.max_message_bytes;
+        services::services(&*self.storage, limit, &self.omission).await
     }
 
-    /// The operations of a service, of one kind or of all, sorted by name and kind (O2).
+    /// The operations of a service, of one kind or of all, sorted by name and kind (O2). Of more than fit a message those that were
+    /// written last.
     ///
     /// # Errors
-    /// `AnswerTooLarge` if they do not fit a message.
+    /// `AnswerTooLarge` if none fits a message.
     pub async fn operations(&self, request: GetOperationsRequest) -> Result<Vec<Operation>, Error> {
-        services::operations(&*self.storage, &request, self.limits.max_message_bytes).await
+        let limit = self.limits.max_message_bytes;
+        services::operations(&*self.storage, &request, limit, &self.omission).await
     }
 
     fn emitter(&self, query: TraceQueryParameters) -> Result<Emitter, Error> {
@@ -229,6 +243,7 @@ impl Searcher {
 
     fn session(&self) -> Session {
         let budget = Budget::new(&self.limits, Arc::clone(&self.metrics));
-        Session::new(Arc::clone(&self.storage), self.limits, budget)
+        let (storage, omission) = (Arc::clone(&self.storage), self.omission());
+        Session::new(storage, self.limits, budget, omission)
     }
 }

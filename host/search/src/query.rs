@@ -17,6 +17,8 @@ pub(crate) struct Query {
     pub(crate) predicate: Predicate,
     /// Maximum number of traces.
     pub(crate) depth: usize,
+    /// True if the query asks for more traces than the limit allows.
+    pub(crate) is_clamped: bool,
     /// The page of the answer; `None` for an answer without pages.
     pub(crate) page: Option<Page>,
 }
@@ -41,7 +43,10 @@ pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Re
     if filter.is_some() {
         refuse_other_fields(&parameters).map_err(invalid)?;
     }
-    let depth = page.map_or_else(|| depth(parameters.search_depth, limits), |page| page.size);
+    let (depth, is_clamped) = match page {
+        Some(page) => (page.size, false),
+        None => depth(parameters.search_depth, limits),
+    };
     let mut parts = Vec::new();
     // Parts that are cheap to judge come first.
     if let Some(starts) = range(
@@ -66,6 +71,7 @@ pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Re
     Ok(Query {
         predicate: Predicate::And(parts),
         depth,
+        is_clamped,
         page,
     })
 }
@@ -100,13 +106,15 @@ fn refuse_other_fields(parameters: &TraceQueryParameters) -> Result<(), String> 
     ))
 }
 
-/// The number of traces: zero and less mean the default; more than the maximum is clamped (Q1).
-fn depth(asked: i32, limits: &Limits) -> usize {
+/// The number of traces: zero and less mean the default; more than the maximum is clamped (Q1), and the flag is set.
+fn depth(asked: i32, limits: &Limits) -> (usize, bool) {
     let depth = match u32::try_from(asked) {
         Ok(asked) if asked > 0 => asked,
         _ => limits.default_depth,
     };
-    usize::try_from(depth.min(limits.max_depth)).unwrap_or(usize::MAX)
+    let most = limits.max_depth;
+    let clamped = usize::try_from(depth.min(most)).unwrap_or(usize::MAX);
+    (clamped, depth > most)
 }
 
 fn range(min: Option<i128>, max: Option<i128>) -> Option<Range> {
@@ -128,12 +136,19 @@ mod tests {
 
     #[test]
     fn the_depth_has_a_default_and_is_clamped() {
-        for (asked, depth) in [(0, 100), (-1, 100), (1, 1), (1000, 1000), (i32::MAX, 1000)] {
+        for (asked, depth, is_clamped) in [
+            (0, 100, false),
+            (-1, 100, false),
+            (1, 1, false),
+            (1000, 1000, false),
+            (i32::MAX, 1000, true),
+        ] {
             let parameters = TraceQueryParameters {
                 search_depth: asked,
                 ..TraceQueryParameters::default()
             };
-            assert_eq!(query(parameters, &limits()).unwrap().depth, depth);
+            let query = query(parameters, &limits()).unwrap();
+            assert_eq!((query.depth, query.is_clamped), (depth, is_clamped));
         }
     }
 

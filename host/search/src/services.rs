@@ -1,22 +1,23 @@
-//! Services and operations, sorted (O1, O2).
+//! Services and operations, sorted (O1, O2). Of lists that fit no message the most recently written are kept, as the plugin orders them.
 
 use larder_model::storage::{Error, Storage};
 use larder_proto::otlp::EMPTY_SPAN_NAME;
 use larder_proto::storage::v2::{GetOperationsRequest, Operation};
 use prost::Message as _;
 
-use super::session::too_large;
+use super::omission::Omission;
 
-/// All services except the empty name, sorted.
-pub(crate) async fn services(storage: &dyn Storage, limit: usize) -> Result<Vec<String>, Error> {
+/// Services except the empty name, sorted.
+pub(crate) async fn services(
+    storage: &dyn Storage,
+    limit: usize,
+    omission: &Omission,
+) -> Result<Vec<String>, Error> {
     let mut services = storage.services().await?;
     services.retain(|service| !service.is_empty());
+    let mut services = omission.fit("services", services, limit, |service| service.len() + 8)?;
     services.sort_unstable();
     services.dedup();
-    let bytes: usize = services.iter().map(|service| service.len() + 8).sum();
-    if bytes > limit {
-        return Err(too_large("the list of services", limit));
-    }
     Ok(services)
 }
 
@@ -25,9 +26,10 @@ pub(crate) async fn operations(
     storage: &dyn Storage,
     request: &GetOperationsRequest,
     limit: usize,
+    omission: &Omission,
 ) -> Result<Vec<Operation>, Error> {
     let stored = storage.operations(&request.service).await?;
-    let mut operations: Vec<_> = stored
+    let operations: Vec<_> = stored
         .into_iter()
         .map(|operation| Operation {
             span_kind: operation.kind.as_operation_word().to_owned(),
@@ -42,13 +44,11 @@ pub(crate) async fn operations(
             request.span_kind.is_empty() || request.span_kind == operation.span_kind
         })
         .collect();
+    let bytes = |operation: &Operation| operation.encoded_len() + 8;
+    let mut operations = omission.fit("operations", operations, limit, bytes)?;
     operations.sort_unstable_by(|one, other| {
         (&one.name, &one.span_kind).cmp(&(&other.name, &other.span_kind))
     });
     operations.dedup();
-    let bytes: usize = operations.iter().map(|o| o.encoded_len() + 8).sum();
-    if bytes > limit {
-        return Err(too_large("the list of operations", limit));
-    }
     Ok(operations)
 }

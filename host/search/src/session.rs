@@ -8,6 +8,7 @@ use tokio::task::yield_now;
 
 use super::Limits;
 use super::budget::Budget;
+use super::omission::{MESSAGE, Omission};
 
 /// The storage, the limits and the budget of one query.
 pub(crate) struct Session {
@@ -15,6 +16,8 @@ pub(crate) struct Session {
     limits: Limits,
     /// The budget of the query.
     pub(crate) budget: Budget,
+    /// What the answer leaves out.
+    pub(crate) omission: Omission,
     /// The time of the last yield.
     paused: Instant,
 }
@@ -24,11 +27,17 @@ const SLICE: Duration = Duration::from_millis(1);
 
 impl Session {
     /// Creates the session of a query that starts now.
-    pub(crate) fn new(storage: Arc<dyn Storage>, limits: Limits, budget: Budget) -> Self {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        limits: Limits,
+        budget: Budget,
+        omission: Omission,
+    ) -> Self {
         Self {
             storage,
             limits,
             budget,
+            omission,
             paused: Instant::now(),
         }
     }
@@ -111,12 +120,11 @@ impl Session {
 
 /// The error for an answer that cannot be split to fit a message.
 pub(crate) fn too_large(what: &str, limit: usize) -> Error {
-    let setting = "grpc.max_message_bytes";
     Error::new(
         ErrorKind::AnswerTooLarge,
-        format!("{what} does not fit a message of {limit} bytes: raise {setting}"),
+        format!("{what} does not fit a message of {limit} bytes: raise {MESSAGE}"),
     )
-    .with_setting(setting)
+    .with_setting(MESSAGE)
 }
 
 #[cfg(test)]
@@ -132,8 +140,9 @@ mod tests {
     #[tokio::test]
     async fn a_query_that_goes_on_lets_others_run_and_a_short_one_does_not() {
         let metrics = Arc::new(Metrics::new());
-        let budget = Budget::new(&limits(), metrics);
-        let mut session = Session::new(Arc::new(Memory::of(&[])), limits(), budget);
+        let budget = Budget::new(&limits(), Arc::clone(&metrics));
+        let (storage, omission) = (Arc::new(Memory::of(&[])), Omission::new(metrics));
+        let mut session = Session::new(storage, limits(), budget, omission);
         session.paused = Instant::now() + Duration::from_hours(1);
         assert!(poll!(pin!(session.yield_if_due())).is_ready());
         let long_ago = Instant::now().checked_sub(SLICE);

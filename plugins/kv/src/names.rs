@@ -1,9 +1,13 @@
-//! Services and operations of all stored data, collected from the buckets.
+//! Services and operations of all stored data, collected from the buckets, the most recently written first.
+//!
+//! A bucket stores an operation when it is first written to it. So the order is exact from bucket to bucket, and within one it is that of
+//! the first writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use larder_plugin::{Error, Operation, SpanKind};
+use larder_plugin::{Error, Operation, SpanKind, Timestamp};
 
 use crate::engine::Engine;
 use crate::frame::{Area, Fault, Kind};
@@ -14,27 +18,44 @@ use crate::store::lost;
 /// Names of more bytes are not kept between calls.
 const MOST_KEPT: usize = 4 << 20;
 /// Estimated overhead of an operation besides its name.
-const ENTRY: usize = 64;
+const ENTRY: usize = 80;
 
 /// The operations of all services at one point in time.
 #[derive(Debug)]
 pub(crate) struct Names {
     /// Each writer's stamp at that point.
     stamps: Vec<Stamp>,
-    services: BTreeMap<String, BTreeSet<(String, SpanKind)>>,
+    services: BTreeMap<String, Service>,
+    /// The number of operations that were passed to [`Names::add`].
+    added: u64,
     bytes: usize,
 }
 
+/// Operations with their newest writes.
+#[derive(Debug, Default)]
+struct Service {
+    newest: Written,
+    operations: BTreeMap<(String, SpanKind), Written>,
+}
+
+/// A place in the order of writing: when the bucket was opened, and the place in it.
+type Written = (Timestamp, u64);
+
 /// Returns all services.
 pub(crate) fn services(engine: &mut Engine) -> Result<Vec<String>, Error> {
-    Ok(names(engine)?.services.keys().cloned().collect())
+    let names = names(engine)?;
+    let mut services: Vec<_> = names.services.iter().collect();
+    services.sort_by_key(|(_, service)| Reverse(service.newest));
+    Ok(services.into_iter().map(|(name, _)| name.clone()).collect())
 }
 
 /// Returns the operations of one service.
 pub(crate) fn operations(engine: &mut Engine, service: &str) -> Result<Vec<Operation>, Error> {
     let names = names(engine)?;
-    let operations = names.services.get(service).into_iter().flatten();
-    let operations = operations.map(|(name, kind)| Operation {
+    let found = names.services.get(service);
+    let mut operations: Vec<_> = found.iter().flat_map(|it| &it.operations).collect();
+    operations.sort_by_key(|(_, written)| Reverse(**written));
+    let operations = operations.into_iter().map(|((name, kind), _)| Operation {
         service: service.to_owned(),
         name: name.clone(),
         kind: *kind,
@@ -53,9 +74,10 @@ fn names(engine: &mut Engine) -> Result<Rc<Names>, Error> {
     let mut names = Names {
         stamps,
         services: BTreeMap::new(),
+        added: 0,
         bytes: 0,
     };
-    each(engine, |operation| names.add(operation))?;
+    each(engine, |opened, operation| names.add(opened, operation))?;
     let names = Rc::new(names);
     if names.bytes <= MOST_KEPT {
         engine.names = Some(Rc::clone(&names));
@@ -66,22 +88,36 @@ fn names(engine: &mut Engine) -> Result<Rc<Names>, Error> {
 // === impl Names ===
 
 impl Names {
-    fn add(&mut self, (service, name, kind): (&str, &str, SpanKind)) {
-        let operations = match self.services.get_mut(service) {
-            Some(operations) => operations,
+    /// Adds an operation of a bucket that was opened at this time. Those of one bucket come in the order written.
+    fn add(&mut self, opened: Timestamp, (service, name, kind): (&str, &str, SpanKind)) {
+        let Service { newest, operations } = match self.services.get_mut(service) {
+            Some(service) => service,
             None => self.services.entry(service.to_owned()).or_default(),
         };
-        if operations.insert((name.to_owned(), kind)) {
+        self.added += 1;
+        let written = (opened, self.added);
+        *newest = written.max(*newest);
+        let before = operations.len();
+        let last = operations.entry((name.to_owned(), kind)).or_default();
+        *last = written.max(*last);
+        if operations.len() > before {
             self.bytes += name.len() + ENTRY;
         }
     }
 }
 
-/// Calls `take` with every operation; some are passed more than once.
-fn each(engine: &mut Engine, mut take: impl FnMut((&str, &str, SpanKind))) -> Result<(), Error> {
+/// Calls `take` with the time at which a bucket was opened and every operation of it; some are passed more than once.
+fn each(
+    engine: &mut Engine,
+    mut take: impl FnMut(Timestamp, (&str, &str, SpanKind)),
+) -> Result<(), Error> {
     for view in &mut engine.views {
         view.check_lost()?;
+        let buckets = view.manifest.buckets.iter();
+        let opened: BTreeMap<u64, Timestamp> = buckets.map(|it| (it.number, it.opened)).collect();
+        let newest = opened.values().copied().max().unwrap_or_default();
         for (bucket, segment) in view.segments.clone() {
+            let opened = opened.get(&bucket).copied().unwrap_or_default();
             let header = view.header(segment.number)?;
             for number in header.groups.iter().flat_map(|it| &it.operations) {
                 let area = Area::Data(bucket);
@@ -89,16 +125,19 @@ fn each(engine: &mut Engine, mut take: impl FnMut((&str, &str, SpanKind))) -> Re
                 let value = engine.store.read(&view.writer, area, kind, number)?;
                 for operation in decode(value.payload()) {
                     let damaged = |_| lost(&view.writer, area, kind, number, Fault::Damaged);
-                    take(operation.map_err(damaged)?);
+                    take(opened, operation.map_err(damaged)?);
                 }
             }
         }
         for entry in &view.entries {
+            // Entries are newer than what is sealed.
+            let opened = entry.area.and_then(|bucket| opened.get(&bucket).copied());
+            let opened = opened.unwrap_or(newest);
             for operation in decode(entry.operations()) {
                 let area = entry.area.map_or(Area::Head, Area::Entries);
                 let sequence = entry.sequence;
                 let damaged = |_| lost(&view.writer, area, Kind::Entry, sequence, Fault::Damaged);
-                take(operation.map_err(damaged)?);
+                take(opened, operation.map_err(damaged)?);
             }
         }
     }

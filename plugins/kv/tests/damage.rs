@@ -128,7 +128,8 @@ fn ask(stored: &Stored) -> BTreeMap<&'static str, usize> {
         .into_iter()
         .map(|it| it.service)
         .collect();
-    let due: Vec<_> = due.into_iter().collect();
+    // Their numbers rise, and the last that was written comes first.
+    let due: Vec<_> = due.into_iter().rev().collect();
     check("services", plugin.services().map(|it| it == due));
     unanswered
 }

@@ -5,6 +5,7 @@
     reason = "slots are found by the numbers that this module gave out"
 )]
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use larder_plugin::{Batch, BatchOperation, Operation, SpanKind};
@@ -23,6 +24,8 @@ pub(crate) struct Operations {
     /// The head of the linked list of each service's operations.
     services: BTreeMap<String, u32>,
     text_bytes: usize,
+    /// The number of calls of [`Operations::acquire`].
+    acquired: u64,
 }
 
 #[derive(Debug)]
@@ -32,6 +35,8 @@ struct Slot {
     service_len: u32,
     kind: SpanKind,
     references: u32,
+    /// The number of the call that last acquired it: the greater, the more recently it was written.
+    written: u64,
     /// The previous and next operation of its service; `NONE` at the ends.
     before: u32,
     after: u32,
@@ -62,6 +67,7 @@ impl Operations {
             table: Table::default(),
             services: BTreeMap::new(),
             text_bytes: 0,
+            acquired: 0,
         }
     }
 
@@ -108,15 +114,18 @@ impl Operations {
     /// Returns the number of an operation, which is added if it is new. Each call adds one reference.
     pub(crate) fn acquire(&mut self, hashed: &HashedOperation<'_>) -> u32 {
         let HashedOperation { operation, hash } = hashed;
+        self.acquired += 1;
         let slots = &self.slots;
         let known = self
             .table
             .find(*hash, |number| slots[index(number)].is(operation));
         if let Some(number) = known {
-            self.slots[index(number)].references += 1;
+            let slot = &mut self.slots[index(number)];
+            slot.references += 1;
+            slot.written = self.acquired;
             return low(number);
         }
-        let slot = Slot::new(operation);
+        let slot = Slot::new(operation, self.acquired);
         self.text_bytes += text_bytes(operation.service.len() + operation.name.len());
         let number = if let Some(number) = self.free.pop() {
             self.slots[number as usize] = slot;
@@ -188,22 +197,31 @@ impl Operations {
         }
     }
 
-    /// Returns all services, sorted.
+    /// Returns all services, the most recently written first.
     pub(crate) fn services(&self) -> Vec<String> {
-        self.services.keys().cloned().collect()
+        let newest = |first: u32| self.list(Some(first)).map(|it| it.written).max();
+        let services = self.services.iter();
+        let mut services: Vec<_> = services.map(|(name, it)| (newest(*it), name)).collect();
+        services.sort_unstable_by(|one, other| other.cmp(one));
+        services.into_iter().map(|(_, name)| name.clone()).collect()
     }
 
-    /// Returns the operations of one service.
+    /// Returns the operations of one service, the most recently written first.
     pub(crate) fn of_service(&self, service: &str) -> Vec<Operation> {
+        let mut slots: Vec<&Slot> = self.list(self.services.get(service).copied()).collect();
+        slots.sort_unstable_by_key(|it| Reverse(it.written));
+        let operations = slots.into_iter().map(|it| Operation {
+            service: service.to_owned(),
+            name: it.texts().1.to_owned(),
+            kind: it.kind,
+        });
+        operations.collect()
+    }
+
+    /// Iterates over a service's list from a slot on.
+    fn list(&self, first: Option<u32>) -> impl Iterator<Item = &Slot> {
         let slot = |number: u32| self.slots.get(number as usize);
-        let first = self.services.get(service).copied();
-        std::iter::successors(first.and_then(slot), |it| slot(it.after))
-            .map(|it| Operation {
-                service: service.to_owned(),
-                name: it.texts().1.to_owned(),
-                kind: it.kind,
-            })
-            .collect()
+        std::iter::successors(first.and_then(slot), move |it| slot(it.after))
     }
 }
 
@@ -211,13 +229,14 @@ impl Operations {
 
 impl Slot {
     /// Creates a slot with one reference.
-    fn new(operation: &BatchOperation<'_>) -> Self {
+    fn new(operation: &BatchOperation<'_>, written: u64) -> Self {
         let text = [operation.service, operation.name].concat();
         Self {
             text: text.into_boxed_str(),
             service_len: low(operation.service.len() as u64),
             kind: operation.kind,
             references: 1,
+            written,
             before: NONE,
             after: NONE,
         }
@@ -263,7 +282,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 
 /// Returns the memory of an operation with a text of this length: once here, and once in an answer as two texts.
 fn text_bytes(len: usize) -> usize {
-    let answer = heap(len) + heap(1) + size_of::<Operation>();
+    let answer = heap(len) + heap(1) + size_of::<Operation>() + size_of::<&Slot>();
     heap(len) + answer
 }
 

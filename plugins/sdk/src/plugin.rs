@@ -42,10 +42,11 @@ pub trait Plugin: Sized + 'static {
         max_bytes: u32,
     ) -> Result<Pieces, Error>;
 
-    /// Returns the services of all stored data, in any order, without duplicates.
+    /// Returns the services of all stored data, without duplicates. In any order, best the most recently written first: of a list that
+    /// fits no message the host keeps what comes first.
     fn services(&mut self) -> Result<Vec<String>, Error>;
 
-    /// Returns the operations of a service, in any order, without duplicates; none for an unknown service.
+    /// Returns the operations of a service, without duplicates, in an order as of [`Plugin::services`]; none for an unknown service.
     fn operations(&mut self, service: &str) -> Result<Vec<Operation>, Error>;
 
     /// Runs one small step of maintenance; returns true if there is more to do now. `stored_bytes` is the tenant's size in `kv`.

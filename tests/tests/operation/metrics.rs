@@ -150,6 +150,17 @@ async fn counters_with_labels_begin_at_zero() {
             &["malformed"][..],
         ),
         (
+            "larder_query_cut_answers_total",
+            "list",
+            &[
+                "services",
+                "operations",
+                "trace_ids",
+                "dependencies",
+                "search_depth",
+            ][..],
+        ),
+        (
             "larder_access_refusals_total",
             "reason",
             &["unauthenticated", "permission_denied"][..],

@@ -1,6 +1,8 @@
 //! A case of the tables: a misdeed, the function that does it, and the expected outcome.
 
-use larder_proto::storage::v2::{FindTracesRequest, GetTraceParams, GetTracesRequest};
+use larder_proto::storage::v2::{
+    FindTracesRequest, GetOperationsRequest, GetServicesRequest, GetTraceParams, GetTracesRequest,
+};
 use larder_tests::otlp::{service, span};
 use larder_tests::status::retry_info;
 use larder_tests::{Client, Query, eventually, http, method};
@@ -23,6 +25,8 @@ pub(crate) enum Outcome {
     Ends(Code),
     /// The call is `RESOURCE_EXHAUSTED`, with a retry delay, and the instance stays.
     Delays,
+    /// The call is served with this list cut to a message, which its trailer and a metric tell, and the instance stays.
+    Cuts(&'static str),
     /// The call is served, and after the misdeed's announcement the log has this text, at least this many times.
     Serves(&'static str, usize),
     /// The call is served, and `/tenants` shows this number of stored spans.
@@ -80,11 +84,17 @@ impl<'a> Attack<'a> {
         let ended = self.provoke().await;
         match (outcome, ended) {
             (Outcome::Serves(..) | Outcome::Counts(_), ended) => {
-                assert!(matches!(ended, None | Some(Ok(()))), "{case}: {ended:?}");
+                assert!(matches!(ended, None | Some(Ok(None))), "{case}: {ended:?}");
+            }
+            (Outcome::Cuts(list), ended) => {
+                let trailer = ended.expect("a call").expect("an answer");
+                let told = format!("list={list}; left-out=");
+                let is_cut = trailer.as_ref().is_some_and(|cut| cut.starts_with(&told));
+                assert!(is_cut, "{case}: {trailer:?}");
             }
             // Maintenance and the start of an instance have no caller.
             (_, None) => {}
-            (_, Some(Ok(()))) => panic!("{case}: the call was served"),
+            (_, Some(Ok(_))) => panic!("{case}: the call was served"),
             (outcome, Some(Err(status))) => {
                 assert_eq!(status.code(), outcome.code(), "{case}: {status:?}");
                 assert!(!status.message().is_empty(), "{case}");
@@ -109,7 +119,7 @@ impl<'a> Attack<'a> {
         let plugin = &self.server.status(&self.tenant)["plugin"];
         assert_eq!(plugin["state"], "ready", "{case}: {plugin}");
         match outcome {
-            Outcome::Breaks(_) | Outcome::Ends(_) | Outcome::Delays => {
+            Outcome::Breaks(_) | Outcome::Ends(_) | Outcome::Delays | Outcome::Cuts(_) => {
                 assert_eq!(plugin["restarts"], 0, "{case}: {plugin}");
             }
             Outcome::Dies("memory", _) => {
@@ -128,10 +138,10 @@ impl<'a> Attack<'a> {
         }
     }
 
-    /// Triggers the armed misdeed; returns the result of the call, if there is one.
-    async fn provoke(&mut self) -> Option<Result<(), Status>> {
+    /// Triggers the armed misdeed; returns the result of the call, if there is one, with the trailer of an answer that is cut.
+    async fn provoke(&mut self) -> Option<Result<Option<String>, Status>> {
         let raw = self.client.call();
-        Some(match self.function {
+        let ended = match self.function {
             "write" => self.store("victim").await,
             "find" => self.find().await,
             "read" => {
@@ -143,8 +153,18 @@ impl<'a> Attack<'a> {
                 let body = GetTracesRequest { query }.encode_to_vec();
                 raw.stream(method::GET_TRACES, body.into()).await.end
             }
-            "services" => self.client.services().await.map(drop),
-            "operations" => self.client.operations("fine", "").await.map(drop),
+            "services" => {
+                let body = GetServicesRequest {}.encode_to_vec();
+                return Some(self.list(method::GET_SERVICES, body).await);
+            }
+            "operations" => {
+                let question = GetOperationsRequest {
+                    service: "fine".to_owned(),
+                    ..GetOperationsRequest::default()
+                };
+                let body = question.encode_to_vec();
+                return Some(self.list(method::GET_OPERATIONS, body).await);
+            }
             "open" => {
                 self.store("die").await.unwrap_err();
                 return None;
@@ -155,7 +175,15 @@ impl<'a> Attack<'a> {
             }
             "maintain" | "statistics" => return None,
             other => panic!("no function is called {other}"),
-        })
+        };
+        Some(ended.map(|()| None))
+    }
+
+    /// Asks for a list; returns the trailer of an answer that is cut.
+    async fn list(&self, method: &'static str, body: Vec<u8>) -> Result<Option<String>, Status> {
+        let answer = self.client.call().unary(method, body.into()).await?;
+        let cut = answer.metadata().get("larder-cut");
+        Ok(cut.map(|cut| cut.to_str().expect("a text").to_owned()))
     }
 
     async fn find(&self) -> Result<(), Status> {
@@ -215,6 +243,11 @@ impl<'a> Attack<'a> {
                 "larder_plugin_contract_breaches_total",
                 format!("\"{rule}\""),
             ),
+            Outcome::Cuts(list) => {
+                let metrics = self.server.larder.metrics();
+                let name = "larder_query_cut_answers_total";
+                return Some(http::count(&metrics, name, &[&format!("\"{list}\"")]));
+            }
             _ => return None,
         };
         let metrics = self.server.larder.metrics();
@@ -243,7 +276,7 @@ impl<'a> Attack<'a> {
                 told(&["is replaced; ", lost, &why, detail]) > 0
             }
             Outcome::Breaks(rule) => told(&["broke the contract", rule]) > 0,
-            Outcome::Ends(_) | Outcome::Delays => !after.is_empty(),
+            Outcome::Ends(_) | Outcome::Delays | Outcome::Cuts(_) => !after.is_empty(),
             Outcome::Serves(text, times) => told(&[text]) >= times,
             Outcome::Counts(spans) => {
                 let status = self.server.status(&self.tenant);
@@ -271,7 +304,7 @@ impl Outcome {
             Self::Breaks(_) => Code::Internal,
             Self::Ends(code) => code,
             Self::Delays => Code::ResourceExhausted,
-            Self::Serves(..) | Self::Counts(_) => Code::Ok,
+            Self::Serves(..) | Self::Counts(_) | Self::Cuts(_) => Code::Ok,
         }
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod compression;
+mod cut;
 mod every_rpc;
 mod frames;
 mod health;

@@ -43,6 +43,7 @@ pub struct Metrics {
     query_pages: Histogram,
     query_bytes: Histogram,
     query_incomplete: Family<ReasonLabels, Counter>,
+    query_cut: Family<ListLabels, Counter>,
     storage: StorageMetrics,
     kv: KvMetrics,
     tenants_open: IntGauge,
@@ -90,6 +91,11 @@ struct RpcLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListLabels {
+    list: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -162,6 +168,7 @@ impl Metrics {
             query_pages: register(on, descriptions::QUERY_PAGES, powers_of_four(1.0, 7)),
             query_bytes: register(on, descriptions::QUERY_BYTES, powers_of_four(1024.0, 12)),
             query_incomplete: register(on, descriptions::QUERY_INCOMPLETE, Family::default()),
+            query_cut: register(on, descriptions::QUERY_CUT, Family::default()),
             storage: StorageMetrics::register(on),
             kv: KvMetrics::register(on),
             tenants_open: register(on, descriptions::TENANTS_OPEN, IntGauge::default()),
@@ -198,6 +205,15 @@ impl Metrics {
             reason: "malformed",
         };
         drop(self.ingest_refused_requests.get_or_create(&of_requests));
+        for list in [
+            "services",
+            "operations",
+            "trace_ids",
+            "dependencies",
+            "search_depth",
+        ] {
+            drop(self.query_cut.get_or_create(&ListLabels { list }));
+        }
         for outcome in ["taken", "unchanged", "partial", "refused"] {
             drop(self.reloads.get_or_create(&OutcomeLabels { outcome }));
         }
@@ -331,6 +347,11 @@ impl Metrics {
             let labels = ReasonLabels { reason };
             self.query_incomplete.get_or_create(&labels).inc_by(spans);
         }
+    }
+
+    /// A limit cut a list of an answer: `services`, `operations`, ...
+    pub fn cut(&self, list: &'static str) {
+        self.query_cut.get_or_create(&ListLabels { list }).inc();
     }
 
     /// All metrics in the `OpenMetrics` text format (`application/openmetrics-text; version=1.0.0`).

@@ -2,18 +2,20 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::stream::Stream;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use larder_core::fair::{Lane, Moving};
+use larder_search::Omission;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
 
-use super::{Record, code_of};
+use super::{Record, RpcConfig, code_of};
 use crate::status;
 
 /// The body of every answer. It is searched for while it is sent; its end is recorded in metrics and the log.
@@ -21,7 +23,11 @@ pub(super) struct RpcBody {
     source: Source,
     record: Record,
     span: Span,
+    omission: Option<(Omission, Arc<RpcConfig>)>,
 }
+
+/// The trailer of an answer of which a list was cut.
+const CUT: HeaderName = HeaderName::from_static("larder-cut");
 
 enum Source {
     /// Outside any lane, or complete from the start.
@@ -62,6 +68,28 @@ impl RpcBody {
             source,
             record,
             span,
+            omission: None,
+        }
+    }
+
+    /// The same with a trailer and a line of the log about what the answer leaves out.
+    pub(super) fn telling(self, omission: Omission, config: Arc<RpcConfig>) -> Self {
+        Self {
+            omission: Some((omission, config)),
+            ..self
+        }
+    }
+
+    fn tell_cut(&self, trailers: &mut HeaderMap) {
+        let Some((omission, config)) = &self.omission else {
+            return;
+        };
+        let Some(omitted) = omission.get() else {
+            return;
+        };
+        config.cuts.log_cut(&omitted);
+        if let Ok(text) = HeaderValue::try_from(omitted.to_string()) {
+            trailers.insert(CUT, text);
         }
     }
 }
@@ -79,7 +107,12 @@ impl http_body::Body for RpcBody {
             return Poll::Ready(None);
         }
         let _entered = this.span.enter();
-        let polled = this.source.poll_frame(cx);
+        let mut polled = this.source.poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            this.tell_cut(trailers);
+        }
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {

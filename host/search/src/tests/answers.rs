@@ -7,7 +7,7 @@ use larder_model::storage::{ErrorKind, TraceId};
 use larder_oracle::{Query, otlp};
 use larder_proto::storage::v2::{
     Dependency, GetDependenciesRequest, GetOperationsRequest, GetTraceParams, GetTracesRequest,
-    Operation, TraceQueryParameters,
+    Operation, Pagination, TraceQueryParameters,
 };
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
@@ -393,4 +393,109 @@ fn lists_that_fit_no_message_name_the_setting() {
         assert_eq!(error.kind(), ErrorKind::AnswerTooLarge);
         assert_eq!(error.setting(), Some("grpc.max_message_bytes"));
     }
+}
+
+/// Lists are cut where a message is full, and what was written last goes in first. The storage of tests gives it first.
+#[test]
+fn lists_are_cut_to_a_message_and_tell_it() {
+    let written = |id: u64| {
+        let one = op(u128::from(id), id, 1, 2);
+        vec![of(&format!("service {id:020}"), one)]
+    };
+    let memory = Arc::new(Memory::of(&(1..=100).map(written).collect::<Vec<_>>()));
+    let limits = Limits {
+        max_message_bytes: 1000,
+        ..limits()
+    };
+    let services = searcher(&memory, limits);
+    assert_eq!(services.omission().get(), None);
+    let found = run(services.services()).unwrap();
+    let kept = found.len();
+    assert!((20..30).contains(&kept), "{kept}");
+    let newest: Vec<String> = (101 - kept as u64..=100)
+        .map(|id| format!("service {id:020}"))
+        .collect();
+    assert_eq!(found, newest);
+    let omitted = services.omission().get().unwrap();
+    assert_eq!(
+        omitted.to_string(),
+        format!(
+            "list=services; left-out={}; setting=grpc.max_message_bytes",
+            100 - kept
+        )
+    );
+}
+
+/// A search that asks for more than the limit of traces tells whether there are more.
+#[test]
+fn a_depth_over_the_limit_tells_whether_it_cut_the_answer() {
+    let memory = Arc::new(Memory::of(&traces(10)));
+    for (max_depth, asked, cut) in [(5, 7, true), (10, 20, false), (5, 5, false)] {
+        let limits = Limits {
+            max_depth,
+            ..limits()
+        };
+        let query = || TraceQueryParameters {
+            search_depth: asked,
+            ..by_service("s")
+        };
+        let wanted = asked.min(i32::try_from(max_depth).unwrap());
+        let wanted = usize::try_from(wanted.min(10)).unwrap();
+        let list = || cut.then_some("search_depth");
+        let ids = searcher(&memory, limits);
+        let found = run(ids.find_trace_ids(query())).unwrap();
+        assert_eq!(found.trace_ids.len(), wanted);
+        assert_eq!(ids.omission().get().map(|omitted| omitted.list), list());
+        let whole = searcher(&memory, limits);
+        all(whole.find_traces(query())).unwrap();
+        assert_eq!(whole.omission().get().map(|omitted| omitted.list), list());
+        let short = searcher(&memory, limits);
+        all(short.find_trace_summaries(query())).unwrap();
+        assert_eq!(short.omission().get().map(|omitted| omitted.list), list());
+    }
+}
+
+/// Ids that fit no message: the newest that fit, and with pages a token for the rest.
+#[test]
+fn ids_are_cut_to_a_message_and_pages_go_on() {
+    let memory = Arc::new(Memory::of(&traces(100)));
+    let limits = Limits {
+        max_message_bytes: 1000,
+        pagination: true,
+        ..limits()
+    };
+    let cut = searcher(&memory, limits);
+    let found = run(cut.find_trace_ids(by_service("s"))).unwrap();
+    assert!((10..50).contains(&found.trace_ids.len()));
+    assert_eq!(found.next_page_token, "");
+    assert_eq!(
+        cut.omission().get().map(|omitted| omitted.list),
+        Some("trace_ids")
+    );
+    let whole = searcher(&memory, super::super::testing::limits());
+    let whole = run(whole.find_trace_ids(by_service("s")))
+        .unwrap()
+        .trace_ids;
+    assert_eq!(found.trace_ids, whole[..found.trace_ids.len()]);
+
+    let mut paged = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let page = searcher(&memory, limits);
+        let query = TraceQueryParameters {
+            pagination: Some(Pagination {
+                page_size: 100,
+                page_token,
+            }),
+            ..by_service("s")
+        };
+        let found = run(page.find_trace_ids(query)).unwrap();
+        assert_eq!(page.omission().get(), None, "the next page has the rest");
+        paged.extend(found.trace_ids);
+        page_token = found.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(paged, whole);
 }

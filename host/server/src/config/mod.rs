@@ -237,7 +237,7 @@ impl Default for Limits {
             spans_per_second: None,
             concurrent_queries: 64,
             query_queue_bytes: Size::mib(32),
-            max_search_depth: 10_000,
+            max_search_depth: 100_000,
             connections: 1024,
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),

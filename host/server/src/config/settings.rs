@@ -143,7 +143,7 @@ settings! {
     "limits.query_queue_bytes" .limits.query_queue_bytes: Size, Some(("64KiB", "1GiB")), Requests, Tenant,
         "Bytes of each tenant's queries that wait, 16 KiB at least for each";
     "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")), Requests, Server,
-        "The largest `search_depth`; a larger one counts as this";
+        "The largest `search_depth`; a larger one counts as this, and an answer that is cut by it says so";
     "limits.connections" .limits.connections: usize, Some(("1", "1000000")), Requests, Server,
         "Connections at a time, on each port; one more waits until another ends";
     "limits.request_timeout" .limits.request_timeout: Duration, Some(("10ms", "1h")), Requests, Server,

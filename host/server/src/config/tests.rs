@@ -296,7 +296,7 @@ fn flags_pass_the_environment_which_passes_the_file_which_passes_the_defaults() 
     assert_eq!(limits.memory, Size::mib(4096));
     assert_eq!(limits.queue_depth, 3);
     assert_eq!(limits.log_bytes, Size::from_bytes(2));
-    assert_eq!(limits.max_search_depth, 10_000);
+    assert_eq!(limits.max_search_depth, 100_000);
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn with_every_event() -> Metrics {
     metrics.write(135, 0.003);
     metrics.query(2_000, 4, 90_000);
     metrics.incomplete("link_id", 18);
+    metrics.cut("operations");
     metrics
 }
 
@@ -79,6 +80,7 @@ fn every_event_is_exported_under_its_name_and_labels() {
         "larder_query_pages_sum 4.0",
         "larder_query_read_bytes_sum 90000.0",
         r#"larder_query_incomplete_spans_total{reason="link_id"} 18"#,
+        r#"larder_query_cut_answers_total{list="operations"} 1"#,
         "larder_storage_traces 11",
         "larder_storage_spans 12",
         "larder_storage_bytes 13",
