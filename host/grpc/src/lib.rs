@@ -195,10 +195,11 @@ impl Grpc {
             request_timeout: parts.request_timeout,
             cuts: RefusalLog::default(),
         });
-        let main_layer = layer.clone().with_resolver(parts.resolver);
+        let main_layer = layer.clone().on(Port::Main, parts.resolver);
+        let writer_layer = layer.on(Port::Writer, parts.writer_resolver);
         Self {
             main: (main_layer, reflection::add_to(main, limit)),
-            writer: (layer.with_resolver(parts.writer_resolver), writer),
+            writer: (writer_layer, writer),
             writes,
             draining,
         }

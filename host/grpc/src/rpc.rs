@@ -27,6 +27,7 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 
 use self::body::RpcBody;
+use super::Port;
 use super::refusals::RefusalLog;
 use super::request_memory::{CountedBody, RequestMemory};
 use super::status::{self, Failure};
@@ -72,6 +73,7 @@ static METHODS: [Method; 13] = [
 #[derive(Clone)]
 pub(super) struct RpcLayer {
     config: Arc<RpcConfig>,
+    port: Port,
     /// The resolver of the port.
     resolver: Resolver,
 }
@@ -118,13 +120,28 @@ impl RpcLayer {
     pub(super) fn new(config: RpcConfig) -> Self {
         Self {
             config: Arc::new(config),
+            port: Port::Main,
             resolver: Resolver::off(),
         }
     }
 
-    /// The same for a port whose tenants `resolver` resolves.
-    pub(super) fn with_resolver(self, resolver: Resolver) -> Self {
-        Self { resolver, ..self }
+    /// The same for a port, whose tenants `resolver` resolves.
+    pub(super) fn on(self, port: Port, resolver: Resolver) -> Self {
+        Self {
+            port,
+            resolver,
+            ..self
+        }
+    }
+
+    /// The method of a path, if the port has it.
+    fn method(&self, path: &str) -> Result<&'static Method, Status> {
+        let unknown = || status::read(&Failure::UnknownMethod(path));
+        let method = Method::of(path).ok_or_else(unknown)?;
+        if self.port == Port::Writer && method.auth == Auth::Token(Right::Read) {
+            return Err(status::read(&Failure::ReadOnWriterPort(method.name)));
+        }
+        Ok(method)
     }
 
     /// Checks the caller's token and resolves the tenant.
@@ -265,8 +282,8 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let body_span = span.clone();
         let answered = async move {
-            let admitted = method
-                .ok_or_else(|| status::read(&Failure::UnknownMethod(request.uri().path())))
+            let admitted = layer
+                .method(request.uri().path())
                 .and_then(|method| Ok((method, layer.admit(method, &request)?)));
             let (method, tenant) = match admitted {
                 Ok(admitted) => admitted,

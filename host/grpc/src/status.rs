@@ -68,6 +68,8 @@ pub(super) enum Failure<'a> {
     UnknownService(&'a str),
     /// The path is not a served method.
     UnknownMethod(&'a str),
+    /// A method of a reader is called on the port for writes alone.
+    ReadOnWriterPort(&'a str),
     /// A bug of the server.
     Bug(&'a dyn fmt::Display),
 }
@@ -222,10 +224,11 @@ fn status(failure: &Failure<'_>, class: Class) -> Status {
             Code::NotFound,
             format!("there is no service {name:?} on this server"),
         ),
-        Failure::UnknownMethod(path) => plain(
+        Failure::UnknownMethod(path) => plain(Code::Unimplemented, unknown_method(path)),
+        Failure::ReadOnWriterPort(method) => plain(
             Code::Unimplemented,
             format!(
-                "this server has no method {path:?}: it serves jaeger.storage.v2, OTLP's TraceService, health and reflection"
+                "this port takes OTLP's TraceService alone, for writes; {method:?} is served on grpc.endpoint"
             ),
         ),
         Failure::Bug(detail) => internal(detail),
@@ -270,6 +273,32 @@ fn storage_status(error: &storage::Error, class: Class) -> Status {
         // Export answers a poisonous batch with partial_success, and reads have no batches.
         (ErrorKind::Poison | ErrorKind::Internal, _) => internal(&error),
     }
+}
+
+/// The text for a path that is no method. Services that a client takes this server for are named, with what to do.
+fn unknown_method(path: &str) -> String {
+    let service = path.trim_start_matches('/').split('/').next();
+    let service = service.unwrap_or_default();
+    let is_of = |packages: &[&str]| packages.iter().any(|package| service.starts_with(package));
+    if is_of(&["jaeger.storage.v1."]) {
+        return format!(
+            "this server has no service {service:?}, which is of version 1 of Jaeger's storage API: it serves version 2, \
+             jaeger.storage.v2, and OTLP's TraceService for writes; use Jaeger 2.6.0 or later"
+        );
+    }
+    if is_of(&["jaeger.api_v2.", "jaeger.api_v3."]) {
+        return format!(
+            "this server has no service {service:?}, which is of Jaeger itself: this is the storage behind it; call Jaeger's own port"
+        );
+    }
+    if is_of(&["opentelemetry.proto.collector."]) {
+        return format!(
+            "this server has no method {path:?}: of OTLP it takes traces alone, with TraceService/Export"
+        );
+    }
+    format!(
+        "this server has no method {path:?}: it serves jaeger.storage.v2, OTLP's TraceService, health and reflection"
+    )
 }
 
 /// The request may succeed later: the exporter retries it after the delay.

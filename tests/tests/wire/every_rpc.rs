@@ -66,4 +66,75 @@ async fn the_writer_port_accepts_only_writes() {
     assert_eq!(main.services().await.unwrap(), ["a", "b"]);
     let refused = writer.services().await.unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
+    assert!(refused.message().contains("grpc.endpoint"), "{refused:?}");
+}
+
+/// Clients that take this server for another one of Jaeger's or of OpenTelemetry's are told what it is.
+#[tokio::test]
+async fn a_service_of_another_server_is_refused_by_name() {
+    let larder = Options::new(Plugin::Memory).writer_port().start();
+    let writer = Client::connect(larder.writer()).await;
+    for client in [larder.client().await, writer] {
+        for (path, told) in [
+            (
+                "/jaeger.storage.v1.SpanReaderPlugin/GetServices",
+                [
+                    "\"jaeger.storage.v1.SpanReaderPlugin\"",
+                    "version 2",
+                    "Jaeger 2.6.0",
+                ],
+            ),
+            (
+                "/jaeger.storage.v1.SpanWriterPlugin/WriteSpan",
+                [
+                    "\"jaeger.storage.v1.SpanWriterPlugin\"",
+                    "version 2",
+                    "Jaeger 2.6.0",
+                ],
+            ),
+            (
+                "/jaeger.storage.v1.PluginCapabilities/Capabilities",
+                [
+                    "\"jaeger.storage.v1.PluginCapabilities\"",
+                    "version 2",
+                    "Jaeger 2.6.0",
+                ],
+            ),
+            (
+                "/jaeger.api_v2.CollectorService/PostSpans",
+                [
+                    "\"jaeger.api_v2.CollectorService\"",
+                    "Jaeger itself",
+                    "the storage behind it",
+                ],
+            ),
+            (
+                "/jaeger.api_v3.QueryService/FindTraces",
+                [
+                    "\"jaeger.api_v3.QueryService\"",
+                    "Jaeger itself",
+                    "the storage behind it",
+                ],
+            ),
+            (
+                "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+                [
+                    "MetricsService/Export",
+                    "traces alone",
+                    "TraceService/Export",
+                ],
+            ),
+            (
+                "/made.up.Service/Call",
+                ["made.up.Service", "no method", "jaeger.storage.v2"],
+            ),
+        ] {
+            let refused = client.call().unary(path, Vec::<u8>::new().into()).await;
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.code(), Code::Unimplemented, "{path}: {refused:?}");
+            for part in told {
+                assert!(refused.message().contains(part), "{path}: {refused:?}");
+            }
+        }
+    }
 }
