@@ -9,10 +9,12 @@ pub mod fair;
 mod live;
 mod permits;
 pub mod quotas;
+mod serving;
 mod stores;
 pub mod telemetry;
 
 pub use live::Live;
 pub use permits::{Permit, Permits};
 pub use quotas::Quotas;
+pub use serving::Serving;
 pub use stores::Stores;

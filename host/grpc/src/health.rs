@@ -1,46 +1,82 @@
-//! `grpc.health.v1`: SERVING while the plugin is ready and the server is not shutting down.
+//! `grpc.health.v1`, for each port: readers and writers are SERVING while the plugin takes their calls and the server is not shutting
+//! down. While the disk is full, writers alone are not.
 
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
+use larder_core::Serving;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_server::{Health as HealthService, HealthServer};
+use tonic_health::pb::health_server::Health as HealthService;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use super::Port;
 use super::status::{self, Failure};
 
-/// Names that can be checked: the empty one for the whole server, and those that Jaeger checks. Jaeger asks for a `TraceWriter`, though
-/// the service that writes is OTLP's.
-const NAMES: [&str; 5] = [
-    "",
+/// The services that read, on the main port.
+const READERS: [&str; 3] = [
     "jaeger.storage.v2.TraceReader",
     "jaeger.storage.v2.DependencyReader",
-    "jaeger.storage.v2.TraceWriter",
     "jaeger.storage.v2.Capabilities",
 ];
 
-/// The service. All names share one state, as all services share one plugin.
+/// The service that writes, on both ports. Jaeger asks for a `TraceWriter`, though it is OTLP's.
+const WRITERS: [&str; 2] = [
+    "opentelemetry.proto.collector.trace.v1.TraceService",
+    "jaeger.storage.v2.TraceWriter",
+];
+
+/// The service.
 #[derive(Clone)]
 pub(super) struct Health {
-    ready: watch::Receiver<bool>,
+    port: Port,
+    serving: Serving,
     draining: CancellationToken,
 }
 
+/// The state of one name.
+struct Named {
+    serves: watch::Receiver<bool>,
+    draining: CancellationToken,
+}
+
+// === impl Health ===
+
 impl Health {
-    /// `ready` is the plugin's state. Once `draining` is cancelled the state is `NOT_SERVING`, and watches end so that they do not delay
-    /// the drain.
-    pub(super) fn server(
-        ready: watch::Receiver<bool>,
-        draining: CancellationToken,
-    ) -> HealthServer<Self> {
-        HealthServer::new(Self { ready, draining })
+    /// The health of a port. Once `draining` is cancelled every state is `NOT_SERVING`, and watches end so that they do not delay the
+    /// drain.
+    pub(super) fn new(port: Port, serving: Serving, draining: CancellationToken) -> Self {
+        Self {
+            port,
+            serving,
+            draining,
+        }
     }
 
+    /// The state of a name; the empty one stands for the whole port. `None` for a name that the port does not serve.
+    fn named(&self, name: &str) -> Option<Named> {
+        let Serving { all, reads, writes } = &self.serving;
+        let serves = match (self.port, name) {
+            (Port::Main, "") => all,
+            (Port::Writer, "") => writes,
+            (_, name) if WRITERS.contains(&name) => writes,
+            (Port::Main, name) if READERS.contains(&name) => reads,
+            _ => return None,
+        };
+        Some(Named {
+            serves: serves.clone(),
+            draining: self.draining.clone(),
+        })
+    }
+}
+
+// === impl Named ===
+
+impl Named {
     fn state(&self) -> ServingStatus {
-        if *self.ready.borrow() && !self.draining.is_cancelled() {
+        if *self.serves.borrow() && !self.draining.is_cancelled() {
             ServingStatus::Serving
         } else {
             ServingStatus::NotServing
@@ -51,7 +87,7 @@ impl Health {
     async fn changed(&mut self) {
         tokio::select! {
             () = self.draining.cancelled() => {}
-            changed = self.ready.changed() => {
+            changed = self.serves.changed() => {
                 if changed.is_err() {
                     // The plugin will not return, so only the drain can change the state.
                     self.draining.cancelled().await;
@@ -62,18 +98,18 @@ impl Health {
 
     /// The current state, then each change, until the server drains.
     fn watch(self) -> impl Stream<Item = ServingStatus> + Send {
-        stream::unfold((self, None), |(mut health, last)| async move {
+        stream::unfold((self, None), |(mut named, last)| async move {
             loop {
-                let ended = health.draining.is_cancelled();
-                health.ready.mark_unchanged();
-                let state = health.state();
+                let ended = named.draining.is_cancelled();
+                named.serves.mark_unchanged();
+                let state = named.state();
                 if last != Some(state) {
-                    return Some((state, (health, Some(state))));
+                    return Some((state, (named, Some(state))));
                 }
                 if ended {
                     return None;
                 }
-                health.changed().await;
+                named.changed().await;
             }
         })
     }
@@ -86,10 +122,9 @@ impl HealthService for Health {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let name = &*request.get_ref().service;
-        if !NAMES.contains(&name) {
-            return Err(status::read(&Failure::UnknownService(name)));
-        }
-        Ok(Response::new(response(self.state())))
+        let named = self.named(name);
+        let named = named.ok_or_else(|| status::read(&Failure::UnknownService(name)))?;
+        Ok(Response::new(response(named.state())))
     }
 
     type WatchStream =
@@ -100,16 +135,17 @@ impl HealthService for Health {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let known = NAMES.contains(&&*request.get_ref().service);
-        let states: Pin<Box<dyn Stream<Item = ServingStatus> + Send>> = if known {
-            Box::pin(self.clone().watch())
-        } else {
-            let draining = self.draining.clone();
-            Box::pin(
-                stream::once(async { ServingStatus::ServiceUnknown })
-                    .chain(stream::pending())
-                    .take_until(draining.cancelled_owned()),
-            )
+        let named = self.named(&request.get_ref().service);
+        let states: Pin<Box<dyn Stream<Item = ServingStatus> + Send>> = match named {
+            Some(named) => Box::pin(named.watch()),
+            None => {
+                let draining = self.draining.clone();
+                Box::pin(
+                    stream::once(async { ServingStatus::ServiceUnknown })
+                        .chain(stream::pending())
+                        .take_until(draining.cancelled_owned()),
+                )
+            }
         };
         Ok(Response::new(Box::pin(
             states.map(|state| Ok(response(state))),
@@ -129,20 +165,47 @@ mod tests {
 
     use super::*;
 
+    fn serving(all: bool, reads: bool, writes: bool) -> (Serving, watch::Sender<bool>) {
+        let (set_writes, writes) = watch::channel(writes);
+        let serving = Serving {
+            all: watch::channel(all).1,
+            reads: watch::channel(reads).1,
+            writes,
+        };
+        (serving, set_writes)
+    }
+
     #[tokio::test]
     async fn a_watch_sends_each_change_once_and_ends_with_the_server() {
-        let (set_ready, ready) = watch::channel(false);
+        let (serving, set_writes) = serving(false, false, false);
         let draining = CancellationToken::new();
-        let health = Health {
-            ready,
-            draining: draining.clone(),
-        };
-        let mut states = Box::pin(health.watch());
+        let health = Health::new(Port::Main, serving, draining.clone());
+        let mut states = Box::pin(health.named(WRITERS[0]).unwrap().watch());
         assert_eq!(states.next().await, Some(ServingStatus::NotServing));
-        set_ready.send(true).unwrap();
+        set_writes.send(true).unwrap();
         assert_eq!(states.next().await, Some(ServingStatus::Serving));
         draining.cancel();
         assert_eq!(states.next().await, Some(ServingStatus::NotServing));
         assert_eq!(states.next().await, None);
+    }
+
+    #[test]
+    fn each_port_knows_its_own_services_and_tells_readers_from_writers() {
+        use ServingStatus::{NotServing, Serving as Serves};
+        let (serving, _writes) = serving(true, true, false);
+        let health = |port| Health::new(port, serving.clone(), CancellationToken::new());
+        let (main, writer) = (health(Port::Main), health(Port::Writer));
+        let state = |health: &Health, name| health.named(name).map(|named| named.state());
+        assert_eq!(state(&main, ""), Some(Serves));
+        assert_eq!(state(&writer, ""), Some(NotServing));
+        for name in READERS {
+            assert_eq!(state(&main, name), Some(Serves), "{name}");
+            assert_eq!(state(&writer, name), None, "{name}");
+        }
+        for name in WRITERS {
+            assert_eq!(state(&main, name), Some(NotServing), "{name}");
+            assert_eq!(state(&writer, name), Some(NotServing), "{name}");
+        }
+        assert_eq!(state(&main, "jaeger.storage.v1.SpanReaderPlugin"), None);
     }
 }

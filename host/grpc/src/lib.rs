@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use larder_core::Live;
+use larder_core::Serving;
 use larder_core::Stores;
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
@@ -35,11 +36,11 @@ use larder_edge::listeners::{Incoming, Listener};
 use larder_edge::tenant::Resolver;
 use larder_ingest as ingest;
 use larder_search as search;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic_health::pb::health_server::HealthServer;
 
 use self::capabilities::CapabilitiesService;
 use self::connection::TonicConnection;
@@ -112,8 +113,8 @@ pub struct Parts {
     pub scheduler: Arc<Scheduler>,
     /// The metrics of RPCs and spans.
     pub metrics: Arc<Metrics>,
-    /// True while the plugin is ready, for health checks.
-    pub ready: watch::Receiver<bool>,
+    /// What is served now, for health checks.
+    pub serving: Serving,
     /// Maximum bytes of a request, before and after decompression (`grpc.max_request_bytes`).
     pub max_request_bytes: usize,
     /// Time in which a client has to send a request (`limits.request_timeout`).
@@ -129,7 +130,7 @@ pub struct Parts {
 pub enum Port {
     /// All services.
     Main,
-    /// OTLP's `TraceService` and health.
+    /// OTLP's `TraceService`, health and reflection.
     Writer,
 }
 
@@ -170,10 +171,13 @@ impl Grpc {
             writes.clone(),
         );
         let traces = configured!(limit, TraceServiceServer::new(traces));
-        let health = configured!(limit, Health::server(parts.ready, draining.clone()));
-        let writer = Routes::new(traces).add_service(health);
-        let main = writer
-            .clone()
+        let health = |port| {
+            let health = Health::new(port, parts.serving.clone(), draining.clone());
+            configured!(limit, HealthServer::new(health))
+        };
+        let writer = Routes::new(traces.clone()).add_service(health(Port::Writer));
+        let main = Routes::new(traces)
+            .add_service(health(Port::Main))
             .add_service(configured!(
                 limit,
                 TraceReaderServer::new(TraceReaderService::new(searchers.clone()))
@@ -198,8 +202,11 @@ impl Grpc {
         let main_layer = layer.clone().on(Port::Main, parts.resolver);
         let writer_layer = layer.on(Port::Writer, parts.writer_resolver);
         Self {
-            main: (main_layer, reflection::add_to(main, limit)),
-            writer: (writer_layer, writer),
+            main: (main_layer, reflection::add_to(main, Port::Main, limit)),
+            writer: (
+                writer_layer,
+                reflection::add_to(writer, Port::Writer, limit),
+            ),
             writes,
             draining,
         }

@@ -91,7 +91,7 @@ impl Server {
                 search: search.clone(),
                 scheduler,
                 metrics: Arc::clone(&metrics),
-                ready: tenants.ready(),
+                serving: tenants.health(),
                 max_request_bytes: config.grpc.max_request_bytes.as_usize(),
                 request_timeout: request_timeout.clone(),
                 access: Arc::clone(&listeners.access),

@@ -68,6 +68,11 @@ pub trait Driver: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Returns `false` while writes are refused because the disk is full.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// Statistics over all tenants.
     fn statistics(&self) -> Statistics {
         Statistics::default()

@@ -2,6 +2,7 @@
 
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Larder, Options, Plugin, Query, arm, disarm, eventually, http};
+use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -55,6 +56,14 @@ async fn a_tenant_whose_plugin_keeps_failing_is_stopped_with_growing_pauses() {
     assert_eq!(pauses[..4], [0, 100, 200, 400], "{pauses:?}");
     // The server itself accepts calls.
     assert_eq!(larder.get("/readyz").status, 200);
+    let mut health = HealthClient::new(larder.client().await.channel());
+    for name in READING.into_iter().chain(WRITING) {
+        assert_eq!(
+            state_of(&mut health, name).await,
+            ServingStatus::Serving,
+            "{name:?}"
+        );
+    }
 
     eventually("the tenant's next call", async || {
         number += 1;
@@ -110,11 +119,23 @@ async fn a_server_with_failing_readers_is_not_ready_until_they_recover() {
     let larder = Options::new(Plugin::Hostile).start();
     let client = larder.client().await;
     arm(&client, "trap at find").await;
+    let mut health = HealthClient::new(client.channel());
     let query = Query::default().service("fine");
     eventually("a server that is not ready", async || {
         client.find_traces(&query).await.unwrap_err();
         let ready = larder.get("/readyz");
-        (ready.status == 503 && ready.body.contains(READERS)).then_some(())
+        let mut told = ready.status == 503 && ready.body.contains(READERS);
+        for name in READING {
+            told &= state_of(&mut health, name).await == ServingStatus::NotServing;
+        }
+        for name in WRITING {
+            assert_eq!(
+                state_of(&mut health, name).await,
+                ServingStatus::Serving,
+                "{name}"
+            );
+        }
+        told.then_some(())
     })
     .await;
     disarm(&client).await;
@@ -125,14 +146,25 @@ async fn a_server_with_failing_readers_is_not_ready_until_they_recover() {
     client.find_traces(&query).await.unwrap();
 }
 
-/// The service names of gRPC health.
-const SERVICES: [&str; 5] = [
+/// The names of gRPC health that say whether reads are served; the empty one says it of everything but a full disk.
+const READING: [&str; 4] = [
     "",
     "jaeger.storage.v2.TraceReader",
     "jaeger.storage.v2.DependencyReader",
-    "jaeger.storage.v2.TraceWriter",
     "jaeger.storage.v2.Capabilities",
 ];
+/// Those that say it of writes.
+const WRITING: [&str; 2] = [
+    "jaeger.storage.v2.TraceWriter",
+    "opentelemetry.proto.collector.trace.v1.TraceService",
+];
+
+async fn state_of(health: &mut HealthClient<Channel>, name: &str) -> ServingStatus {
+    let asked = HealthCheckRequest {
+        service: name.to_owned(),
+    };
+    health.check(asked).await.unwrap().into_inner().status()
+}
 
 /// With a single instance, the server is not ready either, and gRPC health agrees.
 #[tokio::test]
@@ -148,12 +180,8 @@ async fn a_server_with_a_failing_plugin_is_not_ready_until_it_recovers() {
         let state = larder.get("/plugin").json()["state"]["restarting"]["reason"].clone();
         // The first pauses may be over before everything has been requested.
         let mut told = ready.status == 503 && ready.body.contains("restart") && state == "a trap";
-        for service in SERVICES {
-            let asked = HealthCheckRequest {
-                service: service.to_owned(),
-            };
-            let health = health.check(asked).await.unwrap().into_inner();
-            told &= health.status() == ServingStatus::NotServing;
+        for name in READING.into_iter().chain(WRITING) {
+            told &= state_of(&mut health, name).await == ServingStatus::NotServing;
         }
         told.then_some(())
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use larder_tests::{Options, Plugin, patiently};
+use larder_tests::{Client, Options, Plugin, patiently};
 use prost::Message as _;
 use prost_types::FileDescriptorProto;
 use tokio_stream::StreamExt as _;
@@ -85,3 +85,43 @@ macro_rules! reflects {
 
 reflects!(reflection_v1_describes_every_service, v1);
 reflects!(reflection_v1alpha_describes_every_service, v1alpha);
+
+#[tokio::test]
+async fn the_writer_port_reflects_what_it_serves() {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+    let larder = Options::new(Plugin::Memory).writer_port().start();
+    let writer = Client::connect(larder.writer()).await;
+    let mut client = ServerReflectionClient::new(writer.channel());
+    let questions = [
+        MessageRequest::ListServices(String::new()),
+        MessageRequest::FileContainingSymbol(SERVICES[3].to_owned()),
+    ];
+    let requests = questions.map(|question| ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(question),
+    });
+    let answers = client.server_reflection_info(tokio_stream::iter(requests));
+    let mut answers = patiently("reflection", answers).await.unwrap().into_inner();
+    let mut next = async || {
+        let answer = patiently("reflection", answers.next()).await;
+        answer.unwrap().unwrap().message_response.unwrap()
+    };
+    let MessageResponse::ListServicesResponse(listed) = next().await else {
+        panic!("no list of services");
+    };
+    let listed: BTreeSet<String> = listed.service.into_iter().map(|one| one.name).collect();
+    assert!(listed.contains(SERVICES[3]), "{listed:?}");
+    assert!(listed.contains(SERVICES[4]), "{listed:?}");
+    for reader in &SERVICES[..3] {
+        assert!(!listed.contains(*reader), "{listed:?}");
+    }
+    let described = next().await;
+    assert!(
+        matches!(described, MessageResponse::FileDescriptorResponse(_)),
+        "{described:?}"
+    );
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use larder_core::Serving;
 use larder_core::telemetry::{Metrics, PluginLabels, TenantGauges};
 use larder_model::DEFAULT_TENANT;
 use larder_model::storage::{self, Batch, Statistics, Storage};
@@ -177,6 +178,11 @@ impl Plugin {
     /// True while calls are served. Changes with every restart that has to wait.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.shared.ready()
+    }
+
+    /// Calls that are taken now, for health checks.
+    pub fn serving(&self) -> Serving {
+        self.shared.serving()
     }
 
     /// Forgets everything that was written before. A write that is acknowledged after this returns is kept.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use larder_core::Serving;
 use larder_core::telemetry::{Metrics, PluginLabels};
 use larder_model::storage::{Error, ErrorKind, Statistics};
 use parking_lot::Mutex;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) struck_out: Notify,
     pub(crate) suspects: Mutex<Suspects>,
     ready: watch::Sender<bool>,
+    reads: watch::Sender<bool>,
+    writes: watch::Sender<bool>,
     health: Mutex<Health>,
     restarts: AtomicU64,
     statistics: Mutex<Statistics>,
@@ -48,6 +51,14 @@ struct Health {
 // === impl Health ===
 
 impl Health {
+    /// True while reads are taken. Instances beside the writer go on reading while that is being restarted.
+    fn reads(&self, instancing: Instancing) -> bool {
+        match instancing {
+            Instancing::Exclusive => self.writer == State::Ready,
+            Instancing::Replicated => self.readers.is_none() && self.writer != State::Stopped,
+        }
+    }
+
     fn state(&self) -> State {
         match (&self.writer, &self.readers) {
             (State::Ready, Some(reason)) => State::Restarting {
@@ -76,6 +87,8 @@ impl Shared {
             struck_out: Notify::new(),
             suspects: Mutex::default(),
             ready: watch::Sender::new(false),
+            reads: watch::Sender::new(false),
+            writes: watch::Sender::new(false),
             health: Mutex::new(Health {
                 writer: State::Ready,
                 readers: None,
@@ -122,6 +135,8 @@ impl Shared {
         change(&mut health);
         // Under the lock, so that the last report is the current state.
         self.ready.send_replace(health.state() == State::Ready);
+        self.reads.send_replace(health.reads(self.instancing));
+        self.writes.send_replace(health.writer == State::Ready);
     }
 
     pub(crate) fn state(&self) -> State {
@@ -130,6 +145,15 @@ impl Shared {
 
     pub(crate) fn ready(&self) -> watch::Receiver<bool> {
         self.ready.subscribe()
+    }
+
+    /// Calls that are taken now: all, reads and writes.
+    pub(crate) fn serving(&self) -> Serving {
+        Serving {
+            all: self.ready.subscribe(),
+            reads: self.reads.subscribe(),
+            writes: self.writes.subscribe(),
+        }
     }
 
     /// An instance has to be replaced: counts and logs it.
@@ -237,6 +261,13 @@ mod tests {
         Shared::new(labels, Instancing::Exclusive, Gauge::default(), metrics)
     }
 
+    fn replicated() -> Shared {
+        Shared {
+            instancing: Instancing::Replicated,
+            ..shared()
+        }
+    }
+
     #[test]
     fn strikes_within_the_window_put_an_instance_out() {
         let shared = shared();
@@ -286,7 +317,7 @@ mod tests {
 
     #[test]
     fn readiness_needs_the_writer_and_the_readers() {
-        let shared = shared();
+        let shared = replicated();
         let ready = shared.ready();
         let of = |cause| Failure {
             cause,
@@ -295,8 +326,11 @@ mod tests {
         let restarting = |reason: &str| State::Restarting {
             reason: reason.to_owned(),
         };
+        let serving = shared.serving();
+        let apart = || (*serving.reads.borrow(), *serving.writes.borrow());
         shared.readers_down(&of(Cause::Trap));
         assert!(!*ready.borrow());
+        assert_eq!(apart(), (false, true));
         let reads = restarting("a trap, of those that read; writes are taken");
         assert_eq!(shared.state(), reads);
         shared.down(&of(Cause::Kv));
@@ -307,5 +341,9 @@ mod tests {
         shared.readers_up();
         assert!(*ready.borrow());
         assert_eq!(shared.state(), State::Ready);
+        shared.down(&of(Cause::Trap));
+        assert_eq!(apart(), (true, false), "readers go on");
+        shared.stopped();
+        assert_eq!(apart(), (false, false));
     }
 }

@@ -7,6 +7,7 @@ mod config;
 mod current;
 mod error;
 mod eviction;
+mod health;
 mod purge;
 mod registry;
 mod reload;

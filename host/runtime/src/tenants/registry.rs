@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use larder_core::Live;
 use larder_core::Quotas;
+use larder_core::Serving;
 use larder_core::Stores;
 use larder_core::telemetry::{Metrics, TenantGauges};
 use larder_model::TenantName;
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 
 use super::current::Current;
 use super::slot::{Slot, stopping};
-use super::{Error, LoadError, LoadedConfig, TenantLimits, TenantStatus, eviction};
+use super::{Error, LoadError, LoadedConfig, TenantLimits, TenantStatus, eviction, health};
 use crate::plugin::{self, Plugin};
 
 /// Tenants that are shut down at a time.
@@ -45,6 +46,7 @@ pub struct Tenants {
     options: Live<Options>,
     pub(super) slots: RwLock<HashMap<TenantName, Arc<Slot>>>,
     ready: watch::Receiver<bool>,
+    health: Serving,
     /// True until the server stops.
     serving: watch::Sender<bool>,
 }
@@ -58,6 +60,7 @@ impl Tenants {
     /// A plugin that cannot be opened, a store that cannot be read.
     pub async fn start(config: LoadedConfig, options: Options) -> Result<Arc<Self>, LoadError> {
         let (serving, mut ready) = watch::channel(true);
+        let mut health = health::always();
         let kv = Arc::clone(config.kv());
         kv.set_quotas(config.kv_quotas());
         let mut slots = HashMap::new();
@@ -67,6 +70,7 @@ impl Tenants {
             let plugin = of_tenant.plugin.open(name.as_str()).await;
             let plugin = plugin.map_err(|source| LoadError::new(None, source))?;
             ready = plugin.ready();
+            health = plugin.serving();
             slots.insert(name.clone(), Slot::open(name, of_tenant, plugin));
         }
         let stored = kv.tenants().await.map_err(|source| {
@@ -83,14 +87,20 @@ impl Tenants {
             });
         }
         let enabled = options.enabled;
+        let (with_disk, writes) = health::with_disk(&health);
         let tenants = Arc::new(Self {
             current: Arc::new(Current::new(config)),
             kv,
             options: Live::new(options),
             slots: RwLock::new(slots),
             ready,
+            health: Serving {
+                writes: with_disk.subscribe(),
+                ..health
+            },
             serving,
         });
+        tokio::spawn(health::follow(Arc::downgrade(&tenants), writes, with_disk));
         if enabled {
             eviction::start(&tenants);
         }
@@ -105,6 +115,16 @@ impl Tenants {
     /// True while calls are served. Always true with tenancy, as a plugin that fails affects its own tenant only.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.ready.clone()
+    }
+
+    /// Calls that are taken now, for health checks. Writes are not while the disk is full, if the plugin keeps its data there.
+    pub fn health(&self) -> Serving {
+        self.health.clone()
+    }
+
+    /// True while writes find room on the disk, or need none.
+    pub(super) fn has_room(&self) -> bool {
+        self.status().instancing == plugin::Instancing::Exclusive || self.kv.has_room()
     }
 
     /// The plugin of the default tenant if it is open, else the default plugin as it was tried out.

@@ -238,6 +238,10 @@ impl Driver for EmbeddedDriver {
         namespace::blocking(move || upkeep.stop()).await
     }
 
+    fn has_room(&self) -> bool {
+        self.shared.space.has_room()
+    }
+
     fn statistics(&self) -> Statistics {
         let shared = &self.shared;
         let micros = shared.syncs.micros.load(Ordering::Relaxed);

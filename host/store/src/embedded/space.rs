@@ -80,6 +80,11 @@ impl Space {
         }
     }
 
+    /// Returns `false` while objects are refused.
+    pub(super) fn has_room(&self) -> bool {
+        self.free.load(Ordering::Relaxed) >= self.min_free()
+    }
+
     /// Returns an error if too little space is free for this use.
     pub(super) fn check(&self, used_for: Use) -> Result<(), Error> {
         let min_free = self.min_free();
