@@ -16,6 +16,7 @@ mod reflection;
 mod refusals;
 mod request_memory;
 mod rpc;
+mod snappy;
 mod status;
 mod stores;
 mod tenant_split;

@@ -30,6 +30,7 @@ use self::body::RpcBody;
 use super::Port;
 use super::refusals::RefusalLog;
 use super::request_memory::{CountedBody, RequestMemory};
+use super::snappy::{self, SnappyBody};
 use super::status::{self, Failure};
 use super::tenant_split::TenantSplitter;
 
@@ -200,8 +201,13 @@ impl RpcLayer {
         let timeout = *self.config.request_timeout.get();
         let mut request = request
             .map(|body| Body::new(CountedBody::new(body, Arc::clone(&reservation), timeout)));
-        request.extensions_mut().insert(reservation);
         prefer_zstd(request.headers_mut());
+        if snappy::take_encoding(request.headers_mut()) {
+            let limit = self.config.max_request_bytes;
+            let held = Arc::clone(&reservation);
+            request = request.map(|body| Body::new(SnappyBody::new(body, held, limit)));
+        }
+        request.extensions_mut().insert(reservation);
         request
     }
 
@@ -217,10 +223,11 @@ impl RpcLayer {
             .extensions()
             .get::<Status>()
             .and_then(|tonic| status::instead_of(tonic, self.config.max_request_bytes));
-        let response = match instead {
+        let mut response = match instead {
             Some(status) => status.into_http(),
             None => response,
         };
+        snappy::add_to_accepted(response.headers_mut());
         if let Some(code) = code_of(response.headers()) {
             record.finish(code);
             return response;

@@ -11,16 +11,21 @@ use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
 /// Sends an unmodified body, frame headers included.
-async fn send(address: SocketAddr, encoding: Option<&str>, body: &'static [u8]) -> Status {
+pub(crate) async fn send(
+    address: SocketAddr,
+    path: &str,
+    encoding: Option<&str>,
+    body: Bytes,
+) -> Status {
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let channel = channel.connect().await.unwrap();
-    let mut request = Request::post(method::EXPORT)
+    let mut request = Request::post(path)
         .header("content-type", "application/grpc")
         .header("te", "trailers");
     if let Some(encoding) = encoding {
         request = request.header("grpc-encoding", encoding);
     }
-    let body = tonic::body::Body::new(Full::new(Bytes::from_static(body)));
+    let body = tonic::body::Body::new(Full::new(body));
     let response = patiently("an answer", channel.oneshot(request.body(body).unwrap()));
     let response = response.await.unwrap();
     let mut headers: HeaderMap = response.headers().clone();
@@ -41,13 +46,22 @@ async fn a_frame_or_a_compression_that_cannot_be_read_is_an_invalid_argument() {
         (Some("zstd"), b"\x01\0\0\0\x03abc", "no zstd"),
     ];
     for (encoding, body, what) in cases {
-        let status = send(larder.grpc(), encoding, body).await;
+        let body = Bytes::from_static(body);
+        let status = send(larder.grpc(), method::EXPORT, encoding, body).await;
         assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status:?}");
         assert!(
             status.message().starts_with("malformed request"),
             "{status:?}"
         );
     }
-    let status = send(larder.grpc(), Some("br"), b"\x01\0\0\0\x03abc").await;
+    let body = Bytes::from_static(b"\x01\0\0\0\x03abc");
+    let status = send(larder.grpc(), method::EXPORT, Some("br"), body).await;
     assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+    let accepted = status.metadata().get("grpc-accept-encoding").unwrap();
+    for encoding in ["gzip", "zstd", "snappy"] {
+        assert!(
+            accepted.to_str().unwrap().contains(encoding),
+            "{accepted:?}"
+        );
+    }
 }
