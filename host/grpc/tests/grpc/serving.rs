@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
-use larder_core::{Live, Permits, Serving};
+use larder_core::{Live, Permits};
 use larder_core::{Quotas, Stores, quotas};
 use larder_edge::access::Access;
 use larder_edge::listeners::Listener;
@@ -90,7 +90,7 @@ impl Serving {
             search: Live::new(search_limits()),
             scheduler,
             metrics: Arc::clone(&metrics),
-            serving: Serving {
+            serving: larder_core::Serving {
                 all: is_ready.clone(),
                 reads: is_ready.clone(),
                 writes: is_ready,
