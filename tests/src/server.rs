@@ -23,6 +23,7 @@ pub struct Options {
     ports: bool,
     file_limits: bool,
     own_cache: bool,
+    open_files: Option<(u32, u32)>,
 }
 
 /// The result of a run of the binary.
@@ -79,6 +80,7 @@ impl Options {
             ports: true,
             file_limits: false,
             own_cache: false,
+            open_files: None,
         }
     }
 
@@ -142,6 +144,13 @@ impl Options {
         self
     }
 
+    /// Starts it with this soft and hard limit of open files.
+    #[must_use]
+    pub fn open_files(mut self, soft: u32, hard: u32) -> Self {
+        self.open_files = Some((soft, hard));
+        self
+    }
+
     /// Compiles its plugin, as a server's first start does. Other servers use the compiled code of earlier ones.
     #[must_use]
     pub fn own_cache(mut self) -> Self {
@@ -167,9 +176,17 @@ impl Options {
 
     fn command(&self, directory: &Path) -> Command {
         let mut command = Command::new(binary::path());
+        let mut prepare = Vec::new();
         if self.file_limits {
+            prepare.push("trap '' XFSZ".to_owned());
+        }
+        if let Some((soft, hard)) = self.open_files {
+            prepare.push(format!("ulimit -Sn {soft}; ulimit -Hn {hard}"));
+        }
+        if !prepare.is_empty() {
+            prepare.push("exec \"$0\" \"$@\"".to_owned());
             command = Command::new("sh");
-            command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+            command.args(["-c", &prepare.join("; ")]);
             command.arg(binary::path());
         }
         command.current_dir(directory);

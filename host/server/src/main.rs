@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use larder::cli::{self, Cli, Command, Signals};
 use larder::config::{Config, KvDriver, Sources};
-use larder::server::{Server, kv_dir};
+use larder::server::{Server, kv_dir, raise_limit_of_open_files};
 use larder_core::fair;
 use larder_core::telemetry::Chain;
 use larder_core::telemetry::logs::{self, Format};
@@ -54,6 +54,7 @@ fn run(cli: &Cli, format: Format) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     logs::start(format)?;
+    raise_limit_of_open_files();
     let sources = cli.sources(std::env::vars_os().collect());
     let config = Config::load(&sources)?;
     for unknown in sources.unknown_variables() {

@@ -6,6 +6,7 @@ mod error;
 mod hangups;
 mod limits;
 mod listeners;
+mod open_files;
 mod rehearsal;
 mod reload;
 
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
 pub(crate) use limits::compiler;
+pub use open_files::raise_limit as raise_limit_of_open_files;
 pub(crate) use rehearsal::{compiled, rehearse};
 
 use larder_core::Live;
@@ -36,6 +38,7 @@ use larder_runtime::tenants::{self, LoadError, Tenants};
 use larder_store as kv;
 
 use self::listeners::Listeners;
+use self::open_files::OpenFiles;
 use self::reload::Reloader;
 use crate::admin;
 use crate::config::{Config, Durability, KvDriver, Size, Sources};
@@ -304,6 +307,7 @@ pub(crate) fn kv_options(config: &Config, scheduler: &Arc<Scheduler>) -> kv::emb
         },
         quotas: kv::Quotas::of_all(config.kv.quota.map(Size::bytes)),
         min_free: config.kv.min_free.bytes(),
+        open_files: OpenFiles::current().store,
         scheduler: Arc::clone(scheduler),
     }
 }

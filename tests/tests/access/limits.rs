@@ -12,9 +12,9 @@ async fn a_connection_too_many_waits_until_another_ends() {
         .start();
     let first = larder.client().await;
     assert!(first.services().await.unwrap().is_empty());
-    larder.wait_for_line("limits.connections").await;
     let port = larder.grpc();
     let second = tokio::spawn(async move { Client::connect(port).await.services().await });
+    larder.wait_for_line("limits.connections").await;
     // Only the first connection works.
     for _ in 0..20 {
         assert!(first.services().await.unwrap().is_empty());

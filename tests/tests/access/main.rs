@@ -11,6 +11,7 @@
 mod authority;
 mod exposed;
 mod limits;
+mod open_files;
 mod peer;
 mod reload;
 mod tls;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Transport};
+use super::silence::{Silence, SilentPeers};
 use super::{HANDSHAKE_TIMEOUT, Listener, Tls};
 
 /// Interval at which a full port is logged at most.
@@ -20,6 +21,9 @@ const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Pause of accepting after an error of the server itself, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Time for a connection that was told to close to do so, before another one is told.
+const EVICTION_PAUSE: Duration = Duration::from_millis(50);
 
 /// Idle time after which TCP keep-alive probes the peer.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -36,6 +40,7 @@ pub struct Incoming {
 struct Acceptor {
     listener: Listener,
     ready: mpsc::Sender<Connection>,
+    silent: Arc<SilentPeers>,
     logged_at: Option<Instant>,
 }
 
@@ -48,6 +53,7 @@ impl Incoming {
         let acceptor = Acceptor {
             listener,
             ready: sender,
+            silent: Arc::default(),
             logged_at: None,
         };
         tokio::spawn(async move {
@@ -86,12 +92,15 @@ impl Acceptor {
         // Dropped with the task, so that no handshake outlives its port.
         let mut handshakes = JoinSet::new();
         while !self.ready.is_closed() {
-            let permit = self.permit().await;
+            // Accepted first: only a peer that waits may cost a silent one its place.
             let (socket, peer) = self.accept().await;
+            let permit = self.permit().await;
+            let silence = self.silent.add();
             while handshakes.try_join_next().is_some() {}
             match &self.listener.tls {
                 None => {
-                    let connection = Connection::new(Transport::Plain(socket), peer, permit);
+                    let connection =
+                        Connection::new(Transport::Plain(socket), peer, permit, silence);
                     if self.ready.send(connection).await.is_err() {
                         return;
                     }
@@ -99,7 +108,9 @@ impl Acceptor {
                 Some(tls) => {
                     let (tls, ready) = (Arc::clone(tls), self.ready.clone());
                     handshakes.spawn(async move {
-                        if let Some(connection) = handshake(&tls, socket, peer, permit).await {
+                        if let Some(connection) =
+                            handshake(&tls, socket, peer, permit, silence).await
+                        {
                             // The send fails only while the server is stopping.
                             drop(ready.send(connection).await);
                         }
@@ -109,7 +120,8 @@ impl Acceptor {
         }
     }
 
-    /// Waits for a permit. Peers that connect meanwhile wait in the system's backlog.
+    /// Waits for a permit. On a full port, the connections that have been silent for longest are closed until one is free. Peers that
+    /// connect meanwhile wait in the system's backlog.
     async fn permit(&mut self) -> Permit {
         let connections = &self.listener.connections;
         if let Some(permit) = connections.try_acquire() {
@@ -120,10 +132,21 @@ impl Acceptor {
             tracing::warn!(
                 port = self.listener.setting,
                 connections = connections.limit(),
-                "as many connections are open as limits.connections allows; others wait"
+                "as many connections are open as limits.connections or the limit of open files allows; those that have sent nothing are closed first, and others wait"
             );
         }
-        connections.acquire().await
+        let mut acquired = std::pin::pin!(connections.acquire());
+        loop {
+            tokio::select! {
+                biased;
+                permit = &mut acquired => return permit,
+                () = self.silent.evict_oldest() => {}
+            }
+            // After a reload with a lower limit, one that is closed makes no room yet.
+            if let Ok(permit) = timeout(EVICTION_PAUSE, &mut acquired).await {
+                return permit;
+            }
+        }
     }
 
     async fn accept(&self) -> (TcpStream, SocketAddr) {
@@ -139,7 +162,10 @@ impl Acceptor {
                 Err(error) if is_peer_error(&error) => {}
                 Err(error) => {
                     tracing::error!(port = self.listener.setting, %error, "cannot accept connections");
-                    sleep(ACCEPT_PAUSE).await;
+                    tokio::select! {
+                        () = sleep(ACCEPT_PAUSE) => {}
+                        () = self.silent.evict_oldest() => sleep(EVICTION_PAUSE).await,
+                    }
                 }
             }
         }
@@ -168,9 +194,21 @@ async fn handshake(
     socket: TcpStream,
     peer: SocketAddr,
     permit: Permit,
+    mut silence: Silence,
 ) -> Option<Connection> {
-    match timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(socket)).await {
-        Ok(Ok(io)) => Some(Connection::new(Transport::Tls(Box::new(io)), peer, permit)),
+    let handshake = timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(socket));
+    let ended = tokio::select! {
+        ended = handshake => ended,
+        () = silence.evicted() => {
+            tracing::debug!(%peer, "a connection gave way in its TLS handshake, as the port is full");
+            return None;
+        }
+    };
+    match ended {
+        Ok(Ok(io)) => {
+            let transport = Transport::Tls(Box::new(io));
+            Some(Connection::new(transport, peer, permit, silence))
+        }
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "a TLS handshake failed");
             None

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
+use super::silence::Silence;
 use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT};
 
 /// An accepted connection after its TLS handshake. Dropping it returns its permit.
@@ -21,6 +22,8 @@ pub struct Connection {
     idle_timer: Pin<Box<Sleep>>,
     /// Time of the last traffic. The timer is reset from it only when it fires, which is cheaper than at each read and write.
     last_active: Option<Instant>,
+    /// Until the peer's first byte.
+    silence: Option<Silence>,
     _permit: Permit,
 }
 
@@ -32,12 +35,18 @@ pub(super) enum Transport {
 // === impl Connection ===
 
 impl Connection {
-    pub(super) fn new(transport: Transport, peer: SocketAddr, permit: Permit) -> Self {
+    pub(super) fn new(
+        transport: Transport,
+        peer: SocketAddr,
+        permit: Permit,
+        silence: Silence,
+    ) -> Self {
         Self {
             transport,
             peer,
             idle_timer: Box::pin(sleep(HANDSHAKE_TIMEOUT)),
             last_active: None,
+            silence: Some(silence),
             _permit: permit,
         }
     }
@@ -72,8 +81,15 @@ impl AsyncRead for Connection {
             Transport::Tls(io) => Pin::new(io).poll_read(cx, buffer),
         };
         if read.is_pending() {
+            if let Some(silence) = &mut this.silence
+                && silence.poll_evicted(cx).is_ready()
+            {
+                tracing::debug!(peer = %this.peer, "a connection that had sent nothing gave way, as the port is full");
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
             return this.poll_idle(cx).map(Err);
         }
+        this.silence = None;
         this.last_active = Some(Instant::now());
         read
     }

@@ -1,10 +1,12 @@
-//! Accepts connections up to a limit, with TLS where it is configured, and closes idle ones.
+//! Accepts connections up to a limit, with TLS where it is configured, and closes idle ones. On a full port, connections whose peer has
+//! sent nothing give way to new ones.
 //!
 //! Architecture invariant: this knows neither gRPC nor HTTP. Connections are handed over after their TLS handshake, and a slow handshake
 //! delays no other connection.
 
 mod accept;
 mod connection;
+mod silence;
 mod tls;
 
 use std::net::SocketAddr;

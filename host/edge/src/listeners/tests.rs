@@ -123,12 +123,54 @@ async fn an_idle_connection_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_connection_returns_its_permit() {
+    let (mut incoming, mut idle) = open(None).await;
+    let address = idle.peer_addr().unwrap();
+    let mut stream = incoming.next().await.unwrap();
+    idle.write_all(b"a").await.unwrap();
+    assert!(stream.read_u8().await.is_ok());
+    let _waiting = TcpStream::connect(address).await.unwrap();
+    assert!(futures_util::poll!(std::pin::pin!(incoming.next())).is_pending());
+    check_about(closed_after(&mut stream).await, IDLE_TIMEOUT);
+    drop(stream);
+    assert!(incoming.next().await.is_some());
+}
+
+/// The server's end of a connection that has given way.
+async fn gave_way(stream: &mut Connection) {
+    let error = stream.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_gives_way_on_a_full_port_after_its_grace() {
     let (mut incoming, silent) = open(None).await;
     let address = silent.peer_addr().unwrap();
     let mut stream = incoming.next().await.unwrap();
+    let begun = Instant::now();
+    // No other peer waits, so it may stay silent.
+    let waits = sleep(silence::GRACE * 3);
+    tokio::select! {
+        () = waits => {}
+        read = stream.read_u8() => panic!("{read:?}"),
+    }
     let _waiting = TcpStream::connect(address).await.unwrap();
-    assert!(futures_util::poll!(std::pin::pin!(incoming.next())).is_pending());
-    check_about(closed_after(&mut stream).await, HANDSHAKE_TIMEOUT);
+    gave_way(&mut stream).await;
+    check_about(begun.elapsed(), silence::GRACE * 3);
     drop(stream);
-    assert!(incoming.next().await.is_some());
+    let mut stream = incoming.next().await.unwrap();
+    let begun = Instant::now();
+    let _next = TcpStream::connect(address).await.unwrap();
+    gave_way(&mut stream).await;
+    assert!(begun.elapsed() >= silence::GRACE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_handshake_gives_way_on_a_full_port() {
+    let (_incoming, mut silent) = open(Some(tls())).await;
+    let _next = TcpStream::connect(silent.peer_addr().unwrap())
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    assert_eq!(silent.read(&mut [0; 64]).await.unwrap(), 0);
+    assert!(begun.elapsed() < HANDSHAKE_TIMEOUT);
 }

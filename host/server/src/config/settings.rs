@@ -145,7 +145,7 @@ settings! {
     "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")), Requests, Server,
         "The largest `search_depth`; a larger one counts as this, and an answer that is cut by it says so";
     "limits.connections" .limits.connections: usize, Some(("1", "1000000")), Requests, Server,
-        "Connections at a time, on each port; one more waits until another ends";
+        "Connections at a time, on each port, as far as the system's limit of open files allows; one more closes the one that has sent nothing for longest, or waits until another ends";
     "limits.request_timeout" .limits.request_timeout: Duration, Some(("10ms", "1h")), Requests, Server,
         "How long a client may take to send a request";
     "limits.drain_timeout" .limits.drain_timeout: Duration, Some(("0s", "1h")), Requests, Server,

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use super::Error;
 use super::hangups::Hangups;
+use super::open_files::{OpenFiles, Shares};
 use crate::config::{self, Config, Endpoint};
 
 /// The bound ports, and the files that authenticate their clients.
@@ -24,6 +25,7 @@ pub(super) struct Listeners {
     pub(super) access: Arc<Access>,
     /// Certificates and tokens, which are read again when their files change.
     pub(super) files: Vec<Arc<dyn WatchedFiles>>,
+    shares: Shares,
     /// SIGHUP, caught before the server announces itself.
     pub(super) hangups: Hangups,
 }
@@ -33,6 +35,14 @@ struct Guards {
     access: Arc<Access>,
     grpc_tls: Option<Arc<Tls>>,
     admin_tls: Option<Arc<Tls>>,
+}
+
+/// The connection permits of a port.
+#[derive(Clone)]
+pub(super) struct PortConnections {
+    permits: Arc<Permits>,
+    /// The most that the limit of open files leaves to the port.
+    most: usize,
 }
 
 /// The protection of a port, for the warning about one that has too little.
@@ -59,6 +69,8 @@ impl Listeners {
             .into_iter()
             .chain(tls.map(|tls| tls.files()))
             .collect();
+        let shares = OpenFiles::current().shares(config.grpc.writer_endpoint.is_some());
+        shares.warn(config.limits.connections);
         let bind = async |setting, endpoint, tls: &Option<Arc<Tls>>, client_ca: bool| {
             let connections = Permits::new(config.limits.connections);
             let listener = bind(setting, endpoint, tls.clone(), connections).await?;
@@ -90,24 +102,44 @@ impl Listeners {
             let (address, may) = (admin_listener.address, anonymous_callers_may(admin));
             tracing::warn!(%address, "admin.allow_anonymous: anyone who reaches the admin port {may}");
         }
-        Ok(Self {
+        let bound = Self {
             main,
             writer,
             admin: admin_listener,
             anonymous_admin,
             access,
             files,
+            shares,
             hangups: Hangups::catch(),
-        })
+        };
+        for port in bound.connections() {
+            port.set_limit(config.limits.connections);
+        }
+        Ok(bound)
     }
 
     /// The connection permits of each port.
-    pub(super) fn connections(&self) -> Vec<Arc<Permits>> {
-        let ports = [Some(&self.main), self.writer.as_ref(), Some(&self.admin)];
-        let ports = ports.into_iter().flatten();
-        ports
-            .map(|listener| Arc::clone(&listener.connections))
-            .collect()
+    pub(super) fn connections(&self) -> Vec<PortConnections> {
+        let of = |listener: &Listener, most| PortConnections {
+            permits: Arc::clone(&listener.connections),
+            most,
+        };
+        let shares = self.shares;
+        let grpc = [Some(&self.main), self.writer.as_ref()];
+        let grpc = grpc
+            .into_iter()
+            .flatten()
+            .map(|port| of(port, shares.grpc_port));
+        grpc.chain([of(&self.admin, shares.admin_port)]).collect()
+    }
+}
+
+// === impl PortConnections ===
+
+impl PortConnections {
+    /// Sets the limit of connections, as far as the limit of open files allows it.
+    pub(super) fn set_limit(&self, connections: usize) {
+        self.permits.set_limit(connections.min(self.most));
     }
 }
 

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_core::Live;
 use larder_core::telemetry::{Chain, Metrics};
-use larder_core::{Live, Permits};
 use larder_edge::files::{PreparedReload, WatchedFiles};
 use larder_edge::tenant::Resolver;
 use larder_grpc::Port;
@@ -17,7 +17,7 @@ use larder_search as search;
 use tokio_util::sync::CancellationToken;
 
 use super::hangups::Hangups;
-use super::listeners::anonymous_callers_may;
+use super::listeners::{PortConnections, anonymous_callers_may};
 use super::{Error, limits};
 use crate::admin;
 use crate::config::{Changes, Config, Sources};
@@ -44,7 +44,7 @@ pub(super) struct Parts {
     pub(super) request_timeout: Live<Duration>,
     pub(super) purge: Live<bool>,
     /// The connection permits of each port.
-    pub(super) connections: Vec<Arc<Permits>>,
+    pub(super) connections: Vec<PortConnections>,
     /// True if other machines can reach the admin port and it requires no authentication.
     pub(super) anonymous_admin: bool,
     pub(super) metrics: Arc<Metrics>,

@@ -81,6 +81,8 @@ pub struct Options {
     pub quotas: Quotas,
     /// Objects are refused while the disk has fewer free bytes than this.
     pub min_free: u64,
+    /// The most files that are kept open: tables of the tree, and files of objects. At least 8.
+    pub open_files: usize,
     /// Shares the time for compressing writes among tenants.
     pub scheduler: Arc<Scheduler>,
 }

@@ -14,8 +14,6 @@ use parking_lot::Mutex;
 
 use super::faults::Faults;
 
-/// Maximum number of open files. When it is reached, all are closed, and opened again when they are needed.
-const MAX_OPEN_FILES: usize = 256;
 pub(super) const SUFFIX: &str = "obj";
 
 /// Permission of a read to wait for the disk.
@@ -29,6 +27,8 @@ pub(super) enum Wait {
 pub(super) struct Objects {
     dir: PathBuf,
     writable: bool,
+    /// Maximum number of open files. When it is reached, all are closed, and opened again when they are needed.
+    max_open: usize,
     open: Mutex<HashMap<u64, Arc<File>>>,
     faults: Faults,
 }
@@ -37,10 +37,11 @@ pub(super) struct Objects {
 
 impl Objects {
     /// The folder need not exist yet.
-    pub(super) fn new(dir: PathBuf, writable: bool, faults: Faults) -> Self {
+    pub(super) fn new(dir: PathBuf, writable: bool, max_open: usize, faults: Faults) -> Self {
         Self {
             dir,
             writable,
+            max_open,
             open: Mutex::default(),
             faults,
         }
@@ -144,7 +145,7 @@ impl Objects {
             .truncate(false)
             .open(self.path(partition));
         let file = Arc::new(options?);
-        if open.len() >= MAX_OPEN_FILES {
+        if open.len() >= self.max_open {
             open.clear();
         }
         open.insert(partition, Arc::clone(&file));

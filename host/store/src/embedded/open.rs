@@ -9,6 +9,7 @@ use std::path::Path;
 use lsm_tree::{AbstractTree, Guard};
 use tracing::{error, warn};
 
+use super::Options;
 use super::durable;
 use super::faults::Faults;
 use super::journal::{Frame, Journal, Operation};
@@ -42,7 +43,8 @@ pub(super) enum Access<'a> {
 /// # Errors
 /// [`Error::Unavailable`] if the disk fails, [`Error::DataLoss`] if the store is damaged or incomplete, [`Error::Other`] if a newer
 /// version wrote it. Nothing has been changed then, unless a write failed.
-pub(super) fn open(dir: &Path, access: Access<'_>, faults: Faults) -> Result<Store, Error> {
+pub(super) fn open(options: &Options, access: Access<'_>, faults: Faults) -> Result<Store, Error> {
+    let dir = options.dir.as_path();
     survey(dir)?;
     let journals = dir.join("journal");
     let recovered = Journal::recover(&journals).map_err(|error| refused(&error))?;
@@ -61,10 +63,17 @@ pub(super) fn open(dir: &Path, access: Access<'_>, faults: Faults) -> Result<Sto
         .last()
         .map_or(1, |frame| frame.number + 1)
         .max(last_synced.unwrap_or(0) + 1);
-    let objects = Objects::new(dir.join("objects"), !read_only, faults.clone());
+    // Files of objects are opened more often than tables, which the tree merges.
+    let open_tables = options.open_files / 3;
+    let objects = Objects::new(
+        dir.join("objects"),
+        !read_only,
+        options.open_files - open_tables,
+        faults.clone(),
+    );
     let store = match access {
-        Access::Write { .. } => Store::assemble(dir, &dir.join("tree"), objects)?,
-        Access::Read { tree } => Store::assemble(dir, tree, objects)?,
+        Access::Write { .. } => Store::assemble(dir, &dir.join("tree"), open_tables, objects)?,
+        Access::Read { tree } => Store::assemble(dir, tree, open_tables, objects)?,
     };
     if last_synced.is_none()
         && let Some(last) = frames.pop_if(|last| is_cut_off(&store, last, read_only))

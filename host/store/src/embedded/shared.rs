@@ -41,7 +41,7 @@ impl Shared {
         space: Space,
         faults: Faults,
     ) -> Result<Self, Error> {
-        let store = open::open(&options.dir, access, faults.clone())?;
+        let store = open::open(&options, access, faults.clone())?;
         Ok(Self {
             quotas: RwLock::new(options.quotas.clone()),
             options,
@@ -95,7 +95,7 @@ impl Shared {
         let access = Access::Write {
             last_synced: Some(last_synced),
         };
-        let store = open::open(&self.options.dir, access, self.faults.clone())?;
+        let store = open::open(&self.options, access, self.faults.clone())?;
         let mut current = self.store.write();
         self.generation.fetch_add(1, Ordering::SeqCst);
         *current = Arc::new(store);

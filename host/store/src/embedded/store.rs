@@ -21,8 +21,6 @@ use crate::{Claim, Error};
 
 /// Size of the cache of the tree's blocks. Objects are not in it; the system's page cache has them.
 const CACHE_BYTES: u64 = 16 << 20;
-/// Maximum number of open tables.
-const OPEN_TABLES: usize = 128;
 
 /// The open store of a data folder.
 pub(super) struct Store {
@@ -99,10 +97,16 @@ pub(super) struct WriteBatch<'a> {
 // === impl Store ===
 
 impl Store {
-    /// Opens the tree in the folder `tree`, and creates it if there is none. Opens nothing else.
-    pub(super) fn assemble(dir: &Path, tree: &Path, objects: Objects) -> Result<Self, Error> {
+    /// Opens the tree in the folder `tree`, and creates it if there is none. Opens nothing else. At most `open_tables` of its tables are
+    /// kept open.
+    pub(super) fn assemble(
+        dir: &Path,
+        tree: &Path,
+        open_tables: usize,
+        objects: Objects,
+    ) -> Result<Self, Error> {
         let live = LiveNumbers::default();
-        let (tree, seqno, visible) = open_tree(dir, tree, &live)?;
+        let (tree, seqno, visible) = open_tree(dir, tree, open_tables, &live)?;
         Ok(Self {
             dir: dir.to_owned(),
             tree,
@@ -235,6 +239,7 @@ impl WriteBatch<'_> {
 fn open_tree(
     dir: &Path,
     tree: &Path,
+    open_tables: usize,
     live: &LiveNumbers,
 ) -> Result<(AnyTree, SequenceNumberCounter, SequenceNumberCounter), Error> {
     let (seqno, visible) = (
@@ -243,7 +248,7 @@ fn open_tree(
     );
     let tree = lsm_tree::Config::new(tree, seqno.clone(), visible.clone())
         .use_cache(Arc::new(Cache::with_capacity_bytes(CACHE_BYTES)))
-        .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_TABLES))))
+        .use_descriptor_table(Some(Arc::new(DescriptorTable::new(open_tables.max(1)))))
         .with_compaction_filter_factory(Some(Arc::new(live.clone())))
         .open()
         .map_err(|error| tree_failed(dir, &error))?;

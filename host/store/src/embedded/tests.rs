@@ -38,6 +38,7 @@ fn options(dir: &Path) -> Options {
         durability: Durability::Sync,
         quotas: crate::Quotas::default(),
         min_free: 0,
+        open_files: 384,
         scheduler: Arc::default(),
     }
 }

@@ -88,6 +88,7 @@ pub(super) fn driver(dir: &Path, faults: &Faults) -> EmbeddedDriver {
         durability: Durability::Sync,
         quotas: kv::Quotas::default(),
         min_free: 0,
+        open_files: 384,
         scheduler: Arc::default(),
     };
     EmbeddedDriver::open_with(options, Box::new(|| Ok(u64::MAX - 1)), faults.clone()).unwrap()
