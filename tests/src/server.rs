@@ -446,6 +446,13 @@ impl Larder {
         process::memory(id, name).unwrap_or_else(|| panic!("{name} of a running server"))
     }
 
+    /// Returns the number of memory mappings of the server.
+    pub fn mappings(&self) -> usize {
+        let id = self.child.as_ref().expect("still running").id();
+        let maps = std::fs::read_to_string(format!("/proc/{id}/maps"));
+        maps.expect("maps of a running server").lines().count()
+    }
+
     /// Prints its log from a line on; libtest shows it if the test fails.
     #[expect(clippy::print_stderr, reason = "libtest shows it with the failure")]
     pub fn show(&self, from: usize) {

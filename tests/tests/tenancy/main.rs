@@ -13,6 +13,7 @@ mod header;
 mod idle;
 mod isolation;
 mod neighbours;
+mod open;
 mod overrides;
 mod probing;
 mod purge;

@@ -324,6 +324,7 @@ fn instance_config(
         log_bytes: config.limits.log_bytes,
         gauge: Arc::clone(gauge),
         clock: Arc::clone(runtime.clock()),
+        instances: Arc::clone(runtime.instances()),
     }
 }
 

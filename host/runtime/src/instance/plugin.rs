@@ -1,8 +1,9 @@
 //! One tenant's plugin at work. Each request gets a [`Storage`] of it: [`Plugin::pinned`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use larder_core::Permit;
 use larder_core::Serving;
 use larder_core::telemetry::{Metrics, PluginLabels, TenantGauges};
 use larder_model::DEFAULT_TENANT;
@@ -34,6 +35,8 @@ pub struct Plugin {
     pub(crate) readers: Readers,
     worker: Mutex<Option<JoinHandle<()>>>,
     pub(crate) starter: Arc<Starter>,
+    /// Its place among the tenants that may be open, returned when it is dropped.
+    place: OnceLock<Permit>,
 }
 
 /// The instances that serve reads.
@@ -113,6 +116,7 @@ impl Plugin {
             readers,
             worker: Mutex::new(Some(worker)),
             starter,
+            place: OnceLock::new(),
         }))
     }
 
@@ -150,6 +154,16 @@ impl Plugin {
             spans,
             bytes,
         }
+    }
+
+    /// Linear memory of all of its instances, in bytes.
+    pub(crate) fn memory_used(&self) -> u64 {
+        self.shared.memory_used()
+    }
+
+    /// Keeps a place among the tenants that may be open until the plugin is dropped. Only the first one is kept.
+    pub(crate) fn keep(&self, place: Permit) {
+        drop(self.place.set(place));
     }
 
     /// True while writes wait or are being written.

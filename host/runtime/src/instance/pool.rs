@@ -142,6 +142,15 @@ impl Pool {
             }
             state.generation
         };
+        let instances = self.component.host().runtime.instances();
+        // Counts for the reader until it is there.
+        let Some(_starting) = instances.reader().await else {
+            let text = format!(
+                "{}, and all tenants that are open are in use; retry",
+                instances.describe()
+            );
+            return Err(Error::new(ErrorKind::ResourceExhausted, text));
+        };
         match self.starter.reader(&self.component).await {
             Ok(instance) => Ok((instance, generation)),
             Err(error) => {

@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod clock;
 pub(crate) mod contract;
 pub(crate) mod guest;
+pub(crate) mod instances;
 pub(crate) mod refusal;
 pub(crate) mod runtime;
 

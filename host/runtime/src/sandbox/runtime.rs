@@ -9,6 +9,7 @@ use larder_core::fair::Scheduler;
 use wasmtime::{Cache, CacheConfig, Config, Engine, OptLevel, ProfilingStrategy};
 
 use super::clock::Clock;
+use super::instances::Instances;
 use crate::component::{Compiler, Error};
 
 /// The part of a fiber's stack that wasm frames may take, in bytes.
@@ -30,6 +31,8 @@ pub struct RuntimeConfig {
     pub scheduler: Arc<Scheduler>,
     /// Writes the names of guests' functions to `/tmp/perf-PID.map`, where `perf` looks for them. For benches only.
     pub perf_map: bool,
+    /// The most plugin instances at a time. Without it, as many as the system's limit of memory mappings allows.
+    pub max_instances: Option<u64>,
 }
 
 /// One engine, shared by all plugins. Cheap to clone.
@@ -37,6 +40,7 @@ pub struct RuntimeConfig {
 pub struct Runtime {
     engine: Engine,
     clock: Arc<Clock>,
+    instances: Arc<Instances>,
     config: Arc<RuntimeConfig>,
 }
 
@@ -59,6 +63,7 @@ impl Runtime {
         Ok(Self {
             engine,
             clock,
+            instances: Instances::new(config.max_instances),
             config: Arc::new(config.clone()),
         })
     }
@@ -69,6 +74,11 @@ impl Runtime {
 
     pub(crate) fn clock(&self) -> &Arc<Clock> {
         &self.clock
+    }
+
+    /// The instances of all plugins.
+    pub(crate) fn instances(&self) -> &Arc<Instances> {
+        &self.instances
     }
 
     pub(crate) fn scheduler(&self) -> &Arc<Scheduler> {

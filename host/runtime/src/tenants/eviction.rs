@@ -71,7 +71,10 @@ impl Tenants {
         stream::iter(due)
             .for_each_concurrent(AT_A_TIME, |slot| async move {
                 // A failure is in the log.
-                drop(slot.opened(Arc::clone(&self.current)).await);
+                drop(
+                    slot.opened(Arc::clone(&self.current), Arc::clone(&self.room))
+                        .await,
+                );
             })
             .await;
     }

@@ -11,6 +11,7 @@ mod health;
 mod purge;
 mod registry;
 mod reload;
+mod room;
 mod slot;
 mod status;
 

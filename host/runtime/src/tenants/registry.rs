@@ -17,6 +17,7 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::current::Current;
+use super::room::Room;
 use super::slot::{Slot, stopping};
 use super::{Error, LoadError, LoadedConfig, TenantLimits, TenantStatus, eviction, health};
 use crate::plugin::{self, Plugin};
@@ -37,6 +38,10 @@ pub struct Options {
     pub max_tenants: usize,
     /// Tenants that were idle for so long are evicted (`tenancy.idle_timeout`).
     pub idle_timeout: Duration,
+    /// The most tenants whose plugin is open (`tenancy.max_open`).
+    pub max_open: usize,
+    /// The most memory that the plugins of open tenants take together, in bytes (`tenancy.open_memory`).
+    pub open_memory: u64,
 }
 
 /// See the module.
@@ -44,7 +49,8 @@ pub struct Tenants {
     pub(super) current: Arc<Current>,
     pub(super) kv: Arc<dyn kv::Driver>,
     options: Live<Options>,
-    pub(super) slots: RwLock<HashMap<TenantName, Arc<Slot>>>,
+    pub(super) slots: Arc<RwLock<HashMap<TenantName, Arc<Slot>>>>,
+    pub(super) room: Arc<Room>,
     ready: watch::Receiver<bool>,
     health: Serving,
     /// True until the server stops.
@@ -88,11 +94,15 @@ impl Tenants {
         }
         let enabled = options.enabled;
         let (with_disk, writes) = health::with_disk(&health);
+        let instances = Arc::clone(config.default.plugin.host().runtime.instances());
+        let (options, slots) = (Live::new(options), Arc::new(RwLock::new(slots)));
+        let room = Room::new(Arc::clone(&slots), options.clone(), instances);
         let tenants = Arc::new(Self {
             current: Arc::new(Current::new(config)),
             kv,
-            options: Live::new(options),
-            slots: RwLock::new(slots),
+            options,
+            slots,
+            room,
             ready,
             health: Serving {
                 writes: with_disk.subscribe(),
@@ -227,6 +237,7 @@ impl Tenants {
     }
 
     pub(super) fn set_options(&self, options: Options) {
+        self.room.apply(&options);
         self.options.set(options);
     }
 
@@ -291,7 +302,8 @@ impl Tenants {
         if !*self.serving.borrow() {
             return Err(stopping());
         }
-        Arc::clone(slot).opened(Arc::clone(&self.current)).await
+        let (current, room) = (Arc::clone(&self.current), Arc::clone(&self.room));
+        Arc::clone(slot).opened(current, room).await
     }
 }
 

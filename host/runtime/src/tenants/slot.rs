@@ -10,6 +10,7 @@ use larder_model::storage::{Error, ErrorKind};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::current::Current;
+use super::room::Room;
 use super::{LoadedTenantConfig, Presence};
 use crate::instance::Backoff;
 use crate::plugin::{Component, Instancing, Plugin};
@@ -160,6 +161,7 @@ impl Slot {
     pub(super) async fn opened(
         self: Arc<Self>,
         current: Arc<Current>,
+        room: Arc<Room>,
     ) -> Result<Option<Arc<Plugin>>, Error> {
         let seen = self.state().attempts;
         // In a task of its own: the caller may go away, and others wait for the same.
@@ -171,7 +173,9 @@ impl Slot {
             if let Some(plugin) = self.call() {
                 return Ok(Some(plugin));
             }
-            let opened = self.open_locked(&mut lifecycle, &current, seen).await?;
+            let opened = self
+                .open_locked(&mut lifecycle, &current, &room, seen)
+                .await?;
             // The configuration may have been replaced meanwhile.
             self.apply(&current.of(self.name.as_str()));
             Ok(Some(opened))
@@ -186,6 +190,7 @@ impl Slot {
         &self,
         lifecycle: &mut Lifecycle,
         current: &Current,
+        room: &Room,
         seen: u64,
     ) -> Result<Arc<Plugin>, Error> {
         if lifecycle.closed {
@@ -201,6 +206,19 @@ impl Slot {
             state.attempts += 1;
             state.attempts
         };
+        let place = match room.make().await {
+            Ok(place) => place,
+            Err(error) => {
+                tracing::warn!(tenant.id = %self.name, %error, "a tenant cannot be opened");
+                // For the calls that wait for the same opening; the next one tries again.
+                lifecycle.failed = Some(Failed {
+                    attempt,
+                    until: Instant::now(),
+                    error: error.clone(),
+                });
+                return Err(error);
+            }
+        };
         let component = lifecycle.kept.clone();
         let component = component.unwrap_or_else(|| current.of(self.name.as_str()).plugin);
         let opened = component.open(self.name.as_str()).await;
@@ -208,6 +226,7 @@ impl Slot {
         state.used = Instant::now();
         match opened {
             Ok(plugin) => {
+                plugin.keep(place.permit);
                 lifecycle.failed = None;
                 state.reason = None;
                 state.plugin = Some(Arc::clone(&plugin));
@@ -248,6 +267,23 @@ impl Slot {
         plugin.shutdown().await;
         tracing::info!(tenant.id = %self.name, "an idle tenant is evicted; its next call opens it again");
         true
+    }
+
+    /// Linear memory of the plugin's instances in bytes, if it is open. Unlike [`Slot::peek`], it is no use of the plugin.
+    pub(super) fn memory(&self) -> Option<u64> {
+        let state = self.state();
+        let plugin = state.plugin.as_ref()?;
+        Some(plugin.memory_used())
+    }
+
+    /// When it was last seen in use, if it is open, not in use, and loses no data if it is evicted.
+    pub(super) fn evictable_since(&self) -> Option<Instant> {
+        let state = self.state();
+        let plugin = state.plugin.as_ref()?;
+        let is_free = plugin.instancing() == Instancing::Replicated
+            && Arc::strong_count(plugin) == 1
+            && !plugin.is_busy();
+        is_free.then_some(state.used)
     }
 
     fn take_if_idle(&self, now: Instant, idle: Duration) -> Option<Arc<Plugin>> {

@@ -170,6 +170,10 @@ settings! {
         "The most tenants, where there is no list; one that is purged counts no more";
     "tenancy.idle_timeout" .tenancy.idle_timeout: Duration, Some(("10ms", "8760h")), Requests, Server,
         "A tenant that is idle for so long is evicted until its next call, if its plugin keeps its data in `kv`";
+    "tenancy.max_open" .tenancy.max_open: usize, Some(("1", "1000000")), Requests, Server,
+        "The most tenants whose plugin is open at a time; before one more is opened, the one that was called least recently is evicted";
+    "tenancy.open_memory" .tenancy.open_memory: Size, Some(("16MiB", "1024TiB")), Requests, Server,
+        "Memory of the open tenants' plugins from which on one is evicted before another is opened";
     "tenancy.default" .tenancy.default: Option<TenantName>, None, Requests, Server,
         "The tenant of requests without the header; unset refuses them";
     "tenancy.writer_default" .tenancy.writer_default: Option<TenantName>, None, Requests, Server,

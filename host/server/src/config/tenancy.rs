@@ -9,7 +9,7 @@ use larder_model::TenantName;
 use serde::{Serialize, Serializer};
 
 use super::overrides::Overrides;
-use super::value::{self, Value};
+use super::value::{self, Size, Value};
 
 /// The settings of tenancy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +25,10 @@ pub struct Tenancy {
     /// A tenant without calls for this time is evicted until its next call.
     #[serde(serialize_with = "value::as_text")]
     pub idle_timeout: Duration,
+    /// The most tenants whose plugin is open at a time.
+    pub max_open: usize,
+    /// Memory of the open tenants' plugins from which on one is evicted before another is opened.
+    pub open_memory: Size,
     /// The tenant of requests without the header. If unset, they are refused.
     pub default: Option<TenantName>,
     /// The same for the writer port.
@@ -51,6 +55,8 @@ impl Default for Tenancy {
             tenants: TenantNames::default(),
             max_tenants: 1000,
             idle_timeout: Duration::from_mins(10),
+            max_open: 1000,
+            open_memory: Size::mib(4096),
             default: None,
             writer_default: None,
             resource_attribute: None,

@@ -95,6 +95,8 @@ tenancy:
   tenants: [acme, 7, 'b.c_d-e']
   max_tenants: 9
   idle_timeout: 90s
+  max_open: 20
+  open_memory: 1GiB
   default: acme
   writer_default: 7
   resource_attribute: tenant.id

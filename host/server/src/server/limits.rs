@@ -131,5 +131,7 @@ pub(super) fn tenants(config: &Config) -> tenants::Options {
         default: tenancy.default.clone(),
         max_tenants: tenancy.max_tenants,
         idle_timeout: tenancy.idle_timeout,
+        max_open: tenancy.max_open,
+        open_memory: tenancy.open_memory.bytes(),
     }
 }

@@ -16,6 +16,7 @@ use super::output::Output;
 use super::state::{GuestState, KvAccess};
 use crate::sandbox::clock::{Clock, Running};
 use crate::sandbox::contract::{Environment, Exports, GuestError, Info, LinkedComponent};
+use crate::sandbox::instances::{CountedInstance, Instances};
 
 /// The most bytes that a guest may pass to the host in one call: a page of a read, the objects of a `put`.
 const HOSTCALL_BYTES: usize = 64 << 20;
@@ -30,6 +31,7 @@ pub(crate) struct Instance {
     exports: Exports,
     timeout: Duration,
     clock: Arc<Clock>,
+    _counted: CountedInstance,
 }
 
 /// The component and the limits of an instance.
@@ -42,6 +44,7 @@ pub(crate) struct InstanceConfig {
     pub(crate) log_bytes: u64,
     pub(crate) gauge: Gauge,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) instances: Arc<Instances>,
 }
 
 /// The result of a call. The inner error is one of the contract's; a [`Failure`] is the end of the instance.
@@ -100,6 +103,7 @@ impl Instance {
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.epoch_deadline_callback(|store| at_tick(store.data()));
+        let counted = config.instances.count();
         let _running = config.clock.running();
         begin(&mut store, config.timeout);
         let started = config.component.instantiate(&mut store);
@@ -109,6 +113,7 @@ impl Instance {
                 exports,
                 timeout: config.timeout,
                 clock: Arc::clone(&config.clock),
+                _counted: counted,
             }),
             Err(error) => Err(failure(&error, store.data())),
         }

@@ -23,6 +23,7 @@ use crate::test_support::guest::{Guest, ONE_SERVICE_IF_WRITTEN, OTHER, TRAP_ON_X
 use crate::test_support::{GuestFile, batch, runtime};
 
 mod reload;
+mod room;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -39,6 +40,8 @@ fn options() -> Options {
         max_tenants: 3,
         // Tests evict by hand.
         idle_timeout: 24 * HOUR,
+        max_open: 1000,
+        open_memory: 4 << 30,
     }
 }
 
