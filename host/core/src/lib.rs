@@ -1,10 +1,11 @@
-//! Shared by all parts of a running server: [`fair`] scheduling of tenants, values and limits that a reload changes, [`quotas`] of
-//! tenants, and [`telemetry`].
+//! Shared by all parts of a running server: the [`clock`] of retention, [`fair`] scheduling of tenants, values and limits that a reload
+//! changes, [`quotas`] of tenants, and [`telemetry`].
 //!
 //! Architecture invariant: knows no wire protocol, no sandbox and no kv driver.
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod fair;
 mod live;
 mod permits;

@@ -2,6 +2,7 @@
 //!
 //! Only this module turns the configuration into the limits of the other crates.
 
+mod clock;
 mod error;
 mod hangups;
 mod limits;
@@ -28,6 +29,7 @@ pub(crate) use rehearsal::{compiled, rehearse};
 
 use larder_core::Live;
 use larder_core::Stores;
+use larder_core::clock::TrustedClock;
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
 use larder_edge::listeners::Listener;
@@ -61,6 +63,7 @@ pub struct Server {
     /// Timeout of the headers of a request to the admin port (`limits.request_timeout`).
     header_timeout: Live<Duration>,
     reloader: Reloader,
+    clock: clock::Kept,
 }
 
 // === impl Server ===
@@ -76,7 +79,10 @@ impl Server {
 
         let metrics = Arc::new(Metrics::new());
         let scheduler = Arc::<Scheduler>::default();
-        let tenants = open_tenants(&config, &metrics, &scheduler).await?;
+        // Before the store is opened, which changes the times of its files.
+        let clock = clock::open(&config);
+        let tenants = open_tenants(&config, &metrics, &scheduler, &clock).await?;
+        let kept = clock::Kept::new(&config, Arc::clone(&clock));
         let draining = CancellationToken::new();
         let search = Live::new(limits::search(&config));
         let (resolver, writer_resolver) = (
@@ -130,6 +136,7 @@ impl Server {
             stopping: draining.clone(),
             reloader: Arc::new(reloader.clone()),
             purge,
+            clock,
             tenancy,
             access: Arc::clone(&listeners.access),
             request_timeout: request_timeout.clone(),
@@ -143,6 +150,7 @@ impl Server {
             drain_timeout,
             header_timeout: request_timeout,
             reloader,
+            clock: kept,
         })
     }
 
@@ -178,6 +186,7 @@ impl Server {
         let stop_admin = CancellationToken::new();
         let files = larder_edge::files::watch(self.listeners.files, stop_admin.clone());
         tokio::spawn(files);
+        let clock = tokio::spawn(self.clock.keep(stop_admin.clone()));
         let hangups = self
             .reloader
             .follow(self.listeners.hangups, stop_admin.clone());
@@ -230,6 +239,8 @@ impl Server {
         if !admin.is_finished() && timeout(ADMIN_DRAIN, &mut admin).await.is_err() {
             admin.abort();
         }
+        // It writes one small file.
+        drop(clock.await);
         ended.and(closed.map_err(Error::LastSync))
     }
 }
@@ -246,12 +257,14 @@ fn serve(ports: &mut JoinSet<Result<(), Error>>, grpc: &Grpc, port: Port, listen
 pub(crate) fn runtime(
     config: &Config,
     scheduler: &Arc<Scheduler>,
+    trusted_clock: Arc<TrustedClock>,
     cache_dir: PathBuf,
 ) -> Result<Runtime, plugin::Error> {
     Runtime::new(&RuntimeConfig {
         cache_dir: Some(cache_dir),
         compiler: Some(compiler(config)),
         scheduler: Arc::clone(scheduler),
+        trusted_clock,
         ..RuntimeConfig::default()
     })
 }
@@ -265,11 +278,13 @@ async fn open_tenants(
     config: &Config,
     metrics: &Arc<Metrics>,
     scheduler: &Arc<Scheduler>,
+    clock: &Arc<TrustedClock>,
 ) -> Result<Arc<Tenants>, Error> {
     let tenants = tenant_configs(config).map_err(Error::Plugin)?;
     // Before the cache of compiled plugins is made: a start that is refused leaves the data folder as it is.
     let kv = open_kv(config, scheduler).await?;
-    let runtime = runtime(config, scheduler, cache_dir(config)).map_err(Error::Runtime)?;
+    let runtime =
+        runtime(config, scheduler, Arc::clone(clock), cache_dir(config)).map_err(Error::Runtime)?;
     let host = Host {
         runtime,
         kv,

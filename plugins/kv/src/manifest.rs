@@ -117,6 +117,13 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The time that counts as that of the last write to the oldest bucket. One that is later than `now` is from a clock that was ahead:
+    /// the bucket is then no younger than the first later one with a time that has passed.
+    pub(crate) fn oldest_written(&self, now: Timestamp) -> Timestamp {
+        let mut written = self.buckets.iter().map(|it| it.written);
+        written.find(|it| *it <= now).unwrap_or(now)
+    }
+
     /// Iterates over (bucket number, segment), in the order written.
     pub(crate) fn segments(&self) -> impl Iterator<Item = (u64, &Segment)> {
         self.buckets

@@ -98,6 +98,9 @@ impl Writing {
     /// Returns the bucket to write to: a new one if the last has reached its age or size.
     fn bucket_at(&mut self, limits: &Limits, now: Timestamp) -> Current {
         self.close_bucket(limits, now);
+        // Opened by a clock that was ahead: by its age alone it would stay open until that time.
+        let latest = now.saturating_add(limits.bucket_time());
+        self.bucket = self.bucket.filter(|bucket| bucket.opened < latest);
         if let Some(bucket) = self.bucket {
             return bucket;
         }

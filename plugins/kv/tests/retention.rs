@@ -204,6 +204,27 @@ fn handles_of_dropped_fragments_read_nothing_and_others_stay_valid() {
     assert_eq!(plugin.statistics().expired_spans, 50);
 }
 
+/// A clock that is ahead for a moment must neither keep what was written then for as long, nor what comes after it.
+#[test]
+fn writes_of_a_clock_that_was_ahead_are_dropped_with_those_that_follow() {
+    const DAY: u64 = 24 * 60 * 60 * SECOND;
+    kv::reset();
+    let environment = environment(&[("retention", "240s")]);
+    let mut plugin = Kv::open_with(&environment, small_shape()).unwrap();
+    let mut written = 0;
+    for (at, marked) in [(0, 0), (20, 400 * DAY), (40, 0), (60, 0)] {
+        let now = DAY + at * SECOND;
+        let one = numbered(vec![fragment(1).starts(now, now)], &mut written);
+        plugin.write(now + marked, vec![batch(one)]).unwrap();
+        rest(&mut plugin, now);
+    }
+    assert_eq!(found(&mut plugin), [1, 2, 3, 4]);
+    rest(&mut plugin, DAY + 241 * SECOND);
+    assert_eq!(found(&mut plugin), [2, 3, 4]);
+    rest(&mut plugin, DAY + 281 * SECOND);
+    assert_eq!(found(&mut plugin), [4]);
+}
+
 /// Writes for longer than the retention, with maintenance, and returns the number of changes. A failed call is made again, on a
 /// reopened instance if the host has crashed.
 fn run_with_a_fault(after: usize, fault: Fault) -> usize {

@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod clock;
 mod configuration;
 mod metrics;
 mod start;

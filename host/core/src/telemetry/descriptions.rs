@@ -139,6 +139,8 @@ metrics! {
         "The time those syncs took";
     KV_DAMAGED = "larder_kv_damaged", Counter, [],
         "Times that something stored in kv could not be read back";
+    CLOCK_JUMP = "larder_clock_jump_seconds", Gauge, [],
+        "How far the system's clock is from the time that retention believes, after a jump; 0 while it is believed";
     TENANTS_OPEN = "larder_tenants_open", Gauge, [],
         "Tenants whose plugin is open; without tenancy there is one";
     TENANT_REFUSED = "larder_tenant_quota_refusals", Counter, ["setting"],

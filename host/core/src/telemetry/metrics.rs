@@ -46,6 +46,7 @@ pub struct Metrics {
     query_cut: Family<ListLabels, Counter>,
     storage: StorageMetrics,
     kv: KvMetrics,
+    clock_jump: IntGauge,
     tenants_open: IntGauge,
     tenant_refused: Family<SettingLabels, Counter>,
     plugin_ready: IntGauge,
@@ -171,6 +172,7 @@ impl Metrics {
             query_cut: register(on, descriptions::QUERY_CUT, Family::default()),
             storage: StorageMetrics::register(on),
             kv: KvMetrics::register(on),
+            clock_jump: register(on, descriptions::CLOCK_JUMP, IntGauge::default()),
             tenants_open: register(on, descriptions::TENANTS_OPEN, IntGauge::default()),
             tenant_refused: register(on, descriptions::TENANT_REFUSED, Family::default()),
             plugin_ready: register(on, descriptions::PLUGIN_READY, IntGauge::default()),
@@ -287,6 +289,11 @@ impl Metrics {
             .store(unknown, Ordering::Relaxed);
         self.storage.spans.set(now.spans);
         self.storage.bytes.set(now.bytes);
+    }
+
+    /// The size of a jump of the system's clock that retention does not believe yet, in seconds; 0 if there is none.
+    pub fn clock_jump(&self, seconds: u64) {
+        self.clock_jump.set(seconds);
     }
 
     /// Takes over the statistics of the kv driver.

@@ -1,8 +1,9 @@
 //! The task that runs the plugin's writes and maintenance, and restarts a failed instance.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use larder_core::clock::TrustedClock;
 use larder_model::storage::{Batch, Error, ErrorKind};
 use tokio::time::sleep_until;
 use tracing::{error, warn};
@@ -124,7 +125,9 @@ impl Worker {
         let generation = self.starter.namespace().generation();
         let patience = writes.iter().find_map(|waiting| waiting.suspect);
         let patience = patience.map_or(1, |suspect| suspect.patience);
-        let written = instance.write(unix_nanos(), &batches, patience).await;
+        let written = instance
+            .write(self.clock().mark(), &batches, patience)
+            .await;
         match written {
             Ok(Ok(())) => {
                 drop(writer);
@@ -177,6 +180,12 @@ impl Worker {
         }
     }
 
+    /// The clock of retention.
+    fn clock(&self) -> Arc<TrustedClock> {
+        let component = self.starter.component();
+        Arc::clone(&component.host().runtime.config().trusted_clock)
+    }
+
     /// One step of upkeep, and a look at the plugin's counters.
     async fn maintain(&mut self) {
         let mut writer = self.slot.lock().await;
@@ -184,7 +193,7 @@ impl Worker {
             return;
         };
         let stored_bytes = self.starter.namespace().stored_bytes();
-        let more = match instance.maintain(unix_nanos(), stored_bytes).await {
+        let more = match instance.maintain(self.clock().now(), stored_bytes).await {
             Ok(Ok(more)) => more,
             Ok(Err(raised)) => {
                 let error = refusal::describe(&raised);
@@ -237,11 +246,4 @@ pub(crate) fn poisonous(plugin: &str, digest: Digest) -> Error {
         "plugin `{plugin}` fails on these spans every time, so they are refused; the log has more under digest {digest}"
     );
     Error::new(ErrorKind::Poison, text)
-}
-
-fn unix_nanos() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-    })
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use larder_core::clock::TrustedClock;
 use larder_core::fair::Scheduler;
 use wasmtime::{Cache, CacheConfig, Config, Engine, OptLevel, ProfilingStrategy};
 
@@ -33,6 +34,8 @@ pub struct RuntimeConfig {
     pub perf_map: bool,
     /// The most plugin instances at a time. Without it, as many as the system's limit of memory mappings allows.
     pub max_instances: Option<u64>,
+    /// The time that retention goes by.
+    pub trusted_clock: Arc<TrustedClock>,
 }
 
 /// One engine, shared by all plugins. Cheap to clone.

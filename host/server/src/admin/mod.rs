@@ -10,12 +10,14 @@
 //! | `POST /explain?tenant=NAME` | runs a search: its plan, and the cost of each step; the body is the query, as JSON |
 //! | `POST /purge` | deletes all traces, services and operations; off by default |
 //! | `POST /purge?tenant=NAME` | the same for one tenant; its name is deleted too, unless the configuration has it |
+//! | `POST /clock` | has retention believe the system's clock, after a jump, at once |
 //! | `POST /reload` | reads configuration, plugin, tokens and certificates again; a [`Report`](crate::reload::Report) as JSON |
 //!
 //! With `access.tokens` set, all but `/livez` and `/readyz` needs a token with the right `admin`.
 //!
 //! Architecture invariant: this module knows storage and search only through the traits [`Backend`] and [`Explains`].
 
+mod clock;
 mod explain;
 mod guard;
 mod purge;
@@ -33,6 +35,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, extract::State};
 use larder_core::Live;
+use larder_core::clock::TrustedClock;
 use larder_core::telemetry::Metrics;
 use larder_edge::access::Access;
 use larder_model::storage;
@@ -45,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 pub use serve::serve;
 
 /// The paths, for the answer to a request for another one.
-const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nPOST /purge\nPOST /reload\n";
+const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nPOST /purge\nPOST /clock\nPOST /reload\n";
 
 pub use reload::Reloads;
 
@@ -105,6 +108,8 @@ pub struct AdminState {
     pub stopping: CancellationToken,
     /// Enables `POST /purge` (`admin.purge`).
     pub purge: Live<bool>,
+    /// The clock of retention.
+    pub clock: Arc<TrustedClock>,
     /// True if requests name their tenants (`tenancy.enabled`).
     pub tenancy: bool,
     /// The tokens of callers.
@@ -121,6 +126,7 @@ pub fn router(state: AdminState) -> Router {
     let server_routes = Router::new()
         .route("/plugin", get(status))
         .route("/reload", post(reload::reload))
+        .route("/clock", post(clock::confirm))
         .route_layer(from_fn_with_state(state.clone(), guard::server_operator));
     let tenant_routes = Router::new()
         .route("/tenants", get(tenant_list::tenants))
@@ -144,7 +150,10 @@ async fn livez() -> &'static str {
 
 async fn readyz(State(state): State<AdminState>) -> Response {
     match state.not_ready() {
-        None => "ok\n".into_response(),
+        None => match state.clock.jump() {
+            None => "ok\n".into_response(),
+            Some(jump) => format!("ok\n{jump}\n").into_response(),
+        },
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }

@@ -187,6 +187,7 @@ impl TestAdmin {
             reloader: Arc::clone(&plugin) as Arc<dyn Reloads>,
             stopping: CancellationToken::new(),
             purge: Live::new(true),
+            clock: Arc::default(),
             tenancy: false,
             access: Arc::new(Access::anonymous()),
             request_timeout: Live::new(Duration::from_mins(1)),

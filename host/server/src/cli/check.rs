@@ -135,7 +135,12 @@ fn check_plugin(
     to: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let (wasm, configs) = (
-        server::runtime(config, &Arc::default(), server::compiled(config, scratch))?,
+        server::runtime(
+            config,
+            &Arc::default(),
+            Arc::default(),
+            server::compiled(config, scratch),
+        )?,
         server::tenant_configs(config)?,
     );
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
@@ -208,7 +213,7 @@ mod tests {
 
     async fn store(config: &Config, driver: Arc<dyn Driver>) {
         let cache_dir = server::cache_dir(config);
-        let wasm = server::runtime(config, &Arc::default(), cache_dir).unwrap();
+        let wasm = server::runtime(config, &Arc::default(), Arc::default(), cache_dir).unwrap();
         let settings = server::tenant_configs(config).unwrap().default.plugin;
         let metrics = Arc::new(Metrics::new());
         let tenant = Plugin::open(&wasm, settings, driver, metrics)

@@ -57,8 +57,9 @@ pub(crate) async fn rehearse(
     };
     tried.push(("store", format!("{}, {state}", kv_dir(config).display())));
     let configs = tenant_configs(config).map_err(Error::Plugin)?;
+    let compiled = compiled(config, scratch);
     let wasm =
-        runtime(config, &Arc::default(), compiled(config, scratch)).map_err(Error::Runtime)?;
+        runtime(config, &Arc::default(), Arc::default(), compiled).map_err(Error::Runtime)?;
     let host = Host {
         runtime: wasm.clone(),
         kv: Arc::clone(&kv),

@@ -85,7 +85,7 @@ impl Engine {
             }
             return Ok(false);
         };
-        let too_old = now.saturating_sub(oldest.written) > self.limits.retention;
+        let too_old = now.saturating_sub(own.manifest.oldest_written(now)) > self.limits.retention;
         if !too_old && !over {
             return Ok(false);
         }

@@ -20,6 +20,7 @@ use crate::test_support::guest::{
 };
 use crate::test_support::{GuestFile, batch, runtime};
 
+mod clock;
 mod durable;
 mod dying;
 mod exchange;
