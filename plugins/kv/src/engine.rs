@@ -120,9 +120,15 @@ impl Engine {
         let Some((own, others)) = self.views.split_first_mut() else {
             return Ok(());
         };
-        let areas = partitions
-            .iter()
-            .filter_map(|it| Area::of_name(it, &own.writer.id));
+        let areas = || {
+            let areas = partitions.iter();
+            areas.filter_map(|it| Area::of_name(it, &own.writer.id))
+        };
+        // The head is committed before anything else. Without it, nothing may be taken for garbage.
+        if own.stamp.generation == 0 && areas().any(|area| area != Area::Head) {
+            return Err(own.head_lost());
+        }
+        let areas = areas();
         let newest = areas.map(|area| Numbers::generation(area.number())).max();
         let generation = own.stamp.generation.max(newest.unwrap_or(0)) + 1;
 

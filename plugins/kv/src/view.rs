@@ -214,6 +214,15 @@ impl View {
         }
     }
 
+    /// Returns the error for a head that is missing while other data of the writer is there.
+    pub(crate) fn head_lost(&self) -> Error {
+        let error = frame::lost(&self.writer.id, Area::Head, Kind::Stamp, 0, Fault::Damaged);
+        if let Error::DataLoss(text) = &error {
+            log::error(text);
+        }
+        error
+    }
+
     /// Returns the error for an entry that cannot be read.
     pub(crate) fn entry_lost(&self, sequence: u64) -> Error {
         let (id, fault) = (&self.writer.id, Fault::Damaged);

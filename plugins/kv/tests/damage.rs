@@ -213,6 +213,29 @@ fn check(key: &Key, how: Damage, unanswered: &BTreeMap<&'static str, usize>) {
     );
 }
 
+/// Without its head, nothing of a writer is known to be unreferenced.
+#[test]
+fn a_writer_whose_head_is_gone_does_not_open_and_removes_nothing() {
+    store();
+    let before = kv::keys();
+    let (head, rest): (Vec<Key>, Vec<Key>) = before
+        .into_iter()
+        .partition(|key| key.partition == "head/test");
+    assert!(!rest.is_empty());
+    let deletes: Vec<_> = head
+        .into_iter()
+        .map(|key| larder_plugin::kv::Change::Delete(key.sort))
+        .collect();
+    kv::commit("head/test", &deletes).unwrap();
+    logged();
+    for _ in 0..2 {
+        let opened = Kv::open_with(&environment(&[]), small_shape());
+        assert!(matches!(opened, Err(Error::DataLoss(_))), "{opened:?}");
+        assert_eq!(kv::keys(), rest);
+    }
+    assert!(logged().iter().any(|(_, it)| it.contains("head/test")));
+}
+
 #[test]
 fn a_check_reads_every_value_and_names_those_that_are_damaged() {
     store();

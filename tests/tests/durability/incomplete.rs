@@ -102,7 +102,7 @@ fn kv(home: &Home) -> PathBuf {
     home.data().join("kv")
 }
 
-fn remove(path: &Path) {
+pub(crate) fn remove(path: &Path) {
     if path.is_dir() {
         fs::remove_dir_all(path).unwrap();
     } else {
@@ -110,11 +110,11 @@ fn remove(path: &Path) {
     }
 }
 
-fn empty(path: &Path) {
+pub(crate) fn empty(path: &Path) {
     fs::write(path, []).unwrap();
 }
 
-fn halve(path: &Path) {
+pub(crate) fn halve(path: &Path) {
     let bytes = fs::read(path).unwrap();
     fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
 }
@@ -314,8 +314,8 @@ async fn a_folder_without_stored_data_becomes_a_store() {
 }
 
 /// Starts on a folder, waits until it serves or refuses to, and returns its exit.
-async fn start_and_stop(home: &Home) -> (ExitStatus, Vec<String>) {
-    let larder = Options::new(Plugin::Kv).own_cache().spawn_in(home);
+pub(crate) async fn start_and_stop(options: Options, home: &Home) -> (ExitStatus, Vec<String>) {
+    let larder = options.spawn_in(home);
     let outcomes = ["Serving Jaeger storage on ", "\"ERROR\""];
     let is_outcome = |line: &String| outcomes.iter().any(|outcome| line.contains(outcome));
     eventually("a start or its refusal", async || {
@@ -352,7 +352,7 @@ async fn any_missing_or_damaged_file_leaves_the_rest_unchanged() {
             let about = format!("{how} {}", path.display());
             assert_unchanged(&home.data(), &before, &format!("a check {about}"));
 
-            let (status, lines) = start_and_stop(&home).await;
+            let (status, lines) = start_and_stop(Options::new(Plugin::Kv).own_cache(), &home).await;
             let about = format!("a start {about}: {lines:?}");
             if lines.iter().any(|line| line.contains("DATA_LOSS")) {
                 refused += 1;

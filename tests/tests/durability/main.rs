@@ -18,5 +18,6 @@ mod killed_plugins;
 mod kills;
 mod ledger;
 mod load;
+mod purges;
 mod retention;
 mod rng;

@@ -241,6 +241,8 @@ fn load(store: &Store, fence: bool) -> Result<bool, Error> {
         } else if state.dropped.contains(&partition.namespace) {
             state.to_remove.push(number);
         } else {
+            // Its records are kept, too, until it is known what they belong to.
+            store.live.insert(partition.namespace);
             state.orphans.push(Orphan {
                 name: format!(
                     "partition `{}` of a tenant without a record",
