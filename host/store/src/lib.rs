@@ -11,6 +11,7 @@ mod error;
 mod memory;
 mod mirror;
 mod quotas;
+mod snapshot;
 #[cfg(test)]
 mod test_support;
 
@@ -21,6 +22,9 @@ pub use larder_core::telemetry::KvStatistics as Statistics;
 pub use memory::MemoryDriver;
 pub use mirror::mirror;
 pub use quotas::Quotas;
+pub use snapshot::{
+    Amount, Made, RestoreError, Restored, SnapshotError, SnapshotName, SnapshotRequest, restore,
+};
 
 /// The largest object and the largest value (`kv.put` in `wit/storage.wit`), in bytes.
 pub const MAX_OBJECT_BYTES: usize = 5 * 1024 * 1024;
@@ -76,6 +80,18 @@ pub trait Driver: Send + Sync + 'static {
     /// Statistics over all tenants.
     fn statistics(&self) -> Statistics {
         Statistics::default()
+    }
+
+    /// Copies the whole store, as it stands at one moment during the call, into a new folder. Writes go on meanwhile. A write that was
+    /// synced before the call is in the copy.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]. No folder of that name has been made then.
+    async fn snapshot(&self, _request: SnapshotRequest) -> Result<Made, SnapshotError> {
+        Err(SnapshotError::NothingOnDisk(format!(
+            "`kv.driver` is `{}`, which keeps everything in memory",
+            self.name()
+        )))
     }
 }
 

@@ -47,21 +47,21 @@ pub(super) fn sync(store: &Store, syncs: &Syncs) -> Result<(), Error> {
     write(store, journal, &unsynced, syncs)
 }
 
-fn writable(journal: &mut Option<Journal>) -> Result<&mut Journal, Error> {
+pub(super) fn writable(journal: &mut Option<Journal>) -> Result<&mut Journal, Error> {
     let journal = journal.as_mut();
     journal.ok_or_else(|| Error::Unavailable(ONLY_READ.to_owned()))
 }
 
 /// The changes that one sync brings to disk.
-struct Unsynced {
+pub(super) struct Unsynced {
     frame: PendingFrame,
     objects: Vec<u64>,
     new_files: bool,
     changes: u64,
 }
 
-/// Takes the changes since the last sync.
-fn take_unsynced(store: &Store, state: &mut StoreState) -> Result<Unsynced, Error> {
+/// Takes the changes since the last sync. The caller has to pass them to [`write`].
+pub(super) fn take_unsynced(store: &Store, state: &mut StoreState) -> Result<Unsynced, Error> {
     state.check_writable()?;
     if !state.changed.is_empty() {
         store.write_batch(state, |batch| {
@@ -83,7 +83,7 @@ fn take_unsynced(store: &Store, state: &mut StoreState) -> Result<Unsynced, Erro
 
 /// Writes a frame, and syncs it in parallel with the objects that it refers to. If only the frame reaches the disk, opening the store
 /// detects it.
-fn write(
+pub(super) fn write(
     store: &Store,
     journal: &mut Journal,
     unsynced: &Unsynced,

@@ -8,6 +8,9 @@
 //! | `objects/` | a file for each partition with objects, removed when the partition is reclaimed (`objects.rs`) |
 //! | `journal/` | changes that are not yet in the tables; empty at rest (`journal.rs`) |
 //!
+//! Tables never change. An object file that has another name, in a snapshot or as one, is not changed either: its partition gets a copy
+//! before the next object is put there (`sharing.rs`, `snapshot.rs`).
+//!
 //! A folder with missing parts is refused without being changed, and not treated as a new store (`survey.rs`).
 //!
 //! The driver uses fjall's tree (`lsm-tree`) but not its database. The driver's own journal can be opened after any crash, is empty at
@@ -26,6 +29,8 @@ mod open;
 mod read;
 mod record;
 mod shared;
+mod sharing;
+mod snapshot;
 mod space;
 mod store;
 mod survey;
@@ -56,7 +61,9 @@ use self::shared::Shared;
 use self::space::Space;
 use self::survey::{FolderState, survey};
 use self::upkeep::Upkeep;
-use super::{Driver, Error, Namespace, Quotas, Statistics, TenantUsage};
+use super::{
+    Driver, Error, Made, Namespace, Quotas, SnapshotError, SnapshotRequest, Statistics, TenantUsage,
+};
 
 /// Time for which a reclaimed partition stays readable: longer than the longest query.
 const LINGER: Duration = Duration::from_mins(1);
@@ -256,6 +263,15 @@ impl Driver for EmbeddedDriver {
             sync_time: Duration::from_micros(micros),
             damaged: shared.damage.load(Ordering::Relaxed),
         }
+    }
+
+    async fn snapshot(&self, request: SnapshotRequest) -> Result<Made, SnapshotError> {
+        let shared = Arc::clone(&self.shared);
+        let making = tokio::task::spawn_blocking(move || shared.snapshot(&request));
+        making.await.unwrap_or_else(|error| {
+            let text = format!("the snapshot ended early: {error}");
+            Err(Error::Unavailable(text).into())
+        })
     }
 }
 

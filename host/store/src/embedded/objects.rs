@@ -6,15 +6,18 @@
 use std::collections::HashMap;
 use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::faults::Faults;
+use crate::snapshot::copy;
 
 pub(super) const SUFFIX: &str = "obj";
+/// Suffix of a copy that takes the place of a file with several names. One that a crash has left is removed when the store is opened.
+const COPY_SUFFIX: &str = "new";
 
 /// Permission of a read to wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +117,54 @@ impl Objects {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Returns `true` if the partition's file has more than one name; `false` if there is no file.
+    pub(super) fn is_shared(&self, partition: u64) -> io::Result<bool> {
+        match fs::metadata(self.path(partition)) {
+            Ok(metadata) => Ok(metadata.nlink() > 1),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Copies the first `length` bytes of the partition's file, and syncs the copy. [`Objects::replace`] puts it in the file's place.
+    pub(super) fn copy(&self, partition: u64, length: u64) -> io::Result<PathBuf> {
+        self.faults.write()?;
+        let path = self.path(partition).with_extension(COPY_SUFFIX);
+        let from = File::open(self.path(partition))?;
+        let to = File::create(&path)?;
+        match copy(&from, &to, length, |_| Ok::<_, io::Error>(())) {
+            Ok(_) => Ok(path),
+            Err(error) => {
+                // What is left is removed when the store is opened.
+                drop(fs::remove_file(path));
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts a copy in the place of the partition's file. Its other names keep the file.
+    pub(super) fn replace(&self, partition: u64, copy: &Path) -> io::Result<()> {
+        fs::rename(copy, self.path(partition))?;
+        // Only after this is the file written, so an open file in between serves reads alone.
+        self.open.lock().remove(&partition);
+        Ok(())
+    }
+
+    /// Removes copies that a crash has left.
+    pub(super) fn remove_copies(&self) -> io::Result<()> {
+        for (_, path) in numbered_files(&self.dir, COPY_SUFFIX)? {
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the partition's file for reading, apart from the files that are kept open.
+    pub(super) fn open_to_copy(&self, partition: u64) -> io::Result<(PathBuf, File)> {
+        let path = self.path(partition);
+        let file = File::open(&path)?;
+        Ok((path, file))
     }
 
     /// Number of open files.

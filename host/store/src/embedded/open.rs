@@ -113,6 +113,8 @@ fn start_writing(
     }
     let journals = store.dir.join("journal");
     let made = store.objects.make_dir().and_then(|()| {
+        store.objects.remove_copies()?;
+        find_shared(store)?;
         std::fs::create_dir_all(&journals)?;
         sync_dir(&store.dir)?;
         Journal::create(&journals, journal, next_frame, faults)
@@ -287,6 +289,16 @@ fn find_orphans(store: &Store) -> Result<(), Error> {
     let used = files.iter().chain(state.partitions.keys());
     let highest = used.chain(state.namespaces.keys()).max().copied();
     state.head.last_number = state.head.last_number.max(highest.unwrap_or(0));
+    Ok(())
+}
+
+/// Finds the object files that have another name, in a snapshot or as one.
+fn find_shared(store: &Store) -> std::io::Result<()> {
+    for number in store.objects.list()? {
+        if store.objects.is_shared(number)? {
+            store.state().shared.insert(number);
+        }
+    }
     Ok(())
 }
 

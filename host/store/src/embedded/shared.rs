@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lsm_tree::AbstractTree;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tracing::{info, warn};
 
 use super::durable::{self, Syncs};
@@ -26,6 +26,13 @@ pub(super) struct Shared {
     pub(super) generation: AtomicU64,
     /// Held by the call that syncs for all waiting calls.
     pub(super) leader: tokio::sync::Mutex<()>,
+    /// Held by the call that makes a snapshot.
+    pub(super) snapshotting: Mutex<()>,
+    /// Read-locked while object files are removed. A snapshot holds the other lock until it has the files that it needs.
+    pub(super) removals: RwLock<()>,
+    /// Held while an object file is given another name, or a file of its own, and while the store is reopened. Locked before the store's
+    /// locks.
+    pub(super) sharing: Mutex<()>,
     pub(super) space: Space,
     pub(super) syncs: Syncs,
     pub(super) damage: AtomicU64,
@@ -48,6 +55,9 @@ impl Shared {
             store: RwLock::new(Arc::new(store)),
             generation: AtomicU64::new(0),
             leader: tokio::sync::Mutex::default(),
+            snapshotting: Mutex::default(),
+            removals: RwLock::default(),
+            sharing: Mutex::default(),
             space,
             syncs: Syncs::default(),
             damage: AtomicU64::default(),
@@ -95,6 +105,8 @@ impl Shared {
         let access = Access::Write {
             last_synced: Some(last_synced),
         };
+        // The new store finds the files with more than one name when it is opened, so none may get another name until it is in use.
+        let _sharing = self.sharing.lock();
         let store = open::open(&self.options, access, self.faults.clone())?;
         let mut current = self.store.write();
         self.generation.fetch_add(1, Ordering::SeqCst);
@@ -103,8 +115,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes partitions that were reclaimed more than `linger` ago, and those of purged namespaces.
+    /// Removes partitions that were reclaimed more than `linger` ago, and those of purged namespaces. Removes none while a snapshot is made.
     pub(super) fn remove_reclaimed(&self, linger: Duration) -> Result<(), Error> {
+        let Some(_removing) = self.removals.try_read() else {
+            return Ok(());
+        };
         let store = self.store();
         let before = self
             .now()
@@ -132,6 +147,7 @@ impl Shared {
                 state.changed.remove(number);
                 state.unsynced.remove(number);
                 state.untruncated.remove(number);
+                state.shared.remove(number);
                 if let Some(namespace) = state.namespaces.get_mut(&partition.namespace) {
                     namespace.names.remove(&partition.name);
                 }

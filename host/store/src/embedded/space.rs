@@ -68,7 +68,8 @@ impl Space {
         }
     }
 
-    fn min_free(&self) -> u64 {
+    /// The number of bytes to keep free.
+    pub(super) fn min_free(&self) -> u64 {
         self.min_free.load(Ordering::Relaxed)
     }
 

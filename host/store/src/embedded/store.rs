@@ -54,6 +54,10 @@ pub(super) struct StoreState {
     pub(super) unrecorded: HashMap<u64, u64>,
     /// Partitions whose object file may be longer than recorded.
     pub(super) untruncated: HashSet<u64>,
+    /// Partitions whose object file has more than one name, as in a snapshot. It must not be written (`sharing.rs`).
+    pub(super) shared: HashSet<u64>,
+    /// Number of puts that have reserved space in a partition's object file and may still be writing there.
+    pub(super) writing: HashMap<u64, usize>,
     pub(super) pending: PendingFrame,
     /// Partitions whose record here is newer than that in the tree.
     pub(super) changed: BTreeSet<u64>,

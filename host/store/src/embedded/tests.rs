@@ -11,6 +11,7 @@
 mod crashes;
 mod incomplete;
 mod model;
+mod snapshots;
 mod space;
 
 use std::fs;

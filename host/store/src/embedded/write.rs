@@ -14,6 +14,7 @@ use super::durable::{self, FLUSH_BYTES};
 use super::namespace::Writing;
 use super::record::{self, Partition, VALUE};
 use super::shared::Shared;
+use super::sharing::Placing;
 use super::space::Use;
 use super::store::{Store, StoreState};
 use super::value::{self, Packed, Slot};
@@ -70,8 +71,8 @@ impl Shared {
         let Writing { namespace, by, .. } = writing;
         let namespace = *namespace;
         let partition = self.recorded(store, writing, name)?;
-        let (start, placed) = {
-            let mut state = store.state();
+        let (start, placed, _placing) = {
+            let mut state = self.state_to_append(store, partition)?;
             state.check(namespace, by)?;
             writable(&state, partition, name)?;
             let mut missing = Vec::with_capacity(objects.len());
@@ -83,10 +84,11 @@ impl Shared {
                     missing.push((key, packed));
                 }
             }
-            reserve(store, &mut state, partition, missing)?
-        };
-        let Some(start) = start else {
-            return Ok(());
+            let (start, placed) = reserve(store, &mut state, partition, missing)?;
+            let Some(start) = start else {
+                return Ok(());
+            };
+            (start, placed, Placing::begin(store, &mut state, partition))
         };
         let mut bytes = Vec::with_capacity(
             placed

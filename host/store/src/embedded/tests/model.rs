@@ -1,13 +1,15 @@
-//! Compares the driver with the in-memory driver under random calls, restarts and crashes.
+//! Compares the driver with the in-memory driver under random calls, restarts, crashes and snapshots.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::snapshots::{rest, snapshot};
 use super::{Opened, all, copy, noise, open};
-use crate::{Change, Claim, Driver, Entry, MemoryDriver, Namespace, Object, Scan};
+use crate::{Change, Claim, Driver, Entry, MemoryDriver, Namespace, Object, Page, Scan, restore};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -19,6 +21,11 @@ enum Step {
     Restart,
     Crash,
     Purge,
+    /// Goes on with a snapshot, or with the store that it is restored to. With `rested`, object files are linked where that is possible.
+    Snapshot {
+        rested: bool,
+        restored: bool,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -32,6 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Restart),
         2 => Just(Step::Crash),
         1 => Just(Step::Purge),
+        2 => any::<(bool, bool)>().prop_map(|(rested, restored)| Step::Snapshot { rested, restored }),
     ]
 }
 
@@ -41,7 +49,11 @@ struct Both {
     model: MemoryDriver,
     namespace: Arc<dyn Namespace>,
     claim: Claim,
+    /// The folder of the driver.
+    dir: PathBuf,
     dirs: Vec<TempDir>,
+    /// Stores of which a snapshot was made, with what they had when it was left.
+    left: Vec<(Opened, Vec<(String, Page)>)>,
     /// Number of reclaims of each partition, as a suffix of its name.
     names: HashMap<u8, u32>,
     /// Makes values differ.
@@ -59,7 +71,9 @@ impl Both {
             model,
             namespace,
             claim,
+            dir: dir.path().to_owned(),
             dirs: vec![dir],
+            left: Vec::new(),
             names: HashMap::new(),
             seed: 0,
         }
@@ -129,17 +143,17 @@ impl Both {
                 super::super::durable::compact(&store).unwrap();
             }
             Step::Restart => {
-                let dir = self.dirs.last().unwrap().path().to_owned();
                 let spare = TempDir::new().unwrap();
                 let old = std::mem::replace(&mut self.real, open(spare.path()).await);
                 drop(old);
-                self.real = open(&dir).await;
+                self.real = open(&self.dir).await;
             }
             Step::Crash => {
                 self.real.sync().await.unwrap();
                 let image = TempDir::new().unwrap();
-                copy(self.dirs.last().unwrap().path(), image.path());
+                copy(&self.dir, image.path());
                 self.real = open(image.path()).await;
+                self.dir = image.path().to_owned();
                 self.dirs.push(image);
             }
             Step::Purge => {
@@ -148,7 +162,34 @@ impl Both {
                 self.namespace = self.model.renew("t").await.unwrap();
                 self.claim = self.namespace.claim("w").await.unwrap();
             }
+            Step::Snapshot { rested, restored } => self.snapshot(rested, restored).await,
         }
+    }
+
+    async fn snapshot(&mut self, rested: bool, restored: bool) {
+        if rested {
+            rest(&self.dir);
+        }
+        let below = TempDir::new().unwrap();
+        let made = snapshot(&self.real.driver, below.path(), "s")
+            .await
+            .unwrap();
+        // Not in the snapshot, but in files that it may have too.
+        for partition in 0..4 {
+            let (name, value) = (self.name(partition), self.value(3000));
+            self.real.put(&name, "after", &value).await.unwrap();
+        }
+        self.dir = if restored {
+            let data = below.path().join("restored");
+            restore(&made.path, &data).unwrap();
+            data.join("kv")
+        } else {
+            made.path.join("kv")
+        };
+        let old = std::mem::replace(&mut self.real, open(&self.dir).await);
+        let contents = contents(&old).await;
+        self.left.push((old, contents));
+        self.dirs.push(below);
     }
 
     async fn compare(&self) {
@@ -180,6 +221,25 @@ impl Both {
         let checked = self.real.driver.check(&mut |damage| panic!("{damage:?}"));
         assert_eq!(checked.damaged, 0);
     }
+
+    /// Checks that no store was changed by writes to a snapshot of it.
+    async fn compare_left(&self) {
+        for (store, before) in &self.left {
+            assert_eq!(&contents(store).await, before);
+            let checked = store.driver.check(&mut |damage| panic!("{damage:?}"));
+            assert_eq!(checked.damaged, 0);
+        }
+    }
+}
+
+/// Every partition with its entries.
+async fn contents(store: &Opened) -> Vec<(String, Page)> {
+    let mut contents = Vec::new();
+    for name in store.kv.partitions().await.unwrap() {
+        let page = store.kv.scan(&name, &all()).await.unwrap();
+        contents.push((name, page));
+    }
+    contents
 }
 
 proptest! {
@@ -194,6 +254,7 @@ proptest! {
                 both.step(step).await;
                 both.compare().await;
             }
+            both.compare_left().await;
         });
     }
 }

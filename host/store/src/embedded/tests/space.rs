@@ -158,7 +158,7 @@ async fn a_disk_that_becomes_full_refuses_objects_then_commits_and_resumes_by_it
 }
 
 /// Sizes of all collections that the driver keeps about partitions.
-fn held(driver: &EmbeddedDriver) -> [usize; 12] {
+fn held(driver: &EmbeddedDriver) -> [usize; 14] {
     let store = driver.shared.store();
     let state = store.state();
     [
@@ -174,12 +174,14 @@ fn held(driver: &EmbeddedDriver) -> [usize; 12] {
         state.unrecorded.len(),
         state.dropped.len(),
         state.orphans.len(),
+        state.shared.len(),
+        state.writing.len(),
     ]
 }
 
 #[tokio::test]
 async fn nothing_about_removed_partitions_is_kept_in_memory() {
-    let dir = TempDir::new().unwrap();
+    let (dir, below) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let kv = open_with(options(dir.path())).await;
     kv.commit("head", "entry", b"1").await.unwrap();
     kv.flush();
@@ -195,6 +197,13 @@ async fn nothing_about_removed_partitions_is_kept_in_memory() {
         assert!(kv.get(&name, "object").await.unwrap().is_some());
         for name in [name, format!("index/{n}"), format!("none/{n}")] {
             kv.kv.reclaim(&kv.claim, &name).await.unwrap();
+        }
+        if n % 50 == 7 {
+            // The files of these are linked, and then removed.
+            super::snapshots::rest(dir.path());
+            let name = format!("s{n}");
+            let made = super::snapshots::snapshot(&kv.driver, below.path(), &name).await;
+            assert!(made.unwrap().linked.files > 0);
         }
         if n % 10 == 9 {
             let removed = kv.driver.shared.remove_reclaimed(Duration::ZERO);
