@@ -77,6 +77,8 @@ fn run(cli: &Cli, format: Format) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Command::Snapshot(command) => command.run(&config)?,
+        Command::Restore(command) => command.run(&config)?,
         Command::Config(command) => command.run(&config)?,
         Command::Plugin(command) => command.run(cli, &config)?,
         // It has run above.

@@ -92,6 +92,7 @@ impl Server {
         let drain_timeout = Live::new(config.limits.drain_timeout);
         let request_timeout = Live::new(config.limits.request_timeout);
         let purge = Live::new(config.admin.purge);
+        let snapshot_dir = Live::new(config.kv.snapshot_dir.clone());
         let grpc = Grpc::new(
             Parts {
                 stores: Arc::clone(&tenants) as Arc<dyn Stores>,
@@ -125,6 +126,7 @@ impl Server {
             drain_timeout: drain_timeout.clone(),
             request_timeout: request_timeout.clone(),
             purge: purge.clone(),
+            snapshot_dir: snapshot_dir.clone(),
             connections: listeners.connections(),
             anonymous_admin: listeners.anonymous_admin,
             metrics: Arc::clone(&metrics),
@@ -137,6 +139,7 @@ impl Server {
             reloader: Arc::new(reloader.clone()),
             purge,
             clock,
+            snapshot_dir,
             tenancy,
             access: Arc::clone(&listeners.access),
             request_timeout: request_timeout.clone(),

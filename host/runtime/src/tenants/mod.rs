@@ -13,6 +13,7 @@ mod registry;
 mod reload;
 mod room;
 mod slot;
+mod snapshot;
 mod status;
 
 pub use config::{

@@ -11,6 +11,7 @@
 //! | `POST /purge` | deletes all traces, services and operations; off by default |
 //! | `POST /purge?tenant=NAME` | the same for one tenant; its name is deleted too, unless the configuration has it |
 //! | `POST /clock` | has retention believe the system's clock, after a jump, at once |
+//! | `POST /snapshot?to=NAME` | copies the store, as it stands at one moment; what was made, as JSON; off by default |
 //! | `POST /reload` | reads configuration, plugin, tokens and certificates again; a [`Report`](crate::reload::Report) as JSON |
 //!
 //! With `access.tokens` set, all but `/livez` and `/readyz` needs a token with the right `admin`.
@@ -24,8 +25,10 @@ mod purge;
 mod reload;
 mod scrape;
 mod serve;
+mod snapshot;
 mod tenant_list;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,14 +46,18 @@ use larder_proto::storage::v2::TraceQueryParameters;
 use larder_runtime::plugin;
 use larder_runtime::tenants::{self, TenantStatus, Tenants};
 use larder_search::{self as search, Explanation, Searcher};
+use larder_store::{Made, SnapshotError, SnapshotRequest};
 use tokio_util::sync::CancellationToken;
 
 pub use serve::serve;
 
 /// The paths, for the answer to a request for another one.
-const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nPOST /purge\nPOST /clock\nPOST /reload\n";
+const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nPOST /purge\nPOST /clock\nPOST /reload\nPOST /snapshot\n";
 
 pub use reload::Reloads;
+#[cfg(test)]
+pub(crate) use snapshot::Files;
+pub(crate) use snapshot::SnapshotReport;
 
 /// The storage of all tenants, as an operator sees it.
 #[async_trait::async_trait]
@@ -69,6 +76,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Deletes all data of one tenant, or of all. A write that is acknowledged after this returns is kept.
     async fn purge(&self, tenant: Option<&str>) -> Result<(), tenants::Error>;
+
+    /// Copies the store of all tenants, as it stands at one moment during the call.
+    async fn snapshot(&self, request: SnapshotRequest) -> Result<Made, SnapshotError>;
 }
 
 /// Runs searches and explains them.
@@ -110,6 +120,8 @@ pub struct AdminState {
     pub purge: Live<bool>,
     /// The clock of retention.
     pub clock: Arc<TrustedClock>,
+    /// The folder below which `POST /snapshot` writes; `None` refuses it (`kv.snapshot_dir`).
+    pub snapshot_dir: Live<Option<PathBuf>>,
     /// True if requests name their tenants (`tenancy.enabled`).
     pub tenancy: bool,
     /// The tokens of callers.
@@ -127,6 +139,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/plugin", get(status))
         .route("/reload", post(reload::reload))
         .route("/clock", post(clock::confirm))
+        .route("/snapshot", post(snapshot::snapshot))
         .route_layer(from_fn_with_state(state.clone(), guard::server_operator));
     let tenant_routes = Router::new()
         .route("/tenants", get(tenant_list::tenants))
@@ -213,6 +226,10 @@ impl Backend for Tenants {
             Some(tenant) => Self::purge(self, tenant).await,
             None => self.purge_all().await,
         }
+    }
+
+    async fn snapshot(&self, request: SnapshotRequest) -> Result<Made, SnapshotError> {
+        Self::snapshot(self, request).await
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, header};
@@ -21,12 +22,17 @@ use super::*;
 
 mod explain;
 mod reload;
+mod snapshot;
 
 /// A backend with the state and the failure that a test sets.
 struct FakeBackend {
     state: Mutex<plugin::State>,
     purged: Mutex<Vec<String>>,
     failure: Option<ErrorKind>,
+    /// The outcome of the next snapshot; a test that sets none waits until it is stopped.
+    snapshot: Mutex<Option<Result<Made, SnapshotError>>>,
+    /// The snapshots that were asked for.
+    asked: Mutex<Vec<(PathBuf, String)>>,
 }
 
 fn limits() -> tenants::TenantLimits {
@@ -114,6 +120,19 @@ impl Backend for FakeBackend {
             }
         }
     }
+
+    async fn snapshot(&self, request: SnapshotRequest) -> Result<Made, SnapshotError> {
+        let asked = (request.below, request.name.to_string());
+        self.asked.lock().unwrap().push(asked);
+        let outcome = self.snapshot.lock().unwrap().take();
+        if let Some(outcome) = outcome {
+            return outcome;
+        }
+        while !request.stop.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
+        Err(SnapshotError::Stopped)
+    }
 }
 
 #[async_trait::async_trait]
@@ -179,6 +198,8 @@ impl TestAdmin {
             state: Mutex::new(plugin::State::Ready),
             purged: Mutex::default(),
             failure,
+            snapshot: Mutex::default(),
+            asked: Mutex::default(),
         });
         let state = AdminState {
             metrics: Arc::new(Metrics::new()),
@@ -188,6 +209,7 @@ impl TestAdmin {
             stopping: CancellationToken::new(),
             purge: Live::new(true),
             clock: Arc::default(),
+            snapshot_dir: Live::new(Some("/snapshots".into())),
             tenancy: false,
             access: Arc::new(Access::anonymous()),
             request_timeout: Live::new(Duration::from_mins(1)),
@@ -390,7 +412,15 @@ async fn other_paths_are_answered_with_those_there_are() {
     let answer = TestAdmin::new(None).get("/healthz").await;
     assert_eq!(answer.status, 404);
     for path in [
-        "/healthz", "/livez", "/readyz", "/metrics", "/plugin", "/tenants", "/purge", "/reload",
+        "/healthz",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/plugin",
+        "/tenants",
+        "/purge",
+        "/reload",
+        "/snapshot",
     ] {
         assert!(answer.body.contains(path), "{}", answer.body);
     }

@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod plugin;
 mod signals;
+mod snapshot;
 mod token;
 
 use std::ffi::OsString;
@@ -20,6 +21,7 @@ use crate::config::{Config, Flag, PLUGIN_SETTINGS, Sources};
 
 pub use check::check;
 pub use signals::Signals;
+pub use snapshot::{RestoreCommand, SnapshotCommand};
 
 /// The parsed command line.
 #[derive(Clone, Debug, Parser)]
@@ -46,6 +48,10 @@ pub enum Command {
     Serve,
     /// Read all that is stored on disk, also through the plugin, and print what cannot be read back; not beside a running server
     Check,
+    /// Ask the running server for a copy of its store, as it stands at one moment
+    Snapshot(SnapshotCommand),
+    /// Copy a snapshot into an empty data folder
+    Restore(RestoreCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -189,6 +195,8 @@ impl Cli {
             Some(
                 Command::Serve
                 | Command::Check
+                | Command::Snapshot(_)
+                | Command::Restore(_)
                 | Command::Config(_)
                 | Command::Plugin(PluginCommand::Inspect { .. })
                 | Command::Token(_),

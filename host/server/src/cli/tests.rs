@@ -127,6 +127,12 @@ fn the_other_commands_are_understood() {
         parse(&["config", "table"]).command(),
         Command::Config(ConfigCommand::Table)
     );
+    let snapshot = parse(&["snapshot", "--to", "monday", "--token-file", "token"]);
+    assert!(matches!(snapshot.command(), Command::Snapshot(_)));
+    let restore = parse(&["restore", "--from", "monday", "--data-dir", "/new"]);
+    assert!(matches!(restore.command(), Command::Restore(_)));
+    let data_dir = restore.config(Vec::new()).unwrap().data_dir;
+    assert_eq!(data_dir, PathBuf::from("/new"));
     let inspect = PluginCommand::Inspect {
         plugin: "x.wasm".to_owned(),
     };
@@ -154,6 +160,22 @@ fn arguments_that_are_not_understood_are_refused_with_a_hint() {
         "--grpc-endpoint",
     );
     check_usage_error(&["serv"], ErrorKind::InvalidSubcommand, "serve");
+    check_usage_error(&["snapshot"], ErrorKind::MissingRequiredArgument, "--to");
+    check_usage_error(
+        &["snapshot", "--to", "../up"],
+        ErrorKind::ValueValidation,
+        "`kv.snapshot_dir`",
+    );
+    check_usage_error(
+        &["snapshot", "--to", "x", "--cert", "x.pem"],
+        ErrorKind::MissingRequiredArgument,
+        "--key",
+    );
+    check_usage_error(
+        &["restore", "--data-dir", "x"],
+        ErrorKind::MissingRequiredArgument,
+        "--from",
+    );
     check_usage_error(
         &["plugin", "inspect"],
         ErrorKind::MissingRequiredArgument,

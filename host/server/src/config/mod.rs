@@ -168,6 +168,8 @@ pub struct Kv {
     pub quota: Option<Size>,
     /// Free disk space below which writes are refused. Compaction needs it while they are.
     pub min_free: Size,
+    /// The folder below which snapshots are written. Without one they are refused.
+    pub snapshot_dir: Option<PathBuf>,
 }
 
 // === defaults ===
@@ -253,6 +255,7 @@ impl Default for Kv {
             sync_interval: Duration::from_secs(1),
             quota: None,
             min_free: Size::mib(512),
+            snapshot_dir: None,
         }
     }
 }

@@ -160,6 +160,8 @@ settings! {
         "The most that a tenant may store, compressed";
     "kv.min_free" .kv.min_free: Size, Some(("0B", "1024TiB")), Requests, Server,
         "Writes are refused while the disk has less free space than this; reads and retention go on";
+    "kv.snapshot_dir" .kv.snapshot_dir: Option<PathBuf>, None, Requests, Server,
+        "The folder below which `larder snapshot` and `POST /snapshot` may write copies of the store; unset refuses them";
     "tenancy.enabled" .tenancy.enabled: bool, None, AtStart, Server,
         "Whether each request names its tenant in a header, and finds that tenant's data alone";
     "tenancy.header" .tenancy.header: Header, None, Requests, Server,
@@ -349,6 +351,18 @@ pub(super) fn contradiction(config: &Config) -> Option<(&'static str, String)> {
         {
             return Some((path, format!("`{tenant}` is not in `tenancy.tenants`")));
         }
+    }
+    let kv = config.data_dir.join("kv");
+    if let Some(dir) = &config.kv.snapshot_dir
+        && (*dir == config.data_dir || dir.starts_with(kv))
+    {
+        let other = config.data_dir.join("snapshots");
+        let why = format!(
+            "`{}` has the store itself; a folder of its own will do, such as `{}`",
+            dir.display(),
+            other.display()
+        );
+        return Some(("kv.snapshot_dir", why));
     }
     incomplete_tls(config)
 }

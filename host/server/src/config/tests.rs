@@ -88,7 +88,7 @@ limits:
   connections: 9
   request_timeout: 12s
   drain_timeout: 0s
-kv: { driver: memory, durability: periodic, sync_interval: 250ms, quota: 1GiB, min_free: 2GiB }
+kv: { driver: memory, durability: periodic, sync_interval: 250ms, quota: 1GiB, min_free: 2GiB, snapshot_dir: /snapshots }
 tenancy:
   enabled: true
   header: X-Scope-OrgID

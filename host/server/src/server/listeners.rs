@@ -97,9 +97,9 @@ impl Listeners {
         let client_ca = admin.tls.client_ca.is_some();
         let (admin_listener, protection) =
             bind("admin.endpoint", &admin.endpoint, &admin_tls, client_ca).await?;
-        let anonymous_admin = is_anonymous(admin, admin_listener.address, protection)?;
+        let anonymous_admin = is_anonymous(config, admin_listener.address, protection)?;
         if anonymous_admin {
-            let (address, may) = (admin_listener.address, anonymous_callers_may(admin));
+            let (address, may) = (admin_listener.address, anonymous_callers_may(config));
             tracing::warn!(%address, "admin.allow_anonymous: anyone who reaches the admin port {may}");
         }
         let bound = Self {
@@ -174,33 +174,40 @@ pub(super) async fn check(config: &Config) -> Result<Vec<(&'static str, SocketAd
             client_certs: admin.tls.client_ca.is_some(),
             tokens: guards.access.requires_token(),
         };
-        is_anonymous(admin, *address, protection)?;
+        is_anonymous(config, *address, protection)?;
     }
     Ok(resolved)
 }
 
 /// True if other machines can reach the admin port and it requires no authentication, which is an error unless it is allowed.
 fn is_anonymous(
-    admin: &config::Admin,
+    config: &Config,
     address: SocketAddr,
     protection: Protection,
 ) -> Result<bool, Error> {
     if !protection.is_anonymous() || address.ip().is_loopback() {
         return Ok(false);
     }
-    if !admin.allow_anonymous {
-        let may = anonymous_callers_may(admin);
+    if !config.admin.allow_anonymous {
+        let may = anonymous_callers_may(config);
         return Err(Error::Exposed { address, may });
     }
     Ok(true)
 }
 
 /// The actions that an admin port without authentication offers to everyone, for messages.
-pub(super) fn anonymous_callers_may(admin: &config::Admin) -> &'static str {
-    if admin.purge {
-        "may destroy all data (`admin.purge` is on), list tenants and read metrics"
-    } else {
-        "may run searches, list tenants and read metrics"
+pub(super) fn anonymous_callers_may(config: &Config) -> &'static str {
+    match (config.admin.purge, config.kv.snapshot_dir.is_some()) {
+        (true, true) => {
+            "may destroy all data (`admin.purge` is on), make copies of it (`kv.snapshot_dir` is set), list tenants and read metrics"
+        }
+        (true, false) => {
+            "may destroy all data (`admin.purge` is on), list tenants and read metrics"
+        }
+        (false, true) => {
+            "may make copies of all data (`kv.snapshot_dir` is set), run searches, list tenants and read metrics"
+        }
+        (false, false) => "may run searches, list tenants and read metrics",
     }
 }
 

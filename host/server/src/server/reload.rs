@@ -3,6 +3,7 @@
 //! Everything is read and tried first, so that an error changes nothing. Then the plugin's instances are replaced, and then the other
 //! settings are applied. One reload runs at a time.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub(super) struct Parts {
     pub(super) drain_timeout: Live<Duration>,
     pub(super) request_timeout: Live<Duration>,
     pub(super) purge: Live<bool>,
+    pub(super) snapshot_dir: Live<Option<PathBuf>>,
     /// The connection permits of each port.
     pub(super) connections: Vec<PortConnections>,
     /// True if other machines can reach the admin port and it requires no authentication.
@@ -176,11 +178,15 @@ impl Parts {
         }
         self.tenants.keep_free(config.kv.min_free.bytes());
         let purge = config.admin.purge;
-        if self.anonymous_admin && purge && !*self.purge.get() {
-            let may = anonymous_callers_may(&config.admin);
+        let snapshot_dir = &config.kv.snapshot_dir;
+        let purges = purge && !*self.purge.get();
+        let copies = snapshot_dir.is_some() && self.snapshot_dir.get().is_none();
+        if self.anonymous_admin && (purges || copies) {
+            let may = anonymous_callers_may(config);
             tracing::warn!("admin.allow_anonymous: anyone who reaches the admin port {may}");
         }
         self.purge.set(purge);
+        self.snapshot_dir.set(snapshot_dir.clone());
         self.tenants.set(limits::tenants(config)).await;
     }
 }

@@ -42,7 +42,7 @@ fn settings_that_need_a_restart_are_listed() {
         let tenancy = path.starts_with("tenancy.") && path != "tenancy.enabled";
         let at_start = ["limits.compile_memory", "limits.compile_timeout"];
         let at_start = at_start.contains(&path.as_str());
-        let others = ["kv.quota", "kv.min_free", "admin.purge"];
+        let others = ["kv.quota", "kv.min_free", "kv.snapshot_dir", "admin.purge"];
         let others = others.contains(&path.as_str());
         (limits || tenancy || others || path.starts_with("plugin.")) && !at_start
     };
