@@ -14,5 +14,6 @@ mod limits;
 mod open_files;
 mod peer;
 mod reload;
+mod snapshots;
 mod tls;
 mod tokens;

@@ -221,6 +221,7 @@ async fn a_scrapers_token_reads_metrics_and_nothing_else() {
         ("POST", "/explain"),
         ("POST", "/purge"),
         ("POST", "/reload"),
+        ("POST", "/snapshot?to=s"),
     ] {
         let told = ask(&larder, verb, path, Some(&scraper));
         assert_eq!(told.status, 403, "{path}: {told:?}");

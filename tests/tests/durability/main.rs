@@ -21,3 +21,4 @@ mod load;
 mod purges;
 mod retention;
 mod rng;
+mod snapshots;
