@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use crate::bindings::exports::larder::storage::{lifecycle, reader, writer};
 use crate::{
-    Batch, Checked, Counts, Environment, Error, Operation, Part, Pieces, Plugin, Search, Sightings,
-    Timestamp, Wanted,
+    Batch, Checked, Counts, Environment, Error, Operation, Part, Pieces, Plugin, Remade, Repaired,
+    Search, Sightings, Timestamp, Wanted,
 };
 
 /// The storage of a component's single instance; `export!` implements it.
@@ -64,6 +64,10 @@ impl<I: Instance> lifecycle::Guest for Component<I> {
 
     fn check(resume: Option<Vec<u8>>) -> Result<Checked, Error> {
         opened::<I, _>(|plugin| plugin.check(resume.as_deref()))
+    }
+
+    fn repair(now: Timestamp, remade: Vec<Remade>) -> Result<Repaired, Error> {
+        opened::<I, _>(|plugin| plugin.repair(now, &remade))
     }
 }
 

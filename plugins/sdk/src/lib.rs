@@ -68,7 +68,7 @@ mod plugin;
 
 pub use batch::{BatchOperation, Fragment};
 pub use bindings::exports::larder::storage::lifecycle::{
-    Checked, Counts, Environment, Instancing, Role, Setting,
+    Checked, Counts, Environment, Instancing, Remade, RemadeOperation, Repaired, Role, Setting,
 };
 pub use bindings::exports::larder::storage::reader::{
     Part, Piece, Pieces, Search, Sighting, Sightings, Wanted,

@@ -1,8 +1,8 @@
 //! The trait that a plugin implements, and the macro that exports it.
 
 use crate::{
-    Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Search,
-    Sightings, Timestamp, Wanted,
+    Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Remade,
+    Repaired, Search, Sightings, Timestamp, Wanted,
 };
 
 /// Stores one tenant's fragments. One value of this type is one instance; calls to it never overlap.
@@ -65,6 +65,15 @@ pub trait Plugin: Sized + 'static {
     fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
         let _ = resume;
         Ok(Checked::default())
+    }
+
+    /// Repairs stored data, in bounded steps, so that everything that is not lost is served. Called only after `open` with
+    /// [`Role::Repairer`](crate::Role::Repairer). `remade` answers what the step before asked for. The default says that the plugin cannot.
+    fn repair(&mut self, now: Timestamp, remade: &[Remade]) -> Result<Repaired, Error> {
+        let (_, _) = (now, remade);
+        Err(Error::Other(
+            "it cannot repair what it has stored".to_owned(),
+        ))
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn open(role: &Role) -> Result<Self, Error> {
         let last = match role {
-            Role::Reader => None,
+            Role::Reader | Role::Repairer => None,
             Role::Writer(_) => {
                 let page = kv::scan(INDEX, &everything(), Direction::Descending, 1, SCAN_BYTES)?;
                 page.entries.first().map(|entry| handle(&entry.sort))

@@ -10,8 +10,8 @@ mod model;
 pub use batch::{Batch, BatchBuilder, BatchOperation, Ends, Fragment, FragmentFacts, Lists};
 pub use error::{Error, ErrorKind};
 pub use model::{
-    Checked, Dropped, DurationRange, Operation, Part, Piece, Pieces, Search, Sighting, Sightings,
-    SpanKind, Statistics, StatusCode, Term, TimeRange, TraceId, Wanted,
+    Checked, Dropped, DurationRange, Operation, Part, Piece, Pieces, Remade, Repaired, Search,
+    Sighting, Sightings, SpanKind, Statistics, StatusCode, Term, TimeRange, TraceId, Wanted,
 };
 
 /// Storage of one tenant's fragments. Mirrors the `writer` and `reader` interfaces of `wit/storage.wit`.

@@ -239,6 +239,26 @@ pub struct Checked {
     pub resume: Option<Vec<u8>>,
 }
 
+/// Result of one step of a plugin's repair of its stored data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are documented in wit/storage.wit")]
+pub struct Repaired {
+    pub values: u64,
+    pub lost: Vec<String>,
+    pub mended: Vec<String>,
+    pub remake: Vec<Vec<u8>>,
+    pub more: bool,
+}
+
+/// The digest and the operations of a fragment, made anew from its spans.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remade {
+    /// `None` for bytes that are not the spans of one trace.
+    pub digest: Option<Vec<u8>>,
+    /// The operations of its spans, each once.
+    pub operations: Vec<Operation>,
+}
+
 /// Numbers of stored items, as a plugin counts them. Zero for an item that it does not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are documented in wit/storage.wit")]

@@ -103,6 +103,14 @@ pub enum Error {
         /// The trap, the rule that it broke, or what it said.
         reason: String,
     },
+    /// The plugin did not come to the end of its `repair`.
+    #[error("the plugin `{plugin}` could not repair what it has stored: {reason}")]
+    Repair {
+        /// The plugin's name.
+        plugin: String,
+        /// The trap, the rule that it broke, or what it said.
+        reason: String,
+    },
     /// The kv driver failed.
     #[error("cannot open the storage of the plugin `{plugin}`")]
     Kv {
@@ -132,6 +140,7 @@ impl Error {
             | Self::Stopping { .. }
             | Self::Refused { .. }
             | Self::Check { .. }
+            | Self::Repair { .. }
             | Self::Kv { .. } => self.to_string(),
         }
     }
@@ -149,6 +158,7 @@ impl Error {
             Self::World { .. } => "world",
             Self::NeedsRestart { .. } | Self::Stopping { .. } => "stopping",
             Self::Check { .. } => "check",
+            Self::Repair { .. } => "repair",
         }
     }
 }

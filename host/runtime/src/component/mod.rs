@@ -6,6 +6,7 @@ mod compiler;
 mod config;
 mod error;
 mod load;
+mod repair;
 mod source;
 mod status;
 
@@ -27,6 +28,7 @@ pub use checkup::Checkup;
 pub use compiler::{CompileJob, Compiler};
 pub use config::{Limits, PluginConfig};
 pub use error::Error;
+pub use repair::Repair;
 pub use source::Source;
 pub use status::{Instancing, State, Status};
 

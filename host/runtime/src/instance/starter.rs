@@ -143,6 +143,17 @@ impl Starter {
         self.start(component, kv, Role::Reader).await
     }
 
+    /// A new instance that repairs. It fences every writer of this host's id.
+    pub(crate) async fn repairer(&self, component: &Component) -> Result<Instance, OpenError> {
+        let namespace = self.namespace();
+        let claim = namespace.claim(&self.driver.writer_id()).await;
+        let kv = KvAccess {
+            namespace,
+            claim: Some(claim.map_err(OpenError::Kv)?),
+        };
+        self.start(component, kv, Role::Repairer).await
+    }
+
     async fn start(
         &self,
         component: &Component,

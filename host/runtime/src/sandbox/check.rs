@@ -7,7 +7,7 @@ use std::hash::Hash;
 
 use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{
-    Checked, Error, ErrorKind, Operation, Part, Pieces, Sightings, Wanted,
+    Checked, Error, ErrorKind, Operation, Part, Pieces, Repaired, Sightings, Wanted,
 };
 
 /// The longest `resume` that a guest may return.
@@ -161,24 +161,42 @@ pub(crate) fn operations(operations: &[Operation], service: &str) -> Result<(), 
 
 /// Checks a step of `check`.
 pub(crate) fn checked(step: &Checked, resume: Option<&[u8]>) -> Result<(), Breach> {
-    let count = step.damaged.len();
-    if count > MAX_DAMAGED {
-        return breach(
-            "check.damaged",
-            format!("{count} damaged values in one step; at most {MAX_DAMAGED}"),
-        );
-    }
-    if let Some(long) = step.damaged.iter().find(|it| it.len() > MAX_DAMAGED_BYTES) {
-        let size = long.len();
-        return breach(
-            "check.line",
-            format!("a line of {size} bytes about a damaged value; at most {MAX_DAMAGED_BYTES}"),
-        );
-    }
+    lines(&step.damaged, ["check.damaged", "check.line"])?;
     if step.values == 0 && step.resume.is_some() {
         return breach("check.progress", "a step without a value, and yet a resume");
     }
     check_resume(step.resume.as_deref(), resume)
+}
+
+/// Checks a step of `repair`.
+pub(crate) fn repaired(step: &Repaired) -> Result<(), Breach> {
+    for told in [&step.lost, &step.mended] {
+        lines(told, ["repair.lines", "repair.line"])?;
+    }
+    let goes_on = step.more || !step.remake.is_empty();
+    if step.values == 0 && goes_on {
+        return breach("repair.progress", "a step without a value, and yet more");
+    }
+    Ok(())
+}
+
+/// Checks lines about damaged values, by the rules of these names: their number, and the length of each.
+fn lines(lines: &[String], [number, length]: [&'static str; 2]) -> Result<(), Breach> {
+    let count = lines.len();
+    if count > MAX_DAMAGED {
+        return breach(
+            number,
+            format!("{count} damaged values in one step; at most {MAX_DAMAGED}"),
+        );
+    }
+    if let Some(long) = lines.iter().find(|it| it.len() > MAX_DAMAGED_BYTES) {
+        let size = long.len();
+        return breach(
+            length,
+            format!("a line of {size} bytes about a damaged value; at most {MAX_DAMAGED_BYTES}"),
+        );
+    }
+    Ok(())
 }
 
 /// The breach of a `resume` that an earlier step than the last has returned.

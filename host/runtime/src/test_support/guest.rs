@@ -9,7 +9,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve};
 
 /// Name, core parameters and results of each export.
-const EXPORTS: [(&str, &str, &str); 10] = [
+const EXPORTS: [(&str, &str, &str); 11] = [
     ("lifecycle", "describe", "(result i32)"),
     (
         "lifecycle",
@@ -19,6 +19,7 @@ const EXPORTS: [(&str, &str, &str); 10] = [
     ("lifecycle", "maintain", "(param i64 i64) (result i32)"),
     ("lifecycle", "statistics", "(result i32)"),
     ("lifecycle", "check", "(param i32 i32 i32) (result i32)"),
+    ("lifecycle", "repair", "(param i64 i32 i32) (result i32)"),
     ("writer", "write", "(param i64 i32 i32) (result i32)"),
     (
         "reader",
@@ -153,22 +154,23 @@ impl Guest {
 
     /// As [`Guest::build`], for version 0.1.0 of the contract.
     pub(crate) fn build_for_0_1(&self) -> Vec<u8> {
-        let module = self.module().replace("@0.2.0", "@0.1.0");
+        let has = |function: &str| function != "repair";
+        let module = self.module(has).replace("@0.2.0", "@0.1.0");
         of_world(include_str!("../../../../wit/0.1.0/storage.wit"), &module)
     }
 
     /// As [`Guest::build`], of the only world of `wit`.
     pub(crate) fn build_for(&self, wit: &str) -> Vec<u8> {
-        of_world(wit, &self.module())
+        of_world(wit, &self.module(|_| true))
     }
 
-    fn module(&self) -> String {
+    fn module(&self, has: impl Fn(&str) -> bool) -> String {
         let Self { imports, more, .. } = self;
         let instancing = u8::from(self.replicated);
         let mut text = format!(
             "(module {imports} {MODULE} (data (i32.const 1040) \"\\0{instancing}\") {more}"
         );
-        for (interface, function, ty) in EXPORTS {
+        for (interface, function, ty) in EXPORTS.into_iter().filter(|it| has(it.1)) {
             let body = self.bodies.get(function).map_or(OK, String::as_str);
             let name = format!("larder:storage/{interface}@0.2.0#{function}");
             writeln!(text, "(func (export \"{name}\") {ty} {body})").unwrap();

@@ -20,6 +20,8 @@ struct Model {
     writers: BTreeSet<String>,
     /// Values whose checksum the host finds wrong.
     unreadable: BTreeSet<(String, Vec<u8>)>,
+    /// The instance that is called may delete objects.
+    repairs: bool,
     faults: Faults,
 }
 
@@ -41,6 +43,14 @@ pub fn reset() {
 /// Sets the writer id of the instance that is called from now on; `test` before the first call.
 pub fn act_as(writer: &str) {
     MODEL.with_borrow_mut(|model| writer.clone_into(&mut model.writer));
+}
+
+/// Calls with an instance that repairs: it may delete objects.
+pub fn as_repairer<R>(call: impl FnOnce() -> R) -> R {
+    MODEL.with_borrow_mut(|model| model.repairs = true);
+    let done = call();
+    MODEL.with_borrow_mut(|model| model.repairs = false);
+    done
 }
 
 /// Makes a changing call fail: the one after `after` others.
@@ -161,11 +171,18 @@ pub fn commit(partition: &str, changes: &[Change]) -> Result<(), Error> {
             return outcome.told;
         }
         model.writers.insert(model.writer.clone());
+        let repairs = model.repairs;
+        for change in changes {
+            let (Change::Put(Entry { sort, .. }) | Change::Delete(sort)) = change;
+            model
+                .unreadable
+                .remove(&(partition.to_owned(), sort.clone()));
+        }
         let entries = model.writable(partition)?;
         let deletes_object = changes.iter().any(|change| {
             matches!(change, Change::Delete(sort) if entries.get(sort).is_some_and(|value| value.object))
         });
-        if deletes_object {
+        if deletes_object && !repairs {
             return Err(Error::Other("an object cannot be deleted".to_owned()));
         }
         for change in changes {
@@ -285,6 +302,7 @@ impl Default for Model {
             writer: "test".to_owned(),
             writers: BTreeSet::new(),
             unreadable: BTreeSet::new(),
+            repairs: false,
             faults: Faults::default(),
         }
     }

@@ -224,3 +224,29 @@ fn a_step_of_a_check_is_bounded_and_goes_on() {
     let same = step(1, Vec::new(), Some("a"));
     check(checked(&same, Some(b"a")), Some("resume.progress"));
 }
+
+#[test]
+fn a_step_of_a_repair_keeps_to_the_sizes_of_a_check_and_does_something() {
+    let step = |values, lost: Vec<String>, more| Repaired {
+        values,
+        lost,
+        more,
+        ..Repaired::default()
+    };
+    let lines = |count, size| vec!["x".repeat(size); count];
+    check(repaired(&step(0, lines(1, 4096), false)), None);
+    check(repaired(&step(1, lines(1 << 16, 0), true)), None);
+    let many = lines((1 << 16) + 1, 0);
+    check(repaired(&step(1, many, false)), Some("repair.lines"));
+    let long = lines(1, 4097);
+    check(repaired(&step(1, long, false)), Some("repair.line"));
+    check(
+        repaired(&step(0, Vec::new(), true)),
+        Some("repair.progress"),
+    );
+    let asks = Repaired {
+        remake: vec![Vec::new()],
+        ..Repaired::default()
+    };
+    check(repaired(&asks), Some("repair.progress"));
+}

@@ -74,6 +74,8 @@ pub(crate) enum Role<'a> {
     /// With the writer's id.
     Writer(&'a str),
     Reader,
+    /// From 0.2.0 on.
+    Repairer,
 }
 
 // === impl ContractVersion ===

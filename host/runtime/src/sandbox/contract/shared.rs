@@ -99,6 +99,36 @@ macro_rules! calls {
             Ok(shared::answer(called))
         }
     };
+    (repair) => {
+        pub(crate) async fn repair(
+            &self,
+            store: &mut Store<GuestState>,
+            now: u64,
+            remade: &[storage::Remade],
+        ) -> wasmtime::Result<Result<storage::Repaired, GuestError>>
+        {
+            let operations = remade.iter().map(|it| {
+                let operations = it.operations.iter();
+                let lent = operations.map(|it| lifecycle::RemadeOperation {
+                    service: &it.service,
+                    name: &it.name,
+                    kind: it.kind.into(),
+                });
+                lent.collect::<Vec<_>>()
+            });
+            let operations: Vec<_> = operations.collect();
+            let lent: Vec<_> = remade
+                .iter()
+                .zip(&operations)
+                .map(|(it, operations)| lifecycle::Remade {
+                    digest: it.digest.as_deref(),
+                    operations,
+                })
+                .collect();
+            let called = self.larder_storage_lifecycle().call_repair(store, now, &lent).await?;
+            Ok(shared::answer(called))
+        }
+    };
     (write) => {
         pub(crate) async fn write(
             &self,
@@ -208,6 +238,12 @@ macro_rules! signatures {
             (Option<&'static [u8]>,),
             (Result<lifecycle::Checked, types::Error>,),
         >("lifecycle", "check")
+    };
+    (@ $exports:ident repair) => {
+        $exports.function::<
+            (u64, &'static [lifecycle::Remade<'static>]),
+            (Result<lifecycle::Repaired, types::Error>,),
+        >("lifecycle", "repair")
     };
     (@ $exports:ident write) => {
         $exports.function::<
@@ -429,16 +465,6 @@ macro_rules! conversions {
             }
         }
     };
-    (role) => {
-        impl<'a> From<Role<'a>> for lifecycle::Role<'a> {
-            fn from(role: Role<'a>) -> Self {
-                match role {
-                    Role::Writer(id) => Self::Writer(id),
-                    Role::Reader => Self::Reader,
-                }
-            }
-        }
-    };
     (counts) => {
         impl From<lifecycle::Counts> for storage::Statistics {
             fn from(counts: lifecycle::Counts) -> Self {
@@ -462,6 +488,19 @@ macro_rules! conversions {
                     bytes: step.bytes,
                     damaged: step.damaged,
                     resume: step.resume,
+                }
+            }
+        }
+    };
+    (repaired) => {
+        impl From<lifecycle::Repaired> for storage::Repaired {
+            fn from(step: lifecycle::Repaired) -> Self {
+                Self {
+                    values: step.values,
+                    lost: step.lost,
+                    mended: step.mended,
+                    remake: step.remake,
+                    more: step.more,
                 }
             }
         }

@@ -51,11 +51,35 @@ impl log::Host for GuestState {
 
 conversions! {
     trace_id, time_range, duration_range, span_kind, operation, error,
-    info, role, counts, checked,
+    info, counts, checked,
     batch,
     part, sightings, pieces,
     kv_key, kv_error,
     log_level,
+}
+
+impl<'a> From<Role<'a>> for lifecycle::Role<'a> {
+    fn from(role: Role<'a>) -> Self {
+        match role {
+            Role::Writer(id) => Self::Writer(id),
+            // A plugin of this version is not asked to repair.
+            Role::Reader | Role::Repairer => Self::Reader,
+        }
+    }
+}
+
+impl Plugin {
+    /// This version has no `repair`.
+    #[expect(clippy::unused_self, reason = "as of every version")]
+    pub(crate) fn repair(
+        &self,
+        _: &mut Store<GuestState>,
+        _: u64,
+        _: &[storage::Remade],
+    ) -> impl Future<Output = wasmtime::Result<Result<storage::Repaired, GuestError>>> + use<> {
+        let text = "it was built for version 0.1.0 of the contract, which has no `repair`";
+        std::future::ready(Ok(Err(GuestError::Other(text.to_owned()))))
+    }
 }
 
 /// Checks the type of each function that the host calls.

@@ -36,7 +36,7 @@ use crate::sandbox::guest::GuestState;
 pub(crate) use self::bindings::{Plugin, PluginPre};
 
 impl Plugin {
-    calls! { describe, open, maintain, statistics, check, write, find, read, services, operations }
+    calls! { describe, open, maintain, statistics, check, repair, write, find, read, services, operations }
 }
 
 impl types::Host for GuestState {}
@@ -51,14 +51,24 @@ impl log::Host for GuestState {
 
 conversions! {
     trace_id, time_range, duration_range, span_kind, operation, error,
-    info, role, counts, checked,
+    info, counts, checked, repaired,
     batch,
     part, sightings, pieces,
     kv_key, kv_error,
     log_level,
 }
 
+impl<'a> From<Role<'a>> for lifecycle::Role<'a> {
+    fn from(role: Role<'a>) -> Self {
+        match role {
+            Role::Writer(id) => Self::Writer(id),
+            Role::Reader => Self::Reader,
+            Role::Repairer => Self::Repairer,
+        }
+    }
+}
+
 /// Checks the type of each function that the host calls.
 pub(super) fn check_exports(exports: &ExportTypes<'_>) -> Vec<Check> {
-    signatures! { exports: describe, open, maintain, statistics, check, write, find, read, services, operations }
+    signatures! { exports: describe, open, maintain, statistics, check, repair, write, find, read, services, operations }
 }

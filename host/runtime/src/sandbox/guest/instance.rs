@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use larder_model::storage::{
-    Batch, Checked, Operation, Part, Pieces, Search, Sightings, Statistics, Wanted,
+    Batch, Checked, Operation, Part, Pieces, Remade, Repaired, Search, Sightings, Statistics,
+    Wanted,
 };
 use larder_store::Claim;
 use wasmtime::{Store, UpdateDeadline};
@@ -148,6 +149,13 @@ impl Instance {
 
     pub(crate) async fn check(&mut self, resume: Option<&[u8]>) -> Called<Checked> {
         call!(self, self.timeout, check(resume))
+    }
+
+    pub(crate) async fn repair(&mut self, now: u64, remade: &[Remade]) -> Called<Repaired> {
+        self.upkeep(true);
+        let called = call!(self, self.timeout, repair(now, remade));
+        self.upkeep(false);
+        called
     }
 
     /// May take `patience` times as long as other calls.

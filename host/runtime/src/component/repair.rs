@@ -1,0 +1,116 @@
+//! Repairs the data of a stopped server: calls the plugin's `repair` until it has come to the end.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use larder_core::telemetry::Metrics;
+use larder_model::storage::{Remade, Repaired};
+use larder_store as kv;
+
+use super::{Component, Error, Host, Instancing, LoadChecks, PluginConfig};
+use crate::instance::starter::Starter;
+use crate::sandbox::contract::ContractVersion;
+use crate::sandbox::guest::Instance;
+use crate::sandbox::{Runtime, check, refusal};
+
+/// An instance of a plugin that repairs what a tenant has stored.
+pub struct Repair {
+    name: Arc<str>,
+    /// None for a plugin that keeps its data in memory alone, and after the end.
+    instance: Option<Instance>,
+    starter: Starter,
+}
+
+// === impl Repair ===
+
+impl Repair {
+    /// Loads the plugin, and opens it to repair what one tenant has stored, if it keeps anything in `kv`.
+    ///
+    /// # Errors
+    /// Everything that makes the plugin unusable, or its store: see [`Error`]. [`Error::Repair`] for a version of the contract without
+    /// `repair`.
+    pub async fn open(
+        runtime: &Runtime,
+        settings: PluginConfig,
+        kv: Arc<dyn kv::Driver>,
+        tenant: &str,
+    ) -> Result<Self, Error> {
+        let host = Host {
+            runtime: runtime.clone(),
+            kv,
+            metrics: Arc::new(Metrics::new()),
+        };
+        let component = Component::load(&host, settings, LoadChecks::Describe).await?;
+        let name = Arc::clone(component.name());
+        let starter = component.starter(tenant).await?;
+        let instance = match (component.instancing(), component.contract()) {
+            (Instancing::Exclusive, _) => None,
+            (Instancing::Replicated, ContractVersion::V0_1) => {
+                return Err(Error::Repair {
+                    plugin: name.to_string(),
+                    reason: "it was built for version 0.1.0 of the contract, which has no `repair`"
+                        .to_owned(),
+                });
+            }
+            (Instancing::Replicated, ContractVersion::V0_2) => {
+                let opened = starter.repairer(&component).await;
+                Some(opened.map_err(|error| error.into_error(&name))?)
+            }
+        };
+        Ok(Self {
+            name,
+            instance,
+            starter,
+        })
+    }
+
+    /// False for a plugin that keeps nothing in `kv`.
+    pub fn has_own_data(&self) -> bool {
+        self.instance.is_some()
+    }
+
+    /// The next step; none after the last. `remade` answers what the step before asked for.
+    ///
+    /// # Errors
+    /// [`Error::Repair`]: the plugin failed, broke the contract, or cannot go on. Nothing follows.
+    pub async fn step(&mut self, remade: &[Remade]) -> Result<Option<Repaired>, Error> {
+        let Some(mut instance) = self.instance.take() else {
+            return Ok(None);
+        };
+        let failed = |reason| Error::Repair {
+            plugin: self.name.to_string(),
+            reason,
+        };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = since.map_or(0, |it| u64::try_from(it.as_nanos()).unwrap_or(u64::MAX));
+        let step = match instance.repair(now, remade).await {
+            Ok(Ok(step)) => step,
+            Ok(Err(raised)) => return Err(failed(refusal::describe(&raised))),
+            Err(failure) => {
+                return Err(failed(format!("{}: {}", failure.cause, failure.detail)));
+            }
+        };
+        let broken = |breach: check::Breach| failed(breach.into_error(&self.name).to_string());
+        check::repaired(&step).map_err(broken)?;
+        if step.more || !step.remake.is_empty() {
+            self.instance = Some(instance);
+        }
+        Ok(Some(step))
+    }
+
+    /// Brings to disk what the steps have written.
+    ///
+    /// # Errors
+    /// [`Error::Kv`] if the disk fails.
+    pub async fn sync(&self) -> Result<(), Error> {
+        let namespace = self.starter.namespace();
+        let synced = namespace.sync(namespace.generation()).await;
+        synced.map_err(|source| Error::Kv {
+            plugin: self.name.to_string(),
+            source,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
