@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use larder_plugin::kv;
 use larder_plugin::{Batch, Counts, Environment, Error, Role, Timestamp};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::blocks::Numbers;
 use crate::frame::Area;
@@ -17,7 +16,7 @@ use crate::merge::Merge;
 use crate::names::Names;
 use crate::operations::SeenOperations;
 use crate::store::Store;
-use crate::view::View;
+use crate::view::{View, writer_number};
 use crate::write::{Current, Writing};
 
 /// The state of an instance.
@@ -60,8 +59,11 @@ impl Engine {
             names: None,
             counts: Counts::default(),
         };
-        if let Role::Writer(id) = &environment.role {
-            engine.views.push(View::new(id));
+        match &environment.role {
+            Role::Writer(id) => engine.views.push(View::new(id)),
+            Role::Reader => {}
+            // Its store may be too damaged to be followed.
+            Role::Repairer => return Ok(engine),
         }
         engine.follow_all()?;
         if matches!(environment.role, Role::Writer(_)) {
@@ -135,8 +137,7 @@ impl Engine {
         let mut manifest = own.manifest.clone();
         let is_taken = |number| others.iter().any(|it| it.writer.number == number);
         if own.stamp.generation == 0 {
-            let [low, high, ..] = xxh3_64(own.writer.id.as_bytes()).to_le_bytes();
-            manifest.writer = u16::from_le_bytes([low, high]);
+            manifest.writer = writer_number(&own.writer.id);
             while manifest.writer == 0 || is_taken(manifest.writer) {
                 manifest.writer = manifest.writer.wrapping_add(1);
             }

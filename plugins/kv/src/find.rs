@@ -306,6 +306,9 @@ impl SearchPage<'_> {
                 if row >= table.len() {
                     break;
                 }
+                if table.is_lost(row) {
+                    continue;
+                }
                 let key = Key::new(0, writer, first + u64::from(row));
                 if let Some(item) = self.found(&table, row, key) {
                     self.push(item);

@@ -15,7 +15,7 @@
 //! | `manifest`, `segment` | encoding of the values that refer to them |
 //! | `frame`, `codec` | the frame and the primitives of all values |
 //! | `store`, `cache` | values verified as they are read, in a bounded cache |
-//! | `check` | checks a whole store for damage |
+//! | `check`, `repair` | checks a whole store for damage, and repairs it |
 //! | `limits`, `handle` | settings and sizes; handles of fragments |
 //!
 //! `README.md` has the format byte by byte.
@@ -42,6 +42,7 @@ mod merge;
 mod names;
 mod operations;
 mod read;
+mod repair;
 mod seal;
 mod segment;
 mod store;
@@ -52,12 +53,13 @@ mod write;
 
 use larder_plugin::{
     Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin,
-    Search, Sightings, Timestamp, Wanted,
+    Remade, Repaired, Search, Sightings, Timestamp, Wanted,
 };
 
 use engine::Engine;
 #[doc(hidden)]
 pub use limits::Shape;
+use repair::Repair;
 
 #[cfg(feature = "component")]
 larder_plugin::export!(Kv);
@@ -66,6 +68,7 @@ larder_plugin::export!(Kv);
 #[derive(Debug)]
 pub struct Kv {
     engine: Engine,
+    repair: Repair,
 }
 
 impl Kv {
@@ -73,7 +76,8 @@ impl Kv {
     #[doc(hidden)]
     pub fn open_with(environment: &Environment, shape: Shape) -> Result<Self, Error> {
         let engine = Engine::open(environment, shape)?;
-        Ok(Self { engine })
+        let repair = Repair::default();
+        Ok(Self { engine, repair })
     }
 }
 
@@ -128,5 +132,9 @@ impl Plugin for Kv {
     /// Over all steps, every value is read that existed at the first step, except those merged or dropped since.
     fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
         check::step(&mut self.engine, resume)
+    }
+
+    fn repair(&mut self, now: Timestamp, remade: &[Remade]) -> Result<Repaired, Error> {
+        self.repair.step(&mut self.engine, now, remade)
     }
 }

@@ -72,7 +72,7 @@ fn in_group(
                 }
             };
             let row = ordinal % CHUNK;
-            if row < table.len() && table.trace_id(row) == wanted.id {
+            if row < table.len() && table.trace_id(row) == wanted.id && !table.is_lost(row) {
                 let fragment = group.first + u64::from(*ordinal);
                 let handle = Handle::new(view.writer.number, fragment);
                 found.push((wanted.place, handle));

@@ -195,6 +195,10 @@ impl ReadPage {
         let area = Area::Data(bucket);
         let damaged = || lost(&view.writer, area, Kind::Table, of.1, Fault::Damaged);
         let row = ordinal % CHUNK;
+        if table.is_lost(row) {
+            self.table = Some((of, table));
+            return Ok(true);
+        }
         let added = self.of_table(store, (view, bucket), (&table, row, &[]), (handle, part));
         self.table = Some((of, table));
         added?.ok_or_else(damaged)

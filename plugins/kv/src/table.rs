@@ -53,6 +53,8 @@ pub(crate) struct Layout {
     columns: [Column; COLUMNS],
     digests: Vec<Extent>,
     otlp: Vec<Extent>,
+    /// Some rows have no block.
+    has_blockless: bool,
 }
 
 /// Consecutive rows whose bytes are adjacent in one block.
@@ -216,6 +218,13 @@ impl Table {
         })
     }
 
+    /// Returns true for a fragment whose spans a repair found lost. In a segment's table all others have a block; `self` must not be of
+    /// an entry.
+    #[inline]
+    pub(crate) fn is_lost(&self, row: u32) -> bool {
+        self.layout.has_blockless && self.place(Part::Otlp, row).is_some_and(|it| it.block == 0)
+    }
+
     /// Returns a row with the positions of its bytes.
     pub(crate) fn located(&self, row: u32) -> Result<Located, Damaged> {
         Ok(Located {
@@ -249,9 +258,11 @@ impl Layout {
             columns,
             digests: Vec::new(),
             otlp: Vec::new(),
+            has_blockless: false,
         };
         layout.digests = layout.extents(value, input, DIGEST_END)?;
         layout.otlp = layout.extents(value, input, OTLP_END)?;
+        layout.has_blockless = layout.otlp.iter().any(|it| it.block == 0);
         Ok(layout)
     }
 

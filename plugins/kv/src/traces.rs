@@ -51,6 +51,17 @@ pub(crate) fn encode(traces: &[TraceId], out: &mut Vec<u8>) {
     column::encode(out, keys.iter().map(|key| key & 0xffff_ffff));
 }
 
+/// Checks that a list of traces reads, and has this many fragments.
+pub(crate) fn check(value: &Value, fragments: u32) -> Result<(), Damaged> {
+    let mut input = Input::new(value.payload());
+    let count = input.size()?;
+    if count != fragments as usize {
+        return Err(Damaged);
+    }
+    input.bytes(count.checked_mul(4).ok_or(Damaged)?)?;
+    Column::parse(value, &mut input, count).map(|_| ())
+}
+
 /// Calls `each` with the ordinals of the fragments that may be of a trace with this hash, ascending.
 pub(crate) fn find(value: &Value, hash: u64, mut each: impl FnMut(u32)) -> Result<(), Damaged> {
     let mut input = Input::new(value.payload());

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use larder_plugin::{Error, kv, log};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cache::Value;
 use crate::codec::Damaged;
@@ -38,6 +39,12 @@ pub(crate) struct View {
     pub(crate) lost: Vec<u64>,
     /// Partitions that the manifest no longer names; the caches may still have values of them.
     pub(crate) removed: Vec<Area>,
+}
+
+/// Returns the number that a writer gets, unless another one has it or it is 0.
+pub(crate) fn writer_number(id: &str) -> u16 {
+    let [low, high, ..] = xxh3_64(id.as_bytes()).to_le_bytes();
+    u16::from_le_bytes([low, high])
 }
 
 // === impl View ===

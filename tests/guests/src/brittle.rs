@@ -4,15 +4,15 @@
 //! |---|---|
 //! | `trap_write` | An instance's write of this number traps after everything is stored |
 //! | `trap_maintain` | The same for a step of maintenance |
-//! | `trap_check` | The same for a step of a check |
-//! | `spin_write`, `spin_maintain`, `spin_check` | The same, but the call never returns |
+//! | `trap_check`, `trap_repair` | The same for a step of a check or of a repair |
+//! | `spin_write`, `spin_maintain`, `spin_check`, `spin_repair` | The same, but the call never returns |
 //!
 //! All other settings are the kv plugin's.
 
 use larder_kv::{Kv, Shape};
 use larder_plugin::{
     Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin,
-    Search, Sightings, Timestamp, Wanted, settings,
+    Remade, Repaired, Search, Sightings, Timestamp, Wanted, settings,
 };
 
 /// The kv plugin with small parts and injected faults.
@@ -22,6 +22,7 @@ pub struct Brittle {
     writes: Countdown,
     upkeep: Countdown,
     checks: Countdown,
+    repairs: Countdown,
 }
 
 /// Counts down to the call that does not return normally.
@@ -79,10 +80,11 @@ impl Plugin for Brittle {
                 spin: given.number(&format!("spin_{call}"))?,
             })
         };
-        let (writes, upkeep, checks) = (
+        let (writes, upkeep, checks, repairs) = (
             countdown("write")?,
             countdown("maintain")?,
             countdown("check")?,
+            countdown("repair")?,
         );
         let own = |name: &str| name.starts_with("trap_") || name.starts_with("spin_");
         environment.settings.retain(|it| !own(&it.name));
@@ -91,6 +93,7 @@ impl Plugin for Brittle {
             writes,
             upkeep,
             checks,
+            repairs,
         })
     }
 
@@ -140,5 +143,11 @@ impl Plugin for Brittle {
     fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
         self.checks.tick();
         self.kv.check(resume)
+    }
+
+    fn repair(&mut self, now: Timestamp, remade: &[Remade]) -> Result<Repaired, Error> {
+        let step = self.kv.repair(now, remade)?;
+        self.repairs.tick();
+        Ok(step)
     }
 }

@@ -76,6 +76,9 @@ impl Cursor {
         let area = Area::Index(self.segment);
         let page = Store::load(&self.writer, area, Kind::Terms, place)?;
         let payload = page.payload();
+        if payload.is_empty() {
+            return Err(replaced(Kind::Terms, place));
+        }
         self.bytes += payload.len();
         let mut input = Input::new(payload);
         let marks = input
@@ -121,6 +124,9 @@ impl Cursor {
         }
         let area = Area::Index(self.segment);
         let value = Store::load(&self.writer, area, Kind::Runs, u64::from(page))?;
+        if value.payload().is_empty() {
+            return Err(replaced(Kind::Runs, u64::from(page)));
+        }
         self.bytes += value.payload().len();
         self.runs = Some((page, value.clone()));
         Ok(value)
@@ -131,6 +137,11 @@ impl Cursor {
         let area = Area::Index(self.segment);
         lost(&self.writer, area, kind, place, Fault::Damaged)
     }
+}
+
+/// The error for a page that a repair replaced: its lists are not known, so they cannot be merged.
+fn replaced(kind: Kind, place: u64) -> Error {
+    Error::DataLoss(format!("page {kind:?} {place} was damaged and repaired"))
 }
 
 /// Reads the next term of a page: its difference from the term before, the range of its list, and true if that list is short.

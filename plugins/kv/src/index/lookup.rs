@@ -31,6 +31,8 @@ pub(crate) struct Postings {
 enum Alternative {
     Short(Vec<u32>),
     Long(Long),
+    /// A repair replaced the page of the term: any fragment may have it.
+    Any,
 }
 
 /// A list that is cut into runs.
@@ -71,6 +73,10 @@ impl Postings {
                     continue;
                 };
                 let page = store.read(writer, area, Kind::Terms, number)?;
+                if page.payload().is_empty() {
+                    lists.push(Alternative::Any);
+                    continue;
+                }
                 look_for(terms, page.payload(), &mut lists)
                     .map_err(|Damaged| lost(writer, area, Kind::Terms, number, Fault::Damaged))?;
             }
@@ -139,6 +145,7 @@ impl Alternative {
     ) -> Result<(), Error> {
         match self {
             Self::Short(ordinals) => mark_short(ordinals, chunk, places),
+            Self::Any => *places = [u64::MAX; 16],
             Self::Long(long) => {
                 let after = long.after(chunk);
                 let Some(run) = after.checked_sub(1).and_then(|at| long.runs.get(at)) else {
@@ -153,19 +160,22 @@ impl Alternative {
                     first.saturating_add(left.0),
                     first.saturating_add(left.1).saturating_add(1),
                 );
-                long.read(store, (writer, area), &run, |list| {
+                let is_known = long.read(store, (writer, area), &run, |list| {
                     list.each_between(range, |it| set(places, it))
                 })?;
+                if !is_known {
+                    *places = [u64::MAX; 16];
+                }
             }
         }
         Ok(())
     }
 
-    /// Returns the ordinals of a short list; empty for a long one.
+    /// Returns the ordinals of a short list; empty for any other.
     fn short(&self) -> &[u32] {
         match self {
             Self::Short(ordinals) => ordinals,
-            Self::Long(_) => &[],
+            Self::Long(_) | Self::Any => &[],
         }
     }
 }
@@ -178,23 +188,27 @@ impl Long {
         self.runs.partition_point(|it| it.chunk <= chunk)
     }
 
-    /// Reads a run.
+    /// Reads a run. Returns false, and does not call `read`, if a repair replaced its page: any fragment may be in it.
     fn read(
         &mut self,
         store: &mut Store,
         (writer, area): (&Writer, Area),
         run: &Run,
         read: impl FnOnce(&mut Ordinals<'_>) -> Result<(), Damaged>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let number = u64::from(run.page);
         let value = match self.page.take() {
             Some((page, value)) if page == run.page => value,
             _ => store.read(writer, area, Kind::Runs, number)?,
         };
         let (_, value) = self.page.insert((run.page, value));
+        if value.payload().is_empty() {
+            return Ok(false);
+        }
         let bytes = run.of(value.payload()).and_then(|it| Ok((it, run.base()?)));
         bytes
             .and_then(|(bytes, base)| read(&mut Ordinals::new(bytes, base)))
+            .map(|()| true)
             .map_err(|Damaged| lost(writer, area, Kind::Runs, number, Fault::Damaged))
     }
 }

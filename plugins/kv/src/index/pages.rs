@@ -60,8 +60,11 @@ struct TermCursor<'a> {
     left: usize,
 }
 
-/// Checks that a page of terms is well formed, and that its terms and lists ascend.
+/// Checks that a page of terms is well formed, and that its terms and lists ascend. One without a payload is what a repair left.
 pub(crate) fn check(payload: &[u8]) -> Result<(), Damaged> {
+    if payload.is_empty() {
+        return Ok(());
+    }
     let mut input = Input::new(payload);
     let count = input.size()?;
     let marks = input.bytes(count.checked_mul(8).ok_or(Damaged)?)?;
@@ -82,6 +85,36 @@ pub(crate) fn check(payload: &[u8]) -> Result<(), Damaged> {
         return Err(Damaged);
     }
     Ok(())
+}
+
+/// The first and the last term of a page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outline {
+    pub(crate) first: u32,
+    pub(crate) last: u32,
+    /// The number after that of the last page of runs that its lists refer to; 0 for none.
+    pub(crate) runs_pages: u32,
+}
+
+/// Reads all of a page of terms.
+pub(crate) fn outline(payload: &[u8]) -> Result<Outline, Damaged> {
+    let mut input = Input::new(payload);
+    let count = input.size()?;
+    let marks = input.bytes(count.checked_mul(8).ok_or(Damaged)?)?;
+    let first = Input::new(marks).u32()?;
+    let (mut last, mut runs_pages) = (first, 0);
+    while !input.is_empty() {
+        last = last.checked_add(input.small()?).ok_or(Damaged)?;
+        if let List::Long(runs) = List::parse(&mut input)? {
+            let pages = runs.iter().map(|it| it.page.saturating_add(1)).max();
+            runs_pages = runs_pages.max(pages.unwrap_or(0));
+        }
+    }
+    Ok(Outline {
+        first,
+        last,
+        runs_pages,
+    })
 }
 
 // === impl Terms ===

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::frame::{self, Area, Kind};
 use crate::manifest::{Bucket, Manifest, Stamp};
-use crate::seal::{self, Seal};
+use crate::seal::{self, Seal, Sealed};
 use crate::write::put_stamp;
 
 /// The compression ratio is not estimated from fewer bytes written.
@@ -27,6 +27,36 @@ pub(crate) fn manifest_changes(manifest: &Manifest, stamp: &Stamp) -> Vec<Change
     let value = frame::value(Kind::Manifest, Area::Head, 0, &payload);
     let sort = frame::sort(Kind::Manifest, 0);
     vec![Change::Put(KvEntry { sort, value }), put_stamp(stamp)]
+}
+
+/// Adds the segment that was made of these entries.
+pub(crate) fn put_sealed(manifest: &mut Manifest, entries: &[&Entry], sealed: &Sealed) {
+    let Some(last) = entries.last() else {
+        return;
+    };
+    manifest.sealed = last.sequence + 1;
+    manifest.fragments = sealed.segment.end;
+    let head = last.head;
+    if manifest
+        .buckets
+        .last()
+        .is_none_or(|it| it.number != head.bucket)
+    {
+        manifest.buckets.push(Bucket {
+            number: head.bucket,
+            opened: head.opened,
+            written: head.written,
+            spans: 0,
+            bytes: 0,
+            segments: Vec::new(),
+        });
+    }
+    if let Some(bucket) = manifest.buckets.last_mut() {
+        bucket.written = bucket.written.max(head.written);
+        bucket.spans += sealed.spans;
+        bucket.bytes += sealed.bytes;
+        bucket.segments.push(sealed.segment);
+    }
 }
 
 // === impl Engine ===
@@ -153,32 +183,10 @@ impl Engine {
             sorter: &mut self.sorter,
         };
         let sealed = sealed.run(&entries)?;
-        let written = entries.last().map_or(head.written, |it| it.head.written);
         let last = entries.last().map_or(first.sequence, |it| it.sequence);
 
         let mut manifest = own.manifest.clone();
-        manifest.sealed = last + 1;
-        manifest.fragments = sealed.segment.end;
-        if manifest
-            .buckets
-            .last()
-            .is_none_or(|it| it.number != head.bucket)
-        {
-            manifest.buckets.push(Bucket {
-                number: head.bucket,
-                opened: head.opened,
-                written,
-                spans: 0,
-                bytes: 0,
-                segments: Vec::new(),
-            });
-        }
-        if let Some(bucket) = manifest.buckets.last_mut() {
-            bucket.written = bucket.written.max(written);
-            bucket.spans += sealed.spans;
-            bucket.bytes += sealed.bytes;
-            bucket.segments.push(sealed.segment);
-        }
+        put_sealed(&mut manifest, &entries, &sealed);
         let deletes = (own.manifest.sealed..=last).map(|it| frame::sort(Kind::Entry, it));
         let deletes: Vec<Change> = deletes.map(Change::Delete).collect();
         let mut areas: Vec<u64> = entries.iter().filter_map(|it| it.area).collect();

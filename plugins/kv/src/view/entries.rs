@@ -98,7 +98,7 @@ impl View {
     }
 
     /// Parses the entry that this value of the head holds or refers to.
-    fn entry(&self, sequence: u64, value: Vec<u8>) -> Result<Entry, Error> {
+    pub(crate) fn entry(&self, sequence: u64, value: Vec<u8>) -> Result<Entry, Error> {
         let failed =
             |area| move |_| lost(&self.writer, area, Kind::Entry, sequence, Fault::Damaged);
         if value.first() != Some(&(Kind::EntryPlace as u8)) {

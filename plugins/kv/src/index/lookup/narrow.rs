@@ -66,6 +66,10 @@ impl Alternative {
                 Ok(())
             }
             Self::Long(long) => long.look_for(store, at, wanted, has),
+            Self::Any => {
+                has.fill(true);
+                Ok(())
+            }
         }
     }
 }
@@ -94,8 +98,10 @@ impl Long {
                 .checked_sub(1)
                 .and_then(|at| self.runs.get(at))
                 .copied();
-            if let Some(run) = run {
-                self.read(store, at, &run, |list| mark(list, of_run, has_run))?;
+            if let Some(run) = run
+                && !self.read(store, at, &run, |list| mark(list, of_run, &mut *has_run))?
+            {
+                has_run.fill(true);
             }
         }
         Ok(())
