@@ -79,6 +79,11 @@ fn run(cli: &Cli, format: Format) -> anyhow::Result<ExitCode> {
         }
         Command::Snapshot(command) => command.run(&config)?,
         Command::Restore(command) => command.run(&config)?,
+        Command::Repair(command) => {
+            if !cli::repair(&config, command.apply)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Command::Config(command) => command.run(&config)?,
         Command::Plugin(command) => command.run(cli, &config)?,
         // It has run above.

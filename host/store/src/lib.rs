@@ -10,6 +10,7 @@ pub mod embedded;
 mod error;
 mod memory;
 mod mirror;
+mod overlay;
 mod quotas;
 mod snapshot;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use error::Error;
 pub use larder_core::telemetry::KvStatistics as Statistics;
 pub use memory::MemoryDriver;
 pub use mirror::mirror;
+pub use overlay::OverlayDriver;
 pub use quotas::Quotas;
 pub use snapshot::{
     Amount, Made, RestoreError, Restored, SnapshotError, SnapshotName, SnapshotRequest, restore,

@@ -11,12 +11,12 @@ use tonic::{Code, Status};
 use crate::incomplete::{flip, spoil};
 
 /// Spans of this size are stored as one object each.
-const OBJECT: usize = 100_000;
+pub(crate) const OBJECT: usize = 100_000;
 /// Smaller ones are stored in the head.
-const ENTRY: usize = 15_000;
+pub(crate) const ENTRY: usize = 15_000;
 
 /// Builds the trace of this number, with one span of its own service.
-fn trace(number: u8, bytes: usize) -> ResourceBuilder {
+pub(crate) fn trace(number: u8, bytes: usize) -> ResourceBuilder {
     let one = span([number; 16], 1)
         .at(u64::from(number) * 1_000_000)
         .attribute("text", noise(number.into(), bytes));
@@ -24,7 +24,10 @@ fn trace(number: u8, bytes: usize) -> ResourceBuilder {
 }
 
 /// Returns the folder of a stopped server, after these Exports.
-async fn stopped(plugin: Plugin, traces: impl IntoIterator<Item = ResourceBuilder>) -> Home {
+pub(crate) async fn stopped(
+    plugin: Plugin,
+    traces: impl IntoIterator<Item = ResourceBuilder>,
+) -> Home {
     let home = Home::new();
     let larder = Options::new(plugin).start_in(&home);
     let client = larder.client().await;
@@ -36,12 +39,12 @@ async fn stopped(plugin: Plugin, traces: impl IntoIterator<Item = ResourceBuilde
     home
 }
 
-fn check(plugin: Plugin, home: &Home) -> Exit {
+pub(crate) fn check(plugin: Plugin, home: &Home) -> Exit {
     Options::new(plugin).arguments(["check"]).run_in(home)
 }
 
 #[track_caller]
-fn assert_whole(plugin: Plugin, home: &Home) {
+pub(crate) fn assert_whole(plugin: Plugin, home: &Home) {
     let exit = check(plugin, home);
     assert!(exit.status.success(), "{exit:?}");
     assert_eq!(exit.stdout.matches("damaged     0").count(), 2, "{exit:?}");
@@ -86,7 +89,7 @@ async fn only_the_store_of_a_stopped_server_is_checked() {
     assert!(!exit.stdout.contains("values      0\n"), "{exit:?}");
 }
 
-fn largest(files: Vec<PathBuf>) -> PathBuf {
+pub(crate) fn largest(files: Vec<PathBuf>) -> PathBuf {
     let size = |file: &PathBuf| fs::metadata(file).unwrap().len();
     files.into_iter().max_by_key(size).unwrap()
 }

@@ -19,14 +19,14 @@ type Damage = fn(&Path);
 
 /// A file with its contents and owner; a folder with its owner.
 #[derive(Debug, PartialEq, Eq)]
-struct Entry {
+pub(crate) struct Entry {
     bytes: Option<Vec<u8>>,
     owner: (u32, u32),
     modified: Option<(i64, i64)>,
 }
 
 /// Returns all entries of a folder, by path.
-fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Entry> {
+pub(crate) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Entry> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -49,7 +49,7 @@ fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Entry> {
 
 /// Unlike `assert_eq`, it does not print the bytes.
 #[track_caller]
-fn assert_unchanged(dir: &Path, before: &BTreeMap<PathBuf, Entry>, what: &str) {
+pub(crate) fn assert_unchanged(dir: &Path, before: &BTreeMap<PathBuf, Entry>, what: &str) {
     let after = snapshot(dir);
     let changed = |path: &&PathBuf| before.get(*path) != after.get(*path);
     let paths: Vec<_> = before.keys().chain(after.keys()).filter(changed).collect();
@@ -98,7 +98,7 @@ fn check(home: &Home) -> Exit {
         .run_in(home)
 }
 
-fn kv(home: &Home) -> PathBuf {
+pub(crate) fn kv(home: &Home) -> PathBuf {
     home.data().join("kv")
 }
 
@@ -267,7 +267,7 @@ async fn an_unreferenced_object_file_is_reported_and_kept() {
     }
 }
 
-fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 

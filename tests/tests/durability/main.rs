@@ -19,6 +19,7 @@ mod kills;
 mod ledger;
 mod load;
 mod purges;
+mod repair;
 mod retention;
 mod rng;
 mod snapshots;

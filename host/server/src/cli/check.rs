@@ -22,21 +22,27 @@ use crate::server;
 /// The store cannot be opened (a running server uses it, or it is too damaged), there is no temporary folder, or the plugin refuses
 /// the store, fails, or breaks the contract.
 pub fn check(config: &Config) -> anyhow::Result<bool> {
-    match config.kv.driver {
-        KvDriver::Embedded => {}
-        KvDriver::Memory => {
-            anyhow::bail!("`kv.driver` is not `embedded`: nothing is stored on disk")
-        }
-    }
+    expect_embedded(config)?;
     let scratch = scratch()?;
     let driver = open(config, scratch.path())?;
     let mut to = stdout().lock();
-    let values_are_whole = check_values(&driver, &mut to)?;
+    let values_are_whole = check_values(&driver, &mut to, &mut |_| ())?;
     let driver: Arc<dyn Driver> = Arc::new(driver);
     let plugin_is_whole = check_plugin(config, &driver, scratch.path(), &mut to)?;
     drop(driver);
     remove(scratch);
     Ok(values_are_whole && plugin_is_whole)
+}
+
+/// # Errors
+/// The configuration has a driver that stores nothing on disk.
+pub(super) fn expect_embedded(config: &Config) -> anyhow::Result<()> {
+    match config.kv.driver {
+        KvDriver::Embedded => Ok(()),
+        KvDriver::Memory => {
+            anyhow::bail!("`kv.driver` is not `embedded`: nothing is stored on disk")
+        }
+    }
 }
 
 /// A temporary folder for what has to be written.
@@ -47,17 +53,21 @@ pub(super) fn scratch() -> anyhow::Result<TempDir> {
         .context("cannot make a temporary folder; TMPDIR names another place for it")
 }
 
-fn open(config: &Config, scratch: &Path) -> anyhow::Result<EmbeddedDriver> {
+/// Opens the store to read it.
+pub(super) fn open(config: &Config, scratch: &Path) -> anyhow::Result<EmbeddedDriver> {
     let options = server::kv_options(config, &Arc::default());
     let dir = options.dir.clone();
     let driver = EmbeddedDriver::open_read_only(options, scratch)
         .with_context(|| format!("cannot open {}", dir.display()))?;
-    driver.with_context(|| {
-        format!(
-            "there is no store in {}; `--data-dir` names another folder",
-            config.data_dir.display()
-        )
-    })
+    driver.with_context(|| no_store(config))
+}
+
+/// The text for a folder without a store.
+pub(super) fn no_store(config: &Config) -> String {
+    format!(
+        "there is no store in {}; `--data-dir` names another folder",
+        config.data_dir.display()
+    )
 }
 
 /// Removes the temporary folder. The cache of compiled plugins is still written for a moment, which can make a first attempt fail;
@@ -69,13 +79,19 @@ pub(super) fn remove(scratch: TempDir) {
 
 // === the values of kv ===
 
-fn check_values(driver: &EmbeddedDriver, to: &mut impl Write) -> anyhow::Result<bool> {
+/// Prints the damaged values, and calls `found` with the tenant of each. True if there are none.
+pub(super) fn check_values(
+    driver: &EmbeddedDriver,
+    to: &mut impl Write,
+    found: &mut dyn FnMut(String),
+) -> anyhow::Result<bool> {
     let mut printed = Ok(());
     let checked = driver.check(&mut |damage| {
         let line = writeln!(to, "damaged     {}", place(&damage));
         if printed.is_ok() {
             printed = line;
         }
+        found(damage.tenant);
     });
     let orphans = driver.orphans();
     printed
@@ -122,7 +138,7 @@ fn summarise(checked: &CheckSummary, to: &mut impl Write) -> std::io::Result<()>
 
 /// The sums over all steps of a plugin's check.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Total {
+pub(super) struct Total {
     values: u64,
     bytes: u64,
     damaged: u64,
@@ -150,19 +166,9 @@ fn check_plugin(
         let mut total = Total::default();
         for TenantUsage { tenant, .. } in tenants {
             let kv = Arc::clone(driver);
-            let mut checkup =
-                Checkup::open(&wasm, configs.of(&tenant).plugin.clone(), kv, &tenant).await?;
-            let (name, version) = (checkup.name(), checkup.version());
-            writeln!(to, "plugin      {name} {version}, tenant {tenant}")
-                .context("cannot print")?;
-            while let Some(step) = checkup.step().await? {
-                total.values = total.values.saturating_add(step.values);
-                total.bytes = total.bytes.saturating_add(step.bytes);
-                for line in &step.damaged {
-                    total.damaged += 1;
-                    writeln!(to, "damaged     {}", printable(line)).context("cannot print")?;
-                }
-            }
+            let plugin = configs.of(&tenant).plugin.clone();
+            let mut checkup = Checkup::open(&wasm, plugin, kv, &tenant).await?;
+            total.add(&mut checkup, &tenant, to).await?;
         }
         anyhow::Ok(total)
     })?;
@@ -173,7 +179,7 @@ fn check_plugin(
 }
 
 /// A plugin's text on one line, with control characters escaped.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {
@@ -186,7 +192,28 @@ fn printable(text: &str) -> String {
 }
 
 impl Total {
-    fn summarise(&self, data_dir: &Path, to: &mut impl Write) -> std::io::Result<()> {
+    /// Runs the check of one tenant to its end, and prints what is damaged. Returns the number of damaged values.
+    pub(super) async fn add(
+        &mut self,
+        checkup: &mut Checkup,
+        tenant: &str,
+        to: &mut impl Write,
+    ) -> anyhow::Result<u64> {
+        let (name, version) = (checkup.name(), checkup.version());
+        writeln!(to, "plugin      {name} {version}, tenant {tenant}").context("cannot print")?;
+        let before = self.damaged;
+        while let Some(step) = checkup.step().await? {
+            self.values = self.values.saturating_add(step.values);
+            self.bytes = self.bytes.saturating_add(step.bytes);
+            for line in &step.damaged {
+                self.damaged += 1;
+                writeln!(to, "damaged     {}", printable(line)).context("cannot print")?;
+            }
+        }
+        Ok(self.damaged - before)
+    }
+
+    pub(super) fn summarise(&self, data_dir: &Path, to: &mut impl Write) -> std::io::Result<()> {
         if *self == Self::default() {
             let data_dir = data_dir.display();
             return writeln!(
@@ -273,7 +300,7 @@ mod tests {
         let told = || {
             let (scratch, mut text) = (tempfile::tempdir().unwrap(), Vec::new());
             let driver = super::open(&config, scratch.path()).unwrap();
-            let values = check_values(&driver, &mut text).unwrap();
+            let values = check_values(&driver, &mut text, &mut |_| ()).unwrap();
             let driver: Arc<dyn Driver> = Arc::new(driver);
             let plugin = check_plugin(&config, &driver, scratch.path(), &mut text).unwrap();
             (values, plugin, String::from_utf8(text).unwrap())

@@ -5,6 +5,7 @@
 mod check;
 mod config;
 mod plugin;
+mod repair;
 mod signals;
 mod snapshot;
 mod token;
@@ -20,6 +21,7 @@ use larder_runtime::plugin::CompileJob;
 use crate::config::{Config, Flag, PLUGIN_SETTINGS, Sources};
 
 pub use check::check;
+pub use repair::repair;
 pub use signals::Signals;
 pub use snapshot::{RestoreCommand, SnapshotCommand};
 
@@ -52,6 +54,8 @@ pub enum Command {
     Snapshot(SnapshotCommand),
     /// Copy a snapshot into an empty data folder
     Restore(RestoreCommand),
+    /// Print what a repair of damaged data on disk would lose and mend, or do it; not beside a running server
+    Repair(RepairCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -60,6 +64,14 @@ pub enum Command {
     Plugin(PluginCommand),
     /// Make a bearer token: the token goes to stderr, and its entry for the file that `access.tokens` names to stdout
     Token(TokenCommand),
+}
+
+/// Arguments of `larder repair`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+pub struct RepairCommand {
+    /// Repair, and move what is damaged to the folder `kv-damaged` beside the store; without it nothing is changed
+    #[arg(long)]
+    pub apply: bool,
 }
 
 /// Arguments of `larder token`.
@@ -197,6 +209,7 @@ impl Cli {
                 | Command::Check
                 | Command::Snapshot(_)
                 | Command::Restore(_)
+                | Command::Repair(_)
                 | Command::Config(_)
                 | Command::Plugin(PluginCommand::Inspect { .. })
                 | Command::Token(_),

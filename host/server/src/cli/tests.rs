@@ -133,6 +133,10 @@ fn the_other_commands_are_understood() {
     assert!(matches!(restore.command(), Command::Restore(_)));
     let data_dir = restore.config(Vec::new()).unwrap().data_dir;
     assert_eq!(data_dir, PathBuf::from("/new"));
+    for (arguments, apply) in [(&["repair"][..], false), (&["repair", "--apply"], true)] {
+        let repair = Command::Repair(RepairCommand { apply });
+        assert_eq!(parse(arguments).command(), repair);
+    }
     let inspect = PluginCommand::Inspect {
         plugin: "x.wasm".to_owned(),
     };

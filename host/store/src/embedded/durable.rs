@@ -24,7 +24,7 @@ const TABLE_BYTES: u64 = 16 << 20;
 
 /// Every read uses the newest sequence number (`view` keeps it from seeing half a commit), so no older version is kept. Tables that a
 /// compaction has replaced are removed as soon as the last read of them ends.
-const NO_SNAPSHOTS: SeqNo = SeqNo::MAX;
+pub(super) const NO_SNAPSHOTS: SeqNo = SeqNo::MAX;
 
 /// Error text for writes to a read-only store.
 pub(super) const ONLY_READ: &str = "the store is open to be read only";

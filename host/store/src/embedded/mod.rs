@@ -28,6 +28,7 @@ mod objects;
 mod open;
 mod read;
 mod record;
+mod repair;
 mod shared;
 mod sharing;
 mod snapshot;
@@ -49,6 +50,7 @@ use parking_lot::Mutex;
 
 pub use self::faults::Faults;
 pub use self::read::{CheckSummary, Damage};
+pub use self::repair::SetAside;
 pub use self::space::Probe;
 pub use self::store::Orphan;
 

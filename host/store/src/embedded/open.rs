@@ -36,6 +36,11 @@ pub(super) enum Access<'a> {
         /// A copy of the folder `tree`, which opening the tree may change.
         tree: &'a Path,
     },
+    /// Read only, with another tree, which has everything that the journal has.
+    Rebuilt {
+        /// The folder of that tree.
+        tree: &'a Path,
+    },
 }
 
 /// Opens the store in a folder.
@@ -53,9 +58,12 @@ pub(super) fn open(options: &Options, access: Access<'_>, faults: Faults) -> Res
     }
     let (last_synced, read_only) = match access {
         Access::Write { last_synced } => (last_synced, false),
-        Access::Read { .. } => (None, true),
+        Access::Read { .. } | Access::Rebuilt { .. } => (None, true),
     };
-    let mut frames = recovered.frames;
+    let mut frames = match access {
+        Access::Write { .. } | Access::Read { .. } => recovered.frames,
+        Access::Rebuilt { .. } => Vec::new(),
+    };
     if let Some(last) = last_synced {
         frames.retain(|frame| frame.number <= last);
     }
@@ -73,7 +81,9 @@ pub(super) fn open(options: &Options, access: Access<'_>, faults: Faults) -> Res
     );
     let store = match access {
         Access::Write { .. } => Store::assemble(dir, &dir.join("tree"), open_tables, objects)?,
-        Access::Read { tree } => Store::assemble(dir, tree, open_tables, objects)?,
+        Access::Read { tree } | Access::Rebuilt { tree } => {
+            Store::assemble(dir, tree, open_tables, objects)?
+        }
     };
     if last_synced.is_none()
         && let Some(last) = frames.pop_if(|last| is_cut_off(&store, last, read_only))

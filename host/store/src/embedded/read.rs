@@ -207,7 +207,7 @@ fn range(store: &Store, partition: u64, scan: &Scan) -> Range {
 }
 
 /// Reads the value of a slot. Returns `None` if that would have to wait for the disk and `wait` forbids it.
-fn value(
+pub(super) fn value(
     store: &Store,
     partition: u64,
     (key, slot): (&[u8], &[u8]),

@@ -11,6 +11,7 @@
 mod crashes;
 mod incomplete;
 mod model;
+mod repair;
 mod snapshots;
 mod space;
 
