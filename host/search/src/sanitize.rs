@@ -1,6 +1,7 @@
 //! Makes stored spans such that Jaeger's client can decode them. One that it cannot would make a whole answer unreadable. Ids of a wrong
 //! length, which an older release stored, are removed; what is nested too deep in a value becomes text. What loses something gets an
-//! attribute that says so. Everything else stays the same, byte for byte.
+//! attribute that says so, and so does the first span of a trace of which only the beginning is kept. Everything else stays the same, byte
+//! for byte.
 
 mod nesting;
 
@@ -15,6 +16,8 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 const DROPPED_PARENT: &str = "larder.dropped.parent_span_id";
 /// Attribute of a span without some of its links. The value is their number.
 const DROPPED_LINKS: &str = "larder.dropped.links";
+/// Attribute of the first span of a trace of which only the beginning is kept. The value is the number of spans that were dropped.
+const DROPPED_SPANS: &str = "larder.dropped.spans";
 
 /// Attribute of a span, a resource or a scope with values whose innermost parts are text. The value is the number of these texts.
 const FLATTENED: &str = "larder.flattened.values";
@@ -51,6 +54,8 @@ pub(crate) struct Sanitized {
     pub(crate) without_link: u64,
     /// Number of spans, resources and scopes with values whose innermost parts are text.
     pub(crate) flattened: u64,
+    /// The number of dropped spans that the next span is marked with.
+    dropped_spans: u64,
 }
 
 /// Returns `true` if Jaeger's client can decode the resources and scopes of an encoded `TracesData`, and no resource has spans in a field
@@ -127,9 +132,13 @@ fn all_decode<'a>(
     Ok(true)
 }
 
-/// Removes or replaces what Jaeger's client cannot decode in an encoded `TracesData`. With `mark`, adds the attributes.
-pub(crate) fn sanitize(traces: &[u8], mark: bool) -> Result<Sanitized, Error> {
-    let mut sanitized = Sanitized::default();
+/// Removes or replaces what Jaeger's client cannot decode in an encoded `TracesData`. With `mark`, adds the attributes; the first span
+/// gets that of `dropped_spans` if these are not 0.
+pub(crate) fn sanitize(traces: &[u8], mark: bool, dropped_spans: u64) -> Result<Sanitized, Error> {
+    let mut sanitized = Sanitized {
+        dropped_spans,
+        ..Sanitized::default()
+    };
     let mut bytes = Vec::with_capacity(traces.len());
     replace(traces, DEPTH, &mut bytes, &mut |number, raw, out| {
         (number == 1)
@@ -228,6 +237,11 @@ impl Sanitized {
         }
         if mark && texts > 0 {
             push_attribute(SPAN.own, FLATTENED, Value::IntValue(texts), out);
+        }
+        let dropped = std::mem::take(&mut self.dropped_spans);
+        if mark && dropped > 0 {
+            let dropped = i64::try_from(dropped).unwrap_or(i64::MAX);
+            push_attribute(SPAN.own, DROPPED_SPANS, Value::IntValue(dropped), out);
         }
         Ok(())
     }

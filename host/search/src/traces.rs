@@ -115,7 +115,7 @@ impl Traces {
         let is_sound = is_sound
             && sanitize::are_headers_sound(&piece.bytes)
                 .map_err(|error| Fault::from(error).into_error(&self.session, &piece))?;
-        if !is_sound {
+        if !is_sound || piece.dropped_spans > 0 {
             self.sanitize(&mut piece)?;
         }
         let index = self.reading.as_ref().and_then(|r| r.index(piece.trace_id));
@@ -143,12 +143,12 @@ impl Traces {
         Ok(self.open.replace(next).map(Open::into_message))
     }
 
-    /// Removes or replaces what Jaeger's client cannot decode in a piece.
+    /// Removes or replaces what Jaeger's client cannot decode in a piece, and marks a trace of which only the beginning is kept.
     #[cold]
     fn sanitize(&self, piece: &mut Piece) -> Result<(), Error> {
         let limit = self.session.limits().max_message_bytes;
         let sanitize = |mark| {
-            sanitize::sanitize(&piece.bytes, mark)
+            sanitize::sanitize(&piece.bytes, mark, piece.dropped_spans)
                 .map_err(|error| Fault::from(error).into_error(&self.session, piece))
         };
         let mut sanitized = sanitize(true)?;
@@ -161,6 +161,7 @@ impl Traces {
             without_parent,
             without_link,
             flattened,
+            ..
         } = sanitized;
         let budget = &self.session.budget;
         budget.sanitized(without_parent, without_link, flattened);

@@ -37,6 +37,7 @@ fn pieces(part: Part) -> Vec<Piece> {
                     Part::Digest => fragment.digest.to_vec(),
                     Part::Otlp => fragment.otlp.to_vec(),
                 },
+                dropped_spans: 0,
             }));
         }
     }

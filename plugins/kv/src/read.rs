@@ -256,6 +256,7 @@ impl ReadPage {
             trace_id,
             fragment: handle.number(),
             bytes: bytes.to_vec(),
+            dropped_spans: 0,
         });
         Ok(Some(true))
     }

@@ -6,9 +6,14 @@
 //! | `max_bytes` | 60 % of the memory limit | The most memory for them, such as `64MiB`. All memory counts, so the plugin evicts and never runs out |
 //! | `unpacked_bytes` | all of them | The bytes of spans, newest first, that stay uncompressed; older ones are packed with LZ4. A full store packs everything before it evicts, and so holds two to three times as much |
 //!
+//! One trace may take up a quarter of `max_bytes`, with everything packed. One that would take up more is cut, and so is one that grows when
+//! it is the oldest of a full store: its beginning stays, later spans of it are dropped, and others are not evicted for it. The number of
+//! spans dropped is in [`Piece::dropped_spans`](larder_plugin::Piece) of its first fragment and in the count of evicted spans; a line of
+//! the log names the trace. Once it is evicted itself, what comes of it is a new trace.
+//!
 //! | module | contents |
 //! |---|---|
-//! | `store` | everything that is stored, and eviction |
+//! | `store` | everything that is stored, eviction, and traces that are cut |
 //! | `segment`, `payload`, `index` | some thousand fragments: records, bytes, terms |
 //! | `table`, `operations` | traces by id; services and operations by reference count |
 //! | `find`, `read` | a page of sightings, a page of pieces |

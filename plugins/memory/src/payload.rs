@@ -264,6 +264,11 @@ impl Packer {
 // === impl Place ===
 
 impl Place {
+    /// Returns the length of the bytes when they are not packed.
+    pub(crate) fn len(self) -> u64 {
+        self.len.into()
+    }
+
     fn range(self) -> Range<usize> {
         let start = self.start as usize;
         start..start + self.len as usize

@@ -42,6 +42,7 @@ pub(crate) fn page(
                 trace_id: record.trace_id,
                 fragment: handle.number(),
                 bytes: piece.to_vec(),
+                dropped_spans: record.dropped_spans(),
             });
         }
         next = after(store, wanted, place, handle);

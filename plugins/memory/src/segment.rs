@@ -25,10 +25,27 @@ pub(crate) struct Record {
     pub(crate) starts: TimeRange,
     pub(crate) durations: DurationRange,
     pub(crate) span_count: u32,
+    /// In a trace's first fragment: the trace's extent.
+    pub(crate) extent: Extent,
     /// The end of its operations in the segment's list.
     operations_end: u32,
     digest: Place,
     otlp: Place,
+}
+
+/// The extent of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it is stored, and it may grow.
+    Whole {
+        /// The bytes of its digests and spans, unpacked.
+        bytes: u64,
+    },
+    /// Only its beginning is stored, and it does not grow any more.
+    Cut {
+        /// The number of spans that were dropped.
+        dropped: u64,
+    },
 }
 
 /// Consecutively written fragments.
@@ -60,6 +77,23 @@ pub(crate) enum Index {
     Open(OpenIndex),
     /// The segment is closed.
     Sealed(SealedIndex),
+}
+
+// === impl Record ===
+
+impl Record {
+    /// Returns the bytes of its digest and its spans, unpacked.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.digest.len() + self.otlp.len()
+    }
+
+    /// Returns the number of spans that were dropped, if this is the first fragment of a trace that was cut.
+    pub(crate) fn dropped_spans(&self) -> u64 {
+        match self.extent {
+            Extent::Whole { .. } => 0,
+            Extent::Cut { dropped } => dropped,
+        }
+    }
 }
 
 // === impl Segment ===
@@ -156,6 +190,7 @@ impl Segment {
         }));
         #[expect(clippy::cast_possible_truncation, reason = "memory holds fewer")]
         let operations_end = self.operations.len() as u32;
+        let bytes = fragment.digest.len() + fragment.otlp.len();
         self.records.push(Record {
             trace_id: fragment.trace_id,
             first: first.unwrap_or(handle),
@@ -164,6 +199,9 @@ impl Segment {
             starts: fragment.starts,
             durations: fragment.durations,
             span_count: fragment.span_count,
+            extent: Extent::Whole {
+                bytes: bytes as u64,
+            },
             operations_end,
             digest: self.digests.push(fragment.digest, ordinal, shape.block),
             otlp: self.otlp.push(fragment.otlp, ordinal, shape.block),

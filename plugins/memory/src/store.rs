@@ -3,10 +3,14 @@
 //! A trace is as old as its first fragment, and the oldest trace is evicted first. So eviction is one handle that advances through
 //! the segments: a fragment is live if its trace's first fragment is not before it. A segment wholly before the handle has no live
 //! fragments and is dropped.
+//!
+//! One trace must not take the place of all others, nor evict itself. One that would take up more than a quarter of the store, or
+//! that grows when it is the oldest of a full one, is cut: this fragment and all later ones of it are dropped, so that its beginning stays.
+//! The number of spans dropped is kept with its first fragment, and is forgotten when the trace is evicted.
 
 use std::collections::VecDeque;
 
-use larder_plugin::{Batch, Counts, Error, Fragment, TraceId};
+use larder_plugin::{Batch, Counts, Error, Fragment, TraceId, log};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::handle::Handle;
@@ -14,7 +18,7 @@ use crate::index::Scratch;
 use crate::limits::{Limits, Shape, heap};
 use crate::operations::{HashedOperation, Operations};
 use crate::payload::Packer;
-use crate::segment::{Record, Segment, Sizes};
+use crate::segment::{Extent, Record, Segment, Sizes};
 use crate::table::Table;
 
 /// All data of an instance.
@@ -27,6 +31,8 @@ pub(crate) struct Store {
     segments: VecDeque<Segment>,
     /// Memory of the segments.
     sizes: Sizes,
+    /// The bytes of all live digests and spans, unpacked.
+    payload: u64,
     /// The first fragment of the oldest trace; if there is none, the end of the last segment.
     oldest: Handle,
     /// The segment with the oldest unpacked bytes.
@@ -38,6 +44,20 @@ pub(crate) struct Store {
     packer: Packer,
     counts: Counts,
 }
+
+/// The reason why a trace must not grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// It was cut before.
+    Cut,
+    /// It would take up more than its share.
+    Share,
+    /// The store is full, and no trace is older.
+    Oldest,
+}
+
+/// One trace may take up `max_bytes` divided by this, with everything packed.
+const SHARES: u128 = 4;
 
 // === impl Store ===
 
@@ -53,6 +73,7 @@ impl Store {
             shape,
             seed,
             sizes: segment.sizes(),
+            payload: 0,
             segments: VecDeque::from([segment]),
             oldest: Handle::new(number, 0),
             packing: number,
@@ -64,7 +85,7 @@ impl Store {
         }
     }
 
-    /// Stores batches, after making room for them.
+    /// Stores batches, after making room for them. Of a trace that must not grow any more the fragments are dropped and counted.
     ///
     /// Raises `invalid-argument` for an operation that a batch does not have, and `resource-exhausted` for a fragment that
     /// would take up more than a quarter of the store; nothing is stored then.
@@ -113,23 +134,25 @@ impl Store {
         operations: &[HashedOperation<'_>],
         numbers: &mut [Option<u32>],
     ) {
-        if self.active().is_full(fragment, &self.shape) {
-            self.seal();
-        }
+        let id = fragment.trace_id;
+        let first = self.first_of(id);
         let new = fragment.operations.iter().filter_map(|it| {
             let at = *it as usize;
             let known = numbers.get(at).is_some_and(Option::is_some);
             operations.get(at).filter(|_| !known)
         });
-        let growth = self.operations.growth(new) + self.active().growth(fragment, &self.shape);
-        self.make_room(growth);
-
-        let id = fragment.trace_id;
-        let mut first = self.first_of(id);
+        if let Err(stop) = self.prepare(fragment, first, new) {
+            if let Some(first) = first {
+                self.cut(first, fragment, stop);
+            }
+            return;
+        }
         if first.is_none() && self.counts.traces >= self.limits.max_traces {
             self.evict_oldest();
         }
         self.counts.spans += u64::from(fragment.span_count);
+        let payload = (fragment.digest.len() + fragment.otlp.len()) as u64;
+        self.payload += payload;
 
         let counted = &mut self.operations;
         let acquired = fragment.operations.iter().filter_map(|it| {
@@ -149,10 +172,13 @@ impl Store {
         let handle = active.push(fragment, first, acquired, &self.shape);
         self.sizes.change(before, active.sizes());
 
-        if let Some(first) = first.take() {
-            let before = self
-                .record_mut(first)
-                .map(|it| std::mem::replace(&mut it.last, handle));
+        if let Some(first) = first {
+            let before = self.record_mut(first).map(|it| {
+                if let Extent::Whole { bytes } = &mut it.extent {
+                    *bytes += payload;
+                }
+                std::mem::replace(&mut it.last, handle)
+            });
             if let Some(record) = before.and_then(|last| self.record_mut(last)) {
                 record.next = handle;
             }
@@ -164,6 +190,65 @@ impl Store {
                     hash_of(seed, segments, number)
                 });
         }
+    }
+
+    /// Makes room for a fragment, of the trace that begins at `first` or of a new one. Fails if the trace must not grow by it.
+    fn prepare<'a>(
+        &mut self,
+        fragment: &Fragment<'_>,
+        first: Option<Handle>,
+        new_operations: impl Iterator<Item = &'a HashedOperation<'a>>,
+    ) -> Result<(), Stop> {
+        if let Some(first) = first {
+            self.check_share(first, fragment)?;
+        }
+        if self.active().is_full(fragment, &self.shape) {
+            self.seal(first)?;
+        }
+        let growth = self.operations.growth(new_operations);
+        let growth = growth + self.active().growth(fragment, &self.shape);
+        self.make_room(growth, first)
+    }
+
+    /// Checks that a trace stays within its share when this fragment is added. Packs the oldest unpacked blocks before it fails.
+    fn check_share(&mut self, first: Handle, fragment: &Fragment<'_>) -> Result<(), Stop> {
+        let extent = self.get(first).map(|(_, record)| record.extent);
+        let Some(Extent::Whole { bytes }) = extent else {
+            return Err(Stop::Cut);
+        };
+        let more = fragment.digest.len() + fragment.otlp.len();
+        let (own, all) = (bytes + more as u64, self.payload + more as u64);
+        loop {
+            // Traces share blocks and indexes, so each counts with the part of the memory that it has of the payload.
+            let used = self.bytes() - self.scratch.bytes() - self.packer.bytes() + more;
+            let taken = used as u128 * u128::from(own) * SHARES;
+            if taken <= self.limits.max_bytes as u128 * u128::from(all) {
+                return Ok(());
+            }
+            if !self.pack_oldest() {
+                return Err(Stop::Share);
+            }
+        }
+    }
+
+    /// Drops a fragment of the trace that begins at `first`. The first one that is dropped is logged.
+    fn cut(&mut self, first: Handle, fragment: &Fragment<'_>, stop: Stop) {
+        let spans = u64::from(fragment.span_count);
+        self.counts.evicted_spans += spans;
+        let Some(record) = self.record_mut(first) else {
+            return;
+        };
+        let dropped = record.dropped_spans() + spans;
+        record.extent = Extent::Cut { dropped };
+        let reason = match stop {
+            Stop::Cut => return,
+            Stop::Share => "it takes up a quarter of `max_bytes`",
+            Stop::Oldest => "the store is full and has no older one",
+        };
+        let TraceId { high, low } = fragment.trace_id;
+        log::warn(&format!(
+            "trace {high:016x}{low:016x} is cut, as {reason}: its beginning stays, and later spans of it are dropped"
+        ));
     }
 
     /// Returns the memory in use, bytes; `max_bytes` limits it.
@@ -236,8 +321,8 @@ impl Store {
         (handle.ordinal() < segment.len()).then(|| segment.record_mut(handle.ordinal()))
     }
 
-    /// Closes the last segment and begins a new one.
-    fn seal(&mut self) {
+    /// Closes the last segment and begins a new one, for a fragment of the trace that begins at `first`. Fails as `make_room` does.
+    fn seal(&mut self, first: Option<Handle>) -> Result<(), Stop> {
         let segments = self.segments.capacity() * size_of::<Segment>();
         let growth = self.active().sealing_growth(&self.scratch)
             + Segment::empty_bytes(&self.shape)
@@ -246,7 +331,7 @@ impl Store {
             } else {
                 0
             };
-        self.make_room(growth);
+        self.make_room(growth, first)?;
         if let Some(active) = self.segments.back_mut() {
             let before = active.sizes();
             active.seal(&mut self.scratch);
@@ -255,6 +340,7 @@ impl Store {
             self.begin(number);
         }
         self.skip_dead();
+        Ok(())
     }
 
     fn begin(&mut self, number: u64) {
@@ -263,17 +349,25 @@ impl Store {
         self.segments.push_back(segment);
     }
 
-    /// Packs the oldest unpacked blocks, and then evicts, until `growth` more bytes fit.
-    fn make_room(&mut self, growth: usize) {
+    /// Packs the oldest unpacked blocks, and then evicts, until `growth` more bytes fit. Fails before it evicts the trace that begins at
+    /// `growing`, for which the room is.
+    fn make_room(&mut self, growth: usize, growing: Option<Handle>) -> Result<(), Stop> {
         let over = |store: &Self| {
             let more = growth + store.traces.growth(1) + store.packer.growth();
             store.bytes() + more > store.limits.max_bytes
         };
         while over(self) {
-            if !self.pack_oldest() && !self.evict_oldest() {
-                return;
+            if self.pack_oldest() {
+                continue;
+            }
+            if growing == Some(self.oldest) {
+                return Err(Stop::Oldest);
+            }
+            if !self.evict_oldest() {
+                break;
             }
         }
+        Ok(())
     }
 
     /// Packs the oldest unpacked block. Returns false if there is none.
@@ -333,6 +427,7 @@ impl Store {
         segment.release(handle.ordinal(), self.oldest, &mut self.packer);
         self.sizes.change(before, segment.sizes());
         let record = segment.record(handle.ordinal());
+        self.payload -= record.bytes();
         let spans = u64::from(record.span_count);
         self.counts.spans -= spans;
         self.counts.evicted_spans += spans;

@@ -55,11 +55,13 @@ fn noise(len: usize) -> Vec<u8> {
 /// The only test of this file, because the allocator counts for the whole process.
 #[test]
 fn reported_memory_is_allocated_memory_and_stays_below_the_limit() {
-    check(&[("max_bytes", "8MiB")]);
-    check(&[("max_bytes", "8MiB"), ("unpacked_bytes", "1MiB")]);
+    check(&[("max_bytes", "8MiB")], false);
+    check(&[("max_bytes", "8MiB"), ("unpacked_bytes", "1MiB")], false);
+    check(&[("max_bytes", "8MiB")], true);
 }
 
-fn check(settings: &[(&str, &str)]) {
+/// Writes random fragments, with `large` also those of a trace that outgrows the store, once and again.
+fn check(settings: &[(&str, &str)], large: bool) {
     const MIB: usize = 1 << 20;
     let before = NOW.load(Ordering::Relaxed);
     let held = || NOW.load(Ordering::Relaxed) - before;
@@ -86,6 +88,10 @@ fn check(settings: &[(&str, &str)]) {
                     .otlp(noise(size)),
             );
         }
+        if large {
+            let part = noise(40_000);
+            fragments.push(fragment(u128::MAX).digest(vec![3; 4000]).otlp(part));
+        }
         let batches = vec![batch(fragments)];
         let arriving = held();
         PEAK.store(NOW.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -106,6 +112,8 @@ fn check(settings: &[(&str, &str)]) {
         );
     }
     let counts = memory.statistics();
+    let cuts = larder_plugin::testing::logged();
+    assert_eq!(!cuts.is_empty(), large, "{cuts:?}");
     assert!(counts.evicted_traces > 1000, "{counts:?}");
     assert!(counts.bytes > 7 << 20, "{counts:?}");
     let page = memory.find(&Search::all(), None, 10_000).unwrap();

@@ -10,7 +10,7 @@
 
 use larder_memory::Memory;
 use larder_plugin::testing::Harness;
-use larder_plugin::testing::random::{Step, run, step};
+use larder_plugin::testing::random::{Step, fragments, run, search, step};
 use proptest::prelude::*;
 
 /// Replaces payloads of odd length by bytes that hardly pack.
@@ -30,6 +30,20 @@ fn noisy(steps: Vec<Step>) -> Vec<Step> {
         Step::Write(fragments.into_iter().map(spoil).collect())
     };
     steps.into_iter().map(spoil).collect()
+}
+
+/// Few traces of large fragments, so that they outgrow their share, and so that the oldest of a full store grows. A write has a single
+/// fragment: in a write that evicts a trace and begins it again, the list could not tell which of its fragments are gone.
+fn step_of_large_traces() -> impl Strategy<Value = Step> {
+    let write = || fragments(5, 60_000, 2);
+    prop_oneof![
+        12 => write().prop_map(Step::Write),
+        1 => (search(), prop::collection::vec(1..60_u32, 1..4)).prop_map(|(s, l)| Step::Find(s, l)),
+        1 => (search(), 1..30_u32, prop::collection::vec(write(), 1..4))
+            .prop_map(|(s, l, w)| Step::FindAndWrite(s, l, w)),
+        1 => (prop::collection::vec(0..5_u128, 1..5), 0..5000_u32).prop_map(|(i, b)| Step::Read(i, b)),
+        1 => Just(Step::CheckAll),
+    ]
 }
 
 fn check(mut harness: Harness<Memory>, steps: Vec<Step>, max_bytes: u64, drift: u128) {
@@ -63,5 +77,14 @@ proptest! {
     ) {
         let harness = Harness::open(&[("max_bytes", "1MiB")]).unwrap();
         check(harness, steps, 1 << 20, 20);
+    }
+
+    #[test]
+    fn it_answers_like_a_list_where_traces_are_cut(
+        steps in prop::collection::vec(step_of_large_traces(), 1..200),
+        unpacked in prop_oneof![Just("0"), Just("1GiB")],
+    ) {
+        let harness = Harness::open(&[("max_bytes", "1MiB"), ("unpacked_bytes", unpacked)]);
+        check(harness.unwrap(), steps, 1 << 20, 0);
     }
 }

@@ -118,6 +118,7 @@ impl Plugin for Minimal {
                 trace_id: fragment.trace_id,
                 fragment: handle,
                 bytes: piece.to_vec(),
+                dropped_spans: 0,
             });
         }
         Ok(page)

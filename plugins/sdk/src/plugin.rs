@@ -33,7 +33,8 @@ pub trait Plugin: Sized + 'static {
         limit: u32,
     ) -> Result<Sightings, Error>;
 
-    /// Returns one page of pieces: about `max_bytes` of them, and at least one as long as any is left.
+    /// Returns one page of pieces: about `max_bytes` of them, and at least one as long as any is left. Of a trace of which only the
+    /// beginning is kept, the first piece has the number of spans that were dropped; all other pieces have 0.
     fn read(
         &mut self,
         wanted: &Wanted,

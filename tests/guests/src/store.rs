@@ -113,6 +113,7 @@ pub(crate) fn read(wanted: &Wanted, part: Part, resume: Option<&[u8]>) -> Result
             trace_id: record.trace_id,
             fragment: *handle,
             bytes: values.pop().flatten().ok_or_else(lost)?,
+            dropped_spans: 0,
         });
     }
     Ok(Pieces {

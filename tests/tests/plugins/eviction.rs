@@ -1,8 +1,8 @@
 //! `memory` at its limits: the oldest traces are evicted, and it never traps for lack of memory.
 
-use larder_tests::otlp::{noise, service, span};
+use larder_tests::otlp::{ResourceBuilder, SpanBuilder, hex, key_value, noise, service, span};
 use larder_tests::status::retry_info;
-use larder_tests::{Larder, Options, Plugin, Query, eventually, http};
+use larder_tests::{Client, Larder, Options, Plugin, Query, Trace, eventually, http};
 use tonic::Code;
 
 fn id(number: u64) -> [u8; 16] {
@@ -114,6 +114,122 @@ async fn one_trace_larger_than_the_memory_does_no_harm() {
         [id(2)]
     );
     assert_eq!(larder.get("/plugin").json()["restarts"], 0);
+}
+
+/// Asserts that the trace has its first spans, of 40,000 or more that were written, in order and with the mark on the first alone.
+/// Returns their number.
+fn check_beginning(trace: &Trace, written: u64) -> u64 {
+    let ids = trace.span_ids();
+    let kept = ids.len() as u64;
+    assert_eq!(ids, (1..=kept).collect::<Vec<_>>());
+    let dropped = i64::try_from(written - kept).unwrap();
+    let mark = key_value("larder.dropped.spans", dropped);
+    for (number, span) in (1..).zip(trace.spans()) {
+        let mut expected = part_of_large(number);
+        if number == 1 {
+            expected.0.attributes.push(mark.clone());
+        }
+        assert_eq!(*span, expected.0);
+    }
+    kept
+}
+
+fn part_of_large(number: u64) -> SpanBuilder {
+    let one = span(id(1000), number).at(number);
+    one.attribute("number", i64::try_from(number).unwrap())
+        .attribute("filler", noise(number, 200))
+}
+
+/// A small trace of three spans.
+fn small(number: u64) -> ResourceBuilder {
+    let spans = (1..=3).map(|one| span(id(number), one).name("small").at(number * 100 + one));
+    service(format!("small-{number}")).spans(spans)
+}
+
+/// Asserts that these small traces are as they were written, and found.
+async fn check_small(client: &Client, numbers: impl IntoIterator<Item = u64>) {
+    for number in numbers {
+        let query = Query::default().service(format!("small-{number}"));
+        let found = client.find_traces(&query).await.unwrap();
+        assert_eq!(found.len(), 1, "trace {number}");
+        assert_eq!(found[0].data.resource_spans, [small(number).0]);
+    }
+}
+
+/// A trace that outgrows its share gives way before others do: what is kept of it is its beginning, and it says so.
+#[tokio::test]
+async fn a_trace_that_outgrows_its_share_keeps_its_beginning_and_the_others_stay() {
+    let larder = Options::new(Plugin::Memory)
+        .setting("max_bytes", "8MiB")
+        .start();
+    let client = larder.client().await;
+    for number in 1..=10 {
+        client.store([small(number)]).await;
+    }
+    for request in 0..40 {
+        let spans = (1..=1000).map(|number| part_of_large(request * 1000 + number));
+        client.store([service("large").spans(spans)]).await;
+    }
+    check_small(&client, 1..=10).await;
+    let large = Query::default().service("large");
+    let found = client.find_traces(&large).await.unwrap();
+    let kept = check_beginning(&found[0], 40_000);
+    assert!((3000..40_000).contains(&kept), "{kept} spans");
+    assert_eq!(
+        check_beginning(&client.get_trace(id(1000)).await, 40_000),
+        kept
+    );
+
+    // Searches know what is kept, and nothing else; the mark is no attribute of the span that was written.
+    let numbered = |number: u64| large.clone().attribute("number", number.to_string());
+    assert_eq!(client.find(&numbered(1)).await, [id(1000)]);
+    assert_eq!(client.find(&numbered(kept)).await, [id(1000)]);
+    assert!(client.find(&numbered(kept + 1)).await.is_empty());
+    assert!(client.find(&numbered(40_000)).await.is_empty());
+    let marked = (40_000 - kept).to_string();
+    let marked = large.clone().attribute("larder.dropped.spans", marked);
+    assert!(client.find(&marked).await.is_empty());
+    let summaries = client.find_trace_summaries(&large).await.unwrap();
+    assert_eq!(summaries[0].span_count, i32::try_from(kept).unwrap());
+
+    // What comes of it later is dropped and counted, and new traces do not make the small ones go.
+    client
+        .store([service("late").span(part_of_large(40_001))])
+        .await;
+    for number in 11..=100 {
+        client.store([small(number)]).await;
+    }
+    check_small(&client, 1..=100).await;
+    assert_eq!(
+        check_beginning(&client.get_trace(id(1000)).await, 40_001),
+        kept
+    );
+    assert!(
+        !client
+            .services()
+            .await
+            .unwrap()
+            .contains(&"late".to_owned())
+    );
+
+    let dropped = 40_001 - kept;
+    statistic(&larder, "evicted_spans", |evicted| evicted == dropped).await;
+    statistic(&larder, "spans", |spans| spans == 300 + kept).await;
+    let plugin = larder.get("/plugin").json();
+    assert_eq!(plugin["statistics"]["evicted_traces"], 0, "{plugin}");
+    let bytes = plugin["statistics"]["bytes"].as_u64().unwrap();
+    assert!(bytes <= 8 << 20, "{plugin}");
+    assert_eq!(plugin["restarts"], 0, "{plugin}");
+    let metrics = larder.metrics();
+    let evicted = http::count(&metrics, "larder_storage_evicted_spans_total", &[]);
+    assert_eq!(evicted, dropped);
+    let line = larder.line("its beginning stays");
+    assert!(line.contains(&hex(&id(1000))), "{line}");
+    let lines = larder.lines();
+    let cuts = lines
+        .iter()
+        .filter(|line| line.contains("its beginning stays"));
+    assert_eq!(cuts.count(), 1, "{lines:?}");
 }
 
 /// `minimal` never evicts: when it is full it refuses writes with a retry delay, and reads continue.

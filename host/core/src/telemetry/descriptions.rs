@@ -122,7 +122,7 @@ metrics! {
     EVICTED_TRACES = "larder_storage_evicted_traces", Counter, [],
         "Traces dropped to stay within a limit";
     EVICTED_SPANS = "larder_storage_evicted_spans", Counter, [],
-        "Spans dropped to stay within a limit";
+        "Spans dropped to stay within a limit, also of traces whose beginning stays";
     EXPIRED_TRACES = "larder_storage_expired_traces", Counter, [],
         "Traces dropped because of their age";
     EXPIRED_SPANS = "larder_storage_expired_spans", Counter, [],

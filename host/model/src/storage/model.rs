@@ -218,6 +218,8 @@ pub struct Piece {
     pub fragment: u64,
     /// The requested part.
     pub bytes: Vec<u8>,
+    /// In the first piece of a trace of which the plugin keeps only the beginning: the number of spans that it has dropped. Otherwise 0.
+    pub dropped_spans: u64,
 }
 
 /// One page of pieces.

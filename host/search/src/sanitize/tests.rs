@@ -32,7 +32,7 @@ fn traces_of(spans: &[&[u8]]) -> Vec<u8> {
 fn check(bad: &[u8], sanitized: &[u8], without_parent: u64, without_link: u64) {
     // Its length prefix is longer than necessary, and has to stay so.
     let good = b"\x2a\x84\x00good";
-    let found = sanitize(&traces_of(&[good, bad, good]), true).unwrap();
+    let found = sanitize(&traces_of(&[good, bad, good]), true, 0).unwrap();
     assert_eq!(
         found.bytes,
         traces_of(&[good, sanitized, good]),
@@ -112,6 +112,37 @@ fn of_an_id_that_was_sent_twice_the_last_one_counts() {
     }
 }
 
+fn dropped_spans(count: &[u8]) -> Vec<u8> {
+    let key = bytes_field(1, b"larder.dropped.spans");
+    let value = [&[0x18][..], count].concat();
+    bytes_field(9, &[key, bytes_field(2, &value)].concat())
+}
+
+#[test]
+fn the_first_span_alone_tells_how_many_were_dropped() {
+    let [one, other] = [b"\x2a\x84\x00good", b"\x2a\x84\x00else"];
+    let stored = [traces_of(&[one, other]), traces_of(&[one])].concat();
+    let first = [&one[..], &dropped_spans(&[0xac, 0x02])].concat();
+    let marked = [traces_of(&[&first, other]), traces_of(&[one])].concat();
+    assert_eq!(sanitize(&stored, true, 300).unwrap().bytes, marked);
+    assert_eq!(sanitize(&stored, false, 300).unwrap().bytes, stored);
+    assert_eq!(sanitize(&stored, true, 0).unwrap().bytes, stored);
+
+    // A number that OTLP's integers do not hold becomes the largest of them.
+    let most = [&[0xff_u8; 8][..], &[0x7f]].concat();
+    let first = [&one[..], &dropped_spans(&most)].concat();
+    let found = sanitize(&traces_of(&[one]), true, u64::MAX).unwrap();
+    assert_eq!(found.bytes, traces_of(&[&first]));
+}
+
+#[test]
+fn a_span_without_its_links_can_be_the_first_of_a_beginning() {
+    let bad = bytes_field(13, &bytes_field(1, &[1]));
+    let marks = [dropped_links(1), dropped_spans(&[5])].concat();
+    let found = sanitize(&traces_of(&[&bad]), true, 5).unwrap();
+    assert_eq!(found.bytes, traces_of(&[&marks]));
+}
+
 #[test]
 fn no_attribute_is_added_without_mark() {
     let bad = [
@@ -119,7 +150,7 @@ fn no_attribute_is_added_without_mark() {
         bytes_field(13, &bytes_field(1, &[1])),
     ]
     .concat();
-    let sanitized = sanitize(&traces_of(&[&bad]), false).unwrap();
+    let sanitized = sanitize(&traces_of(&[&bad]), false, 0).unwrap();
     assert_eq!(sanitized.bytes, traces_of(&[&[]]));
     assert_eq!((sanitized.without_parent, sanitized.without_link), (1, 1));
 }
@@ -215,7 +246,7 @@ fn what_is_nested_too_deep_for_jaeger_becomes_text() {
             for (place, stored) in stored.iter().enumerate() {
                 assert_eq!(pdata::decodes(stored), levels <= deepest, "{levels}");
                 assert_eq!(is_sound(stored), levels <= deepest, "{levels}");
-                let sanitized = sanitize(stored, true).unwrap();
+                let sanitized = sanitize(stored, true, 0).unwrap();
                 assert!(pdata::decodes(&sanitized.bytes));
                 if levels <= deepest {
                     assert_eq!(&sanitized.bytes, stored);
@@ -225,7 +256,7 @@ fn what_is_nested_too_deep_for_jaeger_becomes_text() {
                 // The text never has more bytes than what it replaces.
                 let replaced = nested(inner, is_map).len() - 2;
                 assert_eq!(sanitized.flattened, 1);
-                let short = sanitize(stored, false).unwrap();
+                let short = sanitize(stored, false, 0).unwrap();
                 assert!(short.bytes.len() <= stored.len());
                 if text.len() < replaced {
                     let mut value = bytes_field(1, text.as_bytes());
@@ -246,7 +277,7 @@ fn spans_in_the_old_field_are_left_out() {
     let unknown = bytes_field(1001, b"unknown");
     let stored = bytes_field(1, &[&old[..], &unknown, &new, &old].concat());
     assert!(!is_sound(&stored));
-    let sanitized = sanitize(&stored, true).unwrap();
+    let sanitized = sanitize(&stored, true, 0).unwrap();
     assert_eq!(sanitized.bytes, bytes_field(1, &[unknown, new].concat()));
 }
 
@@ -255,7 +286,7 @@ proptest! {
     fn afterwards_all_ids_are_valid_and_everything_else_is_unchanged(traces in traces(true)) {
         let mut all_valid = are_headers_sound(&traces).unwrap();
         each_span(&traces, |span| all_valid &= ids_valid(&span).unwrap());
-        let sanitized = sanitize(&traces, false).unwrap().bytes;
+        let sanitized = sanitize(&traces, false, 0).unwrap().bytes;
         prop_assert_eq!(sanitized == traces, all_valid);
         prop_assert_eq!(other_fields(&sanitized), other_fields(&traces));
         each_span(&sanitized, |span| assert!(ids_valid(&span).unwrap()));

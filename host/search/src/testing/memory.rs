@@ -273,6 +273,7 @@ impl Storage for Memory {
                     Part::Digest => fragment.digest.clone(),
                     Part::Otlp => fragment.otlp.clone(),
                 },
+                dropped_spans: 0,
             })
             .take_while(|piece| {
                 bytes += piece.bytes.len();

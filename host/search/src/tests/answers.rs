@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use larder_model::storage::{ErrorKind, TraceId};
-use larder_oracle::{Query, otlp};
+use larder_oracle::{Query, filter, otlp};
 use larder_proto::storage::v2::{
     Dependency, GetDependenciesRequest, GetOperationsRequest, GetTraceParams, GetTracesRequest,
     Operation, Pagination, TraceQueryParameters,
@@ -100,6 +100,71 @@ fn small_pieces_of_a_trace_are_joined_and_traces_are_not() {
         .iter()
         .map(|message| TraceId::from_query(&spans(message)[0].trace_id).0);
     assert_eq!(traces.collect::<Vec<_>>(), [2, 1]);
+}
+
+/// Traces 1 and 2 of `count` spans each, in pieces of one span. The plugin has dropped seven more spans of trace 2.
+fn with_a_cut_trace(count: u64) -> Memory {
+    let spans = (1..=count).flat_map(|n| [(1, n), (2, n)]);
+    let batches = spans.map(|(trace, n)| vec![of("s", op(trace, n, n, n))]);
+    let mut memory = Memory::of(&batches.collect::<Vec<_>>());
+    memory.lie_about_pieces = Some(Box::new(|page| {
+        let first = page.pieces.iter_mut().find(|it| it.trace_id == TraceId(2));
+        if let Some(first) = first {
+            first.dropped_spans = 7;
+        }
+    }));
+    memory
+}
+
+#[test]
+fn a_trace_of_which_only_the_beginning_is_kept_says_so_on_its_first_span() {
+    let memory = Arc::new(with_a_cut_trace(3));
+    let searcher = searcher(&memory, limits());
+    let mark = otlp::key_value("larder.dropped.spans", 7_i64);
+    for messages in [
+        all(searcher.get_traces(by_id(&[1, 2]))).unwrap(),
+        all(searcher.find_traces(by_service("s"))).unwrap(),
+    ] {
+        let spans: Vec<_> = messages.iter().flat_map(spans).collect();
+        assert_eq!(spans.len(), 6);
+        for span in spans {
+            let is_marked = span.trace_id == 2_u128.to_be_bytes() && span.start_time_unix_nano == 1;
+            let marks = if is_marked {
+                vec![mark.clone()]
+            } else {
+                vec![]
+            };
+            assert_eq!(span.attributes, marks, "{span:?}");
+        }
+    }
+}
+
+#[test]
+fn a_search_judges_a_trace_as_it_was_written_and_not_the_mark() {
+    let memory = Arc::new(with_a_cut_trace(3));
+    let marked = Query::default().attribute("larder.dropped.spans", "7");
+    assert!(ids(&memory, marked.0).is_empty());
+    let absent = filter::not(filter::exists(filter::attr("larder.dropped.spans")));
+    let query = Query::default().filter(absent);
+    assert_eq!(ids(&memory, query.0), [1, 2]);
+    let searcher = searcher(&memory, limits());
+    let summaries = all(searcher.find_trace_summaries(by_service("s"))).unwrap();
+    let summaries = summaries.iter().flat_map(|message| &message.summaries);
+    let counts: Vec<_> = summaries.map(|summary| summary.span_count).collect();
+    assert_eq!(counts, [3, 3]);
+}
+
+#[test]
+fn a_first_span_that_fits_a_message_only_without_the_mark_goes_without_it() {
+    let memory = Arc::new(with_a_cut_trace(1));
+    let piece = all(searcher(&memory, limits()).get_traces(by_id(&[1]))).unwrap();
+    let limits = Limits {
+        max_message_bytes: piece[0].0.len(),
+        ..limits()
+    };
+    let messages = all(searcher(&memory, limits).get_traces(by_id(&[2]))).unwrap();
+    assert_eq!(messages[0].0.len(), piece[0].0.len());
+    assert!(spans(&messages[0])[0].attributes.is_empty());
 }
 
 #[test]

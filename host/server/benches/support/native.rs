@@ -163,6 +163,7 @@ impl<P: Plugin> Storage for Native<P> {
             trace_id: TraceId(piece.trace_id.into()),
             fragment: piece.fragment,
             bytes: piece.bytes,
+            dropped_spans: piece.dropped_spans,
         });
         Ok(Pieces {
             pieces: pieces.collect(),

@@ -218,7 +218,7 @@ pub(super) const OF_BUNDLED: &[PluginSetting] = &[
         plugin: "memory",
         path: "plugin.settings.max_bytes",
         default: "60 % of `limits.memory`",
-        meaning: "The most bytes of spans; the trace that was written first is dropped first",
+        meaning: "The most bytes of spans; the trace that was written first is dropped first, and one trace keeps a quarter at most",
     },
     PluginSetting {
         plugin: "memory",

@@ -19,8 +19,19 @@ pub struct Harness<P> {
     max_traces: Option<usize>,
     evicted_traces: u64,
     evicted_spans: u64,
+    /// The stored traces of which the plugin keeps only the beginning.
+    cuts: BTreeMap<TraceId, Cut>,
     written: u64,
     now: Timestamp,
+}
+
+/// A trace of which only the beginning is kept.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// The number of its fragments that are kept.
+    kept: usize,
+    /// The number of spans that were dropped.
+    dropped: u64,
 }
 
 // === impl Harness ===
@@ -39,6 +50,7 @@ impl<P: Plugin> Harness<P> {
             max_traces: None,
             evicted_traces: 0,
             evicted_spans: 0,
+            cuts: BTreeMap::new(),
             written: 0,
             now: 1,
         }
@@ -66,7 +78,7 @@ impl<P: Plugin> Harness<P> {
     ///
     /// Evictions that the plugin reports beyond [`Harness::with_max_traces`] are applied to the list, oldest written trace first, and
     /// the counts are compared. The list cannot know at which point of a write they happened, so a write must not contain a trace that
-    /// may just have been evicted.
+    /// may just have been evicted. Then the end of a trace that the plugin has dropped is removed from the list.
     pub fn write(&mut self, fragments: impl IntoIterator<Item = FragmentBuilder>) -> Counts {
         let numbered = fragments.into_iter().map(|mut fragment| {
             self.written += 1;
@@ -101,8 +113,8 @@ impl<P: Plugin> Harness<P> {
         self.evicted_spans += self.stored.evict_oldest();
     }
 
-    /// Removes evicted traces from the list and asserts that the plugin's counts are those of the list. A plugin that counts nothing
-    /// passes.
+    /// Removes evicted traces, and the dropped ends of others, from the list and asserts that the plugin's counts are those of the list.
+    /// A plugin that counts nothing passes.
     pub fn check_counts(&mut self) -> Counts {
         let counts = self.plugin.statistics();
         if counts == Counts::default() {
@@ -110,6 +122,15 @@ impl<P: Plugin> Harness<P> {
         }
         while self.evicted_traces < counts.evicted_traces {
             self.evict_oldest();
+        }
+        let traces = self.stored.traces();
+        self.cuts.retain(|id, _| traces.contains(id));
+        if self.evicted_spans < counts.evicted_spans {
+            self.remove_dropped();
+        }
+        for (id, cut) in &self.cuts {
+            let kept = self.stored.of_trace(*id).count();
+            assert_eq!(kept, cut.kept, "fragments of {id:?}, which was cut");
         }
         assert_eq!(counts.evicted_traces, self.evicted_traces, "evicted traces");
         assert_eq!(counts.evicted_spans, self.evicted_spans, "evicted spans");
@@ -119,6 +140,20 @@ impl<P: Plugin> Harness<P> {
         }
         assert_eq!(counts.spans, self.stored.spans(), "spans");
         counts
+    }
+
+    /// Removes the fragments at the end of each trace that the plugin has dropped. [`Harness::check_traces`] compares those that it keeps.
+    fn remove_dropped(&mut self) {
+        for id in self.stored.traces() {
+            let kept = self.read(&Wanted::Traces(vec![id]), Part::Otlp, u32::MAX);
+            let kept = kept.len();
+            if kept < self.stored.of_trace(id).count() {
+                let dropped = self.stored.truncate(id, kept);
+                self.evicted_spans += dropped;
+                let first = Cut { kept, dropped: 0 };
+                self.cuts.entry(id).or_insert(first).dropped += dropped;
+            }
+        }
     }
 
     /// Returns all sightings of a search, page by page with this limit. Checks each page and the whole.
@@ -223,6 +258,7 @@ impl<P: Plugin> Harness<P> {
         let due = ids.iter().flat_map(|id| self.stored.of_trace(*id));
         let due: Vec<_> = due.map(|it| (it.trace_id, &it.otlp)).collect();
         assert_eq!(found, due, "otlp of {ids:?}");
+        self.check_dropped(ids, &otlp);
 
         let digests = self.read(&wanted, Part::Digest, max_bytes);
         let found: BTreeSet<_> = digests.iter().map(|it| (it.trace_id, &it.bytes)).collect();
@@ -237,6 +273,17 @@ impl<P: Plugin> Harness<P> {
         let wanted = Wanted::Fragments(otlp.iter().map(|it| it.fragment).collect());
         let again = self.read(&wanted, Part::Otlp, max_bytes);
         assert_eq!(again, otlp, "the same by handle");
+    }
+
+    /// Asserts that the first piece of each trace, and no other, has the number of spans that were dropped.
+    fn check_dropped(&self, ids: &[TraceId], pieces: &[Piece]) {
+        let found: Vec<u64> = pieces.iter().map(|it| it.dropped_spans).collect();
+        let due = ids.iter().flat_map(|id| {
+            let dropped = self.cuts.get(id).map_or(0, |cut| cut.dropped);
+            let places = 0..self.stored.of_trace(*id).count();
+            places.map(move |place| if place == 0 { dropped } else { 0 })
+        });
+        assert_eq!(found, due.collect::<Vec<_>>(), "dropped spans of {ids:?}");
     }
 
     /// Asserts that services and operations are those of the stored fragments.

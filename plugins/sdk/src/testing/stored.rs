@@ -44,6 +44,18 @@ impl Stored {
         spans
     }
 
+    /// Removes all fragments of a trace but the first `kept`; returns the number of spans in those removed.
+    pub fn truncate(&mut self, id: TraceId, kept: usize) -> u64 {
+        let (mut seen, mut spans) = (0, 0);
+        self.retain(|it| {
+            seen += usize::from(it.trace_id == id);
+            let is_kept = it.trace_id != id || seen <= kept;
+            spans += if is_kept { 0 } else { u64::from(it.span_count) };
+            is_kept
+        });
+        spans
+    }
+
     /// Retains only the fragments for which `keep` returns true.
     pub fn retain(&mut self, keep: impl FnMut(&StoredFragment) -> bool) {
         self.fragments.retain(keep);

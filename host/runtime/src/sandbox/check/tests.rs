@@ -22,6 +22,7 @@ fn piece(trace: u128, fragment: u64, size: usize) -> Piece {
         trace_id: TraceId(trace),
         fragment,
         bytes: vec![7; size],
+        dropped_spans: 0,
     }
 }
 

@@ -594,16 +594,6 @@ macro_rules! conversions {
                 }
             }
         }
-
-        impl From<reader::Piece> for storage::Piece {
-            fn from(piece: reader::Piece) -> Self {
-                Self {
-                    trace_id: piece.trace_id.into(),
-                    fragment: piece.fragment,
-                    bytes: piece.bytes,
-                }
-            }
-        }
     };
     (kv_key) => {
         impl From<kv::Key> for larder_store::Key {

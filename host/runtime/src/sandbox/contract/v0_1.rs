@@ -68,6 +68,17 @@ impl<'a> From<Role<'a>> for lifecycle::Role<'a> {
     }
 }
 
+impl From<reader::Piece> for storage::Piece {
+    fn from(piece: reader::Piece) -> Self {
+        Self {
+            trace_id: piece.trace_id.into(),
+            fragment: piece.fragment,
+            bytes: piece.bytes,
+            dropped_spans: 0,
+        }
+    }
+}
+
 impl Plugin {
     /// This version has no `repair`.
     #[expect(clippy::unused_self, reason = "as of every version")]

@@ -68,6 +68,17 @@ impl<'a> From<Role<'a>> for lifecycle::Role<'a> {
     }
 }
 
+impl From<reader::Piece> for storage::Piece {
+    fn from(piece: reader::Piece) -> Self {
+        Self {
+            trace_id: piece.trace_id.into(),
+            fragment: piece.fragment,
+            bytes: piece.bytes,
+            dropped_spans: piece.dropped_spans,
+        }
+    }
+}
+
 /// Checks the type of each function that the host calls.
 pub(super) fn check_exports(exports: &ExportTypes<'_>) -> Vec<Check> {
     signatures! { exports: describe, open, maintain, statistics, check, repair, write, find, read, services, operations }
