@@ -6,6 +6,9 @@ use crate::frame::{self, Area, Kind};
 use crate::store::{Objects, Writer};
 use crate::table::Place;
 
+/// A fragment of at least this many bytes begins a block.
+const LARGE: usize = 1 << 20;
+
 /// Generates numbers that no instance uses twice: the instance's generation in the upper 32 bits, a counter below.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers(u64);
@@ -72,6 +75,10 @@ impl BlockWriter {
         writer: &Writer,
         objects: &mut Objects,
     ) -> Result<Place, Error> {
+        if bytes.len() >= LARGE {
+            // It has a block of its own, so that reading others does not read it.
+            self.end(writer, objects)?;
+        }
         if self.number == 0 {
             self.number = numbers.next();
             self.value = Vec::with_capacity(self.target + self.target / 8 + 64);

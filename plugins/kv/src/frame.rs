@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::codec::Damaged;
 
-/// The version of the format that this build writes, and the highest that it reads.
-pub(crate) const VERSION: u8 = 1;
+/// The highest version of the format that this build writes and reads. Only values of kind [`Kind::Pieces`] have it.
+pub(crate) const VERSION: u8 = 2;
 /// Bytes before the payload.
 pub(crate) const BEFORE: usize = 2;
 /// Bytes after the payload.
@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     Entry = b'e',
     /// Refers to an entry that is too large for a commit.
     EntryPlace = b'p',
+    /// Stands for a value that is stored in pieces. Builds before version 2 do not know it.
+    Pieces = b'q',
     /// The progress of a writer.
     Stamp = b's',
     /// A writer's buckets and segments.
@@ -65,7 +67,7 @@ pub(crate) enum Area {
 pub(crate) fn begin(kind: Kind, out: &mut Vec<u8>) {
     out.clear();
     out.push(kind as u8);
-    out.push(VERSION);
+    out.push(kind.version());
 }
 
 /// Ends a value that was begun by [`begin`], to be stored under this number.
@@ -105,7 +107,9 @@ pub(crate) fn open(kind: Kind, area: Area, number: u64, value: &[u8]) -> Result<
     }
     match framed {
         [_, version, ..] if *version > VERSION => Err(Fault::Newer(*version)),
-        [first, VERSION, payload @ ..] if *first == kind as u8 => Ok(payload),
+        [first, version, payload @ ..] if (*first, *version) == (kind as u8, kind.version()) => {
+            Ok(payload)
+        }
         _ => Err(Fault::Damaged),
     }
 }
@@ -124,6 +128,13 @@ pub(crate) fn sort(kind: Kind, number: u64) -> Vec<u8> {
     sort.push(kind as u8);
     sort.extend_from_slice(&number.to_be_bytes());
     sort
+}
+
+/// Returns the key of a piece of a value that is too large for one object.
+pub(crate) fn piece_key(writer: &str, area: Area, kind: Kind, number: u64, piece: u64) -> Key {
+    let mut key = key(writer, area, kind, number);
+    key.sort.extend_from_slice(&piece.to_be_bytes());
+    key
 }
 
 /// Parses a sort that [`sort`] made for this kind, and returns the number.
@@ -155,6 +166,14 @@ pub(crate) fn lost(writer: &str, area: Area, kind: Kind, number: u64, fault: Fau
 // === impl Kind ===
 
 impl Kind {
+    /// Returns the version of the format in which values of this kind are written.
+    fn version(self) -> u8 {
+        match self {
+            Self::Pieces => VERSION,
+            _ => 1,
+        }
+    }
+
     /// Describes the payload of values of this kind, for the operator.
     pub(crate) fn holds(self) -> &'static str {
         match self {
@@ -169,6 +188,7 @@ impl Kind {
             Self::Entry | Self::EntryPlace => {
                 "spans that were not sealed yet, and where searches find them"
             }
+            Self::Pieces => "where the pieces of a value are",
             Self::Stamp | Self::Manifest => "where all of a writer is",
         }
     }

@@ -7,10 +7,17 @@ use larder_plugin::kv::{self, Object};
 use larder_plugin::{Error, log};
 
 use crate::cache::{Cache, CacheKey, Value};
+use crate::codec::{Damaged, Input, put_varint};
 use crate::frame::{self, AFTER, Area, BEFORE, Fault, Kind};
 
 /// Approximate bytes per call of `put`.
 const PUT_BYTES: usize = 2 << 20;
+/// The largest object of `kv`. A larger value is stored in pieces.
+const MAX_OBJECT: usize = 5 << 20;
+/// Size of a piece, bytes.
+const PIECE: usize = 4 << 20;
+/// The most pieces of a value: none is much larger than a call of `write`.
+pub(crate) const MAX_PIECES: u64 = 64;
 
 /// The identity of a writer in stored names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,12 +88,13 @@ impl Store {
         kind: Kind,
         number: u64,
     ) -> Result<Value, Error> {
-        let got = match kv::get(&[frame::key(&writer.id, area, kind, number)]) {
-            // The host has logged the cause; this error names the value like any other damaged one.
-            Err(kv::Error::DataLoss(_)) => Vec::new(),
-            got => got?,
-        };
-        let value = got.into_iter().next().flatten().unwrap_or_default();
+        let mut value = load_object(&frame::key(&writer.id, area, kind, number))?;
+        if value.first() == Some(&(Kind::Pieces as u8)) {
+            let pieces = frame::open(Kind::Pieces, area, number, &value)
+                .and_then(|payload| decode_pieces(payload).map_err(|Damaged| Fault::Damaged))
+                .map_err(|fault| lost(writer, area, kind, number, fault))?;
+            value = load_pieces(writer, area, kind, number, pieces)?;
+        }
         check(writer, area, kind, number, value)
     }
 
@@ -102,6 +110,62 @@ impl Store {
     pub(crate) fn areas(&self) -> BTreeSet<u64> {
         self.cache.areas().chain(self.blocks.areas()).collect()
     }
+}
+
+/// Reads an object; empty if it is missing or damaged.
+fn load_object(key: &kv::Key) -> Result<Vec<u8>, Error> {
+    let got = match kv::get(std::slice::from_ref(key)) {
+        // The host has logged the cause; the caller's error names the value like any other damaged one.
+        Err(kv::Error::DataLoss(_)) => Vec::new(),
+        got => got?,
+    };
+    Ok(got.into_iter().next().flatten().unwrap_or_default())
+}
+
+/// Reads and joins the pieces of a value, one in each call, so that no call of `get` carries all of it. A missing piece is empty.
+pub(crate) fn load_pieces(
+    writer: &Writer,
+    area: Area,
+    kind: Kind,
+    number: u64,
+    pieces: u64,
+) -> Result<Vec<u8>, Error> {
+    let mut value = Vec::new();
+    for piece in 0..pieces {
+        let mut next = load_object(&frame::piece_key(&writer.id, area, kind, number, piece))?;
+        if piece == 0 {
+            let all = usize::try_from(pieces.min(MAX_PIECES)).unwrap_or_default();
+            value.reserve_exact(next.len().saturating_mul(all));
+        }
+        value.append(&mut next);
+    }
+    Ok(value)
+}
+
+/// Puts the pieces of a value, one in each call. Returns their number.
+pub(crate) fn put_pieces(
+    writer: &str,
+    (area, kind, number): (Area, Kind, u64),
+    value: &[u8],
+) -> Result<u64, Error> {
+    let mut count = 0;
+    for piece in value.chunks(PIECE) {
+        kv::put(&[Object {
+            key: frame::piece_key(writer, area, kind, number, count),
+            value: piece.to_vec(),
+        }])?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn decode_pieces(payload: &[u8]) -> Result<u64, Damaged> {
+    let mut input = Input::new(payload);
+    let pieces = input.varint()?;
+    if pieces > MAX_PIECES || !input.is_empty() {
+        return Err(Damaged);
+    }
+    Ok(pieces)
 }
 
 /// Verifies a value that was read from `kv`.
@@ -141,15 +205,22 @@ impl Value {
 // === impl Objects ===
 
 impl Objects {
-    /// Adds a value, and puts the buffered ones if they are many bytes.
+    /// Adds a value, and puts the buffered ones if they are many bytes. One that is larger than an object is put at once, in pieces, and
+    /// a value that tells their number is added.
     pub(crate) fn push(
         &mut self,
         writer: &Writer,
         area: Area,
         kind: Kind,
         number: u64,
-        value: Vec<u8>,
+        mut value: Vec<u8>,
     ) -> Result<(), Error> {
+        if value.len() > MAX_OBJECT {
+            let pieces = put_pieces(&writer.id, (area, kind, number), &value)?;
+            let mut payload = Vec::new();
+            put_varint(&mut payload, pieces);
+            value = frame::value(Kind::Pieces, area, number, &payload);
+        }
         if self.bytes + value.len() > PUT_BYTES {
             self.flush()?;
         }

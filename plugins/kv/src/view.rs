@@ -19,7 +19,7 @@ use crate::manifest::{Bucket, Manifest, Stamp};
 use crate::segment::{Header, Segment};
 use crate::store::{Store, Writer, lost};
 
-pub(crate) use entries::{encode_place, piece_key};
+pub(crate) use entries::encode_place;
 
 /// The number of attempts to read a head that changes meanwhile.
 const TRIES: usize = 100;

@@ -1,6 +1,6 @@
 //! Writing: blocks and large entries are put first, and one commit refers to all of them.
 
-use larder_plugin::kv::{self, Change, Entry as KvEntry, Object};
+use larder_plugin::kv::{self, Change, Entry as KvEntry};
 use larder_plugin::{Batch, Error, Fragment, Part, Timestamp};
 
 use crate::blocks::{BlockWriter, Numbers};
@@ -10,12 +10,9 @@ use crate::frame::{self, Area, Kind};
 use crate::limits::{Limits, Shape};
 use crate::manifest::Stamp;
 use crate::operations::{self, SeenOperations};
-use crate::store::{Objects, Writer};
+use crate::store::{Objects, Writer, put_pieces};
 use crate::table::{Located, Place, Row};
-use crate::view::{View, encode_place, piece_key};
-
-/// Size of the pieces of an entry that is stored as objects, bytes.
-const PIECE: usize = 4 << 20;
+use crate::view::{View, encode_place};
 
 /// The state of a writing instance besides its view.
 #[derive(Debug)]
@@ -223,7 +220,7 @@ impl Writing {
             let value = match number {
                 None => std::mem::take(value),
                 Some(number) => {
-                    let pieces = put_pieces(id, area, sequence, value)?;
+                    let pieces = put_pieces(id, (area, Kind::Entry, sequence), value)?;
                     encode_place(sequence, number, pieces)
                 }
             };
@@ -289,17 +286,4 @@ fn entry_lengths(
     }
     lengths.push((len, bytes));
     lengths
-}
-
-/// Puts an entry in pieces, so that no call of `get` or `put` carries all of it. Returns the number of pieces.
-fn put_pieces(writer: &str, area: Area, sequence: u64, value: &[u8]) -> Result<u64, Error> {
-    let mut count = 0;
-    for piece in value.chunks(PIECE) {
-        kv::put(&[Object {
-            key: piece_key(writer, area, sequence, count),
-            value: piece.to_vec(),
-        }])?;
-        count += 1;
-    }
-    Ok(count)
 }

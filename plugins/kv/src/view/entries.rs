@@ -7,7 +7,7 @@ use super::View;
 use crate::codec::{Damaged, Input, put_varint};
 use crate::entry::Entry;
 use crate::frame::{self, Area, Fault, Kind};
-use crate::store::{check, lost};
+use crate::store::{MAX_PIECES, check, load_pieces, lost};
 
 /// If a page cannot be read, this many entries are read one by one.
 const ONE_BY_ONE: u64 = 64;
@@ -108,23 +108,10 @@ impl View {
         let place = check(&self.writer, Area::Head, Kind::EntryPlace, sequence, value)?;
         let (number, pieces) = decode_place(place.payload()).map_err(failed(Area::Head))?;
         let area = Area::Entries(number);
-        let keys: Vec<_> = (0..pieces)
-            .map(|piece| piece_key(&self.writer.id, area, sequence, piece))
-            .collect();
-        let mut value = Vec::new();
-        for piece in kv::get(&keys)? {
-            value.extend(piece.unwrap_or_default());
-        }
+        let value = load_pieces(&self.writer, area, Kind::Entry, sequence, pieces)?;
         let value = check(&self.writer, area, Kind::Entry, sequence, value)?;
         Entry::parse(sequence, value, Some(number)).map_err(failed(area))
     }
-}
-
-/// Returns the key of a piece of an entry that is stored as objects.
-pub(crate) fn piece_key(writer: &str, area: Area, sequence: u64, piece: u64) -> kv::Key {
-    let mut key = frame::key(writer, area, Kind::Entry, sequence);
-    key.sort.extend_from_slice(&piece.to_be_bytes());
-    key
 }
 
 /// Encodes the reference to an entry that is stored as pieces in the partition of this number.
@@ -138,8 +125,7 @@ pub(crate) fn encode_place(sequence: u64, number: u64, pieces: u64) -> Vec<u8> {
 fn decode_place(payload: &[u8]) -> Result<(u64, u64), Damaged> {
     let mut input = Input::new(payload);
     let (number, pieces) = (input.varint()?, input.varint()?);
-    // An entry is at most as large as one call of `write`.
-    if pieces > 64 {
+    if pieces > MAX_PIECES {
         return Err(Damaged);
     }
     Ok((number, pieces))
