@@ -17,6 +17,7 @@ pub struct Call {
     channel: Channel,
     send: Option<CompressionEncoding>,
     accept: Option<CompressionEncoding>,
+    limit: Option<usize>,
     metadata: MetadataMap,
 }
 
@@ -38,6 +39,7 @@ impl Call {
             channel,
             send: None,
             accept: None,
+            limit: None,
             metadata: MetadataMap::new(),
         }
     }
@@ -53,6 +55,13 @@ impl Call {
     #[must_use]
     pub fn accept(mut self, encoding: CompressionEncoding) -> Self {
         self.accept = Some(encoding);
+        self
+    }
+
+    /// Accepts messages of up to `bytes`, as Jaeger does where its limit is raised.
+    #[must_use]
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.limit = Some(bytes);
         self
     }
 
@@ -75,6 +84,9 @@ impl Call {
         let mut grpc = Grpc::new(self.channel.clone());
         if let Some(encoding) = self.send {
             grpc = grpc.send_compressed(encoding);
+        }
+        if let Some(bytes) = self.limit {
+            grpc = grpc.max_decoding_message_size(bytes);
         }
         if let Some(encoding) = self.accept {
             grpc = grpc.accept_compressed(encoding);

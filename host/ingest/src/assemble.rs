@@ -52,6 +52,8 @@ pub(super) struct Assembler<'s, 'a> {
     fragments_in_batch: usize,
     /// Upper bound of the length of the open fragment.
     size: usize,
+    /// Maximum of `size`, unless the open fragment holds a single span.
+    max_size: usize,
     /// Length of all closed fragments.
     total: usize,
     spans: u64,
@@ -75,6 +77,7 @@ impl<'s, 'a> Assembler<'s, 'a> {
             batch: 1,
             fragments_in_batch: 0,
             size: 0,
+            max_size: 0,
             total: 0,
             spans: 0,
         }
@@ -128,9 +131,15 @@ impl<'s, 'a> Assembler<'s, 'a> {
             _ => before_resource,
         };
         let grown = self.size + before(last) + span_len;
-        if last.is_some() && grown > self.limits.max_fragment_bytes {
+        if last.is_some() && grown > self.max_size {
             self.finish_fragment(id);
             last = None;
+        }
+        if last.is_none() {
+            // Spans share a large header, which would otherwise be repeated for each.
+            let max = self.limits.max_fragment_bytes;
+            let is_large = before_resource > max / 2;
+            self.max_size = if is_large { before_resource + max } else { max };
         }
         self.size += before(last) + span_len;
         let same_scope = before(last) == 0;
@@ -210,6 +219,7 @@ impl<'s, 'a> Assembler<'s, 'a> {
         };
         self.scratch.terms.clear();
         let mut seen = KindSet::default();
+        let max_listed = self.limits.max_listed_bytes;
         for position in 0..self.scratch.spans.len() {
             let Some(number) = self.scratch.spans.get(position) else {
                 break;
@@ -254,7 +264,8 @@ impl<'s, 'a> Assembler<'s, 'a> {
             };
             digest.push(&span);
             if is_new
-                && let Some(index) = operations.in_batch(number, self.batch, &mut self.builder)
+                && let Some(index) =
+                    operations.in_batch(number, self.batch, max_listed, &mut self.builder)
             {
                 self.builder.fragment_operations().push(index);
             }

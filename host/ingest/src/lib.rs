@@ -27,12 +27,15 @@ use request::Request;
 /// Limits of the size of fragments, batches and spans.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Maximum bytes of OTLP in a fragment, unless it holds a single span.
+    /// Maximum bytes of OTLP in a fragment, unless it holds a single span. Where its first resource and scope take more than half of that,
+    /// this many bytes in addition to them.
     pub max_fragment_bytes: usize,
     /// Maximum weight of a batch, unless it holds a single fragment.
     pub max_batch_bytes: usize,
-    /// Maximum bytes of a span with its resource and scope. A larger one is refused, because no answer could hold it.
-    pub max_message_bytes: usize,
+    /// Maximum bytes of a span with its resource and scope. A larger one is refused.
+    pub max_span_bytes: usize,
+    /// Maximum bytes of the service and the name of an operation that is listed. The spans of others are stored as well.
+    pub max_listed_bytes: usize,
 }
 
 /// Converts requests to batches, one after another. Reuses its buffers.

@@ -123,11 +123,12 @@ impl<'a> Operations<'a> {
     }
 
     /// The index of an operation in a batch. Adds the operation to the batch if it is not there yet. Returns `None` for an operation
-    /// without a service.
+    /// without a service, and for one whose names take more than `max_bytes`.
     pub(super) fn in_batch(
         &mut self,
         number: u32,
         batch: u32,
+        max_bytes: usize,
         builder: &mut BatchBuilder,
     ) -> Option<u32> {
         let operation = self.table.get_mut(number)?;
@@ -136,7 +137,7 @@ impl<'a> Operations<'a> {
         }
         let name = self.names.get(operation.name)?.text;
         let service = self.names.get_mut(operation.service)?;
-        if service.text.is_empty() {
+        if service.text.is_empty() || service.text.len() + name.len() > max_bytes {
             return None;
         }
         if service.batch != batch {

@@ -27,7 +27,7 @@ pub enum Reason {
     Nesting,
     /// It is in the field of clients before OTLP 0.15, and its resource has spans in the newer field too. As for Jaeger, those count.
     Superseded,
-    /// With its resource and its scope it exceeds the maximum size of a message.
+    /// With its resource and its scope it exceeds the maximum size of a span.
     TooLarge,
 }
 
@@ -96,7 +96,9 @@ impl Reason {
             Self::Undecodable => "a field that Jaeger cannot decode",
             Self::Nesting => "a value of more than 64 nested arrays and maps",
             Self::Superseded => "instrumentation_library_spans beside scope_spans",
-            Self::TooLarge => "more bytes than grpc.max_message_bytes allows a message",
+            Self::TooLarge => {
+                "more bytes than limits.max_span_bytes and limits.memory allow a span"
+            }
         }
     }
 }

@@ -271,7 +271,7 @@ impl<'a> Request<'a> {
         }
         let in_scope = field_len(view.raw.len()) + scope.header.len();
         let in_resource = field_len(in_scope) + resource.header.len();
-        if field_len(in_resource) > limits.max_message_bytes {
+        if field_len(in_resource) > limits.max_span_bytes {
             return Err((Reason::TooLarge, Part::Span));
         }
         let service = resource.service;

@@ -20,7 +20,8 @@ use super::{Ingested, Limits};
 const LIMITS: Limits = Limits {
     max_fragment_bytes: 1 << 20,
     max_batch_bytes: 8 << 20,
-    max_message_bytes: 4_000_000,
+    max_span_bytes: 4_000_000,
+    max_listed_bytes: 4_000_000,
 };
 
 fn fragments(ingested: &Ingested) -> Vec<Fragment<'_>> {

@@ -9,6 +9,7 @@ use larder_proto::storage::v2::{Dependency, GetDependenciesRequest};
 use prost::Message as _;
 
 use super::calls::Calls;
+use super::cut::shorten_text;
 use super::gather::{Gathered, Gatherer};
 use super::predicate::Range;
 use super::session::Session;
@@ -103,6 +104,11 @@ fn search(window: Range) -> Option<Search> {
 fn answer(calls: Calls, session: &Session) -> Result<Vec<Dependency>, Error> {
     let limit = session.limits().max_message_bytes;
     let mut dependencies = calls.into_dependencies();
+    for dependency in &mut dependencies {
+        let names = [&mut dependency.parent, &mut dependency.child];
+        let cut = names.map(|name| shorten_text(name, limit / 4));
+        session.omission.cut_values(cut.iter().sum());
+    }
     dependencies.sort_by_key(|dependency| Reverse(dependency.call_count));
     let bytes = |dependency: &Dependency| dependency.encoded_len() + 8;
     let omission = &session.omission;

@@ -21,6 +21,7 @@ use larder_proto::storage::v2::{
 
 mod budget;
 mod calls;
+mod cut;
 mod dependencies;
 mod emit;
 mod explain;

@@ -1,6 +1,7 @@
-//! What an answer leaves out where a limit cuts one of its lists. It is counted here, and the answer's trailers tell it.
+//! What an answer leaves out where a limit cuts one of its lists, or large values. It is counted here, and the answer's trailers tell it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use larder_core::telemetry::Metrics;
@@ -11,19 +12,25 @@ use super::session::too_large;
 /// The setting that limits a message.
 pub(crate) const MESSAGE: &str = "grpc.max_message_bytes";
 
+/// Takes the place of a list's name where values are cut.
+const VALUES: &str = "values";
+
 /// What one answer leaves out, known at its end. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Omission {
     metrics: Arc<Metrics>,
     omitted: Arc<OnceLock<Omitted>>,
+    /// Number of values that were cut.
+    values: Arc<AtomicUsize>,
 }
 
-/// A list that was cut.
+/// A list that was cut, or values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Omitted {
-    /// The list: `services`, `operations`, `trace_ids`, `dependencies`, or `search_depth` for the traces of a search.
+    /// The list: `services`, `operations`, `trace_ids`, `dependencies`, or `search_depth` for the traces of a search. `values` for values
+    /// of which a part is answered, or nothing.
     pub list: &'static str,
-    /// The number of entries that were left out; `None` if it is at least one and not known.
+    /// The number of entries that were left out, or of values that were cut; `None` if it is at least one and not known.
     pub left_out: Option<usize>,
     /// The setting that is the limit.
     pub setting: &'static str,
@@ -37,12 +44,26 @@ impl Omission {
         Self {
             metrics,
             omitted: Arc::default(),
+            values: Arc::default(),
         }
     }
 
-    /// What is left out. `None` if nothing is, or the answer has not ended.
-    pub fn get(&self) -> Option<Omitted> {
-        self.omitted.get().copied()
+    /// What is left out, known at the end of the answer.
+    pub fn all(&self) -> impl Iterator<Item = Omitted> + use<> {
+        let values = self.values.load(Ordering::Relaxed);
+        let values = (values > 0).then_some(Omitted {
+            list: VALUES,
+            left_out: Some(values),
+            setting: MESSAGE,
+        });
+        self.omitted.get().copied().into_iter().chain(values)
+    }
+
+    /// Values of the answer are cut.
+    pub(crate) fn cut_values(&self, count: usize) {
+        if count > 0 && self.values.fetch_add(count, Ordering::Relaxed) == 0 {
+            self.metrics.cut(VALUES);
+        }
     }
 
     /// A list of the answer is cut.

@@ -287,14 +287,15 @@ fn replace<'a>(
     Ok(())
 }
 
-fn push_field(number: u32, content: &[u8], out: &mut Vec<u8>) {
+/// Appends a length-delimited field to an encoded message.
+pub(crate) fn push_field(number: u32, content: &[u8], out: &mut Vec<u8>) {
     encode_key(number, WireType::LengthDelimited, out);
     encode_varint(content.len() as u64, out);
     out.extend_from_slice(content);
 }
 
 /// Appends an attribute as field `number` of an encoded message.
-fn push_attribute(number: u32, key: &str, value: Value, out: &mut Vec<u8>) {
+pub(crate) fn push_attribute(number: u32, key: &str, value: Value, out: &mut Vec<u8>) {
     let attribute = KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue { value: Some(value) }),

@@ -1,5 +1,6 @@
 //! Summaries of the traces that a search finds, over all spans of each trace, from digests where these tell it (F1 to F3).
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
@@ -8,8 +9,9 @@ use larder_model::storage::{Error, Piece, StatusCode, TraceId};
 use larder_proto::storage::v2::{FindTraceSummariesResponse, ServiceSummary, TraceSummary};
 use prost::Message as _;
 
+use super::cut::shorten_texts;
 use super::emit::{Emitter, TRACES_AT_A_TIME};
-use super::gather::Gatherer;
+use super::gather::{Gathered, Gatherer};
 use super::judge::Fault;
 use super::session::{Session, too_large};
 use super::written::{Copies, Written, has_twins, likeness};
@@ -18,7 +20,10 @@ use super::written::{Copies, Written, has_twins, likeness};
 pub(crate) struct Summaries {
     session: Session,
     emitter: Emitter,
+    /// Traces whose digests are still to be read.
+    gatherer: Gatherer,
     summarizer: Summarizer,
+    /// Summaries of one batch of traces, as names can be large.
     ready: VecDeque<TraceSummary>,
 }
 
@@ -61,6 +66,7 @@ impl Summaries {
         Self {
             session,
             emitter,
+            gatherer: Gatherer::new(),
             summarizer: Summarizer::default(),
             ready: VecDeque::new(),
         }
@@ -89,34 +95,38 @@ impl Summaries {
 
     /// Makes more summaries ready. Returns `false` at the end.
     async fn search(&mut self) -> Result<bool, Error> {
-        let ids = self
-            .emitter
-            .next(&mut self.session, TRACES_AT_A_TIME)
-            .await?;
-        let is_more = !ids.is_empty();
-        self.summarize(ids).await?;
-        Ok(is_more)
+        while self.ready.is_empty() {
+            if let Some(gathered) = self.gatherer.next(&mut self.session).await? {
+                self.summarize(&gathered).await?;
+                continue;
+            }
+            let ids = self
+                .emitter
+                .next(&mut self.session, TRACES_AT_A_TIME)
+                .await?;
+            if ids.is_empty() {
+                return Ok(false);
+            }
+            self.gatherer.extend(ids);
+        }
+        Ok(true)
     }
 
-    async fn summarize(&mut self, ids: Vec<TraceId>) -> Result<(), Error> {
-        let mut gatherer = Gatherer::new();
-        gatherer.extend(ids);
-        while let Some(gathered) = gatherer.next(&mut self.session).await? {
-            for (trace, pieces) in gathered.traces() {
-                let (mut summary, is_open) =
-                    self.summarizer
-                        .summary(&self.session, trace, pieces, None)?;
-                if is_open {
-                    // Of roots that start together the first that was written counts, and a copy does not.
-                    let Written { pieces, copies } =
-                        Written::read(&mut self.session, trace, pieces).await?;
-                    let copies = Some(&copies);
-                    (summary, _) =
-                        self.summarizer
-                            .summary(&self.session, trace, &pieces, copies)?;
-                }
-                self.ready.push_back(summary);
+    async fn summarize(&mut self, gathered: &Gathered) -> Result<(), Error> {
+        for (trace, pieces) in gathered.traces() {
+            let (mut summary, is_open) =
+                self.summarizer
+                    .summary(&self.session, trace, pieces, None)?;
+            if is_open {
+                // Of roots that start together the first that was written counts, and a copy does not.
+                let Written { pieces, copies } =
+                    Written::read(&mut self.session, trace, pieces).await?;
+                let copies = Some(&copies);
+                (summary, _) = self
+                    .summarizer
+                    .summary(&self.session, trace, &pieces, copies)?;
             }
+            self.ready.push_back(summary);
         }
         Ok(())
     }
@@ -126,9 +136,10 @@ impl Summaries {
         let limit = self.session.limits().max_message_bytes;
         let mut message = FindTraceSummariesResponse::default();
         let mut bytes = 0;
-        while let Some(summary) = self.ready.pop_front() {
-            // A tag, and a length of at most five bytes.
-            bytes += summary.encoded_len() + 6;
+        while let Some(mut summary) = self.ready.pop_front() {
+            let cut = fit(&mut summary, limit);
+            self.session.omission.cut_values(cut);
+            bytes += summary.encoded_len() + FIELD;
             if bytes <= limit {
                 message.summaries.push(summary);
             } else if message.summaries.is_empty() {
@@ -207,6 +218,37 @@ impl Summarizer {
         }
         Ok(())
     }
+}
+
+/// The most bytes of a summary's field besides its content: a tag, and a length of at most five bytes.
+const FIELD: usize = 6;
+
+/// Makes a summary fit a message: cuts its longest names, and leaves out the services with the fewest spans. Returns the number of both.
+fn fit(summary: &mut TraceSummary, limit: usize) -> usize {
+    let total = summary.encoded_len() + FIELD;
+    if total <= limit {
+        return 0;
+    }
+    let root = [
+        &mut summary.root_service_name,
+        &mut summary.root_operation_name,
+    ];
+    let services = summary.services.iter_mut().map(|service| &mut service.name);
+    let cut = shorten_texts(root.into_iter().chain(services), total, limit);
+    let mut rest = summary.encoded_len() + FIELD;
+    let before = summary.services.len();
+    summary
+        .services
+        .sort_by_key(|service| Reverse(service.span_count));
+    while rest > limit
+        && let Some(service) = summary.services.pop()
+    {
+        rest -= service.encoded_len() + 2;
+    }
+    summary
+        .services
+        .sort_by(|one, other| one.name.cmp(&other.name));
+    cut + before - summary.services.len()
 }
 
 /// A parent id of zeros alone is none, as for Jaeger.

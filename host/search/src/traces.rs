@@ -1,11 +1,12 @@
 //! Whole traces as messages. No message is empty or over the limit, and the messages of a trace follow each other (W6, W7).
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use larder_model::storage::{Error, Part, Piece, TraceId};
 use larder_proto::TracesBytes;
 use larder_proto::storage::v2::GetTracesRequest;
 
+use super::cut::{self, Fitted};
 use super::emit::Emitter;
 use super::full;
 use super::judge::Fault;
@@ -16,7 +17,7 @@ use super::session::{Session, too_large};
 /// Number of traces to read in one series of calls.
 const TRACES_A_READING: usize = 64;
 
-/// A stream of messages. Holds a page of pieces and one message.
+/// A stream of messages. Holds a page of pieces and one message, or those of one piece.
 pub(crate) struct Traces {
     session: Session,
     source: Source,
@@ -25,6 +26,8 @@ pub(crate) struct Traces {
     /// The index of the last piece's trace in the requested list.
     index: usize,
     open: Option<Open>,
+    /// Messages that are complete.
+    ready: VecDeque<TracesBytes>,
 }
 
 /// Source of the trace ids.
@@ -64,6 +67,7 @@ impl Traces {
             pieces: Vec::new().into_iter(),
             index: 0,
             open: None,
+            ready: VecDeque::new(),
         }
     }
 
@@ -77,6 +81,9 @@ impl Traces {
 
     async fn work(&mut self) -> Result<Option<TracesBytes>, Error> {
         loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Ok(Some(message));
+            }
             while let Some(piece) = self.pieces.next() {
                 if let Some(full) = self.join(piece)? {
                     return Ok(Some(full));
@@ -127,7 +134,8 @@ impl Traces {
         self.index = index.unwrap_or(self.index);
         let limit = self.session.limits().max_message_bytes;
         if piece.bytes.len() > limit {
-            return Err(too_large("a part of a trace", limit));
+            self.cut(&piece, limit)?;
+            return Ok(self.ready.pop_front());
         }
         if let Some(open) = &mut self.open
             && open.trace == piece.trace_id
@@ -143,6 +151,23 @@ impl Traces {
         Ok(self.open.replace(next).map(Open::into_message))
     }
 
+    /// Closes the open message, and makes messages of a piece that is larger than one. The last of them is open then.
+    #[cold]
+    fn cut(&mut self, piece: &Piece, limit: usize) -> Result<(), Error> {
+        let Fitted { messages, values } = cut::fit(&piece.bytes, limit)
+            .map_err(|error| Fault::from(error).into_error(&self.session, piece))?;
+        self.session.omission.cut_values(values);
+        for bytes in messages {
+            if bytes.len() > limit {
+                return Err(too_large("a span", limit));
+            }
+            let trace = piece.trace_id;
+            let open = self.open.replace(Open { trace, bytes });
+            self.ready.extend(open.map(Open::into_message));
+        }
+        Ok(())
+    }
+
     /// Removes or replaces what Jaeger's client cannot decode in a piece, and marks a trace of which only the beginning is kept.
     #[cold]
     fn sanitize(&self, piece: &mut Piece) -> Result<(), Error> {
@@ -152,7 +177,7 @@ impl Traces {
                 .map_err(|error| Fault::from(error).into_error(&self.session, piece))
         };
         let mut sanitized = sanitize(true)?;
-        if sanitized.bytes.len() > limit {
+        if sanitized.bytes.len() > limit && piece.bytes.len() <= limit {
             // Without attributes it is never longer than the stored piece.
             sanitized = sanitize(false)?;
         }

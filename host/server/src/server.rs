@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
-pub(crate) use limits::compiler;
+pub(crate) use limits::{compiler, ingest as ingest_limits};
 pub use open_files::raise_limit as raise_limit_of_open_files;
 pub(crate) use rehearsal::{compiled, rehearse};
 

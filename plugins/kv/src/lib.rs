@@ -51,6 +51,7 @@ mod traces;
 mod view;
 mod write;
 
+use larder_plugin::names::{operations_within_call, services_within_call};
 use larder_plugin::{
     Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin,
     Remade, Repaired, Search, Sightings, Timestamp, Wanted,
@@ -114,11 +115,11 @@ impl Plugin for Kv {
     }
 
     fn services(&mut self) -> Result<Vec<String>, Error> {
-        names::services(&mut self.engine)
+        names::services(&mut self.engine).map(services_within_call)
     }
 
     fn operations(&mut self, service: &str) -> Result<Vec<Operation>, Error> {
-        names::operations(&mut self.engine, service)
+        names::operations(&mut self.engine, service).map(operations_within_call)
     }
 
     fn maintain(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {

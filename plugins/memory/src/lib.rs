@@ -33,6 +33,7 @@ mod segment;
 mod store;
 mod table;
 
+use larder_plugin::names::{operations_within_call, services_within_call};
 use larder_plugin::{
     Batch, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search,
     Sightings, Timestamp, Wanted, resume,
@@ -87,11 +88,12 @@ impl Plugin for Memory {
     }
 
     fn services(&mut self) -> Result<Vec<String>, Error> {
-        Ok(self.store.operations().services())
+        Ok(services_within_call(self.store.operations().services()))
     }
 
     fn operations(&mut self, service: &str) -> Result<Vec<Operation>, Error> {
-        Ok(self.store.operations().of_service(service))
+        let operations = self.store.operations().of_service(service);
+        Ok(operations_within_call(operations))
     }
 
     fn statistics(&self) -> Counts {

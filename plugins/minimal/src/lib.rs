@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use larder_plugin::names::{operations_within_call, services_within_call};
 use larder_plugin::{
     Batch, Environment, Error, Fragment, Instancing, Operation, Part, Piece, Pieces, Plugin,
     Search, Sighting, Sightings, Timestamp, Wanted, resume, settings,
@@ -126,12 +127,15 @@ impl Plugin for Minimal {
 
     fn services(&mut self) -> Result<Vec<String>, Error> {
         let services: BTreeSet<&String> = self.operations.iter().map(|it| &it.service).collect();
-        Ok(services.into_iter().cloned().collect())
+        Ok(services_within_call(
+            services.into_iter().cloned().collect(),
+        ))
     }
 
     fn operations(&mut self, service: &str) -> Result<Vec<Operation>, Error> {
         let all = self.operations.iter();
-        Ok(all.filter(|it| it.service == service).cloned().collect())
+        let own = all.filter(|it| it.service == service).cloned();
+        Ok(operations_within_call(own.collect()))
     }
 }
 

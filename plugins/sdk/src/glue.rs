@@ -29,24 +29,6 @@ fn opened<I: Instance, R>(
     })
 }
 
-/// The most bytes of a list of names: half of what the host takes from one call, and more than it answers with.
-const MAX_LIST: usize = 32 << 20;
-/// Estimated bytes of a name besides its text.
-const ENTRY: usize = 64;
-
-/// The first entries of a list, as many as one call returns to the host.
-fn within_call<T>(mut list: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
-    let mut left = MAX_LIST;
-    let fitting = list.iter().take_while(|entry| {
-        let rest = left.checked_sub(bytes(entry) + ENTRY);
-        left = rest.unwrap_or(0);
-        rest.is_some()
-    });
-    let count = fitting.count();
-    list.truncate(count);
-    list
-}
-
 // === impl Component ===
 
 impl<I: Instance> lifecycle::Guest for Component<I> {
@@ -113,26 +95,10 @@ impl<I: Instance> reader::Guest for Component<I> {
     }
 
     fn services() -> Result<Vec<String>, Error> {
-        let services = opened::<I, _>(Plugin::services);
-        services.map(|services| within_call(services, String::len))
+        opened::<I, _>(Plugin::services)
     }
 
     fn operations(service: String) -> Result<Vec<Operation>, Error> {
-        let operations = opened::<I, _>(|plugin| plugin.operations(&service));
-        let bytes = |operation: &Operation| operation.service.len() + operation.name.len();
-        operations.map(|operations| within_call(operations, bytes))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_ends_where_one_call_is_full() {
-        let mib = || "n".repeat(1 << 20);
-        assert_eq!(within_call(vec![mib(); 20], String::len).len(), 20);
-        assert_eq!(within_call(vec![mib(); 50], String::len).len(), 31);
-        assert_eq!(within_call(vec![String::new(); 9], String::len).len(), 9);
+        opened::<I, _>(|plugin| plugin.operations(&service))
     }
 }

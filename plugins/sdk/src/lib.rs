@@ -52,6 +52,7 @@ extern crate self as larder_plugin;
 
 pub mod kv;
 pub mod log;
+pub mod names;
 pub mod resume;
 pub mod settings;
 pub mod terms;

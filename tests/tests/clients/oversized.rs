@@ -26,12 +26,12 @@ async fn a_span_of_32_mib_is_refused_alone() {
     let body = request([service("a").spans([giant, small])]).encode_to_vec();
     let (spans, why) = refused(&client, body).await;
     assert_eq!(spans, 1, "{why}");
-    assert!(why.contains("max_message_bytes"), "{why}");
+    assert!(why.contains("max_span_bytes"), "{why}");
     assert_eq!(client.get_trace([2; 16]).await.span_ids(), [2]);
     server.end().await;
 }
 
-/// A value as large as a message allows is stored, found by its value and read back.
+/// A value that almost fills a message is stored, found by its value and read back.
 #[tokio::test]
 async fn a_giant_value_that_fits_a_message_is_kept() {
     let server = Attacked::begin().await;
@@ -51,7 +51,7 @@ fn wide(trace: u8, keys: impl Iterator<Item = String>) -> Vec<u8> {
     request([service("a").span(one)]).encode_to_vec()
 }
 
-/// 20 MB of keys in one span exceed a message, 3 MB do not.
+/// 18 MB of attributes in one span exceed `limits.max_span_bytes`, 3 MB do not.
 #[tokio::test]
 async fn a_million_attributes_are_refused_and_fewer_are_kept() {
     let server = Attacked::begin().await;

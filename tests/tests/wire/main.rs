@@ -15,6 +15,7 @@ mod every_rpc;
 mod frames;
 mod health;
 mod large;
+mod large_values;
 mod malformed;
 mod nesting;
 mod old_clients;

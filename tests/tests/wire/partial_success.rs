@@ -245,19 +245,19 @@ async fn a_string_of_a_resource_or_scope_is_replaced(scene: Scene) {
     assert_eq!(scene.find(scene.query().service(name)).await, [2]);
 }
 
-/// A span that exceeds a message with its resource and scope is refused; one that just fits is stored.
-async fn a_span_that_fits_no_message_is_refused(scene: Scene) {
+/// A span that exceeds `limits.max_span_bytes` with its resource and scope is refused; one that just fits is stored.
+async fn a_span_over_the_limit_is_refused(scene: Scene) {
     let filled = |scene: &Scene, id, bytes| {
         span(scene.trace(1), id)
             .at(scene.at(0))
             .attribute("filler", "x".repeat(bytes))
     };
-    let large = filled(&scene, 9, 4_200_000);
+    let large = filled(&scene, 9, 16_800_000);
     let why = refused(&scene, large).await;
-    assert!(why.contains("max_message_bytes"), "{why}");
+    assert!(why.contains("max_span_bytes"), "{why}");
 
     let scene = scene.again();
-    let fits = filled(&scene, 1, 4_000_000);
+    let fits = filled(&scene, 1, 16_700_000);
     scene.store([scene.resource("a").span(fits)]).await;
     assert_eq!(scene.client.get_trace(scene.trace(1)).await.span_ids(), [1]);
 
@@ -265,9 +265,9 @@ async fn a_span_that_fits_no_message_is_refused(scene: Scene) {
     let scene = scene.again();
     let heavy = scene
         .resource("a")
-        .attribute("filler", "y".repeat(2_500_000));
+        .attribute("filler", "y".repeat(9_000_000));
     let resource = heavy
-        .span(filled(&scene, 1, 2_500_000))
+        .span(filled(&scene, 1, 9_000_000))
         .span(filled(&scene, 2, 10));
     let answer = scene.client.export([resource]).await.unwrap();
     assert_eq!(answer.partial_success.unwrap().rejected_spans, 1);
@@ -301,6 +301,6 @@ larder_tests::every_plugin![
     parents_and_links_that_jaeger_decodes_are_stored,
     a_string_of_a_span_that_is_not_utf_8_is_replaced,
     a_string_of_a_resource_or_scope_is_replaced,
-    a_span_that_fits_no_message_is_refused,
+    a_span_over_the_limit_is_refused,
     all_spans_of_a_request_may_be_refused,
 ];

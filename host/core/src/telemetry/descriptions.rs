@@ -112,7 +112,7 @@ metrics! {
     QUERY_INCOMPLETE = "larder_query_incomplete_spans", Counter, ["reason"],
         "Spans answered without their parent's id (`parent_span_id`) or a link (`link_id`) that an older version stored and Jaeger cannot decode, or with the innermost parts of a value as text (`nesting`), by reason";
     QUERY_CUT = "larder_query_cut_answers", Counter, ["list"],
-        "Answers of which a limit cut a list: `services`, `operations`, `trace_ids` or `dependencies` at `grpc.max_message_bytes`, `search_depth` at `limits.max_search_depth`";
+        "Answers that a limit cut: a list of `services`, `operations`, `trace_ids` or `dependencies`, or large `values`, at `grpc.max_message_bytes`; `search_depth` at `limits.max_search_depth`";
     STORAGE_TRACES = "larder_storage_traces", Gauge, [],
         "Traces stored now; absent where the plugin of a tenant stores spans and does not count traces, as `kv`";
     STORAGE_SPANS = "larder_storage_spans", Gauge, [],

@@ -213,6 +213,7 @@ impl Metrics {
             "trace_ids",
             "dependencies",
             "search_depth",
+            "values",
         ] {
             drop(self.query_cut.get_or_create(&ListLabels { list }));
         }

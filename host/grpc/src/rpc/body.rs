@@ -26,7 +26,7 @@ pub(super) struct RpcBody {
     omission: Option<(Omission, Arc<RpcConfig>)>,
 }
 
-/// The trailer of an answer of which a list was cut.
+/// The trailer of an answer that was cut, once for each list.
 const CUT: HeaderName = HeaderName::from_static("larder-cut");
 
 enum Source {
@@ -84,12 +84,11 @@ impl RpcBody {
         let Some((omission, config)) = &self.omission else {
             return;
         };
-        let Some(omitted) = omission.get() else {
-            return;
-        };
-        config.cuts.log_cut(&omitted);
-        if let Ok(text) = HeaderValue::try_from(omitted.to_string()) {
-            trailers.insert(CUT, text);
+        for omitted in omission.all() {
+            config.cuts.log_cut(&omitted);
+            if let Ok(text) = HeaderValue::try_from(omitted.to_string()) {
+                trailers.append(CUT, text);
+            }
         }
     }
 }

@@ -85,7 +85,8 @@ fn writer(metrics: &Arc<Metrics>) -> TraceWriter {
     let limits = ingest::Limits {
         max_fragment_bytes: 1 << 20,
         max_batch_bytes: 8 << 20,
-        max_message_bytes: 4 << 20,
+        max_span_bytes: 4 << 20,
+        max_listed_bytes: 4 << 20,
     };
     let tracker = TaskTracker::new();
     TraceWriter::new(Arc::new(stores), Arc::clone(metrics), limits, tracker)

@@ -101,7 +101,8 @@ impl Serving {
             ingest: ingest::Limits {
                 max_fragment_bytes: 1 << 20,
                 max_batch_bytes: 8 << 20,
-                max_message_bytes: 4 << 20,
+                max_span_bytes: 4 << 20,
+                max_listed_bytes: 4 << 20,
             },
         };
         let grpc = Grpc::new(parts, draining.clone());

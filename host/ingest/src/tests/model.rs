@@ -199,7 +199,7 @@ impl Sent {
         {
             return Some(Reason::Undecodable);
         }
-        (self.length_alone() > limits.max_message_bytes).then_some(Reason::TooLarge)
+        (self.length_alone() > limits.max_span_bytes).then_some(Reason::TooLarge)
     }
 
     pub(super) fn kind(&self) -> SpanKind {

@@ -18,11 +18,12 @@ use crate::{Ingest, Limits, Reason};
 fn limits() -> impl Strategy<Value = Limits> {
     prop_oneof![
         Just(LIMITS),
-        (40..400_usize, 400..2000_usize, 60..400_usize).prop_map(
-            |(max_fragment_bytes, max_batch_bytes, max_message_bytes)| Limits {
+        (40..400_usize, 400..2000_usize, 60..400_usize, 10..100_usize).prop_map(
+            |(max_fragment_bytes, max_batch_bytes, max_span_bytes, max_listed_bytes)| Limits {
                 max_fragment_bytes,
                 max_batch_bytes,
-                max_message_bytes,
+                max_span_bytes,
+                max_listed_bytes,
             }
         ),
     ]
@@ -32,8 +33,14 @@ fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], limits
     let facts = fragment.facts;
     assert!(pdata::decodes(fragment.otlp), "Jaeger cannot read it");
     assert_eq!(facts.span_count as usize, spans.len());
+    let headers = 12 + spans[0].resource_header.len() + spans[0].scope_header.len();
+    let shared = if headers > limits.max_fragment_bytes / 2 {
+        headers
+    } else {
+        0
+    };
     assert!(
-        fragment.otlp.len() <= limits.max_fragment_bytes || spans.len() == 1,
+        fragment.otlp.len() <= limits.max_fragment_bytes + shared || spans.len() == 1,
         "a fragment of {} spans has {} bytes",
         spans.len(),
         fragment.otlp.len()
@@ -87,6 +94,7 @@ fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], limits
             name: String::from_utf8(sent.name()).unwrap(),
             kind: sent.kind(),
         })
+        .filter(|it| it.service.len() + it.name.len() <= limits.max_listed_bytes)
         .collect();
     assert_eq!(listed.len(), wanted.len(), "an operation is listed twice");
     assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), wanted);

@@ -1,5 +1,6 @@
 //! Refused spans and their messages.
 
+use larder_model::terms;
 use larder_proto::testing::bytes_field;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope};
@@ -478,9 +479,9 @@ fn a_bad_string_in_a_header_is_replaced() {
 }
 
 #[test]
-fn a_span_that_fits_no_message_is_refused() {
+fn a_span_over_the_limit_is_refused() {
     let limits = Limits {
-        max_message_bytes: 1000,
+        max_span_bytes: 1000,
         ..LIMITS
     };
     let with_length = |length: usize| {
@@ -497,6 +498,40 @@ fn a_span_that_fits_no_message_is_refused() {
     };
     assert_eq!(spans(1000 - overhead), (1000, 1, 0));
     assert_eq!(spans(1001 - overhead), (1001, 0, 1));
+}
+
+/// The spans of a trace share a large resource, which otherwise would be stored once for each.
+#[test]
+fn a_large_resource_is_stored_once_for_many_spans() {
+    let mut sent = resource_spans(&"s".repeat(1 << 20), vec![]);
+    let spans = (1..=250).map(|id| span(1, id)).collect();
+    sent.scope_spans = vec![scope_spans("lib", spans)];
+    let ingested = Ingest::new(LIMITS).walk(&request(vec![sent])).unwrap();
+    assert_eq!((ingested.spans, ingested.refused.total()), (250, 0));
+    assert_eq!(fragments(&ingested).len(), 1);
+}
+
+/// No answer of `GetOperations` could hold such a name. Its span is stored, and found by the name.
+#[test]
+fn a_name_that_fits_no_message_is_not_listed() {
+    let limits = Limits {
+        max_listed_bytes: 1000,
+        ..LIMITS
+    };
+    let named = |id, length: usize| Span {
+        name: "n".repeat(length),
+        ..span(id, id)
+    };
+    let sent = shop(vec![named(1, 990), named(2, 997)]);
+    let ingested = Ingest::new(limits).walk(&sent).unwrap();
+    let listed: Vec<_> = fragments(&ingested)
+        .iter()
+        .map(|fragment| {
+            let name = terms::span_name("n".repeat(997).as_bytes());
+            (fragment.operations.len(), fragment.terms.contains(&name))
+        })
+        .collect();
+    assert_eq!(listed, [(1, false), (0, true)]);
 }
 
 #[test]

@@ -50,7 +50,8 @@ impl Memory {
         let mut ingest = Ingest::new(Limits {
             max_fragment_bytes: 1000,
             max_batch_bytes: 8 << 20,
-            max_message_bytes: 4 << 20,
+            max_span_bytes: 4 << 20,
+            max_listed_bytes: 4 << 20,
         });
         for resource_spans in exports {
             let resource_spans = resource_spans.clone();

@@ -473,7 +473,7 @@ fn lists_are_cut_to_a_message_and_tell_it() {
         ..limits()
     };
     let services = searcher(&memory, limits);
-    assert_eq!(services.omission().get(), None);
+    assert_eq!(services.omission().all().next(), None);
     let found = run(services.services()).unwrap();
     let kept = found.len();
     assert!((20..30).contains(&kept), "{kept}");
@@ -481,7 +481,7 @@ fn lists_are_cut_to_a_message_and_tell_it() {
         .map(|id| format!("service {id:020}"))
         .collect();
     assert_eq!(found, newest);
-    let omitted = services.omission().get().unwrap();
+    let omitted = services.omission().all().next().unwrap();
     assert_eq!(
         omitted.to_string(),
         format!(
@@ -510,13 +510,22 @@ fn a_depth_over_the_limit_tells_whether_it_cut_the_answer() {
         let ids = searcher(&memory, limits);
         let found = run(ids.find_trace_ids(query())).unwrap();
         assert_eq!(found.trace_ids.len(), wanted);
-        assert_eq!(ids.omission().get().map(|omitted| omitted.list), list());
+        assert_eq!(
+            ids.omission().all().next().map(|omitted| omitted.list),
+            list()
+        );
         let whole = searcher(&memory, limits);
         all(whole.find_traces(query())).unwrap();
-        assert_eq!(whole.omission().get().map(|omitted| omitted.list), list());
+        assert_eq!(
+            whole.omission().all().next().map(|omitted| omitted.list),
+            list()
+        );
         let short = searcher(&memory, limits);
         all(short.find_trace_summaries(query())).unwrap();
-        assert_eq!(short.omission().get().map(|omitted| omitted.list), list());
+        assert_eq!(
+            short.omission().all().next().map(|omitted| omitted.list),
+            list()
+        );
     }
 }
 
@@ -534,7 +543,7 @@ fn ids_are_cut_to_a_message_and_pages_go_on() {
     assert!((10..50).contains(&found.trace_ids.len()));
     assert_eq!(found.next_page_token, "");
     assert_eq!(
-        cut.omission().get().map(|omitted| omitted.list),
+        cut.omission().all().next().map(|omitted| omitted.list),
         Some("trace_ids")
     );
     let whole = searcher(&memory, super::super::testing::limits());
@@ -555,7 +564,11 @@ fn ids_are_cut_to_a_message_and_pages_go_on() {
             ..by_service("s")
         };
         let found = run(page.find_trace_ids(query)).unwrap();
-        assert_eq!(page.omission().get(), None, "the next page has the rest");
+        assert_eq!(
+            page.omission().all().next(),
+            None,
+            "the next page has the rest"
+        );
         paged.extend(found.trace_ids);
         page_token = found.next_page_token;
         if page_token.is_empty() {

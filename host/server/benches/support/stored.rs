@@ -29,7 +29,8 @@ const MAINTAIN_EVERY: Duration = Duration::from_millis(20);
 pub(crate) const INGEST: ingest::Limits = ingest::Limits {
     max_fragment_bytes: 1 << 20,
     max_batch_bytes: 8 << 20,
-    max_message_bytes: 16 << 20,
+    max_span_bytes: 16 << 20,
+    max_listed_bytes: 16 << 20,
 };
 
 /// A bundled plugin.

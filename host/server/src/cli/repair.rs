@@ -208,7 +208,8 @@ impl<'a> Repairing<'a> {
         let mut ingest = Ingest::new(Limits {
             max_fragment_bytes: MOST_BYTES,
             max_batch_bytes: MOST_BYTES,
-            max_message_bytes: MOST_BYTES,
+            max_span_bytes: MOST_BYTES,
+            ..server::ingest_limits(self.config)
         });
         self.runtime.block_on(async {
             for tenant in tenants {
@@ -318,7 +319,8 @@ mod tests {
         let mut ingest = Ingest::new(Limits {
             max_fragment_bytes: 100,
             max_batch_bytes: 100,
-            max_message_bytes: 100,
+            max_span_bytes: 100,
+            max_listed_bytes: 100,
         });
         assert_eq!(remake(&mut ingest, b"\xff\xff"), Remade::default());
         assert_eq!(remake(&mut ingest, b""), Remade::default());

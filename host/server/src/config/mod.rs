@@ -115,6 +115,8 @@ pub struct Plugin {
 pub struct Limits {
     /// Linear memory of one plugin instance.
     pub memory: Size,
+    /// The largest span that is stored, with its resource and scope. It may be larger than a message of an answer, which then cuts it.
+    pub max_span_bytes: Size,
     /// Timeout of one call into the plugin.
     #[serde(serialize_with = "value::as_text")]
     pub call_timeout: Duration,
@@ -227,6 +229,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: Size::mib(1024),
+            max_span_bytes: Size::mib(16),
             call_timeout: Duration::from_secs(10),
             compile_timeout: Duration::from_mins(2),
             compile_memory: Size::mib(2048),

@@ -118,6 +118,8 @@ settings! {
         "Whether an environment variable `LARDER_…` that names no setting refuses the start; else it is warned about";
     "limits.memory" .limits.memory: Size, Some(("1MiB", "4GiB")), Plugin, Tenant,
         "Linear memory of one plugin instance";
+    "limits.max_span_bytes" .limits.max_span_bytes: Size, Some(("64KiB", "48MiB")), AtStart, Server,
+        "The largest span, with its resource and scope; a larger one is refused alone. At most a 32nd of `limits.memory`, or 4032 KiB where that is more";
     "limits.call_timeout" .limits.call_timeout: Duration, Some(("10ms", "1h")), Plugin, Tenant,
         "How long one call of the plugin may take";
     "limits.compile_timeout" .limits.compile_timeout: Duration, Some(("10ms", "1h")), AtStart, Server,

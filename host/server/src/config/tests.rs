@@ -85,6 +85,7 @@ limits:
   concurrent_queries: 13
   query_queue_bytes: 3MiB
   max_search_depth: 8
+  max_span_bytes: 8MiB
   connections: 9
   request_timeout: 12s
   drain_timeout: 0s

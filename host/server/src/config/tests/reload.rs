@@ -40,7 +40,11 @@ fn settings_that_need_a_restart_are_listed() {
     let is_taken = |path: &String| {
         let limits = path.starts_with("limits.");
         let tenancy = path.starts_with("tenancy.") && path != "tenancy.enabled";
-        let at_start = ["limits.compile_memory", "limits.compile_timeout"];
+        let at_start = [
+            "limits.compile_memory",
+            "limits.compile_timeout",
+            "limits.max_span_bytes",
+        ];
         let at_start = at_start.contains(&path.as_str());
         let others = ["kv.quota", "kv.min_free", "kv.snapshot_dir", "admin.purge"];
         let others = others.contains(&path.as_str());
