@@ -136,16 +136,15 @@ impl HealthService for Health {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let named = self.named(&request.get_ref().service);
-        let states: Pin<Box<dyn Stream<Item = ServingStatus> + Send>> = match named {
-            Some(named) => Box::pin(named.watch()),
-            None => {
-                let draining = self.draining.clone();
-                Box::pin(
-                    stream::once(async { ServingStatus::ServiceUnknown })
-                        .chain(stream::pending())
-                        .take_until(draining.cancelled_owned()),
-                )
-            }
+        let states: Pin<Box<dyn Stream<Item = ServingStatus> + Send>> = if let Some(named) = named {
+            Box::pin(named.watch())
+        } else {
+            let draining = self.draining.clone();
+            Box::pin(
+                stream::once(async { ServingStatus::ServiceUnknown })
+                    .chain(stream::pending())
+                    .take_until(draining.cancelled_owned()),
+            )
         };
         Ok(Response::new(Box::pin(
             states.map(|state| Ok(response(state))),

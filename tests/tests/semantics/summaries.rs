@@ -109,7 +109,7 @@ async fn a_trace_without_a_root_has_no_root_names(scene: Scene) {
     assert_eq!(summary.span_count, 4);
 }
 
-/// F3: copies that are equal in every byte of span, resource and scope count once, whenever they come; GetTraces gives them all.
+/// F3: copies that are equal in every byte of span, resource and scope count once, whenever they come; `GetTraces` gives them all.
 async fn copies_are_counted_once(scene: Scene) {
     let id = scene.trace(1);
     let root = span(id, 1).at(scene.at(5)).status(StatusCode::Error);
