@@ -20,7 +20,7 @@ mod name;
 mod restore;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -82,6 +82,9 @@ pub enum SnapshotError {
     /// Something has that name already.
     #[error("`{}` is there already: give the snapshot another name, or remove that one", .0.display())]
     Exists(PathBuf),
+    /// The folder of snapshots is inside the store.
+    #[error("`{}` is in the folder of the store itself: set `kv.snapshot_dir` to one outside", .0.display())]
+    InStore(PathBuf),
     /// Another snapshot is being made, of this store or in the same folder.
     #[error("another snapshot is being made in `{}`: repeat the call when it is done", .0.display())]
     Busy(PathBuf),
@@ -140,6 +143,23 @@ impl Amount {
         self.files += 1;
         self.bytes += bytes;
     }
+}
+
+/// Returns `true` if `path`, which need not exist, is `folder` or in it, whatever links and `..` it is written with.
+pub(crate) fn is_within(path: &Path, folder: &Path) -> bool {
+    let Ok(folder) = folder.canonicalize() else {
+        return false;
+    };
+    let mut existing = path.ancestors();
+    let real = existing.find_map(|it| {
+        let it = if it.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            it
+        };
+        it.canonicalize().ok()
+    });
+    real.is_some_and(|real| real.starts_with(folder))
 }
 
 #[cfg(test)]

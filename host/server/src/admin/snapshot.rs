@@ -118,6 +118,7 @@ fn status_code(error: &SnapshotError) -> StatusCode {
     };
     match error {
         SnapshotError::NothingOnDisk(_) => StatusCode::BAD_REQUEST,
+        SnapshotError::InStore(_) => StatusCode::FORBIDDEN,
         SnapshotError::Exists(_) | SnapshotError::Busy(_) => StatusCode::CONFLICT,
         SnapshotError::NoRoom { .. } => StatusCode::TOO_MANY_REQUESTS,
         SnapshotError::Disk { error, .. } if is_full(error) => StatusCode::TOO_MANY_REQUESTS,

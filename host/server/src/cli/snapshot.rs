@@ -16,7 +16,7 @@ use crate::config::{Config, KvDriver};
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct SnapshotCommand {
     /// The new folder, below the one that `kv.snapshot_dir` names
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "NAME")]
     to: SnapshotName,
     /// A file with a token that has the right `admin`, for a server with `access.tokens`
     #[arg(long, value_name = "FILE")]

@@ -29,7 +29,7 @@ use super::objects::{file_name, numbered_files};
 use super::shared::Shared;
 use super::sharing::reopened;
 use super::store::Store;
-use crate::snapshot::Draft;
+use crate::snapshot::{Draft, is_within};
 use crate::{Error, Made, SnapshotError, SnapshotRequest};
 
 /// Time since the last change of an object file after which it is linked. A file that is still written to is copied now, because the next
@@ -63,6 +63,9 @@ impl Shared {
         let Some(_snapshotting) = self.snapshotting.try_lock() else {
             return Err(SnapshotError::Busy(request.below.clone()));
         };
+        if is_within(&request.below, &self.options.dir) {
+            return Err(SnapshotError::InStore(request.below.clone()));
+        }
         let mut draft = Draft::begin(request, &self.options.dir, self.space.min_free())?;
         // What was purged before is not copied.
         self.remove_reclaimed(LINGER)?;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::draft::{free, make_dir, new_file, sync_dir};
 use super::inventory::{Inventory, Listed};
-use super::{Amount, INVENTORY, KV};
+use super::{Amount, INVENTORY, KV, is_within};
 use crate::Error;
 use crate::embedded::EmbeddedDriver;
 
@@ -49,6 +49,9 @@ pub enum RestoreError {
         /// Advice for a name that a restore has left.
         advice: &'static str,
     },
+    /// The target is in the snapshot.
+    #[error("`{}` is in the snapshot itself, which nothing may change: restore it into a folder outside", .0.display())]
+    Within(PathBuf),
     /// The snapshot does not fit.
     #[error("there is no room for {needed} bytes in `{}`: {free} are free", data_dir.display())]
     NoRoom {
@@ -80,6 +83,9 @@ pub enum RestoreError {
 pub fn restore(from: &Path, data_dir: &Path) -> Result<Restored, RestoreError> {
     let inventory = read_inventory(from)?;
     check_complete(from, &inventory)?;
+    if is_within(data_dir, from) {
+        return Err(RestoreError::Within(data_dir.to_owned()));
+    }
     check_empty(data_dir)?;
     make_dir(data_dir).map_err(|source| disk(data_dir, source))?;
     let needed: u64 = inventory.files.iter().map(|file| file.length).sum();

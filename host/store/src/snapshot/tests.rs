@@ -87,6 +87,24 @@ fn a_folder_that_is_not_empty_is_not_restored_into() {
 }
 
 #[test]
+fn a_snapshot_is_not_restored_into_itself() {
+    let (below, data) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let from = made(below.path());
+    let link = data.path().join("link");
+    std::os::unix::fs::symlink(&from, &link).unwrap();
+    for inside in [
+        from.join("inner"),
+        from.join("kv/../inner"),
+        link.join("inner"),
+    ] {
+        let refused = restore(&from, &inside).unwrap_err();
+        assert!(matches!(refused, RestoreError::Within(_)), "{refused}");
+        assert!(!from.join("inner").exists());
+    }
+    restore(&link, &data.path().join("outside")).unwrap();
+}
+
+#[test]
 fn what_is_not_whole_is_not_restored() {
     let (below, data) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (from, data) = (made(below.path()), data.path().join("data"));

@@ -421,3 +421,25 @@ async fn a_snapshot_of_a_store_that_was_reopened_is_given_up() {
     drop(draft);
     place.snapshot("s").await.unwrap();
 }
+
+/// However the path is written: the setting's own check sees only its text.
+#[tokio::test]
+async fn no_snapshot_is_made_inside_the_store() {
+    let place = Place::new().await;
+    place.kv.put("p", "o", b"1").await.unwrap();
+    let store = place.kv.driver.shared.options.dir.clone();
+    let link = place.below.path().join("link");
+    std::os::unix::fs::symlink(&store, &link).unwrap();
+    let name = store.file_name().unwrap();
+    for below in [
+        store.clone(),
+        link.clone(),
+        link.join("new"),
+        store.join("..").join(name),
+    ] {
+        let request = SnapshotRequest::new(below, "s".parse().unwrap());
+        let refused = place.kv.driver.shared.snapshot(&request).unwrap_err();
+        assert!(matches!(refused, SnapshotError::InStore(_)), "{refused}");
+    }
+    assert!(!store.join("s").exists() && !store.join("new").exists());
+}
