@@ -26,7 +26,7 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use larder_plugin::kv::{self, Change, Entry as KvEntry, Object};
+use larder_plugin::kv::{self, Change, Direction, Entry as KvEntry, Object, Range};
 use larder_plugin::{Error, Part, Remade, Repaired, Timestamp, TraceId};
 
 use crate::blocks::{BlockWriter, Numbers};
@@ -52,6 +52,10 @@ use report::Report;
 const COMMIT_BYTES: usize = 192 << 10;
 /// Bytes of OTLP that one step hands to the host.
 const ASK_BYTES: usize = 4 << 20;
+
+/// Limits of one scan.
+const SCAN_ENTRIES: u32 = 256;
+const SCAN_BYTES: u32 = 2 << 20;
 
 /// A repair in progress.
 #[derive(Debug, Default)]
@@ -425,5 +429,40 @@ impl WriterRepair {
         blocks.end(&writer, &mut objects)?;
         objects.flush()?;
         Ok(places)
+    }
+}
+
+/// Calls `found` with the number and the bytes of every value of a kind. Raises the error of `found`.
+fn each_value(
+    writer: &Writer,
+    area: Area,
+    kind: Kind,
+    mut found: impl FnMut(u64, Vec<u8>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let partition = area.name(&writer.id);
+    let mut range = Range {
+        start: vec![kind as u8],
+        end: Some(vec![kind as u8 + 1]),
+    };
+    loop {
+        let page = kv::scan(
+            &partition,
+            &range,
+            Direction::Ascending,
+            SCAN_ENTRIES,
+            SCAN_BYTES,
+        )?;
+        let Some(last) = page.entries.last() else {
+            return Ok(());
+        };
+        range.start = [last.sort.as_slice(), &[0]].concat();
+        for entry in page.entries {
+            if let Ok(number) = frame::number_of(kind, &entry.sort) {
+                found(number, entry.value)?;
+            }
+        }
+        if !page.more {
+            return Ok(());
+        }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use larder_plugin::kv::{self, Change, Direction, Range};
+use larder_plugin::kv::{self, Change};
 use larder_plugin::{Error, Part, Timestamp};
 
 use super::report::Report;
-use super::{WriterRepair, load, names};
+use super::{WriterRepair, each_value, load, names};
 use crate::blocks::{Numbers, kind_of};
 use crate::bounds::Bounds;
 use crate::cache::Value;
@@ -22,10 +22,6 @@ use crate::segment::{Header, Segment};
 use crate::store::Writer;
 use crate::table::Table;
 use crate::view::{View, writer_number};
-
-/// Values of one scan of the head.
-const SCAN_ENTRIES: u32 = 4096;
-const SCAN_BYTES: u32 = 2 << 20;
 
 /// A segment that was found without a manifest.
 struct Found {
@@ -132,38 +128,16 @@ fn root<T>(
 
 /// Returns the entries of a head that can be read, whether they are sealed or not.
 fn entries(view: &View) -> Result<Vec<Entry>, Error> {
-    let partition = Area::Head.name(&view.writer.id);
-    let mut range = Range {
-        start: vec![Kind::Entry as u8],
-        end: Some(vec![Kind::Entry as u8 + 1]),
-    };
     let mut entries = Vec::new();
-    loop {
-        let page = kv::scan(
-            &partition,
-            &range,
-            Direction::Ascending,
-            SCAN_ENTRIES,
-            SCAN_BYTES,
-        )?;
-        let Some(last) = page.entries.last() else {
-            return Ok(entries);
-        };
-        range.start = [last.sort.as_slice(), &[0]].concat();
-        for it in page.entries {
-            let Ok(sequence) = frame::number_of(Kind::Entry, &it.sort) else {
-                continue;
-            };
-            match view.entry(sequence, it.value) {
-                Ok(entry) => entries.push(entry),
-                Err(Error::DataLoss(_)) => {}
-                Err(error) => return Err(error),
-            }
+    each_value(&view.writer, Area::Head, Kind::Entry, |sequence, value| {
+        match view.entry(sequence, value) {
+            Ok(entry) => entries.push(entry),
+            Err(Error::DataLoss(_)) => {}
+            Err(error) => return Err(error),
         }
-        if !page.more {
-            return Ok(entries);
-        }
-    }
+        Ok(())
+    })?;
+    Ok(entries)
 }
 
 /// Makes a manifest of the segments that are found among the partitions of a writer.

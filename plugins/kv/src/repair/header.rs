@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use larder_plugin::Error;
-use larder_plugin::kv::{self, Direction, Range};
 
 use super::report::{Report, name};
-use super::{WriterRepair, replace};
+use super::{WriterRepair, each_value, replace};
 use crate::bounds::Bounds;
 use crate::cache::Value;
 use crate::codec::small;
@@ -16,10 +15,6 @@ use crate::index::{self, CHUNK};
 use crate::segment::{Chunk, Group, Header, Segment};
 use crate::store::Writer;
 use crate::table::Table;
-
-/// Values of one scan.
-const SCAN_ENTRIES: u32 = 256;
-const SCAN_BYTES: u32 = 2 << 20;
 
 // === impl WriterRepair ===
 
@@ -97,7 +92,7 @@ impl WriterRepair {
 fn groups(writer: &Writer, bucket: u64, known: &BTreeSet<u64>) -> Result<Vec<Group>, Error> {
     let area = Area::Data(bucket);
     let mut tables = BTreeMap::new();
-    each(writer, area, Kind::Table, |number, value| {
+    each_value(writer, area, Kind::Table, |number, value| {
         let parsed = frame::open(Kind::Table, area, number, &value).is_ok();
         let table = parsed.then(|| Table::of(&Value::new(value)).ok()).flatten();
         let chunk = table.map(|table| {
@@ -112,11 +107,13 @@ fn groups(writer: &Writer, bucket: u64, known: &BTreeSet<u64>) -> Result<Vec<Gro
             (chunk, table.len())
         });
         tables.insert(number, chunk);
+        Ok(())
     })?;
     let mut others = BTreeMap::new();
     for kind in [Kind::Traces, Kind::Filter, Kind::Operations] {
-        each(writer, area, kind, |number, _| {
+        each_value(writer, area, kind, |number, _| {
             others.insert(number, kind);
+            Ok(())
         })?;
     }
     // The numbers of a group ascend: its tables, its traces, its filter, its operations.
@@ -188,14 +185,16 @@ fn pages(writer: &Writer, segment: u64) -> Result<(Vec<u32>, u32), Error> {
     let area = Area::Index(segment);
     let mut outlines = BTreeMap::new();
     let mut runs = 0;
-    each(writer, area, Kind::Terms, |number, value| {
+    each_value(writer, area, Kind::Terms, |number, value| {
         let payload = frame::open(Kind::Terms, area, number, &value);
         let outline = payload.ok().and_then(|it| index::outline(it).ok());
         runs = runs.max(outline.map_or(0, |it| it.runs_pages));
         outlines.insert(number, outline);
+        Ok(())
     })?;
-    each(writer, area, Kind::Runs, |number, _| {
+    each_value(writer, area, Kind::Runs, |number, _| {
         runs = runs.max(u32::try_from(number).map_or(u32::MAX, |it| it.saturating_add(1)));
+        Ok(())
     })?;
     let count = outlines.keys().next_back().map_or(0, |last| last + 1);
     let mut fences: Vec<u32> = Vec::new();
@@ -212,39 +211,4 @@ fn pages(writer: &Writer, segment: u64) -> Result<(Vec<u32>, u32), Error> {
     // The last pages may be missing.
     fences.extend(next);
     Ok((fences, runs))
-}
-
-/// Calls `found` with the number and the bytes of every value of a kind.
-fn each(
-    writer: &Writer,
-    area: Area,
-    kind: Kind,
-    mut found: impl FnMut(u64, Vec<u8>),
-) -> Result<(), Error> {
-    let partition = area.name(&writer.id);
-    let mut range = Range {
-        start: vec![kind as u8],
-        end: Some(vec![kind as u8 + 1]),
-    };
-    loop {
-        let page = kv::scan(
-            &partition,
-            &range,
-            Direction::Ascending,
-            SCAN_ENTRIES,
-            SCAN_BYTES,
-        )?;
-        let Some(last) = page.entries.last() else {
-            return Ok(());
-        };
-        range.start = [last.sort.as_slice(), &[0]].concat();
-        for entry in page.entries {
-            if let Ok(number) = frame::number_of(kind, &entry.sort) {
-                found(number, entry.value);
-            }
-        }
-        if !page.more {
-            return Ok(());
-        }
-    }
 }
