@@ -13,41 +13,12 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::small_shape;
+use common::{TRACES, in_role, small_shape, store};
 use larder_kv::Kv;
 use larder_plugin::kv::Key;
 use larder_plugin::testing::random::term;
 use larder_plugin::testing::{Stored, batch, environment, fragment, kv, logged};
-use larder_plugin::{Environment, Error, Part, Plugin, Role, Search, SpanKind, TraceId, Wanted};
-
-const TRACES: u64 = 150;
-
-fn reader() -> Environment {
-    let mut environment = environment(&[]);
-    environment.role = Role::Reader;
-    environment
-}
-
-/// Writes traces into merged segments, into one that is not merged, and into entries.
-fn store() -> Stored {
-    kv::reset();
-    let mut stored = Stored::default();
-    let mut plugin = Kv::open_with(&environment(&[]), small_shape()).unwrap();
-    for n in 0..TRACES {
-        let fragment = fragment(u128::from(n / 2 + 1))
-            .starts(n * 10, n * 10 + 5)
-            .terms([1, n % 7, 100 + n].map(term))
-            .operation(&format!("service-{}", n / 30), "name", SpanKind::Server)
-            .digest(n.to_be_bytes())
-            .otlp([vec![3; 90], n.to_be_bytes().to_vec()].concat());
-        stored.push(fragment.clone());
-        plugin.write(1, vec![batch([fragment])]).unwrap();
-        if n < TRACES - 5 {
-            while plugin.maintain(1, 0).unwrap() {}
-        }
-    }
-    stored
-}
+use larder_plugin::{Error, Part, Plugin, Role, Search, TraceId, Wanted};
 
 fn find(plugin: &mut Kv, search: &Search) -> Result<BTreeSet<Vec<u8>>, Error> {
     let mut digests = BTreeSet::new();
@@ -84,7 +55,7 @@ fn ask(stored: &Stored) -> BTreeMap<&'static str, usize> {
         Err(Error::DataLoss(_)) => *unanswered.entry(what).or_default() += 1,
         Err(error) => panic!("{error:?}"),
     };
-    let mut plugin = match Kv::open_with(&reader(), small_shape()) {
+    let mut plugin = match Kv::open_with(&in_role(Role::Reader), small_shape()) {
         Ok(plugin) => plugin,
         Err(error) => {
             check("open", Err(error));
@@ -240,7 +211,7 @@ fn a_writer_whose_head_is_gone_does_not_open_and_removes_nothing() {
 fn a_check_reads_every_value_and_names_those_that_are_damaged() {
     store();
     let check = || {
-        let mut reader = Kv::open_with(&reader(), small_shape()).unwrap();
+        let mut reader = Kv::open_with(&in_role(Role::Reader), small_shape()).unwrap();
         let (mut values, mut damaged, mut resume) = (0, Vec::new(), None);
         loop {
             let part = reader.check(resume.as_deref()).unwrap();
@@ -295,7 +266,7 @@ fn a_check_of_a_large_store_takes_many_steps_and_names_each_damaged_value() {
         while n < 400 && plugin.maintain(1, 0).unwrap() {}
     }
     let check = || {
-        let mut reader = Kv::open_with(&reader(), small_shape()).unwrap();
+        let mut reader = Kv::open_with(&in_role(Role::Reader), small_shape()).unwrap();
         let (mut steps, mut values, mut told, mut resume) = (0, 0, Vec::new(), None);
         loop {
             let step = reader.check(resume.as_deref()).unwrap();
@@ -349,7 +320,7 @@ fn a_newer_version_is_refused_by_name() {
         let checksum = xxhash_rust::xxh3::xxh3_64_with_seed(&bytes[..end], 0);
         bytes[end..].copy_from_slice(&checksum.to_le_bytes());
     });
-    for environment in [environment(&[]), reader()] {
+    for environment in [environment(&[]), in_role(Role::Reader)] {
         let error = Kv::open_with(&environment, small_shape()).unwrap_err();
         assert!(
             matches!(&error, Error::Other(text) if text.contains("newer version of the kv plugin") && text.contains("version 9")),

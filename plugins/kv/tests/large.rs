@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod common;
+
+use common::in_role;
 use larder_kv::Kv;
 use larder_plugin::kv::Key;
 use larder_plugin::testing::random::term;
-use larder_plugin::testing::{Harness, environment, fragment, kv};
-use larder_plugin::{Environment, Error, Part, Plugin, Role, SpanKind, TraceId, Wanted};
+use larder_plugin::testing::{Harness, fragment, kv};
+use larder_plugin::{Error, Part, Plugin, Role, SpanKind, TraceId, Wanted};
 
 const MIB: usize = 1 << 20;
 /// When the bucket of what was written at 1 is closed, so that all of it is sealed. Nothing is too old yet.
@@ -16,12 +19,6 @@ const LATER: u64 = 30_000_000_000_000;
 fn bytes(len: usize) -> Vec<u8> {
     let parts = (0..len.div_ceil(1000)).map(|part| u8::try_from(part % 251).unwrap());
     parts.flat_map(|byte| [byte; 1000]).take(len).collect()
-}
-
-fn reader() -> Environment {
-    let mut environment = environment(&[]);
-    environment.role = Role::Reader;
-    environment
 }
 
 fn ids() -> Vec<TraceId> {
@@ -71,7 +68,7 @@ fn a_fragment_larger_than_an_object_is_stored_in_pieces() {
         // Sealed and merged, and then once more from another instance.
         while harness.plugin().maintain(LATER, 0).unwrap() {}
     }
-    let mut reader = Kv::open(reader()).unwrap();
+    let mut reader = Kv::open(in_role(Role::Reader)).unwrap();
     let page = reader
         .read(&Wanted::Traces(vec![TraceId::from(2)]), Part::Otlp, None, 1)
         .unwrap();
@@ -108,7 +105,7 @@ fn a_damaged_piece_is_data_loss_for_its_fragment_alone() {
                 1 => bytes[10] ^= 1,
                 _ => bytes.clear(),
             });
-            let mut reader = Kv::open(reader()).unwrap();
+            let mut reader = Kv::open(in_role(Role::Reader)).unwrap();
             let lost = reader.read(&Wanted::Traces(vec![TraceId::from(2)]), Part::Otlp, None, 1);
             assert!(matches!(lost, Err(Error::DataLoss(_))));
             for id in [1, 4] {

@@ -12,45 +12,13 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::small_shape;
+use common::{TRACES, in_role, small_shape, store};
 use larder_kv::Kv;
 use larder_plugin::kv::Key;
 use larder_plugin::testing::kv::Fault;
 use larder_plugin::testing::random::term;
 use larder_plugin::testing::{Stored, batch, environment, fragment, kv};
-use larder_plugin::{
-    Environment, Error, Part, Plugin, Remade, RemadeOperation, Role, Search, SpanKind, TraceId,
-    Wanted,
-};
-
-const TRACES: u64 = 150;
-
-fn in_role(role: Role) -> Environment {
-    let mut environment = environment(&[]);
-    environment.role = role;
-    environment
-}
-
-/// Writes traces into merged segments, into one that is not merged, and into entries.
-fn store() -> Stored {
-    kv::reset();
-    let mut stored = Stored::default();
-    let mut plugin = Kv::open_with(&environment(&[]), small_shape()).unwrap();
-    for n in 0..TRACES {
-        let fragment = fragment(u128::from(n / 2 + 1))
-            .starts(n * 10, n * 10 + 5)
-            .terms([1, n % 7, 100 + n].map(term))
-            .operation(&format!("service-{}", n / 30), "name", SpanKind::Server)
-            .digest(n.to_be_bytes())
-            .otlp([vec![3; 90], n.to_be_bytes().to_vec()].concat());
-        stored.push(fragment.clone());
-        plugin.write(1, vec![batch([fragment])]).unwrap();
-        if n < TRACES - 5 {
-            while plugin.maintain(1, 0).unwrap() {}
-        }
-    }
-    stored
-}
+use larder_plugin::{Error, Part, Plugin, Remade, RemadeOperation, Role, Search, TraceId, Wanted};
 
 /// What a repair has reported.
 #[derive(Debug, Default)]

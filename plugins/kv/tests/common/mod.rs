@@ -1,9 +1,43 @@
-//! Shapes of the stores that the tests use.
+//! Stores that the tests use, and their shapes.
 
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
-use larder_kv::Shape;
+use larder_kv::{Kv, Shape};
+use larder_plugin::testing::random::term;
+use larder_plugin::testing::{Stored, batch, environment, fragment, kv};
+use larder_plugin::{Environment, Plugin as _, Role, SpanKind};
 use proptest::prelude::*;
+
+/// The number of fragments of [`store`], two of each trace.
+pub(crate) const TRACES: u64 = 150;
+
+/// Returns the environment of an instance in this role, without settings.
+pub(crate) fn in_role(role: Role) -> Environment {
+    let mut environment = environment(&[]);
+    environment.role = role;
+    environment
+}
+
+/// Writes traces into merged segments, into one that is not merged, and into entries.
+pub(crate) fn store() -> Stored {
+    kv::reset();
+    let mut stored = Stored::default();
+    let mut plugin = Kv::open_with(&environment(&[]), small_shape()).unwrap();
+    for n in 0..TRACES {
+        let fragment = fragment(u128::from(n / 2 + 1))
+            .starts(n * 10, n * 10 + 5)
+            .terms([1, n % 7, 100 + n].map(term))
+            .operation(&format!("service-{}", n / 30), "name", SpanKind::Server)
+            .digest(n.to_be_bytes())
+            .otlp([vec![3; 90], n.to_be_bytes().to_vec()].concat());
+        stored.push(fragment.clone());
+        plugin.write(1, vec![batch([fragment])]).unwrap();
+        if n < TRACES - 5 {
+            while plugin.maintain(1, 0).unwrap() {}
+        }
+    }
+    stored
+}
 
 /// Returns a shape with parts so small that a few fragments make many of them.
 pub(crate) fn small_shape() -> Shape {
