@@ -29,8 +29,8 @@ fn number(n: u64) -> String {
     format!("k{n:02}")
 }
 
-/// A store with entries in several tables, of which one is newer than another, and objects.
-async fn store(dir: &Path) {
+/// Makes a store with entries in several tables, of which one is newer than another, and objects. Returns its contents.
+async fn store(dir: &Path) -> Vec<Option<Vec<u8>>> {
     let opened = open(dir).await;
     for n in 0..20 {
         opened
@@ -56,6 +56,8 @@ async fn store(dir: &Path) {
     opened.kv.commit(&opened.claim, "p", deleted).await.unwrap();
     opened.sync().await.unwrap();
     opened.flush();
+    drop(opened);
+    contents(&*open(dir).await.kv).await
 }
 
 /// Returns the value of every key that the store may have.
@@ -99,13 +101,9 @@ async fn repaired(dir: &Path, aside: &Path, removed: u64) -> Vec<Option<Vec<u8>>
 /// An older value in another table does not take its place, nor does a deleted one come back.
 #[tokio::test]
 async fn a_damaged_block_of_the_tree_takes_only_its_own_entries_along() {
-    let dir = tempfile::tempdir().unwrap();
-    let (dir, aside) = (dir.path().join("kv"), dir.path().join("aside"));
-    store(&dir).await;
-    let mut due = {
-        let opened = open(&dir).await;
-        contents(&*opened.kv).await
-    };
+    let home = tempfile::tempdir().unwrap();
+    let (dir, aside) = (home.path().join("kv"), home.path().join("aside"));
+    let mut due = store(&dir).await;
     assert!(tables(&dir).len() > 1);
     spoil(&tables(&dir), &noise(10_000, 50));
     due[1 + 2 * 10] = None;
@@ -115,13 +113,9 @@ async fn a_damaged_block_of_the_tree_takes_only_its_own_entries_along() {
 
 #[tokio::test]
 async fn a_damaged_object_is_taken_out_and_its_bytes_are_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    let (dir, aside) = (dir.path().join("kv"), dir.path().join("aside"));
-    store(&dir).await;
-    let mut due = {
-        let opened = open(&dir).await;
-        contents(&*opened.kv).await
-    };
+    let home = tempfile::tempdir().unwrap();
+    let (dir, aside) = (home.path().join("kv"), home.path().join("aside"));
+    let mut due = store(&dir).await;
     let listed = fs::read_dir(dir.join("objects")).unwrap();
     let files: Vec<PathBuf> = listed.map(|entry| entry.unwrap().path()).collect();
     spoil(&files, &noise(10_000, 103));
