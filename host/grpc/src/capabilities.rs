@@ -31,6 +31,8 @@ impl Capabilities for CapabilitiesService {
                         .to_vec(),
                 }),
                 paginated: self.paginated,
+                span_search: true,
+                span_sorting: true,
             }),
         }))
     }

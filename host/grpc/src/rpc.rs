@@ -54,13 +54,14 @@ enum Auth {
     Token(Right),
 }
 
-static METHODS: [Method; 13] = [
+static METHODS: [Method; 14] = [
     Method::unauthenticated("grpc.health.v1.Health/Check"),
     Method::unauthenticated("grpc.health.v1.Health/Watch"),
     Method::unauthenticated("grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
     Method::unauthenticated("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
     Method::read("jaeger.storage.v2.Capabilities/GetCapabilities"),
     Method::read("jaeger.storage.v2.DependencyReader/GetDependencies"),
+    Method::read("jaeger.storage.v2.TraceReader/FindSpans"),
     Method::read("jaeger.storage.v2.TraceReader/FindTraceIDs"),
     Method::read("jaeger.storage.v2.TraceReader/FindTraceSummaries"),
     Method::read("jaeger.storage.v2.TraceReader/FindTraces"),

@@ -1,5 +1,5 @@
 //! Types that the other crates of the host share: ids, the [`storage`] trait and its types, [`terms`], [`digest`]s, string forms of
-//! attribute values, and names of tenants.
+//! attribute values, [`words`] of texts, and names of tenants.
 //!
 //! Architecture invariant: depends on no other crate of the host.
 
@@ -11,6 +11,7 @@ pub mod storage;
 pub mod string_form;
 mod tenant;
 pub mod terms;
+pub mod words;
 
 pub use hex::Hex;
 pub use tenant::{DEFAULT_TENANT, InvalidTenantName, TenantName};

@@ -113,6 +113,9 @@ impl<'a> Subject for Judged<'a> {
             Leaf::Regex(reference, pattern) => full.any(reference, bound, |value| {
                 Ok::<_, Fault>(value.matches(pattern, self.deadline)?)
             })?,
+            Leaf::Words(reference, query) => full.any(reference, bound, |value| {
+                Ok::<_, Fault>(value.has_words(query, self.deadline)?)
+            })?,
         }))
     }
 

@@ -54,6 +54,7 @@ mod tests;
 mod time;
 mod traces;
 mod value;
+mod words;
 mod written;
 
 pub use explain::{Explanation, PlanNode};

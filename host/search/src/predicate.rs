@@ -8,6 +8,7 @@ use larder_model::terms::Level;
 
 use super::filter::pattern::Pattern;
 use super::value::{Comparison, Members, Reference};
+use super::words::WordQuery;
 
 /// A predicate on one span. A trace matches if one of its spans satisfies the whole tree (Q3).
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +85,8 @@ pub(crate) enum Leaf {
     In(Reference, Members),
     /// A text of the reference has a match of the pattern (V12).
     Regex(Reference, Pattern),
+    /// One text of the reference has these words (V16).
+    Words(Reference, WordQuery),
 }
 
 /// Nanoseconds, both ends included; wide enough for any timestamp or duration of the wire, and for their differences.

@@ -32,9 +32,10 @@ pub(crate) fn is_in_digest(leaf: &Leaf) -> bool {
         // A digest keeps of a parent id with an invalid length only that there is one.
         | Leaf::Exists(Reference::Field(Field::SpanParentId)) => true,
         Leaf::ScopeName(_) | Leaf::ScopeVersion(_) | Leaf::Attribute { .. } => false,
-        Leaf::Exists(reference) | Leaf::In(reference, _) | Leaf::Regex(reference, _) => {
-            is_kept(reference)
-        }
+        Leaf::Exists(reference)
+        | Leaf::In(reference, _)
+        | Leaf::Regex(reference, _)
+        | Leaf::Words(reference, _) => is_kept(reference),
         Leaf::Compare(comparison) => {
             is_kept(&comparison.left) && comparison.right.reference().is_none_or(is_kept)
         }
@@ -150,6 +151,10 @@ impl Subject for Short<'_> {
                 .is_some_and(|value| members.contains(&value)),
             Leaf::Regex(reference, pattern) => match self.value(reference) {
                 Some(value) => value.matches(pattern, self.deadline)?,
+                None => false,
+            },
+            Leaf::Words(reference, query) => match self.value(reference) {
+                Some(value) => value.has_words(query, self.deadline)?,
                 None => false,
             },
         };

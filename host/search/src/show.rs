@@ -46,6 +46,7 @@ impl fmt::Display for Leaf {
             Self::Regex(reference, pattern) => {
                 write!(f, "{reference} regex {:?}", pattern.as_str())
             }
+            Self::Words(reference, query) => write!(f, "{reference} {query}"),
         }
     }
 }

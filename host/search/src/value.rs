@@ -12,6 +12,7 @@ use super::budget::OutOfTime;
 use super::filter::Field;
 use super::filter::pattern::Pattern;
 use super::predicate::Levels;
+use super::words::WordQuery;
 
 /// The part of a span that a leaf tests.
 #[derive(Clone, Debug, PartialEq)]
@@ -248,6 +249,18 @@ impl Value<'_> {
     pub(crate) fn matches(&self, pattern: &Pattern, deadline: Instant) -> Result<bool, OutOfTime> {
         match self {
             Self::Text(text) => pattern.is_match(text, deadline),
+            Self::Int(_) | Self::Double(_) | Self::Bool(_) | Self::Opaque => Ok(false),
+        }
+    }
+
+    /// Returns `true` if the value is text that has the words (V16).
+    pub(crate) fn has_words(
+        &self,
+        query: &WordQuery,
+        deadline: Instant,
+    ) -> Result<bool, OutOfTime> {
+        match self {
+            Self::Text(text) => query.is_in(text, deadline),
             Self::Int(_) | Self::Double(_) | Self::Bool(_) | Self::Opaque => Ok(false),
         }
     }

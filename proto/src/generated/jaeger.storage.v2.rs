@@ -257,6 +257,52 @@ pub struct FindTraceSummariesResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+/// A search for spans: a span is found if it meets all that is set.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SpanQueryParameters {
+    /// The earliest start, included.
+    #[prost(message, optional, tag = "1")]
+    pub start_time_min: ::core::option::Option<::prost_types::Timestamp>,
+    /// The latest start, included.
+    #[prost(message, optional, tag = "2")]
+    pub start_time_max: ::core::option::Option<::prost_types::Timestamp>,
+    /// What a span has to meet; any span when absent.
+    #[prost(message, optional, tag = "3")]
+    pub filter: ::core::option::Option<super::super::expression::v1::Call>,
+    /// The page of the answer.
+    #[prost(message, optional, tag = "4")]
+    pub pagination: ::core::option::Option<Pagination>,
+    /// The order of the spans, at most four terms; newest first when empty.
+    #[prost(message, repeated, tag = "5")]
+    pub order_by: ::prost::alloc::vec::Vec<SpanSortOrder>,
+}
+/// One term of an order of spans.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SpanSortOrder {
+    /// A built-in field of the span: startTime, duration, traceID or spanID.
+    #[prost(message, optional, tag = "1")]
+    pub expression: ::core::option::Option<super::super::expression::v1::Expression>,
+    /// "asc", "desc", or "" for ascending.
+    #[prost(string, tag = "2")]
+    pub direction: ::prost::alloc::string::String,
+}
+/// Asks for spans by search.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FindSpansRequest {
+    /// The search.
+    #[prost(message, optional, tag = "1")]
+    pub query: ::core::option::Option<SpanQueryParameters>,
+}
+/// Some of the spans of a search. Read resource by resource, scope by scope and span by span, over all messages, they are in the order asked for.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FindSpansResponse {
+    /// Spans of any number of traces, each with its resource and its scope.
+    #[prost(message, optional, tag = "1")]
+    pub spans: ::core::option::Option<crate::TracesBytes>,
+    /// Where to go on after this page, in its last message; the last page when empty.
+    #[prost(string, tag = "3")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
 /// Asks for the calls of a window of time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetDependenciesRequest {
@@ -315,6 +361,12 @@ pub struct SearchCapabilities {
     /// FindTraceIDs and FindTraceSummaries answer page by page.
     #[prost(bool, tag = "4")]
     pub paginated: bool,
+    /// FindSpans is served.
+    #[prost(bool, tag = "5")]
+    pub span_search: bool,
+    /// FindSpans takes an order other than newest first.
+    #[prost(bool, tag = "6")]
+    pub span_sorting: bool,
 }
 /// Which structured filters are understood.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

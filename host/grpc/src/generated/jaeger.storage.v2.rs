@@ -71,6 +71,24 @@ pub mod trace_reader_server {
             tonic::Response<Self::FindTraceSummariesStream>,
             tonic::Status,
         >;
+        /// Server streaming response type for the FindSpans method.
+        type FindSpansStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    ::larder_proto::storage::v2::FindSpansResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        async fn find_spans(
+            &self,
+            request: tonic::Request<
+                ::larder_proto::storage::v2::FindSpansRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<Self::FindSpansStream>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct TraceReaderServer<T> {
@@ -425,6 +443,56 @@ pub mod trace_reader_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FindTraceSummariesSvc(inner);
+                        let codec = crate::codec::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jaeger.storage.v2.TraceReader/FindSpans" => {
+                    #[allow(non_camel_case_types)]
+                    struct FindSpansSvc<T: TraceReader>(pub Arc<T>);
+                    impl<
+                        T: TraceReader,
+                    > tonic::server::ServerStreamingService<
+                        ::larder_proto::storage::v2::FindSpansRequest,
+                    > for FindSpansSvc<T> {
+                        type Response = ::larder_proto::storage::v2::FindSpansResponse;
+                        type ResponseStream = T::FindSpansStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                ::larder_proto::storage::v2::FindSpansRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TraceReader>::find_spans(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FindSpansSvc(inner);
                         let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -172,7 +172,9 @@ fn of_leaf(leaf: &Leaf) -> Option<Hint> {
         Leaf::ScopeName(name) => Hint::clause(vec![terms::scope_name(name.as_bytes())]),
         Leaf::ScopeVersion(version) => Hint::clause(vec![terms::scope_version(version.as_bytes())]),
         Leaf::Attribute { levels, key, form } => Hint::clause(attribute_terms(*levels, key, form)),
-        Leaf::Exists(reference) | Leaf::Regex(reference, _) => present(reference),
+        Leaf::Exists(reference) | Leaf::Regex(reference, _) | Leaf::Words(reference, _) => {
+            present(reference)
+        }
         Leaf::Compare(comparison) => of_comparison(comparison),
         Leaf::In(reference, members) => of_members(reference, members),
     };
