@@ -6,10 +6,9 @@ mod keep;
 mod level;
 mod shorten;
 
-use larder_proto::otlp::{depth, pdata};
-use larder_proto::wire::{DEPTH, Error, Fields};
+use larder_proto::wire::Error;
 
-use super::sanitize::push_field;
+use super::parts::{Parts, Span, encode_one};
 use keep::{keep, keep_header};
 use level::{MIN_LEVEL, level, shares};
 pub(crate) use level::{shorten_text, shorten_texts};
@@ -22,26 +21,6 @@ pub(crate) struct Fitted {
     pub(crate) messages: Vec<Vec<u8>>,
     /// Number of values that were cut or left out.
     pub(crate) values: usize,
-}
-
-/// The spans of a piece, with the headers that they share.
-#[derive(Debug, Default)]
-struct Parts<'a> {
-    /// Every field of each `ResourceSpans` except its `ScopeSpans`.
-    resources: Vec<Vec<u8>>,
-    /// Every field of each `ScopeSpans` except its spans.
-    scopes: Vec<Vec<u8>>,
-    spans: Vec<Span<'a>>,
-    /// True once values of the headers are cut. They stay as they are then, as their marks have the lengths.
-    are_headers_cut: bool,
-}
-
-/// A span with the indices of its headers.
-#[derive(Clone, Copy, Debug)]
-struct Span<'a> {
-    resource: usize,
-    scope: usize,
-    raw: &'a [u8],
 }
 
 /// One encoded header each.
@@ -119,79 +98,7 @@ impl Fitted {
 
 // === impl Parts ===
 
-impl<'a> Parts<'a> {
-    fn read(traces: &'a [u8]) -> Result<Self, Error> {
-        let mut parts = Self::default();
-        for field in Fields::within(traces, DEPTH) {
-            let field = field?;
-            if field.number == 1 {
-                parts.read_resource_spans(field.bytes()?)?;
-            }
-        }
-        Ok(parts)
-    }
-
-    fn read_resource_spans(&mut self, raw: &'a [u8]) -> Result<(), Error> {
-        let resource = self.resources.len();
-        let mut header = Vec::new();
-        for field in Fields::within(raw, depth::RESOURCE_SPANS) {
-            let field = field?;
-            match field.number {
-                2 => self.read_scope_spans(resource, field.bytes()?)?,
-                pdata::OLD_SCOPE_SPANS => {}
-                _ => header.extend_from_slice(field.raw),
-            }
-        }
-        self.resources.push(header);
-        Ok(())
-    }
-
-    fn read_scope_spans(&mut self, resource: usize, raw: &'a [u8]) -> Result<(), Error> {
-        let scope = self.scopes.len();
-        let mut header = Vec::new();
-        for field in Fields::within(raw, depth::SCOPE_SPANS) {
-            let field = field?;
-            if field.number == 2 {
-                self.spans.push(Span {
-                    resource,
-                    scope,
-                    raw: field.bytes()?,
-                });
-            } else {
-                header.extend_from_slice(field.raw);
-            }
-        }
-        self.scopes.push(header);
-        Ok(())
-    }
-
-    fn resource(&self, number: usize) -> &[u8] {
-        self.resources.get(number).map_or(&[], Vec::as_slice)
-    }
-
-    fn scope(&self, number: usize) -> &[u8] {
-        self.scopes.get(number).map_or(&[], Vec::as_slice)
-    }
-
-    /// Encodes these consecutive spans with their headers.
-    fn encode(&self, spans: &[Span<'_>]) -> Vec<u8> {
-        let mut traces = Vec::new();
-        for of_resource in spans.chunk_by(|one, other| one.resource == other.resource) {
-            let number = of_resource.first().map_or(0, |span| span.resource);
-            let mut resource_spans = self.resource(number).to_vec();
-            for of_scope in of_resource.chunk_by(|one, other| one.scope == other.scope) {
-                let number = of_scope.first().map_or(0, |span| span.scope);
-                let mut scope_spans = self.scope(number).to_vec();
-                for span in of_scope {
-                    push_field(2, span.raw, &mut scope_spans);
-                }
-                push_field(2, &scope_spans, &mut resource_spans);
-            }
-            push_field(1, &resource_spans, &mut traces);
-        }
-        traces
-    }
-
+impl Parts<'_> {
     /// Cuts values of the headers, if these leave next to nothing of a message for spans, which would come in very many messages. Returns
     /// the number of values.
     fn shrink_headers(&mut self, limit: usize) -> Result<usize, Error> {
@@ -252,17 +159,6 @@ impl<'a> Parts<'a> {
         };
         Ok([resource, scope, shortener.message(Kind::Span, span.raw)?])
     }
-}
-
-/// Encodes a span with its headers.
-fn encode_one([resource, scope, span]: [&[u8]; 3]) -> Vec<u8> {
-    let mut scope_spans = scope.to_vec();
-    push_field(2, span, &mut scope_spans);
-    let mut resource_spans = resource.to_vec();
-    push_field(2, &scope_spans, &mut resource_spans);
-    let mut traces = Vec::new();
-    push_field(1, &resource_spans, &mut traces);
-    traces
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod judge;
 mod legacy;
 mod omission;
 mod paging;
+mod parts;
 mod plan;
 mod predicate;
 mod prepared;
