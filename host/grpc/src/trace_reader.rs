@@ -6,9 +6,9 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use larder_model::storage;
 use larder_proto::TracesBytes;
 use larder_proto::storage::v2::{
-    FindTraceIDsRequest, FindTraceIDsResponse, FindTraceSummariesRequest,
-    FindTraceSummariesResponse, FindTracesRequest, GetOperationsRequest, GetOperationsResponse,
-    GetServicesRequest, GetServicesResponse, GetTracesRequest,
+    FindSpansRequest, FindSpansResponse, FindTraceIDsRequest, FindTraceIDsResponse,
+    FindTraceSummariesRequest, FindTraceSummariesResponse, FindTracesRequest, GetOperationsRequest,
+    GetOperationsResponse, GetServicesRequest, GetServicesResponse, GetTracesRequest,
 };
 use larder_search::Omission;
 use tonic::{Request, Response, Status};
@@ -133,5 +133,16 @@ impl TraceReader for TraceReaderService {
             searcher.find_trace_summaries(query),
         )
         .await
+    }
+
+    type FindSpansStream = Answer<FindSpansResponse>;
+
+    async fn find_spans(
+        &self,
+        request: Request<FindSpansRequest>,
+    ) -> Result<Response<Self::FindSpansStream>, Status> {
+        let (searcher, permit) = self.searchers.begin(request.extensions()).await?;
+        let found = searcher.find_spans(request.into_inner());
+        Self::answer(permit, searcher.omission(), found).await
     }
 }

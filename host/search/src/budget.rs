@@ -10,6 +10,7 @@ use larder_core::telemetry::Metrics;
 use larder_model::storage::{Error, ErrorKind};
 
 use super::Limits;
+use super::sanitize::Sanitized;
 
 /// The budget of one query. Dropping it records the amounts spent.
 pub(crate) struct Budget {
@@ -140,10 +141,11 @@ impl Budget {
 
     /// Counts spans from which ids that Jaeger's client cannot decode were removed, and spans, resources and scopes with values whose
     /// innermost parts are answered as text.
-    pub(crate) fn sanitized(&self, without_parent: u64, without_link: u64, flattened: u64) {
-        self.metrics.incomplete("parent_span_id", without_parent);
-        self.metrics.incomplete("link_id", without_link);
-        self.metrics.incomplete("nesting", flattened);
+    pub(crate) fn sanitized(&self, sanitized: &Sanitized) {
+        self.metrics
+            .incomplete("parent_span_id", sanitized.without_parent);
+        self.metrics.incomplete("link_id", sanitized.without_link);
+        self.metrics.incomplete("nesting", sanitized.flattened);
     }
 
     fn time_left(&self) -> Duration {

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use larder_model::storage::{Error, Part};
-use larder_proto::storage::v2::TraceQueryParameters;
+use larder_model::storage::{Error, Part, Search};
+use larder_proto::storage::v2::{SpanQueryParameters, TraceQueryParameters};
 use serde::Serialize;
 
 use super::Searcher;
@@ -13,6 +13,15 @@ use super::emit::{Emitter, TRACES_AT_A_TIME};
 use super::plan::Hint;
 use super::predicate::{Predicate, Range};
 use super::query;
+
+/// A search to explain.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Explained {
+    /// A search for traces, as [`Searcher::find_trace_ids`] takes it.
+    Traces(TraceQueryParameters),
+    /// A search for spans, as [`Searcher::find_spans`] takes it.
+    Spans(SpanQueryParameters),
+}
 
 /// The plan of a search and what running it took.
 #[derive(Clone, Debug, Serialize)]
@@ -23,9 +32,14 @@ pub struct Explanation {
     pub clauses: Vec<usize>,
     /// The data that was judged: `digests`, or `spans` if digests cannot decide the predicate.
     pub judged_on: &'static str,
-    /// Maximum number of traces requested.
+    /// The order of the spans, and how the storage is walked for it; only of a search for spans.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// What is found: `traces` or `spans`.
+    pub found: &'static str,
+    /// Maximum number of traces or spans requested.
     pub depth: usize,
-    /// Number of matching traces, up to `depth`.
+    /// Number of matching traces or spans, up to `depth`.
     pub matched: usize,
     /// The error that ended the search early, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,54 +75,50 @@ pub struct PlanNode {
 }
 
 impl Searcher {
-    /// Runs a search as [`Searcher::find_trace_ids`] does, and explains it.
+    /// Runs a search, and explains it. Of a search for spans their keys are found, and the spans themselves are not read.
     ///
     /// # Errors
     /// A query that is refused. A search that fails or exceeds its budget is explained up to that point.
-    pub async fn explain(&self, query: TraceQueryParameters) -> Result<Explanation, Error> {
+    pub async fn explain(&self, search: Explained) -> Result<Explanation, Error> {
+        match search {
+            Explained::Traces(query) => self.explain_traces(query).await,
+            Explained::Spans(query) => self.explain_spans(query).await,
+        }
+    }
+
+    async fn explain_spans(&self, query: SpanQueryParameters) -> Result<Explanation, Error> {
+        let query = query::span_query(query, &self.limits)?;
+        let plan = PlanNode::of(&query.predicate);
+        let (page, finder) = query.into_finder();
+        let mut explanation = Explanation {
+            order: Some(format!("{}: {}", finder.order().words(), finder.walk())),
+            found: "spans",
+            ..Explanation::new(plan, finder.search(), finder.part(), page.size)
+        };
+        let mut session = self.session();
+        match finder.find(&mut session).await {
+            Ok(found) => explanation.matched = found.len().min(page.size),
+            Err(error) => explanation.error = Some(error.to_string()),
+        }
+        explanation.spend(*session.budget.spent());
+        Ok(explanation)
+    }
+
+    async fn explain_traces(&self, query: TraceQueryParameters) -> Result<Explanation, Error> {
         let query = query::query(query, &self.limits)?;
         let (plan, depth) = (PlanNode::of(&query.predicate), query.depth);
         let mut emitter = Emitter::new(query);
         let mut session = self.session();
-        let clauses = emitter.search().map(|search| &search.clauses);
-        let clauses = clauses.map(|clauses| clauses.iter().map(Vec::len).collect());
-        let mut matched = 0;
-        let error = loop {
+        let mut explanation = Explanation::new(plan, emitter.search(), emitter.part(), depth);
+        explanation.error = loop {
             match emitter.next(&mut session, TRACES_AT_A_TIME).await {
                 Ok(found) if found.is_empty() => break None,
-                Ok(found) => matched += found.len(),
+                Ok(found) => explanation.matched += found.len(),
                 Err(error) => break Some(error.to_string()),
             }
         };
-        let Spent {
-            pages,
-            sightings,
-            pieces,
-            bytes,
-            judged,
-            finding,
-            reading,
-            judging,
-        } = *session.budget.spent();
-        Ok(Explanation {
-            plan,
-            clauses: clauses.unwrap_or_default(),
-            judged_on: match emitter.part() {
-                Part::Digest => "digests",
-                Part::Otlp => "spans",
-            },
-            depth,
-            matched,
-            error,
-            pages,
-            sightings,
-            fragments: pieces,
-            bytes,
-            judged_spans: judged,
-            find_ms: milliseconds(finding),
-            read_ms: milliseconds(reading),
-            judge_ms: milliseconds(judging),
-        })
+        explanation.spend(*session.budget.spent());
+        Ok(explanation)
     }
 }
 
@@ -175,10 +185,62 @@ fn index(predicate: &Predicate) -> String {
 
 // === impl Explanation ===
 
+impl Explanation {
+    /// The explanation of a search that has not run.
+    fn new(plan: PlanNode, search: Option<&Search>, part: Part, depth: usize) -> Self {
+        let clauses = search.map(|search| search.clauses.iter().map(Vec::len).collect());
+        Self {
+            plan,
+            clauses: clauses.unwrap_or_default(),
+            judged_on: match part {
+                Part::Digest => "digests",
+                Part::Otlp => "spans",
+            },
+            order: None,
+            found: "traces",
+            depth,
+            matched: 0,
+            error: None,
+            pages: 0,
+            sightings: 0,
+            fragments: 0,
+            bytes: 0,
+            judged_spans: 0,
+            find_ms: 0.0,
+            read_ms: 0.0,
+            judge_ms: 0.0,
+        }
+    }
+
+    fn spend(&mut self, spent: Spent) {
+        let Spent {
+            pages,
+            sightings,
+            pieces,
+            bytes,
+            judged,
+            finding,
+            reading,
+            judging,
+        } = spent;
+        self.pages = pages;
+        self.sightings = sightings;
+        self.fragments = pieces;
+        self.bytes = bytes;
+        self.judged_spans = judged;
+        self.find_ms = milliseconds(finding);
+        self.read_ms = milliseconds(reading);
+        self.judge_ms = milliseconds(judging);
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}  [{}]", self.plan.asks, self.plan.index)?;
         self.plan.write(f, "")?;
+        if let Some(order) = &self.order {
+            writeln!(f, "order by {order}")?;
+        }
         let clauses: Vec<_> = self.clauses.iter().map(usize::to_string).collect();
         writeln!(
             f,
@@ -203,8 +265,8 @@ impl fmt::Display for Explanation {
         )?;
         writeln!(
             f,
-            "{} traces match, of at most {}",
-            self.matched, self.depth
+            "{} {} match, of at most {}",
+            self.matched, self.found, self.depth
         )?;
         match &self.error {
             Some(error) => writeln!(f, "ended by an error: {error}"),

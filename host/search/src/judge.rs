@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use larder_model::digest;
 use larder_model::storage::{Error, Part, Piece};
+use larder_proto::otlp::Span;
 
 use super::budget::OutOfTime;
 use super::full::{self, Full};
@@ -12,7 +13,7 @@ use super::session::Session;
 use super::short::{Short, is_in_digest};
 
 /// Short forms judged between checks of the deadline.
-const SPANS_PER_CHECK: usize = 64;
+const SPANS_PER_CHECK: u32 = 64;
 
 /// Judges pieces by one predicate.
 pub(crate) struct Judge {
@@ -28,6 +29,29 @@ pub(crate) struct Outcome {
     /// Number of spans read.
     pub(crate) spans: u64,
 }
+
+/// A span that the judge meets in a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Met {
+    /// Its place among the spans of the piece, from 0: the same in a digest as in the spans themselves.
+    pub(crate) place: u32,
+    pub(crate) id: [u8; 8],
+    /// Nanoseconds since the Unix epoch.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+/// What becomes of the matching spans of a piece.
+pub(crate) trait Matches {
+    /// Returns `true` if it matters whether the span matches.
+    fn wants(&self, span: &Met) -> bool;
+
+    /// Takes a span that is wanted and matches.
+    fn take(&mut self, span: &Met);
+}
+
+/// The latest start.
+struct Newest(Option<u64>);
 
 /// The reason why a piece cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,62 +92,82 @@ impl Judge {
         known: Option<u64>,
         deadline: Instant,
     ) -> Result<Outcome, Fault> {
+        let mut newest = Newest(known);
+        let spans = self.matches(piece, &mut newest, deadline)?;
+        let Newest(newest) = newest;
+        Ok(Outcome {
+            newest: newest.filter(|_| newest > known),
+            spans,
+        })
+    }
+
+    /// Passes the matching spans of a piece that are wanted to `found`. Returns the number of spans read.
+    ///
+    /// # Errors
+    /// `OutOfTime` when it takes longer than until `deadline`.
+    pub(crate) fn matches(
+        &self,
+        piece: &Piece,
+        found: &mut impl Matches,
+        deadline: Instant,
+    ) -> Result<u64, Fault> {
         match self.part {
-            Part::Digest => self.newest_in_digest(piece, known, deadline),
-            Part::Otlp => self.newest_in_otlp(piece, known, deadline),
+            Part::Digest => self.matches_in_digest(piece, found, deadline),
+            Part::Otlp => self.matches_in_otlp(piece, found, deadline),
         }
     }
 
-    fn newest_in_digest(
+    fn matches_in_digest(
         &self,
         piece: &Piece,
-        known: Option<u64>,
+        found: &mut impl Matches,
         deadline: Instant,
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<u64, Fault> {
         let digest = digest::decode(&piece.bytes)?;
-        let mut newest = known;
-        for (place, span) in digest.spans().enumerate() {
+        for (place, span) in (0_u32..).zip(digest.spans()) {
             let span = span?;
             if place % SPANS_PER_CHECK == SPANS_PER_CHECK - 1 && Instant::now() > deadline {
                 return Err(Fault::OutOfTime);
             }
-            let start = Some(span.start);
+            let met = Met {
+                place,
+                id: span.span_id,
+                start: span.start,
+                end: span.end,
+            };
+            if !found.wants(&met) {
+                continue;
+            }
             let short = Short {
                 trace_id: piece.trace_id,
                 span,
                 deadline,
             };
-            if start > newest && self.holds(&short)? {
-                newest = start;
+            if self.holds(&short)? {
+                found.take(&met);
             }
         }
-        Ok(Outcome {
-            newest: newest.filter(|_| newest > known),
-            spans: digest.len() as u64,
-        })
+        Ok(digest.len() as u64)
     }
 
-    fn newest_in_otlp(
+    fn matches_in_otlp(
         &self,
         piece: &Piece,
-        known: Option<u64>,
+        found: &mut impl Matches,
         deadline: Instant,
-    ) -> Result<Outcome, Fault> {
-        let mut newest = known;
-        let spans = full::each_span(piece, |full: &Full<'_>| {
-            let start = full.span.start_time_unix_nano;
+    ) -> Result<u64, Fault> {
+        let mut place = 0;
+        full::each_span(piece, |full: &Full<'_>| {
+            let met = Met::of(place, &full.span);
+            place += 1;
             if Instant::now() > deadline {
                 return Err(Fault::OutOfTime);
             }
             let judged = full::Judged { full, deadline };
-            if Some(start) > newest && self.holds(&judged)? {
-                newest = Some(start);
+            if found.wants(&met) && self.holds(&judged)? {
+                found.take(&met);
             }
             Ok(())
-        })?;
-        Ok(Outcome {
-            newest: newest.filter(|_| newest > known),
-            spans,
         })
     }
 
@@ -133,6 +177,36 @@ impl Judge {
     {
         let verdict = self.predicate.judge(subject, &S::Bound::default())?;
         Ok(verdict == Verdict::Yes)
+    }
+}
+
+// === impl Met ===
+
+impl Met {
+    /// The span at this place. An id of a wrong length, which an older release stored, is cut or padded with zeros.
+    pub(crate) fn of(place: u32, span: &Span<'_>) -> Self {
+        let mut id = [0; 8];
+        for (to, from) in id.iter_mut().zip(span.span_id) {
+            *to = *from;
+        }
+        Self {
+            place,
+            id,
+            start: span.start_time_unix_nano,
+            end: span.end_time_unix_nano,
+        }
+    }
+}
+
+// === impl Newest ===
+
+impl Matches for Newest {
+    fn wants(&self, span: &Met) -> bool {
+        Some(span.start) > self.0
+    }
+
+    fn take(&mut self, span: &Met) {
+        self.0 = Some(span.start);
     }
 }
 

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use futures_util::{Stream, TryFutureExt as _, future, stream};
 use larder_core::quotas::{QueryPermit, Quotas};
 use larder_core::telemetry::Metrics;
-use larder_model::storage::{Error, Storage};
+use larder_model::storage::{Error, ErrorKind, Storage};
 use larder_proto::TracesBytes;
 use larder_proto::storage::v2::{
-    Dependency, FindTraceIDsResponse, FindTraceSummariesResponse, GetDependenciesRequest,
-    GetOperationsRequest, GetTracesRequest, Operation, TraceQueryParameters,
+    Dependency, FindSpansRequest, FindSpansResponse, FindTraceIDsResponse,
+    FindTraceSummariesResponse, GetDependenciesRequest, GetOperationsRequest, GetTracesRequest,
+    Operation, TraceQueryParameters,
 };
 
 mod budget;
@@ -47,6 +48,7 @@ mod session;
 mod short;
 mod show;
 mod sightings;
+mod spans;
 mod summaries;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -58,13 +60,14 @@ mod value;
 mod words;
 mod written;
 
-pub use explain::{Explanation, PlanNode};
+pub use explain::{Explained, Explanation, PlanNode};
 pub use omission::{Omission, Omitted};
 pub use prepared::Prepared;
 
 use budget::Budget;
 use emit::Emitter;
 use session::Session;
+use spans::Spans;
 use summaries::Summaries;
 use traces::{Source, Traces};
 
@@ -200,6 +203,30 @@ impl Searcher {
             .map_ok(|summaries| {
                 stream::try_unfold(summaries, |mut summaries| async move {
                     Ok(summaries.next().await?.map(|message| (message, summaries)))
+                })
+            })
+            .try_flatten_stream()
+    }
+
+    /// The spans that match, one page of them in the order asked for, each as it is stored with its resource and its scope (RFC 0016). The
+    /// last message has the token of the next page; messages may mix traces, and none of them is larger than the limit.
+    ///
+    /// # Errors
+    /// `InvalidArgument` without a query or without both bounds of its window; `InvalidFilter`, `InvalidOrdering` and `InvalidPagination`
+    /// for what is not well formed.
+    pub fn find_spans(
+        &self,
+        request: FindSpansRequest,
+    ) -> impl Stream<Item = Result<FindSpansResponse, Error>> + Send + 'static {
+        let missing = || Error::new(ErrorKind::InvalidArgument, "missing query");
+        let query = request.query.ok_or_else(missing);
+        let spans = query
+            .and_then(|query| query::span_query(query, &self.limits))
+            .map(|query| Spans::new(self.session(), query));
+        future::ready(spans)
+            .map_ok(|spans| {
+                stream::try_unfold(spans, |mut spans| async move {
+                    Ok(spans.next().await?.map(|message| (message, spans)))
                 })
             })
             .try_flatten_stream()

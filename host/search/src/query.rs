@@ -3,10 +3,11 @@
 //! A window of start times combines with the legacy fields or with a filter (V15).
 
 use larder_model::storage::{Error, ErrorKind};
-use larder_proto::storage::v2::{KeyValue, TraceQueryParameters};
+use larder_proto::storage::v2::{KeyValue, SpanQueryParameters, TraceQueryParameters};
 
-use super::paging::{Page, Position};
+use super::paging::{Page, Position, SpanPosition};
 use super::predicate::{Leaf, Predicate, Range};
+use super::spans::{Finder, SpanOrder};
 use super::time::{instant, length};
 use super::{Limits, filter, legacy};
 
@@ -74,6 +75,59 @@ pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Re
         is_clamped,
         page,
     })
+}
+
+/// A parsed search for spans.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SpanQuery {
+    /// The predicate that a span satisfies.
+    pub(crate) predicate: Predicate,
+    pub(crate) order: SpanOrder,
+    pub(crate) page: Page<SpanPosition>,
+}
+
+/// Parses the parameters of a search for spans.
+///
+/// # Errors
+/// `InvalidArgument` without both bounds of the window, or for a malformed one; `InvalidFilter` for a filter that is not well formed;
+/// `InvalidOrdering` for an order that is not; `InvalidPagination` for a page that there is not.
+pub(crate) fn span_query(
+    mut parameters: SpanQueryParameters,
+    limits: &Limits,
+) -> Result<SpanQuery, Error> {
+    let invalid = |text: &str| Error::new(ErrorKind::InvalidArgument, text);
+    let min = instant("start_time_min", parameters.start_time_min.as_ref())?;
+    let max = instant("start_time_max", parameters.start_time_max.as_ref())?;
+    let (Some(min), Some(max)) = (min, max) else {
+        return Err(invalid("start_time_min and start_time_max are required"));
+    };
+    if min > max {
+        return Err(invalid("start_time_min must be before start_time_max"));
+    }
+    let order = SpanOrder::of(&parameters.order_by)?;
+    let page = Page::of_spans(&parameters, order.words().as_bytes(), limits)?;
+    let mut parts = vec![Leaf::Start(Range { min, max }).into()];
+    let filter = parameters.filter.take().map(filter::predicate).transpose();
+    match filter.map_err(|text| Error::new(ErrorKind::InvalidFilter, text))? {
+        // One conjunction, so that the plan sees all parts together.
+        Some(Predicate::And(more)) => parts.extend(more),
+        Some(filter) => parts.push(filter),
+        None => {}
+    }
+    Ok(SpanQuery {
+        predicate: Predicate::And(parts),
+        order,
+        page,
+    })
+}
+
+impl SpanQuery {
+    /// The page, and the finder of its spans and of one more, which tells whether there is a next page.
+    pub(crate) fn into_finder(self) -> (Page<SpanPosition>, Finder) {
+        let size = self.page.size.saturating_add(1);
+        let finder = Finder::new(self.predicate, self.order, self.page.after.as_ref(), size);
+        (self.page, finder)
+    }
 }
 
 /// Checks that no field is set that a filter replaces (`host/docs/rules.md`, "What stands beside a filter").

@@ -149,6 +149,18 @@ pub(crate) fn sanitize(traces: &[u8], mark: bool, dropped_spans: u64) -> Result<
     Ok(sanitized)
 }
 
+/// Removes or replaces what Jaeger's client cannot decode in an encoded `TracesData`, with the attributes that say so, unless these alone
+/// would make it larger than `limit`.
+#[cold]
+pub(crate) fn within(traces: &[u8], limit: usize, dropped_spans: u64) -> Result<Sanitized, Error> {
+    let marked = sanitize(traces, true, dropped_spans)?;
+    if marked.bytes.len() > limit && traces.len() <= limit {
+        // Without attributes it is never longer than what is stored.
+        return sanitize(traces, false, dropped_spans);
+    }
+    Ok(marked)
+}
+
 // === impl Sanitized ===
 
 impl Sanitized {

@@ -11,7 +11,7 @@ use super::emit::Emitter;
 use super::full;
 use super::judge::Fault;
 use super::reading::Reading;
-use super::sanitize::{self, Sanitized};
+use super::sanitize;
 use super::session::{Session, too_large};
 
 /// Number of traces to read in one series of calls.
@@ -172,25 +172,10 @@ impl Traces {
     #[cold]
     fn sanitize(&self, piece: &mut Piece) -> Result<(), Error> {
         let limit = self.session.limits().max_message_bytes;
-        let sanitize = |mark| {
-            sanitize::sanitize(&piece.bytes, mark, piece.dropped_spans)
-                .map_err(|error| Fault::from(error).into_error(&self.session, piece))
-        };
-        let mut sanitized = sanitize(true)?;
-        if sanitized.bytes.len() > limit && piece.bytes.len() <= limit {
-            // Without attributes it is never longer than the stored piece.
-            sanitized = sanitize(false)?;
-        }
-        let Sanitized {
-            bytes,
-            without_parent,
-            without_link,
-            flattened,
-            ..
-        } = sanitized;
-        let budget = &self.session.budget;
-        budget.sanitized(without_parent, without_link, flattened);
-        piece.bytes = bytes;
+        let sanitized = sanitize::within(&piece.bytes, limit, piece.dropped_spans)
+            .map_err(|error| Fault::from(error).into_error(&self.session, piece))?;
+        self.session.budget.sanitized(&sanitized);
+        piece.bytes = sanitized.bytes;
         Ok(())
     }
 }

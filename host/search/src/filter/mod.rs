@@ -21,9 +21,13 @@ mod tests;
 mod validate;
 
 pub(crate) use field::{Field, kind_word, status_word};
-pub(crate) use go::parse_bool;
+pub(crate) use go::{parse_bool, quote};
 pub use {
-    decode::refusal_in, field::level_word, go::parse_duration, go::parse_time, operator::Operator,
+    decode::{FILTER_OF_SPANS, FILTER_OF_TRACES, refusal_in},
+    field::level_word,
+    go::parse_duration,
+    go::parse_time,
+    operator::Operator,
 };
 
 /// The supported operators: every one that RFC 0005 defines.

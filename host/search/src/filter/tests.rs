@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use larder_oracle::filter::{attr, exists, not, or};
-use larder_proto::storage::v2::{FindTracesRequest, TraceQueryParameters};
+use larder_proto::storage::v2::{
+    FindSpansRequest, FindTracesRequest, SpanQueryParameters, TraceQueryParameters,
+};
 use prost::Message as _;
 
 use super::*;
@@ -30,14 +32,21 @@ fn calls_may_nest_twenty_deep() {
 
 #[test]
 fn depth_is_seen_in_bytes_that_do_not_decode() {
-    assert_eq!(refusal_in(&request(nested(20))), None);
+    assert_eq!(refusal_in(&request(nested(20)), FILTER_OF_TRACES), None);
     let deep = request(nested(500));
     assert!(FindTracesRequest::decode(deep.as_slice()).is_err());
     assert_eq!(
-        refusal_in(&deep),
+        refusal_in(&deep, FILTER_OF_TRACES),
         Some("filter nests calls more than 20 deep".to_owned())
     );
-    assert_eq!(refusal_in(b"\xff\xff"), None);
+    let query = SpanQueryParameters {
+        filter: Some(nested(500)),
+        ..SpanQueryParameters::default()
+    };
+    let deep = FindSpansRequest { query: Some(query) }.encode_to_vec();
+    assert!(FindSpansRequest::decode(deep.as_slice()).is_err());
+    assert!(refusal_in(&deep, FILTER_OF_SPANS).is_some());
+    assert_eq!(refusal_in(b"\xff\xff", FILTER_OF_TRACES), None);
 }
 
 #[test]

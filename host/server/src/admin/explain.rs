@@ -19,8 +19,8 @@ pub(super) async fn explain(
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    let query = match ExplainRequest::read(&body) {
-        Ok(query) => query,
+    let search = match ExplainRequest::read(&body) {
+        Ok(search) => search,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
     let wants_json = headers
@@ -29,7 +29,7 @@ pub(super) async fn explain(
         .is_some_and(|accept| accept.contains("application/json"));
     match state
         .explainer
-        .explain(tenant.tenant.as_deref(), query)
+        .explain(tenant.tenant.as_deref(), search)
         .await
     {
         Ok(explanation) if wants_json => Json(explanation).into_response(),

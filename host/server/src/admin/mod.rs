@@ -42,10 +42,9 @@ use larder_core::clock::TrustedClock;
 use larder_core::telemetry::Metrics;
 use larder_edge::access::Access;
 use larder_model::storage;
-use larder_proto::storage::v2::TraceQueryParameters;
 use larder_runtime::plugin;
 use larder_runtime::tenants::{self, TenantStatus, Tenants};
-use larder_search::{self as search, Explanation, Searcher};
+use larder_search::{self as search, Explained, Explanation, Searcher};
 use larder_store::{Made, SnapshotError, SnapshotRequest};
 use tokio_util::sync::CancellationToken;
 
@@ -89,7 +88,7 @@ pub trait Explains: Send + Sync + 'static {
     async fn explain(
         &self,
         tenant: Option<&str>,
-        query: TraceQueryParameters,
+        search: Explained,
     ) -> Result<Explanation, tenants::Error>;
 }
 
@@ -238,7 +237,7 @@ impl Explains for Explainer {
     async fn explain(
         &self,
         tenant: Option<&str>,
-        query: TraceQueryParameters,
+        search: Explained,
     ) -> Result<Explanation, tenants::Error> {
         let mut limits = *self.limits.get();
         let quotas = self.tenants.named_quotas(tenant)?;
@@ -247,7 +246,7 @@ impl Explains for Explainer {
         let storage = self.tenants.named(tenant).await?;
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
         searcher
-            .explain(query)
+            .explain(search)
             .await
             .map_err(tenants::Error::Search)
     }

@@ -140,7 +140,7 @@ impl Explains for FakeBackend {
     async fn explain(
         &self,
         tenant: Option<&str>,
-        query: TraceQueryParameters,
+        search: Explained,
     ) -> Result<Explanation, tenants::Error> {
         of_known(tenant)?;
         if let Some(kind) = self.failure {
@@ -149,12 +149,14 @@ impl Explains for FakeBackend {
         }
         Ok(Explanation {
             plan: PlanNode {
-                asks: format!("{query:?}"),
+                asks: format!("{search:?}"),
                 index: "1 term".to_owned(),
                 parts: Vec::new(),
             },
             clauses: vec![1, 2],
             judged_on: "digests",
+            order: None,
+            found: "traces",
             depth: 20,
             matched: 3,
             error: None,

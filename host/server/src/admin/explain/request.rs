@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use larder_proto::expression::v1 as filter;
 use larder_proto::expression::v1::expression::Term;
 use larder_proto::storage::v2::{
-    AnyValue, KeyValue, TraceQueryParameters, any_value::Value as AnyValueArm,
+    AnyValue, KeyValue, Pagination, SpanQueryParameters, SpanSortOrder, TraceQueryParameters,
+    any_value::Value as AnyValueArm,
 };
+use larder_search::Explained;
 use larder_search::filter::{parse_duration, parse_time};
 use prost_types::{Duration, Timestamp};
 use serde::Deserialize;
 
-/// A search. Every field is optional.
+/// A search, for traces unless it asks for spans. Every field is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ExplainRequest {
@@ -33,6 +35,22 @@ pub(super) struct ExplainRequest {
     #[serde(alias = "searchDepth")]
     search_depth: i32,
     filter: Option<Call>,
+    /// Asks for spans.
+    spans: bool,
+    /// The order of spans; asks for spans if there is one.
+    #[serde(alias = "orderBy")]
+    order_by: Vec<SortOrder>,
+    /// The most spans.
+    #[serde(alias = "pageSize")]
+    page_size: u32,
+}
+
+/// One term of an order.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SortOrder {
+    expression: Option<Expression>,
+    direction: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,11 +115,49 @@ impl ExplainRequest {
     ///
     /// # Errors
     /// A text with the position and the error.
-    pub(super) fn read(text: &str) -> Result<TraceQueryParameters, String> {
+    pub(super) fn read(text: &str) -> Result<Explained, String> {
         let deserializer = &mut serde_json::Deserializer::from_str(text);
         let request: Self = serde_path_to_error::deserialize(deserializer)
             .map_err(|error| format!("the query is no JSON of a search: {error}"))?;
-        request.into_parameters()
+        if request.spans || !request.order_by.is_empty() {
+            request.into_span_parameters().map(Explained::Spans)
+        } else if request.page_size > 0 {
+            Err("a search for traces has `search_depth` in place of `page_size`; `spans` asks for spans".to_owned())
+        } else {
+            request.into_parameters().map(Explained::Traces)
+        }
+    }
+
+    fn into_span_parameters(self) -> Result<SpanQueryParameters, String> {
+        let others = [
+            ("service_name", !self.service_name.is_empty()),
+            ("operation_name", !self.operation_name.is_empty()),
+            ("attributes", !self.attributes.is_empty()),
+            ("duration_min", self.duration_min.is_some()),
+            ("duration_max", self.duration_max.is_some()),
+            ("search_depth", self.search_depth != 0),
+        ];
+        if let Some((other, _)) = others.iter().find(|(_, is_set)| *is_set) {
+            return Err(format!(
+                "a search for spans has no `{other}`: say it in the filter, and the most spans as `page_size`"
+            ));
+        }
+        let order_by = self.order_by.into_iter().map(|order| SpanSortOrder {
+            expression: order.expression.map(|expression| filter::Expression {
+                term: expression.into_term(),
+            }),
+            direction: order.direction,
+        });
+        Ok(SpanQueryParameters {
+            start_time_min: self.start_time_min.as_deref().map(timestamp).transpose()?,
+            start_time_max: self.start_time_max.as_deref().map(timestamp).transpose()?,
+            filter: self.filter.map(Into::into),
+            pagination: (self.page_size > 0).then(|| Pagination {
+                page_size: self.page_size,
+                page_token: String::new(),
+            }),
+            order_by: order_by.collect(),
+        })
     }
 
     fn into_parameters(self) -> Result<TraceQueryParameters, String> {

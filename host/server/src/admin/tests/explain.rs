@@ -43,6 +43,31 @@ async fn a_query_in_the_words_of_jaeger_is_run_and_explained() {
     }
 }
 
+const SPAN_QUERY: &str = r#"{
+    "start_time_min": "1970-01-01T00:00:01Z", "startTimeMax": "1970-01-01T00:00:02Z", "pageSize": 5,
+    "orderBy": [{"expression": {"field": {"name": "duration", "level": "span"}}, "direction": "desc"}]
+}"#;
+
+#[tokio::test]
+async fn a_search_for_spans_is_run_and_explained() {
+    let admin = TestAdmin::new(None);
+    let answer = admin.explain("*/*", SPAN_QUERY).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    for part in [
+        "Spans(SpanQueryParameters",
+        "Timestamp { seconds: 2, nanos: 0 }",
+        "page_size: 5",
+        "FieldReference { name: \"duration\", level: \"span\" }",
+        "direction: \"desc\"",
+    ] {
+        assert!(answer.body.contains(part), "{part} in {}", answer.body);
+    }
+    let mixed = r#"{"spans": true, "service_name": "s"}"#;
+    let answer = admin.explain("*/*", mixed).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("no `service_name`"), "{}", answer.body);
+}
+
 #[tokio::test]
 async fn an_explanation_is_json_where_that_is_asked_for() {
     let answer = TestAdmin::new(None).explain("application/json", "{}").await;

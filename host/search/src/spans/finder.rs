@@ -1,0 +1,381 @@
+//! Finds the first spans of an order, whatever the window: memory goes with the page, and the storage is walked in the direction that
+//! needs the least of it.
+//!
+//! | order by | the walk |
+//! |---|---|
+//! | start, descending | newest first, until all that is left is older than the last span of the page |
+//! | start, ascending | the older half of the window first, halved until a part has few fragments |
+//! | duration | newest first; once the page is full, only fragments are asked for that reach the duration of its last span |
+//! | trace id, span id | every match |
+
+use std::time::Instant;
+
+use hashbrown::{HashMap, HashSet};
+use larder_model::storage::{
+    DurationRange, Error, Part, Piece, Search, Sighting, TimeRange, TraceId,
+};
+
+use super::best::Best;
+use super::order::{Direction, SortField, SpanOrder};
+use crate::judge::{Judge, Matches, Met};
+use crate::paging::SpanPosition;
+use crate::plan::{Plan, plan};
+use crate::predicate::Predicate;
+use crate::reading::Reading;
+use crate::session::Session;
+use crate::sightings::Sighted;
+
+/// Bounds of the sightings per page of a walk, which grows from one to the other.
+const SMALLEST_PAGE: usize = 32;
+const LARGEST_PAGE: usize = 4096;
+
+/// Bounds of the fragments that a part of the window may have, to be judged and not halved.
+const FEWEST_IN_PART: usize = 256;
+const MOST_IN_PART: usize = 1024;
+
+/// How often windows are halved: often enough to find the oldest spans of any window. Fragments that span much time are in many parts, and
+/// could otherwise be halved for ever.
+const MOST_HALVINGS: usize = 128;
+
+/// Pieces judged before the task yields; each takes some microseconds.
+const PIECES_AT_ONCE: usize = 64;
+
+/// Traces that are remembered as judged. More are judged again, and change nothing.
+const MOST_REMEMBERED: usize = 1 << 16;
+
+/// Finds the first spans of an order that match a predicate.
+pub(crate) struct Finder {
+    judge: Judge,
+    best: Best,
+    /// `None` if nothing can match.
+    plan: Option<Plan>,
+    /// Sightings of the next page.
+    page: usize,
+    /// Traces that were judged whole.
+    traces: HashSet<TraceId>,
+}
+
+/// Keeps the matches of one piece.
+struct Keeper<'f> {
+    best: &'f mut Best,
+    trace: TraceId,
+    fragment: u64,
+    /// The latest start among the matches.
+    newest: Option<u64>,
+}
+
+// === impl Finder ===
+
+impl Finder {
+    /// Creates a finder of the first `size` spans behind `after`. Makes no call yet.
+    pub(crate) fn new(
+        predicate: Predicate,
+        order: SpanOrder,
+        after: Option<&SpanPosition>,
+        size: usize,
+    ) -> Self {
+        let mut plan = plan(&predicate);
+        if let (Some(plan), Some(after)) = (&mut plan, after) {
+            narrow(&mut plan.search, order.first(), after);
+        }
+        Self {
+            judge: Judge::new(predicate),
+            best: Best::new(order, after, size),
+            plan,
+            page: size.saturating_mul(2).clamp(SMALLEST_PAGE, LARGEST_PAGE),
+            traces: HashSet::new(),
+        }
+    }
+
+    /// The search that the plugin is asked for first; `None` if nothing can match, or the query names the traces.
+    pub(crate) fn search(&self) -> Option<&Search> {
+        let plan = self.plan.as_ref().filter(|plan| plan.traces.is_none());
+        plan.map(|plan| &plan.search)
+    }
+
+    /// The part of fragments that is read to judge them.
+    pub(crate) fn part(&self) -> Part {
+        self.judge.part()
+    }
+
+    /// The order of the spans.
+    pub(crate) fn order(&self) -> &SpanOrder {
+        self.best.order()
+    }
+
+    /// How the storage is walked, for people.
+    pub(crate) fn walk(&self) -> &'static str {
+        match self.best.order().first() {
+            (SortField::StartTime, Direction::Descending) => "newest first, until the page is full",
+            (SortField::StartTime, Direction::Ascending) => {
+                "the older half of the window first, until the page is full"
+            }
+            (SortField::Duration, _) => {
+                "newest first, with an ever narrower range of durations once the page is full"
+            }
+            (SortField::TraceId | SortField::SpanId, _) => "every match",
+        }
+    }
+
+    /// Finds the spans, in their order.
+    ///
+    /// # Errors
+    /// Over the budget, and where the plugin lies.
+    pub(crate) async fn find(mut self, session: &mut Session) -> Result<Vec<SpanPosition>, Error> {
+        let Some(Plan { search, traces }) = self.plan.take() else {
+            return Ok(Vec::new());
+        };
+        if let Some(named) = traces {
+            let reading = Reading::traces(named, self.judge.part());
+            self.judge_all(session, reading, None).await?;
+        } else if self.best.order().first() == (SortField::StartTime, Direction::Ascending) {
+            self.oldest_first(session, search).await?;
+        } else {
+            self.newest_first(session, search).await?;
+        }
+        Ok(self.best.into_spans())
+    }
+
+    async fn newest_first(&mut self, session: &mut Session, search: Search) -> Result<(), Error> {
+        let mut sighted = Sighted::new(search);
+        while !sighted.ended() {
+            let limit = u32::try_from(self.page).unwrap_or(u32::MAX);
+            let found = sighted.next(session, limit).await?;
+            self.page = (self.page * 2).min(LARGEST_PAGE);
+            self.judge_sightings(session, found, sighted.search().starts)
+                .await?;
+            let Some(floor) = sighted.floor() else {
+                break;
+            };
+            if self.is_settled(floor) {
+                break;
+            }
+            if let Some(narrower) = self.narrower(sighted.search(), floor) {
+                sighted = Sighted::new(narrower);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns `true` if no span that starts at `floor` or before can be in the answer any more.
+    fn is_settled(&self, floor: u64) -> bool {
+        let is_by_start =
+            self.best.order().first() == (SortField::StartTime, Direction::Descending);
+        is_by_start
+            && self
+                .best
+                .last_if_full()
+                .is_some_and(|last| last.start > floor)
+    }
+
+    /// The search for what may still be in the answer of an order by duration: everything that starts after `floor` has been seen. `None`
+    /// where it would be the same search, or could begin with the same page.
+    fn narrower(&self, search: &Search, floor: u64) -> Option<Search> {
+        let (field, direction) = self.best.order().first();
+        let last = self.best.last_if_full()?;
+        if field != SortField::Duration || floor >= search.starts.end {
+            return None;
+        }
+        let durations = toward(search.durations, direction, last.duration);
+        (durations != search.durations).then(|| Search {
+            starts: TimeRange {
+                end: floor,
+                ..search.starts
+            },
+            durations,
+            clauses: search.clauses.clone(),
+        })
+    }
+
+    /// Judges the window part by part, the oldest first.
+    async fn oldest_first(&mut self, session: &mut Session, search: Search) -> Result<(), Error> {
+        let most = self.page.clamp(FEWEST_IN_PART, MOST_IN_PART);
+        let mut halvings = 0;
+        let mut parts = vec![search.starts];
+        while let Some(part) = parts.pop() {
+            let mut sighted = Sighted::new(Search {
+                starts: part,
+                ..search.clone()
+            });
+            let mut found = Vec::new();
+            while !sighted.ended() && found.len() < most {
+                let limit = u32::try_from(most - found.len()).unwrap_or(u32::MAX);
+                found.extend(sighted.next(session, limit).await?);
+            }
+            if !sighted.ended() && part.start < part.end && halvings < MOST_HALVINGS {
+                halvings += 1;
+                let middle = part.start + (part.end - part.start) / 2;
+                parts.push(TimeRange {
+                    start: middle + 1,
+                    end: part.end,
+                });
+                parts.push(TimeRange {
+                    start: part.start,
+                    end: middle,
+                });
+                continue;
+            }
+            self.judge_sightings(session, found, part).await?;
+            while !sighted.ended() {
+                let limit = u32::try_from(LARGEST_PAGE).unwrap_or(u32::MAX);
+                let found = sighted.next(session, limit).await?;
+                self.judge_sightings(session, found, part).await?;
+            }
+            let last = self.best.last_if_full();
+            if last.is_some_and(|last| last.start <= part.end) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges what was sighted by a search with this window.
+    async fn judge_sightings(
+        &mut self,
+        session: &mut Session,
+        found: Vec<Sighting>,
+        window: TimeRange,
+    ) -> Result<(), Error> {
+        let mut fragments = HashMap::new();
+        let mut bounds = HashMap::new();
+        let mut whole = Vec::new();
+        for sighting in found {
+            let newest = sighting.newest.min(window.end);
+            if newest < window.start {
+                continue;
+            }
+            if let Some(fragment) = sighting.fragment {
+                fragments.insert(fragment, sighting.trace_id);
+                bounds.insert(fragment, newest);
+            } else {
+                if self.traces.len() >= MOST_REMEMBERED {
+                    self.traces.clear();
+                }
+                if self.traces.insert(sighting.trace_id) {
+                    whole.push(sighting.trace_id);
+                }
+            }
+        }
+        let part = self.judge.part();
+        let reading = Reading::fragments(fragments, part);
+        self.judge_all(session, reading, Some((&bounds, window.end)))
+            .await?;
+        self.judge_all(session, Reading::traces(whole, part), None)
+            .await
+    }
+
+    /// Judges the pieces of a reading. `bounds` has the time of each sighted fragment, an upper bound of its matches that start no later
+    /// than the time beside it.
+    async fn judge_all(
+        &mut self,
+        session: &mut Session,
+        mut reading: Reading,
+        bounds: Option<(&HashMap<u64, u64>, u64)>,
+    ) -> Result<(), Error> {
+        while let Some(pieces) = reading.next(session).await? {
+            let deadline = session.budget.deadline();
+            for pieces in pieces.chunks(PIECES_AT_ONCE) {
+                let since = Instant::now();
+                for piece in pieces {
+                    let newest = self.judge_piece(session, piece, deadline)?;
+                    let is_broken = bounds.is_some_and(|(bounds, end)| {
+                        newest.is_some_and(|newest| newest <= end)
+                            && newest > bounds.get(&piece.fragment).copied()
+                    });
+                    if is_broken {
+                        return Err(
+                            session.breach("a sighting is older than a match that it stands for")
+                        );
+                    }
+                }
+                session.budget.spent().judging += since.elapsed();
+                session.yield_if_due().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges one piece. Returns the latest start of what it has for the answer.
+    fn judge_piece(
+        &mut self,
+        session: &mut Session,
+        piece: &Piece,
+        deadline: Instant,
+    ) -> Result<Option<u64>, Error> {
+        let mut keeper = Keeper {
+            best: &mut self.best,
+            trace: piece.trace_id,
+            fragment: piece.fragment,
+            newest: None,
+        };
+        let judged = self
+            .judge
+            .matches(piece, &mut keeper, deadline)
+            .map_err(|fault| fault.into_error(session, piece))?;
+        let newest = keeper.newest;
+        session.budget.judged(judged)?;
+        Ok(newest)
+    }
+}
+
+/// Leaves out of a search what is before the last span of the page before, as far as the first term of the order says so.
+fn narrow(search: &mut Search, (field, direction): (SortField, Direction), after: &SpanPosition) {
+    let starts = &mut search.starts;
+    match (field, direction) {
+        (SortField::StartTime, Direction::Descending) => starts.end = starts.end.min(after.start),
+        (SortField::StartTime, Direction::Ascending) => {
+            starts.start = starts.start.max(after.start);
+        }
+        (SortField::Duration, Direction::Descending) => {
+            search.durations = toward(search.durations, Direction::Ascending, after.duration);
+        }
+        (SortField::Duration, Direction::Ascending) => {
+            search.durations = toward(search.durations, Direction::Descending, after.duration);
+        }
+        (SortField::TraceId | SortField::SpanId, _) => {}
+    }
+}
+
+/// The durations of a range that come no later than this one in the direction. A negative one counts as 0 for a plugin.
+fn toward(range: DurationRange, direction: Direction, duration: i128) -> DurationRange {
+    let duration = u64::try_from(duration.max(0)).unwrap_or(u64::MAX);
+    match direction {
+        Direction::Descending => DurationRange {
+            shortest: range.shortest.max(duration),
+            ..range
+        },
+        Direction::Ascending => DurationRange {
+            longest: range.longest.min(duration),
+            ..range
+        },
+    }
+}
+
+// === impl Keeper ===
+
+impl Keeper<'_> {
+    fn position(&self, span: &Met) -> SpanPosition {
+        SpanPosition {
+            start: span.start,
+            duration: i128::from(span.end) - i128::from(span.start),
+            trace: self.trace,
+            span: span.id,
+            fragment: self.fragment,
+            place: span.place,
+        }
+    }
+}
+
+impl Matches for Keeper<'_> {
+    fn wants(&self, span: &Met) -> bool {
+        self.best.key_if_kept(&self.position(span)).is_some()
+    }
+
+    fn take(&mut self, span: &Met) {
+        let position = self.position(span);
+        if let Some(key) = self.best.key_if_kept(&position) {
+            self.newest = self.newest.max(Some(span.start));
+            self.best.keep(key, position);
+        }
+    }
+}

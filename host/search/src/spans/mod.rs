@@ -1,0 +1,244 @@
+//! The spans that a search finds, one page of them, in the order asked for (`FindSpans`, RFC 0016).
+//!
+//! `order` is the order and its keys, `best` keeps the first spans of it, `finder` walks the storage for them, and `message` joins them
+//! into messages.
+
+mod best;
+mod finder;
+mod message;
+mod order;
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+use larder_model::storage::{Error, Part, Piece};
+use larder_proto::otlp;
+use larder_proto::storage::v2::FindSpansResponse;
+
+use super::cut::{self, Fitted};
+use super::judge::{Fault, Met};
+use super::paging::{Page, SpanPosition};
+use super::parts::{Parts, encode_one};
+use super::query::SpanQuery;
+use super::reading::Reading;
+use super::sanitize;
+use super::session::{Session, too_large};
+
+pub(crate) use finder::Finder;
+use message::{Alone, MessageBuilder};
+pub(crate) use order::SpanOrder;
+
+/// Bounds of the spans that are read together. The number grows while they are small, and falls where they are large.
+const FEWEST_AT_ONCE: usize = 32;
+const MOST_AT_ONCE: usize = 4096;
+
+/// Bytes of the spans read together below which more are read the next time, and above which fewer are.
+const FEW_BYTES: usize = 1 << 20;
+const MANY_BYTES: usize = 4 << 20;
+
+/// Bytes of a message that are left free for its token.
+const TOKEN_BYTES: usize = 256;
+
+/// A stream of messages. Holds the keys of one page, the spans that are read together, and one message.
+pub(crate) struct Spans {
+    session: Session,
+    /// `None` once the keys of the page are known.
+    finder: Option<Finder>,
+    page: Page<SpanPosition>,
+    /// The spans of the page that have not been read.
+    positions: VecDeque<SpanPosition>,
+    /// The token of the next page, which is in the last message.
+    token: Option<String>,
+    at_once: usize,
+    /// Spans that have been read and are in no message.
+    read: VecDeque<Alone>,
+    message: MessageBuilder,
+}
+
+// === impl Spans ===
+
+impl Spans {
+    /// Creates a stream of the spans that match the query. Makes no call yet.
+    pub(crate) fn new(session: Session, query: SpanQuery) -> Self {
+        let limit = session.limits().max_message_bytes;
+        let (page, finder) = query.into_finder();
+        Self {
+            session,
+            finder: Some(finder),
+            page,
+            positions: VecDeque::new(),
+            token: None,
+            at_once: FEWEST_AT_ONCE,
+            read: VecDeque::new(),
+            message: MessageBuilder::new(limit.saturating_sub(TOKEN_BYTES)),
+        }
+    }
+
+    /// The next message; `None` at the end. Does no work, and uses up no time, between calls.
+    pub(crate) async fn next(&mut self) -> Result<Option<FindSpansResponse>, Error> {
+        self.session.budget.run();
+        let message = self.work().await;
+        self.session.budget.pause();
+        message
+    }
+
+    async fn work(&mut self) -> Result<Option<FindSpansResponse>, Error> {
+        if let Some(finder) = self.finder.take() {
+            self.find(finder).await?;
+        }
+        loop {
+            while let Some(span) = self.read.pop_front() {
+                if let Err(span) = self.message.push(span) {
+                    self.read.push_front(span);
+                    return Ok(Some(FindSpansResponse {
+                        spans: Some(self.message.finish()),
+                        next_page_token: String::new(),
+                    }));
+                }
+            }
+            if self.positions.is_empty() {
+                break;
+            }
+            self.read_some().await?;
+        }
+        let token = self.token.take();
+        if self.message.is_empty() && token.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(FindSpansResponse {
+            spans: Some(self.message.finish()),
+            next_page_token: token.unwrap_or_default(),
+        }))
+    }
+
+    /// Finds the keys of the page, and whether there is a next one.
+    async fn find(&mut self, finder: Finder) -> Result<(), Error> {
+        let mut found = finder.find(&mut self.session).await?;
+        if found.len() > self.page.size {
+            found.truncate(self.page.size);
+            let last = found.last().copied();
+            self.token = last.and_then(|last| self.page.token(last));
+        }
+        self.positions = found.into();
+        Ok(())
+    }
+
+    /// Reads the next spans of the page. Those that retention has dropped since they were found are left out.
+    async fn read_some(&mut self) -> Result<(), Error> {
+        let count = self.at_once.min(self.positions.len());
+        let wanted: Vec<_> = self.positions.drain(..count).collect();
+        let mut of_fragment: HashMap<u64, Vec<usize>> = HashMap::new();
+        for (number, position) in wanted.iter().enumerate() {
+            of_fragment
+                .entry(position.fragment)
+                .or_default()
+                .push(number);
+        }
+        let fragments = wanted.iter().map(|it| (it.fragment, it.trace));
+        let mut reading = Reading::fragments(fragments, Part::Otlp);
+        let mut read: Vec<Vec<Alone>> = vec![Vec::new(); wanted.len()];
+        while let Some(pieces) = reading.next(&mut self.session).await? {
+            for piece in pieces {
+                let numbers = of_fragment.remove(&piece.fragment).unwrap_or_default();
+                let of_piece = numbers
+                    .into_iter()
+                    .filter_map(|number| Some((number, wanted.get(number)?)));
+                for (number, spans) in self.take(&piece, of_piece)? {
+                    if let Some(read) = read.get_mut(number) {
+                        *read = spans;
+                    }
+                }
+                self.session.yield_if_due().await;
+            }
+        }
+        self.read.extend(read.into_iter().flatten());
+        let bytes: usize = self.read.iter().map(Alone::len).sum();
+        if bytes < FEW_BYTES {
+            self.at_once = (self.at_once * 2).min(MOST_AT_ONCE);
+        } else if bytes > MANY_BYTES {
+            self.at_once = (self.at_once / 2).max(FEWEST_AT_ONCE);
+        }
+        Ok(())
+    }
+
+    /// Takes spans out of a piece, each with its number: one, or several where one is cut for its size.
+    fn take<'w>(
+        &self,
+        piece: &Piece,
+        wanted: impl Iterator<Item = (usize, &'w SpanPosition)>,
+    ) -> Result<Vec<(usize, Vec<Alone>)>, Error> {
+        let fault = |error| Fault::from(error).into_error(&self.session, piece);
+        let parts = Parts::read(&piece.bytes).map_err(fault)?;
+        let are_headers_sound = sanitize::are_headers_sound(&piece.bytes).map_err(fault)?;
+        let mut taken = Vec::new();
+        for (number, position) in wanted {
+            let place = usize::try_from(position.place).unwrap_or(usize::MAX);
+            let span = parts
+                .spans
+                .get(place)
+                .ok_or_else(|| self.other_spans(piece))?;
+            let view = otlp::Span::parse(span.raw).map_err(fault)?;
+            if view.trace_id != position.trace.to_bytes() {
+                return Err(Fault::Foreign.into_error(&self.session, piece));
+            }
+            let met = Met::of(position.place, &view);
+            let duration = i128::from(met.end) - i128::from(met.start);
+            if (met.start, duration, met.id) != (position.start, position.duration, position.span) {
+                return Err(self.other_spans(piece));
+            }
+            let is_sound = are_headers_sound && sanitize::is_span_sound(&view).map_err(fault)?;
+            let alone = Alone::of(&parts, *span);
+            let spans = if is_sound && alone.len() <= self.limit() {
+                vec![alone]
+            } else {
+                self.fit(&alone, is_sound, piece)?
+            };
+            taken.push((number, spans));
+        }
+        Ok(taken)
+    }
+
+    /// Removes or replaces what Jaeger's client cannot decode in a span, and cuts one that does not fit a message (W9).
+    #[cold]
+    fn fit(&self, alone: &Alone, is_sound: bool, piece: &Piece) -> Result<Vec<Alone>, Error> {
+        let fault = |error| Fault::from(error).into_error(&self.session, piece);
+        let limit = self.limit();
+        let mut bytes = encode_one([&alone.resource, &alone.scope, &alone.span]);
+        if !is_sound {
+            let sanitized = sanitize::within(&bytes, limit, 0).map_err(fault)?;
+            self.session.budget.sanitized(&sanitized);
+            bytes = sanitized.bytes;
+        }
+        let mut messages = vec![bytes];
+        if messages.iter().any(|bytes| bytes.len() > limit) {
+            let Fitted {
+                messages: cut,
+                values,
+            } = cut::fit(&messages.concat(), limit).map_err(fault)?;
+            self.session.omission.cut_values(values);
+            messages = cut;
+        }
+        let mut spans = Vec::new();
+        for bytes in messages {
+            if bytes.len() > limit {
+                return Err(too_large("a span", limit));
+            }
+            let parts = Parts::read(&bytes).map_err(fault)?;
+            spans.extend(parts.spans.iter().map(|span| Alone::of(&parts, *span)));
+        }
+        Ok(spans)
+    }
+
+    /// The most bytes of the spans in a message.
+    fn limit(&self) -> usize {
+        let limit = self.session.limits().max_message_bytes;
+        limit.saturating_sub(TOKEN_BYTES)
+    }
+
+    fn other_spans(&self, piece: &Piece) -> Error {
+        let (fragment, trace) = (piece.fragment, piece.trace_id);
+        self.session.breach(&format!(
+            "the spans of fragment {fragment} of trace {trace} are not those of its digest"
+        ))
+    }
+}
