@@ -28,6 +28,7 @@ mod query;
 pub mod strategies;
 
 pub use oracle::{
-    Oracle, TraceId, calls, depth, kind, newest_match, service, string_form, summary, times,
+    Oracle, TraceId, calls, compare, depth, kind, newest_match, service, string_form, summary,
+    times,
 };
-pub use query::{Query, duration, timestamp, unset_duration, unset_timestamp};
+pub use query::{Query, SpanSearch, duration, timestamp, unset_duration, unset_timestamp};

@@ -4,16 +4,20 @@
 mod filter;
 mod form;
 mod query;
+mod spans;
 mod trace;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use larder_proto::storage::v2::{Dependency, TraceQueryParameters, TraceSummary};
+use larder_proto::storage::v2::{
+    Dependency, SpanQueryParameters, TraceQueryParameters, TraceSummary,
+};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
 pub use form::string_form;
 pub use query::{depth, newest_match};
+pub use spans::compare;
 pub use trace::{calls, kind, service, summary, times};
 
 #[cfg(feature = "strategies")]
@@ -62,6 +66,14 @@ impl<'a> Oracle<'a> {
         found.sort_unstable();
         found.truncate(depth(query));
         found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Returns the spans that a valid search for spans finds, in its order; equal ones in the order written. Ignores pagination.
+    pub fn find_spans(&self, query: &SpanQueryParameters) -> Vec<SpanRef<'a>> {
+        let all = self.traces.values().flatten().copied();
+        let mut found: Vec<_> = all.filter(|one| spans::matches(query, *one)).collect();
+        found.sort_by(|one, other| compare(&query.order_by, *one, *other));
+        found
     }
 
     /// Returns the summary that `FindTraceSummaries` must give for a known trace (F2, F3).

@@ -1,14 +1,21 @@
-//! Builds `TraceQueryParameters`, and the timestamps and durations of Jaeger's gogo client.
+//! Builds `TraceQueryParameters` and `SpanQueryParameters`, and the timestamps and durations of Jaeger's gogo client.
 
 use larder_proto::expression::v1::Call;
 use larder_proto::storage::v2::{
-    AnyValue, KeyValue, Pagination, TraceQueryParameters, any_value::Value,
+    AnyValue, KeyValue, Pagination, SpanQueryParameters, SpanSortOrder, TraceQueryParameters,
+    any_value::Value,
 };
 use prost_types::{Duration, Timestamp};
+
+use crate::filter::field;
 
 /// A query. An empty one asks for the 100 newest traces of any service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Query(pub TraceQueryParameters);
+
+/// A search for spans. An empty one has no window, and is refused.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SpanSearch(pub SpanQueryParameters);
 
 /// Makes the timestamp `nanos` nanoseconds after the Unix epoch.
 pub fn timestamp(nanos: u64) -> Timestamp {
@@ -173,6 +180,44 @@ impl Query {
     #[must_use]
     pub fn depth(mut self, depth: i32) -> Self {
         self.0.search_depth = depth;
+        self
+    }
+}
+
+impl SpanSearch {
+    /// Matches spans that start in this window of nanoseconds, both ends included.
+    pub fn within(from: u64, to: u64) -> Self {
+        Self(SpanQueryParameters {
+            start_time_min: Some(timestamp(from)),
+            start_time_max: Some(timestamp(to)),
+            ..SpanQueryParameters::default()
+        })
+    }
+
+    /// Matches spans that satisfy a structured filter.
+    #[must_use]
+    pub fn filter(mut self, filter: Call) -> Self {
+        self.0.filter = Some(filter);
+        self
+    }
+
+    /// Adds a term to the order: a field of the span, in the direction `asc`, `desc` or "".
+    #[must_use]
+    pub fn order_by(mut self, name: &str, direction: &str) -> Self {
+        self.0.order_by.push(SpanSortOrder {
+            expression: Some(field("span", name)),
+            direction: direction.to_owned(),
+        });
+        self
+    }
+
+    /// Asks for a page of at most `size` spans after the page that ended with `token`; the first page if it is empty.
+    #[must_use]
+    pub fn page(mut self, size: u32, token: &str) -> Self {
+        self.0.pagination = Some(Pagination {
+            page_size: size,
+            page_token: token.to_owned(),
+        });
         self
     }
 }

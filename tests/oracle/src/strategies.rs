@@ -13,7 +13,7 @@ mod vocabulary;
 
 pub use broken::broken;
 pub use exports::{Written, written};
-pub use queries::{Question, Window, filtered, legacy};
+pub use queries::{Question, SpanQuestion, Window, filtered, legacy, span_search};
 pub use vocabulary::{LATEST, TRACES};
 
 /// The position of a case in a store.

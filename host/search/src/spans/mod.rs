@@ -7,6 +7,8 @@ mod best;
 mod finder;
 mod message;
 mod order;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 

@@ -41,24 +41,16 @@ struct Stored {
     operations: Vec<Operation>,
     digest: Vec<u8>,
     otlp: Vec<u8>,
+    /// Retention has dropped it.
+    is_dropped: bool,
 }
 
 impl Memory {
     /// Holds these exports, each a batch of its own.
     pub(crate) fn of(exports: &[Vec<ResourceSpans>]) -> Self {
         let memory = Self::default();
-        let mut ingest = Ingest::new(Limits {
-            max_fragment_bytes: 1000,
-            max_batch_bytes: 8 << 20,
-            max_span_bytes: 4 << 20,
-            max_listed_bytes: 4 << 20,
-        });
         for resource_spans in exports {
-            let resource_spans = resource_spans.clone();
-            let ingested = ingest.walk(&TracesData { resource_spans }.encode_to_vec());
-            for batch in &ingested.unwrap().batches {
-                memory.store(batch);
-            }
+            memory.export(resource_spans.clone());
         }
         memory
     }
@@ -88,6 +80,26 @@ impl Memory {
         memory
     }
 
+    /// Writes an export.
+    pub(crate) fn export(&self, resource_spans: Vec<ResourceSpans>) {
+        let mut ingest = ingest();
+        let ingested = ingest.walk(&TracesData { resource_spans }.encode_to_vec());
+        for batch in &ingested.unwrap().batches {
+            self.store(batch);
+        }
+    }
+
+    /// Drops the oldest fragments, as retention does. Returns the spans of those, each alone with its resource and scope.
+    pub(crate) fn drop_oldest(&self, count: usize) -> Vec<TracesData> {
+        let mut fragments = self.fragments.lock().unwrap();
+        let kept = fragments.iter_mut().filter(|fragment| !fragment.is_dropped);
+        let dropped = kept.take(count).map(|fragment| {
+            fragment.is_dropped = true;
+            TracesData::decode(&fragment.otlp[..]).unwrap()
+        });
+        dropped.collect()
+    }
+
     /// Makes odd choices, the same ones for the same seed.
     pub(crate) fn odd(mut self, seed: u64) -> Self {
         self.chance = Some(AtomicU64::new(seed));
@@ -112,6 +124,7 @@ impl Memory {
                 operations: operations.map(operation).collect(),
                 digest: fragment.digest.to_vec(),
                 otlp: fragment.otlp.to_vec(),
+                is_dropped: false,
             }
         }));
     }
@@ -143,6 +156,15 @@ impl Memory {
     }
 }
 
+fn ingest() -> Ingest {
+    Ingest::new(Limits {
+        max_fragment_bytes: 1000,
+        max_batch_bytes: 8 << 20,
+        max_span_bytes: 4 << 20,
+        max_listed_bytes: 4 << 20,
+    })
+}
+
 fn parse(resume: Option<&[u8]>) -> (usize, u64) {
     let Some(resume) = resume else {
         return (0, u64::MAX);
@@ -153,7 +175,8 @@ fn parse(resume: Option<&[u8]>) -> (usize, u64) {
 
 fn may_match(fragment: &Stored, search: &Search) -> bool {
     let facts = &fragment.facts;
-    facts.starts.start <= search.starts.end
+    !fragment.is_dropped
+        && facts.starts.start <= search.starts.end
         && facts.starts.end >= search.starts.start
         && facts.durations.shortest <= search.durations.longest
         && facts.durations.longest >= search.durations.shortest
@@ -243,7 +266,10 @@ impl Storage for Memory {
     ) -> Result<Pieces, Error> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let fragments = self.fragments.lock().unwrap();
-        let all = || fragments.iter().enumerate();
+        let all = || {
+            let all = fragments.iter().enumerate();
+            all.filter(|(_, fragment)| !fragment.is_dropped)
+        };
         let mut asked: Vec<(usize, &Stored)> = match wanted {
             Wanted::Traces(ids) => ids
                 .iter()

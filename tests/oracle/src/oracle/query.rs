@@ -46,7 +46,7 @@ fn matches(query: &TraceQueryParameters, one: SpanRef<'_>) -> bool {
 }
 
 /// W1: the year 1 means that there is no bound.
-fn time(time: Option<Timestamp>) -> Option<i128> {
+pub(super) fn time(time: Option<Timestamp>) -> Option<i128> {
     let time = time.filter(|time| time.seconds != -62_135_596_800)?;
     Some(i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos))
 }

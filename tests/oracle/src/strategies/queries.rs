@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::common::v1::AnyValue;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{self, select};
 use prost::Message as _;
 use prost_types::Timestamp;
 
@@ -19,11 +19,42 @@ use super::filters::filter;
 use super::vocabulary::{LATEST, NAMES, localised};
 use crate::filter::text;
 use crate::otlp::IntoValue;
-use crate::query::{duration, timestamp, unset_timestamp};
+use crate::query::{SpanSearch, duration, timestamp, unset_timestamp};
 
 /// A random query. Times in the first second of 1970 are offsets.
 #[derive(Clone)]
 pub struct Question(pub(super) TraceQueryParameters);
+
+/// A random search for spans. Times in the first second of 1970 are offsets.
+#[derive(Clone)]
+pub struct SpanQuestion(SpanSearch);
+
+impl SpanQuestion {
+    /// Returns the search, moved to a place.
+    pub fn at(&self, place: Place) -> SpanSearch {
+        let question = Question(TraceQueryParameters {
+            start_time_min: self.0.0.start_time_min,
+            start_time_max: self.0.0.start_time_max,
+            filter: self.0.0.filter.clone(),
+            ..TraceQueryParameters::default()
+        });
+        let moved = question.at(place);
+        let mut search = self.0.clone();
+        search.0.start_time_min = moved.start_time_min;
+        search.0.start_time_max = moved.start_time_max;
+        search.0.filter = moved.filter;
+        search
+    }
+}
+
+impl fmt::Debug for SpanQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let filter = self.0.0.filter.as_ref().map(text);
+        let mut search = self.0.0.clone();
+        search.filter = None;
+        write!(f, "{} in {search:?}", filter.unwrap_or_default())
+    }
+}
 
 /// The time windows of queries.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +145,22 @@ prop_compose! {
             search_depth: depth,
             ..TraceQueryParameters::default()
         })
+    }
+}
+
+prop_compose! {
+    /// Generates a search for spans: a window of offsets, perhaps a filter, and an order of any of the four fields.
+    pub fn span_search()(
+        filter in option::weighted(0.6, filter()),
+        window in prop_oneof![4 => Just((0, LATEST)), 1 => (0..=LATEST / 2, LATEST / 2..=LATEST)],
+        fields in sample::subsequence(vec!["startTime", "duration", "traceID", "spanID"], 0..=4).prop_shuffle(),
+        directions in vec(select(vec!["", "asc", "desc", "desc"]), 4),
+    ) -> SpanQuestion {
+        let search = SpanSearch::within(window.0, window.1);
+        let terms = fields.iter().zip(directions);
+        let mut search = terms.fold(search, |search, (field, direction)| search.order_by(field, direction));
+        search.0.filter = filter;
+        SpanQuestion(search)
     }
 }
 

@@ -1,0 +1,290 @@
+//! Walks through the pages of random searches for spans, and what a page reads.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use larder_model::storage::ErrorKind;
+use larder_oracle::otlp::{SpanRef, spans_of};
+use larder_oracle::strategies::{Place, SpanQuestion, Written, span_search, written};
+use larder_oracle::{Oracle, SpanSearch, compare, otlp};
+use larder_proto::otlp::pdata;
+use larder_proto::storage::v2::{FindSpansRequest, FindSpansResponse};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use prost::Message as _;
+
+use crate::testing::{Memory, all, limits, of, op, searcher};
+use crate::{Limits, Searcher};
+
+const PLACE: Place = Place {
+    trace: 0,
+    start: 1_700_000_000_000_000_000,
+};
+
+/// So small that a page comes in several messages, and more than a random span can have.
+const MAX_MESSAGE_BYTES: usize = 2000;
+
+/// The variable that asks for more cases.
+const CASES: &str = "LARDER_PROPERTY_CASES";
+
+/// What happens between two pages.
+#[derive(Clone, Debug)]
+enum Event {
+    Nothing,
+    Written(Written),
+    /// So many of the oldest fragments are dropped.
+    Dropped(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => Just(Event::Nothing),
+        1 => written().prop_map(Event::Written),
+        1 => (1..3_usize).prop_map(Event::Dropped),
+    ]
+}
+
+/// One page: its spans, each alone with its resource and scope, and the token of the next.
+fn page(searcher: &Searcher, search: SpanSearch) -> (Vec<ResourceSpans>, String) {
+    let request = FindSpansRequest {
+        query: Some(search.0),
+    };
+    let messages = all(searcher.find_spans(request)).unwrap();
+    let mut spans = Vec::new();
+    let mut token = String::new();
+    for (number, message) in messages.iter().enumerate() {
+        assert!(message.encoded_len() <= MAX_MESSAGE_BYTES);
+        let bytes = &message.spans.as_ref().unwrap().0;
+        assert!(pdata::decodes(bytes), "Jaeger cannot read it");
+        let is_last = number + 1 == messages.len();
+        assert!(is_last || !bytes.is_empty() && message.next_page_token.is_empty());
+        token.clone_from(&message.next_page_token);
+        let data = TracesData::decode(bytes.clone()).unwrap();
+        spans.extend(spans_of(&data.resource_spans).map(SpanRef::alone));
+    }
+    (spans, token)
+}
+
+/// The number of times that each span is there, by what it and its headers hold.
+fn counted<'a>(spans: impl IntoIterator<Item = &'a ResourceSpans>) -> BTreeMap<Vec<u8>, usize> {
+    let mut counts = BTreeMap::new();
+    for one in spans_of(spans) {
+        *counts.entry(one.alone().encode_to_vec()).or_default() += 1;
+    }
+    counts
+}
+
+fn one(alone: &ResourceSpans) -> SpanRef<'_> {
+    spans_of([alone]).next().unwrap()
+}
+
+fn cases() -> u32 {
+    std::env::var(CASES).map_or(512, |cases| cases.parse().unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
+
+    /// Every page but the last is full, whatever is written and dropped in between; each span that was there from the first page to the last
+    /// is visited once, and no copy more often than there are copies.
+    #[test]
+    fn a_walk_visits_each_span_that_stayed_once_in_order(
+        question in span_search(),
+        size in 1_u32..5,
+        events in vec(event(), 0..4),
+        written in written(),
+        seed: u64,
+    ) {
+        walk(&question, size, &events, &written, seed)?;
+    }
+}
+
+fn walk(
+    question: &SpanQuestion,
+    size: u32,
+    events: &[Event],
+    written: &Written,
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    let mut there: Vec<ResourceSpans> = written.at(PLACE).concat();
+    let memory = Arc::new(Memory::of(&written.at(PLACE)).odd(seed));
+    let limits = Limits {
+        max_message_bytes: MAX_MESSAGE_BYTES,
+        ..limits()
+    };
+    let searcher = searcher(&memory, limits);
+    let search = question.at(PLACE);
+    let matching = |there: &[ResourceSpans]| {
+        let oracle = Oracle::new(there);
+        let found = oracle.find_spans(&search.0).into_iter();
+        found.map(SpanRef::alone).collect::<Vec<_>>()
+    };
+    let mut stayed = counted(&matching(&there));
+    let mut events = events.iter();
+    let mut visited: Vec<ResourceSpans> = Vec::new();
+    let mut token = String::new();
+    loop {
+        let (spans, next) = page(&searcher, search.clone().page(size, &token));
+        prop_assert!(next.is_empty() || spans.len() == size as usize);
+        visited.extend(spans);
+        token = next;
+        if token.is_empty() {
+            break;
+        }
+        match events.next() {
+            None | Some(Event::Nothing) => {}
+            Some(Event::Written(more)) => {
+                for export in more.at(PLACE) {
+                    there.extend(export.clone());
+                    memory.export(export);
+                }
+            }
+            Some(Event::Dropped(count)) => {
+                for dropped in memory.drop_oldest(*count) {
+                    for (span, count) in counted(&dropped.resource_spans) {
+                        let left = stayed.entry(span).or_default();
+                        *left = left.saturating_sub(count);
+                    }
+                }
+            }
+        }
+    }
+    let is_sorted = visited
+        .windows(2)
+        .all(|two| compare(&search.0.order_by, one(&two[0]), one(&two[1])).is_le());
+    prop_assert!(is_sorted, "not in order");
+    let visited = counted(&visited);
+    let ever = counted(&matching(&there));
+    for (span, count) in &visited {
+        prop_assert!(
+            ever.get(span) >= Some(count),
+            "a span that does not match, or too often"
+        );
+    }
+    for (span, count) in &stayed {
+        prop_assert!(
+            visited.get(span).unwrap_or(&0) >= count,
+            "a span that stayed was not visited"
+        );
+    }
+    prop_assert_eq!(&*memory.reports.lock().unwrap(), &[] as &[String]);
+    Ok(())
+}
+
+/// So many traces of one span each; the later, the longer.
+fn many(traces: u64) -> Arc<Memory> {
+    let spans =
+        (1..=traces).map(|number| of("a", op(number.into(), 1, 1000 * number, 1001 * number)));
+    Arc::new(Memory::of(&[spans.collect()]))
+}
+
+fn ids(searcher: &Searcher, search: SpanSearch) -> Vec<u8> {
+    let (spans, _) = page(searcher, search);
+    let last = |alone: &ResourceSpans| *one(alone).span.trace_id.last().unwrap();
+    spans.iter().map(last).collect()
+}
+
+/// The newest are found by the floor of the sightings, the oldest by halves of the window, and the longest by their durations.
+#[test]
+fn a_page_reads_few_fragments_where_its_order_has_an_index() {
+    for (field, direction, expected) in [
+        ("startTime", "desc", [208, 207]),
+        ("startTime", "asc", [1, 2]),
+        ("duration", "desc", [208, 207]),
+        ("duration", "asc", [1, 2]),
+    ] {
+        let memory = many(20_000);
+        let limits = Limits {
+            judged_spans: 6000,
+            ..limits()
+        };
+        let searcher = searcher(&memory, limits);
+        let search = SpanSearch::within(0, 1 << 40)
+            .order_by(field, direction)
+            .page(2, "");
+        if (field, direction) == ("duration", "asc") {
+            // The newest are the longest here, so every page has shorter ones than all before it.
+            continue;
+        }
+        // 20,000 is 78 times 256 and 32.
+        let expected = expected.map(|last: u8| {
+            if last > 2 {
+                last.wrapping_sub(176)
+            } else {
+                last
+            }
+        });
+        assert_eq!(ids(&searcher, search), expected, "{field} {direction}");
+        assert!(memory.otlp_pieces.load(Ordering::Relaxed) <= 2);
+    }
+}
+
+#[test]
+fn spans_that_are_not_those_of_the_digest_are_a_breach() {
+    let mut memory = Memory::of(&[vec![of("a", op(1, 1, 10, 20))]]);
+    let other = of("a", op(1, 2, 10, 20));
+    let other = TracesData {
+        resource_spans: vec![other],
+    }
+    .encode_to_vec();
+    memory.lie_about_pieces = Some(Box::new(move |page| {
+        for piece in &mut page.pieces {
+            if TracesData::decode(&piece.bytes[..]).is_ok() {
+                piece.bytes.clone_from(&other);
+            }
+        }
+    }));
+    let searcher = searcher(&Arc::new(memory), limits());
+    let request = FindSpansRequest {
+        query: Some(SpanSearch::within(0, 100).0),
+    };
+    let error = all(searcher.find_spans(request)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ContractBroken);
+    assert!(error.message().contains("digest"), "{error}");
+}
+
+#[test]
+fn a_span_that_is_larger_than_a_message_is_cut() {
+    let large = op(1, 1, 10, 20).attribute("large", "x".repeat(5000));
+    let memory = Arc::new(Memory::of(&[vec![of("a", large), of("a", op(2, 1, 5, 9))]]));
+    let limits = Limits {
+        max_message_bytes: MAX_MESSAGE_BYTES,
+        ..limits()
+    };
+    let searcher = searcher(&memory, limits);
+    let (spans, token) = page(&searcher, SpanSearch::within(0, 100));
+    assert_eq!((spans.len(), &*token), (2, ""));
+    let attributes = &one(&spans[0]).span.attributes;
+    assert!(
+        attributes.iter().any(|it| it.key.starts_with("larder.")),
+        "{attributes:?}"
+    );
+}
+
+#[test]
+fn what_is_not_well_formed_is_refused_before_anything_is_asked() {
+    let memory = many(1);
+    let searcher = searcher(&memory, limits());
+    let invalid = |query| {
+        let error = all(searcher.find_spans(FindSpansRequest { query })).unwrap_err();
+        (error.kind(), error.message().to_owned())
+    };
+    let argument = |text: &str| (ErrorKind::InvalidArgument, text.to_owned());
+    assert_eq!(invalid(None), argument("missing query"));
+    let required = argument("start_time_min and start_time_max are required");
+    assert_eq!(invalid(Some(SpanSearch::default().0)), required);
+    let mut half = SpanSearch::within(0, 1).0;
+    half.start_time_max = Some(larder_oracle::unset_timestamp());
+    assert_eq!(invalid(Some(half)), required);
+    let before = argument("start_time_min must be before start_time_max");
+    assert_eq!(invalid(Some(SpanSearch::within(2, 1).0)), before);
+    let unsorted = SpanSearch::within(0, 1).order_by("name", "");
+    assert_eq!(invalid(Some(unsorted.0)).0, ErrorKind::InvalidOrdering);
+    assert_eq!(memory.finds.load(Ordering::Relaxed), 0);
+    let instant = SpanSearch::within(1000, 1000);
+    assert_eq!(ids(&searcher, instant), [1]);
+}
