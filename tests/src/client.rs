@@ -3,16 +3,17 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use larder_oracle::Query;
-use larder_oracle::otlp::{ResourceBuilder, request};
+use larder_oracle::otlp::{ResourceBuilder, SpanRef, request, spans_of};
+use larder_oracle::{Query, SpanSearch};
 use larder_proto::storage::v2::{
-    Dependency, FindTraceIDsRequest, FindTraceIDsResponse, FindTraceSummariesRequest,
-    FindTraceSummariesResponse, FindTracesRequest, FoundTraceId, GetCapabilitiesRequest,
-    GetCapabilitiesResponse, GetDependenciesRequest, GetDependenciesResponse, GetOperationsRequest,
-    GetOperationsResponse, GetServicesRequest, GetServicesResponse, GetTraceParams,
-    GetTracesRequest, Operation, TraceSummary,
+    Dependency, FindSpansRequest, FindSpansResponse, FindTraceIDsRequest, FindTraceIDsResponse,
+    FindTraceSummariesRequest, FindTraceSummariesResponse, FindTracesRequest, FoundTraceId,
+    GetCapabilitiesRequest, GetCapabilitiesResponse, GetDependenciesRequest,
+    GetDependenciesResponse, GetOperationsRequest, GetOperationsResponse, GetServicesRequest,
+    GetServicesResponse, GetTraceParams, GetTracesRequest, Operation, TraceSummary,
 };
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
 use prost::Message as _;
 use prost_types::Timestamp;
 use tonic::transport::{Channel, Endpoint};
@@ -39,6 +40,8 @@ pub mod method {
     pub const FIND_TRACE_IDS: &str = "/jaeger.storage.v2.TraceReader/FindTraceIDs";
     /// Summaries by query.
     pub const FIND_TRACE_SUMMARIES: &str = "/jaeger.storage.v2.TraceReader/FindTraceSummaries";
+    /// Spans by query.
+    pub const FIND_SPANS: &str = "/jaeger.storage.v2.TraceReader/FindSpans";
     /// Calls between services.
     pub const GET_DEPENDENCIES: &str = "/jaeger.storage.v2.DependencyReader/GetDependencies";
     /// The storage's capabilities.
@@ -246,6 +249,55 @@ impl Client {
             .last()
             .map(|message| message.next_page_token.clone());
         Ok((ids.collect(), token.unwrap_or_default()))
+    }
+
+    /// Returns one page of `FindSpans`: its spans, each alone with its resource and scope, and the token of the next. Only the last message
+    /// may have the token or no spans.
+    pub async fn page_of_spans(
+        &self,
+        search: &SpanSearch,
+    ) -> Result<(Vec<ResourceSpans>, String), Status> {
+        let request = FindSpansRequest {
+            query: Some(search.0.clone()),
+        };
+        let body = request.encode_to_vec().into();
+        let reply = self.call.stream(method::FIND_SPANS, body).await;
+        reply.end?;
+        let mut spans = Vec::new();
+        let mut token = String::new();
+        for message in reply.messages {
+            assert_eq!(token, "", "a token before the last message");
+            let message = FindSpansResponse::decode(message).expect("spans");
+            token = message.next_page_token;
+            let bytes = message.spans.unwrap_or_default().0;
+            assert!(!bytes.is_empty() || !token.is_empty(), "an empty message");
+            let data = TracesData::decode(bytes).expect("a TracesData");
+            spans.extend(spans_of(&data.resource_spans).map(SpanRef::alone));
+        }
+        Ok((spans, token))
+    }
+
+    /// Follows the tokens of a search for spans to the end. Returns the pages, of which all but the last are full.
+    pub async fn pages_of_spans(&self, search: &SpanSearch, size: u32) -> Vec<Vec<ResourceSpans>> {
+        let mut pages: Vec<Vec<ResourceSpans>> = Vec::new();
+        let mut token = String::new();
+        loop {
+            let page = self.page_of_spans(&search.clone().page(size, &token)).await;
+            let (spans, next) = page.expect("FindSpans");
+            assert!(
+                next.is_empty() || spans.len() == size as usize,
+                "a short page"
+            );
+            assert!(
+                next.is_empty() || next != token,
+                "a page ends behind the one before"
+            );
+            pages.push(spans);
+            token = next;
+            if token.is_empty() {
+                return pages;
+            }
+        }
     }
 
     /// `FindTraceSummaries`, its messages merged.

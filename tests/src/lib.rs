@@ -32,7 +32,7 @@ pub use answers::{Trace, merge};
 pub use background::{Background, Progress};
 pub use client::{Client, method};
 pub use home::{Home, replace};
-pub use larder_oracle::{Query, duration, timestamp, unset_duration, unset_timestamp};
+pub use larder_oracle::{Query, SpanSearch, duration, timestamp, unset_duration, unset_timestamp};
 pub use larder_oracle::{filter, otlp};
 pub use plugins::{Plugin, arm, disarm};
 pub use rpc::{Call, Reply};

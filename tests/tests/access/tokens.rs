@@ -7,13 +7,14 @@ use larder_tests::http::{self, Response};
 use larder_tests::{Call, Home, Larder, Options, Plugin, Tokens, method, token};
 use tonic::Code;
 
-const READS: [&str; 8] = [
+const READS: [&str; 9] = [
     method::GET_TRACES,
     method::GET_SERVICES,
     method::GET_OPERATIONS,
     method::FIND_TRACES,
     method::FIND_TRACE_IDS,
     method::FIND_TRACE_SUMMARIES,
+    method::FIND_SPANS,
     method::GET_DEPENDENCIES,
     method::GET_CAPABILITIES,
 ];

@@ -5,13 +5,13 @@ use std::cell::Cell;
 
 use bytes::Bytes;
 use larder_proto::storage::v2::{
-    FindTracesRequest, GetDependenciesRequest, GetOperationsRequest, GetTraceParams,
-    GetTracesRequest,
+    FindSpansRequest, FindTracesRequest, GetDependenciesRequest, GetOperationsRequest,
+    GetTraceParams, GetTracesRequest,
 };
 use larder_proto::testing::bytes_field;
 use larder_tests::filter::{attr, eq, exists, regex};
 use larder_tests::otlp::{array, key_value, map, request, service, span};
-use larder_tests::{Plugin, Query, Scene, method, timestamp};
+use larder_tests::{Plugin, Query, Scene, SpanSearch, method, timestamp};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -61,9 +61,15 @@ fn valid() -> Vec<(&'static str, Vec<u8>)> {
     let find = |query: Query| FindTracesRequest {
         query: Some(query.0),
     };
+    let filter_of_spans = filter.clone();
     // A query has either fields or a filter.
     let filtered = find(Query::default().window(1, 2_000).filter(filter)).encode_to_vec();
     let find = find(query).encode_to_vec();
+    let spans = SpanSearch::within(1, 2_000).filter(filter_of_spans);
+    let spans = spans.order_by("duration", "desc").page(3, "");
+    let spans = FindSpansRequest {
+        query: Some(spans.0),
+    };
     let get = GetTracesRequest {
         query: vec![GetTraceParams {
             trace_id: vec![3; 16],
@@ -87,6 +93,7 @@ fn valid() -> Vec<(&'static str, Vec<u8>)> {
         (method::FIND_TRACE_SUMMARIES, find),
         (method::FIND_TRACES, filtered.clone()),
         (method::FIND_TRACE_IDS, filtered),
+        (method::FIND_SPANS, spans.encode_to_vec()),
         (method::GET_OPERATIONS, operations.encode_to_vec()),
         (method::GET_SERVICES, Vec::new()),
         (method::GET_DEPENDENCIES, dependencies.encode_to_vec()),

@@ -79,12 +79,18 @@ async fn thousands_of_levels_are_refused_and_the_server_keeps_running() {
         call = [op.clone(), argument].concat();
     }
     let request = Bytes::from(bytes_field(1, &bytes_field(9, &call)));
+    let of_spans = Bytes::from(bytes_field(1, &bytes_field(3, &call)));
     for method in [
         method::FIND_TRACES,
         method::FIND_TRACE_IDS,
         method::FIND_TRACE_SUMMARIES,
+        method::FIND_SPANS,
     ] {
-        let reply = scene.client.call().stream(method, request.clone()).await;
+        let request = match method {
+            method::FIND_SPANS => of_spans.clone(),
+            _ => request.clone(),
+        };
+        let reply = scene.client.call().stream(method, request).await;
         let refused = reply.end.unwrap_err();
         assert_eq!(
             refused.code(),

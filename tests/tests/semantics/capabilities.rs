@@ -10,6 +10,7 @@ async fn capabilities_are_declared_and_constant(scene: Scene) {
     let search = first.search.clone().expect("search capabilities");
     assert!(search.without_service_name);
     assert!(search.same_span_conjunction);
+    assert!(search.paginated && search.span_search && search.span_sorting);
     let filter = search.filter.expect("filter capabilities");
     assert_eq!(sorted(&filter.levels), sorted(&LEVELS));
     assert_eq!(sorted(&filter.operators), sorted(&OPERATORS));

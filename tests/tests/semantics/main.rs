@@ -22,6 +22,8 @@ mod find_special_keys;
 mod get_traces;
 mod pages;
 mod services;
+mod span_pages;
+mod spans;
 mod summaries;
 mod wire;
 mod writes;

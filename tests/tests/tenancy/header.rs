@@ -23,6 +23,7 @@ pub(crate) async fn every_rpc(client: &Client) -> Vec<(&'static str, Result<(), 
         method::GET_TRACES,
         method::FIND_TRACES,
         method::FIND_TRACE_SUMMARIES,
+        method::FIND_SPANS,
     ] {
         let reply = client.call().stream(stream, Vec::new().into()).await;
         ends.push((stream, reply.end));
@@ -32,7 +33,7 @@ pub(crate) async fn every_rpc(client: &Client) -> Vec<(&'static str, Result<(), 
 
 #[track_caller]
 fn refused(ends: Vec<(&'static str, Result<(), Status>)>, code: Code, text: &str) {
-    assert_eq!(ends.len(), 9);
+    assert_eq!(ends.len(), 10);
     for (method, end) in ends {
         let status = end.expect_err(method);
         assert_eq!((status.code(), status.message()), (code, text), "{method}");

@@ -1,7 +1,7 @@
 //! Each RPC once, on the main port; and the separate OTLP port.
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Options, Plugin, Query, http, timestamp};
+use larder_tests::{Client, Options, Plugin, Query, SpanSearch, http, timestamp};
 use tonic::Code;
 
 /// After one Export, every RPC of every service returns its data.
@@ -27,6 +27,11 @@ async fn every_rpc_answers(plugin: Plugin) {
     assert_eq!(client.find_trace_ids(&query).await.unwrap()[0].trace_id, id);
     let summaries = client.find_trace_summaries(&query).await.unwrap();
     assert_eq!(summaries[0].root_operation_name, "buy");
+    let (spans, _) = client
+        .page_of_spans(&SpanSearch::within(1010, 1010))
+        .await
+        .unwrap();
+    assert_eq!(spans[0].scope_spans[0].spans[0].name, "pay");
     let links = client.dependencies(Some(timestamp(0)), None).await.unwrap();
     assert_eq!((&*links[0].parent, &*links[0].child), ("shop", "bank"));
     assert!(client.capabilities().await.unwrap().search.is_some());

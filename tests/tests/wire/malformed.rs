@@ -5,7 +5,7 @@ use larder_tests::{Plugin, Scene, method};
 use tonic::Code;
 
 /// Each method with its message, which a refusal names.
-const METHODS: [(&str, &str); 9] = [
+const METHODS: [(&str, &str); 10] = [
     (method::EXPORT, "ExportTraceServiceRequest"),
     (method::GET_TRACES, "GetTracesRequest"),
     (method::GET_SERVICES, "GetServicesRequest"),
@@ -13,6 +13,7 @@ const METHODS: [(&str, &str); 9] = [
     (method::FIND_TRACES, "FindTracesRequest"),
     (method::FIND_TRACE_IDS, "FindTraceIDsRequest"),
     (method::FIND_TRACE_SUMMARIES, "FindTraceSummariesRequest"),
+    (method::FIND_SPANS, "FindSpansRequest"),
     (method::GET_DEPENDENCIES, "GetDependenciesRequest"),
     (method::GET_CAPABILITIES, "GetCapabilitiesRequest"),
 ];
