@@ -145,6 +145,20 @@ metrics! {
         "Tenants whose plugin is open; without tenancy there is one";
     TENANT_REFUSED = "larder_tenant_quota_refusals", Counter, ["setting"],
         "Calls refused because their tenant was at its `limits.spans_per_second`, `limits.concurrent_queries` or `limits.query_queue_bytes`";
+    TENANT_ACCEPTED = "larder_tenant_accepted_spans", Counter, ["tenant"],
+        "Spans of the tenant that were stored and acknowledged";
+    TENANT_REFUSED_SPANS = "larder_tenant_refused_spans", Counter, ["tenant"],
+        "Spans of the tenant that were refused by partial_success";
+    TENANT_REFUSED_CALLS = "larder_tenant_refused_calls", Counter, ["tenant"],
+        "Calls of the tenant refused because it was at a limit that `larder_tenant_quota_refusals` names";
+    TENANT_QUERIES = "larder_tenant_queries", Counter, ["tenant"],
+        "Queries of the tenant that were begun";
+    TENANT_OPEN = "larder_tenant_open", Gauge, ["tenant"],
+        "1 while the tenant's plugin is open, else 0";
+    TENANT_STORED = "larder_tenant_stored_bytes", Gauge, ["tenant"],
+        "Bytes that the tenant stores: in kv, also while its plugin is not open, or as its plugin measures them if it does not use kv";
+    TENANT_MEMORY = "larder_tenant_memory_bytes", Gauge, ["tenant"],
+        "Linear memory of the tenant's plugin";
     PLUGIN_READY = "larder_plugin_ready", Gauge, [],
         "Open tenants whose plugin answers; the others' is restarted or stopped";
     PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["tenant", "plugin", "error_type"],

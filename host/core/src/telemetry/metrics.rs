@@ -3,10 +3,13 @@
 mod instruments;
 mod labels;
 mod storage;
+mod tenants;
 mod text;
 
 use std::fmt;
+use std::sync::Arc;
 
+use larder_model::TenantName;
 use larder_model::storage::Dropped;
 use prometheus_client::encoding;
 use prometheus_client::metrics::counter::Counter;
@@ -16,12 +19,15 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::labels::PluginLabels;
+pub use self::tenants::TenantSeries;
+pub use self::text::only_tenants;
 
 use self::instruments::{IntGauge, powers_of_four, register, seconds};
 use self::labels::{
     ErrorLabels, ListLabels, OutcomeLabels, ReasonLabels, RpcLabels, RuleLabels, SettingLabels,
 };
 use self::storage::{KvMetrics, StorageMetrics};
+use self::tenants::TenantFamilies;
 use super::KvStatistics;
 use super::descriptions;
 use super::process::ProcessCollector;
@@ -49,6 +55,7 @@ pub struct Metrics {
     clock_jump: IntGauge,
     tenants_open: IntGauge,
     tenant_refused: Family<SettingLabels, Counter>,
+    tenants: Arc<TenantFamilies>,
     plugin_ready: IntGauge,
     plugin_restarts: Family<ErrorLabels, Counter>,
     plugin_open_failures: Family<ErrorLabels, Counter>,
@@ -100,6 +107,7 @@ impl Metrics {
             clock_jump: register(on, descriptions::CLOCK_JUMP, IntGauge::default()),
             tenants_open: register(on, descriptions::TENANTS_OPEN, IntGauge::default()),
             tenant_refused: register(on, descriptions::TENANT_REFUSED, Family::default()),
+            tenants: TenantFamilies::register(on),
             plugin_ready: register(on, descriptions::PLUGIN_READY, IntGauge::default()),
             plugin_restarts: register(on, descriptions::PLUGIN_RESTARTS, Family::default()),
             plugin_open_failures: register(
@@ -207,6 +215,16 @@ impl Metrics {
         self.storage.set(now);
     }
 
+    /// The series of a tenant. They are removed when the last `Arc` is dropped.
+    pub fn tenant(&self, tenant: &TenantName) -> Arc<TenantSeries> {
+        self.tenants.of(tenant)
+    }
+
+    /// Sets the gauges of tenants.
+    pub fn set_tenants(&self, tenants: &[(Arc<TenantSeries>, TenantGauges)]) {
+        self.tenants.set(tenants);
+    }
+
     /// The size of a jump of the system's clock that retention does not believe yet, in seconds; 0 if there is none.
     pub fn clock_jump(&self, seconds: u64) {
         self.clock_jump.set(seconds);
@@ -219,25 +237,32 @@ impl Metrics {
 
     /// The plugin was dropped and is restarted. `error_type` is the cause: `trap`, `deadline`, ...
     pub fn plugin_restarted(&self, plugin: &PluginLabels, error_type: &'static str) {
-        let labels = ErrorLabels::new(plugin, error_type);
+        let labels = self.error_labels(plugin, error_type);
         self.plugin_restarts.get_or_create(&labels).inc();
     }
 
     /// A tenant's plugin could not be opened. `error_type` is the cause: `trap`, `deadline`, ...
     pub fn opening_failed(&self, plugin: &PluginLabels, error_type: &'static str) {
-        let labels = ErrorLabels::new(plugin, error_type);
+        let labels = self.error_labels(plugin, error_type);
         self.plugin_open_failures.get_or_create(&labels).inc();
     }
 
     /// An answer of the plugin broke the contract. `rule` is the host's name of the rule, never a text of the guest's.
     pub fn contract_broken(&self, plugin: &PluginLabels, rule: &str) {
-        let PluginLabels { tenant, plugin } = plugin.clone();
         let labels = RuleLabels {
-            tenant,
-            plugin,
+            tenant: self.tenants.label(&plugin.tenant),
+            plugin: Arc::clone(&plugin.plugin),
             rule: rule.to_owned(),
         };
         self.plugin_breaches.get_or_create(&labels).inc();
+    }
+
+    fn error_labels(&self, plugin: &PluginLabels, error_type: &'static str) -> ErrorLabels {
+        ErrorLabels {
+            tenant: self.tenants.label(&plugin.tenant),
+            plugin: Arc::clone(&plugin.plugin),
+            error_type,
+        }
     }
 
     /// A call was refused for its token. `reason` is `unauthenticated` or `permission_denied`.

@@ -79,7 +79,7 @@ impl Backend for FakeBackend {
         self.state.lock().unwrap().clone()
     }
 
-    fn measure(&self, metrics: &Metrics) {
+    async fn measure(&self, metrics: &Metrics) {
         metrics.set_gauges(&TenantGauges {
             memory: 5 << 20,
             ..TenantGauges::default()

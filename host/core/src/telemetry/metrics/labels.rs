@@ -46,6 +46,11 @@ pub(super) struct RuleLabels {
     pub(super) rule: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TenantLabels {
+    pub(super) tenant: Arc<str>,
+}
+
 /// Labels of a series about one tenant's plugin. Such series exist only for tenants whose plugin has failed, so the maximum number of
 /// tenants bounds them until an operator purges tenants and new ones come.
 #[derive(Clone, Debug)]
@@ -54,17 +59,4 @@ pub struct PluginLabels {
     pub tenant: Arc<str>,
     /// The plugin's own name.
     pub plugin: Arc<str>,
-}
-
-// === impl ErrorLabels ===
-
-impl ErrorLabels {
-    pub(super) fn new(plugin: &PluginLabels, error_type: &'static str) -> Self {
-        let PluginLabels { tenant, plugin } = plugin.clone();
-        Self {
-            tenant,
-            plugin,
-            error_type,
-        }
-    }
 }

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::telemetry::{METRICS, MetricKind};
 
-/// A registry in which every event has happened once, each with distinct numbers.
-fn with_every_event() -> Metrics {
+/// A registry in which every event has happened once, each with distinct numbers, and the series of a tenant.
+fn with_every_event() -> (Metrics, Arc<TenantSeries>) {
     let metrics = Metrics::new();
+    let tenant = metrics.tenant(&TenantName::default_tenant());
     metrics.rpc("jaeger.storage.v2.TraceReader/FindTraces", "OK", 0.02);
     metrics.received(1_000, 470_000);
     metrics.refused("trace_id", 3);
@@ -50,7 +51,7 @@ fn with_every_event() -> Metrics {
     metrics.query(2_000, 4, 90_000);
     metrics.incomplete("link_id", 18);
     metrics.cut("operations");
-    metrics
+    (metrics, tenant)
 }
 
 #[track_caller]
@@ -63,7 +64,7 @@ fn check(text: &str, line: &str) {
 
 #[test]
 fn every_event_is_exported_under_its_name_and_labels() {
-    let text = with_every_event().encode();
+    let text = with_every_event().0.encode();
     let rpc = r#"rpc_system_name="grpc",rpc_method="jaeger.storage.v2.TraceReader/FindTraces",rpc_response_status_code="OK""#;
     for line in [
         &format!("rpc_server_call_duration_seconds_count{{{rpc}}} 1"),
@@ -107,7 +108,7 @@ fn every_event_is_exported_under_its_name_and_labels() {
 
 #[test]
 fn exported_metrics_match_their_descriptions_in_kind_and_help() {
-    let text = with_every_event().encode();
+    let text = with_every_event().0.encode();
     let exported: BTreeMap<&str, &str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
@@ -127,7 +128,7 @@ fn exported_metrics_match_their_descriptions_in_kind_and_help() {
 
 #[test]
 fn series_have_the_labels_that_are_described() {
-    let text = with_every_event().encode();
+    let text = with_every_event().0.encode();
     for metric in METRICS {
         let sample = text
             .lines()
@@ -147,7 +148,7 @@ fn series_have_the_labels_that_are_described() {
 
 #[test]
 fn dropped_spans_of_tenants_add_up() {
-    let metrics = with_every_event();
+    let (metrics, _tenant) = with_every_event();
     metrics.dropped(&Dropped {
         evicted_spans: 5,
         ..Dropped::default()
@@ -170,7 +171,7 @@ fn gauges_of_tenants_are_summed_without_wrapping() {
 
 #[test]
 fn stored_traces_are_absent_where_a_plugin_does_not_count_them() {
-    let metrics = with_every_event();
+    let (metrics, _tenant) = with_every_event();
     let sample = "larder_storage_traces 0";
     let some = TenantGauges {
         spans: 5,
@@ -195,7 +196,7 @@ fn two_registries_do_not_share_counters() {
 
 #[test]
 fn the_open_metrics_format_has_units_and_an_end_mark() {
-    let text = with_every_event().encode();
+    let text = with_every_event().0.encode();
     check(&text, "# UNIT larder_ingest_bytes bytes");
     check(&text, "# TYPE larder_ingest_bytes counter");
     assert!(text.ends_with("# EOF\n"));
@@ -203,7 +204,7 @@ fn the_open_metrics_format_has_units_and_an_end_mark() {
 
 #[test]
 fn the_plain_format_names_counters_as_their_samples() {
-    let text = with_every_event().encode_plain();
+    let text = with_every_event().0.encode_plain();
     check(&text, "# TYPE larder_ingest_bytes_total counter");
     check(&text, "# TYPE larder_build_info gauge");
     check(&text, "# TYPE larder_storage_spans gauge");

@@ -1,5 +1,6 @@
-//! The older of the two text formats.
+//! The older of the two text formats, and the part of a text that a caller may see.
 
+use super::tenants::OTHER;
 use crate::telemetry::descriptions::{self, MetricKind};
 
 /// All metrics in the older Prometheus text format (`text/plain; version=0.0.4`), from those in `OpenMetrics`. There a counter has the
@@ -17,6 +18,22 @@ pub(super) fn plain(open_metrics: &str) -> String {
         plain.push('\n');
     }
     plain
+}
+
+/// A text without the samples of tenants that the caller may not see, which would tell their names. Sums over tenants stay.
+pub fn only_tenants(text: &str, sees: impl Fn(&str) -> bool) -> String {
+    let is_seen = |line: &&str| tenant_of(line).is_none_or(|it| it == OTHER || sees(it));
+    text.split_inclusive('\n').filter(is_seen).collect()
+}
+
+/// The value of a sample's label `tenant`. A quote inside another label's value is escaped, so what is found is no part of one.
+fn tenant_of(line: &str) -> Option<&str> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let find = |start: &str| line.split_once(start);
+    let (_, value) = find("{tenant=\"").or_else(|| find(",tenant=\""))?;
+    value.split('"').next()
 }
 
 /// A `HELP name text` or `TYPE name kind` in the form of version 0.0.4, if it differs.
