@@ -119,6 +119,8 @@ metrics! {
         "Spans stored now";
     STORAGE_BYTES = "larder_storage_bytes", Gauge, [],
         "Bytes stored now, as the plugin measures them against its own limit";
+    OLDEST_WRITE = "larder_storage_oldest_write_timestamp_seconds", Gauge, [],
+        "When the oldest span that is stored was written, in seconds since the Unix epoch, over open tenants; absent where none is stored, or where the plugin of one stores spans and does not tell";
     EVICTED_TRACES = "larder_storage_evicted_traces", Counter, [],
         "Traces dropped to stay within a limit";
     EVICTED_SPANS = "larder_storage_evicted_spans", Counter, [],

@@ -22,7 +22,7 @@ pub use self::labels::PluginLabels;
 pub use self::tenants::TenantSeries;
 pub use self::text::only_tenants;
 
-use self::instruments::{IntGauge, powers_of_four, register, seconds};
+use self::instruments::{IntGauge, float, powers_of_four, register, seconds};
 use self::labels::{
     ErrorLabels, ListLabels, OutcomeLabels, ReasonLabels, RpcLabels, RuleLabels, SettingLabels,
 };
@@ -331,14 +331,6 @@ impl fmt::Debug for Metrics {
 
 fn wide(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a histogram's sum is a double: counts beyond 2^53 may lose their last bits"
-)]
-fn float(number: u64) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

@@ -81,3 +81,12 @@ pub(super) fn seconds() -> Histogram {
 pub(super) fn powers_of_four(from: f64, buckets: u16) -> Histogram {
     Histogram::new(exponential_buckets(from, 4.0, buckets))
 }
+
+/// A number as a double.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "samples are doubles: numbers beyond 2^53 may lose their last bits"
+)]
+pub(super) fn float(number: u64) -> f64 {
+    number as f64
+}

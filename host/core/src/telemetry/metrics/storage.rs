@@ -6,8 +6,11 @@ use larder_model::storage::Dropped;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
-use super::instruments::{IntGauge, OptionalGauge, register};
+use super::instruments::{IntGauge, OptionalGauge, float, register};
 use crate::telemetry::{KvStatistics, TenantGauges, descriptions};
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
+const MILLIS_PER_SECOND: f64 = 1e3;
 
 /// What plugins report of their storage, summed over open tenants.
 pub(super) struct StorageMetrics {
@@ -15,6 +18,8 @@ pub(super) struct StorageMetrics {
     traces: OptionalGauge<u64>,
     spans: IntGauge,
     bytes: IntGauge,
+    /// Absent if nothing is stored, or if a plugin does not tell: another tenant's time could be too late.
+    oldest_write: OptionalGauge<f64>,
     evicted_traces: Counter,
     evicted_spans: Counter,
     expired_traces: Counter,
@@ -39,6 +44,7 @@ impl StorageMetrics {
             traces: register(on, descriptions::STORAGE_TRACES, OptionalGauge::default()),
             spans: register(on, descriptions::STORAGE_SPANS, IntGauge::default()),
             bytes: register(on, descriptions::STORAGE_BYTES, IntGauge::default()),
+            oldest_write: register(on, descriptions::OLDEST_WRITE, OptionalGauge::default()),
             evicted_traces: register(on, descriptions::EVICTED_TRACES, Counter::default()),
             evicted_spans: register(on, descriptions::EVICTED_SPANS, Counter::default()),
             expired_traces: register(on, descriptions::EXPIRED_TRACES, Counter::default()),
@@ -60,6 +66,10 @@ impl StorageMetrics {
             .set((now.traces_unknown == 0).then_some(now.traces));
         self.spans.set(now.spans);
         self.bytes.set(now.bytes);
+        let oldest = now.oldest_write.filter(|_| now.oldest_write_unknown == 0);
+        // A double has no room for the nanoseconds of today.
+        let seconds = oldest.map(|nanos| float(nanos / NANOS_PER_MILLI) / MILLIS_PER_SECOND);
+        self.oldest_write.set(seconds);
     }
 }
 

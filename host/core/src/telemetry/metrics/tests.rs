@@ -44,6 +44,8 @@ fn with_every_event() -> (Metrics, Arc<TenantSeries>) {
         traces: 11,
         traces_unknown: 0,
         spans: 12,
+        oldest_write: Some(1_790_000_000_250_000_000),
+        oldest_write_unknown: 0,
         bytes: 13,
     };
     metrics.set_gauges(&gauges);
@@ -84,6 +86,7 @@ fn every_event_is_exported_under_its_name_and_labels() {
         r#"larder_query_cut_answers_total{list="operations"} 1"#,
         "larder_storage_traces 11",
         "larder_storage_spans 12",
+        "larder_storage_oldest_write_timestamp_seconds 1790000000.25",
         "larder_storage_bytes 13",
         "larder_storage_evicted_traces_total 14",
         "larder_storage_evicted_spans_total 15",
@@ -185,6 +188,33 @@ fn stored_traces_are_absent_where_a_plugin_does_not_count_them() {
     }
     metrics.set_gauges(&TenantGauges::default());
     check(&metrics.encode(), sample);
+}
+
+#[test]
+fn the_oldest_write_is_that_of_all_tenants_or_absent() {
+    let (metrics, _tenant) = with_every_event();
+    let at = |seconds: u64| TenantGauges {
+        spans: 1,
+        oldest_write: Some(seconds * 1_000_000_000),
+        ..TenantGauges::default()
+    };
+    let mut sum = TenantGauges::default();
+    for seconds in [20, 10, 30] {
+        sum += at(seconds);
+    }
+    metrics.set_gauges(&sum);
+    let name = "larder_storage_oldest_write_timestamp_seconds";
+    check(&metrics.encode(), &format!("{name} 10.0"));
+    sum += TenantGauges {
+        spans: 1,
+        oldest_write_unknown: 1,
+        ..TenantGauges::default()
+    };
+    for absent in [sum, TenantGauges::default()] {
+        metrics.set_gauges(&absent);
+        let text = metrics.encode();
+        assert!(!text.contains(name), "{text}");
+    }
 }
 
 #[test]
