@@ -173,6 +173,8 @@ metrics! {
         "Linear memory of the plugin, of all tenants";
     ACCESS_REFUSED = "larder_access_refusals", Counter, ["reason"],
         "Calls refused for their bearer token, on every port: `unauthenticated` (none, or an unknown one) or `permission_denied` (without the right, or for other tenants)";
+    CERTIFICATE_END = "larder_tls_certificate_not_after_timestamp_seconds", Gauge, ["setting"],
+        "When the certificates of `grpc.tls.cert` or `admin.tls.cert` end, the first of those in the file, in seconds since the Unix epoch";
     RELOADS = "larder_reloads", Counter, ["outcome"],
         "Times the configuration was read again, by what came of it: `taken`, `unchanged`, `partial` (something needs a restart, or a tenant's plugin could not be replaced) or `refused`";
     BUILD = "larder_build", Info, ["version"],

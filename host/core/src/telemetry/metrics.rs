@@ -14,6 +14,7 @@ use larder_model::storage::Dropped;
 use prometheus_client::encoding;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -62,6 +63,7 @@ pub struct Metrics {
     plugin_breaches: Family<RuleLabels, Counter>,
     plugin_memory: IntGauge,
     access_refused: Family<ReasonLabels, Counter>,
+    certificate_end: Family<SettingLabels, Gauge>,
     reloads: Family<OutcomeLabels, Counter>,
 }
 
@@ -118,6 +120,7 @@ impl Metrics {
             plugin_breaches: register(on, descriptions::PLUGIN_BREACHES, Family::default()),
             plugin_memory: register(on, descriptions::PLUGIN_MEMORY, IntGauge::default()),
             access_refused: register(on, descriptions::ACCESS_REFUSED, Family::default()),
+            certificate_end: register(on, descriptions::CERTIFICATE_END, Family::default()),
             reloads: register(on, descriptions::RELOADS, Family::default()),
             registry,
         };
@@ -269,6 +272,19 @@ impl Metrics {
     pub fn access_refused(&self, reason: &'static str) {
         let labels = ReasonLabels { reason };
         self.access_refused.get_or_create(&labels).inc();
+    }
+
+    /// When the certificates of a file end, in seconds since the Unix epoch; `None` if that cannot be read. `setting` names the file.
+    pub fn certificate_end(&self, setting: &'static str, seconds: Option<i64>) {
+        let labels = SettingLabels { setting };
+        match seconds {
+            Some(seconds) => {
+                self.certificate_end.get_or_create(&labels).set(seconds);
+            }
+            None => {
+                self.certificate_end.remove(&labels);
+            }
+        }
     }
 
     /// The configuration was reloaded. `outcome` is `taken`, `unchanged`, `partial` or `refused`.

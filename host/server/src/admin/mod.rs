@@ -41,6 +41,7 @@ use larder_core::Live;
 use larder_core::clock::TrustedClock;
 use larder_core::telemetry::Metrics;
 use larder_edge::access::Access;
+use larder_edge::listeners::Tls;
 use larder_model::storage;
 use larder_proto::storage::v2::TraceQueryParameters;
 use larder_runtime::plugin;
@@ -126,6 +127,8 @@ pub struct AdminState {
     pub tenancy: bool,
     /// The tokens of callers.
     pub access: Arc<Access>,
+    /// The certificates of the ports.
+    pub certificates: Vec<Arc<Tls>>,
     /// Timeout for a client to send a whole request (`limits.request_timeout`).
     pub request_timeout: Live<Duration>,
 }

@@ -21,6 +21,10 @@ pub(super) async fn metrics(
     state.backend.measure(&state.metrics).await;
     let jump = state.clock.jump().map_or(0, |jump| jump.by.as_secs());
     state.metrics.clock_jump(jump);
+    for tls in &state.certificates {
+        let end = tls.certificate_end();
+        state.metrics.certificate_end(end.setting, end.seconds);
+    }
     let (kind, text) = if wants_open_metrics(&headers) {
         (OPEN_METRICS, state.metrics.encode())
     } else {

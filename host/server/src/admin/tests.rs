@@ -212,6 +212,7 @@ impl TestAdmin {
             snapshot_dir: Live::new(Some("/snapshots".into())),
             tenancy: false,
             access: Arc::new(Access::anonymous()),
+            certificates: Vec::new(),
             request_timeout: Live::new(Duration::from_mins(1)),
         };
         Self { plugin, state }

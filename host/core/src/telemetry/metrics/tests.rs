@@ -21,6 +21,7 @@ fn with_every_event() -> (Metrics, Arc<TenantSeries>) {
     metrics.refused_request("malformed");
     metrics.quota_refused("limits.spans_per_second");
     metrics.access_refused("unauthenticated");
+    metrics.certificate_end("grpc.tls.cert", Some(1_924_992_000));
     metrics.reloaded("taken");
     metrics.dropped(&Dropped {
         evicted_traces: 14,
@@ -99,6 +100,7 @@ fn every_event_is_exported_under_its_name_and_labels() {
         r#"larder_plugin_open_failures_total{tenant="acme",plugin="kv",error_type="deadline"} 1"#,
         r#"larder_plugin_contract_breaches_total{tenant="acme",plugin="kv",rule="floor_rose"} 1"#,
         "larder_plugin_memory_bytes 1048576",
+        r#"larder_tls_certificate_not_after_timestamp_seconds{setting="grpc.tls.cert"} 1924992000"#,
         concat!(
             "larder_build_info{version=\"",
             env!("CARGO_PKG_VERSION"),
