@@ -1,4 +1,4 @@
-//! Per-tenant quotas that hold whatever the plugin does, and their current usage. They outlive the plugin.
+//! Per-tenant quotas that hold whatever the plugin does, their current usage, and the tenant's metrics. They outlive the plugin.
 
 mod query_limiter;
 mod token_bucket;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use self::query_limiter::{NoPermit, QueryLimiter};
 use self::token_bucket::TokenBucket;
 use crate::Permit;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, TenantSeries};
 
 const SPANS: &str = "limits.spans_per_second";
 const QUERIES: &str = "limits.concurrent_queries";
@@ -43,6 +43,7 @@ pub struct Quotas {
     spans: Mutex<Option<TokenBucket>>,
     queries: Arc<QueryLimiter>,
     metrics: Arc<Metrics>,
+    series: Arc<TenantSeries>,
     logged: Mutex<Option<Instant>>,
 }
 
@@ -57,13 +58,20 @@ pub struct QueryPermit {
 impl Quotas {
     /// Quotas with no usage yet.
     pub fn new(tenant: TenantName, limits: &Limits, metrics: Arc<Metrics>) -> Arc<Self> {
+        let series = metrics.tenant(&tenant);
         Arc::new(Self {
             tenant,
             spans: Mutex::new(limits.spans_per_second.map(TokenBucket::new)),
             queries: QueryLimiter::new(limits.concurrent_queries, limits.query_queue_bytes),
             metrics,
+            series,
             logged: Mutex::default(),
         })
+    }
+
+    /// The tenant's series of metrics.
+    pub fn series(&self) -> &Arc<TenantSeries> {
+        &self.series
     }
 
     /// Changes the limits. A new span rate starts with a full bucket.
@@ -116,7 +124,10 @@ impl Quotas {
     /// wait already hold too many bytes.
     pub async fn query(&self, bytes: usize, max_wait: Duration) -> Result<QueryPermit, Error> {
         let refused = match self.queries.acquire(bytes, max_wait).await {
-            Ok(permit) => return Ok(QueryPermit { _permit: permit }),
+            Ok(permit) => {
+                self.series.query_begun();
+                return Ok(QueryPermit { _permit: permit });
+            }
             Err(refused) => refused,
         };
         let limit = self.queries.limit();
@@ -150,6 +161,7 @@ impl Quotas {
 
     fn count(&self, setting: &'static str, now: Instant) {
         self.metrics.quota_refused(setting);
+        self.series.call_refused();
         let mut logged = self.logged.lock();
         if logged.is_some_and(|at| now.saturating_duration_since(at) < LOG_INTERVAL) {
             return;

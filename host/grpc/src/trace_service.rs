@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use larder_core::Quotas;
 use larder_core::Stores;
 use larder_core::fair::Lane;
 use larder_core::telemetry::Metrics;
@@ -109,7 +110,9 @@ impl TraceWriter {
         let ingested = off_the_connection(request, (reservation, lane), walk).await?;
         let spans = all_spans(&ingested);
         quotas.take_spans(spans, Instant::now()).map_err(failed)?;
-        self.0.write(&*storage, ingested).await
+        let refusal = self.0.write(&*storage, ingested).await?;
+        refusal.count(spans, &quotas);
+        Ok(refusal.into_response())
     }
 }
 
@@ -206,12 +209,12 @@ impl Shared {
         &self,
         storage: &dyn Storage,
         ingested: Ingested,
-    ) -> Result<ExportTraceServiceResponse, Status> {
+    ) -> Result<RefusedSpans, Status> {
         let mut refusal = self.refused_by_ingest(&ingested);
         let written = self.write_batches(storage, ingested.batches, &mut refusal);
         let written = written.await;
         written.map_err(|left| status::export(&Failure::Storage(&left.error)))?;
-        Ok(refusal.into_response())
+        Ok(refusal)
     }
 
     /// Writes one batch after the other, so that a trace's fragments are stored in the order of the request (G3).
@@ -275,6 +278,12 @@ impl RefusedSpans {
             self.message.push_str("; ");
         }
         self.message.push_str(message);
+    }
+
+    /// Counts the spans of an acknowledged write, these refused ones included, for their tenant.
+    fn count(&self, all: u64, quotas: &Quotas) {
+        let accepted = all.saturating_sub(self.spans);
+        quotas.series().written(accepted, self.spans);
     }
 
     fn into_response(self) -> ExportTraceServiceResponse {

@@ -142,6 +142,7 @@ impl Server {
             snapshot_dir,
             tenancy,
             access: Arc::clone(&listeners.access),
+            certificates: listeners.certificates.clone(),
             request_timeout: request_timeout.clone(),
         });
         Ok(Self {

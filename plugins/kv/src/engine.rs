@@ -235,8 +235,20 @@ impl Engine {
         });
         Counts {
             spans: spans.sum(),
+            oldest_write: self.oldest_write(),
             ..self.counts
         }
+    }
+
+    /// When the oldest span was written, over all writers. A bucket is opened by its first write, and dropped as a whole.
+    fn oldest_write(&self) -> Option<Timestamp> {
+        let times = self.views.iter().flat_map(|view| {
+            let buckets = view.manifest.buckets.iter();
+            let sealed = buckets.filter(|it| !it.segments.is_empty());
+            let sealed = sealed.map(|it| it.opened);
+            sealed.chain(view.entries.iter().map(|it| it.head.written))
+        });
+        times.min()
     }
 }
 

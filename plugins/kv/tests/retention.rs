@@ -123,6 +123,8 @@ fn run_by_age(shape: Shape, steps: Vec<Step>) {
         assert_eq!(found(&mut reader), numbers);
         let counts = plugin.statistics();
         assert_eq!(counts.spans + expired + counts.expired_spans, spans_written);
+        let oldest = times.get(usize::try_from(gone).unwrap());
+        assert_eq!(counts.oldest_write, oldest.copied());
     }
     rest(&mut plugin, now);
     let numbers = found(&mut plugin);

@@ -62,8 +62,8 @@ impl Plugin for Memory {
         })
     }
 
-    fn write(&mut self, _now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
-        self.store.write(&batches)
+    fn write(&mut self, now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
+        self.store.write(now, &batches)
     }
 
     fn find(

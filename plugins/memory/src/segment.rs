@@ -33,16 +33,20 @@ pub(crate) struct Record {
     otlp: Place,
 }
 
-/// The extent of a trace.
+/// The extent of a trace. The second of its first write stands beside the tag, where it takes no memory of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// All of it is stored, and it may grow.
     Whole {
+        /// The time of its first write, in seconds since the Unix epoch.
+        written: u32,
         /// The bytes of its digests and spans, unpacked.
         bytes: u64,
     },
     /// Only its beginning is stored, and it does not grow any more.
     Cut {
+        /// As for a whole one.
+        written: u32,
         /// The number of spans that were dropped.
         dropped: u64,
     },
@@ -91,7 +95,14 @@ impl Record {
     pub(crate) fn dropped_spans(&self) -> u64 {
         match self.extent {
             Extent::Whole { .. } => 0,
-            Extent::Cut { dropped } => dropped,
+            Extent::Cut { dropped, .. } => dropped,
+        }
+    }
+
+    /// Returns the time at which this fragment was written, in seconds, if it is the first of its trace.
+    pub(crate) fn written(&self) -> u32 {
+        match self.extent {
+            Extent::Whole { written, .. } | Extent::Cut { written, .. } => written,
         }
     }
 }
@@ -165,10 +176,10 @@ impl Segment {
         }
     }
 
-    /// Appends a fragment: as the last one of the trace whose first fragment is `first`, or as the first of a new trace.
+    /// Appends a fragment, written at this second: as the last one of the trace whose first fragment is `first`, or as the first of a new trace.
     pub(crate) fn push(
         &mut self,
-        fragment: &Fragment<'_>,
+        (written, fragment): (u32, &Fragment<'_>),
         first: Option<Handle>,
         operations: impl Iterator<Item = u32>,
         shape: &Shape,
@@ -200,6 +211,7 @@ impl Segment {
             durations: fragment.durations,
             span_count: fragment.span_count,
             extent: Extent::Whole {
+                written,
                 bytes: bytes as u64,
             },
             operations_end,

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use larder_plugin::{Batch, Counts, Error, Fragment, TraceId, log};
+use larder_plugin::{Batch, Counts, Error, Fragment, Timestamp, TraceId, log};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::handle::Handle;
@@ -20,6 +20,8 @@ use crate::operations::{HashedOperation, Operations};
 use crate::payload::Packer;
 use crate::segment::{Extent, Record, Segment, Sizes};
 use crate::table::Table;
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// All data of an instance.
 #[derive(Debug)]
@@ -89,16 +91,17 @@ impl Store {
     ///
     /// Raises `invalid-argument` for an operation that a batch does not have, and `resource-exhausted` for a fragment that
     /// would take up more than a quarter of the store; nothing is stored then.
-    pub(crate) fn write(&mut self, batches: &[Batch]) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, now: Timestamp, batches: &[Batch]) -> Result<(), Error> {
         for batch in batches {
             self.check(batch)?;
         }
+        let now = u32::try_from(now / NANOS_PER_SECOND).unwrap_or(u32::MAX);
         for batch in batches {
             let operations: Vec<_> = self.operations.hashed(batch).collect();
             // The write holds a reference to each, so that evictions cannot remove an operation that the batch still needs.
             let mut numbers = vec![None; operations.len()];
             for fragment in batch.fragments() {
-                self.push(&fragment, &operations, &mut numbers);
+                self.push((now, &fragment), &operations, &mut numbers);
             }
             for number in numbers.into_iter().flatten() {
                 self.operations.release(number);
@@ -130,7 +133,7 @@ impl Store {
 
     fn push(
         &mut self,
-        fragment: &Fragment<'_>,
+        (now, fragment): (u32, &Fragment<'_>),
         operations: &[HashedOperation<'_>],
         numbers: &mut [Option<u32>],
     ) {
@@ -169,12 +172,12 @@ impl Store {
             return;
         };
         let before = active.sizes();
-        let handle = active.push(fragment, first, acquired, &self.shape);
+        let handle = active.push((now, fragment), first, acquired, &self.shape);
         self.sizes.change(before, active.sizes());
 
         if let Some(first) = first {
             let before = self.record_mut(first).map(|it| {
-                if let Extent::Whole { bytes } = &mut it.extent {
+                if let Extent::Whole { bytes, .. } = &mut it.extent {
                     *bytes += payload;
                 }
                 std::mem::replace(&mut it.last, handle)
@@ -213,7 +216,7 @@ impl Store {
     /// Checks that a trace stays within its share when this fragment is added. Packs the oldest unpacked blocks before it fails.
     fn check_share(&mut self, first: Handle, fragment: &Fragment<'_>) -> Result<(), Stop> {
         let extent = self.get(first).map(|(_, record)| record.extent);
-        let Some(Extent::Whole { bytes }) = extent else {
+        let Some(Extent::Whole { bytes, .. }) = extent else {
             return Err(Stop::Cut);
         };
         let more = fragment.digest.len() + fragment.otlp.len();
@@ -239,7 +242,8 @@ impl Store {
             return;
         };
         let dropped = record.dropped_spans() + spans;
-        record.extent = Extent::Cut { dropped };
+        let written = record.written();
+        record.extent = Extent::Cut { written, dropped };
         let reason = match stop {
             Stop::Cut => return,
             Stop::Share => "it takes up a quarter of `max_bytes`",
@@ -263,7 +267,10 @@ impl Store {
 
     /// Counts stored and evicted spans and bytes. An empty store reports 0 bytes, though some memory is always in use.
     pub(crate) fn counts(&self) -> Counts {
+        let oldest = self.get(self.oldest);
+        let written = oldest.map(|(_, record)| u64::from(record.written()));
         Counts {
+            oldest_write: written.map(|seconds| seconds * NANOS_PER_SECOND),
             bytes: if self.counts.traces == 0 {
                 0
             } else {

@@ -56,7 +56,8 @@ pub trait Plugin: Sized + 'static {
         Ok(false)
     }
 
-    /// Counts what is stored now and what was dropped since `open`; zeros unless the plugin counts. It should only read counters.
+    /// Counts what is stored now and what was dropped since `open`, and tells when the oldest of it was written; zeros and `None` unless the
+    /// plugin counts. It should only read counters.
     fn statistics(&self) -> Counts {
         Counts::default()
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use larder_tests::replace;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -27,10 +27,16 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    /// Signs a certificate for `localhost`, for servers and clients.
+    /// Signs a certificate for `localhost`, for servers and clients, that no test outlives.
     pub(crate) fn sign(&self) -> Signed {
+        self.sign_until(4096)
+    }
+
+    /// The same, until this year begins.
+    pub(crate) fn sign_until(&self, year: i32) -> Signed {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(year, 1, 1);
         let cert = params.signed_by(&key, &self.0).unwrap();
         Signed {
             cert: cert.pem(),

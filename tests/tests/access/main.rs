@@ -9,6 +9,7 @@
 )]
 
 mod authority;
+mod certificate_end;
 mod exposed;
 mod limits;
 mod open_files;

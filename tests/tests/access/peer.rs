@@ -77,10 +77,20 @@ pub(crate) async fn get(
     client: Arc<ClientConfig>,
     path: &str,
 ) -> io::Result<String> {
+    let answer = page(address, client, path).await?;
+    Ok(answer.lines().next().unwrap_or_default().to_owned())
+}
+
+/// Returns the whole answer, with its headers.
+pub(crate) async fn page(
+    address: SocketAddr,
+    client: Arc<ClientConfig>,
+    path: &str,
+) -> io::Result<String> {
     let mut stream = connect(address, client).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     patiently("an answer", stream.read_to_string(&mut answer)).await?;
-    Ok(answer.lines().next().unwrap_or_default().to_owned())
+    Ok(answer)
 }

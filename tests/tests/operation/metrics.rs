@@ -1,11 +1,12 @@
 //! `/metrics`: the documented metrics exist, under OpenTelemetry's names, and count correctly.
 
 use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use larder_tests::http::{self, count};
 use larder_tests::otlp::{service, span};
-use larder_tests::{Options, Plugin, Query, eventually, method};
+use larder_tests::{Home, Larder, Options, Plugin, Query, eventually, method, with_plugins};
 
 /// Without the counters of plugin failures, which appear with the first failure.
 const NAMES: [&str; 21] = [
@@ -191,6 +192,60 @@ async fn counters_with_labels_begin_at_zero() {
         assert_eq!(count(&metrics, name, &[]), 0, "{samples:?}");
     }
 }
+
+/// Returns the time of the oldest write, in seconds, if it is told.
+fn oldest_write(larder: &Larder) -> Option<f64> {
+    let metrics = larder.metrics();
+    let name = "larder_storage_oldest_write_timestamp_seconds";
+    let samples = http::samples(&metrics, name);
+    samples.first().map(|(_, value)| value.parse().unwrap())
+}
+
+async fn stored(larder: &Larder, spans: u64) {
+    eventually("the plugin's counts", async || {
+        let told = count(&larder.metrics(), "larder_storage_spans", &[]);
+        (told == spans).then_some(())
+    })
+    .await;
+}
+
+/// By the time of writing, as spans may start at any time: these start in 1970.
+async fn the_oldest_write_is_told(plugin: Plugin) {
+    let home = Home::new();
+    let started = SystemTime::now();
+    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let larder = Options::new(plugin).purge().start_in(&home);
+    assert_eq!(oldest_write(&larder), None, "nothing is stored");
+    let client = larder.client().await;
+    let one = |number: u8| service("a").span(span([number; 16], 1).at(5));
+    client.store([one(1)]).await;
+    stored(&larder, 1).await;
+    let first = oldest_write(&larder).unwrap();
+    // `memory` keeps whole seconds.
+    assert!(first >= seconds(started) - 1.0, "{first}");
+    assert!(first <= seconds(SystemTime::now()), "{first}");
+    client.store([one(2)]).await;
+    stored(&larder, 2).await;
+    assert_eq!(oldest_write(&larder), Some(first));
+
+    let larder = if plugin == Plugin::Kv {
+        larder.signal("TERM");
+        assert!(larder.wait().0.success());
+        let larder = Options::new(plugin).purge().start_in(&home);
+        stored(&larder, 2).await;
+        assert_eq!(oldest_write(&larder), Some(first));
+        larder
+    } else {
+        larder
+    };
+    assert_eq!(larder.post("/purge").status, 200);
+    eventually("the oldest write to go", async || {
+        oldest_write(&larder).is_none().then_some(())
+    })
+    .await;
+}
+
+with_plugins!(the_oldest_write_is_told: kv = Kv, memory = Memory);
 
 /// `kv` does not count traces.
 #[tokio::test]

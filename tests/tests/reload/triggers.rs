@@ -35,6 +35,31 @@ async fn a_signal_applies_the_same_changes_and_logs_the_report() {
     assert_eq!(reloads(&larder, "refused"), 1);
 }
 
+/// What the second reload logs comes after all that the first one did.
+#[tokio::test]
+async fn each_reload_logs_its_outcome_once() {
+    let home = Home::new();
+    let larder = start(&home, "limits: { max_search_depth: 5 }\n");
+    let logged = || {
+        let lines = larder.lines().into_iter();
+        let told = lines.filter(|line| line.contains("the configuration is reloaded"));
+        told.count()
+    };
+    for depth in [6, 7, 8] {
+        let file = format!("limits: {{ max_search_depth: {depth} }}\n");
+        configure(&home, &file);
+        assert_eq!(larder.post("/reload").status, 200);
+    }
+    assert_eq!(reloads(&larder, "taken"), 3);
+    eventually("the last line", async || (logged() == 3).then_some(())).await;
+    configure(&home, "limits: { max_search: 6 }\n");
+    assert_eq!(larder.post("/reload").status, 422);
+    larder
+        .wait_for_line("the configuration is not reloaded")
+        .await;
+    assert_eq!(logged(), 3);
+}
+
 #[tokio::test]
 async fn concurrent_reloads_are_serialized() {
     let home = Home::new();

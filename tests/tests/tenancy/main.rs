@@ -12,6 +12,7 @@ mod attribute;
 mod header;
 mod idle;
 mod isolation;
+mod metrics;
 mod neighbours;
 mod open;
 mod overrides;

@@ -129,7 +129,7 @@ async fn tokens_are_isolated(plugin: Plugin) {
 
 larder_tests::with_plugins!(tokens_are_isolated: kv = Kv, memory = Memory);
 
-/// Health, reflection and the probes need no token, and metrics are for every operator.
+/// Health, reflection and the probes need no token. Metrics are for every operator, without the names of others' tenants.
 #[tokio::test]
 async fn public_endpoints_reveal_no_tenants() {
     let server = TokenIsolation::new(Plugin::Memory).await;

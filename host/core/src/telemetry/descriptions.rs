@@ -119,6 +119,8 @@ metrics! {
         "Spans stored now";
     STORAGE_BYTES = "larder_storage_bytes", Gauge, [],
         "Bytes stored now, as the plugin measures them against its own limit";
+    OLDEST_WRITE = "larder_storage_oldest_write_timestamp_seconds", Gauge, [],
+        "When the oldest span that is stored was written, in seconds since the Unix epoch, over open tenants; absent where none is stored, or where the plugin of one stores spans and does not tell";
     EVICTED_TRACES = "larder_storage_evicted_traces", Counter, [],
         "Traces dropped to stay within a limit";
     EVICTED_SPANS = "larder_storage_evicted_spans", Counter, [],
@@ -145,6 +147,20 @@ metrics! {
         "Tenants whose plugin is open; without tenancy there is one";
     TENANT_REFUSED = "larder_tenant_quota_refusals", Counter, ["setting"],
         "Calls refused because their tenant was at its `limits.spans_per_second`, `limits.concurrent_queries` or `limits.query_queue_bytes`";
+    TENANT_ACCEPTED = "larder_tenant_accepted_spans", Counter, ["tenant"],
+        "Spans of the tenant that were stored and acknowledged";
+    TENANT_REFUSED_SPANS = "larder_tenant_refused_spans", Counter, ["tenant"],
+        "Spans of the tenant that were refused by partial_success";
+    TENANT_REFUSED_CALLS = "larder_tenant_refused_calls", Counter, ["tenant"],
+        "Calls of the tenant refused because it was at a limit that `larder_tenant_quota_refusals` names";
+    TENANT_QUERIES = "larder_tenant_queries", Counter, ["tenant"],
+        "Queries of the tenant that were begun";
+    TENANT_OPEN = "larder_tenant_open", Gauge, ["tenant"],
+        "1 while the tenant's plugin is open, else 0";
+    TENANT_STORED = "larder_tenant_stored_bytes", Gauge, ["tenant"],
+        "Bytes that the tenant stores: in kv, also while its plugin is not open, or as its plugin measures them if it does not use kv";
+    TENANT_MEMORY = "larder_tenant_memory_bytes", Gauge, ["tenant"],
+        "Linear memory of the tenant's plugin";
     PLUGIN_READY = "larder_plugin_ready", Gauge, [],
         "Open tenants whose plugin answers; the others' is restarted or stopped";
     PLUGIN_RESTARTS = "larder_plugin_restarts", Counter, ["tenant", "plugin", "error_type"],
@@ -157,6 +173,8 @@ metrics! {
         "Linear memory of the plugin, of all tenants";
     ACCESS_REFUSED = "larder_access_refusals", Counter, ["reason"],
         "Calls refused for their bearer token, on every port: `unauthenticated` (none, or an unknown one) or `permission_denied` (without the right, or for other tenants)";
+    CERTIFICATE_END = "larder_tls_certificate_not_after_timestamp_seconds", Gauge, ["setting"],
+        "When the certificates of `grpc.tls.cert` or `admin.tls.cert` end, the first of those in the file, in seconds since the Unix epoch";
     RELOADS = "larder_reloads", Counter, ["outcome"],
         "Times the configuration was read again, by what came of it: `taken`, `unchanged`, `partial` (something needs a restart, or a tenant's plugin could not be replaced) or `refused`";
     BUILD = "larder_build", Info, ["version"],

@@ -1,31 +1,38 @@
 //! The registry, and one method per event.
 
+mod instruments;
+mod labels;
+mod storage;
+mod tenants;
+mod text;
+
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use larder_model::TenantName;
 use larder_model::storage::Dropped;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::Registry;
 
+pub use self::labels::PluginLabels;
+pub use self::tenants::TenantSeries;
+pub use self::text::only_tenants;
+
+use self::instruments::{IntGauge, float, powers_of_four, register, seconds};
+use self::labels::{
+    ErrorLabels, ListLabels, OutcomeLabels, ReasonLabels, RpcLabels, RuleLabels, SettingLabels,
+};
+use self::storage::{KvMetrics, StorageMetrics};
+use self::tenants::TenantFamilies;
 use super::KvStatistics;
-use super::descriptions::{self, MetricDescription};
+use super::descriptions;
 use super::process::ProcessCollector;
 use super::tenant_gauges::TenantGauges;
-
-/// Upper bounds of durations in seconds: OpenTelemetry's for `rpc.server.call.duration`, and three lower ones, as an Export is
-/// faster than its lowest.
-const SECONDS: [f64; 17] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
-    7.5, 10.0,
-];
-
-type IntGauge = Gauge<u64, AtomicU64>;
 
 /// All metrics of the server. Shared as an `Arc`; every method is cheap and may be called from any thread.
 pub struct Metrics {
@@ -49,88 +56,15 @@ pub struct Metrics {
     clock_jump: IntGauge,
     tenants_open: IntGauge,
     tenant_refused: Family<SettingLabels, Counter>,
+    tenants: Arc<TenantFamilies>,
     plugin_ready: IntGauge,
     plugin_restarts: Family<ErrorLabels, Counter>,
     plugin_open_failures: Family<ErrorLabels, Counter>,
     plugin_breaches: Family<RuleLabels, Counter>,
     plugin_memory: IntGauge,
     access_refused: Family<ReasonLabels, Counter>,
+    certificate_end: Family<SettingLabels, Gauge>,
     reloads: Family<OutcomeLabels, Counter>,
-}
-
-#[derive(Default)]
-struct StorageMetrics {
-    traces: IntGauge,
-    /// True if a plugin does not count its traces. The gauge is then left out.
-    traces_unknown: AtomicBool,
-    spans: IntGauge,
-    bytes: IntGauge,
-    evicted_traces: Counter,
-    evicted_spans: Counter,
-    expired_traces: Counter,
-    expired_spans: Counter,
-}
-
-#[derive(Default)]
-struct KvMetrics {
-    stored: IntGauge,
-    free: IntGauge,
-    refused: Counter,
-    syncs: Counter,
-    sync_time: Counter<f64, AtomicU64>,
-    damaged: Counter,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-#[expect(clippy::struct_field_names, reason = "the labels of OpenTelemetry")]
-struct RpcLabels {
-    rpc_system_name: &'static str,
-    rpc_method: String,
-    rpc_response_status_code: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabels {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ListLabels {
-    list: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SettingLabels {
-    setting: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ErrorLabels {
-    tenant: Arc<str>,
-    plugin: Arc<str>,
-    error_type: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RuleLabels {
-    tenant: Arc<str>,
-    plugin: Arc<str>,
-    rule: String,
-}
-
-/// Labels of a series about one tenant's plugin. Such series exist only for tenants whose plugin has failed, so the maximum number of
-/// tenants bounds them until an operator purges tenants and new ones come.
-#[derive(Clone, Debug)]
-pub struct PluginLabels {
-    /// The name of the tenant.
-    pub tenant: Arc<str>,
-    /// The plugin's own name.
-    pub plugin: Arc<str>,
 }
 
 // === impl Metrics ===
@@ -175,6 +109,7 @@ impl Metrics {
             clock_jump: register(on, descriptions::CLOCK_JUMP, IntGauge::default()),
             tenants_open: register(on, descriptions::TENANTS_OPEN, IntGauge::default()),
             tenant_refused: register(on, descriptions::TENANT_REFUSED, Family::default()),
+            tenants: TenantFamilies::register(on),
             plugin_ready: register(on, descriptions::PLUGIN_READY, IntGauge::default()),
             plugin_restarts: register(on, descriptions::PLUGIN_RESTARTS, Family::default()),
             plugin_open_failures: register(
@@ -185,6 +120,7 @@ impl Metrics {
             plugin_breaches: register(on, descriptions::PLUGIN_BREACHES, Family::default()),
             plugin_memory: register(on, descriptions::PLUGIN_MEMORY, IntGauge::default()),
             access_refused: register(on, descriptions::ACCESS_REFUSED, Family::default()),
+            certificate_end: register(on, descriptions::CERTIFICATE_END, Family::default()),
             reloads: register(on, descriptions::RELOADS, Family::default()),
             registry,
         };
@@ -269,11 +205,7 @@ impl Metrics {
 
     /// A plugin has evicted or expired traces since it was last asked.
     pub fn dropped(&self, dropped: &Dropped) {
-        let storage = &self.storage;
-        storage.evicted_traces.inc_by(dropped.evicted_traces);
-        storage.evicted_spans.inc_by(dropped.evicted_spans);
-        storage.expired_traces.inc_by(dropped.expired_traces);
-        storage.expired_spans.inc_by(dropped.expired_spans);
+        self.storage.dropped(dropped);
     }
 
     /// Sets the gauges that are summed over all open tenants.
@@ -283,13 +215,17 @@ impl Metrics {
         self.queue_depth.set(now.queue_depth);
         self.queue_bytes.set(now.queue_bytes);
         self.plugin_memory.set(now.memory);
-        self.storage.traces.set(now.traces);
-        let unknown = now.traces_unknown > 0;
-        self.storage
-            .traces_unknown
-            .store(unknown, Ordering::Relaxed);
-        self.storage.spans.set(now.spans);
-        self.storage.bytes.set(now.bytes);
+        self.storage.set(now);
+    }
+
+    /// The series of a tenant. They are removed when the last `Arc` is dropped.
+    pub fn tenant(&self, tenant: &TenantName) -> Arc<TenantSeries> {
+        self.tenants.of(tenant)
+    }
+
+    /// Sets the gauges of tenants.
+    pub fn set_tenants(&self, tenants: &[(Arc<TenantSeries>, TenantGauges)]) {
+        self.tenants.set(tenants);
     }
 
     /// The size of a jump of the system's clock that retention does not believe yet, in seconds; 0 if there is none.
@@ -304,31 +240,51 @@ impl Metrics {
 
     /// The plugin was dropped and is restarted. `error_type` is the cause: `trap`, `deadline`, ...
     pub fn plugin_restarted(&self, plugin: &PluginLabels, error_type: &'static str) {
-        let labels = ErrorLabels::new(plugin, error_type);
+        let labels = self.error_labels(plugin, error_type);
         self.plugin_restarts.get_or_create(&labels).inc();
     }
 
     /// A tenant's plugin could not be opened. `error_type` is the cause: `trap`, `deadline`, ...
     pub fn opening_failed(&self, plugin: &PluginLabels, error_type: &'static str) {
-        let labels = ErrorLabels::new(plugin, error_type);
+        let labels = self.error_labels(plugin, error_type);
         self.plugin_open_failures.get_or_create(&labels).inc();
     }
 
     /// An answer of the plugin broke the contract. `rule` is the host's name of the rule, never a text of the guest's.
     pub fn contract_broken(&self, plugin: &PluginLabels, rule: &str) {
-        let PluginLabels { tenant, plugin } = plugin.clone();
         let labels = RuleLabels {
-            tenant,
-            plugin,
+            tenant: self.tenants.label(&plugin.tenant),
+            plugin: Arc::clone(&plugin.plugin),
             rule: rule.to_owned(),
         };
         self.plugin_breaches.get_or_create(&labels).inc();
+    }
+
+    fn error_labels(&self, plugin: &PluginLabels, error_type: &'static str) -> ErrorLabels {
+        ErrorLabels {
+            tenant: self.tenants.label(&plugin.tenant),
+            plugin: Arc::clone(&plugin.plugin),
+            error_type,
+        }
     }
 
     /// A call was refused for its token. `reason` is `unauthenticated` or `permission_denied`.
     pub fn access_refused(&self, reason: &'static str) {
         let labels = ReasonLabels { reason };
         self.access_refused.get_or_create(&labels).inc();
+    }
+
+    /// When the certificates of a file end, in seconds since the Unix epoch; `None` if that cannot be read. `setting` names the file.
+    pub fn certificate_end(&self, setting: &'static str, seconds: Option<i64>) {
+        let labels = SettingLabels { setting };
+        match seconds {
+            Some(seconds) => {
+                self.certificate_end.get_or_create(&labels).set(seconds);
+            }
+            None => {
+                self.certificate_end.remove(&labels);
+            }
+        }
     }
 
     /// The configuration was reloaded. `outcome` is `taken`, `unchanged`, `partial` or `refused`.
@@ -366,31 +322,14 @@ impl Metrics {
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
-        text::encode(&mut text, &self.registry).unwrap_or_default();
-        if self.storage.traces_unknown.load(Ordering::Relaxed) {
-            // A plugin that does not count its traces would make the sum too small.
-            let sample = format!("{} ", descriptions::STORAGE_TRACES.name);
-            let lines = text.split_inclusive('\n');
-            return lines.filter(|line| !line.starts_with(&sample)).collect();
-        }
+        encoding::text::encode(&mut text, &self.registry).unwrap_or_default();
         text
     }
 
     /// All metrics in the older Prometheus text format (`text/plain; version=0.0.4`). There a counter has the same name in comments and
     /// samples, and there are no units and no end mark.
     pub fn encode_plain(&self) -> String {
-        let mut plain = String::new();
-        for line in self.encode().lines() {
-            if line.starts_with("# UNIT ") || line == "# EOF" {
-                continue;
-            }
-            match line.strip_prefix("# ").and_then(with_plain_name) {
-                Some(comment) => plain.push_str(&comment),
-                None => plain.push_str(line),
-            }
-            plain.push('\n');
-        }
-        plain
+        text::plain(&self.encode())
     }
 }
 
@@ -406,110 +345,8 @@ impl fmt::Debug for Metrics {
     }
 }
 
-// === impl ErrorLabels ===
-
-impl ErrorLabels {
-    fn new(plugin: &PluginLabels, error_type: &'static str) -> Self {
-        let PluginLabels { tenant, plugin } = plugin.clone();
-        Self {
-            tenant,
-            plugin,
-            error_type,
-        }
-    }
-}
-
-// === impl StorageMetrics ===
-
-impl StorageMetrics {
-    fn register(on: &mut Registry) -> Self {
-        Self {
-            traces: register(on, descriptions::STORAGE_TRACES, IntGauge::default()),
-            traces_unknown: AtomicBool::new(false),
-            spans: register(on, descriptions::STORAGE_SPANS, IntGauge::default()),
-            bytes: register(on, descriptions::STORAGE_BYTES, IntGauge::default()),
-            evicted_traces: register(on, descriptions::EVICTED_TRACES, Counter::default()),
-            evicted_spans: register(on, descriptions::EVICTED_SPANS, Counter::default()),
-            expired_traces: register(on, descriptions::EXPIRED_TRACES, Counter::default()),
-            expired_spans: register(on, descriptions::EXPIRED_SPANS, Counter::default()),
-        }
-    }
-}
-
-// === impl KvMetrics ===
-
-impl KvMetrics {
-    fn register(on: &mut Registry) -> Self {
-        Self {
-            stored: register(on, descriptions::KV_STORED, IntGauge::default()),
-            free: register(on, descriptions::KV_FREE, IntGauge::default()),
-            refused: register(on, descriptions::KV_REFUSED, Counter::default()),
-            syncs: register(on, descriptions::KV_SYNCS, Counter::default()),
-            sync_time: register(on, descriptions::KV_SYNC_TIME, Counter::default()),
-            damaged: register(on, descriptions::KV_DAMAGED, Counter::default()),
-        }
-    }
-
-    fn set(&self, now: &KvStatistics) {
-        self.stored.set(now.stored_bytes);
-        self.free.set(now.free_bytes.unwrap_or_default());
-        let seconds = now.sync_time.as_secs_f64();
-        // The driver counts, so its totals replace ours.
-        for (counter, value) in [
-            (self.refused.inner(), now.refused_for_space),
-            (self.syncs.inner(), now.syncs),
-            (self.sync_time.inner(), seconds.to_bits()),
-            (self.damaged.inner(), now.damaged),
-        ] {
-            counter.store(value, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Registers a metric under its description and returns it.
-fn register<M: Metric + Clone>(on: &mut Registry, described: MetricDescription, metric: M) -> M {
-    match described.name_and_unit() {
-        (name, Some(unit)) => {
-            on.register_with_unit(name, described.meaning, unit, metric.clone());
-        }
-        (name, None) => on.register(name, described.meaning, metric.clone()),
-    }
-    metric
-}
-
-fn seconds() -> Histogram {
-    Histogram::new(SECONDS)
-}
-
-fn powers_of_four(from: f64, buckets: u16) -> Histogram {
-    Histogram::new(exponential_buckets(from, 4.0, buckets))
-}
-
 fn wide(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a histogram's sum is a double: counts beyond 2^53 may lose their last bits"
-)]
-fn float(number: u64) -> f64 {
-    number as f64
-}
-
-/// A `HELP name text` or `TYPE name kind` in the form of version 0.0.4, if it differs.
-fn with_plain_name(comment: &str) -> Option<String> {
-    let (keyword, rest) = comment.split_once(' ')?;
-    let (name, text) = rest.split_once(' ')?;
-    let metric = descriptions::METRICS
-        .iter()
-        .find(|metric| metric.name == name)?;
-    match (metric.kind, keyword) {
-        (descriptions::MetricKind::Counter, _) => Some(format!("# {keyword} {name}_total {text}")),
-        (descriptions::MetricKind::Info, "TYPE") => Some(format!("# TYPE {name}_info gauge")),
-        (descriptions::MetricKind::Info, _) => Some(format!("# {keyword} {name}_info {text}")),
-        (descriptions::MetricKind::Gauge | descriptions::MetricKind::Histogram, _) => None,
-    }
 }
 
 #[cfg(test)]

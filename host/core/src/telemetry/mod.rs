@@ -14,5 +14,5 @@ mod tenant_gauges;
 pub use chain::Chain;
 pub use descriptions::{METRICS, MetricDescription, MetricKind};
 pub use kv::KvStatistics;
-pub use metrics::{Metrics, PluginLabels};
+pub use metrics::{Metrics, PluginLabels, TenantSeries, only_tenants};
 pub use tenant_gauges::TenantGauges;

@@ -21,13 +21,17 @@ pub struct TenantGauges {
     pub traces_unknown: u64,
     /// Spans stored now.
     pub spans: u64,
+    /// When the oldest of them was written, in nanoseconds since the Unix epoch.
+    pub oldest_write: Option<u64>,
+    /// Tenants whose plugin stores spans and does not tell when the oldest was written.
+    pub oldest_write_unknown: u64,
     /// Bytes stored now, as the plugins measure them.
     pub bytes: u64,
 }
 
 impl AddAssign for TenantGauges {
     fn add_assign(&mut self, other: Self) {
-        // Plugins report three of these, and may report any number.
+        // Plugins report some of these, and may report any number.
         let add = |to: &mut u64, more: u64| *to = to.saturating_add(more);
         add(&mut self.open, other.open);
         add(&mut self.ready, other.ready);
@@ -37,6 +41,9 @@ impl AddAssign for TenantGauges {
         add(&mut self.traces, other.traces);
         add(&mut self.traces_unknown, other.traces_unknown);
         add(&mut self.spans, other.spans);
+        let times = self.oldest_write.into_iter().chain(other.oldest_write);
+        self.oldest_write = times.min();
+        add(&mut self.oldest_write_unknown, other.oldest_write_unknown);
         add(&mut self.bytes, other.bytes);
     }
 }

@@ -189,6 +189,12 @@ impl Caller {
         }
     }
 
+    /// True if the token is for this tenant, whatever its rights. An anonymous caller is for every tenant.
+    pub fn is_for(&self, tenant: &str) -> bool {
+        let entry = self.0.as_ref();
+        entry.is_none_or(|entry| entry.tenants.contains(tenant))
+    }
+
     /// The name of the token's entry, for logs. `None` for an anonymous caller.
     pub fn name(&self) -> Option<&str> {
         self.0.as_ref().map(|entry| entry.name.as_str())

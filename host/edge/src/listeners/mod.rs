@@ -8,13 +8,14 @@ mod accept;
 mod connection;
 mod silence;
 mod tls;
+mod validity;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use accept::Incoming;
 pub use connection::Connection;
-pub use tls::{Error as TlsError, Protocol, Tls, TlsFiles};
+pub use tls::{CertificateEnd, Error as TlsError, Protocol, Tls, TlsFiles};
 
 /// Timeout of the TLS handshake, and then of the peer's first byte.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

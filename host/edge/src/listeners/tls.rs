@@ -10,6 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
+use super::validity::earliest_end;
 use crate::files::{Reloadable, WatchedFiles};
 
 /// The certificate files of one port.
@@ -35,7 +36,25 @@ pub enum Protocol {
 }
 
 /// The current certificates of a port.
-pub struct Tls(Arc<Reloadable<Arc<ServerConfig>, Error>>);
+pub struct Tls {
+    protocol: Protocol,
+    current: Arc<Reloadable<Loaded, Error>>,
+}
+
+/// Certificates as read from their files.
+struct Loaded {
+    config: Arc<ServerConfig>,
+    end: Option<i64>,
+}
+
+/// When the certificates of a file end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateEnd {
+    /// The setting that names the file, such as `grpc.tls.cert`.
+    pub setting: &'static str,
+    /// The earliest end of the certificates in the file, in seconds since the Unix epoch; `None` if it cannot be read.
+    pub seconds: Option<i64>,
+}
 
 /// An invalid certificate file.
 #[derive(Debug, thiserror::Error)]
@@ -76,26 +95,39 @@ impl Tls {
             files.client_ca.as_ref(),
         ];
         let paths = named.into_iter().flatten().cloned().collect();
-        let opened = Reloadable::open(files.protocol.setting(), paths, move || files.read())?;
-        Ok(Self(Arc::new(opened)))
+        let protocol = files.protocol;
+        let opened = Reloadable::open(protocol.setting(), paths, move || files.read())?;
+        Ok(Self {
+            protocol,
+            current: Arc::new(opened),
+        })
     }
 
     /// The files, for reloads.
     pub fn files(&self) -> Arc<dyn WatchedFiles> {
-        Arc::clone(&self.0) as Arc<dyn WatchedFiles>
+        Arc::clone(&self.current) as Arc<dyn WatchedFiles>
+    }
+
+    /// When the current certificates end.
+    pub fn certificate_end(&self) -> CertificateEnd {
+        CertificateEnd {
+            setting: self.protocol.cert_setting(),
+            seconds: self.current.current().end,
+        }
     }
 
     /// An acceptor with the current certificates.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&*self.0.current()))
+        TlsAcceptor::from(Arc::clone(&self.current.current().config))
     }
 }
 
 // === impl TlsFiles ===
 
 impl TlsFiles {
-    fn read(&self) -> Result<Arc<ServerConfig>, Error> {
+    fn read(&self) -> Result<Loaded, Error> {
         let certs = self.certificates("cert", &self.cert)?;
+        let end = earliest_end(&certs);
         let key = self.pem("key", &self.key)?;
         let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
             self.unusable(
@@ -132,7 +164,10 @@ impl TlsFiles {
             self.unusable("cert", &self.cert, &wrong)
         })?;
         config.alpn_protocols = vec![self.protocol.alpn().to_vec()];
-        Ok(Arc::new(config))
+        Ok(Loaded {
+            config: Arc::new(config),
+            end,
+        })
     }
 
     fn roots(&self, path: &Path) -> Result<RootCertStore, Error> {
@@ -208,6 +243,13 @@ impl Protocol {
         match self {
             Self::Grpc => "grpc.tls",
             Self::Admin => "admin.tls",
+        }
+    }
+
+    fn cert_setting(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc.tls.cert",
+            Self::Admin => "admin.tls.cert",
         }
     }
 

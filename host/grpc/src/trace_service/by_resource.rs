@@ -110,7 +110,9 @@ impl Shared {
             Err(error) => return self.failed(tenant, spans, &error),
         };
         if let Err(error) = quotas.take_spans(all, Instant::now()) {
-            return Ok(self.refuse_share(TOO_FAST, all, &error.to_string()));
+            let refusal = self.refuse_share(TOO_FAST, all, &error.to_string());
+            refusal.count(all, &quotas);
+            return Ok(refusal);
         }
         let mut refusal = self.refused_by_ingest(&ingested);
         let batches = std::mem::take(&mut ingested.batches);
@@ -119,6 +121,7 @@ impl Shared {
             let refused = self.failed(tenant, left.spans, &left.error)?;
             refusal.add(refused.spans, &refused.message);
         }
+        refusal.count(all, &quotas);
         Ok(refusal)
     }
 

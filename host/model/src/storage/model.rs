@@ -261,7 +261,7 @@ pub struct Remade {
     pub operations: Vec<Operation>,
 }
 
-/// Numbers of stored items, as a plugin counts them. Zero for an item that it does not count.
+/// What is stored, as a plugin counts it. Zero for an item that it does not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are documented in wit/storage.wit")]
 pub struct Statistics {
@@ -272,6 +272,7 @@ pub struct Statistics {
     pub evicted_spans: u64,
     pub expired_traces: u64,
     pub expired_spans: u64,
+    pub oldest_write: Option<u64>,
 }
 
 /// Numbers of items that a plugin has dropped between two readings of its [`Statistics`].

@@ -141,6 +141,7 @@ impl Plugin {
             traces,
             spans,
             bytes,
+            oldest_write,
             ..
         } = self.shared.statistics();
         TenantGauges {
@@ -152,6 +153,8 @@ impl Plugin {
             traces,
             traces_unknown: u64::from(traces == 0 && spans > 0),
             spans,
+            oldest_write,
+            oldest_write_unknown: u64::from(oldest_write.is_none() && spans > 0),
             bytes,
         }
     }

@@ -86,7 +86,10 @@ impl Tenants {
         let stored = stored
             .iter()
             .filter_map(|stored| stored.tenant.parse().ok());
-        for name in stored.chain(options.known.iter().cloned()) {
+        let mut stored: Vec<TenantName> = stored.collect();
+        stored.sort();
+        // In this order they get series of their own, of which the number is limited: first those that the configuration names.
+        for name in options.known.iter().cloned().chain(stored) {
             let known = slots.entry(name);
             known.or_insert_with_key(|name: &TenantName| {
                 Slot::away(name.clone(), config.of(name.as_str()))
@@ -173,13 +176,28 @@ impl Tenants {
         Ok(slots.iter().map(status).collect())
     }
 
-    /// Sets the gauges of all open tenants and of the kv driver.
-    pub fn measure(&self, metrics: &Metrics) {
+    /// Sets the gauges of all tenants, of their sums over open ones, and of the kv driver.
+    pub async fn measure(&self, metrics: &Metrics) {
+        let stored = self.stored().await;
         let mut sum = TenantGauges::default();
-        for plugin in self.slots().iter().filter_map(|slot| slot.peek()) {
-            sum += plugin.gauges();
+        let mut tenants = Vec::new();
+        for slot in self.slots() {
+            let plugin = slot.peek();
+            let mut gauges = plugin.map_or_else(TenantGauges::default, |it| it.gauges());
+            sum += gauges;
+            let in_kv = stored.as_ref().ok();
+            let in_kv = in_kv.and_then(|stored| stored.get(slot.name().as_str()));
+            // A plugin whose data is in its memory has an empty namespace, or none.
+            if let Some(bytes) = in_kv.filter(|bytes| **bytes > 0) {
+                gauges.bytes = *bytes;
+            }
+            tenants.push((Arc::clone(slot.quotas().series()), gauges));
         }
         metrics.set_gauges(&sum);
+        // Without the sizes in kv, the tenants' gauges stay as they are.
+        if stored.is_ok() {
+            metrics.set_tenants(&tenants);
+        }
         metrics.kv(&self.kv.statistics());
     }
 

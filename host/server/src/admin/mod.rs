@@ -14,7 +14,7 @@
 //! | `POST /snapshot?to=NAME` | copies the store, as it stands at one moment; what was made, as JSON; off by default |
 //! | `POST /reload` | reads configuration, plugin, tokens and certificates again; a [`Report`](crate::reload::Report) as JSON |
 //!
-//! With `access.tokens` set, all but `/livez` and `/readyz` needs a token with the right `admin`.
+//! With `access.tokens` set, all but `/livez` and `/readyz` needs a token with the right `admin`, or `metrics` for `/metrics`.
 //!
 //! Architecture invariant: this module knows storage and search only through the traits [`Backend`] and [`Explains`].
 
@@ -41,6 +41,7 @@ use larder_core::Live;
 use larder_core::clock::TrustedClock;
 use larder_core::telemetry::Metrics;
 use larder_edge::access::Access;
+use larder_edge::listeners::Tls;
 use larder_model::storage;
 use larder_runtime::plugin;
 use larder_runtime::tenants::{self, TenantStatus, Tenants};
@@ -68,7 +69,7 @@ pub trait Backend: Send + Sync + 'static {
     fn state(&self) -> plugin::State;
 
     /// Sets the gauges of all tenants. Called at every scrape.
-    fn measure(&self, metrics: &Metrics);
+    async fn measure(&self, metrics: &Metrics);
 
     /// Every known tenant, ordered by name.
     async fn tenants(&self) -> Result<Vec<TenantStatus>, storage::Error>;
@@ -125,6 +126,8 @@ pub struct AdminState {
     pub tenancy: bool,
     /// The tokens of callers.
     pub access: Arc<Access>,
+    /// The certificates of the ports.
+    pub certificates: Vec<Arc<Tls>>,
     /// Timeout for a client to send a whole request (`limits.request_timeout`).
     pub request_timeout: Live<Duration>,
 }
@@ -212,8 +215,8 @@ impl Backend for Tenants {
         Self::state(self)
     }
 
-    fn measure(&self, metrics: &Metrics) {
-        Self::measure(self, metrics);
+    async fn measure(&self, metrics: &Metrics) {
+        Self::measure(self, metrics).await;
     }
 
     async fn tenants(&self) -> Result<Vec<TenantStatus>, storage::Error> {

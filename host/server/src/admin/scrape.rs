@@ -1,23 +1,36 @@
 //! `GET /metrics`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use larder_core::telemetry::only_tenants;
+use larder_edge::access::Caller;
 
 use super::AdminState;
 
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub(super) async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
-    state.backend.measure(&state.metrics);
+/// Series of one tenant are left out if the caller's token is not for that tenant, as they tell its name.
+pub(super) async fn metrics(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Response {
+    state.backend.measure(&state.metrics).await;
     let jump = state.clock.jump().map_or(0, |jump| jump.by.as_secs());
     state.metrics.clock_jump(jump);
+    for tls in &state.certificates {
+        let end = tls.certificate_end();
+        state.metrics.certificate_end(end.setting, end.seconds);
+    }
     let (kind, text) = if wants_open_metrics(&headers) {
         (OPEN_METRICS, state.metrics.encode())
     } else {
         (PLAIN, state.metrics.encode_plain())
     };
+    let text = only_tenants(&text, |tenant| caller.is_for(tenant));
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 

@@ -79,7 +79,7 @@ impl Backend for FakeBackend {
         self.state.lock().unwrap().clone()
     }
 
-    fn measure(&self, metrics: &Metrics) {
+    async fn measure(&self, metrics: &Metrics) {
         metrics.set_gauges(&TenantGauges {
             memory: 5 << 20,
             ..TenantGauges::default()
@@ -214,6 +214,7 @@ impl TestAdmin {
             snapshot_dir: Live::new(Some("/snapshots".into())),
             tenancy: false,
             access: Arc::new(Access::anonymous()),
+            certificates: Vec::new(),
             request_timeout: Live::new(Duration::from_mins(1)),
         };
         Self { plugin, state }

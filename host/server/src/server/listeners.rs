@@ -25,6 +25,8 @@ pub(super) struct Listeners {
     pub(super) access: Arc<Access>,
     /// Certificates and tokens, which are read again when their files change.
     pub(super) files: Vec<Arc<dyn WatchedFiles>>,
+    /// The certificates among them.
+    pub(super) certificates: Vec<Arc<Tls>>,
     shares: Shares,
     /// SIGHUP, caught before the server announces itself.
     pub(super) hangups: Hangups,
@@ -64,10 +66,11 @@ impl Listeners {
             admin_tls,
         } = Guards::read(config)?;
         let tls = [&grpc_tls, &admin_tls].into_iter().flatten();
+        let certificates: Vec<Arc<Tls>> = tls.cloned().collect();
         let files: Vec<Arc<dyn WatchedFiles>> = access
             .file()
             .into_iter()
-            .chain(tls.map(|tls| tls.files()))
+            .chain(certificates.iter().map(|tls| tls.files()))
             .collect();
         let shares = OpenFiles::current().shares(config.grpc.writer_endpoint.is_some());
         shares.warn(config.limits.connections);
@@ -109,6 +112,7 @@ impl Listeners {
             anonymous_admin,
             access,
             files,
+            certificates,
             shares,
             hangups: Hangups::catch(),
         };

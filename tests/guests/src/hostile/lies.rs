@@ -138,6 +138,7 @@ pub(crate) fn counts() -> Counts {
         evicted_spans: u64::MAX,
         expired_traces: u64::MAX,
         expired_spans: u64::MAX,
+        oldest_write: Some(u64::MAX),
     }
 }
 

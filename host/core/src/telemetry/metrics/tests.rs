@@ -11,15 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::telemetry::{METRICS, MetricKind};
 
-/// A registry in which every event has happened once, each with distinct numbers.
-fn with_every_event() -> Metrics {
+/// A registry in which every event has happened once, each with distinct numbers, and the series of a tenant.
+fn with_every_event() -> (Metrics, Arc<TenantSeries>) {
     let metrics = Metrics::new();
+    let tenant = metrics.tenant(&TenantName::default_tenant());
     metrics.rpc("jaeger.storage.v2.TraceReader/FindTraces", "OK", 0.02);
     metrics.received(1_000, 470_000);
     metrics.refused("trace_id", 3);
     metrics.refused_request("malformed");
     metrics.quota_refused("limits.spans_per_second");
     metrics.access_refused("unauthenticated");
+    metrics.certificate_end("grpc.tls.cert", Some(1_924_992_000));
     metrics.reloaded("taken");
     metrics.dropped(&Dropped {
         evicted_traces: 14,
@@ -43,6 +45,8 @@ fn with_every_event() -> Metrics {
         traces: 11,
         traces_unknown: 0,
         spans: 12,
+        oldest_write: Some(1_790_000_000_250_000_000),
+        oldest_write_unknown: 0,
         bytes: 13,
     };
     metrics.set_gauges(&gauges);
@@ -50,7 +54,7 @@ fn with_every_event() -> Metrics {
     metrics.query(2_000, 4, 90_000);
     metrics.incomplete("link_id", 18);
     metrics.cut("operations");
-    metrics
+    (metrics, tenant)
 }
 
 #[track_caller]
@@ -63,7 +67,7 @@ fn check(text: &str, line: &str) {
 
 #[test]
 fn every_event_is_exported_under_its_name_and_labels() {
-    let text = with_every_event().encode();
+    let text = with_every_event().0.encode();
     let rpc = r#"rpc_system_name="grpc",rpc_method="jaeger.storage.v2.TraceReader/FindTraces",rpc_response_status_code="OK""#;
     for line in [
         &format!("rpc_server_call_duration_seconds_count{{{rpc}}} 1"),
@@ -83,6 +87,7 @@ fn every_event_is_exported_under_its_name_and_labels() {
         r#"larder_query_cut_answers_total{list="operations"} 1"#,
         "larder_storage_traces 11",
         "larder_storage_spans 12",
+        "larder_storage_oldest_write_timestamp_seconds 1790000000.25",
         "larder_storage_bytes 13",
         "larder_storage_evicted_traces_total 14",
         "larder_storage_evicted_spans_total 15",
@@ -95,6 +100,7 @@ fn every_event_is_exported_under_its_name_and_labels() {
         r#"larder_plugin_open_failures_total{tenant="acme",plugin="kv",error_type="deadline"} 1"#,
         r#"larder_plugin_contract_breaches_total{tenant="acme",plugin="kv",rule="floor_rose"} 1"#,
         "larder_plugin_memory_bytes 1048576",
+        r#"larder_tls_certificate_not_after_timestamp_seconds{setting="grpc.tls.cert"} 1924992000"#,
         concat!(
             "larder_build_info{version=\"",
             env!("CARGO_PKG_VERSION"),
@@ -107,7 +113,7 @@ fn every_event_is_exported_under_its_name_and_labels() {
 
 #[test]
 fn exported_metrics_match_their_descriptions_in_kind_and_help() {
-    let text = with_every_event().encode();
+    let text = with_every_event().0.encode();
     let exported: BTreeMap<&str, &str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
@@ -127,7 +133,7 @@ fn exported_metrics_match_their_descriptions_in_kind_and_help() {
 
 #[test]
 fn series_have_the_labels_that_are_described() {
-    let text = with_every_event().encode();
+    let text = with_every_event().0.encode();
     for metric in METRICS {
         let sample = text
             .lines()
@@ -147,7 +153,7 @@ fn series_have_the_labels_that_are_described() {
 
 #[test]
 fn dropped_spans_of_tenants_add_up() {
-    let metrics = with_every_event();
+    let (metrics, _tenant) = with_every_event();
     metrics.dropped(&Dropped {
         evicted_spans: 5,
         ..Dropped::default()
@@ -170,7 +176,7 @@ fn gauges_of_tenants_are_summed_without_wrapping() {
 
 #[test]
 fn stored_traces_are_absent_where_a_plugin_does_not_count_them() {
-    let metrics = with_every_event();
+    let (metrics, _tenant) = with_every_event();
     let sample = "larder_storage_traces 0";
     let some = TenantGauges {
         spans: 5,
@@ -187,6 +193,33 @@ fn stored_traces_are_absent_where_a_plugin_does_not_count_them() {
 }
 
 #[test]
+fn the_oldest_write_is_that_of_all_tenants_or_absent() {
+    let (metrics, _tenant) = with_every_event();
+    let at = |seconds: u64| TenantGauges {
+        spans: 1,
+        oldest_write: Some(seconds * 1_000_000_000),
+        ..TenantGauges::default()
+    };
+    let mut sum = TenantGauges::default();
+    for seconds in [20, 10, 30] {
+        sum += at(seconds);
+    }
+    metrics.set_gauges(&sum);
+    let name = "larder_storage_oldest_write_timestamp_seconds";
+    check(&metrics.encode(), &format!("{name} 10.0"));
+    sum += TenantGauges {
+        spans: 1,
+        oldest_write_unknown: 1,
+        ..TenantGauges::default()
+    };
+    for absent in [sum, TenantGauges::default()] {
+        metrics.set_gauges(&absent);
+        let text = metrics.encode();
+        assert!(!text.contains(name), "{text}");
+    }
+}
+
+#[test]
 fn two_registries_do_not_share_counters() {
     let (one, other) = (Metrics::new(), Metrics::new());
     one.received(1, 1);
@@ -195,7 +228,7 @@ fn two_registries_do_not_share_counters() {
 
 #[test]
 fn the_open_metrics_format_has_units_and_an_end_mark() {
-    let text = with_every_event().encode();
+    let text = with_every_event().0.encode();
     check(&text, "# UNIT larder_ingest_bytes bytes");
     check(&text, "# TYPE larder_ingest_bytes counter");
     assert!(text.ends_with("# EOF\n"));
@@ -203,7 +236,7 @@ fn the_open_metrics_format_has_units_and_an_end_mark() {
 
 #[test]
 fn the_plain_format_names_counters_as_their_samples() {
-    let text = with_every_event().encode_plain();
+    let text = with_every_event().0.encode_plain();
     check(&text, "# TYPE larder_ingest_bytes_total counter");
     check(&text, "# TYPE larder_build_info gauge");
     check(&text, "# TYPE larder_storage_spans gauge");

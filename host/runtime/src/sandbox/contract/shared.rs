@@ -465,21 +465,6 @@ macro_rules! conversions {
             }
         }
     };
-    (counts) => {
-        impl From<lifecycle::Counts> for storage::Statistics {
-            fn from(counts: lifecycle::Counts) -> Self {
-                Self {
-                    traces: counts.traces,
-                    spans: counts.spans,
-                    bytes: counts.bytes,
-                    evicted_traces: counts.evicted_traces,
-                    evicted_spans: counts.evicted_spans,
-                    expired_traces: counts.expired_traces,
-                    expired_spans: counts.expired_spans,
-                }
-            }
-        }
-    };
     (checked) => {
         impl From<lifecycle::Checked> for storage::Checked {
             fn from(step: lifecycle::Checked) -> Self {

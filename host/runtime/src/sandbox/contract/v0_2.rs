@@ -51,7 +51,7 @@ impl log::Host for GuestState {
 
 conversions! {
     trace_id, time_range, duration_range, span_kind, operation, error,
-    info, counts, checked, repaired,
+    info, checked, repaired,
     batch,
     part, sightings, pieces,
     kv_key, kv_error,
@@ -64,6 +64,21 @@ impl<'a> From<Role<'a>> for lifecycle::Role<'a> {
             Role::Writer(id) => Self::Writer(id),
             Role::Reader => Self::Reader,
             Role::Repairer => Self::Repairer,
+        }
+    }
+}
+
+impl From<lifecycle::Counts> for storage::Statistics {
+    fn from(counts: lifecycle::Counts) -> Self {
+        Self {
+            traces: counts.traces,
+            spans: counts.spans,
+            bytes: counts.bytes,
+            evicted_traces: counts.evicted_traces,
+            evicted_spans: counts.evicted_spans,
+            expired_traces: counts.expired_traces,
+            expired_spans: counts.expired_spans,
+            oldest_write: counts.oldest_write,
         }
     }
 }

@@ -262,20 +262,20 @@ async fn a_purge_reaches_evicted_tenants_and_those_never_opened() {
 async fn levels_are_those_of_all_open_tenants() {
     let registry = start(Guest::new().replicated()).await;
     let metrics = Metrics::new();
-    let open = |count: usize| {
-        registry.tenants.measure(&metrics);
+    let open = async |count: usize| {
+        registry.tenants.measure(&metrics).await;
         let (text, line) = (metrics.encode(), format!("larder_tenants_open {count}"));
         assert!(text.lines().any(|told| told == line), "{text}");
         let line = format!("larder_plugin_ready {count}");
         assert!(text.lines().any(|told| told == line), "{text}");
     };
-    open(0);
+    open(0).await;
     registry.open("a").await.unwrap();
     registry.open("b").await.unwrap();
-    open(2);
+    open(2).await;
     let later = Instant::now() + HOUR;
     registry.tenants.evict_idle(later, HOUR).await;
-    open(0);
+    open(0).await;
 }
 
 #[tokio::test]
