@@ -397,10 +397,16 @@ async fn the_folder_is_a_setting_that_a_reload_takes() {
     assert_eq!(larder.post("/snapshot?to=s").status, 200);
     assert!(folder.join("s/SNAPSHOT").is_file());
 
+    // However the path is written.
+    let link = home.path().join("link");
+    std::os::unix::fs::symlink(home.data(), &link).unwrap();
     for inside in [
         home.data(),
         home.data().join("kv"),
         home.data().join("kv/s"),
+        home.data().join("kv/../kv/s"),
+        link.clone(),
+        link.join("kv/s"),
     ] {
         fs::write(home.path().join("larder.yaml"), text(&inside)).unwrap();
         let refused = larder.post("/reload");
@@ -408,7 +414,7 @@ async fn the_folder_is_a_setting_that_a_reload_takes() {
         assert!(refused.body.contains("kv.snapshot_dir"), "{refused:?}");
     }
     // Below the data folder is well, and on the same disk.
-    let below = home.data().join("snapshots");
+    let below = home.data().join("kv/../snapshots");
     fs::write(home.path().join("larder.yaml"), text(&below)).unwrap();
     assert_eq!(larder.post("/reload").status, 200);
     assert_eq!(larder.post("/snapshot?to=s").status, 200);

@@ -420,7 +420,7 @@ async fn a_snapshot_of_a_store_that_was_reopened_is_given_up() {
     place.snapshot("s").await.unwrap();
 }
 
-/// However the path is written: the setting's own check sees only its text.
+/// However the path is written: a link may have been made after the setting was checked.
 #[tokio::test]
 async fn no_snapshot_is_made_inside_the_store() {
     let place = Place::new().await;
