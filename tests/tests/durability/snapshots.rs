@@ -306,6 +306,7 @@ async fn names_are_no_paths_and_are_used_once() {
     assert_eq!(larder.post("/snapshot?to=first").status, 200);
     let again = larder.post("/snapshot?to=first");
     assert_eq!(again.status, 409, "{again:?}");
+    larder.line_of(&["\"WARN\"", "a snapshot was refused", "is there already"]);
     let exit = ask(&larder, "first");
     assert_eq!(exit.status.code(), Some(1), "{exit:?}");
     assert!(exit.error().contains("is there already"), "{exit:?}");
@@ -342,6 +343,21 @@ async fn snapshots_at_the_same_time_are_made_one_by_one_or_refused() {
     assert!(made > 0);
     let entries = fs::read_dir(snapshots(&home)).unwrap().count();
     assert_eq!(entries, made + 1, "the snapshots and the lock");
+
+    // As while another process makes one. It is logged as other refusals are.
+    let lock = fs::File::open(snapshots(&home).join(".lock")).unwrap();
+    lock.lock().unwrap();
+    let refused = larder.post("/snapshot?to=late");
+    assert_eq!(refused.status, 409, "{refused:?}");
+    larder.line_of(&[
+        "\"WARN\"",
+        "a snapshot was refused",
+        "\"late\"",
+        "another snapshot",
+    ]);
+    let lines = larder.lines();
+    let is_error = |line: &String| line.contains("\"ERROR\"");
+    assert!(!lines.iter().any(is_error), "{lines:?}");
 }
 
 #[tokio::test]
