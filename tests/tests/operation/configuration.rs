@@ -146,6 +146,26 @@ fn a_variable_that_names_no_setting_is_warned_about_and_refused_where_asked() {
     larder.line_of(&["\"WARN\"", "LARDER_VERSION"]);
 }
 
+/// The names of tenants have letters that a variable cannot have.
+#[test]
+fn a_variable_for_an_override_is_told_that_only_the_file_has_them() {
+    let with = |name: &str| print().environment(name, "5");
+    for name in [
+        "LARDER_TENANCY_OVERRIDES",
+        "LARDER_TENANCY_OVERRIDES_ACME_LIMITS_MEMORY",
+    ] {
+        let told = format!(
+            "environment variable {name}: overrides can only be set in the file, as `tenancy.overrides.TENANT.SETTING`"
+        );
+        let warned = with(name).run();
+        assert!(warned.status.success(), "{warned:?}");
+        assert!(warned.stderr.contains(&told), "{warned:?}");
+        assert!(!warned.stderr.contains("did you mean"), "{warned:?}");
+        let strict = with(name).environment("LARDER_STRICT_ENVIRONMENT", "true");
+        assert_eq!(refused(strict), told);
+    }
+}
+
 #[test]
 fn a_mistake_of_usage_ends_with_code_2() {
     let told = ends_with(2, print().arguments(["--grpc-endpont", "127.0.0.1:1"]));
