@@ -208,6 +208,25 @@ async fn entries_of_new_tokens_are_appended_to_a_file_without_their_secrets() {
     }
 }
 
+/// No call could have such a tenant, so the token would open nothing.
+#[test]
+fn a_token_is_made_for_no_tenant_that_a_server_refuses() {
+    let home = Home::new();
+    let file = home.path().join("tokens.yaml").display().to_string();
+    for name in ["../x", "a b", "*", "-a", &"a".repeat(64)] {
+        let tenant = format!("--tenant={name}");
+        let command = Options::bare().without_port_flags();
+        let exit = command
+            .arguments(["token", &tenant, "--append", &file])
+            .run();
+        assert_eq!(exit.status.code(), Some(2), "{name:?}: {exit:?}");
+        let told = "a tenant's name is 1 to 63 of ASCII letters, digits";
+        assert!(exit.stderr.contains(told), "{name:?}: {exit:?}");
+        assert!(!exit.stderr.contains("larder_"), "{exit:?}");
+    }
+    assert!(!home.path().join("tokens.yaml").exists());
+}
+
 #[tokio::test]
 async fn a_scrapers_token_reads_metrics_and_nothing_else() {
     let home = Home::new();
