@@ -13,6 +13,7 @@ mod load;
 mod overrides;
 mod reload;
 mod settings;
+mod span_limit;
 mod tenancy;
 mod value;
 

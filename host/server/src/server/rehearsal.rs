@@ -81,6 +81,9 @@ pub(crate) async fn rehearse(
     for tenant in loaded.overrides.keys() {
         tried.push(("tenant", format!("{tenant}, its plugin takes its settings")));
     }
+    if let Some(lowered) = config.lowered_span_limit() {
+        tried.push(("warning", lowered));
+    }
     Ok(tried)
 }
 
