@@ -278,6 +278,49 @@ async fn a_check_of_the_configuration_refuses_what_a_start_refuses_with_its_text
     );
 }
 
+/// Root has the right to write anywhere, and yet nobody can make a folder there, or one of that name.
+#[test]
+fn a_check_of_the_configuration_refuses_a_data_folder_that_cannot_be_made() {
+    let home = Home::new();
+    let long = home.path().join("long").join("x".repeat(300));
+    for dir in ["/proc/nope", "/proc/nope/deeper", long.to_str().unwrap()] {
+        let wrong = || Options::bare().config(&format!("data_dir: {dir}"));
+        let checked = wrong().arguments(["config", "check"]).run();
+        assert_eq!(checked.status.code(), Some(1), "{checked:?}");
+        assert_eq!(checked.stdout, "");
+        let told = checked.error();
+        let parts = [
+            "the data directory",
+            dir,
+            "cannot be made",
+            "set `data_dir`",
+        ];
+        assert_contains_all(&told, &parts);
+        assert_eq!(wrong().run().error(), told);
+    }
+}
+
+#[test]
+fn a_check_of_the_configuration_leaves_nothing_where_the_data_folder_would_be() {
+    let home = Home::new();
+    let names = |folder: &std::path::Path| -> Vec<_> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let existing = home.path().join("existing");
+    std::fs::create_dir(&existing).unwrap();
+    for dir in ["existing", "existing/a/../../c"] {
+        let dir = home.path().join(dir);
+        let file = format!("data_dir: {}", dir.display());
+        let command = Options::bare().config(&file);
+        let checked = command.arguments(["config", "check"]).run();
+        assert!(checked.status.success(), "{checked:?}");
+        assert!(checked.stdout.contains("it can be "), "{checked:?}");
+        assert_eq!(names(home.path()), ["existing"]);
+        assert!(names(&existing).is_empty());
+    }
+}
+
 /// Neither a store that is made at the first start, nor one that a stopped or a running server has written.
 #[tokio::test]
 async fn a_check_of_the_configuration_changes_nothing_and_runs_beside_a_server() {

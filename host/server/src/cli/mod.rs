@@ -99,7 +99,7 @@ pub enum ConfigCommand {
     Print,
     /// Print every setting with its default and meaning, as a Markdown table
     Table,
-    /// Try all that a start tries, such as plugins, tokens, certificates and the store; open no port and change nothing on disk
+    /// Try all that a start tries, such as plugins, tokens, certificates and the store; open no port and leave nothing on disk
     Check,
 }
 
