@@ -1,9 +1,12 @@
 //! The refused spans of a request, counted by reason.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use larder_model::Hex;
 use larder_proto::otlp::{IdField, Span};
+
+use super::Limits;
 
 /// Reason why a span was refused (E3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,6 +104,16 @@ impl Reason {
             }
         }
     }
+
+    /// The same with the number that the span exceeds, if there is one.
+    fn text_with(self, limits: &Limits) -> Cow<'static, str> {
+        if self != Self::TooLarge {
+            return self.text().into();
+        }
+        let most = limits.max_span_bytes;
+        let why = "which is the most that limits.max_span_bytes and limits.memory allow";
+        format!("more than {most} bytes, {why},").into()
+    }
 }
 
 impl From<IdField> for Reason {
@@ -149,7 +162,13 @@ impl Refused {
     }
 
     /// Counts a refused span, the one at `position` in the request.
-    pub(super) fn add(&mut self, reason: Reason, part: Part, position: u64, span: &Span<'_>) {
+    pub(super) fn add(
+        &mut self,
+        (reason, part): (Reason, Part),
+        position: u64,
+        span: &Span<'_>,
+        limits: &Limits,
+    ) {
         self.count(reason);
         if self.first.is_none() {
             let name = String::from_utf8_lossy(span.name);
@@ -163,7 +182,7 @@ impl Refused {
                 "span {position} of {of} (name {name:?}, trace id {}, span id {}) has {} in {}",
                 id_text(span.trace_id),
                 id_text(span.span_id),
-                reason.text(),
+                reason.text_with(limits),
                 part.text(),
             ));
         }

@@ -220,9 +220,9 @@ impl<'a> Request<'a> {
                 span.facts = first_fact..self.facts.end();
                 self.push_span(trace_id, span);
             }
-            Err((reason, part)) => {
+            Err(fault) => {
                 self.facts.truncate(first_fact);
-                refused.add(reason, part, self.position, &view);
+                refused.add(fault, self.position, &view, limits);
             }
         }
         Ok(())

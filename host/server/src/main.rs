@@ -62,6 +62,9 @@ fn run(cli: &Cli, format: Format) -> anyhow::Result<ExitCode> {
     }
     match command {
         Command::Serve => {
+            if let Some(lowered) = config.lowered_span_limit() {
+                tracing::warn!("{lowered}");
+            }
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(fair::threads())
                 .enable_all()

@@ -123,7 +123,17 @@ fn the_readme_shows_what_a_start_prints() {
         config.grpc.endpoint,
         config.admin.endpoint,
     );
-    assert_eq!(block(&read("README.md"), "console"), shown);
+    let readme = read("README.md");
+    assert_eq!(block(&readme, "console"), shown);
+    let before = readme.split_once("```console").expect("the block").0;
+    let note = "On a terminal, the server prints three lines besides its log\n(elsewhere all lines are [JSON]";
+    assert!(before.contains(note), "{before}");
+}
+
+/// A newcomer reads it whole.
+#[test]
+fn the_readme_has_at_most_150_lines() {
+    assert!(read("README.md").lines().count() <= 150);
 }
 
 /// Jaeger's exporter has its queue and its retries off unless told otherwise, and then loses spans while Larder restarts. The keys are

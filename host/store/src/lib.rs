@@ -25,7 +25,8 @@ pub use mirror::mirror;
 pub use overlay::OverlayDriver;
 pub use quotas::Quotas;
 pub use snapshot::{
-    Amount, Made, RestoreError, Restored, SnapshotError, SnapshotName, SnapshotRequest, restore,
+    Amount, Made, RestoreError, Restored, SnapshotError, SnapshotName, SnapshotRequest, is_within,
+    restore,
 };
 
 /// The largest object and the largest value (`kv.put` in `wit/storage.wit`), in bytes.

@@ -145,10 +145,11 @@ impl Amount {
     }
 }
 
-/// Returns `true` if `path`, which need not exist, is `folder` or in it, whatever links and `..` it is written with.
-pub(crate) fn is_within(path: &Path, folder: &Path) -> bool {
-    let Ok(folder) = folder.canonicalize() else {
-        return false;
+/// Returns `true` if `path`, which need not exist, is `folder` or in it, whatever links and `..` it is written with. Of a folder that does
+/// not exist, the text alone is compared.
+pub fn is_within(path: &Path, folder: &Path) -> bool {
+    let Ok(real_folder) = folder.canonicalize() else {
+        return path.starts_with(folder);
     };
     let mut existing = path.ancestors();
     let real = existing.find_map(|it| {
@@ -159,7 +160,7 @@ pub(crate) fn is_within(path: &Path, folder: &Path) -> bool {
         };
         it.canonicalize().ok()
     });
-    real.is_some_and(|real| real.starts_with(folder))
+    real.is_some_and(|real| real.starts_with(real_folder))
 }
 
 #[cfg(test)]

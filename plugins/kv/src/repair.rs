@@ -46,7 +46,7 @@ use crate::view::View;
 
 use fill::Filling;
 use names::Naming;
-use report::Report;
+use report::{LostBlocks, Report};
 
 /// Larger values are replaced by a delete and a put, as they fit no commit.
 const COMMIT_BYTES: usize = 192 << 10;
@@ -85,6 +85,8 @@ struct WriterRepair {
     named: BTreeSet<u64>,
     /// Spans that were lost, by bucket.
     lost_spans: BTreeMap<u64, u64>,
+    /// Lost blocks of the segment that are not reported yet.
+    lost_blocks: LostBlocks,
     asked: Option<Asked>,
 }
 
@@ -198,6 +200,7 @@ impl WriterRepair {
             header: None,
             named: BTreeSet::new(),
             lost_spans: BTreeMap::new(),
+            lost_blocks: LostBlocks::default(),
             asked: None,
         }
     }
@@ -262,7 +265,8 @@ impl WriterRepair {
                     break;
                 }
             }
-        } else {
+        } else if report.lost_blocks(&self.view.writer, &mut self.lost_blocks) {
+            // A block is of one segment.
             (self.segment, self.place) = (self.segment + 1, 0);
         }
         Ok(true)

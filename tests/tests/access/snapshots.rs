@@ -1,6 +1,8 @@
-//! `larder snapshot` at a server that asks for tokens, or speaks TLS.
+//! `larder snapshot` at a server that asks for tokens, or speaks TLS, and at a port that is no admin port.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::path::Path;
 
 use larder_tests::{Exit, Home, Larder, Options, Plugin, Tokens, http, token};
@@ -135,4 +137,58 @@ fn a_port_that_asks_for_client_certificates_gets_the_one_of_the_command() {
     let exit = with(Some(&signed(&clients)));
     assert!(exit.status.success(), "{exit:?}");
     assert!(home.path().join("snapshots/s/SNAPSHOT").is_file());
+}
+
+/// Listens for one request, and answers it with these bytes. Only an answer of HTTP ends there; other servers wait for their client.
+fn answering(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(&stream);
+        let mut line = String::new();
+        while reader.read_line(&mut line).unwrap() > 2 {
+            line.clear();
+        }
+        (&stream).write_all(answer).unwrap();
+        if answer.starts_with(b"HTTP/1") {
+            stream.shutdown(Shutdown::Write).unwrap();
+        }
+        // Until the command is gone.
+        drop(reader.read_to_end(&mut Vec::new()));
+    });
+    address
+}
+
+#[test]
+fn a_port_that_is_no_admin_port_is_told_with_what_it_answers() {
+    let asked = |address: SocketAddr, met: &str| {
+        let address = address.to_string();
+        let options = Options::bare().without_port_flags();
+        let arguments = ["snapshot", "--to", "s", "--admin-endpoint", &address];
+        let exit = options.arguments(arguments).run();
+        assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+        let told = exit.error();
+        for part in [met, &address, "admin port", "`admin.tls`"] {
+            assert!(told.contains(part), "no {part:?} in {told}");
+        }
+    };
+    for (answer, met) in [
+        (&b"SSH-2.0-OpenSSH_9.6\r\n"[..], "`SSH-2.0-OpenSSH_9.6"),
+        (b"\0\0\x06\x04\0\0\0\0\0\0\x05\0\0\x40\0", "HTTP/2"),
+        (b"\x15\x03\x03\0\x02\x02\x0a", "TLS"),
+        (
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone",
+            "has no `POST /snapshot` (404)",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "is no Larder",
+        ),
+        (b"HTTP/1.1 200 OK\r\nConte", "before it answered"),
+    ] {
+        asked(answering(answer), met);
+    }
+    let larder = Options::new(Plugin::Memory).start();
+    asked(larder.grpc(), "no snapshot was made by");
 }

@@ -209,6 +209,52 @@ async fn entries_of_new_tokens_are_appended_to_a_file_without_their_secrets() {
     }
 }
 
+/// No call could have such a tenant, so the token would open nothing.
+#[test]
+fn a_token_is_made_for_no_tenant_that_a_server_refuses() {
+    let home = Home::new();
+    let file = home.path().join("tokens.yaml").display().to_string();
+    for name in ["../x", "a b", "*", "-a", &"a".repeat(64)] {
+        let tenant = format!("--tenant={name}");
+        let command = Options::bare().without_port_flags();
+        let exit = command
+            .arguments(["token", &tenant, "--append", &file])
+            .run();
+        assert_eq!(exit.status.code(), Some(2), "{name:?}: {exit:?}");
+        let told = "a tenant's name is 1 to 63 of ASCII letters, digits";
+        assert!(exit.stderr.contains(told), "{name:?}: {exit:?}");
+        assert!(!exit.stderr.contains("larder_"), "{exit:?}");
+    }
+    assert!(!home.path().join("tokens.yaml").exists());
+}
+
+/// A pipe without a writer would be read for ever.
+#[test]
+fn an_entry_is_appended_to_nothing_but_a_regular_file() {
+    let home = Home::new();
+    let pipe = home.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let folder = home.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    for path in [
+        pipe.as_path(),
+        folder.as_path(),
+        std::path::Path::new("/dev/null"),
+    ] {
+        let command = Options::bare().without_port_flags();
+        let command = command.arguments(["token", "--append"]).arguments([path]);
+        let exit = command.run();
+        assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+        let told = format!(
+            "cannot append to `{}`: it is no regular file",
+            path.display()
+        );
+        assert!(exit.error().contains(&told), "{exit:?}");
+        assert!(!exit.stderr.contains("larder_"), "{exit:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_scrapers_token_reads_metrics_and_nothing_else() {
     let home = Home::new();

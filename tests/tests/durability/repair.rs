@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use larder_tests::{Client, Exit, Home, Options, Plugin, Query, Trace};
 
 use crate::checks::{ENTRY, OBJECT, assert_whole, check, largest, stopped, trace};
-use crate::incomplete::{assert_unchanged, kv, name, remove, snapshot, spoil};
+use crate::incomplete::{assert_unchanged, empty, halve, kv, name, remove, snapshot, spoil};
 
 /// A change of a file.
 type Damage = fn(&Path);
@@ -171,7 +171,10 @@ async fn a_damaged_or_missing_file_of_objects_is_repaired_and_the_rest_is_served
                 told.contains("\nlost        0\n"),
                 "{about}: {told}"
             );
-            let is_named = |number: &u8| told.contains(&format!("trace {}: ", id(*number)));
+            let lines = told.lines().filter(|line| line.starts_with("lost "));
+            let lines: Vec<&str> = lines.collect();
+            let is_named = |number: &u8| lines.iter().any(|line| line.contains(&id(*number)));
+            assert_blocks_are_told_once(&lines);
             let unknown = told.contains("of unknown traces");
             assert!(
                 unknown || lost.iter().all(is_named),
@@ -185,6 +188,18 @@ async fn a_damaged_or_missing_file_of_objects_is_repaired_and_the_rest_is_served
     for kind in ["Otlp", "Terms", "Table", "Header"] {
         assert!(kinds.contains(kind), "{kind} of {kinds:?}");
     }
+}
+
+/// A block holds the spans of many traces, and several tables may refer to it.
+#[track_caller]
+fn assert_blocks_are_told_once(lines: &[&str]) {
+    let blocks = lines.iter().filter_map(|line| {
+        let (_, told) = line.split_once("Otlp ")?;
+        told.split_once(": ").map(|(block, _)| block)
+    });
+    let blocks: Vec<&str> = blocks.collect();
+    let different: BTreeSet<&str> = blocks.iter().copied().collect();
+    assert_eq!(blocks.len(), different.len(), "{lines:?}");
 }
 
 /// Returns the word if it is a kind of value.
@@ -216,7 +231,7 @@ async fn a_lost_object_is_named_and_kept_aside() {
     let lost = assert_served(Plugin::Kv, &home, &whole).await;
     assert_eq!(lost.len(), 1, "{lost:?}");
     let line = format!(
-        "trace {}: 1 spans in 1 fragments",
+        ": 1 spans in 1 fragments, of trace {}\n",
         id(*lost.first().unwrap())
     );
     assert!(told.contains(&line), "no {line:?} in {told}");
@@ -320,6 +335,41 @@ async fn files_that_nothing_refers_to_are_moved_aside() {
     let moved = aside.join("objects").join(name(&orphan));
     assert_eq!(fs::read_to_string(moved).unwrap(), "kept");
     assert!(assert_served(Plugin::Kv, &home, &whole).await.is_empty());
+}
+
+/// All data is there, and the plugin goes on with it under the same id.
+#[tokio::test]
+async fn a_damaged_writer_id_is_made_anew() {
+    let home = stopped(Plugin::Kv, (1..=3).map(|it| trace(it, OBJECT))).await;
+    let whole = served(Plugin::Kv, &home, 3).await;
+    let id = fs::read_to_string(kv(&home).join("WRITER")).unwrap();
+    for damage in [empty as Damage, halve, spoil] {
+        let home = home.copy();
+        assert_whole(Plugin::Kv, &home);
+        let file = kv(&home).join("WRITER");
+        damage(&file);
+        let damaged = fs::read(&file).unwrap();
+        let before = snapshot(&home.data());
+        for exit in [
+            Options::new(Plugin::Kv).run_in(&home),
+            check(Plugin::Kv, &home),
+        ] {
+            assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+            for part in ["DATA_LOSS", "kv/WRITER`", "is damaged", "`larder repair`"] {
+                assert!(exit.stderr.contains(part), "no {part:?} in {exit:?}");
+            }
+            assert_unchanged(&home.data(), &before, "a refusal");
+        }
+        let told = assert_repaired(Plugin::Kv, &home, "the id");
+        let mended = format!("mended      the id of the writer: {id}");
+        assert!(told.contains(&mended), "{told}");
+        assert!(told.contains("lost        0\n"), "{told}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), id);
+        let aside = fs::read_dir(home.data().join("kv-damaged")).unwrap();
+        let aside = aside.map(|entry| entry.unwrap().path()).next().unwrap();
+        assert_eq!(fs::read(aside.join("WRITER")).unwrap(), damaged);
+        assert!(assert_served(Plugin::Kv, &home, &whole).await.is_empty());
+    }
 }
 
 /// It is tried out first, so nothing is changed.

@@ -306,6 +306,7 @@ async fn names_are_no_paths_and_are_used_once() {
     assert_eq!(larder.post("/snapshot?to=first").status, 200);
     let again = larder.post("/snapshot?to=first");
     assert_eq!(again.status, 409, "{again:?}");
+    larder.line_of(&["\"WARN\"", "a snapshot was refused", "is there already"]);
     let exit = ask(&larder, "first");
     assert_eq!(exit.status.code(), Some(1), "{exit:?}");
     assert!(exit.error().contains("is there already"), "{exit:?}");
@@ -342,6 +343,21 @@ async fn snapshots_at_the_same_time_are_made_one_by_one_or_refused() {
     assert!(made > 0);
     let entries = fs::read_dir(snapshots(&home)).unwrap().count();
     assert_eq!(entries, made + 1, "the snapshots and the lock");
+
+    // As while another process makes one. It is logged as other refusals are.
+    let lock = fs::File::open(snapshots(&home).join(".lock")).unwrap();
+    lock.lock().unwrap();
+    let refused = larder.post("/snapshot?to=late");
+    assert_eq!(refused.status, 409, "{refused:?}");
+    larder.line_of(&[
+        "\"WARN\"",
+        "a snapshot was refused",
+        "\"late\"",
+        "another snapshot",
+    ]);
+    let lines = larder.lines();
+    let is_error = |line: &String| line.contains("\"ERROR\"");
+    assert!(!lines.iter().any(is_error), "{lines:?}");
 }
 
 #[tokio::test]
@@ -397,10 +413,16 @@ async fn the_folder_is_a_setting_that_a_reload_takes() {
     assert_eq!(larder.post("/snapshot?to=s").status, 200);
     assert!(folder.join("s/SNAPSHOT").is_file());
 
+    // However the path is written.
+    let link = home.path().join("link");
+    std::os::unix::fs::symlink(home.data(), &link).unwrap();
     for inside in [
         home.data(),
         home.data().join("kv"),
         home.data().join("kv/s"),
+        home.data().join("kv/../kv/s"),
+        link.clone(),
+        link.join("kv/s"),
     ] {
         fs::write(home.path().join("larder.yaml"), text(&inside)).unwrap();
         let refused = larder.post("/reload");
@@ -408,7 +430,7 @@ async fn the_folder_is_a_setting_that_a_reload_takes() {
         assert!(refused.body.contains("kv.snapshot_dir"), "{refused:?}");
     }
     // Below the data folder is well, and on the same disk.
-    let below = home.data().join("snapshots");
+    let below = home.data().join("kv/../snapshots");
     fs::write(home.path().join("larder.yaml"), text(&below)).unwrap();
     assert_eq!(larder.post("/reload").status, 200);
     assert_eq!(larder.post("/snapshot?to=s").status, 200);

@@ -146,6 +146,26 @@ fn a_variable_that_names_no_setting_is_warned_about_and_refused_where_asked() {
     larder.line_of(&["\"WARN\"", "LARDER_VERSION"]);
 }
 
+/// The names of tenants have letters that a variable cannot have.
+#[test]
+fn a_variable_for_an_override_is_told_that_only_the_file_has_them() {
+    let with = |name: &str| print().environment(name, "5");
+    for name in [
+        "LARDER_TENANCY_OVERRIDES",
+        "LARDER_TENANCY_OVERRIDES_ACME_LIMITS_MEMORY",
+    ] {
+        let told = format!(
+            "environment variable {name}: overrides can only be set in the file, as `tenancy.overrides.TENANT.SETTING`"
+        );
+        let warned = with(name).run();
+        assert!(warned.status.success(), "{warned:?}");
+        assert!(warned.stderr.contains(&told), "{warned:?}");
+        assert!(!warned.stderr.contains("did you mean"), "{warned:?}");
+        let strict = with(name).environment("LARDER_STRICT_ENVIRONMENT", "true");
+        assert_eq!(refused(strict), told);
+    }
+}
+
 #[test]
 fn a_mistake_of_usage_ends_with_code_2() {
     let told = ends_with(2, print().arguments(["--grpc-endpont", "127.0.0.1:1"]));
@@ -256,6 +276,49 @@ async fn a_check_of_the_configuration_refuses_what_a_start_refuses_with_its_text
         no_folder.error().contains("data directory"),
         "{no_folder:?}"
     );
+}
+
+/// Root has the right to write anywhere, and yet nobody can make a folder there, or one of that name.
+#[test]
+fn a_check_of_the_configuration_refuses_a_data_folder_that_cannot_be_made() {
+    let home = Home::new();
+    let long = home.path().join("long").join("x".repeat(300));
+    for dir in ["/proc/nope", "/proc/nope/deeper", long.to_str().unwrap()] {
+        let wrong = || Options::bare().config(&format!("data_dir: {dir}"));
+        let checked = wrong().arguments(["config", "check"]).run();
+        assert_eq!(checked.status.code(), Some(1), "{checked:?}");
+        assert_eq!(checked.stdout, "");
+        let told = checked.error();
+        let parts = [
+            "the data directory",
+            dir,
+            "cannot be made",
+            "set `data_dir`",
+        ];
+        assert_contains_all(&told, &parts);
+        assert_eq!(wrong().run().error(), told);
+    }
+}
+
+#[test]
+fn a_check_of_the_configuration_leaves_nothing_where_the_data_folder_would_be() {
+    let home = Home::new();
+    let names = |folder: &std::path::Path| -> Vec<_> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let existing = home.path().join("existing");
+    std::fs::create_dir(&existing).unwrap();
+    for dir in ["existing", "existing/a/../../c"] {
+        let dir = home.path().join(dir);
+        let file = format!("data_dir: {}", dir.display());
+        let command = Options::bare().config(&file);
+        let checked = command.arguments(["config", "check"]).run();
+        assert!(checked.status.success(), "{checked:?}");
+        assert!(checked.stdout.contains("it can be "), "{checked:?}");
+        assert_eq!(names(home.path()), ["existing"]);
+        assert!(names(&existing).is_empty());
+    }
 }
 
 /// Neither a store that is made at the first start, nor one that a stopped or a running server has written.

@@ -3,6 +3,7 @@
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
+use larder_tests::otlp::{service, span};
 use larder_tests::{Larder, Options, Plugin};
 
 #[test]
@@ -266,4 +267,46 @@ fn the_version_of_the_contract_that_a_plugin_was_built_for_is_told() {
         let larder = Options::new(plugin).start();
         assert_eq!(larder.get("/plugin").json()["contract"], version);
     }
+}
+
+/// Else only a refused span would tell that the setting is not what was set.
+#[tokio::test]
+async fn a_limit_of_spans_that_memory_lowers_is_told_with_both_numbers() {
+    let with = |file: &str| Options::new(Plugin::Memory).config(file);
+    let checked = |file: &str| {
+        let exit = with(file).arguments(["config", "check"]).run();
+        assert!(exit.status.success(), "{exit:?}");
+        let mut lines = exit.stdout.lines();
+        lines
+            .find_map(|line| line.strip_prefix("warning     "))
+            .map(str::to_owned)
+    };
+    let lowered = "limits: { memory: 64MiB, max_span_bytes: 16MiB }";
+    let told = checked(lowered).unwrap();
+    for part in [
+        "`limits.max_span_bytes` is 16MiB",
+        "more than 4032KiB are refused",
+        "`limits.memory` is 64MiB",
+        "Raise it to 512MiB",
+    ] {
+        assert!(told.contains(part), "no {part:?} in {told}");
+    }
+    let of_one = "tenancy: { enabled: true, overrides: { small: { limits: { memory: 160MiB } } } }";
+    let told_of_one = checked(of_one).unwrap();
+    let path = "`tenancy.overrides.small.limits.memory` is 160MiB";
+    assert!(told_of_one.contains(path), "{told_of_one}");
+    assert!(told_of_one.contains("more than 5MiB"), "{told_of_one}");
+    assert_eq!(checked("limits: { memory: 512MiB }"), None);
+
+    let larder = with(lowered).start();
+    larder.line_of(&["\"WARN\"", &told]);
+    let large = span([1; 16], 1)
+        .at(5)
+        .attribute("text", "x".repeat(5_000_000));
+    let client = larder.client().await;
+    let answer = client.export([service("a").span(large)]).await.unwrap();
+    let refused = answer.partial_success.unwrap();
+    assert_eq!(refused.rejected_spans, 1);
+    let why = refused.error_message;
+    assert!(why.contains("has more than 4128768 bytes"), "{why}");
 }

@@ -255,6 +255,7 @@ async fn a_span_over_the_limit_is_refused(scene: Scene) {
     let large = filled(&scene, 9, 16_800_000);
     let why = refused(&scene, large).await;
     assert!(why.contains("max_span_bytes"), "{why}");
+    assert!(why.contains("more than 16777216 bytes"), "{why}");
 
     let scene = scene.again();
     let fits = filled(&scene, 1, 16_700_000);

@@ -53,6 +53,12 @@ pub enum Error {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// It is a folder, a pipe or a device.
+    #[error("cannot append to `{}`: it is no regular file; name one, or a file that does not exist yet", path.display())]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// It is not a list of entries, or has an invalid one.
     #[error("`{}` of `access.tokens`: {wrong}", path.display())]
     Wrong {
@@ -138,8 +144,13 @@ fn entries(yaml: &str) -> Result<Vec<TokenEntry>, String> {
 /// Appends an entry to a file, which is created for its owner only if it does not exist.
 ///
 /// # Errors
-/// The file cannot be read or written, or would be invalid with the entry. It is then not changed.
+/// The file is no regular one, cannot be read or written, or would be invalid with the entry. It is then not changed.
 pub fn append(path: &Path, entry: &NewEntry<'_>) -> Result<(), Error> {
+    // A pipe that nobody writes to would be read for ever.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let path = path.to_owned();
+        return Err(Error::NoFile { path });
+    }
     let old = match std::fs::read_to_string(path) {
         Ok(old) => old,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

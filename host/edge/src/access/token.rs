@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use larder_model::TenantName;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use subtle::ConstantTimeEq as _;
@@ -27,7 +28,7 @@ pub struct NewEntry<'a> {
     /// The token.
     pub token: &'a str,
     /// The token's tenants. Empty for all tenants.
-    pub tenants: &'a [String],
+    pub tenants: &'a [TenantName],
     /// The token's rights.
     pub rights: &'a [Right],
 }

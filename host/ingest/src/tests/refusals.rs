@@ -494,6 +494,9 @@ fn a_span_over_the_limit_is_refused() {
     let spans = |length| {
         let request = with_length(length);
         let ingested = Ingest::new(limits).walk(&request).unwrap();
+        let told = ingested.refused.to_string();
+        let names_the_limit = told.contains("has more than 1000 bytes");
+        assert_eq!(names_the_limit, ingested.spans == 0, "{told}");
         (request.len(), ingested.spans, ingested.refused.total())
     };
     assert_eq!(spans(1000 - overhead), (1000, 1, 0));

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use larder_core::telemetry::Metrics;
 use larder_model::storage::Checked;
 use larder_store as kv;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Component, Error, Host, Instancing, LoadChecks, PluginConfig};
+use super::offline::{Offline, OfflineRole};
+use super::{Error, PluginConfig};
 use crate::sandbox::guest::Instance;
 use crate::sandbox::{Runtime, check, refusal};
 
@@ -36,25 +36,11 @@ impl Checkup {
         kv: Arc<dyn kv::Driver>,
         tenant: &str,
     ) -> Result<Self, Error> {
-        let host = Host {
-            runtime: runtime.clone(),
-            kv,
-            metrics: Arc::new(Metrics::new()),
-        };
-        let component = Component::load(&host, settings, LoadChecks::Describe).await?;
-        let name = Arc::clone(component.name());
-        let starter = component.starter(tenant).await?;
-        let instance = match component.instancing() {
-            Instancing::Exclusive => None,
-            Instancing::Replicated => {
-                let opened = starter.reader(&component).await;
-                Some(opened.map_err(|error| error.into_error(&name))?)
-            }
-        };
+        let opened = Offline::open(runtime, settings, kv, (tenant, OfflineRole::Reader)).await?;
         Ok(Self {
-            name,
-            version: component.version().to_owned(),
-            instance,
+            name: opened.name,
+            version: opened.version,
+            instance: opened.instance,
             resume: None,
             seen: HashSet::new(),
         })

@@ -6,6 +6,7 @@ mod compiler;
 mod config;
 mod error;
 mod load;
+mod offline;
 mod repair;
 mod source;
 mod status;

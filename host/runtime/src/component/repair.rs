@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use larder_core::telemetry::Metrics;
 use larder_model::storage::{Remade, Repaired};
 use larder_store as kv;
 
-use super::{Component, Error, Host, Instancing, LoadChecks, PluginConfig};
+use super::offline::{Offline, OfflineRole};
+use super::{Error, PluginConfig};
 use crate::instance::starter::Starter;
-use crate::sandbox::contract::ContractVersion;
 use crate::sandbox::guest::Instance;
 use crate::sandbox::{Runtime, check, refusal};
 
@@ -35,32 +34,11 @@ impl Repair {
         kv: Arc<dyn kv::Driver>,
         tenant: &str,
     ) -> Result<Self, Error> {
-        let host = Host {
-            runtime: runtime.clone(),
-            kv,
-            metrics: Arc::new(Metrics::new()),
-        };
-        let component = Component::load(&host, settings, LoadChecks::Describe).await?;
-        let name = Arc::clone(component.name());
-        let starter = component.starter(tenant).await?;
-        let instance = match (component.instancing(), component.contract()) {
-            (Instancing::Exclusive, _) => None,
-            (Instancing::Replicated, ContractVersion::V0_1) => {
-                return Err(Error::Repair {
-                    plugin: name.to_string(),
-                    reason: "it was built for version 0.1.0 of the contract, which has no `repair`"
-                        .to_owned(),
-                });
-            }
-            (Instancing::Replicated, ContractVersion::V0_2) => {
-                let opened = starter.repairer(&component).await;
-                Some(opened.map_err(|error| error.into_error(&name))?)
-            }
-        };
+        let opened = Offline::open(runtime, settings, kv, (tenant, OfflineRole::Repairer)).await?;
         Ok(Self {
-            name,
-            instance,
-            starter,
+            name: opened.name,
+            instance: opened.instance,
+            starter: opened.starter,
         })
     }
 

@@ -96,7 +96,12 @@ async fn make(
         }
     };
     let made = made.inspect_err(|error| {
-        tracing::error!(token, %name, error = %Chain(error), "no snapshot was made");
+        // A refusal is the caller's to mend, like those of calls.
+        if status_code(error).is_client_error() {
+            tracing::warn!(token, %name, reason = %error, "a snapshot was refused");
+        } else {
+            tracing::error!(token, %name, error = %Chain(error), "no snapshot was made");
+        }
     })?;
     let report = SnapshotReport::new(made, started);
     tracing::info!(

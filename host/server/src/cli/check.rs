@@ -62,6 +62,15 @@ pub(super) fn open(config: &Config, scratch: &Path) -> anyhow::Result<EmbeddedDr
     driver.with_context(|| no_store(config))
 }
 
+/// Opens the store to repair it: as [`open`], also if the file of its writer id is damaged.
+pub(super) fn open_to_repair(config: &Config, scratch: &Path) -> anyhow::Result<EmbeddedDriver> {
+    let options = server::kv_options(config, &Arc::default());
+    let dir = options.dir.clone();
+    let driver = EmbeddedDriver::open_to_repair(options, scratch)
+        .with_context(|| format!("cannot open {}", dir.display()))?;
+    driver.with_context(|| no_store(config))
+}
+
 /// The text for a folder without a store.
 pub(super) fn no_store(config: &Config) -> String {
     format!(

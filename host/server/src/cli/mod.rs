@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use larder_edge::access::Right;
+use larder_model::TenantName;
 use larder_runtime::plugin::CompileJob;
 
 use crate::config::{Config, Flag, PLUGIN_SETTINGS, Sources};
@@ -82,7 +83,7 @@ pub struct TokenCommand {
     name: Option<String>,
     /// A tenant that it is for; may be repeated [default: all of them]
     #[arg(long = "tenant", value_name = "TENANT")]
-    tenants: Vec<String>,
+    tenants: Vec<TenantName>,
     /// A right that it has; may be repeated
     #[arg(long = "right", value_name = "RIGHT", default_values = ["read"])]
     rights: Vec<Right>,
@@ -98,7 +99,7 @@ pub enum ConfigCommand {
     Print,
     /// Print every setting with its default and meaning, as a Markdown table
     Table,
-    /// Try all that a start tries, such as plugins, tokens, certificates and the store; open no port and change nothing on disk
+    /// Try all that a start tries, such as plugins, tokens, certificates and the store; open no port and leave nothing on disk
     Check,
 }
 

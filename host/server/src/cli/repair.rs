@@ -56,6 +56,8 @@ struct Found {
     in_driver: bool,
     /// Tenants with damaged values.
     tenants: BTreeSet<String>,
+    /// The id to write into the file of the writer id, if that is damaged.
+    writer_id: Option<String>,
 }
 
 /// The number of lines that a repair has printed.
@@ -63,6 +65,14 @@ struct Found {
 struct Told {
     lost: u64,
     mended: u64,
+}
+
+// === impl Found ===
+
+impl Found {
+    fn is_damaged(&self) -> bool {
+        self.in_driver || !self.tenants.is_empty() || self.writer_id.is_some()
+    }
 }
 
 // === impl Repairing ===
@@ -82,7 +92,7 @@ impl<'a> Repairing<'a> {
     fn run(&self, apply: bool) -> anyhow::Result<bool> {
         let mut to = stdout().lock();
         let found = self.find(&mut to)?;
-        if !found.in_driver && found.tenants.is_empty() {
+        if !found.is_damaged() {
             writeln!(
                 to,
                 "sound       nothing is damaged, and nothing was changed"
@@ -105,8 +115,13 @@ impl<'a> Repairing<'a> {
 
     /// Prints what `larder check` prints, and returns what is damaged.
     fn find(&self, to: &mut impl Write) -> anyhow::Result<Found> {
-        let driver = check::open(self.config, self.scratch)?;
+        let driver = check::open_to_repair(self.config, self.scratch)?;
         let mut found = Found::default();
+        if driver.has_damaged_writer_id() {
+            found.writer_id = Some(driver.writer_id());
+            writeln!(to, "damaged     the id of the writer, in the file `WRITER`")
+                .context("cannot print")?;
+        }
         let mut add = |tenant| {
             found.tenants.insert(tenant);
         };
@@ -162,10 +177,14 @@ impl<'a> Repairing<'a> {
         } else {
             let scratch = self.scratch.join("overlaid");
             std::fs::create_dir(&scratch).context("cannot make a temporary folder")?;
-            check::open(self.config, &scratch)?
+            check::open_to_repair(self.config, &scratch)?
         };
         let overlay: Arc<dyn Driver> = Arc::new(OverlayDriver::new(Arc::new(base)));
-        let told = self.repair(&overlay, &found.tenants, to)?;
+        let mut told = self.repair(&overlay, &found.tenants, to)?;
+        if let Some(id) = &found.writer_id {
+            writeln!(to, "mended      the id of the writer: {id}").context("cannot print")?;
+            told.mended += 1;
+        }
         if let Some(tenant) = self.check(&overlay, &mut sink())?.first() {
             anyhow::bail!(
                 "the plugin cannot repair all of the damage of the tenant `{tenant}`; nothing was changed. Restore the store from a backup"
@@ -179,8 +198,8 @@ impl<'a> Repairing<'a> {
     /// Repairs, as [`Repairing::try_out`] has printed it.
     fn apply(&self, found: &Found, to: &mut impl Write) -> anyhow::Result<()> {
         let options = server::kv_options(self.config, &Arc::default());
+        let aside = aside(self.config);
         if found.in_driver {
-            let aside = aside(self.config);
             let moved = EmbeddedDriver::set_aside(&options, self.scratch, &aside)
                 .context("cannot move aside what is damaged")?;
             let (values, files) = (moved.values, moved.files);
@@ -190,6 +209,11 @@ impl<'a> Repairing<'a> {
                 aside.display()
             )
             .context("cannot print")?;
+        }
+        if let Some(id) = &found.writer_id {
+            EmbeddedDriver::replace_writer_id(&options.dir, id, &aside)?;
+            writeln!(to, "aside       the file `WRITER`, in {}", aside.display())
+                .context("cannot print")?;
         }
         let driver = EmbeddedDriver::open(options).context("cannot open the store")?;
         let driver: Arc<dyn Driver> = Arc::new(driver);

@@ -1,7 +1,7 @@
 //! `larder snapshot` and `larder restore`.
 
 use std::fs;
-use std::io::{Read as _, Write, stdout};
+use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -11,6 +11,15 @@ use larder_store::{Restored, SnapshotName};
 
 use crate::admin::SnapshotReport;
 use crate::config::{Config, KvDriver};
+
+/// The beginning of every answer.
+const HTTP: &[u8] = b"HTTP/1.";
+
+/// The most bytes of another answer that an error shows.
+const SHOWN: usize = 60;
+
+/// What to do where the answer is not a Larder's.
+const CHECK: &str = "Check that `admin.endpoint` (--admin-endpoint) is the running server's admin port, and that `admin.tls` is set here as it is there";
 
 /// Arguments of `larder snapshot`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -60,15 +69,21 @@ impl SnapshotCommand {
         let token = self.token()?;
         let (host, port) = endpoint.to_bind();
         let stream = dial(host, port, self.tls(config).as_ref())?;
-        let answer = ask(stream, &self.request(host, token.as_deref()))?;
+        let answer = ask(stream, &self.request(host, token.as_deref()))
+            .with_context(|| format!("no snapshot was made by what listens on {endpoint}"))?;
+        let Answer { status, body } = &answer;
         anyhow::ensure!(
-            answer.status == 200,
-            "the server made no snapshot ({}): {}",
-            answer.status,
-            answer.body.trim_end()
+            !matches!(status, 404 | 405 | 501),
+            "what listens on {endpoint} speaks HTTP, but has no `POST /snapshot` ({status}). {CHECK}"
         );
-        let report: SnapshotReport = serde_json::from_str(&answer.body)
-            .context("what answers at `admin.endpoint` is no Larder that makes snapshots")?;
+        anyhow::ensure!(
+            *status == 200,
+            "the server made no snapshot ({status}): {}",
+            body.trim_end()
+        );
+        let report: SnapshotReport = serde_json::from_str(body).with_context(|| {
+            format!("what listens on {endpoint} is no Larder that makes snapshots. {CHECK}")
+        })?;
         describe(&report, &mut stdout().lock()).context("cannot print")
     }
 
@@ -106,20 +121,65 @@ impl SnapshotCommand {
     }
 }
 
+/// Sends the request and reads the answer, or as much of something else as shows that it is none.
 fn ask(mut stream: Box<dyn Stream>, request: &str) -> anyhow::Result<Answer> {
     let mut answer = Vec::new();
     let asked = stream
         .write_all(request.as_bytes())
         .and_then(|()| stream.flush())
-        .and_then(|()| stream.read_to_end(&mut answer));
+        .and_then(|()| receive(&mut stream, &mut answer));
     // Once the answer is whole, the end of the connection says nothing more.
     if let Some(answer) = Answer::parse(&answer) {
         return Ok(answer);
     }
-    asked.context("the server cannot be asked; `admin.tls` has to be set here as it is there")?;
+    if let Some(met) = other_protocol(&answer) {
+        anyhow::bail!("it answers with {met}. {CHECK}");
+    }
+    asked.with_context(|| format!("the server cannot be asked. {CHECK}"))?;
     anyhow::bail!(
-        "the server closed the connection before it answered. If it still runs it may still be making the snapshot, which gets its name when it is whole; its log tells. `admin.tls` has to be set here as it is there"
+        "the server closed the connection before it answered. {CHECK}. If they are right and the server still runs, it may still be making the snapshot, which gets its name when it is whole; its log tells"
     )
+}
+
+/// Reads to the end, or until it is no answer of HTTP: other servers may wait for the client after their first bytes.
+fn receive(stream: &mut dyn Stream, answer: &mut Vec<u8>) -> io::Result<()> {
+    let mut part = [0; 4096];
+    while is_http(answer) {
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(length) => answer.extend(part.iter().take(length)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// True for the beginning of an answer, be it empty.
+fn is_http(answer: &[u8]) -> bool {
+    let common = answer.len().min(HTTP.len());
+    answer.get(..common) == HTTP.get(..common)
+}
+
+/// Describes bytes that are no answer of HTTP/1.
+fn other_protocol(answer: &[u8]) -> Option<String> {
+    // A frame of HTTP/2: its length in three bytes, then its type, of which a server sends SETTINGS (4) or GOAWAY (7) first.
+    let is_http_2 = matches!(answer, [0, _, _, 4 | 7, _, 0, 0, 0, 0, ..]);
+    // A record of TLS: an alert or a handshake, and the version.
+    let is_tls = matches!(answer, [0x15 | 0x16, 3, ..]);
+    if is_http(answer) {
+        None
+    } else if is_http_2 {
+        Some("HTTP/2, as a gRPC port does".to_owned())
+    } else if is_tls {
+        Some("TLS, which was not spoken to it".to_owned())
+    } else {
+        let shown = answer.get(..SHOWN).unwrap_or(answer);
+        Some(format!(
+            "something that is not HTTP: `{}`",
+            shown.escape_ascii()
+        ))
+    }
 }
 
 fn describe(report: &SnapshotReport, to: &mut impl Write) -> std::io::Result<()> {
@@ -236,6 +296,24 @@ mod tests {
             "HTTP/1.1 x\r\n\r\n",
         ] {
             assert_eq!(Answer::parse(other.as_bytes()), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_named() {
+        for whole in ["", "H", "HTTP/1.", "HTTP/1.1 200 OK"] {
+            assert_eq!(other_protocol(whole.as_bytes()), None, "{whole:?}");
+        }
+        for (answer, met) in [
+            (&b"\0\0\x06\x04\0\0\0\0\0\0\x05"[..], "HTTP/2"),
+            (b"\0\0\x08\x07\0\0\0\0\0", "HTTP/2"),
+            (b"\x15\x03\x03\0\x02\x02\x0a", "TLS"),
+            (b"SSH-2.0-OpenSSH_9\r\n", "`SSH-2.0-OpenSSH_9\\r\\n`"),
+            (b"HTTP/2.0 200 OK", "`HTTP/2.0 200 OK`"),
+            (b"\x1b[2J", "`\\x1b[2J`"),
+        ] {
+            let told = other_protocol(answer).unwrap();
+            assert!(told.contains(met), "{told}");
         }
     }
 

@@ -181,6 +181,11 @@ fn arguments_that_are_not_understood_are_refused_with_a_hint() {
         "--from",
     );
     check_usage_error(
+        &["token", "--tenant", "../x"],
+        ErrorKind::ValueValidation,
+        "a tenant's name is 1 to 63 of ASCII letters",
+    );
+    check_usage_error(
         &["plugin", "inspect"],
         ErrorKind::MissingRequiredArgument,
         "FILE.wasm",

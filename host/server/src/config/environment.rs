@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::error::{Error, Origin, nearest};
+use super::overrides::OVERRIDES;
 use super::settings::{OF_BUNDLED, PLUGIN_SETTINGS, SETTINGS, Setting, variable};
 
 /// The variable with the path of the configuration file.
@@ -16,7 +17,7 @@ const LOG: &str = "LARDER_LOG";
 pub(super) struct Environment {
     pub(super) file: Option<PathBuf>,
     pub(super) variables: Vec<Variable>,
-    /// Variables that name no setting, each as [`Error::UnknownVariable`].
+    /// Variables that name no setting, each as [`Error::UnknownVariable`] or [`Error::OverridesVariable`].
     pub(super) unknown: Vec<Error>,
 }
 
@@ -96,6 +97,12 @@ fn is_service_link(name: &str, value: &OsStr) -> bool {
 }
 
 fn unknown(name: &str) -> Error {
+    let below = name.strip_prefix(&variable(OVERRIDES));
+    if below.is_some_and(|below| below.is_empty() || below.starts_with('_')) {
+        return Error::OverridesVariable {
+            variable: name.to_owned(),
+        };
+    }
     let known = SETTINGS.iter().map(Setting::variable);
     let own = OF_BUNDLED.iter().map(|setting| variable(setting.path));
     let known = known.chain(own).chain([FILE.to_owned(), LOG.to_owned()]);

@@ -73,6 +73,15 @@ pub enum Error {
         /// The most similar known variable, if one is similar.
         nearest: Option<String>,
     },
+    /// A variable below [`OVERRIDES`](super::OVERRIDES), which no variable can set: a warning or an error, as an unknown one.
+    #[error(
+        "environment variable {variable}: overrides can only be set in the file, as `{}.TENANT.SETTING`",
+        super::OVERRIDES
+    )]
+    OverridesVariable {
+        /// Its name.
+        variable: String,
+    },
     /// An invalid value.
     #[error("invalid config `{setting}`: {message}{}", .origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default())]
     Invalid {

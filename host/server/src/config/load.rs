@@ -71,7 +71,7 @@ impl Config {
 // === impl Sources ===
 
 impl Sources {
-    /// The variables with the prefix `LARDER_` that name no setting, each as [`Error::UnknownVariable`].
+    /// The variables with the prefix `LARDER_` that name no setting, each as [`Error::UnknownVariable`] or [`Error::OverridesVariable`].
     pub fn unknown_variables(&self) -> Vec<Error> {
         let environment = environment::read(&self.environment);
         // A variable that cannot be read is an error of `Config::load`.

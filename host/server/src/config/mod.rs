@@ -3,8 +3,8 @@
 //! All sources go through one table ([`SETTINGS`]), so a value is checked in one place, and an error names the file position,
 //! variable or flag that gave it.
 //!
-//! Architecture invariant: nothing here opens, binds or resolves anything except the configuration file. `server.rs` turns a
-//! [`Config`] into the limits of the other crates.
+//! Architecture invariant: nothing here opens or binds anything except the configuration file; of other paths it may ask only where they
+//! lead. `server.rs` turns a [`Config`] into the limits of the other crates.
 
 mod environment;
 mod error;
@@ -13,6 +13,7 @@ mod load;
 mod overrides;
 mod reload;
 mod settings;
+mod span_limit;
 mod tenancy;
 mod value;
 

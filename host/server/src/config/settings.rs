@@ -5,10 +5,11 @@
 //! of its columns does not compile; a test compares the rows with the fields of [`Config`].
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use larder_model::TenantName;
+use larder_store::is_within;
 
 use super::overrides::OVERRIDES;
 use super::value::{Durability, Endpoint, KvDriver, Size, Value};
@@ -354,11 +355,11 @@ pub(super) fn contradiction(config: &Config) -> Option<(&'static str, String)> {
             return Some((path, format!("`{tenant}` is not in `tenancy.tenants`")));
         }
     }
-    let kv = config.data_dir.join("kv");
+    let data_dir = &config.data_dir;
     if let Some(dir) = &config.kv.snapshot_dir
-        && (*dir == config.data_dir || dir.starts_with(kv))
+        && (is_same(dir, data_dir) || is_within(dir, &data_dir.join("kv")))
     {
-        let other = config.data_dir.join("snapshots");
+        let other = data_dir.join("snapshots");
         let why = format!(
             "`{}` has the store itself; a folder of its own will do, such as `{}`",
             dir.display(),
@@ -367,6 +368,10 @@ pub(super) fn contradiction(config: &Config) -> Option<(&'static str, String)> {
         return Some(("kv.snapshot_dir", why));
     }
     incomplete_tls(config)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    is_within(one, other) && is_within(other, one)
 }
 
 /// Finds a port with a certificate but no key, a key but no certificate, or a client CA without TLS.

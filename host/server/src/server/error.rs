@@ -44,7 +44,7 @@ pub enum Error {
     Access(#[source] access::Error),
     /// The data directory could not be made or written to.
     #[error(
-        "cannot use the data directory `{}`: give this user the right to write there, or set `data_dir` to another",
+        "cannot use the data directory `{}`: it cannot be made, or no file can be written there; set `data_dir` to a folder on a disk that this user may write to",
         path.display()
     )]
     DataDir {

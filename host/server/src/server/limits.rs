@@ -14,12 +14,6 @@ use crate::config::{Config, Size};
 /// The largest fragment. Answers are cut between fragments, so it is well below `grpc.max_message_bytes`.
 const MAX_FRAGMENT_BYTES: usize = 1 << 20;
 
-/// A span takes at most this part of the smallest `limits.memory`: a plugin has it in memory a few times while it stores and reads it.
-const SPANS_IN_MEMORY: usize = 32;
-
-/// A span of this size is taken, whatever `limits.memory` is.
-const SMALL_SPAN: usize = 4032 << 10;
-
 /// The most bytes of the names of an operation that is listed. A plugin keeps all of them in memory, and returns a list in one call.
 const MAX_LISTED: usize = 1 << 20;
 
@@ -33,20 +27,9 @@ pub(crate) fn ingest(config: &Config) -> ingest::Limits {
     ingest::Limits {
         max_fragment_bytes: MAX_FRAGMENT_BYTES,
         max_batch_bytes: MAX_BATCH_BYTES,
-        max_span_bytes: max_span_bytes(config),
+        max_span_bytes: config.effective_max_span_bytes().as_usize(),
         max_listed_bytes: config.grpc.max_message_bytes.as_usize().min(MAX_LISTED),
     }
-}
-
-/// The largest span that is stored, with its resource and scope.
-fn max_span_bytes(config: &Config) -> usize {
-    let tenancy = &config.tenancy;
-    let overrides = tenancy.overrides.iter().filter(|_| tenancy.enabled);
-    let memory = overrides
-        .map(|(_, own)| own.over(config).limits.memory.as_usize())
-        .fold(config.limits.memory.as_usize(), usize::min);
-    let fits = (memory / SPANS_IN_MEMORY).max(SMALL_SPAN);
-    config.limits.max_span_bytes.as_usize().min(fits)
 }
 
 pub(super) fn search(config: &Config) -> search::Limits {

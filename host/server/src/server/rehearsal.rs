@@ -1,6 +1,8 @@
-//! Tries what a start tries, but opens no port and changes nothing on disk (`larder config check`).
+//! Tries what a start tries, but opens no port and leaves nothing on disk (`larder config check`).
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use larder_core::telemetry::Metrics;
@@ -81,10 +83,13 @@ pub(crate) async fn rehearse(
     for tenant in loaded.overrides.keys() {
         tried.push(("tenant", format!("{tenant}, its plugin takes its settings")));
     }
+    if let Some(lowered) = config.lowered_span_limit() {
+        tried.push(("warning", lowered));
+    }
     Ok(tried)
 }
 
-/// Checks that the folder can be written, or made.
+/// Checks that the folder can be written, or made. Rights do not tell: nobody can write to `/proc`, and root has every right.
 fn check_data_dir(path: &Path) -> Result<&'static str, Error> {
     let failed = |source| Error::DataDir {
         path: path.to_owned(),
@@ -94,16 +99,31 @@ fn check_data_dir(path: &Path) -> Result<&'static str, Error> {
     let mut above = absolute.ancestors();
     let exists = |folder: &&Path| folder.symlink_metadata().is_ok();
     let nearest = above.find(exists).unwrap_or(Path::new("/"));
-    if !std::fs::metadata(nearest).map_err(failed)?.is_dir() {
-        return Err(failed(std::io::ErrorKind::NotADirectory.into()));
+    if !fs::metadata(nearest).map_err(failed)?.is_dir() {
+        return Err(failed(io::ErrorKind::NotADirectory.into()));
     }
-    let rights = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-    rustix::fs::access(nearest, rights).map_err(|error| failed(error.into()))?;
+    let missing = absolute.strip_prefix(nearest).unwrap_or(Path::new(""));
+    try_folder(nearest, missing).map_err(failed)?;
     Ok(if nearest == absolute {
         "it can be written"
     } else {
         "it can be made"
     })
+}
+
+/// Makes a folder in `existing`, in it the folders that are `missing`, writes a file there, and removes all of it.
+fn try_folder(existing: &Path, missing: &Path) -> io::Result<()> {
+    let probe = existing.join(format!(".larder-check-{}", std::process::id()));
+    fs::create_dir(&probe)?;
+    let mut folder = probe.clone();
+    for part in missing.components() {
+        if let Component::Normal(name) = part {
+            folder.push(name);
+        }
+    }
+    let tried = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join("file"), []));
+    let removed = fs::remove_dir_all(&probe);
+    tried.and(removed)
 }
 
 fn find_store(config: &Config, scratch: &Path) -> Result<Found, Error> {

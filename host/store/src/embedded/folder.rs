@@ -8,11 +8,25 @@ use std::path::Path;
 use tracing::warn;
 
 use super::objects::sync_dir;
-use super::survey::{incomplete, survey};
+use super::survey::{FolderState, survey};
 use crate::Error;
+
+/// The file of the writer id.
+pub(super) const WRITER_FILE: &str = "WRITER";
+
+/// Hexadecimal digits of a writer id.
+const WRITER_ID_DIGITS: usize = 32;
 
 /// Locks the folder for this process until it is dropped.
 pub(super) struct Lock(File);
+
+/// The contents of the file of the writer id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WriterFile {
+    Missing,
+    Damaged,
+    Id(String),
+}
 
 // === impl Lock ===
 
@@ -100,12 +114,13 @@ fn failed(dir: &Path, error: &io::Error) -> Error {
 /// # Errors
 /// [`Error::Unavailable`] if it can neither be read nor written.
 pub(super) fn writer_id(dir: &Path) -> Result<String, Error> {
-    let path = dir.join("WRITER");
     if let Some(id) = read_writer_id(dir)? {
         return Ok(id);
     }
-    let id = create(dir, &path);
-    id.map_err(|error| Error::Unavailable(format!("`{}`: {error}", path.display())))
+    let id = new_writer_id();
+    let written = write_writer_id(dir, &id);
+    written.map_err(|error| writer_file_failed(dir, &error))?;
+    Ok(id)
 }
 
 /// The writer id of this host, if it has one.
@@ -113,33 +128,62 @@ pub(super) fn writer_id(dir: &Path) -> Result<String, Error> {
 /// # Errors
 /// [`Error::Unavailable`] if it cannot be read, [`Error::DataLoss`] if it is not valid.
 pub(super) fn read_writer_id(dir: &Path) -> Result<Option<String>, Error> {
-    let path = dir.join("WRITER");
-    let id = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
-        read => {
-            read.map_err(|error| Error::Unavailable(format!("`{}`: {error}", path.display())))?
-        }
-    };
-    let id = id.trim();
-    if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-        return Err(incomplete(dir, "`WRITER` is damaged"));
+    match read_writer_file(dir)? {
+        WriterFile::Missing => Ok(None),
+        WriterFile::Damaged => Err(damaged_writer_file(dir)),
+        WriterFile::Id(id) => Ok(Some(id)),
     }
-    Ok(Some(id.to_owned()))
 }
 
-fn create(dir: &Path, path: &Path) -> io::Result<String> {
+/// Reads the file of the writer id.
+///
+/// # Errors
+/// [`Error::Unavailable`] if it cannot be read.
+pub(super) fn read_writer_file(dir: &Path) -> Result<WriterFile, Error> {
+    let text = match fs::read(dir.join(WRITER_FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(WriterFile::Missing),
+        read => read.map_err(|error| writer_file_failed(dir, &error))?,
+    };
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let id = str::from_utf8(text.trim_ascii()).ok();
+    let id = id.filter(|id| id.len() == WRITER_ID_DIGITS && id.as_bytes().iter().all(is_digit));
+    Ok(id.map_or(WriterFile::Damaged, |id| WriterFile::Id(id.to_owned())))
+}
+
+/// The error for a damaged file of the writer id.
+pub(super) fn damaged_writer_file(dir: &Path) -> Error {
+    let remedy = match survey(dir) {
+        Ok(FolderState::New) => "Nothing is stored there, so remove the file",
+        Ok(FolderState::Store) | Err(_) => {
+            "Stop the server, and run `larder repair`, which makes it anew from the records of the store; all that is stored stays"
+        }
+    };
+    Error::DataLoss(format!(
+        "DATA_LOSS: `{}`, which has the id that this server writes under, is damaged. Nothing was changed. {remedy}",
+        dir.join(WRITER_FILE).display()
+    ))
+}
+
+fn writer_file_failed(dir: &Path, error: &io::Error) -> Error {
+    Error::Unavailable(format!("`{}`: {error}", dir.join(WRITER_FILE).display()))
+}
+
+/// An id that no other host has.
+pub(super) fn new_writer_id() -> String {
     // `RandomState` is seeded by the system's random numbers.
     let random =
         |n: u8| RandomState::new().hash_one((n, std::process::id(), std::time::SystemTime::now()));
-    let id = format!("{:016x}{:016x}", random(0), random(1));
+    format!("{:016x}{:016x}", random(0), random(1))
+}
+
+/// Writes the file of the writer id, in one step.
+pub(super) fn write_writer_id(dir: &Path, id: &str) -> io::Result<()> {
     let new = dir.join("WRITER.new");
     let mut file = File::create(&new)?;
     writeln!(file, "{id}")?;
     file.sync_all()?;
-    fs::rename(new, path)?;
-    sync_dir(dir)?;
-    Ok(id)
+    fs::rename(new, dir.join(WRITER_FILE))?;
+    sync_dir(dir)
 }
 
 #[cfg(test)]

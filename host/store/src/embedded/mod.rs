@@ -40,6 +40,7 @@ mod tests;
 mod upkeep;
 mod value;
 mod write;
+mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,6 +58,7 @@ pub use self::store::Orphan;
 use crate::mirror;
 use larder_core::fair::Scheduler;
 
+use self::folder::WriterFile;
 use self::namespace::EmbeddedNamespace;
 use self::open::Access;
 use self::shared::Shared;
@@ -102,6 +104,8 @@ pub struct EmbeddedDriver {
     upkeep: Mutex<Option<Upkeep>>,
     shared: Arc<Shared>,
     writer: String,
+    /// True if the file of the writer id is damaged.
+    damaged_writer_id: bool,
     /// `None` if the store is read-only and has no lock file.
     _lock: Option<folder::Lock>,
 }
@@ -138,6 +142,7 @@ impl EmbeddedDriver {
             upkeep: Mutex::new(Some(upkeep)),
             shared,
             writer,
+            damaged_writer_id: false,
             _lock: Some(lock),
         })
     }
@@ -148,12 +153,24 @@ impl EmbeddedDriver {
     /// # Errors
     /// As [`EmbeddedDriver::open`]; [`Error::Unavailable`] also if `scratch` cannot be used.
     pub fn open_read_only(options: Options, scratch: &Path) -> Result<Option<Self>, Error> {
+        Self::open_to_read(options, scratch, false)
+    }
+
+    /// Opens the store to read it. `any_writer_id` takes one whose file is damaged.
+    fn open_to_read(
+        options: Options,
+        scratch: &Path,
+        any_writer_id: bool,
+    ) -> Result<Option<Self>, Error> {
         let dir = options.dir.clone();
         let lock = folder::lock_shared(&dir)?;
         if survey(&dir)? == FolderState::New {
             return Ok(None);
         }
-        let writer = folder::read_writer_id(&dir)?.unwrap_or_default();
+        let file = folder::read_writer_file(&dir)?;
+        if file == WriterFile::Damaged && !any_writer_id {
+            return Err(folder::damaged_writer_file(&dir));
+        }
         let tree = scratch.join("tree");
         mirror(&dir.join("tree"), &tree).map_err(|error| {
             Error::Unavailable(format!(
@@ -165,10 +182,12 @@ impl EmbeddedDriver {
         let space = Space::new(probe(&options), 0);
         let access = Access::Read { tree: &tree };
         let shared = Shared::open(options, access, space, Faults::default())?;
+        let (writer, damaged_writer_id) = writer::id_to_read(&shared, file)?;
         Ok(Some(Self {
             upkeep: Mutex::new(None),
             shared: Arc::new(shared),
             writer,
+            damaged_writer_id,
             _lock: lock,
         }))
     }

@@ -23,7 +23,7 @@ use super::space::Space;
 use super::store::{Store, StoreState};
 use super::survey::{FolderState, survey};
 use super::value::{Payload, Slot};
-use super::{EmbeddedDriver, Faults, Options, folder, probe};
+use super::{EmbeddedDriver, Faults, Options, folder, probe, writer};
 use crate::{Error, mirror};
 
 /// What [`EmbeddedDriver::set_aside`] has taken out of a store.
@@ -51,14 +51,14 @@ impl EmbeddedDriver {
     /// [`EmbeddedDriver::open_read_only`]. Returns `None` if nothing was ever stored.
     ///
     /// # Errors
-    /// As [`EmbeddedDriver::open_read_only`].
+    /// As [`EmbeddedDriver::open_to_repair`].
     pub fn open_repaired(options: Options, scratch: &Path) -> Result<Option<Self>, Error> {
         let dir = options.dir.clone();
         let lock = folder::lock_shared(&dir)?;
         if survey(&dir)? == FolderState::New {
             return Ok(None);
         }
-        let writer = folder::read_writer_id(&dir)?.unwrap_or_default();
+        let file = folder::read_writer_file(&dir)?;
         let tree = scratch.join("repaired");
         let damaged = open_mirror(&options, &scratch.join("damaged"))?;
         rebuild(&damaged, &tree, &mut |_| Ok(()))?;
@@ -66,10 +66,12 @@ impl EmbeddedDriver {
         let space = Space::new(probe(&options), 0);
         let access = Access::Rebuilt { tree: &tree };
         let shared = Shared::open(options, access, space, Faults::default())?;
+        let (writer, damaged_writer_id) = writer::id_to_read(&shared, file)?;
         Ok(Some(Self {
             upkeep: Mutex::new(None),
             shared: shared.into(),
             writer,
+            damaged_writer_id,
             _lock: lock,
         }))
     }

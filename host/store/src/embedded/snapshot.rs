@@ -24,6 +24,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::LINGER;
 use super::durable::{self, Syncs};
+use super::folder::WRITER_FILE;
 use super::journal;
 use super::objects::{file_name, numbered_files};
 use super::shared::Shared;
@@ -78,7 +79,7 @@ impl Shared {
             objects,
         } = Moment::of(&store, &self.syncs)?;
         draft.folder("objects")?;
-        copy_file(&mut draft, &store.dir.join("WRITER"), "WRITER")?;
+        copy_file(&mut draft, &store.dir.join(WRITER_FILE), WRITER_FILE)?;
         for (name, file, length) in journal {
             draft.copy(&file, length, &format!("journal/{name}"))?;
         }

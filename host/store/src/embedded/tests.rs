@@ -14,6 +14,7 @@ mod model;
 mod repair;
 mod snapshots;
 mod space;
+mod writer;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use larder_plugin::{Error, Part, Remade};
 
-use super::report::{Report, name};
+use super::report::Report;
 use super::{ASK_BYTES, Asked, WriterRepair, load, replace};
 use crate::blocks::kind_of;
 use crate::cache::Value;
@@ -117,16 +117,6 @@ impl Filling {
     pub(super) fn is_needed(&self) -> bool {
         !self.lost.is_empty() || !self.blind.is_empty()
     }
-
-    fn because(&self, writer: &Writer) -> String {
-        let area = Area::Data(self.bucket);
-        let spans = self.blocks.iter().filter(|(kind, _)| *kind == Kind::Otlp);
-        let names: Vec<String> = spans.map(|key| name(writer, area, *key)).collect();
-        match &names[..] {
-            [] => "the host can make nothing of them".to_owned(),
-            names => names.join(", "),
-        }
-    }
 }
 
 // === impl WriterRepair ===
@@ -192,20 +182,22 @@ impl WriterRepair {
                 located.digest = place;
             }
         }
-        let mut gone = Vec::new();
         for row in &filling.lost {
-            if let Some(located) = all.get_mut(*row as usize) {
-                gone.push((located.row.trace_id, located.row.spans));
-                (located.digest, located.otlp) = (Place::default(), Place::default());
-                located.row.spans = 0;
-            }
+            let Some(located) = all.get_mut(*row as usize) else {
+                continue;
+            };
+            let (trace, spans) = (located.row.trace_id, located.row.spans);
+            let block = located.otlp.block;
+            let is_readable = !filling.blocks.contains(&(Kind::Otlp, block));
+            let key = (filling.bucket, block, is_readable);
+            self.lost_blocks.add(key, (trace, spans));
+            *self.lost_spans.entry(filling.bucket).or_default() += u64::from(spans);
+            (located.digest, located.otlp) = (Place::default(), Place::default());
+            located.row.spans = 0;
         }
         let key = (Kind::Table, filling.number);
         replace(&writer, area, key, |out| table::encode(&all, out))?;
 
-        let spans: u64 = gone.iter().map(|(_, spans)| u64::from(*spans)).sum();
-        *self.lost_spans.entry(filling.bucket).or_default() += spans;
-        report.lost_fragments(&filling.because(&writer), gone.into_iter());
         let count = rows.len();
         let effect = format!("the digests of {count} fragments were made anew from their spans");
         let digests = filling.blocks.iter();

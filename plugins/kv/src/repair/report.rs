@@ -1,6 +1,6 @@
 //! The report of a step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use larder_plugin::{Repaired, TraceId};
 
@@ -13,10 +13,26 @@ const STEP_VALUES: u64 = 256;
 /// or has this many lines.
 const STEP_LINES: usize = 4096;
 
+/// The most traces of a lost block that its line names. The host takes lines of 4 KiB.
+const TRACES_NAMED: usize = 80;
+
 /// What a step has done.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     repaired: Repaired,
+}
+
+/// Fragments whose spans are lost, by bucket, block and whether that can be read. Several tables may refer to a block.
+#[derive(Debug, Default)]
+pub(super) struct LostBlocks(BTreeMap<(u64, u64, bool), LostBlock>);
+
+#[derive(Debug, Default)]
+struct LostBlock {
+    fragments: u64,
+    spans: u64,
+    /// The first of its traces.
+    traces: BTreeSet<TraceId>,
+    has_more: bool,
 }
 
 // === impl Report ===
@@ -73,24 +89,56 @@ impl Report {
         ));
     }
 
-    /// Reports lost fragments, given by their traces and numbers of spans: a line for each trace.
-    pub(super) fn lost_fragments(
+    /// Reports lost blocks, a line for each, until the step has to end. Returns true once all of them are reported.
+    pub(super) fn lost_blocks(&mut self, writer: &Writer, blocks: &mut LostBlocks) -> bool {
+        while !self.is_enough()
+            && let Some((key, block)) = blocks.0.pop_first()
+        {
+            self.read();
+            self.lost(block.line(writer, key));
+        }
+        blocks.0.is_empty()
+    }
+}
+
+// === impl LostBlocks ===
+
+impl LostBlocks {
+    /// Adds a fragment whose spans are lost; `is_readable` if they can be read and the host makes nothing of them.
+    pub(super) fn add(
         &mut self,
-        because: &str,
-        fragments: impl Iterator<Item = (TraceId, u32)>,
+        (bucket, block, is_readable): (u64, u64, bool),
+        (trace, spans): (TraceId, u32),
     ) {
-        let mut traces: BTreeMap<TraceId, (u64, u64)> = BTreeMap::new();
-        for (trace, spans) in fragments {
-            let (fragments, all) = traces.entry(trace).or_default();
-            *fragments += 1;
-            *all += u64::from(spans);
+        let block = self.0.entry((bucket, block, is_readable)).or_default();
+        block.fragments += 1;
+        block.spans += u64::from(spans);
+        if block.traces.len() < TRACES_NAMED {
+            block.traces.insert(trace);
+        } else if !block.traces.contains(&trace) {
+            block.has_more = true;
         }
-        for (id, (fragments, spans)) in traces {
-            self.lost(format!(
-                "trace {:016x}{:016x}: {spans} spans in {fragments} fragments: {because}",
-                id.high, id.low
-            ));
-        }
+    }
+}
+
+// === impl LostBlock ===
+
+impl LostBlock {
+    fn line(&self, writer: &Writer, (bucket, block, is_readable): (u64, u64, bool)) -> String {
+        let name = name(writer, Area::Data(bucket), (Kind::Otlp, block));
+        let (spans, fragments) = (self.spans, self.fragments);
+        let traces = self.traces.iter();
+        let traces: Vec<String> = traces
+            .map(|id| format!("{:016x}{:016x}", id.high, id.low))
+            .collect();
+        let traces = traces.join(", ");
+        let more = if self.has_more { " and more" } else { "" };
+        let why = if is_readable {
+            "; the host can make nothing of them"
+        } else {
+            ""
+        };
+        format!("{name}: {spans} spans in {fragments} fragments, of trace {traces}{more}{why}")
     }
 }
 

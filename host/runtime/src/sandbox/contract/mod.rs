@@ -39,6 +39,9 @@ pub(crate) enum Exports {
     V0_2(v0_2::Plugin),
 }
 
+/// The reason why a plugin that was built for 0.1.0 cannot repair.
+const NO_REPAIR: &str = "it was built for version 0.1.0 of the contract, which has no `repair`";
+
 /// The contract's `types.error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GuestError {
@@ -89,6 +92,15 @@ impl ContractVersion {
         match self {
             Self::V0_1 => "0.1.0",
             Self::V0_2 => "0.2.0",
+        }
+    }
+
+    /// # Errors
+    /// The reason why a plugin of this version cannot repair.
+    pub(crate) fn check_repair(self) -> Result<(), &'static str> {
+        match self {
+            Self::V0_1 => Err(NO_REPAIR),
+            Self::V0_2 => Ok(()),
         }
     }
 

@@ -30,7 +30,7 @@ use self::bindings::exports::larder::storage::{lifecycle, reader, writer};
 use self::bindings::larder::storage::{kv, log, types};
 use super::shared::{self, calls, conversions, kv_functions, log_functions, signatures};
 use super::typecheck::{Check, ExportTypes};
-use super::{Environment, GuestError, Info, Role};
+use super::{Environment, GuestError, Info, NO_REPAIR, Role};
 use crate::sandbox::guest::GuestState;
 
 pub(crate) use self::bindings::{Plugin, PluginPre};
@@ -95,7 +95,7 @@ impl From<reader::Piece> for storage::Piece {
 }
 
 impl Plugin {
-    /// This version has no `repair`.
+    /// This version has no `repair`, and [`ContractVersion::check_repair`](super::ContractVersion::check_repair) says so before.
     #[expect(clippy::unused_self, reason = "as of every version")]
     pub(crate) fn repair(
         &self,
@@ -103,8 +103,7 @@ impl Plugin {
         _: u64,
         _: &[storage::Remade],
     ) -> impl Future<Output = wasmtime::Result<Result<storage::Repaired, GuestError>>> + use<> {
-        let text = "it was built for version 0.1.0 of the contract, which has no `repair`";
-        std::future::ready(Ok(Err(GuestError::Other(text.to_owned()))))
+        std::future::ready(Ok(Err(GuestError::Other(NO_REPAIR.to_owned()))))
     }
 }
 

@@ -50,6 +50,16 @@ impl Place {
         }
     }
 
+    /// With an object `o` in the partition `p` that is synced and at rest. There is no upkeep, whose syncs would take a fault.
+    async fn with_resting_object() -> Self {
+        let place = Self::new().await;
+        place.kv.driver.close().await.unwrap();
+        place.kv.put("p", "o", &noise(30_000, 1)).await.unwrap();
+        place.kv.sync().await.unwrap();
+        rest(place.dir.path());
+        place
+    }
+
     async fn snapshot(&self, name: &str) -> Result<Made, SnapshotError> {
         snapshot(&self.kv.driver, self.below.path(), name).await
     }
@@ -224,10 +234,7 @@ async fn a_linked_file_is_written_by_neither_store() {
 /// The store does not remember which files a snapshot has: the next start finds them.
 #[tokio::test]
 async fn links_are_found_after_a_restart_and_forgotten_with_the_snapshot() {
-    let place = Place::new().await;
-    let Place { dir, below, kv } = place;
-    kv.put("p", "o", &noise(30_000, 1)).await.unwrap();
-    rest(dir.path());
+    let Place { dir, below, kv } = Place::with_resting_object().await;
     let made = snapshot(&kv.driver, below.path(), "s").await.unwrap();
     drop(kv);
     // What a crash in the middle of a copy leaves.
@@ -257,13 +264,8 @@ async fn links_are_found_after_a_restart_and_forgotten_with_the_snapshot() {
 /// A copy that fails refuses the put, and the next one tries again.
 #[tokio::test]
 async fn a_put_into_a_linked_file_fails_if_it_cannot_be_copied_and_is_repeated() {
-    let place = Place::new().await;
-    // Upkeep's syncs would take the fault.
-    place.kv.driver.close().await.unwrap();
+    let place = Place::with_resting_object().await;
     let kv = &place.kv;
-    kv.put("p", "o", &noise(30_000, 1)).await.unwrap();
-    kv.sync().await.unwrap();
-    rest(place.dir.path());
     let made = place.snapshot("s").await.unwrap();
     kv.faults.fail_writes(0, 1);
     let refused = kv.put("p", "more", b"1").await;
@@ -389,12 +391,8 @@ async fn a_store_that_lacks_a_file_can_still_be_copied() {
 /// After the disk has failed, the store is another one, which does not know of links that are made for the old one.
 #[tokio::test]
 async fn a_snapshot_of_a_store_that_was_reopened_is_given_up() {
-    let place = Place::new().await;
-    place.kv.driver.close().await.unwrap();
+    let place = Place::with_resting_object().await;
     let kv = &place.kv;
-    kv.put("p", "o", &noise(30_000, 1)).await.unwrap();
-    kv.sync().await.unwrap();
-    rest(place.dir.path());
     let old = kv.driver.shared.store();
     kv.commit("p", "e", b"1").await.unwrap();
     kv.faults.fail_syncs(0, 1);
@@ -422,7 +420,7 @@ async fn a_snapshot_of_a_store_that_was_reopened_is_given_up() {
     place.snapshot("s").await.unwrap();
 }
 
-/// However the path is written: the setting's own check sees only its text.
+/// However the path is written: a link may have been made after the setting was checked.
 #[tokio::test]
 async fn no_snapshot_is_made_inside_the_store() {
     let place = Place::new().await;

@@ -1,0 +1,241 @@
+//! Calls on a component's exports, and the types of these.
+
+/// Calls on a component's exports, for `impl Plugin`.
+macro_rules! calls {
+    (describe) => {
+        pub(crate) async fn describe(
+            &self,
+            store: &mut Store<GuestState>,
+        ) -> wasmtime::Result<Info> {
+            let info = self.larder_storage_lifecycle().call_describe(store).await?;
+            Ok(info.into())
+        }
+    };
+    (open) => {
+        pub(crate) async fn open(
+            &self,
+            store: &mut Store<GuestState>,
+            environment: Environment<'_>,
+        ) -> wasmtime::Result<Result<(), GuestError>> {
+            let settings = environment.settings.iter();
+            let settings: Vec<_> = settings
+                .map(|(name, value)| lifecycle::Setting { name, value })
+                .collect();
+            let environment = lifecycle::Environment {
+                role: environment.role.into(),
+                memory_limit: environment.memory_limit,
+                seed: environment.seed,
+                settings: &settings,
+            };
+            let guest = self.larder_storage_lifecycle();
+            let called = guest.call_open(store, environment).await?;
+            Ok(shared::answer(called))
+        }
+    };
+    (maintain) => {
+        pub(crate) async fn maintain(
+            &self,
+            store: &mut Store<GuestState>,
+            now: u64,
+            stored_bytes: u64,
+        ) -> wasmtime::Result<Result<bool, GuestError>> {
+            let guest = self.larder_storage_lifecycle();
+            let called = guest.call_maintain(store, now, stored_bytes).await?;
+            Ok(shared::answer(called))
+        }
+    };
+    (statistics) => {
+        pub(crate) async fn statistics(
+            &self,
+            store: &mut Store<GuestState>,
+        ) -> wasmtime::Result<storage::Statistics> {
+            let counts = self.larder_storage_lifecycle().call_statistics(store).await?;
+            Ok(counts.into())
+        }
+    };
+    (check) => {
+        pub(crate) async fn check(
+            &self,
+            store: &mut Store<GuestState>,
+            resume: Option<&[u8]>,
+        ) -> wasmtime::Result<Result<storage::Checked, GuestError>>
+        {
+            let called = self.larder_storage_lifecycle().call_check(store, resume).await?;
+            Ok(shared::answer(called))
+        }
+    };
+    (repair) => {
+        pub(crate) async fn repair(
+            &self,
+            store: &mut Store<GuestState>,
+            now: u64,
+            remade: &[storage::Remade],
+        ) -> wasmtime::Result<Result<storage::Repaired, GuestError>>
+        {
+            let operations = remade.iter().map(|it| {
+                let operations = it.operations.iter();
+                let lent = operations.map(|it| lifecycle::RemadeOperation {
+                    service: &it.service,
+                    name: &it.name,
+                    kind: it.kind.into(),
+                });
+                lent.collect::<Vec<_>>()
+            });
+            let operations: Vec<_> = operations.collect();
+            let lent: Vec<_> = remade
+                .iter()
+                .zip(&operations)
+                .map(|(it, operations)| lifecycle::Remade {
+                    digest: it.digest.as_deref(),
+                    operations,
+                })
+                .collect();
+            let called = self.larder_storage_lifecycle().call_repair(store, now, &lent).await?;
+            Ok(shared::answer(called))
+        }
+    };
+    (write) => {
+        pub(crate) async fn write(
+            &self,
+            store: &mut Store<GuestState>,
+            now: u64,
+            batches: &[&storage::Batch],
+        ) -> wasmtime::Result<Result<(), GuestError>> {
+            let lists: Vec<_> = batches.iter().copied().map(BatchLists::new).collect();
+            let lent: Vec<_> = lists.iter().map(BatchLists::batch).collect();
+            let called = self.larder_storage_writer().call_write(store, now, &lent).await?;
+            Ok(shared::answer(called))
+        }
+    };
+    (find) => {
+        pub(crate) async fn find(
+            &self,
+            store: &mut Store<GuestState>,
+            search: &storage::Search,
+            resume: Option<&[u8]>,
+            limit: u32,
+        ) -> wasmtime::Result<Result<storage::Sightings, GuestError>>
+        {
+            let clauses: Vec<_> = search.clauses.iter().map(Vec::as_slice).collect();
+            let search = reader::Search {
+                starts: search.starts.into(),
+                durations: search.durations.into(),
+                clauses: &clauses,
+            };
+            let guest = self.larder_storage_reader();
+            let called = guest.call_find(store, search, resume, limit).await?;
+            Ok(shared::answer(called))
+        }
+    };
+    (read) => {
+        pub(crate) async fn read(
+            &self,
+            store: &mut Store<GuestState>,
+            wanted: &storage::Wanted,
+            part: storage::Part,
+            resume: Option<&[u8]>,
+            max_bytes: u32,
+        ) -> wasmtime::Result<Result<storage::Pieces, GuestError>>
+        {
+            let ids: Vec<types::TraceId>;
+            let wanted = match wanted {
+                storage::Wanted::Traces(traces) => {
+                    ids = traces.iter().copied().map(Into::into).collect();
+                    reader::Wanted::Traces(&ids)
+                }
+                storage::Wanted::Fragments(fragments) => {
+                    reader::Wanted::Fragments(fragments)
+                }
+            };
+            let guest = self.larder_storage_reader();
+            let called = guest.call_read(store, wanted, part.into(), resume, max_bytes).await?;
+            Ok(shared::answer(called))
+        }
+    };
+    (services) => {
+        pub(crate) async fn services(
+            &self,
+            store: &mut Store<GuestState>,
+        ) -> wasmtime::Result<Result<Vec<String>, GuestError>> {
+            let called = self.larder_storage_reader().call_services(store).await?;
+            Ok(shared::answer(called))
+        }
+    };
+    (operations) => {
+        pub(crate) async fn operations(
+            &self,
+            store: &mut Store<GuestState>,
+            service: &str,
+        ) -> wasmtime::Result<
+            Result<Vec<storage::Operation>, GuestError>,
+        > {
+            let called = self.larder_storage_reader().call_operations(store, service).await?;
+            Ok(shared::answer_list(called))
+        }
+    };
+    ($first:ident, $($rest:ident),+ $(,)?) => {
+        calls! { $first }
+        $(calls! { $rest })+
+    };
+}
+
+/// The types of the functions that [`calls`] calls, as a list of checks by `exports`.
+macro_rules! signatures {
+    ($exports:ident: $($function:ident),* $(,)?) => {
+        vec![$(signatures! { @ $exports $function }),*]
+    };
+    (@ $exports:ident describe) => {
+        $exports.function::<(), (lifecycle::Info,)>("lifecycle", "describe")
+    };
+    (@ $exports:ident open) => {
+        $exports.function::<(lifecycle::Environment<'static>,), (Result<(), types::Error>,)>(
+            "lifecycle", "open",
+        )
+    };
+    (@ $exports:ident maintain) => {
+        $exports.function::<(u64, u64), (Result<bool, types::Error>,)>("lifecycle", "maintain")
+    };
+    (@ $exports:ident statistics) => {
+        $exports.function::<(), (lifecycle::Counts,)>("lifecycle", "statistics")
+    };
+    (@ $exports:ident check) => {
+        $exports.function::<
+            (Option<&'static [u8]>,),
+            (Result<lifecycle::Checked, types::Error>,),
+        >("lifecycle", "check")
+    };
+    (@ $exports:ident repair) => {
+        $exports.function::<
+            (u64, &'static [lifecycle::Remade<'static>]),
+            (Result<lifecycle::Repaired, types::Error>,),
+        >("lifecycle", "repair")
+    };
+    (@ $exports:ident write) => {
+        $exports.function::<
+            (u64, &'static [writer::Batch<'static>]),
+            (Result<(), types::Error>,),
+        >("writer", "write")
+    };
+    (@ $exports:ident find) => {
+        $exports.function::<
+            (reader::Search<'static>, Option<&'static [u8]>, u32),
+            (Result<reader::Sightings, types::Error>,),
+        >("reader", "find")
+    };
+    (@ $exports:ident read) => {
+        $exports.function::<
+            (reader::Wanted<'static>, reader::Part, Option<&'static [u8]>, u32),
+            (Result<reader::Pieces, types::Error>,),
+        >("reader", "read")
+    };
+    (@ $exports:ident services) => {
+        $exports.function::<(), (Result<Vec<String>, types::Error>,)>("reader", "services")
+    };
+    (@ $exports:ident operations) => {
+        $exports.function::<(&'static str,), (Result<Vec<types::Operation>, types::Error>,)>(
+            "reader", "operations",
+        )
+    };
+}
+
+pub(in super::super) use {calls, signatures};
