@@ -243,6 +243,12 @@ impl Client {
             .into_iter()
             .map(|message| FindTraceSummariesResponse::decode(message).expect("summaries"));
         let messages: Vec<_> = messages.collect();
+        let before = messages.iter().rev().skip(1);
+        let mut tokens = before.map(|message| message.next_page_token.as_str());
+        assert!(
+            tokens.all(str::is_empty),
+            "the token is in the last message alone"
+        );
         let summaries = messages.iter().flat_map(|message| &message.summaries);
         let ids = summaries.map(|summary| summary.trace_id.as_slice().try_into().expect("an id"));
         let token = messages

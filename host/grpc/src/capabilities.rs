@@ -10,7 +10,7 @@ use super::generated::jaeger::capabilities_server::Capabilities;
 
 /// The service. Jaeger keeps the answer for as long as its connection lasts, so it never changes (A1).
 pub(super) struct CapabilitiesService {
-    /// True if searches can be paginated.
+    /// True if searches give page tokens (`grpc.pagination`).
     pub(super) paginated: bool,
 }
 

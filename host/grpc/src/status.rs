@@ -251,10 +251,16 @@ fn storage_status(error: &storage::Error, class: Class) -> Status {
             message,
             ErrorDetails::with_error_info("PAGINATION_INVALID", JAEGER_DOMAIN, HashMap::new()),
         ),
-        (ErrorKind::Unsupported, _) => detailed(
-            Code::Unimplemented,
+        // Jaeger's client takes UNIMPLEMENTED for a method that does not exist, and falls back to another.
+        (ErrorKind::UnsupportedPagination, _) => detailed(
+            Code::InvalidArgument,
             message,
             ErrorDetails::with_error_info("PAGINATION_UNSUPPORTED", JAEGER_DOMAIN, HashMap::new()),
+        ),
+        (ErrorKind::InvalidOrdering, _) => detailed(
+            Code::InvalidArgument,
+            message,
+            ErrorDetails::with_error_info("ORDERING_INVALID", JAEGER_DOMAIN, HashMap::new()),
         ),
         (ErrorKind::ResourceExhausted, _) => {
             let delay = error.retry_after().unwrap_or(RETRY_DELAY);

@@ -11,7 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{Error, Part, Piece, Search, TraceId};
 
 use super::judge::Judge;
-use super::paging::{Page, Position};
+use super::paging::{Page, TracePosition};
 use super::plan::{Plan, plan};
 use super::query::Query;
 use super::reading::Reading;
@@ -41,9 +41,9 @@ pub(crate) struct Emitter {
     /// True if more were asked for, and an answer with as many has to tell whether there are more.
     is_clamped: bool,
     /// The page of the answer; `None` for an answer without pages.
-    paging: Option<Page>,
+    paging: Option<Page<TracePosition>>,
     /// The trace that came out last.
-    last: Option<Position>,
+    last: Option<TracePosition>,
     page: usize,
     batch: usize,
 }
@@ -176,7 +176,7 @@ impl Emitter {
         Ok(out)
     }
 
-    /// The token of the next page, once all of this page has come out; `None` if no trace follows, or the answer has no pages.
+    /// The token of the next page, once all of this page has come out; `None` if no trace follows, or the answer has no tokens.
     pub(crate) async fn next_page(
         &mut self,
         session: &mut Session,
@@ -184,19 +184,22 @@ impl Emitter {
         let (Some(page), Some(last), 0) = (self.paging, self.last, self.left) else {
             return Ok(None);
         };
+        let Some(token) = page.token(last) else {
+            return Ok(None);
+        };
         let follows = self.follows(session).await?;
-        Ok(follows.then(|| page.token(last)))
+        Ok(follows.then_some(token))
     }
 
-    /// The token of a page that goes on after this trace, which has come out; `None` if the answer has no pages.
+    /// The token of a page that goes on after this trace, which has come out; `None` if the answer has no tokens.
     pub(crate) fn page_after(&self, trace: TraceId) -> Option<String> {
         let (page, state) = (self.paging?, self.traces.get(&trace)?);
         let start = state.newest?;
-        Some(page.token(Position { start, trace }))
+        page.token(TracePosition { start, trace })
     }
 
     /// The last trace of the page before.
-    fn after(&self) -> Option<Position> {
+    fn after(&self) -> Option<TracePosition> {
         self.paging.and_then(|page| page.after)
     }
 
@@ -220,7 +223,7 @@ impl Emitter {
             return None;
         }
         self.left -= 1;
-        self.last = Some(Position {
+        self.last = Some(TracePosition {
             start: entry.time,
             trace: entry.trace,
         });

@@ -12,7 +12,7 @@ use super::omission::MESSAGE;
 use super::session::{Session, too_large};
 use super::time::timestamp;
 
-/// Finds the ids. The answer is one message: where it is full, the next page goes on, or without pages the rest is left out.
+/// Finds the ids. The answer is one message: where it is full, the next page goes on, or without tokens the rest is left out.
 pub(crate) async fn find(
     session: &mut Session,
     emitter: &mut Emitter,

@@ -34,7 +34,7 @@ pub(super) fn fields(parameters: TraceQueryParameters) -> Vec<Predicate> {
 }
 
 /// An attribute without a value is ignored; of those with one, the last of a key counts (W3).
-fn last_of_each_key(attributes: &[KeyValue]) -> Vec<(&str, &Value)> {
+pub(super) fn last_of_each_key(attributes: &[KeyValue]) -> Vec<(&str, &Value)> {
     let mut kept: Vec<(&str, &Value)> = Vec::new();
     let mut places = HashMap::new();
     for attribute in attributes {

@@ -86,7 +86,7 @@ pub struct Limits {
     pub read_bytes: u64,
     /// Maximum bytes of one message of an answer.
     pub max_message_bytes: usize,
-    /// True if searches may ask for pages (`grpc.pagination`).
+    /// True if pages of an answer end with tokens, from which the next page continues (`grpc.pagination`).
     pub pagination: bool,
 }
 
@@ -183,7 +183,7 @@ impl Searcher {
         ids::find(&mut self.session(), &mut emitter).await
     }
 
-    /// Returns `true` if searches may ask for pages.
+    /// Returns `true` if pages of an answer end with tokens.
     pub fn is_paginated(&self) -> bool {
         self.limits.pagination
     }

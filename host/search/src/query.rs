@@ -5,7 +5,7 @@
 use larder_model::storage::{Error, ErrorKind};
 use larder_proto::storage::v2::{KeyValue, SpanQueryParameters, TraceQueryParameters};
 
-use super::paging::{Page, Position, SpanPosition};
+use super::paging::{Page, SpanPosition, TracePosition};
 use super::predicate::{Leaf, Predicate, Range};
 use super::spans::{Finder, SpanOrder};
 use super::time::{instant, length};
@@ -21,12 +21,12 @@ pub(crate) struct Query {
     /// True if the query asks for more traces than the limit allows.
     pub(crate) is_clamped: bool,
     /// The page of the answer; `None` for an answer without pages.
-    pub(crate) page: Option<Page>,
+    pub(crate) page: Option<Page<TracePosition>>,
 }
 
 impl Query {
     /// The last trace of the page before; none for the first page.
-    pub(crate) fn after(&self) -> Option<Position> {
+    pub(crate) fn after(&self) -> Option<TracePosition> {
         self.page.and_then(|page| page.after)
     }
 }
@@ -35,7 +35,7 @@ impl Query {
 ///
 /// # Errors
 /// `InvalidArgument` for a malformed time or duration, `InvalidFilter` for a filter that is not well formed or is combined with a field it
-/// replaces.
+/// replaces, and the errors of [`Page::of`].
 pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Result<Query, Error> {
     let page = Page::of(&parameters, limits)?;
     let invalid = |text| Error::new(ErrorKind::InvalidFilter, text);
@@ -45,7 +45,7 @@ pub(crate) fn query(mut parameters: TraceQueryParameters, limits: &Limits) -> Re
         refuse_other_fields(&parameters).map_err(invalid)?;
     }
     let (depth, is_clamped) = match page {
-        Some(page) => (page.size, false),
+        Some(page) => (page.size, page.is_clamped()),
         None => depth(parameters.search_depth, limits),
     };
     let mut parts = Vec::new();

@@ -106,7 +106,7 @@ async fn settings_that_are_read_once_need_a_restart() {
     let larder = start(&home, "limits: { compile_timeout: 100s }\n");
     configure(
         &home,
-        "limits: { compile_timeout: 200s, max_search_depth: 7 }\ngrpc: { pagination: true }\nkv: { driver: memory }\n",
+        "limits: { compile_timeout: 200s, max_search_depth: 7 }\ngrpc: { pagination: false }\nkv: { driver: memory }\n",
     );
     for taken in [1, 0] {
         let report = reload(&larder);

@@ -8,11 +8,12 @@
 
 use super::*;
 
-const KINDS: [ErrorKind; 12] = [
+const KINDS: [ErrorKind; 13] = [
     ErrorKind::InvalidArgument,
     ErrorKind::InvalidFilter,
     ErrorKind::InvalidPagination,
-    ErrorKind::Unsupported,
+    ErrorKind::UnsupportedPagination,
+    ErrorKind::InvalidOrdering,
     ErrorKind::ResourceExhausted,
     ErrorKind::QueryBudget,
     ErrorKind::AnswerTooLarge,
@@ -36,8 +37,9 @@ fn each_row_of_the_table_has_its_codes() {
         let wanted = match kind {
             ErrorKind::InvalidArgument
             | ErrorKind::InvalidFilter
-            | ErrorKind::InvalidPagination => (Code::InvalidArgument, Code::InvalidArgument),
-            ErrorKind::Unsupported => (Code::Unimplemented, Code::Unimplemented),
+            | ErrorKind::InvalidPagination
+            | ErrorKind::UnsupportedPagination
+            | ErrorKind::InvalidOrdering => (Code::InvalidArgument, Code::InvalidArgument),
             ErrorKind::ResourceExhausted | ErrorKind::QueryBudget | ErrorKind::AnswerTooLarge => {
                 (Code::ResourceExhausted, Code::ResourceExhausted)
             }
@@ -91,7 +93,8 @@ fn an_invalid_query_has_jaegers_reason() {
     for (kind, reason) in [
         (ErrorKind::InvalidFilter, "FILTER_INVALID"),
         (ErrorKind::InvalidPagination, "PAGINATION_INVALID"),
-        (ErrorKind::Unsupported, "PAGINATION_UNSUPPORTED"),
+        (ErrorKind::UnsupportedPagination, "PAGINATION_UNSUPPORTED"),
+        (ErrorKind::InvalidOrdering, "ORDERING_INVALID"),
     ] {
         let (_, status) = both(kind);
         let info = status.get_details_error_info().expect("ErrorInfo");

@@ -139,7 +139,8 @@ impl Shared {
             ErrorKind::InvalidArgument
             | ErrorKind::InvalidFilter
             | ErrorKind::InvalidPagination
-            | ErrorKind::Unsupported
+            | ErrorKind::UnsupportedPagination
+            | ErrorKind::InvalidOrdering
             | ErrorKind::QueryBudget
             | ErrorKind::AnswerTooLarge
             | ErrorKind::Poison

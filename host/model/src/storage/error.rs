@@ -13,8 +13,10 @@ pub enum ErrorKind {
     InvalidFilter,
     /// The query's paging is invalid; the message says why.
     InvalidPagination,
-    /// The query needs a feature that is turned off; the message names the setting.
-    Unsupported,
+    /// The query continues a page, and page tokens are turned off; the message names the setting.
+    UnsupportedPagination,
+    /// The query's ordering of spans is invalid; the message says which part of it.
+    InvalidOrdering,
     /// A queue, a quota or a disk is full. The same call may succeed later.
     ResourceExhausted,
     /// A query exceeded its budget; the message names the setting that raises it.
@@ -40,7 +42,8 @@ impl ErrorKind {
             Self::InvalidArgument => "invalid_argument",
             Self::InvalidFilter => "invalid_filter",
             Self::InvalidPagination => "invalid_pagination",
-            Self::Unsupported => "unsupported",
+            Self::UnsupportedPagination => "unsupported_pagination",
+            Self::InvalidOrdering => "invalid_ordering",
             Self::ResourceExhausted => "resource_exhausted",
             Self::QueryBudget => "query_budget",
             Self::AnswerTooLarge => "answer_too_large",

@@ -120,6 +120,10 @@ impl Spans {
             found.truncate(self.page.size);
             let last = found.last().copied();
             self.token = last.and_then(|last| self.page.token(last));
+            if self.token.is_none() && self.page.is_clamped() {
+                let setting = "limits.max_search_depth";
+                self.session.omission.omit("search_depth", None, setting);
+            }
         }
         self.positions = found.into();
         Ok(())

@@ -8,6 +8,7 @@
 )]
 
 mod memory;
+mod respell;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use prost::Message as _;
 use super::{Limits, Searcher};
 
 pub(crate) use memory::Memory;
+pub(crate) use respell::respelled;
 
 /// Limits that no test runs into unless it means to.
 pub(crate) fn limits() -> Limits {

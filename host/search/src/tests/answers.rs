@@ -529,13 +529,50 @@ fn a_depth_over_the_limit_tells_whether_it_cut_the_answer() {
     }
 }
 
+/// Without tokens nothing leads to the rest of a page that the limit of traces cuts, so the answer tells that it is cut.
+#[test]
+fn a_page_over_the_limit_has_a_token_or_a_sign() {
+    let memory = Arc::new(Memory::of(&traces(10)));
+    for (page_size, pagination, has_token, sign) in [
+        (7, true, true, None),
+        (7, false, false, Some("search_depth")),
+        (5, true, true, None),
+        (5, false, false, None),
+    ] {
+        let limits = Limits {
+            max_depth: 5,
+            pagination,
+            ..limits()
+        };
+        let query = || TraceQueryParameters {
+            pagination: Some(Pagination {
+                page_size,
+                page_token: String::new(),
+            }),
+            ..by_service("s")
+        };
+        let ids = searcher(&memory, limits);
+        let found = run(ids.find_trace_ids(query())).unwrap();
+        assert_eq!(found.trace_ids.len(), 5);
+        assert_eq!(!found.next_page_token.is_empty(), has_token);
+        let list = ids.omission().all().next().map(|omitted| omitted.list);
+        assert_eq!(list, sign);
+
+        let short = searcher(&memory, limits);
+        let messages = all(short.find_trace_summaries(query())).unwrap();
+        let token = &messages.last().unwrap().next_page_token;
+        assert_eq!(token, &found.next_page_token);
+        let list = short.omission().all().next().map(|omitted| omitted.list);
+        assert_eq!(list, sign);
+    }
+}
+
 /// Ids that fit no message: the newest that fit, and with pages a token for the rest.
 #[test]
 fn ids_are_cut_to_a_message_and_pages_go_on() {
     let memory = Arc::new(Memory::of(&traces(100)));
     let limits = Limits {
         max_message_bytes: 1000,
-        pagination: true,
         ..limits()
     };
     let cut = searcher(&memory, limits);

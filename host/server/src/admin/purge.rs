@@ -46,7 +46,8 @@ pub(super) fn status_code(kind: ErrorKind) -> StatusCode {
         ErrorKind::InvalidArgument
         | ErrorKind::InvalidFilter
         | ErrorKind::InvalidPagination
-        | ErrorKind::Unsupported => StatusCode::BAD_REQUEST,
+        | ErrorKind::UnsupportedPagination
+        | ErrorKind::InvalidOrdering => StatusCode::BAD_REQUEST,
         ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::QueryBudget

@@ -65,7 +65,7 @@ pub struct Grpc {
     pub max_request_bytes: Size,
     /// The largest message of an answer. Jaeger's client takes 4 MiB, framing included (W7).
     pub max_message_bytes: Size,
-    /// Lets clients of `FindTraceIDs` and `FindTraceSummaries` ask for pages (Jaeger's RFC 0014).
+    /// Ends pages with a token for the next (Jaeger's RFC 0014). A first page is served in any case.
     pub pagination: bool,
     /// TLS of these ports.
     pub tls: Tls,
@@ -145,7 +145,7 @@ pub struct Limits {
     pub concurrent_queries: usize,
     /// The most bytes of a tenant's queries that wait.
     pub query_queue_bytes: Size,
-    /// The largest `search_depth`; a larger one counts as this (Q1).
+    /// The largest `search_depth`, and the largest page if below 10,000; a larger one counts as this (Q1).
     pub max_search_depth: u32,
     /// The most open connections of a port.
     pub connections: usize,
@@ -200,7 +200,7 @@ impl Default for Grpc {
             writer_endpoint: None,
             max_request_bytes: Size::mib(64),
             max_message_bytes: Size::kib(4096 - 64),
-            pagination: false,
+            pagination: true,
             tls: Tls::default(),
         }
     }

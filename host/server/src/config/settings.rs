@@ -90,7 +90,7 @@ settings! {
     "grpc.max_message_bytes" .grpc.max_message_bytes: Size, Some(("64KiB", "1GiB")), AtStart, Server,
         "The largest message of an answer; Jaeger's client takes 4 MiB unless told otherwise";
     "grpc.pagination" .grpc.pagination: bool, None, AtStart, Server,
-        "Whether `FindTraceIDs` and `FindTraceSummaries` answer page by page where asked to; for Jaegers that know RFC 0014";
+        "Whether a page of `FindTraceIDs`, `FindTraceSummaries` and `FindSpans` ends with a token for the next; off, the first page alone is served, and `paginated` is not declared to Jaeger";
     "grpc.tls.cert" .grpc.tls.cert: Option<PathBuf>, None, AtStart, Server,
         "PEM file with the certificate of the gRPC ports, and those between it and its CA; read again when it changes, and on SIGHUP";
     "grpc.tls.key" .grpc.tls.key: Option<PathBuf>, None, AtStart, Server,
@@ -146,7 +146,7 @@ settings! {
     "limits.query_queue_bytes" .limits.query_queue_bytes: Size, Some(("64KiB", "1GiB")), Requests, Tenant,
         "Bytes of each tenant's queries that wait, 16 KiB at least for each";
     "limits.max_search_depth" .limits.max_search_depth: u32, Some(("1", "1000000")), Requests, Server,
-        "The largest `search_depth`; a larger one counts as this, and an answer that is cut by it says so";
+        "The largest `search_depth`, and the largest page if below 10,000; a larger one counts as this, and an answer that is cut by it says so";
     "limits.connections" .limits.connections: usize, Some(("1", "1000000")), Requests, Server,
         "Connections at a time, on each port, as far as the system's limit of open files allows; one more closes the one that has sent nothing for longest, or waits until another ends";
     "limits.request_timeout" .limits.request_timeout: Duration, Some(("10ms", "1h")), Requests, Server,
