@@ -95,9 +95,12 @@ fn constant(scalar: proto::Scalar) -> Result<Literal, String> {
 /// messages, and its decoder's error does not say why.
 pub fn refusal_in(request: &[u8]) -> Option<String> {
     const QUERY: u32 = 1;
-    const FILTER: u32 = 9;
+    /// Of `TraceQueryParameters` and of `SpanQueryParameters`. Nothing else under these numbers nests as a filter does.
+    const FILTERS: [u32; 2] = [9, 3];
     each_field(request, QUERY, &mut |query| {
-        each_field(query, FILTER, &mut |filter| exceeds(filter, 1))
+        FILTERS
+            .into_iter()
+            .any(|filter| each_field(query, filter, &mut |filter| exceeds(filter, 1)))
     })
     .then(too_deep)
 }

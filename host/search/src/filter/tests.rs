@@ -1,7 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use larder_oracle::filter::{attr, exists, not, or};
-use larder_proto::storage::v2::{FindTracesRequest, TraceQueryParameters};
+use larder_proto::storage::v2::any_value::Value;
+use larder_proto::storage::v2::{
+    AnyValue, FindSpansRequest, FindTracesRequest, KeyValue, KeyValueList, SpanQueryParameters,
+    TraceQueryParameters,
+};
 use prost::Message as _;
 
 use super::*;
@@ -38,6 +42,48 @@ fn depth_is_seen_in_bytes_that_do_not_decode() {
         Some("filter nests calls more than 20 deep".to_owned())
     );
     assert_eq!(refusal_in(b"\xff\xff"), None);
+}
+
+#[test]
+fn depth_is_seen_in_the_bytes_of_a_span_search_too() {
+    let request = |filter| {
+        let query = SpanQueryParameters {
+            filter: Some(filter),
+            ..SpanQueryParameters::default()
+        };
+        FindSpansRequest { query: Some(query) }.encode_to_vec()
+    };
+    assert_eq!(refusal_in(&request(nested(20))), None);
+    assert_eq!(
+        refusal_in(&request(nested(500))),
+        Some("filter nests calls more than 20 deep".to_owned())
+    );
+}
+
+/// An attribute has the number in a query of traces that a filter has in one of spans.
+#[test]
+fn attributes_are_no_filter() {
+    let mut value = AnyValue {
+        value: Some(Value::StringValue("v".to_owned())),
+    };
+    for _ in 0..30 {
+        let values = vec![KeyValue {
+            key: "k".to_owned(),
+            value: Some(value),
+        }];
+        value = AnyValue {
+            value: Some(Value::KvlistValue(KeyValueList { values })),
+        };
+    }
+    let query = TraceQueryParameters {
+        attributes: vec![KeyValue {
+            key: "k".to_owned(),
+            value: Some(value),
+        }],
+        ..TraceQueryParameters::default()
+    };
+    let request = FindTracesRequest { query: Some(query) };
+    assert_eq!(refusal_in(&request.encode_to_vec()), None);
 }
 
 #[test]
