@@ -257,7 +257,7 @@ pub fn is_in(reference: impl IntoArgument, list: impl IntoArgument) -> Call {
     two("in", reference, list)
 }
 
-/// Equal to one of these values, parsed as a type or, if `kind` is empty, as the field's type.
+/// Equal to one of these values, parsed as a type or, if `kind` is empty, as what it is compared with.
 pub fn in_list<'a>(
     reference: impl IntoArgument,
     kind: &str,

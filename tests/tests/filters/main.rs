@@ -28,4 +28,5 @@ mod quantifiers;
 mod resolution;
 mod synthetic_keys;
 mod two_references;
+mod untyped_lists;
 mod window;

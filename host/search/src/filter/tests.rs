@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use larder_oracle::filter::{attr, exists, not, or};
+use larder_oracle::filter::{
+    attr, exists, field, in_list, is_in, list, not, not_in, or, untyped,
+};
 use larder_proto::storage::v2::any_value::Value;
 use larder_proto::storage::v2::{
     AnyValue, FindSpansRequest, FindTracesRequest, KeyValue, KeyValueList, SpanQueryParameters,
@@ -95,4 +97,45 @@ fn a_filter_has_so_many_calls_and_no_more() {
         refusal.starts_with("filter has more than 10000 calls"),
         "{refusal}"
     );
+}
+
+fn refusal(filter: proto::Call) -> String {
+    predicate(filter).unwrap_err()
+}
+
+#[test]
+fn a_list_is_refused_for_the_first_fault() {
+    for (filter, expected) in [
+        (
+            is_in(untyped("a"), list("float", [])),
+            r#"operator "in" takes a reference, got an untyped constant"#,
+        ),
+        (
+            is_in(attr("k"), untyped("a")),
+            r#"operator "in" takes a list as its second argument, got an untyped constant"#,
+        ),
+        (
+            not_in(attr("k"), list("float", [])),
+            r#"operator "not_in" takes a list with at least one element"#,
+        ),
+        (
+            is_in(attr("k"), list("float", ["x"])),
+            r#"unknown filter value type "float""#,
+        ),
+    ] {
+        assert_eq!(refusal(filter), expected);
+    }
+}
+
+/// A key that stands for a field is an attribute: the words of the field are not asked of it, in a list of any length.
+#[test]
+fn an_untyped_list_beside_a_key_of_a_field_takes_any_text() {
+    for count in [1, 5000] {
+        let values: Vec<String> = (0..count).map(|value| value.to_string()).collect();
+        let values = values.iter().map(String::as_str);
+        let filter = in_list(attr("span.kind"), "", values.clone());
+        assert!(predicate(filter).is_ok(), "{count}");
+        let of_field = in_list(field("span", "kind"), "", values);
+        assert!(predicate(of_field).is_err(), "{count}");
+    }
 }

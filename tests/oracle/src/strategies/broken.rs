@@ -50,7 +50,7 @@ const FAULTS: [Fault; 24] = [
     Fault::Beside(|| eq(field("span", "duration"), "banana")),
     Fault::Beside(|| eq(field("span", "kind"), "Server")),
     Fault::Beside(|| is_in(attr("k"), list("int", ["1", "x"]))),
-    Fault::Beside(|| is_in(attr("k"), list("", ["1"]))),
+    Fault::Beside(|| is_in(attr("k"), list("float", ["1"]))),
 ];
 
 /// Generates a query that must be refused as `FILTER_INVALID`.

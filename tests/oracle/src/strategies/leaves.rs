@@ -190,10 +190,11 @@ fn attribute_and_list(bound: &'static [&'static str]) -> BoxedStrategy<Call> {
             .boxed()
     };
     let lists = prop_oneof![
-        of("string", &TEXTS),
-        of("int", &INT_TEXTS),
-        of("double", &DOUBLE_TEXTS),
-        of("bool", &TRUTH_TEXTS),
+        3 => of("", &TEXTS),
+        2 => of("string", &TEXTS),
+        2 => of("int", &INT_TEXTS),
+        2 => of("double", &DOUBLE_TEXTS),
+        2 => of("bool", &TRUTH_TEXTS),
     ];
     (membership(), attribute(bound), lists)
         .prop_map(|(op, attribute, list)| call(op, [attribute, list]))
