@@ -12,6 +12,7 @@ use super::go;
 use super::operator::Operator;
 use crate::predicate::{Collection, Leaf, Levels, Predicate, Range};
 use crate::value::{self, Comparison, Operand, Reference, Relation, Untyped};
+use crate::words::WordQuery;
 
 mod list;
 
@@ -36,6 +37,8 @@ pub(super) fn call(call: Call) -> Result<Predicate, String> {
         Operator::Regex => regex(args(call)?),
         Operator::In => list::membership(args(call)?, true),
         Operator::NotIn => list::membership(args(call)?, false),
+        Operator::Phrase => list::words(args(call)?, WordQuery::phrase),
+        Operator::Fulltext => list::words(args(call)?, WordQuery::fulltext),
         Operator::Ne => different(args(call)?),
         Operator::Eq => comparison(args(call)?, Relation::Eq),
         Operator::Lt => comparison(args(call)?, Relation::Lt),

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use larder_oracle::filter::{
-    attr, exists, field, in_list, is_in, list, not, not_in, or, untyped,
+    attr, attr_at, call, exists, field, in_list, is_in, list, nested as collection, not, not_in,
+    or, string, untyped,
 };
 use larder_proto::storage::v2::any_value::Value;
 use larder_proto::storage::v2::{
@@ -101,6 +102,96 @@ fn a_filter_has_so_many_calls_and_no_more() {
 
 fn refusal(filter: proto::Call) -> String {
     predicate(filter).unwrap_err()
+}
+
+/// The first fault in the order of the rows is told.
+#[test]
+fn words_are_refused_for_the_first_fault() {
+    let long = "a".repeat(256);
+    for op in ["phrase", "fulltext"] {
+        let with = |subject, words| refusal(call(op, [subject, words]));
+        let takes = |rest: &str| format!("operator {op:?} takes {rest}");
+        let one = || list("", ["a"]);
+
+        let none = refusal(call(op, []));
+        assert_eq!(none, takes("2 argument(s), got 0"));
+        let three = refusal(call(op, [field("x", "y"), one(), one()]));
+        assert_eq!(three, takes("2 argument(s), got 3"));
+
+        // The second argument is wrong as well.
+        for (subject, what) in [
+            (field("span", "name"), "a field reference"),
+            (field("galaxy", ""), "a field reference"),
+            (string("a"), "a string constant"),
+            (one(), "a list"),
+        ] {
+            let text = format!("an attribute reference as its first argument, got {what}");
+            assert_eq!(with(subject, untyped("a")), takes(&text));
+        }
+        assert_eq!(
+            with(collection("event"), untyped("a")),
+            "a collection reference is only the first argument of \"some\""
+        );
+        assert_eq!(
+            with(attr_at("galaxy", ""), untyped("a")),
+            "unknown filter level \"galaxy\""
+        );
+        assert_eq!(
+            with(attr(""), untyped("a")),
+            "attribute reference has no key"
+        );
+
+        let refused = |words| with(attr("k"), words);
+        assert_eq!(
+            refused(untyped("a")),
+            takes("a list as its second argument, got an untyped constant")
+        );
+        assert_eq!(
+            refused(list("float", [])),
+            takes("a list with at least one element")
+        );
+        assert_eq!(
+            refused(list("float", ["a b"])),
+            "unknown filter value type \"float\""
+        );
+        for kind in ["int", "double", "bool"] {
+            assert_eq!(
+                refused(list(kind, ["a b"])),
+                takes(&format!("a list of words, got a list of {kind}"))
+            );
+        }
+        for word in ["", "a-b", "a b", "a_b", "\u{1F600}", " a", "$"] {
+            let kinds = "words of letters, digits and combining marks, got";
+            assert_eq!(
+                refused(list("string", [long.as_str(), word])),
+                takes(&format!("{kinds} \"{word}\""))
+            );
+        }
+        assert_eq!(
+            refused(list("", ["a", long.as_str()])),
+            takes("words of at most 255 UTF-16 code units, got one of 256")
+        );
+    }
+}
+
+#[test]
+fn a_word_is_measured_in_utf_16() {
+    for word in [
+        "a".repeat(255),
+        // Two code units each.
+        "\u{1D7D8}".repeat(127),
+        "e\u{301}".to_owned(),
+        "½".to_owned(),
+    ] {
+        let words = || list("string", [word.as_str()]);
+        assert!(predicate(call("phrase", [attr("k"), words()])).is_ok());
+        assert!(predicate(call("fulltext", [attr_at("link", "k"), words()])).is_ok());
+    }
+    let long = "\u{1D7D8}".repeat(128);
+    assert_eq!(
+        refusal(call("phrase", [attr("k"), list("", [long.as_str()])])),
+        "operator \"phrase\" takes words of at most 255 UTF-16 code units, got one of 256"
+    );
 }
 
 #[test]

@@ -8,6 +8,8 @@ use super::go::quote;
 use super::operator::Operator;
 use super::pattern::Pattern;
 
+mod words;
+
 /// Checks a filter and compiles its patterns.
 ///
 /// # Errors
@@ -51,6 +53,7 @@ fn predicate(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
         }
         Operator::Some => some(operator, call, walk),
         Operator::In | Operator::NotIn => membership(operator, call),
+        Operator::Phrase | Operator::Fulltext => words::check(operator, call),
         Operator::Regex => regex(operator, call, walk),
         Operator::Eq | Operator::Ne => comparison(operator, call),
         Operator::Gt | Operator::Lt | Operator::Gte | Operator::Lte => {

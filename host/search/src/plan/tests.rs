@@ -343,6 +343,16 @@ fn an_untyped_list_is_asked_for_in_every_form_that_equals_an_element() {
 }
 
 #[test]
+fn words_are_not_asked_for_without_their_key() {
+    let words = || list("", ["a", "b"]);
+    for op in ["phrase", "fulltext"] {
+        let clauses = plan(&on_attribute(op, words())).unwrap().search.clauses;
+        assert!(!clauses.is_empty(), "{op}");
+        check_clauses(&Predicate::Not(Box::new(on_attribute(op, words()))), &[]);
+    }
+}
+
+#[test]
 fn a_fact_of_one_event_is_asked_for_as_a_fact_of_the_span() {
     let named = eq(field("event", "name"), "e");
     let some = predicate(some("event", named));

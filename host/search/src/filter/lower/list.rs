@@ -1,4 +1,4 @@
-//! Lowers the operators that take a list: `in` and `not_in`.
+//! Lowers the operators that take a list: `in`, `not_in`, `phrase` and `fulltext`.
 
 use super::{constant, fact, malformed, negated, present_and, reference, untyped};
 use crate::filter::expression::{Expression, ValueType};
@@ -6,6 +6,7 @@ use crate::filter::field::Field;
 use crate::filter::{go, resolve};
 use crate::predicate::{Leaf, Predicate};
 use crate::value::{Members, Reference};
+use crate::words::WordQuery;
 
 /// Longest list of texts that becomes one leaf per text; a longer one becomes a set.
 const MAX_FACTS: usize = 64;
@@ -37,6 +38,15 @@ pub(super) fn membership(
     } else {
         present_and(&reference, negated(any))
     })
+}
+
+/// `phrase`, or `fulltext`.
+pub(super) fn words(
+    [subject, list]: [Expression; 2],
+    query: fn(&[String]) -> WordQuery,
+) -> Result<Predicate, String> {
+    let (words, _) = elements(list)?;
+    Ok(Leaf::Words(reference(subject)?, query(&words)).into())
 }
 
 fn elements(list: Expression) -> Result<(Vec<String>, Option<ValueType>), String> {
