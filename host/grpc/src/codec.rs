@@ -107,13 +107,10 @@ impl<D: DecodeRequest> tonic::codec::Decoder for Decoder<D> {
             return Err(status::read(&Failure::MessageTooLarge { limit }));
         }
         D::decode_request(bytes.clone()).map(Some).map_err(|error| {
-            let field = match message {
-                "FindSpansRequest" => Some(filter::FILTER_OF_SPANS),
-                _ => message
-                    .starts_with("Find")
-                    .then_some(filter::FILTER_OF_TRACES),
-            };
-            match field.and_then(|field| filter::refusal_in(&bytes, field)) {
+            let filter = message
+                .starts_with("Find")
+                .then(|| filter::refusal_in(&bytes));
+            match filter.flatten() {
                 Some(refusal) => {
                     let error = storage::Error::new(ErrorKind::InvalidFilter, refusal);
                     status::read_storage(&error)

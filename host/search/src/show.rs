@@ -115,6 +115,9 @@ impl fmt::Display for Members {
             Self::Int(ints) => write!(f, "a list of {} integers", ints.len()),
             Self::Double(doubles) => write!(f, "a list of {} doubles", doubles.len()),
             Self::Bool(_) => f.write_str("a list of bools"),
+            Self::Untyped(all) => {
+                write!(f, "a list of {} values of any type", all.texts.len())
+            }
         }
     }
 }

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::HashSet;
 use std::time::Instant;
 
 use super::budget::OutOfTime;
@@ -13,6 +12,12 @@ use super::filter::Field;
 use super::filter::pattern::Pattern;
 use super::predicate::Levels;
 use super::words::WordQuery;
+
+mod members;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use members::{Members, whole};
 
 /// The part of a span that a leaf tests.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,17 +71,6 @@ pub(crate) struct Untyped {
     pub(crate) int: Option<i128>,
     pub(crate) double: Option<f64>,
     pub(crate) bool: Option<bool>,
-}
-
-/// The elements of a list, all of one type (V13).
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Members {
-    Text(HashSet<Vec<u8>>),
-    Int(HashSet<i128>),
-    /// The bits of numbers, none of them negative zero or not a number.
-    Double(HashSet<u64>),
-    /// Two flags: `false` is a member, `true` is a member.
-    Bool([bool; 2]),
 }
 
 /// A value that a span has.
@@ -297,60 +291,3 @@ impl Untyped {
         }
     }
 }
-
-// === impl Members ===
-
-impl Members {
-    /// Creates a set of constants of one type: text or integers. Other constants are left out.
-    pub(crate) fn of(constants: impl IntoIterator<Item = Constant>) -> Self {
-        let mut texts = HashSet::new();
-        let mut ints = HashSet::new();
-        for constant in constants {
-            match constant {
-                Constant::Text(text) => {
-                    texts.insert(text.into_bytes());
-                }
-                Constant::Int(int) => {
-                    ints.insert(int);
-                }
-                Constant::Double(_) | Constant::Bool(_) | Constant::Untyped(_) => {}
-            }
-        }
-        if ints.is_empty() {
-            Self::Text(texts)
-        } else {
-            Self::Int(ints)
-        }
-    }
-
-    /// Creates a set of doubles. NaN equals nothing, and zero equals negative zero.
-    pub(crate) fn doubles(doubles: Vec<f64>) -> Self {
-        let numbers = doubles.into_iter().filter(|double| !double.is_nan());
-        Self::Double(numbers.map(bits).collect())
-    }
-
-    /// Of bools.
-    pub(crate) fn bools(bools: &[bool]) -> Self {
-        Self::Bool([bools.contains(&false), bools.contains(&true)])
-    }
-
-    /// Returns `true` if the value is a member.
-    pub(crate) fn contains(&self, value: &Value<'_>) -> bool {
-        match (self, value) {
-            (Self::Text(texts), Value::Text(value)) => texts.contains(&**value),
-            (Self::Int(ints), Value::Int(value)) => ints.contains(value),
-            (Self::Double(doubles), Value::Double(value)) => doubles.contains(&bits(*value)),
-            (Self::Bool([_, is_true]), Value::Bool(true)) => *is_true,
-            (Self::Bool([is_false, _]), Value::Bool(false)) => *is_false,
-            (Self::Text(_) | Self::Int(_) | Self::Double(_) | Self::Bool(_), _) => false,
-        }
-    }
-}
-
-/// Equal for equal numbers: a negative zero has those of zero.
-fn bits(double: f64) -> u64 {
-    if double == 0.0 { 0 } else { double.to_bits() }
-}
-
-#[cfg(test)]
-mod tests;

@@ -11,9 +11,9 @@ use larder_proto::expression::v1::{
 pub const LEVELS: [&str; 5] = ["span", "resource", "scope", "event", "link"];
 
 /// All operators.
-pub const OPERATORS: [&str; 14] = [
+pub const OPERATORS: [&str; 16] = [
     "and", "or", "not", "eq", "ne", "gt", "lt", "gte", "lte", "regex", "exists", "in", "not_in",
-    "some",
+    "some", "phrase", "fulltext",
 ];
 
 /// Every built-in field: its level and its name.
@@ -257,7 +257,7 @@ pub fn is_in(reference: impl IntoArgument, list: impl IntoArgument) -> Call {
     two("in", reference, list)
 }
 
-/// Equal to one of these values, parsed as a type or, if `kind` is empty, as the field's type.
+/// Equal to one of these values, parsed as a type or, if `kind` is empty, as what it is compared with.
 pub fn in_list<'a>(
     reference: impl IntoArgument,
     kind: &str,
@@ -274,6 +274,19 @@ pub fn not_in(reference: impl IntoArgument, list: impl IntoArgument) -> Call {
 /// Text that contains a match of a pattern.
 pub fn regex(reference: impl IntoArgument, pattern: impl IntoArgument) -> Call {
     two("regex", reference, pattern)
+}
+
+/// Text with these words side by side, in this order.
+pub fn phrase<'a>(reference: impl IntoArgument, words: impl IntoIterator<Item = &'a str>) -> Call {
+    two("phrase", reference, list("", words))
+}
+
+/// Text with all of these words, in any order.
+pub fn fulltext<'a>(
+    reference: impl IntoArgument,
+    words: impl IntoIterator<Item = &'a str>,
+) -> Call {
+    two("fulltext", reference, list("", words))
 }
 
 /// An event, or a link, satisfies the predicate.

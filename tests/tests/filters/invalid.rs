@@ -3,8 +3,8 @@
 
 use larder_proto::expression::v1::Call;
 use larder_tests::filter::{
-    FIELDS, and, attr, attr_at, boolean, call, double, eq, exists, field, gt, int, is_in, list, ne,
-    nested, not, not_in, nothing, or, regex, some, string, untyped,
+    FIELDS, and, attr, attr_at, boolean, call, double, eq, exists, field, fulltext, gt, int, is_in,
+    list, ne, nested, not, not_in, nothing, or, phrase, regex, some, string, untyped,
 };
 use larder_tests::{Plugin, Scene};
 
@@ -79,6 +79,8 @@ async fn the_other_operators_check_their_number_of_arguments() {
         ("in", 2),
         ("not_in", 2),
         ("some", 2),
+        ("phrase", 2),
+        ("fulltext", 2),
     ];
     let mut rows = Vec::new();
     for (op, arity) in arities {
@@ -89,7 +91,7 @@ async fn the_other_operators_check_their_number_of_arguments() {
             }
         }
     }
-    assert_eq!(rows.len(), 36);
+    assert_eq!(rows.len(), 42);
     refuses(&scene, rows).await;
 }
 
@@ -168,6 +170,8 @@ async fn a_collection_is_nowhere_but_in_some() {
         (is_in(nested("event"), list("int", ["1"])), text),
         (not_in(nested("event"), list("int", ["1"])), text),
         (regex(nested("event"), "a"), text),
+        (phrase(nested("event"), ["a"]), text),
+        (fulltext(nested("link"), ["a"]), text),
     ])
     .await;
 }

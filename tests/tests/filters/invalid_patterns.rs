@@ -64,7 +64,7 @@ async fn a_pattern_is_not_lazy() {
 async fn a_pattern_does_not_fold_case() {
     refused(
         ["(?i)get", "(?i:get)", "a(?i)b", "(?i:é)", "(?si)get"],
-        r#"operator "regex" matches case-sensitively, so a pattern cannot fold case"#,
+        r#"operator "regex" matches case-sensitively, so a pattern cannot use an inline case-folding flag"#,
     )
     .await;
 }

@@ -91,17 +91,16 @@ fn constant(scalar: proto::Scalar) -> Result<Literal, String> {
     })
 }
 
-/// The number of the field with the filter in an encoded `TraceQueryParameters`.
-pub const FILTER_OF_TRACES: u32 = 9;
-/// The number of the field with the filter in an encoded `SpanQueryParameters`.
-pub const FILTER_OF_SPANS: u32 = 3;
-
-/// The error text if the filter in an encoded `Find…Request`, in this field of its query, nests too deep. For bytes that do not decode:
-/// protobuf limits the depth of messages, and its decoder's error does not say why.
-pub fn refusal_in(request: &[u8], field: u32) -> Option<String> {
+/// The error text if the filter in an encoded `Find…Request` nests too deep. For bytes that do not decode: protobuf limits the depth of
+/// messages, and its decoder's error does not say why.
+pub fn refusal_in(request: &[u8]) -> Option<String> {
     const QUERY: u32 = 1;
+    /// Of `TraceQueryParameters` and of `SpanQueryParameters`. Nothing else under these numbers nests as a filter does.
+    const FILTERS: [u32; 2] = [9, 3];
     each_field(request, QUERY, &mut |query| {
-        each_field(query, field, &mut |filter| exceeds(filter, 1))
+        FILTERS
+            .into_iter()
+            .any(|filter| each_field(query, filter, &mut |filter| exceeds(filter, 1)))
     })
     .then(too_deep)
 }

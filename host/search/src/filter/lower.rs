@@ -6,16 +6,15 @@
 use larder_model::storage::{SpanKind, StatusCode};
 use larder_model::terms::Level;
 
-use super::expression::{Call, Expression, Literal, ValueType};
+use super::expression::{Call, Expression, Literal};
 use super::field::{self, Field, KINDS, STATUSES};
 use super::go;
 use super::operator::Operator;
-use super::resolve;
 use crate::predicate::{Collection, Leaf, Levels, Predicate, Range};
-use crate::value::{self, Comparison, Members, Operand, Reference, Relation, Untyped};
+use crate::value::{self, Comparison, Operand, Reference, Relation, Untyped};
+use crate::words::WordQuery;
 
-/// Longest list of texts that becomes one leaf per text; a longer one becomes a set.
-const MAX_FACTS: usize = 64;
+mod list;
 
 /// Lowers a filter that has been validated and resolved.
 ///
@@ -36,8 +35,10 @@ pub(super) fn call(call: Call) -> Result<Predicate, String> {
         }
         Operator::Some => some(args(call)?),
         Operator::Regex => regex(args(call)?),
-        Operator::In => membership(args(call)?, true),
-        Operator::NotIn => membership(args(call)?, false),
+        Operator::In => list::membership(args(call)?, true),
+        Operator::NotIn => list::membership(args(call)?, false),
+        Operator::Phrase => list::words(args(call)?, WordQuery::phrase),
+        Operator::Fulltext => list::words(args(call)?, WordQuery::fulltext),
         Operator::Ne => different(args(call)?),
         Operator::Eq => comparison(args(call)?, Relation::Eq),
         Operator::Lt => comparison(args(call)?, Relation::Lt),
@@ -133,73 +134,6 @@ fn present_and(reference: &Reference, predicate: Predicate) -> Predicate {
         Predicate::And(none) if none.is_empty() => predicate,
         exists => Predicate::And(vec![exists, predicate]),
     }
-}
-
-fn membership([subject, list]: [Expression; 2], is_in: bool) -> Result<Predicate, String> {
-    let Expression::List {
-        values,
-        declared: Ok(declared),
-    } = list
-    else {
-        return Err(malformed());
-    };
-    let reference = reference(subject)?;
-    // A short list becomes one leaf for each value, which digests and terms answer.
-    let facts = match (&reference, declared) {
-        (Reference::Field(field), None | Some(ValueType::String)) if values.len() <= MAX_FACTS => {
-            values
-                .iter()
-                .map(|value| fact(*field, value))
-                .collect::<Option<Vec<_>>>()
-        }
-        _ => None,
-    };
-    let any = match facts {
-        Some(facts) => Predicate::Or(facts),
-        None => Leaf::In(reference.clone(), members(&reference, &values, declared)?).into(),
-    };
-    Ok(if is_in {
-        any
-    } else {
-        present_and(&reference, negated(any))
-    })
-}
-
-fn members(
-    reference: &Reference,
-    values: &[String],
-    declared: Option<ValueType>,
-) -> Result<Members, String> {
-    let say = |error: go::NotRead| error.to_string();
-    Ok(match (declared, reference) {
-        (Some(ValueType::Int), _) => Members::Int(
-            values
-                .iter()
-                .map(|value| go::parse_int(value).map(i128::from).map_err(say))
-                .collect::<Result<_, _>>()?,
-        ),
-        (Some(ValueType::Double), _) => {
-            let doubles = values.iter().map(|value| go::parse_float(value));
-            Members::doubles(doubles.collect::<Result<Vec<_>, _>>().map_err(say)?)
-        }
-        (Some(ValueType::Bool), _) => {
-            let bools = values.iter().map(|value| go::parse_bool(value));
-            Members::bools(&bools.collect::<Result<Vec<_>, _>>().map_err(say)?)
-        }
-        (None, Reference::Field(field)) => {
-            let read = values.iter().map(|value| resolve::read(*field, value));
-            let read = read.collect::<Result<Vec<_>, _>>()?;
-            Members::of(read.into_iter().map(constant))
-        }
-        (Some(ValueType::String), _) | (None, Reference::Attribute { .. } | Reference::Error) => {
-            Members::Text(
-                values
-                    .iter()
-                    .map(|value| value.clone().into_bytes())
-                    .collect(),
-            )
-        }
-    })
 }
 
 /// `ne`: every reference is present, and the operands are not equal.
@@ -336,12 +270,7 @@ fn range(relation: Relation, nanoseconds: i128) -> Range {
 
 fn constant(constant: Literal) -> value::Constant {
     match constant {
-        Literal::Untyped(text) => value::Constant::Untyped(Untyped {
-            int: go::parse_int(&text).ok().map(i128::from),
-            double: go::parse_float(&text).ok(),
-            bool: go::parse_bool(&text).ok(),
-            text,
-        }),
+        Literal::Untyped(text) => value::Constant::Untyped(untyped(text)),
         Literal::Text(text) => value::Constant::Text(text),
         Literal::Int(int) => value::Constant::Int(int.into()),
         Literal::Double(double) => value::Constant::Double(double),
@@ -349,5 +278,14 @@ fn constant(constant: Literal) -> value::Constant {
         Literal::Duration(nanoseconds) | Literal::Timestamp(nanoseconds) => {
             value::Constant::Int(nanoseconds)
         }
+    }
+}
+
+fn untyped(text: String) -> Untyped {
+    Untyped {
+        int: go::parse_int(&text).ok().map(i128::from),
+        double: go::parse_float(&text).ok(),
+        bool: go::parse_bool(&text).ok(),
+        text,
     }
 }

@@ -23,7 +23,7 @@ mod validate;
 pub(crate) use field::{Field, kind_word, status_word};
 pub(crate) use go::{parse_bool, quote};
 pub use {
-    decode::{FILTER_OF_SPANS, FILTER_OF_TRACES, refusal_in},
+    decode::refusal_in,
     field::level_word,
     go::parse_duration,
     go::parse_time,

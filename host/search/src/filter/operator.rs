@@ -52,6 +52,10 @@ operators! {
     NotIn = "not_in",
     /// One of the span's events, or links, satisfies a predicate.
     Some = "some",
+    /// One text of an attribute has words side by side, in the order of a list.
+    Phrase = "phrase",
+    /// One text of an attribute has all words of a list, in any order.
+    Fulltext = "fulltext",
 }
 
 impl Operator {
@@ -78,7 +82,9 @@ impl Operator {
             | Self::Exists
             | Self::In
             | Self::NotIn
-            | Self::Some => self,
+            | Self::Some
+            | Self::Phrase
+            | Self::Fulltext => self,
         }
     }
 }

@@ -45,7 +45,9 @@ pub(super) fn call(call: &mut Call) -> Result<(), String> {
         | Operator::Not
         | Operator::Regex
         | Operator::Exists
-        | Operator::Some => Ok(()),
+        | Operator::Some
+        | Operator::Phrase
+        | Operator::Fulltext => Ok(()),
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! `resolve` checks the texts of constants that are compared with a field. Patterns are compiled here, once.
 
-use super::expression::{Call, Domain, Expression, Literal};
+use super::expression::{Call, Domain, Expression, Literal, ValueType};
 use super::field::{self, Field, Type};
 use super::go::quote;
 use super::operator::Operator;
 use super::pattern::Pattern;
+
+mod words;
 
 /// Checks a filter and compiles its patterns.
 ///
@@ -51,6 +53,7 @@ fn predicate(call: &mut Call, walk: &mut Walk) -> Result<(), String> {
         }
         Operator::Some => some(operator, call, walk),
         Operator::In | Operator::NotIn => membership(operator, call),
+        Operator::Phrase | Operator::Fulltext => words::check(operator, call),
         Operator::Regex => regex(operator, call, walk),
         Operator::Eq | Operator::Ne => comparison(operator, call),
         Operator::Gt | Operator::Lt | Operator::Gte | Operator::Lte => {
@@ -144,24 +147,28 @@ fn some(operator: Operator, call: &mut Call, walk: &mut Walk) -> Result<(), Stri
 }
 
 fn membership(operator: Operator, call: &Call) -> Result<(), String> {
-    let [subject, list] = args(operator, call)?;
+    let [subject, members] = args(operator, call)?;
     reference(operator, subject)?;
+    list(operator, members).map(drop)
+}
+
+/// The elements and the declared type of an argument that has to be a list with elements.
+fn list(
+    operator: Operator,
+    argument: &Expression,
+) -> Result<(&[String], Option<ValueType>), String> {
     let operator = described(operator);
-    let Expression::List { values, declared } = list else {
+    let Expression::List { values, declared } = argument else {
         return Err(format!(
             "{operator} takes a list as its second argument, got {}",
-            list.kind()
+            argument.kind()
         ));
     };
     if values.is_empty() {
         return Err(format!("{operator} takes a list with at least one element"));
     }
     match declared {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) if matches!(subject, Expression::Field { .. }) => Ok(()),
-        Ok(None) => Err(format!(
-            "{operator} takes a list that declares its element type when it is compared against an attribute"
-        )),
+        Ok(declared) => Ok((values.as_slice(), *declared)),
         Err(unknown) => Err(format!("unknown filter value type {}", quote(unknown))),
     }
 }

@@ -222,11 +222,12 @@ fn of_comparison(comparison: &Comparison) -> Hint {
 fn of_members(reference: &Reference, members: &Members) -> Hint {
     match (reference, members) {
         (Reference::Attribute { levels, key }, members) => {
-            let forms = member_forms(members);
-            if forms.len() * levels.iter().count() > MAX_TERMS {
-                return present(reference);
+            // A list asks for one level at least.
+            let most = MAX_TERMS / levels.iter().count().max(1);
+            match member_forms(members, most) {
+                Some(forms) => Hint::clause(form_terms(*levels, key, &forms)),
+                None => present(reference),
             }
-            Hint::clause(form_terms(*levels, key, &forms))
         }
         (Reference::Field(field), Members::Text(texts)) if texts.len() <= MAX_TERMS => {
             let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();

@@ -1,12 +1,14 @@
 //! The terms of an attribute with a value: one for each form in which a value that is equal may be stored.
 
+use std::collections::{BTreeSet, HashSet};
+
 use larder_model::storage::Term;
 use larder_model::string_form;
 use larder_model::terms::AttributeKey;
 use larder_proto::otlp::AnyValue;
 
 use crate::predicate::Levels;
-use crate::value::{Constant, Members};
+use crate::value::{Constant, Members, whole};
 
 /// Terms of an attribute with this string form, whatever its type.
 pub(super) fn attribute_terms(levels: Levels, key: &str, form: &str) -> Vec<Term> {
@@ -48,24 +50,45 @@ pub(super) fn forms(constant: &Constant) -> Vec<Vec<u8>> {
     }
 }
 
-/// The string forms of all stored values that are one of these.
-pub(super) fn member_forms(members: &Members) -> Vec<Vec<u8>> {
+/// The string forms of all stored values that are one of these, each once; `None` if there are more than `most`.
+pub(super) fn member_forms(members: &Members, most: usize) -> Option<Vec<Vec<u8>>> {
     match members {
-        Members::Text(texts) => texts.iter().cloned().collect(),
-        Members::Int(ints) => ints
-            .iter()
-            .map(|int| int.to_string().into_bytes())
-            .collect(),
-        Members::Double(doubles) => {
-            let doubles = doubles.iter().map(|bits| f64::from_bits(*bits));
-            doubles.flat_map(of_double).collect()
-        }
-        Members::Bool([is_false, is_true]) => {
-            let words = [(*is_false, "false"), (*is_true, "true")];
-            let words = words.into_iter().filter(|word| word.0);
-            words.map(|word| word.1.as_bytes().to_vec()).collect()
+        Members::Text(texts) => at_most(most, texts.iter().cloned()),
+        Members::Int(ints) => at_most(most, of_ints(ints)),
+        Members::Double(doubles) => at_most(most, of_doubles(doubles)),
+        Members::Bool(bools) => at_most(most, of_bools(*bools)),
+        Members::Untyped(all) => {
+            let numbers = of_ints(&all.ints).chain(of_doubles(&all.doubles));
+            let others = all.texts.iter().cloned().chain(of_bools(all.bools));
+            at_most(most, others.chain(numbers))
         }
     }
+}
+
+fn at_most(most: usize, forms: impl Iterator<Item = Vec<u8>>) -> Option<Vec<Vec<u8>>> {
+    let mut all = BTreeSet::new();
+    for form in forms {
+        all.insert(form);
+        if all.len() > most {
+            return None;
+        }
+    }
+    Some(all.into_iter().collect())
+}
+
+fn of_ints(ints: &HashSet<i128>) -> impl Iterator<Item = Vec<u8>> {
+    ints.iter().map(|int| int.to_string().into_bytes())
+}
+
+fn of_doubles(doubles: &HashSet<u64>) -> impl Iterator<Item = Vec<u8>> {
+    let doubles = doubles.iter().map(|bits| f64::from_bits(*bits));
+    doubles.flat_map(of_double)
+}
+
+fn of_bools([is_false, is_true]: [bool; 2]) -> impl Iterator<Item = Vec<u8>> {
+    let words = [(is_false, "false"), (is_true, "true")];
+    let words = words.into_iter().filter(|word| word.0);
+    words.map(|word| word.1.as_bytes().to_vec())
 }
 
 /// The forms of a stored double that equals this one: zero equals its negative, and not a number equals nothing.
@@ -82,11 +105,4 @@ fn of_double(double: f64) -> Vec<Vec<u8>> {
     } else {
         vec![form(double)]
     }
-}
-
-/// The stored integer that equals this double, if one does.
-fn whole(double: f64) -> Option<i128> {
-    const BEYOND: f64 = 1e19;
-    #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within")]
-    (double.fract() == 0.0 && double.abs() < BEYOND).then_some(double as i128)
 }

@@ -323,6 +323,36 @@ fn a_list_is_asked_for_by_its_elements_unless_it_is_long() {
 }
 
 #[test]
+fn an_untyped_list_is_asked_for_in_every_form_that_equals_an_element() {
+    let any = |values: &[&str]| on_attribute("in", list("", values.iter().copied()));
+    check_clauses(
+        &any(&["5e2", "500", "x", "1", "nan", "-0", "1.50"]),
+        &[&of_key(&[
+            "5e2", "500", "x", "1", "true", "nan", "-0", "0", "1.50", "1.5",
+        ])],
+    );
+    // As an integer exactly, as a double the nearest.
+    check_clauses(
+        &any(&["9007199254740993"]),
+        &[&of_key(&["9007199254740993", "9007199254740992"])],
+    );
+    check_clauses(&on_attribute("not_in", list("", ["1"])), &[&present()]);
+    let long: Vec<String> = (0..5000).map(|value| format!("{value}.0")).collect();
+    let long = list("", long.iter().map(String::as_str));
+    check_clauses(&on_attribute("in", long), &[&present()]);
+}
+
+#[test]
+fn words_are_not_asked_for_without_their_key() {
+    let words = || list("", ["a", "b"]);
+    for op in ["phrase", "fulltext"] {
+        let clauses = plan(&on_attribute(op, words())).unwrap().search.clauses;
+        assert!(!clauses.is_empty(), "{op}");
+        check_clauses(&Predicate::Not(Box::new(on_attribute(op, words()))), &[]);
+    }
+}
+
+#[test]
 fn a_fact_of_one_event_is_asked_for_as_a_fact_of_the_span() {
     let named = eq(field("event", "name"), "e");
     let some = predicate(some("event", named));

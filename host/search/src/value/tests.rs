@@ -1,4 +1,10 @@
+#![allow(clippy::panic, reason = "tests")]
+
+use larder_oracle::filter::{attr, eq, in_list};
+use larder_proto::expression::v1::Call;
+
 use super::*;
+use crate::predicate::{Leaf, Predicate};
 
 #[test]
 fn a_whole_number_and_a_double_compare_exactly() {
@@ -68,6 +74,95 @@ fn zero_is_among_doubles_that_have_its_negative() {
     let members = Members::doubles(vec![-0.0]);
     assert!(members.contains(&Value::Double(0.0)));
     assert!(!members.contains(&Value::Int(0)));
+}
+
+/// The only leaf of a filter.
+fn leaf(filter: Call) -> Leaf {
+    match crate::filter::predicate(filter) {
+        Ok(Predicate::Leaf(leaf)) => leaf,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_untyped_element_is_read_as_each_value() {
+    let text = |text: &'static str| Value::Text(Cow::Borrowed(text.as_bytes()));
+    let least = i128::from(i64::MIN);
+    for (element, members, others) in [
+        (
+            "5e2",
+            vec![text("5e2"), Value::Int(500), Value::Double(500.0)],
+            vec![text("500"), Value::Int(5), Value::Bool(true)],
+        ),
+        (
+            "1",
+            vec![
+                text("1"),
+                Value::Int(1),
+                Value::Double(1.0),
+                Value::Bool(true),
+            ],
+            vec![text("1.0"), Value::Bool(false), Value::Opaque],
+        ),
+        (
+            "1.5",
+            vec![text("1.5"), Value::Double(1.5)],
+            vec![Value::Int(1), Value::Int(2)],
+        ),
+        // As an integer exactly, as a double the nearest.
+        (
+            "9007199254740993",
+            vec![
+                Value::Int(9_007_199_254_740_993),
+                Value::Double(9_007_199_254_740_992.0),
+            ],
+            vec![Value::Int(9_007_199_254_740_992)],
+        ),
+        // No integer of 64 bits, so it is a double beside integers as well.
+        (
+            "-9223372036854775809",
+            vec![
+                Value::Int(least),
+                Value::Double(-9_223_372_036_854_775_808.0),
+            ],
+            vec![Value::Int(least + 1)],
+        ),
+        (
+            "-0",
+            vec![Value::Int(0), Value::Double(0.0), Value::Double(-0.0)],
+            vec![Value::Bool(false)],
+        ),
+        (
+            "nan",
+            vec![text("nan")],
+            vec![Value::Double(f64::NAN), Value::Int(0)],
+        ),
+        (
+            "inf",
+            vec![Value::Double(f64::INFINITY)],
+            vec![Value::Int(i64::MAX.into()), Value::Double(f64::MAX)],
+        ),
+        ("", vec![text("")], vec![Value::Opaque, Value::Bool(false)]),
+    ] {
+        let all = match leaf(in_list(attr("k"), "", [element, "unlike any"])) {
+            Leaf::In(_, members) => members,
+            other => panic!("{other:?}"),
+        };
+        let equal = match leaf(eq(attr("k"), element)) {
+            Leaf::Compare(comparison) => comparison,
+            other => panic!("{other:?}"),
+        };
+        for (values, expected) in [(members, true), (others, false)] {
+            for value in values {
+                assert_eq!(all.contains(&value), expected, "{element:?}: {value:?}");
+                assert_eq!(
+                    equal.holds(&value, &[]),
+                    expected,
+                    "eq {element:?}: {value:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! Structured filters: V2 to V14. This file evaluates calls: V3 to V5.
+//! Structured filters: V2 to V14, V16. This file evaluates calls: V3 to V5.
 
 mod operands;
 mod patterns;
 pub(super) mod read;
 mod times;
 mod values;
+mod words;
 
 use std::cmp::Ordering;
 
@@ -61,8 +62,27 @@ fn holds_at(call: &Call, at: Context<'_>) -> bool {
                 .iter()
                 .any(|value| matches!(value, Operand::Stored(Value::Text(text)) if is_found(pattern, text)))
         }
+        "phrase" => has_words(&args[0], &args[1], words::phrase, at),
+        "fulltext" => has_words(&args[0], &args[1], words::fulltext, at),
         op => compares(op, &args[0], &args[1], at),
     }
+}
+
+/// V16: one value alone has the words.
+fn has_words(
+    reference: &Expression,
+    listed: &Expression,
+    test: fn(&str, &[String]) -> bool,
+    at: Context<'_>,
+) -> bool {
+    let Some(Term::List(listed)) = &listed.term else {
+        panic!("{listed:?} is no list");
+    };
+    let values = operand(reference, None, at);
+    values.iter().any(|value| match value {
+        Operand::Stored(Value::Text(text)) => test(text, &listed.values),
+        _ => false,
+    })
 }
 
 /// V5.

@@ -8,7 +8,8 @@ use proptest::sample::{Index, select};
 use super::filters::filter;
 use super::queries::Question;
 use crate::filter::{
-    and, attr, attr_at, eq, field, is_in, list, nested, not, nothing, regex, typed,
+    and, attr, attr_at, call, eq, field, fulltext, is_in, list, nested, not, nothing, phrase,
+    regex, typed,
 };
 use crate::query::Query;
 
@@ -26,7 +27,7 @@ enum Fault {
     ServiceName,
 }
 
-const FAULTS: [Fault; 24] = [
+const FAULTS: [Fault; 28] = [
     Fault::Operator(""),
     Fault::Operator("AND"),
     Fault::Operator("bogus"),
@@ -50,7 +51,11 @@ const FAULTS: [Fault; 24] = [
     Fault::Beside(|| eq(field("span", "duration"), "banana")),
     Fault::Beside(|| eq(field("span", "kind"), "Server")),
     Fault::Beside(|| is_in(attr("k"), list("int", ["1", "x"]))),
-    Fault::Beside(|| is_in(attr("k"), list("", ["1"]))),
+    Fault::Beside(|| is_in(attr("k"), list("float", ["1"]))),
+    Fault::Beside(|| phrase(field("span", "name"), ["x"])),
+    Fault::Beside(|| fulltext(attr("k"), ["x-x"])),
+    Fault::Beside(|| phrase(attr("k"), [""])),
+    Fault::Beside(|| call("fulltext", [attr("k"), list("int", ["1"])])),
 ];
 
 /// Generates a query that must be refused as `FILTER_INVALID`.

@@ -11,8 +11,8 @@ use proptest::sample::{Index, select};
 
 use super::Place;
 use super::vocabulary::{
-    DOUBLES, EARLIER, INTS, KEYS, LATEST, LENGTHS, NAMES, SCHEMAS, SPANS, STATES, TEXTS, TRACES,
-    VERSIONS,
+    DOUBLES, EARLIER, INTS, KEYS, LATEST, LENGTHS, NAMES, SCHEMAS, SENTENCES, SPANS, STATES, TEXTS,
+    TRACES, VERSIONS,
 };
 use crate::otlp::{IntoValue, array, key_value, map, span_id};
 
@@ -77,6 +77,7 @@ pub(super) fn value() -> impl Strategy<Value = Option<AnyValue>> {
     prop_oneof![
         6 => select(common).prop_map(Some),
         3 => select(&TEXTS[..]).prop_map(text),
+        3 => select(&SENTENCES[..]).prop_map(text),
         3 => select(&INTS[..]).prop_map(|number| Some(number.into_value())),
         3 => select(&DOUBLES[..]).prop_map(|number| Some(number.into_value())),
         1 => any::<bool>().prop_map(|truth| Some(truth.into_value())),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::fields::{FIELDS, KnownField};
-use super::vocabulary::{DOUBLE_TEXTS, INT_TEXTS, KEYS, TEXTS, TRUTH_TEXTS};
+use super::vocabulary::{DOUBLE_TEXTS, INT_TEXTS, KEYS, TEXTS, TRUTH_TEXTS, WORDS};
 use crate::oracle::PATTERNS;
 
 pub(crate) fn leaf(bound: &'static [&'static str]) -> impl Strategy<Value = Call> {
@@ -20,6 +20,7 @@ pub(crate) fn leaf(bound: &'static [&'static str]) -> impl Strategy<Value = Call
         2 => attribute_and_list(bound),
         2 => field_and_list(bound),
         3 => pattern(bound),
+        3 => words(bound),
     ]
 }
 
@@ -190,10 +191,11 @@ fn attribute_and_list(bound: &'static [&'static str]) -> BoxedStrategy<Call> {
             .boxed()
     };
     let lists = prop_oneof![
-        of("string", &TEXTS),
-        of("int", &INT_TEXTS),
-        of("double", &DOUBLE_TEXTS),
-        of("bool", &TRUTH_TEXTS),
+        3 => of("", &TEXTS),
+        2 => of("string", &TEXTS),
+        2 => of("int", &INT_TEXTS),
+        2 => of("double", &DOUBLE_TEXTS),
+        2 => of("bool", &TRUTH_TEXTS),
     ];
     (membership(), attribute(bound), lists)
         .prop_map(|(op, attribute, list)| call(op, [attribute, list]))
@@ -219,5 +221,13 @@ fn pattern(bound: &'static [&'static str]) -> BoxedStrategy<Call> {
     let pattern = select(&PATTERNS[..]).prop_map(|(pattern, _)| pattern);
     (subject, pattern, select(vec!["", "string"]))
         .prop_map(|(subject, pattern, kind)| call("regex", [subject, typed(kind, pattern)]))
+        .boxed()
+}
+
+fn words(bound: &'static [&'static str]) -> BoxedStrategy<Call> {
+    let listed = vec(select(&WORDS[..]), 1..4);
+    let op = select(vec!["phrase", "fulltext"]);
+    (op, attribute(bound), listed, select(vec!["", "string"]))
+        .prop_map(|(op, attribute, listed, kind)| call(op, [attribute, list(kind, listed)]))
         .boxed()
 }

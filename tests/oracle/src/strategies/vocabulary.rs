@@ -159,6 +159,24 @@ pub(crate) const TEXTS: [&str; 68] = [
     "é",
 ];
 
+/// Texts of several words, in few of the ways to write them.
+pub(crate) const SENTENCES: [&str; 9] = [
+    "x 1 true",
+    "X, x=1;TRUE",
+    "1 1 x",
+    "x\t\n1.0",
+    "x 1 x 1 true",
+    "é X e\u{301}",
+    "É\u{2003}x",
+    "x1 x_1 x-true",
+    "(x) \u{1F600}1",
+];
+
+/// Words that filters ask for.
+pub(crate) const WORDS: [&str; 13] = [
+    "x", "x", "X", "1", "1", "true", "TRUE", "0", "500", "é", "e\u{301}", "server", "Lib",
+];
+
 /// Texts of constants with a declared integer type.
 pub(crate) const INT_TEXTS: [&str; 14] = [
     "0",

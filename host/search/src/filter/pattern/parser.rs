@@ -38,7 +38,7 @@ pub(super) fn parse(pattern: &str) -> Result<Tree, Refusal> {
 /// A parsed pattern.
 pub(super) struct Tree {
     pub(super) root: Node,
-    /// True if it has a flag that folds case. Go also writes `[Aa]` and `a|A` as a letter of either case.
+    /// True if a flag switches the folding of case on. Go also writes `[Aa]` and `a|A` as a letter of either case.
     pub(super) asks_to_fold: bool,
 }
 

@@ -3,14 +3,21 @@
 use super::node::{Flags, Node, Op};
 use super::parser::Tree;
 
+const FOLD: &str = "operator \"regex\" matches case-sensitively, so a pattern cannot use an inline case-folding flag";
+
 /// Looks through the tree from the top and from the left, as Jaeger does, for the first thing that it refuses.
 ///
-/// Jaeger of August 2026 also refuses what Go writes as a letter of either case, `[Aa]`; later ones take it, and so does this.
+/// Jaeger of August 2026 refused the trees that fold case: `[Aa]` too, which Go writes as a letter of either case, but not a flag that
+/// Go loses where it joins alternatives. Since October 2026 it refuses the flag in the text of the pattern, and so does this.
 ///
 /// # Errors
 /// Jaeger's text for that thing.
 pub(super) fn check(tree: &Tree) -> Result<(), &'static str> {
-    check_node(&tree.root, tree.asks_to_fold)
+    check_node(&tree.root, tree.asks_to_fold)?;
+    if tree.asks_to_fold {
+        return Err(FOLD);
+    }
+    Ok(())
 }
 
 fn check_node(node: &Node, asks_to_fold: bool) -> Result<(), &'static str> {
@@ -40,7 +47,7 @@ fn check_node(node: &Node, asks_to_fold: bool) -> Result<(), &'static str> {
         );
     }
     if node.folds() && asks_to_fold {
-        return Err("operator \"regex\" matches case-sensitively, so a pattern cannot fold case");
+        return Err(FOLD);
     }
     let mut subs = node.subs().iter();
     subs.try_for_each(|sub| check_node(sub, asks_to_fold))

@@ -7,7 +7,7 @@ const ANCHOR: &str =
 const BOUNDARY: &str = "operator \"regex\" takes a pattern without word boundaries";
 const LAZY: &str =
     "operator \"regex\" asks whether the value matches, so a quantifier cannot be lazy";
-const FOLD: &str = "operator \"regex\" matches case-sensitively, so a pattern cannot fold case";
+const FOLD: &str = "operator \"regex\" matches case-sensitively, so a pattern cannot use an inline case-folding flag";
 
 /// A pattern, the code of its error, and the piece that is wrong.
 const NOT_RE2: &[(&str, &str, &str)] = &[
