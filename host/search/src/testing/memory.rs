@@ -44,7 +44,7 @@ struct Stored {
 }
 
 impl Memory {
-    /// Holds these exports, each a batch of its own.
+    /// Holds these exports, each a batch of its own. Every other one has no terms of words, like those of older releases.
     pub(crate) fn of(exports: &[Vec<ResourceSpans>]) -> Self {
         let memory = Self::default();
         let mut ingest = Ingest::new(Limits {
@@ -53,7 +53,8 @@ impl Memory {
             max_span_bytes: 4 << 20,
             max_listed_bytes: 4 << 20,
         });
-        for resource_spans in exports {
+        for (place, resource_spans) in exports.iter().enumerate() {
+            ingest.set_word_terms(place % 2 == 0);
             let resource_spans = resource_spans.clone();
             let ingested = ingest.walk(&TracesData { resource_spans }.encode_to_vec());
             for batch in &ingested.unwrap().batches {
