@@ -124,6 +124,8 @@ pub struct Parts {
     pub access: Arc<Access>,
     /// Limits of fragments and batches of an Export.
     pub ingest: ingest::Limits,
+    /// Whether fragments have terms of words (`ingest.word_terms`).
+    pub word_terms: Live<bool>,
 }
 
 /// A port and its services.
@@ -168,7 +170,7 @@ impl Grpc {
         let traces = TraceWriter::new(
             parts.stores,
             Arc::clone(&parts.metrics),
-            parts.ingest,
+            (parts.ingest, parts.word_terms),
             writes.clone(),
         );
         let traces = configured!(limit, TraceServiceServer::new(traces));

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use larder_core::Quotas;
-use larder_core::Stores;
 use larder_core::fair::Lane;
 use larder_core::telemetry::Metrics;
+use larder_core::{Live, Quotas, Stores};
 use larder_ingest::{self as ingest, Ingest, Ingested, Malformed};
 use larder_model::TenantName;
 use larder_model::storage::{self, Batch, ErrorKind, Storage};
@@ -51,6 +50,7 @@ struct Shared {
     stores: Arc<dyn Stores>,
     metrics: Arc<Metrics>,
     limits: ingest::Limits,
+    word_terms: Live<bool>,
     /// Idle `Ingest`s, reused because allocating their memory costs more than the walk.
     pool: Mutex<Vec<Ingest>>,
     /// Running writes, including those of disconnected clients.
@@ -75,7 +75,7 @@ impl TraceWriter {
     pub(super) fn new(
         stores: Arc<dyn Stores>,
         metrics: Arc<Metrics>,
-        limits: ingest::Limits,
+        (limits, word_terms): (ingest::Limits, Live<bool>),
         writes: TaskTracker,
     ) -> Self {
         // Its series begin at 0, so that a rate does not miss the first refusal.
@@ -87,6 +87,7 @@ impl TraceWriter {
             stores,
             metrics,
             limits,
+            word_terms,
             pool: Mutex::default(),
             writes,
             refusals: RefusalLog::default(),
@@ -197,6 +198,7 @@ impl Shared {
     fn with_ingest<T>(&self, walk: impl FnOnce(&mut Ingest) -> T) -> T {
         let pooled = self.pool.lock().pop();
         let mut ingest = pooled.unwrap_or_else(|| Ingest::new(self.limits));
+        ingest.set_word_terms(*self.word_terms.get());
         let walked = walk(&mut ingest);
         let mut pool = self.pool.lock();
         if pool.len() < MAX_POOLED {

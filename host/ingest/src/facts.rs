@@ -13,6 +13,8 @@ use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
 use larder_proto::otlp::{AnyValue, KeyValue, Validity};
 use larder_proto::wire;
 
+use super::number;
+use super::recent::Recent;
 use super::table::Table;
 
 /// The facts of a request, and the list of facts that each resource, scope and span has.
@@ -22,6 +24,11 @@ pub(super) struct Facts<'a> {
     key_table: Table<KeyFact<'a>>,
     /// The numbers of the facts of resources, scopes and spans, joined.
     lists: Vec<u32>,
+    /// The terms of the words of all facts, joined.
+    words: Vec<Term>,
+    /// True if attributes get terms of their words.
+    has_word_terms: bool,
+    recent_words: Recent,
     hasher: DefaultHashBuilder,
     /// Buffer for the string form of a value.
     text: Vec<u8>,
@@ -37,6 +44,8 @@ struct Fact<'a> {
     key_facts: [Option<u32>; 2],
     /// `None` for an attribute whose value is an array or a map.
     term: Option<Term>,
+    /// The place of the terms of its words in `words`.
+    words: Range<u32>,
     validity: Validity,
     /// The last fragment that its terms were added to.
     fragment: u32,
@@ -56,8 +65,10 @@ struct KeyFact<'a> {
 /// A property of an attribute's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Property {
-    /// Present, and not a number.
+    /// Present, and not a number; the words of values have no terms.
     Present,
+    /// Present, and not a number; the words of values have terms.
+    PresentWithWords,
     /// A number.
     Number,
     /// A number of this magnitude.
@@ -75,6 +86,11 @@ enum FactKind {
 // === impl Facts ===
 
 impl<'a> Facts<'a> {
+    /// Sets whether the attributes pushed from here on get terms of their words. Those of one request must all be alike.
+    pub(super) fn set_word_terms(&mut self, on: bool) {
+        self.has_word_terms = on;
+    }
+
     /// The end of the last list. The facts pushed from here on make the next one.
     pub(super) fn end(&self) -> usize {
         self.lists.len()
@@ -131,6 +147,13 @@ impl<'a> Facts<'a> {
             }
             fact.fragment = fragment;
             out.extend(fact.term);
+            let words = fact.words.start as usize..fact.words.end as usize;
+            // Values of a key often share words. Those that are left out here need not be sorted.
+            for word in self.words.get(words).unwrap_or_default() {
+                if self.recent_words.is_new(*word, fragment) {
+                    out.push(*word);
+                }
+            }
             for number in fact.key_facts.into_iter().flatten() {
                 if let Some(key_fact) = self.key_table.get_mut(number)
                     && key_fact.fragment != fragment
@@ -146,10 +169,16 @@ impl<'a> Facts<'a> {
     pub(super) fn recycle<'b>(mut self, max: usize) -> Facts<'b> {
         self.lists.clear();
         self.lists.shrink_to(max);
+        self.words.clear();
+        self.words.shrink_to(max);
+        self.recent_words.clear();
         Facts {
             table: self.table.recycle(max),
             key_table: self.key_table.recycle(max),
             lists: self.lists,
+            words: self.words,
+            has_word_terms: self.has_word_terms,
+            recent_words: self.recent_words,
             hasher: self.hasher,
             text: self.text,
         }
@@ -184,6 +213,7 @@ impl<'a> Facts<'a> {
             bytes: raw,
             key_facts: [None; 2],
             term: None,
+            words: 0..0,
             validity: attribute.validity,
             fragment: 0,
         };
@@ -191,7 +221,7 @@ impl<'a> Facts<'a> {
         if attribute.validity.utf8 && attribute.validity.nesting {
             let key = attribute.key;
             fact.key_facts = match attribute.value.as_ref().and_then(magnitude) {
-                None => [Some(self.key_fact(level, key, Property::Present)), None],
+                None => [Some(self.key_fact(level, key, self.presence())), None],
                 Some(magnitude) => [Property::Number, Property::Magnitude(magnitude)]
                     .map(|property| Some(self.key_fact(level, key, property))),
             };
@@ -203,8 +233,25 @@ impl<'a> Facts<'a> {
                 }
                 fact.term = Some(AttributeKey::new(key).with_value(level, &self.text));
             }
+            if self.has_word_terms
+                && let Some(AnyValue::String(text)) = value
+                && let Ok(text) = str::from_utf8(text)
+            {
+                let start = number(self.words.len());
+                terms::push_words(level, key, text, &mut self.words);
+                fact.words = start..number(self.words.len());
+            }
         }
         Ok(self.insert(hash, fact))
+    }
+
+    /// The property of an attribute that is present and not a number.
+    fn presence(&self) -> Property {
+        if self.has_word_terms {
+            Property::PresentWithWords
+        } else {
+            Property::Present
+        }
     }
 
     fn push_plain(&mut self, kind: FactKind, bytes: &'a [u8], term: fn(&[u8]) -> Term) {
@@ -215,6 +262,7 @@ impl<'a> Facts<'a> {
                 bytes,
                 key_facts: [None; 2],
                 term: Some(term(bytes)),
+                words: 0..0,
                 validity: Validity::VALID,
                 fragment: 0,
             };
@@ -253,6 +301,7 @@ impl Property {
     fn term(self, level: Level, key: &[u8]) -> Term {
         match self {
             Self::Present => AttributeKey::new(key).present(level),
+            Self::PresentWithWords => terms::present_with_words(level, key),
             Self::Number => NumberKey::new(key).present(level),
             Self::Magnitude(magnitude) => NumberKey::new(key).with_magnitude(level, magnitude),
         }

@@ -9,6 +9,7 @@ mod assemble;
 mod facts;
 mod headers;
 mod operations;
+mod recent;
 mod refused;
 mod request;
 mod shares;
@@ -42,6 +43,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Ingest {
     limits: Limits,
+    has_word_terms: bool,
     request: Request<'static>,
     scratch: Scratch,
 }
@@ -85,13 +87,19 @@ impl std::error::Error for Malformed {}
 // === impl Ingest ===
 
 impl Ingest {
-    /// Creates a converter with the given limits.
+    /// Creates a converter with the given limits. Fragments have terms of words.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            has_word_terms: true,
             request: Request::default(),
             scratch: Scratch::default(),
         }
+    }
+
+    /// Sets whether the fragments of later requests have terms of words. Searches find those without as well, more slowly.
+    pub fn set_word_terms(&mut self, on: bool) {
+        self.has_word_terms = on;
     }
 
     /// Converts an encoded `ExportTraceServiceRequest`.
@@ -142,6 +150,7 @@ impl Ingest {
         mut refused: Refused,
     ) -> Result<Ingested, Malformed> {
         let mut read = std::mem::take(&mut self.request).recycle();
+        read.facts.set_word_terms(self.has_word_terms);
         let outcome = read.read(request, resource_spans, &self.limits, &mut refused);
         let ingested = outcome.map_err(Malformed).map(|()| {
             let assembler = Assembler::new(&mut read, &self.limits, &mut self.scratch);

@@ -12,6 +12,7 @@ mod properties;
 mod refusals;
 mod rules;
 mod shares;
+mod word_terms;
 
 use larder_model::storage::{Batch, Fragment};
 

@@ -8,8 +8,10 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::storage::{SpanKind, StatusCode, Term};
 
 mod magnitude;
+mod words;
 
 pub use magnitude::Magnitude;
+pub use words::{WordKey, is_common, push_words, spellings};
 
 /// The kind of message that holds an attribute. The numbers are part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +52,9 @@ const EVENT_NAME: u64 = 9;
 const LINK_TRACE_ID: u64 = 10;
 const ATTRIBUTE: u64 = 16;
 const NUMBER: u64 = 17;
+const WORD: u64 = 18;
+const UNLISTED_WORDS: u64 = 19;
+const PRESENT_WITH_WORDS: u64 = 20;
 
 fn chain(hash: u64, part: &[u8]) -> u64 {
     xxh3_64_with_seed(part, hash)
@@ -125,7 +130,8 @@ impl AttributeKey {
         Self(chain(ATTRIBUTE, key))
     }
 
-    /// Term of an attribute with this key at the level whose value is not a number.
+    /// Term of an attribute with this key at the level whose value is not a number, in a fragment without terms of words. In others it is
+    /// [`present_with_words`].
     pub fn present(self, level: Level) -> Term {
         finish(at_level(self.0, level))
     }
@@ -163,6 +169,17 @@ impl NumberKey {
         let hash = self.0 & !(0xff << 35) | u64::from(step) << 35;
         finish(at_level(hash, level))
     }
+}
+
+/// Term of an attribute with this key at the level whose value is not a number, in a fragment that has terms of words.
+pub fn present_with_words(level: Level, key: &[u8]) -> Term {
+    finish(at_level(chain(PRESENT_WITH_WORDS, key), level))
+}
+
+/// Term of an attribute with this key at the level whose value is a text of which some words may have no term, because it has too many or
+/// too long ones.
+pub fn unlisted_words(level: Level, key: &[u8]) -> Term {
+    finish(at_level(chain(UNLISTED_WORDS, key), level))
 }
 
 /// Replaces bits 32 to 34 of the hash by the level.
@@ -218,6 +235,9 @@ mod tests {
             (Some((word, "value")), [key, value]) => {
                 AttributeKey::new(key).with_value(level(word), value)
             }
+            (Some((at, "word")), [key, word]) => WordKey::new(key).with_word(level(at), word),
+            (Some((word, "unlisted words")), [key]) => unlisted_words(level(word), key),
+            (Some((word, "present with words")), [key]) => present_with_words(level(word), key),
             (None, [first]) => match fact {
                 "service" => service(first),
                 "span name" => span_name(first),

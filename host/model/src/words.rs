@@ -23,7 +23,7 @@ pub fn words(text: &str) -> Words<'_> {
 
 /// Returns `true` if the text is one word, and nothing else.
 pub fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(is_part_of_word)
+    !text.is_empty() && find(text, false).is_none()
 }
 
 /// Returns `true` for a letter, a digit or a combining mark.
@@ -55,12 +55,30 @@ impl<'a> Iterator for Words<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
-        let start = self.rest.find(is_part_of_word)?;
+        let start = find(self.rest, true)?;
         let (_, word) = self.rest.split_at_checked(start)?;
-        let end = word.find(|it| !is_part_of_word(it)).unwrap_or(word.len());
+        let end = find(word, false).unwrap_or(word.len());
         let (word, rest) = word.split_at_checked(end)?;
         self.rest = rest;
         Some(word)
+    }
+}
+
+/// The position of the first character that is part of a word (`part`), or of the first that is not. ASCII is taken byte by byte.
+fn find(text: &str, part: bool) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let byte = text.as_bytes().get(at)?;
+        let (is_part, length) = if byte.is_ascii() {
+            (byte.is_ascii_alphanumeric(), 1)
+        } else {
+            let character = text.get(at..)?.chars().next()?;
+            (is_part_of_word(character), character.len_utf8())
+        };
+        if is_part == part {
+            return Some(at);
+        }
+        at += length;
     }
 }
 

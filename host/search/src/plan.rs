@@ -11,6 +11,7 @@ use super::predicate::{Leaf, Predicate, Range};
 mod hint;
 mod numbers;
 mod terms_of;
+mod words;
 
 pub(crate) use hint::Hint;
 

@@ -93,6 +93,7 @@ impl Server {
         let request_timeout = Live::new(config.limits.request_timeout);
         let purge = Live::new(config.admin.purge);
         let snapshot_dir = Live::new(config.kv.snapshot_dir.clone());
+        let word_terms = Live::new(config.ingest.word_terms);
         let grpc = Grpc::new(
             Parts {
                 stores: Arc::clone(&tenants) as Arc<dyn Stores>,
@@ -106,6 +107,7 @@ impl Server {
                 request_timeout: request_timeout.clone(),
                 access: Arc::clone(&listeners.access),
                 ingest: limits::ingest(&config),
+                word_terms: word_terms.clone(),
             },
             draining.clone(),
         );
@@ -127,6 +129,7 @@ impl Server {
             request_timeout: request_timeout.clone(),
             purge: purge.clone(),
             snapshot_dir: snapshot_dir.clone(),
+            word_terms,
             connections: listeners.connections(),
             anonymous_admin: listeners.anonymous_admin,
             metrics: Arc::clone(&metrics),

@@ -97,14 +97,30 @@ pub fn link_trace_id(id: &[u8]) -> Term {
     term(10, &[id])
 }
 
-/// An attribute with this key is present at the level, and is not a number.
+/// An attribute with this key is present at the level, and is not a number. In a fragment that has terms of words the term is
+/// [`attribute_present_with_words`].
 pub fn attribute_present(level: Level, key: &str) -> Term {
-    at_level(level, &[key.as_bytes()])
+    at_level(16, level, &[key.as_bytes()])
+}
+
+/// An attribute with this key is present at the level, and is not a number; the fragment has terms of words.
+pub fn attribute_present_with_words(level: Level, key: &str) -> Term {
+    at_level(20, level, &[key.as_bytes()])
 }
 
 /// An attribute with this key at the level has this string form. Arrays and maps have no such term.
 pub fn attribute(level: Level, key: &str, string_form: &str) -> Term {
-    at_level(level, &[key.as_bytes(), string_form.as_bytes()])
+    at_level(16, level, &[key.as_bytes(), string_form.as_bytes()])
+}
+
+/// An attribute with this key at the level is a text with this word, whose ASCII letters are in lower case.
+pub fn attribute_word(level: Level, key: &str, word: &str) -> Term {
+    at_level(18, level, &[key.as_bytes(), word.as_bytes()])
+}
+
+/// An attribute with this key at the level is a text of which some words may have no term.
+pub fn attribute_unlisted_words(level: Level, key: &str) -> Term {
+    at_level(19, level, &[key.as_bytes()])
 }
 
 /// An attribute with this key is present at the level, and is a number.
@@ -118,8 +134,8 @@ pub fn magnitude(level: Level, key: &str, magnitude: u8) -> Term {
 }
 
 /// Returns the fact's hash with the level in bits 32 to 34.
-fn at_level(level: Level, parts: &[&[u8]]) -> Term {
-    let hash = hash(16, parts) & !(0b111 << 32) | (level as u64) << 32;
+fn at_level(tag: u64, level: Level, parts: &[&[u8]]) -> Term {
+    let hash = hash(tag, parts) & !(0b111 << 32) | (level as u64) << 32;
     hash.max(1)
 }
 

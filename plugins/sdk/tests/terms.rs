@@ -46,7 +46,10 @@ fn term(fact: &str, parts: &[Vec<u8>]) -> u64 {
         let (_, level) = LEVELS.into_iter().find(|(name, _)| *name == level).unwrap();
         return match rest {
             "present" => terms::attribute_present(level, text(0)),
+            "present with words" => terms::attribute_present_with_words(level, text(0)),
             "value" => terms::attribute(level, text(0), text(1)),
+            "word" => terms::attribute_word(level, text(0), text(1)),
+            "unlisted words" => terms::attribute_unlisted_words(level, text(0)),
             "number" => terms::number_present(level, text(0)),
             "magnitude" => terms::magnitude(level, text(0), parts[1][0]),
             other => panic!("unknown fact {other}"),

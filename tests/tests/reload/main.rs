@@ -16,6 +16,7 @@ mod settings;
 mod tenants;
 mod tokens;
 mod triggers;
+mod word_terms;
 
 use std::path::PathBuf;
 

@@ -89,7 +89,8 @@ fn writer(metrics: &Arc<Metrics>) -> TraceWriter {
         max_listed_bytes: 4 << 20,
     };
     let tracker = TaskTracker::new();
-    TraceWriter::new(Arc::new(stores), Arc::clone(metrics), limits, tracker)
+    let ingest = (limits, Live::new(true));
+    TraceWriter::new(Arc::new(stores), Arc::clone(metrics), ingest, tracker)
 }
 
 /// A splitter for a request whose resources name their tenants.

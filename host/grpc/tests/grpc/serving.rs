@@ -104,6 +104,7 @@ impl Serving {
                 max_span_bytes: 4 << 20,
                 max_listed_bytes: 4 << 20,
             },
+            word_terms: Live::new(true),
         };
         let grpc = Grpc::new(parts, draining.clone());
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();

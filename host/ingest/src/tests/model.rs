@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use larder_model::digest::Parent;
 use larder_model::storage::{SpanKind, StatusCode, Term, TraceId};
 use larder_model::string_form;
-use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
+use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey, WordKey};
+use larder_model::words::words;
 use larder_proto::otlp::{AnyValue, is_utf8, pdata};
 use larder_proto::testing::mirror::{self, Value};
 use larder_proto::wire::Fields;
@@ -218,7 +219,8 @@ impl Sent {
         }
     }
 
-    pub(super) fn terms(&self) -> BTreeSet<Term> {
+    /// The terms of the span. With `word_terms`, those of the words of its attributes are among them.
+    pub(super) fn terms(&self, word_terms: bool) -> BTreeSet<Term> {
         let (span, scope, service) = (self.decode(), self.scope(), self.service());
         let mut terms = BTreeSet::from([
             terms::service(&service),
@@ -234,7 +236,7 @@ impl Sent {
         }
         let mut add = |level, attributes: &[mirror::KeyValue]| {
             for attribute in attributes {
-                terms.extend(attribute_terms(level, attribute));
+                terms.extend(attribute_terms(level, attribute, word_terms));
             }
         };
         add(Level::Span, &span.attributes);
@@ -260,14 +262,19 @@ impl Sent {
     }
 }
 
-fn attribute_terms(level: Level, attribute: &mirror::KeyValue) -> Vec<Term> {
+fn attribute_terms(level: Level, attribute: &mirror::KeyValue, word_terms: bool) -> Vec<Term> {
     assert!(is_utf8(&attribute.key));
     let key = AttributeKey::new(&attribute.key);
+    let present = if word_terms {
+        terms::present_with_words(level, &attribute.key)
+    } else {
+        key.present(level)
+    };
     let number = NumberKey::new(&attribute.key);
     let value = attribute.value.clone().unwrap_or_default();
     let mut form = Vec::new();
     let magnitude = match value.value {
-        Some(Value::Array(_) | Value::KvList(_)) => return vec![key.present(level)],
+        Some(Value::Array(_) | Value::KvList(_)) => return vec![present],
         Some(Value::Int(int)) => Some(Magnitude::of_int(int.into())),
         Some(Value::Double(double)) => Magnitude::of_double(double),
         Some(_) | None => None,
@@ -279,12 +286,54 @@ fn attribute_terms(level: Level, attribute: &mirror::KeyValue) -> Vec<Term> {
         }
     }
     let mut terms = vec![key.with_value(level, &form)];
+    if word_terms && let Some(Value::String(text)) = &value.value {
+        let text = str::from_utf8(text).unwrap();
+        terms.extend(terms_of_words(level, &attribute.key, text));
+    }
     match magnitude {
-        None => terms.push(key.present(level)),
+        None => terms.push(present),
         Some(magnitude) => {
             terms.push(number.present(level));
             terms.push(number.with_magnitude(level, magnitude));
         }
     }
+    terms
+}
+
+/// The terms of the words of a text, step by step as `wit/terms.md` has it.
+fn terms_of_words(level: Level, key: &[u8], text: &str) -> Vec<Term> {
+    let all: Vec<&str> = words(text).collect();
+    let lower = text.to_ascii_lowercase();
+    let mut capitalised = lower.clone();
+    if lower.starts_with(|first: char| first.is_ascii_lowercase()) {
+        capitalised.replace_range(..1, &lower[..1].to_ascii_uppercase());
+    }
+    let usual = [&lower, &text.to_ascii_uppercase(), &capitalised];
+    if all == [text] && usual.iter().any(|usual| *usual == text) {
+        return Vec::new();
+    }
+
+    let mut ends = (0..=text.len().min(4096)).rev();
+    let beginning = ends.find_map(|end| text.get(..end)).unwrap();
+    let mut distinct: Vec<String> = Vec::new();
+    for word in words(beginning) {
+        let word = word.to_ascii_lowercase();
+        let is_common = match word.len() {
+            1 => true,
+            2 => word.chars().all(|one| one.is_ascii_digit()),
+            _ => false,
+        };
+        if !is_common && !distinct.contains(&word) {
+            distinct.push(word);
+        }
+    }
+    let (long, listed): (Vec<_>, Vec<_>) = distinct.into_iter().partition(|word| word.len() > 64);
+    let has_unlisted = text.len() > 4096 || !long.is_empty() || listed.len() > 64;
+    let key_hash = WordKey::new(key);
+    let listed = listed.iter().take(64);
+    let mut terms: Vec<_> = listed
+        .map(|word| key_hash.with_word(level, word.as_bytes()))
+        .collect();
+    terms.extend(has_unlisted.then(|| terms::unlisted_words(level, key)));
     terms
 }

@@ -29,7 +29,27 @@ fn limits() -> impl Strategy<Value = Limits> {
     ]
 }
 
-fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], limits: &Limits) {
+/// How requests are converted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) limits: Limits,
+    pub(super) word_terms: bool,
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    (limits(), any::<bool>()).prop_map(|(limits, word_terms)| Rules { limits, word_terms })
+}
+
+impl Rules {
+    pub(super) fn ingest(&self) -> Ingest {
+        let mut ingest = Ingest::new(self.limits);
+        ingest.set_word_terms(self.word_terms);
+        ingest
+    }
+}
+
+fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], rules: &Rules) {
+    let limits = &rules.limits;
     let facts = fragment.facts;
     assert!(pdata::decodes(fragment.otlp), "Jaeger cannot read it");
     assert_eq!(facts.span_count as usize, spans.len());
@@ -46,7 +66,8 @@ fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], limits
         fragment.otlp.len()
     );
 
-    let terms: BTreeSet<_> = spans.iter().flat_map(Sent::terms).collect();
+    let terms = spans.iter().flat_map(|sent| sent.terms(rules.word_terms));
+    let terms: BTreeSet<_> = terms.collect();
     assert_eq!(fragment.terms, terms.into_iter().collect::<Vec<_>>());
 
     let digest = digest::decode(fragment.digest).unwrap();
@@ -100,7 +121,9 @@ fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], limits
     assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), wanted);
 }
 
-fn check(ingest: &mut Ingest, request: &[u8], limits: &Limits) {
+/// Asserts that the request is converted, or refused, as the model does it.
+pub(super) fn check(ingest: &mut Ingest, request: &[u8], rules: &Rules) {
+    let limits = &rules.limits;
     let walked = ingest.walk(request);
     assert_eq!(
         walked.is_ok(),
@@ -146,7 +169,7 @@ fn check(ingest: &mut Ingest, request: &[u8], limits: &Limits) {
         assert_eq!(services.len(), batch.services().len());
         for fragment in batch.fragments() {
             let spans = model::spans(fragment.otlp);
-            check_fragment(batch, &fragment, &spans, limits);
+            check_fragment(batch, &fragment, &spans, rules);
         }
     }
 }
@@ -155,25 +178,26 @@ proptest! {
     #[test]
     fn fragments_are_what_the_model_makes(
         requests in prop::collection::vec(traces(true), 1..3),
-        limits in limits(),
+        rules in rules(),
     ) {
         // Both with one `Ingest`: nothing of the first request may remain in the second.
-        let mut ingest = Ingest::new(limits);
+        let mut ingest = rules.ingest();
         for request in &requests {
-            check(&mut ingest, request, &limits);
+            check(&mut ingest, request, &rules);
         }
     }
 
     #[test]
     fn mutated_requests_are_accepted_and_refused_like_the_model_does(
         request in mutated_traces(),
-        limits in limits(),
+        rules in rules(),
     ) {
-        check(&mut Ingest::new(limits), &request, &limits);
+        check(&mut rules.ingest(), &request, &rules);
     }
 
     #[test]
     fn garbage_is_malformed_where_prost_says_so(request in prop::collection::vec(any::<u8>(), 0..100)) {
-        check(&mut Ingest::new(LIMITS), &request, &LIMITS);
+        let rules = Rules { limits: LIMITS, word_terms: true };
+        check(&mut rules.ingest(), &request, &rules);
     }
 }

@@ -9,7 +9,8 @@ use larder_proto::otlp::{
 };
 
 use super::numbers::{self, Numbers};
-use super::terms_of::{attribute_terms, form_terms, forms, member_forms};
+use super::terms_of::{attribute_terms, form_terms, forms, member_forms, present_terms};
+use super::words;
 use crate::filter::Field;
 use crate::predicate::{Leaf, Levels, Predicate, Range};
 use crate::value::{Comparison, Constant, Members, Operand, Reference, Relation};
@@ -172,6 +173,10 @@ fn of_leaf(leaf: &Leaf) -> Option<Hint> {
         Leaf::ScopeName(name) => Hint::clause(vec![terms::scope_name(name.as_bytes())]),
         Leaf::ScopeVersion(version) => Hint::clause(vec![terms::scope_version(version.as_bytes())]),
         Leaf::Attribute { levels, key, form } => Hint::clause(attribute_terms(*levels, key, form)),
+        Leaf::Words(Reference::Attribute { levels, key }, query) => Hint {
+            clauses: words::clauses(*levels, key, query),
+            ..Hint::NONE
+        },
         Leaf::Exists(reference) | Leaf::Regex(reference, _) | Leaf::Words(reference, _) => {
             present(reference)
         }
@@ -191,11 +196,9 @@ fn present(reference: &Reference) -> Hint {
 
 fn presence(levels: Levels, key: &str) -> Vec<Term> {
     let number = terms::NumberKey::new(key.as_bytes());
-    let key = terms::AttributeKey::new(key.as_bytes());
-    levels
-        .iter()
-        .flat_map(|level| [key.present(level), number.present(level)])
-        .collect()
+    let mut terms = present_terms(levels, key);
+    terms.extend(levels.iter().map(|level| number.present(level)));
+    terms
 }
 
 fn of_comparison(comparison: &Comparison) -> Hint {

@@ -1,8 +1,9 @@
 //! Terms for a range of numbers: the magnitudes of an attribute that the range spans.
 
 use larder_model::storage::Term;
-use larder_model::terms::{AttributeKey, Level, Magnitude, NumberKey};
+use larder_model::terms::{Level, Magnitude, NumberKey};
 
+use super::terms_of::present_terms;
 use crate::predicate::{Leaf, Levels, Predicate};
 use crate::value::{Comparison, Constant, Operand, Reference, Relation};
 
@@ -69,18 +70,15 @@ impl<'a> Numbers<'a> {
 
     /// Terms of which every fragment with a number in the range has at least one.
     pub(super) fn terms(&self) -> Vec<Term> {
-        let key = AttributeKey::new(self.key.as_bytes());
         let number = NumberKey::new(self.key.as_bytes());
         let (first, last) = self.within;
-        self.levels
-            .iter()
-            .flat_map(|level| {
-                let magnitudes = first.through(last);
-                // Text may compare with an untyped constant, and older fragments have only this term for their numbers.
-                std::iter::once(key.present(level))
-                    .chain(magnitudes.map(move |it| number.with_magnitude(level, it)))
-            })
-            .collect()
+        // Text may compare with an untyped constant, and the oldest fragments have only these terms for their numbers.
+        let mut terms = present_terms(self.levels, self.key);
+        terms.extend(self.levels.iter().flat_map(|level| {
+            let magnitudes = first.through(last);
+            magnitudes.map(move |it| number.with_magnitude(level, it))
+        }));
+        terms
     }
 
     /// Returns `true` if a span has only one value of the attribute: the first in its own attributes, its resource's or its scope's.

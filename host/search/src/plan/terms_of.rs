@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use larder_model::storage::Term;
 use larder_model::string_form;
-use larder_model::terms::AttributeKey;
+use larder_model::terms::{AttributeKey, present_with_words};
 use larder_proto::otlp::AnyValue;
 
 use crate::predicate::Levels;
@@ -15,10 +15,21 @@ pub(super) fn attribute_terms(levels: Levels, key: &str, form: &str) -> Vec<Term
     let mut terms = form_terms(levels, key, &[form.as_bytes().to_vec()]);
     // Arrays and maps have no value term. Their forms are JSON, or "" where JSON cannot write them.
     if form.is_empty() || form.starts_with(['[', '{']) {
-        let key = AttributeKey::new(key.as_bytes());
-        terms.extend(levels.iter().map(|level| key.present(level)));
+        terms.extend(present_terms(levels, key));
     }
     terms
+}
+
+/// Terms of an attribute that is present and not a number, in a fragment with terms of words or without them.
+pub(super) fn present_terms(levels: Levels, key: &str) -> Vec<Term> {
+    let hash = AttributeKey::new(key.as_bytes());
+    let of_level = |level| {
+        [
+            hash.present(level),
+            present_with_words(level, key.as_bytes()),
+        ]
+    };
+    levels.iter().flat_map(of_level).collect()
 }
 
 /// Terms of an attribute with one of these string forms.

@@ -98,7 +98,13 @@ fn a_form_that_an_array_or_a_map_may_have_is_asked_for_by_the_key_as_well() {
         let key = AttributeKey::new(b"k");
         let expected: Vec<Term> = Level::ALL
             .iter()
-            .flat_map(|level| [key.present(*level), key.with_value(*level, form.as_bytes())])
+            .flat_map(|level| {
+                [
+                    key.present(*level),
+                    terms::present_with_words(*level, b"k"),
+                    key.with_value(*level, form.as_bytes()),
+                ]
+            })
             .collect();
         check_clauses(&attribute(form), &[&expected]);
     }
@@ -239,9 +245,10 @@ fn a_predicate_without_a_value_asks_for_the_key() {
 }
 
 /// The terms of a key that is there, as anything.
-fn present() -> [Term; 2] {
+fn present() -> [Term; 3] {
     [
         AttributeKey::new(b"k").present(Level::Span),
+        terms::present_with_words(Level::Span, b"k"),
         NumberKey::new(b"k").present(Level::Span),
     ]
 }
@@ -249,7 +256,10 @@ fn present() -> [Term; 2] {
 /// The terms of a key whose numbers are within these, or which is no number.
 fn numbers(first: Magnitude, last: Magnitude) -> Vec<Term> {
     let number = NumberKey::new(b"k");
-    let mut terms = vec![AttributeKey::new(b"k").present(Level::Span)];
+    let mut terms = vec![
+        AttributeKey::new(b"k").present(Level::Span),
+        terms::present_with_words(Level::Span, b"k"),
+    ];
     terms.extend(
         first
             .through(last)

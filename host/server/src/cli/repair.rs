@@ -235,6 +235,7 @@ impl<'a> Repairing<'a> {
             max_span_bytes: MOST_BYTES,
             ..server::ingest_limits(self.config)
         });
+        ingest.set_word_terms(self.config.ingest.word_terms);
         self.runtime.block_on(async {
             for tenant in tenants {
                 let plugin = self.configs.of(tenant).plugin.clone();

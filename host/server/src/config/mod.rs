@@ -46,6 +46,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Refuses environment variables with the prefix `LARDER_` that name no setting.
     pub strict_environment: bool,
+    /// What is made of written spans.
+    pub ingest: Ingest,
     /// Limits of plugins, queries, queues and connections.
     pub limits: Limits,
     /// Storage behind the plugins' `kv` import.
@@ -109,6 +111,13 @@ pub struct Plugin {
     pub r#use: String,
     /// The plugin's own settings, passed on unchanged. The plugin refuses unknown ones.
     pub settings: BTreeMap<String, String>,
+}
+
+/// What is made of written spans.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ingest {
+    /// Indexes the words of attributes, for the operators `phrase` and `fulltext` of filters.
+    pub word_terms: bool,
 }
 
 /// Limits of plugins, queries, queues and connections.
@@ -186,6 +195,7 @@ impl Default for Config {
             plugin: Plugin::default(),
             data_dir: PathBuf::from("./larder-data"),
             strict_environment: false,
+            ingest: Ingest::default(),
             limits: Limits::default(),
             kv: Kv::default(),
             tenancy: Tenancy::default(),
@@ -223,6 +233,12 @@ impl Default for Plugin {
             r#use: "kv".to_owned(),
             settings: BTreeMap::new(),
         }
+    }
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self { word_terms: true }
     }
 }
 

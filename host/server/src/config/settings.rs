@@ -117,6 +117,8 @@ settings! {
         "Where what outlives the process lies: compiled plugins, and the data of plugins that use `kv`";
     "strict_environment" .strict_environment: bool, None, AtStart, Server,
         "Whether an environment variable `LARDER_…` that names no setting refuses the start; else it is warned about";
+    "ingest.word_terms" .ingest.word_terms: bool, None, Requests, Server,
+        "Whether the words of attributes are indexed, for the filters `phrase` and `fulltext`; what was written without is found too, but every text of the key is looked at";
     "limits.memory" .limits.memory: Size, Some(("1MiB", "4GiB")), Plugin, Tenant,
         "Linear memory of one plugin instance";
     "limits.max_span_bytes" .limits.max_span_bytes: Size, Some(("64KiB", "48MiB")), AtStart, Server,

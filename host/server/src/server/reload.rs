@@ -45,6 +45,7 @@ pub(super) struct Parts {
     pub(super) request_timeout: Live<Duration>,
     pub(super) purge: Live<bool>,
     pub(super) snapshot_dir: Live<Option<PathBuf>>,
+    pub(super) word_terms: Live<bool>,
     /// The connection permits of each port.
     pub(super) connections: Vec<PortConnections>,
     /// True if other machines can reach the admin port and it requires no authentication.
@@ -187,6 +188,7 @@ impl Parts {
         }
         self.purge.set(purge);
         self.snapshot_dir.set(snapshot_dir.clone());
+        self.word_terms.set(config.ingest.word_terms);
         self.tenants.set(limits::tenants(config)).await;
     }
 }

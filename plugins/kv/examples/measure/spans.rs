@@ -87,8 +87,9 @@ fn add_terms(to: &mut BTreeSet<Term>, one: SpanRef<'_>) {
     let mut add = |level, attributes: &[KeyValue]| {
         for KeyValue { key, value, .. } in attributes {
             let form = string_form(value.as_ref().unwrap());
-            to.insert(terms::attribute_present(level, key));
+            to.insert(terms::attribute_present_with_words(level, key));
             to.insert(terms::attribute(level, key, &form));
+            to.extend(words(&form).map(|word| terms::attribute_word(level, key, &word)));
         }
     };
     add(Level::Span, &one.span.attributes);
@@ -103,6 +104,18 @@ fn add_terms(to: &mut BTreeSet<Term>, one: SpanRef<'_>) {
     for link in &one.span.links {
         add(Level::Link, &link.attributes);
     }
+}
+
+/// Returns the words of a value that have terms. Its texts are short and ASCII, and numbers and bools are single words.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    let is_part = |one: char| one.is_ascii_alphanumeric();
+    let is_word = text.chars().all(is_part);
+    let words = text.split(move |one| !is_part(one));
+    let has_term = move |word: &&str| {
+        let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+        !is_word && word.len() > 1 && (word.len() > 2 || !is_number)
+    };
+    words.filter(has_term).map(str::to_ascii_lowercase)
 }
 
 /// Encodes the spans. Adjacent spans share their resource and scope where these are equal.

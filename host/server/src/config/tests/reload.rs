@@ -46,7 +46,13 @@ fn settings_that_need_a_restart_are_listed() {
             "limits.max_span_bytes",
         ];
         let at_start = at_start.contains(&path.as_str());
-        let others = ["kv.quota", "kv.min_free", "kv.snapshot_dir", "admin.purge"];
+        let others = [
+            "kv.quota",
+            "kv.min_free",
+            "kv.snapshot_dir",
+            "admin.purge",
+            "ingest.word_terms",
+        ];
         let others = others.contains(&path.as_str());
         (limits || tenancy || others || path.starts_with("plugin.")) && !at_start
     };
