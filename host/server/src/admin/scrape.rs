@@ -10,7 +10,9 @@ const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
-    state.backend.measure(&state.metrics);
+    if let Ok(opened) = state.opening.opened() {
+        opened.backend.measure(&state.metrics);
+    }
     let jump = state.clock.jump().map_or(0, |jump| jump.by.as_secs());
     state.metrics.clock_jump(jump);
     let (kind, text) = if wants_open_metrics(&headers) {
