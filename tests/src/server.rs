@@ -231,6 +231,14 @@ impl Options {
         larder
     }
 
+    /// Like [`Options::start_in`], but waits only until its ports answer: it is still starting.
+    pub fn starting_in(self, home: &Home) -> Larder {
+        let mut larder = self.spawn_in(home);
+        larder.admin = Some(larder.answering("admin.endpoint"));
+        larder.grpc = Some(larder.answering("grpc.endpoint"));
+        larder
+    }
+
     /// Like [`Options::start_in`], without waiting; its addresses are unknown.
     pub fn spawn_in(self, home: &Home) -> Larder {
         self.share_cache(&home.data());
@@ -309,6 +317,14 @@ impl Larder {
     /// Returns the address of the separate OTLP port; requires [`Options::writer_port`].
     pub fn writer(&self) -> SocketAddr {
         self.address("Serving OTLP traces on ")
+    }
+
+    /// Waits until the port of this setting, such as `grpc.writer_endpoint`, answers, and returns its address.
+    pub fn answering(&self, setting: &str) -> SocketAddr {
+        let line = self.line_of(&["the port answers", &format!("\"{setting}\"")]);
+        let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        let address = event["address"].as_str().expect("an address");
+        address.parse().expect("an address")
     }
 
     /// Returns the data directory.

@@ -1,5 +1,5 @@
 //! Shared by all parts of a running server: the [`clock`] of retention, [`fair`] scheduling of tenants, values and limits that a reload
-//! changes, [`quotas`] of tenants, and [`telemetry`].
+//! changes, values that a start opens, [`quotas`] of tenants, and [`telemetry`].
 //!
 //! Architecture invariant: knows no wire protocol, no sandbox and no kv driver.
 
@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod fair;
 mod live;
+mod opening;
 mod permits;
 pub mod quotas;
 mod serving;
@@ -15,6 +16,7 @@ mod stores;
 pub mod telemetry;
 
 pub use live::Live;
+pub use opening::{NotOpen, Opening};
 pub use permits::{Permit, Permits};
 pub use quotas::Quotas;
 pub use serving::Serving;

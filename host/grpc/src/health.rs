@@ -1,10 +1,10 @@
-//! `grpc.health.v1`, for each port: readers and writers are SERVING while the plugin takes their calls and the server is not shutting
-//! down. While the disk is full, writers alone are not.
+//! `grpc.health.v1`, for each port: readers and writers are SERVING while the plugin takes their calls and the server is neither starting
+//! nor shutting down. While the disk is full, writers alone are not.
 
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
-use larder_core::Serving;
+use larder_core::{Opening, Serving};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -32,14 +32,26 @@ const WRITERS: [&str; 2] = [
 #[derive(Clone)]
 pub(super) struct Health {
     port: Port,
-    serving: Serving,
+    serving: Opening<Serving>,
     draining: CancellationToken,
 }
 
 /// The state of one name.
 struct Named {
-    serves: watch::Receiver<bool>,
+    serving: Opening<Serving>,
+    /// The calls that it stands for.
+    calls: Calls,
+    /// True while they are taken. `None` while the server was starting when last looked at.
+    serves: Option<watch::Receiver<bool>>,
     draining: CancellationToken,
+}
+
+/// The calls that a name stands for.
+#[derive(Clone, Copy)]
+enum Calls {
+    All,
+    Reads,
+    Writes,
 }
 
 // === impl Health ===
@@ -47,7 +59,7 @@ struct Named {
 impl Health {
     /// The health of a port. Once `draining` is cancelled every state is `NOT_SERVING`, and watches end so that they do not delay the
     /// drain.
-    pub(super) fn new(port: Port, serving: Serving, draining: CancellationToken) -> Self {
+    pub(super) fn new(port: Port, serving: Opening<Serving>, draining: CancellationToken) -> Self {
         Self {
             port,
             serving,
@@ -57,40 +69,76 @@ impl Health {
 
     /// The state of a name; the empty one stands for the whole port. `None` for a name that the port does not serve.
     fn named(&self, name: &str) -> Option<Named> {
-        let Serving { all, reads, writes } = &self.serving;
-        let serves = match (self.port, name) {
-            (Port::Main, "") => all,
-            (Port::Writer, "") => writes,
-            (_, name) if WRITERS.contains(&name) => writes,
-            (Port::Main, name) if READERS.contains(&name) => reads,
+        let calls = match (self.port, name) {
+            (Port::Main, "") => Calls::All,
+            (Port::Writer, "") => Calls::Writes,
+            (_, name) if WRITERS.contains(&name) => Calls::Writes,
+            (Port::Main, name) if READERS.contains(&name) => Calls::Reads,
             _ => return None,
         };
         Some(Named {
-            serves: serves.clone(),
+            serving: self.serving.clone(),
+            calls,
+            serves: None,
             draining: self.draining.clone(),
         })
+    }
+}
+
+// === impl Calls ===
+
+impl Calls {
+    /// Their part of what is served.
+    fn among(self, serving: &Serving) -> &watch::Receiver<bool> {
+        match self {
+            Self::All => &serving.all,
+            Self::Reads => &serving.reads,
+            Self::Writes => &serving.writes,
+        }
     }
 }
 
 // === impl Named ===
 
 impl Named {
-    fn state(&self) -> ServingStatus {
-        if *self.serves.borrow() && !self.draining.is_cancelled() {
+    /// The current state.
+    fn state(&mut self) -> ServingStatus {
+        if self.serves.is_none() {
+            let serving = self.serving.opened();
+            self.serves = serving
+                .ok()
+                .map(|serving| self.calls.among(serving).clone());
+        }
+        let serves = self.serves.as_mut();
+        if serves.is_some_and(|serves| *serves.borrow_and_update()) && !self.draining.is_cancelled()
+        {
             ServingStatus::Serving
         } else {
             ServingStatus::NotServing
         }
     }
 
-    /// Waits until the state may have changed.
+    /// Waits until the state may be another than [`Self::state`] has returned.
     async fn changed(&mut self) {
+        let Self {
+            serving,
+            serves,
+            draining,
+            ..
+        } = self;
+        let may_change = async {
+            if let Some(serves) = serves {
+                return serves.changed().await.is_ok();
+            }
+            serving.wait().await;
+            true
+        };
         tokio::select! {
-            () = self.draining.cancelled() => {}
-            changed = self.serves.changed() => {
-                if changed.is_err() {
+            () = draining.cancelled() => {}
+            may_change = may_change => {
+                if !may_change {
                     // The plugin will not return, so only the drain can change the state.
-                    self.draining.cancelled().await;
+                    draining.cancelled().await;
                 }
             }
         }
@@ -101,7 +149,6 @@ impl Named {
         stream::unfold((self, None), |(mut named, last)| async move {
             loop {
                 let ended = named.draining.is_cancelled();
-                named.serves.mark_unchanged();
                 let state = named.state();
                 if last != Some(state) {
                     return Some((state, (named, Some(state))));
@@ -123,7 +170,7 @@ impl HealthService for Health {
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let name = &*request.get_ref().service;
         let named = self.named(name);
-        let named = named.ok_or_else(|| status::read(&Failure::UnknownService(name)))?;
+        let mut named = named.ok_or_else(|| status::read(&Failure::UnknownService(name)))?;
         Ok(Response::new(response(named.state())))
     }
 
@@ -178,7 +225,7 @@ mod tests {
     async fn a_watch_sends_each_change_once_and_ends_with_the_server() {
         let (serving, set_writes) = serving(false, false, false);
         let draining = CancellationToken::new();
-        let health = Health::new(Port::Main, serving, draining.clone());
+        let health = Health::new(Port::Main, Opening::done(serving), draining.clone());
         let mut states = Box::pin(health.named(WRITERS[0]).unwrap().watch());
         assert_eq!(states.next().await, Some(ServingStatus::NotServing));
         set_writes.send(true).unwrap();
@@ -188,13 +235,27 @@ mod tests {
         assert_eq!(states.next().await, None);
     }
 
+    #[tokio::test]
+    async fn a_watch_that_began_during_the_start_follows_what_is_served_then() {
+        let opening = Opening::new(larder_core::Live::new("opening".to_owned()));
+        let health = Health::new(Port::Main, opening.clone(), CancellationToken::new());
+        let mut states = Box::pin(health.named(WRITERS[0]).unwrap().watch());
+        assert_eq!(states.next().await, Some(ServingStatus::NotServing));
+        let (serving, set_writes) = serving(true, true, true);
+        opening.finish(serving);
+        assert_eq!(states.next().await, Some(ServingStatus::Serving));
+        set_writes.send(false).unwrap();
+        assert_eq!(states.next().await, Some(ServingStatus::NotServing));
+    }
+
     #[test]
     fn each_port_knows_its_own_services_and_tells_readers_from_writers() {
         use ServingStatus::{NotServing, Serving as Serves};
         let (serving, _writes) = serving(true, true, false);
-        let health = |port| Health::new(port, serving.clone(), CancellationToken::new());
+        let opened = Opening::done(serving);
+        let health = |port| Health::new(port, opened.clone(), CancellationToken::new());
         let (main, writer) = (health(Port::Main), health(Port::Writer));
-        let state = |health: &Health, name| health.named(name).map(|named| named.state());
+        let state = |health: &Health, name| health.named(name).map(|mut named| named.state());
         assert_eq!(state(&main, ""), Some(Serves));
         assert_eq!(state(&writer, ""), Some(NotServing));
         for name in READERS {

@@ -27,11 +27,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use larder_core::Live;
-use larder_core::Serving;
-use larder_core::Stores;
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
+use larder_core::{Live, Opening, Serving, Stores};
 use larder_edge::access::Access;
 use larder_edge::listeners::{Incoming, Listener};
 use larder_edge::tenant::Resolver;
@@ -102,8 +100,8 @@ use configured;
 
 /// Dependencies of the services.
 pub struct Parts {
-    /// The storage of each tenant.
-    pub stores: Arc<dyn Stores>,
+    /// The storage of each tenant, once the server has started. Until then calls are refused.
+    pub stores: Opening<Arc<dyn Stores>>,
     /// Resolves the tenants of requests on the main port.
     pub resolver: Resolver,
     /// Resolves the tenants of requests on the writer port.
@@ -114,8 +112,8 @@ pub struct Parts {
     pub scheduler: Arc<Scheduler>,
     /// The metrics of RPCs and spans.
     pub metrics: Arc<Metrics>,
-    /// What is served now, for health checks.
-    pub serving: Serving,
+    /// What is served now, for health checks. Nothing until the server has started.
+    pub serving: Opening<Serving>,
     /// Maximum bytes of a request, before and after decompression (`grpc.max_request_bytes`).
     pub max_request_bytes: usize,
     /// Time in which a client has to send a request (`limits.request_timeout`).
@@ -161,14 +159,15 @@ impl Grpc {
         let limit = parts.max_request_bytes;
         let memory = RequestMemory::new(limit.saturating_mul(REQUESTS_IN_MEMORY));
         let paginated = parts.search.get().pagination;
+        let stores: Arc<dyn Stores> = Arc::new(parts.stores.clone());
         let searchers = Searchers::new(
-            Arc::clone(&parts.stores),
+            Arc::clone(&stores),
             parts.search,
             Arc::clone(&parts.metrics),
         );
 
         let traces = TraceWriter::new(
-            parts.stores,
+            stores,
             Arc::clone(&parts.metrics),
             (parts.ingest, parts.word_terms),
             writes.clone(),
@@ -197,6 +196,7 @@ impl Grpc {
             metrics: parts.metrics,
             scheduler: parts.scheduler,
             access: parts.access,
+            stores: parts.stores,
             memory,
             max_request_bytes: limit,
             request_timeout: parts.request_timeout,

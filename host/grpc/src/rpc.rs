@@ -1,5 +1,5 @@
-//! The layer around every RPC, so that no handler can omit any of this: the span, the metric, the token, the tenant, the limits of requests,
-//! panics turned into statuses, and our texts in place of tonic's.
+//! The layer around every RPC, so that no handler can omit any of this: the span, the metric, the token, the tenant, the refusal while the
+//! server is starting, the limits of requests, panics turned into statuses, and our texts in place of tonic's.
 
 mod body;
 
@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use larder_core::Live;
 use larder_core::fair::{Ended, Lane, Scheduler};
 use larder_core::telemetry::Metrics;
+use larder_core::{Live, Opening, Stores};
 use larder_edge::access::{self, Access, Right};
 use larder_edge::tenant::{HeaderError, Resolver};
 use larder_model::{DEFAULT_TENANT, TenantName};
@@ -85,6 +85,7 @@ pub(super) struct RpcConfig {
     pub(super) metrics: Arc<Metrics>,
     pub(super) scheduler: Arc<Scheduler>,
     pub(super) access: Arc<Access>,
+    pub(super) stores: Opening<Arc<dyn Stores>>,
     pub(super) memory: Arc<RequestMemory>,
     pub(super) max_request_bytes: usize,
     pub(super) request_timeout: Live<Duration>,
@@ -182,6 +183,14 @@ impl RpcLayer {
             .tenant()
             .map(RequestTenant::Tenant)
             .ok_or_else(unknown)
+    }
+
+    /// Refuses a call of the stores while they are opened, before its body is read. Health and reflection need none.
+    fn check_started(&self, method: &Method) -> Result<(), Status> {
+        match (method.auth, self.config.stores.opened()) {
+            (Auth::None, _) | (Auth::Token(_), Ok(_)) => Ok(()),
+            (Auth::Token(_), Err(not_open)) => Err(status::read_storage(&not_open.into())),
+        }
     }
 
     /// The lane that schedules the call; `None` for health and reflection. A request of several tenants takes the default tenant's.
@@ -290,9 +299,11 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let body_span = span.clone();
         let answered = async move {
-            let admitted = layer
-                .method(request.uri().path())
-                .and_then(|method| Ok((method, layer.admit(method, &request)?)));
+            let admitted = layer.method(request.uri().path()).and_then(|method| {
+                let tenant = layer.admit(method, &request)?;
+                layer.check_started(method)?;
+                Ok((method, tenant))
+            });
             let (method, tenant) = match admitted {
                 Ok(admitted) => admitted,
                 Err(refused) => {

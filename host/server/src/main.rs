@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use larder::cli::{self, Cli, Command, Signals};
 use larder::config::{Config, KvDriver, Sources};
-use larder::server::{Server, kv_dir, raise_limit_of_open_files};
+use larder::server::{Error, Server, StartingServer, kv_dir, raise_limit_of_open_files};
 use larder_core::fair;
 use larder_core::telemetry::Chain;
 use larder_core::telemetry::logs::{self, Format};
@@ -95,18 +95,16 @@ fn run(cli: &Cli, format: Format) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves until a signal, then drains. A second signal ends the process at once, with the exit code that shells use for it.
+/// Starts and serves until a signal, then drains. A second signal ends the process at once, with the exit code that shells use for it.
 async fn serve(config: Config, sources: Sources, format: Format) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch().context("cannot catch signals")?;
-    let bound = tokio::select! {
-        bound = Server::bind(config.clone(), sources) => bound,
+    let starting = tokio::select! {
+        bound = StartingServer::bind(config.clone(), sources) => bound?,
         code = signals.next() => return Ok(ExitCode::from(code)),
     };
-    let server = bound?;
-    announce(&server, &config, format);
 
     let shutdown = CancellationToken::new();
-    let mut serving = Box::pin(server.run(shutdown.clone()));
+    let mut serving = Box::pin(open_and_run(starting, &config, format, shutdown.clone()));
     tokio::select! {
         ended = &mut serving => return Ok(ended.map(|()| ExitCode::SUCCESS)?),
         _ = signals.next() => shutdown.cancel(),
@@ -120,6 +118,20 @@ async fn serve(config: Config, sources: Sources, format: Format) -> anyhow::Resu
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the server, announces it, and runs it until `shutdown`, which may also come while it is opened.
+async fn open_and_run(
+    starting: StartingServer,
+    config: &Config,
+    format: Format,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let Some(server) = starting.open(&shutdown).await? else {
+        return Ok(());
+    };
+    announce(&server, config, format);
+    server.run(shutdown).await
 }
 
 /// Prints the plugin, the data directory and the addresses on stderr.

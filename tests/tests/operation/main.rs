@@ -13,4 +13,5 @@ mod clock;
 mod configuration;
 mod metrics;
 mod start;
+mod starting;
 mod stop;

@@ -29,7 +29,7 @@ fn hostile() -> Options {
 }
 
 /// Asserts that `/readyz` is 503 with a reason, while `/livez` stays.
-async fn assert_stopping(larder: &Larder) {
+pub(crate) async fn assert_stopping(larder: &Larder) {
     eventually("readiness to go", async || {
         let ready = larder.get("/readyz");
         (ready.status == 503).then(|| assert!(ready.body.contains("stopping"), "{ready:?}"))

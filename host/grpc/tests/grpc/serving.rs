@@ -6,8 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
-use larder_core::{Live, Permits};
-use larder_core::{Quotas, Stores, quotas};
+use larder_core::{Live, Opening, Permits, Quotas, Stores, quotas};
 use larder_edge::access::Access;
 use larder_edge::listeners::Listener;
 use larder_edge::tenant::{Resolver, Rules};
@@ -83,18 +82,19 @@ impl Serving {
         };
         let default = TenantName::default_tenant();
         let quotas = Quotas::new(default, &limits, Arc::clone(&metrics));
+        let stores: Arc<dyn Stores> = Arc::new(One(Arc::clone(&store), quotas));
         let parts = Parts {
-            stores: Arc::new(One(Arc::clone(&store), quotas)),
+            stores: Opening::done(stores),
             resolver,
             writer_resolver: Resolver::off(),
             search: Live::new(search_limits()),
             scheduler,
             metrics: Arc::clone(&metrics),
-            serving: larder_core::Serving {
+            serving: Opening::done(larder_core::Serving {
                 all: is_ready.clone(),
                 reads: is_ready.clone(),
                 writes: is_ready,
-            },
+            }),
             max_request_bytes: 2 << 20,
             request_timeout: Live::new(Duration::from_mins(1)),
             access: Arc::new(Access::anonymous()),

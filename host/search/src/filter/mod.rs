@@ -23,11 +23,7 @@ mod validate;
 pub(crate) use field::{Field, kind_word, status_word};
 pub(crate) use go::{parse_bool, quote};
 pub use {
-    decode::refusal_in,
-    field::level_word,
-    go::parse_duration,
-    go::parse_time,
-    operator::Operator,
+    decode::refusal_in, field::level_word, go::parse_duration, go::parse_time, operator::Operator,
 };
 
 /// The supported operators: every one that RFC 0005 defines.

@@ -2,12 +2,13 @@
 
 use axum::extract::State;
 
-use super::AdminState;
 use super::guard::CallerName;
+use super::{AdminState, Opened};
 
 /// Has retention believe the system's clock at once.
 pub(super) async fn confirm(
     State(state): State<AdminState>,
+    _: Opened,
     CallerName(token): CallerName,
 ) -> String {
     match state.clock.confirm() {

@@ -1,11 +1,11 @@
 //! `POST /explain`.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::Query;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::AdminState;
+use super::Opened;
 use super::tenant_list::{TenantQuery, error_response};
 
 mod request;
@@ -14,7 +14,7 @@ use request::ExplainRequest;
 
 /// Answers with the plan and its cost: as text, or as JSON if the `Accept` header asks for it.
 pub(super) async fn explain(
-    State(state): State<AdminState>,
+    opened: Opened,
     Query(tenant): Query<TenantQuery>,
     headers: HeaderMap,
     body: String,
@@ -27,7 +27,7 @@ pub(super) async fn explain(
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("application/json"));
-    match state
+    match opened
         .explainer
         .explain(tenant.tenant.as_deref(), search)
         .await

@@ -3,7 +3,7 @@
 //! | path | answer |
 //! |---|---|
 //! | `GET /livez` | 200 while the process runs |
-//! | `GET /readyz` | 200 while calls are served, otherwise 503 with the reason; a shutdown makes it fail first |
+//! | `GET /readyz` | 200 while calls are served, otherwise 503 with the reason, as during a start; a shutdown makes it fail first |
 //! | `GET /metrics` | Prometheus text, or `OpenMetrics` if the `Accept` header asks for it |
 //! | `GET /plugin` | the [`plugin::Status`] of the default tenant, as JSON |
 //! | `GET /tenants` | the [`TenantStatus`] of every known tenant, as JSON |
@@ -14,13 +14,15 @@
 //! | `POST /snapshot?to=NAME` | copies the store, as it stands at one moment; what was made, as JSON; off by default |
 //! | `POST /reload` | reads configuration, plugin, tokens and certificates again; a [`Report`](crate::reload::Report) as JSON |
 //!
-//! With `access.tokens` set, all but `/livez` and `/readyz` needs a token with the right `admin`, or `metrics` for `/metrics`.
+//! With `access.tokens` set, all but `/livez` and `/readyz` needs a token with the right `admin`, or `metrics` for `/metrics`. While the
+//! server is starting, all that needs its store or its plugin is 503; `/livez` and `/metrics` are not.
 //!
 //! Architecture invariant: this module knows storage and search only through the traits [`Backend`] and [`Explains`].
 
 mod clock;
 mod explain;
 mod guard;
+mod opened;
 mod purge;
 mod reload;
 mod scrape;
@@ -37,9 +39,9 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, extract::State};
-use larder_core::Live;
 use larder_core::clock::TrustedClock;
 use larder_core::telemetry::Metrics;
+use larder_core::{Live, Opening};
 use larder_edge::access::Access;
 use larder_edge::listeners::Tls;
 use larder_model::storage;
@@ -49,6 +51,7 @@ use larder_search::{self as search, Explained, Explanation, Searcher};
 use larder_store::{Made, SnapshotError, SnapshotRequest};
 use tokio_util::sync::CancellationToken;
 
+pub use opened::Opened;
 pub use serve::serve;
 
 /// The paths, for the answer to a request for another one.
@@ -108,12 +111,8 @@ pub struct Explainer {
 pub struct AdminState {
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// For `/readyz`, `/plugin`, `/tenants` and `/purge`.
-    pub backend: Arc<dyn Backend>,
-    /// For `/explain`.
-    pub explainer: Arc<dyn Explains>,
-    /// For `/reload`.
-    pub reloader: Arc<dyn Reloads>,
+    /// What the server serves, once it has started.
+    pub opening: Opening<Opened>,
     /// Cancelled when a shutdown begins, so that `/readyz` fails first.
     pub stopping: CancellationToken,
     /// Enables `POST /purge` (`admin.purge`).
@@ -173,8 +172,8 @@ async fn readyz(State(state): State<AdminState>) -> Response {
     }
 }
 
-async fn status(State(state): State<AdminState>) -> Json<plugin::Status> {
-    Json(state.backend.status())
+async fn status(opened: Opened) -> Json<plugin::Status> {
+    Json(opened.backend.status())
 }
 
 async fn unknown(uri: Uri) -> Response {
@@ -195,7 +194,11 @@ impl AdminState {
         if self.stopping.is_cancelled() {
             return Some("the server is stopping".to_owned());
         }
-        match self.backend.state() {
+        let opened = match self.opening.opened() {
+            Ok(opened) => opened,
+            Err(not_open) => return Some(not_open.to_string()),
+        };
+        match opened.backend.state() {
             plugin::State::Ready => None,
             plugin::State::Restarting { reason } => {
                 Some(format!("the plugin is being restarted: {reason}"))

@@ -6,9 +6,9 @@ use axum::response::{IntoResponse, Response};
 use larder_core::telemetry::Chain;
 use larder_model::storage::ErrorKind;
 
-use super::AdminState;
 use super::guard::CallerName;
 use super::tenant_list::{TenantQuery, error_response};
+use super::{AdminState, Opened};
 
 /// The answer of Jaeger's storage cleaner.
 const DONE: &str = "Purge request processed successfully";
@@ -17,6 +17,7 @@ const OFF: &str =
 
 pub(super) async fn purge(
     State(state): State<AdminState>,
+    opened: Opened,
     Query(query): Query<TenantQuery>,
     caller: CallerName,
 ) -> Response {
@@ -24,7 +25,7 @@ pub(super) async fn purge(
         return (StatusCode::FORBIDDEN, OFF).into_response();
     }
     let tenant = query.tenant.as_deref();
-    match state.backend.purge(tenant).await {
+    match opened.backend.purge(tenant).await {
         Ok(()) => {
             tracing::warn!(
                 token = caller.0,

@@ -1,11 +1,10 @@
 //! `POST /reload`.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
-use super::AdminState;
+use super::Opened;
 use super::guard::CallerName;
 use crate::reload::{Outcome, Refused, Report};
 
@@ -19,17 +18,13 @@ pub trait Reloads: Send + Sync + 'static {
     async fn reload(&self, by: &str) -> Result<Report, Refused>;
 }
 
-pub(super) async fn reload(
-    State(state): State<AdminState>,
-    uri: Uri,
-    CallerName(token): CallerName,
-) -> Response {
+pub(super) async fn reload(opened: Opened, uri: Uri, CallerName(token): CallerName) -> Response {
     if let Some(query) = uri.query() {
         let text = format!("/reload is about the whole server: call it without `?{query}`\n");
         return (StatusCode::BAD_REQUEST, text).into_response();
     }
     let by = format!("POST /reload, token {token}");
-    match state.reloader.reload(&by).await {
+    match opened.reloader.reload(&by).await {
         Ok(report) => {
             let status = match report.outcome {
                 Outcome::Partial if !report.tenants.failed.is_empty() => StatusCode::CONFLICT,

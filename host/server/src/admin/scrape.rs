@@ -18,7 +18,9 @@ pub(super) async fn metrics(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Response {
-    state.backend.measure(&state.metrics).await;
+    if let Ok(opened) = state.opening.opened() {
+        opened.backend.measure(&state.metrics).await;
+    }
     let jump = state.clock.jump().map_or(0, |jump| jump.by.as_secs());
     state.metrics.clock_jump(jump);
     for tls in &state.certificates {

@@ -13,9 +13,10 @@ use axum::response::{IntoResponse, Response};
 use larder_core::telemetry::Chain;
 use larder_store::{self as kv, Made, SnapshotError, SnapshotName, SnapshotRequest};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::guard::CallerName;
-use super::{AdminState, Backend};
+use super::{AdminState, Backend, Opened};
 
 const OFF: &str = "snapshots are off, as they take space: set `kv.snapshot_dir` to the folder below which they may be written\n";
 const NAMELESS: &str = "the snapshot needs a name: POST /snapshot?to=NAME\n";
@@ -54,6 +55,7 @@ pub(crate) struct Files {
 /// Makes a snapshot, in a task of its own, so that a caller that goes away does not interrupt it. A stop of the server does.
 pub(super) async fn snapshot(
     State(state): State<AdminState>,
+    opened: Opened,
     Query(query): Query<SnapshotQuery>,
     CallerName(token): CallerName,
 ) -> Response {
@@ -68,7 +70,7 @@ pub(super) async fn snapshot(
         Err(wrong) => return (StatusCode::BAD_REQUEST, format!("{wrong}\n")).into_response(),
     };
     let request = SnapshotRequest::new(below, name);
-    let making = tokio::spawn(make(state, request, token));
+    let making = tokio::spawn(make(opened, state.stopping, request, token));
     match making.await {
         Ok(Ok(report)) => Json(report).into_response(),
         Ok(Err(error)) => (status_code(&error), format!("{error}\n")).into_response(),
@@ -80,17 +82,18 @@ pub(super) async fn snapshot(
 }
 
 async fn make(
-    state: AdminState,
+    opened: Opened,
+    stopping: CancellationToken,
     request: SnapshotRequest,
     token: String,
 ) -> Result<SnapshotReport, SnapshotError> {
     let (name, stop) = (request.name.clone(), Arc::clone(&request.stop));
     tracing::info!(token, %name, "a snapshot was asked for");
     let started = Instant::now();
-    let mut making = Backend::snapshot(&*state.backend, request);
+    let mut making = Backend::snapshot(&*opened.backend, request);
     let made = tokio::select! {
         made = &mut making => made,
-        () = state.stopping.cancelled() => {
+        () = stopping.cancelled() => {
             stop.store(true, Ordering::Relaxed);
             making.await
         }

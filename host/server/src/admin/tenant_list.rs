@@ -1,13 +1,12 @@
 //! `GET /tenants`, and the tenant parameter of other paths.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use larder_runtime::tenants::Error;
 use serde::Deserialize;
 
-use super::AdminState;
+use super::Opened;
 use super::purge::status_code;
 
 /// The query `?tenant=NAME`. Other parameters are refused.
@@ -17,8 +16,8 @@ pub(super) struct TenantQuery {
     pub(super) tenant: Option<String>,
 }
 
-pub(super) async fn tenants(State(state): State<AdminState>) -> Response {
-    match state.backend.tenants().await {
+pub(super) async fn tenants(opened: Opened) -> Response {
+    match opened.backend.tenants().await {
         Ok(tenants) => Json(tenants).into_response(),
         Err(error) => (status_code(error.kind()), format!("{error}\n")).into_response(),
     }

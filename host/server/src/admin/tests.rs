@@ -205,9 +205,11 @@ impl TestAdmin {
         });
         let state = AdminState {
             metrics: Arc::new(Metrics::new()),
-            backend: Arc::clone(&plugin) as Arc<dyn Backend>,
-            explainer: Arc::clone(&plugin) as Arc<dyn Explains>,
-            reloader: Arc::clone(&plugin) as Arc<dyn Reloads>,
+            opening: Opening::done(Opened {
+                backend: Arc::clone(&plugin) as Arc<dyn Backend>,
+                explainer: Arc::clone(&plugin) as Arc<dyn Explains>,
+                reloader: Arc::clone(&plugin) as Arc<dyn Reloads>,
+            }),
             stopping: CancellationToken::new(),
             purge: Live::new(true),
             clock: Arc::default(),

@@ -13,13 +13,12 @@ use tokio::net::TcpListener;
 use super::Error;
 use super::hangups::Hangups;
 use super::open_files::{OpenFiles, Shares};
+use super::ports::Bound;
 use crate::config::{self, Config, Endpoint};
 
 /// The bound ports, and the files that authenticate their clients.
 pub(super) struct Listeners {
-    pub(super) main: Listener,
-    pub(super) writer: Option<Listener>,
-    pub(super) admin: Listener,
+    pub(super) ports: Bound,
     /// True if other machines can reach the admin port and it requires no authentication (`admin.allow_anonymous`).
     pub(super) anonymous_admin: bool,
     pub(super) access: Arc<Access>,
@@ -106,9 +105,11 @@ impl Listeners {
             tracing::warn!(%address, "admin.allow_anonymous: anyone who reaches the admin port {may}");
         }
         let bound = Self {
-            main,
-            writer,
-            admin: admin_listener,
+            ports: Bound {
+                main,
+                writer,
+                admin: admin_listener,
+            },
             anonymous_admin,
             access,
             files,
@@ -129,12 +130,13 @@ impl Listeners {
             most,
         };
         let shares = self.shares;
-        let grpc = [Some(&self.main), self.writer.as_ref()];
+        let ports = &self.ports;
+        let grpc = [Some(&ports.main), ports.writer.as_ref()];
         let grpc = grpc
             .into_iter()
             .flatten()
             .map(|port| of(port, shares.grpc_port));
-        grpc.chain([of(&self.admin, shares.admin_port)]).collect()
+        grpc.chain([of(&ports.admin, shares.admin_port)]).collect()
     }
 }
 

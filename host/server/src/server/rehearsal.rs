@@ -24,7 +24,7 @@ enum Found {
     Nothing(&'static str),
 }
 
-/// Tries everything that [`Server::bind`](super::Server::bind) tries. `scratch` is an empty folder for what has to be written, such as
+/// Tries everything that [`StartingServer`](super::StartingServer) tries. `scratch` is an empty folder for what has to be written, such as
 /// compiled plugins. Returns what was tried: a word and a line for each.
 ///
 /// # Errors

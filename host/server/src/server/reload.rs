@@ -3,22 +3,17 @@
 //! Everything is read and tried first, so that an error changes nothing. Then the plugin's instances are replaced, and then the other
 //! settings are applied. One reload runs at a time.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use larder_core::Live;
 use larder_core::telemetry::{Chain, Metrics};
 use larder_edge::files::{PreparedReload, WatchedFiles};
-use larder_edge::tenant::Resolver;
-use larder_grpc::Port;
 use larder_runtime::plugin;
 use larder_runtime::tenants::{ComponentFiles, LoadError, Reloaded, Tenants};
-use larder_search as search;
 use tokio_util::sync::CancellationToken;
 
 use super::hangups::Hangups;
 use super::listeners::{PortConnections, anonymous_callers_may};
+use super::live_settings::LiveSettings;
 use super::{Error, limits};
 use crate::admin;
 use crate::config::{Changes, Config, Sources};
@@ -38,14 +33,7 @@ pub(super) struct Parts {
     pub(super) config: tokio::sync::Mutex<Config>,
     pub(super) files: Vec<Arc<dyn WatchedFiles>>,
     pub(super) tenants: Arc<Tenants>,
-    pub(super) resolver: Resolver,
-    pub(super) writer_resolver: Resolver,
-    pub(super) search: Live<search::Limits>,
-    pub(super) drain_timeout: Live<Duration>,
-    pub(super) request_timeout: Live<Duration>,
-    pub(super) purge: Live<bool>,
-    pub(super) snapshot_dir: Live<Option<PathBuf>>,
-    pub(super) word_terms: Live<bool>,
+    pub(super) settings: LiveSettings,
     /// The connection permits of each port.
     pub(super) connections: Vec<PortConnections>,
     /// True if other machines can reach the admin port and it requires no authentication.
@@ -165,30 +153,17 @@ impl Parts {
 
     /// Applies the settings of requests.
     async fn apply(&self, config: &Config) {
-        for (port, resolver) in [
-            (Port::Main, &self.resolver),
-            (Port::Writer, &self.writer_resolver),
-        ] {
-            resolver.set(limits::rules(config, port));
-        }
-        self.search.set(limits::search(config));
-        self.drain_timeout.set(config.limits.drain_timeout);
-        self.request_timeout.set(config.limits.request_timeout);
         for port in &self.connections {
             port.set_limit(config.limits.connections);
         }
         self.tenants.keep_free(config.kv.min_free.bytes());
-        let purge = config.admin.purge;
-        let snapshot_dir = &config.kv.snapshot_dir;
-        let purges = purge && !*self.purge.get();
-        let copies = snapshot_dir.is_some() && self.snapshot_dir.get().is_none();
+        let purges = config.admin.purge && !*self.settings.purge.get();
+        let copies = config.kv.snapshot_dir.is_some() && self.settings.snapshot_dir.get().is_none();
         if self.anonymous_admin && (purges || copies) {
             let may = anonymous_callers_may(config);
             tracing::warn!("admin.allow_anonymous: anyone who reaches the admin port {may}");
         }
-        self.purge.set(purge);
-        self.snapshot_dir.set(snapshot_dir.clone());
-        self.word_terms.set(config.ingest.word_terms);
+        self.settings.set(config);
         self.tenants.set(limits::tenants(config)).await;
     }
 }

@@ -8,7 +8,7 @@
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::config::Endpoint;
+use crate::config::{Endpoint, Sources};
 
 fn config(data_dir: &Path) -> Config {
     let mut config = Config {
@@ -21,7 +21,7 @@ fn config(data_dir: &Path) -> Config {
 }
 
 async fn refused(config: Config) -> Error {
-    match Server::bind(config, Sources::default()).await {
+    match StartingServer::bind(config, Sources::default()).await {
         Ok(_) => panic!("the server must not start"),
         Err(error) => error,
     }
