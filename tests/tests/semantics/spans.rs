@@ -112,7 +112,8 @@ async fn spans_come_in_the_order_asked_for(scene: Scene) {
 async fn window_and_filter_judge_each_span(scene: Scene) {
     let written = written(&scene).await;
     let (from, to) = (scene.at(0), scene.at(1000));
-    let of_shop = || eq(field("resource", "service"), scene.service("shop"));
+    let shop = scene.service("shop");
+    let of_shop = || eq(field("resource", "service"), shop.as_str());
     for search in [
         SpanSearch::within(scene.at(110), scene.at(110)),
         SpanSearch::within(scene.at(101), scene.at(399)),

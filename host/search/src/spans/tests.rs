@@ -11,7 +11,7 @@ use larder_oracle::otlp::{SpanRef, spans_of};
 use larder_oracle::strategies::{Place, SpanQuestion, Written, span_search, written};
 use larder_oracle::{Oracle, SpanSearch, compare};
 use larder_proto::otlp::pdata;
-use larder_proto::storage::v2::{FindSpansRequest, FindSpansResponse};
+use larder_proto::storage::v2::FindSpansRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -182,7 +182,7 @@ fn other_protocol(answer: &[u8]) -> Option<String> {
     }
 }
 
-fn describe(report: &SnapshotReport, to: &mut impl Write) -> std::io::Result<()> {
+fn describe(report: &SnapshotReport, to: &mut impl Write) -> io::Result<()> {
     let SnapshotReport {
         path,
         moment,
