@@ -13,6 +13,7 @@
 //! - `growth --target kv=127.0.0.1:17271@PID --data-dir kv=PATH --steps 1000000,10000000` measures after each step what spans cost.
 //! - All three write every figure to `--json FILE`. `combine A.json B.json C.json --json ALL.json` puts runs together, each against an
 //!   empty storage: minimum, median and maximum of each figure. (`--runs 3` only repeats what needs no empty storage.)
+//! - `spans --target kv=127.0.0.1:17271@PID` times searches for spans, page by page, on what the main command has written.
 //! - `plot LOAD.json GROWTH.json --out DIR` draws what `load` and `growth` measured, as SVG.
 //!
 //! Three commands measure tenants, on a server with `tenancy.enabled`. `tenants` writes to and searches a thousand of them; `--tenants N`
@@ -48,6 +49,7 @@ mod report;
 mod schedule;
 mod searches;
 mod source;
+mod spans;
 mod target;
 mod tenant;
 mod tenants;
@@ -77,6 +79,7 @@ enum Command {
     Plot(plot::Options),
     Tenants(tenants::Options),
     Quiet(quiet::Options),
+    Spans(spans::Options),
     Noise(noise::Options),
 }
 
@@ -95,6 +98,7 @@ fn main() -> Result<()> {
             Some(Command::Plot(options)) => plot::run(options),
             Some(Command::Tenants(options)) => tenants::run(options).await,
             Some(Command::Quiet(options)) => quiet::run(options).await,
+            Some(Command::Spans(options)) => spans::run(options).await,
             Some(Command::Noise(options)) => noise::run(options).await,
         }
     })
