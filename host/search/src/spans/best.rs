@@ -41,12 +41,14 @@ impl Best {
         (is_behind && is_before).then_some(key)
     }
 
-    /// Keeps a span by the key that [`Best::key_if_kept`] gave, and drops the last one if they are too many.
-    pub(crate) fn keep(&mut self, key: SortKey, span: SpanPosition) {
-        self.kept.insert(key, span);
+    /// Keeps a span by the key that [`Best::key_if_kept`] gave, and drops the last one if they are too many. Returns `false` if it was kept
+    /// already.
+    pub(crate) fn keep(&mut self, key: SortKey, span: SpanPosition) -> bool {
+        let is_new = self.kept.insert(key, span).is_none();
         if self.kept.len() > self.size {
             self.kept.pop_last();
         }
+        is_new
     }
 
     /// The last span that is kept, once no more are than may be: a span behind it does not count.

@@ -60,7 +60,7 @@ struct Keeper<'f> {
     best: &'f mut Best,
     trace: TraceId,
     fragment: u64,
-    /// The latest start among the matches.
+    /// The latest start among the matches that were not kept before.
     newest: Option<u64>,
 }
 
@@ -246,7 +246,8 @@ impl Finder {
             }
             if let Some(fragment) = sighting.fragment {
                 fragments.insert(fragment, sighting.trace_id);
-                bounds.insert(fragment, newest);
+                let bound = bounds.entry(fragment).or_insert(newest);
+                *bound = newest.max(*bound);
             } else {
                 if self.traces.len() >= MOST_REMEMBERED {
                     self.traces.clear();
@@ -374,8 +375,10 @@ impl Matches for Keeper<'_> {
     fn take(&mut self, span: &Met) {
         let position = self.position(span);
         if let Some(key) = self.best.key_if_kept(&position) {
-            self.newest = self.newest.max(Some(span.start));
-            self.best.keep(key, position);
+            // A fragment may come up again, and its sighting stands for nothing that is known then.
+            if self.best.keep(key, position) {
+                self.newest = self.newest.max(Some(span.start));
+            }
         }
     }
 }

@@ -200,7 +200,7 @@ fn a_page_judges_few_spans_where_its_order_has_an_index() {
     ] {
         let memory = many(20_000);
         let limits = Limits {
-            judged_spans: 4000,
+            judged_spans: 8000,
             ..limits()
         };
         let searcher = searcher(&memory, limits);

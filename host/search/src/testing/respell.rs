@@ -66,8 +66,8 @@ fn call(filter: &Call, by: usize) -> Call {
         ),
         _ => false,
     };
-    let is_text =
-        filter.op == "regex" || filter.args.iter().any(|arg| holds_text(arg.term.as_ref()));
+    let is_text = matches!(filter.op.as_str(), "regex" | "phrase" | "fulltext")
+        || filter.args.iter().any(|arg| holds_text(arg.term.as_ref()));
     let other_type = |declared: &mut String| match declared.as_str() {
         "" if is_text => "string".clone_into(declared),
         "string" if is_text => declared.clear(),
@@ -79,7 +79,10 @@ fn call(filter: &Call, by: usize) -> Call {
             Some(Term::Scalar(scalar)) => other_type(&mut scalar.r#type),
             Some(Term::List(list)) => {
                 other_type(&mut list.r#type);
-                turn(&mut list.values, by);
+                // The words of a phrase have an order.
+                if filter.op != "phrase" {
+                    turn(&mut list.values, by);
+                }
             }
             Some(Term::Attr(_) | Term::Field(_) | Term::Nested(_)) | None => {}
         }
