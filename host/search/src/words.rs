@@ -1,6 +1,6 @@
 //! Judging whether a text has the words that `phrase` and `fulltext` ask for (V16).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Instant;
 
@@ -104,8 +104,8 @@ impl WordQuery {
 enum Matcher<'q> {
     Anywhere {
         places: &'q HashMap<String, usize>,
-        seen: Vec<bool>,
-        missing: usize,
+        /// The places of the words that the text has. A long list costs nothing for a text with none of its words.
+        seen: HashSet<usize>,
         lower: String,
     },
     InOrder {
@@ -122,8 +122,7 @@ impl<'q> Matcher<'q> {
         match &query.arrangement {
             Arrangement::Anywhere(places) => Self::Anywhere {
                 places,
-                seen: vec![false; words.len()],
-                missing: words.len(),
+                seen: HashSet::new(),
                 lower: String::new(),
             },
             Arrangement::InOrder(borders) => Self::InOrder {
@@ -140,19 +139,13 @@ impl<'q> Matcher<'q> {
             Self::Anywhere {
                 places,
                 seen,
-                missing,
                 lower,
             } => {
                 lower.clear();
                 lower.push_str(word);
                 lower.make_ascii_lowercase();
-                if let Some(place) = places.get(lower.as_str())
-                    && let Some(seen) = seen.get_mut(*place)
-                    && !std::mem::replace(seen, true)
-                {
-                    *missing -= 1;
-                }
-                *missing == 0
+                seen.extend(places.get(lower.as_str()));
+                seen.len() == places.len()
             }
             Self::InOrder {
                 words,
