@@ -20,6 +20,9 @@ pub(crate) struct Options {
     /// The seed of all that is random in the spans.
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Give every span a statement, an URL and a stack trace, about 200 words together.
+    #[arg(long)]
+    texts: bool,
     /// The file.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -27,7 +30,10 @@ pub(crate) struct Options {
 
 /// Writes the file and prints its size.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let corpus = Corpus::new(options.seed, options.spans, options.request_spans);
+    let mut corpus = Corpus::new(options.seed, options.spans, options.request_spans);
+    if options.texts {
+        corpus = corpus.with_texts();
+    }
     replay::write(&corpus, &options.out)?;
     writeln!(
         std::io::stdout(),

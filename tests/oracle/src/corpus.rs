@@ -10,6 +10,7 @@ mod extras;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 /// The number of services.
 pub const SERVICES: usize = 60;
@@ -33,6 +34,8 @@ pub struct Corpus {
     request_spans: u64,
     /// Nanoseconds between the last trace's start and the end of the window.
     room: u64,
+    /// True if every span has long texts.
+    has_texts: bool,
 }
 
 /// One Export, and its number of spans.
@@ -52,6 +55,16 @@ impl Corpus {
             spans,
             request_spans: request_spans.max(1),
             room: ROOM,
+            has_texts: false,
+        }
+    }
+
+    /// Returns the same corpus with a statement, an URL and a stack trace on every span, about 200 words together.
+    #[must_use]
+    pub fn with_texts(self) -> Self {
+        Self {
+            has_texts: true,
+            ..self
         }
     }
 
@@ -169,7 +182,7 @@ impl Corpus {
             };
             start += random.u64(1_000..400_000);
             let span_id = random.u64(1..);
-            let span = span(
+            let mut span = span(
                 random,
                 SpanPosition {
                     trace_id: &trace_id,
@@ -179,6 +192,10 @@ impl Corpus {
                 },
                 place == 0 && number.is_multiple_of(RARE),
             );
+            if self.has_texts {
+                // Of its own, so that everything else is as without texts.
+                texts::add(&mut span, &mut fastrand::Rng::with_seed(span_id));
+            }
             parents.push((span.span_id.clone(), service));
             if let Some(spans) = by_service.get_mut(service) {
                 spans.push(span);

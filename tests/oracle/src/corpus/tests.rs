@@ -48,3 +48,24 @@ fn a_span_is_about_510_bytes() {
     let bytes: usize = (0..20).map(|index| corpus.request(index).bytes.len()).sum();
     assert!((500..520).contains(&(bytes / 20_000)), "{}", bytes / 20_000);
 }
+
+#[test]
+fn texts_have_about_200_words_a_span_and_change_nothing_else() {
+    let plain = Corpus::new(7, 1_000, 1_000);
+    let (request, _) = plain.message(0);
+    let (with_texts, _) = plain.with_texts().message(0);
+    let mut words = 0;
+    let spans = spans_of(&with_texts.resource_spans);
+    for (one, plain) in spans.zip(spans_of(&request.resource_spans)) {
+        let (before, texts) = one.span.attributes.split_at(plain.span.attributes.len());
+        assert_eq!(before, plain.span.attributes);
+        assert_eq!(one.span.span_id, plain.span.span_id);
+        assert_eq!(texts.len(), 3);
+        for text in texts {
+            let text = crate::string_form(text.value.as_ref().unwrap());
+            let parts = text.split(|part: char| !part.is_alphanumeric());
+            words += parts.filter(|part| !part.is_empty()).count();
+        }
+    }
+    assert!((180..240).contains(&(words / 1_000)), "{}", words / 1_000);
+}
