@@ -1,5 +1,7 @@
 //! Tokens of `FindSpans`: what they belong to, and what they outlive (RFC 0014).
 
+use std::cmp::Reverse;
+
 use larder_tests::filter::{and, eq, exists, field, or};
 use larder_tests::otlp::{service, span};
 use larder_tests::status::error_info;
@@ -135,7 +137,8 @@ async fn a_large_page_comes_in_messages_below_the_limit() {
     assert_eq!((rest.len(), &*token), (800, ""));
     let ids = page.iter().chain(&rest).map(|one| {
         let span = &one.scope_spans[0].spans[0];
-        (span.span_id.clone(), span.trace_id.clone())
+        // Of equal ids the newest comes first, which has the greatest trace id here.
+        (span.span_id.clone(), Reverse(span.trace_id.clone()))
     });
     let ids: Vec<_> = ids.collect();
     assert!(ids.is_sorted());
