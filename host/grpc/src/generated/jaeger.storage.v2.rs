@@ -82,13 +82,8 @@ pub mod trace_reader_server {
             + 'static;
         async fn find_spans(
             &self,
-            request: tonic::Request<
-                ::larder_proto::storage::v2::FindSpansRequest,
-            >,
-        ) -> std::result::Result<
-            tonic::Response<Self::FindSpansStream>,
-            tonic::Status,
-        >;
+            request: tonic::Request<::larder_proto::storage::v2::FindSpansRequest>,
+        ) -> std::result::Result<tonic::Response<Self::FindSpansStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct TraceReaderServer<T> {
@@ -480,8 +475,7 @@ pub mod trace_reader_server {
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as TraceReader>::find_spans(&inner, request)
-                                    .await
+                                <T as TraceReader>::find_spans(&inner, request).await
                             };
                             Box::pin(fut)
                         }
