@@ -258,11 +258,12 @@ impl Finder {
             }
         }
         let part = self.judge.part();
-        let reading = Reading::fragments(fragments, part);
-        self.judge_all(session, reading, Some((&bounds, window.end)))
-            .await?;
+        // Whole traces first: a fragment of one may come up again, with the time up to which anything is still to come.
         self.judge_all(session, Reading::traces(whole, part), None)
-            .await
+            .await?;
+        let reading = Reading::fragments(fragments, part);
+        let bounds = Some((&bounds, window.end));
+        self.judge_all(session, reading, bounds).await
     }
 
     /// Judges the pieces of a reading. `bounds` has the time of each sighted fragment, an upper bound of its matches that start no later
