@@ -14,7 +14,7 @@ use super::judge::Judge;
 use super::paging::{Page, TracePosition};
 use super::plan::{Plan, plan};
 use super::query::Query;
-use super::reading::Reading;
+use super::reading::{OLDER_THAN_ITS_MATCH, Reading};
 use super::session::Session;
 use super::sightings::Sighted;
 
@@ -22,8 +22,6 @@ use super::sightings::Sighted;
 const SMALLEST_PAGE: usize = 32;
 const LARGEST_PAGE: usize = 4096;
 
-/// Pieces judged before the task yields; each takes some microseconds.
-const PIECES_AT_ONCE: usize = 64;
 /// Number of traces to request at a time when all are wanted.
 pub(crate) const TRACES_AT_A_TIME: usize = 1024;
 
@@ -298,26 +296,17 @@ impl Emitter {
     async fn judge_all(
         &mut self,
         session: &mut Session,
-        mut reading: Reading,
+        reading: Reading,
         bounds: Option<&HashMap<u64, u64>>,
     ) -> Result<(), Error> {
-        while let Some(pieces) = reading.next(session).await? {
-            let deadline = session.budget.deadline();
-            for pieces in pieces.chunks(PIECES_AT_ONCE) {
-                let since = Instant::now();
-                for piece in pieces {
-                    let newest = self.judge_piece(session, piece, deadline)?;
-                    if bounds.is_some_and(|bounds| newest > bounds.get(&piece.fragment).copied()) {
-                        return Err(
-                            session.breach("a sighting is older than a match that it stands for")
-                        );
-                    }
-                }
-                session.budget.spent().judging += since.elapsed();
-                session.yield_if_due().await;
+        let judged = reading.judge_each(session, |session, piece, deadline| {
+            let newest = self.judge_piece(session, piece, deadline)?;
+            if bounds.is_some_and(|bounds| newest > bounds.get(&piece.fragment).copied()) {
+                return Err(session.breach(OLDER_THAN_ITS_MATCH));
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        judged.await
     }
 
     /// Takes the first settled entries that need judging out of the queue, and drops those that no longer need it.

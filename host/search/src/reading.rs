@@ -1,5 +1,7 @@
 //! A series of `read` calls for one list of traces or fragments, checked page by page.
 
+use std::time::Instant;
+
 use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{Error, Part, Piece, TraceId, Wanted};
 
@@ -8,6 +10,12 @@ use super::session::Session;
 /// Approximate bytes of pieces per page: few calls into the guest, and bounded memory.
 const DIGEST_PAGE_BYTES: u32 = 4 << 20;
 const OTLP_PAGE_BYTES: u32 = 2 << 20;
+
+/// Pieces judged before the task yields; each takes some microseconds.
+const PIECES_AT_ONCE: usize = 64;
+
+/// The rule that a plugin breaks whose sighting has a match that starts later than the sighting says.
+pub(crate) const OLDER_THAN_ITS_MATCH: &str = "a sighting is older than a match that it stands for";
 
 /// Reads the wanted pieces page by page.
 pub(crate) struct Reading {
@@ -86,6 +94,26 @@ impl Reading {
         self.ended = page.resume.is_none();
         self.resume = page.resume;
         Ok(Some(page.pieces))
+    }
+
+    /// Passes each piece to `judge`, with the time by which judging has to end. Counts the time as that of judging, and yields in between.
+    pub(crate) async fn judge_each(
+        mut self,
+        session: &mut Session,
+        mut judge: impl FnMut(&mut Session, &Piece, Instant) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        while let Some(pieces) = self.next(session).await? {
+            let deadline = session.budget.deadline();
+            for pieces in pieces.chunks(PIECES_AT_ONCE) {
+                let since = Instant::now();
+                for piece in pieces {
+                    judge(session, piece, deadline)?;
+                }
+                session.budget.spent().judging += since.elapsed();
+                session.yield_if_due().await;
+            }
+        }
+        Ok(())
     }
 
     fn broken_rule(&mut self, pieces: &[Piece], resume: Option<&[u8]>) -> Option<String> {

@@ -21,7 +21,7 @@ use crate::judge::{Judge, Matches, Met};
 use crate::paging::SpanPosition;
 use crate::plan::{Plan, plan};
 use crate::predicate::Predicate;
-use crate::reading::Reading;
+use crate::reading::{OLDER_THAN_ITS_MATCH, Reading};
 use crate::session::Session;
 use crate::sightings::Sighted;
 
@@ -36,9 +36,6 @@ const MOST_IN_PART: usize = 1024;
 /// How often windows are halved: often enough to find the oldest spans of any window. Fragments that span much time are in many parts, and
 /// could otherwise be halved for ever.
 const MOST_HALVINGS: usize = 128;
-
-/// Pieces judged before the task yields; each takes some microseconds.
-const PIECES_AT_ONCE: usize = 64;
 
 /// Traces that are remembered as judged. More are judged again, and change nothing.
 const MOST_REMEMBERED: usize = 1 << 16;
@@ -271,30 +268,21 @@ impl Finder {
     async fn judge_all(
         &mut self,
         session: &mut Session,
-        mut reading: Reading,
+        reading: Reading,
         bounds: Option<(&HashMap<u64, u64>, u64)>,
     ) -> Result<(), Error> {
-        while let Some(pieces) = reading.next(session).await? {
-            let deadline = session.budget.deadline();
-            for pieces in pieces.chunks(PIECES_AT_ONCE) {
-                let since = Instant::now();
-                for piece in pieces {
-                    let newest = self.judge_piece(session, piece, deadline)?;
-                    let is_broken = bounds.is_some_and(|(bounds, end)| {
-                        newest.is_some_and(|newest| newest <= end)
-                            && newest > bounds.get(&piece.fragment).copied()
-                    });
-                    if is_broken {
-                        return Err(
-                            session.breach("a sighting is older than a match that it stands for")
-                        );
-                    }
-                }
-                session.budget.spent().judging += since.elapsed();
-                session.yield_if_due().await;
+        let judged = reading.judge_each(session, |session, piece, deadline| {
+            let newest = self.judge_piece(session, piece, deadline)?;
+            let is_broken = bounds.is_some_and(|(bounds, end)| {
+                newest.is_some_and(|newest| newest <= end)
+                    && newest > bounds.get(&piece.fragment).copied()
+            });
+            if is_broken {
+                return Err(session.breach(OLDER_THAN_ITS_MATCH));
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        judged.await
     }
 
     /// Judges one piece. Returns the latest start of what it has for the answer.
