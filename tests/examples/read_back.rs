@@ -16,6 +16,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -64,7 +65,10 @@ fn main() -> ExitCode {
     }
     ask("/api/v3/services", false);
     for service in &services {
-        let service: String = service.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let service = service.bytes().fold(String::new(), |mut path, byte| {
+            write!(path, "%{byte:02X}").expect("a String takes all");
+            path
+        });
         ask(&format!("/api/v3/operations?service={service}"), false);
         ask(
             &format!("/api/traces?service={service}&limit=1000&start=0&end=4000000000000000"),

@@ -2,7 +2,7 @@
 
 use larder_oracle::Oracle;
 use larder_tests::filter::{and, attr, eq, exists, field, gte, not};
-use larder_tests::otlp::{ResourceBuilder, SpanBuilder, span};
+use larder_tests::otlp::{ResourceBuilder, SpanBuilder, SpanRef, span};
 use larder_tests::status::error_info;
 use larder_tests::{Plugin, Scene, SpanSearch, unset_timestamp};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
@@ -84,7 +84,7 @@ async fn written(scene: &Scene) -> Vec<ResourceSpans> {
 
 fn expected(written: &[ResourceSpans], search: &SpanSearch) -> Vec<ResourceSpans> {
     let found = Oracle::new(written).find_spans(&search.0);
-    found.into_iter().map(|one| one.alone()).collect()
+    found.into_iter().map(SpanRef::alone).collect()
 }
 
 /// Every order, in one page and in pages of one span: each span once, each copy once, with its own resource, scope and schema URLs.

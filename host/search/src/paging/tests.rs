@@ -21,17 +21,17 @@ const LAST_SPAN: SpanPosition = SpanPosition {
     place: 2,
 };
 
-fn page(page_size: u32, page_token: &str) -> Option<Pagination> {
-    Some(Pagination {
+fn page(page_size: u32, page_token: &str) -> Pagination {
+    Pagination {
         page_size,
         page_token: page_token.to_owned(),
-    })
+    }
 }
 
 fn query(service: &str, page_size: u32, page_token: &str) -> TraceQueryParameters {
     TraceQueryParameters {
         service_name: service.to_owned(),
-        pagination: page(page_size, page_token),
+        pagination: Some(page(page_size, page_token)),
         ..TraceQueryParameters::default()
     }
 }
@@ -41,7 +41,7 @@ fn spans(page_size: u32, page_token: &str) -> SpanQueryParameters {
     SpanQueryParameters {
         start_time_min: time(1),
         start_time_max: time(2),
-        pagination: page(page_size, page_token),
+        pagination: Some(page(page_size, page_token)),
         ..SpanQueryParameters::default()
     }
 }

@@ -118,39 +118,42 @@ impl SpanOrder {
     /// The key of a span.
     pub(crate) fn key(&self, span: &SpanPosition) -> SortKey {
         let mut key = SortKey([0; SORT_KEY_LEN]);
-        let mut rest = key.0.as_mut_slice();
+        let mut end = 0;
         for (field, direction) in &self.0 {
-            let at = match field {
-                SortField::StartTime => write(&mut rest, &span.start.to_be_bytes()),
+            let start = end;
+            end = match field {
+                SortField::StartTime => key.write(start, &span.start.to_be_bytes()),
                 SortField::Duration => {
                     // The sign's bit is flipped, so that negative ones sort first.
                     let sortable = span.duration ^ i128::MIN;
-                    write(&mut rest, &sortable.to_be_bytes())
+                    key.write(start, &sortable.to_be_bytes())
                 }
-                SortField::TraceId => write(&mut rest, &span.trace.to_bytes()),
-                SortField::SpanId => write(&mut rest, &span.span),
+                SortField::TraceId => key.write(start, &span.trace.to_bytes()),
+                SortField::SpanId => key.write(start, &span.span),
             };
             if *direction == Direction::Descending {
-                for byte in at {
+                for byte in key.0.get_mut(start..end).unwrap_or_default() {
                     *byte = !*byte;
                 }
             }
         }
-        write(&mut rest, &span.fragment.to_be_bytes());
-        write(&mut rest, &span.place.to_be_bytes());
+        end = key.write(end, &span.fragment.to_be_bytes());
+        key.write(end, &span.place.to_be_bytes());
         key
     }
 }
 
-/// Writes the bytes to the front of `rest`, which begins behind them then. Returns what was written.
-fn write<'k>(rest: &mut &'k mut [u8], bytes: &[u8]) -> &'k mut [u8] {
-    let whole = std::mem::take(rest);
-    let Some((at, behind)) = whole.split_at_mut_checked(bytes.len()) else {
-        return &mut [];
-    };
-    at.copy_from_slice(bytes);
-    *rest = behind;
-    at
+// === impl SortKey ===
+
+impl SortKey {
+    /// Writes the bytes from this place on. Returns where they end.
+    fn write(&mut self, start: usize, bytes: &[u8]) -> usize {
+        let end = start + bytes.len();
+        if let Some(at) = self.0.get_mut(start..end) {
+            at.copy_from_slice(bytes);
+        }
+        end
+    }
 }
 
 // === impl SortField ===

@@ -85,7 +85,7 @@ impl Memory {
     pub(crate) fn export(&self, resource_spans: Vec<ResourceSpans>) {
         let mut ingest = ingest();
         let number = self.exports.fetch_add(1, Ordering::Relaxed);
-        ingest.set_word_terms(number % 2 == 0);
+        ingest.set_word_terms(number.is_multiple_of(2));
         let ingested = ingest.walk(&TracesData { resource_spans }.encode_to_vec());
         for batch in &ingested.unwrap().batches {
             self.store(batch);
