@@ -43,7 +43,7 @@ pub(super) struct Services {
 /// The ports that answer. Dropped without a drain, they are closed.
 pub(super) struct Ports {
     grpc: Grpc,
-    grpc_ports: JoinSet<Result<(), Error>>,
+    serving: JoinSet<Result<(), Error>>,
     admin: JoinHandle<()>,
     draining: CancellationToken,
     /// Cancelled when the admin port has to end, after all else.
@@ -87,7 +87,7 @@ impl Bound {
         let admin = admin::serve(admin, self.admin, header_timeout, last.clone());
         Ports {
             grpc,
-            grpc_ports,
+            serving: grpc_ports,
             admin: tokio::spawn(admin),
             draining,
             last,
@@ -114,7 +114,7 @@ impl Ports {
     /// Waits until a port ends by itself.
     pub(super) async fn ended(&mut self) -> Result<(), Error> {
         tokio::select! {
-            Some(port) = self.grpc_ports.join_next() => {
+            Some(port) = self.serving.join_next() => {
                 port.unwrap_or_else(|error| Err(Error::Task(error)))
             }
             served = &mut self.admin => served.map_err(Error::Task),
@@ -129,7 +129,7 @@ impl Ports {
     /// Waits until the calls under way have ended, for at most this time.
     pub(super) async fn drain(&mut self, drain_timeout: Duration) {
         let drained = timeout(drain_timeout, async {
-            while self.grpc_ports.join_next().await.is_some() {}
+            while self.serving.join_next().await.is_some() {}
             self.grpc.wait_for_writes().await;
         });
         if drained.await.is_err() {
