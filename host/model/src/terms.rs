@@ -11,7 +11,7 @@ mod magnitude;
 mod words;
 
 pub use magnitude::Magnitude;
-pub use words::{WordKey, is_common, push_words, spellings};
+pub use words::{WordKey, is_common, push_words, spellings, word_part};
 
 /// The kind of message that holds an attribute. The numbers are part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

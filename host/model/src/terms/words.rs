@@ -10,6 +10,9 @@ const MAX_WORDS: usize = 64;
 /// Most bytes of a word that has a term.
 const MAX_WORD_BYTES: usize = 64;
 
+/// Digits of a number that its term is made of, the last ones.
+const NUMBER_DIGITS: usize = 3;
+
 /// Bytes of a value whose words have terms.
 const MAX_BYTES: usize = 4096;
 
@@ -38,6 +41,18 @@ pub fn is_common(word: &str) -> bool {
     }
 }
 
+/// The part of a word that its term is made of: of a number of ASCII digits the last three, else all of it.
+///
+/// Numbers are mostly ids, which a fragment has many of and shares with few others. A term for each of them would cost more than all other
+/// words together.
+pub fn word_part(word: &str) -> &str {
+    let start = word.len().saturating_sub(NUMBER_DIGITS);
+    match word.get(start..) {
+        Some(end) if word.bytes().all(|byte| byte.is_ascii_digit()) => end,
+        _ => word,
+    }
+}
+
 /// The spellings of a word in which it has no term where it is the whole value. The term of the value finds it there.
 pub fn spellings(word: &str) -> [String; 3] {
     let lower = word.to_ascii_lowercase();
@@ -61,7 +76,7 @@ pub fn push_words(level: Level, key: &[u8], text: &str, out: &mut Vec<Term>) {
     let beginning = beginning.unwrap_or_default();
     let mut has_unlisted = beginning.len() < text.len();
     for word in words(beginning).filter(|word| !is_common(word)) {
-        let Some(word) = lower(word, &mut buffer) else {
+        let Some(word) = lower(word_part(word), &mut buffer) else {
             has_unlisted = true;
             continue;
         };
@@ -166,6 +181,18 @@ mod tests {
             &["v1", "id", "500", "\u{e9}"],
             false,
         );
+    }
+
+    #[test]
+    fn numbers_have_the_term_of_their_last_digits() {
+        check(
+            "order 12345 of 345, 1007 x12345",
+            &["order", "345", "of", "007", "x12345"],
+            false,
+        );
+        check(&format!("{} 500", "9".repeat(80)), &["999", "500"], false);
+        // It is found by its value.
+        check("12345", &[], false);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) fn clauses(levels: Levels, key: &str, query: &WordQuery) -> Vec<Vec<T
     if listed.is_empty() {
         return vec![present_terms(levels, key)];
     }
-    listed.sort_unstable_by_key(|word| (Reverse(word.len()), *word));
+    listed.sort_unstable_by_key(|word| (Reverse(terms::word_part(word).len()), *word));
     listed.dedup();
     listed.truncate(MAX_WORDS);
     // A text with two words, equal or not, is not a single word.
@@ -42,7 +42,7 @@ fn clause(levels: Levels, key: &str, word: &str, may_be_alone: bool) -> Vec<Term
     for level in levels.iter() {
         // The last is for fragments that were written without terms of words.
         terms.extend([
-            word_hash.with_word(level, word.as_bytes()),
+            word_hash.with_word(level, terms::word_part(word).as_bytes()),
             terms::unlisted_words(level, key.as_bytes()),
             key_hash.present(level),
         ]);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     /// Words of every case and of several lengths, some of which differ in case alone.
-    static WORDS: [&str; 14] = [
+    static WORDS: [&str; 15] = [
         "one",
         "One",
         "ONE",
@@ -232,6 +232,7 @@ mod tests {
         "7",
         "42",
         "500",
+        "2500",
         "\u{e9}t\u{e9}",
         "\u{c9}T\u{c9}",
         "\u{65e5}\u{672c}",
@@ -264,7 +265,10 @@ mod tests {
         fn what_has_the_words_passes(text in text(), query in query()) {
             let deadline = Instant::now() + Duration::from_hours(1);
             let is_in = query.is_in(text.as_bytes(), deadline).unwrap();
-            let has = |wanted: &String| words(&text).any(|it| it.eq_ignore_ascii_case(wanted));
+            let has = |wanted: &String| {
+                let part = terms::word_part(wanted);
+                words(&text).any(|it| terms::word_part(it).eq_ignore_ascii_case(part))
+            };
             let mut listed = query.words().iter().filter(|word| !terms::is_common(word));
             let has_listed = listed.all(has);
             let passes_with_terms = passes(&text, true, &query);
