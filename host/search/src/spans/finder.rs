@@ -148,6 +148,9 @@ impl Finder {
                 break;
             }
             if let Some(narrower) = self.narrower(sighted.search(), floor) {
+                if narrower.durations.shortest > narrower.durations.longest {
+                    break;
+                }
                 sighted = Sighted::new(narrower);
             }
         }
@@ -165,15 +168,24 @@ impl Finder {
                 .is_some_and(|last| last.start > floor)
     }
 
-    /// The search for what may still be in the answer of an order by duration: everything that starts after `floor` has been seen. `None`
-    /// where it would be the same search, or could begin with the same page.
+    /// The search for what may still be in the answer of an order by duration: everything that starts after `floor` has been seen. Its range of
+    /// durations is empty if nothing may. `None` where it would be the same search, or could begin with the same page.
     fn narrower(&self, search: &Search, floor: u64) -> Option<Search> {
         let (field, direction) = self.best.order().first();
         let last = self.best.last_if_full()?;
         if field != SortField::Duration || floor >= search.starts.end {
             return None;
         }
-        let durations = toward(search.durations, direction, last.duration);
+        let mut duration = last.duration;
+        if self.best.order().is_newest_first_among_equals() && last.start > floor {
+            // What is left starts earlier, so of equal durations it comes later.
+            match direction {
+                Direction::Descending => duration = duration.max(-1) + 1,
+                Direction::Ascending if duration > 0 => duration -= 1,
+                Direction::Ascending => {}
+            }
+        }
+        let durations = toward(search.durations, direction, duration);
         (durations != search.durations).then(|| Search {
             starts: TimeRange {
                 end: floor,

@@ -107,6 +107,11 @@ impl SpanOrder {
         self.0.first().copied().unwrap_or(default)
     }
 
+    /// Returns `true` if of two spans that are equal in the first term the later one comes first.
+    pub(crate) fn is_newest_first_among_equals(&self) -> bool {
+        self.0.get(1) == Some(&(SortField::StartTime, Direction::Descending))
+    }
+
     /// The terms, in words, as a page token binds to them: equal for every spelling of one order.
     pub(crate) fn words(&self) -> String {
         let term = |(field, direction): &(SortField, Direction)| {

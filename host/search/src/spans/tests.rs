@@ -214,6 +214,25 @@ fn a_page_judges_few_spans_where_its_order_has_an_index() {
     }
 }
 
+/// Of equal durations the newest come first, so the older ones need not be judged.
+#[test]
+fn a_page_judges_few_spans_where_all_are_equally_long() {
+    let spans = (1..=20_000_u32).map(|number| {
+        let start = 1000 * u64::from(number);
+        of("a", op(number.into(), 1, start, start + 7))
+    });
+    let memory = Arc::new(Memory::of(&[spans.collect()]));
+    for direction in ["asc", "desc"] {
+        let limits = Limits {
+            judged_spans: 1000,
+            ..limits()
+        };
+        let searcher = searcher(&memory, limits);
+        let search = SpanSearch::within(0, 1 << 40).order_by("duration", direction);
+        assert_eq!(ids(&searcher, search.page(2, "")), [20_000, 19_999]);
+    }
+}
+
 #[test]
 fn spans_that_are_not_those_of_the_digest_are_a_breach() {
     let mut memory = Memory::of(&[vec![of("a", op(1, 1, 10, 20))]]);
