@@ -51,10 +51,13 @@ fn main() -> ExitCode {
         ids.len(),
         services.len()
     );
-    let mut failed = 0;
+    let (mut failed, mut unwritable) = (0, 0);
     let mut ask = |path: &str, unknown_is_right: bool| {
         let answer = http::get(jaeger, path);
-        if answer.status != 200 && !(unknown_is_right && answer.status == 404) {
+        // Jaeger's older API writes JSON, which has no NaN and no infinity, whatever the storage.
+        if answer.body.contains("json: unsupported value") {
+            unwritable += 1;
+        } else if answer.status != 200 && !(unknown_is_right && answer.status == 404) {
             failed += 1;
             println!("{path}: {} {}", answer.status, answer.body);
         }
@@ -75,7 +78,10 @@ fn main() -> ExitCode {
             true,
         );
     }
-    println!("{failed} answers of Jaeger's were errors");
+    println!(
+        "{unwritable} answers had a NaN or an infinity, which Jaeger's older API cannot write"
+    );
+    println!("{failed} answers of Jaeger's were other errors");
     if failed == 0 && !ids.is_empty() {
         ExitCode::SUCCESS
     } else {
