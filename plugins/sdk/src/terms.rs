@@ -113,8 +113,8 @@ pub fn attribute(level: Level, key: &str, string_form: &str) -> Term {
     at_level(16, level, &[key.as_bytes(), string_form.as_bytes()])
 }
 
-/// An attribute with this key at the level is a text with this word, whose ASCII letters are in lower case. A number of more than three ASCII
-/// digits counts by its last three.
+/// An attribute with this key at the level is a text with this word, whose ASCII letters are in lower case. A number of more than four ASCII
+/// digits counts by its last four.
 pub fn attribute_word(level: Level, key: &str, word: &str) -> Term {
     at_level(18, level, &[key.as_bytes(), word.as_bytes()])
 }

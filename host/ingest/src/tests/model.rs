@@ -318,8 +318,8 @@ fn terms_of_words(level: Level, key: &[u8], text: &str) -> Vec<Term> {
     let mut distinct: Vec<String> = Vec::new();
     for word in words(beginning) {
         let mut word = word.to_ascii_lowercase();
-        if word.len() > 3 && word.chars().all(|one| one.is_ascii_digit()) {
-            word = word[word.len() - 3..].to_owned();
+        if word.len() > 4 && word.chars().all(|one| one.is_ascii_digit()) {
+            word = word[word.len() - 4..].to_owned();
         }
         let is_common = match word.len() {
             1 => true,

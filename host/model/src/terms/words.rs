@@ -11,7 +11,7 @@ const MAX_WORDS: usize = 64;
 const MAX_WORD_BYTES: usize = 64;
 
 /// Digits of a number that its term is made of, the last ones.
-const NUMBER_DIGITS: usize = 3;
+const NUMBER_DIGITS: usize = 4;
 
 /// Bytes of a value whose words have terms.
 const MAX_BYTES: usize = 4096;
@@ -41,7 +41,7 @@ pub fn is_common(word: &str) -> bool {
     }
 }
 
-/// The part of a word that its term is made of: of a number of ASCII digits the last three, else all of it.
+/// The part of a word that its term is made of: of a number of ASCII digits the last four, else all of it.
 ///
 /// Numbers are mostly ids, which a fragment has many of and shares with few others. A term for each of them would cost more than all other
 /// words together.
@@ -187,10 +187,10 @@ mod tests {
     fn numbers_have_the_term_of_their_last_digits() {
         check(
             "order 12345 of 345, 1007 x12345",
-            &["order", "345", "of", "007", "x12345"],
+            &["order", "2345", "of", "345", "1007", "x12345"],
             false,
         );
-        check(&format!("{} 500", "9".repeat(80)), &["999", "500"], false);
+        check(&format!("{} 500", "9".repeat(80)), &["9999", "500"], false);
         // It is found by its value.
         check("12345", &[], false);
     }
