@@ -78,12 +78,12 @@ pub(super) fn write(position: impl Position, fingerprint: u64) -> String {
 /// # Errors
 /// Any other text.
 pub(super) fn read<P: Position>(text: &str, fingerprint: u64) -> Result<P, Refusal> {
-    if text.len() > MAX_LETTERS {
-        return Err(Refusal::Malformed("it is longer than any token"));
-    }
     let bytes = URL_SAFE_NO_PAD
         .decode(text)
         .map_err(|_| Refusal::NotBase64)?;
+    if text.len() > MAX_LETTERS {
+        return Err(Refusal::Malformed("it is longer than any token"));
+    }
     let malformed = |_| Refusal::Malformed("it cannot be decoded");
     let header = Header::decode(bytes.as_slice()).map_err(malformed)?;
     match header.version {

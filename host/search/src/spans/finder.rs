@@ -8,6 +8,7 @@
 //! | duration | newest first; once the page is full, only fragments are asked for that reach the duration of its last span |
 //! | trace id, span id | every match |
 
+use std::hash::Hash;
 use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
@@ -37,7 +38,7 @@ const MOST_IN_PART: usize = 1024;
 /// could otherwise be halved for ever.
 const MOST_HALVINGS: usize = 128;
 
-/// Traces that are remembered as judged. More are judged again, and change nothing.
+/// Fragments, and traces, that are remembered as judged. More are judged again, and change nothing.
 const MOST_REMEMBERED: usize = 1 << 16;
 
 /// Finds the first spans of an order that match a predicate.
@@ -48,7 +49,8 @@ pub(crate) struct Finder {
     plan: Option<Plan>,
     /// Sightings of the next page.
     page: usize,
-    /// Traces that were judged whole.
+    /// Fragments that were judged, and traces that were judged whole. Of neither another span can come on the page.
+    fragments: HashSet<u64>,
     traces: HashSet<TraceId>,
 }
 
@@ -80,6 +82,7 @@ impl Finder {
             best: Best::new(order, after, size),
             plan,
             page: size.saturating_mul(2).clamp(SMALLEST_PAGE, LARGEST_PAGE),
+            fragments: HashSet::new(),
             traces: HashSet::new(),
         }
     }
@@ -208,8 +211,10 @@ impl Finder {
             });
             let mut found = Vec::new();
             while !sighted.ended() && found.len() < most {
-                let limit = u32::try_from(most - found.len()).unwrap_or(u32::MAX);
-                found.extend(sighted.next(session, limit).await?);
+                let limit = u32::try_from(most).unwrap_or(u32::MAX);
+                let page = sighted.next(session, limit).await?;
+                // Fragments that span much time are in many parts, and are judged in the first of them.
+                found.extend(page.into_iter().filter(|it| !self.is_judged(it)));
             }
             if !sighted.ended() && part.start < part.end && halvings < MOST_HALVINGS {
                 halvings += 1;
@@ -247,10 +252,13 @@ impl Finder {
     ) -> Result<(), Error> {
         let mut fragments = HashMap::new();
         let mut bounds = HashMap::new();
-        let mut whole = Vec::new();
+        let mut whole = HashSet::new();
         for sighting in found {
             let newest = sighting.newest.min(window.end);
             if newest < window.start {
+                continue;
+            }
+            if self.is_judged(&sighting) {
                 continue;
             }
             if let Some(fragment) = sighting.fragment {
@@ -258,21 +266,24 @@ impl Finder {
                 let bound = bounds.entry(fragment).or_insert(newest);
                 *bound = newest.max(*bound);
             } else {
-                if self.traces.len() >= MOST_REMEMBERED {
-                    self.traces.clear();
-                }
-                if self.traces.insert(sighting.trace_id) {
-                    whole.push(sighting.trace_id);
-                }
+                whole.insert(sighting.trace_id);
             }
         }
+        remember(&mut self.fragments, fragments.keys());
+        remember(&mut self.traces, &whole);
         let part = self.judge.part();
         // Whole traces first: a fragment of one may come up again, with the time up to which anything is still to come.
-        self.judge_all(session, Reading::traces(whole, part), None)
-            .await?;
+        let reading = Reading::traces(whole.into_iter().collect(), part);
+        self.judge_all(session, reading, None).await?;
         let reading = Reading::fragments(fragments, part);
         let bounds = Some((&bounds, window.end));
         self.judge_all(session, reading, bounds).await
+    }
+
+    /// Returns `true` if all that the sighting stands for has been judged.
+    fn is_judged(&self, sighting: &Sighting) -> bool {
+        let is_judged = |fragment| self.fragments.contains(&fragment);
+        self.traces.contains(&sighting.trace_id) || sighting.fragment.is_some_and(is_judged)
     }
 
     /// Judges the pieces of a reading. `bounds` has the time of each sighted fragment, an upper bound of its matches that start no later
@@ -318,6 +329,17 @@ impl Finder {
         session.budget.judged(judged)?;
         Ok(newest)
     }
+}
+
+/// Adds to what is remembered, and forgets what was before if that is too much.
+fn remember<'a, T: Copy + Eq + Hash + 'a>(
+    remembered: &mut HashSet<T>,
+    more: impl IntoIterator<Item = &'a T>,
+) {
+    if remembered.len() >= MOST_REMEMBERED {
+        remembered.clear();
+    }
+    remembered.extend(more);
 }
 
 /// Leaves out of a search what is before the last span of the page before, as far as the first term of the order says so.

@@ -1,5 +1,8 @@
 //! Messages of spans of any traces: neighbours share their resource and their scope where these are equal, byte for byte.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use larder_proto::TracesBytes;
 
 use crate::parts::{Parts, Span};
@@ -11,9 +14,16 @@ const FIELD: usize = 6;
 /// An encoded span with the headers of its resource and its scope: every other field of its `ResourceSpans` and its `ScopeSpans`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Alone {
-    pub(crate) resource: Vec<u8>,
-    pub(crate) scope: Vec<u8>,
+    pub(crate) resource: Arc<[u8]>,
+    pub(crate) scope: Arc<[u8]>,
     pub(crate) span: Vec<u8>,
+}
+
+/// The headers of one piece, which its spans share.
+#[derive(Default)]
+pub(crate) struct Headers {
+    resources: HashMap<usize, Arc<[u8]>>,
+    scopes: HashMap<usize, Arc<[u8]>>,
 }
 
 /// Joins spans in the order given.
@@ -25,12 +35,12 @@ pub(crate) struct MessageBuilder {
 }
 
 struct OfResource {
-    header: Vec<u8>,
+    header: Arc<[u8]>,
     scopes: Vec<OfScope>,
 }
 
 struct OfScope {
-    header: Vec<u8>,
+    header: Arc<[u8]>,
     /// Fields with a span each.
     spans: Vec<u8>,
 }
@@ -38,11 +48,13 @@ struct OfScope {
 // === impl Alone ===
 
 impl Alone {
-    /// A span of a piece.
-    pub(crate) fn of(parts: &Parts<'_>, span: Span<'_>) -> Self {
+    /// A span of a piece, whose headers `headers` has or gets.
+    pub(crate) fn of(parts: &Parts<'_>, span: Span<'_>, headers: &mut Headers) -> Self {
+        let resource = headers.resources.entry(span.resource);
+        let scope = headers.scopes.entry(span.scope);
         Self {
-            resource: parts.resource(span.resource).to_vec(),
-            scope: parts.scope(span.scope).to_vec(),
+            resource: Arc::clone(resource.or_insert_with(|| parts.resource(span.resource).into())),
+            scope: Arc::clone(scope.or_insert_with(|| parts.scope(span.scope).into())),
             span: span.raw.to_vec(),
         }
     }
@@ -50,6 +62,16 @@ impl Alone {
     /// Upper bound of the bytes of a message with nothing else.
     pub(crate) fn len(&self) -> usize {
         self.resource.len() + self.scope.len() + self.span.len() + 3 * FIELD
+    }
+}
+
+// === impl Headers ===
+
+impl Headers {
+    /// The bytes of all of them.
+    pub(crate) fn len(&self) -> usize {
+        let headers = self.resources.values().chain(self.scopes.values());
+        headers.map(|header| header.len()).sum()
     }
 }
 
@@ -126,9 +148,9 @@ impl MessageBuilder {
         self.bytes = 0;
         let mut traces = Vec::new();
         for of_resource in self.resources.drain(..) {
-            let mut resource_spans = of_resource.header;
+            let mut resource_spans = of_resource.header.to_vec();
             for of_scope in of_resource.scopes {
-                let mut scope_spans = of_scope.header;
+                let mut scope_spans = of_scope.header.to_vec();
                 scope_spans.extend(of_scope.spans);
                 push_field(2, &scope_spans, &mut resource_spans);
             }
@@ -153,15 +175,17 @@ mod tests {
             bytes
         };
         Alone {
-            resource: field(3, resource),
-            scope: field(3, scope),
+            resource: field(3, resource).into(),
+            scope: field(3, scope).into(),
             span: field(5, span),
         }
     }
 
     fn parts(message: &TracesBytes) -> (usize, usize, Vec<Alone>) {
         let parts = Parts::read(&message.0).unwrap();
-        let spans = parts.spans.iter().map(|span| Alone::of(&parts, *span));
+        let mut headers = Headers::default();
+        let spans = parts.spans.iter();
+        let spans = spans.map(|span| Alone::of(&parts, *span, &mut headers));
         (parts.resources.len(), parts.scopes.len(), spans.collect())
     }
 

@@ -27,16 +27,17 @@ use super::sanitize;
 use super::session::{Session, too_large};
 
 pub(crate) use finder::Finder;
-use message::{Alone, MessageBuilder};
+use message::{Alone, Headers, MessageBuilder};
 pub(crate) use order::SpanOrder;
 
-/// Bounds of the spans that are read together. The number grows while they are small, and falls where they are large.
-const FEWEST_AT_ONCE: usize = 32;
+/// The number of spans that are read together at first, and the most. It grows while they are small, and falls where they are large.
+const FIRST_AT_ONCE: usize = 32;
 const MOST_AT_ONCE: usize = 4096;
 
-/// Bytes of the spans read together below which more are read the next time, and above which fewer are.
-const FEW_BYTES: usize = 1 << 20;
-const MANY_BYTES: usize = 4 << 20;
+/// Bytes of the spans read together, each piece's headers once, below which more are read the next time.
+const FEW_BYTES: usize = 4 << 20;
+/// Bytes above which fewer are read at once, unless it is one. What has been read is given up.
+const MOST_BYTES: usize = 16 << 20;
 
 /// Bytes of a message that are left free for its token.
 const TOKEN_BYTES: usize = 256;
@@ -70,7 +71,7 @@ impl Spans {
             page,
             positions: VecDeque::new(),
             token: None,
-            at_once: FEWEST_AT_ONCE,
+            at_once: FIRST_AT_ONCE,
             read: VecDeque::new(),
             message: MessageBuilder::new(limit.saturating_sub(TOKEN_BYTES)),
         }
@@ -143,40 +144,49 @@ impl Spans {
         let fragments = wanted.iter().map(|it| (it.fragment, it.trace));
         let mut reading = Reading::fragments(fragments, Part::Otlp);
         let mut read: Vec<Vec<Alone>> = vec![Vec::new(); wanted.len()];
+        let mut bytes = 0;
         while let Some(pieces) = reading.next(&mut self.session).await? {
             for piece in pieces {
                 let numbers = of_fragment.remove(&piece.fragment).unwrap_or_default();
                 let of_piece = numbers
                     .into_iter()
                     .filter_map(|number| Some((number, wanted.get(number)?)));
-                for (number, spans) in self.take(&piece, of_piece)? {
+                let (taken, headers) = self.take(&piece, of_piece)?;
+                bytes += headers;
+                for (number, spans) in taken {
+                    bytes += spans.iter().map(|span| span.span.len()).sum::<usize>();
                     if let Some(read) = read.get_mut(number) {
                         *read = spans;
                     }
                 }
                 self.session.yield_if_due().await;
             }
+            if bytes > MOST_BYTES && count > 1 {
+                self.at_once = count / 2;
+                for position in wanted.into_iter().rev() {
+                    self.positions.push_front(position);
+                }
+                return Ok(());
+            }
         }
         self.read.extend(read.into_iter().flatten());
-        let bytes: usize = self.read.iter().map(Alone::len).sum();
         if bytes < FEW_BYTES {
             self.at_once = (self.at_once * 2).min(MOST_AT_ONCE);
-        } else if bytes > MANY_BYTES {
-            self.at_once = (self.at_once / 2).max(FEWEST_AT_ONCE);
         }
         Ok(())
     }
 
-    /// Takes spans out of a piece, each with its number: one, or several where one is cut for its size.
+    /// Takes spans out of a piece, each with its number: one, or several where one is cut for its size. Returns the bytes of their headers too.
     fn take<'w>(
         &self,
         piece: &Piece,
         wanted: impl Iterator<Item = (usize, &'w SpanPosition)>,
-    ) -> Result<Vec<(usize, Vec<Alone>)>, Error> {
+    ) -> Result<(Vec<(usize, Vec<Alone>)>, usize), Error> {
         let fault = |error| Fault::from(error).into_error(&self.session, piece);
         let parts = Parts::read(&piece.bytes).map_err(fault)?;
         let are_headers_sound = sanitize::are_headers_sound(&piece.bytes).map_err(fault)?;
         let mut taken = Vec::new();
+        let mut headers = Headers::default();
         for (number, position) in wanted {
             let place = usize::try_from(position.place).unwrap_or(usize::MAX);
             let span = parts
@@ -193,7 +203,7 @@ impl Spans {
                 return Err(self.other_spans(piece));
             }
             let is_sound = are_headers_sound && sanitize::is_span_sound(&view).map_err(fault)?;
-            let alone = Alone::of(&parts, *span);
+            let alone = Alone::of(&parts, *span, &mut headers);
             let spans = if is_sound && alone.len() <= self.limit() {
                 vec![alone]
             } else {
@@ -201,7 +211,7 @@ impl Spans {
             };
             taken.push((number, spans));
         }
-        Ok(taken)
+        Ok((taken, headers.len()))
     }
 
     /// Removes or replaces what Jaeger's client cannot decode in a span, and cuts one that does not fit a message (W9).
@@ -230,7 +240,9 @@ impl Spans {
                 return Err(too_large("a span", limit));
             }
             let parts = Parts::read(&bytes).map_err(fault)?;
-            spans.extend(parts.spans.iter().map(|span| Alone::of(&parts, *span)));
+            let mut headers = Headers::default();
+            let of_message = parts.spans.iter();
+            spans.extend(of_message.map(|span| Alone::of(&parts, *span, &mut headers)));
         }
         Ok(spans)
     }

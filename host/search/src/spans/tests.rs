@@ -214,6 +214,36 @@ fn a_page_judges_few_spans_where_its_order_has_an_index() {
     }
 }
 
+/// Fragments that span all of the window are in each part of it, and are judged once.
+#[test]
+fn fragments_that_span_much_time_are_judged_once() {
+    let spans = (1..=300_u32).flat_map(|trace| {
+        let at = move |place: u64| 1 + u64::from(trace) + place * 1_000_000;
+        (0..10).map(move |place| of("a", op(trace.into(), place + 1, at(place), at(place) + 5)))
+    });
+    let memory = Arc::new(Memory::of(&[spans.collect()]));
+    let limits = Limits {
+        judged_spans: 60_000,
+        ..limits()
+    };
+    let searcher = searcher(&memory, limits);
+    let mut token = String::new();
+    let mut starts = Vec::new();
+    for _ in 0..3 {
+        let search = SpanSearch::within(0, 1 << 40).order_by("startTime", "asc");
+        let (spans, next) = page(&searcher, search.page(400, &token));
+        starts.extend(
+            spans
+                .iter()
+                .map(|alone| one(alone).span.start_time_unix_nano),
+        );
+        token = next;
+    }
+    assert_eq!(starts.len(), 1200);
+    assert!(starts.is_sorted());
+    assert_eq!(starts.last(), Some(&(1 + 300 + 3_000_000)));
+}
+
 /// Of equal durations the newest come first, so the older ones need not be judged.
 #[test]
 fn a_page_judges_few_spans_where_all_are_equally_long() {
