@@ -224,6 +224,7 @@ fn fragments_that_span_much_time_are_judged_once() {
     let memory = Arc::new(Memory::of(&[spans.collect()]));
     let limits = Limits {
         judged_spans: 60_000,
+        max_message_bytes: MAX_MESSAGE_BYTES,
         ..limits()
     };
     let searcher = searcher(&memory, limits);
