@@ -58,6 +58,15 @@ pub(crate) struct Spans {
     message: MessageBuilder,
 }
 
+/// Spans of one piece.
+#[derive(Default)]
+struct Taken {
+    /// Each wanted span by its number: one, or several where one is cut for its size.
+    spans: Vec<(usize, Vec<Alone>)>,
+    /// Bytes of the headers that they share.
+    header_bytes: usize,
+}
+
 // === impl Spans ===
 
 impl Spans {
@@ -151,9 +160,9 @@ impl Spans {
                 let of_piece = numbers
                     .into_iter()
                     .filter_map(|number| Some((number, wanted.get(number)?)));
-                let (taken, headers) = self.take(&piece, of_piece)?;
-                bytes += headers;
-                for (number, spans) in taken {
+                let taken = self.take(&piece, of_piece)?;
+                bytes += taken.header_bytes;
+                for (number, spans) in taken.spans {
                     bytes += spans.iter().map(|span| span.span.len()).sum::<usize>();
                     if let Some(read) = read.get_mut(number) {
                         *read = spans;
@@ -176,16 +185,16 @@ impl Spans {
         Ok(())
     }
 
-    /// Takes spans out of a piece, each with its number: one, or several where one is cut for its size. Returns the bytes of their headers too.
+    /// Takes the wanted spans out of a piece.
     fn take<'w>(
         &self,
         piece: &Piece,
         wanted: impl Iterator<Item = (usize, &'w SpanPosition)>,
-    ) -> Result<(Vec<(usize, Vec<Alone>)>, usize), Error> {
+    ) -> Result<Taken, Error> {
         let fault = |error| Fault::from(error).into_error(&self.session, piece);
         let parts = Parts::read(&piece.bytes).map_err(fault)?;
         let are_headers_sound = sanitize::are_headers_sound(&piece.bytes).map_err(fault)?;
-        let mut taken = Vec::new();
+        let mut taken = Taken::default();
         let mut headers = Headers::default();
         for (number, position) in wanted {
             let place = usize::try_from(position.place).unwrap_or(usize::MAX);
@@ -209,9 +218,10 @@ impl Spans {
             } else {
                 self.fit(&alone, is_sound, piece)?
             };
-            taken.push((number, spans));
+            taken.spans.push((number, spans));
         }
-        Ok((taken, headers.len()))
+        taken.header_bytes = headers.len();
+        Ok(taken)
     }
 
     /// Removes or replaces what Jaeger's client cannot decode in a span, and cuts one that does not fit a message (W9).
