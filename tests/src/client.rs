@@ -263,15 +263,9 @@ impl Client {
         &self,
         search: &SpanSearch,
     ) -> Result<(Vec<ResourceSpans>, String), Status> {
-        let request = FindSpansRequest {
-            query: Some(search.0.clone()),
-        };
-        let body = request.encode_to_vec().into();
-        let reply = self.call.stream(method::FIND_SPANS, body).await;
-        reply.end?;
         let mut spans = Vec::new();
         let mut token = String::new();
-        for message in reply.messages {
+        for message in self.messages_of_spans(search).await? {
             assert_eq!(token, "", "a token before the last message");
             let message = FindSpansResponse::decode(message).expect("spans");
             token = message.next_page_token;
@@ -281,6 +275,17 @@ impl Client {
             spans.extend(spans_of(&data.resource_spans).map(SpanRef::alone));
         }
         Ok((spans, token))
+    }
+
+    /// Returns the messages of one page of `FindSpans`, as sent.
+    pub async fn messages_of_spans(&self, search: &SpanSearch) -> Result<Vec<Bytes>, Status> {
+        let request = FindSpansRequest {
+            query: Some(search.0.clone()),
+        };
+        let body = request.encode_to_vec().into();
+        let reply = self.call.stream(method::FIND_SPANS, body).await;
+        reply.end?;
+        Ok(reply.messages)
     }
 
     /// Follows the tokens of a search for spans to the end. Returns the pages, of which all but the last are full.

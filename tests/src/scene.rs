@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, OnceLock};
 use std::time::SystemTime;
 
-use larder_oracle::Query;
 use larder_oracle::otlp::{ResourceBuilder, service};
+use larder_oracle::{Query, SpanSearch};
 
 use crate::client::Client;
 use crate::plugins::Plugin;
@@ -98,6 +98,11 @@ impl Scene {
         Query::default()
             .window(self.at(0), self.at(LENGTH - 1))
             .depth(1000)
+    }
+
+    /// Returns a search for the spans of this scene's time window.
+    pub fn span_search(&self) -> SpanSearch {
+        SpanSearch::within(self.at(0), self.at(LENGTH - 1))
     }
 
     /// Exports these resources; all spans must be accepted.

@@ -1,15 +1,27 @@
-//! Evaluates filters by every RPC that searches, and reports the failed rows of a table.
+//! Evaluates filters by every RPC that searches, for traces and for spans, and reports the failed rows of a table.
 
 use larder_proto::expression::v1::Call;
 use larder_tests::filter::text;
+use larder_tests::otlp::spans_of;
 use larder_tests::status::error_info;
 use larder_tests::{Query, Scene};
 use tonic::{Code, Status};
 
-/// Returns the numbers of the matching traces, newest first. All three RPCs must agree, also on a refusal.
+/// Returns the numbers of the matching traces, newest first. All three RPCs for traces must agree, also on a refusal.
 pub(crate) async fn ask(scene: &Scene, query: &Query) -> Result<Vec<u64>, Status> {
     let found = scene.client.search(query).await?;
     Ok(scene.numbers(&found))
+}
+
+/// Returns the number of the trace of each matching span, newest first.
+async fn ask_spans(scene: &Scene, filter: &Call) -> Result<Vec<u64>, Status> {
+    let search = scene.span_search().filter(filter.clone()).page(1000, "");
+    let (found, token) = scene.client.page_of_spans(&search).await?;
+    assert_eq!(token, "", "more than a thousand spans");
+    let ids: Vec<[u8; 16]> = spans_of(&found)
+        .map(|one| one.span.trace_id[..].try_into().unwrap())
+        .collect();
+    Ok(scene.numbers(&ids))
 }
 
 /// Returns the reason of `ErrorInfo`; empty if there is none.
@@ -17,18 +29,35 @@ pub(crate) fn reason(status: &Status) -> String {
     error_info(status).unwrap_or_default().reason
 }
 
-/// Asserts which traces each filter finds.
+/// Asserts which traces each filter finds. `FindSpans` must find one span of each of them and no other, so no trace may have more.
 ///
 /// # Panics
 /// If rows fail; the message lists all of them.
 pub(crate) async fn finds(scene: &Scene, rows: impl IntoIterator<Item = (Call, Vec<u64>)>) {
+    let rows = rows
+        .into_iter()
+        .map(|(filter, traces)| (filter, traces.clone(), traces));
+    finds_spans(scene, rows).await;
+}
+
+/// Like [`finds`], for traces of several spans: each row also has the number of the trace of each span found.
+pub(crate) async fn finds_spans(
+    scene: &Scene,
+    rows: impl IntoIterator<Item = (Call, Vec<u64>, Vec<u64>)>,
+) {
     let mut wrong = Vec::new();
-    for (filter, expected) in rows {
-        let found = ask(scene, &scene.query().filter(filter.clone())).await;
-        match found {
-            Ok(found) if found == expected => {}
-            Ok(found) => wrong.push(format!("{}: {found:?}, not {expected:?}", text(&filter))),
-            Err(refused) => wrong.push(format!("{}: {:?}", text(&filter), refused.message())),
+    for (filter, traces, spans) in rows {
+        let query = scene.query().filter(filter.clone());
+        for (what, found, expected) in [
+            ("traces", ask(scene, &query).await, traces),
+            ("spans of", ask_spans(scene, &filter).await, spans),
+        ] {
+            let line = match found {
+                Ok(found) if found == expected => continue,
+                Ok(found) => format!("{found:?}, not {expected:?}"),
+                Err(refused) => format!("{:?}", refused.message()),
+            };
+            wrong.push(format!("{}: {what} {line}", text(&filter)));
         }
     }
     show(&wrong);
@@ -43,7 +72,7 @@ pub(crate) async fn judges(scene: &Scene, rows: impl IntoIterator<Item = (Call, 
     finds(scene, rows).await;
 }
 
-/// Asserts that each filter is refused with a text, `INVALID_ARGUMENT` and `FILTER_INVALID`.
+/// Asserts that each filter is refused with a text, `INVALID_ARGUMENT` and `FILTER_INVALID`, in searches for traces and for spans.
 pub(crate) async fn refuses(
     scene: &Scene,
     rows: impl IntoIterator<Item = (Call, impl AsRef<str>)>,
@@ -72,16 +101,27 @@ async fn refuses_with(
     let mut wrong = Vec::new();
     for (filter, expected) in rows {
         let expected = expected.as_ref();
-        let line = match ask(scene, &scene.query().filter(filter.clone())).await {
-            Ok(found) => format!("answered with {found:?}"),
-            Err(status) if !fits(status.message(), expected) => format!("{:?}", status.message()),
-            Err(status) if status.code() != Code::InvalidArgument => format!("{:?}", status.code()),
-            Err(status) if reason(&status) != "FILTER_INVALID" => {
-                format!("the reason {:?}", reason(&status))
-            }
-            Err(_) => continue,
-        };
-        wrong.push(format!("{}: {line}, not {expected:?}", text(&filter)));
+        let query = scene.query().filter(filter.clone());
+        for (what, answer) in [
+            ("traces", ask(scene, &query).await),
+            ("spans", ask_spans(scene, &filter).await),
+        ] {
+            let line = match answer {
+                Ok(found) => format!("answered with {found:?}"),
+                Err(status) if !fits(status.message(), expected) => {
+                    format!("{:?}", status.message())
+                }
+                Err(status) if status.code() != Code::InvalidArgument => {
+                    format!("{:?}", status.code())
+                }
+                Err(status) if reason(&status) != "FILTER_INVALID" => {
+                    format!("the reason {:?}", reason(&status))
+                }
+                Err(_) => continue,
+            };
+            let filter = text(&filter);
+            wrong.push(format!("{filter}: {what}: {line}, not {expected:?}"));
+        }
     }
     show(&wrong);
 }

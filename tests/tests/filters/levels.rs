@@ -6,9 +6,9 @@ use larder_tests::filter::{
 };
 use larder_tests::otlp::{key_value, span};
 
-use crate::ask::{finds, judges};
+use crate::ask::{finds, finds_spans, judges};
 
-/// V1: one span, with its own resource and scope, satisfies the whole filter; the trace is found once.
+/// V1: one span, with its own resource and scope, satisfies the whole filter; the trace is found once, and each such span.
 async fn one_span_satisfies_all(scene: Scene) {
     let at = |number, id| span(scene.trace(number), id).at(scene.at(number));
     scene
@@ -34,21 +34,26 @@ async fn one_span_satisfies_all(scene: Scene) {
         || eq(attr("r"), "1"),
     );
     let rows = [
-        (and([x(), y()]), vec![1]),
-        (or([x(), y()]), vec![3, 2, 1]),
-        (and([x(), r()]), vec![3, 2, 1]),
-        (and([y(), r()]), vec![2, 1]),
-        (and([y(), not(r())]), vec![3]),
-        (and([y(), eq(field("scope", "name"), "other")]), vec![3]),
-        (and([y(), x(), r()]), vec![1]),
-        (and([x(), not(y())]), vec![3, 2]),
-        (not(or([x(), y()])), vec![]),
+        (and([x(), y()]), vec![1], vec![1]),
+        (or([x(), y()]), vec![3, 2, 1], vec![3, 3, 3, 2, 2, 1]),
+        (and([x(), r()]), vec![3, 2, 1], vec![3, 2, 1]),
+        (and([y(), r()]), vec![2, 1], vec![2, 1]),
+        (and([y(), not(r())]), vec![3], vec![3, 3]),
+        (
+            and([y(), eq(field("scope", "name"), "other")]),
+            vec![3],
+            vec![3, 3],
+        ),
+        (and([y(), x(), r()]), vec![1], vec![1]),
+        (and([x(), not(y())]), vec![3, 2], vec![3, 2]),
+        (not(or([x(), y()])), vec![], vec![]),
         (
             and([eq(field("resource", "service"), &*scene.service("b")), y()]),
             vec![3],
+            vec![3, 3],
         ),
     ];
-    finds(&scene, rows).await;
+    finds_spans(&scene, rows).await;
 }
 
 /// V2: a key without a level refers to the span and its resource, and to no other level.

@@ -1,5 +1,6 @@
 //! Structured filters (RFC 0005): refused filters with their texts, and results. Each row of `host/docs/rules.md` is a row here.
-//! Filters are evaluated on `kv`, `memory` and `minimal`, which must give equal answers, and by all three RPCs that search.
+//! Filters are evaluated on `kv`, `memory` and `minimal`, which must give equal answers, and by all four RPCs that search: each row of a
+//! table is asked of `FindSpans` too.
 
 #![allow(
     clippy::unwrap_used,
