@@ -1,20 +1,23 @@
 //! Random spans and random queries through the real binary, compared with the oracle. Answers, their order, summaries and dependencies
-//! must be equal. Filters that were broken on purpose must be refused with `FILTER_INVALID`.
+//! must be equal; searches for spans are walked page by page. Filters that were broken on purpose must be refused with `FILTER_INVALID`.
 //!
-//! `LARDER_PROPERTY_CASES=5000` runs more cases than by default; each is one set of spans with some 80 queries.
+//! `LARDER_PROPERTY_CASES=5000` runs more cases than by default; each is one set of spans with some 80 queries and a few searches for
+//! spans.
 //! `LARDER_TESTS_ENDPOINT=127.0.0.1:17271` asks another storage.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::cell::Cell;
 
-use larder_oracle::Oracle;
 use larder_oracle::strategies::{
-    LATEST, Place, Question, Window, Written, broken, filtered, legacy, written,
+    LATEST, Place, Question, SpanQuestion, Window, Written, broken, filtered, legacy, span_search,
+    written,
 };
-use larder_tests::otlp::ResourceBuilder;
+use larder_oracle::{Oracle, compare};
+use larder_tests::otlp::{ResourceBuilder, SpanRef, spans_of};
 use larder_tests::status::error_info;
-use larder_tests::{Plugin, Query, Scene, timestamp};
+use larder_tests::{Plugin, Query, Scene, SpanSearch, timestamp};
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -23,11 +26,12 @@ use tonic::Code;
 /// The variable that asks for more cases.
 const CASES: &str = "LARDER_PROPERTY_CASES";
 
-/// The written spans, the queries, and the queries to be refused.
+/// The written spans, the queries, the searches for spans with the sizes of their pages, and the queries to be refused.
 #[derive(Clone, Debug)]
 struct Case {
     filtered: Vec<Question>,
     legacy: Vec<Question>,
+    spans: Vec<(SpanQuestion, u32)>,
     broken: Vec<Question>,
     dependencies: (u64, u64),
     written: Written,
@@ -39,12 +43,14 @@ fn case() -> impl Strategy<Value = Case> {
     let questions = (
         vec(filtered(Window::Place), 1..80),
         vec(legacy(Window::Place), 1..60),
+        vec((span_search(), 1_u32..9), 1..6),
         vec(broken(), 0..16),
     );
     (questions, window, written()).prop_map(
-        |((filtered, legacy, broken), dependencies, written)| Case {
+        |((filtered, legacy, spans, broken), dependencies, written)| Case {
             filtered,
             legacy,
+            spans,
             broken,
             dependencies,
             written,
@@ -74,12 +80,13 @@ fn answers_equal_the_oracle_s(plugin: Plugin) {
         panic!("{failure}");
     }
     // Equal answers prove little if queries match nothing, or everything.
-    // The bounds are well below the usual shares, as sixty cases vary: a third and a fifth, a tenth and a fiftieth.
+    // The bounds are well below the usual shares, as sixty cases vary: a third and a fifth, a tenth and a fiftieth, and for spans a half.
     tallies.filtered.assert_fair(0.15, 0.1);
     tallies.legacy.assert_fair(0.05, 0.01);
+    tallies.spans.assert_fair(0.2, 0.1);
 }
 
-/// Counts the queries and those that found something; the traces judged, and those that matched.
+/// Counts the queries and those that found something; the traces judged, and those that matched. For spans, the spans.
 #[derive(Default)]
 struct Tally {
     asked: Cell<u32>,
@@ -92,6 +99,7 @@ struct Tally {
 struct Tallies {
     filtered: Tally,
     legacy: Tally,
+    spans: Tally,
 }
 
 impl Tally {
@@ -104,7 +112,7 @@ impl Tally {
         self.matched.update(|matched| matched + number(found));
     }
 
-    /// Asserts at least these shares of the queries and of the traces.
+    /// Asserts at least these shares of the queries and of what they judged.
     fn assert_fair(&self, answered: f64, matched: f64) {
         let share =
             |part: &Cell<u32>, all: &Cell<u32>| f64::from(part.get()) / f64::from(all.get());
@@ -113,10 +121,10 @@ impl Tally {
             (answered..0.9).contains(&of_queries),
             "{of_queries:.2} of all queries found something"
         );
-        let of_traces = share(&self.matched, &self.judged);
+        let of_judged = share(&self.matched, &self.judged);
         assert!(
-            (matched..0.75).contains(&of_traces),
-            "{of_traces:.2} of all traces matched"
+            (matched..0.75).contains(&of_judged),
+            "{of_judged:.2} of all traces or spans matched"
         );
     }
 }
@@ -142,6 +150,14 @@ async fn try_case(scene: &Scene, case: Case, tallies: &Tallies) -> Result<(), Te
         if query.0.search_depth > 3 {
             tally.count(found, oracle.len());
         }
+    }
+    let count = spans_of(written.iter().flatten()).count();
+    for (question, size) in &case.spans {
+        let found = try_spans(scene, &oracle, &question.at(place), *size).await;
+        let found = found.map_err(|error| {
+            TestCaseError::fail(format!("{size} a page: {question:?}: {error}"))
+        })?;
+        tallies.spans.count(found, count);
     }
     for question in &case.broken {
         let outcome = try_broken(scene, &Query(question.at(place))).await;
@@ -180,6 +196,38 @@ async fn try_query(
     let expected: Vec<_> = expected.iter().map(|id| oracle.summary(*id)).collect();
     prop_assert_eq!(summaries.map_err(refused)?, expected);
     Ok(ids.len())
+}
+
+/// Returns the number of spans found. They must be those of the oracle, in the order asked for, where only spans that are equal in all
+/// keys may come in another; and the same in the same order, whether on one page or page by page.
+async fn try_spans(
+    scene: &Scene,
+    oracle: &Oracle<'_>,
+    search: &SpanSearch,
+    size: u32,
+) -> Result<usize, TestCaseError> {
+    let refused = |refused: tonic::Status| TestCaseError::fail(refused.message().to_owned());
+    let whole = search.clone().page(1000, "");
+    let (whole, token) = scene.client.page_of_spans(&whole).await.map_err(refused)?;
+    prop_assert_eq!(token, "");
+    let order_by = &search.0.order_by;
+    let is_sorted =
+        spans_of(&whole).is_sorted_by(|one, other| compare(order_by, *one, *other).is_le());
+    prop_assert!(is_sorted, "not in order: {whole:?}");
+    let expected: Vec<_> = oracle.find_spans(&search.0);
+    let expected: Vec<_> = expected.into_iter().map(SpanRef::alone).collect();
+    let (mut found, mut expected) = (texts(&whole), texts(&expected));
+    let walk = texts(&scene.client.pages_of_spans(search, size).await.concat());
+    prop_assert_eq!(&walk, &found);
+    found.sort_unstable();
+    expected.sort_unstable();
+    prop_assert_eq!(&found, &expected);
+    Ok(found.len())
+}
+
+/// Prints each span with its resource and scope: NaN is not equal to itself, its text is.
+fn texts(spans: &[ResourceSpans]) -> Vec<String> {
+    spans.iter().map(|one| format!("{one:?}")).collect()
 }
 
 async fn try_broken(scene: &Scene, query: &Query) -> Result<(), TestCaseError> {
