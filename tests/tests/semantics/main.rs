@@ -22,6 +22,7 @@ mod find_special_keys;
 mod get_traces;
 mod pages;
 mod services;
+mod span_order;
 mod span_pages;
 mod spans;
 mod summaries;

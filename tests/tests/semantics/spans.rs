@@ -31,7 +31,7 @@ const ORDERS: [&[(&str, &str)]; 14] = [
     ],
 ];
 
-fn ordered(search: SpanSearch, order: &[(&str, &str)]) -> SpanSearch {
+pub(super) fn ordered(search: SpanSearch, order: &[(&str, &str)]) -> SpanSearch {
     let terms = order.iter();
     terms.fold(search, |search, (field, direction)| {
         search.order_by(field, direction)
@@ -39,7 +39,7 @@ fn ordered(search: SpanSearch, order: &[(&str, &str)]) -> SpanSearch {
 }
 
 /// A few spans of a few traces, with ties in every field, one of them written twice; one ends before it starts.
-async fn written(scene: &Scene) -> Vec<ResourceSpans> {
+pub(super) async fn written(scene: &Scene) -> Vec<ResourceSpans> {
     let backwards = |mut span: SpanBuilder| {
         span.0.end_time_unix_nano = span.0.start_time_unix_nano - 3;
         span
@@ -82,7 +82,7 @@ async fn written(scene: &Scene) -> Vec<ResourceSpans> {
     all
 }
 
-fn expected(written: &[ResourceSpans], search: &SpanSearch) -> Vec<ResourceSpans> {
+pub(super) fn expected(written: &[ResourceSpans], search: &SpanSearch) -> Vec<ResourceSpans> {
     let found = Oracle::new(written).find_spans(&search.0);
     found.into_iter().map(SpanRef::alone).collect()
 }
@@ -142,7 +142,8 @@ larder_tests::every_plugin_and_fixture![
     window_and_filter_judge_each_span
 ];
 
-fn assert_refused(refused: &Status, reason: Option<&str>, text: &str) {
+/// Asserts a refusal with `INVALID_ARGUMENT`, this reason of `ErrorInfo`, or none, and this text.
+pub(super) fn assert_refused(refused: &Status, reason: Option<&str>, text: &str) {
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
     assert_eq!(
         error_info(refused).map(|info| info.reason).as_deref(),
