@@ -1,4 +1,5 @@
-//! Pages of `FindTraceIDs` and `FindTraceSummaries` (Jaeger's RFC 0014): their sizes, their order, and writes between them.
+//! Pages of `FindTraceIDs` and `FindTraceSummaries` (Jaeger's RFC 0014): their sizes, their order, and writes between them. What holds for
+//! all tokens, and without them, is asked of `FindSpans` too.
 
 mod off;
 mod tokens;

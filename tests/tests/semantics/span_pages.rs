@@ -1,9 +1,12 @@
-//! Tokens of `FindSpans`: what they belong to, and what they outlive (RFC 0014).
+//! Pages of `FindSpans`: what their tokens belong to, and what they outlive (RFC 0014).
+
+mod copies;
 
 use std::cmp::Reverse;
+use std::ops::RangeInclusive;
 
 use larder_tests::filter::{and, eq, exists, field, or};
-use larder_tests::otlp::{service, span};
+use larder_tests::otlp::{SpanRef, service, span, spans_of};
 use larder_tests::status::error_info;
 use larder_tests::{Client, Home, Options, Plugin, Scene, SpanSearch};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
@@ -18,7 +21,8 @@ async fn store(client: &Client, numbers: impl IntoIterator<Item = u8>) {
     }
 }
 
-fn numbers(spans: &[ResourceSpans]) -> Vec<u8> {
+/// Returns the first byte of the trace id of each span.
+pub(super) fn numbers(spans: &[ResourceSpans]) -> Vec<u8> {
     let span = |one: &ResourceSpans| one.scope_spans[0].spans[0].trace_id[0];
     spans.iter().map(span).collect()
 }
@@ -143,3 +147,28 @@ async fn a_large_page_comes_in_messages_below_the_limit() {
     let ids: Vec<_> = ids.collect();
     assert!(ids.is_sorted());
 }
+
+/// Without pagination a page has as many spans as a search for traces has traces by default, and its token leads to the rest.
+async fn without_pagination_a_page_has_100_spans(scene: Scene) {
+    let spans = (1..=150).map(|id| span(scene.trace(id % 7), id).at(scene.at(id)));
+    scene.store([scene.resource("a").spans(spans)]).await;
+    let ids = |spans: &[ResourceSpans]| -> Vec<u64> {
+        let id = |one: SpanRef<'_>| u64::from_be_bytes(one.span.span_id[..].try_into().unwrap());
+        spans_of(spans).map(id).collect()
+    };
+    let newest_first = |ids: RangeInclusive<u64>| -> Vec<u64> { ids.rev().collect() };
+    let search = scene.span_search();
+    let (spans, token) = scene.client.page_of_spans(&search).await.unwrap();
+    assert_eq!(ids(&spans), newest_first(51..=150));
+    let rest = search.page(100, &token);
+    let (spans, token) = scene.client.page_of_spans(&rest).await.unwrap();
+    assert_eq!(ids(&spans), newest_first(1..=50));
+    assert_eq!(token, "");
+    // Of a hundred spans nothing is left.
+    let hundred = SpanSearch::within(scene.at(21), scene.at(120));
+    let (spans, token) = scene.client.page_of_spans(&hundred).await.unwrap();
+    assert_eq!(ids(&spans), newest_first(21..=120));
+    assert_eq!(token, "");
+}
+
+larder_tests::every_plugin![without_pagination_a_page_has_100_spans];

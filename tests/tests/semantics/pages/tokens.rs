@@ -4,6 +4,7 @@ use larder_tests::filter::{
     and, attr, eq, exists, field, in_list, int, list, not, not_in, or, string,
 };
 use larder_tests::{Query, Scene, otlp, unset_duration, unset_timestamp};
+use tonic::Status;
 
 use super::{INVALID, all, assert_refused, page, refusal, store};
 
@@ -126,21 +127,65 @@ async fn what_is_no_token_is_refused(scene: Scene) {
         (long.as_str(), "page token is malformed: "),
         (VERSION_1, "page token version 1 is not supported"),
     ] {
+        let text = format!("invalid pagination: {text}");
         let refused = refusal(&scene.client, &all(&scene).page(1, token)).await;
-        assert_refused(&refused, INVALID, &format!("invalid pagination: {text}"));
+        assert_refused(&refused, INVALID, &text);
+        let refused = refusal_of_spans(&scene, token).await;
+        assert_refused(&refused, INVALID, &text);
     }
 }
 
 async fn a_token_with_a_changed_letter_is_refused(scene: Scene) {
     store(&scene, &[(1, 20), (2, 10)]).await;
     let (_, token) = page(&scene.client, &all(&scene).page(1, "")).await;
-    for at in 0..token.len() {
-        let letter = if &token[at..=at] == "A" { "B" } else { "A" };
-        let mut changed = token.clone();
-        changed.replace_range(at..=at, letter);
+    for changed in changed(&token) {
         let refused = refusal(&scene.client, &all(&scene).page(1, &changed)).await;
         assert_refused(&refused, INVALID, "invalid pagination: page token ");
     }
+    let first = scene.span_search().page(1, "");
+    let (_, token) = scene.client.page_of_spans(&first).await.unwrap();
+    for changed in changed(&token) {
+        let refused = refusal_of_spans(&scene, &changed).await;
+        assert_refused(&refused, INVALID, "invalid pagination: page token ");
+    }
+}
+
+/// Returns every text that differs from a token in one letter.
+fn changed(token: &str) -> impl Iterator<Item = String> {
+    (0..token.len()).map(move |at| {
+        let letter = if &token[at..=at] == "A" { "B" } else { "A" };
+        let mut changed = token.to_owned();
+        changed.replace_range(at..=at, letter);
+        changed
+    })
+}
+
+/// Ids and summaries are of one kind of search, spans of another. Both searches have the same window, and nothing else.
+async fn a_token_of_another_kind_of_search_is_refused(scene: Scene) {
+    store(&scene, &[(1, 20), (2, 10)]).await;
+    let (_, of_traces) = page(&scene.client, &all(&scene).page(1, "")).await;
+    let first = scene.span_search().page(1, "");
+    let (_, of_spans) = scene.client.page_of_spans(&first).await.unwrap();
+    let does_not_carry = "invalid pagination: page token does not carry a";
+    let refused = refusal_of_spans(&scene, &of_traces).await;
+    assert_refused(
+        &refused,
+        INVALID,
+        &format!("{does_not_carry} span position"),
+    );
+    let refused = refusal(&scene.client, &all(&scene).page(1, &of_spans)).await;
+    assert_refused(
+        &refused,
+        INVALID,
+        &format!("{does_not_carry} trace position"),
+    );
+}
+
+/// Returns the refusal of a page of the scene's spans.
+async fn refusal_of_spans(scene: &Scene, token: &str) -> Status {
+    let search = scene.span_search().page(1, token);
+    let refused = scene.client.page_of_spans(&search).await;
+    refused.expect_err("no page of spans")
 }
 
 larder_tests::every_plugin![
@@ -148,4 +193,5 @@ larder_tests::every_plugin![
     another_query_is_refused,
     what_is_no_token_is_refused,
     a_token_with_a_changed_letter_is_refused,
+    a_token_of_another_kind_of_search_is_refused,
 ];
