@@ -24,6 +24,7 @@ mod pages;
 mod services;
 mod span_order;
 mod span_pages;
+mod span_times;
 mod spans;
 mod summaries;
 mod wire;
