@@ -1,12 +1,12 @@
-//! Spans are returned as written: each span byte for byte, with the bytes of its resource, its scope and their schema URLs, including
-//! fields unknown to OTLP.
+//! Spans are returned as written, by id and by a search for spans: each span byte for byte, with the bytes of its resource, its scope and
+//! their schema URLs, including fields unknown to OTLP.
 
 use bytes::Bytes;
-use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest};
+use larder_proto::storage::v2::{FindSpansResponse, GetTraceParams, GetTracesRequest};
 use larder_proto::testing::bytes_field;
 use larder_proto::wire::{Fields, Value};
 use larder_tests::otlp::{key_value, request, span};
-use larder_tests::{Scene, method};
+use larder_tests::{Scene, SpanSearch, method};
 use prost::Message as _;
 
 /// A span's bytes and its context: the other fields of the resource and of the scope, in order.
@@ -58,6 +58,16 @@ async fn read(scene: &Scene, id: [u8; 16]) -> Vec<Found> {
     spans(&reply.messages.concat())
 }
 
+/// Returns what a search for spans finds, in its order.
+async fn find(scene: &Scene, search: &SpanSearch) -> Vec<Found> {
+    let messages = scene.client.messages_of_spans(search).await.unwrap();
+    let data = messages.into_iter().map(|message| {
+        let message = FindSpansResponse::decode(message).unwrap();
+        message.spans.unwrap().0
+    });
+    data.flat_map(|data| spans(&data)).collect()
+}
+
 /// Fields unknown to OTLP, of every wire type, at every level; and fields in an unusual order.
 async fn unknown_fields_and_odd_orders_are_kept(scene: Scene) {
     let id = scene.trace(1);
@@ -102,6 +112,7 @@ async fn unknown_fields_and_odd_orders_are_kept(scene: Scene) {
     assert_eq!(answer.partial_success, None);
 
     assert_eq!(read(&scene, id).await, spans(&sent));
+    assert_eq!(find(&scene, &scene.span_search()).await, spans(&sent));
     // It is interpreted as protobuf defines: the last name, the merged status, the service after its spans.
     let query = scene.query().service(scene.service("a"));
     let query = query.operation("renamed").attribute("error", "true");
@@ -148,9 +159,48 @@ async fn interleaved_traces_are_separated_with_their_context(scene: Scene) {
         assert!(!own.is_empty());
         assert_eq!(read(&scene, id).await, own, "trace {number}");
     }
+    // The span ids rise in the order sent, so neighbours are of several traces, and share what they shared.
+    let search = scene.span_search().order_by("spanID", "asc");
+    assert_eq!(find(&scene, &search).await, spans(&sent));
+}
+
+/// A search for spans joins neighbours of one resource and scope. It does not join those that differ in an unknown field alone.
+async fn spans_that_differ_in_unknown_fields_keep_their_own(scene: Scene) {
+    let name = key_value("service.name", scene.service("a").as_str()).encode_to_vec();
+    let mut sent = Vec::new();
+    // The first two have no unknown field, and each of the others has one, at another level.
+    for id in 1..=7 {
+        let unknown = |level: u64| {
+            if id == level + 2 {
+                bytes_field(1001, b"unknown")
+            } else {
+                Vec::new()
+            }
+        };
+        let of_trace = span(scene.trace(id % 2 + 1), id).at(scene.at(id));
+        let one = [of_trace.0.encode_to_vec(), unknown(1)].concat();
+        let scope = [bytes_field(1, b"lib"), unknown(2)].concat();
+        let scope_spans = [bytes_field(1, &scope), unknown(3), bytes_field(2, &one)].concat();
+        let resource = [bytes_field(1, &name), unknown(4)].concat();
+        let resource_spans = [
+            bytes_field(1, &resource),
+            unknown(5),
+            bytes_field(2, &scope_spans),
+        ]
+        .concat();
+        sent.extend(bytes_field(1, &resource_spans));
+    }
+    scene.client.export_bytes(sent.clone()).await.unwrap();
+    let mut expected = spans(&sent);
+    for direction in ["asc", "desc"] {
+        let search = scene.span_search().order_by("startTime", direction);
+        assert_eq!(find(&scene, &search).await, expected, "{direction}");
+        expected.reverse();
+    }
 }
 
 larder_tests::every_plugin![
     unknown_fields_and_odd_orders_are_kept,
     interleaved_traces_are_separated_with_their_context,
+    spans_that_differ_in_unknown_fields_keep_their_own,
 ];
