@@ -21,4 +21,5 @@ mod nesting;
 mod old_clients;
 mod partial_success;
 mod reflection;
+mod span_messages;
 mod verbatim;
