@@ -17,7 +17,7 @@ use larder_model::storage::{
 };
 
 use super::best::Best;
-use super::order::{Direction, SortField, SpanOrder};
+use super::order::{Direction, SortField, SortKey, SpanOrder};
 use crate::judge::{Judge, Matches, Met};
 use crate::paging::SpanPosition;
 use crate::plan::{Plan, plan};
@@ -391,17 +391,18 @@ impl Keeper<'_> {
 }
 
 impl Matches for Keeper<'_> {
-    fn wants(&self, span: &Met) -> bool {
-        self.best.key_if_kept(&self.position(span)).is_some()
+    type Wanted = (SortKey, SpanPosition);
+
+    fn wants(&self, span: &Met) -> Option<(SortKey, SpanPosition)> {
+        let position = self.position(span);
+        let key = self.best.key_if_kept(&position)?;
+        Some((key, position))
     }
 
-    fn take(&mut self, span: &Met) {
-        let position = self.position(span);
-        if let Some(key) = self.best.key_if_kept(&position) {
-            // A fragment may come up again, and its sighting stands for nothing that is known then.
-            if self.best.keep(key, position) {
-                self.newest = self.newest.max(Some(span.start));
-            }
+    fn take(&mut self, (key, position): (SortKey, SpanPosition)) {
+        // A fragment may come up again, and its sighting stands for nothing that is known then.
+        if self.best.keep(key, position) {
+            self.newest = self.newest.max(Some(position.start));
         }
     }
 }
