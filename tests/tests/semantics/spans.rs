@@ -6,6 +6,7 @@ use larder_tests::otlp::{ResourceBuilder, SpanBuilder, SpanRef, span};
 use larder_tests::status::error_info;
 use larder_tests::{Plugin, Scene, SpanSearch, unset_timestamp};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use prost_types::Timestamp;
 use tonic::{Code, Status};
 
 /// Orders by each field, both ways, in mixed directions, and by all four.
@@ -159,12 +160,22 @@ async fn what_is_not_well_formed_is_refused_with_its_reason() {
     let mut unset = sound();
     unset.0.start_time_min = Some(unset_timestamp());
     let required = "start_time_min and start_time_max are required";
+    let mut late = sound();
+    late.0.start_time_max = Some(Timestamp {
+        seconds: 253_402_300_800,
+        nanos: 0,
+    });
     let unknown = sound().filter(eq(field("span", "nome"), "x"));
     let invalid_order = Some("ORDERING_INVALID");
     let invalid_page = Some("PAGINATION_INVALID");
     for (search, reason, text) in [
         (SpanSearch::default(), None, required),
         (unset, None, required),
+        (
+            late,
+            None,
+            "start_time_max must be a time between the years 1 and 9999",
+        ),
         (
             SpanSearch::within(scene.at(9), scene.at(0)),
             None,
