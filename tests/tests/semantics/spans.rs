@@ -1,7 +1,7 @@
 //! `FindSpans`: what is found, in which order, and what is refused (RFC 0016).
 
 use larder_oracle::Oracle;
-use larder_tests::filter::{and, attr, eq, exists, field, gte, not};
+use larder_tests::filter::{and, attr, eq, exists, field, gt, gte, instant, lte, not};
 use larder_tests::otlp::{ResourceBuilder, SpanBuilder, SpanRef, span};
 use larder_tests::status::error_info;
 use larder_tests::{Plugin, Scene, SpanSearch, unset_timestamp};
@@ -114,6 +114,8 @@ async fn window_and_filter_judge_each_span(scene: Scene) {
     let written = written(&scene).await;
     let (from, to) = (scene.at(0), scene.at(1000));
     let shop = scene.service("shop");
+    let start = || field("span", "startTime");
+    let time = |offset| instant(scene.at(offset), 0);
     let of_shop = || eq(field("resource", "service"), shop.as_str());
     for search in [
         SpanSearch::within(scene.at(110), scene.at(110)),
@@ -124,6 +126,14 @@ async fn window_and_filter_judge_each_span(scene: Scene) {
         SpanSearch::within(from, to).filter(and([of_shop(), exists(attr("code"))])),
         SpanSearch::within(from, to).filter(gte(field("span", "duration"), "20ns")),
         SpanSearch::within(from, to).filter(eq(field("span", "spanID"), "0000000000000001")),
+        SpanSearch::within(from, to).filter(gt(start(), &*time(100))),
+        SpanSearch::within(from, scene.at(110)).filter(gte(start(), &*time(100))),
+        SpanSearch::within(from, to).filter(and([
+            gte(start(), &*time(100)),
+            lte(start(), &*time(110)),
+            gte(field("span", "duration"), "10ns"),
+        ])),
+        SpanSearch::within(from, to).filter(not(eq(start(), &*time(110)))),
     ] {
         for order in [&ORDERS[0], &ORDERS[4], &ORDERS[2]] {
             let search = ordered(search.clone(), order);
