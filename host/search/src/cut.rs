@@ -8,7 +8,7 @@ mod shorten;
 
 use larder_proto::wire::Error;
 
-use super::parts::{Parts, Span, encode_one};
+use super::parts::{Header, Parts, Span, encode_one};
 use keep::{keep, keep_header};
 use level::{MIN_LEVEL, level, shares};
 pub(crate) use level::{shorten_text, shorten_texts};
@@ -22,9 +22,6 @@ pub(crate) struct Fitted {
     /// Number of values that were cut or left out.
     pub(crate) values: usize,
 }
-
-/// One encoded header each.
-type Headers = Vec<Vec<u8>>;
 
 /// The most bytes of a message around one span: the keys and lengths of three fields.
 const ENVELOPE: usize = 3 * 6;
@@ -111,7 +108,7 @@ impl Parts<'_> {
             .resources
             .iter()
             .chain(&self.scopes)
-            .map(Vec::len)
+            .map(|header| header.len())
             .sum();
         let spans = self.spans.iter().map(|span| span.raw.len() + ENVELOPE);
         let spans: usize = spans.sum();
@@ -130,18 +127,22 @@ impl Parts<'_> {
         ] {
             for header in headers.iter_mut().filter(|header| header.len() > limit / 4) {
                 if level.is_none() {
-                    *header = keep_header(kind, header, limit / 4, &mut values)?;
+                    *header = Header::new(keep_header(kind, header, limit / 4, &mut values)?);
                 }
             }
         }
         Ok(values)
     }
 
-    fn shorten_headers(&self, shortener: &mut Shortener) -> Result<(Headers, Headers), Error> {
-        let mut of = |kind, headers: &[Vec<u8>]| {
+    /// The headers of the resources, and those of the scopes, each with its values cut.
+    fn shorten_headers(
+        &self,
+        shortener: &mut Shortener,
+    ) -> Result<(Vec<Header>, Vec<Header>), Error> {
+        let mut of = |kind, headers: &[Header]| {
             let headers = headers.iter();
             headers
-                .map(|header| shortener.header(kind, header))
+                .map(|header| shortener.header(kind, header).map(Header::new))
                 .collect::<Result<Vec<_>, _>>()
         };
         let resources = of(Kind::Resource, &self.resources)?;

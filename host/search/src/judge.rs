@@ -43,11 +43,14 @@ pub(crate) struct Met {
 
 /// What becomes of the matching spans of a piece.
 pub(crate) trait Matches {
-    /// Returns `true` if it matters whether the span matches.
-    fn wants(&self, span: &Met) -> bool;
+    /// What is kept of a span.
+    type Wanted;
+
+    /// What is kept of the span if it matches; `None` if it does not matter whether it does.
+    fn wants(&self, span: &Met) -> Option<Self::Wanted>;
 
     /// Takes a span that is wanted and matches.
-    fn take(&mut self, span: &Met);
+    fn take(&mut self, wanted: Self::Wanted);
 }
 
 /// The latest start.
@@ -135,16 +138,16 @@ impl Judge {
                 start: span.start,
                 end: span.end,
             };
-            if !found.wants(&met) {
+            let Some(wanted) = found.wants(&met) else {
                 continue;
-            }
+            };
             let short = Short {
                 trace_id: piece.trace_id,
                 span,
                 deadline,
             };
             if self.holds(&short)? {
-                found.take(&met);
+                found.take(wanted);
             }
         }
         Ok(digest.len() as u64)
@@ -164,8 +167,10 @@ impl Judge {
                 return Err(Fault::OutOfTime);
             }
             let judged = full::Judged { full, deadline };
-            if found.wants(&met) && self.holds(&judged)? {
-                found.take(&met);
+            if let Some(wanted) = found.wants(&met)
+                && self.holds(&judged)?
+            {
+                found.take(wanted);
             }
             Ok(())
         })
@@ -201,12 +206,15 @@ impl Met {
 // === impl Newest ===
 
 impl Matches for Newest {
-    fn wants(&self, span: &Met) -> bool {
-        Some(span.start) > self.0
+    /// The start.
+    type Wanted = u64;
+
+    fn wants(&self, span: &Met) -> Option<u64> {
+        (Some(span.start) > self.0).then_some(span.start)
     }
 
-    fn take(&mut self, span: &Met) {
-        self.0 = Some(span.start);
+    fn take(&mut self, start: u64) {
+        self.0 = Some(start);
     }
 }
 

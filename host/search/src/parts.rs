@@ -1,17 +1,23 @@
 //! The spans of a piece one by one, with the encoded headers of their resources and scopes.
 
+use std::sync::Arc;
+
 use larder_proto::otlp::{depth, pdata};
 use larder_proto::wire::{DEPTH, Error, Fields};
 
 use super::sanitize::push_field;
 
+/// The encoded fields of a `ResourceSpans` besides its `ScopeSpans`, or of a `ScopeSpans` besides its spans. Those who take spans out of a
+/// piece share it.
+pub(crate) type Header = Arc<Vec<u8>>;
+
 /// The spans of a piece, with the headers that they share.
 #[derive(Debug, Default)]
 pub(crate) struct Parts<'a> {
     /// Every field of each `ResourceSpans` except its `ScopeSpans`.
-    pub(crate) resources: Vec<Vec<u8>>,
+    pub(crate) resources: Vec<Header>,
     /// Every field of each `ScopeSpans` except its spans.
-    pub(crate) scopes: Vec<Vec<u8>>,
+    pub(crate) scopes: Vec<Header>,
     pub(crate) spans: Vec<Span<'a>>,
     /// True once values of the headers are cut. They stay as they are then, as their marks have the lengths.
     pub(crate) are_headers_cut: bool,
@@ -54,7 +60,7 @@ impl<'a> Parts<'a> {
                 _ => header.extend_from_slice(field.raw),
             }
         }
-        self.resources.push(header);
+        self.resources.push(Header::new(header));
         Ok(())
     }
 
@@ -73,18 +79,20 @@ impl<'a> Parts<'a> {
                 header.extend_from_slice(field.raw);
             }
         }
-        self.scopes.push(header);
+        self.scopes.push(Header::new(header));
         Ok(())
     }
 
     /// Every field of a `ResourceSpans` except its `ScopeSpans`.
     pub(crate) fn resource(&self, number: usize) -> &[u8] {
-        self.resources.get(number).map_or(&[], Vec::as_slice)
+        let header = self.resources.get(number);
+        header.map_or(&[], |header| header.as_slice())
     }
 
     /// Every field of a `ScopeSpans` except its spans.
     pub(crate) fn scope(&self, number: usize) -> &[u8] {
-        self.scopes.get(number).map_or(&[], Vec::as_slice)
+        let header = self.scopes.get(number);
+        header.map_or(&[], |header| header.as_slice())
     }
 
     /// Encodes these consecutive spans with their headers.

@@ -46,6 +46,13 @@ pub fn unset_duration() -> Duration {
     Duration::default()
 }
 
+fn page(size: u32, token: &str) -> Pagination {
+    Pagination {
+        page_size: size,
+        page_token: token.to_owned(),
+    }
+}
+
 /// Values that can be the value of a query's attribute.
 pub trait IntoQueryValue {
     /// Converts to an arm of `AnyValue`.
@@ -128,10 +135,7 @@ impl Query {
     /// Asks for a page of at most `size` results after the page that ended with `token`; the first page if it is empty.
     #[must_use]
     pub fn page(mut self, size: u32, token: &str) -> Self {
-        self.0.pagination = Some(Pagination {
-            page_size: size,
-            page_token: token.to_owned(),
-        });
+        self.0.pagination = Some(page(size, token));
         self
     }
 
@@ -214,10 +218,7 @@ impl SpanSearch {
     /// Asks for a page of at most `size` spans after the page that ended with `token`; the first page if it is empty.
     #[must_use]
     pub fn page(mut self, size: u32, token: &str) -> Self {
-        self.0.pagination = Some(Pagination {
-            page_size: size,
-            page_token: token.to_owned(),
-        });
+        self.0.pagination = Some(page(size, token));
         self
     }
 }

@@ -2,19 +2,55 @@
 
 use larder_proto::expression::v1::{Call, Expression};
 use larder_tests::Scene;
-use larder_tests::filter::{attr, eq, gt, gte, int, lt, lte, ne, text};
+use larder_tests::filter::{
+    attr, eq, gt, gte, in_list, int, list, lt, lte, ne, not_in, text, typed,
+};
 use larder_tests::otlp::{IntoValue, span};
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 
-use crate::ask::judges;
+use crate::ask::{finds, judges};
 
-/// Stores each value under `k` in its own trace, numbered from 1; later ones have older spans, so that answers come in order.
-pub(crate) async fn store(scene: &Scene, values: impl IntoIterator<Item = AnyValue>) {
+/// Stores each value under `k` in its own trace, numbered from 1; later ones have older spans, so that answers come in order. Returns the
+/// numbers.
+pub(crate) async fn store(scene: &Scene, values: impl IntoIterator<Item = AnyValue>) -> Vec<u64> {
+    let mut numbers = Vec::new();
     for (number, value) in (1..).zip(values) {
+        numbers.push(number);
         let one = span(scene.trace(number), 1).at(scene.at(1000 - number));
         let one = one.attribute("k", value);
         scene.store([scene.resource("a").span(one)]).await;
     }
+    numbers
+}
+
+/// Asserts which of the stored values, all of these numbers, equal each constant of a type: alone and as an element of a list. `ne` and
+/// `not_in` find the others, as every value is present.
+pub(crate) async fn equals<const N: usize>(
+    scene: &Scene,
+    numbers: &[u64],
+    kind: &str,
+    rows: [(&str, Vec<u64>); N],
+) {
+    let mut all = Vec::new();
+    for (element, found) in rows {
+        let others = numbers.iter().filter(|number| !found.contains(number));
+        let others: Vec<u64> = others.copied().collect();
+        let another = match kind {
+            "int" => "-77",
+            "double" => "-77.5",
+            "bool" => element,
+            _ => "unlike any",
+        };
+        all.extend([
+            (eq(attr("k"), typed(kind, element)), found.clone()),
+            (ne(attr("k"), typed(kind, element)), others.clone()),
+            (in_list(attr("k"), kind, [element]), found.clone()),
+            (in_list(attr("k"), kind, [another, element]), found),
+            (not_in(attr("k"), list(kind, [element])), others.clone()),
+            (not_in(attr("k"), list(kind, [element, another])), others),
+        ]);
+    }
+    finds(scene, all).await;
 }
 
 /// The relation of the stored value to a constant.

@@ -40,6 +40,8 @@ async fn text_that_a_field_cannot_hold_is_refused() {
         "2026-08-16t18:56:20Z",
         "2026-02-30T00:00:00Z",
         "2026-08-16T18:56:60Z",
+        "10000-01-01T00:00:00Z",
+        "-0001-01-01T00:00:00Z",
     ] {
         rows.push((eq(end(), text), "span.endTime", text));
     }

@@ -16,6 +16,7 @@ mod comparisons;
 mod constants;
 mod exclusive;
 mod fields;
+mod indexed_words;
 mod invalid;
 mod invalid_constants;
 mod invalid_nesting;

@@ -111,6 +111,61 @@ async fn whatever_is_no_letter_digit_or_mark_ends_a_word(scene: Scene) {
     judges(&scene, rows).await;
 }
 
+/// All of Unicode's white space, that of ASCII included, ends a word, wherever it stands.
+async fn white_space_of_every_kind_ends_a_word(scene: Scene) {
+    let all = '\0'..=char::MAX;
+    let spaces: Vec<char> = all.filter(|it| it.is_whitespace()).collect();
+    for ascii in [' ', '\t', '\n', '\u{b}', '\u{c}', '\r'] {
+        assert!(spaces.contains(&ascii));
+    }
+    let texts = spaces
+        .iter()
+        .map(|space| format!("{space}left{space}right{space}{space}end"))
+        .chain(["left\r\n\t\u{b}right\u{c} end".to_owned()]);
+    let all = store(&scene, texts.map(IntoValue::into_value)).await;
+    let rows = [
+        (phrase(attr("k"), ["left", "right", "end"]), all.clone()),
+        (fulltext(attr("k"), ["RIGHT", "left"]), all),
+        (phrase(attr("k"), ["left", "end"]), vec![]),
+        (fulltext(attr("k"), ["leftright"]), vec![]),
+        (fulltext(attr("k"), ["rightend"]), vec![]),
+    ];
+    finds(&scene, rows).await;
+}
+
+/// An index may have the last digits of a number alone; an answer tells those apart that share them.
+async fn numbers_that_end_alike_are_told_apart(scene: Scene) {
+    let values = [
+        "order 12345 paid".into_value(),
+        "order 72345 paid".into_value(),
+        "order 2345 paid".into_value(),
+        "order 345 paid".into_value(),
+        "12345".into_value(),
+        "72345".into_value(),
+        "order 99999999999999992345, x12345".into_value(),
+        12_345.into_value(),
+    ];
+    store(&scene, values).await;
+    let rows = [
+        (fulltext(attr("k"), ["12345"]), vec![1, 5]),
+        (fulltext(attr("k"), ["72345", "paid"]), vec![2]),
+        (phrase(attr("k"), ["72345"]), vec![2, 6]),
+        (phrase(attr("k"), ["order", "2345"]), vec![3]),
+        (fulltext(attr("k"), ["2345"]), vec![3]),
+        (fulltext(attr("k"), ["345"]), vec![4]),
+        (fulltext(attr("k"), ["02345"]), vec![]),
+        (fulltext(attr("k"), ["order", "22345"]), vec![]),
+        (
+            phrase(attr("k"), ["order", "99999999999999992345", "x12345"]),
+            vec![7],
+        ),
+        (fulltext(attr("k"), ["9999999999999992345"]), vec![]),
+        (fulltext(attr("k"), ["x12345"]), vec![7]),
+        (not(fulltext(attr("k"), ["12345"])), vec![2, 3, 4, 6, 7, 8]),
+    ];
+    finds(&scene, rows).await;
+}
+
 /// Values of any other type have no words, nor has the empty text.
 async fn only_text_has_words(scene: Scene) {
     store_message(&scene).await;
@@ -271,6 +326,8 @@ larder_tests::every_plugin![
     a_phrase_asks_for_words_side_by_side,
     a_phrase_may_begin_within_another,
     whatever_is_no_letter_digit_or_mark_ends_a_word,
+    white_space_of_every_kind_ends_a_word,
+    numbers_that_end_alike_are_told_apart,
     only_text_has_words,
     the_words_are_those_of_one_value,
     inside_some_the_words_are_those_of_one_element,

@@ -118,5 +118,16 @@ async fn a_search_is_explained() {
             (refused.status, refused.body.as_str()),
             (400, "unknown filter operator \"x\"\n")
         );
+        for (body, part) in [
+            ("[]", "expected a JSON object"),
+            (
+                r#"{"spans": true, "page_size": 0}"#,
+                "`page_size` is at least 1",
+            ),
+        ] {
+            let refused = explain(body);
+            assert_eq!(refused.status, 400, "{body}: {}", refused.body);
+            assert!(refused.body.contains(part), "{}", refused.body);
+        }
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod behind_jaeger;
 mod clock;
 mod configuration;
 mod metrics;

@@ -1,8 +1,9 @@
 //! `memory` at its limits: the oldest traces are evicted, and it never traps for lack of memory.
 
+use larder_tests::filter::{eq, field};
 use larder_tests::otlp::{ResourceBuilder, SpanBuilder, hex, key_value, noise, service, span};
 use larder_tests::status::retry_info;
-use larder_tests::{Client, Larder, Options, Plugin, Query, Trace, eventually, http};
+use larder_tests::{Client, Larder, Options, Plugin, Query, SpanSearch, Trace, eventually, http};
 use tonic::Code;
 
 fn id(number: u64) -> [u8; 16] {
@@ -191,6 +192,15 @@ async fn a_trace_that_outgrows_its_share_keeps_its_beginning_and_the_others_stay
     assert!(client.find(&marked).await.is_empty());
     let summaries = client.find_trace_summaries(&large).await.unwrap();
     assert_eq!(summaries[0].span_count, i32::try_from(kept).unwrap());
+    let spans = SpanSearch::within(0, 100_000)
+        .filter(eq(field("resource", "service"), "large"))
+        .order_by("startTime", "asc")
+        .page(1000, "");
+    let (spans, _) = client.page_of_spans(&spans).await.unwrap();
+    assert_eq!(spans.len(), 1000);
+    for (number, one) in (1..).zip(&spans) {
+        assert_eq!(one.scope_spans[0].spans[0], part_of_large(number).0);
+    }
 
     // What comes of it later is dropped and counted, and new traces do not make the small ones go.
     client

@@ -1,11 +1,12 @@
 //! `FindSpans`: what is found, in which order, and what is refused (RFC 0016).
 
 use larder_oracle::Oracle;
-use larder_tests::filter::{and, attr, eq, exists, field, gte, not};
+use larder_tests::filter::{and, attr, eq, exists, field, gt, gte, instant, lte, not};
 use larder_tests::otlp::{ResourceBuilder, SpanBuilder, SpanRef, span};
 use larder_tests::status::error_info;
 use larder_tests::{Plugin, Scene, SpanSearch, unset_timestamp};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use prost_types::Timestamp;
 use tonic::{Code, Status};
 
 /// Orders by each field, both ways, in mixed directions, and by all four.
@@ -113,6 +114,8 @@ async fn window_and_filter_judge_each_span(scene: Scene) {
     let written = written(&scene).await;
     let (from, to) = (scene.at(0), scene.at(1000));
     let shop = scene.service("shop");
+    let start = || field("span", "startTime");
+    let time = |offset| instant(scene.at(offset), 0);
     let of_shop = || eq(field("resource", "service"), shop.as_str());
     for search in [
         SpanSearch::within(scene.at(110), scene.at(110)),
@@ -123,6 +126,14 @@ async fn window_and_filter_judge_each_span(scene: Scene) {
         SpanSearch::within(from, to).filter(and([of_shop(), exists(attr("code"))])),
         SpanSearch::within(from, to).filter(gte(field("span", "duration"), "20ns")),
         SpanSearch::within(from, to).filter(eq(field("span", "spanID"), "0000000000000001")),
+        SpanSearch::within(from, to).filter(gt(start(), &*time(100))),
+        SpanSearch::within(from, scene.at(110)).filter(gte(start(), &*time(100))),
+        SpanSearch::within(from, to).filter(and([
+            gte(start(), &*time(100)),
+            lte(start(), &*time(110)),
+            gte(field("span", "duration"), "10ns"),
+        ])),
+        SpanSearch::within(from, to).filter(not(eq(start(), &*time(110)))),
     ] {
         for order in [&ORDERS[0], &ORDERS[4], &ORDERS[2]] {
             let search = ordered(search.clone(), order);
@@ -160,12 +171,22 @@ async fn what_is_not_well_formed_is_refused_with_its_reason() {
     let mut unset = sound();
     unset.0.start_time_min = Some(unset_timestamp());
     let required = "start_time_min and start_time_max are required";
+    let mut late = sound();
+    late.0.start_time_max = Some(Timestamp {
+        seconds: 253_402_300_800,
+        nanos: 0,
+    });
     let unknown = sound().filter(eq(field("span", "nome"), "x"));
     let invalid_order = Some("ORDERING_INVALID");
     let invalid_page = Some("PAGINATION_INVALID");
     for (search, reason, text) in [
         (SpanSearch::default(), None, required),
         (unset, None, required),
+        (
+            late,
+            None,
+            "start_time_max must be a time between the years 1 and 9999",
+        ),
         (
             SpanSearch::within(scene.at(9), scene.at(0)),
             None,

@@ -17,7 +17,7 @@ use larder_model::storage::{
 };
 
 use super::best::Best;
-use super::order::{Direction, SortField, SpanOrder};
+use super::order::{Direction, SortField, SortKey, SpanOrder};
 use crate::judge::{Judge, Matches, Met};
 use crate::paging::SpanPosition;
 use crate::plan::{Plan, plan};
@@ -49,6 +49,8 @@ pub(crate) struct Finder {
     plan: Option<Plan>,
     /// Sightings of the next page.
     page: usize,
+    /// The most fragments of a part of the window that is judged and not halved, for the oldest spans.
+    most_in_part: usize,
     /// Fragments that were judged, and traces that were judged whole. Of neither another span can come on the page.
     fragments: HashSet<u64>,
     traces: HashSet<TraceId>,
@@ -77,14 +79,23 @@ impl Finder {
         if let (Some(plan), Some(after)) = (&mut plan, after) {
             narrow(&mut plan.search, order.first(), after);
         }
+        let page = size.saturating_mul(2).clamp(SMALLEST_PAGE, LARGEST_PAGE);
         Self {
             judge: Judge::new(predicate),
             best: Best::new(order, after, size),
             plan,
-            page: size.saturating_mul(2).clamp(SMALLEST_PAGE, LARGEST_PAGE),
+            page,
+            most_in_part: page.clamp(FEWEST_IN_PART, MOST_IN_PART),
             fragments: HashSet::new(),
             traces: HashSet::new(),
         }
+    }
+
+    /// Halves parts of the window that have more fragments than these, so that a small store has many parts.
+    #[cfg(test)]
+    pub(crate) fn halving_above(mut self, fragments: usize) -> Self {
+        self.most_in_part = fragments;
+        self
     }
 
     /// The search that the plugin is asked for first; `None` if nothing can match, or the query names the traces.
@@ -201,7 +212,7 @@ impl Finder {
 
     /// Judges the window part by part, the oldest first.
     async fn oldest_first(&mut self, session: &mut Session, search: Search) -> Result<(), Error> {
-        let most = self.page.clamp(FEWEST_IN_PART, MOST_IN_PART);
+        let most = self.most_in_part;
         let mut halvings = 0;
         let mut parts = vec![search.starts];
         while let Some(part) = parts.pop() {
@@ -391,17 +402,18 @@ impl Keeper<'_> {
 }
 
 impl Matches for Keeper<'_> {
-    fn wants(&self, span: &Met) -> bool {
-        self.best.key_if_kept(&self.position(span)).is_some()
+    type Wanted = (SortKey, SpanPosition);
+
+    fn wants(&self, span: &Met) -> Option<(SortKey, SpanPosition)> {
+        let position = self.position(span);
+        let key = self.best.key_if_kept(&position)?;
+        Some((key, position))
     }
 
-    fn take(&mut self, span: &Met) {
-        let position = self.position(span);
-        if let Some(key) = self.best.key_if_kept(&position) {
-            // A fragment may come up again, and its sighting stands for nothing that is known then.
-            if self.best.keep(key, position) {
-                self.newest = self.newest.max(Some(span.start));
-            }
+    fn take(&mut self, (key, position): (SortKey, SpanPosition)) {
+        // A fragment may come up again, and its sighting stands for nothing that is known then.
+        if self.best.keep(key, position) {
+            self.newest = self.newest.max(Some(position.start));
         }
     }
 }

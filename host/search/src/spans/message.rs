@@ -1,11 +1,8 @@
 //! Messages of spans of any traces: neighbours share their resource and their scope where these are equal, byte for byte.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use larder_proto::TracesBytes;
 
-use crate::parts::{Parts, Span};
+use crate::parts::{Header, Parts, Span};
 use crate::sanitize::push_field;
 
 /// The most bytes of a field besides its content: a key of one byte, and a length of less than 32 bits.
@@ -14,16 +11,9 @@ const FIELD: usize = 6;
 /// An encoded span with the headers of its resource and its scope: every other field of its `ResourceSpans` and its `ScopeSpans`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Alone {
-    pub(crate) resource: Arc<[u8]>,
-    pub(crate) scope: Arc<[u8]>,
+    pub(crate) resource: Header,
+    pub(crate) scope: Header,
     pub(crate) span: Vec<u8>,
-}
-
-/// The headers of one piece, which its spans share.
-#[derive(Default)]
-pub(crate) struct Headers {
-    resources: HashMap<usize, Arc<[u8]>>,
-    scopes: HashMap<usize, Arc<[u8]>>,
 }
 
 /// Joins spans in the order given.
@@ -35,12 +25,12 @@ pub(crate) struct MessageBuilder {
 }
 
 struct OfResource {
-    header: Arc<[u8]>,
+    header: Header,
     scopes: Vec<OfScope>,
 }
 
 struct OfScope {
-    header: Arc<[u8]>,
+    header: Header,
     /// Fields with a span each.
     spans: Vec<u8>,
 }
@@ -48,13 +38,13 @@ struct OfScope {
 // === impl Alone ===
 
 impl Alone {
-    /// A span of a piece, whose headers `headers` has or gets.
-    pub(crate) fn of(parts: &Parts<'_>, span: Span<'_>, headers: &mut Headers) -> Self {
-        let resource = headers.resources.entry(span.resource);
-        let scope = headers.scopes.entry(span.scope);
+    /// A span of a piece, whose headers it shares.
+    pub(crate) fn of(parts: &Parts<'_>, span: Span<'_>) -> Self {
+        let shared =
+            |headers: &[Header], number: usize| headers.get(number).cloned().unwrap_or_default();
         Self {
-            resource: Arc::clone(resource.or_insert_with(|| parts.resource(span.resource).into())),
-            scope: Arc::clone(scope.or_insert_with(|| parts.scope(span.scope).into())),
+            resource: shared(&parts.resources, span.resource),
+            scope: shared(&parts.scopes, span.scope),
             span: span.raw.to_vec(),
         }
     }
@@ -62,16 +52,6 @@ impl Alone {
     /// Upper bound of the bytes of a message with nothing else.
     pub(crate) fn len(&self) -> usize {
         self.resource.len() + self.scope.len() + self.span.len() + 3 * FIELD
-    }
-}
-
-// === impl Headers ===
-
-impl Headers {
-    /// The bytes of all of them.
-    pub(crate) fn len(&self) -> usize {
-        let headers = self.resources.values().chain(self.scopes.values());
-        headers.map(|header| header.len()).sum()
     }
 }
 
@@ -183,9 +163,8 @@ mod tests {
 
     fn parts(message: &TracesBytes) -> (usize, usize, Vec<Alone>) {
         let parts = Parts::read(&message.0).unwrap();
-        let mut headers = Headers::default();
         let spans = parts.spans.iter();
-        let spans = spans.map(|span| Alone::of(&parts, *span, &mut headers));
+        let spans = spans.map(|span| Alone::of(&parts, *span));
         (parts.resources.len(), parts.scopes.len(), spans.collect())
     }
 

@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{Error, Part, Piece};
 use larder_proto::otlp;
 use larder_proto::storage::v2::FindSpansResponse;
@@ -27,7 +27,7 @@ use super::sanitize;
 use super::session::{Session, too_large};
 
 pub(crate) use finder::Finder;
-use message::{Alone, Headers, MessageBuilder};
+use message::{Alone, MessageBuilder};
 pub(crate) use order::SpanOrder;
 
 /// The number of spans that are read together at first, and the most. It grows while they are small, and falls where they are large.
@@ -45,6 +45,8 @@ const TOKEN_BYTES: usize = 256;
 /// A stream of messages. Holds the keys of one page, the spans that are read together, and one message.
 pub(crate) struct Spans {
     session: Session,
+    /// The most bytes of the spans in a message.
+    limit: usize,
     /// `None` once the keys of the page are known.
     finder: Option<Finder>,
     page: Page<SpanPosition>,
@@ -73,16 +75,18 @@ impl Spans {
     /// Creates a stream of the spans that match the query. Makes no call yet.
     pub(crate) fn new(session: Session, query: SpanQuery) -> Self {
         let limit = session.limits().max_message_bytes;
+        let limit = limit.saturating_sub(TOKEN_BYTES);
         let (page, finder) = query.into_finder();
         Self {
             session,
+            limit,
             finder: Some(finder),
             page,
             positions: VecDeque::new(),
             token: None,
             at_once: FIRST_AT_ONCE,
             read: VecDeque::new(),
-            message: MessageBuilder::new(limit.saturating_sub(TOKEN_BYTES)),
+            message: MessageBuilder::new(limit),
         }
     }
 
@@ -195,7 +199,7 @@ impl Spans {
         let parts = Parts::read(&piece.bytes).map_err(fault)?;
         let are_headers_sound = sanitize::are_headers_sound(&piece.bytes).map_err(fault)?;
         let mut taken = Taken::default();
-        let mut headers = Headers::default();
+        let (mut resources, mut scopes) = (HashSet::new(), HashSet::new());
         for (number, position) in wanted {
             let place = usize::try_from(position.place).unwrap_or(usize::MAX);
             let span = parts
@@ -212,15 +216,20 @@ impl Spans {
                 return Err(self.other_spans(piece));
             }
             let is_sound = are_headers_sound && sanitize::is_span_sound(&view).map_err(fault)?;
-            let alone = Alone::of(&parts, *span, &mut headers);
-            let spans = if is_sound && alone.len() <= self.limit() {
+            let alone = Alone::of(&parts, *span);
+            if resources.insert(span.resource) {
+                taken.header_bytes += alone.resource.len();
+            }
+            if scopes.insert(span.scope) {
+                taken.header_bytes += alone.scope.len();
+            }
+            let spans = if is_sound && alone.len() <= self.limit {
                 vec![alone]
             } else {
                 self.fit(&alone, is_sound, piece)?
             };
             taken.spans.push((number, spans));
         }
-        taken.header_bytes = headers.len();
         Ok(taken)
     }
 
@@ -228,39 +237,29 @@ impl Spans {
     #[cold]
     fn fit(&self, alone: &Alone, is_sound: bool, piece: &Piece) -> Result<Vec<Alone>, Error> {
         let fault = |error| Fault::from(error).into_error(&self.session, piece);
-        let limit = self.limit();
+        let limit = self.limit;
         let mut bytes = encode_one([&alone.resource, &alone.scope, &alone.span]);
         if !is_sound {
             let sanitized = sanitize::within(&bytes, limit, 0).map_err(fault)?;
             self.session.budget.sanitized(&sanitized);
             bytes = sanitized.bytes;
         }
-        let mut messages = vec![bytes];
-        if messages.iter().any(|bytes| bytes.len() > limit) {
-            let Fitted {
-                messages: cut,
-                values,
-            } = cut::fit(&messages.concat(), limit).map_err(fault)?;
+        let messages = if bytes.len() > limit {
+            let Fitted { messages, values } = cut::fit(&bytes, limit).map_err(fault)?;
             self.session.omission.cut_values(values);
-            messages = cut;
-        }
+            messages
+        } else {
+            vec![bytes]
+        };
         let mut spans = Vec::new();
         for bytes in messages {
             if bytes.len() > limit {
                 return Err(too_large("a span", limit));
             }
             let parts = Parts::read(&bytes).map_err(fault)?;
-            let mut headers = Headers::default();
-            let of_message = parts.spans.iter();
-            spans.extend(of_message.map(|span| Alone::of(&parts, *span, &mut headers)));
+            spans.extend(parts.spans.iter().map(|span| Alone::of(&parts, *span)));
         }
         Ok(spans)
-    }
-
-    /// The most bytes of the spans in a message.
-    fn limit(&self) -> usize {
-        let limit = self.session.limits().max_message_bytes;
-        limit.saturating_sub(TOKEN_BYTES)
     }
 
     fn other_spans(&self, piece: &Piece) -> Error {

@@ -7,17 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use larder_model::storage::ErrorKind;
+use larder_oracle::filter::{and, call, field, instant, untyped};
 use larder_oracle::otlp::{SpanRef, spans_of};
-use larder_oracle::strategies::{Place, SpanQuestion, Written, span_search, written};
+use larder_oracle::strategies::{LATEST, Place, Written, span_search, written};
 use larder_oracle::{Oracle, SpanSearch, compare};
 use larder_proto::otlp::pdata;
-use larder_proto::storage::v2::FindSpansRequest;
+use larder_proto::storage::v2::{FindSpansRequest, FindSpansResponse};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 use prost::Message as _;
 
-use crate::testing::{Memory, all, limits, of, op, searcher};
+use super::Spans;
+use crate::query::span_query;
+use crate::testing::{Memory, all, limits, of, op, run, searcher};
 use crate::{Limits, Searcher};
 
 const PLACE: Place = Place {
@@ -48,12 +52,36 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// One page: its spans, each alone with its resource and scope, and the token of the next.
-fn page(searcher: &Searcher, search: SpanSearch) -> (Vec<ResourceSpans>, String) {
-    let request = FindSpansRequest {
-        query: Some(search.0),
+/// The messages of one page. `in_part` is the most fragments of a part of the window that is not halved, if it is not the usual number.
+fn messages(
+    searcher: &Searcher,
+    search: SpanSearch,
+    in_part: Option<usize>,
+) -> Vec<FindSpansResponse> {
+    let Some(in_part) = in_part else {
+        let query = Some(search.0);
+        return all(searcher.find_spans(FindSpansRequest { query })).unwrap();
     };
-    let messages = all(searcher.find_spans(request)).unwrap();
+    let query = span_query(search.0, &searcher.limits).unwrap();
+    let mut spans = Spans::new(searcher.session(), query);
+    let finder = spans.finder.take();
+    spans.finder = finder.map(|finder| finder.halving_above(in_part));
+    run(async {
+        let mut messages = Vec::new();
+        while let Some(message) = spans.next().await.unwrap() {
+            messages.push(message);
+        }
+        messages
+    })
+}
+
+/// One page: its spans, each alone with its resource and scope, and the token of the next.
+fn page(
+    searcher: &Searcher,
+    search: SpanSearch,
+    in_part: Option<usize>,
+) -> (Vec<ResourceSpans>, String) {
+    let messages = messages(searcher, search, in_part);
     let mut spans = Vec::new();
     let mut token = String::new();
     for (number, message) in messages.iter().enumerate() {
@@ -99,25 +127,69 @@ proptest! {
         written in written(),
         seed: u64,
     ) {
-        walk(&question, size, &events, &written, seed)?;
+        walk(&Walk { search: question.at(PLACE), size, in_part: None, events, written, seed })?;
+    }
+
+    /// The same for an order by time or duration beside a filter on the start. The window is halved until a part has next to no fragments:
+    /// those of several spans are in several parts.
+    #[test]
+    fn a_walk_by_time_or_duration_visits_each_span_once_whatever_the_filter_says_of_the_start(
+        question in span_search(),
+        order in select(vec![
+            ("startTime", "asc"),
+            ("startTime", "asc"),
+            ("startTime", "desc"),
+            ("duration", "asc"),
+            ("duration", "desc"),
+        ]),
+        starts in vec((select(vec!["gt", "gte", "lt", "lte", "ne", "eq"]), 0..=LATEST), 0..3),
+        size in 1_u32..5,
+        in_part in 1..4_usize,
+        events in vec(event(), 0..4),
+        written in written(),
+        seed: u64,
+    ) {
+        let mut search = question.at(PLACE);
+        search.0.order_by.clear();
+        let mut search = search.order_by(order.0, order.1);
+        let start = |(operator, offset): (&str, u64)| {
+            let time = instant(PLACE.at(offset), 0);
+            call(operator, [field("span", "startTime"), untyped(&time)])
+        };
+        let mut parts: Vec<_> = starts.into_iter().map(start).collect();
+        parts.extend(search.0.filter.take());
+        search.0.filter = if parts.len() > 1 { Some(and(parts)) } else { parts.pop() };
+        walk(&Walk { search, size, in_part: Some(in_part), events, written, seed })?;
     }
 }
 
-fn walk(
-    question: &SpanQuestion,
+/// A walk through the pages of a search.
+struct Walk {
+    search: SpanSearch,
     size: u32,
-    events: &[Event],
-    written: &Written,
+    /// As for [`messages`].
+    in_part: Option<usize>,
+    events: Vec<Event>,
+    written: Written,
     seed: u64,
-) -> Result<(), TestCaseError> {
+}
+
+fn walk(walk: &Walk) -> Result<(), TestCaseError> {
+    let Walk {
+        search,
+        size,
+        in_part,
+        events,
+        written,
+        seed,
+    } = walk;
     let mut there: Vec<ResourceSpans> = written.at(PLACE).concat();
-    let memory = Arc::new(Memory::of(&written.at(PLACE)).odd(seed));
+    let memory = Arc::new(Memory::of(&written.at(PLACE)).odd(*seed));
     let limits = Limits {
         max_message_bytes: MAX_MESSAGE_BYTES,
         ..limits()
     };
     let searcher = searcher(&memory, limits);
-    let search = question.at(PLACE);
     let matching = |there: &[ResourceSpans]| {
         let oracle = Oracle::new(there);
         let found = oracle.find_spans(&search.0).into_iter();
@@ -128,8 +200,8 @@ fn walk(
     let mut visited: Vec<ResourceSpans> = Vec::new();
     let mut token = String::new();
     loop {
-        let (spans, next) = page(&searcher, search.clone().page(size, &token));
-        prop_assert!(next.is_empty() || spans.len() == size as usize);
+        let (spans, next) = page(&searcher, search.clone().page(*size, &token), *in_part);
+        prop_assert!(next.is_empty() || spans.len() == *size as usize);
         visited.extend(spans);
         token = next;
         if token.is_empty() {
@@ -183,7 +255,11 @@ fn many(traces: u64) -> Arc<Memory> {
 }
 
 fn ids(searcher: &Searcher, search: SpanSearch) -> Vec<u128> {
-    let (spans, _) = page(searcher, search);
+    ids_in_parts(searcher, search, None)
+}
+
+fn ids_in_parts(searcher: &Searcher, search: SpanSearch, in_part: Option<usize>) -> Vec<u128> {
+    let (spans, _) = page(searcher, search, in_part);
     let id = |alone: &ResourceSpans| {
         u128::from_be_bytes(one(alone).span.trace_id[..].try_into().unwrap())
     };
@@ -214,6 +290,19 @@ fn a_page_judges_few_spans_where_its_order_has_an_index() {
     }
 }
 
+/// Of 200 fragments few are looked at for the oldest spans if small parts are halved too, as the walks through halves of small stores do.
+#[test]
+fn a_window_is_halved_until_its_oldest_part_has_few_fragments() {
+    let memory = many(200);
+    let limits = Limits {
+        judged_spans: 100,
+        ..limits()
+    };
+    let searcher = searcher(&memory, limits);
+    let search = SpanSearch::within(0, 1 << 18).order_by("startTime", "asc");
+    assert_eq!(ids_in_parts(&searcher, search.page(2, ""), Some(4)), [1, 2]);
+}
+
 /// Fragments that span all of the window are in each part of it, and are judged once.
 #[test]
 fn fragments_that_span_much_time_are_judged_once() {
@@ -232,7 +321,7 @@ fn fragments_that_span_much_time_are_judged_once() {
     let mut starts = Vec::new();
     for _ in 0..3 {
         let search = SpanSearch::within(0, 1 << 40).order_by("startTime", "asc");
-        let (spans, next) = page(&searcher, search.page(400, &token));
+        let (spans, next) = page(&searcher, search.page(400, &token), None);
         starts.extend(
             spans
                 .iter()
@@ -297,7 +386,7 @@ fn a_span_that_is_larger_than_a_message_is_cut() {
         ..limits()
     };
     let searcher = searcher(&memory, limits);
-    let (spans, token) = page(&searcher, SpanSearch::within(0, 100));
+    let (spans, token) = page(&searcher, SpanSearch::within(0, 100), None);
     assert_eq!((spans.len(), &*token), (2, ""));
     let attributes = &one(&spans[0]).span.attributes;
     assert!(

@@ -10,9 +10,9 @@ use larder_core::telemetry::Metrics;
 use larder_model::storage::{Error, ErrorKind};
 use larder_proto::storage::v2::{GetDependenciesRequest, TraceQueryParameters};
 
-use super::super::testing::{Memory, all, limits, of, op, run, searcher};
+use super::super::testing::{Memory, all, limits, of, op, run, searcher, spans};
 use super::super::{Limits, Searcher, time::timestamp};
-use super::{by_id, by_service, traces};
+use super::{WALKS, by_id, by_service, spans_by, traces};
 
 fn check_over<T: std::fmt::Debug>(answer: Result<T, Error>, setting: &str) {
     let error = answer.unwrap_err();
@@ -33,6 +33,53 @@ fn a_query_that_judges_too_many_spans_says_which_setting_raises_the_limit() {
     };
     assert_eq!(with(9).unwrap().trace_ids.len(), 9);
     check_over(with(8), "limits.query_judged_spans");
+}
+
+/// In every order; what is over the budget has no part of an answer.
+#[test]
+fn a_search_for_spans_that_judges_too_many_says_which_setting_raises_the_limit() {
+    let one_fragment: [Vec<_>; 1] = [(1..=9).map(|n| of("s", op(1, n, n, n))).collect()];
+    for stored in [&traces(9)[..], &one_fragment] {
+        let memory = Arc::new(Memory::of(stored));
+        for order in WALKS {
+            let with = |judged_spans| {
+                let limits = Limits {
+                    judged_spans,
+                    ..limits()
+                };
+                all(searcher(&memory, limits).find_spans(spans_by(order)))
+            };
+            let messages = with(9).unwrap();
+            let found = messages
+                .iter()
+                .flat_map(|message| spans(message.spans.as_ref().unwrap()));
+            assert_eq!(found.count(), 9, "{order:?}");
+            check_over(with(8), "limits.query_judged_spans");
+        }
+    }
+}
+
+/// Those of the page count beside what was read to find them.
+#[test]
+fn a_search_for_spans_that_reads_too_many_bytes_says_which_setting_raises_the_limit() {
+    let large = |n: u64| op(n.into(), n, n, n + 10).attribute("filler", "x".repeat(10_000));
+    let rows: Vec<_> = (1..=9).map(|n| vec![of("s", large(n))]).collect();
+    let memory = Arc::new(Memory::of(&rows));
+    let with = |read_bytes, order| {
+        let limits = Limits {
+            read_bytes,
+            ..limits()
+        };
+        all(searcher(&memory, limits).find_spans(spans_by(order)))
+    };
+    for order in WALKS {
+        let before = memory.otlp_pieces.load(Ordering::Relaxed);
+        check_over(with(100, order), "limits.query_read_bytes");
+        assert_eq!(memory.otlp_pieces.load(Ordering::Relaxed), before);
+        check_over(with(50_000, order), "limits.query_read_bytes");
+        assert_ne!(memory.otlp_pieces.load(Ordering::Relaxed), before);
+        assert!(with(200_000, order).is_ok());
+    }
 }
 
 #[test]
@@ -87,6 +134,12 @@ fn a_query_that_works_for_too_long_says_which_setting_raises_the_limit() {
         all(searcher.get_traces(by_id(&[1]))),
         "limits.query_timeout",
     );
+    for order in WALKS {
+        check_over(
+            all(searcher.find_spans(spans_by(order))),
+            "limits.query_timeout",
+        );
+    }
     let request = GetDependenciesRequest {
         start_time: Some(timestamp(0)),
         end_time: None,
@@ -107,8 +160,13 @@ fn empty_pages_without_end_run_into_the_budget() {
         timeout: Duration::from_millis(5),
         ..limits()
     };
-    let answer = run(searcher(&Arc::new(memory), limits).find_trace_ids(by_service("s")));
+    let searcher = searcher(&Arc::new(memory), limits);
+    let answer = run(searcher.find_trace_ids(by_service("s")));
     check_over(answer, "limits.query_timeout");
+    for order in WALKS {
+        let answer = all(searcher.find_spans(spans_by(order)));
+        check_over(answer, "limits.query_timeout");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use larder_model::storage::{Error, ErrorKind, Piece, Sighting, Sightings, TraceId};
 
 use super::super::testing::{Memory, all, limits, of, op, run, searcher};
-use super::{by_id, by_service, traces};
+use super::{WALKS, by_id, by_service, spans_by, traces};
 
 /// The call ended as the contract says for a breach of `rule`, which was reported once.
 fn check_breach<T: std::fmt::Debug>(memory: &Memory, answer: Result<T, Error>, rule: &str) {
@@ -15,19 +15,28 @@ fn check_breach<T: std::fmt::Debug>(memory: &Memory, answer: Result<T, Error>, r
     assert_eq!(*memory.reports.lock().unwrap(), [error.to_string()]);
 }
 
-/// A search through a storage that gives one sighting a page, changed by `lie`, which is told the number of the page.
+/// Searches for traces, and for spans in every order, through a storage that gives one sighting a page, changed by `lie`, which is told
+/// the number of the page.
 fn check_lie_about_sightings(lie: fn(usize, &mut Sightings), rule: &str) {
-    let page = std::sync::atomic::AtomicUsize::new(0);
-    let mut memory = Memory::of(&traces(9)).one_at_a_time();
-    memory.lie_about_sightings = Some(Box::new(move |sightings| {
-        lie(
-            page.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
-            sightings,
-        );
-    }));
-    let memory = Arc::new(memory);
+    let lying = || {
+        let page = std::sync::atomic::AtomicUsize::new(0);
+        let mut memory = Memory::of(&traces(9)).one_at_a_time();
+        memory.lie_about_sightings = Some(Box::new(move |sightings| {
+            lie(
+                page.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+                sightings,
+            );
+        }));
+        Arc::new(memory)
+    };
+    let memory = lying();
     let answer = run(searcher(&memory, limits()).find_trace_ids(by_service("s")));
     check_breach(&memory, answer, rule);
+    for order in WALKS {
+        let memory = lying();
+        let answer = all(searcher(&memory, limits()).find_spans(spans_by(order)));
+        check_breach(&memory, answer, rule);
+    }
 }
 
 #[test]

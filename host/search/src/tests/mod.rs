@@ -13,7 +13,10 @@ mod budgets;
 mod contract;
 mod stored_ids;
 
-use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest, TraceQueryParameters};
+use larder_oracle::SpanSearch;
+use larder_proto::storage::v2::{
+    FindSpansRequest, GetTraceParams, GetTracesRequest, TraceQueryParameters,
+};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
 use super::testing::{of, op};
@@ -28,6 +31,22 @@ fn by_service(service: &str) -> TraceQueryParameters {
     TraceQueryParameters {
         service_name: service.to_owned(),
         ..TraceQueryParameters::default()
+    }
+}
+
+/// The orders of spans for which the storage is walked in different ways.
+const WALKS: [(&str, &str); 4] = [
+    ("startTime", "desc"),
+    ("startTime", "asc"),
+    ("duration", "desc"),
+    ("traceID", "asc"),
+];
+
+/// A search for all spans, in this order.
+fn spans_by((field, direction): (&str, &str)) -> FindSpansRequest {
+    let search = SpanSearch::within(0, 1 << 40).order_by(field, direction);
+    FindSpansRequest {
+        query: Some(search.0),
     }
 }
 

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::Opened;
 use super::tenant_list::{TenantQuery, error_response};
 
+mod object;
 mod request;
 
 use request::ExplainRequest;

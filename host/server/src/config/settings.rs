@@ -172,7 +172,7 @@ settings! {
     "tenancy.header" .tenancy.header: Header, None, Requests, Server,
         "The header that names the tenant";
     "tenancy.tenants" .tenancy.tenants: TenantNames, None, Requests, Server,
-        "The only tenants, as a list (in a variable: with commas); without it, any name of letters, digits, `-`, `_` and `.`";
+        "The only tenants, as a list (in a variable: with commas); without it, any name of 1 to 63 ASCII letters, digits, `-`, `_` and `.` that begins with a letter or a digit";
     "tenancy.max_tenants" .tenancy.max_tenants: usize, Some(("1", "1000000")), Requests, Server,
         "The most tenants, where there is no list; one that is purged counts no more";
     "tenancy.idle_timeout" .tenancy.idle_timeout: Duration, Some(("10ms", "8760h")), Requests, Server,

@@ -13,6 +13,8 @@ use larder_search::filter::{parse_duration, parse_time};
 use prost_types::{Duration, Timestamp};
 use serde::Deserialize;
 
+use super::object::Object;
+
 /// A search, for traces unless it asks for spans. Every field is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -34,22 +36,22 @@ pub(super) struct ExplainRequest {
     duration_max: Option<String>,
     #[serde(alias = "searchDepth")]
     search_depth: i32,
-    filter: Option<Call>,
+    filter: Option<Object<Call>>,
     /// Asks for spans.
-    spans: bool,
+    spans: Option<bool>,
     /// The order of spans; asks for spans if there is one.
     #[serde(alias = "orderBy")]
-    order_by: Vec<SortOrder>,
-    /// The most spans.
+    order_by: Vec<Object<SortOrder>>,
+    /// The most spans, at least one.
     #[serde(alias = "pageSize")]
-    page_size: u32,
+    page_size: Option<u32>,
 }
 
 /// One term of an order.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct SortOrder {
-    expression: Option<Expression>,
+    expression: Option<Object<Expression>>,
     direction: String,
 }
 
@@ -57,19 +59,19 @@ struct SortOrder {
 #[serde(deny_unknown_fields, default)]
 struct Call {
     op: String,
-    args: Vec<Expression>,
+    args: Vec<Object<Expression>>,
 }
 
 /// Exactly one field is set in a valid expression. The filter checks this.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Expression {
-    attr: Option<Attribute>,
-    field: Option<Field>,
-    nested: Option<Nested>,
-    scalar: Option<Scalar>,
-    list: Option<List>,
-    call: Option<Call>,
+    attr: Option<Object<Attribute>>,
+    field: Option<Object<Field>>,
+    nested: Option<Object<Nested>>,
+    scalar: Option<Object<Scalar>>,
+    list: Option<Object<List>>,
+    call: Option<Object<Call>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,12 +118,19 @@ impl ExplainRequest {
     /// # Errors
     /// A text with the position and the error.
     pub(super) fn read(text: &str) -> Result<Explained, String> {
-        let deserializer = &mut serde_json::Deserializer::from_str(text);
-        let request: Self = serde_path_to_error::deserialize(deserializer)
-            .map_err(|error| format!("the query is no JSON of a search: {error}"))?;
-        if request.spans || !request.order_by.is_empty() {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let Object(request) =
+            serde_path_to_error::deserialize::<_, Object<Self>>(&mut deserializer)
+                .map_err(|error| format!("the query is no JSON of a search: {error}"))?;
+        deserializer
+            .end()
+            .map_err(|error| format!("the query is more than one JSON value: {error}"))?;
+        let is_ordered = !request.order_by.is_empty();
+        if is_ordered && request.spans == Some(false) {
+            Err("`order_by` asks for spans, and `spans` is false: leave one of them out".to_owned())
+        } else if is_ordered || request.spans == Some(true) {
             request.into_span_parameters().map(Explained::Spans)
-        } else if request.page_size > 0 {
+        } else if request.page_size.is_some() {
             Err("a search for traces has `search_depth` in place of `page_size`; `spans` asks for spans".to_owned())
         } else {
             request.into_parameters().map(Explained::Traces)
@@ -142,18 +151,28 @@ impl ExplainRequest {
                 "a search for spans has no `{other}`: say it in the filter, and the most spans as `page_size`"
             ));
         }
-        let order_by = self.order_by.into_iter().map(|order| SpanSortOrder {
-            expression: order.expression.map(|expression| filter::Expression {
-                term: expression.into_term(),
-            }),
-            direction: order.direction,
-        });
+        if self.page_size == Some(0) {
+            return Err(
+                "`page_size` is at least 1; without it the default is explained".to_owned(),
+            );
+        }
+        let order_by = self
+            .order_by
+            .into_iter()
+            .map(|Object(order)| SpanSortOrder {
+                expression: order
+                    .expression
+                    .map(|Object(expression)| filter::Expression {
+                        term: expression.into_term(),
+                    }),
+                direction: order.direction,
+            });
         Ok(SpanQueryParameters {
             start_time_min: self.start_time_min.as_deref().map(timestamp).transpose()?,
             start_time_max: self.start_time_max.as_deref().map(timestamp).transpose()?,
-            filter: self.filter.map(Into::into),
-            pagination: (self.page_size > 0).then(|| Pagination {
-                page_size: self.page_size,
+            filter: self.filter.map(|Object(filter)| filter.into()),
+            pagination: self.page_size.map(|page_size| Pagination {
+                page_size,
                 page_token: String::new(),
             }),
             order_by: order_by.collect(),
@@ -176,7 +195,7 @@ impl ExplainRequest {
             duration_min: self.duration_min.as_deref().map(duration).transpose()?,
             duration_max: self.duration_max.as_deref().map(duration).transpose()?,
             search_depth: self.search_depth,
-            filter: self.filter.map(Into::into),
+            filter: self.filter.map(|Object(filter)| filter.into()),
             pagination: None,
         })
     }
@@ -203,7 +222,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 impl From<Call> for filter::Call {
     fn from(call: Call) -> Self {
-        let args = call.args.into_iter().map(|arg| filter::Expression {
+        let args = call.args.into_iter().map(|Object(arg)| filter::Expression {
             term: arg.into_term(),
         });
         Self {
@@ -216,28 +235,28 @@ impl From<Call> for filter::Call {
 impl Expression {
     /// The last field that is set, as Protobuf does for a `oneof` that has several.
     fn into_term(self) -> Option<Term> {
-        let attr = self
-            .attr
-            .map(|Attribute { key, level }| Term::Attr(filter::AttributeReference { key, level }));
-        let field = self
-            .field
-            .map(|Field { name, level }| Term::Field(filter::FieldReference { name, level }));
+        let attr = self.attr.map(|Object(Attribute { key, level })| {
+            Term::Attr(filter::AttributeReference { key, level })
+        });
+        let field = self.field.map(|Object(Field { name, level })| {
+            Term::Field(filter::FieldReference { name, level })
+        });
         let nested = self
             .nested
-            .map(|Nested { level }| Term::Nested(filter::NestedReference { level }));
-        let scalar = self.scalar.map(|Scalar { value, declared }| {
+            .map(|Object(Nested { level })| Term::Nested(filter::NestedReference { level }));
+        let scalar = self.scalar.map(|Object(Scalar { value, declared })| {
             Term::Scalar(filter::Scalar {
                 value,
                 r#type: declared,
             })
         });
-        let list = self.list.map(|List { values, declared }| {
+        let list = self.list.map(|Object(List { values, declared })| {
             Term::List(filter::List {
                 values,
                 r#type: declared,
             })
         });
-        let call = self.call.map(|call| Term::Call(call.into()));
+        let call = self.call.map(|Object(call)| Term::Call(call.into()));
         call.or(list).or(scalar).or(nested).or(field).or(attr)
     }
 }

@@ -69,6 +69,42 @@ async fn a_search_for_spans_is_run_and_explained() {
 }
 
 #[tokio::test]
+async fn what_a_search_for_spans_cannot_be_is_refused_with_words() {
+    let admin = TestAdmin::new(None);
+    let order = r#"[{"expression": {"field": {"name": "duration", "level": "span"}}, "direction": "desc"}]"#;
+    let ordered = |fields: &str| format!(r#"{{{fields} "order_by": {order}}}"#);
+    for (body, part) in [
+        (
+            r#"{"spans": true, "page_size": 0}"#.to_owned(),
+            "`page_size` is at least 1",
+        ),
+        (ordered(r#""pageSize": 0,"#), "`page_size` is at least 1"),
+        (ordered(r#""spans": false,"#), "`spans` is false"),
+        (
+            r#"{"spans": false, "page_size": 5}"#.to_owned(),
+            "`search_depth` in place of `page_size`",
+        ),
+        (
+            r#"{"page_size": 0}"#.to_owned(),
+            "`search_depth` in place of `page_size`",
+        ),
+    ] {
+        let answer = admin.explain("*/*", &body).await;
+        assert_eq!(answer.status, 400, "{body}: {}", answer.body);
+        assert!(answer.body.contains(part), "{part} in {}", answer.body);
+    }
+    for body in [&*ordered(r#""spans": true,"#), r#"{"spans": true}"#] {
+        let answer = admin.explain("*/*", body).await;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.body);
+        assert!(answer.body.contains("Spans("), "{}", answer.body);
+    }
+    for body in [r#"{"spans": false}"#, r#"{"order_by": []}"#] {
+        let answer = admin.explain("*/*", body).await;
+        assert!(answer.body.contains("Traces("), "{body}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn an_explanation_is_json_where_that_is_asked_for() {
     let answer = TestAdmin::new(None).explain("application/json", "{}").await;
     assert_eq!(
@@ -93,6 +129,17 @@ async fn a_body_that_is_no_query_is_refused_with_the_place_that_is_wrong() {
         ),
         (r#"{"start_time_min": "noon"}"#, "cannot parse \"noon\""),
         (r#"{"duration_min": "1"}"#, "missing unit"),
+        // An array is no object, wherever it stands.
+        ("[]", "sequence, expected a JSON object"),
+        (r#"["s"]"#, "sequence, expected a JSON object"),
+        (r#"{"filter": []}"#, "filter: invalid type: sequence"),
+        (
+            r#"{"filter": {"op": "not", "args": [[]]}}"#,
+            "filter.args[0]",
+        ),
+        (r#"{"order_by": [[]]}"#, "order_by[0]"),
+        ("null", "null, expected a JSON object"),
+        ("{} {}", "trailing characters"),
     ] {
         let answer = admin.explain("*/*", body).await;
         assert_eq!(answer.status, 400, "{body}");
