@@ -78,8 +78,10 @@ pub struct Limits {
     pub default_depth: u32,
     /// Maximum number of traces that a search returns; a greater `search_depth` is clamped (Q1).
     pub max_depth: u32,
-    /// Time that a query may take, without waiting for its client.
+    /// Time that a search may take, without waiting for its client.
     pub timeout: Duration,
+    /// Time that an answer of dependencies may take.
+    pub dependencies_timeout: Duration,
     /// Maximum number of spans that a search judges.
     pub judged_spans: u64,
     /// Maximum number of bytes that a query reads from the storage.
@@ -90,17 +92,46 @@ pub struct Limits {
     pub pagination: bool,
 }
 
+/// The kind of a query, which decides how long it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKind {
+    /// Everything but dependencies.
+    Search,
+    /// Dependencies.
+    Dependencies,
+}
+
 impl Limits {
-    /// Waits for the tenant's permit of a query whose request has `bytes`, for at most half of the timeout, and subtracts the wait from the timeout. Jaeger does
-    /// not retry a refused query and gives up after 5 s. A waiting query holds nothing that another tenant could need.
+    /// Waits for the tenant's permit of a query of this kind whose request has `bytes`, for at most half of its timeout, and subtracts the
+    /// wait from the timeouts. Jaeger does not retry a refused query and gives up after 5 s. A waiting query holds nothing that another
+    /// tenant could need.
     ///
     /// # Errors
     /// As [`Quotas::query`].
-    pub async fn wait_for(&mut self, quotas: &Quotas, bytes: usize) -> Result<QueryPermit, Error> {
+    pub async fn wait_for(
+        &mut self,
+        kind: QueryKind,
+        quotas: &Quotas,
+        bytes: usize,
+    ) -> Result<QueryPermit, Error> {
         let arrived = Instant::now();
-        let permit = quotas.query(bytes, self.timeout / 2).await?;
-        self.timeout = self.timeout.saturating_sub(arrived.elapsed());
+        let permit = quotas.query(bytes, self.time_of(kind) / 2).await?;
+        self.spend(arrived.elapsed());
         Ok(permit)
+    }
+
+    /// Time that a query of this kind may take.
+    pub fn time_of(&self, kind: QueryKind) -> Duration {
+        match kind {
+            QueryKind::Search => self.timeout,
+            QueryKind::Dependencies => self.dependencies_timeout,
+        }
+    }
+
+    /// Subtracts time that the query has waited from the timeouts.
+    pub fn spend(&mut self, waited: Duration) {
+        self.timeout = self.timeout.saturating_sub(waited);
+        self.dependencies_timeout = self.dependencies_timeout.saturating_sub(waited);
     }
 }
 
@@ -241,8 +272,7 @@ impl Searcher {
         &self,
         request: GetDependenciesRequest,
     ) -> Result<Vec<Dependency>, Error> {
-        // This has to read all of its window and cannot be narrowed like a search, so only its time is limited.
-        let budget = Budget::of_time_alone(&self.limits, Arc::clone(&self.metrics));
+        let budget = Budget::of_dependencies(&self.limits, Arc::clone(&self.metrics));
         let (storage, omission) = (Arc::clone(&self.storage), self.omission());
         let mut session = Session::new(storage, self.limits, budget, omission);
         dependencies::find(&mut session, &request).await

@@ -32,6 +32,7 @@ pub(crate) fn limits() -> Limits {
         default_depth: 100,
         max_depth: 1000,
         timeout: Duration::from_mins(10),
+        dependencies_timeout: Duration::from_mins(10),
         judged_spans: u64::MAX,
         read_bytes: u64::MAX,
         max_message_bytes: 1 << 20,
