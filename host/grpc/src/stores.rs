@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use larder_core::Live;
+use larder_core::fair::Lane;
 use larder_core::telemetry::Metrics;
 use larder_core::{Stores, quotas};
 use larder_model::TenantName;
@@ -85,7 +86,8 @@ impl Searchers {
         let storage = storage(&*self.stores, tenant(extensions)).await;
         let storage = storage.map_err(failed)?;
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
-        Ok((searcher, permit))
+        let lane = extensions.get::<Lane>().cloned();
+        Ok((searcher.in_lane(lane), permit))
     }
 }
 

@@ -33,16 +33,21 @@ pub(crate) async fn find(
         let mut sighted = Sighted::new(search);
         while !sighted.ended() {
             let page = sighted.next(session, SIGHTINGS_PER_PAGE).await?;
+            sighted.read_ahead(session, SIGHTINGS_PER_PAGE);
             let ids = page.into_iter().map(|sighting| sighting.trace_id);
             gatherer.extend(ids.filter(|id| seen.insert(*id)));
             while gatherer.is_full()
                 && let Some(gathered) = gatherer.next(session).await?
             {
+                if gatherer.is_full() {
+                    gatherer.read_ahead(session);
+                }
                 count(session, &mut calls, &gathered).await?;
             }
         }
     }
     while let Some(gathered) = gatherer.next(session).await? {
+        gatherer.read_ahead(session);
         count(session, &mut calls, &gathered).await?;
     }
     answer(calls, session)

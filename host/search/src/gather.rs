@@ -17,6 +17,8 @@ const MOST_BYTES: usize = 32 << 20;
 pub(crate) struct Gatherer {
     queue: VecDeque<TraceId>,
     batch: usize,
+    /// The reading of the next traces of the queue, whose first page is asked for, and their number.
+    ahead: Option<(usize, Reading)>,
 }
 
 /// The digests of some traces.
@@ -34,6 +36,7 @@ impl Gatherer {
         Self {
             queue: VecDeque::new(),
             batch: FIRST_BATCH,
+            ahead: None,
         }
     }
 
@@ -50,9 +53,8 @@ impl Gatherer {
     /// The next traces; `None` once all have been read.
     pub(crate) async fn next(&mut self, session: &mut Session) -> Result<Option<Gathered>, Error> {
         while !self.queue.is_empty() {
-            let batch = self.batch.min(self.queue.len());
-            let ids: Vec<_> = self.queue.iter().take(batch).copied().collect();
-            let mut reading = Reading::traces(ids.clone(), Part::Digest);
+            let begun = self.ahead.take();
+            let (batch, mut reading) = begun.unwrap_or_else(|| self.begin());
             let mut pieces = Vec::new();
             let mut bytes = 0;
             let mut is_whole = true;
@@ -74,11 +76,28 @@ impl Gatherer {
             if bytes < MOST_BYTES / 4 {
                 self.batch = (self.batch * 2).min(LARGEST_BATCH);
             }
-            self.queue.drain(..batch);
+            let ids = self.queue.drain(..batch).collect();
             pieces.sort_by_key(|(index, _)| *index);
             return Ok(Some(Gathered { ids, pieces }));
         }
         Ok(None)
+    }
+
+    /// Asks for the first page of the next batch while the present one is used, if a processor is idle. For traces to which no others are to be
+    /// added before they are read.
+    pub(crate) fn read_ahead(&mut self, session: &Session) {
+        if self.ahead.is_none() && !self.queue.is_empty() {
+            let (batch, mut reading) = self.begin();
+            if reading.read_ahead(session) {
+                self.ahead = Some((batch, reading));
+            }
+        }
+    }
+
+    fn begin(&self) -> (usize, Reading) {
+        let batch = self.batch.min(self.queue.len());
+        let ids = self.queue.iter().take(batch).copied().collect();
+        (batch, Reading::traces(ids, Part::Digest))
     }
 }
 

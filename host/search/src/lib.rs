@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, TryFutureExt as _, future, stream};
+use larder_core::fair::Lane;
 use larder_core::quotas::{QueryPermit, Quotas};
 use larder_core::telemetry::Metrics;
 use larder_model::storage::{Error, ErrorKind, Storage};
@@ -20,6 +21,7 @@ use larder_proto::storage::v2::{
     Operation, TraceQueryParameters,
 };
 
+mod beside;
 mod budget;
 mod calls;
 mod cut;
@@ -31,6 +33,7 @@ mod full;
 mod gather;
 mod ids;
 mod judge;
+mod judging;
 mod legacy;
 mod omission;
 mod paging;
@@ -64,6 +67,7 @@ pub use explain::{Explained, Explanation, PlanNode};
 pub use omission::{Omission, Omitted};
 pub use prepared::Prepared;
 
+use beside::Beside;
 use budget::Budget;
 use emit::Emitter;
 use session::Session;
@@ -137,7 +141,7 @@ impl Limits {
 
 /// Answers the queries of Jaeger's storage API from one tenant's [`Storage`]. Cheap to clone.
 ///
-/// Dropping an answer stops its work within a page. All answers fail with
+/// Dropping an answer stops its work, and that of its tasks, within a page. All answers fail with
 /// [`QueryBudget`](larder_model::storage::ErrorKind::QueryBudget) over their budget, with
 /// [`ContractBroken`](larder_model::storage::ErrorKind::ContractBroken) where the plugin lied, with
 /// [`DataLoss`](larder_model::storage::ErrorKind::DataLoss) if it cannot return what was stored, and with the errors of the storage.
@@ -147,6 +151,7 @@ pub struct Searcher {
     limits: Limits,
     metrics: Arc<Metrics>,
     omission: Omission,
+    beside: Beside,
 }
 
 impl Searcher {
@@ -157,7 +162,16 @@ impl Searcher {
             limits,
             omission: Omission::new(Arc::clone(&metrics)),
             metrics,
+            beside: Beside::new(None),
         }
+    }
+
+    /// The same for a query that computes within turns of this lane: while processors are idle, its tasks read pages ahead and judge parts of
+    /// large ones. Without a lane everything is done in turn.
+    #[must_use]
+    pub fn in_lane(self, lane: Option<Lane>) -> Self {
+        let beside = Beside::new(lane);
+        Self { beside, ..self }
     }
 
     /// What the answer leaves out, once it has ended. Use a searcher for one answer.
@@ -274,7 +288,8 @@ impl Searcher {
     ) -> Result<Vec<Dependency>, Error> {
         let budget = Budget::of_dependencies(&self.limits, Arc::clone(&self.metrics));
         let (storage, omission) = (Arc::clone(&self.storage), self.omission());
-        let mut session = Session::new(storage, self.limits, budget, omission);
+        let session = Session::new(storage, self.limits, budget, omission);
+        let mut session = session.with_beside(self.beside.clone());
         dependencies::find(&mut session, &request).await
     }
 
@@ -304,6 +319,7 @@ impl Searcher {
     fn session(&self) -> Session {
         let budget = Budget::new(&self.limits, Arc::clone(&self.metrics));
         let (storage, omission) = (Arc::clone(&self.storage), self.omission());
-        Session::new(storage, self.limits, budget, omission)
+        let session = Session::new(storage, self.limits, budget, omission);
+        session.with_beside(self.beside.clone())
     }
 }

@@ -17,7 +17,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
 
-use crate::testing::{Memory, all, limits, of, op, searcher};
+use crate::testing::{Memory, all, limits, of, op, searcher, with_tasks_by_seed};
 use crate::{Limits, Searcher};
 
 const PLACE: Place = Place {
@@ -116,7 +116,7 @@ fn walk(
         max_message_bytes: MAX_MESSAGE_BYTES,
         ..limits()
     };
-    let searcher = searcher(&memory, limits);
+    let searcher = with_tasks_by_seed(searcher(&memory, limits), seed);
     let search = question.at(PLACE);
     let matching = |there: &[ResourceSpans]| {
         let oracle = Oracle::new(there);

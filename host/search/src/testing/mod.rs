@@ -10,17 +10,20 @@
 mod memory;
 mod respell;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::{Stream, TryStreamExt as _};
+use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
 use larder_model::storage::Error;
 use larder_oracle::otlp::{self, SpanBuilder};
 use larder_proto::TracesBytes;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, TracesData};
 use prost::Message as _;
+use tokio::runtime::{Builder, Runtime};
 
+use super::beside::{Beside, Share};
 use super::{Limits, Searcher};
 
 pub(crate) use memory::Memory;
@@ -46,13 +49,42 @@ pub(crate) fn searcher(memory: &Arc<Memory>, limits: Limits) -> Searcher {
     Searcher::new(storage, limits, Arc::new(Metrics::new()))
 }
 
+/// Every piece of a page is worth a task.
+const SMALLEST_TASKS: Share = Share {
+    pieces: 1,
+    bytes: 1,
+    parts: 4,
+};
+
+/// The same searcher with tasks beside its queries, which are as small as can be.
+pub(crate) fn with_tasks(searcher: Searcher) -> Searcher {
+    // So many turns that there is always one.
+    static SCHEDULER: LazyLock<Arc<Scheduler>> =
+        LazyLock::new(|| Arc::new(Scheduler::new(1000, 1000)));
+    let lane = SCHEDULER.lane("a");
+    Searcher {
+        beside: Beside::new(Some(lane)).with_share(SMALLEST_TASKS),
+        ..searcher
+    }
+}
+
+/// With tasks for every other seed.
+pub(crate) fn with_tasks_by_seed(searcher: Searcher, seed: u64) -> Searcher {
+    if seed.is_multiple_of(2) {
+        with_tasks(searcher)
+    } else {
+        searcher
+    }
+}
+
 /// Runs a future to its end.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
-        .block_on(future)
+    // One for all tests: a runtime that is dropped waits for the threads of tasks, which linger.
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        let mut runtime = Builder::new_multi_thread();
+        runtime.worker_threads(1).enable_time().build().unwrap()
+    });
+    RUNTIME.block_on(future)
 }
 
 /// All messages of a stream.
