@@ -81,6 +81,11 @@ impl Beside {
         }
     }
 
+    /// Returns `true` if these pieces are worth a task.
+    pub(crate) fn is_worth_a_task(&self, pieces: usize, bytes: usize) -> bool {
+        pieces >= self.share.pieces || bytes >= self.share.bytes
+    }
+
     /// Divides pieces among the query, which has the first part, and tasks, as many as could be spawned now.
     pub(crate) fn divide(&self, pieces: &[Piece]) -> Vec<Range<usize>> {
         self.share.divide(pieces, 1 + self.idle())

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use larder_model::storage::{Error, Part, Piece, TraceId};
 
+use super::beside::Beside;
 use super::reading::Reading;
 use super::session::Session;
 
@@ -104,6 +105,12 @@ impl Gatherer {
 // === impl Gathered ===
 
 impl Gathered {
+    /// Returns `true` if the digests are worth a task.
+    pub(crate) fn is_worth_a_task(&self, beside: &Beside) -> bool {
+        let bytes = self.pieces.iter().map(|(_, piece)| piece.bytes.len()).sum();
+        beside.is_worth_a_task(self.pieces.len(), bytes)
+    }
+
     /// Each trace that is still stored with its pieces, in the order of the ids.
     pub(crate) fn traces(&self) -> impl Iterator<Item = (TraceId, &[(usize, Piece)])> {
         self.pieces

@@ -24,6 +24,7 @@ use larder_proto::storage::v2::{
 mod beside;
 mod budget;
 mod calls;
+mod counter;
 mod cut;
 mod dependencies;
 mod emit;

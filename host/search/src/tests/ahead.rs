@@ -10,11 +10,12 @@ use larder_core::telemetry::Metrics;
 use larder_model::storage::{
     Batch, Error, ErrorKind, Operation, Part, Pieces, Search, Sightings, Storage, Wanted,
 };
-use larder_proto::storage::v2::TraceQueryParameters;
+use larder_proto::storage::v2::{GetDependenciesRequest, TraceQueryParameters};
 use tokio::sync::oneshot;
 
 use super::super::explain::Explained;
 use super::super::testing::{Memory, limits, run, searcher, with_tasks};
+use super::super::time::timestamp;
 use super::super::{Limits, Searcher};
 use super::{by_service, traces};
 
@@ -280,4 +281,26 @@ fn a_page_that_is_read_ahead_ends_with_its_answer() {
         // The other end is gone.
         dropped.await.unwrap_err();
     });
+}
+
+#[test]
+fn the_first_error_of_dependencies_is_that_of_the_traces_read_first() {
+    // The digest of the first trace cannot be read, and neither can anything of the second batch.
+    let mut memory = Memory::of(&traces(1100));
+    memory.lie_about_pieces = Some(Box::new(|page| {
+        if let Some(first) = page.pieces.first_mut() {
+            first.bytes = vec![0xff; 3];
+        }
+    }));
+    let fails = |number: usize| match number {
+        0..512 => Ok(()),
+        _ => Err(ErrorKind::Unavailable),
+    };
+    let storage = Watched::new(memory, &[], Box::new(fails));
+    let request = GetDependenciesRequest {
+        start_time: Some(timestamp(0)),
+        end_time: None,
+    };
+    let error = run(over(storage).dependencies(request)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DataLoss, "{error}");
 }
