@@ -171,3 +171,76 @@ async fn count_open(
         .map_err(|(fault, piece)| fault.into_error(session, piece))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::Arc;
+
+    use larder_core::fair::Scheduler;
+    use larder_proto::storage::v2::Dependency;
+
+    use super::super::beside::{Beside, Share};
+    use super::super::gather::Gatherer;
+    use super::super::testing::{Memory, of, op, session};
+    use super::*;
+
+    /// Turns of as many processors and one beyond, and a session over traces 1 to 3: "b" calls "c", "a" calls "b", and "b" calls "c".
+    fn over_three(processors: usize) -> Session {
+        let call = |trace: u128, from, to| {
+            let child = op(trace, 2, 1, 2).parent(1);
+            vec![of(from, op(trace, 1, 1, 2)), of(to, child)]
+        };
+        let memory = Memory::of(&[call(1, "b", "c"), call(2, "a", "b"), call(3, "b", "c")]);
+        let turns = processors + 1;
+        let lane = Arc::new(Scheduler::new(turns, turns)).lane("a");
+        let share = Share {
+            pieces: 1,
+            bytes: 1,
+            parts: 1,
+        };
+        session(memory, Beside::new(Some(lane)).with_share(share))
+    }
+
+    async fn gather(session: &mut Session, trace: u128) -> Gathered {
+        let mut gatherer = Gatherer::new();
+        gatherer.extend([TraceId(trace)]);
+        gatherer.next(session).await.unwrap().unwrap()
+    }
+
+    fn called(parent: &str, child: &str, call_count: u64) -> Dependency {
+        Dependency {
+            parent: parent.to_owned(),
+            child: child.to_owned(),
+            call_count,
+            source: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn batches_are_counted_by_tasks_while_processors_are_idle() {
+        let mut session = over_three(MOST_UNDER_WAY + 1);
+        let mut counter = Counter::new(Range::ALL);
+        for trace in [1, 3, 2] {
+            let gathered = gather(&mut session, trace).await;
+            counter.count(&mut session, gathered).await.unwrap();
+        }
+        assert_eq!(counter.under_way.len(), MOST_UNDER_WAY);
+        counter.settle_all(&mut session).await.unwrap();
+        assert_eq!(counter.free.len(), MOST_UNDER_WAY);
+        let calls = counter.into_calls().into_dependencies();
+        assert_eq!(calls, [called("a", "b", 1), called("b", "c", 2)]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_counted_at_once_while_no_processor_is_idle() {
+        let mut session = over_three(0);
+        let mut counter = Counter::new(Range::ALL);
+        let gathered = gather(&mut session, 2).await;
+        counter.count(&mut session, gathered).await.unwrap();
+        assert_eq!(counter.under_way.len(), 0);
+        let calls = counter.into_calls().into_dependencies();
+        assert_eq!(calls, [called("a", "b", 1)]);
+    }
+}

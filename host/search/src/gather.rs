@@ -84,8 +84,8 @@ impl Gatherer {
         Ok(None)
     }
 
-    /// Asks for the first page of the next batch while the present one is used, if a processor is idle. For traces to which no others are to be
-    /// added before they are read.
+    /// Asks for the first page of the next batch while the present one is used, if a processor is idle. The batch is the next traces of the
+    /// queue, also if more are added.
     pub(crate) fn read_ahead(&mut self, session: &Session) {
         if self.ahead.is_none() && !self.queue.is_empty() {
             let (batch, mut reading) = self.begin();

@@ -123,8 +123,8 @@ impl Judge {
         })
     }
 
-    /// Passes the matching spans of a piece that are wanted to `matches`: of those that a task has found, or of all if none has. Returns the
-    /// number of spans read.
+    /// Passes the matching spans of a piece that are wanted to `matches`: of those that a task has found, or of all if none has. Returns
+    /// the number of spans read.
     ///
     /// # Errors
     /// As [`Judge::matches`].

@@ -168,16 +168,13 @@ mod tests {
     use std::time::Duration;
 
     use larder_core::fair::{Lane, Scheduler};
-    use larder_core::telemetry::Metrics;
     use larder_model::storage::{Part, Storage as _, TraceId, Wanted};
     use larder_proto::storage::v2::TraceQueryParameters;
 
     use super::super::beside::{Beside, Share};
-    use super::super::budget::Budget;
     use super::super::judge::Met;
-    use super::super::omission::Omission;
     use super::super::query;
-    use super::super::testing::{Memory, limits, of, op};
+    use super::super::testing::{Memory, limits, of, op, session};
     use super::*;
 
     /// Wants every span, and tells on which thread it was asked.
@@ -190,16 +187,13 @@ mod tests {
         }
     }
 
-    fn session(lane: Lane) -> Session {
-        let metrics = Arc::new(Metrics::new());
-        let budget = Budget::new(&limits(), Arc::clone(&metrics));
-        let storage = Arc::new(Memory::of(&[]));
-        let session = Session::new(storage, limits(), budget, Omission::new(metrics));
-        session.with_beside(Beside::new(Some(lane)).with_share(Share {
+    fn in_lane(lane: Lane) -> Session {
+        let share = Share {
             pieces: 1,
             bytes: 1,
             parts: 2,
-        }))
+        };
+        session(Memory::of(&[]), Beside::new(Some(lane)).with_share(share))
     }
 
     /// The digests of traces 1 to 8, each a span of service "s".
@@ -232,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_judges_its_part_of_a_page_while_the_query_judges_the_other() {
-        let mut session = session(Arc::new(Scheduler::new(3, 3)).lane("a"));
+        let mut session = in_lane(Arc::new(Scheduler::new(3, 3)).lane("a"));
         let (sender, asked) = channel();
         let sieve = |_: &[Piece]| -> Arc<dyn Sieve> { Arc::new(Wants(sender)) };
         let judging = Judging::begin(&session, &judge(), pieces().await, sieve);
@@ -249,7 +243,7 @@ mod tests {
         // One processor and a turn beyond.
         let scheduler = Arc::new(Scheduler::new(2, 2));
         let other = scheduler.lane("b").turn().await;
-        let mut session = session(scheduler.lane("a"));
+        let mut session = in_lane(scheduler.lane("a"));
         let sieve = |_: &[Piece]| -> Arc<dyn Sieve> { panic!("there is no task") };
         let judging = Judging::begin(&session, &judge(), pieces().await, sieve);
         let out = come_out(judging, &mut session).await;

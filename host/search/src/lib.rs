@@ -167,8 +167,8 @@ impl Searcher {
         }
     }
 
-    /// The same for a query that computes within turns of this lane: while processors are idle, its tasks read pages ahead and judge parts of
-    /// large ones. Without a lane everything is done in turn.
+    /// The same for a query that computes within turns of this lane: while processors are idle, its tasks read pages ahead and judge
+    /// parts of large ones. Without a lane everything is done in turn.
     #[must_use]
     pub fn in_lane(self, lane: Option<Lane>) -> Self {
         let beside = Beside::new(lane);

@@ -94,7 +94,7 @@ impl Reading {
         Ok(Some(page.pieces))
     }
 
-    /// Asks for the next page while the present one is used, unless there is none or no processor is idle. Returns `true` if it is asked for.
+    /// Asks for the next page while the present one is used, if there is one and a processor is idle. Returns `true` if it is asked for.
     pub(crate) fn read_ahead(&mut self, session: &Session) -> bool {
         if !self.ended && self.ahead.is_none() {
             let (resume, max_bytes) = (self.resume.as_deref(), self.max_bytes());

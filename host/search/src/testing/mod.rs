@@ -24,7 +24,9 @@ use prost::Message as _;
 use tokio::runtime::{Builder, Runtime};
 
 use super::beside::{Beside, Share};
-use super::{Limits, Searcher};
+use super::budget::Budget;
+use super::session::Session;
+use super::{Limits, Omission, Searcher};
 
 pub(crate) use memory::Memory;
 pub(crate) use respell::respelled;
@@ -75,6 +77,14 @@ pub(crate) fn with_tasks_by_seed(searcher: Searcher, seed: u64) -> Searcher {
     } else {
         searcher
     }
+}
+
+/// The session of a query over the storage.
+pub(crate) fn session(memory: Memory, beside: Beside) -> Session {
+    let metrics = Arc::new(Metrics::new());
+    let budget = Budget::new(&limits(), Arc::clone(&metrics));
+    let omission = Omission::new(metrics);
+    Session::new(Arc::new(memory), limits(), budget, omission).with_beside(beside)
 }
 
 /// Runs a future to its end.
