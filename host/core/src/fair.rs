@@ -5,7 +5,8 @@
 //! alone may hold all turns; if others have computed in the last second, it leaves one processor to them. So a flood of one tenant waits
 //! in its own lane, and a call of another tenant finds a free processor or comes next.
 //!
-//! A search that computes for long goes on in a task of its lane, on a thread that stays with it: see `task`.
+//! A search that computes for long goes on in a task of its lane, on a thread that stays with it: see `task`. While processors are idle it
+//! may have further tasks beside it, which take turns of the same lane: see [`Lane::spawn_if_idle`].
 
 mod detached;
 mod gate;
@@ -24,6 +25,7 @@ use std::time::Instant;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::task::{JoinError, spawn_blocking};
+use tracing::Instrument as _;
 
 use detached::Detached;
 use gate::Gate;
@@ -139,6 +141,31 @@ impl Lane {
     {
         let lane = self.clone();
         Detached::new(Box::pin(async move { lane.run(future).await })).await?
+    }
+
+    /// Runs the future in a task, in the caller's span, if the tenant may take an idle processor. Gives it back otherwise.
+    ///
+    /// The caller goes on beside it. Once others compute as well, the task takes turns like everything of its lane.
+    ///
+    /// # Errors
+    /// The future, if [`Lane::idle`] is 0.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn spawn_if_idle<F>(&self, future: F) -> Result<Task<F::Output>, F>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        if self.idle() == 0 {
+            return Err(future);
+        }
+        Ok(self.spawn(future.in_current_span()))
+    }
+
+    /// The number of processors on which nothing computes, as far as the tenant may take them now. 0 while anything waits for a turn.
+    pub fn idle(&self) -> usize {
+        let turns = self.scheduler.state().idle(Instant::now(), &self.tenant);
+        turns.saturating_sub(BEYOND_PROCESSORS)
     }
 
     /// A turn to hold while a thread computes.

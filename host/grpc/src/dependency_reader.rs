@@ -25,7 +25,8 @@ impl DependencyReader for DependencyReaderService {
         &self,
         request: Request<GetDependenciesRequest>,
     ) -> Result<Response<GetDependenciesResponse>, Status> {
-        let (searcher, _permit) = self.searchers.begin(request.extensions()).await?;
+        let begun = self.searchers.begin_dependencies(request.extensions());
+        let (searcher, _permit) = begun.await?;
         let dependencies = searcher.dependencies(request.into_inner()).await;
         let dependencies = dependencies.map_err(|error| status::read_storage(&error))?;
         let answer = GetDependenciesResponse { dependencies };

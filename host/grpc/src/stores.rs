@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use larder_core::Live;
+use larder_core::fair::Lane;
 use larder_core::telemetry::Metrics;
 use larder_core::{Stores, quotas};
 use larder_model::TenantName;
 use larder_model::storage::Storage;
-use larder_search::{self as search, Searcher};
+use larder_search::{self as search, QueryKind, Searcher};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Extensions, Status};
 
@@ -45,30 +46,48 @@ impl Searchers {
         }
     }
 
-    /// The searcher and the permits of a request with these extensions.
+    /// The searcher and the permits of a request with these extensions, for anything but dependencies.
     /// A query over its tenant's limit, or the server's, waits for at most half of its timeout, and has the rest for its work.
     pub(super) async fn begin(
         &self,
         extensions: &Extensions,
     ) -> Result<(Searcher, ReadPermit), Status> {
+        self.begin_kind(QueryKind::Search, extensions).await
+    }
+
+    /// As [`Searchers::begin`], for dependencies.
+    pub(super) async fn begin_dependencies(
+        &self,
+        extensions: &Extensions,
+    ) -> Result<(Searcher, ReadPermit), Status> {
+        self.begin_kind(QueryKind::Dependencies, extensions).await
+    }
+
+    async fn begin_kind(
+        &self,
+        kind: QueryKind,
+        extensions: &Extensions,
+    ) -> Result<(Searcher, ReadPermit), Status> {
         let mut limits = *self.limits.get();
-        let timeout = limits.timeout;
+        let timeout = limits.time_of(kind);
         let failed = |error: larder_model::storage::Error| status::read_storage(&error);
         let quotas = self.stores.quotas(tenant(extensions)).map_err(failed)?;
         let request = extensions.get::<Arc<MemoryReservation>>();
         let bytes = request.map_or(0, |request| request.bytes());
-        let tenant_permit = limits.wait_for(&quotas, bytes).await.map_err(failed)?;
+        let tenant_permit = limits.wait_for(kind, &quotas, bytes).await;
+        let tenant_permit = tenant_permit.map_err(failed)?;
         let arrived = Instant::now();
-        let max_wait = limits.timeout.saturating_sub(timeout / 2);
+        let max_wait = limits.time_of(kind).saturating_sub(timeout / 2);
         let permit = ReadPermit {
             _tenant: tenant_permit,
             _server: self.read_limit.begin(max_wait).await?,
         };
-        limits.timeout = limits.timeout.saturating_sub(arrived.elapsed());
+        limits.spend(arrived.elapsed());
         let storage = storage(&*self.stores, tenant(extensions)).await;
         let storage = storage.map_err(failed)?;
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
-        Ok((searcher, permit))
+        let lane = extensions.get::<Lane>().cloned();
+        Ok((searcher.in_lane(lane), permit))
     }
 }
 

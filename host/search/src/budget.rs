@@ -16,6 +16,8 @@ use super::sanitize::Sanitized;
 pub(crate) struct Budget {
     metrics: Arc<Metrics>,
     timeout: Duration,
+    /// The setting that raises the timeout.
+    timeout_setting: &'static str,
     judged_limit: u64,
     bytes_limit: u64,
     worked: Duration,
@@ -52,6 +54,7 @@ impl Budget {
         Self {
             metrics,
             timeout: limits.timeout,
+            timeout_setting: "limits.query_timeout",
             judged_limit: limits.judged_spans,
             bytes_limit: limits.read_bytes,
             worked: Duration::ZERO,
@@ -60,14 +63,15 @@ impl Budget {
         }
     }
 
-    /// Creates a budget that limits only time, for an answer over all traces in a window.
-    pub(crate) fn of_time_alone(limits: &Limits, metrics: Arc<Metrics>) -> Self {
-        let limits = Limits {
-            judged_spans: u64::MAX,
-            read_bytes: u64::MAX,
-            ..*limits
-        };
-        Self::new(&limits, metrics)
+    /// Creates the budget of an answer of dependencies. It limits only time: such an answer has to be over all traces of its window, and
+    /// cannot be narrowed like a search.
+    pub(crate) fn of_dependencies(limits: &Limits, metrics: Arc<Metrics>) -> Self {
+        let mut budget = Self::new(limits, metrics);
+        budget.timeout = limits.dependencies_timeout;
+        budget.timeout_setting = "limits.dependencies_timeout";
+        budget.judged_limit = u64::MAX;
+        budget.bytes_limit = u64::MAX;
+        budget
     }
 
     /// The amounts spent.
@@ -163,7 +167,7 @@ impl Budget {
     /// The error of a query that has no time left.
     pub(crate) fn out_of_time(&self) -> Error {
         exceeded(
-            "limits.query_timeout",
+            self.timeout_setting,
             &format!("worked for more than {:?}", self.timeout),
         )
     }

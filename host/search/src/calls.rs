@@ -158,6 +158,21 @@ impl Calls {
         (!is_own).then_some(first.service)
     }
 
+    /// Adds what another counter has counted.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        let names = other.services.names.iter();
+        let numbers: Vec<u32> = names.map(|name| self.services.number(name)).collect();
+        let here = |number: u32| {
+            let number = usize::try_from(number).ok()?;
+            numbers.get(number).copied()
+        };
+        for ((parent, child), calls) in other.counts {
+            if let (Some(parent), Some(child)) = (here(parent), here(child)) {
+                *self.counts.entry((parent, child)).or_default() += calls;
+            }
+        }
+    }
+
     /// The counts, ordered by parent and child.
     pub(crate) fn into_dependencies(self) -> Vec<Dependency> {
         let name = |number: u32| {

@@ -9,13 +9,13 @@ use larder_proto::storage::v2::{Dependency, GetDependenciesRequest};
 use prost::Message as _;
 
 use super::calls::Calls;
+use super::counter::Counter;
 use super::cut::shorten_text;
-use super::gather::{Gathered, Gatherer};
+use super::gather::Gatherer;
 use super::predicate::Range;
 use super::session::Session;
 use super::sightings::Sighted;
 use super::time::instant;
-use super::written::Written;
 
 /// Sightings per page.
 const SIGHTINGS_PER_PAGE: u32 = 4096;
@@ -26,44 +26,42 @@ pub(crate) async fn find(
     request: &GetDependenciesRequest,
 ) -> Result<Vec<Dependency>, Error> {
     let window = window(request)?;
-    let mut calls = Calls::new(window);
+    let mut counter = Counter::new(window);
+    let read = read_all(session, &mut counter, window).await;
+    // What was read before an error is judged first, as its own error comes before.
+    counter.settle_all(session).await?;
+    read?;
+    answer(counter.into_calls(), session)
+}
+
+/// Reads all traces that may lie within the window, and has their calls counted.
+async fn read_all(
+    session: &mut Session,
+    counter: &mut Counter,
+    window: Range,
+) -> Result<(), Error> {
     let mut seen: HashSet<TraceId> = HashSet::new();
     let mut gatherer = Gatherer::new();
     if let Some(search) = search(window) {
         let mut sighted = Sighted::new(search);
         while !sighted.ended() {
             let page = sighted.next(session, SIGHTINGS_PER_PAGE).await?;
+            sighted.read_ahead(session, SIGHTINGS_PER_PAGE);
             let ids = page.into_iter().map(|sighting| sighting.trace_id);
             gatherer.extend(ids.filter(|id| seen.insert(*id)));
             while gatherer.is_full()
                 && let Some(gathered) = gatherer.next(session).await?
             {
-                count(session, &mut calls, &gathered).await?;
+                if gatherer.is_full() {
+                    gatherer.read_ahead(session);
+                }
+                counter.count(session, gathered).await?;
             }
         }
     }
     while let Some(gathered) = gatherer.next(session).await? {
-        count(session, &mut calls, &gathered).await?;
-    }
-    answer(calls, session)
-}
-
-/// Counts the calls in some traces.
-async fn count(session: &mut Session, calls: &mut Calls, gathered: &Gathered) -> Result<(), Error> {
-    let mut open = Vec::new();
-    for (trace, pieces) in gathered.traces() {
-        let is_counted = calls
-            .count(pieces, None)
-            .map_err(|(fault, piece)| fault.into_error(session, piece))?;
-        if !is_counted {
-            open.push((trace, pieces));
-        }
-    }
-    for (trace, pieces) in open {
-        let Written { pieces, copies } = Written::read(session, trace, pieces).await?;
-        calls
-            .count(&pieces, Some(&copies))
-            .map_err(|(fault, piece)| fault.into_error(session, piece))?;
+        gatherer.read_ahead(session);
+        counter.count(session, gathered).await?;
     }
     Ok(())
 }

@@ -5,12 +5,14 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{Error, Part, Piece, Search, TraceId};
 
-use super::judge::Judge;
+use super::judge::{Found, Judge, Met, Sieve};
+use super::judging::Judging;
 use super::paging::{Page, TracePosition};
 use super::plan::{Plan, plan};
 use super::query::Query;
@@ -27,7 +29,7 @@ pub(crate) const TRACES_AT_A_TIME: usize = 1024;
 
 /// The matching traces of one query, newest first, up to its depth.
 pub(crate) struct Emitter {
-    judge: Judge,
+    judge: Arc<Judge>,
     /// The sightings still to come; `None` if nothing can match, or the query names the traces.
     sighted: Option<Sighted>,
     /// Candidates for the answer, newest first.
@@ -77,6 +79,9 @@ struct Trace {
     emitted: bool,
 }
 
+/// The newest known match of each trace that has one.
+struct Known(HashMap<TraceId, u64>);
+
 // === impl Emitter ===
 
 impl Emitter {
@@ -104,7 +109,7 @@ impl Emitter {
             None => Some(Sighted::new(search)),
         });
         Self {
-            judge: Judge::new(query.predicate),
+            judge: Arc::new(Judge::new(query.predicate)),
             sighted,
             queue,
             traces: HashMap::new(),
@@ -236,6 +241,7 @@ impl Emitter {
         let limit = u32::try_from(self.page).unwrap_or(u32::MAX);
         let page = sighted.next(session, limit).await?;
         self.page = (self.page * 2).min(LARGEST_PAGE);
+        sighted.read_ahead(session, u32::try_from(self.page).unwrap_or(u32::MAX));
         let window = sighted.search().starts;
         let is_later_page = self.after().is_some();
         for mut sighting in page {
@@ -296,17 +302,31 @@ impl Emitter {
     async fn judge_all(
         &mut self,
         session: &mut Session,
-        reading: Reading,
+        mut reading: Reading,
         bounds: Option<&HashMap<u64, u64>>,
     ) -> Result<(), Error> {
-        let judged = reading.judge_each(session, |session, piece, deadline| {
-            let newest = self.judge_piece(session, piece, deadline)?;
-            if bounds.is_some_and(|bounds| newest > bounds.get(&piece.fragment).copied()) {
-                return Err(session.breach(OLDER_THAN_ITS_MATCH));
+        while let Some(pieces) = reading.next(session).await? {
+            reading.read_ahead(session);
+            let known = |pieces: &[Piece]| self.known(pieces);
+            let mut judging = Judging::begin(session, &self.judge, pieces, known);
+            let deadline = judging.deadline();
+            while let Some(mut chunk) = judging.next(session).await? {
+                for (piece, found) in chunk.pieces() {
+                    let newest = self.judge_piece(session, (piece, found), deadline)?;
+                    if bounds.is_some_and(|bounds| newest > bounds.get(&piece.fragment).copied()) {
+                        return Err(session.breach(OLDER_THAN_ITS_MATCH));
+                    }
+                }
             }
-            Ok(())
-        });
-        judged.await
+        }
+        Ok(())
+    }
+
+    /// The newest matches of the traces of these pieces.
+    fn known(&self, pieces: &[Piece]) -> Arc<dyn Sieve> {
+        let newest = |trace: TraceId| self.traces.get(&trace)?.newest;
+        let known = |piece: &Piece| Some((piece.trace_id, newest(piece.trace_id)?));
+        Arc::new(Known(pieces.iter().filter_map(known).collect()))
     }
 
     /// Takes the first settled entries that need judging out of the queue, and drops those that no longer need it.
@@ -351,13 +371,13 @@ impl Emitter {
     fn judge_piece(
         &mut self,
         session: &mut Session,
-        piece: &Piece,
+        (piece, found): (&Piece, Option<Found>),
         deadline: Instant,
     ) -> Result<Option<u64>, Error> {
         let trace = self.traces.entry(piece.trace_id).or_default();
         let judged = self
             .judge
-            .newest_match(piece, trace.newest, deadline)
+            .newest_match((piece, found), trace.newest, deadline)
             .map_err(|fault| fault.into_error(session, piece))?;
         session.budget.judged(judged.spans)?;
         if let Some(time) = judged.newest {
@@ -369,6 +389,16 @@ impl Emitter {
             });
         }
         Ok(judged.newest)
+    }
+}
+
+// === impl Known ===
+
+impl Sieve for Known {
+    fn wants(&self, piece: &Piece, span: &Met, matching: &[Met]) -> bool {
+        let known = || self.0.get(&piece.trace_id).copied();
+        let newest = matching.last().map(|span| span.start).or_else(known);
+        Some(span.start) > newest
     }
 }
 

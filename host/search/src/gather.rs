@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use larder_model::storage::{Error, Part, Piece, TraceId};
 
+use super::beside::Beside;
 use super::reading::Reading;
 use super::session::Session;
 
@@ -17,6 +18,8 @@ const MOST_BYTES: usize = 32 << 20;
 pub(crate) struct Gatherer {
     queue: VecDeque<TraceId>,
     batch: usize,
+    /// The reading of the next traces of the queue, whose first page is asked for, and their number.
+    ahead: Option<(usize, Reading)>,
 }
 
 /// The digests of some traces.
@@ -34,6 +37,7 @@ impl Gatherer {
         Self {
             queue: VecDeque::new(),
             batch: FIRST_BATCH,
+            ahead: None,
         }
     }
 
@@ -50,9 +54,8 @@ impl Gatherer {
     /// The next traces; `None` once all have been read.
     pub(crate) async fn next(&mut self, session: &mut Session) -> Result<Option<Gathered>, Error> {
         while !self.queue.is_empty() {
-            let batch = self.batch.min(self.queue.len());
-            let ids: Vec<_> = self.queue.iter().take(batch).copied().collect();
-            let mut reading = Reading::traces(ids.clone(), Part::Digest);
+            let begun = self.ahead.take();
+            let (batch, mut reading) = begun.unwrap_or_else(|| self.begin());
             let mut pieces = Vec::new();
             let mut bytes = 0;
             let mut is_whole = true;
@@ -74,17 +77,40 @@ impl Gatherer {
             if bytes < MOST_BYTES / 4 {
                 self.batch = (self.batch * 2).min(LARGEST_BATCH);
             }
-            self.queue.drain(..batch);
+            let ids = self.queue.drain(..batch).collect();
             pieces.sort_by_key(|(index, _)| *index);
             return Ok(Some(Gathered { ids, pieces }));
         }
         Ok(None)
+    }
+
+    /// Asks for the first page of the next batch while the present one is used, if a processor is idle. The batch is the next traces of the
+    /// queue, also if more are added.
+    pub(crate) fn read_ahead(&mut self, session: &Session) {
+        if self.ahead.is_none() && !self.queue.is_empty() {
+            let (batch, mut reading) = self.begin();
+            if reading.read_ahead(session) {
+                self.ahead = Some((batch, reading));
+            }
+        }
+    }
+
+    fn begin(&self) -> (usize, Reading) {
+        let batch = self.batch.min(self.queue.len());
+        let ids = self.queue.iter().take(batch).copied().collect();
+        (batch, Reading::traces(ids, Part::Digest))
     }
 }
 
 // === impl Gathered ===
 
 impl Gathered {
+    /// Returns `true` if the digests are worth a task.
+    pub(crate) fn is_worth_a_task(&self, beside: &Beside) -> bool {
+        let bytes = self.pieces.iter().map(|(_, piece)| piece.bytes.len()).sum();
+        beside.is_worth_a_task(self.pieces.len(), bytes)
+    }
+
     /// Each trace that is still stored with its pieces, in the order of the ids.
     pub(crate) fn traces(&self) -> impl Iterator<Item = (TraceId, &[(usize, Piece)])> {
         self.pieces

@@ -32,6 +32,7 @@ pub(crate) async fn find(
         let mut gatherer = Gatherer::new();
         gatherer.extend(ids);
         while let Some(gathered) = gatherer.next(session).await? {
+            gatherer.read_ahead(session);
             for (trace, pieces) in gathered.traces() {
                 let mut range = None;
                 for (_, piece) in pieces {

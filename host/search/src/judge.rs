@@ -53,6 +53,28 @@ pub(crate) trait Matches {
     fn take(&mut self, wanted: Self::Wanted);
 }
 
+/// Decides in a task which spans are worth judging. It has no state of the query but what was known when the page came.
+pub(crate) trait Sieve: Send + Sync + 'static {
+    /// Returns `false` only if it cannot matter whether the span matches, given the spans before it in its piece that do.
+    fn wants(&self, piece: &Piece, span: &Met, matching: &[Met]) -> bool;
+}
+
+/// What a task has found in a piece.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The matching spans that may matter, in order.
+    matching: Vec<Met>,
+    /// Number of spans read.
+    spans: u64,
+}
+
+/// Collects what a task finds.
+struct Collector<'a> {
+    sieve: &'a dyn Sieve,
+    piece: &'a Piece,
+    matching: Vec<Met>,
+}
+
 /// The latest start.
 struct Newest(Option<u64>);
 
@@ -85,18 +107,18 @@ impl Judge {
         self.part
     }
 
-    /// Searches a piece for matching spans that start later than `known`, and returns the latest start.
+    /// Searches a piece, or what was found in it, for matching spans that start later than `known`, and returns the latest start.
     ///
     /// # Errors
     /// `OutOfTime` when it takes longer than until `deadline`.
     pub(crate) fn newest_match(
         &self,
-        piece: &Piece,
+        (piece, found): (&Piece, Option<Found>),
         known: Option<u64>,
         deadline: Instant,
     ) -> Result<Outcome, Fault> {
         let mut newest = Newest(known);
-        let spans = self.matches(piece, &mut newest, deadline)?;
+        let spans = self.take((piece, found), &mut newest, deadline)?;
         let Newest(newest) = newest;
         Ok(Outcome {
             newest: newest.filter(|_| newest > known),
@@ -104,11 +126,50 @@ impl Judge {
         })
     }
 
+    /// Passes the matching spans of a piece that are wanted to `matches`: of those that a task has found, or of all if none has. Returns
+    /// the number of spans read.
+    ///
+    /// # Errors
+    /// As [`Judge::matches`].
+    pub(crate) fn take(
+        &self,
+        (piece, found): (&Piece, Option<Found>),
+        matches: &mut impl Matches,
+        deadline: Instant,
+    ) -> Result<u64, Fault> {
+        let Some(Found { matching, spans }) = found else {
+            return self.matches(piece, matches, deadline);
+        };
+        for span in &matching {
+            if let Some(wanted) = matches.wants(span) {
+                matches.take(wanted);
+            }
+        }
+        Ok(spans)
+    }
+
+    /// Finds the matching spans of a piece that may matter, in a task; `None` if it cannot be judged to its end.
+    pub(crate) fn find(
+        &self,
+        piece: &Piece,
+        sieve: &dyn Sieve,
+        deadline: Instant,
+    ) -> Option<Found> {
+        let mut collector = Collector {
+            sieve,
+            piece,
+            matching: Vec::new(),
+        };
+        let spans = self.matches(piece, &mut collector, deadline).ok()?;
+        let matching = collector.matching;
+        Some(Found { matching, spans })
+    }
+
     /// Passes the matching spans of a piece that are wanted to `found`. Returns the number of spans read.
     ///
     /// # Errors
     /// `OutOfTime` when it takes longer than until `deadline`.
-    pub(crate) fn matches(
+    fn matches(
         &self,
         piece: &Piece,
         found: &mut impl Matches,
@@ -200,6 +261,21 @@ impl Met {
             start: span.start_time_unix_nano,
             end: span.end_time_unix_nano,
         }
+    }
+}
+
+// === impl Collector ===
+
+impl Matches for Collector<'_> {
+    type Wanted = Met;
+
+    fn wants(&self, span: &Met) -> Option<Met> {
+        let is_wanted = self.sieve.wants(self.piece, span, &self.matching);
+        is_wanted.then_some(*span)
+    }
+
+    fn take(&mut self, span: Met) {
+        self.matching.push(span);
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, TryFutureExt as _, future, stream};
+use larder_core::fair::Lane;
 use larder_core::quotas::{QueryPermit, Quotas};
 use larder_core::telemetry::Metrics;
 use larder_model::storage::{Error, ErrorKind, Storage};
@@ -20,8 +21,10 @@ use larder_proto::storage::v2::{
     Operation, TraceQueryParameters,
 };
 
+mod beside;
 mod budget;
 mod calls;
+mod counter;
 mod cut;
 mod dependencies;
 mod emit;
@@ -31,6 +34,7 @@ mod full;
 mod gather;
 mod ids;
 mod judge;
+mod judging;
 mod legacy;
 mod omission;
 mod paging;
@@ -64,6 +68,7 @@ pub use explain::{Explained, Explanation, PlanNode};
 pub use omission::{Omission, Omitted};
 pub use prepared::Prepared;
 
+use beside::Beside;
 use budget::Budget;
 use emit::Emitter;
 use session::Session;
@@ -78,8 +83,10 @@ pub struct Limits {
     pub default_depth: u32,
     /// Maximum number of traces that a search returns; a greater `search_depth` is clamped (Q1).
     pub max_depth: u32,
-    /// Time that a query may take, without waiting for its client.
+    /// Time that a search may take, without waiting for its client.
     pub timeout: Duration,
+    /// Time that an answer of dependencies may take.
+    pub dependencies_timeout: Duration,
     /// Maximum number of spans that a search judges.
     pub judged_spans: u64,
     /// Maximum number of bytes that a query reads from the storage.
@@ -90,23 +97,52 @@ pub struct Limits {
     pub pagination: bool,
 }
 
+/// The kind of a query, which decides how long it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKind {
+    /// Everything but dependencies.
+    Search,
+    /// Dependencies.
+    Dependencies,
+}
+
 impl Limits {
-    /// Waits for the tenant's permit of a query whose request has `bytes`, for at most half of the timeout, and subtracts the wait from the timeout. Jaeger does
-    /// not retry a refused query and gives up after 5 s. A waiting query holds nothing that another tenant could need.
+    /// Waits for the tenant's permit of a query of this kind whose request has `bytes`, for at most half of its timeout, and subtracts the
+    /// wait from the timeouts. Jaeger does not retry a refused query and gives up after 5 s. A waiting query holds nothing that another
+    /// tenant could need.
     ///
     /// # Errors
     /// As [`Quotas::query`].
-    pub async fn wait_for(&mut self, quotas: &Quotas, bytes: usize) -> Result<QueryPermit, Error> {
+    pub async fn wait_for(
+        &mut self,
+        kind: QueryKind,
+        quotas: &Quotas,
+        bytes: usize,
+    ) -> Result<QueryPermit, Error> {
         let arrived = Instant::now();
-        let permit = quotas.query(bytes, self.timeout / 2).await?;
-        self.timeout = self.timeout.saturating_sub(arrived.elapsed());
+        let permit = quotas.query(bytes, self.time_of(kind) / 2).await?;
+        self.spend(arrived.elapsed());
         Ok(permit)
+    }
+
+    /// Time that a query of this kind may take.
+    pub fn time_of(&self, kind: QueryKind) -> Duration {
+        match kind {
+            QueryKind::Search => self.timeout,
+            QueryKind::Dependencies => self.dependencies_timeout,
+        }
+    }
+
+    /// Subtracts time that the query has waited from the timeouts.
+    pub fn spend(&mut self, waited: Duration) {
+        self.timeout = self.timeout.saturating_sub(waited);
+        self.dependencies_timeout = self.dependencies_timeout.saturating_sub(waited);
     }
 }
 
 /// Answers the queries of Jaeger's storage API from one tenant's [`Storage`]. Cheap to clone.
 ///
-/// Dropping an answer stops its work within a page. All answers fail with
+/// Dropping an answer stops its work, and that of its tasks, within a page. All answers fail with
 /// [`QueryBudget`](larder_model::storage::ErrorKind::QueryBudget) over their budget, with
 /// [`ContractBroken`](larder_model::storage::ErrorKind::ContractBroken) where the plugin lied, with
 /// [`DataLoss`](larder_model::storage::ErrorKind::DataLoss) if it cannot return what was stored, and with the errors of the storage.
@@ -116,6 +152,7 @@ pub struct Searcher {
     limits: Limits,
     metrics: Arc<Metrics>,
     omission: Omission,
+    beside: Beside,
 }
 
 impl Searcher {
@@ -126,7 +163,16 @@ impl Searcher {
             limits,
             omission: Omission::new(Arc::clone(&metrics)),
             metrics,
+            beside: Beside::new(None),
         }
+    }
+
+    /// The same for a query that computes within turns of this lane: while processors are idle, its tasks read pages ahead and judge
+    /// parts of large ones. Without a lane everything is done in turn.
+    #[must_use]
+    pub fn in_lane(self, lane: Option<Lane>) -> Self {
+        let beside = Beside::new(lane);
+        Self { beside, ..self }
     }
 
     /// What the answer leaves out, once it has ended. Use a searcher for one answer.
@@ -241,10 +287,10 @@ impl Searcher {
         &self,
         request: GetDependenciesRequest,
     ) -> Result<Vec<Dependency>, Error> {
-        // This has to read all of its window and cannot be narrowed like a search, so only its time is limited.
-        let budget = Budget::of_time_alone(&self.limits, Arc::clone(&self.metrics));
+        let budget = Budget::of_dependencies(&self.limits, Arc::clone(&self.metrics));
         let (storage, omission) = (Arc::clone(&self.storage), self.omission());
-        let mut session = Session::new(storage, self.limits, budget, omission);
+        let session = Session::new(storage, self.limits, budget, omission);
+        let mut session = session.with_beside(self.beside.clone());
         dependencies::find(&mut session, &request).await
     }
 
@@ -274,6 +320,7 @@ impl Searcher {
     fn session(&self) -> Session {
         let budget = Budget::new(&self.limits, Arc::clone(&self.metrics));
         let (storage, omission) = (Arc::clone(&self.storage), self.omission());
-        Session::new(storage, self.limits, budget, omission)
+        let session = Session::new(storage, self.limits, budget, omission);
+        session.with_beside(self.beside.clone())
     }
 }

@@ -49,7 +49,7 @@ impl Prepared {
     /// [`ErrorKind::DataLoss`] where it cannot be read, or has spans of another trace, or takes longer than a query may.
     pub fn newest_match(&self, piece: &Piece) -> Result<Option<u64>, Error> {
         let deadline = Instant::now() + self.limits.timeout;
-        let judged = self.judge.newest_match(piece, None, deadline);
+        let judged = self.judge.newest_match((piece, None), None, deadline);
         let judged =
             judged.map_err(|fault| Error::new(ErrorKind::DataLoss, format!("{fault:?}")))?;
         Ok(judged.newest)

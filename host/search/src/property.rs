@@ -21,7 +21,7 @@ use proptest::option;
 use proptest::prelude::*;
 use prost::Message as _;
 
-use super::testing::{Memory, all, limits, respelled, run, searcher};
+use super::testing::{Memory, all, limits, respelled, run, searcher, with_tasks_by_seed};
 use super::time::timestamp;
 use super::{Limits, Searcher};
 
@@ -53,7 +53,7 @@ impl Store {
         };
         Self {
             written: exports.concat(),
-            searcher: searcher(&memory, limits),
+            searcher: with_tasks_by_seed(searcher(&memory, limits), seed),
             memory,
         }
     }

@@ -1,29 +1,29 @@
 //! A series of `read` calls for one list of traces or fragments, checked page by page.
 
-use std::time::Instant;
+use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use larder_model::storage::{Error, Part, Piece, TraceId, Wanted};
+use larder_model::storage::{Error, Part, Piece, Pieces, TraceId, Wanted};
 
+use super::beside::Ahead;
 use super::session::Session;
 
 /// Approximate bytes of pieces per page: few calls into the guest, and bounded memory.
 const DIGEST_PAGE_BYTES: u32 = 4 << 20;
 const OTLP_PAGE_BYTES: u32 = 2 << 20;
 
-/// Pieces judged before the task yields; each takes some microseconds.
-const PIECES_AT_ONCE: usize = 64;
-
 /// The rule that a plugin breaks whose sighting has a match that starts later than the sighting says.
 pub(crate) const OLDER_THAN_ITS_MATCH: &str = "a sighting is older than a match that it stands for";
 
 /// Reads the wanted pieces page by page.
 pub(crate) struct Reading {
-    wanted: Wanted,
+    wanted: Arc<Wanted>,
     part: Part,
     asked: Asked,
     seen: HashSet<u64>,
     resume: Option<Vec<u8>>,
+    /// The next page.
+    ahead: Option<Ahead<Pieces>>,
     ended: bool,
 }
 
@@ -56,11 +56,12 @@ impl Reading {
             Asked::Fragments(fragments) => fragments.is_empty(),
         };
         Self {
-            wanted,
+            wanted: Arc::new(wanted),
             part,
             asked,
             seen: HashSet::new(),
             resume: None,
+            ahead: None,
             ended,
         }
     }
@@ -81,12 +82,9 @@ impl Reading {
         if self.ended {
             return Ok(None);
         }
-        let max_bytes = match self.part {
-            Part::Digest => DIGEST_PAGE_BYTES,
-            Part::Otlp => OTLP_PAGE_BYTES,
-        };
+        let (resume, ahead) = (self.resume.as_deref(), self.ahead.take());
         let page = session
-            .read(&self.wanted, self.part, self.resume.as_deref(), max_bytes)
+            .read(&self.wanted, self.part, resume, self.max_bytes(), ahead)
             .await?;
         if let Some(rule) = self.broken_rule(&page.pieces, page.resume.as_deref()) {
             return Err(session.breach(&rule));
@@ -96,24 +94,20 @@ impl Reading {
         Ok(Some(page.pieces))
     }
 
-    /// Passes each piece to `judge`, with the time by which judging has to end. Counts the time as that of judging, and yields in between.
-    pub(crate) async fn judge_each(
-        mut self,
-        session: &mut Session,
-        mut judge: impl FnMut(&mut Session, &Piece, Instant) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        while let Some(pieces) = self.next(session).await? {
-            let deadline = session.budget.deadline();
-            for pieces in pieces.chunks(PIECES_AT_ONCE) {
-                let since = Instant::now();
-                for piece in pieces {
-                    judge(session, piece, deadline)?;
-                }
-                session.budget.spent().judging += since.elapsed();
-                session.yield_if_due().await;
-            }
+    /// Asks for the next page while the present one is used, if there is one and a processor is idle. Returns `true` if it is asked for.
+    pub(crate) fn read_ahead(&mut self, session: &Session) -> bool {
+        if !self.ended && self.ahead.is_none() {
+            let (resume, max_bytes) = (self.resume.as_deref(), self.max_bytes());
+            self.ahead = session.read_ahead(&self.wanted, self.part, resume, max_bytes);
         }
-        Ok(())
+        self.ahead.is_some()
+    }
+
+    fn max_bytes(&self) -> u32 {
+        match self.part {
+            Part::Digest => DIGEST_PAGE_BYTES,
+            Part::Otlp => OTLP_PAGE_BYTES,
+        }
     }
 
     fn broken_rule(&mut self, pieces: &[Piece], resume: Option<&[u8]>) -> Option<String> {

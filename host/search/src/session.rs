@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use larder_core::fair::Task;
 use larder_model::storage::{Error, ErrorKind, Part, Pieces, Search, Sightings, Storage, Wanted};
 use tokio::task::yield_now;
 
 use super::Limits;
+use super::beside::{Ahead, Beside, output};
 use super::budget::Budget;
 use super::omission::{MESSAGE, Omission};
 
 /// The storage, the limits and the budget of one query.
 pub(crate) struct Session {
+    beside: Beside,
     storage: Arc<dyn Storage>,
     limits: Limits,
     /// The budget of the query.
@@ -25,6 +28,34 @@ pub(crate) struct Session {
 /// Time that a query may compute before it yields; most end earlier.
 const SLICE: Duration = Duration::from_millis(1);
 
+/// Yields if more than a slice has passed since `paused`.
+pub(crate) async fn yield_if_due(paused: &mut Instant) {
+    if paused.elapsed() >= SLICE {
+        yield_now().await;
+        *paused = Instant::now();
+    }
+}
+
+/// A page that was asked for ahead, or else by `call`, which has not begun.
+async fn page<T>(
+    budget: &mut Budget,
+    ahead: Option<Ahead<T>>,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    if let Some(task) = ahead {
+        let page = budget.within(async { output(task.await)? }).await;
+        // A call beside another one of its query may find no room where one in its turn does.
+        if !page.as_ref().is_err_and(is_without_room) {
+            return page;
+        }
+    }
+    budget.within(call).await
+}
+
+fn is_without_room(error: &Error) -> bool {
+    error.kind() == ErrorKind::ResourceExhausted
+}
+
 impl Session {
     /// Creates the session of a query that starts now.
     pub(crate) fn new(
@@ -34,6 +65,7 @@ impl Session {
         omission: Omission,
     ) -> Self {
         Self {
+            beside: Beside::new(None),
             storage,
             limits,
             budget,
@@ -42,13 +74,25 @@ impl Session {
         }
     }
 
+    /// The same with a place to compute beside the query.
+    pub(crate) fn with_beside(self, beside: Beside) -> Self {
+        Self { beside, ..self }
+    }
+
+    /// Where the query may compute beside itself.
+    pub(crate) fn beside(&self) -> &Beside {
+        &self.beside
+    }
+
+    /// Waits for a task beside the query, until no time is left.
+    pub(crate) async fn join<T>(&mut self, task: Task<T>) -> Result<T, Error> {
+        self.budget.within(async { output(task.await) }).await
+    }
+
     /// Yields if the query has computed for a while. Without that, a storage that is always ready and judging between its calls would
     /// block the thread for other tasks, and the query would not notice that its client has gone.
     pub(crate) async fn yield_if_due(&mut self) {
-        if self.paused.elapsed() >= SLICE {
-            yield_now().await;
-            self.paused = Instant::now();
-        }
+        yield_if_due(&mut self.paused).await;
     }
 
     /// The limits of every query.
@@ -56,18 +100,53 @@ impl Session {
         &self.limits
     }
 
-    /// One page of sightings.
+    /// Asks for a page of sightings before it is wanted, if a processor is idle. It counts once it is passed to [`Session::find`].
+    pub(crate) fn find_ahead(
+        &self,
+        search: &Arc<Search>,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Option<Ahead<Sightings>> {
+        if self.beside.idle() == 0 {
+            return None;
+        }
+        let (storage, search) = (Arc::clone(&self.storage), Arc::clone(search));
+        let resume = resume.map(<[u8]>::to_vec);
+        let find = async move { storage.find(&search, resume.as_deref(), limit).await };
+        self.beside.spawn_if_idle(find).ok()
+    }
+
+    /// Asks for a page of pieces before it is wanted, as [`Session::find_ahead`].
+    pub(crate) fn read_ahead(
+        &self,
+        wanted: &Arc<Wanted>,
+        part: Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Option<Ahead<Pieces>> {
+        if self.beside.idle() == 0 {
+            return None;
+        }
+        let (storage, wanted) = (Arc::clone(&self.storage), Arc::clone(wanted));
+        let resume = resume.map(<[u8]>::to_vec);
+        let read = async move {
+            let resume = resume.as_deref();
+            storage.read(&wanted, part, resume, max_bytes).await
+        };
+        self.beside.spawn_if_idle(read).ok()
+    }
+
+    /// One page of sightings, which may have been asked for ahead.
     pub(crate) async fn find(
         &mut self,
         search: &Search,
         resume: Option<&[u8]>,
         limit: u32,
+        ahead: Option<Ahead<Sightings>>,
     ) -> Result<Sightings, Error> {
         let since = Instant::now();
-        let page = self
-            .budget
-            .within(self.storage.find(search, resume, limit))
-            .await;
+        let call = self.storage.find(search, resume, limit);
+        let page = page(&mut self.budget, ahead, call).await;
         self.budget.spent().finding += since.elapsed();
         let page = page?;
         self.budget.page(0)?;
@@ -76,19 +155,18 @@ impl Session {
         Ok(page)
     }
 
-    /// One page of pieces.
+    /// One page of pieces, which may have been asked for ahead.
     pub(crate) async fn read(
         &mut self,
         wanted: &Wanted,
         part: Part,
         resume: Option<&[u8]>,
         max_bytes: u32,
+        ahead: Option<Ahead<Pieces>>,
     ) -> Result<Pieces, Error> {
         let since = Instant::now();
-        let page = self
-            .budget
-            .within(self.storage.read(wanted, part, resume, max_bytes))
-            .await;
+        let call = self.storage.read(wanted, part, resume, max_bytes);
+        let page = page(&mut self.budget, ahead, call).await;
         let spent = self.budget.spent();
         spent.reading += since.elapsed();
         let page = page?;

@@ -72,7 +72,7 @@ impl Summaries {
         }
     }
 
-    /// The next message; `None` at the end. Does no work, and uses up no time, between calls.
+    /// The next message; `None` at the end. Begins no work, and uses up no time, between calls.
     pub(crate) async fn next(&mut self) -> Result<Option<FindTraceSummariesResponse>, Error> {
         self.session.budget.run();
         let message = self.work().await;
@@ -97,6 +97,7 @@ impl Summaries {
     async fn search(&mut self) -> Result<bool, Error> {
         while self.ready.is_empty() {
             if let Some(gathered) = self.gatherer.next(&mut self.session).await? {
+                self.gatherer.read_ahead(&self.session);
                 self.summarize(&gathered).await?;
                 continue;
             }

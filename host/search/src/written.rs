@@ -59,6 +59,7 @@ impl Written {
         let mut contents = Contents::new();
         let mut reading = Reading::traces(vec![trace], Part::Otlp);
         while let Some(page) = reading.next(session).await? {
+            reading.read_ahead(session);
             for piece in page {
                 order.insert(piece.fragment, order.len());
                 contents

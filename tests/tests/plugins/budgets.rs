@@ -5,7 +5,9 @@ use larder_proto::storage::v2::FindTracesRequest;
 use larder_tests::filter::{attr, regex};
 use larder_tests::otlp::{service, span};
 use larder_tests::status::{error_info, retry_info};
-use larder_tests::{Client, Larder, Options, Plugin, Query, arm, disarm, eventually, http, method};
+use larder_tests::{
+    Client, Larder, Options, Plugin, Query, arm, disarm, eventually, http, method, timestamp,
+};
 use prost::Message as _;
 use tonic::{Code, Status};
 
@@ -80,6 +82,32 @@ async fn a_query_that_takes_too_long_says_which_setting_to_raise() {
     assert_names(&refused, "QUERY_BUDGET", "limits.query_timeout");
     disarm(&client).await;
     assert_eq!(client.find(&query).await.len(), 2);
+}
+
+/// Each `find` takes longer than a search may, and not longer than dependencies may once they have a time of their own.
+#[tokio::test]
+async fn dependencies_that_take_too_long_say_which_setting_to_raise() {
+    let lingering = async |options: Options| {
+        let larder = options.start();
+        let client = larder.client().await;
+        store_two(&client).await;
+        arm(&client, "linger at find").await;
+        (larder, client)
+    };
+    let short = || {
+        Options::new(Plugin::HostileExclusive).environment("LARDER_LIMITS_QUERY_TIMEOUT", "300ms")
+    };
+    let start = || Some(timestamp(1));
+    let (_larder, client) = lingering(short()).await;
+    let refused = client.dependencies(start(), None).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.dependencies_timeout");
+
+    let (variable, much) = ("LARDER_LIMITS_DEPENDENCIES_TIMEOUT", "1h");
+    let (_larder, client) = lingering(short().environment(variable, much)).await;
+    let query = Query::default().service("fine");
+    let refused = client.find_traces(&query).await.unwrap_err();
+    assert_names(&refused, "QUERY_BUDGET", "limits.query_timeout");
+    assert_eq!(client.dependencies(start(), None).await.unwrap(), []);
 }
 
 /// A list of operations cannot be split, so it is cut.

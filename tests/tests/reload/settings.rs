@@ -1,6 +1,6 @@
 //! Settings that are applied while the server runs.
 
-use larder_tests::{Home, Plugin, Query, eventually};
+use larder_tests::{Home, Plugin, Query, arm, eventually, timestamp};
 use tonic::Code;
 
 use super::{configure, has, need_restart, reload, start, store};
@@ -88,6 +88,36 @@ async fn limits_of_queries_and_queues_are_taken() {
         refused.message().contains("query_judged_spans"),
         "{refused:?}"
     );
+}
+
+/// Each `find` of the plugin takes a second.
+#[tokio::test]
+async fn the_time_of_dependencies_is_taken() {
+    let home = Home::new();
+    let with = |limits: &str| {
+        let plugin = Plugin::HostileExclusive.argument();
+        format!("plugin: {{ use: {} }}\n{limits}", plugin.display())
+    };
+    let larder = start(&home, &with(""));
+    let client = larder.client().await;
+    arm(&client, "linger at find").await;
+    let start = || Some(timestamp(1));
+    assert_eq!(client.dependencies(start(), None).await.unwrap(), []);
+    configure(&home, &with("limits: { dependencies_timeout: 300ms }\n"));
+    let report = reload(&larder);
+    assert_eq!(
+        report["taken"][0], "limits.dependencies_timeout",
+        "{report}"
+    );
+    assert_eq!(report["outcome"], "taken", "{report}");
+    let refused = client.dependencies(start(), None).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    let setting = "limits.dependencies_timeout";
+    assert!(refused.message().contains(setting), "{refused:?}");
+    // A search has the time that it had.
+    let query = Query::default().service("a");
+    let found = client.find_traces(&query).await.unwrap();
+    assert!(found.is_empty());
 }
 
 #[tokio::test]

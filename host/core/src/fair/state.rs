@@ -86,6 +86,16 @@ impl State {
         }
     }
 
+    /// The turns that the tenant could take now. None while anything waits for one.
+    pub(super) fn idle(&self, now: Instant, tenant: &Arc<str>) -> usize {
+        if !self.ring.is_empty() {
+            return 0;
+        }
+        let held = self.lanes.get(tenant).map_or(0, |lane| lane.held);
+        let free = self.total.saturating_sub(self.held);
+        free.min(self.most(now, tenant).saturating_sub(held))
+    }
+
     /// Takes a turn, if one is free and the tenant's queue is empty.
     pub(super) fn try_enter(&mut self, now: Instant, tenant: &Arc<str>) -> bool {
         self.computes(now, tenant);

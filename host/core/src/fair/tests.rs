@@ -78,6 +78,26 @@ fn a_tenant_alone_has_all_turns_until_another_comes_and_a_second_after_it_went()
 }
 
 #[test]
+fn a_turn_is_idle_for_a_tenant_that_may_take_it_while_nothing_waits() {
+    let mut state = State::new(3, 1);
+    let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
+    let now = Instant::now();
+    assert_eq!(state.idle(now, &one), 3);
+    assert!(state.try_enter(now, &one));
+    assert_eq!(state.idle(now, &one), 2, "it is alone");
+    assert_eq!(state.idle(now, &other), 1, "the first computes as well");
+    assert!(state.try_enter(now, &other));
+    assert_eq!(state.idle(now, &one), 0, "it has its turn");
+    let later = now + Duration::from_secs(2);
+    assert_eq!(state.idle(later, &one), 1, "the other computes no more");
+    assert!(state.try_enter(later, &one));
+    let mut ticket = None;
+    assert!(!state.enter(later, &other, &mut ticket, Waker::noop()));
+    assert!(state.release(later, &one).is_empty());
+    assert_eq!(state.idle(later, &one), 0, "the other waits");
+}
+
+#[test]
 fn waiting_tenants_are_served_round_robin() {
     let scheduler = Arc::new(Scheduler::new(1, 1));
     let none = Arc::new(Woken::default());

@@ -168,6 +168,7 @@ fn search_limits() -> search::Limits {
         default_depth: 100,
         max_depth: 10_000,
         timeout: Duration::from_mins(1),
+        dependencies_timeout: Duration::from_mins(1),
         judged_spans: 1_000_000,
         read_bytes: 1 << 30,
         max_message_bytes: 4 << 20,

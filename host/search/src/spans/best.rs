@@ -15,6 +15,14 @@ pub(crate) struct Best {
     kept: BTreeMap<SortKey, SpanPosition>,
 }
 
+/// The bounds of the spans that may be kept, as they were at one moment: they only become narrower.
+pub(crate) struct Bound {
+    order: SpanOrder,
+    after: Option<SortKey>,
+    /// Only spans before this one, once no more are kept.
+    before: Option<SortKey>,
+}
+
 impl Best {
     /// Keeps at most `size` spans behind `after`.
     pub(crate) fn new(order: SpanOrder, after: Option<&SpanPosition>, size: usize) -> Self {
@@ -57,6 +65,16 @@ impl Best {
         last.map(|(_, span)| span)
     }
 
+    /// The bounds of the spans that would be kept now.
+    pub(crate) fn bound(&self) -> Bound {
+        let last = self.kept.last_key_value().filter(|_| self.is_full());
+        Bound {
+            order: self.order.clone(),
+            after: self.after,
+            before: last.map(|(key, _)| *key),
+        }
+    }
+
     /// The spans, in their order.
     pub(crate) fn into_spans(self) -> Vec<SpanPosition> {
         self.kept.into_values().collect()
@@ -64,5 +82,13 @@ impl Best {
 
     fn is_full(&self) -> bool {
         self.kept.len() >= self.size
+    }
+}
+
+impl Bound {
+    /// Returns `true` if the span would be kept.
+    pub(crate) fn is_within(&self, span: &SpanPosition) -> bool {
+        let key = self.order.key(span);
+        self.after.is_none_or(|after| after < key) && self.before.is_none_or(|before| key < before)
     }
 }

@@ -9,6 +9,7 @@
 //! | trace id, span id | every match |
 
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
@@ -16,9 +17,10 @@ use larder_model::storage::{
     DurationRange, Error, Part, Piece, Search, Sighting, TimeRange, TraceId,
 };
 
-use super::best::Best;
+use super::best::{Best, Bound};
 use super::order::{Direction, SortField, SortKey, SpanOrder};
-use crate::judge::{Judge, Matches, Met};
+use crate::judge::{Found, Judge, Matches, Met, Sieve};
+use crate::judging::Judging;
 use crate::paging::SpanPosition;
 use crate::plan::{Plan, plan};
 use crate::predicate::Predicate;
@@ -43,7 +45,7 @@ const MOST_REMEMBERED: usize = 1 << 16;
 
 /// Finds the first spans of an order that match a predicate.
 pub(crate) struct Finder {
-    judge: Judge,
+    judge: Arc<Judge>,
     best: Best,
     /// `None` if nothing can match.
     plan: Option<Plan>,
@@ -81,7 +83,7 @@ impl Finder {
         }
         let page = size.saturating_mul(2).clamp(SMALLEST_PAGE, LARGEST_PAGE);
         Self {
-            judge: Judge::new(predicate),
+            judge: Arc::new(Judge::new(predicate)),
             best: Best::new(order, after, size),
             plan,
             page,
@@ -153,6 +155,7 @@ impl Finder {
             let limit = u32::try_from(self.page).unwrap_or(u32::MAX);
             let found = sighted.next(session, limit).await?;
             self.page = (self.page * 2).min(LARGEST_PAGE);
+            sighted.read_ahead(session, u32::try_from(self.page).unwrap_or(u32::MAX));
             self.judge_sightings(session, found, sighted.search().starts)
                 .await?;
             let Some(floor) = sighted.floor() else {
@@ -244,6 +247,7 @@ impl Finder {
             while !sighted.ended() {
                 let limit = u32::try_from(LARGEST_PAGE).unwrap_or(u32::MAX);
                 let found = sighted.next(session, limit).await?;
+                sighted.read_ahead(session, limit);
                 self.judge_sightings(session, found, part).await?;
             }
             let last = self.best.last_if_full();
@@ -302,28 +306,35 @@ impl Finder {
     async fn judge_all(
         &mut self,
         session: &mut Session,
-        reading: Reading,
+        mut reading: Reading,
         bounds: Option<(&HashMap<u64, u64>, u64)>,
     ) -> Result<(), Error> {
-        let judged = reading.judge_each(session, |session, piece, deadline| {
-            let newest = self.judge_piece(session, piece, deadline)?;
-            let is_broken = bounds.is_some_and(|(bounds, end)| {
-                newest.is_some_and(|newest| newest <= end)
-                    && newest > bounds.get(&piece.fragment).copied()
-            });
-            if is_broken {
-                return Err(session.breach(OLDER_THAN_ITS_MATCH));
+        while let Some(pieces) = reading.next(session).await? {
+            reading.read_ahead(session);
+            let bound = |_: &[Piece]| -> Arc<dyn Sieve> { Arc::new(self.best.bound()) };
+            let mut judging = Judging::begin(session, &self.judge, pieces, bound);
+            let deadline = judging.deadline();
+            while let Some(mut chunk) = judging.next(session).await? {
+                for (piece, found) in chunk.pieces() {
+                    let newest = self.judge_piece(session, (piece, found), deadline)?;
+                    let is_broken = bounds.is_some_and(|(bounds, end)| {
+                        newest.is_some_and(|newest| newest <= end)
+                            && newest > bounds.get(&piece.fragment).copied()
+                    });
+                    if is_broken {
+                        return Err(session.breach(OLDER_THAN_ITS_MATCH));
+                    }
+                }
             }
-            Ok(())
-        });
-        judged.await
+        }
+        Ok(())
     }
 
     /// Judges one piece. Returns the latest start of what it has for the answer.
     fn judge_piece(
         &mut self,
         session: &mut Session,
-        piece: &Piece,
+        (piece, found): (&Piece, Option<Found>),
         deadline: Instant,
     ) -> Result<Option<u64>, Error> {
         let mut keeper = Keeper {
@@ -334,7 +345,7 @@ impl Finder {
         };
         let judged = self
             .judge
-            .matches(piece, &mut keeper, deadline)
+            .take((piece, found), &mut keeper, deadline)
             .map_err(|fault| fault.into_error(session, piece))?;
         let newest = keeper.newest;
         session.budget.judged(judged)?;
@@ -386,18 +397,31 @@ fn toward(range: DurationRange, direction: Direction, duration: i128) -> Duratio
     }
 }
 
+/// The position of a span of this trace and fragment.
+fn position((trace, fragment): (TraceId, u64), span: &Met) -> SpanPosition {
+    SpanPosition {
+        start: span.start,
+        duration: i128::from(span.end) - i128::from(span.start),
+        trace,
+        span: span.id,
+        fragment,
+        place: span.place,
+    }
+}
+
+// === impl Bound ===
+
+impl Sieve for Bound {
+    fn wants(&self, piece: &Piece, span: &Met, _: &[Met]) -> bool {
+        self.is_within(&position((piece.trace_id, piece.fragment), span))
+    }
+}
+
 // === impl Keeper ===
 
 impl Keeper<'_> {
     fn position(&self, span: &Met) -> SpanPosition {
-        SpanPosition {
-            start: span.start,
-            duration: i128::from(span.end) - i128::from(span.start),
-            trace: self.trace,
-            span: span.id,
-            fragment: self.fragment,
-            place: span.place,
-        }
+        position((self.trace, self.fragment), span)
     }
 }
 

@@ -90,7 +90,7 @@ impl Spans {
         }
     }
 
-    /// The next message; `None` at the end. Does no work, and uses up no time, between calls.
+    /// The next message; `None` at the end. Begins no work, and uses up no time, between calls.
     pub(crate) async fn next(&mut self) -> Result<Option<FindSpansResponse>, Error> {
         self.session.budget.run();
         let message = self.work().await;

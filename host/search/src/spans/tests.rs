@@ -21,7 +21,7 @@ use prost::Message as _;
 
 use super::Spans;
 use crate::query::span_query;
-use crate::testing::{Memory, all, limits, of, op, run, searcher};
+use crate::testing::{Memory, all, limits, of, op, run, searcher, with_tasks_by_seed};
 use crate::{Limits, Searcher};
 
 const PLACE: Place = Place {
@@ -189,7 +189,7 @@ fn walk(walk: &Walk) -> Result<(), TestCaseError> {
         max_message_bytes: MAX_MESSAGE_BYTES,
         ..limits()
     };
-    let searcher = searcher(&memory, limits);
+    let searcher = with_tasks_by_seed(searcher(&memory, limits), *seed);
     let matching = |there: &[ResourceSpans]| {
         let oracle = Oracle::new(there);
         let found = oracle.find_spans(&search.0).into_iter();

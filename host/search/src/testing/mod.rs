@@ -10,18 +10,23 @@
 mod memory;
 mod respell;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::{Stream, TryStreamExt as _};
+use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
 use larder_model::storage::Error;
 use larder_oracle::otlp::{self, SpanBuilder};
 use larder_proto::TracesBytes;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, TracesData};
 use prost::Message as _;
+use tokio::runtime::{Builder, Runtime};
 
-use super::{Limits, Searcher};
+use super::beside::{Beside, Share};
+use super::budget::Budget;
+use super::session::Session;
+use super::{Limits, Omission, Searcher};
 
 pub(crate) use memory::Memory;
 pub(crate) use respell::respelled;
@@ -32,6 +37,7 @@ pub(crate) fn limits() -> Limits {
         default_depth: 100,
         max_depth: 1000,
         timeout: Duration::from_mins(10),
+        dependencies_timeout: Duration::from_mins(10),
         judged_spans: u64::MAX,
         read_bytes: u64::MAX,
         max_message_bytes: 1 << 20,
@@ -45,13 +51,50 @@ pub(crate) fn searcher(memory: &Arc<Memory>, limits: Limits) -> Searcher {
     Searcher::new(storage, limits, Arc::new(Metrics::new()))
 }
 
+/// Every piece of a page is worth a task.
+const SMALLEST_TASKS: Share = Share {
+    pieces: 1,
+    bytes: 1,
+    parts: 4,
+};
+
+/// The same searcher with tasks beside its queries, which are as small as can be.
+pub(crate) fn with_tasks(searcher: Searcher) -> Searcher {
+    // So many turns that there is always one.
+    static SCHEDULER: LazyLock<Arc<Scheduler>> =
+        LazyLock::new(|| Arc::new(Scheduler::new(1000, 1000)));
+    let lane = SCHEDULER.lane("a");
+    Searcher {
+        beside: Beside::new(Some(lane)).with_share(SMALLEST_TASKS),
+        ..searcher
+    }
+}
+
+/// With tasks for every other seed.
+pub(crate) fn with_tasks_by_seed(searcher: Searcher, seed: u64) -> Searcher {
+    if seed.is_multiple_of(2) {
+        with_tasks(searcher)
+    } else {
+        searcher
+    }
+}
+
+/// The session of a query over the storage.
+pub(crate) fn session(memory: Memory, beside: Beside) -> Session {
+    let metrics = Arc::new(Metrics::new());
+    let budget = Budget::new(&limits(), Arc::clone(&metrics));
+    let omission = Omission::new(metrics);
+    Session::new(Arc::new(memory), limits(), budget, omission).with_beside(beside)
+}
+
 /// Runs a future to its end.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
-        .block_on(future)
+    // One for all tests: a runtime that is dropped waits for the threads of tasks, which linger.
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        let mut runtime = Builder::new_multi_thread();
+        runtime.worker_threads(1).enable_time().build().unwrap()
+    });
+    RUNTIME.block_on(future)
 }
 
 /// All messages of a stream.

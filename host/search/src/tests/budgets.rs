@@ -140,11 +140,29 @@ fn a_query_that_works_for_too_long_says_which_setting_raises_the_limit() {
             "limits.query_timeout",
         );
     }
-    let request = GetDependenciesRequest {
+}
+
+#[test]
+fn dependencies_have_a_time_of_their_own() {
+    let memory = Arc::new(Memory::of(&traces(9)));
+    let with = |timeout, dependencies_timeout| {
+        let limits = Limits {
+            timeout,
+            dependencies_timeout,
+            ..limits()
+        };
+        searcher(&memory, limits)
+    };
+    let request = || GetDependenciesRequest {
         start_time: Some(timestamp(0)),
         end_time: None,
     };
-    check_over(run(searcher.dependencies(request)), "limits.query_timeout");
+    let (none, much) = (Duration::ZERO, limits().timeout);
+    let short = with(much, none);
+    let setting = "limits.dependencies_timeout";
+    check_over(run(short.dependencies(request())), setting);
+    run(short.find_trace_ids(by_service("s"))).unwrap();
+    run(with(none, much).dependencies(request())).unwrap();
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub(crate) const LIMITS: Limits = Limits {
     default_depth: 100,
     max_depth: 10_000,
     timeout: Duration::from_mins(1),
+    dependencies_timeout: Duration::from_mins(1),
     judged_spans: u64::MAX,
     read_bytes: u64::MAX,
     max_message_bytes: 16 << 20,

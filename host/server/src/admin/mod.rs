@@ -47,7 +47,7 @@ use larder_edge::listeners::Tls;
 use larder_model::storage;
 use larder_runtime::plugin;
 use larder_runtime::tenants::{self, TenantStatus, Tenants};
-use larder_search::{self as search, Explained, Explanation, Searcher};
+use larder_search::{self as search, Explained, Explanation, QueryKind, Searcher};
 use larder_store::{Made, SnapshotError, SnapshotRequest};
 use tokio_util::sync::CancellationToken;
 
@@ -247,7 +247,7 @@ impl Explains for Explainer {
     ) -> Result<Explanation, tenants::Error> {
         let mut limits = *self.limits.get();
         let quotas = self.tenants.named_quotas(tenant)?;
-        let permit = limits.wait_for(&quotas, 0).await;
+        let permit = limits.wait_for(QueryKind::Search, &quotas, 0).await;
         let _permit = permit.map_err(tenants::Error::Search)?;
         let storage = self.tenants.named(tenant).await?;
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));

@@ -138,6 +138,9 @@ pub struct Limits {
     /// Timeout of a query. Jaeger's client gives up after 5 s.
     #[serde(serialize_with = "value::as_text")]
     pub query_timeout: Duration,
+    /// Timeout of `GetDependencies`; `None` means that of any query.
+    #[serde(serialize_with = "value::as_text_if_set")]
+    pub dependencies_timeout: Option<Duration>,
     /// The most spans that a query may judge.
     pub query_judged_spans: u64,
     /// The most bytes that a query may read from the plugin.
@@ -251,6 +254,7 @@ impl Default for Limits {
             compile_timeout: Duration::from_mins(2),
             compile_memory: Size::mib(2048),
             query_timeout: Duration::from_secs(4),
+            dependencies_timeout: None,
             query_judged_spans: 10_000_000,
             query_read_bytes: Size::mib(8192),
             queue_bytes: Size::mib(64),

@@ -131,6 +131,8 @@ settings! {
         "Address space of that process";
     "limits.query_timeout" .limits.query_timeout: Duration, Some(("10ms", "1h")), Requests, Server,
         "How long a query may take; Jaeger's client gives up after 5 s";
+    "limits.dependencies_timeout" .limits.dependencies_timeout: Option<Duration>, Some(("10ms", "1h")), Requests, Server,
+        "How long `GetDependencies` may take, which may read all of a window; unset means `limits.query_timeout`";
     "limits.query_judged_spans" .limits.query_judged_spans: u64, Some(("1", "1000000000000")), Requests, Server,
         "How many spans a query may judge";
     "limits.query_read_bytes" .limits.query_read_bytes: Size, Some(("64KiB", "1024TiB")), Requests, Server,

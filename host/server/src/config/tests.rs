@@ -77,6 +77,7 @@ limits:
   compile_timeout: 90s
   compile_memory: 3GiB
   query_timeout: 1500ms
+  dependencies_timeout: 90s
   query_judged_spans: 5
   query_read_bytes: 1MiB
   queue_bytes: 2MiB

@@ -62,6 +62,16 @@ pub(super) fn as_text<T: Value, S: Serializer>(value: &T, to: S) -> Result<S::Ok
     to.serialize_str(&value.show())
 }
 
+/// Serializes a value as its text, and an unset one as null; for `serialize_with`.
+pub(super) fn as_text_if_set<T: Value, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    let text = value.show();
+    if text.is_empty() {
+        to.serialize_none()
+    } else {
+        to.serialize_str(&text)
+    }
+}
+
 // === impl Size ===
 
 impl Size {

@@ -38,6 +38,7 @@ pub(super) fn search(config: &Config) -> search::Limits {
         default_depth: DEFAULT_DEPTH.min(limits.max_search_depth),
         max_depth: limits.max_search_depth,
         timeout: limits.query_timeout,
+        dependencies_timeout: limits.dependencies_timeout.unwrap_or(limits.query_timeout),
         judged_spans: limits.query_judged_spans,
         read_bytes: limits.query_read_bytes.bytes(),
         max_message_bytes: config.grpc.max_message_bytes.as_usize(),

@@ -256,3 +256,37 @@ async fn a_detached_future_that_was_never_polled_never_begins() {
     }));
     is_done.await.unwrap_err();
 }
+
+#[tokio::test]
+async fn a_task_is_spawned_beside_its_caller_while_a_processor_is_idle() {
+    // Two processors, and a turn beyond.
+    let scheduler = Arc::new(Scheduler::new(3, 1));
+    let lane = scheduler.lane("a");
+    let caller = lane.turn().await;
+    let (gone, is_gone) = told();
+    let beside = lane.spawn_if_idle(async move {
+        let _gone = gone;
+        loop {
+            yield_now().await;
+        }
+    });
+    assert!(beside.is_ok());
+    assert!(lane.spawn_if_idle(async {}).is_err(), "both are busy");
+    // Another tenant finds a turn.
+    drop(scheduler.lane("b").turn().await);
+    drop((caller, beside));
+    is_gone.await.unwrap();
+    idle(&scheduler).await;
+}
+
+#[tokio::test]
+async fn nothing_is_spawned_beside_a_caller_on_a_single_processor() {
+    let scheduler = Arc::new(Scheduler::new(2, 1));
+    let lane = scheduler.lane("a");
+    let caller = lane.turn().await;
+    assert!(lane.spawn_if_idle(async {}).is_err());
+    drop(caller);
+    let beside = lane.spawn_if_idle(async { "done" });
+    assert_eq!(beside.ok().unwrap().await.unwrap(), "done");
+    idle(&scheduler).await;
+}
