@@ -29,5 +29,5 @@ pub trait View: Send {
 
     /// Passes on the calls of the traces within the window that were not judged, as calling service, called service and number. Returns
     /// `false` if what is kept cannot be read, and all traces have to be judged.
-    async fn count(&mut self, add: &mut (dyn FnMut(&str, &str, u64) + Send)) -> bool;
+    async fn count(&mut self, add: &mut (dyn for<'a> FnMut(&'a str, &'a str, u64) + Send)) -> bool;
 }

@@ -51,8 +51,8 @@ mod show;
 mod sightings;
 mod spans;
 mod summaries;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod time;
