@@ -23,6 +23,8 @@ pub(crate) struct Budget {
     worked: Duration,
     running_since: Option<Instant>,
     spent: Spent,
+    /// False for work in the background, whose amounts are not those of queries.
+    is_query: bool,
 }
 
 /// Error for a query without time left.
@@ -60,6 +62,7 @@ impl Budget {
             worked: Duration::ZERO,
             running_since: Some(Instant::now()),
             spent: Spent::default(),
+            is_query: true,
         }
     }
 
@@ -71,6 +74,13 @@ impl Budget {
         budget.timeout_setting = "limits.dependencies_timeout";
         budget.judged_limit = u64::MAX;
         budget.bytes_limit = u64::MAX;
+        budget
+    }
+
+    /// Creates a budget of work in the background, whose amounts are not recorded.
+    pub(crate) fn of_background(limits: &Limits, metrics: Arc<Metrics>) -> Self {
+        let mut budget = Self::new(limits, metrics);
+        budget.is_query = false;
         budget
     }
 
@@ -175,8 +185,10 @@ impl Budget {
 
 impl Drop for Budget {
     fn drop(&mut self) {
-        self.metrics
-            .query(self.spent.judged, self.spent.pages, self.spent.bytes);
+        if self.is_query {
+            self.metrics
+                .query(self.spent.judged, self.spent.pages, self.spent.bytes);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use larder_core::fair::Task;
 use larder_model::storage::{Error, Piece, TraceId};
 
-use super::calls::Calls;
+use super::calls::{Calls, Judgement};
 use super::gather::Gathered;
 use super::judge::Fault;
 use super::predicate::Range;
@@ -21,6 +21,10 @@ const MOST_UNDER_WAY: usize = 2;
 /// Counts the calls in traces that lie within a window.
 pub(crate) struct Counter {
     window: Range,
+    /// True if it tells which traces were judged.
+    reads_all: bool,
+    /// The traces of the batches that are settled, with the starts of their spans.
+    judged: Vec<(TraceId, Vec<u64>)>,
     /// Those that count nothing now.
     free: Vec<Calls>,
     under_way: VecDeque<Task<Counted>>,
@@ -32,18 +36,24 @@ struct Counted {
     gathered: Gathered,
     /// The numbers of the traces that the digests leave open, in order.
     open: Vec<usize>,
+    judged: Vec<(TraceId, Vec<u64>)>,
     /// The digest that ended it.
     fault: Option<(Fault, Piece)>,
 }
 
 /// Counts the calls that digests tell.
-async fn count(mut calls: Calls, gathered: Gathered) -> Counted {
+async fn count(mut calls: Calls, gathered: Gathered, reads_all: bool) -> Counted {
     let mut paused = Instant::now();
-    let (mut open, mut fault) = (Vec::new(), None);
-    for (number, (_, pieces)) in gathered.traces().enumerate() {
-        match calls.count(pieces, None) {
-            Ok(true) => {}
-            Ok(false) => open.push(number),
+    let (mut open, mut judged, mut fault) = (Vec::new(), Vec::new(), None);
+    for (number, (trace, pieces)) in gathered.traces().enumerate() {
+        let judgement = calls.judge(pieces, None, reads_all);
+        if reads_all {
+            judged.push((trace, calls.trace().starts.clone()));
+        }
+        match judgement {
+            Ok(Judgement::Known) => calls.count(),
+            Ok(Judgement::Outside) => {}
+            Ok(Judgement::Open) => open.push(number),
             Err((why, piece)) => {
                 fault = Some((why, piece.clone()));
                 break;
@@ -55,6 +65,7 @@ async fn count(mut calls: Calls, gathered: Gathered) -> Counted {
         calls,
         gathered,
         open,
+        judged,
         fault,
     }
 }
@@ -62,10 +73,12 @@ async fn count(mut calls: Calls, gathered: Gathered) -> Counted {
 // === impl Counter ===
 
 impl Counter {
-    /// Creates a counter for traces that lie within the window.
-    pub(crate) fn new(window: Range) -> Self {
+    /// Creates a counter for traces that lie within the window. If it `reads_all`, [`Counter::judged`] tells of those outside as well.
+    pub(crate) fn new(window: Range, reads_all: bool) -> Self {
         Self {
             window,
+            reads_all,
+            judged: Vec::new(),
             free: Vec::new(),
             under_way: VecDeque::new(),
         }
@@ -86,7 +99,7 @@ impl Counter {
         let calls = self.free.pop();
         let calls = calls.unwrap_or_else(|| Calls::new(self.window));
         let is_large = gathered.is_worth_a_task(session.beside());
-        let work = count(calls, gathered);
+        let work = count(calls, gathered, self.reads_all);
         let spawned = if is_large {
             session.beside().spawn_if_idle(work)
         } else {
@@ -112,6 +125,11 @@ impl Counter {
             self.settle_first(session).await?;
         }
         Ok(())
+    }
+
+    /// The traces of the batches that were settled since the last call, each with the starts of its spans.
+    pub(crate) fn judged(&mut self) -> impl Iterator<Item = (TraceId, Vec<u64>)> {
+        self.judged.drain(..)
     }
 
     /// The calls of all batches. Call [`Counter::settle_all`] before.
@@ -143,6 +161,7 @@ impl Counter {
             mut calls,
             gathered,
             open,
+            judged,
             fault,
         } = counted;
         if let Some((fault, piece)) = fault {
@@ -155,6 +174,7 @@ impl Counter {
             }
         }
         self.free.push(calls);
+        self.judged.extend(judged);
         Ok(())
     }
 }
@@ -166,9 +186,12 @@ async fn count_open(
     (trace, pieces): (TraceId, &[(usize, Piece)]),
 ) -> Result<(), Error> {
     let Written { pieces, copies } = Written::read(session, trace, pieces).await?;
-    calls
-        .count(&pieces, Some(&copies))
+    let judgement = calls
+        .judge(&pieces, Some(&copies), false)
         .map_err(|(fault, piece)| fault.into_error(session, piece))?;
+    if judgement == Judgement::Known {
+        calls.count();
+    }
     Ok(())
 }
 
@@ -221,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn batches_are_counted_by_tasks_while_processors_are_idle() {
         let mut session = over_three(MOST_UNDER_WAY + 1);
-        let mut counter = Counter::new(Range::ALL);
+        let mut counter = Counter::new(Range::ALL, false);
         for trace in [1, 3, 2] {
             let gathered = gather(&mut session, trace).await;
             counter.count(&mut session, gathered).await.unwrap();
@@ -236,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_is_counted_at_once_while_no_processor_is_idle() {
         let mut session = over_three(0);
-        let mut counter = Counter::new(Range::ALL);
+        let mut counter = Counter::new(Range::ALL, false);
         let gathered = gather(&mut session, 2).await;
         counter.count(&mut session, gathered).await.unwrap();
         assert_eq!(counter.under_way.len(), 0);

@@ -12,58 +12,159 @@ use super::calls::Calls;
 use super::counter::Counter;
 use super::cut::shorten_text;
 use super::gather::Gatherer;
+use super::kept::{Kept, View};
 use super::predicate::Range;
 use super::session::Session;
 use super::sightings::Sighted;
 use super::time::instant;
 
 /// Sightings per page.
-const SIGHTINGS_PER_PAGE: u32 = 4096;
+pub(crate) const SIGHTINGS_PER_PAGE: u32 = 4096;
 
-/// Counts the calls. The answer is one message.
+/// Counts the calls. The answer is one message. What is kept of traces is not judged again.
 pub(crate) async fn find(
     session: &mut Session,
     request: &GetDependenciesRequest,
+    kept: Option<&dyn Kept>,
 ) -> Result<Vec<Dependency>, Error> {
     let window = window(request)?;
-    let mut counter = Counter::new(window);
-    let read = read_all(session, &mut counter, window).await;
-    // What was read before an error is judged first, as its own error comes before.
-    counter.settle_all(session).await?;
-    read?;
-    answer(counter.into_calls(), session)
+    let Some(starts) = starts(window) else {
+        return answer(Calls::new(window), session);
+    };
+    if let Some(mut view) = kept.and_then(|kept| kept.view(starts))
+        && let Some(calls) = with_kept(session, window, &mut *view).await?
+    {
+        return answer(calls, session);
+    }
+    let mut counting = Counting::new(window, None);
+    let read = async {
+        counting.search(session, starts).await?;
+        counting.end(session).await
+    };
+    let read = read.await;
+    let calls = counting.settle(session, read).await?;
+    answer(calls, session)
 }
 
-/// Reads all traces that may lie within the window, and has their calls counted.
-async fn read_all(
+/// Counts what is kept, and judges the other traces. `None` if what is kept cannot be read.
+async fn with_kept(
     session: &mut Session,
-    counter: &mut Counter,
     window: Range,
-) -> Result<(), Error> {
-    let mut seen: HashSet<TraceId> = HashSet::new();
-    let mut gatherer = Gatherer::new();
-    if let Some(search) = search(window) {
-        let mut sighted = Sighted::new(search);
+    view: &mut dyn View,
+) -> Result<Option<Calls>, Error> {
+    let mut counting = Counting::new(window, Some(&mut *view));
+    let read = counting.unsettled(session).await;
+    let is_whole = matches!(read, Ok(true));
+    let mut calls = counting.settle(session, read.map(|_| ())).await?;
+    if !is_whole {
+        return Ok(None);
+    }
+    let mut add = |parent: &str, child: &str, count| calls.add_known(parent, child, count);
+    let counted = session
+        .budget
+        .within(async { Ok(view.count(&mut add).await) });
+    let is_whole = counted.await?;
+    Ok(is_whole.then_some(calls))
+}
+
+/// Traces that are searched for and judged.
+struct Counting<'v> {
+    /// Told of each trace that is judged.
+    view: Option<&'v mut dyn View>,
+    counter: Counter,
+    seen: HashSet<TraceId>,
+    gatherer: Gatherer,
+}
+
+// === impl Counting ===
+
+impl<'v> Counting<'v> {
+    fn new(window: Range, view: Option<&'v mut dyn View>) -> Self {
+        Self {
+            counter: Counter::new(window, view.is_some()),
+            view,
+            seen: HashSet::new(),
+            gatherer: Gatherer::new(),
+        }
+    }
+
+    fn add(&mut self, ids: impl IntoIterator<Item = TraceId>) {
+        let seen = &mut self.seen;
+        self.gatherer
+            .extend(ids.into_iter().filter(|id| seen.insert(*id)));
+    }
+
+    /// Judges what has not settled. Returns `false` if what is kept cannot be read.
+    async fn unsettled(&mut self, session: &mut Session) -> Result<bool, Error> {
+        let unsettled = self.view.as_ref().map(|view| view.unsettled().to_vec());
+        for starts in unsettled.into_iter().flatten() {
+            self.search(session, starts).await?;
+        }
+        let changed = match &mut self.view {
+            Some(view) => {
+                let changed = session.budget.within(async { Ok(view.changed().await) });
+                changed.await?
+            }
+            None => Some(Vec::new()),
+        };
+        let Some(changed) = changed else {
+            return Ok(false);
+        };
+        self.add(changed);
+        self.end(session).await?;
+        Ok(true)
+    }
+
+    /// Judges the traces that have spans that start in this range, but for the last few.
+    async fn search(&mut self, session: &mut Session, starts: TimeRange) -> Result<(), Error> {
+        let mut sighted = Sighted::new(search(starts));
         while !sighted.ended() {
             let page = sighted.next(session, SIGHTINGS_PER_PAGE).await?;
             sighted.read_ahead(session, SIGHTINGS_PER_PAGE);
-            let ids = page.into_iter().map(|sighting| sighting.trace_id);
-            gatherer.extend(ids.filter(|id| seen.insert(*id)));
-            while gatherer.is_full()
-                && let Some(gathered) = gatherer.next(session).await?
+            self.add(page.into_iter().map(|sighting| sighting.trace_id));
+            while self.gatherer.is_full()
+                && let Some(gathered) = self.gatherer.next(session).await?
             {
-                if gatherer.is_full() {
-                    gatherer.read_ahead(session);
+                if self.gatherer.is_full() {
+                    self.gatherer.read_ahead(session);
                 }
-                counter.count(session, gathered).await?;
+                self.counter.count(session, gathered).await?;
+                self.tell();
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges what is left.
+    async fn end(&mut self, session: &mut Session) -> Result<(), Error> {
+        while let Some(gathered) = self.gatherer.next(session).await? {
+            self.gatherer.read_ahead(session);
+            self.counter.count(session, gathered).await?;
+            self.tell();
+        }
+        Ok(())
+    }
+
+    /// The calls, once all of them are counted. What was read before an error is judged first, as its own error comes before.
+    async fn settle(
+        mut self,
+        session: &mut Session,
+        read: Result<(), Error>,
+    ) -> Result<Calls, Error> {
+        self.counter.settle_all(session).await?;
+        read?;
+        self.tell();
+        Ok(self.counter.into_calls())
+    }
+
+    /// Tells the view of the traces that were judged.
+    fn tell(&mut self) {
+        if let Some(view) = &mut self.view {
+            for (trace, starts) in self.counter.judged() {
+                view.judged(trace, &starts);
             }
         }
     }
-    while let Some(gathered) = gatherer.next(session).await? {
-        gatherer.read_ahead(session);
-        counter.count(session, gathered).await?;
-    }
-    Ok(())
 }
 
 /// The window that traces have to lie in, both ends included (D2).
@@ -78,24 +179,26 @@ fn window(request: &GetDependenciesRequest) -> Result<Range, Error> {
     Ok(Range { min, max })
 }
 
-/// The search that sights every trace that lies within the window: all of its spans start within. `None` if no span can.
-fn search(window: Range) -> Option<Search> {
+/// The starts of all spans of the traces that lie within the window. `None` if no span can.
+fn starts(window: Range) -> Option<TimeRange> {
     // Spans neither start nor end outside of what a u64 of nanoseconds can hold.
     let start = u64::try_from(window.min.max(0)).ok()?;
     if window.max < 0 {
         return None;
     }
-    Some(Search {
-        starts: TimeRange {
-            start,
-            end: u64::try_from(window.max).unwrap_or(u64::MAX),
-        },
-        durations: DurationRange {
-            shortest: 0,
-            longest: u64::MAX,
-        },
-        clauses: Vec::new(),
+    Some(TimeRange {
+        start,
+        end: u64::try_from(window.max).unwrap_or(u64::MAX),
     })
+}
+
+/// The search that sights every trace with a span that starts in this range.
+pub(crate) fn search(starts: TimeRange) -> Search {
+    Search {
+        starts,
+        durations: DurationRange::ALL,
+        clauses: Vec::new(),
+    }
 }
 
 /// All that fit a message, those with the most calls before the others.

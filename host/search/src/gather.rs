@@ -18,6 +18,7 @@ const MOST_BYTES: usize = 32 << 20;
 pub(crate) struct Gatherer {
     queue: VecDeque<TraceId>,
     batch: usize,
+    largest: usize,
     /// The reading of the next traces of the queue, whose first page is asked for, and their number.
     ahead: Option<(usize, Reading)>,
 }
@@ -34,9 +35,15 @@ pub(crate) struct Gathered {
 impl Gatherer {
     /// Creates a gatherer without traces.
     pub(crate) fn new() -> Self {
+        Self::with_largest(LARGEST_BATCH)
+    }
+
+    /// Creates a gatherer without traces, which gives at most this many at a time.
+    pub(crate) fn with_largest(largest: usize) -> Self {
         Self {
             queue: VecDeque::new(),
-            batch: FIRST_BATCH,
+            batch: FIRST_BATCH.min(largest),
+            largest,
             ahead: None,
         }
     }
@@ -75,7 +82,7 @@ impl Gatherer {
                 continue;
             }
             if bytes < MOST_BYTES / 4 {
-                self.batch = (self.batch * 2).min(LARGEST_BATCH);
+                self.batch = (self.batch * 2).min(self.largest);
             }
             let ids = self.queue.drain(..batch).collect();
             pieces.sort_by_key(|(index, _)| *index);

@@ -35,6 +35,7 @@ mod gather;
 mod ids;
 mod judge;
 mod judging;
+pub mod kept;
 mod legacy;
 mod omission;
 mod paging;
@@ -54,8 +55,8 @@ mod show;
 mod sightings;
 mod spans;
 mod summaries;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -71,6 +72,7 @@ pub use prepared::Prepared;
 use beside::Beside;
 use budget::Budget;
 use emit::Emitter;
+use kept::Kept;
 use session::Session;
 use spans::Spans;
 use summaries::Summaries;
@@ -279,19 +281,20 @@ impl Searcher {
     }
 
     /// The number of calls from service to service, in the traces that lie wholly within the window (D1 to D4); ordered by parent and
-    /// child. Of more than fit a message those with the most calls.
+    /// child. Of more than fit a message those with the most calls. The traces of which `kept` has the calls are not judged again.
     ///
     /// # Errors
     /// `InvalidArgument` without a start, or with an end before it (D1); `AnswerTooLarge` if nothing of it fits a message.
     pub async fn dependencies(
         &self,
         request: GetDependenciesRequest,
+        kept: Option<Arc<dyn Kept>>,
     ) -> Result<Vec<Dependency>, Error> {
         let budget = Budget::of_dependencies(&self.limits, Arc::clone(&self.metrics));
         let (storage, omission) = (Arc::clone(&self.storage), self.omission());
         let session = Session::new(storage, self.limits, budget, omission);
         let mut session = session.with_beside(self.beside.clone());
-        dependencies::find(&mut session, &request).await
+        dependencies::find(&mut session, &request, kept.as_deref()).await
     }
 
     /// The names of all services, sorted, but the empty one (O1). Of more than fit a message those that were written last.

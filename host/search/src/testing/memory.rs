@@ -15,7 +15,7 @@ type Lie<T> = Box<dyn Fn(&mut T) + Send + Sync>;
 
 /// A naive storage.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub struct Memory {
     fragments: Mutex<Vec<Stored>>,
     /// Drives the odd choices; without it every page is as full and as exact as it can be.
     chance: Option<AtomicU64>,
@@ -24,16 +24,16 @@ pub(crate) struct Memory {
     resumes: AtomicU64,
     exports: AtomicUsize,
     /// Changes pages of sightings before they are given.
-    pub(crate) lie_about_sightings: Option<Lie<Sightings>>,
+    pub lie_about_sightings: Option<Lie<Sightings>>,
     /// Changes pages of pieces before they are given.
-    pub(crate) lie_about_pieces: Option<Lie<Pieces>>,
+    pub lie_about_pieces: Option<Lie<Pieces>>,
     /// The reported errors.
-    pub(crate) reports: Mutex<Vec<String>>,
+    pub reports: Mutex<Vec<String>>,
     /// Number of calls to `find` and `read`.
-    pub(crate) finds: AtomicUsize,
-    pub(crate) reads: AtomicUsize,
+    pub finds: AtomicUsize,
+    pub reads: AtomicUsize,
     /// Number of pieces of spans returned.
-    pub(crate) otlp_pieces: AtomicUsize,
+    pub otlp_pieces: AtomicUsize,
 }
 
 struct Stored {
@@ -48,7 +48,7 @@ struct Stored {
 
 impl Memory {
     /// Holds these exports, each a batch of its own. Every other one has no terms of words, like those of older releases.
-    pub(crate) fn of(exports: &[Vec<ResourceSpans>]) -> Self {
+    pub fn of(exports: &[Vec<ResourceSpans>]) -> Self {
         let memory = Self::default();
         for resource_spans in exports {
             memory.export(resource_spans.clone());
@@ -57,7 +57,7 @@ impl Memory {
     }
 
     /// Holds traces of one span each as a release stored them that took ids of any length.
-    pub(crate) fn of_an_older_release(stored: &[ResourceSpans]) -> Self {
+    pub fn of_an_older_release(stored: &[ResourceSpans]) -> Self {
         let sound = stored.iter().map(|resource_spans| {
             let mut sound = resource_spans.clone();
             for span in sound
@@ -82,18 +82,41 @@ impl Memory {
     }
 
     /// Writes an export, a batch of its own.
-    pub(crate) fn export(&self, resource_spans: Vec<ResourceSpans>) {
-        let mut ingest = ingest();
-        let number = self.exports.fetch_add(1, Ordering::Relaxed);
-        ingest.set_word_terms(number.is_multiple_of(2));
-        let ingested = ingest.walk(&TracesData { resource_spans }.encode_to_vec());
-        for batch in &ingested.unwrap().batches {
+    pub fn export(&self, resource_spans: Vec<ResourceSpans>) {
+        for batch in &self.batches(resource_spans) {
             self.store(batch);
         }
     }
 
+    /// The batches of an export, to be stored.
+    pub fn batches(&self, resource_spans: Vec<ResourceSpans>) -> Vec<Batch> {
+        let mut ingest = ingest();
+        let number = self.exports.fetch_add(1, Ordering::Relaxed);
+        ingest.set_word_terms(number.is_multiple_of(2));
+        let ingested = ingest.walk(&TracesData { resource_spans }.encode_to_vec());
+        ingested.unwrap().batches
+    }
+
+    /// The spans of the fragments that are stored, in the order in which these were written.
+    pub fn stored(&self) -> Vec<TracesData> {
+        let fragments = self.fragments.lock().unwrap();
+        let kept = fragments.iter().filter(|fragment| !fragment.is_dropped);
+        kept.map(|fragment| TracesData::decode(&fragment.otlp[..]).unwrap())
+            .collect()
+    }
+
+    /// Forgets all fragments but the first ones, as a crash does that loses what was written last.
+    pub fn lose_after(&self, count: usize) {
+        self.fragments.lock().unwrap().truncate(count);
+    }
+
+    /// Number of fragments, dropped ones included.
+    pub fn written(&self) -> usize {
+        self.fragments.lock().unwrap().len()
+    }
+
     /// Drops the oldest fragments, as retention does. Returns the spans of those, each alone with its resource and scope.
-    pub(crate) fn drop_oldest(&self, count: usize) -> Vec<TracesData> {
+    pub fn drop_oldest(&self, count: usize) -> Vec<TracesData> {
         let mut fragments = self.fragments.lock().unwrap();
         let kept = fragments.iter_mut().filter(|fragment| !fragment.is_dropped);
         let dropped = kept.take(count).map(|fragment| {
@@ -104,18 +127,19 @@ impl Memory {
     }
 
     /// Makes odd choices, the same ones for the same seed.
-    pub(crate) fn odd(mut self, seed: u64) -> Self {
+    pub fn odd(mut self, seed: u64) -> Self {
         self.chance = Some(AtomicU64::new(seed));
         self
     }
 
     /// Gives one sighting, and one piece, a page.
-    pub(crate) fn one_at_a_time(mut self) -> Self {
+    pub fn one_at_a_time(mut self) -> Self {
         self.one_at_a_time = true;
         self
     }
 
-    fn store(&self, batch: &Batch) {
+    /// Stores a batch.
+    pub fn store(&self, batch: &Batch) {
         let all = batch.operations();
         let mut fragments = self.fragments.lock().unwrap();
         fragments.extend(batch.fragments().map(|fragment| {

@@ -8,6 +8,7 @@
 )]
 
 mod memory;
+#[cfg(test)]
 mod respell;
 
 use std::sync::{Arc, LazyLock};
@@ -23,16 +24,22 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, TracesData};
 use prost::Message as _;
 use tokio::runtime::{Builder, Runtime};
 
+#[cfg(test)]
+use super::Omission;
+#[cfg(test)]
 use super::beside::{Beside, Share};
+#[cfg(test)]
 use super::budget::Budget;
+#[cfg(test)]
 use super::session::Session;
-use super::{Limits, Omission, Searcher};
+use super::{Limits, Searcher};
 
-pub(crate) use memory::Memory;
+pub use memory::Memory;
+#[cfg(test)]
 pub(crate) use respell::respelled;
 
 /// Limits that no test runs into unless it means to.
-pub(crate) fn limits() -> Limits {
+pub fn limits() -> Limits {
     Limits {
         default_depth: 100,
         max_depth: 1000,
@@ -46,12 +53,13 @@ pub(crate) fn limits() -> Limits {
 }
 
 /// A searcher over the storage, within these limits.
-pub(crate) fn searcher(memory: &Arc<Memory>, limits: Limits) -> Searcher {
+pub fn searcher(memory: &Arc<Memory>, limits: Limits) -> Searcher {
     let storage: Arc<Memory> = Arc::clone(memory);
     Searcher::new(storage, limits, Arc::new(Metrics::new()))
 }
 
 /// Every piece of a page is worth a task.
+#[cfg(test)]
 const SMALLEST_TASKS: Share = Share {
     pieces: 1,
     bytes: 1,
@@ -59,6 +67,7 @@ const SMALLEST_TASKS: Share = Share {
 };
 
 /// The same searcher with tasks beside its queries, which are as small as can be.
+#[cfg(test)]
 pub(crate) fn with_tasks(searcher: Searcher) -> Searcher {
     // So many turns that there is always one.
     static SCHEDULER: LazyLock<Arc<Scheduler>> =
@@ -71,6 +80,7 @@ pub(crate) fn with_tasks(searcher: Searcher) -> Searcher {
 }
 
 /// With tasks for every other seed.
+#[cfg(test)]
 pub(crate) fn with_tasks_by_seed(searcher: Searcher, seed: u64) -> Searcher {
     if seed.is_multiple_of(2) {
         with_tasks(searcher)
@@ -80,6 +90,7 @@ pub(crate) fn with_tasks_by_seed(searcher: Searcher, seed: u64) -> Searcher {
 }
 
 /// The session of a query over the storage.
+#[cfg(test)]
 pub(crate) fn session(memory: Memory, beside: Beside) -> Session {
     let metrics = Arc::new(Metrics::new());
     let budget = Budget::new(&limits(), Arc::clone(&metrics));
@@ -88,7 +99,7 @@ pub(crate) fn session(memory: Memory, beside: Beside) -> Session {
 }
 
 /// Runs a future to its end.
-pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+pub fn run<T>(future: impl Future<Output = T>) -> T {
     // One for all tests: a runtime that is dropped waits for the threads of tasks, which linger.
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         let mut runtime = Builder::new_multi_thread();
@@ -98,24 +109,24 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// All messages of a stream.
-pub(crate) fn all<T>(stream: impl Stream<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
+pub fn all<T>(stream: impl Stream<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
     run(stream.try_collect())
 }
 
 /// A resource of a service with one span.
-pub(crate) fn of(service: &str, span: SpanBuilder) -> ResourceSpans {
+pub fn of(service: &str, span: SpanBuilder) -> ResourceSpans {
     otlp::service(service).span(span).0
 }
 
 /// A span named "op" that lasts from `start` to `end`, in nanoseconds.
-pub(crate) fn op(trace: u128, id: u64, start: u64, end: u64) -> SpanBuilder {
+pub fn op(trace: u128, id: u64, start: u64, end: u64) -> SpanBuilder {
     let mut built = otlp::span(trace.to_be_bytes(), id).name("op").at(start);
     built.0.end_time_unix_nano = end;
     built
 }
 
 /// The spans of a message, in order.
-pub(crate) fn spans(message: &TracesBytes) -> Vec<Span> {
+pub fn spans(message: &TracesBytes) -> Vec<Span> {
     let data = TracesData::decode(message.0.clone()).unwrap();
     let spans = otlp::spans_of(&data.resource_spans);
     spans.map(|one| one.span.clone()).collect()
