@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use larder_core::telemetry::Metrics;
-use larder_model::storage::Statistics;
+use larder_model::storage::{Observers, Statistics};
 use larder_store::{self as kv, Driver as _, MemoryDriver, Namespace};
 
 use self::load::Loaded;
@@ -45,6 +45,8 @@ pub struct Host {
     pub kv: Arc<dyn kv::Driver>,
     /// Counts calls, failures and broken rules.
     pub metrics: Arc<Metrics>,
+    /// Told of what happens to the data of each tenant, to derive from it.
+    pub observers: Option<Arc<dyn Observers>>,
 }
 
 /// A loaded plugin. It is immutable: a reload makes another one.

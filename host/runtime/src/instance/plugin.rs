@@ -1,13 +1,13 @@
 //! One tenant's plugin at work. Each request gets a [`Storage`] of it: [`Plugin::pinned`].
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use larder_core::Permit;
 use larder_core::Serving;
 use larder_core::telemetry::{Metrics, PluginLabels, TenantGauges};
 use larder_model::DEFAULT_TENANT;
-use larder_model::storage::{self, Batch, Statistics, Storage};
+use larder_model::storage::{self, Batch, Statistics, Storage, StorageSource};
 use larder_store as kv;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -64,6 +64,7 @@ impl Plugin {
             runtime: runtime.clone(),
             kv,
             metrics,
+            observers: None,
         };
         let component = Component::load(&host, settings, LoadChecks::Describe).await?;
         component.open(DEFAULT_TENANT).await
@@ -110,14 +111,36 @@ impl Plugin {
         let slot = WriterSlot::new(instance, Arc::clone(&starter), backoff, Arc::clone(&shared));
         let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes);
         let (readers, worker) = work(slot, &starter, &shared, &queue);
-        Ok(Arc::new(Self {
+        let plugin = Arc::new(Self {
             shared,
             queue,
             readers,
-            worker: Mutex::new(Some(worker)),
+            worker: Mutex::new(None),
             starter,
             place: OnceLock::new(),
-        }))
+        });
+        let opened = plugin.observe().await;
+        opened.map_err(|source| Error::Kv {
+            plugin: name.to_string(),
+            source,
+        })?;
+        let starter = &plugin.starter;
+        let span = info_span!("tenant", tenant.id = starter.tenant());
+        let task = tokio::spawn(starter.lane().gated(worker.run().instrument(span)));
+        *plugin.worker.lock() = Some(task);
+        Ok(plugin)
+    }
+
+    /// Has the tenant observed, where the host has observers.
+    async fn observe(self: &Arc<Self>) -> Result<(), kv::Error> {
+        let Some(observers) = self.starter.component().host().observers.clone() else {
+            return Ok(());
+        };
+        let keep = self.starter.keep().await?;
+        let this: Weak<Self> = Arc::downgrade(self);
+        let observer = observers.open(self.starter.tenant(), keep, this).await;
+        self.shared.observed.begin(observer);
+        Ok(())
     }
 
     /// The plugin at this moment.
@@ -257,13 +280,19 @@ impl Plugin {
     }
 }
 
-/// Starts the writer's task, with readers beside it where the plugin wants them.
+impl StorageSource for Plugin {
+    fn storage(self: Arc<Self>) -> Arc<dyn Storage> {
+        self.pinned()
+    }
+}
+
+/// The writer's task, and readers beside it where the plugin wants them.
 fn work(
     slot: Arc<WriterSlot>,
     starter: &Arc<Starter>,
     shared: &Arc<Shared>,
     queue: &Arc<WriteQueue>,
-) -> (Readers, JoinHandle<()>) {
+) -> (Readers, Worker) {
     let replicated = shared.instancing == Instancing::Replicated;
     let pools = replicated.then(|| {
         let (starter, shared) = (Arc::clone(starter), Arc::clone(shared));
@@ -283,11 +312,7 @@ fn work(
         Some(pools) => Readers::Beside(pools),
         None => Readers::Writer(slot),
     };
-    let span = info_span!("tenant", tenant.id = starter.tenant());
-    (
-        readers,
-        tokio::spawn(starter.lane().gated(worker.run().instrument(span))),
-    )
+    (readers, worker)
 }
 
 #[cfg(test)]
