@@ -29,7 +29,7 @@ pub use checkup::Checkup;
 pub use compiler::{CompileJob, Compiler};
 pub use config::{Limits, PluginConfig};
 pub use error::Error;
-pub use repair::Repair;
+pub use repair::{Repair, forget_derived};
 pub use source::Source;
 pub use status::{Instancing, State, Status};
 
