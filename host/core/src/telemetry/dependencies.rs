@@ -1,0 +1,18 @@
+//! Statistics of the calls that are kept of traces, for `GetDependencies`.
+
+use std::time::Duration;
+
+/// Sums over all open tenants, but for what has been spent since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DependencyStatistics {
+    /// Stretches of time with traces whose calls are not kept yet.
+    pub open_buckets: u64,
+    /// For how long the first of them has waited; zero if there is none.
+    pub oldest_open: Duration,
+    /// Traces with spans that came later, and are judged by each query.
+    pub late_traces: u64,
+    /// Bytes of what is kept, before compression.
+    pub kept_bytes: u64,
+    /// Time spent on reading and judging traces to keep their calls, since the start.
+    pub settling: Duration,
+}
