@@ -43,6 +43,6 @@ pub trait Observers: Send + Sync + 'static {
 
 /// Gives the storage for reads in the background.
 pub trait StorageSource: Send + Sync + 'static {
-    /// The tenant's storage for one piece of work. The tenant counts as in use until it is dropped.
+    /// The tenant's storage for one piece of work. The tenant may be closed meanwhile, and calls fail then.
     fn storage(self: Arc<Self>) -> Arc<dyn Storage>;
 }

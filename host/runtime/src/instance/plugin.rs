@@ -1,5 +1,6 @@
 //! One tenant's plugin at work. Each request gets a [`Storage`] of it: [`Plugin::pinned`].
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use super::backoff::Backoff;
 use super::pool::Pool;
 use super::pools::Pools;
 use super::queue::WriteQueue;
-use super::reads::{Pinned, Reads};
+use super::reads::{Background, Pinned, Reads};
 use super::shared::Shared;
 use super::slot::WriterSlot;
 use super::starter::Starter;
@@ -35,6 +36,8 @@ pub struct Plugin {
     pub(crate) readers: Readers,
     worker: Mutex<Option<JoinHandle<()>>>,
     pub(crate) starter: Arc<Starter>,
+    /// Storages that work in the background uses now.
+    pub(crate) background: AtomicUsize,
     /// Its place among the tenants that may be open, returned when it is dropped.
     place: OnceLock<Permit>,
 }
@@ -117,6 +120,7 @@ impl Plugin {
             readers,
             worker: Mutex::new(None),
             starter,
+            background: AtomicUsize::new(0),
             place: OnceLock::new(),
         });
         let opened = plugin.observe().await;
@@ -246,14 +250,24 @@ impl Plugin {
 
     /// The storage for one request: all of its calls are answered by the component that was there when it began.
     pub fn pinned(self: Arc<Self>) -> Arc<dyn Storage> {
+        Arc::new(self.pin())
+    }
+
+    fn pin(self: Arc<Self>) -> Pinned {
         let reads = match &self.readers {
             Readers::Beside(pools) => Reads::Pool(pools.current()),
             Readers::Writer(slot) => Reads::Writer(Arc::clone(slot)),
         };
-        Arc::new(Pinned {
+        Pinned {
             plugin: self,
             reads,
-        })
+        }
+    }
+
+    /// True while a request has it, besides the one who asks, or writes wait. Work in the background is no use of it.
+    pub(crate) fn is_used(self: &Arc<Self>) -> bool {
+        let background = self.background.load(Ordering::SeqCst);
+        Arc::strong_count(self) > 1 + background || self.is_busy()
     }
 
     /// Writes the batch after those that wait. Returns when it is as durable as the plugin promises.
@@ -282,7 +296,7 @@ impl Plugin {
 
 impl StorageSource for Plugin {
     fn storage(self: Arc<Self>) -> Arc<dyn Storage> {
-        self.pinned()
+        Arc::new(Background::new(self.pin()))
     }
 }
 

@@ -158,7 +158,8 @@ impl Writer {
         self.failed.notify_one();
     }
 
-    /// The instance is gone, and with it what an `exclusive` plugin has stored.
+    /// The instance is gone, and with it what an `exclusive` plugin has stored. Takes `&mut self`, as an instance cannot be shared between
+    /// threads.
     async fn lose(&mut self) {
         match self.shared.instancing {
             Instancing::Exclusive => self.shared.observed.forget(&self.starter).await,

@@ -155,9 +155,16 @@ async fn the_storage_of_an_observer_reads_and_keeps_no_tenant_open() {
     tenant.write(batch(1, b"spans")).await.unwrap();
     let source = bench.notes.source.lock().clone().unwrap();
     assert_eq!(Arc::strong_count(&tenant), 1);
-    let storage = source.upgrade().unwrap().storage();
-    assert_eq!(storage.services().await.unwrap(), ["guest"]);
-    drop(storage);
+    let background = source.upgrade().unwrap().storage();
+    assert_eq!(background.services().await.unwrap(), ["guest"]);
+    assert!(
+        !tenant.is_used(),
+        "a tenant is evicted although it is observed"
+    );
+    let request = storage(&tenant);
+    assert!(tenant.is_used());
+    drop((request, background));
+    assert!(!tenant.is_used());
     tenant.shutdown().await;
     drop(tenant);
     assert!(source.upgrade().is_none());
