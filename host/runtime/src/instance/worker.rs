@@ -201,8 +201,7 @@ impl Worker {
             return;
         };
         let stored_bytes = self.starter.namespace().stored_bytes();
-        let now = self.clock().now();
-        let more = match instance.maintain(now, stored_bytes).await {
+        let more = match instance.maintain(self.clock().now(), stored_bytes).await {
             Ok(Ok(more)) => more,
             Ok(Err(raised)) => {
                 let error = refusal::describe(&raised);
@@ -217,7 +216,8 @@ impl Worker {
         match instance.statistics().await {
             Ok(counts) => {
                 self.shared.set_statistics(counts);
-                self.shared.observed.counted(now, &counts);
+                // By the time that marks writes, as all that an observer is told.
+                self.shared.observed.counted(self.clock().mark(), &counts);
             }
             Err(failure) => return writer.fail(failure).await,
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use larder_core::clock::TrustedClock;
 use larder_core::telemetry::{DependencyStatistics, Metrics};
 use larder_graph::{Config as GraphConfig, Graphs};
 use larder_grpc::KeptOfTenants;
@@ -11,6 +12,9 @@ use larder_search::kept::Kept;
 use crate::admin;
 use crate::config::Config;
 
+/// Traces that have changed wait for so many times `dependencies.settle_after` until they are counted anew, several at once.
+const LATE_WAIT: u32 = 5;
+
 /// See the module. Clones share everything.
 #[derive(Clone)]
 pub(super) struct KeptGraphs(Arc<Graphs>);
@@ -18,12 +22,15 @@ pub(super) struct KeptGraphs(Arc<Graphs>);
 // === impl KeptGraphs ===
 
 impl KeptGraphs {
-    /// `None` if nothing is to be kept.
-    pub(super) fn new(config: &Config) -> Option<Self> {
+    /// `None` if nothing is to be kept. `clock` is the one that marks writes.
+    pub(super) fn new(config: &Config, clock: &Arc<TrustedClock>) -> Option<Self> {
         let dependencies = &config.dependencies;
         dependencies.kept.then(|| {
+            let clock = Arc::clone(clock);
             Self(Arc::new(Graphs::new(GraphConfig {
+                clock: Arc::new(move || clock.mark()),
                 quiet: dependencies.settle_after,
+                late_wait: dependencies.settle_after.saturating_mul(LATE_WAIT),
                 ..GraphConfig::default()
             })))
         })

@@ -67,7 +67,7 @@ impl StartingServer {
         let metrics = Arc::new(Metrics::new());
         let scheduler = Arc::<Scheduler>::default();
         let settings = LiveSettings::new(&config);
-        let graphs = KeptGraphs::new(&config);
+        let graphs = KeptGraphs::new(&config, &clock);
         let kept = graphs
             .clone()
             .map(|it| Arc::new(it) as Arc<dyn KeptOfTenants>);
