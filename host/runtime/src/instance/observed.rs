@@ -79,6 +79,7 @@ impl Observed {
     /// The tenant is being closed.
     pub(crate) async fn close(&self) {
         if let Some(observer) = self.observer.get() {
+            self.write_ended();
             observer.close().await;
         }
     }

@@ -31,7 +31,7 @@ pub struct StartingServer {
     scheduler: Arc<Scheduler>,
     clock: Arc<TrustedClock>,
     settings: LiveSettings,
-    graphs: Option<KeptGraphs>,
+    graphs: Option<Arc<KeptGraphs>>,
     files: Vec<Arc<dyn WatchedFiles>>,
     connections: Vec<PortConnections>,
     anonymous_admin: bool,
@@ -67,13 +67,9 @@ impl StartingServer {
         let metrics = Arc::new(Metrics::new());
         let scheduler = Arc::<Scheduler>::default();
         let settings = LiveSettings::new(&config);
-        let graphs = KeptGraphs::new(&config, &clock);
-        let kept = graphs
-            .clone()
-            .map(|it| Arc::new(it) as Arc<dyn KeptOfTenants>);
-        let measured = graphs
-            .clone()
-            .map(|it| Arc::new(it) as Arc<dyn admin::Graphs>);
+        let graphs = KeptGraphs::new(&config, &clock, &metrics);
+        let kept = graphs.clone().map(|it| it as Arc<dyn KeptOfTenants>);
+        let measured = graphs.clone().map(|it| it as Arc<dyn admin::Graphs>);
         let openings = Openings::new();
         let draining = CancellationToken::new();
         let grpc = Grpc::new(
@@ -147,7 +143,7 @@ impl StartingServer {
             metrics: &self.metrics,
             scheduler: &self.scheduler,
             clock: &self.clock,
-            graphs: self.graphs.as_ref(),
+            graphs: self.graphs.as_deref(),
             step: &self.openings.step,
         };
         let mut opening = Box::pin(parts.open(self.tenants.clone(), stop));

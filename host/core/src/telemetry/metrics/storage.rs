@@ -44,6 +44,7 @@ pub(super) struct DependencyMetrics {
     late_traces: IntGauge,
     kept_bytes: IntGauge,
     settling: Counter<f64, AtomicU64>,
+    backfilled: IntGauge,
 }
 
 // === impl StorageMetrics ===
@@ -123,6 +124,11 @@ impl DependencyMetrics {
             late_traces: register(on, descriptions::DEPENDENCIES_LATE, IntGauge::default()),
             kept_bytes: register(on, descriptions::DEPENDENCIES_KEPT, IntGauge::default()),
             settling: register(on, descriptions::DEPENDENCIES_SETTLING, Counter::default()),
+            backfilled: register(
+                on,
+                descriptions::DEPENDENCIES_BACKFILLED,
+                IntGauge::default(),
+            ),
         }
     }
 
@@ -134,5 +140,6 @@ impl DependencyMetrics {
         // Counted elsewhere, so the total replaces ours.
         let settling = now.settling.as_secs_f64().to_bits();
         self.settling.inner().store(settling, Ordering::Relaxed);
+        self.backfilled.set(now.is_backfilled.into());
     }
 }

@@ -57,6 +57,7 @@ fn with_every_event() -> (Metrics, Arc<TenantSeries>) {
         late_traces: 21,
         kept_bytes: 22,
         settling: Duration::from_millis(23_250),
+        is_backfilled: true,
     });
     metrics.write(135, 0.003);
     metrics.query(2_000, 4, 90_000);
@@ -106,6 +107,7 @@ fn every_event_is_exported_under_its_name_and_labels() {
         "larder_dependencies_late_traces 21",
         "larder_dependencies_kept_bytes 22",
         "larder_dependencies_settling_seconds_total 23.25",
+        "larder_dependencies_backfilled 1",
         "larder_tenants_open 3",
         r#"larder_tenant_quota_refusals_total{setting="limits.spans_per_second"} 1"#,
         "larder_plugin_ready 2",
