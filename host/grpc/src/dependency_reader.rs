@@ -27,7 +27,8 @@ impl DependencyReader for DependencyReaderService {
     ) -> Result<Response<GetDependenciesResponse>, Status> {
         let begun = self.searchers.begin_dependencies(request.extensions());
         let (searcher, _permit) = begun.await?;
-        let dependencies = searcher.dependencies(request.into_inner(), None).await;
+        let kept = self.searchers.kept(request.extensions());
+        let dependencies = searcher.dependencies(request.into_inner(), kept).await;
         let dependencies = dependencies.map_err(|error| status::read_storage(&error))?;
         let answer = GetDependenciesResponse { dependencies };
         Ok(with_omission(answer, searcher.omission()))

@@ -52,6 +52,7 @@ use self::health::Health;
 use self::refusals::RefusalLog;
 use self::request_memory::RequestMemory;
 use self::rpc::{RpcConfig, RpcLayer};
+pub use self::stores::KeptOfTenants;
 use self::stores::Searchers;
 use self::trace_reader::TraceReaderService;
 use self::trace_service::TraceWriter;
@@ -124,6 +125,8 @@ pub struct Parts {
     pub ingest: ingest::Limits,
     /// Whether fragments have terms of words (`ingest.word_terms`).
     pub word_terms: Live<bool>,
+    /// What is kept of traces, for the dependencies (`dependencies.kept`). `None` judges all of them.
+    pub kept: Option<Arc<dyn KeptOfTenants>>,
 }
 
 /// A port and its services.
@@ -164,6 +167,7 @@ impl Grpc {
             Arc::clone(&stores),
             parts.search,
             Arc::clone(&parts.metrics),
+            parts.kept,
         );
 
         let traces = TraceWriter::new(

@@ -7,8 +7,9 @@ use larder_core::Live;
 use larder_core::fair::Lane;
 use larder_core::telemetry::Metrics;
 use larder_core::{Stores, quotas};
-use larder_model::TenantName;
 use larder_model::storage::Storage;
+use larder_model::{DEFAULT_TENANT, TenantName};
+use larder_search::kept::Kept;
 use larder_search::{self as search, QueryKind, Searcher};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Extensions, Status};
@@ -17,6 +18,12 @@ use super::read_limit::ReadLimit;
 use super::request_memory::MemoryReservation;
 use super::status;
 
+/// What is kept of the traces of each tenant.
+pub trait KeptOfTenants: Send + Sync + 'static {
+    /// What is kept of this tenant's traces. `None` if nothing is, or the tenant is not open.
+    fn of(&self, tenant: &str) -> Option<Arc<dyn Kept>>;
+}
+
 /// Makes the searchers of requests. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Searchers {
@@ -24,6 +31,7 @@ pub(super) struct Searchers {
     read_limit: ReadLimit,
     limits: Live<search::Limits>,
     metrics: Arc<Metrics>,
+    kept: Option<Arc<dyn KeptOfTenants>>,
 }
 
 /// The permits of a read, the tenant's and the server's. Returned on drop.
@@ -37,13 +45,22 @@ impl Searchers {
         stores: Arc<dyn Stores>,
         limits: Live<search::Limits>,
         metrics: Arc<Metrics>,
+        kept: Option<Arc<dyn KeptOfTenants>>,
     ) -> Self {
         Self {
             stores,
             read_limit: ReadLimit::new(),
             limits,
             metrics,
+            kept,
         }
+    }
+
+    /// What is kept of the traces of the tenant of a request with these extensions. Call it after [`Searchers::begin_dependencies`], which
+    /// opens the tenant.
+    pub(super) fn kept(&self, extensions: &Extensions) -> Option<Arc<dyn Kept>> {
+        let tenant = tenant(extensions).map_or(DEFAULT_TENANT, TenantName::as_str);
+        self.kept.as_ref()?.of(tenant)
     }
 
     /// The searcher and the permits of a request with these extensions, for anything but dependencies.

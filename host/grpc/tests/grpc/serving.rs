@@ -105,6 +105,7 @@ impl Serving {
                 max_listed_bytes: 4 << 20,
             },
             word_terms: Live::new(true),
+            kept: None,
         };
         let grpc = Grpc::new(parts, draining.clone());
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();

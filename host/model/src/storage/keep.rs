@@ -1,42 +1,49 @@
-//! The place where the host keeps what it has derived from a tenant's data.
+//! Where the host keeps what it has derived from a tenant's data: beside that data, apart from what the plugin stores there.
 
 use super::Error;
 
-/// Where the host keeps, beside a tenant's data, what it has derived from it: write-once values in groups, and a small state that changes.
+/// Where the host keeps, beside a tenant's data, what it has derived from it.
 ///
-/// What is kept becomes durable in the order of the calls, together with what the plugin writes in between.
+/// There is a state, whose changes are atomic and in order with the plugin's writes: a change that was committed before a write is durable
+/// whenever that write is. Beside it there are groups of values that are written once.
+///
+/// What is kept is given as it was left, or not at all: it is empty where somebody may have written to the tenant's data without the
+/// observer, such as an older release or a repair. A group that was reclaimed, or is lost, is like one that was never put.
 #[async_trait::async_trait]
 pub trait Keep: Send + Sync + 'static {
     /// True if what is kept survives a restart of the process.
     fn is_durable(&self) -> bool;
 
-    /// Stores write-once values, each of at most 5 MiB, in a group. Not atomic.
+    /// Stores write-once values, each of at most 5 MiB, in a group. Not atomic; safe to repeat.
     async fn put(&self, group: &str, values: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), Error>;
 
-    /// The values of these names in a group.
+    /// The values of these names in a group, in the order of the names.
+    ///
+    /// `None` for a value that is not there, also where its whole group is gone: whoever refers to it has to derive it anew. A group that
+    /// was reclaimed a short time ago, for as long as a query may last, is still there.
     async fn get(&self, group: &str, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error>;
 
     /// Applies all changes to the state or none; keys and values of at most 256 KiB together.
     async fn commit(&self, changes: Vec<KeepChange>) -> Result<(), Error>;
 
-    /// All entries of the state from `start` on, at most about 1 MiB of them, in the order of their keys, and whether there are more.
+    /// Entries of the state from `start` on, at most about 1 MiB of them, in the order of their keys; and whether there are more.
     async fn scan(&self, start: &[u8]) -> Result<(Vec<(Vec<u8>, Vec<u8>)>, bool), Error>;
 
-    /// Gives a group back; its name must not be used again. What was in it stays readable for as long as a query may last.
+    /// Gives a group back; its name must not be used again.
     async fn reclaim(&self, group: &str) -> Result<(), Error>;
 
     /// Every group that has been put to and not reclaimed.
     async fn groups(&self) -> Result<Vec<String>, Error>;
 
-    /// Changes each time what was not durable has been lost.
+    /// Changes each time what was not durable has been lost. The state is then to be read again before it is changed.
     fn generation(&self) -> u64;
 }
 
-/// A change of the state of a [`Keep`].
+/// One step of [`Keep::commit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeepChange {
     /// Sets the value of a key.
     Put(Vec<u8>, Vec<u8>),
-    /// Removes a key, if it is there.
+    /// Removes a key, if it exists.
     Delete(Vec<u8>),
 }

@@ -1,22 +1,27 @@
-//! What follows the data of tenants: it is told of each write before the plugin gets it.
+//! Observers: what the host derives from a tenant's data learns from these traits what happens to it.
 
 use std::sync::{Arc, Weak};
 
-use super::{Batch, Error, Keep, Statistics, Storage};
+use super::keep::Keep;
+use super::{Batch, Error, Statistics, Storage};
 
 /// Told of what happens to one tenant's data, by the one task that writes it.
+///
+/// [`Observer::before_write`] and [`Observer::forget`] are called with the plugin's writer locked, which also reads where the plugin has
+/// but one instance. So they must not wait for a read of the tenant's [`Storage`].
 #[async_trait::async_trait]
 pub trait Observer: Send + Sync + 'static {
     /// Before these batches are given to the plugin, at `now`. On an error they are refused with it.
     async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error>;
 
-    /// The write of the last `before_write` that succeeded has ended, whatever came of it.
+    /// The write of the last [`Observer::before_write`] that succeeded has ended, whatever came of it.
     fn after_write(&self);
 
     /// The plugin's counters, after its upkeep.
     fn counted(&self, now: u64, statistics: &Statistics);
 
-    /// Everything that was stored is gone: a purge, or an exclusive plugin's new instance. `keep` is the new place; no write is under way.
+    /// Everything that was stored is gone: a purge, or an exclusive plugin's new instance. `keep` is the new place, which is empty; no
+    /// write is under way. On an error nothing that was kept is used any more either.
     async fn forget(&self, keep: Arc<dyn Keep>) -> Result<(), Error>;
 
     /// The tenant is being closed: ends its work in the background.
@@ -36,8 +41,8 @@ pub trait Observers: Send + Sync + 'static {
     ) -> Arc<dyn Observer>;
 }
 
-/// Gives the storage for background reads.
+/// Gives the storage for reads in the background.
 pub trait StorageSource: Send + Sync + 'static {
-    /// The tenant's storage.
+    /// The tenant's storage for one piece of work. The tenant may be closed meanwhile, and calls fail then.
     fn storage(self: Arc<Self>) -> Arc<dyn Storage>;
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::{Stream, TryStreamExt as _};
+#[cfg(test)]
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
 use larder_model::storage::Error;

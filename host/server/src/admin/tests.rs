@@ -218,6 +218,7 @@ impl TestAdmin {
             access: Arc::new(Access::anonymous()),
             certificates: Vec::new(),
             request_timeout: Live::new(Duration::from_mins(1)),
+            graphs: None,
         };
         Self { plugin, state }
     }

@@ -7,11 +7,12 @@ use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
 use larder_core::{Live, Opening, Serving, Stores};
 use larder_edge::files::WatchedFiles;
-use larder_grpc::{Grpc, Parts};
+use larder_grpc::{Grpc, KeptOfTenants, Parts};
 use larder_runtime::tenants::{self, Tenants};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::graphs::KeptGraphs;
 use super::hangups::Hangups;
 use super::listeners::{Listeners, PortConnections};
 use super::live_settings::LiveSettings;
@@ -30,6 +31,7 @@ pub struct StartingServer {
     scheduler: Arc<Scheduler>,
     clock: Arc<TrustedClock>,
     settings: LiveSettings,
+    graphs: Option<Arc<KeptGraphs>>,
     files: Vec<Arc<dyn WatchedFiles>>,
     connections: Vec<PortConnections>,
     anonymous_admin: bool,
@@ -65,6 +67,9 @@ impl StartingServer {
         let metrics = Arc::new(Metrics::new());
         let scheduler = Arc::<Scheduler>::default();
         let settings = LiveSettings::new(&config);
+        let graphs = KeptGraphs::new(&config, &clock, &metrics);
+        let kept = graphs.clone().map(|it| it as Arc<dyn KeptOfTenants>);
+        let measured = graphs.clone().map(|it| it as Arc<dyn admin::Graphs>);
         let openings = Openings::new();
         let draining = CancellationToken::new();
         let grpc = Grpc::new(
@@ -81,6 +86,7 @@ impl StartingServer {
                 access: Arc::clone(&listeners.access),
                 ingest: limits::ingest(&config),
                 word_terms: settings.word_terms.clone(),
+                kept,
             },
             draining.clone(),
         );
@@ -95,6 +101,7 @@ impl StartingServer {
             access: Arc::clone(&listeners.access),
             certificates: listeners.certificates.clone(),
             request_timeout: settings.request_timeout.clone(),
+            graphs: measured,
         });
         let connections = listeners.connections();
         let addresses = listeners.ports.addresses();
@@ -114,6 +121,7 @@ impl StartingServer {
             scheduler,
             clock,
             settings,
+            graphs,
             files: listeners.files,
             connections,
             anonymous_admin: listeners.anonymous_admin,
@@ -135,6 +143,7 @@ impl StartingServer {
             metrics: &self.metrics,
             scheduler: &self.scheduler,
             clock: &self.clock,
+            graphs: self.graphs.as_deref(),
             step: &self.openings.step,
         };
         let mut opening = Box::pin(parts.open(self.tenants.clone(), stop));
