@@ -138,6 +138,7 @@ mod tests {
     fn a_command_has_options_of_its_own() {
         let generate = parse("generate --spans 10 --out FILE").and_then(|of| of.command);
         assert!(matches!(generate, Some(Command::Generate(_))));
+        assert!(parse("generate --spans 10 --hours 24 --out FILE").is_some());
         assert!(parse("generate --spans 10").is_none(), "no file");
     }
 }
