@@ -16,6 +16,7 @@ fn load() -> Result<Results> {
         spans: 1_000,
         share: Some(share),
         rate: None,
+        span_ns: None,
     };
     for (share, time) in [(0.5, 3.0), (0.0, 1.0)] {
         results.add("kv", "all searches", at(share), "p50_ms", time);
