@@ -22,7 +22,7 @@ pub(crate) const WRITING: &str = "writing";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
     format: u32,
-    /// `compare`, `growth` or `load`.
+    /// `compare`, `growth`, `load` or `dependencies`.
     pub(crate) command: String,
     /// The command line after the program's name.
     arguments: Vec<String>,
