@@ -86,15 +86,12 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let mix = Mix::new(&source, &options.searches)?;
     let mut results = Results::new("load", source.corpus(), std::slice::from_ref(&writer));
     let plan = options.writing.plan(Spread::default());
-    let written = Conditions {
-        spans: options.spans,
-        ..Conditions::default()
-    };
+    let written = Conditions::of(source.corpus());
     let loads = load::run(source.requests()?, std::slice::from_ref(&writer), &plan).await?;
     let load = loads.first().context("no target")?;
     add_load(&mut results, written, load, &options.writing.folders)?;
     report::loads(&results)?;
-    let steps = options.steps(whole(load.spans) / load.wall.as_secs_f64())?;
+    let steps = options.steps(written, whole(load.spans) / load.wall.as_secs_f64())?;
     let (_, _, request_spans) = source.corpus().identity();
     let mut ingest = options.ingest(&source, &steps)?;
     let searching = Schedule {
@@ -168,12 +165,8 @@ impl Step {
 }
 
 impl Options {
-    /// Returns the rates, given the highest one in spans a second.
-    fn steps(&self, highest: f64) -> Result<Vec<Step>> {
-        let written = Conditions {
-            spans: self.spans,
-            ..Conditions::default()
-        };
+    /// Returns the rates beside what is written, given the highest one in spans a second.
+    fn steps(&self, written: Conditions, highest: f64) -> Result<Vec<Step>> {
         let of_rate = |rate: &u64| Step {
             at: Conditions {
                 rate: Some(*rate),

@@ -76,10 +76,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         targets.push(peer.compared_only());
     }
     let mut results = Results::new("compare", source.corpus(), &targets);
-    let at = Conditions {
-        spans: source.corpus().identity().1,
-        ..Conditions::default()
-    };
+    let at = Conditions::of(source.corpus());
     let searcher = spread.first().cloned();
     if !options.no_load {
         let plan = options.writing.plan(spread);

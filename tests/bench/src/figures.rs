@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use larder_oracle::corpus::Corpus;
+use larder_oracle::corpus::{Corpus, STEP};
 use serde::{Deserialize, Serialize};
 
 use crate::target::Target;
@@ -22,7 +22,7 @@ pub(crate) const WRITING: &str = "writing";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
     format: u32,
-    /// `compare`, `growth` or `load`.
+    /// `compare`, `growth`, `load` or `dependencies`.
     pub(crate) command: String,
     /// The command line after the program's name.
     arguments: Vec<String>,
@@ -56,6 +56,9 @@ pub(crate) struct Conditions {
     /// Concurrent ingest in spans a second, if it was not given as a share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rate: Option<u64>,
+    /// The time of each span in nanoseconds, if it is not the generator's usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) span_ns: Option<u64>,
 }
 
 /// A figure of one or more runs.
@@ -92,6 +95,17 @@ pub(crate) enum RemarkKind {
     Refused,
     /// The answer did not match the written spans.
     Wrong,
+}
+
+impl Conditions {
+    /// Returns those of a storage that holds the corpus, with no ingest.
+    pub(crate) fn of(corpus: &Corpus) -> Self {
+        Self {
+            spans: corpus.identity().1,
+            span_ns: Some(corpus.step()).filter(|step| *step != STEP),
+            ..Self::default()
+        }
+    }
 }
 
 impl Results {

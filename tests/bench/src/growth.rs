@@ -61,11 +61,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let mut requests = source.requests()?;
     let mut written = 0;
     for part in &parts {
-        let (_, spans, _) = part.corpus().identity();
-        let at = Conditions {
-            spans,
-            ..Conditions::default()
-        };
+        let at = Conditions::of(part.corpus());
         let known = known(part, 0, None)?;
         let more = usize::try_from(part.corpus().requests() - written)?;
         written += u64::try_from(more)?;

@@ -11,10 +11,12 @@
 //! - `load --target kv=127.0.0.1:17271@PID --share 0.25,0.5,0.75` times searches alone and beside ingest at shares of its highest rate.
 //!   Both go at their rate whatever is answered, and times count from when a call was due.
 //! - `growth --target kv=127.0.0.1:17271@PID --data-dir kv=PATH --steps 1000000,10000000` measures after each step what spans cost.
-//! - All three write every figure to `--json FILE`. `combine A.json B.json C.json --json ALL.json` puts runs together, each against an
+//! - `dependencies --target kv=127.0.0.1:17271@PID --admin 127.0.0.1:17270 --replay FILE` writes spans, waits until the calls of all are
+//!   kept, and times dependencies of windows of time. A file of `generate --spans 10000000 --hours 24` has a day of them.
+//! - All four write every figure to `--json FILE`. `combine A.json B.json C.json --json ALL.json` puts runs together, each against an
 //!   empty storage: minimum, median and maximum of each figure. (`--runs 3` only repeats what needs no empty storage.)
 //! - `spans --target kv=127.0.0.1:17271@PID` times searches for spans, page by page, on what the main command has written.
-//! - `plot LOAD.json GROWTH.json --out DIR` draws what `load` and `growth` measured, as SVG.
+//! - `plot LOAD.json GROWTH.json DEPENDENCIES.json --out DIR` draws what `load`, `growth` and `dependencies` measured, as SVG.
 //!
 //! Three commands measure tenants, on a server with `tenancy.enabled`. `tenants` writes to and searches a thousand of them; `--tenants N`
 //! in the main run spreads its Exports over some and searches the first.
@@ -27,10 +29,12 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod beside;
 mod calls;
 mod combine;
 mod compare;
+mod dependencies;
 mod disk;
 mod figures;
 mod findings;
@@ -80,6 +84,7 @@ enum Command {
     Tenants(tenants::Options),
     Quiet(quiet::Options),
     Spans(spans::Options),
+    Dependencies(dependencies::Options),
     Noise(noise::Options),
 }
 
@@ -99,6 +104,7 @@ fn main() -> Result<()> {
             Some(Command::Tenants(options)) => tenants::run(options).await,
             Some(Command::Quiet(options)) => quiet::run(options).await,
             Some(Command::Spans(options)) => spans::run(options).await,
+            Some(Command::Dependencies(options)) => dependencies::run(options).await,
             Some(Command::Noise(options)) => noise::run(options).await,
         }
     })
@@ -138,6 +144,10 @@ mod tests {
     fn a_command_has_options_of_its_own() {
         let generate = parse("generate --spans 10 --out FILE").and_then(|of| of.command);
         assert!(matches!(generate, Some(Command::Generate(_))));
+        assert!(parse("generate --spans 10 --hours 24 --out FILE").is_some());
+        let dependencies = "dependencies --target kv=h:1@1 --replay FILE";
+        assert!(parse(&format!("{dependencies} --admin h:2")).is_some());
+        assert!(parse(dependencies).is_none(), "nothing tells of settling");
         assert!(parse("generate --spans 10").is_none(), "no file");
     }
 }

@@ -1,4 +1,4 @@
-//! Charts of results, as SVG: latency of searches against ingest, and the cost of a span against the number of spans.
+//! Charts of results, as SVG: latency of searches against ingest, and the cost of a span, and of dependencies, against the number of spans.
 //!
 //! All colours are between light and dark, and the background is transparent, so that a chart is readable on both. The same results give
 //! the same bytes.
@@ -10,20 +10,20 @@ use anyhow::{Context, Result, ensure};
 
 use crate::figures::Results;
 use chart::draw;
-use series::{Panel, against_load, against_size};
+use series::{Panel, against_load, against_size, of_dependencies};
 
 mod chart;
 mod series;
 #[cfg(test)]
 mod tests;
 
-/// Draws the results of `load` and `growth`; runs and targets of the same command go into one picture.
+/// Draws the results of `load`, `growth` and `dependencies`; runs and targets of the same command go into one picture.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The files that `load`, `growth` or `combine` wrote with `--json`.
+    /// The files that `load`, `growth`, `dependencies` or `combine` wrote with `--json`.
     #[arg(required = true, value_name = "RESULT.json")]
     results: Vec<PathBuf>,
-    /// The folder for latency-against-load.svg and cost-against-size.svg.
+    /// The folder for latency-against-load.svg, cost-against-size.svg and dependencies-against-size.svg.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -31,9 +31,14 @@ pub(crate) struct Options {
 /// A command with its chart's file and panels.
 type Chart = (&'static str, &'static str, fn(&Results) -> Vec<Panel>);
 
-const CHARTS: [Chart; 2] = [
+const CHARTS: [Chart; 3] = [
     ("load", "latency-against-load.svg", against_load),
     ("growth", "cost-against-size.svg", against_size),
+    (
+        "dependencies",
+        "dependencies-against-size.svg",
+        of_dependencies,
+    ),
 ];
 
 /// Reads the files and writes a chart for each command.
@@ -44,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let command = results.command.as_str();
         ensure!(
             CHARTS.iter().any(|(of, ..)| *of == command),
-            "{} is of {command}, of which there is no picture; `load` and `growth` have one",
+            "{} is of {command}, of which there is no picture; `load`, `growth` and `dependencies` have one",
             path.display()
         );
         match all.iter_mut().find(|of| of.command == command) {

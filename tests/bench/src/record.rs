@@ -8,6 +8,8 @@ use larder_oracle::corpus::Corpus;
 
 use crate::replay;
 
+const HOUR: u64 = 3_600_000_000_000;
+
 /// Writes the Exports of a run to a file, which runs read with `--replay FILE`: about 510 bytes a span.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -23,6 +25,9 @@ pub(crate) struct Options {
     /// Give every span a statement, an URL and a stack trace, about 200 words together.
     #[arg(long)]
     texts: bool,
+    /// Let the spans cover so many hours, evenly, instead of 2 ms for each.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    hours: Option<u64>,
     /// The file.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -33,6 +38,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut corpus = Corpus::new(options.seed, options.spans, options.request_spans);
     if options.texts {
         corpus = corpus.with_texts();
+    }
+    if let Some(hours) = options.hours {
+        corpus = corpus.with_step(hours * HOUR / options.spans);
     }
     replay::write(&corpus, &options.out)?;
     writeln!(

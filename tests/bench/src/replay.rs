@@ -1,8 +1,9 @@
 //! A file of Exports, written once and replayed by any number of runs, so that the client only reads while it loads a server.
 //!
 //! The format: a header of 40 bytes (the 8 bytes `LarderB1`, then seed, spans, spans a request and number of requests as little-endian
-//! u64), for each request the length and the spans as little-endian u32 and its bytes, and the 8 bytes `EndOfAll`. Expected answers of
-//! searches are not in it: they are computed from the Exports themselves (`truth`).
+//! u64), for each request the length and the spans as little-endian u32 and its bytes, and the 8 bytes `EndOfAll`. Where the time of a
+//! span is not the usual, the header begins with `LarderB2` and ends with that time in nanoseconds, as a fifth number. Expected answers
+//! of searches are not in it: they are computed from the Exports themselves (`truth`).
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -10,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use larder_oracle::corpus::{Corpus, Request};
+use larder_oracle::corpus::{Corpus, Request, STEP};
 
 #[cfg(test)]
 mod tests;
 
 const START: &[u8; 8] = b"LarderB1";
+const START_WITH_STEP: &[u8; 8] = b"LarderB2";
 const END: &[u8; 8] = b"EndOfAll";
 /// A longer request indicates damage, and no server would accept it.
 const LONGEST: usize = 256 << 20;
@@ -31,10 +33,14 @@ pub(crate) fn write(corpus: &Corpus, path: &Path) -> Result<()> {
     let part = tempfile::NamedTempFile::new_in(folder)
         .with_context(|| format!("cannot write into {}", folder.display()))?;
     let mut out = BufWriter::with_capacity(BUFFER, part);
-    out.write_all(START)?;
+    let has_step = corpus.step() != STEP;
+    out.write_all(if has_step { START_WITH_STEP } else { START })?;
     let (seed, spans, request_spans) = corpus.identity();
     for number in [seed, spans, request_spans, corpus.requests()] {
         out.write_all(&number.to_le_bytes())?;
+    }
+    if has_step {
+        out.write_all(&corpus.step().to_le_bytes())?;
     }
     for index in 0..corpus.requests() {
         let request = corpus.request(index);
@@ -66,19 +72,13 @@ impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let name = path.display();
         let mut file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-        let mut head = [0; 40];
-        let read = file.read_exact(&mut head);
-        let mut numbers = head.chunks_exact(8);
-        ensure!(
-            read.is_ok() && numbers.next() == Some(START),
-            "{name} is no file of Exports of this version; `larder-bench generate` makes one"
-        );
-        let mut number = || {
-            let bytes = numbers.next().and_then(|bytes| bytes.try_into().ok());
-            u64::from_le_bytes(bytes.unwrap_or_default())
+        let Ok(Some((corpus, requests))) = header(&mut file) else {
+            bail!(
+                "{name} is no file of Exports of this version; `larder-bench generate` makes one"
+            );
         };
-        let (seed, spans, request_spans, requests) = (number(), number(), number(), number());
-        let corpus = Corpus::new(seed, spans, request_spans);
+        let first = file.stream_position()?;
+        let (_, spans, request_spans) = corpus.identity();
         ensure!(
             corpus.requests() == requests,
             "{name} is damaged: {spans} spans in requests of {request_spans} are not {requests} requests; generate it again"
@@ -90,7 +90,7 @@ impl Reader {
             &end == END,
             "{name} was cut short or written to since; generate it again"
         );
-        file.seek(SeekFrom::Start(40))?;
+        file.seek(SeekFrom::Start(first))?;
         Ok(Self {
             file: BufReader::with_capacity(BUFFER, file),
             path: path.to_owned(),
@@ -134,4 +134,26 @@ impl Iterator for Reader {
             )
         }))
     }
+}
+
+/// Reads the header: the corpus and the number of requests. `None` if the file begins with anything else.
+fn header(file: &mut File) -> std::io::Result<Option<(Corpus, u64)>> {
+    let mut start = [0; 8];
+    file.read_exact(&mut start)?;
+    if start != *START && start != *START_WITH_STEP {
+        return Ok(None);
+    }
+    let (seed, spans) = (number(file)?, number(file)?);
+    let (request_spans, requests) = (number(file)?, number(file)?);
+    let mut corpus = Corpus::new(seed, spans, request_spans);
+    if start == *START_WITH_STEP {
+        corpus = corpus.with_step(number(file)?);
+    }
+    Ok(Some((corpus, requests)))
+}
+
+fn number(file: &mut File) -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    file.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 
 use crate::beside;
+use crate::dependencies;
 use crate::figures::{Conditions, Figure, RemarkKind, Results, WRITING};
 use crate::numbers::whole;
 
@@ -17,6 +18,7 @@ pub(crate) fn all(results: &Results) -> Result<()> {
     match results.command.as_str() {
         "load" => beside::tables(results)?,
         "growth" => growth(results)?,
+        "dependencies" => dependencies::tables(results)?,
         _ => {
             for at in results.points() {
                 searches(results, at)?;
@@ -78,8 +80,12 @@ pub(crate) fn times(results: &Results, target: &str, subject: &str, at: Conditio
     }
 }
 
-/// Prints the cost of writing, one row for each target and number of spans.
+/// Prints the cost of writing, one row for each target and number of spans; nothing if nothing was written.
 pub(crate) fn loads(results: &Results) -> Result<()> {
+    let mut figures = results.figures.iter();
+    if !figures.any(|of| of.measure == "spans_per_s") {
+        return Ok(());
+    }
     let mut out = std::io::stdout().lock();
     writeln!(
         out,

@@ -89,14 +89,14 @@ impl Source {
 
     /// Returns the same Exports up to this many spans, which must be whole Exports.
     pub(crate) fn first(&self, spans: u64) -> Result<Self> {
-        let (seed, held, request_spans) = self.corpus.identity();
+        let (_, held, request_spans) = self.corpus.identity();
         ensure!(
             spans == held || spans.is_multiple_of(request_spans),
             "{spans} spans are not whole Exports of {request_spans}"
         );
         ensure!(spans <= held, "there are {held} spans, not {spans}");
         Ok(Self {
-            corpus: Corpus::new(seed, spans, request_spans),
+            corpus: self.corpus.first(spans),
             file: self.file.clone(),
             folder: self.folder.clone(),
         })
@@ -153,6 +153,18 @@ mod tests {
         let part = Source::new(&options(Some(path)), Some(2_000), 0)?;
         assert_eq!(all(&part)?, all(&made.first(2_000)?)?);
         assert_eq!(all(&part)?.len(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_part_of_a_file_has_the_same_times() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("spans");
+        let corpus = Corpus::new(3, 2_000, 1_000).with_step(7_000_000);
+        replay::write(&corpus, &path)?;
+        let part = Source::new(&options(Some(path)), Some(1_000), 0)?;
+        assert_eq!(part.corpus().step(), 7_000_000);
+        assert_eq!(all(&part)?, [corpus.request(0).bytes]);
         Ok(())
     }
 

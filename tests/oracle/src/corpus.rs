@@ -23,8 +23,8 @@ const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
 const EPOCH: u64 = 1_767_225_600_000_000_000;
 /// The time in the window after the last trace.
 const ROOM: u64 = 60_000_000_000;
-/// Time between the starts of two traces.
-const STEP: u64 = 2_000_000;
+/// The usual time for each span, in nanoseconds.
+pub const STEP: u64 = 2_000_000;
 
 /// A data set, generated request by request so that it need not fit in memory.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct Corpus {
     seed: u64,
     spans: u64,
     request_spans: u64,
+    /// The time for each span, in nanoseconds: a trace's number times this is its start.
+    step: u64,
     /// Nanoseconds between the last trace's start and the end of the window.
     room: u64,
     /// True if every span has long texts.
@@ -54,8 +56,27 @@ impl Corpus {
             seed,
             spans,
             request_spans: request_spans.max(1),
+            step: STEP,
             room: ROOM,
             has_texts: false,
+        }
+    }
+
+    /// Returns the same corpus over another time: `step` nanoseconds for each span, instead of [`STEP`].
+    #[must_use]
+    pub fn with_step(self, step: u64) -> Self {
+        Self {
+            step: step.max(1),
+            ..self
+        }
+    }
+
+    /// Returns its first spans, which must be whole requests.
+    #[must_use]
+    pub fn first(&self, spans: u64) -> Self {
+        Self {
+            spans,
+            ..self.clone()
         }
     }
 
@@ -80,6 +101,11 @@ impl Corpus {
         (self.seed, self.spans, self.request_spans)
     }
 
+    /// Returns the time for each span, in nanoseconds.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
     /// Returns the number of requests.
     pub fn requests(&self) -> u64 {
         self.spans.div_ceil(self.request_spans)
@@ -87,7 +113,7 @@ impl Corpus {
 
     /// Returns the earliest and latest start of a span, with some room.
     pub fn window(&self) -> (u64, u64) {
-        (EPOCH, EPOCH + self.spans * STEP + self.room)
+        (EPOCH, EPOCH + self.spans * self.step + self.room)
     }
 
     /// Returns the same corpus with a window that excludes the later spans of a larger corpus of the same seed. It must consist of whole
@@ -161,7 +187,7 @@ impl Corpus {
     ) -> u64 {
         let trace_id = self.trace_id(number).to_vec();
         let count = random.u64(2..=12).min(most);
-        let mut start = EPOCH + number * STEP + random.u64(0..STEP);
+        let mut start = EPOCH + number * self.step + random.u64(0..self.step);
         let mut parents: Vec<(Vec<u8>, usize)> = Vec::new();
         for place in 0..count {
             let (parent, service) = if parents.is_empty() {

@@ -19,7 +19,7 @@ fn options(words: &str) -> Result<Options> {
 #[test]
 fn a_share_is_of_the_highest_rate_and_a_rate_is_itself() -> Result<()> {
     let rates = |words: &str| -> Result<Vec<(f64, f64)>> {
-        let steps = options(words)?.steps(250_000.0)?;
+        let steps = options(words)?.steps(Conditions::default(), 250_000.0)?;
         let rates = steps
             .iter()
             .map(|step| (step.spans_a_second, step.offered(1_000)));
@@ -37,7 +37,11 @@ fn a_share_is_of_the_highest_rate_and_a_rate_is_itself() -> Result<()> {
     for refused in ["--share 0", "--share 1.5", "--rate 5 --share 0.5"] {
         assert!(options(refused).is_err(), "{refused}");
     }
-    assert!(options("--rate 0")?.steps(1.0).is_err());
+    assert!(
+        options("--rate 0")?
+            .steps(Conditions::default(), 1.0)
+            .is_err()
+    );
     Ok(())
 }
 
@@ -45,7 +49,7 @@ fn a_share_is_of_the_highest_rate_and_a_rate_is_itself() -> Result<()> {
 fn ingest_continues_where_the_first_writing_ended() -> Result<()> {
     let options = options("--rate 2000 --runs 2")?;
     let source = Source::new(&options.source, Some(2_000), 0)?;
-    let steps = options.steps(1.0)?;
+    let steps = options.steps(Conditions::of(source.corpus()), 1.0)?;
     let all = Source::on_disk(&options.source, 10_000)?;
     let expected: Vec<_> = all.requests()?.skip(2).collect::<Result<_>>()?;
     assert_eq!(expected.len(), 8);

@@ -4,6 +4,7 @@ const AT: Conditions = Conditions {
     spans: 1_000,
     share: None,
     rate: None,
+    span_ns: None,
 };
 
 fn results(peer: bool) -> Results {
@@ -65,6 +66,17 @@ fn measurements_under_another_load_are_other_figures() {
     assert_eq!(results.figures.len(), 2);
     assert_eq!(results.points(), [AT, at]);
     assert_eq!(results.searches(), ["services"]);
+}
+
+#[test]
+fn spans_over_another_time_are_another_condition() {
+    let usual = Corpus::new(7, 1_000, 1_000);
+    assert_eq!(Conditions::of(&usual), AT);
+    let slower = Conditions {
+        span_ns: Some(2 * STEP),
+        ..AT
+    };
+    assert_eq!(Conditions::of(&usual.with_step(2 * STEP)), slower);
 }
 
 #[test]

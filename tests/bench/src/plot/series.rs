@@ -1,6 +1,7 @@
 //! The figures to draw, as lines of points.
 
 use crate::beside::ALL;
+use crate::dependencies;
 use crate::figures::{Conditions, Figure, Results, WRITING};
 use crate::numbers::whole;
 
@@ -12,6 +13,9 @@ const SEARCHES: [&str; 5] = [
     "trace by id",
     "filter: span attribute",
 ];
+
+/// A panel's title, the measure that it draws, and what that is divided by.
+type Cost = (&'static str, &'static str, fn(Conditions) -> f64);
 
 /// A panel of a chart.
 pub(super) struct Panel {
@@ -72,21 +76,44 @@ pub(super) fn against_load(results: &Results) -> Vec<Panel> {
 
 /// Draws the cost of a span, and latencies of searches, against the number of spans.
 pub(super) fn against_size(results: &Results) -> Vec<Panel> {
-    let panel = |title: &str, measure: &str, unit: fn(Conditions) -> f64| Panel {
-        title: title.to_owned(),
+    let costs: [Cost; 3] = [
+        ("server CPU, us a span written", "cpu_us_per_span", |_| 1.0),
+        ("on disk, bytes a span", "disk_bytes", |at| whole(at.spans)),
+        ("resident memory, MB", "resident_bytes", |_| 1e6),
+    ];
+    costs_and_times(results, &costs, &SEARCHES)
+}
+
+/// Draws what keeping calls costs, and latencies of dependencies, against the number of spans.
+pub(super) fn of_dependencies(results: &Results) -> Vec<Panel> {
+    let costs: [Cost; 4] = [
+        (
+            "server CPU, us a span, settling included",
+            "cpu_us_per_span",
+            |_| 1.0,
+        ),
+        ("settling, s a million spans", "settling_s", |at| {
+            whole(at.spans) / 1e6
+        }),
+        ("kept, bytes a span", "kept_bytes", |at| whole(at.spans)),
+        ("resident memory, MB", "resident_bytes", |_| 1e6),
+    ];
+    costs_and_times(results, &costs, &dependencies::NAMES)
+}
+
+/// Draws measures of writing, and the latencies of searches on each target, against the number of spans.
+fn costs_and_times(results: &Results, costs: &[Cost], searches: &[&str]) -> Vec<Panel> {
+    let costs = costs.iter().map(|(title, measure, unit)| Panel {
+        title: (*title).to_owned(),
         across: "spans",
         lines: per_target(results, |target, at| {
             let figure = results.figure(target, WRITING, at, measure)?;
             Some(Point::new(whole(at.spans), figure, unit(at)))
         }),
-    };
-    let mut panels = vec![
-        panel("server CPU, us a span written", "cpu_us_per_span", |_| 1.0),
-        panel("on disk, bytes a span", "disk_bytes", |at| whole(at.spans)),
-        panel("resident memory, MB", "resident_bytes", |_| 1e6),
-    ];
+    });
+    let mut panels: Vec<Panel> = costs.collect();
     for target in &results.targets {
-        let lines = SEARCHES.iter().filter_map(|search| {
+        let lines = searches.iter().filter_map(|search| {
             let points = points(results, |at| {
                 let time = results.figure(&target.name, search, at, "p50_ms")?;
                 Some(Point::new(whole(at.spans), time, 1.0))

@@ -1,4 +1,4 @@
-use super::series::{Line, Point, against_load, against_size};
+use super::series::{Line, Point, against_load, against_size, of_dependencies};
 use super::*;
 use crate::figures::Conditions;
 
@@ -16,6 +16,7 @@ fn load() -> Result<Results> {
         spans: 1_000,
         share: Some(share),
         rate: None,
+        span_ns: None,
     };
     for (share, time) in [(0.5, 3.0), (0.0, 1.0)] {
         results.add("kv", "all searches", at(share), "p50_ms", time);
@@ -38,6 +39,23 @@ fn growth() -> Result<Results> {
             results.add(target, "trace by id", at, "p50_ms", cost);
         }
         results.add("kv", "writing", at, "disk_bytes", cost * 1e8);
+    }
+    Ok(results)
+}
+
+fn dependencies() -> Result<Results> {
+    let mut results = results("dependencies")?;
+    for (spans, cost) in [(1_000_000, 4.0), (2_000_000, 5.0)] {
+        let at = Conditions {
+            spans,
+            ..Conditions::default()
+        };
+        for target in ["kv", "a < b & c"] {
+            results.add(target, "writing", at, "cpu_us_per_span", cost);
+            results.add(target, "dependencies of a day", at, "p50_ms", cost);
+        }
+        results.add("kv", "writing", at, "settling_s", cost);
+        results.add("kv", "writing", at, "kept_bytes", cost * 1e6);
     }
     Ok(results)
 }
@@ -112,8 +130,34 @@ fn costs_are_a_span_of_those_that_are_there() -> Result<()> {
 }
 
 #[test]
+fn what_keeping_calls_costs_is_drawn_of_those_that_keep_any() -> Result<()> {
+    let panels = of_dependencies(&dependencies()?);
+    let lines = panels
+        .iter()
+        .map(|panel| (panel.title.as_str(), panel.lines.len()));
+    let expected = [
+        ("server CPU, us a span, settling included", 2),
+        ("settling, s a million spans", 1),
+        ("kept, bytes a span", 1),
+        ("searches in kv, median, ms", 1),
+        ("searches in a < b & c, median, ms", 1),
+    ];
+    assert!(lines.eq(expected));
+    let [_, settling, kept, ..] = &panels[..] else {
+        anyhow::bail!("{} panels", panels.len())
+    };
+    assert_eq!(settling.lines, [line([(1e6, 4.0), (2e6, 2.5)])]);
+    assert_eq!(kept.lines, [line([(1e6, 4.0), (2e6, 2.5)])]);
+    Ok(())
+}
+
+#[test]
 fn a_picture_is_the_same_every_time_and_sound_xml() -> Result<()> {
-    for panels in [against_load(&load()?), against_size(&growth()?)] {
+    for panels in [
+        against_load(&load()?),
+        against_size(&growth()?),
+        of_dependencies(&dependencies()?),
+    ] {
         let picture = draw(&panels)?;
         assert_eq!(picture, draw(&panels)?);
         assert!(picture.len() < 60_000, "{}", picture.len());
@@ -155,12 +199,13 @@ fn results_without_figures_or_of_another_command_have_no_picture() -> Result<()>
 }
 
 #[test]
-fn both_pictures_are_written_and_several_targets_share_one() -> Result<()> {
+fn every_picture_is_written_and_several_targets_share_one() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let paths = [
         ("load", load()?),
         ("growth", growth()?),
         ("more", growth()?),
+        ("dependencies", dependencies()?),
     ]
     .map(|(name, of)| {
         let path = folder.path().join(name);
@@ -171,7 +216,11 @@ fn both_pictures_are_written_and_several_targets_share_one() -> Result<()> {
         results: paths.into_iter().collect::<Result<_>>()?,
         out: out.clone(),
     })?;
-    for name in ["latency-against-load.svg", "cost-against-size.svg"] {
+    for name in [
+        "latency-against-load.svg",
+        "cost-against-size.svg",
+        "dependencies-against-size.svg",
+    ] {
         let picture = std::fs::read_to_string(out.join(name))?;
         assert!(picture.starts_with("<svg "), "{name}");
     }

@@ -41,6 +41,26 @@ fn a_file_reads_back_as_the_generator_makes_it() -> Result<()> {
 }
 
 #[test]
+fn the_time_of_a_span_is_in_the_file_if_it_is_not_the_usual() -> Result<()> {
+    let files = Files::new()?;
+    let usual = Corpus::new(9, 2_000, 1_000);
+    let bytes = files.written(&usual)?;
+    assert_eq!(bytes.get(..8), Some(b"LarderB1".as_slice()));
+    assert_eq!(corpus(&files.path())?.window(), usual.window());
+    let slower = usual.clone().with_step(5 * STEP);
+    let bytes = files.written(&slower)?;
+    assert_eq!(bytes.get(..8), Some(b"LarderB2".as_slice()));
+    let read = corpus(&files.path())?;
+    assert_eq!(read.identity(), usual.identity());
+    assert_eq!(read.window(), slower.window());
+    assert_ne!(read.window(), usual.window());
+    let requests: Vec<Request> = Reader::open(&files.path())?.collect::<Result<_>>()?;
+    let bytes = requests.iter().map(|request| request.bytes.clone());
+    assert!(bytes.eq((0..2).map(|index| slower.request(index).bytes)));
+    Ok(())
+}
+
+#[test]
 fn a_file_that_ends_early_is_refused_before_anything_is_read() -> Result<()> {
     let files = Files::new()?;
     let bytes = files.written(&Corpus::new(9, 2_000, 1_000))?;

@@ -7,6 +7,7 @@ const AT: Conditions = Conditions {
     spans: 1_000,
     share: None,
     rate: None,
+    span_ns: None,
 };
 
 /// Two targets, of which the second is a peer that answers `b` wrongly and refuses `c`.

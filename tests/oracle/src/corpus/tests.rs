@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{Corpus, extras};
+use super::{Corpus, STEP, extras};
 use crate::otlp::spans_of;
 
 #[test]
@@ -12,6 +12,37 @@ fn a_request_is_the_same_at_every_call() {
     assert_ne!(
         corpus.request(2).bytes,
         Corpus::new(8, 3_500, 1_000).request(2).bytes
+    );
+}
+
+#[test]
+fn another_step_changes_when_spans_start_and_nothing_else() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let usual = Corpus::new(7, 10_000, 1_000);
+    let a_day = usual.clone().with_step(24 * HOUR / 10_000);
+    let (from, to) = a_day.window();
+    assert_eq!(
+        to - from - 24 * HOUR,
+        usual.window().1 - from - 10_000 * STEP
+    );
+    for (index, hour) in [(0, 0), (5, 12), (8, 19)] {
+        let (request, _) = a_day.message(index);
+        let (of_usual, _) = usual.message(index);
+        let spans = spans_of(&request.resource_spans);
+        for (one, of_usual) in spans.zip(spans_of(&of_usual.resource_spans)) {
+            let start = one.span.start_time_unix_nano;
+            assert_eq!((start - from) / HOUR, hour);
+            let mut moved = of_usual.span.clone();
+            let duration = moved.end_time_unix_nano - moved.start_time_unix_nano;
+            moved.start_time_unix_nano = start;
+            moved.end_time_unix_nano = start + duration;
+            moved.events.clone_from(&one.span.events);
+            assert_eq!(*one.span, moved);
+        }
+    }
+    assert_eq!(
+        usual.clone().with_step(STEP).request(3).bytes,
+        usual.request(3).bytes
     );
 }
 
