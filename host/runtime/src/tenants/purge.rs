@@ -1,7 +1,5 @@
 //! A purge deletes a tenant's data and removes the tenant, so that it no longer counts towards `tenancy.max_tenants`.
 
-use std::sync::Arc;
-
 use futures_util::stream::{self, StreamExt as _};
 use larder_model::TenantName;
 use larder_model::storage::{self, ErrorKind};

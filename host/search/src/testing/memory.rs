@@ -29,8 +29,9 @@ pub struct Memory {
     pub lie_about_pieces: Option<Lie<Pieces>>,
     /// The reported errors.
     pub reports: Mutex<Vec<String>>,
-    /// Number of calls to `find` and `read`.
+    /// Number of calls to `find`.
     pub finds: AtomicUsize,
+    /// Number of calls to `read`.
     pub reads: AtomicUsize,
     /// Number of pieces of spans returned.
     pub otlp_pieces: AtomicUsize,

@@ -301,6 +301,6 @@ fn the_first_error_of_dependencies_is_that_of_the_traces_read_first() {
         start_time: Some(timestamp(0)),
         end_time: None,
     };
-    let error = run(over(storage).dependencies(request)).unwrap_err();
+    let error = run(over(storage).dependencies(request, None)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DataLoss, "{error}");
 }

@@ -160,9 +160,9 @@ fn dependencies_have_a_time_of_their_own() {
     let (none, much) = (Duration::ZERO, limits().timeout);
     let short = with(much, none);
     let setting = "limits.dependencies_timeout";
-    check_over(run(short.dependencies(request())), setting);
+    check_over(run(short.dependencies(request(), None)), setting);
     run(short.find_trace_ids(by_service("s"))).unwrap();
-    run(with(none, much).dependencies(request())).unwrap();
+    run(with(none, much).dependencies(request(), None)).unwrap();
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn dependencies_may_judge_and_read_what_they_have_to() {
         start_time: Some(timestamp(0)),
         end_time: None,
     };
-    run(searcher(&memory, limits).dependencies(request)).unwrap();
+    run(searcher(&memory, limits).dependencies(request, None)).unwrap();
 }
 
 #[test]
