@@ -1,0 +1,204 @@
+//! A tenant's dictionary: what walks and queries share with the one task that writes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::bounds::{Bounds, Size};
+use super::listing::ListedValues;
+use super::snapshot::Snapshot;
+use super::state::{Contents, State};
+use super::{day, texts};
+use crate::terms::Level;
+
+/// The dictionary of a tenant. Clones share everything.
+///
+/// One task changes it; any number of others take [`Snapshot`]s.
+#[derive(Clone, Debug)]
+pub struct Dictionary(Arc<Shared>);
+
+/// What the clones of a dictionary share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) bounds: Bounds,
+    /// `None` while the dictionary cannot be used.
+    current: RwLock<Option<Arc<State>>>,
+    reserved: Mutex<Reserved>,
+    /// Held while the state is changed.
+    change: Mutex<()>,
+    /// The day of the last write, and of the clock when it was last told.
+    written: AtomicU32,
+    clock: AtomicU32,
+    /// Values last written before this day may have been dropped.
+    pruned: AtomicU32,
+}
+
+/// The values that walks have listed and that are not recorded yet.
+#[derive(Debug, Default)]
+struct Reserved {
+    all: Size,
+    attributes: HashMap<(Level, Vec<u8>), Size>,
+}
+
+/// A place for a new value of a dictionary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The value has been recorded in the meantime.
+    Known,
+    /// There is room for it.
+    Reserved,
+    /// It cannot be listed.
+    None,
+}
+
+// === impl Dictionary ===
+
+impl Dictionary {
+    /// A dictionary that cannot be used until it is opened.
+    pub fn new(bounds: Bounds) -> Self {
+        Self(Arc::new(Shared {
+            bounds,
+            current: RwLock::default(),
+            reserved: Mutex::default(),
+            change: Mutex::default(),
+            written: AtomicU32::new(0),
+            clock: AtomicU32::new(0),
+            pruned: AtomicU32::new(0),
+        }))
+    }
+
+    /// What the dictionary has now; `None` while it cannot be used. Then every fragment may have any value.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        let written = self.0.written.load(Ordering::Relaxed);
+        Some(Snapshot {
+            state: self.0.current()?,
+            shared: Arc::clone(&self.0),
+            day: written.max(self.0.clock.load(Ordering::Relaxed)),
+        })
+    }
+
+    /// Like [`Dictionary::snapshot`], for the values of a request that came at this time.
+    pub fn snapshot_at(&self, time: u64) -> Option<Snapshot> {
+        self.0.clock.store(day(time), Ordering::Relaxed);
+        self.snapshot()
+    }
+
+    /// Makes the dictionary one of these values. What was listed before that and is not written yet is refused.
+    pub fn open(&self, contents: Contents) {
+        static EPOCHS: AtomicU64 = AtomicU64::new(1);
+        let _change = self.0.change();
+        let none = State::new(EPOCHS.fetch_add(1, Ordering::Relaxed));
+        self.0.set(Some(none.with(contents)));
+    }
+
+    /// Makes the dictionary unusable until it is opened.
+    pub fn close(&self) {
+        let _change = self.0.change();
+        self.0.set(None);
+    }
+
+    /// Tells the time of a write. Returns `false` if the values that were listed for it may be none of this dictionary any more: it was
+    /// opened anew, or closed, or they were listed on an earlier day. The request must then be walked again.
+    pub fn admits(&self, listed: &ListedValues, now: u64) -> bool {
+        let today = day(now);
+        self.0.written.store(today, Ordering::Relaxed);
+        let epoch = self.0.current().map(|state| state.epoch);
+        epoch == Some(listed.epoch())
+            && today <= listed.day().saturating_add(1)
+            && self.0.pruned.load(Ordering::Relaxed) <= listed.day()
+    }
+
+    /// Adds values, which must be durable. Bounds are not looked at: what was listed is recorded.
+    pub fn record(&self, contents: Contents) {
+        let _change = self.0.change();
+        if let Some(state) = self.0.current() {
+            self.0.set(Some(state.with(contents)));
+        }
+    }
+
+    /// Drops the values that were last written before this day, and returns how many these are. No stored fragment may have one of them.
+    pub fn prune(&self, before: u32) -> usize {
+        let _change = self.0.change();
+        let Some(state) = self.0.current() else {
+            return 0;
+        };
+        let (state, dropped) = state.without(before);
+        if dropped > 0 {
+            self.0.pruned.fetch_max(before, Ordering::Relaxed);
+            self.0.set(Some(state));
+        }
+        dropped
+    }
+
+    /// Returns `true` if both are clones of one dictionary.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn current(&self) -> Option<Arc<State>> {
+        let current = self.current.read();
+        current.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, state: Option<State>) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = state.map(Arc::new);
+    }
+
+    fn change(&self) -> impl Drop {
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a value that a snapshot of this epoch does not have. What is reserved must be released.
+    pub(super) fn reserve(&self, epoch: u64, (level, key): (Level, &[u8]), form: &[u8]) -> Place {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = self.current().filter(|state| state.epoch == epoch) else {
+            return Place::None;
+        };
+        let column = state.column(level, key);
+        let hash = texts::hash(form);
+        if column.is_some_and(|column| column.find(hash, form).is_some()) {
+            return Place::Known;
+        }
+        let (bounds, pending) = (&self.bounds, reserved.attributes.len());
+        let mut entry = reserved.attributes.get(&(level, key.to_owned())).copied();
+        let is_new = column.is_none() && entry.is_none();
+        if is_new && state.attributes + pending >= bounds.attributes {
+            return Place::None;
+        }
+        let waiting = entry.get_or_insert_default();
+        let own = column.map(super::state::Column::size).unwrap_or_default() + *waiting;
+        let all = state.size + reserved.all;
+        let key_bytes = if is_new { key.len() } else { 0 };
+        let fits = bounds.fit(own, all, form.len() + key_bytes);
+        if !fits || column.is_some_and(|column| column.is_crowded(hash)) {
+            if let Some(column) = column.filter(|_| !fits) {
+                column.set_full();
+            }
+            return Place::None;
+        }
+        let size = Size::of_value(form.len());
+        let waiting = *waiting + size;
+        reserved.attributes.insert((level, key.to_owned()), waiting);
+        reserved.all = reserved.all + size;
+        Place::Reserved
+    }
+
+    /// Releases what was reserved for a value.
+    pub(super) fn release(&self, (level, key): (Level, &[u8]), form: &[u8]) {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = Size::of_value(form.len());
+        reserved.all = reserved.all - size;
+        let key = (level, key.to_owned());
+        if let Some(waiting) = reserved.attributes.get_mut(&key) {
+            *waiting = *waiting - size;
+            if waiting.values == 0 {
+                reserved.attributes.remove(&key);
+            }
+        }
+    }
+}
