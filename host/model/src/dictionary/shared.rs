@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::bounds::{Bounds, Size};
 use super::listing::ListedValues;
 use super::snapshot::Snapshot;
-use super::state::{Contents, State};
+use super::state::{Column, Contents, State};
 use super::{day, texts};
 use crate::terms::Level;
 
@@ -37,7 +37,15 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Reserved {
     all: Size,
-    attributes: HashMap<(Level, Vec<u8>), Size>,
+    attributes: HashMap<(Level, Vec<u8>), Waiting>,
+}
+
+/// The values of an attribute that are not recorded yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    values: Size,
+    /// Bytes of the key, if the attribute had no values.
+    key: usize,
 }
 
 /// A place for a new value of a dictionary.
@@ -189,13 +197,13 @@ impl Shared {
             return Place::Known;
         }
         let (bounds, pending) = (&self.bounds, reserved.attributes.len());
-        let mut entry = reserved.attributes.get(&(level, key.to_owned())).copied();
-        let is_new = column.is_none() && entry.is_none();
+        let known = reserved.attributes.get(&(level, key.to_owned())).copied();
+        let is_new = column.is_none() && known.is_none();
         if is_new && state.attributes + pending >= bounds.attributes {
             return Place::None;
         }
-        let waiting = entry.get_or_insert_default();
-        let own = column.map(super::state::Column::size).unwrap_or_default() + *waiting;
+        let mut waiting = known.unwrap_or_default();
+        let own = column.map(Column::size).unwrap_or_default() + waiting.values;
         let all = state.size + reserved.all;
         let key_bytes = if is_new { key.len() } else { 0 };
         let fits = bounds.fit(own, all, form.len() + key_bytes);
@@ -206,9 +214,10 @@ impl Shared {
             return Place::None;
         }
         let size = Size::of_value(form.len());
-        let waiting = *waiting + size;
+        waiting.values = waiting.values + size;
+        waiting.key += key_bytes;
         reserved.attributes.insert((level, key.to_owned()), waiting);
-        reserved.all = reserved.all + size;
+        reserved.all = reserved.all + size + Size::of_key(key_bytes);
         Place::Reserved
     }
 
@@ -219,9 +228,11 @@ impl Shared {
         reserved.all = reserved.all - size;
         let key = (level, key.to_owned());
         if let Some(waiting) = reserved.attributes.get_mut(&key) {
-            *waiting = *waiting - size;
-            if waiting.values == 0 {
+            waiting.values = waiting.values - size;
+            if waiting.values.values == 0 {
+                let key_bytes = Size::of_key(waiting.key);
                 reserved.attributes.remove(&key);
+                reserved.all = reserved.all - key_bytes;
             }
         }
     }
