@@ -13,6 +13,9 @@ mod entry;
 mod log;
 mod tenant;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Weak};
 
 use larder_model::dictionary::{Bounds, Dictionaries, Dictionary};
