@@ -8,6 +8,7 @@ use larder_core::telemetry::Metrics;
 use larder_core::{Live, Opening, Serving, Stores};
 use larder_edge::files::WatchedFiles;
 use larder_grpc::{Grpc, Parts};
+use larder_model::dictionary::Dictionaries;
 use larder_runtime::tenants::{self, Tenants};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,7 @@ impl StartingServer {
         let metrics = Arc::new(Metrics::new());
         let scheduler = Arc::<Scheduler>::default();
         let settings = LiveSettings::new(&config);
+        let dictionaries = Dictionaries::default();
         let openings = Openings::new();
         let draining = CancellationToken::new();
         let grpc = Grpc::new(
@@ -81,6 +83,8 @@ impl StartingServer {
                 access: Arc::clone(&listeners.access),
                 ingest: limits::ingest(&config),
                 word_terms: settings.word_terms.clone(),
+                dictionary: settings.dictionary.clone(),
+                dictionaries: dictionaries.clone(),
             },
             draining.clone(),
         );
