@@ -58,6 +58,7 @@ const PRESENT_WITH_WORDS: u64 = 20;
 const PRESENT_LISTED: u64 = 21;
 const PRESENT_UNLISTED: u64 = 22;
 const PRESENT_UNLISTED_WITHOUT_WORDS: u64 = 23;
+const WITH_DICTIONARY: u64 = 24;
 
 /// The step in the terms of numbers that are listed. It is below all magnitudes.
 const LISTED_STEP: u8 = 1;
@@ -187,6 +188,11 @@ pub fn present_with_words(level: Level, key: &[u8]) -> Term {
     finish(at_level(chain(PRESENT_WITH_WORDS, key), level))
 }
 
+/// Term of a fragment that was written with a dictionary.
+pub fn with_dictionary() -> Term {
+    finish(chain(WITH_DICTIONARY, b""))
+}
+
 /// Term of an attribute with this key at the level whose value is not a number, and is in the dictionary. If it is a text, its words have no
 /// terms: its value finds it.
 pub fn present_listed(level: Level, key: &[u8]) -> Term {
@@ -282,6 +288,10 @@ mod tests {
                 "scope version" => scope_version(first),
                 "event name" => event_name(first),
                 "link trace id" => link_trace_id(first),
+                "with dictionary" => {
+                    assert!(first.is_empty());
+                    with_dictionary()
+                }
                 other => panic!("{other} is no fact"),
             },
             (None, [first, second]) => match fact {

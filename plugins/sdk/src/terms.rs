@@ -97,6 +97,11 @@ pub fn link_trace_id(id: &[u8]) -> Term {
     term(10, &[id])
 }
 
+/// A fragment that was written with the host's dictionary.
+pub fn with_dictionary() -> Term {
+    term(24, &[b""])
+}
+
 /// An attribute with this key is present at the level, and is not a number. In a fragment that has terms of words the term is
 /// [`attribute_present_with_words`], and in one that was written with a dictionary one of [`attribute_listed`] and its siblings.
 pub fn attribute_present(level: Level, key: &str) -> Term {

@@ -70,6 +70,7 @@ fn term(fact: &str, parts: &[Vec<u8>]) -> u64 {
         "scope version" => terms::scope_version(text(0)),
         "event name" => terms::event_name(text(0)),
         "link trace id" => terms::link_trace_id(&parts[0]),
+        "with dictionary" => terms::with_dictionary(),
         other => panic!("unknown fact {other}"),
     }
 }

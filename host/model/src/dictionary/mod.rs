@@ -44,8 +44,8 @@ impl Dictionaries {
         dictionaries.get(tenant).cloned()
     }
 
-    /// What a tenant's dictionary has now; `None` if the tenant is not open, or its dictionary cannot be used. Then every fragment may have
-    /// any value.
+    /// What a tenant's dictionary has now, for a search; `None` if the tenant is not open, or its dictionary cannot be used. Then a listed
+    /// value may be any.
     pub fn snapshot(&self, tenant: &str) -> Option<Snapshot> {
         self.get(tenant)?.snapshot()
     }

@@ -67,28 +67,37 @@ impl Dictionary {
         }))
     }
 
-    /// What the dictionary has now; `None` while it cannot be used. Then every fragment may have any value.
+    /// What the dictionary has now, for a search: every value that a stored fragment calls listed. `None` while that is not known; then a
+    /// listed value may be any.
     pub fn snapshot(&self) -> Option<Snapshot> {
-        let written = self.0.written.load(Ordering::Relaxed);
-        Some(Snapshot {
-            state: self.0.current()?,
-            shared: Arc::clone(&self.0),
-            day: written.max(self.0.clock.load(Ordering::Relaxed)),
-        })
+        let snapshot = self.0.snapshot()?;
+        snapshot.state.is_complete.then_some(snapshot)
     }
 
-    /// Like [`Dictionary::snapshot`], for the values of a request that came at this time.
-    pub fn snapshot_at(&self, time: u64) -> Option<Snapshot> {
+    /// What the dictionary has now, to list the values of a request that came at this time; `None` while no value can be listed. Not for
+    /// searches: listed values may be missing.
+    pub fn for_request(&self, time: u64) -> Option<Snapshot> {
         self.0.clock.store(day(time), Ordering::Relaxed);
-        self.snapshot()
+        self.0.snapshot()
     }
 
-    /// Makes the dictionary one of these values. What was listed before that and is not written yet is refused.
-    pub fn open(&self, contents: Contents) {
+    /// Makes the dictionary one of these values. What was listed before that and is not written yet is refused. `is_complete` is false if
+    /// stored fragments may call other values listed.
+    pub fn open(&self, contents: Contents, is_complete: bool) {
         static EPOCHS: AtomicU64 = AtomicU64::new(1);
         let _change = self.0.change();
-        let none = State::new(EPOCHS.fetch_add(1, Ordering::Relaxed));
+        let none = State::new(EPOCHS.fetch_add(1, Ordering::Relaxed), is_complete);
         self.0.set(Some(none.with(contents)));
+    }
+
+    /// Every value that a stored fragment calls listed is in the dictionary from now on.
+    pub fn complete(&self) {
+        let _change = self.0.change();
+        if let Some(state) = self.0.current() {
+            let mut state = State::clone(&state);
+            state.is_complete = true;
+            self.0.set(Some(state));
+        }
     }
 
     /// Makes the dictionary unusable until it is opened.
@@ -122,11 +131,12 @@ impl Dictionary {
         let Some(state) = self.0.current() else {
             return 0;
         };
-        let (state, dropped) = state.without(before);
-        if dropped > 0 {
-            self.0.pruned.fetch_max(before, Ordering::Relaxed);
-            self.0.set(Some(state));
+        if !state.has_older(before) {
+            return 0;
         }
+        let (state, dropped) = state.without(before);
+        self.0.pruned.fetch_max(before, Ordering::Relaxed);
+        self.0.set(Some(state));
         dropped
     }
 
@@ -139,6 +149,15 @@ impl Dictionary {
 // === impl Shared ===
 
 impl Shared {
+    fn snapshot(self: &Arc<Self>) -> Option<Snapshot> {
+        let written = self.written.load(Ordering::Relaxed);
+        Some(Snapshot {
+            state: self.current()?,
+            shared: Arc::clone(self),
+            day: written.max(self.clock.load(Ordering::Relaxed)),
+        })
+    }
+
     fn current(&self) -> Option<Arc<State>> {
         let current = self.current.read();
         current.unwrap_or_else(PoisonError::into_inner).clone()

@@ -19,6 +19,8 @@ const RECENT_SHARE: usize = 16;
 pub(super) struct State {
     /// The number of the dictionary's beginning since which nothing of it was lost.
     pub(super) epoch: u64,
+    /// False if stored fragments may call values listed that are not here.
+    pub(super) is_complete: bool,
     levels: [Attributes; Level::ALL.len()],
     /// The values of all attributes, and the bytes of values and keys.
     pub(super) size: Size,
@@ -69,9 +71,10 @@ impl Contents {
 
 impl State {
     /// A state without values.
-    pub(super) fn new(epoch: u64) -> Self {
+    pub(super) fn new(epoch: u64, is_complete: bool) -> Self {
         Self {
             epoch,
+            is_complete,
             ..Self::default()
         }
     }
@@ -110,6 +113,12 @@ impl State {
         state
     }
 
+    /// Returns `true` if a value was last written before this day.
+    pub(super) fn has_older(&self, before: u32) -> bool {
+        let mut columns = self.columns();
+        columns.any(|(_, _, column)| column.values().any(|(_, day)| day < before))
+    }
+
     /// This state without the values that were last written before this day, and their number.
     pub(super) fn without(&self, before: u32) -> (Self, usize) {
         let mut kept = Contents::default();
@@ -123,7 +132,7 @@ impl State {
                 }
             }
         }
-        let state = Self::new(self.epoch).with(kept);
+        let state = Self::new(self.epoch, self.is_complete).with(kept);
         for (level, key, column) in self.columns().filter(|(_, _, column)| column.is_full()) {
             // What has lost values has room again.
             let same = state.column(level, key);

@@ -5,14 +5,18 @@
 
 mod batch;
 mod error;
+mod keep;
 mod model;
+mod observe;
 
 pub use batch::{Batch, BatchBuilder, BatchOperation, Ends, Fragment, FragmentFacts, Lists};
 pub use error::{Error, ErrorKind};
+pub use keep::{Keep, KeepChange};
 pub use model::{
     Checked, Dropped, DurationRange, Operation, Part, Piece, Pieces, Remade, Repaired, Search,
     Sighting, Sightings, SpanKind, Statistics, StatusCode, Term, TimeRange, TraceId, Wanted,
 };
+pub use observe::{Observer, Observers, StorageSource};
 
 /// Storage of one tenant's fragments. Mirrors the `writer` and `reader` interfaces of `wit/storage.wit`.
 ///

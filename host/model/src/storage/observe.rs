@@ -1,0 +1,43 @@
+//! What follows the data of tenants: it is told of each write before the plugin gets it.
+
+use std::sync::{Arc, Weak};
+
+use super::{Batch, Error, Keep, Statistics, Storage};
+
+/// Told of what happens to one tenant's data, by the one task that writes it.
+#[async_trait::async_trait]
+pub trait Observer: Send + Sync + 'static {
+    /// Before these batches are given to the plugin, at `now`. On an error they are refused with it.
+    async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error>;
+
+    /// The write of the last `before_write` that succeeded has ended, whatever came of it.
+    fn after_write(&self);
+
+    /// The plugin's counters, after its upkeep.
+    fn counted(&self, now: u64, statistics: &Statistics);
+
+    /// Everything that was stored is gone: a purge, or an exclusive plugin's new instance. `keep` is the new place; no write is under way.
+    async fn forget(&self, keep: Arc<dyn Keep>) -> Result<(), Error>;
+
+    /// The tenant is being closed: ends its work in the background.
+    async fn close(&self);
+}
+
+/// Makes the observers of tenants.
+#[async_trait::async_trait]
+pub trait Observers: Send + Sync + 'static {
+    /// A tenant is opened. `storage` reads it; it gives none once the tenant is closed. An error does not keep the tenant from opening:
+    /// the observer then answers as if nothing were kept.
+    async fn open(
+        &self,
+        tenant: &str,
+        keep: Arc<dyn Keep>,
+        storage: Weak<dyn StorageSource>,
+    ) -> Arc<dyn Observer>;
+}
+
+/// Gives the storage for background reads.
+pub trait StorageSource: Send + Sync + 'static {
+    /// The tenant's storage.
+    fn storage(self: Arc<Self>) -> Arc<dyn Storage>;
+}
