@@ -66,7 +66,7 @@ impl Memory {
             values,
             ..Bounds::default()
         });
-        dictionary.open(Contents::default());
+        dictionary.open(Contents::default(), true);
         let memory = Self {
             dictionary: Some(dictionary),
             ..Self::default()

@@ -21,7 +21,7 @@ fn snapshot<'a>(values: impl IntoIterator<Item = (Level, &'a str)>) -> Snapshot 
         contents.add(level, b"k", form.as_bytes(), 0);
     }
     let dictionary = Dictionary::new(Bounds::default());
-    dictionary.open(contents);
+    dictionary.open(contents, true);
     dictionary.snapshot().unwrap()
 }
 
@@ -56,7 +56,7 @@ fn check_listed(predicate: &Predicate, snapshot: &Snapshot, expected: &[(&[&str]
 fn a_pattern_is_asked_for_by_the_values_that_match() {
     let known = at_span(["GET", "POST", "PUT", "5"]);
     for (pattern, forms) in [
-        ("^P", &["POST", "PUT"][..]),
+        ("P", &["POST", "PUT"][..]),
         ("T", &["GET", "POST", "PUT"]),
         ("patch", &[]),
         // As a text; a number has no match.
