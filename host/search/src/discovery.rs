@@ -1,6 +1,5 @@
 //! Which attributes there are, and which values they have, as far as these are listed: what a person needs to write a filter.
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use larder_model::dictionary::{Attribute, Snapshot};
@@ -118,8 +117,7 @@ impl Searcher {
         let has_prefix = |it: &Attribute<'_>| it.key.starts_with(query.prefix.as_bytes());
         let known = snapshot.keys().filter(|it| it.values > 0);
         let mut known: Vec<_> = known.filter(has_prefix).collect();
-        known
-            .sort_unstable_by(|one, other| by_text((one.key, one.level), (other.key, other.level)));
+        known.sort_unstable_by_key(|it| (it.key, it.level));
         let services = service_terms(&query.service);
         for attribute in known {
             let key = String::from_utf8_lossy(attribute.key).into_owned();
@@ -176,7 +174,7 @@ impl Searcher {
             let with_prefix = values.filter(|form| form.starts_with(query.prefix.as_bytes()));
             known.extend(with_prefix.map(|form| (form, level)));
         }
-        known.sort_unstable_by(|one, other| by_text(*one, *other));
+        known.sort_unstable();
         for (form, level) in known {
             if answer.values.len() == limit {
                 answer.has_more = true;
@@ -209,10 +207,6 @@ impl Searcher {
             Error::new(ErrorKind::Unavailable, text)
         })
     }
-}
-
-fn by_text((one, at): (&[u8], Level), (other, beside): (&[u8], Level)) -> Ordering {
-    one.cmp(other).then((at as u8).cmp(&(beside as u8)))
 }
 
 fn levels(word: &str) -> Result<Levels, Error> {

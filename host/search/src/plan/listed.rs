@@ -248,11 +248,11 @@ impl Told {
 
     fn too_many(&mut self, level: Level, most: usize) {
         let level = Levels::one(level);
-        let why = self.unused.get_or_insert_default();
-        if !why.is_empty() {
-            why.push_str("; ");
-        }
-        why.push_str(&format!("more than {most} match at the level {level}"));
+        let why = format!("more than {most} match at the level {level}");
+        self.unused = Some(match self.unused.take() {
+            Some(before) => format!("{before}; {why}"),
+            None => why,
+        });
     }
 }
 
