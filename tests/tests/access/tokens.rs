@@ -102,6 +102,15 @@ async fn each_right_opens_its_calls_and_no_other() {
             assert!(asks.starts_with("Bearer"), "{answer:?}");
         }
     }
+    for path in ["/attributes", "/attributes/service.name/values"] {
+        let answer = ask(&larder, "GET", path, Some(&read));
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        for denied in [&admin, &write, &foreign] {
+            let denied = ask(&larder, "GET", path, Some(denied));
+            assert_eq!(denied.status, 403, "{path}");
+        }
+        assert_eq!(ask(&larder, "GET", path, None).status, 401, "{path}");
+    }
     for path in ["/livez", "/readyz"] {
         assert_eq!(ask(&larder, "GET", path, None).status, 200, "{path}");
     }
@@ -269,6 +278,7 @@ async fn a_scrapers_token_reads_metrics_and_nothing_else() {
         ("POST", "/purge"),
         ("POST", "/reload"),
         ("POST", "/snapshot?to=s"),
+        ("GET", "/attributes"),
     ] {
         let told = ask(&larder, verb, path, Some(&scraper));
         assert_eq!(told.status, 403, "{path}: {told:?}");

@@ -106,6 +106,16 @@ async fn tenants_are_isolated(plugin: Plugin) {
     let found = explained(larder.admin(), "b", "a");
     assert!(found.contains("0 traces match"), "{found}");
 
+    let keys = |tenant: &str| {
+        let answer = larder.get(&format!("/attributes?tenant={tenant}"));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    };
+    assert!(keys("a").contains("\"owner\""), "{}", keys("a"));
+    assert!(!keys("b").contains("\"owner\""), "{}", keys("b"));
+    let owners = larder.get("/attributes/owner/values?tenant=b").json();
+    assert_eq!(owners["values"].as_array().unwrap().len(), 0, "{owners}");
+
     // The trace ids are the same, but each tenant has only its own spans.
     for number in 2..=3 {
         store(&client, "b", number).await;

@@ -11,7 +11,11 @@ use super::{tenancy, traces};
 const SECRET: &str = "secret-of-a";
 
 /// The routes of the admin port for one tenant, with `?tenant=`, or for all.
-const ROUTES: [(&str, &str); 7] = [
+const ROUTES: [(&str, &str); 11] = [
+    ("GET", "/attributes?tenant=a"),
+    ("GET", "/attributes?tenant=a&service=secret-of-a&prefix=s"),
+    ("GET", "/attributes/service.name/values?tenant=a&limit=5"),
+    ("GET", "/attributes"),
     ("POST", "/explain?tenant=a"),
     ("POST", "/purge?tenant=a"),
     ("POST", "/explain"),
@@ -104,6 +108,13 @@ async fn tokens_are_isolated(plugin: Plugin) {
         assert_eq!(asked.status, 401, "{route:?}: {}", asked.body);
     }
     for route in [
+        "/attributes?tenant=b&tenant=a",
+        "/attributes/service.name/values?tenant=b&limit=5&tenant=a",
+    ] {
+        let denied = server.ask(("GET", route), Some(&server.b));
+        assert_eq!(denied.status, 403, "{route}: {}", denied.body);
+    }
+    for route in [
         "/explain?tenant=b&tenant=a",
         "/explain?tenant=b&other=a",
         "/purge?tenant=a&tenant=b",
@@ -113,6 +124,14 @@ async fn tokens_are_isolated(plugin: Plugin) {
     }
     for route in [("POST", "/explain?tenant=b"), ("POST", "/purge?tenant=b")] {
         assert_eq!(server.ask(route, Some(&server.b)).status, 200, "{route:?}");
+    }
+    for route in [
+        "/attributes?tenant=b",
+        "/attributes/service.name/values?tenant=b",
+    ] {
+        let own = server.ask(("GET", route), Some(&server.b));
+        assert_eq!(own.status, 200, "{route}: {}", own.body);
+        assert!(!own.body.contains(SECRET), "{route}: {}", own.body);
     }
     server.still_has_it().await;
     for route in ROUTES
