@@ -8,6 +8,7 @@ use larder_core::telemetry::Metrics;
 use larder_core::{Live, Opening, Serving, Stores};
 use larder_edge::files::WatchedFiles;
 use larder_grpc::{Grpc, Parts};
+use larder_model::dictionary::Dictionaries;
 use larder_runtime::tenants::{self, Tenants};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,7 @@ pub struct StartingServer {
     scheduler: Arc<Scheduler>,
     clock: Arc<TrustedClock>,
     settings: LiveSettings,
+    dictionaries: Dictionaries,
     files: Vec<Arc<dyn WatchedFiles>>,
     connections: Vec<PortConnections>,
     anonymous_admin: bool,
@@ -66,6 +68,7 @@ impl StartingServer {
         let scheduler = Arc::<Scheduler>::default();
         let settings = LiveSettings::new(&config);
         let openings = Openings::new();
+        let dictionaries = Dictionaries::default();
         let draining = CancellationToken::new();
         let grpc = Grpc::new(
             Parts {
@@ -114,6 +117,7 @@ impl StartingServer {
             scheduler,
             clock,
             settings,
+            dictionaries,
             files: listeners.files,
             connections,
             anonymous_admin: listeners.anonymous_admin,
@@ -174,6 +178,7 @@ impl StartingServer {
             tenants: Arc::clone(&tenants),
             limits: self.settings.search.clone(),
             metrics: Arc::clone(&self.metrics),
+            dictionaries: self.dictionaries,
         };
         let drain_timeout = self.settings.drain_timeout.clone();
         let reloader = Reloader::new(reload::Parts {
