@@ -78,6 +78,11 @@ impl Dictionary {
     /// searches: listed values may be missing.
     pub fn for_request(&self, time: u64) -> Option<Snapshot> {
         self.0.clock.store(day(time), Ordering::Relaxed);
+        self.contents()
+    }
+
+    /// What the dictionary has now, be it complete or not; `None` while it cannot be used. Not for searches.
+    pub fn contents(&self) -> Option<Snapshot> {
         self.0.snapshot()
     }
 
