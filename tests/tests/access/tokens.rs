@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use bytes::Bytes;
 use larder_tests::http::{self, Response};
-use larder_tests::{Call, Home, Larder, Options, Plugin, Tokens, method, token};
+use larder_tests::{Call, Home, Larder, Options, Plugin, Tokens, eventually, method, token};
 use tonic::Code;
 
 const READS: [&str; 9] = [
@@ -102,6 +102,11 @@ async fn each_right_opens_its_calls_and_no_other() {
             assert!(asks.starts_with("Bearer"), "{answer:?}");
         }
     }
+    eventually("listed values", async || {
+        let answer = ask(&larder, "GET", "/attributes", Some(&read));
+        (answer.status == 200).then_some(())
+    })
+    .await;
     for path in ["/attributes", "/attributes/service.name/values"] {
         let answer = ask(&larder, "GET", path, Some(&read));
         assert_eq!(answer.status, 200, "{path}: {answer:?}");

@@ -170,6 +170,7 @@ async fn a_store_with_every_kind_of_fragment_is_searched_in_all() {
     let mut first = 1;
     for settings in kinds {
         let larder = start(&home, settings);
+        larder.lists_values().await;
         let next = match &scene {
             Some(before) => before.on(&larder).await,
             None => Scene::of(&larder).await,
@@ -182,6 +183,7 @@ async fn a_store_with_every_kind_of_fragment_is_searched_in_all() {
         larder.kill();
     }
     let larder = start(&home, &[]);
+    larder.lists_values().await;
     let scene = scene.unwrap().on(&larder).await;
     store(&scene, &mut stored, vec![filler(&scene, first)]).await;
     let resources = traces(&scene, first + 1);
@@ -192,6 +194,7 @@ async fn a_store_with_every_kind_of_fragment_is_searched_in_all() {
 /// What no listed value matches is decided without reading a span.
 async fn what_no_listed_value_matches_costs_nothing(plugin: Plugin) {
     let larder = Options::new(plugin).start();
+    larder.lists_values().await;
     let client = larder.client().await;
     for number in 1..=9_u8 {
         let one = span([number; 16], 1)

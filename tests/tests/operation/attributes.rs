@@ -94,11 +94,14 @@ fn check(larder: &Larder) {
 async fn attributes_and_values_are_told(plugin: Plugin) {
     let home = Home::new();
     let larder = Options::new(plugin).start_in(&home);
+    larder.lists_values().await;
     store(&larder.client().await).await;
     check(&larder);
     if plugin == Plugin::Kv {
         larder.kill();
-        check(&Options::new(plugin).start_in(&home));
+        let larder = Options::new(plugin).start_in(&home);
+        larder.lists_values().await;
+        check(&larder);
     }
 }
 
@@ -107,6 +110,7 @@ larder_tests::with_plugins!(attributes_and_values_are_told: kv = Kv, memory = Me
 #[tokio::test]
 async fn what_cannot_be_told_is_refused_with_a_reason() {
     let larder = Options::new(Plugin::Memory).start();
+    larder.lists_values().await;
     for (path, part) in [
         ("/attributes?limit=5", "unknown field"),
         ("/attributes/k/values?limit=0", "limit is 0"),
@@ -125,6 +129,7 @@ async fn what_cannot_be_told_is_refused_with_a_reason() {
 async fn an_attribute_with_too_many_values_says_so() {
     const MOST: u64 = 10_000;
     let larder = Options::new(Plugin::Kv).start();
+    larder.lists_values().await;
     let client = larder.client().await;
     let one = |id: u64| {
         let number = format!("n{id}");

@@ -1,7 +1,7 @@
 //! A token of tenant `b` alone gives no access to tenant `a`, by any RPC or route.
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Home, Larder, Plugin, Tokens, http, token};
+use larder_tests::{Client, Home, Larder, Plugin, Tokens, eventually, http, token};
 use tonic::Code;
 
 use super::header::{admitted, every_rpc};
@@ -49,7 +49,15 @@ impl TokenIsolation {
         let one = span([1; 16], 1).name(SECRET).at(5);
         let owner = server.client(Some(&server.all)).await.tenant("a");
         owner.store([service(SECRET).span(one)]).await;
+        server.lists_values("a").await;
         server
+    }
+
+    /// Waits until the values of a tenant's attributes are listed.
+    async fn lists_values(&self, tenant: &str) {
+        let path = format!("/attributes?tenant={tenant}");
+        let status = || self.ask(("GET", &path), Some(&self.all)).status;
+        eventually("listed values", async || (status() == 200).then_some(())).await;
     }
 
     async fn client(&self, token: Option<&str>) -> Client {
@@ -125,6 +133,7 @@ async fn tokens_are_isolated(plugin: Plugin) {
     for route in [("POST", "/explain?tenant=b"), ("POST", "/purge?tenant=b")] {
         assert_eq!(server.ask(route, Some(&server.b)).status, 200, "{route:?}");
     }
+    server.lists_values("b").await;
     for route in [
         "/attributes?tenant=b",
         "/attributes/service.name/values?tenant=b",
