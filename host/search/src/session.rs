@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use larder_model::dictionary::Snapshot;
 use larder_model::storage::{Error, ErrorKind, Part, Pieces, Search, Sightings, Storage, Wanted};
 use tokio::task::yield_now;
 
@@ -18,6 +19,8 @@ pub(crate) struct Session {
     pub(crate) budget: Budget,
     /// What the answer leaves out.
     pub(crate) omission: Omission,
+    /// The values that were listed before the first call.
+    snapshot: Option<Snapshot>,
     /// The time of the last yield.
     paused: Instant,
 }
@@ -38,8 +41,20 @@ impl Session {
             limits,
             budget,
             omission,
+            snapshot: None,
             paused: Instant::now(),
         }
+    }
+
+    /// With the values that are listed when the query starts. Without them every fragment may have any value.
+    pub(crate) fn with_snapshot(mut self, snapshot: Option<Snapshot>) -> Self {
+        self.snapshot = snapshot;
+        self
+    }
+
+    /// The listed values, if they are known.
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
     }
 
     /// Yields if the query has computed for a while. Without that, a storage that is always ready and judging between its calls would

@@ -14,6 +14,8 @@
 //! - All three write every figure to `--json FILE`. `combine A.json B.json C.json --json ALL.json` puts runs together, each against an
 //!   empty storage: minimum, median and maximum of each figure. (`--runs 3` only repeats what needs no empty storage.)
 //! - `spans --target kv=127.0.0.1:17271@PID` times searches for spans, page by page, on what the main command has written.
+//! - `patterns --target kv=127.0.0.1:17271@PID` times regular expressions on values that repeat more or less often, on what the main
+//!   command has written from a file of `generate --repeats`.
 //! - `plot LOAD.json GROWTH.json --out DIR` draws what `load` and `growth` measured, as SVG.
 //!
 //! Three commands measure tenants, on a server with `tenancy.enabled`. `tenants` writes to and searches a thousand of them; `--tenants N`
@@ -39,6 +41,7 @@ mod load;
 mod noise;
 mod numbers;
 mod openloop;
+mod patterns;
 mod plot;
 mod queries;
 mod question;
@@ -80,6 +83,7 @@ enum Command {
     Tenants(tenants::Options),
     Quiet(quiet::Options),
     Spans(spans::Options),
+    Patterns(patterns::Options),
     Noise(noise::Options),
 }
 
@@ -99,6 +103,7 @@ fn main() -> Result<()> {
             Some(Command::Tenants(options)) => tenants::run(options).await,
             Some(Command::Quiet(options)) => quiet::run(options).await,
             Some(Command::Spans(options)) => spans::run(options).await,
+            Some(Command::Patterns(options)) => patterns::run(options).await,
             Some(Command::Noise(options)) => noise::run(options).await,
         }
     })

@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// Give every span a statement, an URL and a stack trace, about 200 words together.
     #[arg(long)]
     texts: bool,
+    /// Give every span attributes of 20, 1,000 and 1,000,000 distinct values, for `patterns`.
+    #[arg(long)]
+    repeats: bool,
     /// The file.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -33,6 +36,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut corpus = Corpus::new(options.seed, options.spans, options.request_spans);
     if options.texts {
         corpus = corpus.with_texts();
+    }
+    if options.repeats {
+        corpus = corpus.with_repeats();
     }
     replay::write(&corpus, &options.out)?;
     writeln!(

@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod attributes;
 mod clock;
 mod configuration;
 mod metrics;

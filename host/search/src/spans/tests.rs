@@ -111,7 +111,7 @@ fn walk(
     seed: u64,
 ) -> Result<(), TestCaseError> {
     let mut there: Vec<ResourceSpans> = written.at(PLACE).concat();
-    let memory = Arc::new(Memory::of(&written.at(PLACE)).odd(seed));
+    let memory = Arc::new(Memory::of_listed(&written.at(PLACE), 3).odd(seed));
     let limits = Limits {
         max_message_bytes: MAX_MESSAGE_BYTES,
         ..limits()
@@ -128,6 +128,8 @@ fn walk(
     let mut visited: Vec<ResourceSpans> = Vec::new();
     let mut token = String::new();
     loop {
+        // What was written since the last page is listed, too.
+        let searcher = searcher.clone().with_snapshot(memory.snapshot());
         let (spans, next) = page(&searcher, search.clone().page(size, &token));
         prop_assert!(next.is_empty() || spans.len() == size as usize);
         visited.extend(spans);

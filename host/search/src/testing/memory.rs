@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use larder_ingest::{Ingest, Limits};
+use larder_model::dictionary::{Bounds, Contents, Dictionary, Snapshot};
 use larder_model::storage::{
     Batch, Error, FragmentFacts, Operation, Part, Piece, Pieces, Search, Sighting, Sightings,
     Storage, Term, Wanted,
@@ -23,6 +24,8 @@ pub(crate) struct Memory {
     one_at_a_time: bool,
     resumes: AtomicU64,
     exports: AtomicUsize,
+    /// The values of some of the exports.
+    dictionary: Option<Dictionary>,
     /// Changes pages of sightings before they are given.
     pub(crate) lie_about_sightings: Option<Lie<Sightings>>,
     /// Changes pages of pieces before they are given.
@@ -56,6 +59,29 @@ impl Memory {
         memory
     }
 
+    /// Holds these exports. Of each four one is written with terms of words and listed values, one with neither, and two with one of both. At
+    /// most `values` values of an attribute are listed.
+    pub(crate) fn of_listed(exports: &[Vec<ResourceSpans>], values: usize) -> Self {
+        let dictionary = Dictionary::new(Bounds {
+            values,
+            ..Bounds::default()
+        });
+        dictionary.open(Contents::default(), true);
+        let memory = Self {
+            dictionary: Some(dictionary),
+            ..Self::default()
+        };
+        for resource_spans in exports {
+            memory.export(resource_spans.clone());
+        }
+        memory
+    }
+
+    /// The values that are listed now.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        self.dictionary.as_ref()?.snapshot()
+    }
+
     /// Holds traces of one span each as a release stored them that took ids of any length.
     pub(crate) fn of_an_older_release(stored: &[ResourceSpans]) -> Self {
         let sound = stored.iter().map(|resource_spans| {
@@ -86,8 +112,17 @@ impl Memory {
         let mut ingest = ingest();
         let number = self.exports.fetch_add(1, Ordering::Relaxed);
         ingest.set_word_terms(number.is_multiple_of(2));
+        let is_listing = matches!(number % 4, 0 | 3);
+        ingest.set_dictionary(self.snapshot().filter(|_| is_listing));
         let ingested = ingest.walk(&TracesData { resource_spans }.encode_to_vec());
         for batch in &ingested.unwrap().batches {
+            if let (Some(listed), Some(dictionary)) = (batch.listed(), &self.dictionary) {
+                let mut contents = Contents::default();
+                for (level, key, form) in listed.values() {
+                    contents.add(level, key, form, listed.day());
+                }
+                dictionary.record(contents);
+            }
             self.store(batch);
         }
     }

@@ -11,6 +11,8 @@
 mod answers;
 mod budgets;
 mod contract;
+mod discovery;
+mod listed;
 mod stored_ids;
 
 use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest, TraceQueryParameters};

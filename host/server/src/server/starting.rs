@@ -31,6 +31,7 @@ pub struct StartingServer {
     scheduler: Arc<Scheduler>,
     clock: Arc<TrustedClock>,
     settings: LiveSettings,
+    dictionaries: Dictionaries,
     files: Vec<Arc<dyn WatchedFiles>>,
     connections: Vec<PortConnections>,
     anonymous_admin: bool,
@@ -68,6 +69,7 @@ impl StartingServer {
         let settings = LiveSettings::new(&config);
         let dictionaries = Dictionaries::default();
         let openings = Openings::new();
+        let dictionaries = Dictionaries::default();
         let draining = CancellationToken::new();
         let grpc = Grpc::new(
             Parts {
@@ -118,6 +120,7 @@ impl StartingServer {
             scheduler,
             clock,
             settings,
+            dictionaries,
             files: listeners.files,
             connections,
             anonymous_admin: listeners.anonymous_admin,
@@ -178,6 +181,7 @@ impl StartingServer {
             tenants: Arc::clone(&tenants),
             limits: self.settings.search.clone(),
             metrics: Arc::clone(&self.metrics),
+            dictionaries: self.dictionaries,
         };
         let drain_timeout = self.settings.drain_timeout.clone();
         let reloader = Reloader::new(reload::Parts {
