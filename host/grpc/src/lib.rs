@@ -169,6 +169,7 @@ impl Grpc {
             Arc::clone(&stores),
             parts.search,
             Arc::clone(&parts.metrics),
+            parts.dictionaries.clone(),
         );
 
         let traces = TraceWriter::new(

@@ -6,8 +6,9 @@ use std::time::Instant;
 use larder_core::Live;
 use larder_core::telemetry::Metrics;
 use larder_core::{Stores, quotas};
-use larder_model::TenantName;
+use larder_model::dictionary::Dictionaries;
 use larder_model::storage::Storage;
+use larder_model::{DEFAULT_TENANT, TenantName};
 use larder_search::{self as search, Searcher};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Extensions, Status};
@@ -23,6 +24,7 @@ pub(super) struct Searchers {
     read_limit: ReadLimit,
     limits: Live<search::Limits>,
     metrics: Arc<Metrics>,
+    dictionaries: Dictionaries,
 }
 
 /// The permits of a read, the tenant's and the server's. Returned on drop.
@@ -36,12 +38,14 @@ impl Searchers {
         stores: Arc<dyn Stores>,
         limits: Live<search::Limits>,
         metrics: Arc<Metrics>,
+        dictionaries: Dictionaries,
     ) -> Self {
         Self {
             stores,
             read_limit: ReadLimit::new(),
             limits,
             metrics,
+            dictionaries,
         }
     }
 
@@ -67,8 +71,11 @@ impl Searchers {
         limits.timeout = limits.timeout.saturating_sub(arrived.elapsed());
         let storage = storage(&*self.stores, tenant(extensions)).await;
         let storage = storage.map_err(failed)?;
+        let name = tenant(extensions).map_or(DEFAULT_TENANT, TenantName::as_str);
+        // The tenant is open. What is listed from here on is in fragments that the query need not find.
+        let snapshot = self.dictionaries.snapshot(name);
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
-        Ok((searcher, permit))
+        Ok((searcher.with_snapshot(snapshot), permit))
     }
 }
 

@@ -67,7 +67,6 @@ impl StartingServer {
         let metrics = Arc::new(Metrics::new());
         let scheduler = Arc::<Scheduler>::default();
         let settings = LiveSettings::new(&config);
-        let dictionaries = Dictionaries::default();
         let openings = Openings::new();
         let dictionaries = Dictionaries::default();
         let draining = CancellationToken::new();
