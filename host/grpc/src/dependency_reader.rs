@@ -26,7 +26,8 @@ impl DependencyReader for DependencyReaderService {
         request: Request<GetDependenciesRequest>,
     ) -> Result<Response<GetDependenciesResponse>, Status> {
         let (searcher, _permit) = self.searchers.begin(request.extensions()).await?;
-        let dependencies = searcher.dependencies(request.into_inner()).await;
+        let kept = self.searchers.kept(request.extensions());
+        let dependencies = searcher.dependencies(request.into_inner(), kept).await;
         let dependencies = dependencies.map_err(|error| status::read_storage(&error))?;
         let answer = GetDependenciesResponse { dependencies };
         Ok(with_omission(answer, searcher.omission()))

@@ -53,6 +53,7 @@ use self::health::Health;
 use self::refusals::RefusalLog;
 use self::request_memory::RequestMemory;
 use self::rpc::{RpcConfig, RpcLayer};
+pub use self::stores::KeptOfTenants;
 use self::stores::Searchers;
 use self::trace_reader::TraceReaderService;
 use self::trace_service::{TraceWriter, Walking};
@@ -129,6 +130,8 @@ pub struct Parts {
     pub dictionary: Live<bool>,
     /// The dictionaries of the tenants that are open.
     pub dictionaries: Dictionaries,
+    /// What is kept of traces, for the dependencies (`dependencies.kept`). `None` judges all of them.
+    pub kept: Option<Arc<dyn KeptOfTenants>>,
 }
 
 /// A port and its services.
@@ -170,6 +173,7 @@ impl Grpc {
             parts.search,
             Arc::clone(&parts.metrics),
             parts.dictionaries.clone(),
+            parts.kept,
         );
 
         let traces = TraceWriter::new(

@@ -9,6 +9,7 @@ use larder_core::{Stores, quotas};
 use larder_model::dictionary::Dictionaries;
 use larder_model::storage::Storage;
 use larder_model::{DEFAULT_TENANT, TenantName};
+use larder_search::kept::Kept;
 use larder_search::{self as search, Searcher};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Extensions, Status};
@@ -16,6 +17,12 @@ use tonic::{Extensions, Status};
 use super::read_limit::ReadLimit;
 use super::request_memory::MemoryReservation;
 use super::status;
+
+/// What is kept of the traces of each tenant.
+pub trait KeptOfTenants: Send + Sync + 'static {
+    /// What is kept of this tenant's traces. `None` if nothing is, or the tenant is not open.
+    fn of(&self, tenant: &str) -> Option<Arc<dyn Kept>>;
+}
 
 /// Makes the searchers of requests. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +32,7 @@ pub(super) struct Searchers {
     limits: Live<search::Limits>,
     metrics: Arc<Metrics>,
     dictionaries: Dictionaries,
+    kept: Option<Arc<dyn KeptOfTenants>>,
 }
 
 /// The permits of a read, the tenant's and the server's. Returned on drop.
@@ -39,6 +47,7 @@ impl Searchers {
         limits: Live<search::Limits>,
         metrics: Arc<Metrics>,
         dictionaries: Dictionaries,
+        kept: Option<Arc<dyn KeptOfTenants>>,
     ) -> Self {
         Self {
             stores,
@@ -46,7 +55,15 @@ impl Searchers {
             limits,
             metrics,
             dictionaries,
+            kept,
         }
+    }
+
+    /// What is kept of the traces of the tenant of a request with these extensions. Call it after [`Searchers::begin`], which opens the
+    /// tenant.
+    pub(super) fn kept(&self, extensions: &Extensions) -> Option<Arc<dyn Kept>> {
+        let tenant = tenant(extensions).map_or(DEFAULT_TENANT, TenantName::as_str);
+        self.kept.as_ref()?.of(tenant)
     }
 
     /// The searcher and the permits of a request with these extensions.

@@ -20,7 +20,7 @@ pub mod plugin {
 
     pub use crate::component::{
         Checkup, CompileJob, Compiler, Component, Error, Host, Instancing, Limits, LoadChecks,
-        PluginConfig, Repair, Source, State, Status,
+        PluginConfig, Repair, Source, State, Status, forget_derived,
     };
     pub use crate::instance::{Exchanged, Plugin};
     pub use crate::sandbox::{ContractVersion, Runtime, RuntimeConfig};

@@ -4,6 +4,7 @@
 
 mod clock;
 mod error;
+mod graphs;
 mod hangups;
 mod limits;
 mod listeners;

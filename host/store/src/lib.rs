@@ -33,6 +33,8 @@ pub use snapshot::{
 pub const MAX_OBJECT_BYTES: usize = 5 * 1024 * 1024;
 /// Maximum size of one commit (`kv.commit`), keys and values together, in bytes.
 pub const MAX_COMMIT_BYTES: usize = 256 * 1024;
+/// Names of partitions, and ids of writers, that begin with this are the host's own. No plugin can use them, and none sees them.
+pub const HOST_PREFIX: &str = "_host/";
 
 /// Storage of the namespaces of all tenants.
 #[async_trait::async_trait]

@@ -10,6 +10,7 @@
 )]
 
 mod checks;
+mod dependencies;
 mod disk;
 mod folder;
 mod incomplete;

@@ -80,6 +80,8 @@ everywhere! {
         Hostile, "flood kv with keys", &[], Serves("7 times", 1);
     too_many_bytes_for_kv_are_refused_everywhere:
         Hostile, "flood kv with bytes", &[], Serves("3 times", 1);
+    the_host_s_own_partitions_are_out_of_reach_everywhere:
+        Hostile, "reach for the host's own", &[], Serves("7 times", 1);
     nothing_outside_of_the_sandbox_is_reached_from_anywhere:
         Hostile, "break out", &[], Serves("10 times", 1);
 }

@@ -141,6 +141,18 @@ metrics! {
         "The time those syncs took";
     KV_DAMAGED = "larder_kv_damaged", Counter, [],
         "Times that something stored in kv could not be read back";
+    DEPENDENCIES_OPEN = "larder_dependencies_open_buckets", Gauge, [],
+        "Stretches of five minutes, over open tenants, that were written to and of whose traces the calls are not kept yet, so that a request for dependencies judges them";
+    DEPENDENCIES_OLDEST = "larder_dependencies_oldest_open_seconds", Gauge, [],
+        "How long the first of those stretches has waited; 0 if there is none";
+    DEPENDENCIES_LATE = "larder_dependencies_late_traces", Gauge, [],
+        "Traces, over open tenants, that got a span after their calls were kept, and that each request for dependencies judges until they are kept anew";
+    DEPENDENCIES_KEPT = "larder_dependencies_kept_bytes", Gauge, [],
+        "Bytes of the calls that are kept for requests for dependencies, over open tenants, before compression";
+    DEPENDENCIES_SETTLING = "larder_dependencies_settling_seconds", Counter, [],
+        "The time that judging traces in the background took, to keep their calls, without that of the plugin";
+    DEPENDENCIES_BACKFILLED = "larder_dependencies_backfilled", Gauge, [],
+        "1 once the calls of all that open tenants had stored without keeping them are kept, else 0";
     CLOCK_JUMP = "larder_clock_jump_seconds", Gauge, [],
         "How far the system's clock is from the time that retention believes, after a jump; 0 while it is believed";
     TENANTS_OPEN = "larder_tenants_open", Gauge, [],

@@ -27,12 +27,12 @@ use self::instruments::{IntGauge, float, powers_of_four, register, seconds};
 use self::labels::{
     ErrorLabels, ListLabels, OutcomeLabels, ReasonLabels, RpcLabels, RuleLabels, SettingLabels,
 };
-use self::storage::{KvMetrics, StorageMetrics};
+use self::storage::{DependencyMetrics, KvMetrics, StorageMetrics};
 use self::tenants::TenantFamilies;
-use super::KvStatistics;
 use super::descriptions;
 use super::process::ProcessCollector;
 use super::tenant_gauges::TenantGauges;
+use super::{DependencyStatistics, KvStatistics};
 
 /// All metrics of the server. Shared as an `Arc`; every method is cheap and may be called from any thread.
 pub struct Metrics {
@@ -53,6 +53,7 @@ pub struct Metrics {
     query_cut: Family<ListLabels, Counter>,
     storage: StorageMetrics,
     kv: KvMetrics,
+    dependencies: DependencyMetrics,
     clock_jump: IntGauge,
     tenants_open: IntGauge,
     tenant_refused: Family<SettingLabels, Counter>,
@@ -106,6 +107,7 @@ impl Metrics {
             query_cut: register(on, descriptions::QUERY_CUT, Family::default()),
             storage: StorageMetrics::register(on),
             kv: KvMetrics::register(on),
+            dependencies: DependencyMetrics::register(on),
             clock_jump: register(on, descriptions::CLOCK_JUMP, IntGauge::default()),
             tenants_open: register(on, descriptions::TENANTS_OPEN, IntGauge::default()),
             tenant_refused: register(on, descriptions::TENANT_REFUSED, Family::default()),
@@ -236,6 +238,11 @@ impl Metrics {
     /// Takes over the statistics of the kv driver.
     pub fn kv(&self, now: &KvStatistics) {
         self.kv.set(now);
+    }
+
+    /// Takes over the statistics of the calls that are kept of traces.
+    pub fn dependencies(&self, now: &DependencyStatistics) {
+        self.dependencies.set(now);
     }
 
     /// The plugin was dropped and is restarted. `error_type` is the cause: `trap`, `deadline`, ...

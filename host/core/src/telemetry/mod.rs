@@ -4,6 +4,7 @@
 //! this module decides the names of metrics.
 
 mod chain;
+mod dependencies;
 mod descriptions;
 mod kv;
 pub mod logs;
@@ -12,6 +13,7 @@ mod process;
 mod tenant_gauges;
 
 pub use chain::Chain;
+pub use dependencies::DependencyStatistics;
 pub use descriptions::{METRICS, MetricDescription, MetricKind};
 pub use kv::KvStatistics;
 pub use metrics::{Metrics, PluginLabels, TenantSeries, only_tenants};

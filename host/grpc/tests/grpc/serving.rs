@@ -108,6 +108,7 @@ impl Serving {
             word_terms: Live::new(true),
             dictionary: Live::new(true),
             dictionaries: Dictionaries::default(),
+            kept: None,
         };
         let grpc = Grpc::new(parts, draining.clone());
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use larder_core::telemetry::Metrics;
-use larder_model::storage::Statistics;
+use larder_model::storage::{Observers, Statistics};
 use larder_store::{self as kv, Driver as _, MemoryDriver, Namespace};
 
 use self::load::Loaded;
@@ -29,7 +29,7 @@ pub use checkup::Checkup;
 pub use compiler::{CompileJob, Compiler};
 pub use config::{Limits, PluginConfig};
 pub use error::Error;
-pub use repair::Repair;
+pub use repair::{Repair, forget_derived};
 pub use source::Source;
 pub use status::{Instancing, State, Status};
 
@@ -45,6 +45,8 @@ pub struct Host {
     pub kv: Arc<dyn kv::Driver>,
     /// Counts calls, failures and broken rules.
     pub metrics: Arc<Metrics>,
+    /// Told of what happens to the data of each tenant, to derive from it.
+    pub observers: Option<Arc<dyn Observers>>,
 }
 
 /// A loaded plugin. It is immutable: a reload makes another one.

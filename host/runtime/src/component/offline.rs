@@ -48,6 +48,7 @@ impl Offline {
             runtime: runtime.clone(),
             kv,
             metrics: Arc::new(Metrics::new()),
+            observers: None,
         };
         let component = Component::load(&host, settings, LoadChecks::Describe).await?;
         let name = Arc::clone(component.name());

@@ -8,6 +8,7 @@ use larder_store as kv;
 
 use super::offline::{Offline, OfflineRole};
 use super::{Error, PluginConfig};
+use crate::instance::keep;
 use crate::instance::starter::Starter;
 use crate::sandbox::guest::Instance;
 use crate::sandbox::{Runtime, check, refusal};
@@ -18,6 +19,20 @@ pub struct Repair {
     /// None for a plugin that keeps its data in memory alone, and after the end.
     instance: Option<Instance>,
     starter: Starter,
+}
+
+/// Gives back all that the host derives from a tenant's traces and keeps beside them: it is derived anew once the tenant is open. `false`,
+/// and nothing is changed, if there is none. For a store that no server has open.
+///
+/// # Errors
+/// The driver's.
+pub async fn forget_derived(kv: &dyn kv::Driver, tenant: &str) -> Result<bool, kv::Error> {
+    let namespace = kv.open(tenant).await?;
+    let forgotten = keep::forget(&*namespace, &kv.writer_id()).await?;
+    if forgotten {
+        namespace.sync(namespace.generation()).await?;
+    }
+    Ok(forgotten)
 }
 
 // === impl Repair ===

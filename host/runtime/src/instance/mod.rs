@@ -3,10 +3,13 @@
 //! [`Plugin`] is the only [`Storage`](larder_model::storage::Storage) of the server. `queue` holds the writes that wait; `worker` hands
 //! them to the writer in its `slot`; `acks` makes them durable; `pool` and `pools` hold the readers. `starter` starts instances;
 //! `backoff` and `suspects` decide about restarts and about batches that kill instances; `exchange` replaces a component that runs.
+//! `observed` tells the tenant's observer what happens, and `keep` is where that keeps what it derives.
 
 mod acks;
 mod backoff;
 mod exchange;
+pub(crate) mod keep;
+mod observed;
 mod plugin;
 mod pool;
 mod pools;

@@ -1,13 +1,14 @@
 //! One tenant's plugin at work. Each request gets a [`Storage`] of it: [`Plugin::pinned`].
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use larder_core::Permit;
 use larder_core::Serving;
 use larder_core::telemetry::{Metrics, PluginLabels, TenantGauges};
 use larder_model::DEFAULT_TENANT;
-use larder_model::storage::{self, Batch, Statistics, Storage};
+use larder_model::storage::{self, Batch, Statistics, Storage, StorageSource};
 use larder_store as kv;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -19,7 +20,7 @@ use super::backoff::Backoff;
 use super::pool::Pool;
 use super::pools::Pools;
 use super::queue::WriteQueue;
-use super::reads::{Pinned, Reads};
+use super::reads::{Background, Pinned, Reads};
 use super::shared::Shared;
 use super::slot::WriterSlot;
 use super::starter::Starter;
@@ -35,6 +36,8 @@ pub struct Plugin {
     pub(crate) readers: Readers,
     worker: Mutex<Option<JoinHandle<()>>>,
     pub(crate) starter: Arc<Starter>,
+    /// Storages that work in the background uses now.
+    pub(crate) background: AtomicUsize,
     /// Its place among the tenants that may be open, returned when it is dropped.
     place: OnceLock<Permit>,
 }
@@ -64,6 +67,7 @@ impl Plugin {
             runtime: runtime.clone(),
             kv,
             metrics,
+            observers: None,
         };
         let component = Component::load(&host, settings, LoadChecks::Describe).await?;
         component.open(DEFAULT_TENANT).await
@@ -110,14 +114,37 @@ impl Plugin {
         let slot = WriterSlot::new(instance, Arc::clone(&starter), backoff, Arc::clone(&shared));
         let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes);
         let (readers, worker) = work(slot, &starter, &shared, &queue);
-        Ok(Arc::new(Self {
+        let plugin = Arc::new(Self {
             shared,
             queue,
             readers,
-            worker: Mutex::new(Some(worker)),
+            worker: Mutex::new(None),
             starter,
+            background: AtomicUsize::new(0),
             place: OnceLock::new(),
-        }))
+        });
+        let opened = plugin.observe().await;
+        opened.map_err(|source| Error::Kv {
+            plugin: name.to_string(),
+            source,
+        })?;
+        let starter = &plugin.starter;
+        let span = info_span!("tenant", tenant.id = starter.tenant());
+        let task = tokio::spawn(starter.lane().gated(worker.run().instrument(span)));
+        *plugin.worker.lock() = Some(task);
+        Ok(plugin)
+    }
+
+    /// Has the tenant observed, where the host has observers.
+    async fn observe(self: &Arc<Self>) -> Result<(), kv::Error> {
+        let Some(observers) = self.starter.component().host().observers.clone() else {
+            return Ok(());
+        };
+        let keep = self.starter.keep().await?;
+        let this: Weak<Self> = Arc::downgrade(self);
+        let observer = observers.open(self.starter.tenant(), keep, this).await;
+        self.shared.observed.begin(observer);
+        Ok(())
     }
 
     /// The plugin at this moment.
@@ -223,14 +250,24 @@ impl Plugin {
 
     /// The storage for one request: all of its calls are answered by the component that was there when it began.
     pub fn pinned(self: Arc<Self>) -> Arc<dyn Storage> {
+        Arc::new(self.pin())
+    }
+
+    fn pin(self: Arc<Self>) -> Pinned {
         let reads = match &self.readers {
             Readers::Beside(pools) => Reads::Pool(pools.current()),
             Readers::Writer(slot) => Reads::Writer(Arc::clone(slot)),
         };
-        Arc::new(Pinned {
+        Pinned {
             plugin: self,
             reads,
-        })
+        }
+    }
+
+    /// True while a request has it, besides the one who asks, or writes wait. Work in the background is no use of it.
+    pub(crate) fn is_used(self: &Arc<Self>) -> bool {
+        let background = self.background.load(Ordering::SeqCst);
+        Arc::strong_count(self) > 1 + background || self.is_busy()
     }
 
     /// Writes the batch after those that wait. Returns when it is as durable as the plugin promises.
@@ -257,13 +294,19 @@ impl Plugin {
     }
 }
 
-/// Starts the writer's task, with readers beside it where the plugin wants them.
+impl StorageSource for Plugin {
+    fn storage(self: Arc<Self>) -> Arc<dyn Storage> {
+        Arc::new(Background::new(self.pin()))
+    }
+}
+
+/// The writer's task, and readers beside it where the plugin wants them.
 fn work(
     slot: Arc<WriterSlot>,
     starter: &Arc<Starter>,
     shared: &Arc<Shared>,
     queue: &Arc<WriteQueue>,
-) -> (Readers, JoinHandle<()>) {
+) -> (Readers, Worker) {
     let replicated = shared.instancing == Instancing::Replicated;
     let pools = replicated.then(|| {
         let (starter, shared) = (Arc::clone(starter), Arc::clone(shared));
@@ -283,11 +326,7 @@ fn work(
         Some(pools) => Readers::Beside(pools),
         None => Readers::Writer(slot),
     };
-    let span = info_span!("tenant", tenant.id = starter.tenant());
-    (
-        readers,
-        tokio::spawn(starter.lane().gated(worker.run().instrument(span))),
-    )
+    (readers, worker)
 }
 
 #[cfg(test)]

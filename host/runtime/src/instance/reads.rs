@@ -1,6 +1,7 @@
 //! The storage of one request. Its reads go to the one instance, or to the readers that were current when the request came.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use larder_model::storage::{
     self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted,
@@ -25,6 +26,9 @@ pub(crate) struct Pinned {
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) reads: Reads,
 }
+
+/// As [`Pinned`], for work in the background: the plugin does not count as used by it, so its tenant may be evicted and purged meanwhile.
+pub(crate) struct Background(Pinned);
 
 // === impl Pinned ===
 
@@ -96,5 +100,58 @@ impl Storage for Pinned {
             Reads::Writer(_) => shared.struck_out.notify_one(),
             Reads::Pool(pool) => pool.renew(),
         }
+    }
+}
+
+// === impl Background ===
+
+impl Background {
+    pub(crate) fn new(pinned: Pinned) -> Self {
+        pinned.plugin.background.fetch_add(1, Ordering::SeqCst);
+        Self(pinned)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.plugin.background.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait::async_trait]
+impl Storage for Background {
+    async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
+        self.0.write(batch).await
+    }
+
+    async fn find(
+        &self,
+        search: &Search,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Sightings, storage::Error> {
+        self.0.find(search, resume, limit).await
+    }
+
+    async fn read(
+        &self,
+        wanted: &Wanted,
+        part: Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Result<Pieces, storage::Error> {
+        self.0.read(wanted, part, resume, max_bytes).await
+    }
+
+    async fn services(&self) -> Result<Vec<String>, storage::Error> {
+        self.0.services().await
+    }
+
+    async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
+        self.0.operations(service).await
+    }
+
+    fn report(&self, breach: &storage::Error) {
+        self.0.report(breach);
     }
 }

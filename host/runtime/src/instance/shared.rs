@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tracing::{error, warn};
 
+use super::observed::Observed;
 use super::suspects::Suspects;
 use crate::component::{Instancing, State};
 use crate::sandbox::check::Breach;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     /// The instance has to be replaced for its strikes.
     pub(crate) struck_out: Notify,
     pub(crate) suspects: Mutex<Suspects>,
+    pub(crate) observed: Observed,
     ready: watch::Sender<bool>,
     reads: watch::Sender<bool>,
     writes: watch::Sender<bool>,
@@ -86,6 +88,7 @@ impl Shared {
             gauge,
             struck_out: Notify::new(),
             suspects: Mutex::default(),
+            observed: Observed::default(),
             ready: watch::Sender::new(false),
             reads: watch::Sender::new(false),
             writes: watch::Sender::new(false),

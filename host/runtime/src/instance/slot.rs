@@ -12,6 +12,7 @@ use super::pool::{ReadPermit, too_many_reads};
 use super::question::Question;
 use super::shared::Shared;
 use super::starter::Starter;
+use crate::component::Instancing;
 use crate::sandbox::guest::{Failure, Instance};
 
 /// Locked for each piece of work. Tasks get the lock in the order in which they ask for it.
@@ -115,13 +116,14 @@ impl Writer {
     pub(crate) async fn restart(&mut self) -> Result<(), Error> {
         match self.starter.writer(&self.starter.component()).await {
             Ok(instance) => {
+                self.lose().await;
                 self.replace(instance);
                 Ok(())
             }
             Err(error) => {
                 let failure = error.into_failure();
                 let error = self.shared.unavailable(&failure);
-                self.fail(failure);
+                self.fail(failure).await;
                 Err(error)
             }
         }
@@ -135,14 +137,15 @@ impl Writer {
         }
     }
 
-    /// Puts this instance into the slot.
+    /// Puts this instance, which has fenced those before it, into the slot.
     pub(crate) fn replace(&mut self, instance: Instance) {
         self.state = WriterState::Running(Box::new(instance));
+        self.shared.observed.write_ended();
         self.shared.up();
     }
 
     /// Drops the instance and sets the time of the next start.
-    pub(crate) fn fail(&mut self, failure: Failure) {
+    pub(crate) async fn fail(&mut self, failure: Failure) {
         let now = Instant::now();
         let restart_at = self.backoff.failed(now);
         self.shared.failed(&failure, restart_at - now);
@@ -151,7 +154,17 @@ impl Writer {
             restart_at,
             failure,
         };
+        self.lose().await;
         self.failed.notify_one();
+    }
+
+    /// The instance is gone, and with it what an `exclusive` plugin has stored. Takes `&mut self`, as an instance cannot be shared between
+    /// threads.
+    async fn lose(&mut self) {
+        match self.shared.instancing {
+            Instancing::Exclusive => self.shared.observed.forget(&self.starter).await,
+            Instancing::Replicated => {}
+        }
     }
 
     /// Drops the instance for good.
@@ -166,7 +179,7 @@ impl Writer {
         let outcome = question.ask(self.instance().await?, &shared.name).await;
         let (result, failure) = outcome.settle(&shared);
         if let Some(failure) = failure {
-            self.fail(failure);
+            self.fail(failure).await;
         }
         result
     }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use larder_core::fair::Lane;
-use larder_model::storage::{Error, ErrorKind};
+use larder_model::storage::{Error, ErrorKind, Keep};
 use larder_store::{self as kv, Driver, Namespace};
 use parking_lot::{Mutex, RwLock};
-use tracing::{Instrument as _, info_span};
+use tracing::{Instrument as _, info_span, warn};
 
-use crate::component::{Component, PluginConfig};
+use super::keep::{self, NamespaceKeep};
+use crate::component::{Component, Instancing, PluginConfig};
 use crate::sandbox::contract::{Environment, Role};
 use crate::sandbox::guest::{Cause, Failure, Gauge, Instance, KvAccess};
 use crate::sandbox::refusal;
@@ -24,6 +25,8 @@ pub(crate) struct Starter {
     /// Memory of all of the tenant's instances.
     gauge: Gauge,
     namespace: Mutex<Arc<dyn Namespace>>,
+    /// The observer's place in the namespace. `None` if nobody observes the tenant, or what is kept of it is in memory.
+    keep: Mutex<Option<Arc<NamespaceKeep>>>,
     /// The namespace's generation when the writer was last opened.
     generation: AtomicU64,
 }
@@ -44,13 +47,15 @@ pub(crate) enum OpenError {
 impl Starter {
     pub(crate) async fn new(component: Arc<Component>, lane: Lane) -> Result<Self, kv::Error> {
         let driver = Arc::clone(&component.host().kv);
-        let namespace = Mutex::new(driver.open(lane.tenant()).await?);
+        let namespace = driver.open(lane.tenant()).await?;
+        let keep = keep_in(&namespace, &*driver, &component);
         Ok(Self {
             component: RwLock::new(component),
             driver,
             lane,
             gauge: Gauge::default(),
-            namespace,
+            namespace: Mutex::new(namespace),
+            keep: Mutex::new(keep),
             generation: AtomicU64::new(0),
         })
     }
@@ -116,8 +121,36 @@ impl Starter {
     /// Gives the tenant an empty namespace; instances of the old one are fenced.
     pub(crate) async fn renew(&self) -> Result<(), kv::Error> {
         let new = self.driver.renew(self.lane.tenant()).await?;
+        *self.keep.lock() = keep_in(&new, &*self.driver, &self.component());
         *self.namespace.lock() = new;
         Ok(())
+    }
+
+    /// Where the tenant's observer keeps what it derives from the data that is there, once a writer has been opened.
+    ///
+    /// # Errors
+    /// As [`keep::in_memory`].
+    pub(crate) async fn keep(&self) -> Result<Arc<dyn Keep>, kv::Error> {
+        let keep = self.keep.lock().clone();
+        match keep {
+            Some(keep) => Ok(keep),
+            None => keep::in_memory().await,
+        }
+    }
+
+    /// As [`Starter::keep`], after everything that was stored is gone, and before another writer is opened. Where nothing can be kept beside
+    /// the data, that is in memory.
+    pub(crate) async fn fresh_keep(&self) -> Result<Arc<dyn Keep>, kv::Error> {
+        let keep = self.keep.lock().clone();
+        // No instance has claimed the writer's id in the new namespace.
+        if let Some(keep) = &keep
+            && let Err(error) = keep.claim(0).await
+        {
+            warn!(%error, "what is derived from the tenant's data is kept in memory until it is opened again");
+            // The claims of writers are not followed from here on, so that none of it is used later.
+            *self.keep.lock() = None;
+        }
+        self.keep().await
     }
 
     /// A new writer from `component`. It fences every earlier writer.
@@ -127,6 +160,10 @@ impl Starter {
         self.generation.store(generation, Ordering::Relaxed);
         let id = self.driver.writer_id();
         let claim = namespace.claim(&id).await.map_err(OpenError::Kv)?;
+        let keep = self.keep.lock().clone();
+        if let Some(keep) = keep {
+            keep.claim(claim.epoch).await.map_err(OpenError::Kv)?;
+        }
         let kv = KvAccess {
             namespace,
             claim: Some(claim),
@@ -165,6 +202,21 @@ impl Starter {
         open(&mut instance, component.config(), role).await?;
         Ok(instance)
     }
+}
+
+/// The observer's place in a namespace, if the component's tenants are observed and it keeps its data there.
+fn keep_in(
+    namespace: &Arc<dyn Namespace>,
+    driver: &dyn Driver,
+    component: &Component,
+) -> Option<Arc<NamespaceKeep>> {
+    let is_observed = component.host().observers.is_some();
+    let is_kept = is_observed && component.instancing() == Instancing::Replicated;
+    is_kept.then(|| {
+        let (namespace, name) = (Arc::clone(namespace), Arc::clone(component.name()));
+        let (is_durable, writer) = (driver.is_durable(), driver.writer_id());
+        Arc::new(NamespaceKeep::new(namespace, is_durable, &writer, name))
+    })
 }
 
 /// Calls `open` of an instance that was just started.

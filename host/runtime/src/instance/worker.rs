@@ -48,6 +48,7 @@ impl Worker {
             }
         }
         self.slot.lock().await.close();
+        self.shared.observed.close().await;
         if let Some(acks) = self.acks.take() {
             acks.stop().await;
         }
@@ -69,14 +70,14 @@ impl Worker {
                 cause: Cause::Kv,
                 detail: "kv has lost what was not durable, and was opened anew".to_owned(),
             };
-            self.slot.lock().await.fail(failure);
+            self.slot.lock().await.fail(failure).await;
             return true;
         }
         tokio::select! {
             () = self.queue.ready() => return self.work().await,
             () = sleep_until(self.maintain_at.into()) => self.maintain().await,
             () = self.shared.struck_out.notified() => {
-                self.slot.lock().await.fail(Failure::struck_out());
+                self.slot.lock().await.fail(Failure::struck_out()).await;
             }
             // An instance failed in a read.
             () = self.slot.failed() => {}
@@ -125,9 +126,16 @@ impl Worker {
         let generation = self.starter.namespace().generation();
         let patience = writes.iter().find_map(|waiting| waiting.suspect);
         let patience = patience.map_or(1, |suspect| suspect.patience);
-        let written = instance
-            .write(self.clock().mark(), &batches, patience)
-            .await;
+        let (now, observed) = (self.clock().mark(), &self.shared.observed);
+        if let Err(error) = observed.before_write(now, &batches).await {
+            warn!(plugin = &*self.shared.name, %error, "a write is refused, as what is derived from it could not be noted");
+            let acks = writes.into_iter().map(|waiting| waiting.ack);
+            return acks.for_each(|ack| ack.answer(Err(error.clone())));
+        }
+        let written = instance.write(now, &batches, patience).await;
+        if written.is_ok() {
+            observed.write_ended();
+        }
         match written {
             Ok(Ok(())) => {
                 drop(writer);
@@ -144,7 +152,7 @@ impl Worker {
             }
             Err(failure) => {
                 self.refuse(writes, &failure);
-                writer.fail(failure);
+                writer.fail(failure).await;
             }
         }
     }
@@ -203,11 +211,15 @@ impl Worker {
                 );
                 false
             }
-            Err(failure) => return writer.fail(failure),
+            Err(failure) => return writer.fail(failure).await,
         };
         match instance.statistics().await {
-            Ok(counts) => self.shared.set_statistics(counts),
-            Err(failure) => return writer.fail(failure),
+            Ok(counts) => {
+                self.shared.set_statistics(counts);
+                // By the time that marks writes, as all that an observer is told.
+                self.shared.observed.counted(self.clock().mark(), &counts);
+            }
+            Err(failure) => return writer.fail(failure).await,
         }
         self.maintain_at = Instant::now();
         if !more {
@@ -229,7 +241,11 @@ impl Worker {
             let text = format!("the plugin's storage could not be purged: {error}");
             return Err(Error::new(ErrorKind::Unavailable, text));
         }
-        let started = self.slot.lock().await.restart().await;
+        let mut writer = self.slot.lock().await;
+        // Also if no instance can be started: what was kept is of data that is gone.
+        self.shared.observed.forget(&self.starter).await;
+        let started = writer.restart().await;
+        drop(writer);
         if let Some(pools) = &self.pools {
             pools.renew();
         }

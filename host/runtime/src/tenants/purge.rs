@@ -75,11 +75,10 @@ impl Tenants {
         }
         // Calls from here on wait until the slot is removed, and then make another.
         let mut lifecycle = slot.lifecycle().await;
-        let used = |plugin: &Arc<Plugin>| Arc::strong_count(plugin) > 1 || plugin.is_busy();
         if lifecycle.closed || lifecycle.removed {
             return Ok(false);
         }
-        let Ok(plugin) = slot.take_unless(used) else {
+        let Ok(plugin) = slot.take_unless(Plugin::is_used) else {
             return Ok(false);
         };
         if let Some(plugin) = plugin {

@@ -280,9 +280,7 @@ impl Slot {
     pub(super) fn evictable_since(&self) -> Option<Instant> {
         let state = self.state();
         let plugin = state.plugin.as_ref()?;
-        let is_free = plugin.instancing() == Instancing::Replicated
-            && Arc::strong_count(plugin) == 1
-            && !plugin.is_busy();
+        let is_free = plugin.instancing() == Instancing::Replicated && !plugin.is_used();
         is_free.then_some(state.used)
     }
 
@@ -292,7 +290,7 @@ impl Slot {
         if plugin.instancing() == Instancing::Exclusive {
             return None;
         }
-        if Arc::strong_count(plugin) > 1 || plugin.is_busy() {
+        if plugin.is_used() {
             state.used = now;
             return None;
         }

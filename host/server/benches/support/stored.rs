@@ -111,6 +111,7 @@ impl Plugin {
             runtime: runtime.clone(),
             kv: Arc::new(MemoryDriver::new()),
             metrics: Arc::new(Metrics::new()),
+            observers: None,
         };
         Ok(Component::load(&host, settings, LoadChecks::Describe).await?)
     }

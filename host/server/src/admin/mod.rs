@@ -93,6 +93,12 @@ pub trait Backend: Send + Sync + 'static {
     async fn snapshot(&self, request: SnapshotRequest) -> Result<Made, SnapshotError>;
 }
 
+/// The calls that are kept of the tenants' traces.
+pub trait Graphs: Send + Sync + 'static {
+    /// Sets their metrics. Called at every scrape.
+    fn measure(&self, metrics: &Metrics);
+}
+
 /// Runs searches and explains them, and tells what may be searched for.
 #[async_trait::async_trait]
 pub trait Explains: Send + Sync + 'static {
@@ -154,6 +160,8 @@ pub struct AdminState {
     pub certificates: Vec<Arc<Tls>>,
     /// Timeout for a client to send a whole request (`limits.request_timeout`).
     pub request_timeout: Live<Duration>,
+    /// What is kept of traces; `None` while nothing is (`dependencies.kept`).
+    pub graphs: Option<Arc<dyn Graphs>>,
 }
 
 /// The routes.

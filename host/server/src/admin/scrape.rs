@@ -21,6 +21,9 @@ pub(super) async fn metrics(
     if let Ok(opened) = state.opening.opened() {
         opened.backend.measure(&state.metrics).await;
     }
+    if let Some(graphs) = &state.graphs {
+        graphs.measure(&state.metrics);
+    }
     let jump = state.clock.jump().map_or(0, |jump| jump.by.as_secs());
     state.metrics.clock_jump(jump);
     for tls in &state.certificates {

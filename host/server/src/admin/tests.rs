@@ -262,6 +262,7 @@ impl TestAdmin {
             access: Arc::new(Access::anonymous()),
             certificates: Vec::new(),
             request_timeout: Live::new(Duration::from_mins(1)),
+            graphs: None,
         };
         Self { plugin, state }
     }

@@ -88,11 +88,11 @@ pub(super) fn remove(scratch: TempDir) {
 
 // === the values of kv ===
 
-/// Prints the damaged values, and calls `found` with the tenant of each. True if there are none.
+/// Prints the damaged values, and calls `found` with each. True if there are none.
 pub(super) fn check_values(
     driver: &EmbeddedDriver,
     to: &mut impl Write,
-    found: &mut dyn FnMut(String),
+    found: &mut dyn FnMut(Damage),
 ) -> anyhow::Result<bool> {
     let mut printed = Ok(());
     let checked = driver.check(&mut |damage| {
@@ -100,7 +100,7 @@ pub(super) fn check_values(
         if printed.is_ok() {
             printed = line;
         }
-        found(damage.tenant);
+        found(damage);
     });
     let orphans = driver.orphans();
     printed

@@ -9,10 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use larder_ingest::{Ingest, Limits};
 use larder_model::storage::{Batch, Remade};
-use larder_runtime::plugin::{Checkup, Repair, Runtime};
+use larder_runtime::plugin::{Checkup, Repair, Runtime, forget_derived};
 use larder_runtime::tenants;
-use larder_store::embedded::EmbeddedDriver;
-use larder_store::{Driver, OverlayDriver};
+use larder_store::embedded::{Damage, EmbeddedDriver};
+use larder_store::{Driver, HOST_PREFIX, OverlayDriver};
 
 use super::check::{self, Total, check_values, no_store, printable};
 use crate::config::Config;
@@ -54,8 +54,10 @@ struct Repairing<'a> {
 struct Found {
     /// By the driver's own check.
     in_driver: bool,
-    /// Tenants with damaged values.
+    /// Tenants with damaged values of their plugin.
     tenants: BTreeSet<String>,
+    /// Tenants with damaged values among those that the host derives from their traces.
+    derived: BTreeSet<String>,
     /// The id to write into the file of the writer id, if that is damaged.
     writer_id: Option<String>,
 }
@@ -122,8 +124,13 @@ impl<'a> Repairing<'a> {
             writeln!(to, "damaged     the id of the writer, in the file `WRITER`")
                 .context("cannot print")?;
         }
-        let mut add = |tenant| {
-            found.tenants.insert(tenant);
+        let mut add = |damage: Damage| {
+            let tenants = if damage.partition.starts_with(HOST_PREFIX) {
+                &mut found.derived
+            } else {
+                &mut found.tenants
+            };
+            tenants.insert(damage.tenant);
         };
         let is_whole = check_values(&driver, to, &mut add)?;
         found.in_driver = !is_whole;
@@ -180,7 +187,7 @@ impl<'a> Repairing<'a> {
             check::open_to_repair(self.config, &scratch)?
         };
         let overlay: Arc<dyn Driver> = Arc::new(OverlayDriver::new(Arc::new(base)));
-        let mut told = self.repair(&overlay, &found.tenants, to)?;
+        let mut told = self.repair(&overlay, found, to)?;
         if let Some(id) = &found.writer_id {
             writeln!(to, "mended      the id of the writer: {id}").context("cannot print")?;
             told.mended += 1;
@@ -217,15 +224,15 @@ impl<'a> Repairing<'a> {
         }
         let driver = EmbeddedDriver::open(options).context("cannot open the store")?;
         let driver: Arc<dyn Driver> = Arc::new(driver);
-        self.repair(&driver, &found.tenants, &mut sink())?;
+        self.repair(&driver, found, &mut sink())?;
         writeln!(to, "repaired    {}", self.config.data_dir.display()).context("cannot print")
     }
 
-    /// Runs the plugin's repair of these tenants.
+    /// Gives back what is derived from the traces and damaged, which the server then derives anew, and runs the plugins' repair.
     fn repair(
         &self,
         driver: &Arc<dyn Driver>,
-        tenants: &BTreeSet<String>,
+        found: &Found,
         to: &mut impl Write,
     ) -> anyhow::Result<Told> {
         let mut told = Told::default();
@@ -237,7 +244,14 @@ impl<'a> Repairing<'a> {
         });
         ingest.set_word_terms(self.config.ingest.word_terms);
         self.runtime.block_on(async {
-            for tenant in tenants {
+            for tenant in &found.derived {
+                if forget_derived(&**driver, tenant).await? {
+                    let line = "what the host derives from the traces: it is derived anew once the tenant is open";
+                    writeln!(to, "mended      tenant {tenant}: {line}").context("cannot print")?;
+                    told.mended += 1;
+                }
+            }
+            for tenant in &found.tenants {
                 let plugin = self.configs.of(tenant).plugin.clone();
                 let mut repair =
                     Repair::open(&self.wasm, plugin, Arc::clone(driver), tenant).await?;

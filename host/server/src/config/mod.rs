@@ -52,6 +52,8 @@ pub struct Config {
     pub limits: Limits,
     /// Storage behind the plugins' `kv` import.
     pub kv: Kv,
+    /// The calls between services.
+    pub dependencies: Dependencies,
     /// Tenants.
     pub tenancy: Tenancy,
 }
@@ -186,6 +188,16 @@ pub struct Kv {
     pub snapshot_dir: Option<PathBuf>,
 }
 
+/// The calls between services.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Dependencies {
+    /// Keeps the calls of traces as they come.
+    pub kept: bool,
+    /// Time without a new span after which the calls of a stretch of time are kept.
+    #[serde(serialize_with = "value::as_text")]
+    pub settle_after: Duration,
+}
+
 // === defaults ===
 
 impl Default for Config {
@@ -200,6 +212,7 @@ impl Default for Config {
             ingest: Ingest::default(),
             limits: Limits::default(),
             kv: Kv::default(),
+            dependencies: Dependencies::default(),
             tenancy: Tenancy::default(),
         }
     }
@@ -281,6 +294,15 @@ impl Default for Kv {
             quota: None,
             min_free: Size::mib(512),
             snapshot_dir: None,
+        }
+    }
+}
+
+impl Default for Dependencies {
+    fn default() -> Self {
+        Self {
+            kept: true,
+            settle_after: Duration::from_mins(1),
         }
     }
 }

@@ -169,6 +169,10 @@ settings! {
         "Writes are refused while the disk has less free space than this; reads and retention go on";
     "kv.snapshot_dir" .kv.snapshot_dir: Option<PathBuf>, None, Requests, Server,
         "The folder below which `larder snapshot` and `POST /snapshot` may write copies of the store; unset refuses them";
+    "dependencies.kept" .dependencies.kept: bool, None, AtStart, Server,
+        "Whether the calls of traces are kept as the traces come, so that `GetDependencies` reads only what is new; off, it reads all traces of its window, and turned on again, all calls are counted anew";
+    "dependencies.settle_after" .dependencies.settle_after: Duration, Some(("10ms", "1h")), AtStart, Server,
+        "How long no span may have come for a stretch of five minutes before the calls of its traces are kept; what comes later is right too, but costs more";
     "tenancy.enabled" .tenancy.enabled: bool, None, AtStart, Server,
         "Whether each request names its tenant in a header, and finds that tenant's data alone";
     "tenancy.header" .tenancy.header: Header, None, Requests, Server,

@@ -91,6 +91,7 @@ limits:
   request_timeout: 12s
   drain_timeout: 0s
 kv: { driver: memory, durability: periodic, sync_interval: 250ms, quota: 1GiB, min_free: 2GiB, snapshot_dir: /snapshots }
+dependencies: { kept: false, settle_after: 5s }
 tenancy:
   enabled: true
   header: X-Scope-OrgID

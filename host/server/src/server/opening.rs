@@ -11,6 +11,7 @@ use larder_runtime::tenants::{self, Tenants};
 use larder_store as kv;
 use tokio_util::sync::CancellationToken;
 
+use super::graphs::KeptGraphs;
 use super::{Error, cache_dir, kv_options, limits, runtime};
 use crate::config::{Config, KvDriver};
 
@@ -25,6 +26,8 @@ pub(super) struct Parts<'a> {
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) scheduler: &'a Arc<Scheduler>,
     pub(super) clock: &'a Arc<TrustedClock>,
+    /// What is kept of traces, if anything is.
+    pub(super) graphs: Option<&'a KeptGraphs>,
     /// What the start does now, for those who ask.
     pub(super) step: &'a Live<String>,
 }
@@ -82,6 +85,7 @@ impl Parts<'_> {
             runtime: runtime.map_err(Error::Runtime)?,
             kv,
             metrics: Arc::clone(self.metrics),
+            observers: self.graphs.map(KeptGraphs::observers),
         };
         let loaded = tenants.load(&host).await.map_err(Error::Plugin)?;
         self.begin(PLUGIN);

@@ -66,6 +66,7 @@ pub(crate) async fn rehearse(
         runtime: wasm.clone(),
         kv: Arc::clone(&kv),
         metrics: Arc::new(Metrics::new()),
+        observers: None,
     };
     let loaded = configs.clone().load(&host).await.map_err(Error::Plugin)?;
     if let Found::Store(_) = found

@@ -7,12 +7,13 @@ use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
 use larder_core::{Live, Opening, Serving, Stores};
 use larder_edge::files::WatchedFiles;
-use larder_grpc::{Grpc, Parts};
+use larder_grpc::{Grpc, KeptOfTenants, Parts};
 use larder_model::dictionary::Dictionaries;
 use larder_runtime::tenants::{self, Tenants};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::graphs::KeptGraphs;
 use super::hangups::Hangups;
 use super::listeners::{Listeners, PortConnections};
 use super::live_settings::LiveSettings;
@@ -32,6 +33,7 @@ pub struct StartingServer {
     clock: Arc<TrustedClock>,
     settings: LiveSettings,
     dictionaries: Dictionaries,
+    graphs: Option<Arc<KeptGraphs>>,
     files: Vec<Arc<dyn WatchedFiles>>,
     connections: Vec<PortConnections>,
     anonymous_admin: bool,
@@ -67,6 +69,9 @@ impl StartingServer {
         let metrics = Arc::new(Metrics::new());
         let scheduler = Arc::<Scheduler>::default();
         let settings = LiveSettings::new(&config);
+        let graphs = KeptGraphs::new(&config, &clock, &metrics);
+        let kept = graphs.clone().map(|it| it as Arc<dyn KeptOfTenants>);
+        let measured = graphs.clone().map(|it| it as Arc<dyn admin::Graphs>);
         let openings = Openings::new();
         let dictionaries = Dictionaries::default();
         let draining = CancellationToken::new();
@@ -86,6 +91,7 @@ impl StartingServer {
                 word_terms: settings.word_terms.clone(),
                 dictionary: settings.dictionary.clone(),
                 dictionaries: dictionaries.clone(),
+                kept,
             },
             draining.clone(),
         );
@@ -100,6 +106,7 @@ impl StartingServer {
             access: Arc::clone(&listeners.access),
             certificates: listeners.certificates.clone(),
             request_timeout: settings.request_timeout.clone(),
+            graphs: measured,
         });
         let connections = listeners.connections();
         let addresses = listeners.ports.addresses();
@@ -120,6 +127,7 @@ impl StartingServer {
             clock,
             settings,
             dictionaries,
+            graphs,
             files: listeners.files,
             connections,
             anonymous_admin: listeners.anonymous_admin,
@@ -141,6 +149,7 @@ impl StartingServer {
             metrics: &self.metrics,
             scheduler: &self.scheduler,
             clock: &self.clock,
+            graphs: self.graphs.as_deref(),
             step: &self.openings.step,
         };
         let mut opening = Box::pin(parts.open(self.tenants.clone(), stop));

@@ -12,7 +12,7 @@ use super::folder::{self, WRITER_FILE, WriterFile};
 use super::objects::sync_dir;
 use super::shared::Shared;
 use super::{EmbeddedDriver, Options};
-use crate::Error;
+use crate::{Error, HOST_PREFIX};
 
 // === impl EmbeddedDriver ===
 
@@ -66,7 +66,9 @@ fn recorded_id(shared: &Shared) -> Result<String, Error> {
     let store = shared.store();
     let state = store.state();
     let writers = state.namespaces.values().flat_map(|it| it.writers.keys());
-    let ids: BTreeSet<&str> = writers.map(String::as_str).collect();
+    let ids = writers.map(String::as_str);
+    // The host's own writers have ids that are made of this one.
+    let ids: BTreeSet<&str> = ids.filter(|id| !id.starts_with(HOST_PREFIX)).collect();
     let mut rest = ids.iter().copied();
     match (rest.next(), rest.next()) {
         (None, _) => Ok(folder::new_writer_id()),

@@ -326,6 +326,11 @@ impl Model {
     }
 
     fn writable(&mut self, partition: &str) -> Result<&mut BTreeMap<Vec<u8>, Value>, Error> {
+        if partition.starts_with("_host/") {
+            return Err(Error::Other(format!(
+                "partition `{partition}` is the host's own"
+            )));
+        }
         if self.reclaimed.contains(partition) {
             return Err(Error::Other(format!(
                 "partition `{partition}` was reclaimed"

@@ -10,6 +10,8 @@ use larder_plugin::{Error, log};
 
 /// More than any of the host's limits on one call of kv.
 const TOO_MANY: u64 = 20_000;
+/// How the names begin that the host keeps for itself.
+const HOST_S_OWN: &str = "_host/";
 /// The number of calls of a flood.
 const CALLS: u64 = 5000;
 
@@ -28,6 +30,7 @@ pub(crate) fn commit(misdeed: &str, function: &str) -> Result<u64, Error> {
         "flood kv with calls" => return Ok(flood_kv_with_calls()),
         "flood kv with keys" => return Ok(flood_kv_with_keys()),
         "flood kv with bytes" => return Ok(flood_kv_with_bytes()),
+        "reach for the host's own" => return Ok(reach_for_the_host_s_own()),
         "break out" => return Ok(break_out()),
         "giant error" => return Err(Error::Other("no, ".repeat(4 << 20))),
         _ => raise(misdeed)?,
@@ -152,6 +155,35 @@ fn flood_kv_with_bytes() -> u64 {
     let commit = kv::commit("flood", &[Change::Put(entry)]);
     refused("a giant commit", &commit);
     3
+}
+
+/// Tries what the host keeps beside the tenant's data, which neither may be reached nor be told.
+fn reach_for_the_host_s_own() -> u64 {
+    let name = format!("{HOST_S_OWN}graph/state/0/1/hostile");
+    let everything = Range {
+        start: Vec::new(),
+        end: None,
+    };
+    refused("a get of the host's", &kv::get(&[key(1, &name)]));
+    let scan = kv::scan(&name, &everything, Direction::Ascending, 10, 1000);
+    refused("a scan of the host's", &scan);
+    let object = Object {
+        key: key(1, &name),
+        value: vec![1],
+    };
+    refused("an object for the host's", &kv::put(&[object]));
+    let delete = [Change::Delete(vec![1])];
+    refused("a commit to the host's", &kv::commit(&name, &delete));
+    refused("to reclaim the host's", &kv::reclaim(&name));
+    for names in [kv::partitions(), kv::writers()] {
+        let Ok(names) = names else {
+            trap("kv refused a list of names");
+        };
+        if names.is_empty() || names.iter().any(|it| it.starts_with(HOST_S_OWN)) {
+            trap(&format!("kv told the names {names:?}"));
+        }
+    }
+    7
 }
 
 /// Tries files, sockets, name resolution, the wall clock, environment and arguments, none of which may be available.

@@ -1,13 +1,14 @@
-//! What is stored: the gauges and counters of plugins and of the kv driver.
+//! What is stored: the gauges and counters of plugins, of the kv driver, and of the calls that are kept of traces.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use larder_model::storage::Dropped;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::instruments::{IntGauge, OptionalGauge, float, register};
-use crate::telemetry::{KvStatistics, TenantGauges, descriptions};
+use crate::telemetry::{DependencyStatistics, KvStatistics, TenantGauges, descriptions};
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 const MILLIS_PER_SECOND: f64 = 1e3;
@@ -34,6 +35,16 @@ pub(super) struct KvMetrics {
     syncs: Counter,
     sync_time: Counter<f64, AtomicU64>,
     damaged: Counter,
+}
+
+/// The calls that are kept of traces.
+pub(super) struct DependencyMetrics {
+    open_buckets: IntGauge,
+    oldest_open: Gauge<f64, AtomicU64>,
+    late_traces: IntGauge,
+    kept_bytes: IntGauge,
+    settling: Counter<f64, AtomicU64>,
+    backfilled: IntGauge,
 }
 
 // === impl StorageMetrics ===
@@ -100,5 +111,35 @@ impl KvMetrics {
         ] {
             counter.store(value, Ordering::Relaxed);
         }
+    }
+}
+
+// === impl DependencyMetrics ===
+
+impl DependencyMetrics {
+    pub(super) fn register(on: &mut Registry) -> Self {
+        Self {
+            open_buckets: register(on, descriptions::DEPENDENCIES_OPEN, IntGauge::default()),
+            oldest_open: register(on, descriptions::DEPENDENCIES_OLDEST, Gauge::default()),
+            late_traces: register(on, descriptions::DEPENDENCIES_LATE, IntGauge::default()),
+            kept_bytes: register(on, descriptions::DEPENDENCIES_KEPT, IntGauge::default()),
+            settling: register(on, descriptions::DEPENDENCIES_SETTLING, Counter::default()),
+            backfilled: register(
+                on,
+                descriptions::DEPENDENCIES_BACKFILLED,
+                IntGauge::default(),
+            ),
+        }
+    }
+
+    pub(super) fn set(&self, now: &DependencyStatistics) {
+        self.open_buckets.set(now.open_buckets);
+        self.oldest_open.set(now.oldest_open.as_secs_f64());
+        self.late_traces.set(now.late_traces);
+        self.kept_bytes.set(now.kept_bytes);
+        // Counted elsewhere, so the total replaces ours.
+        let settling = now.settling.as_secs_f64().to_bits();
+        self.settling.inner().store(settling, Ordering::Relaxed);
+        self.backfilled.set(now.is_backfilled.into());
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::*;
 use crate::telemetry::{METRICS, MetricKind};
@@ -50,6 +51,14 @@ fn with_every_event() -> (Metrics, Arc<TenantSeries>) {
         bytes: 13,
     };
     metrics.set_gauges(&gauges);
+    metrics.dependencies(&DependencyStatistics {
+        open_buckets: 19,
+        oldest_open: Duration::from_millis(20_500),
+        late_traces: 21,
+        kept_bytes: 22,
+        settling: Duration::from_millis(23_250),
+        is_backfilled: true,
+    });
     metrics.write(135, 0.003);
     metrics.query(2_000, 4, 90_000);
     metrics.incomplete("link_id", 18);
@@ -93,6 +102,12 @@ fn every_event_is_exported_under_its_name_and_labels() {
         "larder_storage_evicted_spans_total 15",
         "larder_storage_expired_traces_total 16",
         "larder_storage_expired_spans_total 17",
+        "larder_dependencies_open_buckets 19",
+        "larder_dependencies_oldest_open_seconds 20.5",
+        "larder_dependencies_late_traces 21",
+        "larder_dependencies_kept_bytes 22",
+        "larder_dependencies_settling_seconds_total 23.25",
+        "larder_dependencies_backfilled 1",
         "larder_tenants_open 3",
         r#"larder_tenant_quota_refusals_total{setting="limits.spans_per_second"} 1"#,
         "larder_plugin_ready 2",

@@ -1,7 +1,7 @@
 //! A guest's calls on kv, in any version of the contract: each is checked, then passed on to the driver.
 
 use larder_store::{
-    Change, Claim, Error, Key, MAX_COMMIT_BYTES, MAX_OBJECT_BYTES, Object, Page, Scan,
+    Change, Claim, Error, HOST_PREFIX, Key, MAX_COMMIT_BYTES, MAX_OBJECT_BYTES, Object, Page, Scan,
 };
 
 use super::state::KvAccess;
@@ -80,6 +80,21 @@ impl KvAccess {
         check_key(partition, &[])?;
         self.namespace.reclaim(claim, partition).await
     }
+
+    /// The ids of all writers but the host's own.
+    pub(crate) async fn writers(&self) -> Result<Vec<String>, Error> {
+        self.namespace.writers().await.map(without_the_host_s)
+    }
+
+    /// The names of all partitions but the host's own.
+    pub(crate) async fn partitions(&self) -> Result<Vec<String>, Error> {
+        self.namespace.partitions().await.map(without_the_host_s)
+    }
+}
+
+fn without_the_host_s(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| !name.starts_with(HOST_PREFIX));
+    names
 }
 
 fn check_items(items: &str, count: usize) -> Result<(), Error> {
@@ -101,6 +116,12 @@ fn check_bytes(subject: &str, bytes: usize, most: usize) -> Result<(), Error> {
 fn check_key(partition: &str, sort: &[u8]) -> Result<(), Error> {
     if partition.is_empty() {
         let text = "the empty name is no partition".to_owned();
+        return Err(Error::Other(text));
+    }
+    if partition.starts_with(HOST_PREFIX) {
+        let text = format!(
+            "partitions whose names begin with `{HOST_PREFIX}` are the host's own; choose another name"
+        );
         return Err(Error::Other(text));
     }
     check_bytes("a partition's name", partition.len(), MAX_PARTITION_BYTES)?;

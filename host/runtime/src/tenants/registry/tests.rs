@@ -74,6 +74,7 @@ fn host(kv: &Arc<MemoryDriver>) -> Host {
         runtime: runtime(),
         kv: Arc::clone(kv) as Arc<dyn kv::Driver>,
         metrics: Arc::new(Metrics::new()),
+        observers: None,
     }
 }
 

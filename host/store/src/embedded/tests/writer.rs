@@ -1,6 +1,7 @@
 //! A damaged file of the writer id: the store is refused until a repair has written the id of the records.
 
 use super::*;
+use crate::HOST_PREFIX;
 
 /// Opens the store of `dir` to repair it, and returns it with its scratch folder.
 fn open_to_repair(dir: &Path) -> Result<(EmbeddedDriver, TempDir), Error> {
@@ -81,6 +82,18 @@ async fn of_several_recorded_ids_none_is_chosen() {
     // As the text says.
     fs::write(&file, format!("{id}\n")).unwrap();
     assert_eq!(open(dir.path()).await.driver.writer_id(), id);
+}
+
+#[tokio::test]
+async fn the_host_s_own_writers_are_none_of_the_recorded_ids() {
+    let dir = TempDir::new().unwrap();
+    let kv = open(dir.path()).await;
+    let id = kv.driver.writer_id();
+    kv.kv.claim(&format!("{HOST_PREFIX}{id}")).await.unwrap();
+    drop(kv);
+    fs::write(dir.path().join("WRITER"), b"").unwrap();
+    let (driver, _scratch) = open_to_repair(dir.path()).unwrap();
+    assert_eq!(driver.writer_id(), id);
 }
 
 #[tokio::test]

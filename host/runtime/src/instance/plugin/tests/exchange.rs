@@ -50,6 +50,7 @@ impl Bench {
             runtime: runtime(),
             kv: driver,
             metrics: Arc::new(Metrics::new()),
+            observers: None,
         };
         let component = Component::load(&host, settings, LoadChecks::Describe).await;
         Self {

@@ -66,12 +66,12 @@ macro_rules! kv_functions {
     };
     (writers) => {
         async fn writers(&mut self) -> Result<Vec<String>, kv::Error> {
-            Ok(self.kv.namespace.writers().await?)
+            Ok(self.kv.writers().await?)
         }
     };
     (partitions) => {
         async fn partitions(&mut self) -> Result<Vec<String>, kv::Error> {
-            Ok(self.kv.namespace.partitions().await?)
+            Ok(self.kv.partitions().await?)
         }
     };
     ($first:ident, $($rest:ident),+ $(,)?) => {

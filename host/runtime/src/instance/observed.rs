@@ -1,0 +1,86 @@
+//! The observer of one tenant's data, if there is one: see [`Observer`].
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use larder_model::storage::{Batch, Error, Observer, Statistics};
+use tracing::warn;
+
+use super::starter::Starter;
+
+/// Tells the observer what happens. Without one, nothing is done.
+#[derive(Default)]
+pub(crate) struct Observed {
+    observer: OnceLock<Arc<dyn Observer>>,
+    /// True from the observer's `before_write` to its `after_write`.
+    is_writing: AtomicBool,
+}
+
+// === impl Observed ===
+
+impl Observed {
+    /// Tells this observer from now on. Only the first one is told.
+    pub(crate) fn begin(&self, observer: Arc<dyn Observer>) {
+        drop(self.observer.set(observer));
+    }
+
+    /// Before these batches are given to the plugin.
+    ///
+    /// # Errors
+    /// The observer's: the batches are to be refused.
+    pub(crate) async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error> {
+        let Some(observer) = self.observer.get() else {
+            return Ok(());
+        };
+        self.write_ended();
+        observer.before_write(now, batches).await?;
+        self.is_writing.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The write has ended, or the instance that it was given to is fenced: before that, what an instance has begun when it is killed may
+    /// still be stored.
+    pub(crate) fn write_ended(&self) {
+        if let Some(observer) = self.observer.get()
+            && self.is_writing.swap(false, Ordering::Relaxed)
+        {
+            observer.after_write();
+        }
+    }
+
+    /// The plugin's counters, after its upkeep.
+    pub(crate) fn counted(&self, now: u64, statistics: &Statistics) {
+        if let Some(observer) = self.observer.get() {
+            observer.counted(now, statistics);
+        }
+    }
+
+    /// Everything that was stored is gone, and the instance that wrote it can write nothing any more.
+    pub(crate) async fn forget(&self, starter: &Starter) {
+        let Some(observer) = self.observer.get() else {
+            return;
+        };
+        self.write_ended();
+        let forgotten = match starter.fresh_keep().await {
+            Ok(keep) => observer
+                .forget(keep)
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = forgotten {
+            warn!(
+                error,
+                "nothing is kept of what is derived from the tenant's data until it is opened again"
+            );
+        }
+    }
+
+    /// The tenant is being closed.
+    pub(crate) async fn close(&self) {
+        if let Some(observer) = self.observer.get() {
+            self.write_ended();
+            observer.close().await;
+        }
+    }
+}
