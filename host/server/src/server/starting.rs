@@ -150,6 +150,7 @@ impl StartingServer {
             scheduler: &self.scheduler,
             clock: &self.clock,
             graphs: self.graphs.as_deref(),
+            dictionaries: &self.dictionaries,
             step: &self.openings.step,
         };
         let mut opening = Box::pin(parts.open(self.tenants.clone(), stop));
