@@ -15,13 +15,16 @@ use prost::Message;
 
 use crate::{Limits, Reason};
 
+/// Whether an attribute's value is listed, by level, key and string form.
+pub(super) type IsListed<'a> = &'a dyn Fn(Level, &[u8], &[u8]) -> bool;
+
 /// What decides on the terms of attributes.
 #[derive(Clone, Copy)]
 pub(super) struct AttributeRules<'a> {
     /// Texts have the terms of their words.
     pub(super) word_terms: bool,
-    /// Whether an attribute's value is listed; `None` without a dictionary.
-    pub(super) is_listed: Option<&'a dyn Fn(Level, &[u8], &[u8]) -> bool>,
+    /// `None` without a dictionary.
+    pub(super) is_listed: Option<IsListed<'a>>,
 }
 
 /// A span with its headers, as sent.

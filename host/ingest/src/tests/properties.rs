@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use larder_model::dictionary::{Bounds, Contents, Dictionary};
+use larder_model::dictionary::{Bounds, Contents, Dictionary, ListedValues};
 use larder_model::digest;
 use larder_model::storage::{Batch, Fragment, Operation, TraceId};
 use larder_model::terms::Level;
@@ -12,7 +12,7 @@ use larder_proto::testing::{mirror, mutated_traces, traces};
 use proptest::prelude::*;
 use prost::Message;
 
-use super::model::{self, AttributeRules, Sent};
+use super::model::{self, AttributeRules, IsListed, Sent};
 use super::{LIMITS, fragments};
 use crate::{Ingest, Limits, Reason};
 
@@ -74,7 +74,7 @@ impl ListedThen<'_> {
     fn contains(&self, level: Level, key: &[u8], form: &[u8]) -> bool {
         let dictionary = self.rules.dictionary.as_ref().unwrap();
         let listed = self.batches.iter().filter_map(Batch::listed);
-        let mut new = listed.flat_map(|listed| listed.values());
+        let mut new = listed.flat_map(ListedValues::values);
         dictionary.contents().unwrap().contains(level, key, form)
             || new.any(|value| value == (level, key, form))
     }
@@ -127,7 +127,7 @@ fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], listed
     let dictionary = rules.dictionary.as_ref();
     let attributes = AttributeRules {
         word_terms: rules.word_terms,
-        is_listed: dictionary.map(|_| &is_listed as &dyn Fn(Level, &[u8], &[u8]) -> bool),
+        is_listed: dictionary.map(|_| &is_listed as IsListed<'_>),
     };
     let terms = spans.iter().flat_map(|sent| sent.terms(attributes));
     let terms: BTreeSet<_> = terms.collect();

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::shared::{Place, Shared};
 use super::snapshot::Snapshot;
+use super::state::Column;
 use super::texts;
 use crate::terms::Level;
 
@@ -71,6 +72,8 @@ impl Listing {
         let is_listed = match known.map(|day| day.load(Ordering::Relaxed)) {
             Some(day) if day >= self.listed.day => true,
             Some(_) => self.note((level, key), (hash, form), false),
+            // Mostly the value of an attribute that has too many.
+            None if !self.may_fit(column, key, form) => false,
             None => self.note((level, key), (hash, form), true),
         };
         self.is_used |= is_listed;
@@ -80,6 +83,22 @@ impl Listing {
     /// What has to be recorded before the request's fragments are written; `None` if no value was listed.
     pub fn finish(self) -> Option<Arc<ListedValues>> {
         self.is_used.then(|| Arc::new(self.listed))
+    }
+
+    /// Returns `false` if there is no room for a new value even if all requests on their way are left out.
+    fn may_fit(&self, column: Option<&Column>, key: &[u8], form: &[u8]) -> bool {
+        let (state, bounds) = (&self.snapshot.state, &self.listed.shared.bounds);
+        if key.len().max(form.len()) > bounds.value_bytes {
+            return false;
+        }
+        let own = column.map(Column::size).unwrap_or_default();
+        let fits = bounds.fit(own, state.size, form.len());
+        match column {
+            Some(column) if !fits => column.set_full(),
+            None if state.attributes >= bounds.attributes => return false,
+            Some(_) | None => {}
+        }
+        fits
     }
 
     /// Adds a value to those to be recorded, if it is known or there is room for it.
@@ -103,10 +122,6 @@ impl Listing {
         }
         let mut is_new = false;
         if new {
-            let max = self.listed.shared.bounds.value_bytes;
-            if key.len().max(form.len()) > max {
-                return false;
-            }
             match self
                 .listed
                 .shared

@@ -208,9 +208,6 @@ impl Shared {
         let key_bytes = if is_new { key.len() } else { 0 };
         let fits = bounds.fit(own, all, form.len() + key_bytes);
         if !fits || column.is_some_and(|column| column.is_crowded(hash)) {
-            if let Some(column) = column.filter(|_| !fits) {
-                column.set_full();
-            }
             return Place::None;
         }
         let size = Size::of_value(form.len());
