@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use larder_ingest::{Ingest, Limits};
 use larder_model::storage::{
     Batch, Error, FragmentFacts, Operation, Part, Piece, Pieces, Search, Sighting, Sightings,
-    Storage, Term, Wanted,
+    Storage, Term, TraceId, Wanted,
 };
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
 use prost::Message as _;
@@ -29,8 +29,9 @@ pub struct Memory {
     pub lie_about_pieces: Option<Lie<Pieces>>,
     /// The reported errors.
     pub reports: Mutex<Vec<String>>,
-    /// Number of calls to `find` and `read`.
+    /// Number of calls to `find`.
     pub finds: AtomicUsize,
+    /// Number of calls to `read`.
     pub reads: AtomicUsize,
     /// Number of pieces of spans returned.
     pub otlp_pieces: AtomicUsize,
@@ -102,6 +103,21 @@ impl Memory {
         let fragments = self.fragments.lock().unwrap();
         let kept = fragments.iter().filter(|fragment| !fragment.is_dropped);
         kept.map(|fragment| TracesData::decode(&fragment.otlp[..]).unwrap())
+            .collect()
+    }
+
+    /// Drops the fragments of a trace, as retention does.
+    pub fn drop_trace(&self, id: TraceId) {
+        let mut fragments = self.fragments.lock().unwrap();
+        let of_trace = fragments.iter_mut().filter(|it| it.facts.trace_id == id);
+        of_trace.for_each(|fragment| fragment.is_dropped = true);
+    }
+
+    /// The trace of each fragment in the order in which they were written; `None` for a fragment that was dropped.
+    pub fn traces(&self) -> Vec<Option<TraceId>> {
+        let fragments = self.fragments.lock().unwrap();
+        let ids = fragments.iter();
+        ids.map(|it| (!it.is_dropped).then_some(it.facts.trace_id))
             .collect()
     }
 
