@@ -21,6 +21,8 @@ pub(crate) struct Budget {
     worked: Duration,
     running_since: Option<Instant>,
     spent: Spent,
+    /// False for work in the background, whose amounts are not those of queries.
+    is_query: bool,
 }
 
 /// Error for a query without time left.
@@ -59,7 +61,15 @@ impl Budget {
             worked: Duration::ZERO,
             running_since: Some(Instant::now()),
             spent: Spent::default(),
+            is_query: true,
         }
+    }
+
+    /// Creates a budget of work in the background, whose amounts are not recorded.
+    pub(crate) fn of_background(limits: &Limits, metrics: Arc<Metrics>) -> Self {
+        let mut budget = Self::new(limits, metrics);
+        budget.is_query = false;
+        budget
     }
 
     /// Creates a budget that limits only time, for an answer over all traces in a window.
@@ -173,8 +183,10 @@ impl Budget {
 
 impl Drop for Budget {
     fn drop(&mut self) {
-        self.metrics
-            .query(self.spent.judged, self.spent.pages, self.spent.bytes);
+        if self.is_query {
+            self.metrics
+                .query(self.spent.judged, self.spent.pages, self.spent.bytes);
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! Counts calls from service to service (D3, D4), trace by trace. Works on digests as they come, without allocating for a span.
+//! Finds and counts calls from service to service (D3, D4), trace by trace. Works on digests as they come, without allocating for a span.
 
 use hashbrown::HashMap;
 use larder_model::digest::{self, Parent};
-use larder_model::storage::Piece;
+use larder_model::storage::{Piece, StatusCode};
 use larder_proto::storage::v2::Dependency;
 
 use super::judge::Fault;
@@ -13,15 +13,63 @@ use super::written::{Copies, has_twins, likeness};
 /// Limit of the services of a digest that are remembered by address; a linear search over them is cheap.
 const MOST_KNOWN: usize = 16;
 
-/// The calls counted so far.
+/// Bit of [`Call::class`] that is set if the child span is an error.
+const ERROR: u8 = 1 << 7;
+
+/// Judges traces, and counts their calls.
 pub(crate) struct Calls {
     window: Range,
     services: Services,
     counts: HashMap<(u32, u32), u64>,
     spans: Vec<Span>,
-    children: Vec<(u64, u32)>,
+    children: Vec<Child>,
     /// Facts about spans that share an id.
     shared: Shared,
+    /// The last trace that was judged.
+    trace: TraceCalls,
+}
+
+/// The times and the calls of one trace. Services are numbers, given by whoever judged it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceCalls {
+    /// The first start of its spans.
+    pub first: u64,
+    /// The last end of its spans. No span ends before it starts.
+    pub last: u64,
+    /// The start of each span, copies included, in no order.
+    pub starts: Vec<u64>,
+    /// Its calls, in no order.
+    pub calls: Vec<Call>,
+}
+
+/// One call from a service to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Call {
+    /// The number of the calling service.
+    pub parent: u32,
+    /// The number of the service that was called.
+    pub child: u32,
+    /// Bit 7 is set if the child span is an error. The others are the class of its duration: `floor(2 * log2(nanoseconds))`, and 0 for 0.
+    pub class: u8,
+}
+
+/// How a trace was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// [`Calls::trace`] has its calls.
+    Known,
+    /// A span lies outside the window. The calls are not known.
+    Outside,
+    /// The digests do not tell the calls: they depend on the order in which the pieces were written, or spans may be copies.
+    Open,
+}
+
+/// A span that has a parent.
+#[derive(Clone, Copy)]
+struct Child {
+    parent: u64,
+    service: u32,
+    class: u8,
 }
 
 /// Facts about the spans of a trace that share an id with others.
@@ -66,58 +114,100 @@ impl Calls {
             spans: Vec::new(),
             children: Vec::new(),
             shared: Shared::default(),
+            trace: TraceCalls::default(),
         }
     }
 
-    /// Counts the calls in one trace. Returns `false` and counts nothing if the digests do not tell the answer: it depends on the order in
-    /// which the pieces were written, or spans may be copies. `copies` says which are, and that the pieces are in that order.
-    pub(crate) fn count<'a>(
+    /// Judges one trace; [`Calls::trace`] has the answer. `copies` says which spans are copies, and that the pieces are in the order in
+    /// which they were written. A trace outside the window is read to its end, for its times, only if `reads_all`.
+    pub(crate) fn judge<'a>(
         &mut self,
         pieces: &'a [(usize, Piece)],
         copies: Option<&Copies>,
-    ) -> Result<bool, (Fault, &'a Piece)> {
+        reads_all: bool,
+    ) -> Result<Judgement, (Fault, &'a Piece)> {
         self.spans.clear();
         self.children.clear();
+        self.trace.clear();
+        let mut lies_within = true;
         for (number, (_, piece)) in (0..).zip(pieces) {
-            let is_within = self.add(number, piece, copies);
-            if !is_within.map_err(|fault| (fault, piece))? {
-                return Ok(true);
+            let is_within = self.add((number, piece), copies, reads_all);
+            lies_within &= is_within.map_err(|fault| (fault, piece))?;
+            if !lies_within && !reads_all {
+                break;
             }
+        }
+        if !lies_within {
+            return Ok(Judgement::Outside);
         }
         self.spans.sort_unstable();
         self.shared.find(&self.spans);
         if copies.is_none() {
-            let is_tie = |(parent, child): &(u64, u32)| {
-                let is_tie = self.shared.ties.binary_search(parent).is_ok();
-                is_tie && self.caller(*parent, *child).is_some()
+            let is_tie = |child: &Child| {
+                let is_tie = self.shared.ties.binary_search(&child.parent).is_ok();
+                is_tie && self.caller(child.parent, child.service).is_some()
             };
             if self.shared.may_have_copies || self.children.iter().any(is_tie) {
-                return Ok(false);
+                return Ok(Judgement::Open);
             }
         }
-        for (parent, child) in &self.children {
-            if let Some(caller) = self.caller(*parent, *child) {
-                *self.counts.entry((caller, *child)).or_default() += 1;
-            }
-        }
-        Ok(true)
+        let mut calls = std::mem::take(&mut self.trace.calls);
+        calls.extend(self.children.iter().filter_map(|child| {
+            Some(Call {
+                parent: self.caller(child.parent, child.service)?,
+                child: child.service,
+                class: child.class,
+            })
+        }));
+        self.trace.calls = calls;
+        Ok(Judgement::Known)
     }
 
-    /// Adds the spans of a piece, except copies. Returns `false` if one of them lies outside the window.
+    /// The last trace that was judged.
+    pub(crate) fn trace(&self) -> &TraceCalls {
+        &self.trace
+    }
+
+    /// The names of the services, by their numbers.
+    pub(crate) fn services(&self) -> &[String] {
+        &self.services.names
+    }
+
+    /// Counts the calls of the last trace that was judged.
+    pub(crate) fn count(&mut self) {
+        for call in &self.trace.calls {
+            *self.counts.entry((call.parent, call.child)).or_default() += 1;
+        }
+    }
+
+    /// Counts calls that are known from elsewhere.
+    pub(crate) fn add_known(&mut self, parent: &str, child: &str, calls: u64) {
+        let (parent, child) = (self.services.number(parent), self.services.number(child));
+        *self.counts.entry((parent, child)).or_default() += calls;
+    }
+
+    /// Adds the spans of a piece, except copies. Returns `false` if one of them lies outside the window, and stops there unless `reads_all`.
     fn add(
         &mut self,
-        piece_number: u32,
-        piece: &Piece,
+        (piece_number, piece): (u32, &Piece),
         copies: Option<&Copies>,
+        reads_all: bool,
     ) -> Result<bool, Fault> {
         let digest = digest::decode(&piece.bytes)?;
+        let mut lies_within = true;
         // A digest holds each name once, so the address of a name identifies the service within it.
         let mut known: Vec<(*const str, u32)> = Vec::new();
         for (number, span) in (0..).zip(digest.spans()) {
             let span = span?;
-            let end = i128::from(span.range_end());
-            if i128::from(span.start) < self.window.min || end > self.window.max {
-                return Ok(false);
+            let end = span.range_end();
+            if i128::from(span.start) < self.window.min || i128::from(end) > self.window.max {
+                lies_within = false;
+                if !reads_all {
+                    break;
+                }
+            }
+            if reads_all {
+                self.trace.add(span.start, end);
             }
             if copies.is_some_and(|copies| copies.contains(piece.fragment, number)) {
                 continue;
@@ -142,10 +232,14 @@ impl Calls {
                 likeness: likeness(&span),
             });
             if let Parent::Id(parent) = parent(span.parent) {
-                self.children.push((u64::from_be_bytes(parent), service));
+                self.children.push(Child {
+                    parent: u64::from_be_bytes(parent),
+                    service,
+                    class: class(span.status, end - span.start),
+                });
             }
         }
-        Ok(true)
+        Ok(lies_within)
     }
 
     /// The other service that called a span of service `child` whose parent's id is `parent`; `None` if there is none. Of spans that share
@@ -181,6 +275,38 @@ impl Calls {
         });
         dependencies
     }
+}
+
+// === impl TraceCalls ===
+
+impl TraceCalls {
+    fn clear(&mut self) {
+        (self.first, self.last) = (u64::MAX, 0);
+        self.starts.clear();
+        self.calls.clear();
+    }
+
+    fn add(&mut self, start: u64, end: u64) {
+        self.first = self.first.min(start);
+        self.last = self.last.max(end);
+        self.starts.push(start);
+    }
+}
+
+/// The class of a call by the status and the duration of its child span.
+fn class(status: StatusCode, nanos: u64) -> u8 {
+    let error = if status == StatusCode::Error {
+        ERROR
+    } else {
+        0
+    };
+    let Some(log) = nanos.checked_ilog2() else {
+        return error;
+    };
+    // The class is odd from 2^log * sqrt(2) on.
+    let square = u128::from(nanos) * u128::from(nanos);
+    let class = 2 * log + u32::from(square >> (2 * log + 1) != 0);
+    error | u8::try_from(class).unwrap_or(u8::MAX).min(!ERROR)
 }
 
 // === impl Shared ===
@@ -226,5 +352,29 @@ impl Services {
         self.names.push(name.to_owned());
         self.numbers.insert(name.to_owned(), number);
         number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_twice_the_logarithm_of_the_duration_and_tells_errors() {
+        let durations = [
+            (0, 0),
+            (1, 0),
+            (2, 2),
+            (3, 3),
+            (4, 4),
+            (5, 4),
+            (6, 5),
+            (1_000_000, 39),
+            (u64::MAX, 127),
+        ];
+        for (nanos, expected) in durations {
+            assert_eq!(class(StatusCode::Ok, nanos), expected, "{nanos}");
+            assert_eq!(class(StatusCode::Error, nanos), expected | ERROR);
+        }
     }
 }

@@ -17,6 +17,7 @@ const MOST_BYTES: usize = 32 << 20;
 pub(crate) struct Gatherer {
     queue: VecDeque<TraceId>,
     batch: usize,
+    largest: usize,
 }
 
 /// The digests of some traces.
@@ -31,9 +32,15 @@ pub(crate) struct Gathered {
 impl Gatherer {
     /// Creates a gatherer without traces.
     pub(crate) fn new() -> Self {
+        Self::with_largest(LARGEST_BATCH)
+    }
+
+    /// Creates a gatherer without traces, which gives at most this many at a time.
+    pub(crate) fn with_largest(largest: usize) -> Self {
         Self {
             queue: VecDeque::new(),
-            batch: FIRST_BATCH,
+            batch: FIRST_BATCH.min(largest),
+            largest,
         }
     }
 
@@ -72,7 +79,7 @@ impl Gatherer {
                 continue;
             }
             if bytes < MOST_BYTES / 4 {
-                self.batch = (self.batch * 2).min(LARGEST_BATCH);
+                self.batch = (self.batch * 2).min(self.largest);
             }
             self.queue.drain(..batch);
             pieces.sort_by_key(|(index, _)| *index);

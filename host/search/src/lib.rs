@@ -33,6 +33,7 @@ mod full;
 mod gather;
 mod ids;
 mod judge;
+pub mod kept;
 mod legacy;
 mod omission;
 mod paging;
@@ -52,8 +53,8 @@ mod show;
 mod sightings;
 mod spans;
 mod summaries;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -70,6 +71,7 @@ pub use prepared::Prepared;
 
 use budget::Budget;
 use emit::Emitter;
+use kept::Kept;
 use session::Session;
 use spans::Spans;
 use summaries::Summaries;
@@ -244,19 +246,20 @@ impl Searcher {
     }
 
     /// The number of calls from service to service, in the traces that lie wholly within the window (D1 to D4); ordered by parent and
-    /// child. Of more than fit a message those with the most calls.
+    /// child. Of more than fit a message those with the most calls. The traces of which `kept` has the calls are not judged again.
     ///
     /// # Errors
     /// `InvalidArgument` without a start, or with an end before it (D1); `AnswerTooLarge` if nothing of it fits a message.
     pub async fn dependencies(
         &self,
         request: GetDependenciesRequest,
+        kept: Option<Arc<dyn Kept>>,
     ) -> Result<Vec<Dependency>, Error> {
         // This has to read all of its window and cannot be narrowed like a search, so only its time is limited.
         let budget = Budget::of_time_alone(&self.limits, Arc::clone(&self.metrics));
         let (storage, omission) = (Arc::clone(&self.storage), self.omission());
         let mut session = Session::new(storage, self.limits, budget, omission);
-        dependencies::find(&mut session, &request).await
+        dependencies::find(&mut session, &request, kept.as_deref()).await
     }
 
     /// The names of all services, sorted, but the empty one (O1). Of more than fit a message those that were written last.

@@ -192,7 +192,7 @@ proptest! {
             start_time: Some(timestamp(start)),
             end_time: end.map(timestamp),
         };
-        let found = run(store.searcher.dependencies(request)).unwrap();
+        let found = run(store.searcher.dependencies(request, None)).unwrap();
         prop_assert_eq!(found, store.oracle().dependencies(start, end.unwrap_or(u64::MAX)));
         store.assert_clean()?;
     }

@@ -7,7 +7,7 @@ use larder_ingest::{Ingest, Limits};
 use larder_model::dictionary::{Bounds, Contents, Dictionary, Snapshot};
 use larder_model::storage::{
     Batch, Error, FragmentFacts, Operation, Part, Piece, Pieces, Search, Sighting, Sightings,
-    Storage, Term, Wanted,
+    Storage, Term, TraceId, Wanted,
 };
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
 use prost::Message as _;
@@ -16,7 +16,7 @@ type Lie<T> = Box<dyn Fn(&mut T) + Send + Sync>;
 
 /// A naive storage.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub struct Memory {
     fragments: Mutex<Vec<Stored>>,
     /// Drives the odd choices; without it every page is as full and as exact as it can be.
     chance: Option<AtomicU64>,
@@ -27,16 +27,17 @@ pub(crate) struct Memory {
     /// The values of some of the exports.
     dictionary: Option<Dictionary>,
     /// Changes pages of sightings before they are given.
-    pub(crate) lie_about_sightings: Option<Lie<Sightings>>,
+    pub lie_about_sightings: Option<Lie<Sightings>>,
     /// Changes pages of pieces before they are given.
-    pub(crate) lie_about_pieces: Option<Lie<Pieces>>,
+    pub lie_about_pieces: Option<Lie<Pieces>>,
     /// The reported errors.
-    pub(crate) reports: Mutex<Vec<String>>,
-    /// Number of calls to `find` and `read`.
-    pub(crate) finds: AtomicUsize,
-    pub(crate) reads: AtomicUsize,
+    pub reports: Mutex<Vec<String>>,
+    /// Number of calls to `find`.
+    pub finds: AtomicUsize,
+    /// Number of calls to `read`.
+    pub reads: AtomicUsize,
     /// Number of pieces of spans returned.
-    pub(crate) otlp_pieces: AtomicUsize,
+    pub otlp_pieces: AtomicUsize,
 }
 
 struct Stored {
@@ -51,7 +52,7 @@ struct Stored {
 
 impl Memory {
     /// Holds these exports, each a batch of its own. Every other one has no terms of words, like those of older releases.
-    pub(crate) fn of(exports: &[Vec<ResourceSpans>]) -> Self {
+    pub fn of(exports: &[Vec<ResourceSpans>]) -> Self {
         let memory = Self::default();
         for resource_spans in exports {
             memory.export(resource_spans.clone());
@@ -83,7 +84,7 @@ impl Memory {
     }
 
     /// Holds traces of one span each as a release stored them that took ids of any length.
-    pub(crate) fn of_an_older_release(stored: &[ResourceSpans]) -> Self {
+    pub fn of_an_older_release(stored: &[ResourceSpans]) -> Self {
         let sound = stored.iter().map(|resource_spans| {
             let mut sound = resource_spans.clone();
             for span in sound
@@ -108,14 +109,22 @@ impl Memory {
     }
 
     /// Writes an export, a batch of its own.
-    pub(crate) fn export(&self, resource_spans: Vec<ResourceSpans>) {
+    pub fn export(&self, resource_spans: Vec<ResourceSpans>) {
+        for batch in &self.batches(resource_spans) {
+            self.store(batch);
+        }
+    }
+
+    /// The batches of an export, to be stored. Their values are listed from now on.
+    pub fn batches(&self, resource_spans: Vec<ResourceSpans>) -> Vec<Batch> {
         let mut ingest = ingest();
         let number = self.exports.fetch_add(1, Ordering::Relaxed);
         ingest.set_word_terms(number.is_multiple_of(2));
         let is_listing = matches!(number % 4, 0 | 3);
         ingest.set_dictionary(self.snapshot().filter(|_| is_listing));
         let ingested = ingest.walk(&TracesData { resource_spans }.encode_to_vec());
-        for batch in &ingested.unwrap().batches {
+        let batches = ingested.unwrap().batches;
+        for batch in &batches {
             if let (Some(listed), Some(dictionary)) = (batch.listed(), &self.dictionary) {
                 let mut contents = Contents::default();
                 for (level, key, form) in listed.values() {
@@ -123,12 +132,45 @@ impl Memory {
                 }
                 dictionary.record(contents);
             }
-            self.store(batch);
         }
+        batches
+    }
+
+    /// The spans of the fragments that are stored, in the order in which these were written.
+    pub fn stored(&self) -> Vec<TracesData> {
+        let fragments = self.fragments.lock().unwrap();
+        let kept = fragments.iter().filter(|fragment| !fragment.is_dropped);
+        kept.map(|fragment| TracesData::decode(&fragment.otlp[..]).unwrap())
+            .collect()
+    }
+
+    /// Drops the fragments of a trace, as retention does.
+    pub fn drop_trace(&self, id: TraceId) {
+        let mut fragments = self.fragments.lock().unwrap();
+        let of_trace = fragments.iter_mut().filter(|it| it.facts.trace_id == id);
+        of_trace.for_each(|fragment| fragment.is_dropped = true);
+    }
+
+    /// The trace of each fragment in the order in which they were written; `None` for a fragment that was dropped.
+    pub fn traces(&self) -> Vec<Option<TraceId>> {
+        let fragments = self.fragments.lock().unwrap();
+        let ids = fragments.iter();
+        ids.map(|it| (!it.is_dropped).then_some(it.facts.trace_id))
+            .collect()
+    }
+
+    /// Forgets all fragments but the first ones, as a crash does that loses what was written last.
+    pub fn lose_after(&self, count: usize) {
+        self.fragments.lock().unwrap().truncate(count);
+    }
+
+    /// Number of fragments, dropped ones included.
+    pub fn written(&self) -> usize {
+        self.fragments.lock().unwrap().len()
     }
 
     /// Drops the oldest fragments, as retention does. Returns the spans of those, each alone with its resource and scope.
-    pub(crate) fn drop_oldest(&self, count: usize) -> Vec<TracesData> {
+    pub fn drop_oldest(&self, count: usize) -> Vec<TracesData> {
         let mut fragments = self.fragments.lock().unwrap();
         let kept = fragments.iter_mut().filter(|fragment| !fragment.is_dropped);
         let dropped = kept.take(count).map(|fragment| {
@@ -139,18 +181,19 @@ impl Memory {
     }
 
     /// Makes odd choices, the same ones for the same seed.
-    pub(crate) fn odd(mut self, seed: u64) -> Self {
+    pub fn odd(mut self, seed: u64) -> Self {
         self.chance = Some(AtomicU64::new(seed));
         self
     }
 
     /// Gives one sighting, and one piece, a page.
-    pub(crate) fn one_at_a_time(mut self) -> Self {
+    pub fn one_at_a_time(mut self) -> Self {
         self.one_at_a_time = true;
         self
     }
 
-    fn store(&self, batch: &Batch) {
+    /// Stores a batch.
+    pub fn store(&self, batch: &Batch) {
         let all = batch.operations();
         let mut fragments = self.fragments.lock().unwrap();
         fragments.extend(batch.fragments().map(|fragment| {

@@ -8,6 +8,7 @@
 )]
 
 mod memory;
+#[cfg(test)]
 mod respell;
 
 use std::sync::Arc;
@@ -23,11 +24,12 @@ use prost::Message as _;
 
 use super::{Limits, Searcher};
 
-pub(crate) use memory::Memory;
+pub use memory::Memory;
+#[cfg(test)]
 pub(crate) use respell::respelled;
 
 /// Limits that no test runs into unless it means to.
-pub(crate) fn limits() -> Limits {
+pub fn limits() -> Limits {
     Limits {
         default_depth: 100,
         max_depth: 1000,
@@ -40,13 +42,13 @@ pub(crate) fn limits() -> Limits {
 }
 
 /// A searcher over the storage, within these limits.
-pub(crate) fn searcher(memory: &Arc<Memory>, limits: Limits) -> Searcher {
+pub fn searcher(memory: &Arc<Memory>, limits: Limits) -> Searcher {
     let storage: Arc<Memory> = Arc::clone(memory);
     Searcher::new(storage, limits, Arc::new(Metrics::new()))
 }
 
 /// Runs a future to its end.
-pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+pub fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -55,24 +57,24 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// All messages of a stream.
-pub(crate) fn all<T>(stream: impl Stream<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
+pub fn all<T>(stream: impl Stream<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
     run(stream.try_collect())
 }
 
 /// A resource of a service with one span.
-pub(crate) fn of(service: &str, span: SpanBuilder) -> ResourceSpans {
+pub fn of(service: &str, span: SpanBuilder) -> ResourceSpans {
     otlp::service(service).span(span).0
 }
 
 /// A span named "op" that lasts from `start` to `end`, in nanoseconds.
-pub(crate) fn op(trace: u128, id: u64, start: u64, end: u64) -> SpanBuilder {
+pub fn op(trace: u128, id: u64, start: u64, end: u64) -> SpanBuilder {
     let mut built = otlp::span(trace.to_be_bytes(), id).name("op").at(start);
     built.0.end_time_unix_nano = end;
     built
 }
 
 /// The spans of a message, in order.
-pub(crate) fn spans(message: &TracesBytes) -> Vec<Span> {
+pub fn spans(message: &TracesBytes) -> Vec<Span> {
     let data = TracesData::decode(message.0.clone()).unwrap();
     let spans = otlp::spans_of(&data.resource_spans);
     spans.map(|one| one.span.clone()).collect()

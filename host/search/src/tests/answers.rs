@@ -299,7 +299,7 @@ fn dependencies(memory: &Arc<Memory>, start: u64, end: Option<u64>) -> Vec<(Stri
         start_time: Some(timestamp(start)),
         end_time: end.map(timestamp),
     };
-    let found = run(searcher(memory, limits()).dependencies(request)).unwrap();
+    let found = run(searcher(memory, limits()).dependencies(request, None)).unwrap();
     let triple = |d: Dependency| (d.parent, d.child, d.call_count);
     found.into_iter().map(triple).collect()
 }

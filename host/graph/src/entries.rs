@@ -1,0 +1,218 @@
+//! The durable form of the state.
+//!
+//! | key | value: a frame (version 1) of |
+//! |---|---|
+//! | `head` | series: 8 bytes; frontier plus one, or 0; the time before which something may be gone: varints |
+//! | `b`, series: 8, bucket: 4 | first write, time of opening: varints; 0: open; 1: settled, then: needed write, rows, bytes, parts of the head: varints; name of the group, empty if it has no rows: length and text |
+//! | `l`, series: 8, trace id: 16 | the bucket that was written to: varint |
+//!
+//! Numbers in keys are big-endian. Entries of another series than that of the head are remains, and are removed.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use larder_model::storage::{Error, ErrorKind, Keep, KeepChange, TraceId};
+
+use crate::bucket::Bucket;
+use crate::codec::{self, Damaged};
+use crate::state::{Drops, Entry, Phase, Record, State, Stored};
+
+const VERSION: u8 = 1;
+const HEAD: &[u8] = b"head";
+
+/// A state that was read back.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) state: State,
+    /// Keys of remains.
+    pub(crate) remains: Vec<Vec<u8>>,
+    /// False if there was no head.
+    pub(crate) has_head: bool,
+}
+
+/// Key of a bucket.
+pub(crate) fn bucket_key(series: u64, bucket: Bucket) -> Vec<u8> {
+    let mut key = vec![b'b'];
+    key.extend_from_slice(&series.to_be_bytes());
+    key.extend_from_slice(&bucket.0.to_be_bytes());
+    key
+}
+
+/// Key of a late trace.
+pub(crate) fn late_key(series: u64, id: TraceId) -> Vec<u8> {
+    let mut key = vec![b'l'];
+    key.extend_from_slice(&series.to_be_bytes());
+    key.extend_from_slice(&id.to_bytes());
+    key
+}
+
+/// Sets the head.
+pub(crate) fn put_head(state: &State) -> KeepChange {
+    let frontier = state.frontier.map_or(0, |bucket| u64::from(bucket.0) + 1);
+    let value = codec::seal(VERSION, 0, |bytes| {
+        bytes.extend_from_slice(&state.series.to_be_bytes());
+        codec::put(bytes, frontier);
+        codec::put(bytes, state.drops.before);
+    });
+    KeepChange::Put(HEAD.to_vec(), value)
+}
+
+/// Sets a bucket. One that is being settled is set as it was before.
+pub(crate) fn put_bucket(series: u64, bucket: Bucket, entry: &Entry) -> KeepChange {
+    let value = codec::seal(VERSION, u64::from(bucket.0), |bytes| {
+        codec::put(bytes, entry.first_write);
+        codec::put(bytes, entry.opened);
+        let Phase::Settled(record) = &entry.phase else {
+            bytes.push(0);
+            return;
+        };
+        bytes.push(1);
+        codec::put(bytes, record.needs_write);
+        let none = Stored {
+            group: String::new(),
+            head_parts: 0,
+            rows: 0,
+            bytes: 0,
+        };
+        let stored = record.group.as_ref().unwrap_or(&none);
+        codec::put(bytes, stored.rows);
+        codec::put(bytes, stored.bytes);
+        codec::put(bytes, u64::from(stored.head_parts));
+        codec::put_bytes(bytes, stored.group.as_bytes());
+    });
+    KeepChange::Put(bucket_key(series, bucket), value)
+}
+
+/// Sets a late trace.
+pub(crate) fn put_late(series: u64, id: TraceId, bucket: Bucket) -> KeepChange {
+    let value = codec::seal(VERSION, 0, |bytes| codec::put(bytes, u64::from(bucket.0)));
+    KeepChange::Put(late_key(series, id), value)
+}
+
+/// Reads the state. Without a head it is the state of a store of which nothing is known, under the series `new`.
+///
+/// # Errors
+/// Those of `keep`; `DataLoss` for what is not what was written.
+pub(crate) async fn load(keep: &dyn Keep, new: u64) -> Result<Loaded, Error> {
+    let mut head = None;
+    let (mut buckets, mut late) = (Vec::new(), Vec::new());
+    let mut start = Vec::new();
+    loop {
+        let (entries, more) = keep.scan(&start).await?;
+        if let Some((last, _)) = entries.last() {
+            start.clone_from(last);
+            start.push(0);
+        }
+        let goes_on = more && !entries.is_empty();
+        for (key, value) in entries {
+            match key.first() {
+                Some(b'b') => buckets.push((key, value)),
+                Some(b'l') => late.push((key, value)),
+                _ if key == HEAD => head = Some(value),
+                _ => {}
+            }
+        }
+        if !goes_on {
+            break;
+        }
+    }
+    let assembled = assemble(head.as_deref(), new, buckets, late);
+    assembled.map_err(|Damaged(what)| {
+        Error::new(
+            ErrorKind::DataLoss,
+            format!("the state of the service graph cannot be read back: {what}"),
+        )
+    })
+}
+
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn assemble(head: Option<&[u8]>, new: u64, buckets: Pairs, late: Pairs) -> Result<Loaded, Damaged> {
+    let mut state = State::unknown(new);
+    if let Some(head) = head {
+        let mut reading = codec::open(head, VERSION, 0)?;
+        state.series = u64::from_be_bytes(reading.array()?);
+        let frontier = reading.number()?.checked_sub(1);
+        let frontier = frontier.map(|it| u32::try_from(it).map(Bucket));
+        let frontier = frontier.transpose();
+        state.frontier = frontier.map_err(|_| Damaged("the frontier is too large"))?;
+        state.drops = Drops {
+            number: 1,
+            before: reading.number()?,
+            ..Drops::default()
+        };
+        reading.end()?;
+    }
+    let mut remains = Vec::new();
+    let series = state.series;
+    for (key, value) in buckets {
+        match parse_key(&key, series) {
+            Some(number) => {
+                let bucket = Bucket(u32::from_be_bytes(number));
+                let entry = entry(bucket, &value)?;
+                state.buckets_mut().insert(bucket, entry);
+            }
+            None => remains.push(key),
+        }
+    }
+    let mut ids: HashMap<TraceId, Bucket> = HashMap::new();
+    for (key, value) in late {
+        match parse_key(&key, series) {
+            Some(id) => {
+                let mut reading = codec::open(&value, VERSION, 0)?;
+                let bucket = Bucket(reading.number_u32()?);
+                reading.end()?;
+                ids.insert(TraceId(u128::from_be_bytes(id)), bucket);
+            }
+            None => remains.push(key),
+        }
+    }
+    state.late = Arc::new(ids);
+    Ok(Loaded {
+        state,
+        remains,
+        has_head: head.is_some(),
+    })
+}
+
+/// The number at the end of a key; `None` if it is of another series.
+fn parse_key<const N: usize>(key: &[u8], series: u64) -> Option<[u8; N]> {
+    let (found, number) = key.get(1..)?.split_first_chunk::<8>()?;
+    if u64::from_be_bytes(*found) != series {
+        return None;
+    }
+    number.try_into().ok()
+}
+
+fn entry(bucket: Bucket, value: &[u8]) -> Result<Entry, Damaged> {
+    let mut reading = codec::open(value, VERSION, u64::from(bucket.0))?;
+    let (first_write, opened) = (reading.number()?, reading.number()?);
+    let phase = match reading.byte()? {
+        0 => Phase::Open,
+        1 => {
+            let needs_write = reading.number()?;
+            let (rows, bytes) = (reading.number()?, reading.number()?);
+            let head_parts = reading.number_u32()?;
+            let group = str::from_utf8(reading.bytes()?);
+            let group = group.map_err(|_| Damaged("the name of a group is no text"))?;
+            let stored = Stored {
+                group: group.to_owned(),
+                head_parts,
+                rows,
+                bytes,
+            };
+            Phase::Settled(Arc::new(Record {
+                group: (!group.is_empty()).then_some(stored),
+                needs_write,
+                drops: 0,
+            }))
+        }
+        _ => return Err(Damaged("a bucket has an unknown phase")),
+    };
+    reading.end()?;
+    Ok(Entry {
+        first_write,
+        opened,
+        phase,
+    })
+}

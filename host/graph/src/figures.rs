@@ -1,0 +1,35 @@
+//! Figures for metrics.
+
+use std::ops::AddAssign;
+use std::time::Duration;
+
+/// Figures of one tenant, or of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Buckets that were written to and are not settled.
+    pub open_buckets: u64,
+    /// Time since the oldest of them was opened; `None` if there is none.
+    pub oldest_unsettled: Option<Duration>,
+    /// Settled buckets that retention may have touched since.
+    pub suspect_buckets: u64,
+    /// Traces that have changed after their bucket was settled.
+    pub late_traces: u64,
+    /// Bytes of the records, uncompressed.
+    pub bytes: u64,
+    /// Time spent on work in the background, without that of the plugin; grows while the process runs.
+    pub worked: Duration,
+    /// True once nothing older is left of which nothing is kept.
+    pub is_backfilled: bool,
+}
+
+impl AddAssign for Figures {
+    fn add_assign(&mut self, other: Self) {
+        self.open_buckets += other.open_buckets;
+        self.oldest_unsettled = self.oldest_unsettled.max(other.oldest_unsettled);
+        self.suspect_buckets += other.suspect_buckets;
+        self.late_traces += other.late_traces;
+        self.bytes += other.bytes;
+        self.worked += other.worked;
+        self.is_backfilled &= other.is_backfilled;
+    }
+}

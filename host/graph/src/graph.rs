@@ -1,0 +1,211 @@
+//! The graph of one tenant: told of writes, asked by queries, and driven in the background.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use larder_core::telemetry::Metrics;
+use larder_model::storage::{Batch, Error, Keep, Observer, Statistics, StorageSource, TimeRange};
+use larder_search::kept::{Kept, View};
+use parking_lot::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::JoinHandle;
+
+use crate::checkpoint::Pieces;
+use crate::config::Config;
+use crate::figures::Figures;
+use crate::jobs::{self, Due};
+use crate::shared::Shared;
+use crate::view;
+
+/// The calls between the services of one tenant, kept as its traces come.
+pub struct Graph {
+    shared: Arc<Shared>,
+    worker: AsyncMutex<Worker>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Work in the background.
+#[derive(Default)]
+struct Worker {
+    job: Option<Pieces<()>>,
+    is_closed: bool,
+}
+
+/// What a [`Graph::step`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A piece of work.
+    Worked {
+        /// The time that it took, without waiting for others.
+        took: Duration,
+        /// Number of jobs that wait for this one.
+        waiting: usize,
+    },
+    /// Nothing: there is nothing to do for so long, or until something changes.
+    Idle(Option<Duration>),
+    /// Nothing: the tenant is closed.
+    Closed,
+}
+
+// === impl Graph ===
+
+impl Graph {
+    /// Opens the graph of a tenant. [`Graph::step`] does its work.
+    pub async fn open(
+        tenant: &str,
+        keep: Arc<dyn Keep>,
+        storage: Weak<dyn StorageSource>,
+        (config, metrics): (Config, Arc<Metrics>),
+    ) -> Arc<Self> {
+        let shared = Shared::open(tenant, keep, storage, (config, metrics)).await;
+        Arc::new(Self {
+            shared: Arc::new(shared),
+            worker: AsyncMutex::default(),
+            task: Mutex::new(None),
+        })
+    }
+
+    /// Does one bounded piece of the work that is due.
+    pub async fn step(&self) -> Step {
+        let mut worker = self.worker.lock().await;
+        if worker.is_closed || self.shared.storage().is_none() {
+            worker.job = None;
+            return Step::Closed;
+        }
+        let waiting = if worker.job.is_some() {
+            match self.shared.due() {
+                Due::Now(_, waiting) => waiting,
+                Due::At(_) | Due::Nothing => 0,
+            }
+        } else {
+            match self.shared.due() {
+                Due::Now(job, waiting) => {
+                    worker.job = Some(Pieces::new(jobs::run(Arc::clone(&self.shared), job)));
+                    waiting
+                }
+                Due::At(at) => {
+                    let wait = at.saturating_sub(self.shared.now());
+                    return Step::Idle(Some(Duration::from_nanos(wait)));
+                }
+                Due::Nothing => return Step::Idle(None),
+            }
+        };
+        let Some(job) = &mut worker.job else {
+            return Step::Idle(None);
+        };
+        let (is_done, took) = timed(job.next()).await;
+        if is_done.is_some() {
+            worker.job = None;
+        }
+        self.shared.inner.lock().worked += took;
+        Step::Worked { took, waiting }
+    }
+
+    /// Figures for the operator's metrics.
+    pub fn figures(&self) -> Figures {
+        self.shared.figures()
+    }
+
+    /// Tells when something has changed that may be work, or the graph has gone.
+    pub(crate) fn changes(&self) -> Changes {
+        Changes(Arc::clone(&self.shared))
+    }
+
+    /// Keeps the task that drives it, to end it with the tenant.
+    pub(crate) fn driven_by(&self, task: JoinHandle<()>) {
+        *self.task.lock() = Some(task);
+    }
+}
+
+/// Changes of a graph. Does not keep it.
+pub(crate) struct Changes(Arc<Shared>);
+
+impl Changes {
+    /// Waits for the next change.
+    pub(crate) async fn next(&self) {
+        self.0.changed.notified().await;
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        self.shared.changed.notify_one();
+    }
+}
+
+/// Awaits a future, and measures the time in which it ran.
+async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
+    let mut future = pin!(future);
+    let mut took = Duration::ZERO;
+    let result = poll_fn(|context| {
+        let since = Instant::now();
+        let poll = future.as_mut().poll(context);
+        took += since.elapsed();
+        poll
+    });
+    let result = result.await;
+    (result, took)
+}
+
+impl Kept for Graph {
+    fn view(&self, window: TimeRange) -> Option<Box<dyn View>> {
+        let view = view::Kept::new(&self.shared, window)?;
+        Some(Box::new(view))
+    }
+}
+
+#[async_trait::async_trait]
+impl Observer for Graph {
+    async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error> {
+        self.shared.before_write(now, batches).await
+    }
+
+    fn after_write(&self) {
+        self.shared.after_write();
+    }
+
+    fn counted(&self, now: u64, statistics: &Statistics) {
+        self.shared.counted(now, statistics);
+    }
+
+    async fn forget(&self, keep: Arc<dyn Keep>) -> Result<(), Error> {
+        self.shared.forget(keep).await;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        let task = self.task.lock().take();
+        if let Some(task) = task {
+            task.abort();
+            // It ends because of the abort, or has ended.
+            drop(task.await);
+        }
+        let mut worker = self.worker.lock().await;
+        worker.job = None;
+        worker.is_closed = true;
+    }
+}
+
+impl Shared {
+    fn figures(&self) -> Figures {
+        let now = self.now();
+        let inner = self.inner.lock();
+        let entries = || inner.state.buckets.values();
+        let unsettled = entries().filter(|entry| entry.is_open());
+        let opened = unsettled.clone().map(|entry| entry.opened).min();
+        let bytes = entries().filter_map(|entry| Some(entry.group()?.bytes));
+        Figures {
+            open_buckets: unsettled.count() as u64,
+            oldest_unsettled: opened.map(|it| Duration::from_nanos(now.saturating_sub(it))),
+            suspect_buckets: entries()
+                .filter(|entry| entry.suspect(&inner.state.drops).is_some())
+                .count() as u64,
+            late_traces: inner.state.late.len() as u64,
+            bytes: bytes.sum(),
+            worked: inner.worked,
+            is_backfilled: inner.state.frontier.is_none() && !inner.is_unreadable,
+        }
+    }
+}

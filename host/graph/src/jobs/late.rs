@@ -1,0 +1,275 @@
+//! Takes late traces into the records: judges them anew, and makes those records anew whose rows change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use larder_model::storage::{Keep, KeepChange, TraceId};
+use larder_search::kept::{Reader, TraceCalls};
+
+use super::tidy::give_back_all;
+use super::{Failure, Outcome};
+use crate::bucket::Bucket;
+use crate::checkpoint::pause;
+use crate::entries::{late_key, put_bucket};
+use crate::record::Names;
+use crate::shared::Shared;
+use crate::state::{Entry, Phase, Record, State, Stored};
+
+/// Limit of the buckets whose records may change at once; a single trace may have more.
+const MOST_BUCKETS: usize = 256;
+/// Limit of the starts and calls that are held at once; a single trace may have more.
+const MOST_FACTS: usize = 1 << 20;
+
+/// Late traces that are being taken in.
+struct Begun {
+    keep: Arc<dyn Keep>,
+    epoch: u64,
+    /// The numbers that the traces had.
+    marks: Vec<(TraceId, u64)>,
+    oldest: u64,
+    state: State,
+}
+
+/// The record of a bucket that changes.
+struct Change {
+    bucket: Bucket,
+    before: Arc<Record>,
+    stored: Option<Stored>,
+    /// The buckets of the traces that get rows.
+    buckets: BTreeSet<Bucket>,
+}
+
+/// Takes in some late traces.
+pub(super) async fn apply(shared: &Shared) -> Outcome {
+    let mut begun = begin(shared).await?;
+    let storage = shared.storage().ok_or(Failure::Closed)?;
+    let mut reader = Reader::new(storage, Arc::clone(&shared.metrics));
+    let traces = read(&mut begun, &mut reader).await?;
+    let mut changes = Vec::new();
+    let services = reader.services();
+    for (bucket, ids) in concerned(&begun.state, &traces) {
+        let change = change(shared, &begun, (bucket, ids), (&traces, services)).await;
+        match change {
+            Ok(change) => changes.extend(change),
+            Err(failure) => {
+                shared.inner.lock().has_orphans |= !changes.is_empty();
+                return Err(failure);
+            }
+        }
+    }
+    let opened: BTreeSet<Bucket> = traces
+        .values()
+        .map(|trace| Bucket::of(trace.first))
+        .collect();
+    match commit(shared, &begun, changes, opened).await {
+        Ok(replaced) => {
+            give_back_all(shared, replaced).await;
+            Ok(())
+        }
+        Err(failure) => {
+            shared.inner.lock().has_orphans = true;
+            Err(failure)
+        }
+    }
+}
+
+async fn begin(shared: &Shared) -> Result<Begun, Failure> {
+    // No write is under way, so what was marked before is visible, or will never be.
+    let gate = shared.gate().await;
+    shared.refresh(&gate).await?;
+    let inner = shared.inner.lock();
+    let marks = inner.late_marks.iter();
+    let mut marks: Vec<_> = marks
+        .map(|(id, (number, since))| (*since, *number, *id))
+        .collect();
+    marks.sort_unstable();
+    marks.truncate(shared.config.late_batch);
+    Ok(Begun {
+        keep: Arc::clone(&inner.keep),
+        epoch: inner.epoch,
+        marks: marks
+            .into_iter()
+            .map(|(_, number, id)| (id, number))
+            .collect(),
+        oldest: inner.state.drops.oldest.unwrap_or(0),
+        state: inner.state.clone(),
+    })
+}
+
+/// Judges the traces that are still stored, those of them that can be taken in at once.
+async fn read(
+    begun: &mut Begun,
+    reader: &mut Reader,
+) -> Result<HashMap<TraceId, TraceCalls>, Failure> {
+    reader.add(begun.marks.iter().map(|(id, _)| *id));
+    let mut traces: HashMap<TraceId, TraceCalls> = HashMap::new();
+    let mut left_out = HashSet::new();
+    let (mut buckets, mut facts) = (HashSet::new(), 0);
+    let mut each = |id: TraceId, trace: &TraceCalls| {
+        let is_full = buckets.len() > MOST_BUCKETS || facts > MOST_FACTS;
+        if is_full && !traces.is_empty() {
+            left_out.insert(id);
+            return;
+        }
+        buckets.extend(trace.starts.iter().copied().map(Bucket::of));
+        facts += trace.starts.len() + trace.calls.len();
+        traces.insert(id, trace.clone());
+    };
+    while reader.judge(&mut each).await? {
+        pause().await;
+    }
+    begun.marks.retain(|(id, _)| !left_out.contains(id));
+    Ok(traces)
+}
+
+/// The settled buckets in which spans of the traces start, each with these traces and the starts.
+fn concerned(
+    state: &State,
+    traces: &HashMap<TraceId, TraceCalls>,
+) -> BTreeMap<Bucket, HashMap<TraceId, Vec<u64>>> {
+    let mut concerned: BTreeMap<Bucket, HashMap<TraceId, Vec<u64>>> = BTreeMap::new();
+    for (id, trace) in traces {
+        for start in &trace.starts {
+            let bucket = Bucket::of(*start);
+            if state.record(bucket).is_some() {
+                let ids = concerned.entry(bucket).or_default();
+                ids.entry(*id).or_default().push(*start);
+            }
+        }
+    }
+    concerned
+}
+
+/// Makes the record of a bucket anew. `None` if it stays as it is.
+async fn change(
+    shared: &Shared,
+    begun: &Begun,
+    (bucket, ids): (Bucket, HashMap<TraceId, Vec<u64>>),
+    (traces, services): (&HashMap<TraceId, TraceCalls>, &[String]),
+) -> Result<Option<Change>, Failure> {
+    let damaged = |damage| Failure::Damaged(bucket, damage);
+    let Some(before) = begun.state.record(bucket).cloned() else {
+        return Ok(None);
+    };
+    let keep = &*begun.keep;
+    let mut names = Names::default();
+    for service in services {
+        names.number(service);
+    }
+    let found = match &before.group {
+        Some(stored) => shared.look_up(keep, stored, &ids, &mut names).await,
+        None => Ok(HashMap::new()),
+    };
+    let mut found = found.map_err(damaged)?;
+    let mut with = Vec::new();
+    let mut buckets = BTreeSet::new();
+    for id in ids.keys() {
+        let Some(trace) = traces.get(id) else {
+            continue;
+        };
+        let own = trace.starts.iter().copied().map(Bucket::of);
+        let own: BTreeSet<_> = own.collect();
+        let is_here = own.first() == Some(&bucket) && (!trace.calls.is_empty() || own.len() > 1);
+        if !is_here {
+            continue;
+        }
+        buckets.extend(&own);
+        if found.get(id).is_some_and(|row| row.is_of(trace)) {
+            found.remove(id);
+        } else {
+            with.push((*id, trace));
+        }
+    }
+    if with.is_empty() && found.is_empty() {
+        return Ok(None);
+    }
+    let without: HashSet<TraceId> = found
+        .into_keys()
+        .chain(with.iter().map(|it| it.0))
+        .collect();
+    let whole = (bucket, before.group.as_ref());
+    let encoded = shared
+        .rewrite(keep, whole, &without, (&with, services))
+        .await;
+    let stored = shared.keep(keep, bucket, encoded.map_err(damaged)?).await?;
+    Ok(Some(Change {
+        bucket,
+        before,
+        stored,
+        buckets,
+    }))
+}
+
+/// Swaps the records, and takes the traces off the list that were not written to in between. Returns the records that were replaced.
+async fn commit(
+    shared: &Shared,
+    begun: &Begun,
+    changes: Vec<Change>,
+    opened: BTreeSet<Bucket>,
+) -> Result<Vec<Stored>, Failure> {
+    let gate = shared.gate().await;
+    shared.refresh(&gate).await?;
+    let now = shared.now();
+    let (entries, gone, durable, has_orphans) = {
+        let inner = shared.inner.lock();
+        let state = &inner.state;
+        if inner.epoch != begun.epoch {
+            return Err(Failure::Overtaken);
+        }
+        let mut entries = Vec::new();
+        let mut has_orphans = false;
+        for change in changes {
+            let entry = state.buckets.get(&change.bucket);
+            let is_same =
+                |it: &&Entry| matches!(&it.phase, Phase::Settled(now) if *now == change.before);
+            let Some(entry) = entry.filter(is_same) else {
+                // A bucket that was opened again in between needs no record.
+                has_orphans |= change.stored.is_some();
+                continue;
+            };
+            let needs_write = state.first_write(change.buckets, begun.oldest);
+            let record = Record {
+                group: change.stored,
+                needs_write: change.before.needs_write.min(needs_write),
+                drops: change.before.drops,
+            };
+            let entry = Entry {
+                phase: Phase::Settled(Arc::new(record)),
+                ..*entry
+            };
+            entries.push((change.bucket, entry));
+        }
+        let is_new = |it: &Bucket| !state.buckets.contains_key(it) && !state.is_unknown(*it);
+        let opened = opened.into_iter().filter(is_new);
+        entries.extend(opened.map(|it| (it, state.new_entry(it, now))));
+        let is_same = |(id, number): &&(TraceId, u64)| {
+            inner
+                .late_marks
+                .get(id)
+                .is_some_and(|mark| mark.0 == *number)
+        };
+        let gone: Vec<_> = begun.marks.iter().filter(is_same).map(|it| it.0).collect();
+        let puts = entries
+            .iter()
+            .map(|(bucket, entry)| put_bucket(state.series, *bucket, entry));
+        let deletes = gone
+            .iter()
+            .map(|id| KeepChange::Delete(late_key(state.series, *id)));
+        let durable: Vec<_> = puts.chain(deletes).collect();
+        (entries, gone, durable, has_orphans)
+    };
+    shared.commit_once(&gate, durable).await?;
+    let mut inner = shared.inner.lock();
+    inner.has_orphans |= has_orphans;
+    let mut replaced = Vec::new();
+    for (bucket, entry) in entries {
+        if matches!(entry.phase, Phase::Open) {
+            inner.written.insert(bucket, now);
+        }
+        let before = inner.state.buckets_mut().insert(bucket, entry);
+        replaced.extend(before.and_then(|it| it.group().cloned()));
+    }
+    inner.remove_late(&gone);
+    Ok(replaced)
+}

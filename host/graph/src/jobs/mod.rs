@@ -1,0 +1,240 @@
+//! Work in the background: what is due, and the settling of buckets.
+
+mod backfill;
+mod late;
+mod settle;
+mod tidy;
+
+use std::sync::Arc;
+
+use larder_model::storage::{Error, ErrorKind};
+
+use crate::bucket::Bucket;
+use crate::config::nanos;
+use crate::record::Damage;
+use crate::shared::{Inner, Shared};
+use crate::state::{Entry, Phase};
+
+/// One kind of work. It is done in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Job {
+    /// Makes the head durable.
+    SaveHead,
+    /// Removes what nothing refers to.
+    Tidy,
+    /// Opens a bucket again whose record cannot be read.
+    Reopen(Bucket),
+    /// Begins anew, as nobody knows what retention has taken.
+    BeginAnew,
+    /// Settles a bucket, for the first time or again.
+    Settle(Bucket),
+    /// Takes late traces into the records.
+    Late,
+    /// Looks for older traces, and settles their buckets.
+    Backfill,
+}
+
+/// When a job that has failed is tried again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retry {
+    failures: u32,
+    not_before: u64,
+}
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// This job. So many more wait.
+    Now(Job, usize),
+    /// Nothing before this time.
+    At(u64),
+    /// Nothing, until something changes.
+    Nothing,
+}
+
+/// The end of a job.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The tenant has been closed.
+    #[error("the tenant is closed")]
+    Closed,
+    /// The state has been replaced, or the bucket has been opened again.
+    #[error("the state has changed")]
+    Overtaken,
+    /// The record of a bucket cannot be read.
+    #[error("the record of a bucket cannot be read: {1}")]
+    Damaged(Bucket, Damage),
+    /// The storage, or where the record is to be kept.
+    #[error(transparent)]
+    Storage(#[from] Error),
+}
+
+/// The result of a job.
+pub(crate) type Outcome = Result<(), Failure>;
+
+/// Does a job.
+pub(crate) async fn run(shared: Arc<Shared>, job: Job) {
+    let outcome = match job {
+        Job::SaveHead => tidy::save_head(&shared).await,
+        Job::Tidy => tidy::tidy(&shared).await,
+        Job::Reopen(bucket) => tidy::reopen(&shared, bucket).await,
+        Job::BeginAnew => tidy::begin_anew(&shared).await,
+        Job::Settle(bucket) => settle::settle(&shared, bucket).await,
+        Job::Late => late::apply(&shared).await,
+        Job::Backfill => backfill::backfill(&shared).await,
+    };
+    shared.ended(job, outcome);
+}
+
+impl Shared {
+    /// What there is to do now.
+    pub(crate) fn due(&self) -> Due {
+        let now = self.now();
+        let inner = self.inner.lock();
+        let mut next = Next::default();
+        if inner.is_unreadable {
+            // It reads the state again.
+            next.add(&inner, now, Job::SaveHead, 0);
+            return next.into_due();
+        }
+        self.upkeep(&inner, now, &mut next);
+        self.late(&inner, now, &mut next);
+        self.buckets(&inner, now, &mut next);
+        if inner.has_statistics() && inner.state.frontier.is_some() {
+            next.add(&inner, now, Job::Backfill, 0);
+        }
+        next.into_due()
+    }
+
+    fn upkeep(&self, inner: &Inner, now: u64, next: &mut Next) {
+        if inner.state.drops.is_unknown {
+            let at = inner.dropped.saturating_add(nanos(self.config.quiet));
+            next.add(inner, now, Job::BeginAnew, at);
+        }
+        for bucket in &inner.damaged {
+            next.add(inner, now, Job::Reopen(*bucket), 0);
+        }
+        if !inner.is_head_saved {
+            next.add(inner, now, Job::SaveHead, 0);
+        }
+        if inner.has_orphans || !inner.remains.is_empty() {
+            next.add(inner, now, Job::Tidy, 0);
+        }
+    }
+
+    fn late(&self, inner: &Inner, now: u64, next: &mut Next) {
+        let oldest = inner.late_marks.values().map(|(_, since)| *since).min();
+        if let Some(oldest) = oldest {
+            let at = if inner.late_marks.len() >= self.config.late_traces {
+                0
+            } else {
+                oldest.saturating_add(nanos(self.config.late_wait))
+            };
+            next.add(inner, now, Job::Late, at);
+        }
+    }
+
+    fn buckets(&self, inner: &Inner, now: u64, next: &mut Next) {
+        let Inner { state, written, .. } = inner;
+        // While nobody knows what is gone, a record would not be trusted.
+        if state.drops.is_unknown {
+            return;
+        }
+        let at = |bucket: Bucket, entry: &Entry| {
+            if matches!(entry.phase, Phase::Open) {
+                let written = written.get(&bucket).copied().unwrap_or_default();
+                let quiet = nanos(self.config.quiet);
+                let quiet = written.max(bucket.range().end).saturating_add(quiet);
+                let longest = entry.opened.saturating_add(nanos(self.config.longest_open));
+                return Some(quiet.min(longest));
+            }
+            entry.suspect(&state.drops)?;
+            let quiet = inner.dropped.saturating_add(nanos(self.config.quiet));
+            let longest = nanos(self.config.longest_suspect);
+            Some(quiet.min(inner.first_dropped.saturating_add(longest)))
+        };
+        for (bucket, entry) in state.buckets.iter() {
+            if let Some(at) = at(*bucket, entry) {
+                next.add(inner, now, Job::Settle(*bucket), at);
+            }
+        }
+    }
+
+    fn ended(&self, job: Job, outcome: Outcome) {
+        let now = self.now();
+        let mut inner = self.inner.lock();
+        match outcome {
+            Ok(()) => {
+                inner.retries.remove(&job);
+            }
+            Err(Failure::Closed | Failure::Overtaken) => {}
+            Err(Failure::Damaged(bucket, damage)) => {
+                let is_lost = match &damage {
+                    Damage::Missing | Damage::Content(_) => true,
+                    Damage::Keep(error) => error.kind() == ErrorKind::DataLoss,
+                };
+                let tenant = &self.tenant;
+                if is_lost {
+                    tracing::warn!(tenant, %damage, "a record of the service graph cannot be read, and is made anew");
+                    inner.damaged.insert(bucket);
+                    return;
+                }
+                inner.failed(self, (job, now), &damage.to_string());
+            }
+            Err(Failure::Storage(error)) => inner.failed(self, (job, now), error.message()),
+        }
+    }
+}
+
+/// The first job that is due, or the time of the next one.
+#[derive(Default)]
+struct Next {
+    job: Option<Job>,
+    waiting: usize,
+    at: Option<u64>,
+}
+
+impl Next {
+    fn add(&mut self, inner: &Inner, now: u64, job: Job, at: u64) {
+        let retry = inner.retries.get(&job).map_or(0, |it| it.not_before);
+        let at = at.max(retry);
+        if at > now {
+            self.at = Some(self.at.map_or(at, |before| before.min(at)));
+        } else if self.job.is_none() {
+            self.job = Some(job);
+        } else {
+            self.waiting += 1;
+        }
+    }
+
+    fn into_due(self) -> Due {
+        match (self.job, self.at) {
+            (Some(job), _) => Due::Now(job, self.waiting),
+            (None, Some(at)) => Due::At(at),
+            (None, None) => Due::Nothing,
+        }
+    }
+}
+
+impl Inner {
+    /// Puts off a job that has failed. The first of its failures is logged.
+    fn failed(&mut self, shared: &Shared, (job, now): (Job, u64), error: &str) {
+        let failures = self.retries.get(&job).map_or(0, |it| it.failures);
+        if failures == 0 {
+            let tenant = &shared.tenant;
+            tracing::warn!(
+                tenant,
+                ?job,
+                error,
+                "the service graph falls behind, as a piece of work in the background has failed; it is tried again"
+            );
+        }
+        let (first, most) = (shared.config.retry, shared.config.longest_retry);
+        let wait = first.saturating_mul(1 << failures.min(16)).min(most);
+        let retry = Retry {
+            failures: failures + 1,
+            not_before: now.saturating_add(nanos(wait)),
+        };
+        self.retries.insert(job, retry);
+    }
+}

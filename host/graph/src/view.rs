@@ -1,0 +1,322 @@
+//! What is kept for one window, as a query needs it.
+//!
+//! A trace counts once: by its row, as it was when the view was made, or by being judged. What is judged: traces with spans in buckets
+//! that are open (anywhere: a span outside the window takes a trace out of it), in buckets without a record, and in buckets whose record
+//! is suspect; the traces that have rows in suspect records, as their spans in that bucket may be gone; and late traces. The rows of a
+//! judged trace are left out; they can only be in records of buckets in which its spans start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use larder_model::storage::{Keep, TimeRange, TraceId};
+use larder_search::kept::View;
+use tokio::task::yield_now;
+
+use crate::bucket::Bucket;
+use crate::record::{Damage, Extent, Head, Page, PageHead, calls, load_pages};
+use crate::rows::has_one;
+use crate::shared::Shared;
+use crate::state::{Before, Phase, Settling, State, Stored};
+
+/// Records added up before the task yields.
+const RECORDS_A_YIELD: usize = 64;
+
+/// A view of what is kept.
+pub(crate) struct Kept {
+    shared: Arc<Shared>,
+    keep: Arc<dyn Keep>,
+    window: TimeRange,
+    late: Vec<TraceId>,
+    unsettled: Vec<TimeRange>,
+    /// Records of buckets within the window that count.
+    used: BTreeMap<Bucket, Stored>,
+    /// The times of all buckets in `used`.
+    used_times: TimeRange,
+    /// Suspect records that may have rows of traces within the window.
+    suspect: Vec<(Bucket, Stored)>,
+    /// Judged traces by the buckets of their spans, and the starts of these.
+    judged: HashMap<Bucket, Judged>,
+}
+
+#[derive(Default)]
+struct Judged {
+    ids: HashSet<TraceId>,
+    starts: Vec<u64>,
+}
+
+/// How the traces of a page lie to the window.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lies {
+    Within,
+    Outside,
+    /// Some within and some outside.
+    Across,
+}
+
+// === impl Kept ===
+
+impl Kept {
+    /// A view for the traces within a window. `None` if all have to be judged.
+    pub(crate) fn new(shared: &Arc<Shared>, window: TimeRange) -> Option<Self> {
+        let (keep, state) = {
+            let inner = shared.inner.lock();
+            // Until the plugin has told its counters nobody knows what it dropped while the tenant was closed.
+            let is_whole = inner.has_statistics()
+                && !inner.is_unreadable
+                && !inner.state.drops.is_unknown
+                && inner.damaged.is_empty();
+            is_whole.then(|| (Arc::clone(&inner.keep), inner.state.clone()))?
+        };
+        let within = Bucket::of(window.start)..=Bucket::of(window.end);
+        let drops = &state.drops;
+        let mut used = BTreeMap::new();
+        let mut is_any = false;
+        for (bucket, entry) in state.buckets.range(within.clone()) {
+            if let Phase::Settled(record) = &entry.phase
+                && !record.is_suspect(drops)
+            {
+                is_any = true;
+                used.extend(record.group.clone().map(|it| (*bucket, it)));
+            }
+        }
+        if !is_any {
+            return None;
+        }
+        let before = state.buckets.range(..=*within.end());
+        let suspect = before
+            .filter_map(|(bucket, entry)| Some((*bucket, entry.suspect(drops)?.group.clone()?)));
+        let first = used.keys().next().copied();
+        let last = used.keys().next_back().copied();
+        let used_times = match (first, last) {
+            (Some(first), Some(last)) => first.to(last),
+            _ => TimeRange { start: 1, end: 0 },
+        };
+        Some(Self {
+            shared: Arc::clone(shared),
+            keep,
+            window,
+            late: state.late.keys().copied().collect(),
+            unsettled: unsettled(&state, window),
+            suspect: suspect.collect(),
+            used,
+            used_times,
+            judged: HashMap::new(),
+        })
+    }
+
+    /// Notes that a record cannot be read.
+    fn damaged(&self, bucket: Bucket, damage: &Damage) {
+        tracing::warn!(tenant = self.shared.tenant, %damage, "a record of the service graph cannot be read: dependencies are answered from all spans");
+        if !matches!(damage, Damage::Keep(_)) {
+            self.shared.inner.lock().damaged.insert(bucket);
+            self.shared.changed.notify_one();
+        }
+    }
+
+    /// The traces that a suspect record has rows of, and that may lie within the window.
+    async fn suspects(&self, stored: &Stored) -> Result<Vec<TraceId>, Damage> {
+        let head = self.shared.head(&*self.keep, stored).await?;
+        let start = self.window.start;
+        let pages = (0..).zip(&head.pages);
+        let pages = pages.filter(|(_, page)| page.extent.last.1 >= start);
+        let pages: Vec<u32> = pages.map(|(number, _)| number).collect();
+        let mut ids = Vec::new();
+        let mut each = |number, bytes: &[u8]| {
+            let mut page = Page::decode(number, bytes)?;
+            while let Some(row) = page.next()? {
+                ids.push(row.id);
+            }
+            Ok(())
+        };
+        load_pages(&*self.keep, (&stored.group, &head), &pages, &mut each).await?;
+        Ok(ids)
+    }
+
+    /// The number of calls by edge, of the traces of a record within the window that were not judged.
+    async fn counts(
+        &self,
+        bucket: Bucket,
+        stored: &Stored,
+    ) -> Result<(Arc<Head>, Vec<u64>), Damage> {
+        let head = self.shared.head(&*self.keep, stored).await?;
+        let judged = self.judged.get(&bucket);
+        if judged.is_none() && self.lies(head.extent) == Lies::Within {
+            let totals = head.totals.clone();
+            return Ok((head, totals));
+        }
+        let mut counts = vec![0_u64; head.edges.len()];
+        let mut scanned = Vec::new();
+        for (number, page) in (0..).zip(&head.pages) {
+            let has_judged = judged.is_some_and(|it| has_one(&it.starts, page.extent.first));
+            match self.lies(page.extent) {
+                Lies::Outside => {}
+                Lies::Within if !has_judged => add(&mut counts, page),
+                Lies::Within | Lies::Across => scanned.push(number),
+            }
+        }
+        let mut each = |number, bytes: &[u8]| {
+            let mut page = Page::decode(number, bytes)?;
+            while let Some(row) = page.next()? {
+                let is_judged = || judged.is_some_and(|it| it.ids.contains(&row.id));
+                if row.first < self.window.start || row.last > self.window.end || is_judged() {
+                    continue;
+                }
+                for call in calls(row.calls) {
+                    if let Some(count) = counts.get_mut(call?.0 as usize) {
+                        *count += 1;
+                    }
+                }
+            }
+            Ok(())
+        };
+        load_pages(&*self.keep, (&stored.group, &head), &scanned, &mut each).await?;
+        Ok((head, counts))
+    }
+
+    fn lies(&self, extent: Extent) -> Lies {
+        let TimeRange { start, end } = self.window;
+        if extent.first.0 >= start && extent.last.1 <= end {
+            Lies::Within
+        } else if extent.first.1 < start || extent.last.0 > end {
+            Lies::Outside
+        } else {
+            Lies::Across
+        }
+    }
+}
+
+/// Adds the sums of a page.
+fn add(counts: &mut [u64], page: &PageHead) {
+    for (edge, calls) in &page.counts {
+        if let Some(count) = counts.get_mut(*edge as usize) {
+            *count = count.saturating_add(*calls);
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl View for Kept {
+    fn unsettled(&self) -> &[TimeRange] {
+        &self.unsettled
+    }
+
+    async fn changed(&mut self) -> Option<Vec<TraceId>> {
+        let mut changed = std::mem::take(&mut self.late);
+        for (bucket, stored) in &self.suspect {
+            match self.suspects(stored).await {
+                Ok(ids) => changed.extend(ids),
+                Err(damage) => {
+                    self.damaged(*bucket, &damage);
+                    return None;
+                }
+            }
+        }
+        Some(changed)
+    }
+
+    fn judged(&mut self, trace: TraceId, starts: &[u64]) {
+        let mut last = None;
+        for start in starts {
+            if !(self.used_times.start..=self.used_times.end).contains(start) {
+                continue;
+            }
+            let bucket = Bucket::of(*start);
+            if last != Some(bucket) && !self.used.contains_key(&bucket) {
+                continue;
+            }
+            let judged = self.judged.entry(bucket).or_default();
+            judged.ids.insert(trace);
+            judged.starts.push(*start);
+            last = Some(bucket);
+        }
+    }
+
+    async fn count(&mut self, add: &mut (dyn for<'a> FnMut(&'a str, &'a str, u64) + Send)) -> bool {
+        for judged in self.judged.values_mut() {
+            judged.starts.sort_unstable();
+        }
+        for (number, (bucket, stored)) in self.used.iter().enumerate() {
+            let (head, counts) = match self.counts(*bucket, stored).await {
+                Ok(counts) => counts,
+                Err(damage) => {
+                    self.damaged(*bucket, &damage);
+                    return false;
+                }
+            };
+            let name = |service: u32| head.services.get(service as usize);
+            for ((parent, child), count) in head.edges.iter().zip(counts) {
+                if count > 0
+                    && let (Some(parent), Some(child)) = (name(*parent), name(*child))
+                {
+                    add(parent, child, count);
+                }
+            }
+            if number % RECORDS_A_YIELD == RECORDS_A_YIELD - 1 {
+                yield_now().await;
+            }
+        }
+        true
+    }
+}
+
+/// The starts of spans whose traces have to be judged, for the traces within a window.
+fn unsettled(state: &State, window: TimeRange) -> Vec<TimeRange> {
+    let clip = |range: TimeRange| TimeRange {
+        start: range.start.max(window.start),
+        end: range.end.min(window.end),
+    };
+    let (first, last) = (Bucket::of(window.start), Bucket::of(window.end));
+    let mut ranges = Vec::new();
+    for (bucket, entry) in state.buckets.iter() {
+        let is_unknown = matches!(
+            &entry.phase,
+            Phase::Settling(Settling {
+                before: Before::Unknown,
+                ..
+            })
+        );
+        if entry.is_open() {
+            ranges.push(bucket.range());
+        } else if (is_unknown || entry.suspect(&state.drops).is_some())
+            && (first..=last).contains(bucket)
+        {
+            ranges.push(clip(bucket.range()));
+        }
+    }
+    if let Some(frontier) = state
+        .frontier
+        .map(|it| it.min(last))
+        .filter(|it| *it >= first)
+    {
+        // All but the buckets that have entries.
+        let mut next = Some(first);
+        for (bucket, _) in state.buckets.range(first..=frontier) {
+            if let (Some(from), Some(to)) = (next, bucket.before())
+                && from <= to
+            {
+                ranges.push(clip(from.to(to)));
+            }
+            next = Some(Bucket(bucket.0 + 1));
+        }
+        if let Some(from) = next.filter(|it| *it <= frontier) {
+            ranges.push(clip(from.to(frontier)));
+        }
+    }
+    join(ranges)
+}
+
+/// Joins ranges that touch.
+fn join(mut ranges: Vec<TimeRange>) -> Vec<TimeRange> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut joined: Vec<TimeRange> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end.saturating_add(1) => {
+                last.end = last.end.max(range.end);
+            }
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
