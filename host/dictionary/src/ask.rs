@@ -2,8 +2,11 @@
 
 use std::sync::Weak;
 
-use larder_model::storage::{DurationRange, Error, Search, StorageSource, TimeRange};
+use larder_model::storage::{DurationRange, Error, ErrorKind, Search, StorageSource, TimeRange};
 use larder_model::terms;
+
+/// Pages after which a plugin that has found nothing is given up.
+const MAX_PAGES: usize = 1 << 16;
 
 /// Returns `true` if there may be fragments that were written with a dictionary; `None` if the tenant is closed.
 pub(crate) async fn has_listed(storage: &Weak<dyn StorageSource>) -> Option<Result<bool, Error>> {
@@ -19,7 +22,7 @@ pub(crate) async fn has_listed(storage: &Weak<dyn StorageSource>) -> Option<Resu
         clauses: vec![vec![terms::with_dictionary()]],
     };
     let mut resume: Option<Vec<u8>> = None;
-    loop {
+    for _ in 0..MAX_PAGES {
         // Not held between the pages, so that the tenant can be closed.
         let storage = storage.upgrade()?.storage();
         let page = match storage.find(&search, resume.as_deref(), 1).await {
@@ -30,8 +33,13 @@ pub(crate) async fn has_listed(storage: &Weak<dyn StorageSource>) -> Option<Resu
             return Some(Ok(true));
         }
         match page.resume {
-            Some(next) => resume = Some(next),
             None => return Some(Ok(false)),
+            same if same == resume => break,
+            next => resume = next,
         }
     }
+    Some(Err(Error::new(
+        ErrorKind::ContractBroken,
+        "the pages of a search for fragments with listed values do not end",
+    )))
 }

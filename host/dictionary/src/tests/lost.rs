@@ -1,6 +1,7 @@
 //! A dictionary that cannot be read, or is gone while fragments refer to it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use larder_core::testing::MemoryKeep;
 use tokio::sync::Semaphore;
@@ -116,6 +117,21 @@ async fn nothing_is_listed_before_a_slow_storage_has_answered() {
         let found = (!is_lost).then(|| vec!["two".to_owned()]);
         assert_eq!(tenant.found(), found);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_do_not_end_are_given_up() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    fragments.terms.lock().push(vec![1]);
+    fragments.is_stuck.store(true, Ordering::Relaxed);
+    let tenant = Tenant::open(&keep, &fragments).await;
+    assert_eq!(tenant.found(), None);
+    fragments.is_stuck.store(false, Ordering::Relaxed);
+    let dictionary = tenant.dictionary();
+    while dictionary.contents().is_none() {
+        tokio::time::advance(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(tenant.found(), Some(vec![]));
 }
 
 #[tokio::test(start_paused = true)]

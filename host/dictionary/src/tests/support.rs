@@ -1,6 +1,7 @@
 //! A tenant whose storage is a list of what was written.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use larder_core::testing::MemoryKeep;
 use larder_ingest::{Ingest, Limits};
@@ -29,6 +30,8 @@ pub(super) struct Fragments {
     /// Searches wait for a permit.
     pub(super) gate: Semaphore,
     failure: Mutex<Option<Error>>,
+    /// Pages do not end.
+    pub(super) is_stuck: AtomicBool,
 }
 
 /// An open tenant.
@@ -46,6 +49,7 @@ impl Fragments {
             terms: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             failure: Mutex::default(),
+            is_stuck: AtomicBool::new(false),
         })
     }
 
@@ -89,7 +93,7 @@ impl Storage for Fragments {
             newest: 1,
             fragment: None,
         });
-        let next = u8::try_from(at + 1).unwrap();
+        let next = u8::try_from(at + usize::from(!self.is_stuck.load(Ordering::Relaxed))).unwrap();
         Ok(Sightings {
             found: found.into_iter().collect(),
             floor: 0,
