@@ -48,6 +48,26 @@ impl Scene {
         }
     }
 
+    /// Creates a scene on a server of the test's own, whose log the server shows itself.
+    pub async fn of(larder: &Larder) -> Self {
+        Self {
+            client: larder.client().await,
+            larder: None,
+            lines_before: 0,
+            tag: next_tag(),
+        }
+    }
+
+    /// Returns the same scene on another server, which has the data of the one before.
+    pub async fn on(&self, larder: &Larder) -> Self {
+        Self {
+            client: larder.client().await,
+            larder: None,
+            lines_before: 0,
+            tag: self.tag,
+        }
+    }
+
     /// Creates another scene on the same server.
     #[must_use]
     pub fn again(&self) -> Self {

@@ -378,6 +378,12 @@ impl Larder {
         http::get(self.admin(), path)
     }
 
+    /// Waits until values of attributes are listed: the first writes of a store need not be.
+    pub async fn lists_values(&self) {
+        let is_open = || self.get("/attributes").status == 200;
+        eventually("listed values", async || is_open().then_some(())).await;
+    }
+
     /// Sends `POST` to the admin port.
     pub fn post(&self, path: &str) -> Response {
         http::post(self.admin(), path)

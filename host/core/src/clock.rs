@@ -205,7 +205,8 @@ fn duration(nanos: i128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos.unsigned_abs()).unwrap_or(u64::MAX))
 }
 
-fn unix_nanos() -> u64 {
+/// The system's clock, in Unix nanoseconds.
+pub fn unix_nanos() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

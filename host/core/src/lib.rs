@@ -1,5 +1,5 @@
 //! Shared by all parts of a running server: the [`clock`] of retention, [`fair`] scheduling of tenants, values and limits that a reload
-//! changes, values that a start opens, [`quotas`] of tenants, and [`telemetry`].
+//! changes, values that a start opens, [`observers`] beside each other, [`quotas`] of tenants, and [`telemetry`].
 //!
 //! Architecture invariant: knows no wire protocol, no sandbox and no kv driver.
 
@@ -8,12 +8,15 @@
 pub mod clock;
 pub mod fair;
 mod live;
+pub mod observers;
 mod opening;
 mod permits;
 pub mod quotas;
 mod serving;
 mod stores;
 pub mod telemetry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use live::Live;
 pub use opening::{NotOpen, Opening};

@@ -284,7 +284,7 @@ impl Shared {
             ..State::default()
         });
         inner.is_unreadable = false;
-        inner.statistics = None;
+        inner.statistics = Some(Statistics::default());
         inner.remains.clear();
         inner.has_orphans = false;
         self.changed.notify_one();
@@ -431,16 +431,19 @@ impl Inner {
             .values()
             .any(|entry| entry.suspect(drops).is_some());
         drops.oldest = statistics.oldest_write;
+        let was_unknown = drops.is_unknown;
         let bound = match statistics.oldest_write {
             // Of what was written at the same time some may be gone and some not.
             Some(oldest) if has_dropped => oldest.saturating_add(TIME_STEP),
             Some(oldest) => oldest,
+            // Before the plugin was opened it may have dropped anything.
             None => {
-                drops.is_unknown |= has_dropped;
+                let has_records = is_first && !self.state.buckets.is_empty();
+                drops.is_unknown |= has_dropped || has_records;
                 0
             }
         };
-        let is_gone = bound > drops.before || has_dropped;
+        let is_gone = bound > drops.before || has_dropped || (drops.is_unknown && !was_unknown);
         if is_gone {
             drops.number += 1;
             drops.before = drops.before.max(bound);

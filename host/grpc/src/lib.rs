@@ -34,6 +34,7 @@ use larder_edge::access::Access;
 use larder_edge::listeners::{Incoming, Listener};
 use larder_edge::tenant::Resolver;
 use larder_ingest as ingest;
+use larder_model::dictionary::Dictionaries;
 use larder_search as search;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,7 +56,7 @@ use self::rpc::{RpcConfig, RpcLayer};
 pub use self::stores::KeptOfTenants;
 use self::stores::Searchers;
 use self::trace_reader::TraceReaderService;
-use self::trace_service::TraceWriter;
+use self::trace_service::{TraceWriter, Walking};
 
 /// Memory of all requests together, as a multiple of `grpc.max_request_bytes`.
 const REQUESTS_IN_MEMORY: usize = 4;
@@ -125,6 +126,10 @@ pub struct Parts {
     pub ingest: ingest::Limits,
     /// Whether fragments have terms of words (`ingest.word_terms`).
     pub word_terms: Live<bool>,
+    /// Whether values are listed in the dictionaries of tenants (`ingest.dictionary`).
+    pub dictionary: Live<bool>,
+    /// The dictionaries of the tenants that are open.
+    pub dictionaries: Dictionaries,
     /// What is kept of traces, for the dependencies (`dependencies.kept`). `None` judges all of them.
     pub kept: Option<Arc<dyn KeptOfTenants>>,
 }
@@ -167,13 +172,19 @@ impl Grpc {
             Arc::clone(&stores),
             parts.search,
             Arc::clone(&parts.metrics),
+            parts.dictionaries.clone(),
             parts.kept,
         );
 
         let traces = TraceWriter::new(
             stores,
             Arc::clone(&parts.metrics),
-            (parts.ingest, parts.word_terms),
+            Walking {
+                limits: parts.ingest,
+                word_terms: parts.word_terms,
+                dictionary: parts.dictionary,
+                dictionaries: parts.dictionaries,
+            },
             writes.clone(),
         );
         let traces = configured!(limit, TraceServiceServer::new(traces));

@@ -7,6 +7,7 @@ use larder_core::Live;
 use larder_core::fair::Lane;
 use larder_core::telemetry::Metrics;
 use larder_core::{Stores, quotas};
+use larder_model::dictionary::Dictionaries;
 use larder_model::storage::Storage;
 use larder_model::{DEFAULT_TENANT, TenantName};
 use larder_search::kept::Kept;
@@ -31,6 +32,7 @@ pub(super) struct Searchers {
     read_limit: ReadLimit,
     limits: Live<search::Limits>,
     metrics: Arc<Metrics>,
+    dictionaries: Dictionaries,
     kept: Option<Arc<dyn KeptOfTenants>>,
 }
 
@@ -45,6 +47,7 @@ impl Searchers {
         stores: Arc<dyn Stores>,
         limits: Live<search::Limits>,
         metrics: Arc<Metrics>,
+        dictionaries: Dictionaries,
         kept: Option<Arc<dyn KeptOfTenants>>,
     ) -> Self {
         Self {
@@ -52,6 +55,7 @@ impl Searchers {
             read_limit: ReadLimit::new(),
             limits,
             metrics,
+            dictionaries,
             kept,
         }
     }
@@ -102,9 +106,12 @@ impl Searchers {
         limits.spend(arrived.elapsed());
         let storage = storage(&*self.stores, tenant(extensions)).await;
         let storage = storage.map_err(failed)?;
+        let name = tenant(extensions).map_or(DEFAULT_TENANT, TenantName::as_str);
+        // The tenant is open. What is listed from here on is in fragments that the query need not find.
+        let snapshot = self.dictionaries.snapshot(name);
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
         let lane = extensions.get::<Lane>().cloned();
-        Ok((searcher.in_lane(lane), permit))
+        Ok((searcher.in_lane(lane).with_snapshot(snapshot), permit))
     }
 }
 

@@ -9,10 +9,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use larder_core::fair::Lane;
 use larder_core::telemetry::Metrics;
-use larder_core::{Live, Quotas, Stores};
+use larder_core::{Live, Quotas, Stores, clock};
 use larder_ingest::{self as ingest, Ingest, Ingested, Malformed};
-use larder_model::TenantName;
+use larder_model::dictionary::{Dictionaries, Snapshot};
 use larder_model::storage::{self, Batch, ErrorKind, Storage};
+use larder_model::{DEFAULT_TENANT, TenantName};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
@@ -46,11 +47,20 @@ const POISON: &str = "plugin_trap";
 #[derive(Clone)]
 pub(super) struct TraceWriter(Arc<Shared>);
 
+/// How requests are walked.
+pub(super) struct Walking {
+    pub(super) limits: ingest::Limits,
+    /// Whether fragments have terms of words.
+    pub(super) word_terms: Live<bool>,
+    /// Whether values are listed in the dictionaries of tenants.
+    pub(super) dictionary: Live<bool>,
+    pub(super) dictionaries: Dictionaries,
+}
+
 struct Shared {
     stores: Arc<dyn Stores>,
     metrics: Arc<Metrics>,
-    limits: ingest::Limits,
-    word_terms: Live<bool>,
+    walking: Walking,
     /// Idle `Ingest`s, reused because allocating their memory costs more than the walk.
     pool: Mutex<Vec<Ingest>>,
     /// Running writes, including those of disconnected clients.
@@ -75,7 +85,7 @@ impl TraceWriter {
     pub(super) fn new(
         stores: Arc<dyn Stores>,
         metrics: Arc<Metrics>,
-        (limits, word_terms): (ingest::Limits, Live<bool>),
+        walking: Walking,
         writes: TaskTracker,
     ) -> Self {
         // Its series begin at 0, so that a rate does not miss the first refusal.
@@ -86,8 +96,7 @@ impl TraceWriter {
         Self(Arc::new(Shared {
             stores,
             metrics,
-            limits,
-            word_terms,
+            walking,
             pool: Mutex::default(),
             writes,
             refusals: RefusalLog::default(),
@@ -107,7 +116,9 @@ impl TraceWriter {
         let storage = stores::storage(&*self.0.stores, tenant.as_ref()).await;
         let storage = storage.map_err(failed)?;
         let shared = Arc::clone(&self.0);
-        let walk = move |request: &[u8]| shared.walk(request);
+        // The tenant is open, so it has its dictionary.
+        let dictionary = self.0.walking.dictionary_of(tenant.as_ref());
+        let walk = move |request: &[u8]| shared.walk(request, dictionary);
         let ingested = off_the_connection(request, (reservation, lane), walk).await?;
         let spans = all_spans(&ingested);
         quotas.take_spans(spans, Instant::now()).map_err(failed)?;
@@ -176,11 +187,28 @@ impl TraceService for TraceWriter {
     }
 }
 
+// === impl Walking ===
+
+impl Walking {
+    /// The dictionary for a request of a tenant; `None` if the tenant is not open, or values are not to be listed.
+    fn dictionary_of(&self, tenant: Option<&TenantName>) -> Option<Snapshot> {
+        if !*self.dictionary.get() {
+            return None;
+        }
+        let tenant = tenant.map_or(DEFAULT_TENANT, TenantName::as_str);
+        let dictionary = self.dictionaries.get(tenant)?;
+        dictionary.for_request(clock::unix_nanos())
+    }
+}
+
 // === impl Shared ===
 
 impl Shared {
-    fn walk(&self, request: &[u8]) -> Result<Ingested, Status> {
-        let walked = self.with_ingest(|ingest| ingest.walk(request));
+    fn walk(&self, request: &[u8], dictionary: Option<Snapshot>) -> Result<Ingested, Status> {
+        let walked = self.with_ingest(|ingest| {
+            ingest.set_dictionary(dictionary);
+            ingest.walk(request)
+        });
         let ingested = walked.map_err(|error| self.refuse_request(error))?;
         let spans = ingested.spans + ingested.refused.total();
         let bytes = u64::try_from(request.len()).unwrap_or(u64::MAX);
@@ -197,9 +225,11 @@ impl Shared {
 
     fn with_ingest<T>(&self, walk: impl FnOnce(&mut Ingest) -> T) -> T {
         let pooled = self.pool.lock().pop();
-        let mut ingest = pooled.unwrap_or_else(|| Ingest::new(self.limits));
-        ingest.set_word_terms(*self.word_terms.get());
+        let mut ingest = pooled.unwrap_or_else(|| Ingest::new(self.walking.limits));
+        ingest.set_word_terms(*self.walking.word_terms.get());
         let walked = walk(&mut ingest);
+        // An idle one does not hold on to what the dictionary was.
+        ingest.set_dictionary(None);
         let mut pool = self.pool.lock();
         if pool.len() < MAX_POOLED {
             pool.push(ingest);

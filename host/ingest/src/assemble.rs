@@ -21,7 +21,7 @@ const MAX_GROWTH: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     digest: Encoder,
-    kind_terms: KindTerms,
+    constants: ConstantTerms,
     terms: Vec<Term>,
     /// Numbers of the spans of the open fragment.
     spans: Vec<u32>,
@@ -278,7 +278,12 @@ impl<'s, 'a> Assembler<'s, 'a> {
             self.request
                 .push_header_terms(run.scope, self.fragment, out);
         }
-        seen.push_terms(&self.scratch.kind_terms, &mut self.scratch.terms);
+        seen.push_terms(&self.scratch.constants, &mut self.scratch.terms);
+        if self.request.facts.has_dictionary() {
+            self.scratch
+                .terms
+                .push(self.scratch.constants.with_dictionary);
+        }
         // Most duplicates were skipped above, but different attributes can have the same string form.
         self.scratch.terms.sort_unstable();
         self.scratch.terms.dedup();
@@ -357,7 +362,7 @@ struct KindSet {
 }
 
 impl KindSet {
-    fn push_terms(&self, terms: &KindTerms, out: &mut Vec<Term>) {
+    fn push_terms(&self, terms: &ConstantTerms, out: &mut Vec<Term>) {
         let mut push = |bits: u8, terms: &[Term]| {
             for (number, term) in terms.iter().enumerate() {
                 if bits & 1 << number != 0 {
@@ -370,18 +375,20 @@ impl KindSet {
     }
 }
 
-/// The terms of all kinds and statuses, by their numbers.
+/// The terms of all kinds and statuses, by their numbers, and the term of fragments with a dictionary.
 #[derive(Debug)]
-struct KindTerms {
+struct ConstantTerms {
     kinds: [Term; 6],
     statuses: [Term; 3],
+    with_dictionary: Term,
 }
 
-impl Default for KindTerms {
+impl Default for ConstantTerms {
     fn default() -> Self {
         Self {
             kinds: [0, 1, 2, 3, 4, 5].map(|number| terms::kind(SpanKind::from_wire(number))),
             statuses: [0, 1, 2].map(|number| terms::status(StatusCode::from_wire(number))),
+            with_dictionary: terms::with_dictionary(),
         }
     }
 }

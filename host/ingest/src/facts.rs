@@ -5,8 +5,10 @@
 
 use std::hash::BuildHasher;
 use std::ops::Range;
+use std::sync::Arc;
 
 use hashbrown::DefaultHashBuilder;
+use larder_model::dictionary::{ListedValues, Listing, Snapshot};
 use larder_model::storage::Term;
 use larder_model::string_form;
 use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
@@ -28,6 +30,8 @@ pub(super) struct Facts<'a> {
     words: Vec<Term>,
     /// True if attributes get terms of their words.
     has_word_terms: bool,
+    /// Lists the values of attributes; `None` without a dictionary.
+    listing: Option<Listing>,
     recent_words: Recent,
     hasher: DefaultHashBuilder,
     /// Buffer for the string form of a value.
@@ -65,13 +69,21 @@ struct KeyFact<'a> {
 /// A property of an attribute's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Property {
-    /// Present, and not a number; the words of values have no terms.
+    /// Present, and not a number; the words of values have no terms. Without a dictionary, as the next one.
     Present,
     /// Present, and not a number; the words of values have terms.
     PresentWithWords,
-    /// A number.
+    /// Present, and not a number; the value is listed.
+    Listed,
+    /// Present, and not a number; the value is not listed, and its words have terms.
+    Unlisted,
+    /// Present, and not a number; the value is not listed, and its words have no terms.
+    UnlistedWithoutWords,
+    /// A number that is listed.
+    ListedNumber,
+    /// A number that is not listed, or any without a dictionary.
     Number,
-    /// A number of this magnitude.
+    /// A number of this magnitude that is not listed, or any without a dictionary.
     Magnitude(Magnitude),
 }
 
@@ -89,6 +101,21 @@ impl<'a> Facts<'a> {
     /// Sets whether the attributes pushed from here on get terms of their words. Those of one request must all be alike.
     pub(super) fn set_word_terms(&mut self, on: bool) {
         self.has_word_terms = on;
+    }
+
+    /// Lists the values of the attributes pushed from here on in this dictionary, or in none. Those of one request must all be alike.
+    pub(super) fn set_dictionary(&mut self, snapshot: Option<Snapshot>) {
+        self.listing = snapshot.map(Listing::new);
+    }
+
+    /// Returns `true` if values are listed.
+    pub(super) fn has_dictionary(&self) -> bool {
+        self.listing.is_some()
+    }
+
+    /// Ends listing. Returns what has to be recorded before the facts are stored; `None` if no value was listed.
+    pub(super) fn finish_listing(&mut self) -> Option<Arc<ListedValues>> {
+        self.listing.take()?.finish()
     }
 
     /// The end of the last list. The facts pushed from here on make the next one.
@@ -178,6 +205,7 @@ impl<'a> Facts<'a> {
             lists: self.lists,
             words: self.words,
             has_word_terms: self.has_word_terms,
+            listing: None,
             recent_words: self.recent_words,
             hasher: self.hasher,
             text: self.text,
@@ -219,21 +247,27 @@ impl<'a> Facts<'a> {
         };
         // The span of an attribute that is not UTF-8 or nests too deep is refused, so its terms are not needed.
         if attribute.validity.utf8 && attribute.validity.nesting {
-            let key = attribute.key;
-            fact.key_facts = match attribute.value.as_ref().and_then(magnitude) {
-                None => [Some(self.key_fact(level, key, self.presence())), None],
-                Some(magnitude) => [Property::Number, Property::Magnitude(magnitude)]
-                    .map(|property| Some(self.key_fact(level, key, property))),
-            };
-            let value = attribute.value.as_ref();
-            if value.is_none_or(string_form::is_scalar) {
+            let (key, value) = (attribute.key, attribute.value.as_ref());
+            let is_scalar = value.is_none_or(string_form::is_scalar);
+            let mut is_listed = false;
+            if is_scalar {
                 self.text.clear();
                 if let Some(value) = value {
                     string_form::write(value, &mut self.text);
                 }
                 fact.term = Some(AttributeKey::new(key).with_value(level, &self.text));
+                let listing = self.listing.as_mut();
+                is_listed = listing.is_some_and(|it| it.list(level, key, &self.text));
             }
+            let properties = match value.and_then(magnitude) {
+                None => [Some(self.presence(is_scalar, is_listed)), None],
+                Some(_) if is_listed => [Some(Property::ListedNumber), None],
+                Some(magnitude) => [Some(Property::Number), Some(Property::Magnitude(magnitude))],
+            };
+            fact.key_facts =
+                properties.map(|it| it.map(|property| self.key_fact(level, key, property)));
             if self.has_word_terms
+                && !is_listed
                 && let Some(AnyValue::String(text)) = value
                 && let Ok(text) = str::from_utf8(text)
             {
@@ -246,11 +280,14 @@ impl<'a> Facts<'a> {
     }
 
     /// The property of an attribute that is present and not a number.
-    fn presence(&self) -> Property {
-        if self.has_word_terms {
-            Property::PresentWithWords
-        } else {
-            Property::Present
+    fn presence(&self, is_scalar: bool, is_listed: bool) -> Property {
+        match (&self.listing, self.has_word_terms) {
+            (None, true) => Property::PresentWithWords,
+            (None, false) => Property::Present,
+            (Some(_), _) if is_listed => Property::Listed,
+            // Searches for a value that may be an array or a map ask for one key less.
+            (Some(_), true) if is_scalar => Property::Unlisted,
+            (Some(_), _) => Property::UnlistedWithoutWords,
         }
     }
 
@@ -302,6 +339,10 @@ impl Property {
         match self {
             Self::Present => AttributeKey::new(key).present(level),
             Self::PresentWithWords => terms::present_with_words(level, key),
+            Self::Listed => terms::present_listed(level, key),
+            Self::Unlisted => terms::present_unlisted(level, key),
+            Self::UnlistedWithoutWords => terms::present_unlisted_without_words(level, key),
+            Self::ListedNumber => NumberKey::new(key).listed(level),
             Self::Number => NumberKey::new(key).present(level),
             Self::Magnitude(magnitude) => NumberKey::new(key).with_magnitude(level, magnitude),
         }

@@ -18,6 +18,9 @@ mod table;
 pub use refused::{Reason, Refused};
 pub use shares::{AttributeText, Share, split};
 
+use std::sync::Arc;
+
+use larder_model::dictionary::Snapshot;
 use larder_proto::otlp::repair;
 use larder_proto::wire;
 
@@ -44,6 +47,7 @@ pub struct Limits {
 pub struct Ingest {
     limits: Limits,
     has_word_terms: bool,
+    dictionary: Option<Snapshot>,
     request: Request<'static>,
     scratch: Scratch,
 }
@@ -92,6 +96,7 @@ impl Ingest {
         Self {
             limits,
             has_word_terms: true,
+            dictionary: None,
             request: Request::default(),
             scratch: Scratch::default(),
         }
@@ -100,6 +105,13 @@ impl Ingest {
     /// Sets whether the fragments of later requests have terms of words. Searches find those without as well, more slowly.
     pub fn set_word_terms(&mut self, on: bool) {
         self.has_word_terms = on;
+    }
+
+    /// Sets the dictionary of the tenant that later requests are for: values that it has, or has room for, are listed. Those that are new go
+    /// with the batches ([`Batch::listed`]), and all of these must be written to that tenant. `None` lists nothing; searches find such
+    /// fragments as well, more slowly.
+    pub fn set_dictionary(&mut self, dictionary: Option<Snapshot>) {
+        self.dictionary = dictionary;
     }
 
     /// Converts an encoded `ExportTraceServiceRequest`.
@@ -151,10 +163,17 @@ impl Ingest {
     ) -> Result<Ingested, Malformed> {
         let mut read = std::mem::take(&mut self.request).recycle();
         read.facts.set_word_terms(self.has_word_terms);
+        read.facts.set_dictionary(self.dictionary.clone());
         let outcome = read.read(request, resource_spans, &self.limits, &mut refused);
         let ingested = outcome.map_err(Malformed).map(|()| {
             let assembler = Assembler::new(&mut read, &self.limits, &mut self.scratch);
-            let (batches, spans) = assembler.assemble(bytes, &mut refused);
+            let (mut batches, spans) = assembler.assemble(bytes, &mut refused);
+            // A value may be in any of them, and each may be the first that is written.
+            if let Some(listed) = read.facts.finish_listing() {
+                for batch in &mut batches {
+                    batch.set_listed(Arc::clone(&listed));
+                }
+            }
             Ingested {
                 batches,
                 spans,

@@ -7,6 +7,7 @@
 )]
 
 mod build;
+mod listed;
 mod model;
 mod properties;
 mod refusals;

@@ -1,10 +1,11 @@
 //! Types that the other crates of the host share: ids, the [`storage`] trait and its types, [`terms`], [`digest`]s, string forms of
-//! attribute values, [`words`] of texts, and names of tenants.
+//! attribute values, [`words`] of texts, the [`dictionary`] of values, and names of tenants.
 //!
 //! Architecture invariant: depends on no other crate of the host.
 
 #![forbid(unsafe_code)]
 
+pub mod dictionary;
 pub mod digest;
 mod hex;
 pub mod storage;

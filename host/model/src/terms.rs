@@ -14,7 +14,7 @@ pub use magnitude::Magnitude;
 pub use words::{WordKey, is_common, push_words, spellings, word_part};
 
 /// The kind of message that holds an attribute. The numbers are part of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Level {
     /// `Span.attributes`
@@ -55,6 +55,13 @@ const NUMBER: u64 = 17;
 const WORD: u64 = 18;
 const UNLISTED_WORDS: u64 = 19;
 const PRESENT_WITH_WORDS: u64 = 20;
+const PRESENT_LISTED: u64 = 21;
+const PRESENT_UNLISTED: u64 = 22;
+const PRESENT_UNLISTED_WITHOUT_WORDS: u64 = 23;
+const WITH_DICTIONARY: u64 = 24;
+
+/// The step in the terms of numbers that are listed. It is below all magnitudes.
+const LISTED_STEP: u8 = 1;
 
 fn chain(hash: u64, part: &[u8]) -> u64 {
     xxh3_64_with_seed(part, hash)
@@ -131,7 +138,7 @@ impl AttributeKey {
     }
 
     /// Term of an attribute with this key at the level whose value is not a number, in a fragment without terms of words. In others it is
-    /// [`present_with_words`].
+    /// [`present_with_words`], or one of [`present_listed`] and its siblings if the fragment was written with a dictionary.
     pub fn present(self, level: Level) -> Term {
         finish(at_level(self.0, level))
     }
@@ -155,9 +162,14 @@ impl NumberKey {
         Self(chain(NUMBER, key))
     }
 
-    /// Term of a number with this key at the level.
+    /// Term of a number with this key at the level. One that is listed has [`NumberKey::listed`] instead.
     pub fn present(self, level: Level) -> Term {
         self.at_step(level, 0)
+    }
+
+    /// Term of a number with this key at the level whose value is in the dictionary.
+    pub fn listed(self, level: Level) -> Term {
+        self.at_step(level, LISTED_STEP)
     }
 
     /// Term of a number with this key and magnitude at the level.
@@ -174,6 +186,29 @@ impl NumberKey {
 /// Term of an attribute with this key at the level whose value is not a number, in a fragment that has terms of words.
 pub fn present_with_words(level: Level, key: &[u8]) -> Term {
     finish(at_level(chain(PRESENT_WITH_WORDS, key), level))
+}
+
+/// Term of a fragment that was written with a dictionary.
+pub fn with_dictionary() -> Term {
+    finish(chain(WITH_DICTIONARY, b""))
+}
+
+/// Term of an attribute with this key at the level whose value is not a number, and is in the dictionary. If it is a text, its words have no
+/// terms: its value finds it.
+pub fn present_listed(level: Level, key: &[u8]) -> Term {
+    finish(at_level(chain(PRESENT_LISTED, key), level))
+}
+
+/// Term of an attribute with this key at the level whose value is neither a number nor in the dictionary. If it is a text, its words have
+/// terms.
+pub fn present_unlisted(level: Level, key: &[u8]) -> Term {
+    finish(at_level(chain(PRESENT_UNLISTED, key), level))
+}
+
+/// Term of an attribute with this key at the level whose value is neither a number nor in the dictionary. Its words have no terms.
+pub fn present_unlisted_without_words(level: Level, key: &[u8]) -> Term {
+    let hash = chain(PRESENT_UNLISTED_WITHOUT_WORDS, key);
+    finish(at_level(hash, level))
 }
 
 /// Term of an attribute with this key at the level whose value is a text of which some words may have no term, because it has too many or
@@ -238,6 +273,12 @@ mod tests {
             (Some((at, "word")), [key, word]) => WordKey::new(key).with_word(level(at), word),
             (Some((word, "unlisted words")), [key]) => unlisted_words(level(word), key),
             (Some((word, "present with words")), [key]) => present_with_words(level(word), key),
+            (Some((word, "listed")), [key]) => present_listed(level(word), key),
+            (Some((word, "unlisted")), [key]) => present_unlisted(level(word), key),
+            (Some((word, "unlisted without words")), [key]) => {
+                present_unlisted_without_words(level(word), key)
+            }
+            (Some((word, "listed number")), [key]) => NumberKey::new(key).listed(level(word)),
             (None, [first]) => match fact {
                 "service" => service(first),
                 "span name" => span_name(first),
@@ -247,6 +288,10 @@ mod tests {
                 "scope version" => scope_version(first),
                 "event name" => event_name(first),
                 "link trace id" => link_trace_id(first),
+                "with dictionary" => {
+                    assert!(first.is_empty());
+                    with_dictionary()
+                }
                 other => panic!("{other} is no fact"),
             },
             (None, [first, second]) => match fact {

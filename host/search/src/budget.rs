@@ -48,6 +48,8 @@ pub(crate) struct Spent {
     /// Time in the plugin's `read`, including the time of waiting for it.
     pub(crate) reading: Duration,
     pub(crate) judging: Duration,
+    /// Time of putting conditions to listed values.
+    pub(crate) listing: Duration,
 }
 
 impl Budget {

@@ -14,7 +14,7 @@ use larder_model::storage::{Error, Part, Piece, Search, TraceId};
 use super::judge::{Found, Judge, Met, Sieve};
 use super::judging::Judging;
 use super::paging::{Page, TracePosition};
-use super::plan::{Plan, plan};
+use super::plan::{Plan, plan_in};
 use super::query::Query;
 use super::reading::{OLDER_THAN_ITS_MATCH, Reading};
 use super::session::Session;
@@ -85,9 +85,17 @@ struct Known(HashMap<TraceId, u64>);
 // === impl Emitter ===
 
 impl Emitter {
-    /// Creates an emitter of the traces that match the query. Makes no call yet.
-    pub(crate) fn new(query: Query) -> Self {
-        let mut plan = plan(&query.predicate);
+    /// Plans a query, and creates an emitter of the traces that match it. Makes no call yet.
+    ///
+    /// # Errors
+    /// Over the budget.
+    pub(crate) async fn plan(session: &mut Session, query: Query) -> Result<Self, Error> {
+        let plan = plan_in(session, &query.predicate).await?;
+        Ok(Self::new(query, plan))
+    }
+
+    /// Creates an emitter of the traces that match a query with this plan.
+    pub(crate) fn new(query: Query, mut plan: Option<Plan>) -> Self {
         if let (Some(Plan { search, .. }), Some(after)) = (&mut plan, query.after()) {
             // Nothing that is still to come has its newest match later.
             search.starts.end = search.starts.end.min(after.start);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Searcher;
 use super::budget::Spent;
 use super::emit::{Emitter, TRACES_AT_A_TIME};
-use super::plan::Hint;
+use super::plan::{Hint, Listed, Scope, Told, plan};
 use super::predicate::{Predicate, Range};
 use super::query;
 
@@ -60,6 +60,8 @@ pub struct Explanation {
     pub read_ms: f64,
     /// Milliseconds of judging.
     pub judge_ms: f64,
+    /// Milliseconds of putting conditions to the listed values of attributes; those that a plan does not need are explained too.
+    pub values_ms: f64,
 }
 
 /// One part of the predicate.
@@ -69,6 +71,9 @@ pub struct PlanNode {
     pub asks: String,
     /// The index that the plugin can use for it.
     pub index: String,
+    /// What its own conditions found among the listed values of their attributes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<Told>,
     /// The parts that it combines.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<PlanNode>,
@@ -88,14 +93,19 @@ impl Searcher {
 
     async fn explain_spans(&self, query: SpanQueryParameters) -> Result<Explanation, Error> {
         let query = query::span_query(query, &self.limits)?;
-        let plan = PlanNode::of(&query.predicate);
-        let (page, finder) = query.into_finder();
+        let mut session = self.session();
+        // Over its budget, the search ends at its first call.
+        let listed = Listed::ask(&mut session, &query.predicate, Scope::Explanation).await;
+        let listed = listed.unwrap_or_else(|_| Listed::unknown());
+        let tree = PlanNode::of(&query.predicate, &listed);
+        let plan = plan(&query.predicate, &listed);
+        drop(listed);
+        let (page, finder) = query.into_finder(plan);
         let mut explanation = Explanation {
             order: Some(format!("{}: {}", finder.order().words(), finder.walk())),
             found: "spans",
-            ..Explanation::new(plan, finder.search(), finder.part(), page.size)
+            ..Explanation::new(tree, finder.search(), finder.part(), page.size)
         };
-        let mut session = self.session();
         match finder.find(&mut session).await {
             Ok(found) => explanation.matched = found.len().min(page.size),
             Err(error) => explanation.error = Some(error.to_string()),
@@ -106,10 +116,16 @@ impl Searcher {
 
     async fn explain_traces(&self, query: TraceQueryParameters) -> Result<Explanation, Error> {
         let query = query::query(query, &self.limits)?;
-        let (plan, depth) = (PlanNode::of(&query.predicate), query.depth);
-        let mut emitter = Emitter::new(query);
         let mut session = self.session();
-        let mut explanation = Explanation::new(plan, emitter.search(), emitter.part(), depth);
+        // Over its budget, the search ends at its first call.
+        let listed = Listed::ask(&mut session, &query.predicate, Scope::Explanation).await;
+        let listed = listed.unwrap_or_else(|_| Listed::unknown());
+        let tree = PlanNode::of(&query.predicate, &listed);
+        let plan = plan(&query.predicate, &listed);
+        drop(listed);
+        let depth = query.depth;
+        let mut emitter = Emitter::new(query, plan);
+        let mut explanation = Explanation::new(tree, emitter.search(), emitter.part(), depth);
         explanation.error = loop {
             match emitter.next(&mut session, TRACES_AT_A_TIME).await {
                 Ok(found) if found.is_empty() => break None,
@@ -129,17 +145,28 @@ fn milliseconds(time: Duration) -> f64 {
 // === impl PlanNode ===
 
 impl PlanNode {
-    fn of(predicate: &Predicate) -> Self {
+    fn of(predicate: &Predicate, listed: &Listed<'_>) -> Self {
+        let of_part = |part| Self::of(part, listed);
         let parts = match predicate {
-            Predicate::And(parts) | Predicate::Or(parts) => parts.iter().map(Self::of).collect(),
-            Predicate::Not(part) | Predicate::Some(_, part) => vec![Self::of(part)],
+            Predicate::And(parts) | Predicate::Or(parts) => parts.iter().map(of_part).collect(),
+            Predicate::Not(part) | Predicate::Some(_, part) => vec![of_part(part)],
             Predicate::Leaf(_) => Vec::new(),
         };
         Self {
             asks: predicate.to_string(),
-            index: index(predicate),
+            index: index(predicate, listed),
+            values: listed.told(predicate),
             parts,
         }
+    }
+
+    /// One line: the condition, and what the index and the listed values have for it.
+    fn write_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  [{}", self.asks, self.index)?;
+        for told in &self.values {
+            write!(f, "; {told}")?;
+        }
+        writeln!(f, "]")
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>, indent: &str) -> fmt::Result {
@@ -150,7 +177,8 @@ impl PlanNode {
             } else {
                 ("├─ ", "│  ")
             };
-            writeln!(f, "{indent}{branch}{}  [{}]", part.asks, part.index)?;
+            write!(f, "{indent}{branch}")?;
+            part.write_line(f)?;
             part.write(f, &format!("{indent}{below}"))?;
         }
         Ok(())
@@ -158,8 +186,8 @@ impl PlanNode {
 }
 
 /// Describes the index that a plugin can use for the predicate.
-fn index(predicate: &Predicate) -> String {
-    let Some(hint) = Hint::of(predicate) else {
+fn index(predicate: &Predicate, listed: &Listed<'_>) -> String {
+    let Some(hint) = Hint::of(predicate, listed) else {
         return "holds for no span".to_owned();
     };
     let mut by = Vec::new();
@@ -209,6 +237,7 @@ impl Explanation {
             find_ms: 0.0,
             read_ms: 0.0,
             judge_ms: 0.0,
+            values_ms: 0.0,
         }
     }
 
@@ -222,6 +251,7 @@ impl Explanation {
             finding,
             reading,
             judging,
+            listing,
         } = spent;
         self.pages = pages;
         self.sightings = sightings;
@@ -231,12 +261,13 @@ impl Explanation {
         self.find_ms = milliseconds(finding);
         self.read_ms = milliseconds(reading);
         self.judge_ms = milliseconds(judging);
+        self.values_ms = milliseconds(listing);
     }
 }
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}  [{}]", self.plan.asks, self.plan.index)?;
+        self.plan.write_line(f)?;
         self.plan.write(f, "")?;
         if let Some(order) = &self.order {
             writeln!(f, "order by {order}")?;
@@ -260,8 +291,8 @@ impl fmt::Display for Explanation {
         )?;
         writeln!(
             f,
-            "find {:.2} ms, read {:.2} ms, judge {:.2} ms",
-            self.find_ms, self.read_ms, self.judge_ms
+            "values {:.2} ms, find {:.2} ms, read {:.2} ms, judge {:.2} ms",
+            self.values_ms, self.find_ms, self.read_ms, self.judge_ms
         )?;
         writeln!(
             f,

@@ -9,10 +9,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{Stream, TryFutureExt as _, future, stream};
+use futures_util::{Stream, TryFutureExt as _, stream};
 use larder_core::fair::Lane;
 use larder_core::quotas::{QueryPermit, Quotas};
 use larder_core::telemetry::Metrics;
+use larder_model::dictionary::Snapshot;
 use larder_model::storage::{Error, ErrorKind, Storage};
 use larder_proto::TracesBytes;
 use larder_proto::storage::v2::{
@@ -27,6 +28,7 @@ mod calls;
 mod counter;
 mod cut;
 mod dependencies;
+mod discovery;
 mod emit;
 mod explain;
 pub mod filter;
@@ -65,8 +67,10 @@ mod value;
 mod words;
 mod written;
 
+pub use discovery::{AttributeKeys, AttributeValues, KeyEntry, KeysQuery, ValueEntry, ValuesQuery};
 pub use explain::{Explained, Explanation, PlanNode};
 pub use omission::{Omission, Omitted};
+pub use plan::Told;
 pub use prepared::Prepared;
 
 use beside::Beside;
@@ -155,6 +159,7 @@ pub struct Searcher {
     metrics: Arc<Metrics>,
     omission: Omission,
     beside: Beside,
+    snapshot: Option<Snapshot>,
 }
 
 impl Searcher {
@@ -166,6 +171,7 @@ impl Searcher {
             omission: Omission::new(Arc::clone(&metrics)),
             metrics,
             beside: Beside::new(None),
+            snapshot: None,
         }
     }
 
@@ -175,6 +181,14 @@ impl Searcher {
     pub fn in_lane(self, lane: Option<Lane>) -> Self {
         let beside = Beside::new(lane);
         Self { beside, ..self }
+    }
+
+    /// With the listed values of the tenant, as they are now: take the snapshot once the storage is open, and use the searcher for one answer.
+    /// Without them fragments with any listed value are judged.
+    #[must_use]
+    pub fn with_snapshot(mut self, snapshot: Option<Snapshot>) -> Self {
+        self.snapshot = snapshot;
+        self
     }
 
     /// What the answer leaves out, once it has ended. Use a searcher for one answer.
@@ -203,14 +217,10 @@ impl Searcher {
         &self,
         query: TraceQueryParameters,
     ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
-        let traces = paging::refuse(&query)
-            .and_then(|()| self.emitter(query))
-            .map(|emitter| {
-                let found = Source::Found(Box::new(emitter));
-                Traces::new(self.session(), found)
-            });
-        future::ready(traces)
-            .map_ok(|traces| {
+        let query = paging::refuse(&query).map(|()| query);
+        self.begin(query)
+            .map_ok(|(session, emitter)| {
+                let traces = Traces::new(session, Source::Found(Box::new(emitter)));
                 stream::try_unfold(traces, |mut traces| async move {
                     Ok(traces.next().await?.map(|message| (message, traces)))
                 })
@@ -227,8 +237,8 @@ impl Searcher {
         &self,
         query: TraceQueryParameters,
     ) -> Result<FindTraceIDsResponse, Error> {
-        let mut emitter = self.emitter(query)?;
-        ids::find(&mut self.session(), &mut emitter).await
+        let (mut session, mut emitter) = self.begin(Ok(query)).await?;
+        ids::find(&mut session, &mut emitter).await
     }
 
     /// Returns `true` if pages of an answer end with tokens.
@@ -244,11 +254,9 @@ impl Searcher {
         &self,
         query: TraceQueryParameters,
     ) -> impl Stream<Item = Result<FindTraceSummariesResponse, Error>> + Send + 'static {
-        let summaries = self
-            .emitter(query)
-            .map(|emitter| Summaries::new(self.session(), emitter));
-        future::ready(summaries)
-            .map_ok(|summaries| {
+        self.begin(Ok(query))
+            .map_ok(|(session, emitter)| {
+                let summaries = Summaries::new(session, emitter);
                 stream::try_unfold(summaries, |mut summaries| async move {
                     Ok(summaries.next().await?.map(|message| (message, summaries)))
                 })
@@ -268,10 +276,13 @@ impl Searcher {
     ) -> impl Stream<Item = Result<FindSpansResponse, Error>> + Send + 'static {
         let missing = || Error::new(ErrorKind::InvalidArgument, "missing query");
         let query = request.query.ok_or_else(missing);
-        let spans = query
-            .and_then(|query| query::span_query(query, &self.limits))
-            .map(|query| Spans::new(self.session(), query));
-        future::ready(spans)
+        let query = query.and_then(|query| query::span_query(query, &self.limits));
+        let begun = query.map(|query| (self.session(), query));
+        let spans = async move {
+            let (session, query) = begun?;
+            Spans::plan(session, query).await
+        };
+        spans
             .map_ok(|spans| {
                 stream::try_unfold(spans, |mut spans| async move {
                     Ok(spans.next().await?.map(|message| (message, spans)))
@@ -316,14 +327,25 @@ impl Searcher {
         services::operations(&*self.storage, &request, limit, &self.omission).await
     }
 
-    fn emitter(&self, query: TraceQueryParameters) -> Result<Emitter, Error> {
-        query::query(query, &self.limits).map(Emitter::new)
+    /// Parses a query, and plans it.
+    fn begin(
+        &self,
+        query: Result<TraceQueryParameters, Error>,
+    ) -> impl Future<Output = Result<(Session, Emitter), Error>> + Send + 'static {
+        let query = query.and_then(|query| query::query(query, &self.limits));
+        let begun = query.map(|query| (self.session(), query));
+        async move {
+            let (mut session, query) = begun?;
+            let emitter = Emitter::plan(&mut session, query).await?;
+            Ok((session, emitter))
+        }
     }
 
     fn session(&self) -> Session {
         let budget = Budget::new(&self.limits, Arc::clone(&self.metrics));
         let (storage, omission) = (Arc::clone(&self.storage), self.omission());
         let session = Session::new(storage, self.limits, budget, omission);
-        session.with_beside(self.beside.clone())
+        let session = session.with_beside(self.beside.clone());
+        session.with_snapshot(self.snapshot.clone())
     }
 }

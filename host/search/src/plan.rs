@@ -2,18 +2,32 @@
 //!
 //! A plan may only widen the predicate: every fragment with a matching span passes it. A fragment that passes without a match costs
 //! time, and the judge drops it; a match that does not pass would be a wrong answer.
+//!
+//! Conditions on texts and ranges of numbers are put to the distinct values that the host has listed (`listed`), before the plan is made.
 
-use larder_model::storage::{DurationRange, Search, StatusCode, Term, TimeRange, TraceId};
+use larder_model::storage::{DurationRange, Error, Search, StatusCode, Term, TimeRange, TraceId};
 use larder_model::terms;
 
 use super::predicate::{Leaf, Predicate, Range};
+use super::session::Session;
 
+mod groups;
 mod hint;
+mod listed;
 mod numbers;
+mod question;
+mod readings;
 mod terms_of;
 mod words;
 
-pub(crate) use hint::Hint;
+pub(crate) use hint::{Hint, service_terms};
+pub use listed::Told;
+pub(crate) use listed::{Listed, Scope};
+pub(crate) use readings::may_be_number;
+pub(crate) use terms_of::presence;
+
+/// Most terms of a clause that are made from a list, or from values that are listed; more are searched for by their key.
+const MAX_TERMS: usize = 1024;
 
 /// A plan: the search for a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +37,21 @@ pub(crate) struct Plan {
     pub(crate) traces: Option<Vec<TraceId>>,
 }
 
+/// Puts the conditions of a predicate to the values that are listed, and plans it. `None` if nothing can match.
+///
+/// # Errors
+/// Over the budget of the session.
+pub(crate) async fn plan_in(
+    session: &mut Session,
+    predicate: &Predicate,
+) -> Result<Option<Plan>, Error> {
+    let listed = Listed::ask(session, predicate, Scope::Plan).await?;
+    Ok(plan(predicate, &listed))
+}
+
 /// Plans a predicate; `None` if nothing can match, so that the plugin need not be called.
-pub(crate) fn plan(predicate: &Predicate) -> Option<Plan> {
-    let mut hint = Hint::of(predicate)?;
+pub(crate) fn plan(predicate: &Predicate, listed: &Listed<'_>) -> Option<Plan> {
+    let mut hint = Hint::of(predicate, listed)?;
     pair_with_service(predicate, &mut hint.clauses);
     for clause in &mut hint.clauses {
         clause.sort_unstable();
@@ -88,7 +114,7 @@ fn pair_with_service(predicate: &Predicate, clauses: &mut Vec<Vec<Term>>) {
             ),
             _ => continue,
         };
-        let of_service = hint::service_terms(service);
+        let of_service = service_terms(service);
         clauses.retain(|clause| *clause != own && *clause != of_service);
         clauses.push(shared);
     }

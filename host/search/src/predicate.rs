@@ -97,7 +97,7 @@ pub(crate) struct Range {
 }
 
 /// A set of levels at which to look for an attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Levels(u8);
 
 /// The result of judging a predicate. By their order, "and" is the minimum of its parts and "or" the maximum.

@@ -6,7 +6,7 @@ use larder_model::storage::{Error, ErrorKind, Part, Piece, Search};
 use larder_proto::storage::v2::TraceQueryParameters;
 
 use super::judge::Judge;
-use super::plan::{Plan, plan};
+use super::plan::{Listed, Plan, plan};
 use super::{Limits, query};
 
 /// A planned query: the search for the plugin, and the judge of its sightings.
@@ -19,13 +19,13 @@ pub struct Prepared {
 // === impl Prepared ===
 
 impl Prepared {
-    /// Parses and plans the query, as every search does first.
+    /// Parses and plans the query, as every search does first. No listed values are known.
     ///
     /// # Errors
     /// As [`Searcher::find_traces`](super::Searcher::find_traces), for a query that is refused.
     pub fn new(parameters: TraceQueryParameters, limits: &Limits) -> Result<Self, Error> {
         let query = query::query(parameters, limits)?;
-        let search = plan(&query.predicate).map(|Plan { search, .. }| search);
+        let search = plan(&query.predicate, &Listed::unknown()).map(|Plan { search, .. }| search);
         Ok(Self {
             search,
             judge: Judge::new(query.predicate),

@@ -6,6 +6,7 @@ use larder_model::storage::{Error, ErrorKind};
 use larder_proto::storage::v2::{KeyValue, SpanQueryParameters, TraceQueryParameters};
 
 use super::paging::{Page, SpanPosition, TracePosition};
+use super::plan::Plan;
 use super::predicate::{Leaf, Predicate, Range};
 use super::spans::{Finder, SpanOrder};
 use super::time::{instant, length};
@@ -122,10 +123,11 @@ pub(crate) fn span_query(
 }
 
 impl SpanQuery {
-    /// The page, and the finder of its spans and of one more, which tells whether there is a next page.
-    pub(crate) fn into_finder(self) -> (Page<SpanPosition>, Finder) {
+    /// The page, and the finder of its spans by this plan, and of one more, which tells whether there is a next page.
+    pub(crate) fn into_finder(self, plan: Option<Plan>) -> (Page<SpanPosition>, Finder) {
         let size = self.page.size.saturating_add(1);
-        let finder = Finder::new(self.predicate, self.order, self.page.after.as_ref(), size);
+        let after = self.page.after.as_ref();
+        let finder = Finder::new(self.predicate, plan, self.order, after, size);
         (self.page, finder)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use larder_core::fair::Task;
+use larder_model::dictionary::Snapshot;
 use larder_model::storage::{Error, ErrorKind, Part, Pieces, Search, Sightings, Storage, Wanted};
 use tokio::task::yield_now;
 
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) budget: Budget,
     /// What the answer leaves out.
     pub(crate) omission: Omission,
+    /// The values that were listed before the first call.
+    snapshot: Option<Snapshot>,
     /// The time of the last yield.
     paused: Instant,
 }
@@ -70,6 +73,7 @@ impl Session {
             limits,
             budget,
             omission,
+            snapshot: None,
             paused: Instant::now(),
         }
     }
@@ -87,6 +91,17 @@ impl Session {
     /// Waits for a task beside the query, until no time is left.
     pub(crate) async fn join<T>(&mut self, task: Task<T>) -> Result<T, Error> {
         self.budget.within(async { output(task.await) }).await
+    }
+
+    /// With the values that are listed when the query starts. Without them every fragment may have any value.
+    pub(crate) fn with_snapshot(mut self, snapshot: Option<Snapshot>) -> Self {
+        self.snapshot = snapshot;
+        self
+    }
+
+    /// The listed values, if they are known.
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
     }
 
     /// Yields if the query has computed for a while. Without that, a storage that is always ready and judging between its calls would

@@ -9,6 +9,7 @@ mod hangups;
 mod limits;
 mod listeners;
 mod live_settings;
+mod observers;
 mod open_files;
 mod opening;
 mod ports;

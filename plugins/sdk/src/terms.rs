@@ -97,8 +97,13 @@ pub fn link_trace_id(id: &[u8]) -> Term {
     term(10, &[id])
 }
 
+/// A fragment that was written with the host's dictionary.
+pub fn with_dictionary() -> Term {
+    term(24, &[b""])
+}
+
 /// An attribute with this key is present at the level, and is not a number. In a fragment that has terms of words the term is
-/// [`attribute_present_with_words`].
+/// [`attribute_present_with_words`], and in one that was written with a dictionary one of [`attribute_listed`] and its siblings.
 pub fn attribute_present(level: Level, key: &str) -> Term {
     at_level(16, level, &[key.as_bytes()])
 }
@@ -106,6 +111,23 @@ pub fn attribute_present(level: Level, key: &str) -> Term {
 /// An attribute with this key is present at the level, and is not a number; the fragment has terms of words.
 pub fn attribute_present_with_words(level: Level, key: &str) -> Term {
     at_level(20, level, &[key.as_bytes()])
+}
+
+/// An attribute with this key is present at the level, and is not a number; its value is in the host's dictionary.
+pub fn attribute_listed(level: Level, key: &str) -> Term {
+    at_level(21, level, &[key.as_bytes()])
+}
+
+/// An attribute with this key is present at the level, and is not a number; its value is not in the host's dictionary. If it is a text, its
+/// words have terms.
+pub fn attribute_unlisted(level: Level, key: &str) -> Term {
+    at_level(22, level, &[key.as_bytes()])
+}
+
+/// An attribute with this key is present at the level, and is not a number; its value is not in the host's dictionary, and its words have no
+/// terms.
+pub fn attribute_unlisted_without_words(level: Level, key: &str) -> Term {
+    at_level(23, level, &[key.as_bytes()])
 }
 
 /// An attribute with this key at the level has this string form. Arrays and maps have no such term.
@@ -124,9 +146,14 @@ pub fn attribute_unlisted_words(level: Level, key: &str) -> Term {
     at_level(19, level, &[key.as_bytes()])
 }
 
-/// An attribute with this key is present at the level, and is a number.
+/// An attribute with this key is present at the level, and is a number; one in the host's dictionary has [`number_listed`] instead.
 pub fn number_present(level: Level, key: &str) -> Term {
     number(level, key, 0)
+}
+
+/// An attribute with this key is present at the level, and is a number that is in the host's dictionary.
+pub fn number_listed(level: Level, key: &str) -> Term {
+    number(level, key, 1)
 }
 
 /// An attribute with this key at the level is a number of this magnitude, 24 to 232 as `wit/terms.md` has it.

@@ -50,6 +50,10 @@ fn term(fact: &str, parts: &[Vec<u8>]) -> u64 {
             "value" => terms::attribute(level, text(0), text(1)),
             "word" => terms::attribute_word(level, text(0), text(1)),
             "unlisted words" => terms::attribute_unlisted_words(level, text(0)),
+            "listed" => terms::attribute_listed(level, text(0)),
+            "unlisted" => terms::attribute_unlisted(level, text(0)),
+            "unlisted without words" => terms::attribute_unlisted_without_words(level, text(0)),
+            "listed number" => terms::number_listed(level, text(0)),
             "number" => terms::number_present(level, text(0)),
             "magnitude" => terms::magnitude(level, text(0), parts[1][0]),
             other => panic!("unknown fact {other}"),
@@ -66,6 +70,7 @@ fn term(fact: &str, parts: &[Vec<u8>]) -> u64 {
         "scope version" => terms::scope_version(text(0)),
         "event name" => terms::event_name(text(0)),
         "link trace id" => terms::link_trace_id(&parts[0]),
+        "with dictionary" => terms::with_dictionary(),
         other => panic!("unknown fact {other}"),
     }
 }

@@ -16,6 +16,8 @@
 //! - All four write every figure to `--json FILE`. `combine A.json B.json C.json --json ALL.json` puts runs together, each against an
 //!   empty storage: minimum, median and maximum of each figure. (`--runs 3` only repeats what needs no empty storage.)
 //! - `spans --target kv=127.0.0.1:17271@PID` times searches for spans, page by page, on what the main command has written.
+//! - `patterns --target kv=127.0.0.1:17271@PID` times regular expressions on values that repeat more or less often, on what the main
+//!   command has written from a file of `generate --repeats`.
 //! - `plot LOAD.json GROWTH.json DEPENDENCIES.json --out DIR` draws what `load`, `growth` and `dependencies` measured, as SVG.
 //!
 //! Three commands measure tenants, on a server with `tenancy.enabled`. `tenants` writes to and searches a thousand of them; `--tenants N`
@@ -43,6 +45,7 @@ mod load;
 mod noise;
 mod numbers;
 mod openloop;
+mod patterns;
 mod plot;
 mod queries;
 mod question;
@@ -85,6 +88,7 @@ enum Command {
     Quiet(quiet::Options),
     Spans(spans::Options),
     Dependencies(dependencies::Options),
+    Patterns(patterns::Options),
     Noise(noise::Options),
 }
 
@@ -105,6 +109,7 @@ fn main() -> Result<()> {
             Some(Command::Quiet(options)) => quiet::run(options).await,
             Some(Command::Spans(options)) => spans::run(options).await,
             Some(Command::Dependencies(options)) => dependencies::run(options).await,
+            Some(Command::Patterns(options)) => patterns::run(options).await,
             Some(Command::Noise(options)) => noise::run(options).await,
         }
     })

@@ -28,6 +28,9 @@ pub(crate) struct Options {
     /// Let the spans cover so many hours, evenly, instead of 2 ms for each.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     hours: Option<u64>,
+    /// Give every span attributes of 20, 1,000 and 1,000,000 distinct values, for `patterns`.
+    #[arg(long)]
+    repeats: bool,
     /// The file.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -41,6 +44,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if let Some(hours) = options.hours {
         corpus = corpus.with_step(hours * HOUR / options.spans);
+    }
+    if options.repeats {
+        corpus = corpus.with_repeats();
     }
     replay::write(&corpus, &options.out)?;
     writeln!(

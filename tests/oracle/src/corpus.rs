@@ -7,10 +7,13 @@ use prost::Message;
 use spans::{SpanPosition, resource_spans, span};
 
 mod extras;
+mod repeats;
 mod spans;
 #[cfg(test)]
 mod tests;
 mod texts;
+
+pub use repeats::{MARKED_TRACES, MARKED_VALUE, REPEATED_KEYS};
 
 /// The number of services.
 pub const SERVICES: usize = 60;
@@ -38,6 +41,8 @@ pub struct Corpus {
     room: u64,
     /// True if every span has long texts.
     has_texts: bool,
+    /// True if every span has the keys of [`REPEATED_KEYS`].
+    has_repeats: bool,
 }
 
 /// One Export, and its number of spans.
@@ -59,6 +64,7 @@ impl Corpus {
             step: STEP,
             room: ROOM,
             has_texts: false,
+            has_repeats: false,
         }
     }
 
@@ -85,6 +91,15 @@ impl Corpus {
     pub fn with_texts(self) -> Self {
         Self {
             has_texts: true,
+            ..self
+        }
+    }
+
+    /// Returns the same corpus with attributes of 20, 1,000 and 1,000,000 distinct values on every span ([`REPEATED_KEYS`]).
+    #[must_use]
+    pub fn with_repeats(self) -> Self {
+        Self {
+            has_repeats: true,
             ..self
         }
     }
@@ -156,7 +171,10 @@ impl Corpus {
         let mut trace = 0;
         while made < wanted {
             let number = index * self.request_spans + trace;
-            made += self.trace(&mut random, number, wanted - made, &mut by_service);
+            // The first trace of ten requests, or of all if there are fewer.
+            let is_marked = trace == 0 && index * MARKED_TRACES % self.requests() < MARKED_TRACES;
+            let most = wanted - made;
+            made += self.trace(&mut random, (number, is_marked), most, &mut by_service);
             trace += 1;
         }
         let resource_spans = by_service
@@ -181,7 +199,7 @@ impl Corpus {
     fn trace(
         &self,
         random: &mut fastrand::Rng,
-        number: u64,
+        (number, is_marked): (u64, bool),
         most: u64,
         by_service: &mut [Vec<Span>],
     ) -> u64 {
@@ -221,6 +239,13 @@ impl Corpus {
             if self.has_texts {
                 // Of its own, so that everything else is as without texts.
                 texts::add(&mut span, &mut fastrand::Rng::with_seed(span_id));
+            }
+            if self.has_repeats {
+                repeats::add(
+                    &mut span,
+                    &mut fastrand::Rng::with_seed(!span_id),
+                    is_marked,
+                );
             }
             parents.push((span.span_id.clone(), service));
             if let Some(spans) = by_service.get_mut(service) {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use bytes::Bytes;
 use larder_tests::http::{self, Response};
-use larder_tests::{Call, Home, Larder, Options, Plugin, Tokens, method, token};
+use larder_tests::{Call, Home, Larder, Options, Plugin, Tokens, eventually, method, token};
 use tonic::Code;
 
 const READS: [&str; 9] = [
@@ -101,6 +101,20 @@ async fn each_right_opens_its_calls_and_no_other() {
             let asks = answer.header("www-authenticate").unwrap_or_default();
             assert!(asks.starts_with("Bearer"), "{answer:?}");
         }
+    }
+    eventually("listed values", async || {
+        let answer = ask(&larder, "GET", "/attributes", Some(&read));
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    for path in ["/attributes", "/attributes/service.name/values"] {
+        let answer = ask(&larder, "GET", path, Some(&read));
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        for denied in [&admin, &write, &foreign] {
+            let denied = ask(&larder, "GET", path, Some(denied));
+            assert_eq!(denied.status, 403, "{path}");
+        }
+        assert_eq!(ask(&larder, "GET", path, None).status, 401, "{path}");
     }
     for path in ["/livez", "/readyz"] {
         assert_eq!(ask(&larder, "GET", path, None).status, 200, "{path}");
@@ -269,6 +283,7 @@ async fn a_scrapers_token_reads_metrics_and_nothing_else() {
         ("POST", "/purge"),
         ("POST", "/reload"),
         ("POST", "/snapshot?to=s"),
+        ("GET", "/attributes"),
     ] {
         let told = ask(&larder, verb, path, Some(&scraper));
         assert_eq!(told.status, 403, "{path}: {told:?}");

@@ -18,6 +18,7 @@ mod journal;
 mod killed_plugins;
 mod kills;
 mod ledger;
+mod listed;
 mod load;
 mod purges;
 mod repair;

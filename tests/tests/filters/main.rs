@@ -24,6 +24,7 @@ mod invalid_patterns;
 mod invalid_resolution;
 mod invalid_words;
 mod levels;
+mod listed;
 mod numbers;
 mod order;
 mod patterns;

@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod attributes;
 mod behind_jaeger;
 mod clock;
 mod configuration;

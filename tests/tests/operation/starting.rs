@@ -43,7 +43,9 @@ const CALLS: [&str; 10] = [
 ];
 
 /// The routes that need it.
-const ROUTES: [(&str, &str); 7] = [
+const ROUTES: [(&str, &str); 9] = [
+    ("GET", "/attributes"),
+    ("GET", "/attributes/k/values"),
     ("GET", "/plugin"),
     ("GET", "/tenants"),
     ("POST", "/clock"),

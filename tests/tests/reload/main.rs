@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod dictionary;
 mod load;
 mod plugin_file;
 mod refused;

@@ -22,8 +22,9 @@ fn start(plugin: Plugin, home: &Home, yaml: &str) -> Larder {
     Options::new(plugin).config(yaml).start_in(home)
 }
 
+/// Without a dictionary, as a listed text has no terms of words.
 fn turn(on: bool) -> String {
-    format!("ingest: {{ word_terms: {on} }}\n")
+    format!("ingest: {{ word_terms: {on}, dictionary: false }}\n")
 }
 
 /// Stores a trace for each text, at its number.
@@ -109,7 +110,7 @@ async fn keys_and_values_are_found_in_all_fragments(plugin: Plugin) {
 async fn words_are_answered_by_an_index(plugin: Plugin) {
     let home = Home::new();
     let limits = "limits: { query_judged_spans: 5 }\n";
-    let larder = start(plugin, &home, limits);
+    let larder = start(plugin, &home, &format!("{limits}{}", turn(true)));
     let client = larder.client().await;
     let orders = |first: u8| {
         let orders = (first..).take(20);

@@ -2,7 +2,7 @@
 
 use larder_tests::filter::{and, attr, eq, exists, field, in_list, or, regex, some};
 use larder_tests::otlp::{hex, service, span};
-use larder_tests::{Client, Home, Plugin, Query, http, timestamp};
+use larder_tests::{Client, Home, Plugin, Query, eventually, http, timestamp};
 
 use super::{store, tenancy, traces};
 
@@ -93,6 +93,13 @@ fn explained(admin: std::net::SocketAddr, tenant: &str, of: &str) -> String {
 async fn tenants_are_isolated(plugin: Plugin) {
     let larder = tenancy(plugin).start();
     let client = larder.client().await;
+    // The call opens the tenant, whose values are listed from a moment on.
+    assert!(client.tenant("a").services().await.unwrap().is_empty());
+    eventually("listed values", async || {
+        let status = larder.get("/attributes?tenant=a").status;
+        (status == 200).then_some(())
+    })
+    .await;
     for number in 1..=3 {
         store(&client, "a", number).await;
     }
@@ -105,6 +112,17 @@ async fn tenants_are_isolated(plugin: Plugin) {
     assert!(found.contains("3 traces match"), "{found}");
     let found = explained(larder.admin(), "b", "a");
     assert!(found.contains("0 traces match"), "{found}");
+
+    let keys = async |tenant: &str| {
+        let path = format!("/attributes?tenant={tenant}");
+        let answer = || Some(larder.get(&path)).filter(|answer| answer.status == 200);
+        eventually("listed values", async || answer()).await.body
+    };
+    let (of_a, of_b) = (keys("a").await, keys("b").await);
+    assert!(of_a.contains("\"owner\""), "{of_a}");
+    assert!(!of_b.contains("\"owner\""), "{of_b}");
+    let owners = larder.get("/attributes/owner/values?tenant=b").json();
+    assert_eq!(owners["values"].as_array().unwrap().len(), 0, "{owners}");
 
     // The trace ids are the same, but each tenant has only its own spans.
     for number in 2..=3 {

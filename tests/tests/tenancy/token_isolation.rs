@@ -1,7 +1,7 @@
 //! A token of tenant `b` alone gives no access to tenant `a`, by any RPC or route.
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Home, Larder, Plugin, Tokens, http, token};
+use larder_tests::{Client, Home, Larder, Plugin, Tokens, eventually, http, token};
 use tonic::Code;
 
 use super::header::{admitted, every_rpc};
@@ -11,7 +11,11 @@ use super::{tenancy, traces};
 const SECRET: &str = "secret-of-a";
 
 /// The routes of the admin port for one tenant, with `?tenant=`, or for all.
-const ROUTES: [(&str, &str); 7] = [
+const ROUTES: [(&str, &str); 11] = [
+    ("GET", "/attributes?tenant=a"),
+    ("GET", "/attributes?tenant=a&service=secret-of-a&prefix=s"),
+    ("GET", "/attributes/service.name/values?tenant=a&limit=5"),
+    ("GET", "/attributes"),
     ("POST", "/explain?tenant=a"),
     ("POST", "/purge?tenant=a"),
     ("POST", "/explain"),
@@ -45,7 +49,15 @@ impl TokenIsolation {
         let one = span([1; 16], 1).name(SECRET).at(5);
         let owner = server.client(Some(&server.all)).await.tenant("a");
         owner.store([service(SECRET).span(one)]).await;
+        server.lists_values("a").await;
         server
+    }
+
+    /// Waits until the values of a tenant's attributes are listed.
+    async fn lists_values(&self, tenant: &str) {
+        let path = format!("/attributes?tenant={tenant}");
+        let status = || self.ask(("GET", &path), Some(&self.all)).status;
+        eventually("listed values", async || (status() == 200).then_some(())).await;
     }
 
     async fn client(&self, token: Option<&str>) -> Client {
@@ -104,6 +116,13 @@ async fn tokens_are_isolated(plugin: Plugin) {
         assert_eq!(asked.status, 401, "{route:?}: {}", asked.body);
     }
     for route in [
+        "/attributes?tenant=b&tenant=a",
+        "/attributes/service.name/values?tenant=b&limit=5&tenant=a",
+    ] {
+        let denied = server.ask(("GET", route), Some(&server.b));
+        assert_eq!(denied.status, 403, "{route}: {}", denied.body);
+    }
+    for route in [
         "/explain?tenant=b&tenant=a",
         "/explain?tenant=b&other=a",
         "/purge?tenant=a&tenant=b",
@@ -113,6 +132,15 @@ async fn tokens_are_isolated(plugin: Plugin) {
     }
     for route in [("POST", "/explain?tenant=b"), ("POST", "/purge?tenant=b")] {
         assert_eq!(server.ask(route, Some(&server.b)).status, 200, "{route:?}");
+    }
+    server.lists_values("b").await;
+    for route in [
+        "/attributes?tenant=b",
+        "/attributes/service.name/values?tenant=b",
+    ] {
+        let own = server.ask(("GET", route), Some(&server.b));
+        assert_eq!(own.status, 200, "{route}: {}", own.body);
+        assert!(!own.body.contains(SECRET), "{route}: {}", own.body);
     }
     server.still_has_it().await;
     for route in ROUTES

@@ -63,7 +63,8 @@ impl TraceWriter {
 }
 
 impl Shared {
-    /// Walks all shares before any is written, so that nothing of a malformed request is stored.
+    /// Walks all shares before any is written, so that nothing of a malformed request is stored. The values of a tenant that is not open yet
+    /// are not listed.
     fn walk_shares(
         &self,
         request: &[u8],
@@ -72,6 +73,11 @@ impl Shared {
         let walked = self.with_ingest(|ingest| {
             let shares = splitter.split(request)?.into_iter();
             let walked = shares.map(|(destination, share)| {
+                let dictionary = match &destination {
+                    Destination::Tenant(tenant) => self.walking.dictionary_of(Some(tenant)),
+                    Destination::Refused(_) => None,
+                };
+                ingest.set_dictionary(dictionary);
                 ingest
                     .walk_share(request, &share)
                     .map(|it| (destination, it))

@@ -89,8 +89,13 @@ fn writer(metrics: &Arc<Metrics>) -> TraceWriter {
         max_listed_bytes: 4 << 20,
     };
     let tracker = TaskTracker::new();
-    let ingest = (limits, Live::new(true));
-    TraceWriter::new(Arc::new(stores), Arc::clone(metrics), ingest, tracker)
+    let walking = Walking {
+        limits,
+        word_terms: Live::new(true),
+        dictionary: Live::new(true),
+        dictionaries: Dictionaries::default(),
+    };
+    TraceWriter::new(Arc::new(stores), Arc::clone(metrics), walking, tracker)
 }
 
 /// A splitter for a request whose resources name their tenants.

@@ -14,6 +14,7 @@ use larder_grpc as grpc;
 use larder_grpc::{Grpc, Parts, Port};
 use larder_ingest as ingest;
 use larder_model::TenantName;
+use larder_model::dictionary::Dictionaries;
 use larder_model::storage::{self, Storage};
 use larder_search as search;
 use larder_tests::{Client, patiently};
@@ -105,6 +106,8 @@ impl Serving {
                 max_listed_bytes: 4 << 20,
             },
             word_terms: Live::new(true),
+            dictionary: Live::new(true),
+            dictionaries: Dictionaries::default(),
             kept: None,
         };
         let grpc = Grpc::new(parts, draining.clone());

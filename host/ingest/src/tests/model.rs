@@ -15,6 +15,18 @@ use prost::Message;
 
 use crate::{Limits, Reason};
 
+/// Whether an attribute's value is listed, by level, key and string form.
+pub(super) type IsListed<'a> = &'a dyn Fn(Level, &[u8], &[u8]) -> bool;
+
+/// What decides on the terms of attributes.
+#[derive(Clone, Copy)]
+pub(super) struct AttributeRules<'a> {
+    /// Texts have the terms of their words.
+    pub(super) word_terms: bool,
+    /// `None` without a dictionary.
+    pub(super) is_listed: Option<IsListed<'a>>,
+}
+
 /// A span with its headers, as sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sent {
@@ -219,8 +231,8 @@ impl Sent {
         }
     }
 
-    /// The terms of the span. With `word_terms`, those of the words of its attributes are among them.
-    pub(super) fn terms(&self, word_terms: bool) -> BTreeSet<Term> {
+    /// The terms of the span.
+    pub(super) fn terms(&self, rules: AttributeRules<'_>) -> BTreeSet<Term> {
         let (span, scope, service) = (self.decode(), self.scope(), self.service());
         let mut terms = BTreeSet::from([
             terms::service(&service),
@@ -234,9 +246,10 @@ impl Sent {
         if self.status() == StatusCode::Error {
             terms.insert(terms::service_with_error(&service));
         }
+        terms.extend(rules.is_listed.map(|_| terms::with_dictionary()));
         let mut add = |level, attributes: &[mirror::KeyValue]| {
             for attribute in attributes {
-                terms.extend(attribute_terms(level, attribute, word_terms));
+                terms.extend(attribute_terms(level, attribute, rules));
             }
         };
         add(Level::Span, &span.attributes);
@@ -262,41 +275,60 @@ impl Sent {
     }
 }
 
-fn attribute_terms(level: Level, attribute: &mirror::KeyValue, word_terms: bool) -> Vec<Term> {
+fn attribute_terms(
+    level: Level,
+    attribute: &mirror::KeyValue,
+    rules: AttributeRules<'_>,
+) -> Vec<Term> {
     assert!(is_utf8(&attribute.key));
     let key = AttributeKey::new(&attribute.key);
-    let present = if word_terms {
-        terms::present_with_words(level, &attribute.key)
-    } else {
-        key.present(level)
-    };
     let number = NumberKey::new(&attribute.key);
     let value = attribute.value.clone().unwrap_or_default();
-    let mut form = Vec::new();
     let magnitude = match value.value {
-        Some(Value::Array(_) | Value::KvList(_)) => return vec![present],
+        Some(Value::Array(_) | Value::KvList(_)) => {
+            return vec![match (rules.is_listed, rules.word_terms) {
+                (Some(_), _) => terms::present_unlisted_without_words(level, &attribute.key),
+                (None, true) => terms::present_with_words(level, &attribute.key),
+                (None, false) => key.present(level),
+            }];
+        }
         Some(Value::Int(int)) => Some(Magnitude::of_int(int.into())),
         Some(Value::Double(double)) => Magnitude::of_double(double),
         Some(_) | None => None,
     };
+    let mut form = Vec::new();
     if value.value.is_some() {
         let encoded = value.encode_to_vec();
         if let Some(value) = AnyValue::parse(&encoded).unwrap() {
             string_form::write(&value, &mut form);
         }
     }
+    let is_listed = rules.is_listed.map(|it| it(level, &attribute.key, &form));
     let mut terms = vec![key.with_value(level, &form)];
-    if word_terms && let Some(Value::String(text)) = &value.value {
+    if is_listed == Some(true) {
+        terms.push(match magnitude {
+            Some(_) => number.listed(level),
+            None => terms::present_listed(level, &attribute.key),
+        });
+        return terms;
+    }
+    if rules.word_terms
+        && let Some(Value::String(text)) = &value.value
+    {
         let text = str::from_utf8(text).unwrap();
         terms.extend(terms_of_words(level, &attribute.key, text));
     }
-    match magnitude {
-        None => terms.push(present),
-        Some(magnitude) => {
-            terms.push(number.present(level));
-            terms.push(number.with_magnitude(level, magnitude));
-        }
+    if let Some(magnitude) = magnitude {
+        terms.push(number.present(level));
+        terms.push(number.with_magnitude(level, magnitude));
+        return terms;
     }
+    terms.push(match (is_listed, rules.word_terms) {
+        (None, true) => terms::present_with_words(level, &attribute.key),
+        (None, false) => key.present(level),
+        (Some(_), true) => terms::present_unlisted(level, &attribute.key),
+        (Some(_), false) => terms::present_unlisted_without_words(level, &attribute.key),
+    });
     terms
 }
 

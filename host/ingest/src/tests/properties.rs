@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use larder_model::dictionary::{Bounds, Contents, Dictionary, ListedValues};
 use larder_model::digest;
 use larder_model::storage::{Batch, Fragment, Operation, TraceId};
+use larder_model::terms::Level;
 use larder_proto::otlp::pdata;
 use larder_proto::otlp::repair::repair;
 use larder_proto::testing::{mirror, mutated_traces, traces};
 use proptest::prelude::*;
 use prost::Message;
 
-use super::model::{self, Sent};
+use super::model::{self, AttributeRules, IsListed, Sent};
 use super::{LIMITS, fragments};
 use crate::{Ingest, Limits, Reason};
 
@@ -30,14 +32,68 @@ fn limits() -> impl Strategy<Value = Limits> {
 }
 
 /// How requests are converted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub(super) limits: Limits,
     pub(super) word_terms: bool,
+    pub(super) dictionary: Option<Dictionary>,
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    (limits(), any::<bool>()).prop_map(|(limits, word_terms)| Rules { limits, word_terms })
+    (limits(), any::<bool>(), dictionary()).prop_map(|(limits, word_terms, dictionary)| Rules {
+        limits,
+        word_terms,
+        dictionary,
+    })
+}
+
+/// No dictionary, one with room for everything, or one so small that values do not fit.
+pub(super) fn dictionary() -> impl Strategy<Value = Option<Dictionary>> {
+    let all = Bounds::default();
+    let few = Bounds {
+        values: 2,
+        value_bytes: 8,
+        all_values: 20,
+        attributes: 6,
+        ..all
+    };
+    prop::sample::select(vec![None, Some(all), Some(few)]).prop_map(|bounds| {
+        let dictionary = Dictionary::new(bounds?);
+        dictionary.open(Contents::default(), true);
+        Some(dictionary)
+    })
+}
+
+/// The values that are listed once a request is walked.
+struct ListedThen<'a> {
+    rules: &'a Rules,
+    batches: &'a [Batch],
+}
+
+impl ListedThen<'_> {
+    fn contains(&self, level: Level, key: &[u8], form: &[u8]) -> bool {
+        let dictionary = self.rules.dictionary.as_ref().unwrap();
+        let listed = self.batches.iter().filter_map(Batch::listed);
+        let mut new = listed.flat_map(ListedValues::values);
+        dictionary.contents().unwrap().contains(level, key, form)
+            || new.any(|value| value == (level, key, form))
+    }
+
+    /// Does what is done before the batches are written.
+    fn record(&self) {
+        let Some(dictionary) = &self.rules.dictionary else {
+            assert!(self.batches.iter().all(|batch| batch.listed().is_none()));
+            return;
+        };
+        let mut contents = Contents::default();
+        for listed in self.batches.iter().filter_map(Batch::listed) {
+            assert!(dictionary.admits(listed, 0));
+            for (level, key, form) in listed.values() {
+                contents.add(level, key, form, listed.day());
+            }
+        }
+        dictionary.record(contents);
+    }
 }
 
 impl Rules {
@@ -48,7 +104,8 @@ impl Rules {
     }
 }
 
-fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], rules: &Rules) {
+fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], listed: &ListedThen<'_>) {
+    let rules = listed.rules;
     let limits = &rules.limits;
     let facts = fragment.facts;
     assert!(pdata::decodes(fragment.otlp), "Jaeger cannot read it");
@@ -66,7 +123,13 @@ fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], rules:
         fragment.otlp.len()
     );
 
-    let terms = spans.iter().flat_map(|sent| sent.terms(rules.word_terms));
+    let is_listed = |level, key: &[u8], form: &[u8]| listed.contains(level, key, form);
+    let dictionary = rules.dictionary.as_ref();
+    let attributes = AttributeRules {
+        word_terms: rules.word_terms,
+        is_listed: dictionary.map(|_| &is_listed as IsListed<'_>),
+    };
+    let terms = spans.iter().flat_map(|sent| sent.terms(attributes));
     let terms: BTreeSet<_> = terms.collect();
     assert_eq!(fragment.terms, terms.into_iter().collect::<Vec<_>>());
 
@@ -124,6 +187,8 @@ fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], rules:
 /// Asserts that the request is converted, or refused, as the model does it.
 pub(super) fn check(ingest: &mut Ingest, request: &[u8], rules: &Rules) {
     let limits = &rules.limits;
+    let dictionary = rules.dictionary.as_ref();
+    ingest.set_dictionary(dictionary.map(|it| it.for_request(0).unwrap()));
     let walked = ingest.walk(request);
     assert_eq!(
         walked.is_ok(),
@@ -161,6 +226,10 @@ pub(super) fn check(ingest: &mut Ingest, request: &[u8], rules: &Rules) {
     let count: usize = wanted.values().map(Vec::len).sum();
     assert_eq!(ingested.spans, count as u64);
 
+    let listed = ListedThen {
+        rules,
+        batches: &ingested.batches,
+    };
     for batch in &ingested.batches {
         assert!(!batch.is_empty());
         let distinct: BTreeSet<_> = batch.operations().into_iter().collect();
@@ -169,9 +238,10 @@ pub(super) fn check(ingest: &mut Ingest, request: &[u8], rules: &Rules) {
         assert_eq!(services.len(), batch.services().len());
         for fragment in batch.fragments() {
             let spans = model::spans(fragment.otlp);
-            check_fragment(batch, &fragment, &spans, rules);
+            check_fragment(batch, &fragment, &spans, &listed);
         }
     }
+    listed.record();
 }
 
 proptest! {
@@ -197,7 +267,7 @@ proptest! {
 
     #[test]
     fn garbage_is_malformed_where_prost_says_so(request in prop::collection::vec(any::<u8>(), 0..100)) {
-        let rules = Rules { limits: LIMITS, word_terms: true };
+        let rules = Rules { limits: LIMITS, word_terms: true, dictionary: None };
         check(&mut rules.ingest(), &request, &rules);
     }
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::build::{attribute, request, resource_spans, scope_spans, shop, span, text, walk};
-use super::properties::{Rules, check};
+use super::properties::{Rules, check, dictionary};
 use super::{LIMITS, fragments};
 use crate::Ingest;
 
@@ -115,8 +115,12 @@ fn texts() -> impl Strategy<Value = Vec<String>> {
 
 proptest! {
     #[test]
-    fn terms_of_words_are_those_of_the_model(texts in texts(), word_terms in any::<bool>()) {
-        let rules = Rules { limits: LIMITS, word_terms };
+    fn terms_of_words_are_those_of_the_model(
+        texts in texts(),
+        word_terms in any::<bool>(),
+        dictionary in dictionary(),
+    ) {
+        let rules = Rules { limits: LIMITS, word_terms, dictionary };
         let spans = texts.iter().zip(1..).map(|(text, id)| with_text(id % 2 + 1, id, text));
         check(&mut rules.ingest(), &shop(spans.collect()), &rules);
     }

@@ -1,8 +1,10 @@
 //! A batch of fragments in a few large buffers: building one allocates nothing per fragment, and passing it to a plugin copies nothing.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::model::{DurationRange, Operation, SpanKind, Term, TimeRange, TraceId};
+use crate::dictionary::ListedValues;
 
 /// Fragments of one Export: each holds the spans of one trace.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +66,8 @@ pub struct Lists {
     pub digests: Vec<u8>,
     /// [`Batch::otlp`]
     pub otlp: Vec<u8>,
+    /// [`Batch::listed`]
+    pub listed: Option<Arc<ListedValues>>,
 }
 
 /// The spans of one trace in a batch: the unit of storing, indexing and judging.
@@ -115,6 +119,17 @@ impl Batch {
     /// The fragments' OTLP, joined.
     pub fn otlp(&self) -> &[u8] {
         &self.0.otlp
+    }
+
+    /// The values that have to be recorded in the dictionary before the fragments are written, for the host; `None` if no fragment calls a
+    /// value listed.
+    pub fn listed(&self) -> Option<&ListedValues> {
+        self.0.listed.as_deref()
+    }
+
+    /// Sets [`Batch::listed`].
+    pub fn set_listed(&mut self, listed: Arc<ListedValues>) {
+        self.0.listed = Some(listed);
     }
 
     /// The facts of each fragment, and the ends of its slices.

@@ -214,6 +214,14 @@ impl Tenants {
         Ok(plugin.pinned())
     }
 
+    /// The name of the tenant that an operator names, or of the default one.
+    ///
+    /// # Errors
+    /// As [`Tenants::named`]; nothing is opened.
+    pub fn name_of(&self, name: Option<&str>) -> Result<TenantName, Error> {
+        Ok(self.find(name)?.name().clone())
+    }
+
     /// The quotas of the tenant that an operator names, or of the default one.
     ///
     /// # Errors

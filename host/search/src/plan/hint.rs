@@ -8,15 +8,19 @@ use larder_proto::otlp::{
     EMPTY_SERVICE_NAME, EMPTY_SPAN_NAME, MISSING_SERVICE_NAME, SERVICE_NAME_WRONG_TYPE,
 };
 
-use super::numbers::{self, Numbers};
-use super::terms_of::{attribute_terms, form_terms, forms, member_forms, present_terms};
+use super::MAX_TERMS;
+use super::groups::Groups;
+use super::listed::Listed;
+use super::numbers::Numbers;
+use super::question::Question;
+use super::terms_of::{
+    attribute_terms, form_terms, forms, forms_in, listed_number_term, listed_term, number_term,
+    presence, unlisted_terms,
+};
 use super::words;
 use crate::filter::Field;
-use crate::predicate::{Leaf, Levels, Predicate, Range};
+use crate::predicate::{Leaf, Predicate, Range};
 use crate::value::{Comparison, Constant, Members, Operand, Reference, Relation};
-
-/// Most terms of a clause made from a list; a longer list is searched for by its key.
-const MAX_TERMS: usize = 1024;
 
 /// Facts that hold for every fragment with a match.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,39 +43,46 @@ impl Hint {
     };
 
     /// The hint of a predicate; `None` if nothing can satisfy it.
-    pub(crate) fn of(predicate: &Predicate) -> Option<Self> {
-        Self::of_either(predicate, true)
+    pub(crate) fn of(predicate: &Predicate, listed: &Listed<'_>) -> Option<Self> {
+        Self::of_either(predicate, true, listed)
     }
 
     /// The hint of a predicate (`holds`), or of its negation.
-    fn of_either(predicate: &Predicate, holds: bool) -> Option<Self> {
+    fn of_either(predicate: &Predicate, holds: bool, listed: &Listed<'_>) -> Option<Self> {
         match (predicate, holds) {
-            (Predicate::Not(part), holds) => Self::of_either(part, !holds),
+            (Predicate::Not(part), holds) => Self::of_either(part, !holds, listed),
             (Predicate::And(parts), true) => {
-                let (ranges, rest) = numbers::split(parts);
+                let groups = Groups::of(parts);
+                let ranges = groups.ranges.iter().map(|range| range.terms(listed));
+                let others = groups.others.iter();
+                let others = others.map(|question| of_any_type(question, listed));
                 ranges
-                    .iter()
-                    .try_fold(Self::of_all(rest, true)?, |all, range| {
-                        all.and(Self::clause(range.terms()))
+                    .chain(others)
+                    .try_fold(Self::of_all(groups.rest, true, listed)?, |all, terms| {
+                        all.and(Self::clause(terms))
                     })
             }
-            (Predicate::Or(parts), false) => Self::of_all(parts, false),
+            (Predicate::Or(parts), false) => Self::of_all(parts, false, listed),
             (Predicate::Or(parts), true) | (Predicate::And(parts), false) => parts
                 .iter()
-                .filter_map(|part| Self::of_either(part, holds))
+                .filter_map(|part| Self::of_either(part, holds, listed))
                 .reduce(Self::or),
             // Each fact of one of its events is a fact of the span.
-            (Predicate::Some(_, part), true) => Self::of(part),
-            (Predicate::Leaf(leaf), true) => of_leaf(leaf),
+            (Predicate::Some(_, part), true) => Self::of(part, listed),
+            (Predicate::Leaf(leaf), true) => of_leaf(leaf, listed),
             // That a fact does not hold says nothing of a fragment's other spans.
             (Predicate::Some(..) | Predicate::Leaf(_), false) => Some(Self::NONE),
         }
     }
 
     /// The hint of all predicates (`holds`), or of none of them.
-    fn of_all<'a>(parts: impl IntoIterator<Item = &'a Predicate>, holds: bool) -> Option<Self> {
+    fn of_all<'a>(
+        parts: impl IntoIterator<Item = &'a Predicate>,
+        holds: bool,
+        listed: &Listed<'_>,
+    ) -> Option<Self> {
         parts.into_iter().try_fold(Self::NONE, |all, part| {
-            all.and(Self::of_either(part, holds)?)
+            all.and(Self::of_either(part, holds, listed)?)
         })
     }
 
@@ -143,7 +154,7 @@ pub(super) fn stored_span_names(name: &str) -> Vec<&[u8]> {
     }
 }
 
-pub(super) fn service_terms(service: &str) -> Vec<Term> {
+pub(crate) fn service_terms(service: &str) -> Vec<Term> {
     let services = stored_services(service).into_iter();
     services.map(terms::service).collect()
 }
@@ -153,7 +164,7 @@ pub(super) fn span_name_terms(name: &str) -> Vec<Term> {
     names.map(terms::span_name).collect()
 }
 
-fn of_leaf(leaf: &Leaf) -> Option<Hint> {
+fn of_leaf(leaf: &Leaf, listed: &Listed<'_>) -> Option<Hint> {
     let hint = match leaf {
         Leaf::Service(service) => Hint::clause(service_terms(service)),
         Leaf::SpanName(name) => Hint::clause(span_name_terms(name)),
@@ -173,15 +184,26 @@ fn of_leaf(leaf: &Leaf) -> Option<Hint> {
         Leaf::ScopeName(name) => Hint::clause(vec![terms::scope_name(name.as_bytes())]),
         Leaf::ScopeVersion(version) => Hint::clause(vec![terms::scope_version(version.as_bytes())]),
         Leaf::Attribute { levels, key, form } => Hint::clause(attribute_terms(*levels, key, form)),
-        Leaf::Words(Reference::Attribute { levels, key }, query) => Hint {
-            clauses: words::clauses(*levels, key, query),
-            ..Hint::NONE
+        Leaf::Words(_, query) => match Question::of(leaf) {
+            Some(question) => Hint {
+                clauses: words::clauses(&question, query, listed),
+                ..Hint::NONE
+            },
+            None => Hint::NONE,
         },
-        Leaf::Exists(reference) | Leaf::Regex(reference, _) | Leaf::Words(reference, _) => {
-            present(reference)
-        }
-        Leaf::Compare(comparison) => of_comparison(comparison),
-        Leaf::In(reference, members) => of_members(reference, members),
+        Leaf::Regex(..) => match Question::of(leaf) {
+            Some(question) => Hint::clause(of_text(&question, listed)),
+            None => Hint::NONE,
+        },
+        Leaf::Exists(reference) => present(reference),
+        Leaf::Compare(comparison) => match Numbers::of(leaf) {
+            Some(numbers) => Hint::clause(numbers.terms(listed)),
+            None => of_comparison(comparison),
+        },
+        Leaf::In(reference, members) => match Question::of(leaf) {
+            Some(question) => Hint::clause(of_any_type(&question, listed)),
+            None => of_members(reference, members),
+        },
     };
     hint.is_possible().then_some(hint)
 }
@@ -194,17 +216,26 @@ fn present(reference: &Reference) -> Hint {
     }
 }
 
-fn presence(levels: Levels, key: &str) -> Vec<Term> {
-    let number = terms::NumberKey::new(key.as_bytes());
-    let mut terms = present_terms(levels, key);
-    terms.extend(levels.iter().map(|level| number.present(level)));
+/// Terms of which every fragment has one in which a text satisfies the question: as a value that is listed, or that is not.
+pub(super) fn of_text(question: &Question<'_>, listed: &Listed<'_>) -> Vec<Term> {
+    let Question { levels, key, .. } = *question;
+    let mut terms = listed.terms(question, |level| [listed_term(level, key)]);
+    terms.extend(unlisted_terms(levels, key));
+    terms
+}
+
+/// Terms of which every fragment has one in which a value of any type satisfies the question.
+fn of_any_type(question: &Question<'_>, listed: &Listed<'_>) -> Vec<Term> {
+    let Question { levels, key, .. } = *question;
+    let mut terms = listed.terms(question, |level| {
+        [listed_term(level, key), listed_number_term(level, key)]
+    });
+    terms.extend(unlisted_terms(levels, key));
+    terms.extend(levels.iter().map(|level| number_term(level, key)));
     terms
 }
 
 fn of_comparison(comparison: &Comparison) -> Hint {
-    if let Some(numbers) = Numbers::of(comparison) {
-        return Hint::clause(numbers.terms());
-    }
     match (&comparison.left, comparison.relation, &comparison.right) {
         (Reference::Attribute { levels, key }, Relation::Eq, Operand::Constant(constant)) => {
             Hint::clause(form_terms(*levels, key, &forms(constant)))
@@ -224,14 +255,10 @@ fn of_comparison(comparison: &Comparison) -> Hint {
 
 fn of_members(reference: &Reference, members: &Members) -> Hint {
     match (reference, members) {
-        (Reference::Attribute { levels, key }, members) => {
-            // A list asks for one level at least.
-            let most = MAX_TERMS / levels.iter().count().max(1);
-            match member_forms(members, most) {
-                Some(forms) => Hint::clause(form_terms(*levels, key, &forms)),
-                None => present(reference),
-            }
-        }
+        (Reference::Attribute { levels, key }, members) => match forms_in(*levels, members) {
+            Some(forms) => Hint::clause(form_terms(*levels, key, &forms)),
+            None => present(reference),
+        },
         (Reference::Field(field), Members::Text(texts)) if texts.len() <= MAX_TERMS => {
             let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
             of_texts(*field, &texts)

@@ -1,17 +1,19 @@
-//! Terms for a range of numbers: the magnitudes of an attribute that the range spans.
+//! Terms for a range of numbers: the magnitudes of an attribute that the range spans, and the listed values in it.
 
 use larder_model::storage::Term;
 use larder_model::terms::{Level, Magnitude, NumberKey};
 
-use super::terms_of::present_terms;
+use super::listed::Listed;
+use super::question::Question;
+use super::terms_of::{listed_number_term, listed_term, unlisted_terms};
 use crate::predicate::{Leaf, Levels, Predicate};
-use crate::value::{Comparison, Constant, Operand, Reference, Relation};
+use crate::value::{Comparison, Constant, Operand, Relation};
 
 /// The range of an attribute's numbers that comparisons allow.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Numbers<'a> {
-    levels: Levels,
-    key: &'a str,
+#[derive(Clone, Debug)]
+pub(super) struct Numbers<'p> {
+    /// The comparisons, for values that are listed.
+    question: Question<'p>,
     /// The first and the last magnitude; an empty range if they do not ascend.
     within: (Magnitude, Magnitude),
 }
@@ -23,16 +25,16 @@ pub(super) fn split(parts: &[Predicate]) -> (Vec<Numbers<'_>>, Vec<&Predicate>) 
     let mut rest = Vec::new();
     for part in parts {
         let range = match part {
-            Predicate::Leaf(Leaf::Compare(comparison)) => Numbers::of(comparison),
+            Predicate::Leaf(leaf) => Numbers::of(leaf).map(|range| (leaf, range)),
             _ => None,
         };
-        let Some(new) = range else {
+        let Some((leaf, new)) = range else {
             rest.push(part);
             continue;
         };
         let mut known = ranges.iter_mut();
-        match known.find(|it| it.has_one_value() && it.levels == new.levels && it.key == new.key) {
-            Some(known) => known.narrow(&new),
+        match known.find(|it| it.has_one_value() && it.is_of_attribute_of(&new)) {
+            Some(known) => known.narrow(leaf, &new),
             None => ranges.push(new),
         }
     }
@@ -41,14 +43,14 @@ pub(super) fn split(parts: &[Predicate]) -> (Vec<Numbers<'_>>, Vec<&Predicate>) 
 
 // === impl Numbers ===
 
-impl<'a> Numbers<'a> {
-    /// The range of an attribute that is less or greater than a constant; `None` for any other comparison.
-    pub(super) fn of(comparison: &'a Comparison) -> Option<Self> {
-        let Comparison {
-            left: Reference::Attribute { levels, key },
+impl<'p> Numbers<'p> {
+    /// The range of an attribute that is less or greater than a constant; `None` for any other leaf.
+    pub(super) fn of(leaf: &'p Leaf) -> Option<Self> {
+        let Leaf::Compare(Comparison {
             relation,
             right: Operand::Constant(constant),
-        } = comparison
+            ..
+        }) = leaf
         else {
             return None;
         };
@@ -61,20 +63,26 @@ impl<'a> Numbers<'a> {
             (Relation::Lt | Relation::Lte, Some((_, max))) => (Magnitude::MIN, max),
             (Relation::Gt | Relation::Gte, Some((min, _))) => (min, Magnitude::MAX),
         };
-        Some(Self {
-            levels: *levels,
-            key,
-            within,
-        })
+        let question = Question::of(leaf)?;
+        Some(Self { question, within })
     }
 
-    /// Terms of which every fragment with a number in the range has at least one.
-    pub(super) fn terms(&self) -> Vec<Term> {
-        let number = NumberKey::new(self.key.as_bytes());
+    /// The comparisons, as a question to the values that are listed.
+    pub(super) fn question(&self) -> &Question<'p> {
+        &self.question
+    }
+
+    /// Terms of which every fragment with a value in the range has at least one.
+    pub(super) fn terms(&self, listed: &Listed<'_>) -> Vec<Term> {
+        let Question { levels, key, .. } = self.question;
+        let number = NumberKey::new(key.as_bytes());
         let (first, last) = self.within;
+        let mut terms = listed.terms(&self.question, |level| {
+            [listed_term(level, key), listed_number_term(level, key)]
+        });
         // Text may compare with an untyped constant, and the oldest fragments have only these terms for their numbers.
-        let mut terms = present_terms(self.levels, self.key);
-        terms.extend(self.levels.iter().flat_map(|level| {
+        terms.extend(unlisted_terms(levels, key));
+        terms.extend(levels.iter().flat_map(|level| {
             let magnitudes = first.through(last);
             magnitudes.map(move |it| number.with_magnitude(level, it))
         }));
@@ -85,12 +93,18 @@ impl<'a> Numbers<'a> {
     fn has_one_value(&self) -> bool {
         [Level::Span, Level::Resource, Level::Scope]
             .into_iter()
-            .any(|level| self.levels == Levels::one(level))
+            .any(|level| self.question.levels == Levels::one(level))
     }
 
-    fn narrow(&mut self, other: &Self) {
+    fn is_of_attribute_of(&self, other: &Self) -> bool {
+        let attribute = |it: &Self| (it.question.levels, it.question.key);
+        attribute(self) == attribute(other)
+    }
+
+    fn narrow(&mut self, leaf: &'p Leaf, other: &Self) {
         let ((first, last), (min, max)) = (self.within, other.within);
         self.within = (first.max(min), last.min(max));
+        self.question.and(leaf);
     }
 }
 

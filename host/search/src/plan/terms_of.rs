@@ -4,9 +4,13 @@ use std::collections::{BTreeSet, HashSet};
 
 use larder_model::storage::Term;
 use larder_model::string_form;
-use larder_model::terms::{AttributeKey, present_with_words};
+use larder_model::terms::{
+    AttributeKey, Level, NumberKey, present_listed, present_unlisted,
+    present_unlisted_without_words, present_with_words,
+};
 use larder_proto::otlp::AnyValue;
 
+use super::MAX_TERMS;
 use crate::predicate::Levels;
 use crate::value::{Constant, Members, whole};
 
@@ -15,21 +19,65 @@ pub(super) fn attribute_terms(levels: Levels, key: &str, form: &str) -> Vec<Term
     let mut terms = form_terms(levels, key, &[form.as_bytes().to_vec()]);
     // Arrays and maps have no value term. Their forms are JSON, or "" where JSON cannot write them.
     if form.is_empty() || form.starts_with(['[', '{']) {
-        terms.extend(present_terms(levels, key));
+        terms.extend(structure_terms(levels, key));
     }
     terms
 }
 
-/// Terms of an attribute that is present and not a number, in a fragment with terms of words or without them.
-pub(super) fn present_terms(levels: Levels, key: &str) -> Vec<Term> {
+/// Terms of an attribute that is present, whatever it is.
+pub(crate) fn presence(levels: Levels, key: &str) -> Vec<Term> {
+    let mut terms = unlisted_terms(levels, key);
+    let others = |level| {
+        [
+            number_term(level, key),
+            listed_term(level, key),
+            listed_number_term(level, key),
+        ]
+    };
+    terms.extend(levels.iter().flat_map(others));
+    terms
+}
+
+/// Terms of an attribute that is no number and has a value that is not listed. Fragments of older releases count as having such.
+pub(super) fn unlisted_terms(levels: Levels, key: &str) -> Vec<Term> {
     let hash = AttributeKey::new(key.as_bytes());
     let of_level = |level| {
         [
             hash.present(level),
             present_with_words(level, key.as_bytes()),
+            present_unlisted(level, key.as_bytes()),
+            present_unlisted_without_words(level, key.as_bytes()),
         ]
     };
     levels.iter().flat_map(of_level).collect()
+}
+
+/// Terms of an array or a map, which are never listed.
+fn structure_terms(levels: Levels, key: &str) -> Vec<Term> {
+    let hash = AttributeKey::new(key.as_bytes());
+    let of_level = |level| {
+        [
+            hash.present(level),
+            present_with_words(level, key.as_bytes()),
+            present_unlisted_without_words(level, key.as_bytes()),
+        ]
+    };
+    levels.iter().flat_map(of_level).collect()
+}
+
+/// Term of an attribute that is no number and has a listed value.
+pub(super) fn listed_term(level: Level, key: &str) -> Term {
+    present_listed(level, key.as_bytes())
+}
+
+/// Term of a number that is listed.
+pub(super) fn listed_number_term(level: Level, key: &str) -> Term {
+    NumberKey::new(key.as_bytes()).listed(level)
+}
+
+/// Term of a number that is not listed.
+pub(super) fn number_term(level: Level, key: &str) -> Term {
+    NumberKey::new(key.as_bytes()).present(level)
 }
 
 /// Terms of an attribute with one of these string forms.
@@ -61,8 +109,13 @@ pub(super) fn forms(constant: &Constant) -> Vec<Vec<u8>> {
     }
 }
 
-/// The string forms of all stored values that are one of these, each once; `None` if there are more than `most`.
-pub(super) fn member_forms(members: &Members, most: usize) -> Option<Vec<Vec<u8>>> {
+/// The string forms of all stored values that are one of these, each once; `None` if their terms at these levels are too many for a clause.
+pub(super) fn forms_in(levels: Levels, members: &Members) -> Option<Vec<Vec<u8>>> {
+    // A list asks for one level at least.
+    member_forms(members, MAX_TERMS / levels.iter().count().max(1))
+}
+
+fn member_forms(members: &Members, most: usize) -> Option<Vec<Vec<u8>>> {
     match members {
         Members::Text(texts) => at_most(most, texts.iter().cloned()),
         Members::Int(ints) => at_most(most, of_ints(ints)),

@@ -10,6 +10,13 @@ use larder_proto::expression::v1::{Call, Expression};
 use super::*;
 use crate::predicate::Levels;
 
+mod listed;
+
+/// Plans a predicate where no listed values are known.
+fn plan(predicate: &Predicate) -> Option<Plan> {
+    super::plan(predicate, &Listed::unknown())
+}
+
 fn service() -> Predicate {
     Leaf::Service("s".to_owned()).into()
 }
@@ -28,16 +35,16 @@ fn attribute(form: &str) -> Predicate {
 }
 
 fn check_clauses(predicate: &Predicate, expected: &[&[Term]]) {
+    check(&plan(predicate).unwrap(), predicate, expected);
+}
+
+fn check(plan: &Plan, predicate: &Predicate, expected: &[&[Term]]) {
     let mut expected: Vec<Vec<Term>> = expected.iter().map(|clause| clause.to_vec()).collect();
     for clause in &mut expected {
         clause.sort_unstable();
     }
     expected.sort_unstable_by_key(|clause| (clause.len(), clause.clone()));
-    assert_eq!(
-        plan(predicate).unwrap().search.clauses,
-        expected,
-        "{predicate:?}"
-    );
+    assert_eq!(plan.search.clauses, expected, "{predicate:?}");
 }
 
 #[test]
@@ -102,6 +109,7 @@ fn a_form_that_an_array_or_a_map_may_have_is_asked_for_by_the_key_as_well() {
                 [
                     key.present(*level),
                     terms::present_with_words(*level, b"k"),
+                    terms::present_unlisted_without_words(*level, b"k"),
                     key.with_value(*level, form.as_bytes()),
                 ]
             })
@@ -238,28 +246,49 @@ fn a_typed_constant_is_asked_for_in_its_own_form() {
 
 #[test]
 fn a_predicate_without_a_value_asks_for_the_key() {
-    for op in ["ne", "regex"] {
-        check_clauses(&on_attribute(op, untyped("1")), &[&present()]);
-    }
+    check_clauses(&on_attribute("ne", untyped("1")), &[&present()]);
     check_clauses(&on_attribute("not_in", list("int", ["1"])), &[&present()]);
+    check_clauses(
+        &predicate(call("exists", [attr_at("span", "k")])),
+        &[&present()],
+    );
+    let text = [&unlisted()[..], &[terms::present_listed(Level::Span, b"k")]].concat();
+    check_clauses(&on_attribute("regex", untyped("1")), &[&text]);
 }
 
-/// The terms of a key that is there, as anything.
-fn present() -> [Term; 3] {
+/// The terms of a key with a value that is no number and is not listed, or that an older release wrote.
+fn unlisted() -> [Term; 4] {
     [
         AttributeKey::new(b"k").present(Level::Span),
         terms::present_with_words(Level::Span, b"k"),
-        NumberKey::new(b"k").present(Level::Span),
+        terms::present_unlisted(Level::Span, b"k"),
+        terms::present_unlisted_without_words(Level::Span, b"k"),
     ]
 }
 
-/// The terms of a key whose numbers are within these, or which is no number.
+/// The terms of a key with any value that is listed.
+fn any_listed() -> [Term; 2] {
+    [
+        terms::present_listed(Level::Span, b"k"),
+        NumberKey::new(b"k").listed(Level::Span),
+    ]
+}
+
+/// The terms of a key that is there, as anything.
+fn present() -> Vec<Term> {
+    let number = NumberKey::new(b"k").present(Level::Span);
+    [&unlisted()[..], &any_listed(), &[number]].concat()
+}
+
+/// The terms of a key whose numbers are within these, or which is no number, where no listed values are known.
 fn numbers(first: Magnitude, last: Magnitude) -> Vec<Term> {
+    [&unlisted_numbers(first, last)[..], &any_listed()].concat()
+}
+
+/// The terms of a key with a value that is not listed, and is a number within these, or none.
+fn unlisted_numbers(first: Magnitude, last: Magnitude) -> Vec<Term> {
     let number = NumberKey::new(b"k");
-    let mut terms = vec![
-        AttributeKey::new(b"k").present(Level::Span),
-        terms::present_with_words(Level::Span, b"k"),
-    ];
+    let mut terms = unlisted().to_vec();
     terms.extend(
         first
             .through(last)

@@ -5,46 +5,62 @@ use std::cmp::Reverse;
 use larder_model::storage::Term;
 use larder_model::terms::{self, AttributeKey, WordKey};
 
-use super::terms_of::present_terms;
-use crate::predicate::Levels;
+use super::MAX_TERMS;
+use super::hint;
+use super::listed::Listed;
+use super::question::Question;
+use super::terms_of::listed_term;
 use crate::words::WordQuery;
 
 /// Most words that are asked for. The longest ones are likely the rarest.
 const MAX_WORDS: usize = 16;
 
-/// Clauses that every fragment passes in which a text of the attribute has the words.
-pub(super) fn clauses(levels: Levels, key: &str, query: &WordQuery) -> Vec<Vec<Term>> {
+/// Clauses that every fragment passes in which a text of the attribute has the words. The question is whether it has all of them.
+pub(super) fn clauses(
+    question: &Question<'_>,
+    query: &WordQuery,
+    listed: &Listed<'_>,
+) -> Vec<Vec<Term>> {
     let words = query.words();
-    let mut listed: Vec<&str> = words
+    let mut rare: Vec<&str> = words
         .iter()
         .map(String::as_str)
         .filter(|word| !terms::is_common(word))
         .collect();
-    if listed.is_empty() {
-        return vec![present_terms(levels, key)];
+    if rare.is_empty() {
+        return vec![hint::of_text(question, listed)];
     }
-    listed.sort_unstable_by_key(|word| (Reverse(terms::word_part(word).len()), *word));
-    listed.dedup();
-    listed.truncate(MAX_WORDS);
+    rare.sort_unstable_by_key(|word| (Reverse(terms::word_part(word).len()), *word));
+    rare.dedup();
+    // A listed value with all of the words is in each clause.
+    let most = MAX_TERMS / listed.values(question).max(1);
+    rare.truncate(most.clamp(1, MAX_WORDS));
     // A text with two words, equal or not, is not a single word.
     let may_be_alone = words.len() == 1;
-    let of_word = |word: &str| clause(levels, key, word, may_be_alone);
-    listed.into_iter().map(of_word).collect()
+    let of_word = |word: &str| clause(question, word, may_be_alone, listed);
+    rare.into_iter().map(of_word).collect()
 }
 
-/// Terms of which every fragment has one in which a text of the attribute has the word.
-fn clause(levels: Levels, key: &str, word: &str, may_be_alone: bool) -> Vec<Term> {
+/// Terms of which every fragment has one in which a text of the attribute has the word, or is listed and has all that are asked for.
+fn clause(
+    question: &Question<'_>,
+    word: &str,
+    may_be_alone: bool,
+    listed: &Listed<'_>,
+) -> Vec<Term> {
+    let Question { levels, key, .. } = *question;
     let key_hash = AttributeKey::new(key.as_bytes());
     let word_hash = WordKey::new(key.as_bytes());
     let spellings = may_be_alone.then(|| terms::spellings(word));
     let spellings: Vec<_> = spellings.into_iter().flatten().collect();
-    let mut terms = Vec::new();
+    let mut terms = listed.terms(question, |level| [listed_term(level, key)]);
     for level in levels.iter() {
-        // The last is for fragments that were written without terms of words.
+        // The last two are for fragments that were written without terms of words.
         terms.extend([
             word_hash.with_word(level, terms::word_part(word).as_bytes()),
             terms::unlisted_words(level, key.as_bytes()),
             key_hash.present(level),
+            terms::present_unlisted_without_words(level, key.as_bytes()),
         ]);
         let alone = spellings.iter();
         terms.extend(alone.map(|spelling| key_hash.with_value(level, spelling.as_bytes())));
@@ -68,9 +84,9 @@ mod tests {
     use proptest::sample::select;
     use prost::Message as _;
 
-    use super::super::plan;
+    use super::super::{Listed, plan};
     use super::*;
-    use crate::predicate::{Leaf, Predicate};
+    use crate::predicate::{Leaf, Levels, Predicate};
     use crate::testing::{of, op};
     use crate::value::Reference;
 
@@ -78,7 +94,10 @@ mod tests {
     fn planned(levels: Levels, query: WordQuery) -> Vec<Vec<Term>> {
         let key = "k".to_owned();
         let leaf = Leaf::Words(Reference::Attribute { levels, key }, query);
-        plan(&leaf.into()).unwrap().search.clauses
+        plan(&leaf.into(), &Listed::unknown())
+            .unwrap()
+            .search
+            .clauses
     }
 
     fn at_span(query: WordQuery) -> Vec<Vec<Term>> {
@@ -93,12 +112,14 @@ mod tests {
         WordQuery::fulltext(&owned(words))
     }
 
-    /// The terms by which a fragment has a word among others, whatever wrote it.
+    /// The terms by which a fragment has a word among others, whatever wrote it, where no listed values are known.
     fn among_others(level: Level, word: &str) -> Vec<Term> {
         vec![
             WordKey::new(b"k").with_word(level, word.as_bytes()),
             terms::unlisted_words(level, b"k"),
             AttributeKey::new(b"k").present(level),
+            terms::present_unlisted_without_words(level, b"k"),
+            terms::present_listed(level, b"k"),
         ]
     }
 
@@ -152,6 +173,9 @@ mod tests {
         let present = vec![
             AttributeKey::new(b"k").present(Level::Span),
             terms::present_with_words(Level::Span, b"k"),
+            terms::present_unlisted(Level::Span, b"k"),
+            terms::present_unlisted_without_words(Level::Span, b"k"),
+            terms::present_listed(Level::Span, b"k"),
         ];
         check(&at_span(fulltext(&["a"])), [present.clone()]);
         check(&at_span(fulltext(&["42", "7"])), [present]);
@@ -172,7 +196,8 @@ mod tests {
         let field = Reference::Field(crate::filter::Field::SpanName);
         for reference in [field, Reference::Error] {
             let leaf = Predicate::from(Leaf::Words(reference, fulltext(&["one"])));
-            assert!(plan(&leaf).unwrap().search.clauses.is_empty());
+            let plan = plan(&leaf, &Listed::unknown()).unwrap();
+            assert!(plan.search.clauses.is_empty());
         }
     }
 

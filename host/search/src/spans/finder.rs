@@ -22,7 +22,7 @@ use super::order::{Direction, SortField, SortKey, SpanOrder};
 use crate::judge::{Found, Judge, Matches, Met, Sieve};
 use crate::judging::Judging;
 use crate::paging::SpanPosition;
-use crate::plan::{Plan, plan};
+use crate::plan::Plan;
 use crate::predicate::Predicate;
 use crate::reading::{OLDER_THAN_ITS_MATCH, Reading};
 use crate::session::Session;
@@ -70,14 +70,14 @@ struct Keeper<'f> {
 // === impl Finder ===
 
 impl Finder {
-    /// Creates a finder of the first `size` spans behind `after`. Makes no call yet.
+    /// Creates a finder of the first `size` spans behind `after` that match a predicate with this plan. Makes no call yet.
     pub(crate) fn new(
         predicate: Predicate,
+        mut plan: Option<Plan>,
         order: SpanOrder,
         after: Option<&SpanPosition>,
         size: usize,
     ) -> Self {
-        let mut plan = plan(&predicate);
         if let (Some(plan), Some(after)) = (&mut plan, after) {
             narrow(&mut plan.search, order.first(), after);
         }

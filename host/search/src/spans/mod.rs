@@ -21,6 +21,7 @@ use super::cut::{self, Fitted};
 use super::judge::{Fault, Met};
 use super::paging::{Page, SpanPosition};
 use super::parts::{Parts, encode_one};
+use super::plan::plan_in;
 use super::query::SpanQuery;
 use super::reading::Reading;
 use super::sanitize;
@@ -72,12 +73,16 @@ struct Taken {
 // === impl Spans ===
 
 impl Spans {
-    /// Creates a stream of the spans that match the query. Makes no call yet.
-    pub(crate) fn new(session: Session, query: SpanQuery) -> Self {
+    /// Plans a query, and creates a stream of the spans that match it. Makes no call yet.
+    ///
+    /// # Errors
+    /// Over the budget.
+    pub(crate) async fn plan(mut session: Session, query: SpanQuery) -> Result<Self, Error> {
+        let plan = plan_in(&mut session, &query.predicate).await?;
         let limit = session.limits().max_message_bytes;
         let limit = limit.saturating_sub(TOKEN_BYTES);
-        let (page, finder) = query.into_finder();
-        Self {
+        let (page, finder) = query.into_finder(plan);
+        Ok(Self {
             session,
             limit,
             finder: Some(finder),
@@ -87,7 +92,7 @@ impl Spans {
             at_once: FIRST_AT_ONCE,
             read: VecDeque::new(),
             message: MessageBuilder::new(limit),
-        }
+        })
     }
 
     /// The next message; `None` at the end. Begins no work, and uses up no time, between calls.

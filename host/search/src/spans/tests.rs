@@ -63,7 +63,7 @@ fn messages(
         return all(searcher.find_spans(FindSpansRequest { query })).unwrap();
     };
     let query = span_query(search.0, &searcher.limits).unwrap();
-    let mut spans = Spans::new(searcher.session(), query);
+    let mut spans = run(Spans::plan(searcher.session(), query)).unwrap();
     let finder = spans.finder.take();
     spans.finder = finder.map(|finder| finder.halving_above(in_part));
     run(async {
@@ -184,7 +184,7 @@ fn walk(walk: &Walk) -> Result<(), TestCaseError> {
         seed,
     } = walk;
     let mut there: Vec<ResourceSpans> = written.at(PLACE).concat();
-    let memory = Arc::new(Memory::of(&written.at(PLACE)).odd(*seed));
+    let memory = Arc::new(Memory::of_listed(&written.at(PLACE), 3).odd(*seed));
     let limits = Limits {
         max_message_bytes: MAX_MESSAGE_BYTES,
         ..limits()
@@ -200,6 +200,8 @@ fn walk(walk: &Walk) -> Result<(), TestCaseError> {
     let mut visited: Vec<ResourceSpans> = Vec::new();
     let mut token = String::new();
     loop {
+        // What was written since the last page is listed, too.
+        let searcher = searcher.clone().with_snapshot(memory.snapshot());
         let (spans, next) = page(&searcher, search.clone().page(*size, &token), *in_part);
         prop_assert!(next.is_empty() || spans.len() == *size as usize);
         visited.extend(spans);

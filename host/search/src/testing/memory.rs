@@ -4,9 +4,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use larder_ingest::{Ingest, Limits};
+use larder_model::dictionary::{Bounds, Contents, Dictionary, Snapshot};
 use larder_model::storage::{
     Batch, Error, FragmentFacts, Operation, Part, Piece, Pieces, Search, Sighting, Sightings,
-    Storage, Term, Wanted,
+    Storage, Term, TraceId, Wanted,
 };
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
 use prost::Message as _;
@@ -23,6 +24,8 @@ pub struct Memory {
     one_at_a_time: bool,
     resumes: AtomicU64,
     exports: AtomicUsize,
+    /// The values of some of the exports.
+    dictionary: Option<Dictionary>,
     /// Changes pages of sightings before they are given.
     pub lie_about_sightings: Option<Lie<Sightings>>,
     /// Changes pages of pieces before they are given.
@@ -57,6 +60,29 @@ impl Memory {
         memory
     }
 
+    /// Holds these exports. Of each four one is written with terms of words and listed values, one with neither, and two with one of both. At
+    /// most `values` values of an attribute are listed.
+    pub(crate) fn of_listed(exports: &[Vec<ResourceSpans>], values: usize) -> Self {
+        let dictionary = Dictionary::new(Bounds {
+            values,
+            ..Bounds::default()
+        });
+        dictionary.open(Contents::default(), true);
+        let memory = Self {
+            dictionary: Some(dictionary),
+            ..Self::default()
+        };
+        for resource_spans in exports {
+            memory.export(resource_spans.clone());
+        }
+        memory
+    }
+
+    /// The values that are listed now.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        self.dictionary.as_ref()?.snapshot()
+    }
+
     /// Holds traces of one span each as a release stored them that took ids of any length.
     pub fn of_an_older_release(stored: &[ResourceSpans]) -> Self {
         let sound = stored.iter().map(|resource_spans| {
@@ -89,13 +115,25 @@ impl Memory {
         }
     }
 
-    /// The batches of an export, to be stored.
+    /// The batches of an export, to be stored. Their values are listed from now on.
     pub fn batches(&self, resource_spans: Vec<ResourceSpans>) -> Vec<Batch> {
         let mut ingest = ingest();
         let number = self.exports.fetch_add(1, Ordering::Relaxed);
         ingest.set_word_terms(number.is_multiple_of(2));
+        let is_listing = matches!(number % 4, 0 | 3);
+        ingest.set_dictionary(self.snapshot().filter(|_| is_listing));
         let ingested = ingest.walk(&TracesData { resource_spans }.encode_to_vec());
-        ingested.unwrap().batches
+        let batches = ingested.unwrap().batches;
+        for batch in &batches {
+            if let (Some(listed), Some(dictionary)) = (batch.listed(), &self.dictionary) {
+                let mut contents = Contents::default();
+                for (level, key, form) in listed.values() {
+                    contents.add(level, key, form, listed.day());
+                }
+                dictionary.record(contents);
+            }
+        }
+        batches
     }
 
     /// The spans of the fragments that are stored, in the order in which these were written.
@@ -103,6 +141,21 @@ impl Memory {
         let fragments = self.fragments.lock().unwrap();
         let kept = fragments.iter().filter(|fragment| !fragment.is_dropped);
         kept.map(|fragment| TracesData::decode(&fragment.otlp[..]).unwrap())
+            .collect()
+    }
+
+    /// Drops the fragments of a trace, as retention does.
+    pub fn drop_trace(&self, id: TraceId) {
+        let mut fragments = self.fragments.lock().unwrap();
+        let of_trace = fragments.iter_mut().filter(|it| it.facts.trace_id == id);
+        of_trace.for_each(|fragment| fragment.is_dropped = true);
+    }
+
+    /// The trace of each fragment in the order in which they were written; `None` for a fragment that was dropped.
+    pub fn traces(&self) -> Vec<Option<TraceId>> {
+        let fragments = self.fragments.lock().unwrap();
+        let ids = fragments.iter();
+        ids.map(|it| (!it.is_dropped).then_some(it.facts.trace_id))
             .collect()
     }
 

@@ -12,6 +12,8 @@ mod ahead;
 mod answers;
 mod budgets;
 mod contract;
+mod discovery;
+mod listed;
 mod stored_ids;
 
 use larder_oracle::SpanSearch;

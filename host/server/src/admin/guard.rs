@@ -15,6 +15,7 @@ use larder_model::DEFAULT_TENANT;
 use tokio::time::timeout;
 
 use super::AdminState;
+use super::attributes;
 use super::tenant_list::TenantQuery;
 
 /// The largest request body, in bytes. A search in JSON is the largest request.
@@ -65,16 +66,40 @@ pub(super) async fn tenants_operator(
     forward(&state, caller, request, next).await
 }
 
+/// Admits callers with the right `read` for the tenant of `?tenant=`, or for every tenant if there is none.
+pub(super) async fn reader(
+    State(state): State<AdminState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let tenant = attributes::tenant(request.uri());
+    let tenant = tenant
+        .as_deref()
+        .or((!state.tenancy).then_some(DEFAULT_TENANT));
+    let caller = caller_of(&state, &request, Right::Read, tenant);
+    forward(&state, caller, request, next).await
+}
+
 /// The caller, if it has the right `admin` for this tenant, or for every tenant if there is none.
 fn operator_of(
     state: &AdminState,
     request: &Request,
     tenant: Option<&str>,
 ) -> Result<Caller, AuthError> {
+    caller_of(state, request, Right::Admin, tenant)
+}
+
+/// The caller, if it has this right for this tenant, or for every tenant if there is none.
+fn caller_of(
+    state: &AdminState,
+    request: &Request,
+    right: Right,
+    tenant: Option<&str>,
+) -> Result<Caller, AuthError> {
     let caller = state.access.caller(request.headers())?;
     match tenant {
-        Some(tenant) => caller.check(Right::Admin, tenant)?,
-        None => caller.check_all_tenants(Right::Admin)?,
+        Some(tenant) => caller.check(right, tenant)?,
+        None => caller.check_all_tenants(right)?,
     }
     Ok(caller)
 }

@@ -8,17 +8,21 @@
 //! | `GET /plugin` | the [`plugin::Status`] of the default tenant, as JSON |
 //! | `GET /tenants` | the [`TenantStatus`] of every known tenant, as JSON |
 //! | `POST /explain?tenant=NAME` | runs a search: its plan, and the cost of each step; the body is the query, as JSON |
+//! | `GET /attributes?tenant=NAME` | keys of attributes whose values are listed, as JSON |
+//! | `GET /attributes/{key}/values?tenant=NAME` | the listed values of an attribute, each with the fragments that have it, as JSON |
 //! | `POST /purge` | deletes all traces, services and operations; off by default |
 //! | `POST /purge?tenant=NAME` | the same for one tenant; its name is deleted too, unless the configuration has it |
 //! | `POST /clock` | has retention believe the system's clock, after a jump, at once |
 //! | `POST /snapshot?to=NAME` | copies the store, as it stands at one moment; what was made, as JSON; off by default |
 //! | `POST /reload` | reads configuration, plugin, tokens and certificates again; a [`Report`](crate::reload::Report) as JSON |
 //!
-//! With `access.tokens` set, all but `/livez` and `/readyz` needs a token with the right `admin`, or `metrics` for `/metrics`. While the
+//! With `access.tokens` set, all but `/livez` and `/readyz` needs a token with the right `admin`, or `metrics` for `/metrics`, and `read` for
+//! `/attributes`. While the
 //! server is starting, all that needs its store or its plugin is 503; `/livez` and `/metrics` are not.
 //!
 //! Architecture invariant: this module knows storage and search only through the traits [`Backend`] and [`Explains`].
 
+mod attributes;
 mod clock;
 mod explain;
 mod guard;
@@ -40,14 +44,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, extract::State};
 use larder_core::clock::TrustedClock;
+use larder_core::quotas::QueryPermit;
 use larder_core::telemetry::Metrics;
 use larder_core::{Live, Opening};
 use larder_edge::access::Access;
 use larder_edge::listeners::Tls;
+use larder_model::dictionary::Dictionaries;
 use larder_model::storage;
 use larder_runtime::plugin;
 use larder_runtime::tenants::{self, TenantStatus, Tenants};
-use larder_search::{self as search, Explained, Explanation, QueryKind, Searcher};
+use larder_search::{
+    self as search, AttributeKeys, AttributeValues, Explained, Explanation, KeysQuery, QueryKind,
+    Searcher, ValuesQuery,
+};
 use larder_store::{Made, SnapshotError, SnapshotRequest};
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +64,7 @@ pub use opened::Opened;
 pub use serve::serve;
 
 /// The paths, for the answer to a request for another one.
-const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nPOST /purge\nPOST /clock\nPOST /reload\nPOST /snapshot\n";
+const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nGET /attributes\nGET /attributes/{key}/values\nPOST /purge\nPOST /clock\nPOST /reload\nPOST /snapshot\n";
 
 pub use reload::Reloads;
 #[cfg(test)]
@@ -90,7 +99,7 @@ pub trait Graphs: Send + Sync + 'static {
     fn measure(&self, metrics: &Metrics);
 }
 
-/// Runs searches and explains them.
+/// Runs searches and explains them, and tells what may be searched for.
 #[async_trait::async_trait]
 pub trait Explains: Send + Sync + 'static {
     /// Runs [`Searcher::explain`](larder_search::Searcher::explain) for one tenant, or for the default one. It counts as a query of the
@@ -100,9 +109,23 @@ pub trait Explains: Send + Sync + 'static {
         tenant: Option<&str>,
         search: Explained,
     ) -> Result<Explanation, tenants::Error>;
+
+    /// Runs [`Searcher::attribute_keys`](larder_search::Searcher::attribute_keys) as a query of the tenant.
+    async fn attribute_keys(
+        &self,
+        tenant: Option<&str>,
+        query: KeysQuery,
+    ) -> Result<AttributeKeys, tenants::Error>;
+
+    /// Runs [`Searcher::attribute_values`](larder_search::Searcher::attribute_values) as a query of the tenant.
+    async fn attribute_values(
+        &self,
+        tenant: Option<&str>,
+        query: ValuesQuery,
+    ) -> Result<AttributeValues, tenants::Error>;
 }
 
-/// Explains searches over the storage of tenants.
+/// Explains searches over the storage of tenants, and what may be searched for.
 pub struct Explainer {
     /// The registry of tenants.
     pub tenants: Arc<Tenants>,
@@ -110,6 +133,8 @@ pub struct Explainer {
     pub limits: Live<search::Limits>,
     /// The metrics that count its cost.
     pub metrics: Arc<Metrics>,
+    /// The listed values of tenants.
+    pub dictionaries: Dictionaries,
 }
 
 /// The state of the routes.
@@ -155,12 +180,17 @@ pub fn router(state: AdminState) -> Router {
         .route("/explain", post(explain::explain))
         .route("/purge", post(purge::purge))
         .route_layer(from_fn_with_state(state.clone(), guard::tenants_operator));
+    let reader_routes = Router::new()
+        .route("/attributes", get(attributes::keys))
+        .route("/attributes/{key}/values", get(attributes::values))
+        .route_layer(from_fn_with_state(state.clone(), guard::reader));
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .merge(scraper_routes)
         .merge(server_routes)
         .merge(tenant_routes)
+        .merge(reader_routes)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)
@@ -246,6 +276,23 @@ impl Backend for Tenants {
     }
 }
 
+// === impl Explainer ===
+
+impl Explainer {
+    /// A searcher of the tenant's storage, with the permit of a query. The listed values are taken once the storage is open.
+    async fn begin(&self, tenant: Option<&str>) -> Result<(Searcher, QueryPermit), tenants::Error> {
+        let mut limits = *self.limits.get();
+        let quotas = self.tenants.named_quotas(tenant)?;
+        let permit = limits.wait_for(QueryKind::Search, &quotas, 0).await;
+        let permit = permit.map_err(tenants::Error::Search)?;
+        let storage = self.tenants.named(tenant).await?;
+        let name = self.tenants.name_of(tenant)?;
+        let snapshot = self.dictionaries.snapshot(name.as_str());
+        let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
+        Ok((searcher.with_snapshot(snapshot), permit))
+    }
+}
+
 #[async_trait::async_trait]
 impl Explains for Explainer {
     async fn explain(
@@ -253,16 +300,29 @@ impl Explains for Explainer {
         tenant: Option<&str>,
         search: Explained,
     ) -> Result<Explanation, tenants::Error> {
-        let mut limits = *self.limits.get();
-        let quotas = self.tenants.named_quotas(tenant)?;
-        let permit = limits.wait_for(QueryKind::Search, &quotas, 0).await;
-        let _permit = permit.map_err(tenants::Error::Search)?;
-        let storage = self.tenants.named(tenant).await?;
-        let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
-        searcher
-            .explain(search)
-            .await
-            .map_err(tenants::Error::Search)
+        let (searcher, _permit) = self.begin(tenant).await?;
+        let explained = searcher.explain(search).await;
+        explained.map_err(tenants::Error::Search)
+    }
+
+    async fn attribute_keys(
+        &self,
+        tenant: Option<&str>,
+        query: KeysQuery,
+    ) -> Result<AttributeKeys, tenants::Error> {
+        let (searcher, _permit) = self.begin(tenant).await?;
+        let keys = searcher.attribute_keys(query).await;
+        keys.map_err(tenants::Error::Search)
+    }
+
+    async fn attribute_values(
+        &self,
+        tenant: Option<&str>,
+        query: ValuesQuery,
+    ) -> Result<AttributeValues, tenants::Error> {
+        let (searcher, _permit) = self.begin(tenant).await?;
+        let values = searcher.attribute_values(query).await;
+        values.map_err(tenants::Error::Search)
     }
 }
 

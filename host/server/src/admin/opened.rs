@@ -13,7 +13,7 @@ use super::{AdminState, Backend, Explains, Reloads};
 pub struct Opened {
     /// For `/readyz`, `/plugin`, `/tenants` and `/purge`.
     pub backend: Arc<dyn Backend>,
-    /// For `/explain`.
+    /// For `/explain` and `/attributes`.
     pub explainer: Arc<dyn Explains>,
     /// For `/reload`.
     pub reloader: Arc<dyn Reloads>,

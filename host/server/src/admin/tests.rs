@@ -15,11 +15,12 @@ use http_body_util::BodyExt as _;
 use larder_core::telemetry::TenantGauges;
 use larder_model::storage::{Error, ErrorKind, Statistics};
 use larder_runtime::tenants::Presence;
-use larder_search::PlanNode;
+use larder_search::{KeyEntry, PlanNode, ValueEntry};
 use tower::ServiceExt as _;
 
 use super::*;
 
+mod attributes;
 mod explain;
 mod reload;
 mod snapshot;
@@ -151,6 +152,7 @@ impl Explains for FakeBackend {
             plan: PlanNode {
                 asks: format!("{search:?}"),
                 index: "1 term".to_owned(),
+                values: Vec::new(),
                 parts: Vec::new(),
             },
             clauses: vec![1, 2],
@@ -168,6 +170,48 @@ impl Explains for FakeBackend {
             find_ms: 0.5,
             read_ms: 1.5,
             judge_ms: 2.5,
+            values_ms: 0.25,
+        })
+    }
+
+    async fn attribute_keys(
+        &self,
+        tenant: Option<&str>,
+        query: KeysQuery,
+    ) -> Result<AttributeKeys, tenants::Error> {
+        of_known(tenant)?;
+        if let Some(kind) = self.failure {
+            let error = Error::new(kind, "the values say no");
+            return Err(tenants::Error::Search(error));
+        }
+        Ok(AttributeKeys {
+            attributes: vec![KeyEntry {
+                key: format!("{query:?}"),
+                level: "span",
+                r#type: "text",
+                values: 3,
+                has_more: true,
+            }],
+            error: None,
+        })
+    }
+
+    async fn attribute_values(
+        &self,
+        tenant: Option<&str>,
+        query: ValuesQuery,
+    ) -> Result<AttributeValues, tenants::Error> {
+        of_known(tenant)?;
+        Ok(AttributeValues {
+            key: format!("{query:?}"),
+            values: vec![ValueEntry {
+                value: "GET".to_owned(),
+                level: "span",
+                fragments: 7,
+                has_more: false,
+            }],
+            has_more: false,
+            error: None,
         })
     }
 }
@@ -424,6 +468,8 @@ async fn other_paths_are_answered_with_those_there_are() {
         "/metrics",
         "/plugin",
         "/tenants",
+        "/attributes",
+        "/attributes/{key}/values",
         "/purge",
         "/reload",
         "/snapshot",

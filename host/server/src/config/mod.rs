@@ -120,6 +120,8 @@ pub struct Plugin {
 pub struct Ingest {
     /// Indexes the words of attributes, for the operators `phrase` and `fulltext` of filters.
     pub word_terms: bool,
+    /// Lists the values of attributes, for filters that look through them.
+    pub dictionary: bool,
 }
 
 /// Limits of plugins, queries, queues and connections.
@@ -254,7 +256,10 @@ impl Default for Plugin {
 
 impl Default for Ingest {
     fn default() -> Self {
-        Self { word_terms: true }
+        Self {
+            word_terms: true,
+            dictionary: true,
+        }
     }
 }
 

@@ -70,7 +70,7 @@ plugin:
   settings: { max_traces: 1_000, version: 1.10, empty: '', on: yes, 5: true, a.b: 0x1F }
 data_dir: /var/lib/larder
 strict_environment: true
-ingest: { word_terms: false }
+ingest: { word_terms: false, dictionary: false }
 limits:
   memory: 2GiB
   call_timeout: 11s

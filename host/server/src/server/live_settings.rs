@@ -22,6 +22,7 @@ pub(super) struct LiveSettings {
     pub(super) purge: Live<bool>,
     pub(super) snapshot_dir: Live<Option<PathBuf>>,
     pub(super) word_terms: Live<bool>,
+    pub(super) dictionary: Live<bool>,
 }
 
 // === impl LiveSettings ===
@@ -37,6 +38,7 @@ impl LiveSettings {
             purge: Live::new(config.admin.purge),
             snapshot_dir: Live::new(config.kv.snapshot_dir.clone()),
             word_terms: Live::new(config.ingest.word_terms),
+            dictionary: Live::new(config.ingest.dictionary),
         }
     }
 
@@ -54,5 +56,6 @@ impl LiveSettings {
         self.purge.set(config.admin.purge);
         self.snapshot_dir.set(config.kv.snapshot_dir.clone());
         self.word_terms.set(config.ingest.word_terms);
+        self.dictionary.set(config.ingest.dictionary);
     }
 }

@@ -6,13 +6,14 @@ use larder_core::Live;
 use larder_core::clock::TrustedClock;
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
+use larder_model::dictionary::Dictionaries;
 use larder_runtime::plugin::Host;
 use larder_runtime::tenants::{self, Tenants};
 use larder_store as kv;
 use tokio_util::sync::CancellationToken;
 
 use super::graphs::KeptGraphs;
-use super::{Error, cache_dir, kv_options, limits, runtime};
+use super::{Error, cache_dir, kv_options, limits, observers, runtime};
 use crate::config::{Config, KvDriver};
 
 /// The first step of a start.
@@ -28,6 +29,8 @@ pub(super) struct Parts<'a> {
     pub(super) clock: &'a Arc<TrustedClock>,
     /// What is kept of traces, if anything is.
     pub(super) graphs: Option<&'a KeptGraphs>,
+    /// Gets the dictionaries of the tenants that are open.
+    pub(super) dictionaries: &'a Dictionaries,
     /// What the start does now, for those who ask.
     pub(super) step: &'a Live<String>,
 }
@@ -85,7 +88,7 @@ impl Parts<'_> {
             runtime: runtime.map_err(Error::Runtime)?,
             kv,
             metrics: Arc::clone(self.metrics),
-            observers: self.graphs.map(KeptGraphs::observers),
+            observers: Some(observers::observers(self.graphs, self.dictionaries)),
         };
         let loaded = tenants.load(&host).await.map_err(Error::Plugin)?;
         self.begin(PLUGIN);

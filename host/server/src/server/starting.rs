@@ -8,6 +8,7 @@ use larder_core::telemetry::Metrics;
 use larder_core::{Live, Opening, Serving, Stores};
 use larder_edge::files::WatchedFiles;
 use larder_grpc::{Grpc, KeptOfTenants, Parts};
+use larder_model::dictionary::Dictionaries;
 use larder_runtime::tenants::{self, Tenants};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ pub struct StartingServer {
     scheduler: Arc<Scheduler>,
     clock: Arc<TrustedClock>,
     settings: LiveSettings,
+    dictionaries: Dictionaries,
     graphs: Option<Arc<KeptGraphs>>,
     files: Vec<Arc<dyn WatchedFiles>>,
     connections: Vec<PortConnections>,
@@ -71,6 +73,7 @@ impl StartingServer {
         let kept = graphs.clone().map(|it| it as Arc<dyn KeptOfTenants>);
         let measured = graphs.clone().map(|it| it as Arc<dyn admin::Graphs>);
         let openings = Openings::new();
+        let dictionaries = Dictionaries::default();
         let draining = CancellationToken::new();
         let grpc = Grpc::new(
             Parts {
@@ -86,6 +89,8 @@ impl StartingServer {
                 access: Arc::clone(&listeners.access),
                 ingest: limits::ingest(&config),
                 word_terms: settings.word_terms.clone(),
+                dictionary: settings.dictionary.clone(),
+                dictionaries: dictionaries.clone(),
                 kept,
             },
             draining.clone(),
@@ -121,6 +126,7 @@ impl StartingServer {
             scheduler,
             clock,
             settings,
+            dictionaries,
             graphs,
             files: listeners.files,
             connections,
@@ -144,6 +150,7 @@ impl StartingServer {
             scheduler: &self.scheduler,
             clock: &self.clock,
             graphs: self.graphs.as_deref(),
+            dictionaries: &self.dictionaries,
             step: &self.openings.step,
         };
         let mut opening = Box::pin(parts.open(self.tenants.clone(), stop));
@@ -183,6 +190,7 @@ impl StartingServer {
             tenants: Arc::clone(&tenants),
             limits: self.settings.search.clone(),
             metrics: Arc::clone(&self.metrics),
+            dictionaries: self.dictionaries,
         };
         let drain_timeout = self.settings.drain_timeout.clone();
         let reloader = Reloader::new(reload::Parts {

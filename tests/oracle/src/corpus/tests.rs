@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{Corpus, STEP, extras};
+use super::{Corpus, MARKED_VALUE, REPEATED_KEYS, STEP, extras};
 use crate::otlp::spans_of;
 
 #[test]
@@ -99,4 +99,32 @@ fn texts_have_about_200_words_a_span_and_change_nothing_else() {
         }
     }
     assert!((180..240).contains(&(words / 1_000)), "{}", words / 1_000);
+}
+
+#[test]
+fn repeated_values_are_as_many_as_they_should_be_and_ten_traces_are_marked() {
+    let plain = Corpus::new(7, 20_000, 1_000);
+    let corpus = plain.clone().with_repeats();
+    let mut values = [(); 3].map(|()| BTreeSet::new());
+    let mut marked = BTreeSet::new();
+    for index in 0..corpus.requests() {
+        let (request, _) = corpus.message(index);
+        let (before, _) = plain.message(index);
+        let spans = spans_of(&request.resource_spans);
+        for (one, plain) in spans.zip(spans_of(&before.resource_spans)) {
+            let (before, added) = one.span.attributes.split_at(plain.span.attributes.len());
+            assert_eq!(before, plain.span.attributes);
+            for ((seen, (key, _)), attribute) in values.iter_mut().zip(REPEATED_KEYS).zip(added) {
+                assert_eq!(attribute.key, key);
+                let value = crate::string_form(attribute.value.as_ref().unwrap());
+                if value == MARKED_VALUE {
+                    marked.insert(one.span.trace_id.clone());
+                }
+                seen.insert(value);
+            }
+        }
+    }
+    let [few, more, most] = values.map(|seen| seen.len());
+    assert_eq!((few, more, marked.len()), (20, 1_000, 10));
+    assert!(most > 19_000, "{most}");
 }

@@ -36,7 +36,7 @@ async fn a_query_in_the_words_of_jaeger_is_run_and_explained() {
         "[1 term]",
         "2 clauses, of terms: 1, 2",
         "4 pages, 5 sightings, 6 fragments of 7 bytes read, 8 spans judged on digests",
-        "find 0.50 ms, read 1.50 ms, judge 2.50 ms",
+        "values 0.25 ms, find 0.50 ms, read 1.50 ms, judge 2.50 ms",
         "3 traces match, of at most 20",
     ] {
         assert!(answer.body.contains(part), "{part} in {}", answer.body);

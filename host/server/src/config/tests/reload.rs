@@ -51,6 +51,7 @@ fn settings_that_need_a_restart_are_listed() {
             "kv.min_free",
             "kv.snapshot_dir",
             "admin.purge",
+            "ingest.dictionary",
             "ingest.word_terms",
         ];
         let others = others.contains(&path.as_str());

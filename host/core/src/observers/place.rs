@@ -1,0 +1,76 @@
+//! One observer's part of the place that several share.
+
+use std::sync::Arc;
+
+use larder_model::storage::{Error, Keep, KeepChange};
+
+/// The entries whose keys begin with a prefix, and the groups whose names do. Whoever uses it does not see the prefix.
+pub(super) struct Place {
+    prefix: &'static str,
+    keep: Arc<dyn Keep>,
+}
+
+// === impl Place ===
+
+impl Place {
+    pub(super) fn new(prefix: &'static str, keep: Arc<dyn Keep>) -> Self {
+        Self { prefix, keep }
+    }
+
+    fn key(&self, key: &[u8]) -> Vec<u8> {
+        [self.prefix.as_bytes(), key].concat()
+    }
+
+    fn group(&self, group: &str) -> String {
+        format!("{}{group}", self.prefix)
+    }
+}
+
+#[async_trait::async_trait]
+impl Keep for Place {
+    fn is_durable(&self) -> bool {
+        self.keep.is_durable()
+    }
+
+    async fn put(&self, group: &str, values: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), Error> {
+        self.keep.put(&self.group(group), values).await
+    }
+
+    async fn get(&self, group: &str, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        self.keep.get(&self.group(group), names).await
+    }
+
+    async fn commit(&self, changes: Vec<KeepChange>) -> Result<(), Error> {
+        let changes = changes.into_iter().map(|change| match change {
+            KeepChange::Put(key, value) => KeepChange::Put(self.key(&key), value),
+            KeepChange::Delete(key) => KeepChange::Delete(self.key(&key)),
+        });
+        self.keep.commit(changes.collect()).await
+    }
+
+    async fn scan(&self, start: &[u8]) -> Result<(Vec<(Vec<u8>, Vec<u8>)>, bool), Error> {
+        let (entries, more) = self.keep.scan(&self.key(start)).await?;
+        let all = entries.len();
+        let own = entries.into_iter().map_while(|(key, value)| {
+            let key = key.strip_prefix(self.prefix.as_bytes())?;
+            Some((key.to_owned(), value))
+        });
+        let own: Vec<_> = own.collect();
+        let more = more && own.len() == all;
+        Ok((own, more))
+    }
+
+    async fn reclaim(&self, group: &str) -> Result<(), Error> {
+        self.keep.reclaim(&self.group(group)).await
+    }
+
+    async fn groups(&self) -> Result<Vec<String>, Error> {
+        let groups = self.keep.groups().await?;
+        let own = groups.iter().filter_map(|it| it.strip_prefix(self.prefix));
+        Ok(own.map(str::to_owned).collect())
+    }
+
+    fn generation(&self) -> u64 {
+        self.keep.generation()
+    }
+}

@@ -1,0 +1,239 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::{Arc, Weak};
+
+use larder_model::storage::{
+    Batch, Error, ErrorKind, Keep, KeepChange, Observer, Observers, Statistics, Storage,
+    StorageSource,
+};
+use parking_lot::Mutex;
+
+use super::{Forgotten, Several};
+use crate::testing::MemoryKeep;
+
+/// Notes what it is told under its name, and has the place that it was given last.
+#[derive(Clone, Default)]
+struct Noting {
+    name: &'static str,
+    told: Arc<Mutex<Vec<String>>>,
+    keep: Arc<Mutex<Option<Arc<dyn Keep>>>>,
+    refuses: bool,
+}
+
+/// No storage.
+struct Nowhere;
+
+impl StorageSource for Nowhere {
+    fn storage(self: Arc<Self>) -> Arc<dyn Storage> {
+        unreachable!("nothing is read here")
+    }
+}
+
+impl Noting {
+    fn tell(&self, what: &str) {
+        self.told.lock().push(format!("{} {what}", self.name));
+    }
+
+    fn keep(&self) -> Arc<dyn Keep> {
+        self.keep.lock().clone().unwrap()
+    }
+}
+
+#[async_trait::async_trait]
+impl Observers for Noting {
+    async fn open(
+        &self,
+        tenant: &str,
+        keep: Arc<dyn Keep>,
+        _: Weak<dyn StorageSource>,
+    ) -> Arc<dyn Observer> {
+        self.tell(tenant);
+        *self.keep.lock() = Some(keep);
+        Arc::new(self.clone())
+    }
+}
+
+#[async_trait::async_trait]
+impl Observer for Noting {
+    async fn before_write(&self, now: u64, _: &[&Batch]) -> Result<(), Error> {
+        self.tell(&format!("before {now}"));
+        if self.refuses {
+            return Err(Error::new(ErrorKind::Unavailable, "not now"));
+        }
+        Ok(())
+    }
+
+    fn after_write(&self) {
+        self.tell("after");
+    }
+
+    fn counted(&self, now: u64, _: &Statistics) {
+        self.tell(&format!("counted {now}"));
+    }
+
+    async fn forget(&self, keep: Arc<dyn Keep>) -> Result<(), Error> {
+        self.tell("forget");
+        *self.keep.lock() = Some(keep);
+        if self.refuses {
+            return Err(Error::new(ErrorKind::Unavailable, "not now"));
+        }
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.tell("close");
+    }
+}
+
+/// Two observers that note what they are told in one list. The second refuses writes if told to.
+fn pair(refuses: bool) -> (Noting, Noting) {
+    let one = Noting {
+        name: "one",
+        ..Noting::default()
+    };
+    let two = Noting {
+        name: "two",
+        told: Arc::clone(&one.told),
+        refuses,
+        ..Noting::default()
+    };
+    (one, two)
+}
+
+async fn open(one: &Noting, two: &Noting, keep: &Arc<MemoryKeep>) -> Arc<dyn Observer> {
+    let several = Several(vec![
+        ("one/", Arc::new(one.clone())),
+        ("two/", Arc::new(two.clone())),
+    ]);
+    let nowhere: Weak<Nowhere> = Weak::new();
+    several
+        .open("shop", Arc::clone(keep) as Arc<dyn Keep>, nowhere)
+        .await
+}
+
+fn put(key: &[u8], value: &[u8]) -> KeepChange {
+    KeepChange::Put(key.to_owned(), value.to_owned())
+}
+
+#[tokio::test]
+async fn each_observer_is_told_of_everything() {
+    let (one, two) = pair(false);
+    let keep = Arc::new(MemoryKeep::default());
+    let both = open(&one, &two, &keep).await;
+    both.before_write(7, &[]).await.unwrap();
+    both.after_write();
+    both.counted(8, &Statistics::default());
+    both.forget(Arc::new(MemoryKeep::default())).await.unwrap();
+    both.close().await;
+    let told = ["shop", "before 7", "after", "counted 8", "forget", "close"];
+    let told = told.map(|it| [format!("one {it}"), format!("two {it}")]);
+    assert_eq!(*one.told.lock(), told.concat());
+}
+
+#[tokio::test]
+async fn those_told_of_a_write_that_another_refuses_are_told_that_it_has_ended() {
+    let (one, two) = pair(true);
+    let keep = Arc::new(MemoryKeep::default());
+    let both = open(&one, &two, &keep).await;
+    one.told.lock().clear();
+    let refused = both.before_write(7, &[]).await.unwrap_err();
+    assert_eq!(refused.message(), "not now");
+    assert_eq!(
+        *one.told.lock(),
+        ["one before 7", "two before 7", "one after"]
+    );
+    let (two, one) = (one, two);
+    let both = open(&one, &two, &keep).await;
+    one.told.lock().clear();
+    both.before_write(7, &[]).await.unwrap_err();
+    assert_eq!(
+        *one.told.lock(),
+        ["two before 7"],
+        "it is the first one now"
+    );
+    one.told.lock().clear();
+    both.forget(Arc::new(MemoryKeep::default()))
+        .await
+        .unwrap_err();
+    assert_eq!(*one.told.lock(), ["two forget", "one forget"]);
+}
+
+#[tokio::test]
+async fn none_sees_what_another_keeps() {
+    let (one, two) = pair(false);
+    let keep = Arc::new(MemoryKeep::default());
+    open(&one, &two, &keep).await;
+    for (place, value) in [(one.keep(), b"1"), (two.keep(), b"2")] {
+        let keys = (0..10).map(|number| put(&[number], value));
+        place.commit(keys.collect()).await.unwrap();
+        let item = (b"name".to_vec(), value.to_vec());
+        place.put("group", vec![item]).await.unwrap();
+    }
+    for (place, value) in [(one.keep(), b"1"), (two.keep(), b"2")] {
+        let (mut start, mut found) = (Vec::new(), Vec::new());
+        loop {
+            let (page, more) = place.scan(&start).await.unwrap();
+            found.extend(page);
+            let Some(last) = found.last().filter(|_| more) else {
+                break;
+            };
+            start = [&last.0[..], &[0]].concat();
+        }
+        let all = (0..10).map(|number| (vec![number], value.to_vec()));
+        assert_eq!(found, all.collect::<Vec<_>>());
+        assert_eq!(place.groups().await.unwrap(), ["group"]);
+        let values = place.get("group", &[b"name".to_vec()]).await.unwrap();
+        assert_eq!(values, [Some(value.to_vec())]);
+        let (after, more) = place.scan(&[10]).await.unwrap();
+        assert!(after.is_empty() && !more);
+    }
+    let delete = vec![KeepChange::Delete(vec![3])];
+    one.keep().commit(delete).await.unwrap();
+    one.keep().reclaim("group").await.unwrap();
+    assert_eq!(one.keep().groups().await.unwrap(), [""; 0]);
+    assert_eq!(two.keep().groups().await.unwrap(), ["group"]);
+    assert_eq!(keep.entries().len(), 19);
+}
+
+#[tokio::test]
+async fn what_is_turned_off_finds_nothing_when_it_is_turned_on() {
+    let (one, two) = pair(false);
+    let keep = Arc::new(MemoryKeep::default());
+    open(&one, &two, &keep).await;
+    for place in [one.keep(), two.keep()] {
+        let keys = (0..10).map(|number| put(&[number], b"it"));
+        place.commit(keys.collect()).await.unwrap();
+        let item = (b"name".to_vec(), b"it".to_vec());
+        place.put("group", vec![item]).await.unwrap();
+    }
+    keep.sync();
+    let several = Several(vec![
+        ("one/", Arc::new(Forgotten)),
+        ("two/", Arc::new(two.clone())),
+    ]);
+    let nowhere: Weak<Nowhere> = Weak::new();
+    let failure = Error::new(ErrorKind::Unavailable, "not now");
+    keep.fail(Some(failure));
+    let both = several
+        .open("shop", Arc::clone(&keep) as Arc<dyn Keep>, nowhere)
+        .await;
+    both.before_write(1, &[]).await.unwrap_err();
+    keep.fail(None);
+    both.before_write(1, &[]).await.unwrap();
+    let is_gone = || {
+        keep.entries()
+            .iter()
+            .all(|(key, _)| key.starts_with(b"two/"))
+    };
+    assert!(is_gone());
+    assert_eq!(keep.entries().len(), 10);
+    assert_eq!(keep.groups().await.unwrap(), ["two/group"]);
+    // What was given back may come again, if that was not durable.
+    keep.lose();
+    assert!(!is_gone());
+    both.before_write(2, &[]).await.unwrap();
+    assert!(is_gone());
+    let commits = keep.commits();
+    both.before_write(3, &[]).await.unwrap();
+    assert_eq!(keep.commits(), commits);
+}

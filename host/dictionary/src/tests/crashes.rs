@@ -1,0 +1,238 @@
+//! What was not durable is lost, in the order in which it was written.
+
+use std::sync::Arc;
+
+use larder_core::testing::MemoryKeep;
+use larder_model::dictionary::Bounds;
+use larder_model::storage::{Batch, ErrorKind, Keep, Term};
+use larder_model::terms::{self, AttributeKey, Level};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tokio::runtime::Builder;
+
+use super::support::{DAY, Fragments, NOW, Tenant, until};
+
+const SMALL: Bounds = Bounds {
+    values: 6,
+    bytes: 60,
+    value_bytes: 10,
+    all_values: 40,
+    all_bytes: 500,
+    attributes: 8,
+};
+
+#[tokio::test]
+async fn a_write_is_refused_after_its_values_were_lost() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    let tenant = Tenant::open(&keep, &fragments).await;
+    tenant.store(NOW, &["one"]).await;
+    keep.sync();
+    tenant.store(NOW, &["two"]).await;
+    // Nothing of these is to be recorded.
+    let batches = [tenant.walk(NOW, &["two"]), tenant.walk(NOW, &["one"])];
+    keep.lose();
+    for batch in &batches {
+        let refused = tenant.write(NOW, &[batch]).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    }
+    assert_eq!(tenant.found().unwrap(), ["one"]);
+    tenant.store(NOW, &["two"]).await;
+    assert_eq!(tenant.found().unwrap(), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn a_dictionary_whose_beginning_was_lost_begins_again() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    let tenant = Tenant::open(&keep, &fragments).await;
+    keep.lose();
+    tenant.write(NOW, &[]).await.unwrap();
+    assert_eq!(tenant.found(), None);
+    let dictionary = tenant.dictionary();
+    until(|| dictionary.contents().is_some()).await;
+    tenant.store(NOW, &["one"]).await;
+    assert_eq!(tenant.found().unwrap(), ["one"]);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Walk(Vec<u8>),
+    Write(usize),
+    WriteAll,
+    Sync,
+    /// The process ends, and all that is not durable is lost.
+    Crash,
+    /// The process ends, and starts again.
+    Restart,
+    /// The store is opened anew in the running process, without what was not durable.
+    Lose,
+    Purge,
+    /// The place is gone, as after an older release has used the store.
+    Forget,
+    Hours(u64),
+    Expire(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => vec(0..12_u8, 1..5).prop_map(Step::Walk),
+        4 => (0..3_usize).prop_map(Step::Write),
+        3 => Just(Step::WriteAll),
+        3 => Just(Step::Sync),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Lose),
+        1 => Just(Step::Purge),
+        1 => Just(Step::Forget),
+        2 => (1..70_u64).prop_map(Step::Hours),
+        2 => (0..4_u64).prop_map(Step::Expire),
+    ]
+}
+
+/// A tenant whose process may end, with the times of its fragments' writes.
+struct Run {
+    keep: Arc<MemoryKeep>,
+    fragments: Arc<Fragments>,
+    tenant: Tenant,
+    written: Vec<(u64, Vec<Term>)>,
+    /// Number of those that are durable.
+    synced: usize,
+    on_their_way: Vec<Batch>,
+    now: u64,
+}
+
+impl Run {
+    async fn new() -> Self {
+        let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+        Self {
+            tenant: Tenant::within(SMALL, &keep, &fragments).await,
+            keep,
+            fragments,
+            written: Vec::new(),
+            synced: 0,
+            on_their_way: Vec::new(),
+            now: NOW,
+        }
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Walk(values) => {
+                let values: Vec<_> = values.iter().map(|it| format!("v{it}")).collect();
+                let values: Vec<_> = values.iter().map(String::as_str).collect();
+                self.on_their_way.push(self.tenant.walk(self.now, &values));
+            }
+            Step::Write(at) if at < self.on_their_way.len() => {
+                let batch = self.on_their_way.remove(at);
+                self.write(&[&batch]).await;
+            }
+            Step::Write(_) => {}
+            Step::WriteAll => {
+                let batches = std::mem::take(&mut self.on_their_way);
+                self.write(&batches.iter().collect::<Vec<_>>()).await;
+            }
+            Step::Sync => {
+                self.keep.sync();
+                self.synced = self.written.len();
+            }
+            Step::Crash => {
+                self.keep.lose();
+                self.written.truncate(self.synced);
+                self.restart().await;
+            }
+            Step::Restart => self.restart().await,
+            Step::Lose => {
+                self.keep.lose();
+                self.written.truncate(self.synced);
+            }
+            Step::Purge => {
+                self.keep = Arc::new(MemoryKeep::default());
+                self.written.clear();
+                self.synced = 0;
+                let keep = Arc::clone(&self.keep) as Arc<dyn Keep>;
+                self.tenant.observer.forget(keep).await.unwrap();
+                self.keep.sync();
+            }
+            Step::Forget => {
+                self.keep = Arc::new(MemoryKeep::default());
+                self.synced = self.written.len();
+                self.restart().await;
+            }
+            Step::Hours(hours) => self.now += hours * DAY / 24,
+            Step::Expire(days) => {
+                let oldest = self.now.saturating_sub(days * DAY);
+                let synced = self.written.iter().take(self.synced);
+                self.synced = synced.filter(|(at, _)| *at >= oldest).count();
+                self.written.retain(|(at, _)| *at >= oldest);
+                let oldest = self.written.iter().map(|(at, _)| *at).min();
+                self.tenant.counted(self.now, oldest);
+            }
+        }
+        self.put();
+    }
+
+    async fn restart(&mut self) {
+        self.on_their_way.clear();
+        self.tenant.observer.close().await;
+        self.put();
+        self.tenant = Tenant::within(SMALL, &self.keep, &self.fragments).await;
+    }
+
+    /// Has the storage find what was written.
+    fn put(&self) {
+        let terms = self.written.iter().map(|(_, terms)| terms.clone());
+        *self.fragments.terms.lock() = terms.collect();
+    }
+
+    async fn write(&mut self, batches: &[&Batch]) {
+        let before_write = self.tenant.observer.before_write(self.now, batches);
+        if before_write.await.is_ok() {
+            let fragments = batches.iter().flat_map(|batch| batch.fragments());
+            let terms = fragments.map(|fragment| (self.now, fragment.terms.to_vec()));
+            self.written.extend(terms);
+            self.tenant.observer.after_write();
+        }
+        // What an answer of the storage begins in the background.
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// A search for any value by the dictionary finds what a search by the values themselves does.
+    fn check(&self) {
+        let Some(found) = self.tenant.found() else {
+            return;
+        };
+        let key = AttributeKey::new(b"k");
+        let listed: Vec<Term> = found
+            .iter()
+            .map(|form| key.with_value(Level::Span, form.as_bytes()))
+            .collect();
+        for (_, terms) in &self.written {
+            let calls_listed = terms.contains(&terms::present_listed(Level::Span, b"k"));
+            let has_listed = listed.iter().any(|term| terms.contains(term));
+            assert!(has_listed || !calls_listed, "a listed value is not found");
+            // Each of its values is listed, or the fragment says that one is not.
+            let is_open = terms.contains(&terms::present_unlisted(Level::Span, b"k"))
+                || !terms.contains(&terms::with_dictionary());
+            for number in 0..12 {
+                let value = key.with_value(Level::Span, format!("v{number}").as_bytes());
+                let is_known = listed.contains(&value);
+                assert!(is_open || is_known || !terms.contains(&value), "v{number}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_a_stored_fragment_calls_listed_is_found(steps in vec(step(), 1..50)) {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut run = Run::new().await;
+            for step in steps {
+                run.step(step).await;
+                run.check();
+            }
+        });
+    }
+}

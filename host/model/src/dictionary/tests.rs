@@ -1,0 +1,392 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{Bounds, Contents, Dictionaries, Dictionary, ListedValues, Listing, day};
+use crate::terms::Level;
+
+const DAY: u64 = 86_400_000_000_000;
+/// A time of the tests.
+const NOW: u64 = 20_000 * DAY;
+const TODAY: u32 = 20_000;
+
+const SMALL: Bounds = Bounds {
+    values: 5,
+    bytes: 40,
+    value_bytes: 12,
+    all_values: 24,
+    all_bytes: 160,
+    attributes: 4,
+};
+
+type Value = (Level, Vec<u8>, Vec<u8>);
+
+fn opened(bounds: Bounds) -> Dictionary {
+    let dictionary = Dictionary::new(bounds);
+    dictionary.open(Contents::default(), true);
+    dictionary
+}
+
+fn span(key: &str, form: &str) -> Value {
+    (Level::Span, key.into(), form.into())
+}
+
+/// Lists values at a time. Returns what was answered for each, and what is to be recorded.
+fn list(
+    dictionary: &Dictionary,
+    now: u64,
+    values: &[Value],
+) -> (Vec<bool>, Option<Arc<ListedValues>>) {
+    let mut listing = Listing::new(dictionary.for_request(now).unwrap());
+    let values = values.iter();
+    let answers = values.map(|(level, key, form)| listing.list(*level, key, form));
+    (answers.collect(), listing.finish())
+}
+
+fn noted(listed: &ListedValues) -> Vec<Value> {
+    let values = listed.values();
+    values
+        .map(|(level, key, form)| (level, key.to_owned(), form.to_owned()))
+        .collect()
+}
+
+/// What the observer of the tenant does before a write. Returns `false` if the write is refused.
+fn write(dictionary: &Dictionary, now: u64, listed: &ListedValues) -> bool {
+    if !dictionary.admits(listed, now) {
+        return false;
+    }
+    let mut contents = Contents::default();
+    for (level, key, form) in listed.values() {
+        contents.add(level, key, form, listed.day());
+    }
+    dictionary.record(contents);
+    true
+}
+
+/// Lists values and writes them.
+fn store(dictionary: &Dictionary, now: u64, values: &[Value]) -> Vec<bool> {
+    let (answers, listed) = list(dictionary, now, values);
+    if let Some(listed) = listed {
+        assert!(write(dictionary, now, &listed));
+    }
+    answers
+}
+
+fn forms(dictionary: &Dictionary, key: &str) -> BTreeSet<Vec<u8>> {
+    let snapshot = dictionary.snapshot().unwrap();
+    let values = snapshot.values(Level::Span, key.as_bytes());
+    assert_eq!(values.len(), values.clone().count());
+    values.map(<[u8]>::to_owned).collect()
+}
+
+#[test]
+fn what_is_new_is_to_be_recorded_and_what_is_known_is_not() {
+    let dictionary = opened(Bounds::default());
+    let values = [span("k", "one"), span("k", "two"), span("k", "one")];
+    let (answers, listed) = list(&dictionary, NOW, &values);
+    assert_eq!(answers, [true; 3]);
+    let listed = listed.unwrap();
+    assert_eq!(noted(&listed), values[..2]);
+    assert_eq!(listed.day(), TODAY);
+    assert!(
+        forms(&dictionary, "k").is_empty(),
+        "nothing is recorded yet"
+    );
+    assert!(write(&dictionary, NOW, &listed));
+    let all = BTreeSet::from([b"one".to_vec(), b"two".to_vec()]);
+    assert_eq!(forms(&dictionary, "k"), all);
+
+    let (answers, listed) = list(&dictionary, NOW + 1, &values);
+    assert_eq!(answers, [true; 3]);
+    assert!(listed.unwrap().is_empty());
+    let other = (Level::Resource, b"k".to_vec(), b"one".to_vec());
+    let (_, listed) = list(&dictionary, NOW, std::slice::from_ref(&other));
+    assert_eq!(noted(&listed.unwrap()), [other]);
+}
+
+#[test]
+fn a_value_is_recorded_again_on_another_day() {
+    let dictionary = opened(Bounds::default());
+    let values = [span("k", "one"), span("k", "two")];
+    store(&dictionary, NOW, &values);
+    let (_, listed) = list(&dictionary, NOW + DAY, &values[..1]);
+    let listed = listed.unwrap();
+    assert_eq!(noted(&listed), values[..1]);
+    assert!(write(&dictionary, NOW + DAY, &listed));
+    let snapshot = dictionary.snapshot().unwrap();
+    let day_of = |form: &str| snapshot.day_of(Level::Span, b"k", form.as_bytes());
+    assert_eq!(day_of("one"), Some(TODAY + 1));
+    assert_eq!(day_of("two"), Some(TODAY));
+    assert_eq!(day_of("three"), None);
+}
+
+#[test]
+fn the_time_of_the_last_write_counts_where_the_clock_is_behind() {
+    let dictionary = opened(Bounds::default());
+    let (_, listed) = list(&dictionary, NOW, &[span("k", "one")]);
+    assert!(!write(&dictionary, NOW + 5 * DAY, &listed.unwrap()));
+    let (_, listed) = list(&dictionary, NOW, &[span("k", "one")]);
+    let listed = listed.unwrap();
+    assert_eq!(listed.day(), TODAY + 5);
+    assert!(write(&dictionary, NOW + 5 * DAY, &listed));
+}
+
+#[test]
+fn what_does_not_fit_is_not_listed() {
+    let dictionary = opened(SMALL);
+    let long = "x".repeat(13);
+    let values = [span("k", &long), span(&long, "v"), span("k", &long[1..])];
+    assert_eq!(store(&dictionary, NOW, &values), [false, false, true]);
+
+    let many: Vec<_> = (0..7)
+        .map(|number| span("n", &number.to_string()))
+        .collect();
+    let fits = [true, true, true, true, true, false, false];
+    assert_eq!(store(&dictionary, NOW, &many), fits);
+    assert_eq!(store(&dictionary, NOW, &many), fits, "and the same later");
+    let snapshot = dictionary.snapshot().unwrap();
+    let is_full = |key: &[u8]| {
+        let mut keys = snapshot.keys();
+        let found = keys.find(|it| it.key == key).unwrap();
+        assert_eq!(
+            !found.is_full,
+            snapshot.values(Level::Span, key).is_complete()
+        );
+        (found.values, found.is_full)
+    };
+    assert_eq!(is_full(b"n"), (5, true));
+    assert_eq!(is_full(b"k"), (1, false));
+    assert!(snapshot.values(Level::Event, b"n").is_complete());
+
+    let keys = ["a", "b", "c"].map(|key| span(key, "v"));
+    assert_eq!(store(&dictionary, NOW, &keys), [true, true, false]);
+}
+
+#[test]
+fn nothing_is_to_be_recorded_where_nothing_is_listed() {
+    let dictionary = opened(SMALL);
+    let (answers, listed) = list(&dictionary, NOW, &[span("k", &"x".repeat(13))]);
+    assert_eq!(answers, [false]);
+    assert!(listed.is_none());
+}
+
+#[test]
+fn requests_on_their_way_share_the_room() {
+    let dictionary = opened(SMALL);
+    let three = |from: u32| -> Vec<_> {
+        let numbers = from..from + 3;
+        numbers
+            .map(|number| span("k", &number.to_string()))
+            .collect()
+    };
+    let (answers, first) = list(&dictionary, NOW, &three(0));
+    assert_eq!(answers, [true; 3]);
+    let (answers, second) = list(&dictionary, NOW, &three(10));
+    assert_eq!(answers, [true, true, false]);
+    // What is not written after all leaves its room to others.
+    drop(first);
+    let (answers, third) = list(&dictionary, NOW, &three(20));
+    assert_eq!(answers, [true; 3]);
+    for listed in [second, third] {
+        assert!(write(&dictionary, NOW, &listed.unwrap()));
+    }
+    assert_eq!(forms(&dictionary, "k").len(), 5);
+    assert_eq!(store(&dictionary, NOW, &three(30)), [false; 3]);
+}
+
+#[test]
+fn a_write_is_refused_if_the_dictionary_was_opened_anew() {
+    let dictionary = opened(Bounds::default());
+    let value = [span("k", "one")];
+    store(&dictionary, NOW, &value);
+    // Nothing is to be recorded, and yet the value is gone.
+    let (_, known) = list(&dictionary, NOW, &value);
+    let known = known.unwrap();
+    assert!(known.is_empty());
+    dictionary.open(Contents::default(), true);
+    assert!(!write(&dictionary, NOW, &known));
+    let (_, listed) = list(&dictionary, NOW, &value);
+    dictionary.close();
+    assert!(!write(&dictionary, NOW, &listed.unwrap()));
+    assert!(dictionary.snapshot().is_none());
+    assert!(dictionary.for_request(NOW).is_none());
+}
+
+#[test]
+fn a_dictionary_that_has_lost_values_is_only_for_writes() {
+    let dictionary = Dictionary::new(Bounds::default());
+    assert!(dictionary.for_request(NOW).is_none());
+    dictionary.open(Contents::default(), false);
+    store(&dictionary, NOW, &[span("k", "one")]);
+    assert!(dictionary.snapshot().is_none());
+    dictionary.complete();
+    assert_eq!(forms(&dictionary, "k").len(), 1);
+}
+
+#[test]
+fn outdated_values_are_dropped_and_leave_room() {
+    let dictionary = opened(SMALL);
+    let old: Vec<_> = (0..6)
+        .map(|number| span("k", &number.to_string()))
+        .collect();
+    store(&dictionary, NOW, &old);
+    let later = NOW + 4 * DAY;
+    store(&dictionary, later, &old[..2]);
+    let (_, on_its_way) = list(&dictionary, NOW, &[span("k", "0")]);
+    let on_its_way = on_its_way.unwrap();
+    assert_eq!(dictionary.prune(TODAY), 0);
+    assert_eq!(dictionary.prune(TODAY + 3), 3);
+    let left = BTreeSet::from([b"0".to_vec(), b"1".to_vec()]);
+    assert_eq!(forms(&dictionary, "k"), left);
+    let snapshot = dictionary.snapshot().unwrap();
+    assert!(snapshot.values(Level::Span, b"k").is_complete());
+    assert_eq!((snapshot.len(), snapshot.bytes()), (2, 3));
+    assert!(write(&dictionary, later, &on_its_way));
+    assert_eq!(store(&dictionary, later, &old[3..]), [true; 3]);
+}
+
+#[test]
+fn what_was_listed_on_a_day_before_the_dropped_ones_is_refused() {
+    let dictionary = opened(Bounds::default());
+    store(&dictionary, NOW, &[span("k", "one")]);
+    let (_, listed) = list(&dictionary, NOW, &[span("k", "one")]);
+    dictionary.prune(TODAY + 1);
+    assert!(!write(&dictionary, NOW, &listed.unwrap()));
+}
+
+#[test]
+fn a_column_holds_all_values_however_they_come() {
+    let dictionary = opened(Bounds::default());
+    let form = |number: u32| span("k", &format!("value {number}"));
+    for number in 0..300 {
+        assert_eq!(store(&dictionary, NOW, &[form(number)]), [true]);
+    }
+    let many: Vec<_> = (200..3000).map(form).collect();
+    assert!(store(&dictionary, NOW, &many).iter().all(|listed| *listed));
+    let all: BTreeSet<_> = (0..3000).map(|number| form(number).2).collect();
+    assert_eq!(forms(&dictionary, "k"), all);
+    let snapshot = dictionary.snapshot().unwrap();
+    assert!(
+        all.iter()
+            .all(|form| snapshot.contains(Level::Span, b"k", form))
+    );
+    assert_eq!(snapshot.all().count(), 3000);
+}
+
+#[test]
+fn a_tenant_has_its_dictionary_while_it_is_open() {
+    let dictionaries = Dictionaries::default();
+    assert!(dictionaries.snapshot("shop").is_none());
+    let (first, second) = (opened(SMALL), opened(SMALL));
+    dictionaries.insert("shop", first.clone());
+    assert!(dictionaries.snapshot("shop").is_some());
+    assert!(dictionaries.snapshot("other").is_none());
+    dictionaries.insert("shop", second.clone());
+    dictionaries.remove("shop", &first);
+    assert!(dictionaries.get("shop").unwrap().is_same(&second));
+    dictionaries.remove("shop", &second);
+    assert!(dictionaries.get("shop").is_none());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    List(Vec<Value>),
+    Write(usize),
+    Drop(usize),
+    Hours(u64),
+    Expire(u32),
+    Purge,
+    Restart,
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let level = select(vec![Level::Span, Level::Resource]);
+    let key = select(vec!["a", "b", "key"]).prop_map(Vec::from);
+    (level, key, "[a-d]{0,3}|x{13}".prop_map(Vec::from))
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => vec(value(), 1..5).prop_map(Step::List),
+        5 => (0..4_usize).prop_map(Step::Write),
+        1 => (0..4_usize).prop_map(Step::Drop),
+        2 => (1..60_u64).prop_map(Step::Hours),
+        1 => (0..5_u32).prop_map(Step::Expire),
+        1 => Just(Step::Purge),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// A request on its way: the values that its fragments call listed.
+type Walked = (Vec<Value>, Option<Arc<ListedValues>>);
+
+proptest! {
+    /// Whatever comes between: each value that a stored fragment calls listed is in the dictionary, and that is never too large.
+    #[test]
+    fn stored_fragments_have_their_values_in_the_dictionary(steps in vec(step(), 1..60)) {
+        let dictionary = opened(SMALL);
+        let mut now = NOW;
+        let mut on_their_way: Vec<Walked> = Vec::new();
+        // The day of the write of each fragment, and its listed values.
+        let mut stored: Vec<(u32, Vec<Value>)> = Vec::new();
+        let mut may_exceed = false;
+        for step in steps {
+            match step {
+                Step::List(values) => {
+                    let (answers, listed) = list(&dictionary, now, &values);
+                    let called = values.into_iter().zip(answers);
+                    let called = called.filter(|(_, listed)| *listed);
+                    on_their_way.push((called.map(|(value, _)| value).collect(), listed));
+                }
+                Step::Write(at) if at < on_their_way.len() => {
+                    let (values, listed) = on_their_way.remove(at);
+                    if listed.is_none_or(|listed| write(&dictionary, now, &listed)) {
+                        stored.push((day(now), values));
+                    }
+                }
+                Step::Drop(at) if at < on_their_way.len() => drop(on_their_way.remove(at)),
+                Step::Write(_) | Step::Drop(_) => {}
+                Step::Hours(hours) => now += hours * DAY / 24,
+                Step::Expire(days) => {
+                    stored.retain(|(written, _)| written + days >= day(now));
+                    if let Some(oldest) = stored.iter().map(|(written, _)| *written).min() {
+                        // A known value on its way has no room of its own.
+                        may_exceed |= !on_their_way.is_empty();
+                        dictionary.prune(oldest.saturating_sub(2));
+                    }
+                }
+                Step::Purge => {
+                    dictionary.open(Contents::default(), true);
+                    stored.clear();
+                }
+                Step::Restart => {
+                    let mut contents = Contents::default();
+                    for (level, key, form, day) in dictionary.snapshot().unwrap().all() {
+                        contents.add(level, key, form, day);
+                    }
+                    dictionary.open(contents, true);
+                }
+            }
+            let snapshot = dictionary.snapshot().unwrap();
+            for (level, key, form) in stored.iter().flat_map(|(_, values)| values) {
+                prop_assert!(snapshot.contains(*level, key, form));
+            }
+            let keys: Vec<_> = snapshot.keys().collect();
+            let sum = keys.iter().map(|it| it.bytes + it.key.len()).sum::<usize>();
+            prop_assert_eq!(snapshot.bytes(), sum);
+            prop_assert_eq!(snapshot.len(), keys.iter().map(|it| it.values).sum::<usize>());
+            if !may_exceed {
+                prop_assert!(snapshot.len() <= SMALL.all_values && sum <= SMALL.all_bytes);
+                prop_assert!(keys.len() <= SMALL.attributes);
+                for key in keys {
+                    prop_assert!(key.values <= SMALL.values && key.bytes <= SMALL.bytes);
+                }
+            }
+        }
+    }
+}
