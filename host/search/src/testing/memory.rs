@@ -269,7 +269,8 @@ impl Storage for Memory {
                 newest: if self.choose(4) == 3 {
                     former_floor
                 } else {
-                    *newest
+                    // A write since the last page may make one of its fragments come again.
+                    former_floor.min(*newest)
                 },
                 fragment: (self.choose(3) < 2).then(|| Self::handle(*place)),
             })
