@@ -221,8 +221,7 @@ impl Shared {
     pub(crate) async fn refresh(&self, gate: &Gate) -> Result<(), Error> {
         let (keep, is_current) = {
             let inner = self.inner.lock();
-            let is_current = !inner.is_unreadable && inner.keep.generation() == inner.generation;
-            (Arc::clone(&inner.keep), is_current)
+            (Arc::clone(&inner.keep), inner.is_current())
         };
         if is_current {
             return Ok(());
@@ -284,7 +283,7 @@ impl Shared {
             ..State::default()
         });
         inner.is_unreadable = false;
-        inner.statistics = None;
+        inner.statistics = Some(Statistics::default());
         inner.remains.clear();
         inner.has_orphans = false;
         self.changed.notify_one();
@@ -317,6 +316,11 @@ impl Inner {
     fn head(&self) -> (u64, Option<Bucket>, u64) {
         let state = &self.state;
         (state.series, state.frontier, state.drops.before)
+    }
+
+    /// True if the state is the one that is kept.
+    pub(crate) fn is_current(&self) -> bool {
+        !self.is_unreadable && self.keep.generation() == self.generation
     }
 
     /// A number that was not given before.
@@ -406,6 +410,8 @@ impl Inner {
         self.replace(state);
         self.is_head_saved = has_head && before == self.state.drops.before;
         self.is_unreadable = false;
+        // What was dropped since the state was made durable is not known before the plugin tells its counters again.
+        self.statistics = None;
         self.remains = remains;
         self.has_orphans = true;
         self.add_late(
@@ -431,16 +437,19 @@ impl Inner {
             .values()
             .any(|entry| entry.suspect(drops).is_some());
         drops.oldest = statistics.oldest_write;
+        let was_unknown = drops.is_unknown;
         let bound = match statistics.oldest_write {
             // Of what was written at the same time some may be gone and some not.
             Some(oldest) if has_dropped => oldest.saturating_add(TIME_STEP),
             Some(oldest) => oldest,
+            // Before the plugin was opened it may have dropped anything.
             None => {
-                drops.is_unknown |= has_dropped;
+                let has_records = is_first && !self.state.buckets.is_empty();
+                drops.is_unknown |= has_dropped || has_records;
                 0
             }
         };
-        let is_gone = bound > drops.before || has_dropped;
+        let is_gone = bound > drops.before || has_dropped || (drops.is_unknown && !was_unknown);
         if is_gone {
             drops.number += 1;
             drops.before = drops.before.max(bound);

@@ -61,8 +61,11 @@ impl Kept {
     pub(crate) fn new(shared: &Arc<Shared>, window: TimeRange) -> Option<Self> {
         let (keep, state) = {
             let inner = shared.inner.lock();
-            let is_whole =
-                !inner.is_unreadable && !inner.state.drops.is_unknown && inner.damaged.is_empty();
+            // Until the plugin has told its counters nobody knows what it dropped while the tenant was closed.
+            let is_whole = inner.has_statistics()
+                && inner.is_current()
+                && !inner.state.drops.is_unknown
+                && inner.damaged.is_empty();
             is_whole.then(|| (Arc::clone(&inner.keep), inner.state.clone()))?
         };
         let within = Bucket::of(window.start)..=Bucket::of(window.end);

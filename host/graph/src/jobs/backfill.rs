@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use larder_search::kept::{Finding, Reader};
+use hashbrown::HashSet;
+use larder_model::storage::{TimeRange, TraceId};
+use larder_search::kept::{Finding, Reader, TraceCalls};
 
 use super::settle::settle;
 use super::{Failure, Outcome};
@@ -10,10 +12,25 @@ use crate::bucket::Bucket;
 use crate::checkpoint::pause;
 use crate::shared::{Inner, Shared};
 
+/// Traces whose starts are looked at in one range, at first. A plugin may name a trace for all of the time between two of its spans.
+const FIRST_LIMIT: usize = 64;
+/// Times that the limit doubles.
+const MOST_DOUBLINGS: u32 = 16;
+
+/// What there is in a range of time.
+enum Spans {
+    /// No span starts in it.
+    None,
+    /// The newest span in it starts at this time.
+    Newest(u64),
+    /// More traces may have spans in it than were looked at.
+    Many,
+}
+
 /// Moves the frontier over time without spans, and settles the bucket with the newest ones.
 pub(super) async fn backfill(shared: &Shared) -> Outcome {
     let epoch = shared.inner.lock().epoch;
-    let mut reach = 1;
+    let (mut reach, mut doublings) = (1_u32, 0);
     loop {
         let frontier = {
             let mut inner = shared.inner.lock();
@@ -25,44 +42,67 @@ pub(super) async fn backfill(shared: &Shared) -> Outcome {
             };
             if inner.state.buckets.contains_key(&frontier) {
                 // It was written to since, and is settled like others.
-                inner.move_frontier(frontier, frontier);
+                inner.move_frontier(frontier, frontier.before());
                 continue;
             }
             frontier
         };
         let first = Bucket(frontier.0.saturating_sub(reach - 1));
-        if !has_spans(shared, (first, frontier)).await? {
-            shared.inner.lock().move_frontier(frontier, first);
-            reach = reach.saturating_mul(2);
-        } else if first == frontier {
-            return settle(shared, frontier).await;
-        } else {
-            reach = reach.div_ceil(2).min(frontier.0 - first.0);
+        match look(shared, first.to(frontier), FIRST_LIMIT << doublings).await? {
+            Spans::None => {
+                shared.inner.lock().move_frontier(frontier, first.before());
+                reach = reach.saturating_mul(2);
+                doublings = MOST_DOUBLINGS.min(doublings + 1);
+            }
+            Spans::Newest(start) => {
+                let newest = Bucket::of(start);
+                let is_unknown = {
+                    let mut inner = shared.inner.lock();
+                    inner.move_frontier(frontier, Some(newest));
+                    inner.state.is_unknown(newest)
+                };
+                if is_unknown {
+                    return settle(shared, newest).await;
+                }
+            }
+            Spans::Many if first == frontier => return settle(shared, frontier).await,
+            Spans::Many => reach = reach.div_ceil(2).min(frontier.0 - first.0),
         }
         pause().await;
     }
 }
 
 impl Inner {
-    /// Moves the frontier below a bucket, unless it has been moved in between.
-    fn move_frontier(&mut self, from: Bucket, below: Bucket) {
-        if self.state.frontier == Some(from) {
-            self.state.frontier = below.before();
+    /// Moves the frontier, unless it has been moved in between.
+    fn move_frontier(&mut self, from: Bucket, to: Option<Bucket>) {
+        if self.state.frontier == Some(from) && to != Some(from) {
+            self.state.frontier = to;
             self.is_head_saved = false;
         }
     }
 }
 
-/// Returns `true` if spans may start in these buckets.
-async fn has_spans(shared: &Shared, (first, last): (Bucket, Bucket)) -> Result<bool, Failure> {
+/// Looks for the newest span that starts in a range.
+async fn look(shared: &Shared, range: TimeRange, limit: usize) -> Result<Spans, Failure> {
     let storage = shared.storage().ok_or(Failure::Closed)?;
     let mut reader = Reader::new(storage, Arc::clone(&shared.metrics));
-    let mut finding = Finding::new(first.to(last));
+    let mut finding = Finding::new(range);
+    let mut seen = HashSet::new();
     while let Some(ids) = reader.find(&mut finding).await? {
-        if !ids.is_empty() {
-            return Ok(true);
+        reader.add(ids.into_iter().filter(|id| seen.insert(*id)));
+        if seen.len() > limit {
+            return Ok(Spans::Many);
         }
         pause().await;
     }
-    Ok(false)
+    let mut newest = None;
+    let mut each = |_: TraceId, trace: &TraceCalls| {
+        let starts = trace.starts.iter().copied();
+        let within = starts.filter(|start| (range.start..=range.end).contains(start));
+        newest = newest.max(within.max());
+    };
+    while reader.judge(&mut each).await? {
+        pause().await;
+    }
+    Ok(newest.map_or(Spans::None, Spans::Newest))
 }

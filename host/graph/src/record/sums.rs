@@ -49,7 +49,7 @@ impl Sums {
                 codec::put(bytes, edge);
                 codec::put(bytes, fine.iter().sum::<u64>() + errors);
                 codec::put(bytes, errors);
-                let classes = || (0_u8..).zip(sum).filter(|(_, calls)| **calls > 0);
+                let classes = || (0_u8..=u8::MAX).zip(sum).filter(|(_, calls)| **calls > 0);
                 codec::put_len(bytes, classes().count());
                 for (class, calls) in classes() {
                     bytes.push(class);
