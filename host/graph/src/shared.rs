@@ -221,8 +221,7 @@ impl Shared {
     pub(crate) async fn refresh(&self, gate: &Gate) -> Result<(), Error> {
         let (keep, is_current) = {
             let inner = self.inner.lock();
-            let is_current = !inner.is_unreadable && inner.keep.generation() == inner.generation;
-            (Arc::clone(&inner.keep), is_current)
+            (Arc::clone(&inner.keep), inner.is_current())
         };
         if is_current {
             return Ok(());
@@ -319,6 +318,11 @@ impl Inner {
         (state.series, state.frontier, state.drops.before)
     }
 
+    /// True if the state is the one that is kept.
+    pub(crate) fn is_current(&self) -> bool {
+        !self.is_unreadable && self.keep.generation() == self.generation
+    }
+
     /// A number that was not given before.
     pub(crate) fn next_number(&mut self) -> u64 {
         self.number += 1;
@@ -406,6 +410,8 @@ impl Inner {
         self.replace(state);
         self.is_head_saved = has_head && before == self.state.drops.before;
         self.is_unreadable = false;
+        // What was dropped since the state was made durable is not known before the plugin tells its counters again.
+        self.statistics = None;
         self.remains = remains;
         self.has_orphans = true;
         self.add_late(

@@ -63,7 +63,7 @@ impl Kept {
             let inner = shared.inner.lock();
             // Until the plugin has told its counters nobody knows what it dropped while the tenant was closed.
             let is_whole = inner.has_statistics()
-                && !inner.is_unreadable
+                && inner.is_current()
                 && !inner.state.drops.is_unknown
                 && inner.damaged.is_empty();
             is_whole.then(|| (Arc::clone(&inner.keep), inner.state.clone()))?

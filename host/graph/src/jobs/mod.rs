@@ -92,7 +92,7 @@ impl Shared {
         let now = self.now();
         let inner = self.inner.lock();
         let mut next = Next::default();
-        if inner.is_unreadable {
+        if !inner.is_current() {
             // It reads the state again.
             next.add(&inner, now, Job::SaveHead, 0);
             return next.into_due();

@@ -1,1 +1,138 @@
+//! Retention: what it takes goes from the answers, and nothing else is read again for it.
 
+use std::time::Duration;
+
+use super::world::{BUCKET, START, World, call, of, op};
+
+#[test]
+fn records_that_retention_may_have_touched_are_judged_and_made_anew() {
+    let mut world = World::new();
+    world.settle();
+    for number in 1..11_u64 {
+        world.write(call(number.into(), START + number * BUCKET));
+        world.pass(Duration::from_mins(5));
+    }
+    world.settle();
+    world.drop_oldest(2);
+    let suspect = world.graph.figures().suspect_buckets;
+    assert!((1..=3).contains(&suspect), "{suspect}");
+    world.check_all();
+    world.settle();
+    assert_eq!(world.reads(), 0);
+    world.check_all();
+}
+
+#[test]
+fn what_is_left_of_a_trace_counts_where_it_lies_now() {
+    let mut world = World::new();
+    world.write(vec![of("a", [op(1, 1, START)])]);
+    world.pass(Duration::from_mins(1));
+    world.write(vec![
+        of("a", [op(1, 2, START + 3 * BUCKET)]),
+        of("b", [op(1, 3, START + 3 * BUCKET).parent(2)]),
+    ]);
+    world.settle();
+    let (start, end) = (START + 2 * BUCKET, START + 4 * BUCKET);
+    assert_eq!(world.dependencies(start, end), []);
+    world.drop_oldest(1);
+    // Its first bucket is outside of the window, and nothing of it is left there.
+    assert_eq!(world.dependencies(start, end).len(), 1);
+    world.check_all();
+    world.settle();
+    world.check_all();
+    assert_eq!(world.reads(), 0);
+}
+
+#[test]
+fn a_trace_without_calls_may_get_one_by_a_loss() {
+    let mut world = World::new();
+    // The parent's id is also that of a span of the child's own service, so there is no call.
+    world.write(vec![of("b", [op(1, 1, START)])]);
+    world.pass(Duration::from_mins(1));
+    world.write(vec![
+        of("a", [op(1, 1, START + BUCKET)]),
+        of("b", [op(1, 2, START + BUCKET).parent(1)]),
+    ]);
+    world.settle();
+    assert_eq!(world.dependencies(0, u64::MAX), []);
+    world.drop_oldest(1);
+    assert_eq!(world.dependencies(0, u64::MAX).len(), 1);
+    world.check_all();
+    world.settle();
+    world.check_all();
+}
+
+#[test]
+fn what_is_suspect_stays_so_over_a_restart() {
+    let mut world = World::new();
+    for number in 1..5_u64 {
+        world.write(call(number.into(), START + number * BUCKET));
+        world.pass(Duration::from_mins(5));
+    }
+    world.settle();
+    world.drop_oldest(2);
+    world.restart();
+    world.check_all();
+    world.count();
+    world.check_all();
+    world.settle();
+    world.check_all();
+}
+
+#[test]
+fn nothing_is_believed_once_a_plugin_drops_and_does_not_say_what() {
+    let mut world = World::new();
+    world.tells_oldest = false;
+    for number in 1..5_u64 {
+        world.write(call(number.into(), START + number * BUCKET));
+        world.pass(Duration::from_mins(5));
+    }
+    world.settle();
+    assert_eq!(world.reads(), 0);
+    world.drop_oldest(3);
+    world.check_all();
+    world.settle();
+    world.check_all();
+    assert_eq!(world.reads(), 0);
+}
+
+#[test]
+fn traces_of_one_time_of_writing_may_go_one_by_one() {
+    let mut world = World::new();
+    world.is_exclusive = true;
+    let many = (1..9).flat_map(|number| call(number, START + number as u64));
+    world.write(many.collect());
+    world.settle();
+    for _ in 0..8 {
+        world.drop_oldest_trace();
+        world.check_all();
+    }
+    world.settle();
+    world.check_all();
+    assert_eq!(world.graph.figures().bytes, 0);
+}
+
+#[test]
+fn a_bucket_of_which_nothing_is_left_leaves_nothing() {
+    let mut world = World::new();
+    world.write(call(1, START));
+    world.pass(Duration::from_mins(10));
+    world.write(call(2, START + 4 * BUCKET));
+    world.settle();
+    let count = || {
+        world
+            .memory
+            .traces()
+            .iter()
+            .filter(|it| it.is_some())
+            .count()
+    };
+    let fragments = count() / 2;
+    assert!(fragments > 0);
+    world.drop_oldest(fragments);
+    world.settle();
+    let keep = world.keep.now.lock().clone();
+    assert_eq!(keep.groups.len(), 1);
+    let buckets = keep.state.keys().filter(|key| key[0] == b'b');
+    assert_eq!(buckets.count(), 1);
+}

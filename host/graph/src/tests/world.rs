@@ -37,7 +37,11 @@ pub(super) struct World {
     pub(super) evicted: u64,
     /// True if the plugin tells the time of its oldest write.
     pub(super) tells_oldest: bool,
+    /// True if what is stored lives in the plugin's memory, which drops traces whatever the times of their writes.
+    pub(super) is_exclusive: bool,
     synced: (Contents, usize),
+    /// True if the storage has lost what was not durable: a series of calls that had begun before may break the contract.
+    pub(super) has_lost: bool,
     runtime: Runtime,
 }
 
@@ -107,11 +111,13 @@ impl World {
         let keep: Arc<Keeping> = Arc::default();
         let source = Arc::new(Source(Arc::clone(&memory)));
         let graph = open(&runtime, &keep, &source, &config);
-        let mut world = Self {
+        let world = Self {
             writes: vec![START - 1; memory.written()],
             evicted: 0,
             tells_oldest: true,
+            is_exclusive: false,
             synced: (Contents::default(), memory.written()),
+            has_lost: false,
             memory,
             keep,
             graph,
@@ -152,6 +158,8 @@ impl World {
         }
         let now = self.now();
         self.writes.resize(self.memory.written(), now);
+        // No other write has this time.
+        self.pass(Duration::from_nanos(1));
     }
 
     /// Writes an export.
@@ -184,6 +192,7 @@ impl World {
     /// Lets time pass and works, until everything is settled.
     pub(super) fn settle(&self) {
         for _ in 0..10 {
+            self.count();
             self.work();
             self.pass(Duration::from_mins(10));
         }
@@ -202,6 +211,7 @@ impl World {
     /// What is not durable is lost, while the process lives.
     pub(super) fn lose(&mut self) {
         let (contents, written) = &self.synced;
+        self.has_lost = true;
         self.keep.lose(contents);
         self.memory.lose_after(*written);
         self.writes.truncate(*written);
@@ -227,8 +237,17 @@ impl World {
         self.sync();
     }
 
-    /// Retention drops the fragments that were written first. The drop is durable.
-    pub(super) fn drop_oldest(&mut self, count: usize) {
+    /// Retention drops the fragments that were written first, of durable ones those that were written together. The drop is durable.
+    pub(super) fn drop_oldest(&mut self, mut count: usize) {
+        let traces = self.memory.traces();
+        let kept = traces.iter().zip(&self.writes);
+        let times: Vec<_> = kept.filter(|it| it.0.is_some()).map(|it| *it.1).collect();
+        while !self.is_exclusive
+            && (1..times.len()).contains(&count)
+            && times[count - 1] == times[count]
+        {
+            count += 1;
+        }
         self.evicted += self.memory.drop_oldest(count).len() as u64;
         self.count();
         self.sync();
@@ -246,16 +265,20 @@ impl World {
     }
 
     /// The plugin tells its counters.
-    pub(super) fn count(&mut self) {
+    pub(super) fn count(&self) {
         let traces = self.memory.traces();
         let kept = traces.iter().zip(&self.writes);
         let oldest = kept.filter(|(id, _)| id.is_some()).map(|it| *it.1).min();
         let statistics = Statistics {
             evicted_spans: self.evicted,
-            // Whole seconds, as `memory` tells them.
-            oldest_write: oldest
-                .filter(|_| self.tells_oldest)
-                .map(|it| it / SECOND * SECOND),
+            // `memory` tells whole seconds.
+            oldest_write: oldest.filter(|_| self.tells_oldest).map(|it| {
+                if self.is_exclusive {
+                    it / SECOND * SECOND
+                } else {
+                    it
+                }
+            }),
             ..Statistics::default()
         };
         self.graph.counted(self.now(), &statistics);

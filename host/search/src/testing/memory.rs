@@ -256,8 +256,7 @@ fn parse(resume: Option<&[u8]>) -> (usize, u64) {
 
 fn may_match(fragment: &Stored, search: &Search) -> bool {
     let facts = &fragment.facts;
-    !fragment.is_dropped
-        && facts.starts.start <= search.starts.end
+    facts.starts.start <= search.starts.end
         && facts.starts.end >= search.starts.start
         && facts.durations.shortest <= search.durations.longest
         && facts.durations.longest >= search.durations.shortest
@@ -285,9 +284,11 @@ impl Storage for Memory {
         let fragments = self.fragments.lock().unwrap();
         let matching = fragments.iter().enumerate();
         let matching = matching.filter(|(_, fragment)| may_match(fragment, search));
+        // Dropped fragments keep their places, as a series goes on after any of them is dropped.
         let mut matching: Vec<_> = matching
             .map(|(place, fragment)| (fragment.facts.starts.end, place, fragment.facts.trace_id))
             .collect();
+        let is_stored = |place: usize| !fragments[place].is_dropped;
         matching.sort_unstable_by(|one, other| other.cmp(one));
         let (from, former_floor) = parse(resume);
         let limit = usize::try_from(limit).unwrap();
@@ -296,15 +297,18 @@ impl Storage for Memory {
             0 => limit,
             _ => self.choose(3.min(limit) + 1),
         };
+        let from = from.min(matching.len());
         let to = matching.len().min(from + count);
         let mut found: Vec<_> = matching[from..to]
             .iter()
+            .filter(|(_, place, _)| is_stored(*place))
             .map(|(newest, place, trace_id)| Sighting {
                 trace_id: *trace_id,
                 newest: if self.choose(4) == 3 {
                     former_floor
                 } else {
-                    *newest
+                    // A write since the last page may make one of its fragments come again.
+                    former_floor.min(*newest)
                 },
                 fragment: (self.choose(3) < 2).then(|| Self::handle(*place)),
             })
@@ -312,11 +316,12 @@ impl Storage for Memory {
         if found.len() < limit && self.choose(3) == 2 && to > 0 {
             // A trace, or a fragment, may come up again.
             let (newest, place, trace_id) = matching[self.choose(to)];
-            found.push(Sighting {
+            let again = Sighting {
                 trace_id,
                 newest: newest.min(former_floor),
                 fragment: (self.choose(2) == 0).then(|| Self::handle(place)),
-            });
+            };
+            found.extend(is_stored(place).then_some(again));
         }
         if self.choose(2) == 1 {
             found.reverse();
@@ -347,10 +352,10 @@ impl Storage for Memory {
     ) -> Result<Pieces, Error> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let fragments = self.fragments.lock().unwrap();
-        let all = || {
-            let all = fragments.iter().enumerate();
-            all.filter(|(_, fragment)| !fragment.is_dropped)
-        };
+        // A series goes on with the fragments that were there when it began, after any write and any drop.
+        let (from, known) = parse(resume);
+        let known = usize::try_from(known).unwrap().min(fragments.len());
+        let all = || fragments.iter().enumerate().take(known);
         let mut asked: Vec<(usize, &Stored)> = match wanted {
             Wanted::Traces(ids) => ids
                 .iter()
@@ -364,35 +369,38 @@ impl Storage for Memory {
         if part == Part::Digest && self.chance.is_some() {
             asked.sort_by_key(|(place, _)| Self::handle(*place));
         }
-        let (from, _) = parse(resume);
         let mut bytes = 0;
         let most = match self.choose(3) {
             _ if self.one_at_a_time => 1,
             0 => usize::MAX,
             _ => 1 + self.choose(3),
         };
-        let pieces: Vec<_> = asked[from..]
-            .iter()
-            .take(most)
-            .map(|(place, fragment)| Piece {
-                trace_id: fragment.facts.trace_id,
-                fragment: Self::handle(*place),
-                bytes: match part {
-                    Part::Digest => fragment.digest.clone(),
-                    Part::Otlp => fragment.otlp.clone(),
-                },
-                dropped_spans: 0,
-            })
-            .take_while(|piece| {
-                bytes += piece.bytes.len();
-                bytes == piece.bytes.len() || bytes <= usize::try_from(max_bytes).unwrap()
-            })
-            .collect();
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut to = from.min(asked.len());
+        for (place, fragment) in &asked[to..] {
+            if !fragment.is_dropped {
+                let stored = match part {
+                    Part::Digest => &fragment.digest,
+                    Part::Otlp => &fragment.otlp,
+                };
+                bytes += stored.len();
+                let fits = bytes <= usize::try_from(max_bytes).unwrap();
+                if !pieces.is_empty() && (pieces.len() >= most || !fits) {
+                    break;
+                }
+                pieces.push(Piece {
+                    trace_id: fragment.facts.trace_id,
+                    fragment: Self::handle(*place),
+                    bytes: stored.clone(),
+                    dropped_spans: 0,
+                });
+            }
+            to += 1;
+        }
         if part == Part::Otlp {
             self.otlp_pieces.fetch_add(pieces.len(), Ordering::Relaxed);
         }
-        let to = from + pieces.len();
-        let resume = (to < asked.len()).then(|| self.resume(to, 0));
+        let resume = (to < asked.len()).then(|| self.resume(to, known as u64));
         let mut page = Pieces { pieces, resume };
         if let Some(lie) = &self.lie_about_pieces {
             lie(&mut page);
