@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use larder_ingest::{Ingest, Limits};
-use larder_model::dictionary::{Bounds, Contents, Dictionary, Snapshot};
+#[cfg(test)]
+use larder_model::dictionary::{Bounds, Contents};
+use larder_model::dictionary::{Dictionary, Snapshot};
 use larder_model::storage::{
     Batch, Error, FragmentFacts, Operation, Part, Piece, Pieces, Search, Sighting, Sightings,
     Storage, Term, TraceId, Wanted,
@@ -62,6 +64,7 @@ impl Memory {
 
     /// Holds these exports. Of each four one is written with terms of words and listed values, one with neither, and two with one of both. At
     /// most `values` values of an attribute are listed.
+    #[cfg(test)]
     pub(crate) fn of_listed(exports: &[Vec<ResourceSpans>], values: usize) -> Self {
         let dictionary = Dictionary::new(Bounds {
             values,
