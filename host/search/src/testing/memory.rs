@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use larder_ingest::{Ingest, Limits};
 #[cfg(test)]
-use larder_model::dictionary::{Bounds, Contents};
-use larder_model::dictionary::{Dictionary, Snapshot};
+use larder_model::dictionary::Bounds;
+use larder_model::dictionary::{Contents, Dictionary, Snapshot};
 use larder_model::storage::{
     Batch, Error, FragmentFacts, Operation, Part, Piece, Pieces, Search, Sighting, Sightings,
     Storage, Term, TraceId, Wanted,
