@@ -382,10 +382,11 @@ fn dependencies_refuse_what_is_no_window() {
     let memory = Arc::new(Memory::of(&traces(1)));
     let searcher = searcher(&memory, limits());
     let ask = |start: Option<u64>, end: Option<u64>| {
-        run(searcher.dependencies(GetDependenciesRequest {
+        let request = GetDependenciesRequest {
             start_time: start.map(timestamp),
             end_time: end.map(timestamp),
-        }))
+        };
+        run(searcher.dependencies(request, None))
     };
     let error = ask(None, Some(5)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);

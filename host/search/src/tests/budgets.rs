@@ -91,7 +91,10 @@ fn a_query_that_works_for_too_long_says_which_setting_raises_the_limit() {
         start_time: Some(timestamp(0)),
         end_time: None,
     };
-    check_over(run(searcher.dependencies(request)), "limits.query_timeout");
+    check_over(
+        run(searcher.dependencies(request, None)),
+        "limits.query_timeout",
+    );
 }
 
 #[test]
@@ -123,7 +126,7 @@ fn dependencies_may_judge_and_read_what_they_have_to() {
         start_time: Some(timestamp(0)),
         end_time: None,
     };
-    run(searcher(&memory, limits).dependencies(request)).unwrap();
+    run(searcher(&memory, limits).dependencies(request, None)).unwrap();
 }
 
 #[test]
