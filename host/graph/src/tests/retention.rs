@@ -100,7 +100,7 @@ fn nothing_is_believed_once_a_plugin_drops_and_does_not_say_what() {
 fn traces_of_one_time_of_writing_may_go_one_by_one() {
     let mut world = World::new();
     world.is_exclusive = true;
-    let many = (1..9).flat_map(|number| call(number, START + number as u64));
+    let many = (1..9_u64).flat_map(|number| call(number.into(), START + number));
     world.write(many.collect());
     world.settle();
     for _ in 0..8 {

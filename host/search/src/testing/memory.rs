@@ -184,12 +184,14 @@ impl Memory {
     }
 
     /// Makes odd choices, the same ones for the same seed.
+    #[must_use]
     pub fn odd(mut self, seed: u64) -> Self {
         self.chance = Some(AtomicU64::new(seed));
         self
     }
 
     /// Gives one sighting, and one piece, a page.
+    #[must_use]
     pub fn one_at_a_time(mut self) -> Self {
         self.one_at_a_time = true;
         self

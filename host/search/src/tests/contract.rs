@@ -188,7 +188,8 @@ fn a_reading_does_not_resume_where_it_was() {
     let handle = std::sync::atomic::AtomicU64::new(0);
     memory.lie_about_pieces = Some(Box::new(move |page| {
         page.pieces[0].fragment = handle.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        page.resume = Some(vec![0; 24]);
+        // Back to the first piece.
+        page.resume = Some([0, u64::MAX, 0].map(u64::to_be_bytes).concat());
     }));
     let memory = Arc::new(memory);
     let answer = all(searcher(&memory, limits()).get_traces(by_id(&[1])));
