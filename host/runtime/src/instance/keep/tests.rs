@@ -36,7 +36,12 @@ fn put(key: &[u8], value: &[u8]) -> KeepChange {
 }
 
 async fn fill(keep: &NamespaceKeep) {
-    keep.put("g", vec![(b"n".to_vec(), b"value".to_vec())])
+    fill_group(keep, "g").await;
+}
+
+/// A name that was given back cannot be used again, so each state has names of its own.
+async fn fill_group(keep: &NamespaceKeep, group: &str) {
+    keep.put(group, vec![(b"n".to_vec(), b"value".to_vec())])
         .await
         .unwrap();
     keep.commit(vec![put(b"a", b"1"), put(b"b", b"2")])
@@ -79,7 +84,7 @@ async fn nothing_is_left_of_it_once_an_instance_was_not_observed() {
     let keep = store.open("kv").await;
     assert!(keys(&keep).await.is_empty() && keep.groups().await.unwrap().is_empty());
     // The new state is one that can be kept.
-    fill(&keep).await;
+    fill_group(&keep, "h").await;
     assert_eq!(keys(&store.open("kv").await).await, [b"a", b"b"]);
 }
 
@@ -89,7 +94,7 @@ async fn nothing_is_left_of_it_once_another_plugin_was_observed() {
     fill(&store.open("kv").await).await;
     let other = store.open("a/b").await;
     assert!(keys(&other).await.is_empty() && other.groups().await.unwrap().is_empty());
-    fill(&other).await;
+    fill_group(&other, "h").await;
     assert!(keys(&store.open("kv").await).await.is_empty());
 }
 
