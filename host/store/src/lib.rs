@@ -153,6 +153,9 @@ pub trait Namespace: Send + Sync + 'static {
 
     /// Compressed size of the namespace in bytes, without reclaimed partitions.
     fn stored_bytes(&self) -> u64;
+
+    /// The part of [`Namespace::stored_bytes`] that is in the host's own partitions, whose names begin with [`HOST_PREFIX`].
+    fn host_bytes(&self) -> u64;
 }
 
 /// The right to write under a writer id, until the id is claimed again.

@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 
 use super::quotas::{self, Growth};
 use super::{
-    Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Page, Quotas, Scan, TenantUsage,
+    Change, Claim, Driver, Entry, Error, HOST_PREFIX, Key, Namespace, Object, Page, Quotas, Scan,
+    TenantUsage,
 };
 
 /// Time for which a reclaimed partition stays readable: longer than the longest query.
@@ -256,6 +257,16 @@ impl Namespace for MemoryNamespace {
 
     fn stored_bytes(&self) -> u64 {
         self.state.lock().stored_bytes
+    }
+
+    fn host_bytes(&self) -> u64 {
+        let state = self.state.lock();
+        let is_own =
+            |name: &String| name.starts_with(HOST_PREFIX) && !state.reclaimed.contains(name);
+        let own = state.partitions.iter().filter(|(name, _)| is_own(name));
+        own.flat_map(|(_, entries)| entries)
+            .map(|(sort, value)| weight(sort, value))
+            .sum()
     }
 }
 

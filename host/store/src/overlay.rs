@@ -256,6 +256,10 @@ impl Namespace for OverlayNamespace {
     fn stored_bytes(&self) -> u64 {
         self.base.stored_bytes()
     }
+
+    fn host_bytes(&self) -> u64 {
+        self.base.host_bytes()
+    }
 }
 
 #[cfg(test)]

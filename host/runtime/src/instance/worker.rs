@@ -200,7 +200,10 @@ impl Worker {
         let Ok(instance) = writer.instance().await else {
             return;
         };
-        let stored_bytes = self.starter.namespace().stored_bytes();
+        let namespace = self.starter.namespace();
+        // A plugin with a limit must not drop data for what the host keeps beside it.
+        let stored_bytes = namespace.stored_bytes();
+        let stored_bytes = stored_bytes.saturating_sub(namespace.host_bytes());
         let more = match instance.maintain(self.clock().now(), stored_bytes).await {
             Ok(Ok(more)) => more,
             Ok(Err(raised)) => {

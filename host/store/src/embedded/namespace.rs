@@ -170,4 +170,11 @@ impl Namespace for EmbeddedNamespace {
             .get(&self.number)
             .map_or(0, |namespace| namespace.stored)
     }
+
+    fn host_bytes(&self) -> u64 {
+        let store = self.shared.store();
+        let state = store.state();
+        let namespace = state.namespaces.get(&self.number);
+        namespace.map_or(0, |namespace| namespace.of_host)
+    }
 }

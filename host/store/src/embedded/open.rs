@@ -249,7 +249,7 @@ fn load(store: &Store, fence: bool) -> Result<bool, Error> {
         store.live.insert(number);
         if let Some(namespace) = state.namespaces.get_mut(&partition.namespace) {
             namespace.names.insert(partition.name.clone(), number);
-            namespace.stored += partition.stored;
+            namespace.account(&partition.name, partition.stored, 0);
         } else if state.dropped.contains(&partition.namespace) {
             state.to_remove.push(number);
         } else {

@@ -17,7 +17,7 @@ use super::live::LiveNumbers;
 use super::objects::Objects;
 use super::record::{self, Head, Partition, Writer};
 use super::survey::incomplete;
-use crate::{Claim, Error};
+use crate::{Claim, Error, HOST_PREFIX};
 
 /// Size of the cache of the tree's blocks. Objects are not in it; the system's page cache has them.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -79,7 +79,10 @@ pub(super) struct NamespaceState {
     pub(super) writers: HashMap<String, Writer>,
     /// Readable partitions by name, including recently reclaimed ones.
     pub(super) names: HashMap<String, u64>,
+    /// Bytes of its partitions.
     pub(super) stored: u64,
+    /// Of these, bytes of the host's own partitions.
+    pub(super) of_host: u64,
 }
 
 /// A file or partition that no record refers to.
@@ -189,7 +192,7 @@ impl StoreState {
         record.stored = (record.stored + more).saturating_sub(less);
         record.in_tree += in_tree;
         if let Some(namespace) = self.namespaces.get_mut(&record.namespace) {
-            namespace.stored = (namespace.stored + more).saturating_sub(less);
+            namespace.account(&record.name, more, less);
         }
         self.changed.insert(partition);
     }
@@ -199,6 +202,18 @@ impl StoreState {
             .values()
             .map(|namespace| namespace.stored)
             .sum()
+    }
+}
+
+// === impl NamespaceState ===
+
+impl NamespaceState {
+    /// Updates the stored bytes by those of a partition with this name.
+    pub(super) fn account(&mut self, name: &str, more: u64, less: u64) {
+        self.stored = (self.stored + more).saturating_sub(less);
+        if name.starts_with(HOST_PREFIX) {
+            self.of_host = (self.of_host + more).saturating_sub(less);
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 use super::{Durability, EmbeddedDriver, Faults, Options};
 use crate::test_support::{all, key, put};
-use crate::{Claim, Driver, Error, Namespace, Object};
+use crate::{Claim, Driver, Error, HOST_PREFIX, Namespace, Object};
 
 /// A driver with one tenant and a claim.
 struct Opened {
@@ -157,6 +157,34 @@ async fn synced_writes_survive_a_restart() {
     let page = kv.kv.scan("p", &all()).await.unwrap();
     let sorts: Vec<_> = page.entries.into_iter().map(|entry| entry.sort).collect();
     assert_eq!(sorts, [b"entry".to_vec(), b"object".to_vec()]);
+}
+
+#[tokio::test]
+async fn the_bytes_of_the_host_s_own_partitions_are_told_apart() {
+    let dir = TempDir::new().unwrap();
+    let own = format!("{HOST_PREFIX}p");
+    let (stored, of_host) = {
+        let kv = open(dir.path()).await;
+        kv.put("p", "a", &noise(5000, 1)).await.unwrap();
+        let of_plugin = kv.kv.stored_bytes();
+        assert_eq!(kv.kv.host_bytes(), 0);
+        kv.put(&own, "a", &noise(7000, 2)).await.unwrap();
+        kv.commit(&own, "b", &noise(900, 3)).await.unwrap();
+        assert_eq!(kv.kv.stored_bytes() - kv.kv.host_bytes(), of_plugin);
+        kv.sync().await.unwrap();
+        (kv.kv.stored_bytes(), kv.kv.host_bytes())
+    };
+    assert!(of_host >= 7900, "{of_host}");
+    let kv = open(dir.path()).await;
+    assert_eq!(
+        (kv.kv.stored_bytes(), kv.kv.host_bytes()),
+        (stored, of_host)
+    );
+    kv.kv.reclaim(&kv.claim, &own).await.unwrap();
+    assert_eq!(
+        (kv.kv.stored_bytes(), kv.kv.host_bytes()),
+        (stored - of_host, 0)
+    );
 }
 
 #[tokio::test]

@@ -261,7 +261,7 @@ impl Shared {
             None => 0,
         };
         if let Some(known) = state.namespaces.get_mut(&namespace) {
-            known.stored = known.stored.saturating_sub(stored);
+            known.account(name, 0, stored);
         }
         store.write_batch(&mut state, |batch| {
             batch.put(&record::reclaimed_name_key(namespace, name), &[]);

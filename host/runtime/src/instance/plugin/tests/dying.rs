@@ -150,6 +150,10 @@ impl Namespace for HangingNamespace {
     fn stored_bytes(&self) -> u64 {
         self.inner.stored_bytes()
     }
+
+    fn host_bytes(&self) -> u64 {
+        self.inner.host_bytes()
+    }
 }
 
 /// Kills the plugin in its first call that changes something, then in its second, and so on, until there is none left to kill it in.
