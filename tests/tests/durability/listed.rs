@@ -14,11 +14,16 @@ fn start(home: &Home) -> Larder {
         .start_in(home)
 }
 
+/// The value of a trace, which none of another trace contains.
+fn value(number: u8) -> String {
+    format!("value {number:03}")
+}
+
 /// Stores traces from `first` on, each with a value of its own.
 async fn store(client: &Client, first: u8) {
     let spans = (first..first + SPANS).map(|number| {
         let one = span([number; 16], 1).at(u64::from(number));
-        one.attribute("k", format!("value {number}").as_str())
+        one.attribute("k", value(number).as_str())
     });
     client.store([service("a").spans(spans)]).await;
 }
@@ -30,7 +35,7 @@ async fn finds(client: &Client, traces: impl IntoIterator<Item = u8>) {
         Query::default().filter(pattern)
     };
     for number in traces {
-        let found = client.search(&query(&format!("^value {number}$"))).await;
+        let found = client.search(&query(&value(number))).await;
         assert_eq!(found.unwrap(), [[number; 16]]);
     }
     let none = client.search(&query("another")).await;

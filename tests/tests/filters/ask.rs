@@ -15,13 +15,21 @@ pub(crate) async fn ask(scene: &Scene, query: &Query) -> Result<Vec<u64>, Status
 
 /// Returns the number of the trace of each matching span, newest first.
 async fn ask_spans(scene: &Scene, filter: &Call) -> Result<Vec<u64>, Status> {
-    let search = scene.span_search().filter(filter.clone()).page(1000, "");
-    let (found, token) = scene.client.page_of_spans(&search).await?;
-    assert_eq!(token, "", "more than a thousand spans");
-    let ids: Vec<[u8; 16]> = spans_of(&found)
-        .map(|one| one.span.trace_id[..].try_into().unwrap())
-        .collect();
-    Ok(scene.numbers(&ids))
+    let search = scene.span_search().filter(filter.clone());
+    let mut ids: Vec<[u8; 16]> = Vec::new();
+    let mut token = String::new();
+    loop {
+        let page = search.clone().page(1000, &token);
+        let (found, next) = scene.client.page_of_spans(&page).await?;
+        ids.extend(spans_of(&found).map(|one| {
+            let id: [u8; 16] = one.span.trace_id[..].try_into().unwrap();
+            id
+        }));
+        if next.is_empty() {
+            return Ok(scene.numbers(&ids));
+        }
+        token = next;
+    }
 }
 
 /// Returns the reason of `ErrorInfo`; empty if there is none.
