@@ -135,9 +135,9 @@ async fn an_attribute_with_too_many_values_says_so() {
         let number = format!("n{id}");
         span([1; 16], id).at(id).attribute("k", number.as_str())
     };
-    client
-        .store([service("s").spans((1..=MOST + 10).map(one))])
-        .await;
+    for ids in [1..=MOST, MOST + 1..=MOST + 10] {
+        client.store([service("s").spans(ids.map(one))]).await;
+    }
     let key = &get(&larder, "/attributes?prefix=k")["attributes"][0];
     assert_eq!(
         (&key["values"], &key["has_more"]),
