@@ -67,7 +67,15 @@ impl Options {
             plugin: Some(plugin),
             ..Self::bare()
         };
-        bare.patient().environment("LARDER_KV_MIN_FREE", "0B")
+        let options = bare.patient().environment("LARDER_KV_MIN_FREE", "0B");
+        if matches!(plugin, Plugin::Hostile | Plugin::HostileExclusive) {
+            // A misdeed is meant for the next call of the test, not for one of the host's own.
+            options
+                .environment("LARDER_DEPENDENCIES_KEPT", "false")
+                .environment("LARDER_INGEST_DICTIONARY", "false")
+        } else {
+            options
+        }
     }
 
     /// A server whose plugin comes from its configuration.

@@ -2,7 +2,7 @@
 
 use larder_tests::otlp::{service, span};
 use larder_tests::status::retry_info;
-use larder_tests::{Client, Larder, Options, Plugin, Query, arm, patiently};
+use larder_tests::{Client, Larder, Options, Plugin, Query, arm, eventually, http, patiently};
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::Code;
 
@@ -101,4 +101,28 @@ async fn purge_empties_kv() {
     assert!(client.services().await.unwrap().is_empty());
     store(&client, 2).await;
     assert_reads(&client, &[2]).await;
+}
+
+/// What the host reads in the background to keep the calls of traces is read again after the restart.
+#[tokio::test]
+async fn a_trap_in_the_background_ends_no_call_and_loses_no_calls_that_are_kept() {
+    let larder = Options::new(Plugin::Hostile)
+        .environment("LARDER_DEPENDENCIES_KEPT", "true")
+        .environment("LARDER_DEPENDENCIES_SETTLE_AFTER", "10ms")
+        .start();
+    let client = larder.client().await;
+    arm(&client, "trap at find").await;
+    eventually("a trap in the background", async || {
+        let restarts = http::count(&larder.metrics(), "larder_plugin_restarts_total", &[]);
+        (restarts > 0).then_some(())
+    })
+    .await;
+    store(&client, 1).await;
+    eventually("all calls to be kept", async || {
+        let open = http::count(&larder.metrics(), "larder_dependencies_open_buckets", &[]);
+        (open == 0).then_some(())
+    })
+    .await;
+    let found = client.find(&Query::default().service("a")).await;
+    assert_eq!(found, [[1; 16]]);
 }
