@@ -252,6 +252,8 @@ impl Explanation {
             reading,
             judging,
             listing,
+            // Of dependencies.
+            traces: _,
         } = spent;
         self.pages = pages;
         self.sightings = sightings;
