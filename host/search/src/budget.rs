@@ -52,6 +52,8 @@ pub(crate) struct Spent {
     pub(crate) judging: Duration,
     /// Time of putting conditions to listed values.
     pub(crate) listing: Duration,
+    /// Time of reading calls that are kept, and of adding them up.
+    pub(crate) adding: Duration,
 }
 
 impl Budget {

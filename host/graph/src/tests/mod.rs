@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod explained;
 mod keeping;
 mod marks;
 mod property;
