@@ -191,6 +191,7 @@ impl StartingServer {
             limits: self.settings.search.clone(),
             metrics: Arc::clone(&self.metrics),
             dictionaries: self.dictionaries,
+            kept: self.graphs.map(|it| it as Arc<dyn KeptOfTenants>),
         };
         let drain_timeout = self.settings.drain_timeout.clone();
         let reloader = Reloader::new(reload::Parts {
