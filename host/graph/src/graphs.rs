@@ -1,5 +1,6 @@
 //! The graphs of all tenants, each driven by a task of its own at low priority.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use larder_model::storage::{Keep, Observer, Observers, StorageSource};
 use larder_search::kept::Kept;
 use parking_lot::Mutex;
 
-use crate::config::Config;
+use crate::config::{Config, nanos};
 use crate::figures::Figures;
 use crate::graph::{Graph, Step};
 
@@ -28,7 +29,12 @@ pub struct Graphs {
     config: Config,
     metrics: Arc<Metrics>,
     by_tenant: Mutex<HashMap<String, Weak<Graph>>>,
+    worked: Arc<Worked>,
 }
+
+/// Nanoseconds of work since the start, also for tenants that are closed now.
+#[derive(Default)]
+struct Worked(AtomicU64);
 
 // === impl Graphs ===
 
@@ -39,6 +45,7 @@ impl Graphs {
             config,
             metrics,
             by_tenant: Mutex::default(),
+            worked: Arc::default(),
         }
     }
 
@@ -54,7 +61,7 @@ impl Graphs {
         Some(graph.figures())
     }
 
-    /// The figures of all tenants that are open, added up.
+    /// The figures of all tenants that are open, added up. The time of work is that of closed ones as well, so it never falls.
     pub fn all_figures(&self) -> Figures {
         let graphs: Vec<_> = {
             let graphs = self.by_tenant.lock();
@@ -67,7 +74,20 @@ impl Graphs {
         for graph in graphs {
             all += graph.figures();
         }
+        all.worked = self.worked.get();
         all
+    }
+}
+
+// === impl Worked ===
+
+impl Worked {
+    fn add(&self, time: Duration) {
+        self.0.fetch_add(nanos(time), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -81,7 +101,8 @@ impl Observers for Graphs {
     ) -> Arc<dyn Observer> {
         let settings = (self.config.clone(), Arc::clone(&self.metrics));
         let graph = Graph::open(tenant, keep, storage, settings).await;
-        graph.driven_by(tokio::spawn(drive(Arc::downgrade(&graph))));
+        let worked = Arc::clone(&self.worked);
+        graph.driven_by(tokio::spawn(drive(Arc::downgrade(&graph), worked)));
         let mut graphs = self.by_tenant.lock();
         graphs.retain(|_, graph| graph.strong_count() > 0);
         graphs.insert(tenant.to_owned(), Arc::downgrade(&graph));
@@ -90,13 +111,16 @@ impl Observers for Graphs {
 }
 
 /// Does the work of a graph, with pauses, for as long as it is there.
-async fn drive(weak: Weak<Graph>) {
+async fn drive(weak: Weak<Graph>, worked: Arc<Worked>) {
     while let Some(graph) = weak.upgrade() {
         let step = graph.step().await;
         let changes = graph.changes();
         drop(graph);
         match step {
-            Step::Worked { took, waiting } => tokio::time::sleep(pause(took, waiting)).await,
+            Step::Worked { took, waiting } => {
+                worked.add(took);
+                tokio::time::sleep(pause(took, waiting)).await;
+            }
             Step::Idle(Some(wait)) => {
                 let wait = wait.max(SHORTEST_WAIT);
                 // A change may make something due sooner; then the time is not over.

@@ -9,6 +9,7 @@
 )]
 
 mod explained;
+mod graphs;
 mod keeping;
 mod marks;
 mod property;

@@ -47,7 +47,7 @@ pub(super) struct World {
 }
 
 /// Reads the storage.
-struct Source(Arc<Memory>);
+pub(super) struct Source(pub(super) Arc<Memory>);
 
 impl StorageSource for Source {
     fn storage(self: Arc<Self>) -> Arc<dyn Storage> {
