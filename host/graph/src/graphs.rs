@@ -1,10 +1,11 @@
-//! The graphs of all tenants, each driven by a task of its own at low priority.
+//! The graphs of all tenants, each driven by a task of its own at low priority, within turns of its tenant's lane.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
 use larder_model::storage::{Keep, Observer, Observers, StorageSource};
 use larder_search::kept::Kept;
@@ -28,6 +29,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 pub struct Graphs {
     config: Config,
     metrics: Arc<Metrics>,
+    scheduler: Arc<Scheduler>,
     by_tenant: Mutex<HashMap<String, Weak<Graph>>>,
     worked: Arc<Worked>,
 }
@@ -39,11 +41,12 @@ struct Worked(AtomicU64);
 // === impl Graphs ===
 
 impl Graphs {
-    /// Creates the place for graphs, without any.
-    pub fn new(config: Config, metrics: Arc<Metrics>) -> Self {
+    /// Creates the place for graphs, without any. Their work takes turns of the scheduler.
+    pub fn new(config: Config, metrics: Arc<Metrics>, scheduler: Arc<Scheduler>) -> Self {
         Self {
             config,
             metrics,
+            scheduler,
             by_tenant: Mutex::default(),
             worked: Arc::default(),
         }
@@ -101,8 +104,9 @@ impl Observers for Graphs {
     ) -> Arc<dyn Observer> {
         let settings = (self.config.clone(), Arc::clone(&self.metrics));
         let graph = Graph::open(tenant, keep, storage, settings).await;
-        let worked = Arc::clone(&self.worked);
-        graph.driven_by(tokio::spawn(drive(Arc::downgrade(&graph), worked)));
+        let driving = drive(Arc::downgrade(&graph), Arc::clone(&self.worked));
+        let lane = self.scheduler.lane(tenant);
+        graph.driven_by(tokio::spawn(lane.gated(driving)));
         let mut graphs = self.by_tenant.lock();
         graphs.retain(|_, graph| graph.strong_count() > 0);
         graphs.insert(tenant.to_owned(), Arc::downgrade(&graph));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use larder_core::clock::TrustedClock;
+use larder_core::fair::Scheduler;
 use larder_core::telemetry::{DependencyStatistics, Metrics};
 use larder_graph::{Config as GraphConfig, Graphs};
 use larder_grpc::KeptOfTenants;
@@ -28,6 +29,7 @@ impl KeptGraphs {
         config: &Config,
         clock: &Arc<TrustedClock>,
         metrics: &Arc<Metrics>,
+        scheduler: &Arc<Scheduler>,
     ) -> Option<Arc<Self>> {
         let dependencies = &config.dependencies;
         if !dependencies.kept {
@@ -41,7 +43,11 @@ impl KeptGraphs {
             ..GraphConfig::default()
         };
         Some(Arc::new(Self {
-            graphs: Arc::new(Graphs::new(config, Arc::clone(metrics))),
+            graphs: Arc::new(Graphs::new(
+                config,
+                Arc::clone(metrics),
+                Arc::clone(scheduler),
+            )),
         }))
     }
 
