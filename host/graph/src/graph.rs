@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use larder_core::telemetry::Metrics;
 use larder_model::storage::{Batch, Error, Keep, Observer, Statistics, StorageSource, TimeRange};
-use larder_search::kept::{Kept, View};
+use larder_search::kept::{Coverage, Kept, View};
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinHandle;
@@ -153,6 +153,10 @@ impl Kept for Graph {
     fn view(&self, window: TimeRange) -> Option<Box<dyn View>> {
         let view = view::Kept::new(&self.shared, window)?;
         Some(Box::new(view))
+    }
+
+    fn coverage(&self, window: TimeRange) -> Coverage {
+        self.shared.coverage(window)
     }
 }
 

@@ -1,15 +1,17 @@
-//! The graphs of all tenants, each driven by a task of its own at low priority.
+//! The graphs of all tenants, each driven by a task of its own at low priority, within turns of its tenant's lane.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
 use larder_model::storage::{Keep, Observer, Observers, StorageSource};
 use larder_search::kept::Kept;
 use parking_lot::Mutex;
 
-use crate::config::Config;
+use crate::config::{Config, nanos};
 use crate::figures::Figures;
 use crate::graph::{Graph, Step};
 
@@ -27,18 +29,26 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 pub struct Graphs {
     config: Config,
     metrics: Arc<Metrics>,
+    scheduler: Arc<Scheduler>,
     by_tenant: Mutex<HashMap<String, Weak<Graph>>>,
+    worked: Arc<Worked>,
 }
+
+/// Nanoseconds of work since the start, also for tenants that are closed now.
+#[derive(Default)]
+struct Worked(AtomicU64);
 
 // === impl Graphs ===
 
 impl Graphs {
-    /// Creates the place for graphs, without any.
-    pub fn new(config: Config, metrics: Arc<Metrics>) -> Self {
+    /// Creates the place for graphs, without any. Their work takes turns of the scheduler.
+    pub fn new(config: Config, metrics: Arc<Metrics>, scheduler: Arc<Scheduler>) -> Self {
         Self {
             config,
             metrics,
+            scheduler,
             by_tenant: Mutex::default(),
+            worked: Arc::default(),
         }
     }
 
@@ -54,7 +64,7 @@ impl Graphs {
         Some(graph.figures())
     }
 
-    /// The figures of all tenants that are open, added up.
+    /// The figures of all tenants that are open, added up. The time of work is that of closed ones as well, so it never falls.
     pub fn all_figures(&self) -> Figures {
         let graphs: Vec<_> = {
             let graphs = self.by_tenant.lock();
@@ -67,7 +77,20 @@ impl Graphs {
         for graph in graphs {
             all += graph.figures();
         }
+        all.worked = self.worked.get();
         all
+    }
+}
+
+// === impl Worked ===
+
+impl Worked {
+    fn add(&self, time: Duration) {
+        self.0.fetch_add(nanos(time), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -81,7 +104,9 @@ impl Observers for Graphs {
     ) -> Arc<dyn Observer> {
         let settings = (self.config.clone(), Arc::clone(&self.metrics));
         let graph = Graph::open(tenant, keep, storage, settings).await;
-        graph.driven_by(tokio::spawn(drive(Arc::downgrade(&graph))));
+        let driving = drive(Arc::downgrade(&graph), Arc::clone(&self.worked));
+        let lane = self.scheduler.lane(tenant);
+        graph.driven_by(tokio::spawn(lane.gated(driving)));
         let mut graphs = self.by_tenant.lock();
         graphs.retain(|_, graph| graph.strong_count() > 0);
         graphs.insert(tenant.to_owned(), Arc::downgrade(&graph));
@@ -90,13 +115,16 @@ impl Observers for Graphs {
 }
 
 /// Does the work of a graph, with pauses, for as long as it is there.
-async fn drive(weak: Weak<Graph>) {
+async fn drive(weak: Weak<Graph>, worked: Arc<Worked>) {
     while let Some(graph) = weak.upgrade() {
         let step = graph.step().await;
         let changes = graph.changes();
         drop(graph);
         match step {
-            Step::Worked { took, waiting } => tokio::time::sleep(pause(took, waiting)).await,
+            Step::Worked { took, waiting } => {
+                worked.add(took);
+                tokio::time::sleep(pause(took, waiting)).await;
+            }
             Step::Idle(Some(wait)) => {
                 let wait = wait.max(SHORTEST_WAIT);
                 // A change may make something due sooner; then the time is not over.

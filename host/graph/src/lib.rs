@@ -15,6 +15,7 @@ mod cache;
 mod checkpoint;
 mod codec;
 mod config;
+mod coverage;
 mod entries;
 mod figures;
 mod graph;

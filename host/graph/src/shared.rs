@@ -323,6 +323,22 @@ impl Inner {
         !self.is_unreadable && self.keep.generation() == self.generation
     }
 
+    /// The reason why nothing is answered from the state now; `None` if it can be.
+    pub(crate) fn unusable(&self) -> Option<&'static str> {
+        if !self.is_current() {
+            Some("what is kept has to be read again")
+        } else if self.statistics.is_none() {
+            // Until then nobody knows what it dropped while the tenant was closed.
+            Some("the plugin has not told its counters since it was opened")
+        } else if self.state.drops.is_unknown {
+            Some("traces were dropped, and the plugin does not tell which")
+        } else if !self.damaged.is_empty() {
+            Some("a part of what is kept is damaged, and is made anew")
+        } else {
+            None
+        }
+    }
+
     /// A number that was not given before.
     pub(crate) fn next_number(&mut self) -> u64 {
         self.number += 1;

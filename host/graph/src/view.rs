@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{Keep, TimeRange, TraceId};
-use larder_search::kept::View;
+use larder_search::kept::{Summed, View};
 use tokio::task::yield_now;
 
 use crate::bucket::Bucket;
@@ -37,12 +37,21 @@ pub(crate) struct Kept {
     suspect: Vec<(Bucket, Stored)>,
     /// Judged traces by the buckets of their spans, and the starts of these.
     judged: HashMap<Bucket, Judged>,
+    summed: Summed,
 }
 
 #[derive(Default)]
 struct Judged {
     ids: HashSet<TraceId>,
     starts: Vec<u64>,
+}
+
+/// The calls of a record that count.
+struct Sums {
+    head: Arc<Head>,
+    /// The number of calls by edge.
+    counts: Vec<u64>,
+    summed: Summed,
 }
 
 /// How the traces of a page lie to the window.
@@ -61,12 +70,8 @@ impl Kept {
     pub(crate) fn new(shared: &Arc<Shared>, window: TimeRange) -> Option<Self> {
         let (keep, state) = {
             let inner = shared.inner.lock();
-            // Until the plugin has told its counters nobody knows what it dropped while the tenant was closed.
-            let is_whole = inner.has_statistics()
-                && inner.is_current()
-                && !inner.state.drops.is_unknown
-                && inner.damaged.is_empty();
-            is_whole.then(|| (Arc::clone(&inner.keep), inner.state.clone()))?
+            let is_usable = inner.unusable().is_none();
+            is_usable.then(|| (Arc::clone(&inner.keep), inner.state.clone()))?
         };
         let within = Bucket::of(window.start)..=Bucket::of(window.end);
         let drops = &state.drops;
@@ -102,6 +107,7 @@ impl Kept {
             used,
             used_times,
             judged: HashMap::new(),
+            summed: Summed::default(),
         })
     }
 
@@ -133,18 +139,26 @@ impl Kept {
         Ok(ids)
     }
 
-    /// The number of calls by edge, of the traces of a record within the window that were not judged.
-    async fn counts(
-        &self,
-        bucket: Bucket,
-        stored: &Stored,
-    ) -> Result<(Arc<Head>, Vec<u64>), Damage> {
+    /// The calls of the traces of a record within the window that were not judged.
+    async fn sums(&self, bucket: Bucket, stored: &Stored) -> Result<Sums, Damage> {
         let head = self.shared.head(&*self.keep, stored).await?;
         let judged = self.judged.get(&bucket);
         if judged.is_none() && self.lies(head.extent) == Lies::Within {
-            let totals = head.totals.clone();
-            return Ok((head, totals));
+            let counts = head.totals.clone();
+            let summed = Summed {
+                whole_buckets: 1,
+                ..Summed::default()
+            };
+            return Ok(Sums {
+                head,
+                counts,
+                summed,
+            });
         }
+        let mut summed = Summed {
+            partial_buckets: 1,
+            ..Summed::default()
+        };
         let mut counts = vec![0_u64; head.edges.len()];
         let mut scanned = Vec::new();
         for (number, page) in (0..).zip(&head.pages) {
@@ -152,7 +166,11 @@ impl Kept {
             match self.lies(page.extent) {
                 Lies::Outside => {}
                 Lies::Within if !has_judged => add(&mut counts, page),
-                Lies::Within | Lies::Across => scanned.push(number),
+                Lies::Within | Lies::Across => {
+                    scanned.push(number);
+                    summed.scanned_pages += 1;
+                    summed.scanned_rows += page.rows;
+                }
             }
         }
         let mut each = |number, bytes: &[u8]| {
@@ -171,7 +189,11 @@ impl Kept {
             Ok(())
         };
         load_pages(&*self.keep, (&stored.group, &head), &scanned, &mut each).await?;
-        Ok((head, counts))
+        Ok(Sums {
+            head,
+            counts,
+            summed,
+        })
     }
 
     fn lies(&self, extent: Extent) -> Lies {
@@ -237,13 +259,19 @@ impl View for Kept {
             judged.starts.sort_unstable();
         }
         for (number, (bucket, stored)) in self.used.iter().enumerate() {
-            let (head, counts) = match self.counts(*bucket, stored).await {
-                Ok(counts) => counts,
+            let sums = self.sums(*bucket, stored).await;
+            let Sums {
+                head,
+                counts,
+                summed,
+            } = match sums {
+                Ok(sums) => sums,
                 Err(damage) => {
                     self.damaged(*bucket, &damage);
                     return false;
                 }
             };
+            self.summed += summed;
             let name = |service: u32| head.services.get(service as usize);
             for ((parent, child), count) in head.edges.iter().zip(counts) {
                 if count > 0
@@ -257,6 +285,10 @@ impl View for Kept {
             }
         }
         true
+    }
+
+    fn summed(&self) -> Summed {
+        self.summed
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Spent {
     pub(crate) bytes: u64,
     /// Spans judged.
     pub(crate) judged: u64,
+    /// Traces judged for dependencies.
+    pub(crate) traces: u64,
     /// Time in the plugin's `find`, including the time of waiting for it.
     pub(crate) finding: Duration,
     /// Time in the plugin's `read`, including the time of waiting for it.
@@ -50,6 +52,8 @@ pub(crate) struct Spent {
     pub(crate) judging: Duration,
     /// Time of putting conditions to listed values.
     pub(crate) listing: Duration,
+    /// Time of reading calls that are kept, and of adding them up.
+    pub(crate) adding: Duration,
 }
 
 impl Budget {
@@ -190,6 +194,7 @@ impl Drop for Budget {
         if self.is_query {
             self.metrics
                 .query(self.spent.judged, self.spent.pages, self.spent.bytes);
+            self.metrics.dependencies_judged(self.spent.traces);
         }
     }
 }

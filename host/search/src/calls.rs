@@ -168,6 +168,11 @@ impl Calls {
         &self.trace
     }
 
+    /// Number of spans of the last trace that was judged, as far as it was read and without those that are known to be copies.
+    pub(crate) fn spans(&self) -> usize {
+        self.spans.len()
+    }
+
     /// The names of the services, by their numbers.
     pub(crate) fn services(&self) -> &[String] {
         &self.services.names

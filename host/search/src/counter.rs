@@ -3,7 +3,7 @@
 //! Batches are settled in their order, so the first error is that of the first batch that has one.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use larder_core::fair::Task;
 use larder_model::storage::{Error, Piece, TraceId};
@@ -37,16 +37,25 @@ struct Counted {
     /// The numbers of the traces that the digests leave open, in order.
     open: Vec<usize>,
     judged: Vec<(TraceId, Vec<u64>)>,
+    /// Number of traces that were judged, and of their spans.
+    traces: u64,
+    spans: u64,
+    /// Time of judging.
+    took: Duration,
     /// The digest that ended it.
     fault: Option<(Fault, Piece)>,
 }
 
 /// Counts the calls that digests tell.
 async fn count(mut calls: Calls, gathered: Gathered, reads_all: bool) -> Counted {
-    let mut paused = Instant::now();
+    let since = Instant::now();
+    let mut paused = since;
+    let (mut traces, mut spans) = (0, 0);
     let (mut open, mut judged, mut fault) = (Vec::new(), Vec::new(), None);
     for (number, (trace, pieces)) in gathered.traces().enumerate() {
         let judgement = calls.judge(pieces, None, reads_all);
+        traces += 1;
+        spans += calls.spans() as u64;
         if reads_all {
             judged.push((trace, calls.trace().starts.clone()));
         }
@@ -66,6 +75,9 @@ async fn count(mut calls: Calls, gathered: Gathered, reads_all: bool) -> Counted
         gathered,
         open,
         judged,
+        traces,
+        spans,
+        took: since.elapsed(),
         fault,
     }
 }
@@ -162,8 +174,15 @@ impl Counter {
             gathered,
             open,
             judged,
+            traces,
+            spans,
+            took,
             fault,
         } = counted;
+        let spent = session.budget.spent();
+        spent.traces += traces;
+        spent.judging += took;
+        session.budget.judged(spans)?;
         if let Some((fault, piece)) = fault {
             return Err(fault.into_error(session, &piece));
         }

@@ -2,6 +2,7 @@
 //! of the traces seen, the services, the calls, and the digests of some traces at a time.
 
 use std::cmp::Reverse;
+use std::time::Instant;
 
 use hashbrown::HashSet;
 use larder_model::storage::{DurationRange, Error, ErrorKind, Search, TimeRange, TraceId};
@@ -12,7 +13,7 @@ use super::calls::Calls;
 use super::counter::Counter;
 use super::cut::shorten_text;
 use super::gather::Gatherer;
-use super::kept::{Kept, View};
+use super::kept::{Kept, Summed, View};
 use super::predicate::Range;
 use super::session::Session;
 use super::sightings::Sighted;
@@ -21,20 +22,39 @@ use super::time::instant;
 /// Sightings per page.
 pub(crate) const SIGHTINGS_PER_PAGE: u32 = 4096;
 
-/// Counts the calls. The answer is one message. What is kept of traces is not judged again.
+/// Where the calls of an answer come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// All traces of the window were judged.
+    #[default]
+    Traces,
+    /// What is kept, and traces that were judged besides.
+    Kept(Summed),
+    /// What is kept could not be read, and so all traces of the window were judged.
+    Unreadable,
+}
+
+/// Counts the calls. The answer is one message. What is kept of traces is not judged again. `origin` is told also if it fails.
 pub(crate) async fn find(
     session: &mut Session,
     request: &GetDependenciesRequest,
     kept: Option<&dyn Kept>,
+    origin: &mut Origin,
 ) -> Result<Vec<Dependency>, Error> {
     let window = window(request)?;
     let Some(starts) = starts(window) else {
         return answer(Calls::new(window), session);
     };
-    if let Some(mut view) = kept.and_then(|kept| kept.view(starts))
-        && let Some(calls) = with_kept(session, window, &mut *view).await?
-    {
-        return answer(calls, session);
+    let since = Instant::now();
+    let view = kept.and_then(|kept| kept.view(starts));
+    session.budget.spent().adding += since.elapsed();
+    if let Some(mut view) = view {
+        let calls = with_kept(session, window, &mut *view).await;
+        *origin = Origin::Kept(view.summed());
+        if let Some(calls) = calls? {
+            return answer(calls, session);
+        }
+        *origin = Origin::Unreadable;
     }
     let mut counting = Counting::new(window, None);
     let read = async {
@@ -60,11 +80,11 @@ async fn with_kept(
         return Ok(None);
     }
     let mut add = |parent: &str, child: &str, count| calls.add_known(parent, child, count);
-    let counted = session
-        .budget
-        .within(async { Ok(view.count(&mut add).await) });
-    let is_whole = counted.await?;
-    Ok(is_whole.then_some(calls))
+    let since = Instant::now();
+    let counted = async { Ok(view.count(&mut add).await) };
+    let is_whole = session.budget.within(counted).await;
+    session.budget.spent().adding += since.elapsed();
+    Ok(is_whole?.then_some(calls))
 }
 
 /// Traces that are searched for and judged.
@@ -102,8 +122,11 @@ impl<'v> Counting<'v> {
         }
         let changed = match &mut self.view {
             Some(view) => {
-                let changed = session.budget.within(async { Ok(view.changed().await) });
-                changed.await?
+                let since = Instant::now();
+                let changed = async { Ok(view.changed().await) };
+                let changed = session.budget.within(changed).await;
+                session.budget.spent().adding += since.elapsed();
+                changed?
             }
             None => Some(Vec::new()),
         };
@@ -165,6 +188,11 @@ impl<'v> Counting<'v> {
             }
         }
     }
+}
+
+/// The starts of all spans of the traces that an answer is over. `None` if no span can be in one.
+pub(crate) fn starts_of(request: &GetDependenciesRequest) -> Result<Option<TimeRange>, Error> {
+    Ok(starts(window(request)?))
 }
 
 /// The window that traces have to lie in, both ends included (D2).

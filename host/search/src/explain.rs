@@ -1,5 +1,7 @@
 //! Explains a search: its plan as a tree, and the cost of each step. Helps to find why a search is slow.
 
+mod dependencies;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use super::emit::{Emitter, TRACES_AT_A_TIME};
 use super::plan::{Hint, Listed, Scope, Told, plan};
 use super::predicate::{Predicate, Range};
 use super::query;
+
+pub use dependencies::DependenciesExplanation;
 
 /// A search to explain.
 #[derive(Clone, Debug, PartialEq)]
@@ -252,6 +256,9 @@ impl Explanation {
             reading,
             judging,
             listing,
+            // Of dependencies.
+            traces: _,
+            adding: _,
         } = spent;
         self.pages = pages;
         self.sightings = sightings;

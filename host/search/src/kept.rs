@@ -3,7 +3,10 @@
 
 mod reader;
 
+use std::ops::AddAssign;
+
 use larder_model::storage::{TimeRange, TraceId};
+use serde::Serialize;
 
 pub use reader::{Finding, Reader};
 
@@ -13,6 +16,9 @@ pub use super::calls::{Call, TraceCalls};
 pub trait Kept: Send + Sync + 'static {
     /// What is kept, as it is now, for the traces within a window. `None` if all of them have to be judged.
     fn view(&self, window: TimeRange) -> Option<Box<dyn View>>;
+
+    /// How far the calls of the traces within a window are kept now. For those who explain an answer.
+    fn coverage(&self, window: TimeRange) -> Coverage;
 }
 
 /// What is kept for one window, as it was at one moment. The methods are called in their order, [`View::judged`] for each trace.
@@ -30,4 +36,50 @@ pub trait View: Send {
     /// Passes on the calls of the traces within the window that were not judged, as calling service, called service and number. Returns
     /// `false` if what is kept cannot be read, and all traces have to be judged.
     async fn count(&mut self, add: &mut (dyn for<'a> FnMut(&'a str, &'a str, u64) + Send)) -> bool;
+
+    /// What [`View::count`] has read and added up so far. For those who explain an answer.
+    fn summed(&self) -> Summed;
+}
+
+/// How far the calls of the traces within a window are kept, by buckets of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// Buckets of the window whose calls are kept.
+    pub settled_buckets: u64,
+    /// Buckets that were written to since, inside of the window or not: a span outside takes its trace out of it.
+    pub open_buckets: u64,
+    /// Buckets whose calls are kept, and some of whose traces retention may have dropped since. A trace that begins before the window may
+    /// reach into it, so these count up to its end.
+    pub suspect_buckets: u64,
+    /// Buckets of the window of which nothing is known.
+    pub unknown_buckets: u64,
+    /// Traces, inside of the window or not, that were written to after their calls were kept.
+    pub late_traces: u64,
+    /// The reason why nothing that is kept can be used now; `None` if it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<&'static str>,
+}
+
+/// What was read of the calls that are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summed {
+    /// Buckets whose sums were added up as they are.
+    pub whole_buckets: u64,
+    /// Buckets of which the traces outside of the window, or those that were judged, had to be left out.
+    pub partial_buckets: u64,
+    /// Pages of those that were read row by row, a row for each trace.
+    pub scanned_pages: u64,
+    /// The rows of these pages.
+    pub scanned_rows: u64,
+}
+
+// === impl Summed ===
+
+impl AddAssign for Summed {
+    fn add_assign(&mut self, other: Self) {
+        self.whole_buckets += other.whole_buckets;
+        self.partial_buckets += other.partial_buckets;
+        self.scanned_pages += other.scanned_pages;
+        self.scanned_rows += other.scanned_rows;
+    }
 }

@@ -68,13 +68,14 @@ mod words;
 mod written;
 
 pub use discovery::{AttributeKeys, AttributeValues, KeyEntry, KeysQuery, ValueEntry, ValuesQuery};
-pub use explain::{Explained, Explanation, PlanNode};
+pub use explain::{DependenciesExplanation, Explained, Explanation, PlanNode};
 pub use omission::{Omission, Omitted};
 pub use plan::Told;
 pub use prepared::Prepared;
 
 use beside::Beside;
 use budget::Budget;
+use dependencies::Origin;
 use emit::Emitter;
 use kept::Kept;
 use session::Session;
@@ -301,11 +302,9 @@ impl Searcher {
         request: GetDependenciesRequest,
         kept: Option<Arc<dyn Kept>>,
     ) -> Result<Vec<Dependency>, Error> {
-        let budget = Budget::of_dependencies(&self.limits, Arc::clone(&self.metrics));
-        let (storage, omission) = (Arc::clone(&self.storage), self.omission());
-        let session = Session::new(storage, self.limits, budget, omission);
-        let mut session = session.with_beside(self.beside.clone());
-        dependencies::find(&mut session, &request, kept.as_deref()).await
+        let mut session = self.session_of_dependencies();
+        let mut origin = Origin::default();
+        dependencies::find(&mut session, &request, kept.as_deref(), &mut origin).await
     }
 
     /// The names of all services, sorted, but the empty one (O1). Of more than fit a message those that were written last.
@@ -339,6 +338,13 @@ impl Searcher {
             let emitter = Emitter::plan(&mut session, query).await?;
             Ok((session, emitter))
         }
+    }
+
+    fn session_of_dependencies(&self) -> Session {
+        let budget = Budget::of_dependencies(&self.limits, Arc::clone(&self.metrics));
+        let (storage, omission) = (Arc::clone(&self.storage), self.omission());
+        let session = Session::new(storage, self.limits, budget, omission);
+        session.with_beside(self.beside.clone())
     }
 
     fn session(&self) -> Session {

@@ -1,7 +1,7 @@
 //! The admin port: `/livez`, `/readyz`, `/plugin`, `/purge`, and unknown paths.
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Options, Plugin, http};
+use larder_tests::{Options, Plugin, eventually, http, with_plugins};
 
 #[test]
 fn a_server_is_live_and_ready_once_it_says_where_it_is() {
@@ -130,4 +130,102 @@ async fn a_search_is_explained() {
             assert!(refused.body.contains(part), "{}", refused.body);
         }
     }
+}
+
+/// A request for dependencies tells what was kept, what was judged, and what that took.
+async fn dependencies_are_explained(plugin: Plugin) {
+    let larder = Options::new(plugin)
+        .environment("LARDER_DEPENDENCIES_SETTLE_AFTER", "50ms")
+        .start();
+    let client = larder.client().await;
+    let explain = |query: &str| http::request(larder.admin(), ("POST", "/explain"), None, query);
+    // Three calls, two of them in one stretch of time.
+    let minute = 60_000_000_000;
+    for (number, at) in [(1, 300 * minute), (2, 301 * minute), (3, 500 * minute)] {
+        let spans = |id, parent| span([number; 16], id).parent(parent).at(at).lasting(10);
+        client
+            .store([
+                service("a").span(spans(1, 9)),
+                service("b").span(spans(2, 1)),
+            ])
+            .await;
+    }
+    let all = r#"{"dependencies": true, "start_time": "1970-01-01T00:00:00Z"}"#;
+    let told = eventually("calls that are kept", async || {
+        let told = explain(all);
+        assert_eq!(told.status, 200, "{}", told.body);
+        let answer = "\n3 calls between 1 pairs of services\n";
+        assert!(told.body.contains(answer), "{}", told.body);
+        let settled = "buckets: 2 settled, 0 open, 0 suspect, 0 unknown; 0 late traces\n";
+        told.body.contains(settled).then_some(told.body)
+    })
+    .await;
+    for part in [
+        "calls from what is kept, and from the traces that had to be judged\n",
+        "2 buckets added up whole, 0 in part, with 0 pages of 0 rows scanned\n",
+        "0 pages, 0 sightings, 0 fragments of 0 bytes read, 0 traces of 0 spans judged\n",
+        "kept ",
+    ] {
+        assert!(told.contains(part), "{part} in\n{told}");
+    }
+
+    // From the second call on: 301 minutes.
+    let cut = explain(r#"{"dependencies": true, "startTime": "1970-01-01T05:01:00Z"}"#);
+    for part in [
+        "1 buckets added up whole, 1 in part, with 1 pages of 2 rows scanned\n",
+        ", 0 traces of 0 spans judged\n",
+        "\n2 calls between 1 pairs of services\n",
+    ] {
+        assert!(cut.body.contains(part), "{part} in\n{}", cut.body);
+    }
+
+    for (body, part) in [
+        (r#"{"dependencies": true}"#, "start time is required\n"),
+        (
+            r#"{"dependencies": true, "service_name": "a"}"#,
+            "a request for dependencies has no `service_name`",
+        ),
+        (
+            r#"{"end_time": "1970-01-01T05:01:00Z"}"#,
+            "`dependencies` asks for dependencies",
+        ),
+    ] {
+        let refused = explain(body);
+        assert_eq!(refused.status, 400, "{body}: {}", refused.body);
+        assert!(refused.body.contains(part), "{}", refused.body);
+    }
+}
+
+with_plugins!(dependencies_are_explained: kv = Kv, memory = Memory, minimal = Minimal);
+
+/// Where nothing is kept the explanation says so, and tells what was judged.
+#[tokio::test]
+async fn dependencies_of_which_nothing_is_kept_are_explained() {
+    let larder = Options::new(Plugin::Kv)
+        .environment("LARDER_DEPENDENCIES_KEPT", "false")
+        .start();
+    let client = larder.client().await;
+    let spans = |id, parent| span([1; 16], id).parent(parent).at(5).lasting(10);
+    client
+        .store([
+            service("a").span(spans(1, 9)),
+            service("b").span(spans(2, 1)),
+        ])
+        .await;
+    let query = r#"{"dependencies": true, "start_time": "1970-01-01T00:00:00Z"}"#;
+    let told = http::request(larder.admin(), ("POST", "/explain"), None, query);
+    for part in [
+        "calls from all traces of the window: none are kept (dependencies.kept)\n",
+        ", 1 traces of 2 spans judged\n",
+        "1 calls between 1 pairs of services\n",
+    ] {
+        assert!(told.body.contains(part), "{part} in\n{}", told.body);
+    }
+    assert!(!told.body.contains("buckets"), "{}", told.body);
+    let judged = http::count(
+        &larder.metrics(),
+        "larder_dependencies_judged_traces_total",
+        &[],
+    );
+    assert_eq!(judged, 1);
 }

@@ -147,6 +147,8 @@ metrics! {
         "How long the first of those stretches has waited; 0 if there is none";
     DEPENDENCIES_LATE = "larder_dependencies_late_traces", Gauge, [],
         "Traces, over open tenants, that got a span after their calls were kept, and that each request for dependencies judges until they are kept anew";
+    DEPENDENCIES_JUDGED = "larder_dependencies_judged_traces", Counter, [],
+        "Traces that were judged to answer requests for dependencies, as their calls were not kept, or not for the traces as they are now";
     DEPENDENCIES_KEPT = "larder_dependencies_kept_bytes", Gauge, [],
         "Bytes of the calls that are kept for requests for dependencies, over open tenants, before compression";
     DEPENDENCIES_SETTLING = "larder_dependencies_settling_seconds", Counter, [],

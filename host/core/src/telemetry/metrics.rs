@@ -245,6 +245,11 @@ impl Metrics {
         self.dependencies.set(now);
     }
 
+    /// Traces were judged to answer a query for dependencies.
+    pub fn dependencies_judged(&self, traces: u64) {
+        self.dependencies.judged(traces);
+    }
+
     /// The plugin was dropped and is restarted. `error_type` is the cause: `trap`, `deadline`, ...
     pub fn plugin_restarted(&self, plugin: &PluginLabels, error_type: &'static str) {
         let labels = self.error_labels(plugin, error_type);

@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+mod explained;
+mod graphs;
 mod keeping;
 mod marks;
 mod property;

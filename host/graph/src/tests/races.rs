@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use larder_model::storage::{Observer as _, TimeRange};
-use larder_search::kept::{Kept, View};
+use larder_search::kept::{Coverage, Kept, View};
 use parking_lot::Mutex;
 
 use super::world::{BUCKET, START, World, call, of, op};
@@ -18,6 +18,10 @@ struct Made(Mutex<Option<Box<dyn View>>>);
 impl Kept for Made {
     fn view(&self, _: TimeRange) -> Option<Box<dyn View>> {
         self.0.lock().take()
+    }
+
+    fn coverage(&self, _: TimeRange) -> Coverage {
+        Coverage::default()
     }
 }
 

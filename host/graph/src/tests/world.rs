@@ -9,6 +9,7 @@ use larder_model::storage::{Batch, Error, Observer as _, Statistics, Storage, St
 use larder_oracle::Oracle;
 use larder_oracle::otlp::{ResourceBuilder, SpanBuilder, service, span};
 use larder_proto::storage::v2::{Dependency, GetDependenciesRequest};
+use larder_search::DependenciesExplanation;
 use larder_search::kept::Kept;
 use larder_search::testing::{Memory, limits, searcher};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
@@ -46,7 +47,7 @@ pub(super) struct World {
 }
 
 /// Reads the storage.
-struct Source(Arc<Memory>);
+pub(super) struct Source(pub(super) Arc<Memory>);
 
 impl StorageSource for Source {
     fn storage(self: Arc<Self>) -> Arc<dyn Storage> {
@@ -83,6 +84,13 @@ fn timestamp(nanos: u64) -> Timestamp {
     Timestamp {
         seconds: i64::try_from(nanos / SECOND).unwrap(),
         nanos: i32::try_from(nanos % SECOND).unwrap(),
+    }
+}
+
+fn request(start: u64, end: u64) -> GetDependenciesRequest {
+    GetDependenciesRequest {
+        start_time: Some(timestamp(start)),
+        end_time: Some(timestamp(end)),
     }
 }
 
@@ -291,12 +299,17 @@ impl World {
     }
 
     pub(super) fn ask(&self, start: u64, end: u64, kept: Option<Arc<dyn Kept>>) -> Vec<Dependency> {
-        let request = GetDependenciesRequest {
-            start_time: Some(timestamp(start)),
-            end_time: Some(timestamp(end)),
-        };
         let searcher = searcher(&self.memory, limits());
-        self.run(searcher.dependencies(request, kept)).unwrap()
+        let found = searcher.dependencies(request(start, end), kept);
+        self.run(found).unwrap()
+    }
+
+    /// Explains the dependencies of a window, with what is kept.
+    pub(super) fn explain(&self, start: u64, end: u64) -> DependenciesExplanation {
+        let graph: Arc<Graph> = Arc::clone(&self.graph);
+        let searcher = searcher(&self.memory, limits());
+        let explained = searcher.explain_dependencies(request(start, end), Some(graph));
+        self.run(explained).unwrap()
     }
 
     /// The dependencies of a window by brute force.

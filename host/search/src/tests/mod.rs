@@ -13,6 +13,7 @@ mod answers;
 mod budgets;
 mod contract;
 mod discovery;
+mod explained;
 mod listed;
 mod stored_ids;
 

@@ -7,7 +7,7 @@
 //! | `GET /metrics` | Prometheus text, or `OpenMetrics` if the `Accept` header asks for it |
 //! | `GET /plugin` | the [`plugin::Status`] of the default tenant, as JSON |
 //! | `GET /tenants` | the [`TenantStatus`] of every known tenant, as JSON |
-//! | `POST /explain?tenant=NAME` | runs a search: its plan, and the cost of each step; the body is the query, as JSON |
+//! | `POST /explain?tenant=NAME` | runs a search, or a request for dependencies: its plan, or its sources, and the cost of each step; the body is the query, as JSON |
 //! | `GET /attributes?tenant=NAME` | keys of attributes whose values are listed, as JSON |
 //! | `GET /attributes/{key}/values?tenant=NAME` | the listed values of an attribute, each with the fragments that have it, as JSON |
 //! | `POST /purge` | deletes all traces, services and operations; off by default |
@@ -49,13 +49,15 @@ use larder_core::telemetry::Metrics;
 use larder_core::{Live, Opening};
 use larder_edge::access::Access;
 use larder_edge::listeners::Tls;
+use larder_grpc::KeptOfTenants;
 use larder_model::dictionary::Dictionaries;
 use larder_model::storage;
+use larder_proto::storage::v2::GetDependenciesRequest;
 use larder_runtime::plugin;
 use larder_runtime::tenants::{self, TenantStatus, Tenants};
 use larder_search::{
-    self as search, AttributeKeys, AttributeValues, Explained, Explanation, KeysQuery, QueryKind,
-    Searcher, ValuesQuery,
+    self as search, AttributeKeys, AttributeValues, DependenciesExplanation, Explained,
+    Explanation, KeysQuery, QueryKind, Searcher, ValuesQuery,
 };
 use larder_store::{Made, SnapshotError, SnapshotRequest};
 use tokio_util::sync::CancellationToken;
@@ -110,6 +112,14 @@ pub trait Explains: Send + Sync + 'static {
         search: Explained,
     ) -> Result<Explanation, tenants::Error>;
 
+    /// Runs [`Searcher::explain_dependencies`](larder_search::Searcher::explain_dependencies) as a query of the tenant, with what is kept
+    /// of its traces.
+    async fn explain_dependencies(
+        &self,
+        tenant: Option<&str>,
+        request: GetDependenciesRequest,
+    ) -> Result<DependenciesExplanation, tenants::Error>;
+
     /// Runs [`Searcher::attribute_keys`](larder_search::Searcher::attribute_keys) as a query of the tenant.
     async fn attribute_keys(
         &self,
@@ -135,6 +145,8 @@ pub struct Explainer {
     pub metrics: Arc<Metrics>,
     /// The listed values of tenants.
     pub dictionaries: Dictionaries,
+    /// The calls that are kept of tenants' traces; `None` while none are (`dependencies.kept`).
+    pub kept: Option<Arc<dyn KeptOfTenants>>,
 }
 
 /// The state of the routes.
@@ -279,11 +291,15 @@ impl Backend for Tenants {
 // === impl Explainer ===
 
 impl Explainer {
-    /// A searcher of the tenant's storage, with the permit of a query. The listed values are taken once the storage is open.
-    async fn begin(&self, tenant: Option<&str>) -> Result<(Searcher, QueryPermit), tenants::Error> {
+    /// A searcher of the tenant's storage, with the permit of a query of this kind. The listed values are taken once the storage is open.
+    async fn begin(
+        &self,
+        kind: QueryKind,
+        tenant: Option<&str>,
+    ) -> Result<(Searcher, QueryPermit), tenants::Error> {
         let mut limits = *self.limits.get();
         let quotas = self.tenants.named_quotas(tenant)?;
-        let permit = limits.wait_for(QueryKind::Search, &quotas, 0).await;
+        let permit = limits.wait_for(kind, &quotas, 0).await;
         let permit = permit.map_err(tenants::Error::Search)?;
         let storage = self.tenants.named(tenant).await?;
         let name = self.tenants.name_of(tenant)?;
@@ -300,8 +316,21 @@ impl Explains for Explainer {
         tenant: Option<&str>,
         search: Explained,
     ) -> Result<Explanation, tenants::Error> {
-        let (searcher, _permit) = self.begin(tenant).await?;
+        let (searcher, _permit) = self.begin(QueryKind::Search, tenant).await?;
         let explained = searcher.explain(search).await;
+        explained.map_err(tenants::Error::Search)
+    }
+
+    async fn explain_dependencies(
+        &self,
+        tenant: Option<&str>,
+        request: GetDependenciesRequest,
+    ) -> Result<DependenciesExplanation, tenants::Error> {
+        let (searcher, _permit) = self.begin(QueryKind::Dependencies, tenant).await?;
+        // The tenant is open.
+        let name = self.tenants.name_of(tenant)?;
+        let kept = self.kept.as_ref().and_then(|kept| kept.of(name.as_str()));
+        let explained = searcher.explain_dependencies(request, kept).await;
         explained.map_err(tenants::Error::Search)
     }
 
@@ -310,7 +339,7 @@ impl Explains for Explainer {
         tenant: Option<&str>,
         query: KeysQuery,
     ) -> Result<AttributeKeys, tenants::Error> {
-        let (searcher, _permit) = self.begin(tenant).await?;
+        let (searcher, _permit) = self.begin(QueryKind::Search, tenant).await?;
         let keys = searcher.attribute_keys(query).await;
         keys.map_err(tenants::Error::Search)
     }
@@ -320,7 +349,7 @@ impl Explains for Explainer {
         tenant: Option<&str>,
         query: ValuesQuery,
     ) -> Result<AttributeValues, tenants::Error> {
-        let (searcher, _permit) = self.begin(tenant).await?;
+        let (searcher, _permit) = self.begin(QueryKind::Search, tenant).await?;
         let values = searcher.attribute_values(query).await;
         values.map_err(tenants::Error::Search)
     }

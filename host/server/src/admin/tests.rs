@@ -15,6 +15,7 @@ use http_body_util::BodyExt as _;
 use larder_core::telemetry::TenantGauges;
 use larder_model::storage::{Error, ErrorKind, Statistics};
 use larder_runtime::tenants::Presence;
+use larder_search::kept::{Coverage, Summed};
 use larder_search::{KeyEntry, PlanNode, ValueEntry};
 use tower::ServiceExt as _;
 
@@ -171,6 +172,48 @@ impl Explains for FakeBackend {
             read_ms: 1.5,
             judge_ms: 2.5,
             values_ms: 0.25,
+        })
+    }
+
+    async fn explain_dependencies(
+        &self,
+        tenant: Option<&str>,
+        request: GetDependenciesRequest,
+    ) -> Result<DependenciesExplanation, tenants::Error> {
+        of_known(tenant)?;
+        if let Some(kind) = self.failure {
+            let error = Error::new(kind, "the window says no");
+            return Err(tenants::Error::Search(error));
+        }
+        Ok(DependenciesExplanation {
+            from: format!("{request:?}"),
+            coverage: Some(Coverage {
+                settled_buckets: 1,
+                open_buckets: 2,
+                suspect_buckets: 3,
+                unknown_buckets: 4,
+                late_traces: 5,
+                unusable: None,
+            }),
+            summed: Some(Summed {
+                whole_buckets: 6,
+                partial_buckets: 7,
+                scanned_pages: 8,
+                scanned_rows: 9,
+            }),
+            links: 10,
+            calls: 11,
+            error: None,
+            judged_traces: 12,
+            judged_spans: 13,
+            pages: 14,
+            sightings: 15,
+            fragments: 16,
+            bytes: 17,
+            kept_ms: 0.25,
+            find_ms: 0.5,
+            read_ms: 1.5,
+            judge_ms: 2.5,
         })
     }
 

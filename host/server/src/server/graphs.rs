@@ -1,10 +1,9 @@
 //! The calls that are kept of each tenant's traces (`dependencies.kept`): those who count, those who ask, and the metrics.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use larder_core::clock::TrustedClock;
+use larder_core::fair::Scheduler;
 use larder_core::telemetry::{DependencyStatistics, Metrics};
 use larder_graph::{Config as GraphConfig, Graphs};
 use larder_grpc::KeptOfTenants;
@@ -20,10 +19,6 @@ const LATE_WAIT: u32 = 5;
 /// See the module.
 pub(super) struct KeptGraphs {
     graphs: Arc<Graphs>,
-    /// Nanoseconds of work of the tenants that were open at the last scrape.
-    seen: AtomicU64,
-    /// Nanoseconds of work since the start. Does not fall when a tenant is closed.
-    worked: AtomicU64,
 }
 
 // === impl KeptGraphs ===
@@ -34,6 +29,7 @@ impl KeptGraphs {
         config: &Config,
         clock: &Arc<TrustedClock>,
         metrics: &Arc<Metrics>,
+        scheduler: &Arc<Scheduler>,
     ) -> Option<Arc<Self>> {
         let dependencies = &config.dependencies;
         if !dependencies.kept {
@@ -47,24 +43,17 @@ impl KeptGraphs {
             ..GraphConfig::default()
         };
         Some(Arc::new(Self {
-            graphs: Arc::new(Graphs::new(config, Arc::clone(metrics))),
-            seen: AtomicU64::new(0),
-            worked: AtomicU64::new(0),
+            graphs: Arc::new(Graphs::new(
+                config,
+                Arc::clone(metrics),
+                Arc::clone(scheduler),
+            )),
         }))
     }
 
     /// What is told of each tenant's writes.
     pub(super) fn observers(&self) -> Arc<dyn Observers> {
         Arc::clone(&self.graphs) as Arc<dyn Observers>
-    }
-
-    /// The work since the start, given that of the tenants that are open now.
-    fn worked(&self, now: Duration) -> Duration {
-        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let before = self.seen.swap(now, Ordering::Relaxed);
-        let more = now.saturating_sub(before);
-        let worked = self.worked.fetch_add(more, Ordering::Relaxed);
-        Duration::from_nanos(worked.saturating_add(more))
     }
 }
 
@@ -82,7 +71,7 @@ impl admin::Graphs for KeptGraphs {
             oldest_open: figures.oldest_unsettled.unwrap_or_default(),
             late_traces: figures.late_traces,
             kept_bytes: figures.bytes,
-            settling: self.worked(figures.worked),
+            settling: figures.worked,
             is_backfilled: figures.is_backfilled,
         });
     }

@@ -69,7 +69,7 @@ impl StartingServer {
         let metrics = Arc::new(Metrics::new());
         let scheduler = Arc::<Scheduler>::default();
         let settings = LiveSettings::new(&config);
-        let graphs = KeptGraphs::new(&config, &clock, &metrics);
+        let graphs = KeptGraphs::new(&config, &clock, &metrics, &scheduler);
         let kept = graphs.clone().map(|it| it as Arc<dyn KeptOfTenants>);
         let measured = graphs.clone().map(|it| it as Arc<dyn admin::Graphs>);
         let openings = Openings::new();
@@ -191,6 +191,7 @@ impl StartingServer {
             limits: self.settings.search.clone(),
             metrics: Arc::clone(&self.metrics),
             dictionaries: self.dictionaries,
+            kept: self.graphs.map(|it| it as Arc<dyn KeptOfTenants>),
         };
         let drain_timeout = self.settings.drain_timeout.clone();
         let reloader = Reloader::new(reload::Parts {

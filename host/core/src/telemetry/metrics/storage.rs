@@ -42,6 +42,7 @@ pub(super) struct DependencyMetrics {
     open_buckets: IntGauge,
     oldest_open: Gauge<f64, AtomicU64>,
     late_traces: IntGauge,
+    judged: Counter,
     kept_bytes: IntGauge,
     settling: Counter<f64, AtomicU64>,
     backfilled: IntGauge,
@@ -122,6 +123,7 @@ impl DependencyMetrics {
             open_buckets: register(on, descriptions::DEPENDENCIES_OPEN, IntGauge::default()),
             oldest_open: register(on, descriptions::DEPENDENCIES_OLDEST, Gauge::default()),
             late_traces: register(on, descriptions::DEPENDENCIES_LATE, IntGauge::default()),
+            judged: register(on, descriptions::DEPENDENCIES_JUDGED, Counter::default()),
             kept_bytes: register(on, descriptions::DEPENDENCIES_KEPT, IntGauge::default()),
             settling: register(on, descriptions::DEPENDENCIES_SETTLING, Counter::default()),
             backfilled: register(
@@ -130,6 +132,11 @@ impl DependencyMetrics {
                 IntGauge::default(),
             ),
         }
+    }
+
+    /// Traces were judged to answer a query.
+    pub(super) fn judged(&self, traces: u64) {
+        self.judged.inc_by(traces);
     }
 
     pub(super) fn set(&self, now: &DependencyStatistics) {

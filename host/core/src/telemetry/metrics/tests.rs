@@ -59,6 +59,7 @@ fn with_every_event() -> (Metrics, Arc<TenantSeries>) {
         settling: Duration::from_millis(23_250),
         is_backfilled: true,
     });
+    metrics.dependencies_judged(24);
     metrics.write(135, 0.003);
     metrics.query(2_000, 4, 90_000);
     metrics.incomplete("link_id", 18);
@@ -105,6 +106,7 @@ fn every_event_is_exported_under_its_name_and_labels() {
         "larder_dependencies_open_buckets 19",
         "larder_dependencies_oldest_open_seconds 20.5",
         "larder_dependencies_late_traces 21",
+        "larder_dependencies_judged_traces_total 24",
         "larder_dependencies_kept_bytes 22",
         "larder_dependencies_settling_seconds_total 23.25",
         "larder_dependencies_backfilled 1",

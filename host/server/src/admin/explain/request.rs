@@ -1,12 +1,13 @@
-//! The body of `POST /explain`: a query as JSON, with the names of Jaeger's API v3.
+//! The body of `POST /explain`: a query as JSON, with the names of Jaeger's API v3, or a request for dependencies, with those of its storage
+//! API.
 
 use std::collections::BTreeMap;
 
 use larder_proto::expression::v1 as filter;
 use larder_proto::expression::v1::expression::Term;
 use larder_proto::storage::v2::{
-    AnyValue, KeyValue, Pagination, SpanQueryParameters, SpanSortOrder, TraceQueryParameters,
-    any_value::Value as AnyValueArm,
+    AnyValue, GetDependenciesRequest, KeyValue, Pagination, SpanQueryParameters, SpanSortOrder,
+    TraceQueryParameters, any_value::Value as AnyValueArm,
 };
 use larder_search::Explained;
 use larder_search::filter::{parse_duration, parse_time};
@@ -15,7 +16,15 @@ use serde::Deserialize;
 
 use super::object::Object;
 
-/// A search, for traces unless it asks for spans. Every field is optional.
+/// What is to be explained.
+pub(super) enum Asked {
+    /// A search.
+    Search(Box<Explained>),
+    /// Dependencies.
+    Dependencies(GetDependenciesRequest),
+}
+
+/// A search, for traces unless it asks for spans, or a request for dependencies. Every field is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ExplainRequest {
@@ -45,6 +54,12 @@ pub(super) struct ExplainRequest {
     /// The most spans, at least one.
     #[serde(alias = "pageSize")]
     page_size: Option<u32>,
+    /// Asks for dependencies, whose window is `start_time` to `end_time`.
+    dependencies: Option<bool>,
+    #[serde(alias = "startTime")]
+    start_time: Option<String>,
+    #[serde(alias = "endTime")]
+    end_time: Option<String>,
 }
 
 /// One term of an order.
@@ -117,7 +132,7 @@ impl ExplainRequest {
     ///
     /// # Errors
     /// A text with the position and the error.
-    pub(super) fn read(text: &str) -> Result<Explained, String> {
+    pub(super) fn read(text: &str) -> Result<Asked, String> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let Object(request) =
             serde_path_to_error::deserialize::<_, Object<Self>>(&mut deserializer)
@@ -125,16 +140,53 @@ impl ExplainRequest {
         deserializer
             .end()
             .map_err(|error| format!("the query is more than one JSON value: {error}"))?;
-        let is_ordered = !request.order_by.is_empty();
-        if is_ordered && request.spans == Some(false) {
+        if request.dependencies == Some(true) {
+            request.into_dependencies().map(Asked::Dependencies)
+        } else {
+            let search = request.into_search()?;
+            Ok(Asked::Search(Box::new(search)))
+        }
+    }
+
+    fn into_search(self) -> Result<Explained, String> {
+        let is_ordered = !self.order_by.is_empty();
+        if self.start_time.is_some() || self.end_time.is_some() {
+            Err("a search has `start_time_min` and `start_time_max` in place of `start_time` and `end_time`; `dependencies` asks for dependencies".to_owned())
+        } else if is_ordered && self.spans == Some(false) {
             Err("`order_by` asks for spans, and `spans` is false: leave one of them out".to_owned())
-        } else if is_ordered || request.spans == Some(true) {
-            request.into_span_parameters().map(Explained::Spans)
-        } else if request.page_size.is_some() {
+        } else if is_ordered || self.spans == Some(true) {
+            self.into_span_parameters().map(Explained::Spans)
+        } else if self.page_size.is_some() {
             Err("a search for traces has `search_depth` in place of `page_size`; `spans` asks for spans".to_owned())
         } else {
-            request.into_parameters().map(Explained::Traces)
+            self.into_parameters().map(Explained::Traces)
         }
+    }
+
+    fn into_dependencies(self) -> Result<GetDependenciesRequest, String> {
+        let others = [
+            ("service_name", !self.service_name.is_empty()),
+            ("operation_name", !self.operation_name.is_empty()),
+            ("attributes", !self.attributes.is_empty()),
+            ("start_time_min", self.start_time_min.is_some()),
+            ("start_time_max", self.start_time_max.is_some()),
+            ("duration_min", self.duration_min.is_some()),
+            ("duration_max", self.duration_max.is_some()),
+            ("search_depth", self.search_depth != 0),
+            ("filter", self.filter.is_some()),
+            ("spans", self.spans.is_some()),
+            ("order_by", !self.order_by.is_empty()),
+            ("page_size", self.page_size.is_some()),
+        ];
+        if let Some((other, _)) = others.iter().find(|(_, is_set)| *is_set) {
+            return Err(format!(
+                "a request for dependencies has no `{other}`: it has `start_time` and `end_time` only"
+            ));
+        }
+        Ok(GetDependenciesRequest {
+            start_time: self.start_time.as_deref().map(timestamp).transpose()?,
+            end_time: self.end_time.as_deref().map(timestamp).transpose()?,
+        })
     }
 
     fn into_span_parameters(self) -> Result<SpanQueryParameters, String> {

@@ -104,6 +104,96 @@ async fn what_a_search_for_spans_cannot_be_is_refused_with_words() {
     }
 }
 
+const DEPENDENCIES: &str = r#"{
+    "dependencies": true, "start_time": "1970-01-01T00:00:01.5Z", "endTime": "1970-01-01T00:00:02Z"
+}"#;
+
+#[tokio::test]
+async fn dependencies_are_answered_and_explained() {
+    let admin = TestAdmin::new(None);
+    let answer = admin.explain("*/*", DEPENDENCIES).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    for part in [
+        "calls from GetDependenciesRequest",
+        "Timestamp { seconds: 1, nanos: 500000000 }",
+        "Timestamp { seconds: 2, nanos: 0 }",
+        "buckets: 1 settled, 2 open, 3 suspect, 4 unknown; 5 late traces\n",
+        "6 buckets added up whole, 7 in part, with 8 pages of 9 rows scanned\n",
+        "14 pages, 15 sightings, 16 fragments of 17 bytes read, 12 traces of 13 spans judged\n",
+        "kept 0.25 ms, find 0.50 ms, read 1.50 ms, judge 2.50 ms\n",
+        "11 calls between 10 pairs of services\n",
+    ] {
+        assert!(answer.body.contains(part), "{part} in {}", answer.body);
+    }
+    let answer = admin.explain("application/json", DEPENDENCIES).await;
+    assert_eq!(
+        (answer.status, answer.kind.as_str()),
+        (200, "application/json")
+    );
+    let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(json["coverage"]["late_traces"], 5);
+    assert_eq!(json["coverage"].get("unusable"), None);
+    assert_eq!(json["summed"]["scanned_rows"], 9);
+    assert_eq!(json["judged_traces"], 12);
+    assert_eq!(json.get("error"), None);
+}
+
+#[tokio::test]
+async fn what_a_request_for_dependencies_cannot_have_is_refused_with_words() {
+    let admin = TestAdmin::new(None);
+    for (field, value) in [
+        ("service_name", r#""s""#),
+        ("operation_name", r#""o""#),
+        ("attributes", r#"{"k": "v"}"#),
+        ("start_time_min", r#""1970-01-01T00:00:01Z""#),
+        ("start_time_max", r#""1970-01-01T00:00:01Z""#),
+        ("duration_min", r#""1s""#),
+        ("duration_max", r#""1s""#),
+        ("search_depth", "1"),
+        ("filter", r#"{"op": "and"}"#),
+        ("spans", "false"),
+        ("order_by", "[{}]"),
+        ("page_size", "1"),
+    ] {
+        let body = format!(r#"{{"dependencies": true, "{field}": {value}}}"#);
+        let answer = admin.explain("*/*", &body).await;
+        assert_eq!(answer.status, 400, "{body}: {}", answer.body);
+        let part = format!("a request for dependencies has no `{field}`");
+        assert!(answer.body.contains(&part), "{part} in {}", answer.body);
+    }
+    for body in [
+        r#"{"start_time": "1970-01-01T00:00:01Z"}"#,
+        r#"{"spans": true, "end_time": "1970-01-01T00:00:01Z"}"#,
+        r#"{"dependencies": false, "endTime": "1970-01-01T00:00:01Z"}"#,
+    ] {
+        let answer = admin.explain("*/*", body).await;
+        assert_eq!(answer.status, 400, "{body}: {}", answer.body);
+        let part = "`start_time_min` and `start_time_max` in place of";
+        assert!(answer.body.contains(part), "{part} in {}", answer.body);
+    }
+    let body = r#"{"dependencies": true, "start_time": "noon"}"#;
+    let answer = admin.explain("*/*", body).await;
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer.body.contains("cannot parse \"noon\""),
+        "{}",
+        answer.body
+    );
+    let answer = admin.explain("*/*", r#"{"dependencies": false}"#).await;
+    assert!(answer.body.contains("Traces("), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn dependencies_that_the_search_refuses_are_a_bad_request() {
+    let answer = TestAdmin::new(Some(ErrorKind::InvalidArgument))
+        .explain("*/*", DEPENDENCIES)
+        .await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (400, "the window says no\n")
+    );
+}
+
 #[tokio::test]
 async fn an_explanation_is_json_where_that_is_asked_for() {
     let answer = TestAdmin::new(None).explain("application/json", "{}").await;
