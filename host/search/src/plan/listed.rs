@@ -102,6 +102,7 @@ impl<'p> Listed<'p> {
         scope: Scope,
         until: Instant,
     ) -> Result<Self, Error> {
+        let snapshot = session.take_snapshot();
         let mut listed = Self::unknown();
         let mut questions = Vec::new();
         groups::collect(predicate, true, &mut questions);
@@ -111,7 +112,7 @@ impl<'p> Listed<'p> {
         if questions.is_empty() {
             return Ok(listed);
         }
-        let Some(snapshot) = session.snapshot().cloned() else {
+        let Some(snapshot) = snapshot else {
             if scope == Scope::Explanation {
                 let unknown = questions.iter().map(|it| (it.id(), Answer::unknown(it)));
                 listed.answers.extend(unknown);

@@ -300,6 +300,15 @@ fn values_are_looked_at_until_the_deadline() {
 }
 
 #[test]
+fn values_are_held_no_longer_than_a_plan_takes() {
+    for predicate in [on_attribute("regex", untyped("G")), service()] {
+        let mut session = session(at_span(["GET"]), limits());
+        run(plan_in(&mut session, &predicate)).unwrap();
+        assert!(session.take_snapshot().is_none(), "{predicate:?}");
+    }
+}
+
+#[test]
 fn values_that_take_too_long_count_as_matching() {
     let all: Vec<_> = (0..200).map(|number| format!("v{number}")).collect();
     let known = snapshot(all.iter().map(|form| (Level::Span, form.as_str())));
