@@ -177,7 +177,7 @@ impl Log {
         let (oldest, _) = self.keep.scan(&[ENTRY]).await?;
         let mut changes = Vec::new();
         let mut live: BTreeMap<u32, Vec<Value<'_>>> = BTreeMap::new();
-        let mut bytes = 0;
+        let (mut bytes, mut removed) = (0, 0);
         for (key, value) in &oldest {
             // At most as much is written as was read.
             if bytes + value.len() + key.len() > MAX_COMMIT {
@@ -195,7 +195,7 @@ impl Log {
                 .or_default()
                 .extend(values.into_iter().filter(is_live));
             changes.push(KeepChange::Delete(key.clone()));
-            self.bytes = self.bytes.saturating_sub(value.len() + ENTRY_OVERHEAD);
+            removed += value.len() + ENTRY_OVERHEAD;
         }
         for (day, mut values) in live {
             values.sort_unstable();
@@ -205,19 +205,28 @@ impl Log {
                 changes.push(put);
             }
         }
-        self.commit(changes).await
+        self.commit(changes).await?;
+        self.bytes = self.bytes.saturating_sub(removed);
+        Ok(())
     }
 
     fn put(&mut self, entry: Vec<u8>) -> KeepChange {
         // A number is used once, also if it is not known whether a commit was made.
         let key = [&[ENTRY][..], &self.next.to_be_bytes()].concat();
         self.next += 1;
-        self.bytes += entry.len() + ENTRY_OVERHEAD;
         KeepChange::Put(key, entry)
     }
 
-    async fn commit(&self, changes: Vec<KeepChange>) -> Result<(), Error> {
-        self.keep.commit(changes).await
+    /// Commits changes. What could not be committed does not count as bytes of the log.
+    async fn commit(&mut self, changes: Vec<KeepChange>) -> Result<(), Error> {
+        let sizes = changes.iter().map(|change| match change {
+            KeepChange::Put(_, entry) => entry.len() + ENTRY_OVERHEAD,
+            KeepChange::Delete(_) => 0,
+        });
+        let grown: usize = sizes.sum();
+        self.keep.commit(changes).await?;
+        self.bytes += grown;
+        Ok(())
     }
 }
 

@@ -203,7 +203,7 @@ impl Searcher {
 
     fn listed(&self) -> Result<&Snapshot, Error> {
         self.snapshot.as_ref().ok_or_else(|| {
-            let text = "the values of this tenant's attributes cannot be used: the log says why, and a restart reads them again";
+            let text = "the values of this tenant's attributes are not known: the log says why, and what to do; where it says that they are lost, they are known again once the spans that refer to them have expired, or are purged";
             Error::new(ErrorKind::Unavailable, text)
         })
     }

@@ -204,7 +204,9 @@ impl Searcher {
         &self,
         request: GetTracesRequest,
     ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
-        let traces = Traces::new(self.session(), traces::requested(request));
+        // No values are looked at.
+        let session = self.session().with_snapshot(None);
+        let traces = Traces::new(session, traces::requested(request));
         stream::try_unfold(traces, |mut traces| async move {
             Ok(traces.next().await?.map(|message| (message, traces)))
         })

@@ -99,9 +99,10 @@ impl Session {
         self
     }
 
-    /// The listed values, if they are known.
-    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
-        self.snapshot.as_ref()
+    /// Takes the listed values, if they are known. The session does not hold them for as long as its client reads the answer, as each change
+    /// of the dictionary makes other ones.
+    pub(crate) fn take_snapshot(&mut self) -> Option<Snapshot> {
+        self.snapshot.take()
     }
 
     /// Yields if the query has computed for a while. Without that, a storage that is always ready and judging between its calls would

@@ -108,6 +108,30 @@ async fn each_tenant_gets_its_own_of_one_request(plugin: Plugin) {
 
 larder_tests::with_plugins!(each_tenant_gets_its_own_of_one_request: kv = Kv, memory = Memory);
 
+/// Tenants that are open when the Export is walked give way to others of it only once they have their spans.
+#[tokio::test]
+async fn an_export_of_more_tenants_than_may_be_open_is_stored() {
+    let larder = options(Plugin::Kv)
+        .environment("LARDER_TENANCY_MAX_OPEN", "4")
+        .start();
+    let client = larder.client().await;
+    let open = ["a", "b", "c", "d"];
+    for tenant in open {
+        refused(&client, vec![of(tenant, 1)]).await;
+    }
+    let others: Vec<String> = (0..9).map(|number| format!("other-{number}")).collect();
+    let all = others.iter().map(String::as_str).chain(open);
+    let sent = all.map(|tenant| of(tenant, 2)).collect();
+    let refused = refused(&client, sent).await;
+    assert_eq!(refused, ExportTracePartialSuccess::default());
+    for tenant in open {
+        assert_eq!(traces(&client, tenant).await, [2, 1], "{tenant}");
+    }
+    for tenant in &others {
+        assert_eq!(traces(&client, tenant).await, [2], "{tenant}");
+    }
+}
+
 #[tokio::test]
 async fn the_header_takes_precedence_over_resources() {
     let larder = options(Plugin::Memory).start();

@@ -59,6 +59,25 @@ async fn values_that_could_not_be_committed_are_not_listed() {
     assert_eq!(tenant.found().unwrap(), ["one"]);
 }
 
+/// Else the log would count as outdated, and each write with a new value would write a part of it anew.
+#[tokio::test]
+async fn commits_that_fail_leave_the_log_as_large_as_it_was() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    let tenant = Tenant::open(&keep, &fragments).await;
+    let long = "x".repeat(4000);
+    let batch = tenant.walk(NOW, &[long.as_str()]);
+    keep.fail(Some(unavailable()));
+    for _ in 0..100 {
+        tenant.write(NOW, &[&batch]).await.unwrap_err();
+    }
+    keep.fail(None);
+    let begun = keep.commits();
+    for value in ["one", "two", "three"] {
+        tenant.store(NOW, &[value]).await;
+    }
+    assert_eq!(keep.commits(), begun + 3);
+}
+
 #[tokio::test]
 async fn many_values_are_committed_in_parts() {
     let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());

@@ -12,7 +12,8 @@ use futures_util::stream::{self, StreamExt as _};
 use larder_core::fair::Lane;
 use larder_ingest::{Ingested, Malformed};
 use larder_model::TenantName;
-use larder_model::storage::{self, ErrorKind};
+use larder_model::dictionary::Snapshot;
+use larder_model::storage::{self, ErrorKind, Storage};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use tonic::Status;
 
@@ -34,6 +35,15 @@ const TOO_FAST: &str = "tenant_too_fast";
 /// Reason for spans that their tenant's storage refuses permanently.
 const NOT_STORED: &str = "tenant_storage";
 
+/// A share that was walked.
+struct WalkedShare {
+    destination: Destination,
+    ingested: Ingested,
+    /// The storage of the tenant if values were listed in its dictionary: it keeps the tenant, and so the dictionary, open until the share
+    /// is written.
+    storage: Option<Arc<dyn Storage>>,
+}
+
 /// Result of one share: its refused spans, or the status with which the client has to retry the request.
 type ShareResult = Result<RefusedSpans, Status>;
 
@@ -48,11 +58,18 @@ impl TraceWriter {
         let walk = move |request: &[u8]| shared.walk_shares(request, &splitter);
         let shares = off_the_connection(request, within, walk).await?;
         let mut refusal = RefusedSpans::default();
-        let written = stream::iter(shares)
-            .map(|(destination, ingested)| self.0.write_share(destination, ingested));
-        // In the order of the request. Each runs to its end even if another fails.
-        let written: Vec<ShareResult> = written.buffered(CONCURRENT_TENANTS).collect().await;
-        for share in written {
+        // Tenants that are kept open come first: others may need their room.
+        let numbered = shares.into_iter().enumerate();
+        let (open, away): (Vec<_>, Vec<_>) =
+            numbered.partition(|(_, share)| share.storage.is_some());
+        let written = stream::iter(open.into_iter().chain(away))
+            .map(|(number, share)| self.0.write_share(number, share));
+        // Each runs to its end even if another fails.
+        let mut written: Vec<(usize, ShareResult)> =
+            written.buffered(CONCURRENT_TENANTS).collect().await;
+        // In the order of the request.
+        written.sort_unstable_by_key(|(number, _)| *number);
+        for (_, share) in written {
             let refused = share?;
             if refused.spans > 0 {
                 refusal.add(refused.spans, &refused.message);
@@ -69,41 +86,69 @@ impl Shared {
         &self,
         request: &[u8],
         splitter: &TenantSplitter,
-    ) -> Result<Vec<(Destination, Ingested)>, Status> {
+    ) -> Result<Vec<WalkedShare>, Status> {
         let walked = self.with_ingest(|ingest| {
             let shares = splitter.split(request)?.into_iter();
             let walked = shares.map(|(destination, share)| {
-                let dictionary = match &destination {
-                    Destination::Tenant(tenant) => self.walking.dictionary_of(Some(tenant)),
+                let open = match &destination {
+                    Destination::Tenant(tenant) => self.open_dictionary(tenant),
                     Destination::Refused(_) => None,
                 };
+                let (storage, dictionary) = open.unzip();
                 ingest.set_dictionary(dictionary);
-                ingest
-                    .walk_share(request, &share)
-                    .map(|it| (destination, it))
+                let ingested = ingest.walk_share(request, &share);
+                ingested.map(|ingested| WalkedShare {
+                    destination,
+                    ingested,
+                    storage,
+                })
             });
             walked.collect::<Result<Vec<_>, Malformed>>()
         });
         let walked = walked.map_err(|error| self.refuse_request(error))?;
-        let spans = walked.iter().map(|(_, ingested)| all_spans(ingested)).sum();
+        let spans = walked.iter().map(|share| all_spans(&share.ingested)).sum();
         let bytes = u64::try_from(request.len()).unwrap_or(u64::MAX);
         self.metrics.received(spans, bytes);
         Ok(walked)
     }
 
-    async fn write_share(&self, destination: Destination, ingested: Ingested) -> ShareResult {
-        match destination {
-            Destination::Tenant(tenant) => self.write_for(&tenant, ingested).await,
+    /// A tenant's storage and its dictionary, if it is open and values are to be listed. The dictionary stays for as long as the storage is
+    /// held.
+    fn open_dictionary(&self, tenant: &TenantName) -> Option<(Arc<dyn Storage>, Snapshot)> {
+        let storage = self.stores.get(Some(tenant))?;
+        Some((storage, self.walking.dictionary_of(Some(tenant))?))
+    }
+
+    /// Writes a share. Returns its number with the result.
+    async fn write_share(&self, number: usize, share: WalkedShare) -> (usize, ShareResult) {
+        let WalkedShare {
+            destination,
+            ingested,
+            storage,
+        } = share;
+        let result = match destination {
+            Destination::Tenant(tenant) => self.write_for(&tenant, storage, ingested).await,
             Destination::Refused(Refusal { reason, text }) => {
                 Ok(self.refuse_share(reason, all_spans(&ingested), &text))
             }
-        }
+        };
+        (number, result)
     }
 
-    async fn write_for(&self, tenant: &TenantName, mut ingested: Ingested) -> ShareResult {
+    /// Writes a share to a tenant, in its storage that is held, or else in the one that is opened.
+    async fn write_for(
+        &self,
+        tenant: &TenantName,
+        held: Option<Arc<dyn Storage>>,
+        mut ingested: Ingested,
+    ) -> ShareResult {
         let spans = ingested.spans;
         let all = all_spans(&ingested);
-        let storage = match stores::storage(&*self.stores, Some(tenant)).await {
+        let storage = match held {
+            Some(storage) => Ok(storage),
+            None => stores::storage(&*self.stores, Some(tenant)).await,
+        };
+        let storage = match storage {
             Ok(storage) => storage,
             // The limit of tenants is reached: retries would delay the other tenants and not succeed.
             Err(error) if error.kind() == ErrorKind::ResourceExhausted => {

@@ -26,8 +26,10 @@ pub(super) struct Shared {
     reserved: Mutex<Reserved>,
     /// Held while the state is changed.
     change: Mutex<()>,
-    /// The day of the last write, and of the clock when it was last told.
+    /// The latest day of a write so far. A clock that is set back does not take it back: the plugin may still tell the later time as that of
+    /// its oldest span, and what has been written since must not be dropped by it.
     written: AtomicU32,
+    /// The day of the clock when it was last told.
     clock: AtomicU32,
     /// Values last written before this day may have been dropped.
     pruned: AtomicU32,
@@ -100,6 +102,9 @@ impl Dictionary {
         static EPOCHS: AtomicU64 = AtomicU64::new(1);
         let _change = self.0.change();
         let none = State::new(EPOCHS.fetch_add(1, Ordering::Relaxed), is_complete);
+        self.0
+            .written
+            .fetch_max(contents.last_day(), Ordering::Relaxed);
         self.0.set(Some(none.with(contents)));
     }
 
@@ -123,7 +128,7 @@ impl Dictionary {
     /// opened anew, or closed, or they were listed on an earlier day. The request must then be walked again.
     pub fn admits(&self, listed: &ListedValues, now: u64) -> bool {
         let today = day(now);
-        self.0.written.store(today, Ordering::Relaxed);
+        self.0.written.fetch_max(today, Ordering::Relaxed);
         let epoch = self.0.current().map(|state| state.epoch);
         epoch == Some(listed.epoch())
             && today <= listed.day().saturating_add(1)

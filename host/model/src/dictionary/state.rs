@@ -65,6 +65,12 @@ impl Contents {
         let known = column.entry(form.to_owned()).or_insert(day);
         *known = day.max(*known);
     }
+
+    /// The latest day of a value; 0 without values.
+    pub(super) fn last_day(&self) -> u32 {
+        let days = self.0.values().flat_map(BTreeMap::values);
+        days.copied().max().unwrap_or(0)
+    }
 }
 
 // === impl State ===

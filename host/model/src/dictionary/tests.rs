@@ -136,6 +136,32 @@ fn the_time_of_the_last_write_counts_where_the_clock_is_behind() {
     assert!(write(&dictionary, NOW + 5 * DAY, &listed));
 }
 
+/// A plugin that keeps spans in the order of their writes may tell a time of a clock that was ahead as that of its oldest span.
+#[test]
+fn days_do_not_go_back_with_the_clock() {
+    let ahead = NOW + 10 * DAY;
+    let dictionary = opened(Bounds::default());
+    store(&dictionary, ahead, &[span("k", "ahead")]);
+    for form in ["one", "two", "ahead"] {
+        store(&dictionary, NOW, &[span("k", form)]);
+    }
+    assert_eq!(dictionary.prune(TODAY + 8), 0);
+    assert_eq!(forms(&dictionary, "k").len(), 3);
+
+    // Nor at a restart.
+    let mut contents = Contents::default();
+    for (level, key, form, day) in dictionary.snapshot().unwrap().all() {
+        contents.add(level, key, form, day);
+    }
+    let reopened = Dictionary::new(Bounds::default());
+    reopened.open(contents, true);
+    let (_, listed) = list(&reopened, NOW, &[span("k", "three")]);
+    assert!(write(&reopened, ahead, &listed.unwrap()), "the first write");
+    store(&reopened, NOW, &[span("k", "four")]);
+    assert_eq!(reopened.prune(TODAY + 8), 0);
+    assert_eq!(forms(&reopened, "k").len(), 5);
+}
+
 #[test]
 fn what_does_not_fit_is_not_listed() {
     let dictionary = opened(SMALL);

@@ -27,6 +27,10 @@ const MAX_TERMS_IN_ALL: usize = 1 << 16;
 const VALUES_PER_CHECK: usize = 64;
 const BYTES_PER_CHECK: usize = 4096;
 
+/// Looking at values may take the time that a query has left, divided by this. Where it takes longer, as costly patterns on many long values
+/// do, fragments with any listed value are judged instead: the newest first, and only until enough are found.
+const TIME_SHARE: u32 = 8;
+
 /// The values that satisfy the conditions of a predicate, which is borrowed as its conditions are known by their places.
 pub(crate) struct Listed<'p> {
     answers: HashMap<Id, Answer>,
@@ -76,15 +80,29 @@ impl<'p> Listed<'p> {
         }
     }
 
-    /// Puts the conditions of a predicate to the values that the session knows. Yields in between.
+    /// Puts the conditions of a predicate to the values that the session knows. Yields in between. Conditions for which this takes too long
+    /// may be satisfied by any value.
     ///
     /// # Errors
-    /// If it takes longer than the budget allows.
+    /// If the budget has no time left.
     pub(crate) async fn ask(
         session: &mut Session,
         predicate: &'p Predicate,
         scope: Scope,
     ) -> Result<Self, Error> {
+        let now = Instant::now();
+        let left = session.budget.deadline().saturating_duration_since(now);
+        Self::ask_until(session, predicate, scope, now + left / TIME_SHARE).await
+    }
+
+    /// As [`Listed::ask`], where it takes too long after `until`.
+    pub(super) async fn ask_until(
+        session: &mut Session,
+        predicate: &'p Predicate,
+        scope: Scope,
+        until: Instant,
+    ) -> Result<Self, Error> {
+        let snapshot = session.take_snapshot();
         let mut listed = Self::unknown();
         let mut questions = Vec::new();
         groups::collect(predicate, true, &mut questions);
@@ -94,7 +112,7 @@ impl<'p> Listed<'p> {
         if questions.is_empty() {
             return Ok(listed);
         }
-        let Some(snapshot) = session.snapshot().cloned() else {
+        let Some(snapshot) = snapshot else {
             if scope == Scope::Explanation {
                 let unknown = questions.iter().map(|it| (it.id(), Answer::unknown(it)));
                 listed.answers.extend(unknown);
@@ -108,7 +126,8 @@ impl<'p> Listed<'p> {
             if listed.answers.contains_key(&id) {
                 continue;
             }
-            let answer = Answer::of(session, &snapshot, &question, left.min(MAX_TERMS)).await?;
+            let most = left.min(MAX_TERMS);
+            let answer = Answer::of(session, &snapshot, &question, most, until).await?;
             left = left.saturating_sub(answer.terms());
             listed.answers.insert(id, answer);
         }
@@ -175,6 +194,7 @@ impl Answer {
         snapshot: &Snapshot,
         question: &Question<'_>,
         most: usize,
+        until: Instant,
     ) -> Result<Self, Error> {
         let key = AttributeKey::new(question.key.as_bytes());
         let deadline = session.budget.deadline();
@@ -190,29 +210,35 @@ impl Answer {
             let mut unchecked = (0, 0);
             for form in values {
                 answer.told.looked_at += 1;
-                let holds = question.may_hold(form, deadline);
-                if holds.map_err(|_| session.budget.out_of_time())? {
+                let holds = question.may_hold(form, until);
+                unchecked = (unchecked.0 + 1, unchecked.1 + form.len());
+                let is_due = unchecked.0 == VALUES_PER_CHECK || unchecked.1 >= BYTES_PER_CHECK;
+                if holds.is_err() || is_due {
+                    unchecked = (0, 0);
+                    let now = Instant::now();
+                    if now > deadline {
+                        return Err(session.budget.out_of_time());
+                    }
+                    if holds.is_err() || now > until {
+                        answer.told.leave(level, "looking at them takes too long");
+                        terms = None;
+                        break;
+                    }
+                    session.yield_if_due().await;
+                }
+                if holds == Ok(true) {
                     answer.told.matching += 1;
                     let found = terms.get_or_insert_default();
                     if found.len() == left {
+                        let why = format!("more than {left} match");
+                        answer.told.leave(level, &why);
                         terms = None;
                         break;
                     }
                     found.push(key.with_value(level, form));
                 }
-                unchecked = (unchecked.0 + 1, unchecked.1 + form.len());
-                if unchecked.0 == VALUES_PER_CHECK || unchecked.1 >= BYTES_PER_CHECK {
-                    unchecked = (0, 0);
-                    if Instant::now() > deadline {
-                        return Err(session.budget.out_of_time());
-                    }
-                    session.yield_if_due().await;
-                }
             }
-            match &terms {
-                Some(terms) => left -= terms.len(),
-                None => answer.told.too_many(level, left),
-            }
+            left -= terms.as_ref().map_or(0, Vec::len);
             answer.at.push((level, terms));
         }
         Ok(answer)
@@ -246,9 +272,9 @@ impl Told {
         }
     }
 
-    fn too_many(&mut self, level: Level, most: usize) {
-        let level = Levels::one(level);
-        let why = format!("more than {most} match at the level {level}");
+    /// Adds why the values of a level are not used.
+    fn leave(&mut self, level: Level, why: &str) {
+        let why = format!("{why} at the level {}", Levels::one(level));
         self.unused = Some(match self.unused.take() {
             Some(before) => format!("{before}; {why}"),
             None => why,

@@ -147,6 +147,7 @@ fn what_cannot_be_answered_is_refused() {
     let unknown = searcher(&memory, limits());
     let refused = run(unknown.attribute_keys(KeysQuery::default())).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(refused.message().contains("have expired"), "{refused}");
     let refused = run(unknown.attribute_values(of_key("k"))).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }

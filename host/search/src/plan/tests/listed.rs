@@ -1,7 +1,7 @@
 //! Plans where values are listed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use larder_core::telemetry::Metrics;
 use larder_model::dictionary::{Bounds, Contents, Dictionary, Snapshot};
@@ -297,6 +297,37 @@ fn values_are_looked_at_until_the_deadline() {
     let pattern = on_attribute("regex", untyped("b"));
     let error = run(plan_in(&mut session, &pattern)).unwrap_err();
     assert_eq!(error.setting(), Some("limits.query_timeout"));
+}
+
+#[test]
+fn values_are_held_no_longer_than_a_plan_takes() {
+    for predicate in [on_attribute("regex", untyped("G")), service()] {
+        let mut session = session(at_span(["GET"]), limits());
+        run(plan_in(&mut session, &predicate)).unwrap();
+        assert!(session.take_snapshot().is_none(), "{predicate:?}");
+    }
+}
+
+#[test]
+fn values_that_take_too_long_count_as_matching() {
+    let all: Vec<_> = (0..200).map(|number| format!("v{number}")).collect();
+    let known = snapshot(all.iter().map(|form| (Level::Span, form.as_str())));
+    let past = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
+    let pattern = on_attribute("regex", untyped("w"));
+    let mut session = session(known.clone(), limits());
+    let listed = run(Listed::ask_until(&mut session, &pattern, Scope::Plan, past)).unwrap();
+    let told = listed.told(&pattern);
+    let unused = told.first().and_then(|told| told.unused.as_deref());
+    assert_eq!(
+        unused,
+        Some("looking at them takes too long at the level span")
+    );
+    let any = terms::present_listed(Level::Span, b"k");
+    let expected = [&unlisted()[..], &[any]].concat();
+    let plan = super::super::plan(&pattern, &listed).unwrap();
+    check(&plan, &pattern, &[expected.as_slice()]);
+    // In the time that there is, none matches.
+    check_listed(&pattern, &known, &[(&[], &unlisted())]);
 }
 
 #[test]
