@@ -249,6 +249,7 @@ impl<'a> Facts<'a> {
         if attribute.validity.utf8 && attribute.validity.nesting {
             let (key, value) = (attribute.key, attribute.value.as_ref());
             let is_scalar = value.is_none_or(string_form::is_scalar);
+            let magnitude = value.and_then(magnitude);
             let mut is_listed = false;
             if is_scalar {
                 self.text.clear();
@@ -257,9 +258,12 @@ impl<'a> Facts<'a> {
                 }
                 fact.term = Some(AttributeKey::new(key).with_value(level, &self.text));
                 let listing = self.listing.as_mut();
-                is_listed = listing.is_some_and(|it| it.list(level, key, &self.text));
+                is_listed = listing.is_some_and(|it| match magnitude {
+                    None => it.list(level, key, &self.text),
+                    Some(_) => it.list_number(level, key, &self.text),
+                });
             }
-            let properties = match value.and_then(magnitude) {
+            let properties = match magnitude {
                 None => [Some(self.presence(is_scalar, is_listed)), None],
                 Some(_) if is_listed => [Some(Property::ListedNumber), None],
                 Some(magnitude) => [Some(Property::Number), Some(Property::Magnitude(magnitude))],

@@ -14,6 +14,7 @@ use super::support::{DAY, Fragments, NOW, Tenant, until};
 
 const SMALL: Bounds = Bounds {
     values: 6,
+    numbers: 6,
     bytes: 60,
     value_bytes: 10,
     all_values: 40,

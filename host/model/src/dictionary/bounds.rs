@@ -7,6 +7,9 @@ use std::ops::{Add, Sub};
 pub struct Bounds {
     /// Values of an attribute.
     pub values: usize,
+    /// Values of an attribute from which on it lists no more numbers. Those that are not listed are found by their magnitudes, while a
+    /// search for a range could not name all that are.
+    pub numbers: usize,
     /// Bytes of the values of an attribute.
     pub bytes: usize,
     /// Bytes of a value, and of a key.
@@ -24,6 +27,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             values: 10_000,
+            numbers: 1024,
             bytes: 1 << 20,
             value_bytes: 4096,
             all_values: 1 << 16,

@@ -80,6 +80,18 @@ impl Listing {
         is_listed
     }
 
+    /// As [`Listing::list`], for a number.
+    pub fn list_number(&mut self, level: Level, key: &[u8], form: &[u8]) -> bool {
+        if let Some(column) = self.snapshot.state.column(level, key)
+            && column.len() >= self.listed.shared.bounds.numbers
+            && column.find(texts::hash(form), form).is_none()
+        {
+            column.set_full();
+            return false;
+        }
+        self.list(level, key, form)
+    }
+
     /// What has to be recorded before the request's fragments are written; `None` if no value was listed.
     pub fn finish(self) -> Option<Arc<ListedValues>> {
         self.is_used.then(|| Arc::new(self.listed))

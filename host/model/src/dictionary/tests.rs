@@ -17,6 +17,7 @@ const TODAY: u32 = 20_000;
 
 const SMALL: Bounds = Bounds {
     values: 5,
+    numbers: 5,
     bytes: 40,
     value_bytes: 12,
     all_values: 24,
@@ -137,6 +138,21 @@ fn the_time_of_the_last_write_counts_where_the_clock_is_behind() {
 }
 
 /// A plugin that keeps spans in the order of their writes may tell a time of a clock that was ahead as that of its oldest span.
+#[test]
+fn an_attribute_with_many_values_lists_no_more_numbers() {
+    let dictionary = opened(Bounds {
+        numbers: 2,
+        ..Bounds::default()
+    });
+    store(&dictionary, NOW, &[span("n", "1"), span("n", "2")]);
+    let mut listing = Listing::new(dictionary.for_request(NOW).unwrap());
+    let mut number = |form: &str| listing.list_number(Level::Span, b"n", form.as_bytes());
+    assert_eq!([number("2"), number("3")], [true, false]);
+    assert!(listing.list(Level::Span, b"n", b"a text"));
+    let snapshot = dictionary.snapshot().unwrap();
+    assert!(!snapshot.values(Level::Span, b"n").is_complete());
+}
+
 #[test]
 fn days_do_not_go_back_with_the_clock() {
     let ahead = NOW + 10 * DAY;
