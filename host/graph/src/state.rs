@@ -16,7 +16,7 @@ use crate::bucket::Bucket;
 /// 3. It begins at or before the frontier, in a bucket without an entry, and has no row.
 /// 4. It begins in a settled bucket whose record has its calls, and has no row elsewhere. One without calls and within one bucket needs
 ///    no row.
-/// 5. Retention has taken some of it, and the record with its row is suspect.
+/// 5. Retention has taken some of it, and the records are suspect that have a row of it, or in whose buckets a span of it starts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     /// Part of each key: entries of another series are remains.
@@ -74,7 +74,7 @@ pub(crate) enum Before {
 pub(crate) struct Record {
     /// The group with its values; `None` if it has no rows.
     pub(crate) group: Option<Stored>,
-    /// Everything that its traces are made of was written at this time or later.
+    /// Everything that the traces are made of with spans in the bucket, or with rows in the record, was written at this time or later.
     pub(crate) needs_write: u64,
     /// The number of drops that had been seen when it was made.
     pub(crate) drops: u64,

@@ -51,7 +51,7 @@ struct Verdicts {
     late: Vec<(TraceId, Bucket)>,
     /// Buckets without an entry in which traces begin.
     opened: Vec<Bucket>,
-    /// The buckets of the traces that have rows in the record.
+    /// The buckets of the traces with spans that start in the bucket, whether they have rows in the record or not.
     buckets: HashSet<Bucket>,
 }
 
@@ -246,12 +246,15 @@ fn judge(
         let buckets: HashSet<Bucket> = trace.starts.iter().copied().map(Bucket::of).collect();
         let mut others = buckets.iter().filter(|bucket| **bucket != own);
         let is_elsewhere = others.any(|bucket| found.contains_key(&(*bucket, *id)));
+        if buckets.contains(&begun.bucket) {
+            // Once retention takes what lies elsewhere, the trace may begin here.
+            verdicts.buckets.extend(buckets);
+        }
         if is_elsewhere {
             verdicts.late.push((*id, own));
         } else if own == begun.bucket {
             let times = (trace.first, trace.last);
             judged.rows.push(*id, times, &trace.calls);
-            verdicts.buckets.extend(buckets);
         } else if state.record(own).is_some() {
             let row = found.get(&(own, *id));
             if !row.is_some_and(|row| row.is_of(trace)) {
