@@ -140,13 +140,20 @@ impl State {
 
     /// The entry of a bucket that is written to for the first time.
     pub(crate) fn new_entry(&self, bucket: Bucket, now: u64) -> Entry {
-        let first_write = if self.is_unknown(bucket) {
-            self.drops.oldest.unwrap_or(0).min(now)
-        } else {
-            now
-        };
+        if self.is_unknown(bucket) {
+            return self.found_entry(now);
+        }
         Entry {
-            first_write,
+            first_write: now,
+            opened: now,
+            phase: Phase::Open,
+        }
+    }
+
+    /// The entry of a bucket in which something begins that was written at a time that nobody knows.
+    pub(crate) fn found_entry(&self, now: u64) -> Entry {
+        Entry {
+            first_write: self.drops.oldest.unwrap_or(0).min(now),
             opened: now,
             phase: Phase::Open,
         }

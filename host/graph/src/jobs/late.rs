@@ -298,7 +298,7 @@ async fn commit(
         let state = &inner.state;
         let is_new = |it: &Bucket| !state.buckets.contains_key(it) && !state.is_unknown(*it);
         let opened = opened.into_iter().filter(is_new);
-        entries.extend(opened.map(|it| (it, state.new_entry(it, now))));
+        entries.extend(opened.map(|it| (it, state.found_entry(now))));
         let is_same = |(id, number): &&(TraceId, u64)| {
             inner
                 .late_marks

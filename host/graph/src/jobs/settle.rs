@@ -278,7 +278,7 @@ async fn commit(
     let gate = shared.gate().await;
     shared.refresh(&gate).await?;
     let now = shared.now();
-    let (series, entry, opened, late, frontier) = {
+    let (series, entry, opened, late, frontier, is_empty) = {
         let inner = shared.inner.lock();
         let state = &inner.state;
         let entry = state.buckets.get(&bucket).ok_or(Failure::Overtaken)?;
@@ -305,12 +305,14 @@ async fn commit(
             .opened
             .into_iter()
             .filter(|it| !state.buckets.contains_key(it))
-            .map(|it| (it, state.new_entry(it, now)))
+            .map(|it| (it, state.found_entry(now)))
             .collect();
         let mut late = verdicts.late;
         late.retain(|(id, _)| !state.late.contains_key(id));
         let frontier = is_unknown.then(|| bucket.before());
-        (state.series, entry, opened, late, frontier)
+        // A late trace may begin in it, and then its first write has to be known.
+        let is_empty = is_empty && state.late.is_empty();
+        (state.series, entry, opened, late, frontier, is_empty)
     };
     let marks = opened
         .iter()

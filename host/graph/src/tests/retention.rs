@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use larder_model::storage::Observer as _;
 use larder_proto::storage::v2::Dependency;
 
 use super::world::{BUCKET, START, World, call, of, op};
@@ -178,5 +179,28 @@ fn what_is_left_of_a_trace_counts_although_the_record_that_had_it_is_gone() {
         world.settle();
         world.check_all();
         assert_eq!(world.reads(), 0);
+    }
+}
+
+#[test]
+fn a_trace_that_comes_while_its_empty_bucket_is_settled_is_as_old_as_it_is() {
+    for pieces in 1..8 {
+        let mut world = World::new();
+        world.settle();
+        // A write that is marked, and that the plugin refuses.
+        drop(world.begin(call(1, START)).unwrap());
+        world.graph.after_write();
+        world.pass(Duration::from_mins(10));
+        for _ in 0..pieces {
+            world.step();
+        }
+        world.write(call(2, START));
+        world.pass(Duration::from_mins(1));
+        world.write(call(3, START + 3 * BUCKET));
+        world.settle();
+        assert_eq!(world.reads(), 0);
+        world.drop_oldest(1);
+        assert_eq!(world.dependencies(START, START + BUCKET), []);
+        world.check_all();
     }
 }
