@@ -17,7 +17,7 @@ use crate::bucket::Bucket;
 use crate::record::{Damage, Extent, Head, Page, PageHead, calls, load_pages};
 use crate::rows::has_one;
 use crate::shared::Shared;
-use crate::state::{Before, Phase, Settling, State, Stored};
+use crate::state::{Before, Entry, Phase, Settling, State, Stored};
 
 /// Records added up before the task yields.
 const RECORDS_A_YIELD: usize = 64;
@@ -105,11 +105,13 @@ impl Kept {
         })
     }
 
-    /// Notes that a record cannot be read.
-    fn damaged(&self, bucket: Bucket, damage: &Damage) {
+    /// Notes that a record cannot be read. One that was replaced since may be gone.
+    fn damaged(&self, (bucket, stored): (Bucket, &Stored), damage: &Damage) {
         tracing::warn!(tenant = self.shared.tenant, %damage, "a record of the service graph cannot be read: dependencies are answered from all spans");
-        if !matches!(damage, Damage::Keep(_)) {
-            self.shared.inner.lock().damaged.insert(bucket);
+        let mut inner = self.shared.inner.lock();
+        let current = inner.state.buckets.get(&bucket).and_then(Entry::group);
+        if damage.is_lasting() && current == Some(stored) {
+            inner.damaged.insert(bucket);
             self.shared.changed.notify_one();
         }
     }
@@ -207,7 +209,7 @@ impl View for Kept {
             match self.suspects(stored).await {
                 Ok(ids) => changed.extend(ids),
                 Err(damage) => {
-                    self.damaged(*bucket, &damage);
+                    self.damaged((*bucket, stored), &damage);
                     return None;
                 }
             }
@@ -240,7 +242,7 @@ impl View for Kept {
             let (head, counts) = match self.counts(*bucket, stored).await {
                 Ok(counts) => counts,
                 Err(damage) => {
-                    self.damaged(*bucket, &damage);
+                    self.damaged((*bucket, stored), &damage);
                     return false;
                 }
             };

@@ -7,7 +7,7 @@ mod tidy;
 
 use std::sync::Arc;
 
-use larder_model::storage::{Error, ErrorKind};
+use larder_model::storage::Error;
 
 use crate::bucket::Bucket;
 use crate::config::nanos;
@@ -169,12 +169,8 @@ impl Shared {
             }
             Err(Failure::Closed | Failure::Overtaken) => {}
             Err(Failure::Damaged(bucket, damage)) => {
-                let is_lost = match &damage {
-                    Damage::Missing | Damage::Content(_) => true,
-                    Damage::Keep(error) => error.kind() == ErrorKind::DataLoss,
-                };
                 let tenant = &self.tenant;
-                if is_lost {
+                if damage.is_lasting() {
                     tracing::warn!(tenant, %damage, "a record of the service graph cannot be read, and is made anew");
                     inner.damaged.insert(bucket);
                     return;

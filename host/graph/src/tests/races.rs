@@ -136,3 +136,20 @@ fn backfilling_believes_nothing_that_it_saw_before_the_state_was_made_anew() {
         assert_eq!(world.reads(), 0, "after {pieces} pieces");
     }
 }
+
+#[test]
+fn a_query_that_reads_a_replaced_record_too_late_judges_all_and_opens_no_bucket_again() {
+    let mut world = World::new();
+    world.write(call(1, START));
+    world.settle();
+    let view = world.graph.view(TimeRange::ALL);
+    assert!(view.is_some());
+    world.write(call(2, START));
+    world.settle();
+    world.keep.expire();
+    let (expected, groups) = (world.expected(0, u64::MAX), world.keep.names());
+    let made = Arc::new(Made(Mutex::new(view)));
+    assert_eq!(world.ask(0, u64::MAX, Some(made)), expected);
+    world.work();
+    assert_eq!(world.keep.names(), groups);
+}

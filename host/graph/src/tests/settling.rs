@@ -187,3 +187,20 @@ fn work_that_fails_is_tried_again_later() {
     world.settle();
     assert_eq!(world.reads(), 0);
 }
+
+#[test]
+fn a_record_that_its_place_has_lost_is_made_anew_once_a_query_asks_for_it() {
+    let mut world = World::new();
+    world.write(call(1, START));
+    world.settle();
+    // No head is in memory any more.
+    world.restart();
+    world.count();
+    let groups = world.keep.names();
+    world.keep.loses.store(true, Ordering::Relaxed);
+    world.check_all();
+    world.keep.loses.store(false, Ordering::Relaxed);
+    world.settle();
+    assert_ne!(world.keep.names(), groups);
+    assert_eq!(world.reads(), 0);
+}
