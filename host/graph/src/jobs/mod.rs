@@ -15,6 +15,9 @@ use crate::record::Damage;
 use crate::shared::{Inner, Shared};
 use crate::state::{Entry, Phase};
 
+/// Suspect records that count as waiting. A loss may touch the records of a whole store, and they are in no hurry.
+const MOST_SUSPECTS: usize = 2;
+
 /// One kind of work. It is done in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Job {
@@ -140,24 +143,25 @@ impl Shared {
         if state.drops.is_unknown {
             return;
         }
-        let at = |bucket: Bucket, entry: &Entry| {
-            if matches!(entry.phase, Phase::Open) {
-                let written = written.get(&bucket).copied().unwrap_or_default();
-                let quiet = nanos(self.config.quiet);
-                let quiet = written.max(bucket.range().end).saturating_add(quiet);
-                let longest = entry.opened.saturating_add(nanos(self.config.longest_open));
-                return Some(quiet.min(longest));
-            }
-            entry.suspect(&state.drops)?;
-            let quiet = inner.dropped.saturating_add(nanos(self.config.quiet));
-            let longest = nanos(self.config.longest_suspect);
-            Some(quiet.min(inner.first_dropped.saturating_add(longest)))
-        };
+        let quiet = nanos(self.config.quiet);
+        let is_open = |entry: &Entry| matches!(entry.phase, Phase::Open);
+        // Those that are written to first, as each query reads them, and more of them come.
+        for (bucket, entry) in state.buckets.iter().filter(|it| is_open(it.1)) {
+            let written = written.get(bucket).copied().unwrap_or_default();
+            let quiet = written.max(bucket.range().end).saturating_add(quiet);
+            let longest = entry.opened.saturating_add(nanos(self.config.longest_open));
+            next.add(inner, now, Job::Settle(*bucket), quiet.min(longest));
+        }
+        let most = next.waiting.saturating_add(MOST_SUSPECTS);
+        let longest = nanos(self.config.longest_suspect);
+        let longest = inner.first_dropped.saturating_add(longest);
+        let at = inner.dropped.saturating_add(quiet).min(longest);
         for (bucket, entry) in state.buckets.iter() {
-            if let Some(at) = at(*bucket, entry) {
+            if entry.suspect(&state.drops).is_some() {
                 next.add(inner, now, Job::Settle(*bucket), at);
             }
         }
+        next.waiting = next.waiting.min(most);
     }
 
     fn ended(&self, job: Job, outcome: Outcome) {

@@ -204,3 +204,32 @@ fn a_trace_that_comes_while_its_empty_bucket_is_settled_is_as_old_as_it_is() {
         world.check_all();
     }
 }
+
+#[test]
+fn an_open_bucket_is_settled_before_records_that_retention_may_have_touched() {
+    let mut world = World::new();
+    world.settle();
+    for number in 1..11_u64 {
+        world.write(call(number.into(), START + number * BUCKET));
+        world.pass(Duration::from_mins(5));
+    }
+    world.settle();
+    world.write(call(11, START + 100 * BUCKET));
+    world.drop_oldest(2);
+    let suspect = world.graph.figures().suspect_buckets;
+    assert!(suspect > 0);
+    world.pass(Duration::from_hours(1));
+    for _ in 0..100 {
+        if world.graph.figures().open_buckets == 0 {
+            break;
+        }
+        world.step();
+    }
+    let figures = world.graph.figures();
+    assert_eq!(
+        (figures.open_buckets, figures.suspect_buckets),
+        (0, suspect)
+    );
+    world.settle();
+    assert_eq!(world.reads(), 0);
+}
