@@ -19,6 +19,9 @@ use crate::rows::has_one;
 use crate::shared::Shared;
 use crate::state::{Before, Entry, Phase, Settling, State, Stored};
 
+/// Ranges of time that are searched one by one. A client may write into any number of buckets; from here on it costs less to judge the
+/// window as if nothing were kept.
+const MOST_RANGES: usize = 256;
 /// Records added up before the task yields.
 const RECORDS_A_YIELD: usize = 64;
 
@@ -83,6 +86,10 @@ impl Kept {
         if !is_any {
             return None;
         }
+        let unsettled = unsettled(&state, window);
+        if unsettled.len() > MOST_RANGES {
+            return None;
+        }
         let before = state.buckets.range(..=*within.end());
         let suspect = before
             .filter_map(|(bucket, entry)| Some((*bucket, entry.suspect(drops)?.group.clone()?)));
@@ -97,7 +104,7 @@ impl Kept {
             keep,
             window,
             late: state.late.keys().copied().collect(),
-            unsettled: unsettled(&state, window),
+            unsettled,
             suspect: suspect.collect(),
             used,
             used_times,

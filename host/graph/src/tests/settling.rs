@@ -204,3 +204,18 @@ fn a_record_that_its_place_has_lost_is_made_anew_once_a_query_asks_for_it() {
     assert_ne!(world.keep.names(), groups);
     assert_eq!(world.reads(), 0);
 }
+
+#[test]
+fn a_query_does_not_search_as_often_as_there_are_open_buckets() {
+    let mut world = World::new();
+    world.settle();
+    world.write(call(1, START));
+    world.settle();
+    let many = (1..1001_u64).flat_map(|number| call(number.into(), START + 2 * number * BUCKET));
+    world.write(many.collect());
+    assert_eq!(world.graph.figures().open_buckets, 1000);
+    let before = world.memory.finds.load(Ordering::Relaxed);
+    world.check(START, START + BUCKET);
+    let finds = world.memory.finds.load(Ordering::Relaxed) - before;
+    assert!(finds < 10, "{finds}");
+}
