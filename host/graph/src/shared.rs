@@ -431,11 +431,6 @@ impl Inner {
         let before = self.statistics.replace(*statistics).unwrap_or_default();
         let has_dropped = statistics.dropped_since(&before) != Dropped::default();
         let drops = &mut self.state.drops;
-        let had_suspects = self
-            .state
-            .buckets
-            .values()
-            .any(|entry| entry.suspect(drops).is_some());
         drops.oldest = statistics.oldest_write;
         let was_unknown = drops.is_unknown;
         let bound = match statistics.oldest_write {
@@ -451,6 +446,8 @@ impl Inner {
         };
         let is_gone = bound > drops.before || has_dropped || (drops.is_unknown && !was_unknown);
         if is_gone {
+            let mut entries = self.state.buckets.values();
+            let had_suspects = entries.any(|entry| entry.suspect(drops).is_some());
             drops.number += 1;
             drops.before = drops.before.max(bound);
             self.dropped = now;
