@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     pub(crate) has_orphans: bool,
     /// Buckets whose record cannot be read.
     pub(crate) damaged: BTreeSet<Bucket>,
+    /// Open buckets that have too many traces to be settled.
+    pub(crate) too_large: BTreeSet<Bucket>,
     pub(crate) retries: HashMap<Job, Retry>,
     /// Time spent on work in the background.
     pub(crate) worked: Duration,
@@ -112,6 +114,7 @@ impl Shared {
             remains: Vec::new(),
             has_orphans: false,
             damaged: BTreeSet::new(),
+            too_large: BTreeSet::new(),
             retries: HashMap::new(),
             worked: Duration::ZERO,
         };
@@ -391,6 +394,7 @@ impl Inner {
         self.late_counts.clear();
         self.late_marks.clear();
         self.damaged.clear();
+        self.too_large.clear();
         self.retries.clear();
     }
 

@@ -62,16 +62,20 @@ enum Lies {
 impl Kept {
     /// A view for the traces within a window. `None` if all have to be judged.
     pub(crate) fn new(shared: &Arc<Shared>, window: TimeRange) -> Option<Self> {
+        let within = Bucket::of(window.start)..=Bucket::of(window.end);
         let (keep, state) = {
             let inner = shared.inner.lock();
             // Until the plugin has told its counters nobody knows what it dropped while the tenant was closed.
-            let is_whole = inner.has_statistics()
+            // Those that are too large would have to be judged also in queries of other times.
+            let mut too_large = inner.too_large.iter();
+            let is_small = too_large.all(|it| within.contains(it));
+            let is_whole = is_small
+                && inner.has_statistics()
                 && inner.is_current()
                 && !inner.state.drops.is_unknown
                 && inner.damaged.is_empty();
             is_whole.then(|| (Arc::clone(&inner.keep), inner.state.clone()))?
         };
-        let within = Bucket::of(window.start)..=Bucket::of(window.end);
         let drops = &state.drops;
         let mut used = BTreeMap::new();
         let mut is_any = false;

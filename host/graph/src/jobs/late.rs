@@ -11,6 +11,7 @@ use super::tidy::give_back_all;
 use super::{Failure, Outcome};
 use crate::bucket::Bucket;
 use crate::checkpoint::pause;
+use crate::codec::Damaged;
 use crate::entries::{late_key, put_bucket};
 use crate::record::Names;
 use crate::shared::Shared;
@@ -197,6 +198,10 @@ async fn change(
     };
     if with.is_empty() && found.is_empty() {
         return Ok(Some(change));
+    }
+    let rows = change.before.group.as_ref().map_or(0, |it| it.bytes);
+    if rows > shared.config.most_bytes as u64 {
+        return Err(damaged(Damaged("it has grown too large").into()));
     }
     let without: HashSet<TraceId> = found
         .into_keys()

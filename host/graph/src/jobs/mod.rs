@@ -64,6 +64,11 @@ pub(crate) enum Failure {
     /// The state has been replaced, or the bucket has been opened again.
     #[error("the state has changed")]
     Overtaken,
+    /// A bucket has too many traces to be settled.
+    #[error(
+        "the traces of a bucket take more than {0} bytes: it is not settled, and they are judged in each query of its time"
+    )]
+    TooLarge(usize),
     /// The record of a bucket cannot be read.
     #[error("the record of a bucket cannot be read: {1}")]
     Damaged(Bucket, Damage),
@@ -170,6 +175,12 @@ impl Shared {
         match outcome {
             Ok(()) => {
                 inner.retries.remove(&job);
+                if let Job::Settle(bucket) = job {
+                    inner.too_large.remove(&bucket);
+                }
+            }
+            Err(failure @ Failure::TooLarge(_)) => {
+                inner.failed(self, (job, now), &failure.to_string());
             }
             Err(Failure::Closed | Failure::Overtaken) => {}
             Err(Failure::Damaged(bucket, damage)) => {
