@@ -26,6 +26,8 @@ pub struct Config {
     pub late_a_write: usize,
     /// More late traces than these, for one bucket or in all, reopen the bucket.
     pub most_late: usize,
+    /// Bytes of one bucket's traces held at once, about. A bucket with more stays open, and its traces are judged in each query of its time.
+    pub most_bytes: usize,
     /// Records that retention may have touched wait for no longer than this until they are made anew.
     pub longest_suspect: Duration,
     /// The wait after a failure. It doubles from failure to failure, up to [`Config::longest_retry`].
@@ -50,6 +52,7 @@ impl Default for Config {
             late_batch: 4096,
             late_a_write: 4096,
             most_late: 65_536,
+            most_bytes: 1 << 30,
             longest_suspect: Duration::from_mins(10),
             retry: Duration::from_secs(5),
             longest_retry: Duration::from_mins(10),

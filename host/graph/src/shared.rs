@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     pub(crate) has_orphans: bool,
     /// Buckets whose record cannot be read.
     pub(crate) damaged: BTreeSet<Bucket>,
+    /// Open buckets that have too many traces to be settled.
+    pub(crate) too_large: BTreeSet<Bucket>,
     pub(crate) retries: HashMap<Job, Retry>,
     /// Time spent on work in the background.
     pub(crate) worked: Duration,
@@ -112,6 +114,7 @@ impl Shared {
             remains: Vec::new(),
             has_orphans: false,
             damaged: BTreeSet::new(),
+            too_large: BTreeSet::new(),
             retries: HashMap::new(),
             worked: Duration::ZERO,
         };
@@ -407,6 +410,7 @@ impl Inner {
         self.late_counts.clear();
         self.late_marks.clear();
         self.damaged.clear();
+        self.too_large.clear();
         self.retries.clear();
     }
 
@@ -447,11 +451,6 @@ impl Inner {
         let before = self.statistics.replace(*statistics).unwrap_or_default();
         let has_dropped = statistics.dropped_since(&before) != Dropped::default();
         let drops = &mut self.state.drops;
-        let had_suspects = self
-            .state
-            .buckets
-            .values()
-            .any(|entry| entry.suspect(drops).is_some());
         drops.oldest = statistics.oldest_write;
         let was_unknown = drops.is_unknown;
         let bound = match statistics.oldest_write {
@@ -467,6 +466,8 @@ impl Inner {
         };
         let is_gone = bound > drops.before || has_dropped || (drops.is_unknown && !was_unknown);
         if is_gone {
+            let mut entries = self.state.buckets.values();
+            let had_suspects = entries.any(|entry| entry.suspect(drops).is_some());
             drops.number += 1;
             drops.before = drops.before.max(bound);
             self.dropped = now;

@@ -16,7 +16,7 @@ use crate::bucket::Bucket;
 /// 3. It begins at or before the frontier, in a bucket without an entry, and has no row.
 /// 4. It begins in a settled bucket whose record has its calls, and has no row elsewhere. One without calls and within one bucket needs
 ///    no row.
-/// 5. Retention has taken some of it, and the record with its row is suspect.
+/// 5. Retention has taken some of it, and the records are suspect that have a row of it, or in whose buckets a span of it starts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     /// Part of each key: entries of another series are remains.
@@ -74,7 +74,7 @@ pub(crate) enum Before {
 pub(crate) struct Record {
     /// The group with its values; `None` if it has no rows.
     pub(crate) group: Option<Stored>,
-    /// Everything that its traces are made of was written at this time or later.
+    /// Everything that the traces are made of with spans in the bucket, or with rows in the record, was written at this time or later.
     pub(crate) needs_write: u64,
     /// The number of drops that had been seen when it was made.
     pub(crate) drops: u64,
@@ -140,13 +140,20 @@ impl State {
 
     /// The entry of a bucket that is written to for the first time.
     pub(crate) fn new_entry(&self, bucket: Bucket, now: u64) -> Entry {
-        let first_write = if self.is_unknown(bucket) {
-            self.drops.oldest.unwrap_or(0).min(now)
-        } else {
-            now
-        };
+        if self.is_unknown(bucket) {
+            return self.found_entry(now);
+        }
         Entry {
-            first_write,
+            first_write: now,
+            opened: now,
+            phase: Phase::Open,
+        }
+    }
+
+    /// The entry of a bucket in which something begins that was written at a time that nobody knows.
+    pub(crate) fn found_entry(&self, now: u64) -> Entry {
+        Entry {
+            first_write: self.drops.oldest.unwrap_or(0).min(now),
             opened: now,
             phase: Phase::Open,
         }

@@ -17,8 +17,11 @@ use crate::bucket::Bucket;
 use crate::record::{Damage, Extent, Head, Page, PageHead, calls, load_pages};
 use crate::rows::has_one;
 use crate::shared::Shared;
-use crate::state::{Before, Phase, Settling, State, Stored};
+use crate::state::{Before, Entry, Phase, Settling, State, Stored};
 
+/// Ranges of time that are searched one by one. A client may write into any number of buckets; from here on it costs less to judge the
+/// window as if nothing were kept.
+const MOST_RANGES: usize = 256;
 /// Records added up before the task yields.
 const RECORDS_A_YIELD: usize = 64;
 
@@ -68,12 +71,15 @@ enum Lies {
 impl Kept {
     /// A view for the traces within a window. `None` if all have to be judged.
     pub(crate) fn new(shared: &Arc<Shared>, window: TimeRange) -> Option<Self> {
+        let within = Bucket::of(window.start)..=Bucket::of(window.end);
         let (keep, state) = {
             let inner = shared.inner.lock();
-            let is_usable = inner.unusable().is_none();
+            // Those that are too large would have to be judged also in queries of other times.
+            let mut too_large = inner.too_large.iter();
+            let is_small = too_large.all(|it| within.contains(it));
+            let is_usable = is_small && inner.unusable().is_none();
             is_usable.then(|| (Arc::clone(&inner.keep), inner.state.clone()))?
         };
-        let within = Bucket::of(window.start)..=Bucket::of(window.end);
         let drops = &state.drops;
         let mut used = BTreeMap::new();
         let mut is_any = false;
@@ -86,6 +92,10 @@ impl Kept {
             }
         }
         if !is_any {
+            return None;
+        }
+        let unsettled = unsettled(&state, window);
+        if unsettled.len() > MOST_RANGES {
             return None;
         }
         let before = state.buckets.range(..=*within.end());
@@ -102,7 +112,7 @@ impl Kept {
             keep,
             window,
             late: state.late.keys().copied().collect(),
-            unsettled: unsettled(&state, window),
+            unsettled,
             suspect: suspect.collect(),
             used,
             used_times,
@@ -111,11 +121,13 @@ impl Kept {
         })
     }
 
-    /// Notes that a record cannot be read.
-    fn damaged(&self, bucket: Bucket, damage: &Damage) {
+    /// Notes that a record cannot be read. One that was replaced since may be gone.
+    fn damaged(&self, (bucket, stored): (Bucket, &Stored), damage: &Damage) {
         tracing::warn!(tenant = self.shared.tenant, %damage, "a record of the service graph cannot be read: dependencies are answered from all spans");
-        if !matches!(damage, Damage::Keep(_)) {
-            self.shared.inner.lock().damaged.insert(bucket);
+        let mut inner = self.shared.inner.lock();
+        let current = inner.state.buckets.get(&bucket).and_then(Entry::group);
+        if damage.is_lasting() && current == Some(stored) {
+            inner.damaged.insert(bucket);
             self.shared.changed.notify_one();
         }
     }
@@ -229,7 +241,7 @@ impl View for Kept {
             match self.suspects(stored).await {
                 Ok(ids) => changed.extend(ids),
                 Err(damage) => {
-                    self.damaged(*bucket, &damage);
+                    self.damaged((*bucket, stored), &damage);
                     return None;
                 }
             }
@@ -267,7 +279,7 @@ impl View for Kept {
             } = match sums {
                 Ok(sums) => sums,
                 Err(damage) => {
-                    self.damaged(*bucket, &damage);
+                    self.damaged((*bucket, stored), &damage);
                     return false;
                 }
             };

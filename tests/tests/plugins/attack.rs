@@ -79,8 +79,9 @@ impl<'a> Attack<'a> {
     /// Lets the plugin misbehave, and compares the outcome.
     pub(crate) async fn run(mut self, outcome: Outcome) {
         let case = self.case();
-        self.order(&format!("arm {case}")).await;
+        // An exclusive plugin is asked for its statistics within the write that arms it.
         let counted = self.counted(outcome);
+        self.order(&format!("arm {case}")).await;
         let ended = self.provoke().await;
         match (outcome, ended) {
             (Outcome::Serves(..) | Outcome::Counts(_), ended) => {

@@ -34,9 +34,7 @@ pub(super) async fn backfill(shared: &Shared) -> Outcome {
     loop {
         let frontier = {
             let mut inner = shared.inner.lock();
-            if inner.epoch != epoch {
-                return Err(Failure::Overtaken);
-            }
+            inner.check_epoch(epoch)?;
             let Some(frontier) = inner.state.frontier else {
                 return Ok(());
             };
@@ -50,7 +48,9 @@ pub(super) async fn backfill(shared: &Shared) -> Outcome {
         let first = Bucket(frontier.0.saturating_sub(reach - 1));
         match look(shared, first.to(frontier), FIRST_LIMIT << doublings).await? {
             Spans::None => {
-                shared.inner.lock().move_frontier(frontier, first.before());
+                let mut inner = shared.inner.lock();
+                inner.check_epoch(epoch)?;
+                inner.move_frontier(frontier, first.before());
                 reach = reach.saturating_mul(2);
                 doublings = MOST_DOUBLINGS.min(doublings + 1);
             }
@@ -58,6 +58,7 @@ pub(super) async fn backfill(shared: &Shared) -> Outcome {
                 let newest = Bucket::of(start);
                 let is_unknown = {
                     let mut inner = shared.inner.lock();
+                    inner.check_epoch(epoch)?;
                     inner.move_frontier(frontier, Some(newest));
                     inner.state.is_unknown(newest)
                 };
@@ -73,6 +74,15 @@ pub(super) async fn backfill(shared: &Shared) -> Outcome {
 }
 
 impl Inner {
+    /// Checks that the state was not replaced: writes that were marked in the one before are not marked in this one.
+    fn check_epoch(&self, epoch: u64) -> Outcome {
+        if self.epoch == epoch {
+            Ok(())
+        } else {
+            Err(Failure::Overtaken)
+        }
+    }
+
     /// Moves the frontier, unless it has been moved in between.
     fn move_frontier(&mut self, from: Bucket, to: Option<Bucket>) {
         if self.state.frontier == Some(from) && to != Some(from) {

@@ -11,6 +11,7 @@ use super::tidy::give_back_all;
 use super::{Failure, Outcome};
 use crate::bucket::Bucket;
 use crate::checkpoint::pause;
+use crate::codec::Damaged;
 use crate::entries::{late_key, put_bucket};
 use crate::record::Names;
 use crate::shared::Shared;
@@ -31,13 +32,28 @@ struct Begun {
     state: State,
 }
 
-/// The record of a bucket that changes.
+/// The record of a bucket in which spans of late traces start.
 struct Change {
     bucket: Bucket,
     before: Arc<Record>,
+    /// These traces.
+    ids: Vec<TraceId>,
+    /// True if its rows change; `stored` has them then.
+    has_rows: bool,
     stored: Option<Stored>,
-    /// The buckets of the traces that get rows.
-    buckets: BTreeSet<Bucket>,
+}
+
+/// Traces that were judged, each with the buckets in which its spans start.
+type Traces = HashMap<TraceId, (TraceCalls, BTreeSet<Bucket>)>;
+
+/// What becomes of the records.
+#[derive(Default)]
+struct Swaps {
+    /// Buckets with other records, and buckets that are opened.
+    entries: Vec<(Bucket, Entry)>,
+    /// Buckets whose records keep their rows, and depend on older writes than before.
+    older: Vec<(Bucket, Entry)>,
+    has_orphans: bool,
 }
 
 /// Takes in some late traces.
@@ -60,9 +76,9 @@ pub(super) async fn apply(shared: &Shared) -> Outcome {
     }
     let opened: BTreeSet<Bucket> = traces
         .values()
-        .map(|trace| Bucket::of(trace.first))
+        .map(|(trace, _)| Bucket::of(trace.first))
         .collect();
-    match commit(shared, &begun, changes, opened).await {
+    match commit(shared, &begun, (&traces, changes), opened).await {
         Ok(replaced) => {
             give_back_all(shared, replaced).await;
             Ok(())
@@ -98,12 +114,9 @@ async fn begin(shared: &Shared) -> Result<Begun, Failure> {
 }
 
 /// Judges the traces that are still stored, those of them that can be taken in at once.
-async fn read(
-    begun: &mut Begun,
-    reader: &mut Reader,
-) -> Result<HashMap<TraceId, TraceCalls>, Failure> {
+async fn read(begun: &mut Begun, reader: &mut Reader) -> Result<Traces, Failure> {
     reader.add(begun.marks.iter().map(|(id, _)| *id));
-    let mut traces: HashMap<TraceId, TraceCalls> = HashMap::new();
+    let mut traces = Traces::new();
     let mut left_out = HashSet::new();
     let (mut buckets, mut facts) = (HashSet::new(), 0);
     let mut each = |id: TraceId, trace: &TraceCalls| {
@@ -112,9 +125,10 @@ async fn read(
             left_out.insert(id);
             return;
         }
-        buckets.extend(trace.starts.iter().copied().map(Bucket::of));
+        let own: BTreeSet<Bucket> = trace.starts.iter().copied().map(Bucket::of).collect();
+        buckets.extend(own.iter().copied());
         facts += trace.starts.len() + trace.calls.len();
-        traces.insert(id, trace.clone());
+        traces.insert(id, (trace.clone(), own));
     };
     while reader.judge(&mut each).await? {
         pause().await;
@@ -124,12 +138,9 @@ async fn read(
 }
 
 /// The settled buckets in which spans of the traces start, each with these traces and the starts.
-fn concerned(
-    state: &State,
-    traces: &HashMap<TraceId, TraceCalls>,
-) -> BTreeMap<Bucket, HashMap<TraceId, Vec<u64>>> {
+fn concerned(state: &State, traces: &Traces) -> BTreeMap<Bucket, HashMap<TraceId, Vec<u64>>> {
     let mut concerned: BTreeMap<Bucket, HashMap<TraceId, Vec<u64>>> = BTreeMap::new();
-    for (id, trace) in traces {
+    for (id, (trace, _)) in traces {
         for start in &trace.starts {
             let bucket = Bucket::of(*start);
             if state.record(bucket).is_some() {
@@ -141,12 +152,12 @@ fn concerned(
     concerned
 }
 
-/// Makes the record of a bucket anew. `None` if it stays as it is.
+/// Makes the record of a bucket anew, if its rows change. `None` if it has no record.
 async fn change(
     shared: &Shared,
     begun: &Begun,
     (bucket, ids): (Bucket, HashMap<TraceId, Vec<u64>>),
-    (traces, services): (&HashMap<TraceId, TraceCalls>, &[String]),
+    (traces, services): (&Traces, &[String]),
 ) -> Result<Option<Change>, Failure> {
     let damaged = |damage| Failure::Damaged(bucket, damage);
     let Some(before) = begun.state.record(bucket).cloned() else {
@@ -163,86 +174,136 @@ async fn change(
     };
     let mut found = found.map_err(damaged)?;
     let mut with = Vec::new();
-    let mut buckets = BTreeSet::new();
     for id in ids.keys() {
-        let Some(trace) = traces.get(id) else {
+        let Some((trace, own)) = traces.get(id) else {
             continue;
         };
-        let own = trace.starts.iter().copied().map(Bucket::of);
-        let own: BTreeSet<_> = own.collect();
         let is_here = own.first() == Some(&bucket) && (!trace.calls.is_empty() || own.len() > 1);
         if !is_here {
             continue;
         }
-        buckets.extend(&own);
         if found.get(id).is_some_and(|row| row.is_of(trace)) {
             found.remove(id);
         } else {
             with.push((*id, trace));
         }
     }
+    let mut change = Change {
+        bucket,
+        before,
+        // Also those without a row here: once retention takes what lies elsewhere, they may begin here.
+        ids: ids.into_keys().collect(),
+        has_rows: false,
+        stored: None,
+    };
     if with.is_empty() && found.is_empty() {
-        return Ok(None);
+        return Ok(Some(change));
+    }
+    let rows = change.before.group.as_ref().map_or(0, |it| it.bytes);
+    if rows > shared.config.most_bytes as u64 {
+        return Err(damaged(Damaged("it has grown too large").into()));
     }
     let without: HashSet<TraceId> = found
         .into_keys()
         .chain(with.iter().map(|it| it.0))
         .collect();
-    let whole = (bucket, before.group.as_ref());
+    let whole = (bucket, change.before.group.as_ref());
     let encoded = shared
         .rewrite(keep, whole, &without, (&with, services))
         .await;
-    let stored = shared.keep(keep, bucket, encoded.map_err(damaged)?).await?;
-    Ok(Some(Change {
-        bucket,
-        before,
-        stored,
-        buckets,
-    }))
+    change.stored = shared.keep(keep, bucket, encoded.map_err(damaged)?).await?;
+    change.has_rows = true;
+    Ok(Some(change))
+}
+
+/// The entries of the buckets whose records change.
+fn swaps(begun: &Begun, state: &State, traces: &Traces, changes: Vec<Change>) -> Swaps {
+    let writes = traces.iter().map(|(id, (_, buckets))| {
+        let write = state.first_write(buckets.iter().copied(), begun.oldest);
+        (*id, write)
+    });
+    let writes: HashMap<TraceId, u64> = writes.collect();
+    let mut swaps = Swaps::default();
+    for change in changes {
+        let Change {
+            bucket,
+            before,
+            ids,
+            has_rows,
+            stored,
+        } = change;
+        let is_same = |it: &&Entry| matches!(&it.phase, Phase::Settled(now) if *now == before);
+        let Some(entry) = state.buckets.get(&bucket).filter(is_same) else {
+            // A bucket that was opened again in between needs no record.
+            swaps.has_orphans |= stored.is_some();
+            continue;
+        };
+        let needs_write = ids.iter().filter_map(|id| writes.get(id).copied()).min();
+        let needs_write = needs_write.map_or(before.needs_write, |it| it.min(before.needs_write));
+        if !has_rows && needs_write == before.needs_write {
+            continue;
+        }
+        let group = if has_rows {
+            stored
+        } else {
+            before.group.clone()
+        };
+        let record = Record {
+            group,
+            needs_write,
+            drops: before.drops,
+        };
+        let entry = Entry {
+            phase: Phase::Settled(Arc::new(record)),
+            ..*entry
+        };
+        let list = if has_rows {
+            &mut swaps.entries
+        } else {
+            &mut swaps.older
+        };
+        list.push((bucket, entry));
+    }
+    swaps
 }
 
 /// Swaps the records, and takes the traces off the list that were not written to in between. Returns the records that were replaced.
 async fn commit(
     shared: &Shared,
     begun: &Begun,
-    changes: Vec<Change>,
+    (traces, changes): (&Traces, Vec<Change>),
     opened: BTreeSet<Bucket>,
 ) -> Result<Vec<Stored>, Failure> {
     let gate = shared.gate().await;
     shared.refresh(&gate).await?;
     let now = shared.now();
-    let (entries, gone, durable, has_orphans) = {
+    let (series, swaps) = {
         let inner = shared.inner.lock();
-        let state = &inner.state;
         if inner.epoch != begun.epoch {
             return Err(Failure::Overtaken);
         }
-        let mut entries = Vec::new();
-        let mut has_orphans = false;
-        for change in changes {
-            let entry = state.buckets.get(&change.bucket);
-            let is_same =
-                |it: &&Entry| matches!(&it.phase, Phase::Settled(now) if *now == change.before);
-            let Some(entry) = entry.filter(is_same) else {
-                // A bucket that was opened again in between needs no record.
-                has_orphans |= change.stored.is_some();
-                continue;
-            };
-            let needs_write = state.first_write(change.buckets, begun.oldest);
-            let record = Record {
-                group: change.stored,
-                needs_write: change.before.needs_write.min(needs_write),
-                drops: change.before.drops,
-            };
-            let entry = Entry {
-                phase: Phase::Settled(Arc::new(record)),
-                ..*entry
-            };
-            entries.push((change.bucket, entry));
+        let swaps = swaps(begun, &inner.state, traces, changes);
+        (inner.state.series, swaps)
+    };
+    let Swaps {
+        mut entries,
+        older,
+        has_orphans,
+    } = swaps;
+    let put = |(bucket, entry): &(Bucket, Entry)| put_bucket(series, *bucket, entry);
+    // They are true whatever becomes of the rest, and may be too many for one commit.
+    shared
+        .commit(&gate, older.iter().map(put).collect())
+        .await?;
+    let (gone, durable) = {
+        let mut inner = shared.inner.lock();
+        if !older.is_empty() {
+            inner.state.buckets_mut().extend(older);
         }
+        let state = &inner.state;
         let is_new = |it: &Bucket| !state.buckets.contains_key(it) && !state.is_unknown(*it);
         let opened = opened.into_iter().filter(is_new);
-        entries.extend(opened.map(|it| (it, state.new_entry(it, now))));
+        entries.extend(opened.map(|it| (it, state.found_entry(now))));
         let is_same = |(id, number): &&(TraceId, u64)| {
             inner
                 .late_marks
@@ -250,14 +311,11 @@ async fn commit(
                 .is_some_and(|mark| mark.0 == *number)
         };
         let gone: Vec<_> = begun.marks.iter().filter(is_same).map(|it| it.0).collect();
-        let puts = entries
-            .iter()
-            .map(|(bucket, entry)| put_bucket(state.series, *bucket, entry));
         let deletes = gone
             .iter()
-            .map(|id| KeepChange::Delete(late_key(state.series, *id)));
-        let durable: Vec<_> = puts.chain(deletes).collect();
-        (entries, gone, durable, has_orphans)
+            .map(|id| KeepChange::Delete(late_key(series, *id)));
+        let durable: Vec<_> = entries.iter().map(put).chain(deletes).collect();
+        (gone, durable)
     };
     shared.commit_once(&gate, durable).await?;
     let mut inner = shared.inner.lock();

@@ -7,13 +7,16 @@ mod tidy;
 
 use std::sync::Arc;
 
-use larder_model::storage::{Error, ErrorKind};
+use larder_model::storage::Error;
 
 use crate::bucket::Bucket;
 use crate::config::nanos;
 use crate::record::Damage;
 use crate::shared::{Inner, Shared};
 use crate::state::{Entry, Phase};
+
+/// Suspect records that count as waiting. A loss may touch the records of a whole store, and they are in no hurry.
+const MOST_SUSPECTS: usize = 2;
 
 /// One kind of work. It is done in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +64,11 @@ pub(crate) enum Failure {
     /// The state has been replaced, or the bucket has been opened again.
     #[error("the state has changed")]
     Overtaken,
+    /// A bucket has too many traces to be settled.
+    #[error(
+        "the traces of a bucket take more than {0} bytes: it is not settled, and they are judged in each query of its time"
+    )]
+    TooLarge(usize),
     /// The record of a bucket cannot be read.
     #[error("the record of a bucket cannot be read: {1}")]
     Damaged(Bucket, Damage),
@@ -140,24 +148,25 @@ impl Shared {
         if state.drops.is_unknown {
             return;
         }
-        let at = |bucket: Bucket, entry: &Entry| {
-            if matches!(entry.phase, Phase::Open) {
-                let written = written.get(&bucket).copied().unwrap_or_default();
-                let quiet = nanos(self.config.quiet);
-                let quiet = written.max(bucket.range().end).saturating_add(quiet);
-                let longest = entry.opened.saturating_add(nanos(self.config.longest_open));
-                return Some(quiet.min(longest));
-            }
-            entry.suspect(&state.drops)?;
-            let quiet = inner.dropped.saturating_add(nanos(self.config.quiet));
-            let longest = nanos(self.config.longest_suspect);
-            Some(quiet.min(inner.first_dropped.saturating_add(longest)))
-        };
+        let quiet = nanos(self.config.quiet);
+        let is_open = |entry: &Entry| matches!(entry.phase, Phase::Open);
+        // Those that are written to first, as each query reads them, and more of them come.
+        for (bucket, entry) in state.buckets.iter().filter(|it| is_open(it.1)) {
+            let written = written.get(bucket).copied().unwrap_or_default();
+            let quiet = written.max(bucket.range().end).saturating_add(quiet);
+            let longest = entry.opened.saturating_add(nanos(self.config.longest_open));
+            next.add(inner, now, Job::Settle(*bucket), quiet.min(longest));
+        }
+        let most = next.waiting.saturating_add(MOST_SUSPECTS);
+        let longest = nanos(self.config.longest_suspect);
+        let longest = inner.first_dropped.saturating_add(longest);
+        let at = inner.dropped.saturating_add(quiet).min(longest);
         for (bucket, entry) in state.buckets.iter() {
-            if let Some(at) = at(*bucket, entry) {
+            if entry.suspect(&state.drops).is_some() {
                 next.add(inner, now, Job::Settle(*bucket), at);
             }
         }
+        next.waiting = next.waiting.min(most);
     }
 
     fn ended(&self, job: Job, outcome: Outcome) {
@@ -166,15 +175,17 @@ impl Shared {
         match outcome {
             Ok(()) => {
                 inner.retries.remove(&job);
+                if let Job::Settle(bucket) = job {
+                    inner.too_large.remove(&bucket);
+                }
+            }
+            Err(failure @ Failure::TooLarge(_)) => {
+                inner.failed(self, (job, now), &failure.to_string());
             }
             Err(Failure::Closed | Failure::Overtaken) => {}
             Err(Failure::Damaged(bucket, damage)) => {
-                let is_lost = match &damage {
-                    Damage::Missing | Damage::Content(_) => true,
-                    Damage::Keep(error) => error.kind() == ErrorKind::DataLoss,
-                };
                 let tenant = &self.tenant;
-                if is_lost {
+                if damage.is_lasting() {
                     tracing::warn!(tenant, %damage, "a record of the service graph cannot be read, and is made anew");
                     inner.damaged.insert(bucket);
                     return;

@@ -43,7 +43,13 @@ struct Judged {
     straddling: Vec<(TraceId, TraceCalls)>,
     /// True if no trace has a span that starts in the bucket.
     is_empty: bool,
+    /// Bytes that all this takes up, about.
+    bytes: usize,
 }
+
+/// Bytes of a trace, and of each start and call of it, about.
+const TRACE_BYTES: usize = 100;
+const FACT_BYTES: usize = 8;
 
 /// What becomes of the traces that straddle buckets.
 #[derive(Default)]
@@ -51,7 +57,7 @@ struct Verdicts {
     late: Vec<(TraceId, Bucket)>,
     /// Buckets without an entry in which traces begin.
     opened: Vec<Bucket>,
-    /// The buckets of the traces that have rows in the record.
+    /// The buckets of the traces with spans that start in the bucket, whether they have rows in the record or not.
     buckets: HashSet<Bucket>,
 }
 
@@ -59,7 +65,12 @@ struct Verdicts {
 pub(super) async fn settle(shared: &Shared, bucket: Bucket) -> Outcome {
     let begun = begin(shared, bucket).await?;
     let (epoch, number) = (begun.epoch, begun.number);
-    let outcome = work(shared, begun).await;
+    let mut outcome = work(shared, begun).await;
+    if matches!(outcome, Err(Failure::TooLarge(_)))
+        && let Err(failure) = leave_open(shared, bucket, (epoch, number)).await
+    {
+        outcome = Err(failure);
+    }
     if outcome.is_err() {
         give_up(shared, bucket, (epoch, number));
     }
@@ -128,6 +139,33 @@ fn give_up(shared: &Shared, bucket: Bucket, begun: (u64, u64)) {
     }
 }
 
+/// Leaves a bucket open that is too large, whatever it was before, so that nothing waits for it.
+async fn leave_open(shared: &Shared, bucket: Bucket, begun: (u64, u64)) -> Outcome {
+    let gate = shared.gate().await;
+    shared.refresh(&gate).await?;
+    let (series, entry) = {
+        let inner = shared.inner.lock();
+        let is_begun = |it: &&Entry| {
+            let number = begun.1;
+            matches!(&it.phase, Phase::Settling(settling) if settling.number == number)
+        };
+        let entry = inner.state.buckets.get(&bucket).filter(is_begun);
+        let entry = entry.filter(|_| inner.epoch == begun.0);
+        let entry = Entry {
+            phase: Phase::Open,
+            ..*entry.ok_or(Failure::Overtaken)?
+        };
+        (inner.state.series, entry)
+    };
+    let change = put_bucket(series, bucket, &entry);
+    shared.commit_once(&gate, vec![change]).await?;
+    let mut inner = shared.inner.lock();
+    inner.too_large.insert(bucket);
+    inner.has_orphans = true;
+    inner.state.buckets_mut().insert(bucket, entry);
+    Ok(())
+}
+
 async fn work(shared: &Shared, begun: Begun) -> Outcome {
     let storage = shared.storage().ok_or(Failure::Closed)?;
     let mut reader = Reader::new(storage, Arc::clone(&shared.metrics));
@@ -174,17 +212,26 @@ async fn read(shared: &Shared, begun: &Begun, reader: &mut Reader) -> Result<Jud
     }
     let had_rows = seen.clone();
     let mut finding = Finding::new(range);
+    let most = shared.config.most_bytes;
     while let Some(ids) = reader.find(&mut finding).await? {
         reader.add(ids.into_iter().filter(|id| seen.insert(*id)));
+        if seen.len().saturating_mul(TRACE_BYTES) > most {
+            return Err(Failure::TooLarge(most));
+        }
         pause().await;
     }
-    drop(seen);
     let mut judged = Judged {
         is_empty: true,
+        bytes: seen.len().saturating_mul(TRACE_BYTES),
         ..Judged::default()
     };
+    drop(seen);
     let mut each = |id: TraceId, trace: &TraceCalls| {
         let is_in = |start: &u64| (range.start..=range.end).contains(start);
+        if judged.bytes > most {
+            return;
+        }
+        judged.bytes += trace.calls.len() * FACT_BYTES;
         if trace.starts.iter().all(is_in) {
             judged.is_empty = false;
             if !trace.calls.is_empty() {
@@ -194,11 +241,15 @@ async fn read(shared: &Shared, begun: &Begun, reader: &mut Reader) -> Result<Jud
             }
         } else if had_rows.contains(&id) || trace.starts.iter().any(is_in) {
             judged.is_empty &= !trace.starts.iter().any(is_in);
+            judged.bytes += trace.starts.len() * FACT_BYTES;
             judged.straddling.push((id, trace.clone()));
         }
     };
     while reader.judge(&mut each).await? {
         pause().await;
+    }
+    if judged.bytes > most {
+        return Err(Failure::TooLarge(most));
     }
     Ok(judged)
 }
@@ -246,12 +297,15 @@ fn judge(
         let buckets: HashSet<Bucket> = trace.starts.iter().copied().map(Bucket::of).collect();
         let mut others = buckets.iter().filter(|bucket| **bucket != own);
         let is_elsewhere = others.any(|bucket| found.contains_key(&(*bucket, *id)));
+        if buckets.contains(&begun.bucket) {
+            // Once retention takes what lies elsewhere, the trace may begin here.
+            verdicts.buckets.extend(buckets);
+        }
         if is_elsewhere {
             verdicts.late.push((*id, own));
         } else if own == begun.bucket {
             let times = (trace.first, trace.last);
             judged.rows.push(*id, times, &trace.calls);
-            verdicts.buckets.extend(buckets);
         } else if state.record(own).is_some() {
             let row = found.get(&(own, *id));
             if !row.is_some_and(|row| row.is_of(trace)) {
@@ -275,7 +329,7 @@ async fn commit(
     let gate = shared.gate().await;
     shared.refresh(&gate).await?;
     let now = shared.now();
-    let (series, entry, opened, late, frontier) = {
+    let (series, entry, opened, late, frontier, is_empty) = {
         let inner = shared.inner.lock();
         let state = &inner.state;
         let entry = state.buckets.get(&bucket).ok_or(Failure::Overtaken)?;
@@ -302,12 +356,14 @@ async fn commit(
             .opened
             .into_iter()
             .filter(|it| !state.buckets.contains_key(it))
-            .map(|it| (it, state.new_entry(it, now)))
+            .map(|it| (it, state.found_entry(now)))
             .collect();
         let mut late = verdicts.late;
         late.retain(|(id, _)| !state.late.contains_key(id));
         let frontier = is_unknown.then(|| bucket.before());
-        (state.series, entry, opened, late, frontier)
+        // A late trace may begin in it, and then its first write has to be known.
+        let is_empty = is_empty && state.late.is_empty();
+        (state.series, entry, opened, late, frontier, is_empty)
     };
     let marks = opened
         .iter()

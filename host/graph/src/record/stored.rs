@@ -1,6 +1,6 @@
 //! Reads records from where they are kept.
 
-use larder_model::storage::{Error, Keep};
+use larder_model::storage::{Error, ErrorKind, Keep};
 
 use super::{Head, Value};
 use crate::codec::Damaged;
@@ -17,6 +17,16 @@ pub(crate) enum Damage {
     /// It cannot be read, now or ever.
     #[error(transparent)]
     Keep(#[from] Error),
+}
+
+impl Damage {
+    /// Returns `true` if it cannot be read ever.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Missing | Self::Content(_) => true,
+            Self::Keep(error) => error.kind() == ErrorKind::DataLoss,
+        }
+    }
 }
 
 /// Takes a page by its number.

@@ -10,15 +10,15 @@ use super::{EdgeCall, Value};
 use crate::codec;
 
 const VERSION: u8 = 1;
-/// Number of classes that tell no error; those of errors follow them.
-const CLASSES: usize = 128;
+/// The first class that tells an error.
+const FIRST_ERROR: u8 = 1 << 7;
 
 /// Sums by edge.
 #[derive(Debug, Default)]
-pub(super) struct Sums(Vec<Option<Box<Sum>>>);
+pub(super) struct Sums(Vec<Sum>);
 
-/// The number of calls of each class.
-type Sum = [u64; 2 * CLASSES];
+/// The classes of an edge, sorted, each with its number of calls. Most edges have few, and a client may make up many edges.
+type Sum = Vec<(u8, u64)>;
 
 // === impl Sums ===
 
@@ -26,33 +26,36 @@ impl Sums {
     pub(super) fn add(&mut self, (edge, class): EdgeCall) {
         let edge = edge as usize;
         if self.0.len() <= edge {
-            self.0.resize_with(edge + 1, || None);
+            self.0.resize_with(edge + 1, Sum::new);
         }
-        if let Some(place) = self.0.get_mut(edge) {
-            let sum = place.get_or_insert_with(|| Box::new([0; 2 * CLASSES]));
-            if let Some(calls) = sum.get_mut(usize::from(class)) {
-                *calls += 1;
+        let Some(sum) = self.0.get_mut(edge) else {
+            return;
+        };
+        match sum.binary_search_by_key(&class, |(class, _)| *class) {
+            Ok(place) => {
+                if let Some((_, calls)) = sum.get_mut(place) {
+                    *calls += 1;
+                }
             }
+            Err(place) => sum.insert(place, (class, 1)),
         }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let sums = || {
             let sums = (0_u64..).zip(&self.0);
-            sums.filter_map(|(edge, sum)| Some((edge, sum.as_deref()?)))
+            sums.filter(|(_, sum)| !sum.is_empty())
         };
         codec::seal(VERSION, Value::Sums.number(), |bytes| {
             codec::put_len(bytes, sums().count());
             for (edge, sum) in sums() {
-                let (fine, errors) = sum.split_at(CLASSES);
-                let errors: u64 = errors.iter().sum();
+                let errors = sum.iter().filter(|(class, _)| *class >= FIRST_ERROR);
                 codec::put(bytes, edge);
-                codec::put(bytes, fine.iter().sum::<u64>() + errors);
-                codec::put(bytes, errors);
-                let classes = || (0_u8..=u8::MAX).zip(sum).filter(|(_, calls)| **calls > 0);
-                codec::put_len(bytes, classes().count());
-                for (class, calls) in classes() {
-                    bytes.push(class);
+                codec::put(bytes, sum.iter().map(|(_, calls)| calls).sum());
+                codec::put(bytes, errors.map(|(_, calls)| calls).sum());
+                codec::put_len(bytes, sum.len());
+                for (class, calls) in sum {
+                    bytes.push(*class);
                     codec::put(bytes, *calls);
                 }
             }

@@ -223,3 +223,12 @@ fn traces_that_end_later_have_pages_of_their_own_in_the_order_of_their_ends() {
             .all(|two| two[0].extent.last.1 <= two[1].extent.last.0)
     );
 }
+
+#[test]
+fn sums_tell_every_class_in_whatever_order_the_calls_come() {
+    let calls = (0..=u8::MAX).rev().chain(0..=u8::MAX);
+    let mut sums = Sums::default();
+    calls.for_each(|class| sums.add((1, class)));
+    let sums = Sums::decode(&sums.encode()).unwrap();
+    assert_eq!(sums, [(1, 512, 256)], "an edge without calls is left out");
+}

@@ -30,6 +30,8 @@ pub(super) struct Keeping {
     pub(super) commits: AtomicUsize,
     /// The next calls fail; every other commit happens all the same.
     pub(super) fails: AtomicBool,
+    /// No value can be read back.
+    pub(super) loses: AtomicBool,
 }
 
 impl Keeping {
@@ -37,6 +39,16 @@ impl Keeping {
     pub(super) fn lose(&self, kept: &Contents) {
         *self.now.lock() = kept.clone();
         self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The names of the groups.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.now.lock().groups.keys().cloned().collect()
+    }
+
+    /// No query lasts as long as what was reclaimed.
+    pub(super) fn expire(&self) {
+        self.reclaimed.lock().clear();
     }
 
     fn fail(&self) -> Result<(), Error> {
@@ -72,6 +84,9 @@ impl Keep for Keeping {
     }
 
     async fn get(&self, group: &str, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        if self.loses.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::DataLoss, "the value is damaged"));
+        }
         let (now, reclaimed) = (self.now.lock(), self.reclaimed.lock());
         let values = now.groups.get(group).or_else(|| reclaimed.get(group));
         let get = |name: &Vec<u8>| values?.get(name).cloned();

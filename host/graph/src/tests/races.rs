@@ -9,7 +9,7 @@ use larder_model::storage::{Observer as _, TimeRange};
 use larder_search::kept::{Coverage, Kept, View};
 use parking_lot::Mutex;
 
-use super::world::{BUCKET, START, World, call, of, op};
+use super::world::{BUCKET, SECOND, START, World, call, of, op};
 use crate::Step;
 
 /// A view that was made before.
@@ -118,4 +118,42 @@ fn a_query_counts_each_trace_once_whatever_happens_while_it_runs() {
     assert_eq!(world.expected(0, u64::MAX), expected);
     let made = Arc::new(Made(Mutex::new(view)));
     assert_eq!(world.ask(0, u64::MAX, Some(made)), expected);
+}
+
+#[test]
+fn backfilling_believes_nothing_that_it_saw_before_the_state_was_made_anew() {
+    for pieces in 0..8 {
+        let mut world = World::new();
+        for _ in 0..pieces {
+            world.step();
+        }
+        // In the last bucket of all, where backfilling begins.
+        world.write(call(1, u64::MAX - SECOND));
+        let mut damaged = world.keep.now.lock().clone();
+        for value in damaged.state.values_mut() {
+            value[2] ^= 1;
+        }
+        world.keep.lose(&damaged);
+        world.write(call(2, START));
+        world.settle();
+        world.check(0, u64::MAX);
+        assert_eq!(world.reads(), 0, "after {pieces} pieces");
+    }
+}
+
+#[test]
+fn a_query_that_reads_a_replaced_record_too_late_judges_all_and_opens_no_bucket_again() {
+    let mut world = World::new();
+    world.write(call(1, START));
+    world.settle();
+    let view = world.graph.view(TimeRange::ALL);
+    assert!(view.is_some());
+    world.write(call(2, START));
+    world.settle();
+    world.keep.expire();
+    let (expected, groups) = (world.expected(0, u64::MAX), world.keep.names());
+    let made = Arc::new(Made(Mutex::new(view)));
+    assert_eq!(world.ask(0, u64::MAX, Some(made)), expected);
+    world.work();
+    assert_eq!(world.keep.names(), groups);
 }

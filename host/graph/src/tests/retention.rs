@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use larder_model::storage::Observer as _;
+use larder_proto::storage::v2::Dependency;
+
 use super::world::{BUCKET, START, World, call, of, op};
 
 #[test]
@@ -135,4 +138,98 @@ fn a_bucket_of_which_nothing_is_left_leaves_nothing() {
     assert_eq!(keep.groups.len(), 1);
     let buckets = keep.state.keys().filter(|key| key[0] == b'b');
     assert_eq!(buckets.count(), 1);
+}
+
+/// A world with trace 1, of which retention has taken the first fragment. What is left of it is one call, in a bucket that was settled
+/// before and that has nothing else as old; its first bucket was opened again, so that it has no record.
+fn with_a_rest(is_late: bool) -> World {
+    let mut world = World::new();
+    world.config.late_a_write = 10;
+    world.restart();
+    world.settle();
+    world.write(vec![of("a", [op(1, 1, START)])]);
+    world.pass(Duration::from_mins(1));
+    world.write(call(2, START + 10 * BUCKET));
+    world.pass(Duration::from_mins(1));
+    world.write(call(3, START + 3 * BUCKET));
+    if is_late {
+        world.settle();
+    }
+    world.write(vec![
+        of("a", [op(1, 2, START + 3 * BUCKET)]),
+        of("b", [op(1, 3, START + 3 * BUCKET).parent(2)]),
+    ]);
+    world.settle();
+    assert_eq!(world.reads(), 0);
+    let many = (100..120).flat_map(|number| call(number, START));
+    world.write(many.collect());
+    assert_eq!(world.graph.figures().open_buckets, 1);
+    world.drop_oldest(1);
+    world
+}
+
+#[test]
+fn what_is_left_of_a_trace_counts_although_the_record_that_had_it_is_gone() {
+    for is_late in [false, true] {
+        let world = with_a_rest(is_late);
+        let (start, end) = (START + 2 * BUCKET, START + 4 * BUCKET);
+        let count = |it: &[Dependency]| it.iter().map(|it| it.call_count).sum::<u64>();
+        assert_eq!(count(&world.dependencies(start, end)), 2, "{is_late}");
+        world.check_all();
+        world.settle();
+        world.check_all();
+        assert_eq!(world.reads(), 0);
+    }
+}
+
+#[test]
+fn a_trace_that_comes_while_its_empty_bucket_is_settled_is_as_old_as_it_is() {
+    for pieces in 1..8 {
+        let mut world = World::new();
+        world.settle();
+        // A write that is marked, and that the plugin refuses.
+        drop(world.begin(call(1, START)).unwrap());
+        world.graph.after_write();
+        world.pass(Duration::from_mins(10));
+        for _ in 0..pieces {
+            world.step();
+        }
+        world.write(call(2, START));
+        world.pass(Duration::from_mins(1));
+        world.write(call(3, START + 3 * BUCKET));
+        world.settle();
+        assert_eq!(world.reads(), 0);
+        world.drop_oldest(1);
+        assert_eq!(world.dependencies(START, START + BUCKET), []);
+        world.check_all();
+    }
+}
+
+#[test]
+fn an_open_bucket_is_settled_before_records_that_retention_may_have_touched() {
+    let mut world = World::new();
+    world.settle();
+    for number in 1..11_u64 {
+        world.write(call(number.into(), START + number * BUCKET));
+        world.pass(Duration::from_mins(5));
+    }
+    world.settle();
+    world.write(call(11, START + 100 * BUCKET));
+    world.drop_oldest(2);
+    let suspect = world.graph.figures().suspect_buckets;
+    assert!(suspect > 0);
+    world.pass(Duration::from_hours(1));
+    for _ in 0..100 {
+        if world.graph.figures().open_buckets == 0 {
+            break;
+        }
+        world.step();
+    }
+    let figures = world.graph.figures();
+    assert_eq!(
+        (figures.open_buckets, figures.suspect_buckets),
+        (0, suspect)
+    );
+    world.settle();
+    assert_eq!(world.reads(), 0);
 }

@@ -187,3 +187,82 @@ fn work_that_fails_is_tried_again_later() {
     world.settle();
     assert_eq!(world.reads(), 0);
 }
+
+#[test]
+fn a_record_that_its_place_has_lost_is_made_anew_once_a_query_asks_for_it() {
+    let mut world = World::new();
+    world.write(call(1, START));
+    world.settle();
+    // No head is in memory any more.
+    world.restart();
+    world.count();
+    let groups = world.keep.names();
+    world.keep.loses.store(true, Ordering::Relaxed);
+    world.check_all();
+    world.keep.loses.store(false, Ordering::Relaxed);
+    world.settle();
+    assert_ne!(world.keep.names(), groups);
+    assert_eq!(world.reads(), 0);
+}
+
+#[test]
+fn a_query_does_not_search_as_often_as_there_are_open_buckets() {
+    let mut world = World::new();
+    world.settle();
+    world.write(call(1, START));
+    world.settle();
+    let many = (1..1001_u64).flat_map(|number| call(number.into(), START + 2 * number * BUCKET));
+    world.write(many.collect());
+    assert_eq!(world.graph.figures().open_buckets, 1000);
+    let before = world.memory.finds.load(Ordering::Relaxed);
+    world.check(START, START + BUCKET);
+    let finds = world.memory.finds.load(Ordering::Relaxed) - before;
+    assert!(finds < 10, "{finds}");
+}
+
+#[test]
+fn a_bucket_with_too_many_traces_is_not_settled_and_costs_queries_of_other_times_nothing() {
+    let mut world = World::new();
+    world.config.most_bytes = 1000;
+    world.restart();
+    world.settle();
+    let many = (1..21_u64).flat_map(|number| call(number.into(), START + number));
+    world.write(many.collect());
+    world.write(call(100, START + 10 * BUCKET));
+    world.pass(Duration::from_hours(1));
+    world.work();
+    assert_eq!(world.graph.figures().open_buckets, 1);
+    world.check_all();
+    let before = world.memory.reads.load(Ordering::Relaxed);
+    assert_eq!(
+        world.dependencies(START + 2 * BUCKET, START + 8 * BUCKET),
+        []
+    );
+    assert_eq!(world.memory.reads.load(Ordering::Relaxed), before);
+    world.config.most_bytes = 1 << 30;
+    world.restart();
+    world.settle();
+    world.check_all();
+    assert_eq!(world.reads(), 0);
+}
+
+#[test]
+fn a_bucket_with_too_many_traces_does_not_hold_up_backfilling() {
+    let many = (1..21_u64).flat_map(|number| call(number.into(), START + number));
+    let exports = [many.collect(), call(100, START - 10 * BUCKET)];
+    let mut world = World::with(Memory::default(), &exports);
+    world.config.most_bytes = 1000;
+    world.restart();
+    world.count();
+    for _ in 0..10 {
+        world.work();
+        world.pass(Duration::from_mins(10));
+    }
+    let figures = world.graph.figures();
+    assert!(figures.is_backfilled, "{figures:?}");
+    assert_eq!(figures.open_buckets, 1);
+    world.check_all();
+    let before = world.memory.reads.load(Ordering::Relaxed);
+    world.check(0, START - 2 * BUCKET);
+    assert!(world.memory.reads.load(Ordering::Relaxed) > before);
+}

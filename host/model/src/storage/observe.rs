@@ -17,7 +17,7 @@ pub trait Observer: Send + Sync + 'static {
     /// The write of the last [`Observer::before_write`] that succeeded has ended, whatever came of it.
     fn after_write(&self);
 
-    /// The plugin's counters, after its upkeep.
+    /// The plugin's counters, after its upkeep; those of an exclusive plugin also after each write, and before [`Observer::after_write`].
     fn counted(&self, now: u64, statistics: &Statistics);
 
     /// Everything that was stored is gone: a purge, or an exclusive plugin's new instance. `keep` is the new place, which is empty; no

@@ -48,7 +48,7 @@ impl Observed {
         }
     }
 
-    /// The plugin's counters, after its upkeep.
+    /// The plugin's counters, after its upkeep or a write.
     pub(crate) fn counted(&self, now: u64, statistics: &Statistics) {
         if let Some(observer) = self.observer.get() {
             observer.counted(now, statistics);

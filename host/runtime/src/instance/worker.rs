@@ -15,7 +15,8 @@ use super::shared::Shared;
 use super::slot::WriterSlot;
 use super::starter::Starter;
 use super::suspects::Digest;
-use crate::sandbox::guest::{Cause, Failure};
+use crate::component::Instancing;
+use crate::sandbox::guest::{Cause, Failure, Instance};
 use crate::sandbox::refusal;
 
 /// The writer's task and all it owns.
@@ -133,8 +134,16 @@ impl Worker {
             return acks.for_each(|ack| ack.answer(Err(error.clone())));
         }
         let written = instance.write(now, &batches, patience).await;
+        let mut counted = Ok(());
         if written.is_ok() {
+            if self.shared.instancing == Instancing::Exclusive {
+                // What lives in an instance is dropped by writes as well, not only by upkeep, and who reads after this one sees it.
+                counted = self.count(instance).await;
+            }
             observed.write_ended();
+        }
+        if let Err(failure) = counted {
+            writer.fail(failure).await;
         }
         match written {
             Ok(Ok(())) => {
@@ -216,18 +225,23 @@ impl Worker {
             }
             Err(failure) => return writer.fail(failure).await,
         };
-        match instance.statistics().await {
-            Ok(counts) => {
-                self.shared.set_statistics(counts);
-                // By the time that marks writes, as all that an observer is told.
-                self.shared.observed.counted(self.clock().mark(), &counts);
-            }
-            Err(failure) => return writer.fail(failure).await,
+        if let Err(failure) = self.count(instance).await {
+            return writer.fail(failure).await;
         }
         self.maintain_at = Instant::now();
         if !more {
             self.maintain_at += self.maintain_every;
         }
+    }
+
+    /// A look at the plugin's counters.
+    async fn count(&self, instance: &mut Instance) -> Result<(), Failure> {
+        let counts = instance.statistics().await?;
+        self.shared.set_statistics(counts);
+        // By the time that marks writes, as all that an observer is told.
+        let now = self.clock().mark();
+        self.shared.observed.counted(now, &counts);
+        Ok(())
     }
 
     /// Everything written before is answered already, as the queue is in order; what follows goes to the new instance.

@@ -251,3 +251,18 @@ async fn what_an_exclusive_plugin_loses_is_forgotten_and_its_place_is_not_in_kv(
     let namespace = bench.kv.open("t").await.unwrap();
     assert!(namespace.partitions().await.unwrap().is_empty());
 }
+
+/// It drops what it has no room for when it is written to.
+#[tokio::test]
+async fn an_observer_is_told_the_counters_of_an_exclusive_plugin_within_each_write() {
+    let bench = Bench::new(Guest::new().with("write", TRAP_ON_X)).await;
+    let tenant = bench.open().await;
+    for _ in 0..2 {
+        tenant.write(batch(1, b"spans")).await.unwrap();
+    }
+    let told = bench.notes.take();
+    let told: Vec<_> = told.iter().map(String::as_str).collect();
+    let whole = ["before 1", "counted", "after"];
+    let writes = told.windows(3).filter(|it| *it == whole);
+    assert_eq!(writes.count(), 2, "{told:?}");
+}
