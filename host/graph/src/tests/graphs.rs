@@ -6,7 +6,6 @@ use std::time::Duration;
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
 use larder_model::storage::{Observer, Observers as _, StorageSource};
-use larder_search::testing::Memory;
 use tokio::task::yield_now;
 
 use super::keeping::Keeping;
