@@ -1,6 +1,8 @@
 //! The calls that are kept of traces: whatever happens between, dependencies are those of the traces that are stored, and once what is new
 //! has settled, no trace is read for them.
 
+use std::time::{Duration, Instant};
+
 use larder_tests::otlp::{ResourceBuilder, noise, service, span};
 use larder_tests::{Client, Home, Larder, Options, Plugin, eventually, http, timestamp};
 
@@ -25,7 +27,9 @@ struct Due {
 
 /// A server that keeps calls soon.
 fn soon(plugin: Plugin) -> Options {
-    Options::new(plugin).environment("LARDER_DEPENDENCIES_SETTLE_AFTER", "50ms")
+    Options::new(plugin)
+        .environment("LARDER_DEPENDENCIES_KEPT", "true")
+        .environment("LARDER_DEPENDENCIES_SETTLE_AFTER", "50ms")
 }
 
 /// A server that keeps none as long as the test takes.
@@ -181,6 +185,15 @@ async fn what_is_kept_is_there_after_a_restart_without_reading_a_trace() {
     let home = Home::new();
     let larder = soon(Plugin::Kv).start_in(&home);
     let client = larder.client().await;
+    // After a start the oldest second of what is stored is judged until it is kept anew, as some of it may be gone.
+    client
+        .store([service("a").span(span([99; 16], 1).at(start(200)))])
+        .await;
+    let first = Instant::now();
+    eventually("a second to pass", async || {
+        (first.elapsed() > Duration::from_secs(2)).then_some(())
+    })
+    .await;
     client.store(calls()).await;
     settles(&larder, &client, &due_of_calls()).await;
     stop(larder).await;

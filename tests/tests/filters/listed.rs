@@ -11,7 +11,7 @@ use larder_tests::{Home, Larder, Options, Plugin, Query, Scene, http};
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
-use crate::ask::finds;
+use crate::ask::finds_spans;
 
 /// Values that an attribute has in its own trace each.
 fn values() -> Vec<AnyValue> {
@@ -132,10 +132,15 @@ async fn check(scene: &Scene, stored: &[ResourceSpans]) {
     let oracle = Oracle::new(stored);
     let mut rows = Vec::new();
     for filter in filters() {
-        let expected = oracle.find(&scene.query().filter(filter.clone()).0);
-        rows.push((filter, scene.numbers(&expected)));
+        let traces = oracle.find(&scene.query().filter(filter.clone()).0);
+        let spans = oracle.find_spans(&scene.span_search().filter(filter.clone()).0);
+        let of_spans: Vec<[u8; 16]> = spans
+            .into_iter()
+            .map(|one| one.span.trace_id[..].try_into().unwrap())
+            .collect();
+        rows.push((filter, scene.numbers(&traces), scene.numbers(&of_spans)));
     }
-    finds(scene, rows).await;
+    finds_spans(scene, rows).await;
 }
 
 async fn store(scene: &Scene, stored: &mut Vec<ResourceSpans>, resources: Vec<ResourceBuilder>) {
