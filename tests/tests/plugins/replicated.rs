@@ -2,7 +2,9 @@
 
 use larder_tests::otlp::{service, span};
 use larder_tests::status::retry_info;
-use larder_tests::{Client, Larder, Options, Plugin, Query, arm, eventually, http, patiently};
+use larder_tests::{
+    Client, Larder, Options, Plugin, Query, arm, disarm, eventually, http, patiently,
+};
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::Code;
 
@@ -117,6 +119,7 @@ async fn a_trap_in_the_background_ends_no_call_and_loses_no_calls_that_are_kept(
         (restarts > 0).then_some(())
     })
     .await;
+    disarm(&client).await;
     store(&client, 1).await;
     eventually("all calls to be kept", async || {
         let open = http::count(&larder.metrics(), "larder_dependencies_open_buckets", &[]);
