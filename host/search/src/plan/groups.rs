@@ -78,7 +78,7 @@ pub(super) fn collect<'p>(predicate: &'p Predicate, holds: bool, out: &mut Vec<Q
 }
 
 /// The questions of a predicate by itself, without those of its parts.
-pub(super) fn own<'p>(predicate: &'p Predicate) -> Vec<Question<'p>> {
+pub(super) fn own(predicate: &Predicate) -> Vec<Question<'_>> {
     match predicate {
         Predicate::And(parts) => {
             let groups = Groups::of(parts);
