@@ -4,7 +4,7 @@
 //! A write marks its buckets before the plugin gets it (`marks`). Once a bucket is quiet it is settled: its traces are judged once, by
 //! `larder-search`, and their calls become a record (`jobs`, `record`). Traces that are written to after that are late: they are judged
 //! in each query, and taken into the records later. A query (`view`) adds up records, and has those traces judged that no record has.
-//! [`state`] says what is true of each trace at any moment.
+//! `state` says what is true of each trace at any moment.
 //!
 //! Architecture invariant: knows neither the plugin nor the wire. What is kept is derived: without it answers are slower and equal.
 
