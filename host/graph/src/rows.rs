@@ -38,6 +38,21 @@ impl Shared {
         Ok(head)
     }
 
+    /// The head of a record without its pages, which take the most room: what it takes to add the record up whole.
+    pub(crate) async fn outline(
+        &self,
+        keep: &dyn Keep,
+        stored: &Stored,
+    ) -> Result<Arc<Head>, Damage> {
+        if let Some(outline) = self.outlines.lock().get(&stored.group) {
+            return Ok(outline);
+        }
+        let head = load_head(keep, &stored.group, stored.head_parts).await?;
+        let outline = Arc::new(head.outline());
+        self.outlines.lock().insert(&stored.group, &outline);
+        Ok(outline)
+    }
+
     /// Passes on each row of some pages of a record. For work in the background.
     async fn rows(
         &self,

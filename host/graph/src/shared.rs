@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     held: Mutex<Option<OwnedMutexGuard<()>>>,
     pub(crate) inner: Mutex<Inner>,
     pub(crate) cache: Mutex<Cache>,
+    /// Heads without their pages, of many more records.
+    pub(crate) outlines: Mutex<Cache>,
     /// Wakes the work in the background.
     pub(crate) changed: Notify,
 }
@@ -125,7 +127,8 @@ impl Shared {
                 inner.is_unreadable = true;
             }
         }
-        let cache = Mutex::new(Cache::new(config.cache));
+        let cache = Mutex::new(Cache::new(config.cache / 4));
+        let outlines = Mutex::new(Cache::new(config.cache - config.cache / 4));
         Self {
             config,
             metrics,
@@ -135,6 +138,7 @@ impl Shared {
             held: Mutex::new(None),
             inner: Mutex::new(inner),
             cache,
+            outlines,
             changed: Notify::new(),
         }
     }

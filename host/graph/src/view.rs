@@ -153,7 +153,7 @@ impl Kept {
 
     /// The calls of the traces of a record within the window that were not judged.
     async fn sums(&self, bucket: Bucket, stored: &Stored) -> Result<Sums, Damage> {
-        let head = self.shared.head(&*self.keep, stored).await?;
+        let head = self.shared.outline(&*self.keep, stored).await?;
         let judged = self.judged.get(&bucket);
         if judged.is_none() && self.lies(head.extent) == Lies::Within {
             let counts = head.totals.clone();
@@ -167,6 +167,7 @@ impl Kept {
                 summed,
             });
         }
+        let head = self.shared.head(&*self.keep, stored).await?;
         let mut summed = Summed {
             partial_buckets: 1,
             ..Summed::default()

@@ -120,6 +120,7 @@ pub(super) async fn begin_anew(shared: &Shared) -> Outcome {
 /// Gives back the group of a record that nothing refers to any more. If that fails it is left for the next look at all groups.
 pub(super) async fn give_back(shared: &Shared, group: &str) {
     shared.cache.lock().remove(group);
+    shared.outlines.lock().remove(group);
     let keep = shared.inner.lock().keep.clone();
     if let Err(error) = keep.reclaim(group).await {
         tracing::debug!(tenant = shared.tenant, %error, group, "a group of the service graph was not given back");

@@ -115,6 +115,14 @@ impl Head {
         Ok(())
     }
 
+    /// The same without its pages.
+    pub(crate) fn outline(self) -> Self {
+        Self {
+            pages: Vec::new(),
+            ..self
+        }
+    }
+
     /// Bytes that it takes up in memory, about.
     pub(crate) fn weight(&self) -> usize {
         let services = self.services.iter().map(|name| name.len() + 24);
