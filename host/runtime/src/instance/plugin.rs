@@ -20,7 +20,7 @@ use super::backoff::Backoff;
 use super::pool::Pool;
 use super::pools::Pools;
 use super::queue::WriteQueue;
-use super::reads::{Background, Pinned, Reads};
+use super::reads::{Pinned, Reads};
 use super::shared::Shared;
 use super::slot::WriterSlot;
 use super::starter::Starter;
@@ -250,18 +250,15 @@ impl Plugin {
 
     /// The storage for one request: all of its calls are answered by the component that was there when it began.
     pub fn pinned(self: Arc<Self>) -> Arc<dyn Storage> {
-        Arc::new(self.pin())
+        Arc::new(self.pin(false))
     }
 
-    fn pin(self: Arc<Self>) -> Pinned {
+    fn pin(self: Arc<Self>, is_background: bool) -> Pinned {
         let reads = match &self.readers {
             Readers::Beside(pools) => Reads::Pool(pools.current()),
             Readers::Writer(slot) => Reads::Writer(Arc::clone(slot)),
         };
-        Pinned {
-            plugin: self,
-            reads,
-        }
+        Pinned::new(self, reads, is_background)
     }
 
     /// True while a request has it, besides the one who asks, or writes wait. Work in the background is no use of it.
@@ -296,7 +293,7 @@ impl Plugin {
 
 impl StorageSource for Plugin {
     fn storage(self: Arc<Self>) -> Arc<dyn Storage> {
-        Arc::new(Background::new(self.pin()))
+        Arc::new(self.pin(true))
     }
 }
 

@@ -23,16 +23,26 @@ pub(crate) enum Reads {
 /// A tenant's storage for one request. A query goes on asking instances of the component that it began with: where another has taken
 /// its place, neither a page nor a fragment's handle goes from the one to the other.
 pub(crate) struct Pinned {
-    pub(crate) plugin: Arc<Plugin>,
-    pub(crate) reads: Reads,
+    plugin: Arc<Plugin>,
+    reads: Reads,
+    /// For work in the background: the plugin does not count as used by it, so its tenant may be evicted and purged meanwhile.
+    is_background: bool,
 }
-
-/// As [`Pinned`], for work in the background: the plugin does not count as used by it, so its tenant may be evicted and purged meanwhile.
-pub(crate) struct Background(Pinned);
 
 // === impl Pinned ===
 
 impl Pinned {
+    pub(crate) fn new(plugin: Arc<Plugin>, reads: Reads, is_background: bool) -> Self {
+        if is_background {
+            plugin.background.fetch_add(1, Ordering::SeqCst);
+        }
+        Self {
+            plugin,
+            reads,
+            is_background,
+        }
+    }
+
     async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer, storage::Error> {
         let slot = match &self.reads {
             Reads::Pool(pool) => return pool.ask(question).await,
@@ -42,6 +52,14 @@ impl Pinned {
         let mut writer = slot.lock_to_read(queue.most_depth()).await?;
         let answer = async move { writer.answer(&question).await };
         starter.run_read(answer).await
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if self.is_background {
+            self.plugin.background.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -100,58 +118,5 @@ impl Storage for Pinned {
             Reads::Writer(_) => shared.struck_out.notify_one(),
             Reads::Pool(pool) => pool.renew(),
         }
-    }
-}
-
-// === impl Background ===
-
-impl Background {
-    pub(crate) fn new(pinned: Pinned) -> Self {
-        pinned.plugin.background.fetch_add(1, Ordering::SeqCst);
-        Self(pinned)
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.0.plugin.background.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-#[async_trait::async_trait]
-impl Storage for Background {
-    async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
-        self.0.write(batch).await
-    }
-
-    async fn find(
-        &self,
-        search: &Search,
-        resume: Option<&[u8]>,
-        limit: u32,
-    ) -> Result<Sightings, storage::Error> {
-        self.0.find(search, resume, limit).await
-    }
-
-    async fn read(
-        &self,
-        wanted: &Wanted,
-        part: Part,
-        resume: Option<&[u8]>,
-        max_bytes: u32,
-    ) -> Result<Pieces, storage::Error> {
-        self.0.read(wanted, part, resume, max_bytes).await
-    }
-
-    async fn services(&self) -> Result<Vec<String>, storage::Error> {
-        self.0.services().await
-    }
-
-    async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
-        self.0.operations(service).await
-    }
-
-    fn report(&self, breach: &storage::Error) {
-        self.0.report(breach);
     }
 }
