@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{Error, Keep, TraceId};
-use larder_search::kept::{Call, TraceCalls};
+use larder_search::kept::{Call, Names, TraceCalls};
 
 use crate::bucket::Bucket;
 use crate::checkpoint::pause;
 use crate::codec::Damaged;
-use crate::record::{Damage, Encoded, Head, Names, Page, Row, Rows, calls, load_head, load_pages};
+use crate::record::{Damage, Encoded, Head, Page, Row, Rows, calls, load_head, load_pages};
 use crate::shared::{Shared, unique};
 use crate::state::Stored;
 

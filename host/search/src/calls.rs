@@ -6,6 +6,7 @@ use larder_model::storage::{Piece, StatusCode};
 use larder_proto::storage::v2::Dependency;
 
 use super::judge::Fault;
+use super::names::Names;
 use super::predicate::Range;
 use super::summaries::parent;
 use super::written::{Copies, has_twins, likeness};
@@ -19,7 +20,7 @@ const ERROR: u8 = 1 << 7;
 /// Judges traces, and counts their calls.
 pub(crate) struct Calls {
     window: Range,
-    services: Services,
+    services: Names,
     counts: HashMap<(u32, u32), u64>,
     spans: Vec<Span>,
     children: Vec<Child>,
@@ -95,13 +96,6 @@ struct Span {
     likeness: u64,
 }
 
-/// Numbers for the names of services.
-#[derive(Default)]
-struct Services {
-    names: Vec<String>,
-    numbers: HashMap<String, u32>,
-}
-
 // === impl Calls ===
 
 impl Calls {
@@ -109,7 +103,7 @@ impl Calls {
     pub(crate) fn new(window: Range) -> Self {
         Self {
             window,
-            services: Services::default(),
+            services: Names::default(),
             counts: HashMap::new(),
             spans: Vec::new(),
             children: Vec::new(),
@@ -175,7 +169,7 @@ impl Calls {
 
     /// The names of the services, by their numbers.
     pub(crate) fn services(&self) -> &[String] {
-        &self.services.names
+        self.services.all()
     }
 
     /// Counts the calls of the last trace that was judged.
@@ -259,7 +253,7 @@ impl Calls {
 
     /// Adds what another counter has counted.
     pub(crate) fn absorb(&mut self, other: Self) {
-        let names = other.services.names.iter();
+        let names = other.services.all().iter();
         let numbers: Vec<u32> = names.map(|name| self.services.number(name)).collect();
         let here = |number: u32| {
             let number = usize::try_from(number).ok()?;
@@ -276,7 +270,7 @@ impl Calls {
     pub(crate) fn into_dependencies(self) -> Vec<Dependency> {
         let name = |number: u32| {
             let number = usize::try_from(number).ok()?;
-            self.services.names.get(number).cloned()
+            self.services.all().get(number).cloned()
         };
         let mut dependencies: Vec<_> = self
             .counts
@@ -357,21 +351,6 @@ impl Shared {
         }
         self.services.sort_unstable();
         self.services.dedup();
-    }
-}
-
-// === impl Services ===
-
-impl Services {
-    fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        // A query cannot read enough digests in its time to overflow this.
-        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.names.push(name.to_owned());
-        self.numbers.insert(name.to_owned(), number);
-        number
     }
 }
 

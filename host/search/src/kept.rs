@@ -11,6 +11,7 @@ use serde::Serialize;
 pub use reader::{Finding, Reader};
 
 pub use super::calls::{Call, TraceCalls};
+pub use super::names::Names;
 
 /// The calls of traces that are kept, so that [`Searcher::dependencies`](super::Searcher::dependencies) need not judge all.
 pub trait Kept: Send + Sync + 'static {

@@ -39,6 +39,7 @@ mod judge;
 mod judging;
 pub mod kept;
 mod legacy;
+mod names;
 mod omission;
 mod paging;
 mod parts;

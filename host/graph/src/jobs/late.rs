@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{Keep, KeepChange, TraceId};
-use larder_search::kept::{Reader, TraceCalls};
+use larder_search::kept::{Names, Reader, TraceCalls};
 
 use super::tidy::give_back_all;
 use super::{Failure, Outcome};
@@ -13,7 +13,6 @@ use crate::bucket::Bucket;
 use crate::checkpoint::pause;
 use crate::codec::Damaged;
 use crate::entries::{late_key, put_bucket};
-use crate::record::Names;
 use crate::shared::Shared;
 use crate::state::{Entry, Phase, Record, State, Stored};
 

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{Keep, KeepChange, TraceId};
-use larder_search::kept::{Finding, Reader, TraceCalls};
+use larder_search::kept::{Finding, Names, Reader, TraceCalls};
 
 use super::tidy::give_back;
 use super::{Failure, Outcome};
 use crate::bucket::Bucket;
 use crate::checkpoint::pause;
 use crate::entries::{bucket_key, put_bucket, put_late};
-use crate::record::{Names, Rows};
+use crate::record::Rows;
 use crate::rows::Found;
 use crate::shared::Shared;
 use crate::state::{Before, Entry, Phase, Record, Settling, State, Stored};

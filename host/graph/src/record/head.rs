@@ -11,8 +11,6 @@
 //!
 //! The head is followed by nothing.
 
-use hashbrown::HashMap;
-
 use super::Value;
 use crate::codec::{self, Damaged};
 
@@ -47,13 +45,6 @@ pub(crate) struct PageHead {
 pub(crate) struct Extent {
     pub(crate) first: (u64, u64),
     pub(crate) last: (u64, u64),
-}
-
-/// Numbers for names.
-#[derive(Debug, Default)]
-pub(crate) struct Names {
-    names: Vec<String>,
-    numbers: HashMap<String, u32>,
 }
 
 // === impl Head ===
@@ -204,25 +195,5 @@ impl Default for Extent {
             first: (u64::MAX, 0),
             last: (u64::MAX, 0),
         }
-    }
-}
-
-// === impl Names ===
-
-impl Names {
-    /// The number of a name, a new one if it has none.
-    pub(crate) fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.names.push(name.to_owned());
-        self.numbers.insert(name.to_owned(), number);
-        number
-    }
-
-    /// All names, by their numbers.
-    pub(crate) fn all(&self) -> &[String] {
-        &self.names
     }
 }

@@ -17,7 +17,7 @@ mod sums;
 mod tests;
 
 pub(crate) use build::{Encoded, Rows};
-pub(crate) use head::{Extent, Head, Names, PageHead};
+pub(crate) use head::{Extent, Head, PageHead};
 pub(crate) use page::{Page, Row, calls};
 pub(crate) use stored::{Damage, load_head, load_pages};
 
