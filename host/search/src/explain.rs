@@ -12,9 +12,10 @@ use serde::Serialize;
 use super::Searcher;
 use super::budget::Spent;
 use super::emit::{Emitter, TRACES_AT_A_TIME};
-use super::plan::{Hint, Listed, Scope, Told, plan};
+use super::plan::{Hint, Listed, Plan, Scope, Told, plan};
 use super::predicate::{Predicate, Range};
 use super::query;
+use super::session::Session;
 
 pub use dependencies::DependenciesExplanation;
 
@@ -83,6 +84,14 @@ pub struct PlanNode {
     pub parts: Vec<PlanNode>,
 }
 
+/// The tree and the plan of a predicate, given what is listed. Over its budget, the search ends at its first call.
+async fn planned(session: &mut Session, predicate: &Predicate) -> (PlanNode, Option<Plan>) {
+    let listed = Listed::ask(session, predicate, Scope::Explanation).await;
+    let listed = listed.unwrap_or_else(|_| Listed::unknown());
+    let tree = PlanNode::of(predicate, &listed);
+    (tree, plan(predicate, &listed))
+}
+
 impl Searcher {
     /// Runs a search, and explains it. Of a search for spans their keys are found, and the spans themselves are not read.
     ///
@@ -98,12 +107,7 @@ impl Searcher {
     async fn explain_spans(&self, query: SpanQueryParameters) -> Result<Explanation, Error> {
         let query = query::span_query(query, &self.limits)?;
         let mut session = self.session();
-        // Over its budget, the search ends at its first call.
-        let listed = Listed::ask(&mut session, &query.predicate, Scope::Explanation).await;
-        let listed = listed.unwrap_or_else(|_| Listed::unknown());
-        let tree = PlanNode::of(&query.predicate, &listed);
-        let plan = plan(&query.predicate, &listed);
-        drop(listed);
+        let (tree, plan) = planned(&mut session, &query.predicate).await;
         let (page, finder) = query.into_finder(plan);
         let mut explanation = Explanation {
             order: Some(format!("{}: {}", finder.order().words(), finder.walk())),
@@ -121,12 +125,7 @@ impl Searcher {
     async fn explain_traces(&self, query: TraceQueryParameters) -> Result<Explanation, Error> {
         let query = query::query(query, &self.limits)?;
         let mut session = self.session();
-        // Over its budget, the search ends at its first call.
-        let listed = Listed::ask(&mut session, &query.predicate, Scope::Explanation).await;
-        let listed = listed.unwrap_or_else(|_| Listed::unknown());
-        let tree = PlanNode::of(&query.predicate, &listed);
-        let plan = plan(&query.predicate, &listed);
-        drop(listed);
+        let (tree, plan) = planned(&mut session, &query.predicate).await;
         let depth = query.depth;
         let mut emitter = Emitter::new(query, plan);
         let mut explanation = Explanation::new(tree, emitter.search(), emitter.part(), depth);

@@ -152,6 +152,15 @@ async fn settles(larder: &Larder, client: &Client, due: &[Due]) {
     .await;
 }
 
+/// Stores [`calls`] with a server that keeps them, and stops it.
+async fn keep_calls(home: &Home) {
+    let larder = soon(Plugin::Kv).start_in(home);
+    let client = larder.client().await;
+    client.store(calls()).await;
+    settles(&larder, &client, &due_of_calls()).await;
+    stop(larder).await;
+}
+
 async fn stop(larder: Larder) {
     let (status, _) = larder.signal_until_exit("TERM").await;
     assert!(status.success(), "{status}");
@@ -286,11 +295,7 @@ async fn what_was_written_without_keeping_is_counted_once_it_is_kept() {
 #[tokio::test]
 async fn what_is_kept_of_one_plugin_s_traces_is_not_answered_by_another() {
     let home = Home::new();
-    let larder = soon(Plugin::Kv).start_in(&home);
-    let client = larder.client().await;
-    client.store(calls()).await;
-    settles(&larder, &client, &due_of_calls()).await;
-    stop(larder).await;
+    keep_calls(&home).await;
     let larder = soon(Plugin::Hostile).start_in(&home);
     let client = larder.client().await;
     assert_served(&client, &[due(BASE, start(99), [])]).await;
@@ -387,11 +392,7 @@ async fn what_retention_drops_does_not_count_any_more() {
 #[tokio::test]
 async fn damage_of_what_is_kept_is_told_and_repaired() {
     let home = Home::new();
-    let larder = soon(Plugin::Kv).start_in(&home);
-    let client = larder.client().await;
-    client.store(calls()).await;
-    settles(&larder, &client, &due_of_calls()).await;
-    stop(larder).await;
+    keep_calls(&home).await;
     assert_whole(Plugin::Kv, &home);
     let mut repaired = 0;
     for at in 0..home.kv_files("objects").len() {

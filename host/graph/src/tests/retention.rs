@@ -7,8 +7,8 @@ use larder_proto::storage::v2::Dependency;
 
 use super::world::{BUCKET, START, World, call, of, op};
 
-#[test]
-fn records_that_retention_may_have_touched_are_judged_and_made_anew() {
+/// A world in which ten traces were written, each in a bucket of its own, and all are settled.
+fn with_ten_records() -> World {
     let mut world = World::new();
     world.settle();
     for number in 1..11_u64 {
@@ -16,6 +16,12 @@ fn records_that_retention_may_have_touched_are_judged_and_made_anew() {
         world.pass(Duration::from_mins(5));
     }
     world.settle();
+    world
+}
+
+#[test]
+fn records_that_retention_may_have_touched_are_judged_and_made_anew() {
+    let mut world = with_ten_records();
     world.drop_oldest(2);
     let suspect = world.graph.figures().suspect_buckets;
     assert!((1..=3).contains(&suspect), "{suspect}");
@@ -207,13 +213,7 @@ fn a_trace_that_comes_while_its_empty_bucket_is_settled_is_as_old_as_it_is() {
 
 #[test]
 fn an_open_bucket_is_settled_before_records_that_retention_may_have_touched() {
-    let mut world = World::new();
-    world.settle();
-    for number in 1..11_u64 {
-        world.write(call(number.into(), START + number * BUCKET));
-        world.pass(Duration::from_mins(5));
-    }
-    world.settle();
+    let mut world = with_ten_records();
     world.write(call(11, START + 100 * BUCKET));
     world.drop_oldest(2);
     let suspect = world.graph.figures().suspect_buckets;

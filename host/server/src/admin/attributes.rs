@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
+use larder_runtime::tenants;
 use larder_search::{KeysQuery, ValuesQuery};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Opened;
 use super::tenant_list::error_response;
@@ -43,10 +44,7 @@ pub(super) async fn keys(opened: Opened, Query(query): Query<KeysParameters>) ->
         prefix: query.prefix,
     };
     let tenant = query.tenant.as_deref();
-    match opened.explainer.attribute_keys(tenant, asked).await {
-        Ok(keys) => Json(keys).into_response(),
-        Err(error) => error_response(&error),
-    }
+    answer(opened.explainer.attribute_keys(tenant, asked).await)
 }
 
 /// The values of an attribute, as JSON.
@@ -62,8 +60,13 @@ pub(super) async fn values(
         limit: query.limit,
     };
     let tenant = query.tenant.as_deref();
-    match opened.explainer.attribute_values(tenant, asked).await {
-        Ok(values) => Json(values).into_response(),
+    answer(opened.explainer.attribute_values(tenant, asked).await)
+}
+
+/// What was found, as JSON.
+fn answer(found: Result<impl Serialize, tenants::Error>) -> Response {
+    match found {
+        Ok(found) => Json(found).into_response(),
         Err(error) => error_response(&error),
     }
 }
