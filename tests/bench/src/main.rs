@@ -41,6 +41,7 @@ mod disk;
 mod figures;
 mod findings;
 mod growth;
+mod held;
 mod load;
 mod noise;
 mod numbers;
@@ -86,9 +87,12 @@ enum Command {
     Plot(plot::Options),
     Tenants(tenants::Options),
     Quiet(quiet::Options),
-    Spans(spans::Options),
+    /// Times searches for spans, page by page. Write the spans first, with the main command and the same number and seed.
+    Spans(held::Options),
     Dependencies(dependencies::Options),
-    Patterns(patterns::Options),
+    /// Times regular expressions that nothing matches, and that ten traces match. Write the spans first: the main command with `--replay` of a
+    /// file of `generate --repeats`, with the same number and seed.
+    Patterns(held::Options),
     Noise(noise::Options),
 }
 

@@ -5,41 +5,24 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use larder_oracle::corpus::{Corpus, MARKED_TRACES, MARKED_VALUE, REPEATED_KEYS};
+use larder_oracle::corpus::{MARKED_TRACES, MARKED_VALUE, REPEATED_KEYS};
 use larder_oracle::filter::{attr_at, regex, string};
 use larder_oracle::otlp::spans_of;
 use opentelemetry_proto::tonic::trace::v1::TracesData;
 use prost::Message;
 
+use crate::held::Options;
 use crate::numbers::spread;
 use crate::queries::within;
 use crate::question::Question;
-use crate::target::{Address, Target};
+use crate::target::Target;
 
 /// A pattern that no value matches, though an automaton reads every value to its end.
 const NOBODY: &str = "v-[0-9]*x";
 
-/// Times regular expressions that nothing matches, and that ten traces match. Write the spans first: the main command with `--replay` of a
-/// file of `generate --repeats`, with the same number and seed.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// The storage to measure, as NAME=HOST:PORT or NAME=HOST:PORT@PID.
-    #[arg(long, value_name = "NAME=HOST:PORT[@PID]")]
-    target: Address,
-    /// How many spans it holds.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
-    spans: u64,
-    /// How often each search is asked.
-    #[arg(long, default_value_t = 30)]
-    repeat: usize,
-    /// The seed of all that is random in the spans.
-    #[arg(long, default_value_t = 7)]
-    seed: u64,
-}
-
 /// Asks every search, and prints a row for each. Fails if an answer has another number of traces than it should.
 pub(crate) async fn run(options: &Options) -> Result<()> {
-    let corpus = Corpus::new(options.seed, options.spans, 1_000);
+    let corpus = options.corpus();
     let marked = usize::try_from(MARKED_TRACES.min(corpus.requests()))?;
     let target = Target::connect(&options.target, 1).await?;
     let mut out = std::io::stdout().lock();

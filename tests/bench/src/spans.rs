@@ -12,30 +12,14 @@ use larder_proto::storage::v2 as proto;
 use opentelemetry_proto::tonic::trace::v1::TracesData;
 use prost::Message;
 
+use crate::held::Options;
 use crate::numbers::spread;
 use crate::queries::within;
 use crate::question::Question;
-use crate::target::{Address, Target};
+use crate::target::Target;
 
 const FIND_SPANS: &str = "/jaeger.storage.v2.TraceReader/FindSpans";
 const HOUR: u64 = 3_600_000_000_000;
-
-/// Times searches for spans, page by page. Write the spans first, with the main command and the same number and seed.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// The storage to measure, as NAME=HOST:PORT or NAME=HOST:PORT@PID.
-    #[arg(long, value_name = "NAME=HOST:PORT[@PID]")]
-    target: Address,
-    /// How many spans it holds.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
-    spans: u64,
-    /// How often each search is asked.
-    #[arg(long, default_value_t = 30)]
-    repeat: usize,
-    /// The seed of all that is random in the spans.
-    #[arg(long, default_value_t = 7)]
-    seed: u64,
-}
 
 /// A search, the size of its page, and the number of the page that is timed.
 struct Timed {
@@ -47,7 +31,7 @@ struct Timed {
 
 /// Asks every search, and prints a row for each.
 pub(crate) async fn run(options: &Options) -> Result<()> {
-    let corpus = Corpus::new(options.seed, options.spans, 1_000);
+    let corpus = options.corpus();
     let target = Target::connect(&options.target, 1).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "| search | page | found | p50 ms | p99 ms | max ms |")?;
