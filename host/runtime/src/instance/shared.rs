@@ -136,10 +136,13 @@ impl Shared {
     fn set(&self, change: impl FnOnce(&mut Health)) {
         let mut health = self.health.lock();
         change(&mut health);
-        // Under the lock, so that the last report is the current state.
-        self.ready.send_replace(health.state() == State::Ready);
-        self.reads.send_replace(health.reads(self.instancing));
-        self.writes.send_replace(health.writer == State::Ready);
+        // Under the lock, so that the last report is the current state. Who waits is woken by changes alone.
+        let report = |sender: &watch::Sender<bool>, now| {
+            sender.send_if_modified(|before| std::mem::replace(before, now) != now);
+        };
+        report(&self.ready, health.state() == State::Ready);
+        report(&self.reads, health.reads(self.instancing));
+        report(&self.writes, health.writer == State::Ready);
     }
 
     pub(crate) fn state(&self) -> State {

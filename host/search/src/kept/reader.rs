@@ -18,8 +18,9 @@ use crate::session::Session;
 use crate::sightings::Sighted;
 use crate::written::Written;
 
-/// Traces read at once: a bounded piece of work.
-const TRACES_AT_ONCE: usize = 1024;
+/// Traces read at once: a bounded piece of work. Each call looks into every segment, and reads the blocks of its traces, so few large calls
+/// are much cheaper than many small ones.
+const TRACES_AT_ONCE: usize = 8192;
 /// Traces judged before the task yields.
 const TRACES_A_YIELD: usize = 64;
 
