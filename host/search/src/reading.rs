@@ -117,6 +117,7 @@ impl Reading {
         if resume.is_some() && resume == self.resume.as_deref() {
             return Some("read gave the resume it was called with".to_owned());
         }
+        self.seen.reserve(pieces.len());
         pieces.iter().find_map(|piece| {
             let asked = match &self.asked {
                 Asked::Traces(indices) => indices.contains_key(&piece.trace_id),

@@ -98,8 +98,9 @@ async fn look(shared: &Shared, range: TimeRange, limit: usize) -> Result<Spans, 
     let mut reader = Reader::new(storage, Arc::clone(&shared.metrics));
     let mut finding = Finding::new(range);
     let mut seen = HashSet::new();
-    while let Some(ids) = reader.find(&mut finding).await? {
-        reader.add(ids.into_iter().filter(|id| seen.insert(*id)));
+    while let Some(found) = reader.find(&mut finding).await? {
+        let ids = found.into_iter().map(|(id, _)| id);
+        reader.add(ids.filter(|id| seen.insert(*id)));
         if seen.len() > limit {
             return Ok(Spans::Many);
         }

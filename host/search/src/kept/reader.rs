@@ -66,18 +66,23 @@ impl Reader {
         }
     }
 
-    /// The next page of the traces found; one may come up again. `None` at the end.
+    /// The next page of the traces found, each with a fragment of it, if the plugin tells it; one may come up
+    /// again. `None` at the end.
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn find(&mut self, finding: &mut Finding) -> Result<Option<Vec<TraceId>>, Error> {
+    pub async fn find(
+        &mut self,
+        finding: &mut Finding,
+    ) -> Result<Option<Vec<(TraceId, Option<u64>)>>, Error> {
         if finding.0.ended() {
             return Ok(None);
         }
         let page = finding.0.next(&mut self.session, SIGHTINGS_PER_PAGE);
         let page = page.await?;
-        let ids = page.into_iter().map(|sighting| sighting.trace_id);
-        Ok(Some(ids.collect()))
+        let found = page.into_iter();
+        let found = found.map(|sighting| (sighting.trace_id, sighting.fragment));
+        Ok(Some(found.collect()))
     }
 
     /// Adds traces to be judged. Each may be added only once.
