@@ -30,6 +30,11 @@ pub struct Config {
     pub most_bytes: usize,
     /// Records that retention may have touched wait for no longer than this until they are made anew.
     pub longest_suspect: Duration,
+    /// Buckets that may be settled, about. Of more, those farthest from now are forgotten, and their traces judged in each query of their
+    /// time. Each takes about 200 bytes of memory.
+    pub most_buckets: usize,
+    /// Buckets that may be open. What begins in others is judged in each query, of whatever time, until it is settled.
+    pub most_open: usize,
     /// The wait after a failure. It doubles from failure to failure, up to [`Config::longest_retry`].
     pub retry: Duration,
     /// The longest wait after a failure.
@@ -54,6 +59,9 @@ impl Default for Config {
             most_late: 65_536,
             most_bytes: 1 << 30,
             longest_suspect: Duration::from_mins(10),
+            // More than 400 days.
+            most_buckets: 131_072,
+            most_open: 4096,
             retry: Duration::from_secs(5),
             longest_retry: Duration::from_mins(10),
             cache: 16 << 20,

@@ -2,11 +2,12 @@
 //!
 //! | key | value: a frame (version 1) of |
 //! |---|---|
-//! | `head` | series: 8 bytes; frontier plus one, or 0; the time before which something may be gone: varints |
+//! | `head` | series: 8 bytes; frontier plus one, or 0; the time before which something may be gone: varints; `unmarked`, if there is one: varint |
 //! | `b`, series: 8, bucket: 4 | first write, time of opening: varints; 0: open; 1: settled, then: needed write, rows, bytes, parts of the head: varints; name of the group, empty if it has no rows: length and text |
 //! | `l`, series: 8, trace id: 16 | the bucket that was written to: varint |
 //!
-//! Numbers in keys are big-endian. Entries of another series than that of the head are remains, and are removed.
+//! Numbers in keys are big-endian. Entries of another series than that of the head are remains, and are removed. A release that does not
+//! know `unmarked` takes a head with it for damaged, and begins anew.
 
 use std::sync::Arc;
 
@@ -53,6 +54,9 @@ pub(crate) fn put_head(state: &State) -> KeepChange {
         bytes.extend_from_slice(&state.series.to_be_bytes());
         codec::put(bytes, frontier);
         codec::put(bytes, state.drops.before);
+        if let Some(unmarked) = state.unmarked {
+            codec::put(bytes, u64::from(unmarked.0));
+        }
     });
     KeepChange::Put(HEAD.to_vec(), value)
 }
@@ -141,6 +145,9 @@ fn assemble(head: Option<&[u8]>, new: u64, buckets: Pairs, late: Pairs) -> Resul
             before: reading.number()?,
             ..Drops::default()
         };
+        if !reading.is_empty() {
+            state.unmarked = Some(Bucket(reading.number_u32()?));
+        }
         reading.end()?;
     }
     let mut remains = Vec::new();

@@ -198,7 +198,9 @@ impl Shared {
         let inner = self.inner.lock();
         let entries = || inner.state.buckets.values();
         let unsettled = entries().filter(|entry| entry.is_open());
-        let opened = unsettled.clone().map(|entry| entry.opened).min();
+        let opened = unsettled.clone().map(|entry| entry.opened);
+        let unmarked = inner.state.unmarked.map(|_| inner.unmarked_since);
+        let opened = opened.chain(unmarked).min();
         let bytes = entries().filter_map(|entry| Some(entry.group()?.bytes));
         Figures {
             open_buckets: unsettled.count() as u64,
@@ -209,7 +211,7 @@ impl Shared {
             late_traces: inner.state.late.len() as u64,
             bytes: bytes.sum(),
             worked: inner.worked,
-            is_backfilled: inner.state.frontier.is_none() && !inner.is_unreadable,
+            is_backfilled: inner.state.last_unknown().is_none() && !inner.is_unreadable,
         }
     }
 }

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bounds;
 mod bucket;
 mod cache;
 mod checkpoint;

@@ -74,6 +74,9 @@ pub(crate) struct Inner {
     pub(crate) damaged: BTreeSet<Bucket>,
     /// Open buckets that have too many traces to be settled.
     pub(crate) too_large: BTreeSet<Bucket>,
+    /// The last of the buckets that were left unmarked since backfilling has looked, and the time since which there are some.
+    pub(crate) left_unmarked: Option<Bucket>,
+    pub(crate) unmarked_since: u64,
     pub(crate) retries: HashMap<Job, Retry>,
     /// Time spent on work in the background.
     pub(crate) worked: Duration,
@@ -117,6 +120,8 @@ impl Shared {
             has_orphans: false,
             damaged: BTreeSet::new(),
             too_large: BTreeSet::new(),
+            left_unmarked: None,
+            unmarked_since: 0,
             retries: HashMap::new(),
             worked: Duration::ZERO,
         };
@@ -162,12 +167,22 @@ impl Shared {
         drop(self.held.lock().take());
         let gate = self.gate().await;
         self.refresh(&gate).await?;
-        let marks = self.inner.lock().marks(&self.config, now, batches);
-        if !marks.is_empty() {
-            let series = self.inner.lock().state.series;
-            self.commit(&gate, marks.changes(series)).await?;
+        let (marks, changes, needs_head) = {
+            let mut inner = self.inner.lock();
+            let marks = inner.marks(&self.config, now, batches);
+            if let Some(bucket) = marks.unmarked {
+                inner.leave_unmarked(bucket, now);
+            }
+            let needs_head = marks.unmarked.is_some() && !inner.is_head_saved;
+            let changes = marks.changes(inner.state.series);
+            (marks, changes, needs_head)
+        };
+        if needs_head && changes.is_empty() {
+            self.commit_once(&gate, changes).await?;
+        } else {
+            self.commit(&gate, changes).await?;
         }
-        if !marks.is_empty() || !marks.again.is_empty() {
+        if needs_head || !marks.is_empty() || !marks.again.is_empty() {
             self.inner.lock().apply(marks, now);
             self.changed.notify_one();
         }
@@ -320,9 +335,10 @@ const TIME_STEP: u64 = 1_000_000_000;
 
 impl Inner {
     /// What the head holds.
-    fn head(&self) -> (u64, Option<Bucket>, u64) {
+    fn head(&self) -> (u64, Option<Bucket>, Option<Bucket>, u64) {
         let state = &self.state;
-        (state.series, state.frontier, state.drops.before)
+        let before = state.drops.before;
+        (state.series, state.frontier, state.unmarked, before)
     }
 
     /// True if the state is the one that is kept.
@@ -353,11 +369,13 @@ impl Inner {
     }
 
     fn marks(&mut self, config: &Config, now: u64, batches: &[&Batch]) -> Marks {
+        let room = self.room(config);
         let mut marker = Marker {
             state: &self.state,
             config,
             written: &mut self.written,
             late: &self.late_counts,
+            room,
         };
         marker.marks(now, batches)
     }
@@ -415,6 +433,7 @@ impl Inner {
         self.late_marks.clear();
         self.damaged.clear();
         self.too_large.clear();
+        self.left_unmarked = None;
         self.retries.clear();
     }
 
@@ -438,6 +457,7 @@ impl Inner {
         self.statistics = None;
         self.remains = remains;
         self.has_orphans = true;
+        self.unmarked_since = now;
         self.add_late(
             late.iter().map(|(id, bucket)| (*id, *bucket)).collect(),
             now,

@@ -1,8 +1,8 @@
 //! What is kept for one window, as a query needs it.
 //!
 //! A trace counts once: by its row, as it was when the view was made, or by being judged. What is judged: traces with spans in buckets
-//! that are open (anywhere: a span outside the window takes a trace out of it), in buckets without a record, and in buckets whose record
-//! is suspect; the traces that have rows in suspect records, as their spans in that bucket may be gone; and late traces. The rows of a
+//! that are open (anywhere: a span outside the window takes a trace out of it) or may have been written to without being marked, in
+//! buckets without a record, and in buckets whose record is suspect; the traces that have rows in suspect records, as their spans in that bucket may be gone; and late traces. The rows of a
 //! judged trace are left out; they can only be in records of buckets in which its spans start.
 
 use std::collections::BTreeMap;
@@ -329,24 +329,13 @@ fn unsettled(state: &State, window: TimeRange) -> Vec<TimeRange> {
             ranges.push(clip(bucket.range()));
         }
     }
-    if let Some(frontier) = state
-        .frontier
-        .map(|it| it.min(last))
-        .filter(|it| *it >= first)
-    {
-        // All but the buckets that have entries.
-        let mut next = Some(first);
-        for (bucket, _) in state.buckets.range(first..=frontier) {
-            if let (Some(from), Some(to)) = (next, bucket.before())
-                && from <= to
-            {
-                ranges.push(clip(from.to(to)));
-            }
-            next = Some(Bucket(bucket.0 + 1));
-        }
-        if let Some(from) = next.filter(|it| *it <= frontier) {
-            ranges.push(clip(from.to(frontier)));
-        }
+    if let Some(frontier) = state.frontier {
+        let gaps = state.gaps(first, frontier.min(last)).into_iter();
+        ranges.extend(gaps.map(|(from, to)| clip(from.to(to))));
+    }
+    if let Some(unmarked) = state.unmarked {
+        let gaps = state.gaps(Bucket(0), unmarked).into_iter();
+        ranges.extend(gaps.map(|(from, to)| from.to(to)));
     }
     join(ranges)
 }

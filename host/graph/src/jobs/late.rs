@@ -299,10 +299,7 @@ async fn commit(
         if !older.is_empty() {
             inner.state.buckets_mut().extend(older);
         }
-        let state = &inner.state;
-        let is_new = |it: &Bucket| !state.buckets.contains_key(it) && !state.is_unknown(*it);
-        let opened = opened.into_iter().filter(is_new);
-        entries.extend(opened.map(|it| (it, state.found_entry(now))));
+        entries.extend(inner.found_entries(&shared.config, opened, now));
         let is_same = |(id, number): &&(TraceId, u64)| {
             inner
                 .late_marks

@@ -1,6 +1,7 @@
 //! Work in the background: what is due, and the settling of buckets.
 
 mod backfill;
+mod evict;
 mod late;
 mod settle;
 mod tidy;
@@ -27,6 +28,8 @@ pub(crate) enum Job {
     Tidy,
     /// Opens a bucket again whose record cannot be read.
     Reopen(Bucket),
+    /// Forgets some of too many buckets.
+    Evict,
     /// Begins anew, as nobody knows what retention has taken.
     BeginAnew,
     /// Settles a bucket, for the first time or again.
@@ -86,6 +89,7 @@ pub(crate) async fn run(shared: Arc<Shared>, job: Job) {
         Job::SaveHead => tidy::save_head(&shared).await,
         Job::Tidy => tidy::tidy(&shared).await,
         Job::Reopen(bucket) => tidy::reopen(&shared, bucket).await,
+        Job::Evict => evict::evict(&shared).await,
         Job::BeginAnew => tidy::begin_anew(&shared).await,
         Job::Settle(bucket) => settle::settle(&shared, bucket).await,
         Job::Late => late::apply(&shared).await,
@@ -108,7 +112,7 @@ impl Shared {
         self.upkeep(&inner, now, &mut next);
         self.late(&inner, now, &mut next);
         self.buckets(&inner, now, &mut next);
-        if inner.has_statistics() && inner.state.frontier.is_some() {
+        if inner.has_statistics() && inner.backfills_from(&self.config).is_some() {
             next.add(&inner, now, Job::Backfill, 0);
         }
         next.into_due()
@@ -124,6 +128,9 @@ impl Shared {
         }
         if !inner.is_head_saved {
             next.add(inner, now, Job::SaveHead, 0);
+        }
+        if inner.has_too_many(&self.config) {
+            next.add(inner, now, Job::Evict, 0);
         }
         if inner.has_orphans || !inner.remains.is_empty() {
             next.add(inner, now, Job::Tidy, 0);

@@ -85,6 +85,7 @@ async fn begin(shared: &Shared, bucket: Bucket) -> Result<Begun, Failure> {
     let number = inner.next_number();
     let drops = inner.state.drops;
     let is_unknown = inner.state.is_unknown(bucket);
+    let is_unmarked = Some(bucket) <= inner.state.unmarked;
     let new = inner.state.new_entry(bucket, now);
     let buckets = inner.state.buckets_mut();
     let entry = match buckets.get_mut(&bucket) {
@@ -93,6 +94,7 @@ async fn begin(shared: &Shared, bucket: Bucket) -> Result<Begun, Failure> {
         None => return Err(Failure::Overtaken),
     };
     let before = match &entry.phase {
+        Phase::Open if is_unknown && is_unmarked => Before::Unmarked,
         Phase::Open if is_unknown => Before::Unknown,
         Phase::Open => Before::Open,
         Phase::Settled(record) => Before::Settled(Arc::clone(record)),
@@ -100,7 +102,7 @@ async fn begin(shared: &Shared, bucket: Bucket) -> Result<Begun, Failure> {
     };
     let stored = match &before {
         Before::Settled(record) => record.group.clone(),
-        Before::Unknown | Before::Open => None,
+        Before::Unknown | Before::Unmarked | Before::Open => None,
     };
     entry.phase = Phase::Settling(Settling { number, before });
     Ok(Begun {
@@ -131,7 +133,7 @@ fn give_up(shared: &Shared, bucket: Bucket, begun: (u64, u64)) {
         return;
     }
     match settling.before.clone() {
-        Before::Unknown => {
+        Before::Unknown | Before::Unmarked => {
             buckets.remove(&bucket);
         }
         Before::Open => entry.phase = Phase::Open,
@@ -329,8 +331,8 @@ async fn commit(
     let gate = shared.gate().await;
     shared.refresh(&gate).await?;
     let now = shared.now();
-    let (series, entry, opened, late, frontier, is_empty) = {
-        let inner = shared.inner.lock();
+    let (series, entry, opened, late, is_unknown, is_empty) = {
+        let mut inner = shared.inner.lock();
         let state = &inner.state;
         let entry = state.buckets.get(&bucket).ok_or(Failure::Overtaken)?;
         let Phase::Settling(settling) = &entry.phase else {
@@ -339,7 +341,7 @@ async fn commit(
         if inner.epoch != begun.epoch || settling.number != begun.number {
             return Err(Failure::Overtaken);
         }
-        let is_unknown = matches!(settling.before, Before::Unknown);
+        let is_unknown = matches!(settling.before, Before::Unknown | Before::Unmarked);
         let first_write = entry.first_write.max(begun.oldest);
         let others = verdicts.buckets.into_iter().filter(|it| *it != bucket);
         let needs_write = state.first_write(others, begun.oldest).min(first_write);
@@ -352,18 +354,13 @@ async fn commit(
                 drops: begun.drops,
             })),
         };
-        let opened: BTreeMap<_, _> = verdicts
-            .opened
-            .into_iter()
-            .filter(|it| !state.buckets.contains_key(it))
-            .map(|it| (it, state.found_entry(now)))
-            .collect();
         let mut late = verdicts.late;
         late.retain(|(id, _)| !state.late.contains_key(id));
-        let frontier = is_unknown.then(|| bucket.before());
         // A late trace may begin in it, and then its first write has to be known.
         let is_empty = is_empty && state.late.is_empty();
-        (state.series, entry, opened, late, frontier, is_empty)
+        let series = state.series;
+        let opened = inner.found_entries(&shared.config, verdicts.opened, now);
+        (series, entry, opened, late, is_unknown, is_empty)
     };
     let marks = opened
         .iter()
@@ -381,11 +378,8 @@ async fn commit(
             inner.state.buckets_mut().insert(bucket, entry);
         }
         inner.add_late(late, now);
-        if let Some(frontier) = frontier
-            && inner.state.frontier == Some(bucket)
-        {
-            inner.state.frontier = frontier;
-            inner.is_head_saved = false;
+        if is_unknown {
+            inner.move_frontier(bucket, bucket.before());
         }
     }
     let change = if is_empty {

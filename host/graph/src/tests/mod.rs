@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod bounds;
 mod explained;
 mod graphs;
 mod keeping;

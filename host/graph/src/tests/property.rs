@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::world::{BUCKET, SECOND, START, World, trace};
+use crate::Config;
 
 /// The variable that asks for more cases.
 const CASES: &str = "LARDER_PROPERTY_CASES";
@@ -117,6 +118,15 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// The most buckets, and the most open ones: mostly more than a history has.
+fn bounds() -> impl Strategy<Value = (usize, usize)> {
+    let default = Config::default();
+    prop_oneof![
+        2 => Just((default.most_buckets, default.most_open)),
+        1 => (1..8_usize, 0..4_usize),
+    ]
+}
+
 fn resource_spans(specs: &[Spec]) -> Vec<ResourceSpans> {
     let spans = specs.iter().map(|spec| {
         let mut built = span(trace(spec.trace), spec.id).at(spec.start);
@@ -198,6 +208,7 @@ proptest! {
         events in vec(event(), 1..60),
         (tells_oldest, is_exclusive) in (prop::bool::weighted(0.85), prop::bool::weighted(0.3)),
         (is_odd, most_late) in (any::<bool>(), 1..40_usize),
+        (most_buckets, most_open) in bounds(),
         seed: u64,
     ) {
         let memory = if is_odd { Memory::default().odd(seed) } else { Memory::default() };
@@ -207,6 +218,8 @@ proptest! {
         world.is_exclusive = is_exclusive;
         world.config.late_a_write = most_late;
         world.config.late_traces = most_late.div_ceil(4);
+        world.config.most_buckets = most_buckets;
+        world.config.most_open = most_open;
         world.restart();
         world.count();
         let mut last = Vec::new();
