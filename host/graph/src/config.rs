@@ -30,6 +30,12 @@ pub struct Config {
     pub most_bytes: usize,
     /// Records that retention may have touched wait for no longer than this until they are made anew.
     pub longest_suspect: Duration,
+    /// Neighbouring buckets whose sums are kept together: a day.
+    pub day_buckets: u32,
+    /// Sums of a day are made once none of its buckets has changed for so long. Each time that they were in vain they wait twice as long.
+    pub day_quiet: Duration,
+    /// The sums of a day that is over wait no longer than this for its buckets to be quiet.
+    pub longest_day: Duration,
     /// Buckets that may be settled, about. Of more, those farthest from now are forgotten, and their traces judged in each query of their
     /// time. Each takes about 200 bytes of memory.
     pub most_buckets: usize,
@@ -59,6 +65,9 @@ impl Default for Config {
             most_late: 65_536,
             most_bytes: 1 << 30,
             longest_suspect: Duration::from_mins(10),
+            day_buckets: 288,
+            day_quiet: Duration::from_mins(10),
+            longest_day: Duration::from_hours(6),
             // More than 400 days.
             most_buckets: 131_072,
             most_open: 4096,

@@ -202,6 +202,7 @@ impl Shared {
         let unmarked = inner.state.unmarked.map(|_| inner.unmarked_since);
         let opened = opened.chain(unmarked).min();
         let bytes = entries().filter_map(|entry| Some(entry.group()?.bytes));
+        let bytes = bytes.chain(inner.state.days.values().map(|it| it.stored.bytes));
         Figures {
             open_buckets: unsettled.count() as u64,
             oldest_unsettled: opened.map(|it| Duration::from_nanos(now.saturating_sub(it))),

@@ -16,6 +16,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
 use crate::bucket::Bucket;
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::days::Days;
 use crate::entries::{self, Loaded, put_head};
 use crate::jobs::{Job, Retry};
 use crate::marks::{Marker, Marks};
@@ -78,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) left_unmarked: Option<Bucket>,
     pub(crate) unmarked_since: u64,
     pub(crate) retries: HashMap<Job, Retry>,
+    pub(crate) days: Days,
     /// Time spent on work in the background.
     pub(crate) worked: Duration,
 }
@@ -101,7 +103,7 @@ impl Shared {
         (config, metrics): (Config, Arc<Metrics>),
     ) -> Self {
         let generation = keep.generation();
-        let loaded = entries::load(&*keep, unique()).await;
+        let loaded = entries::load(&*keep, unique(), config.day_buckets).await;
         let mut inner = Inner {
             keep,
             generation,
@@ -123,6 +125,7 @@ impl Shared {
             left_unmarked: None,
             unmarked_since: 0,
             retries: HashMap::new(),
+            days: Days::default(),
             worked: Duration::ZERO,
         };
         match loaded {
@@ -195,6 +198,10 @@ impl Shared {
         drop(self.held.lock().take());
     }
 
+    async fn load(&self, keep: &dyn Keep) -> Result<Loaded, Error> {
+        entries::load(keep, unique(), self.config.day_buckets).await
+    }
+
     /// Makes changes durable, a bounded number at a time, and with them the head, if it is not.
     pub(crate) async fn commit(&self, gate: &Gate, changes: Vec<KeepChange>) -> Result<(), Error> {
         let mut some = Vec::new();
@@ -213,27 +220,33 @@ impl Shared {
         self.commit_once(gate, some).await
     }
 
-    /// Makes changes durable at once, and with them the head, if it is not.
+    /// Makes changes durable at once, and with them the head, if it is not. The sums of the days whose buckets change are deleted.
     pub(crate) async fn commit_once(
         &self,
         _: &Gate,
         mut changes: Vec<KeepChange>,
     ) -> Result<(), Error> {
-        let (keep, head) = {
+        let (keep, head, days) = {
             let inner = self.inner.lock();
             let head = (!inner.is_head_saved).then(|| (put_head(&inner.state), inner.head()));
-            (Arc::clone(&inner.keep), head)
+            let days = inner.days_of(&self.config, &changes);
+            changes.extend(inner.delete_days(&days));
+            (Arc::clone(&inner.keep), head, days)
         };
         let saved = head.map(|(put, saved)| {
             changes.insert(0, put);
             saved
         });
         let committed = keep.commit(changes).await;
+        let now = self.now();
         let mut inner = self.inner.lock();
         if committed.is_err() {
             // It may have happened all the same, so the state is read again.
             inner.is_unreadable = true;
-        } else if let Some(saved) = saved {
+            return committed;
+        }
+        inner.days_changed(days, &self.config, now);
+        if let Some(saved) = saved {
             inner.is_head_saved = inner.head() == saved;
         }
         committed
@@ -249,7 +262,7 @@ impl Shared {
             return Ok(());
         }
         let generation = keep.generation();
-        match entries::load(&*keep, unique()).await {
+        match self.load(&*keep).await {
             Ok(loaded) => {
                 let mut inner = self.inner.lock();
                 inner.generation = generation;
@@ -288,7 +301,7 @@ impl Shared {
             Arc::clone(&inner.keep)
         };
         // What is left of the former series is deleted later.
-        if let Ok(loaded) = entries::load(&*keep, unique()).await {
+        if let Ok(loaded) = self.load(&*keep).await {
             self.inner.lock().remains = loaded.remains;
         }
         Ok(())
@@ -434,6 +447,7 @@ impl Inner {
         self.damaged.clear();
         self.too_large.clear();
         self.left_unmarked = None;
+        self.days = Days::default();
         self.retries.clear();
     }
 
@@ -458,6 +472,7 @@ impl Inner {
         self.remains = remains;
         self.has_orphans = true;
         self.unmarked_since = now;
+        self.days = Days::since(now);
         self.add_late(
             late.iter().map(|(id, bucket)| (*id, *bucket)).collect(),
             now,

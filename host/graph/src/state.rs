@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use larder_model::storage::TraceId;
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Day};
 
 /// The state at one moment. Cheap to clone, so that a query keeps the one it began with.
 ///
@@ -30,6 +30,8 @@ pub(crate) struct State {
     /// Traces that may have changed after a bucket of theirs was settled, with the bucket that was written to.
     pub(crate) late: Arc<HashMap<TraceId, Bucket>>,
     pub(crate) drops: Drops,
+    /// Days whose sums are those of all their buckets' records, as these are now.
+    pub(crate) days: Arc<BTreeMap<Day, DaySums>>,
 }
 
 /// A bucket.
@@ -84,6 +86,15 @@ pub(crate) struct Record {
     pub(crate) drops: u64,
 }
 
+/// The sums of a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DaySums {
+    /// The group with a head, and the rows of all records.
+    pub(crate) stored: Stored,
+    /// The last end of all traces.
+    pub(crate) last: u64,
+}
+
 /// Where a record is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
@@ -121,6 +132,11 @@ impl State {
     /// The entries, to be changed.
     pub(crate) fn buckets_mut(&mut self) -> &mut BTreeMap<Bucket, Entry> {
         Arc::make_mut(&mut self.buckets)
+    }
+
+    /// The days, to be changed.
+    pub(crate) fn days_mut(&mut self) -> &mut BTreeMap<Day, DaySums> {
+        Arc::make_mut(&mut self.days)
     }
 
     /// The late traces, to be changed.

@@ -1,6 +1,7 @@
 //! Work in the background: what is due, and the settling of buckets.
 
 mod backfill;
+mod day;
 mod evict;
 mod late;
 mod settle;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use larder_model::storage::Error;
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Day};
 use crate::config::nanos;
 use crate::record::Damage;
 use crate::shared::{Inner, Shared};
@@ -28,6 +29,8 @@ pub(crate) enum Job {
     Tidy,
     /// Opens a bucket again whose record cannot be read.
     Reopen(Bucket),
+    /// Deletes the sums of a day that cannot be read.
+    ForgetDay(Day),
     /// Forgets some of too many buckets.
     Evict,
     /// Begins anew, as nobody knows what retention has taken.
@@ -38,6 +41,8 @@ pub(crate) enum Job {
     Late,
     /// Looks for older traces, and settles their buckets.
     Backfill,
+    /// Makes the sums of a day.
+    Day(Day),
 }
 
 /// When a job that has failed is tried again.
@@ -94,6 +99,8 @@ pub(crate) async fn run(shared: Arc<Shared>, job: Job) {
         Job::Settle(bucket) => settle::settle(&shared, bucket).await,
         Job::Late => late::apply(&shared).await,
         Job::Backfill => backfill::backfill(&shared).await,
+        Job::Day(day) => day::make(&shared, day).await,
+        Job::ForgetDay(day) => day::forget(&shared, day).await,
     };
     shared.ended(job, outcome);
 }
@@ -115,6 +122,12 @@ impl Shared {
         if inner.has_statistics() && inner.backfills_from(&self.config).is_some() {
             next.add(&inner, now, Job::Backfill, 0);
         }
+        // They are in no hurry, and to find them takes a look at all buckets.
+        if next.job.is_none() && inner.has_statistics() && !inner.state.drops.is_unknown {
+            for (day, at) in inner.days_to_make(&self.config) {
+                next.add(&inner, now, Job::Day(day), at);
+            }
+        }
         next.into_due()
     }
 
@@ -126,13 +139,16 @@ impl Shared {
         for bucket in &inner.damaged {
             next.add(inner, now, Job::Reopen(*bucket), 0);
         }
+        for day in &inner.days.damaged {
+            next.add(inner, now, Job::ForgetDay(*day), 0);
+        }
         if !inner.is_head_saved {
             next.add(inner, now, Job::SaveHead, 0);
         }
         if inner.has_too_many(&self.config) {
             next.add(inner, now, Job::Evict, 0);
         }
-        if inner.has_orphans || !inner.remains.is_empty() {
+        if inner.has_orphans || !inner.remains.is_empty() || !inner.days.unused.is_empty() {
             next.add(inner, now, Job::Tidy, 0);
         }
     }

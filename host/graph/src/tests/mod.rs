@@ -9,6 +9,7 @@
 )]
 
 mod bounds;
+mod days;
 mod explained;
 mod graphs;
 mod keeping;

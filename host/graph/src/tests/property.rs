@@ -209,6 +209,7 @@ proptest! {
         (tells_oldest, is_exclusive) in (prop::bool::weighted(0.85), prop::bool::weighted(0.3)),
         (is_odd, most_late) in (any::<bool>(), 1..40_usize),
         (most_buckets, most_open) in bounds(),
+        day_buckets in select(vec![2, 3, 288]),
         seed: u64,
     ) {
         let memory = if is_odd { Memory::default().odd(seed) } else { Memory::default() };
@@ -220,6 +221,8 @@ proptest! {
         world.config.late_traces = most_late.div_ceil(4);
         world.config.most_buckets = most_buckets;
         world.config.most_open = most_open;
+        world.config.day_buckets = day_buckets;
+        world.config.day_quiet = Duration::from_mins(2);
         world.restart();
         world.count();
         let mut last = Vec::new();

@@ -358,6 +358,13 @@ impl World {
         self.memory.reads.load(Ordering::Relaxed) - before
     }
 
+    /// Number of `get` calls to where records are kept that a query of all of time makes.
+    pub(super) fn gets(&self) -> usize {
+        let before = self.keep.gets.load(Ordering::Relaxed);
+        self.check(0, u64::MAX);
+        self.keep.gets.load(Ordering::Relaxed) - before
+    }
+
     /// Number of buckets that the durable state has entries of.
     pub(super) fn buckets(&self) -> usize {
         let now = self.keep.now.lock();
