@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::bucket::Bucket;
 use crate::config::Config;
-use crate::shared::Inner;
+use crate::inner::Inner;
 use crate::state::{Entry, Phase};
 
 /// The part of the buckets that is forgotten at once, and that backfilling leaves room for.

@@ -13,7 +13,7 @@ use larder_model::storage::{KeepChange, TimeRange};
 use crate::bucket::{Bucket, Day};
 use crate::config::{Config, nanos};
 use crate::entries::{bucket_of, day_key};
-use crate::shared::Inner;
+use crate::inner::Inner;
 use crate::state::{DaySums, Phase, State, Stored};
 
 /// Records of a day from which on it costs less to read their sums.

@@ -10,7 +10,8 @@ use super::settle::settle;
 use super::{Failure, Outcome};
 use crate::bucket::Bucket;
 use crate::checkpoint::pause;
-use crate::shared::{Inner, Shared};
+use crate::inner::Inner;
+use crate::shared::Shared;
 
 /// Traces whose starts are looked at in one range, at first. A plugin may name a trace for all of the time between two of its spans.
 const FIRST_LIMIT: usize = 64;

@@ -13,8 +13,9 @@ use larder_model::storage::Error;
 
 use crate::bucket::{Bucket, Day};
 use crate::config::nanos;
+use crate::inner::Inner;
 use crate::record::Damage;
-use crate::shared::{Inner, Shared};
+use crate::shared::Shared;
 use crate::state::{Entry, Phase};
 
 /// Suspect records that count as waiting. A loss may touch the records of a whole store, and they are in no hurry.
