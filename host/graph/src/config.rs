@@ -22,6 +22,8 @@ pub struct Config {
     pub late_traces: usize,
     /// Late traces that are judged at once.
     pub late_batch: usize,
+    /// Buckets whose late traces are judged at once.
+    pub late_buckets: usize,
     /// A write that makes more traces of one bucket late reopens the bucket.
     pub late_a_write: usize,
     /// More late traces than these, for one bucket or in all, reopen the bucket.
@@ -61,6 +63,7 @@ impl Default for Config {
             late_wait: Duration::from_mins(5),
             late_traces: 1024,
             late_batch: 4096,
+            late_buckets: 16,
             late_a_write: 4096,
             most_late: 65_536,
             most_bytes: 1 << 30,

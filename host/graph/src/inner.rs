@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     late_counts: HashMap<Bucket, usize>,
     /// When each late trace was last written to, as a number, and when it became late.
     pub(crate) late_marks: HashMap<TraceId, (u64, u64)>,
+    /// True if the last job that was no upkeep took late traces in.
+    pub(crate) was_late: bool,
     /// The last number given to anything.
     number: u64,
     statistics: Option<Statistics>,
@@ -75,6 +77,7 @@ impl Inner {
             written: HashMap::new(),
             late_counts: HashMap::new(),
             late_marks: HashMap::new(),
+            was_late: false,
             number: 0,
             statistics: None,
             dropped: 0,

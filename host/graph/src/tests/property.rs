@@ -209,6 +209,7 @@ proptest! {
         (tells_oldest, is_exclusive) in (prop::bool::weighted(0.85), prop::bool::weighted(0.3)),
         (is_odd, most_late) in (any::<bool>(), 1..40_usize),
         (most_buckets, most_open) in bounds(),
+        late_buckets in select(vec![1, 16]),
         day_buckets in select(vec![2, 3, 288]),
         seed: u64,
     ) {
@@ -218,6 +219,7 @@ proptest! {
         world.tells_oldest = tells_oldest;
         world.is_exclusive = is_exclusive;
         world.config.late_a_write = most_late;
+        world.config.late_buckets = late_buckets;
         world.config.late_traces = most_late.div_ceil(4);
         world.config.most_buckets = most_buckets;
         world.config.most_open = most_open;
