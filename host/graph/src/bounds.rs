@@ -52,6 +52,7 @@ impl Inner {
         let state = &self.state;
         let is_new = |it: &Bucket| !state.buckets.contains_key(it) && !state.is_unknown(*it);
         let new: BTreeSet<_> = buckets.into_iter().filter(is_new).collect();
+        self.latest = self.latest.max(now);
         let mut found = Vec::new();
         let room = self.room(config);
         for bucket in new {

@@ -69,6 +69,15 @@ impl Days {
         }
     }
 
+    /// The clock has gone back to this time.
+    pub(crate) fn went_back(&mut self, now: u64) {
+        self.since = self.since.min(now);
+        for changes in self.changes.values_mut() {
+            changes.first = changes.first.min(now);
+            changes.last = changes.last.min(now);
+        }
+    }
+
     /// The time at which the sums of a day are to be made that ends at `end`.
     fn due(&self, config: &Config, day: Day, end: u64) -> u64 {
         let quiet = nanos(config.day_quiet);

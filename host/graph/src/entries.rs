@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bucket::{Bucket, Day};
 use crate::codec::{self, Damaged};
-use crate::state::{DaySums, Drops, Entry, Phase, Record, State, Stored};
+use crate::state::{Before, DaySums, Drops, Entry, Phase, Record, Settling, State, Stored};
 
 const VERSION: u8 = 1;
 const HEAD: &[u8] = b"head";
@@ -87,7 +87,12 @@ pub(crate) fn put_bucket(series: u64, bucket: Bucket, entry: &Entry) -> KeepChan
     let value = codec::seal(VERSION, u64::from(bucket.0), |bytes| {
         codec::put(bytes, entry.first_write);
         codec::put(bytes, entry.opened);
-        let Phase::Settled(record) = &entry.phase else {
+        let (Phase::Settled(record)
+        | Phase::Settling(Settling {
+            before: Before::Settled(record),
+            ..
+        })) = &entry.phase
+        else {
             bytes.push(0);
             return;
         };

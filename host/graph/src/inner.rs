@@ -14,7 +14,7 @@ use crate::entries::Loaded;
 use crate::jobs::{Job, Retry};
 use crate::marks::{Marker, Marks};
 use crate::shared::unique;
-use crate::state::{Phase, State};
+use crate::state::{Entry, Phase, State};
 
 /// The smallest step of a plugin's times of writing; times within it may be told as equal.
 const TIME_STEP: u64 = 1_000_000_000;
@@ -39,6 +39,10 @@ pub(crate) struct Inner {
     pub(crate) late_marks: HashMap<TraceId, (u64, u64)>,
     /// True if the last job that was no upkeep took late traces in.
     pub(crate) was_late: bool,
+    /// The time when the clock was looked at last.
+    pub(crate) clock: u64,
+    /// A time that is no earlier than any of those of the entries.
+    pub(crate) latest: u64,
     /// The last number given to anything.
     number: u64,
     statistics: Option<Statistics>,
@@ -78,6 +82,8 @@ impl Inner {
             late_counts: HashMap::new(),
             late_marks: HashMap::new(),
             was_late: false,
+            clock: 0,
+            latest: 0,
             number: 0,
             statistics: None,
             dropped: 0,
@@ -164,6 +170,7 @@ impl Inner {
             }
         }
         for (bucket, entry) in marks.opened {
+            self.latest = self.latest.max(now);
             self.written.insert(bucket, now);
             let before = self.state.buckets_mut().insert(bucket, entry);
             self.has_orphans |= before.is_some_and(|it| it.group().is_some());
@@ -246,17 +253,20 @@ impl Inner {
             .iter()
             .filter(|(_, entry)| matches!(entry.phase, Phase::Open));
         self.written = open.map(|(bucket, _)| (*bucket, now)).collect();
+        let latest = buckets.values().map(Entry::latest).max();
+        self.latest = self.latest.max(latest.unwrap_or(0));
     }
 
-    /// Returns `true` if something is gone.
+    /// Compares the plugin's counters with those before. Returns `true` if something is gone.
     pub(crate) fn counted(&mut self, now: u64, statistics: &Statistics) -> bool {
         let is_first = self.statistics.is_none();
         let before = self.statistics.replace(*statistics).unwrap_or_default();
         let has_dropped = statistics.dropped_since(&before) != Dropped::default();
         let drops = &mut self.state.drops;
-        drops.oldest = statistics.oldest_write;
+        // A time that has not come is one of a clock that was ahead. What was written after that may be older.
+        drops.oldest = statistics.oldest_write.map(|oldest| oldest.min(now));
         let was_unknown = drops.is_unknown;
-        let bound = match statistics.oldest_write {
+        let bound = match drops.oldest {
             // Of what was written at the same time some may be gone and some not.
             Some(oldest) if has_dropped => oldest.saturating_add(TIME_STEP),
             Some(oldest) => oldest,

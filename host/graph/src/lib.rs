@@ -16,6 +16,7 @@ mod bounds;
 mod bucket;
 mod cache;
 mod checkpoint;
+mod clock;
 mod codec;
 mod commit;
 mod config;

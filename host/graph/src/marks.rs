@@ -50,12 +50,12 @@ impl Marks {
     }
 
     /// The durable form of the changes.
-    pub(crate) fn changes(&self, series: u64) -> Vec<KeepChange> {
+    pub(crate) fn changes(&self, series: u64) -> impl Iterator<Item = KeepChange> {
         let opened = self.opened.iter();
-        let opened = opened.map(|(bucket, entry)| put_bucket(series, *bucket, entry));
+        let opened = opened.map(move |(bucket, entry)| put_bucket(series, *bucket, entry));
         let late = self.late.iter();
-        let late = late.map(|(id, bucket)| put_late(series, *id, *bucket));
-        opened.chain(late).collect()
+        let late = late.map(move |(id, bucket)| put_late(series, *id, *bucket));
+        opened.chain(late)
     }
 }
 
@@ -127,7 +127,7 @@ impl Marker<'_> {
         let reopened = added.into_keys().filter_map(|bucket| {
             let entry = self.state.buckets.get(&bucket)?;
             let entry = Entry {
-                first_write: entry.first_write,
+                first_write: entry.first_write.min(now),
                 opened: now,
                 phase: Phase::Open,
             };

@@ -96,12 +96,14 @@ impl Shared {
         self.refresh(&gate).await?;
         let (marks, changes, needs_head) = {
             let mut inner = self.inner.lock();
+            inner.look_at_clock(now);
+            let mut changes = inner.lower_durably(now);
             let marks = inner.marks(&self.config, now, batches);
             if let Some(bucket) = marks.unmarked {
                 inner.leave_unmarked(bucket, now);
             }
             let needs_head = marks.unmarked.is_some() && !inner.is_head_saved;
-            let changes = marks.changes(inner.state.series);
+            changes.extend(marks.changes(inner.state.series));
             (marks, changes, needs_head)
         };
         if needs_head && changes.is_empty() {
@@ -109,6 +111,7 @@ impl Shared {
         } else {
             self.commit(&gate, changes).await?;
         }
+        self.inner.lock().lower(now);
         if needs_head || !marks.is_empty() || !marks.again.is_empty() {
             self.inner.lock().apply(marks, now);
             self.changed.notify_one();

@@ -185,12 +185,18 @@ impl State {
         gaps
     }
 
-    /// The record of a bucket that is settled.
-    pub(crate) fn record(&self, bucket: Bucket) -> Option<&Arc<Record>> {
-        match &self.buckets.get(&bucket)?.phase {
-            Phase::Settled(record) => Some(record),
+    /// The entry and the record of a bucket that is settled.
+    pub(crate) fn settled(&self, bucket: Bucket) -> Option<(&Entry, &Arc<Record>)> {
+        let entry = self.buckets.get(&bucket)?;
+        match &entry.phase {
+            Phase::Settled(record) => Some((entry, record)),
             Phase::Open | Phase::Settling(_) => None,
         }
+    }
+
+    /// The record of a bucket that is settled.
+    pub(crate) fn record(&self, bucket: Bucket) -> Option<&Arc<Record>> {
+        Some(self.settled(bucket)?.1)
     }
 
     /// The entry of a bucket that is written to for the first time.

@@ -236,8 +236,10 @@ async fn change(
 
 /// The entries of the buckets whose records change.
 fn swaps(begun: &Begun, state: &State, traces: &Traces, changes: Vec<Change>) -> Swaps {
+    // Since it began, a write may have come with an earlier time, where the clock has gone back.
+    let oldest = begun.oldest.min(state.drops.oldest.unwrap_or(0));
     let writes = traces.iter().map(|(id, (_, buckets))| {
-        let write = state.first_write(buckets.iter().copied(), begun.oldest);
+        let write = state.first_write(buckets.iter().copied(), oldest);
         (*id, write)
     });
     let writes: HashMap<TraceId, u64> = writes.collect();
@@ -250,8 +252,8 @@ fn swaps(begun: &Begun, state: &State, traces: &Traces, changes: Vec<Change>) ->
             has_rows,
             stored,
         } = change;
-        let is_same = |it: &&Entry| matches!(&it.phase, Phase::Settled(now) if *now == before);
-        let Some(entry) = state.buckets.get(&bucket).filter(is_same) else {
+        let is_same = |it: &(&Entry, &Arc<Record>)| it.1.group == before.group;
+        let Some((entry, before)) = state.settled(bucket).filter(is_same) else {
             // A bucket that was opened again in between needs no record.
             swaps.has_orphans |= stored.is_some();
             continue;

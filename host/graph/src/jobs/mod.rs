@@ -126,7 +126,8 @@ impl Shared {
     /// What there is to do now.
     pub(crate) fn due(&self) -> Due {
         let now = self.now();
-        let inner = self.inner.lock();
+        let mut inner = self.inner.lock();
+        inner.look_at_clock(now);
         let mut next = Next::default();
         if !inner.is_current() {
             // It reads the state again.

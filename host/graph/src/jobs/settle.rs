@@ -87,6 +87,9 @@ async fn begin(shared: &Shared, bucket: Bucket) -> Result<Begun, Failure> {
     let is_unknown = inner.state.is_unknown(bucket);
     let is_unmarked = Some(bucket) <= inner.state.unmarked;
     let new = inner.state.new_entry(bucket, now);
+    if is_unknown {
+        inner.latest = inner.latest.max(now);
+    }
     let buckets = inner.state.buckets_mut();
     let entry = match buckets.get_mut(&bucket) {
         Some(entry) => entry,
@@ -342,9 +345,11 @@ async fn commit(
             return Err(Failure::Overtaken);
         }
         let is_unknown = matches!(settling.before, Before::Unknown | Before::Unmarked);
-        let first_write = entry.first_write.max(begun.oldest);
+        // Since it began, a write may have come with an earlier time, where the clock has gone back.
+        let oldest = begun.oldest.min(state.drops.oldest.unwrap_or(0));
+        let first_write = entry.first_write.max(oldest);
         let others = verdicts.buckets.into_iter().filter(|it| *it != bucket);
-        let needs_write = state.first_write(others, begun.oldest).min(first_write);
+        let needs_write = state.first_write(others, oldest).min(first_write);
         let entry = Entry {
             first_write,
             opened: entry.opened,
@@ -360,6 +365,7 @@ async fn commit(
         let is_empty = is_empty && state.late.is_empty();
         let series = state.series;
         let opened = inner.found_entries(&shared.config, verdicts.opened, now);
+        inner.latest = inner.latest.max(first_write);
         (series, entry, opened, late, is_unknown, is_empty)
     };
     let marks = opened

@@ -43,6 +43,8 @@ enum Event {
     /// Time, and work until nothing is due.
     Work(u64),
     Pass(u64),
+    /// The clock goes back.
+    Back(u64),
     Sync,
     /// What is not durable is lost.
     Lose,
@@ -105,6 +107,7 @@ fn event() -> impl Strategy<Value = Event> {
         10 => (1..6_usize).prop_map(Event::Steps),
         10 => (0..40_u64).prop_map(Event::Work),
         4 => (0..400_u64).prop_map(Event::Pass),
+        1 => (0..4000_u64).prop_map(Event::Back),
         3 => Just(Event::Sync),
         2 => Just(Event::Lose),
         2 => Just(Event::Restart),
@@ -170,6 +173,7 @@ impl World {
                 }
             }
             Event::Pass(seconds) => self.pass(Duration::from_secs(seconds)),
+            Event::Back(seconds) => self.back(Duration::from_secs(seconds)),
             Event::Sync => self.sync(),
             Event::Lose if self.is_exclusive => {}
             Event::Restart | Event::Crash if self.is_exclusive => self.purge(),

@@ -151,6 +151,12 @@ impl World {
         self.clock.fetch_add(nanos, Ordering::Relaxed);
     }
 
+    /// The clock goes back.
+    pub(super) fn back(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap();
+        self.clock.fetch_sub(nanos, Ordering::Relaxed);
+    }
+
     /// Tells the graph of a write that is about to happen. Returns its batches.
     pub(super) fn begin(&self, export: Vec<ResourceSpans>) -> Result<Vec<Batch>, Error> {
         let batches = self.memory.batches(export);
