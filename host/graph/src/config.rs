@@ -22,6 +22,8 @@ pub struct Config {
     pub late_traces: usize,
     /// Late traces that are judged at once.
     pub late_batch: usize,
+    /// Buckets whose late traces are judged at once.
+    pub late_buckets: usize,
     /// A write that makes more traces of one bucket late reopens the bucket.
     pub late_a_write: usize,
     /// More late traces than these, for one bucket or in all, reopen the bucket.
@@ -30,6 +32,17 @@ pub struct Config {
     pub most_bytes: usize,
     /// Records that retention may have touched wait for no longer than this until they are made anew.
     pub longest_suspect: Duration,
+    /// Neighbouring buckets whose sums are kept together: a day.
+    pub day_buckets: u32,
+    /// Sums of a day are made once none of its buckets has changed for so long. Each time that they were in vain they wait twice as long.
+    pub day_quiet: Duration,
+    /// The sums of a day that is over wait no longer than this for its buckets to be quiet.
+    pub longest_day: Duration,
+    /// Buckets that may be settled, about. Of more, those farthest from now are forgotten, and their traces judged in each query of their
+    /// time. Each takes about 200 bytes of memory.
+    pub most_buckets: usize,
+    /// Buckets that may be open. What begins in others is judged in each query, of whatever time, until it is settled.
+    pub most_open: usize,
     /// The wait after a failure. It doubles from failure to failure, up to [`Config::longest_retry`].
     pub retry: Duration,
     /// The longest wait after a failure.
@@ -50,10 +63,17 @@ impl Default for Config {
             late_wait: Duration::from_mins(5),
             late_traces: 1024,
             late_batch: 4096,
+            late_buckets: 16,
             late_a_write: 4096,
             most_late: 65_536,
             most_bytes: 1 << 30,
             longest_suspect: Duration::from_mins(10),
+            day_buckets: 288,
+            day_quiet: Duration::from_mins(10),
+            longest_day: Duration::from_hours(6),
+            // More than 400 days.
+            most_buckets: 131_072,
+            most_open: 4096,
             retry: Duration::from_secs(5),
             longest_retry: Duration::from_mins(10),
             cache: 16 << 20,

@@ -24,7 +24,7 @@ impl Shared {
         let mut entries = 0;
         for (bucket, entry) in state.buckets.iter() {
             let is_within = (first..=last).contains(bucket);
-            entries += u64::from(is_within && Some(*bucket) <= state.frontier);
+            entries += u64::from(is_within && Some(*bucket) <= state.last_unknown());
             if entry.is_open() {
                 coverage.open_buckets += 1;
             } else if entry.suspect(&state.drops).is_some() {
@@ -36,7 +36,8 @@ impl Shared {
             }
         }
         // Before the frontier, buckets without an entry are unknown too.
-        if let Some(frontier) = state.frontier.filter(|frontier| first <= *frontier) {
+        let frontier = state.last_unknown();
+        if let Some(frontier) = frontier.filter(|frontier| first <= *frontier) {
             let buckets = u64::from(frontier.min(last).0 - first.0) + 1;
             coverage.unknown_buckets += buckets - entries;
         }

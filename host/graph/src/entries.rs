@@ -2,20 +2,25 @@
 //!
 //! | key | value: a frame (version 1) of |
 //! |---|---|
-//! | `head` | series: 8 bytes; frontier plus one, or 0; the time before which something may be gone: varints |
+//! | `head` | series: 8 bytes; frontier plus one, or 0; the time before which something may be gone: varints; `unmarked`, if there is one: varint |
 //! | `b`, series: 8, bucket: 4 | first write, time of opening: varints; 0: open; 1: settled, then: needed write, rows, bytes, parts of the head: varints; name of the group, empty if it has no rows: length and text |
+//! | `d`, series: 8, day: 4 | which records it has the sums of: 8; last end, rows, bytes, parts of the head: varints; name of the group: length and text |
 //! | `l`, series: 8, trace id: 16 | the bucket that was written to: varint |
 //!
-//! Numbers in keys are big-endian. Entries of another series than that of the head are remains, and are removed.
+//! Numbers in keys are big-endian. Entries of another series than that of the head are remains, and are removed. A release that does not
+//! know `unmarked` takes a head with it for damaged, and begins anew. One that does not know days leaves their entries as they are, and
+//! gives back their groups. So each tells the records it is of, and is believed only if they are the same.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use larder_model::storage::{Error, ErrorKind, Keep, KeepChange, TraceId};
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Day};
 use crate::codec::{self, Damaged};
-use crate::state::{Drops, Entry, Phase, Record, State, Stored};
+use crate::state::{Before, DaySums, Drops, Entry, Phase, Record, Settling, State, Stored};
 
 const VERSION: u8 = 1;
 const HEAD: &[u8] = b"head";
@@ -38,6 +43,23 @@ pub(crate) fn bucket_key(series: u64, bucket: Bucket) -> Vec<u8> {
     key
 }
 
+/// The bucket of a key; `None` if it is another key.
+pub(crate) fn bucket_of(key: &[u8], series: u64) -> Option<Bucket> {
+    if key.first() != Some(&b'b') {
+        return None;
+    }
+    let number = parse_key(key, series)?;
+    Some(Bucket(u32::from_be_bytes(number)))
+}
+
+/// Key of a day.
+pub(crate) fn day_key(series: u64, day: Day) -> Vec<u8> {
+    let mut key = vec![b'd'];
+    key.extend_from_slice(&series.to_be_bytes());
+    key.extend_from_slice(&day.0.to_be_bytes());
+    key
+}
+
 /// Key of a late trace.
 pub(crate) fn late_key(series: u64, id: TraceId) -> Vec<u8> {
     let mut key = vec![b'l'];
@@ -53,6 +75,9 @@ pub(crate) fn put_head(state: &State) -> KeepChange {
         bytes.extend_from_slice(&state.series.to_be_bytes());
         codec::put(bytes, frontier);
         codec::put(bytes, state.drops.before);
+        if let Some(unmarked) = state.unmarked {
+            codec::put(bytes, u64::from(unmarked.0));
+        }
     });
     KeepChange::Put(HEAD.to_vec(), value)
 }
@@ -62,7 +87,12 @@ pub(crate) fn put_bucket(series: u64, bucket: Bucket, entry: &Entry) -> KeepChan
     let value = codec::seal(VERSION, u64::from(bucket.0), |bytes| {
         codec::put(bytes, entry.first_write);
         codec::put(bytes, entry.opened);
-        let Phase::Settled(record) = &entry.phase else {
+        let (Phase::Settled(record)
+        | Phase::Settling(Settling {
+            before: Before::Settled(record),
+            ..
+        })) = &entry.phase
+        else {
             bytes.push(0);
             return;
         };
@@ -83,19 +113,50 @@ pub(crate) fn put_bucket(series: u64, bucket: Bucket, entry: &Entry) -> KeepChan
     KeepChange::Put(bucket_key(series, bucket), value)
 }
 
+/// Sets the sums of a day, which has these buckets.
+pub(crate) fn put_day(
+    state: &State,
+    (day, buckets): (Day, RangeInclusive<Bucket>),
+    sums: &DaySums,
+) -> KeepChange {
+    let DaySums { stored, last } = sums;
+    let value = codec::seal(VERSION, u64::from(day.0), |bytes| {
+        bytes.extend_from_slice(&fingerprint(state, buckets).to_be_bytes());
+        codec::put(bytes, *last);
+        codec::put(bytes, stored.rows);
+        codec::put(bytes, stored.bytes);
+        codec::put(bytes, u64::from(stored.head_parts));
+        codec::put_bytes(bytes, stored.group.as_bytes());
+    });
+    KeepChange::Put(day_key(state.series, day), value)
+}
+
+/// Tells the records of these buckets from others. The names of groups are not used again.
+fn fingerprint(state: &State, buckets: RangeInclusive<Bucket>) -> u64 {
+    let mut bytes = Vec::new();
+    for (bucket, entry) in state.buckets.range(buckets) {
+        if let Some(stored) = entry.group() {
+            bytes.extend_from_slice(&bucket.0.to_be_bytes());
+            codec::put_bytes(&mut bytes, stored.group.as_bytes());
+        }
+    }
+    xxh3_64(&bytes)
+}
+
 /// Sets a late trace.
 pub(crate) fn put_late(series: u64, id: TraceId, bucket: Bucket) -> KeepChange {
     let value = codec::seal(VERSION, 0, |bytes| codec::put(bytes, u64::from(bucket.0)));
     KeepChange::Put(late_key(series, id), value)
 }
 
-/// Reads the state. Without a head it is the state of a store of which nothing is known, under the series `new`.
+/// Reads the state, with days of so many buckets. Without a head it is the state of a store of which nothing is known, under the series
+/// `new`.
 ///
 /// # Errors
 /// Those of `keep`; `DataLoss` for what is not what was written.
-pub(crate) async fn load(keep: &dyn Keep, new: u64) -> Result<Loaded, Error> {
+pub(crate) async fn load(keep: &dyn Keep, new: u64, day_buckets: u32) -> Result<Loaded, Error> {
     let mut head = None;
-    let (mut buckets, mut late) = (Vec::new(), Vec::new());
+    let (mut buckets, mut late, mut days) = (Vec::new(), Vec::new(), Vec::new());
     let mut start = Vec::new();
     loop {
         let (entries, more) = keep.scan(&start).await?;
@@ -108,6 +169,7 @@ pub(crate) async fn load(keep: &dyn Keep, new: u64) -> Result<Loaded, Error> {
             match key.first() {
                 Some(b'b') => buckets.push((key, value)),
                 Some(b'l') => late.push((key, value)),
+                Some(b'd') => days.push((key, value)),
                 _ if key == HEAD => head = Some(value),
                 _ => {}
             }
@@ -117,12 +179,19 @@ pub(crate) async fn load(keep: &dyn Keep, new: u64) -> Result<Loaded, Error> {
         }
     }
     let assembled = assemble(head.as_deref(), new, buckets, late);
-    assembled.map_err(|Damaged(what)| {
+    let mut loaded = assembled.map_err(|Damaged(what)| {
         Error::new(
             ErrorKind::DataLoss,
             format!("the state of the service graph cannot be read back: {what}"),
         )
-    })
+    })?;
+    for (key, value) in days {
+        match day(&loaded.state, (&key, &value), day_buckets) {
+            Some((day, sums)) => drop(loaded.state.days_mut().insert(day, sums)),
+            None => loaded.remains.push(key),
+        }
+    }
+    Ok(loaded)
 }
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -141,6 +210,9 @@ fn assemble(head: Option<&[u8]>, new: u64, buckets: Pairs, late: Pairs) -> Resul
             before: reading.number()?,
             ..Drops::default()
         };
+        if !reading.is_empty() {
+            state.unmarked = Some(Bucket(reading.number_u32()?));
+        }
         reading.end()?;
     }
     let mut remains = Vec::new();
@@ -182,6 +254,29 @@ fn parse_key<const N: usize>(key: &[u8], series: u64) -> Option<[u8; N]> {
         return None;
     }
     number.try_into().ok()
+}
+
+/// The sums of a day; `None` if they are not those of its records, or cannot be read back.
+fn day(state: &State, (key, value): (&[u8], &[u8]), day_buckets: u32) -> Option<(Day, DaySums)> {
+    let number = parse_key(key, state.series)?;
+    let day = Day(u32::from_be_bytes(number));
+    let mut reading = codec::open(value, VERSION, u64::from(day.0)).ok()?;
+    let found = u64::from_be_bytes(reading.array().ok()?);
+    if found != fingerprint(state, day.buckets(day_buckets)) {
+        return None;
+    }
+    let last = reading.number().ok()?;
+    let (rows, bytes) = (reading.number().ok()?, reading.number().ok()?);
+    let head_parts = reading.number_u32().ok()?;
+    let group = str::from_utf8(reading.bytes().ok()?).ok()?.to_owned();
+    reading.end().ok()?;
+    let stored = Stored {
+        group,
+        head_parts,
+        rows,
+        bytes,
+    };
+    Some((day, DaySums { stored, last }))
 }
 
 fn entry(bucket: Bucket, value: &[u8]) -> Result<Entry, Damaged> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct Figures {
     /// Buckets that were written to and are not settled.
     pub open_buckets: u64,
-    /// Time since the oldest of them was opened; `None` if there is none.
+    /// Time since the oldest of them was opened, or since some were written to for which there was no room; `None` if there is none.
     pub oldest_unsettled: Option<Duration>,
     /// Settled buckets that retention may have touched since.
     pub suspect_buckets: u64,
@@ -18,7 +18,7 @@ pub struct Figures {
     pub bytes: u64,
     /// Time spent on work in the background, without that of the plugin. That of one tenant begins at zero when the tenant is opened.
     pub worked: Duration,
-    /// True once nothing older is left of which nothing is kept.
+    /// True once nothing is left of which nothing is kept.
     pub is_backfilled: bool,
 }
 

@@ -198,8 +198,11 @@ impl Shared {
         let inner = self.inner.lock();
         let entries = || inner.state.buckets.values();
         let unsettled = entries().filter(|entry| entry.is_open());
-        let opened = unsettled.clone().map(|entry| entry.opened).min();
+        let opened = unsettled.clone().map(|entry| entry.opened);
+        let unmarked = inner.state.unmarked.map(|_| inner.unmarked_since);
+        let opened = opened.chain(unmarked).min();
         let bytes = entries().filter_map(|entry| Some(entry.group()?.bytes));
+        let bytes = bytes.chain(inner.state.days.values().map(|it| it.stored.bytes));
         Figures {
             open_buckets: unsettled.count() as u64,
             oldest_unsettled: opened.map(|it| Duration::from_nanos(now.saturating_sub(it))),
@@ -209,7 +212,7 @@ impl Shared {
             late_traces: inner.state.late.len() as u64,
             bytes: bytes.sum(),
             worked: inner.worked,
-            is_backfilled: inner.state.frontier.is_none() && !inner.is_unreadable,
+            is_backfilled: inner.state.last_unknown().is_none() && !inner.is_unreadable,
         }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Marks {
     pub(crate) late: Vec<(TraceId, Bucket)>,
     /// Late traces that are written to again.
     pub(crate) again: Vec<TraceId>,
+    /// The last of the buckets that are written to for the first time and get no entry.
+    pub(crate) unmarked: Option<Bucket>,
 }
 
 /// The effect of a fragment.
@@ -36,6 +38,8 @@ pub(crate) struct Marker<'a> {
     pub(crate) written: &'a mut HashMap<Bucket, u64>,
     /// The number of late traces of each bucket.
     pub(crate) late: &'a HashMap<Bucket, usize>,
+    /// Buckets that may be opened.
+    pub(crate) room: usize,
 }
 
 // === impl Marks ===
@@ -46,12 +50,12 @@ impl Marks {
     }
 
     /// The durable form of the changes.
-    pub(crate) fn changes(&self, series: u64) -> Vec<KeepChange> {
+    pub(crate) fn changes(&self, series: u64) -> impl Iterator<Item = KeepChange> {
         let opened = self.opened.iter();
-        let opened = opened.map(|(bucket, entry)| put_bucket(series, *bucket, entry));
+        let opened = opened.map(move |(bucket, entry)| put_bucket(series, *bucket, entry));
         let late = self.late.iter();
-        let late = late.map(|(id, bucket)| put_late(series, *id, *bucket));
-        opened.chain(late).collect()
+        let late = late.map(move |(id, bucket)| put_late(series, *id, *bucket));
+        opened.chain(late)
     }
 }
 
@@ -73,11 +77,15 @@ impl Marker<'_> {
                         Effect::None
                     }
                     Some(Phase::Settling(_) | Phase::Settled(_)) => Effect::Late,
+                    None if new.contains(&bucket) => Effect::None,
+                    None if new.len() < self.room => {
+                        new.insert(bucket);
+                        let entry = self.state.new_entry(bucket, now);
+                        marks.opened.push((bucket, entry));
+                        Effect::None
+                    }
                     None => {
-                        if new.insert(bucket) {
-                            let entry = self.state.new_entry(bucket, now);
-                            marks.opened.push((bucket, entry));
-                        }
+                        marks.unmarked = marks.unmarked.max(Some(bucket));
                         Effect::None
                     }
                 },
@@ -119,7 +127,7 @@ impl Marker<'_> {
         let reopened = added.into_keys().filter_map(|bucket| {
             let entry = self.state.buckets.get(&bucket)?;
             let entry = Entry {
-                first_write: entry.first_write,
+                first_write: entry.first_write.min(now),
                 opened: now,
                 phase: Phase::Open,
             };

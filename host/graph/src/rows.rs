@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{Error, Keep, TraceId};
 use larder_search::kept::{Call, Names, TraceCalls};
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Day};
 use crate::checkpoint::pause;
 use crate::codec::Damaged;
 use crate::record::{Damage, Encoded, Head, Page, Row, Rows, calls, load_head, load_pages};
@@ -51,6 +51,15 @@ impl Shared {
         let outline = Arc::new(head.outline());
         self.outlines.lock().insert(&stored.group, &outline);
         Ok(outline)
+    }
+
+    /// The head of a record, for work in the background that needs it once: it takes no place in memory from others.
+    pub(crate) async fn peek(&self, keep: &dyn Keep, stored: &Stored) -> Result<Arc<Head>, Damage> {
+        if let Some(outline) = self.outlines.lock().get(&stored.group) {
+            return Ok(outline);
+        }
+        let head = load_head(keep, &stored.group, stored.head_parts).await?;
+        Ok(Arc::new(head))
     }
 
     /// Passes on each row of some pages of a record. For work in the background.
@@ -164,16 +173,32 @@ impl Shared {
         bucket: Bucket,
         encoded: Encoded,
     ) -> Result<Option<Stored>, Error> {
+        if encoded.rows == 0 {
+            return Ok(None);
+        }
+        let group = format!("{:08x}-{:016x}", bucket.0, unique());
+        self.put(keep, group, encoded).await.map(Some)
+    }
+
+    /// Keeps the sums of a day in a new group.
+    pub(crate) async fn keep_day(
+        &self,
+        keep: &dyn Keep,
+        day: Day,
+        encoded: Encoded,
+    ) -> Result<Stored, Error> {
+        let group = format!("day-{:08x}-{:016x}", day.0, unique());
+        self.put(keep, group, encoded).await
+    }
+
+    /// Keeps values in a new group.
+    async fn put(&self, keep: &dyn Keep, group: String, encoded: Encoded) -> Result<Stored, Error> {
         let Encoded {
             values,
             rows,
             bytes,
             head_parts,
         } = encoded;
-        if rows == 0 {
-            return Ok(None);
-        }
-        let group = format!("{:08x}-{:016x}", bucket.0, unique());
         let mut some = Vec::new();
         let mut size = 0;
         for (name, value) in values {
@@ -186,12 +211,12 @@ impl Shared {
             some.push((name, value));
         }
         keep.put(&group, some).await?;
-        Ok(Some(Stored {
+        Ok(Stored {
             group,
             head_parts,
             rows,
             bytes,
-        }))
+        })
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use larder_model::storage::TraceId;
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Day};
 
 /// The state at one moment. Cheap to clone, so that a query keeps the one it began with.
 ///
 /// Of each trace that is stored, at any moment when no write is under way, one of these is true:
 /// 1. It is in `late`.
-/// 2. One of its spans starts in a bucket that is open or is being settled.
+/// 2. One of its spans starts in a bucket that is open or is being settled, or at or before `unmarked` in a bucket without an entry.
 /// 3. It begins at or before the frontier, in a bucket without an entry, and has no row.
 /// 4. It begins in a settled bucket whose record has its calls, and has no row elsewhere. One without calls and within one bucket needs
 ///    no row.
@@ -23,11 +23,15 @@ pub(crate) struct State {
     pub(crate) series: u64,
     /// Buckets up to this one that have no entry may hold traces of which nothing is kept.
     pub(crate) frontier: Option<Bucket>,
+    /// Buckets up to this one that have no entry may have been written to like open ones: there was no room for entries of theirs.
+    pub(crate) unmarked: Option<Bucket>,
     /// The others have no trace whose fragments begin there.
     pub(crate) buckets: Arc<BTreeMap<Bucket, Entry>>,
     /// Traces that may have changed after a bucket of theirs was settled, with the bucket that was written to.
     pub(crate) late: Arc<HashMap<TraceId, Bucket>>,
     pub(crate) drops: Drops,
+    /// Days whose sums are those of all their buckets' records, as these are now.
+    pub(crate) days: Arc<BTreeMap<Day, DaySums>>,
 }
 
 /// A bucket.
@@ -64,6 +68,8 @@ pub(crate) struct Settling {
 pub(crate) enum Before {
     /// It had no entry, and lies at the frontier.
     Unknown,
+    /// It had no entry, and may have been written to all the same.
+    Unmarked,
     Open,
     /// Its record was suspect.
     Settled(Arc<Record>),
@@ -78,6 +84,15 @@ pub(crate) struct Record {
     pub(crate) needs_write: u64,
     /// The number of drops that had been seen when it was made.
     pub(crate) drops: u64,
+}
+
+/// The sums of a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DaySums {
+    /// The group with a head, and the rows of all records.
+    pub(crate) stored: Stored,
+    /// The last end of all traces.
+    pub(crate) last: u64,
 }
 
 /// Where a record is kept.
@@ -119,23 +134,69 @@ impl State {
         Arc::make_mut(&mut self.buckets)
     }
 
+    /// The days, to be changed.
+    pub(crate) fn days_mut(&mut self) -> &mut BTreeMap<Day, DaySums> {
+        Arc::make_mut(&mut self.days)
+    }
+
     /// The late traces, to be changed.
     pub(crate) fn late_mut(&mut self) -> &mut HashMap<TraceId, Bucket> {
         Arc::make_mut(&mut self.late)
     }
 
+    /// The last bucket that may hold traces without having an entry.
+    pub(crate) fn last_unknown(&self) -> Option<Bucket> {
+        self.frontier.max(self.unmarked)
+    }
+
     /// Returns `true` if the bucket has no entry and may hold traces all the same.
     pub(crate) fn is_unknown(&self, bucket: Bucket) -> bool {
-        self.frontier.is_some_and(|frontier| bucket <= frontier)
-            && !self.buckets.contains_key(&bucket)
+        Some(bucket) <= self.last_unknown() && !self.buckets.contains_key(&bucket)
+    }
+
+    /// The last bucket without an entry, up to this one.
+    pub(crate) fn last_without_entry(&self, last: Bucket) -> Option<Bucket> {
+        let mut without = Some(last);
+        for bucket in self.buckets.range(..=last).rev().map(|it| *it.0) {
+            if without != Some(bucket) {
+                break;
+            }
+            without = bucket.before();
+        }
+        without
+    }
+
+    /// The runs of buckets without entries, from one bucket to another.
+    pub(crate) fn gaps(&self, first: Bucket, last: Bucket) -> Vec<(Bucket, Bucket)> {
+        let mut gaps = Vec::new();
+        if first > last {
+            return gaps;
+        }
+        let mut next = first;
+        for (bucket, _) in self.buckets.range(first..=last) {
+            if let Some(before) = bucket.before().filter(|it| next <= *it) {
+                gaps.push((next, before));
+            }
+            next = Bucket(bucket.0 + 1);
+        }
+        if next <= last {
+            gaps.push((next, last));
+        }
+        gaps
+    }
+
+    /// The entry and the record of a bucket that is settled.
+    pub(crate) fn settled(&self, bucket: Bucket) -> Option<(&Entry, &Arc<Record>)> {
+        let entry = self.buckets.get(&bucket)?;
+        match &entry.phase {
+            Phase::Settled(record) => Some((entry, record)),
+            Phase::Open | Phase::Settling(_) => None,
+        }
     }
 
     /// The record of a bucket that is settled.
     pub(crate) fn record(&self, bucket: Bucket) -> Option<&Arc<Record>> {
-        match &self.buckets.get(&bucket)?.phase {
-            Phase::Settled(record) => Some(record),
-            Phase::Open | Phase::Settling(_) => None,
-        }
+        Some(self.settled(bucket)?.1)
     }
 
     /// The entry of a bucket that is written to for the first time.
@@ -195,7 +256,9 @@ impl Entry {
     pub(crate) fn is_open(&self) -> bool {
         match &self.phase {
             Phase::Open => true,
-            Phase::Settling(settling) => matches!(settling.before, Before::Open),
+            Phase::Settling(settling) => {
+                matches!(settling.before, Before::Open | Before::Unmarked)
+            }
             Phase::Settled(_) => false,
         }
     }

@@ -1,11 +1,15 @@
 //! What is kept for one window, as a query needs it.
 //!
 //! A trace counts once: by its row, as it was when the view was made, or by being judged. What is judged: traces with spans in buckets
-//! that are open (anywhere: a span outside the window takes a trace out of it), in buckets without a record, and in buckets whose record
-//! is suspect; the traces that have rows in suspect records, as their spans in that bucket may be gone; and late traces. The rows of a
-//! judged trace are left out; they can only be in records of buckets in which its spans start.
+//! that are open (anywhere: a span outside the window takes a trace out of it) or may have been written to without being marked, in
+//! buckets without a record, and in buckets whose record is suspect; the traces that have rows in suspect records, as their spans in that
+//! bucket may be gone; and late traces. The rows of a judged trace are left out; they can only be in records of buckets in which its spans
+//! start.
 
-use std::collections::BTreeMap;
+mod sums;
+mod unsettled;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -13,11 +17,12 @@ use larder_model::storage::{Keep, TimeRange, TraceId};
 use larder_search::kept::{Summed, View};
 use tokio::task::yield_now;
 
-use crate::bucket::Bucket;
-use crate::record::{Damage, Extent, Head, Page, PageHead, calls, load_pages};
-use crate::rows::has_one;
+use unsettled::unsettled;
+
+use crate::bucket::{Bucket, Day};
+use crate::record::{Damage, Page, load_pages};
 use crate::shared::Shared;
-use crate::state::{Before, Entry, Phase, Settling, State, Stored};
+use crate::state::{DaySums, Entry, Phase, Stored};
 
 /// Ranges of time that are searched one by one. A client may write into any number of buckets; from here on it costs less to judge the
 /// window as if nothing were kept.
@@ -34,6 +39,8 @@ pub(crate) struct Kept {
     unsettled: Vec<TimeRange>,
     /// Records of buckets within the window that count.
     used: BTreeMap<Bucket, Stored>,
+    /// Days whose sums count in place of those of their records, all of which are used.
+    days: Vec<(Day, DaySums)>,
     /// The times of all buckets in `used`.
     used_times: TimeRange,
     /// Suspect records that may have rows of traces within the window.
@@ -49,36 +56,20 @@ struct Judged {
     starts: Vec<u64>,
 }
 
-/// The calls of a record that count.
-struct Sums {
-    head: Arc<Head>,
-    /// The number of calls by edge.
-    counts: Vec<u64>,
-    summed: Summed,
-}
-
-/// How the traces of a page lie to the window.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lies {
-    Within,
-    Outside,
-    /// Some within and some outside.
-    Across,
-}
-
 // === impl Kept ===
 
 impl Kept {
     /// A view for the traces within a window. `None` if all have to be judged.
     pub(crate) fn new(shared: &Arc<Shared>, window: TimeRange) -> Option<Self> {
         let within = Bucket::of(window.start)..=Bucket::of(window.end);
-        let (keep, state) = {
+        let (keep, state, damaged) = {
             let inner = shared.inner.lock();
             // Those that are too large would have to be judged also in queries of other times.
             let mut too_large = inner.too_large.iter();
             let is_small = too_large.all(|it| within.contains(it));
             let is_usable = is_small && inner.unusable().is_none();
-            is_usable.then(|| (Arc::clone(&inner.keep), inner.state.clone()))?
+            let damaged = || inner.days.damaged.clone();
+            is_usable.then(|| (Arc::clone(&inner.keep), inner.state.clone(), damaged()))?
         };
         let drops = &state.drops;
         let mut used = BTreeMap::new();
@@ -107,6 +98,8 @@ impl Kept {
             (Some(first), Some(last)) => first.to(last),
             _ => TimeRange { start: 1, end: 0 },
         };
+        let mut days = state.days_within(&shared.config, window);
+        days.retain(|(day, _)| !damaged.contains(day));
         Some(Self {
             shared: Arc::clone(shared),
             keep,
@@ -115,6 +108,7 @@ impl Kept {
             unsettled,
             suspect: suspect.collect(),
             used,
+            days,
             used_times,
             judged: HashMap::new(),
             summed: Summed::default(),
@@ -128,6 +122,16 @@ impl Kept {
         let current = inner.state.buckets.get(&bucket).and_then(Entry::group);
         if damage.is_lasting() && current == Some(stored) {
             inner.damaged.insert(bucket);
+            self.shared.changed.notify_one();
+        }
+    }
+
+    /// Notes that the sums of a day cannot be read.
+    fn damaged_day(&self, (day, sums): (Day, &DaySums), damage: &Damage) {
+        tracing::warn!(tenant = self.shared.tenant, %damage, "sums of the service graph cannot be read: their records are added up");
+        let mut inner = self.shared.inner.lock();
+        if damage.is_lasting() && inner.state.days.get(&day) == Some(sums) {
+            inner.days.damaged.insert(day);
             self.shared.changed.notify_one();
         }
     }
@@ -149,84 +153,6 @@ impl Kept {
         };
         load_pages(&*self.keep, (&stored.group, &head), &pages, &mut each).await?;
         Ok(ids)
-    }
-
-    /// The calls of the traces of a record within the window that were not judged.
-    async fn sums(&self, bucket: Bucket, stored: &Stored) -> Result<Sums, Damage> {
-        let head = self.shared.outline(&*self.keep, stored).await?;
-        let judged = self.judged.get(&bucket);
-        if judged.is_none() && self.lies(head.extent) == Lies::Within {
-            let counts = head.totals.clone();
-            let summed = Summed {
-                whole_buckets: 1,
-                ..Summed::default()
-            };
-            return Ok(Sums {
-                head,
-                counts,
-                summed,
-            });
-        }
-        let head = self.shared.head(&*self.keep, stored).await?;
-        let mut summed = Summed {
-            partial_buckets: 1,
-            ..Summed::default()
-        };
-        let mut counts = vec![0_u64; head.edges.len()];
-        let mut scanned = Vec::new();
-        for (number, page) in (0..).zip(&head.pages) {
-            let has_judged = judged.is_some_and(|it| has_one(&it.starts, page.extent.first));
-            match self.lies(page.extent) {
-                Lies::Outside => {}
-                Lies::Within if !has_judged => add(&mut counts, page),
-                Lies::Within | Lies::Across => {
-                    scanned.push(number);
-                    summed.scanned_pages += 1;
-                    summed.scanned_rows += page.rows;
-                }
-            }
-        }
-        let mut each = |number, bytes: &[u8]| {
-            let mut page = Page::decode(number, bytes)?;
-            while let Some(row) = page.next()? {
-                let is_judged = || judged.is_some_and(|it| it.ids.contains(&row.id));
-                if row.first < self.window.start || row.last > self.window.end || is_judged() {
-                    continue;
-                }
-                for call in calls(row.calls) {
-                    if let Some(count) = counts.get_mut(call?.0 as usize) {
-                        *count += 1;
-                    }
-                }
-            }
-            Ok(())
-        };
-        load_pages(&*self.keep, (&stored.group, &head), &scanned, &mut each).await?;
-        Ok(Sums {
-            head,
-            counts,
-            summed,
-        })
-    }
-
-    fn lies(&self, extent: Extent) -> Lies {
-        let TimeRange { start, end } = self.window;
-        if extent.first.0 >= start && extent.last.1 <= end {
-            Lies::Within
-        } else if extent.first.1 < start || extent.last.0 > end {
-            Lies::Outside
-        } else {
-            Lies::Across
-        }
-    }
-}
-
-/// Adds the sums of a page.
-fn add(counts: &mut [u64], page: &PageHead) {
-    for (edge, calls) in &page.counts {
-        if let Some(count) = counts.get_mut(*edge as usize) {
-            *count = count.saturating_add(*calls);
-        }
     }
 }
 
@@ -271,26 +197,32 @@ impl View for Kept {
         for judged in self.judged.values_mut() {
             judged.starts.sort_unstable();
         }
+        let mut is_counted = BTreeSet::new();
+        for (day, sums) in &self.days {
+            let counted = self.day(*day, sums).await;
+            match counted {
+                Ok(counted) => {
+                    counted.pass(add);
+                    self.summed += counted.summed;
+                    is_counted.insert(*day);
+                }
+                Err(damage) => self.damaged_day((*day, sums), &damage),
+            }
+        }
+        let buckets = self.shared.config.day_buckets;
         for (number, (bucket, stored)) in self.used.iter().enumerate() {
+            if is_counted.contains(&Day::of(*bucket, buckets)) {
+                continue;
+            }
             let sums = self.sums(*bucket, stored).await;
-            let Sums {
-                head,
-                counts,
-                summed,
-            } = match sums {
-                Ok(sums) => sums,
+            match sums {
+                Ok(sums) => {
+                    sums.pass(add);
+                    self.summed += sums.summed;
+                }
                 Err(damage) => {
                     self.damaged((*bucket, stored), &damage);
                     return false;
-                }
-            };
-            self.summed += summed;
-            let name = |service: u32| head.services.get(service as usize);
-            for ((parent, child), count) in head.edges.iter().zip(counts) {
-                if count > 0
-                    && let (Some(parent), Some(child)) = (name(*parent), name(*child))
-                {
-                    add(parent, child, count);
                 }
             }
             if number % RECORDS_A_YIELD == RECORDS_A_YIELD - 1 {
@@ -303,65 +235,4 @@ impl View for Kept {
     fn summed(&self) -> Summed {
         self.summed
     }
-}
-
-/// The starts of spans whose traces have to be judged, for the traces within a window.
-fn unsettled(state: &State, window: TimeRange) -> Vec<TimeRange> {
-    let clip = |range: TimeRange| TimeRange {
-        start: range.start.max(window.start),
-        end: range.end.min(window.end),
-    };
-    let (first, last) = (Bucket::of(window.start), Bucket::of(window.end));
-    let mut ranges = Vec::new();
-    for (bucket, entry) in state.buckets.iter() {
-        let is_unknown = matches!(
-            &entry.phase,
-            Phase::Settling(Settling {
-                before: Before::Unknown,
-                ..
-            })
-        );
-        if entry.is_open() {
-            ranges.push(bucket.range());
-        } else if (is_unknown || entry.suspect(&state.drops).is_some())
-            && (first..=last).contains(bucket)
-        {
-            ranges.push(clip(bucket.range()));
-        }
-    }
-    if let Some(frontier) = state
-        .frontier
-        .map(|it| it.min(last))
-        .filter(|it| *it >= first)
-    {
-        // All but the buckets that have entries.
-        let mut next = Some(first);
-        for (bucket, _) in state.buckets.range(first..=frontier) {
-            if let (Some(from), Some(to)) = (next, bucket.before())
-                && from <= to
-            {
-                ranges.push(clip(from.to(to)));
-            }
-            next = Some(Bucket(bucket.0 + 1));
-        }
-        if let Some(from) = next.filter(|it| *it <= frontier) {
-            ranges.push(clip(from.to(frontier)));
-        }
-    }
-    join(ranges)
-}
-
-/// Joins ranges that touch.
-fn join(mut ranges: Vec<TimeRange>) -> Vec<TimeRange> {
-    ranges.sort_unstable_by_key(|range| range.start);
-    let mut joined: Vec<TimeRange> = Vec::new();
-    for range in ranges {
-        match joined.last_mut() {
-            Some(last) if range.start <= last.end.saturating_add(1) => {
-                last.end = last.end.max(range.end);
-            }
-            _ => joined.push(range),
-        }
-    }
-    joined
 }

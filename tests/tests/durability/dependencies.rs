@@ -243,6 +243,37 @@ async fn a_kill_before_and_after_calls_are_kept_leaves_every_answer_right() {
     assert_served(&larder.client().await, &due_with_late()).await;
 }
 
+/// A span of a trace of its own, in the stretch of time after this many.
+fn alone(number: u16) -> ResourceBuilder {
+    let mut id = [0xee; 16];
+    id[..2].copy_from_slice(&number.to_be_bytes());
+    let at = BASE + (1000 + u64::from(number)) * BUCKET;
+    service("a").span(span(id, 1).at(at))
+}
+
+/// Of more stretches than can be marked one by one, all count, and a span in one of them takes its trace out of a window.
+#[tokio::test]
+async fn a_client_that_makes_up_times_leaves_every_answer_right_after_a_kill() {
+    let home = Home::new();
+    keep_calls(&home).await;
+    let larder = later(Plugin::Kv).start_in(&home);
+    let client = larder.client().await;
+    client.store((0..5000).map(alone)).await;
+    let far = span([3; 16], 9).at(BASE + 10_000 * BUCKET);
+    client.store([service("a").span(far)]).await;
+    let due = [
+        due(BASE, start(99), [link("a", "b", 5)]),
+        due(start(3), start(3) + 1000, []),
+        due(BASE, BASE + 20_000 * BUCKET, [link("a", "b", 6)]),
+    ];
+    assert_served(&client, &due).await;
+    larder.kill();
+    let larder = later(Plugin::Kv).start_in(&home);
+    assert_served(&larder.client().await, &due).await;
+    let open = http::count(&larder.metrics(), "larder_dependencies_open_buckets", &[]);
+    assert_eq!(open, 4096);
+}
+
 /// That a trace has changed is as durable as the span that changed it.
 async fn a_late_span_counts_at_once_and_after_a_kill(plugin: Plugin) {
     let home = Home::new();

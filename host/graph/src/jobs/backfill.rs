@@ -1,4 +1,4 @@
-//! Settles what was stored before anything was kept, from the newest to the oldest.
+//! Settles what was stored before anything was kept, and what was left unmarked, from the newest to the oldest.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use super::settle::settle;
 use super::{Failure, Outcome};
 use crate::bucket::Bucket;
 use crate::checkpoint::pause;
-use crate::shared::{Inner, Shared};
+use crate::inner::Inner;
+use crate::shared::Shared;
 
 /// Traces whose starts are looked at in one range, at first. A plugin may name a trace for all of the time between two of its spans.
 const FIRST_LIMIT: usize = 64;
@@ -33,14 +34,18 @@ pub(super) async fn backfill(shared: &Shared) -> Outcome {
     let (mut reach, mut doublings) = (1_u32, 0);
     loop {
         let frontier = {
+            // No write is under way, so what was left unmarked before is visible, or will never be.
+            let _gate = shared.gate().await;
             let mut inner = shared.inner.lock();
             inner.check_epoch(epoch)?;
-            let Some(frontier) = inner.state.frontier else {
+            inner.left_unmarked = None;
+            let Some(frontier) = inner.backfills_from(&shared.config) else {
                 return Ok(());
             };
-            if inner.state.buckets.contains_key(&frontier) {
-                // It was written to since, and is settled like others.
-                inner.move_frontier(frontier, frontier.before());
+            let without_entry = inner.state.last_without_entry(frontier);
+            if without_entry != Some(frontier) {
+                // Those with entries are settled like others.
+                inner.move_frontier(frontier, without_entry);
                 continue;
             }
             frontier
@@ -80,14 +85,6 @@ impl Inner {
             Ok(())
         } else {
             Err(Failure::Overtaken)
-        }
-    }
-
-    /// Moves the frontier, unless it has been moved in between.
-    fn move_frontier(&mut self, from: Bucket, to: Option<Bucket>) {
-        if self.state.frontier == Some(from) && to != Some(from) {
-            self.state.frontier = to;
-            self.is_head_saved = false;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Takes late traces into the records: judges them anew, and makes those records anew whose rows change.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,7 +13,9 @@ use super::{Failure, Outcome};
 use crate::bucket::Bucket;
 use crate::checkpoint::pause;
 use crate::codec::Damaged;
+use crate::config::Config;
 use crate::entries::{late_key, put_bucket};
+use crate::inner::Inner;
 use crate::shared::Shared;
 use crate::state::{Entry, Phase, Record, State, Stored};
 
@@ -94,22 +97,38 @@ async fn begin(shared: &Shared) -> Result<Begun, Failure> {
     let gate = shared.gate().await;
     shared.refresh(&gate).await?;
     let inner = shared.inner.lock();
-    let marks = inner.late_marks.iter();
-    let mut marks: Vec<_> = marks
-        .map(|(id, (number, since))| (*since, *number, *id))
-        .collect();
-    marks.sort_unstable();
-    marks.truncate(shared.config.late_batch);
     Ok(Begun {
         keep: Arc::clone(&inner.keep),
         epoch: inner.epoch,
-        marks: marks
-            .into_iter()
-            .map(|(_, number, id)| (id, number))
-            .collect(),
+        marks: choose(&inner, &shared.config),
         oldest: inner.state.drops.oldest.unwrap_or(0),
         state: inner.state.clone(),
     })
+}
+
+/// The late traces to be taken in, with their numbers: those of the bucket that has waited for the longest time, and of the buckets with
+/// the most of them. So few records are made anew, and no trace waits for ever.
+fn choose(inner: &Inner, config: &Config) -> Vec<(TraceId, u64)> {
+    let mut by_bucket: HashMap<Bucket, Vec<(u64, u64, TraceId)>> = HashMap::new();
+    for (id, (number, since)) in &inner.late_marks {
+        if let Some(bucket) = inner.state.late.get(id) {
+            let marks = by_bucket.entry(*bucket).or_default();
+            marks.push((*since, *number, *id));
+        }
+    }
+    let oldest = by_bucket.values().flatten().min().copied();
+    let mut buckets: Vec<_> = by_bucket.into_iter().collect();
+    buckets.sort_by_cached_key(|(bucket, marks)| {
+        let is_later = marks.iter().min().copied() != oldest;
+        (is_later, Reverse(marks.len()), *bucket)
+    });
+    buckets.truncate(config.late_buckets.max(1));
+    let marks = buckets.into_iter().flat_map(|(_, mut marks)| {
+        marks.sort_unstable();
+        marks
+    });
+    let chosen = marks.take(config.late_batch);
+    chosen.map(|(_, number, id)| (id, number)).collect()
 }
 
 /// Judges the traces that are still stored, those of them that can be taken in at once.
@@ -217,8 +236,10 @@ async fn change(
 
 /// The entries of the buckets whose records change.
 fn swaps(begun: &Begun, state: &State, traces: &Traces, changes: Vec<Change>) -> Swaps {
+    // Since it began, a write may have come with an earlier time, where the clock has gone back.
+    let oldest = begun.oldest.min(state.drops.oldest.unwrap_or(0));
     let writes = traces.iter().map(|(id, (_, buckets))| {
-        let write = state.first_write(buckets.iter().copied(), begun.oldest);
+        let write = state.first_write(buckets.iter().copied(), oldest);
         (*id, write)
     });
     let writes: HashMap<TraceId, u64> = writes.collect();
@@ -231,8 +252,8 @@ fn swaps(begun: &Begun, state: &State, traces: &Traces, changes: Vec<Change>) ->
             has_rows,
             stored,
         } = change;
-        let is_same = |it: &&Entry| matches!(&it.phase, Phase::Settled(now) if *now == before);
-        let Some(entry) = state.buckets.get(&bucket).filter(is_same) else {
+        let is_same = |it: &(&Entry, &Arc<Record>)| it.1.group == before.group;
+        let Some((entry, before)) = state.settled(bucket).filter(is_same) else {
             // A bucket that was opened again in between needs no record.
             swaps.has_orphans |= stored.is_some();
             continue;
@@ -299,10 +320,7 @@ async fn commit(
         if !older.is_empty() {
             inner.state.buckets_mut().extend(older);
         }
-        let state = &inner.state;
-        let is_new = |it: &Bucket| !state.buckets.contains_key(it) && !state.is_unknown(*it);
-        let opened = opened.into_iter().filter(is_new);
-        entries.extend(opened.map(|it| (it, state.found_entry(now))));
+        entries.extend(inner.found_entries(&shared.config, opened, now));
         let is_same = |(id, number): &&(TraceId, u64)| {
             inner
                 .late_marks

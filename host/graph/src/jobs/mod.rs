@@ -1,6 +1,8 @@
 //! Work in the background: what is due, and the settling of buckets.
 
 mod backfill;
+mod day;
+mod evict;
 mod late;
 mod settle;
 mod tidy;
@@ -9,10 +11,11 @@ use std::sync::Arc;
 
 use larder_model::storage::Error;
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Day};
 use crate::config::nanos;
+use crate::inner::Inner;
 use crate::record::Damage;
-use crate::shared::{Inner, Shared};
+use crate::shared::Shared;
 use crate::state::{Entry, Phase};
 
 /// Suspect records that count as waiting. A loss may touch the records of a whole store, and they are in no hurry.
@@ -27,6 +30,10 @@ pub(crate) enum Job {
     Tidy,
     /// Opens a bucket again whose record cannot be read.
     Reopen(Bucket),
+    /// Deletes the sums of a day that cannot be read.
+    ForgetDay(Day),
+    /// Forgets some of too many buckets.
+    Evict,
     /// Begins anew, as nobody knows what retention has taken.
     BeginAnew,
     /// Settles a bucket, for the first time or again.
@@ -35,6 +42,8 @@ pub(crate) enum Job {
     Late,
     /// Looks for older traces, and settles their buckets.
     Backfill,
+    /// Makes the sums of a day.
+    Day(Day),
 }
 
 /// When a job that has failed is tried again.
@@ -77,19 +86,38 @@ pub(crate) enum Failure {
     Storage(#[from] Error),
 }
 
+/// The order of jobs that are due. Within a rank the one goes first that has been due for the longest time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Upkeep,
+    Late,
+    /// Buckets that are written to: each query reads them, and more of them come.
+    Open,
+    Suspect,
+    Backfill,
+    /// They are in no hurry.
+    Days,
+    /// Late traces, if the job before took some in: a flow of them must not hold up the rest.
+    LateAgain,
+}
+
 /// The result of a job.
 pub(crate) type Outcome = Result<(), Failure>;
 
 /// Does a job.
 pub(crate) async fn run(shared: Arc<Shared>, job: Job) {
+    shared.inner.lock().begins(job);
     let outcome = match job {
         Job::SaveHead => tidy::save_head(&shared).await,
         Job::Tidy => tidy::tidy(&shared).await,
         Job::Reopen(bucket) => tidy::reopen(&shared, bucket).await,
+        Job::Evict => evict::evict(&shared).await,
         Job::BeginAnew => tidy::begin_anew(&shared).await,
         Job::Settle(bucket) => settle::settle(&shared, bucket).await,
         Job::Late => late::apply(&shared).await,
         Job::Backfill => backfill::backfill(&shared).await,
+        Job::Day(day) => day::make(&shared, day).await,
+        Job::ForgetDay(day) => day::forget(&shared, day).await,
     };
     shared.ended(job, outcome);
 }
@@ -98,18 +126,25 @@ impl Shared {
     /// What there is to do now.
     pub(crate) fn due(&self) -> Due {
         let now = self.now();
-        let inner = self.inner.lock();
+        let mut inner = self.inner.lock();
+        inner.look_at_clock(now);
         let mut next = Next::default();
         if !inner.is_current() {
             // It reads the state again.
-            next.add(&inner, now, Job::SaveHead, 0);
+            next.add(&inner, now, (Rank::Upkeep, Job::SaveHead), 0);
             return next.into_due();
         }
         self.upkeep(&inner, now, &mut next);
         self.late(&inner, now, &mut next);
         self.buckets(&inner, now, &mut next);
-        if inner.has_statistics() && inner.state.frontier.is_some() {
-            next.add(&inner, now, Job::Backfill, 0);
+        if inner.has_statistics() && inner.backfills_from(&self.config).is_some() {
+            next.add(&inner, now, (Rank::Backfill, Job::Backfill), 0);
+        }
+        // To find them takes a look at all buckets.
+        if next.job.is_none() && inner.has_statistics() && !inner.state.drops.is_unknown {
+            for (day, at) in inner.days_to_make(&self.config) {
+                next.add(&inner, now, (Rank::Days, Job::Day(day)), at);
+            }
         }
         next.into_due()
     }
@@ -117,16 +152,22 @@ impl Shared {
     fn upkeep(&self, inner: &Inner, now: u64, next: &mut Next) {
         if inner.state.drops.is_unknown {
             let at = inner.dropped.saturating_add(nanos(self.config.quiet));
-            next.add(inner, now, Job::BeginAnew, at);
+            next.add(inner, now, (Rank::Upkeep, Job::BeginAnew), at);
         }
         for bucket in &inner.damaged {
-            next.add(inner, now, Job::Reopen(*bucket), 0);
+            next.add(inner, now, (Rank::Upkeep, Job::Reopen(*bucket)), 0);
+        }
+        for day in &inner.days.damaged {
+            next.add(inner, now, (Rank::Upkeep, Job::ForgetDay(*day)), 0);
         }
         if !inner.is_head_saved {
-            next.add(inner, now, Job::SaveHead, 0);
+            next.add(inner, now, (Rank::Upkeep, Job::SaveHead), 0);
         }
-        if inner.has_orphans || !inner.remains.is_empty() {
-            next.add(inner, now, Job::Tidy, 0);
+        if inner.has_too_many(&self.config) {
+            next.add(inner, now, (Rank::Upkeep, Job::Evict), 0);
+        }
+        if inner.has_orphans || !inner.remains.is_empty() || !inner.days.unused.is_empty() {
+            next.add(inner, now, (Rank::Upkeep, Job::Tidy), 0);
         }
     }
 
@@ -138,7 +179,12 @@ impl Shared {
             } else {
                 oldest.saturating_add(nanos(self.config.late_wait))
             };
-            next.add(inner, now, Job::Late, at);
+            let rank = if inner.was_late {
+                Rank::LateAgain
+            } else {
+                Rank::Late
+            };
+            next.add(inner, now, (rank, Job::Late), at);
         }
     }
 
@@ -150,12 +196,12 @@ impl Shared {
         }
         let quiet = nanos(self.config.quiet);
         let is_open = |entry: &Entry| matches!(entry.phase, Phase::Open);
-        // Those that are written to first, as each query reads them, and more of them come.
         for (bucket, entry) in state.buckets.iter().filter(|it| is_open(it.1)) {
             let written = written.get(bucket).copied().unwrap_or_default();
             let quiet = written.max(bucket.range().end).saturating_add(quiet);
             let longest = entry.opened.saturating_add(nanos(self.config.longest_open));
-            next.add(inner, now, Job::Settle(*bucket), quiet.min(longest));
+            let at = quiet.min(longest);
+            next.add(inner, now, (Rank::Open, Job::Settle(*bucket)), at);
         }
         let most = next.waiting.saturating_add(MOST_SUSPECTS);
         let longest = nanos(self.config.longest_suspect);
@@ -163,7 +209,7 @@ impl Shared {
         let at = inner.dropped.saturating_add(quiet).min(longest);
         for (bucket, entry) in state.buckets.iter() {
             if entry.suspect(&state.drops).is_some() {
-                next.add(inner, now, Job::Settle(*bucket), at);
+                next.add(inner, now, (Rank::Suspect, Job::Settle(*bucket)), at);
             }
         }
         next.waiting = next.waiting.min(most);
@@ -200,27 +246,29 @@ impl Shared {
 /// The first job that is due, or the time of the next one.
 #[derive(Default)]
 struct Next {
-    job: Option<Job>,
+    job: Option<(Rank, u64, Job)>,
     waiting: usize,
     at: Option<u64>,
 }
 
 impl Next {
-    fn add(&mut self, inner: &Inner, now: u64, job: Job, at: u64) {
+    fn add(&mut self, inner: &Inner, now: u64, (rank, job): (Rank, Job), at: u64) {
         let retry = inner.retries.get(&job).map_or(0, |it| it.not_before);
         let at = at.max(retry);
         if at > now {
             self.at = Some(self.at.map_or(at, |before| before.min(at)));
-        } else if self.job.is_none() {
-            self.job = Some(job);
-        } else {
-            self.waiting += 1;
+            return;
+        }
+        self.waiting += usize::from(self.job.is_some());
+        let is_first = |it: (Rank, u64, Job)| (rank, at) < (it.0, it.1);
+        if self.job.is_none_or(is_first) {
+            self.job = Some((rank, at, job));
         }
     }
 
     fn into_due(self) -> Due {
         match (self.job, self.at) {
-            (Some(job), _) => Due::Now(job, self.waiting),
+            (Some((.., job)), _) => Due::Now(job, self.waiting),
             (None, Some(at)) => Due::At(at),
             (None, None) => Due::Nothing,
         }
@@ -228,6 +276,20 @@ impl Next {
 }
 
 impl Inner {
+    /// Notes whether late traces are taken in now.
+    fn begins(&mut self, job: Job) {
+        match job {
+            Job::Late => self.was_late = true,
+            Job::Settle(_) | Job::Backfill | Job::Day(_) => self.was_late = false,
+            Job::SaveHead
+            | Job::Tidy
+            | Job::Reopen(_)
+            | Job::ForgetDay(_)
+            | Job::Evict
+            | Job::BeginAnew => {}
+        }
+    }
+
     /// Puts off a job that has failed. The first of its failures is logged.
     fn failed(&mut self, shared: &Shared, (job, now): (Job, u64), error: &str) {
         let failures = self.retries.get(&job).map_or(0, |it| it.failures);

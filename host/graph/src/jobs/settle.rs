@@ -85,7 +85,11 @@ async fn begin(shared: &Shared, bucket: Bucket) -> Result<Begun, Failure> {
     let number = inner.next_number();
     let drops = inner.state.drops;
     let is_unknown = inner.state.is_unknown(bucket);
+    let is_unmarked = Some(bucket) <= inner.state.unmarked;
     let new = inner.state.new_entry(bucket, now);
+    if is_unknown {
+        inner.latest = inner.latest.max(now);
+    }
     let buckets = inner.state.buckets_mut();
     let entry = match buckets.get_mut(&bucket) {
         Some(entry) => entry,
@@ -93,6 +97,7 @@ async fn begin(shared: &Shared, bucket: Bucket) -> Result<Begun, Failure> {
         None => return Err(Failure::Overtaken),
     };
     let before = match &entry.phase {
+        Phase::Open if is_unknown && is_unmarked => Before::Unmarked,
         Phase::Open if is_unknown => Before::Unknown,
         Phase::Open => Before::Open,
         Phase::Settled(record) => Before::Settled(Arc::clone(record)),
@@ -100,7 +105,7 @@ async fn begin(shared: &Shared, bucket: Bucket) -> Result<Begun, Failure> {
     };
     let stored = match &before {
         Before::Settled(record) => record.group.clone(),
-        Before::Unknown | Before::Open => None,
+        Before::Unknown | Before::Unmarked | Before::Open => None,
     };
     entry.phase = Phase::Settling(Settling { number, before });
     Ok(Begun {
@@ -131,7 +136,7 @@ fn give_up(shared: &Shared, bucket: Bucket, begun: (u64, u64)) {
         return;
     }
     match settling.before.clone() {
-        Before::Unknown => {
+        Before::Unknown | Before::Unmarked => {
             buckets.remove(&bucket);
         }
         Before::Open => entry.phase = Phase::Open,
@@ -335,8 +340,8 @@ async fn commit(
     let gate = shared.gate().await;
     shared.refresh(&gate).await?;
     let now = shared.now();
-    let (series, entry, opened, late, frontier, is_empty) = {
-        let inner = shared.inner.lock();
+    let (series, entry, opened, late, is_unknown, is_empty) = {
+        let mut inner = shared.inner.lock();
         let state = &inner.state;
         let entry = state.buckets.get(&bucket).ok_or(Failure::Overtaken)?;
         let Phase::Settling(settling) = &entry.phase else {
@@ -345,10 +350,12 @@ async fn commit(
         if inner.epoch != begun.epoch || settling.number != begun.number {
             return Err(Failure::Overtaken);
         }
-        let is_unknown = matches!(settling.before, Before::Unknown);
-        let first_write = entry.first_write.max(begun.oldest);
+        let is_unknown = matches!(settling.before, Before::Unknown | Before::Unmarked);
+        // Since it began, a write may have come with an earlier time, where the clock has gone back.
+        let oldest = begun.oldest.min(state.drops.oldest.unwrap_or(0));
+        let first_write = entry.first_write.max(oldest);
         let others = verdicts.buckets.into_iter().filter(|it| *it != bucket);
-        let needs_write = state.first_write(others, begun.oldest).min(first_write);
+        let needs_write = state.first_write(others, oldest).min(first_write);
         let entry = Entry {
             first_write,
             opened: entry.opened,
@@ -358,18 +365,14 @@ async fn commit(
                 drops: begun.drops,
             })),
         };
-        let opened: BTreeMap<_, _> = verdicts
-            .opened
-            .into_iter()
-            .filter(|it| !state.buckets.contains_key(it))
-            .map(|it| (it, state.found_entry(now)))
-            .collect();
         let mut late = verdicts.late;
         late.retain(|(id, _)| !state.late.contains_key(id));
-        let frontier = is_unknown.then(|| bucket.before());
         // A late trace may begin in it, and then its first write has to be known.
         let is_empty = is_empty && state.late.is_empty();
-        (state.series, entry, opened, late, frontier, is_empty)
+        let series = state.series;
+        let opened = inner.found_entries(&shared.config, verdicts.opened, now);
+        inner.latest = inner.latest.max(first_write);
+        (series, entry, opened, late, is_unknown, is_empty)
     };
     let marks = opened
         .iter()
@@ -387,11 +390,8 @@ async fn commit(
             inner.state.buckets_mut().insert(bucket, entry);
         }
         inner.add_late(late, now);
-        if let Some(frontier) = frontier
-            && inner.state.frontier == Some(bucket)
-        {
-            inner.state.frontier = frontier;
-            inner.is_head_saved = false;
+        if is_unknown {
+            inner.move_frontier(bucket, bucket.before());
         }
     }
     let change = if is_empty {

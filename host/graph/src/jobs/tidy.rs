@@ -24,6 +24,10 @@ pub(super) async fn save_head(shared: &Shared) -> Outcome {
 
 /// Deletes keys of former series, and gives back groups that nothing refers to.
 pub(super) async fn tidy(shared: &Shared) -> Outcome {
+    let unused = std::mem::take(&mut shared.inner.lock().days.unused);
+    for group in &unused {
+        give_back(shared, group).await;
+    }
     let (keep, epoch, remains, has_orphans) = {
         let mut inner = shared.inner.lock();
         let remains = std::mem::take(&mut inner.remains);
@@ -62,7 +66,8 @@ pub(super) async fn tidy(shared: &Shared) -> Outcome {
         }
         let entries = inner.state.buckets.values();
         let stored = entries.filter_map(Entry::group);
-        stored.map(|it| it.group.clone()).collect()
+        let days = inner.state.days.values().map(|it| &it.stored);
+        stored.chain(days).map(|it| it.group.clone()).collect()
     };
     // Nothing else puts groups while this job runs.
     for (number, group) in groups.iter().enumerate() {

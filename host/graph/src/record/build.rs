@@ -238,7 +238,7 @@ fn pages(mut places: &[Place]) -> impl Iterator<Item = &[Place]> {
 }
 
 /// Adds the parts of a value. Returns their number.
-fn split(values: &mut Vec<(Vec<u8>, Vec<u8>)>, value: Value, bytes: &[u8]) -> u32 {
+pub(super) fn split(values: &mut Vec<(Vec<u8>, Vec<u8>)>, value: Value, bytes: &[u8]) -> u32 {
     let parts = (0..).zip(bytes.chunks(PART));
     let before = values.len();
     values.extend(parts.map(|(number, part)| (value.name(number), part.to_vec())));

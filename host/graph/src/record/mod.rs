@@ -5,6 +5,8 @@
 //! Rows of traces that end in their bucket are sorted by their first start, and the others, in pages of their own, by their last end, so
 //! that the end of a window lies within few pages of each.
 //!
+//! The sums of a day are a group with a head alone: that of all records of the day, with one page that is nowhere.
+//!
 //! A value larger than 4 MiB is cut into parts.
 
 mod build;
@@ -12,6 +14,7 @@ mod head;
 mod page;
 mod stored;
 mod sums;
+mod totals;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +23,7 @@ pub(crate) use build::{Encoded, Rows};
 pub(crate) use head::{Extent, Head, PageHead};
 pub(crate) use page::{Page, Row, calls};
 pub(crate) use stored::{Damage, load_head, load_pages};
+pub(crate) use totals::Totals;
 
 /// Bytes of a part of a value.
 const PART: usize = 4 << 20;

@@ -28,6 +28,8 @@ pub(super) struct Keeping {
     generation: AtomicU64,
     /// Number of commits.
     pub(super) commits: AtomicUsize,
+    /// Number of `get` calls.
+    pub(super) gets: AtomicUsize,
     /// The next calls fail; every other commit happens all the same.
     pub(super) fails: AtomicBool,
     /// No value can be read back.
@@ -84,6 +86,7 @@ impl Keep for Keeping {
     }
 
     async fn get(&self, group: &str, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        self.gets.fetch_add(1, Ordering::Relaxed);
         if self.loses.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::DataLoss, "the value is damaged"));
         }

@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+mod bounds;
+mod days;
 mod explained;
 mod graphs;
 mod keeping;

@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::world::{BUCKET, SECOND, START, World, trace};
+use crate::Config;
 
 /// The variable that asks for more cases.
 const CASES: &str = "LARDER_PROPERTY_CASES";
@@ -42,6 +43,8 @@ enum Event {
     /// Time, and work until nothing is due.
     Work(u64),
     Pass(u64),
+    /// The clock goes back.
+    Back(u64),
     Sync,
     /// What is not durable is lost.
     Lose,
@@ -104,6 +107,7 @@ fn event() -> impl Strategy<Value = Event> {
         10 => (1..6_usize).prop_map(Event::Steps),
         10 => (0..40_u64).prop_map(Event::Work),
         4 => (0..400_u64).prop_map(Event::Pass),
+        1 => (0..4000_u64).prop_map(Event::Back),
         3 => Just(Event::Sync),
         2 => Just(Event::Lose),
         2 => Just(Event::Restart),
@@ -114,6 +118,15 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Event::Fail),
         1 => Just(Event::Purge),
         8 => (time(), time()).prop_map(|(one, other)| Event::Ask(one.min(other), one.max(other))),
+    ]
+}
+
+/// The most buckets, and the most open ones: mostly more than a history has.
+fn bounds() -> impl Strategy<Value = (usize, usize)> {
+    let default = Config::default();
+    prop_oneof![
+        2 => Just((default.most_buckets, default.most_open)),
+        1 => (1..8_usize, 0..4_usize),
     ]
 }
 
@@ -160,6 +173,7 @@ impl World {
                 }
             }
             Event::Pass(seconds) => self.pass(Duration::from_secs(seconds)),
+            Event::Back(seconds) => self.back(Duration::from_secs(seconds)),
             Event::Sync => self.sync(),
             Event::Lose if self.is_exclusive => {}
             Event::Restart | Event::Crash if self.is_exclusive => self.purge(),
@@ -198,6 +212,9 @@ proptest! {
         events in vec(event(), 1..60),
         (tells_oldest, is_exclusive) in (prop::bool::weighted(0.85), prop::bool::weighted(0.3)),
         (is_odd, most_late) in (any::<bool>(), 1..40_usize),
+        (most_buckets, most_open) in bounds(),
+        late_buckets in select(vec![1, 16]),
+        day_buckets in select(vec![2, 3, 288]),
         seed: u64,
     ) {
         let memory = if is_odd { Memory::default().odd(seed) } else { Memory::default() };
@@ -206,7 +223,12 @@ proptest! {
         world.tells_oldest = tells_oldest;
         world.is_exclusive = is_exclusive;
         world.config.late_a_write = most_late;
+        world.config.late_buckets = late_buckets;
         world.config.late_traces = most_late.div_ceil(4);
+        world.config.most_buckets = most_buckets;
+        world.config.most_open = most_open;
+        world.config.day_buckets = day_buckets;
+        world.config.day_quiet = Duration::from_mins(2);
         world.restart();
         world.count();
         let mut last = Vec::new();

@@ -233,3 +233,91 @@ fn an_open_bucket_is_settled_before_records_that_retention_may_have_touched() {
     world.settle();
     assert_eq!(world.reads(), 0);
 }
+
+/// A year, by which a clock may be ahead.
+const YEAR: Duration = Duration::from_hours(24 * 365);
+
+/// A world in which trace 9 was written, and trace 1 after it, while the clock was a year ahead.
+fn with_a_clock_ahead() -> World {
+    let mut world = World::new();
+    world.settle();
+    world.write(call(9, START - 10 * BUCKET));
+    world.settle();
+    world.pass(YEAR);
+    world.write(call(1, START));
+    world
+}
+
+#[test]
+fn a_clock_that_was_ahead_hides_no_loss() {
+    for is_settled in [false, true] {
+        let mut world = with_a_clock_ahead();
+        if is_settled {
+            world.settle();
+        }
+        world.back(YEAR);
+        world.write(call(2, START + 3 * BUCKET));
+        world.settle();
+        assert_eq!(world.reads(), 0);
+        for _ in 0..2 {
+            world.drop_oldest(1);
+            world.check_all();
+        }
+        let left = world.dependencies(START, START + BUCKET);
+        assert_eq!(left, [], "{is_settled}");
+        world.settle();
+        world.check_all();
+    }
+}
+
+#[test]
+fn a_clock_that_was_ahead_before_a_restart_hides_no_loss() {
+    let mut world = with_a_clock_ahead();
+    world.settle();
+    world.restart();
+    world.count();
+    world.back(YEAR);
+    world.write(call(2, START + 3 * BUCKET));
+    world.sync();
+    world.lose();
+    world.restart();
+    world.count();
+    world.settle();
+    for _ in 0..2 {
+        world.drop_oldest(1);
+        world.check_all();
+    }
+    assert_eq!(world.dependencies(START, START + BUCKET), []);
+}
+
+#[test]
+fn what_is_written_into_a_bucket_after_the_clock_has_gone_back_is_as_old_as_it_is() {
+    for is_late in [false, true] {
+        let mut world = with_a_clock_ahead();
+        if is_late {
+            world.settle();
+        }
+        world.back(YEAR);
+        world.write(call(2, START + 5));
+        world.pass(Duration::from_mins(1));
+        world.write(call(3, START + 3 * BUCKET));
+        world.settle();
+        assert_eq!(world.reads(), 0);
+        for _ in 0..3 {
+            world.drop_oldest(1);
+            world.check_all();
+        }
+        assert_eq!(world.dependencies(START, START + BUCKET), []);
+    }
+}
+
+#[test]
+fn nothing_waits_for_the_time_of_a_clock_that_was_ahead() {
+    let mut world = with_a_clock_ahead();
+    world.settle();
+    world.write(call(2, START));
+    world.write(call(3, START + BUCKET));
+    world.back(YEAR);
+    world.settle();
+    assert_eq!(world.reads(), 0);
+}

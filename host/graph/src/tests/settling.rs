@@ -266,3 +266,63 @@ fn a_bucket_with_too_many_traces_does_not_hold_up_backfilling() {
     world.check(0, START - 2 * BUCKET);
     assert!(world.memory.reads.load(Ordering::Relaxed) > before);
 }
+
+#[test]
+fn a_flow_of_late_traces_does_not_hold_up_what_else_is_to_be_settled() {
+    let mut world = World::new();
+    world.config.late_traces = 1;
+    world.restart();
+    world.write(call(1, START));
+    world.settle();
+    world.write(call(2, world.now()));
+    world.pass(Duration::from_hours(1));
+    for number in 10.. {
+        world.write(call(number, START));
+        world.step();
+        if world.graph.figures().open_buckets == 0 {
+            break;
+        }
+        assert!(number < 200, "it is never settled");
+    }
+    assert!(world.graph.figures().late_traces > 0);
+    world.check_all();
+    world.settle();
+    assert_eq!(world.reads(), 0);
+}
+
+#[test]
+fn late_traces_of_the_same_buckets_are_taken_in_together() {
+    let mut world = World::new();
+    world.config.late_traces = 20;
+    world.config.late_buckets = 2;
+    world.restart();
+    for bucket in 0..10_u64 {
+        world.write(call(u128::from(bucket) + 1, START + bucket * BUCKET));
+    }
+    world.settle();
+    let before = world.keep.names();
+    // One in each bucket, and many in the last one.
+    for bucket in 0..10_u64 {
+        world.write(call(u128::from(bucket) + 100, START + bucket * BUCKET));
+    }
+    for number in 0..10 {
+        world.write(call(200 + number, START + 9 * BUCKET));
+    }
+    assert_eq!(world.graph.figures().late_traces, 20);
+    world.work();
+    let figures = world.graph.figures();
+    assert_eq!(
+        figures.late_traces, 8,
+        "those of the first and of the last bucket are taken in"
+    );
+    let after = world.keep.names();
+    let is_record = |name: &&String| !name.starts_with("day");
+    let kept = after
+        .iter()
+        .filter(is_record)
+        .filter(|name| before.contains(*name));
+    assert_eq!(kept.count(), 8);
+    world.check_all();
+    world.settle();
+    assert_eq!(world.reads(), 0);
+}
