@@ -223,8 +223,8 @@ impl TenantDictionary {
         let known = self.dictionary.contents().ok_or_else(forgotten)?;
         let mut days: BTreeMap<u32, BTreeSet<Value<'_>>> = BTreeMap::new();
         for listed in listed {
-            let new = listed.values().filter(|(level, key, form)| {
-                let recorded = known.day_of(*level, key, form);
+            let new = listed.values().filter(|(source, key, form)| {
+                let recorded = known.day_of(*source, key, form);
                 recorded.is_none_or(|recorded| recorded < listed.day())
             });
             days.entry(listed.day()).or_default().extend(new);
@@ -232,8 +232,8 @@ impl TenantDictionary {
         let mut contents = Contents::default();
         for (day, values) in days {
             log.append(day, values.iter().copied()).await?;
-            for (level, key, form) in values {
-                contents.add(level, key, form, day);
+            for (source, key, form) in values {
+                contents.add(source, key, form, day);
             }
         }
         self.dictionary.record(contents);

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::bounds::{Bounds, Size};
 use super::listing::ListedValues;
 use super::snapshot::Snapshot;
+use super::source::Source;
 use super::state::{Column, Contents, State};
 use super::{day, texts};
-use crate::terms::Level;
 
 /// The dictionary of a tenant. Clones share everything.
 ///
@@ -39,7 +39,7 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Reserved {
     all: Size,
-    attributes: HashMap<(Level, Vec<u8>), Waiting>,
+    attributes: HashMap<(Source, Vec<u8>), Waiting>,
 }
 
 /// The values of an attribute that are not recorded yet.
@@ -191,18 +191,18 @@ impl Shared {
     }
 
     /// A place for a value that a snapshot of this epoch does not have. What is reserved must be released.
-    pub(super) fn reserve(&self, epoch: u64, (level, key): (Level, &[u8]), form: &[u8]) -> Place {
+    pub(super) fn reserve(&self, epoch: u64, (source, key): (Source, &[u8]), form: &[u8]) -> Place {
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = self.current().filter(|state| state.epoch == epoch) else {
             return Place::None;
         };
-        let column = state.column(level, key);
+        let column = state.column(source, key);
         let hash = texts::hash(form);
         if column.is_some_and(|column| column.find(hash, form).is_some()) {
             return Place::Known;
         }
         let (bounds, pending) = (&self.bounds, reserved.attributes.len());
-        let known = reserved.attributes.get(&(level, key.to_owned())).copied();
+        let known = reserved.attributes.get(&(source, key.to_owned())).copied();
         let is_new = column.is_none() && known.is_none();
         if is_new && state.attributes + pending >= bounds.attributes {
             return Place::None;
@@ -218,17 +218,19 @@ impl Shared {
         let size = Size::of_value(form.len());
         waiting.values = waiting.values + size;
         waiting.key += key_bytes;
-        reserved.attributes.insert((level, key.to_owned()), waiting);
+        reserved
+            .attributes
+            .insert((source, key.to_owned()), waiting);
         reserved.all = reserved.all + size + Size::of_key(key_bytes);
         Place::Reserved
     }
 
     /// Releases what was reserved for a value.
-    pub(super) fn release(&self, (level, key): (Level, &[u8]), form: &[u8]) {
+    pub(super) fn release(&self, (source, key): (Source, &[u8]), form: &[u8]) {
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
         let size = Size::of_value(form.len());
         reserved.all = reserved.all - size;
-        let key = (level, key.to_owned());
+        let key = (source, key.to_owned());
         if let Some(waiting) = reserved.attributes.get_mut(&key) {
             waiting.values = waiting.values - size;
             if waiting.values.values == 0 {

@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Bounds, Contents, Dictionaries, Dictionary, ListedValues, Listing, day};
-use crate::terms::Level;
+use super::{Bounds, Contents, Dictionaries, Dictionary, ListedValues, Listing, Source, day};
+use crate::terms::{Level, TextField};
 
 const DAY: u64 = 86_400_000_000_000;
 /// A time of the tests.
@@ -25,7 +25,7 @@ const SMALL: Bounds = Bounds {
     attributes: 4,
 };
 
-type Value = (Level, Vec<u8>, Vec<u8>);
+type Value = (Source, Vec<u8>, Vec<u8>);
 
 fn opened(bounds: Bounds) -> Dictionary {
     let dictionary = Dictionary::new(bounds);
@@ -34,7 +34,7 @@ fn opened(bounds: Bounds) -> Dictionary {
 }
 
 fn span(key: &str, form: &str) -> Value {
-    (Level::Span, key.into(), form.into())
+    (Source::from(Level::Span), key.into(), form.into())
 }
 
 /// Lists values at a time. Returns what was answered for each, and what is to be recorded.
@@ -45,7 +45,7 @@ fn list(
 ) -> (Vec<bool>, Option<Arc<ListedValues>>) {
     let mut listing = Listing::new(dictionary.for_request(now).unwrap());
     let values = values.iter();
-    let answers = values.map(|(level, key, form)| listing.list(*level, key, form));
+    let answers = values.map(|(source, key, form)| listing.list(*source, key, form));
     (answers.collect(), listing.finish())
 }
 
@@ -105,9 +105,34 @@ fn what_is_new_is_to_be_recorded_and_what_is_known_is_not() {
     let (answers, listed) = list(&dictionary, NOW + 1, &values);
     assert_eq!(answers, [true; 3]);
     assert!(listed.unwrap().is_empty());
-    let other = (Level::Resource, b"k".to_vec(), b"one".to_vec());
+    let other = (
+        Source::from(Level::Resource),
+        b"k".to_vec(),
+        b"one".to_vec(),
+    );
     let (_, listed) = list(&dictionary, NOW, std::slice::from_ref(&other));
     assert_eq!(noted(&listed.unwrap()), [other]);
+}
+
+#[test]
+fn texts_of_spans_are_apart_from_attributes() {
+    let dictionary = opened(Bounds::default());
+    let text = |field: TextField| (Source::from(field), Vec::new(), b"one".to_vec());
+    store(
+        &dictionary,
+        NOW,
+        &[text(TextField::EventName), span("", "one")],
+    );
+    let snapshot = dictionary.snapshot().unwrap();
+    assert!(snapshot.contains(TextField::EventName, b"", b"one"));
+    assert!(!snapshot.contains(TextField::SpanName, b"", b"one"));
+    assert_eq!(snapshot.keys().count(), 1, "a text is no attribute");
+    let all = [span("", "one"), text(TextField::EventName)];
+    let found: Vec<_> = snapshot
+        .all()
+        .map(|(source, key, form, _)| (source, key.to_owned(), form.to_owned()))
+        .collect();
+    assert_eq!(found, all);
 }
 
 #[test]
@@ -347,9 +372,13 @@ enum Step {
 }
 
 fn value() -> impl Strategy<Value = Value> {
-    let level = select(vec![Level::Span, Level::Resource]);
+    let source = select(vec![
+        Source::from(Level::Span),
+        Source::from(Level::Resource),
+        Source::from(TextField::SpanName),
+    ]);
     let key = select(vec!["a", "b", "key"]).prop_map(Vec::from);
-    (level, key, "[a-d]{0,3}|x{13}".prop_map(Vec::from))
+    (source, key, "[a-d]{0,3}|x{13}".prop_map(Vec::from))
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -120,7 +120,7 @@ settings! {
     "ingest.word_terms" .ingest.word_terms: bool, None, Requests, Server,
         "Whether the words of attributes are indexed, for the filters `phrase` and `fulltext`; what was written without is found too, but every text of the key is looked at";
     "ingest.dictionary" .ingest.dictionary: bool, None, Requests, Server,
-        "Whether the values of attributes are listed, as far as there are few, so that filters look through them in place of the spans; what was written without is found too, but looked at";
+        "Whether the values of attributes, names of spans and events, and status messages are listed, as far as there are few, so that filters look through them in place of the spans; what was written without is found too, but looked at";
     "limits.memory" .limits.memory: Size, Some(("1MiB", "4GiB")), Plugin, Tenant,
         "Linear memory of one plugin instance";
     "limits.max_span_bytes" .limits.max_span_bytes: Size, Some(("64KiB", "48MiB")), AtStart, Server,

@@ -14,6 +14,8 @@ use crate::omission::Omission;
 use crate::session::Session;
 use crate::testing::{Memory, limits, run};
 
+mod texts;
+
 /// A dictionary with these values of the attribute `k`.
 fn snapshot<'a>(values: impl IntoIterator<Item = (Level, &'a str)>) -> Snapshot {
     let mut contents = Contents::default();
