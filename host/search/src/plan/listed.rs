@@ -1,6 +1,6 @@
 //! Puts the conditions of a predicate to the distinct values that the host has listed, before it is planned.
 //!
-//! A listed value that satisfies a condition becomes its term, and the others ask for nothing. Where too many do, the term that fragments
+//! A listed value that satisfies a condition becomes its term, and the others ask for nothing. Where too many do, or most of many, the term that fragments
 //! with any listed value have takes their place; there is none for a text of spans, and nothing is asked for then. What is not listed is
 //! found by other terms (`wit/terms.md`), so a snapshot of the values has to be taken before the first call of the search.
 
@@ -23,6 +23,10 @@ use crate::session::Session;
 
 /// Most terms of values in a plan. A condition that would have more asks for every listed value.
 const MAX_TERMS_IN_ALL: usize = 1 << 16;
+
+/// Terms of values that a condition has even if most values satisfy it. Beyond that, terms that do not tell most values apart are not worth
+/// their cost: each is looked up in every part of a store.
+const FEW: usize = 64;
 
 /// Values and bytes of them that are looked at between checks of the deadline.
 const VALUES_PER_CHECK: usize = 64;
@@ -223,6 +227,7 @@ impl Answer {
         };
         for source in question.target.sources() {
             let values = snapshot.values(source, key);
+            let half = values.len() / 2;
             answer.told.is_complete &= values.is_complete();
             let mut terms = Some(Vec::new());
             let mut unchecked = (0, 0);
@@ -255,6 +260,10 @@ impl Answer {
                     }
                     found.push(term(source, form));
                 }
+            }
+            if terms.as_ref().is_some_and(|it| it.len() > FEW.max(half)) {
+                answer.told.leave(source, "most of them match");
+                terms = None;
             }
             left -= terms.as_ref().map_or(0, Vec::len);
             answer.at.push((source, terms));
