@@ -264,6 +264,14 @@ impl TenantDictionary {
 
 #[async_trait::async_trait]
 impl Observer for TenantDictionary {
+    /// Also tells the dictionary the time, so that a request that is walked again is listed on the right day.
+    fn admit(&self, now: u64, batch: &Batch) -> Result<(), Error> {
+        match batch.listed() {
+            Some(listed) if !self.dictionary.admits(listed, now) => Err(forgotten()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error> {
         let mut status = self.status.lock().await;
         self.reload(&mut status, now).await;
@@ -271,9 +279,8 @@ impl Observer for TenantDictionary {
         if listed.is_empty() {
             return Ok(());
         }
-        // Each is told the time, so that a request that is walked again is listed on the right day.
-        let admitted = listed.iter().filter(|it| self.dictionary.admits(it, now));
-        if admitted.count() < listed.len() {
+        // They were admitted, but the log may have been read again since.
+        if !listed.iter().all(|it| self.dictionary.admits(it, now)) {
             return Err(forgotten());
         }
         match &mut *status {

@@ -185,9 +185,12 @@ impl Run {
     }
 
     async fn write(&mut self, batches: &[&Batch]) {
-        let before_write = self.tenant.observer.before_write(self.now, batches);
-        if before_write.await.is_ok() {
-            let fragments = batches.iter().flat_map(|batch| batch.fragments());
+        let observer = &self.tenant.observer;
+        let admitted = batches.iter().copied();
+        let admitted = admitted.filter(|batch| observer.admit(self.now, batch).is_ok());
+        let admitted: Vec<&Batch> = admitted.collect();
+        if observer.before_write(self.now, &admitted).await.is_ok() {
+            let fragments = admitted.iter().flat_map(|batch| batch.fragments());
             let terms = fragments.map(|fragment| (self.now, fragment.terms.to_vec()));
             self.written.extend(terms);
             self.tenant.observer.after_write();

@@ -114,6 +114,22 @@ async fn a_purge_empties_the_dictionary_and_refuses_what_was_listed_before() {
 }
 
 #[tokio::test]
+async fn what_was_listed_before_a_purge_is_refused_alone() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    let tenant = Tenant::open(&keep, &fragments).await;
+    let outdated = tenant.walk(NOW, &["one"]);
+    let fresh = Arc::new(MemoryKeep::default());
+    let empty = Arc::clone(&fresh) as Arc<dyn Keep>;
+    tenant.observer.forget(empty).await.unwrap();
+    let good = tenant.walk(NOW, &["two"]);
+    let refused = tenant.observer.admit(NOW, &outdated).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(refused.message().contains("retry"), "{refused}");
+    tenant.write(NOW, &[&good]).await.unwrap();
+    assert_eq!(tenant.found().unwrap(), ["two"]);
+}
+
+#[tokio::test]
 async fn nothing_is_listed_after_a_purge_whose_new_place_fails() {
     let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
     let tenant = Tenant::open(&keep, &fragments).await;

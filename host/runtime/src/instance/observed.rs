@@ -24,6 +24,12 @@ impl Observed {
         drop(self.observer.set(observer));
     }
 
+    /// Returns an error for a batch that can no longer be written.
+    pub(crate) fn admit(&self, now: u64, batch: &Batch) -> Result<(), Error> {
+        let observer = self.observer.get();
+        observer.map_or(Ok(()), |observer| observer.admit(now, batch))
+    }
+
     /// Before these batches are given to the plugin.
     ///
     /// # Errors
