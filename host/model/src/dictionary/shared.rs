@@ -48,6 +48,8 @@ struct Waiting {
     values: Size,
     /// Bytes of the key, if the attribute had no values.
     key: usize,
+    /// True once a further value was not taken because there are too many.
+    is_full: bool,
 }
 
 /// A place for a new value of a dictionary.
@@ -139,7 +141,9 @@ impl Dictionary {
     pub fn record(&self, contents: Contents) {
         let _change = self.0.change();
         if let Some(state) = self.0.current() {
-            self.0.set(Some(state.with(contents)));
+            let state = state.with(contents);
+            self.0.set_full(&state);
+            self.0.set(Some(state));
         }
     }
 
@@ -186,6 +190,17 @@ impl Shared {
         *current = state.map(Arc::new);
     }
 
+    /// Notes at a new state which attributes are full: those of which a value has not been taken while others were on their way.
+    fn set_full(&self, state: &State) {
+        let reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = reserved.attributes.iter();
+        for ((source, key), _) in waiting.filter(|(_, waiting)| waiting.is_full) {
+            if let Some(column) = state.column(*source, key) {
+                column.set_full();
+            }
+        }
+    }
+
     fn change(&self) -> impl Drop {
         self.change.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,6 +227,15 @@ impl Shared {
         let all = state.size + reserved.all;
         let key_bytes = if is_new { key.len() } else { 0 };
         let fits = bounds.fit(own, all, form.len() + key_bytes);
+        if !fits {
+            if let Some(column) = column {
+                column.set_full();
+            }
+            // It is told of the values that are recorded next, too.
+            if let Some(waiting) = reserved.attributes.get_mut(&(source, key.to_owned())) {
+                waiting.is_full = true;
+            }
+        }
         if !fits || column.is_some_and(|column| column.is_crowded(hash)) {
             return Place::None;
         }

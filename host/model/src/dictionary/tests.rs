@@ -235,6 +235,32 @@ fn what_does_not_fit_is_not_listed() {
 }
 
 #[test]
+fn an_attribute_is_full_once_the_first_request_with_too_many_values_is_recorded() {
+    let is_full = |dictionary: &Dictionary| {
+        let snapshot = dictionary.snapshot().unwrap();
+        let mut keys = snapshot.keys();
+        keys.find(|it| it.key == b"n").map(|it| it.is_full)
+    };
+    let numbers = |numbers: std::ops::Range<u32>| -> Vec<_> {
+        numbers
+            .map(|number| span("n", &number.to_string()))
+            .collect()
+    };
+    // All at once, and some of them at a time.
+    for first in [0, 3] {
+        let dictionary = opened(SMALL);
+        store(&dictionary, NOW, &numbers(0..first));
+        assert_eq!(is_full(&dictionary), (first > 0).then_some(false));
+        store(&dictionary, NOW, &numbers(first..7));
+        assert_eq!(is_full(&dictionary), Some(true));
+    }
+    // As many as there is room for.
+    let dictionary = opened(SMALL);
+    store(&dictionary, NOW, &numbers(0..5));
+    assert_eq!(is_full(&dictionary), Some(false));
+}
+
+#[test]
 fn nothing_is_to_be_recorded_where_nothing_is_listed() {
     let dictionary = opened(SMALL);
     let (answers, listed) = list(&dictionary, NOW, &[span("k", &"x".repeat(13))]);
