@@ -336,6 +336,10 @@ impl Observer for TenantDictionary {
         self.dictionaries.remove(&self.tenant, &self.dictionary);
         self.dictionary.close();
     }
+
+    fn memory(&self) -> u64 {
+        u64::try_from(self.dictionary.memory()).unwrap_or(u64::MAX)
+    }
 }
 
 fn forgotten() -> Error {

@@ -88,4 +88,8 @@ impl Observer for SeveralOfTenant {
             observer.close().await;
         }
     }
+
+    fn memory(&self) -> u64 {
+        self.0.iter().map(|(_, observer)| observer.memory()).sum()
+    }
 }

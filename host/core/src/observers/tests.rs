@@ -91,6 +91,10 @@ impl Observer for Noting {
     async fn close(&self) {
         self.tell("close");
     }
+
+    fn memory(&self) -> u64 {
+        self.name.bytes().map(u64::from).sum()
+    }
 }
 
 /// Two observers that note what they are told in one list. The second refuses writes if told to.
@@ -136,6 +140,13 @@ async fn each_observer_is_told_of_everything() {
     let told = ["shop", "before 7", "after", "counted 8", "forget", "close"];
     let told = told.map(|it| [format!("one {it}"), format!("two {it}")]);
     assert_eq!(*one.told.lock(), told.concat());
+}
+
+#[tokio::test]
+async fn the_memory_of_all_observers_counts() {
+    let (one, two) = pair(false);
+    let both = open(&one, &two, &Arc::new(MemoryKeep::default())).await;
+    assert_eq!(both.memory(), one.memory() + two.memory());
 }
 
 #[tokio::test]

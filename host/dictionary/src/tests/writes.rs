@@ -155,6 +155,18 @@ async fn a_closed_tenant_has_no_dictionary() {
 }
 
 #[tokio::test]
+async fn what_is_listed_counts_as_memory() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    let tenant = Tenant::open(&keep, &fragments).await;
+    assert_eq!(tenant.observer.memory(), 0);
+    let long = "x".repeat(4000);
+    tenant.store(NOW, &[long.as_str()]).await;
+    assert!(tenant.observer.memory() > 4000);
+    tenant.observer.close().await;
+    assert_eq!(tenant.observer.memory(), 0);
+}
+
+#[tokio::test]
 async fn values_whose_fragments_have_expired_are_removed() {
     let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
     let tenant = Tenant::open(&keep, &fragments).await;

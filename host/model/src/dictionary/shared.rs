@@ -17,6 +17,12 @@ use super::{day, texts};
 #[derive(Clone, Debug)]
 pub struct Dictionary(Arc<Shared>);
 
+/// Bytes of memory that a value takes besides its text, about: its end, its day, and up to four places to find it by.
+pub(super) const VALUE_OVERHEAD: usize = 40;
+
+/// Bytes of memory that an attribute takes besides its key and values, about.
+pub(super) const ATTRIBUTE_OVERHEAD: usize = 300;
+
 /// What the clones of a dictionary share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -160,6 +166,15 @@ impl Dictionary {
         self.0.pruned.fetch_max(before, Ordering::Relaxed);
         self.0.set(Some(state));
         dropped
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub fn memory(&self) -> usize {
+        self.0.current().map_or(0, |state| {
+            state.size.bytes
+                + state.size.values * VALUE_OVERHEAD
+                + state.attributes * ATTRIBUTE_OVERHEAD
+        })
     }
 
     /// Returns `true` if both are clones of one dictionary.

@@ -7,6 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::shared::{ATTRIBUTE_OVERHEAD, VALUE_OVERHEAD};
 use super::{Bounds, Contents, Dictionaries, Dictionary, ListedValues, Listing, Source, day};
 use crate::terms::{Level, TextField};
 
@@ -369,6 +370,24 @@ fn a_column_holds_all_values_however_they_come() {
             .all(|form| snapshot.contains(Level::Span, b"k", form))
     );
     assert_eq!(snapshot.all().count(), 3000);
+}
+
+#[test]
+fn a_dictionary_takes_memory_for_what_it_lists() {
+    let dictionary = opened(Bounds::default());
+    assert_eq!(dictionary.memory(), 0);
+    let long = "x".repeat(4000);
+    store(&dictionary, NOW, &[span("k", &long), span("k", "short")]);
+    let memory = dictionary.memory();
+    assert!((4000..5000).contains(&memory), "{memory}");
+    // All that fits is well below what tenants may take together.
+    let bounds = Bounds::default();
+    let most = bounds.all_bytes
+        + bounds.all_values * VALUE_OVERHEAD
+        + bounds.attributes * ATTRIBUTE_OVERHEAD;
+    assert!(most < 12 << 20, "{most}");
+    dictionary.close();
+    assert_eq!(dictionary.memory(), 0);
 }
 
 #[test]

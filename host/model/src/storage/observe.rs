@@ -32,6 +32,11 @@ pub trait Observer: Send + Sync + 'static {
 
     /// The tenant is being closed: ends its work in the background.
     async fn close(&self);
+
+    /// Bytes of memory that are held for the tenant, about. It may be asked at any time.
+    fn memory(&self) -> u64 {
+        0
+    }
 }
 
 /// Makes the observers of tenants.

@@ -82,6 +82,11 @@ impl Observed {
         }
     }
 
+    /// Bytes of memory that the observer holds for the tenant, about.
+    pub(crate) fn memory(&self) -> u64 {
+        self.observer.get().map_or(0, |observer| observer.memory())
+    }
+
     /// The tenant is being closed.
     pub(crate) async fn close(&self) {
         if let Some(observer) = self.observer.get() {

@@ -188,7 +188,7 @@ settings! {
     "tenancy.max_open" .tenancy.max_open: usize, Some(("1", "1000000")), Requests, Server,
         "The most tenants whose plugin is open at a time; before one more is opened, the one that was called least recently is evicted";
     "tenancy.open_memory" .tenancy.open_memory: Size, Some(("16MiB", "1024TiB")), Requests, Server,
-        "Memory of the open tenants' plugins from which on one is evicted before another is opened";
+        "Memory of the open tenants, of their plugins and of their listed values, from which on one is evicted before another is opened";
     "tenancy.default" .tenancy.default: Option<TenantName>, None, Requests, Server,
         "The tenant of requests without the header; unset refuses them";
     "tenancy.writer_default" .tenancy.writer_default: Option<TenantName>, None, Requests, Server,
