@@ -116,12 +116,12 @@ impl Dictionary {
         self.0.set(Some(none.with(contents)));
     }
 
-    /// Every value that a stored fragment calls listed is in the dictionary from now on.
-    pub fn complete(&self) {
+    /// Sets whether every value that a stored fragment calls listed is in the dictionary.
+    pub fn set_complete(&self, is_complete: bool) {
         let _change = self.0.change();
         if let Some(state) = self.0.current() {
             let mut state = State::clone(&state);
-            state.is_complete = true;
+            state.is_complete = is_complete;
             self.0.set(Some(state));
         }
     }

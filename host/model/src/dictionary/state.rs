@@ -67,6 +67,12 @@ impl Contents {
         *known = day.max(*known);
     }
 
+    /// The day of a value; `None` if it is not among these.
+    pub fn day_of(&self, source: impl Into<Source>, key: &[u8], form: &[u8]) -> Option<u32> {
+        let column = self.0.get(&(source.into(), key.to_owned()))?;
+        column.get(form).copied()
+    }
+
     /// The latest day of a value; 0 without values.
     pub(super) fn last_day(&self) -> u32 {
         let days = self.0.values().flat_map(BTreeMap::values);

@@ -318,8 +318,10 @@ fn a_dictionary_that_has_lost_values_is_only_for_writes() {
     dictionary.open(Contents::default(), false);
     store(&dictionary, NOW, &[span("k", "one")]);
     assert!(dictionary.snapshot().is_none());
-    dictionary.complete();
+    dictionary.set_complete(true);
     assert_eq!(forms(&dictionary, "k").len(), 1);
+    dictionary.set_complete(false);
+    assert!(dictionary.snapshot().is_none());
 }
 
 #[test]
