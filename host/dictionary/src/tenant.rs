@@ -245,8 +245,9 @@ impl TenantDictionary {
     /// last, so that a new log that is not complete counts as one that has not begun.
     ///
     /// What the log has is added: where the loss took back what retention had dropped, it took back that its values were removed as well, as
-    /// that came later.
+    /// that came later. What the plugin told before the loss is forgotten for the same reason: its oldest write may be there again.
     async fn restore(&self, log: &Log) -> Result<Log, LoadError> {
+        *self.told.lock() = Told::default();
         let loaded = Log::load(log.keep()).await?;
         let (mut restored, contents) = (loaded.log, loaded.contents);
         let known = self.dictionary.contents().ok_or_else(forgotten)?;

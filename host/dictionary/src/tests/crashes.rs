@@ -107,6 +107,29 @@ async fn a_dictionary_that_has_lost_values_before_is_not_trusted_after_another_l
     assert_eq!(reopened.found(), None);
 }
 
+/// A loss may take back what retention had dropped, also what refers to an earlier dictionary.
+#[tokio::test]
+async fn what_was_told_of_retention_before_a_loss_does_not_count_after_it() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    Tenant::open(&keep, &fragments)
+        .await
+        .store(NOW, &["gone"])
+        .await;
+    let keep = Arc::new(MemoryKeep::default());
+    let tenant = Tenant::open(&keep, &fragments).await;
+    tenant.store(NOW, &["one"]).await;
+    keep.sync();
+    let later = NOW + 9 * DAY;
+    tenant.counted(later, Some(later));
+    keep.lose();
+    tenant.store(later, &["two"]).await;
+    assert_eq!(tenant.found(), None);
+    // Retention has dropped it once more.
+    tenant.counted(later, Some(later));
+    tenant.store(later, &["three"]).await;
+    assert_eq!(tenant.found().unwrap(), ["three", "two"]);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Walk(Vec<u8>),
