@@ -46,6 +46,14 @@ impl MemoryKeep {
         inner.generation += 1;
     }
 
+    /// Loses all, durable or not, as where the place begins anew.
+    pub fn lose_all(&self) {
+        let mut inner = self.0.lock();
+        inner.synced = Contents::default();
+        inner.now = Contents::default();
+        inner.generation += 1;
+    }
+
     /// Has every call fail with this error, or none.
     pub fn fail(&self, failure: Option<Error>) {
         self.0.lock().failure = failure;

@@ -2,18 +2,18 @@
 //!
 //! | bytes | contents |
 //! |---|---|
-//! | 1 | the version, 1 |
+//! | 1 | the version, 2; 1 where a release wrote it that listed attributes alone |
 //! | 8 | XXH3 of all that follows, in little-endian order as all numbers here |
 //! | 4 | the day, since 1970 |
-//! | rest | attributes: level (1), length of the key (2), the key, number of values (2), and of each its length (2) and its string form |
+//! | rest | attributes: number of the source (1; that of an attribute's level, or of a text of spans), length of the key (2), the key, number of values (2), and of each its length (2) and its string form |
 
-use larder_model::terms::Level;
+use larder_model::dictionary::Source;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of an entry, at most, unless it has one value.
 pub(crate) const MAX_BYTES: usize = 64 << 10;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Bytes before the attributes.
 const HEADER: usize = 13;
@@ -27,14 +27,14 @@ pub(crate) enum Unreadable {
     Damaged,
 }
 
-/// An attribute's value: level, key and string form.
-pub(crate) type Value<'a> = (Level, &'a [u8], &'a [u8]);
+/// A value: source, key and string form.
+pub(crate) type Value<'a> = (Source, &'a [u8], &'a [u8]);
 
 /// Encodes values of one day, which are sorted, as entries. A key or a form that is too long to be listed is left out.
 pub(crate) fn encode<'a>(day: u32, values: impl IntoIterator<Item = Value<'a>>) -> Vec<Vec<u8>> {
     let mut entries = Vec::new();
     let mut open: Option<Open> = None;
-    for (level, key, form) in values {
+    for (source, key, form) in values {
         let Some((key_len, form_len)) = short(key).zip(short(form)) else {
             continue;
         };
@@ -43,8 +43,12 @@ pub(crate) fn encode<'a>(day: u32, values: impl IntoIterator<Item = Value<'a>>) 
             entries.push(full.finish());
         }
         let open = open.get_or_insert_with(|| Open::new(day));
-        if open.attribute.as_ref().is_none_or(|it| *it != (level, key)) {
-            open.begin((level, key), key_len);
+        if open
+            .attribute
+            .as_ref()
+            .is_none_or(|it| *it != (source, key))
+        {
+            open.begin((source, key), key_len);
         }
         open.count += 1;
         open.bytes.extend_from_slice(&form_len);
@@ -62,18 +66,18 @@ pub(crate) fn decode(entry: &[u8]) -> Result<(u32, Vec<Value<'_>>), Unreadable> 
         return Err(Unreadable::Newer(version));
     }
     let hash = u64::from_le_bytes(rest.array()?);
-    if version != VERSION || xxh3_64(rest.0) != hash {
+    if version == 0 || xxh3_64(rest.0) != hash {
         return Err(Unreadable::Damaged);
     }
     let day = u32::from_le_bytes(rest.array()?);
     let mut values = Vec::new();
     while !rest.0.is_empty() {
-        let [level] = rest.array()?;
-        let level = Level::ALL.get(usize::from(level));
-        let level = *level.ok_or(Unreadable::Damaged)?;
+        let [source] = rest.array()?;
+        let source = Source::ALL.get(usize::from(source));
+        let source = *source.ok_or(Unreadable::Damaged)?;
         let key = rest.text()?;
         for _ in 0..u16::from_le_bytes(rest.array()?) {
-            values.push((level, key, rest.text()?));
+            values.push((source, key, rest.text()?));
         }
     }
     Ok((day, values))
@@ -87,7 +91,7 @@ fn short(part: &[u8]) -> Option<[u8; 2]> {
 /// An entry that is being written.
 struct Open<'a> {
     bytes: Vec<u8>,
-    attribute: Option<(Level, &'a [u8])>,
+    attribute: Option<(Source, &'a [u8])>,
     /// The place of the number of the attribute's values, and the number.
     count_at: usize,
     count: u16,
@@ -107,14 +111,14 @@ impl<'a> Open<'a> {
         }
     }
 
-    fn begin(&mut self, (level, key): (Level, &'a [u8]), key_len: [u8; 2]) {
+    fn begin(&mut self, (source, key): (Source, &'a [u8]), key_len: [u8; 2]) {
         self.end();
-        self.bytes.push(level as u8);
+        self.bytes.push(source.number());
         self.bytes.extend_from_slice(&key_len);
         self.bytes.extend_from_slice(key);
         self.count_at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 2]);
-        self.attribute = Some((level, key));
+        self.attribute = Some((source, key));
     }
 
     /// Ends the open attribute.
@@ -170,18 +174,22 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
 
+    use larder_model::terms::Level;
+
     use super::*;
 
-    type Owned = (Level, Vec<u8>, Vec<u8>);
+    const SPAN: Source = Source::Attribute(Level::Span);
+
+    type Owned = (Source, Vec<u8>, Vec<u8>);
 
     fn values() -> impl Strategy<Value = BTreeSet<Owned>> {
         let bytes = |max: usize| vec(any::<u8>(), 0..max);
-        btree_set((select(&Level::ALL[..]), bytes(3), bytes(200)), 0..400)
+        btree_set((select(&Source::ALL[..]), bytes(3), bytes(200)), 0..400)
     }
 
     fn borrowed(values: &BTreeSet<Owned>) -> impl Iterator<Item = Value<'_>> {
         let values = values.iter();
-        values.map(|(level, key, form)| (*level, key.as_slice(), form.as_slice()))
+        values.map(|(source, key, form)| (*source, key.as_slice(), form.as_slice()))
     }
 
     proptest! {
@@ -193,8 +201,8 @@ mod tests {
                 prop_assert!(entry.len() <= MAX_BYTES);
                 let (of, values) = decode(entry).unwrap();
                 prop_assert_eq!(of, day);
-                for (level, key, form) in values {
-                    prop_assert!(found.insert((level, key.to_owned(), form.to_owned())));
+                for (source, key, form) in values {
+                    prop_assert!(found.insert((source, key.to_owned(), form.to_owned())));
                 }
             }
             prop_assert_eq!(found, values);
@@ -230,23 +238,24 @@ mod tests {
     #[test]
     fn many_values_fill_several_entries() {
         let forms: Vec<_> = (0..5000).map(|number| format!("{number:050}")).collect();
-        let values = forms
-            .iter()
-            .map(|form| (Level::Span, &b"k"[..], form.as_bytes()));
+        let values = forms.iter().map(|form| (SPAN, &b"k"[..], form.as_bytes()));
         let entries = encode(1, values);
         assert!(entries.len() >= 4);
         let all = entries.iter().map(|entry| decode(entry).unwrap().1.len());
         assert_eq!(all.sum::<usize>(), 5000);
         let long = vec![0; 1 << 16];
-        assert!(encode(1, [(Level::Span, &b"k"[..], &long[..])]).is_empty());
+        assert!(encode(1, [(SPAN, &b"k"[..], &long[..])]).is_empty());
         assert!(encode(1, []).is_empty());
     }
 
     #[test]
     fn a_newer_version_is_told() {
-        let mut entry = encode(1, [(Level::Span, &b"k"[..], &b"v"[..])]).remove(0);
-        entry[0] = 2;
-        assert_eq!(decode(&entry), Err(Unreadable::Newer(2)));
+        let mut entry = encode(1, [(SPAN, &b"k"[..], &b"v"[..])]).remove(0);
+        entry[0] = 3;
+        assert_eq!(decode(&entry), Err(Unreadable::Newer(3)));
+        // What a release wrote that listed attributes alone.
+        entry[0] = 1;
+        assert_eq!(decode(&entry).unwrap().0, 1);
         entry[0] = 0;
         assert_eq!(decode(&entry), Err(Unreadable::Damaged));
     }

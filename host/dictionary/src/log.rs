@@ -104,8 +104,8 @@ impl Log {
                 } else {
                     let number = number_of(key).ok_or(Unreadable::Damaged)?;
                     let (day, values) = entry::decode(value)?;
-                    for (level, key, form) in values {
-                        contents.add(level, key, form, day);
+                    for (source, key, form) in values {
+                        contents.add(source, key, form, day);
                     }
                     log.next = log.next.max(number.saturating_add(1));
                     log.bytes += value.len() + ENTRY_OVERHEAD;
@@ -186,9 +186,9 @@ impl Log {
             bytes += value.len() + key.len();
             let damaged = |error: Unreadable| Error::new(ErrorKind::DataLoss, error.to_string());
             let (day, values) = entry::decode(value).map_err(damaged)?;
-            let is_live = |(level, key, form): &Value<'_>| {
+            let is_live = |(source, key, form): &Value<'_>| {
                 current
-                    .day_of(*level, key, form)
+                    .day_of(*source, key, form)
                     .is_some_and(|it| it <= day)
             };
             live.entry(day)

@@ -198,20 +198,76 @@ impl TenantDictionary {
     }
 
     /// Reads the log again if what was read is outdated, or could not be read before.
-    async fn reload(&self, status: &mut Status, now: u64) {
+    ///
+    /// # Errors
+    /// If what was lost could not be restored yet: nothing can be recorded before it is.
+    async fn reload(&self, status: &mut Status, now: u64) -> Result<(), Error> {
         let keep = match status {
-            Status::Open(log) if log.is_outdated() => log.keep(),
+            Status::Open(log) if log.is_outdated() => {
+                let keep = log.keep();
+                match self.restore(log).await {
+                    Ok(restored) => *status = Status::Open(restored),
+                    // What has been recorded stays there for another attempt.
+                    Err(LoadError::Keep(error)) if error.kind() != ErrorKind::DataLoss => {
+                        return Err(error);
+                    }
+                    Err(cause) => {
+                        self.tell(&cause);
+                        self.dictionary.close();
+                        *status = Status::Closed {
+                            keep,
+                            retry_at: None,
+                        };
+                    }
+                }
+                return Ok(());
+            }
             Status::New(new) if new.0.is_outdated() => new.0.keep(),
             Status::Closed {
                 keep,
                 retry_at: Some(at),
             } if *at <= now => Arc::clone(keep),
-            _ => return,
+            _ => return Ok(()),
         };
         *status = self.load(keep, now).await;
         if matches!(status, Status::New(_)) {
             self.ask_later();
         }
+        Ok(())
+    }
+
+    /// Reads the log again after a part of it was lost that was not durable, or all of it, and writes what it lacks of what has been recorded.
+    ///
+    /// A loss takes nothing from what is true. A fragment that is left was there when the dictionary was opened, or was written since by this
+    /// process, as no other may use the store meanwhile; in both cases what it calls listed is recorded here. Fragments that were lost leave
+    /// values behind that nothing may have: these are dropped in time. So what has been recorded stays, and what was listed in it may still be
+    /// written. It has to be durable again before that: the journal is in order, so it is enough that it is committed before. The head comes
+    /// last, so that a new log that is not complete counts as one that has not begun.
+    ///
+    /// What the log has is added: where the loss took back what retention had dropped, it took back that its values were removed as well, as
+    /// that came later. What the plugin told before the loss is forgotten for the same reason: its oldest write may be there again.
+    async fn restore(&self, log: &Log) -> Result<Log, LoadError> {
+        *self.told.lock() = Told::default();
+        let loaded = Log::load(log.keep()).await?;
+        let (mut restored, contents) = (loaded.log, loaded.contents);
+        let known = self.dictionary.contents().ok_or_else(forgotten)?;
+        let mut lost: BTreeMap<u32, BTreeSet<Value<'_>>> = BTreeMap::new();
+        for (source, key, form, day) in known.all() {
+            let left = contents.day_of(source, key, form);
+            if left.is_none_or(|left| left < day) {
+                lost.entry(day).or_default().insert((source, key, form));
+            }
+        }
+        for (day, values) in lost {
+            restored.append(day, values).await?;
+        }
+        if !loaded.has_head {
+            restored.begin(log.lost).await?;
+        }
+        self.dictionary.record(contents);
+        let is_complete = restored.lost == Lost::Nothing;
+        self.dictionary.set_complete(is_complete);
+        Ok(restored)
     }
 
     /// Makes the values of the batches durable that are not, and records them.
@@ -223,8 +279,8 @@ impl TenantDictionary {
         let known = self.dictionary.contents().ok_or_else(forgotten)?;
         let mut days: BTreeMap<u32, BTreeSet<Value<'_>>> = BTreeMap::new();
         for listed in listed {
-            let new = listed.values().filter(|(level, key, form)| {
-                let recorded = known.day_of(*level, key, form);
+            let new = listed.values().filter(|(source, key, form)| {
+                let recorded = known.day_of(*source, key, form);
                 recorded.is_none_or(|recorded| recorded < listed.day())
             });
             days.entry(listed.day()).or_default().extend(new);
@@ -232,8 +288,8 @@ impl TenantDictionary {
         let mut contents = Contents::default();
         for (day, values) in days {
             log.append(day, values.iter().copied()).await?;
-            for (level, key, form) in values {
-                contents.add(level, key, form, day);
+            for (source, key, form) in values {
+                contents.add(source, key, form, day);
             }
         }
         self.dictionary.record(contents);
@@ -254,7 +310,7 @@ impl TenantDictionary {
                 let oldest = self.told.lock().oldest_write;
                 if oldest.is_some_and(|oldest| day(oldest) > last.saturating_add(MARGIN)) {
                     log.set_lost(Lost::Nothing).await?;
-                    self.dictionary.complete();
+                    self.dictionary.set_complete(true);
                 }
             }
         }
@@ -264,16 +320,24 @@ impl TenantDictionary {
 
 #[async_trait::async_trait]
 impl Observer for TenantDictionary {
+    /// Also tells the dictionary the time, so that a request that is walked again is listed on the right day.
+    fn admit(&self, now: u64, batch: &Batch) -> Result<(), Error> {
+        match batch.listed() {
+            Some(listed) if !self.dictionary.admits(listed, now) => Err(forgotten()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error> {
         let mut status = self.status.lock().await;
-        self.reload(&mut status, now).await;
+        let reloaded = self.reload(&mut status, now).await;
         let listed: Vec<&ListedValues> = batches.iter().filter_map(|it| it.listed()).collect();
         if listed.is_empty() {
             return Ok(());
         }
-        // Each is told the time, so that a request that is walked again is listed on the right day.
-        let admitted = listed.iter().filter(|it| self.dictionary.admits(it, now));
-        if admitted.count() < listed.len() {
+        reloaded?;
+        // They were admitted, but the dictionary may have been opened since.
+        if !listed.iter().all(|it| self.dictionary.admits(it, now)) {
             return Err(forgotten());
         }
         match &mut *status {
@@ -328,6 +392,10 @@ impl Observer for TenantDictionary {
         }
         self.dictionaries.remove(&self.tenant, &self.dictionary);
         self.dictionary.close();
+    }
+
+    fn memory(&self) -> u64 {
+        u64::try_from(self.dictionary.memory()).unwrap_or(u64::MAX)
     }
 }
 

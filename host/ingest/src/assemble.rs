@@ -5,7 +5,7 @@ use larder_model::storage::{
     Batch, BatchBuilder, DurationRange, FragmentFacts, SpanKind, StatusCode, Term, TimeRange,
     TraceId,
 };
-use larder_model::terms;
+use larder_model::terms::{self, TextField};
 use prost::encoding::encode_varint;
 
 use super::headers::Scope;
@@ -247,6 +247,9 @@ impl<'s, 'a> Assembler<'s, 'a> {
             if is_new {
                 operation.fragment = fragment;
                 self.scratch.terms.extend(operation.terms);
+                let unlisted = self.scratch.constants.unlisted_span_name;
+                let unlisted = (!operation.is_listed).then_some(unlisted);
+                self.scratch.terms.extend(unlisted);
             }
             let (service, name, kind) = (operation.service, operation.name, operation.kind);
             seen.kinds |= 1 << kind as u8;
@@ -278,12 +281,9 @@ impl<'s, 'a> Assembler<'s, 'a> {
             self.request
                 .push_header_terms(run.scope, self.fragment, out);
         }
-        seen.push_terms(&self.scratch.constants, &mut self.scratch.terms);
-        if self.request.facts.has_dictionary() {
-            self.scratch
-                .terms
-                .push(self.scratch.constants.with_dictionary);
-        }
+        let has_dictionary = self.request.facts.has_dictionary();
+        let constants = &self.scratch.constants;
+        seen.push_terms(constants, has_dictionary, &mut self.scratch.terms);
         // Most duplicates were skipped above, but different attributes can have the same string form.
         self.scratch.terms.sort_unstable();
         self.scratch.terms.dedup();
@@ -362,7 +362,7 @@ struct KindSet {
 }
 
 impl KindSet {
-    fn push_terms(&self, terms: &ConstantTerms, out: &mut Vec<Term>) {
+    fn push_terms(&self, terms: &ConstantTerms, has_dictionary: bool, out: &mut Vec<Term>) {
         let mut push = |bits: u8, terms: &[Term]| {
             for (number, term) in terms.iter().enumerate() {
                 if bits & 1 << number != 0 {
@@ -371,16 +371,23 @@ impl KindSet {
             }
         };
         push(self.kinds, &terms.kinds);
-        push(self.statuses, &terms.statuses);
+        if has_dictionary {
+            push(self.statuses, &terms.statuses_with_listed_texts);
+            out.push(terms.with_dictionary);
+        } else {
+            push(self.statuses, &terms.statuses);
+        }
     }
 }
 
-/// The terms of all kinds and statuses, by their numbers, and the term of fragments with a dictionary.
+/// The terms of all kinds and statuses, by their numbers, and terms of fragments with a dictionary.
 #[derive(Debug)]
 struct ConstantTerms {
     kinds: [Term; 6],
     statuses: [Term; 3],
+    statuses_with_listed_texts: [Term; 3],
     with_dictionary: Term,
+    unlisted_span_name: Term,
 }
 
 impl Default for ConstantTerms {
@@ -388,7 +395,10 @@ impl Default for ConstantTerms {
         Self {
             kinds: [0, 1, 2, 3, 4, 5].map(|number| terms::kind(SpanKind::from_wire(number))),
             statuses: [0, 1, 2].map(|number| terms::status(StatusCode::from_wire(number))),
+            statuses_with_listed_texts: [0, 1, 2]
+                .map(|number| terms::status_with_listed_texts(StatusCode::from_wire(number))),
             with_dictionary: terms::with_dictionary(),
+            unlisted_span_name: terms::unlisted_text(TextField::SpanName),
         }
     }
 }

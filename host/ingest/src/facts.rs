@@ -11,7 +11,7 @@ use hashbrown::DefaultHashBuilder;
 use larder_model::dictionary::{ListedValues, Listing, Snapshot};
 use larder_model::storage::Term;
 use larder_model::string_form;
-use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey};
+use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey, TextField};
 use larder_proto::otlp::{AnyValue, KeyValue, Validity};
 use larder_proto::wire;
 
@@ -38,15 +38,15 @@ pub(super) struct Facts<'a> {
     text: Vec<u8>,
 }
 
-/// An attribute at its level, the name of an event, or the trace id of a link.
+/// An attribute at its level, the name of an event, a status message, or the trace id of a link.
 #[derive(Debug)]
 struct Fact<'a> {
     kind: FactKind,
-    /// The encoded attribute, the name or the id.
+    /// The encoded attribute, the name, the message or the id.
     bytes: &'a [u8],
-    /// Numbers of the key facts of an attribute.
+    /// Numbers of the key facts of an attribute, or of a text that is not listed.
     key_facts: [Option<u32>; 2],
-    /// `None` for an attribute whose value is an array or a map.
+    /// `None` for an attribute whose value is an array or a map, and for a status message that is not listed.
     term: Option<Term>,
     /// The place of the terms of its words in `words`.
     words: Range<u32>,
@@ -85,6 +85,8 @@ enum Property {
     Number,
     /// A number of this magnitude that is not listed, or any without a dictionary.
     Magnitude(Magnitude),
+    /// A text that is not listed. It is of no level and has no key.
+    UnlistedText(TextField),
 }
 
 /// Facts of different kinds are never equal.
@@ -92,6 +94,7 @@ enum Property {
 enum FactKind {
     Attribute(Level),
     EventName,
+    StatusMessage,
     LinkTraceId,
 }
 
@@ -154,12 +157,42 @@ impl<'a> Facts<'a> {
 
     /// Adds the name of an event to the current list.
     pub(super) fn push_event_name(&mut self, name: &'a [u8]) {
-        self.push_plain(FactKind::EventName, name, terms::event_name);
+        self.push_plain(FactKind::EventName, name, |facts| {
+            let is_listed = facts.list_text(TextField::EventName, name);
+            let unlisted = (!is_listed).then(|| facts.unlisted_text(TextField::EventName));
+            (Some(terms::event_name(name)), unlisted)
+        });
+    }
+
+    /// Adds the message of a span's status to the current list. Without a dictionary, and where it is empty, it is no fact.
+    pub(super) fn push_status_message(&mut self, message: &'a [u8]) {
+        if message.is_empty() || !self.has_dictionary() {
+            return;
+        }
+        self.push_plain(FactKind::StatusMessage, message, |facts| {
+            if facts.list_text(TextField::StatusMessage, message) {
+                (Some(terms::listed_status_message(message)), None)
+            } else {
+                (None, Some(facts.unlisted_text(TextField::StatusMessage)))
+            }
+        });
     }
 
     /// Adds the trace id of a link, as sent, to the current list.
     pub(super) fn push_link_trace_id(&mut self, id: &'a [u8]) {
-        self.push_plain(FactKind::LinkTraceId, id, terms::link_trace_id);
+        self.push_plain(FactKind::LinkTraceId, id, |_| {
+            (Some(terms::link_trace_id(id)), None)
+        });
+    }
+
+    /// Returns `false` if a text of a span is not listed though there is a dictionary.
+    pub(super) fn list_text(&mut self, field: TextField, text: &[u8]) -> bool {
+        // The span of a text that is not UTF-8 is refused.
+        let is_text = str::from_utf8(text).is_ok();
+        match &mut self.listing {
+            Some(listing) if is_text => listing.list(field, b"", text),
+            Some(_) | None => true,
+        }
     }
 
     /// Appends the terms of a list to those of a fragment, except terms already appended for this `fragment`. Fragments are numbered
@@ -295,14 +328,21 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn push_plain(&mut self, kind: FactKind, bytes: &'a [u8], term: fn(&[u8]) -> Term) {
+    /// Adds a fact that is no attribute to the current list. `terms` makes the term of a new one, and the number of its key fact.
+    fn push_plain(
+        &mut self,
+        kind: FactKind,
+        bytes: &'a [u8],
+        terms: impl FnOnce(&mut Self) -> (Option<Term>, Option<u32>),
+    ) {
         let hash = self.hash(kind, bytes);
         let number = self.find(kind, bytes, hash).unwrap_or_else(|| {
+            let (term, key_fact) = terms(self);
             let fact = Fact {
                 kind,
                 bytes,
-                key_facts: [None; 2],
-                term: Some(term(bytes)),
+                key_facts: [key_fact, None],
+                term,
                 words: 0..0,
                 validity: Validity::VALID,
                 fragment: 0,
@@ -310,6 +350,11 @@ impl<'a> Facts<'a> {
             self.insert(hash, fact)
         });
         self.lists.push(number);
+    }
+
+    /// The number of the key fact that a text of a span is not listed.
+    fn unlisted_text(&mut self, field: TextField) -> u32 {
+        self.key_fact(Level::Span, b"", Property::UnlistedText(field))
     }
 
     /// The number of a key fact.
@@ -349,6 +394,7 @@ impl Property {
             Self::ListedNumber => NumberKey::new(key).listed(level),
             Self::Number => NumberKey::new(key).present(level),
             Self::Magnitude(magnitude) => NumberKey::new(key).with_magnitude(level, magnitude),
+            Self::UnlistedText(field) => terms::unlisted_text(field),
         }
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Operation<'a> {
     pub(super) name: u32,
     pub(super) kind: SpanKind,
     pub(super) terms: [Term; 2],
+    /// False if its name is not listed though there is a dictionary.
+    pub(super) is_listed: bool,
     name_bytes: &'a [u8],
     /// The last fragment that its terms were added to.
     pub(super) fragment: u32,
@@ -68,12 +70,14 @@ impl<'a> Operations<'a> {
             .insert(hash, name, |name| hasher.hash_one(name.text))
     }
 
-    /// The number of an operation. `service` is the number of the service's name. Returns `None` if the span name is not UTF-8.
+    /// The number of an operation. `service` is the number of the service's name; `list` tells whether the span name of a new operation is
+    /// listed. Returns `None` if the span name is not UTF-8.
     pub(super) fn operation(
         &mut self,
         service: u32,
         name: &'a [u8],
         kind: SpanKind,
+        list: impl FnOnce(&[u8]) -> bool,
     ) -> Option<u32> {
         let hash = self.hasher.hash_one((service, kind, name));
         let is_same = |known: &Operation<'_>| {
@@ -93,6 +97,7 @@ impl<'a> Operations<'a> {
             name: self.name(text),
             kind,
             terms,
+            is_listed: list(name),
             name_bytes: name,
             fragment: 0,
             batch: 0,

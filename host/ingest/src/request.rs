@@ -6,7 +6,7 @@ use std::ops::Range;
 use hashbrown::DefaultHashBuilder;
 use larder_model::digest::Parent;
 use larder_model::storage::{SpanKind, StatusCode, Term, TraceId};
-use larder_model::terms::Level;
+use larder_model::terms::{Level, TextField};
 use larder_proto::otlp::{self, Child, Event, Link, Validity};
 use larder_proto::wire::{DEPTH, Error, Fields};
 
@@ -214,6 +214,7 @@ impl<'a> Request<'a> {
             }
             Ok(())
         })?;
+        facts.push_status_message(view.status_message);
 
         match self.take_span(scope_number, &view, children, limits) {
             Ok((trace_id, mut span)) => {
@@ -275,9 +276,12 @@ impl<'a> Request<'a> {
             return Err((Reason::TooLarge, Part::Span));
         }
         let service = resource.service;
+        let facts = &mut self.facts;
+        let list = |name: &[u8]| facts.list_text(TextField::SpanName, name);
+        let kind = SpanKind::from_wire(view.kind);
         let operation = self
             .operations
-            .operation(service, view.listed_name(), SpanKind::from_wire(view.kind))
+            .operation(service, view.listed_name(), kind, list)
             .ok_or((Reason::Utf8, Part::Span))?;
         Ok((
             trace_id,

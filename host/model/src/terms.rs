@@ -40,6 +40,18 @@ impl Level {
     ];
 }
 
+/// A text of a span that is no attribute, and that the dictionary may list. The numbers are part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum TextField {
+    /// `Span.name`
+    SpanName = 0,
+    /// `Span.Status.message`, if it is not empty.
+    StatusMessage = 1,
+    /// `Span.Event.name`
+    EventName = 2,
+}
+
 const SERVICE: u64 = 1;
 const SPAN_NAME: u64 = 2;
 const SERVICE_AND_SPAN_NAME: u64 = 3;
@@ -59,6 +71,9 @@ const PRESENT_LISTED: u64 = 21;
 const PRESENT_UNLISTED: u64 = 22;
 const PRESENT_UNLISTED_WITHOUT_WORDS: u64 = 23;
 const WITH_DICTIONARY: u64 = 24;
+const STATUS_WITH_LISTED_TEXTS: u64 = 25;
+const UNLISTED_TEXT: u64 = 26;
+const LISTED_STATUS_MESSAGE: u64 = 27;
 
 /// The step in the terms of numbers that are listed. It is below all magnitudes.
 const LISTED_STEP: u8 = 1;
@@ -91,9 +106,24 @@ pub fn kind(kind: SpanKind) -> Term {
     finish(chain(KIND, &[kind as u8]))
 }
 
-/// Term of a span's status.
+/// Term of a span's status, in a fragment whose texts are not listed. In others it is [`status_with_listed_texts`].
 pub fn status(status: StatusCode) -> Term {
     finish(chain(STATUS, &[status as u8]))
+}
+
+/// Term of a span's status, in a fragment whose texts are in the dictionary, but for those that [`unlisted_text`] tells.
+pub fn status_with_listed_texts(status: StatusCode) -> Term {
+    finish(chain(STATUS_WITH_LISTED_TEXTS, &[status as u8]))
+}
+
+/// Term of a span that has a text of this field which is not in the dictionary, in a fragment whose other texts are.
+pub fn unlisted_text(field: TextField) -> Term {
+    finish(chain(UNLISTED_TEXT, &[field as u8]))
+}
+
+/// Term of a span with this status message, which is in the dictionary. A message that is not has no term.
+pub fn listed_status_message(message: &[u8]) -> Term {
+    finish(chain(LISTED_STATUS_MESSAGE, message))
 }
 
 /// Term of a service that has a span with status error.
@@ -288,6 +318,19 @@ mod tests {
                 "scope version" => scope_version(first),
                 "event name" => event_name(first),
                 "link trace id" => link_trace_id(first),
+                "status with listed texts" => {
+                    status_with_listed_texts(StatusCode::from_wire(number(first)))
+                }
+                "unlisted text" => {
+                    let fields = [
+                        TextField::SpanName,
+                        TextField::StatusMessage,
+                        TextField::EventName,
+                    ];
+                    let mut fields = fields.into_iter();
+                    unlisted_text(fields.find(|it| *it as u8 == first[0]).unwrap())
+                }
+                "listed status message" => listed_status_message(first),
                 "with dictionary" => {
                     assert!(first.is_empty());
                     with_dictionary()

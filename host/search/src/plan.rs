@@ -3,7 +3,8 @@
 //! A plan may only widen the predicate: every fragment with a matching span passes it. A fragment that passes without a match costs
 //! time, and the judge drops it; a match that does not pass would be a wrong answer.
 //!
-//! Conditions on texts and ranges of numbers are put to the distinct values that the host has listed (`listed`), before the plan is made.
+//! Conditions on texts and ranges of numbers are put to the distinct values that the host has listed (`listed`), before the plan is made:
+//! those of attributes, and the names and status messages of spans.
 
 use larder_model::storage::{DurationRange, Error, Search, StatusCode, Term, TimeRange, TraceId};
 use larder_model::terms;
@@ -18,6 +19,7 @@ mod numbers;
 mod question;
 mod readings;
 mod terms_of;
+mod texts;
 mod words;
 
 pub(crate) use hint::{Hint, service_terms};
@@ -26,7 +28,7 @@ pub(crate) use listed::{Listed, Scope};
 pub(crate) use readings::may_be_number;
 pub(crate) use terms_of::presence;
 
-/// Most terms of a clause that are made from a list, or from values that are listed; more are searched for by their key.
+/// Most terms of a clause that are made from a list, or from values that are listed; more are searched for by what they have in common.
 const MAX_TERMS: usize = 1024;
 
 /// A plan: the search for a plugin.
@@ -109,7 +111,7 @@ fn pair_with_service(predicate: &Predicate, clauses: &mut Vec<Vec<Term>>) {
                 (hint::span_name_terms(name), shared.collect())
             }
             Leaf::Status(StatusCode::Error) => (
-                vec![terms::status(StatusCode::Error)],
+                texts::status_terms(StatusCode::Error),
                 with_service(&terms::service_with_error),
             ),
             _ => continue,

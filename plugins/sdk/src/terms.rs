@@ -23,6 +23,18 @@ pub enum Level {
     Scope = 4,
 }
 
+/// A text of a span that the host's dictionary may list; the number is part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum TextField {
+    /// `Span.name`
+    SpanName = 0,
+    /// `Span.Status.message`, if it is not empty.
+    StatusMessage = 1,
+    /// `Span.Event.name`
+    EventName = 2,
+}
+
 /// OTLP's `Status.StatusCode`; the number is part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -67,9 +79,24 @@ pub fn kind(kind: SpanKind) -> Term {
     term(4, &[&[kind as u8]])
 }
 
-/// A span's status.
+/// A span's status. In a fragment whose texts are in the host's dictionary the term is [`status_with_listed_texts`].
 pub fn status(status: StatusCode) -> Term {
     term(5, &[&[status as u8]])
+}
+
+/// A span's status, in a fragment whose texts are in the host's dictionary, but for those that [`unlisted_text`] tells.
+pub fn status_with_listed_texts(status: StatusCode) -> Term {
+    term(25, &[&[status as u8]])
+}
+
+/// A span has a text of this field that is not in the host's dictionary, in a fragment whose other texts are.
+pub fn unlisted_text(field: TextField) -> Term {
+    term(26, &[&[field as u8]])
+}
+
+/// A span's status message, which is in the host's dictionary. One that is not has no term.
+pub fn listed_status_message(message: &str) -> Term {
+    term(27, &[message.as_bytes()])
 }
 
 /// A span of this service with status error.

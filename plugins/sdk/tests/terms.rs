@@ -8,7 +8,7 @@
 )]
 
 use larder_plugin::SpanKind;
-use larder_plugin::terms::{self, Level, StatusCode};
+use larder_plugin::terms::{self, Level, StatusCode, TextField};
 use serde_json::Value;
 
 const KINDS: [SpanKind; 6] = [
@@ -20,6 +20,11 @@ const KINDS: [SpanKind; 6] = [
     SpanKind::Consumer,
 ];
 const STATUSES: [StatusCode; 3] = [StatusCode::Unset, StatusCode::Ok, StatusCode::Error];
+const TEXT_FIELDS: [TextField; 3] = [
+    TextField::SpanName,
+    TextField::StatusMessage,
+    TextField::EventName,
+];
 const LEVELS: [(&str, Level); 5] = [
     ("span", Level::Span),
     ("event", Level::Event),
@@ -71,6 +76,9 @@ fn term(fact: &str, parts: &[Vec<u8>]) -> u64 {
         "event name" => terms::event_name(text(0)),
         "link trace id" => terms::link_trace_id(&parts[0]),
         "with dictionary" => terms::with_dictionary(),
+        "status with listed texts" => terms::status_with_listed_texts(STATUSES[number()]),
+        "unlisted text" => terms::unlisted_text(TEXT_FIELDS[number()]),
+        "listed status message" => terms::listed_status_message(text(0)),
         other => panic!("unknown fact {other}"),
     }
 }

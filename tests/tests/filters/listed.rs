@@ -127,11 +127,11 @@ fn filters() -> Vec<Call> {
     filters
 }
 
-/// Compares the answers to all filters with those of the oracle.
-async fn check(scene: &Scene, stored: &[ResourceSpans]) {
+/// Compares the answers to filters with those of the oracle.
+pub(crate) async fn check(scene: &Scene, stored: &[ResourceSpans], filters: Vec<Call>) {
     let oracle = Oracle::new(stored);
     let mut rows = Vec::new();
-    for filter in filters() {
+    for filter in filters {
         let traces = oracle.find(&scene.query().filter(filter.clone()).0);
         let spans = oracle.find_spans(&scene.span_search().filter(filter.clone()).0);
         let of_spans: Vec<[u8; 16]> = spans
@@ -143,12 +143,16 @@ async fn check(scene: &Scene, stored: &[ResourceSpans]) {
     finds_spans(scene, rows).await;
 }
 
-async fn store(scene: &Scene, stored: &mut Vec<ResourceSpans>, resources: Vec<ResourceBuilder>) {
+pub(crate) async fn store(
+    scene: &Scene,
+    stored: &mut Vec<ResourceSpans>,
+    resources: Vec<ResourceBuilder>,
+) {
     stored.extend(resources.iter().map(|resource| resource.0.clone()));
     scene.store(resources).await;
 }
 
-fn start(home: &Home, settings: &[(&str, &str)]) -> Larder {
+pub(crate) fn start(home: &Home, settings: &[(&str, &str)]) -> Larder {
     let options = settings
         .iter()
         .fold(Options::new(Plugin::Kv), |options, (name, value)| {
@@ -157,8 +161,8 @@ fn start(home: &Home, settings: &[(&str, &str)]) -> Larder {
     options.start_in(home)
 }
 
-const UNLISTED: (&str, &str) = ("LARDER_INGEST_DICTIONARY", "false");
-const WITHOUT_WORDS: (&str, &str) = ("LARDER_INGEST_WORD_TERMS", "false");
+pub(crate) const UNLISTED: (&str, &str) = ("LARDER_INGEST_DICTIONARY", "false");
+pub(crate) const WITHOUT_WORDS: (&str, &str) = ("LARDER_INGEST_WORD_TERMS", "false");
 
 #[tokio::test]
 async fn a_store_with_every_kind_of_fragment_is_searched_in_all() {
@@ -183,7 +187,7 @@ async fn a_store_with_every_kind_of_fragment_is_searched_in_all() {
         let resources = traces(&next, first);
         first += 1000;
         store(&next, &mut stored, resources).await;
-        check(&next, &stored).await;
+        check(&next, &stored, filters()).await;
         scene = Some(next);
         larder.kill();
     }
@@ -193,7 +197,7 @@ async fn a_store_with_every_kind_of_fragment_is_searched_in_all() {
     store(&scene, &mut stored, vec![filler(&scene, first)]).await;
     let resources = traces(&scene, first + 1);
     store(&scene, &mut stored, resources).await;
-    check(&scene, &stored).await;
+    check(&scene, &stored, filters()).await;
 }
 
 /// What no listed value matches is decided without reading a span.

@@ -25,6 +25,7 @@ mod invalid_resolution;
 mod invalid_words;
 mod levels;
 mod listed;
+mod listed_texts;
 mod numbers;
 mod order;
 mod patterns;

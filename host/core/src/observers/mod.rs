@@ -43,6 +43,11 @@ impl Observers for Several {
 
 #[async_trait::async_trait]
 impl Observer for SeveralOfTenant {
+    fn admit(&self, now: u64, batch: &Batch) -> Result<(), Error> {
+        let mut all = self.0.iter();
+        all.try_for_each(|(_, observer)| observer.admit(now, batch))
+    }
+
     async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error> {
         for (number, (_, observer)) in self.0.iter().enumerate() {
             if let Err(error) = observer.before_write(now, batches).await {
@@ -82,5 +87,9 @@ impl Observer for SeveralOfTenant {
         for (_, observer) in &self.0 {
             observer.close().await;
         }
+    }
+
+    fn memory(&self) -> u64 {
+        self.0.iter().map(|(_, observer)| observer.memory()).sum()
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use larder_model::storage::{
-    Batch, Error, ErrorKind, Keep, KeepChange, Observer, Observers, Statistics, Storage,
-    StorageSource,
+    Batch, BatchBuilder, Error, ErrorKind, Keep, KeepChange, Observer, Observers, Statistics,
+    Storage, StorageSource,
 };
 use parking_lot::Mutex;
 
@@ -55,6 +55,14 @@ impl Observers for Noting {
 
 #[async_trait::async_trait]
 impl Observer for Noting {
+    fn admit(&self, now: u64, _: &Batch) -> Result<(), Error> {
+        self.tell(&format!("admit {now}"));
+        if self.refuses {
+            return Err(Error::new(ErrorKind::Unavailable, "gone"));
+        }
+        Ok(())
+    }
+
     async fn before_write(&self, now: u64, _: &[&Batch]) -> Result<(), Error> {
         self.tell(&format!("before {now}"));
         if self.refuses {
@@ -82,6 +90,10 @@ impl Observer for Noting {
 
     async fn close(&self) {
         self.tell("close");
+    }
+
+    fn memory(&self) -> u64 {
+        self.name.bytes().map(u64::from).sum()
     }
 }
 
@@ -128,6 +140,27 @@ async fn each_observer_is_told_of_everything() {
     let told = ["shop", "before 7", "after", "counted 8", "forget", "close"];
     let told = told.map(|it| [format!("one {it}"), format!("two {it}")]);
     assert_eq!(*one.told.lock(), told.concat());
+}
+
+#[tokio::test]
+async fn the_memory_of_all_observers_counts() {
+    let (one, two) = pair(false);
+    let both = open(&one, &two, &Arc::new(MemoryKeep::default())).await;
+    assert_eq!(both.memory(), one.memory() + two.memory());
+}
+
+#[tokio::test]
+async fn a_batch_is_admitted_if_every_observer_admits_it() {
+    let batch = BatchBuilder::default().build();
+    for refuses in [false, true] {
+        let (one, two) = pair(refuses);
+        let both = open(&one, &two, &Arc::new(MemoryKeep::default())).await;
+        one.told.lock().clear();
+        let refused = both.admit(7, &batch).err();
+        let message = refused.map(|error| error.message().to_owned());
+        assert_eq!(message.as_deref(), refuses.then_some("gone"));
+        assert_eq!(*one.told.lock(), ["one admit 7", "two admit 7"]);
+    }
 }
 
 #[tokio::test]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use larder_core::testing::MemoryKeep;
 use larder_model::dictionary::Bounds;
-use larder_model::storage::{Batch, ErrorKind, Keep, Term};
+use larder_model::storage::{Batch, Keep, Term};
 use larder_model::terms::{self, AttributeKey, Level};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::runtime::Builder;
 
-use super::support::{DAY, Fragments, NOW, Tenant, until};
+use super::support::{DAY, Fragments, NOW, Tenant, unavailable};
 
 const SMALL: Bounds = Bounds {
     values: 6,
@@ -23,35 +23,111 @@ const SMALL: Bounds = Bounds {
 };
 
 #[tokio::test]
-async fn a_write_is_refused_after_its_values_were_lost() {
+async fn values_that_were_lost_are_durable_again_before_the_next_write() {
     let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
     let tenant = Tenant::open(&keep, &fragments).await;
     tenant.store(NOW, &["one"]).await;
     keep.sync();
     tenant.store(NOW, &["two"]).await;
-    // Nothing of these is to be recorded.
-    let batches = [tenant.walk(NOW, &["two"]), tenant.walk(NOW, &["one"])];
+    // Nothing of this is to be recorded.
+    let batch = tenant.walk(NOW, &["two"]);
     keep.lose();
-    for batch in &batches {
-        let refused = tenant.write(NOW, &[batch]).await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Unavailable);
-    }
-    assert_eq!(tenant.found().unwrap(), ["one"]);
-    tenant.store(NOW, &["two"]).await;
     assert_eq!(tenant.found().unwrap(), ["one", "two"]);
+    tenant.write(NOW, &[&batch]).await.unwrap();
+    assert_eq!(tenant.found().unwrap(), ["one", "two"]);
+    let reopened = Tenant::open(&keep, &fragments).await;
+    assert_eq!(reopened.found().unwrap(), ["one", "two"]);
 }
 
 #[tokio::test]
-async fn a_dictionary_whose_beginning_was_lost_begins_again() {
+async fn the_day_of_a_value_that_was_lost_is_written_again() {
     let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
     let tenant = Tenant::open(&keep, &fragments).await;
+    let later = NOW + 9 * DAY;
+    tenant.store(NOW, &["one", "old"]).await;
+    keep.sync();
+    tenant.store(later, &["one"]).await;
     keep.lose();
-    tenant.write(NOW, &[]).await.unwrap();
-    assert_eq!(tenant.found(), None);
-    let dictionary = tenant.dictionary();
-    until(|| dictionary.contents().is_some()).await;
+    tenant.write(later, &[]).await.unwrap();
+    let reopened = Tenant::open(&keep, &fragments).await;
+    reopened.counted(later, Some(later));
+    assert_eq!(reopened.found().unwrap(), ["one"]);
+}
+
+/// As where the claim of an id was lost: the state begins anew, while fragments are left.
+#[tokio::test]
+async fn a_dictionary_whose_log_was_lost_is_written_again_whole() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    let tenant = Tenant::open(&keep, &fragments).await;
     tenant.store(NOW, &["one"]).await;
-    assert_eq!(tenant.found().unwrap(), ["one"]);
+    keep.lose();
+    assert!(keep.entries().is_empty());
+    tenant.store(NOW, &["two"]).await;
+    assert_eq!(tenant.found().unwrap(), ["one", "two"]);
+    let reopened = Tenant::open(&keep, &fragments).await;
+    assert_eq!(reopened.found().unwrap(), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn nothing_is_recorded_before_what_was_lost_is() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    let tenant = Tenant::open(&keep, &fragments).await;
+    tenant.store(NOW, &["one"]).await;
+    let batch = tenant.walk(NOW, &["two"]);
+    keep.lose();
+    keep.fail(Some(unavailable()));
+    for _ in 0..2 {
+        let refused = tenant.write(NOW, &[&batch]).await.unwrap_err();
+        assert_eq!(refused.message(), unavailable().message());
+        assert_eq!(tenant.found().unwrap(), ["one"]);
+    }
+    // What lists nothing needs no dictionary.
+    tenant.write(NOW, &[]).await.unwrap();
+    keep.fail(None);
+    tenant.write(NOW, &[&batch]).await.unwrap();
+    let reopened = Tenant::open(&keep, &fragments).await;
+    assert_eq!(reopened.found().unwrap(), ["one", "two"]);
+}
+
+/// It was not complete before the loss, and is not after it.
+#[tokio::test]
+async fn a_dictionary_that_has_lost_values_before_is_not_trusted_after_another_loss() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    Tenant::open(&keep, &fragments)
+        .await
+        .store(NOW, &["gone"])
+        .await;
+    let keep = Arc::new(MemoryKeep::default());
+    let tenant = Tenant::open(&keep, &fragments).await;
+    tenant.store(NOW, &["one"]).await;
+    keep.lose();
+    tenant.store(NOW, &["two"]).await;
+    assert_eq!(tenant.found(), None);
+    let reopened = Tenant::open(&keep, &fragments).await;
+    assert_eq!(reopened.found(), None);
+}
+
+/// A loss may take back what retention had dropped, also what refers to an earlier dictionary.
+#[tokio::test]
+async fn what_was_told_of_retention_before_a_loss_does_not_count_after_it() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    Tenant::open(&keep, &fragments)
+        .await
+        .store(NOW, &["gone"])
+        .await;
+    let keep = Arc::new(MemoryKeep::default());
+    let tenant = Tenant::open(&keep, &fragments).await;
+    tenant.store(NOW, &["one"]).await;
+    keep.sync();
+    let later = NOW + 9 * DAY;
+    tenant.counted(later, Some(later));
+    keep.lose();
+    tenant.store(later, &["two"]).await;
+    assert_eq!(tenant.found(), None);
+    // Retention has dropped it once more.
+    tenant.counted(later, Some(later));
+    tenant.store(later, &["three"]).await;
+    assert_eq!(tenant.found().unwrap(), ["three", "two"]);
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +142,8 @@ enum Step {
     Restart,
     /// The store is opened anew in the running process, without what was not durable.
     Lose,
+    /// The same, and the claim of an id is lost with it: the place is empty, while fragments are left.
+    LoseClaim,
     Purge,
     /// The place is gone, as after an older release has used the store.
     Forget,
@@ -82,6 +160,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Crash),
         1 => Just(Step::Restart),
         1 => Just(Step::Lose),
+        1 => Just(Step::LoseClaim),
         1 => Just(Step::Purge),
         1 => Just(Step::Forget),
         2 => (1..70_u64).prop_map(Step::Hours),
@@ -145,6 +224,10 @@ impl Run {
                 self.keep.lose();
                 self.written.truncate(self.synced);
             }
+            Step::LoseClaim => {
+                self.keep.lose_all();
+                self.written.truncate(self.synced);
+            }
             Step::Purge => {
                 self.keep = Arc::new(MemoryKeep::default());
                 self.written.clear();
@@ -185,9 +268,12 @@ impl Run {
     }
 
     async fn write(&mut self, batches: &[&Batch]) {
-        let before_write = self.tenant.observer.before_write(self.now, batches);
-        if before_write.await.is_ok() {
-            let fragments = batches.iter().flat_map(|batch| batch.fragments());
+        let observer = &self.tenant.observer;
+        let admitted = batches.iter().copied();
+        let admitted = admitted.filter(|batch| observer.admit(self.now, batch).is_ok());
+        let admitted: Vec<&Batch> = admitted.collect();
+        if observer.before_write(self.now, &admitted).await.is_ok() {
+            let fragments = admitted.iter().flat_map(|batch| batch.fragments());
             let terms = fragments.map(|fragment| (self.now, fragment.terms.to_vec()));
             self.written.extend(terms);
             self.tenant.observer.after_write();

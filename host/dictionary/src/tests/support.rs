@@ -156,8 +156,10 @@ impl Tenant {
         ingest.walk(&request(values)).unwrap().batches.remove(0)
     }
 
-    /// Does what the writer does with batches.
+    /// Does what the writer does with batches, but refuses all if one is refused.
     pub(super) async fn write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error> {
+        let mut all = batches.iter();
+        all.try_for_each(|batch| self.observer.admit(now, batch))?;
         self.observer.before_write(now, batches).await?;
         let fragments = batches.iter().flat_map(|batch| batch.fragments());
         let mut terms = self.fragments.terms.lock();

@@ -114,6 +114,22 @@ async fn a_purge_empties_the_dictionary_and_refuses_what_was_listed_before() {
 }
 
 #[tokio::test]
+async fn what_was_listed_before_a_purge_is_refused_alone() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    let tenant = Tenant::open(&keep, &fragments).await;
+    let outdated = tenant.walk(NOW, &["one"]);
+    let fresh = Arc::new(MemoryKeep::default());
+    let empty = Arc::clone(&fresh) as Arc<dyn Keep>;
+    tenant.observer.forget(empty).await.unwrap();
+    let good = tenant.walk(NOW, &["two"]);
+    let refused = tenant.observer.admit(NOW, &outdated).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(refused.message().contains("retry"), "{refused}");
+    tenant.write(NOW, &[&good]).await.unwrap();
+    assert_eq!(tenant.found().unwrap(), ["two"]);
+}
+
+#[tokio::test]
 async fn nothing_is_listed_after_a_purge_whose_new_place_fails() {
     let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
     let tenant = Tenant::open(&keep, &fragments).await;
@@ -136,6 +152,18 @@ async fn a_closed_tenant_has_no_dictionary() {
     tenant.observer.close().await;
     assert!(tenant.dictionaries.get(TENANT).is_none());
     assert!(dictionary.snapshot().is_none());
+}
+
+#[tokio::test]
+async fn what_is_listed_counts_as_memory() {
+    let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
+    let tenant = Tenant::open(&keep, &fragments).await;
+    assert_eq!(tenant.observer.memory(), 0);
+    let long = "x".repeat(4000);
+    tenant.store(NOW, &[long.as_str()]).await;
+    assert!(tenant.observer.memory() > 4000);
+    tenant.observer.close().await;
+    assert_eq!(tenant.observer.memory(), 0);
 }
 
 #[tokio::test]

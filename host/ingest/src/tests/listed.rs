@@ -1,11 +1,12 @@
 //! Terms of values that are in the dictionary, and of those that are not.
 
-use larder_model::dictionary::{Bounds, Contents, Dictionary};
-use larder_model::storage::{Batch, Term};
-use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey, WordKey};
+use larder_model::dictionary::{Bounds, Contents, Dictionary, Source};
+use larder_model::storage::{Batch, StatusCode, Term};
+use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey, TextField, WordKey};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValueList};
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::Event;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::build::{attribute, shop, span, text};
 use super::{LIMITS, fragments};
@@ -73,11 +74,34 @@ fn of(value: Value) -> AnyValue {
     AnyValue { value: Some(value) }
 }
 
+fn text_of(part: &[u8]) -> String {
+    String::from_utf8(part.to_owned()).unwrap()
+}
+
+/// The values of attributes that are to be recorded.
 fn noted(ingested: &Ingested) -> Vec<(Level, String, String)> {
     let listed = ingested.batches[0].listed().unwrap().values();
-    let text = |part: &[u8]| String::from_utf8(part.to_owned()).unwrap();
     let mut noted: Vec<_> = listed
-        .map(|(level, key, form)| (level, text(key), text(form)))
+        .filter_map(|(source, key, form)| match source {
+            Source::Attribute(level) => Some((level, text_of(key), text_of(form))),
+            Source::Text(_) => None,
+        })
+        .collect();
+    noted.sort();
+    noted
+}
+
+/// The texts of spans that are to be recorded.
+fn noted_texts(ingested: &Ingested) -> Vec<(TextField, String)> {
+    let listed = ingested.batches[0].listed().unwrap().values();
+    let mut noted: Vec<_> = listed
+        .filter_map(|(source, key, form)| match source {
+            Source::Attribute(_) => None,
+            Source::Text(field) => {
+                assert!(key.is_empty());
+                Some((field, text_of(form)))
+            }
+        })
         .collect();
     noted.sort();
     noted
@@ -207,6 +231,93 @@ fn a_converter_lists_values_while_it_is_told_to() {
         assert_eq!(batch.listed().is_some(), on);
         let listed = terms::present_listed(Level::Span, KEY);
         assert_eq!(batch.terms().contains(&listed), on);
+    }
+}
+
+/// A span with a name, a status message and an event of these texts.
+fn with_texts(id: u8, name: &str, message: &str, event: &str) -> Span {
+    Span {
+        name: name.to_owned(),
+        status: Some(Status {
+            message: message.to_owned(),
+            code: 2,
+        }),
+        events: vec![Event {
+            name: event.to_owned(),
+            ..Event::default()
+        }],
+        ..span(id, id)
+    }
+}
+
+#[test]
+fn the_texts_of_spans_are_listed() {
+    let dictionary = opened(Bounds::default());
+    let one = with_texts(1, "GET", "refused", "retry");
+    let sent = shop(vec![one, with_texts(2, "", "", "")]);
+    let listed = walk(Some(&dictionary), true, &sent);
+    let expected = [
+        (TextField::SpanName, "GET"),
+        (TextField::SpanName, "empty-span-name"),
+        (TextField::StatusMessage, "refused"),
+        (TextField::EventName, ""),
+        (TextField::EventName, "retry"),
+    ];
+    let expected = expected.map(|(field, text)| (field, text.to_owned()));
+    assert_eq!(noted_texts(&listed), expected);
+    let error = StatusCode::Error;
+    let message = terms::listed_status_message(b"refused");
+    for fragment in fragments(&listed) {
+        let has = |term| fragment.terms.contains(&term);
+        assert!(has(terms::status_with_listed_texts(error)));
+        assert!(!has(terms::status(error)));
+        for field in TEXT_FIELDS {
+            assert!(!has(terms::unlisted_text(field)), "{field:?}");
+        }
+    }
+    assert!(listed.batches[0].terms().contains(&message));
+
+    // Without a dictionary all is as older releases had it.
+    let plain = walk(None, true, &sent);
+    for fragment in fragments(&plain) {
+        let has = |term| fragment.terms.contains(&term);
+        assert!(has(terms::status(error)));
+        assert!(!has(terms::status_with_listed_texts(error)));
+    }
+    assert!(!plain.batches[0].terms().contains(&message));
+}
+
+const TEXT_FIELDS: [TextField; 3] = [
+    TextField::SpanName,
+    TextField::StatusMessage,
+    TextField::EventName,
+];
+
+#[test]
+fn a_text_that_is_not_listed_is_told() {
+    let dictionary = opened(Bounds {
+        value_bytes: 12,
+        ..Bounds::default()
+    });
+    let long = "a text that is too long";
+    for (span, unlisted) in [
+        (with_texts(1, long, "short", "short"), TextField::SpanName),
+        (
+            with_texts(1, "short", long, "short"),
+            TextField::StatusMessage,
+        ),
+        (with_texts(1, "short", "short", long), TextField::EventName),
+    ] {
+        let ingested = walk(Some(&dictionary), true, &shop(vec![span]));
+        let terms = ingested.batches[0].terms();
+        for field in TEXT_FIELDS {
+            let is_told = terms.contains(&terms::unlisted_text(field));
+            assert_eq!(is_told, field == unlisted, "{field:?}");
+        }
+        assert!(terms.contains(&terms::status_with_listed_texts(StatusCode::Error)));
+        let message = terms::listed_status_message(long.as_bytes());
+        assert!(!terms.contains(&message));
+        assert!(noted_texts(&ingested).iter().all(|(_, text)| text != long));
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use larder_model::dictionary::Source;
 use larder_model::digest::Parent;
 use larder_model::storage::{SpanKind, StatusCode, Term, TraceId};
 use larder_model::string_form;
-use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey, WordKey};
+use larder_model::terms::{self, AttributeKey, Level, Magnitude, NumberKey, TextField, WordKey};
 use larder_model::words::words;
 use larder_proto::otlp::{AnyValue, is_utf8, pdata};
 use larder_proto::testing::mirror::{self, Value};
@@ -15,8 +16,8 @@ use prost::Message;
 
 use crate::{Limits, Reason};
 
-/// Whether an attribute's value is listed, by level, key and string form.
-pub(super) type IsListed<'a> = &'a dyn Fn(Level, &[u8], &[u8]) -> bool;
+/// Whether a value is listed, by source, key and string form.
+pub(super) type IsListed<'a> = &'a dyn Fn(Source, &[u8], &[u8]) -> bool;
 
 /// What decides on the terms of attributes.
 #[derive(Clone, Copy)]
@@ -239,14 +240,18 @@ impl Sent {
             terms::span_name(&self.name()),
             terms::service_and_span_name(&service, &self.name()),
             terms::kind(self.kind()),
-            terms::status(self.status()),
             terms::scope_name(&scope.name),
             terms::scope_version(&scope.version),
         ]);
         if self.status() == StatusCode::Error {
             terms.insert(terms::service_with_error(&service));
         }
-        terms.extend(rules.is_listed.map(|_| terms::with_dictionary()));
+        match rules.is_listed {
+            None => {
+                terms.insert(terms::status(self.status()));
+            }
+            Some(is_listed) => terms.extend(self.terms_of_listed_texts(is_listed)),
+        }
         let mut add = |level, attributes: &[mirror::KeyValue]| {
             for attribute in attributes {
                 terms.extend(attribute_terms(level, attribute, rules));
@@ -271,6 +276,29 @@ impl Sent {
                 .iter()
                 .map(|link| terms::link_trace_id(&link.trace_id)),
         );
+        terms
+    }
+
+    /// The terms that a span has in a fragment with a dictionary, besides those of its attributes.
+    fn terms_of_listed_texts(&self, is_listed: IsListed<'_>) -> Vec<Term> {
+        let span = self.decode();
+        let unlisted = |field: TextField, text: &[u8]| {
+            let is_listed = is_listed(field.into(), b"", text);
+            (!is_listed).then(|| terms::unlisted_text(field))
+        };
+        let mut terms = vec![
+            terms::with_dictionary(),
+            terms::status_with_listed_texts(self.status()),
+        ];
+        terms.extend(unlisted(TextField::SpanName, &self.name()));
+        for event in &span.events {
+            terms.extend(unlisted(TextField::EventName, &event.name));
+        }
+        let message = span.status.unwrap_or_default().message;
+        if !message.is_empty() {
+            let unlisted = unlisted(TextField::StatusMessage, &message);
+            terms.push(unlisted.unwrap_or_else(|| terms::listed_status_message(&message)));
+        }
         terms
     }
 }
@@ -303,7 +331,9 @@ fn attribute_terms(
             string_form::write(&value, &mut form);
         }
     }
-    let is_listed = rules.is_listed.map(|it| it(level, &attribute.key, &form));
+    let is_listed = rules
+        .is_listed
+        .map(|it| it(level.into(), &attribute.key, &form));
     let mut terms = vec![key.with_value(level, &form)];
     if is_listed == Some(true) {
         terms.push(match magnitude {

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use larder_model::dictionary::{Bounds, Contents, Dictionary, ListedValues};
+use larder_model::dictionary::{Bounds, Contents, Dictionary, ListedValues, Source};
 use larder_model::digest;
 use larder_model::storage::{Batch, Fragment, Operation, TraceId};
-use larder_model::terms::Level;
 use larder_proto::otlp::pdata;
 use larder_proto::otlp::repair::repair;
 use larder_proto::testing::{mirror, mutated_traces, traces};
@@ -71,12 +70,12 @@ struct ListedThen<'a> {
 }
 
 impl ListedThen<'_> {
-    fn contains(&self, level: Level, key: &[u8], form: &[u8]) -> bool {
+    fn contains(&self, source: Source, key: &[u8], form: &[u8]) -> bool {
         let dictionary = self.rules.dictionary.as_ref().unwrap();
         let listed = self.batches.iter().filter_map(Batch::listed);
         let mut new = listed.flat_map(ListedValues::values);
-        dictionary.contents().unwrap().contains(level, key, form)
-            || new.any(|value| value == (level, key, form))
+        dictionary.contents().unwrap().contains(source, key, form)
+            || new.any(|value| value == (source, key, form))
     }
 
     /// Does what is done before the batches are written.
@@ -88,8 +87,8 @@ impl ListedThen<'_> {
         let mut contents = Contents::default();
         for listed in self.batches.iter().filter_map(Batch::listed) {
             assert!(dictionary.admits(listed, 0));
-            for (level, key, form) in listed.values() {
-                contents.add(level, key, form, listed.day());
+            for (source, key, form) in listed.values() {
+                contents.add(source, key, form, listed.day());
             }
         }
         dictionary.record(contents);
@@ -123,7 +122,7 @@ fn check_fragment(batch: &Batch, fragment: &Fragment<'_>, spans: &[Sent], listed
         fragment.otlp.len()
     );
 
-    let is_listed = |level, key: &[u8], form: &[u8]| listed.contains(level, key, form);
+    let is_listed = |source, key: &[u8], form: &[u8]| listed.contains(source, key, form);
     let dictionary = rules.dictionary.as_ref();
     let attributes = AttributeRules {
         word_terms: rules.word_terms,

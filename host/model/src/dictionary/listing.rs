@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 
 use super::shared::{Place, Shared};
 use super::snapshot::Snapshot;
+use super::source::Source;
 use super::state::Column;
 use super::texts;
-use crate::terms::Level;
 
 /// Lists the values of one request. A value that is known allocates nothing.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct ListedValues {
 /// A value to be recorded, as ranges of the bytes.
 #[derive(Clone, Debug)]
 struct Noted {
-    level: Level,
+    source: Source,
     key: Range<usize>,
     form: Range<usize>,
     /// True if a place is reserved for it.
@@ -65,31 +65,33 @@ impl Listing {
     /// Returns `true` if a value, given as its string form, is listed: it is known, or there is room for it. It is then among the values to be
     /// recorded, unless it was recorded today. The same value gets the same answer in the whole request, or is listed from some moment on.
     #[inline]
-    pub fn list(&mut self, level: Level, key: &[u8], form: &[u8]) -> bool {
-        let column = self.snapshot.state.column(level, key);
+    pub fn list(&mut self, source: impl Into<Source>, key: &[u8], form: &[u8]) -> bool {
+        let source = source.into();
+        let column = self.snapshot.state.column(source, key);
         let hash = texts::hash(form);
         let known = column.and_then(|column| column.find(hash, form));
         let is_listed = match known.map(|day| day.load(Ordering::Relaxed)) {
             Some(day) if day >= self.listed.day => true,
-            Some(_) => self.note((level, key), (hash, form), false),
+            Some(_) => self.note((source, key), (hash, form), false),
             // Mostly the value of an attribute that has too many.
             None if !self.may_fit(column, key, form) => false,
-            None => self.note((level, key), (hash, form), true),
+            None => self.note((source, key), (hash, form), true),
         };
         self.is_used |= is_listed;
         is_listed
     }
 
     /// As [`Listing::list`], for a number.
-    pub fn list_number(&mut self, level: Level, key: &[u8], form: &[u8]) -> bool {
-        if let Some(column) = self.snapshot.state.column(level, key)
+    pub fn list_number(&mut self, source: impl Into<Source>, key: &[u8], form: &[u8]) -> bool {
+        let source = source.into();
+        if let Some(column) = self.snapshot.state.column(source, key)
             && column.len() >= self.listed.shared.bounds.numbers
             && column.find(texts::hash(form), form).is_none()
         {
             column.set_full();
             return false;
         }
-        self.list(level, key, form)
+        self.list(source, key, form)
     }
 
     /// What has to be recorded before the request's fragments are written; `None` if no value was listed.
@@ -117,15 +119,15 @@ impl Listing {
     #[cold]
     fn note(
         &mut self,
-        (level, key): (Level, &[u8]),
+        (source, key): (Source, &[u8]),
         (hash, form): (u64, &[u8]),
         new: bool,
     ) -> bool {
-        let together = hash ^ texts::hash(key).rotate_left(level as u32 + 1);
+        let together = hash ^ texts::hash(key).rotate_left(u32::from(source.number()) + 1);
         if let Some(known) = self.pending.get(&together) {
             // Of two values with one hash, the second is not listed unless it was before.
             let known = self.listed.get(*known);
-            if known == Some((level, key, form)) {
+            if known == Some((source, key, form)) {
                 return true;
             }
             if new {
@@ -137,7 +139,7 @@ impl Listing {
             match self
                 .listed
                 .shared
-                .reserve(self.listed.epoch, (level, key), form)
+                .reserve(self.listed.epoch, (source, key), form)
             {
                 Place::None => return false,
                 Place::Known => {}
@@ -145,7 +147,7 @@ impl Listing {
             }
         }
         self.pending.insert(together, self.listed.values.len());
-        self.listed.push((level, key), form, is_new);
+        self.listed.push((source, key), form, is_new);
         true
     }
 }
@@ -163,8 +165,8 @@ impl ListedValues {
         self.day
     }
 
-    /// The values to be recorded: level, key and string form.
-    pub fn values(&self) -> impl Iterator<Item = (Level, &[u8], &[u8])> {
+    /// The values to be recorded: source, key and string form.
+    pub fn values(&self) -> impl Iterator<Item = (Source, &[u8], &[u8])> {
         (0..self.values.len()).filter_map(|number| self.get(number))
     }
 
@@ -173,19 +175,19 @@ impl ListedValues {
         self.values.is_empty()
     }
 
-    fn get(&self, number: usize) -> Option<(Level, &[u8], &[u8])> {
+    fn get(&self, number: usize) -> Option<(Source, &[u8], &[u8])> {
         let noted = self.values.get(number)?;
         let key = self.bytes.get(noted.key.clone())?;
-        Some((noted.level, key, self.bytes.get(noted.form.clone())?))
+        Some((noted.source, key, self.bytes.get(noted.form.clone())?))
     }
 
-    fn push(&mut self, (level, key): (Level, &[u8]), form: &[u8], is_new: bool) {
+    fn push(&mut self, (source, key): (Source, &[u8]), form: &[u8], is_new: bool) {
         let last = self.values.last().map(|last| last.key.clone());
         let same = last.filter(|last| self.bytes.get(last.clone()) == Some(key));
         let key = same.unwrap_or_else(|| self.append(key));
         let form = self.append(form);
         self.values.push(Noted {
-            level,
+            source,
             key,
             form,
             is_new,
@@ -203,9 +205,9 @@ impl Drop for ListedValues {
     fn drop(&mut self) {
         for (number, noted) in self.values.iter().enumerate() {
             if noted.is_new
-                && let Some((level, key, form)) = self.get(number)
+                && let Some((source, key, form)) = self.get(number)
             {
-                self.shared.release((level, key), form);
+                self.shared.release((source, key), form);
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The values that attributes of a tenant have: few enough of them are *listed*, so that a search can look through them in place of the
-//! spans.
+//! The values that attributes of a tenant have, and the names and status messages of its spans: few enough of them are *listed*, so that a
+//! search can look through them in place of the spans.
 //!
 //! `ingest` lists the values of a request with [`Listing`], and gives each fragment the term that tells whether an attribute's value is
 //! listed. What is new goes with the batch, as [`ListedValues`]. Before the batch is given to the plugin, `larder-dictionary` makes the
@@ -10,6 +10,7 @@ mod bounds;
 mod listing;
 mod shared;
 mod snapshot;
+mod source;
 mod state;
 mod texts;
 
@@ -23,6 +24,7 @@ pub use bounds::Bounds;
 pub use listing::{ListedValues, Listing};
 pub use shared::Dictionary;
 pub use snapshot::{Attribute, Snapshot, Values};
+pub use source::Source;
 pub use state::Contents;
 
 /// The day of a time in nanoseconds since 1970.

@@ -7,15 +7,21 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::bounds::{Bounds, Size};
 use super::listing::ListedValues;
 use super::snapshot::Snapshot;
+use super::source::Source;
 use super::state::{Column, Contents, State};
 use super::{day, texts};
-use crate::terms::Level;
 
 /// The dictionary of a tenant. Clones share everything.
 ///
 /// One task changes it; any number of others take [`Snapshot`]s.
 #[derive(Clone, Debug)]
 pub struct Dictionary(Arc<Shared>);
+
+/// Bytes of memory that a value takes besides its text, about: its end, its day, and up to four places to find it by.
+pub(super) const VALUE_OVERHEAD: usize = 40;
+
+/// Bytes of memory that an attribute takes besides its key and values, about.
+pub(super) const ATTRIBUTE_OVERHEAD: usize = 300;
 
 /// What the clones of a dictionary share.
 #[derive(Debug)]
@@ -39,7 +45,7 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Reserved {
     all: Size,
-    attributes: HashMap<(Level, Vec<u8>), Waiting>,
+    attributes: HashMap<(Source, Vec<u8>), Waiting>,
 }
 
 /// The values of an attribute that are not recorded yet.
@@ -48,6 +54,8 @@ struct Waiting {
     values: Size,
     /// Bytes of the key, if the attribute had no values.
     key: usize,
+    /// True once a further value was not taken because there are too many.
+    is_full: bool,
 }
 
 /// A place for a new value of a dictionary.
@@ -108,12 +116,12 @@ impl Dictionary {
         self.0.set(Some(none.with(contents)));
     }
 
-    /// Every value that a stored fragment calls listed is in the dictionary from now on.
-    pub fn complete(&self) {
+    /// Sets whether every value that a stored fragment calls listed is in the dictionary.
+    pub fn set_complete(&self, is_complete: bool) {
         let _change = self.0.change();
         if let Some(state) = self.0.current() {
             let mut state = State::clone(&state);
-            state.is_complete = true;
+            state.is_complete = is_complete;
             self.0.set(Some(state));
         }
     }
@@ -139,7 +147,9 @@ impl Dictionary {
     pub fn record(&self, contents: Contents) {
         let _change = self.0.change();
         if let Some(state) = self.0.current() {
-            self.0.set(Some(state.with(contents)));
+            let state = state.with(contents);
+            self.0.set_full(&state);
+            self.0.set(Some(state));
         }
     }
 
@@ -156,6 +166,15 @@ impl Dictionary {
         self.0.pruned.fetch_max(before, Ordering::Relaxed);
         self.0.set(Some(state));
         dropped
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub fn memory(&self) -> usize {
+        self.0.current().map_or(0, |state| {
+            state.size.bytes
+                + state.size.values * VALUE_OVERHEAD
+                + state.attributes * ATTRIBUTE_OVERHEAD
+        })
     }
 
     /// Returns `true` if both are clones of one dictionary.
@@ -186,23 +205,34 @@ impl Shared {
         *current = state.map(Arc::new);
     }
 
+    /// Notes at a new state which attributes are full: those of which a value has not been taken while others were on their way.
+    fn set_full(&self, state: &State) {
+        let reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = reserved.attributes.iter();
+        for ((source, key), _) in waiting.filter(|(_, waiting)| waiting.is_full) {
+            if let Some(column) = state.column(*source, key) {
+                column.set_full();
+            }
+        }
+    }
+
     fn change(&self) -> impl Drop {
         self.change.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for a value that a snapshot of this epoch does not have. What is reserved must be released.
-    pub(super) fn reserve(&self, epoch: u64, (level, key): (Level, &[u8]), form: &[u8]) -> Place {
+    pub(super) fn reserve(&self, epoch: u64, (source, key): (Source, &[u8]), form: &[u8]) -> Place {
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = self.current().filter(|state| state.epoch == epoch) else {
             return Place::None;
         };
-        let column = state.column(level, key);
+        let column = state.column(source, key);
         let hash = texts::hash(form);
         if column.is_some_and(|column| column.find(hash, form).is_some()) {
             return Place::Known;
         }
         let (bounds, pending) = (&self.bounds, reserved.attributes.len());
-        let known = reserved.attributes.get(&(level, key.to_owned())).copied();
+        let known = reserved.attributes.get(&(source, key.to_owned())).copied();
         let is_new = column.is_none() && known.is_none();
         if is_new && state.attributes + pending >= bounds.attributes {
             return Place::None;
@@ -212,23 +242,34 @@ impl Shared {
         let all = state.size + reserved.all;
         let key_bytes = if is_new { key.len() } else { 0 };
         let fits = bounds.fit(own, all, form.len() + key_bytes);
+        if !fits {
+            if let Some(column) = column {
+                column.set_full();
+            }
+            // It is told of the values that are recorded next, too.
+            if let Some(waiting) = reserved.attributes.get_mut(&(source, key.to_owned())) {
+                waiting.is_full = true;
+            }
+        }
         if !fits || column.is_some_and(|column| column.is_crowded(hash)) {
             return Place::None;
         }
         let size = Size::of_value(form.len());
         waiting.values = waiting.values + size;
         waiting.key += key_bytes;
-        reserved.attributes.insert((level, key.to_owned()), waiting);
+        reserved
+            .attributes
+            .insert((source, key.to_owned()), waiting);
         reserved.all = reserved.all + size + Size::of_key(key_bytes);
         Place::Reserved
     }
 
     /// Releases what was reserved for a value.
-    pub(super) fn release(&self, (level, key): (Level, &[u8]), form: &[u8]) {
+    pub(super) fn release(&self, (source, key): (Source, &[u8]), form: &[u8]) {
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
         let size = Size::of_value(form.len());
         reserved.all = reserved.all - size;
-        let key = (level, key.to_owned());
+        let key = (source, key.to_owned());
         if let Some(waiting) = reserved.attributes.get_mut(&key) {
             waiting.values = waiting.values - size;
             if waiting.values.values == 0 {

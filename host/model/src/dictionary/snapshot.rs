@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::shared::Shared;
+use super::source::Source;
 use super::state::{Column, State};
 use super::texts;
 use crate::terms::Level;
@@ -43,38 +44,41 @@ pub struct Attribute<'a> {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// The listed values of an attribute. One that has none, or is unknown, has none here.
-    pub fn values(&self, level: Level, key: &[u8]) -> Values<'_> {
+    /// The listed values of an attribute, or those of a text, whose key is empty. What has none, or is unknown, has none here.
+    pub fn values(&self, source: impl Into<Source>, key: &[u8]) -> Values<'_> {
         Values {
-            column: self.state.column(level, key),
+            column: self.state.column(source.into(), key),
             next: 0,
         }
     }
 
     /// Every attribute that has listed values, ordered by level.
     pub fn keys(&self) -> impl Iterator<Item = Attribute<'_>> {
-        self.state.columns().map(|(level, key, column)| {
+        self.state.columns().filter_map(|(source, key, column)| {
+            let Source::Attribute(level) = source else {
+                return None;
+            };
             let size = column.size();
-            Attribute {
+            Some(Attribute {
                 level,
                 key,
                 values: size.values,
                 bytes: size.bytes,
                 is_full: column.is_full(),
-            }
+            })
         })
     }
 
     /// The last day on which a value was recorded; `None` if it is not listed.
-    pub fn day_of(&self, level: Level, key: &[u8], form: &[u8]) -> Option<u32> {
-        let column = self.state.column(level, key)?;
+    pub fn day_of(&self, source: impl Into<Source>, key: &[u8], form: &[u8]) -> Option<u32> {
+        let column = self.state.column(source.into(), key)?;
         let day = column.find(texts::hash(form), form)?;
         Some(day.load(Ordering::Relaxed))
     }
 
     /// Returns `true` if the value is listed.
-    pub fn contains(&self, level: Level, key: &[u8], form: &[u8]) -> bool {
-        self.day_of(level, key, form).is_some()
+    pub fn contains(&self, source: impl Into<Source>, key: &[u8], form: &[u8]) -> bool {
+        self.day_of(source, key, form).is_some()
     }
 
     /// Bytes of the values and keys of all attributes.
@@ -93,10 +97,10 @@ impl Snapshot {
     }
 
     /// Every value, with the last day on which it was recorded.
-    pub fn all(&self) -> impl Iterator<Item = (Level, &[u8], &[u8], u32)> {
-        self.state.columns().flat_map(|(level, key, column)| {
+    pub fn all(&self) -> impl Iterator<Item = (Source, &[u8], &[u8], u32)> {
+        self.state.columns().flat_map(|(source, key, column)| {
             let values = column.values();
-            values.map(move |(form, day)| (level, key, form, day))
+            values.map(move |(form, day)| (source, key, form, day))
         })
     }
 }

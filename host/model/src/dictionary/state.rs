@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::bounds::Size;
+use super::source::Source;
 use super::texts::{self, Texts};
-use crate::terms::Level;
 
 /// Values that are kept apart from the others of their attribute until there are more, so that adding one does not copy all.
 const MIN_RECENT: usize = 64;
@@ -21,14 +21,15 @@ pub(super) struct State {
     pub(super) epoch: u64,
     /// False if stored fragments may call values listed that are not here.
     pub(super) is_complete: bool,
-    levels: [Attributes; Level::ALL.len()],
+    /// By the numbers of the sources.
+    sources: [Attributes; Source::ALL.len()],
     /// The values of all attributes, and the bytes of values and keys.
     pub(super) size: Size,
     /// Number of attributes.
     pub(super) attributes: usize,
 }
 
-/// The attributes of one level.
+/// The attributes of one source.
 #[derive(Clone, Debug, Default)]
 struct Attributes {
     keys: Arc<Texts>,
@@ -54,16 +55,22 @@ struct Days {
 
 /// Values to be added to a state, each with its day. The greatest day of a value counts.
 #[derive(Debug, Default)]
-pub struct Contents(BTreeMap<(Level, Vec<u8>), BTreeMap<Vec<u8>, u32>>);
+pub struct Contents(BTreeMap<(Source, Vec<u8>), BTreeMap<Vec<u8>, u32>>);
 
 // === impl Contents ===
 
 impl Contents {
     /// Adds a value, which was written on this day.
-    pub fn add(&mut self, level: Level, key: &[u8], form: &[u8], day: u32) {
-        let column = self.0.entry((level, key.to_owned())).or_default();
+    pub fn add(&mut self, source: impl Into<Source>, key: &[u8], form: &[u8], day: u32) {
+        let column = self.0.entry((source.into(), key.to_owned())).or_default();
         let known = column.entry(form.to_owned()).or_insert(day);
         *known = day.max(*known);
+    }
+
+    /// The day of a value; `None` if it is not among these.
+    pub fn day_of(&self, source: impl Into<Source>, key: &[u8], form: &[u8]) -> Option<u32> {
+        let column = self.0.get(&(source.into(), key.to_owned()))?;
+        column.get(form).copied()
     }
 
     /// The latest day of a value; 0 without values.
@@ -88,10 +95,10 @@ impl State {
     /// This state with some values more.
     pub(super) fn with(&self, contents: Contents) -> Self {
         let mut state = self.clone();
-        let mut new_keys: [Vec<Vec<u8>>; Level::ALL.len()] = Default::default();
-        for ((level, key), values) in contents.0 {
-            let at = level as usize;
-            let Some(attributes) = state.levels.get_mut(at) else {
+        let mut new_keys: [Vec<Vec<u8>>; Source::ALL.len()] = Default::default();
+        for ((source, key), values) in contents.0 {
+            let at = usize::from(source.number());
+            let Some(attributes) = state.sources.get_mut(at) else {
                 continue;
             };
             let number = attributes.keys.find(texts::hash(&key), &key);
@@ -109,7 +116,7 @@ impl State {
                 }
             }
         }
-        for (attributes, new) in state.levels.iter_mut().zip(&new_keys) {
+        for (attributes, new) in state.sources.iter_mut().zip(&new_keys) {
             if !new.is_empty() {
                 let known = (0..attributes.keys.len()).filter_map(|at| attributes.keys.get(at));
                 let keys = Texts::of(known.chain(new.iter().map(Vec::as_slice)));
@@ -129,19 +136,19 @@ impl State {
     pub(super) fn without(&self, before: u32) -> (Self, usize) {
         let mut kept = Contents::default();
         let mut dropped = 0;
-        for (level, key, column) in self.columns() {
+        for (source, key, column) in self.columns() {
             for (form, day) in column.values() {
                 if day < before {
                     dropped += 1;
                 } else {
-                    kept.add(level, key, form, day);
+                    kept.add(source, key, form, day);
                 }
             }
         }
         let state = Self::new(self.epoch, self.is_complete).with(kept);
-        for (level, key, column) in self.columns().filter(|(_, _, column)| column.is_full()) {
+        for (source, key, column) in self.columns().filter(|(_, _, column)| column.is_full()) {
             // What has lost values has room again.
-            let same = state.column(level, key);
+            let same = state.column(source, key);
             if let Some(same) = same.filter(|same| same.len() == column.len()) {
                 same.set_full();
             }
@@ -149,19 +156,19 @@ impl State {
         (state, dropped)
     }
 
-    pub(super) fn column(&self, level: Level, key: &[u8]) -> Option<&Column> {
-        let attributes = self.levels.get(level as usize)?;
+    pub(super) fn column(&self, source: Source, key: &[u8]) -> Option<&Column> {
+        let attributes = self.sources.get(usize::from(source.number()))?;
         let number = attributes.keys.find(texts::hash(key), key)?;
         attributes.columns.get(number).map(|column| &**column)
     }
 
-    /// Every attribute, ordered by level.
-    pub(super) fn columns(&self) -> impl Iterator<Item = (Level, &[u8], &Column)> {
-        let levels = Level::ALL.into_iter().zip(&self.levels);
-        levels.flat_map(|(level, attributes)| {
+    /// Every attribute, ordered by source.
+    pub(super) fn columns(&self) -> impl Iterator<Item = (Source, &[u8], &Column)> {
+        let sources = Source::ALL.into_iter().zip(&self.sources);
+        sources.flat_map(|(source, attributes)| {
             let columns = attributes.columns.iter().enumerate();
             columns.filter_map(move |(number, column)| {
-                Some((level, attributes.keys.get(number)?, &**column))
+                Some((source, attributes.keys.get(number)?, &**column))
             })
         })
     }

@@ -7,8 +7,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Bounds, Contents, Dictionaries, Dictionary, ListedValues, Listing, day};
-use crate::terms::Level;
+use super::shared::{ATTRIBUTE_OVERHEAD, VALUE_OVERHEAD};
+use super::{Bounds, Contents, Dictionaries, Dictionary, ListedValues, Listing, Source, day};
+use crate::terms::{Level, TextField};
 
 const DAY: u64 = 86_400_000_000_000;
 /// A time of the tests.
@@ -25,7 +26,7 @@ const SMALL: Bounds = Bounds {
     attributes: 4,
 };
 
-type Value = (Level, Vec<u8>, Vec<u8>);
+type Value = (Source, Vec<u8>, Vec<u8>);
 
 fn opened(bounds: Bounds) -> Dictionary {
     let dictionary = Dictionary::new(bounds);
@@ -34,7 +35,7 @@ fn opened(bounds: Bounds) -> Dictionary {
 }
 
 fn span(key: &str, form: &str) -> Value {
-    (Level::Span, key.into(), form.into())
+    (Source::from(Level::Span), key.into(), form.into())
 }
 
 /// Lists values at a time. Returns what was answered for each, and what is to be recorded.
@@ -45,7 +46,7 @@ fn list(
 ) -> (Vec<bool>, Option<Arc<ListedValues>>) {
     let mut listing = Listing::new(dictionary.for_request(now).unwrap());
     let values = values.iter();
-    let answers = values.map(|(level, key, form)| listing.list(*level, key, form));
+    let answers = values.map(|(source, key, form)| listing.list(*source, key, form));
     (answers.collect(), listing.finish())
 }
 
@@ -105,9 +106,34 @@ fn what_is_new_is_to_be_recorded_and_what_is_known_is_not() {
     let (answers, listed) = list(&dictionary, NOW + 1, &values);
     assert_eq!(answers, [true; 3]);
     assert!(listed.unwrap().is_empty());
-    let other = (Level::Resource, b"k".to_vec(), b"one".to_vec());
+    let other = (
+        Source::from(Level::Resource),
+        b"k".to_vec(),
+        b"one".to_vec(),
+    );
     let (_, listed) = list(&dictionary, NOW, std::slice::from_ref(&other));
     assert_eq!(noted(&listed.unwrap()), [other]);
+}
+
+#[test]
+fn texts_of_spans_are_apart_from_attributes() {
+    let dictionary = opened(Bounds::default());
+    let text = |field: TextField| (Source::from(field), Vec::new(), b"one".to_vec());
+    store(
+        &dictionary,
+        NOW,
+        &[text(TextField::EventName), span("", "one")],
+    );
+    let snapshot = dictionary.snapshot().unwrap();
+    assert!(snapshot.contains(TextField::EventName, b"", b"one"));
+    assert!(!snapshot.contains(TextField::SpanName, b"", b"one"));
+    assert_eq!(snapshot.keys().count(), 1, "a text is no attribute");
+    let all = [span("", "one"), text(TextField::EventName)];
+    let found: Vec<_> = snapshot
+        .all()
+        .map(|(source, key, form, _)| (source, key.to_owned(), form.to_owned()))
+        .collect();
+    assert_eq!(found, all);
 }
 
 #[test]
@@ -210,6 +236,32 @@ fn what_does_not_fit_is_not_listed() {
 }
 
 #[test]
+fn an_attribute_is_full_once_the_first_request_with_too_many_values_is_recorded() {
+    let is_full = |dictionary: &Dictionary| {
+        let snapshot = dictionary.snapshot().unwrap();
+        let mut keys = snapshot.keys();
+        keys.find(|it| it.key == b"n").map(|it| it.is_full)
+    };
+    let numbers = |numbers: std::ops::Range<u32>| -> Vec<_> {
+        numbers
+            .map(|number| span("n", &number.to_string()))
+            .collect()
+    };
+    // All at once, and some of them at a time.
+    for first in [0, 3] {
+        let dictionary = opened(SMALL);
+        store(&dictionary, NOW, &numbers(0..first));
+        assert_eq!(is_full(&dictionary), (first > 0).then_some(false));
+        store(&dictionary, NOW, &numbers(first..7));
+        assert_eq!(is_full(&dictionary), Some(true));
+    }
+    // As many as there is room for.
+    let dictionary = opened(SMALL);
+    store(&dictionary, NOW, &numbers(0..5));
+    assert_eq!(is_full(&dictionary), Some(false));
+}
+
+#[test]
 fn nothing_is_to_be_recorded_where_nothing_is_listed() {
     let dictionary = opened(SMALL);
     let (answers, listed) = list(&dictionary, NOW, &[span("k", &"x".repeat(13))]);
@@ -266,8 +318,10 @@ fn a_dictionary_that_has_lost_values_is_only_for_writes() {
     dictionary.open(Contents::default(), false);
     store(&dictionary, NOW, &[span("k", "one")]);
     assert!(dictionary.snapshot().is_none());
-    dictionary.complete();
+    dictionary.set_complete(true);
     assert_eq!(forms(&dictionary, "k").len(), 1);
+    dictionary.set_complete(false);
+    assert!(dictionary.snapshot().is_none());
 }
 
 #[test]
@@ -321,6 +375,24 @@ fn a_column_holds_all_values_however_they_come() {
 }
 
 #[test]
+fn a_dictionary_takes_memory_for_what_it_lists() {
+    let dictionary = opened(Bounds::default());
+    assert_eq!(dictionary.memory(), 0);
+    let long = "x".repeat(4000);
+    store(&dictionary, NOW, &[span("k", &long), span("k", "short")]);
+    let memory = dictionary.memory();
+    assert!((4000..5000).contains(&memory), "{memory}");
+    // All that fits is well below what tenants may take together.
+    let bounds = Bounds::default();
+    let most = bounds.all_bytes
+        + bounds.all_values * VALUE_OVERHEAD
+        + bounds.attributes * ATTRIBUTE_OVERHEAD;
+    assert!(most < 12 << 20, "{most}");
+    dictionary.close();
+    assert_eq!(dictionary.memory(), 0);
+}
+
+#[test]
 fn a_tenant_has_its_dictionary_while_it_is_open() {
     let dictionaries = Dictionaries::default();
     assert!(dictionaries.snapshot("shop").is_none());
@@ -347,9 +419,13 @@ enum Step {
 }
 
 fn value() -> impl Strategy<Value = Value> {
-    let level = select(vec![Level::Span, Level::Resource]);
+    let source = select(vec![
+        Source::from(Level::Span),
+        Source::from(Level::Resource),
+        Source::from(TextField::SpanName),
+    ]);
     let key = select(vec!["a", "b", "key"]).prop_map(Vec::from);
-    (level, key, "[a-d]{0,3}|x{13}".prop_map(Vec::from))
+    (source, key, "[a-d]{0,3}|x{13}".prop_map(Vec::from))
 }
 
 fn step() -> impl Strategy<Value = Step> {

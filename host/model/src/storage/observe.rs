@@ -11,6 +11,12 @@ use super::{Batch, Error, Statistics, Storage};
 /// but one instance. So they must not wait for a read of the tenant's [`Storage`].
 #[async_trait::async_trait]
 pub trait Observer: Send + Sync + 'static {
+    /// Returns an error for a batch that can no longer be written, as it refers to what is gone. It is refused with that, and the others of its
+    /// write are not. Asked of each batch right before [`Observer::before_write`], at the same time and with the writer locked.
+    fn admit(&self, _now: u64, _batch: &Batch) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Before these batches are given to the plugin, at `now`. On an error they are refused with it.
     async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error>;
 
@@ -26,6 +32,11 @@ pub trait Observer: Send + Sync + 'static {
 
     /// The tenant is being closed: ends its work in the background.
     async fn close(&self);
+
+    /// Bytes of memory that are held for the tenant, about. It may be asked at any time.
+    fn memory(&self) -> u64 {
+        0
+    }
 }
 
 /// Makes the observers of tenants.

@@ -24,6 +24,12 @@ impl Observed {
         drop(self.observer.set(observer));
     }
 
+    /// Returns an error for a batch that can no longer be written.
+    pub(crate) fn admit(&self, now: u64, batch: &Batch) -> Result<(), Error> {
+        let observer = self.observer.get();
+        observer.map_or(Ok(()), |observer| observer.admit(now, batch))
+    }
+
     /// Before these batches are given to the plugin.
     ///
     /// # Errors
@@ -74,6 +80,11 @@ impl Observed {
                 "nothing is kept of what is derived from the tenant's data until it is opened again"
             );
         }
+    }
+
+    /// Bytes of memory that the observer holds for the tenant, about.
+    pub(crate) fn memory(&self) -> u64 {
+        self.observer.get().map_or(0, |observer| observer.memory())
     }
 
     /// The tenant is being closed.

@@ -191,6 +191,12 @@ impl Plugin {
         self.shared.memory_used()
     }
 
+    /// Memory that being open takes, in bytes: of its instances, and of what the host holds of the tenant's data.
+    pub(crate) fn memory_held(&self) -> u64 {
+        let observed = self.shared.observed.memory();
+        self.memory_used().saturating_add(observed)
+    }
+
     /// Keeps a place among the tenants that may be open until the plugin is dropped. Only the first one is kept.
     pub(crate) fn keep(&self, place: Permit) {
         drop(self.place.set(place));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use larder_core::clock::TrustedClock;
 use larder_model::storage::{Batch, Error, ErrorKind};
 use tokio::time::sleep_until;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::acks::Acks;
 use super::pools::Pools;
@@ -120,6 +120,11 @@ impl Worker {
                 return acks.for_each(|ack| ack.answer(Err(refused.clone())));
             }
         };
+        let (now, observed) = (self.clock().mark(), &self.shared.observed);
+        let writes = self.admitted(now, writes);
+        if writes.is_empty() {
+            return;
+        }
         let started = Instant::now();
         let batches: Vec<_> = writes.iter().map(|waiting| &waiting.batch).collect();
         let count = batches.iter().copied().map(Batch::len).sum();
@@ -127,7 +132,6 @@ impl Worker {
         let generation = self.starter.namespace().generation();
         let patience = writes.iter().find_map(|waiting| waiting.suspect);
         let patience = patience.map_or(1, |suspect| suspect.patience);
-        let (now, observed) = (self.clock().mark(), &self.shared.observed);
         if let Err(error) = observed.before_write(now, &batches).await {
             warn!(plugin = &*self.shared.name, %error, "a write is refused, as what is derived from it could not be noted");
             let acks = writes.into_iter().map(|waiting| waiting.ack);
@@ -164,6 +168,20 @@ impl Worker {
                 writer.fail(failure).await;
             }
         }
+    }
+
+    /// Refuses the writes that the observer does not admit, and returns the others.
+    fn admitted(&self, now: u64, writes: Vec<Waiting>) -> Vec<Waiting> {
+        let observed = &self.shared.observed;
+        let admitted = writes.into_iter().filter_map(|waiting| {
+            let Err(error) = observed.admit(now, &waiting.batch) else {
+                return Some(waiting);
+            };
+            info!(plugin = &*self.shared.name, %error, "a write is refused, as it refers to what is gone");
+            waiting.ack.answer(Err(error));
+            None
+        });
+        admitted.collect()
     }
 
     async fn acknowledge(&self, writes: Vec<Waiting>, generation: u64) {

@@ -40,7 +40,7 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// The most tenants whose plugin is open (`tenancy.max_open`).
     pub max_open: usize,
-    /// The most memory that the plugins of open tenants take together, in bytes (`tenancy.open_memory`).
+    /// The most memory that open tenants take together, in bytes (`tenancy.open_memory`): their plugins, and what the host holds of their data.
     pub open_memory: u64,
 }
 

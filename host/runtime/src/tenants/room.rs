@@ -1,4 +1,5 @@
-//! Bounds the tenants that are open at a time: by number, by their plugins' memory, and by the mappings that their instances take.
+//! Bounds the tenants that are open at a time: by number, by the memory of their plugins and of what the host holds of their data, and by
+//! the mappings that their instances take.
 //!
 //! Before a tenant is opened beyond a bound, the one that was called least recently is evicted, as an idle one is later. A call is
 //! refused only if all tenants that are open stay in use, or would lose their data by it.
@@ -101,7 +102,7 @@ impl Room {
         })
     }
 
-    /// Memory of the plugins of all tenants that are open, in bytes. 0 if none is, so that one may be open in any case.
+    /// Memory of all tenants that are open, in bytes. 0 if none is, so that one may be open in any case.
     fn memory(&self) -> u64 {
         let slots = self.slots.read();
         let open = slots.values().filter_map(|slot| slot.memory());
@@ -142,7 +143,7 @@ impl Room {
             ),
             Bound::Memory(bytes) => (
                 format!(
-                    "the plugins of open tenants take {bytes} bytes of memory, and tenancy.open_memory allows {}",
+                    "open tenants take {bytes} bytes of memory, and tenancy.open_memory allows {}",
                     options.open_memory
                 ),
                 Some("tenancy.open_memory"),

@@ -269,11 +269,11 @@ impl Slot {
         true
     }
 
-    /// Linear memory of the plugin's instances in bytes, if it is open. Unlike [`Slot::peek`], it is no use of the plugin.
+    /// Memory that the tenant takes while it is open, in bytes; `None` if it is not. Unlike [`Slot::peek`], it is no use of the plugin.
     pub(super) fn memory(&self) -> Option<u64> {
         let state = self.state();
         let plugin = state.plugin.as_ref()?;
-        Some(plugin.memory_used())
+        Some(plugin.memory_held())
     }
 
     /// When it was last seen in use, if it is open, not in use, and loses no data if it is evicted.

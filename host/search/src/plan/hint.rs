@@ -12,14 +12,14 @@ use super::MAX_TERMS;
 use super::groups::Groups;
 use super::listed::Listed;
 use super::numbers::Numbers;
-use super::question::Question;
+use super::question::{Question, Target};
 use super::terms_of::{
     attribute_terms, form_terms, forms, forms_in, listed_number_term, listed_term, number_term,
     presence, unlisted_terms,
 };
-use super::words;
+use super::{groups, texts, words};
 use crate::filter::Field;
-use crate::predicate::{Leaf, Predicate, Range};
+use crate::predicate::{Leaf, Levels, Predicate, Range};
 use crate::value::{Comparison, Constant, Members, Operand, Reference, Relation};
 
 /// Facts that hold for every fragment with a match.
@@ -57,12 +57,18 @@ impl Hint {
                 let others = groups.others.iter();
                 let others = others.map(|question| of_any_type(question, listed));
                 ranges
+                    .map(Self::clause)
                     .chain(others)
-                    .try_fold(Self::of_all(groups.rest, true, listed)?, |all, terms| {
-                        all.and(Self::clause(terms))
-                    })
+                    .try_fold(Self::of_all(groups.rest, true, listed)?, Self::and)
             }
-            (Predicate::Or(parts), false) => Self::of_all(parts, false, listed),
+            (Predicate::Or(parts), false) => {
+                let (names, rest) = groups::of_none(parts);
+                let all = Self::of_all(rest, false, listed)?;
+                match names {
+                    Some(names) => all.and(of_any_type(&names, listed)),
+                    None => Some(all),
+                }
+            }
             (Predicate::Or(parts), true) | (Predicate::And(parts), false) => parts
                 .iter()
                 .filter_map(|part| Self::of_either(part, holds, listed))
@@ -70,8 +76,12 @@ impl Hint {
             // Each fact of one of its events is a fact of the span.
             (Predicate::Some(_, part), true) => Self::of(part, listed),
             (Predicate::Leaf(leaf), true) => of_leaf(leaf, listed),
-            // That a fact does not hold says nothing of a fragment's other spans.
-            (Predicate::Some(..) | Predicate::Leaf(_), false) => Some(Self::NONE),
+            (Predicate::Leaf(leaf), false) => Some(match groups::of_negated(leaf) {
+                Some(names) => of_any_type(&names, listed),
+                // That a fact does not hold says nothing of a fragment's other spans.
+                None => Self::NONE,
+            }),
+            (Predicate::Some(..), false) => Some(Self::NONE),
         }
     }
 
@@ -169,7 +179,7 @@ fn of_leaf(leaf: &Leaf, listed: &Listed<'_>) -> Option<Hint> {
         Leaf::Service(service) => Hint::clause(service_terms(service)),
         Leaf::SpanName(name) => Hint::clause(span_name_terms(name)),
         Leaf::Kind(kind) => Hint::clause(vec![terms::kind(*kind)]),
-        Leaf::Status(status) => Hint::clause(vec![terms::status(*status)]),
+        Leaf::Status(status) => Hint::clause(texts::status_terms(*status)),
         Leaf::Start(range) => Hint {
             starts: *range,
             ..Hint::NONE
@@ -185,23 +195,28 @@ fn of_leaf(leaf: &Leaf, listed: &Listed<'_>) -> Option<Hint> {
         Leaf::ScopeVersion(version) => Hint::clause(vec![terms::scope_version(version.as_bytes())]),
         Leaf::Attribute { levels, key, form } => Hint::clause(attribute_terms(*levels, key, form)),
         Leaf::Words(_, query) => match Question::of(leaf) {
-            Some(question) => Hint {
-                clauses: words::clauses(&question, query, listed),
-                ..Hint::NONE
-            },
+            Some(question) => of_question(&question, listed, |levels, key| {
+                words::clauses(&question, (levels, key), query, listed)
+            }),
             None => Hint::NONE,
         },
         Leaf::Regex(..) => match Question::of(leaf) {
-            Some(question) => Hint::clause(of_text(&question, listed)),
+            Some(question) => of_question(&question, listed, |levels, key| {
+                vec![of_text(&question, (levels, key), listed)]
+            }),
             None => Hint::NONE,
         },
-        Leaf::Exists(reference) => present(reference),
-        Leaf::Compare(comparison) => match Numbers::of(leaf) {
-            Some(numbers) => Hint::clause(numbers.terms(listed)),
-            None => of_comparison(comparison),
+        Leaf::Exists(reference) => match Question::of(leaf) {
+            Some(question) => of_any_type(&question, listed),
+            None => present(reference),
+        },
+        Leaf::Compare(comparison) => match (Numbers::of(leaf), Question::of(leaf)) {
+            (Some(numbers), _) => Hint::clause(numbers.terms(listed)),
+            (None, Some(question)) => of_any_type(&question, listed),
+            (None, None) => of_comparison(comparison),
         },
         Leaf::In(reference, members) => match Question::of(leaf) {
-            Some(question) => Hint::clause(of_any_type(&question, listed)),
+            Some(question) => of_any_type(&question, listed),
             None => of_members(reference, members),
         },
     };
@@ -216,23 +231,46 @@ fn present(reference: &Reference) -> Hint {
     }
 }
 
-/// Terms of which every fragment has one in which a text satisfies the question: as a value that is listed, or that is not.
-pub(super) fn of_text(question: &Question<'_>, listed: &Listed<'_>) -> Vec<Term> {
-    let Question { levels, key, .. } = *question;
+/// The hint of a question. `clauses` makes those of an attribute.
+fn of_question(
+    question: &Question<'_>,
+    listed: &Listed<'_>,
+    clauses: impl FnOnce(Levels, &str) -> Vec<Vec<Term>>,
+) -> Hint {
+    let clauses = match question.target {
+        Target::Attribute(levels, key) => clauses(levels, key),
+        Target::Text(field) => {
+            let terms = texts::of_question(question, field, listed);
+            terms.into_iter().collect()
+        }
+    };
+    Hint {
+        clauses,
+        ..Hint::NONE
+    }
+}
+
+/// Terms of which every fragment has one in which a text of the attribute satisfies the question: as a value that is listed, or that is not.
+pub(super) fn of_text(
+    question: &Question<'_>,
+    (levels, key): (Levels, &str),
+    listed: &Listed<'_>,
+) -> Vec<Term> {
     let mut terms = listed.terms(question, |level| [listed_term(level, key)]);
     terms.extend(unlisted_terms(levels, key));
     terms
 }
 
-/// Terms of which every fragment has one in which a value of any type satisfies the question.
-fn of_any_type(question: &Question<'_>, listed: &Listed<'_>) -> Vec<Term> {
-    let Question { levels, key, .. } = *question;
-    let mut terms = listed.terms(question, |level| {
-        [listed_term(level, key), listed_number_term(level, key)]
-    });
-    terms.extend(unlisted_terms(levels, key));
-    terms.extend(levels.iter().map(|level| number_term(level, key)));
-    terms
+/// The hint of a question that a value of any type may satisfy.
+fn of_any_type(question: &Question<'_>, listed: &Listed<'_>) -> Hint {
+    of_question(question, listed, |levels, key| {
+        let mut terms = listed.terms(question, |level| {
+            [listed_term(level, key), listed_number_term(level, key)]
+        });
+        terms.extend(unlisted_terms(levels, key));
+        terms.extend(levels.iter().map(|level| number_term(level, key)));
+        vec![terms]
+    })
 }
 
 fn of_comparison(comparison: &Comparison) -> Hint {
@@ -269,10 +307,10 @@ fn of_members(reference: &Reference, members: &Members) -> Hint {
 
 /// The hint of a field that is one of these texts.
 fn of_texts(field: Field, texts: &[&[u8]]) -> Hint {
+    if let Some(field) = texts::text_field(field) {
+        return Hint::clause(texts::of_texts(field, texts));
+    }
     match field {
-        Field::EventName => {
-            Hint::clause(texts.iter().map(|text| terms::event_name(text)).collect())
-        }
         Field::LinkTraceId => {
             // The text of a link without an id has no bytes to ask for.
             let ids = texts
@@ -303,6 +341,7 @@ fn of_texts(field: Field, texts: &[&[u8]]) -> Hint {
         | Field::SpanDuration
         | Field::SpanStatus
         | Field::SpanStatusMessage
+        | Field::EventName
         | Field::ResourceService
         | Field::ResourceSchemaUrl
         | Field::ScopeName

@@ -1,27 +1,32 @@
 //! Puts the conditions of a predicate to the distinct values that the host has listed, before it is planned.
 //!
-//! A listed value that satisfies a condition becomes its term, and the others ask for nothing. Where too many do, the term that fragments
-//! with any listed value have takes their place. What is not listed is found by other terms (`wit/terms.md`), so a snapshot of the values
-//! has to be taken before the first call of the search.
+//! A listed value that satisfies a condition becomes its term, and the others ask for nothing. Where too many do, or most of many, the term that fragments
+//! with any listed value have takes their place; there is none for a text of spans, and nothing is asked for then. What is not listed is
+//! found by other terms (`wit/terms.md`), so a snapshot of the values has to be taken before the first call of the search.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Instant;
 
-use larder_model::dictionary::Snapshot;
+use larder_model::dictionary::{Snapshot, Source};
 use larder_model::storage::{Error, Term};
 use larder_model::terms::{AttributeKey, Level};
 use serde::Serialize;
 
 use super::MAX_TERMS;
 use super::groups;
-use super::question::{Id, Question};
+use super::question::{Id, Question, Target};
+use super::texts;
 use crate::predicate::{Levels, Predicate};
 use crate::session::Session;
 
 /// Most terms of values in a plan. A condition that would have more asks for every listed value.
 const MAX_TERMS_IN_ALL: usize = 1 << 16;
+
+/// Terms of values that a condition has even if most values satisfy it. Beyond that, terms that do not tell most values apart are not worth
+/// their cost: each is looked up in every part of a store.
+const FEW: usize = 64;
 
 /// Values and bytes of them that are looked at between checks of the deadline.
 const VALUES_PER_CHECK: usize = 64;
@@ -49,7 +54,7 @@ pub(crate) enum Scope {
 /// What became of a condition that was put to the listed values of its attribute, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Told {
-    /// The attribute, in the words of filters.
+    /// The attribute or field, in the words of filters.
     pub attribute: String,
     /// Number of distinct values that were looked at.
     pub looked_at: u64,
@@ -64,8 +69,8 @@ pub struct Told {
 
 /// The answer to a question.
 struct Answer {
-    /// For each level of the attribute the terms of the values; `None` if these are too many, or unknown.
-    at: Vec<(Level, Option<Vec<Term>>)>,
+    /// For each level of the attribute, or for the text, the terms of the values; `None` if these are too many, or unknown.
+    at: Vec<(Source, Option<Vec<Term>>)>,
     told: Told,
 }
 
@@ -135,20 +140,32 @@ impl<'p> Listed<'p> {
         Ok(listed)
     }
 
-    /// Terms of the listed values that satisfy the question. At a level where they are too many or unknown, the terms of `any` in their place.
+    /// Terms of the listed values of an attribute that satisfy the question. At a level where they are too many or unknown, the terms of `any`
+    /// in their place.
     pub(super) fn terms<const N: usize>(
         &self,
         question: &Question<'_>,
         any: impl Fn(Level) -> [Term; N],
     ) -> Vec<Term> {
         let mut terms = Vec::new();
-        for level in question.levels.iter() {
-            match self.at(question, level) {
+        let Target::Attribute(levels, _) = question.target else {
+            return terms;
+        };
+        for level in levels.iter() {
+            match self.at(question, level.into()) {
                 Some(values) => terms.extend_from_slice(values),
                 None => terms.extend(any(level)),
             }
         }
         terms
+    }
+
+    /// Terms of the listed texts that satisfy the question about a text; `None` if they are too many or unknown.
+    pub(super) fn text_terms(&self, question: &Question<'_>) -> Option<&[Term]> {
+        match question.target {
+            Target::Attribute(..) => None,
+            Target::Text(field) => self.at(question, field.into()),
+        }
     }
 
     /// Number of the terms of listed values that a clause has for the question.
@@ -164,10 +181,10 @@ impl<'p> Listed<'p> {
         answers.map(|answer| answer.told.clone()).collect()
     }
 
-    fn at(&self, question: &Question<'_>, level: Level) -> Option<&[Term]> {
+    fn at(&self, question: &Question<'_>, source: Source) -> Option<&[Term]> {
         let answer = self.answers.get(&question.id())?;
-        let mut levels = answer.at.iter();
-        let (_, values) = levels.find(|(at, _)| *at == level)?;
+        let mut sources = answer.at.iter();
+        let (_, values) = sources.find(|(at, _)| *at == source)?;
         values.as_deref()
     }
 }
@@ -196,15 +213,21 @@ impl Answer {
         most: usize,
         until: Instant,
     ) -> Result<Self, Error> {
-        let key = AttributeKey::new(question.key.as_bytes());
+        let key = question.target.key();
+        let key_hash = AttributeKey::new(key);
+        let term = |source, form: &[u8]| match source {
+            Source::Attribute(level) => key_hash.with_value(level, form),
+            Source::Text(field) => texts::listed_term(field, form),
+        };
         let deadline = session.budget.deadline();
         let mut left = most;
         let mut answer = Self {
             at: Vec::new(),
             told: Told::of(question),
         };
-        for level in question.levels.iter() {
-            let values = snapshot.values(level, question.key.as_bytes());
+        for source in question.target.sources() {
+            let values = snapshot.values(source, key);
+            let half = values.len() / 2;
             answer.told.is_complete &= values.is_complete();
             let mut terms = Some(Vec::new());
             let mut unchecked = (0, 0);
@@ -220,7 +243,7 @@ impl Answer {
                         return Err(session.budget.out_of_time());
                     }
                     if holds.is_err() || now > until {
-                        answer.told.leave(level, "looking at them takes too long");
+                        answer.told.leave(source, "looking at them takes too long");
                         terms = None;
                         break;
                     }
@@ -231,15 +254,19 @@ impl Answer {
                     let found = terms.get_or_insert_default();
                     if found.len() == left {
                         let why = format!("more than {left} match");
-                        answer.told.leave(level, &why);
+                        answer.told.leave(source, &why);
                         terms = None;
                         break;
                     }
-                    found.push(key.with_value(level, form));
+                    found.push(term(source, form));
                 }
             }
+            if terms.as_ref().is_some_and(|it| it.len() > FEW.max(half)) {
+                answer.told.leave(source, "most of them match");
+                terms = None;
+            }
             left -= terms.as_ref().map_or(0, Vec::len);
-            answer.at.push((level, terms));
+            answer.at.push((source, terms));
         }
         Ok(answer)
     }
@@ -247,7 +274,8 @@ impl Answer {
     fn unknown(question: &Question<'_>) -> Self {
         let mut told = Told::of(question);
         told.unused = Some("the listed values are not known".to_owned());
-        let at = question.levels.iter().map(|level| (level, None)).collect();
+        let sources = question.target.sources().into_iter();
+        let at = sources.map(|source| (source, None)).collect();
         Self { at, told }
     }
 
@@ -264,7 +292,10 @@ impl Answer {
 impl Told {
     fn of(question: &Question<'_>) -> Self {
         Self {
-            attribute: format!("attribute {:?} of {}", question.key, question.levels),
+            attribute: match question.target {
+                Target::Attribute(levels, key) => format!("attribute {key:?} of {levels}"),
+                Target::Text(field) => texts::field_of(field).to_string(),
+            },
             looked_at: 0,
             matching: 0,
             is_complete: true,
@@ -272,9 +303,12 @@ impl Told {
         }
     }
 
-    /// Adds why the values of a level are not used.
-    fn leave(&mut self, level: Level, why: &str) {
-        let why = format!("{why} at the level {}", Levels::one(level));
+    /// Adds why the values of a level, or of a text, are not used.
+    fn leave(&mut self, source: Source, why: &str) {
+        let why = match source {
+            Source::Attribute(level) => format!("{why} at the level {}", Levels::one(level)),
+            Source::Text(_) => why.to_owned(),
+        };
         self.unused = Some(match self.unused.take() {
             Some(before) => format!("{before}; {why}"),
             None => why,

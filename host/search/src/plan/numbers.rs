@@ -4,7 +4,7 @@ use larder_model::storage::Term;
 use larder_model::terms::{Level, Magnitude, NumberKey};
 
 use super::listed::Listed;
-use super::question::Question;
+use super::question::{Question, Target};
 use super::terms_of::{listed_number_term, listed_term, unlisted_terms};
 use crate::predicate::{Leaf, Levels, Predicate};
 use crate::value::{Comparison, Constant, Operand, Relation};
@@ -12,6 +12,8 @@ use crate::value::{Comparison, Constant, Operand, Relation};
 /// The range of an attribute's numbers that comparisons allow.
 #[derive(Clone, Debug)]
 pub(super) struct Numbers<'p> {
+    levels: Levels,
+    key: &'p str,
     /// The comparisons, for values that are listed.
     question: Question<'p>,
     /// The first and the last magnitude; an empty range if they do not ascend.
@@ -64,7 +66,15 @@ impl<'p> Numbers<'p> {
             (Relation::Gt | Relation::Gte, Some((min, _))) => (min, Magnitude::MAX),
         };
         let question = Question::of(leaf)?;
-        Some(Self { question, within })
+        let Target::Attribute(levels, key) = question.target else {
+            return None;
+        };
+        Some(Self {
+            levels,
+            key,
+            question,
+            within,
+        })
     }
 
     /// The comparisons, as a question to the values that are listed.
@@ -74,7 +84,7 @@ impl<'p> Numbers<'p> {
 
     /// Terms of which every fragment with a value in the range has at least one.
     pub(super) fn terms(&self, listed: &Listed<'_>) -> Vec<Term> {
-        let Question { levels, key, .. } = self.question;
+        let (levels, key) = (self.levels, self.key);
         let number = NumberKey::new(key.as_bytes());
         let (first, last) = self.within;
         let mut terms = listed.terms(&self.question, |level| {
@@ -93,12 +103,11 @@ impl<'p> Numbers<'p> {
     fn has_one_value(&self) -> bool {
         [Level::Span, Level::Resource, Level::Scope]
             .into_iter()
-            .any(|level| self.question.levels == Levels::one(level))
+            .any(|level| self.levels == Levels::one(level))
     }
 
     fn is_of_attribute_of(&self, other: &Self) -> bool {
-        let attribute = |it: &Self| (it.question.levels, it.question.key);
-        attribute(self) == attribute(other)
+        (self.levels, self.key) == (other.levels, other.key)
     }
 
     fn narrow(&mut self, leaf: &'p Leaf, other: &Self) {

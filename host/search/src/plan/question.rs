@@ -1,58 +1,86 @@
-//! A question to the distinct values of an attribute: which of them may satisfy some conditions.
+//! A question to the distinct values of an attribute, or to the texts of spans: which of them may satisfy some conditions.
 
+use std::borrow::Cow;
 use std::ptr;
 use std::time::Instant;
 
+use larder_model::dictionary::Source;
+use larder_model::terms::TextField;
+
+use super::MAX_TERMS;
 use super::readings;
 use super::terms_of::forms_in;
+use super::texts::text_field;
 use crate::budget::OutOfTime;
 use crate::predicate::{Leaf, Levels};
-use crate::value::{Operand, Reference, Relation, Value};
+use crate::value::{Members, Operand, Reference, Relation, Value};
 
-/// Conditions on one value of an attribute.
+/// Conditions on one value of an attribute, or on one text.
 #[derive(Clone, Debug)]
 pub(super) struct Question<'p> {
-    pub(super) levels: Levels,
-    pub(super) key: &'p str,
+    pub(super) target: Target<'p>,
     /// Each with whether it has to hold, or not to. Never empty.
     tests: Vec<(&'p Leaf, bool)>,
 }
 
-/// Tells the questions of a predicate apart: by where its first condition stands, and whether it has others.
-pub(super) type Id = (usize, bool);
+/// What the values of a question are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Target<'p> {
+    /// An attribute with this key at one of these levels.
+    Attribute(Levels, &'p str),
+    /// A text that is no attribute.
+    Text(TextField),
+}
+
+/// Tells the questions of a predicate apart: by where its first condition stands, whether that has to hold, and whether it has others.
+pub(super) type Id = (usize, bool, bool);
 
 // === impl Question ===
 
 impl<'p> Question<'p> {
     /// The question of a leaf whose values have no terms of their own in the plan; `None` for any other.
     pub(super) fn of(leaf: &'p Leaf) -> Option<Self> {
-        let is_asked = match leaf {
-            Leaf::Compare(comparison) => comparison.relation != Relation::Eq,
-            Leaf::Regex(..) | Leaf::Words(..) => true,
-            // A short list is searched for by its elements.
-            Leaf::In(Reference::Attribute { levels, .. }, members) => {
-                forms_in(*levels, members).is_none()
+        let target = match leaf {
+            Leaf::Compare(comparison) if comparison.relation != Relation::Eq => {
+                decided_by_value(leaf)
             }
-            _ => false,
+            Leaf::Regex(..) | Leaf::Words(..) => decided_by_value(leaf),
+            // A short list is searched for by its elements.
+            Leaf::In(reference, members) => {
+                let is_long = match reference {
+                    Reference::Attribute { levels, .. } => forms_in(*levels, members).is_none(),
+                    Reference::Field(_) | Reference::Error => is_long(members),
+                };
+                decided_by_value(leaf).filter(|_| is_long)
+            }
+            // An attribute has terms of its presence.
+            Leaf::Exists(reference @ Reference::Field(_)) => Target::of(reference),
+            _ => None,
         };
-        let (levels, key) = decided_by_value(leaf).filter(|_| is_asked)?;
         Some(Self {
-            levels,
-            key,
+            target: target?,
             tests: vec![(leaf, true)],
         })
     }
 
-    /// The question of an attribute that is there, with these conditions not holding.
+    /// The question of something that is there, with these conditions not holding.
     pub(super) fn of_others(exists: &'p Leaf, others: &[&'p Leaf]) -> Option<Self> {
-        let Leaf::Exists(Reference::Attribute { levels, key }) = exists else {
+        let Leaf::Exists(reference) = exists else {
             return None;
         };
         let mut tests = vec![(exists, true)];
         tests.extend(others.iter().map(|leaf| (*leaf, false)));
         Some(Self {
-            levels: *levels,
-            key,
+            target: Target::of(reference)?,
+            tests,
+        })
+    }
+
+    /// The question of a span's name, which every span has, with these conditions on it not holding; `None` without any.
+    pub(super) fn of_other_names(leaves: &[&'p Leaf]) -> Option<Self> {
+        let tests: Vec<_> = leaves.iter().map(|leaf| (*leaf, false)).collect();
+        (!tests.is_empty()).then_some(Self {
+            target: Target::NAME,
             tests,
         })
     }
@@ -68,9 +96,11 @@ impl<'p> Question<'p> {
     }
 
     pub(super) fn id(&self) -> Id {
-        let first = self.tests.first();
-        let place = first.map_or(0, |(leaf, _)| ptr::from_ref(*leaf).addr());
-        (place, self.is_of_several())
+        let (place, holds) = match self.tests.first() {
+            Some((leaf, holds)) => (ptr::from_ref(*leaf).addr(), *holds),
+            None => (0, false),
+        };
+        (place, holds, self.is_of_several())
     }
 
     /// Returns `true` if a value with this string form may satisfy the conditions.
@@ -78,20 +108,57 @@ impl<'p> Question<'p> {
     /// # Errors
     /// If it takes longer than until `deadline`.
     pub(super) fn may_hold(&self, form: &[u8], deadline: Instant) -> Result<bool, OutOfTime> {
-        readings::any_of(form, |value| {
+        let all_hold = |value: &Value<'_>| -> Result<bool, OutOfTime> {
             for (leaf, holds) in &self.tests {
                 if holds_for(leaf, value, deadline)? != *holds {
                     return Ok(false);
                 }
             }
             Ok(true)
-        })
+        };
+        match self.target {
+            Target::Attribute(..) => readings::any_of(form, all_hold),
+            Target::Text(_) => all_hold(&Value::Text(Cow::Borrowed(form))),
+        }
     }
 }
 
-/// The attribute of a leaf that each value decides alone.
-pub(super) fn decided_by_value(leaf: &Leaf) -> Option<(Levels, &str)> {
+// === impl Target ===
+
+impl<'p> Target<'p> {
+    /// The name of a span.
+    pub(super) const NAME: Self = Self::Text(TextField::SpanName);
+
+    /// The target of a reference whose values may be listed; `None` for any other.
+    pub(super) fn of(reference: &'p Reference) -> Option<Self> {
+        match reference {
+            Reference::Attribute { levels, key } => Some(Self::Attribute(*levels, key)),
+            Reference::Field(field) => text_field(*field).map(Self::Text),
+            Reference::Error => None,
+        }
+    }
+
+    /// What is listed of it.
+    pub(super) fn sources(self) -> Vec<Source> {
+        match self {
+            Self::Attribute(levels, _) => levels.iter().map(Source::Attribute).collect(),
+            Self::Text(field) => vec![Source::Text(field)],
+        }
+    }
+
+    /// The key under which it is listed.
+    pub(super) fn key(self) -> &'p [u8] {
+        match self {
+            Self::Attribute(_, key) => key.as_bytes(),
+            Self::Text(_) => b"",
+        }
+    }
+}
+
+/// The target of a leaf that each value decides alone.
+pub(super) fn decided_by_value(leaf: &Leaf) -> Option<Target<'_>> {
     let reference = match leaf {
+        Leaf::SpanName(_) => return Some(Target::NAME),
         Leaf::Compare(comparison) => match comparison.right {
             Operand::Constant(_) => &comparison.left,
             Operand::Reference(_) => return None,
@@ -99,16 +166,19 @@ pub(super) fn decided_by_value(leaf: &Leaf) -> Option<(Levels, &str)> {
         Leaf::In(reference, _) | Leaf::Regex(reference, _) | Leaf::Words(reference, _) => reference,
         _ => return None,
     };
-    match reference {
-        Reference::Attribute { levels, key } => Some((*levels, key)),
-        Reference::Field(_) | Reference::Error => None,
-    }
+    Target::of(reference)
+}
+
+/// Returns `true` if the texts of a list are too many for a clause.
+fn is_long(members: &Members) -> bool {
+    !matches!(members, Members::Text(texts) if texts.len() <= MAX_TERMS)
 }
 
 /// Returns `true` if a leaf that is decided by its value, or asks for one, holds for this one.
 fn holds_for(leaf: &Leaf, value: &Value<'_>, deadline: Instant) -> Result<bool, OutOfTime> {
     Ok(match leaf {
         Leaf::Exists(_) => true,
+        Leaf::SpanName(name) => matches!(value, Value::Text(text) if **text == *name.as_bytes()),
         Leaf::Compare(comparison) => comparison.holds(value, &[]),
         Leaf::In(_, members) => members.contains(value),
         Leaf::Regex(_, pattern) => value.matches(pattern, deadline)?,

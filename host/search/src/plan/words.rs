@@ -10,6 +10,7 @@ use super::hint;
 use super::listed::Listed;
 use super::question::Question;
 use super::terms_of::listed_term;
+use crate::predicate::Levels;
 use crate::words::WordQuery;
 
 /// Most words that are asked for. The longest ones are likely the rarest.
@@ -18,6 +19,7 @@ const MAX_WORDS: usize = 16;
 /// Clauses that every fragment passes in which a text of the attribute has the words. The question is whether it has all of them.
 pub(super) fn clauses(
     question: &Question<'_>,
+    attribute: (Levels, &str),
     query: &WordQuery,
     listed: &Listed<'_>,
 ) -> Vec<Vec<Term>> {
@@ -28,7 +30,7 @@ pub(super) fn clauses(
         .filter(|word| !terms::is_common(word))
         .collect();
     if rare.is_empty() {
-        return vec![hint::of_text(question, listed)];
+        return vec![hint::of_text(question, attribute, listed)];
     }
     rare.sort_unstable_by_key(|word| (Reverse(terms::word_part(word).len()), *word));
     rare.dedup();
@@ -37,18 +39,17 @@ pub(super) fn clauses(
     rare.truncate(most.clamp(1, MAX_WORDS));
     // A text with two words, equal or not, is not a single word.
     let may_be_alone = words.len() == 1;
-    let of_word = |word: &str| clause(question, word, may_be_alone, listed);
+    let of_word = |word: &str| clause(question, attribute, (word, may_be_alone), listed);
     rare.into_iter().map(of_word).collect()
 }
 
 /// Terms of which every fragment has one in which a text of the attribute has the word, or is listed and has all that are asked for.
 fn clause(
     question: &Question<'_>,
-    word: &str,
-    may_be_alone: bool,
+    (levels, key): (Levels, &str),
+    (word, may_be_alone): (&str, bool),
     listed: &Listed<'_>,
 ) -> Vec<Term> {
-    let Question { levels, key, .. } = *question;
     let key_hash = AttributeKey::new(key.as_bytes());
     let word_hash = WordKey::new(key.as_bytes());
     let spellings = may_be_alone.then(|| terms::spellings(word));
@@ -86,7 +87,7 @@ mod tests {
 
     use super::super::{Listed, plan};
     use super::*;
-    use crate::predicate::{Leaf, Levels, Predicate};
+    use crate::predicate::{Leaf, Predicate};
     use crate::testing::{of, op};
     use crate::value::Reference;
 

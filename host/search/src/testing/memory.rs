@@ -130,8 +130,8 @@ impl Memory {
         for batch in &batches {
             if let (Some(listed), Some(dictionary)) = (batch.listed(), &self.dictionary) {
                 let mut contents = Contents::default();
-                for (level, key, form) in listed.values() {
-                    contents.add(level, key, form, listed.day());
+                for (source, key, form) in listed.values() {
+                    contents.add(source, key, form, listed.day());
                 }
                 dictionary.record(contents);
             }

@@ -120,7 +120,7 @@ pub struct Plugin {
 pub struct Ingest {
     /// Indexes the words of attributes, for the operators `phrase` and `fulltext` of filters.
     pub word_terms: bool,
-    /// Lists the values of attributes, for filters that look through them.
+    /// Lists the values of attributes and the texts of spans, for filters that look through them.
     pub dictionary: bool,
 }
 

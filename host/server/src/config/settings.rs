@@ -120,7 +120,7 @@ settings! {
     "ingest.word_terms" .ingest.word_terms: bool, None, Requests, Server,
         "Whether the words of attributes are indexed, for the filters `phrase` and `fulltext`; what was written without is found too, but every text of the key is looked at";
     "ingest.dictionary" .ingest.dictionary: bool, None, Requests, Server,
-        "Whether the values of attributes are listed, as far as there are few, so that filters look through them in place of the spans; what was written without is found too, but looked at";
+        "Whether the values of attributes, names of spans and events, and status messages are listed, as far as there are few, so that filters look through them in place of the spans; what was written without is found too, but looked at";
     "limits.memory" .limits.memory: Size, Some(("1MiB", "4GiB")), Plugin, Tenant,
         "Linear memory of one plugin instance";
     "limits.max_span_bytes" .limits.max_span_bytes: Size, Some(("64KiB", "48MiB")), AtStart, Server,
@@ -188,7 +188,7 @@ settings! {
     "tenancy.max_open" .tenancy.max_open: usize, Some(("1", "1000000")), Requests, Server,
         "The most tenants whose plugin is open at a time; before one more is opened, the one that was called least recently is evicted";
     "tenancy.open_memory" .tenancy.open_memory: Size, Some(("16MiB", "1024TiB")), Requests, Server,
-        "Memory of the open tenants' plugins from which on one is evicted before another is opened";
+        "Memory of the open tenants, of their plugins and of their listed values, from which on one is evicted before another is opened";
     "tenancy.default" .tenancy.default: Option<TenantName>, None, Requests, Server,
         "The tenant of requests without the header; unset refuses them";
     "tenancy.writer_default" .tenancy.writer_default: Option<TenantName>, None, Requests, Server,

@@ -27,7 +27,7 @@ pub struct Tenancy {
     pub idle_timeout: Duration,
     /// The most tenants whose plugin is open at a time.
     pub max_open: usize,
-    /// Memory of the open tenants' plugins from which on one is evicted before another is opened.
+    /// Memory of the open tenants, of their plugins and of their listed values, from which on one is evicted before another is opened.
     pub open_memory: Size,
     /// The tenant of requests without the header. If unset, they are refused.
     pub default: Option<TenantName>,

@@ -14,6 +14,8 @@ use crate::omission::Omission;
 use crate::session::Session;
 use crate::testing::{Memory, limits, run};
 
+mod texts;
+
 /// A dictionary with these values of the attribute `k`.
 fn snapshot<'a>(values: impl IntoIterator<Item = (Level, &'a str)>) -> Snapshot {
     let mut contents = Contents::default();
@@ -82,8 +84,10 @@ fn more_values_than_a_clause_takes_are_asked_for_by_what_they_have_in_common() {
     let text = [&unlisted()[..], &[listed]].concat();
     let pattern = |pattern| on_attribute("regex", untyped(pattern));
     check_listed(&pattern("v"), &known, &[(&[], &text)]);
-    let clauses = planned(&pattern("v[^7]"), &known).search.clauses;
-    assert!(clauses.first().unwrap().len() > 900, "these fit");
+    let clauses = planned(&pattern("v[1-4]"), &known).search.clauses;
+    assert_eq!(clauses.first().unwrap().len(), 469 + 4, "these fit");
+    // They would fit, too, and yet tell hardly any fragment apart.
+    check_listed(&pattern("v[^7]"), &known, &[(&[], &text)]);
 
     // Of two levels the one that has few is asked for by them.
     let both = predicate(regex(filter::attr("k"), string("v")));
@@ -96,6 +100,30 @@ fn more_values_than_a_clause_takes_are_asked_for_by_what_they_have_in_common() {
     // A number, too.
     let different = on_attribute("ne", untyped("w"));
     check_listed(&different, &known, &[(&[], &present())]);
+}
+
+#[test]
+fn most_of_many_values_are_asked_for_by_what_they_have_in_common() {
+    for (count, matching, is_common) in [
+        (64, 64, false),
+        (65, 65, true),
+        (130, 65, false),
+        (129, 65, true),
+        (1000, 500, false),
+        (1000, 501, true),
+    ] {
+        let all: Vec<_> = (0..count)
+            .map(|number| format!("{} {number}", if number < matching { "w" } else { "v" }))
+            .collect();
+        let known = snapshot(all.iter().map(|form| (Level::Span, form.as_str())));
+        let pattern = on_attribute("regex", untyped("w"));
+        let plan = planned(&pattern, &known);
+        let clause = plan.search.clauses.first().unwrap();
+        let of_values = if is_common { 1 } else { matching };
+        assert_eq!(clause.len(), of_values + 4, "{matching} of {count}");
+        let listed = terms::present_listed(Level::Span, b"k");
+        assert_eq!(clause.contains(&listed), is_common);
+    }
 }
 
 #[test]
@@ -227,9 +255,9 @@ fn words_are_asked_for_by_the_values_that_have_all_of_them() {
 
 #[test]
 fn many_values_with_several_words_leave_fewer_words_to_ask_for() {
-    let all: Vec<_> = (0..600)
-        .map(|number| format!("alpha beta {number}"))
-        .collect();
+    let matching = (0..600).map(|number| format!("alpha beta {number}"));
+    let others = (0..700).map(|number| format!("gamma {number}"));
+    let all: Vec<_> = matching.chain(others).collect();
     let known = snapshot(all.iter().map(|form| (Level::Span, form.as_str())));
     let words = predicate(fulltext(attr_at("span", "k"), ["alpha", "beta"]));
     let clauses = planned(&words, &known).search.clauses;

@@ -55,6 +55,13 @@ impl Observers for Noting {
 
 #[async_trait::async_trait]
 impl Observer for Noting {
+    fn admit(&self, _now: u64, batch: &Batch) -> Result<(), storage::Error> {
+        if batch.fragments().any(|it| it.otlp == b"outdated") {
+            return Err(storage::Error::new(ErrorKind::Unavailable, "it is gone"));
+        }
+        Ok(())
+    }
+
     async fn before_write(&self, _now: u64, batches: &[&Batch]) -> Result<(), storage::Error> {
         if *self.0.refuses.lock() {
             return Err(storage::Error::new(ErrorKind::ResourceExhausted, "full"));
@@ -181,6 +188,23 @@ async fn a_write_that_the_observer_refuses_does_not_reach_the_plugin() {
     *bench.notes.refuses.lock() = false;
     tenant.write(batch(1, b"spans")).await.unwrap();
     assert_eq!(services(&tenant).await, ["guest"]);
+}
+
+#[tokio::test]
+async fn a_write_that_the_observer_does_not_admit_is_refused_without_its_neighbours() {
+    let bench = Bench::new(replicated()).await;
+    let tenant = bench.open().await;
+    let write = |otlp: &'static [u8]| tenant.write(batch(1, otlp));
+    // Joined: all wait before the writer has its turn.
+    let (one, outdated, other) = tokio::join!(write(b"one"), write(b"outdated"), write(b"other"));
+    assert_eq!(outdated.unwrap_err().message(), "it is gone");
+    one.unwrap();
+    other.unwrap();
+    // One that is refused alone is no write.
+    write(b"outdated").await.unwrap_err();
+    let mut told = bench.notes.take();
+    told.retain(|it| it != "counted");
+    assert_eq!(told, ["open t", "before 2", "after"]);
 }
 
 /// What a killed instance has begun may still be stored until the next one has fenced it.

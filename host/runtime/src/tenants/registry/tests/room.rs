@@ -1,7 +1,47 @@
 //! The bounds of open tenants: the one that was called least recently is evicted for another.
 
+use std::sync::Weak;
+
+use larder_model::storage::{Batch, Keep, Observer, Observers, Statistics, StorageSource};
+
 use super::*;
 use crate::sandbox::{Runtime, RuntimeConfig};
+
+/// An observer that holds a GiB of each tenant.
+struct Heavy;
+
+#[async_trait::async_trait]
+impl Observers for Heavy {
+    async fn open(
+        &self,
+        _: &str,
+        _: Arc<dyn Keep>,
+        _: Weak<dyn StorageSource>,
+    ) -> Arc<dyn Observer> {
+        Arc::new(Self)
+    }
+}
+
+#[async_trait::async_trait]
+impl Observer for Heavy {
+    async fn before_write(&self, _: u64, _: &[&Batch]) -> Result<(), storage::Error> {
+        Ok(())
+    }
+
+    fn after_write(&self) {}
+
+    fn counted(&self, _: u64, _: &Statistics) {}
+
+    async fn forget(&self, _: Arc<dyn Keep>) -> Result<(), storage::Error> {
+        Ok(())
+    }
+
+    async fn close(&self) {}
+
+    fn memory(&self) -> u64 {
+        1 << 30
+    }
+}
 
 fn many() -> Options {
     Options {
@@ -94,6 +134,33 @@ async fn the_memory_of_open_tenants_is_bounded() {
     let refused = registry.open("d").await.err().unwrap();
     assert_eq!(refused.kind(), ErrorKind::ResourceExhausted);
     assert_eq!(refused.setting(), Some("tenancy.open_memory"));
+}
+
+#[tokio::test]
+async fn what_the_host_holds_of_open_tenants_counts_as_their_memory() {
+    for (is_observed, open) in [(false, &["a", "b"][..]), (true, &["b"])] {
+        let kv = Arc::new(MemoryDriver::new());
+        let host = Host {
+            observers: is_observed.then(|| Arc::new(Heavy) as Arc<dyn Observers>),
+            ..host(&kv)
+        };
+        let file = GuestFile::new(&Guest::new().replicated().build());
+        let settings = file.settings(plugin::Limits::default());
+        let component = Component::load(&host, settings, LoadChecks::Open).await;
+        let options = Options {
+            open_memory: 1 << 30,
+            ..many()
+        };
+        let tenants = Tenants::start(of_all(component.unwrap()), options).await;
+        let registry = Registry {
+            tenants: tenants.unwrap(),
+            kv,
+        };
+        for tenant in ["a", "b"] {
+            registry.services(tenant).await;
+        }
+        assert_eq!(open_ones(&registry).await, open);
+    }
 }
 
 /// Of eight instances, six may be writers. Each tenant that is read has a reader as well, for which another tenant is evicted.
