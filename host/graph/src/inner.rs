@@ -37,8 +37,8 @@ pub(crate) struct Inner {
     late_counts: HashMap<Bucket, usize>,
     /// When each late trace was last written to, as a number, and when it became late.
     pub(crate) late_marks: HashMap<TraceId, (u64, u64)>,
-    /// True if the last job that was no upkeep took late traces in.
-    pub(crate) was_late: bool,
+    /// The kind of the last job that was no upkeep.
+    pub(crate) turn: Turn,
     /// The time when the clock was looked at last.
     pub(crate) clock: u64,
     /// A time that is no earlier than any of those of the entries.
@@ -66,6 +66,15 @@ pub(crate) struct Inner {
     pub(crate) worked: Duration,
 }
 
+/// A kind of work, of those that take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Late traces were taken in.
+    Late,
+    /// Anything else.
+    Other,
+}
+
 // === impl Inner ===
 
 impl Inner {
@@ -81,7 +90,7 @@ impl Inner {
             written: HashMap::new(),
             late_counts: HashMap::new(),
             late_marks: HashMap::new(),
-            was_late: false,
+            turn: Turn::Other,
             clock: 0,
             latest: 0,
             number: 0,

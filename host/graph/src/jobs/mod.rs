@@ -13,7 +13,7 @@ use larder_model::storage::Error;
 
 use crate::bucket::{Bucket, Day};
 use crate::config::nanos;
-use crate::inner::Inner;
+use crate::inner::{Inner, Turn};
 use crate::record::Damage;
 use crate::shared::Shared;
 use crate::state::{Entry, Phase};
@@ -179,7 +179,7 @@ impl Shared {
             } else {
                 oldest.saturating_add(nanos(self.config.late_wait))
             };
-            let rank = if inner.was_late {
+            let rank = if inner.turn == Turn::Late {
                 Rank::LateAgain
             } else {
                 Rank::Late
@@ -279,8 +279,8 @@ impl Inner {
     /// Notes whether late traces are taken in now.
     fn begins(&mut self, job: Job) {
         match job {
-            Job::Late => self.was_late = true,
-            Job::Settle(_) | Job::Backfill | Job::Day(_) => self.was_late = false,
+            Job::Late => self.turn = Turn::Late,
+            Job::Settle(_) | Job::Backfill | Job::Day(_) => self.turn = Turn::Other,
             Job::SaveHead
             | Job::Tidy
             | Job::Reopen(_)

@@ -29,6 +29,9 @@ enum Lies {
     Across,
 }
 
+/// Says whether a row counts.
+type CountsRow<'a> = dyn Fn(&Row<'_>) -> bool + Sync + 'a;
+
 // === impl Sums ===
 
 impl Sums {
@@ -171,7 +174,7 @@ impl Kept {
         &self,
         (stored, head): (&Stored, &Head),
         pages: &[u32],
-        (counts, counts_row): (&mut [u64], &(dyn Fn(&Row<'_>) -> bool + Sync)),
+        (counts, counts_row): (&mut [u64], &CountsRow<'_>),
     ) -> Result<(), Damage> {
         let mut each = |number, bytes: &[u8]| {
             let mut page = Page::decode(number, bytes)?;
