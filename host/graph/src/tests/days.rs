@@ -169,7 +169,9 @@ fn sums_whose_group_is_gone_or_damaged_are_made_anew_and_their_records_count() {
                 if is_gone {
                     values.clear();
                 }
-                values.values_mut().for_each(|value| value[3] ^= 1);
+                for value in values.values_mut() {
+                    value[3] ^= 1;
+                }
             }
         }
         restart(&mut world);

@@ -81,7 +81,7 @@ fn a_condition_on_a_text_is_asked_for_by_the_texts_that_satisfy_it() {
     for (filter, of, texts) in [
         (regex(name(), string("P")), NAME, &["POST", "PUT"][..]),
         (regex(name(), string("patch")), NAME, &[]),
-        (filter::lt(name(), string("H")), NAME, &["GET"]),
+        (lt(name(), string("H")), NAME, &["GET"]),
         (fulltext(name(), ["put"]), NAME, &["PUT"]),
         (
             regex(message(), string("ref.*d$")),
