@@ -2,7 +2,8 @@
 //!
 //! Retention drops what was written first, and the plugin tells the time of the oldest write that is left. If the clock was ahead for a
 //! while, what was written then has a later time than what came after it, and goes before. So once the clock has gone back, all that was
-//! written before counts as written just before the next write at the latest, and times are in the order of the writes again.
+//! written before counts as written just before the next write at the latest, and times are in the order of the writes again. The plugin
+//! goes on to tell the times that it was given.
 
 use std::sync::Arc;
 
@@ -14,6 +15,17 @@ use crate::state::{Before, Entry, Phase, Record, Settling};
 
 /// The time by which a write may be told of later than it was begun, in nanoseconds, and more.
 const TOLERANCE: u64 = 1_000_000_000;
+/// Times that the clock went back which are told from each other.
+const MOST_TIMES: usize = 16;
+
+/// The times that writes had which count as earlier now, since this process has seen the clock go back.
+#[derive(Debug, Default)]
+pub(crate) struct WentBack {
+    /// The latest time of a write since the clock went back last.
+    newest: u64,
+    /// The time of the first write after the clock went back, and the latest one before, of each time that it did.
+    times: Vec<(u64, u64)>,
+}
 
 // === impl Inner ===
 
@@ -46,7 +58,7 @@ impl Inner {
     /// are none unless the clock has gone back.
     pub(crate) fn lower_durably(&mut self, now: u64) -> Vec<KeepChange> {
         let oldest = &mut self.state.drops.oldest;
-        *oldest = oldest.map(|it| it.min(now));
+        *oldest = oldest.map(|it| if it > now { now.saturating_sub(1) } else { it });
         if self.latest <= now {
             return Vec::new();
         }
@@ -60,17 +72,56 @@ impl Inner {
         changes.collect()
     }
 
-    /// Lowers the times that are later than this one.
+    /// Lowers the times that are later than this one, which is that of a write.
     pub(crate) fn lower(&mut self, now: u64) {
+        self.went_back.written(now);
         if self.latest <= now {
             return;
         }
         self.latest = now;
+        // No time is later, so this makes the same records suspect, and not all that come for as long as the clock was ahead.
+        let before = now.saturating_add(1);
+        if self.state.drops.before > before {
+            self.state.drops.before = before;
+            self.is_head_saved = false;
+        }
         let is_later = |entry: &Entry| entry.latest() > now;
         if self.state.buckets.values().any(is_later) {
             let entries = self.state.buckets_mut().values_mut();
             entries.for_each(|entry| entry.lower(now));
         }
+    }
+}
+
+// === impl WentBack ===
+
+impl WentBack {
+    /// Notes the time of a write.
+    fn written(&mut self, now: u64) {
+        let before = std::mem::replace(&mut self.newest, now);
+        if before <= now {
+            return;
+        }
+        let mut latest = before;
+        for (first, last) in &mut self.times {
+            *first = now.min(*first);
+            latest = latest.max(*last);
+        }
+        if self.times.len() < MOST_TIMES {
+            self.times.push((now, before));
+        } else {
+            let first = self.times.iter().map(|it| it.0).min();
+            self.times = vec![(first.unwrap_or(now), latest)];
+        }
+    }
+
+    /// The time, or an earlier one, that the oldest write counts as which is stored, of which the plugin tells this time.
+    pub(crate) fn lowered(&mut self, told: u64) -> u64 {
+        // Nothing is left of what was written before the clock went back.
+        self.times.retain(|(_, last)| told <= *last);
+        let times = self.times.iter().filter(|(first, _)| *first <= told);
+        let lowered = times.map(|(first, _)| first.saturating_sub(1)).min();
+        lowered.unwrap_or(told)
     }
 }
 
@@ -124,5 +175,35 @@ impl Entry {
             }
             Phase::Open | Phase::Settled(_) => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_a_clock_that_was_ahead_counts_as_one_before_all_writes_after_it() {
+        let mut went_back = WentBack::default();
+        for now in [100, 50, 60, 40, 200, 150] {
+            went_back.written(now);
+        }
+        // What was written at 100 is older than what was written at 50, and so at 40.
+        for (told, lowered) in [(30, 30), (40, 39), (60, 39), (100, 39), (150, 149)] {
+            assert_eq!(went_back.lowered(told), lowered);
+        }
+        assert_eq!(went_back.lowered(201), 201);
+        assert_eq!(went_back.lowered(60), 60, "nothing is left from before");
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_any_number_of_times_takes_no_more_memory() {
+        let mut went_back = WentBack::default();
+        for time in 1..1000 {
+            went_back.written(10 * time);
+            went_back.written(10 * time - 5);
+        }
+        assert!(went_back.times.len() <= MOST_TIMES);
+        assert_eq!(went_back.lowered(9_900), 4);
     }
 }

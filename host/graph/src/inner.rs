@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use larder_model::storage::{Batch, Dropped, Keep, Statistics, TraceId};
 
 use crate::bucket::Bucket;
+use crate::clock::WentBack;
 use crate::config::Config;
 use crate::days::Days;
 use crate::entries::Loaded;
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) clock: u64,
     /// A time that is no earlier than any of those of the entries.
     pub(crate) latest: u64,
+    pub(crate) went_back: WentBack,
     /// The last number given to anything.
     number: u64,
     statistics: Option<Statistics>,
@@ -93,6 +95,7 @@ impl Inner {
             turn: Turn::Other,
             clock: 0,
             latest: 0,
+            went_back: WentBack::default(),
             number: 0,
             statistics: None,
             dropped: 0,
@@ -119,6 +122,7 @@ impl Inner {
         });
         self.is_unreadable = false;
         self.statistics = Some(Statistics::default());
+        self.went_back = WentBack::default();
         self.remains.clear();
         self.has_orphans = false;
     }
@@ -271,13 +275,18 @@ impl Inner {
         let is_first = self.statistics.is_none();
         let before = self.statistics.replace(*statistics).unwrap_or_default();
         let has_dropped = statistics.dropped_since(&before) != Dropped::default();
+        let (told, told_before) = (statistics.oldest_write, before.oldest_write);
+        // Nothing of which the state tells the time was written later.
+        let newest = now.max(self.latest);
         let drops = &mut self.state.drops;
         // A time that has not come is one of a clock that was ahead. What was written after that may be older.
-        drops.oldest = statistics.oldest_write.map(|oldest| oldest.min(now));
+        drops.oldest = told.map(|it| self.went_back.lowered(it).min(now));
         let was_unknown = drops.is_unknown;
-        let bound = match drops.oldest {
+        let bound = match told.map(|it| it.min(newest)) {
             // Of what was written at the same time some may be gone and some not.
             Some(oldest) if has_dropped => oldest.saturating_add(TIME_STEP),
+            // It may be one of a clock that was ahead, for as long as that was.
+            Some(_) if told == told_before => 0,
             Some(oldest) => oldest,
             // Before the plugin was opened it may have dropped anything.
             None => {

@@ -166,6 +166,12 @@ impl State {
         without
     }
 
+    /// The first of the buckets without an entry that come before this one without others between.
+    pub(crate) fn first_without_entry(&self, last: Bucket) -> Bucket {
+        let before = self.buckets.range(..last).next_back();
+        before.map_or(Bucket(0), |(bucket, _)| Bucket(bucket.0 + 1))
+    }
+
     /// The runs of buckets without entries, from one bucket to another.
     pub(crate) fn gaps(&self, first: Bucket, last: Bucket) -> Vec<(Bucket, Bucket)> {
         let mut gaps = Vec::new();

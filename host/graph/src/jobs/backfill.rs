@@ -33,7 +33,7 @@ pub(super) async fn backfill(shared: &Shared) -> Outcome {
     let epoch = shared.inner.lock().epoch;
     let (mut reach, mut doublings) = (1_u32, 0);
     loop {
-        let frontier = {
+        let (start, frontier) = {
             // No write is under way, so what was left unmarked before is visible, or will never be.
             let _gate = shared.gate().await;
             let mut inner = shared.inner.lock();
@@ -48,9 +48,10 @@ pub(super) async fn backfill(shared: &Shared) -> Outcome {
                 inner.move_frontier(frontier, without_entry);
                 continue;
             }
-            frontier
+            // What is settled need not be read again to find what is not.
+            (inner.state.first_without_entry(frontier), frontier)
         };
-        let first = Bucket(frontier.0.saturating_sub(reach - 1));
+        let first = Bucket(frontier.0.saturating_sub(reach - 1)).max(start);
         match look(shared, first.to(frontier), FIRST_LIMIT << doublings).await? {
             Spans::None => {
                 let mut inner = shared.inner.lock();

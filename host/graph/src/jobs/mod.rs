@@ -140,8 +140,9 @@ impl Shared {
         if inner.has_statistics() && inner.backfills_from(&self.config).is_some() {
             next.add(&inner, now, (Rank::Backfill, Job::Backfill), 0);
         }
-        // To find them takes a look at all buckets.
-        if next.job.is_none() && inner.has_statistics() && !inner.state.drops.is_unknown {
+        // To find them takes a look at all buckets, so they are looked for only where they would be first.
+        let is_next = next.job.is_none_or(|it| it.0 > Rank::Days);
+        if is_next && inner.has_statistics() && !inner.state.drops.is_unknown {
             for (day, at) in inner.days_to_make(&self.config) {
                 next.add(&inner, now, (Rank::Days, Job::Day(day)), at);
             }

@@ -98,6 +98,7 @@ pub(super) async fn reopen(shared: &Shared, bucket: Bucket) -> Outcome {
             opened: now,
             phase: Phase::Open,
         };
+        inner.latest = inner.latest.max(now);
         (inner.state.series, inner.epoch, entry)
     };
     let change = put_bucket(series, bucket, &entry);

@@ -1,5 +1,6 @@
 //! Bounds of the state: a client may write into any number of buckets.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
@@ -98,6 +99,24 @@ fn what_comes_without_room_while_the_rest_is_settled_is_not_missed() {
         world.check_all();
         assert_eq!(world.reads(), 0, "after {pieces} pieces");
     }
+}
+
+#[test]
+fn what_is_settled_is_not_read_again_to_find_what_had_no_room() {
+    let mut world = bounded(100, 30);
+    world.write(twenty());
+    world.settle();
+    world.config.most_open = 0;
+    world.restart();
+    world.settle();
+    world.write(call(50, START + 100 * BUCKET));
+    let before = world.memory.reads.load(Ordering::Relaxed);
+    world.settle();
+    let reads = world.memory.reads.load(Ordering::Relaxed) - before;
+    // There are twenty settled buckets before it, and time between them.
+    assert!(reads < 10, "{reads}");
+    assert_eq!(world.reads(), 0);
+    world.check_all();
 }
 
 /// A world with room for eight buckets, and with traces in five near to now and in ten far from it, which were written later.

@@ -235,3 +235,29 @@ fn a_day_is_not_added_up_while_older_traces_of_it_may_be_found() {
     assert_eq!(groups(&world).len(), 1);
     world.check_all();
 }
+
+#[test]
+fn a_flow_of_late_traces_does_not_hold_up_the_sums_of_a_day() {
+    let mut world = settled();
+    world.config.late_traces = 1;
+    restart(&mut world);
+    let other = START - 1000 * BUCKET;
+    world.write(call(500, other));
+    world.settle();
+    world.write(call(100, START + SECOND));
+    world.work();
+    assert_eq!(groups(&world), [""; 0], "its records have changed");
+    for number in 1000.. {
+        world.write(call(number, other));
+        world.pass(Duration::from_mins(1));
+        world.step();
+        if !groups(&world).is_empty() {
+            break;
+        }
+        assert!(number < 2000, "they are never made");
+    }
+    assert!(world.graph.figures().late_traces > 0);
+    world.check_all();
+    world.settle();
+    world.check_all();
+}

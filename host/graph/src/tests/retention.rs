@@ -321,3 +321,65 @@ fn nothing_waits_for_the_time_of_a_clock_that_was_ahead() {
     world.settle();
     assert_eq!(world.reads(), 0);
 }
+
+#[test]
+fn what_goes_after_the_clock_has_gone_back_and_before_the_next_write_is_gone() {
+    let mut world = with_a_clock_ahead();
+    world.pass(Duration::from_mins(1));
+    world.write(call(2, START + 3 * BUCKET));
+    world.settle();
+    world.back(YEAR);
+    for _ in 0..2 {
+        world.drop_oldest(1);
+        world.check_all();
+        world.settle();
+        world.check_all();
+    }
+    assert_eq!(world.dependencies(START, START + BUCKET), []);
+    // The records of what comes now are not suspect because of that.
+    world.write(call(3, START + 5 * BUCKET));
+    world.settle();
+    world.pass(Duration::from_hours(1));
+    world.write(call(4, START + 7 * BUCKET));
+    world.settle();
+    world.drop_oldest(1);
+    let figures = world.graph.figures();
+    assert!(figures.suspect_buckets < 3, "{figures:?}");
+    world.check_all();
+}
+
+/// A world in which trace 1 was written while the clock was ahead, and trace 2 after it, and whose plugin tells the time of trace 1.
+fn with_a_time_that_has_not_come(ahead: Duration) -> World {
+    let mut world = World::new();
+    world.is_exclusive = true;
+    world.settle();
+    world.pass(ahead);
+    world.write(call(1, START));
+    world.back(ahead);
+    world.write(call(2, START + 3 * BUCKET));
+    world.settle();
+    assert_eq!(world.reads(), 0);
+    world
+}
+
+#[test]
+fn a_time_of_a_clock_that_was_ahead_hides_no_loss_while_the_plugin_tells_it() {
+    for ahead in [Duration::from_hours(1), YEAR] {
+        let mut world = with_a_time_that_has_not_come(ahead);
+        world.write(call(3, START + 5 * BUCKET));
+        for _ in 0..2 {
+            world.drop_oldest_trace();
+            world.check_all();
+        }
+        let left = world.dependencies(START, START + 4 * BUCKET);
+        assert_eq!(left, [], "{ahead:?}");
+    }
+}
+
+#[test]
+fn a_time_that_has_not_come_is_no_loss_each_time_that_it_is_told() {
+    let world = with_a_time_that_has_not_come(YEAR);
+    world.count();
+    assert_eq!(world.graph.figures().suspect_buckets, 0);
+    assert_eq!(world.reads(), 0);
+}

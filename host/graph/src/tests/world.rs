@@ -284,17 +284,16 @@ impl World {
     pub(super) fn count(&self) {
         let traces = self.memory.traces();
         let kept = traces.iter().zip(&self.writes);
-        let oldest = kept.filter(|(id, _)| id.is_some()).map(|it| *it.1).min();
+        let mut times = kept.filter(|(id, _)| id.is_some()).map(|it| *it.1);
+        // `memory` tells the time of its oldest trace, in whole seconds.
+        let oldest = if self.is_exclusive {
+            times.next().map(|it| it / SECOND * SECOND)
+        } else {
+            times.min()
+        };
         let statistics = Statistics {
             evicted_spans: self.evicted,
-            // `memory` tells whole seconds.
-            oldest_write: oldest.filter(|_| self.tells_oldest).map(|it| {
-                if self.is_exclusive {
-                    it / SECOND * SECOND
-                } else {
-                    it
-                }
-            }),
+            oldest_write: oldest.filter(|_| self.tells_oldest),
             ..Statistics::default()
         };
         self.graph.counted(self.now(), &statistics);
