@@ -3,7 +3,6 @@
 //! Matches are returned in the order of their [`Key`]s, and a page ends with the key to resume from. Segments, chunks and entries
 //! wholly below that key have not been opened yet, and matches above it are skipped. Only those that span the key are opened twice.
 
-use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
@@ -85,9 +84,8 @@ pub(crate) fn page(
     });
     engine.follow()?;
     let mut clauses: Vec<_> = search.clauses.iter().map(|it| shorts(it)).collect();
-    // A clause with several alternatives asks for an attribute, which is likely rarer than a service. If it has no match, the lookup
-    // of the service is saved.
-    clauses.sort_by_key(|clause| Reverse(clause.len()));
+    // Entries are asked for the clauses that cost least first. Segments order them on their own, as each has other terms.
+    clauses.sort_by_key(Vec::len);
     let mut page = SearchPage {
         store: &mut engine.store,
         views: &mut engine.views,

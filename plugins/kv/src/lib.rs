@@ -16,6 +16,7 @@
 //! | `frame`, `codec` | the frame and the primitives of all values |
 //! | `store`, `cache` | values verified as they are read, in a bounded cache |
 //! | `check`, `repair` | checks a whole store for damage, and repairs it |
+//! | `seek` | searches in sorted slices |
 //! | `limits`, `handle` | settings and sizes; handles of fragments |
 //!
 //! `README.md` has the format byte by byte.
@@ -44,6 +45,7 @@ mod operations;
 mod read;
 mod repair;
 mod seal;
+mod seek;
 mod segment;
 mod store;
 mod table;

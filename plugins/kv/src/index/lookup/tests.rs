@@ -1,0 +1,191 @@
+//! Searches with clauses of up to 1,024 terms, compared with a plain list, and the pages that they read.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use larder_plugin::kv::{Change, Error, Key, Object, Page};
+use larder_plugin::testing::random::{self, step_of_many_terms, term};
+use larder_plugin::testing::{self, Harness, Scan, batch, environment, fragment, kv, with_kv};
+use larder_plugin::{Environment, Plugin, Role, Search};
+use proptest::prelude::*;
+
+use crate::{Kv, Shape};
+
+/// A term that every fragment has.
+const SERVICE: u64 = 1;
+/// The first of the terms that one fragment each has, in the order written.
+const VALUE: u64 = 10_000;
+/// The first of the terms that no fragment has.
+const ABSENT: u64 = 90_000;
+/// The number of fragments of [`segment`].
+const FRAGMENTS: u64 = 3000;
+
+/// Makes many pages of a few terms each, and runs of a few fragments each.
+fn shape() -> Shape {
+    Shape {
+        page: 300,
+        run: 64,
+        group_spans: 1,
+        find_few: 8,
+        ..Shape::default()
+    }
+}
+
+fn search<C: IntoIterator<Item = u64>>(clauses: impl IntoIterator<Item = C>) -> Search {
+    let terms = |clause: C| clause.into_iter().map(term).collect();
+    Search {
+        clauses: clauses.into_iter().map(terms).collect(),
+        ..Search::all()
+    }
+}
+
+/// Returns the numbers of terms in the order in which they are stored.
+fn stored_order(numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
+    let mut numbers: Vec<u64> = numbers.into_iter().collect();
+    numbers.sort_by_key(|number| term(*number));
+    numbers
+}
+
+/// The model of `kv`, with the kinds of the values that are read.
+#[derive(Default)]
+struct Reads(RefCell<Vec<u8>>);
+
+impl testing::Kv for Reads {
+    fn put(&self, objects: &[Object]) -> Result<(), Error> {
+        kv::put(objects)
+    }
+
+    fn commit(&self, partition: &str, changes: &[Change]) -> Result<(), Error> {
+        kv::commit(partition, changes)
+    }
+
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let kinds = keys.iter().filter_map(|key| key.sort.first());
+        self.0.borrow_mut().extend(kinds);
+        kv::get(keys)
+    }
+
+    fn scan(&self, partition: &str, scan: Scan<'_>) -> Result<Page, Error> {
+        let (entries, bytes) = (scan.max_entries, scan.max_bytes);
+        kv::scan(partition, scan.range, scan.direction, entries, bytes)
+    }
+
+    fn reclaim(&self, partition: &str) -> Result<(), Error> {
+        kv::reclaim(partition)
+    }
+
+    fn writers(&self) -> Result<Vec<String>, Error> {
+        kv::writers()
+    }
+
+    fn partitions(&self) -> Result<Vec<String>, Error> {
+        kv::partitions()
+    }
+}
+
+/// Writes one segment: every fragment has the service and a value, and every second one another common term.
+fn segment() {
+    kv::reset();
+    let mut writer = Kv::open_with(&environment(&[]), shape()).unwrap();
+    let fragments = (0..FRAGMENTS).map(|n| {
+        fragment(n.into())
+            .starts(n, n)
+            .terms([SERVICE, VALUE + n, 2 + n % 2].map(term))
+    });
+    writer.write(1, vec![batch(fragments)]).unwrap();
+    while writer.maintain(1, kv::stored_bytes()).unwrap() {}
+}
+
+/// Searches as a new reader, and returns how many matches it finds, and how many pages of terms and of runs it reads.
+fn reads(search: &Search) -> (usize, usize, usize) {
+    let environment = Environment {
+        role: Role::Reader,
+        ..environment(&[])
+    };
+    let reads = Rc::new(Reads::default());
+    let found = with_kv(Rc::clone(&reads) as Rc<dyn testing::Kv>, || {
+        let mut reader = Kv::open_with(&environment, shape()).unwrap();
+        let page = reader.find(search, None, 60_000).unwrap();
+        assert_eq!(page.resume, None);
+        page.found.len()
+    });
+    let kinds = reads.0.borrow();
+    let count = |kind: u8| kinds.iter().filter(|it| **it == kind).count();
+    (found, count(b'k'), count(b'r'))
+}
+
+#[test]
+fn a_clause_without_a_match_saves_the_lookup_of_a_long_one() {
+    segment();
+    let long: Vec<u64> = (VALUE..VALUE + 1024).collect();
+    let (found, terms, _) = reads(&search([vec![SERVICE], long.clone()]));
+    assert_eq!(found, 1024);
+    assert!(terms > 40, "{terms} pages of terms");
+    // Whatever the order of the clauses, also if the long one has no match itself.
+    let absent: Vec<u64> = (ABSENT + 1..ABSENT + 1025).collect();
+    for long in [long, absent] {
+        for clauses in [
+            [vec![SERVICE], long.clone(), vec![ABSENT]],
+            [long.clone(), vec![ABSENT], vec![SERVICE]],
+        ] {
+            let (found, terms, runs) = reads(&search(clauses));
+            assert_eq!((found, runs), (0, 0));
+            assert!(terms <= 2, "{terms} pages of terms");
+        }
+    }
+}
+
+#[test]
+fn clauses_without_a_common_fragment_save_the_lookup_of_a_long_one() {
+    segment();
+    let long: Vec<u64> = (VALUE..VALUE + 1024).collect();
+    let disjoint = [long.clone(), vec![VALUE + 4], vec![VALUE + 5]];
+    let (found, terms, runs) = reads(&search(disjoint));
+    assert_eq!((found, runs), (0, 0));
+    assert!(terms <= 2, "{terms} pages of terms");
+    // The value's fragment has not the common term, whose list is long.
+    let (found, terms, runs) = reads(&search([long, vec![VALUE + 4], vec![3]]));
+    assert_eq!((found, runs), (0, 1));
+    assert!(terms <= 2, "{terms} pages of terms");
+}
+
+#[test]
+fn a_long_clause_is_looked_up_until_every_fragment_left_has_it() {
+    segment();
+    let long = stored_order(VALUE..VALUE + 1024);
+    let (first, last) = (*long.first().unwrap(), *long.last().unwrap());
+    let (found, terms, _) = reads(&search([vec![first], long.clone()]));
+    assert_eq!((found, terms), (1, 1));
+    let (found, terms, _) = reads(&search([vec![last], long.clone()]));
+    assert_eq!(found, 1);
+    assert!(terms > 40, "{terms} pages of terms");
+    let beyond = [vec![VALUE + 2000], long];
+    assert_eq!(reads(&search(beyond)).0, 0);
+}
+
+#[test]
+fn each_page_of_a_long_clause_is_read_once() {
+    segment();
+    let pages = kv::keys().iter().filter(|it| it.sort[0] == b'k').count();
+    let long = (VALUE..VALUE + 1024).chain(ABSENT..ABSENT + 1000);
+    let (found, terms, _) = reads(&search([long]));
+    assert_eq!(found, 1024);
+    assert!(terms <= pages, "{terms} reads of {pages} pages");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn it_finds_what_a_plain_list_has(
+        steps in prop::collection::vec(step_of_many_terms(), 1..30),
+        (page, run, few) in (1..400_usize, 1..40_usize, 0..20_usize),
+    ) {
+        kv::reset();
+        let shape = Shape { page, run, find_few: few, group_spans: 50, fan: 2, ..shape() };
+        let plugin = Kv::open_with(&environment(&[]), shape).unwrap();
+        random::run(&mut Harness::new(plugin), steps, 0, |_| {});
+    }
+}
