@@ -21,6 +21,8 @@ use crate::view::View;
 
 /// The most sightings on a page, whatever limit the host asks for.
 const MAX_FOUND: u32 = 1 << 16;
+/// The number of values read from `kv` by a lookup that count for a step.
+const LOADS_PER_STEP: usize = 4;
 
 /// A match, or a source of matches, with the newest key that it can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +69,9 @@ struct SearchPage<'a> {
     /// The page needs no matches at or below this key, as it has enough above it.
     below: Option<Key>,
     steps: usize,
+    /// The most steps that the values read by one lookup count for. The chunks that it finds have to be opened too: the next page would
+    /// look up the same again.
+    lookup_steps: usize,
     /// Copied from [`Shape::find_few`](crate::limits::Shape::find_few).
     few: usize,
 }
@@ -102,6 +107,7 @@ pub(crate) fn page(
         spare: engine.shape.find_spare,
         below: None,
         steps: engine.shape.find_steps,
+        lookup_steps: engine.shape.find_steps / 2,
         few: engine.shape.find_few,
     };
     page.begin()?;
@@ -238,14 +244,17 @@ impl SearchPage<'_> {
             return Ok(());
         };
         let header = view.header(segment.number)?;
-        self.steps = self.steps.saturating_sub(1 + self.clauses.len());
         let writer = &view.writer;
+        let loads = self.store.loads;
         let looked_up = Postings::look_up(
             self.store,
             writer,
             (&segment, &header),
             (&self.clauses, self.few),
         );
+        let loads = (self.store.loads - loads) / LOADS_PER_STEP;
+        let steps = 1 + self.clauses.len() + loads.min(self.lookup_steps);
+        self.steps = self.steps.saturating_sub(steps);
         let Some(postings) = looked_up? else {
             return Ok(());
         };

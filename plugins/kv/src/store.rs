@@ -35,6 +35,8 @@ pub(crate) struct Store {
     cache: Cache,
     /// Blocks have their own cache, so that reading many spans does not evict the values that every search needs.
     blocks: Cache,
+    /// The number of values that were not cached when they were read.
+    pub(crate) loads: usize,
 }
 
 /// Objects that are buffered for `put`.
@@ -52,6 +54,7 @@ impl Store {
         Self {
             cache: Cache::new(cache_bytes / 4 * 3),
             blocks: Cache::new(cache_bytes / 4),
+            loads: 0,
         }
     }
 
@@ -76,6 +79,7 @@ impl Store {
         if let Some(value) = cache.get(&key) {
             return Ok(value);
         }
+        self.loads += 1;
         let value = Self::load(writer, area, kind, number)?;
         cache.insert(key, value.clone());
         Ok(value)

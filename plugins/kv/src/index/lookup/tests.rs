@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 use larder_plugin::kv::{Change, Error, Key, Object, Page};
@@ -52,6 +53,12 @@ fn stored_order(numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
 #[derive(Default)]
 struct Reads(RefCell<Vec<u8>>);
 
+impl Reads {
+    fn count(&self, kind: u8) -> usize {
+        self.0.borrow().iter().filter(|it| **it == kind).count()
+    }
+}
+
 impl testing::Kv for Reads {
     fn put(&self, objects: &[Object]) -> Result<(), Error> {
         kv::put(objects)
@@ -85,11 +92,10 @@ impl testing::Kv for Reads {
     }
 }
 
-/// Writes one segment: every fragment has the service and a value, and every second one another common term.
-fn segment() {
-    kv::reset();
+/// Writes a segment of these fragments: every one has the service and a value, and every second one another common term.
+fn write(numbers: Range<u64>) {
     let mut writer = Kv::open_with(&environment(&[]), shape()).unwrap();
-    let fragments = (0..FRAGMENTS).map(|n| {
+    let fragments = numbers.map(|n| {
         fragment(n.into())
             .starts(n, n)
             .terms([SERVICE, VALUE + n, 2 + n % 2].map(term))
@@ -98,22 +104,31 @@ fn segment() {
     while writer.maintain(1, kv::stored_bytes()).unwrap() {}
 }
 
-/// Searches as a new reader, and returns how many matches it finds, and how many pages of terms and of runs it reads.
-fn reads(search: &Search) -> (usize, usize, usize) {
+/// Writes one segment.
+fn segment() {
+    kv::reset();
+    write(0..FRAGMENTS);
+}
+
+/// Opens a new reader, which has cached nothing, and calls `call` with it and with what it reads.
+fn as_reader<R>(shape: Shape, call: impl FnOnce(&mut Kv, &Reads) -> R) -> R {
     let environment = Environment {
         role: Role::Reader,
         ..environment(&[])
     };
     let reads = Rc::new(Reads::default());
-    let found = with_kv(Rc::clone(&reads) as Rc<dyn testing::Kv>, || {
-        let mut reader = Kv::open_with(&environment, shape()).unwrap();
+    with_kv(Rc::clone(&reads) as Rc<dyn testing::Kv>, || {
+        call(&mut Kv::open_with(&environment, shape).unwrap(), &reads)
+    })
+}
+
+/// Searches as a new reader, and returns how many matches it finds, and how many pages of terms and of runs it reads.
+fn reads(search: &Search) -> (usize, usize, usize) {
+    as_reader(shape(), |reader, reads| {
         let page = reader.find(search, None, 60_000).unwrap();
         assert_eq!(page.resume, None);
-        page.found.len()
-    });
-    let kinds = reads.0.borrow();
-    let count = |kind: u8| kinds.iter().filter(|it| **it == kind).count();
-    (found, count(b'k'), count(b'r'))
+        (page.found.len(), reads.count(b'k'), reads.count(b'r'))
+    })
 }
 
 #[test]
@@ -173,6 +188,35 @@ fn each_page_of_a_long_clause_is_read_once() {
     let (found, terms, _) = reads(&search([long]));
     assert_eq!(found, 1024);
     assert!(terms <= pages, "{terms} reads of {pages} pages");
+}
+
+#[test]
+fn a_page_ends_after_some_lookups_of_a_long_clause() {
+    kv::reset();
+    for n in 0..6 {
+        write(n * 600..(n + 1) * 600);
+    }
+    let pages = kv::keys().iter().filter(|it| it.sort[0] == b'k').count();
+    let search = search([ABSENT..ABSENT + 1024]);
+    let shape = Shape {
+        find_steps: 8,
+        ..shape()
+    };
+    as_reader(shape, |reader, reads| {
+        let mut resume = None;
+        loop {
+            let before = reads.count(b'k');
+            let page = reader.find(&search, resume.as_deref(), 100).unwrap();
+            assert!(page.found.is_empty());
+            let read = reads.count(b'k') - before;
+            assert!(read < pages / 2, "{read} of {pages} pages");
+            if page.resume.is_none() {
+                break;
+            }
+            resume = page.resume;
+        }
+        assert_eq!(reads.count(b'k'), pages);
+    });
 }
 
 proptest! {
