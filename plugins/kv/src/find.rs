@@ -244,13 +244,23 @@ impl SearchPage<'_> {
             return Ok(());
         };
         let header = view.header(segment.number)?;
-        let writer = &view.writer;
+        let keys = self.chunk_keys(at, &header);
+        let key = |chunk: u32| *keys.get(chunk as usize)?;
+        let Some(view) = self
+            .views
+            .get(at)
+            .filter(|_| keys.iter().any(Option::is_some))
+        else {
+            self.steps = self.steps.saturating_sub(1);
+            return Ok(());
+        };
         let loads = self.store.loads;
         let looked_up = Postings::look_up(
             self.store,
-            writer,
+            &view.writer,
             (&segment, &header),
             (&self.clauses, self.few),
+            |chunk| key(chunk).is_some(),
         );
         let loads = (self.store.loads - loads) / LOADS_PER_STEP;
         let steps = 1 + self.clauses.len() + loads.min(self.lookup_steps);
@@ -258,22 +268,14 @@ impl SearchPage<'_> {
         let Some(postings) = looked_up? else {
             return Ok(());
         };
-        let number = writer.number;
         let opened = self.opened.len();
-        let mut push = |chunk: u32| {
-            let Some((group, it)) = header.chunk(chunk) else {
-                return;
-            };
-            let first = group.first + u64::from(chunk - group.chunk) * u64::from(CHUNK);
-            let end = group.end().min(first + u64::from(CHUNK));
-            if let Some(key) = self.newest(number, &it.bounds, (first, end)) {
-                let kind = ItemKind::Chunk(opened, chunk);
-                self.queue.push(Item { key, kind });
-            }
+        let item = |chunk| {
+            let kind = ItemKind::Chunk(opened, chunk);
+            key(chunk).map(|key| Item { key, kind })
         };
         match postings.chunks() {
-            Chunks::All => (0..header.chunks()).for_each(&mut push),
-            Chunks::These(chunks) => chunks.into_iter().for_each(&mut push),
+            Chunks::All => self.queue.extend((0..header.chunks()).filter_map(item)),
+            Chunks::These(chunks) => self.queue.extend(chunks.into_iter().filter_map(item)),
         }
         self.opened.push(Opened {
             view: at,
@@ -283,6 +285,21 @@ impl SearchPage<'_> {
             postings,
         });
         Ok(())
+    }
+
+    /// Returns what [`SearchPage::newest`] does for each chunk of a segment of this view.
+    fn chunk_keys(&self, view: usize, header: &Header) -> Vec<Option<Key>> {
+        let writer = self.views.get(view).map_or(0, |it| it.writer.number);
+        let mut keys = Vec::with_capacity(header.chunks() as usize);
+        for group in &header.groups {
+            let mut first = group.first;
+            for chunk in &group.chunks {
+                let end = group.end().min(first + u64::from(CHUNK));
+                keys.push(self.newest(writer, &chunk.bounds, (first, end)));
+                first = end;
+            }
+        }
+        keys
     }
 
     fn open_chunk(&mut self, at: usize, number: u32) -> Result<(), Error> {

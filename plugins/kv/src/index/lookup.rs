@@ -41,12 +41,13 @@ pub(crate) enum Chunks {
 
 impl Postings {
     /// Looks up the terms of all clauses, which ascend. Returns `None` if an early check shows that no fragment satisfies all clauses;
-    /// at most `few` fragments are checked that way.
+    /// at most `few` fragments are checked that way. Fragments of chunks that are not wanted may be left out.
     pub(crate) fn look_up(
         store: &mut Store,
         writer: &Writer,
         (segment, header): (&Segment, &Header),
         (clauses, few): (&[Vec<u32>], usize),
+        is_wanted: impl Fn(u32) -> bool,
     ) -> Result<Option<Self>, Error> {
         let area = Area::Index(segment.number);
         let mut postings = Self {
@@ -65,7 +66,7 @@ impl Postings {
             }
             let within = postings.rows.as_deref();
             if let Some(clause) = clause.look_up(store, (writer, area), within)? {
-                postings.add(clause);
+                postings.add(clause, &is_wanted);
             }
             if postings.is_empty() {
                 return Ok(None);
@@ -104,8 +105,9 @@ impl Postings {
     }
 
     /// Adds a clause that was looked up within `rows`.
-    fn add(&mut self, clause: Clause) {
+    fn add(&mut self, mut clause: Clause, is_wanted: impl Fn(u32) -> bool) {
         if clause.long.is_empty() {
+            clause.rows.retain(|it| is_wanted(it >> CHUNK_BITS));
             self.rows = Some(clause.rows);
             return;
         }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use larder_plugin::kv::{Change, Error, Key, Object, Page};
 use larder_plugin::testing::random::{self, step_of_many_terms, term};
 use larder_plugin::testing::{self, Harness, Scan, batch, environment, fragment, kv, with_kv};
-use larder_plugin::{Environment, Plugin, Role, Search};
+use larder_plugin::{Environment, Plugin, Role, Search, TimeRange};
 use proptest::prelude::*;
 
 use crate::{Kv, Shape};
@@ -97,7 +97,7 @@ fn write(numbers: Range<u64>) {
     let mut writer = Kv::open_with(&environment(&[]), shape()).unwrap();
     let fragments = numbers.map(|n| {
         fragment(n.into())
-            .starts(n, n)
+            .starts(n * 10, n * 10)
             .terms([SERVICE, VALUE + n, 2 + n % 2].map(term))
     });
     writer.write(1, vec![batch(fragments)]).unwrap();
@@ -188,6 +188,22 @@ fn each_page_of_a_long_clause_is_read_once() {
     let (found, terms, _) = reads(&search([long]));
     assert_eq!(found, 1024);
     assert!(terms <= pages, "{terms} reads of {pages} pages");
+}
+
+#[test]
+fn fragments_of_other_times_do_not_count() {
+    segment();
+    let long: Vec<u64> = (VALUE..VALUE + 1024).collect();
+    let at = |start, end| Search {
+        starts: TimeRange { start, end },
+        ..search([vec![VALUE + 4], long.clone()])
+    };
+    assert_eq!(reads(&at(40, 40)).0, 1);
+    // The value's fragment is in the first chunk, which ends at 10,230.
+    let (found, terms, _) = reads(&at(10_240, 10_300));
+    assert_eq!((found, terms), (0, 1));
+    let (found, terms, runs) = reads(&at(10_231, 10_239));
+    assert_eq!((found, terms, runs), (0, 0, 0));
 }
 
 #[test]
