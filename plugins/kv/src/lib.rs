@@ -49,6 +49,8 @@ mod seek;
 mod segment;
 mod store;
 mod table;
+#[cfg(test)]
+mod testing;
 mod traces;
 mod view;
 mod write;

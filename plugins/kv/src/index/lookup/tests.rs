@@ -2,16 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::cell::RefCell;
 use std::ops::Range;
-use std::rc::Rc;
 
-use larder_plugin::kv::{Change, Error, Key, Object, Page};
 use larder_plugin::testing::random::{self, step_of_many_terms, term};
-use larder_plugin::testing::{self, Harness, Scan, batch, environment, fragment, kv, with_kv};
-use larder_plugin::{Environment, Plugin, Role, Search, TimeRange};
+use larder_plugin::testing::{Harness, batch, environment, fragment, kv};
+use larder_plugin::{Plugin, Search, TimeRange};
 use proptest::prelude::*;
 
+use crate::testing::{Reads, reader, with_reads};
 use crate::{Kv, Shape};
 
 /// A term that every fragment has.
@@ -49,49 +47,6 @@ fn stored_order(numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
     numbers
 }
 
-/// The model of `kv`, with the kinds of the values that are read.
-#[derive(Default)]
-struct Reads(RefCell<Vec<u8>>);
-
-impl Reads {
-    fn count(&self, kind: u8) -> usize {
-        self.0.borrow().iter().filter(|it| **it == kind).count()
-    }
-}
-
-impl testing::Kv for Reads {
-    fn put(&self, objects: &[Object]) -> Result<(), Error> {
-        kv::put(objects)
-    }
-
-    fn commit(&self, partition: &str, changes: &[Change]) -> Result<(), Error> {
-        kv::commit(partition, changes)
-    }
-
-    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        let kinds = keys.iter().filter_map(|key| key.sort.first());
-        self.0.borrow_mut().extend(kinds);
-        kv::get(keys)
-    }
-
-    fn scan(&self, partition: &str, scan: Scan<'_>) -> Result<Page, Error> {
-        let (entries, bytes) = (scan.max_entries, scan.max_bytes);
-        kv::scan(partition, scan.range, scan.direction, entries, bytes)
-    }
-
-    fn reclaim(&self, partition: &str) -> Result<(), Error> {
-        kv::reclaim(partition)
-    }
-
-    fn writers(&self) -> Result<Vec<String>, Error> {
-        kv::writers()
-    }
-
-    fn partitions(&self) -> Result<Vec<String>, Error> {
-        kv::partitions()
-    }
-}
-
 /// Writes a segment of these fragments: every one has the service and a value, and every second one another common term.
 fn write(numbers: Range<u64>) {
     let mut writer = Kv::open_with(&environment(&[]), shape()).unwrap();
@@ -112,14 +67,7 @@ fn segment() {
 
 /// Opens a new reader, which has cached nothing, and calls `call` with it and with what it reads.
 fn as_reader<R>(shape: Shape, call: impl FnOnce(&mut Kv, &Reads) -> R) -> R {
-    let environment = Environment {
-        role: Role::Reader,
-        ..environment(&[])
-    };
-    let reads = Rc::new(Reads::default());
-    with_kv(Rc::clone(&reads) as Rc<dyn testing::Kv>, || {
-        call(&mut Kv::open_with(&environment, shape).unwrap(), &reads)
-    })
+    with_reads(|reads| call(&mut Kv::open_with(&reader(), shape).unwrap(), reads))
 }
 
 /// Searches as a new reader, and returns how many matches it finds, and how many pages of terms and of runs it reads.
