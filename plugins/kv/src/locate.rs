@@ -51,32 +51,30 @@ fn in_group(
     let damaged = |kind, number| move |_| lost(&view.writer, area, kind, number, Fault::Damaged);
     let filter = store.read(&view.writer, area, Kind::Filter, group.filter)?;
     let filter = Filter::parse(filter.payload()).map_err(damaged(Kind::Filter, group.filter))?;
-    let mut ordinals = Vec::new();
+    let passing: Vec<_> = wanted.iter().filter(|it| filter.may_have(it)).collect();
+    if passing.is_empty() {
+        return Ok(());
+    }
+    let index = store.read(&view.writer, area, Kind::Traces, group.traces)?;
+    let mut candidates = Vec::new();
+    traces::find(&index, &passing, |ordinal, it| {
+        candidates.push((ordinal, it));
+    })
+    .map_err(damaged(Kind::Traces, group.traces))?;
     let mut tables = BTreeMap::new();
-    for wanted in wanted {
-        if !filter.may_have(wanted.hash) {
-            continue;
-        }
-        let index = store.read(&view.writer, area, Kind::Traces, group.traces)?;
-        ordinals.clear();
-        traces::find(&index, wanted.hash, |it| ordinals.push(it))
-            .map_err(damaged(Kind::Traces, group.traces))?;
-        for ordinal in &ordinals {
-            let Some(chunk) = group.chunks.get((ordinal / CHUNK) as usize) else {
-                return Err(damaged(Kind::Traces, group.traces)(crate::codec::Damaged));
-            };
-            let table = match tables.entry(chunk.table) {
-                Entry::Occupied(read) => read.into_mut(),
-                Entry::Vacant(unread) => {
-                    unread.insert(read_table(store, view, bucket, chunk.table)?)
-                }
-            };
-            let row = ordinal % CHUNK;
-            if row < table.len() && table.trace_id(row) == wanted.id && !table.is_lost(row) {
-                let fragment = group.first + u64::from(*ordinal);
-                let handle = Handle::new(view.writer.number, fragment);
-                found.push((wanted.place, handle));
-            }
+    for (ordinal, wanted) in candidates {
+        let Some(chunk) = group.chunks.get((ordinal / CHUNK) as usize) else {
+            return Err(damaged(Kind::Traces, group.traces)(crate::codec::Damaged));
+        };
+        let table = match tables.entry(chunk.table) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(unread) => unread.insert(read_table(store, view, bucket, chunk.table)?),
+        };
+        let row = ordinal % CHUNK;
+        if row < table.len() && table.trace_id(row) == wanted.id && !table.is_lost(row) {
+            let fragment = group.first + u64::from(ordinal);
+            let handle = Handle::new(view.writer.number, fragment);
+            found.push((wanted.place, handle));
         }
     }
     Ok(())
