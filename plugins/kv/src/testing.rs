@@ -1,6 +1,7 @@
 //! A model of `kv` that tells what is read.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use larder_plugin::kv::{Change, Error, Key, Object, Page};
@@ -33,6 +34,22 @@ impl Reads {
         let reads = self.0.borrow();
         let of_kind = reads.iter().filter(|it| it.sort.first() == Some(&kind));
         of_kind.count()
+    }
+
+    /// Forgets all reads, and returns for each kind how many values were read, and how many times in all.
+    pub(crate) fn take(&self) -> BTreeMap<char, (usize, usize)> {
+        let mut keys = self.0.take();
+        let mut counts = BTreeMap::<char, (usize, usize)>::new();
+        let order = |it: &Key| (it.sort.clone(), it.partition.clone());
+        keys.sort_by_key(order);
+        let each = keys.chunk_by(|a, b| order(a) == order(b));
+        for same in each {
+            let kind = same.first().and_then(|it| it.sort.first());
+            let (values, reads) = counts.entry(kind.copied().unwrap_or(0).into()).or_default();
+            *values += 1;
+            *reads += same.len();
+        }
+        counts
     }
 }
 
