@@ -10,10 +10,15 @@ use crate::handle::Handle;
 use crate::index::CHUNK;
 use crate::rows::Rows;
 use crate::segment::Group;
-use crate::store::{Store, Writer, lost};
+use crate::store::{Keep, Store, Writer, lost};
 use crate::table::Table;
 use crate::traces::{self, Filter, WantedTrace};
 use crate::view::View;
+
+/// A lookup of more traces than this keeps what it reads out of the cache of the searches: it reads most of the store.
+const MANY: usize = 256;
+/// Approximate bytes of a fragment in the lists of traces and the filters.
+const FRAGMENT: u64 = 8;
 
 /// A lookup of traces. It goes through the fragments of all writers by ascending handle, so that each value is read once, and ends
 /// where its caller has enough.
@@ -23,6 +28,9 @@ pub(crate) struct Walk<'a> {
     wanted: &'a [WantedTrace],
     /// All fragments below this handle have been passed.
     next: Handle,
+    /// The cache for lists of traces and filters, and that for tables.
+    lists: Keep,
+    tables: Keep,
 }
 
 /// A fragment of a wanted trace.
@@ -40,8 +48,29 @@ pub(crate) struct WantedFragment<'a> {
 
 impl<'a> Walk<'a> {
     /// Begins a walk at a handle. `wanted` ascends by hash.
-    pub(crate) fn new(wanted: &'a [WantedTrace], next: Handle) -> Self {
-        Self { wanted, next }
+    pub(crate) fn new(
+        store: &Store,
+        views: &[View],
+        wanted: &'a [WantedTrace],
+        next: Handle,
+    ) -> Self {
+        let is_large = wanted.len() > MANY;
+        let segments = views.iter().flat_map(|it| &it.segments);
+        let fragments = segments.map(|(_, it)| it.end.saturating_sub(it.first));
+        let bytes = fragments.sum::<u64>().saturating_mul(FRAGMENT);
+        let keep = |with_blocks| {
+            if with_blocks {
+                Keep::WithBlocks
+            } else {
+                Keep::ForSearches
+            }
+        };
+        Self {
+            wanted,
+            next,
+            lists: keep(is_large && !store.has_room_for(bytes)),
+            tables: keep(is_large),
+        }
     }
 
     /// Returns where the walk goes on after it has ended early.
@@ -124,7 +153,7 @@ impl<'a> Walk<'a> {
                 return Err(lost(writer, area, Kind::Traces, number, Fault::Damaged));
             };
             let at = (area, Kind::Table, chunk.table);
-            let table = read(store, writer, at, Table::of)?;
+            let table = read(store, self.tables, writer, at, Table::of)?;
             let rows = Rows::of_chunk(writer, bucket, (chunk.table, &table));
             for (ordinal, wanted) in of_chunk {
                 let row = ordinal % CHUNK;
@@ -160,7 +189,7 @@ impl<'a> Walk<'a> {
             Ok(passing.collect::<Vec<_>>())
         };
         let at = (area, Kind::Filter, group.filter);
-        let wanted = read(store, writer, at, passing)?;
+        let wanted = read(store, self.lists, writer, at, passing)?;
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
@@ -170,7 +199,7 @@ impl<'a> Walk<'a> {
             traces::find(value, &wanted, each).map(|()| found)
         };
         let at = (area, Kind::Traces, group.traces);
-        let mut found = read(store, writer, at, found)?;
+        let mut found = read(store, self.lists, writer, at, found)?;
         found.sort_unstable_by_key(|(ordinal, _)| *ordinal);
         Ok(found)
     }
@@ -215,10 +244,11 @@ impl<'a> Walk<'a> {
 /// Reads and parses a value.
 fn read<T>(
     store: &mut Store,
+    keep: Keep,
     writer: &Writer,
     (area, kind, number): (Area, Kind, u64),
     parse: impl FnOnce(&Value) -> Result<T, Damaged>,
 ) -> Result<T, Error> {
-    let value = store.read(writer, area, kind, number)?;
+    let value = store.read_to(keep, writer, (area, kind, number))?;
     parse(&value).map_err(|Damaged| lost(writer, area, kind, number, Fault::Damaged))
 }

@@ -123,7 +123,7 @@ impl ReadPage {
                 return Ok(next.map(|next| (start as u64, next)));
             }
             let mut located = Vec::new();
-            let mut walk = Walk::new(&wanted, Handle::from_number(0));
+            let mut walk = Walk::new(store, views, &wanted, Handle::from_number(0));
             let walked = walk.run(store, views, |_, it| {
                 located.push((it.place, it.handle));
                 Ok(true)
@@ -154,7 +154,7 @@ impl ReadPage {
         (wanted, first): (&[WantedTrace], u64),
         part: Part,
     ) -> Result<Option<u64>, Error> {
-        let mut walk = Walk::new(wanted, Handle::from_number(first));
+        let mut walk = Walk::new(store, views, wanted, Handle::from_number(first));
         let walked = walk.run(store, views, |store, it| {
             self.add_row(store, it.rows, (it.row, it.handle), part)
         });

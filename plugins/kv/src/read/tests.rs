@@ -1,4 +1,4 @@
-//! The values that reads of many traces take from `kv`.
+//! The values that reads of many traces take from `kv`, and what they keep in memory.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use larder_plugin::testing::random::term;
 use larder_plugin::testing::{batch, environment, fragment, kv};
-use larder_plugin::{Error, Part, Search, TraceId, Wanted};
+use larder_plugin::{Error, Part, Search, TimeRange, TraceId, Wanted};
 
 use crate::engine::Engine;
 use crate::find;
@@ -161,6 +161,59 @@ fn fragments_that_are_next_to_each_other_take_their_table_once() {
             assert_eq!(reads.take()[&'t'], (GROUPS, GROUPS));
         }
     });
+}
+
+#[test]
+fn a_read_of_many_traces_keeps_what_searches_need_in_memory() {
+    groups();
+    let search = Search {
+        clauses: vec![vec![term(1)]],
+        starts: TimeRange { start: 0, end: 250 },
+        ..Search::all()
+    };
+    with_reads(|reads| {
+        // It has room for what the search reads, and for less than half of the tables.
+        let mut engine = reader_with(32 << 10);
+        let found = |engine: &mut Engine| {
+            let page = find::page(engine, &search, None, 10_000).unwrap();
+            assert_eq!(page.found.len(), 251);
+            let read = reads.take();
+            ['k', 'r', 't'].map(|kind| read.get(&kind).map_or(0, |(_, times)| *times))
+        };
+        let first = found(&mut engine);
+        assert!(first[0] > 0 && first[2] == 3, "{first:?}");
+        assert_eq!(found(&mut engine), [0; 3]);
+        let all = read(&mut engine, (&traces(0..TRACES), Part::Digest), 9000, || {});
+        assert_eq!(all.len() as u64, FRAGMENTS);
+        // The tables that the search has read are not read again either.
+        assert_eq!(reads.take()[&'t'].0, GROUPS - 3);
+        assert_eq!(found(&mut engine), [0; 3]);
+    });
+}
+
+#[test]
+fn lists_of_traces_stay_in_memory_where_there_is_room_for_all() {
+    groups();
+    // A group's list of traces has six bytes a fragment, and its filter two.
+    let lists = usize::try_from(FRAGMENTS * 8).unwrap();
+    for (cache_bytes, many, is_kept) in [
+        // A quarter of the three quarters that are not for blocks.
+        (lists * 4 * 4 / 3 + 4, true, true),
+        (lists * 4 * 4 / 3 - 100, true, false),
+        (lists * 4, false, true),
+    ] {
+        with_reads(|reads| {
+            let mut engine = reader_with(cache_bytes);
+            let wanted = traces(if many { 0..TRACES } else { 0..200 });
+            let again = [0; 2].map(|_| {
+                read(&mut engine, (&wanted, Part::Digest), u32::MAX, || {});
+                let read = reads.take();
+                ['x', 'f'].map(|kind| read.get(&kind).map_or(0, |(values, _)| *values))
+            });
+            assert_eq!(again[0][1], GROUPS);
+            assert_eq!(again[1] == [0; 2], is_kept, "{cache_bytes}: {again:?}");
+        });
+    }
 }
 
 #[test]
