@@ -79,6 +79,17 @@ impl Cache {
         Some(value)
     }
 
+    /// Returns the value if it is cached, and does not count that as use.
+    pub(crate) fn peek(&self, key: &CacheKey) -> Option<Value> {
+        let value = self.young.get(key).or_else(|| self.old.get(key));
+        value.cloned()
+    }
+
+    /// Returns the most bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        2 * self.half
+    }
+
     /// Caches a value, unless it is larger than a map.
     pub(crate) fn insert(&mut self, key: CacheKey, value: Value) {
         let bytes = value.weight();
@@ -203,6 +214,7 @@ mod tests {
             assert!(cache.young.len() + cache.old.len() <= 20);
         }
         assert!(cache.get(&key(50)).is_none());
+        assert!(cache.peek(&key(50)).is_none() && cache.peek(&key(98)).is_some());
         assert!(cache.get(&key(99)).is_some());
         cache.forget(1, &BTreeSet::from([9]));
         assert!(cache.get(&key(99)).is_none());

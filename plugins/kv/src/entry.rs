@@ -2,6 +2,7 @@
 //!
 //! A write makes one or a few entries. An entry stays in memory in its stored form and is read in place.
 
+mod admitted;
 mod term_filter;
 mod traces;
 
@@ -232,38 +233,6 @@ impl Entry {
     pub(crate) fn locate(&self, wanted: &[WantedTrace], found: impl FnMut(usize, u32)) {
         let traces = self.traces.get_or_init(|| Traces::new(&self.table));
         traces.each(&self.table, wanted, found);
-    }
-
-    /// Returns the rows of fragments that have a term of every clause.
-    pub(crate) fn admitted(&self, clauses: &[Vec<u32>]) -> Vec<u32> {
-        let rows = 0..self.len();
-        if clauses.is_empty() {
-            return rows.collect();
-        }
-        let filter = self
-            .term_filter
-            .get_or_init(|| TermFilter::new(self.all_terms()));
-        let mut left = Vec::with_capacity(clauses.len());
-        for clause in clauses {
-            let terms = clause.iter().copied().filter(|term| filter.may_have(*term));
-            let terms: Vec<u32> = terms.collect();
-            if terms.is_empty() {
-                return Vec::new();
-            }
-            left.push(terms);
-        }
-        rows.filter(|row| self.admits(*row, &left)).collect()
-    }
-
-    /// Returns true if a fragment has a term of every clause.
-    fn admits(&self, row: u32, clauses: &[Vec<u32>]) -> bool {
-        let terms = self.terms(row);
-        let has = |term: &u32| {
-            terms
-                .binary_search_by_key(term, |it| u32::from_le_bytes(*it))
-                .is_ok()
-        };
-        clauses.iter().all(|clause| clause.iter().any(has))
     }
 
     /// Returns the encoded operations that were new to its bucket.

@@ -3,7 +3,6 @@
 //! Matches are returned in the order of their [`Key`]s, and a page ends with the key to resume from. Segments, chunks and entries
 //! wholly below that key have not been opened yet, and matches above it are skipped. Only those that span the key are opened twice.
 
-use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
@@ -22,6 +21,8 @@ use crate::view::View;
 
 /// The most sightings on a page, whatever limit the host asks for.
 const MAX_FOUND: u32 = 1 << 16;
+/// The number of values read from `kv` by a lookup that count for a step.
+const LOADS_PER_STEP: usize = 4;
 
 /// A match, or a source of matches, with the newest key that it can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +69,9 @@ struct SearchPage<'a> {
     /// The page needs no matches at or below this key, as it has enough above it.
     below: Option<Key>,
     steps: usize,
+    /// The most steps that the values read by one lookup count for. The chunks that it finds have to be opened too: the next page would
+    /// look up the same again.
+    lookup_steps: usize,
     /// Copied from [`Shape::find_few`](crate::limits::Shape::find_few).
     few: usize,
 }
@@ -85,9 +89,8 @@ pub(crate) fn page(
     });
     engine.follow()?;
     let mut clauses: Vec<_> = search.clauses.iter().map(|it| shorts(it)).collect();
-    // A clause with several alternatives asks for an attribute, which is likely rarer than a service. If it has no match, the lookup
-    // of the service is saved.
-    clauses.sort_by_key(|clause| Reverse(clause.len()));
+    // Entries are asked for the clauses that cost least first. Segments order them on their own, as each has other terms.
+    clauses.sort_by_key(Vec::len);
     let mut page = SearchPage {
         store: &mut engine.store,
         views: &mut engine.views,
@@ -104,6 +107,7 @@ pub(crate) fn page(
         spare: engine.shape.find_spare,
         below: None,
         steps: engine.shape.find_steps,
+        lookup_steps: engine.shape.find_steps / 2,
         few: engine.shape.find_few,
     };
     page.begin()?;
@@ -240,33 +244,38 @@ impl SearchPage<'_> {
             return Ok(());
         };
         let header = view.header(segment.number)?;
-        self.steps = self.steps.saturating_sub(1 + self.clauses.len());
-        let writer = &view.writer;
+        let keys = self.chunk_keys(at, &header);
+        let key = |chunk: u32| *keys.get(chunk as usize)?;
+        let Some(view) = self
+            .views
+            .get(at)
+            .filter(|_| keys.iter().any(Option::is_some))
+        else {
+            self.steps = self.steps.saturating_sub(1);
+            return Ok(());
+        };
+        let loads = self.store.loads;
         let looked_up = Postings::look_up(
             self.store,
-            writer,
+            &view.writer,
             (&segment, &header),
             (&self.clauses, self.few),
+            |chunk| key(chunk).is_some(),
         );
+        let loads = (self.store.loads - loads) / LOADS_PER_STEP;
+        let steps = 1 + self.clauses.len() + loads.min(self.lookup_steps);
+        self.steps = self.steps.saturating_sub(steps);
         let Some(postings) = looked_up? else {
             return Ok(());
         };
-        let number = writer.number;
         let opened = self.opened.len();
-        let mut push = |chunk: u32| {
-            let Some((group, it)) = header.chunk(chunk) else {
-                return;
-            };
-            let first = group.first + u64::from(chunk - group.chunk) * u64::from(CHUNK);
-            let end = group.end().min(first + u64::from(CHUNK));
-            if let Some(key) = self.newest(number, &it.bounds, (first, end)) {
-                let kind = ItemKind::Chunk(opened, chunk);
-                self.queue.push(Item { key, kind });
-            }
+        let item = |chunk| {
+            let kind = ItemKind::Chunk(opened, chunk);
+            key(chunk).map(|key| Item { key, kind })
         };
         match postings.chunks() {
-            Chunks::All => (0..header.chunks()).for_each(&mut push),
-            Chunks::These(chunks) => chunks.into_iter().for_each(&mut push),
+            Chunks::All => self.queue.extend((0..header.chunks()).filter_map(item)),
+            Chunks::These(chunks) => self.queue.extend(chunks.into_iter().filter_map(item)),
         }
         self.opened.push(Opened {
             view: at,
@@ -276,6 +285,21 @@ impl SearchPage<'_> {
             postings,
         });
         Ok(())
+    }
+
+    /// Returns what [`SearchPage::newest`] does for each chunk of a segment of this view.
+    fn chunk_keys(&self, view: usize, header: &Header) -> Vec<Option<Key>> {
+        let writer = self.views.get(view).map_or(0, |it| it.writer.number);
+        let mut keys = Vec::with_capacity(header.chunks() as usize);
+        for group in &header.groups {
+            let mut first = group.first;
+            for chunk in &group.chunks {
+                let end = group.end().min(first + u64::from(CHUNK));
+                keys.push(self.newest(writer, &chunk.bounds, (first, end)));
+                first = end;
+            }
+        }
+        keys
     }
 
     fn open_chunk(&mut self, at: usize, number: u32) -> Result<(), Error> {

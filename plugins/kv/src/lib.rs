@@ -10,12 +10,14 @@
 //! | `engine`, `view` | one instance; its view of each writer |
 //! | `write`, `entry`, `blocks` | a write: blocks, entries, one commit |
 //! | `maintenance`, `seal`, `merge` | retention and the index, a step at a time |
-//! | `find`, `locate`, `read`, `names` | a page of sightings, traces by id, a page of pieces, services and operations |
+//! | `find`, `names` | a page of sightings, services and operations |
+//! | `read`, `locate`, `rows` | a page of pieces, the fragments of traces by id, the rows of their tables |
 //! | `index`, `traces`, `table`, `column`, `bounds`, `operations` | encoding of the values that are searched |
 //! | `manifest`, `segment` | encoding of the values that refer to them |
 //! | `frame`, `codec` | the frame and the primitives of all values |
 //! | `store`, `cache` | values verified as they are read, in a bounded cache |
 //! | `check`, `repair` | checks a whole store for damage, and repairs it |
+//! | `seek` | searches in sorted slices |
 //! | `limits`, `handle` | settings and sizes; handles of fragments |
 //!
 //! `README.md` has the format byte by byte.
@@ -43,10 +45,14 @@ mod names;
 mod operations;
 mod read;
 mod repair;
+mod rows;
 mod seal;
+mod seek;
 mod segment;
 mod store;
 mod table;
+#[cfg(test)]
+mod testing;
 mod traces;
 mod view;
 mod write;

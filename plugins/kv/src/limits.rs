@@ -57,7 +57,7 @@ pub struct Shape {
     pub closed_segments: usize,
     /// Approximate bytes of an index that one step of merging reads.
     pub merge_step: usize,
-    /// The number of chunks that a page of a search opens before it ends early.
+    /// The number of chunks that a page of a search opens before it ends early. Lookups in segments count too.
     pub find_steps: usize,
     /// The number of matches that a search queues beyond twice its limit.
     pub find_spare: usize,

@@ -8,14 +8,12 @@ use larder_plugin::{Error, Part, Piece, Pieces, TraceId, Wanted};
 use crate::blocks;
 use crate::cache::Value;
 use crate::engine::Engine;
-use crate::entry::Entry;
-use crate::find::read_table;
-use crate::frame::{Area, Fault, Kind};
+use crate::frame::Area;
 use crate::handle::Handle;
-use crate::index::CHUNK;
-use crate::locate::locate;
-use crate::store::{Store, lost};
-use crate::table::Table;
+use crate::locate::Walk;
+use crate::rows::{OpenChunk, Rows};
+use crate::store::{Store, Writer};
+use crate::traces::WantedTrace;
 use crate::view::View;
 
 /// The most bytes on a page, whatever the host asks for.
@@ -30,14 +28,14 @@ struct ReadPage {
     pieces: Vec<Piece>,
     bytes: usize,
     max_bytes: usize,
-    /// The table that was read last.
-    table: Option<(ValueId, Table)>,
+    /// The chunk from which a fragment was last read by its handle.
+    chunk: Option<OpenChunk>,
     /// The block that was read last.
-    block: Option<(ValueId, Value)>,
+    block: Option<(BlockId, Value)>,
 }
 
-/// A writer's number, and the number of one of its values.
-type ValueId = (u16, u64);
+/// A writer's number, and the number of one of its blocks.
+type BlockId = (u16, u64);
 
 /// Returns one page, resuming where the previous page ended. Raises `data-loss` for values that cannot be read.
 pub(crate) fn page(
@@ -53,7 +51,7 @@ pub(crate) fn page(
         pieces: Vec::new(),
         bytes: 0,
         max_bytes: MAX_BYTES.min(max_bytes as usize),
-        table: None,
+        chunk: None,
         block: None,
     };
     let (store, views) = (&mut engine.store, engine.views.as_mut_slice());
@@ -90,7 +88,7 @@ impl ReadPage {
         Ok(None)
     }
 
-    /// Reads digests in the order written, across traces, so that each block is read once.
+    /// Reads digests in the order written, across traces, so that each value is read once.
     fn digests(
         &mut self,
         store: &mut Store,
@@ -98,19 +96,11 @@ impl ReadPage {
         ids: &[TraceId],
         from: Option<Position>,
     ) -> Result<Option<Position>, Error> {
-        let located = locate(store, views, ids)?;
-        let handles = located.into_iter().map(|(_, handle)| handle);
-        let mut handles: Vec<Handle> = handles
-            .filter(|it| from.is_none_or(|(_, from)| it.number() >= from))
-            .collect();
-        handles.sort_unstable();
-        handles.dedup();
-        for handle in handles {
-            if !self.add(store, views, handle, Part::Digest)? {
-                return Ok(Some((0, handle.number())));
-            }
-        }
-        Ok(None)
+        let mut wanted = WantedTrace::all(ids);
+        wanted.dedup_by_key(|it| it.id);
+        let first = from.map_or(0, |(_, first)| first);
+        let next = self.walk(store, views, (&wanted, first), Part::Digest)?;
+        Ok(next.map(|next| (0, next)))
     }
 
     /// Reads spans trace by trace, each in the order written.
@@ -126,9 +116,22 @@ impl ReadPage {
         let mut first = Some(first);
         while let Some(rest) = ids.get(start..).filter(|rest| !rest.is_empty()) {
             let some = rest.get(..TRACES).unwrap_or(rest);
-            let mut located = locate(store, views, some)?;
-            located.sort_unstable();
+            let wanted = WantedTrace::all(some);
             let first = first.take().unwrap_or(0);
+            if let [_] = some {
+                let next = self.walk(store, views, (&wanted, first), Part::Otlp)?;
+                return Ok(next.map(|next| (start as u64, next)));
+            }
+            let mut located = Vec::new();
+            let mut walk = Walk::new(store, views, &wanted, Handle::from_number(0));
+            let walked = walk.run(store, views, |_, it| {
+                located.push((it.place, it.handle));
+                Ok(true)
+            });
+            if !self.or_end(walked)? {
+                return Ok(Some((start as u64, 0)));
+            }
+            located.sort_unstable();
             for (place, handle) in located {
                 if place == 0 && handle.number() < first {
                     continue;
@@ -142,6 +145,23 @@ impl ReadPage {
         Ok(None)
     }
 
+    /// Reads a part of all fragments of these traces in the order written, from the handle `first` on. Returns the handle that the next
+    /// page begins with. `wanted` ascends by hash.
+    fn walk(
+        &mut self,
+        store: &mut Store,
+        views: &mut [View],
+        (wanted, first): (&[WantedTrace], u64),
+        part: Part,
+    ) -> Result<Option<u64>, Error> {
+        let mut walk = Walk::new(store, views, wanted, Handle::from_number(first));
+        let walked = walk.run(store, views, |store, it| {
+            self.add_row(store, it.rows, (it.row, it.handle), part)
+        });
+        let is_whole = self.or_end(walked)?;
+        Ok((!is_whole).then(|| walk.next().number()))
+    }
+
     /// Adds a fragment's part, if it is still stored. Returns false if the page has no room for it.
     fn add(
         &mut self,
@@ -150,11 +170,15 @@ impl ReadPage {
         handle: Handle,
         part: Part,
     ) -> Result<bool, Error> {
-        match self.piece(store, views, handle, part) {
-            Ok(added) => Ok(added),
-            // Return the pieces so far first; the next page raises the error.
+        let added = self.piece(store, views, handle, part);
+        self.or_end(added)
+    }
+
+    /// Ends the page before what cannot be read, if it has any pieces: the next page raises the error.
+    fn or_end(&self, added: Result<bool, Error>) -> Result<bool, Error> {
+        match added {
             Err(_) if !self.pieces.is_empty() => Ok(false),
-            Err(error) => Err(error),
+            added => added,
         }
     }
 
@@ -165,100 +189,64 @@ impl ReadPage {
         handle: Handle,
         part: Part,
     ) -> Result<bool, Error> {
-        let fragment = handle.fragment();
-        let mut views = views.iter_mut();
-        let Some(view) = views.find(|it| it.writer.number == handle.writer()) else {
-            return Ok(true);
-        };
-        if let Some(entry) = view.entry_of(fragment) {
-            return self.of_entry(store, view, entry, (handle, part));
+        let last = self.chunk.take().filter(|it| it.row_of(handle).is_some());
+        if last.is_none() {
+            let mut views = views.iter_mut();
+            let Some(view) = views.find(|it| it.writer.number == handle.writer()) else {
+                return Ok(true);
+            };
+            if let Some(entry) = view.entry_of(handle.fragment()) {
+                let row = handle.fragment() - entry.head.first;
+                let row = u32::try_from(row).unwrap_or(u32::MAX);
+                let rows = Rows::of_entry(&view.writer, entry);
+                return self.add_row(store, rows, (row, handle), part);
+            }
+            self.chunk = OpenChunk::with(handle, store, view)?;
         }
-        let Some((bucket, segment)) = view.segment_of(fragment) else {
+        let Some(chunk) = last.or_else(|| self.chunk.take()) else {
             return Ok(true);
         };
-        let header = view.header(segment.number)?;
-        let Some(group) = header.group_of(fragment) else {
-            return Ok(true);
+        let row = chunk.row_of(handle).unwrap_or(u32::MAX);
+        let rows = chunk.rows();
+        let added = if rows.table.is_lost(row) {
+            Ok(true)
+        } else {
+            self.add_row(store, rows, (row, handle), part)
         };
-        let ordinal = u32::try_from(fragment - group.first).unwrap_or(u32::MAX);
-        let Some(chunk) = group.chunks.get((ordinal / CHUNK) as usize) else {
-            return Ok(true);
-        };
-        let of = (view.writer.number, chunk.table);
-        if self.table.as_ref().is_none_or(|(last, _)| *last != of) {
-            let table = read_table(store, view, bucket, chunk.table)?;
-            self.table = Some((of, table));
-        }
-        let Some((_, table)) = self.table.take() else {
-            return Ok(true);
-        };
-        let area = Area::Data(bucket);
-        let damaged = || lost(&view.writer, area, Kind::Table, of.1, Fault::Damaged);
-        let row = ordinal % CHUNK;
-        if table.is_lost(row) {
-            self.table = Some((of, table));
-            return Ok(true);
-        }
-        let added = self.of_table(store, (view, bucket), (&table, row, &[]), (handle, part));
-        self.table = Some((of, table));
-        added?.ok_or_else(damaged)
+        self.chunk = Some(chunk);
+        added
     }
 
-    fn of_entry(
+    /// Adds the part of a row. Returns false if the page has no room for it.
+    fn add_row(
         &mut self,
         store: &mut Store,
-        view: &View,
-        entry: &Entry,
-        (handle, part): (Handle, Part),
+        rows: Rows<'_>,
+        (row, handle): (u32, Handle),
+        part: Part,
     ) -> Result<bool, Error> {
-        let row = u32::try_from(handle.fragment() - entry.head.first).unwrap_or(u32::MAX);
-        let table = (&entry.table, row, entry.inline(part));
-        let added = self.of_table(store, (view, entry.head.bucket), table, (handle, part))?;
-        let area = entry.area.map_or(Area::Head, Area::Entries);
-        added.ok_or_else(|| {
-            lost(
-                &view.writer,
-                area,
-                Kind::Entry,
-                entry.sequence,
-                Fault::Damaged,
-            )
-        })
-    }
-
-    /// Adds the part of a table's row; its bytes are in a block or in `inline`. `None` if the table is damaged.
-    fn of_table(
-        &mut self,
-        store: &mut Store,
-        (view, bucket): (&View, u64),
-        (table, row, inline): (&Table, u32, &[u8]),
-        (handle, part): (Handle, Part),
-    ) -> Result<Option<bool>, Error> {
-        let Some(place) = table.place(part, row) else {
-            return Ok(None);
-        };
-        let trace_id = table.trace_id(row);
+        let place = rows.table.place(part, row);
+        let place = place.ok_or_else(|| rows.damaged())?;
         if !self.has_room(place.len as usize) {
-            return Ok(Some(false));
+            return Ok(false);
         }
         let value;
         let block = if place.block == 0 {
-            inline
+            rows.inline(part)
         } else {
-            value = self.read_block(store, view, bucket, (part, place.block))?;
+            value = self.read_block(store, rows.writer, rows.bucket, (part, place.block))?;
             value.payload()
         };
-        let Some(bytes) = block.get(place.range()) else {
-            return Ok(None);
-        };
+        let bytes = block.get(place.range());
+        let bytes = bytes.ok_or_else(|| rows.damaged())?.to_vec();
         self.bytes += bytes.len() + PIECE;
         self.pieces.push(Piece {
-            trace_id,
+            trace_id: rows.table.trace_id(row),
             fragment: handle.number(),
-            bytes: bytes.to_vec(),
+            bytes,
             dropped_spans: 0,
         });
-        Ok(Some(true))
+        Ok(true)
     }
 
     fn has_room(&self, bytes: usize) -> bool {
@@ -268,19 +256,22 @@ impl ReadPage {
     fn read_block(
         &mut self,
         store: &mut Store,
-        view: &View,
+        writer: &Writer,
         bucket: u64,
         (part, number): (Part, u64),
     ) -> Result<Value, Error> {
-        let of = (view.writer.number, number);
+        let of = (writer.number, number);
         if let Some((last, value)) = &self.block
             && *last == of
         {
             return Ok(value.clone());
         }
         let kind = blocks::kind_of(part);
-        let value = store.read(&view.writer, Area::Data(bucket), kind, number)?;
+        let value = store.read(writer, Area::Data(bucket), kind, number)?;
         self.block = Some((of, value.clone()));
         Ok(value)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use crate::bounds::Bounds;
 use crate::codec::{Damaged, Input, put_varint};
 use crate::index::CHUNK;
+use crate::seek::pass_over;
 
 /// A segment as listed in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,10 +166,28 @@ impl Header {
             .map_or(0, |it| it.chunk + it.fragments.div_ceil(CHUNK))
     }
 
-    /// Returns the page of terms that can have this term, if there is one.
-    pub(crate) fn page_of(&self, term: u32) -> Option<u64> {
-        let after = self.fences.partition_point(|fence| *fence <= term);
-        after.checked_sub(1).map(|page| page as u64)
+    /// Splits ascending terms by the page of terms that can have them. Terms before the first page are in none. Both are walked in one
+    /// pass.
+    pub(crate) fn pages_of<'a>(
+        &'a self,
+        terms: &'a [u32],
+    ) -> impl Iterator<Item = (u64, &'a [u32])> {
+        let (mut terms, mut later) = (terms, self.fences.as_slice());
+        if let Some(first) = later.first() {
+            terms = pass_over(terms, |term| term < first);
+        }
+        std::iter::from_fn(move || {
+            let first = terms.first()?;
+            later = pass_over(later, |fence| fence <= first);
+            let page = (self.fences.len() - later.len()).checked_sub(1)?;
+            let after = later
+                .first()
+                .map(|fence| pass_over(terms, |term| term < fence));
+            let after = after.unwrap_or_default();
+            let (of_page, _) = terms.split_at(terms.len() - after.len());
+            terms = after;
+            Some((page as u64, of_page))
+        })
     }
 }
 
@@ -178,5 +197,24 @@ impl Group {
     /// Returns the number after that of its last fragment.
     pub(crate) fn end(&self) -> u64 {
         self.first.saturating_add(u64::from(self.fragments))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_split_by_the_page_that_can_have_them() {
+        let header = Header {
+            fences: vec![10, 20, 30, 40],
+            ..Header::default()
+        };
+        let pages = |terms: &'static [u32]| header.pages_of(terms).collect::<Vec<_>>();
+        assert!(pages(&[]).is_empty());
+        assert!(pages(&[3, 9]).is_empty());
+        let due: [(u64, &[u32]); 3] = [(0, &[10, 19]), (1, &[20]), (3, &[40, 41, u32::MAX])];
+        assert_eq!(pages(&[9, 10, 19, 20, 40, 41, u32::MAX]), due);
+        assert_eq!(Header::default().pages_of(&[1, 2]).count(), 0);
     }
 }

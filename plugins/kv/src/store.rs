@@ -35,6 +35,17 @@ pub(crate) struct Store {
     cache: Cache,
     /// Blocks have their own cache, so that reading many spans does not evict the values that every search needs.
     blocks: Cache,
+    /// The number of values that were not cached when they were read.
+    pub(crate) loads: usize,
+}
+
+/// The cache that keeps a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// The cache of what every search needs.
+    ForSearches,
+    /// The cache of blocks. What searches need stays cached as it is, and is read from there.
+    WithBlocks,
 }
 
 /// Objects that are buffered for `put`.
@@ -52,7 +63,13 @@ impl Store {
         Self {
             cache: Cache::new(cache_bytes / 4 * 3),
             blocks: Cache::new(cache_bytes / 4),
+            loads: 0,
         }
+    }
+
+    /// Returns true if a pass over the whole store may keep this many bytes beside what searches need.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        bytes <= self.cache.bytes() as u64 / 4
     }
 
     /// Reads an immutable value. Raises and logs `data-loss` if it is missing or damaged.
@@ -63,20 +80,39 @@ impl Store {
         kind: Kind,
         number: u64,
     ) -> Result<Value, Error> {
+        let keep = match kind {
+            Kind::Otlp | Kind::Digests => Keep::WithBlocks,
+            _ => Keep::ForSearches,
+        };
+        self.read_to(keep, writer, (area, kind, number))
+    }
+
+    /// Like [`Store::read`], and keeps the value in this cache.
+    pub(crate) fn read_to(
+        &mut self,
+        keep: Keep,
+        writer: &Writer,
+        (area, kind, number): (Area, Kind, u64),
+    ) -> Result<Value, Error> {
         let key = CacheKey {
             writer: writer.number,
             area: area.number(),
             kind,
             number,
         };
-        let cache = match kind {
-            Kind::Otlp | Kind::Digests => &mut self.blocks,
-            _ => &mut self.cache,
+        let cached = match keep {
+            Keep::ForSearches => self.cache.get(&key),
+            Keep::WithBlocks => self.cache.peek(&key).or_else(|| self.blocks.get(&key)),
         };
-        if let Some(value) = cache.get(&key) {
+        if let Some(value) = cached {
             return Ok(value);
         }
+        self.loads += 1;
         let value = Self::load(writer, area, kind, number)?;
+        let cache = match keep {
+            Keep::ForSearches => &mut self.cache,
+            Keep::WithBlocks => &mut self.blocks,
+        };
         cache.insert(key, value.clone());
         Ok(value)
     }

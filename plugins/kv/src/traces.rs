@@ -1,16 +1,21 @@
 //! The fragments of a group by trace: sorted by a hash of the trace id, with a Bloom filter that rules out most other traces.
 
+use std::cmp::Ordering;
+
 use larder_plugin::TraceId;
 
 use crate::cache::Value;
 use crate::codec::{Damaged, Input, put_varint};
 use crate::column::{self, Column};
+use crate::seek::pass_over;
 
 /// A requested trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WantedTrace {
     /// The [`hash`] of its id.
     pub(crate) hash: u64,
+    /// The bits that it sets in a word of any filter.
+    bits: u64,
     pub(crate) id: TraceId,
     /// Its index in the request.
     pub(crate) place: usize,
@@ -62,22 +67,37 @@ pub(crate) fn check(value: &Value, fragments: u32) -> Result<(), Damaged> {
     Column::parse(value, &mut input, count).map(|_| ())
 }
 
-/// Calls `each` with the ordinals of the fragments that may be of a trace with this hash, ascending.
-pub(crate) fn find(value: &Value, hash: u64, mut each: impl FnMut(u32)) -> Result<(), Damaged> {
+/// Calls `each` with every fragment that may be of one of these traces, by the fragment's ordinal. `wanted` ascends by hash; for each
+/// of them ordinals ascend. Both lists are walked in one pass.
+pub(crate) fn find<'a>(
+    value: &Value,
+    wanted: &[&'a WantedTrace],
+    mut each: impl FnMut(u32, &'a WantedTrace),
+) -> Result<(), Damaged> {
     let mut input = Input::new(value.payload());
     let count = input.size()?;
     let hashes = input.bytes(count.checked_mul(4).ok_or(Damaged)?)?;
     let (hashes, _) = hashes.as_chunks::<4>();
     let ordinals = Column::parse(value, &mut input, count)?;
-    let wanted = short(hash);
-    let start = hashes.partition_point(|it| u32::from_le_bytes(*it) < wanted);
-    let found = hashes.get(start..).unwrap_or_default();
-    let found = found
-        .iter()
-        .take_while(|it| u32::from_le_bytes(**it) == wanted);
-    for at in start..start + found.count() {
-        let row = u32::try_from(at).map_err(|_| Damaged)?;
-        each(u32::try_from(ordinals.get(value, row)).map_err(|_| Damaged)?);
+    let (mut rest, mut wanted) = (hashes, wanted);
+    while let (Some(next), Some((first, others))) = (rest.first(), wanted.split_first()) {
+        let (next, sought) = (u32::from_le_bytes(*next), short(first.hash));
+        match next.cmp(&sought) {
+            Ordering::Less => rest = pass_over(rest, |it| u32::from_le_bytes(*it) < sought),
+            Ordering::Greater => wanted = pass_over(wanted, |it| short(it.hash) < next),
+            Ordering::Equal => {
+                let start = hashes.len() - rest.len();
+                let of_hash = rest
+                    .iter()
+                    .take_while(|it| u32::from_le_bytes(**it) == next);
+                for at in start..start + of_hash.count() {
+                    let row = u32::try_from(at).map_err(|_| Damaged)?;
+                    let ordinal = ordinals.get(value, row);
+                    each(u32::try_from(ordinal).map_err(|_| Damaged)?, first);
+                }
+                wanted = others;
+            }
+        }
     }
     Ok(())
 }
@@ -87,9 +107,9 @@ pub(crate) fn encode_filter(traces: &[TraceId], out: &mut Vec<u8>) {
     let count = (traces.len() * FILTER_BITS).div_ceil(64).max(1);
     let mut words = vec![0_u64; count];
     for id in traces {
-        let (word, bits) = bits(hash(*id), count);
-        if let Some(word) = words.get_mut(word) {
-            *word |= bits;
+        let hash = hash(*id);
+        if let Some(word) = words.get_mut(word_of(hash, count)) {
+            *word |= bits_of(hash);
         }
     }
     put_varint(out, count as u64);
@@ -109,14 +129,20 @@ pub(crate) struct Filter<'a> {
 impl WantedTrace {
     /// Hashes all ids of a list, and sorts them by hash.
     pub(crate) fn all(ids: &[TraceId]) -> Vec<Self> {
-        let wanted = ids.iter().enumerate().map(|(place, id)| Self {
-            hash: hash(*id),
-            id: *id,
-            place,
-        });
-        let mut wanted: Vec<_> = wanted.collect();
+        let wanted = ids.iter().enumerate();
+        let mut wanted: Vec<_> = wanted.map(|(place, id)| Self::new(*id, place)).collect();
         wanted.sort_unstable();
         wanted
+    }
+
+    fn new(id: TraceId, place: usize) -> Self {
+        let hash = hash(id);
+        Self {
+            hash,
+            bits: bits_of(hash),
+            id,
+            place,
+        }
     }
 }
 
@@ -134,20 +160,25 @@ impl<'a> Filter<'a> {
         Ok(Self { words })
     }
 
-    /// Returns false if the group certainly has no trace with this hash.
+    /// Returns false if the group certainly does not have this trace.
     #[inline]
-    pub(crate) fn may_have(self, hash: u64) -> bool {
-        let (word, bits) = bits(hash, self.words.len());
-        let word = self.words.get(word);
-        word.is_some_and(|word| u64::from_le_bytes(*word) & bits == bits)
+    pub(crate) fn may_have(self, wanted: &WantedTrace) -> bool {
+        let word = self.words.get(word_of(wanted.hash, self.words.len()));
+        word.is_some_and(|word| u64::from_le_bytes(*word) & wanted.bits == wanted.bits)
     }
 }
 
+/// Returns the word of a filter of `words` words in which a trace with this hash sets bits. Words ascend with hashes.
 #[inline]
-fn bits(hash: u64, words: usize) -> (usize, u64) {
+fn word_of(hash: u64, words: usize) -> usize {
     let word = (u64::from(short(hash)) * words as u64) >> 32;
-    let bits = (0..FILTER_HASHES).fold(0, |bits, n| bits | 1 << ((hash >> (6 * n)) & 63));
-    (usize::try_from(word).unwrap_or(0), bits)
+    usize::try_from(word).unwrap_or(0)
+}
+
+/// Returns the bits that a trace with this hash sets in its word.
+#[inline]
+fn bits_of(hash: u64) -> u64 {
+    (0..FILTER_HASHES).fold(0, |bits, n| bits | 1 << ((hash >> (6 * n)) & 63))
 }
 
 #[cfg(test)]
@@ -173,17 +204,30 @@ mod tests {
         let mut payload = Vec::new();
         encode(&traces, &mut payload);
         let value = Value::new(value(Kind::Traces, Area::Head, 0, &payload));
-        for n in 0..1500 {
-            assert!(parsed.may_have(hash(id(n))));
+        let found = |ids: &[TraceId]| {
+            let wanted = WantedTrace::all(ids);
+            let wanted: Vec<_> = wanted.iter().collect();
             let mut found = Vec::new();
-            find(&value, hash(id(n)), |ordinal| {
-                found.push(u64::from(ordinal));
-            })
-            .unwrap();
-            assert_eq!(found, [2 * n, 2 * n + 1]);
+            let each = |ordinal, it: &WantedTrace| found.push((it.place, ordinal));
+            find(&value, &wanted, each).unwrap();
+            found.sort_unstable();
+            found
+        };
+        for n in 0..1500 {
+            assert!(parsed.may_have(&WantedTrace::new(id(n.into()), 0)));
+            assert_eq!(found(&[id(n.into())]), [(0, 2 * n), (0, 2 * n + 1)]);
         }
-        let others = (2000..12_000).filter(|n| parsed.may_have(hash(id(*n))));
+        let others = (2000..12_000).filter(|n| parsed.may_have(&WantedTrace::new(id(*n), 0)));
         assert!(others.count() < 100);
+        // Many at once: each as often as it is asked for, and no other.
+        let ids: Vec<TraceId> = (0..6000).map(|n| id(n * 7 % 3000)).collect();
+        let due = (0..).zip(&ids).flat_map(|(place, id)| {
+            let first = u32::try_from(2 * id.low).unwrap_or(0);
+            let both = [(place, first), (place, first + 1)];
+            both.into_iter().filter(|_| id.low < 1500)
+        });
+        assert_eq!(found(&ids), due.collect::<Vec<_>>());
+        assert_eq!(found(&[]), []);
         assert!(Filter::parse(&[]).is_err());
         filter.pop();
         assert!(Filter::parse(&filter).is_err());

@@ -82,9 +82,15 @@ impl OpenIndex {
         self.ends.push(self.terms.len() as u32);
     }
 
-    /// Returns true if the fragment at `ordinal` has one of these terms, which ascend.
+    /// Returns true if the fragment at `ordinal` has one of these terms, which ascend. The shorter list is looked for in the longer one.
     pub(crate) fn has_any(&self, ordinal: u16, alternatives: &[u32]) -> bool {
-        places(alternatives, self.terms(ordinal)).next().is_some()
+        let terms = self.terms(ordinal);
+        let (few, many) = if alternatives.len() <= terms.len() {
+            (alternatives, terms)
+        } else {
+            (terms, alternatives)
+        };
+        places(few, many).next().is_some()
     }
 
     /// Returns the terms of the fragment at `ordinal`, ascending.

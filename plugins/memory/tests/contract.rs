@@ -10,7 +10,7 @@
 
 use larder_memory::Memory;
 use larder_plugin::testing::Harness;
-use larder_plugin::testing::random::{Step, fragments, run, search, step};
+use larder_plugin::testing::random::{Step, fragments, run, search, step, step_of_many_terms};
 use proptest::prelude::*;
 
 /// Replaces payloads of odd length by bytes that hardly pack.
@@ -77,6 +77,14 @@ proptest! {
     ) {
         let harness = Harness::open(&[("max_bytes", "1MiB")]).unwrap();
         check(harness, steps, 1 << 20, 20);
+    }
+
+    #[test]
+    fn it_answers_like_a_list_where_clauses_have_many_terms(
+        steps in prop::collection::vec(step_of_many_terms(), 1..30),
+    ) {
+        let harness = Harness::open(&[("max_bytes", "16MiB")]).unwrap();
+        check(harness, steps, 16 << 20, 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::CHUNK_BITS;
 use crate::codec::{Damaged, Input, put_varint};
+use crate::seek::pass_over;
 
 /// Bytes that a seek examines together.
 const WORD: usize = 8;
@@ -106,6 +107,26 @@ impl<'a> Ordinals<'a> {
                 }
             }
         }
+    }
+
+    /// Sets `has` for those of the ascending ordinals that the list contains. Returns how many were not set before. The cost depends on
+    /// the shorter of the two.
+    pub(crate) fn mark(&mut self, wanted: &[u32], has: &mut [bool]) -> Result<usize, Damaged> {
+        let (mut at, mut marked) = (0, 0);
+        while let Some(first) = wanted.get(at) {
+            let Some(found) = self.seek(*first)? else {
+                break;
+            };
+            let rest = pass_over(wanted.get(at..).unwrap_or_default(), |it| *it < found);
+            at = wanted.len() - rest.len();
+            if rest.first() == Some(&found) {
+                if let Some(has) = has.get_mut(at) {
+                    marked += usize::from(!std::mem::replace(has, true));
+                }
+                at += 1;
+            }
+        }
+        Ok(marked)
     }
 
     /// Calls `each` with the ordinals from `from` up to, but not including, `to`. It may consume one more.
@@ -253,6 +274,8 @@ impl Run {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -296,10 +319,18 @@ mod tests {
 
             let mut list = Ordinals::new(&bytes, base);
             let mut rest = ordinals.iter().copied().peekable();
-            for from in wanted {
+            for from in wanted.iter().copied() {
                 while rest.next_if(|it| *it < from).is_some() {}
                 prop_assert_eq!(list.seek(from).unwrap(), rest.next());
             }
+            let some = ordinals.iter().step_by(3).copied().chain(wanted);
+            let some: Vec<u32> = some.collect::<BTreeSet<_>>().into_iter().collect();
+            let is_in: Vec<bool> = some.iter().map(|it| ordinals.binary_search(it).is_ok()).collect();
+            let due = is_in.iter().filter(|is_in| **is_in).count();
+            let mut has = vec![false; some.len()];
+            prop_assert_eq!(Ordinals::new(&bytes, base).mark(&some, &mut has), Ok(due));
+            prop_assert_eq!(&has, &is_in);
+            prop_assert_eq!(Ordinals::new(&bytes, base).mark(&some, &mut has), Ok(0));
             // Every ordinal is found, also the last one of a word.
             for ordinal in ordinals {
                 let found = Ordinals::new(&bytes, base).seek(ordinal).unwrap();

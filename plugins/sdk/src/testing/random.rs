@@ -40,6 +40,28 @@ pub fn step(payload: usize) -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Generates writes, maintenance, and searches with clauses of up to 1,024 terms: a few that most fragments have, some that many have,
+/// and many that few have.
+pub fn step_of_many_terms() -> impl Strategy<Value = Step> {
+    let number = || prop_oneof![3 => 0..3_u64, 3 => 10..60_u64, 4 => 1000..4000_u64];
+    let terms = move |most: usize| prop::collection::vec(number().prop_map(term), 1..=most);
+    let fragment = (0..60_u128, 0..1000_u64, terms(30)).prop_map(|(id, start, terms)| {
+        let built = fragment(id).starts(start, start + 50);
+        built.terms(terms)
+    });
+    let clause = prop_oneof![3 => terms(3), 2 => terms(40), 2 => terms(1024)];
+    let search = prop::collection::vec(clause, 1..4).prop_map(|clauses| Search {
+        clauses,
+        ..Search::all()
+    });
+    let limits = prop::collection::vec(1..60_u32, 1..4);
+    prop_oneof![
+        3 => prop::collection::vec(fragment, 1..90).prop_map(Step::Write),
+        2 => (1..20_u32).prop_map(Step::Maintain),
+        5 => (search, limits).prop_map(|(search, limits)| Step::Find(search, limits)),
+    ]
+}
+
 /// Runs up to this many steps of maintenance, and stops when there is nothing left to do.
 pub fn maintain<P: Plugin>(harness: &mut Harness<P>, steps: u32) {
     for _ in 0..steps {
