@@ -39,6 +39,13 @@ fn groups(world: &World) -> Vec<String> {
     names
 }
 
+/// The entries of days, and the groups with their sums.
+fn sums(world: &World) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<String>) {
+    // One after the other: both lock what is kept.
+    let days = days(&world.keep.now.lock());
+    (days, groups(world))
+}
+
 /// Starts the process again, so that no head is in memory.
 fn restart(world: &mut World) {
     world.restart();
@@ -118,7 +125,7 @@ fn traces_that_are_judged_are_left_out_of_the_sums_of_a_day() {
 #[test]
 fn what_changes_a_record_deletes_the_sums_of_its_day_with_it() {
     let mut world = settled();
-    let before = (days(&world.keep.now.lock()), groups(&world));
+    let before = sums(&world);
     world.write(call(100, START + BUCKET));
     world.pass(Duration::from_mins(6));
     world.work();
@@ -127,7 +134,7 @@ fn what_changes_a_record_deletes_the_sums_of_its_day_with_it() {
     assert_eq!(groups(&world), [""; 0], "they are given back");
     world.check_all();
     world.settle();
-    let after = (days(&world.keep.now.lock()), groups(&world));
+    let after = sums(&world);
     assert_eq!((after.0.len(), after.1.len()), (1, 1));
     assert_ne!(after, before);
     world.check_all();
