@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::collection::vec;
@@ -494,15 +494,24 @@ proptest! {
             for (level, key, form) in stored.iter().flat_map(|(_, values)| values) {
                 prop_assert!(snapshot.contains(*level, key, form));
             }
-            let keys: Vec<_> = snapshot.keys().collect();
-            let sum = keys.iter().map(|it| it.bytes + it.key.len()).sum::<usize>();
+            let mut columns: BTreeMap<(Source, &[u8]), (usize, usize)> = BTreeMap::new();
+            for (source, key, form, _) in snapshot.all() {
+                let column = columns.entry((source, key)).or_default();
+                *column = (column.0 + 1, column.1 + form.len());
+            }
+            let keys = columns.keys().map(|(_, key)| key.len());
+            let sum = columns.values().map(|it| it.1).chain(keys).sum::<usize>();
             prop_assert_eq!(snapshot.bytes(), sum);
-            prop_assert_eq!(snapshot.len(), keys.iter().map(|it| it.values).sum::<usize>());
+            prop_assert_eq!(snapshot.len(), columns.values().map(|it| it.0).sum::<usize>());
+            for key in snapshot.keys() {
+                let column = columns.get(&(Source::from(key.level), key.key));
+                prop_assert_eq!(column, Some(&(key.values, key.bytes)));
+            }
             if !may_exceed {
                 prop_assert!(snapshot.len() <= SMALL.all_values && sum <= SMALL.all_bytes);
-                prop_assert!(keys.len() <= SMALL.attributes);
-                for key in keys {
-                    prop_assert!(key.values <= SMALL.values && key.bytes <= SMALL.bytes);
+                prop_assert!(columns.len() <= SMALL.attributes);
+                for (values, bytes) in columns.into_values() {
+                    prop_assert!(values <= SMALL.values && bytes <= SMALL.bytes);
                 }
             }
         }

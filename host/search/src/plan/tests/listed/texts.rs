@@ -82,14 +82,12 @@ fn a_condition_on_a_text_is_asked_for_by_the_texts_that_satisfy_it() {
         (regex(name(), string("P")), NAME, &["POST", "PUT"][..]),
         (regex(name(), string("patch")), NAME, &[]),
         (lt(name(), string("H")), NAME, &["GET"]),
-        (fulltext(name(), ["put"]), NAME, &["PUT"]),
         (
             regex(message(), string("ref.*d$")),
             MESSAGE,
             &["connection refused"],
         ),
-        (phrase(message(), ["timed", "out"]), MESSAGE, &["timed out"]),
-        (phrase(message(), ["out", "timed"]), MESSAGE, &[]),
+        (regex(message(), string("^timed")), MESSAGE, &["timed out"]),
         (
             exists(message()),
             MESSAGE,
@@ -196,7 +194,7 @@ fn a_status_is_asked_for_in_fragments_with_listed_texts_and_in_others() {
 fn what_texts_did_is_told() {
     let known = known();
     let different = predicate(ne(name(), string("GET")));
-    let words = predicate(phrase(message(), ["out"]));
+    let words = predicate(regex(message(), string("out")));
     for (predicate, line) in [
         (different, "span.name: 2 of 3 listed values match"),
         (words, "span.statusMessage: 1 of 2 listed values match"),
