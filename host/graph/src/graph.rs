@@ -1,7 +1,5 @@
 //! The graph of one tenant: told of writes, asked by queries, and driven in the background.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -38,7 +36,7 @@ struct Worker {
 pub enum Step {
     /// A piece of work.
     Worked {
-        /// The time that it took, without waiting for others.
+        /// The time that it took. A guest may compute in another thread, so waiting for others is part of it.
         took: Duration,
         /// Number of jobs that wait for this one.
         waiting: usize,
@@ -95,7 +93,9 @@ impl Graph {
         let Some(job) = &mut worker.job else {
             return Step::Idle(None);
         };
-        let (is_done, took) = timed(job.next()).await;
+        let since = Instant::now();
+        let is_done = job.next().await;
+        let took = since.elapsed();
         if is_done.is_some() {
             worker.job = None;
         }
@@ -133,20 +133,6 @@ impl Drop for Graph {
     fn drop(&mut self) {
         self.shared.changed.notify_one();
     }
-}
-
-/// Awaits a future, and measures the time in which it ran.
-async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
-    let mut future = pin!(future);
-    let mut took = Duration::ZERO;
-    let result = poll_fn(|context| {
-        let since = Instant::now();
-        let poll = future.as_mut().poll(context);
-        took += since.elapsed();
-        poll
-    });
-    let result = result.await;
-    (result, took)
 }
 
 impl Kept for Graph {

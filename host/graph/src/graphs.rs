@@ -16,8 +16,8 @@ use crate::figures::Figures;
 use crate::graph::{Graph, Step};
 
 /// Pause after a piece of work, as a multiple of the time that it took, while one bucket is due. A bucket of 3 million spans, which is
-/// 10,000 a second, takes about a second of work, and so a minute.
-const LONGEST_PAUSE: u32 = 50;
+/// 10,000 a second, takes about four seconds of work, and so two minutes.
+const LONGEST_PAUSE: u32 = 30;
 /// A piece of work is paused after for this at least, so that a task never holds a thread.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(200);
 /// Jobs that wait for each other from which on the work is no longer slowed down much.

@@ -152,7 +152,7 @@ metrics! {
     DEPENDENCIES_KEPT = "larder_dependencies_kept_bytes", Gauge, [],
         "Bytes of the calls that are kept for requests for dependencies, over open tenants, before compression";
     DEPENDENCIES_SETTLING = "larder_dependencies_settling_seconds", Counter, [],
-        "The time that judging traces in the background took, to keep their calls, without that of the plugin";
+        "The time that judging traces in the background took, to keep their calls, with reading them and waiting for others";
     DEPENDENCIES_BACKFILLED = "larder_dependencies_backfilled", Gauge, [],
         "1 once the calls of all that open tenants had stored without keeping them are kept, else 0";
     CLOCK_JUMP = "larder_clock_jump_seconds", Gauge, [],
