@@ -16,7 +16,7 @@ pub struct Figures {
     pub late_traces: u64,
     /// Bytes of the records, uncompressed.
     pub bytes: u64,
-    /// Time spent on work in the background, without that of the plugin. That of one tenant begins at zero when the tenant is opened.
+    /// Time spent on work in the background, with reading and waiting for others. That of one tenant begins at zero when the tenant is opened.
     pub worked: Duration,
     /// True once nothing is left of which nothing is kept.
     pub is_backfilled: bool,

@@ -13,7 +13,7 @@ pub struct DependencyStatistics {
     pub late_traces: u64,
     /// Bytes of what is kept, before compression.
     pub kept_bytes: u64,
-    /// Time spent on judging traces to keep their calls, without that of the plugin, since the start.
+    /// Time spent on judging traces to keep their calls, with reading them and waiting for others, since the start.
     pub settling: Duration,
     /// True once the calls of everything that was stored before are kept.
     pub is_backfilled: bool,
