@@ -41,7 +41,7 @@ pub(super) fn missing(places: &Places, others: &Places) -> Option<(u32, u32)> {
     let mut words = (0_u32..16).zip(words).filter(|(_, word)| *word != 0);
     let (first, low) = words.next()?;
     let (last, high) = words.next_back().unwrap_or((first, low));
-    let end = 63 - high.leading_zeros();
+    let end = high.ilog2();
     Some((first * 64 + low.trailing_zeros(), last * 64 + end))
 }
 
