@@ -24,8 +24,11 @@ fn settled() -> World {
     world
 }
 
+/// A key and its value.
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// The keys and the values of the days that have sums.
-fn days(contents: &Contents) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn days(contents: &Contents) -> Vec<Pair> {
     let entries = contents.state.iter().filter(|(key, _)| key[0] == b'd');
     entries
         .map(|(key, value)| (key.clone(), value.clone()))
@@ -40,7 +43,7 @@ fn groups(world: &World) -> Vec<String> {
 }
 
 /// The entries of days, and the groups with their sums.
-fn sums(world: &World) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<String>) {
+fn sums(world: &World) -> (Vec<Pair>, Vec<String>) {
     // One after the other: both lock what is kept.
     let days = days(&world.keep.now.lock());
     (days, groups(world))

@@ -161,7 +161,7 @@ fn a_page_ends_after_some_lookups_of_a_long_clause() {
         write(n * 600..(n + 1) * 600);
     }
     let pages = kv::keys().iter().filter(|it| it.sort[0] == b'k').count();
-    let search = search([ABSENT..ABSENT + 1024]);
+    let search = search(std::iter::once(ABSENT..ABSENT + 1024));
     let shape = Shape {
         find_steps: 8,
         ..shape()
