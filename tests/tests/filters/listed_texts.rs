@@ -63,7 +63,7 @@ fn conditions(text: impl Fn() -> Expression) -> Vec<Call> {
         and([exists(text()), not(regex(text(), string("[a-z]")))]),
         not(or([
             eq(text(), string("plain")),
-            regex(text(), string("f")),
+            regex(text(), string("er")),
         ])),
         or([regex(text(), string("X+")), eq(text(), string("get"))]),
     ]

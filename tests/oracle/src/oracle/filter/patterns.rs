@@ -4,7 +4,7 @@
 type Meaning = fn(&str) -> bool;
 
 /// Every pattern that a filter may use.
-pub(crate) const PATTERNS: [(&str, Meaning); 20] = [
+pub(crate) const PATTERNS: [(&str, Meaning); 21] = [
     ("", |_| true),
     (".*", |_| true),
     ("x", |text| text.contains('x')),
@@ -16,6 +16,9 @@ pub(crate) const PATTERNS: [(&str, Meaning); 20] = [
     ("[0-9]", |text| text.chars().any(|one| one.is_ascii_digit())),
     (r"\d\.", |text| {
         pairs(text, |one, two| one.is_ascii_digit() && two == '.')
+    }),
+    ("[a-z]", |text| {
+        text.chars().any(|one| one.is_ascii_lowercase())
     }),
     ("[^a-z]", |text| {
         text.chars().any(|one| !one.is_ascii_lowercase())
