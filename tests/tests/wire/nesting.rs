@@ -193,8 +193,7 @@ async fn a_request_that_is_refused_whole_is_logged_and_counted(scene: Scene) {
     let refused = scene.client.export_bytes(body).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(counted() > before);
-    let is_logged = |line: &String| line.contains("refused whole Export requests");
-    assert!(larder.lines().iter().any(is_logged));
+    larder.wait_for_line("refused whole Export requests").await;
 }
 
 larder_tests::every_plugin![
