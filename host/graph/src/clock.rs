@@ -11,7 +11,7 @@ use larder_model::storage::KeepChange;
 
 use crate::entries::put_bucket;
 use crate::inner::Inner;
-use crate::state::{Before, Entry, Phase, Record, Settling};
+use crate::state::{Before, Entry, Phase};
 
 /// The time by which a write may be told of later than it was begun, in nanoseconds, and more.
 const TOLERANCE: u64 = 1_000_000_000;
@@ -130,7 +130,7 @@ impl WentBack {
 impl Entry {
     /// The latest time that it tells.
     pub(crate) fn latest(&self) -> u64 {
-        let needs_write = self.last_record().map_or(0, |it| it.needs_write);
+        let needs_write = self.record().map_or(0, |it| it.needs_write);
         self.first_write.max(self.opened).max(needs_write)
     }
 
@@ -142,28 +142,8 @@ impl Entry {
                 *time = before;
             }
         }
-        let (Phase::Settled(record)
-        | Phase::Settling(Settling {
-            before: Before::Settled(record),
-            ..
-        })) = &mut self.phase
-        else {
-            return;
-        };
-        if record.needs_write > now {
+        if let Some(record) = self.record_mut().filter(|it| it.needs_write > now) {
             Arc::make_mut(record).needs_write = before;
-        }
-    }
-
-    /// The record, also while it is made anew.
-    fn last_record(&self) -> Option<&Arc<Record>> {
-        match &self.phase {
-            Phase::Settled(record)
-            | Phase::Settling(Settling {
-                before: Before::Settled(record),
-                ..
-            }) => Some(record),
-            Phase::Open | Phase::Settling(_) => None,
         }
     }
 

@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bucket::{Bucket, Day};
 use crate::codec::{self, Damaged};
-use crate::state::{Before, DaySums, Drops, Entry, Phase, Record, Settling, State, Stored};
+use crate::state::{DaySums, Drops, Entry, Phase, Record, State, Stored};
 
 const VERSION: u8 = 1;
 const HEAD: &[u8] = b"head";
@@ -37,10 +37,7 @@ pub(crate) struct Loaded {
 
 /// Key of a bucket.
 pub(crate) fn bucket_key(series: u64, bucket: Bucket) -> Vec<u8> {
-    let mut key = vec![b'b'];
-    key.extend_from_slice(&series.to_be_bytes());
-    key.extend_from_slice(&bucket.0.to_be_bytes());
-    key
+    key(b'b', series, &bucket.0.to_be_bytes())
 }
 
 /// The bucket of a key; `None` if it is another key.
@@ -54,18 +51,16 @@ pub(crate) fn bucket_of(key: &[u8], series: u64) -> Option<Bucket> {
 
 /// Key of a day.
 pub(crate) fn day_key(series: u64, day: Day) -> Vec<u8> {
-    let mut key = vec![b'd'];
-    key.extend_from_slice(&series.to_be_bytes());
-    key.extend_from_slice(&day.0.to_be_bytes());
-    key
+    key(b'd', series, &day.0.to_be_bytes())
 }
 
 /// Key of a late trace.
 pub(crate) fn late_key(series: u64, id: TraceId) -> Vec<u8> {
-    let mut key = vec![b'l'];
-    key.extend_from_slice(&series.to_be_bytes());
-    key.extend_from_slice(&id.to_bytes());
-    key
+    key(b'l', series, &id.to_bytes())
+}
+
+fn key(kind: u8, series: u64, number: &[u8]) -> Vec<u8> {
+    [&[kind], &series.to_be_bytes()[..], number].concat()
 }
 
 /// Sets the head.
@@ -87,12 +82,7 @@ pub(crate) fn put_bucket(series: u64, bucket: Bucket, entry: &Entry) -> KeepChan
     let value = codec::seal(VERSION, u64::from(bucket.0), |bytes| {
         codec::put(bytes, entry.first_write);
         codec::put(bytes, entry.opened);
-        let (Phase::Settled(record)
-        | Phase::Settling(Settling {
-            before: Before::Settled(record),
-            ..
-        })) = &entry.phase
-        else {
+        let Some(record) = entry.record() else {
             bytes.push(0);
             return;
         };
@@ -104,11 +94,7 @@ pub(crate) fn put_bucket(series: u64, bucket: Bucket, entry: &Entry) -> KeepChan
             rows: 0,
             bytes: 0,
         };
-        let stored = record.group.as_ref().unwrap_or(&none);
-        codec::put(bytes, stored.rows);
-        codec::put(bytes, stored.bytes);
-        codec::put(bytes, u64::from(stored.head_parts));
-        codec::put_bytes(bytes, stored.group.as_bytes());
+        put_stored(bytes, record.group.as_ref().unwrap_or(&none));
     });
     KeepChange::Put(bucket_key(series, bucket), value)
 }
@@ -123,12 +109,16 @@ pub(crate) fn put_day(
     let value = codec::seal(VERSION, u64::from(day.0), |bytes| {
         bytes.extend_from_slice(&fingerprint(state, buckets).to_be_bytes());
         codec::put(bytes, *last);
-        codec::put(bytes, stored.rows);
-        codec::put(bytes, stored.bytes);
-        codec::put(bytes, u64::from(stored.head_parts));
-        codec::put_bytes(bytes, stored.group.as_bytes());
+        put_stored(bytes, stored);
     });
     KeepChange::Put(day_key(state.series, day), value)
+}
+
+fn put_stored(bytes: &mut Vec<u8>, stored: &Stored) {
+    codec::put(bytes, stored.rows);
+    codec::put(bytes, stored.bytes);
+    codec::put(bytes, u64::from(stored.head_parts));
+    codec::put_bytes(bytes, stored.group.as_bytes());
 }
 
 /// Tells the records of these buckets from others. The names of groups are not used again.
@@ -266,17 +256,22 @@ fn day(state: &State, (key, value): (&[u8], &[u8]), day_buckets: u32) -> Option<
         return None;
     }
     let last = reading.number().ok()?;
-    let (rows, bytes) = (reading.number().ok()?, reading.number().ok()?);
-    let head_parts = reading.number_u32().ok()?;
-    let group = str::from_utf8(reading.bytes().ok()?).ok()?.to_owned();
+    let stored = stored(&mut reading).ok()?;
     reading.end().ok()?;
-    let stored = Stored {
-        group,
+    Some((day, DaySums { stored, last }))
+}
+
+fn stored(reading: &mut codec::Reading<'_>) -> Result<Stored, Damaged> {
+    let (rows, bytes) = (reading.number()?, reading.number()?);
+    let head_parts = reading.number_u32()?;
+    let group = str::from_utf8(reading.bytes()?);
+    let group = group.map_err(|_| Damaged("the name of a group is no text"))?;
+    Ok(Stored {
+        group: group.to_owned(),
         head_parts,
         rows,
         bytes,
-    };
-    Some((day, DaySums { stored, last }))
+    })
 }
 
 fn entry(bucket: Bucket, value: &[u8]) -> Result<Entry, Damaged> {
@@ -286,18 +281,9 @@ fn entry(bucket: Bucket, value: &[u8]) -> Result<Entry, Damaged> {
         0 => Phase::Open,
         1 => {
             let needs_write = reading.number()?;
-            let (rows, bytes) = (reading.number()?, reading.number()?);
-            let head_parts = reading.number_u32()?;
-            let group = str::from_utf8(reading.bytes()?);
-            let group = group.map_err(|_| Damaged("the name of a group is no text"))?;
-            let stored = Stored {
-                group: group.to_owned(),
-                head_parts,
-                rows,
-                bytes,
-            };
+            let stored = stored(&mut reading)?;
             Phase::Settled(Arc::new(Record {
-                group: (!group.is_empty()).then_some(stored),
+                group: (!stored.group.is_empty()).then_some(stored),
                 needs_write,
                 drops: 0,
             }))

@@ -269,16 +269,33 @@ impl Entry {
         }
     }
 
-    /// The groups that it refers to.
-    pub(crate) fn group(&self) -> Option<&Stored> {
+    /// The record, also while it is made anew.
+    pub(crate) fn record(&self) -> Option<&Arc<Record>> {
         match &self.phase {
             Phase::Settled(record)
             | Phase::Settling(Settling {
                 before: Before::Settled(record),
                 ..
-            }) => record.group.as_ref(),
+            }) => Some(record),
             Phase::Open | Phase::Settling(_) => None,
         }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn record_mut(&mut self) -> Option<&mut Arc<Record>> {
+        match &mut self.phase {
+            Phase::Settled(record)
+            | Phase::Settling(Settling {
+                before: Before::Settled(record),
+                ..
+            }) => Some(record),
+            Phase::Open | Phase::Settling(_) => None,
+        }
+    }
+
+    /// The group that it refers to.
+    pub(crate) fn group(&self) -> Option<&Stored> {
+        self.record()?.group.as_ref()
     }
 }
 

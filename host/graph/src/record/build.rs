@@ -49,6 +49,21 @@ pub(crate) struct Encoded {
     pub(crate) head_parts: u32,
 }
 
+// === impl Encoded ===
+
+impl Encoded {
+    /// Adds the head to the other values.
+    pub(super) fn new(mut values: Vec<(Vec<u8>, Vec<u8>)>, head: &Head, rows: u64) -> Self {
+        let head_parts = split(&mut values, Value::Head, &head.encode());
+        Self {
+            bytes: values.iter().map(|(_, value)| value.len() as u64).sum(),
+            values,
+            rows,
+            head_parts,
+        }
+    }
+}
+
 // === impl Rows ===
 
 impl Rows {
@@ -149,13 +164,7 @@ impl Rows {
             }
         }
         split(&mut values, Value::Sums, &sums.encode());
-        let head_parts = split(&mut values, Value::Head, &head.encode());
-        Ok(Encoded {
-            bytes: values.iter().map(|(_, value)| value.len() as u64).sum(),
-            values,
-            rows: self.places.len() as u64,
-            head_parts,
-        })
+        Ok(Encoded::new(values, &head, self.places.len() as u64))
     }
 
     /// A head with the edges of the rows, and the services that these have.
@@ -238,7 +247,7 @@ fn pages(mut places: &[Place]) -> impl Iterator<Item = &[Place]> {
 }
 
 /// Adds the parts of a value. Returns their number.
-pub(super) fn split(values: &mut Vec<(Vec<u8>, Vec<u8>)>, value: Value, bytes: &[u8]) -> u32 {
+fn split(values: &mut Vec<(Vec<u8>, Vec<u8>)>, value: Value, bytes: &[u8]) -> u32 {
     let parts = (0..).zip(bytes.chunks(PART));
     let before = values.len();
     values.extend(parts.map(|(number, part)| (value.name(number), part.to_vec())));

@@ -3,8 +3,7 @@
 use hashbrown::HashMap;
 use larder_search::kept::Names;
 
-use super::build::split;
-use super::{Encoded, Extent, Head, PageHead, Value};
+use super::{Encoded, Extent, Head, PageHead};
 
 /// The sums of some records.
 #[derive(Debug, Default)]
@@ -54,13 +53,6 @@ impl Totals {
             pages: vec![page],
             ..Head::default()
         };
-        let mut values = Vec::new();
-        let head_parts = split(&mut values, Value::Head, &head.encode());
-        Encoded {
-            bytes: values.iter().map(|(_, value)| value.len() as u64).sum(),
-            values,
-            rows: self.rows,
-            head_parts,
-        }
+        Encoded::new(Vec::new(), &head, self.rows)
     }
 }
