@@ -29,6 +29,16 @@ enum Lies {
     Across,
 }
 
+/// What is read of a page.
+#[derive(Clone, Copy)]
+enum Reads {
+    Nothing,
+    /// Its sums, which the head has.
+    Sums,
+    /// Its rows.
+    Rows,
+}
+
 /// Says whether a row counts.
 type CountsRow<'a> = dyn Fn(&Row<'_>) -> bool + Sync + 'a;
 
@@ -76,37 +86,20 @@ impl Kept {
                 summed,
             });
         }
-        let head = self.shared.head(&*self.keep, stored).await?;
-        let mut summed = Summed {
-            partial_buckets: 1,
-            ..Summed::default()
-        };
-        let mut counts = vec![0_u64; head.edges.len()];
-        let mut scanned = Vec::new();
-        for (number, page) in (0..).zip(&head.pages) {
+        let window = self.window;
+        let reads = |page: &PageHead| {
             let has_judged = judged.is_some_and(|it| has_one(&it.starts, page.extent.first));
             match self.lies(page.extent) {
-                Lies::Outside => {}
-                Lies::Within if !has_judged => add(&mut counts, page),
-                Lies::Within | Lies::Across => {
-                    scanned.push(number);
-                    summed.scanned_pages += 1;
-                    summed.scanned_rows += page.rows;
-                }
+                Lies::Outside => Reads::Nothing,
+                Lies::Within if !has_judged => Reads::Sums,
+                Lies::Within | Lies::Across => Reads::Rows,
             }
-        }
-        let window = self.window;
+        };
         let counts_row = |row: &Row<'_>| {
             let is_judged = || judged.is_some_and(|it| it.ids.contains(&row.id));
             row.first >= window.start && row.last <= window.end && !is_judged()
         };
-        self.scan((stored, &head), &scanned, (&mut counts, &counts_row))
-            .await?;
-        Ok(Sums {
-            head,
-            counts,
-            summed,
-        })
+        self.part(stored, &reads, &counts_row).await
     }
 
     /// The calls of the traces of a day that were not judged. All of its traces lie within the window.
@@ -145,6 +138,24 @@ impl Kept {
 
     /// The calls of the traces of a record that were judged.
     async fn judged_sums(&self, stored: &Stored, judged: &Judged) -> Result<Sums, Damage> {
+        let reads = |page: &PageHead| {
+            if has_one(&judged.starts, page.extent.first) {
+                Reads::Rows
+            } else {
+                Reads::Nothing
+            }
+        };
+        self.part(stored, &reads, &|row| judged.ids.contains(&row.id))
+            .await
+    }
+
+    /// The calls of a part of a record: of the pages that count whole, and of those rows of others that count.
+    async fn part(
+        &self,
+        stored: &Stored,
+        reads: &(dyn Fn(&PageHead) -> Reads + Sync),
+        counts_row: &CountsRow<'_>,
+    ) -> Result<Sums, Damage> {
         let head = self.shared.head(&*self.keep, stored).await?;
         let mut summed = Summed {
             partial_buckets: 1,
@@ -153,29 +164,16 @@ impl Kept {
         let mut counts = vec![0_u64; head.edges.len()];
         let mut scanned = Vec::new();
         for (number, page) in (0..).zip(&head.pages) {
-            if has_one(&judged.starts, page.extent.first) {
-                scanned.push(number);
-                summed.scanned_pages += 1;
-                summed.scanned_rows += page.rows;
+            match reads(page) {
+                Reads::Nothing => {}
+                Reads::Sums => add(&mut counts, page),
+                Reads::Rows => {
+                    scanned.push(number);
+                    summed.scanned_pages += 1;
+                    summed.scanned_rows += page.rows;
+                }
             }
         }
-        let counts_row = |row: &Row<'_>| judged.ids.contains(&row.id);
-        self.scan((stored, &head), &scanned, (&mut counts, &counts_row))
-            .await?;
-        Ok(Sums {
-            head,
-            counts,
-            summed,
-        })
-    }
-
-    /// Adds the calls of those rows of some pages of a record that count.
-    async fn scan(
-        &self,
-        (stored, head): (&Stored, &Head),
-        pages: &[u32],
-        (counts, counts_row): (&mut [u64], &CountsRow<'_>),
-    ) -> Result<(), Damage> {
         let mut each = |number, bytes: &[u8]| {
             let mut page = Page::decode(number, bytes)?;
             while let Some(row) = page.next()? {
@@ -190,7 +188,12 @@ impl Kept {
             }
             Ok(())
         };
-        load_pages(&*self.keep, (&stored.group, head), pages, &mut each).await
+        load_pages(&*self.keep, (&stored.group, &head), &scanned, &mut each).await?;
+        Ok(Sums {
+            head,
+            counts,
+            summed,
+        })
     }
 
     fn lies(&self, extent: Extent) -> Lies {
