@@ -204,22 +204,7 @@ impl TenantDictionary {
     async fn reload(&self, status: &mut Status, now: u64) -> Result<(), Error> {
         let keep = match status {
             Status::Open(log) if log.is_outdated() => {
-                let keep = log.keep();
-                match self.restore(log).await {
-                    Ok(restored) => *status = Status::Open(restored),
-                    // What has been recorded stays there for another attempt.
-                    Err(LoadError::Keep(error)) if error.kind() != ErrorKind::DataLoss => {
-                        return Err(error);
-                    }
-                    Err(cause) => {
-                        self.tell(&cause);
-                        self.dictionary.close();
-                        *status = Status::Closed {
-                            keep,
-                            retry_at: None,
-                        };
-                    }
-                }
+                *status = self.restored(log).await?;
                 return Ok(());
             }
             Status::New(new) if new.0.is_outdated() => new.0.keep(),
@@ -234,6 +219,26 @@ impl TenantDictionary {
             self.ask_later();
         }
         Ok(())
+    }
+
+    /// The status after a log was restored, or cannot be any more.
+    ///
+    /// # Errors
+    /// If it could not be restored yet.
+    async fn restored(&self, log: &Log) -> Result<Status, Error> {
+        match self.restore(log).await {
+            Ok(restored) => Ok(Status::Open(restored)),
+            // What has been recorded stays there for another attempt.
+            Err(LoadError::Keep(error)) if error.kind() != ErrorKind::DataLoss => Err(error),
+            Err(cause) => {
+                self.tell(&cause);
+                self.dictionary.close();
+                Ok(Status::Closed {
+                    keep: log.keep(),
+                    retry_at: None,
+                })
+            }
+        }
     }
 
     /// Reads the log again after a part of it was lost that was not durable, or all of it, and writes what it lacks of what has been recorded.

@@ -22,6 +22,15 @@ const SMALL: Bounds = Bounds {
     attributes: 8,
 };
 
+/// A tenant with a fragment that refers to a dictionary which is gone, and one that refers to that of `keep`.
+async fn after_a_loss(keep: &Arc<MemoryKeep>, fragments: &Arc<Fragments>) -> Tenant {
+    let lost = Tenant::open(&Arc::new(MemoryKeep::default()), fragments).await;
+    lost.store(NOW, &["gone"]).await;
+    let tenant = Tenant::open(keep, fragments).await;
+    tenant.store(NOW, &["one"]).await;
+    tenant
+}
+
 #[tokio::test]
 async fn values_that_were_lost_are_durable_again_before_the_next_write() {
     let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
@@ -93,13 +102,7 @@ async fn nothing_is_recorded_before_what_was_lost_is() {
 #[tokio::test]
 async fn a_dictionary_that_has_lost_values_before_is_not_trusted_after_another_loss() {
     let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
-    Tenant::open(&keep, &fragments)
-        .await
-        .store(NOW, &["gone"])
-        .await;
-    let keep = Arc::new(MemoryKeep::default());
-    let tenant = Tenant::open(&keep, &fragments).await;
-    tenant.store(NOW, &["one"]).await;
+    let tenant = after_a_loss(&keep, &fragments).await;
     keep.lose();
     tenant.store(NOW, &["two"]).await;
     assert_eq!(tenant.found(), None);
@@ -111,13 +114,7 @@ async fn a_dictionary_that_has_lost_values_before_is_not_trusted_after_another_l
 #[tokio::test]
 async fn what_was_told_of_retention_before_a_loss_does_not_count_after_it() {
     let (keep, fragments) = (Arc::new(MemoryKeep::default()), Fragments::new());
-    Tenant::open(&keep, &fragments)
-        .await
-        .store(NOW, &["gone"])
-        .await;
-    let keep = Arc::new(MemoryKeep::default());
-    let tenant = Tenant::open(&keep, &fragments).await;
-    tenant.store(NOW, &["one"]).await;
+    let tenant = after_a_loss(&keep, &fragments).await;
     keep.sync();
     let later = NOW + 9 * DAY;
     tenant.counted(later, Some(later));

@@ -21,18 +21,15 @@ pub(super) fn of_question(
 
 /// Terms of which every fragment has one in which the field is one of these texts.
 pub(super) fn of_texts(field: TextField, texts: &[&[u8]]) -> Vec<Term> {
+    let listed = texts.iter().map(|text| listed_term(field, text));
     match field {
         TextField::SpanName => {
             let names = texts.iter().filter_map(|text| str::from_utf8(text).ok());
             names.flat_map(span_name_terms).collect()
         }
-        TextField::EventName => texts.iter().map(|text| terms::event_name(text)).collect(),
+        TextField::EventName => listed.collect(),
         // Only a message that is listed has a term.
-        TextField::StatusMessage => {
-            let messages = texts.iter();
-            let listed = messages.map(|message| terms::listed_status_message(message));
-            listed.chain(unlisted_terms(field)).collect()
-        }
+        TextField::StatusMessage => listed.chain(unlisted_terms(field)).collect(),
     }
 }
 
