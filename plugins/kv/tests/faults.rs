@@ -13,15 +13,13 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::shapes;
+use common::{act_as, in_role, role_of, shapes};
 use larder_kv::{Kv, Shape};
 use larder_plugin::testing::kv::{self, Fault};
 use larder_plugin::testing::random::{Fragments, fragments, search};
-use larder_plugin::testing::{Stored, batch, environment};
-use larder_plugin::{Environment, Error, Part, Plugin, Role, Search, TraceId, Wanted};
+use larder_plugin::testing::{Stored, batch};
+use larder_plugin::{Error, Part, Plugin, Search, TraceId, Wanted};
 use proptest::prelude::*;
-
-const WRITERS: [&str; 2] = ["a", "b"];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -70,19 +68,6 @@ struct Run {
     written: u64,
 }
 
-fn role(instance: usize) -> Environment {
-    let mut environment = environment(&[]);
-    environment.role = match WRITERS.get(instance) {
-        Some(id) => Role::Writer((*id).to_owned()),
-        None => Role::Reader,
-    };
-    environment
-}
-
-fn act_as(instance: usize) {
-    kv::act_as(WRITERS.get(instance).copied().unwrap_or("reader"));
-}
-
 impl Run {
     fn new(shape: Shape) -> Self {
         kv::reset();
@@ -102,7 +87,7 @@ impl Run {
 
     fn open(&self, instance: usize) -> Kv {
         act_as(instance);
-        Kv::open_with(&role(instance), self.shape).unwrap()
+        Kv::open_with(&in_role(role_of(instance)), self.shape).unwrap()
     }
 
     fn reopen(&mut self, instance: usize) {
@@ -288,7 +273,7 @@ fn run(shape: Shape, steps: Vec<Step>) {
             Step::Fail(after, fault) => kv::fail(after, fault),
             Step::Reopen(instance) => {
                 act_as(instance);
-                if let Ok(opened) = Kv::open_with(&role(instance), shape) {
+                if let Ok(opened) = Kv::open_with(&in_role(role_of(instance)), shape) {
                     run.instances[instance] = opened;
                 } else {
                     // The instance before it may be fenced.

@@ -12,7 +12,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{in_role, shapes};
+use common::{WRITERS, act_as, in_role, role_of, shapes};
 use larder_kv::{Kv, Shape};
 use larder_plugin::testing::random::{Fragments, fragments};
 use larder_plugin::testing::{batch, environment, kv};
@@ -20,7 +20,6 @@ use larder_plugin::{Environment, Part, Piece, Plugin, Role, Search, TraceId, Wan
 use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000_000;
-const WRITERS: [&str; 2] = ["a", "b"];
 
 /// What happens to a store.
 #[derive(Clone, Debug)]
@@ -85,16 +84,10 @@ struct Run {
 }
 
 fn role(instance: usize) -> Environment {
-    let mut environment = environment(&[("retention", "240s")]);
-    environment.role = match WRITERS.get(instance) {
-        Some(id) => Role::Writer((*id).to_owned()),
-        None => Role::Reader,
-    };
-    environment
-}
-
-fn act_as(instance: usize) {
-    kv::act_as(WRITERS.get(instance).copied().unwrap_or("reader"));
+    Environment {
+        role: role_of(instance),
+        ..environment(&[("retention", "240s")])
+    }
 }
 
 /// Returns the number of a fragment, with which both of its parts begin.

@@ -18,6 +18,22 @@ pub(crate) fn in_role(role: Role) -> Environment {
     environment
 }
 
+/// The ids of two writers. Instances beyond them are readers.
+pub(crate) const WRITERS: [&str; 2] = ["a", "b"];
+
+/// Returns the role of an instance.
+pub(crate) fn role_of(instance: usize) -> Role {
+    match WRITERS.get(instance) {
+        Some(id) => Role::Writer((*id).to_owned()),
+        None => Role::Reader,
+    }
+}
+
+/// Has the calls that follow come from an instance.
+pub(crate) fn act_as(instance: usize) {
+    kv::act_as(WRITERS.get(instance).copied().unwrap_or("reader"));
+}
+
 /// Writes traces into merged segments, into one that is not merged, and into entries.
 pub(crate) fn store() -> Stored {
     kv::reset();
