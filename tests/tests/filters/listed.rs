@@ -128,7 +128,7 @@ fn filters() -> Vec<Call> {
 }
 
 /// Compares the answers to filters with those of the oracle.
-pub(crate) async fn check(scene: &Scene, stored: &[ResourceSpans], filters: Vec<Call>) {
+async fn check(scene: &Scene, stored: &[ResourceSpans], filters: Vec<Call>) {
     let oracle = Oracle::new(stored);
     let mut rows = Vec::new();
     for filter in filters {
@@ -143,16 +143,12 @@ pub(crate) async fn check(scene: &Scene, stored: &[ResourceSpans], filters: Vec<
     finds_spans(scene, rows).await;
 }
 
-pub(crate) async fn store(
-    scene: &Scene,
-    stored: &mut Vec<ResourceSpans>,
-    resources: Vec<ResourceBuilder>,
-) {
+async fn store(scene: &Scene, stored: &mut Vec<ResourceSpans>, resources: Vec<ResourceBuilder>) {
     stored.extend(resources.iter().map(|resource| resource.0.clone()));
     scene.store(resources).await;
 }
 
-pub(crate) fn start(home: &Home, settings: &[(&str, &str)]) -> Larder {
+fn start(home: &Home, settings: &[(&str, &str)]) -> Larder {
     let options = settings
         .iter()
         .fold(Options::new(Plugin::Kv), |options, (name, value)| {
@@ -161,14 +157,37 @@ pub(crate) fn start(home: &Home, settings: &[(&str, &str)]) -> Larder {
     options.start_in(home)
 }
 
+/// Stores traces once with each of these settings, a thousand numbers apart, and checks all filters after each.
+pub(crate) async fn store_kinds(
+    home: &Home,
+    kinds: &[&[(&str, &str)]],
+    traces: fn(&Scene, u64) -> Vec<ResourceBuilder>,
+    filters: fn() -> Vec<Call>,
+) -> (Scene, Vec<ResourceSpans>) {
+    let mut stored = Vec::new();
+    let mut scene: Option<Scene> = None;
+    for (first, settings) in (1..).step_by(1000).zip(kinds) {
+        let larder = start(home, settings);
+        larder.lists_values().await;
+        let next = match &scene {
+            Some(before) => before.on(&larder).await,
+            None => Scene::of(&larder).await,
+        };
+        let resources = traces(&next, first);
+        store(&next, &mut stored, resources).await;
+        check(&next, &stored, filters()).await;
+        scene = Some(next);
+        larder.kill();
+    }
+    (scene.expect("there are kinds"), stored)
+}
+
 pub(crate) const UNLISTED: (&str, &str) = ("LARDER_INGEST_DICTIONARY", "false");
 pub(crate) const WITHOUT_WORDS: (&str, &str) = ("LARDER_INGEST_WORD_TERMS", "false");
 
 #[tokio::test]
 async fn a_store_with_every_kind_of_fragment_is_searched_in_all() {
     let home = Home::new();
-    let mut stored = Vec::new();
-    let mut scene: Option<Scene> = None;
     // As an older release, with and without words; listed, with and without words; and once no more values are listed.
     let kinds: [&[(&str, &str)]; 4] = [
         &[UNLISTED, WITHOUT_WORDS],
@@ -176,28 +195,29 @@ async fn a_store_with_every_kind_of_fragment_is_searched_in_all() {
         &[WITHOUT_WORDS],
         &[],
     ];
-    let mut first = 1;
-    for settings in kinds {
-        let larder = start(&home, settings);
-        larder.lists_values().await;
-        let next = match &scene {
-            Some(before) => before.on(&larder).await,
-            None => Scene::of(&larder).await,
-        };
-        let resources = traces(&next, first);
-        first += 1000;
-        store(&next, &mut stored, resources).await;
-        check(&next, &stored, filters()).await;
-        scene = Some(next);
-        larder.kill();
-    }
+    let (scene, mut stored) = store_kinds(&home, &kinds, traces, filters).await;
+    let first = 1 + 1000 * kinds.len() as u64;
     let larder = start(&home, &[]);
     larder.lists_values().await;
-    let scene = scene.unwrap().on(&larder).await;
+    let scene = scene.on(&larder).await;
     store(&scene, &mut stored, vec![filler(&scene, first)]).await;
     let resources = traces(&scene, first + 1);
     store(&scene, &mut stored, resources).await;
     check(&scene, &stored, filters()).await;
+}
+
+/// Asserts that the explanation of a filter has a part, and that as many spans are judged and traces match.
+pub(crate) fn assert_cost(larder: &Larder, filter: &str, part: &str, count: u32) {
+    let query = format!(r#"{{"filter": {filter}}}"#);
+    let told = http::request(larder.admin(), ("POST", "/explain"), None, &query);
+    assert_eq!(told.status, 200, "{}", told.body);
+    for part in [
+        part,
+        &format!(" {count} spans judged"),
+        &format!("{count} traces match"),
+    ] {
+        assert!(told.body.contains(part), "{part} in\n{}", told.body);
+    }
 }
 
 /// What no listed value matches is decided without reading a span.
@@ -212,57 +232,23 @@ async fn what_no_listed_value_matches_costs_nothing(plugin: Plugin) {
             .attribute("n", i64::from(number));
         client.store([service("a").span(one)]).await;
     }
-    let explain = |filter: &str| {
-        let query = format!(r#"{{"filter": {filter}}}"#);
-        let told = http::request(larder.admin(), ("POST", "/explain"), None, &query);
-        assert_eq!(told.status, 200, "{}", told.body);
-        told.body
-    };
     let on = |op: &str, key: &str, value: &str, ty: &str| {
         format!(
             r#"{{"op": "{op}", "args": [{{"attr": {{"key": "{key}", "level": "span"}}}}, {{"scalar": {{"value": "{value}", "type": "{ty}"}}}}]}}"#
         )
     };
-    for (filter, counted, judged, matched) in [
-        (
-            on("regex", "k", "X", ""),
-            "0 of 2 listed values match",
-            0,
-            0,
-        ),
-        (
-            on("regex", "k", "S", ""),
-            "1 of 2 listed values match",
-            1,
-            1,
-        ),
-        (
-            on("gt", "n", "9", "int"),
-            "0 of 9 listed values match",
-            0,
-            0,
-        ),
-        (
-            on("gt", "n", "8", "int"),
-            "1 of 9 listed values match",
-            1,
-            1,
-        ),
+    for (filter, part, count) in [
+        (on("regex", "k", "X", ""), "0 of 2 listed values match", 0),
+        (on("regex", "k", "S", ""), "1 of 2 listed values match", 1),
+        (on("gt", "n", "9", "int"), "0 of 9 listed values match", 0),
+        (on("gt", "n", "8", "int"), "1 of 9 listed values match", 1),
         (
             on("ne", "k", "GET", "string"),
             "1 of 2 listed values match",
             1,
-            1,
         ),
     ] {
-        let told = explain(&filter);
-        for part in [
-            counted.to_owned(),
-            format!(" {judged} spans judged"),
-            format!("{matched} traces match"),
-        ] {
-            assert!(told.contains(&part), "{part} in\n{told}");
-        }
+        assert_cost(&larder, &filter, part, count);
     }
     let query = Query::default().filter(regex(attr_at("span", "k"), string("x")));
     assert!(client.find(&query).await.is_empty());

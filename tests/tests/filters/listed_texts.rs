@@ -5,9 +5,9 @@ use larder_tests::filter::{
     and, eq, exists, field, gte, in_list, list, lt, ne, not, not_in, or, regex, some, string,
 };
 use larder_tests::otlp::{ResourceBuilder, SpanBuilder, service, span};
-use larder_tests::{Home, Options, Plugin, Scene, http};
+use larder_tests::{Home, Options, Plugin, Scene};
 
-use crate::listed::{UNLISTED, WITHOUT_WORDS, check, start, store};
+use crate::listed::{UNLISTED, WITHOUT_WORDS, assert_cost, store_kinds};
 
 /// Texts that a name, a message and the name of an event have in their own traces each.
 const TEXTS: [&str; 8] = [
@@ -82,26 +82,9 @@ fn filters() -> Vec<Call> {
 
 #[tokio::test]
 async fn texts_are_found_in_every_kind_of_fragment() {
-    let home = Home::new();
-    let mut stored = Vec::new();
-    let mut scene: Option<Scene> = None;
     // As an older release, and listed, without words and with them. One text of each kind is too long to be listed.
     let kinds: [&[(&str, &str)]; 3] = [&[UNLISTED], &[WITHOUT_WORDS], &[]];
-    let mut first = 1;
-    for settings in kinds {
-        let larder = start(&home, settings);
-        larder.lists_values().await;
-        let next = match &scene {
-            Some(before) => before.on(&larder).await,
-            None => Scene::of(&larder).await,
-        };
-        let resources = traces(&next, first);
-        first += 1000;
-        store(&next, &mut stored, resources).await;
-        check(&next, &stored, filters()).await;
-        scene = Some(next);
-        larder.kill();
-    }
+    store_kinds(&Home::new(), &kinds, traces, filters).await;
 }
 
 /// What no listed text matches is decided without reading a span.
@@ -118,12 +101,6 @@ async fn what_no_listed_text_matches_costs_nothing(plugin: Plugin) {
         let one = one.status_message(message).event(event, []);
         client.store([service("a").span(one)]).await;
     }
-    let explain = |filter: &str| {
-        let query = format!(r#"{{"filter": {filter}}}"#);
-        let told = http::request(larder.admin(), ("POST", "/explain"), None, &query);
-        assert_eq!(told.status, 200, "{}", told.body);
-        told.body
-    };
     let on = |op: &str, (level, name): (&str, &str), text: &str| {
         format!(
             r#"{{"op": "{op}", "args": [{{"field": {{"level": "{level}", "name": "{name}"}}}}, {{"scalar": {{"value": "{text}"}}}}]}}"#
@@ -172,14 +149,7 @@ async fn what_no_listed_text_matches_costs_nothing(plugin: Plugin) {
             1,
         ),
     ] {
-        let told = explain(&filter);
-        for part in [
-            part.to_owned(),
-            format!(" {count} spans judged"),
-            format!("{count} traces match"),
-        ] {
-            assert!(told.contains(&part), "{part} in\n{told}");
-        }
+        assert_cost(&larder, &filter, part, count);
     }
 }
 
