@@ -3,13 +3,15 @@
 //! | key | value: a frame (version 1) of |
 //! |---|---|
 //! | `head` | series: 8 bytes; frontier plus one, or 0; the time before which something may be gone: varints; `unmarked`, if there is one: varint |
+//! | `clock` | a time that no write was later than, number of times that the clock went back: varints; of each the time of the first write after it and of the latest before it: varints |
 //! | `b`, series: 8, bucket: 4 | first write, time of opening: varints; 0: open; 1: settled, then: needed write, rows, bytes, parts of the head: varints; name of the group, empty if it has no rows: length and text |
 //! | `d`, series: 8, day: 4 | which records it has the sums of: 8; last end, rows, bytes, parts of the head: varints; name of the group: length and text |
 //! | `l`, series: 8, trace id: 16 | the bucket that was written to: varint |
 //!
 //! Numbers in keys are big-endian. Entries of another series than that of the head are remains, and are removed. A release that does not
 //! know `unmarked` takes a head with it for damaged, and begins anew. One that does not know days leaves their entries as they are, and
-//! gives back their groups. So each tells the records it is of, and is believed only if they are the same.
+//! gives back their groups. So each tells the records it is of, and is believed only if they are the same. One that does not know `clock`
+//! leaves it as it is.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -19,11 +21,13 @@ use larder_model::storage::{Error, ErrorKind, Keep, KeepChange, TraceId};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bucket::{Bucket, Day};
+use crate::clock::WentBack;
 use crate::codec::{self, Damaged};
 use crate::state::{DaySums, Drops, Entry, Phase, Record, State, Stored};
 
 const VERSION: u8 = 1;
 const HEAD: &[u8] = b"head";
+const CLOCK: &[u8] = b"clock";
 
 /// A state that was read back.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(crate) struct Loaded {
     pub(crate) remains: Vec<Vec<u8>>,
     /// False if there was no head.
     pub(crate) has_head: bool,
+    /// What is known of the clock; `None` if nothing is.
+    pub(crate) went_back: Option<WentBack>,
 }
 
 /// Key of a bucket.
@@ -75,6 +81,12 @@ pub(crate) fn put_head(state: &State) -> KeepChange {
         }
     });
     KeepChange::Put(HEAD.to_vec(), value)
+}
+
+/// Sets what is known of the clock.
+pub(crate) fn put_clock(went_back: &WentBack) -> KeepChange {
+    let value = codec::seal(VERSION, 0, |bytes| went_back.encode(bytes));
+    KeepChange::Put(CLOCK.to_vec(), value)
 }
 
 /// Sets a bucket. One that is being settled is set as it was before.
@@ -145,7 +157,7 @@ pub(crate) fn put_late(series: u64, id: TraceId, bucket: Bucket) -> KeepChange {
 /// # Errors
 /// Those of `keep`; `DataLoss` for what is not what was written.
 pub(crate) async fn load(keep: &dyn Keep, new: u64, day_buckets: u32) -> Result<Loaded, Error> {
-    let mut head = None;
+    let (mut head, mut clock) = (None, None);
     let (mut buckets, mut late, mut days) = (Vec::new(), Vec::new(), Vec::new());
     let mut start = Vec::new();
     loop {
@@ -161,6 +173,7 @@ pub(crate) async fn load(keep: &dyn Keep, new: u64, day_buckets: u32) -> Result<
                 Some(b'l') => late.push((key, value)),
                 Some(b'd') => days.push((key, value)),
                 _ if key == HEAD => head = Some(value),
+                _ if key == CLOCK => clock = Some(value),
                 _ => {}
             }
         }
@@ -168,7 +181,7 @@ pub(crate) async fn load(keep: &dyn Keep, new: u64, day_buckets: u32) -> Result<
             break;
         }
     }
-    let assembled = assemble(head.as_deref(), new, buckets, late);
+    let assembled = assemble((head.as_deref(), clock.as_deref()), new, buckets, late);
     let mut loaded = assembled.map_err(|Damaged(what)| {
         Error::new(
             ErrorKind::DataLoss,
@@ -186,7 +199,14 @@ pub(crate) async fn load(keep: &dyn Keep, new: u64, day_buckets: u32) -> Result<
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-fn assemble(head: Option<&[u8]>, new: u64, buckets: Pairs, late: Pairs) -> Result<Loaded, Damaged> {
+fn assemble(
+    (head, clock): (Option<&[u8]>, Option<&[u8]>),
+    new: u64,
+    buckets: Pairs,
+    late: Pairs,
+) -> Result<Loaded, Damaged> {
+    let clock = clock.map(|it| WentBack::decode(codec::open(it, VERSION, 0)?));
+    let went_back = clock.map(|it| it.unwrap_or_else(|_| WentBack::damaged()));
     let mut state = State::unknown(new);
     if let Some(head) = head {
         let mut reading = codec::open(head, VERSION, 0)?;
@@ -234,6 +254,7 @@ fn assemble(head: Option<&[u8]>, new: u64, buckets: Pairs, late: Pairs) -> Resul
         state,
         remains,
         has_head: head.is_some(),
+        went_back,
     })
 }
 

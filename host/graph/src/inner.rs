@@ -240,6 +240,7 @@ impl Inner {
             mut state,
             remains,
             has_head,
+            went_back,
         } = loaded;
         // What the plugin has told since it was opened stays true.
         let (drops, before) = (self.state.drops, state.drops.before);
@@ -268,14 +269,23 @@ impl Inner {
         self.written = open.map(|(bucket, _)| (*bucket, now)).collect();
         let latest = buckets.values().map(Entry::latest).max();
         self.latest = self.latest.max(latest.unwrap_or(0));
+        let unknown = || WentBack::unknown(self.latest, now);
+        let went_back = went_back.unwrap_or_else(unknown);
+        self.went_back = went_back.read_back(&self.went_back);
+        // What was dropped may have been seen at a later time.
+        self.clock = self.clock.max(now);
     }
 
     /// Compares the plugin's counters with those before. Returns `true` if something is gone.
     pub(crate) fn counted(&mut self, now: u64, statistics: &Statistics) -> bool {
+        self.look_at_clock(now);
         let is_first = self.statistics.is_none();
         let before = self.statistics.replace(*statistics).unwrap_or_default();
         let has_dropped = statistics.dropped_since(&before) != Dropped::default();
         let (told, told_before) = (statistics.oldest_write, before.oldest_write);
+        if told.is_none() {
+            self.went_back.nothing_is_stored();
+        }
         // Nothing of which the state tells the time was written later.
         let newest = now.max(self.latest);
         let drops = &mut self.state.drops;

@@ -239,6 +239,7 @@ proptest! {
         world.keep.fails.store(false, Ordering::Relaxed);
         world.count();
         world.check_all();
+        world.catch_up();
         world.settle();
         world.check_all();
         if !is_exclusive {

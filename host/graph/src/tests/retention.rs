@@ -291,6 +291,37 @@ fn a_clock_that_was_ahead_before_a_restart_hides_no_loss() {
 }
 
 #[test]
+fn what_goes_unseen_is_gone_although_the_clock_went_back_while_nothing_ran() {
+    let mut world = with_a_clock_ahead();
+    world.restart();
+    world.count();
+    world.back(YEAR);
+    world.write(call(2, START + 3 * BUCKET));
+    world.settle();
+    // The record of trace 1 is made anew once trace 9 has gone.
+    for _ in 0..2 {
+        world.drop_oldest(1);
+        world.restart();
+        world.count();
+        world.check_all();
+        world.settle();
+    }
+    assert_eq!(world.dependencies(START, START + BUCKET), []);
+}
+
+#[test]
+fn what_goes_unseen_is_made_anew_soon_although_the_clock_goes_back_then() {
+    let mut world = with_a_clock_ahead();
+    world.settle();
+    world.restart();
+    world.drop_oldest(1);
+    world.back(YEAR);
+    world.settle();
+    assert_eq!(world.graph.figures().suspect_buckets, 0);
+    assert_eq!(world.reads(), 0);
+}
+
+#[test]
 fn what_is_written_into_a_bucket_after_the_clock_has_gone_back_is_as_old_as_it_is() {
     for is_late in [false, true] {
         let mut world = with_a_clock_ahead();
