@@ -15,10 +15,11 @@ use crate::table::Table;
 use crate::traces::{self, Filter, WantedTrace};
 use crate::view::View;
 
-/// A lookup of more traces than this keeps what it reads out of the cache of the searches: it reads most of the store.
+/// A lookup of more traces than this keeps what it reads out of the cache of the searches: it reads most of the store. Of so many some pass
+/// the filter of almost any group, so it does not ask the filters.
 const MANY: usize = 256;
-/// Approximate bytes of a fragment in the lists of traces and the filters.
-const FRAGMENT: u64 = 8;
+/// Approximate bytes of a fragment in the lists of traces.
+const FRAGMENT: u64 = 6;
 
 /// A lookup of traces. It goes through the fragments of all writers by ascending handle, so that each value is read once, and ends
 /// where its caller has enough.
@@ -183,20 +184,28 @@ impl<'a> Walk<'a> {
         (bucket, group): (u64, &Group),
     ) -> Result<Vec<(u32, &'a WantedTrace)>, Error> {
         let area = Area::Data(bucket);
-        let passing = |value: &Value| {
-            let filter = Filter::parse(value.payload())?;
-            let passing = self.wanted.iter().filter(|it| filter.may_have(it));
-            Ok(passing.collect::<Vec<_>>())
-        };
-        let at = (area, Kind::Filter, group.filter);
-        let wanted = read(store, self.lists, writer, at, passing)?;
-        if wanted.is_empty() {
-            return Ok(Vec::new());
+        let mut passing = Vec::new();
+        let is_filtered = self.wanted.len() <= MANY;
+        if is_filtered {
+            let all = |value: &Value| {
+                let filter = Filter::parse(value.payload())?;
+                let all = self.wanted.iter().filter(|it| filter.may_have(it));
+                Ok(all.collect::<Vec<_>>())
+            };
+            let at = (area, Kind::Filter, group.filter);
+            passing = read(store, self.lists, writer, at, all)?;
+            if passing.is_empty() {
+                return Ok(Vec::new());
+            }
         }
         let found = |value: &Value| {
             let mut found = Vec::new();
-            let each = |ordinal, wanted| found.push((ordinal, wanted));
-            traces::find(value, &wanted, each).map(|()| found)
+            if is_filtered {
+                traces::find(value, &passing, |ordinal, it| found.push((ordinal, *it)))?;
+            } else {
+                traces::find(value, self.wanted, |ordinal, it| found.push((ordinal, it)))?;
+            }
+            Ok(found)
         };
         let at = (area, Kind::Traces, group.traces);
         let mut found = read(store, self.lists, writer, at, found)?;

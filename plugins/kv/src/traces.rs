@@ -1,5 +1,6 @@
 //! The fragments of a group by trace: sorted by a hash of the trace id, with a Bloom filter that rules out most other traces.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 
 use larder_plugin::TraceId;
@@ -69,10 +70,10 @@ pub(crate) fn check(value: &Value, fragments: u32) -> Result<(), Damaged> {
 
 /// Calls `each` with every fragment that may be of one of these traces, by the fragment's ordinal. `wanted` ascends by hash; for each
 /// of them ordinals ascend. Both lists are walked in one pass.
-pub(crate) fn find<'a>(
+pub(crate) fn find<'a, W: Borrow<WantedTrace>>(
     value: &Value,
-    wanted: &[&'a WantedTrace],
-    mut each: impl FnMut(u32, &'a WantedTrace),
+    wanted: &'a [W],
+    mut each: impl FnMut(u32, &'a W),
 ) -> Result<(), Damaged> {
     let mut input = Input::new(value.payload());
     let count = input.size()?;
@@ -81,10 +82,10 @@ pub(crate) fn find<'a>(
     let ordinals = Column::parse(value, &mut input, count)?;
     let (mut rest, mut wanted) = (hashes, wanted);
     while let (Some(next), Some((first, others))) = (rest.first(), wanted.split_first()) {
-        let (next, sought) = (u32::from_le_bytes(*next), short(first.hash));
+        let (next, sought) = (u32::from_le_bytes(*next), short(first.borrow().hash));
         match next.cmp(&sought) {
             Ordering::Less => rest = pass_over(rest, |it| u32::from_le_bytes(*it) < sought),
-            Ordering::Greater => wanted = pass_over(wanted, |it| short(it.hash) < next),
+            Ordering::Greater => wanted = pass_over(wanted, |it| short(it.borrow().hash) < next),
             Ordering::Equal => {
                 let start = hashes.len() - rest.len();
                 let of_hash = rest
@@ -206,10 +207,11 @@ mod tests {
         let value = Value::new(value(Kind::Traces, Area::Head, 0, &payload));
         let found = |ids: &[TraceId]| {
             let wanted = WantedTrace::all(ids);
-            let wanted: Vec<_> = wanted.iter().collect();
             let mut found = Vec::new();
-            let each = |ordinal, it: &WantedTrace| found.push((it.place, ordinal));
-            find(&value, &wanted, each).unwrap();
+            find(&value, &wanted, |ordinal, it| {
+                found.push((it.place, ordinal))
+            })
+            .unwrap();
             found.sort_unstable();
             found
         };
