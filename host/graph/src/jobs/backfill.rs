@@ -15,8 +15,8 @@ use crate::shared::Shared;
 
 /// Traces whose starts are looked at in one range, at first. A plugin may name a trace for all of the time between two of its spans.
 const FIRST_LIMIT: usize = 64;
-/// Times that the limit doubles.
-const MOST_DOUBLINGS: u32 = 16;
+/// Times that the limit doubles: up to 8,192 traces, which are read at once. More are not looked at for a bucket that is settled next.
+const MOST_DOUBLINGS: u32 = 7;
 
 /// What there is in a range of time.
 enum Spans {
@@ -73,7 +73,10 @@ pub(super) async fn backfill(shared: &Shared) -> Outcome {
                 }
             }
             Spans::Many if first == frontier => return settle(shared, frontier).await,
-            Spans::Many => reach = reach.div_ceil(2).min(frontier.0 - first.0),
+            Spans::Many => {
+                reach = reach.div_ceil(2).min(frontier.0 - first.0);
+                doublings = 0;
+            }
         }
         pause().await;
     }

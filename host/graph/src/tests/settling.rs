@@ -133,6 +133,24 @@ fn a_trace_that_spans_years_does_not_hold_up_backfilling() {
 }
 
 #[test]
+fn backfilling_a_large_store_reads_the_traces_that_it_settles_in_one_call() {
+    let exports = (0..3_u64).map(|bucket| {
+        let start = START - (bucket + 1) * BUCKET;
+        let numbers = 3000 * bucket..3000 * (bucket + 1);
+        let calls = numbers.flat_map(|number| call(u128::from(number) + 1, start + number));
+        calls.collect()
+    });
+    let exports: Vec<_> = exports.collect();
+    let world = World::with(Memory::default(), &exports);
+    while world.graph.figures().bytes == 0 {
+        assert!(matches!(world.step(), Step::Worked { .. }));
+    }
+    assert_eq!(world.memory.reads.load(Ordering::Relaxed), 1);
+    world.settle();
+    assert_eq!(world.reads(), 0);
+}
+
+#[test]
 fn a_record_that_cannot_be_read_is_made_anew() {
     let mut world = World::new();
     for number in 1..6_u64 {
