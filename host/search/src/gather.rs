@@ -35,16 +35,20 @@ pub(crate) struct Gathered {
 impl Gatherer {
     /// Creates a gatherer without traces.
     pub(crate) fn new() -> Self {
-        Self::with_largest(LARGEST_BATCH)
-    }
-
-    /// Creates a gatherer without traces, which gives at most this many at a time.
-    pub(crate) fn with_largest(largest: usize) -> Self {
         Self {
             queue: VecDeque::new(),
-            batch: FIRST_BATCH.min(largest),
-            largest,
+            batch: FIRST_BATCH,
+            largest: LARGEST_BATCH,
             ahead: None,
+        }
+    }
+
+    /// Creates a gatherer without traces, which gives this many at a time unless they are too large.
+    pub(crate) fn of_many(batch: usize) -> Self {
+        Self {
+            batch,
+            largest: batch,
+            ..Self::new()
         }
     }
 

@@ -18,9 +18,9 @@ use crate::session::Session;
 use crate::sightings::Sighted;
 use crate::written::Written;
 
-/// Traces read at once: a bounded piece of work. Each call looks into every segment, and reads the blocks of its traces, so few large calls
-/// are much cheaper than many small ones.
-const TRACES_AT_ONCE: usize = 8192;
+/// Traces read at once, if their digests are no larger than is held at once. A call looks for each of them in all that is stored, so what a
+/// trace costs would grow with the store in small calls.
+const TRACES_AT_ONCE: usize = 65_536;
 /// Traces judged before the task yields.
 const TRACES_A_YIELD: usize = 64;
 
@@ -62,7 +62,7 @@ impl Reader {
         Self {
             session: Session::new(storage, limits, budget, Omission::new(metrics)),
             calls: Calls::new(Range::ALL),
-            gatherer: Gatherer::with_largest(TRACES_AT_ONCE),
+            gatherer: Gatherer::of_many(TRACES_AT_ONCE),
         }
     }
 
