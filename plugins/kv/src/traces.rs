@@ -209,7 +209,7 @@ mod tests {
             let wanted = WantedTrace::all(ids);
             let mut found = Vec::new();
             find(&value, &wanted, |ordinal, it| {
-                found.push((it.place, ordinal))
+                found.push((it.place, ordinal));
             })
             .unwrap();
             found.sort_unstable();
