@@ -11,6 +11,8 @@ pub enum Error {
     OutcomeUnknown(String),
     /// The writer id has been claimed again, or the namespace was purged. The caller has to stop writing.
     Fenced,
+    /// Another host that is alive writes under this id. Says who, and what to do.
+    Held(String),
     /// The tenant or the disk is full.
     QuotaExceeded(String),
     /// A key, a value or the whole call exceeds its limit.
@@ -27,6 +29,7 @@ impl fmt::Display for Error {
             Self::Unavailable(text) => write!(f, "kv is unavailable: {text}"),
             Self::OutcomeUnknown(text) => write!(f, "kv does not know the outcome: {text}"),
             Self::Fenced => f.write_str("kv is fenced: another writer has taken over"),
+            Self::Held(text) => write!(f, "kv has given this host's id to another: {text}"),
             Self::QuotaExceeded(text) => write!(f, "kv is full: {text}"),
             Self::TooLarge(text) => write!(f, "too large for kv: {text}"),
             Self::DataLoss(text) => write!(f, "kv cannot read back what it stored: {text}"),

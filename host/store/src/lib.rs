@@ -17,6 +17,7 @@ mod snapshot;
 mod test_support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use error::Error;
 pub use larder_core::telemetry::KvStatistics as Statistics;
@@ -82,6 +83,24 @@ pub trait Driver: Send + Sync + 'static {
         true
     }
 
+    /// True if other hosts may use the same store at the same time. What one of them does is then seen by the calls that say so.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Every host that has used the store lately, this one among them. Empty for a driver that is not shared.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be reached.
+    async fn hosts(&self) -> Result<Vec<HostStatus>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Whether the store takes writes and answers reads now, as far as this host has last seen. Cheap: no call to the store.
+    fn reach(&self) -> Reach {
+        Reach::default()
+    }
+
     /// Statistics over all tenants.
     fn statistics(&self) -> Statistics {
         Statistics::default()
@@ -100,6 +119,30 @@ pub trait Driver: Send + Sync + 'static {
     }
 }
 
+/// A host that uses a shared store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostStatus {
+    /// Its [`Driver::writer_id`].
+    pub writer: String,
+    /// Where its operators reach it, for people: host name and process.
+    pub address: String,
+    /// Its release.
+    pub version: String,
+    /// Time since its last sign of life.
+    pub silent: Duration,
+    /// True for the host that answers.
+    pub is_this: bool,
+}
+
+/// What of a store can be reached. Everything by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Why writes fail; `None` while they succeed.
+    pub writes: Option<String>,
+    /// Why reads fail; `None` while they succeed.
+    pub reads: Option<String>,
+}
+
 /// A tenant that has a namespace, and the size of that namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TenantUsage {
@@ -112,8 +155,24 @@ pub struct TenantUsage {
 /// Keys and values of one tenant. Objects and committed entries share one key space: `get` and `scan` see both.
 #[async_trait::async_trait]
 pub trait Namespace: Send + Sync + 'static {
-    /// Claims a writer id. An earlier claim of the same id is fenced from now on.
+    /// Claims a writer id. An earlier claim of the same id is fenced before this returns: it commits nothing from then on.
+    ///
+    /// # Errors
+    /// [`Error::Held`] if another host that is alive has the id as its own; the claim of a host that has adopted it is taken over.
     async fn claim(&self, writer: &str) -> Result<Claim, Error>;
+
+    /// Claims the id of a host that is dead, for upkeep alone. `None` while its host is alive, or another one has adopted it, or nothing
+    /// was ever committed under the id. Always `None` for a driver that is not shared.
+    async fn adopt(&self, _writer: &str) -> Result<Option<Claim>, Error> {
+        Ok(None)
+    }
+
+    /// Takes a writer id, to which nothing that is stored refers any more, out of [`Namespace::writers`]. Its claim is fenced.
+    async fn retire(&self, by: &Claim) -> Result<(), Error>;
+
+    /// True if this is the tenant's namespace still: false from the moment on at which [`Driver::renew`] or [`Driver::forget`], on any
+    /// host, has returned.
+    async fn is_current(&self) -> Result<bool, Error>;
 
     /// Stores objects. Not atomic, and idempotent: an object that already exists is not changed.
     async fn put(&self, by: &Claim, objects: Vec<Object>) -> Result<(), Error>;
@@ -133,7 +192,7 @@ pub trait Namespace: Send + Sync + 'static {
     /// Removes a whole partition, lazily. Its name can never be used again.
     async fn reclaim(&self, by: &Claim, partition: &str) -> Result<(), Error>;
 
-    /// The writer ids that have ever committed here.
+    /// The writer ids that have ever committed here, without retired ones.
     async fn writers(&self) -> Result<Vec<String>, Error>;
 
     /// The partitions that have been written to and not reclaimed.
@@ -154,6 +213,12 @@ pub trait Namespace: Send + Sync + 'static {
     /// Compressed size of the namespace in bytes, without reclaimed partitions.
     fn stored_bytes(&self) -> u64;
 
+    /// The part of [`Namespace::stored_bytes`] that this writer has put and committed. A driver that is not shared may count everything
+    /// that is not the host's own.
+    fn writer_bytes(&self, _writer: &str) -> u64 {
+        self.stored_bytes().saturating_sub(self.host_bytes())
+    }
+
     /// The part of [`Namespace::stored_bytes`] that is in the host's own partitions, whose names begin with [`HOST_PREFIX`].
     fn host_bytes(&self) -> u64;
 }
@@ -165,9 +230,18 @@ pub struct Claim {
     pub writer: String,
     /// Number of the claim of that id. Earlier claims are fenced.
     pub epoch: u64,
+    /// The id's number, for names that have to be short. No other id of the namespace has it, and it never changes. Not 0.
+    pub number: u16,
     /// True for writes that are no client's: those of an instance that is opened, and of maintenance, which frees space. They may use
     /// space that is kept free from clients.
     pub is_upkeep: bool,
+}
+
+/// The number of a writer id where nobody assigns numbers: a driver with one writer. It is what the `kv` plugin took before hosts gave it
+/// one.
+pub(crate) fn local_number(writer: &str) -> u16 {
+    let [low, high, ..] = xxhash_rust::xxh3::xxh3_64(writer.as_bytes()).to_le_bytes();
+    u16::from_le_bytes([low, high]).max(1)
 }
 
 /// Key of a value. The keys of a partition are ordered by the bytes of `sort`.

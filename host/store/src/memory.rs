@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::quotas::{self, Growth};
 use super::{
     Change, Claim, Driver, Entry, Error, HOST_PREFIX, Key, Namespace, Object, Page, Quotas, Scan,
-    TenantUsage,
+    TenantUsage, local_number,
 };
 
 /// Time for which a reclaimed partition stays readable: longer than the longest query.
@@ -158,8 +158,24 @@ impl Namespace for MemoryNamespace {
         Ok(Claim {
             writer: writer.to_owned(),
             epoch: *epoch,
+            number: local_number(writer),
             is_upkeep: false,
         })
+    }
+
+    async fn retire(&self, by: &Claim) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        state.check(by)?;
+        state.committed.remove(&by.writer);
+        state
+            .epochs
+            .entry(by.writer.clone())
+            .and_modify(|epoch| *epoch += 1);
+        Ok(())
+    }
+
+    async fn is_current(&self) -> Result<bool, Error> {
+        Ok(!self.state.lock().purged)
     }
 
     async fn put(&self, by: &Claim, objects: Vec<Object>) -> Result<(), Error> {

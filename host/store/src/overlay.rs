@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::{
     Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Page, Quotas, Scan, TenantUsage,
+    local_number,
 };
 
 /// Shows the data of another driver together with writes of its own, which are lost with it. It neither renews nor forgets a tenant.
@@ -27,6 +28,8 @@ struct Writes {
     partitions: BTreeMap<String, BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
     reclaimed: BTreeSet<String>,
     writers: BTreeSet<String>,
+    /// Ids that were retired here, and have not committed since.
+    retired: BTreeSet<String>,
     epoch: u64,
 }
 
@@ -155,8 +158,20 @@ impl Namespace for OverlayNamespace {
         Ok(Claim {
             writer: writer.to_owned(),
             epoch: writes.epoch,
+            number: local_number(writer),
             is_upkeep: false,
         })
+    }
+
+    async fn retire(&self, by: &Claim) -> Result<(), Error> {
+        let mut writes = self.writes.lock();
+        writes.writers.remove(&by.writer);
+        writes.retired.insert(by.writer.clone());
+        Ok(())
+    }
+
+    async fn is_current(&self) -> Result<bool, Error> {
+        self.base.is_current().await
     }
 
     async fn put(&self, _by: &Claim, objects: Vec<Object>) -> Result<(), Error> {
@@ -177,6 +192,7 @@ impl Namespace for OverlayNamespace {
         let mut writes = self.writes.lock();
         Self::check_partition(&writes, partition)?;
         writes.writers.insert(by.writer.clone());
+        writes.retired.remove(&by.writer);
         let entries = writes.partitions.entry(partition.to_owned()).or_default();
         for change in changes {
             match change {
@@ -235,7 +251,9 @@ impl Namespace for OverlayNamespace {
 
     async fn writers(&self) -> Result<Vec<String>, Error> {
         let mut writers: BTreeSet<String> = self.base.writers().await?.into_iter().collect();
-        writers.extend(self.writes.lock().writers.iter().cloned());
+        let writes = self.writes.lock();
+        writers.retain(|writer| !writes.retired.contains(writer));
+        writers.extend(writes.writers.iter().cloned());
         Ok(writers.into_iter().collect())
     }
 

@@ -125,6 +125,7 @@ fn not_durable(error: &kv::Error) -> Error {
         kv::Error::Unavailable(_)
         | kv::Error::OutcomeUnknown(_)
         | kv::Error::Fenced
+        | kv::Error::Held(_)
         | kv::Error::TooLarge(_)
         | kv::Error::DataLoss(_)
         | kv::Error::Other(_) => ErrorKind::Unavailable,

@@ -174,9 +174,10 @@ fn group(name: &str) -> String {
 
 fn failed(error: &kv::Error) -> Error {
     let kind = match error {
-        kv::Error::Unavailable(_) | kv::Error::OutcomeUnknown(_) | kv::Error::Fenced => {
-            ErrorKind::Unavailable
-        }
+        kv::Error::Unavailable(_)
+        | kv::Error::OutcomeUnknown(_)
+        | kv::Error::Fenced
+        | kv::Error::Held(_) => ErrorKind::Unavailable,
         kv::Error::QuotaExceeded(_) => ErrorKind::ResourceExhausted,
         kv::Error::DataLoss(_) => ErrorKind::DataLoss,
         kv::Error::TooLarge(_) | kv::Error::Other(_) => ErrorKind::Internal,

@@ -4,7 +4,7 @@ use super::durable;
 use super::record::{self, Writer};
 use super::shared::Shared;
 use super::store::{Store, StoreState};
-use crate::{Claim, Error, TenantUsage};
+use crate::{Claim, Error, TenantUsage, local_number};
 
 // === impl Shared ===
 
@@ -27,8 +27,27 @@ impl Shared {
         Ok(Claim {
             writer: writer.to_owned(),
             epoch,
+            number: local_number(writer),
             is_upkeep: false,
         })
+    }
+
+    /// Takes a writer out of those that have committed, and fences its claim.
+    pub(super) fn retire(&self, namespace: u64, by: &Claim) -> Result<(), Error> {
+        let store = self.store();
+        {
+            let mut state = store.state();
+            state.check(namespace, by)?;
+            let record = Writer {
+                epoch: by.epoch + 1,
+                committed: false,
+            };
+            if let Some(known) = state.namespaces.get_mut(&namespace) {
+                known.writers.insert(by.writer.clone(), record);
+            }
+            put_writer(&store, &mut state, namespace, &by.writer, record);
+        }
+        durable::sync(&store, &self.syncs)
     }
 
     /// The tenants that have a namespace.

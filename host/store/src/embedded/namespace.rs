@@ -72,6 +72,17 @@ impl Namespace for EmbeddedNamespace {
         blocking(move || shared.claim(number, &writer)).await
     }
 
+    async fn retire(&self, by: &Claim) -> Result<(), Error> {
+        let (shared, number, by) = (Arc::clone(&self.shared), self.number, by.clone());
+        blocking(move || shared.retire(number, &by)).await
+    }
+
+    async fn is_current(&self) -> Result<bool, Error> {
+        let store = self.shared.store();
+        let state = store.state();
+        Ok(state.namespaces.contains_key(&self.number))
+    }
+
     async fn put(&self, by: &Claim, objects: Vec<Object>) -> Result<(), Error> {
         let (shared, writing) = (Arc::clone(&self.shared), self.writing(by));
         let put = move |turn| shared.put(&writing, objects, turn);

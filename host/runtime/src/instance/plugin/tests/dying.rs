@@ -105,6 +105,14 @@ impl Namespace for HangingNamespace {
         self.inner.claim(writer).await
     }
 
+    async fn retire(&self, by: &Claim) -> Result<(), kv::Error> {
+        self.inner.retire(by).await
+    }
+
+    async fn is_current(&self) -> Result<bool, kv::Error> {
+        self.inner.is_current().await
+    }
+
     async fn put(&self, by: &Claim, objects: Vec<Object>) -> Result<(), kv::Error> {
         self.trigger.around(self.inner.put(by, objects)).await
     }

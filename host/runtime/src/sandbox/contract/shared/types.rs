@@ -236,7 +236,7 @@ macro_rules! conversions {
                 match error {
                     Error::Unavailable(text) => Self::Unavailable(text),
                     Error::OutcomeUnknown(text) => Self::OutcomeUnknown(text),
-                    Error::Fenced => Self::Fenced,
+                    Error::Fenced | Error::Held(_) => Self::Fenced,
                     Error::QuotaExceeded(text) => Self::QuotaExceeded(text),
                     Error::TooLarge(text) => Self::TooLarge(text),
                     Error::DataLoss(text) => Self::DataLoss(text),
