@@ -1,9 +1,13 @@
 //! For tests of observers: a place in memory that can lose what was not synced, and fail.
 
+mod hosts;
+
 use std::collections::BTreeMap;
 
 use larder_model::storage::{Error, Keep, KeepChange};
 use parking_lot::Mutex;
+
+pub use hosts::{HostKeep, MemoryHosts};
 
 /// Entries of one page of a scan: few, so that tests read several pages.
 const PAGE: usize = 4;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use larder_model::storage::{Error, Keep, KeepChange};
+use larder_model::storage::{Error, HostState, Keep, KeepChange};
+
+/// A page of entries, and whether there are more.
+type Entries = (Vec<(Vec<u8>, Vec<u8>)>, bool);
 
 /// The entries whose keys begin with a prefix, and the groups whose names do. Whoever uses it does not see the prefix.
 pub(super) struct Place {
@@ -23,6 +26,18 @@ impl Place {
 
     fn group(&self, group: &str) -> String {
         format!("{}{group}", self.prefix)
+    }
+
+    /// The entries of a page that are the observer's own, without the prefix, and whether more of them may follow.
+    fn own(&self, (entries, more): Entries) -> Entries {
+        let all = entries.len();
+        let own = entries.into_iter().map_while(|(key, value)| {
+            let key = key.strip_prefix(self.prefix.as_bytes())?;
+            Some((key.to_owned(), value))
+        });
+        let own: Vec<_> = own.collect();
+        let more = more && own.len() == all;
+        (own, more)
     }
 }
 
@@ -48,16 +63,8 @@ impl Keep for Place {
         self.keep.commit(changes.collect()).await
     }
 
-    async fn scan(&self, start: &[u8]) -> Result<(Vec<(Vec<u8>, Vec<u8>)>, bool), Error> {
-        let (entries, more) = self.keep.scan(&self.key(start)).await?;
-        let all = entries.len();
-        let own = entries.into_iter().map_while(|(key, value)| {
-            let key = key.strip_prefix(self.prefix.as_bytes())?;
-            Some((key.to_owned(), value))
-        });
-        let own: Vec<_> = own.collect();
-        let more = more && own.len() == all;
-        Ok((own, more))
+    async fn scan(&self, start: &[u8]) -> Result<Entries, Error> {
+        Ok(self.own(self.keep.scan(&self.key(start)).await?))
     }
 
     async fn reclaim(&self, group: &str) -> Result<(), Error> {
@@ -72,5 +79,23 @@ impl Keep for Place {
 
     fn generation(&self) -> u64 {
         self.keep.generation()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.keep.is_shared()
+    }
+
+    async fn is_whole(&self) -> bool {
+        self.keep.is_whole().await
+    }
+
+    async fn hosts(&self, keys: &[Vec<u8>]) -> Result<Vec<HostState>, Error> {
+        let keys: Vec<_> = keys.iter().map(|key| self.key(key)).collect();
+        self.keep.hosts(&keys).await
+    }
+
+    async fn scan_host(&self, state: &str, start: &[u8]) -> Result<Entries, Error> {
+        let page = self.keep.scan_host(state, &self.key(start)).await?;
+        Ok(self.own(page))
     }
 }

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::sync::{Arc, Weak};
 
@@ -9,7 +9,7 @@ use larder_model::storage::{
 use parking_lot::Mutex;
 
 use super::{Forgotten, Several};
-use crate::testing::MemoryKeep;
+use crate::testing::{MemoryHosts, MemoryKeep};
 
 /// Notes what it is told under its name, and has the place that it was given last.
 #[derive(Clone, Default)]
@@ -226,6 +226,38 @@ async fn none_sees_what_another_keeps() {
     assert_eq!(one.keep().groups().await.unwrap(), [""; 0]);
     assert_eq!(two.keep().groups().await.unwrap(), ["group"]);
     assert_eq!(keep.entries().len(), 19);
+}
+
+#[tokio::test]
+async fn each_observer_reads_its_own_part_of_what_other_hosts_keep() {
+    let hosts = MemoryHosts::default();
+    let mut places = Vec::new();
+    for host in ["h1", "h2"] {
+        let (one, two) = pair(false);
+        let several = Several(vec![
+            ("one/", Arc::new(one.clone())),
+            ("two/", Arc::new(two.clone())),
+        ]);
+        let nowhere: Weak<Nowhere> = Weak::new();
+        several.open("shop", hosts.open(host), nowhere).await;
+        for place in [&one, &two] {
+            let value = format!("{host} {}", place.name);
+            let puts = vec![put(b"k", value.as_bytes()), put(b"l", b"")];
+            place.keep().commit(puts).await.unwrap();
+        }
+        places.push((one.keep(), two.keep()));
+    }
+    let (one, two) = &places[0];
+    for (place, name) in [(one, "one"), (two, "two")] {
+        assert!(place.is_shared() && place.is_whole().await);
+        let states = place.hosts(&[b"k".to_vec()]).await.unwrap();
+        let values = states.iter().map(|it| it.values.clone());
+        let expected = ["h1", "h2"].map(|host| vec![Some(format!("{host} {name}").into_bytes())]);
+        assert!(values.eq(expected));
+        let state = states[1].state.as_deref().unwrap();
+        let (entries, more) = place.scan_host(state, b"l").await.unwrap();
+        assert_eq!((entries, more), (vec![(b"l".to_vec(), Vec::new())], false));
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ use super::Error;
 ///
 /// What is kept is given as it was left, or not at all: it is empty where somebody may have written to the tenant's data without the
 /// observer, such as an older release or a repair. A group that was reclaimed, or is lost, is like one that was never put.
+///
+/// Where several hosts write to the data, each has a state and groups of its own, and reads the states of the others.
 #[async_trait::async_trait]
 pub trait Keep: Send + Sync + 'static {
     /// True if what is kept survives a restart of the process.
@@ -37,6 +39,48 @@ pub trait Keep: Send + Sync + 'static {
 
     /// Changes each time what was not durable has been lost. The state is then to be read again before it is changed.
     fn generation(&self) -> u64;
+
+    /// True if other hosts may write to the same data, and keep beside it what they derive from their own writes.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// True if it is known that this host had written nothing to the data when the state began, so that all that it has written since was
+    /// observed.
+    async fn is_whole(&self) -> bool {
+        false
+    }
+
+    /// Every host that has written to the data, this one among them, with the values that its state has of these keys. What was committed,
+    /// by any host, before the call is seen. Empty where the data is not shared.
+    ///
+    /// # Errors
+    /// `Unavailable` also for data that was purged.
+    async fn hosts(&self, _keys: &[Vec<u8>]) -> Result<Vec<HostState>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// As [`Keep::scan`], of the state of this name, which [`Keep::hosts`] has told.
+    async fn scan_host(
+        &self,
+        _state: &str,
+        _start: &[u8],
+    ) -> Result<(Vec<(Vec<u8>, Vec<u8>)>, bool), Error> {
+        Ok((Vec::new(), false))
+    }
+}
+
+/// What a host keeps beside data that several hosts share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostState {
+    /// The host's id.
+    pub host: String,
+    /// The name of its state, which no other one has; `None` if the host has written to the data and there is no state of it.
+    pub state: Option<String>,
+    /// [`Keep::is_whole`] of the state.
+    pub is_whole: bool,
+    /// The values of the keys that were asked for, in their order; none without a state.
+    pub values: Vec<Option<Vec<u8>>>,
 }
 
 /// One step of [`Keep::commit`].
