@@ -22,13 +22,14 @@ pub struct Repair {
 }
 
 /// Gives back all that the host derives from a tenant's traces and keeps beside them: it is derived anew once the tenant is open. `false`,
-/// and nothing is changed, if there is none. For a store that no server has open.
+/// and nothing is changed, if there is none. For a store that no server has open; in one that several hosts share, what the others keep is
+/// theirs, and stays.
 ///
 /// # Errors
 /// The driver's.
 pub async fn forget_derived(kv: &dyn kv::Driver, tenant: &str) -> Result<bool, kv::Error> {
     let namespace = kv.open(tenant).await?;
-    let forgotten = keep::forget(&*namespace, &kv.writer_id()).await?;
+    let forgotten = keep::forget(&*namespace, kv).await?;
     if forgotten {
         namespace.sync(namespace.generation()).await?;
     }

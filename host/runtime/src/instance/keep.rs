@@ -5,40 +5,60 @@
 //! | `_host/graph/state/GAP/EPOCH/PLUGIN` | the state |
 //! | `_host/graph/group/NAME` | a group |
 //!
+//! In a store that several hosts share, `_host/graph/` is followed by the host's id and a slash. There each host writes to its own partitions
+//! alone, and reads the states of all ([`hosts`]).
+//!
 //! What is kept must not be used after somebody wrote to the data without the observer: an older release, this one with the observer
 //! turned off, another plugin, or a repair. Every instance that writes claims the writer's id, and an observed one has the host claim an id
 //! of its own right after that. So the *gap* between the two epochs is the same for as long as all instances are observed, and grows with
 //! each one that is not. It is part of the name of the state, with the plugin's name; a state of another gap, or of another plugin, is
 //! reclaimed. The epoch in the name is that of the host's claim when the state was begun, so a name is never used twice.
+//!
+//! In a shared store the gap of today is not compared: a host that adopts the data of a dead one claims the writer's id alone, and adds nothing
+//! to the data. No older release knows such a store, an observer that is turned off is told all the same, and a repair calls nothing listed
+//! that was not.
 
-use std::fmt;
+mod hosts;
+mod names;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use larder_model::storage::{Error, ErrorKind, Keep, KeepChange};
+use larder_model::storage::{Error, ErrorKind, HostState, Keep, KeepChange};
 use larder_store::{
-    self as kv, Change, Claim, Driver as _, Entry, HOST_PREFIX, Key, MemoryDriver, Namespace,
-    Object, Scan,
+    self as kv, Change, Claim, Driver, Entry, HOST_PREFIX, Key, MemoryDriver, Namespace, Object,
+    Scan,
 };
 use tokio::sync::RwLock;
+
+use hosts::{Hosts, IN_USE};
+use names::{Names, StateName, own_writer};
 
 /// Bytes of one page of the state.
 const PAGE_BYTES: u32 = 1 << 20;
 /// Entries of one page of the state.
 const PAGE_ENTRIES: u32 = 1 << 16;
 
+/// A page of entries, and whether there are more.
+type Entries = (Vec<(Vec<u8>, Vec<u8>)>, bool);
+
 /// See the module.
 pub(crate) struct NamespaceKeep {
     namespace: Arc<dyn Namespace>,
     is_durable: bool,
+    is_shared: bool,
     /// The id of the host's own writer.
     writer: String,
+    names: Names,
     /// The name of the plugin whose data is observed.
     plugin: Arc<str>,
     /// Locked for writing while the id is claimed. `None` before the first claim.
     claimed: RwLock<Option<Claimed>>,
-    /// The number of times that a new state took the place of one that was in use.
+    /// The number of times that what was in use may have been replaced by another state, or changed by another process.
     begun_anew: AtomicU64,
+    /// True if the last claim has been found to be fenced.
+    is_fenced: AtomicBool,
+    hosts: Hosts,
 }
 
 struct Claimed {
@@ -48,64 +68,83 @@ struct Claimed {
     state: String,
 }
 
-/// What is in the name of a state's partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct StateName<'a> {
-    gap: u64,
-    epoch: u64,
-    plugin: &'a str,
-}
-
 /// A new place in the memory of this process.
 pub(crate) async fn in_memory() -> Result<Arc<dyn Keep>, kv::Error> {
     let driver = MemoryDriver::new();
     let namespace = driver.open("").await?;
-    let keep = NamespaceKeep::new(namespace, false, &driver.writer_id(), "".into());
+    let keep = NamespaceKeep::new(namespace, &driver, "".into());
     keep.claim(0).await?;
     Ok(Arc::new(keep))
 }
 
-/// Gives back all that the host keeps in a tenant's namespace, so that it is derived anew. Nobody may have the tenant open. Returns `false`,
-/// and changes nothing, if nothing is kept there.
+/// Gives back all that this host keeps in a tenant's namespace, so that it is derived anew: in a store that it has to itself, everything of
+/// any host. Nobody may write as this host meanwhile. Returns `false`, and changes nothing, if nothing is kept there.
 ///
 /// # Errors
 /// The driver's.
-pub(crate) async fn forget(namespace: &dyn Namespace, writer: &str) -> Result<bool, kv::Error> {
+pub(crate) async fn forget(
+    namespace: &dyn Namespace,
+    driver: &dyn Driver,
+) -> Result<bool, kv::Error> {
+    let (writer, is_shared) = (driver.writer_id(), driver.is_shared());
+    let names = Names::new(&writer, is_shared);
+    let base = if is_shared { names.base() } else { HOST_PREFIX };
     let partitions = namespace.partitions().await?;
     let mut own = partitions
         .iter()
-        .filter(|name| name.starts_with(HOST_PREFIX))
+        .filter(|name| name.starts_with(base))
         .peekable();
     if own.peek().is_none() {
         return Ok(false);
     }
     // Both, and in this order, so that the gap never shrinks.
-    namespace.claim(writer).await?;
-    let claim = namespace.claim(&own_writer(writer)).await?;
+    namespace.claim(&writer).await?;
+    let claim = namespace.claim(&own_writer(&writer)).await?;
     for name in own {
+        if is_shared && names.is_state(name) {
+            leave(namespace, &claim, name).await?;
+        }
         namespace.reclaim(&claim, name).await?;
     }
     Ok(true)
 }
 
+/// Tells the other hosts that a state of a shared store is no longer in use.
+async fn leave(namespace: &dyn Namespace, claim: &Claim, state: &str) -> Result<(), kv::Error> {
+    let unused = vec![Change::Delete(IN_USE.to_vec())];
+    namespace.commit(&upkeep(claim), state, unused).await
+}
+
+/// The same right, for what is no client's.
+fn upkeep(claim: &Claim) -> Claim {
+    Claim {
+        is_upkeep: true,
+        ..claim.clone()
+    }
+}
+
 // === impl NamespaceKeep ===
 
 impl NamespaceKeep {
-    /// A place for what is derived from the data that `plugin` stores in a namespace. `writer` is the id under which it writes. Nothing can
-    /// be kept before [`NamespaceKeep::claim`].
+    /// A place for what is derived from the data that `plugin` stores in a namespace of the driver. Nothing can be kept before
+    /// [`NamespaceKeep::claim`].
     pub(crate) fn new(
         namespace: Arc<dyn Namespace>,
-        is_durable: bool,
-        writer: &str,
+        driver: &dyn Driver,
         plugin: Arc<str>,
     ) -> Self {
+        let (writer, is_shared) = (driver.writer_id(), driver.is_shared());
         Self {
             namespace,
-            is_durable,
-            writer: own_writer(writer),
+            is_durable: driver.is_durable(),
+            is_shared,
+            writer: own_writer(&writer),
+            names: Names::new(&writer, is_shared),
             plugin,
             claimed: RwLock::default(),
             begun_anew: AtomicU64::new(0),
+            is_fenced: AtomicBool::new(false),
+            hosts: Hosts::default(),
         }
     }
 
@@ -115,61 +154,102 @@ impl NamespaceKeep {
         let mut claimed = self.claimed.write().await;
         let claim = self.namespace.claim(&self.writer).await?;
         let gap = epoch.wrapping_sub(claim.epoch);
-        let state = match &*claimed {
-            Some(before) if before.gap == gap => before.state.clone(),
-            before => {
-                let state = self.find_state(&claim, gap).await?;
-                if before.is_some() {
-                    self.begun_anew.fetch_add(1, Ordering::SeqCst);
-                }
-                state
+        let goes_on = |before: &&Claimed| {
+            if self.is_shared {
+                // Nobody had the id in between.
+                before.claim.epoch.checked_add(1) == Some(claim.epoch)
+            } else {
+                before.gap == gap
             }
         };
+        let before = claimed.as_ref().filter(goes_on);
+        let state = if let Some(before) = before {
+            before.state.clone()
+        } else {
+            let state = self.find_state(&claim, gap).await?;
+            if claimed.is_some() {
+                self.begun_anew.fetch_add(1, Ordering::SeqCst);
+            }
+            state
+        };
         *claimed = Some(Claimed { claim, gap, state });
+        self.is_fenced.store(false, Ordering::SeqCst);
         Ok(())
     }
 
-    /// The partition of the state that fits, or the name of a new one. Reclaims what no longer fits.
+    /// True if somebody else has claimed the host's own id in a shared store. Nothing is kept then until it is claimed again.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.is_shared && self.is_fenced.load(Ordering::SeqCst)
+    }
+
+    /// The partition of the state that fits, or of a new one. Reclaims what no longer fits.
     async fn find_state(&self, claim: &Claim, gap: u64) -> Result<String, kv::Error> {
         let partitions = self.namespace.partitions().await?;
-        let fitting = partitions.iter().filter_map(|name| {
-            let state = StateName::parse(name)?;
-            let fits = state.gap == gap && state.plugin == &*self.plugin;
-            fits.then_some((state.epoch, name))
+        let fitting = partitions.iter().filter_map(|partition| {
+            let state = self.names.parse(partition)?;
+            let fits = (self.is_shared || state.gap == gap) && state.plugin == &*self.plugin;
+            fits.then_some((state.epoch, partition))
         });
-        let found = fitting.max().map(|(_, name)| name);
-        let stale = partitions.iter().filter(|name| {
-            let is_stale_group = found.is_none() && name.starts_with(&group(""));
-            let is_other_state = name.starts_with(&states()) && Some(*name) != found;
+        let found = fitting.max().map(|(_, partition)| partition);
+        let groups = self.names.group("");
+        let stale = partitions.iter().filter(|partition| {
+            let is_stale_group = found.is_none() && partition.starts_with(&groups);
+            let is_other_state = self.names.is_state(partition) && Some(*partition) != found;
             is_stale_group || is_other_state
         });
-        for name in stale {
-            self.namespace.reclaim(claim, name).await?;
+        for partition in stale {
+            if self.is_shared && self.names.is_state(partition) {
+                leave(&*self.namespace, claim, partition).await?;
+            }
+            self.namespace.reclaim(claim, partition).await?;
         }
-        Ok(found.cloned().unwrap_or_else(|| {
-            let name = StateName {
+        let state = found.cloned().unwrap_or_else(|| {
+            self.names.state(StateName {
                 gap,
                 epoch: claim.epoch,
                 plugin: &self.plugin,
-            };
-            name.to_string()
-        }))
+            })
+        });
+        if self.is_shared {
+            // Before an instance of the plugin writes anything, so that other hosts find the state of each host that has written.
+            let in_use = Change::Put(Entry {
+                sort: IN_USE.to_vec(),
+                value: Vec::new(),
+            });
+            let claim = upkeep(claim);
+            self.namespace.commit(&claim, &state, vec![in_use]).await?;
+        }
+        Ok(state)
     }
-}
 
-/// The id of the host's own writer beside the plugin's.
-fn own_writer(writer: &str) -> String {
-    format!("{HOST_PREFIX}graph/{writer}")
-}
+    /// The error for a call of this host's own that has failed.
+    fn own_failed(&self, error: &kv::Error) -> Error {
+        if *error == kv::Error::Fenced {
+            self.is_fenced.store(true, Ordering::SeqCst);
+        }
+        failed(error)
+    }
 
-/// The beginning of the names of states.
-fn states() -> String {
-    format!("{HOST_PREFIX}graph/state/")
-}
-
-/// The partition of a group.
-fn group(name: &str) -> String {
-    format!("{HOST_PREFIX}graph/group/{name}")
+    /// A page of a state, from a key on.
+    async fn page(&self, state: &str, start: &[u8]) -> Result<Entries, Error> {
+        let mut start = start.to_vec();
+        if self.is_shared && *start <= *IN_USE {
+            // The next key after the one that is not the observer's.
+            start = [IN_USE, &[0]].concat();
+        }
+        let scan = Scan {
+            start,
+            end: None,
+            descending: false,
+            max_entries: PAGE_ENTRIES,
+            max_bytes: PAGE_BYTES,
+        };
+        let page = self.namespace.scan(state, &scan).await;
+        let page = page.map_err(|error| failed(&error))?;
+        let entries = page.entries.into_iter();
+        let entries = entries.map(|entry| (entry.sort, entry.value));
+        Ok((entries.collect(), page.more))
+    }
 }
 
 fn failed(error: &kv::Error) -> Error {
@@ -200,7 +280,7 @@ impl Keep for NamespaceKeep {
     }
 
     async fn put(&self, name: &str, values: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), Error> {
-        let partition = group(name);
+        let partition = self.names.group(name);
         let objects = values.into_iter().map(|(sort, value)| Object {
             key: Key {
                 partition: partition.clone(),
@@ -211,11 +291,11 @@ impl Keep for NamespaceKeep {
         let claimed = self.claimed.read().await;
         let claim = &claimed.as_ref().ok_or_else(unclaimed)?.claim;
         let put = self.namespace.put(claim, objects.collect()).await;
-        put.map_err(|error| failed(&error))
+        put.map_err(|error| self.own_failed(&error))
     }
 
     async fn get(&self, name: &str, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        let partition = group(name);
+        let partition = self.names.group(name);
         let keys = names.iter().map(|sort| Key {
             partition: partition.clone(),
             sort: sort.clone(),
@@ -235,38 +315,24 @@ impl Keep for NamespaceKeep {
         let claimed = self.claimed.read().await;
         let Claimed { claim, state, .. } = claimed.as_ref().ok_or_else(unclaimed)?;
         let committed = self.namespace.commit(claim, state, changes.collect()).await;
-        committed.map_err(|error| failed(&error))
+        committed.map_err(|error| self.own_failed(&error))
     }
 
-    async fn scan(&self, start: &[u8]) -> Result<(Vec<(Vec<u8>, Vec<u8>)>, bool), Error> {
-        let scan = Scan {
-            start: start.to_vec(),
-            end: None,
-            descending: false,
-            max_entries: PAGE_ENTRIES,
-            max_bytes: PAGE_BYTES,
-        };
+    async fn scan(&self, start: &[u8]) -> Result<Entries, Error> {
         let claimed = self.claimed.read().await;
         let state = &claimed.as_ref().ok_or_else(unclaimed)?.state;
-        let page = self
-            .namespace
-            .scan(state, &scan)
-            .await
-            .map_err(|error| failed(&error))?;
-        let entries = page.entries.into_iter();
-        let entries = entries.map(|entry| (entry.sort, entry.value));
-        Ok((entries.collect(), page.more))
+        self.page(state, start).await
     }
 
     async fn reclaim(&self, name: &str) -> Result<(), Error> {
         let claimed = self.claimed.read().await;
         let claim = &claimed.as_ref().ok_or_else(unclaimed)?.claim;
-        let reclaimed = self.namespace.reclaim(claim, &group(name)).await;
-        reclaimed.map_err(|error| failed(&error))
+        let reclaimed = self.namespace.reclaim(claim, &self.names.group(name)).await;
+        reclaimed.map_err(|error| self.own_failed(&error))
     }
 
     async fn groups(&self) -> Result<Vec<String>, Error> {
-        let prefix = group("");
+        let prefix = self.names.group("");
         let partitions = self
             .namespace
             .partitions()
@@ -282,27 +348,27 @@ impl Keep for NamespaceKeep {
         let begun_anew = self.begun_anew.load(Ordering::SeqCst);
         self.namespace.generation().wrapping_add(begun_anew)
     }
-}
 
-// === impl StateName ===
-
-impl<'a> StateName<'a> {
-    fn parse(name: &'a str) -> Option<Self> {
-        let mut parts = name.strip_prefix(&states())?.splitn(3, '/');
-        let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
-        let (gap, epoch) = (number()?, number()?);
-        Some(Self {
-            gap,
-            epoch,
-            plugin: parts.next()?,
-        })
+    fn is_shared(&self) -> bool {
+        self.is_shared
     }
-}
 
-impl fmt::Display for StateName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { gap, epoch, plugin } = self;
-        write!(f, "{}{gap:x}/{epoch:x}/{plugin}", states())
+    async fn is_whole(&self) -> bool {
+        let claimed = self.claimed.read().await;
+        let name = claimed.as_ref().and_then(|it| self.names.parse(&it.state));
+        self.is_shared && name.is_some_and(StateName::is_whole)
+    }
+
+    async fn hosts(&self, keys: &[Vec<u8>]) -> Result<Vec<HostState>, Error> {
+        if !self.is_shared {
+            return Ok(Vec::new());
+        }
+        let read = self.hosts.read(&*self.namespace, &self.plugin, keys).await;
+        read.map_err(|error| failed(&error))
+    }
+
+    async fn scan_host(&self, state: &str, start: &[u8]) -> Result<Entries, Error> {
+        self.page(state, start).await
     }
 }
 

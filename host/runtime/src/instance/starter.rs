@@ -75,10 +75,11 @@ impl Starter {
         &self.gauge
     }
 
-    /// True if the driver has lost data that was not durable since the writer was opened. The writer is fenced then, and instances may
-    /// remember data that is gone.
+    /// True if the driver has lost data that was not durable since the writer was opened, or another process has claimed the id under which
+    /// the observer keeps what it derives. The writer is fenced then, and instances may remember data that is gone.
     pub(crate) fn is_stale(&self) -> bool {
-        self.namespace().generation() != self.generation.load(Ordering::Relaxed)
+        let is_fenced = self.keep.lock().as_ref().is_some_and(|it| it.is_fenced());
+        is_fenced || self.namespace().generation() != self.generation.load(Ordering::Relaxed)
     }
 
     /// The tenant's current namespace.
@@ -139,16 +140,21 @@ impl Starter {
     }
 
     /// As [`Starter::keep`], after everything that was stored is gone, and before another writer is opened. Where nothing can be kept beside
-    /// the data, that is in memory.
+    /// the data, that is in memory; in a store that other hosts use too, nothing is kept then until a writer has been opened.
     pub(crate) async fn fresh_keep(&self) -> Result<Arc<dyn Keep>, kv::Error> {
         let keep = self.keep.lock().clone();
         // No instance has claimed the writer's id in the new namespace.
         if let Some(keep) = &keep
             && let Err(error) = keep.claim(0).await
         {
-            warn!(%error, "what is derived from the tenant's data is kept in memory until it is opened again");
-            // The claims of writers are not followed from here on, so that none of it is used later.
-            *self.keep.lock() = None;
+            if self.driver.is_shared() {
+                // What is in memory here is not seen by the others.
+                warn!(%error, "nothing is kept of what is derived from the tenant's data until its plugin has been started");
+            } else {
+                warn!(%error, "what is derived from the tenant's data is kept in memory until it is opened again");
+                // The claims of writers are not followed from here on, so that none of it is used later.
+                *self.keep.lock() = None;
+            }
         }
         self.keep().await
     }
@@ -214,8 +220,7 @@ fn keep_in(
     let is_kept = is_observed && component.instancing() == Instancing::Replicated;
     is_kept.then(|| {
         let (namespace, name) = (Arc::clone(namespace), Arc::clone(component.name()));
-        let (is_durable, writer) = (driver.is_durable(), driver.writer_id());
-        Arc::new(NamespaceKeep::new(namespace, is_durable, &writer, name))
+        Arc::new(NamespaceKeep::new(namespace, driver, name))
     })
 }
 

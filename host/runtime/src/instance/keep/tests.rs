@@ -1,31 +1,35 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod shared;
 
 use super::*;
 
 /// One tenant's store, which outlives the places in it.
 struct Store {
+    driver: Arc<dyn Driver>,
     namespace: Arc<dyn Namespace>,
-    writer: String,
 }
 
 impl Store {
     async fn new() -> Self {
-        let driver = MemoryDriver::new();
-        Self {
-            namespace: driver.open("t").await.unwrap(),
-            writer: driver.writer_id(),
-        }
+        Self::of(Arc::new(MemoryDriver::new())).await
+    }
+
+    async fn of(driver: Arc<dyn Driver>) -> Self {
+        let namespace = driver.open("t").await.unwrap();
+        Self { driver, namespace }
     }
 
     /// An instance of the plugin is opened, which nobody observes.
     async fn open_unobserved(&self) -> u64 {
-        self.namespace.claim(&self.writer).await.unwrap().epoch
+        let writer = self.driver.writer_id();
+        self.namespace.claim(&writer).await.unwrap().epoch
     }
 
     /// The tenant is opened by a new process.
     async fn open(&self, plugin: &str) -> NamespaceKeep {
         let namespace = Arc::clone(&self.namespace);
-        let keep = NamespaceKeep::new(namespace, true, &self.writer, plugin.into());
+        let keep = NamespaceKeep::new(namespace, &*self.driver, plugin.into());
         keep.claim(self.open_unobserved().await).await.unwrap();
         keep
     }
@@ -126,7 +130,7 @@ async fn a_group_that_was_given_back_is_not_listed_and_its_name_is_refused() {
 async fn nothing_is_kept_before_the_first_claim() {
     let store = Store::new().await;
     let namespace = Arc::clone(&store.namespace);
-    let keep = NamespaceKeep::new(namespace, true, &store.writer, "kv".into());
+    let keep = NamespaceKeep::new(namespace, &*store.driver, "kv".into());
     let refused = keep.commit(vec![put(b"a", b"1")]).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }
@@ -134,7 +138,7 @@ async fn nothing_is_kept_before_the_first_claim() {
 #[tokio::test]
 async fn what_is_forgotten_is_derived_anew() {
     let store = Store::new().await;
-    let forgotten = forget(&*store.namespace, &store.writer).await;
+    let forgotten = forget(&*store.namespace, &*store.driver).await;
     assert!(!forgotten.unwrap(), "nothing was kept");
     fill(&store.open("kv").await).await;
     let claim = store.namespace.claim("w").await.unwrap();
@@ -144,7 +148,7 @@ async fn what_is_forgotten_is_derived_anew() {
     });
     let committed = store.namespace.commit(&claim, "p", vec![plugin_s]).await;
     committed.unwrap();
-    assert!(forget(&*store.namespace, &store.writer).await.unwrap());
+    assert!(forget(&*store.namespace, &*store.driver).await.unwrap());
     assert_eq!(store.namespace.partitions().await.unwrap(), ["p"]);
     assert!(keys(&store.open("kv").await).await.is_empty());
 }
