@@ -6,7 +6,8 @@
 //! in each query, and taken into the records later. A query (`view`) adds up records, and has those traces judged that no record has.
 //! The records of a day are added up once more (`days`), so that a query over weeks reads one head a day.
 //!
-//! `state` says what is true of each trace at any moment.
+//! `state` says what is true of each trace at any moment. All of it holds for one host that writes. Where several write to one tenant's data
+//! nothing is kept, and a query judges every trace of its window ([`Graphs`]).
 //!
 //! Architecture invariant: knows neither the plugin nor the wire. What is kept is derived: without it answers are slower and equal.
 

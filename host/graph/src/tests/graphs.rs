@@ -1,11 +1,12 @@
 //! The graphs of all tenants, and the tasks that drive them.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
-use larder_model::storage::{Observer, Observers as _, StorageSource};
+use larder_model::storage::{Keep as _, KeepChange, Observer, Observers as _, StorageSource};
 use tokio::task::yield_now;
 
 use super::keeping::Keeping;
@@ -18,7 +19,10 @@ fn graphs(scheduler: Arc<Scheduler>) -> Graphs {
 
 /// Opens the graph of a tenant in which nothing was written. It has work: nothing of it is durable yet.
 async fn open(graphs: &Graphs, source: &Arc<Source>) -> Arc<dyn Observer> {
-    let keep: Arc<Keeping> = Arc::default();
+    open_in(graphs, source, Arc::default()).await
+}
+
+async fn open_in(graphs: &Graphs, source: &Arc<Source>, keep: Arc<Keeping>) -> Arc<dyn Observer> {
     let source: Arc<dyn StorageSource> = Arc::<Source>::clone(source);
     let weak: Weak<dyn StorageSource> = Arc::downgrade(&source);
     graphs.open("tenant", keep, weak).await
@@ -64,4 +68,24 @@ async fn work_waits_for_a_turn_of_its_tenant() {
     assert_eq!(graphs.all_figures().worked, Duration::ZERO);
     drop(turn);
     more_work(&graphs, Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn nothing_is_kept_where_other_hosts_write_too() {
+    let graphs = graphs(Arc::default());
+    let source = Arc::new(Source(Arc::default()));
+    let keep: Arc<Keeping> = Arc::default();
+    // As when the store was not shared yet.
+    let before = KeepChange::Put(b"head".to_vec(), Vec::new());
+    keep.commit(vec![before]).await.unwrap();
+    keep.is_shared.store(true, Ordering::Relaxed);
+    let tenant = open_in(&graphs, &source, Arc::clone(&keep)).await;
+    assert!(keep.now.lock().state.is_empty());
+    tenant.before_write(1, &[]).await.unwrap();
+    tenant.after_write();
+    for _ in 0..100 {
+        yield_now().await;
+    }
+    assert!(graphs.get("tenant").is_none() && graphs.figures("tenant").is_none());
+    assert!(keep.now.lock().state.is_empty());
 }

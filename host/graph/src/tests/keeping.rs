@@ -34,6 +34,8 @@ pub(super) struct Keeping {
     pub(super) fails: AtomicBool,
     /// No value can be read back.
     pub(super) loses: AtomicBool,
+    /// Other hosts keep something beside it.
+    pub(super) is_shared: AtomicBool,
 }
 
 impl Keeping {
@@ -145,5 +147,9 @@ impl Keep for Keeping {
 
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Relaxed)
     }
 }
