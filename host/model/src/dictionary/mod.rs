@@ -4,9 +4,11 @@
 //! `ingest` lists the values of a request with [`Listing`], and gives each fragment the term that tells whether an attribute's value is
 //! listed. What is new goes with the batch, as [`ListedValues`]. Before the batch is given to the plugin, `larder-dictionary` makes the
 //! values durable and [`Dictionary::record`]s them. So each value that a stored fragment calls listed is in every later [`Snapshot`].
-//! Nothing here does IO.
+//! Nothing here does IO. Where several hosts write to a tenant's data, each has a dictionary of what it has written itself, and a search
+//! asks the [`Follower`] for the values of all.
 
 mod bounds;
+mod follower;
 mod listing;
 mod shared;
 mod snapshot;
@@ -21,6 +23,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use bounds::Bounds;
+pub use follower::Follower;
 pub use listing::{ListedValues, Listing};
 pub use shared::Dictionary;
 pub use snapshot::{Attribute, Snapshot, Values};
@@ -46,10 +49,14 @@ impl Dictionaries {
         dictionaries.get(tenant).cloned()
     }
 
-    /// What a tenant's dictionary has now, for a search; `None` if the tenant is not open, or its dictionary cannot be used. Then a listed
-    /// value may be any.
-    pub fn snapshot(&self, tenant: &str) -> Option<Snapshot> {
-        self.get(tenant)?.snapshot()
+    /// What is listed of a tenant, for a search that has begun: every value that is called listed in a fragment whose write, by whatever
+    /// host, had ended before the call. `None` if the tenant is not open, or these cannot be told. Then a listed value may be any.
+    pub async fn snapshot(&self, tenant: &str) -> Option<Snapshot> {
+        let dictionary = self.get(tenant)?;
+        match dictionary.follower() {
+            None => dictionary.snapshot(),
+            Some(follower) => follower.upgrade()?.follow().await,
+        }
     }
 
     /// Adds the dictionary of a tenant that is opened. It takes the place of an earlier one.

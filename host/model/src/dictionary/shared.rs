@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use super::bounds::{Bounds, Size};
+use super::follower::Follower;
 use super::listing::ListedValues;
 use super::snapshot::Snapshot;
 use super::source::Source;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     clock: AtomicU32,
     /// Values last written before this day may have been dropped.
     pruned: AtomicU32,
+    follower: OnceLock<Weak<dyn Follower>>,
 }
 
 /// The values that walks have listed and that are not recorded yet.
@@ -82,11 +84,22 @@ impl Dictionary {
             written: AtomicU32::new(0),
             clock: AtomicU32::new(0),
             pruned: AtomicU32::new(0),
+            follower: OnceLock::new(),
         }))
     }
 
-    /// What the dictionary has now, for a search: every value that a stored fragment calls listed. `None` while that is not known; then a
-    /// listed value may be any.
+    /// Has searches ask this one for the values of all hosts. Only the first one is asked.
+    pub fn followed_by(&self, follower: Weak<dyn Follower>) {
+        drop(self.0.follower.set(follower));
+    }
+
+    /// Where the values of all hosts are to be asked for; `None` if no other host writes to the tenant's data.
+    pub(super) fn follower(&self) -> Option<&Weak<dyn Follower>> {
+        self.0.follower.get()
+    }
+
+    /// What the dictionary has now: every value that a stored fragment of this host's calls listed. `None` while that is not known; then a
+    /// listed value may be any. For a search see [`Dictionaries::snapshot`](super::Dictionaries::snapshot).
     pub fn snapshot(&self) -> Option<Snapshot> {
         let snapshot = self.0.snapshot()?;
         snapshot.state.is_complete.then_some(snapshot)
@@ -166,6 +179,18 @@ impl Dictionary {
         self.0.pruned.fetch_max(before, Ordering::Relaxed);
         self.0.set(Some(state));
         dropped
+    }
+
+    /// Notes which attributes another dictionary knows to have values that are not listed.
+    pub fn note_full(&self, other: &Self) {
+        let (Some(state), Some(other)) = (self.0.current(), other.0.current()) else {
+            return;
+        };
+        for (source, key, _) in other.columns().filter(|(_, _, column)| column.is_full()) {
+            if let Some(column) = state.column(source, key) {
+                column.set_full();
+            }
+        }
     }
 
     /// Bytes of memory that it takes, about.

@@ -1,14 +1,24 @@
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::shared::{ATTRIBUTE_OVERHEAD, VALUE_OVERHEAD};
-use super::{Bounds, Contents, Dictionaries, Dictionary, ListedValues, Listing, Source, day};
+use super::{
+    Bounds, Contents, Dictionaries, Dictionary, Follower, ListedValues, Listing, Snapshot, Source,
+    day,
+};
 use crate::terms::{Level, TextField};
 
 const DAY: u64 = 86_400_000_000_000;
@@ -392,14 +402,76 @@ fn a_dictionary_takes_memory_for_what_it_lists() {
     assert_eq!(dictionary.memory(), 0);
 }
 
+/// The output of a future that waits for nothing.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+/// Follows the dictionary of one other host.
+struct Other(Dictionary);
+
+#[async_trait::async_trait]
+impl Follower for Other {
+    async fn follow(&self) -> Option<Snapshot> {
+        self.0.snapshot()
+    }
+}
+
+#[test]
+fn a_search_asks_who_follows_all_hosts_and_knows_nothing_without_it() {
+    let dictionaries = Dictionaries::default();
+    let (own, other) = (opened(SMALL), opened(SMALL));
+    dictionaries.insert("shop", own.clone());
+    store(&own, NOW, &[span("k", "own")]);
+    store(&other, NOW, &[span("k", "other")]);
+    let follower: Arc<dyn Follower> = Arc::new(Other(other));
+    own.followed_by(Arc::downgrade(&follower));
+    let found = ready(dictionaries.snapshot("shop")).unwrap();
+    assert!(found.contains(Level::Span, b"k", b"other"));
+    assert!(
+        !own.snapshot()
+            .unwrap()
+            .contains(Level::Span, b"k", b"other")
+    );
+    let none: Weak<Other> = Weak::new();
+    own.followed_by(none);
+    assert!(
+        ready(dictionaries.snapshot("shop")).is_some(),
+        "the first one is asked"
+    );
+    drop(follower);
+    assert!(ready(dictionaries.snapshot("shop")).is_none());
+}
+
+#[test]
+fn a_dictionary_takes_over_which_attributes_are_full() {
+    let (own, all) = (opened(SMALL), opened(SMALL));
+    let values: Vec<_> = (0..9).map(|it| span("k", &it.to_string())).collect();
+    store(&own, NOW, &values);
+    store(&all, NOW, &[span("k", "1"), span("other", "1")]);
+    let is_complete = |key: &[u8]| {
+        all.snapshot()
+            .unwrap()
+            .values(Level::Span, key)
+            .is_complete()
+    };
+    assert!(is_complete(b"k"));
+    all.note_full(&own);
+    assert!(!is_complete(b"k") && is_complete(b"other"));
+}
+
 #[test]
 fn a_tenant_has_its_dictionary_while_it_is_open() {
     let dictionaries = Dictionaries::default();
-    assert!(dictionaries.snapshot("shop").is_none());
+    assert!(ready(dictionaries.snapshot("shop")).is_none());
     let (first, second) = (opened(SMALL), opened(SMALL));
     dictionaries.insert("shop", first.clone());
-    assert!(dictionaries.snapshot("shop").is_some());
-    assert!(dictionaries.snapshot("other").is_none());
+    assert!(ready(dictionaries.snapshot("shop")).is_some());
+    assert!(ready(dictionaries.snapshot("other")).is_none());
     dictionaries.insert("shop", second.clone());
     dictionaries.remove("shop", &first);
     assert!(dictionaries.get("shop").unwrap().is_same(&second));
