@@ -4,13 +4,18 @@
 //! found. Where that cannot be known, as for a store that an older release has used, [`Dictionary::snapshot`] gives nothing, and searches
 //! look at every fragment with listed values.
 //!
+//! Where several hosts write to a tenant's data, each keeps what its own fragments call listed, and reads the logs of all for a search
+//! ([`followed`]).
+//!
 //! Architecture invariant: knows neither a kv driver nor a plugin; it has a [`Keep`] and is told of writes as an [`Observer`].
 
 #![forbid(unsafe_code)]
 
 mod ask;
 mod entry;
+mod followed;
 mod log;
+mod stamp;
 mod tenant;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `h` | the head: the version (1), XXH3 of the rest (8), and the day up to which fragments may call values listed that are gone (4): 0 for none, all ones if the day is not known yet |
 //! | `v`, number (8, big-endian) | an entry, see [`entry`] |
+//! | `s` | only where other hosts read the log: its stamp, see [`stamp`] |
 //!
 //! A value that is written again on a later day is in a later entry again. Once half of the log is outdated, its oldest entries are written
 //! anew, without what is outdated: the new entries and the removal of the old ones are one commit.
@@ -16,6 +17,7 @@ use larder_model::storage::{Error, ErrorKind, Keep, KeepChange};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::entry::{self, Unreadable, Value};
+use crate::stamp::{self, Stamp};
 
 /// Bytes of a commit, at most.
 const MAX_COMMIT: usize = 200 << 10;
@@ -26,7 +28,10 @@ const ENTRY_OVERHEAD: usize = 64;
 /// Bytes of the log that may be outdated in any case.
 const SLACK: usize = 256 << 10;
 
-const HEAD: &[u8] = b"h";
+/// Key of the head.
+pub(crate) const HEAD: &[u8] = b"h";
+/// Key of the stamp.
+pub(crate) const STAMP: &[u8] = b"s";
 const ENTRY: u8 = b'v';
 const VERSION: u8 = 1;
 
@@ -39,6 +44,9 @@ pub(crate) struct Log {
     next: u64,
     /// Bytes of all entries.
     bytes: usize,
+    /// Tells this reading of the log from others, and how often something was removed since.
+    series: u64,
+    cleaned: u64,
     /// Values that are gone while fragments may have them.
     pub(crate) lost: Lost,
 }
@@ -90,6 +98,8 @@ impl Log {
             keep,
             next: 0,
             bytes: 0,
+            series: stamp::unique(),
+            cleaned: 0,
             lost: Lost::Nothing,
         };
         let mut contents = Contents::default();
@@ -101,7 +111,7 @@ impl Log {
                 if key == HEAD {
                     log.lost = decode_head(value)?;
                     has_head = true;
-                } else {
+                } else if key != STAMP {
                     let number = number_of(key).ok_or(Unreadable::Damaged)?;
                     let (day, values) = entry::decode(value)?;
                     for (source, key, form) in values {
@@ -122,6 +132,16 @@ impl Log {
             contents,
             has_head,
         })
+    }
+
+    /// Reads a log. One that has not begun is begun, if it is known that nothing was written before it.
+    pub(crate) async fn load_whole(keep: Arc<dyn Keep>) -> Result<Loaded, LoadError> {
+        let mut loaded = Self::load(keep).await?;
+        if !loaded.has_head && loaded.log.keep.is_whole().await {
+            loaded.log.begin(Lost::Nothing).await?;
+            loaded.has_head = true;
+        }
+        Ok(loaded)
     }
 
     /// Begins a log, which is empty.
@@ -205,6 +225,7 @@ impl Log {
                 changes.push(put);
             }
         }
+        self.cleaned += 1;
         self.commit(changes).await?;
         self.bytes = self.bytes.saturating_sub(removed);
         Ok(())
@@ -212,25 +233,39 @@ impl Log {
 
     fn put(&mut self, entry: Vec<u8>) -> KeepChange {
         // A number is used once, also if it is not known whether a commit was made.
-        let key = [&[ENTRY][..], &self.next.to_be_bytes()].concat();
+        let key = entry_key(self.next);
         self.next += 1;
         KeepChange::Put(key, entry)
     }
 
-    /// Commits changes. What could not be committed does not count as bytes of the log.
-    async fn commit(&mut self, changes: Vec<KeepChange>) -> Result<(), Error> {
+    /// Commits changes, and with them the stamp that tells other hosts of them. What could not be committed does not count as bytes of the log.
+    async fn commit(&mut self, mut changes: Vec<KeepChange>) -> Result<(), Error> {
         let sizes = changes.iter().map(|change| match change {
             KeepChange::Put(_, entry) => entry.len() + ENTRY_OVERHEAD,
             KeepChange::Delete(_) => 0,
         });
         let grown: usize = sizes.sum();
+        if self.keep.is_shared() {
+            let stamp = Stamp {
+                series: self.series,
+                next: self.next,
+                cleaned: self.cleaned,
+            };
+            changes.push(KeepChange::Put(STAMP.to_owned(), stamp.encode()));
+        }
         self.keep.commit(changes).await?;
         self.bytes += grown;
         Ok(())
     }
 }
 
-fn number_of(key: &[u8]) -> Option<u64> {
+/// The key of an entry.
+pub(crate) fn entry_key(number: u64) -> Vec<u8> {
+    [&[ENTRY][..], &number.to_be_bytes()].concat()
+}
+
+/// The number of an entry by its key; `None` for another key.
+pub(crate) fn number_of(key: &[u8]) -> Option<u64> {
     let number = key.strip_prefix(&[ENTRY])?.try_into().ok()?;
     Some(u64::from_be_bytes(number))
 }
@@ -245,7 +280,8 @@ fn encode_head(lost: Lost) -> Vec<u8> {
     [&[VERSION][..], &xxh3_64(&day).to_le_bytes(), &day].concat()
 }
 
-fn decode_head(head: &[u8]) -> Result<Lost, Unreadable> {
+/// Reads a head.
+pub(crate) fn decode_head(head: &[u8]) -> Result<Lost, Unreadable> {
     let (version, rest) = head.split_first().ok_or(Unreadable::Damaged)?;
     if *version > VERSION {
         return Err(Unreadable::Newer(*version));

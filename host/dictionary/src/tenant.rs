@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use larder_model::dictionary::{Contents, Dictionaries, Dictionary, ListedValues, day};
+use larder_model::dictionary::{Contents, Dictionaries, Dictionary, Follower, ListedValues, day};
 use larder_model::storage::{Batch, Error, ErrorKind, Keep, Observer, Statistics, StorageSource};
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
@@ -13,6 +13,7 @@ use tracing::{error, warn};
 
 use crate::ask::has_listed;
 use crate::entry::Value;
+use crate::followed::Followed;
 use crate::log::{LoadError, Loaded, Log, Lost};
 
 /// How long the opening of a tenant waits for the answer whether its fragments refer to a dictionary. An empty store answers at once.
@@ -36,6 +37,8 @@ pub(crate) struct TenantDictionary {
     tenant: String,
     dictionaries: Dictionaries,
     dictionary: Dictionary,
+    /// What other hosts list besides, if there are others.
+    followed: Arc<Followed>,
     storage: Weak<dyn StorageSource>,
     this: Weak<Self>,
     status: tokio::sync::Mutex<Status>,
@@ -72,9 +75,16 @@ impl TenantDictionary {
         keep: Arc<dyn Keep>,
         storage: Weak<dyn StorageSource>,
     ) -> Arc<Self> {
+        let followed = Followed::new(tenant, dictionary.clone(), Arc::clone(&keep));
+        let followed = Arc::new(followed);
+        if keep.is_shared() {
+            let follower: Arc<dyn Follower> = Arc::<Followed>::clone(&followed);
+            dictionary.followed_by(Arc::downgrade(&follower));
+        }
         let this = Arc::new_cyclic(|this| Self {
             tenant: tenant.to_owned(),
             dictionaries,
+            followed,
             dictionary,
             storage,
             this: Weak::clone(this),
@@ -101,10 +111,11 @@ impl TenantDictionary {
         this
     }
 
-    /// Reads the log, and opens the dictionary if it has begun.
+    /// Reads the log, and opens the dictionary if it has begun. It begins one if nothing can have been lost: others may have written what a
+    /// storage finds.
     async fn load(&self, keep: Arc<dyn Keep>, now: u64) -> Status {
         self.dictionary.close();
-        match Log::load(Arc::clone(&keep)).await {
+        match Log::load_whole(Arc::clone(&keep)).await {
             Ok(Loaded {
                 log,
                 contents,
@@ -367,18 +378,33 @@ impl Observer for TenantDictionary {
         let mut status = self.status.lock().await;
         self.dictionary.close();
         *self.told.lock() = Told::default();
+        self.followed.restart(Arc::clone(&keep)).await;
         let loaded = Log::load(Arc::clone(&keep)).await;
         let begun = match loaded {
-            Ok(Loaded { mut log, .. }) => log.begin(Lost::Nothing).await.map(|()| log),
+            // Another process of this host may have been there before.
+            Ok(Loaded {
+                log,
+                contents,
+                has_head: true,
+            }) => Ok((log, contents)),
+            Ok(Loaded {
+                mut log, contents, ..
+            }) => {
+                let is_lost = keep.is_shared() && !keep.is_whole().await;
+                let lost = if is_lost { Lost::SoFar } else { Lost::Nothing };
+                let begun = log.begin(lost).await;
+                begun.map(|()| (log, contents))
+            }
             Err(LoadError::Keep(error)) => Err(error),
             Err(LoadError::Unreadable(error)) => {
                 Err(Error::new(ErrorKind::DataLoss, error.to_string()))
             }
         };
         match begun {
-            Ok(log) => {
+            Ok((log, contents)) => {
+                let is_complete = log.lost == Lost::Nothing;
                 *status = Status::Open(log);
-                self.dictionary.open(Contents::default(), true);
+                self.dictionary.open(contents, is_complete);
                 Ok(())
             }
             Err(error) => {
@@ -397,10 +423,12 @@ impl Observer for TenantDictionary {
         }
         self.dictionaries.remove(&self.tenant, &self.dictionary);
         self.dictionary.close();
+        self.followed.close();
     }
 
     fn memory(&self) -> u64 {
-        u64::try_from(self.dictionary.memory()).unwrap_or(u64::MAX)
+        let bytes = self.dictionary.memory() + self.followed.memory();
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use larder_core::testing::MemoryKeep;
 use larder_ingest::{Ingest, Limits};
-use larder_model::dictionary::{Bounds, Dictionaries, Dictionary};
+use larder_model::dictionary::{Bounds, Dictionaries, Dictionary, Snapshot};
 use larder_model::storage::{
     Batch, Error, ErrorKind, Keep, Observer, Observers as _, Operation, Part, Pieces, Search,
     Sighting, Sightings, Statistics, Storage, StorageSource, Term, TraceId, Wanted,
 };
-use larder_model::terms::Level;
+use larder_model::terms::{self, AttributeKey, Level};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
@@ -23,6 +23,17 @@ use crate::Keeper;
 pub(super) const DAY: u64 = 86_400_000_000_000;
 pub(super) const NOW: u64 = 20_000 * DAY;
 pub(super) const TENANT: &str = "shop";
+
+/// Bounds that a few values reach.
+pub(super) const SMALL: Bounds = Bounds {
+    values: 6,
+    numbers: 6,
+    bytes: 60,
+    value_bytes: 10,
+    all_values: 40,
+    all_bytes: 500,
+    attributes: 8,
+};
 
 /// The fragments of a tenant, by their terms.
 pub(super) struct Fragments {
@@ -125,7 +136,7 @@ impl Tenant {
 
     pub(super) async fn within(
         bounds: Bounds,
-        keep: &Arc<MemoryKeep>,
+        keep: &Arc<impl Keep>,
         fragments: &Arc<Fragments>,
     ) -> Self {
         let dictionaries = Dictionaries::default();
@@ -174,15 +185,15 @@ impl Tenant {
         self.write(now, &[&batch]).await.unwrap();
     }
 
-    /// The values of `k` that a search finds; `None` if it cannot trust the dictionary.
+    /// The values of `k` that a search finds where no other host writes; `None` if it cannot trust the dictionary.
     pub(super) fn found(&self) -> Option<Vec<String>> {
-        let snapshot = self.dictionaries.snapshot(TENANT)?;
-        let values = snapshot.values(Level::Span, b"k");
-        let mut found: Vec<_> = values
-            .map(|form| String::from_utf8(form.to_owned()).unwrap())
-            .collect();
-        found.sort();
-        Some(found)
+        Some(values_of(&self.dictionaries.get(TENANT)?.snapshot()?))
+    }
+
+    /// The values of `k` that a search finds; `None` if it cannot trust the dictionaries.
+    pub(super) async fn found_of_all(&self) -> Option<Vec<String>> {
+        let snapshot = self.dictionaries.snapshot(TENANT).await?;
+        Some(values_of(&snapshot))
     }
 
     pub(super) fn counted(&self, now: u64, oldest_write: Option<u64>) {
@@ -191,6 +202,37 @@ impl Tenant {
             ..Statistics::default()
         };
         self.observer.counted(now, &statistics);
+    }
+}
+
+fn values_of(snapshot: &Snapshot) -> Vec<String> {
+    let values = snapshot.values(Level::Span, b"k");
+    let mut found: Vec<_> = values
+        .map(|form| String::from_utf8(form.to_owned()).unwrap())
+        .collect();
+    found.sort();
+    found
+}
+
+/// A search for any value by the dictionary, which has found these, finds what a search by the values `v0` to `v11` themselves does.
+pub(super) fn check_found<'a>(found: &[String], written: impl Iterator<Item = &'a Vec<Term>>) {
+    let key = AttributeKey::new(b"k");
+    let listed: Vec<Term> = found
+        .iter()
+        .map(|form| key.with_value(Level::Span, form.as_bytes()))
+        .collect();
+    for terms in written {
+        let calls_listed = terms.contains(&terms::present_listed(Level::Span, b"k"));
+        let has_listed = listed.iter().any(|term| terms.contains(term));
+        assert!(has_listed || !calls_listed, "a listed value is not found");
+        // Each of its values is listed, or the fragment says that one is not.
+        let is_open = terms.contains(&terms::present_unlisted(Level::Span, b"k"))
+            || !terms.contains(&terms::with_dictionary());
+        for number in 0..12 {
+            let value = key.with_value(Level::Span, format!("v{number}").as_bytes());
+            let is_known = listed.contains(&value);
+            assert!(is_open || is_known || !terms.contains(&value), "v{number}");
+        }
     }
 }
 
