@@ -15,6 +15,7 @@ mod quotas;
 mod snapshot;
 #[cfg(test)]
 mod test_support;
+pub mod value;
 
 use std::sync::Arc;
 use std::time::Duration;

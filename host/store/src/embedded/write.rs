@@ -118,7 +118,7 @@ impl Shared {
                 offset,
             } in &placed
             {
-                let slot = packed.file_slot(key, *offset);
+                let slot = value::file_slot(packed, key, *offset);
                 stored += weight(key, packed.payload.len() as u64);
                 in_tree += (key.len() + slot.len()) as u64;
                 batch.put(key, &slot);
@@ -212,7 +212,7 @@ impl Shared {
                 let key = record::key(VALUE, partition, &sort);
                 let mut new = 0;
                 if let Some(packed) = packed {
-                    let slot = packed.inline_slot(&key);
+                    let slot = value::inline_slot(&packed, &key);
                     new = weight(&key, packed.payload.len() as u64);
                     in_tree += (key.len() + slot.len()) as u64;
                     batch.put(&key, &slot);
