@@ -10,6 +10,7 @@ pub mod embedded;
 mod error;
 mod memory;
 mod mirror;
+pub mod object_cache;
 mod overlay;
 mod quotas;
 mod snapshot;
@@ -24,6 +25,7 @@ pub use error::Error;
 pub use larder_core::telemetry::KvStatistics as Statistics;
 pub use memory::MemoryDriver;
 pub use mirror::mirror;
+pub use object_cache::ObjectCache;
 pub use overlay::OverlayDriver;
 pub use quotas::Quotas;
 pub use snapshot::{
