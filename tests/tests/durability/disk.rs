@@ -4,13 +4,11 @@ use std::fs::File;
 use std::sync::Arc;
 
 use larder_tests::status::retry_info;
-use larder_tests::{Home, Options, Plugin, eventually};
+use larder_tests::{Home, Ledger, Options, Plugin, Rng, eventually};
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use tonic::Code;
 
-use crate::ledger::Ledger;
 use crate::load::{Load, assert_repeatable};
-use crate::rng::Rng;
 
 /// Disk space that other programs on this machine may take or free while the test runs.
 const OTHERS: u64 = 1 << 30;

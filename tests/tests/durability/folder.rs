@@ -1,9 +1,6 @@
 //! The data folder: exclusive use by one process, and durable purges.
 
-use larder_tests::{Home, Options, Plugin, Query};
-
-use crate::ledger::Ledger;
-use crate::rng::Rng;
+use larder_tests::{Home, Ledger, Options, Plugin, Query, Rng};
 
 #[tokio::test]
 async fn a_second_process_on_one_folder_is_refused_and_the_first_continues() {

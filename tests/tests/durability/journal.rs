@@ -7,12 +7,10 @@ use std::sync::Arc;
 
 use larder_proto::storage::v2::{GetTraceParams, GetTracesRequest};
 use larder_tests::otlp::{noise, service, span as span_of};
-use larder_tests::{Home, Options, Plugin, method};
+use larder_tests::{Home, Ledger, Options, Plugin, Rng, method};
 use prost::Message as _;
 
-use crate::ledger::Ledger;
 use crate::load::Load;
-use crate::rng::Rng;
 
 fn append(journal: &Path, bytes: &[u8]) {
     let mut file = OpenOptions::new().append(true).open(journal).unwrap();

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use larder_tests::{Home, Larder, Options, Plugin, eventually, http};
+use larder_tests::{Home, Larder, Ledger, Options, Plugin, Rng, eventually, http};
 use tonic::Code;
 
-use crate::ledger::Ledger;
 use crate::load::{Load, assert_repeatable};
-use crate::rng::Rng;
 
 /// After this many restarts, each further restart waits for seconds.
 const DEATHS: u64 = 5;

@@ -5,11 +5,9 @@
 
 use std::sync::Arc;
 
-use larder_tests::{Home, Options, Plugin, eventually};
+use larder_tests::{Home, Ledger, Options, Plugin, Rng, eventually};
 
-use crate::ledger::Ledger;
 use crate::load::Load;
-use crate::rng::Rng;
 
 /// The default number of rounds, for continuous integration.
 pub(crate) const ROUNDS: u64 = 6;

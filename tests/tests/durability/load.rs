@@ -2,10 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use larder_tests::{Background, Client, Larder, Progress, eventually, pace};
+use larder_tests::{Background, Client, Larder, Ledger, Progress, eventually, pace};
 use tonic::{Code, Status};
-
-use crate::ledger::Ledger;
 
 /// A running load.
 #[derive(Debug)]

@@ -7,13 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use larder_tests::{Home, Larder, Options, Plugin, eventually, http};
+use larder_tests::{Home, Larder, Ledger, Options, Plugin, Rng, eventually, http};
 use prost::Message as _;
 
 use crate::kills::{CONNECTIONS, ROUNDS, kill_while_it_opens, rounds, tell};
-use crate::ledger::Ledger;
 use crate::load::Load;
-use crate::rng::Rng;
 
 /// The shortest retention that is allowed; a bucket takes a second.
 const RETENTION: Duration = Duration::from_secs(24);

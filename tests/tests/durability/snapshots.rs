@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use larder_tests::{Exit, Home, Larder, Options, Plugin, Query, eventually};
+use larder_tests::{Exit, Home, Larder, Ledger, Options, Plugin, Query, Rng, eventually};
 
 use crate::kills::CONNECTIONS;
-use crate::ledger::Ledger;
 use crate::load::Load;
-use crate::rng::Rng;
 
 /// A server whose snapshots lie in this folder.
 fn start(plugin: Plugin, home: &Home) -> Larder {

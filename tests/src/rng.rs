@@ -4,18 +4,19 @@ use std::hash::{BuildHasher as _, RandomState};
 
 /// Vigna's splitmix64.
 #[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 // === impl Rng ===
 
 impl Rng {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Continues from a seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// Seeds from `LARDER_CRASH_SEED`, or with a new seed; prints it, so that a failing test shows it.
     #[expect(clippy::print_stderr, reason = "libtest shows it with the failure")]
-    pub(crate) fn from_env() -> Self {
+    pub fn from_env() -> Self {
         let seed = std::env::var("LARDER_CRASH_SEED").ok();
         let seed = seed.map(|seed| seed.parse().expect("LARDER_CRASH_SEED is a number"));
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
@@ -23,7 +24,12 @@ impl Rng {
         Self(seed)
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    /// Returns the next number.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it has no end, and nothing iterates over it"
+    )]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -31,7 +37,8 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    /// Returns a number below `bound`, which is not 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }

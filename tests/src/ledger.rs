@@ -6,10 +6,12 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use larder_tests::otlp::{ResourceBuilder, noise, service, span, spans_of};
-use larder_tests::{Client, Query, Trace};
+use larder_oracle::Query;
+use larder_oracle::otlp::{ResourceBuilder, noise, service, span, spans_of};
 use prost::Message as _;
 
+use crate::answers::Trace;
+use crate::client::Client;
 use crate::rng::Rng;
 
 /// The number of consecutive Exports whose spans share a trace.
@@ -23,24 +25,27 @@ const TRACES_PER_CALL: usize = 30;
 
 /// The record of all Exports.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     seed: u64,
     exports: Mutex<Vec<Export>>,
 }
 
 /// The number of times that an Export was sent, and that it was acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Export {
-    pub(crate) tries: u64,
-    pub(crate) acknowledged: u64,
+pub struct Export {
+    /// Times that it was sent.
+    pub tries: u64,
+    /// Times that it was acknowledged.
+    pub acknowledged: u64,
     /// Time of the last acknowledgement.
-    pub(crate) acknowledged_at: Option<Instant>,
+    pub acknowledged_at: Option<Instant>,
 }
 
 // === impl Ledger ===
 
 impl Ledger {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Starts a record; Exports of another seed differ in all.
+    pub fn new(seed: u64) -> Self {
         Self {
             seed,
             exports: Mutex::default(),
@@ -52,12 +57,13 @@ impl Ledger {
     }
 
     /// Counts the Exports.
-    pub(crate) fn len(&self) -> u64 {
+    #[expect(clippy::len_without_is_empty, reason = "nothing asks that")]
+    pub fn len(&self) -> u64 {
         self.lock().len() as u64
     }
 
     /// Sums over all Exports.
-    pub(crate) fn total(&self) -> Export {
+    pub fn total(&self) -> Export {
         self.lock()
             .iter()
             .fold(Export::default(), |sum, it| Export {
@@ -68,12 +74,12 @@ impl Ledger {
     }
 
     /// Returns a snapshot of the acknowledgements.
-    pub(crate) fn so_far(&self) -> Vec<Export> {
+    pub fn so_far(&self) -> Vec<Export> {
         self.lock().clone()
     }
 
     /// Returns the same Exports, with the acknowledgements of an earlier snapshot.
-    pub(crate) fn with_acknowledged(&self, earlier: &[Export]) -> Self {
+    pub fn with_acknowledged(&self, earlier: &[Export]) -> Self {
         let mut exports = self.so_far();
         for (number, export) in exports.iter_mut().enumerate() {
             export.acknowledged = earlier.get(number).map_or(0, |it| it.acknowledged);
@@ -85,7 +91,7 @@ impl Ledger {
     }
 
     /// Returns a new Export's number.
-    pub(crate) fn next(&self) -> u64 {
+    pub fn next(&self) -> u64 {
         let mut exports = self.lock();
         exports.push(Export::default());
         exports.len() as u64 - 1
@@ -96,7 +102,7 @@ impl Ledger {
     }
 
     /// Sends an Export. A partial success acknowledges nothing, and counts as `INTERNAL` here.
-    pub(crate) async fn export(&self, client: &Client, number: u64) -> Result<(), tonic::Status> {
+    pub async fn export(&self, client: &Client, number: u64) -> Result<(), tonic::Status> {
         self.change(number, |it| it.tries += 1);
         let answer = client.export([self.resource(number)]).await?;
         if let Some(refused) = answer.partial_success {
@@ -110,7 +116,7 @@ impl Ledger {
     }
 
     /// Sends a new Export, which must be acknowledged.
-    pub(crate) async fn store(&self, client: &Client) -> u64 {
+    pub async fn store(&self, client: &Client) -> u64 {
         let number = self.next();
         self.export(client, number)
             .await
@@ -123,7 +129,7 @@ impl Ledger {
     }
 
     /// Builds an Export: usually a few spans, sometimes many or large ones.
-    pub(crate) fn resource(&self, number: u64) -> ResourceBuilder {
+    pub fn resource(&self, number: u64) -> ResourceBuilder {
         let mut rng = Rng::new(self.seed ^ number.wrapping_mul(0x9e37_79b9));
         let (spans, bytes) = match rng.below(100) {
             0 => (20, 50_000),
@@ -148,7 +154,7 @@ impl Ledger {
 
     /// Asserts that every span of these Exports is stored byte for byte, at least as often as it was acknowledged and at most as often as
     /// it was sent; that no Export is stored in part; and that searches find them.
-    pub(crate) async fn verify(&self, client: &Client, numbers: Range<u64>) {
+    pub async fn verify(&self, client: &Client, numbers: Range<u64>) {
         self.verify_traces(client, numbers.clone()).await;
         let exports = self.lock().clone();
         let export = |number: u64| exports[usize::try_from(number).unwrap()];
@@ -159,7 +165,7 @@ impl Ledger {
     }
 
     /// Like [`Ledger::verify`], without the searches: for a store that has the traces of another ledger as well.
-    pub(crate) async fn verify_traces(&self, client: &Client, numbers: Range<u64>) {
+    pub async fn verify_traces(&self, client: &Client, numbers: Range<u64>) {
         let found = self.found(client, numbers.clone()).await;
         let exports = self.lock().clone();
         for number in numbers {
@@ -173,11 +179,7 @@ impl Ledger {
 
     /// Returns the Exports that are stored, after some may have been dropped. Asserts that none is stored in part, that none that is `due`
     /// is missing, and that searches find exactly those.
-    pub(crate) async fn verify_kept(
-        &self,
-        client: &Client,
-        due: impl Fn(u64) -> bool,
-    ) -> BTreeSet<u64> {
+    pub async fn verify_kept(&self, client: &Client, due: impl Fn(u64) -> bool) -> BTreeSet<u64> {
         let mut kept = BTreeSet::new();
         let (mut from, end) = (0, self.len());
         while from < end {
@@ -215,7 +217,7 @@ impl Ledger {
     }
 
     /// Like [`Ledger::verify`], for all Exports.
-    pub(crate) async fn verify_all(&self, client: &Client) {
+    pub async fn verify_all(&self, client: &Client) {
         let (mut from, end) = (0, self.len());
         while from < end {
             let to = end.min(from + 120);
@@ -225,7 +227,7 @@ impl Ledger {
     }
 
     /// Returns true if none of its traces can be read.
-    pub(crate) async fn is_missing(&self, client: &Client) -> bool {
+    pub async fn is_missing(&self, client: &Client) -> bool {
         let traces = (0..=self.len() / EXPORTS_PER_TRACE).map(|trace| self.trace(trace));
         client
             .get_traces(traces)
