@@ -53,6 +53,8 @@ pub mod method {
 pub struct Client {
     channel: Channel,
     call: Call,
+    /// For Exports, if they go to another host.
+    export: Option<Call>,
 }
 
 impl Client {
@@ -65,6 +67,16 @@ impl Client {
         Self {
             call: Call::new(channel.clone()),
             channel,
+            export: None,
+        }
+    }
+
+    /// Returns the same connection, whose Exports go to another host. `call` and `channel` stay with this one.
+    #[must_use]
+    pub fn exporting_to(self, other: &Self) -> Self {
+        Self {
+            export: Some(other.call.clone()),
+            ..self
         }
     }
 
@@ -81,9 +93,11 @@ impl Client {
     /// Returns the same connection, with a header added to its calls.
     #[must_use]
     pub fn with_header(&self, name: &'static str, value: &str) -> Self {
+        let add = |call: &Call| call.clone().header(name, value);
         Self {
             channel: self.channel.clone(),
-            call: self.call.clone().header(name, value),
+            call: add(&self.call),
+            export: self.export.as_ref().map(add),
         }
     }
 
@@ -111,7 +125,8 @@ impl Client {
         &self,
         body: impl Into<Bytes>,
     ) -> Result<ExportTraceServiceResponse, Status> {
-        let answer = self.call.unary(method::EXPORT, body.into()).await?;
+        let call = self.export.as_ref().unwrap_or(&self.call);
+        let answer = call.unary(method::EXPORT, body.into()).await?;
         Ok(ExportTraceServiceResponse::decode(answer.into_inner()).expect("an Export's answer"))
     }
 

@@ -9,11 +9,16 @@ use larder_oracle::otlp::{ResourceBuilder, service};
 use larder_oracle::{Query, SpanSearch};
 
 use crate::client::Client;
+use crate::cluster::Cluster;
 use crate::plugins::Plugin;
 use crate::server::{Larder, Options};
 
 /// The variable that runs the shared tests against another storage, such as `127.0.0.1:17271`, to compare with Jaeger's own.
 const REFERENCE: &str = "LARDER_TESTS_ENDPOINT";
+
+/// The variable that runs the shared tests of `kv` on two hosts of one store: spans are written on one and read on the other. Needs a
+/// Cassandra, which `tests/cassandra.sh` starts.
+const HOSTS: &str = "LARDER_TESTS_HOSTS";
 
 /// Length of a scene's time window: a thousand seconds, in nanoseconds.
 const LENGTH: u64 = 1_000_000_000_000;
@@ -23,47 +28,49 @@ const LENGTH: u64 = 1_000_000_000_000;
 pub struct Scene {
     /// A connected client.
     pub client: Client,
-    /// The server, unless the tests run against another storage.
-    pub larder: Option<&'static Larder>,
-    lines_before: usize,
+    /// The shared servers, whose logs a test that fails shows, each from a line on.
+    shown: Vec<(&'static Larder, usize)>,
     tag: u64,
 }
 
 impl Scene {
-    /// Creates a scene on this process's server for `plugin`.
+    /// Creates a scene on this process's server for `plugin`, or on its two hosts.
     pub async fn new(plugin: Plugin) -> Self {
-        let reference = std::env::var(REFERENCE).ok();
-        let larder = reference.is_none().then(|| shared(plugin));
-        let address: SocketAddr = match (&reference, larder) {
-            (Some(address), _) => address
+        if let Ok(address) = std::env::var(REFERENCE) {
+            let address: SocketAddr = address
                 .parse()
-                .expect("LARDER_TESTS_ENDPOINT is an address"),
-            (None, larder) => larder.expect("one or the other").grpc(),
-        };
+                .expect("LARDER_TESTS_ENDPOINT is an address");
+            return Self::with(Client::connect(address).await, &[]);
+        }
+        if plugin == Plugin::Kv && std::env::var(HOSTS).is_ok_and(|hosts| hosts == "2") {
+            let [writer, reader] = shared_hosts();
+            let client = reader.client().await;
+            let client = client.exporting_to(&writer.client().await);
+            return Self::with(client, &[writer, reader]);
+        }
+        let larder = shared(plugin);
+        Self::with(larder.client().await, &[larder])
+    }
+
+    fn with(client: Client, shown: &[&'static Larder]) -> Self {
+        let lines = |larder: &&'static Larder| (*larder, larder.lines().len());
         Self {
-            client: Client::connect(address).await,
-            larder,
-            lines_before: larder.map_or(0, |larder| larder.lines().len()),
+            client,
+            shown: shown.iter().map(lines).collect(),
             tag: next_tag(),
         }
     }
 
     /// Creates a scene on a server of the test's own, whose log the server shows itself.
     pub async fn of(larder: &Larder) -> Self {
-        Self {
-            client: larder.client().await,
-            larder: None,
-            lines_before: 0,
-            tag: next_tag(),
-        }
+        Self::with(larder.client().await, &[])
     }
 
     /// Returns the same scene on another server, which has the data of the one before.
     pub async fn on(&self, larder: &Larder) -> Self {
         Self {
             client: larder.client().await,
-            larder: None,
-            lines_before: 0,
+            shown: Vec::new(),
             tag: self.tag,
         }
     }
@@ -73,8 +80,7 @@ impl Scene {
     pub fn again(&self) -> Self {
         Self {
             client: self.client.clone(),
-            larder: self.larder,
-            lines_before: self.lines_before,
+            shown: self.shown.clone(),
             tag: next_tag(),
         }
     }
@@ -138,8 +144,10 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        if let Some(larder) = self.larder.filter(|_| std::thread::panicking()) {
-            larder.show(self.lines_before);
+        if std::thread::panicking() {
+            for (larder, from) in &self.shown {
+                larder.show(*from);
+            }
         }
     }
 }
@@ -162,6 +170,15 @@ fn shared(plugin: Plugin) -> &'static Larder {
         other => panic!("{other:?} is not for tests to share"),
     };
     server.get_or_init(|| Options::new(plugin).start())
+}
+
+/// Returns this process's two hosts of one store: the one for writes, and the one for reads.
+fn shared_hosts() -> &'static [Larder; 2] {
+    static HOSTS: OnceLock<[Larder; 2]> = OnceLock::new();
+    HOSTS.get_or_init(|| {
+        let cluster = Cluster::new();
+        ["a", "b"].map(|id| cluster.host(id).start())
+    })
 }
 
 /// Returns a tag that is unique in this process, and differs from those of other processes on the same storage.
