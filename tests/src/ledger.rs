@@ -41,6 +41,9 @@ pub struct Export {
     pub acknowledged_at: Option<Instant>,
 }
 
+/// Says whether an Export counts.
+type Judge<'a> = &'a (dyn Fn(u64) -> bool + Sync);
+
 // === impl Ledger ===
 
 impl Ledger {
@@ -62,6 +65,11 @@ impl Ledger {
         self.lock().len() as u64
     }
 
+    /// Returns what became of an Export so far.
+    pub fn get(&self, number: u64) -> Export {
+        self.lock()[usize::try_from(number).expect("a number that fits")]
+    }
+
     /// Sums over all Exports.
     pub fn total(&self) -> Export {
         self.lock()
@@ -79,6 +87,7 @@ impl Ledger {
     }
 
     /// Returns the same Exports, with the acknowledgements of an earlier snapshot.
+    #[must_use]
     pub fn with_acknowledged(&self, earlier: &[Export]) -> Self {
         let mut exports = self.so_far();
         for (number, export) in exports.iter_mut().enumerate() {
@@ -187,7 +196,7 @@ impl Ledger {
             from = numbers.end;
             let found = self.found(client, numbers.clone()).await;
             for number in numbers.clone() {
-                let export = self.lock()[usize::try_from(number).unwrap()];
+                let export = self.get(number);
                 let (times, due) = (found[&number], due(number));
                 let right = times <= export.tries && (times >= export.acknowledged || !due);
                 assert!(right, "Export {number} is there {times} times: {export:?}");
@@ -272,7 +281,7 @@ impl Ledger {
         &self,
         client: &Client,
         numbers: &Range<u64>,
-        (least, most): (&dyn Fn(u64) -> bool, &dyn Fn(u64) -> bool),
+        (least, most): (Judge<'_>, Judge<'_>),
     ) {
         for which in 0..SERVICES {
             let query = Query::default()
