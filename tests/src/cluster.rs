@@ -54,7 +54,8 @@ impl Cluster {
     /// Returns the options of a host that writes under this id: kv over this store. The store is made by the first host that starts.
     pub fn host(&self, id: &str) -> Options {
         let nodes: Vec<String> = self.nodes.iter().map(SocketAddr::to_string).collect();
-        let copies = self.nodes.len().min(3).to_string();
+        // The name that Cassandra gives where nobody names one.
+        let copies = format!("datacenter1:{}", self.nodes.len().min(3));
         Options::new(Plugin::Kv)
             .environment("LARDER_KV_DRIVER", "cassandra")
             .environment("LARDER_KV_CASSANDRA_CONTACT_POINTS", &nodes.join(","))
