@@ -1,5 +1,6 @@
 //! `grpc.health.v1`, for each port: readers and writers are SERVING while the plugin takes their calls and the server is neither starting
-//! nor shutting down. While the disk is full, writers alone are not.
+//! nor shutting down. While the disk is full, writers alone are not. While calls do not reach a store on other machines, those alone are
+//! not which do not reach it.
 
 use std::pin::Pin;
 

@@ -15,6 +15,7 @@ mod room;
 mod slot;
 mod snapshot;
 mod status;
+mod store;
 
 pub use config::{
     ComponentFiles, Config, LoadError, LoadedConfig, LoadedTenantConfig, TenantConfig,
@@ -23,3 +24,4 @@ pub use error::Error;
 pub use registry::{Options, Tenants};
 pub use reload::{NotReplaced, Reloaded};
 pub use status::{Presence, TenantLimits, TenantStatus};
+pub use store::StoreStatus;

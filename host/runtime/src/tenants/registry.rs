@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::current::Current;
 use super::room::Room;
 use super::slot::{Slot, stopping};
-use super::{Error, LoadError, LoadedConfig, TenantLimits, TenantStatus, eviction, health};
+use super::{Error, LoadError, LoadedConfig, TenantLimits, TenantStatus, eviction, health, store};
 use crate::plugin::{self, Plugin};
 
 /// Tenants that are shut down at a time.
@@ -96,7 +96,8 @@ impl Tenants {
             });
         }
         let enabled = options.enabled;
-        let (with_disk, writes) = health::with_disk(&health);
+        let taken = store::taken(&*kv, config.default.plugin.instancing());
+        let followed = health::Followed::new(health, taken);
         let instances = Arc::clone(config.default.plugin.host().runtime.instances());
         let (options, slots) = (Live::new(options), Arc::new(RwLock::new(slots)));
         let room = Room::new(Arc::clone(&slots), options.clone(), instances);
@@ -107,13 +108,10 @@ impl Tenants {
             slots,
             room,
             ready,
-            health: Serving {
-                writes: with_disk.subscribe(),
-                ..health
-            },
+            health: followed.serving(),
             serving,
         });
-        tokio::spawn(health::follow(Arc::downgrade(&tenants), writes, with_disk));
+        tokio::spawn(followed.follow(Arc::downgrade(&tenants)));
         if enabled {
             eviction::start(&tenants);
         }
@@ -130,14 +128,10 @@ impl Tenants {
         self.ready.clone()
     }
 
-    /// Calls that are taken now, for health checks. Writes are not while the disk is full, if the plugin keeps its data there.
+    /// Calls that are taken now, for health checks. If the plugin keeps its data in `kv`, none are that do not reach the store, and writes are
+    /// not while its disk is full.
     pub fn health(&self) -> Serving {
         self.health.clone()
-    }
-
-    /// True while writes find room on the disk, or need none.
-    pub(super) fn has_room(&self) -> bool {
-        self.status().instancing == plugin::Instancing::Exclusive || self.kv.has_room()
     }
 
     /// The plugin of the default tenant if it is open, else the default plugin as it was tried out.
@@ -149,7 +143,7 @@ impl Tenants {
         )
     }
 
-    /// The state of the server: always ready with tenancy, else the state of the one plugin.
+    /// The state of the server: always ready with tenancy, else the state of the one plugin. [`Tenants::reach`] has that of the store.
     pub fn state(&self) -> plugin::State {
         if self.options().enabled {
             plugin::State::Ready

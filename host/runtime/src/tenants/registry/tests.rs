@@ -10,6 +10,7 @@
 
 mod forget;
 mod overrides;
+mod reach;
 
 use std::time::Instant;
 
