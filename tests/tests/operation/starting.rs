@@ -43,10 +43,11 @@ const CALLS: [&str; 10] = [
 ];
 
 /// The routes that need it.
-const ROUTES: [(&str, &str); 9] = [
+const ROUTES: [(&str, &str); 10] = [
     ("GET", "/attributes"),
     ("GET", "/attributes/k/values"),
     ("GET", "/plugin"),
+    ("GET", "/cluster"),
     ("GET", "/tenants"),
     ("POST", "/clock"),
     ("POST", "/explain"),

@@ -11,7 +11,7 @@ use super::{tenancy, traces};
 const SECRET: &str = "secret-of-a";
 
 /// The routes of the admin port for one tenant, with `?tenant=`, or for all.
-const ROUTES: [(&str, &str); 11] = [
+const ROUTES: [(&str, &str); 12] = [
     ("GET", "/attributes?tenant=a"),
     ("GET", "/attributes?tenant=a&service=secret-of-a&prefix=s"),
     ("GET", "/attributes/service.name/values?tenant=a&limit=5"),
@@ -22,6 +22,7 @@ const ROUTES: [(&str, &str); 11] = [
     ("POST", "/purge"),
     ("GET", "/tenants"),
     ("GET", "/plugin"),
+    ("GET", "/cluster"),
     ("GET", "/plugin?tenant=b"),
 ];
 

@@ -3,8 +3,9 @@
 //! | path | answer |
 //! |---|---|
 //! | `GET /livez` | 200 while the process runs |
-//! | `GET /readyz` | 200 while calls are served, otherwise 503 with the reason, as during a start; a shutdown makes it fail first |
+//! | `GET /readyz` | 200 while reads and writes are served, otherwise 503 with the reason, as during a start; a shutdown makes it fail first |
 //! | `GET /metrics` | Prometheus text, or `OpenMetrics` if the `Accept` header asks for it |
+//! | `GET /cluster` | the store and the hosts that share it, as JSON |
 //! | `GET /plugin` | the [`plugin::Status`] of the default tenant, as JSON |
 //! | `GET /tenants` | the [`TenantStatus`] of every known tenant, as JSON |
 //! | `POST /explain?tenant=NAME` | runs a search, or a request for dependencies: its plan, or its sources, and the cost of each step; the body is the query, as JSON |
@@ -24,6 +25,7 @@
 
 mod attributes;
 mod clock;
+mod cluster;
 mod explain;
 mod guard;
 mod opened;
@@ -54,19 +56,19 @@ use larder_model::dictionary::Dictionaries;
 use larder_model::storage;
 use larder_proto::storage::v2::GetDependenciesRequest;
 use larder_runtime::plugin;
-use larder_runtime::tenants::{self, TenantStatus, Tenants};
+use larder_runtime::tenants::{self, StoreStatus, TenantStatus, Tenants};
 use larder_search::{
     self as search, AttributeKeys, AttributeValues, DependenciesExplanation, Explained,
     Explanation, KeysQuery, QueryKind, Searcher, ValuesQuery,
 };
-use larder_store::{Made, SnapshotError, SnapshotRequest};
+use larder_store::{Made, Reach, SnapshotError, SnapshotRequest};
 use tokio_util::sync::CancellationToken;
 
 pub use opened::Opened;
 pub use serve::serve;
 
 /// The paths, for the answer to a request for another one.
-const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /tenants\nPOST /explain\nGET /attributes\nGET /attributes/{key}/values\nPOST /purge\nPOST /clock\nPOST /reload\nPOST /snapshot\n";
+const PATHS: &str = "GET /livez\nGET /readyz\nGET /metrics\nGET /plugin\nGET /cluster\nGET /tenants\nPOST /explain\nGET /attributes\nGET /attributes/{key}/values\nPOST /purge\nPOST /clock\nPOST /reload\nPOST /snapshot\n";
 
 pub use reload::Reloads;
 #[cfg(test)]
@@ -81,6 +83,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The state for readiness. It is cheap, as every probe asks for it.
     fn state(&self) -> plugin::State;
+
+    /// What calls reach of the store, for readiness. Cheap as well.
+    fn reach(&self) -> Reach;
+
+    /// The store, and the hosts that share it.
+    async fn store(&self) -> StoreStatus;
 
     /// Sets the gauges of all tenants. Called at every scrape.
     async fn measure(&self, metrics: &Metrics);
@@ -183,6 +191,7 @@ pub fn router(state: AdminState) -> Router {
         .route_layer(from_fn_with_state(state.clone(), guard::scraper));
     let server_routes = Router::new()
         .route("/plugin", get(status))
+        .route("/cluster", get(cluster::cluster))
         .route("/reload", post(reload::reload))
         .route("/clock", post(clock::confirm))
         .route("/snapshot", post(snapshot::snapshot))
@@ -249,7 +258,7 @@ impl AdminState {
             Err(not_open) => return Some(not_open.to_string()),
         };
         match opened.backend.state() {
-            plugin::State::Ready => None,
+            plugin::State::Ready => cluster::unreached(&opened.backend.reach()),
             plugin::State::Restarting { reason } => {
                 Some(format!("the plugin is being restarted: {reason}"))
             }
@@ -266,6 +275,14 @@ impl Backend for Tenants {
 
     fn state(&self) -> plugin::State {
         Self::state(self)
+    }
+
+    fn reach(&self) -> Reach {
+        Self::reach(self)
+    }
+
+    async fn store(&self) -> StoreStatus {
+        Self::store(self).await
     }
 
     async fn measure(&self, metrics: &Metrics) {

@@ -11,7 +11,7 @@ use super::{AdminState, Backend, Explains, Reloads};
 /// What a start opens. A handler that takes it answers 503 while the server is starting.
 #[derive(Clone)]
 pub struct Opened {
-    /// For `/readyz`, `/plugin`, `/tenants` and `/purge`.
+    /// For `/readyz`, `/plugin`, `/cluster`, `/tenants` and `/purge`.
     pub backend: Arc<dyn Backend>,
     /// For `/explain` and `/attributes`.
     pub explainer: Arc<dyn Explains>,

@@ -22,6 +22,7 @@ use tower::ServiceExt as _;
 use super::*;
 
 mod attributes;
+mod cluster;
 mod explain;
 mod reload;
 mod snapshot;
@@ -29,6 +30,7 @@ mod snapshot;
 /// A backend with the state and the failure that a test sets.
 struct FakeBackend {
     state: Mutex<plugin::State>,
+    store: Mutex<StoreStatus>,
     purged: Mutex<Vec<String>>,
     failure: Option<ErrorKind>,
     /// The outcome of the next snapshot; a test that sets none waits until it is stopped.
@@ -79,6 +81,14 @@ impl Backend for FakeBackend {
 
     fn state(&self) -> plugin::State {
         self.state.lock().unwrap().clone()
+    }
+
+    fn reach(&self) -> Reach {
+        self.store.lock().unwrap().reach.clone()
+    }
+
+    async fn store(&self) -> StoreStatus {
+        self.store.lock().unwrap().clone()
     }
 
     async fn measure(&self, metrics: &Metrics) {
@@ -285,6 +295,7 @@ impl TestAdmin {
     fn new(failure: Option<ErrorKind>) -> Self {
         let plugin = Arc::new(FakeBackend {
             state: Mutex::new(plugin::State::Ready),
+            store: Mutex::new(cluster::local()),
             purged: Mutex::default(),
             failure,
             snapshot: Mutex::default(),
@@ -510,6 +521,7 @@ async fn other_paths_are_answered_with_those_there_are() {
         "/readyz",
         "/metrics",
         "/plugin",
+        "/cluster",
         "/tenants",
         "/attributes",
         "/attributes/{key}/values",
