@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod age;
 mod capabilities;
 mod codec;
 mod connection;
@@ -23,10 +24,12 @@ mod tenant_split;
 mod trace_reader;
 mod trace_service;
 
+use std::future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::stream::{self, StreamExt as _};
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
 use larder_core::{Live, Opening, Serving, Stores};
@@ -36,6 +39,7 @@ use larder_edge::tenant::Resolver;
 use larder_ingest as ingest;
 use larder_model::dictionary::Dictionaries;
 use larder_search as search;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
@@ -120,6 +124,9 @@ pub struct Parts {
     pub max_request_bytes: usize,
     /// Time in which a client has to send a request (`limits.request_timeout`).
     pub request_timeout: Live<Duration>,
+    /// Age at which a connection is asked to end, about; `None` leaves it open (`grpc.max_connection_age`). Applies to connections that are
+    /// accepted later.
+    pub connection_age: Live<Option<Duration>>,
     /// Authenticates callers.
     pub access: Arc<Access>,
     /// Limits of fragments and batches of an Export.
@@ -149,6 +156,7 @@ pub struct Grpc {
     main: (RpcLayer, Routes),
     writer: (RpcLayer, Routes),
     writes: TaskTracker,
+    connection_age: Live<Option<Duration>>,
     draining: CancellationToken,
 }
 
@@ -226,6 +234,7 @@ impl Grpc {
                 reflection::add_to(writer, Port::Writer, limit),
             ),
             writes,
+            connection_age: parts.connection_age,
             draining,
         }
     }
@@ -239,9 +248,7 @@ impl Grpc {
             Port::Main => self.main.clone(),
             Port::Writer => self.writer.clone(),
         };
-        let incoming = Incoming::open(listener, self.draining.clone());
-        let incoming = incoming.map(|connection| connection.map(TonicConnection));
-        Server::builder()
+        let server = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(MAX_FRAME)
@@ -252,15 +259,45 @@ impl Grpc {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .layer(layer)
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, self.draining.cancelled())
-            .await
-            .map_err(Error)
+            .add_routes(routes.prepare());
+        let mut incoming = Incoming::open(listener, self.draining.clone());
+        // Each connection has a server of its own: tonic's own age is the same for all connections of a server.
+        let mut connections = JoinSet::new();
+        while let Some(connection) = incoming.next().await {
+            while let Some(ended) = connections.try_join_next() {
+                of_connection(ended)?;
+            }
+            let age = (*self.connection_age.get()).map(age::jittered);
+            let closed = CancellationToken::new();
+            let end = age::end(age, self.draining.clone(), closed.clone());
+            let connection = Ok::<_, io::Error>(TonicConnection::new(connection, closed));
+            // The server ends a connection in order once no other one can come, so it waits for one.
+            let connection = stream::once(future::ready(connection)).chain(stream::pending());
+            let server = server.clone();
+            connections.spawn(server.serve_with_incoming_shutdown(connection, end));
+        }
+        while let Some(ended) = connections.join_next().await {
+            of_connection(ended)?;
+        }
+        Ok(())
     }
 
     /// Waits for the writes of disconnected clients. Call it after all ports have ended.
     pub async fn wait_for_writes(&self) {
         self.writes.close();
         self.writes.wait().await;
+    }
+}
+
+/// A connection that failed is its own; the transport's failure is the port's.
+fn of_connection(
+    ended: Result<Result<(), tonic::transport::Error>, JoinError>,
+) -> Result<(), Error> {
+    match ended {
+        Ok(served) => served.map_err(Error),
+        Err(error) => {
+            tracing::error!(%error, "the task of a connection ended early");
+            Ok(())
+        }
     }
 }

@@ -9,7 +9,9 @@
     reason = "tests"
 )]
 
+mod age;
 mod by_resource;
+mod frames;
 mod panics;
 mod serving;
 mod store;

@@ -1,5 +1,6 @@
 //! A server in this process.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,11 +30,14 @@ pub(crate) struct Serving {
     pub store: Arc<Store>,
     pub client: Client,
     metrics: Arc<Metrics>,
-    /// Keeps the plugin ready until it is dropped.
-    _ready: watch::Sender<bool>,
+    /// Whether the plugin is ready, until it is dropped.
+    pub ready: watch::Sender<bool>,
     draining: CancellationToken,
     grpc: Grpc,
     served: JoinHandle<Result<(), grpc::Error>>,
+    pub address: SocketAddr,
+    /// Age at which connections that are accepted from now on are asked to end.
+    pub connection_age: Live<Option<Duration>>,
 }
 
 /// One storage for all tenants.
@@ -84,6 +88,7 @@ impl Serving {
         let default = TenantName::default_tenant();
         let quotas = Quotas::new(default, &limits, Arc::clone(&metrics));
         let stores: Arc<dyn Stores> = Arc::new(One(Arc::clone(&store), quotas));
+        let connection_age = Live::new(None);
         let parts = Parts {
             stores: Opening::done(stores),
             resolver,
@@ -98,6 +103,7 @@ impl Serving {
             }),
             max_request_bytes: 2 << 20,
             request_timeout: Live::new(Duration::from_mins(1)),
+            connection_age: connection_age.clone(),
             access: Arc::new(Access::anonymous()),
             ingest: ingest::Limits {
                 max_fragment_bytes: 1 << 20,
@@ -126,10 +132,12 @@ impl Serving {
             store,
             client: Client::connect(address).await,
             metrics,
-            _ready: ready,
+            ready,
             draining,
             grpc,
             served,
+            address,
+            connection_age,
         }
     }
 

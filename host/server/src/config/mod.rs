@@ -69,6 +69,9 @@ pub struct Grpc {
     pub max_request_bytes: Size,
     /// The largest message of an answer. Jaeger's client takes 4 MiB, framing included (W7).
     pub max_message_bytes: Size,
+    /// Age at which a connection is asked to end, about; `None` leaves it open.
+    #[serde(serialize_with = "value::as_text_if_set")]
+    pub max_connection_age: Option<Duration>,
     /// Ends pages with a token for the next (Jaeger's RFC 0014). A first page is served in any case.
     pub pagination: bool,
     /// TLS of these ports.
@@ -228,6 +231,7 @@ impl Default for Grpc {
             writer_endpoint: None,
             max_request_bytes: Size::mib(64),
             max_message_bytes: Size::kib(4096 - 64),
+            max_connection_age: None,
             pagination: true,
             tls: Tls::default(),
         }

@@ -89,6 +89,8 @@ settings! {
         "The largest request, after decompression; Jaeger's batches pass gRPC's usual 4 MiB";
     "grpc.max_message_bytes" .grpc.max_message_bytes: Size, Some(("64KiB", "1GiB")), AtStart, Server,
         "The largest message of an answer; Jaeger's client takes 4 MiB unless told otherwise";
+    "grpc.max_connection_age" .grpc.max_connection_age: Option<Duration>, Some(("1s", "24h")), Requests, Server,
+        "How long a connection is used, give or take a tenth; then its client is asked to connect anew, which spreads clients over several hosts, and calls under way end as ever. Unset means for ever";
     "grpc.pagination" .grpc.pagination: bool, None, AtStart, Server,
         "Whether a page of `FindTraceIDs`, `FindTraceSummaries` and `FindSpans` ends with a token for the next; off, the first page alone is served, and `paginated` is not declared to Jaeger";
     "grpc.tls.cert" .grpc.tls.cert: Option<PathBuf>, None, AtStart, Server,

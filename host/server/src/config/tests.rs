@@ -57,6 +57,7 @@ grpc:
   writer_endpoint: localhost:4316
   max_request_bytes: 65MiB
   max_message_bytes: 1000000
+  max_connection_age: 5m
   pagination: false
   tls: { cert: /tls/grpc.pem, key: /tls/grpc.key, client_ca: /tls/grpc-ca.pem }
 admin:

@@ -19,6 +19,7 @@ pub(super) struct LiveSettings {
     pub(super) search: Live<search::Limits>,
     pub(super) drain_timeout: Live<Duration>,
     pub(super) request_timeout: Live<Duration>,
+    pub(super) connection_age: Live<Option<Duration>>,
     pub(super) purge: Live<bool>,
     pub(super) snapshot_dir: Live<Option<PathBuf>>,
     pub(super) word_terms: Live<bool>,
@@ -35,6 +36,7 @@ impl LiveSettings {
             search: Live::new(limits::search(config)),
             drain_timeout: Live::new(config.limits.drain_timeout),
             request_timeout: Live::new(config.limits.request_timeout),
+            connection_age: Live::new(config.grpc.max_connection_age),
             purge: Live::new(config.admin.purge),
             snapshot_dir: Live::new(config.kv.snapshot_dir.clone()),
             word_terms: Live::new(config.ingest.word_terms),
@@ -53,6 +55,7 @@ impl LiveSettings {
         self.search.set(limits::search(config));
         self.drain_timeout.set(config.limits.drain_timeout);
         self.request_timeout.set(config.limits.request_timeout);
+        self.connection_age.set(config.grpc.max_connection_age);
         self.purge.set(config.admin.purge);
         self.snapshot_dir.set(config.kv.snapshot_dir.clone());
         self.word_terms.set(config.ingest.word_terms);

@@ -86,6 +86,7 @@ impl StartingServer {
                 serving: openings.serving.clone(),
                 max_request_bytes: config.grpc.max_request_bytes.as_usize(),
                 request_timeout: settings.request_timeout.clone(),
+                connection_age: settings.connection_age.clone(),
                 access: Arc::clone(&listeners.access),
                 ingest: limits::ingest(&config),
                 word_terms: settings.word_terms.clone(),
