@@ -23,6 +23,21 @@ pub enum Error {
     Other(String),
 }
 
+impl Error {
+    /// True if the same call may succeed later, without anybody changing what is configured: the store is not reached, or another host
+    /// still has this one's id.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::OutcomeUnknown(_) | Self::Held(_) => true,
+            Self::Fenced
+            | Self::QuotaExceeded(_)
+            | Self::TooLarge(_)
+            | Self::DataLoss(_)
+            | Self::Other(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use larder_store as kv;
 
 use crate::sandbox::guest::Cause;
+use crate::sandbox::refusal;
 
 /// A plugin that cannot be started; each says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +143,15 @@ impl Error {
             | Self::Check { .. }
             | Self::Repair { .. }
             | Self::Kv { .. } => self.to_string(),
+        }
+    }
+
+    /// True if the plugin did not reach its store, so that the same may succeed later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Kv { source, .. } => source.may_pass(),
+            Self::Refused { reason, .. } => refusal::is_unavailable(reason),
+            _ => false,
         }
     }
 

@@ -21,6 +21,11 @@ pub(crate) fn of_read(plugin: &str, raised: &GuestError) -> Error {
     refusal(plugin, raised, ErrorKind::ContractBroken)
 }
 
+/// True for an error whose [`describe`] this is if the guest could not reach its store, so that a later call may succeed.
+pub(crate) fn is_unavailable(described: &str) -> bool {
+    described.starts_with("unavailable: ")
+}
+
 /// The name of the error's case and its text, for logs.
 pub(crate) fn describe(raised: &GuestError) -> String {
     let (case, text) = match raised {
@@ -69,6 +74,14 @@ mod tests {
         assert_eq!(of_read("x", &lost).kind(), ErrorKind::DataLoss);
         let unavailable = GuestError::Unavailable("unreachable".into());
         assert_eq!(of_read("x", &unavailable).kind(), ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn what_may_pass_is_known_by_its_description() {
+        let is_unavailable = |raised: GuestError| super::is_unavailable(&describe(&raised));
+        assert!(is_unavailable(GuestError::Unavailable("why".into())));
+        assert!(!is_unavailable(GuestError::Other("unavailable: ".into())));
+        assert!(!is_unavailable(GuestError::DataLoss("why".into())));
     }
 
     #[test]

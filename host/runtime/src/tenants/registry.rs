@@ -69,6 +69,11 @@ impl Tenants {
         let mut health = health::always();
         let kv = Arc::clone(config.kv());
         kv.set_quotas(config.kv_quotas());
+        // Before a plugin is opened: a start that is tried again has opened none in vain.
+        let stored = kv.tenants().await.map_err(|source| {
+            let plugin = config.default.plugin.name().to_string();
+            LoadError::new(None, plugin::Error::Kv { plugin, source })
+        })?;
         let mut slots = HashMap::new();
         if !options.enabled {
             let name = TenantName::default_tenant();
@@ -79,10 +84,6 @@ impl Tenants {
             health = plugin.serving();
             slots.insert(name.clone(), Slot::open(name, of_tenant, plugin));
         }
-        let stored = kv.tenants().await.map_err(|source| {
-            let plugin = config.default.plugin.name().to_string();
-            LoadError::new(None, plugin::Error::Kv { plugin, source })
-        })?;
         let stored = stored
             .iter()
             .filter_map(|stored| stored.tenant.parse().ok());
