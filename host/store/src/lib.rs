@@ -13,6 +13,8 @@ mod mirror;
 pub mod object_cache;
 mod overlay;
 mod quotas;
+#[cfg(any(test, feature = "testing"))]
+mod shared_memory;
 mod snapshot;
 #[cfg(test)]
 mod test_support;
@@ -28,6 +30,8 @@ pub use mirror::mirror;
 pub use object_cache::ObjectCache;
 pub use overlay::OverlayDriver;
 pub use quotas::Quotas;
+#[cfg(any(test, feature = "testing"))]
+pub use shared_memory::{MemoryHost, SharedMemory};
 pub use snapshot::{
     Amount, Made, RestoreError, Restored, SnapshotError, SnapshotName, SnapshotRequest, is_within,
     restore,
