@@ -146,7 +146,7 @@ impl Searcher {
             });
             session.yield_if_due().await;
         }
-        Ok(answer)
+        self.settled_once(Ok(answer)).await
     }
 
     /// The listed values of an attribute that are stored, each with the number of fragments that have it.
@@ -198,7 +198,7 @@ impl Searcher {
                 has_more: fragments > MOST_FRAGMENTS,
             });
         }
-        Ok(answer)
+        self.settled_once(Ok(answer)).await
     }
 
     fn listed(&self) -> Result<&Snapshot, Error> {

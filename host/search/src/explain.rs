@@ -98,10 +98,11 @@ impl Searcher {
     /// # Errors
     /// A query that is refused. A search that fails or exceeds its budget is explained up to that point.
     pub async fn explain(&self, search: Explained) -> Result<Explanation, Error> {
-        match search {
+        let explained = match search {
             Explained::Traces(query) => self.explain_traces(query).await,
             Explained::Spans(query) => self.explain_spans(query).await,
-        }
+        };
+        self.settled_once(explained).await
     }
 
     async fn explain_spans(&self, query: SpanQueryParameters) -> Result<Explanation, Error> {

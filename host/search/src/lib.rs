@@ -53,6 +53,7 @@ mod reading;
 mod sanitize;
 mod services;
 mod session;
+mod settled;
 mod short;
 mod show;
 mod sightings;
@@ -205,11 +206,13 @@ impl Searcher {
         &self,
         request: GetTracesRequest,
     ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
-        // No values are looked at.
-        let session = self.session().with_snapshot(None);
-        let traces = Traces::new(session, traces::requested(request));
-        stream::try_unfold(traces, |mut traces| async move {
-            Ok(traces.next().await?.map(|message| (message, traces)))
+        self.settling(move |it| {
+            // No values are looked at.
+            let session = it.session().with_snapshot(None);
+            let traces = Traces::new(session, traces::requested(request.clone()));
+            stream::try_unfold(traces, |mut traces| async move {
+                Ok(traces.next().await?.map(|message| (message, traces)))
+            })
         })
     }
 
@@ -222,14 +225,16 @@ impl Searcher {
         query: TraceQueryParameters,
     ) -> impl Stream<Item = Result<TracesBytes, Error>> + Send + 'static {
         let query = paging::refuse(&query).map(|()| query);
-        self.begin(query)
-            .map_ok(|(session, emitter)| {
-                let traces = Traces::new(session, Source::Found(Box::new(emitter)));
-                stream::try_unfold(traces, |mut traces| async move {
-                    Ok(traces.next().await?.map(|message| (message, traces)))
+        self.settling(move |it| {
+            it.begin(query.clone())
+                .map_ok(|(session, emitter)| {
+                    let traces = Traces::new(session, Source::Found(Box::new(emitter)));
+                    stream::try_unfold(traces, |mut traces| async move {
+                        Ok(traces.next().await?.map(|message| (message, traces)))
+                    })
                 })
-            })
-            .try_flatten_stream()
+                .try_flatten_stream()
+        })
     }
 
     /// The ids of what [`Searcher::find_traces`] gives, in its order, with the start and end of each whole trace (Q16); of more than fit a
@@ -241,8 +246,14 @@ impl Searcher {
         &self,
         query: TraceQueryParameters,
     ) -> Result<FindTraceIDsResponse, Error> {
-        let (mut session, mut emitter) = self.begin(Ok(query)).await?;
-        ids::find(&mut session, &mut emitter).await
+        self.settled(|it| {
+            let begun = it.begin(Ok(query.clone()));
+            async move {
+                let (mut session, mut emitter) = begun.await?;
+                ids::find(&mut session, &mut emitter).await
+            }
+        })
+        .await
     }
 
     /// Returns `true` if pages of an answer end with tokens.
@@ -258,14 +269,16 @@ impl Searcher {
         &self,
         query: TraceQueryParameters,
     ) -> impl Stream<Item = Result<FindTraceSummariesResponse, Error>> + Send + 'static {
-        self.begin(Ok(query))
-            .map_ok(|(session, emitter)| {
-                let summaries = Summaries::new(session, emitter);
-                stream::try_unfold(summaries, |mut summaries| async move {
-                    Ok(summaries.next().await?.map(|message| (message, summaries)))
+        self.settling(move |it| {
+            it.begin(Ok(query.clone()))
+                .map_ok(|(session, emitter)| {
+                    let summaries = Summaries::new(session, emitter);
+                    stream::try_unfold(summaries, |mut summaries| async move {
+                        Ok(summaries.next().await?.map(|message| (message, summaries)))
+                    })
                 })
-            })
-            .try_flatten_stream()
+                .try_flatten_stream()
+        })
     }
 
     /// The spans that match, one page of them in the order asked for, each as it is stored with its resource and its scope (RFC 0016). The
@@ -278,21 +291,23 @@ impl Searcher {
         &self,
         request: FindSpansRequest,
     ) -> impl Stream<Item = Result<FindSpansResponse, Error>> + Send + 'static {
-        let missing = || Error::new(ErrorKind::InvalidArgument, "missing query");
-        let query = request.query.ok_or_else(missing);
-        let query = query.and_then(|query| query::span_query(query, &self.limits));
-        let begun = query.map(|query| (self.session(), query));
-        let spans = async move {
-            let (session, query) = begun?;
-            Spans::plan(session, query).await
-        };
-        spans
-            .map_ok(|spans| {
-                stream::try_unfold(spans, |mut spans| async move {
-                    Ok(spans.next().await?.map(|message| (message, spans)))
+        self.settling(move |it| {
+            let missing = || Error::new(ErrorKind::InvalidArgument, "missing query");
+            let query = request.query.clone().ok_or_else(missing);
+            let query = query.and_then(|query| query::span_query(query, &it.limits));
+            let begun = query.map(|query| (it.session(), query));
+            let spans = async move {
+                let (session, query) = begun?;
+                Spans::plan(session, query).await
+            };
+            spans
+                .map_ok(|spans| {
+                    stream::try_unfold(spans, |mut spans| async move {
+                        Ok(spans.next().await?.map(|message| (message, spans)))
+                    })
                 })
-            })
-            .try_flatten_stream()
+                .try_flatten_stream()
+        })
     }
 
     /// The number of calls from service to service, in the traces that lie wholly within the window (D1 to D4); ordered by parent and
@@ -305,9 +320,17 @@ impl Searcher {
         request: GetDependenciesRequest,
         kept: Option<Arc<dyn Kept>>,
     ) -> Result<Vec<Dependency>, Error> {
-        let mut session = self.session_of_dependencies();
-        let mut origin = Origin::default();
-        dependencies::find(&mut session, &request, kept.as_deref(), &mut origin).await
+        let mut kept = kept;
+        self.settled(|it| {
+            // In the first run alone: it is of the data that a purge took.
+            let (kept, request) = (kept.take(), request.clone());
+            async move {
+                let mut session = it.session_of_dependencies();
+                let mut origin = Origin::default();
+                dependencies::find(&mut session, &request, kept.as_deref(), &mut origin).await
+            }
+        })
+        .await
     }
 
     /// The names of all services, sorted, but the empty one (O1). Of more than fit a message those that were written last.
@@ -315,8 +338,11 @@ impl Searcher {
     /// # Errors
     /// `AnswerTooLarge` if none fits a message.
     pub async fn services(&self) -> Result<Vec<String>, Error> {
-        let limit = self.limits.max_message_bytes;
-        services::services(&*self.storage, limit, &self.omission).await
+        self.settled(|it| async move {
+            let limit = it.limits.max_message_bytes;
+            services::services(&*it.storage, limit, &it.omission).await
+        })
+        .await
     }
 
     /// The operations of a service, of one kind or of all, sorted by name and kind (O2). Of more than fit a message those that were
@@ -325,15 +351,21 @@ impl Searcher {
     /// # Errors
     /// `AnswerTooLarge` if none fits a message.
     pub async fn operations(&self, request: GetOperationsRequest) -> Result<Vec<Operation>, Error> {
-        let limit = self.limits.max_message_bytes;
-        services::operations(&*self.storage, &request, limit, &self.omission).await
+        self.settled(|it| {
+            let request = request.clone();
+            async move {
+                let limit = it.limits.max_message_bytes;
+                services::operations(&*it.storage, &request, limit, &it.omission).await
+            }
+        })
+        .await
     }
 
     /// Parses a query, and plans it.
     fn begin(
         &self,
         query: Result<TraceQueryParameters, Error>,
-    ) -> impl Future<Output = Result<(Session, Emitter), Error>> + Send + 'static {
+    ) -> impl Future<Output = Result<(Session, Emitter), Error>> + Send + use<> {
         let query = query.and_then(|query| query::query(query, &self.limits));
         let begun = query.map(|query| (self.session(), query));
         async move {

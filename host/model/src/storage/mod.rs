@@ -52,4 +52,18 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Reports that the plugin broke a rule that only its caller can check. Counts as a strike.
     fn report(&self, breach: &Error);
+
+    /// True if other hosts can purge the tenant. An answer must not leave then before [`Storage::still_current`] has said so.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Whether all that was read since the storage was given out, or since the last `false`, is the tenant's still. `false` after a purge
+    /// by any host: what was read is void, and later reads are of what is there now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if that cannot be found out.
+    async fn still_current(&self) -> Result<bool, Error> {
+        Ok(true)
+    }
 }

@@ -75,14 +75,15 @@ impl Searcher {
             None => "nothing: no span can lie within the window".to_owned(),
         };
         let explanation = DependenciesExplanation::new(from, found, *session.budget.spent());
-        Ok(DependenciesExplanation {
+        let explained = DependenciesExplanation {
             coverage,
             summed: match origin {
                 Origin::Kept(summed) => Some(summed),
                 Origin::Traces | Origin::Unreadable => None,
             },
             ..explanation
-        })
+        };
+        self.settled_once(Ok(explained)).await
     }
 }
 

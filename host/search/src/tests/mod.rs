@@ -15,6 +15,7 @@ mod contract;
 mod discovery;
 mod explained;
 mod listed;
+mod settled;
 mod stored_ids;
 
 use larder_oracle::SpanSearch;
