@@ -323,7 +323,7 @@ impl Searcher {
         let mut kept = kept;
         self.settled(|it| {
             // In the first run alone: it is of the data that a purge took.
-            let (kept, request) = (kept.take(), request.clone());
+            let kept = kept.take();
             async move {
                 let mut session = it.session_of_dependencies();
                 let mut origin = Origin::default();

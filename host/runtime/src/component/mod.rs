@@ -348,10 +348,7 @@ impl Trial {
     async fn start(config: &InstanceConfig) -> Result<Self, OpenError> {
         let driver = MemoryDriver::new();
         let namespace = driver.open("").await.map_err(OpenError::Kv)?;
-        let kv = KvAccess {
-            namespace: Arc::clone(&namespace),
-            claim: None,
-        };
+        let kv = KvAccess::new(Arc::clone(&namespace), None);
         let started = Instance::start(config, kv).await;
         Ok(Self {
             instance: started.map_err(OpenError::Failed)?,

@@ -16,6 +16,7 @@ const WAITING_WRITES: usize = 64;
 pub(crate) struct Acks {
     sender: mpsc::Sender<Message>,
     task: JoinHandle<()>,
+    is_shared: bool,
 }
 
 enum Message {
@@ -28,17 +29,21 @@ struct Written {
     namespace: Arc<dyn Namespace>,
     /// Of the namespace, from before the first of them.
     generation: u64,
+    /// Another host may have purged the tenant since. What is acknowledged after that must be in its new namespace.
+    is_shared: bool,
     acks: Vec<Ack>,
 }
 
 // === impl Acks ===
 
 impl Acks {
-    pub(crate) fn start() -> Self {
+    /// `is_shared` is true if other hosts can purge the tenant.
+    pub(crate) fn start(is_shared: bool) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_WRITES);
         Self {
             sender,
             task: tokio::spawn(run(receiver)),
+            is_shared,
         }
     }
 
@@ -52,6 +57,7 @@ impl Acks {
         let written = Written {
             namespace,
             generation,
+            is_shared: self.is_shared,
             acks,
         };
         // The task ends only when this sender is dropped. If it were gone, the clients would see closed channels.
@@ -82,7 +88,10 @@ async fn run(mut receiver: mpsc::Receiver<Message>) {
             match message {
                 Message::Written(written) => match &mut waiting {
                     // Writes of an earlier generation are lost: they must not be covered by a sync of a later one.
-                    Some(waiting) if waiting.generation == written.generation => {
+                    Some(waiting)
+                        if waiting.generation == written.generation
+                            && Arc::ptr_eq(&waiting.namespace, &written.namespace) =>
+                    {
                         waiting.acks.extend(written.acks);
                     }
                     waiting => {
@@ -110,13 +119,28 @@ async fn run(mut receiver: mpsc::Receiver<Message>) {
 // === impl Written ===
 
 impl Written {
-    async fn settle(self) {
+    async fn sync(&self) -> Result<(), Error> {
         let synced = self.namespace.sync(self.generation).await;
-        let synced = synced.map_err(|error| not_durable(&error));
+        synced.map_err(|error| not_durable(&error))?;
+        if !self.is_shared {
+            return Ok(());
+        }
+        let is_current = self.namespace.is_current().await;
+        let is_current = is_current.map_err(|error| not_durable(&error))?;
+        if is_current { Ok(()) } else { Err(purged()) }
+    }
+
+    async fn settle(self) {
+        let synced = self.sync().await;
         for ack in self.acks {
             ack.answer(synced.clone());
         }
     }
+}
+
+fn purged() -> Error {
+    let text = "the tenant was purged by another host meanwhile; retry";
+    Error::new(ErrorKind::Unavailable, text)
 }
 
 fn not_durable(error: &kv::Error) -> Error {

@@ -22,7 +22,7 @@ mod hosts;
 mod names;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use larder_model::storage::{Error, ErrorKind, HostState, Keep, KeepChange};
 use larder_store::{
@@ -31,6 +31,7 @@ use larder_store::{
 };
 use tokio::sync::RwLock;
 
+use super::fence::Fence;
 use hosts::{Hosts, IN_USE};
 use names::{Names, StateName, own_writer};
 
@@ -56,8 +57,7 @@ pub(crate) struct NamespaceKeep {
     claimed: RwLock<Option<Claimed>>,
     /// The number of times that what was in use may have been replaced by another state, or changed by another process.
     begun_anew: AtomicU64,
-    /// True if the last claim has been found to be fenced.
-    is_fenced: AtomicBool,
+    fence: Fence,
     hosts: Hosts,
 }
 
@@ -143,9 +143,14 @@ impl NamespaceKeep {
             plugin,
             claimed: RwLock::default(),
             begun_anew: AtomicU64::new(0),
-            is_fenced: AtomicBool::new(false),
+            fence: Fence::default(),
             hosts: Hosts::default(),
         }
+    }
+
+    /// Met once somebody else has claimed the host's own id. Nothing is kept then until it is claimed again.
+    pub(crate) fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// Claims the host's own id, after an instance of the plugin has claimed the writer's id and got this epoch. Calls that are under way
@@ -153,6 +158,7 @@ impl NamespaceKeep {
     pub(crate) async fn claim(&self, epoch: u64) -> Result<(), kv::Error> {
         let mut claimed = self.claimed.write().await;
         let claim = self.namespace.claim(&self.writer).await?;
+        self.fence.clear();
         let gap = epoch.wrapping_sub(claim.epoch);
         let goes_on = |before: &&Claimed| {
             if self.is_shared {
@@ -173,13 +179,7 @@ impl NamespaceKeep {
             state
         };
         *claimed = Some(Claimed { claim, gap, state });
-        self.is_fenced.store(false, Ordering::SeqCst);
         Ok(())
-    }
-
-    /// True if somebody else has claimed the host's own id in a shared store. Nothing is kept then until it is claimed again.
-    pub(crate) fn is_fenced(&self) -> bool {
-        self.is_shared && self.is_fenced.load(Ordering::SeqCst)
     }
 
     /// The partition of the state that fits, or of a new one. Reclaims what no longer fits.
@@ -220,14 +220,6 @@ impl NamespaceKeep {
             self.namespace.commit(&claim, &state, vec![in_use]).await?;
         }
         Ok(state)
-    }
-
-    /// The error for a call of this host's own that has failed.
-    fn own_failed(&self, error: &kv::Error) -> Error {
-        if *error == kv::Error::Fenced {
-            self.is_fenced.store(true, Ordering::SeqCst);
-        }
-        failed(error)
     }
 
     /// A page of a state, from a key on.
@@ -291,7 +283,7 @@ impl Keep for NamespaceKeep {
         let claimed = self.claimed.read().await;
         let claim = &claimed.as_ref().ok_or_else(unclaimed)?.claim;
         let put = self.namespace.put(claim, objects.collect()).await;
-        put.map_err(|error| self.own_failed(&error))
+        self.fence.noted(put).map_err(|error| failed(&error))
     }
 
     async fn get(&self, name: &str, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
@@ -315,7 +307,7 @@ impl Keep for NamespaceKeep {
         let claimed = self.claimed.read().await;
         let Claimed { claim, state, .. } = claimed.as_ref().ok_or_else(unclaimed)?;
         let committed = self.namespace.commit(claim, state, changes.collect()).await;
-        committed.map_err(|error| self.own_failed(&error))
+        self.fence.noted(committed).map_err(|error| failed(&error))
     }
 
     async fn scan(&self, start: &[u8]) -> Result<Entries, Error> {
@@ -328,7 +320,7 @@ impl Keep for NamespaceKeep {
         let claimed = self.claimed.read().await;
         let claim = &claimed.as_ref().ok_or_else(unclaimed)?.claim;
         let reclaimed = self.namespace.reclaim(claim, &self.names.group(name)).await;
-        reclaimed.map_err(|error| self.own_failed(&error))
+        self.fence.noted(reclaimed).map_err(|error| failed(&error))
     }
 
     async fn groups(&self) -> Result<Vec<String>, Error> {

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::acks::Acks;
+use super::adoption::Adopter;
 use super::backoff::Backoff;
 use super::pool::Pool;
 use super::pools::Pools;
@@ -23,7 +24,7 @@ use super::queue::WriteQueue;
 use super::reads::{Pinned, Reads};
 use super::shared::Shared;
 use super::slot::WriterSlot;
-use super::starter::Starter;
+use super::starter::{OpenError, Starter};
 use super::suspects::Suspicion;
 use super::worker::{Worker, poisonous};
 use crate::component::{Component, Error, Host, Instancing, LoadChecks, PluginConfig, Status};
@@ -40,6 +41,8 @@ pub struct Plugin {
     pub(crate) background: AtomicUsize,
     /// Its place among the tenants that may be open, returned when it is dropped.
     place: OnceLock<Permit>,
+    #[cfg(test)]
+    pub(crate) adopter: Arc<Adopter>,
 }
 
 /// The instances that serve reads.
@@ -88,8 +91,13 @@ impl Plugin {
             );
         }
         let span = info_span!("tenant", tenant.id = starter.tenant());
-        let opened = starter.writer(&component).instrument(span);
-        let instance = opened.await.map_err(|error| error.into_error(&name))?;
+        let instance = match starter.writer(&component).instrument(span).await {
+            Ok(instance) => Ok(instance),
+            // Readers need no claim.
+            Err(error @ OpenError::Kv(kv::Error::Held(_))) => Err(error.into_failure()),
+            Err(error) => return Err(error.into_error(&name)),
+        };
+        let has_writer = instance.is_ok();
         let labels = PluginLabels {
             tenant: Arc::clone(starter.lane().tenant()),
             plugin: Arc::clone(&name),
@@ -100,7 +108,6 @@ impl Plugin {
             Arc::clone(starter.gauge()),
             Arc::clone(&component.host().metrics),
         ));
-        shared.up();
         info!(
             tenant.id = starter.tenant(),
             plugin = &*name,
@@ -113,7 +120,8 @@ impl Plugin {
         let backoff = Backoff::new(limits.restart_delay);
         let slot = WriterSlot::new(instance, Arc::clone(&starter), backoff, Arc::clone(&shared));
         let queue = WriteQueue::new(limits.queue_depth, limits.queue_bytes);
-        let (readers, worker) = work(slot, &starter, &shared, &queue);
+        let adopter = Arc::new(Adopter::new(Arc::clone(&starter)));
+        let (readers, mut worker) = work(slot, &starter, &shared, &queue, &adopter);
         let plugin = Arc::new(Self {
             shared,
             queue,
@@ -122,12 +130,18 @@ impl Plugin {
             starter,
             background: AtomicUsize::new(0),
             place: OnceLock::new(),
+            #[cfg(test)]
+            adopter,
         });
-        let opened = plugin.observe().await;
-        opened.map_err(|source| Error::Kv {
-            plugin: name.to_string(),
-            source,
-        })?;
+        if has_writer {
+            let opened = plugin.observe().await;
+            opened.map_err(|source| Error::Kv {
+                plugin: name.to_string(),
+                source,
+            })?;
+        } else {
+            worker.unobserved = Some(Arc::downgrade(&plugin));
+        }
         let starter = &plugin.starter;
         let span = info_span!("tenant", tenant.id = starter.tenant());
         let task = tokio::spawn(starter.lane().gated(worker.run().instrument(span)));
@@ -136,7 +150,7 @@ impl Plugin {
     }
 
     /// Has the tenant observed, where the host has observers.
-    async fn observe(self: &Arc<Self>) -> Result<(), kv::Error> {
+    pub(crate) async fn observe(self: &Arc<Self>) -> Result<(), kv::Error> {
         let Some(observers) = self.starter.component().host().observers.clone() else {
             return Ok(());
         };
@@ -288,7 +302,7 @@ impl Plugin {
     }
 
     /// Waits for the writer's answer.
-    async fn settled(
+    pub(crate) async fn settled(
         &self,
         answer: oneshot::Receiver<Result<(), storage::Error>>,
     ) -> Result<(), storage::Error> {
@@ -309,6 +323,7 @@ fn work(
     starter: &Arc<Starter>,
     shared: &Arc<Shared>,
     queue: &Arc<WriteQueue>,
+    adopter: &Arc<Adopter>,
 ) -> (Readers, Worker) {
     let replicated = shared.instancing == Instancing::Replicated;
     let pools = replicated.then(|| {
@@ -320,10 +335,12 @@ fn work(
         shared: Arc::clone(shared),
         queue: Arc::clone(queue),
         pools: pools.clone(),
-        acks: replicated.then(Acks::start),
+        acks: replicated.then(|| Acks::start(starter.is_shared())),
         slot: Arc::clone(&slot),
         maintain_every: starter.component().limits().maintain_every,
         maintain_at: Instant::now(),
+        unobserved: None,
+        adopter: Arc::clone(adopter),
     };
     let readers = match pools {
         Some(pools) => Readers::Beside(pools),

@@ -129,7 +129,10 @@ impl Pool {
     }
 
     async fn instance(self: &Arc<Self>) -> Result<(Instance, u64), Error> {
+        // Dropped without the lock.
+        let mut of_before = Vec::new();
         let generation = {
+            let namespace = self.starter.namespace();
             let mut state = self.state.lock();
             if let Some((until, failure)) = &state.down
                 && Instant::now() < *until
@@ -137,11 +140,16 @@ impl Pool {
                 return Err(self.shared.unavailable(failure));
             }
             state.down = None;
-            if let Some(instance) = state.idle.pop() {
-                return Ok((instance, state.generation));
+            while let Some(instance) = state.idle.pop() {
+                // After a purge by another host, also before the pool is renewed.
+                if Arc::ptr_eq(instance.namespace(), &namespace) {
+                    return Ok((instance, state.generation));
+                }
+                of_before.push(instance);
             }
             state.generation
         };
+        drop(of_before);
         let instances = self.component.host().runtime.instances();
         // Counts for the reader until it is there.
         let Some(_starting) = instances.reader().await else {

@@ -37,6 +37,7 @@ enum Item {
     Write(Box<Waiting>),
     Purge(Reply),
     Exchange(Box<Exchange>),
+    Follow(Reply),
 }
 
 /// A batch whose client waits.
@@ -65,6 +66,8 @@ pub(crate) enum Work {
     Purge(Reply),
     /// Replace the writer by one of another component.
     Exchange(Box<Exchange>),
+    /// Go on in the tenant's namespace, if another host has purged the tenant.
+    Follow(Reply),
     /// The queue is closed and empty.
     Stop,
 }
@@ -170,6 +173,22 @@ impl WriteQueue {
         Ok(())
     }
 
+    /// Queues a look at the tenant's namespace before all that waits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] once the queue is closed.
+    pub(crate) fn follow(&self) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        let (reply, receiver) = oneshot::channel();
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(shutting_down());
+        }
+        inner.items.push_front(Item::Follow(reply));
+        drop(inner);
+        self.changed.notify_one();
+        Ok(receiver)
+    }
+
     /// The number of writes without an answer yet, and their bytes.
     pub(crate) fn waiting(&self) -> (u64, u64) {
         let inner = self.lock();
@@ -204,6 +223,7 @@ impl WriteQueue {
             None => return None,
             Some(Item::Purge(reply)) => return Some(Work::Purge(reply)),
             Some(Item::Exchange(exchange)) => return Some(Work::Exchange(exchange)),
+            Some(Item::Follow(reply)) => return Some(Work::Follow(reply)),
             Some(Item::Write(first)) => *first,
         };
         let mut bytes = first.batch.weight();
@@ -212,7 +232,7 @@ impl WriteQueue {
                 bytes = bytes.saturating_add(next.batch.weight());
                 bytes <= JOINED_BYTES
             }
-            Item::Write(_) | Item::Purge(_) | Item::Exchange(_) => false,
+            Item::Write(_) | Item::Purge(_) | Item::Exchange(_) | Item::Follow(_) => false,
         };
         let alone = first.suspect.is_some();
         let mut writes = vec![first];

@@ -7,6 +7,9 @@ use larder_model::storage::{
     self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted,
 };
 
+use larder_store::Namespace;
+use parking_lot::Mutex;
+
 use super::Plugin;
 use super::pool::Pool;
 use super::question::{self, Find, Question};
@@ -25,6 +28,8 @@ pub(crate) enum Reads {
 pub(crate) struct Pinned {
     plugin: Arc<Plugin>,
     reads: Reads,
+    /// What all was read from: the tenant's when the request came, or when it was last found that it is another.
+    namespace: Mutex<Arc<dyn Namespace>>,
     /// For work in the background: the plugin does not count as used by it, so its tenant may be evicted and purged meanwhile.
     is_background: bool,
 }
@@ -36,9 +41,11 @@ impl Pinned {
         if is_background {
             plugin.background.fetch_add(1, Ordering::SeqCst);
         }
+        let namespace = Mutex::new(plugin.starter.namespace());
         Self {
             plugin,
             reads,
+            namespace,
             is_background,
         }
     }
@@ -106,6 +113,22 @@ impl Storage for Pinned {
     async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
         let service = service.to_owned();
         self.ask(question::Operations { service }).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.plugin.starter.is_shared()
+    }
+
+    async fn still_current(&self) -> Result<bool, storage::Error> {
+        if !self.is_shared() {
+            return Ok(true);
+        }
+        let read = Arc::clone(&self.namespace.lock());
+        let Some(now) = self.plugin.moved_from(&read).await? else {
+            return Ok(true);
+        };
+        *self.namespace.lock() = now;
+        Ok(false)
     }
 
     fn report(&self, breach: &storage::Error) {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use larder_core::Serving;
@@ -16,7 +16,7 @@ use super::observed::Observed;
 use super::suspects::Suspects;
 use crate::component::{Instancing, State};
 use crate::sandbox::check::Breach;
-use crate::sandbox::guest::{Failure, Gauge};
+use crate::sandbox::guest::{Cause, Failure, Gauge};
 
 /// An instance that breaks so many rules within [`STRIKE_WINDOW`] is replaced.
 const STRIKES: usize = 5;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     restarts: AtomicU64,
     statistics: Mutex<Statistics>,
     strikes: Mutex<VecDeque<Instant>>,
+    /// True from the first time that the writer's id was found in use by another host, until there is a writer.
+    is_held: AtomicBool,
 }
 
 /// Health of the writer and of the readers.
@@ -99,11 +101,13 @@ impl Shared {
             restarts: AtomicU64::new(0),
             statistics: Mutex::default(),
             strikes: Mutex::default(),
+            is_held: AtomicBool::new(false),
         }
     }
 
     /// The plugin takes calls.
     pub(crate) fn up(&self) {
+        self.is_held.store(false, Ordering::Relaxed);
         self.set_state(State::Ready);
     }
 
@@ -162,8 +166,19 @@ impl Shared {
         }
     }
 
-    /// An instance has to be replaced: counts and logs it.
+    /// An instance has to be replaced: counts and logs it. Another host that has the writer's id is told of once.
     pub(crate) fn failed(&self, failure: &Failure, next_start_in: Duration) {
+        if failure.cause == Cause::Held {
+            if !self.is_held.swap(true, Ordering::Relaxed) {
+                let (plugin, detail) = (&*self.name, &*failure.detail);
+                error!(
+                    plugin,
+                    detail,
+                    "writes are refused while another host that is alive has this host's writer id; reads go on where the plugin has readers"
+                );
+            }
+            return;
+        }
         self.restarts.fetch_add(1, Ordering::Relaxed);
         let error_type = failure.cause.as_str();
         self.metrics.plugin_restarted(&self.labels, error_type);
@@ -256,7 +271,6 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::guest::Cause;
 
     fn shared() -> Shared {
         let metrics = Arc::new(Metrics::new());

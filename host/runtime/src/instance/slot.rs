@@ -5,13 +5,14 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use larder_model::storage::Error;
+use larder_store::{self as kv, Namespace};
 use tokio::sync::{Mutex, MutexGuard, Notify, OwnedMutexGuard};
 
 use super::backoff::Backoff;
 use super::pool::{ReadPermit, too_many_reads};
 use super::question::Question;
 use super::shared::Shared;
-use super::starter::Starter;
+use super::starter::{OpenError, Starter};
 use crate::component::Instancing;
 use crate::sandbox::guest::{Failure, Instance};
 
@@ -45,17 +46,24 @@ enum WriterState {
 // === impl WriterSlot ===
 
 impl WriterSlot {
-    /// With the first instance in it.
+    /// With the first instance in it, or the reason why there is none yet.
     pub(crate) fn new(
-        instance: Instance,
+        first: Result<Instance, Failure>,
         starter: Arc<Starter>,
-        backoff: Backoff,
+        mut backoff: Backoff,
         shared: Arc<Shared>,
     ) -> Arc<Self> {
         let failed = Arc::<Notify>::default();
+        let state = match first {
+            Ok(instance) => {
+                shared.up();
+                WriterState::Running(Box::new(instance))
+            }
+            Err(failure) => WriterState::failed(failure, &mut backoff, &shared),
+        };
         Arc::new(Self {
             writer: Arc::new(Mutex::new(Writer {
-                state: WriterState::Running(Box::new(instance)),
+                state,
                 starter,
                 backoff,
                 shared,
@@ -114,7 +122,11 @@ impl Writer {
     /// # Errors
     /// [`Unavailable`](larder_model::storage::ErrorKind::Unavailable) where it could not be opened. There is no instance then.
     pub(crate) async fn restart(&mut self) -> Result<(), Error> {
-        match self.starter.writer(&self.starter.component()).await {
+        let opened = match self.follow().await {
+            Ok(_) => self.starter.writer(&self.starter.component()).await,
+            Err(error) => Err(OpenError::Kv(error)),
+        };
+        match opened {
             Ok(instance) => {
                 self.lose().await;
                 self.replace(instance);
@@ -146,16 +158,30 @@ impl Writer {
 
     /// Drops the instance and sets the time of the next start.
     pub(crate) async fn fail(&mut self, failure: Failure) {
-        let now = Instant::now();
-        let restart_at = self.backoff.failed(now);
-        self.shared.failed(&failure, restart_at - now);
-        self.shared.down(&failure);
-        self.state = WriterState::Failed {
-            restart_at,
-            failure,
-        };
+        self.state = WriterState::failed(failure, &mut self.backoff, &self.shared);
         self.lose().await;
         self.failed.notify_one();
+    }
+
+    /// Goes on in this namespace, which has taken the place of the one before: everything that was stored is gone. No instance of the new
+    /// one has been started.
+    pub(crate) async fn enter(&mut self, namespace: Arc<dyn Namespace>) {
+        self.starter.keep_in(&namespace);
+        // Before anybody reads the new one: others may have written to it already, and what is derived is of the one before.
+        self.shared.observed.forget(&self.starter).await;
+        self.starter.enter(namespace);
+    }
+
+    /// Goes on in the tenant's namespace if another host has purged the tenant. Returns `true` if it has.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) async fn follow(&mut self) -> Result<bool, kv::Error> {
+        let Some(next) = self.starter.successor().await? else {
+            return Ok(false);
+        };
+        self.enter(next).await;
+        Ok(true)
     }
 
     /// The instance is gone, and with it what an `exclusive` plugin has stored. Takes `&mut self`, as an instance cannot be shared between
@@ -182,5 +208,21 @@ impl Writer {
             self.fail(failure).await;
         }
         result
+    }
+}
+
+// === impl WriterState ===
+
+impl WriterState {
+    /// Tells of the failure, and sets the time of the next start.
+    fn failed(failure: Failure, backoff: &mut Backoff, shared: &Shared) -> Self {
+        let now = Instant::now();
+        let restart_at = backoff.failed(now);
+        shared.failed(&failure, restart_at - now);
+        shared.down(&failure);
+        Self::Failed {
+            restart_at,
+            failure,
+        }
     }
 }

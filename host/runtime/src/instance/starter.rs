@@ -1,13 +1,13 @@
 //! Starts and opens the instances of one tenant's plugin.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use larder_core::fair::Lane;
 use larder_model::storage::{Error, ErrorKind, Keep};
-use larder_store::{self as kv, Driver, Namespace};
+use larder_store::{self as kv, Claim, Driver, Namespace};
 use parking_lot::{Mutex, RwLock};
 use tracing::{Instrument as _, info_span, warn};
 
@@ -75,11 +75,10 @@ impl Starter {
         &self.gauge
     }
 
-    /// True if the driver has lost data that was not durable since the writer was opened, or another process has claimed the id under which
-    /// the observer keeps what it derives. The writer is fenced then, and instances may remember data that is gone.
+    /// True if the driver has lost data that was not durable since the writer was opened. The writer is fenced then, and instances may
+    /// remember data that is gone.
     pub(crate) fn is_stale(&self) -> bool {
-        let is_fenced = self.keep.lock().as_ref().is_some_and(|it| it.is_fenced());
-        is_fenced || self.namespace().generation() != self.generation.load(Ordering::Relaxed)
+        self.namespace().generation() != self.generation.load(Ordering::Relaxed)
     }
 
     /// The tenant's current namespace.
@@ -119,12 +118,29 @@ impl Starter {
         &*self.driver
     }
 
-    /// Gives the tenant an empty namespace; instances of the old one are fenced.
-    pub(crate) async fn renew(&self) -> Result<(), kv::Error> {
-        let new = self.driver.renew(self.lane.tenant()).await?;
-        *self.keep.lock() = keep_in(&new, &*self.driver, &self.component());
-        *self.namespace.lock() = new;
-        Ok(())
+    /// Has the tenant's observer keep what it derives in this namespace, which takes the place of the one before.
+    pub(crate) fn keep_in(&self, namespace: &Arc<dyn Namespace>) {
+        *self.keep.lock() = keep_in(namespace, &*self.driver, &self.component());
+    }
+
+    /// Starts every instance from here on in this namespace.
+    pub(crate) fn enter(&self, namespace: Arc<dyn Namespace>) {
+        *self.namespace.lock() = namespace;
+    }
+
+    /// True if another process has claimed the id under which the observer keeps what it derives.
+    pub(crate) fn is_keep_fenced(&self) -> bool {
+        let keep = self.keep.lock();
+        keep.as_ref().is_some_and(|keep| keep.fence().is_met())
+    }
+
+    /// Returns once [`Starter::is_keep_fenced`].
+    pub(crate) async fn keep_is_fenced(&self) {
+        let keep = self.keep.lock().clone();
+        match keep {
+            Some(keep) => keep.fence().met().await,
+            None => pending().await,
+        }
     }
 
     /// Where the tenant's observer keeps what it derives from the data that is there, once a writer has been opened.
@@ -170,19 +186,24 @@ impl Starter {
         if let Some(keep) = keep {
             keep.claim(claim.epoch).await.map_err(OpenError::Kv)?;
         }
-        let kv = KvAccess {
-            namespace,
-            claim: Some(claim),
-        };
+        let kv = KvAccess::new(namespace, Some(claim));
         self.start(component, kv, Role::Writer(&id)).await
+    }
+
+    /// A new instance from `component` that keeps up what another host has written, under this claim of its id.
+    pub(crate) async fn adopted(
+        &self,
+        component: &Component,
+        namespace: Arc<dyn Namespace>,
+        claim: &Claim,
+    ) -> Result<Instance, OpenError> {
+        let kv = KvAccess::new(namespace, Some(claim.clone()));
+        self.start(component, kv, Role::Writer(&claim.writer)).await
     }
 
     /// A new reader from `component`.
     pub(crate) async fn reader(&self, component: &Component) -> Result<Instance, OpenError> {
-        let kv = KvAccess {
-            namespace: self.namespace(),
-            claim: None,
-        };
+        let kv = KvAccess::new(self.namespace(), None);
         self.start(component, kv, Role::Reader).await
     }
 
@@ -190,10 +211,7 @@ impl Starter {
     pub(crate) async fn repairer(&self, component: &Component) -> Result<Instance, OpenError> {
         let namespace = self.namespace();
         let claim = namespace.claim(&self.driver.writer_id()).await;
-        let kv = KvAccess {
-            namespace,
-            claim: Some(claim.map_err(OpenError::Kv)?),
-        };
+        let kv = KvAccess::new(namespace, Some(claim.map_err(OpenError::Kv)?));
         self.start(component, kv, Role::Repairer).await
     }
 
@@ -205,8 +223,11 @@ impl Starter {
     ) -> Result<Instance, OpenError> {
         let started = Instance::start(&component.instance_config(&self.gauge), kv).await;
         let mut instance = started.map_err(OpenError::Failed)?;
-        open(&mut instance, component.config(), role).await?;
-        Ok(instance)
+        let opened = open(&mut instance, component.config(), role).await;
+        if instance.is_fenced() {
+            return Err(OpenError::Failed(Failure::fenced()));
+        }
+        opened.map(|()| instance)
     }
 }
 
@@ -251,6 +272,7 @@ impl OpenError {
         let (cause, detail) = match self {
             Self::Failed(failure) => return failure,
             Self::Refused(detail) => (Cause::Open, detail),
+            Self::Kv(error @ kv::Error::Held(_)) => (Cause::Held, error.to_string()),
             Self::Kv(error) => (Cause::Kv, error.to_string()),
         };
         Failure { cause, detail }

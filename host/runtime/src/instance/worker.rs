@@ -1,18 +1,20 @@
 //! The task that runs the plugin's writes and maintenance, and restarts a failed instance.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use larder_core::clock::TrustedClock;
 use larder_model::storage::{Batch, Error, ErrorKind};
 use tokio::time::sleep_until;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, info, warn};
 
+use super::Plugin;
 use super::acks::Acks;
+use super::adoption::Adopter;
 use super::pools::Pools;
 use super::queue::{Reply, Waiting, Work, WriteQueue, answer};
 use super::shared::Shared;
-use super::slot::WriterSlot;
+use super::slot::{Writer, WriterSlot};
 use super::starter::Starter;
 use super::suspects::Digest;
 use crate::component::Instancing;
@@ -31,6 +33,10 @@ pub(crate) struct Worker {
     pub(crate) slot: Arc<WriterSlot>,
     pub(crate) maintain_every: Duration,
     pub(crate) maintain_at: Instant,
+    /// The tenant's handle, until the tenant is observed. `None` once it is.
+    pub(crate) unobserved: Option<Weak<Plugin>>,
+    /// Keeps up what dead hosts have written.
+    pub(crate) adopter: Arc<Adopter>,
 }
 
 // === impl Worker ===
@@ -38,6 +44,8 @@ pub(crate) struct Worker {
 impl Worker {
     /// Works until the queue is closed and empty.
     pub(crate) async fn run(mut self) {
+        let adopter = Arc::clone(&self.adopter);
+        let adopting = tokio::spawn(self.starter.lane().gated(adopter.run().in_current_span()));
         loop {
             let restart_at = self.slot.lock().await.restart_at();
             let go_on = match restart_at {
@@ -48,6 +56,9 @@ impl Worker {
                 break;
             }
         }
+        // A call that is cut off leaves nothing behind that its next instance does not see.
+        adopting.abort();
+        drop(adopting.await);
         self.slot.lock().await.close();
         self.shared.observed.close().await;
         if let Some(acks) = self.acks.take() {
@@ -74,16 +85,58 @@ impl Worker {
             self.slot.lock().await.fail(failure).await;
             return true;
         }
+        if self.starter.is_keep_fenced() {
+            let mut writer = self.slot.lock().await;
+            self.claim_again(&mut writer, Failure::fenced()).await;
+            return true;
+        }
+        if self.observe().await.is_err() {
+            return true;
+        }
         tokio::select! {
             () = self.queue.ready() => return self.work().await,
             () = sleep_until(self.maintain_at.into()) => self.maintain().await,
             () = self.shared.struck_out.notified() => {
                 self.slot.lock().await.fail(Failure::struck_out()).await;
             }
+            // Seen to by the next turn, before anything is written.
+            () = self.starter.keep_is_fenced() => {}
             // An instance failed in a read.
             () = self.slot.failed() => {}
         }
         true
+    }
+
+    /// Has the tenant observed, if that had to wait for its first writer.
+    ///
+    /// # Errors
+    /// [`Unavailable`](ErrorKind::Unavailable) while there is no writer. Nothing may be written then.
+    async fn observe(&mut self) -> Result<(), Error> {
+        if self.unobserved.is_none() {
+            return Ok(());
+        }
+        self.slot.lock().await.instance().await?;
+        let plugin = self.unobserved.take().and_then(|plugin| plugin.upgrade());
+        if let Some(plugin) = plugin
+            && let Err(error) = plugin.observe().await
+        {
+            warn!(plugin = &*self.shared.name, %error, "nothing is derived from the tenant's data until it is opened again");
+        }
+        Ok(())
+    }
+
+    /// True if kv has refused a write of the instance because its claim holds no longer. Where the driver has lost what was not durable,
+    /// [`Worker::serve`] sees to that.
+    fn has_lost(&self, instance: &Instance) -> bool {
+        instance.is_fenced() && !self.starter.is_stale()
+    }
+
+    /// Drops an instance that can write nothing more. The next one has a claim of its own.
+    async fn claim_again(&self, writer: &mut Writer, failure: Failure) {
+        writer.fail(failure).await;
+        if let Some(pools) = &self.pools {
+            pools.renew();
+        }
     }
 
     /// Refuses what comes while there is no instance, and starts one when it is time; false at the end.
@@ -102,9 +155,13 @@ impl Worker {
     /// Takes the next piece of work from the queue; false at its end.
     async fn work(&mut self) -> bool {
         match self.queue.take() {
-            Some(Work::Writes(writes)) => self.write(writes).await,
+            Some(Work::Writes(writes)) => match self.observe().await {
+                Ok(()) => self.write(writes).await,
+                Err(refused) => refuse(writes, &refused),
+            },
             Some(Work::Purge(reply)) => self.purge(reply).await,
             Some(Work::Exchange(exchange)) => self.exchange(*exchange).await,
+            Some(Work::Follow(reply)) => self.follow(reply).await,
             Some(Work::Stop) => return false,
             None => {}
         }
@@ -115,10 +172,7 @@ impl Worker {
         let mut writer = self.slot.lock().await;
         let instance = match writer.instance().await {
             Ok(instance) => instance,
-            Err(refused) => {
-                let acks = writes.into_iter().map(|waiting| waiting.ack);
-                return acks.for_each(|ack| ack.answer(Err(refused.clone())));
-            }
+            Err(refused) => return refuse(writes, &refused),
         };
         let (now, observed) = (self.clock().mark(), &self.shared.observed);
         let writes = self.admitted(now, writes);
@@ -134,10 +188,15 @@ impl Worker {
         let patience = patience.map_or(1, |suspect| suspect.patience);
         if let Err(error) = observed.before_write(now, &batches).await {
             warn!(plugin = &*self.shared.name, %error, "a write is refused, as what is derived from it could not be noted");
-            let acks = writes.into_iter().map(|waiting| waiting.ack);
-            return acks.for_each(|ack| ack.answer(Err(error.clone())));
+            return refuse(writes, &error);
         }
         let written = instance.write(now, &batches, patience).await;
+        if self.has_lost(instance) {
+            // Whatever came of it, the batches are not to blame.
+            refuse(writes, &self.shared.unavailable(&Failure::fenced()));
+            let failure = written.err().unwrap_or_else(Failure::fenced);
+            return self.claim_again(&mut writer, failure).await;
+        }
         let mut counted = Ok(());
         if written.is_ok() {
             if self.shared.instancing == Instancing::Exclusive {
@@ -164,7 +223,7 @@ impl Worker {
                 }
             }
             Err(failure) => {
-                self.refuse(writes, &failure);
+                self.suspect(writes, &failure);
                 writer.fail(failure).await;
             }
         }
@@ -199,7 +258,7 @@ impl Worker {
     }
 
     /// A write that killed its instance: its batches are remembered, and one that goes on doing so alone is never written again.
-    fn refuse(&self, writes: Vec<Waiting>, failure: &Failure) {
+    fn suspect(&self, writes: Vec<Waiting>, failure: &Failure) {
         let alone = writes.len() == 1;
         for waiting in writes {
             let digest = waiting
@@ -243,6 +302,9 @@ impl Worker {
             }
             Err(failure) => return writer.fail(failure).await,
         };
+        if self.has_lost(instance) {
+            return self.claim_again(&mut writer, Failure::fenced()).await;
+        }
         if let Err(failure) = self.count(instance).await {
             return writer.fail(failure).await;
         }
@@ -272,13 +334,14 @@ impl Worker {
     }
 
     async fn forget(&mut self) -> Result<(), Error> {
-        if let Err(error) = self.starter.renew().await {
-            let text = format!("the plugin's storage could not be purged: {error}");
-            return Err(Error::new(ErrorKind::Unavailable, text));
-        }
         let mut writer = self.slot.lock().await;
+        let renewed = self.starter.driver().renew(self.starter.tenant()).await;
+        let namespace = renewed.map_err(|error| {
+            let text = format!("the plugin's storage could not be purged: {error}");
+            Error::new(ErrorKind::Unavailable, text)
+        })?;
         // Also if no instance can be started: what was kept is of data that is gone.
-        self.shared.observed.forget(&self.starter).await;
+        writer.enter(namespace).await;
         let started = writer.restart().await;
         drop(writer);
         if let Some(pools) = &self.pools {
@@ -288,6 +351,11 @@ impl Worker {
         self.maintain_at = Instant::now();
         Ok(())
     }
+}
+
+fn refuse(writes: Vec<Waiting>, refused: &Error) {
+    let acks = writes.into_iter().map(|waiting| waiting.ack);
+    acks.for_each(|ack| ack.answer(Err(refused.clone())));
 }
 
 /// The error for a batch that kills the plugin every time.

@@ -23,6 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub(super) fn start(tenants: &Arc<Tenants>) {
     let tenants: Weak<Tenants> = Arc::downgrade(tenants);
     tokio::spawn(async move {
+        let mut listed = Instant::now();
         loop {
             let Some(idle_timeout) = tenants.upgrade().map(|it| it.options().idle_timeout) else {
                 return;
@@ -33,6 +34,11 @@ pub(super) fn start(tenants: &Arc<Tenants>) {
                 return;
             };
             tenants.evict_idle(Instant::now(), idle_timeout).await;
+            if tenants.kv.is_shared() && listed.elapsed() >= UPKEEP_EVERY {
+                listed = Instant::now();
+                // Finds the tenants that other hosts have made. A store that cannot be read is asked again.
+                drop(tenants.stored().await);
+            }
             tenants.open_for_upkeep(Instant::now()).await;
         }
     });
@@ -70,6 +76,9 @@ impl Tenants {
         });
         stream::iter(due)
             .for_each_concurrent(AT_A_TIME, |slot| async move {
+                if self.kv.is_shared() && !self.is_written_here(&slot, now).await {
+                    return;
+                }
                 // A failure is in the log.
                 drop(
                     slot.opened(Arc::clone(&self.current), Arc::clone(&self.room))

@@ -8,6 +8,7 @@ mod current;
 mod error;
 mod eviction;
 mod health;
+mod others;
 mod purge;
 mod registry;
 mod reload;

@@ -19,7 +19,7 @@ impl Tenants {
     /// # Errors
     /// [`Error`]; where the storage failed, some may be left.
     pub async fn purge(&self, name: &str) -> Result<(), Error> {
-        let slot = self.find(Some(name))?;
+        let slot = self.found(Some(name)).await?;
         let stored = self.stored().await;
         let stored = stored.map_err(|source| Error::storage(name, source))?;
         self.purge_slot(&slot, stored.contains_key(name)).await
@@ -94,7 +94,7 @@ impl Tenants {
         Ok(true)
     }
 
-    fn is_kept(&self, slot: &Slot) -> bool {
+    pub(super) fn is_kept(&self, slot: &Slot) -> bool {
         let options = self.options();
         !options.enabled || options.known.contains(slot.name())
     }

@@ -201,7 +201,7 @@ impl Tenants {
     /// # Errors
     /// [`Error`]; a tenant that is not known yet is not made.
     pub async fn named(&self, name: Option<&str>) -> Result<Arc<dyn Storage>, Error> {
-        let slot = self.find(name)?;
+        let slot = self.found(name).await?;
         let name = slot.name().as_str();
         let opened = self.enter(&slot).await;
         let plugin = opened.map_err(|source| Error::storage(name, source))?;
@@ -213,16 +213,16 @@ impl Tenants {
     ///
     /// # Errors
     /// As [`Tenants::named`]; nothing is opened.
-    pub fn name_of(&self, name: Option<&str>) -> Result<TenantName, Error> {
-        Ok(self.find(name)?.name().clone())
+    pub async fn name_of(&self, name: Option<&str>) -> Result<TenantName, Error> {
+        Ok(self.found(name).await?.name().clone())
     }
 
     /// The quotas of the tenant that an operator names, or of the default one.
     ///
     /// # Errors
     /// As [`Tenants::named`]; nothing is opened.
-    pub fn named_quotas(&self, name: Option<&str>) -> Result<Arc<Quotas>, Error> {
-        Ok(Arc::clone(self.find(name)?.quotas()))
+    pub async fn named_quotas(&self, name: Option<&str>) -> Result<Arc<Quotas>, Error> {
+        Ok(Arc::clone(self.found(name).await?.quotas()))
     }
 
     /// Shuts every tenant's plugin down once its waiting writes are written. None is opened again.
@@ -241,7 +241,7 @@ impl Tenants {
         self.kv.close().await
     }
 
-    /// Stored bytes of every tenant that has a namespace.
+    /// Stored bytes of every tenant that has a namespace. Where other hosts share the store, the slots follow.
     pub(super) async fn stored(&self) -> Result<HashMap<String, u64>, storage::Error> {
         let stored = self.kv.tenants().await.map_err(|error| {
             let text = format!("the tenants that are stored cannot be listed: {error}");
@@ -250,7 +250,11 @@ impl Tenants {
         let pairs = stored
             .into_iter()
             .map(|stored| (stored.tenant, stored.bytes));
-        Ok(pairs.collect())
+        let stored = pairs.collect();
+        if self.kv.is_shared() {
+            self.learn(&stored);
+        }
+        Ok(stored)
     }
 
     pub(super) fn options(&self) -> Arc<Options> {

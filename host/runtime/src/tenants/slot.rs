@@ -329,6 +329,21 @@ impl Slot {
         state.plugin.is_none() && now.saturating_duration_since(state.used) >= time
     }
 
+    /// Its upkeep was looked at, and needs no plugin.
+    pub(super) fn visited(&self, now: Instant) {
+        self.state().used = now;
+    }
+
+    /// Marks the slot as removed, unless it is open, is being opened, or could not be. Calls that have it make another then.
+    pub(super) fn remove_if_away(&self) -> bool {
+        let Ok(mut lifecycle) = self.lifecycle.try_lock() else {
+            return false;
+        };
+        let is_away = self.presence() == Presence::Away;
+        lifecycle.removed |= is_away && !lifecycle.closed;
+        lifecycle.removed
+    }
+
     /// Shuts the plugin down for good.
     pub(super) async fn close(&self) {
         let mut lifecycle = self.lifecycle.lock().await;

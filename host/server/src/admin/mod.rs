@@ -315,11 +315,11 @@ impl Explainer {
         tenant: Option<&str>,
     ) -> Result<(Searcher, QueryPermit), tenants::Error> {
         let mut limits = *self.limits.get();
-        let quotas = self.tenants.named_quotas(tenant)?;
+        let quotas = self.tenants.named_quotas(tenant).await?;
         let permit = limits.wait_for(kind, &quotas, 0).await;
         let permit = permit.map_err(tenants::Error::Search)?;
         let storage = self.tenants.named(tenant).await?;
-        let name = self.tenants.name_of(tenant)?;
+        let name = self.tenants.name_of(tenant).await?;
         let snapshot = self.dictionaries.snapshot(name.as_str()).await;
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
         Ok((searcher.with_snapshot(snapshot), permit))
@@ -345,7 +345,7 @@ impl Explains for Explainer {
     ) -> Result<DependenciesExplanation, tenants::Error> {
         let (searcher, _permit) = self.begin(QueryKind::Dependencies, tenant).await?;
         // The tenant is open.
-        let name = self.tenants.name_of(tenant)?;
+        let name = self.tenants.name_of(tenant).await?;
         let kept = self.kept.as_ref().and_then(|kept| kept.of(name.as_str()));
         let explained = searcher.explain_dependencies(request, kept).await;
         explained.map_err(tenants::Error::Search)

@@ -28,6 +28,7 @@ mod failures;
 mod kv_backed;
 mod observed;
 mod reading;
+mod shared;
 mod startup;
 mod turns;
 mod versions;

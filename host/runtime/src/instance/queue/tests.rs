@@ -13,6 +13,7 @@ fn writes(queue: &WriteQueue) -> Vec<Waiting> {
         Some(Work::Writes(writes)) => writes,
         Some(Work::Purge(_)) => panic!("a purge"),
         Some(Work::Exchange(_)) => panic!("an exchange"),
+        Some(Work::Follow(_)) => panic!("a look at the namespace"),
         Some(Work::Stop) => panic!("the end"),
         None => panic!("nothing"),
     }
@@ -130,4 +131,15 @@ async fn ready_waits_for_a_push() {
     assert!(!ready.is_finished());
     queue.push(batch(1, b"a"), None).unwrap();
     ready.await.unwrap();
+}
+
+#[test]
+fn a_look_at_the_namespace_goes_before_the_writes_that_wait() {
+    let queue = queue(10, 1 << 20);
+    let _written = queue.push(batch(1, b"spans"), None).unwrap();
+    let _followed = queue.follow().unwrap();
+    assert!(matches!(queue.take(), Some(Work::Follow(_))));
+    assert_eq!(writes(&queue).len(), 1);
+    queue.close();
+    assert!(queue.follow().is_err());
 }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use larder_model::storage::{
     Batch, Checked, Operation, Part, Pieces, Remade, Repaired, Search, Sightings, Statistics,
     Wanted,
 };
-use larder_store::Claim;
+use larder_store::{Claim, Namespace};
 use wasmtime::{Store, UpdateDeadline};
 
 use super::limiter::{Gauge, Limiter};
@@ -72,6 +73,10 @@ pub(crate) enum Cause {
     Open,
     /// The kv driver could not be reached for a new instance.
     Kv,
+    /// Another writer has claimed its id, or the tenant was purged.
+    Fenced,
+    /// Another host that is alive has the id under which a new instance would write.
+    Held,
 }
 
 /// The error that ends a guest at its deadline.
@@ -123,6 +128,16 @@ impl Instance {
     /// Lets the guest write to its namespace from the next call on.
     pub(crate) fn grant(&mut self, claim: Claim) {
         self.store.data_mut().kv.claim = Some(claim);
+    }
+
+    /// The namespace that the guest works on.
+    pub(crate) fn namespace(&self) -> &Arc<dyn Namespace> {
+        &self.store.data().kv.namespace
+    }
+
+    /// True once a write of the guest was refused because its claim holds no longer. It can write nothing more.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.store.data().kv.is_fenced.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn describe(&mut self) -> Result<Info, Failure> {
@@ -271,6 +286,14 @@ impl Failure {
             detail: "too many broken rules within a minute; each was logged".into(),
         }
     }
+
+    /// An instance whose claim holds no longer.
+    pub(crate) fn fenced() -> Self {
+        Self {
+            cause: Cause::Fenced,
+            detail: "kv refused a write: the writer's id was claimed again, or the tenant was purged by another host".into(),
+        }
+    }
 }
 
 // === impl Cause ===
@@ -285,6 +308,8 @@ impl Cause {
             Self::Contract => "contract",
             Self::Open => "open",
             Self::Kv => "kv",
+            Self::Fenced => "fenced",
+            Self::Held => "held",
         }
     }
 }
@@ -298,6 +323,10 @@ impl fmt::Display for Cause {
             Self::Contract => "breaking the contract too often",
             Self::Open => "an error when it was opened again",
             Self::Kv => "an error of its kv storage",
+            Self::Fenced => "losing its claim of kv to another host",
+            Self::Held => {
+                "finding its writer id in use by another host that is alive (the log names it)"
+            }
         })
     }
 }

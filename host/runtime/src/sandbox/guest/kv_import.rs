@@ -1,5 +1,7 @@
 //! A guest's calls on kv, in any version of the contract: each is checked, then passed on to the driver.
 
+use std::sync::atomic::Ordering;
+
 use larder_store::{
     Change, Claim, Error, HOST_PREFIX, Key, MAX_COMMIT_BYTES, MAX_OBJECT_BYTES, Object, Page, Scan,
 };
@@ -34,7 +36,7 @@ impl KvAccess {
             total += object.key.sort.len() + object.value.len();
         }
         check_bytes("the objects of one put", total, MAX_CALL_BYTES)?;
-        self.namespace.put(claim, objects).await
+        self.noted(self.namespace.put(claim, objects).await)
     }
 
     pub(crate) async fn commit(&self, partition: &str, changes: Vec<Change>) -> Result<(), Error> {
@@ -50,7 +52,8 @@ impl KvAccess {
             total += sort.len() + value;
         }
         check_bytes("a commit", total, MAX_COMMIT_BYTES)?;
-        self.namespace.commit(claim, partition, changes).await
+        let committed = self.namespace.commit(claim, partition, changes).await;
+        self.noted(committed)
     }
 
     pub(crate) async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
@@ -78,7 +81,15 @@ impl KvAccess {
     pub(crate) async fn reclaim(&self, partition: &str) -> Result<(), Error> {
         let claim = self.claim()?;
         check_key(partition, &[])?;
-        self.namespace.reclaim(claim, partition).await
+        self.noted(self.namespace.reclaim(claim, partition).await)
+    }
+
+    /// Remembers that the claim holds no longer: the guest may make nothing of it.
+    fn noted(&self, written: Result<(), Error>) -> Result<(), Error> {
+        if let Err(Error::Fenced | Error::Held(_)) = &written {
+            self.is_fenced.store(true, Ordering::Relaxed);
+        }
+        written
     }
 
     /// The ids of all writers but the host's own.

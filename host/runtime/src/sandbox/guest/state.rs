@@ -1,6 +1,7 @@
 //! The data of one guest's Store, which its imports work on.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use larder_store::{Claim, Namespace};
@@ -27,10 +28,11 @@ pub(crate) struct GuestState {
 }
 
 /// A guest's access to its tenant's namespace: without a claim it can only read.
-#[derive(Clone)]
 pub(crate) struct KvAccess {
     pub(crate) namespace: Arc<dyn Namespace>,
     pub(crate) claim: Option<Claim>,
+    /// True once a write was refused because the claim holds no longer.
+    pub(super) is_fenced: AtomicBool,
 }
 
 /// A wall clock that stays at zero. `write` and `maintain` are told the time.
@@ -70,6 +72,18 @@ impl WasiView for GuestState {
     }
 }
 
+// === impl KvAccess ===
+
+impl KvAccess {
+    pub(crate) fn new(namespace: Arc<dyn Namespace>, claim: Option<Claim>) -> Self {
+        Self {
+            namespace,
+            claim,
+            is_fenced: AtomicBool::new(false),
+        }
+    }
+}
+
 // === impl FrozenClock ===
 
 impl HostWallClock for FrozenClock {
@@ -104,10 +118,7 @@ mod tests {
 
     async fn state() -> GuestState {
         let namespace = MemoryDriver::new().open("t").await.unwrap();
-        let kv = KvAccess {
-            namespace,
-            claim: None,
-        };
+        let kv = KvAccess::new(namespace, None);
         let limiter = Limiter::new(0, Gauge::default());
         GuestState::new(limiter, Output::new("x".into(), 0), kv)
     }

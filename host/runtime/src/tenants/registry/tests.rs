@@ -9,6 +9,7 @@
 )]
 
 mod forget;
+mod others;
 mod overrides;
 mod reach;
 

@@ -199,15 +199,15 @@ async fn a_state_that_another_process_has_changed_is_one_of_a_new_generation() {
     let (one, _) = two().await;
     let keep = one.open("kv").await;
     fill(&keep).await;
-    assert!(!keep.is_fenced());
+    assert!(!keep.fence().is_met());
     let other = one.open("kv").await;
     other.commit(vec![put(b"c", b"3")]).await.unwrap();
     let refused = keep.commit(vec![put(b"a", b"9")]).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
-    assert!(keep.is_fenced());
+    assert!(keep.fence().is_met());
     let generation = keep.generation();
     keep.claim(one.open_unobserved().await).await.unwrap();
-    assert!(!keep.is_fenced());
+    assert!(!keep.fence().is_met());
     assert_ne!(keep.generation(), generation);
     assert_eq!(keys(&keep).await, [b"a", b"b", b"c"]);
 }
