@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod embedded;
 mod error;
 mod memory;
@@ -16,7 +18,7 @@ mod quotas;
 #[cfg(any(test, feature = "testing"))]
 mod shared_memory;
 mod snapshot;
-#[cfg(test)]
+#[cfg(any(test, feature = "conformance"))]
 mod test_support;
 pub mod value;
 
