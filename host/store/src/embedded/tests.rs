@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod conformance;
 mod crashes;
 mod incomplete;
 mod model;
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 
 use super::{Durability, EmbeddedDriver, Faults, Options};
 use crate::test_support::{all, key, put};
-use crate::{Claim, Driver, Error, HOST_PREFIX, Namespace, Object};
+use crate::{Claim, Driver, Error, Namespace, Object};
 
 /// A driver with one tenant and a claim.
 struct Opened {
@@ -138,83 +139,13 @@ fn disk_usage(dir: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn synced_writes_survive_a_restart() {
-    let dir = TempDir::new().unwrap();
-    let writer = {
-        let kv = open(dir.path()).await;
-        kv.put("p", "object", &vec![7; 70_000]).await.unwrap();
-        kv.commit("p", "entry", b"1").await.unwrap();
-        kv.commit("p", "entry", b"2").await.unwrap();
-        kv.sync().await.unwrap();
-        kv.driver.writer_id()
-    };
-    let kv = open(dir.path()).await;
-    assert_eq!(kv.driver.writer_id(), writer);
-    assert_eq!(kv.get("p", "object").await.unwrap(), Some(vec![7; 70_000]));
-    assert_eq!(kv.get("p", "entry").await.unwrap(), Some(b"2".to_vec()));
-    assert_eq!(kv.kv.writers().await.unwrap(), [writer]);
-    assert_eq!(kv.kv.partitions().await.unwrap(), ["p"]);
-    let page = kv.kv.scan("p", &all()).await.unwrap();
-    let sorts: Vec<_> = page.entries.into_iter().map(|entry| entry.sort).collect();
-    assert_eq!(sorts, [b"entry".to_vec(), b"object".to_vec()]);
-}
-
-#[tokio::test]
-async fn the_bytes_of_the_host_s_own_partitions_are_told_apart() {
-    let dir = TempDir::new().unwrap();
-    let own = format!("{HOST_PREFIX}p");
-    let (stored, of_host) = {
-        let kv = open(dir.path()).await;
-        kv.put("p", "a", &noise(5000, 1)).await.unwrap();
-        let of_plugin = kv.kv.stored_bytes();
-        assert_eq!(kv.kv.host_bytes(), 0);
-        kv.put(&own, "a", &noise(7000, 2)).await.unwrap();
-        kv.commit(&own, "b", &noise(900, 3)).await.unwrap();
-        assert_eq!(kv.kv.stored_bytes() - kv.kv.host_bytes(), of_plugin);
-        kv.sync().await.unwrap();
-        (kv.kv.stored_bytes(), kv.kv.host_bytes())
-    };
-    assert!(of_host >= 7900, "{of_host}");
-    let kv = open(dir.path()).await;
-    assert_eq!(
-        (kv.kv.stored_bytes(), kv.kv.host_bytes()),
-        (stored, of_host)
-    );
-    kv.kv.reclaim(&kv.claim, &own).await.unwrap();
-    assert_eq!(
-        (kv.kv.stored_bytes(), kv.kv.host_bytes()),
-        (stored - of_host, 0)
-    );
-}
-
-#[tokio::test]
-async fn an_existing_object_is_not_changed() {
+async fn an_object_that_is_put_again_takes_no_space() {
     let dir = TempDir::new().unwrap();
     let kv = open(dir.path()).await;
     kv.put("p", "a", b"first").await.unwrap();
     let stored = kv.kv.stored_bytes();
     kv.put("p", "a", b"second").await.unwrap();
-    assert_eq!(kv.get("p", "a").await.unwrap(), Some(b"first".to_vec()));
     assert_eq!(kv.kv.stored_bytes(), stored);
-}
-
-#[tokio::test]
-async fn an_earlier_claim_is_fenced_also_after_a_restart() {
-    let dir = TempDir::new().unwrap();
-    let first = open(dir.path()).await.claim;
-    let kv = open(dir.path()).await;
-    assert!(kv.claim.epoch > first.epoch);
-    assert_eq!(
-        kv.kv.commit(&first, "p", vec![put("a", b"1")]).await,
-        Err(Error::Fenced)
-    );
-    assert_eq!(kv.kv.reclaim(&first, "p").await, Err(Error::Fenced));
-    let object = Object {
-        key: key("p", "a"),
-        value: Vec::new(),
-    };
-    assert_eq!(kv.kv.put(&first, vec![object]).await, Err(Error::Fenced));
-    kv.commit("p", "a", b"1").await.unwrap();
 }
 
 #[tokio::test]
@@ -230,17 +161,14 @@ async fn a_second_driver_on_the_same_folder_is_refused_with_advice() {
 }
 
 #[tokio::test]
-async fn a_purge_fences_at_once_and_frees_its_disk_space_even_after_a_crash() {
+async fn a_purge_frees_its_disk_space_even_after_a_crash() {
     let (dir, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let kv = open(dir.path()).await;
     kv.put("p", "a", &noise(1 << 20, 1)).await.unwrap();
     kv.commit("p", "b", b"1").await.unwrap();
     kv.sync().await.unwrap();
-    let new = kv.driver.renew("t").await.unwrap();
-    assert_eq!(kv.commit("p", "c", b"1").await, Err(Error::Fenced));
+    kv.driver.renew("t").await.unwrap();
     assert_eq!(kv.get("p", "a").await.unwrap(), None);
-    assert_eq!(new.partitions().await.unwrap(), Vec::<String>::new());
-    assert_eq!(new.stored_bytes(), 0);
     copy(dir.path(), image.path());
 
     let kv = open(image.path()).await;
@@ -257,8 +185,6 @@ async fn a_forgotten_tenant_frees_its_disk_space_even_after_a_crash() {
     kv.commit("p", "b", b"1").await.unwrap();
     kv.driver.open("other").await.unwrap();
     kv.driver.forget("t").await.unwrap();
-    kv.driver.forget("t").await.unwrap();
-    assert_eq!(kv.commit("p", "c", b"1").await, Err(Error::Fenced));
     assert_eq!(kv.get("p", "a").await.unwrap(), None);
     copy(dir.path(), image.path());
 
@@ -266,16 +192,13 @@ async fn a_forgotten_tenant_frees_its_disk_space_even_after_a_crash() {
     for (driver, dir) in [(&kv.driver, dir.path()), (&after, image.path())] {
         let tenants = driver.tenants().await.unwrap();
         assert_eq!(tenants.len(), 1, "{tenants:?}");
-        assert_eq!(tenants[0].tenant, "other");
         driver.shared.remove_reclaimed(super::LINGER).unwrap();
         assert!(files(dir, "objects").is_empty());
-        let again = driver.open("t").await.unwrap();
-        assert!(again.partitions().await.unwrap().is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_reclaimed_partition_lingers_then_frees_its_disk_and_its_name_is_never_reused() {
+async fn a_reclaimed_partition_lingers_then_frees_its_disk() {
     let dir = TempDir::new().unwrap();
     let kv = open(dir.path()).await;
     // Upkeep's own compaction would leave nothing for the one below.
@@ -292,9 +215,7 @@ async fn a_reclaimed_partition_lingers_then_frees_its_disk_and_its_name_is_never
     kv.flush();
     let (before, stored) = (disk_usage(dir.path()), kv.kv.stored_bytes());
     kv.kv.reclaim(&kv.claim, "old").await.unwrap();
-    kv.kv.reclaim(&kv.claim, "old").await.unwrap();
     assert!(kv.get("old", "o0").await.unwrap().is_some());
-    assert_eq!(kv.kv.partitions().await.unwrap(), ["new"]);
     assert!(kv.kv.stored_bytes().abs_diff(stored / 2) < 1000);
 
     kv.driver.shared.remove_reclaimed(Duration::ZERO).unwrap();

@@ -1,4 +1,4 @@
-//! Quotas, and a disk that becomes full.
+//! A disk that becomes full, and what is kept in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,68 +8,7 @@ use lsm_tree::AbstractTree as _;
 use tempfile::TempDir;
 
 use super::{EmbeddedDriver, Faults, Options, all, noise, open_with, options, put};
-use crate::{Change, Claim, Driver, Error, Object, Quotas};
-
-#[tokio::test]
-async fn objects_beyond_the_quota_are_refused_until_something_is_reclaimed() {
-    let dir = TempDir::new().unwrap();
-    let kv = open_with(Options {
-        quotas: Quotas::of_all(Some(100_000)),
-        ..options(dir.path())
-    })
-    .await;
-    kv.put("p", "a", &noise(100_000, 1)).await.unwrap();
-    let refused = kv.put("q", "b", b"1").await;
-    assert!(
-        matches!(&refused, Err(Error::QuotaExceeded(text)) if text.contains("`kv.quota`")),
-        "{refused:?}"
-    );
-    kv.commit("q", "note", b"upkeep still writes")
-        .await
-        .unwrap();
-    kv.kv.reclaim(&kv.claim, "p").await.unwrap();
-    kv.put("q", "b", b"1").await.unwrap();
-}
-
-#[tokio::test]
-async fn a_quota_of_one_tenant_applies_to_it_alone_and_a_change_applies_at_once() {
-    let dir = TempDir::new().unwrap();
-    let quotas = |own: Option<u64>| Quotas {
-        default: Some(1000),
-        own: [("t".to_owned(), own)].into(),
-    };
-    let kv = open_with(Options {
-        quotas: quotas(Some(100_000)),
-        ..options(dir.path())
-    })
-    .await;
-    let other = kv.driver.open("other").await.unwrap();
-    let claim = other.claim("w").await.unwrap();
-    let object = |sort: &str, n| {
-        let key = super::key("p", sort);
-        let value = noise(2000, n);
-        vec![Object { key, value }]
-    };
-    other.put(&claim, object("a", 1)).await.unwrap();
-    let refused = other.put(&claim, object("b", 2)).await;
-    assert!(
-        matches!(&refused, Err(Error::QuotaExceeded(text)) if text.contains("1000 bytes")),
-        "{refused:?}"
-    );
-    kv.put("p", "a", &noise(2000, 3)).await.unwrap();
-    kv.put("p", "b", &noise(2000, 4)).await.unwrap();
-
-    kv.driver.set_quotas(quotas(Some(2000)));
-    let refused = kv.put("p", "c", b"1").await;
-    assert!(
-        matches!(&refused, Err(Error::QuotaExceeded(text)) if text.contains("2000 bytes")),
-        "{refused:?}"
-    );
-    kv.driver.set_quotas(quotas(None));
-    kv.put("p", "c", b"1").await.unwrap();
-    let refused = other.put(&claim, object("b", 2)).await;
-    assert!(matches!(refused, Err(Error::QuotaExceeded(_))));
-}
+use crate::{Change, Claim, Driver, Error, Object};
 
 #[tokio::test]
 async fn a_disk_that_becomes_full_refuses_objects_then_commits_and_resumes_by_itself() {
