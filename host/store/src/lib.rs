@@ -31,7 +31,7 @@ pub use memory::MemoryDriver;
 pub use mirror::mirror;
 pub use object_cache::ObjectCache;
 pub use overlay::OverlayDriver;
-pub use quotas::Quotas;
+pub use quotas::{Growth, Quotas, check as check_quota};
 #[cfg(any(test, feature = "testing"))]
 pub use shared_memory::{MemoryHost, SharedMemory};
 pub use snapshot::{

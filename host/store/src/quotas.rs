@@ -9,8 +9,10 @@ const SLACK: u64 = 16 << 20;
 
 /// Kind of a write that grows a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Growth {
+pub enum Growth {
+    /// A put, which the quota bounds strictly.
     Put,
+    /// A commit, which may exceed the quota a little.
     Commit,
 }
 
@@ -40,8 +42,11 @@ impl Quotas {
     }
 }
 
-/// Returns an error if the tenant has used up its quota.
-pub(super) fn check(quota: Option<u64>, stored: u64, growth: Growth) -> Result<(), Error> {
+/// Returns an error if a tenant that has stored this many bytes has used up its quota. For drivers.
+///
+/// # Errors
+/// [`Error::QuotaExceeded`].
+pub fn check(quota: Option<u64>, stored: u64, growth: Growth) -> Result<(), Error> {
     let Some(quota) = quota else {
         return Ok(());
     };
