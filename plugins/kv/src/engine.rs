@@ -16,7 +16,7 @@ use crate::merge::Merge;
 use crate::names::Names;
 use crate::operations::SeenOperations;
 use crate::store::Store;
-use crate::view::{View, writer_number};
+use crate::view::View;
 use crate::write::{Current, Writing};
 
 /// The state of an instance.
@@ -27,6 +27,8 @@ pub(crate) struct Engine {
     pub(crate) store: Store,
     /// Views of all writers. If this instance writes, its own view comes first.
     pub(crate) views: Vec<View>,
+    /// The number of views that are its own: 1 in the role of a writer, or 0.
+    own: usize,
     pub(crate) writing: Option<Writing>,
     pub(crate) sorter: Sorter,
     pub(crate) merge: Option<Merge>,
@@ -51,6 +53,7 @@ impl Engine {
             limits,
             shape,
             views: Vec::new(),
+            own: 0,
             writing: None,
             sorter: Sorter::default(),
             merge: None,
@@ -60,14 +63,15 @@ impl Engine {
             counts: Counts::default(),
         };
         match &environment.role {
-            Role::Writer(id) => engine.views.push(View::new(id)),
-            Role::Reader => {}
+            Role::Writer(identity) => {
+                engine.views.push(View::new(&identity.id));
+                engine.own = 1;
+                engine.follow_all()?;
+                engine.begin_writing(identity.number, environment.seed)?;
+            }
+            Role::Reader => engine.follow_all()?,
             // Its store may be too damaged to be followed.
-            Role::Repairer => return Ok(engine),
-        }
-        engine.follow_all()?;
-        if matches!(environment.role, Role::Writer(_)) {
-            engine.begin_writing(environment.seed)?;
+            Role::Repairer => {}
         }
         Ok(engine)
     }
@@ -81,13 +85,16 @@ impl Engine {
     }
 
     fn follow_all(&mut self) -> Result<(), Error> {
-        for id in kv::writers()? {
-            if self.views.iter().all(|it| *it.writer.id != *id) {
-                self.views.push(View::new(&id));
+        let ids = kv::writers()?;
+        self.forget_retired(&ids);
+        for id in &ids {
+            if self.views.iter().all(|it| *it.writer.id != **id) {
+                self.views.push(View::new(id));
             }
         }
-        let own = usize::from(self.writing.is_some());
-        let others = self.views.get_mut(own..).unwrap_or_default();
+        // Once it writes, its own view changes with its commits.
+        let followed = if self.writing.is_some() { self.own } else { 0 };
+        let others = self.views.get_mut(followed..).unwrap_or_default();
         if others.is_empty() {
             return Ok(());
         }
@@ -100,6 +107,15 @@ impl Engine {
         }
         self.forget_removed();
         Ok(())
+    }
+
+    /// Drops the views of writers that are not listed any more: nothing that is stored is theirs.
+    fn forget_retired(&mut self, listed: &[String]) {
+        let is_retired = |view: &mut View| listed.iter().all(|id| **id != *view.writer.id);
+        for view in self.views.extract_if(self.own.., is_retired) {
+            self.store.forget(&view.writer, &view.areas());
+            self.names = None;
+        }
     }
 
     /// Evicts cached data of partitions that no manifest names any more.
@@ -116,8 +132,8 @@ impl Engine {
         }
     }
 
-    /// Starts a new generation, and looks for garbage of earlier ones.
-    fn begin_writing(&mut self, seed: u64) -> Result<(), Error> {
+    /// Starts a new generation, and looks for garbage of earlier ones. A writer with a head has its number there.
+    fn begin_writing(&mut self, number: u16, seed: u64) -> Result<(), Error> {
         let partitions = kv::partitions()?;
         let Some((own, others)) = self.views.split_first_mut() else {
             return Ok(());
@@ -135,13 +151,10 @@ impl Engine {
         let generation = own.stamp.generation.max(newest.unwrap_or(0)) + 1;
 
         let mut manifest = own.manifest.clone();
-        let is_taken = |number| others.iter().any(|it| it.writer.number == number);
         if own.stamp.generation == 0 {
-            manifest.writer = writer_number(&own.writer.id);
-            while manifest.writer == 0 || is_taken(manifest.writer) {
-                manifest.writer = manifest.writer.wrapping_add(1);
-            }
+            manifest.writer = number;
         }
+        check_number(&own.writer.id, manifest.writer, others)?;
         manifest.epoch += 1;
         let mut stamp = own.stamp;
         (stamp.generation, stamp.epoch) = (generation, manifest.epoch);
@@ -166,7 +179,7 @@ impl Engine {
     }
 
     /// Reads its own head again, after a commit of unknown outcome.
-    fn recover(&mut self) -> Result<(), Error> {
+    pub(crate) fn recover(&mut self) -> Result<(), Error> {
         let Some(own) = self.views.first_mut() else {
             return Ok(());
         };
@@ -179,7 +192,7 @@ impl Engine {
     }
 
     /// Finds its own partitions that nothing refers to.
-    fn find_garbage(&mut self) -> Result<(), Error> {
+    pub(crate) fn find_garbage(&mut self) -> Result<(), Error> {
         let partitions = kv::partitions()?;
         let (Some(own), Some(writing)) = (self.views.first(), &self.writing) else {
             return Ok(());
@@ -250,6 +263,21 @@ impl Engine {
         });
         times.min()
     }
+}
+
+/// Checks that a writer's number is unlike that of any other: it is all that a fragment's handle says of its writer.
+fn check_number(id: &str, number: u16, others: &[View]) -> Result<(), Error> {
+    if number == 0 {
+        let text = format!("the writer `{id}` has the number 0, where 1 to 65535 are numbers");
+        return Err(Error::InvalidArgument(text));
+    }
+    let Some(other) = others.iter().find(|it| it.writer.number == number) else {
+        return Ok(());
+    };
+    Err(Error::InvalidArgument(format!(
+        "the writers `{id}` and `{}` of this store both have the number {number}, so their fragments cannot be told apart: nothing can be written under the id `{id}`; use another id, with a number of its own",
+        other.writer.id
+    )))
 }
 
 /// Returns the bucket that was last written to.

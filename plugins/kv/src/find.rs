@@ -87,7 +87,6 @@ pub(crate) fn page(
         end,
         handle: Handle::from_number(number),
     });
-    engine.follow()?;
     let mut clauses: Vec<_> = search.clauses.iter().map(|it| shorts(it)).collect();
     // Entries are asked for the clauses that cost least first. Segments order them on their own, as each has other terms.
     clauses.sort_by_key(Vec::len);

@@ -60,7 +60,7 @@ mod write;
 use larder_plugin::names::{operations_within_call, services_within_call};
 use larder_plugin::{
     Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin,
-    Remade, Repaired, Search, Sightings, Timestamp, Wanted,
+    Remade, Repaired, Search, Sightings, Sizes, Timestamp, Wanted,
 };
 
 use engine::Engine;
@@ -101,6 +101,10 @@ impl Plugin for Kv {
         self.engine.write(now, &batches)
     }
 
+    fn refresh(&mut self) -> Result<(), Error> {
+        self.engine.follow()
+    }
+
     fn find(
         &mut self,
         search: &Search,
@@ -128,8 +132,12 @@ impl Plugin for Kv {
         names::operations(&mut self.engine, service).map(operations_within_call)
     }
 
-    fn maintain(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
-        self.engine.maintain(now, stored_bytes)
+    fn maintain(&mut self, now: Timestamp, sizes: Sizes) -> Result<bool, Error> {
+        self.engine.maintain(now, sizes)
+    }
+
+    fn retire(&mut self) -> Result<bool, Error> {
+        self.engine.retire()
     }
 
     fn statistics(&self) -> Counts {

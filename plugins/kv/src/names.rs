@@ -63,9 +63,8 @@ pub(crate) fn operations(engine: &mut Engine, service: &str) -> Result<Vec<Opera
     Ok(operations.collect())
 }
 
-/// Returns the current names, reusing those of the last call if no writer has written since.
+/// Returns the names of what the views have, reusing those of the last call if no writer has written since.
 fn names(engine: &mut Engine) -> Result<Rc<Names>, Error> {
-    engine.follow()?;
     let stamps: Vec<Stamp> = engine.views.iter().map(|view| view.stamp).collect();
     if let Some(names) = engine.names.as_ref().filter(|it| it.stamps == stamps) {
         return Ok(Rc::clone(names));

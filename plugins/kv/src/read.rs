@@ -46,7 +46,6 @@ pub(crate) fn page(
     max_bytes: u32,
 ) -> Result<Pieces, Error> {
     let from = resume::decode(resume)?;
-    engine.follow()?;
     let mut page = ReadPage {
         pieces: Vec::new(),
         bytes: 0,

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use larder_plugin::{Error, kv, log};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cache::Value;
 use crate::codec::Damaged;
@@ -39,12 +38,6 @@ pub(crate) struct View {
     pub(crate) lost: Vec<u64>,
     /// Partitions that the manifest no longer names; the caches may still have values of them.
     pub(crate) removed: Vec<Area>,
-}
-
-/// Returns the number that a writer gets, unless another one has it or it is 0.
-pub(crate) fn writer_number(id: &str) -> u16 {
-    let [low, high, ..] = xxh3_64(id.as_bytes()).to_le_bytes();
-    u16::from_le_bytes([low, high])
 }
 
 // === impl View ===
@@ -153,6 +146,15 @@ impl View {
         }
         self.lost.retain(|sequence| *sequence >= manifest.sealed);
         self.manifest = manifest;
+    }
+
+    /// Returns the partitions of which the caches may have values.
+    pub(crate) fn areas(&self) -> Vec<Area> {
+        let buckets = self.manifest.buckets.iter().map(|it| it.number);
+        let buckets = buckets.chain(self.entries.iter().map(|it| it.head.bucket));
+        let segments = self.segments.iter().map(|(_, it)| it.number);
+        let named = buckets.map(Area::Data).chain(segments.map(Area::Index));
+        named.chain(self.removed.iter().copied()).collect()
     }
 
     /// Reads a value that everything else depends on. A value of a newer version is refused as such.

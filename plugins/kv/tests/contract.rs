@@ -14,7 +14,7 @@ use common::{shapes, small_shape};
 use larder_kv::{Kv, Shape};
 use larder_plugin::testing::random::{maintain, run, step, term};
 use larder_plugin::testing::{Harness, environment, fragment, kv};
-use larder_plugin::{Error, Plugin, Role, Search, SpanKind, TraceId};
+use larder_plugin::{Error, Plugin, Role, Search, Sizes, SpanKind, TraceId};
 use proptest::prelude::*;
 
 fn open(shape: Shape) -> Harness<Kv> {
@@ -111,7 +111,8 @@ fn a_reader_cannot_write_and_unknown_settings_are_refused() {
     let mut reader = Kv::open(environment).unwrap();
     let batch = larder_plugin::testing::batch([fragment(1)]);
     assert!(matches!(reader.write(1, vec![batch]), Err(Error::Other(_))));
-    assert_eq!(reader.maintain(1, 0), Ok(false));
+    assert_eq!(reader.maintain(1, Sizes::default()), Ok(false));
+    assert_eq!(reader.retire(), Ok(false));
     let error = Harness::<Kv>::open(&[("max_traces", "1")]).unwrap_err();
     assert!(matches!(error, Error::InvalidArgument(text) if text.contains("retention, max_bytes")));
 }

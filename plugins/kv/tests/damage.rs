@@ -18,7 +18,7 @@ use larder_kv::Kv;
 use larder_plugin::kv::Key;
 use larder_plugin::testing::random::term;
 use larder_plugin::testing::{Stored, batch, environment, fragment, kv, logged};
-use larder_plugin::{Error, Part, Plugin, Role, Search, TraceId, Wanted};
+use larder_plugin::{Error, Part, Plugin, Role, Search, Sizes, TraceId, Wanted};
 
 fn find(plugin: &mut Kv, search: &Search) -> Result<BTreeSet<Vec<u8>>, Error> {
     let mut digests = BTreeSet::new();
@@ -263,7 +263,7 @@ fn a_check_of_a_large_store_takes_many_steps_and_names_each_damaged_value() {
         let built = fragment(n.into()).terms([term(n)]).digest(vec![1; 700]);
         let built = built.otlp(vec![2; 20_000]);
         plugin.write(1, vec![batch([built])]).unwrap();
-        while n < 400 && plugin.maintain(1, 0).unwrap() {}
+        while n < 400 && plugin.maintain(1, Sizes::default()).unwrap() {}
     }
     let check = || {
         let mut reader = Kv::open_with(&in_role(Role::Reader), small_shape()).unwrap();
@@ -342,11 +342,11 @@ fn maintenance_continues_beside_damaged_segments() {
         let fragment = fragment(1000 + n).starts(9000, 9000).otlp(vec![1; 100]);
         plugin.write(1, vec![batch([fragment])]).unwrap();
         for _ in 0..20 {
-            plugin.maintain(1, 0).unwrap();
+            plugin.maintain(1, Sizes::default()).unwrap();
         }
     }
     let mut steps = 0;
-    while plugin.maintain(1, 0).unwrap() {
+    while plugin.maintain(1, Sizes::default()).unwrap() {
         steps += 1;
         assert!(steps < 1000);
     }
@@ -368,7 +368,7 @@ fn an_entry_that_the_host_cannot_read_is_sealed_over() {
     for n in 0..60 {
         let fragment = fragment(1000 + n).starts(9000, 9000).otlp(vec![1; 100]);
         plugin.write(1, vec![batch([fragment])]).unwrap();
-        while plugin.maintain(1, 0).unwrap() {}
+        while plugin.maintain(1, Sizes::default()).unwrap() {}
     }
     assert!(kv::keys().iter().all(|it| *it != lost), "it is deleted");
     let all = find(&mut plugin, &Search::all()).unwrap();

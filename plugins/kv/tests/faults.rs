@@ -160,7 +160,7 @@ impl Run {
     fn maintain(&mut self, writer: usize, steps: u32) {
         act_as(writer);
         for _ in 0..steps {
-            match self.instances[writer].maintain(7, kv::stored_bytes()) {
+            match self.instances[writer].maintain(7, kv::sizes()) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
@@ -182,6 +182,7 @@ impl Run {
 
     fn find(&mut self, instance: usize, search: &Search, limit: u32) -> BTreeMap<Vec<u8>, usize> {
         let plugin = &mut self.instances[instance];
+        plugin.refresh().unwrap();
         let mut digests = BTreeMap::new();
         let mut resume = None;
         loop {
@@ -212,8 +213,8 @@ impl Run {
         let ids: BTreeSet<TraceId> = ids.iter().map(|id| TraceId::from(*id)).collect();
         let wanted = Wanted::Traces(ids.iter().copied().collect());
         for part in [Part::Otlp, Part::Digest] {
-            let mut found = Vec::new();
-            let mut resume = None;
+            let (mut found, mut resume) = (Vec::new(), None);
+            self.instances[instance].refresh().unwrap();
             loop {
                 let plugin = &mut self.instances[instance];
                 let page = plugin

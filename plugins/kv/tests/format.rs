@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use larder_kv::{Kv, Shape};
 use larder_plugin::kv::Key;
 use larder_plugin::testing::{FragmentBuilder, Harness, batch, environment, fragment, kv};
-use larder_plugin::{Environment, Part, Plugin, Role, Search, SpanKind, TraceId, Wanted};
+use larder_plugin::{Environment, Part, Plugin, Role, Search, Sizes, SpanKind, TraceId, Wanted};
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-1.txt");
 
@@ -87,7 +87,7 @@ fn write() {
             .write(5_000 + n as u64, vec![batch(some.to_vec())])
             .unwrap();
         if n < 8 {
-            while plugin.maintain(6_000, 0).unwrap() {}
+            while plugin.maintain(6_000, Sizes::default()).unwrap() {}
         }
     }
 }
@@ -161,7 +161,7 @@ fn the_fixture_is_read_and_written_on() {
     let mut harness = Harness::new(Kv::open_with(&environment(&[]), shape()).unwrap());
     let plugin = harness.plugin();
     plugin.write(9_000, vec![batch([fragment(77)])]).unwrap();
-    while plugin.maintain(9_000, 0).unwrap() {}
+    while plugin.maintain(9_000, Sizes::default()).unwrap() {}
     assert_eq!(
         plugin.find(&Search::all(), None, 100).unwrap().found.len(),
         11

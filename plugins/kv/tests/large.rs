@@ -9,7 +9,7 @@ use larder_kv::Kv;
 use larder_plugin::kv::Key;
 use larder_plugin::testing::random::term;
 use larder_plugin::testing::{Harness, fragment, kv};
-use larder_plugin::{Error, Part, Plugin, Role, SpanKind, TraceId, Wanted};
+use larder_plugin::{Error, Part, Plugin, Role, Sizes, SpanKind, TraceId, Wanted};
 
 const MIB: usize = 1 << 20;
 /// When the bucket of what was written at 1 is closed, so that all of it is sealed. Nothing is too old yet.
@@ -66,7 +66,7 @@ fn a_fragment_larger_than_an_object_is_stored_in_pieces() {
         harness.check_traces(&ids(), 2 << 20);
         harness.check_all();
         // Sealed and merged, and then once more from another instance.
-        while harness.plugin().maintain(LATER, 0).unwrap() {}
+        while harness.plugin().maintain(LATER, Sizes::default()).unwrap() {}
     }
     let mut reader = Kv::open(in_role(Role::Reader)).unwrap();
     let page = reader

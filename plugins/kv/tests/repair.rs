@@ -18,7 +18,9 @@ use larder_plugin::kv::Key;
 use larder_plugin::testing::kv::Fault;
 use larder_plugin::testing::random::term;
 use larder_plugin::testing::{Stored, batch, environment, fragment, kv};
-use larder_plugin::{Error, Part, Plugin, Remade, RemadeOperation, Role, Search, TraceId, Wanted};
+use larder_plugin::{
+    Error, Part, Plugin, Remade, RemadeOperation, Role, Search, Sizes, TraceId, Wanted,
+};
 
 /// What a repair has reported.
 #[derive(Debug, Default)]
@@ -200,7 +202,7 @@ fn repair_and_ask(stored: &Stored, about: &str) -> (BTreeSet<Vec<u8>>, Told) {
     for n in 0..30 {
         let fragment = fragment(1000 + n).starts(9000, 9000).otlp(vec![1; 100]);
         writer.write(1, vec![batch([fragment])]).unwrap();
-        while writer.maintain(1, 0).unwrap() {}
+        while writer.maintain(1, Sizes::default()).unwrap() {}
     }
     let mut with_new = stored.clone();
     for n in 0..30 {

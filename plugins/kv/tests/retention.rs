@@ -24,6 +24,7 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Returns the numbers of all fragments that an instance finds, ascending.
 fn found(plugin: &mut Kv) -> Vec<u64> {
+    plugin.refresh().unwrap();
     let mut numbers = Vec::new();
     let mut resume = None;
     loop {
@@ -51,7 +52,7 @@ fn numbered(fragments: Fragments, written: &mut u64) -> Fragments {
 
 fn rest(plugin: &mut Kv, now: u64) {
     for _ in 0..5000 {
-        if !plugin.maintain(now, kv::stored_bytes()).unwrap() {
+        if !plugin.maintain(now, kv::sizes()).unwrap() {
             return;
         }
     }
@@ -104,7 +105,7 @@ fn run_by_age(shape: Shape, steps: Vec<Step>) {
             Step::Wait(seconds) => now += seconds * SECOND,
             Step::Maintain(steps) => {
                 for _ in 0..steps {
-                    plugin.maintain(now, kv::stored_bytes()).unwrap();
+                    plugin.maintain(now, kv::sizes()).unwrap();
                 }
             }
             Step::Rest => rest(&mut plugin, now),
@@ -252,7 +253,7 @@ fn run_with_a_fault(after: usize, fault: Fault) -> usize {
                 written.insert(n);
             }
             let result = result.and_then(|()| {
-                while plugin.maintain(now, kv::stored_bytes())? {}
+                while plugin.maintain(now, kv::sizes())? {}
                 Ok(())
             });
             if result.is_ok() {

@@ -142,8 +142,8 @@ impl Run {
             Change::Maintain(writer, steps) => {
                 act_as(*writer);
                 for _ in 0..*steps {
-                    let stored = kv::stored_bytes();
-                    if !self.instances[*writer].maintain(self.now, stored).unwrap() {
+                    let sizes = kv::sizes();
+                    if !self.instances[*writer].maintain(self.now, sizes).unwrap() {
                         break;
                     }
                 }
@@ -179,6 +179,7 @@ impl Run {
     fn stored(&mut self, instance: usize) -> BTreeSet<usize> {
         act_as(instance);
         let plugin = &mut self.instances[instance];
+        plugin.refresh().unwrap();
         let (mut numbers, mut resume) = (BTreeSet::new(), None);
         loop {
             let page = plugin.find(&Search::all(), resume.as_deref(), 200).unwrap();
@@ -205,6 +206,10 @@ impl Run {
         loop {
             act_as(read.instance);
             let plugin = &mut self.instances[read.instance];
+            // As where another page comes from an instance that was refreshed later.
+            if pieces.len() % 2 == 1 {
+                plugin.refresh().unwrap();
+            }
             let page = plugin.read(&wanted, part, resume.as_deref(), read.max_bytes);
             let page = page.unwrap();
             assert!(!page.pieces.is_empty() || page.resume.is_none());

@@ -19,6 +19,7 @@ wit_bindgen::generate!({
         "larder:storage/lifecycle@0.2.0/checked": [#[derive(Default)]],
         "larder:storage/lifecycle@0.2.0/counts": [#[derive(Default)]],
         "larder:storage/lifecycle@0.2.0/repaired": [#[derive(Default)]],
+        "larder:storage/lifecycle@0.2.0/sizes": [#[derive(Default)]],
         "larder:storage/writer@0.2.0/batch": [#[derive(Default)]],
     },
     generate_unused_types: true,

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use crate::bindings::exports::larder::storage::{lifecycle, reader, writer};
 use crate::{
     Batch, Checked, Counts, Environment, Error, Operation, Part, Pieces, Plugin, Remade, Repaired,
-    Search, Sightings, Timestamp, Wanted,
+    Search, Sightings, Sizes, Timestamp, Wanted,
 };
 
 /// The storage of a component's single instance; `export!` implements it.
@@ -50,8 +50,12 @@ impl<I: Instance> lifecycle::Guest for Component<I> {
         })
     }
 
-    fn maintain(now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
-        opened::<I, _>(|plugin| plugin.maintain(now, stored_bytes))
+    fn maintain(now: Timestamp, sizes: Sizes) -> Result<bool, Error> {
+        opened::<I, _>(|plugin| plugin.maintain(now, sizes))
+    }
+
+    fn retire() -> Result<bool, Error> {
+        opened::<I, _>(Plugin::retire)
     }
 
     fn statistics() -> Counts {
@@ -78,6 +82,10 @@ impl<I: Instance> writer::Guest for Component<I> {
 }
 
 impl<I: Instance> reader::Guest for Component<I> {
+    fn refresh() -> Result<(), Error> {
+        opened::<I, _>(Plugin::refresh)
+    }
+
     fn find(search: Search, resume: Option<Vec<u8>>, limit: u32) -> Result<Sightings, Error> {
         if limit == 0 {
             return Err(Error::InvalidArgument("a page of 0 sightings".to_owned()));

@@ -16,7 +16,8 @@ pub fn put(objects: &[Object]) -> Result<(), Error> {
     host::put(objects)
 }
 
-/// Makes all changes or none, in one partition, at most 256 KiB; every later get and scan sees them. Writer only.
+/// Makes all changes or none, in one partition, at most 256 KiB; every later get and scan sees them. Writer only, and no other writer
+/// may have written to the partition.
 pub fn commit(partition: &str, changes: &[Change]) -> Result<(), Error> {
     host::commit(partition, changes)
 }
@@ -42,7 +43,7 @@ pub fn reclaim(partition: &str) -> Result<(), Error> {
     host::reclaim(partition)
 }
 
-/// Returns every writer id that has ever committed for this tenant.
+/// Returns every writer id that has ever committed for this tenant and was not retired since.
 pub fn writers() -> Result<Vec<String>, Error> {
     host::writers()
 }

@@ -69,7 +69,8 @@ mod plugin;
 
 pub use batch::{BatchOperation, Fragment};
 pub use bindings::exports::larder::storage::lifecycle::{
-    Checked, Counts, Environment, Instancing, Remade, RemadeOperation, Repaired, Role, Setting,
+    Checked, Counts, Environment, Identity, Instancing, Remade, RemadeOperation, Repaired, Role,
+    Setting, Sizes,
 };
 pub use bindings::exports::larder::storage::reader::{
     Part, Piece, Pieces, Search, Sighting, Sightings, Wanted,

@@ -2,7 +2,7 @@
 
 use crate::{
     Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Remade,
-    Repaired, Search, Sightings, Timestamp, Wanted,
+    Repaired, Search, Sightings, Sizes, Timestamp, Wanted,
 };
 
 /// Stores one tenant's fragments. One value of this type is one instance; calls to it never overlap.
@@ -20,12 +20,18 @@ pub trait Plugin: Sized + 'static {
     /// valid ones: see [`settings`](crate::settings).
     fn open(environment: Environment) -> Result<Self, Error>;
 
-    /// Stores one or more batches, at this time by the host's clock. On return they are visible to every later call. All of them
-    /// are stored or none.
+    /// Stores one or more batches, at this time by the host's clock. On return they are visible to every later call of this instance, and on
+    /// others after their next [`Plugin::refresh`]. All of them are stored or none.
     fn write(&mut self, now: Timestamp, batches: Vec<Batch>) -> Result<(), Error>;
 
-    /// Returns one page of sightings, newest first. All pages together have every match that was stored when the first one was
-    /// requested. `limit` is the most that the page may hold; it is not 0.
+    /// Looks for what other instances have written. Called before the calls of a query, unless data is in this instance alone. The calls that
+    /// read may answer from what this one has found. The default does nothing, for plugins that look with each call.
+    fn refresh(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Returns one page of sightings, newest first. All pages together have every match that was stored when the query began. `limit` is
+    /// the most that the page may hold; it is not 0.
     fn find(
         &mut self,
         search: &Search,
@@ -50,9 +56,15 @@ pub trait Plugin: Sized + 'static {
     /// Returns the operations of a service, without duplicates, in an order as of [`Plugin::services`]; none for an unknown service.
     fn operations(&mut self, service: &str) -> Result<Vec<Operation>, Error>;
 
-    /// Runs one small step of maintenance; returns true if there is more to do now. `stored_bytes` is the tenant's size in `kv`.
-    fn maintain(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
-        let (_, _) = (now, stored_bytes);
+    /// Runs one small step of maintenance; returns true if there is more to do now. `sizes` are those of the tenant and of this writer in
+    /// `kv`. There is no [`Plugin::refresh`] before it.
+    fn maintain(&mut self, now: Timestamp, sizes: Sizes) -> Result<bool, Error> {
+        let (_, _) = (now, sizes);
+        Ok(false)
+    }
+
+    /// Returns true if nothing that is stored is this writer's any more, so that its id may be forgotten. The default never lets it be.
+    fn retire(&mut self) -> Result<bool, Error> {
         Ok(false)
     }
 

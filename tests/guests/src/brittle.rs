@@ -12,7 +12,7 @@
 use larder_kv::{Kv, Shape};
 use larder_plugin::{
     Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin,
-    Remade, Repaired, Search, Sightings, Timestamp, Wanted, settings,
+    Remade, Repaired, Search, Sightings, Sizes, Timestamp, Wanted, settings,
 };
 
 /// The kv plugin with small parts and injected faults.
@@ -103,6 +103,10 @@ impl Plugin for Brittle {
         Ok(())
     }
 
+    fn refresh(&mut self) -> Result<(), Error> {
+        self.kv.refresh()
+    }
+
     fn find(
         &mut self,
         search: &Search,
@@ -130,10 +134,14 @@ impl Plugin for Brittle {
         self.kv.operations(service)
     }
 
-    fn maintain(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
-        let more = self.kv.maintain(now, stored_bytes)?;
+    fn maintain(&mut self, now: Timestamp, sizes: Sizes) -> Result<bool, Error> {
+        let more = self.kv.maintain(now, sizes)?;
         self.upkeep.tick();
         Ok(more)
+    }
+
+    fn retire(&mut self) -> Result<bool, Error> {
+        self.kv.retire()
     }
 
     fn statistics(&self) -> Counts {

@@ -19,7 +19,7 @@ use std::cell::RefCell;
 use larder_plugin::kv::{self, Change, Entry, Key};
 use larder_plugin::{
     Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Role,
-    Search, Sightings, Timestamp, Wanted, log, settings,
+    Search, Sightings, Sizes, Timestamp, Wanted, log, settings,
 };
 
 use crate::store::{self, Store};
@@ -149,6 +149,11 @@ impl<const EXCLUSIVE: bool> Plugin for Hostile<EXCLUSIVE> {
         self.store.write(&batches)
     }
 
+    fn refresh(&mut self) -> Result<(), Error> {
+        always("refresh")?;
+        Ok(())
+    }
+
     fn find(
         &mut self,
         search: &Search,
@@ -200,7 +205,7 @@ impl<const EXCLUSIVE: bool> Plugin for Hostile<EXCLUSIVE> {
         Ok(lies::operations(&misdeed.unwrap_or_default(), operations))
     }
 
-    fn maintain(&mut self, _now: Timestamp, _stored_bytes: u64) -> Result<bool, Error> {
+    fn maintain(&mut self, _now: Timestamp, _sizes: Sizes) -> Result<bool, Error> {
         // From here on it always has more to do, until another instance replaces this one.
         if armed("maintain")?.as_deref() == Some("more and more") {
             commit("more and more", "maintain")?;

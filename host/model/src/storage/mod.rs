@@ -18,13 +18,17 @@ pub use model::{
 };
 pub use observe::{Observer, Observers, StorageSource};
 
-/// Storage of one tenant's fragments. Mirrors the `writer` and `reader` interfaces of `wit/storage.wit`.
+/// Storage of one tenant's fragments, for one request or one piece of work. Mirrors the `writer` and `reader` interfaces of
+/// `wit/storage.wit`.
+///
+/// Its reads see all that any host acknowledged before it was made. They need not see what is acknowledged later, but for its own writes.
 ///
 /// Implementations check each page that a plugin returns against the rules of `wit/storage.wit`. Rules about a series of pages are
 /// checked by the caller, which reports a breach with [`Storage::report`].
 #[async_trait::async_trait]
 pub trait Storage: Send + Sync + 'static {
-    /// Stores a batch. On return it is as durable as the plugin promises, and visible to every later call.
+    /// Stores a batch. On return it is as durable as the plugin promises, and visible to every later call of this storage and of those that
+    /// are made later.
     async fn write(&self, batch: Batch) -> Result<(), Error>;
 
     /// Returns one page of sightings, newest first. `limit` is the maximum number of sightings on the page.

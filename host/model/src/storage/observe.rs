@@ -54,6 +54,7 @@ pub trait Observers: Send + Sync + 'static {
 
 /// Gives the storage for reads in the background.
 pub trait StorageSource: Send + Sync + 'static {
-    /// The tenant's storage for one piece of work. The tenant may be closed meanwhile, and calls fail then.
+    /// The tenant's storage for one piece of work, which sees all that was written before this call. The tenant may be closed meanwhile, and
+    /// calls fail then.
     fn storage(self: Arc<Self>) -> Arc<dyn Storage>;
 }

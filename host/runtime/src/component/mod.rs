@@ -16,12 +16,12 @@ use std::sync::{Arc, OnceLock};
 
 use larder_core::telemetry::Metrics;
 use larder_model::storage::{Observers, Statistics};
-use larder_store::{self as kv, Driver as _, MemoryDriver, Namespace};
+use larder_store::{self as kv, Claim, Driver as _, MemoryDriver, Namespace};
 
 use self::load::Loaded;
 use crate::instance::Plugin;
 use crate::instance::starter::{self, OpenError, Starter};
-use crate::sandbox::contract::{ContractVersion, Info, Role};
+use crate::sandbox::contract::{ContractVersion, Identity, Info, Role};
 use crate::sandbox::guest::{Failure, Gauge, Instance, InstanceConfig, KvAccess};
 use crate::sandbox::{Runtime, RuntimeConfig};
 
@@ -306,8 +306,8 @@ impl Component {
 
     /// Opens an instance that was started on an empty store, notes the memory that it takes, and drops it.
     async fn open_trial(&self, mut trial: Trial, gauge: &Gauge) -> Result<(), OpenError> {
-        trial.claim().await?;
-        let role = Role::Writer(&trial.writer);
+        let claim = trial.claim().await?;
+        let role = Role::Writer(Identity::from(&claim));
         starter::open(&mut trial.instance, &self.config, role).await?;
         self.tried.get_or_init(|| gauge.load(Ordering::Relaxed));
         Ok(())
@@ -358,10 +358,11 @@ impl Trial {
     }
 
     /// Lets the instance write.
-    async fn claim(&mut self) -> Result<(), OpenError> {
+    async fn claim(&mut self) -> Result<Claim, OpenError> {
         let claimed = self.namespace.claim(&self.writer).await;
-        self.instance.grant(claimed.map_err(OpenError::Kv)?);
-        Ok(())
+        let claim = claimed.map_err(OpenError::Kv)?;
+        self.instance.grant(claim.clone());
+        Ok(claim)
     }
 }
 

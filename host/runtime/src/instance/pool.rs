@@ -11,11 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep_until;
 
 use super::backoff::Backoff;
+use super::freshness::Moment;
 use super::question::Question;
+use super::reader::Reader;
 use super::shared::Shared;
 use super::starter::Starter;
 use crate::component::Component;
-use crate::sandbox::guest::{Cause, Failure, Instance};
+use crate::sandbox::guest::{Cause, Failure};
 
 /// The readers of one tenant from one component.
 pub(crate) struct Pool {
@@ -29,7 +31,7 @@ pub(crate) struct Pool {
 }
 
 struct PoolState {
-    idle: Vec<Instance>,
+    idle: Vec<Reader>,
     /// Instances of an earlier generation are not used again.
     generation: u64,
     backoff: Backoff,
@@ -73,13 +75,14 @@ impl Pool {
         self.most_waiting.store(most, Ordering::Relaxed);
     }
 
-    /// Asks whichever instance is free.
+    /// Asks whichever instance is free, once it knows all that was acknowledged before this moment.
     pub(crate) async fn ask<Q: Question>(
         self: &Arc<Self>,
         question: Q,
+        since: Moment,
     ) -> Result<Q::Answer, Error> {
         let permit = self.wait().await?;
-        let serve = Arc::clone(self).serve(question, permit);
+        let serve = Arc::clone(self).serve(question, since, permit);
         self.starter.run_read(serve).await
     }
 
@@ -113,24 +116,23 @@ impl Pool {
     async fn serve<Q: Question>(
         self: Arc<Self>,
         question: Q,
+        since: Moment,
         _permit: OwnedSemaphorePermit,
     ) -> Result<Q::Answer, Error> {
-        let (mut instance, generation) = self.instance().await?;
-        let outcome = question.ask(&mut instance, &self.shared.name).await;
+        let (mut reader, generation) = self.reader().await?;
+        let outcome = reader.ask(&question, since, &self.shared).await;
         let (result, failure) = outcome.settle(&self.shared);
         match failure {
-            None => self.give_back(instance, generation),
+            None => self.give_back(reader, generation),
             Some(failure) => {
-                drop(instance);
+                drop(reader);
                 self.fail(failure);
             }
         }
         result
     }
 
-    async fn instance(self: &Arc<Self>) -> Result<(Instance, u64), Error> {
-        // Dropped without the lock.
-        let mut of_before = Vec::new();
+    async fn reader(self: &Arc<Self>) -> Result<(Reader, u64), Error> {
         let generation = {
             let namespace = self.starter.namespace();
             let mut state = self.state.lock();
@@ -140,12 +142,8 @@ impl Pool {
                 return Err(self.shared.unavailable(failure));
             }
             state.down = None;
-            while let Some(instance) = state.idle.pop() {
-                // After a purge by another host, also before the pool is renewed.
-                if Arc::ptr_eq(instance.namespace(), &namespace) {
-                    return Ok((instance, state.generation));
-                }
-                of_before.push(instance);
+            if let Some(reader) = state.idle.pop() {
+                return Ok((reader, state.generation));
             }
             state.generation
         };
@@ -160,7 +158,7 @@ impl Pool {
             return Err(Error::new(ErrorKind::ResourceExhausted, text));
         };
         match self.starter.reader(&self.component).await {
-            Ok(instance) => Ok((instance, generation)),
+            Ok(instance) => Ok((Reader::new(instance), generation)),
             Err(error) => {
                 let failure = error.into_failure();
                 let error = self.shared.unavailable(&failure);
@@ -170,10 +168,10 @@ impl Pool {
         }
     }
 
-    fn give_back(&self, instance: Instance, generation: u64) {
+    fn give_back(&self, reader: Reader, generation: u64) {
         let mut state = self.state.lock();
         if state.generation == generation {
-            state.idle.push(instance);
+            state.idle.push(reader);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use larder_model::storage::{
     self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted,
@@ -11,6 +12,7 @@ use larder_store::Namespace;
 use parking_lot::Mutex;
 
 use super::Plugin;
+use super::freshness::Request;
 use super::pool::Pool;
 use super::question::{self, Find, Question};
 use super::slot::WriterSlot;
@@ -23,13 +25,13 @@ pub(crate) enum Reads {
     Pool(Arc<Pool>),
 }
 
-/// A tenant's storage for one request. A query goes on asking instances of the component that it began with: where another has taken
-/// its place, neither a page nor a fragment's handle goes from the one to the other.
+/// A tenant's storage for one request. Its reads see what was acknowledged before it began, and what it has written. A query goes on asking
+/// instances of the component that it began with: where another has taken its place, neither a page nor a fragment's handle goes from the
+/// one to the other.
 pub(crate) struct Pinned {
     plugin: Arc<Plugin>,
     reads: Reads,
-    /// What all was read from: the tenant's when the request came, or when it was last found that it is another.
-    namespace: Mutex<Arc<dyn Namespace>>,
+    request: Request,
     /// For work in the background: the plugin does not count as used by it, so its tenant may be evicted and purged meanwhile.
     is_background: bool,
 }
@@ -41,18 +43,22 @@ impl Pinned {
         if is_background {
             plugin.background.fetch_add(1, Ordering::SeqCst);
         }
-        let namespace = Mutex::new(plugin.starter.namespace());
+        let request = Request::new(&plugin.shared.moments, Instant::now());
         Self {
             plugin,
             reads,
-            namespace,
+            request,
             is_background,
         }
     }
 
     async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer, storage::Error> {
         let slot = match &self.reads {
-            Reads::Pool(pool) => return pool.ask(question).await,
+            Reads::Pool(pool) => {
+                let moments = &self.plugin.shared.moments;
+                let since = self.request.since(moments, Instant::now());
+                return pool.ask(question, since).await;
+            }
             Reads::Writer(slot) => slot,
         };
         let Plugin { queue, starter, .. } = &*self.plugin;
@@ -73,7 +79,10 @@ impl Drop for Pinned {
 #[async_trait::async_trait]
 impl Storage for Pinned {
     async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
-        self.plugin.write(batch).await
+        let written = self.plugin.write(batch).await;
+        let moments = &self.plugin.shared.moments;
+        self.request.renew(moments, Instant::now());
+        written
     }
 
     async fn find(

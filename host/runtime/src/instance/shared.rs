@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tracing::{error, warn};
 
+use super::freshness::Moments;
 use super::observed::Observed;
 use super::suspects::Suspects;
 use crate::component::{Instancing, State};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) struck_out: Notify,
     pub(crate) suspects: Mutex<Suspects>,
     pub(crate) observed: Observed,
+    pub(crate) moments: Moments,
     ready: watch::Sender<bool>,
     reads: watch::Sender<bool>,
     writes: watch::Sender<bool>,
@@ -91,6 +93,7 @@ impl Shared {
             struck_out: Notify::new(),
             suspects: Mutex::default(),
             observed: Observed::default(),
+            moments: Moments::default(),
             ready: watch::Sender::new(false),
             reads: watch::Sender::new(false),
             writes: watch::Sender::new(false),

@@ -13,7 +13,7 @@ use tracing::{Instrument as _, info_span, warn};
 
 use super::keep::{self, NamespaceKeep};
 use crate::component::{Component, Instancing, PluginConfig};
-use crate::sandbox::contract::{Environment, Role};
+use crate::sandbox::contract::{Environment, Identity, Role};
 use crate::sandbox::guest::{Cause, Failure, Gauge, Instance, KvAccess};
 use crate::sandbox::refusal;
 
@@ -186,8 +186,12 @@ impl Starter {
         if let Some(keep) = keep {
             keep.claim(claim.epoch).await.map_err(OpenError::Kv)?;
         }
-        let kv = KvAccess::new(namespace, Some(claim));
-        self.start(component, kv, Role::Writer(&id)).await
+        let kv = KvAccess {
+            namespace,
+            claim: Some(claim.clone()),
+        };
+        let role = Role::Writer(Identity::from(&claim));
+        self.start(component, kv, role).await
     }
 
     /// A new instance from `component` that keeps up what another host has written, under this claim of its id.

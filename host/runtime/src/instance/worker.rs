@@ -286,11 +286,7 @@ impl Worker {
         let Ok(instance) = writer.instance().await else {
             return;
         };
-        let namespace = self.starter.namespace();
-        // A plugin with a limit must not drop data for what the host keeps beside it.
-        let stored_bytes = namespace.stored_bytes();
-        let stored_bytes = stored_bytes.saturating_sub(namespace.host_bytes());
-        let more = match instance.maintain(self.clock().now(), stored_bytes).await {
+        let more = match instance.maintain(self.clock().now()).await {
             Ok(Ok(more)) => more,
             Ok(Err(raised)) => {
                 let error = refusal::describe(&raised);

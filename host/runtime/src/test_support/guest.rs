@@ -9,18 +9,20 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve};
 
 /// Name, core parameters and results of each export.
-const EXPORTS: [(&str, &str, &str); 11] = [
+const EXPORTS: [(&str, &str, &str); 13] = [
     ("lifecycle", "describe", "(result i32)"),
     (
         "lifecycle",
         "open",
-        "(param i32 i32 i32 i64 i64 i32 i32) (result i32)",
+        "(param i32 i32 i32 i32 i64 i64 i32 i32) (result i32)",
     ),
-    ("lifecycle", "maintain", "(param i64 i64) (result i32)"),
+    ("lifecycle", "maintain", "(param i64 i64 i64) (result i32)"),
+    ("lifecycle", "retire", "(result i32)"),
     ("lifecycle", "statistics", "(result i32)"),
     ("lifecycle", "check", "(param i32 i32 i32) (result i32)"),
     ("lifecycle", "repair", "(param i64 i32 i32) (result i32)"),
     ("writer", "write", "(param i64 i32 i32) (result i32)"),
+    ("reader", "refresh", "(result i32)"),
     (
         "reader",
         "find",
@@ -34,6 +36,16 @@ const EXPORTS: [(&str, &str, &str); 11] = [
     ("reader", "services", "(result i32)"),
     ("reader", "operations", "(param i32 i32) (result i32)"),
 ];
+
+/// The type of an export in version 0.1.0, where it is another one; `None` for an export that it does not have.
+fn ty_in_0_1(function: &str, ty: &'static str) -> Option<&'static str> {
+    match function {
+        "open" => Some("(param i32 i32 i32 i64 i64 i32 i32) (result i32)"),
+        "maintain" => Some("(param i64 i64) (result i32)"),
+        "repair" | "retire" | "refresh" => None,
+        _ => Some(ty),
+    }
+}
 
 /// Address of an empty `ok` result.
 pub(crate) const OK: &str = "(i32.const 4096)";
@@ -154,23 +166,25 @@ impl Guest {
 
     /// As [`Guest::build`], for version 0.1.0 of the contract.
     pub(crate) fn build_for_0_1(&self) -> Vec<u8> {
-        let has = |function: &str| function != "repair";
-        let module = self.module(has).replace("@0.2.0", "@0.1.0");
+        let module = self.module(ty_in_0_1).replace("@0.2.0", "@0.1.0");
         of_world(include_str!("../../../../wit/0.1.0/storage.wit"), &module)
     }
 
     /// As [`Guest::build`], of the only world of `wit`.
     pub(crate) fn build_for(&self, wit: &str) -> Vec<u8> {
-        of_world(wit, &self.module(|_| true))
+        of_world(wit, &self.module(|_, ty| Some(ty)))
     }
 
-    fn module(&self, has: impl Fn(&str) -> bool) -> String {
+    fn module(&self, ty: impl Fn(&str, &'static str) -> Option<&'static str>) -> String {
         let Self { imports, more, .. } = self;
         let instancing = u8::from(self.replicated);
         let mut text = format!(
             "(module {imports} {MODULE} (data (i32.const 1040) \"\\0{instancing}\") {more}"
         );
-        for (interface, function, ty) in EXPORTS.into_iter().filter(|it| has(it.1)) {
+        for (interface, function, newest) in EXPORTS {
+            let Some(ty) = ty(function, newest) else {
+                continue;
+            };
             let body = self.bodies.get(function).map_or(OK, String::as_str);
             let name = format!("larder:storage/{interface}@0.2.0#{function}");
             writeln!(text, "(func (export \"{name}\") {ty} {body})").unwrap();

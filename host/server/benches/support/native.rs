@@ -7,6 +7,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use larder_model::storage::{
@@ -16,7 +17,7 @@ use larder_model::storage::{
 use larder_plugin as guest;
 use larder_plugin::bindings::exports::larder::storage::writer;
 use larder_plugin::testing::{Kv, with_kv};
-use larder_plugin::{Environment, Instancing, Plugin, Role, Setting};
+use larder_plugin::{Environment, Identity, Instancing, Plugin, Role, Setting, Sizes};
 use larder_store::{Driver, Namespace};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
@@ -34,6 +35,8 @@ pub(crate) struct Native<P> {
     writer: mpsc::Sender<Job<P>>,
     reader: mpsc::Sender<Job<P>>,
     namespace: Arc<dyn Namespace>,
+    /// Something was written since the reader was refreshed last.
+    has_written: AtomicBool,
 }
 
 /// The arguments of an opening.
@@ -58,8 +61,12 @@ impl<P: Plugin> Native<P> {
         let namespace = driver.open("default").await?;
         let id = driver.writer_id();
         let claim = namespace.claim(&id).await?;
+        let role = Role::Writer(Identity {
+            id,
+            number: claim.number,
+        });
         let kv = Driven::new(Arc::clone(&namespace), Some(claim));
-        let instance = Instance::<P>::open(opening, Role::Writer(id), kv)?;
+        let instance = Instance::<P>::open(opening, role, kv)?;
         let (writer, jobs) = mpsc::channel(QUEUE);
         let reader = if P::INSTANCING == Instancing::Replicated {
             let kv = Driven::new(Arc::clone(&namespace), None);
@@ -76,7 +83,24 @@ impl<P: Plugin> Native<P> {
             writer,
             reader,
             namespace,
+            has_written: AtomicBool::new(false),
         })
+    }
+
+    /// Asks the instance that reads. It is refreshed before, if something was written since the last time.
+    async fn read_by<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut P) -> Result<T, guest::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let is_replicated = P::INSTANCING == Instancing::Replicated;
+        let is_stale = is_replicated && self.has_written.swap(false, Ordering::SeqCst);
+        let fresh = move |plugin: &mut P| {
+            if is_stale {
+                plugin.refresh()?;
+            }
+            call(plugin)
+        };
+        self.ask(&self.reader, fresh).await
     }
 }
 
@@ -102,6 +126,7 @@ impl<P: Plugin> Storage for Native<P> {
         let batches = vec![moved(batch)];
         let written = self.ask(&self.writer, move |plugin| plugin.write(now(), batches));
         written.await?;
+        self.has_written.store(true, Ordering::SeqCst);
         if P::INSTANCING == Instancing::Exclusive {
             return Ok(());
         }
@@ -121,9 +146,7 @@ impl<P: Plugin> Storage for Native<P> {
             clauses: search.clauses.clone(),
         };
         let resume = resume.map(<[u8]>::to_vec);
-        let found = self.ask(&self.reader, move |plugin| {
-            plugin.find(&search, resume.as_deref(), limit)
-        });
+        let found = self.read_by(move |plugin| plugin.find(&search, resume.as_deref(), limit));
         let page = found.await?;
         let found = page.found.into_iter().map(|sighting| Sighting {
             trace_id: TraceId(sighting.trace_id.into()),
@@ -155,9 +178,8 @@ impl<P: Plugin> Storage for Native<P> {
             Part::Otlp => guest::Part::Otlp,
         };
         let resume = resume.map(<[u8]>::to_vec);
-        let read = self.ask(&self.reader, move |plugin| {
-            plugin.read(&wanted, part, resume.as_deref(), max_bytes)
-        });
+        let read =
+            self.read_by(move |plugin| plugin.read(&wanted, part, resume.as_deref(), max_bytes));
         let page = read.await?;
         let pieces = page.pieces.into_iter().map(|piece| Piece {
             trace_id: TraceId(piece.trace_id.into()),
@@ -172,12 +194,12 @@ impl<P: Plugin> Storage for Native<P> {
     }
 
     async fn services(&self) -> Result<Vec<String>, Error> {
-        self.ask(&self.reader, P::services).await
+        self.read_by(P::services).await
     }
 
     async fn operations(&self, service: &str) -> Result<Vec<Operation>, Error> {
         let service = service.to_owned();
-        let operations = self.ask(&self.reader, move |plugin| plugin.operations(&service));
+        let operations = self.read_by(move |plugin| plugin.operations(&service));
         let operations = operations.await?.into_iter();
         Ok(operations
             .map(|operation| Operation {
@@ -238,7 +260,8 @@ impl<P: Plugin> Instance<P> {
                 },
                 () = sleep_until(maintain_at.into()) => {
                     let bytes = namespace.stored_bytes();
-                    let more = self.call(|plugin| plugin.maintain(now(), bytes));
+                    let sizes = Sizes { tenant: bytes, own: bytes };
+                    let more = self.call(|plugin| plugin.maintain(now(), sizes));
                     let more = more.unwrap_or_else(|error| panic!("upkeep failed: {error:?}"));
                     maintain_at = Instant::now();
                     if !more {

@@ -23,7 +23,7 @@ use larder_oracle::corpus::{Corpus, operation_name, service_name};
 use larder_plugin::kv::{Key, Object};
 use larder_plugin::terms::{self, Level};
 use larder_plugin::testing::{batch, environment, kv};
-use larder_plugin::{Part, Plugin, Role, Search, TraceId, Wanted};
+use larder_plugin::{Part, Plugin, Role, Search, Sizes, TraceId, Wanted};
 
 fn main() {
     let mut arguments = std::env::args()
@@ -49,7 +49,7 @@ fn main() {
         writing += start.elapsed();
         loop {
             let start = Instant::now();
-            let more = plugin.maintain(spans, 0).unwrap();
+            let more = plugin.maintain(spans, Sizes::default()).unwrap();
             let took = start.elapsed();
             maintenance += took;
             longest = longest.max(took);

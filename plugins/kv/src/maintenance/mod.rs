@@ -3,7 +3,7 @@
 mod merging;
 
 use larder_plugin::kv::{self, Change, Entry as KvEntry};
-use larder_plugin::{Error, Timestamp};
+use larder_plugin::{Error, Sizes, Timestamp};
 
 use crate::engine::Engine;
 use crate::entry::Entry;
@@ -63,11 +63,11 @@ pub(crate) fn put_sealed(manifest: &mut Manifest, entries: &[&Entry], sealed: &S
 
 impl Engine {
     /// Runs one step; returns true if there is more to do.
-    pub(crate) fn maintain(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
+    pub(crate) fn maintain(&mut self, now: Timestamp, sizes: Sizes) -> Result<bool, Error> {
         if self.writing.is_none() {
             return Ok(false);
         }
-        self.counts.bytes = stored_bytes;
+        self.counts.bytes = sizes.tenant;
         self.follow()?;
         if let Some(area) = self.garbage.last() {
             if let Some(own) = self.views.first() {
@@ -82,14 +82,34 @@ impl Engine {
                 let buckets = own.manifest.buckets.iter().map(|it| it.bytes);
                 let written: u64 = entries.chain(buckets).sum();
                 if written >= TELLING_BYTES {
-                    let ratio = u128::from(stored_bytes) * 256 / u128::from(written);
+                    let ratio = u128::from(sizes.own) * 256 / u128::from(written);
                     let ratio = u64::try_from(ratio).unwrap_or(u64::MAX);
                     writing.ratio = ratio.clamp(RATIOS.0, RATIOS.1);
                 }
             }
             writing.close_bucket(&self.limits, now);
         }
-        Ok(self.expire(now, stored_bytes)? || self.seal()? || self.merge()?)
+        Ok(self.expire(now, sizes)? || self.seal()? || self.merge()?)
+    }
+
+    /// Returns true if nothing that is stored is this writer's any more.
+    pub(crate) fn retire(&mut self) -> Result<bool, Error> {
+        if self.writing.as_ref().is_some_and(|it| it.stale) {
+            self.recover()?;
+        }
+        let (Some(own), Some(writing)) = (self.views.first(), &mut self.writing) else {
+            return Ok(false);
+        };
+        let is_empty =
+            own.manifest.buckets.is_empty() && own.entries.is_empty() && own.lost.is_empty();
+        if !is_empty || self.merge.is_some() {
+            return Ok(false);
+        }
+        // What a refused write has put belongs to nothing, once the bucket is closed.
+        writing.bucket = None;
+        writing.entries = writing.numbers.next();
+        self.find_garbage()?;
+        Ok(self.garbage.is_empty())
     }
 
     pub(super) fn is_current(&self, bucket: u64) -> bool {
@@ -98,14 +118,12 @@ impl Engine {
     }
 
     /// Drops the oldest bucket if it is too old, or if too much is stored.
-    fn expire(&mut self, now: Timestamp, stored_bytes: u64) -> Result<bool, Error> {
+    fn expire(&mut self, now: Timestamp, sizes: Sizes) -> Result<bool, Error> {
         let Some(own) = self.views.first() else {
             return Ok(false);
         };
-        let over = self
-            .limits
-            .max_bytes
-            .is_some_and(|most| stored_bytes > most);
+        let most = self.limits.max_bytes;
+        let over = most.is_some_and(|most| sizes.tenant > most);
         let Some(oldest) = own.manifest.buckets.first() else {
             if over
                 && !own.entries.is_empty()

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use larder_plugin::testing::{batch, environment, fragment, kv};
+use larder_plugin::testing::{batch, environment, fragment, kv, writer};
 use larder_plugin::{Environment, Part, Role, Search, SpanKind, Wanted};
 
 use crate::engine::Engine;
@@ -37,7 +37,7 @@ fn read_all(engine: &mut Engine) -> usize {
 }
 
 fn rest(engine: &mut Engine, now: u64) {
-    while engine.maintain(now, kv::stored_bytes()).unwrap() {}
+    while engine.maintain(now, kv::sizes()).unwrap() {}
 }
 
 /// Returns the number of items in each in-memory collection of an instance.
@@ -114,10 +114,10 @@ fn run(damaged: bool) {
             continue;
         }
         for engine in [&mut writer, &mut reader] {
+            engine.follow().unwrap();
             if !damaged {
                 assert!(read_all(engine) >= 50);
             }
-            engine.follow().unwrap();
             assert_known(engine);
         }
         let now: Vec<usize> = held(&writer).into_iter().chain(held(&reader)).collect();
@@ -144,4 +144,59 @@ fn dropped_buckets_leave_nothing_in_memory() {
 #[test]
 fn dropped_damaged_segments_leave_nothing_in_memory() {
     run(true);
+}
+
+/// The reader still has views and values of the time before the writer's data was dropped.
+#[test]
+fn a_retired_writer_leaves_nothing_in_memory() {
+    kv::reset();
+    let as_writer = |id: &str| {
+        kv::act_as(id);
+        let environment = Environment {
+            role: writer(id),
+            ..environment(&[("retention", "240s")])
+        };
+        Engine::open(&environment, small()).unwrap()
+    };
+    let write = |engine: &mut Engine, n: u64| {
+        let built = fragment(n.into())
+            .operation(&format!("service-{n}"), "name", SpanKind::Server)
+            .digest(vec![1; 150])
+            .otlp(vec![2; 300]);
+        engine.write(n, &[batch([built])]).unwrap();
+    };
+    let (mut gone, mut other) = (as_writer("gone"), as_writer("other"));
+    kv::act_as("gone");
+    for n in 0..9 {
+        write(&mut gone, n);
+        if n == 5 {
+            rest(&mut gone, n);
+        }
+    }
+    let as_reader = Environment {
+        role: Role::Reader,
+        ..environment(&[])
+    };
+    let mut reader = Engine::open(&as_reader, small()).unwrap();
+    assert_eq!(read_all(&mut reader), 9);
+    assert!(!reader.store.areas().is_empty());
+    assert!(!gone.retire().unwrap());
+    let late = 300 * SECOND;
+    assert!(!gone.retire().unwrap());
+    rest(&mut gone, late);
+    assert!(gone.retire().unwrap());
+    kv::retire("gone");
+    kv::act_as("other");
+    other.follow().unwrap();
+    write(&mut other, 10);
+    reader.follow().unwrap();
+    let ids = |engine: &Engine| -> Vec<String> {
+        let views = engine.views.iter();
+        views.map(|it| it.writer.id.to_string()).collect()
+    };
+    assert_eq!(ids(&reader), ["other"]);
+    assert_eq!(ids(&other), ["other"]);
+    assert_eq!(reader.store.areas().len(), 0);
+    assert_eq!(read_all(&mut reader), 1);
+    assert_eq!(names::services(&mut reader).unwrap(), ["service-10"]);
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use larder_plugin::testing::random::term;
 use larder_plugin::testing::{batch, environment, fragment, kv};
-use larder_plugin::{Error, Part, Search, TimeRange, TraceId, Wanted};
+use larder_plugin::{Error, Part, Search, Sizes, TimeRange, TraceId, Wanted};
 
 use crate::engine::Engine;
 use crate::find;
@@ -44,7 +44,7 @@ fn groups() {
                 .otlp([vec![9; 50], n.to_be_bytes().to_vec()].concat())
         });
         writer.write(1, &[batch(fragments)]).unwrap();
-        while writer.maintain(1, 0).unwrap() {}
+        while writer.maintain(1, Sizes::default()).unwrap() {}
     }
 }
 
@@ -127,7 +127,7 @@ fn pages_of_the_spans_of_one_trace_look_it_up_once() {
         let one = fragment(1).otlp([vec![9; 200], n.to_be_bytes().to_vec()].concat());
         let other = fragment(2).otlp(vec![9; 200]);
         writer.write(1, &[batch([one, other])]).unwrap();
-        while writer.maintain(1, 0).unwrap() {}
+        while writer.maintain(1, Sizes::default()).unwrap() {}
     }
     with_reads(|reads| {
         let mut engine = reader_with(0);

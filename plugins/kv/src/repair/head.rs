@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use larder_plugin::kv::{self, Change};
 use larder_plugin::{Error, Part, Timestamp};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::report::Report;
 use super::{WriterRepair, each_value, load, names};
@@ -21,7 +22,7 @@ use crate::seal::{self, Seal};
 use crate::segment::{Header, Segment};
 use crate::store::Writer;
 use crate::table::Table;
-use crate::view::{View, writer_number};
+use crate::view::View;
 
 /// A segment that was found without a manifest.
 struct Found {
@@ -177,7 +178,7 @@ fn find_manifest(
     let unsealed = entries.first().map_or(u64::MAX, |it| it.head.first);
     let mut manifest = Manifest {
         epoch: stamp.map_or(0, |it| it.epoch),
-        writer: writer_number(&writer.id),
+        writer: usual_number(&writer.id),
         ..Manifest::default()
     };
     let mut end = 0;
@@ -213,6 +214,12 @@ fn find_manifest(
         manifest.sealed = stamp.next;
     }
     Ok(manifest)
+}
+
+/// Returns the number that a host which is alone gives a writer. Hosts that share a store give others, which are lost with the manifest.
+fn usual_number(id: &str) -> u16 {
+    let [low, high, ..] = xxh3_64(id.as_bytes()).to_le_bytes();
+    u16::from_le_bytes([low, high])
 }
 
 /// Reports fragments that nothing was found of. Those before the first may have been dropped by retention.

@@ -4,8 +4,8 @@
 
 use larder_kv::{Kv, Shape};
 use larder_plugin::testing::random::term;
-use larder_plugin::testing::{Stored, batch, environment, fragment, kv};
-use larder_plugin::{Environment, Plugin as _, Role, SpanKind};
+use larder_plugin::testing::{Stored, batch, environment, fragment, kv, writer};
+use larder_plugin::{Environment, Plugin as _, Role, Sizes, SpanKind};
 use proptest::prelude::*;
 
 /// The number of fragments of [`store`], two of each trace.
@@ -24,7 +24,7 @@ pub(crate) const WRITERS: [&str; 2] = ["a", "b"];
 /// Returns the role of an instance.
 pub(crate) fn role_of(instance: usize) -> Role {
     match WRITERS.get(instance) {
-        Some(id) => Role::Writer((*id).to_owned()),
+        Some(id) => writer(id),
         None => Role::Reader,
     }
 }
@@ -49,7 +49,7 @@ pub(crate) fn store() -> Stored {
         stored.push(fragment.clone());
         plugin.write(1, vec![batch([fragment])]).unwrap();
         if n < TRACES - 5 {
-            while plugin.maintain(1, 0).unwrap() {}
+            while plugin.maintain(1, Sizes::default()).unwrap() {}
         }
     }
     stored

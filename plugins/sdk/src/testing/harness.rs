@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fragment::{FragmentBuilder, batch};
 use super::stored::Stored;
 use crate::{
-    Counts, Error, Operation, Part, Piece, Plugin, Search, Sighting, Timestamp, TraceId, Wanted,
+    Counts, Error, Instancing, Operation, Part, Piece, Plugin, Search, Sighting, Timestamp,
+    TraceId, Wanted,
 };
 
 /// More pages than any test reads: a plugin that never ends fails instead of hanging.
@@ -67,6 +68,13 @@ impl<P: Plugin> Harness<P> {
     /// Returns the plugin.
     pub fn plugin(&mut self) -> &mut P {
         &mut self.plugin
+    }
+
+    /// Begins a query, as the host does: an instance of several looks for what the others have written.
+    fn begin_query(&mut self) {
+        if P::INSTANCING == Instancing::Replicated {
+            assert_eq!(self.plugin.refresh(), Ok(()), "`refresh`");
+        }
     }
 
     /// Returns its expected contents.
@@ -144,6 +152,7 @@ impl<P: Plugin> Harness<P> {
 
     /// Removes the fragments at the end of each trace that the plugin has dropped. [`Harness::check_traces`] compares those that it keeps.
     fn remove_dropped(&mut self) {
+        self.begin_query();
         for id in self.stored.traces() {
             let kept = self.read(&Wanted::Traces(vec![id]), Part::Otlp, u32::MAX);
             let kept = kept.len();
@@ -168,6 +177,7 @@ impl<P: Plugin> Harness<P> {
         mut limit: impl FnMut() -> u32,
         mut between: impl FnMut(&mut Self),
     ) -> Vec<Sighting> {
+        self.begin_query();
         let due = Coverage::new(&self.stored, search);
         let mut covered = BTreeMap::new();
         let mut all = Vec::new();
@@ -224,7 +234,7 @@ impl<P: Plugin> Harness<P> {
         }
     }
 
-    /// Returns all pieces, page by page, and checks each page.
+    /// Returns all pieces, page by page, and checks each page. A part of a query: the plugin is not refreshed.
     pub fn read(&mut self, wanted: &Wanted, part: Part, max_bytes: u32) -> Vec<Piece> {
         let mut all = Vec::new();
         let mut resume: Option<Vec<u8>> = None;
@@ -252,6 +262,7 @@ impl<P: Plugin> Harness<P> {
 
     /// Reads both parts of these traces and asserts that they are as written.
     pub fn check_traces(&mut self, ids: &[TraceId], max_bytes: u32) {
+        self.begin_query();
         let wanted = Wanted::Traces(ids.to_vec());
         let otlp = self.read(&wanted, Part::Otlp, max_bytes);
         let found: Vec<_> = otlp.iter().map(|it| (it.trace_id, &it.bytes)).collect();
@@ -288,6 +299,7 @@ impl<P: Plugin> Harness<P> {
 
     /// Asserts that services and operations are those of the stored fragments.
     pub fn check_operations(&mut self) {
+        self.begin_query();
         let due = self.stored.operations();
         let services: BTreeSet<String> = due.iter().map(|it| it.service.clone()).collect();
         let mut found = self.plugin.services().unwrap_or_default();

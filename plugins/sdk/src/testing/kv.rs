@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::faults::{Faults, Share};
+use crate::Sizes;
 use crate::kv::{Change, Direction, Entry, Error, Key, Object, Page, Range};
 
 pub use super::faults::Fault;
@@ -15,12 +18,14 @@ const MAX_COMMIT_BYTES: usize = 256 << 10;
 struct Model {
     partitions: BTreeMap<String, BTreeMap<Vec<u8>, Value>>,
     reclaimed: BTreeSet<String>,
+    /// The writer that first wrote to each partition.
+    owners: BTreeMap<String, String>,
     /// The writer id of the instance that is called.
     writer: String,
     writers: BTreeSet<String>,
     /// Values whose checksum the host finds wrong.
     unreadable: BTreeSet<(String, Vec<u8>)>,
-    /// The instance that is called may delete objects.
+    /// The instance that is called may delete objects, and write to the partitions of others.
     repairs: bool,
     faults: Faults,
 }
@@ -45,7 +50,7 @@ pub fn act_as(writer: &str) {
     MODEL.with_borrow_mut(|model| writer.clone_into(&mut model.writer));
 }
 
-/// Calls with an instance that repairs: it may delete objects.
+/// Calls with an instance that repairs: it may delete objects, and write to any writer's partitions.
 pub fn as_repairer<R>(call: impl FnOnce() -> R) -> R {
     MODEL.with_borrow_mut(|model| model.repairs = true);
     let done = call();
@@ -88,12 +93,28 @@ pub fn keys() -> Vec<Key> {
 
 /// Returns the bytes of all partitions that have not been reclaimed. The model does not compress.
 pub fn stored_bytes() -> u64 {
-    MODEL.with_borrow(|model| {
-        let entries = model.kept().flat_map(|(_, entries)| entries);
-        entries
-            .map(|(sort, value)| (sort.len() + value.bytes.len()) as u64)
-            .sum()
+    MODEL.with_borrow(|model| model.bytes(|_| true))
+}
+
+/// Returns what a step of maintenance is told: the bytes of all partitions, and of those of the writer that is called.
+pub fn sizes() -> Sizes {
+    MODEL.with_borrow(|model| Sizes {
+        tenant: model.bytes(|_| true),
+        own: model.bytes(|partition| model.owners.get(partition) == Some(&model.writer)),
     })
+}
+
+/// Returns the number that a host which is alone gives its writer.
+pub fn number_of(writer: &str) -> u16 {
+    let [low, high, ..] = xxh3_64(writer.as_bytes()).to_le_bytes();
+    u16::from_le_bytes([low, high]).max(1)
+}
+
+/// Takes a writer id out of [`writers`], as a host does once the plugin lets it.
+pub fn retire(writer: &str) {
+    MODEL.with_borrow_mut(|model| {
+        model.writers.remove(writer);
+    });
 }
 
 /// Changes stored bytes without the plugin's knowledge; an empty value counts as lost.
@@ -299,6 +320,7 @@ impl Default for Model {
         Self {
             partitions: BTreeMap::new(),
             reclaimed: BTreeSet::new(),
+            owners: BTreeMap::new(),
             writer: "test".to_owned(),
             writers: BTreeSet::new(),
             unreadable: BTreeSet::new(),
@@ -313,6 +335,14 @@ impl Model {
     fn kept(&self) -> impl Iterator<Item = (&String, &BTreeMap<Vec<u8>, Value>)> {
         let partitions = self.partitions.iter();
         partitions.filter(|(name, _)| !self.reclaimed.contains(*name))
+    }
+
+    /// Returns the bytes of the partitions that have not been reclaimed and for whose names `counts` is true.
+    fn bytes(&self, counts: impl Fn(&str) -> bool) -> u64 {
+        let kept = self.kept().filter(|(name, _)| counts(name));
+        let entries = kept.flat_map(|(_, entries)| entries);
+        let sizes = entries.map(|(sort, value)| (sort.len() + value.bytes.len()) as u64);
+        sizes.sum()
     }
 
     fn check_readable(&self, partition: &str, sort: &[u8]) -> Result<(), Error> {
@@ -335,6 +365,15 @@ impl Model {
             return Err(Error::Other(format!(
                 "partition `{partition}` was reclaimed"
             )));
+        }
+        if !self.repairs {
+            let owners = self.owners.entry(partition.to_owned());
+            let owner = owners.or_insert_with(|| self.writer.clone());
+            if *owner != self.writer {
+                return Err(Error::Other(format!(
+                    "partition `{partition}` is of the writer `{owner}`"
+                )));
+            }
         }
         Ok(self.partitions.entry(partition.to_owned()).or_default())
     }

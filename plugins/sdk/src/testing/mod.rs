@@ -27,7 +27,7 @@ pub use harness::Harness;
 pub use stored::{Stored, StoredFragment};
 
 use crate::log::Level;
-use crate::{Environment, Role, Setting};
+use crate::{Environment, Identity, Role, Setting};
 
 thread_local! {
     static LOG: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
@@ -43,10 +43,18 @@ pub fn logged() -> Vec<(Level, String)> {
     LOG.take()
 }
 
-/// Returns a writer's environment of 1 GiB with these settings.
+/// Returns the role of a writer of this id, with the number that a host which is alone gives it.
+pub fn writer(id: &str) -> Role {
+    Role::Writer(Identity {
+        id: id.to_owned(),
+        number: kv::number_of(id),
+    })
+}
+
+/// Returns the environment of the writer `test`, of 1 GiB with these settings.
 pub fn environment(settings: &[(&str, &str)]) -> Environment {
     Environment {
-        role: Role::Writer("test".to_owned()),
+        role: writer("test"),
         memory_limit: 1 << 30,
         seed: 0x5eed,
         settings: settings

@@ -65,7 +65,7 @@ pub fn step_of_many_terms() -> impl Strategy<Value = Step> {
 /// Runs up to this many steps of maintenance, and stops when there is nothing left to do.
 pub fn maintain<P: Plugin>(harness: &mut Harness<P>, steps: u32) {
     for _ in 0..steps {
-        let more = harness.plugin().maintain(1000, kv::stored_bytes());
+        let more = harness.plugin().maintain(1000, kv::sizes());
         assert!(more.is_ok(), "upkeep failed: {more:?}");
         if more == Ok(false) {
             break;

@@ -28,7 +28,7 @@ mod failures;
 mod kv_backed;
 mod observed;
 mod reading;
-mod shared;
+mod refreshing;
 mod startup;
 mod turns;
 mod versions;

@@ -9,6 +9,7 @@ mod typecheck;
 mod v0_1;
 mod v0_2;
 
+use larder_store::Claim;
 use serde::{Serialize, Serializer};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
@@ -74,11 +75,37 @@ pub(crate) struct Environment<'a> {
 /// The contract's `lifecycle.role`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Role<'a> {
-    /// With the writer's id.
-    Writer(&'a str),
+    Writer(Identity<'a>),
     Reader,
     /// From 0.2.0 on.
     Repairer,
+}
+
+/// The contract's `lifecycle.identity`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity<'a> {
+    pub(crate) id: &'a str,
+    /// From 0.2.0 on.
+    pub(crate) number: u16,
+}
+
+/// The contract's `lifecycle.sizes`, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) tenant: u64,
+    /// From 0.2.0 on.
+    pub(crate) own: u64,
+}
+
+// === impl Identity ===
+
+impl<'a> From<&'a Claim> for Identity<'a> {
+    fn from(claim: &'a Claim) -> Self {
+        Self {
+            id: &claim.writer,
+            number: claim.number,
+        }
+    }
 }
 
 // === impl ContractVersion ===

@@ -30,13 +30,13 @@ use self::bindings::exports::larder::storage::{lifecycle, reader, writer};
 use self::bindings::larder::storage::{kv, log, types};
 use super::shared::{self, calls, conversions, kv_functions, log_functions, signatures};
 use super::typecheck::{Check, ExportTypes};
-use super::{Environment, GuestError, Info, NO_REPAIR, Role};
+use super::{Environment, GuestError, Info, NO_REPAIR, Role, Sizes};
 use crate::sandbox::guest::GuestState;
 
 pub(crate) use self::bindings::{Plugin, PluginPre};
 
 impl Plugin {
-    calls! { describe, open, maintain, statistics, check, write, find, read, services, operations }
+    calls! { describe, open, statistics, check, write, find, read, services, operations }
 }
 
 impl types::Host for GuestState {}
@@ -61,7 +61,7 @@ conversions! {
 impl<'a> From<Role<'a>> for lifecycle::Role<'a> {
     fn from(role: Role<'a>) -> Self {
         match role {
-            Role::Writer(id) => Self::Writer(id),
+            Role::Writer(identity) => Self::Writer(identity.id),
             // A plugin of this version is not asked to repair.
             Role::Reader | Role::Repairer => Self::Reader,
         }
@@ -95,6 +95,35 @@ impl From<reader::Piece> for storage::Piece {
 }
 
 impl Plugin {
+    pub(crate) async fn maintain(
+        &self,
+        store: &mut Store<GuestState>,
+        now: u64,
+        sizes: Sizes,
+    ) -> wasmtime::Result<Result<bool, GuestError>> {
+        let guest = self.larder_storage_lifecycle();
+        let called = guest.call_maintain(store, now, sizes.tenant).await?;
+        Ok(shared::answer(called))
+    }
+
+    /// This version has no `refresh`: each of its calls looks for what others have written.
+    #[expect(clippy::unused_self, reason = "as of every version")]
+    pub(crate) fn refresh(
+        &self,
+        _: &mut Store<GuestState>,
+    ) -> impl Future<Output = wasmtime::Result<Result<(), GuestError>>> + use<> {
+        std::future::ready(Ok(Ok(())))
+    }
+
+    /// This version has no `retire`, so its writers stay.
+    #[expect(clippy::unused_self, reason = "as of every version")]
+    pub(crate) fn retire(
+        &self,
+        _: &mut Store<GuestState>,
+    ) -> impl Future<Output = wasmtime::Result<Result<bool, GuestError>>> + use<> {
+        std::future::ready(Ok(Ok(false)))
+    }
+
     /// This version has no `repair`, and [`ContractVersion::check_repair`](super::ContractVersion::check_repair) says so before.
     #[expect(clippy::unused_self, reason = "as of every version")]
     pub(crate) fn repair(
@@ -109,5 +138,9 @@ impl Plugin {
 
 /// Checks the type of each function that the host calls.
 pub(super) fn check_exports(exports: &ExportTypes<'_>) -> Vec<Check> {
-    signatures! { exports: describe, open, maintain, statistics, check, write, find, read, services, operations }
+    let mut checks = signatures! { exports: describe, open, statistics, check, write, find, read, services, operations };
+    checks.push(
+        exports.function::<(u64, u64), (Result<bool, types::Error>,)>("lifecycle", "maintain"),
+    );
+    checks
 }

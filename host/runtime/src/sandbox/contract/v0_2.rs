@@ -30,13 +30,42 @@ use self::bindings::exports::larder::storage::{lifecycle, reader, writer};
 use self::bindings::larder::storage::{kv, log, types};
 use super::shared::{self, calls, conversions, kv_functions, log_functions, signatures};
 use super::typecheck::{Check, ExportTypes};
-use super::{Environment, GuestError, Info, Role};
+use super::{Environment, GuestError, Info, Role, Sizes};
 use crate::sandbox::guest::GuestState;
 
 pub(crate) use self::bindings::{Plugin, PluginPre};
 
 impl Plugin {
-    calls! { describe, open, maintain, statistics, check, repair, write, find, read, services, operations }
+    calls! { describe, open, statistics, check, repair, write, find, read, services, operations }
+
+    pub(crate) async fn maintain(
+        &self,
+        store: &mut Store<GuestState>,
+        now: u64,
+        sizes: Sizes,
+    ) -> wasmtime::Result<Result<bool, GuestError>> {
+        let Sizes { tenant, own } = sizes;
+        let guest = self.larder_storage_lifecycle();
+        let sizes = lifecycle::Sizes { tenant, own };
+        let called = guest.call_maintain(store, now, sizes).await?;
+        Ok(shared::answer(called))
+    }
+
+    pub(crate) async fn retire(
+        &self,
+        store: &mut Store<GuestState>,
+    ) -> wasmtime::Result<Result<bool, GuestError>> {
+        let called = self.larder_storage_lifecycle().call_retire(store).await?;
+        Ok(shared::answer(called))
+    }
+
+    pub(crate) async fn refresh(
+        &self,
+        store: &mut Store<GuestState>,
+    ) -> wasmtime::Result<Result<(), GuestError>> {
+        let called = self.larder_storage_reader().call_refresh(store).await?;
+        Ok(shared::answer(called))
+    }
 }
 
 impl types::Host for GuestState {}
@@ -61,7 +90,10 @@ conversions! {
 impl<'a> From<Role<'a>> for lifecycle::Role<'a> {
     fn from(role: Role<'a>) -> Self {
         match role {
-            Role::Writer(id) => Self::Writer(id),
+            Role::Writer(identity) => Self::Writer(lifecycle::Identity {
+                id: identity.id,
+                number: identity.number,
+            }),
             Role::Reader => Self::Reader,
             Role::Repairer => Self::Repairer,
         }
@@ -96,5 +128,14 @@ impl From<reader::Piece> for storage::Piece {
 
 /// Checks the type of each function that the host calls.
 pub(super) fn check_exports(exports: &ExportTypes<'_>) -> Vec<Check> {
-    signatures! { exports: describe, open, maintain, statistics, check, repair, write, find, read, services, operations }
+    let mut checks = signatures! { exports: describe, open, statistics, check, repair, write, find, read, services, operations };
+    checks.extend([
+        exports.function::<(u64, lifecycle::Sizes), (Result<bool, types::Error>,)>(
+            "lifecycle",
+            "maintain",
+        ),
+        exports.function::<(), (Result<bool, types::Error>,)>("lifecycle", "retire"),
+        exports.function::<(), (Result<(), types::Error>,)>("reader", "refresh"),
+    ]);
+    checks
 }

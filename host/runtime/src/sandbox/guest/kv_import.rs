@@ -7,6 +7,7 @@ use larder_store::{
 };
 
 use super::state::KvAccess;
+use crate::sandbox::contract::Sizes;
 
 const MAX_PARTITION_BYTES: usize = 256;
 const MAX_SORT_BYTES: usize = 1024;
@@ -90,6 +91,18 @@ impl KvAccess {
             self.is_fenced.store(true, Ordering::Relaxed);
         }
         written
+    }
+
+    /// What the tenant and the writer of this instance take up. A plugin with a limit must not drop data for what the host keeps beside it.
+    pub(super) fn sizes(&self) -> Sizes {
+        let namespace = &self.namespace;
+        let own = |claim: &Claim| namespace.writer_bytes(&claim.writer);
+        Sizes {
+            tenant: namespace
+                .stored_bytes()
+                .saturating_sub(namespace.host_bytes()),
+            own: self.claim.as_ref().map_or(0, own),
+        }
     }
 
     /// The ids of all writers but the host's own.

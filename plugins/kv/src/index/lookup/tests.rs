@@ -56,7 +56,7 @@ fn write(numbers: Range<u64>) {
             .terms([SERVICE, VALUE + n, 2 + n % 2].map(term))
     });
     writer.write(1, vec![batch(fragments)]).unwrap();
-    while writer.maintain(1, kv::stored_bytes()).unwrap() {}
+    while writer.maintain(1, kv::sizes()).unwrap() {}
 }
 
 /// Writes one segment.

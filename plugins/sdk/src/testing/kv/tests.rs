@@ -116,3 +116,17 @@ fn limits_of_size_hold() {
     let larger = object("p", "b", &"x".repeat(MAX_OBJECT_BYTES + 1));
     assert!(matches!(put(&[larger]), Err(Error::TooLarge(_))));
 }
+
+#[test]
+fn a_partition_is_of_the_writer_that_wrote_to_it_first() {
+    let put = |value: &str| [Change::Put(entry("a", value))];
+    commit("p", &put("12")).unwrap();
+    act_as("other");
+    assert!(matches!(commit("p", &put("3")), Err(Error::Other(_))));
+    commit("q", &put("4")).unwrap();
+    assert_eq!(sizes(), Sizes { tenant: 5, own: 2 });
+    as_repairer(|| commit("p", &put("5"))).unwrap();
+    assert_eq!(sizes(), Sizes { tenant: 4, own: 2 });
+    retire("test");
+    assert_eq!(writers().unwrap(), ["other"]);
+}

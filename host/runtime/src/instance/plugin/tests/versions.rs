@@ -185,3 +185,53 @@ async fn each_count_and_kind_is_understood() {
         assert!(operations.iter().all(|it| it.name == "guest"));
     }
 }
+
+#[tokio::test]
+async fn a_writer_is_told_its_number() {
+    let open = "(if (i32.and (i32.eqz (local.get 0)) (i32.eqz (local.get 3))) (then (unreachable)))
+        (i32.const 4096)";
+    let guest = Guest::new().with("open", open);
+    try_open(&guest.build(), limits()).await.unwrap();
+}
+
+/// The counters show the sizes: of the tenant as traces, of the writer as spans.
+#[tokio::test]
+async fn upkeep_is_told_the_sizes() {
+    const STATISTICS: &str = "(i64.store (i32.const 7200) (global.get $tenant))
+        (i64.store (i32.const 7208) (global.get $own)) (i32.const 7200)";
+    let guest = replicated()
+        .and("(global $tenant (mut i64) (i64.const 0)) (global $own (mut i64) (i64.const 0))")
+        .with("statistics", STATISTICS);
+    let tenant = "(global.set $tenant (local.get 1))";
+    let older = guest.with("maintain", &format!("{tenant} (i32.const 4096)"));
+    let before = older.build_for_0_1();
+    let both = format!("{tenant} (global.set $own (local.get 2)) (i32.const 4096)");
+    let now = older.with("maintain", &both).build();
+    for (component, is_told_its_own) in [(before, false), (now, true)] {
+        let limits = Limits {
+            maintain_every: Duration::from_millis(1),
+            ..limits()
+        };
+        let Opened { tenant, .. } = try_open(&component, limits).await.unwrap();
+        tenant.write(batch(1, b"spans")).await.unwrap();
+        while tenant.status().statistics.traces == 0 {
+            tokio::task::yield_now().await;
+        }
+        let told = tenant.status().statistics;
+        assert_eq!(told.traces, tenant.stored_bytes());
+        assert_eq!(told.spans, if is_told_its_own { told.traces } else { 0 });
+    }
+}
+
+#[tokio::test]
+async fn a_writer_may_be_retired_if_it_says_so() {
+    let yes = "(i32.store8 (i32.const 7172) (i32.const 1)) (i32.const 7168)";
+    for (retire, says) in [(yes, true), ("(i32.const 4096)", false)] {
+        for tenant in open_each(replicated().with("retire", retire)).await {
+            let component = tenant.starter.component();
+            let mut writer = tenant.starter.writer(&component).await.unwrap();
+            let is_asked = tenant.status().contract == ContractVersion::V0_2;
+            assert_eq!(writer.retire().await.unwrap(), Ok(says && is_asked));
+        }
+    }
+}

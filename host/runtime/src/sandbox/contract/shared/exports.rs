@@ -32,18 +32,6 @@ macro_rules! calls {
             Ok(shared::answer(called))
         }
     };
-    (maintain) => {
-        pub(crate) async fn maintain(
-            &self,
-            store: &mut Store<GuestState>,
-            now: u64,
-            stored_bytes: u64,
-        ) -> wasmtime::Result<Result<bool, GuestError>> {
-            let guest = self.larder_storage_lifecycle();
-            let called = guest.call_maintain(store, now, stored_bytes).await?;
-            Ok(shared::answer(called))
-        }
-    };
     (statistics) => {
         pub(crate) async fn statistics(
             &self,
@@ -191,9 +179,6 @@ macro_rules! signatures {
         $exports.function::<(lifecycle::Environment<'static>,), (Result<(), types::Error>,)>(
             "lifecycle", "open",
         )
-    };
-    (@ $exports:ident maintain) => {
-        $exports.function::<(u64, u64), (Result<bool, types::Error>,)>("lifecycle", "maintain")
     };
     (@ $exports:ident statistics) => {
         $exports.function::<(), (lifecycle::Counts,)>("lifecycle", "statistics")
