@@ -10,7 +10,7 @@ use crate::blocks::Numbers;
 use crate::frame::Area;
 use crate::index::Sorter;
 use crate::limits::{Limits, Shape};
-use crate::maintenance::manifest_changes;
+use crate::maintenance::{Room, manifest_changes};
 use crate::manifest::Manifest;
 use crate::merge::Merge;
 use crate::names::Names;
@@ -36,6 +36,7 @@ pub(crate) struct Engine {
     pub(crate) unmergeable: BTreeSet<u64>,
     /// Unreferenced partitions that await deletion.
     pub(crate) garbage: Vec<Area>,
+    pub(crate) room: Room,
     /// Services and operations as of the last call.
     pub(crate) names: Option<Rc<Names>>,
     /// Counts of expired and evicted spans, and the tenant's stored bytes.
@@ -59,6 +60,7 @@ impl Engine {
             merge: None,
             unmergeable: BTreeSet::new(),
             garbage: Vec::new(),
+            room: Room::default(),
             names: None,
             counts: Counts::default(),
         };
@@ -104,6 +106,9 @@ impl Engine {
             .collect();
         for (view, stamp) in others.iter_mut().zip(kv::get(&keys)?) {
             view.follow(stamp)?;
+            if std::mem::take(&mut view.has_dropped) {
+                self.room.made();
+            }
         }
         self.forget_removed();
         Ok(())

@@ -8,7 +8,7 @@ mod entries;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use larder_plugin::{Error, kv, log};
+use larder_plugin::{Error, Timestamp, kv, log};
 
 use crate::cache::Value;
 use crate::codec::Damaged;
@@ -38,6 +38,8 @@ pub(crate) struct View {
     pub(crate) lost: Vec<u64>,
     /// Partitions that the manifest no longer names; the caches may still have values of them.
     pub(crate) removed: Vec<Area>,
+    /// The writer has dropped its oldest bucket, since this was last set to false.
+    pub(crate) has_dropped: bool,
 }
 
 // === impl View ===
@@ -57,6 +59,7 @@ impl View {
             entries: VecDeque::new(),
             lost: Vec::new(),
             removed: Vec::new(),
+            has_dropped: false,
         }
     }
 
@@ -127,6 +130,7 @@ impl View {
     /// Replaces the manifest, and drops the segments that it no longer names.
     pub(crate) fn set_manifest(&mut self, manifest: Manifest) {
         self.writer.number = manifest.writer;
+        let oldest = self.oldest_bucket();
         let is_kept = |it: &Bucket| manifest.buckets.iter().any(|kept| kept.number == it.number);
         let buckets = self.manifest.buckets.iter().filter(|it| !is_kept(it));
         self.removed.extend(buckets.map(|it| Area::Data(it.number)));
@@ -146,6 +150,13 @@ impl View {
         }
         self.lost.retain(|sequence| *sequence >= manifest.sealed);
         self.manifest = manifest;
+        self.has_dropped |= oldest.is_some() && self.oldest_bucket() != oldest;
+    }
+
+    /// Returns the number of the oldest bucket, which may be known by its entries alone.
+    fn oldest_bucket(&self) -> Option<u64> {
+        let sealed = self.manifest.buckets.first().map(|it| it.number);
+        sealed.or_else(|| Some(self.entries.front()?.head.bucket))
     }
 
     /// Returns the partitions of which the caches may have values.
@@ -155,6 +166,16 @@ impl View {
         let segments = self.segments.iter().map(|(_, it)| it.number);
         let named = buckets.map(Area::Data).chain(segments.map(Area::Index));
         named.chain(self.removed.iter().copied()).collect()
+    }
+
+    /// Returns when the writer opened the oldest bucket that has anything; `None` if nothing is stored. A time that is later than `now` is
+    /// from a clock that was ahead: the bucket is then no younger than the first later one with a time that has passed.
+    pub(crate) fn oldest(&self, now: Timestamp) -> Option<Timestamp> {
+        let buckets = self.manifest.buckets.iter().map(|it| it.opened);
+        let mut opened = buckets.chain(self.entries.iter().map(|it| it.head.opened));
+        let first = opened.next()?;
+        let passed = std::iter::once(first).chain(opened).find(|it| *it <= now);
+        Some(passed.unwrap_or(now))
     }
 
     /// Reads a value that everything else depends on. A value of a newer version is refused as such.

@@ -1,6 +1,7 @@
 //! Maintenance, a step at a time: retention, sealing, merging, and deletion of unreferenced partitions.
 
 mod merging;
+mod room;
 
 use larder_plugin::kv::{self, Change, Entry as KvEntry};
 use larder_plugin::{Error, Sizes, Timestamp};
@@ -11,6 +12,8 @@ use crate::frame::{self, Area, Kind};
 use crate::manifest::{Bucket, Manifest, Stamp};
 use crate::seal::{self, Seal, Sealed};
 use crate::write::put_stamp;
+
+pub(crate) use room::Room;
 
 /// The compression ratio is not estimated from fewer bytes written.
 const TELLING_BYTES: u64 = 1 << 20;
@@ -69,6 +72,7 @@ impl Engine {
         }
         self.counts.bytes = sizes.tenant;
         self.follow()?;
+        self.room.look(now);
         if let Some(area) = self.garbage.last() {
             if let Some(own) = self.views.first() {
                 kv::reclaim(&area.name(&own.writer.id))?;
@@ -117,13 +121,13 @@ impl Engine {
         current.is_some_and(|it| it.number == bucket)
     }
 
-    /// Drops the oldest bucket if it is too old, or if too much is stored.
+    /// Drops the oldest bucket if it is too old, or if too much is stored and it is the oldest of all writers.
     fn expire(&mut self, now: Timestamp, sizes: Sizes) -> Result<bool, Error> {
         let Some(own) = self.views.first() else {
             return Ok(false);
         };
         let most = self.limits.max_bytes;
-        let over = most.is_some_and(|most| sizes.tenant > most);
+        let over = most.is_some_and(|most| sizes.tenant > most) && self.makes_room(now);
         let Some(oldest) = own.manifest.buckets.first() else {
             if over
                 && !own.entries.is_empty()
