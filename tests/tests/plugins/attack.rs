@@ -144,7 +144,7 @@ impl<'a> Attack<'a> {
         let raw = self.client.call();
         let ended = match self.function {
             "write" => self.store("victim").await,
-            "find" => self.find().await,
+            "refresh" | "find" => self.find().await,
             "read" => {
                 let query = [[1; 16], [2; 16]].map(|id: [u8; 16]| GetTraceParams {
                     trace_id: id.to_vec(),

@@ -98,12 +98,28 @@ async fn an_error_that_a_guest_raises_keeps_its_meaning() {
     .await;
 }
 
+/// The error of a refresh is that of the query.
+#[tokio::test]
+async fn an_error_of_a_refresh_keeps_its_meaning() {
+    run(
+        Plugin::Hostile,
+        &[
+            ("raise resource-exhausted", "refresh", Delays),
+            ("raise unavailable", "refresh", Ends(Code::Unavailable)),
+            ("raise data-loss", "refresh", Ends(Code::DataLoss)),
+            ("raise other", "refresh", Ends(Code::Internal)),
+        ],
+    )
+    .await;
+}
+
 /// A giant text is cut before it reaches a header, a log line or `/plugin`.
 #[tokio::test]
 async fn giant_errors_and_absurd_numbers_do_no_harm() {
     let larder = run(
         Plugin::Hostile,
         &[
+            ("giant error", "refresh", Ends(Code::Internal)),
             ("giant error", "find", Ends(Code::Internal)),
             ("giant error", "read", Ends(Code::Internal)),
             ("giant error", "services", Ends(Code::Internal)),

@@ -6,7 +6,8 @@ use crate::attack::Outcome::{self, Dies, Serves};
 use crate::attacked::{Attacked, options};
 
 /// Every function that a running server calls. Earlier calls are in `starts` and `instantiation`, and `check` is in `checks`.
-const FUNCTIONS: [&str; 9] = [
+const FUNCTIONS: [&str; 10] = [
+    "refresh",
     "find",
     "maintain",
     "read",
@@ -18,11 +19,11 @@ const FUNCTIONS: [&str; 9] = [
     "open-reader",
 ];
 
-/// Returns the functions of a plugin: an exclusive one has no readers.
+/// Returns the functions of a plugin: an exclusive one has no readers, and is not refreshed.
 fn functions(plugin: Plugin) -> impl Iterator<Item = &'static str> {
     let readers = plugin == Plugin::Hostile;
     let functions = FUNCTIONS.into_iter();
-    functions.filter(move |it| readers || *it != "open-reader")
+    functions.filter(move |it| readers || !["open-reader", "refresh"].contains(it))
 }
 
 fn limited(plugin: Plugin, limits: &[(&str, &str)]) -> Options {
