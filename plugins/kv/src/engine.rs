@@ -16,7 +16,7 @@ use crate::merge::Merge;
 use crate::names::Names;
 use crate::operations::SeenOperations;
 use crate::store::Store;
-use crate::view::View;
+use crate::view::{self, View, writer_number};
 use crate::write::{Current, Writing};
 
 /// The state of an instance.
@@ -94,22 +94,9 @@ impl Engine {
                 self.views.push(View::new(id));
             }
         }
-        // Once it writes, its own view changes with its commits.
-        let followed = if self.writing.is_some() { self.own } else { 0 };
-        let others = self.views.get_mut(followed..).unwrap_or_default();
-        if others.is_empty() {
-            return Ok(());
-        }
-        let keys: Vec<_> = others
-            .iter()
-            .map(|it| View::stamp_key(&it.writer.id))
-            .collect();
-        for (view, stamp) in others.iter_mut().zip(kv::get(&keys)?) {
-            view.follow(stamp)?;
-            if std::mem::take(&mut view.has_dropped) {
-                self.room.made();
-            }
-        }
+        let own = usize::from(self.writing.is_some());
+        let others = self.views.get_mut(own..).unwrap_or_default();
+        view::follow_all(others)?;
         self.forget_removed();
         Ok(())
     }

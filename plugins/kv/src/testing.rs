@@ -1,6 +1,6 @@
 //! A model of `kv` that tells what is read.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -10,7 +10,21 @@ use larder_plugin::{Environment, Role};
 
 /// The model of `kv`, with the keys of the values that are read.
 #[derive(Default)]
-pub(crate) struct Reads(RefCell<Vec<Key>>);
+pub(crate) struct Reads {
+    keys: RefCell<Vec<Key>>,
+    calls: Cell<usize>,
+    bytes: Cell<usize>,
+}
+
+/// What reads cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Costs {
+    /// The number of calls of `get` and of `scan`.
+    pub(crate) calls: usize,
+    /// The number of keys that `get` was called with, and of bytes that it returned.
+    pub(crate) keys: usize,
+    pub(crate) bytes: usize,
+}
 
 /// Returns the environment of a reader, without settings.
 pub(crate) fn reader() -> Environment {
@@ -31,14 +45,23 @@ pub(crate) fn with_reads<R>(call: impl FnOnce(&Reads) -> R) -> R {
 impl Reads {
     /// Returns the number of reads of values of a kind.
     pub(crate) fn count(&self, kind: u8) -> usize {
-        let reads = self.0.borrow();
+        let reads = self.keys.borrow();
         let of_kind = reads.iter().filter(|it| it.sort.first() == Some(&kind));
         of_kind.count()
     }
 
+    /// Forgets all reads, and returns what they cost since the last call.
+    pub(crate) fn costs(&self) -> Costs {
+        Costs {
+            calls: self.calls.take(),
+            keys: self.keys.take().len(),
+            bytes: self.bytes.take(),
+        }
+    }
+
     /// Forgets all reads, and returns for each kind how many values were read, and how many times in all.
     pub(crate) fn take(&self) -> BTreeMap<char, (usize, usize)> {
-        let mut keys = self.0.take();
+        let mut keys = self.keys.take();
         let mut counts = BTreeMap::<char, (usize, usize)>::new();
         let order = |it: &Key| (it.sort.clone(), it.partition.clone());
         keys.sort_by_key(order);
@@ -63,11 +86,16 @@ impl testing::Kv for Reads {
     }
 
     fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        self.0.borrow_mut().extend(keys.iter().cloned());
-        kv::get(keys)
+        self.keys.borrow_mut().extend(keys.iter().cloned());
+        self.calls.set(self.calls.get() + 1);
+        let values = kv::get(keys)?;
+        let bytes: usize = values.iter().flatten().map(Vec::len).sum();
+        self.bytes.set(self.bytes.get() + bytes);
+        Ok(values)
     }
 
     fn scan(&self, partition: &str, scan: Scan<'_>) -> Result<Page, Error> {
+        self.calls.set(self.calls.get() + 1);
         let (entries, bytes) = (scan.max_entries, scan.max_bytes);
         kv::scan(partition, scan.range, scan.direction, entries, bytes)
     }

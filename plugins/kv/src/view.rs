@@ -4,6 +4,7 @@
 //! entries hold the fragments that are in no segment yet. All other values are immutable.
 
 mod entries;
+mod head;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -18,7 +19,10 @@ use crate::manifest::{Bucket, Manifest, Stamp};
 use crate::segment::{Header, Segment};
 use crate::store::{Store, Writer, lost};
 
+use head::Head;
+
 pub(crate) use entries::encode_place;
+pub(crate) use head::follow_all;
 
 /// The number of attempts to read a head that changes meanwhile.
 const TRIES: usize = 100;
@@ -40,6 +44,11 @@ pub(crate) struct View {
     pub(crate) removed: Vec<Area>,
     /// The writer has dropped its oldest bucket, since this was last set to false.
     pub(crate) has_dropped: bool,
+}
+
+/// Reads one value of a head; `None` if there is none.
+fn read_one(key: kv::Key) -> Result<Option<Vec<u8>>, Error> {
+    Ok(kv::get(&[key])?.pop().flatten())
 }
 
 // === impl View ===
@@ -68,22 +77,35 @@ impl View {
         frame::key(id, Area::Head, Kind::Stamp, 0)
     }
 
+    /// Returns the key of the manifest.
+    fn manifest_key(&self) -> kv::Key {
+        frame::key(&self.writer.id, Area::Head, Kind::Manifest, 0)
+    }
+
     /// Reads the writer's new writes, given its current stamp; `None` for a writer without one.
     pub(crate) fn follow(&mut self, stamp: Option<Vec<u8>>) -> Result<(), Error> {
-        let mut stamp = stamp;
+        self.follow_from(Head {
+            stamp,
+            ..Head::default()
+        })
+    }
+
+    /// Reads the writer's new writes, given what has been read of its head.
+    fn follow_from(&mut self, mut head: Head) -> Result<(), Error> {
         let mut before = None;
         for _ in 0..TRIES {
-            let Some(value) = stamp else {
-                return self.check_unwritten();
+            let Some(value) = head.stamp.take() else {
+                return self.check_unwritten(head.manifest);
             };
             let now = self.root(Kind::Stamp, &value, Stamp::decode)?;
-            if now == self.stamp || self.take_in(now, before == Some(now))? {
+            if now == self.stamp || self.take_in(now, before == Some(now), head)? {
                 return Ok(());
             }
             before = Some(now);
-            stamp = kv::get(&[Self::stamp_key(&self.writer.id)])?
-                .pop()
-                .flatten();
+            head = Head {
+                stamp: read_one(Self::stamp_key(&self.writer.id))?,
+                ..Head::default()
+            };
         }
         Err(Error::Unavailable(
             "the head changes faster than it can be read".to_owned(),
@@ -91,20 +113,32 @@ impl View {
     }
 
     /// Checks that a writer without a stamp has no manifest either.
-    fn check_unwritten(&self) -> Result<(), Error> {
-        let key = frame::key(&self.writer.id, Area::Head, Kind::Manifest, 0);
-        if kv::get(&[key])?.pop().flatten().is_none() {
+    fn check_unwritten(&self, manifest: Option<Vec<u8>>) -> Result<(), Error> {
+        let manifest = match manifest {
+            Some(manifest) => manifest,
+            None => read_one(self.manifest_key())?.unwrap_or_default(),
+        };
+        if manifest.is_empty() {
             return Ok(());
         }
         self.root(Kind::Stamp, &[], Stamp::decode).map(|_| ())
     }
 
+    /// Returns the sequence number after that of the last entry that it has or knows to be lost.
+    fn next_entry(&self) -> u64 {
+        let last = self.entries.back().map_or(0, |it| it.sequence + 1);
+        last.max(self.lost.last().map_or(0, |it| it + 1))
+            .max(self.manifest.sealed)
+    }
+
     /// Reads the values that a stamp refers to. Returns false if some are missing because the head has changed since. If the stamp has
     /// `stayed` the same, missing values are lost.
-    fn take_in(&mut self, now: Stamp, stayed: bool) -> Result<bool, Error> {
+    fn take_in(&mut self, now: Stamp, stayed: bool, head: Head) -> Result<bool, Error> {
         if now.epoch != self.stamp.epoch || now.generation != self.stamp.generation {
-            let key = frame::key(&self.writer.id, Area::Head, Kind::Manifest, 0);
-            let value = kv::get(&[key])?.pop().flatten().unwrap_or_default();
+            let value = match head.manifest {
+                Some(manifest) => manifest,
+                None => read_one(self.manifest_key())?.unwrap_or_default(),
+            };
             let manifest = self.root(Kind::Manifest, &value, Manifest::decode)?;
             if manifest.epoch != now.epoch {
                 return Ok(false);
@@ -116,11 +150,8 @@ impl View {
             }
             self.set_manifest(manifest);
         }
-        let last = self.entries.back().map_or(0, |it| it.sequence + 1);
-        let from = last
-            .max(self.lost.last().map_or(0, |it| it + 1))
-            .max(self.manifest.sealed);
-        if !self.read_entries(from, now.next, stayed)? {
+        let from = self.next_entry();
+        if !self.read_entries(from..now.next, stayed, head.entries)? {
             return Ok(false);
         }
         self.stamp = now;
@@ -211,8 +242,12 @@ impl View {
         if let Some(header) = self.headers.get(&segment) {
             return Ok(Rc::clone(header));
         }
+        let value = Store::load(&self.writer, Area::Index(segment), Kind::Header, 0)?;
+        self.keep_header(segment, &value)
+    }
+
+    fn keep_header(&mut self, segment: u64, value: &Value) -> Result<Rc<Header>, Error> {
         let area = Area::Index(segment);
-        let value: Value = Store::load(&self.writer, area, Kind::Header, 0)?;
         let header = Header::decode(value.payload())
             .map_err(|_| lost(&self.writer, area, Kind::Header, 0, Fault::Damaged))?;
         let header = Rc::new(header);

@@ -1,5 +1,8 @@
 //! Reads the entries of a writer's head: page by page, or one by one if a page cannot be read; large ones from their pieces.
 
+use std::collections::BTreeMap;
+use std::ops::Range as Sequences;
+
 use larder_plugin::Error;
 use larder_plugin::kv::{self, Direction, Entry as KvEntry, Range};
 
@@ -17,10 +20,21 @@ const SCAN_BYTES: u32 = 2 << 20;
 // === impl View ===
 
 impl View {
-    /// Reads the entries with these sequence numbers. Returns false if one of them no longer exists, unless such entries are `lost`.
-    pub(super) fn read_entries(&mut self, from: u64, end: u64, lost: bool) -> Result<bool, Error> {
+    /// Reads the entries with these sequence numbers, unless they have been `read`. Returns false if one of them no longer exists, unless
+    /// such entries are `lost`.
+    pub(super) fn read_entries(
+        &mut self,
+        Sequences { start: from, end }: Sequences<u64>,
+        lost: bool,
+        mut read: BTreeMap<u64, Vec<u8>>,
+    ) -> Result<bool, Error> {
         let mut next = from;
         while next < end {
+            if let Some(value) = read.remove(&next) {
+                self.push_entry(next, value)?;
+                next += 1;
+                continue;
+            }
             let page = match self.scan(next, end) {
                 Err(Error::DataLoss(_)) => {
                     // A value on the page is unreadable, and the host does not say which: read them one by one.
