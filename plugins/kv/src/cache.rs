@@ -14,11 +14,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use crate::codec::Damaged;
-use crate::frame::Kind;
+use crate::frame::{Area, Kind};
 use crate::table::Layout;
 
 /// Identifies a value: the writer's number, the partition's number, the kind and the value's number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CacheKey {
     pub(crate) writer: u16,
     pub(crate) area: u64,
@@ -55,6 +55,20 @@ pub(crate) struct Mixer(u64);
 
 /// Estimated overhead of an entry besides its bytes.
 const ENTRY: usize = 96;
+
+// === impl CacheKey ===
+
+impl CacheKey {
+    /// Makes the key of a value of the writer with this number.
+    pub(crate) fn new(writer: u16, (area, kind, number): (Area, Kind, u64)) -> Self {
+        Self {
+            writer,
+            area: area.number(),
+            kind,
+            number,
+        }
+    }
+}
 
 // === impl Cache ===
 
@@ -103,6 +117,14 @@ impl Cache {
         self.young_bytes += bytes;
         if let Some(before) = self.young.insert(key, value) {
             self.young_bytes -= before.weight();
+        }
+    }
+
+    /// Evicts a value.
+    pub(crate) fn remove(&mut self, key: &CacheKey) {
+        self.old.remove(key);
+        if let Some(value) = self.young.remove(key) {
+            self.young_bytes -= value.weight();
         }
     }
 

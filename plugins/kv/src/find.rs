@@ -3,21 +3,24 @@
 //! Matches are returned in the order of their [`Key`]s, and a page ends with the key to resume from. Segments, chunks and entries
 //! wholly below that key have not been opened yet, and matches above it are skipped. Only those that span the key are opened twice.
 
-use std::collections::BinaryHeap;
-use std::rc::Rc;
+mod ahead;
+mod segment;
+
+use std::collections::{BTreeMap, BinaryHeap};
 
 use larder_plugin::{Error, Search, Sighting, Sightings, TraceId, resume};
 
 use crate::bounds::Bounds;
 use crate::engine::Engine;
 use crate::entry::short;
-use crate::frame::{Area, Fault, Kind};
 use crate::handle::{Handle, Key};
-use crate::index::{CHUNK, Chunks, Postings};
-use crate::segment::{Header, Segment};
-use crate::store::{Store, lost};
+use crate::index::{CHUNK, Chunks};
+use crate::store::Store;
 use crate::table::{Row, Table};
 use crate::view::View;
+use segment::{LookedUp, Opened};
+
+pub(crate) use segment::read_table;
 
 /// The most sightings on a page, whatever limit the host asks for.
 const MAX_FOUND: u32 = 1 << 16;
@@ -42,15 +45,6 @@ enum ItemKind {
     Segment(usize, usize),
 }
 
-/// A segment that is being searched.
-struct Opened {
-    view: usize,
-    bucket: u64,
-    segment: Segment,
-    header: Rc<Header>,
-    postings: Postings,
-}
-
 /// A page under construction.
 struct SearchPage<'a> {
     store: &'a mut Store,
@@ -60,6 +54,8 @@ struct SearchPage<'a> {
     /// Start of this page: earlier pages returned all matches above it.
     from: Key,
     opened: Vec<Opened>,
+    /// Segments that are open though they are still in the queue, by view and place, with the steps that they count for.
+    opened_early: BTreeMap<(usize, usize), usize>,
     queue: BinaryHeap<Item>,
     /// The number of matches in the queue, and the most that the page returns.
     found: usize,
@@ -74,6 +70,12 @@ struct SearchPage<'a> {
     lookup_steps: usize,
     /// Copied from [`Shape::find_few`](crate::limits::Shape::find_few).
     few: usize,
+    /// The number of further matches that the page has room for.
+    left: usize,
+    /// [`Store::loads`] before the current item was opened.
+    loads: usize,
+    /// The number of segments and chunks that are read ahead next.
+    ahead: usize,
 }
 
 /// Returns one page of sightings. Raises `data-loss` if a value that the page needs cannot be read.
@@ -100,6 +102,7 @@ pub(crate) fn page(
             handle: Handle::from_number(u64::MAX),
         }),
         opened: Vec::new(),
+        opened_early: BTreeMap::new(),
         queue: BinaryHeap::new(),
         found: 0,
         limit: limit.min(MAX_FOUND) as usize,
@@ -108,7 +111,11 @@ pub(crate) fn page(
         steps: engine.shape.find_steps,
         lookup_steps: engine.shape.find_steps / 2,
         few: engine.shape.find_few,
+        left: 0,
+        loads: 0,
+        ahead: ahead::FIRST,
     };
+    page.store.begin_call();
     page.begin()?;
     page.run()
 }
@@ -179,10 +186,11 @@ impl SearchPage<'_> {
             // Items that reach above the start of the page are opened in any case, or no page would make progress.
             let spent = self.steps == 0 && key < self.from;
             let full = page.found.len() >= self.limit;
+            self.left = self.limit.saturating_sub(page.found.len());
             let worked = if spent || full {
                 Ok(false)
             } else {
-                self.open(item.kind).map(|()| true)
+                self.open_with_next(item).map(|()| true)
             };
             match worked {
                 Ok(true) => continue,
@@ -203,6 +211,19 @@ impl SearchPage<'_> {
         Ok(page)
     }
 
+    /// Opens an item. If something of it is not in memory, that is read together with what the next items need.
+    fn open_with_next(&mut self, item: Item) -> Result<(), Error> {
+        self.loads = self.store.loads;
+        self.store.begin_try();
+        let opened = self.open(item.kind);
+        if !self.store.end_try() {
+            return opened;
+        }
+        self.read_ahead(item)?;
+        self.loads = self.store.loads;
+        self.open(item.kind)
+    }
+
     fn open(&mut self, kind: ItemKind) -> Result<(), Error> {
         match kind {
             ItemKind::Match(_) => Ok(()),
@@ -210,7 +231,14 @@ impl SearchPage<'_> {
                 self.open_entry(view, place);
                 Ok(())
             }
-            ItemKind::Segment(view, place) => self.open_segment(view, place),
+            ItemKind::Segment(view, place) => {
+                let steps = match self.opened_early.remove(&(view, place)) {
+                    Some(steps) => steps,
+                    None => self.open_segment(view, place)?,
+                };
+                self.steps = self.steps.saturating_sub(steps);
+                Ok(())
+            }
             ItemKind::Chunk(opened, chunk) => self.open_chunk(opened, chunk),
         }
     }
@@ -235,92 +263,51 @@ impl SearchPage<'_> {
         }
     }
 
-    fn open_segment(&mut self, at: usize, place: usize) -> Result<(), Error> {
-        let Some(view) = self.views.get_mut(at) else {
-            return Ok(());
-        };
-        let Some((bucket, segment)) = view.segments.get(place).copied() else {
-            return Ok(());
-        };
-        let header = view.header(segment.number)?;
-        let keys = self.chunk_keys(at, &header);
-        let key = |chunk: u32| *keys.get(chunk as usize)?;
-        let Some(view) = self
-            .views
-            .get(at)
-            .filter(|_| keys.iter().any(Option::is_some))
-        else {
-            self.steps = self.steps.saturating_sub(1);
-            return Ok(());
-        };
-        let loads = self.store.loads;
-        let looked_up = Postings::look_up(
-            self.store,
-            &view.writer,
-            (&segment, &header),
-            (&self.clauses, self.few),
-            |chunk| key(chunk).is_some(),
-        );
-        let loads = (self.store.loads - loads) / LOADS_PER_STEP;
-        let steps = 1 + self.clauses.len() + loads.min(self.lookup_steps);
-        self.steps = self.steps.saturating_sub(steps);
-        let Some(postings) = looked_up? else {
-            return Ok(());
-        };
-        let opened = self.opened.len();
-        let item = |chunk| {
-            let kind = ItemKind::Chunk(opened, chunk);
-            key(chunk).map(|key| Item { key, kind })
-        };
-        match postings.chunks() {
-            Chunks::All => self.queue.extend((0..header.chunks()).filter_map(item)),
-            Chunks::These(chunks) => self.queue.extend(chunks.into_iter().filter_map(item)),
-        }
-        self.opened.push(Opened {
-            view: at,
-            bucket,
-            segment,
-            header,
-            postings,
-        });
-        Ok(())
+    /// Returns the steps that the lookup in a segment counts for, if it reads this many values.
+    fn steps_of(&self, loads: usize) -> usize {
+        1 + self.clauses.len() + (loads / LOADS_PER_STEP).min(self.lookup_steps)
     }
 
-    /// Returns what [`SearchPage::newest`] does for each chunk of a segment of this view.
-    fn chunk_keys(&self, view: usize, header: &Header) -> Vec<Option<Key>> {
-        let writer = self.views.get(view).map_or(0, |it| it.writer.number);
-        let mut keys = Vec::with_capacity(header.chunks() as usize);
-        for group in &header.groups {
-            let mut first = group.first;
-            for chunk in &group.chunks {
-                let end = group.end().min(first + u64::from(CHUNK));
-                keys.push(self.newest(writer, &chunk.bounds, (first, end)));
-                first = end;
+    /// Opens a segment. Returns the steps that this counts for.
+    fn open_segment(&mut self, at: usize, place: usize) -> Result<usize, Error> {
+        let looked_up = self.look_up(at, place)?;
+        let steps = self.steps_of(self.store.loads - self.loads);
+        let (opened, keys) = match looked_up {
+            LookedUp::Beside => return Ok(1),
+            LookedUp::Nothing => return Ok(steps),
+            LookedUp::Found(opened, keys) => (opened, keys),
+        };
+        let number = self.opened.len();
+        let item = |chunk: u32| {
+            let kind = ItemKind::Chunk(number, chunk);
+            let key = *keys.get(chunk as usize)?;
+            key.map(|key| Item { key, kind })
+        };
+        match opened.postings.chunks() {
+            Chunks::All => {
+                let chunks = 0..opened.header.chunks();
+                self.queue.extend(chunks.filter_map(item));
             }
+            Chunks::These(chunks) => self.queue.extend(chunks.into_iter().filter_map(item)),
         }
-        keys
+        self.opened.push(*opened);
+        Ok(steps)
     }
 
     fn open_chunk(&mut self, at: usize, number: u32) -> Result<(), Error> {
-        let Some(opened) = self.opened.get_mut(at) else {
+        let Some((places, table)) = self.rows_of(at, number)? else {
+            self.steps = self.steps.saturating_sub(1);
             return Ok(());
         };
-        let Some(view) = self.views.get(opened.view) else {
-            return Ok(());
-        };
-        let writer = &view.writer;
-        let places = opened.postings.places(self.store, writer, number)?;
         self.steps = self.steps.saturating_sub(1);
-        if places == [0; 16] {
+        let Some(opened) = self.opened.get(at) else {
             return Ok(());
-        }
-        let Some((group, chunk)) = opened.header.chunk(number) else {
-            let area = Area::Index(opened.segment.number);
-            return Err(lost(writer, area, Kind::Header, 0, Fault::Damaged));
         };
-        let table = read_table(self.store, view, opened.bucket, chunk.table)?;
+        let Some((group, _)) = opened.header.chunk(number) else {
+            return Ok(());
+        };
         let first = group.first + u64::from(number - group.chunk) * u64::from(CHUNK);
-        let writer = writer.number;
+        let writer = self.views.get(opened.view).map_or(0, |it| it.writer.number);
         for (word, bits) in (0_u32..).zip(places) {
             let mut bits = bits;
             while bits != 0 {
@@ -379,16 +366,4 @@ impl SearchPage<'_> {
             kind: ItemKind::Match(it.trace_id),
         })
     }
-}
-
-/// Reads a chunk's table.
-pub(crate) fn read_table(
-    store: &mut Store,
-    view: &View,
-    bucket: u64,
-    number: u64,
-) -> Result<Table, Error> {
-    let area = Area::Data(bucket);
-    let value = store.read(&view.writer, area, Kind::Table, number)?;
-    Table::of(&value).map_err(|_| lost(&view.writer, area, Kind::Table, number, Fault::Damaged))
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use larder_plugin::{Error, Part};
 
+use crate::blocks;
 use crate::entry::Entry;
 use crate::find::read_table;
 use crate::frame::{Area, Fault, Kind};
@@ -12,6 +13,9 @@ use crate::index::CHUNK;
 use crate::store::{Store, Writer, lost};
 use crate::table::Table;
 use crate::view::View;
+
+/// The size of most blocks that are read whole for a part of them.
+const BLOCK: usize = 64 << 10;
 
 /// Fragments that share a table.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +81,21 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Notes the block of a row's part for the plan of the store, if it has one. Returns the bytes of the part.
+    pub(crate) fn expect(&self, store: &mut Store, (part, row): (Part, u32)) -> usize {
+        let Some(place) = self.table.place(part, row) else {
+            return 0;
+        };
+        if place.block != 0 {
+            let at = (Area::Data(self.bucket), blocks::kind_of(part), place.block);
+            // On average a row is in the middle of its block.
+            let end = place.range().end;
+            let bytes = end.max(end.saturating_mul(2).min(BLOCK));
+            store.expect(self.writer, at, bytes);
+        }
+        place.len as usize
+    }
+
     /// Logs and returns the error for a table that refers to bytes that are not there.
     pub(crate) fn damaged(&self) -> Error {
         let (area, kind, number) = match self.of {
@@ -103,7 +122,7 @@ impl OpenChunk {
         let Some((bucket, segment)) = view.segment_of(fragment) else {
             return Ok(None);
         };
-        let header = view.header(segment.number)?;
+        let header = view.header_from(store, &segment)?;
         let Some(group) = header.group_of(fragment) else {
             return Ok(None);
         };
@@ -115,12 +134,14 @@ impl OpenChunk {
             return Ok(None);
         };
         let first = group.first + place * u64::from(CHUNK);
+        let fragments = first..group.end().min(first + u64::from(CHUNK));
+        let rows = u32::try_from(fragments.end - first).unwrap_or(CHUNK);
         Ok(Some(Self {
             writer: view.writer.clone(),
             bucket,
-            fragments: first..group.end().min(first + u64::from(CHUNK)),
+            fragments,
             number: chunk.table,
-            table: read_table(store, view, bucket, chunk.table)?,
+            table: read_table(store, view, bucket, (chunk.table, rows))?,
         }))
     }
 

@@ -52,9 +52,22 @@ pub(crate) struct Chunk {
     pub(crate) bounds: Bounds,
 }
 
+/// The number of fragments for which a header has about a byte: their chunk's, and that of their pages of terms.
+const HEADER_FRAGMENTS_A_BYTE: u64 = 10;
+/// Approximate bytes of the rest of a header.
+const HEADER: usize = 1 << 10;
+
 // === impl Segment ===
 
 impl Segment {
+    /// Estimates the size of its header.
+    pub(crate) fn header_bytes(&self) -> usize {
+        let bytes = self.end.saturating_sub(self.first) / HEADER_FRAGMENTS_A_BYTE;
+        usize::try_from(bytes)
+            .unwrap_or(usize::MAX)
+            .saturating_add(HEADER)
+    }
+
     /// Appends the segment.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.number);

@@ -1,5 +1,9 @@
 //! Access to `kv`: values are verified as they are read, and written in calls of bounded size.
 
+mod ahead;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -9,6 +13,9 @@ use larder_plugin::{Error, log};
 use crate::cache::{Cache, CacheKey, Value};
 use crate::codec::{Damaged, Input, put_varint};
 use crate::frame::{self, AFTER, Area, BEFORE, Fault, Kind};
+use ahead::Ahead;
+
+pub(crate) use ahead::At;
 
 /// Approximate bytes per call of `put`.
 const PUT_BYTES: usize = 2 << 20;
@@ -35,6 +42,7 @@ pub(crate) struct Store {
     cache: Cache,
     /// Blocks have their own cache, so that reading many spans does not evict the values that every search needs.
     blocks: Cache,
+    ahead: Ahead,
     /// The number of values that were not cached when they were read.
     pub(crate) loads: usize,
 }
@@ -63,6 +71,7 @@ impl Store {
         Self {
             cache: Cache::new(cache_bytes / 4 * 3),
             blocks: Cache::new(cache_bytes / 4),
+            ahead: Ahead::new(cache_bytes),
             loads: 0,
         }
     }
@@ -88,18 +97,8 @@ impl Store {
     }
 
     /// Like [`Store::read`], and keeps the value in this cache.
-    pub(crate) fn read_to(
-        &mut self,
-        keep: Keep,
-        writer: &Writer,
-        (area, kind, number): (Area, Kind, u64),
-    ) -> Result<Value, Error> {
-        let key = CacheKey {
-            writer: writer.number,
-            area: area.number(),
-            kind,
-            number,
-        };
+    pub(crate) fn read_to(&mut self, keep: Keep, writer: &Writer, at: At) -> Result<Value, Error> {
+        let key = CacheKey::new(writer.number, at);
         let cached = match keep {
             Keep::ForSearches => self.cache.get(&key),
             Keep::WithBlocks => self.cache.peek(&key).or_else(|| self.blocks.get(&key)),
@@ -107,14 +106,29 @@ impl Store {
         if let Some(value) = cached {
             return Ok(value);
         }
+        let value = self.read_once(writer, at)?;
+        if self.ahead.is_planning() {
+            return Ok(value);
+        }
         self.loads += 1;
-        let value = Self::load(writer, area, kind, number)?;
         let cache = match keep {
             Keep::ForSearches => &mut self.cache,
             Keep::WithBlocks => &mut self.blocks,
         };
         cache.insert(key, value.clone());
         Ok(value)
+    }
+
+    /// Like [`Store::read`], for a value of which the caller keeps what it needs: it is in no cache.
+    pub(crate) fn read_once(&mut self, writer: &Writer, at: At) -> Result<Value, Error> {
+        if let Some(value) = self.ahead.get(&CacheKey::new(writer.number, at)) {
+            return Ok(value);
+        }
+        if let Some(missed) = self.ahead.miss(writer, at) {
+            return Err(missed);
+        }
+        let (area, kind, number) = at;
+        Self::load(writer, area, kind, number)
     }
 
     /// Like [`Store::read`], but does not cache the value.
@@ -139,6 +153,7 @@ impl Store {
         let numbers: BTreeSet<u64> = areas.iter().map(|it| it.number()).collect();
         self.cache.forget(writer.number, &numbers);
         self.blocks.forget(writer.number, &numbers);
+        self.ahead.forget(writer.number, &numbers);
     }
 
     /// Returns the numbers of the partitions with cached values.

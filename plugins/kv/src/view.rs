@@ -246,6 +246,21 @@ impl View {
         self.keep_header(segment, &value)
     }
 
+    /// Like [`View::header`], from what was read ahead.
+    pub(crate) fn header_from(
+        &mut self,
+        store: &mut Store,
+        segment: &Segment,
+    ) -> Result<Rc<Header>, Error> {
+        if let Some(header) = self.headers.get(&segment.number) {
+            return Ok(Rc::clone(header));
+        }
+        let at = (Area::Index(segment.number), Kind::Header, 0);
+        store.expect(&self.writer, at, segment.header_bytes());
+        let value = store.read_once(&self.writer, at)?;
+        self.keep_header(segment.number, &value)
+    }
+
     fn keep_header(&mut self, segment: u64, value: &Value) -> Result<Rc<Header>, Error> {
         let area = Area::Index(segment);
         let header = Header::decode(value.payload())

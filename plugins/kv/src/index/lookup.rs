@@ -17,7 +17,14 @@ use crate::frame::Area;
 use crate::segment::{Header, Segment};
 use crate::store::{Store, Writer};
 use clause::{Clause, SoughtClause};
-use places::{ALL, Places};
+use places::ALL;
+
+pub(crate) use places::Places;
+
+/// Clauses of more pages are not read ahead while others may still show that no fragment satisfies all.
+const FEW_PAGES: usize = 2;
+/// As long as a plan notes fewer values, it also notes pages that may turn out not to be needed.
+const FEW_NOTED: usize = 24;
 
 /// The fragments that satisfy all clauses of a search, in one segment.
 #[derive(Debug)]
@@ -58,14 +65,22 @@ impl Postings {
         let sought = clauses.iter().map(|it| SoughtClause::new(header, it));
         let mut sought: Vec<SoughtClause<'_>> = sought.collect();
         sought.sort_by_key(SoughtClause::cost);
-        for clause in sought {
+        for (place, clause) in sought.iter().enumerate() {
             // Looking for a row in a long list reads about one page.
             let few = few.min(clause.pages());
             if !postings.narrow(store, writer, few)? {
                 return Ok(None);
             }
             let within = postings.rows.as_deref();
-            if let Some(clause) = clause.look_up(store, (writer, area), within)? {
+            let looked_up = clause.look_up(store, (writer, area), within);
+            if looked_up.is_err() && (place > 0 || store.noted() < FEW_NOTED) {
+                // The others are likely to be needed too: the first clause has fragments, or a few pages more cost little.
+                let others = sought.get(place..).unwrap_or_default();
+                for other in others.iter().filter(|it| it.pages() <= FEW_PAGES) {
+                    other.expect(store, (writer, area));
+                }
+            }
+            if let Some(clause) = looked_up? {
                 postings.add(clause, &is_wanted);
             }
             if postings.is_empty() {
@@ -97,11 +112,28 @@ impl Postings {
             None => ALL,
             Some(rows) => places::of_chunk(rows, chunk),
         };
-        for clause in &mut self.clauses {
-            let of_clause = clause.places(store, (writer, self.area), (chunk, &places))?;
-            places::keep(&mut places, &of_clause);
+        let at = (writer, self.area);
+        for place in 0..self.clauses.len() {
+            let Some(clause) = self.clauses.get_mut(place) else {
+                break;
+            };
+            let of_clause = clause.places(store, at, (chunk, &places));
+            if of_clause.is_err() {
+                let later = self.clauses.get(place..).unwrap_or_default();
+                for clause in later {
+                    clause.expect(store, at, chunk);
+                }
+            }
+            places::keep(&mut places, &of_clause?);
         }
         Ok(places)
+    }
+
+    /// Returns the number of fragments of a chunk that satisfy every clause, if that is known without a read.
+    pub(crate) fn known(&self, chunk: u32) -> Option<usize> {
+        let rows = self.rows.as_ref().filter(|_| self.clauses.is_empty())?;
+        let places = places::of_chunk(rows, chunk);
+        Some(places.iter().map(|it| it.count_ones() as usize).sum())
     }
 
     /// Adds a clause that was looked up within `rows`.

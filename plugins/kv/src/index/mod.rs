@@ -11,7 +11,7 @@ mod sort;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use lists::{Run, last};
-pub(crate) use lookup::{Chunks, Postings};
+pub(crate) use lookup::{Chunks, Places, Postings};
 pub(crate) use pages::{Finished, IndexWriter, check, outline};
 pub(crate) use sort::{Sorter, build};
 

@@ -8,6 +8,7 @@ use super::long::Long;
 use super::places::{self, Places};
 use crate::codec::Damaged;
 use crate::frame::{Area, Fault, Kind};
+use crate::index::CHUNK_BITS;
 use crate::index::lists::{List, Ordinals, decode};
 use crate::index::pages::Terms;
 use crate::segment::Header;
@@ -46,6 +47,16 @@ struct Within<'a> {
     missing: usize,
 }
 
+/// The number of pages that are read ahead at first, where few may suffice.
+const AHEAD: usize = 4;
+/// Approximate bytes of a page.
+const PAGE: usize = 17 << 10;
+
+/// Notes a page of terms for the plan of the store.
+fn expect(store: &mut Store, (writer, area): (&Writer, Area), number: u64) {
+    store.expect(writer, (area, Kind::Terms, number), PAGE);
+}
+
 // === impl SoughtClause ===
 
 impl<'a> SoughtClause<'a> {
@@ -68,6 +79,13 @@ impl<'a> SoughtClause<'a> {
         (self.pages.len(), Reverse(self.terms))
     }
 
+    /// Notes all pages for the plan of the store.
+    pub(super) fn expect(&self, store: &mut Store, at: (&Writer, Area)) {
+        for (number, _) in &self.pages {
+            expect(store, at, *number);
+        }
+    }
+
     /// Reads the pages in order, until every fragment in `within`, ascending, satisfies the clause. Returns `None` if all may satisfy
     /// it.
     pub(super) fn look_up(
@@ -81,8 +99,16 @@ impl<'a> SoughtClause<'a> {
             rows: Vec::new(),
             long: Vec::new(),
         };
-        for (number, terms) in &self.pages {
-            let page = store.read(writer, area, Kind::Terms, *number)?;
+        for (place, (number, terms)) in self.pages.iter().enumerate() {
+            let page = store.read(writer, area, Kind::Terms, *number);
+            if page.is_err() {
+                // The pages with a list for every fragment may come early, so what is read ahead grows with what has been read.
+                let ahead = within.map_or(usize::MAX, |_| (3 * place).max(AHEAD));
+                for (number, _) in self.pages.iter().skip(place).take(ahead) {
+                    expect(store, (writer, area), *number);
+                }
+            }
+            let page = page?;
             // A repair replaced the page: any fragment may have its terms.
             if page.payload().is_empty() {
                 return Ok(None);
@@ -172,9 +198,21 @@ impl Clause {
     ) -> Result<Vec<u32>, Error> {
         let is_short = |row: &u32| self.rows.binary_search(row).is_ok();
         let (mut found, mut missing): (Vec<u32>, Vec<u32>) = rows.into_iter().partition(is_short);
-        for list in &mut self.long {
+        for place in 0..self.long.len() {
+            let Some(list) = self.long.get_mut(place) else {
+                break;
+            };
             let mut has = vec![false; missing.len()];
-            list.look_for(store, at, &missing, &mut has)?;
+            let looked = list.look_for(store, at, &missing, &mut has);
+            if looked.is_err() {
+                for row in &missing {
+                    let later = self.long.get(place..).unwrap_or_default();
+                    for list in later {
+                        list.expect(store, at, row >> CHUNK_BITS);
+                    }
+                }
+            }
+            looked?;
             let of_list = missing.iter().zip(&has).filter(|(_, has)| **has);
             found.extend(of_list.map(|(row, _)| *row));
             let mut has = has.into_iter();
@@ -182,6 +220,13 @@ impl Clause {
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// Notes the pages of runs of a chunk for the plan of the store.
+    pub(super) fn expect(&self, store: &mut Store, at: (&Writer, Area), chunk: u32) {
+        for list in &self.long {
+            list.expect(store, at, chunk);
+        }
     }
 
     /// Marks the fragments of a chunk that satisfy the clause. Those that are not in `left` may be left out.

@@ -10,6 +10,9 @@ use crate::index::lists::{Ordinals, Run};
 use crate::index::{CHUNK, CHUNK_BITS};
 use crate::store::{Store, Writer, lost};
 
+/// Approximate bytes of a page of runs.
+const PAGE: usize = 17 << 10;
+
 /// A list that is cut into runs.
 #[derive(Debug)]
 pub(super) struct Long {
@@ -61,6 +64,14 @@ impl Long {
         Ok(())
     }
 
+    /// Notes the page of the run of a chunk for the plan of the store.
+    pub(super) fn expect(&self, store: &mut Store, (writer, area): (&Writer, Area), chunk: u32) {
+        let run = self.after(chunk).checked_sub(1);
+        if let Some(run) = run.and_then(|at| self.runs.get(at)) {
+            store.expect(writer, (area, Kind::Runs, u64::from(run.page)), PAGE);
+        }
+    }
+
     /// Sets `has` for those of the ascending ordinals that the list contains.
     pub(super) fn look_for(
         &mut self,
@@ -83,11 +94,18 @@ impl Long {
                 .checked_sub(1)
                 .and_then(|at| self.runs.get(at))
                 .copied();
-            if let Some(run) = run
-                && !self.read(store, at, &run, |list| {
-                    list.mark(of_run, &mut *has_run).map(|_| ())
-                })?
-            {
+            let Some(run) = run else {
+                continue;
+            };
+            let is_known = self.read(store, at, &run, |list| {
+                list.mark(of_run, &mut *has_run).map(|_| ())
+            });
+            if is_known.is_err() {
+                for row in wanted {
+                    self.expect(store, at, row >> CHUNK_BITS);
+                }
+            }
+            if !is_known? {
                 has_run.fill(true);
             }
         }
