@@ -20,8 +20,10 @@ use crate::view::View;
 const MAX_BYTES: usize = 8 << 20;
 /// Overhead of a piece besides its bytes.
 const PIECE: usize = size_of::<Piece>();
-/// The number of traces looked up at a time when reading spans: a page rarely holds more.
+/// The number of traces that are looked up together when reading spans, at first, and its limit. After these it is known how many the
+/// page has room for.
 const TRACES: usize = 64;
+const MOST_TRACES: usize = 1024;
 
 /// A page under construction.
 struct ReadPage {
@@ -54,6 +56,7 @@ pub(crate) fn page(
         block: None,
     };
     let (store, views) = (&mut engine.store, engine.views.as_mut_slice());
+    store.begin_call();
     let next = match (wanted, part) {
         (Wanted::Fragments(handles), _) => page.fragments(store, views, handles, part, from)?,
         (Wanted::Traces(ids), Part::Digest) => page.digests(store, views, ids, from)?,
@@ -63,6 +66,39 @@ pub(crate) fn page(
         pieces: page.pieces,
         resume: next.map(resume::encode),
     })
+}
+
+/// Calls `call` with the rows of a fragment's chunk or entry, and with its row; returns `None` if it is no longer stored. `chunk` is the
+/// one that was opened last.
+fn of_handle<R>(
+    chunk: &mut Option<OpenChunk>,
+    store: &mut Store,
+    views: &mut [View],
+    handle: Handle,
+    call: impl FnOnce(&mut Store, Rows<'_>, u32) -> R,
+) -> Result<Option<R>, Error> {
+    let is_open = chunk.as_ref().is_some_and(|it| it.row_of(handle).is_some());
+    if !is_open {
+        let mut views = views.iter_mut();
+        let Some(view) = views.find(|it| it.writer.number == handle.writer()) else {
+            return Ok(None);
+        };
+        if let Some(entry) = view.entry_of(handle.fragment()) {
+            let row = handle.fragment() - entry.head.first;
+            let row = u32::try_from(row).unwrap_or(u32::MAX);
+            return Ok(Some(call(store, Rows::of_entry(&view.writer, entry), row)));
+        }
+        *chunk = OpenChunk::with(handle, store, view)?;
+    }
+    let Some(chunk) = chunk else {
+        return Ok(None);
+    };
+    let row = chunk.row_of(handle).unwrap_or(u32::MAX);
+    let rows = chunk.rows();
+    if rows.table.is_lost(row) {
+        return Ok(None);
+    }
+    Ok(Some(call(store, rows, row)))
 }
 
 // === impl ReadPage ===
@@ -78,13 +114,10 @@ impl ReadPage {
         from: Option<Position>,
     ) -> Result<Option<Position>, Error> {
         let start = from.map_or(0, |(place, _)| usize::try_from(place).unwrap_or(usize::MAX));
-        for (place, number) in (start..).zip(handles.get(start..).unwrap_or_default()) {
-            let handle = Handle::from_number(*number);
-            if !self.add(store, views, handle, part)? {
-                return Ok(Some((place as u64, 0)));
-            }
-        }
-        Ok(None)
+        let handles = handles.get(start..).unwrap_or_default().iter();
+        let handles: Vec<Handle> = handles.map(|it| Handle::from_number(*it)).collect();
+        let end = self.add_all(store, views, &handles, part)?;
+        Ok(end.map(|end| ((start + end) as u64, 0)))
     }
 
     /// Reads digests in the order written, across traces, so that each value is read once.
@@ -112,9 +145,9 @@ impl ReadPage {
     ) -> Result<Option<Position>, Error> {
         let (start, first) = from.unwrap_or((0, 0));
         let mut start = usize::try_from(start).unwrap_or(usize::MAX);
-        let mut first = Some(first);
+        let (mut first, mut count) = (Some(first), TRACES);
         while let Some(rest) = ids.get(start..).filter(|rest| !rest.is_empty()) {
-            let some = rest.get(..TRACES).unwrap_or(rest);
+            let some = rest.get(..count).unwrap_or(rest);
             let wanted = WantedTrace::all(some);
             let first = first.take().unwrap_or(0);
             if let [_] = some {
@@ -130,16 +163,17 @@ impl ReadPage {
             if !self.or_end(walked)? {
                 return Ok(Some((start as u64, 0)));
             }
+            located.retain(|(place, handle)| *place > 0 || handle.number() >= first);
             located.sort_unstable();
-            for (place, handle) in located {
-                if place == 0 && handle.number() < first {
-                    continue;
-                }
-                if !self.add(store, views, handle, Part::Otlp)? {
-                    return Ok(Some(((start + place) as u64, handle.number())));
-                }
+            let handles: Vec<Handle> = located.iter().map(|(_, handle)| *handle).collect();
+            let before = self.bytes;
+            let end = self.add_all(store, views, &handles, Part::Otlp)?;
+            if let Some((place, handle)) = end.and_then(|end| located.get(end)) {
+                return Ok(Some(((start + place) as u64, handle.number())));
             }
             start += some.len();
+            let a_trace = (self.bytes - before) / some.len();
+            count = (self.room() / a_trace.max(1)).clamp(TRACES, MOST_TRACES);
         }
         Ok(None)
     }
@@ -153,7 +187,8 @@ impl ReadPage {
         (wanted, first): (&[WantedTrace], u64),
         part: Part,
     ) -> Result<Option<u64>, Error> {
-        let mut walk = Walk::new(store, views, wanted, Handle::from_number(first));
+        let walk = Walk::new(store, views, wanted, Handle::from_number(first));
+        let mut walk = walk.with(part, self.room());
         let walked = walk.run(store, views, |store, it| {
             self.add_row(store, it.rows, (it.row, it.handle), part)
         });
@@ -161,16 +196,60 @@ impl ReadPage {
         Ok((!is_whole).then(|| walk.next().number()))
     }
 
-    /// Adds a fragment's part, if it is still stored. Returns false if the page has no room for it.
-    fn add(
+    /// Adds a part of these fragments, in their order, unless they are no longer stored. Returns the index of the first for which the page
+    /// has no room.
+    fn add_all(
         &mut self,
         store: &mut Store,
         views: &mut [View],
-        handle: Handle,
+        handles: &[Handle],
+        part: Part,
+    ) -> Result<Option<usize>, Error> {
+        for at in 0..handles.len() {
+            let rest = handles.get(at..).unwrap_or_default();
+            let added = self.add_first(store, views, rest, part);
+            if !self.or_end(added)? {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds a part of the first of these fragments. What that reads is read together with what the others need.
+    fn add_first(
+        &mut self,
+        store: &mut Store,
+        views: &mut [View],
+        handles: &[Handle],
         part: Part,
     ) -> Result<bool, Error> {
-        let added = self.piece(store, views, handle, part);
-        self.or_end(added)
+        let Some(first) = handles.first() else {
+            return Ok(true);
+        };
+        store.begin_try();
+        let added = self.piece(store, views, *first, part);
+        if !store.end_try() {
+            return added;
+        }
+        store.begin_plan();
+        loop {
+            let (mut room, mut chunk) = (self.room(), None);
+            for handle in handles {
+                let expected = of_handle(&mut chunk, store, views, *handle, |store, rows, row| {
+                    rows.expect(store, (part, row))
+                });
+                // What cannot be read raises its error when it is its turn.
+                let bytes = expected.ok().flatten().unwrap_or(0);
+                if bytes > room || store.is_full() {
+                    break;
+                }
+                room -= bytes;
+            }
+            if !store.fetch()? {
+                break;
+            }
+        }
+        self.piece(store, views, *first, part)
     }
 
     /// Ends the page before what cannot be read, if it has any pieces: the next page raises the error.
@@ -181,6 +260,7 @@ impl ReadPage {
         }
     }
 
+    /// Adds a fragment's part, if it is still stored. Returns false if the page has no room for it.
     fn piece(
         &mut self,
         store: &mut Store,
@@ -188,32 +268,12 @@ impl ReadPage {
         handle: Handle,
         part: Part,
     ) -> Result<bool, Error> {
-        let last = self.chunk.take().filter(|it| it.row_of(handle).is_some());
-        if last.is_none() {
-            let mut views = views.iter_mut();
-            let Some(view) = views.find(|it| it.writer.number == handle.writer()) else {
-                return Ok(true);
-            };
-            if let Some(entry) = view.entry_of(handle.fragment()) {
-                let row = handle.fragment() - entry.head.first;
-                let row = u32::try_from(row).unwrap_or(u32::MAX);
-                let rows = Rows::of_entry(&view.writer, entry);
-                return self.add_row(store, rows, (row, handle), part);
-            }
-            self.chunk = OpenChunk::with(handle, store, view)?;
-        }
-        let Some(chunk) = last.or_else(|| self.chunk.take()) else {
-            return Ok(true);
-        };
-        let row = chunk.row_of(handle).unwrap_or(u32::MAX);
-        let rows = chunk.rows();
-        let added = if rows.table.is_lost(row) {
-            Ok(true)
-        } else {
+        let mut chunk = self.chunk.take();
+        let added = of_handle(&mut chunk, store, views, handle, |store, rows, row| {
             self.add_row(store, rows, (row, handle), part)
-        };
-        self.chunk = Some(chunk);
-        added
+        });
+        self.chunk = chunk;
+        added?.unwrap_or(Ok(true))
     }
 
     /// Adds the part of a row. Returns false if the page has no room for it.
@@ -246,6 +306,11 @@ impl ReadPage {
             dropped_spans: 0,
         });
         Ok(true)
+    }
+
+    /// Returns the bytes for which the page has room.
+    fn room(&self) -> usize {
+        self.max_bytes.saturating_sub(self.bytes)
     }
 
     fn has_room(&self, bytes: usize) -> bool {
