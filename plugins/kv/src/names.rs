@@ -13,7 +13,8 @@ use crate::engine::Engine;
 use crate::frame::{Area, Fault, Kind};
 use crate::manifest::Stamp;
 use crate::operations::decode;
-use crate::store::lost;
+use crate::store::{At, Store, Writer, lost};
+use crate::view::View;
 
 /// Names of more bytes are not kept between calls.
 const MOST_KEPT: usize = 4 << 20;
@@ -70,6 +71,7 @@ fn names(engine: &mut Engine) -> Result<Rc<Names>, Error> {
         return Ok(Rc::clone(names));
     }
     engine.names = None;
+    engine.store.begin_call();
     let mut names = Names {
         stamps,
         services: BTreeMap::new(),
@@ -110,22 +112,25 @@ fn each(
     engine: &mut Engine,
     mut take: impl FnMut(Timestamp, (&str, &str, SpanKind)),
 ) -> Result<(), Error> {
-    for view in &mut engine.views {
+    for view in &engine.views {
         view.check_lost()?;
+    }
+    let sealed = sealed(&mut engine.store, &mut engine.views)?;
+    let values: Vec<(&Writer, At)> = sealed.iter().map(|it| (&it.writer, it.at)).collect();
+    let mut read = 0;
+    for (place, view) in engine.views.iter().enumerate() {
         let buckets = view.manifest.buckets.iter();
         let opened: BTreeMap<u64, Timestamp> = buckets.map(|it| (it.number, it.opened)).collect();
         let newest = opened.values().copied().max().unwrap_or_default();
-        for (bucket, segment) in view.segments.clone() {
-            let opened = opened.get(&bucket).copied().unwrap_or_default();
-            let header = view.header(segment.number)?;
-            for number in header.groups.iter().flat_map(|it| &it.operations) {
-                let area = Area::Data(bucket);
-                let (kind, number) = (Kind::Operations, *number);
-                let value = engine.store.read(&view.writer, area, kind, number)?;
-                for operation in decode(value.payload()) {
-                    let damaged = |_| lost(&view.writer, area, kind, number, Fault::Damaged);
-                    take(opened, operation.map_err(damaged)?);
-                }
+        while let Some(it) = sealed.get(read).filter(|it| it.view == place) {
+            let rest = values.get(read..).unwrap_or_default();
+            let value = engine.store.read_first(rest)?;
+            read += 1;
+            let (area, kind, number) = it.at;
+            let opened = opened.get(&it.bucket).copied().unwrap_or_default();
+            for operation in decode(value.payload()) {
+                let damaged = |_| lost(&view.writer, area, kind, number, Fault::Damaged);
+                take(opened, operation.map_err(damaged)?);
             }
         }
         for entry in &view.entries {
@@ -141,4 +146,43 @@ fn each(
         }
     }
     Ok(())
+}
+
+/// A value of operations that were new to a bucket.
+struct Sealed {
+    /// The index of its view.
+    view: usize,
+    writer: Writer,
+    bucket: u64,
+    at: At,
+}
+
+/// Returns all values of operations of sealed fragments, view by view, in the order written.
+fn sealed(store: &mut Store, views: &mut [View]) -> Result<Vec<Sealed>, Error> {
+    store.begin_plan();
+    loop {
+        for view in views.iter_mut() {
+            for (_, segment) in view.segments.clone() {
+                // A header that cannot be read raises its error below.
+                view.header_from(store, &segment).ok();
+            }
+        }
+        if !store.fetch()? {
+            break;
+        }
+    }
+    let mut sealed = Vec::new();
+    for (place, view) in views.iter_mut().enumerate() {
+        for (bucket, segment) in view.segments.clone() {
+            let header = view.header_from(store, &segment)?;
+            let numbers = header.groups.iter().flat_map(|it| &it.operations);
+            sealed.extend(numbers.map(|number| Sealed {
+                view: place,
+                writer: view.writer.clone(),
+                bucket,
+                at: (Area::Data(bucket), Kind::Operations, *number),
+            }));
+        }
+    }
+    Ok(sealed)
 }
