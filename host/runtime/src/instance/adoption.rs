@@ -1,4 +1,4 @@
-//! Keeps up what dead hosts have written: drops what is too old, and merges what is small.
+//! Keeps up what dead hosts have written: drops what is too old, merges what is small, and takes an id away once nothing refers to it.
 //!
 //! Upkeep stays per writer, and nobody leads. Each host looks at the ids of a tenant that are not its own, now and then, and claims those of
 //! hosts that are dead; the driver gives each to one host. An instance in the role of that writer does its upkeep alone, and is dropped. A
@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
+use super::keep;
 use super::starter::{OpenError, Starter};
 use crate::component::Instancing;
 use crate::sandbox::guest::{Cause, Failure, Instance};
@@ -84,18 +85,18 @@ impl Adopter {
         let writers = namespace.writers().await?;
         adopted.by_id.retain(|id, _| writers.contains(id));
         let own = self.starter.driver().writer_id();
-        for id in writers {
-            if id == own || id.starts_with(HOST_PREFIX) {
+        for id in &writers {
+            if *id == own || id.starts_with(HOST_PREFIX) {
                 continue;
             }
-            let claim = match adopted.by_id.get(&id) {
+            let claim = match adopted.by_id.get(id) {
                 Some(adoption) if adoption.due > now => continue,
                 Some(adoption) => adoption.claim.clone(),
                 None => {
-                    let Some(claim) = namespace.adopt(&id).await? else {
+                    let Some(claim) = namespace.adopt(id).await? else {
                         continue;
                     };
-                    let (tenant, writer) = (self.starter.tenant(), &*id);
+                    let (tenant, writer) = (self.starter.tenant(), &**id);
                     info!(
                         tenant.id = tenant,
                         writer, "what a dead host has written is kept up here"
@@ -106,9 +107,9 @@ impl Adopter {
             match self.keep_up(&namespace, claim).await {
                 Some(claim) => {
                     let due = now + UPKEEP_EVERY;
-                    adopted.by_id.insert(id, Adoption { claim, due });
+                    adopted.by_id.insert(id.clone(), Adoption { claim, due });
                 }
-                None => drop(adopted.by_id.remove(&id)),
+                None => drop(adopted.by_id.remove(id)),
             }
         }
         Ok(())
@@ -118,7 +119,14 @@ impl Adopter {
     async fn keep_up(&self, namespace: &Arc<dyn Namespace>, claim: Claim) -> Option<Claim> {
         let (tenant, writer) = (self.starter.tenant(), &*claim.writer);
         match self.try_keep_up(namespace, &claim).await {
-            Ok(()) => {}
+            Ok(false) => {}
+            Ok(true) => {
+                info!(
+                    tenant.id = tenant,
+                    writer, "nothing is left of what a dead host has written"
+                );
+                return None;
+            }
             Err(Ended::Fenced) => {
                 debug!(tenant.id = tenant, writer, "an adopted id is another's");
                 return None;
@@ -133,16 +141,17 @@ impl Adopter {
         Some(claim)
     }
 
+    /// Returns `true` if nothing refers to the id any more, and it is gone.
     async fn try_keep_up(
         &self,
         namespace: &Arc<dyn Namespace>,
         claim: &Claim,
-    ) -> Result<(), Ended> {
+    ) -> Result<bool, Ended> {
         let component = self.starter.component();
         let instances = component.host().runtime.instances();
         // Counts for the instance until it is there. Tenants that are called come first.
         let Some(starting) = instances.try_open() else {
-            return Ok(());
+            return Ok(false);
         };
         let started = self
             .starter
@@ -157,7 +166,17 @@ impl Adopter {
             // Between two steps others compute.
             tokio::task::yield_now().await;
         }
-        Ok(())
+        let retired = instance.retire().await?;
+        drop(instance);
+        match retired {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(raised) => return Err(Ended::Failed(refusal::describe(&raised))),
+        }
+        // The plugin's id last, as it is what brings the next visit here. Hosts that miss what was kept beside it only judge more meanwhile.
+        keep::retire(&**namespace, &claim.writer).await?;
+        namespace.retire(claim).await?;
+        Ok(true)
     }
 
     /// One step of upkeep.

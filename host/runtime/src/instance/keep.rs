@@ -20,6 +20,7 @@
 
 mod hosts;
 mod names;
+mod retire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,7 @@ use tokio::sync::RwLock;
 use super::fence::Fence;
 use hosts::{Hosts, IN_USE};
 use names::{Names, StateName, own_writer};
+pub(crate) use retire::retire;
 
 /// Bytes of one page of the state.
 const PAGE_BYTES: u32 = 1 << 20;

@@ -137,6 +137,8 @@ impl Storage for Pinned {
             return Ok(true);
         };
         *self.namespace.lock() = now;
+        let moments = &self.plugin.shared.moments;
+        self.request.renew(moments, Instant::now());
         Ok(false)
     }
 

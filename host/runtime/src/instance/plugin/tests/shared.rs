@@ -9,10 +9,12 @@ use larder_store::{Driver, MemoryHost, SharedMemory};
 use super::*;
 use crate::test_support::guest::KV;
 
-/// Deletes what `$write` has committed, and says that there is no more to do.
+/// Deletes what `$write` has committed, and says that there is no more to do; `$gone` says that nothing refers to the id.
 const EXPIRES: &str = r#"
   (data (i32.const 8500) "\01\00\00\00\01\20\00\00\01\00\00\00\00\00\00\00\00\00\00\00")
+  (data (i32.const 8600) "\00\00\00\00\01\00\00\00")
   (global $is_a (mut i32) (i32.const 0))
+  (func $gone (result i32) (i32.const 8600))
   (func $expire (result i32)
     (if (global.get $is_a) (then
       (call $commit (i32.const 8192) (i32.const 1) (i32.const 8500) (i32.const 1) (i32.const 8300))))
@@ -352,6 +354,31 @@ async fn what_a_plugin_holds_in_its_memory_is_purged_by_another_host_as_well() {
     assert!(answered(&began).await.is_empty());
     write(&on_b).await.unwrap();
     assert_eq!(answered(&began).await, ["guest"]);
+}
+
+#[tokio::test]
+async fn what_a_dead_host_has_written_expires_and_its_id_goes() {
+    let store = SharedMemory::new();
+    let (a, b) = (store.host("a"), store.host("b"));
+    let seen = Arc::new(Seen::default());
+    let on_a = open_observed(&a, guest(), Some(&seen)).await;
+    write(&on_a).await.unwrap();
+    seen.note().await.unwrap();
+    let guest = expiring().with("retire", "(call $gone)");
+    let on_b = open_observed(&b, guest, None).await;
+    on_b.adopter.visit(Instant::now()).await;
+    assert_eq!(answered(&storage(&on_b)).await, ["guest"]);
+    assert_eq!(ids(&b).await, ["_host/graph/a", "a"], "its host is alive");
+    a.set_alive(false);
+    on_b.adopter.visit(Instant::now()).await;
+    assert!(answered(&storage(&on_b)).await.is_empty());
+    assert!(ids(&b).await.is_empty());
+    // It was not dead after all: it claims a new place.
+    a.set_alive(true);
+    refused(&on_a).await;
+    write(&on_a).await.unwrap();
+    assert_eq!(answered(&storage(&on_b)).await, ["guest"]);
+    assert_eq!(on_b.status().restarts, 0);
 }
 
 #[tokio::test]
