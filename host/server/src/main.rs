@@ -88,6 +88,7 @@ fn run(cli: &Cli, format: Format) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Config(command) => command.run(&config)?,
+        Command::Kv(command) => command.run(&config)?,
         Command::Plugin(command) => command.run(cli, &config)?,
         // It has run above.
         Command::Token(_) => {}
@@ -142,10 +143,15 @@ fn announce(server: &Server, config: &Config, format: Format) {
         Ok(Source::File(_)) | Err(_) => &plugin.source,
     };
     let data = match (plugin.instancing, config.kv.driver) {
-        (Instancing::Exclusive, KvDriver::Embedded | KvDriver::Memory)
-        | (Instancing::Replicated, KvDriver::Memory) => "data in memory only".to_owned(),
+        (Instancing::Exclusive, _) | (Instancing::Replicated, KvDriver::Memory) => {
+            "data in memory only".to_owned()
+        }
         (Instancing::Replicated, KvDriver::Embedded) => {
             format!("data in {}", kv_dir(config).display())
+        }
+        (Instancing::Replicated, KvDriver::Cassandra) => {
+            let keyspace = config.kv.cassandra.keyspace.as_str();
+            format!("data in Cassandra, keyspace {keyspace}")
         }
     };
     let (name, version) = (&plugin.name, &plugin.version);

@@ -2,6 +2,7 @@
 //!
 //! Only this module turns the configuration into the limits of the other crates.
 
+pub(crate) mod cassandra;
 mod clock;
 mod error;
 mod graphs;
@@ -16,6 +17,7 @@ mod ports;
 mod rehearsal;
 mod reload;
 mod starting;
+mod waiting;
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -1,5 +1,7 @@
 //! `larder check`.
 
+mod cassandra;
+
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::Path;
@@ -22,6 +24,9 @@ use crate::server;
 /// The store cannot be opened (a running server uses it, or it is too damaged), there is no temporary folder, or the plugin refuses
 /// the store, fails, or breaks the contract.
 pub fn check(config: &Config) -> anyhow::Result<bool> {
+    if config.kv.driver == KvDriver::Cassandra {
+        return cassandra::check(config);
+    }
     expect_embedded(config)?;
     let scratch = scratch()?;
     let driver = open(config, scratch.path())?;
@@ -35,13 +40,16 @@ pub fn check(config: &Config) -> anyhow::Result<bool> {
 }
 
 /// # Errors
-/// The configuration has a driver that stores nothing on disk.
+/// The configuration has a driver that stores nothing on this machine's disk.
 pub(super) fn expect_embedded(config: &Config) -> anyhow::Result<()> {
     match config.kv.driver {
         KvDriver::Embedded => Ok(()),
         KvDriver::Memory => {
             anyhow::bail!("`kv.driver` is not `embedded`: nothing is stored on disk")
         }
+        KvDriver::Cassandra => anyhow::bail!(
+            "`kv.driver` is `cassandra`: this mends the files of `embedded` alone. Cassandra mends its own (`nodetool repair` makes copies equal, `nodetool scrub` rewrites damaged files); what `larder check` finds missing after that is in none of its copies, and comes back from a backup of Cassandra"
+        ),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod check;
 mod config;
+mod kv;
 mod plugin;
 mod repair;
 mod signals;
@@ -60,6 +61,9 @@ pub enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at the store that the configuration names
+    #[command(subcommand)]
+    Kv(KvCommand),
     /// Look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -101,6 +105,13 @@ pub enum ConfigCommand {
     Table,
     /// Try all that a start tries, such as plugins, tokens, certificates and the store; open no port and leave nothing on disk
     Check,
+}
+
+/// Commands of `larder kv`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum KvCommand {
+    /// Print the CQL that makes the keyspace and its tables, for a DBA; nothing is connected to
+    Schema,
 }
 
 /// Commands of `larder plugin`.
@@ -212,6 +223,7 @@ impl Cli {
                 | Command::Restore(_)
                 | Command::Repair(_)
                 | Command::Config(_)
+                | Command::Kv(_)
                 | Command::Plugin(PluginCommand::Inspect { .. })
                 | Command::Token(_),
             )
@@ -243,6 +255,13 @@ impl ConfigCommand {
     /// Runs the command. Its output goes to stdout.
     pub fn run(self, config: &Config) -> anyhow::Result<()> {
         config::run(self, config)
+    }
+}
+
+impl KvCommand {
+    /// Runs the command. Its output goes to stdout.
+    pub fn run(self, config: &Config) -> anyhow::Result<()> {
+        kv::run(self, config)
     }
 }
 

@@ -59,8 +59,13 @@ impl SnapshotCommand {
     /// Asks the running server that this configuration is of for a snapshot, and prints what it has made.
     ///
     /// # Errors
-    /// No server answers, or it refuses; the text is the server's.
+    /// No server answers, or it refuses; the text is the server's. A store in Cassandra, which makes its own.
     pub fn run(&self, config: &Config) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            config.kv.driver != KvDriver::Cassandra,
+            "`kv.driver` is `cassandra`, which makes snapshots itself: `nodetool snapshot {}` on every node",
+            config.kv.cassandra.keyspace.as_str()
+        );
         let endpoint = &config.admin.endpoint;
         anyhow::ensure!(
             endpoint.port() != 0,

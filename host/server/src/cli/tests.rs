@@ -127,6 +127,10 @@ fn the_other_commands_are_understood() {
         parse(&["config", "table"]).command(),
         Command::Config(ConfigCommand::Table)
     );
+    assert_eq!(
+        parse(&["kv", "schema"]).command(),
+        Command::Kv(KvCommand::Schema)
+    );
     let snapshot = parse(&["snapshot", "--to", "monday", "--token-file", "token"]);
     assert!(matches!(snapshot.command(), Command::Snapshot(_)));
     let restore = parse(&["restore", "--from", "monday", "--data-dir", "/new"]);
@@ -201,5 +205,24 @@ fn help_and_version_are_no_errors() {
         let shown = Cli::try_parse_from(["larder", flag]).unwrap_err();
         assert_eq!(shown.exit_code(), 0);
         assert!(shown.to_string().contains(text), "{shown}");
+    }
+}
+
+#[test]
+fn snapshots_and_repairs_of_cassandra_are_its_own() {
+    let cassandra = vec![
+        ("LARDER_KV_DRIVER".into(), "cassandra".into()),
+        ("LARDER_KV_CASSANDRA_CONTACT_POINTS".into(), "a".into()),
+    ];
+    let cli = parse(&["snapshot", "--to", "monday"]);
+    let config = cli.config(cassandra).unwrap();
+    let Command::Snapshot(snapshot) = cli.command() else {
+        panic!("another command");
+    };
+    let refused = snapshot.run(&config).unwrap_err().to_string();
+    assert!(refused.contains("`nodetool snapshot larder`"), "{refused}");
+    for apply in [false, true] {
+        let refused = repair(&config, apply).unwrap_err().to_string();
+        assert!(refused.contains("`nodetool repair`"), "{refused}");
     }
 }

@@ -9,7 +9,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::error::{Error, Origin};
 use super::overrides::OVERRIDES;
-use super::settings::is_section;
+use super::settings::{Setting, is_section};
 
 /// A key of the file that is not a section, and its value.
 pub(super) struct Entry {
@@ -29,6 +29,8 @@ pub(super) enum Raw {
     Text(String),
     /// A list of texts and numbers.
     List(Vec<String>),
+    /// The keys of a mapping, each with a text or a number.
+    Map(Vec<(String, String)>),
     /// A value that no setting accepts, in words.
     Other(&'static str),
 }
@@ -154,6 +156,9 @@ impl Reader<'_> {
             Node::Null => Raw::Null,
             Node::Text(text) => Raw::Text(text.clone()),
             Node::Literal => Raw::Text(self.literal(node.defined).to_owned()),
+            Node::Mapping(entries) if Setting::at(&path).is_some_and(|setting| setting.is_map) => {
+                self.map(entries)
+            }
             Node::Mapping(_) => Raw::Other("a mapping"),
             Node::Sequence(elements) => self.list(elements),
         };
@@ -171,13 +176,26 @@ impl Reader<'_> {
     }
 
     fn list(&self, elements: &[Spanned<Node>]) -> Raw {
-        let text = |element: &Spanned<Node>| match &element.value {
+        let texts = elements.iter().map(|element| self.text(element));
+        let texts: Option<Vec<String>> = texts.collect();
+        texts.map_or(Raw::Other("a list"), Raw::List)
+    }
+
+    fn map(&self, entries: &[(Spanned<String>, Spanned<Node>)]) -> Raw {
+        let pairs = entries
+            .iter()
+            .map(|(key, node)| Some((key.value.clone(), self.text(node)?)));
+        let pairs: Option<Vec<(String, String)>> = pairs.collect();
+        pairs.map_or(Raw::Other("a mapping of mappings or lists"), Raw::Map)
+    }
+
+    /// The text of an element of a list or a mapping. `None` if it is none.
+    fn text(&self, element: &Spanned<Node>) -> Option<String> {
+        match &element.value {
             Node::Text(text) => Some(text.clone()),
             Node::Literal => Some(self.literal(element.defined).to_owned()),
             Node::Null | Node::Sequence(_) | Node::Mapping(_) => None,
-        };
-        let texts: Option<Vec<String>> = elements.iter().map(text).collect();
-        texts.map_or(Raw::Other("a list"), Raw::List)
+        }
     }
 
     /// The text of a number or boolean in the file.

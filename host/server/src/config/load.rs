@@ -221,6 +221,7 @@ fn text(raw: Raw, path: &str) -> Result<Option<String>, String> {
             Raw::Null => "nothing".to_owned(),
             Raw::Text(text) => format!("`{text}`"),
             Raw::List(_) => "a list".to_owned(),
+            Raw::Map(_) => "a mapping".to_owned(),
             Raw::Other(what) => what.to_owned(),
         };
         return Err(format!("expected a mapping of settings, got {what}"));
@@ -235,6 +236,13 @@ fn text(raw: Raw, path: &str) -> Result<Option<String>, String> {
             Err(format!("expected {kind}, got {texts:?}"))
         }
         Raw::List(texts) => Ok(Some(texts.join(","))),
+        Raw::Map(pairs) if pairs.is_empty() => {
+            Err(format!("expected {kind}, got an empty mapping"))
+        }
+        Raw::Map(pairs) => {
+            let pairs = pairs.iter().map(|(key, value)| format!("{key}:{value}"));
+            Ok(Some(pairs.collect::<Vec<_>>().join(",")))
+        }
         Raw::Other(what) => Err(format!("expected {kind}, got {what}")),
     }
 }

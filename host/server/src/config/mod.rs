@@ -6,6 +6,7 @@
 //! Architecture invariant: nothing here opens or binds anything except the configuration file; of other paths it may ask only where they
 //! lead. `server.rs` turns a [`Config`] into the limits of the other crates.
 
+mod cassandra;
 mod environment;
 mod error;
 mod file;
@@ -23,6 +24,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use cassandra::{
+    Cassandra, CassandraTls, ContactPoints, HostId, Keyspace, Replication, Secret,
+};
 pub use error::{Error, Origin};
 pub use load::{Flag, Sources};
 pub use overrides::{OVERRIDES, Override, Overrides};
@@ -192,6 +196,8 @@ pub struct Kv {
     pub min_free: Size,
     /// The folder below which snapshots are written. Without one they are refused.
     pub snapshot_dir: Option<PathBuf>,
+    /// The driver `cassandra`.
+    pub cassandra: Cassandra,
 }
 
 /// The calls between services.
@@ -302,6 +308,7 @@ impl Default for Kv {
             quota: None,
             min_free: Size::mib(512),
             snapshot_dir: None,
+            cassandra: Cassandra::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use larder_model::TenantName;
 use larder_store::is_within;
 
+use super::cassandra::{ContactPoints, HostId, Keyspace, Replication, Secret};
 use super::overrides::OVERRIDES;
 use super::value::{Durability, Endpoint, KvDriver, Size, Value};
 use super::{Config, Grpc, Header, Tenancy, TenantNames};
@@ -32,6 +33,8 @@ pub struct Setting {
     pub meaning: &'static str,
     /// True if a file gives it as a list.
     pub(super) is_list: bool,
+    /// True if a file may give it as a mapping.
+    pub(super) is_map: bool,
     read: fn(&Setting, &str, &mut Config) -> Result<(), String>,
     show: fn(&Config) -> Option<String>,
 }
@@ -70,6 +73,7 @@ macro_rules! settings {
             scope: Scope::$scope,
             meaning: $meaning,
             is_list: <$kind as Value>::IS_LIST,
+            is_map: <$kind as Value>::IS_MAP,
             read: |setting, text, config| {
                 config$(.$field)+ = setting.checked(text)?;
                 Ok(())
@@ -162,9 +166,9 @@ settings! {
     "limits.drain_timeout" .limits.drain_timeout: Duration, Some(("0s", "1h")), Requests, Server,
         "How long a stop waits for calls that are under way";
     "kv.driver" .kv.driver: KvDriver, None, AtStart, Server,
-        "What keeps the data of plugins that use `kv`: `embedded` in `data_dir` (also read as `fjall`), or `memory`";
+        "What keeps the data of plugins that use `kv`: `embedded` in `data_dir` (also read as `fjall`), `memory`, or `cassandra`, which several hosts may share";
     "kv.durability" .kv.durability: Durability, None, AtStart, Server,
-        "`sync` acknowledges a write once it is on disk; `periodic` at once, and a crash loses what came since the last sync";
+        "When `embedded` acknowledges a write: `sync` once it is on disk; `periodic` at once, and a crash loses what came since the last sync";
     "kv.sync_interval" .kv.sync_interval: Duration, Some(("10ms", "1m")), AtStart, Server,
         "How often `periodic` durability syncs";
     "kv.quota" .kv.quota: Option<Size>, Some(("1MiB", "1024TiB")), Requests, Tenant,
@@ -173,6 +177,42 @@ settings! {
         "Writes are refused while the disk has less free space than this; reads and retention go on";
     "kv.snapshot_dir" .kv.snapshot_dir: Option<PathBuf>, None, Requests, Server,
         "The folder below which `larder snapshot` and `POST /snapshot` may write copies of the store; unset refuses them";
+    "kv.cassandra.contact_points" .kv.cassandra.contact_points: ContactPoints, None, AtStart, Server,
+        "Nodes of Cassandra to begin with, as a list of host or host:port (9042 unless given; in a variable: with commas); the others are found by themselves. `kv.driver: cassandra` needs one at least, and several so that a start needs no single one";
+    "kv.cassandra.keyspace" .kv.cassandra.keyspace: Keyspace, None, AtStart, Server,
+        "The keyspace of all hosts that share the store";
+    "kv.cassandra.datacenter" .kv.cassandra.datacenter: Option<String>, None, AtStart, Server,
+        "The datacentre whose nodes are used, the same for all hosts; unset means that of a contact point";
+    "kv.cassandra.replication" .kv.cassandra.replication: Option<Replication>, None, AtStart, Server,
+        "Copies of everything, for a keyspace that is made: a number, in `kv.cassandra.datacenter`, or one for each datacentre, as `{ dc1: 3 }` (in a variable: `dc1:3`); unset means 3 in the datacentre that is used";
+    "kv.cassandra.create_schema" .kv.cassandra.create_schema: bool, None, AtStart, Server,
+        "Whether a start makes the keyspace and its tables where they are missing; off, a DBA runs what `larder kv schema` prints";
+    "kv.cassandra.username" .kv.cassandra.username: Option<String>, None, AtStart, Server,
+        "The role to log in to Cassandra as";
+    "kv.cassandra.password" .kv.cassandra.password: Option<Secret>, None, AtStart, Server,
+        "Its password; `larder config print` leaves it out";
+    "kv.cassandra.password_file" .kv.cassandra.password_file: Option<PathBuf>, None, AtStart, Server,
+        "A file with that password, in place of `kv.cassandra.password`";
+    "kv.cassandra.tls.ca" .kv.cassandra.tls.ca: Option<PathBuf>, None, AtStart, Server,
+        "PEM file with the CAs of the nodes' certificates; set, TLS is spoken to all nodes";
+    "kv.cassandra.tls.cert" .kv.cassandra.tls.cert: Option<PathBuf>, None, AtStart, Server,
+        "PEM file with the certificate of this host, for nodes that ask for one";
+    "kv.cassandra.tls.key" .kv.cassandra.tls.key: Option<PathBuf>, None, AtStart, Server,
+        "PEM file with that certificate's private key";
+    "kv.cassandra.tls.verify_hostname" .kv.cassandra.tls.verify_hostname: bool, None, AtStart, Server,
+        "Whether a node's certificate has to name the IP address at which the node is reached; else any of those CAs is accepted";
+    "kv.cassandra.timeout" .kv.cassandra.timeout: Duration, Some(("100ms", "1m")), AtStart, Server,
+        "How long a statement may take, with its repetitions";
+    "kv.cassandra.speculative_after" .kv.cassandra.speculative_after: Option<Duration>, Some(("1ms", "1m")), AtStart, Server,
+        "When a read that has no answer is sent to a second node as well; unset means never";
+    "kv.cassandra.max_in_flight" .kv.cassandra.max_in_flight: usize, Some(("1", "32768")), AtStart, Server,
+        "Statements of this host that are under way at a time; more wait";
+    "kv.cassandra.host" .kv.cassandra.host: Option<HostId>, None, AtStart, Server,
+        "The id under which this host writes: no other host may have it, and it has to stay the same after a restart. Unset means the machine's host name";
+    "kv.cassandra.address" .kv.cassandra.address: Option<String>, None, AtStart, Server,
+        "What other hosts and `GET /cluster` tell people of this host; unset means the machine's host name and the process";
+    "kv.cassandra.cache" .kv.cassandra.cache: Size, Some(("0B", "1TiB")), AtStart, Server,
+        "Memory for what has been read of Cassandra and never changes";
     "dependencies.kept" .dependencies.kept: bool, None, AtStart, Server,
         "Whether the calls of traces are kept as the traces come, so that `GetDependencies` reads only what is new; off, it reads all traces of its window, and turned on again, all calls are counted anew";
     "dependencies.settle_after" .dependencies.settle_after: Duration, Some(("10ms", "1h")), AtStart, Server,
@@ -378,6 +418,11 @@ pub(super) fn contradiction(config: &Config) -> Option<(&'static str, String)> {
             other.display()
         );
         return Some(("kv.snapshot_dir", why));
+    }
+    if config.kv.driver == KvDriver::Cassandra
+        && let Some(found) = config.kv.cassandra.contradiction()
+    {
+        return Some(found);
     }
     incomplete_tls(config)
 }

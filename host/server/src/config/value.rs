@@ -33,6 +33,8 @@ pub enum KvDriver {
     Embedded,
     /// In the memory of the process; lost when it ends.
     Memory,
+    /// In a Cassandra cluster, which several hosts may use.
+    Cassandra,
 }
 
 /// The time at which a write to the `kv` import is acknowledged.
@@ -51,6 +53,8 @@ pub(super) trait Value: Sized + PartialOrd {
     const KIND: &'static str;
     /// True if a file has a list for it. The text has commas between the elements.
     const IS_LIST: bool = false;
+    /// True if a file may have a mapping for it. The text has `key:value`, with commas between the pairs.
+    const IS_MAP: bool = false;
     /// Parses a text. `None` if it is not a value of the type.
     fn read(text: &str) -> Option<Self>;
     /// The text of the value.
@@ -206,6 +210,11 @@ impl Endpoint {
             &self.host
         };
         (host, self.port)
+    }
+
+    /// True if it names one port of one machine, as an address to connect to does.
+    pub(super) fn is_of_a_peer(&self) -> bool {
+        !self.host.is_empty() && self.port != 0
     }
 
     /// The port. 0 lets the system choose one.
@@ -366,7 +375,7 @@ macro_rules! words {
         }
     };
 }
-words!(KvDriver: Embedded = "embedded" | "fjall", Memory = "memory");
+words!(KvDriver: Embedded = "embedded" | "fjall", Memory = "memory", Cassandra = "cassandra");
 words!(Durability: Sync = "sync", Periodic = "periodic");
 
 impl Value for PathBuf {
@@ -384,6 +393,7 @@ impl Value for PathBuf {
 /// The empty text, and `null` in a file, are `None`.
 impl<T: Value> Value for Option<T> {
     const KIND: &'static str = T::KIND;
+    const IS_MAP: bool = T::IS_MAP;
 
     fn read(text: &str) -> Option<Self> {
         if text.is_empty() {
@@ -448,6 +458,7 @@ mod tests {
         check::<KvDriver>("embedded", "embedded");
         check::<KvDriver>("fjall", "embedded");
         check::<KvDriver>("memory", "memory");
+        check::<KvDriver>("cassandra", "cassandra");
     }
 
     #[test]

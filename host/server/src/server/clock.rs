@@ -26,11 +26,17 @@ pub(super) struct Kept {
 
 /// The clock of retention. Call it before the store is opened, which changes its files.
 pub(super) fn open(config: &Config) -> Arc<TrustedClock> {
-    let newest = match config.kv.driver {
-        KvDriver::Embedded => newest_write(&kv_dir(config)),
-        KvDriver::Memory => None,
-    };
+    let newest = dir(config).and_then(|dir| newest_write(&dir));
     TrustedClock::system(newest)
+}
+
+/// The folder of the kept time: beside the data, or in the data directory if other machines keep the data.
+fn dir(config: &Config) -> Option<PathBuf> {
+    match config.kv.driver {
+        KvDriver::Embedded => Some(kv_dir(config)),
+        KvDriver::Cassandra => Some(config.data_dir.clone()),
+        KvDriver::Memory => None,
+    }
 }
 
 // === impl Kept ===
@@ -38,8 +44,10 @@ pub(super) fn open(config: &Config) -> Arc<TrustedClock> {
 impl Kept {
     /// For an open store.
     pub(super) fn new(config: &Config, clock: Arc<TrustedClock>) -> Self {
-        let dir = (config.kv.driver == KvDriver::Embedded).then(|| kv_dir(config));
-        Self { dir, clock }
+        Self {
+            dir: dir(config),
+            clock,
+        }
     }
 
     /// Looks at the clock, and writes the believed time, once a minute and at the end.

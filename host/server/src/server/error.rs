@@ -56,6 +56,24 @@ pub enum Error {
     /// The storage behind the plugins cannot be opened.
     #[error("cannot open the storage of `kv`")]
     Kv(#[source] kv::Error),
+    /// A file that is needed to connect to the storage behind the plugins cannot be read.
+    #[error("cannot read `{}` of `{setting}`: name a file that this user may read", path.display())]
+    StoreFile {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// The machine's host name cannot be the id under which this host writes.
+    #[error(
+        "this machine's host name is `{name}`, which is no id that no other host has: set `kv.cassandra.host` to one of letters, digits, `-`, `_` and `.` that stays the same after a restart"
+    )]
+    HostName {
+        /// The host name.
+        name: String,
+    },
     /// The storage behind the plugins could not be brought to disk.
     #[error(
         "the last sync of `kv` failed: writes since the one before may be lost if they were acknowledged before they were on disk (`kv.durability: periodic`)"
@@ -73,4 +91,17 @@ pub enum Error {
     /// A port's task panicked, which is a bug of Larder.
     #[error("a port's task failed")]
     Task(#[source] JoinError),
+}
+
+// === impl Error ===
+
+impl Error {
+    /// True if a start may succeed later without anybody changing what is configured: what it needs of the store is not there yet.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Kv(source) => source.may_pass(),
+            Self::Plugin(error) => error.source.may_pass(),
+            _ => false,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use larder_cassandra::CassandraDriver;
 use larder_core::Live;
 use larder_core::clock::TrustedClock;
 use larder_core::fair::Scheduler;
@@ -13,7 +14,8 @@ use larder_store as kv;
 use tokio_util::sync::CancellationToken;
 
 use super::graphs::KeptGraphs;
-use super::{Error, cache_dir, kv_options, limits, observers, runtime};
+use super::waiting::Waiting;
+use super::{Error, cache_dir, cassandra, kv_options, limits, observers, runtime};
 use crate::config::{Config, KvDriver};
 
 /// The first step of a start.
@@ -39,21 +41,23 @@ pub(super) struct Parts<'a> {
 
 impl Parts<'_> {
     /// Opens the store and the plugins of the tenants. Once `stop` is cancelled the plugins are given up, and the store, whose opening cannot
-    /// be interrupted, is closed once it is open; the result is `None` then.
+    /// be interrupted if it is on disk, is closed once it is open; the result is `None` then. A store on other machines is waited for.
     ///
     /// # Errors
-    /// A store or a plugin that cannot be used.
+    /// A store or a plugin that cannot be used, and would not be later.
     pub(super) async fn open(
         &self,
         tenants: tenants::Config,
         stop: &CancellationToken,
     ) -> Result<Option<Arc<Tenants>>, Error> {
         // Before the cache of compiled plugins is made: a start that is refused leaves the data folder as it is.
-        let kv = self.open_kv().await?;
+        let Some(kv) = self.open_kv(stop).await? else {
+            return Ok(None);
+        };
         let opened = tokio::select! {
             biased;
             () = stop.cancelled() => None,
-            opened = self.open_tenants(tenants, Arc::clone(&kv)) => Some(opened?),
+            opened = self.open_tenants(tenants, Arc::clone(&kv), stop) => opened?,
         };
         if opened.is_none() {
             kv.close().await.map_err(Error::LastSync)?;
@@ -61,27 +65,52 @@ impl Parts<'_> {
         Ok(opened)
     }
 
-    async fn open_kv(&self) -> Result<Arc<dyn kv::Driver>, Error> {
+    async fn open_kv(
+        &self,
+        stop: &CancellationToken,
+    ) -> Result<Option<Arc<dyn kv::Driver>>, Error> {
         self.begin(STORE);
         match self.config.kv.driver {
-            KvDriver::Memory => Ok(Arc::new(kv::MemoryDriver::new())),
+            KvDriver::Memory => Ok(Some(Arc::new(kv::MemoryDriver::new()))),
             KvDriver::Embedded => {
                 let options = kv_options(self.config, self.scheduler);
                 // Opening reads the journal that a crash left, which blocks.
                 let open = move || kv::embedded::EmbeddedDriver::open(options);
                 let opened = tokio::task::spawn_blocking(open).await;
                 let driver = opened.map_err(Error::Task)?.map_err(Error::Kv)?;
-                Ok(Arc::new(driver))
+                Ok(Some(Arc::new(driver)))
             }
+            KvDriver::Cassandra => self.connect(stop).await,
         }
+    }
+
+    /// Connects to Cassandra, once that is there.
+    async fn connect(
+        &self,
+        stop: &CancellationToken,
+    ) -> Result<Option<Arc<dyn kv::Driver>>, Error> {
+        if self.config.grpc.max_connection_age.is_none() {
+            tracing::info!(
+                "grpc.max_connection_age is unset: clients stay with the host that they have reached, also after others have come back"
+            );
+        }
+        let options = cassandra::options(self.config)?;
+        let connected = self.waiting(stop).until(async || {
+            let driver = Box::pin(CassandraDriver::connect(options.clone())).await;
+            driver.map_err(Error::Kv)
+        });
+        let driver = connected.await?;
+        Ok(driver.map(|driver| Arc::new(driver) as Arc<dyn kv::Driver>))
     }
 
     async fn open_tenants(
         &self,
         tenants: tenants::Config,
         kv: Arc<dyn kv::Driver>,
-    ) -> Result<Arc<Tenants>, Error> {
+        stop: &CancellationToken,
+    ) -> Result<Option<Arc<Tenants>>, Error> {
         self.begin(COMPONENTS);
+        let is_shared = kv.is_shared();
         let (config, clock) = (self.config, Arc::clone(self.clock));
         let runtime = runtime(config, self.scheduler, clock, cache_dir(config));
         let host = Host {
@@ -92,8 +121,23 @@ impl Parts<'_> {
         };
         let loaded = tenants.load(&host).await.map_err(Error::Plugin)?;
         self.begin(PLUGIN);
-        let tenants = Tenants::start(loaded, limits::tenants(config)).await;
-        tenants.map_err(Error::Plugin)
+        let start = async || {
+            let started = Tenants::start(loaded.clone(), limits::tenants(config)).await;
+            started.map_err(Error::Plugin)
+        };
+        if is_shared {
+            // What it needs of other machines may have gone since they were connected to.
+            self.waiting(stop).until(start).await
+        } else {
+            start().await.map(Some)
+        }
+    }
+
+    fn waiting<'a>(&'a self, stop: &'a CancellationToken) -> Waiting<'a> {
+        Waiting {
+            step: self.step,
+            stop,
+        }
     }
 
     fn begin(&self, step: &str) {

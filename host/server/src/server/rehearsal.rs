@@ -13,7 +13,7 @@ use larder_store as kv;
 use larder_store::embedded::EmbeddedDriver;
 use larder_store::mirror;
 
-use super::{Error, cache_dir, kv_dir, kv_options, listeners, runtime, tenant_configs};
+use super::{Error, cache_dir, cassandra, kv_dir, kv_options, listeners, runtime, tenant_configs};
 use crate::config::{Config, KvDriver};
 
 /// A store as a start would find it.
@@ -28,7 +28,8 @@ enum Found {
 /// compiled plugins. Returns what was tried: a word and a line for each.
 ///
 /// # Errors
-/// As of a start. The store of a running server is not opened, and a port that is taken is not noticed.
+/// As of a start. The store of a running server is not opened, one on other machines is not connected to, and a port that is taken is not
+/// noticed.
 pub(crate) async fn rehearse(
     config: &Config,
     scratch: &Path,
@@ -57,7 +58,7 @@ pub(crate) async fn rehearse(
         Found::Store(driver) => (Arc::clone(driver), "it can be opened"),
         Found::Nothing(why) => (Arc::new(kv::MemoryDriver::new()), *why),
     };
-    tried.push(("store", format!("{}, {state}", kv_dir(config).display())));
+    tried.push(("store", format!("{}, {state}", place(config)?)));
     let configs = tenant_configs(config).map_err(Error::Plugin)?;
     let compiled = compiled(config, scratch);
     let wasm =
@@ -127,9 +128,26 @@ fn try_folder(existing: &Path, missing: &Path) -> io::Result<()> {
     tried.and(removed)
 }
 
+/// Where the store is, in words. For one on other machines, all that connecting to them needs of this one is tried.
+fn place(config: &Config) -> Result<String, Error> {
+    if config.kv.driver != KvDriver::Cassandra {
+        return Ok(kv_dir(config).display().to_string());
+    }
+    let options = cassandra::options(config)?;
+    Ok(format!(
+        "Cassandra at {}, keyspace {}, as host {}",
+        options.contact_points.join(", "),
+        options.keyspace,
+        options.host
+    ))
+}
+
 fn find_store(config: &Config, scratch: &Path) -> Result<Found, Error> {
-    if config.kv.driver == KvDriver::Memory {
-        return Ok(Found::Nothing("not used: `kv.driver` is `memory`"));
+    match config.kv.driver {
+        KvDriver::Memory => return Ok(Found::Nothing("not used: `kv.driver` is `memory`")),
+        // A host that connects is seen by the others, and may make the schema.
+        KvDriver::Cassandra => return Ok(Found::Nothing("not connected to")),
+        KvDriver::Embedded => {}
     }
     if EmbeddedDriver::is_in_use(&kv_dir(config)).map_err(Error::Kv)? {
         return Ok(Found::Nothing("not opened: a server uses it"));

@@ -139,7 +139,7 @@ impl StartingServer {
         })
     }
 
-    /// Opens the store and the plugin, and serves them. `None` if `stop` was cancelled meanwhile: the start has ended in order then. A store
+    /// Opens the store and the plugin, and serves them. A store on other machines that is not there is waited for. `None` if `stop` was cancelled meanwhile: the start has ended in order then. A store
     /// that is being opened has `limits.drain_timeout` for it, and is closed.
     ///
     /// # Errors

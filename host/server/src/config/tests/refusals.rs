@@ -94,7 +94,7 @@ fn bad_values_are_refused_with_the_place_and_what_is_expected() {
         ),
         (
             "kv: { driver: rocksdb }",
-            "`kv.driver`: expected embedded or memory, got `rocksdb` (larder.yaml:1:15)",
+            "`kv.driver`: expected embedded or memory or cassandra, got `rocksdb` (larder.yaml:1:15)",
         ),
         (
             "plugin: { use: '' }",

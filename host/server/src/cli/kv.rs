@@ -1,0 +1,44 @@
+//! `larder kv`.
+
+use std::io::{Write as _, stdout};
+
+use anyhow::Context as _;
+
+use super::KvCommand;
+use crate::config::{Config, KvDriver};
+use crate::server;
+
+pub(super) fn run(command: KvCommand, config: &Config) -> anyhow::Result<()> {
+    let text = match command {
+        KvCommand::Schema => schema(config)?,
+    };
+    write!(stdout().lock(), "{text}").context("cannot print")
+}
+
+/// The statements that make the schema of the configured store.
+fn schema(config: &Config) -> anyhow::Result<String> {
+    match config.kv.driver {
+        KvDriver::Cassandra => Ok(server::cassandra::schema(config)),
+        KvDriver::Embedded | KvDriver::Memory => anyhow::bail!(
+            "`kv.driver` is not `cassandra`: no other driver has a schema that somebody could make"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn the_schema_is_that_of_the_configured_keyspace() {
+        let mut config = Config::default();
+        let refused = schema(&config).unwrap_err().to_string();
+        assert!(refused.contains("`kv.driver`"), "{refused}");
+        config.kv.driver = KvDriver::Cassandra;
+        let printed = schema(&config).unwrap();
+        assert!(printed.contains("\"larder\""), "{printed}");
+        assert!(printed.lines().all(|line| line.ends_with(';')), "{printed}");
+    }
+}
