@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_known_by_its_description() {
-        let is_unavailable = |raised: GuestError| super::is_unavailable(&describe(&raised));
+        let is_unavailable = |raised: GuestError| is_unavailable(&describe(&raised));
         assert!(is_unavailable(GuestError::Unavailable("why".into())));
         assert!(!is_unavailable(GuestError::Other("unavailable: ".into())));
         assert!(!is_unavailable(GuestError::DataLoss("why".into())));

@@ -90,7 +90,7 @@ fn wait<T>(answer: impl Future<Output = Result<T, kv::Error>>) -> Result<T, Erro
     futures_executor::block_on(answer).map_err(|error| match error {
         kv::Error::Unavailable(text) => Error::Unavailable(text),
         kv::Error::OutcomeUnknown(text) => Error::OutcomeUnknown(text),
-        kv::Error::Fenced => Error::Fenced,
+        kv::Error::Fenced | kv::Error::Held(_) => Error::Fenced,
         kv::Error::QuotaExceeded(text) => Error::QuotaExceeded(text),
         kv::Error::TooLarge(text) => Error::TooLarge(text),
         kv::Error::DataLoss(text) => Error::DataLoss(text),

@@ -199,7 +199,7 @@ impl CassandraTls {
             }
             (Some(_), Some(_), None) => needs("kv.cassandra.tls.cert", "kv.cassandra.tls.key"),
             (Some(_), None, Some(_)) => needs("kv.cassandra.tls.key", "kv.cassandra.tls.cert"),
-            (None, None, None) | (Some(_), None, None) | (Some(_), Some(_), Some(_)) => None,
+            (None | Some(_), None, None) | (Some(_), Some(_), Some(_)) => None,
         }
     }
 }

@@ -186,7 +186,7 @@ impl Reader<'_> {
             .iter()
             .map(|(key, node)| Some((key.value.clone(), self.text(node)?)));
         let pairs: Option<Vec<(String, String)>> = pairs.collect();
-        pairs.map_or(Raw::Other("a mapping of mappings or lists"), Raw::Map)
+        pairs.map_or(Raw::Other("a mapping with something else"), Raw::Map)
     }
 
     /// The text of an element of a list or a mapping. `None` if it is none.

@@ -13,6 +13,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Tries again what may succeed later.
+#[derive(Clone, Copy)]
 pub(super) struct Waiting<'a> {
     /// What the start does now, for those who ask.
     pub(super) step: &'a Live<String>,
@@ -29,7 +30,7 @@ impl Waiting<'_> {
     /// # Errors
     /// One that somebody has to mend: see [`Error::may_pass`].
     pub(super) async fn until<T>(
-        &self,
+        self,
         mut attempt: impl AsyncFnMut() -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         let begun = self.step.get().to_string();

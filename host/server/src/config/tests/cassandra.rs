@@ -1,5 +1,6 @@
 //! The settings of the driver `cassandra`.
 
+use super::super::value::Value as _;
 use super::refusals::check_refused;
 use super::*;
 
