@@ -11,6 +11,7 @@
 mod admin;
 mod attributes;
 mod behind_jaeger;
+mod cassandra;
 mod clock;
 mod configuration;
 mod metrics;
