@@ -6,8 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(any(test, feature = "conformance"))]
-pub mod conformance;
+pub mod copy;
 pub mod embedded;
 mod error;
 mod memory;
@@ -105,6 +104,17 @@ pub trait Driver: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// Tells the hosts that share the store that the host with this writer id does not come back, so that its id can be adopted at once.
+    ///
+    /// # Errors
+    /// [`Error::Held`] if that host is alive, [`Error::Other`] for a driver that is not shared.
+    async fn dismiss(&self, _writer: &str) -> Result<(), Error> {
+        Err(Error::Other(format!(
+            "`kv.driver` is `{}`, which no other host shares: there is no host that could be dismissed",
+            self.name()
+        )))
+    }
+
     /// Whether the store takes writes and answers reads now, as far as this host has last seen. Cheap: no call to the store.
     fn reach(&self) -> Reach {
         Reach::default()
@@ -176,6 +186,20 @@ pub trait Namespace: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Claims an id for a copy of what was written under it elsewhere, where it has this number. A driver that assigns no numbers leaves
+    /// them to the data.
+    ///
+    /// # Errors
+    /// As of [`Namespace::claim`]; [`Error::Other`] if the id has another number here, or another id has this one.
+    async fn claim_numbered(&self, writer: &str, _number: u16) -> Result<Claim, Error> {
+        self.claim(writer).await
+    }
+
+    /// The [`Claim::number`] of an id under which something was committed. Nothing is claimed.
+    async fn number(&self, writer: &str) -> Result<u16, Error> {
+        Ok(local_number(writer))
+    }
+
     /// Takes a writer id, to which nothing that is stored refers any more, out of [`Namespace::writers`]. Its claim is fenced.
     async fn retire(&self, by: &Claim) -> Result<(), Error>;
 
@@ -197,6 +221,30 @@ pub trait Namespace: Send + Sync + 'static {
 
     /// One page of a partition's entries.
     async fn scan(&self, partition: &str, scan: &Scan) -> Result<Page, Error>;
+
+    /// As [`Namespace::scan`], without what is not of this kind. For a copy, which stores each value in the way in which it was stored; no
+    /// plugin can tell the two apart.
+    ///
+    /// # Errors
+    /// [`Error::Other`] for a driver that cannot tell them apart either, from which nothing can be copied.
+    async fn scan_stored(
+        &self,
+        partition: &str,
+        _kind: Stored,
+        _scan: &Scan,
+    ) -> Result<Page, Error> {
+        Err(Error::Other(format!(
+            "partition `{partition}` cannot be copied: this driver does not know how its values were stored"
+        )))
+    }
+
+    /// The stored bytes of a partition, if the driver counts them.
+    fn partition_bytes(&self, _partition: &str) -> Option<u64> {
+        None
+    }
+
+    /// Tells how many bytes are about to be put into a partition that is not there yet, for a driver that lays partitions out by their size.
+    fn expect_bytes(&self, _partition: &str, _bytes: u64) {}
 
     /// Removes a whole partition, lazily. Its name can never be used again.
     async fn reclaim(&self, by: &Claim, partition: &str) -> Result<(), Error>;
@@ -287,6 +335,15 @@ pub struct Entry {
     pub sort: Vec<u8>,
     /// The value.
     pub value: Vec<u8>,
+}
+
+/// How a value was stored last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// By [`Namespace::put`].
+    Object,
+    /// By [`Namespace::commit`].
+    Entry,
 }
 
 /// Range and limits of a scan.

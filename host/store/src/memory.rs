@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::quotas::{self, Growth};
 use super::{
     Change, Claim, Driver, Entry, Error, HOST_PREFIX, Key, Namespace, Object, Page, Quotas, Scan,
-    TenantUsage, local_number,
+    Stored, TenantUsage, local_number,
 };
 
 /// Time for which a reclaimed partition stays readable: longer than the longest query.
@@ -35,6 +35,8 @@ struct MemoryNamespace {
 #[derive(Debug, Default)]
 struct MemoryState {
     partitions: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// Keys of the values that were put, and not committed over since.
+    objects: BTreeMap<String, BTreeSet<Vec<u8>>>,
     /// Names that can never be used again.
     reclaimed: BTreeSet<String>,
     /// Reclaimed partitions that are still readable, oldest first.
@@ -185,7 +187,9 @@ impl Namespace for MemoryNamespace {
         for Object { key, value } in objects {
             state.check_partition(&key.partition)?;
             if state.value(&key).is_none() {
-                state.set(&key.partition, key.sort, value);
+                state.set(&key.partition, key.sort.clone(), value);
+                let objects = state.objects.entry(key.partition).or_default();
+                objects.insert(key.sort);
             }
         }
         Ok(())
@@ -218,21 +222,11 @@ impl Namespace for MemoryNamespace {
     }
 
     async fn scan(&self, partition: &str, scan: &Scan) -> Result<Page, Error> {
-        let end = match &scan.end {
-            Some(end) if *end <= scan.start => return Ok(Page::default()),
-            Some(end) => Bound::Excluded(end.as_slice()),
-            None => Bound::Unbounded,
-        };
-        let state = self.state.lock();
-        let Some(entries) = state.partitions.get(partition) else {
-            return Ok(Page::default());
-        };
-        let range = entries.range::<[u8], _>((Bound::Included(scan.start.as_slice()), end));
-        Ok(if scan.descending {
-            page(range.rev(), scan)
-        } else {
-            page(range, scan)
-        })
+        Ok(self.state.lock().scan(partition, None, scan))
+    }
+
+    async fn scan_stored(&self, partition: &str, kind: Stored, scan: &Scan) -> Result<Page, Error> {
+        Ok(self.state.lock().scan(partition, Some(kind), scan))
     }
 
     async fn reclaim(&self, by: &Claim, partition: &str) -> Result<(), Error> {
@@ -311,6 +305,31 @@ impl MemoryState {
             .pop_front_if(|(since, _)| since.elapsed() >= linger)
         {
             self.partitions.remove(&name);
+            self.objects.remove(&name);
+        }
+    }
+
+    /// A page of a partition; of what is of one kind, if one is given.
+    fn scan(&self, partition: &str, kind: Option<Stored>, scan: &Scan) -> Page {
+        let end = match &scan.end {
+            Some(end) if *end <= scan.start => return Page::default(),
+            Some(end) => Bound::Excluded(end.as_slice()),
+            None => Bound::Unbounded,
+        };
+        let Some(entries) = self.partitions.get(partition) else {
+            return Page::default();
+        };
+        let objects = self.objects.get(partition);
+        let is_wanted = |(sort, _): &(&Vec<u8>, &Vec<u8>)| {
+            let is_object = objects.is_some_and(|objects| objects.contains(*sort));
+            kind.is_none_or(|kind| (kind == Stored::Object) == is_object)
+        };
+        let range = entries.range::<[u8], _>((Bound::Included(scan.start.as_slice()), end));
+        let range = range.filter(is_wanted);
+        if scan.descending {
+            page(range.rev(), scan)
+        } else {
+            page(range, scan)
         }
     }
 
@@ -329,6 +348,9 @@ impl MemoryState {
         let entries = self.partitions.get_mut(partition);
         if let Some(value) = entries.and_then(|entries| entries.remove(sort)) {
             self.stored_bytes -= weight(sort, &value);
+        }
+        if let Some(objects) = self.objects.get_mut(partition) {
+            objects.remove(sort);
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{
-    Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Page, Quotas, Scan, TenantUsage,
-    local_number,
+    Change, Claim, Driver, Entry, Error, Key, Namespace, Object, Page, Quotas, Scan, Stored,
+    TenantUsage, local_number,
 };
 
 /// Shows the data of another driver together with writes of its own, which are lost with it. It neither renews nor forgets a tenant.
@@ -242,6 +242,20 @@ impl Namespace for OverlayNamespace {
                 scan.start = [last.as_slice(), &[0]].concat();
             }
         }
+    }
+
+    /// What was written here is not told apart.
+    async fn scan_stored(&self, partition: &str, kind: Stored, scan: &Scan) -> Result<Page, Error> {
+        if self.writes.lock().partitions.contains_key(partition) {
+            return Err(Error::Other(format!(
+                "partition `{partition}` was written to in an overlay, which does not keep how"
+            )));
+        }
+        self.base.scan_stored(partition, kind, scan).await
+    }
+
+    async fn number(&self, writer: &str) -> Result<u16, Error> {
+        self.base.number(writer).await
     }
 
     async fn reclaim(&self, _by: &Claim, partition: &str) -> Result<(), Error> {

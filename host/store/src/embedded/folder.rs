@@ -144,10 +144,15 @@ pub(super) fn read_writer_file(dir: &Path) -> Result<WriterFile, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(WriterFile::Missing),
         read => read.map_err(|error| writer_file_failed(dir, &error))?,
     };
-    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let id = str::from_utf8(text.trim_ascii()).ok();
-    let id = id.filter(|id| id.len() == WRITER_ID_DIGITS && id.as_bytes().iter().all(is_digit));
+    let id = id.filter(|id| is_writer_id(id));
     Ok(id.map_or(WriterFile::Damaged, |id| WriterFile::Id(id.to_owned())))
+}
+
+/// True for an id as [`new_writer_id`] makes them.
+pub(super) fn is_writer_id(id: &str) -> bool {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    id.len() == WRITER_ID_DIGITS && id.as_bytes().iter().all(is_digit)
 }
 
 /// The error for a damaged file of the writer id.

@@ -10,7 +10,7 @@ use super::Durability;
 use super::durable;
 use super::objects::Wait;
 use super::shared::Shared;
-use crate::{Change, Claim, Error, Key, Namespace, Object, Page, Scan};
+use crate::{Change, Claim, Error, Key, Namespace, Object, Page, Scan, Stored};
 
 /// Maximum number of values to read on the async thread, if they are in memory. Decompressing a block takes about 30 us.
 const MAX_INLINE_KEYS: usize = 16;
@@ -111,7 +111,13 @@ impl Namespace for EmbeddedNamespace {
     async fn scan(&self, partition: &str, scan: &Scan) -> Result<Page, Error> {
         let (shared, number, scan) = (Arc::clone(&self.shared), self.number, scan.clone());
         let partition = partition.to_owned();
-        blocking(move || shared.scan(number, &partition, &scan)).await
+        blocking(move || shared.scan(number, &partition, None, &scan)).await
+    }
+
+    async fn scan_stored(&self, partition: &str, kind: Stored, scan: &Scan) -> Result<Page, Error> {
+        let (shared, number, scan) = (Arc::clone(&self.shared), self.number, scan.clone());
+        let partition = partition.to_owned();
+        blocking(move || shared.scan(number, &partition, Some(kind), &scan)).await
     }
 
     async fn reclaim(&self, by: &Claim, partition: &str) -> Result<(), Error> {
@@ -180,6 +186,13 @@ impl Namespace for EmbeddedNamespace {
             .namespaces
             .get(&self.number)
             .map_or(0, |namespace| namespace.stored)
+    }
+
+    fn partition_bytes(&self, partition: &str) -> Option<u64> {
+        let store = self.shared.store();
+        let state = store.state();
+        let number = state.find(self.number, partition)?;
+        state.partitions.get(&number).map(|it| it.stored)
     }
 
     fn host_bytes(&self) -> u64 {

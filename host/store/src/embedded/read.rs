@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::store::Store;
 use super::value::{Payload, Slot};
 use super::write::viewing;
-use crate::{Entry, Error, Key, Page, Scan};
+use crate::{Entry, Error, Key, Page, Scan, Stored};
 
 /// Result of checking a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,7 +85,14 @@ impl Shared {
         Ok(Some(values))
     }
 
-    pub(super) fn scan(&self, namespace: u64, partition: &str, scan: &Scan) -> Result<Page, Error> {
+    /// A page of a partition; of what is of one kind, if one is given. What is not is not read.
+    pub(super) fn scan(
+        &self,
+        namespace: u64,
+        partition: &str,
+        kind: Option<Stored>,
+        scan: &Scan,
+    ) -> Result<Page, Error> {
         let store = self.store();
         let Some(number) = store.state().find(namespace, partition) else {
             return Ok(Page::default());
@@ -111,7 +118,13 @@ impl Shared {
                 let (at, slot) = entry
                     .into_inner()
                     .map_err(|error| self.damaged(&key(&[]), &error))?;
-                let length = Slot::parse(&slot).map_or(0, |slot| slot.length());
+                let parsed = Slot::parse(&slot);
+                // Where it is not known what a slot is, it is read, which tells the damage.
+                let stored = parsed.as_ref().map(Slot::kind);
+                if kind.is_some() && stored.is_some() && stored != kind {
+                    continue;
+                }
+                let length = parsed.map_or(0, |slot| slot.length());
                 bytes += (at.len().saturating_sub(9) + length) as u64;
                 let full = slots.len() as u64 >= u64::from(scan.max_entries)
                     || bytes > u64::from(scan.max_bytes);

@@ -12,6 +12,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{length_u32, take_u32, take_u64};
+use crate::Stored;
 use crate::value::{ELSEWHERE, Header};
 
 pub(super) use crate::value::{Packed, pack};
@@ -60,6 +61,14 @@ impl<'a> Slot<'a> {
             _ => return None,
         };
         Some(Self { payload, header })
+    }
+
+    /// How the value was stored: every put goes to the file, and every commit to the tree.
+    pub(super) fn kind(&self) -> Stored {
+        match self.payload {
+            Payload::Inline(_) => Stored::Entry,
+            Payload::InFile { .. } => Stored::Object,
+        }
     }
 
     /// The length of the payload, in bytes.

@@ -11,6 +11,7 @@ use std::path::Path;
 use super::folder::{self, WRITER_FILE, WriterFile};
 use super::objects::sync_dir;
 use super::shared::Shared;
+use super::survey::{FolderState, survey};
 use super::{EmbeddedDriver, Options};
 use crate::{Error, HOST_PREFIX};
 
@@ -29,6 +30,27 @@ impl EmbeddedDriver {
     /// True if the file of the writer id is damaged. [`Driver::writer_id`](crate::Driver::writer_id) is that of the records then.
     pub fn has_damaged_writer_id(&self) -> bool {
         self.damaged_writer_id
+    }
+
+    /// Gives a folder in which nothing was ever stored this writer id, so that what is copied there from a folder with that id is upkept.
+    /// Returns `false`, and changes nothing, if a store or an id is there, or if it is not the id of a folder.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store is in use, or the disk fails.
+    pub fn give_writer_id(dir: &Path, id: &str) -> Result<bool, Error> {
+        let is_new = survey(dir)? == FolderState::New;
+        if !is_new || !folder::is_writer_id(id) {
+            return Ok(false);
+        }
+        let _lock = folder::lock(dir)?;
+        if folder::read_writer_file(dir)? != WriterFile::Missing {
+            return Ok(false);
+        }
+        folder::write_writer_id(dir, id).map_err(|error| {
+            let path = dir.join(WRITER_FILE);
+            Error::Unavailable(format!("cannot write `{}`: {error}", path.display()))
+        })?;
+        Ok(true)
     }
 
     /// Replaces the damaged file of the writer id by one with this id. The damaged one is copied to the folder `aside`, which may exist.
