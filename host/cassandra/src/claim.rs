@@ -1,7 +1,6 @@
 //! Claims of writer ids: by the host whose own they are, and by others once that host is dead.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use larder_store::{Claim, Error, HOST_PREFIX};
@@ -11,16 +10,12 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::db::{Tries, row};
 use crate::heads::ENDED;
 use crate::namespace::{Known, Space, epoch};
-use crate::process;
 use crate::statements::Name;
-use crate::watch::Life;
 
 /// Partitions in which seats are raised at the same time.
 const AT_ONCE: usize = 16;
 /// Numbers of writers of one namespace: 1 to this.
 const NUMBERS: u64 = 65_535;
-/// Time between two looks at the host that holds an id.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// A row of the table `writer`.
 #[derive(Clone, Debug, Default)]
@@ -62,8 +57,12 @@ fn numbers(writer: &str) -> impl Iterator<Item = u16> {
 // === impl Space ===
 
 impl Space {
-    /// Claims an id as this host's own.
-    pub(crate) async fn claim_own(&self, writer: &str) -> Result<Claim, Error> {
+    /// Claims an id as this host's own. If a number is given, the id is entered with that one, or has it already.
+    pub(crate) async fn claim_own(
+        &self,
+        writer: &str,
+        number: Option<u16>,
+    ) -> Result<Claim, Error> {
         let lock = self.claiming(writer);
         let _one = lock.lock().await;
         let mut now = self.writer(writer).await?;
@@ -73,7 +72,7 @@ impl Space {
         let mut tries = self.db.tries();
         loop {
             let Some(now) = now.take().or(self.writer(writer).await?) else {
-                match self.enter_writer(writer, &mut tries).await? {
+                match self.enter_writer(writer, number, &mut tries).await? {
                     Some(claim) => return self.take_over(claim, None).await,
                     None => continue,
                 }
@@ -82,10 +81,28 @@ impl Space {
                 self.purge();
                 return Err(Error::Fenced);
             }
+            if let Some(wanted) = number.filter(|wanted| *wanted != now.number) {
+                return Err(Error::Other(format!(
+                    "the writer id `{writer}` has the number {} in the tenant `{}`, and cannot have {wanted}: purge the tenant first",
+                    now.number, self.tenant
+                )));
+            }
             if let Some(claim) = self.advance(writer, &now, false, &mut tries).await? {
                 return self.take_over(claim, Some(&now)).await;
             }
         }
+    }
+
+    /// The number of an id that is entered.
+    pub(crate) async fn writer_number(&self, writer: &str) -> Result<u16, Error> {
+        let entered = self.writer(writer).await?;
+        let entered = entered.ok_or_else(|| {
+            Error::Other(format!(
+                "the tenant `{}` has no writer `{writer}`",
+                self.tenant
+            ))
+        })?;
+        Ok(entered.number)
     }
 
     /// Claims the id of a host that is dead.
@@ -178,8 +195,13 @@ impl Space {
     }
 
     /// Enters an id for the first time. `None` if another host was faster, or if the outcome is unknown: look again.
-    async fn enter_writer(&self, writer: &str, tries: &mut Tries) -> Result<Option<Claim>, Error> {
-        let number = self.take_number(writer).await?;
+    async fn enter_writer(
+        &self,
+        writer: &str,
+        number: Option<u16>,
+        tries: &mut Tries,
+    ) -> Result<Option<Claim>, Error> {
+        let number = self.take_number(writer, number).await?;
         let options = &self.db.options;
         let values = (
             self.ns,
@@ -202,10 +224,11 @@ impl Space {
         }
     }
 
-    /// The number of an id that is entered. No other id ever gets it.
-    async fn take_number(&self, writer: &str) -> Result<u16, Error> {
+    /// Takes a number for an id that is entered: this one, or the first that is free. No other id ever gets it.
+    async fn take_number(&self, writer: &str, wanted: Option<u16>) -> Result<u16, Error> {
         let mut tries = self.db.tries();
-        for number in numbers(writer) {
+        let any = numbers(writer).filter(|number| wanted.is_none_or(|wanted| wanted == *number));
+        for number in any {
             loop {
                 let values = (self.ns, i32::from(number), writer);
                 match self.db.condition(Name::NumberTake, values).await {
@@ -216,42 +239,27 @@ impl Space {
                 }
             }
         }
+        if let Some(wanted) = wanted {
+            return Err(Error::Other(format!(
+                "the number {wanted} of the writer id `{writer}` is that of another id in the tenant `{}`, and no other can be given to what is stored: purge the tenant first",
+                self.tenant
+            )));
+        }
         Err(Error::Other(format!(
             "the tenant `{}` has had {NUMBERS} writers: purge it, and let hosts keep their ids",
             self.tenant
         )))
     }
 
-    /// Refuses an id that is another process's own, if that is alive. Waits until it is known whether it is, and returns true if it has
-    /// looked.
-    async fn check_owner(&self, writer: &str, now: Option<&Writer>) -> Result<bool, Error> {
-        let (owner, options) = (owner(writer), &self.db.options);
-        let holder = now.map_or("", |now| now.holder.as_str());
-        if holder == self.db.instance && now.is_some_and(|now| !now.adopted) {
-            return Ok(false);
-        }
-        // Of this host's own ids, the process that was there first keeps those that it has. Of another host's, no process gets any.
-        let is_own = *owner == *options.host;
-        if is_own && (holder.is_empty() || now.is_some_and(|now| now.adopted)) {
-            return Ok(false);
-        }
-        let counts = |instance: &str| !is_own || instance == holder;
-        loop {
-            self.db.look().await?;
-            let life = {
-                let watch = self.db.watch.lock();
-                watch.life(owner, counts, process::has_ended)
-            };
-            match life {
-                Life::Dead => return Ok(true),
-                Life::Unsure => tokio::time::sleep(LOOK).await,
-                Life::Alive(address) => {
-                    return Err(Error::Held(format!(
-                        "the writer id `{writer}` is that of a host at {address}, which is alive, and the host `{}` at {} wants it too: two hosts must not have one id. Give one of them another id, or stop one",
-                        options.host, options.address
-                    )));
-                }
-            }
+    /// Refuses an id that is another process's own, if that is alive. Waits until it is known whether it is.
+    async fn check_owner(&self, writer: &str) -> Result<(), Error> {
+        let options = &self.db.options;
+        match self.db.living(owner(writer)).await? {
+            None => Ok(()),
+            Some(address) => Err(Error::Held(format!(
+                "the writer id `{writer}` is that of a host at {address}, which is alive, and the host `{}` at {} wants it too: two hosts must not have one id. Give one of them another id, or stop one",
+                options.host, options.address
+            ))),
         }
     }
 

@@ -232,6 +232,10 @@ impl Driver for CassandraDriver {
         Ok(self.db.watch.lock().hosts(&self.db.instance))
     }
 
+    async fn dismiss(&self, writer: &str) -> Result<(), Error> {
+        self.db.dismiss(writer).await
+    }
+
     fn reach(&self) -> Reach {
         self.db.reach.now()
     }

@@ -1,7 +1,7 @@
 //! The signs of life of this host, and what it finds out while it gives them: who else lives, and whether the store can be reached.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use larder_store::Error;
 use tracing::warn;
@@ -9,7 +9,10 @@ use tracing::warn;
 use crate::db::{Db, random, row, rows};
 use crate::process;
 use crate::statements::Name;
-use crate::watch::{Beat, INTERVAL};
+use crate::watch::{Beat, INTERVAL, Life};
+
+/// Time between two looks at a host of which it is not known whether it is alive.
+const LOOK: Duration = Duration::from_secs(1);
 
 type BeatRow = (
     String,
@@ -65,8 +68,57 @@ impl Db {
         Ok(())
     }
 
+    /// Says good-bye in the place of a host that is dead. Should it come back, it gives signs of life again, and finds its claims fenced where
+    /// others have adopted them.
+    ///
+    /// # Errors
+    /// [`Error::Held`] if it is alive.
+    pub(crate) async fn dismiss(&self, host: &str) -> Result<(), Error> {
+        if let Some(address) = self.living(host).await? {
+            return Err(Error::Held(format!(
+                "the host `{host}` at {address} is alive: stop it first"
+            )));
+        }
+        let of_host = self.beats().await?.into_iter();
+        for it in of_host.filter(|it| it.host == host && it.instance != self.instance) {
+            let values = (
+                &it.host,
+                &it.instance,
+                &it.address,
+                &it.version,
+                &it.process,
+                it.beat,
+                true,
+            );
+            self.run(Name::BeatPut, values).await?;
+        }
+        Ok(())
+    }
+
+    /// The address of a host if one of its processes is alive, without this one. Waits until it is known whether it is.
+    pub(crate) async fn living(&self, host: &str) -> Result<Option<String>, Error> {
+        loop {
+            self.look().await?;
+            let life = {
+                let watch = self.watch.lock();
+                watch.life(host, &self.instance, process::has_ended)
+            };
+            match life {
+                Life::Dead => return Ok(None),
+                Life::Alive(address) => return Ok(Some(address)),
+                Life::Unsure => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
     /// Looks at the signs of life of all hosts.
     pub(crate) async fn look(&self) -> Result<(), Error> {
+        let beats = self.beats().await?;
+        self.watch.lock().observe(Instant::now(), beats);
+        Ok(())
+    }
+
+    async fn beats(&self) -> Result<Vec<Beat>, Error> {
         let found: Vec<BeatRow> = rows(self.run(Name::BeatList, ()).await?)?;
         let beats = found
             .into_iter()
@@ -82,8 +134,7 @@ impl Db {
                 },
             )
             .collect();
-        self.watch.lock().observe(Instant::now(), beats);
-        Ok(())
+        Ok(beats)
     }
 
     /// Tries a read and a write with a condition. What comes of them is kept with the results of all statements.

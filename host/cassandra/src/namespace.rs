@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use larder_store::{Change, Claim, Error, Key, Namespace, Object, Page, Scan};
+use larder_store::{Change, Claim, Error, Key, Namespace, Object, Page, Scan, Stored};
 use parking_lot::{Mutex, RwLock};
 
 use crate::db::{Db, rows};
@@ -29,6 +29,8 @@ pub(crate) struct Space {
     pub(crate) claiming: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// What is known of partitions. Only what stays true is kept: that something is there.
     pub(crate) facts: RwLock<HashMap<String, Facts>>,
+    /// Bytes that are about to be put into partitions that are not there yet.
+    pub(crate) expected: Mutex<HashMap<String, u64>>,
     /// When this process saw that a partition was reclaimed.
     pub(crate) reclaimed: Mutex<HashMap<String, Instant>>,
     /// What the claims of this process have been entered with, by writer and partition.
@@ -74,6 +76,7 @@ impl Space {
             claims: Mutex::default(),
             claiming: Mutex::default(),
             facts: RwLock::default(),
+            expected: Mutex::default(),
             reclaimed: Mutex::default(),
             registered: Mutex::default(),
             seats: Mutex::default(),
@@ -141,7 +144,15 @@ impl Space {
 #[async_trait::async_trait]
 impl Namespace for Space {
     async fn claim(&self, writer: &str) -> Result<Claim, Error> {
-        self.claim_own(writer).await
+        self.claim_own(writer, None).await
+    }
+
+    async fn claim_numbered(&self, writer: &str, number: u16) -> Result<Claim, Error> {
+        self.claim_own(writer, Some(number)).await
+    }
+
+    async fn number(&self, writer: &str) -> Result<u16, Error> {
+        self.writer_number(writer).await
     }
 
     async fn adopt(&self, writer: &str) -> Result<Option<Claim>, Error> {
@@ -176,7 +187,16 @@ impl Namespace for Space {
     }
 
     async fn scan(&self, partition: &str, scan: &Scan) -> Result<Page, Error> {
-        self.scan_page(partition, scan).await
+        self.scan_page(partition, None, scan).await
+    }
+
+    async fn scan_stored(&self, partition: &str, kind: Stored, scan: &Scan) -> Result<Page, Error> {
+        self.scan_page(partition, Some(kind), scan).await
+    }
+
+    fn expect_bytes(&self, partition: &str, bytes: u64) {
+        let mut expected = self.expected.lock();
+        expected.insert(partition.to_owned(), bytes);
     }
 
     async fn reclaim(&self, by: &Claim, partition: &str) -> Result<(), Error> {

@@ -74,11 +74,16 @@ pub(crate) fn shard(sort: &[u8], shards: i32) -> i32 {
 }
 
 /// The number of shards of a new partition, so that one twice as large as the largest of its kind has shards that are small enough.
-/// `known` are names and bytes of partitions.
-fn choose_shards<'a>(part: &str, known: impl Iterator<Item = (&'a str, u64)>) -> i32 {
+/// `known` are names and bytes of partitions; `expected` are the bytes of this one, if they are known already.
+fn choose_shards<'a>(
+    part: &str,
+    expected: Option<u64>,
+    known: impl Iterator<Item = (&'a str, u64)>,
+) -> i32 {
     let of_kind = known.filter(|(name, _)| kind_of(name) == kind_of(part));
     let largest = of_kind.map(|(_, bytes)| bytes).max().unwrap_or_default();
-    let wanted = largest.saturating_mul(2) / SHARD_BYTES;
+    let bytes = largest.saturating_mul(2).max(expected.unwrap_or_default());
+    let wanted = bytes / SHARD_BYTES;
     let shards = wanted.clamp(LEAST_SHARDS, MOST_SHARDS).next_power_of_two();
     i32::try_from(shards).unwrap_or_default()
 }
@@ -241,8 +246,9 @@ impl Space {
         loop {
             // Most partitions are new ones.
             if self.known(part).is_none() {
+                let expected = self.expected.lock().get(part).copied();
                 let facts = Facts {
-                    shards: choose_shards(part, self.usage.lock().partitions()),
+                    shards: choose_shards(part, expected, self.usage.lock().partitions()),
                     entries: kind == Kind::Entries,
                     objects: kind == Kind::Objects,
                 };
@@ -354,13 +360,16 @@ mod tests {
             ("index/1/w", 3 << 30),
             ("_host/graph/group/a", 40 << 30),
         ];
-        let choose = |part| choose_shards(part, known.into_iter());
+        let choose = |part| choose_shards(part, None, known.into_iter());
         assert_eq!(choose("data/3/w"), 512);
         assert_eq!(choose("index/2/w"), 128);
         assert_eq!(choose("head/w"), 16);
         assert_eq!(choose("data"), 512);
         assert_eq!(choose("_host/other"), 16);
         assert_eq!(choose("_host/graph/state/1"), 512);
+        let expect = |part, bytes| choose_shards(part, Some(bytes), known.into_iter());
+        assert_eq!(expect("head/w", 3 << 30), 64);
+        assert_eq!(expect("index/2/w", 1), 128);
     }
 
     proptest! {

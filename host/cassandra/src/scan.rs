@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use larder_store::{Entry, Error, Key, Page, Scan, value};
+use larder_store::{Entry, Error, Key, Page, Scan, Stored, value};
 
 use crate::commit::DELETED;
 use crate::db::rows;
@@ -40,7 +40,13 @@ struct Source {
 // === impl Space ===
 
 impl Space {
-    pub(crate) async fn scan_page(&self, part: &str, scan: &Scan) -> Result<Page, Error> {
+    /// A page of a partition; of what is of one kind, if one is given.
+    pub(crate) async fn scan_page(
+        &self,
+        part: &str,
+        kind: Option<Stored>,
+        scan: &Scan,
+    ) -> Result<Page, Error> {
         let end = scan.end.clone().unwrap_or_else(after_all);
         if end <= scan.start || self.is_purged() || self.is_gone(part) {
             return Ok(Page::default());
@@ -48,6 +54,12 @@ impl Space {
         let Some(mut sources) = self.begin(part, scan, &end).await? else {
             return Ok(Page::default());
         };
+        // Objects take the entries along, which hide them.
+        let facts = Facts {
+            objects: facts.objects && kind != Some(Stored::Entry),
+            ..facts
+        };
+        let mut sources = sources(facts, &scan.start, &end);
         let mut page = Page::default();
         let mut bytes = 0;
         loop {
@@ -58,7 +70,7 @@ impl Space {
             {
                 return Ok(page);
             }
-            let ready = take_ready(&mut sources, scan.descending);
+            let ready = take_ready(&mut sources, scan.descending, kind);
             for (sort, opened) in self.open(part, ready).await? {
                 let Some(value) = opened else {
                     // The page that begins with it returns the error.
@@ -211,8 +223,12 @@ fn sources(facts: Facts, start: &[u8], end: &[u8]) -> Vec<Source> {
         .collect()
 }
 
-/// Takes out what comes next in the order, until a source has to be read on or all are done.
-fn take_ready(sources: &mut [Source], descending: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+/// Takes out what comes next in the order, until a source has to be read on or all are done. Leaves out what is not of the kind.
+fn take_ready(
+    sources: &mut [Source],
+    descending: bool,
+    kind: Option<Stored>,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut ready = Vec::new();
     while !sources.iter().any(Source::waits) {
         let heads = sources.iter().filter_map(|source| source.ahead.front());
@@ -226,10 +242,11 @@ fn take_ready(sources: &mut [Source], descending: bool) -> Vec<(Vec<u8>, Vec<u8>
             if source.ahead.front().is_some_and(|(sort, _)| *sort == next) {
                 let value = source.ahead.pop_front().map(|(_, value)| value);
                 // The entries come first.
-                taken = taken.or(value);
+                taken = taken.or(value.map(|value| (source.kind(), value)));
             }
         }
-        if let Some(value) = taken.filter(|value| value != DELETED) {
+        let is_wanted = |of: &Stored| kind.is_none_or(|kind| kind == *of);
+        if let Some((_, value)) = taken.filter(|(of, value)| is_wanted(of) && value != DELETED) {
             ready.push((next, value));
         }
     }
@@ -239,6 +256,13 @@ fn take_ready(sources: &mut [Source], descending: bool) -> Vec<(Vec<u8>, Vec<u8>
 // === impl Source ===
 
 impl Source {
+    fn kind(&self) -> Stored {
+        match self.shard {
+            None => Stored::Entry,
+            Some(_) => Stored::Object,
+        }
+    }
+
     /// True if it has to be read on before anything is taken from any source.
     fn waits(&self) -> bool {
         self.ahead.is_empty() && !self.is_done
@@ -278,8 +302,21 @@ mod tests {
             source(Some(0), &["a", "b"], true),
             source(Some(1), &["c"], true),
         ];
-        let ready = texts(take_ready(&mut sources, false));
+        let ready = texts(take_ready(&mut sources, false, None));
         assert_eq!(ready, ["a=object 0", "b=entry", "c=object 1", "d=entry"]);
+    }
+
+    #[test]
+    fn an_object_that_an_entry_hides_is_of_no_kind() {
+        let sources = || {
+            [
+                source(None, &["b", "d"], true),
+                source(Some(0), &["a", "b"], true),
+            ]
+        };
+        let of = |kind| texts(take_ready(&mut sources(), false, Some(kind)));
+        assert_eq!(of(Stored::Object), ["a=object 0"]);
+        assert_eq!(of(Stored::Entry), ["b=entry", "d=entry"]);
     }
 
     #[test]
@@ -289,10 +326,10 @@ mod tests {
             source(Some(1), &["b"], false),
         ];
         assert_eq!(
-            texts(take_ready(&mut sources, false)),
+            texts(take_ready(&mut sources, false, None)),
             ["a=object 0", "b=object 1"]
         );
-        assert!(take_ready(&mut sources, false).is_empty());
+        assert!(take_ready(&mut sources, false, None).is_empty());
         assert_eq!(sources.iter().filter(|source| source.waits()).count(), 1);
     }
 
@@ -302,7 +339,7 @@ mod tests {
             let mut deleted = source(None, &["a"], true);
             deleted.ahead = VecDeque::from([(b"a".to_vec(), DELETED.to_vec())]);
             let mut sources = [deleted, source(Some(0), &["a"], true)];
-            assert!(take_ready(&mut sources, descending).is_empty());
+            assert!(take_ready(&mut sources, descending, None).is_empty());
         }
     }
 }
