@@ -168,7 +168,7 @@ pub fn kv_dir(config: &Config) -> PathBuf {
 
 /// Creates the directory, for its owner only, and writes a file to it, so that a volume owned by another user fails the start and
 /// not the first write.
-fn make_data_dir(path: &Path) -> Result<(), Error> {
+pub(crate) fn make_data_dir(path: &Path) -> Result<(), Error> {
     let made = || -> io::Result<()> {
         let mut builder = DirBuilder::new();
         builder.recursive(true);

@@ -1,6 +1,6 @@
 //! `larder check`.
 
-mod cassandra;
+pub(in crate::cli) mod cassandra;
 
 use std::fs;
 use std::io::{Write, stdout};

@@ -1,5 +1,9 @@
 //! `larder kv`.
 
+mod copy;
+mod retire;
+mod stores;
+
 use std::io::{Write as _, stdout};
 
 use anyhow::Context as _;
@@ -8,11 +12,15 @@ use super::KvCommand;
 use crate::config::{Config, KvDriver};
 use crate::server;
 
-pub(super) fn run(command: KvCommand, config: &Config) -> anyhow::Result<()> {
-    let text = match command {
-        KvCommand::Schema => schema(config)?,
-    };
-    write!(stdout().lock(), "{text}").context("cannot print")
+pub(super) fn run(command: &KvCommand, config: &Config) -> anyhow::Result<()> {
+    match command {
+        KvCommand::Schema => {
+            let text = schema(config)?;
+            write!(stdout().lock(), "{text}").context("cannot print")
+        }
+        KvCommand::Copy(command) => copy::run(command),
+        KvCommand::Retire(command) => retire::run(&command.host, config),
+    }
 }
 
 /// The statements that make the schema of the configured store.

@@ -108,10 +108,37 @@ pub enum ConfigCommand {
 }
 
 /// Commands of `larder kv`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum KvCommand {
     /// Print the CQL that makes the keyspace and its tables, for a DBA; nothing is connected to
     Schema,
+    /// Copy all tenants from one store into another, of any driver; cut off and run again, it goes on where it was
+    Copy(CopyCommand),
+    /// Tell the hosts that share the store that one of them does not come back, so that they look after its data
+    Retire(RetireCommand),
+}
+
+/// Arguments of `larder kv copy`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct CopyCommand {
+    /// The store to read: a data folder that no process uses, such as a snapshot, or a configuration file that names a store. It is not
+    /// changed
+    #[arg(long, value_name = "FOLDER|FILE")]
+    pub from: PathBuf,
+    /// The configuration file that names the store to write
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+    /// Print what would be copied, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `larder kv retire`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct RetireCommand {
+    /// The id of the host that does not come back: its `kv.cassandra.host`
+    #[arg(value_name = "HOST")]
+    pub host: String,
 }
 
 /// Commands of `larder plugin`.
@@ -260,7 +287,7 @@ impl ConfigCommand {
 
 impl KvCommand {
     /// Runs the command. Its output goes to stdout.
-    pub fn run(self, config: &Config) -> anyhow::Result<()> {
+    pub fn run(&self, config: &Config) -> anyhow::Result<()> {
         kv::run(self, config)
     }
 }

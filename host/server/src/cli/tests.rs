@@ -131,6 +131,18 @@ fn the_other_commands_are_understood() {
         parse(&["kv", "schema"]).command(),
         Command::Kv(KvCommand::Schema)
     );
+    let copy = parse(&["kv", "copy", "--from", "old", "--to", "new.yaml"]);
+    let expected = CopyCommand {
+        from: "old".into(),
+        to: "new.yaml".into(),
+        dry_run: false,
+    };
+    assert_eq!(copy.command(), Command::Kv(KvCommand::Copy(expected)));
+    let retire = parse(&["kv", "retire", "h1", "--config", "larder.yaml"]);
+    let expected = RetireCommand {
+        host: "h1".to_owned(),
+    };
+    assert_eq!(retire.command(), Command::Kv(KvCommand::Retire(expected)));
     let snapshot = parse(&["snapshot", "--to", "monday", "--token-file", "token"]);
     assert!(matches!(snapshot.command(), Command::Snapshot(_)));
     let restore = parse(&["restore", "--from", "monday", "--data-dir", "/new"]);

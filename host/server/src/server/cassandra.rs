@@ -153,12 +153,16 @@ impl Identity {
         Self::on(config, &machine())
     }
 
-    /// For a check, which is a host of its own.
-    pub(crate) fn of_check() -> Self {
+    /// For a command, such as `check`, which is a host of its own.
+    pub(crate) fn of_command(command: &str) -> Self {
         let machine = machine();
         Self {
-            host: format!("check-{machine}-{}", std::process::id()),
-            address: format!("`larder check` on {}", address_on(&machine)),
+            host: format!(
+                "{}-{machine}-{}",
+                command.replace(' ', "-"),
+                std::process::id()
+            ),
+            address: format!("`larder {command}` on {}", address_on(&machine)),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::server::cassandra::{Identity, options_as};
 pub(super) fn check(config: &Config) -> anyhow::Result<bool> {
     let options = Options {
         create_schema: false,
-        ..options_as(config, Identity::of_check())?
+        ..options_as(config, Identity::of_command("check"))?
     };
     let scratch = super::scratch()?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
@@ -42,21 +42,21 @@ pub(super) fn check(config: &Config) -> anyhow::Result<bool> {
 }
 
 /// Connects, if no other host does.
-async fn open(options: Options) -> anyhow::Result<Arc<dyn Driver>> {
+pub(in crate::cli) async fn open(options: Options) -> anyhow::Result<Arc<dyn Driver>> {
     let driver = CassandraDriver::connect(options).await;
     let driver: Arc<dyn Driver> = Arc::new(driver.context("cannot open the store")?);
     let hosts = driver.hosts().await.context("cannot list its hosts")?;
     if let Some(names) = others_in_words(&hosts) {
         driver.close().await.context("cannot close the store")?;
         anyhow::bail!(
-            "hosts use the store, and a check needs it to stay as it is: {names}. Stop them first; one that was killed is listed for up to a minute"
+            "hosts use the store, and it has to stay as it is: {names}. Stop them first; one that was killed is listed for up to a minute"
         );
     }
     Ok(driver)
 }
 
 /// The hosts but for this one; `None` if there are no others.
-fn others_in_words(hosts: &[HostStatus]) -> Option<String> {
+pub(in crate::cli) fn others_in_words(hosts: &[HostStatus]) -> Option<String> {
     let others = hosts.iter().filter(|host| !host.is_this);
     let others = others.map(|host| format!("`{}` at {}", host.writer, host.address));
     let others: Vec<String> = others.collect();
