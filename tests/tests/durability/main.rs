@@ -10,6 +10,7 @@
 )]
 
 mod checks;
+mod copies;
 mod dependencies;
 mod disk;
 mod folder;
