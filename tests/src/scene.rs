@@ -85,6 +85,17 @@ impl Scene {
         }
     }
 
+    /// Returns the one shared server that the scene is on.
+    ///
+    /// # Panics
+    /// Where it is on two hosts, on another storage, or on a server of the test's own.
+    pub fn larder(&self) -> &'static Larder {
+        match self.shown[..] {
+            [(larder, _)] => larder,
+            _ => panic!("this runs against one larder alone"),
+        }
+    }
+
     /// Returns a service name of this scene.
     pub fn service(&self, name: &str) -> String {
         format!("{name}-{:x}", self.tag)

@@ -251,11 +251,22 @@ impl Space {
         )))
     }
 
-    /// Refuses an id that is another process's own, if that is alive. Waits until it is known whether it is.
-    async fn check_owner(&self, writer: &str) -> Result<(), Error> {
-        let options = &self.db.options;
-        match self.db.living(owner(writer)).await? {
-            None => Ok(()),
+    /// Refuses an id that is another process's own, if that is alive. Waits until it is known whether it is, and returns true if it has
+    /// looked.
+    async fn check_owner(&self, writer: &str, now: Option<&Writer>) -> Result<bool, Error> {
+        let (owner, options) = (owner(writer), &self.db.options);
+        let holder = now.map_or("", |now| now.holder.as_str());
+        if holder == self.db.instance && now.is_some_and(|now| !now.adopted) {
+            return Ok(false);
+        }
+        // Of this host's own ids, the process that was there first keeps those that it has. Of another host's, no process gets any.
+        let is_own = *owner == *options.host;
+        if is_own && (holder.is_empty() || now.is_some_and(|now| now.adopted)) {
+            return Ok(false);
+        }
+        let counts = |instance: &str| !is_own || instance == holder;
+        match self.db.living(owner, counts).await? {
+            None => Ok(true),
             Some(address) => Err(Error::Held(format!(
                 "the writer id `{writer}` is that of a host at {address}, which is alive, and the host `{}` at {} wants it too: two hosts must not have one id. Give one of them another id, or stop one",
                 options.host, options.address

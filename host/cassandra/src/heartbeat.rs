@@ -74,7 +74,10 @@ impl Db {
     /// # Errors
     /// [`Error::Held`] if it is alive.
     pub(crate) async fn dismiss(&self, host: &str) -> Result<(), Error> {
-        if let Some(address) = self.living(host).await? {
+        if let Some(address) = self
+            .living(host, |instance| instance != self.instance)
+            .await?
+        {
             return Err(Error::Held(format!(
                 "the host `{host}` at {address} is alive: stop it first"
             )));
@@ -87,7 +90,7 @@ impl Db {
                 &it.address,
                 &it.version,
                 &it.process,
-                it.beat,
+                it.number,
                 true,
             );
             self.run(Name::BeatPut, values).await?;
@@ -96,12 +99,16 @@ impl Db {
     }
 
     /// The address of a host if one of its processes is alive, without this one. Waits until it is known whether it is.
-    pub(crate) async fn living(&self, host: &str) -> Result<Option<String>, Error> {
+    pub(crate) async fn living(
+        &self,
+        host: &str,
+        counts: impl Fn(&str) -> bool,
+    ) -> Result<Option<String>, Error> {
         loop {
             self.look().await?;
             let life = {
                 let watch = self.watch.lock();
-                watch.life(host, &self.instance, process::has_ended)
+                watch.life(host, &counts, process::has_ended)
             };
             match life {
                 Life::Dead => return Ok(None),

@@ -51,15 +51,9 @@ impl Space {
         if end <= scan.start || self.is_purged() || self.is_gone(part) {
             return Ok(Page::default());
         }
-        let Some(mut sources) = self.begin(part, scan, &end).await? else {
+        let Some(mut sources) = self.begin(part, kind, scan, &end).await? else {
             return Ok(Page::default());
         };
-        // Objects take the entries along, which hide them.
-        let facts = Facts {
-            objects: facts.objects && kind != Some(Stored::Entry),
-            ..facts
-        };
-        let mut sources = sources(facts, &scan.start, &end);
         let mut page = Page::default();
         let mut bytes = 0;
         loop {
@@ -96,10 +90,15 @@ impl Space {
     async fn begin(
         &self,
         part: &str,
+        kind: Option<Stored>,
         scan: &Scan,
         end: &[u8],
     ) -> Result<Option<Vec<Source>>, Error> {
-        let of = |facts| sources(facts, &scan.start, end);
+        let of = |facts: Facts| {
+            // Objects take the entries along, which hide them.
+            let objects = facts.objects && kind != Some(Stored::Entry);
+            sources(Facts { objects, ..facts }, &scan.start, end)
+        };
         let known = self.known(part).unwrap_or_default();
         let mut sources = of(known);
         if known.entries && known.objects {

@@ -336,24 +336,6 @@ mod tests {
 
     use super::*;
     use crate::Entry;
-    use crate::conformance::Subject;
-
-    #[async_trait::async_trait]
-    impl Subject for Arc<SharedMemory> {
-        async fn driver(&self) -> Arc<dyn Driver> {
-            self.host("a")
-        }
-
-        async fn second(&self) -> Option<Arc<dyn Driver>> {
-            Some(self.host("b"))
-        }
-    }
-
-    async fn setup() -> Arc<SharedMemory> {
-        SharedMemory::new()
-    }
-
-    crate::driver_tests!(setup);
 
     async fn commit(namespace: &dyn Namespace, claim: &Claim) -> Result<(), Error> {
         let entry = Change::Put(Entry {
@@ -388,5 +370,22 @@ mod tests {
         assert_eq!(commit(&*on_b, &adopted).await, Err(Error::Fenced));
         on_a.retire(&claim).await.unwrap();
         assert!(on_b.writers().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_purge_by_one_host_is_seen_by_the_others() {
+        let store = SharedMemory::new();
+        let (a, b) = (store.host("a"), store.host("b"));
+        let on_b = b.open("t").await.unwrap();
+        let claim = on_b.claim("b").await.unwrap();
+        let new = a.renew("t").await.unwrap();
+        assert_eq!(on_b.is_current().await, Ok(false));
+        assert_eq!(new.is_current().await, Ok(true));
+        assert_eq!(commit(&*on_b, &claim).await, Err(Error::Fenced));
+        assert_eq!(on_b.claim("b").await, Err(Error::Fenced));
+        let again = b.open("t").await.unwrap();
+        let claim = again.claim("b").await.unwrap();
+        commit(&*again, &claim).await.unwrap();
+        assert_eq!(new.writers().await.unwrap(), ["b"]);
     }
 }

@@ -16,7 +16,7 @@ use crate::merge::Merge;
 use crate::names::Names;
 use crate::operations::SeenOperations;
 use crate::store::Store;
-use crate::view::{self, View, writer_number};
+use crate::view::{self, View};
 use crate::write::{Current, Writing};
 
 /// The state of an instance.
@@ -94,9 +94,15 @@ impl Engine {
                 self.views.push(View::new(id));
             }
         }
-        let own = usize::from(self.writing.is_some());
-        let others = self.views.get_mut(own..).unwrap_or_default();
+        // Once it writes, its own view changes with its commits.
+        let followed = if self.writing.is_some() { self.own } else { 0 };
+        let others = self.views.get_mut(followed..).unwrap_or_default();
         view::follow_all(others)?;
+        for view in others {
+            if std::mem::take(&mut view.has_dropped) {
+                self.room.made();
+            }
+        }
         self.forget_removed();
         Ok(())
     }

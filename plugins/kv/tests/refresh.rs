@@ -138,7 +138,7 @@ fn a_refresh_takes_two_calls_and_what_is_cached_takes_none() {
         assert_eq!(calls.0.take(), []);
         reader.refresh().unwrap();
         let [writers, stamps] = stamps;
-        assert_eq!(calls.0.take(), [writers, stamps, Call::Scan]);
+        assert_eq!(calls.0.take(), [writers, stamps, Call::Get("e".to_owned())]);
         assert_eq!(query(&mut reader), 111);
         assert_eq!(calls.0.take(), []);
     });

@@ -157,7 +157,7 @@ async fn values_of_64_levels_are_stored_and_answered(scene: Scene) {
 }
 
 async fn values_of_65_levels_refuse_their_spans_alone(scene: Scene) {
-    let larder = scene.larder.expect("these run against larder alone");
+    let larder = scene.larder();
     let counted = || {
         let name = "larder_ingest_refused_spans_total";
         http::count(&larder.metrics(), name, &["reason=\"nesting\""])
@@ -182,7 +182,7 @@ async fn values_of_65_levels_refuse_their_spans_alone(scene: Scene) {
 }
 
 async fn a_request_that_is_refused_whole_is_logged_and_counted(scene: Scene) {
-    let larder = scene.larder.expect("these run against larder alone");
+    let larder = scene.larder();
     let counted = || {
         let name = "larder_ingest_refused_requests_total";
         http::count(&larder.metrics(), name, &["reason=\"malformed\""])

@@ -59,7 +59,7 @@ async fn an_invalid_span_of_an_old_client_is_refused_alone(scene: Scene) {
 
 /// As for Jaeger only the new field counts; the spans in the old one are refused, and do not come back beside others.
 async fn beside_the_new_field_the_old_one_is_refused(scene: Scene) {
-    let larder = scene.larder.expect("these run against larder alone");
+    let larder = scene.larder();
     let counted = || {
         let name = "larder_ingest_refused_spans_total";
         http::count(&larder.metrics(), name, &["reason=\"superseded\""])

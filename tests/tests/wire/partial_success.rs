@@ -21,7 +21,7 @@ async fn refused(scene: &Scene, bad: SpanBuilder) -> String {
 }
 
 fn metric(scene: &Scene) -> u64 {
-    let larder = scene.larder.expect("these run against larder alone");
+    let larder = scene.larder();
     http::count(&larder.metrics(), "larder_ingest_refused_spans_total", &[])
 }
 
@@ -57,7 +57,7 @@ async fn a_span_id_of_another_length_or_of_zeros_is_refused(scene: Scene) {
 
 /// Jaeger's client cannot decode an answer with such an id, so one span would hide all of its service.
 async fn refused_alone(scene: &Scene, bad: SpanBuilder, reason: &str) -> String {
-    let larder = scene.larder.expect("these run against larder alone");
+    let larder = scene.larder();
     let counted = || {
         let labels = [&format!("reason=\"{reason}\"")[..]];
         let name = "larder_ingest_refused_spans_total";

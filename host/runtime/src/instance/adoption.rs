@@ -158,11 +158,7 @@ impl Adopter {
             .adopted(&component, Arc::clone(namespace), claim);
         let mut instance = started.await?;
         drop(starting);
-        while self
-            .step(&mut instance, namespace, claim)
-            .await?
-            .is_continue()
-        {
+        while self.step(&mut instance).await?.is_continue() {
             // Between two steps others compute.
             tokio::task::yield_now().await;
         }
@@ -180,16 +176,10 @@ impl Adopter {
     }
 
     /// One step of upkeep.
-    async fn step(
-        &self,
-        instance: &mut Instance,
-        namespace: &Arc<dyn Namespace>,
-        claim: &Claim,
-    ) -> Result<ControlFlow<()>, Ended> {
+    async fn step(&self, instance: &mut Instance) -> Result<ControlFlow<()>, Ended> {
         let component = self.starter.component();
         let now = component.host().runtime.config().trusted_clock.now();
-        let bytes = namespace.writer_bytes(&claim.writer);
-        let maintained = instance.maintain(now, bytes).await?;
+        let maintained = instance.maintain(now).await?;
         if instance.is_fenced() {
             return Err(Ended::Fenced);
         }

@@ -4,12 +4,15 @@
 //! them to the writer in its `slot`; `acks` makes them durable; `pool` and `pools` hold the readers. `freshness` tells whether a `reader`
 //! knows enough for a request. `starter` starts instances; `backoff` and `suspects` decide about restarts and about batches that kill
 //! instances; `exchange` replaces a component that runs. `observed` tells the tenant's observer what happens, and `keep` is where that
-//! keeps what it derives.
+//! keeps what it derives. Where several hosts share the store, `following` goes on in the namespace that a purge by another one has made,
+//! `fence` notices a claim that is lost, and `adoption` keeps up what dead hosts have written.
 
 mod acks;
 pub(crate) mod adoption;
 mod backoff;
 mod exchange;
+mod fence;
+mod following;
 mod freshness;
 pub(crate) mod keep;
 mod observed;

@@ -133,6 +133,8 @@ impl Pool {
     }
 
     async fn reader(self: &Arc<Self>) -> Result<(Reader, u64), Error> {
+        // Dropped without the lock.
+        let mut of_before = Vec::new();
         let generation = {
             let namespace = self.starter.namespace();
             let mut state = self.state.lock();
@@ -142,8 +144,12 @@ impl Pool {
                 return Err(self.shared.unavailable(failure));
             }
             state.down = None;
-            if let Some(reader) = state.idle.pop() {
-                return Ok((reader, state.generation));
+            while let Some(reader) = state.idle.pop() {
+                // After a purge by another host, also before the pool is renewed.
+                if Arc::ptr_eq(reader.namespace(), &namespace) {
+                    return Ok((reader, state.generation));
+                }
+                of_before.push(reader);
             }
             state.generation
         };

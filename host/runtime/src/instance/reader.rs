@@ -1,5 +1,9 @@
 //! One instance beside the writer, which is refreshed for the requests that ask it.
 
+use std::sync::Arc;
+
+use larder_store::Namespace;
+
 use super::freshness::Moment;
 use super::question::{Outcome, Question};
 use super::shared::Shared;
@@ -22,6 +26,11 @@ impl Reader {
             instance,
             refreshed: Moment::default(),
         }
+    }
+
+    /// The namespace that the instance reads.
+    pub(crate) fn namespace(&self) -> &Arc<dyn Namespace> {
+        self.instance.namespace()
     }
 
     /// Asks the instance. It is refreshed before, unless it was since the moment from which on the request needs to know everything. A refresh

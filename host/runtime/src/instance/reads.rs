@@ -32,6 +32,8 @@ pub(crate) struct Pinned {
     plugin: Arc<Plugin>,
     reads: Reads,
     request: Request,
+    /// What all was read from: the tenant's when the request came, or when it was last found that it is another.
+    namespace: Mutex<Arc<dyn Namespace>>,
     /// For work in the background: the plugin does not count as used by it, so its tenant may be evicted and purged meanwhile.
     is_background: bool,
 }
@@ -44,10 +46,12 @@ impl Pinned {
             plugin.background.fetch_add(1, Ordering::SeqCst);
         }
         let request = Request::new(&plugin.shared.moments, Instant::now());
+        let namespace = Mutex::new(plugin.starter.namespace());
         Self {
             plugin,
             reads,
             request,
+            namespace,
             is_background,
         }
     }

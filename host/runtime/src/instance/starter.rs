@@ -186,11 +186,8 @@ impl Starter {
         if let Some(keep) = keep {
             keep.claim(claim.epoch).await.map_err(OpenError::Kv)?;
         }
-        let kv = KvAccess {
-            namespace,
-            claim: Some(claim.clone()),
-        };
         let role = Role::Writer(Identity::from(&claim));
+        let kv = KvAccess::new(namespace, Some(claim.clone()));
         self.start(component, kv, role).await
     }
 
@@ -202,7 +199,8 @@ impl Starter {
         claim: &Claim,
     ) -> Result<Instance, OpenError> {
         let kv = KvAccess::new(namespace, Some(claim.clone()));
-        self.start(component, kv, Role::Writer(&claim.writer)).await
+        let role = Role::Writer(Identity::from(claim));
+        self.start(component, kv, role).await
     }
 
     /// A new reader from `component`.

@@ -72,6 +72,16 @@ impl<P> Config<P> {
     pub fn of(&self, tenant: &str) -> &TenantConfig<P> {
         self.overrides.get(tenant).unwrap_or(&self.default)
     }
+
+    /// The most bytes that each tenant may store.
+    pub fn kv_quotas(&self) -> kv::Quotas {
+        let own = self.overrides.iter();
+        let own = own.map(|(name, tenant)| (name.to_string(), tenant.quotas.kv_quota));
+        kv::Quotas {
+            default: self.default.quotas.kv_quota,
+            own: own.collect(),
+        }
+    }
 }
 
 impl Config {
@@ -115,16 +125,6 @@ impl LoadedConfig {
     /// The driver of all tenants' data.
     pub fn kv(&self) -> &Arc<dyn kv::Driver> {
         &self.default.plugin.host().kv
-    }
-
-    /// The most bytes that each tenant may store.
-    pub fn kv_quotas(&self) -> kv::Quotas {
-        let own = self.overrides.iter();
-        let own = own.map(|(name, tenant)| (name.to_string(), tenant.quotas.kv_quota));
-        kv::Quotas {
-            default: self.default.quotas.kv_quota,
-            own: own.collect(),
-        }
     }
 }
 

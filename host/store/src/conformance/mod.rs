@@ -52,6 +52,8 @@ mod scans;
 mod space;
 #[expect(missing_docs, reason = "the name of a case says what it is")]
 mod tenants;
+#[cfg(test)]
+mod tests;
 
 /// A driver that the cases try out, with a store of its own that is empty at first. Each case has another one.
 #[async_trait::async_trait]

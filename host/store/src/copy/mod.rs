@@ -216,7 +216,7 @@ async fn judge(
         return Ok(match known.phase {
             _ if is_same => Ok(Start::GoOn(known)),
             // Nothing refers to what was put.
-            Phase::Objects => Ok(Start::GoOn(known.from_the_beginning())),
+            Phase::Objects => Ok(Start::GoOn(known.begun_again())),
             Phase::Entries => Err(format!(
                 "a copy of the tenant `{tenant}` was cut off while it made data visible in the target, and the source has changed since: go on with the folder or snapshot that it was begun with, or purge the tenant in the target"
             )),

@@ -159,7 +159,7 @@ impl Known {
     }
 
     /// The record of a source that has changed since.
-    pub(super) fn from_the_beginning(self) -> Self {
+    pub(super) fn begun_again(self) -> Self {
         Self {
             is_outdated: true,
             ..self

@@ -130,8 +130,8 @@ impl View {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use larder_plugin::testing::{batch, fragment, kv};
-    use larder_plugin::{Environment, Role, Search};
+    use larder_plugin::testing::{batch, fragment, kv, writer as writer_role};
+    use larder_plugin::{Environment, Search};
 
     use crate::engine::Engine;
     use crate::find;
@@ -151,7 +151,7 @@ mod tests {
         kv::reset();
         let mut writers = ["a", "b", "c"].map(|id| {
             kv::act_as(id);
-            let role = Role::Writer(id.to_owned());
+            let role = writer_role(id);
             let environment = Environment { role, ..reader() };
             (id, Engine::open(&environment, shape()).unwrap())
         });
@@ -163,7 +163,7 @@ mod tests {
                 for (id, writer) in &mut writers {
                     kv::act_as(id);
                     // Every second time what was written before is sealed, so there is a new manifest too.
-                    while round % 2 == 0 && writer.maintain(1, 0).unwrap() {}
+                    while round % 2 == 0 && writer.maintain(1, kv::sizes()).unwrap() {}
                     for n in 0..round {
                         writer.write(1, &[batch([fragment(n.into())])]).unwrap();
                         written += 1;

@@ -29,6 +29,7 @@ mod kv_backed;
 mod observed;
 mod reading;
 mod refreshing;
+mod shared;
 mod startup;
 mod turns;
 mod versions;
