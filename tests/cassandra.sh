@@ -198,5 +198,3 @@ if (($# > 0)); then
 fi
 # From all packages, and not with `-p`: cargo takes the features of the packages that it is told, and would build half of them again.
 cargo test --locked --features larder-cassandra/cassandra-tests --test conformance --test cluster
-# The suites of a storage through two hosts: spans are written on one and read on the other.
-LARDER_TESTS_HOSTS=2 cargo test --locked --test semantics --test filters --test jaeger_cases --test search_property kv

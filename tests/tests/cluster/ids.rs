@@ -41,8 +41,8 @@ async fn a_second_host_with_the_same_id_is_not_ready_and_says_who_has_it() {
     let of_second = second.client().await;
     second.wait_for_line("two hosts must not have one id").await;
     second.line_of(&["first.example", "second.example"]);
-    let ready = second.get("/readyz");
-    assert_eq!(ready.status, 503, "{}", ready.body);
+    let answer = second.get("/readyz");
+    assert_eq!(answer.status, 503, "{}", answer.body);
     let refused = export(&of_second, 2).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
 
