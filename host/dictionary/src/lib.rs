@@ -5,7 +5,7 @@
 //! look at every fragment with listed values.
 //!
 //! Where several hosts write to a tenant's data, each keeps what its own fragments call listed, and reads the logs of all for a search
-//! ([`followed`]).
+//! (`followed.rs`).
 //!
 //! Architecture invariant: knows neither a kv driver nor a plugin; it has a [`Keep`] and is told of writes as an [`Observer`].
 
