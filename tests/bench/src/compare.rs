@@ -12,7 +12,7 @@ use crate::numbers::{milliseconds, percentile, whole};
 use crate::report;
 use crate::searches;
 use crate::source::{self, Source};
-use crate::target::{Address, Target};
+use crate::target::{Address, StoreProcess, Target};
 use crate::tenant::Spread;
 use crate::timing::{self, ExpectedSearch, Row, Timing};
 use crate::truth::Truth;
@@ -22,12 +22,19 @@ const LONGEST: usize = 300;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// A storage to measure, as NAME=HOST:PORT or NAME=HOST:PORT@PID of its server on this machine. A wrong answer fails the run.
+    /// A storage to measure, as NAME=HOST:PORT or NAME=HOST:PORT@PID of its server on this machine. A wrong answer fails the run. Several
+    /// hosts over one store, separated by commas, are one target: connections and calls go to them in turn.
     #[arg(long = "target", required = true, value_name = "NAME=HOST:PORT[@PID]")]
     targets: Vec<Address>,
     /// A storage to compare with, written likewise. A wrong answer is told below the table and fails nothing.
     #[arg(long = "peer", value_name = "NAME=HOST:PORT[@PID]")]
     peers: Vec<Address>,
+    /// A process of the store behind a target, whose CPU while spans are written is told apart.
+    #[arg(long = "store", value_name = "NAME=PID")]
+    stores: Vec<StoreProcess>,
+    /// A command of the shell that starts the targets anew, run before each kind of search: the first answer after it is timed as well.
+    #[arg(long, value_name = "COMMAND")]
+    cold: Option<String>,
     /// How many spans to write to each target: all of the file, or 100,000.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     spans: Option<u64>,
@@ -69,7 +76,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let known = known(&source, options.tenants, options.only.as_deref())?;
     let mut targets = Vec::new();
     for address in &options.targets {
-        targets.push(Target::connect(address, options.connections).await?);
+        let target = Target::connect(address, options.connections).await?;
+        targets.push(target.with_store(&options.stores));
     }
     for address in &options.peers {
         let peer = Target::connect(address, options.connections).await?;
@@ -90,7 +98,13 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         targets = of_tenant.collect();
     }
     for _ in 0..options.runs {
-        for row in timing::run(&known, &targets, options.repeat).await? {
+        let rows = match &options.cold {
+            None => timing::run(&known, &targets, options.repeat).await?,
+            Some(command) => {
+                timing::run_cold(&known, &mut targets, options.repeat, command).await?
+            }
+        };
+        for row in rows {
             add_row(&mut results, at, &targets, &row);
         }
     }
@@ -138,6 +152,10 @@ pub(crate) fn add_load(
             "client_cpu_us_per_span",
             Some(load.client_seconds * 1e6 / spans),
         ),
+        (
+            "store_cpu_us_per_span",
+            load.store_cpu_seconds.map(|seconds| seconds * 1e6 / spans),
+        ),
         ("resident_bytes", load.resident_bytes.map(whole)),
         ("peak_resident_bytes", load.peak_bytes.map(whole)),
         ("disk_bytes", disk.map(whole)),
@@ -165,6 +183,9 @@ pub(crate) fn add_row(results: &mut Results, at: Conditions, targets: &[Target],
                 for (measure, percent) in [("p50_ms", 50), ("p99_ms", 99)] {
                     let time = milliseconds(percentile(&timed.times, percent));
                     results.add(&target.name, row.name, at, measure, time);
+                }
+                if let Some(cold) = timed.cold {
+                    results.add(&target.name, row.name, at, "cold_ms", milliseconds(cold));
                 }
                 let sizes = [("answer_bytes", timed.bytes), ("found", row.found)];
                 for (measure, size) in sizes {

@@ -25,6 +25,8 @@ pub(crate) struct Load {
     pub(crate) wall: Duration,
     /// From the first request until the server is idle: includes its work between requests, such as merges.
     pub(crate) cpu_seconds: Option<f64>,
+    /// Of the processes of its store, in the same time.
+    pub(crate) store_cpu_seconds: Option<f64>,
     /// CPU time of this program while requests were in flight; it shares the machine.
     pub(crate) client_seconds: f64,
     /// Resident memory when idle.
@@ -89,6 +91,7 @@ pub(crate) async fn run(
             bytes: 0,
             wall: Duration::ZERO,
             cpu_seconds: target.cpu_seconds()?,
+            store_cpu_seconds: target.store_cpu_seconds()?,
             client_seconds: 0.0,
             resident_bytes: None,
             peak_bytes: None,
@@ -116,6 +119,10 @@ pub(crate) async fn run(
         target.settle(plan.settle).await?;
         let after = target.cpu_seconds()?;
         load.cpu_seconds = after.zip(load.cpu_seconds).map(|(after, of)| after - of);
+        let after = target.store_cpu_seconds()?;
+        load.store_cpu_seconds = after
+            .zip(load.store_cpu_seconds)
+            .map(|(after, of)| after - of);
         load.resident_bytes = target.resident_bytes()?;
         load.peak_bytes = target.peak_bytes()?;
     }

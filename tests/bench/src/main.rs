@@ -18,6 +18,9 @@
 //! - `spans --target kv=127.0.0.1:17271@PID` times searches for spans, page by page, on what the main command has written.
 //! - `patterns --target kv=127.0.0.1:17271@PID` times regular expressions on values that repeat more or less often, on what the main
 //!   command has written from a file of `generate --repeats`.
+//! - `--target two=HOST:PORT@PID,HOST:PORT@PID --store two=PID` measures several hosts over one store, and the CPU of the store apart;
+//!   `--cold COMMAND` times each search after a restart as well. `delay --listen HOST:PORT --to HOST:PORT --milliseconds 20` is a proxy
+//!   before the store that makes each of its round trips longer.
 //! - `plot LOAD.json GROWTH.json DEPENDENCIES.json --out DIR` draws what `load`, `growth` and `dependencies` measured, as SVG.
 //!
 //! Three commands measure tenants, on a server with `tenancy.enabled`. `tenants` writes to and searches a thousand of them; `--tenants N`
@@ -36,6 +39,7 @@ mod beside;
 mod calls;
 mod combine;
 mod compare;
+mod delay;
 mod dependencies;
 mod disk;
 mod figures;
@@ -94,6 +98,8 @@ enum Command {
     /// file of `generate --repeats`, with the same number and seed.
     Patterns(held::Options),
     Noise(noise::Options),
+    /// Passes TCP connections on, and holds each answer for a while: put it before a store to measure what its round trips cost.
+    Delay(delay::Options),
 }
 
 fn main() -> Result<()> {
@@ -115,6 +121,7 @@ fn main() -> Result<()> {
             Some(Command::Dependencies(options)) => dependencies::run(options).await,
             Some(Command::Patterns(options)) => patterns::run(options).await,
             Some(Command::Noise(options)) => noise::run(options).await,
+            Some(Command::Delay(options)) => delay::run(options),
         }
     })
 }

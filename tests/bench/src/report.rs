@@ -1,5 +1,6 @@
 //! The tables, as Markdown on standard output.
 
+use std::fmt::Write as _;
 use std::io::Write;
 
 use anyhow::Result;
@@ -89,9 +90,9 @@ pub(crate) fn loads(results: &Results) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "| target | spans | bytes a span | spans/s | server CPU us a span | client CPU us a span | resident MB | resident bytes a span | disk bytes a span |"
+        "| target | spans | bytes a span | spans/s | server CPU us a span | store CPU us a span | client CPU us a span | resident MB | resident bytes a span | disk bytes a span |"
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|---|")?;
     for at in results.points() {
         for target in &results.targets {
             let figure = |measure| results.figure(&target.name, WRITING, at, measure);
@@ -103,12 +104,13 @@ pub(crate) fn loads(results: &Results) -> Result<()> {
             }
             writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 target.name,
                 at.spans,
                 cell("export_bytes_per_span", 1.0, 0),
                 cell("spans_per_s", 1.0, 0),
                 cell("cpu_us_per_span", 1.0, 2),
+                cell("store_cpu_us_per_span", 1.0, 2),
                 cell("client_cpu_us_per_span", 1.0, 2),
                 cell("resident_bytes", 1e6, 0),
                 cell("resident_bytes", whole(at.spans), 0),
@@ -155,7 +157,11 @@ pub(crate) fn row(cells: &[String]) -> String {
 
 /// Formats a target's latency of a search, with the bytes of an answer, or the refusal.
 fn cell(results: &Results, target: &str, search: &str, at: Conditions) -> String {
-    let times = times(results, target, search, at);
+    let mut times = times(results, target, search, at);
+    if let Some(cold) = results.figure(target, search, at, "cold_ms") {
+        let cold = spread(cold, 1.0, 2);
+        let _ = write!(times, "; cold {cold}");
+    }
     match results.figure(target, search, at, "answer_bytes") {
         Some(bytes) => format!("{times} ({:.0})", bytes.median),
         None => times,

@@ -1,6 +1,8 @@
 //! A storage under measurement: raw gRPC to it, and its process's usage of CPU and memory.
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -20,10 +22,16 @@ const HARDLY: f64 = 0.015;
 /// The number of consecutive idle intervals after which a process is idle.
 const CALM: u32 = 4;
 
-/// The address of a target, and its process, if that is to be measured.
+/// The addresses of a target's hosts.
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
     name: String,
+    hosts: Vec<Host>,
+}
+
+/// The address of a host, and its process, if that is to be measured.
+#[derive(Debug, Clone)]
+struct Host {
     endpoint: String,
     pid: Option<u32>,
 }
@@ -32,51 +40,94 @@ impl FromStr for Address {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (name, place) = text
+        let (name, hosts) = text
             .split_once('=')
-            .context("a target is NAME=HOST:PORT[@PID]")?;
-        let (endpoint, pid) = match place.split_once('@') {
-            Some((endpoint, pid)) => (endpoint, Some(pid.parse().context("the PID is a number")?)),
-            None => (place, None),
-        };
+            .context("a target is NAME=HOST:PORT[@PID][,HOST:PORT[@PID]]")?;
         Ok(Self {
             name: name.to_owned(),
+            hosts: hosts.split(',').map(str::parse).collect::<Result<_>>()?,
+        })
+    }
+}
+
+impl FromStr for Host {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (endpoint, pid) = match text.split_once('@') {
+            Some((endpoint, pid)) => (endpoint, Some(pid.parse().context("the PID is a number")?)),
+            None => (text, None),
+        };
+        Ok(Self {
             endpoint: endpoint.to_owned(),
             pid,
         })
     }
 }
 
-/// A connected target.
+/// A process of the store behind a target.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreProcess {
+    target: String,
+    pid: u32,
+}
+
+impl FromStr for StoreProcess {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (target, pid) = text
+            .split_once('=')
+            .context("a store's process is NAME=PID, with the target's name")?;
+        Ok(Self {
+            target: target.to_owned(),
+            pid: pid.parse().context("the PID is a number")?,
+        })
+    }
+}
+
+/// A connected target: one host, or several over one store.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) name: String,
     /// True if it is measured for comparison only: wrong answers are reported, but do not fail the run.
     pub(crate) peer: bool,
-    pid: Option<u32>,
+    hosts: Vec<Host>,
+    /// The processes of the store behind it, if they are to be measured.
+    store: Vec<u32>,
+    /// To its hosts in turn.
     channels: Vec<Channel>,
+    /// The number of calls so far, which go to the hosts in turn.
+    calls: Arc<AtomicUsize>,
     tenant: Option<Tenant>,
 }
 
 impl Target {
-    /// Opens `connections` connections to it.
+    /// Opens `connections` connections to it, but at least one to each host.
     pub(crate) async fn connect(address: &Address, connections: usize) -> Result<Self> {
-        let mut channels = Vec::new();
-        for _ in 0..connections.max(1) {
-            let endpoint = Endpoint::from_shared(format!("http://{}", address.endpoint))?;
-            let channel = endpoint
-                .connect()
-                .await
-                .with_context(|| format!("cannot reach {}", address.endpoint))?;
-            channels.push(channel);
-        }
+        let hosts = address.hosts.clone();
         Ok(Self {
             name: address.name.clone(),
             peer: false,
-            pid: address.pid,
-            channels,
+            channels: channels(&hosts, connections).await?,
+            hosts,
+            store: Vec::new(),
+            calls: Arc::default(),
             tenant: None,
         })
+    }
+
+    /// Opens all connections anew: the hosts were started again.
+    pub(crate) async fn connect_again(&mut self) -> Result<()> {
+        self.channels = channels(&self.hosts, self.channels.len()).await?;
+        Ok(())
+    }
+
+    /// Measures those of these processes that are of its store.
+    pub(crate) fn with_store(mut self, processes: &[StoreProcess]) -> Self {
+        let of_target = processes.iter().filter(|of| of.target == self.name);
+        self.store = of_target.map(|of| of.pid).collect();
+        self
     }
 
     /// Marks it as measured for comparison only.
@@ -102,13 +153,17 @@ impl Target {
         &self.channels
     }
 
-    /// Returns the CPU seconds that the process has used so far.
+    /// Returns the CPU seconds that its hosts have used so far.
     pub(crate) fn cpu_seconds(&self) -> Result<Option<f64>> {
-        let Some(pid) = self.pid else { return Ok(None) };
-        cpu_seconds_of(&pid.to_string()).map(Some)
+        sum(self.hosts.iter().map(|host| host.pid), cpu_seconds)
     }
 
-    /// Waits until the process is idle, but no longer than `longest`: it may still be merging.
+    /// Returns the CPU seconds that the processes of its store have used so far.
+    pub(crate) fn store_cpu_seconds(&self) -> Result<Option<f64>> {
+        sum(self.store.iter().copied().map(Some), cpu_seconds)
+    }
+
+    /// Waits until its hosts are idle, but no longer than `longest`: they may still be merging.
     pub(crate) async fn settle(&self, longest: Duration) -> Result<()> {
         let end = Instant::now() + longest;
         let mut calm = 0;
@@ -123,35 +178,71 @@ impl Target {
         Ok(())
     }
 
-    /// Returns the resident memory of the process, in bytes.
+    /// Returns the resident memory of its hosts, in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<Option<u64>> {
-        self.status("VmRSS:")
+        sum(self.hosts.iter().map(|host| host.pid), |pid| {
+            memory(pid, "VmRSS:")
+        })
     }
 
-    /// Returns the peak resident memory of the process, in bytes.
+    /// Returns the sum of the peak resident memories of its hosts, in bytes.
     pub(crate) fn peak_bytes(&self) -> Result<Option<u64>> {
-        self.status("VmHWM:")
+        sum(self.hosts.iter().map(|host| host.pid), |pid| {
+            memory(pid, "VmHWM:")
+        })
     }
 
-    /// Reads a line of the process's status that is in kB, in bytes.
-    fn status(&self, name: &'static str) -> Result<Option<u64>> {
-        let Some(pid) = self.pid else { return Ok(None) };
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .context(name)?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(Some(kib * 1024))
-    }
-
-    /// Calls a method and returns all messages of the answer: one of a unary call, or a stream.
+    /// Calls a method of the next host in turn, and returns all messages of the answer: one of a unary call, or a stream.
     pub(crate) async fn call(&self, method: &'static str, request: Bytes) -> Result<Vec<Bytes>> {
-        let Some(channel) = self.channels.first() else {
+        // The first connections go to one host each.
+        let turn = self.calls.fetch_add(1, Ordering::Relaxed) % self.hosts.len().max(1);
+        let Some(channel) = self.channels.get(turn) else {
             bail!("no connection")
         };
         call(channel, self.tenant(), method, request).await
     }
+}
+
+/// Opens so many connections, to one host after the other, and at least one to each.
+async fn channels(hosts: &[Host], connections: usize) -> Result<Vec<Channel>> {
+    let mut channels = Vec::new();
+    for host in hosts.iter().cycle().take(connections.max(hosts.len())) {
+        let endpoint = Endpoint::from_shared(format!("http://{}", host.endpoint))?;
+        let channel = endpoint
+            .connect()
+            .await
+            .with_context(|| format!("cannot reach {}", host.endpoint))?;
+        channels.push(channel);
+    }
+    Ok(channels)
+}
+
+/// Adds up a figure of processes. Returns nothing if there are none, or if not all of them are known.
+fn sum<T: std::iter::Sum>(
+    processes: impl Iterator<Item = Option<u32>>,
+    figure: impl Fn(u32) -> Result<T>,
+) -> Result<Option<T>> {
+    match processes.collect::<Option<Vec<u32>>>() {
+        Some(known) if !known.is_empty() => {
+            known.into_iter().map(figure).sum::<Result<T>>().map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn cpu_seconds(pid: u32) -> Result<f64> {
+    cpu_seconds_of(&pid.to_string())
+}
+
+/// Reads a line of a process's status that is in kB, in bytes.
+fn memory(pid: u32, name: &'static str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .context(name)?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024)
 }
 
 /// Returns the CPU seconds that a process has used so far; `process` is its id or `self`.
@@ -195,4 +286,35 @@ pub(crate) async fn call(
         messages.push(message);
     }
     Ok(messages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_has_one_host_or_several() -> Result<()> {
+        let hosts = |text: &str| -> Result<Vec<(String, Option<u32>)>> {
+            let address: Address = text.parse()?;
+            let hosts = address.hosts.into_iter();
+            Ok(hosts.map(|host| (host.endpoint, host.pid)).collect())
+        };
+        assert_eq!(hosts("kv=h:1")?, [("h:1".to_owned(), None)]);
+        assert_eq!(
+            hosts("two=h:1@10,h:2@11")?,
+            [("h:1".to_owned(), Some(10)), ("h:2".to_owned(), Some(11))]
+        );
+        assert!(hosts("h:1").is_err());
+        assert!(hosts("kv=h:1@pid").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_figure_of_hosts_is_known_if_all_processes_are() -> Result<()> {
+        let figure = |pid: u32| Ok(u64::from(pid));
+        assert_eq!(sum([Some(1), Some(2)].into_iter(), figure)?, Some(3));
+        assert_eq!(sum([Some(1), None].into_iter(), figure)?, None);
+        assert_eq!(sum([].into_iter(), figure)?, None);
+        Ok(())
+    }
 }

@@ -1,9 +1,10 @@
 //! Timing of searches: the same bytes to every target in turn, with each answer checked while no clock runs.
 
 use std::io::Write;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use tonic::{Code, Status};
 
@@ -25,6 +26,8 @@ pub(crate) struct ExpectedSearch {
 pub(crate) struct Timed {
     /// Ascending.
     pub(crate) times: Vec<Duration>,
+    /// The first answer after the targets were started anew.
+    pub(crate) cold: Option<Duration>,
     /// Bytes of one answer.
     pub(crate) bytes: usize,
     /// The first difference between an answer and the expected one.
@@ -55,12 +58,41 @@ pub(crate) async fn run(
 ) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for known in known {
-        rows.push(row(known, targets, repeat).await?);
+        rows.push(row(known, targets, repeat, false).await?);
     }
     Ok(rows)
 }
 
-async fn row(known: &ExpectedSearch, targets: &[Target], repeat: usize) -> Result<Row> {
+/// Does the same, but before each kind of search a command of the shell starts the targets anew, and the first answer is timed as well.
+pub(crate) async fn run_cold(
+    known: &[ExpectedSearch],
+    targets: &mut [Target],
+    repeat: usize,
+    command: &str,
+) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for known in known {
+        start_anew(command, targets).await?;
+        rows.push(row(known, targets, repeat, true).await?);
+    }
+    Ok(rows)
+}
+
+async fn start_anew(command: &str, targets: &mut [Target]) -> Result<()> {
+    let status = Command::new("sh").args(["-c", command]).status()?;
+    ensure!(status.success(), "{command}: {status}");
+    for target in targets {
+        target.connect_again().await?;
+    }
+    Ok(())
+}
+
+async fn row(
+    known: &ExpectedSearch,
+    targets: &[Target],
+    repeat: usize,
+    is_cold: bool,
+) -> Result<Row> {
     let search = &known.search;
     let mut timings: Vec<Timing> = targets
         .iter()
@@ -75,8 +107,11 @@ async fn row(known: &ExpectedSearch, targets: &[Target], repeat: usize) -> Resul
             let started = Instant::now();
             match target.call(search.method, search.request.clone()).await {
                 Ok(answer) => {
+                    let took = started.elapsed();
                     if round > 0 {
-                        timed.times.push(started.elapsed());
+                        timed.times.push(took);
+                    } else if is_cold {
+                        timed.cold = Some(took);
                     }
                     timed.check(known, &answer, round == 0, target.peer);
                 }
