@@ -79,7 +79,10 @@ pub(crate) async fn run_cold(
 }
 
 async fn start_anew(command: &str, targets: &mut [Target]) -> Result<()> {
-    let status = Command::new("sh").args(["-c", command]).status()?;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]);
+    // Connections go on meanwhile: a server that ends waits until its clients have heard of it.
+    let status = tokio::task::spawn_blocking(move || shell.status()).await??;
     ensure!(status.success(), "{command}: {status}");
     for target in targets {
         target.connect_again().await?;
