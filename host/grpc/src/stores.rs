@@ -108,7 +108,7 @@ impl Searchers {
         let storage = storage.map_err(failed)?;
         let name = tenant(extensions).map_or(DEFAULT_TENANT, TenantName::as_str);
         // The tenant is open. What is listed from here on is in fragments that the query need not find.
-        let snapshot = self.dictionaries.snapshot(name).await;
+        let ((), snapshot) = tokio::join!(storage.look_ahead(), self.dictionaries.snapshot(name));
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
         let lane = extensions.get::<Lane>().cloned();
         Ok((searcher.in_lane(lane).with_snapshot(snapshot), permit))

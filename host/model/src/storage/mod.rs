@@ -57,6 +57,10 @@ pub trait Storage: Send + Sync + 'static {
     /// Reports that the plugin broke a rule that only its caller can check. Counts as a strike.
     fn report(&self, breach: &Error);
 
+    /// Reads what the first read of a query will need to know of other hosts. A query may do that while it waits for something else. Without
+    /// it, reads take longer and answer the same.
+    async fn look_ahead(&self) {}
+
     /// True if other hosts can purge the tenant. An answer must not leave then before [`Storage::still_current`] has said so.
     fn is_shared(&self) -> bool {
         false

@@ -33,7 +33,7 @@ impl Moments {
     }
 
     /// A new moment, after all others.
-    fn next(&self) -> Moment {
+    pub(crate) fn next(&self) -> Moment {
         Moment(self.0.fetch_add(1, Ordering::SeqCst) + 1)
     }
 }

@@ -330,6 +330,9 @@ fn work(
         let (starter, shared) = (Arc::clone(starter), Arc::clone(shared));
         Pools::new(Pool::new(starter, shared))
     });
+    if let Some(pools) = pools.as_ref().filter(|_| starter.is_shared()) {
+        tokio::spawn(pools.current().open_one());
+    }
     let worker = Worker {
         starter: Arc::clone(starter),
         shared: Arc::clone(shared),

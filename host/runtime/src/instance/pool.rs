@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use larder_model::storage::{Error, ErrorKind};
+use larder_store::Key;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep_until;
 
 use super::backoff::Backoff;
 use super::freshness::Moment;
+use super::looking::LookedAhead;
 use super::question::Question;
 use super::reader::Reader;
 use super::shared::Shared;
@@ -28,6 +30,8 @@ pub(crate) struct Pool {
     waiting: AtomicUsize,
     most_waiting: AtomicUsize,
     state: Mutex<PoolState>,
+    /// The keys with which the last refresh began.
+    refresh_keys: Mutex<Arc<[Key]>>,
 }
 
 struct PoolState {
@@ -67,6 +71,7 @@ impl Pool {
                 down: None,
                 retired: false,
             }),
+            refresh_keys: Mutex::new(Arc::new([])),
         })
     }
 
@@ -80,9 +85,10 @@ impl Pool {
         self: &Arc<Self>,
         question: Q,
         since: Moment,
+        ahead: Option<Arc<LookedAhead>>,
     ) -> Result<Q::Answer, Error> {
         let permit = self.wait().await?;
-        let serve = Arc::clone(self).serve(question, since, permit);
+        let serve = Arc::clone(self).serve(question, since, ahead, permit);
         self.starter.run_read(serve).await
     }
 
@@ -104,7 +110,7 @@ impl Pool {
         state.retired = true;
     }
 
-    async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
+    pub(crate) async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
         let most = self.most_waiting.load(Ordering::Relaxed);
         let Some(_permit) = ReadPermit::take(&self.waiting, most) else {
             return Err(too_many_reads(most));
@@ -117,10 +123,12 @@ impl Pool {
         self: Arc<Self>,
         question: Q,
         since: Moment,
+        ahead: Option<Arc<LookedAhead>>,
         _permit: OwnedSemaphorePermit,
     ) -> Result<Q::Answer, Error> {
         let (mut reader, generation) = self.reader().await?;
-        let outcome = reader.ask(&question, since, &self.shared).await;
+        let ahead = ahead.as_deref();
+        let outcome = reader.ask(&question, since, ahead, &self.shared).await;
         let (result, failure) = outcome.settle(&self.shared);
         match failure {
             None => self.give_back(reader, generation),
@@ -130,6 +138,29 @@ impl Pool {
             }
         }
         result
+    }
+
+    /// Makes an instance know what is stored, and keeps it for the queries to come.
+    pub(crate) async fn prepare(self: &Arc<Self>, _permit: OwnedSemaphorePermit) {
+        let Ok((mut reader, generation)) = self.reader().await else {
+            return;
+        };
+        let since = self.shared.moments.now();
+        match reader.refresh(since, None, &self.shared).await {
+            Ok(_) => self.give_back(reader, generation),
+            Err(failure) => {
+                drop(reader);
+                self.fail(failure);
+            }
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn refresh_keys(&self) -> Arc<[Key]> {
+        Arc::clone(&self.refresh_keys.lock())
     }
 
     async fn reader(self: &Arc<Self>) -> Result<(Reader, u64), Error> {
@@ -175,6 +206,11 @@ impl Pool {
     }
 
     fn give_back(&self, reader: Reader, generation: u64) {
+        let mut keys = self.refresh_keys.lock();
+        if **keys != *reader.keys() {
+            *keys = reader.keys().into();
+        }
+        drop(keys);
         let mut state = self.state.lock();
         if state.generation == generation {
             state.idle.push(reader);

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use larder_store::Namespace;
+use larder_store::{Key, Namespace};
 
 use super::freshness::Moment;
+use super::looking::LookedAhead;
 use super::question::{Outcome, Question};
 use super::shared::Shared;
-use crate::sandbox::guest::Instance;
+use crate::sandbox::guest::{Called, Instance};
 use crate::sandbox::refusal;
 
 /// See the module.
@@ -15,6 +16,10 @@ pub(crate) struct Reader {
     instance: Instance,
     /// When its last refresh began.
     refreshed: Moment,
+    /// A moment after its last refresh had ended.
+    ended: Moment,
+    /// The keys with which its last refresh began.
+    keys: Vec<Key>,
 }
 
 // === impl Reader ===
@@ -25,6 +30,8 @@ impl Reader {
         Self {
             instance,
             refreshed: Moment::default(),
+            ended: Moment::default(),
+            keys: Vec::new(),
         }
     }
 
@@ -33,18 +40,23 @@ impl Reader {
         self.instance.namespace()
     }
 
+    /// The keys with which its last refresh began: those that are worth reading ahead of the next one.
+    pub(crate) fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
     /// Asks the instance. It is refreshed before, unless it was since the moment from which on the request needs to know everything. A refresh
     /// that fails ends the request as a failed answer does.
     pub(crate) async fn ask<Q: Question>(
         &mut self,
         question: &Q,
         since: Moment,
+        ahead: Option<&LookedAhead>,
         shared: &Shared,
     ) -> Outcome<Q::Answer> {
         if self.refreshed < since {
-            let begun = shared.moments.now();
-            match self.instance.refresh().await {
-                Ok(Ok(())) => self.refreshed = begun,
+            match self.refresh(since, ahead, shared).await {
+                Ok(Ok(())) => {}
                 Ok(Err(raised)) => {
                     return Outcome::Refused(refusal::of_read(&shared.name, &raised));
                 }
@@ -52,5 +64,26 @@ impl Reader {
             }
         }
         question.ask(&mut self.instance, &shared.name).await
+    }
+
+    /// Has the instance know all that was acknowledged before `since`. Takes what was read ahead only if that is no older than the request,
+    /// and than what the instance knows already: it never goes back.
+    pub(crate) async fn refresh(
+        &mut self,
+        since: Moment,
+        ahead: Option<&LookedAhead>,
+        shared: &Shared,
+    ) -> Called<()> {
+        let ahead = ahead.filter(|it| {
+            it.begun >= since && it.begun > self.ended && it.found.is_of(self.namespace())
+        });
+        let begun = ahead.map_or_else(|| shared.moments.now(), |it| it.begun);
+        let (called, keys) = self.instance.refresh(ahead.map(|it| &it.found)).await;
+        self.ended = shared.moments.next();
+        if matches!(called, Ok(Ok(()))) {
+            self.refreshed = begun;
+            self.keys = keys;
+        }
+        called
     }
 }

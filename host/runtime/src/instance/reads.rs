@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::Plugin;
 use super::freshness::Request;
+use super::looking::LookedAhead;
 use super::pool::Pool;
 use super::question::{self, Find, Question};
 use super::slot::WriterSlot;
@@ -34,6 +35,8 @@ pub(crate) struct Pinned {
     request: Request,
     /// What all was read from: the tenant's when the request came, or when it was last found that it is another.
     namespace: Mutex<Arc<dyn Namespace>>,
+    /// What was read ahead.
+    ahead: Mutex<Option<Arc<LookedAhead>>>,
     /// For work in the background: the plugin does not count as used by it, so its tenant may be evicted and purged meanwhile.
     is_background: bool,
 }
@@ -52,6 +55,7 @@ impl Pinned {
             reads,
             request,
             namespace,
+            ahead: Mutex::default(),
             is_background,
         }
     }
@@ -61,7 +65,8 @@ impl Pinned {
             Reads::Pool(pool) => {
                 let moments = &self.plugin.shared.moments;
                 let since = self.request.since(moments, Instant::now());
-                return pool.ask(question, since).await;
+                let ahead = self.ahead.lock().clone();
+                return pool.ask(question, since, ahead).await;
             }
             Reads::Writer(slot) => slot,
         };
@@ -126,6 +131,17 @@ impl Storage for Pinned {
     async fn operations(&self, service: &str) -> Result<Vec<Operation>, storage::Error> {
         let service = service.to_owned();
         self.ask(question::Operations { service }).await
+    }
+
+    async fn look_ahead(&self) {
+        let Reads::Pool(pool) = &self.reads else {
+            return;
+        };
+        if self.is_shared() {
+            let namespace = Arc::clone(&self.namespace.lock());
+            let found = pool.look_ahead(namespace).await;
+            *self.ahead.lock() = found.map(Arc::new);
+        }
     }
 
     fn is_shared(&self) -> bool {

@@ -320,7 +320,8 @@ impl Explainer {
         let permit = permit.map_err(tenants::Error::Search)?;
         let storage = self.tenants.named(tenant).await?;
         let name = self.tenants.name_of(tenant).await?;
-        let snapshot = self.dictionaries.snapshot(name.as_str()).await;
+        let listed = self.dictionaries.snapshot(name.as_str());
+        let ((), snapshot) = tokio::join!(storage.look_ahead(), listed);
         let searcher = Searcher::new(storage, limits, Arc::clone(&self.metrics));
         Ok((searcher.with_snapshot(snapshot), permit))
     }

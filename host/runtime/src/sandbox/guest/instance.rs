@@ -10,9 +10,10 @@ use larder_model::storage::{
     Batch, Checked, Operation, Part, Pieces, Remade, Repaired, Search, Sightings, Statistics,
     Wanted,
 };
-use larder_store::{Claim, Namespace};
+use larder_store::{Claim, Key, Namespace};
 use wasmtime::{Store, UpdateDeadline};
 
+use super::ahead::{Ahead, Refreshing};
 use super::limiter::{Gauge, Limiter};
 use super::output::Output;
 use super::state::{GuestState, KvAccess};
@@ -195,8 +196,16 @@ impl Instance {
         call!(self, timeout, write(now, batches))
     }
 
-    pub(crate) async fn refresh(&mut self) -> Called<()> {
-        call!(self, self.timeout, refresh())
+    /// Has the guest learn what others have written, of which the host may have read something ahead. Returns also the keys that it asked
+    /// for first.
+    pub(crate) async fn refresh(&mut self, ahead: Option<&Ahead>) -> (Called<()>, Vec<Key>) {
+        self.store.data_mut().kv.refreshing = Some(Refreshing::new(ahead));
+        let called = call!(self, self.timeout, refresh());
+        let refreshing = self.store.data_mut().kv.refreshing.take();
+        (
+            called,
+            refreshing.map_or_else(Vec::new, Refreshing::into_keys),
+        )
     }
 
     pub(crate) async fn find(

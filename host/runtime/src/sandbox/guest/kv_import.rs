@@ -6,6 +6,7 @@ use larder_store::{
     Change, Claim, Error, HOST_PREFIX, Key, MAX_COMMIT_BYTES, MAX_OBJECT_BYTES, Object, Page, Scan,
 };
 
+use super::ahead::Refreshing;
 use super::state::KvAccess;
 use crate::sandbox::contract::Sizes;
 
@@ -57,15 +58,40 @@ impl KvAccess {
         self.noted(committed)
     }
 
-    pub(crate) async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    pub(crate) async fn get(&mut self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
         check_items("keys", keys.len())?;
         for key in keys {
             check_key(&key.partition, &key.sort)?;
         }
-        let values = self.namespace.get(keys).await?;
+        let ahead = self.refreshing.as_mut().map(|it| it.take_values(keys));
+        let values = match ahead {
+            None => self.namespace.get(keys).await?,
+            Some(ahead) => self.get_others(keys, ahead).await?,
+        };
         let total = values.iter().flatten().map(Vec::len).sum();
         check_bytes("the values of one get", total, MAX_CALL_BYTES)?;
         Ok(values)
+    }
+
+    /// Reads the keys that were not read ahead.
+    async fn get_others(
+        &self,
+        keys: &[Key],
+        ahead: Vec<Option<Option<Vec<u8>>>>,
+    ) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let pairs = keys.iter().zip(&ahead);
+        let others = pairs.filter_map(|(key, value)| value.is_none().then(|| key.clone()));
+        let others: Vec<Key> = others.collect();
+        let mut read = if others.is_empty() {
+            Vec::new()
+        } else {
+            self.namespace.get(&others).await?
+        }
+        .into_iter();
+        let values = ahead.into_iter();
+        Ok(values
+            .map(|value| value.unwrap_or_else(|| read.next().flatten()))
+            .collect())
     }
 
     /// A page larger than the limits allow is cut short.
@@ -106,8 +132,13 @@ impl KvAccess {
     }
 
     /// The ids of all writers but the host's own.
-    pub(crate) async fn writers(&self) -> Result<Vec<String>, Error> {
-        self.namespace.writers().await.map(without_the_host_s)
+    pub(crate) async fn writers(&mut self) -> Result<Vec<String>, Error> {
+        let ahead = self.refreshing.as_mut().and_then(Refreshing::take_writers);
+        let writers = match ahead {
+            None => self.namespace.writers().await?,
+            Some(writers) => writers,
+        };
+        Ok(without_the_host_s(writers))
     }
 
     /// The names of all partitions but the host's own.

@@ -8,6 +8,7 @@ use larder_store::{Claim, Namespace};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
+use super::ahead::Refreshing;
 use super::limiter::Limiter;
 use super::output::Output;
 
@@ -33,6 +34,8 @@ pub(crate) struct KvAccess {
     pub(crate) claim: Option<Claim>,
     /// True once a write was refused because the claim holds no longer.
     pub(super) is_fenced: AtomicBool,
+    /// The refresh that runs, if one does.
+    pub(super) refreshing: Option<Refreshing>,
 }
 
 /// A wall clock that stays at zero. `write` and `maintain` are told the time.
@@ -80,6 +83,7 @@ impl KvAccess {
             namespace,
             claim,
             is_fenced: AtomicBool::new(false),
+            refreshing: None,
         }
     }
 }
