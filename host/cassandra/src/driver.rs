@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use larder_store::{
     Driver, Error, HostStatus, Made, Namespace, Quotas, Reach, SnapshotError, SnapshotRequest,
-    Statistics, TenantUsage,
+    StatementStatistics, Statistics, TenantUsage,
 };
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -20,7 +20,7 @@ use crate::doom;
 use crate::heartbeat;
 use crate::namespace::Space;
 use crate::options::Options;
-use crate::statements::{Name, StatementStatistics};
+use crate::statements::Name;
 use crate::usage::PartRow;
 
 /// Time between two exchanges of counts with the other hosts.
@@ -64,11 +64,6 @@ impl CassandraDriver {
             spaces,
             tasks: Mutex::new(tasks),
         })
-    }
-
-    /// What each statement has cost since the start.
-    pub fn statements(&self) -> Vec<StatementStatistics> {
-        self.db.statements.statistics()
     }
 
     async fn space(&self, tenant: &str, ns: i64) -> Result<Arc<Space>, Error> {
@@ -254,6 +249,10 @@ impl Driver for CassandraDriver {
             sync_time: commit_time + put_time,
             damaged: self.db.damaged.load(Ordering::Relaxed),
         }
+    }
+
+    fn statements(&self) -> Vec<StatementStatistics> {
+        self.db.statements.statistics()
     }
 
     async fn snapshot(&self, _request: SnapshotRequest) -> Result<Made, SnapshotError> {

@@ -25,6 +25,7 @@
 mod claim;
 mod commit;
 mod connect;
+mod counters;
 mod db;
 mod doom;
 mod driver;
@@ -54,4 +55,3 @@ mod watch;
 pub use driver::CassandraDriver;
 pub use options::{Options, Replication, Tls};
 pub use schema::schema;
-pub use statements::StatementStatistics;

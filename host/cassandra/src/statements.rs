@@ -1,29 +1,17 @@
-//! The statements: their text, how they are executed, and how often they were.
+//! The statements: their text, and how they are executed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use larder_store::Error;
+use larder_store::{Error, StatementStatistics};
 use scylla::client::execution_profile::ExecutionProfileHandle;
 use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, SerialConsistency};
 
+use crate::counters::Counter;
 use crate::errors::prepare_words;
-
-/// What one statement has cost since the start.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StatementStatistics {
-    /// Name of the statement.
-    pub name: &'static str,
-    /// Times that it was sent.
-    pub calls: u64,
-    /// Times that it failed, repetitions included.
-    pub errors: u64,
-    /// Time until it was answered, in seconds, over all calls.
-    pub seconds: f64,
-}
 
 /// How a statement is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,14 +117,7 @@ statements! {
 /// The prepared statements, and their counters.
 pub(crate) struct Statements {
     prepared: Vec<PreparedStatement>,
-    counters: Vec<Counter>,
-}
-
-#[derive(Default)]
-struct Counter {
-    calls: AtomicU64,
-    errors: AtomicU64,
-    nanos: AtomicU64,
+    counters: Vec<Arc<Counter>>,
 }
 
 // === impl Name ===
@@ -161,12 +142,15 @@ impl Statements {
         keyspace: &str,
         reads: &ExecutionProfileHandle,
     ) -> Result<Self, Error> {
-        let prepared = ALL.iter().map(|(_, _, mode, text)| async move {
+        let counters: Vec<Arc<Counter>> = ALL.iter().map(|_| Arc::default()).collect();
+        let each = ALL.iter().zip(&counters);
+        let prepared = each.map(|((_, _, mode, text), counter)| async move {
             let text = text.replace("ks.", &format!("\"{keyspace}\"."));
             let prepared = session.prepare(text).await;
             let mut prepared =
                 prepared.map_err(|error| Error::Unavailable(prepare_words(&error, keyspace)))?;
             prepared.set_is_idempotent(*mode != Mode::Condition);
+            prepared.set_history_listener(Arc::<Counter>::clone(counter));
             prepared.set_serial_consistency(Some(SerialConsistency::LocalSerial));
             prepared.set_consistency(match mode {
                 Mode::Serial => Consistency::LocalSerial,
@@ -179,7 +163,7 @@ impl Statements {
         });
         Ok(Self {
             prepared: try_join_all(prepared).await?,
-            counters: ALL.iter().map(|_| Counter::default()).collect(),
+            counters,
         })
     }
 
@@ -191,37 +175,21 @@ impl Statements {
     /// Counts a call.
     pub(crate) fn count(&self, name: Name, took: Duration, failed: bool) {
         if let Some(counter) = self.counters.get(name as usize) {
-            let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-            counter.calls.fetch_add(1, Ordering::Relaxed);
-            counter.errors.fetch_add(failed.into(), Ordering::Relaxed);
-            counter.nanos.fetch_add(nanos, Ordering::Relaxed);
+            counter.count(took, failed);
         }
     }
 
     pub(crate) fn statistics(&self) -> Vec<StatementStatistics> {
         let counted = ALL.iter().zip(&self.counters);
-        let of = |((_, name, ..), counter): (&(Name, &'static str, Mode, &str), &Counter)| {
-            let nanos = counter.nanos.load(Ordering::Relaxed);
-            StatementStatistics {
-                name,
-                calls: counter.calls.load(Ordering::Relaxed),
-                errors: counter.errors.load(Ordering::Relaxed),
-                seconds: Duration::from_nanos(nanos).as_secs_f64(),
-            }
-        };
-        counted.map(of).collect()
+        counted
+            .map(|(it, counter)| counter.statistics(it.1))
+            .collect()
     }
 
     /// Number and time of the calls of a statement.
     pub(crate) fn cost(&self, name: Name) -> (u64, Duration) {
-        self.counters.get(name as usize).map_or_else(
-            || (0, Duration::ZERO),
-            |counter| {
-                let nanos = counter.nanos.load(Ordering::Relaxed);
-                let calls = counter.calls.load(Ordering::Relaxed);
-                (calls, Duration::from_nanos(nanos))
-            },
-        )
+        let counter = self.counters.get(name as usize);
+        counter.map_or((0, Duration::ZERO), |counter| counter.cost())
     }
 }
 

@@ -27,7 +27,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::Error;
-pub use larder_core::telemetry::KvStatistics as Statistics;
+pub use larder_core::telemetry::{
+    KvStatistics as Statistics, STATEMENT_BOUNDS, StatementStatistics,
+};
 pub use memory::MemoryDriver;
 pub use mirror::mirror;
 pub use object_cache::ObjectCache;
@@ -125,6 +127,11 @@ pub trait Driver: Send + Sync + 'static {
     /// Statistics over all tenants.
     fn statistics(&self) -> Statistics {
         Statistics::default()
+    }
+
+    /// What each statement that the driver sends has cost since the start. Empty for a driver whose store is in this process.
+    fn statements(&self) -> Vec<StatementStatistics> {
+        Vec::new()
     }
 
     /// Copies the whole store, as it stands at one moment during the call, into a new folder. Writes go on meanwhile. A write that was

@@ -16,6 +16,7 @@ mod ids;
 mod kills;
 mod purges;
 mod reach;
+mod statements;
 mod tenants;
 
 use larder_tests::{Client, Cluster, Larder, Scene, eventually};

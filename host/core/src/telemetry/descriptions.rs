@@ -73,6 +73,11 @@ impl MetricDescription {
         }
         (self.name, None)
     }
+
+    /// The help text. The registry appends its full stop, but not for a collector, which this is for.
+    pub(super) fn help(&self) -> String {
+        format!("{}.", self.meaning)
+    }
 }
 
 macro_rules! metrics {
@@ -141,6 +146,16 @@ metrics! {
         "The time those syncs took";
     KV_DAMAGED = "larder_kv_damaged", Counter, [],
         "Times that something stored in kv could not be read back";
+    KV_CALLS = "larder_kv_statement_calls", Counter, ["statement"],
+        "Statements that the driver `cassandra` executed, its own repetitions included; a batch counts once, under the name of its condition";
+    KV_ERRORS = "larder_kv_statement_errors", Counter, ["statement"],
+        "Those that failed, also where a repetition succeeded";
+    KV_RETRIES = "larder_kv_statement_retries", Counter, ["statement"],
+        "Times that a read was sent to another node within its call because one had failed";
+    KV_SPECULATIVE = "larder_kv_statement_speculative_executions", Counter, ["statement"],
+        "Times that a read was sent to another node within its call because one was slow (`kv.cassandra.speculative_after`)";
+    KV_DURATION = "larder_kv_statement_duration_seconds", Histogram, ["statement"],
+        "How long those calls took until they were answered or failed; absent for a statement that was not called";
     DEPENDENCIES_OPEN = "larder_dependencies_open_buckets", Gauge, [],
         "Stretches of five minutes, over open tenants, that were written to and of whose traces the calls are not kept yet, so that a request for dependencies judges them";
     DEPENDENCIES_OLDEST = "larder_dependencies_oldest_open_seconds", Gauge, [],

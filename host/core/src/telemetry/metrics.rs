@@ -2,6 +2,7 @@
 
 mod instruments;
 mod labels;
+mod statements;
 mod storage;
 mod tenants;
 mod text;
@@ -27,12 +28,13 @@ use self::instruments::{IntGauge, float, powers_of_four, register, seconds};
 use self::labels::{
     ErrorLabels, ListLabels, OutcomeLabels, ReasonLabels, RpcLabels, RuleLabels, SettingLabels,
 };
+use self::statements::StatementCollector;
 use self::storage::{DependencyMetrics, KvMetrics, StorageMetrics};
 use self::tenants::TenantFamilies;
 use super::descriptions;
 use super::process::ProcessCollector;
 use super::tenant_gauges::TenantGauges;
-use super::{DependencyStatistics, KvStatistics};
+use super::{DependencyStatistics, KvStatistics, StatementStatistics};
 
 /// All metrics of the server. Shared as an `Arc`; every method is cheap and may be called from any thread.
 pub struct Metrics {
@@ -53,6 +55,7 @@ pub struct Metrics {
     query_cut: Family<ListLabels, Counter>,
     storage: StorageMetrics,
     kv: KvMetrics,
+    statements: StatementCollector,
     dependencies: DependencyMetrics,
     clock_jump: IntGauge,
     tenants_open: IntGauge,
@@ -82,6 +85,8 @@ impl Metrics {
             version,
         );
         on.register_collector(Box::new(ProcessCollector::new()));
+        let statements = StatementCollector::default();
+        on.register_collector(Box::new(statements.clone()));
         let metrics = Self {
             rpc: register(
                 on,
@@ -107,6 +112,7 @@ impl Metrics {
             query_cut: register(on, descriptions::QUERY_CUT, Family::default()),
             storage: StorageMetrics::register(on),
             kv: KvMetrics::register(on),
+            statements,
             dependencies: DependencyMetrics::register(on),
             clock_jump: register(on, descriptions::CLOCK_JUMP, IntGauge::default()),
             tenants_open: register(on, descriptions::TENANTS_OPEN, IntGauge::default()),
@@ -238,6 +244,11 @@ impl Metrics {
     /// Takes over the statistics of the kv driver.
     pub fn kv(&self, now: &KvStatistics) {
         self.kv.set(now);
+    }
+
+    /// Takes over the statistics of the statements that the kv driver sends. Empty for a driver that sends none.
+    pub fn kv_statements(&self, now: Vec<StatementStatistics>) {
+        self.statements.set(now);
     }
 
     /// Takes over the statistics of the calls that are kept of traces.

@@ -15,6 +15,6 @@ mod tenant_gauges;
 pub use chain::Chain;
 pub use dependencies::DependencyStatistics;
 pub use descriptions::{METRICS, MetricDescription, MetricKind};
-pub use kv::KvStatistics;
+pub use kv::{KvStatistics, STATEMENT_BOUNDS, StatementStatistics};
 pub use metrics::{Metrics, PluginLabels, TenantSeries, only_tenants};
 pub use tenant_gauges::TenantGauges;

@@ -52,8 +52,7 @@ fn write(
     metric: &impl EncodeMetric,
 ) -> fmt::Result {
     let (name, unit) = described.name_and_unit();
-    // The registry appends the full stop of a help text, but not for a collector.
-    let help = format!("{}.", described.meaning);
+    let help = described.help();
     metric.encode(encoder.encode_descriptor(name, &help, unit.as_ref(), metric.metric_type())?)
 }
 

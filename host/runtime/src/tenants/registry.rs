@@ -194,6 +194,7 @@ impl Tenants {
             metrics.set_tenants(&tenants);
         }
         metrics.kv(&self.kv.statistics());
+        metrics.kv_statements(self.kv.statements());
     }
 
     /// The storage of the tenant that an operator names, or of the default one.

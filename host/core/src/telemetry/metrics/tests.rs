@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::*;
-use crate::telemetry::{METRICS, MetricKind};
+use crate::telemetry::{METRICS, MetricKind, STATEMENT_BOUNDS};
 
 /// A registry in which every event has happened once, each with distinct numbers, and the series of a tenant.
 fn with_every_event() -> (Metrics, Arc<TenantSeries>) {
@@ -60,6 +60,27 @@ fn with_every_event() -> (Metrics, Arc<TenantSeries>) {
         is_backfilled: true,
     });
     metrics.dependencies_judged(24);
+    let mut buckets = [0; STATEMENT_BOUNDS.len() + 1];
+    (buckets[2], buckets[17]) = (24, 1);
+    let called = StatementStatistics {
+        name: "Get",
+        calls: 25,
+        errors: 26,
+        retries: 27,
+        speculative: 28,
+        seconds: 29.5,
+        buckets,
+    };
+    let uncalled = StatementStatistics {
+        name: "Put",
+        calls: 0,
+        errors: 0,
+        retries: 0,
+        speculative: 0,
+        seconds: 0.0,
+        buckets: [0; STATEMENT_BOUNDS.len() + 1],
+    };
+    metrics.kv_statements(vec![called, uncalled]);
     metrics.write(135, 0.003);
     metrics.query(2_000, 4, 90_000);
     metrics.incomplete("link_id", 18);
@@ -103,6 +124,17 @@ fn every_event_is_exported_under_its_name_and_labels() {
         "larder_storage_evicted_spans_total 15",
         "larder_storage_expired_traces_total 16",
         "larder_storage_expired_spans_total 17",
+        r#"larder_kv_statement_calls_total{statement="Get"} 25"#,
+        r#"larder_kv_statement_calls_total{statement="Put"} 0"#,
+        r#"larder_kv_statement_errors_total{statement="Get"} 26"#,
+        r#"larder_kv_statement_retries_total{statement="Get"} 27"#,
+        r#"larder_kv_statement_speculative_executions_total{statement="Get"} 28"#,
+        r#"larder_kv_statement_duration_seconds_bucket{le="0.001",statement="Get"} 0"#,
+        r#"larder_kv_statement_duration_seconds_bucket{le="0.0025",statement="Get"} 24"#,
+        r#"larder_kv_statement_duration_seconds_bucket{le="10.0",statement="Get"} 24"#,
+        r#"larder_kv_statement_duration_seconds_bucket{le="+Inf",statement="Get"} 25"#,
+        r#"larder_kv_statement_duration_seconds_sum{statement="Get"} 29.5"#,
+        r#"larder_kv_statement_duration_seconds_count{statement="Get"} 25"#,
         "larder_dependencies_open_buckets 19",
         "larder_dependencies_oldest_open_seconds 20.5",
         "larder_dependencies_late_traces 21",
@@ -234,6 +266,14 @@ fn the_oldest_write_is_that_of_all_tenants_or_absent() {
         let text = metrics.encode();
         assert!(!text.contains(name), "{text}");
     }
+}
+
+#[test]
+fn statements_are_absent_for_a_driver_that_sends_none() {
+    let (metrics, _tenant) = with_every_event();
+    metrics.kv_statements(Vec::new());
+    let text = metrics.encode();
+    assert!(!text.contains("larder_kv_statement"), "{text}");
 }
 
 #[test]
