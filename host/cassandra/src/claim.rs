@@ -268,7 +268,7 @@ impl Space {
         match self.db.living(owner, counts).await? {
             None => Ok(true),
             Some(address) => Err(Error::Held(format!(
-                "the writer id `{writer}` is that of a host at {address}, which is alive, and the host `{}` at {} wants it too: two hosts must not have one id. Give one of them another id, or stop one",
+                "the writer id `{writer}` is that of a host at {address}, which is alive, and the host `{}` at {} wants it too: two hosts must not have one id. Give one of them another id (`kv.cassandra.host`), or stop one",
                 options.host, options.address
             ))),
         }

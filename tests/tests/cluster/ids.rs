@@ -43,6 +43,9 @@ async fn a_second_host_with_the_same_id_is_not_ready_and_says_who_has_it() {
     second.line_of(&["first.example", "second.example"]);
     let answer = second.get("/readyz");
     assert_eq!(answer.status, 503, "{}", answer.body);
+    for told in ["first.example", "`kv.cassandra.host`"] {
+        assert!(answer.body.contains(told), "{}", answer.body);
+    }
     let refused = export(&of_second, 2).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
 

@@ -116,7 +116,11 @@ impl Shared {
 
     /// The plugin takes no calls until it has been started again.
     pub(crate) fn down(&self, failure: &Failure) {
-        let reason = failure.cause.to_string();
+        let reason = match failure.cause {
+            // It names the other host, and what to do. Only operators see a state.
+            Cause::Held => format!("{}; until then writes are refused", failure.detail),
+            cause => cause.to_string(),
+        };
         self.set_state(State::Restarting { reason });
     }
 
@@ -358,6 +362,12 @@ mod tests {
         assert_eq!(shared.state(), reads);
         shared.down(&of(Cause::Kv));
         assert_eq!(shared.state(), restarting("an error of its kv storage"));
+        shared.down(&Failure {
+            cause: Cause::Held,
+            detail: "the other is at there.example".to_owned(),
+        });
+        let held = "the other is at there.example; until then writes are refused";
+        assert_eq!(shared.state(), restarting(held));
         shared.up();
         assert_eq!(shared.state(), reads, "the one does not mend the other");
         assert!(!*ready.borrow());
