@@ -12,11 +12,11 @@ use scylla::policies::retry::RetryDecision;
 /// The counters of one statement. It listens to what the scylla crate does within a call.
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
-    calls: AtomicU64,
     errors: AtomicU64,
     retries: AtomicU64,
     speculative: AtomicU64,
     nanos: AtomicU64,
+    /// Calls by their duration. Together they are all calls, so the two never differ.
     buckets: [AtomicU64; STATEMENT_BOUNDS.len() + 1],
 }
 
@@ -25,7 +25,6 @@ pub(crate) struct Counter {
 impl Counter {
     /// Counts a call.
     pub(crate) fn count(&self, took: Duration, failed: bool) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
         self.errors.fetch_add(failed.into(), Ordering::Relaxed);
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
@@ -38,20 +37,24 @@ impl Counter {
     /// Number and time of all calls.
     pub(crate) fn cost(&self) -> (u64, Duration) {
         let nanos = self.nanos.load(Ordering::Relaxed);
-        let calls = self.calls.load(Ordering::Relaxed);
-        (calls, Duration::from_nanos(nanos))
+        (self.buckets().iter().sum(), Duration::from_nanos(nanos))
+    }
+
+    fn buckets(&self) -> [u64; STATEMENT_BOUNDS.len() + 1] {
+        self.buckets.each_ref().map(|it| it.load(Ordering::Relaxed))
     }
 
     pub(crate) fn statistics(&self, name: &'static str) -> StatementStatistics {
-        let (calls, took) = self.cost();
+        let buckets = self.buckets();
+        let nanos = self.nanos.load(Ordering::Relaxed);
         StatementStatistics {
             name,
-            calls,
+            calls: buckets.iter().sum(),
             errors: self.errors.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             speculative: self.speculative.load(Ordering::Relaxed),
-            seconds: took.as_secs_f64(),
-            buckets: self.buckets.each_ref().map(|it| it.load(Ordering::Relaxed)),
+            seconds: Duration::from_nanos(nanos).as_secs_f64(),
+            buckets,
         }
     }
 }

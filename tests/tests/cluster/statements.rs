@@ -1,7 +1,7 @@
 //! What the metrics tell of the statements that a host sends to the store.
 
 use larder_tests::http::{count, samples};
-use larder_tests::otlp::{service, span};
+use larder_tests::otlp::{noise, service, span};
 use larder_tests::{Cluster, Larder, Query, eventually};
 
 const CALLS: &str = "larder_kv_statement_calls_total";
@@ -17,9 +17,10 @@ async fn every_statement_is_counted_and_timed_in_the_metrics() {
     let host = Cluster::new().host("a").start();
     let client = host.client().await;
     let (commits, puts) = (calls(&host, "SeatTurn"), calls(&host, "ObjectPut"));
-    client
-        .store([service("counted").span(span([1; 16], 1).at(1000))])
-        .await;
+    // Less would stand in the commit.
+    let text = noise(1, 50_000);
+    let one = span([1; 16], 1).at(1000).attribute("text", text);
+    client.store([service("counted").span(one)]).await;
     assert!(calls(&host, "SeatTurn") > commits);
     assert!(calls(&host, "ObjectPut") > puts);
     // A search looks for a purge after its last read.

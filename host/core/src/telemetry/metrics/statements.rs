@@ -18,6 +18,9 @@ use crate::telemetry::{STATEMENT_BOUNDS, StatementStatistics};
 const MICROS_PER_SECOND: f64 = 1e6;
 const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
 
+/// Takes a counter out of a statement's statistics.
+type CounterOf = fn(&StatementStatistics) -> u64;
+
 /// The statements. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StatementCollector(Arc<Mutex<Vec<StatementStatistics>>>);
@@ -36,7 +39,7 @@ impl Collector for StatementCollector {
         if statements.is_empty() {
             return Ok(());
         }
-        let counters: [(_, fn(&StatementStatistics) -> u64); 4] = [
+        let counters: [(_, CounterOf); 4] = [
             (KV_CALLS, |it| it.calls),
             (KV_ERRORS, |it| it.errors),
             (KV_RETRIES, |it| it.retries),
@@ -59,17 +62,15 @@ impl Collector for StatementCollector {
             let labels = [("statement", it.name)];
             let mut histogram = family.encode_family(&labels)?;
             let buckets = buckets(it);
-            // Of the buckets, which calls under way may have changed since.
-            let count = it.buckets.iter().sum();
-            histogram.encode_histogram::<NoLabelSet>(it.seconds, count, &buckets, None)?;
+            histogram.encode_histogram::<NoLabelSet>(it.seconds, it.calls, &buckets, None)?;
         }
         Ok(())
     }
 }
 
-/// Upper bounds in seconds, and calls up to each that are above the one before. The largest double stands for infinity.
+/// Upper bounds in seconds, and calls up to each that are above the one before.
 fn buckets(statement: &StatementStatistics) -> Vec<(f64, u64)> {
     let bounds = STATEMENT_BOUNDS.map(|micros| float(micros) / MICROS_PER_SECOND);
-    let bounds = bounds.into_iter().chain([f64::MAX]);
+    let bounds = bounds.into_iter().chain([f64::INFINITY]);
     bounds.zip(statement.buckets).collect()
 }
