@@ -69,6 +69,7 @@ impl Space {
         if self.check_owner(writer, now.as_ref()).await? {
             now = self.writer(writer).await?;
         }
+        self.db.held.forget(self.ns);
         let mut tries = self.db.tries();
         loop {
             let Some(now) = now.take().or(self.writer(writer).await?) else {
@@ -267,10 +268,16 @@ impl Space {
         let counts = |instance: &str| !is_own || instance == holder;
         match self.db.living(owner, counts).await? {
             None => Ok(true),
-            Some(address) => Err(Error::Held(format!(
-                "the writer id `{writer}` is that of a host at {address}, which is alive, and the host `{}` at {} wants it too: two hosts must not have one id. Give one of them another id (`kv.cassandra.host`), or stop one",
-                options.host, options.address
-            ))),
+            Some(address) => {
+                let words = format!(
+                    "the writer id `{writer}` is that of a host at {address}, which is alive, and the host `{}` at {} wants it too: two hosts must not have one id. Give one of them another id (`kv.cassandra.host`), or stop one",
+                    options.host, options.address
+                );
+                if is_own {
+                    self.db.held.note(self.ns, holder, &words);
+                }
+                Err(Error::Held(words))
+            }
         }
     }
 

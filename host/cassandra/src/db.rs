@@ -18,6 +18,7 @@ use scylla::value::{CqlValue, Row};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::errors::{Failure, misread};
+use crate::held::HeldIds;
 use crate::options::Options;
 use crate::reach::ReachState;
 use crate::statements::{Name, Statements};
@@ -39,6 +40,8 @@ pub(crate) struct Db {
     pub(crate) cache: ObjectCache,
     pub(crate) falling: Falling,
     pub(crate) reach: ReachState,
+    /// Ids of this host that others have.
+    pub(crate) held: HeldIds,
     /// The other hosts' signs of life.
     pub(crate) watch: Mutex<Watch>,
     /// Wakes the removal of purged namespaces.
@@ -100,6 +103,7 @@ impl Db {
             cache: ObjectCache::new(options.cache_bytes),
             falling: Falling::new(),
             reach: ReachState::default(),
+            held: HeldIds::default(),
             watch: Mutex::default(),
             doomed: Notify::new(),
             refused: AtomicU64::new(0),

@@ -232,7 +232,7 @@ impl Driver for CassandraDriver {
     }
 
     fn reach(&self) -> Reach {
-        self.db.reach.now()
+        self.db.reach_now()
     }
 
     /// Statements that are acknowledged by a quorum stand for syncs.

@@ -35,6 +35,7 @@ pub(crate) async fn run(db: Arc<Db>) {
         let done = async {
             db.beat(beat, false).await?;
             db.look().await?;
+            db.look_at_holders();
             db.probe().await
         };
         match done.await {

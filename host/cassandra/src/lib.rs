@@ -31,6 +31,7 @@ mod doom;
 mod driver;
 mod errors;
 mod heads;
+mod held;
 mod heartbeat;
 mod namespace;
 mod objects;

@@ -60,6 +60,44 @@ async fn a_second_host_with_the_same_id_is_not_ready_and_says_who_has_it() {
     assert_eq!(traces(&of_second).await, [1, 3, 4]);
 }
 
+/// With tenants each plugin stands for itself, but all write under the one id.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_host_with_the_same_id_is_not_ready_with_tenants_either() {
+    let cluster = Cluster::new();
+    let host = |address| {
+        let options = cluster.host("a");
+        options
+            .environment("LARDER_KV_CASSANDRA_ADDRESS", address)
+            .environment("LARDER_TENANCY_ENABLED", "true")
+            .start()
+    };
+    let (first, second) = (host("first.example"), host("second.example"));
+    let (of_first, of_second) = (first.client().await, second.client().await);
+    export(&of_first.tenant("acme"), 1).await.unwrap();
+    assert_eq!(
+        second.get("/readyz").status,
+        200,
+        "it has been asked for none"
+    );
+    let refused = export(&of_second.tenant("acme"), 2).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    let answer = second.get("/readyz");
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    for told in ["first.example", "`kv.cassandra.host`"] {
+        assert!(answer.body.contains(told), "{}", answer.body);
+    }
+    assert_eq!(first.get("/readyz").status, 200);
+
+    first.kill();
+    let of_second = ready(&second).await;
+    let of_acme = of_second.tenant("acme");
+    eventually("a write under the id", async || {
+        export(&of_acme, 3).await.ok()
+    })
+    .await;
+    assert_eq!(traces(&of_acme).await, [1, 3]);
+}
+
 /// A host that was stopped for so long that another process has its id now: what it is asked to write is neither acknowledged nor read by
 /// anyone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
