@@ -62,8 +62,8 @@ const SCAN_BYTES: u32 = 2 << 20;
 pub(crate) struct Repair {
     /// Writers that are not repaired yet; none before the first step.
     writers: Option<VecDeque<Rc<str>>>,
-    /// Numbers of the writers so far, which handles begin with.
-    taken: BTreeSet<u16>,
+    /// Numbers of writers, which handles begin with: of those whose manifest can be read, and of those so far.
+    numbers: BTreeMap<Rc<str>, u16>,
     at: Option<WriterRepair>,
 }
 
@@ -108,9 +108,12 @@ impl Repair {
         remade: &[Remade],
     ) -> Result<Repaired, Error> {
         let mut report = Report::default();
-        let writers = match &mut self.writers {
-            Some(writers) => writers,
-            None => self.writers.insert(all_writers()?),
+        let writers = if let Some(writers) = &mut self.writers {
+            writers
+        } else {
+            let writers = all_writers()?;
+            self.numbers = head::numbers(&writers)?;
+            self.writers.insert(writers)
         };
         let mut remade = Some(remade);
         while !report.is_enough() {
@@ -118,9 +121,9 @@ impl Repair {
                 let Some(id) = writers.pop_front() else {
                     return Ok(report.end(false));
                 };
-                let view = head::open(&id, &self.taken, now, engine, &mut report)?;
+                let view = head::open(&id, &self.numbers, now, engine, &mut report)?;
                 if let Some(view) = view {
-                    self.taken.insert(view.writer.number);
+                    self.numbers.insert(id, view.writer.number);
                     self.at = Some(WriterRepair::new(view, engine.shape));
                 }
                 continue;

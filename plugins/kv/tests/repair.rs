@@ -19,7 +19,7 @@ use larder_plugin::testing::kv::Fault;
 use larder_plugin::testing::random::term;
 use larder_plugin::testing::{Stored, batch, environment, fragment, kv};
 use larder_plugin::{
-    Error, Part, Plugin, Remade, RemadeOperation, Role, Search, Sizes, TraceId, Wanted,
+    Error, Identity, Part, Plugin, Remade, RemadeOperation, Role, Search, Sizes, TraceId, Wanted,
 };
 
 /// What a repair has reported.
@@ -337,6 +337,49 @@ fn a_repair_that_is_cut_off_is_finished_by_the_next() {
         kv::restart();
         let (lost, _) = repair_and_ask(&stored, &format!("after {after} changes"));
         assert_eq!(lost, due, "after {after} changes");
+    }
+}
+
+/// A store that was copied from one that hosts shared has numbers that are not made of the ids.
+#[test]
+fn a_writer_whose_number_is_lost_gets_none_that_another_has() {
+    kv::reset();
+    let open = |id: &str, number| {
+        kv::act_as(id);
+        let id = id.to_owned();
+        let role = in_role(Role::Writer(Identity { id, number }));
+        Kv::open_with(&role, small_shape())
+    };
+    // What a host that is alone would give to the first.
+    let [low, high, ..] = xxhash_rust::xxh3::xxh3_64(b"first").to_le_bytes();
+    let usual = u16::from_le_bytes([low, high]);
+    let numbers = [
+        ("first", usual + 1),
+        ("second", usual),
+        ("third", usual + 2),
+    ];
+    for ((id, number), n) in numbers.into_iter().zip(1..) {
+        let mut writer = open(id, number).unwrap();
+        writer.write(1, vec![batch([fragment(n)])]).unwrap();
+    }
+    let keys = kv::keys();
+    let manifest = |it: &&Key| it.partition == "head/first" && it.sort[0] == b'm';
+    kv::damage(keys.iter().find(manifest).unwrap(), Vec::clear);
+    let told = repair(&Stored::default()).unwrap();
+    assert_eq!(told.mended.len(), 1, "{told:?}");
+
+    let mut reader = Kv::open_with(&in_role(Role::Reader), small_shape()).unwrap();
+    reader.refresh().unwrap();
+    let page = reader.find(&Search::all(), None, 10).unwrap();
+    let handles = page.found.iter().filter_map(|it| it.fragment);
+    let found: BTreeSet<u64> = handles.map(|it| it >> 48).collect();
+    let is_kept = |number: u16| found.contains(&u64::from(number));
+    assert!(
+        found.len() == 3 && is_kept(usual) && is_kept(usual + 2),
+        "{found:?}"
+    );
+    for (id, number) in numbers {
+        open(id, number).unwrap();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The head of a writer: a stamp and a manifest that cannot be read are made anew, and entries that cannot be read are sealed over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use larder_plugin::kv::{self, Change};
 use larder_plugin::{Error, Part, Timestamp};
@@ -36,7 +37,7 @@ struct Found {
 /// has stored nothing.
 pub(super) fn open(
     id: &str,
-    taken: &BTreeSet<u16>,
+    numbers: &BTreeMap<Rc<str>, u16>,
     now: Timestamp,
     engine: &Engine,
     report: &mut Report,
@@ -70,7 +71,9 @@ pub(super) fn open(
             next: last.max(manifest.sealed),
         });
         let mut manifest = manifest;
-        while manifest.writer == 0 || taken.contains(&manifest.writer) {
+        let others = numbers.iter().filter(|(other, _)| ***other != *id);
+        let others: BTreeSet<u16> = others.map(|(_, number)| *number).collect();
+        while manifest.writer == 0 || others.contains(&manifest.writer) {
             manifest.writer = manifest.writer.wrapping_add(1);
         }
         manifest.epoch = manifest.epoch.max(stamp.epoch) + 1;
@@ -98,6 +101,18 @@ pub(super) fn open(
     let stamp = kv::get(&[View::stamp_key(id)])?.pop().flatten();
     view.follow(stamp)?;
     Ok(Some(view))
+}
+
+/// Returns the numbers of writers whose manifest can be read. A number that is lost must become none of these.
+pub(super) fn numbers<'a>(
+    writers: impl IntoIterator<Item = &'a Rc<str>>,
+) -> Result<BTreeMap<Rc<str>, u16>, Error> {
+    let mut numbers = BTreeMap::new();
+    for id in writers {
+        let manifest = root(&View::new(id).writer, Kind::Manifest, Manifest::decode)?;
+        numbers.extend(manifest.map(|it| (Rc::clone(id), it.writer)));
+    }
+    Ok(numbers)
 }
 
 /// Returns the newest generation of a writer's partitions.
