@@ -252,17 +252,13 @@ impl Options {
         self.share_cache(&home.data());
         let mut command = self.command(home.path());
         command.arg("--data-dir").arg(home.data());
-        let mut child = command.spawn().expect("the binary starts");
-        let log = Log::follow(child.stderr.take().expect("piped"));
-        drop(Log::follow(child.stdout.take().expect("piped")));
-        Larder {
-            reaper: Some(Reaper::new(&child, home.path())),
-            child: Some(child),
-            log,
-            home: home.clone(),
-            grpc: None,
-            admin: None,
-        }
+        spawn(command, home)
+    }
+
+    /// Starts a command that is no server, without waiting for its end. It is not told of a data directory.
+    pub fn spawn(self) -> Larder {
+        let home = Home::new();
+        spawn(self.command(home.path()), &home)
     }
 
     /// Runs the binary until it exits by itself.
@@ -279,6 +275,20 @@ impl Options {
         let mut command = self.command(home.path());
         command.arg("--data-dir").arg(home.data());
         run(command, home)
+    }
+}
+
+fn spawn(mut command: Command, home: &Home) -> Larder {
+    let mut child = command.spawn().expect("the binary starts");
+    let log = Log::follow(child.stderr.take().expect("piped"));
+    drop(Log::follow(child.stdout.take().expect("piped")));
+    Larder {
+        reaper: Some(Reaper::new(&child, home.path())),
+        child: Some(child),
+        log,
+        home: home.clone(),
+        grpc: None,
+        admin: None,
     }
 }
 

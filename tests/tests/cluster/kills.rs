@@ -6,10 +6,10 @@ use larder_tests::{Background, Client, Cluster, Home, Larder, Ledger, Progress, 
 
 /// Clients of some hosts, which change as these start anew.
 #[derive(Clone)]
-struct Clients(Arc<Mutex<Vec<Client>>>);
+pub(crate) struct Clients(Arc<Mutex<Vec<Client>>>);
 
 impl Clients {
-    async fn of(hosts: &[&Larder]) -> Self {
+    pub(crate) async fn of(hosts: &[&Larder]) -> Self {
         let mut clients = Vec::new();
         for host in hosts {
             clients.push(host.client().await);
@@ -28,7 +28,7 @@ impl Clients {
 
     /// Exports on four connections, to each host in turn, until stopped. What one host does not acknowledge goes to the next, as often as
     /// it takes.
-    fn load(&self, ledger: &Arc<Ledger>) -> Background<()> {
+    pub(crate) fn load(&self, ledger: &Arc<Ledger>) -> Background<()> {
         let mut load = Background::default();
         for connection in 0..4 {
             load.and(|progress| run(self.clone(), Arc::clone(ledger), connection, progress));

@@ -11,6 +11,8 @@
     reason = "tests"
 )]
 
+mod checks;
+mod copies;
 mod follow;
 mod ids;
 mod kills;

@@ -15,6 +15,9 @@ use crate::config::{self, Config, HostId, Replication, Size};
 /// `limits.dependencies_timeout` are at most an hour.
 const LINGER: Duration = Duration::from_hours(1);
 
+/// How the addresses of commands begin.
+const OF_COMMANDS: &str = "`larder ";
+
 /// Who this host is to the others.
 pub(crate) struct Identity {
     pub(crate) host: String,
@@ -162,8 +165,13 @@ impl Identity {
                 command.replace(' ', "-"),
                 std::process::id()
             ),
-            address: format!("`larder {command}` on {}", address_on(&machine)),
+            address: format!("{OF_COMMANDS}{command}` on {}", address_on(&machine)),
         }
+    }
+
+    /// True for the address of a command, as [`Identity::of_command`] makes it.
+    pub(crate) fn is_of_command(address: &str) -> bool {
+        address.starts_with(OF_COMMANDS)
     }
 
     /// As [`Identity::of_server`], on a machine of this name.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use larder_cassandra::{CassandraDriver, Options};
-use larder_store::{Driver, HostStatus, OverlayDriver};
+use larder_store::{Driver, Error, HostStatus, OverlayDriver};
 
 use crate::config::Config;
 use crate::server::cassandra::{Identity, options_as};
@@ -22,7 +22,7 @@ pub(super) fn check(config: &Config) -> anyhow::Result<bool> {
     };
     let scratch = super::scratch()?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let driver = runtime.block_on(open(options))?;
+    let driver: Arc<dyn Driver> = runtime.block_on(open(options))?;
     let mut to = stdout().lock();
     let overlay: Arc<dyn Driver> = Arc::new(OverlayDriver::new(Arc::clone(&driver)));
     let checked = super::check_plugin(config, &overlay, scratch.path(), &mut to);
@@ -42,9 +42,10 @@ pub(super) fn check(config: &Config) -> anyhow::Result<bool> {
 }
 
 /// Connects, if no other host does.
-pub(in crate::cli) async fn open(options: Options) -> anyhow::Result<Arc<dyn Driver>> {
+pub(in crate::cli) async fn open(options: Options) -> anyhow::Result<Arc<CassandraDriver>> {
     let driver = CassandraDriver::connect(options).await;
-    let driver: Arc<dyn Driver> = Arc::new(driver.context("cannot open the store")?);
+    let driver = Arc::new(driver.context("cannot open the store")?);
+    dismiss_commands(&*driver).await?;
     let hosts = driver.hosts().await.context("cannot list its hosts")?;
     if let Some(names) = others_in_words(&hosts) {
         driver.close().await.context("cannot close the store")?;
@@ -53,6 +54,21 @@ pub(in crate::cli) async fn open(options: Options) -> anyhow::Result<Arc<dyn Dri
         );
     }
     Ok(driver)
+}
+
+/// Says good-bye in the place of commands that were killed, so that one can be run again at once. No host ever follows them: each has an id
+/// of its own.
+async fn dismiss_commands(driver: &dyn Driver) -> anyhow::Result<()> {
+    let hosts = driver.hosts().await.context("cannot list its hosts")?;
+    let is_command = |it: &&HostStatus| !it.is_this && Identity::is_of_command(&it.address);
+    for command in hosts.iter().filter(is_command) {
+        match driver.dismiss(&command.writer).await {
+            // One that is alive is a host as any other.
+            Ok(()) | Err(Error::Held(_)) => {}
+            Err(error) => return Err(error).context("cannot dismiss a command that was killed"),
+        }
+    }
+    Ok(())
 }
 
 /// The hosts but for this one; `None` if there are no others.

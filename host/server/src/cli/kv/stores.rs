@@ -66,7 +66,7 @@ impl Source {
     /// A process uses it, or it cannot be read.
     pub(super) async fn open(from: &Path) -> anyhow::Result<Self> {
         let config = source_config(from)?;
-        let (driver, scratch): (Arc<dyn Driver>, _) = match config.kv.driver {
+        let (driver, scratch): (Arc<dyn Driver>, Option<TempDir>) = match config.kv.driver {
             KvDriver::Embedded => {
                 let scratch = check::scratch()?;
                 let driver = check::open(&config, scratch.path())?;
@@ -81,7 +81,8 @@ impl Source {
                     ..options_as(&config, Identity::of_command(COMMAND))?
                 };
                 let opened = check::cassandra::open(options).await;
-                (opened.context("cannot open the source")?, None)
+                let driver: Arc<dyn Driver> = opened.context("cannot open the source")?;
+                (driver, None)
             }
         };
         Ok(Self {
