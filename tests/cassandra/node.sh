@@ -18,5 +18,6 @@ if [[ -n ${LARDER_TEST_CASSANDRA_NAMESPACE:-} ]]; then
 fi
 exec "${within[@]}" "$LARDER_TEST_CASSANDRA_JAVA" "@$here/java.options" \
     "-Xms$LARDER_TEST_CASSANDRA_HEAP" "-Xmx$LARDER_TEST_CASSANDRA_HEAP" \
+    "-Dcassandra.jmx.local.port=$((17198 + number))" \
     "-Dcassandra.config=file://$node/conf/cassandra.yaml" "-Dcassandra.storagedir=$node/data" "-Djava.io.tmpdir=$node/tmp" \
     -cp "$node/conf:$LARDER_TEST_CASSANDRA_JARS/*" org.apache.cassandra.service.CassandraDaemon >>"$node/log" 2>&1

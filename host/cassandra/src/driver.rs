@@ -66,6 +66,19 @@ impl CassandraDriver {
         })
     }
 
+    /// Takes back what was reclaimed of a tenant while the tables were copied that have been restored: see `restored.rs`. Returns the number
+    /// of partitions. Nobody else may use the store.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be reached. Run again, it goes on.
+    pub async fn restored(&self, tenant: &str) -> Result<u64, Error> {
+        let Some(ns) = self.db.namespace_of(tenant).await? else {
+            return Ok(0);
+        };
+        let space = Space::new(Arc::clone(&self.db), tenant, ns);
+        space.take_reclaims_back().await
+    }
+
     async fn space(&self, tenant: &str, ns: i64) -> Result<Arc<Space>, Error> {
         let known = self.open_space(ns);
         if let Some(space) = known {

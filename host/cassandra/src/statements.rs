@@ -68,6 +68,8 @@ statements! {
     PlaceReclaimNew, Condition, "UPDATE ks.place USING TTL 15552000 SET change = 1, reclaimed = ? WHERE ns = ? AND part = ? IF change = null";
     /// Writes all columns, so that all expire.
     PlaceReclaim, Condition, "UPDATE ks.place USING TTL 15552000 SET change = ?, writer = ?, epoch = ?, shards = ?, has_entries = ?, has_objects = ?, reclaimed = ? WHERE ns = ? AND part = ? IF change = ?";
+    /// Writes all columns as well, so that none expires any more.
+    PlaceReturn, Condition, "UPDATE ks.place SET change = ?, writer = ?, epoch = ?, shards = ?, has_entries = ?, has_objects = ?, reclaimed = null WHERE ns = ? AND part = ? IF change = ?";
     PlaceDrop, Write, "DELETE FROM ks.place USING TIMESTAMP ? WHERE ns = ? AND part = ?";
 
     PartEntries, Write, "INSERT INTO ks.part (ns, writer, part, shards, has_entries) VALUES (?, ?, ?, ?, true)";

@@ -19,7 +19,7 @@ pub(crate) const AGAIN: Duration = Duration::from_hours(24);
 const GIVEN_UP: Duration = Duration::from_mins(10);
 const AT_ONCE: usize = 8;
 
-type SweepRow = (String, Option<i32>, Option<i64>, Option<i32>);
+pub(crate) type SweepRow = (String, Option<i32>, Option<i64>, Option<i32>);
 
 /// What is due for a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Space {
         Ok(())
     }
 
-    async fn forget_sweep(&self, writer: &str, part: &str) -> Result<(), Error> {
+    pub(crate) async fn forget_sweep(&self, writer: &str, part: &str) -> Result<(), Error> {
         let values = (self.ns, writer, part);
         self.db.run(Name::SweepDelete, values).await?;
         Ok(())

@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod backups;
 mod checks;
 mod copies;
 mod follow;

@@ -297,6 +297,44 @@ async fn an_unreachable_cluster_is_unavailable_and_named() {
     assert!(words.contains("`127.0.0.1:1`"), "{words}");
 }
 
+#[tokio::test]
+async fn what_was_reclaimed_while_the_tables_were_copied_is_taken_back() {
+    let tenant = "restored";
+    let driver = host("restorer").await;
+    let kv = driver.open(tenant).await.unwrap();
+    let claim = kv.claim("restorer").await.unwrap();
+    for part in ["kept", "gone"] {
+        kv.put(&claim, vec![object(part, "o", part)]).await.unwrap();
+    }
+    kv.reclaim(&claim, "gone").await.unwrap();
+    driver.close().await.unwrap();
+    drop(kv);
+
+    let command = host("command").await;
+    assert_eq!(command.restored("unknown").await.unwrap(), 0);
+    assert_eq!(command.restored(tenant).await.unwrap(), 1);
+    assert_eq!(command.restored(tenant).await.unwrap(), 0);
+    let marks = "SELECT part FROM ks.sweep WHERE part = 'gone' ALLOW FILTERING";
+    assert_eq!(count(marks).await, 0);
+    command.close().await.unwrap();
+
+    // It may be written to again, and be reclaimed.
+    let driver = host("restorer").await;
+    let kv = driver.open(tenant).await.unwrap();
+    let mut parts = kv.partitions().await.unwrap();
+    parts.sort();
+    assert_eq!(parts, ["gone", "kept"]);
+    let claim = kv.claim("restorer").await.unwrap();
+    let more = vec![object("gone", "p", "more")];
+    kv.put(&claim, more).await.unwrap();
+    let keys = ["o", "p"].map(|sort| key("gone", sort));
+    let found = kv.get(&keys).await.unwrap();
+    assert_eq!(found, ["gone", "more"].map(|it| Some(it.into())));
+    kv.reclaim(&claim, "gone").await.unwrap();
+    assert_eq!(kv.partitions().await.unwrap(), ["kept"]);
+    assert_eq!(count(marks).await, 1);
+}
+
 async fn refused(options: Options) -> String {
     match connect(options).await {
         Err(Error::Other(words)) => words,

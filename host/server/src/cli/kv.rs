@@ -1,6 +1,7 @@
 //! `larder kv`.
 
 mod copy;
+mod restored;
 mod retire;
 mod stores;
 
@@ -20,6 +21,7 @@ pub(super) fn run(command: &KvCommand, config: &Config) -> anyhow::Result<()> {
         }
         KvCommand::Copy(command) => copy::run(command),
         KvCommand::Retire(command) => retire::run(&command.host, config),
+        KvCommand::Restored => restored::run(config),
     }
 }
 

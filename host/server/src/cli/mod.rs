@@ -116,6 +116,9 @@ pub enum KvCommand {
     Copy(CopyCommand),
     /// Tell the hosts that share the store that one of them does not come back, so that they look after its data
     Retire(RetireCommand),
+    /// Once Cassandra's tables have been restored from snapshots that were made while hosts wrote, and before a host starts: keep what was
+    /// reclaimed while they were made
+    Restored,
 }
 
 /// Arguments of `larder kv copy`.
