@@ -4,6 +4,7 @@
 #   tests/cassandra.sh                   the driver's conformance suite, and the tests of a cluster
 #   tests/cassandra.sh COMMAND...        only that command, with a Cassandra
 #   NODES=3 tests/cassandra.sh COMMAND   the same with three nodes
+#   SECURE=1 tests/cassandra.sh          the driver's test of passwords, rights and TLS, on a Cassandra that asks for them
 #
 # The command finds the nodes in LARDER_TEST_CASSANDRA (addresses with ports, separated by commas) and their process ids in
 # LARDER_TEST_CASSANDRA_PIDS; `tests/cassandra/node.sh NUMBER` starts a node again that the command has killed. Cassandra comes from Maven,
@@ -64,6 +65,9 @@ mkdir -p "$tools"
 export LARDER_TEST_CASSANDRA_JARS=$tools/cassandra-$VERSION
 
 packages=()
+if [[ -n ${SECURE:-} && -z $(command -v openssl) ]]; then
+    packages+=(openssl)
+fi
 if [[ -z $(java_of_cassandra) ]]; then
     packages+=(openjdk-17-jre-headless)
 fi
@@ -72,7 +76,7 @@ if ! have_jars && [[ -z $(command -v mvn) ]]; then
 fi
 if ((${#packages[@]} > 0)); then
     if [[ -z ${CI:-} ]]; then
-        echo "SKIPPED: tests/cassandra.sh needs Java 17 or 11, and Maven once (Debian: apt-get install ${packages[*]}), and CI is unset" >&2
+        echo "SKIPPED: tests/cassandra.sh needs Java 17 or 11, Maven once, and openssl for SECURE (Debian: apt-get install ${packages[*]}), and CI is unset" >&2
         exit 0
     fi
     as_root=()
@@ -103,6 +107,21 @@ if [[ -z ${LARDER_TEST_CASSANDRA_ADDRESSES:-} ]]; then
 fi
 export LARDER_TEST_CASSANDRA_ADDRESSES
 IFS=, read -ra addresses <<<"$LARDER_TEST_CASSANDRA_ADDRESSES"
+
+# An authority, a certificate of it for all nodes, and another authority that has signed nothing.
+if [[ -n ${SECURE:-} ]]; then
+    tls=$LARDER_TEST_CASSANDRA_FOLDER/tls
+    mkdir "$tls"
+    key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2)
+    for authority in ca other; do
+        openssl req -x509 "${key[@]}" -subj "/CN=$authority" -keyout "$tls/$authority.key" -out "$tls/$authority.pem" 2>/dev/null
+    done
+    openssl req "${key[@]}" -subj /CN=node -keyout "$tls/node.key" -out "$tls/node.csr" 2>/dev/null
+    openssl x509 -req -days 2 -in "$tls/node.csr" -CA "$tls/ca.pem" -CAkey "$tls/ca.key" -CAcreateserial -out "$tls/node.pem" \
+        -extfile <(IFS=,; echo "subjectAltName=${addresses[*]/#/IP:}") 2>/dev/null
+    openssl pkcs12 -export -in "$tls/node.pem" -inkey "$tls/node.key" -out "$tls/node.p12" -passout pass:cassandra
+    export LARDER_TEST_CASSANDRA_CA=$tls/ca.pem
+fi
 
 logs() {
     local number
@@ -153,6 +172,11 @@ serves() {
     for address in "${addresses[@]}"; do
         grep -qsF "Node /$address:7000 state NORMAL" "$log" || return 1
     done
+    if [[ -n ${SECURE:-} ]]; then
+        timeout 5 openssl s_client -connect "${addresses[$1 - 1]}:9042" -CAfile "$LARDER_TEST_CASSANDRA_CA" -verify_return_error \
+            </dev/null >/dev/null 2>&1
+        return
+    fi
     local answer
     answer=$(
         exec 2>/dev/null 3<>"/dev/tcp/${addresses[$1 - 1]}/9042" || exit 0
@@ -194,6 +218,10 @@ export LARDER_TEST_CASSANDRA LARDER_TEST_CASSANDRA_PIDS
 
 if (($# > 0)); then
     "$@"
+    exit
+fi
+if [[ -n ${SECURE:-} ]]; then
+    cargo test --locked --features larder-cassandra/cassandra-tests --test secure
     exit
 fi
 # From all packages, and not with `-p`: cargo takes the features of the packages that it is told, and would build half of them again.

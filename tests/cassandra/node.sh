@@ -10,6 +10,21 @@ mkdir -p "$node/conf" "$node/tmp"
 cp "$here/logback.xml" "$node/conf/"
 sed -e "s/@ADDRESS@/${addresses[number - 1]}/" -e "s/@SEEDS@/$LARDER_TEST_CASSANDRA_ADDRESSES/" \
     "$here/cassandra.yaml" >"$node/conf/cassandra.yaml"
+if [[ -n ${LARDER_TEST_CASSANDRA_CA:-} ]]; then
+    cat >>"$node/conf/cassandra.yaml" <<END
+
+# SECURE=1
+authenticator: PasswordAuthenticator
+authorizer: CassandraAuthorizer
+permissions_validity: 100ms
+client_encryption_options:
+  enabled: true
+  optional: false
+  keystore: $(dirname "$LARDER_TEST_CASSANDRA_CA")/node.p12
+  keystore_password: cassandra
+  store_type: PKCS12
+END
+fi
 echo $$ >"$node/pid"
 # Where the node has a network of its own, so that it can be cut off.
 within=()
