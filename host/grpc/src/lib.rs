@@ -270,9 +270,20 @@ impl Grpc {
             let age = (*self.connection_age.get()).map(age::jittered);
             let closed = CancellationToken::new();
             let end = age::end(age, self.draining.clone(), closed.clone());
+            // A connection that has come just before the drain is served: else the server might see the end first, and drop it.
+            let taken = CancellationToken::new();
+            let is_taken = taken.clone();
+            let end = async move {
+                is_taken.cancelled().await;
+                end.await;
+            };
             let connection = Ok::<_, io::Error>(TonicConnection::new(connection, closed));
             // The server ends a connection in order once no other one can come, so it waits for one.
-            let connection = stream::once(future::ready(connection)).chain(stream::pending());
+            let next = async move {
+                taken.cancel();
+                future::pending::<io::Result<TonicConnection>>().await
+            };
+            let connection = stream::once(future::ready(connection)).chain(stream::once(next));
             let server = server.clone();
             connections.spawn(server.serve_with_incoming_shutdown(connection, end));
         }

@@ -28,6 +28,12 @@ const EVICTION_PAUSE: Duration = Duration::from_millis(50);
 /// Idle time after which TCP keep-alive probes the peer.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// The most connections in the system's backlog, as tokio sets it.
+const BACKLOG: usize = 1024;
+
+/// The most time that TLS handshakes have to end once the port is closed.
+pub(super) const LAST_HANDSHAKES: Duration = Duration::from_secs(3);
+
 /// Capacity of the queue of ready connections. The server takes them at once.
 const READY_CAPACITY: usize = 64;
 
@@ -39,29 +45,38 @@ pub struct Incoming {
 /// State of the accepting task.
 struct Acceptor {
     listener: Listener,
+    accepted: Accepted,
+    logged_at: Option<Instant>,
+}
+
+/// What becomes of an accepted connection.
+struct Accepted {
+    tls: Option<Arc<Tls>>,
     ready: mpsc::Sender<Connection>,
     silent: Arc<SilentPeers>,
-    logged_at: Option<Instant>,
+    /// Dropped with the task, so that none is left once the port has ended.
+    handshakes: JoinSet<()>,
 }
 
 // === impl Incoming ===
 
 impl Incoming {
-    /// Accepts on `listener` until `stop`, which closes the port. Connections that were handed over stay open.
+    /// Accepts on `listener` until `stop`, which closes the port. Connections that were handed over stay open. Those that wait in the
+    /// system's backlog then, or are in their TLS handshake, are handed over still.
     pub fn open(listener: Listener, stop: CancellationToken) -> Self {
         let (sender, ready) = mpsc::channel(READY_CAPACITY);
-        let acceptor = Acceptor {
-            listener,
+        let accepted = Accepted {
+            tls: listener.tls.clone(),
             ready: sender,
             silent: Arc::default(),
+            handshakes: JoinSet::new(),
+        };
+        let acceptor = Acceptor {
+            listener,
+            accepted,
             logged_at: None,
         };
-        tokio::spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = acceptor.run() => {}
-            }
-        });
+        tokio::spawn(acceptor.run(stop));
         Self { ready }
     }
 
@@ -87,36 +102,57 @@ impl futures_util::Stream for Incoming {
 // === impl Acceptor ===
 
 impl Acceptor {
-    /// Accepts until the receiver of connections is dropped.
-    async fn run(mut self) {
-        // Dropped with the task, so that no handshake outlives its port.
-        let mut handshakes = JoinSet::new();
-        while !self.ready.is_closed() {
+    /// Accepts until `stop`, or until the receiver of connections is dropped.
+    async fn run(mut self, stop: CancellationToken) {
+        while !self.accepted.ready.is_closed() {
             // Accepted first: only a peer that waits may cost a silent one its place.
-            let (socket, peer) = self.accept().await;
-            let permit = self.permit().await;
-            let silence = self.silent.add();
-            while handshakes.try_join_next().is_some() {}
-            match &self.listener.tls {
-                None => {
-                    let connection =
-                        Connection::new(Transport::Plain(socket), peer, permit, silence);
-                    if self.ready.send(connection).await.is_err() {
-                        return;
-                    }
-                }
-                Some(tls) => {
-                    let (tls, ready) = (Arc::clone(tls), self.ready.clone());
-                    handshakes.spawn(async move {
-                        if let Some(connection) =
-                            handshake(&tls, socket, peer, permit, silence).await
-                        {
-                            // The send fails only while the server is stopping.
-                            drop(ready.send(connection).await);
-                        }
-                    });
-                }
+            let (socket, peer) = tokio::select! {
+                accepted = self.accept() => accepted,
+                () = stop.cancelled() => break,
+            };
+            let permit = tokio::select! {
+                permit = self.permit() => permit,
+                // No place is left, and none for those that wait either.
+                () = stop.cancelled() => return,
+            };
+            self.accepted.hand_over(socket, peer, permit).await;
+        }
+        self.end().await;
+    }
+
+    /// Hands over the connections in the system's backlog, and closes the port. Their peers take them for accepted and may have sent calls,
+    /// which would be lost with them. On a full port those that have no place are closed.
+    async fn end(self) {
+        let (listener, mut accepted) = (self.listener, self.accepted);
+        let Ok(port) = listener.socket.into_std() else {
+            return;
+        };
+        for _ in 0..BACKLOG {
+            // Not of the runtime, which may not have heard of all of them.
+            let (socket, peer) = match port.accept() {
+                Ok(waiting) => waiting,
+                Err(error) if is_peer_error(&error) => continue,
+                Err(_) => break,
+            };
+            let Some(permit) = listener.connections.try_acquire() else {
+                break;
+            };
+            let socket = socket
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(socket));
+            if let Ok(socket) = socket
+                && prepare(&socket).is_ok()
+            {
+                accepted.hand_over(socket, peer, permit).await;
             }
+        }
+        drop(port);
+        let handshakes = async { while accepted.handshakes.join_next().await.is_some() {} };
+        if timeout(LAST_HANDSHAKES, handshakes).await.is_err() {
+            tracing::debug!(
+                port = listener.setting,
+                "TLS handshakes that had begun before the stop are cut off"
+            );
         }
     }
 
@@ -140,7 +176,7 @@ impl Acceptor {
             tokio::select! {
                 biased;
                 permit = &mut acquired => return permit,
-                () = self.silent.evict_oldest() => {}
+                () = self.accepted.silent.evict_oldest() => {}
             }
             // After a reload with a lower limit, one that is closed makes no room yet.
             if let Ok(permit) = timeout(EVICTION_PAUSE, &mut acquired).await {
@@ -164,9 +200,34 @@ impl Acceptor {
                     tracing::error!(port = self.listener.setting, %error, "cannot accept connections");
                     tokio::select! {
                         () = sleep(ACCEPT_PAUSE) => {}
-                        () = self.silent.evict_oldest() => sleep(EVICTION_PAUSE).await,
+                        () = self.accepted.silent.evict_oldest() => sleep(EVICTION_PAUSE).await,
                     }
                 }
+            }
+        }
+    }
+}
+
+// === impl Accepted ===
+
+impl Accepted {
+    /// Hands over a connection, with TLS once its handshake has ended. A send fails only once nobody takes connections any more.
+    async fn hand_over(&mut self, socket: TcpStream, peer: SocketAddr, permit: Permit) {
+        let silence = self.silent.add();
+        while self.handshakes.try_join_next().is_some() {}
+        match &self.tls {
+            None => {
+                let transport = Transport::Plain(socket);
+                let connection = Connection::new(transport, peer, permit, silence);
+                drop(self.ready.send(connection).await);
+            }
+            Some(tls) => {
+                let (tls, ready) = (Arc::clone(tls), self.ready.clone());
+                self.handshakes.spawn(async move {
+                    if let Some(connection) = handshake(&tls, socket, peer, permit, silence).await {
+                        drop(ready.send(connection).await);
+                    }
+                });
             }
         }
     }

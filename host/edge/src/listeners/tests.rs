@@ -2,28 +2,38 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::io;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A port and a connected peer.
-async fn open(tls: Option<Arc<Tls>>) -> (Incoming, TcpStream) {
+/// A port for so many connections.
+async fn listener(tls: Option<Arc<Tls>>, connections: usize) -> Listener {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
-    let listener = Listener {
+    Listener {
         setting: "grpc.endpoint",
         socket,
         address,
         tls,
-        connections: larder_core::Permits::new(1),
-    };
+        connections: larder_core::Permits::new(connections),
+    }
+}
+
+/// A port and a connected peer.
+async fn open(tls: Option<Arc<Tls>>) -> (Incoming, TcpStream) {
+    let listener = listener(tls, 1).await;
+    let address = listener.address;
     let incoming = Incoming::open(listener, CancellationToken::new());
     (incoming, TcpStream::connect(address).await.unwrap())
 }
@@ -35,6 +45,10 @@ async fn connected() -> (Connection, TcpStream) {
 }
 
 fn tls() -> Arc<Tls> {
+    tls_and_certificate().0
+}
+
+fn tls_and_certificate() -> (Arc<Tls>, CertificateDer<'static>) {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (cert, key) = (folder.path().join("cert"), folder.path().join("key"));
@@ -46,14 +60,30 @@ fn tls() -> Arc<Tls> {
         client_ca: None,
         protocol: Protocol::Grpc,
     };
-    Arc::new(Tls::open(files).unwrap())
+    let tls = Arc::new(Tls::open(files).unwrap());
+    (tls, made.cert.der().clone())
+}
+
+/// A client's end of a TLS connection.
+async fn shake_hands(socket: TcpStream, certificate: CertificateDer<'static>) -> io::Result<()> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let shaken = TlsConnector::from(Arc::new(config)).connect(name, socket);
+    shaken.await.map(drop)
 }
 
 /// The time until the server closes the idle connection.
 async fn closed_after(stream: &mut Connection) -> Duration {
     let begun = Instant::now();
     let error = stream.read_u8().await.unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     begun.elapsed()
 }
 
@@ -138,7 +168,7 @@ async fn a_closed_connection_returns_its_permit() {
 /// The server's end of a connection that has given way.
 async fn gave_way(stream: &mut Connection) {
     let error = stream.read_u8().await.unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,4 +203,69 @@ async fn a_silent_handshake_gives_way_on_a_full_port() {
     let begun = Instant::now();
     assert_eq!(silent.read(&mut [0; 64]).await.unwrap(), 0);
     assert!(begun.elapsed() < HANDSHAKE_TIMEOUT);
+}
+
+/// Its peer takes it for accepted.
+#[tokio::test]
+async fn a_connection_that_waits_while_the_port_closes_is_handed_over() {
+    let listener = listener(None, 3).await;
+    let (address, stop) = (listener.address, CancellationToken::new());
+    let mut incoming = Incoming::open(listener, stop.clone());
+    // This thread is the one that would accept them.
+    let peers = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
+    stop.cancel();
+    for peer in &peers {
+        let connection = incoming.next().await.unwrap();
+        assert_eq!(connection.peer(), peer.local_addr().unwrap());
+    }
+    assert!(incoming.next().await.is_none());
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+#[tokio::test]
+async fn a_handshake_ends_while_the_port_closes() {
+    let (tls, certificate) = tls_and_certificate();
+    let listener = listener(Some(tls), 2).await;
+    let (address, stop) = (listener.address, CancellationToken::new());
+    let mut incoming = Incoming::open(listener, stop.clone());
+    let taken = TcpStream::connect(address).await.unwrap();
+    // As above.
+    let waiting = std::net::TcpStream::connect(address).unwrap();
+    waiting.set_nonblocking(true).unwrap();
+    let waiting = TcpStream::from_std(waiting).unwrap();
+    stop.cancel();
+    for socket in [taken, waiting] {
+        let peer = socket.local_addr().unwrap();
+        let shaken = shake_hands(socket, certificate.clone());
+        let (shaken, connection) = tokio::join!(shaken, incoming.next());
+        shaken.unwrap();
+        assert_eq!(connection.unwrap().peer(), peer);
+    }
+    assert!(incoming.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_without_a_handshake_does_not_hold_a_stop() {
+    let listener = listener(Some(tls()), 1).await;
+    let (address, stop) = (listener.address, CancellationToken::new());
+    let mut incoming = Incoming::open(listener, stop.clone());
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let begun = Instant::now();
+    stop.cancel();
+    assert!(incoming.next().await.is_none());
+    check_about(begun.elapsed(), accept::LAST_HANDSHAKES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_without_a_place_do_not_hold_a_stop() {
+    let (listener, stop) = (listener(None, 1).await, CancellationToken::new());
+    let address = listener.address;
+    let mut incoming = Incoming::open(listener, stop.clone());
+    let _peers = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
+    let first = incoming.next().await;
+    assert!(first.is_some());
+    let begun = Instant::now();
+    stop.cancel();
+    assert!(incoming.next().await.is_none());
+    assert!(begun.elapsed() < SECOND);
 }

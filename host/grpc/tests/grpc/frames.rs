@@ -1,5 +1,6 @@
 //! HTTP/2 frame by frame, for what no client shows.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 
 use larder_tests::patiently;
@@ -27,29 +28,23 @@ impl Frames {
     /// Connects, and sends what every client sends first.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        stream.write_all(preface).await.unwrap();
-        let mut frames = Self(stream);
-        frames.send(4, 0, 0, &[]).await;
-        frames
+        stream.write_all(&opening()).await.unwrap();
+        Self(stream)
+    }
+
+    /// Connects, and calls a method as [`Frames::call`] does, before anything else of this thread runs.
+    pub(crate) fn call_at_once(address: SocketAddr, path: &str) -> Self {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(&opening()).unwrap();
+        stream.write_all(&call(path)).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        Self(TcpStream::from_std(stream).unwrap())
     }
 
     /// Calls a method with an empty message, on stream 1.
     pub(crate) async fn call(&mut self, path: &str) {
-        // HPACK: `:method: POST` and `:scheme: http` from the static table, the others as literals.
-        let mut headers = vec![0x83, 0x86];
-        for (name, value) in [
-            (&[0x04][..], path),
-            (&[0x01], "localhost"),
-            (&[0x0f, 0x10], "application/grpc"),
-            (b"\x00\x02te", "trailers"),
-        ] {
-            headers.extend_from_slice(name);
-            headers.push(u8::try_from(value.len()).unwrap());
-            headers.extend_from_slice(value.as_bytes());
-        }
-        self.send(1, END_HEADERS, 1, &headers).await;
-        self.send(0, END_STREAM, 1, &[0; 5]).await;
+        // A connection that has just ended is seen by the reader.
+        drop(self.0.write_all(&call(path)).await);
     }
 
     /// The next frame, `None` at the end. Pings are answered as by every client.
@@ -67,7 +62,8 @@ impl Frames {
                     (0, _) => return Some(Frame::Data(payload)),
                     (1, _) => return Some(Frame::Headers),
                     (6, 0) => {
-                        self.send(6, ACK, 0, &payload).await;
+                        // A connection that has just ended is seen by the next read.
+                        drop(self.0.write_all(&frame(6, ACK, 0, &payload)).await);
                         return Some(Frame::Ping);
                     }
                     (7, _) => {
@@ -90,13 +86,36 @@ impl Frames {
             }
         }
     }
+}
 
-    async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = vec![length[1], length[2], length[3], kind, flags];
-        frame.extend_from_slice(&stream.to_be_bytes());
-        frame.extend_from_slice(payload);
-        // A connection that has just ended is seen by the reader.
-        drop(self.0.write_all(&frame).await);
+fn opening() -> Vec<u8> {
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(4, 0, 0, &[]));
+    bytes
+}
+
+fn call(path: &str) -> Vec<u8> {
+    // HPACK: `:method: POST` and `:scheme: http` from the static table, the others as literals.
+    let mut headers = vec![0x83, 0x86];
+    for (name, value) in [
+        (&[0x04][..], path),
+        (&[0x01], "localhost"),
+        (&[0x0f, 0x10], "application/grpc"),
+        (b"\x00\x02te", "trailers"),
+    ] {
+        headers.extend_from_slice(name);
+        headers.push(u8::try_from(value.len()).unwrap());
+        headers.extend_from_slice(value.as_bytes());
     }
+    let mut bytes = frame(1, END_HEADERS, 1, &headers);
+    bytes.extend(frame(0, END_STREAM, 1, &[0; 5]));
+    bytes
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = vec![length[1], length[2], length[3], kind, flags];
+    frame.extend_from_slice(&stream.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
 }

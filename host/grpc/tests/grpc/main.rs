@@ -11,6 +11,7 @@
 
 mod age;
 mod by_resource;
+mod drain;
 mod frames;
 mod panics;
 mod serving;

@@ -156,9 +156,14 @@ impl Serving {
             .sum()
     }
 
+    /// Begins to drain.
+    pub(crate) fn drain(&self) {
+        self.draining.cancel();
+    }
+
     /// Drains, and waits until the port has ended.
     pub(crate) async fn stop(self) {
-        self.draining.cancel();
+        self.drain();
         drop(self.client);
         let served = patiently("the end of the port", self.served).await;
         served.unwrap().unwrap();
