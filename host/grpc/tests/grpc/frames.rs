@@ -1,6 +1,6 @@
 //! HTTP/2 frame by frame, for what no client shows.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 use larder_tests::patiently;
@@ -85,6 +85,12 @@ impl Frames {
                 return frame;
             }
         }
+    }
+
+    /// Makes room for one more byte of answers, as every client does once it has read one. An error if the connection was reset.
+    pub(crate) async fn update_window(&mut self) -> io::Result<()> {
+        let frame = frame(8, 0, 0, &1_u32.to_be_bytes());
+        self.0.write_all(&frame).await
     }
 }
 
