@@ -437,4 +437,5 @@ fn forgotten() -> Error {
         ErrorKind::Unavailable,
         "the tenant's dictionary of values changed while this write was on its way (a purge, or a restart of its plugin); retry",
     )
+    .of_void_write()
 }

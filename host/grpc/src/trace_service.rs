@@ -1,6 +1,7 @@
 //! OTLP's `TraceService`: writes spans.
 
 mod by_resource;
+mod overtaken;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use super::request_memory::MemoryReservation;
 use super::status::{self, Failure};
 use super::stores;
 use super::tenant_split::TenantSplitter;
+use overtaken::Again;
 
 /// A request up to this size is walked on the thread of its connection (about a millisecond). A larger one would delay the connections
 /// that share the thread.
@@ -79,6 +81,8 @@ struct RefusedSpans {
 struct WriteFailure {
     error: storage::Error,
     spans: u64,
+    /// True if no batch was written.
+    is_first: bool,
 }
 
 impl TraceWriter {
@@ -115,6 +119,7 @@ impl TraceWriter {
         quotas.check_spans(Instant::now()).map_err(failed)?;
         let storage = stores::storage(&*self.0.stores, tenant.as_ref()).await;
         let storage = storage.map_err(failed)?;
+        let again = Again::of(&*storage, &request, reservation.as_ref(), lane.as_ref());
         let shared = Arc::clone(&self.0);
         // The tenant is open, so it has its dictionary.
         let dictionary = self.0.walking.dictionary_of(tenant.as_ref());
@@ -122,7 +127,17 @@ impl TraceWriter {
         let ingested = off_the_connection(request, (reservation, lane), walk).await?;
         let spans = all_spans(&ingested);
         quotas.take_spans(spans, Instant::now()).map_err(failed)?;
-        let refusal = self.0.write(&*storage, ingested).await?;
+        let mut refusal = self.0.refused_by_ingest(&ingested);
+        let written = self
+            .0
+            .write_batches(&*storage, ingested.batches, &mut refusal);
+        if let Err(left) = written.await {
+            let again = again
+                .filter(|_| left.is_overtaken())
+                .ok_or_else(|| failed(left.error))?;
+            self.write_again(&*storage, tenant.as_ref(), again, &mut refusal)
+                .await?;
+        }
         refusal.count(spans, &quotas);
         Ok(refusal.into_response())
     }
@@ -237,18 +252,6 @@ impl Shared {
         walked
     }
 
-    async fn write(
-        &self,
-        storage: &dyn Storage,
-        ingested: Ingested,
-    ) -> Result<RefusedSpans, Status> {
-        let mut refusal = self.refused_by_ingest(&ingested);
-        let written = self.write_batches(storage, ingested.batches, &mut refusal);
-        let written = written.await;
-        written.map_err(|left| status::export(&Failure::Storage(&left.error)))?;
-        Ok(refusal)
-    }
-
     /// Writes one batch after the other, so that a trace's fragments are stored in the order of the request (G3).
     async fn write_batches(
         &self,
@@ -257,6 +260,7 @@ impl Shared {
         refusal: &mut RefusedSpans,
     ) -> Result<(), WriteFailure> {
         let mut batches = batches.into_iter();
+        let mut is_first = true;
         while let Some(batch) = batches.next() {
             let spans = span_count(&batch);
             match storage.write(batch).await {
@@ -267,9 +271,14 @@ impl Shared {
                 Err(error) => {
                     let rest: u64 = batches.map(|batch| span_count(&batch)).sum();
                     let spans = spans + rest;
-                    return Err(WriteFailure { error, spans });
+                    return Err(WriteFailure {
+                        error,
+                        spans,
+                        is_first,
+                    });
                 }
             }
+            is_first = false;
         }
         Ok(())
     }

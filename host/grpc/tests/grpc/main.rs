@@ -13,6 +13,7 @@ mod age;
 mod by_resource;
 mod drain;
 mod frames;
+mod overtaken;
 mod panics;
 mod serving;
 mod store;

@@ -1,7 +1,7 @@
 //! A storage that keeps nothing and behaves as a test sets it.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use larder_model::storage::{
@@ -15,6 +15,8 @@ pub(crate) enum Behaviour {
     Work,
     /// Fail with this.
     Fail(Error),
+    /// Fail with this so many times, and work then.
+    FailAtFirst(usize, Error),
     /// Panic.
     Panic,
 }
@@ -23,6 +25,8 @@ pub(crate) enum Behaviour {
 pub(crate) struct Store {
     behaviour: Mutex<Behaviour>,
     begun: AtomicUsize,
+    /// Whether other hosts can purge the tenant.
+    pub(crate) is_shared: AtomicBool,
 }
 
 impl Store {
@@ -30,6 +34,7 @@ impl Store {
         Self {
             behaviour: Mutex::new(Behaviour::Work),
             begun: AtomicUsize::new(0),
+            is_shared: AtomicBool::new(false),
         }
     }
 
@@ -44,10 +49,11 @@ impl Store {
 
     fn act<T>(&self, answer: T) -> Result<T, Error> {
         let behaviour = self.behaviour.lock().unwrap().clone();
-        self.begun.fetch_add(1, Ordering::SeqCst);
+        let begun = self.begun.fetch_add(1, Ordering::SeqCst);
         match behaviour {
             Behaviour::Work => Ok(answer),
-            Behaviour::Fail(error) => Err(error),
+            Behaviour::FailAtFirst(times, _) if begun >= times => Ok(answer),
+            Behaviour::Fail(error) | Behaviour::FailAtFirst(_, error) => Err(error),
             Behaviour::Panic => panic!("the secret of this panic"),
         }
     }
@@ -80,6 +86,10 @@ impl Storage for Store {
 
     async fn operations(&self, _: &str) -> Result<Vec<Operation>, Error> {
         self.act(Vec::new())
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::SeqCst)
     }
 
     fn report(&self, breach: &Error) {

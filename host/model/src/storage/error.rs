@@ -63,6 +63,7 @@ pub struct Error {
     message: String,
     setting: Option<&'static str>,
     retry_after: Option<Duration>,
+    is_void: bool,
 }
 
 impl Error {
@@ -73,6 +74,7 @@ impl Error {
             message: message.into(),
             setting: None,
             retry_after: None,
+            is_void: false,
         }
     }
 
@@ -89,6 +91,19 @@ impl Error {
     pub fn with_retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
+    }
+
+    /// Says of a failed write that nothing of its batch is stored, or that nobody will ever read it. Made anew of the same request, as the
+    /// tenant's dictionary may be another, it may be written at once.
+    #[must_use]
+    pub fn of_void_write(mut self) -> Self {
+        self.is_void = true;
+        self
+    }
+
+    /// Whether this is an [`Error::of_void_write`].
+    pub fn is_of_void_write(&self) -> bool {
+        self.is_void
     }
 
     /// Delay after which the same call may succeed, if known.

@@ -138,9 +138,10 @@ impl Written {
     }
 }
 
-fn purged() -> Error {
+/// The error of a write into a namespace of which nothing is read any more.
+pub(crate) fn purged() -> Error {
     let text = "the tenant was purged by another host meanwhile; retry";
-    Error::new(ErrorKind::Unavailable, text)
+    Error::new(ErrorKind::Unavailable, text).of_void_write()
 }
 
 fn not_durable(error: &kv::Error) -> Error {

@@ -5,6 +5,7 @@
 //! earlier namespace is not asked again. So if the namespace at the end of a query is the one at its beginning, all was read from it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use larder_model::storage::{Error, ErrorKind};
 use larder_store::{self as kv, Namespace};
@@ -12,6 +13,7 @@ use tracing::{info, warn};
 
 use super::Plugin;
 use super::queue::{Reply, answer};
+use super::slot::Writer;
 use super::starter::Starter;
 use super::worker::Worker;
 
@@ -69,20 +71,35 @@ impl Worker {
     /// Goes on in the tenant's namespace, if another host has purged the tenant. The answer does not wait for a writer there.
     pub(crate) async fn follow(&mut self, reply: Reply) {
         let mut writer = self.slot.lock().await;
-        let followed = writer.follow().await;
-        if matches!(followed, Ok(true)) {
-            // Its state says what came of it.
-            drop(writer.restart().await);
-            self.maintain_at = std::time::Instant::now();
-            if let Some(pools) = &self.pools {
-                pools.renew();
-            }
-        }
+        let followed = self.follow_in(&mut writer).await;
         drop(writer);
-        if let Err(error) = &followed {
-            warn!(plugin = &*self.shared.name, %error, "the tenant's namespace cannot be opened");
+        if matches!(followed, Ok(true)) {
+            self.maintain_at = Instant::now();
         }
         answer(reply, followed.map(drop).map_err(|error| unknown(&error)));
+    }
+
+    /// As [`Worker::follow`], for what cannot be stored in the namespace of before. True if another host has purged the tenant.
+    pub(crate) async fn follow_purge(&self, writer: &mut Writer) -> bool {
+        matches!(self.follow_in(writer).await, Ok(true))
+    }
+
+    async fn follow_in(&self, writer: &mut Writer) -> Result<bool, kv::Error> {
+        let followed = writer.follow().await;
+        match &followed {
+            Ok(true) => {
+                // Its state says what came of it.
+                drop(writer.restart().await);
+                if let Some(pools) = &self.pools {
+                    pools.renew();
+                }
+            }
+            Ok(false) => {}
+            Err(error) => {
+                warn!(plugin = &*self.shared.name, %error, "the tenant's namespace cannot be opened");
+            }
+        }
+        followed
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 use tracing::{Instrument as _, error, info, warn};
 
 use super::Plugin;
-use super::acks::Acks;
+use super::acks::{Acks, purged};
 use super::adoption::Adopter;
 use super::pools::Pools;
 use super::queue::{Reply, Waiting, Work, WriteQueue, answer};
@@ -131,12 +131,17 @@ impl Worker {
         instance.is_fenced() && !self.starter.is_stale()
     }
 
-    /// Drops an instance that can write nothing more. The next one has a claim of its own.
-    async fn claim_again(&self, writer: &mut Writer, failure: Failure) {
+    /// Drops an instance that can write nothing more. The next one has a claim of its own, at once in the namespace that a purge by another
+    /// host has made. True if there was such a purge.
+    async fn claim_again(&self, writer: &mut Writer, failure: Failure) -> bool {
+        if self.follow_purge(writer).await {
+            return true;
+        }
         writer.fail(failure).await;
         if let Some(pools) = &self.pools {
             pools.renew();
         }
+        false
     }
 
     /// Refuses what comes while there is no instance, and starts one when it is time; false at the end.
@@ -187,15 +192,19 @@ impl Worker {
         let patience = writes.iter().find_map(|waiting| waiting.suspect);
         let patience = patience.map_or(1, |suspect| suspect.patience);
         if let Err(error) = observed.before_write(now, &batches).await {
+            if self.follow_purge(&mut writer).await {
+                return refuse(writes, &purged());
+            }
             warn!(plugin = &*self.shared.name, %error, "a write is refused, as what is derived from it could not be noted");
             return refuse(writes, &error);
         }
         let written = instance.write(now, &batches, patience).await;
         if self.has_lost(instance) {
-            // Whatever came of it, the batches are not to blame.
-            refuse(writes, &self.shared.unavailable(&Failure::fenced()));
+            let error = self.shared.unavailable(&Failure::fenced());
             let failure = written.err().unwrap_or_else(Failure::fenced);
-            return self.claim_again(&mut writer, failure).await;
+            let is_purged = self.claim_again(&mut writer, failure).await;
+            // Whatever came of it, the batches are not to blame.
+            return refuse(writes, &if is_purged { purged() } else { error });
         }
         let mut counted = Ok(());
         if written.is_ok() {
@@ -299,7 +308,8 @@ impl Worker {
             Err(failure) => return writer.fail(failure).await,
         };
         if self.has_lost(instance) {
-            return self.claim_again(&mut writer, Failure::fenced()).await;
+            self.claim_again(&mut writer, Failure::fenced()).await;
+            return;
         }
         if let Err(failure) = self.count(instance).await {
             return writer.fail(failure).await;

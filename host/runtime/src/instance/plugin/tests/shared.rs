@@ -1,7 +1,7 @@
 //! Tenants of several hosts that share a store: a claim that is lost is claimed again, nobody fights over an id, a purge by another host
 //! is followed, and what dead hosts have written is kept up.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use larder_model::storage::{Keep, KeepChange, Observer, Observers};
 use larder_store::{Driver, MemoryHost, SharedMemory};
@@ -30,6 +30,8 @@ struct Seen {
     opened: AtomicU64,
     forgotten: AtomicU64,
     writes: AtomicU64,
+    /// Whether it keeps something of each write.
+    notes: AtomicBool,
     keep: Mutex<Option<Arc<dyn Keep>>>,
 }
 
@@ -53,6 +55,9 @@ impl Observers for Seeing {
 impl Observer for Seeing {
     async fn before_write(&self, _: u64, _: &[&Batch]) -> Result<(), storage::Error> {
         self.0.writes.fetch_add(1, Ordering::SeqCst);
+        if self.0.notes.load(Ordering::SeqCst) {
+            self.0.note().await?;
+        }
         Ok(())
     }
 
@@ -170,8 +175,10 @@ async fn a_writer_that_was_fenced_claims_again_and_the_next_write_is_stored() {
     let on_a = open_on(&a).await;
     write(&on_a).await.unwrap();
     adopt(&a, &b).await;
-    let text = refused(&on_a).await;
+    let refused = write(&on_a).await.unwrap_err();
+    let text = refused.to_string();
     assert!(text.contains("losing its claim"), "{text}");
+    assert!(!refused.is_of_void_write(), "a part of it may be stored");
     write(&on_a).await.unwrap();
     assert_eq!(answered(&storage(&on_a)).await, ["guest"]);
     assert_eq!(on_a.status().restarts, 1);
@@ -283,12 +290,34 @@ async fn a_purge_by_another_host_is_followed_by_writes() {
         open_on(&store.host("b")).await,
     );
     write(&on_b).await.unwrap();
-    on_a.purge().await.unwrap();
-    refused(&on_b).await;
-    assert!(answered(&storage(&on_a)).await.is_empty());
+    for _ in 0..3 {
+        on_a.purge().await.unwrap();
+        assert!(answered(&storage(&on_a)).await.is_empty());
+        // Nobody has told this host.
+        assert!(write(&on_b).await.unwrap_err().is_of_void_write());
+        write(&on_b).await.unwrap();
+        assert_eq!(answered(&storage(&on_a)).await, ["guest"]);
+        assert_eq!(answered(&storage(&on_b)).await, ["guest"]);
+    }
+    assert_eq!(on_b.status().restarts, 0, "a purge is no failure");
+}
+
+/// The observer is the first whose claim is gone.
+#[tokio::test]
+async fn a_purge_by_another_host_is_followed_by_what_is_noted_of_a_write() {
+    let store = SharedMemory::new();
+    let seen = Arc::new(Seen::default());
+    let on_a = open_on(&store.host("a")).await;
+    let on_b = open_observed(&store.host("b"), guest(), Some(&seen)).await;
+    seen.notes.store(true, Ordering::SeqCst);
     write(&on_b).await.unwrap();
-    assert_eq!(answered(&storage(&on_a)).await, ["guest"]);
-    assert_eq!(answered(&storage(&on_b)).await, ["guest"]);
+    for _ in 0..3 {
+        on_a.purge().await.unwrap();
+        assert!(write(&on_b).await.unwrap_err().is_of_void_write());
+        write(&on_b).await.unwrap();
+        assert_eq!(answered(&storage(&on_a)).await, ["guest"]);
+    }
+    assert_eq!(on_b.status().restarts, 0, "a purge is no failure");
 }
 
 /// What it has read is in its hands when the purge answers.
@@ -330,6 +359,7 @@ async fn a_write_that_a_purge_by_another_host_took_is_not_acknowledged() {
     b.hold_answers(false);
     let refused = written.await.unwrap().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(refused.is_of_void_write());
     assert!(answered(&storage(&on_a)).await.is_empty());
     while write(&on_b).await.is_err() {
         until_ready(&on_b).await;
