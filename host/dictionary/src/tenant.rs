@@ -16,7 +16,7 @@ use crate::entry::Value;
 use crate::followed::Followed;
 use crate::log::{LoadError, Loaded, Log, Lost};
 
-/// How long the opening of a tenant waits for the answer whether its fragments refer to a dictionary. An empty store answers at once.
+/// How long the opening of a tenant waits for what it asks of the storage, and for the logs of other hosts. An empty store answers at once.
 const OPENING: Duration = Duration::from_secs(1);
 
 /// Delays before the storage is asked again after an error: the first, and the longest.
@@ -77,7 +77,8 @@ impl TenantDictionary {
     ) -> Arc<Self> {
         let followed = Followed::new(tenant, dictionary.clone(), Arc::clone(&keep));
         let followed = Arc::new(followed);
-        if keep.is_shared() {
+        let is_shared = keep.is_shared();
+        if is_shared {
             let follower: Arc<dyn Follower> = Arc::<Followed>::clone(&followed);
             dictionary.followed_by(Arc::downgrade(&follower));
         }
@@ -107,6 +108,10 @@ impl TenantDictionary {
                 Ok(Some(Ok(is_lost))) => this.begin(is_lost).await,
                 _ => this.ask_later(),
             }
+        }
+        if is_shared {
+            // The first search then reads only what is new. One that finds no time for it here reads all of it itself.
+            drop(timeout(OPENING, this.followed.follow()).await);
         }
         this
     }
