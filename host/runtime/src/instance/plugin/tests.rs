@@ -26,6 +26,7 @@ mod dying;
 mod exchange;
 mod failures;
 mod kv_backed;
+mod looking;
 mod observed;
 mod reading;
 mod refreshing;

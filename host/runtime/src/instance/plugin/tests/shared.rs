@@ -26,7 +26,7 @@ const OPEN: &str =
 
 /// Counts what it is told, and has the place that it was given last.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     opened: AtomicU64,
     forgotten: AtomicU64,
     writes: AtomicU64,
@@ -90,7 +90,7 @@ impl Seen {
     }
 }
 
-fn guest() -> Guest {
+pub(super) fn guest() -> Guest {
     let guest = Guest::new().replicated().and(KV);
     guest
         .with("write", "(call $write)")
@@ -103,7 +103,7 @@ fn expiring() -> Guest {
 }
 
 /// The plugin of the default tenant on one host.
-async fn open_observed(
+pub(super) async fn open_observed(
     host: &Arc<MemoryHost>,
     guest: Guest,
     seen: Option<&Arc<Seen>>,
@@ -128,7 +128,7 @@ async fn open_on(host: &Arc<MemoryHost>) -> Arc<Plugin> {
 }
 
 /// The answer to a query, as `larder-search` makes it: run once more if a purge has overtaken it.
-async fn answered(storage: &Arc<dyn Storage>) -> Vec<String> {
+pub(super) async fn answered(storage: &Arc<dyn Storage>) -> Vec<String> {
     for _ in 0..2 {
         let found = storage.services().await;
         if storage.still_current().await.unwrap() {
@@ -138,7 +138,7 @@ async fn answered(storage: &Arc<dyn Storage>) -> Vec<String> {
     panic!("overtaken twice by one purge");
 }
 
-async fn write(tenant: &Arc<Plugin>) -> Result<(), storage::Error> {
+pub(super) async fn write(tenant: &Arc<Plugin>) -> Result<(), storage::Error> {
     tenant.write(batch(1, b"spans")).await
 }
 
