@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use larder_model::DEFAULT_TENANT;
 use larder_model::dictionary::{Contents, Dictionaries, Dictionary, Follower, ListedValues, day};
 use larder_model::storage::{Batch, Error, ErrorKind, Keep, Observer, Statistics, StorageSource};
 use parking_lot::Mutex;
@@ -109,7 +110,8 @@ impl TenantDictionary {
                 _ => this.ask_later(),
             }
         }
-        if is_shared {
+        // Of many tenants few are searched.
+        if is_shared && tenant == DEFAULT_TENANT {
             // The first search then reads only what is new. One that finds no time for it here reads all of it itself.
             drop(timeout(OPENING, this.followed.follow()).await);
         }

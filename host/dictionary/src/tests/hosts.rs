@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use larder_core::testing::{HostKeep, MemoryHosts};
-use larder_model::dictionary::Bounds;
-use larder_model::storage::{Batch, Keep as _, KeepChange, Term};
+use larder_model::DEFAULT_TENANT;
+use larder_model::dictionary::{Bounds, Dictionaries};
+use larder_model::storage::{Batch, Keep, KeepChange, Observers as _, Term};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::join;
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::advance;
+
+use crate::Keeper;
 
 use super::support::{DAY, Fragments, NOW, SMALL, Tenant, check_found, unavailable};
 
@@ -393,4 +396,21 @@ proptest! {
             }
         });
     }
+}
+
+#[tokio::test]
+async fn the_first_search_of_a_server_without_tenancy_has_only_new_values_to_read() {
+    let both = Both::new().await;
+    both.one.store(NOW, &["one"]).await;
+    both.two.store(NOW, &["two"]).await;
+    let keep: Arc<dyn Keep> = both.hosts.open("h3");
+    let dictionaries = Dictionaries::default();
+    let keeper = Keeper::new(dictionaries.clone(), Bounds::default());
+    let before = both.hosts.reads();
+    let storage = Arc::downgrade(&both.fragments);
+    let _open = keeper.open(DEFAULT_TENANT, keep, storage).await;
+    let opened = both.hosts.reads();
+    assert_eq!(opened, (before.0 + 1, before.1 + 2));
+    assert!(dictionaries.snapshot(DEFAULT_TENANT).await.is_some());
+    assert_eq!(both.hosts.reads(), (opened.0 + 1, opened.1));
 }

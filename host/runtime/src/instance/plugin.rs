@@ -330,7 +330,9 @@ fn work(
         let (starter, shared) = (Arc::clone(starter), Arc::clone(shared));
         Pools::new(Pool::new(starter, shared))
     });
-    if let Some(pools) = pools.as_ref().filter(|_| starter.is_shared()) {
+    // Of many tenants few are searched, and an instance takes memory.
+    let is_searched = starter.is_shared() && starter.tenant() == DEFAULT_TENANT;
+    if let Some(pools) = pools.as_ref().filter(|_| is_searched) {
         tokio::spawn(pools.current().open_one());
     }
     let worker = Worker {
