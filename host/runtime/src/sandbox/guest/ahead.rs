@@ -25,6 +25,14 @@ pub(super) struct Refreshing {
     first: Option<Vec<Key>>,
 }
 
+/// What is known of a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It was read ahead, and has this value or none.
+    Value(Option<Vec<u8>>),
+    NotRead,
+}
+
 // === impl Ahead ===
 
 impl Ahead {
@@ -63,12 +71,15 @@ impl Refreshing {
         self.writers.take()
     }
 
-    /// What was read ahead of these keys: the values, with `None` for each that was not.
-    pub(super) fn take_values(&mut self, keys: &[Key]) -> Vec<Option<Option<Vec<u8>>>> {
+    /// What was read ahead of these keys.
+    pub(super) fn take_values(&mut self, keys: &[Key]) -> Vec<Found> {
         if self.first.is_none() && keys.len() <= MAX_KEYS {
             self.first = Some(keys.to_vec());
         }
-        keys.iter().map(|key| self.values.remove(key)).collect()
+        let values = keys.iter().map(|key| self.values.remove(key));
+        values
+            .map(|it| it.map_or(Found::NotRead, Found::Value))
+            .collect()
     }
 
     /// The keys that the refresh began with, to be read ahead of the next one.
@@ -99,8 +110,13 @@ mod tests {
         assert_eq!(refreshing.take_writers(), None);
         let keys = [key(1), key(2), key(3)];
         let values = refreshing.take_values(&keys);
-        assert_eq!(values, [Some(Some(vec![7])), Some(None), None]);
-        assert_eq!(refreshing.take_values(&keys[..1]), [None]);
+        let found = [
+            Found::Value(Some(vec![7])),
+            Found::Value(None),
+            Found::NotRead,
+        ];
+        assert_eq!(values, found);
+        assert_eq!(refreshing.take_values(&[key(1)]), [Found::NotRead]);
         assert_eq!(refreshing.into_keys(), keys, "those of the first call");
     }
 }

@@ -6,7 +6,7 @@ use larder_store::{
     Change, Claim, Error, HOST_PREFIX, Key, MAX_COMMIT_BYTES, MAX_OBJECT_BYTES, Object, Page, Scan,
 };
 
-use super::ahead::Refreshing;
+use super::ahead::{Found, Refreshing};
 use super::state::KvAccess;
 use crate::sandbox::contract::Sizes;
 
@@ -77,21 +77,22 @@ impl KvAccess {
     async fn get_others(
         &self,
         keys: &[Key],
-        ahead: Vec<Option<Option<Vec<u8>>>>,
+        ahead: Vec<Found>,
     ) -> Result<Vec<Option<Vec<u8>>>, Error> {
         let pairs = keys.iter().zip(&ahead);
-        let others = pairs.filter_map(|(key, value)| value.is_none().then(|| key.clone()));
-        let others: Vec<Key> = others.collect();
+        let others = pairs.filter(|(_, found)| **found == Found::NotRead);
+        let others: Vec<Key> = others.map(|(key, _)| key.clone()).collect();
         let mut read = if others.is_empty() {
             Vec::new()
         } else {
             self.namespace.get(&others).await?
         }
         .into_iter();
-        let values = ahead.into_iter();
-        Ok(values
-            .map(|value| value.unwrap_or_else(|| read.next().flatten()))
-            .collect())
+        let values = ahead.into_iter().map(|found| match found {
+            Found::Value(value) => value,
+            Found::NotRead => read.next().flatten(),
+        });
+        Ok(values.collect())
     }
 
     /// A page larger than the limits allow is cut short.
