@@ -225,12 +225,7 @@ impl Space {
             return Ok((facts, false));
         }
         let (facts, is_new) = self.enter(by, part, kind).await?;
-        let name = match kind {
-            Kind::Entries => Name::PartEntries,
-            Kind::Objects => Name::PartObjects,
-        };
-        let values = (self.ns, &by.writer, part, facts.shards);
-        self.db.run(name, values).await?;
+        self.list(&by.writer, part, kind, facts.shards).await?;
         let registered = Registered {
             epoch: by.epoch,
             entries: kind == Kind::Entries || before.is_some_and(|it| it.entries),
@@ -238,6 +233,22 @@ impl Space {
         };
         self.registered.lock().insert(key, registered);
         Ok((facts, is_new))
+    }
+
+    /// Lists a partition among those of a writer, with this kind of data.
+    pub(crate) async fn list(
+        &self,
+        writer: &str,
+        part: &str,
+        kind: Kind,
+        shards: i32,
+    ) -> Result<(), Error> {
+        let name = match kind {
+            Kind::Entries => Name::PartEntries,
+            Kind::Objects => Name::PartObjects,
+        };
+        let values = (self.ns, writer, part, shards);
+        self.db.run(name, values).await.map(drop)
     }
 
     /// Enters the partition under its name.

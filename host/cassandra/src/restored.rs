@@ -8,7 +8,7 @@ use larder_store::Error;
 
 use crate::db::rows;
 use crate::namespace::Space;
-use crate::places::Place;
+use crate::places::{Kind, Place};
 use crate::statements::Name;
 use crate::sweep::SweepRow;
 
@@ -30,7 +30,11 @@ impl Space {
                 let place = place.filter(|place| place.is_reclaimed && place.facts.shards > 0);
                 if let Some(place) = place {
                     self.take_name_back(&part, &place).await?;
-                    self.list_again(&writer, &part, &place).await?;
+                    for kind in [Kind::Entries, Kind::Objects] {
+                        if place.facts.has(kind) {
+                            self.list(&writer, &part, kind, place.facts.shards).await?;
+                        }
+                    }
                     taken += 1;
                 }
                 // The last, as it is what leads here.
@@ -67,17 +71,5 @@ impl Space {
                 Err(failure) => tries.again(failure).await?,
             }
         }
-    }
-
-    async fn list_again(&self, writer: &str, part: &str, place: &Place) -> Result<(), Error> {
-        let kinds = [
-            (Name::PartEntries, place.facts.entries),
-            (Name::PartObjects, place.facts.objects),
-        ];
-        for (name, _) in kinds.into_iter().filter(|(_, is_there)| *is_there) {
-            let values = (self.ns, writer, part, place.facts.shards);
-            self.db.run(name, values).await?;
-        }
-        Ok(())
     }
 }

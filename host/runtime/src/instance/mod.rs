@@ -2,7 +2,7 @@
 //!
 //! [`Plugin`] is the only [`Storage`](larder_model::storage::Storage) of the server. `queue` holds the writes that wait; `worker` hands
 //! them to the writer in its `slot`; `acks` makes them durable; `pool` and `pools` hold the readers. `freshness` tells whether a `reader`
-//! knows enough for a request, and `looking` reads ahead what it will ask for where other hosts write too. `starter` starts instances; `backoff` and `suspects` decide about restarts and about batches that kill
+//! knows enough for a request. `starter` starts instances; `backoff` and `suspects` decide about restarts and about batches that kill
 //! instances; `exchange` replaces a component that runs. `observed` tells the tenant's observer what happens, and `keep` is where that
 //! keeps what it derives. Where several hosts share the store, `following` goes on in the namespace that a purge by another one has made,
 //! `fence` notices a claim that is lost, and `adoption` keeps up what dead hosts have written.
@@ -15,7 +15,6 @@ mod fence;
 mod following;
 mod freshness;
 pub(crate) mod keep;
-mod looking;
 mod observed;
 mod plugin;
 mod pool;

@@ -6,20 +6,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use larder_model::storage::{Error, ErrorKind};
-use larder_store::Key;
+use larder_store::{Key, Namespace};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep_until;
 
 use super::backoff::Backoff;
 use super::freshness::Moment;
-use super::looking::LookedAhead;
 use super::question::Question;
-use super::reader::Reader;
+use super::reader::{LookedAhead, Reader};
 use super::shared::Shared;
 use super::starter::Starter;
 use crate::component::Component;
-use crate::sandbox::guest::{Cause, Failure};
+use crate::sandbox::guest::{Ahead, Cause, Failure};
 
 /// The readers of one tenant from one component.
 pub(crate) struct Pool {
@@ -30,7 +29,7 @@ pub(crate) struct Pool {
     waiting: AtomicUsize,
     most_waiting: AtomicUsize,
     state: Mutex<PoolState>,
-    /// The keys with which the last refresh began.
+    /// The keys with which the last refresh began that was told something ahead.
     refresh_keys: Mutex<Arc<[Key]>>,
 }
 
@@ -110,7 +109,7 @@ impl Pool {
         state.retired = true;
     }
 
-    pub(crate) async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
+    async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
         let most = self.most_waiting.load(Ordering::Relaxed);
         let Some(_permit) = ReadPermit::take(&self.waiting, most) else {
             return Err(too_many_reads(most));
@@ -140,27 +139,32 @@ impl Pool {
         result
     }
 
-    /// Makes an instance know what is stored, and keeps it for the queries to come.
-    pub(crate) async fn prepare(self: &Arc<Self>, _permit: OwnedSemaphorePermit) {
+    /// Reads what the next refresh of an instance will ask for first. Returns nothing if that cannot be read: the refresh will say why.
+    pub(crate) async fn look_ahead(&self, namespace: Arc<dyn Namespace>) -> Option<LookedAhead> {
+        let begun = self.shared.moments.next();
+        let keys = Arc::clone(&self.refresh_keys.lock());
+        let found = Ahead::read(namespace, &keys).await.ok()?;
+        Some(LookedAhead { begun, found })
+    }
+
+    /// Starts an instance, has it know what is stored, and keeps it, so that the first query need not wait for that. If something is wrong,
+    /// that query says what.
+    pub(crate) async fn open_one(self: Arc<Self>) {
+        let Ok(_permit) = self.wait().await else {
+            return;
+        };
         let Ok((mut reader, generation)) = self.reader().await else {
             return;
         };
         let since = self.shared.moments.now();
-        match reader.refresh(since, None, &self.shared).await {
+        let ahead = self.look_ahead(Arc::clone(reader.namespace())).await;
+        match reader.refresh(since, ahead.as_ref(), &self.shared).await {
             Ok(_) => self.give_back(reader, generation),
             Err(failure) => {
                 drop(reader);
                 self.fail(failure);
             }
         }
-    }
-
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
-    pub(crate) fn refresh_keys(&self) -> Arc<[Key]> {
-        Arc::clone(&self.refresh_keys.lock())
     }
 
     async fn reader(self: &Arc<Self>) -> Result<(Reader, u64), Error> {
@@ -205,12 +209,10 @@ impl Pool {
         }
     }
 
-    fn give_back(&self, reader: Reader, generation: u64) {
-        let mut keys = self.refresh_keys.lock();
-        if **keys != *reader.keys() {
-            *keys = reader.keys().into();
+    fn give_back(&self, mut reader: Reader, generation: u64) {
+        if let Some(keys) = reader.take_keys() {
+            *self.refresh_keys.lock() = keys.into();
         }
-        drop(keys);
         let mut state = self.state.lock();
         if state.generation == generation {
             state.idle.push(reader);

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use larder_store::{Key, Namespace};
 
 use super::freshness::Moment;
-use super::looking::LookedAhead;
 use super::question::{Outcome, Question};
 use super::shared::Shared;
-use crate::sandbox::guest::{Called, Instance};
+use crate::sandbox::guest::{Ahead, Called, Instance};
 use crate::sandbox::refusal;
 
 /// See the module.
@@ -18,8 +17,15 @@ pub(crate) struct Reader {
     refreshed: Moment,
     /// A moment after its last refresh had ended.
     ended: Moment,
-    /// The keys with which its last refresh began.
-    keys: Vec<Key>,
+    /// The keys with which its last refresh began, if it was told something ahead.
+    keys: Option<Vec<Key>>,
+}
+
+/// What was read for a query where other hosts write too, before it asks an instance.
+pub(crate) struct LookedAhead {
+    /// A moment before the reading began, and of nothing else.
+    pub(crate) begun: Moment,
+    pub(crate) found: Ahead,
 }
 
 // === impl Reader ===
@@ -31,7 +37,7 @@ impl Reader {
             instance,
             refreshed: Moment::default(),
             ended: Moment::default(),
-            keys: Vec::new(),
+            keys: None,
         }
     }
 
@@ -40,9 +46,9 @@ impl Reader {
         self.instance.namespace()
     }
 
-    /// The keys with which its last refresh began: those that are worth reading ahead of the next one.
-    pub(crate) fn keys(&self) -> &[Key] {
-        &self.keys
+    /// The keys that are worth reading ahead of the next refresh, if that has become known.
+    pub(crate) fn take_keys(&mut self) -> Option<Vec<Key>> {
+        self.keys.take()
     }
 
     /// Asks the instance. It is refreshed before, unless it was since the moment from which on the request needs to know everything. A refresh

@@ -13,9 +13,9 @@ use parking_lot::Mutex;
 
 use super::Plugin;
 use super::freshness::Request;
-use super::looking::LookedAhead;
 use super::pool::Pool;
 use super::question::{self, Find, Question};
+use super::reader::LookedAhead;
 use super::slot::WriterSlot;
 
 /// See the module.

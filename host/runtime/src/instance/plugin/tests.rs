@@ -20,13 +20,13 @@ use crate::test_support::guest::{
 };
 use crate::test_support::{GuestFile, batch, runtime};
 
+mod ahead;
 mod clock;
 mod durable;
 mod dying;
 mod exchange;
 mod failures;
 mod kv_backed;
-mod looking;
 mod observed;
 mod reading;
 mod refreshing;

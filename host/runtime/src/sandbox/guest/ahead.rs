@@ -17,7 +17,7 @@ pub(crate) struct Ahead {
 }
 
 /// A refresh that runs. Each thing that was read ahead is given out once: a guest that asks for it again wants to know it as it is then.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Refreshing {
     writers: Option<Vec<String>>,
     values: BTreeMap<Key, Option<Vec<u8>>>,
@@ -58,12 +58,12 @@ impl Ahead {
 // === impl Refreshing ===
 
 impl Refreshing {
-    pub(super) fn new(ahead: Option<&Ahead>) -> Self {
-        ahead.map_or_else(Self::default, |ahead| Self {
+    pub(super) fn new(ahead: &Ahead) -> Self {
+        Self {
             writers: Some(ahead.writers.clone()),
             values: ahead.values.clone(),
             first: None,
-        })
+        }
     }
 
     /// The namespace's writers, if they were read ahead.

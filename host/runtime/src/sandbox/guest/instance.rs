@@ -196,16 +196,15 @@ impl Instance {
         call!(self, timeout, write(now, batches))
     }
 
-    /// Has the guest learn what others have written, of which the host may have read something ahead. Returns also the keys that it asked
-    /// for first.
-    pub(crate) async fn refresh(&mut self, ahead: Option<&Ahead>) -> (Called<()>, Vec<Key>) {
-        self.store.data_mut().kv.refreshing = Some(Refreshing::new(ahead));
+    /// Has the guest learn what others have written. If the host has read something ahead, returns also the keys that it asked for first.
+    pub(crate) async fn refresh(
+        &mut self,
+        ahead: Option<&Ahead>,
+    ) -> (Called<()>, Option<Vec<Key>>) {
+        self.store.data_mut().kv.refreshing = ahead.map(Refreshing::new);
         let called = call!(self, self.timeout, refresh());
         let refreshing = self.store.data_mut().kv.refreshing.take();
-        (
-            called,
-            refreshing.map_or_else(Vec::new, Refreshing::into_keys),
-        )
+        (called, refreshing.map(Refreshing::into_keys))
     }
 
     pub(crate) async fn find(

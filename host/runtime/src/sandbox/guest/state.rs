@@ -34,7 +34,7 @@ pub(crate) struct KvAccess {
     pub(crate) claim: Option<Claim>,
     /// True once a write was refused because the claim holds no longer.
     pub(super) is_fenced: AtomicBool,
-    /// The refresh that runs, if one does.
+    /// The refresh that runs, if one does of which something was read ahead.
     pub(super) refreshing: Option<Refreshing>,
 }
 

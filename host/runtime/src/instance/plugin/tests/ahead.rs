@@ -23,7 +23,9 @@ async fn a_refresh_is_told_what_its_request_has_read_ahead_and_no_other() {
     let a = open_observed(&host_a, remembering(), None).await;
     let b = open_observed(&host_b, remembering(), None).await;
     // From here on it is known what a refresh begins with.
-    assert!(services(&b).await.is_empty());
+    let first = storage(&b);
+    first.look_ahead().await;
+    assert!(first.services().await.unwrap().is_empty());
     let early = storage(&b);
     early.look_ahead().await;
     write(&a).await.unwrap();
@@ -43,7 +45,9 @@ async fn what_was_read_ahead_of_a_purge_is_not_told() {
     let a = open_observed(&host_a, remembering(), None).await;
     let b = open_observed(&host_b, remembering(), None).await;
     write(&a).await.unwrap();
-    assert_eq!(services(&b).await, ["guest"]);
+    let first = storage(&b);
+    first.look_ahead().await;
+    assert_eq!(first.services().await.unwrap(), ["guest"]);
     let request = storage(&b);
     request.look_ahead().await;
     a.purge().await.unwrap();
