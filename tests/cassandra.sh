@@ -12,6 +12,7 @@
 # from Debian; without CI nothing is run then.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tests/debian.sh
 # The order of the jars in their checksum.
 export LC_ALL=C
 
@@ -79,12 +80,7 @@ if ((${#packages[@]} > 0)); then
         echo "SKIPPED: tests/cassandra.sh needs Java 17 or 11, Maven once, and openssl for SECURE (Debian: apt-get install ${packages[*]}), and CI is unset" >&2
         exit 0
     fi
-    as_root=()
-    if ((EUID != 0)); then
-        as_root=(sudo)
-    fi
-    "${as_root[@]}" apt-get update
-    "${as_root[@]}" apt-get install --yes --no-install-recommends "${packages[@]}"
+    install_from_debian "${packages[@]}"
 fi
 have_jars || fetch_jars
 LARDER_TEST_CASSANDRA_JAVA=$(java_of_cassandra)

@@ -3,17 +3,10 @@
 # can be had, a preload of our own (tests/faketime/clock.c) takes its place, so that the test runs in any case.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tests/debian.sh
 
 library() {
     find /usr/lib /usr/local/lib -name libfaketimeMT.so.1 2>/dev/null | head -n 1
-}
-
-install() {
-    local as_root=()
-    if ((EUID != 0)); then
-        as_root=(sudo)
-    fi
-    "${as_root[@]}" apt-get update && "${as_root[@]}" apt-get install --yes --no-install-recommends faketime
 }
 
 if [[ -z $(library) ]]; then
@@ -21,7 +14,7 @@ if [[ -z $(library) ]]; then
         echo "SKIPPED: tests/faketime.sh needs libfaketime (Debian: apt-get install faketime), and CI is unset" >&2
         exit 0
     fi
-    install || echo "tests/faketime.sh: no package faketime can be installed; using tests/faketime/clock.c" >&2
+    install_from_debian faketime || echo "tests/faketime.sh: no package faketime can be installed; using tests/faketime/clock.c" >&2
 fi
 LIBFAKETIME=$(library)
 if [[ -z $LIBFAKETIME ]]; then

@@ -9,6 +9,7 @@
 # installed from Debian; without CI nothing is run then. Cassandra comes from tests/cassandra.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tests/debian.sh
 
 # The versions whose configurations are in tests/proxy.
 readonly PACKAGES=('haproxy=2.*' 'nginx-light=1.*')
@@ -24,12 +25,7 @@ if [[ -z $(command -v haproxy) || -z $(command -v nginx) ]]; then
         echo "SKIPPED: tests/proxy.sh needs HAProxy 2 and nginx 1 (Debian: apt-get install haproxy nginx-light), and CI is unset" >&2
         exit 0
     fi
-    as_root=()
-    if ((EUID != 0)); then
-        as_root=(sudo)
-    fi
-    "${as_root[@]}" apt-get update
-    "${as_root[@]}" apt-get install --yes --no-install-recommends "${PACKAGES[@]}"
+    install_from_debian "${PACKAGES[@]}"
 fi
 if [[ -z ${LARDER_TEST_CASSANDRA:-} ]]; then
     exec tests/cassandra.sh tests/proxy.sh "$@"
