@@ -111,6 +111,8 @@ impl Acceptor {
                 () = stop.cancelled() => break,
             };
             let permit = tokio::select! {
+                // A connection for which there is a place is not dropped because the stop has come by now.
+                biased;
                 permit = self.permit() => permit,
                 // No place is left, and none for those that wait either.
                 () = stop.cancelled() => return,
