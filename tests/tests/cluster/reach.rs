@@ -53,3 +53,25 @@ async fn a_host_that_loses_the_store_serves_again_once_it_has_it() {
         assert_eq!(client.get_trace([number; 16]).await.span_ids(), [1]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_has_lost_the_store_ends_well() {
+    let (cluster, mut forwarder) = Cluster::new().behind_forwarder();
+    forwarder.open();
+    let host = cluster.host("a").start();
+    let client = host.client().await;
+    let one = span([1; 16], 1).at(1000);
+    client.store([service("kept").span(one)]).await;
+
+    forwarder.close().await;
+    host.signal("TERM");
+    let (status, lines) = host.wait();
+    assert!(status.success(), "{status}: {lines:?}");
+    let told = "could not be told that this host ends: nothing acknowledged is lost";
+    assert!(lines.iter().any(|line| line.contains(told)), "{lines:?}");
+
+    forwarder.open();
+    let other = cluster.host("b").start();
+    let client = ready(&other).await;
+    assert_eq!(client.get_trace([1; 16]).await.span_ids(), [1]);
+}
