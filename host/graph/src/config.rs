@@ -47,6 +47,10 @@ pub struct Config {
     pub retry: Duration,
     /// The longest wait after a failure.
     pub longest_retry: Duration,
+    /// Where several hosts write: how often a host looks at what the others have marked, at least.
+    pub look: Duration,
+    /// How long a query waits at most for the upkeep of a host that may be dropping traces. After that it judges all of them.
+    pub patience: Duration,
     /// Bytes of sums held in memory, about.
     pub cache: usize,
 }
@@ -76,6 +80,8 @@ impl Default for Config {
             most_open: 4096,
             retry: Duration::from_secs(5),
             longest_retry: Duration::from_mins(10),
+            look: Duration::from_secs(5),
+            patience: Duration::from_millis(200),
             cache: 16 << 20,
         }
     }

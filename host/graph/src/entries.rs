@@ -39,6 +39,8 @@ pub(crate) struct Loaded {
     pub(crate) has_head: bool,
     /// What is known of the clock; `None` if nothing is.
     pub(crate) went_back: Option<WentBack>,
+    /// Entries of other kinds.
+    pub(crate) others: Pairs,
 }
 
 /// Key of a bucket.
@@ -159,6 +161,7 @@ pub(crate) fn put_late(series: u64, id: TraceId, bucket: Bucket) -> KeepChange {
 pub(crate) async fn load(keep: &dyn Keep, new: u64, day_buckets: u32) -> Result<Loaded, Error> {
     let (mut head, mut clock) = (None, None);
     let (mut buckets, mut late, mut days) = (Vec::new(), Vec::new(), Vec::new());
+    let mut others = Vec::new();
     let mut start = Vec::new();
     loop {
         let (entries, more) = keep.scan(&start).await?;
@@ -174,7 +177,7 @@ pub(crate) async fn load(keep: &dyn Keep, new: u64, day_buckets: u32) -> Result<
                 Some(b'd') => days.push((key, value)),
                 _ if key == HEAD => head = Some(value),
                 _ if key == CLOCK => clock = Some(value),
-                _ => {}
+                _ => others.push((key, value)),
             }
         }
         if !goes_on {
@@ -188,6 +191,7 @@ pub(crate) async fn load(keep: &dyn Keep, new: u64, day_buckets: u32) -> Result<
             format!("the state of the service graph cannot be read back: {what}"),
         )
     })?;
+    loaded.others = others;
     for (key, value) in days {
         match day(&loaded.state, (&key, &value), day_buckets) {
             Some((day, sums)) => drop(loaded.state.days_mut().insert(day, sums)),
@@ -255,6 +259,7 @@ fn assemble(
         remains,
         has_head: head.is_some(),
         went_back,
+        others: Vec::new(),
     })
 }
 

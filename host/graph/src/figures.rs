@@ -20,6 +20,12 @@ pub struct Figures {
     pub worked: Duration,
     /// True once nothing is left of which nothing is kept.
     pub is_backfilled: bool,
+    /// Buckets whose calls are kept.
+    pub settled_buckets: u64,
+    /// True if this host works on what is kept of a tenant whose data several hosts write.
+    pub is_holder: bool,
+    /// True if nothing that is kept can be used now, so that every trace is judged.
+    pub is_unusable: bool,
 }
 
 impl AddAssign for Figures {
@@ -31,5 +37,8 @@ impl AddAssign for Figures {
         self.bytes += other.bytes;
         self.worked += other.worked;
         self.is_backfilled &= other.is_backfilled;
+        self.settled_buckets += other.settled_buckets;
+        self.is_holder |= other.is_holder;
+        self.is_unusable |= other.is_unusable;
     }
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use crate::checkpoint::Pieces;
 use crate::config::Config;
 use crate::figures::Figures;
+use crate::hosts::{Hosts, Work};
 use crate::jobs::{self, Due};
 use crate::shared::Shared;
 use crate::view;
@@ -20,6 +21,8 @@ use crate::view;
 /// The calls between the services of one tenant, kept as its traces come.
 pub struct Graph {
     shared: Arc<Shared>,
+    /// This host's part, where others write too. `shared` is what its queries read with then.
+    hosts: Option<Hosts>,
     worker: AsyncMutex<Worker>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -28,6 +31,7 @@ pub struct Graph {
 #[derive(Default)]
 struct Worker {
     job: Option<Pieces<()>>,
+    hosts: Work,
     is_closed: bool,
 }
 
@@ -57,9 +61,18 @@ impl Graph {
         storage: Weak<dyn StorageSource>,
         (config, metrics): (Config, Arc<Metrics>),
     ) -> Arc<Self> {
-        let shared = Shared::open(tenant, keep, storage, (config, metrics)).await;
+        let mut hosts = None;
+        if keep.is_shared() {
+            let settings = (config.clone(), Arc::clone(&metrics));
+            hosts = Hosts::open(tenant, &keep, Weak::clone(&storage), settings).await;
+        }
+        let shared = match &hosts {
+            Some(_) => Shared::unread(tenant, keep, storage, (config, metrics)),
+            None => Shared::open(tenant, keep, storage, (config, metrics)).await,
+        };
         Arc::new(Self {
             shared: Arc::new(shared),
+            hosts,
             worker: AsyncMutex::default(),
             task: Mutex::new(None),
         })
@@ -70,7 +83,11 @@ impl Graph {
         let mut worker = self.worker.lock().await;
         if worker.is_closed || self.shared.storage().is_none() {
             worker.job = None;
+            worker.hosts = Work::default();
             return Step::Closed;
+        }
+        if let Some(hosts) = &self.hosts {
+            return hosts.step(&mut worker.hosts).await;
         }
         let waiting = if worker.job.is_some() {
             match self.shared.due() {
@@ -105,7 +122,15 @@ impl Graph {
 
     /// Figures for the operator's metrics.
     pub fn figures(&self) -> Figures {
-        self.shared.figures()
+        let Some(hosts) = &self.hosts else {
+            return self.shared.figures();
+        };
+        let (seen, unusable) = hosts.seen();
+        Figures {
+            is_holder: hosts.is_holder(),
+            is_unusable: unusable.is_some(),
+            ..seen.figures()
+        }
     }
 
     /// Tells when something has changed that may be work, or the graph has gone.
@@ -135,33 +160,77 @@ impl Drop for Graph {
     }
 }
 
+#[async_trait::async_trait]
 impl Kept for Graph {
-    fn view(&self, window: TimeRange) -> Option<Box<dyn View>> {
-        let view = view::Kept::new(&self.shared, window)?;
+    async fn view(&self, window: TimeRange) -> Option<Box<dyn View>> {
+        let view = match &self.hosts {
+            Some(hosts) => hosts.view(window).await?,
+            None => view::Kept::new(&self.shared, window)?,
+        };
         Some(Box::new(view))
     }
 
     fn coverage(&self, window: TimeRange) -> Coverage {
-        self.shared.coverage(window)
+        let Some(hosts) = &self.hosts else {
+            return self.shared.coverage(window);
+        };
+        let (seen, unusable) = hosts.seen();
+        Coverage {
+            unusable,
+            ..seen.coverage(window)
+        }
     }
 }
 
 #[async_trait::async_trait]
 impl Observer for Graph {
     async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error> {
-        self.shared.before_write(now, batches).await
+        match &self.hosts {
+            Some(hosts) => hosts.before_write(now, batches).await,
+            None => self.shared.before_write(now, batches).await,
+        }
     }
 
     fn after_write(&self) {
-        self.shared.after_write();
+        match &self.hosts {
+            Some(hosts) => hosts.after_write(),
+            None => self.shared.after_write(),
+        }
     }
 
     fn counted(&self, now: u64, statistics: &Statistics) {
-        self.shared.counted(now, statistics);
+        // Where several hosts write, it is told durably: see `after_upkeep`.
+        if self.hosts.is_none() {
+            self.shared.counted(now, statistics);
+        }
+    }
+
+    async fn before_upkeep(&self, dead: Option<&str>) -> Result<(), Error> {
+        match &self.hosts {
+            Some(hosts) => hosts.before_upkeep(dead).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn after_upkeep(&self, dead: Option<&str>, now: u64, statistics: &Statistics) {
+        if let Some(hosts) = &self.hosts
+            && let Err(error) = hosts.after_upkeep(dead, now, statistics).await
+        {
+            tracing::warn!(tenant = self.shared.tenant, %error, "what upkeep has dropped is told after the next one; until then dependencies are answered from all spans");
+        }
+    }
+
+    async fn adopted(&self, dead: &str, keep: Arc<dyn Keep>) {
+        if let Some(hosts) = &self.hosts {
+            hosts.adopt(dead, keep);
+        }
     }
 
     async fn forget(&self, keep: Arc<dyn Keep>) -> Result<(), Error> {
-        self.shared.forget(keep).await;
+        match &self.hosts {
+            Some(hosts) => hosts.forget(keep).await,
+            None => self.shared.forget(keep).await,
+        }
         Ok(())
     }
 
@@ -174,6 +243,7 @@ impl Observer for Graph {
         }
         let mut worker = self.worker.lock().await;
         worker.job = None;
+        worker.hosts = Work::default();
         worker.is_closed = true;
     }
 }
@@ -199,6 +269,9 @@ impl Shared {
             bytes: bytes.sum(),
             worked: inner.worked,
             is_backfilled: inner.state.last_unknown().is_none() && !inner.is_unreadable,
+            settled_buckets: entries().filter(|entry| entry.record().is_some()).count() as u64,
+            is_holder: false,
+            is_unusable: inner.unusable().is_some(),
         }
     }
 }

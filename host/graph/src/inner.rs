@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{Batch, Dropped, Keep, Statistics, TraceId};
 
 use crate::bucket::Bucket;
@@ -66,6 +66,15 @@ pub(crate) struct Inner {
     pub(crate) days: Days,
     /// Time spent on work in the background.
     pub(crate) worked: Duration,
+    /// What several hosts have marked that write to the data; `None` where there is one.
+    pub(crate) blocked: Option<Blocked>,
+}
+
+/// What is neither settled nor taken in for now, as hosts may be writing to it at this moment.
+#[derive(Debug, Default)]
+pub(crate) struct Blocked {
+    pub(crate) buckets: HashSet<Bucket>,
+    pub(crate) late: HashSet<TraceId>,
 }
 
 /// A kind of work, of those that take turns.
@@ -109,7 +118,30 @@ impl Inner {
             retries: HashMap::new(),
             days: Days::default(),
             worked: Duration::ZERO,
+            blocked: None,
         }
+    }
+
+    /// Returns `true` if the bucket must not be settled now.
+    pub(crate) fn is_blocked(&self, bucket: Bucket) -> bool {
+        let blocked = self.blocked.as_ref();
+        blocked.is_some_and(|it| it.buckets.contains(&bucket))
+    }
+
+    /// Returns `true` if the late trace must not be taken in now.
+    pub(crate) fn is_late_blocked(&self, id: TraceId) -> bool {
+        let blocked = self.blocked.as_ref();
+        blocked.is_some_and(|it| it.late.contains(&id))
+    }
+
+    /// Returns `true` if older traces must not be looked for now: one may be on its way to where nothing tells of it afterwards.
+    pub(crate) fn is_backfill_blocked(&self) -> bool {
+        let Some(blocked) = &self.blocked else {
+            return false;
+        };
+        let is_unmarked =
+            |it: &Bucket| Some(*it) <= self.state.unmarked && !self.state.buckets.contains_key(it);
+        blocked.buckets.iter().any(is_unmarked)
     }
 
     /// Begins with nothing, in a new place: nothing is stored any more.
@@ -143,7 +175,7 @@ impl Inner {
     pub(crate) fn unusable(&self) -> Option<&'static str> {
         if !self.is_current() {
             Some("what is kept has to be read again")
-        } else if self.statistics.is_none() {
+        } else if !self.has_statistics() {
             // Until then nobody knows what it dropped while the tenant was closed.
             Some("the plugin has not told its counters since it was opened")
         } else if self.state.drops.is_unknown {
@@ -241,6 +273,7 @@ impl Inner {
             remains,
             has_head,
             went_back,
+            others: _,
         } = loaded;
         // What the plugin has told since it was opened stays true.
         let (drops, before) = (self.state.drops, state.drops.before);
@@ -253,7 +286,9 @@ impl Inner {
         self.is_head_saved = has_head && before == self.state.drops.before;
         self.is_unreadable = false;
         // What was dropped since the state was made durable is not known before the plugin tells its counters again.
-        self.statistics = None;
+        if self.blocked.is_none() {
+            self.statistics = None;
+        }
         self.remains = remains;
         self.has_orphans = true;
         self.unmarked_since = now;
@@ -322,6 +357,7 @@ impl Inner {
 
     /// True once the plugin has told its counters.
     pub(crate) fn has_statistics(&self) -> bool {
-        self.statistics.is_some()
+        // Where several hosts write, each tells what is gone with its marks.
+        self.statistics.is_some() || self.blocked.is_some()
     }
 }

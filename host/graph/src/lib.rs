@@ -27,6 +27,7 @@ mod entries;
 mod figures;
 mod graph;
 mod graphs;
+mod hosts;
 mod inner;
 mod jobs;
 mod marks;

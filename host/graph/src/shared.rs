@@ -49,16 +49,29 @@ impl Shared {
         source: Weak<dyn StorageSource>,
         (config, metrics): (Config, Arc<Metrics>),
     ) -> Self {
-        let generation = keep.generation();
-        let loaded = entries::load(&*keep, unique(), config.day_buckets).await;
-        let mut inner = Inner::new(keep, generation);
-        match loaded {
-            Ok(loaded) => inner.install(loaded, (config.clock)()),
-            Err(error) => {
-                tracing::warn!(tenant, %error, "the state of the service graph was not read: dependencies are answered from all spans");
-                inner.is_unreadable = true;
+        let shared = Self::unread(tenant, Arc::clone(&keep), source, (config, metrics));
+        let loaded = entries::load(&*keep, unique(), shared.config.day_buckets).await;
+        {
+            let mut inner = shared.inner.lock();
+            match loaded {
+                Ok(loaded) => inner.install(loaded, shared.now()),
+                Err(error) => {
+                    tracing::warn!(tenant, %error, "the state of the service graph was not read: dependencies are answered from all spans");
+                    inner.is_unreadable = true;
+                }
             }
         }
+        shared
+    }
+
+    /// The graph of a tenant of which nothing is known.
+    pub(crate) fn unread(
+        tenant: &str,
+        keep: Arc<dyn Keep>,
+        source: Weak<dyn StorageSource>,
+        (config, metrics): (Config, Arc<Metrics>),
+    ) -> Self {
+        let generation = keep.generation();
         let cache = Mutex::new(Cache::new(config.cache / 4));
         let outlines = Mutex::new(Cache::new(config.cache - config.cache / 4));
         Self {
@@ -68,7 +81,7 @@ impl Shared {
             source,
             gate: Arc::default(),
             held: Mutex::new(None),
-            inner: Mutex::new(inner),
+            inner: Mutex::new(Inner::new(keep, generation)),
             cache,
             outlines,
             changed: Notify::new(),

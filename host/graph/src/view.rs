@@ -22,7 +22,7 @@ use unsettled::unsettled;
 use crate::bucket::{Bucket, Day};
 use crate::record::{Damage, Page, load_pages};
 use crate::shared::Shared;
-use crate::state::{DaySums, Entry, Phase, Stored};
+use crate::state::{DaySums, Entry, Phase, State, Stored};
 
 /// Ranges of time that are searched one by one. A client may write into any number of buckets; from here on it costs less to judge the
 /// window as if nothing were kept.
@@ -71,6 +71,16 @@ impl Kept {
             let damaged = || inner.days.damaged.clone();
             is_usable.then(|| (Arc::clone(&inner.keep), inner.state.clone(), damaged()))?
         };
+        Self::of(shared, (keep, state, damaged), window)
+    }
+
+    /// A view of this state, which can be used. Sums of the days that are given are not read.
+    pub(crate) fn of(
+        shared: &Arc<Shared>,
+        (keep, state, damaged): (Arc<dyn Keep>, State, BTreeSet<Day>),
+        window: TimeRange,
+    ) -> Option<Self> {
+        let within = Bucket::of(window.start)..=Bucket::of(window.end);
         let drops = &state.drops;
         let mut used = BTreeMap::new();
         let mut is_any = false;

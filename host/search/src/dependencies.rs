@@ -46,7 +46,13 @@ pub(crate) async fn find(
         return answer(Calls::new(window), session);
     };
     let since = Instant::now();
-    let view = kept.and_then(|kept| kept.view(starts));
+    let view = match kept {
+        Some(kept) => {
+            let view = async { Ok(kept.view(starts).await) };
+            session.budget.within(view).await?
+        }
+        None => None,
+    };
     session.budget.spent().adding += since.elapsed();
     if let Some(mut view) = view {
         let calls = with_kept(session, window, &mut *view).await;

@@ -14,9 +14,10 @@ pub use super::calls::{Call, TraceCalls};
 pub use super::names::Names;
 
 /// The calls of traces that are kept, so that [`Searcher::dependencies`](super::Searcher::dependencies) need not judge all.
+#[async_trait::async_trait]
 pub trait Kept: Send + Sync + 'static {
     /// What is kept, as it is now, for the traces within a window. `None` if all of them have to be judged.
-    fn view(&self, window: TimeRange) -> Option<Box<dyn View>>;
+    async fn view(&self, window: TimeRange) -> Option<Box<dyn View>>;
 
     /// How far the calls of the traces within a window are kept now. For those who explain an answer.
     fn coverage(&self, window: TimeRange) -> Coverage;

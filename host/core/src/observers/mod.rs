@@ -89,6 +89,26 @@ impl Observer for SeveralOfTenant {
         }
     }
 
+    async fn before_upkeep(&self, dead: Option<&str>) -> Result<(), Error> {
+        for (_, observer) in &self.0 {
+            observer.before_upkeep(dead).await?;
+        }
+        Ok(())
+    }
+
+    async fn after_upkeep(&self, dead: Option<&str>, now: u64, statistics: &Statistics) {
+        for (_, observer) in &self.0 {
+            observer.after_upkeep(dead, now, statistics).await;
+        }
+    }
+
+    async fn adopted(&self, dead: &str, keep: Arc<dyn Keep>) {
+        for (prefix, observer) in &self.0 {
+            let place = Arc::new(Place::new(prefix, Arc::clone(&keep)));
+            observer.adopted(dead, place).await;
+        }
+    }
+
     fn memory(&self) -> u64 {
         self.0.iter().map(|(_, observer)| observer.memory()).sum()
     }

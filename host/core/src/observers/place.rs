@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use larder_model::storage::{Error, HostState, Keep, KeepChange};
+use larder_model::storage::{Common, Error, HostState, Keep, KeepChange};
 
 /// A page of entries, and whether there are more.
 type Entries = (Vec<(Vec<u8>, Vec<u8>)>, bool);
@@ -11,6 +11,12 @@ type Entries = (Vec<(Vec<u8>, Vec<u8>)>, bool);
 pub(super) struct Place {
     prefix: &'static str,
     keep: Arc<dyn Keep>,
+}
+
+/// One observer's part of the place that all hosts have together.
+struct CommonPlace {
+    prefix: &'static str,
+    common: Arc<dyn Common>,
 }
 
 // === impl Place ===
@@ -97,5 +103,25 @@ impl Keep for Place {
     async fn scan_host(&self, state: &str, start: &[u8]) -> Result<Entries, Error> {
         let page = self.keep.scan_host(state, &self.key(start)).await?;
         Ok(self.own(page))
+    }
+
+    async fn has_written(&self) -> Result<bool, Error> {
+        self.keep.has_written().await
+    }
+
+    fn common(&self) -> Option<Arc<dyn Common>> {
+        let (prefix, common) = (self.prefix, self.keep.common()?);
+        Some(Arc::new(CommonPlace { prefix, common }))
+    }
+}
+
+#[async_trait::async_trait]
+impl Common for CommonPlace {
+    fn keep(&self) -> Arc<dyn Keep> {
+        Arc::new(Place::new(self.prefix, self.common.keep()))
+    }
+
+    async fn hold(&self) -> Result<Option<u64>, Error> {
+        self.common.hold().await
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use larder_model::storage::{Error, ErrorKind, HostState, Keep, KeepChange};
+use larder_model::storage::{Common, Error, ErrorKind, HostState, Keep, KeepChange};
 use parking_lot::Mutex;
 
 use super::MemoryKeep;
@@ -20,6 +20,9 @@ struct Inner {
     failure: Option<Error>,
     looks: usize,
     scans: usize,
+    /// What all hosts keep together, and who holds it: the host, and the number of the times that it was taken hold of.
+    common: Arc<MemoryKeep>,
+    holder: Option<(String, u64)>,
 }
 
 /// A host that has written.
@@ -31,6 +34,10 @@ struct Host {
     /// The number of times that its id was claimed.
     epoch: u64,
     is_whole: bool,
+    /// True if the others see no sign of life.
+    is_dead: bool,
+    /// True once it has written.
+    has_written: bool,
 }
 
 /// The place of one process of a host. It keeps nothing more once another process of the host has begun.
@@ -73,6 +80,28 @@ impl MemoryHosts {
     /// Nothing refers to a host any more.
     pub fn retire(&self, host: &str) {
         self.0.lock().hosts.remove(host);
+    }
+
+    /// Says whether the others see signs of life of a host.
+    pub fn set_alive(&self, host: &str, is_alive: bool) {
+        let mut inner = self.0.lock();
+        inner.hosts.entry(host.to_owned()).or_default().is_dead = !is_alive;
+    }
+
+    /// A host has written to the data.
+    pub fn wrote(&self, host: &str) {
+        let mut inner = self.0.lock();
+        inner.hosts.entry(host.to_owned()).or_default().has_written = true;
+    }
+
+    /// The host that holds what all keep together.
+    pub fn holder(&self) -> Option<String> {
+        Some(self.0.lock().holder.clone()?.0)
+    }
+
+    /// What all hosts keep together.
+    pub fn common(&self) -> Arc<MemoryKeep> {
+        Arc::clone(&self.0.lock().common)
     }
 
     /// Has reads of other hosts' states fail with this error, or none.
@@ -196,5 +225,131 @@ impl Keep for HostKeep {
             Some(keep) => keep.scan(start).await,
             None => Ok((Vec::new(), false)),
         }
+    }
+
+    async fn has_written(&self) -> Result<bool, Error> {
+        let inner = self.hosts.0.lock();
+        Ok(inner.hosts.get(&self.host).is_none_or(|it| it.has_written))
+    }
+
+    fn common(&self) -> Option<Arc<dyn Common>> {
+        Some(Arc::new(CommonKeep {
+            hosts: self.hosts.clone(),
+            host: self.host.clone(),
+            epoch: self.epoch,
+            held: Arc::default(),
+        }))
+    }
+}
+
+/// What all hosts keep together, for one of them.
+struct CommonKeep {
+    hosts: MemoryHosts,
+    host: String,
+    epoch: u64,
+    /// The number of the time that it was taken hold of here.
+    held: Arc<Mutex<Option<u64>>>,
+}
+
+/// The same, to read and to change it.
+struct Together {
+    hosts: MemoryHosts,
+    keep: Arc<MemoryKeep>,
+    held: Arc<Mutex<Option<u64>>>,
+}
+
+#[async_trait::async_trait]
+impl Common for CommonKeep {
+    fn keep(&self) -> Arc<dyn Keep> {
+        Arc::new(Together {
+            hosts: self.hosts.clone(),
+            keep: self.hosts.common(),
+            held: Arc::clone(&self.held),
+        })
+    }
+
+    async fn hold(&self) -> Result<Option<u64>, Error> {
+        tokio::task::yield_now().await;
+        let mut inner = self.hosts.0.lock();
+        let is_own = |inner: &Inner| {
+            let host = inner.hosts.get(&self.host);
+            host.is_some_and(|host| host.epoch == self.epoch)
+        };
+        if !is_own(&inner) {
+            return Ok(None);
+        }
+        let held = *self.held.lock();
+        let next = match &inner.holder {
+            Some((_, number)) if held == Some(*number) => return Ok(held),
+            Some((host, number)) => {
+                let is_dead = inner.hosts.get(host).is_none_or(|it| it.is_dead);
+                if *host != self.host && !is_dead {
+                    return Ok(None);
+                }
+                number + 1
+            }
+            None => 1,
+        };
+        inner.holder = Some((self.host.clone(), next));
+        *self.held.lock() = Some(next);
+        Ok(Some(next))
+    }
+}
+
+impl Together {
+    fn check(&self) -> Result<(), Error> {
+        let inner = self.hosts.0.lock();
+        let held = *self.held.lock();
+        let number = inner.holder.as_ref().map(|(_, number)| *number);
+        if held.is_none() || held != number {
+            let text = "another host holds what all keep together";
+            return Err(Error::new(ErrorKind::Unavailable, text));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl Keep for Together {
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    async fn put(&self, group: &str, values: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), Error> {
+        tokio::task::yield_now().await;
+        self.check()?;
+        self.keep.put(group, values).await
+    }
+
+    async fn get(&self, group: &str, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        self.keep.get(group, names).await
+    }
+
+    async fn commit(&self, changes: Vec<KeepChange>) -> Result<(), Error> {
+        tokio::task::yield_now().await;
+        self.check()?;
+        self.keep.commit(changes).await
+    }
+
+    async fn scan(&self, start: &[u8]) -> Result<Entries, Error> {
+        tokio::task::yield_now().await;
+        self.keep.scan(start).await
+    }
+
+    async fn reclaim(&self, group: &str) -> Result<(), Error> {
+        self.check()?;
+        self.keep.reclaim(group).await
+    }
+
+    async fn groups(&self) -> Result<Vec<String>, Error> {
+        self.keep.groups().await
+    }
+
+    fn generation(&self) -> u64 {
+        self.keep.generation()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 }

@@ -111,7 +111,9 @@ async fn begin(shared: &Shared) -> Result<Begun, Failure> {
 fn choose(inner: &Inner, config: &Config) -> Vec<(TraceId, u64)> {
     let mut by_bucket: HashMap<Bucket, Vec<(u64, u64, TraceId)>> = HashMap::new();
     for (id, (number, since)) in &inner.late_marks {
-        if let Some(bucket) = inner.state.late.get(id) {
+        if let Some(bucket) = inner.state.late.get(id)
+            && !inner.is_late_blocked(*id)
+        {
             let marks = by_bucket.entry(*bucket).or_default();
             marks.push((*since, *number, *id));
         }

@@ -73,6 +73,9 @@ pub(crate) enum Failure {
     /// The state has been replaced, or the bucket has been opened again.
     #[error("the state has changed")]
     Overtaken,
+    /// Other hosts may be writing to the bucket at this moment.
+    #[error("the bucket is written to")]
+    Blocked,
     /// A bucket has too many traces to be settled.
     #[error(
         "the traces of a bucket take more than {0} bytes: it is not settled, and they are judged in each query of its time"
@@ -137,7 +140,10 @@ impl Shared {
         self.upkeep(&inner, now, &mut next);
         self.late(&inner, now, &mut next);
         self.buckets(&inner, now, &mut next);
-        if inner.has_statistics() && inner.backfills_from(&self.config).is_some() {
+        if inner.has_statistics()
+            && !inner.is_backfill_blocked()
+            && inner.backfills_from(&self.config).is_some()
+        {
             next.add(&inner, now, (Rank::Backfill, Job::Backfill), 0);
         }
         // To find them takes a look at all buckets, so they are looked for only where they would be first.
@@ -173,7 +179,9 @@ impl Shared {
     }
 
     fn late(&self, inner: &Inner, now: u64, next: &mut Next) {
-        let oldest = inner.late_marks.values().map(|(_, since)| *since).min();
+        let free = inner.late_marks.iter();
+        let free = free.filter(|(id, _)| !inner.is_late_blocked(**id));
+        let oldest = free.map(|(_, (_, since))| *since).min();
         if let Some(oldest) = oldest {
             let at = if inner.late_marks.len() >= self.config.late_traces {
                 0
@@ -197,7 +205,11 @@ impl Shared {
         }
         let quiet = nanos(self.config.quiet);
         let is_open = |entry: &Entry| matches!(entry.phase, Phase::Open);
-        for (bucket, entry) in state.buckets.iter().filter(|it| is_open(it.1)) {
+        let entries = || {
+            let entries = state.buckets.iter();
+            entries.filter(|it| !inner.is_blocked(*it.0))
+        };
+        for (bucket, entry) in entries().filter(|it| is_open(it.1)) {
             let written = written.get(bucket).copied().unwrap_or_default();
             let quiet = written.max(bucket.range().end).saturating_add(quiet);
             let longest = entry.opened.saturating_add(nanos(self.config.longest_open));
@@ -208,7 +220,7 @@ impl Shared {
         let longest = nanos(self.config.longest_suspect);
         let longest = inner.first_dropped.saturating_add(longest);
         let at = inner.dropped.saturating_add(quiet).min(longest);
-        for (bucket, entry) in state.buckets.iter() {
+        for (bucket, entry) in entries() {
             if entry.suspect(&state.drops).is_some() {
                 next.add(inner, now, (Rank::Suspect, Job::Settle(*bucket)), at);
             }
@@ -230,6 +242,13 @@ impl Shared {
                 inner.failed(self, (job, now), &failure.to_string());
             }
             Err(Failure::Closed | Failure::Overtaken) => {}
+            Err(Failure::Blocked) => {
+                let retry = Retry {
+                    failures: 0,
+                    not_before: now.saturating_add(nanos(self.config.retry)),
+                };
+                inner.retries.insert(job, retry);
+            }
             Err(Failure::Damaged(bucket, damage)) => {
                 let tenant = &self.tenant;
                 if damage.is_lasting() {

@@ -82,6 +82,9 @@ async fn begin(shared: &Shared, bucket: Bucket) -> Result<Begun, Failure> {
     shared.refresh(&gate).await?;
     let now = shared.now();
     let mut inner = shared.inner.lock();
+    if inner.is_blocked(bucket) {
+        return Err(Failure::Blocked);
+    }
     let number = inner.next_number();
     let drops = inner.state.drops;
     let is_unknown = inner.state.is_unknown(bucket);

@@ -12,6 +12,7 @@ mod bounds;
 mod days;
 mod explained;
 mod graphs;
+mod hosts;
 mod keeping;
 mod marks;
 mod property;

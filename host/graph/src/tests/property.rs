@@ -22,7 +22,7 @@ const CASES: &str = "LARDER_PROPERTY_CASES";
 
 /// A span, of a few traces, ids and services.
 #[derive(Clone, Debug)]
-struct Spec {
+pub(super) struct Spec {
     trace: u128,
     id: u64,
     parent: u64,
@@ -59,7 +59,7 @@ enum Event {
     Ask(u64, u64),
 }
 
-fn time() -> impl Strategy<Value = u64> {
+pub(super) fn time() -> impl Strategy<Value = u64> {
     let offsets = vec![0, 1, SECOND, BUCKET / 2, BUCKET - 1];
     let near = (0..7_u64, select(offsets))
         .prop_map(|(bucket, offset)| START - 4 * BUCKET + bucket * BUCKET + offset);
@@ -82,7 +82,7 @@ prop_compose! {
 }
 
 /// Mostly spans of one trace at times near each other, as real ones are.
-fn export() -> impl Strategy<Value = Vec<Spec>> {
+pub(super) fn export() -> impl Strategy<Value = Vec<Spec>> {
     let alike =
         (1..20_u128, time(), vec((spec(), 0..3_u64), 1..6)).prop_map(|(trace, start, specs)| {
             let specs = specs.into_iter().map(|(spec, step)| {
@@ -130,7 +130,7 @@ fn bounds() -> impl Strategy<Value = (usize, usize)> {
     ]
 }
 
-fn resource_spans(specs: &[Spec]) -> Vec<ResourceSpans> {
+pub(super) fn resource_spans(specs: &[Spec]) -> Vec<ResourceSpans> {
     let spans = specs.iter().map(|spec| {
         let mut built = span(trace(spec.trace), spec.id).at(spec.start);
         built.0.end_time_unix_nano = spec.end;
@@ -198,7 +198,7 @@ impl World {
     }
 }
 
-fn cases() -> u32 {
+pub(super) fn cases() -> u32 {
     let asked = std::env::var(CASES).ok();
     asked.map_or(256, |it| it.parse().expect("a number of cases"))
 }

@@ -15,8 +15,9 @@ use crate::Step;
 /// A view that was made before.
 struct Made(Mutex<Option<Box<dyn View>>>);
 
+#[async_trait::async_trait]
 impl Kept for Made {
-    fn view(&self, _: TimeRange) -> Option<Box<dyn View>> {
+    async fn view(&self, _: TimeRange) -> Option<Box<dyn View>> {
         self.0.lock().take()
     }
 
@@ -105,7 +106,7 @@ fn a_query_counts_each_trace_once_whatever_happens_while_it_runs() {
     world.settle();
     world.write(call(10, START));
     let expected = world.expected(0, u64::MAX);
-    let view = world.graph.view(TimeRange::ALL);
+    let view = world.run(world.graph.view(TimeRange::ALL));
     assert!(view.is_some());
     // Copies and spans that change nothing, so that the answer before and after is the same.
     world.write(call(3, START));
@@ -146,7 +147,7 @@ fn a_query_that_reads_a_replaced_record_too_late_judges_all_and_opens_no_bucket_
     let mut world = World::new();
     world.write(call(1, START));
     world.settle();
-    let view = world.graph.view(TimeRange::ALL);
+    let view = world.run(world.graph.view(TimeRange::ALL));
     assert!(view.is_some());
     world.write(call(2, START));
     world.settle();

@@ -89,7 +89,7 @@ fn timestamp(nanos: u64) -> Timestamp {
     }
 }
 
-fn request(start: u64, end: u64) -> GetDependenciesRequest {
+pub(super) fn request(start: u64, end: u64) -> GetDependenciesRequest {
     GetDependenciesRequest {
         start_time: Some(timestamp(start)),
         end_time: Some(timestamp(end)),

@@ -1,5 +1,7 @@
 //! Where the host keeps what it has derived from a tenant's data: beside that data, apart from what the plugin stores there.
 
+use std::sync::Arc;
+
 use super::Error;
 
 /// Where the host keeps, beside a tenant's data, what it has derived from it.
@@ -68,6 +70,34 @@ pub trait Keep: Send + Sync + 'static {
     ) -> Result<(Vec<(Vec<u8>, Vec<u8>)>, bool), Error> {
         Ok((Vec::new(), false))
     }
+
+    /// True if this host may have written to the data.
+    ///
+    /// # Errors
+    /// As of [`Keep::hosts`].
+    async fn has_written(&self) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    /// The place that all hosts have together; `None` where the data is not shared.
+    fn common(&self) -> Option<Arc<dyn Common>> {
+        None
+    }
+}
+
+/// A place that all hosts have together, beside data that they share.
+#[async_trait::async_trait]
+pub trait Common: Send + Sync + 'static {
+    /// Its state and its groups. Every host reads them; changes are taken from the host that holds the place alone, and are else
+    /// `Unavailable`.
+    fn keep(&self) -> Arc<dyn Keep>;
+
+    /// Takes hold of the place, unless another host that is alive has it. Returns a number if this host holds it now, another one each time that
+    /// it was taken hold of. What the holder before has under way changes nothing any more once this has returned.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store cannot be reached.
+    async fn hold(&self) -> Result<Option<u64>, Error>;
 }
 
 /// What a host keeps beside data that several hosts share.

@@ -11,7 +11,7 @@ mod observe;
 
 pub use batch::{Batch, BatchBuilder, BatchOperation, Ends, Fragment, FragmentFacts, Lists};
 pub use error::{Error, ErrorKind};
-pub use keep::{HostState, Keep, KeepChange};
+pub use keep::{Common, HostState, Keep, KeepChange};
 pub use model::{
     Checked, Dropped, DurationRange, Operation, Part, Piece, Pieces, Remade, Repaired, Search,
     Sighting, Sightings, SpanKind, Statistics, StatusCode, Term, TimeRange, TraceId, Wanted,

@@ -33,6 +33,21 @@ pub trait Observer: Send + Sync + 'static {
     /// The tenant is being closed: ends its work in the background.
     async fn close(&self);
 
+    /// Before the plugin's upkeep changes anything that is stored under this host's id, or under that of a dead host whose data this one keeps
+    /// up. On an error it changes nothing. Not asked where the data is not shared.
+    ///
+    /// # Errors
+    /// `Unavailable` where it cannot be noted durably.
+    async fn before_upkeep(&self, _dead: Option<&str>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The counters of the instance, after a step of its upkeep, whether that has changed anything or not.
+    async fn after_upkeep(&self, _dead: Option<&str>, _now: u64, _statistics: &Statistics) {}
+
+    /// This host keeps up the data of a dead one from now on: whatever that one has under way is fenced. `keep` is the dead host's place.
+    async fn adopted(&self, _dead: &str, _keep: Arc<dyn Keep>) {}
+
     /// Bytes of memory that are held for the tenant, about. It may be asked at any time.
     fn memory(&self) -> u64 {
         0

@@ -183,6 +183,13 @@ impl Memory {
         dropped.collect()
     }
 
+    /// Drops the fragment with this number in the order in which they were written, as retention does.
+    pub fn drop_fragment(&self, number: usize) {
+        if let Some(fragment) = self.fragments.lock().unwrap().get_mut(number) {
+            fragment.is_dropped = true;
+        }
+    }
+
     /// Makes odd choices, the same ones for the same seed.
     #[must_use]
     pub fn odd(mut self, seed: u64) -> Self {

@@ -1,0 +1,340 @@
+//! A host's part in the graph of data that several hosts write: it marks its writes, answers queries, and works on what all keep together
+//! while it holds that.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use larder_core::telemetry::Metrics;
+use larder_model::storage::{
+    Batch, Common, Error, ErrorKind, Keep, Statistics, StorageSource, TimeRange,
+};
+use parking_lot::Mutex;
+use tokio::time::sleep;
+
+use super::absorb::absorb;
+use super::followed::{Followed, Seen};
+use super::holding::{self, Holding, Stamped};
+use super::marking::Marking;
+use crate::checkpoint::Pieces;
+use crate::config::Config;
+use crate::graph::Step;
+use crate::jobs::{self, Due};
+use crate::shared::Shared;
+use crate::view;
+
+/// Pause between two looks at the upkeep of other hosts.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// See the module.
+pub(crate) struct Hosts {
+    tenant: String,
+    config: Config,
+    metrics: Arc<Metrics>,
+    source: Weak<dyn StorageSource>,
+    own: Marking,
+    adopted: Mutex<BTreeMap<String, Arc<Marking>>>,
+    place: Mutex<Arc<Place>>,
+    status: Mutex<Status>,
+}
+
+/// Where hosts keep what is theirs, until a purge.
+struct Place {
+    common: Arc<dyn Common>,
+    followed: Followed,
+    /// What a query reads records with.
+    reading: Arc<Shared>,
+}
+
+/// What was seen last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Status {
+    unusable: Option<&'static str>,
+    is_holder: bool,
+}
+
+/// Work in the background.
+#[derive(Default)]
+pub(crate) struct Work {
+    holder: Option<Holder>,
+    looked: Option<Instant>,
+}
+
+/// What hosts keep together, for the one that holds it.
+struct Holder {
+    place: Arc<Place>,
+    /// The number of the time that it was taken hold of.
+    number: u64,
+    shared: Arc<Shared>,
+    holding: Holding,
+    job: Option<Pieces<()>>,
+}
+
+// === impl Hosts ===
+
+impl Hosts {
+    /// Opens a host's part, with its own place. `None` if hosts do not share that.
+    pub(crate) async fn open(
+        tenant: &str,
+        keep: &Arc<dyn Keep>,
+        source: Weak<dyn StorageSource>,
+        (config, metrics): (Config, Arc<Metrics>),
+    ) -> Option<Self> {
+        let place = Place::open(tenant, keep, &source, (&config, &metrics))?;
+        let own = Marking::new(tenant, &config, (Arc::clone(keep), false));
+        if let Err(error) = own.begin().await {
+            tracing::warn!(tenant, %error, "the marks of the service graph are read before the next write");
+        }
+        Some(Self {
+            tenant: tenant.to_owned(),
+            own,
+            adopted: Mutex::default(),
+            place: Mutex::new(Arc::new(place)),
+            status: Mutex::default(),
+            config,
+            metrics,
+            source,
+        })
+    }
+
+    pub(crate) async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error> {
+        self.own.before_write(now, batches).await
+    }
+
+    pub(crate) fn after_write(&self) {
+        self.own.after_write();
+    }
+
+    /// Begins in a new place: nothing is stored any more.
+    pub(crate) async fn forget(&self, keep: Arc<dyn Keep>) {
+        self.adopted.lock().clear();
+        let settings = (&self.config, &self.metrics);
+        if let Some(place) = Place::open(&self.tenant, &keep, &self.source, settings) {
+            *self.place.lock() = Arc::new(place);
+        }
+        self.own.forget(keep).await;
+    }
+
+    pub(crate) async fn before_upkeep(&self, dead: Option<&str>) -> Result<(), Error> {
+        match dead {
+            None => self.own.before_upkeep().await,
+            Some(dead) => self.of_dead(dead)?.before_upkeep().await,
+        }
+    }
+
+    pub(crate) async fn after_upkeep(
+        &self,
+        dead: Option<&str>,
+        now: u64,
+        statistics: &Statistics,
+    ) -> Result<(), Error> {
+        match dead {
+            None => self.own.after_upkeep(now, statistics).await,
+            Some(dead) => self.of_dead(dead)?.after_upkeep(now, statistics).await,
+        }
+    }
+
+    fn of_dead(&self, dead: &str) -> Result<Arc<Marking>, Error> {
+        let found = self.adopted.lock().get(dead).cloned();
+        found.ok_or_else(|| {
+            let text = format!("the marks of the dead host `{dead}` are not adopted here");
+            Error::new(ErrorKind::Unavailable, text)
+        })
+    }
+
+    /// This host sees to the marks of a dead one from now on.
+    pub(crate) fn adopt(&self, dead: &str, keep: Arc<dyn Keep>) {
+        let marking = Marking::new(&self.tenant, &self.config, (keep, true));
+        self.adopted
+            .lock()
+            .insert(dead.to_owned(), Arc::new(marking));
+    }
+
+    /// Does one bounded piece of the work that is due.
+    pub(crate) async fn step(&self, work: &mut Work) -> Step {
+        let place = Arc::clone(&self.place.lock());
+        work.holder = work
+            .holder
+            .take()
+            .filter(|it| Arc::ptr_eq(&it.place, &place));
+        let is_working = work.holder.as_ref().is_some_and(|it| it.job.is_some());
+        let is_due = work
+            .looked
+            .is_none_or(|it| it.elapsed() >= self.config.look);
+        if !is_working || is_due {
+            work.looked = Some(Instant::now());
+            if let Err(error) = self.look(&place, work).await {
+                tracing::debug!(tenant = self.tenant, %error, "what hosts have marked of the service graph was not read");
+                self.status.lock().unusable = Some("what hosts have marked cannot be read");
+                return Step::Idle(Some(self.config.look));
+            }
+        }
+        let Some(holder) = &mut work.holder else {
+            return Step::Idle(Some(self.config.look));
+        };
+        let waiting = match holder.shared.due() {
+            Due::Now(job, waiting) => {
+                if holder.job.is_none() {
+                    let run = jobs::run(Arc::clone(&holder.shared), job);
+                    holder.job = Some(Pieces::new(run));
+                }
+                waiting
+            }
+            Due::At(_) | Due::Nothing => 0,
+        };
+        let Some(job) = &mut holder.job else {
+            return Step::Idle(Some(self.config.look));
+        };
+        let since = Instant::now();
+        let is_done = job.next().await.is_some();
+        if is_done {
+            holder.job = None;
+        }
+        let took = since.elapsed();
+        place.reading.inner.lock().worked += took;
+        Step::Worked { took, waiting }
+    }
+
+    /// Looks at what all hosts have marked: removes marks of this host, and as the holder takes in those of all.
+    async fn look(&self, place: &Arc<Place>, work: &mut Work) -> Result<(), Error> {
+        let seen = place.followed.look().await?;
+        self.note(place, &seen);
+        let adopted: Vec<_> = self.adopted.lock().values().cloned().collect();
+        let mut markings: Vec<&Marking> = vec![&self.own];
+        markings.extend(adopted.iter().map(|it| &**it));
+        for marking in markings {
+            if let Err(error) = marking.obey(&seen.together).await {
+                tracing::debug!(tenant = self.tenant, %error, "marks of the service graph were not removed");
+            }
+        }
+        let held = place.common.hold().await?;
+        self.status.lock().is_holder = held.is_some();
+        let Some(number) = held else {
+            work.holder = None;
+            return Ok(());
+        };
+        // Another host may have held it in between.
+        let mut holder = match work.holder.take().filter(|it| it.number == number) {
+            Some(holder) => holder,
+            None => self.hold(place, number).await?,
+        };
+        if holder.job.is_none() {
+            // After a failure what is kept is read anew.
+            absorb(&holder.shared, &mut holder.holding, &seen).await?;
+        }
+        holder.take_damaged();
+        work.holder = Some(holder);
+        Ok(())
+    }
+
+    async fn hold(&self, place: &Arc<Place>, number: u64) -> Result<Holder, Error> {
+        let keep = Stamped::new(place.common.keep());
+        let settings = (self.config.clone(), Arc::clone(&self.metrics));
+        let keep: Arc<dyn Keep> = keep;
+        let (_, holding) = holding::load(&*keep, self.config.day_buckets).await?;
+        let source = Weak::clone(&self.source);
+        let shared = Shared::open(&self.tenant, keep, source, settings).await;
+        shared.inner.lock().blocked = Some(crate::inner::Blocked::default());
+        Ok(Holder {
+            place: Arc::clone(place),
+            number,
+            shared: Arc::new(shared),
+            holding,
+            job: None,
+        })
+    }
+
+    /// Keeps what was seen for figures.
+    fn note(&self, place: &Place, seen: &Seen) {
+        let (state, unusable) = seen.effective();
+        self.status.lock().unusable = unusable;
+        place.reading.inner.lock().state = state;
+    }
+
+    /// What is kept now for a window. `None` if all traces have to be judged.
+    pub(crate) async fn view(&self, window: TimeRange) -> Option<view::Kept> {
+        let place = Arc::clone(&self.place.lock());
+        let since = Instant::now();
+        let state = loop {
+            let seen = place.followed.look().await;
+            let seen = seen.inspect_err(|error| {
+                tracing::warn!(tenant = self.tenant, %error, "what hosts have marked of the service graph was not read: dependencies are answered from all spans");
+            });
+            let seen = seen.ok()?;
+            match seen.effective() {
+                (state, None) => break state,
+                _ if seen.is_dropping() && since.elapsed() < self.config.patience => {
+                    sleep(PAUSE).await;
+                }
+                (_, Some(_)) => return None,
+            }
+        };
+        let (keep, damaged) = {
+            let inner = place.reading.inner.lock();
+            if !inner.damaged.is_empty() {
+                return None;
+            }
+            (Arc::clone(&inner.keep), inner.days.damaged.clone())
+        };
+        view::Kept::of(&place.reading, (keep, state, damaged), window)
+    }
+
+    /// What figures are read from, and the reason why nothing is answered from what is kept; `None` if it is.
+    pub(crate) fn seen(&self) -> (Arc<Shared>, Option<&'static str>) {
+        let reading = Arc::clone(&self.place.lock().reading);
+        (reading, self.status.lock().unusable)
+    }
+
+    /// True if this host works on what all keep together.
+    pub(crate) fn is_holder(&self) -> bool {
+        self.status.lock().is_holder
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn open(
+        tenant: &str,
+        keep: &Arc<dyn Keep>,
+        source: &Weak<dyn StorageSource>,
+        (config, metrics): (&Config, &Arc<Metrics>),
+    ) -> Option<Self> {
+        let common = keep.common()?;
+        let own = Arc::clone(keep);
+        let followed = Followed::new(own, common.keep(), config.day_buckets);
+        let settings = (config.clone(), Arc::clone(metrics));
+        let reading = Shared::unread(tenant, common.keep(), Weak::clone(source), settings);
+        Some(Self {
+            common,
+            followed,
+            reading: Arc::new(reading),
+        })
+    }
+}
+
+// === impl Holder ===
+
+impl Holder {
+    /// Has what this host's queries could not read made anew.
+    fn take_damaged(&self) {
+        let (buckets, days) = {
+            let mut reading = self.place.reading.inner.lock();
+            let buckets = std::mem::take(&mut reading.damaged);
+            (buckets, std::mem::take(&mut reading.days.damaged))
+        };
+        let mut inner = self.shared.inner.lock();
+        inner.damaged.extend(buckets);
+        inner.days.damaged.extend(days);
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// True if the upkeep of a host is under way.
+    fn is_dropping(&self) -> bool {
+        let mut hosts = self.hosts.iter();
+        hosts.any(|(_, marks)| marks.drops.is_under_way)
+    }
+}

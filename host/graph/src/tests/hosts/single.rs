@@ -1,0 +1,150 @@
+//! Single cases.
+
+use std::time::Duration;
+
+use larder_search::testing::Memory;
+
+use super::world::World;
+use crate::tests::world::{BUCKET, START, call, of, op};
+
+fn world(hosts: usize) -> World {
+    World::new(hosts, Memory::default())
+}
+
+#[test]
+fn what_all_hosts_have_written_is_settled_and_each_answers_from_it() {
+    let mut world = world(3);
+    for number in 1..10_u64 {
+        let host = number as usize % 3;
+        world.write(host, call(number.into(), START + number % 4 * BUCKET));
+        world.check_all();
+    }
+    // A trace of which each host has a part.
+    world.write(0, vec![of("a", [op(20, 1, START)])]);
+    world.write(1, vec![of("b", [op(20, 2, START + BUCKET).parent(1)])]);
+    world.write(2, vec![of("c", [op(20, 3, START + 2 * BUCKET).parent(2)])]);
+    world.check_all();
+    world.settle();
+    world.check_all();
+    for host in 0..3 {
+        assert_eq!(world.reads(host), 0, "host {host}");
+        let figures = world.figures(host);
+        assert_eq!((figures.settled_buckets, figures.open_buckets), (4, 0));
+        assert!(!figures.is_unusable);
+    }
+    let holders = (0..3).filter(|host| world.figures(*host).is_holder);
+    assert_eq!(holders.count(), 1);
+}
+
+#[test]
+fn late_spans_count_at_once_whichever_host_has_written_them() {
+    let mut world = world(2);
+    world.write(0, call(1, START));
+    world.settle();
+    assert_eq!(world.reads(1), 0);
+    for host in 0..2 {
+        let start = world.now();
+        world.write(
+            host,
+            vec![of("c", [op(1, 7 + host as u64, START + 5).parent(2)])],
+        );
+        world.check_all();
+        world.write(host, call(2 + host as u128, START + 5));
+        world.check_all();
+        assert!(world.figures(0).settled_buckets > 0, "at {start}");
+    }
+    world.settle();
+    world.check_all();
+    assert_eq!((world.reads(0), world.reads(1)), (0, 0));
+}
+
+#[test]
+fn a_bucket_is_not_settled_while_a_host_writes_into_it() {
+    let mut world = world(2);
+    world.write(0, call(1, START));
+    world.begin(1, call(2, START)).unwrap();
+    world.pass(Duration::from_mins(10));
+    for _ in 0..20 {
+        // The other host does not get to its marks, as a write of it is under way.
+        world.step(0);
+    }
+    world.end(1);
+    world.check_all();
+    world.settle();
+    world.check_all();
+    assert_eq!((world.reads(0), world.reads(1)), (0, 0));
+}
+
+#[test]
+fn the_data_of_a_dead_host_is_settled_once_it_is_adopted() {
+    let mut world = world(3);
+    for host in 0..3 {
+        world.write(host, call(host as u128 + 1, START));
+    }
+    // Also the holder.
+    world.step(0);
+    world.begin(0, call(9, START)).unwrap();
+    world.pause(0);
+    world.settle();
+    world.check_all();
+    assert!(world.reads(1) > 0, "its marks stand");
+    world.adopt(1, 0);
+    world.settle();
+    world.check_all();
+    assert_eq!((world.reads(1), world.reads(2)), (0, 0));
+    // It comes back, and what it had begun is refused.
+    world.wake(0);
+    world.end(0);
+    world.check_all();
+    assert!(world.begin(0, call(10, START + BUCKET)).is_err());
+    world.restart(0, false);
+    world.write(0, call(11, START));
+    world.check_all();
+    world.settle();
+    world.check_all();
+}
+
+#[test]
+fn a_host_that_joins_late_marks_its_first_write() {
+    let mut world = world(1);
+    world.write(0, call(1, START));
+    world.settle();
+    world.join();
+    world.write(1, call(2, START));
+    world.check_all();
+    world.settle();
+    world.check_all();
+    assert_eq!((world.reads(0), world.reads(1)), (0, 0));
+}
+
+#[test]
+fn nothing_is_believed_while_a_host_drops_and_records_it_touched_are_made_anew() {
+    let mut world = world(2);
+    for number in 1..7_u64 {
+        world.write(
+            number as usize % 2,
+            call(number.into(), START + number * BUCKET),
+        );
+        world.pass(Duration::from_mins(5));
+    }
+    world.settle();
+    assert_eq!(world.reads(0), 0);
+    world.drop_oldest(0, 2, false);
+    world.check_all();
+    // Its process ends before it has told of that.
+    world.pause(0);
+    world.check_all();
+    world.adopt(1, 0);
+    world.check_all();
+    world.tell(0);
+    world.check_all();
+    world.settle();
+    world.check_all();
+    assert_eq!(world.reads(1), 0);
+    world.drop_oldest(0, 1, true);
+    world.drop_oldest(1, 1, true);
+    world.check_all();
+    world.settle();
+    world.check_all();
+    assert_eq!(world.reads(1), 0);
+}
