@@ -22,8 +22,8 @@ pub struct Figures {
     pub is_backfilled: bool,
     /// Buckets whose calls are kept.
     pub settled_buckets: u64,
-    /// True if this host works on what is kept of a tenant whose data several hosts write.
-    pub is_holder: bool,
+    /// Tenants whose data several hosts write, and on whose calls this one works.
+    pub held_tenants: u64,
     /// True if nothing that is kept can be used now, so that every trace is judged.
     pub is_unusable: bool,
 }
@@ -38,7 +38,7 @@ impl AddAssign for Figures {
         self.worked += other.worked;
         self.is_backfilled &= other.is_backfilled;
         self.settled_buckets += other.settled_buckets;
-        self.is_holder |= other.is_holder;
+        self.held_tenants += other.held_tenants;
         self.is_unusable |= other.is_unusable;
     }
 }

@@ -4,7 +4,9 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use larder_core::telemetry::Metrics;
-use larder_model::storage::{Batch, Error, Keep, Observer, Statistics, StorageSource, TimeRange};
+use larder_model::storage::{
+    Batch, Error, Keep, Observer, Statistics, StorageSource, TimeRange, Upkept,
+};
 use larder_search::kept::{Coverage, Kept, View};
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
@@ -127,7 +129,7 @@ impl Graph {
         };
         let (seen, unusable) = hosts.seen();
         Figures {
-            is_holder: hosts.is_holder(),
+            held_tenants: hosts.is_holder().into(),
             is_unusable: unusable.is_some(),
             ..seen.figures()
         }
@@ -212,9 +214,9 @@ impl Observer for Graph {
         }
     }
 
-    async fn after_upkeep(&self, dead: Option<&str>, now: u64, statistics: &Statistics) {
+    async fn after_upkeep(&self, dead: Option<&str>, now: u64, upkept: Upkept) {
         if let Some(hosts) = &self.hosts
-            && let Err(error) = hosts.after_upkeep(dead, now, statistics).await
+            && let Err(error) = hosts.after_upkeep(dead, now, upkept).await
         {
             tracing::warn!(tenant = self.shared.tenant, %error, "what upkeep has dropped is told after the next one; until then dependencies are answered from all spans");
         }
@@ -270,7 +272,7 @@ impl Shared {
             worked: inner.worked,
             is_backfilled: inner.state.last_unknown().is_none() && !inner.is_unreadable,
             settled_buckets: entries().filter(|entry| entry.record().is_some()).count() as u64,
-            is_holder: false,
+            held_tenants: 0,
             is_unusable: inner.unusable().is_some(),
         }
     }

@@ -8,7 +8,9 @@ mod tests;
 
 use std::sync::{Arc, Weak};
 
-use larder_model::storage::{Batch, Error, Keep, Observer, Observers, Statistics, StorageSource};
+use larder_model::storage::{
+    Batch, Error, Keep, Observer, Observers, Statistics, StorageSource, Upkept,
+};
 
 pub use forgotten::Forgotten;
 use place::Place;
@@ -96,9 +98,9 @@ impl Observer for SeveralOfTenant {
         Ok(())
     }
 
-    async fn after_upkeep(&self, dead: Option<&str>, now: u64, statistics: &Statistics) {
+    async fn after_upkeep(&self, dead: Option<&str>, now: u64, upkept: Upkept) {
         for (_, observer) in &self.0 {
-            observer.after_upkeep(dead, now, statistics).await;
+            observer.after_upkeep(dead, now, upkept).await;
         }
     }
 

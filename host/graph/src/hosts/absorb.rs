@@ -258,6 +258,12 @@ impl Plan {
                 }
                 number = number.max(marks.last_number());
             }
+            // Where all was made anew since they were taken, the state covers them again before anything is looked for in their buckets.
+            for ((_, bucket), late) in marks.late.iter().filter(|(_, it)| it.number <= taken) {
+                if plan.entry(inner, *bucket).is_none() {
+                    plan.open(inner, config, (*bucket, late.at, now));
+                }
+            }
             let closing = plan.closing.len();
             for (bucket, open) in &marks.opens {
                 let quiet = bucket.range().end.max(open.at);
@@ -265,6 +271,9 @@ impl Plan {
                 let longest = open.at.saturating_add(nanos(config.longest_open));
                 let known = holding.closing.get(bucket);
                 let is_closing = known.is_some_and(|it| it.contains(&(head.series, open.number)));
+                if is_closing && plan.entry(inner, *bucket).is_none() {
+                    plan.open(inner, config, (*bucket, open.at, now));
+                }
                 if is_closing || quiet.min(longest) > now {
                     continue;
                 }
@@ -281,7 +290,7 @@ impl Plan {
     }
 
     fn is_empty(&self) -> bool {
-        self.taken.is_empty()
+        self.taken.is_empty() && self.entries.is_empty() && self.unmarked.is_empty()
     }
 
     fn entry<'a>(&'a self, inner: &'a Inner, bucket: Bucket) -> Option<&'a Entry> {

@@ -5,9 +5,7 @@
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use larder_model::storage::{
-    Batch, Dropped, Error, ErrorKind, Keep, KeepChange, Statistics, TraceId,
-};
+use larder_model::storage::{Batch, Error, ErrorKind, Keep, KeepChange, TraceId, Upkept};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
@@ -52,7 +50,8 @@ struct Inner {
     stamp: Stamp,
     /// The time of the last write into each open bucket.
     written: HashMap<Bucket, u64>,
-    statistics: Option<Statistics>,
+    /// True if upkeep was under way when another one began.
+    was_interrupted: bool,
     /// What hosts keep together, as it was last seen.
     together: Option<Arc<Together>>,
 }
@@ -171,7 +170,13 @@ impl Marking {
     pub(crate) async fn before_upkeep(&self) -> Result<(), Error> {
         let gate = self.gate().await;
         self.refresh(&gate).await?;
-        let drops = self.inner.lock().marks.drops;
+        let drops = {
+            let mut inner = self.inner.lock();
+            let drops = inner.marks.drops;
+            // Nobody has told what came of the upkeep before: its instance, or process, may have ended in the middle.
+            inner.was_interrupted |= drops.is_under_way;
+            drops
+        };
         if drops.is_under_way {
             return Ok(());
         }
@@ -185,29 +190,39 @@ impl Marking {
     }
 
     /// Tells what upkeep has dropped, if it may have.
-    pub(crate) async fn after_upkeep(
-        &self,
-        now: u64,
-        statistics: &Statistics,
-    ) -> Result<(), Error> {
-        let before = self.inner.lock().statistics.replace(*statistics);
-        let has_dropped =
-            statistics.dropped_since(&before.unwrap_or_default()) != Dropped::default();
-        if !has_dropped && !self.inner.lock().marks.drops.is_under_way {
-            return Ok(());
+    pub(crate) async fn after_upkeep(&self, now: u64, upkept: Upkept) -> Result<(), Error> {
+        let is_read = |inner: &Inner| inner.generation == Some(inner.keep.generation());
+        {
+            let inner = self.inner.lock();
+            if is_read(&inner) && !inner.marks.drops.is_under_way {
+                return Ok(());
+            }
         }
         let gate = self.gate().await;
         self.refresh(&gate).await?;
-        let (mut drops, number) = {
+        let (keep, mut drops, number, was_interrupted) = {
             let inner = self.inner.lock();
-            (inner.marks.drops, inner.stamp.next)
+            let was_interrupted = inner.was_interrupted || upkept.has_dropped.is_none();
+            let drops = inner.marks.drops;
+            (
+                Arc::clone(&inner.keep),
+                drops,
+                inner.stamp.next,
+                was_interrupted,
+            )
         };
-        let told = statistics.oldest_write.map(|it| it.min(now));
-        let is_same = !has_dropped && told == drops.oldest;
+        if !drops.is_under_way {
+            return Ok(());
+        }
+        let told = upkept.oldest_write.map(|it| it.min(now));
+        let has_dropped = was_interrupted || upkept.has_dropped == Some(true);
         match told {
-            _ if is_same => {}
+            _ if !has_dropped && told == drops.oldest => {}
             // All of it is gone, or nobody knows what is.
-            None => return self.restart(&gate, now).await,
+            None if self.is_adopted || keep.has_written().await? => {
+                return self.restart(&gate, now).await;
+            }
+            None => {}
             Some(oldest) => {
                 // Of what was written at the same time some may be gone and some not.
                 drops.before = drops.before.max(oldest.saturating_add(TIME_STEP));
@@ -217,7 +232,9 @@ impl Marking {
         }
         drops.is_under_way = false;
         self.commit(&gate, vec![put_drops(drops)], 0).await?;
-        self.inner.lock().marks.drops = drops;
+        let mut inner = self.inner.lock();
+        inner.marks.drops = drops;
+        inner.was_interrupted = false;
         Ok(())
     }
 
@@ -268,7 +285,7 @@ impl Marking {
                         next: stamp.next + 1,
                         latest: stamp.latest,
                     };
-                    inner.statistics = None;
+                    inner.was_interrupted |= inner.marks.drops.is_under_way;
                 }
                 if has_head || self.is_adopted {
                     return Ok(());
@@ -330,6 +347,7 @@ impl Marking {
         self.commit(gate, keys, 0).await?;
         let mut inner = self.inner.lock();
         inner.written.clear();
+        inner.was_interrupted = false;
         inner.marks = HostMarks {
             head: Some(head),
             drops,
@@ -358,7 +376,7 @@ impl Inner {
             marks: HostMarks::default(),
             stamp: Stamp::default(),
             written: HashMap::new(),
-            statistics: None,
+            was_interrupted: false,
             together: None,
         }
     }

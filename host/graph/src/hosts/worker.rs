@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use larder_core::telemetry::Metrics;
 use larder_model::storage::{
-    Batch, Common, Error, ErrorKind, Keep, Statistics, StorageSource, TimeRange,
+    Batch, Common, Error, ErrorKind, Keep, StorageSource, TimeRange, Upkept,
 };
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -126,11 +126,11 @@ impl Hosts {
         &self,
         dead: Option<&str>,
         now: u64,
-        statistics: &Statistics,
+        upkept: Upkept,
     ) -> Result<(), Error> {
         match dead {
-            None => self.own.after_upkeep(now, statistics).await,
-            Some(dead) => self.of_dead(dead)?.after_upkeep(now, statistics).await,
+            None => self.own.after_upkeep(now, upkept).await,
+            Some(dead) => self.of_dead(dead)?.after_upkeep(now, upkept).await,
         }
     }
 

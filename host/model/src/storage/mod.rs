@@ -16,7 +16,7 @@ pub use model::{
     Checked, Dropped, DurationRange, Operation, Part, Piece, Pieces, Remade, Repaired, Search,
     Sighting, Sightings, SpanKind, Statistics, StatusCode, Term, TimeRange, TraceId, Wanted,
 };
-pub use observe::{Observer, Observers, StorageSource};
+pub use observe::{Observer, Observers, StorageSource, Upkept};
 
 /// Storage of one tenant's fragments, for one request or one piece of work. Mirrors the `writer` and `reader` interfaces of
 /// `wit/storage.wit`.

@@ -42,8 +42,8 @@ pub trait Observer: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The counters of the instance, after a step of its upkeep, whether that has changed anything or not.
-    async fn after_upkeep(&self, _dead: Option<&str>, _now: u64, _statistics: &Statistics) {}
+    /// A step of upkeep has ended. Where it may have changed something, [`Observer::before_upkeep`] was told, and `upkept` says what came of it.
+    async fn after_upkeep(&self, _dead: Option<&str>, _now: u64, _upkept: Upkept) {}
 
     /// This host keeps up the data of a dead one from now on: whatever that one has under way is fenced. `keep` is the dead host's place.
     async fn adopted(&self, _dead: &str, _keep: Arc<dyn Keep>) {}
@@ -52,6 +52,15 @@ pub trait Observer: Send + Sync + 'static {
     fn memory(&self) -> u64 {
         0
     }
+}
+
+/// What came of a step of upkeep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upkept {
+    /// Whether the instance has counted something that it dropped in this step; `None` if the step has changed nothing.
+    pub has_dropped: Option<bool>,
+    /// [`Statistics::oldest_write`] after the step.
+    pub oldest_write: Option<u64>,
 }
 
 /// Makes the observers of tenants.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use larder_core::telemetry::Metrics;
 use larder_core::testing::MemoryHosts;
-use larder_model::storage::{Batch, Error, Keep, Observer as _, Statistics, StorageSource};
+use larder_model::storage::{Batch, Error, Keep, Observer as _, StorageSource, Upkept};
 use larder_oracle::Oracle;
 use larder_proto::storage::v2::Dependency;
 use larder_search::kept::Kept;
@@ -39,10 +39,8 @@ pub(super) struct Host {
     claim: u64,
     /// The claim of its process.
     own_claim: u64,
-    /// Counted by its process.
-    evicted: u64,
-    /// The host that keeps up its data, and what that has counted.
-    keeper: Option<(usize, u64)>,
+    /// The host that keeps up its data.
+    keeper: Option<usize>,
     /// A write that was marked and is not stored yet.
     begun: Option<Vec<Batch>>,
 }
@@ -97,7 +95,6 @@ impl World {
             is_dead: false,
             claim: 0,
             own_claim: 0,
-            evicted: 0,
             keeper: None,
             begun: None,
         });
@@ -207,7 +204,7 @@ impl World {
         self.hosts[host].begun = None;
         for other in &mut self.hosts {
             // It knows of no adoption.
-            other.keeper = other.keeper.filter(|(keeper, _)| *keeper != host);
+            other.keeper = other.keeper.filter(|keeper| *keeper != host);
         }
         self.run(self.hosts[host].graph.close());
         self.hosts[host].claim += 1;
@@ -219,7 +216,6 @@ impl World {
             is_dead: false,
             claim,
             own_claim: claim,
-            evicted: 0,
             keeper: None,
             begun: None,
         };
@@ -229,25 +225,23 @@ impl World {
     pub(super) fn adopt(&mut self, host: usize, dead: usize) {
         let is_possible = !self.hosts[host].is_dead && self.hosts[dead].is_dead && host != dead;
         let keeper = self.hosts[dead].keeper;
-        if !is_possible || keeper.is_some_and(|(keeper, _)| !self.hosts[keeper].is_dead) {
+        if !is_possible || keeper.is_some_and(|keeper| !self.hosts[keeper].is_dead) {
             return;
         }
         // First what it may write, and then what it has marked.
         self.hosts[dead].claim += 1;
         let keep: Arc<dyn Keep> = self.places.open(&name(dead));
-        self.hosts[dead].keeper = Some((host, 0));
+        self.hosts[dead].keeper = Some(host);
         let graph = Arc::clone(&self.hosts[host].graph);
         self.run(graph.adopted(&name(dead), keep));
     }
 
     /// Upkeep of a host's data, by itself or by its keeper, drops its oldest fragments. Its process may end before it tells of that.
     pub(super) fn drop_oldest(&mut self, of: usize, count: usize, is_told: bool) {
-        let (by, dead) = match self.hosts[of].keeper {
-            Some((keeper, _)) => (keeper, Some(name(of))),
-            None => (of, None),
+        let Some((by, dead)) = self.keeper(of) else {
+            return;
         };
-        let is_fenced = dead.is_none() && self.hosts[of].claim != self.hosts[of].own_claim;
-        if self.hosts[by].is_dead || is_fenced || self.hosts[of].begun.is_some() {
+        if dead.is_none() && self.hosts[of].claim != self.hosts[of].own_claim {
             return;
         }
         let graph = Arc::clone(&self.hosts[by].graph);
@@ -263,33 +257,38 @@ impl World {
         for (number, _) in own.iter().take(count) {
             self.memory.drop_fragment(*number);
         }
-        let dropped = count as u64;
-        match &mut self.hosts[of].keeper {
-            Some((_, evicted)) => *evicted += dropped,
-            None => self.hosts[of].evicted += dropped,
-        }
         if is_told {
-            self.tell(of);
+            self.upkept(of, Some(count > 0));
         }
     }
 
-    /// Upkeep of a host's data ends.
+    /// Upkeep of a host's data has changed nothing.
     pub(super) fn tell(&self, of: usize) {
-        let (by, dead, evicted) = match self.hosts[of].keeper {
-            Some((keeper, evicted)) => (keeper, Some(name(of)), evicted),
-            None => (of, None, self.hosts[of].evicted),
-        };
-        let is_writing = dead.is_none() && self.hosts[of].begun.is_some();
-        if self.hosts[by].is_dead || is_writing {
+        self.upkept(of, None);
+    }
+
+    fn upkept(&self, of: usize, has_dropped: Option<bool>) {
+        let Some((by, dead)) = self.keeper(of) else {
             return;
-        }
-        let statistics = Statistics {
-            evicted_spans: evicted,
+        };
+        let upkept = Upkept {
+            has_dropped,
             oldest_write: self.own(of).iter().map(|it| it.1).min(),
-            ..Statistics::default()
         };
         let graph = Arc::clone(&self.hosts[by].graph);
-        self.run(graph.after_upkeep(dead.as_deref(), self.now(), &statistics));
+        self.run(graph.after_upkeep(dead.as_deref(), self.now(), upkept));
+    }
+
+    /// Who keeps up a host's data now, and the host's name if it is another.
+    fn keeper(&self, of: usize) -> Option<(usize, Option<String>)> {
+        let host = &self.hosts[of];
+        let (by, dead) = match host.keeper {
+            Some(keeper) => (keeper, Some(name(of))),
+            None => (of, None),
+        };
+        // It does its upkeep between two writes.
+        let is_writing = dead.is_none() && host.begun.is_some();
+        (!self.hosts[by].is_dead && !is_writing).then_some((by, dead))
     }
 
     /// The fragments of a host that are stored, each with its time.
