@@ -40,6 +40,8 @@ struct Adopted {
 
 struct Adoption {
     claim: Claim,
+    /// True once the observer has the dead host's place.
+    is_observed: bool,
     /// When its upkeep is due.
     due: Instant,
 }
@@ -89,9 +91,9 @@ impl Adopter {
             if *id == own || id.starts_with(HOST_PREFIX) {
                 continue;
             }
-            let claim = match adopted.by_id.get(id) {
+            let (claim, was_observed) = match adopted.by_id.get(id) {
                 Some(adoption) if adoption.due > now => continue,
-                Some(adoption) => adoption.claim.clone(),
+                Some(adoption) => (adoption.claim.clone(), adoption.is_observed),
                 None => {
                     let Some(claim) = namespace.adopt(id).await? else {
                         continue;
@@ -101,18 +103,39 @@ impl Adopter {
                         tenant.id = tenant,
                         writer, "what a dead host has written is kept up here"
                     );
-                    claim
+                    (claim, false)
                 }
             };
+            // Before upkeep, which the observer has to be told of.
+            let is_observed = was_observed || self.observe(&namespace, id).await;
             match self.keep_up(&namespace, claim).await {
                 Some(claim) => {
-                    let due = now + UPKEEP_EVERY;
-                    adopted.by_id.insert(id.clone(), Adoption { claim, due });
+                    let adoption = Adoption {
+                        claim,
+                        is_observed,
+                        due: now + UPKEEP_EVERY,
+                    };
+                    adopted.by_id.insert(id.clone(), adoption);
                 }
                 None => drop(adopted.by_id.remove(id)),
             }
         }
         Ok(())
+    }
+
+    /// Gives the observer the place of a dead host, whose writes are fenced. Returns `true` if it has one.
+    async fn observe(&self, namespace: &Arc<dyn Namespace>, dead: &str) -> bool {
+        match self.starter.keep_of_dead(namespace, dead).await {
+            Ok(Some(keep)) => {
+                self.starter.observed().adopted(dead, Arc::new(keep)).await;
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                debug!(tenant.id = self.starter.tenant(), writer = dead, %error, "what is derived of a dead host's data cannot be looked at");
+                false
+            }
+        }
     }
 
     /// Does the upkeep of an adopted id. Gives the claim back if there will be more to do under it.
@@ -158,7 +181,7 @@ impl Adopter {
             .adopted(&component, Arc::clone(namespace), claim);
         let mut instance = started.await?;
         drop(starting);
-        while self.step(&mut instance).await?.is_continue() {
+        while self.step(&mut instance, claim).await?.is_continue() {
             // Between two steps others compute.
             tokio::task::yield_now().await;
         }
@@ -176,13 +199,18 @@ impl Adopter {
     }
 
     /// One step of upkeep.
-    async fn step(&self, instance: &mut Instance) -> Result<ControlFlow<()>, Ended> {
+    async fn step(&self, instance: &mut Instance, claim: &Claim) -> Result<ControlFlow<()>, Ended> {
         let component = self.starter.component();
         let now = component.host().runtime.config().trusted_clock.now();
         let maintained = instance.maintain(now).await?;
         if instance.is_fenced() {
             return Err(Ended::Fenced);
         }
+        instance.statistics().await?;
+        let (observed, dead) = (self.starter.observed(), &*claim.writer);
+        observed
+            .after_upkeep(Some(dead), now, instance.upkept())
+            .await;
         match maintained {
             Ok(true) => Ok(ControlFlow::Continue(())),
             Ok(false) => Ok(ControlFlow::Break(())),

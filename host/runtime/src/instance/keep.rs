@@ -18,6 +18,7 @@
 //! to the data. No older release knows such a store, an observer that is turned off is told all the same, and a repair calls nothing listed
 //! that was not.
 
+mod common;
 mod hosts;
 mod names;
 mod retire;
@@ -25,7 +26,7 @@ mod retire;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use larder_model::storage::{Error, ErrorKind, HostState, Keep, KeepChange};
+use larder_model::storage::{Common, Error, ErrorKind, HostState, Keep, KeepChange};
 use larder_store::{
     self as kv, Change, Claim, Driver, Entry, HOST_PREFIX, Key, MemoryDriver, Namespace, Object,
     Scan,
@@ -33,6 +34,7 @@ use larder_store::{
 use tokio::sync::RwLock;
 
 use super::fence::Fence;
+use common::{CommonPlace, Shown};
 use hosts::{Hosts, IN_USE};
 use names::{Names, StateName, own_writer};
 pub(crate) use retire::retire;
@@ -50,17 +52,20 @@ pub(crate) struct NamespaceKeep {
     namespace: Arc<dyn Namespace>,
     is_durable: bool,
     is_shared: bool,
-    /// The id of the host's own writer.
+    /// The id of the host, and of its own writer.
+    host: String,
     writer: String,
     names: Names,
     /// The name of the plugin whose data is observed.
     plugin: Arc<str>,
     /// Locked for writing while the id is claimed. `None` before the first claim.
-    claimed: RwLock<Option<Claimed>>,
+    claimed: Arc<RwLock<Option<Claimed>>>,
     /// The number of times that what was in use may have been replaced by another state, or changed by another process.
     begun_anew: AtomicU64,
     fence: Fence,
     hosts: Hosts,
+    /// Where the store is shared.
+    common: Option<Arc<CommonPlace>>,
 }
 
 struct Claimed {
@@ -135,15 +140,62 @@ impl NamespaceKeep {
         driver: &dyn Driver,
         plugin: Arc<str>,
     ) -> Self {
-        let (writer, is_shared) = (driver.writer_id(), driver.is_shared());
+        let (host, is_shared) = (driver.writer_id(), driver.is_shared());
+        Self::of((namespace, plugin), &host, (driver.is_durable(), is_shared))
+    }
+
+    /// The place of a dead host, whose id was adopted before. `None` if it has none, or if it is alive, or another host has adopted it.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) async fn adopt(
+        namespace: Arc<dyn Namespace>,
+        driver: &dyn Driver,
+        (plugin, dead): (Arc<str>, &str),
+    ) -> Result<Option<Self>, kv::Error> {
+        let Some(claim) = namespace.adopt(&own_writer(dead)).await? else {
+            return Ok(None);
+        };
+        let keep = Self::of((namespace, plugin), dead, (driver.is_durable(), true));
+        let partitions = keep.namespace.partitions().await?;
+        let fitting = partitions.iter().filter_map(|partition| {
+            let state = keep.names.parse(partition)?;
+            (state.plugin == &*keep.plugin).then_some((state.epoch, partition))
+        });
+        let Some((_, state)) = fitting.max() else {
+            return Ok(None);
+        };
+        let state = state.clone();
+        *keep.claimed.write().await = Some(Claimed {
+            claim,
+            gap: 0,
+            state,
+        });
+        Ok(Some(keep))
+    }
+
+    fn of(
+        (namespace, plugin): (Arc<dyn Namespace>, Arc<str>),
+        host: &str,
+        (is_durable, is_shared): (bool, bool),
+    ) -> Self {
+        let claimed: Arc<RwLock<Option<Claimed>>> = Arc::default();
+        let common = is_shared.then(|| {
+            let names = (host, &*plugin);
+            let claimed = Arc::clone(&claimed);
+            let place = CommonPlace::new(Arc::clone(&namespace), is_durable, names, claimed);
+            Arc::new(place)
+        });
         Self {
             namespace,
-            is_durable: driver.is_durable(),
+            is_durable,
             is_shared,
-            writer: own_writer(&writer),
-            names: Names::new(&writer, is_shared),
+            host: host.to_owned(),
+            writer: own_writer(host),
+            names: Names::new(host, is_shared),
             plugin,
-            claimed: RwLock::default(),
+            claimed,
+            common,
             begun_anew: AtomicU64::new(0),
             fence: Fence::default(),
             hosts: Hosts::default(),
@@ -231,19 +283,28 @@ impl NamespaceKeep {
             // The next key after the one that is not the observer's.
             start = [IN_USE, &[0]].concat();
         }
-        let scan = Scan {
-            start,
-            end: None,
-            descending: false,
-            max_entries: PAGE_ENTRIES,
-            max_bytes: PAGE_BYTES,
-        };
-        let page = self.namespace.scan(state, &scan).await;
-        let page = page.map_err(|error| failed(&error))?;
-        let entries = page.entries.into_iter();
-        let entries = entries.map(|entry| (entry.sort, entry.value));
-        Ok((entries.collect(), page.more))
+        page(&*self.namespace, state, start).await
     }
+}
+
+/// A page of a partition, from a key on.
+async fn page(
+    namespace: &dyn Namespace,
+    partition: &str,
+    start: Vec<u8>,
+) -> Result<Entries, Error> {
+    let scan = Scan {
+        start,
+        end: None,
+        descending: false,
+        max_entries: PAGE_ENTRIES,
+        max_bytes: PAGE_BYTES,
+    };
+    let page = namespace.scan(partition, &scan).await;
+    let page = page.map_err(|error| failed(&error))?;
+    let entries = page.entries.into_iter();
+    let entries = entries.map(|entry| (entry.sort, entry.value));
+    Ok((entries.collect(), page.more))
 }
 
 fn failed(error: &kv::Error) -> Error {
@@ -363,6 +424,17 @@ impl Keep for NamespaceKeep {
 
     async fn scan_host(&self, state: &str, start: &[u8]) -> Result<Entries, Error> {
         self.page(state, start).await
+    }
+
+    async fn has_written(&self) -> Result<bool, Error> {
+        let writers = self.namespace.writers().await;
+        let writers = writers.map_err(|error| failed(&error))?;
+        Ok(writers.contains(&self.host))
+    }
+
+    fn common(&self) -> Option<Arc<dyn Common>> {
+        let common = Arc::clone(self.common.as_ref()?);
+        Some(Arc::new(Shown(common)))
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use larder_model::storage::{Batch, Error, Observer, Statistics};
+use larder_model::storage::{Batch, Error, ErrorKind, Keep, Observer, Statistics, Upkept};
 use tracing::warn;
 
 use super::starter::Starter;
+use crate::sandbox::guest::BeforeUpkeep;
 
 /// Tells the observer what happens. Without one, nothing is done.
 #[derive(Default)]
@@ -14,6 +15,27 @@ pub(crate) struct Observed {
     observer: OnceLock<Arc<dyn Observer>>,
     /// True from the observer's `before_write` to its `after_write`.
     is_writing: AtomicBool,
+}
+
+/// Tells the observer before the upkeep of an instance changes anything.
+pub(crate) struct UpkeepOf {
+    pub(crate) observed: Arc<Observed>,
+    /// The dead host whose data it keeps up, if not this host's.
+    pub(crate) dead: Option<String>,
+}
+
+#[async_trait::async_trait]
+impl BeforeUpkeep for UpkeepOf {
+    async fn before_upkeep(&self) -> Result<(), Error> {
+        match self.observed.observer.get() {
+            Some(observer) => observer.before_upkeep(self.dead.as_deref()).await,
+            None if self.dead.is_none() => Ok(()),
+            None => {
+                let text = "what is derived from the tenant's data is not followed yet";
+                Err(Error::new(ErrorKind::Unavailable, text))
+            }
+        }
+    }
 }
 
 // === impl Observed ===
@@ -58,6 +80,20 @@ impl Observed {
     pub(crate) fn counted(&self, now: u64, statistics: &Statistics) {
         if let Some(observer) = self.observer.get() {
             observer.counted(now, statistics);
+        }
+    }
+
+    /// After a step of upkeep, of this host's data or of a dead host's.
+    pub(crate) async fn after_upkeep(&self, dead: Option<&str>, now: u64, upkept: Upkept) {
+        if let Some(observer) = self.observer.get() {
+            observer.after_upkeep(dead, now, upkept).await;
+        }
+    }
+
+    /// A dead host's data is kept up here from now on.
+    pub(crate) async fn adopted(&self, dead: &str, keep: Arc<dyn Keep>) {
+        if let Some(observer) = self.observer.get() {
+            observer.adopted(dead, keep).await;
         }
     }
 

@@ -107,6 +107,7 @@ impl Plugin {
             instancing,
             Arc::clone(starter.gauge()),
             Arc::clone(&component.host().metrics),
+            Arc::clone(starter.observed()),
         ));
         info!(
             tenant.id = starter.tenant(),

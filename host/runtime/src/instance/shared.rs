@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     /// The instance has to be replaced for its strikes.
     pub(crate) struck_out: Notify,
     pub(crate) suspects: Mutex<Suspects>,
-    pub(crate) observed: Observed,
+    pub(crate) observed: Arc<Observed>,
     pub(crate) moments: Moments,
     ready: watch::Sender<bool>,
     reads: watch::Sender<bool>,
@@ -83,6 +83,7 @@ impl Shared {
         instancing: Instancing,
         gauge: Gauge,
         metrics: Arc<Metrics>,
+        observed: Arc<Observed>,
     ) -> Self {
         Self {
             name: Arc::clone(&labels.plugin),
@@ -92,7 +93,7 @@ impl Shared {
             gauge,
             struck_out: Notify::new(),
             suspects: Mutex::default(),
-            observed: Observed::default(),
+            observed,
             moments: Moments::default(),
             ready: watch::Sender::new(false),
             reads: watch::Sender::new(false),
@@ -285,7 +286,14 @@ mod tests {
             tenant: "default".into(),
             plugin: "x".into(),
         };
-        Shared::new(labels, Instancing::Exclusive, Gauge::default(), metrics)
+        let observed = Arc::default();
+        Shared::new(
+            labels,
+            Instancing::Exclusive,
+            Gauge::default(),
+            metrics,
+            observed,
+        )
     }
 
     fn replicated() -> Shared {

@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use tracing::{Instrument as _, info_span, warn};
 
 use super::keep::{self, NamespaceKeep};
+use super::observed::{Observed, UpkeepOf};
 use crate::component::{Component, Instancing, PluginConfig};
 use crate::sandbox::contract::{Environment, Identity, Role};
 use crate::sandbox::guest::{Cause, Failure, Gauge, Instance, KvAccess};
@@ -29,6 +30,7 @@ pub(crate) struct Starter {
     keep: Mutex<Option<Arc<NamespaceKeep>>>,
     /// The namespace's generation when the writer was last opened.
     generation: AtomicU64,
+    observed: Arc<Observed>,
 }
 
 /// Why there is no new instance.
@@ -57,7 +59,41 @@ impl Starter {
             namespace: Mutex::new(namespace),
             keep: Mutex::new(keep),
             generation: AtomicU64::new(0),
+            observed: Arc::default(),
         })
+    }
+
+    /// The tenant's observer.
+    pub(crate) fn observed(&self) -> &Arc<Observed> {
+        &self.observed
+    }
+
+    /// Access for an instance that writes under this claim. Where others write too, the observer is told before its upkeep changes anything.
+    fn access(
+        &self,
+        namespace: Arc<dyn Namespace>,
+        claim: &Claim,
+        dead: Option<String>,
+    ) -> KvAccess {
+        let mut kv = KvAccess::new(namespace, Some(claim.clone()));
+        if self.is_shared() && self.component().host().observers.is_some() {
+            let observed = Arc::clone(&self.observed);
+            kv.tell_before_upkeep(Arc::new(UpkeepOf { observed, dead }));
+        }
+        kv
+    }
+
+    /// The observer's place of a dead host, whose id was adopted before, if it has one.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) async fn keep_of_dead(
+        &self,
+        namespace: &Arc<dyn Namespace>,
+        dead: &str,
+    ) -> Result<Option<NamespaceKeep>, kv::Error> {
+        let name = Arc::clone(self.component().name());
+        NamespaceKeep::adopt(Arc::clone(namespace), &*self.driver, (name, dead)).await
     }
 
     /// The component of new instances.
@@ -187,7 +223,7 @@ impl Starter {
             keep.claim(claim.epoch).await.map_err(OpenError::Kv)?;
         }
         let role = Role::Writer(Identity::from(&claim));
-        let kv = KvAccess::new(namespace, Some(claim.clone()));
+        let kv = self.access(namespace, &claim, None);
         self.start(component, kv, role).await
     }
 
@@ -198,7 +234,7 @@ impl Starter {
         namespace: Arc<dyn Namespace>,
         claim: &Claim,
     ) -> Result<Instance, OpenError> {
-        let kv = KvAccess::new(namespace, Some(claim.clone()));
+        let kv = self.access(namespace, claim, Some(claim.writer.clone()));
         let role = Role::Writer(Identity::from(claim));
         self.start(component, kv, role).await
     }

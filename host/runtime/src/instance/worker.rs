@@ -314,6 +314,8 @@ impl Worker {
         if let Err(failure) = self.count(instance).await {
             return writer.fail(failure).await;
         }
+        let (now, upkept) = (self.clock().mark(), instance.upkept());
+        self.shared.observed.after_upkeep(None, now, upkept).await;
         self.maintain_at = Instant::now();
         if !more {
             self.maintain_at += self.maintain_every;

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use larder_model::storage::{
-    Batch, Checked, Operation, Part, Pieces, Remade, Repaired, Search, Sightings, Statistics,
-    Wanted,
+    Batch, Checked, Dropped, Operation, Part, Pieces, Remade, Repaired, Search, Sightings,
+    Statistics, Upkept, Wanted,
 };
 use larder_store::{Claim, Key, Namespace};
 use wasmtime::{Store, UpdateDeadline};
@@ -35,6 +35,11 @@ pub(crate) struct Instance {
     timeout: Duration,
     clock: Arc<Clock>,
     _counted: CountedInstance,
+    /// True if the last step of upkeep may have changed something.
+    has_changed: bool,
+    /// The counters as they were read last, and what was dropped since the time before.
+    counted: Statistics,
+    dropped: Dropped,
 }
 
 /// The component and the limits of an instance.
@@ -121,6 +126,9 @@ impl Instance {
                 timeout: config.timeout,
                 clock: Arc::clone(&config.clock),
                 _counted: counted,
+                has_changed: false,
+                counted: Statistics::default(),
+                dropped: Dropped::default(),
             }),
             Err(error) => Err(failure(&error, store.data())),
         }
@@ -155,8 +163,15 @@ impl Instance {
     /// With the sizes of its namespace at this moment.
     pub(crate) async fn maintain(&mut self, now: u64) -> Called<bool> {
         self.upkeep(true);
-        let sizes = self.store.data().kv.sizes();
+        let kv = &self.store.data().kv;
+        kv.is_to_tell.store(true, Ordering::Relaxed);
+        let sizes = kv.sizes();
         let called = call!(self, self.timeout, maintain(now, sizes));
+        self.store
+            .data()
+            .kv
+            .is_to_tell
+            .store(false, Ordering::Relaxed);
         self.upkeep(false);
         called
     }
@@ -171,7 +186,20 @@ impl Instance {
     }
 
     pub(crate) async fn statistics(&mut self) -> Result<Statistics, Failure> {
-        call!(self, self.timeout, statistics())
+        let counted: Result<Statistics, Failure> = call!(self, self.timeout, statistics());
+        let counted = counted?;
+        self.dropped = counted.dropped_since(&self.counted);
+        self.counted = counted;
+        Ok(counted)
+    }
+
+    /// What came of the last step of upkeep, after which its counters were read.
+    pub(crate) fn upkept(&self) -> Upkept {
+        let has_dropped = self.dropped != Dropped::default();
+        Upkept {
+            has_dropped: self.has_changed.then_some(has_dropped),
+            oldest_write: self.counted.oldest_write,
+        }
     }
 
     pub(crate) async fn check(&mut self, resume: Option<&[u8]>) -> Called<Checked> {

@@ -54,6 +54,7 @@ impl KvAccess {
             total += sort.len() + value;
         }
         check_bytes("a commit", total, MAX_COMMIT_BYTES)?;
+        self.tell_of_upkeep().await?;
         let committed = self.namespace.commit(claim, partition, changes).await;
         self.noted(committed)
     }
@@ -109,7 +110,22 @@ impl KvAccess {
     pub(crate) async fn reclaim(&self, partition: &str) -> Result<(), Error> {
         let claim = self.claim()?;
         check_key(partition, &[])?;
+        self.tell_of_upkeep().await?;
         self.noted(self.namespace.reclaim(claim, partition).await)
+    }
+
+    /// Has it noted that upkeep is about to change what is stored.
+    async fn tell_of_upkeep(&self) -> Result<(), Error> {
+        let Some(before_upkeep) = &self.before_upkeep else {
+            return Ok(());
+        };
+        if !self.is_to_tell.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let told = before_upkeep.before_upkeep().await;
+        told.map_err(|error| Error::Unavailable(error.message().to_owned()))?;
+        self.is_to_tell.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Remembers that the claim holds no longer: the guest may make nothing of it.

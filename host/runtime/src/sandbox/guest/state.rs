@@ -36,6 +36,17 @@ pub(crate) struct KvAccess {
     pub(super) is_fenced: AtomicBool,
     /// The refresh that runs, if one does of which something was read ahead.
     pub(super) refreshing: Option<Refreshing>,
+    /// Told before the first commit, or reclaim, of each step of upkeep.
+    pub(super) before_upkeep: Option<Arc<dyn BeforeUpkeep>>,
+    /// True while a step of upkeep has changed nothing yet.
+    pub(super) is_to_tell: AtomicBool,
+}
+
+/// Told before upkeep changes what is stored.
+#[async_trait::async_trait]
+pub(crate) trait BeforeUpkeep: Send + Sync {
+    /// On an error nothing is changed.
+    async fn before_upkeep(&self) -> Result<(), larder_model::storage::Error>;
 }
 
 /// A wall clock that stays at zero. `write` and `maintain` are told the time.
@@ -78,12 +89,19 @@ impl WasiView for GuestState {
 // === impl KvAccess ===
 
 impl KvAccess {
+    /// Tells of upkeep from now on.
+    pub(crate) fn tell_before_upkeep(&mut self, before_upkeep: Arc<dyn BeforeUpkeep>) {
+        self.before_upkeep = Some(before_upkeep);
+    }
+
     pub(crate) fn new(namespace: Arc<dyn Namespace>, claim: Option<Claim>) -> Self {
         Self {
             namespace,
             claim,
             is_fenced: AtomicBool::new(false),
             refreshing: None,
+            before_upkeep: None,
+            is_to_tell: AtomicBool::new(false),
         }
     }
 }
