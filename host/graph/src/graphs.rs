@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use larder_core::fair::Scheduler;
-use larder_core::observers::Forgotten;
 use larder_core::telemetry::Metrics;
 use larder_model::storage::{Keep, Observer, Observers, StorageSource};
 use larder_search::kept::Kept;
@@ -26,7 +25,7 @@ const BACKLOG: u32 = 12;
 /// The shortest wait for the next job.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
-/// The graphs of all tenants that are open. A tenant whose data several hosts write has none.
+/// The graphs of all tenants that are open.
 pub struct Graphs {
     config: Config,
     metrics: Arc<Metrics>,
@@ -103,11 +102,6 @@ impl Observers for Graphs {
         keep: Arc<dyn Keep>,
         storage: Weak<dyn StorageSource>,
     ) -> Arc<dyn Observer> {
-        if keep.is_shared() {
-            // This host is told neither of the writes of others nor of what they drop. So nothing is kept, and every trace is judged.
-            self.by_tenant.lock().remove(tenant);
-            return Forgotten.open(tenant, keep, storage).await;
-        }
         let settings = (self.config.clone(), Arc::clone(&self.metrics));
         let graph = Graph::open(tenant, keep, storage, settings).await;
         let driving = drive(Arc::downgrade(&graph), Arc::clone(&self.worked));

@@ -7,7 +7,7 @@
 //! The records of a day are added up once more (`days`), so that a query over weeks reads one head a day.
 //!
 //! `state` says what is true of each trace at any moment. All of it holds for one host that writes. Where several write to one tenant's data
-//! nothing is kept, and a query judges every trace of its window ([`Graphs`]).
+//! each marks its own writes, and one of them settles what all have marked (`hosts`).
 //!
 //! Architecture invariant: knows neither the plugin nor the wire. What is kept is derived: without it answers are slower and equal.
 

@@ -251,9 +251,15 @@ impl Engine {
         }
     }
 
-    /// When the oldest span was written, over all writers. A bucket is opened by its first write, and dropped as a whole.
+    /// When the oldest span was written, over all writers, and for a writer over its own. A bucket is opened by its first write, and dropped
+    /// as a whole.
     fn oldest_write(&self) -> Option<Timestamp> {
-        let times = self.views.iter().flat_map(|view| {
+        let views = if self.writing.is_some() {
+            self.views.get(..1).unwrap_or(&self.views)
+        } else {
+            &self.views
+        };
+        let times = views.iter().flat_map(|view| {
             let buckets = view.manifest.buckets.iter();
             let sealed = buckets.filter(|it| !it.segments.is_empty());
             let sealed = sealed.map(|it| it.opened);

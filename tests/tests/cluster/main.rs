@@ -15,6 +15,7 @@ mod backups;
 mod checks;
 mod copies;
 mod follow;
+mod graph;
 mod ids;
 mod kills;
 mod purges;

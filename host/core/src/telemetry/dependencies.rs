@@ -15,6 +15,10 @@ pub struct DependencyStatistics {
     pub kept_bytes: u64,
     /// Time spent on judging traces to keep their calls, with reading them and waiting for others, since the start.
     pub settling: Duration,
+    /// Stretches whose calls are kept.
+    pub settled_buckets: u64,
+    /// Tenants of a shared store on whose calls this host works.
+    pub held_tenants: u64,
     /// True once the calls of everything that was stored before are kept.
     pub is_backfilled: bool,
 }

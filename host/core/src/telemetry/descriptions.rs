@@ -125,7 +125,7 @@ metrics! {
     STORAGE_BYTES = "larder_storage_bytes", Gauge, [],
         "Bytes stored now, as the plugin measures them against its own limit";
     OLDEST_WRITE = "larder_storage_oldest_write_timestamp_seconds", Gauge, [],
-        "When the oldest span that is stored was written, in seconds since the Unix epoch, over open tenants; absent where none is stored, or where the plugin of one stores spans and does not tell";
+        "When the oldest span that is stored was written, in seconds since the Unix epoch, over open tenants, in a store that hosts share of those that this host has written; absent where none is stored, or where the plugin of one stores spans and does not tell";
     EVICTED_TRACES = "larder_storage_evicted_traces", Counter, [],
         "Traces dropped to stay within a limit";
     EVICTED_SPANS = "larder_storage_evicted_spans", Counter, [],
@@ -168,6 +168,10 @@ metrics! {
         "Bytes of the calls that are kept for requests for dependencies, over open tenants, before compression";
     DEPENDENCIES_SETTLING = "larder_dependencies_settling_seconds", Counter, [],
         "The time that judging traces in the background took, to keep their calls, with reading them and waiting for others";
+    DEPENDENCIES_SETTLED = "larder_dependencies_settled_buckets", Gauge, [],
+        "Stretches of five minutes, over open tenants, whose calls are kept";
+    DEPENDENCIES_HELD = "larder_dependencies_held_tenants", Gauge, [],
+        "Open tenants of a store that hosts share whose calls this host keeps for all of them; 0 where the store is not shared";
     DEPENDENCIES_BACKFILLED = "larder_dependencies_backfilled", Gauge, [],
         "1 once the calls of all that open tenants had stored without keeping them are kept, else 0";
     CLOCK_JUMP = "larder_clock_jump_seconds", Gauge, [],

@@ -1,12 +1,12 @@
 //! The graphs of all tenants, and the tasks that drive them.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use larder_core::fair::Scheduler;
 use larder_core::telemetry::Metrics;
-use larder_model::storage::{Keep as _, KeepChange, Observer, Observers as _, StorageSource};
+use larder_core::testing::MemoryHosts;
+use larder_model::storage::{Keep, Observer, Observers as _, StorageSource};
 use tokio::task::yield_now;
 
 use super::keeping::Keeping;
@@ -19,10 +19,7 @@ fn graphs(scheduler: Arc<Scheduler>) -> Graphs {
 
 /// Opens the graph of a tenant in which nothing was written. It has work: nothing of it is durable yet.
 async fn open(graphs: &Graphs, source: &Arc<Source>) -> Arc<dyn Observer> {
-    open_in(graphs, source, Arc::default()).await
-}
-
-async fn open_in(graphs: &Graphs, source: &Arc<Source>, keep: Arc<Keeping>) -> Arc<dyn Observer> {
+    let keep: Arc<Keeping> = Arc::default();
     let source: Arc<dyn StorageSource> = Arc::<Source>::clone(source);
     let weak: Weak<dyn StorageSource> = Arc::downgrade(&source);
     graphs.open("tenant", keep, weak).await
@@ -71,21 +68,17 @@ async fn work_waits_for_a_turn_of_its_tenant() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_where_other_hosts_write_too() {
+async fn the_writes_of_a_host_among_others_are_marked_beside_its_data() {
     let graphs = graphs(Arc::default());
     let source = Arc::new(Source(Arc::default()));
-    let keep: Arc<Keeping> = Arc::default();
-    // As when the store was not shared yet.
-    let before = KeepChange::Put(b"head".to_vec(), Vec::new());
-    keep.commit(vec![before]).await.unwrap();
-    keep.is_shared.store(true, Ordering::Relaxed);
-    let tenant = open_in(&graphs, &source, Arc::clone(&keep)).await;
-    assert!(keep.now.lock().state.is_empty());
-    tenant.before_write(1, &[]).await.unwrap();
-    tenant.after_write();
-    for _ in 0..100 {
-        yield_now().await;
-    }
-    assert!(graphs.get("tenant").is_none() && graphs.figures("tenant").is_none());
-    assert!(keep.now.lock().state.is_empty());
+    let hosts = MemoryHosts::default();
+    let keep = hosts.open("h1");
+    let source: Arc<dyn StorageSource> = source;
+    let shared: Arc<dyn Keep> = Arc::clone(&keep) as Arc<dyn Keep>;
+    let tenant = graphs.open("tenant", shared, Arc::downgrade(&source)).await;
+    assert!(graphs.get("tenant").is_some());
+    assert!(!keep.kept().entries().is_empty());
+    more_work(&graphs, Duration::ZERO).await;
+    assert_eq!(hosts.holder().as_deref(), Some("h1"));
+    tenant.close().await;
 }

@@ -34,8 +34,6 @@ pub(super) struct Keeping {
     pub(super) fails: AtomicBool,
     /// No value can be read back.
     pub(super) loses: AtomicBool,
-    /// Other hosts keep something beside it.
-    pub(super) is_shared: AtomicBool,
 }
 
 impl Keeping {
@@ -147,9 +145,5 @@ impl Keep for Keeping {
 
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
-    }
-
-    fn is_shared(&self) -> bool {
-        self.is_shared.load(Ordering::Relaxed)
     }
 }

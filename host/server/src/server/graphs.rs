@@ -1,6 +1,7 @@
 //! The calls that are kept of each tenant's traces (`dependencies.kept`): those who count, those who ask, and the metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_core::clock::TrustedClock;
 use larder_core::fair::Scheduler;
@@ -15,6 +16,8 @@ use crate::config::Config;
 
 /// Traces that have changed wait for so many times `dependencies.settle_after` until they are counted anew, several at once.
 const LATE_WAIT: u32 = 5;
+/// Where several hosts write: the longest time between two looks at what the others have marked.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(super) struct KeptGraphs {
@@ -40,6 +43,7 @@ impl KeptGraphs {
             clock: Arc::new(move || clock.mark()),
             quiet: dependencies.settle_after,
             late_wait: dependencies.settle_after.saturating_mul(LATE_WAIT),
+            look: dependencies.settle_after.min(LONGEST_LOOK),
             ..GraphConfig::default()
         };
         Some(Arc::new(Self {
@@ -72,6 +76,8 @@ impl admin::Graphs for KeptGraphs {
             late_traces: figures.late_traces,
             kept_bytes: figures.bytes,
             settling: figures.worked,
+            settled_buckets: figures.settled_buckets,
+            held_tenants: figures.held_tenants,
             is_backfilled: figures.is_backfilled,
         });
     }

@@ -45,6 +45,8 @@ pub(super) struct DependencyMetrics {
     judged: Counter,
     kept_bytes: IntGauge,
     settling: Counter<f64, AtomicU64>,
+    settled_buckets: IntGauge,
+    held_tenants: IntGauge,
     backfilled: IntGauge,
 }
 
@@ -126,6 +128,8 @@ impl DependencyMetrics {
             judged: register(on, descriptions::DEPENDENCIES_JUDGED, Counter::default()),
             kept_bytes: register(on, descriptions::DEPENDENCIES_KEPT, IntGauge::default()),
             settling: register(on, descriptions::DEPENDENCIES_SETTLING, Counter::default()),
+            settled_buckets: register(on, descriptions::DEPENDENCIES_SETTLED, IntGauge::default()),
+            held_tenants: register(on, descriptions::DEPENDENCIES_HELD, IntGauge::default()),
             backfilled: register(
                 on,
                 descriptions::DEPENDENCIES_BACKFILLED,
@@ -147,6 +151,8 @@ impl DependencyMetrics {
         // Counted elsewhere, so the total replaces ours.
         let settling = now.settling.as_secs_f64().to_bits();
         self.settling.inner().store(settling, Ordering::Relaxed);
+        self.settled_buckets.set(now.settled_buckets);
+        self.held_tenants.set(now.held_tenants);
         self.backfilled.set(now.is_backfilled.into());
     }
 }

@@ -57,6 +57,8 @@ fn with_every_event() -> (Metrics, Arc<TenantSeries>) {
         late_traces: 21,
         kept_bytes: 22,
         settling: Duration::from_millis(23_250),
+        settled_buckets: 25,
+        held_tenants: 26,
         is_backfilled: true,
     });
     metrics.dependencies_judged(24);
@@ -141,6 +143,8 @@ fn every_event_is_exported_under_its_name_and_labels() {
         "larder_dependencies_judged_traces_total 24",
         "larder_dependencies_kept_bytes 22",
         "larder_dependencies_settling_seconds_total 23.25",
+        "larder_dependencies_settled_buckets 25",
+        "larder_dependencies_held_tenants 26",
         "larder_dependencies_backfilled 1",
         "larder_tenants_open 3",
         r#"larder_tenant_quota_refusals_total{setting="limits.spans_per_second"} 1"#,
