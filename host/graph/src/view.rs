@@ -35,6 +35,10 @@ pub(crate) struct Kept {
     shared: Arc<Shared>,
     keep: Arc<dyn Keep>,
     window: TimeRange,
+    /// All buckets, as they were.
+    buckets: Arc<BTreeMap<Bucket, Entry>>,
+    /// True once a trace was judged.
+    has_judged: bool,
     late: Vec<TraceId>,
     unsettled: Vec<TimeRange>,
     /// Records of buckets within the window that count.
@@ -47,7 +51,22 @@ pub(crate) struct Kept {
     suspect: Vec<(Bucket, Stored)>,
     /// Judged traces by the buckets of their spans, and the starts of these.
     judged: HashMap<Bucket, Judged>,
+    dropped: Box<dyn Dropped>,
     summed: Summed,
+}
+
+/// What retention has taken since a view was made.
+#[async_trait::async_trait]
+pub(crate) trait Dropped: Send + Sync {
+    /// The time before which what is gone by now may have been written; 0 if nothing is gone. `None` if nobody knows.
+    async fn before(&self) -> Option<u64>;
+}
+
+/// That of data which no other host writes.
+struct DroppedHere {
+    shared: Arc<Shared>,
+    series: u64,
+    number: u64,
 }
 
 #[derive(Default)]
@@ -71,12 +90,17 @@ impl Kept {
             let damaged = || inner.days.damaged.clone();
             is_usable.then(|| (Arc::clone(&inner.keep), inner.state.clone(), damaged()))?
         };
-        Self::of(shared, (keep, state, damaged), window)
+        let dropped = DroppedHere {
+            shared: Arc::clone(shared),
+            series: state.series,
+            number: state.drops.number,
+        };
+        Self::of((shared, Box::new(dropped)), (keep, state, damaged), window)
     }
 
     /// A view of this state, which can be used. Sums of the days that are given are not read.
     pub(crate) fn of(
-        shared: &Arc<Shared>,
+        (shared, dropped): (&Arc<Shared>, Box<dyn Dropped>),
         (keep, state, damaged): (Arc<dyn Keep>, State, BTreeSet<Day>),
         window: TimeRange,
     ) -> Option<Self> {
@@ -114,6 +138,8 @@ impl Kept {
             shared: Arc::clone(shared),
             keep,
             window,
+            buckets: Arc::clone(&state.buckets),
+            has_judged: false,
             late: state.late.keys().copied().collect(),
             unsettled,
             suspect: suspect.collect(),
@@ -121,8 +147,23 @@ impl Kept {
             days,
             used_times,
             judged: HashMap::new(),
+            dropped,
             summed: Summed::default(),
         })
+    }
+
+    /// False if retention may have taken spans, since the view was made, of which a record that counts has rows. A trace that was judged
+    /// without them would count by its row as well.
+    async fn has_all(&self) -> bool {
+        if !self.has_judged {
+            return true;
+        }
+        let Some(before) = self.dropped.before().await else {
+            return false;
+        };
+        let entries = self.used.keys().filter_map(|it| self.buckets.get(it));
+        let mut records = entries.filter_map(Entry::record);
+        records.all(|record| record.needs_write >= before)
     }
 
     /// Notes that a record cannot be read. One that was replaced since may be gone.
@@ -167,6 +208,23 @@ impl Kept {
 }
 
 #[async_trait::async_trait]
+impl Dropped for DroppedHere {
+    async fn before(&self) -> Option<u64> {
+        let inner = self.shared.inner.lock();
+        let (state, drops) = (&inner.state, inner.state.drops);
+        let is_known = state.series == self.series && !drops.is_unknown;
+        let before = || {
+            if drops.number == self.number {
+                0
+            } else {
+                drops.before
+            }
+        };
+        is_known.then(before)
+    }
+}
+
+#[async_trait::async_trait]
 impl View for Kept {
     fn unsettled(&self) -> &[TimeRange] {
         &self.unsettled
@@ -187,6 +245,7 @@ impl View for Kept {
     }
 
     fn judged(&mut self, trace: TraceId, starts: &[u64]) {
+        self.has_judged = true;
         let mut last = None;
         for start in starts {
             if !(self.used_times.start..=self.used_times.end).contains(start) {
@@ -204,6 +263,13 @@ impl View for Kept {
     }
 
     async fn count(&mut self, add: &mut (dyn for<'a> FnMut(&'a str, &'a str, u64) + Send)) -> bool {
+        if !self.has_all().await {
+            tracing::debug!(
+                tenant = self.shared.tenant,
+                "retention has taken traces meanwhile: dependencies are answered from all spans"
+            );
+            return false;
+        }
         for judged in self.judged.values_mut() {
             judged.starts.sort_unstable();
         }

@@ -55,6 +55,8 @@ pub(crate) async fn find(
     };
     session.budget.spent().adding += since.elapsed();
     if let Some(mut view) = view {
+        // What is kept may be of writes that came after the query began. A trace that is judged is judged with them.
+        session.renew();
         let calls = with_kept(session, window, &mut *view).await;
         *origin = Origin::Kept(view.summed());
         if let Some(calls) = calls? {

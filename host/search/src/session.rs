@@ -193,6 +193,11 @@ impl Session {
         Ok(page)
     }
 
+    /// Has the reads that follow see all that was acknowledged so far.
+    pub(crate) fn renew(&self) {
+        self.storage.renew();
+    }
+
     /// Reports a breach of the contract that only a series of calls shows, and returns the error that ends the query.
     pub(crate) fn breach(&self, rule: &str) -> Error {
         let error = Error::new(

@@ -16,12 +16,14 @@ use super::absorb::absorb;
 use super::followed::{Followed, Seen};
 use super::holding::{self, Holding, Stamped};
 use super::marking::Marking;
+use super::marks::HostMarks;
 use crate::checkpoint::Pieces;
 use crate::config::Config;
 use crate::graph::Step;
 use crate::jobs::{self, Due};
 use crate::shared::Shared;
-use crate::view;
+use crate::state::State;
+use crate::view::{self, Dropped};
 
 /// Pause between two looks at the upkeep of other hosts.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -68,6 +70,12 @@ struct Holder {
     shared: Arc<Shared>,
     holding: Holding,
     job: Option<Pieces<()>>,
+}
+
+/// What retention has taken of any host's data since this was seen.
+struct DroppedByHosts {
+    place: Arc<Place>,
+    seen: Seen,
 }
 
 // === impl Hosts ===
@@ -254,21 +262,7 @@ impl Hosts {
     /// What is kept now for a window. `None` if all traces have to be judged.
     pub(crate) async fn view(&self, window: TimeRange) -> Option<view::Kept> {
         let place = Arc::clone(&self.place.lock());
-        let since = Instant::now();
-        let state = loop {
-            let seen = place.followed.look().await;
-            let seen = seen.inspect_err(|error| {
-                tracing::warn!(tenant = self.tenant, %error, "what hosts have marked of the service graph was not read: dependencies are answered from all spans");
-            });
-            let seen = seen.ok()?;
-            match seen.effective() {
-                (state, None) => break state,
-                _ if seen.is_dropping() && since.elapsed() < self.config.patience => {
-                    sleep(PAUSE).await;
-                }
-                (_, Some(_)) => return None,
-            }
-        };
+        let (seen, state) = place.usable().await?;
         let (keep, damaged) = {
             let inner = place.reading.inner.lock();
             if !inner.damaged.is_empty() {
@@ -276,7 +270,10 @@ impl Hosts {
             }
             (Arc::clone(&inner.keep), inner.days.damaged.clone())
         };
-        view::Kept::of(&place.reading, (keep, state, damaged), window)
+        let reading = Arc::clone(&place.reading);
+        let dropped = DroppedByHosts { place, seen };
+        let shown = (keep, state, damaged);
+        view::Kept::of((&reading, Box::new(dropped)), shown, window)
     }
 
     /// What figures are read from, and the reason why nothing is answered from what is kept; `None` if it is.
@@ -313,6 +310,38 @@ impl Place {
     }
 }
 
+impl Place {
+    /// What is seen now, and the state with the marks of all hosts. `None` if nothing may be answered from it.
+    async fn usable(&self) -> Option<(Seen, State)> {
+        let Shared { tenant, config, .. } = &*self.reading;
+        let since = Instant::now();
+        loop {
+            let seen = self.followed.look().await;
+            let seen = seen.inspect_err(|error| {
+                tracing::warn!(tenant, %error, "what hosts have marked of the service graph was not read: dependencies are answered from all spans");
+            });
+            let seen = seen.ok()?;
+            match seen.effective() {
+                (state, None) => return Some((seen, state)),
+                _ if seen.is_dropping() && since.elapsed() < config.patience => {
+                    sleep(PAUSE).await;
+                }
+                (_, Some(_)) => return None,
+            }
+        }
+    }
+}
+
+// === impl DroppedByHosts ===
+
+#[async_trait::async_trait]
+impl Dropped for DroppedByHosts {
+    async fn before(&self) -> Option<u64> {
+        let (now, _) = self.place.usable().await?;
+        self.seen.dropped_until(&now)
+    }
+}
+
 // === impl Holder ===
 
 impl Holder {
@@ -336,5 +365,27 @@ impl Seen {
     fn is_dropping(&self) -> bool {
         let mut hosts = self.hosts.iter();
         hosts.any(|(_, marks)| marks.drops.is_under_way)
+    }
+
+    /// The time before which what is gone by then, and was there now, may have been written; 0 if nothing is gone. `None` if nobody knows.
+    fn dropped_until(&self, then: &Self) -> Option<u64> {
+        let series = |marks: &HostMarks| marks.head.map(|it| it.series);
+        let known: BTreeMap<&str, _> = self.hosts.iter().map(|(id, it)| (&**id, it)).collect();
+        let mut before = 0;
+        let mut count = 0;
+        for (host, marks) in &then.hosts {
+            // Of a host that is new nothing was there.
+            let Some(known) = known.get(host.as_str()) else {
+                continue;
+            };
+            count += 1;
+            if series(marks) != series(known) {
+                return None;
+            }
+            if marks.drops.number != known.drops.number {
+                before = before.max(marks.drops.before);
+            }
+        }
+        (count == known.len()).then_some(before)
     }
 }

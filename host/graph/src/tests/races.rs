@@ -13,7 +13,13 @@ use super::world::{BUCKET, SECOND, START, World, call, of, op};
 use crate::Step;
 
 /// A view that was made before.
-struct Made(Mutex<Option<Box<dyn View>>>);
+pub(super) struct Made(Mutex<Option<Box<dyn View>>>);
+
+impl Made {
+    pub(super) fn new(view: Option<Box<dyn View>>) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(view)))
+    }
+}
 
 #[async_trait::async_trait]
 impl Kept for Made {
@@ -117,7 +123,7 @@ fn a_query_counts_each_trace_once_whatever_happens_while_it_runs() {
     }
     world.settle();
     assert_eq!(world.expected(0, u64::MAX), expected);
-    let made = Arc::new(Made(Mutex::new(view)));
+    let made = Made::new(view);
     assert_eq!(world.ask(0, u64::MAX, Some(made)), expected);
 }
 
@@ -153,8 +159,23 @@ fn a_query_that_reads_a_replaced_record_too_late_judges_all_and_opens_no_bucket_
     world.settle();
     world.keep.expire();
     let (expected, groups) = (world.expected(0, u64::MAX), world.keep.names());
-    let made = Arc::new(Made(Mutex::new(view)));
+    let made = Made::new(view);
     assert_eq!(world.ask(0, u64::MAX, Some(made)), expected);
     world.work();
     assert_eq!(world.keep.names(), groups);
+}
+
+#[test]
+fn a_trace_that_retention_takes_a_part_of_while_a_query_runs_counts_once() {
+    let mut world = World::new();
+    world.write(call(1, START));
+    world.settle();
+    // Another call of the same trace, in a bucket that is open.
+    world.write(call(1, world.now()));
+    let view = world.run(world.graph.view(TimeRange::ALL));
+    assert!(view.is_some());
+    world.drop_oldest(1);
+    let made = Made::new(view);
+    let expected = world.expected(0, u64::MAX);
+    assert_eq!(world.ask(0, u64::MAX, Some(made)), expected);
 }

@@ -61,6 +61,9 @@ pub trait Storage: Send + Sync + 'static {
     /// it, reads take longer and answer the same.
     async fn look_ahead(&self) {}
 
+    /// Has the reads that follow see all that was acknowledged before this call, and not only what was when the query began.
+    fn renew(&self) {}
+
     /// True if other hosts can purge the tenant. An answer must not leave then before [`Storage::still_current`] has said so.
     fn is_shared(&self) -> bool {
         false

@@ -89,8 +89,7 @@ impl Drop for Pinned {
 impl Storage for Pinned {
     async fn write(&self, batch: Batch) -> Result<(), storage::Error> {
         let written = self.plugin.write(batch).await;
-        let moments = &self.plugin.shared.moments;
-        self.request.renew(moments, Instant::now());
+        self.renew();
         written
     }
 
@@ -144,6 +143,11 @@ impl Storage for Pinned {
         }
     }
 
+    fn renew(&self) {
+        let moments = &self.plugin.shared.moments;
+        self.request.renew(moments, Instant::now());
+    }
+
     fn is_shared(&self) -> bool {
         self.plugin.starter.is_shared()
     }
@@ -157,8 +161,7 @@ impl Storage for Pinned {
             return Ok(true);
         };
         *self.namespace.lock() = now;
-        let moments = &self.plugin.shared.moments;
-        self.request.renew(moments, Instant::now());
+        self.renew();
         Ok(false)
     }
 

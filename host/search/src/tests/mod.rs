@@ -14,6 +14,7 @@ mod budgets;
 mod contract;
 mod discovery;
 mod explained;
+mod kept;
 mod listed;
 mod settled;
 mod stored_ids;

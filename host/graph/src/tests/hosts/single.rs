@@ -1,10 +1,14 @@
 //! Single cases.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use larder_model::storage::TimeRange;
+use larder_search::kept::Kept as _;
 use larder_search::testing::Memory;
 
 use super::world::World;
+use crate::tests::races::Made;
 use crate::tests::world::{BUCKET, START, call, of, op};
 
 fn world(hosts: usize) -> World {
@@ -147,4 +151,27 @@ fn nothing_is_believed_while_a_host_drops_and_records_it_touched_are_made_anew()
     world.settle();
     world.check_all();
     assert_eq!(world.reads(1), 0);
+}
+
+#[test]
+fn a_trace_that_retention_takes_a_part_of_while_a_query_runs_counts_once() {
+    for (writer, asked, is_heard) in [(0, 0, false), (0, 1, false), (0, 1, true)] {
+        let mut world = world(2);
+        world.write(writer, call(1, START));
+        world.settle();
+        // Another call of the same trace, in a bucket that is open.
+        world.write(writer, call(1, world.now()));
+        let graph = Arc::clone(&world.hosts[asked].graph);
+        let view = world.run(graph.view(TimeRange::ALL));
+        assert!(view.is_some());
+        world.drop_oldest(writer, 1, true);
+        if is_heard {
+            // The one that holds the records has made them anew.
+            world.work();
+        }
+        assert_eq!(
+            world.ask(0, u64::MAX, Made::new(view)),
+            world.expected(0, u64::MAX)
+        );
+    }
 }

@@ -338,18 +338,27 @@ impl World {
 
     pub(super) fn dependencies(&self, host: usize, start: u64, end: u64) -> Vec<Dependency> {
         let graph: Arc<Graph> = Arc::clone(&self.hosts[host].graph);
-        let kept: Arc<dyn Kept> = graph;
+        self.ask(start, end, graph)
+    }
+
+    /// The dependencies of a window, with what is kept.
+    pub(super) fn ask(&self, start: u64, end: u64, kept: Arc<dyn Kept>) -> Vec<Dependency> {
         let searcher = searcher(&self.memory, limits());
         let found = searcher.dependencies(request(start, end), Some(kept));
         self.run(found).unwrap()
     }
 
+    /// The dependencies of a window by brute force.
+    pub(super) fn expected(&self, start: u64, end: u64) -> Vec<Dependency> {
+        let stored: Vec<TracesData> = self.memory.stored();
+        let spans = stored.iter().flat_map(|it| &it.resource_spans);
+        Oracle::new(spans).dependencies(start, end)
+    }
+
     /// Checks a window, on all hosts that run.
     #[track_caller]
     pub(super) fn check(&self, start: u64, end: u64) {
-        let stored: Vec<TracesData> = self.memory.stored();
-        let spans = stored.iter().flat_map(|it| &it.resource_spans);
-        let expected = Oracle::new(spans).dependencies(start, end);
+        let expected = self.expected(start, end);
         for host in 0..self.hosts.len() {
             let found = self.dependencies(host, start, end);
             assert_eq!(found, expected, "host {host}: {start}..={end}");
