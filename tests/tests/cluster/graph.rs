@@ -101,6 +101,16 @@ async fn dependencies_are_kept_of_what_all_hosts_write() {
     let held = [&a, &b].map(|host| count(host, "larder_dependencies_held_tenants"));
     assert_eq!(held[0] + held[1], 1, "one of them works on it: {held:?}");
 
+    // Another host joins, and nothing is counted anew for it.
+    let c = host("c");
+    let on_c = c.client().await;
+    assert_eq!(kept_calls(&c, &on_c).await, expected);
+    for host in [&a, &b, &c] {
+        let anew = "the service graph is made anew";
+        assert!(!host.lines().iter().any(|line| line.contains(anew)));
+        assert_eq!(count(host, "larder_dependencies_settled_buckets"), 4);
+    }
+
     // Late spans of traces that the other has written.
     let late = |number: u8| service("c").span(span([number; 16], 3).parent(2).at(START + 9));
     on_b.export([late(1)]).await.unwrap();
@@ -118,6 +128,7 @@ async fn dependencies_are_kept_of_what_all_hosts_write() {
     settled(&[&a, &b], 4).await;
     assert_eq!(kept_calls(&a, &on_a).await, expected);
     assert_eq!(kept_calls(&b, &on_b).await, expected);
+    c.kill();
 
     // The one that works on it is gone.
     let (gone, left, client) = if held[0] == 1 {

@@ -105,8 +105,8 @@ impl Keep for Place {
         Ok(self.own(page))
     }
 
-    async fn has_written(&self) -> Result<bool, Error> {
-        self.keep.has_written().await
+    fn had_written(&self) -> bool {
+        self.keep.had_written()
     }
 
     fn common(&self) -> Option<Arc<dyn Common>> {

@@ -46,6 +46,7 @@ pub struct HostKeep {
     host: String,
     epoch: u64,
     keep: Arc<MemoryKeep>,
+    had_written: bool,
 }
 
 // === impl MemoryHosts ===
@@ -66,6 +67,7 @@ impl MemoryHosts {
             host: host.to_owned(),
             epoch: found.epoch,
             keep: Arc::clone(keep),
+            had_written: found.has_written,
         })
     }
 
@@ -227,9 +229,8 @@ impl Keep for HostKeep {
         }
     }
 
-    async fn has_written(&self) -> Result<bool, Error> {
-        let inner = self.hosts.0.lock();
-        Ok(inner.hosts.get(&self.host).is_none_or(|it| it.has_written))
+    fn had_written(&self) -> bool {
+        self.had_written
     }
 
     fn common(&self) -> Option<Arc<dyn Common>> {

@@ -200,15 +200,16 @@ impl Marking {
         }
         let gate = self.gate().await;
         self.refresh(&gate).await?;
-        let (keep, mut drops, number, was_interrupted) = {
+        let (mut drops, number, was_interrupted, has_written) = {
             let inner = self.inner.lock();
+            let has_marked = inner.stamp.latest > 0;
             let was_interrupted = inner.was_interrupted || upkept.has_dropped.is_none();
             let drops = inner.marks.drops;
             (
-                Arc::clone(&inner.keep),
                 drops,
                 inner.stamp.next,
                 was_interrupted,
+                self.is_adopted || has_marked || inner.keep.had_written(),
             )
         };
         if !drops.is_under_way {
@@ -219,7 +220,7 @@ impl Marking {
         match told {
             _ if !has_dropped && told == drops.oldest => {}
             // All of it is gone, or nobody knows what is.
-            None if self.is_adopted || keep.has_written().await? => {
+            None if has_written => {
                 return self.restart(&gate, now).await;
             }
             None => {}
@@ -290,7 +291,7 @@ impl Marking {
                 if has_head || self.is_adopted {
                     return Ok(());
                 }
-                let is_whole = !keep.has_written().await?;
+                let is_whole = !keep.had_written();
                 self.begin_series(gate, is_whole).await
             }
             Err(error) if error.kind() == ErrorKind::DataLoss => {

@@ -71,12 +71,9 @@ pub trait Keep: Send + Sync + 'static {
         Ok((Vec::new(), false))
     }
 
-    /// True if this host may have written to the data.
-    ///
-    /// # Errors
-    /// As of [`Keep::hosts`].
-    async fn has_written(&self) -> Result<bool, Error> {
-        Ok(true)
+    /// True if this host may have written to the data before it first opened this place.
+    fn had_written(&self) -> bool {
+        true
     }
 
     /// The place that all hosts have together; `None` where the data is not shared.

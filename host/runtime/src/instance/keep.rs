@@ -24,7 +24,7 @@ mod names;
 mod retire;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use larder_model::storage::{Common, Error, ErrorKind, HostState, Keep, KeepChange};
 use larder_store::{
@@ -60,6 +60,8 @@ pub(crate) struct NamespaceKeep {
     plugin: Arc<str>,
     /// Locked for writing while the id is claimed. `None` before the first claim.
     claimed: Arc<RwLock<Option<Claimed>>>,
+    /// False if the host had written nothing when its id was first claimed.
+    had_written: AtomicBool,
     /// The number of times that what was in use may have been replaced by another state, or changed by another process.
     begun_anew: AtomicU64,
     fence: Fence,
@@ -196,6 +198,7 @@ impl NamespaceKeep {
             plugin,
             claimed,
             common,
+            had_written: AtomicBool::new(true),
             begun_anew: AtomicU64::new(0),
             fence: Fence::default(),
             hosts: Hosts::default(),
@@ -226,8 +229,9 @@ impl NamespaceKeep {
         let state = if let Some(before) = before {
             before.state.clone()
         } else {
-            let state = self.find_state(&claim, gap).await?;
-            if claimed.is_some() {
+            let is_first = claimed.is_none();
+            let state = self.find_state(&claim, gap, is_first).await?;
+            if !is_first {
                 self.begun_anew.fetch_add(1, Ordering::SeqCst);
             }
             state
@@ -237,8 +241,19 @@ impl NamespaceKeep {
     }
 
     /// The partition of the state that fits, or of a new one. Reclaims what no longer fits.
-    async fn find_state(&self, claim: &Claim, gap: u64) -> Result<String, kv::Error> {
-        let partitions = self.namespace.partitions().await?;
+    async fn find_state(
+        &self,
+        claim: &Claim,
+        gap: u64,
+        is_first: bool,
+    ) -> Result<String, kv::Error> {
+        let (partitions, writers) =
+            tokio::try_join!(self.namespace.partitions(), self.namespace.writers())?;
+        if is_first {
+            // No instance has been opened under the claim yet, and so none has written under it.
+            let has_written = writers.contains(&self.host);
+            self.had_written.store(has_written, Ordering::SeqCst);
+        }
         let fitting = partitions.iter().filter_map(|partition| {
             let state = self.names.parse(partition)?;
             let fits = (self.is_shared || state.gap == gap) && state.plugin == &*self.plugin;
@@ -426,10 +441,8 @@ impl Keep for NamespaceKeep {
         self.page(state, start).await
     }
 
-    async fn has_written(&self) -> Result<bool, Error> {
-        let writers = self.namespace.writers().await;
-        let writers = writers.map_err(|error| failed(&error))?;
-        Ok(writers.contains(&self.host))
+    fn had_written(&self) -> bool {
+        self.had_written.load(Ordering::SeqCst)
     }
 
     fn common(&self) -> Option<Arc<dyn Common>> {

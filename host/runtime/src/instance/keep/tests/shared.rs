@@ -227,3 +227,16 @@ async fn nothing_is_told_of_a_namespace_that_was_purged() {
     fresh.claim(1).await.unwrap();
     assert!(fresh.is_whole().await && fresh.hosts(&[]).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_host_knows_whether_it_had_written_before_its_place_was_opened() {
+    let (h1, h2) = two().await;
+    h2.write().await;
+    let first = h1.open("p").await;
+    assert!(!first.had_written());
+    h1.write().await;
+    // Its id is claimed again by the same process, as for an instance that takes the place of another.
+    first.claim(h1.open_unobserved().await).await.unwrap();
+    assert!(!first.had_written());
+    assert!(h1.open("p").await.had_written());
+}
