@@ -1,11 +1,14 @@
 //! Instances that read beside the writer, for plugins with `replicated` instancing: made when all others are busy, up to a number.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use larder_model::storage::{Error, ErrorKind};
+use larder_model::storage::{
+    DurationRange, Error, ErrorKind, Part, Search, TimeRange, TraceId, Wanted,
+};
 use larder_store::{Key, Namespace};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,12 +16,17 @@ use tokio::time::sleep_until;
 
 use super::backoff::Backoff;
 use super::freshness::Moment;
-use super::question::Question;
+use super::question::{Find, Question, Read};
 use super::reader::{LookedAhead, Reader};
 use super::shared::Shared;
 use super::starter::Starter;
 use crate::component::Component;
 use crate::sandbox::guest::{Ahead, Cause, Failure};
+
+/// Sightings that are asked for before anybody searches: Jaeger shows so many traces.
+const NEWEST: u32 = 20;
+/// Bytes of their traces.
+const NEWEST_BYTES: u32 = 1 << 20;
 
 /// The readers of one tenant from one component.
 pub(crate) struct Pool {
@@ -147,10 +155,10 @@ impl Pool {
         Some(LookedAhead { begun, found })
     }
 
-    /// Starts an instance, has it know what is stored, and keeps it, so that the first query need not wait for that. If something is wrong,
-    /// that query says what.
+    /// Starts an instance, has it know what is stored and read what is newest, and keeps it, so that the first query need not wait for that.
+    /// If something is wrong, that query says what.
     pub(crate) async fn open_one(self: Arc<Self>) {
-        let Ok(_permit) = self.wait().await else {
+        let Ok(permit) = self.wait().await else {
             return;
         };
         let Ok((mut reader, generation)) = self.reader().await else {
@@ -163,8 +171,41 @@ impl Pool {
             Err(failure) => {
                 drop(reader);
                 self.fail(failure);
+                return;
             }
         }
+        drop(permit);
+        drop(self.read_newest(since).await);
+    }
+
+    /// Reads what a first search is likely to ask for: the newest traces, and with them where all others are found. A driver on other
+    /// machines has that at hand afterwards.
+    async fn read_newest(self: &Arc<Self>, since: Moment) -> Result<(), Error> {
+        let find = Find {
+            search: Search {
+                starts: TimeRange::ALL,
+                durations: DurationRange::ALL,
+                clauses: Vec::new(),
+            },
+            resume: None,
+            limit: NEWEST,
+        };
+        let newest = self.ask(find, since, None).await?;
+        let ids: BTreeSet<TraceId> = newest.found.iter().map(|it| it.trace_id).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let wanted = Wanted::Traces(ids.into_iter().collect());
+        for part in [Part::Digest, Part::Otlp] {
+            let read = Read {
+                wanted: wanted.clone(),
+                part,
+                resume: None,
+                max_bytes: NEWEST_BYTES,
+            };
+            self.ask(read, since, None).await?;
+        }
+        Ok(())
     }
 
     async fn reader(self: &Arc<Self>) -> Result<(Reader, u64), Error> {

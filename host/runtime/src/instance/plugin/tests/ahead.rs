@@ -1,6 +1,7 @@
 //! What a request has read ahead is what the refresh for it is told.
 
 use larder_store::SharedMemory;
+use tokio::time::timeout;
 
 use super::shared::{answered, guest, open_observed, write};
 use super::*;
@@ -52,4 +53,24 @@ async fn what_was_read_ahead_of_a_purge_is_not_told() {
     request.look_ahead().await;
     a.purge().await.unwrap();
     assert!(answered(&request).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_host_that_opens_has_searched_before_anybody_asks() {
+    let store = SharedMemory::new();
+    let (host_a, host_b) = (store.host("a"), store.host("b"));
+    let a = open_observed(&host_a, guest(), None).await;
+    write(&a).await.unwrap();
+    let searched = guest()
+        .and("(global $found (mut i32) (i32.const 4096))")
+        .with("find", "(global.set $found (call $find)) (i32.const 4096)")
+        .with("services", "(global.get $found)");
+    let b = open_observed(&host_b, searched, None).await;
+    let is_searched = async {
+        while services(&b).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(60), is_searched).await.unwrap();
+    assert_eq!(services(&b).await, ["guest"]);
 }
