@@ -188,7 +188,12 @@ impl Kept for Graph {
 impl Observer for Graph {
     async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error> {
         match &self.hosts {
-            Some(hosts) => hosts.before_write(now, batches).await,
+            Some(hosts) => {
+                if hosts.wakes() {
+                    self.shared.changed.notify_one();
+                }
+                hosts.before_write(now, batches).await
+            }
             None => self.shared.before_write(now, batches).await,
         }
     }

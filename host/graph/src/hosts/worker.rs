@@ -22,9 +22,11 @@ use crate::config::Config;
 use crate::graph::Step;
 use crate::jobs::{self, Due};
 use crate::shared::Shared;
-use crate::state::State;
+use crate::state::{Entry, State};
 use crate::view::{self, Dropped};
 
+/// A host that has seen nothing to do looks again after so many times [`Config::look`]: a tenant that nobody writes to costs the store little.
+const QUIET_LOOKS: u32 = 6;
 /// Pause between two looks at the upkeep of other hosts.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -53,6 +55,8 @@ struct Place {
 struct Status {
     unusable: Option<&'static str>,
     is_holder: bool,
+    /// True if there was nothing to do for any host.
+    is_quiet: bool,
 }
 
 /// Work in the background.
@@ -107,6 +111,11 @@ impl Hosts {
 
     pub(crate) async fn before_write(&self, now: u64, batches: &[&Batch]) -> Result<(), Error> {
         self.own.before_write(now, batches).await
+    }
+
+    /// True if this host has looked seldom since it last said so, and has something to do now.
+    pub(crate) fn wakes(&self) -> bool {
+        std::mem::take(&mut self.status.lock().is_quiet)
     }
 
     pub(crate) fn after_write(&self) {
@@ -174,11 +183,11 @@ impl Hosts {
             if let Err(error) = self.look(&place, work).await {
                 tracing::debug!(tenant = self.tenant, %error, "what hosts have marked of the service graph was not read");
                 self.status.lock().unusable = Some("what hosts have marked cannot be read");
-                return Step::Idle(Some(self.config.look));
+                return self.idle();
             }
         }
         let Some(holder) = &mut work.holder else {
-            return Step::Idle(Some(self.config.look));
+            return self.idle();
         };
         let waiting = match holder.shared.due() {
             Due::Now(job, waiting) => {
@@ -191,7 +200,7 @@ impl Hosts {
             Due::At(_) | Due::Nothing => 0,
         };
         let Some(job) = &mut holder.job else {
-            return Step::Idle(Some(self.config.look));
+            return self.idle();
         };
         let since = Instant::now();
         let is_done = job.next().await.is_some();
@@ -201,6 +210,15 @@ impl Hosts {
         let took = since.elapsed();
         place.reading.inner.lock().worked += took;
         Step::Worked { took, waiting }
+    }
+
+    fn idle(&self) -> Step {
+        let looks = if self.status.lock().is_quiet {
+            QUIET_LOOKS
+        } else {
+            1
+        };
+        Step::Idle(Some(self.config.look * looks))
     }
 
     /// Looks at what all hosts have marked: removes marks of this host, and as the holder takes in those of all.
@@ -255,7 +273,16 @@ impl Hosts {
     /// Keeps what was seen for figures.
     fn note(&self, place: &Place, seen: &Seen) {
         let (state, unusable) = seen.effective();
-        self.status.lock().unusable = unusable;
+        let mut entries = state.buckets.values();
+        let is_settled = |it: &Entry| !it.is_open() && it.suspect(&state.drops).is_none();
+        {
+            let mut status = self.status.lock();
+            status.unusable = unusable;
+            status.is_quiet = unusable.is_none()
+                && state.last_unknown().is_none()
+                && state.late.is_empty()
+                && entries.all(is_settled);
+        }
         place.reading.inner.lock().state = state;
     }
 

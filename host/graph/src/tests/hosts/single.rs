@@ -8,6 +8,7 @@ use larder_search::kept::Kept as _;
 use larder_search::testing::Memory;
 
 use super::world::World;
+use crate::Step;
 use crate::tests::races::Made;
 use crate::tests::world::{BUCKET, START, call, of, op};
 
@@ -173,5 +174,31 @@ fn a_trace_that_retention_takes_a_part_of_while_a_query_runs_counts_once() {
             world.ask(0, u64::MAX, Made::new(view)),
             world.expected(0, u64::MAX)
         );
+    }
+}
+
+#[test]
+fn a_host_looks_seldom_at_a_tenant_that_nobody_writes_to() {
+    let mut world = World::empty(Memory::default());
+    let look = Duration::from_secs(5);
+    world.config.look = look;
+    world.join();
+    world.join();
+    world.write(0, call(1, START));
+    world.work();
+    for host in 0..2 {
+        assert_eq!(world.step(host), Step::Idle(Some(look)));
+    }
+    world.settle();
+    for host in 0..2 {
+        assert_eq!(world.step(host), Step::Idle(Some(6 * look)));
+    }
+    world.write(0, call(2, world.now()));
+    // It need not wait until it would have looked.
+    let changes = world.hosts[0].graph.changes();
+    world.run(changes.next());
+    world.work();
+    for host in 0..2 {
+        assert_eq!(world.step(host), Step::Idle(Some(look)));
     }
 }
