@@ -10,7 +10,7 @@ use crate::ready;
 /// Each copy that is cut off gets so many bytes further than the one before.
 const SOME: usize = 400_000;
 
-fn file(home: &Home, name: &str, text: &str) -> PathBuf {
+pub(crate) fn file(home: &Home, name: &str, text: &str) -> PathBuf {
     let path = home.path().join(name);
     fs::write(&path, text).unwrap();
     path
@@ -22,7 +22,7 @@ fn copying(from: &Path, to: &Path) -> Options {
     options.arguments(["kv", "copy", "--from", &from, "--to", &to])
 }
 
-fn copy(from: &Path, to: &Path) -> Exit {
+pub(crate) fn copy(from: &Path, to: &Path) -> Exit {
     tokio::task::block_in_place(|| copying(from, to).run())
 }
 

@@ -1,7 +1,9 @@
 //! The service graph of two hosts: each answers by what both have written, from what one of them keeps.
 
 use larder_tests::otlp::{service, span};
-use larder_tests::{Client, Cluster, Larder, eventually, timestamp};
+use larder_tests::{Client, Cluster, Home, Larder, Options, Plugin, eventually, timestamp};
+
+use crate::copies::{copy, file};
 
 /// Half an hour that is over.
 const START: u64 = 1_790_000_100_000_000_000;
@@ -147,4 +149,36 @@ async fn dependencies_are_kept_of_what_all_hosts_write() {
     .await;
     settled(&[&left], 4).await;
     assert_eq!(kept_calls(&left, &client).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_dependencies_of_what_was_copied_here_are_kept() {
+    let home = Home::new();
+    let serving = Options::new(Plugin::Kv).start_in(&home);
+    let client = serving.client().await;
+    for number in 1..4 {
+        call(&client, number, START + u64::from(number)).await;
+    }
+    let from = serving.data_dir();
+    serving.signal("TERM");
+    let (status, lines) = serving.wait();
+    assert!(status.success(), "{lines:?}");
+    let cluster = Cluster::new();
+    let to = file(&home, "target.yaml", &cluster.config());
+    let copied = copy(&from, &to);
+    assert!(copied.status.success(), "{copied:?}");
+
+    // It adopts as it starts what no host has that is alive.
+    let new = cluster
+        .host("new")
+        .environment("LARDER_DEPENDENCIES_SETTLE_AFTER", "200ms")
+        .start();
+    let client = new.client().await;
+    call(&client, 9, START + 50).await;
+    let expected = links(&[("a", "b", 4)]);
+    assert_eq!(calls(&client).await, expected);
+    settled(&[&new], 1).await;
+    assert_eq!(kept_calls(&new, &client).await, expected);
+    let failed = "the upkeep of what a dead host has written failed";
+    assert!(!new.lines().iter().any(|line| line.contains(failed)));
 }

@@ -288,10 +288,11 @@ impl Marking {
                     };
                     inner.was_interrupted |= inner.marks.drops.is_under_way;
                 }
-                if has_head || self.is_adopted {
+                if has_head {
                     return Ok(());
                 }
-                let is_whole = !keep.had_written();
+                // What a dead host has written unmarked is counted anew, and it writes no more.
+                let is_whole = !self.is_adopted && !keep.had_written();
                 self.begin_series(gate, is_whole).await
             }
             Err(error) if error.kind() == ErrorKind::DataLoss => {

@@ -109,10 +109,11 @@ impl Adopter {
             // Before upkeep, which the observer has to be told of.
             let is_observed = was_observed || self.observe(&namespace, id).await;
             match self.keep_up(&namespace, claim).await {
-                Some(claim) => {
+                Some((claim, has_failed)) => {
                     let adoption = Adoption {
                         claim,
-                        is_observed,
+                        // After a failure the place is looked for anew: another process may have it.
+                        is_observed: is_observed && !has_failed,
                         due: now + UPKEEP_EVERY,
                     };
                     adopted.by_id.insert(id.clone(), adoption);
@@ -123,12 +124,12 @@ impl Adopter {
         Ok(())
     }
 
-    /// Gives the observer the place of a dead host, whose writes are fenced. Returns `true` if it has one.
+    /// Gives the observer the place of a dead host, whose writes are fenced. Returns `true` once it has it.
     async fn observe(&self, namespace: &Arc<dyn Namespace>, dead: &str) -> bool {
         match self.starter.keep_of_dead(namespace, dead).await {
             Ok(Some(keep)) => {
-                self.starter.observed().adopted(dead, Arc::new(keep)).await;
-                true
+                let observed = self.starter.observed();
+                observed.adopted(dead, Arc::new(keep)).await
             }
             Ok(None) => false,
             Err(error) => {
@@ -138,30 +139,30 @@ impl Adopter {
         }
     }
 
-    /// Does the upkeep of an adopted id. Gives the claim back if there will be more to do under it.
-    async fn keep_up(&self, namespace: &Arc<dyn Namespace>, claim: Claim) -> Option<Claim> {
+    /// Does the upkeep of an adopted id. Gives the claim back if there will be more to do under it, and `true` if it has failed.
+    async fn keep_up(&self, namespace: &Arc<dyn Namespace>, claim: Claim) -> Option<(Claim, bool)> {
         let (tenant, writer) = (self.starter.tenant(), &*claim.writer);
         match self.try_keep_up(namespace, &claim).await {
-            Ok(false) => {}
+            Ok(false) => Some((claim, false)),
             Ok(true) => {
                 info!(
                     tenant.id = tenant,
                     writer, "nothing is left of what a dead host has written"
                 );
-                return None;
+                None
             }
             Err(Ended::Fenced) => {
                 debug!(tenant.id = tenant, writer, "an adopted id is another's");
-                return None;
+                None
             }
             Err(Ended::Failed(error)) => {
                 warn!(
                     tenant.id = tenant,
                     writer, error, "the upkeep of what a dead host has written failed"
                 );
+                Some((claim, true))
             }
         }
-        Some(claim)
     }
 
     /// Returns `true` if nothing refers to the id any more, and it is gone.

@@ -39,6 +39,8 @@ use hosts::{Hosts, IN_USE};
 use names::{Names, StateName, own_writer};
 pub(crate) use retire::retire;
 
+/// The gap of a state that does not tell of all that its host has written.
+const NOT_WHOLE: u64 = 1;
 /// Bytes of one page of the state.
 const PAGE_BYTES: u32 = 1 << 20;
 /// Entries of one page of the state.
@@ -146,17 +148,20 @@ impl NamespaceKeep {
         Self::of((namespace, plugin), &host, (driver.is_durable(), is_shared))
     }
 
-    /// The place of a dead host, whose id was adopted before. `None` if it has none, or if it is alive, or another host has adopted it.
+    /// The place of a dead host, whose id was adopted before: a new one if nobody has observed what it wrote, as with what was copied here.
     ///
     /// # Errors
-    /// The driver's.
+    /// The driver's; [`kv::Error::Held`] if the host is alive after all.
     pub(crate) async fn adopt(
         namespace: Arc<dyn Namespace>,
         driver: &dyn Driver,
         (plugin, dead): (Arc<str>, &str),
-    ) -> Result<Option<Self>, kv::Error> {
-        let Some(claim) = namespace.adopt(&own_writer(dead)).await? else {
-            return Ok(None);
+    ) -> Result<Self, kv::Error> {
+        let id = own_writer(dead);
+        let claim = match namespace.adopt(&id).await? {
+            Some(claim) => claim,
+            // Nobody has it, or this host has had it.
+            None => namespace.claim(&id).await?,
         };
         let keep = Self::of((namespace, plugin), dead, (driver.is_durable(), true));
         let partitions = keep.namespace.partitions().await?;
@@ -164,16 +169,16 @@ impl NamespaceKeep {
             let state = keep.names.parse(partition)?;
             (state.plugin == &*keep.plugin).then_some((state.epoch, partition))
         });
-        let Some((_, state)) = fitting.max() else {
-            return Ok(None);
+        let state = match fitting.max() {
+            Some((_, state)) => state.clone(),
+            None => keep.begin(&claim, NOT_WHOLE).await?,
         };
-        let state = state.clone();
         *keep.claimed.write().await = Some(Claimed {
             claim,
             gap: 0,
             state,
         });
-        Ok(Some(keep))
+        Ok(keep)
     }
 
     fn of(
@@ -272,23 +277,39 @@ impl NamespaceKeep {
             }
             self.namespace.reclaim(claim, partition).await?;
         }
-        let state = found.cloned().unwrap_or_else(|| {
-            self.names.state(StateName {
-                gap,
-                epoch: claim.epoch,
-                plugin: &self.plugin,
-            })
-        });
-        if self.is_shared {
-            // Before an instance of the plugin writes anything, so that other hosts find the state of each host that has written.
-            let in_use = Change::Put(Entry {
-                sort: IN_USE.to_vec(),
-                value: Vec::new(),
-            });
-            let claim = upkeep(claim);
-            self.namespace.commit(&claim, &state, vec![in_use]).await?;
+        match found {
+            Some(state) => {
+                self.note_use(claim, state).await?;
+                Ok(state.clone())
+            }
+            None => self.begin(claim, gap).await,
         }
+    }
+
+    /// The partition of a new state.
+    async fn begin(&self, claim: &Claim, gap: u64) -> Result<String, kv::Error> {
+        let state = self.names.state(StateName {
+            gap,
+            epoch: claim.epoch,
+            plugin: &self.plugin,
+        });
+        self.note_use(claim, &state).await?;
         Ok(state)
+    }
+
+    /// Tells the other hosts of a shared store that a state is in use. Before an instance of the plugin writes anything, so that they find the
+    /// state of each host that has written.
+    async fn note_use(&self, claim: &Claim, state: &str) -> Result<(), kv::Error> {
+        if !self.is_shared {
+            return Ok(());
+        }
+        let in_use = Change::Put(Entry {
+            sort: IN_USE.to_vec(),
+            value: Vec::new(),
+        });
+        self.namespace
+            .commit(&upkeep(claim), state, vec![in_use])
+            .await
     }
 
     /// A page of a state, from a key on.

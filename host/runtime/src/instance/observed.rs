@@ -90,11 +90,13 @@ impl Observed {
         }
     }
 
-    /// A dead host's data is kept up here from now on.
-    pub(crate) async fn adopted(&self, dead: &str, keep: Arc<dyn Keep>) {
-        if let Some(observer) = self.observer.get() {
-            observer.adopted(dead, keep).await;
-        }
+    /// A dead host's data is kept up here from now on. Returns `false` if there is no observer yet.
+    pub(crate) async fn adopted(&self, dead: &str, keep: Arc<dyn Keep>) -> bool {
+        let Some(observer) = self.observer.get() else {
+            return false;
+        };
+        observer.adopted(dead, keep).await;
+        true
     }
 
     /// Everything that was stored is gone, and the instance that wrote it can write nothing any more.

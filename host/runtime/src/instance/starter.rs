@@ -83,7 +83,7 @@ impl Starter {
         kv
     }
 
-    /// The observer's place of a dead host, whose id was adopted before, if it has one.
+    /// The observer's place of a dead host, whose id was adopted before. `None` if nobody observes.
     ///
     /// # Errors
     /// The driver's.
@@ -92,8 +92,13 @@ impl Starter {
         namespace: &Arc<dyn Namespace>,
         dead: &str,
     ) -> Result<Option<NamespaceKeep>, kv::Error> {
-        let name = Arc::clone(self.component().name());
-        NamespaceKeep::adopt(Arc::clone(namespace), &*self.driver, (name, dead)).await
+        let component = self.component();
+        if component.host().observers.is_none() {
+            return Ok(None);
+        }
+        let of = (Arc::clone(component.name()), dead);
+        let keep = NamespaceKeep::adopt(Arc::clone(namespace), &*self.driver, of).await?;
+        Ok(Some(keep))
     }
 
     /// The component of new instances.

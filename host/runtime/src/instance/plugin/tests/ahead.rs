@@ -3,7 +3,7 @@
 use larder_store::SharedMemory;
 use tokio::time::timeout;
 
-use super::shared::{answered, guest, open_observed, write};
+use super::shared::{answered, guest, open_limited, open_observed, write};
 use super::*;
 
 /// What a reader knows is what its last refresh found.
@@ -65,7 +65,11 @@ async fn a_host_that_opens_has_searched_before_anybody_asks() {
         .and("(global $found (mut i32) (i32.const 4096))")
         .with("find", "(global.set $found (call $find)) (i32.const 4096)")
         .with("services", "(global.get $found)");
-    let b = open_observed(&host_b, searched, None).await;
+    let one_reader = Limits {
+        readers: 1,
+        ..limits()
+    };
+    let b = open_limited(&host_b, searched, None, one_reader).await;
     let is_searched = async {
         while services(&b).await.is_empty() {
             tokio::task::yield_now().await;

@@ -33,6 +33,7 @@ pub(super) struct Seen {
     /// Whether it keeps something of each write.
     notes: AtomicBool,
     keep: Mutex<Option<Arc<dyn Keep>>>,
+    adopted: Mutex<Option<(String, Arc<dyn Keep>)>>,
 }
 
 struct Seeing(Arc<Seen>);
@@ -72,6 +73,17 @@ impl Observer for Seeing {
     }
 
     async fn close(&self) {}
+
+    async fn before_upkeep(&self, dead: Option<&str>) -> Result<(), storage::Error> {
+        let adopted = self.0.adopted.lock();
+        let is_known = dead.is_none_or(|dead| adopted.as_ref().is_some_and(|it| it.0 == dead));
+        let refused = || storage::Error::new(ErrorKind::Unavailable, "it is not adopted");
+        is_known.then_some(()).ok_or_else(refused)
+    }
+
+    async fn adopted(&self, dead: &str, keep: Arc<dyn Keep>) {
+        *self.0.adopted.lock() = Some((dead.to_owned(), keep));
+    }
 }
 
 // === impl Seen ===
@@ -108,6 +120,16 @@ pub(super) async fn open_observed(
     guest: Guest,
     seen: Option<&Arc<Seen>>,
 ) -> Arc<Plugin> {
+    open_limited(host, guest, seen, limits()).await
+}
+
+/// The same within these limits.
+pub(super) async fn open_limited(
+    host: &Arc<MemoryHost>,
+    guest: Guest,
+    seen: Option<&Arc<Seen>>,
+    limits: Limits,
+) -> Arc<Plugin> {
     let file = GuestFile::new(&guest.build());
     let on = Host {
         runtime: runtime(),
@@ -117,7 +139,7 @@ pub(super) async fn open_observed(
     };
     let limits = Limits {
         restart_delay: Duration::from_millis(10),
-        ..limits()
+        ..limits
     };
     let component = Component::load(&on, file.settings(limits), LoadChecks::Describe).await;
     component.unwrap().open(DEFAULT_TENANT).await.unwrap()
@@ -409,6 +431,59 @@ async fn what_a_dead_host_has_written_expires_and_its_id_goes() {
     write(&on_a).await.unwrap();
     assert_eq!(answered(&storage(&on_b)).await, ["guest"]);
     assert_eq!(on_b.status().restarts, 0);
+}
+
+#[tokio::test]
+async fn what_a_dead_host_has_written_unobserved_gets_a_place() {
+    let store = SharedMemory::new();
+    let (a, b, c) = (store.host("a"), store.host("b"), store.host("c"));
+    let on_a = open_on(&a).await;
+    write(&on_a).await.unwrap();
+    a.set_alive(false);
+    let adopts = async |host: &Arc<MemoryHost>| {
+        let seen = Arc::new(Seen::default());
+        let plugin = open_observed(host, guest(), Some(&seen)).await;
+        plugin.adopter.visit(Instant::now()).await;
+        let adopted = seen.adopted.lock().take();
+        (plugin, adopted)
+    };
+    let (on_b, adopted) = adopts(&b).await;
+    let (dead, keep) = adopted.unwrap();
+    assert_eq!(dead, "a");
+    assert!(!keep.is_whole().await, "nobody knows what it wrote");
+    let put = |value: &[u8]| vec![KeepChange::Put(b"k".to_vec(), value.to_vec())];
+    keep.commit(put(b"v")).await.unwrap();
+    let of_a = async |plugin: &Arc<Plugin>| {
+        let keep = plugin.starter.keep().await.unwrap();
+        let states = keep.hosts(&[b"k".to_vec()]).await.unwrap();
+        let state = states.into_iter().find(|it| it.host == "a").unwrap();
+        state.values
+    };
+    assert_eq!(of_a(&on_b).await, [Some(b"v".to_vec())]);
+
+    // It is that of whoever adopts the data after this one.
+    let (_on_c, adopted) = adopts(&c).await;
+    assert!(adopted.is_none(), "b is alive");
+    c.set_alive(false);
+    b.set_alive(false);
+    let (_on_d, adopted) = adopts(&store.host("d")).await;
+    let (dead, of_d) = adopted.unwrap();
+    assert_eq!(dead, "a");
+    of_d.commit(put(b"w")).await.unwrap();
+    keep.commit(put(b"x")).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn what_a_dead_host_has_written_unobserved_expires() {
+    let store = SharedMemory::new();
+    let (a, b) = (store.host("a"), store.host("b"));
+    let on_a = open_on(&a).await;
+    write(&on_a).await.unwrap();
+    a.set_alive(false);
+    let seen = Arc::new(Seen::default());
+    let on_b = open_observed(&b, expiring(), Some(&seen)).await;
+    on_b.adopter.visit(Instant::now()).await;
+    assert!(answered(&storage(&on_b)).await.is_empty());
 }
 
 #[tokio::test]
