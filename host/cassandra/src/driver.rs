@@ -1,14 +1,14 @@
 //! The driver: what it shares among namespaces, and its work in the background.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use larder_store::{
-    Driver, Error, HostStatus, Made, Namespace, Quotas, Reach, SnapshotError, SnapshotRequest,
-    StatementStatistics, Statistics, TenantUsage,
+    Driver, Error, HOST_PREFIX, HostStatus, Made, Namespace, Quotas, Reach, SnapshotError,
+    SnapshotRequest, StatementStatistics, Statistics, TenantUsage, WriterStatus,
 };
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use tracing::warn;
 use crate::connect::connect;
 use crate::db::{Db, rows};
 use crate::doom;
+use crate::heads::ENDED;
 use crate::heartbeat;
 use crate::namespace::Space;
 use crate::options::Options;
@@ -116,11 +117,26 @@ impl CassandraDriver {
         let mut bytes = 0;
         for (writer, ..) in rows::<(String, Option<i64>, Option<bool>)>(found)? {
             let found = self.db.run(Name::PartList, (ns, writer)).await?;
-            let parts = rows::<PartRow>(found)?.into_iter();
-            let counts = parts.map(|(.., bytes)| bytes.unwrap_or_default());
-            bytes += counts.filter_map(|it| u64::try_from(it).ok()).sum::<u64>();
+            bytes += stored_bytes(rows::<PartRow>(found)?);
         }
         Ok(TenantUsage { tenant, bytes })
+    }
+
+    /// What is stored under each writer id of a namespace: bytes, and who has adopted it.
+    async fn writers_of(&self, ns: i64) -> Result<Vec<(String, u64, Option<String>)>, Error> {
+        let found = self.db.run(Name::WriterHolders, (ns,)).await?;
+        let mut writers = Vec::new();
+        for (writer, epoch, address, adopted, committed) in rows::<HolderRow>(found)? {
+            let is_there = committed == Some(true) && epoch.is_some_and(|epoch| epoch != ENDED);
+            if !is_there || writer.starts_with(HOST_PREFIX) {
+                continue;
+            }
+            let found = self.db.run(Name::PartList, (ns, &writer)).await?;
+            let bytes = stored_bytes(rows::<PartRow>(found)?);
+            let adopter = address.filter(|_| adopted == Some(true));
+            writers.push((writer, bytes, adopter));
+        }
+        Ok(writers)
     }
 
     /// Ends the work in the background.
@@ -137,6 +153,20 @@ impl Drop for CassandraDriver {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// A row of [`Name::WriterHolders`].
+type HolderRow = (
+    String,
+    Option<i64>,
+    Option<String>,
+    Option<bool>,
+    Option<bool>,
+);
+
+fn stored_bytes(parts: Vec<PartRow>) -> u64 {
+    let counts = parts.into_iter().filter_map(|(.., bytes)| bytes);
+    counts.filter_map(|it| u64::try_from(it).ok()).sum()
 }
 
 /// Exchanges counts with the other hosts, and deletes what was reclaimed, for ever.
@@ -245,6 +275,27 @@ impl Driver for CassandraDriver {
     async fn hosts(&self) -> Result<Vec<HostStatus>, Error> {
         self.db.look().await?;
         Ok(self.db.watch.lock().hosts(&self.db.instance))
+    }
+
+    async fn writers(&self) -> Result<Vec<WriterStatus>, Error> {
+        let tenants = self.db.tenant_rows().await?;
+        let found = stream::iter(tenants).map(|(_, ns)| self.writers_of(ns));
+        let found: Vec<_> = found.buffer_unordered(AT_ONCE).try_collect().await?;
+        let mut writers: BTreeMap<String, WriterStatus> = BTreeMap::new();
+        for (writer, bytes, adopter) in found.into_iter().flatten() {
+            let status = writers
+                .entry(writer)
+                .or_insert_with_key(|writer| WriterStatus {
+                    writer: writer.clone(),
+                    tenants: 0,
+                    bytes: 0,
+                    kept_up_by: BTreeSet::new(),
+                });
+            status.tenants += 1;
+            status.bytes += bytes;
+            status.kept_up_by.extend(adopter);
+        }
+        Ok(writers.into_values().collect())
     }
 
     async fn dismiss(&self, writer: &str) -> Result<(), Error> {

@@ -51,6 +51,7 @@ statements! {
     WriterGet, Serial, "SELECT number, epoch, holder, host, adopted, committed FROM ks.writer WHERE ns = ? AND writer = ?";
     WriterEpoch, Read, "SELECT epoch FROM ks.writer WHERE ns = ? AND writer = ?";
     WriterList, Read, "SELECT writer, epoch, committed FROM ks.writer WHERE ns = ?";
+    WriterHolders, Read, "SELECT writer, epoch, address, adopted, committed FROM ks.writer WHERE ns = ?";
     WriterNew, Condition, "INSERT INTO ks.writer (ns, writer, number, epoch, holder, address, host, adopted, committed) VALUES (?, ?, ?, 1, ?, ?, ?, false, false) IF NOT EXISTS";
     WriterClaim, Condition, "UPDATE ks.writer SET epoch = ?, holder = ?, address = ?, host = ?, adopted = ? WHERE ns = ? AND writer = ? IF epoch = ?";
     WriterCommits, Condition, "UPDATE ks.writer SET committed = true WHERE ns = ? AND writer = ? IF epoch = ?";

@@ -23,6 +23,7 @@ mod snapshot;
 mod test_support;
 pub mod value;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +109,14 @@ pub trait Driver: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// What is stored under each writer id, in all tenants together. Empty for a driver that is not shared.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be reached.
+    async fn writers(&self) -> Result<Vec<WriterStatus>, Error> {
+        Ok(Vec::new())
+    }
+
     /// Tells the hosts that share the store that the host with this writer id does not come back, so that its id can be adopted at once.
     ///
     /// # Errors
@@ -160,6 +169,19 @@ pub struct HostStatus {
     pub silent: Duration,
     /// True for the host that answers.
     pub is_this: bool,
+}
+
+/// What is stored under a writer id of a shared store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriterStatus {
+    /// The id.
+    pub writer: String,
+    /// The tenants in which something is stored under it.
+    pub tenants: u64,
+    /// Compressed bytes, in one copy, as hosts have told them last.
+    pub bytes: u64,
+    /// Where the hosts are reached that have adopted it in a tenant, for people. None while its own host does its upkeep.
+    pub kept_up_by: BTreeSet<String>,
 }
 
 /// What of a store can be reached. Everything by default.

@@ -172,6 +172,12 @@ async fn the_data_of_a_host_that_is_retired_stays_and_its_id_goes() {
     let c = cluster.host("c").start();
     c.wait_for_line("what a dead host has written is kept up here")
         .await;
+    let writers = c.get("/cluster").json()["writers"].clone();
+    let writers = writers.as_array().unwrap();
+    let of_a = writers.iter().find(|it| it["writer"] == "a").unwrap();
+    assert!(of_a["bytes"].as_u64().unwrap() > 0, "{of_a}");
+    assert_eq!(of_a["tenants"], 1);
+    assert_eq!(of_a["kept_up_by"].as_array().unwrap().len(), 1, "{of_a}");
     ledger.verify_all(&c.client().await).await;
     ledger.verify_all(&b.client().await).await;
 

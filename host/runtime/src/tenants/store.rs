@@ -1,6 +1,6 @@
 //! The store behind all tenants, as an operator sees it.
 
-use larder_store::{self as kv, HostStatus, Reach};
+use larder_store::{self as kv, HostStatus, Reach, WriterStatus};
 
 use super::Tenants;
 use super::health::Taken;
@@ -17,6 +17,8 @@ pub struct StoreStatus {
     pub reach: Reach,
     /// Every host that has used it lately, by writer id; none of a driver that is not shared.
     pub hosts: Result<Vec<HostStatus>, kv::Error>,
+    /// What is stored under each id, by writer id; none of a driver that is not shared.
+    pub writers: Result<Vec<WriterStatus>, kv::Error>,
 }
 
 impl Tenants {
@@ -36,6 +38,7 @@ impl Tenants {
             is_shared: self.kv.is_shared(),
             reach: self.kv.reach(),
             hosts,
+            writers: self.kv.writers().await,
         }
     }
 

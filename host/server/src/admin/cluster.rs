@@ -1,10 +1,12 @@
 //! `GET /cluster`.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use larder_runtime::tenants::StoreStatus;
-use larder_store::{HostStatus, Reach};
+use larder_store::{self as kv, HostStatus, Reach, WriterStatus};
 use serde::Serialize;
 
 use super::Opened;
@@ -19,10 +21,12 @@ struct ClusterReport {
     reach: ReachReport,
     /// By writer id.
     hosts: Vec<HostReport>,
+    /// By writer id.
+    writers: Vec<WriterReport>,
     /// Why there are no hosts.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
-    /// Why the hosts are not known.
+    /// Why the hosts, or the writers, are not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -43,7 +47,15 @@ struct HostReport {
     is_this: bool,
 }
 
-/// The answer is 503 if the store does not tell its hosts, and has all else.
+#[derive(Debug, Serialize)]
+struct WriterReport {
+    writer: String,
+    tenants: u64,
+    bytes: u64,
+    kept_up_by: BTreeSet<String>,
+}
+
+/// The answer is 503 if the store does not tell its hosts, or what they have stored, and has all else.
 pub(super) async fn cluster(opened: Opened) -> Response {
     let report = ClusterReport::from(opened.backend.store().await);
     let status = if report.error.is_some() {
@@ -74,16 +86,15 @@ impl From<StoreStatus> for ClusterReport {
             is_shared,
             reach,
             hosts,
+            writers,
         } = status;
         let note = (!is_shared).then(|| {
             format!(
                 "`kv.driver` is `{driver}`, whose store has one process: there are no other hosts"
             )
         });
-        let (hosts, error) = match hosts {
-            Ok(hosts) => (hosts, None),
-            Err(error) => (Vec::new(), Some(error.to_string())),
-        };
+        let error = hosts.as_ref().err().or(writers.as_ref().err());
+        let error = error.map(kv::Error::to_string);
         Self {
             driver,
             shared: is_shared,
@@ -91,7 +102,12 @@ impl From<StoreStatus> for ClusterReport {
                 writes: reach.writes,
                 reads: reach.reads,
             },
-            hosts: hosts.into_iter().map(HostReport::from).collect(),
+            hosts: hosts.into_iter().flatten().map(HostReport::from).collect(),
+            writers: writers
+                .into_iter()
+                .flatten()
+                .map(WriterReport::from)
+                .collect(),
             note,
             error,
         }
@@ -108,6 +124,19 @@ impl From<HostStatus> for HostReport {
             version: host.version,
             silent_seconds: host.silent.as_secs_f64(),
             is_this: host.is_this,
+        }
+    }
+}
+
+// === impl WriterReport ===
+
+impl From<WriterStatus> for WriterReport {
+    fn from(status: WriterStatus) -> Self {
+        Self {
+            writer: status.writer,
+            tenants: status.tenants,
+            bytes: status.bytes,
+            kept_up_by: status.kept_up_by,
         }
     }
 }

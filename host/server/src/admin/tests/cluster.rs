@@ -1,6 +1,6 @@
 //! `GET /cluster`, and readiness on a store that other machines keep.
 
-use larder_store::{self as kv, HostStatus};
+use larder_store::{self as kv, HostStatus, WriterStatus};
 
 use super::*;
 
@@ -11,6 +11,7 @@ pub(super) fn local() -> StoreStatus {
         is_shared: false,
         reach: Reach::default(),
         hosts: Ok(Vec::new()),
+        writers: Ok(Vec::new()),
     }
 }
 
@@ -54,6 +55,12 @@ async fn the_hosts_that_share_the_store_are_listed() {
     ];
     let mut store = shared(Ok(hosts));
     store.reach.writes = Some("2 of 3 nodes are down".to_owned());
+    store.writers = Ok(vec![WriterStatus {
+        writer: "larder-9".to_owned(),
+        tenants: 2,
+        bytes: 812,
+        kept_up_by: ["larder-1.example, process 7".to_owned()].into(),
+    }]);
     let cluster = told(&admin(store), 200).await;
     let expected = serde_json::json!({
         "driver": "cassandra",
@@ -67,6 +74,12 @@ async fn the_hosts_that_share_the_store_are_listed() {
             {
                 "writer": "larder-1", "address": "larder-1.example, process 7",
                 "version": "0.1.0", "silent_seconds": 75.0, "is_this": false,
+            },
+        ],
+        "writers": [
+            {
+                "writer": "larder-9", "tenants": 2, "bytes": 812,
+                "kept_up_by": ["larder-1.example, process 7"],
             },
         ],
     });
@@ -88,6 +101,13 @@ async fn hosts_that_are_not_known_are_an_error_beside_what_is() {
     let cluster = told(&admin(shared(Err(error))), 503).await;
     assert_eq!(cluster["driver"], "cassandra");
     assert_eq!(cluster["hosts"], serde_json::json!([]));
+    assert_eq!(cluster["error"], "kv is unavailable: no node answers");
+
+    let mut store = shared(Ok(vec![host("larder-0", Duration::ZERO, true)]));
+    store.writers = Err(kv::Error::Unavailable("no node answers".to_owned()));
+    let cluster = told(&admin(store), 503).await;
+    assert_eq!(cluster["hosts"][0]["writer"], "larder-0");
+    assert_eq!(cluster["writers"], serde_json::json!([]));
     assert_eq!(cluster["error"], "kv is unavailable: no node answers");
 }
 

@@ -134,6 +134,7 @@ async fn the_hosts_of_the_store_are_listed_by_their_ids() {
         is_shared: true,
         reach: Reach::default(),
         hosts: Ok(vec![host("a", true), host("b", false)]),
+        writers: Ok(Vec::new()),
     };
     assert_eq!(tenants.store().await, expected);
 }
