@@ -167,11 +167,9 @@ impl Instance {
         kv.is_to_tell.store(true, Ordering::Relaxed);
         let sizes = kv.sizes();
         let called = call!(self, self.timeout, maintain(now, sizes));
-        self.store
-            .data()
-            .kv
-            .is_to_tell
-            .store(false, Ordering::Relaxed);
+        let kv = &self.store.data().kv;
+        let is_to_tell = kv.is_to_tell.swap(false, Ordering::Relaxed);
+        self.has_changed = kv.before_upkeep.is_some() && !is_to_tell;
         self.upkeep(false);
         called
     }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use larder_model::storage::{Keep, KeepChange, Observer, Observers};
+use larder_model::storage::{Keep, KeepChange, Observer, Observers, Upkept};
 use larder_store::{Driver, MemoryHost, SharedMemory};
 
 use super::*;
@@ -34,6 +34,8 @@ pub(super) struct Seen {
     notes: AtomicBool,
     keep: Mutex<Option<Arc<dyn Keep>>>,
     adopted: Mutex<Option<(String, Arc<dyn Keep>)>>,
+    /// What came of the last upkeep of a dead host's data.
+    upkept: Mutex<Option<Upkept>>,
 }
 
 struct Seeing(Arc<Seen>);
@@ -79,6 +81,12 @@ impl Observer for Seeing {
         let is_known = dead.is_none_or(|dead| adopted.as_ref().is_some_and(|it| it.0 == dead));
         let refused = || storage::Error::new(ErrorKind::Unavailable, "it is not adopted");
         is_known.then_some(()).ok_or_else(refused)
+    }
+
+    async fn after_upkeep(&self, dead: Option<&str>, _: u64, upkept: Upkept) {
+        if dead.is_some() {
+            *self.0.upkept.lock() = Some(upkept);
+        }
     }
 
     async fn adopted(&self, dead: &str, keep: Arc<dyn Keep>) {
@@ -484,6 +492,8 @@ async fn what_a_dead_host_has_written_unobserved_expires() {
     let on_b = open_observed(&b, expiring(), Some(&seen)).await;
     on_b.adopter.visit(Instant::now()).await;
     assert!(answered(&storage(&on_b)).await.is_empty());
+    let upkept = seen.upkept.lock().unwrap();
+    assert_eq!(upkept.has_dropped, Some(false), "it counts nothing");
 }
 
 #[tokio::test]
