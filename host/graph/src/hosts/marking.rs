@@ -3,11 +3,13 @@
 //! Those of a dead host are removed here too, and what upkeep drops of its data is told, by the host that has adopted it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 use larder_model::storage::{Batch, Error, ErrorKind, Keep, KeepChange, TraceId, Upkept};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::time::timeout;
 
 use super::followed::Together;
 use super::marks::{
@@ -23,6 +25,8 @@ use crate::state::Phase;
 const TIME_STEP: u64 = 1_000_000_000;
 /// The time by which a write may be told of later than it was begun, in nanoseconds, and more.
 const TOLERANCE: u64 = 1_000_000_000;
+/// How long marks that may be removed wait for a write that is under way.
+const LONGEST_GATE: Duration = Duration::from_secs(1);
 /// Changes that are committed at once: fewer bytes than a commit may have.
 const CHANGES: usize = 1536;
 
@@ -114,6 +118,20 @@ impl Marking {
         }
         let (opens, late) = self.inner.lock().new_marks(&self.config, now, batches);
         if !opens.is_empty() || !late.is_empty() {
+            // Those of each commit have a number of their own: a holder that has seen some of them has not taken the others.
+            let first = self.inner.lock().stamp.next;
+            let mut numbers = (first..).flat_map(|number| std::iter::repeat_n(number, CHANGES));
+            let mut next = || numbers.next().unwrap_or(u64::MAX);
+            let numbered = |(bucket, open)| {
+                let number = next();
+                (bucket, Open { number, ..open })
+            };
+            let opens: Vec<(Bucket, Open)> = opens.into_iter().map(numbered).collect();
+            let numbered = |(of, late)| {
+                let number = next();
+                (of, Late { number, ..late })
+            };
+            let late: Vec<((TraceId, Bucket), Late)> = late.into_iter().map(numbered).collect();
             let changes = opens.iter().map(|(bucket, open)| put_open(*bucket, *open));
             let changes = changes.chain(late.iter().map(|(id, late)| put_late(*id, *late)));
             self.commit(&gate, changes.collect(), now).await?;
@@ -144,8 +162,11 @@ impl Marking {
                 return Ok(false);
             }
         }
-        // No write is under way. So those that were marked have ended.
-        let gate = self.gate().await;
+        // No write is under way. So those that were marked have ended. One that takes long, or whose instance cannot be replaced, must not keep
+        // this host from all else.
+        let Ok(gate) = timeout(LONGEST_GATE, self.gate()).await else {
+            return Ok(false);
+        };
         self.refresh(&gate).await?;
         let covered = self.inner.lock().covered(self, together, now);
         if covered.is_empty() {
@@ -218,7 +239,10 @@ impl Marking {
         let told = upkept.oldest_write.map(|it| it.min(now));
         let has_dropped = was_interrupted || upkept.has_dropped == Some(true);
         match told {
-            _ if !has_dropped && told == drops.oldest => {}
+            // The first that is told is of the first writes.
+            _ if !has_dropped && (told == drops.oldest || drops.oldest.is_none()) => {
+                drops.oldest = told;
+            }
             // All of it is gone, or nobody knows what is.
             None if has_written => {
                 return self.restart(&gate, now).await;
@@ -279,11 +303,12 @@ impl Marking {
                 {
                     let mut inner = self.inner.lock();
                     inner.generation = Some(generation);
+                    let next = stamp.next.max(marks.greatest_number());
                     inner.written = marks.opens.keys().map(|it| (*it, now)).collect();
                     inner.marks = marks;
                     inner.stamp = Stamp {
                         process: unique(),
-                        next: stamp.next + 1,
+                        next: next + 1,
                         latest: stamp.latest,
                     };
                     inner.was_interrupted |= inner.marks.drops.is_under_way;
@@ -314,15 +339,22 @@ impl Marking {
     }
 
     /// Begins another series, as what was marked in this one does not tell all. Until the holder has counted all anew nothing is answered from
-    /// what is kept.
+    /// what is kept. After an error the marks are read again.
     async fn restart(&self, gate: &Gate, now: u64) -> Result<(), Error> {
+        let restarted = self.try_restart(gate, now).await;
+        if restarted.is_err() {
+            self.inner.lock().generation = None;
+        }
+        restarted
+    }
+
+    async fn try_restart(&self, gate: &Gate, now: u64) -> Result<(), Error> {
         let head = Head {
             series: unique(),
             is_whole: false,
         };
         let (keep, drops) = {
-            let mut inner = self.inner.lock();
-            inner.stamp.latest = now;
+            let inner = self.inner.lock();
             let drops = HostDrops {
                 oldest: None,
                 is_under_way: false,
@@ -347,6 +379,9 @@ impl Marking {
             }
         }
         self.commit(gate, keys, 0).await?;
+        // Last, so that a restart after a step of the clock is begun again if it was cut off.
+        self.inner.lock().stamp.latest = now;
+        self.commit(gate, vec![put_head(head)], now).await?;
         let mut inner = self.inner.lock();
         inner.written.clear();
         inner.was_interrupted = false;

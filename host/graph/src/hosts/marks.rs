@@ -8,7 +8,7 @@
 //! | `d` | number, the time before which something may be gone, the time of the oldest write plus one or 0: varints; 1 while upkeep is under way, else 0 |
 //! | `z` | the stamp, another one with each commit: which process wrote it: 8; the next number, the latest time of a write: varints |
 //!
-//! Numbers grow from mark to mark of a series.
+//! Numbers grow from commit to commit.
 
 use std::collections::BTreeMap;
 
@@ -191,6 +191,12 @@ impl HostMarks {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The greatest number of all marks.
+    pub(crate) fn greatest_number(&self) -> u64 {
+        let opens = self.opens.values().map(|it| it.number);
+        opens.max().unwrap_or(0).max(self.last_number())
     }
 
     /// The greatest number of the marks that are taken together: late traces and drops.
