@@ -252,6 +252,9 @@ impl Observer for Graph {
         worker.job = None;
         worker.hosts = Work::default();
         worker.is_closed = true;
+        if let Some(hosts) = &self.hosts {
+            hosts.close().await;
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The observer of what is turned off.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use larder_model::storage::{
-    Batch, Error, Keep, KeepChange, Observer, Observers, Statistics, StorageSource,
+    Batch, Error, ErrorKind, Keep, KeepChange, Observer, Observers, Statistics, StorageSource,
 };
 use tokio::sync::Mutex;
 use tracing::warn;
@@ -15,7 +16,11 @@ const MAX_COMMIT: usize = 128 << 10;
 /// turned on again.
 pub struct Forgotten;
 
-struct ForgottenOfTenant(Mutex<State>);
+struct ForgottenOfTenant {
+    own: Mutex<State>,
+    /// What dead hosts have kept whose data this host keeps up.
+    dead: Mutex<HashMap<String, State>>,
+}
 
 struct State {
     keep: Arc<dyn Keep>,
@@ -40,7 +45,10 @@ impl Observers for Forgotten {
         if let Err(error) = state.clear().await {
             warn!(tenant.id = tenant, %error, "what is turned off is given back before the next write");
         }
-        Arc::new(ForgottenOfTenant(Mutex::new(state)))
+        Arc::new(ForgottenOfTenant {
+            own: Mutex::new(state),
+            dead: Mutex::default(),
+        })
     }
 }
 
@@ -49,7 +57,7 @@ impl Observers for Forgotten {
 #[async_trait::async_trait]
 impl Observer for ForgottenOfTenant {
     async fn before_write(&self, _now: u64, _batches: &[&Batch]) -> Result<(), Error> {
-        self.0.lock().await.clear().await
+        self.own.lock().await.clear().await
     }
 
     fn after_write(&self) {}
@@ -57,10 +65,32 @@ impl Observer for ForgottenOfTenant {
     fn counted(&self, _now: u64, _statistics: &Statistics) {}
 
     async fn forget(&self, keep: Arc<dyn Keep>) -> Result<(), Error> {
-        let mut state = self.0.lock().await;
+        self.dead.lock().await.clear();
+        let mut state = self.own.lock().await;
         state.keep = keep;
         state.cleared = None;
         state.clear().await
+    }
+
+    /// What a dead host has kept does not tell what upkeep by this one drops.
+    async fn before_upkeep(&self, dead: Option<&str>) -> Result<(), Error> {
+        let Some(dead) = dead else {
+            return Ok(());
+        };
+        let mut all = self.dead.lock().await;
+        let Some(state) = all.get_mut(dead) else {
+            let text = format!("what the dead host `{dead}` has kept is not adopted here");
+            return Err(Error::new(ErrorKind::Unavailable, text));
+        };
+        state.clear().await
+    }
+
+    async fn adopted(&self, dead: &str, keep: Arc<dyn Keep>) {
+        let state = State {
+            keep,
+            cleared: None,
+        };
+        self.dead.lock().await.insert(dead.to_owned(), state);
     }
 
     async fn close(&self) {}

@@ -124,4 +124,8 @@ impl Common for CommonPlace {
     async fn hold(&self) -> Result<Option<u64>, Error> {
         self.common.hold().await
     }
+
+    async fn release(&self) -> Result<(), Error> {
+        self.common.release().await
+    }
 }

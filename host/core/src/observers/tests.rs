@@ -302,3 +302,21 @@ async fn what_is_turned_off_finds_nothing_when_it_is_turned_on() {
     both.before_write(3, &[]).await.unwrap();
     assert_eq!(keep.commits(), commits);
 }
+
+#[tokio::test]
+async fn what_a_dead_host_has_kept_of_what_is_turned_off_is_given_back_before_its_upkeep() {
+    let nowhere: Weak<Nowhere> = Weak::new();
+    let own = Arc::new(MemoryKeep::default());
+    let observer = Forgotten.open("shop", own as Arc<dyn Keep>, nowhere).await;
+    observer.before_upkeep(None).await.unwrap();
+    observer.before_upkeep(Some("h1")).await.unwrap_err();
+    let keep = Arc::new(MemoryKeep::default());
+    keep.commit(vec![put(&[1], b"it")]).await.unwrap();
+    keep.sync();
+    observer
+        .adopted("h1", Arc::clone(&keep) as Arc<dyn Keep>)
+        .await;
+    observer.before_upkeep(Some("h1")).await.unwrap();
+    assert!(keep.entries().is_empty());
+    observer.before_upkeep(Some("h2")).await.unwrap_err();
+}

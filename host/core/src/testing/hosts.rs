@@ -23,6 +23,8 @@ struct Inner {
     /// What all hosts keep together, and who holds it: the host, and the number of the times that it was taken hold of.
     common: Arc<MemoryKeep>,
     holder: Option<(String, u64)>,
+    /// True if the holder has given it up.
+    is_released: bool,
 }
 
 /// A host that has written.
@@ -284,7 +286,7 @@ impl Common for CommonKeep {
             Some((_, number)) if held == Some(*number) => return Ok(held),
             Some((host, number)) => {
                 let is_dead = inner.hosts.get(host).is_none_or(|it| it.is_dead);
-                if *host != self.host && !is_dead {
+                if *host != self.host && !is_dead && !inner.is_released {
                     return Ok(None);
                 }
                 number + 1
@@ -293,7 +295,16 @@ impl Common for CommonKeep {
         };
         inner.holder = Some((self.host.clone(), next));
         *self.held.lock() = Some(next);
+        inner.is_released = false;
         Ok(Some(next))
+    }
+
+    async fn release(&self) -> Result<(), Error> {
+        let mut inner = self.hosts.0.lock();
+        let held = self.held.lock().take();
+        let number = inner.holder.as_ref().map(|(_, number)| *number);
+        inner.is_released |= held.is_some() && held == number;
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use larder_model::storage::{
     Batch, Common, Error, ErrorKind, Keep, StorageSource, TimeRange, Upkept,
 };
 use parking_lot::Mutex;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::absorb::absorb;
 use super::followed::{Followed, Seen};
@@ -27,6 +27,8 @@ use crate::view::{self, Dropped};
 
 /// A host that has seen nothing to do looks again after so many times [`Config::look`]: a tenant that nobody writes to costs the store little.
 const QUIET_LOOKS: u32 = 6;
+/// The most time that giving the place up has.
+const LONGEST_RELEASE: Duration = Duration::from_secs(1);
 /// Pause between two looks at the upkeep of other hosts.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -165,6 +167,18 @@ impl Hosts {
         self.adopted
             .lock()
             .insert(dead.to_owned(), Arc::new(marking));
+    }
+
+    /// The tenant is being closed here: another host may do the work.
+    pub(crate) async fn close(&self) {
+        let place = Arc::clone(&self.place.lock());
+        // If the store is not reached another host has it once this one is dead.
+        if let Err(error) = timeout(LONGEST_RELEASE, place.common.release())
+            .await
+            .unwrap_or(Ok(()))
+        {
+            tracing::debug!(tenant = self.tenant, %error, "what hosts keep together of the service graph was not given up");
+        }
     }
 
     /// Does one bounded piece of the work that is due.

@@ -95,6 +95,12 @@ pub trait Common: Send + Sync + 'static {
     /// # Errors
     /// `Unavailable` if the store cannot be reached.
     async fn hold(&self) -> Result<Option<u64>, Error>;
+
+    /// Lets another host take hold of the place at once, if this one holds it.
+    ///
+    /// # Errors
+    /// As of [`Common::hold`]: others then have it once this host is dead.
+    async fn release(&self) -> Result<(), Error>;
 }
 
 /// What a host keeps beside data that several hosts share.

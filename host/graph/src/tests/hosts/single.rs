@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_model::storage::TimeRange;
+use larder_model::storage::{Observer as _, TimeRange};
 use larder_search::kept::Kept as _;
 use larder_search::testing::Memory;
 
@@ -201,4 +201,32 @@ fn a_host_looks_seldom_at_a_tenant_that_nobody_writes_to() {
     for host in 0..2 {
         assert_eq!(world.step(host), Step::Idle(Some(look)));
     }
+}
+
+#[test]
+fn upkeep_that_has_dropped_nothing_touches_no_record() {
+    let mut world = world(2);
+    world.write(0, call(1, START));
+    world.settle();
+    for _ in 0..2 {
+        world.drop_oldest(0, 0, true);
+        assert_eq!((world.reads(0), world.reads(1)), (0, 0));
+        world.pass(Duration::from_mins(1));
+    }
+}
+
+#[test]
+fn a_host_that_closes_the_tenant_leaves_the_work_to_another() {
+    let mut world = world(2);
+    world.write(0, call(1, START));
+    world.settle();
+    let holds = |world: &World, host| world.figures(host).held_tenants == 1;
+    let holder = usize::from(holds(&world, 1));
+    let other = 1 - holder;
+    assert!(holds(&world, holder) && !holds(&world, other));
+    world.run(world.hosts[holder].graph.close());
+    world.step(other);
+    assert!(holds(&world, other), "the other one is alive");
+    world.write(other, call(2, START));
+    world.check(0, u64::MAX);
 }

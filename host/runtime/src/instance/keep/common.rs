@@ -100,7 +100,7 @@ impl CommonPlace {
         let is_known = self.namespace.writers().await?;
         if is_known.iter().any(|id| id == HOLDER)
             && self.namespace.adopt(HOLDER).await?.is_none()
-            && !self.was_this_host_s().await?
+            && !self.is_free().await?
         {
             return Ok(None);
         }
@@ -128,15 +128,23 @@ impl CommonPlace {
         self.namespace.commit(&claim, state, vec![in_use]).await
     }
 
-    /// True if an earlier process of this host held the place.
-    async fn was_this_host_s(&self) -> Result<bool, kv::Error> {
+    /// True if nobody has the place, or an earlier process of this host had it.
+    async fn is_free(&self) -> Result<bool, kv::Error> {
         let key = Key {
             partition: HOST.to_owned(),
             sort: HOST_KEY.to_vec(),
         };
         let found = self.namespace.get(&[key]).await?;
         let holder = found.into_iter().next().flatten();
-        Ok(holder.as_deref() == Some(self.host.as_bytes()))
+        Ok(holder.is_none_or(|holder| holder == self.host.as_bytes()))
+    }
+
+    async fn release(&self) -> Result<(), kv::Error> {
+        let Some(claim) = self.held.write().await.take() else {
+            return Ok(());
+        };
+        let nobody = vec![Change::Delete(HOST_KEY.to_vec())];
+        self.namespace.commit(&claim, HOST, nobody).await
     }
 
     fn noted(&self, written: Result<(), kv::Error>) -> Result<(), Error> {
@@ -152,6 +160,10 @@ impl Common for Shown {
 
     async fn hold(&self) -> Result<Option<u64>, Error> {
         self.0.hold().await.map_err(|error| failed(&error))
+    }
+
+    async fn release(&self) -> Result<(), Error> {
+        self.0.release().await.map_err(|error| failed(&error))
     }
 }
 
