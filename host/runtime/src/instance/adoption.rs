@@ -81,6 +81,10 @@ impl Adopter {
     }
 
     async fn try_visit(&self, now: Instant) -> Result<(), kv::Error> {
+        if !self.starter.is_followed() {
+            // It has to be told of all upkeep. Without an adoption another host can do that.
+            return Ok(());
+        }
         let mut adopted = self.adopted.lock().await;
         let namespace = self.starter.namespace();
         adopted.enter(&namespace);

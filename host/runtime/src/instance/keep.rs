@@ -403,7 +403,12 @@ impl Keep for NamespaceKeep {
             KeepChange::Put(sort, value) => Change::Put(Entry { sort, value }),
             KeepChange::Delete(sort) => Change::Delete(sort),
         });
+        let generation = self.generation();
         let claimed = self.claimed.read().await;
+        if self.generation() != generation {
+            // What it was made of may have been changed by another process.
+            return Err(failed(&kv::Error::Fenced));
+        }
         let Claimed { claim, state, .. } = claimed.as_ref().ok_or_else(unclaimed)?;
         let committed = self.namespace.commit(claim, state, changes.collect()).await;
         self.fence.noted(committed).map_err(|error| failed(&error))

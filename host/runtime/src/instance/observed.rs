@@ -46,6 +46,11 @@ impl Observed {
         drop(self.observer.set(observer));
     }
 
+    /// True once an observer is told.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.observer.get().is_some()
+    }
+
     /// Returns an error for a batch that can no longer be written.
     pub(crate) fn admit(&self, now: u64, batch: &Batch) -> Result<(), Error> {
         let observer = self.observer.get();

@@ -68,6 +68,11 @@ impl Starter {
         &self.observed
     }
 
+    /// False while the tenant is to be observed, and is not yet.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.component().host().observers.is_none() || self.observed.has_begun()
+    }
+
     /// Access for an instance that writes under this claim. Where others write too, the observer is told before its upkeep changes anything.
     fn access(
         &self,

@@ -48,8 +48,8 @@ impl Tenants {
         });
     }
 
-    /// Returns `true` if the tenant has to be opened for its upkeep: this host has written to it. In another one only what dead hosts have
-    /// written is kept up, which does not take an id of it.
+    /// Returns `true` if the tenant has to be opened for its upkeep: this host has written to it, or a dead host has whose data has to be
+    /// observed. Where nobody observes, what dead hosts have written is kept up here, which does not take an id of the tenant.
     pub(super) async fn is_written_here(&self, slot: &Slot, now: Instant) -> bool {
         let written = self.looked_at(slot, now).await;
         written.unwrap_or_else(|error| {
@@ -67,6 +67,15 @@ impl Tenants {
         if writers.contains(&self.kv.writer_id()) {
             return Ok(true);
         }
+        if !starter.is_followed() {
+            // Upkeep of what a dead host has written has to be told to an observer, which an open tenant has.
+            let is_dead = any_dead(&starter, &writers).await;
+            if is_dead.map_err(|error| error.to_string())? {
+                return Ok(true);
+            }
+            slot.visited(now);
+            return Ok(false);
+        }
         slot.visited(now);
         if !writers.is_empty() {
             let lane = starter.lane().clone();
@@ -75,6 +84,16 @@ impl Tenants {
         }
         Ok(false)
     }
+}
+
+/// True if one of these ids is a dead host's, which this one has adopted now.
+async fn any_dead(starter: &Starter, writers: &[String]) -> Result<bool, kv::Error> {
+    for writer in writers {
+        if starter.namespace().adopt(writer).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The ids of the plugin's writers.

@@ -1,5 +1,7 @@
 //! Tenants of several hosts that share a store: each knows those that others have made, and keeps up only what it has written itself.
 
+use larder_core::observers::Forgotten;
+use larder_model::storage::Observers;
 use larder_store::{MemoryHost, SharedMemory};
 
 use super::*;
@@ -13,12 +15,19 @@ fn guest() -> Guest {
 }
 
 async fn start_on(driver: &Arc<MemoryHost>) -> Arc<Tenants> {
+    start_observed(driver, None).await
+}
+
+async fn start_observed(
+    driver: &Arc<MemoryHost>,
+    observers: Option<Arc<dyn Observers>>,
+) -> Arc<Tenants> {
     let file = GuestFile::new(&guest().build());
     let host = Host {
         runtime: runtime(),
         kv: Arc::clone(driver) as Arc<dyn kv::Driver>,
         metrics: Arc::new(Metrics::new()),
-        observers: None,
+        observers,
     };
     let settings = file.settings(plugin::Limits::default());
     let component = Component::load(&host, settings, LoadChecks::Describe).await;
@@ -144,4 +153,21 @@ async fn what_a_dead_host_has_written_to_a_closed_tenant_is_adopted() {
     on_b.open_for_upkeep(later + HOUR).await;
     assert_eq!(epoch().await, Some(4));
     assert!(!is_open(&on_b, "t").await);
+}
+
+/// An observer has to be told of its upkeep, and an open tenant has one.
+#[tokio::test]
+async fn a_tenant_that_a_dead_host_has_written_to_is_opened_where_it_is_observed() {
+    let store = SharedMemory::new();
+    let (a, b) = (store.host("a"), store.host("b"));
+    let on_a = start_on(&a).await;
+    let on_b = start_observed(&b, Some(Arc::new(Forgotten))).await;
+    write(&on_a, "t").await;
+    assert_eq!(names(&on_b).await, ["t"]);
+    let later = Instant::now() + HOUR;
+    on_b.open_for_upkeep(later).await;
+    assert!(!is_open(&on_b, "t").await, "its host is alive");
+    a.set_alive(false);
+    on_b.open_for_upkeep(later + HOUR).await;
+    assert!(is_open(&on_b, "t").await);
 }
