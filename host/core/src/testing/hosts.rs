@@ -92,6 +92,11 @@ impl MemoryHosts {
         inner.hosts.entry(host.to_owned()).or_default().is_dead = !is_alive;
     }
 
+    /// What a host has kept, if it has a state.
+    pub fn kept(&self, host: &str) -> Option<Arc<MemoryKeep>> {
+        self.0.lock().hosts.get(host)?.keep.clone()
+    }
+
     /// A host has written to the data.
     pub fn wrote(&self, host: &str) {
         let mut inner = self.0.lock();

@@ -89,6 +89,11 @@ impl Marking {
         Gate(Arc::clone(&self.gate).lock_owned().await)
     }
 
+    /// Has the marks read again before they are used.
+    pub(crate) fn read_again(&self) {
+        self.inner.lock().generation = None;
+    }
+
     /// Has the host's marks begin, if nothing was marked.
     pub(crate) async fn begin(&self) -> Result<(), Error> {
         let gate = self.gate().await;

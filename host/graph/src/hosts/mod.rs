@@ -30,6 +30,7 @@ mod followed;
 mod holding;
 mod marking;
 mod marks;
+mod mend;
 mod worker;
 
 pub(crate) use worker::{Hosts, Work};

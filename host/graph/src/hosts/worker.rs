@@ -17,6 +17,7 @@ use super::followed::{Followed, Seen};
 use super::holding::{self, Holding, Stamped};
 use super::marking::Marking;
 use super::marks::HostMarks;
+use super::mend::{mend_marks, mend_together};
 use crate::checkpoint::Pieces;
 use crate::config::Config;
 use crate::graph::Step;
@@ -237,7 +238,14 @@ impl Hosts {
 
     /// Looks at what all hosts have marked: removes marks of this host, and as the holder takes in those of all.
     async fn look(&self, place: &Arc<Place>, work: &mut Work) -> Result<(), Error> {
-        let seen = place.followed.look().await?;
+        let seen = match place.followed.look().await {
+            Err(error) if error.kind() == ErrorKind::DataLoss => {
+                work.holder = None;
+                self.mend(place, &error).await?;
+                place.followed.look().await?
+            }
+            seen => seen?,
+        };
         self.note(place, &seen);
         let adopted: Vec<_> = self.adopted.lock().values().cloned().collect();
         let mut markings: Vec<&Marking> = vec![&self.own];
@@ -264,6 +272,20 @@ impl Hosts {
         }
         holder.take_damaged();
         work.holder = Some(holder);
+        Ok(())
+    }
+
+    /// Makes anew what is damaged, if it is this host's, or if this host holds it.
+    async fn mend(&self, place: &Place, error: &Error) -> Result<(), Error> {
+        tracing::warn!(tenant = self.tenant, %error, "the service graph is made anew");
+        let adopted: Vec<_> = self.adopted.lock().values().cloned().collect();
+        for marking in adopted.iter().map(|it| &**it).chain([&self.own]) {
+            mend_marks(marking).await?;
+        }
+        if place.common.hold().await?.is_some() {
+            let keep: Arc<dyn Keep> = Stamped::new(place.common.keep());
+            mend_together(&keep, self.config.day_buckets).await?;
+        }
         Ok(())
     }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_core::testing::MemoryKeep;
 use larder_model::storage::{Observer as _, TimeRange};
 use larder_search::kept::Kept as _;
 use larder_search::testing::Memory;
 
-use super::world::World;
+use super::world::{World, name};
 use crate::Step;
 use crate::tests::races::Made;
 use crate::tests::world::{BUCKET, START, call, of, op};
@@ -229,4 +230,36 @@ fn a_host_that_closes_the_tenant_leaves_the_work_to_another() {
     assert!(holds(&world, other), "the other one is alive");
     world.write(other, call(2, START));
     world.check(0, u64::MAX);
+}
+
+#[test]
+fn what_is_damaged_is_made_anew_and_answers_are_right_meanwhile() {
+    let damage = |keep: &MemoryKeep, kind: u8| {
+        let entries = keep.entries().into_iter();
+        let (key, mut value) = entries
+            .filter(|(key, _)| key.first() == Some(&kind))
+            .last()
+            .unwrap();
+        value[2] ^= 1;
+        keep.set(&key, &value);
+    };
+    // What hosts keep together: a bucket, and what was taken of a host. What one has marked: its head.
+    for (kind, is_of_all) in [(b'b', true), (b't', true), (b'h', false)] {
+        let mut world = world(2);
+        for number in 0..4 {
+            world.write(number % 2, call(1 + number as u128, START));
+        }
+        world.write(0, call(9, world.now()));
+        world.settle();
+        if is_of_all {
+            damage(&world.places.common(), kind);
+        } else {
+            damage(&world.places.kept(&name(1)).unwrap(), kind);
+        }
+        world.check_all();
+        world.settle();
+        world.check_all();
+        let kind = char::from(kind);
+        assert_eq!((world.reads(0), world.reads(1)), (0, 0), "{kind}");
+    }
 }

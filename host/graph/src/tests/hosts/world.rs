@@ -45,7 +45,7 @@ pub(super) struct Host {
     begun: Option<Vec<Batch>>,
 }
 
-fn name(host: usize) -> String {
+pub(super) fn name(host: usize) -> String {
     format!("h{host}")
 }
 
