@@ -1,5 +1,5 @@
-/* Adds the days of FAKETIME ("+400d") to the system's clock, and leaves the monotonic one as it is: what tests/faketime needs of
-   libfaketime, for machines that cannot install that. */
+/* Adds the days or minutes of FAKETIME ("+400d", "-20m") to the system's clock, and leaves the monotonic one as it is: what tests/faketime
+   needs of libfaketime, for machines that cannot install that, and the clocks of tests/cluster.sh. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -9,8 +9,11 @@
 typedef int clock_gettime_fn(clockid_t, struct timespec *);
 
 static time_t ahead(void) {
-    const char *days = getenv("FAKETIME");
-    return days ? (time_t)strtol(days, NULL, 10) * 86400 : 0;
+    const char *time = getenv("FAKETIME");
+    char *unit;
+    if (!time) return 0;
+    long number = strtol(time, &unit, 10);
+    return (time_t)number * (*unit == 'm' ? 60 : 86400);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {

@@ -10,6 +10,11 @@ use crate::history::History;
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 
+/// The clocks of the hosts that do not have the right one, where there is a library for that.
+const CLOCKS: [(&str, &str); 2] = [("b", "+20m"), ("c", "-20m")];
+/// The variable with that library.
+const CLOCK: &str = "LARDER_TEST_CLOCK";
+
 /// The time in which a host has to come back. It waits for its own sign of life to expire, and for the store to have a quorum.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -190,7 +195,13 @@ impl Hosts {
 }
 
 async fn begin(cluster: &Cluster, id: &str, home: &Home) -> Larder {
-    let (options, home) = (cluster.host(id), home.clone());
+    let (mut options, home) = (cluster.host(id), home.clone());
+    let time = CLOCKS.iter().find(|(of, _)| *of == id);
+    if let (Some((_, time)), Ok(library)) = (time, std::env::var(CLOCK)) {
+        options = options
+            .environment("LD_PRELOAD", &library)
+            .environment("FAKETIME", time);
+    }
     let begin = move || options.starting_in(&home);
     tokio::task::spawn_blocking(begin).await.unwrap()
 }
