@@ -1,5 +1,6 @@
 //! Single cases.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -262,4 +263,23 @@ fn what_is_damaged_is_made_anew_and_answers_are_right_meanwhile() {
         let kind = char::from(kind);
         assert_eq!((world.reads(0), world.reads(1)), (0, 0), "{kind}");
     }
+}
+
+#[test]
+fn the_marks_of_each_commit_are_told_apart() {
+    let mut world = world(2);
+    world.write(0, call(1, START));
+    world.settle();
+    // More than a commit has.
+    let many = (0..2000).flat_map(|number| call(100 + number, START));
+    world.write(1, many.collect());
+    let kept = world.places.kept(&name(1)).unwrap().entries();
+    let late = kept.iter().filter(|(key, _)| key.first() == Some(&b'l'));
+    assert_eq!(late.clone().count(), 2000);
+    // They differ in nothing but their numbers.
+    let numbers: BTreeSet<&Vec<u8>> = late.map(|(_, value)| value).collect();
+    assert_eq!(numbers.len(), 2);
+    world.check(0, u64::MAX);
+    world.settle();
+    world.check(0, u64::MAX);
 }
