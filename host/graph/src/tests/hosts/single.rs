@@ -239,7 +239,7 @@ fn what_is_damaged_is_made_anew_and_answers_are_right_meanwhile() {
         let entries = keep.entries().into_iter();
         let (key, mut value) = entries
             .filter(|(key, _)| key.first() == Some(&kind))
-            .last()
+            .next_back()
             .unwrap();
         value[2] ^= 1;
         keep.set(&key, &value);
