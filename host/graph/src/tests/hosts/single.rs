@@ -236,11 +236,9 @@ fn a_host_that_closes_the_tenant_leaves_the_work_to_another() {
 #[test]
 fn what_is_damaged_is_made_anew_and_answers_are_right_meanwhile() {
     let damage = |keep: &MemoryKeep, kind: u8| {
-        let entries = keep.entries().into_iter();
-        let (key, mut value) = entries
-            .filter(|(key, _)| key.first() == Some(&kind))
-            .next_back()
-            .unwrap();
+        let mut entries = keep.entries().into_iter();
+        let last = entries.rfind(|(key, _)| key.first() == Some(&kind));
+        let (key, mut value) = last.unwrap();
         value[2] ^= 1;
         keep.set(&key, &value);
     };
