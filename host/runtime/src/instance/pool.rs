@@ -155,32 +155,16 @@ impl Pool {
         Some(LookedAhead { begun, found })
     }
 
-    /// Starts an instance, has it know what is stored and read what is newest, and keeps it, so that the first query need not wait for that.
-    /// If something is wrong, that query says what.
+    /// Starts an instance and has it read what a first search is likely to ask for: the newest traces, and with them where all others are
+    /// found. The instance knows what is stored then, and a driver on other machines has that at hand. If something is wrong, that search says
+    /// what.
     pub(crate) async fn open_one(self: Arc<Self>) {
-        let Ok(permit) = self.wait().await else {
-            return;
-        };
-        let Ok((mut reader, generation)) = self.reader().await else {
-            return;
-        };
-        let since = self.shared.moments.now();
-        let ahead = self.look_ahead(Arc::clone(reader.namespace())).await;
-        match reader.refresh(since, ahead.as_ref(), &self.shared).await {
-            Ok(_) => self.give_back(reader, generation),
-            Err(failure) => {
-                drop(reader);
-                self.fail(failure);
-                return;
-            }
-        }
-        drop(permit);
-        drop(self.read_newest(since).await);
+        drop(self.read_newest().await);
     }
 
-    /// Reads what a first search is likely to ask for: the newest traces, and with them where all others are found. A driver on other
-    /// machines has that at hand afterwards.
-    async fn read_newest(self: &Arc<Self>, since: Moment) -> Result<(), Error> {
+    async fn read_newest(self: &Arc<Self>) -> Result<(), Error> {
+        let since = self.shared.moments.next();
+        let ahead = self.look_ahead(self.starter.namespace()).await;
         let find = Find {
             search: Search {
                 starts: TimeRange::ALL,
@@ -190,7 +174,7 @@ impl Pool {
             resume: None,
             limit: NEWEST,
         };
-        let newest = self.ask(find, since, None).await?;
+        let newest = self.ask(find, since, ahead.map(Arc::new)).await?;
         let ids: BTreeSet<TraceId> = newest.found.iter().map(|it| it.trace_id).collect();
         if ids.is_empty() {
             return Ok(());
