@@ -343,6 +343,44 @@ async fn page(
     Ok((entries.collect(), page.more))
 }
 
+/// The values of a group, as the partition has them.
+fn objects(partition: &str, values: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<Object> {
+    let objects = values.into_iter().map(|(sort, value)| Object {
+        key: Key {
+            partition: partition.to_owned(),
+            sort,
+        },
+        value,
+    });
+    objects.collect()
+}
+
+/// The keys of these names of a group.
+fn keys(partition: &str, names: &[Vec<u8>]) -> Vec<Key> {
+    let keys = names.iter().map(|sort| Key {
+        partition: partition.to_owned(),
+        sort: sort.clone(),
+    });
+    keys.collect()
+}
+
+/// Changes of a state, as they are committed.
+fn committed_as(changes: Vec<KeepChange>) -> Vec<Change> {
+    let changes = changes.into_iter().map(|change| match change {
+        KeepChange::Put(sort, value) => Change::Put(Entry { sort, value }),
+        KeepChange::Delete(sort) => Change::Delete(sort),
+    });
+    changes.collect()
+}
+
+/// The groups of which the partitions' names begin with this.
+async fn groups(namespace: &dyn Namespace, prefix: &str) -> Result<Vec<String>, Error> {
+    let partitions = namespace.partitions().await;
+    let partitions = partitions.map_err(|error| failed(&error))?;
+    let groups = partitions.iter().filter_map(|it| it.strip_prefix(prefix));
+    Ok(groups.map(str::to_owned).collect())
+}
+
 fn failed(error: &kv::Error) -> Error {
     let kind = match error {
         kv::Error::Unavailable(_)
@@ -371,38 +409,20 @@ impl Keep for NamespaceKeep {
     }
 
     async fn put(&self, name: &str, values: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), Error> {
-        let partition = self.names.group(name);
-        let objects = values.into_iter().map(|(sort, value)| Object {
-            key: Key {
-                partition: partition.clone(),
-                sort,
-            },
-            value,
-        });
+        let objects = objects(&self.names.group(name), values);
         let claimed = self.claimed.read().await;
         let claim = &claimed.as_ref().ok_or_else(unclaimed)?.claim;
-        let put = self.namespace.put(claim, objects.collect()).await;
+        let put = self.namespace.put(claim, objects).await;
         self.fence.noted(put).map_err(|error| failed(&error))
     }
 
     async fn get(&self, name: &str, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        let partition = self.names.group(name);
-        let keys = names.iter().map(|sort| Key {
-            partition: partition.clone(),
-            sort: sort.clone(),
-        });
-        let keys: Vec<Key> = keys.collect();
-        self.namespace
-            .get(&keys)
-            .await
-            .map_err(|error| failed(&error))
+        let keys = keys(&self.names.group(name), names);
+        let found = self.namespace.get(&keys).await;
+        found.map_err(|error| failed(&error))
     }
 
     async fn commit(&self, changes: Vec<KeepChange>) -> Result<(), Error> {
-        let changes = changes.into_iter().map(|change| match change {
-            KeepChange::Put(sort, value) => Change::Put(Entry { sort, value }),
-            KeepChange::Delete(sort) => Change::Delete(sort),
-        });
         let generation = self.generation();
         let claimed = self.claimed.read().await;
         if self.generation() != generation {
@@ -410,7 +430,10 @@ impl Keep for NamespaceKeep {
             return Err(failed(&kv::Error::Fenced));
         }
         let Claimed { claim, state, .. } = claimed.as_ref().ok_or_else(unclaimed)?;
-        let committed = self.namespace.commit(claim, state, changes.collect()).await;
+        let committed = self
+            .namespace
+            .commit(claim, state, committed_as(changes))
+            .await;
         self.fence.noted(committed).map_err(|error| failed(&error))
     }
 
@@ -428,16 +451,7 @@ impl Keep for NamespaceKeep {
     }
 
     async fn groups(&self) -> Result<Vec<String>, Error> {
-        let prefix = self.names.group("");
-        let partitions = self
-            .namespace
-            .partitions()
-            .await
-            .map_err(|error| failed(&error))?;
-        let groups = partitions
-            .iter()
-            .filter_map(|name| name.strip_prefix(&prefix));
-        Ok(groups.map(str::to_owned).collect())
+        groups(&*self.namespace, &self.names.group("")).await
     }
 
     fn generation(&self) -> u64 {

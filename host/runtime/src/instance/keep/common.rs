@@ -11,12 +11,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use larder_model::storage::{Common, Error, Keep};
-use larder_store::{self as kv, Change, Claim, Entry, Key, Namespace, Object};
+use larder_store::{self as kv, Change, Claim, Entry, Key, Namespace};
 use tokio::sync::{Mutex, RwLock};
 
 use super::super::fence::Fence;
 use super::hosts::IN_USE;
-use super::{Claimed, Entries, KeepChange, failed, page, unclaimed, upkeep};
+use super::{
+    Claimed, Entries, KeepChange, committed_as, failed, groups, keys, objects, page, unclaimed,
+    upkeep,
+};
 
 /// The id of the place's writer.
 const HOLDER: &str = "_host/graph-holder";
@@ -174,39 +177,24 @@ impl Keep for Together {
     }
 
     async fn put(&self, name: &str, values: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), Error> {
-        let partition = format!("{GROUP}{name}");
-        let objects = values.into_iter().map(|(sort, value)| Object {
-            key: Key {
-                partition: partition.clone(),
-                sort,
-            },
-            value,
-        });
+        let objects = objects(&format!("{GROUP}{name}"), values);
         let held = self.0.held.read().await;
         let claim = held.as_ref().ok_or_else(unclaimed)?;
-        self.0
-            .noted(self.0.namespace.put(claim, objects.collect()).await)
+        self.0.noted(self.0.namespace.put(claim, objects).await)
     }
 
     async fn get(&self, name: &str, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        let keys = names.iter().map(|sort| Key {
-            partition: format!("{GROUP}{name}"),
-            sort: sort.clone(),
-        });
-        let keys: Vec<Key> = keys.collect();
+        let keys = keys(&format!("{GROUP}{name}"), names);
         let found = self.0.namespace.get(&keys).await;
         found.map_err(|error| failed(&error))
     }
 
     async fn commit(&self, changes: Vec<KeepChange>) -> Result<(), Error> {
-        let changes = changes.into_iter().map(|change| match change {
-            KeepChange::Put(sort, value) => Change::Put(Entry { sort, value }),
-            KeepChange::Delete(sort) => Change::Delete(sort),
-        });
+        let changes = committed_as(changes);
         let held = self.0.held.read().await;
         let claim = held.as_ref().ok_or_else(unclaimed)?;
         let state = &self.0.state;
-        let committed = self.0.namespace.commit(claim, state, changes.collect());
+        let committed = self.0.namespace.commit(claim, state, changes);
         self.0.noted(committed.await)
     }
 
@@ -222,10 +210,7 @@ impl Keep for Together {
     }
 
     async fn groups(&self) -> Result<Vec<String>, Error> {
-        let partitions = self.0.namespace.partitions().await;
-        let partitions = partitions.map_err(|error| failed(&error))?;
-        let groups = partitions.iter().filter_map(|it| it.strip_prefix(GROUP));
-        Ok(groups.map(str::to_owned).collect())
+        groups(&*self.0.namespace, GROUP).await
     }
 
     fn generation(&self) -> u64 {
