@@ -162,26 +162,14 @@ pub(crate) async fn load(keep: &dyn Keep, new: u64, day_buckets: u32) -> Result<
     let (mut head, mut clock) = (None, None);
     let (mut buckets, mut late, mut days) = (Vec::new(), Vec::new(), Vec::new());
     let mut others = Vec::new();
-    let mut start = Vec::new();
-    loop {
-        let (entries, more) = keep.scan(&start).await?;
-        if let Some((last, _)) = entries.last() {
-            start.clone_from(last);
-            start.push(0);
-        }
-        let goes_on = more && !entries.is_empty();
-        for (key, value) in entries {
-            match key.first() {
-                Some(b'b') => buckets.push((key, value)),
-                Some(b'l') => late.push((key, value)),
-                Some(b'd') => days.push((key, value)),
-                _ if key == HEAD => head = Some(value),
-                _ if key == CLOCK => clock = Some(value),
-                _ => others.push((key, value)),
-            }
-        }
-        if !goes_on {
-            break;
+    for (key, value) in scan_all(keep).await? {
+        match key.first() {
+            Some(b'b') => buckets.push((key, value)),
+            Some(b'l') => late.push((key, value)),
+            Some(b'd') => days.push((key, value)),
+            _ if key == HEAD => head = Some(value),
+            _ if key == CLOCK => clock = Some(value),
+            _ => others.push((key, value)),
         }
     }
     let assembled = assemble((head.as_deref(), clock.as_deref()), new, buckets, late);
@@ -202,6 +190,23 @@ pub(crate) async fn load(keep: &dyn Keep, new: u64, day_buckets: u32) -> Result<
 }
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Reads all entries of a state.
+///
+/// # Errors
+/// The place's.
+pub(crate) async fn scan_all(keep: &dyn Keep) -> Result<Pairs, Error> {
+    let mut all = Pairs::new();
+    loop {
+        let start = all.last().map(|(key, _)| [key.as_slice(), &[0]].concat());
+        let (page, more) = keep.scan(&start.unwrap_or_default()).await?;
+        let goes_on = more && !page.is_empty();
+        all.extend(page);
+        if !goes_on {
+            return Ok(all);
+        }
+    }
+}
 
 fn assemble(
     (head, clock): (Option<&[u8]>, Option<&[u8]>),

@@ -9,8 +9,7 @@ use larder_model::storage::{Error, ErrorKind, HostState, Keep};
 use tokio::sync::Mutex;
 
 use super::holding::{self, Holding};
-use super::marks::{HostMarks, STAMP};
-use crate::codec::Damaged;
+use super::marks::{HostMarks, STAMP, damaged};
 use crate::state::State;
 
 /// Times that a state is read that changes meanwhile.
@@ -161,11 +160,4 @@ impl Looks {
 fn changes(what: &str) -> Error {
     let text = format!("what a host keeps of the service graph {what}; retry");
     Error::new(ErrorKind::Unavailable, text)
-}
-
-fn damaged(Damaged(what): Damaged) -> Error {
-    Error::new(
-        ErrorKind::DataLoss,
-        format!("the marks of a host of the service graph cannot be read back: {what}"),
-    )
 }

@@ -13,11 +13,12 @@ use tokio::time::timeout;
 
 use super::followed::Together;
 use super::marks::{
-    Head, HostDrops, HostMarks, Late, Open, STAMP, Stamp, decode_stamp, late_key, open_key,
-    put_drops, put_head, put_late, put_open, put_stamp,
+    Head, HostDrops, HostMarks, Late, Open, STAMP, Stamp, damaged, decode_stamp, late_key,
+    open_key, put_drops, put_head, put_late, put_open, put_stamp,
 };
 use crate::bucket::Bucket;
 use crate::config::{Config, nanos};
+use crate::entries::scan_all;
 use crate::shared::unique;
 use crate::state::Phase;
 
@@ -370,19 +371,9 @@ impl Marking {
         };
         self.commit(gate, vec![put_head(head), put_drops(drops)], 0)
             .await?;
-        let mut keys = Vec::new();
-        let (mut start, mut more) = (Vec::new(), true);
-        while more {
-            let (page, is_more) = keep.scan(&start).await?;
-            more = is_more && !page.is_empty();
-            for (key, _) in page {
-                start.clone_from(&key);
-                start.push(0);
-                if matches!(key.first(), Some(b'o' | b'l')) {
-                    keys.push(KeepChange::Delete(key));
-                }
-            }
-        }
+        let keys = scan_all(&*keep).await?.into_iter().map(|(key, _)| key);
+        let marks = keys.filter(|key| matches!(key.first(), Some(b'o' | b'l')));
+        let keys = marks.map(KeepChange::Delete).collect();
         self.commit(gate, keys, 0).await?;
         // Last, so that a restart after a step of the clock is begun again if it was cut off.
         self.inner.lock().stamp.latest = now;
@@ -506,24 +497,10 @@ impl Covered {
 /// Reads marks.
 async fn read(keep: &dyn Keep) -> Result<(HostMarks, Stamp), Error> {
     let (mut marks, mut stamp) = (HostMarks::default(), Stamp::default());
-    let (mut start, mut more) = (Vec::new(), true);
-    let damaged = |it: crate::codec::Damaged| {
-        let text = format!(
-            "the marks of the service graph cannot be read back: {}",
-            it.0
-        );
-        Error::new(ErrorKind::DataLoss, text)
-    };
-    while more {
-        let (page, is_more) = keep.scan(&start).await?;
-        more = is_more && !page.is_empty();
-        for (key, value) in page {
-            marks.read(&key, &value).map_err(damaged)?;
-            if key == STAMP {
-                stamp = decode_stamp(&value).map_err(damaged)?;
-            }
-            start = key;
-            start.push(0);
+    for (key, value) in scan_all(keep).await? {
+        marks.read(&key, &value).map_err(damaged)?;
+        if key == STAMP {
+            stamp = decode_stamp(&value).map_err(damaged)?;
         }
     }
     Ok((marks, stamp))

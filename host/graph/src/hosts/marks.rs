@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
-use larder_model::storage::{KeepChange, TraceId};
+use larder_model::storage::{Error, ErrorKind, KeepChange, TraceId};
 
 use crate::bucket::Bucket;
 use crate::codec::{self, Damaged, Reading};
@@ -139,6 +139,14 @@ pub(crate) fn decode_stamp(value: &[u8]) -> Result<Stamp, Damaged> {
     };
     reading.end()?;
     Ok(stamp)
+}
+
+/// The error for marks that are damaged.
+pub(crate) fn damaged(Damaged(what): Damaged) -> Error {
+    Error::new(
+        ErrorKind::DataLoss,
+        format!("the marks of a host of the service graph cannot be read back: {what}"),
+    )
 }
 
 // === impl HostMarks ===

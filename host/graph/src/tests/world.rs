@@ -331,9 +331,7 @@ impl World {
 
     /// The dependencies of a window by brute force.
     pub(super) fn expected(&self, start: u64, end: u64) -> Vec<Dependency> {
-        let stored: Vec<TracesData> = self.memory.stored();
-        let spans = stored.iter().flat_map(|it| &it.resource_spans);
-        Oracle::new(spans).dependencies(start, end)
+        expected(&self.memory, start, end)
     }
 
     /// Checks a window.
@@ -398,4 +396,11 @@ fn open(
     let weak: Weak<dyn StorageSource> = Arc::downgrade(&source);
     let settings = (config.clone(), Arc::new(Metrics::new()));
     runtime.block_on(Graph::open("tenant", keep, weak, settings))
+}
+
+/// The dependencies of a window by brute force.
+pub(super) fn expected(memory: &Memory, start: u64, end: u64) -> Vec<Dependency> {
+    let stored: Vec<TracesData> = memory.stored();
+    let spans = stored.iter().flat_map(|it| &it.resource_spans);
+    Oracle::new(spans).dependencies(start, end)
 }

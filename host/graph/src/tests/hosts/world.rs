@@ -7,14 +7,13 @@ use std::time::Duration;
 use larder_core::telemetry::Metrics;
 use larder_core::testing::MemoryHosts;
 use larder_model::storage::{Batch, Error, Keep, Observer as _, StorageSource, Upkept};
-use larder_oracle::Oracle;
 use larder_proto::storage::v2::Dependency;
 use larder_search::kept::Kept;
 use larder_search::testing::{Memory, limits, searcher};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use tokio::runtime::Runtime;
 
-use crate::tests::world::{BUCKET, SECOND, START, Source, request};
+use crate::tests::world::{BUCKET, SECOND, START, Source, expected, request};
 use crate::{Config, Figures, Graph, Step};
 
 /// A store that hosts share.
@@ -350,9 +349,7 @@ impl World {
 
     /// The dependencies of a window by brute force.
     pub(super) fn expected(&self, start: u64, end: u64) -> Vec<Dependency> {
-        let stored: Vec<TracesData> = self.memory.stored();
-        let spans = stored.iter().flat_map(|it| &it.resource_spans);
-        Oracle::new(spans).dependencies(start, end)
+        expected(&self.memory, start, end)
     }
 
     /// Checks a window, on all hosts that run.
