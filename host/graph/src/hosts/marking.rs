@@ -5,22 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::{HashMap, HashSet};
-use larder_model::storage::{Batch, Error, ErrorKind, Keep, KeepChange, TraceId, Upkept};
+use larder_model::storage::{Batch, Error, ErrorKind, Keep, KeepChange, Upkept};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use super::followed::Together;
-use super::marks::{
-    Head, HostDrops, HostMarks, Late, Open, STAMP, Stamp, damaged, decode_stamp, late_key,
-    open_key, put_drops, put_head, put_late, put_open, put_stamp,
-};
-use crate::bucket::Bucket;
-use crate::config::{Config, nanos};
+use super::marked::{CHANGES, Marked, read};
+use super::marks::{Head, HostDrops, HostMarks, put_drops, put_head, put_stamp};
+use crate::config::Config;
 use crate::entries::scan_all;
 use crate::shared::unique;
-use crate::state::Phase;
 
 /// The smallest step of a plugin's times of writing; times within it may be told as equal.
 const TIME_STEP: u64 = 1_000_000_000;
@@ -28,8 +23,6 @@ const TIME_STEP: u64 = 1_000_000_000;
 const TOLERANCE: u64 = 1_000_000_000;
 /// How long marks that may be removed wait for a write that is under way.
 const LONGEST_GATE: Duration = Duration::from_secs(1);
-/// Changes that are committed at once: fewer bytes than a commit may have.
-const CHANGES: usize = 1536;
 
 /// See the module.
 pub(crate) struct Marking {
@@ -41,25 +34,11 @@ pub(crate) struct Marking {
     gate: Arc<AsyncMutex<()>>,
     /// The gate, during a write.
     held: Mutex<Option<OwnedMutexGuard<()>>>,
-    inner: Mutex<Inner>,
+    marked: Mutex<Marked>,
 }
 
 /// The right to change marks: no write is under way.
 struct Gate(OwnedMutexGuard<()>);
-
-struct Inner {
-    keep: Arc<dyn Keep>,
-    /// That of `keep` when the marks were read from it. `None` if they have to be read.
-    generation: Option<u64>,
-    marks: HostMarks,
-    stamp: Stamp,
-    /// The time of the last write into each open bucket.
-    written: HashMap<Bucket, u64>,
-    /// True if upkeep was under way when another one began.
-    was_interrupted: bool,
-    /// What hosts keep together, as it was last seen.
-    together: Option<Arc<Together>>,
-}
 
 // === impl Marking ===
 
@@ -76,14 +55,14 @@ impl Marking {
             is_adopted,
             gate: Arc::default(),
             held: Mutex::default(),
-            inner: Mutex::new(Inner::new(keep)),
+            marked: Mutex::new(Marked::new(keep)),
         }
     }
 
     /// Begins in a new place: nothing is stored any more.
     pub(crate) async fn forget(&self, keep: Arc<dyn Keep>) {
         let _gate = self.gate().await;
-        *self.inner.lock() = Inner::new(keep);
+        *self.marked.lock() = Marked::new(keep);
     }
 
     async fn gate(&self) -> Gate {
@@ -92,7 +71,7 @@ impl Marking {
 
     /// Has the marks read again before they are used.
     pub(crate) fn read_again(&self) {
-        self.inner.lock().generation = None;
+        self.marked.lock().generation = None;
     }
 
     /// Has the host's marks begin, if nothing was marked.
@@ -106,7 +85,7 @@ impl Marking {
         drop(self.held.lock().take());
         let gate = self.gate().await;
         self.refresh(&gate).await?;
-        let went_back = now.saturating_add(TOLERANCE) < self.inner.lock().stamp.latest;
+        let went_back = now.saturating_add(TOLERANCE) < self.marked.lock().stamp.latest;
         if went_back {
             // What was written before goes before what is written now, and has a later time.
             tracing::warn!(
@@ -116,37 +95,16 @@ impl Marking {
             self.restart(&gate, now).await?;
         }
         let is_full = {
-            let inner = self.inner.lock();
-            inner.marks.late.len() > self.config.most_late
+            let marked = self.marked.lock();
+            marked.marks.late.len() > self.config.most_late
         };
         if is_full {
             self.restart(&gate, now).await?;
         }
-        let (opens, late) = self.inner.lock().new_marks(&self.config, now, batches);
-        if !opens.is_empty() || !late.is_empty() {
-            // Those of each commit have a number of their own: a holder that has seen some of them has not taken the others.
-            let first = self.inner.lock().stamp.next;
-            let mut numbers = (first..).flat_map(|number| std::iter::repeat_n(number, CHANGES));
-            let mut next = || numbers.next().unwrap_or(u64::MAX);
-            let numbered = |(bucket, open)| {
-                let number = next();
-                (bucket, Open { number, ..open })
-            };
-            let opens: Vec<(Bucket, Open)> = opens.into_iter().map(numbered).collect();
-            let numbered = |(of, late)| {
-                let number = next();
-                (of, Late { number, ..late })
-            };
-            let late: Vec<((TraceId, Bucket), Late)> = late.into_iter().map(numbered).collect();
-            let changes = opens.iter().map(|(bucket, open)| put_open(*bucket, *open));
-            let changes = changes.chain(late.iter().map(|(id, late)| put_late(*id, *late)));
-            self.commit(&gate, changes.collect(), now).await?;
-            let mut inner = self.inner.lock();
-            for (bucket, open) in opens {
-                inner.written.insert(bucket, now);
-                inner.marks.opens.insert(bucket, open);
-            }
-            inner.marks.late.extend(late);
+        let new = self.marked.lock().new_marks(&self.config, now, batches);
+        if !new.is_empty() {
+            self.commit(&gate, new.changes(), now).await?;
+            self.marked.lock().add(new, now);
         }
         *self.held.lock() = Some(gate.0);
         Ok(())
@@ -160,11 +118,11 @@ impl Marking {
     /// Removes the marks that what hosts keep together covers. Returns `true` if there were some.
     pub(crate) async fn obey(&self, together: &Arc<Together>) -> Result<bool, Error> {
         let now = (self.config.clock)();
+        let of = (&self.config, self.is_adopted);
         {
-            let mut inner = self.inner.lock();
-            inner.together = Some(Arc::clone(together));
-            let is_read = inner.generation == Some(inner.keep.generation());
-            if is_read && inner.covered(self, together, now).is_empty() {
+            let mut marked = self.marked.lock();
+            marked.together = Some(Arc::clone(together));
+            if marked.is_read() && marked.covered(of, together, now).is_empty() {
                 return Ok(false);
             }
         }
@@ -174,22 +132,12 @@ impl Marking {
             return Ok(false);
         };
         self.refresh(&gate).await?;
-        let covered = self.inner.lock().covered(self, together, now);
+        let covered = self.marked.lock().covered(of, together, now);
         if covered.is_empty() {
             return Ok(false);
         }
-        let buckets = covered.buckets.iter().map(|it| open_key(*it));
-        let keys = buckets.chain(covered.ids.iter().map(|it| late_key(*it)));
-        let changes = keys.map(KeepChange::Delete).collect();
-        self.commit(&gate, changes, 0).await?;
-        let mut inner = self.inner.lock();
-        for bucket in &covered.buckets {
-            inner.marks.opens.remove(bucket);
-            inner.written.remove(bucket);
-        }
-        for id in &covered.ids {
-            inner.marks.late.remove(id);
-        }
+        self.commit(&gate, covered.changes(), 0).await?;
+        self.marked.lock().remove(&covered);
         Ok(true)
     }
 
@@ -198,10 +146,10 @@ impl Marking {
         let gate = self.gate().await;
         self.refresh(&gate).await?;
         let drops = {
-            let mut inner = self.inner.lock();
-            let drops = inner.marks.drops;
+            let mut marked = self.marked.lock();
+            let drops = marked.marks.drops;
             // Nobody has told what came of the upkeep before: its instance, or process, may have ended in the middle.
-            inner.was_interrupted |= drops.is_under_way;
+            marked.was_interrupted |= drops.is_under_way;
             drops
         };
         if drops.is_under_way {
@@ -212,31 +160,30 @@ impl Marking {
             ..drops
         };
         self.commit(&gate, vec![put_drops(drops)], 0).await?;
-        self.inner.lock().marks.drops = drops;
+        self.marked.lock().marks.drops = drops;
         Ok(())
     }
 
     /// Tells what upkeep has dropped, if it may have.
     pub(crate) async fn after_upkeep(&self, now: u64, upkept: Upkept) -> Result<(), Error> {
-        let is_read = |inner: &Inner| inner.generation == Some(inner.keep.generation());
         {
-            let inner = self.inner.lock();
-            if is_read(&inner) && !inner.marks.drops.is_under_way {
+            let marked = self.marked.lock();
+            if marked.is_read() && !marked.marks.drops.is_under_way {
                 return Ok(());
             }
         }
         let gate = self.gate().await;
         self.refresh(&gate).await?;
         let (mut drops, number, was_interrupted, has_written) = {
-            let inner = self.inner.lock();
-            let has_marked = inner.stamp.latest > 0;
-            let was_interrupted = inner.was_interrupted || upkept.has_dropped.is_none();
-            let drops = inner.marks.drops;
+            let marked = self.marked.lock();
+            let has_marked = marked.stamp.latest > 0;
+            let was_interrupted = marked.was_interrupted || upkept.has_dropped.is_none();
+            let drops = marked.marks.drops;
             (
                 drops,
-                inner.stamp.next,
+                marked.stamp.next,
                 was_interrupted,
-                self.is_adopted || has_marked || inner.keep.had_written(),
+                self.is_adopted || has_marked || marked.keep.had_written(),
             )
         };
         if !drops.is_under_way {
@@ -263,9 +210,9 @@ impl Marking {
         }
         drops.is_under_way = false;
         self.commit(&gate, vec![put_drops(drops)], 0).await?;
-        let mut inner = self.inner.lock();
-        inner.marks.drops = drops;
-        inner.was_interrupted = false;
+        let mut marked = self.marked.lock();
+        marked.marks.drops = drops;
+        marked.was_interrupted = false;
         Ok(())
     }
 
@@ -273,17 +220,17 @@ impl Marking {
     async fn commit(&self, _: &Gate, changes: Vec<KeepChange>, now: u64) -> Result<(), Error> {
         for some in changes.chunks(CHANGES) {
             let (keep, stamp) = {
-                let mut inner = self.inner.lock();
-                inner.stamp.next += 1;
-                inner.stamp.latest = inner.stamp.latest.max(now);
-                (Arc::clone(&inner.keep), inner.stamp)
+                let mut marked = self.marked.lock();
+                marked.stamp.next += 1;
+                marked.stamp.latest = marked.stamp.latest.max(now);
+                (Arc::clone(&marked.keep), marked.stamp)
             };
             let mut some = some.to_vec();
             some.push(put_stamp(stamp));
             let committed = keep.commit(some).await;
             if committed.is_err() {
                 // It may have happened all the same.
-                self.inner.lock().generation = None;
+                self.marked.lock().generation = None;
                 return committed;
             }
         }
@@ -293,9 +240,8 @@ impl Marking {
     /// Reads the marks if they were not read, or if what was not durable has been lost.
     async fn refresh(&self, gate: &Gate) -> Result<(), Error> {
         let (keep, is_read) = {
-            let inner = self.inner.lock();
-            let is_read = inner.generation == Some(inner.keep.generation());
-            (Arc::clone(&inner.keep), is_read)
+            let marked = self.marked.lock();
+            (Arc::clone(&marked.keep), marked.is_read())
         };
         if is_read {
             return Ok(());
@@ -304,21 +250,9 @@ impl Marking {
         let read = read(&*keep).await;
         let now = (self.config.clock)();
         match read {
-            Ok((marks, stamp)) => {
-                let has_head = marks.head.is_some();
-                {
-                    let mut inner = self.inner.lock();
-                    inner.generation = Some(generation);
-                    let next = stamp.next.max(marks.greatest_number());
-                    inner.written = marks.opens.keys().map(|it| (*it, now)).collect();
-                    inner.marks = marks;
-                    inner.stamp = Stamp {
-                        process: unique(),
-                        next: next + 1,
-                        latest: stamp.latest,
-                    };
-                    inner.was_interrupted |= inner.marks.drops.is_under_way;
-                }
+            Ok(read) => {
+                let has_head = read.0.head.is_some();
+                self.marked.lock().take(generation, read, now);
                 if has_head {
                     return Ok(());
                 }
@@ -327,7 +261,7 @@ impl Marking {
                 self.begin_series(gate, is_whole).await
             }
             Err(error) if error.kind() == ErrorKind::DataLoss => {
-                self.inner.lock().generation = Some(generation);
+                self.marked.lock().generation = Some(generation);
                 self.restart(gate, now).await
             }
             Err(error) => Err(error),
@@ -340,7 +274,7 @@ impl Marking {
             is_whole,
         };
         self.commit(gate, vec![put_head(head)], 0).await?;
-        self.inner.lock().marks.head = Some(head);
+        self.marked.lock().marks.head = Some(head);
         Ok(())
     }
 
@@ -349,7 +283,7 @@ impl Marking {
     async fn restart(&self, gate: &Gate, now: u64) -> Result<(), Error> {
         let restarted = self.try_restart(gate, now).await;
         if restarted.is_err() {
-            self.inner.lock().generation = None;
+            self.marked.lock().generation = None;
         }
         restarted
     }
@@ -360,14 +294,14 @@ impl Marking {
             is_whole: false,
         };
         let (keep, drops) = {
-            let inner = self.inner.lock();
+            let marked = self.marked.lock();
             let drops = HostDrops {
                 oldest: None,
                 is_under_way: false,
-                number: inner.stamp.next,
-                ..inner.marks.drops
+                number: marked.stamp.next,
+                ..marked.marks.drops
             };
-            (Arc::clone(&inner.keep), drops)
+            (Arc::clone(&marked.keep), drops)
         };
         self.commit(gate, vec![put_head(head), put_drops(drops)], 0)
             .await?;
@@ -376,132 +310,13 @@ impl Marking {
         let keys = marks.map(KeepChange::Delete).collect();
         self.commit(gate, keys, 0).await?;
         // Last, so that a restart after a step of the clock is begun again if it was cut off.
-        self.inner.lock().stamp.latest = now;
+        self.marked.lock().stamp.latest = now;
         self.commit(gate, vec![put_head(head)], now).await?;
-        let mut inner = self.inner.lock();
-        inner.written.clear();
-        inner.was_interrupted = false;
-        inner.marks = HostMarks {
+        self.marked.lock().begin(HostMarks {
             head: Some(head),
             drops,
             ..HostMarks::default()
-        };
+        });
         Ok(())
     }
-}
-
-/// Marks that are covered by what hosts keep together.
-#[derive(Default)]
-struct Covered {
-    buckets: Vec<Bucket>,
-    ids: Vec<(TraceId, Bucket)>,
-}
-
-type NewMarks = (HashMap<Bucket, Open>, HashMap<(TraceId, Bucket), Late>);
-
-// === impl Inner ===
-
-impl Inner {
-    fn new(keep: Arc<dyn Keep>) -> Self {
-        Self {
-            keep,
-            generation: None,
-            marks: HostMarks::default(),
-            stamp: Stamp::default(),
-            written: HashMap::new(),
-            was_interrupted: false,
-            together: None,
-        }
-    }
-
-    /// The marks that a write needs. Those of late traces are made anew each time, so that the holder can tell whether one was written to since.
-    fn new_marks(&mut self, config: &Config, now: u64, batches: &[&Batch]) -> NewMarks {
-        let mut opens: HashMap<Bucket, Open> = HashMap::new();
-        let mut late: HashMap<(TraceId, Bucket), Late> = HashMap::new();
-        let mut late_of: HashMap<Bucket, HashSet<TraceId>> = HashMap::new();
-        let number = self.stamp.next;
-        let facts = batches.iter().flat_map(|batch| batch.facts());
-        for (facts, _) in facts {
-            let bucket = Bucket::of(facts.starts.start);
-            if self.marks.opens.contains_key(&bucket) {
-                self.written.insert(bucket, now);
-            } else if opens.contains_key(&bucket) {
-            } else if self.is_closed(bucket)
-                || self.marks.opens.len() + opens.len() >= config.most_open
-            {
-                late_of.entry(bucket).or_default().insert(facts.trace_id);
-            } else {
-                opens.insert(bucket, Open { number, at: now });
-            }
-        }
-        for (bucket, ids) in late_of {
-            let is_many = ids.len() > config.late_a_write;
-            if is_many && self.marks.opens.len() + opens.len() < config.most_open {
-                opens.insert(bucket, Open { number, at: now });
-                continue;
-            }
-            late.extend(ids.into_iter().map(|id| {
-                let known = self.marks.late.get(&(id, bucket));
-                let at = known.map_or(now, |it| it.at.min(now));
-                ((id, bucket), Late { number, at })
-            }));
-        }
-        (opens, late)
-    }
-
-    /// True if the bucket is settled, or about to be. It may be wrong: a mark of either kind is right.
-    fn is_closed(&self, bucket: Bucket) -> bool {
-        let Some(together) = &self.together else {
-            return false;
-        };
-        let entry = together.state.buckets.get(&bucket);
-        let is_settled = entry.is_some_and(|it| matches!(it.phase, Phase::Settled(_)));
-        is_settled || together.holding.closing.contains_key(&bucket)
-    }
-
-    fn covered(&self, marking: &Marking, together: &Together, now: u64) -> Covered {
-        let Some(head) = self.marks.head else {
-            return Covered::default();
-        };
-        let quiet = nanos(marking.config.quiet);
-        let longest = nanos(marking.config.longest_open);
-        let holding = &together.holding;
-        let is_ready = |bucket: &Bucket, open: &Open| {
-            let written = self.written.get(bucket).copied().unwrap_or_default();
-            marking.is_adopted
-                || written.saturating_add(quiet) <= now
-                || open.at.saturating_add(longest) <= now
-        };
-        let buckets = self.marks.opens.iter().filter(|(bucket, open)| {
-            let closing = holding.closing.get(*bucket);
-            closing.is_some_and(|it| it.contains(&(head.series, open.number)))
-                && is_ready(bucket, open)
-        });
-        let taken = holding.taken(head.series);
-        let ids = self.marks.late.iter().filter(|it| it.1.number <= taken);
-        Covered {
-            buckets: buckets.map(|(bucket, _)| *bucket).collect(),
-            ids: ids.map(|(id, _)| *id).collect(),
-        }
-    }
-}
-
-// === impl Covered ===
-
-impl Covered {
-    fn is_empty(&self) -> bool {
-        self.buckets.is_empty() && self.ids.is_empty()
-    }
-}
-
-/// Reads marks.
-async fn read(keep: &dyn Keep) -> Result<(HostMarks, Stamp), Error> {
-    let (mut marks, mut stamp) = (HostMarks::default(), Stamp::default());
-    for (key, value) in scan_all(keep).await? {
-        marks.read(&key, &value).map_err(damaged)?;
-        if key == STAMP {
-            stamp = decode_stamp(&value).map_err(damaged)?;
-        }
-    }
-    Ok((marks, stamp))
 }

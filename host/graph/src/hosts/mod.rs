@@ -1,6 +1,6 @@
 //! The service graph of data that several hosts write.
 //!
-//! Each host has *marks* of its own (`marks`, `marking`): before it gives a write to the plugin it commits, for each span, that its bucket is
+//! Each host has *marks* of its own (`marks`, `marked`, `marking`): before it gives a write to the plugin it commits, for each span, that its bucket is
 //! *open*, or that its trace is *late*. One host at a time *holds* what all keep together: the records and their state, which is that of a
 //! host that is alone (`holding`). It alone changes it.
 //!
@@ -28,6 +28,7 @@ mod absorb;
 mod effective;
 mod followed;
 mod holding;
+mod marked;
 mod marking;
 mod marks;
 mod mend;
