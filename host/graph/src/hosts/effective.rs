@@ -7,11 +7,18 @@ use hashbrown::HashMap;
 use super::followed::Seen;
 use crate::state::{Entry, Phase, State};
 
+/// The state with all marks, and the reason why nothing may be answered from it; `None` if it can be.
+pub(super) type Effective = (State, Option<&'static str>);
+
 // === impl Seen ===
 
 impl Seen {
-    /// The state with all marks, and the reason why nothing may be answered from it; `None` if it can be.
-    pub(crate) fn effective(&self) -> (State, Option<&'static str>) {
+    /// The state with all marks. It is combined once for what does not change between two looks.
+    pub(super) fn effective(&self) -> Effective {
+        self.effective.get_or_init(|| self.combined()).clone()
+    }
+
+    fn combined(&self) -> Effective {
         let mut state = self.together.state.clone();
         let holding = &self.together.holding;
         let mut unusable = None;

@@ -3,11 +3,12 @@
 //! A state that is read in pages may change between two of them. So the stamp, which changes with each commit, is read before and after.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use larder_model::storage::{Error, ErrorKind, HostState, Keep};
 use tokio::sync::Mutex;
 
+use super::effective::Effective;
 use super::holding::{self, Holding};
 use super::marks::{HostMarks, STAMP, damaged};
 use crate::state::State;
@@ -26,6 +27,9 @@ struct Looks {
     /// By the names of states.
     hosts: BTreeMap<String, (Vec<u8>, Arc<HostMarks>)>,
     together: Option<(Option<Vec<u8>>, Arc<Together>)>,
+    /// The marks of hosts that mark nothing.
+    unmarked: Arc<HostMarks>,
+    last: Option<Seen>,
 }
 
 /// What was read.
@@ -35,6 +39,8 @@ pub(crate) struct Seen {
     pub(crate) hosts: Vec<(String, Arc<HostMarks>)>,
     /// What they keep together, read after the marks.
     pub(crate) together: Arc<Together>,
+    /// Both combined, once it was asked for.
+    pub(super) effective: Arc<OnceLock<Effective>>,
 }
 
 /// What hosts keep together.
@@ -54,6 +60,8 @@ impl Followed {
             day_buckets,
             hosts: BTreeMap::new(),
             together: None,
+            unmarked: Arc::default(),
+            last: None,
         }))
     }
 
@@ -66,7 +74,30 @@ impl Followed {
         let hosts = looks.hosts().await?;
         // After the marks: what has gone from them is in it.
         let together = looks.together().await?;
-        Ok(Seen { hosts, together })
+        if let Some(last) = &looks.last
+            && last.is_of(&hosts, &together)
+        {
+            return Ok(last.clone());
+        }
+        let seen = Seen {
+            hosts,
+            together,
+            effective: Arc::default(),
+        };
+        looks.last = Some(seen.clone());
+        Ok(seen)
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// True if it is of these marks, read at the same moment.
+    fn is_of(&self, hosts: &[(String, Arc<HostMarks>)], together: &Arc<Together>) -> bool {
+        let mut both = self.hosts.iter().zip(hosts);
+        Arc::ptr_eq(&self.together, together)
+            && self.hosts.len() == hosts.len()
+            && both.all(|(known, now)| known.0 == now.0 && Arc::ptr_eq(&known.1, &now.1))
     }
 }
 
@@ -87,7 +118,7 @@ impl Looks {
             let stamp = values.into_iter().next().flatten();
             let (Some(state), Some(stamp)) = (state, stamp) else {
                 // It marks nothing.
-                hosts.push((host, Arc::default()));
+                hosts.push((host, Arc::clone(&self.unmarked)));
                 continue;
             };
             let known = known.remove(&state).filter(|it| it.0 == stamp);
@@ -160,4 +191,48 @@ impl Looks {
 fn changes(what: &str) -> Error {
     let text = format!("what a host keeps of the service graph {what}; retry");
     Error::new(ErrorKind::Unavailable, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_core::testing::MemoryHosts;
+    use larder_model::storage::KeepChange;
+
+    use super::super::marks::{Head, Open, Stamp, put_head, put_open, put_stamp};
+    use super::*;
+    use crate::bucket::Bucket;
+
+    async fn mark(keep: &Arc<dyn Keep>, number: u64, change: KeepChange) -> Result<(), Error> {
+        let stamp = Stamp {
+            process: 1,
+            next: number,
+            latest: 0,
+        };
+        keep.commit(vec![change, put_stamp(stamp)]).await
+    }
+
+    #[tokio::test]
+    async fn what_is_combined_stays_until_a_mark_changes() -> Result<(), Error> {
+        let hosts = MemoryHosts::default();
+        let own: Arc<dyn Keep> = hosts.open("a");
+        hosts.wrote("a");
+        let head = Head {
+            series: 1,
+            is_whole: true,
+        };
+        mark(&own, 1, put_head(head)).await?;
+        mark(&own, 2, put_open(Bucket(1), Open { number: 2, at: 5 })).await?;
+        let common = own
+            .common()
+            .ok_or_else(|| changes("is not kept together"))?;
+        let followed = Followed::new(Arc::clone(&own), common.keep(), 96);
+        let (first, again) = (followed.look().await?, followed.look().await?);
+        let (one, other) = (first.effective().0, again.effective().0);
+        assert!(Arc::ptr_eq(&one.buckets, &other.buckets));
+        mark(&own, 3, put_open(Bucket(2), Open { number: 3, at: 6 })).await?;
+        let after = followed.look().await?.effective().0;
+        let buckets: Vec<Bucket> = after.buckets.keys().copied().collect();
+        assert_eq!(buckets, [Bucket(1), Bucket(2)]);
+        Ok(())
+    }
 }
